@@ -1,0 +1,394 @@
+"""Every setting of a run, in frozen dataclasses grouped by part.
+
+`--config.<group>.<field>=VALUE` sets one; `preset('official')` changes many.
+The defaults are the paper's form (Liu et al., WWW 2023) unless a comment says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from typing import Any
+
+from rmtl_jax import types
+
+BACKBONES = (
+  'single_task',
+  'shared_bottom',
+  'omoe',
+  'mmoe',
+  'ple',
+  'aitm',
+  'esmm',
+)
+WEIGHTINGS = (
+  'critic',
+  'label_times_q',
+  'negative_q',
+  'q_shuffled',
+  'constant_mean',
+  'constant',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+  """Sizes of the actor and of every critic (paper, section 4.1.4).
+
+  Attributes:
+    embedding_dim: width of every field's embedding.
+    embedding_scale: standard deviation of the embeddings' initial values;
+      row 0 (missing, unseen, rare) starts at zero.
+    bottom_units: layers of the bottom (or of an expert).
+    tower_units: layers of a task's tower, before its last layer of one unit.
+    num_experts: experts of omoe and mmoe; ple has half of them shared and
+      half of them for each task.
+    dropout: rate after every hidden layer, training only.
+    expert_input: ple only: `own` feeds task experts their task's input and
+      shared experts the shared input (Tang et al., RecSys 2020); `gate` feeds
+      every expert that a task's gate sees that task's input (the authors'
+      code).
+    expert_form: how E experts run: `separate` GEMMs, one `batched`
+      contraction, or `auto` (separate on CPU, batched elsewhere).
+  """
+
+  embedding_dim: int = 128
+  embedding_scale: float = 0.01
+  bottom_units: tuple[int, ...] = (512, 256)
+  tower_units: tuple[int, ...] = (128, 64)
+  num_experts: int = 8
+  dropout: float = 0.2
+  expert_input: str = 'own'
+  expert_form: str = 'auto'
+
+
+@dataclasses.dataclass(frozen=True)
+class CriticConfig:
+  """The critics and stage 2 (paper, section 3.3).
+
+  Attributes:
+    form: `shared` (one bottom, one tower per task) or `separate` (one full
+      network per task).
+    head: `neg_softplus`, `linear` or `neg_relu` (the authors' code).
+    discount: gamma.
+    reward: `log_likelihood` (Eq. 3) or `absolute_error`.
+    behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`.
+    behaviour_noise: standard deviation of the noise added to the policy.
+    behaviour_noise_clip: largest absolute noise added to the policy.
+    estimate: the target's value: the target critic's (`target`) or the
+      `minimum` of target and online critic (the authors' code).
+    target_noise: standard deviation of the target action's noise (TD3).
+    target_noise_clip: largest absolute noise of the target action.
+    soft_update: beta, the share of the online network in a target update.
+    update_period: critic steps between two target updates.
+    target_dropout: dropout active while critics give targets and weights
+      (the authors' code).
+    learning_rate: Adam's.
+    l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    max_passes: most passes over the train rows.
+    min_passes: fewest passes before convergence is tested.
+    min_improvement: relative improvement of the validation TD error, against
+      the best of the last two passes, under which the critics have converged.
+    in_finetune: `learning` (the paper's algorithm) or `frozen` (the authors'
+      code).
+  """
+
+  form: str = 'shared'
+  head: str = 'neg_softplus'
+  discount: float = 0.95
+  reward: str = 'log_likelihood'
+  behaviour: str = 'policy'
+  behaviour_noise: float = 0.05
+  behaviour_noise_clip: float = 0.1
+  estimate: str = 'target'
+  target_noise: float = 0.0
+  target_noise_clip: float = 3e-3
+  soft_update: float = 0.2
+  update_period: int = 1
+  target_dropout: bool = False
+  learning_rate: float = 1e-3
+  l2: float = 1e-6
+  max_passes: int = 20
+  min_passes: int = 3
+  min_improvement: float = 0.01
+  in_finetune: str = 'learning'
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightingConfig:
+  """The weights of stage 3 (paper, section 3.4).
+
+  Attributes:
+    name: `critic` (1 - lambda Q), `label_times_q` (WL), `negative_q` (NLC),
+      `constant` (CW), or a control: `q_shuffled`, `constant_mean`.
+    lambda_: the paper's lambda.
+    lambda_warmup_steps: steps over which lambda rises linearly from 0; 0
+      means lambda from the first step.
+    max_weight: upper bound of a weight; 0 means none.
+  """
+
+  name: str = 'critic'
+  lambda_: float = 0.7
+  lambda_warmup_steps: int = 0
+  max_weight: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+  """An actor stage: its optimizer and early stopping.
+
+  Attributes:
+    learning_rate: Adam's.
+    l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    clip_norm: largest global gradient norm; 0 means no clipping.
+    max_epochs: most passes over the train rows.
+    patience: epochs without a better mean validation AUC before stopping.
+  """
+
+  learning_rate: float = 1e-3
+  l2: float = 1e-6
+  clip_norm: float = 0.0
+  max_epochs: int = 20
+  patience: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchConfig:
+  """How sessions become batches.
+
+  Attributes:
+    lanes: lanes of a batch (L).
+    lane_length: slots of a lane (T); longer sessions are cut.
+    block_sessions: sessions that stay neighbours in the first shuffle.
+    window_blocks: blocks that are shuffled together in the second.
+    steps_per_dispatch: most steps in one call of the compiled loop.
+  """
+
+  lanes: int = 32
+  lane_length: int = 64
+  block_sessions: int = 256
+  window_blocks: int = 256
+  steps_per_dispatch: int = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+  """What evaluation computes.
+
+  Attributes:
+    bootstrap: session-bootstrap replicates of an interval; 0 means none.
+    confidence: coverage of the intervals.
+    calibration_bins: equal-mass bins of the calibration error.
+    group: rows of one group in GAUC: `session` or `user`.
+  """
+
+  bootstrap: int = 200
+  confidence: float = 0.95
+  calibration_bins: int = 20
+  group: str = 'session'
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """A run.
+
+  Attributes:
+    preset: what the other settings started from: `paper` or `official`.
+    backbone: the actor, one of BACKBONES.
+    seed: of parameters, shuffles, dropout and noise.
+    control: fine-tune a second actor with constant weights: same batches,
+      keys, steps and learning rate.
+    network: sizes.
+    pretrain: stage 1.
+    critic: stage 2.
+    finetune: stage 3.
+    weighting: the weights of stage 3.
+    batch: how sessions become batches.
+    evaluation: what evaluation computes.
+  """
+
+  preset: str = 'paper'
+  backbone: str = 'mmoe'
+  seed: int = 0
+  control: bool = True
+  network: NetworkConfig = NetworkConfig()
+  pretrain: StageConfig = StageConfig()
+  critic: CriticConfig = CriticConfig()
+  finetune: StageConfig = StageConfig()
+  weighting: WeightingConfig = WeightingConfig()
+  batch: BatchConfig = BatchConfig()
+  evaluation: EvaluationConfig = EvaluationConfig()
+
+
+_CHOICES = {
+  'preset': ('paper', 'official'),
+  'backbone': BACKBONES,
+  'network.expert_input': ('own', 'gate'),
+  'network.expert_form': ('auto', 'separate', 'batched'),
+  'critic.form': ('shared', 'separate'),
+  'critic.head': ('neg_softplus', 'linear', 'neg_relu'),
+  'critic.reward': ('log_likelihood', 'absolute_error'),
+  'critic.behaviour': ('policy', 'uniform'),
+  'critic.estimate': ('target', 'minimum'),
+  'critic.in_finetune': ('learning', 'frozen'),
+  'weighting.name': WEIGHTINGS,
+  'evaluation.group': ('session', 'user'),
+}
+
+# Inclusive bounds; fields that are not named here must be >= 0.
+_BOUNDS = {
+  'seed': (0, 2**31 - 1),
+  'network.embedding_dim': (1, 2**16),
+  'network.num_experts': (1, 2**10),
+  'network.dropout': (0.0, 0.95),
+  'critic.discount': (0.0, 1.0),
+  'critic.soft_update': (0.0, 1.0),
+  'critic.update_period': (1, 2**31 - 1),
+  'critic.max_passes': (1, 10**6),
+  'pretrain.max_epochs': (1, 10**6),
+  'batch.lanes': (1, 2**20),
+  'batch.lane_length': (2, 2**20),
+  'batch.block_sessions': (1, 2**31 - 1),
+  'batch.window_blocks': (1, 2**31 - 1),
+  'batch.steps_per_dispatch': (1, 2**20),
+  'evaluation.bootstrap': (0, 10**6),
+  'evaluation.confidence': (0.5, 0.9999),
+  'evaluation.calibration_bins': (1, 10**6),
+}
+
+
+def preset(name: str) -> Config:
+  """The paper's settings, or those of the authors' released code.
+
+  Raises:
+    types.InputError: no such preset.
+  """
+  if name == 'paper':
+    return Config()
+  if name == 'official':
+    return Config(
+      preset='official',
+      network=NetworkConfig(expert_input='gate'),
+      critic=CriticConfig(
+        form='separate',
+        head='neg_relu',
+        discount=0.9,
+        behaviour='uniform',
+        estimate='minimum',
+        target_noise=2e-3,
+        update_period=2,
+        target_dropout=True,
+        in_finetune='frozen',
+      ),
+      weighting=WeightingConfig(lambda_=1.0),
+    )
+  raise types.InputError(
+    f'preset: {name!r} is not one of {", ".join(_CHOICES["preset"])}'
+  )
+
+
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+  """All settings as {'group.field': value}."""
+  flat: dict[str, Any] = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      flat.update(flatten(value, f'{prefix}{field.name}.'))
+    else:
+      flat[prefix + field.name] = value
+  return flat
+
+
+def validate(config: Config) -> Config:
+  """Returns the config if every setting is in range.
+
+  Raises:
+    types.InputError: names the setting, its value and what is allowed.
+  """
+  flat = flatten(config)
+  for name, allowed in _CHOICES.items():
+    if flat[name] not in allowed:
+      raise types.InputError(
+        f'config.{name}: {flat[name]!r} is not one of {", ".join(allowed)}'
+      )
+  for name, value in flat.items():
+    if isinstance(value, tuple):
+      _check_units(name, value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+      low, high = _BOUNDS.get(name, (0, float('inf')))
+      if not low <= value <= high:  # False for NaN too
+        raise types.InputError(
+          f'config.{name}: {value!r} is not between {low} and {high}'
+        )
+  if config.backbone == 'ple' and config.network.num_experts < 2:
+    raise types.InputError(
+      'config.network.num_experts: ple needs at least 2 (half are shared)'
+    )
+  return config
+
+
+def _check_units(name: str, units: tuple[int, ...]) -> None:
+  if not units or any(not isinstance(u, int) or u < 1 for u in units):
+    raise types.InputError(
+      f'config.{name}: {units!r} is not a list of layer sizes >= 1'
+    )
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+  """The config as nested dicts that JSON can hold."""
+  return dataclasses.asdict(config)
+
+
+def from_dict(
+  record: Any, base: Config | None = None, path: str = 'config'
+) -> Config:
+  """Nested dicts (of config.json, of a config file) over `base`, validated.
+
+  Args:
+    record: what `to_dict` gives, or part of it.
+    base: settings that the record does not name; the paper's if None.
+    path: what to call the record in errors.
+
+  Raises:
+    types.InputError: an unknown setting (near matches are listed), a value of
+      another type, or a value out of range.
+  """
+  return validate(_merge(base or Config(), record, path))
+
+
+def _merge(group: Any, record: Any, path: str) -> Any:
+  if not isinstance(record, dict):
+    raise types.InputError(f'{path}: expected a group of settings')
+  hints = typing.get_type_hints(type(group))
+  changes = {}
+  for name, value in record.items():
+    if name not in hints:
+      raise types.InputError(unknown_setting(f'{path}.{name}', hints))
+    old = getattr(group, name)
+    if dataclasses.is_dataclass(old):
+      changes[name] = _merge(old, value, f'{path}.{name}')
+    else:
+      changes[name] = _typed(value, old, f'{path}.{name}')
+  return dataclasses.replace(group, **changes)
+
+
+def unknown_setting(path: str, known: typing.Iterable[str]) -> str:
+  """The line for a setting that does not exist, with near matches."""
+  near = difflib.get_close_matches(path.rsplit('.', 1)[-1], list(known), n=3)
+  hint = f' (did you mean {" or ".join(near)}?)' if near else ''
+  return f'{path}: no such setting{hint}'
+
+
+def _typed(value: Any, old: Any, path: str) -> Any:
+  """The value as the type of the setting's default."""
+  if isinstance(old, tuple) and isinstance(value, list | tuple):
+    return tuple(value)
+  if isinstance(old, float) and type(value) is int:
+    return float(value)
+  if type(value) is not type(old):
+    raise types.InputError(
+      f'{path}: {value!r} is not of type {type(old).__name__}'
+    )
+  return value

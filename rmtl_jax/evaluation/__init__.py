@@ -1,0 +1,1 @@
+"""Exact metrics, intervals and the rate baseline; gets predictions, no network."""

@@ -1,0 +1,1 @@
+"""Flax modules of actors and critics; `functional` is the only door."""

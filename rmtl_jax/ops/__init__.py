@@ -1,0 +1,1 @@
+"""Pure maths, one equation each; knows no Flax and no files."""

@@ -1,0 +1,1 @@
+"""The host's side: stages, the loop, checkpoints and logs."""

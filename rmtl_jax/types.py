@@ -1,0 +1,78 @@
+"""The arrays that travel together, and the error that a person reads.
+
+Shapes use these letters throughout the package: `L` lanes of a batch, `T`
+slots of a lane, `K` tasks, `F` categorical fields, `M` multi-valued slots (all
+multi-valued fields side by side), `N` numeric fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+  import jax
+  import numpy as np
+
+  Array = jax.Array | np.ndarray
+
+
+class InputError(Exception):
+  """Bad input or bad usage, said in one line; the launcher exits with 2.
+
+  The message names what is needed to mend it: the file, the column and the
+  row where there are such, what was found and what was expected.
+  """
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec:
+  """What a network must know of the data: vocabulary sizes and widths.
+
+  Attributes:
+    categorical: rows of each categorical field's vocabulary, row 0 (missing,
+      unseen or rare) included.
+    multi_valued: (vocabulary rows, slots) of each multi-valued field.
+    numeric: number of numeric fields.
+    num_tasks: K.
+  """
+
+  categorical: tuple[int, ...]
+  multi_valued: tuple[tuple[int, int], ...]
+  numeric: int
+  num_tasks: int
+
+
+class Inputs(NamedTuple):
+  """The features of rows: what a network sees.
+
+  Attributes:
+    categorical: i32[..., F], a row of each field's own vocabulary.
+    multi_valued: i32[..., M], the slots of all multi-valued fields side by
+      side, -1 in unused slots; every field uses at least one slot.
+    numeric: f32[..., N], normalised.
+  """
+
+  categorical: Array
+  multi_valued: Array
+  numeric: Array
+
+
+class Batch(NamedTuple):
+  """Lanes of packed sessions, [L, T] slots; one lane is [T].
+
+  Attributes:
+    inputs: the features, leading dimensions [L, T].
+    labels: f32[L, T, K], 0 or 1.
+    mask: bool[L, T], true where the slot holds a row.
+    is_last: bool[L, T], true at the last row of a session; false at a cut.
+    segment: i32[L, T], equal within one session of the lane, -1 in padding.
+    row: i32[L, T], the row's position in its split, -1 in padding.
+  """
+
+  inputs: Inputs
+  labels: Array
+  mask: Array
+  is_last: Array
+  segment: Array
+  row: Array

@@ -1,0 +1,1 @@
+"""Update steps of the three stages: pure functions, jitted by the caller."""

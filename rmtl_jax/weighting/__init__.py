@@ -1,0 +1,1 @@
+"""Optax transformations that weigh every row's loss of every task."""
