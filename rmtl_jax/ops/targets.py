@@ -1,0 +1,70 @@
+"""Temporal-difference targets along one lane of packed sessions."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def td_target(
+  r_t: jax.Array, discount_t: jax.Array, q_tp1: jax.Array
+) -> jax.Array:
+  """Eq. (7): r_t + gamma_t Q'(s_{t+1}, pi'(s_{t+1})), one step of one task.
+
+  Args:
+    r_t: reward, f32[].
+    discount_t: gamma, or 0 at the session's last row, f32[].
+    q_tp1: the target critic's value at the next row, f32[].
+
+  Returns:
+    f32[], without gradient.
+  """
+  chex.assert_rank([r_t, discount_t, q_tp1], 0)
+  return jax.lax.stop_gradient(r_t + discount_t * q_tp1)
+
+
+def lane_targets(
+  r_t: jax.Array, q_t: jax.Array, is_last_t: jax.Array, discount: float
+) -> jax.Array:
+  """TD targets of a whole lane: the next state of a slot is the next slot.
+
+  The logged action never changes the next state, so Q'(s_{t+1}, .) is
+  Q'(s_t, .) shifted by one slot. Targets at slots that `td_mask` leaves out
+  mean nothing.
+
+  Args:
+    r_t: rewards, f32[T, K].
+    q_t: Q'(s_t, pi'(s_t)) of the target critic, f32[T, K].
+    is_last_t: the session ends here, bool[T].
+    discount: gamma.
+
+  Returns:
+    f32[T, K], without gradient.
+  """
+  chex.assert_rank([r_t, q_t, is_last_t], [2, 2, 1])
+  q_tp1 = jnp.concatenate([q_t[1:], jnp.zeros_like(q_t[:1])])
+  discount_t = jnp.where(is_last_t, 0.0, discount)
+  over_tasks = jax.vmap(td_target, in_axes=(0, None, 0))
+  return jax.vmap(over_tasks)(r_t, discount_t, q_tp1)
+
+
+def td_mask(
+  mask_t: jax.Array, is_last_t: jax.Array, segment_t: jax.Array
+) -> jax.Array:
+  """Where a slot has a target: its session ends here or goes on in the lane.
+
+  A session that is longer than a lane is cut: the cut's last slot is not
+  `is_last` and the next slot belongs to another segment, so it has no target.
+
+  Args:
+    mask_t: the slot holds a row, bool[T].
+    is_last_t: the session ends here, bool[T].
+    segment_t: equal within one session of the lane, i32[T].
+
+  Returns:
+    bool[T].
+  """
+  chex.assert_rank([mask_t, is_last_t, segment_t], 1)
+  goes_on = jnp.append(segment_t[:-1] == segment_t[1:], False)
+  return mask_t & (is_last_t | goes_on)

@@ -1,0 +1,171 @@
+"""Weights from critics: RMTL's, the paper's ablations, and their controls.
+
+Every transformation here takes the cotangent of the row losses (`updates`,
+f32[L, T, K]: what the loss function's pullback is called with) and returns it
+multiplied by a weight per row and task. So a chain of them costs no second
+backward pass. Extra arguments, by keyword: `q_values` f32[L, T, K], `labels`
+f32[L, T, K], `mask` bool[L, T], `key`; each link takes what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def critic_weights(
+  q_values: jax.Array, lambda_: jax.Array | float
+) -> jax.Array:
+  """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
+
+  Args:
+    q_values: Q_k(s_t, pi_k(s_t)), f32[...].
+    lambda_: the paper's lambda.
+
+  Returns:
+    f32[...].
+  """
+  return 1.0 - lambda_ * jax.lax.stop_gradient(q_values)
+
+
+def scale_by_critic(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """RMTL: every row's loss of every task times 1 - lambda Q (Eq. 9).
+
+  Example:
+    >>> import jax.numpy as jnp, optax
+    >>> chain = optax.chain(scale_by_critic(lambda_=0.5))
+    >>> cotangent = jnp.ones((1, 2, 1))
+    >>> q_values = jnp.array([[[-2.0], [0.0]]])
+    >>> weighted, _ = chain.update(
+    ...     cotangent, chain.init(cotangent), q_values=q_values)
+    >>> weighted.ravel().tolist()
+    [2.0, 1.0]
+
+  Args:
+    lambda_: the paper's lambda; `optax.inject_hyperparams` makes it follow a
+      schedule.
+
+  Returns:
+    A transformation that needs `q_values`.
+  """
+  return _stateless(
+    lambda updates, q_values, **_: updates * critic_weights(q_values, lambda_)
+  )
+
+
+def scale_by_label_times_q(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """The ablation WL: weights 1 - lambda y Q (paper, section 4.6).
+
+  Args:
+    lambda_: the paper's lambda.
+
+  Returns:
+    A transformation that needs `q_values` and `labels`.
+  """
+  return _stateless(
+    lambda updates, q_values, labels, **_: (
+      updates * critic_weights(labels * q_values, lambda_)
+    )
+  )
+
+
+def scale_by_negative_q() -> optax.GradientTransformationExtraArgs:
+  """The ablation NLC: weights -Q, no linear form (paper, section 4.6)."""
+  return _stateless(
+    lambda updates, q_values, **_: updates * -jax.lax.stop_gradient(q_values)
+  )
+
+
+def scale_by_shuffled_critic(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """The control q_shuffled: RMTL's weights, permuted over the batch's rows.
+
+  Same weights, same batch, no information about the row: what RMTL gains over
+  this it gains from what the critics know.
+
+  Args:
+    lambda_: the paper's lambda.
+
+  Returns:
+    A transformation that needs `q_values`, `mask` and `key`.
+  """
+
+  def update(updates, q_values, mask, key, **_):
+    shuffled = shuffle_rows(key, q_values, mask)
+    return updates * critic_weights(shuffled, lambda_)
+
+  return _stateless(update)
+
+
+def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
+  """One constant per task, f32[K]; the control constant_mean when the
+  constants are the mean of RMTL's weights over the train rows.
+  """
+  weights = jnp.asarray(weights, jnp.float32)
+  chex.assert_rank(weights, 1)
+  return _stateless(lambda updates, **_: updates * weights[None, None, :])
+
+
+def clip_weights(
+  max_weight: float, inner: optax.GradientTransformationExtraArgs
+) -> optax.GradientTransformationExtraArgs:
+  """Bounds the weights of `inner`, which must scale elementwise.
+
+  Args:
+    max_weight: the upper bound.
+    inner: a transformation that multiplies by a weight that does not depend
+      on the updates.
+
+  Returns:
+    The bounded transformation, with the state of `inner`.
+  """
+
+  def update(updates, state, params=None, **extra):
+    weights, new_state = inner.update(
+      jnp.ones_like(updates), state, params, **extra
+    )
+    return updates * jnp.minimum(weights, max_weight), new_state
+
+  return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def shuffle_rows(
+  key: jax.Array, values: jax.Array, mask: jax.Array
+) -> jax.Array:
+  """Permutes the valid rows of a batch, all tasks of a row together.
+
+  Args:
+    key: a random key.
+    values: f32[L, T, K].
+    mask: bool[L, T]; where false, values stay.
+
+  Returns:
+    f32[L, T, K].
+  """
+  chex.assert_rank([values, mask], [3, 2])
+  flat, valid = values.reshape(-1, values.shape[-1]), mask.reshape(-1)
+  draws = jax.random.uniform(key, valid.shape)
+  # Both orders list the valid rows first, so they map valid to valid rows.
+  source = jnp.argsort(jnp.where(valid, draws, 2.0))
+  goal = jnp.argsort(~valid, stable=True)
+  moved = flat.at[goal].set(flat[source])
+  return jnp.where(valid[:, None], moved, flat).reshape(values.shape)
+
+
+def _stateless(update) -> optax.GradientTransformationExtraArgs:
+  return optax.GradientTransformationExtraArgs(
+    lambda params: optax.EmptyState(),
+    lambda updates, state, params=None, **extra: (
+      update(updates, **extra),
+      state,
+    ),
+  )
