@@ -76,3 +76,17 @@ class Batch(NamedTuple):
   is_last: Array
   segment: Array
   row: Array
+
+
+def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:
+  """Raises ValueError unless each array has the rank that belongs to it."""
+  found = tuple(a.ndim for a in arrays)
+  if found != ranks:
+    raise ValueError(f'expected arrays of ranks {ranks}, found {found}')
+
+
+def check_same_shape(*arrays: Array) -> None:
+  """Raises ValueError unless all arrays have one shape."""
+  shapes = {a.shape for a in arrays}
+  if len(shapes) > 1:
+    raise ValueError(f'expected one shape, found {sorted(shapes)}')

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import chex
 import jax
 import jax.numpy as jnp
+
+from rmtl_jax import types
 
 
 def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -17,7 +18,7 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   Returns:
     f32[...], in nats; exact for logits of any size.
   """
-  chex.assert_equal_shape([logits, labels])
+  types.check_same_shape(logits, labels)
   return jax.nn.softplus(logits) - labels * logits
 
 
@@ -31,5 +32,5 @@ def td_error(q_t: jax.Array, target_t: jax.Array) -> jax.Array:
   Returns:
     f32[...].
   """
-  chex.assert_equal_shape([q_t, target_t])
+  types.check_same_shape(q_t, target_t)
   return jnp.square(q_t - jax.lax.stop_gradient(target_t))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import chex
 import jax
 import jax.numpy as jnp
+
+from rmtl_jax import types
 
 # The paper's code clips actions to this distance from 0 and 1.
 ACTION_MARGIN = 1e-4
@@ -20,7 +21,7 @@ def log_likelihood(actions: jax.Array, labels: jax.Array) -> jax.Array:
   Returns:
     f32[...], in nats.
   """
-  chex.assert_equal_shape([actions, labels])
+  types.check_same_shape(actions, labels)
   a = jnp.clip(actions, ACTION_MARGIN, 1.0 - ACTION_MARGIN)
   return labels * jnp.log(a) + (1.0 - labels) * jnp.log1p(-a)
 
@@ -35,7 +36,7 @@ def absolute_error(actions: jax.Array, labels: jax.Array) -> jax.Array:
   Returns:
     f32[...] in [-1, 0].
   """
-  chex.assert_equal_shape([actions, labels])
+  types.check_same_shape(actions, labels)
   return -jnp.abs(actions - labels)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import chex
 import jax
 import jax.numpy as jnp
+
+from rmtl_jax import types
 
 
 def td_target(
@@ -20,7 +21,7 @@ def td_target(
   Returns:
     f32[], without gradient.
   """
-  chex.assert_rank([r_t, discount_t, q_tp1], 0)
+  types.check_ranks((0, 0, 0), r_t, discount_t, q_tp1)
   return jax.lax.stop_gradient(r_t + discount_t * q_tp1)
 
 
@@ -42,7 +43,7 @@ def lane_targets(
   Returns:
     f32[T, K], without gradient.
   """
-  chex.assert_rank([r_t, q_t, is_last_t], [2, 2, 1])
+  types.check_ranks((2, 2, 1), r_t, q_t, is_last_t)
   q_tp1 = jnp.concatenate([q_t[1:], jnp.zeros_like(q_t[:1])])
   discount_t = jnp.where(is_last_t, 0.0, discount)
   over_tasks = jax.vmap(td_target, in_axes=(0, None, 0))
@@ -65,6 +66,6 @@ def td_mask(
   Returns:
     bool[T].
   """
-  chex.assert_rank([mask_t, is_last_t, segment_t], 1)
+  types.check_ranks((1, 1, 1), mask_t, is_last_t, segment_t)
   goes_on = jnp.append(segment_t[:-1] == segment_t[1:], False)
   return mask_t & (is_last_t | goes_on)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
+
+from rmtl_jax import types
 
 
 def critic_weights(
@@ -111,7 +112,7 @@ def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
   constants are the mean of RMTL's weights over the train rows.
   """
   weights = jnp.asarray(weights, jnp.float32)
-  chex.assert_rank(weights, 1)
+  types.check_ranks((1,), weights)
   return _stateless(lambda updates, **_: updates * weights[None, None, :])
 
 
@@ -151,7 +152,7 @@ def shuffle_rows(
   Returns:
     f32[L, T, K].
   """
-  chex.assert_rank([values, mask], [3, 2])
+  types.check_ranks((3, 2), values, mask)
   flat, valid = values.reshape(-1, values.shape[-1]), mask.reshape(-1)
   draws = jax.random.uniform(key, valid.shape)
   # Both orders list the valid rows first, so they map valid to valid rows.
