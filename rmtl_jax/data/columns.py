@@ -1,0 +1,261 @@
+"""Prepared Parquet to columns in memory, checked as they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitColumns:
+  """One split in memory, sorted by session and time.
+
+  Attributes:
+    categorical: i32[R, F].
+    multi_valued: i32[R, M], -1 in unused slots.
+    numeric: f32[R, N].
+    labels: f32[R, K].
+    session: i64[R], the session's number.
+    user: i64[R] or None.
+    row_id: i64[R], the row of the raw file.
+    oracle: f64[R, K] true probabilities (simulated data) or None.
+    starts: i64[S + 1], first row of every session, then R.
+  """
+
+  categorical: np.ndarray
+  multi_valued: np.ndarray
+  numeric: np.ndarray
+  labels: np.ndarray
+  session: np.ndarray
+  user: np.ndarray | None
+  row_id: np.ndarray
+  oracle: np.ndarray | None
+  starts: np.ndarray
+
+  @property
+  def rows(self) -> int:
+    """R."""
+    return len(self.labels)
+
+
+def read_split(
+  data_dir: str | pathlib.Path, manifest: manifest_lib.Manifest, split: str
+) -> SplitColumns:
+  """Reads one split and checks it against the manifest.
+
+  Args:
+    data_dir: the directory that holds manifest.json.
+    manifest: its contents.
+    split: 'train', 'validation' or 'test'.
+
+  Returns:
+    The split's columns.
+
+  Raises:
+    types.InputError: no such split, a file that is missing or unreadable, a
+      column that is missing or of the wrong type, or a value out of range;
+      names file, column and row.
+  """
+  if split not in manifest.splits:
+    raise types.InputError(
+      f'split: {split!r} is not one of {", ".join(manifest.splits)}'
+    )
+  record = manifest.splits[split]
+  parts = [
+    _read_file(pathlib.Path(data_dir) / name, manifest) for name in record.files
+  ]
+  rows = sum(part.rows for part in parts)
+  if rows != record.rows or not rows:
+    raise types.InputError(
+      f'{data_dir}: split {split!r} has {rows} rows, manifest.json says'
+      f' {record.rows}' + ('' if rows else '; an empty split is of no use')
+    )
+  columns = _concatenate(parts)
+  if np.any(np.diff(columns.session) < 0):
+    row = int(np.argmax(np.diff(columns.session) < 0)) + 1
+    raise types.InputError(
+      f'{data_dir}: split {split!r} is not sorted by session_id at row {row}'
+    )
+  return columns
+
+
+def _concatenate(parts: list[SplitColumns]) -> SplitColumns:
+  def joined(name):
+    arrays = [getattr(part, name) for part in parts]
+    return None if arrays[0] is None else np.concatenate(arrays)
+
+  names = [f.name for f in dataclasses.fields(SplitColumns)]
+  columns = {name: joined(name) for name in names if name != 'starts'}
+  changes = np.flatnonzero(np.diff(columns['session'])) + 1
+  starts = np.concatenate([[0], changes, [len(columns['session'])]])
+  return SplitColumns(**columns, starts=starts)
+
+
+def _read_file(
+  path: pathlib.Path, manifest: manifest_lib.Manifest
+) -> SplitColumns:
+  categorical = manifest.of_kind('categorical')
+  multi_valued = manifest.of_kind('multi_valued')
+  numeric = manifest.of_kind('numeric')
+  try:
+    file = pq.ParquetFile(path)
+    present = set(file.schema_arrow.names)
+    labels = [f'y_{t}' for t in manifest.task_names]
+    oracle = [f'p_{t}' for t in manifest.task_names if manifest.has_oracle]
+    wanted = ['session_id', 'row_id', *(f.column for f in manifest.fields)]
+    wanted += labels + oracle
+    for name in wanted:
+      if name not in present:
+        raise types.InputError(f'{path}: no column {name!r}')
+    optional = [c for c in ('user_id',) if c in present]
+    table = file.read(columns=wanted + optional)
+  except (OSError, pa.ArrowException) as error:
+    first = str(error).splitlines()[0]
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  reader = _Reader(path, table)
+  return SplitColumns(
+    categorical=_stack([reader.ids(f) for f in categorical], table, np.int32),
+    multi_valued=np.concatenate(
+      [reader.lists(f) for f in multi_valued]
+      or [np.zeros((len(table), 0), np.int32)],
+      axis=1,
+    ),
+    numeric=_stack(
+      [reader.floats(f.column) for f in numeric], table, np.float32
+    ),
+    labels=_stack([reader.labels(n) for n in labels], table, np.float32),
+    session=reader.integers('session_id'),
+    user=reader.integers('user_id', nullable=True) if optional else None,
+    row_id=reader.integers('row_id'),
+    oracle=_stack(
+      [reader.floats(n, 0.0, 1.0) for n in oracle], table, np.float64
+    )
+    if oracle
+    else None,
+    starts=np.zeros(0, np.int64),
+  )
+
+
+def _stack(
+  columns: list[np.ndarray], table: pa.Table, dtype: type
+) -> np.ndarray:
+  stacked = np.empty((len(table), len(columns)), dtype)
+  for i, column in enumerate(columns):
+    stacked[:, i] = column
+  return stacked
+
+
+class _Reader:
+  """Columns of one file as arrays; errors name file, column and row."""
+
+  def __init__(self, path: pathlib.Path, table: pa.Table):
+    self.path, self.table = path, table
+
+  def integers(self, name: str, nullable: bool = False) -> np.ndarray:
+    """An integer column as i64[R]; nulls are an error, or -1."""
+    column = self.table[name]
+    if not pa.types.is_integer(column.type):
+      self._fail(name, None, f'is {column.type}, expected an integer')
+    if column.null_count:
+      if not nullable:
+        self._fail(name, self._first(column.is_null()), 'is null')
+      column = column.fill_null(-1)
+    return column.to_numpy()
+
+  def ids(self, field: manifest_lib.Field) -> np.ndarray:
+    """A categorical column, rows of the field's vocabulary."""
+    values = self.integers(field.column)
+    self._check_range(field, values)
+    return values
+
+  def lists(self, field: manifest_lib.Field) -> np.ndarray:
+    """A multi-valued column as i32[R, width], -1 in unused slots."""
+    column = self.table[field.column].combine_chunks()
+    if not (
+      pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    ):
+      self._fail(field.column, None, f'is {column.type}, expected a list')
+    if column.null_count:
+      self._fail(field.column, self._first(column.is_null()), 'is null')
+    if isinstance(column, pa.ChunkedArray):
+      column = pa.concat_arrays(column.chunks)
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    counts = np.diff(offsets)
+    wrong = (counts < 1) | (counts > field.width)
+    if wrong.any():
+      row = int(np.argmax(wrong))
+      self._fail(
+        field.column,
+        row,
+        f'has {counts[row]} values, expected 1 to {field.width}',
+      )
+    if not pa.types.is_integer(column.values.type) or column.values.null_count:
+      self._fail(field.column, None, 'holds values that are no integers')
+    flat = column.values.to_numpy()[offsets[0] : offsets[-1]]
+    owner = np.repeat(np.arange(len(counts)), counts)
+    self._check_range(field, flat, owner)
+    out = np.full((len(counts), field.width), -1, np.int32)
+    out[
+      owner, np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], counts)
+    ] = flat
+    return out
+
+  def floats(
+    self, name: str, low: float = -np.inf, high: float = np.inf
+  ) -> np.ndarray:
+    """A finite float column, within [low, high]."""
+    column = self.table[name]
+    if not (
+      pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+    ):
+      self._fail(name, None, f'is {column.type}, expected a number')
+    values = column.to_numpy()
+    wrong = ~(np.isfinite(values) & (values >= low) & (values <= high))
+    if wrong.any():
+      row = int(np.argmax(wrong))
+      self._fail(
+        name,
+        row,
+        f'is {values[row]}, expected a finite number'
+        + (f' from {low} to {high}' if np.isfinite(low) else ''),
+      )
+    return values
+
+  def labels(self, name: str) -> np.ndarray:
+    """A label column, 0 or 1."""
+    values = self.floats(name)
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+      row = int(np.argmax(wrong))
+      self._fail(name, row, f'is {values[row]}, expected 0 or 1')
+    return values
+
+  def _check_range(
+    self,
+    field: manifest_lib.Field,
+    values: np.ndarray,
+    owner: np.ndarray | None = None,
+  ) -> None:
+    wrong = (values < 0) | (values >= field.size)
+    if wrong.any():
+      at = int(np.argmax(wrong))
+      row = at if owner is None else int(owner[at])
+      self._fail(
+        field.column,
+        row,
+        f'is {values[at]}, the vocabulary has rows 0 to {field.size - 1}',
+      )
+
+  def _first(self, flags: pa.ChunkedArray) -> int:
+    return int(np.argmax(flags.to_numpy(zero_copy_only=False)))
+
+  def _fail(self, column: str, row: int | None, what: str) -> None:
+    where = f'column {column!r}' + ('' if row is None else f', row {row}')
+    raise types.InputError(f'{self.path}: {where}: {what}')
