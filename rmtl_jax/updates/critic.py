@@ -1,0 +1,185 @@
+"""Stage 2: the critics by temporal differences along the log's sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.ops import actions as actions_lib
+from rmtl_jax.ops import losses, rewards, targets
+from rmtl_jax.updates import forward, state
+
+Metrics = dict[str, jax.Array]
+
+
+def td_losses(
+  network: functional.Network,
+  params: Any,
+  target_params: Any,
+  batch: types.Batch,
+  actions: jax.Array,
+  target_actions: jax.Array,
+  config: config_lib.CriticConfig,
+  key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """(Q(s_t, a_t) - target_t)^2 of every row and task (Eqs. 7 and 8).
+
+  Args:
+    network: the critics.
+    params: the online critics' parameters.
+    target_params: the target critics'.
+    batch: [L, T].
+    actions: the behaviour's, f32[L, T, K]; rewards come from them.
+    target_actions: pi'(s), f32[L, T, K].
+    config: discount, reward, estimate.
+    key: of dropout, or None.
+
+  Returns:
+    (losses f32[L, T, K], 0 where there is no target; bool[L, T], where there
+    is one).
+  """
+  frozen = jax.lax.stop_gradient(params)
+  shared = network.share(params, batch.inputs)
+  target_shared = network.share(target_params, batch.inputs)
+  reward = rewards.REWARDS[config.reward]
+
+  def lane(shared, target_shared, lane_batch, a_t, target_a_t, lane_key):
+    inputs = lane_batch.inputs
+    q_t = network.lane(params, shared, inputs, a_t, dropout_key=lane_key)
+    target_key = lane_key if config.target_dropout else None
+    target_q_t = network.lane(
+      target_params, target_shared, inputs, target_a_t, dropout_key=target_key
+    )
+    if config.estimate == 'minimum':
+      online_q_t = network.lane(
+        frozen,
+        jax.lax.stop_gradient(shared),
+        inputs,
+        target_a_t,
+        dropout_key=target_key,
+      )
+      target_q_t = jnp.minimum(target_q_t, online_q_t)
+    target_t = targets.lane_targets(
+      reward(a_t, lane_batch.labels),
+      target_q_t,
+      lane_batch.is_last,
+      config.discount,
+    )
+    valid = targets.td_mask(
+      lane_batch.mask, lane_batch.is_last, lane_batch.segment
+    )
+    errors = losses.td_error(q_t, target_t)
+    return jnp.where(valid[:, None], errors, 0.0), valid
+
+  axes = network.shared_axes
+  return jax.vmap(lane, (axes, axes, 0, 0, 0, 0))(
+    shared,
+    target_shared,
+    batch,
+    actions,
+    target_actions,
+    forward.lane_keys(key, batch.mask.shape[0]),
+  )
+
+
+def behaviour_actions(
+  key: jax.Array, policy: jax.Array, config: config_lib.CriticConfig
+) -> jax.Array:
+  """The logged actions: pi(s) plus clipped noise, or uniform; f32[L, T, K]."""
+  if config.behaviour == 'uniform':
+    return actions_lib.uniform(key, policy)
+  return actions_lib.clipped_noise(
+    key, policy, config.behaviour_noise, config.behaviour_noise_clip
+  )
+
+
+def smoothed_actions(
+  key: jax.Array, target_policy: jax.Array, config: config_lib.CriticConfig
+) -> jax.Array:
+  """pi'(s), with TD3's clipped noise where set; f32[L, T, K]."""
+  if not config.target_noise:
+    return target_policy
+  return actions_lib.clipped_noise(
+    key, target_policy, config.target_noise, config.target_noise_clip
+  )
+
+
+def make_critic_step(
+  network: functional.Network,
+  optimizer: optax.GradientTransformation,
+  config: config_lib.CriticConfig,
+) -> Callable[..., tuple[state.CriticState, Metrics]]:
+  """The step of stage 2, and of critics that learn along in stage 3.
+
+  Args:
+    network: the critics.
+    optimizer: of their parameters.
+    config: behaviour, targets, soft update.
+
+  Returns:
+    step(state, batch, key, policy, target_policy) -> (new state, metrics),
+    policies f32[L, T, K]. `td_error` is the batch's sum over rows of the mean
+    over tasks, `td_rows` the number of rows that have a target.
+  """
+
+  def step(critic, batch, key, policy, target_policy):
+    noise_key, smooth_key, dropout_key = jax.random.split(key, 3)
+    actions = behaviour_actions(noise_key, policy, config)
+    target_actions = smoothed_actions(smooth_key, target_policy, config)
+
+    def loss(params):
+      errors, valid = td_losses(
+        network,
+        params,
+        critic.target_params,
+        batch,
+        actions,
+        target_actions,
+        config,
+        dropout_key,
+      )
+      total = jnp.sum(jnp.mean(errors, -1))
+      rows = jnp.sum(valid).astype(jnp.float32)
+      return total / jnp.maximum(rows, 1.0), (total, rows)
+
+    gradients, (total, rows) = jax.grad(loss, has_aux=True)(critic.params)
+    updates, new_opt_state = optimizer.update(
+      gradients, critic.opt_state, critic.params
+    )
+    new_params = optax.apply_updates(critic.params, updates)
+    new_step = critic.step + 1
+    new_target_params = soft_update(
+      new_params, critic.target_params, new_step, config
+    )
+    new_critic = state.CriticState(
+      new_params, new_target_params, new_opt_state, new_step
+    )
+    return new_critic, {'td_error': total, 'td_rows': rows}
+
+  return step
+
+
+def soft_update(
+  params: Any, target_params: Any, step: jax.Array, config: Any
+) -> Any:
+  """theta' <- beta theta + (1 - beta) theta' every `update_period` steps.
+
+  Args:
+    params: the online network's.
+    target_params: the target network's.
+    step: i32[], steps taken, this one included.
+    config: a CriticConfig: `soft_update` (beta) and `update_period`.
+
+  Returns:
+    The new target parameters.
+  """
+  due = step % config.update_period == 0
+  beta = jnp.where(due, config.soft_update, 0.0)
+  return optax.incremental_update(params, target_params, beta)

@@ -1,0 +1,88 @@
+"""Networks over a batch: what lanes share first, then one lane, vmapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.ops import losses
+
+
+def lane_keys(key: jax.Array | None, lanes: int) -> jax.Array | None:
+  """One key per lane, or None where dropout is off."""
+  if key is None:
+    return None
+  return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(lanes))
+
+
+def actor_losses(
+  network: functional.Network,
+  params: Any,
+  batch: types.Batch,
+  key: jax.Array | None,
+) -> tuple[jax.Array, jax.Array]:
+  """Every row's loss of every task, and the actions.
+
+  Args:
+    network: the actor.
+    params: its parameters.
+    batch: [L, T].
+    key: of dropout, or None.
+
+  Returns:
+    (binary cross-entropy, pi(s)), both f32[L, T, K].
+  """
+  shared = network.share(params, batch.inputs)
+
+  def lane(shared, inputs, labels, lane_key):
+    logits = network.lane(params, shared, inputs, dropout_key=lane_key)
+    row_losses = losses.binary_cross_entropy(logits, labels)
+    return row_losses, jax.nn.sigmoid(logits)
+
+  return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
+    shared, batch.inputs, batch.labels, lane_keys(key, batch.mask.shape[0])
+  )
+
+
+def policy(
+  network: functional.Network,
+  params: Any,
+  inputs: types.Inputs,
+) -> jax.Array:
+  """pi(s) without dropout, f32[L, T, K]."""
+  return jax.nn.sigmoid(functional.apply(network, params, inputs))
+
+
+def values(
+  network: functional.Network,
+  params: Any,
+  inputs: types.Inputs,
+  actions: jax.Array,
+  key: jax.Array | None = None,
+) -> jax.Array:
+  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]."""
+  return functional.apply(network, params, inputs, actions, dropout_key=key)
+
+
+def pull_back(
+  loss: Callable[[Any], tuple[jax.Array, Any]], params: Any
+) -> tuple[jax.Array, Callable[[jax.Array], Any], Any]:
+  """Row losses, the function from their cotangent to gradients, and aux."""
+  row_losses, pullback, aux = jax.vjp(loss, params, has_aux=True)
+  return row_losses, lambda cotangent: pullback(cotangent)[0], aux
+
+
+def mean_cotangent(mask: jax.Array, tasks: int) -> jax.Array:
+  """d(mean over valid rows of the mean over tasks) / d(losses), [L, T, K].
+
+  The batch's sum divided by its own number of valid rows, over all devices,
+  never a mean of per-session means.
+  """
+  rows = jnp.maximum(jnp.sum(mask), 1)
+  weights = jnp.where(mask, 1.0 / (rows * tasks), 0.0)
+  return jnp.broadcast_to(weights[..., None], (*mask.shape, tasks))

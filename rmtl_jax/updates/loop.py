@@ -1,0 +1,116 @@
+"""Many steps in one dispatch: batches gathered from data on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rmtl_jax import types
+
+
+class Columns(NamedTuple):
+  """A split's columns on the device.
+
+  Attributes:
+    inputs: the features, leading dimension R.
+    labels: f32[R, K].
+  """
+
+  inputs: types.Inputs
+  labels: jax.Array
+
+
+class Slots(NamedTuple):
+  """Which rows fill the slots; see data/batches.Plan.
+
+  Attributes:
+    row: i32[..., L, T], -1 in padding.
+    is_last: bool[..., L, T].
+    segment: i32[..., L, T], -1 in padding.
+  """
+
+  row: jax.Array
+  is_last: jax.Array
+  segment: jax.Array
+
+
+def gather(columns: Columns, slots: Slots) -> types.Batch:
+  """One batch; padding holds some row's values behind a false mask."""
+  row = jnp.maximum(slots.row, 0)
+  return types.Batch(
+    inputs=jax.tree.map(lambda x: x[row], columns.inputs),
+    labels=columns.labels[row],
+    mask=slots.row >= 0,
+    is_last=slots.is_last,
+    segment=slots.segment,
+    row=slots.row,
+  )
+
+
+def make_loop(
+  step: Callable[..., tuple[Any, dict[str, jax.Array]]],
+) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
+  """Runs a step over a plan, in one compiled loop.
+
+  The number of steps is a traced number, so a short last plan does not
+  compile again. Keys are folded from the state's own step counter: a resumed
+  run draws what an uninterrupted one draws.
+
+  Args:
+    step: step(state, batch, key, *extras) -> (state, metrics), where extras
+      are the rows of `extras` below, f32[L, T, K].
+
+  Returns:
+    A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
+    that donates the state. `extras` is a tuple of f32[R, K] arrays, `slots`
+    has a leading dimension of at least `count` steps; sums are the metrics
+    added up, with `nonfinite` the number of steps in which one was not finite.
+  """
+
+  def one(state, columns, extras, slots, i, key):
+    at_step = jax.tree.map(lambda x: x[i], slots)
+    batch = gather(columns, at_step)
+    rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
+    new_state, metrics = step(
+      state, batch, jax.random.fold_in(key, state.step), *rows
+    )
+    finite = jnp.stack([jnp.isfinite(m) for m in metrics.values()])
+    bad = 1.0 - jnp.all(finite).astype(jnp.float32)
+    return new_state, metrics | {'nonfinite': bad}
+
+  def loop(state, columns, extras, slots, count, key):
+    shapes = jax.eval_shape(one, state, columns, extras, slots, 0, key)[1]
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def body(i, carry):
+      new_state, metrics = one(carry[0], columns, extras, slots, i, key)
+      return new_state, jax.tree.map(jnp.add, carry[1], metrics)
+
+    return jax.lax.fori_loop(0, count, body, (state, zeros))
+
+  return jax.jit(loop, donate_argnums=0)
+
+
+def make_row_map(
+  function: Callable[..., Any],
+) -> Callable[..., Any]:
+  """Applies a function of batches over a plan, in one compiled loop.
+
+  Args:
+    function: function(params, batch, *extras) -> pytree of [L, T, ...].
+
+  Returns:
+    A jitted map(params, columns, extras, slots) -> pytree of [S, L, T, ...].
+  """
+
+  def mapped(params, columns, extras, slots):
+    def one(at_step):
+      rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
+      return function(params, gather(columns, at_step), *rows)
+
+    return jax.lax.map(one, slots)
+
+  return jax.jit(mapped)
