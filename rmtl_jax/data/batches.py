@@ -34,7 +34,10 @@ class Plan(NamedTuple):
 
 
 def session_order(
-  sessions: int, seed: int, epoch: int, config: config_lib.BatchConfig
+  sessions: int,
+  seed: tuple[int, ...],
+  epoch: int,
+  config: config_lib.BatchConfig,
 ) -> np.ndarray:
   """The epoch's order of sessions: blocks permuted, then windows shuffled.
 
@@ -44,14 +47,14 @@ def session_order(
 
   Args:
     sessions: S.
-    seed: the run's seed.
+    seed: the run's seed and what else tells shuffles apart (the stage).
     epoch: counted from 0.
     config: block and window sizes.
 
   Returns:
     i64[S], a permutation.
   """
-  generator = np.random.default_rng((seed, epoch))
+  generator = np.random.default_rng((*seed, epoch))
   size = config.block_sessions
   blocks = generator.permutation(-(-sessions // size))
   order = (blocks[:, None] * size + np.arange(size)).reshape(-1)
@@ -63,13 +66,16 @@ def session_order(
 
 
 def training_plan(
-  starts: np.ndarray, seed: int, epoch: int, config: config_lib.BatchConfig
+  starts: np.ndarray,
+  seed: tuple[int, ...],
+  epoch: int,
+  config: config_lib.BatchConfig,
 ) -> Plan:
   """The epoch's batches: every row once, sessions shuffled, lanes packed.
 
   Args:
     starts: i64[S + 1], first row of every session, then the number of rows.
-    seed: the run's seed.
+    seed: the run's seed and what else tells shuffles apart (the stage).
     epoch: counted from 0.
     config: lanes and lane length; block and window sizes.
 
@@ -78,7 +84,7 @@ def training_plan(
   """
   order = session_order(len(starts) - 1, seed, epoch, config)
   size = config.block_sessions * config.window_blocks
-  generator = np.random.default_rng((seed, epoch, 1))
+  generator = np.random.default_rng((*seed, epoch, 1))
   parts = []
   used = 0
   # A window is packed by itself, so that a reader needs one at a time.

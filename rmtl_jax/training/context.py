@@ -1,0 +1,92 @@
+"""What the stages of a run share: settings, data, networks, history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import batches
+from rmtl_jax.training import checkpoints, models, progress, trainer
+
+# Stage numbers tell the stages' keys and shuffles apart.
+NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
+
+
+@dataclasses.dataclass
+class Context:
+  """What every stage of a run needs.
+
+  Attributes:
+    config: the run's settings.
+    tasks: names of the tasks.
+    train: the split that is learnt from.
+    validation: the split that early stopping looks at.
+    models: the actor and the critics.
+    progress: the live line.
+    history: one record per epoch or pass, all stages, oldest first.
+    store: checkpoints of unfinished stages, or None (nothing is saved).
+    on_record: told every record that is added to the history.
+    interrupted: a signal's number once one has arrived, else 0.
+  """
+
+  config: config_lib.Config
+  tasks: tuple[str, ...]
+  train: trainer.Split
+  validation: trainer.Split
+  models: models.Models
+  progress: progress.Progress
+  history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  store: checkpoints.Store | None = None
+  on_record: Callable[[dict[str, Any]], None] = lambda record: None
+  interrupted: Callable[[], int] = lambda: 0
+
+  def key(self, stage: str) -> jax.Array:
+    """The stage's key; steps fold in their own number."""
+    return self.models.key(NUMBERS[stage])
+
+  def plan(self, stage: str, epoch: int) -> batches.Plan:
+    """The batches of one pass over the train rows."""
+    return batches.training_plan(
+      self.train.host.starts,
+      (self.config.seed, NUMBERS[stage]),
+      epoch,
+      self.config.batch,
+    )
+
+  def record(self, **values: Any) -> None:
+    """Adds a record to the history."""
+    self.history.append(values)
+    self.on_record(values)
+
+  def save(self, stage: str, epoch: int, arrays: Any, **host: Any) -> None:
+    """Saves an unfinished stage after `epoch` passes."""
+    if self.store is not None:
+      self.store.save(
+        NUMBERS[stage] * 10**6 + epoch,
+        arrays,
+        {'stage': stage, 'epoch': epoch, 'history': self.history, **host},
+      )
+
+  def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
+    """The stage's newest checkpoint, if it is this stage that was cut off."""
+    if self.store is None:
+      return None
+    restored = self.store.restore(
+      lambda record: arrays if record['stage'] == stage else None
+    )
+    if restored is None or restored.record['stage'] != stage:
+      return None
+    self.progress.say(
+      f'{stage}: going on after pass {restored.record["epoch"]}'
+    )
+    return restored
+
+
+def finite(value: float) -> float | None:
+  """A number for JSON: None where it is not finite."""
+  return float(value) if np.isfinite(value) else None

@@ -1,0 +1,141 @@
+"""From predictions to the record that metrics.json and evaluation/ hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
+from rmtl_jax.ops import rewards
+
+Record = dict[str, Any]
+
+
+def stages(
+  predictions: Mapping[str, np.ndarray],
+  split: columns_lib.SplitColumns,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
+) -> dict[str, Record]:
+  """Every metric of every stage and task; on simulated data the oracle's.
+
+  Args:
+    predictions: f32[R, K] per stage.
+    split: the rows.
+    tasks: K names.
+    config: `evaluation`, `seed`.
+
+  Returns:
+    {'stages': {stage: {task: metrics}}, 'oracle': {task: metrics}}, the
+    latter only where true probabilities exist.
+  """
+
+  def metrics(values):
+    return evaluator.evaluate(
+      values,
+      split.labels,
+      split.session,
+      split.user,
+      tasks,
+      config.evaluation,
+      config.seed,
+    )
+
+  record: dict[str, Record] = {
+    'stages': {name: metrics(values) for name, values in predictions.items()}
+  }
+  if split.oracle is not None:
+    record['oracle'] = metrics(split.oracle)
+  return record
+
+
+def rate_baseline(
+  train: columns_lib.SplitColumns,
+  split: columns_lib.SplitColumns,
+  manifest: manifest_lib.Manifest,
+  config: config_lib.Config,
+) -> Record | None:
+  """Metrics of user-rate x item-rate, or None without such fields."""
+  names = [f.name for f in manifest.of_kind('categorical')]
+  sizes = [f.size for f in manifest.of_kind('categorical')]
+
+  def position(field):
+    return names.index(field) if field in names else None
+
+  def ids(columns, at):
+    return None if at is None else columns.categorical[:, at]
+
+  user, item = position(manifest.user_field), position(manifest.item_field)
+  if user is None and item is None:
+    return None
+  rates = baseline.fit(
+    ids(train, user),
+    ids(train, item),
+    train.labels,
+    0 if user is None else sizes[user],
+    0 if item is None else sizes[item],
+  )
+  predictions = baseline.predict(rates, ids(split, user), ids(split, item))
+  return evaluator.evaluate(
+    predictions,
+    split.labels,
+    split.session,
+    split.user,
+    manifest.task_names,
+    config.evaluation,
+    config.seed,
+  )
+
+
+def critic(
+  q_values: np.ndarray,
+  policy: np.ndarray,
+  split: columns_lib.SplitColumns,
+  tasks: tuple[str, ...],
+  config: config_lib.CriticConfig,
+) -> dict[str, dict[str, Any]]:
+  """What the critics know: {'mean_q': {task: value}, 'collapsed': ...}.
+
+  Args:
+    q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
+    policy: pi(s), f32[R, K].
+    split: the rows.
+    tasks: K names.
+    config: discount and reward.
+
+  Returns:
+    One entry per statistic (evaluation/critic_statistics.py), each per task.
+  """
+  reward = rewards.REWARDS[config.reward]
+  by_task = critic_statistics.describe(
+    q_values,
+    np.asarray(reward(policy, split.labels)),
+    split.session,
+    config.discount,
+    split.labels,
+    tasks,
+  )
+  statistics = by_task[tasks[0]]
+  return {
+    name: {task: by_task[task][name] for task in tasks} for name in statistics
+  }
+
+
+def collapse_warnings(record: Mapping[str, Any]) -> list[str]:
+  """One line per collapsed critic: RMTL is then its baseline."""
+  lines = []
+  for task, collapsed in record['collapsed'].items():
+    if collapsed:
+      lines.append(
+        f'the critic of {task} has collapsed (mean Q'
+        f' {record["mean_q"][task]:.4g}, deviation {record["std_q"][task]:.2g},'
+        f' {record["zero_share"][task]:.0%} zeros): its weights are constants,'
+        ' so RMTL is the baseline here; another --config.critic.head or seed'
+        ' may help'
+      )
+  return lines

@@ -1,0 +1,210 @@
+"""RUN/: what a run's directory holds, and who may write to it.
+
+config.json     settings, data, versions
+manifest.json   the data's manifest, copied
+vocabulary/     the data's vocabularies, copied
+checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
+                finetune/ (finished ones)
+metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import platform
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.training import checkpoints, writers
+
+STAGES = ('pretrain', 'critic', 'constant', 'finetune')
+_PACKAGES = (
+  'rmtl-jax',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'numpy',
+  'pyarrow',
+  'duckdb',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run as its directory describes it.
+
+  Attributes:
+    path: the directory.
+    config: settings.
+    data_dir: the prepared data it was trained on.
+    manifest: that data's manifest.
+  """
+
+  path: pathlib.Path
+  config: config_lib.Config
+  data_dir: pathlib.Path
+  manifest: manifest_lib.Manifest
+
+  def checkpoint(self, stage: str) -> checkpoints.Store:
+    """The store of a finished stage; it keeps one checkpoint."""
+    return checkpoints.Store(self.path / 'checkpoints' / stage, keep=1)
+
+  def has(self, stage: str) -> bool:
+    """Whether the stage left a checkpoint."""
+    directory = self.path / 'checkpoints' / stage
+    return directory.is_dir() and any(
+      entry.name.isdigit() for entry in directory.iterdir()
+    )
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Holds the directory for one process; the system frees it on a crash.
+
+  Raises:
+    types.InputError: it can't be created, or another process holds it.
+  """
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    file = (path / '.lock').open('w')
+  except OSError as error:
+    raise types.InputError(f'{path}: not writable: {error.strerror}') from None
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise types.InputError(
+        f'{path}: another process is working in this directory'
+      ) from None
+    yield
+
+
+def create(
+  path: pathlib.Path, config: config_lib.Config, data_dir: pathlib.Path
+) -> Run:
+  """Writes what describes the run, or finds that it is there already.
+
+  Args:
+    path: the run's directory.
+    config: settings.
+    data_dir: prepared data.
+
+  Raises:
+    types.InputError: the directory holds a run with other settings or data;
+      names the first that differs.
+  """
+  manifest = manifest_lib.read(data_dir)
+  digest = _digest(data_dir / 'manifest.json')
+  if (path / 'config.json').exists():
+    old = read(path)
+    _compare(path, config_lib.flatten(old.config), config_lib.flatten(config))
+    if _digest(path / 'manifest.json') != digest:
+      raise types.InputError(
+        f'{path}: this run was trained on other data than {data_dir};'
+        ' choose another --workdir'
+      )
+    return dataclasses.replace(old, data_dir=data_dir)
+  shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
+  if (data_dir / 'vocabulary').is_dir():
+    shutil.copytree(
+      data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
+    )
+  writers.write_json(
+    path / 'config.json',
+    {
+      'config': config_lib.to_dict(config),
+      'data_dir': str(data_dir.resolve()),
+      'manifest_sha256': digest,
+      'versions': versions(),
+    },
+  )
+  return Run(path, config, data_dir, manifest)
+
+
+def read(path: pathlib.Path) -> Run:
+  """Reads what describes a run.
+
+  Raises:
+    types.InputError: not a run's directory, or a malformed file in it.
+  """
+  file = path / 'config.json'
+  try:
+    record = json.loads(file.read_text(encoding='utf-8'))
+    settings, data_dir = record['config'], record['data_dir']
+  except FileNotFoundError:
+    raise types.InputError(
+      f'{file}: not found: {path} is not a run (make it with rmtl train)'
+    ) from None
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise types.InputError(f'{file}: not readable: {error}') from None
+  config = config_lib.from_dict(settings, path=f'{file}: config')
+  return Run(path, config, pathlib.Path(data_dir), manifest_lib.read(path))
+
+
+def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
+  """Refuses data whose features or tasks are not those of the run.
+
+  Raises:
+    types.InputError: names the first field or task that differs.
+  """
+  old = [(f.name, f.kind, f.size, f.width) for f in run.manifest.fields]
+  new = [(f.name, f.kind, f.size, f.width) for f in data.fields]
+  for before, after in zip(old, new, strict=False):
+    if before != after:
+      raise types.InputError(
+        f'{path}: field {after[0]!r} is {after[1:]}, the run has'
+        f' {before[0]!r} {before[1:]} (kind, vocabulary rows, slots)'
+      )
+  if len(old) != len(new):
+    raise types.InputError(
+      f'{path}: has {len(new)} fields, the run has {len(old)}'
+    )
+  if run.manifest.task_names != data.task_names:
+    raise types.InputError(
+      f'{path}: tasks are {", ".join(data.task_names)}, the run has'
+      f' {", ".join(run.manifest.task_names)}'
+    )
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python and of the packages that decide the numbers."""
+  found = {'python': platform.python_version()}
+  for name in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
+
+
+def device() -> str:
+  """What the run computes on, in words."""
+  first = jax.devices()[0]
+  return f'{jax.device_count()} x {first.platform} ({first.device_kind})'
+
+
+def _compare(
+  path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+  for name, value in new.items():
+    if old.get(name) != value:
+      raise types.InputError(
+        f'{path}: this run has config.{name}={old.get(name)!r}, not'
+        f' {value!r}; choose another --workdir'
+      )
+
+
+def _digest(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()

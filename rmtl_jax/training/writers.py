@@ -1,0 +1,61 @@
+"""Logs of a run: JSON lines and TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorboardX
+
+
+def write_json(path: pathlib.Path, record: Any) -> None:
+  """Writes a JSON file atomically; NaN and infinity are refused."""
+  partial = path.with_name(path.name + '.partial')
+  text = json.dumps(record, indent=2, allow_nan=False)
+  partial.write_text(text + '\n', encoding='utf-8')
+  os.replace(partial, path)
+
+
+class Writer:
+  """RUN/metrics.jsonl and RUN/tensorboard/, one record per epoch or pass."""
+
+  def __init__(self, workdir: pathlib.Path, history: list[dict[str, Any]]):
+    """Starts the logs anew from what the checkpoint remembers.
+
+    Args:
+      workdir: the run's directory.
+      history: records of the epochs that the checkpoint includes; later
+        lines, of epochs that a killed run had not saved, are dropped.
+    """
+    self._path = workdir / 'metrics.jsonl'
+    lines = ''.join(_line(record) for record in history)
+    self._path.write_text(lines, encoding='utf-8')
+    self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+
+  def write(self, record: dict[str, Any]) -> None:
+    """Appends one record; its numbers go to TensorBoard by stage."""
+    with self._path.open('a', encoding='utf-8') as file:
+      file.write(_line(record))
+    step = int(record.get('epoch', 0))
+    for name, value in record.items():
+      if isinstance(value, int | float) and name != 'epoch':
+        self._board.add_scalar(f'{record["stage"]}/{name}', value, step)
+
+  def histogram(self, name: str, values: np.ndarray, step: int) -> None:
+    """A histogram for TensorBoard."""
+    self._board.add_histogram(name, values, step)
+
+  def text(self, name: str, text: str) -> None:
+    """A text for TensorBoard."""
+    self._board.add_text(name, text)
+
+  def close(self) -> None:
+    """Flushes everything."""
+    self._board.close()
+
+
+def _line(record: dict[str, Any]) -> str:
+  return json.dumps(record, allow_nan=False) + '\n'
