@@ -1,1 +1,1 @@
-"""Exact metrics, intervals and the rate baseline; gets predictions, no network."""
+"""Exact metrics, their intervals, tests over seeds and the rate baseline."""

@@ -1,0 +1,142 @@
+"""What users' and items' average rates alone predict.
+
+The yardstick that a network must clear to have learnt more than who is
+looking and at what. With n rows and c positives of a user in train, and g the
+rate over all train rows,
+
+  user_rate = (c + prior * g) / (n + prior)
+
+and alike for the item; the prediction is user_rate * item_rate / g, so that a
+user twice as active as the average doubles every item's rate.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import metrics
+
+
+class RateBaseline(NamedTuple):
+  """Smoothed rates of the train rows.
+
+  Attributes:
+    user_rate: f64[U, K] by row of the user vocabulary, or None.
+    item_rate: f64[I, K] by row of the item vocabulary, or None.
+    global_rate: f64[K].
+  """
+
+  user_rate: np.ndarray | None
+  item_rate: np.ndarray | None
+  global_rate: np.ndarray
+
+
+def fit(
+  user: np.ndarray | None,
+  item: np.ndarray | None,
+  labels: np.ndarray,
+  user_size: int,
+  item_size: int,
+  prior: float = 20.0,
+) -> RateBaseline:
+  """Counts the train rows.
+
+  Args:
+    user: int[R], rows of the user vocabulary; row 0 (missing, unseen or rare)
+      has the global rate. None where the data has no such field.
+    item: int[R], rows of the item vocabulary, or None; as `user`.
+    labels: [R, K], 0 or 1.
+    user_size: U, rows of the user vocabulary; ignored without users.
+    item_size: I, rows of the item vocabulary; ignored without items.
+    prior: rows at the global rate that every user and item starts with, > 0.
+
+  Returns:
+    The rates.
+
+  Raises:
+    ValueError: no rows, a prior that is not > 0, or an id out of range.
+  """
+  types.check_ranks((2,), labels)
+  if not len(labels) or not prior > 0.0:
+    raise ValueError(f'no rates from {len(labels)} rows with prior {prior}')
+  global_rate = labels.mean(axis=0, dtype=np.float64)
+  return RateBaseline(
+    _rates(user, labels, user_size, prior, global_rate),
+    _rates(item, labels, item_size, prior, global_rate),
+    global_rate,
+  )
+
+
+def predict(
+  baseline: RateBaseline, user: np.ndarray | None, item: np.ndarray | None
+) -> np.ndarray:
+  """Predicts user_rate * item_rate / global_rate, or what of it there is.
+
+  Args:
+    baseline: what `fit` gave.
+    user: int[R], rows of the user vocabulary; None if `fit` had none.
+    item: int[R], rows of the item vocabulary; None if `fit` had none.
+
+  Returns:
+    f64[R, K], clipped to [1e-7, 1 - 1e-7]. With neither users nor items
+    there is no R to know, which is an error.
+
+  Raises:
+    ValueError: ids given or missing unlike in `fit`, or out of range.
+  """
+  # A task without train positives has rate 0 everywhere: 0 / 1 is 0.
+  scale = np.where(baseline.global_rate > 0.0, baseline.global_rate, 1.0)
+  factors = [
+    _look_up(baseline.user_rate, user),
+    _look_up(baseline.item_rate, item),
+  ]
+  known = [f for f in factors if f is not None]
+  if not known:
+    raise ValueError('the baseline has neither users nor items')
+  product = known[0] * known[1] / scale if len(known) == 2 else known[0]
+  margin = metrics.PROBABILITY_MARGIN
+  return np.clip(product, margin, 1.0 - margin)
+
+
+def _rates(
+  ids: np.ndarray | None,
+  labels: np.ndarray,
+  size: int,
+  prior: float,
+  global_rate: np.ndarray,
+) -> np.ndarray | None:
+  """Smoothed rates f64[size, K], or None without ids."""
+  if ids is None:
+    return None
+  types.check_ranks((1,), ids)
+  _check_range(ids, size)
+  rows = np.bincount(ids, minlength=size)
+  positives = np.stack(
+    [np.bincount(ids, column, minlength=size) for column in labels.T], axis=1
+  )
+  rates = (positives + prior * global_rate) / (rows[:, None] + prior)
+  rates[0] = global_rate
+  return rates
+
+
+def _look_up(
+  rates: np.ndarray | None, ids: np.ndarray | None
+) -> np.ndarray | None:
+  if (rates is None) != (ids is None):
+    raise ValueError('users and items must be given as they were in fit')
+  if rates is None or ids is None:
+    return None
+  _check_range(ids, len(rates))
+  return rates[ids]
+
+
+def _check_range(ids: np.ndarray, size: int) -> None:
+  """Negative ids would silently look up the table's end."""
+  if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < size:
+    raise ValueError(
+      f'ids from {ids.min()} to {ids.max()}, the vocabulary has rows 0 to'
+      f' {size - 1}'
+    )

@@ -1,0 +1,166 @@
+"""Does a critic know anything, and what: its values against what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rmtl_jax import types
+
+# A critic is collapsed (method.md, section 2) where Q varies less than this
+# share of how much the realised returns vary, or where more than the other
+# share of its values is exactly 0: its weights are then constants, and RMTL
+# is the baseline.
+COLLAPSED_DEVIATION = 1e-3
+COLLAPSED_ZEROS = 0.99
+
+CriticStatistics = dict[str, float | bool | None]
+
+
+def discounted_returns(
+  rewards: np.ndarray, session: np.ndarray, discount: float
+) -> np.ndarray:
+  """G_t = r_t + discount * G_(t+1) within a session, 0 after its last row.
+
+  Computed in log2(longest session) passes: after the pass with stride d each
+  row holds the discounted sum of its own and the next 2d - 1 rewards.
+
+  Args:
+    rewards: [R, K]; rows of one session stand together, in order.
+    session: i64[R].
+    discount: gamma in [0, 1].
+
+  Returns:
+    f64[R, K].
+  """
+  types.check_ranks((2, 1), rewards, session)
+  remaining = rows_remaining(session)
+  returns = rewards.astype(np.float64)
+  stride = 1
+  while len(remaining) and stride <= remaining.max():
+    # Indexing copies, so no row sees a sum that this pass has extended.
+    rows = np.flatnonzero(remaining >= stride)
+    returns[rows] += discount**stride * returns[rows + stride]
+    stride *= 2
+  return returns
+
+
+def rows_remaining(session: np.ndarray) -> np.ndarray:
+  """Rows of the same session after each row, i64[R]; 0 at the last."""
+  types.check_ranks((1,), session)
+  rows = len(session)
+  ends = np.append(np.flatnonzero(session[1:] != session[:-1]), rows - 1)
+  if not rows:
+    return np.zeros(0, np.int64)
+  lengths = np.diff(ends, prepend=-1)
+  return np.repeat(ends, lengths) - np.arange(rows)
+
+
+def describe(
+  q_values: np.ndarray,
+  rewards: np.ndarray,
+  session: np.ndarray,
+  discount: float,
+  labels: np.ndarray,
+  tasks: Sequence[str],
+  losses: np.ndarray | None = None,
+) -> dict[str, CriticStatistics]:
+  """Compares Q(s_t, pi(s_t)) with the returns that the rewards realised.
+
+  A session counts whole: cuts that packing made are no ends of it.
+
+  Args:
+    q_values: [R, K]; rows of one session stand together, in order.
+    rewards: [R, K], <= 0, of the actions pi(s_t).
+    session: i64[R], the row's session.
+    discount: gamma in [0, 1].
+    labels: [R, K], 0 or 1.
+    tasks: K names.
+    losses: [R, K], the row's own loss, or None where it is minus the reward.
+
+  Returns:
+    Per task: `mean_q`, `std_q`, `mean_q_positive` and `mean_q_negative` (over
+    rows with label 1 and 0), `mean_return`, `std_return`, `r2` (of Q as a
+    prediction of the return; 0 is as good as its mean, negative worse),
+    `loss_correlation` and `remaining_correlation` (Pearson's, of -Q with the
+    row's loss and with the rows that remain), `zero_share`, `collapsed`.
+    What the rows don't define is None.
+
+  Raises:
+    ValueError: no rows, shapes that don't belong together, or a value that is
+      not finite.
+  """
+  losses = -rewards if losses is None else losses
+  _check(q_values, rewards, session, labels, losses, tasks)
+  returns = discounted_returns(rewards, session, discount)
+  remaining = rows_remaining(session).astype(np.float64)
+  results = {}
+  for k, task in enumerate(tasks):
+    q, g = q_values[:, k].astype(np.float64), returns[:, k]
+    is_positive = labels[:, k] > 0.5
+    std_q, std_return = float(q.std()), float(g.std())
+    zero_share = float(np.mean(q == 0.0))
+    results[task] = {
+      'mean_q': float(q.mean()),
+      'std_q': std_q,
+      'mean_q_positive': _mean(q[is_positive]),
+      'mean_q_negative': _mean(q[~is_positive]),
+      'mean_return': float(g.mean()),
+      'std_return': std_return,
+      'r2': _r2(g, q),
+      'loss_correlation': _correlation(-q, losses[:, k]),
+      'remaining_correlation': _correlation(-q, remaining),
+      'zero_share': zero_share,
+      'collapsed': std_q < COLLAPSED_DEVIATION * std_return
+      or zero_share > COLLAPSED_ZEROS,
+    }
+  return results
+
+
+def _check(
+  q_values: np.ndarray,
+  rewards: np.ndarray,
+  session: np.ndarray,
+  labels: np.ndarray,
+  losses: np.ndarray,
+  tasks: Sequence[str],
+) -> None:
+  types.check_ranks((2, 2, 1), q_values, rewards, session)
+  types.check_same_shape(q_values, rewards, labels, losses)
+  if not len(session) or q_values.shape != (len(session), len(tasks)):
+    raise ValueError(
+      f'expected values of {len(session)} rows and {len(tasks)} tasks, found'
+      f' {q_values.shape}'
+    )
+  named = {'q_values': q_values, 'rewards': rewards, 'losses': losses}
+  for name, values in named.items():
+    if not np.isfinite(values).all():
+      row = int(np.argwhere(~np.isfinite(values))[0, 0])
+      raise ValueError(f'{name}: row {row} is {values[row]}, expected numbers')
+
+
+def _mean(values: np.ndarray) -> float | None:
+  return float(values.mean()) if len(values) else None
+
+
+def _r2(actual: np.ndarray, predicted: np.ndarray) -> float | None:
+  """1 - residual over total sum of squares; None where nothing varies."""
+  if _is_constant(actual):
+    return None
+  total = float(np.sum((actual - actual.mean()) ** 2))
+  return 1.0 - float(np.sum((actual - predicted) ** 2)) / total
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+  """Pearson's correlation; None where one side doesn't vary."""
+  if _is_constant(a) or _is_constant(b):
+    return None
+  a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
+  scale = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
+  return float(np.clip(np.sum(a * b) / scale, -1.0, 1.0)) if scale else None
+
+
+def _is_constant(values: np.ndarray) -> bool:
+  """Exactly so: the rounded mean of equal values can differ from them."""
+  return bool(np.all(values == values[0]))

@@ -1,0 +1,278 @@
+"""Exact metrics of one task's predictions (method.md's list of metrics).
+
+Nothing is binned where an exact form exists, ties count as ties, and a metric
+that the rows don't define (AUC of one class, say) is NaN, never an exception.
+Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import ranking
+
+# Probabilities are kept this far from 0 and 1 before a logarithm: a single
+# confident mistake then costs 16.1 nats instead of infinity.
+PROBABILITY_MARGIN = 1e-7
+
+
+def auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> float:
+  """P(score of a positive > score of a negative), ties counted as a half.
+
+  Equal to the trapezoidal area under the ROC curve and to the Mann-Whitney
+  statistic with mid-ranks divided by the number of pairs.
+
+  Args:
+    labels: [R], 0 or 1.
+    scores: [R], any increasing function of the probability.
+    weights: [R] >= 0, or None for rows that count alike.
+
+  Returns:
+    AUC in [0, 1]; NaN with one class only, or where a score is NaN.
+  """
+  types.check_ranks((1, 1), labels, scores)
+  types.check_same_shape(labels, scores)
+  if np.isnan(scores).any():
+    return float('nan')
+  if weights is not None:
+    types.check_same_shape(labels, weights)
+    order = ranking.rank(labels, scores)
+    return ranking.weighted_auc(
+      order, weights[order.positive], weights[order.negative]
+    )
+  # Without weights the rows' identity doesn't matter: sorting values is many
+  # times faster than sorting positions, and early stopping calls this often.
+  positive = np.sort(scores[labels > 0.5])
+  negative = np.sort(scores[labels <= 0.5])
+  pairs = len(positive) * len(negative)
+  if not pairs:
+    return float('nan')
+  below = np.searchsorted(negative, positive, 'left')
+  not_above = np.searchsorted(negative, positive, 'right')
+  return int(below.sum() + not_above.sum()) / (2 * pairs)
+
+
+def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+  """Average precision: precision at every positive's score, averaged.
+
+  The step-wise area under the precision-recall curve without interpolation;
+  rows with one score enter together, so their order doesn't matter.
+
+  Args:
+    labels: [R], 0 or 1.
+    scores: [R].
+
+  Returns:
+    Average precision in (0, 1]; NaN without positives, or where a score is
+    NaN.
+  """
+  types.check_ranks((1, 1), labels, scores)
+  types.check_same_shape(labels, scores)
+  positive = np.sort(scores[labels > 0.5])
+  if not len(positive) or np.isnan(scores).any():
+    return float('nan')
+  negative = np.sort(scores[labels <= 0.5])
+  hits = len(positive) - np.searchsorted(positive, positive, 'left')
+  misses = len(negative) - np.searchsorted(negative, positive, 'left')
+  return float(np.mean(hits / (hits + misses)))
+
+
+def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+  """Binary cross-entropy of every row, in nats, elementwise.
+
+  Args:
+    labels: [...], 0 or 1.
+    probabilities: [...], clipped to [1e-7, 1 - 1e-7].
+
+  Returns:
+    f64[...] >= 0.
+  """
+  types.check_same_shape(labels, probabilities)
+  p = np.clip(
+    np.asarray(probabilities, np.float64),
+    PROBABILITY_MARGIN,
+    1.0 - PROBABILITY_MARGIN,
+  )
+  return -(labels * np.log(p) + (1.0 - labels) * np.log1p(-p))
+
+
+def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+  """Mean binary cross-entropy over rows, in nats.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R], clipped to [1e-7, 1 - 1e-7].
+
+  Returns:
+    The mean; NaN without rows.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  if not len(labels):
+    return float('nan')
+  return float(row_logloss(labels, probabilities).mean())
+
+
+def session_logloss(
+  labels: np.ndarray, probabilities: np.ndarray, session: np.ndarray
+) -> float:
+  """s-logloss: mean over sessions of the session's mean row cross-entropy.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R], clipped to [1e-7, 1 - 1e-7].
+    session: i64[R], the row's session, in any order.
+
+  Returns:
+    The mean, in nats; NaN without rows.
+  """
+  types.check_ranks((1, 1, 1), labels, probabilities, session)
+  types.check_same_shape(labels, session)
+  if not len(labels):
+    return float('nan')
+  codes, _ = group_codes(session)
+  sums = np.bincount(codes, row_logloss(labels, probabilities))
+  return float(np.mean(sums / np.bincount(codes)))
+
+
+def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
+  """Numbers groups from 0, by ascending id.
+
+  Args:
+    ids: i64[R], in any order; sorted ids (prepared sessions) cost no sort.
+
+  Returns:
+    (i64[R], number of groups).
+  """
+  types.check_ranks((1,), ids)
+  if not len(ids):
+    return np.zeros(0, np.int64), 0
+  steps = ids[1:] != ids[:-1]
+  if np.any(ids[1:] < ids[:-1]):
+    unique, codes = np.unique(ids, return_inverse=True)
+    return codes, len(unique)
+  codes = np.concatenate([[0], np.cumsum(steps)])
+  return codes, int(codes[-1]) + 1
+
+
+def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
+  """AUC within each group, averaged with the groups' numbers of rows.
+
+  Zhu et al., "Optimized Cost per Click in Taobao Display Advertising" (KDD
+  2017), with impressions as weights. Groups of one class have no AUC and
+  are left out.
+
+  Args:
+    labels: [R], 0 or 1.
+    scores: [R].
+    group: i64[R], the row's session or user, in any order.
+
+  Returns:
+    GAUC in [0, 1]; NaN where no group has both labels, or a score is NaN.
+  """
+  types.check_ranks((1, 1, 1), labels, scores, group)
+  types.check_same_shape(labels, scores, group)
+  if np.isnan(scores).any():
+    return float('nan')
+  codes, groups = group_codes(group)
+  is_positive = labels > 0.5
+  sizes = np.bincount(codes, minlength=groups)
+  positives = np.bincount(codes[is_positive], minlength=groups)
+  pairs = positives * (sizes - positives)
+  if not pairs.any():
+    return float('nan')
+  # Only groups with both labels are worth sorting: in logs, few are.
+  kept = np.flatnonzero(pairs[codes])
+  order = kept[np.lexsort((scores[kept], codes[kept]))]
+  ordered = _ordered_pairs(scores[order], codes[order], is_positive[order])
+  sums = np.bincount(
+    codes[order][is_positive[order]], ordered, minlength=groups
+  )
+  use = pairs > 0
+  return float(np.average(sums[use] / pairs[use], weights=sizes[use]))
+
+
+def _ordered_pairs(
+  scores: np.ndarray, codes: np.ndarray, is_positive: np.ndarray
+) -> np.ndarray:
+  """For each positive, negatives of its group below it, ties a half.
+
+  Args:
+    scores: [R], ascending within a group.
+    codes: i64[R], ascending.
+    is_positive: bool[R].
+
+  Returns:
+    f64[P], in the order of the positive rows.
+  """
+  negatives = np.concatenate([[0], np.cumsum(~is_positive)])
+  new_group = codes[1:] != codes[:-1]
+  group_start = _run_starts(new_group)
+  tie_start = _run_starts(new_group | (scores[1:] != scores[:-1]))
+  places = np.flatnonzero(is_positive)
+  group = np.searchsorted(group_start, places, 'right') - 1
+  tie = np.searchsorted(tie_start, places, 'right') - 1
+  tie_end = np.append(tie_start[1:], len(scores))
+  twice = negatives[tie_start[tie]] + negatives[tie_end[tie]]
+  return 0.5 * twice - negatives[group_start[group]]
+
+
+def _run_starts(changes: np.ndarray) -> np.ndarray:
+  """First position of every run, from bool[R - 1] "differs from the last"."""
+  return np.concatenate([[0], np.flatnonzero(changes) + 1])
+
+
+def calibration_error(
+  labels: np.ndarray, probabilities: np.ndarray, bins: int = 20
+) -> float:
+  """Expected calibration error over bins of (nearly) equal numbers of rows.
+
+  sum over bins of rows_b / R * |mean probability_b - mean label_b|. Rows are
+  binned by the mid-rank of their probability, so equal probabilities always
+  share a bin, and neither the rows' order nor the sort decides the figure;
+  many ties make bins uneven, and some may then be empty.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R].
+    bins: number of bins, >= 1.
+
+  Returns:
+    The error in [0, 1]; NaN without rows, or where a probability is NaN.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  types.check_same_shape(labels, probabilities)
+  rows = len(labels)
+  if not rows or np.isnan(probabilities).any():
+    return float('nan')
+  order = np.argsort(probabilities)
+  p = probabilities[order].astype(np.float64)
+  start = _run_starts(p[1:] != p[:-1])
+  end = np.append(start[1:], rows)
+  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
+  tied_bin = (start + end) * bins // (2 * rows)
+  row_bin = np.repeat(tied_bin, end - start)
+  gaps = np.bincount(row_bin, p - labels[order])
+  return float(np.abs(gaps).sum() / rows)
+
+
+def predicted_over_actual(
+  labels: np.ndarray, probabilities: np.ndarray
+) -> float:
+  """Sum of probabilities over number of positives; 1 is calibrated overall.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R].
+
+  Returns:
+    The ratio; NaN without positives.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  types.check_same_shape(labels, probabilities)
+  positives = float(np.sum(labels, dtype=np.float64))
+  if not positives:
+    return float('nan')
+  return float(np.sum(probabilities, dtype=np.float64)) / positives
