@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax.evaluation import critic_statistics
+
+TASKS = ('click',)
+
+
+def _describe(q, rewards, session, discount=0.5, labels=None, losses=None):
+  def column(values):
+    return np.asarray(values, np.float64)[:, None]
+
+  rows = len(session)
+  return critic_statistics.describe(
+    column(q),
+    column(rewards),
+    np.asarray(session),
+    discount,
+    column(np.arange(rows) % 2 if labels is None else labels),
+    TASKS,
+    None if losses is None else column(losses),
+  )['click']
+
+
+def test_returns_by_hand():
+  rewards = np.array([[-1.0, -8.0], [-2.0, 0.0], [-4.0, -4.0], [-3.0, -1.0]])
+  found = critic_statistics.discounted_returns(
+    rewards, np.array([5, 5, 5, 9]), 0.5
+  )
+  np.testing.assert_allclose(
+    found, [[-3.0, -9.0], [-4.0, -2.0], [-4.0, -4.0], [-3.0, -1.0]]
+  )
+
+
+@settings(deadline=None)
+@given(
+  st.lists(st.integers(1, 40), min_size=1, max_size=8), st.floats(0.0, 1.0)
+)
+def test_returns_equal_a_backward_loop(lengths, discount):
+  session = np.repeat(np.arange(len(lengths))[::-1], lengths)
+  rewards = -np.random.default_rng(0).random((len(session), 2))
+  expected = rewards.copy()
+  for t in reversed(range(len(session) - 1)):
+    if session[t] == session[t + 1]:
+      expected[t] += discount * expected[t + 1]
+  found = critic_statistics.discounted_returns(rewards, session, discount)
+  np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_returns_leave_the_rewards_alone():
+  rewards = np.full((3, 1), -1.0)
+  critic_statistics.discounted_returns(rewards, np.zeros(3, np.int64), 0.9)
+  np.testing.assert_array_equal(rewards, -1.0)
+
+
+def test_rows_remaining():
+  found = critic_statistics.rows_remaining(np.array([7, 7, 7, 2, 4, 4]))
+  np.testing.assert_array_equal(found, [2, 1, 0, 0, 1, 0])
+  assert critic_statistics.rows_remaining(np.zeros(0, np.int64)).shape == (0,)
+
+
+def test_statistics_by_hand():
+  # Returns: -1 - 0.5 * 2 = -2, -2, -4.
+  found = _describe(
+    q=[-2.0, -3.0, -4.0],
+    rewards=[-1.0, -2.0, -4.0],
+    session=[0, 0, 1],
+    labels=[1, 0, 0],
+  )
+  assert found['mean_q'] == -3.0
+  assert found['std_q'] == pytest.approx(np.sqrt(2 / 3))
+  assert found['mean_q_positive'] == -2.0
+  assert found['mean_q_negative'] == -3.5
+  assert found['mean_return'] == pytest.approx(-8 / 3)
+  assert found['std_return'] == pytest.approx(np.sqrt(8 / 9))
+  assert found['r2'] == pytest.approx(1 - 1 / (8 / 3))
+  # -Q is 2, 3, 4; the losses 1, 2, 4; the rows remaining 1, 0, 0.
+  assert found['loss_correlation'] == pytest.approx(
+    3.0 / np.sqrt(2.0 * (14 / 3))
+  )
+  assert found['remaining_correlation'] == pytest.approx(-np.sqrt(3) / 2)
+  assert found['zero_share'] == 0.0
+  assert found['collapsed'] is False
+
+
+def test_a_perfect_critic():
+  rewards = -np.random.default_rng(1).random((50, 2))
+  session = np.repeat(np.arange(10), 5)
+  q = critic_statistics.discounted_returns(rewards, session, 0.95)
+  found = critic_statistics.describe(
+    q, rewards, session, 0.95, np.zeros((50, 2)), ('click', 'conversion')
+  )
+  for record in found.values():
+    assert record['r2'] == 1.0
+    assert record['remaining_correlation'] > 0.5
+    assert record['mean_q_positive'] is None
+    assert not record['collapsed']
+  json.dumps(found, allow_nan=False)
+
+
+def test_given_losses_replace_the_rewards():
+  own = _describe([-1, -2, -3], [-1, -1, -1], [0, 0, 0], losses=[1, 2, 3])
+  assert own['loss_correlation'] == pytest.approx(1.0)
+  constant = _describe([-1, -2, -3], [-1, -1, -1], [0, 0, 0])
+  assert constant['loss_correlation'] is None
+
+
+@pytest.mark.parametrize('value', [0.0, -0.1])
+def test_a_constant_critic_is_collapsed(value):
+  # 0.1 is no exact double: its mean's rounding must not look like variation.
+  rows = 1001
+  rewards = -np.random.default_rng(2).random(rows)
+  found = _describe(np.full(rows, value), rewards, np.arange(rows) // 4)
+  assert found['collapsed'] is True
+  assert found['loss_correlation'] is None
+  assert found['r2'] < 0.0
+  assert found['zero_share'] == float(value == 0.0)
+
+
+def test_the_bounds_of_a_collapse():
+  generator = np.random.default_rng(3)
+  rewards, session = -generator.random(1000), np.arange(1000)
+  spread = (rewards - rewards.mean()) * 1e-3 - 1.0
+  assert _describe(spread * 0.98, rewards, session)['collapsed'] is True
+  wider = (rewards - rewards.mean()) * 1.1e-3 - 1.0
+  assert _describe(wider, rewards, session)['collapsed'] is False
+  # Zeros: 990 of 1,000 is 99 %, one more is above.
+  q = np.where(np.arange(1000) < 990, 0.0, -50.0)
+  assert _describe(q, rewards, session)['collapsed'] is False
+  q[990] = 0.0
+  assert _describe(q, rewards, session)['collapsed'] is True
+
+
+def test_constant_returns_have_no_r2():
+  found = _describe([-0.1, -0.2], [-0.1, -0.1], [0, 1])
+  assert found['r2'] is None
+
+
+def test_bad_arguments():
+  with pytest.raises(ValueError, match='q_values: row 1 is'):
+    _describe([-1.0, np.nan], [-1.0, -1.0], [0, 0])
+  with pytest.raises(ValueError, match='rewards: row 0 is'):
+    _describe([-1.0, -1.0], [-np.inf, -1.0], [0, 0])
+  with pytest.raises(ValueError, match='of 0 rows'):
+    _describe([], [], [])
+  with pytest.raises(ValueError, match='of 3 rows'):
+    critic_statistics.describe(
+      np.zeros((2, 1)),
+      np.zeros((2, 1)),
+      np.zeros(3),
+      0.9,
+      np.zeros((2, 1)),
+      TASKS,
+    )

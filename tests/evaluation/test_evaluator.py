@@ -1,0 +1,163 @@
+import json
+
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import evaluator, metrics
+
+TASKS = ('click', 'conversion')
+CONFIG = config_lib.EvaluationConfig(bootstrap=50)
+KEYS = {
+  'rows',
+  'positives',
+  'auc',
+  'logloss',
+  'session_logloss',
+  'gauc',
+  'pr_auc',
+  'calibration_error',
+  'predicted_over_actual',
+  'auc_interval',
+  'logloss_interval',
+  'session_logloss_interval',
+}
+
+
+def _rows(rows=400, seed=0):
+  generator = np.random.default_rng(seed)
+  p = generator.uniform(0.02, 0.9, (rows, 2)).astype(np.float32)
+  p[:, 1] *= p[:, 0]
+  labels = (generator.random((rows, 2)) < p).astype(np.float32)
+  session = np.sort(generator.integers(0, rows // 5, rows))
+  user = generator.integers(0, rows // 8, rows)
+  return p, labels, session, user
+
+
+def test_every_metric_is_its_own_function():
+  p, labels, session, user = _rows()
+  found = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  assert list(found) == list(TASKS)
+  for k, task in enumerate(TASKS):
+    record = found[task]
+    y, q = labels[:, k], p[:, k]
+    assert set(record) == KEYS
+    assert record['rows'] == 400
+    assert record['positives'] == y.sum()
+    assert record['auc'] == metrics.auc(y, q)
+    assert record['logloss'] == metrics.logloss(y, q)
+    assert record['session_logloss'] == metrics.session_logloss(y, q, session)
+    assert record['gauc'] == metrics.gauc(y, q, session)
+    assert record['pr_auc'] == metrics.pr_auc(y, q)
+    assert record['calibration_error'] == metrics.calibration_error(y, q, 20)
+    assert record['predicted_over_actual'] == metrics.predicted_over_actual(
+      y, q
+    )
+    for name in ('auc', 'logloss', 'session_logloss'):
+      low, high = record[f'{name}_interval']
+      assert low < record[name] < high
+
+
+def test_json_holds_the_result_unchanged():
+  p, labels, session, user = _rows()
+  found = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_gauc_by_user_leaves_out_unknown_users():
+  p, labels, session, user = _rows()
+  user[:100] = -1
+  by_user = config_lib.EvaluationConfig(bootstrap=0, group='user')
+  found = evaluator.evaluate(p, labels, session, user, TASKS, by_user, 0)
+  expected = metrics.gauc(labels[100:, 0], p[100:, 0], user[100:])
+  assert found['click']['gauc'] == expected
+  without = evaluator.evaluate(p, labels, session, None, TASKS, by_user, 0)
+  assert without['click']['gauc'] is None
+  assert without['click']['auc'] == found['click']['auc']
+
+
+def test_bins_come_from_the_config():
+  p, labels, session, _ = _rows()
+  config = config_lib.EvaluationConfig(bootstrap=0, calibration_bins=3)
+  found = evaluator.evaluate(p, labels, session, None, TASKS, config, 0)
+  assert found['click']['calibration_error'] == metrics.calibration_error(
+    labels[:, 0], p[:, 0], 3
+  )
+
+
+def test_undefined_metrics_are_null():
+  p = np.full((3, 2), 0.25)
+  labels = np.zeros((3, 2))
+  found = evaluator.evaluate(
+    p, labels, np.array([1, 1, 2]), None, TASKS, CONFIG, 0
+  )['click']
+  for name in ('auc', 'gauc', 'pr_auc', 'predicted_over_actual'):
+    assert found[name] is None
+  assert found['auc_interval'] is None
+  assert found['calibration_error'] == 0.25
+  assert found['logloss'] == pytest.approx(-np.log(0.75))
+  assert found['logloss_interval'] is not None
+  json.dumps(found, allow_nan=False)
+
+
+def test_no_rows():
+  none = np.zeros((0, 2), np.float32)
+  ids = np.zeros(0, np.int64)
+  found = evaluator.evaluate(none, none, ids, ids, TASKS, CONFIG, 0)
+  record = found['conversion']
+  assert record.pop('rows') == record.pop('positives') == 0
+  assert set(record.values()) == {None}
+
+
+def test_no_intervals_without_a_bootstrap():
+  p, labels, session, _ = _rows()
+  config = config_lib.EvaluationConfig(bootstrap=0)
+  found = evaluator.evaluate(p, labels, session, None, TASKS, config, 0)
+  assert found['click']['auc_interval'] is None
+  assert found['click']['auc'] is not None
+
+
+def test_the_oracle_beats_noise_around_it():
+  p, labels, session, user = _rows(4000)
+  noisy = np.clip(
+    p + np.random.default_rng(1).normal(0, 0.2, p.shape), 0.01, 0.99
+  )
+  difference = evaluator.evaluate_difference(
+    p, noisy, labels, session, TASKS, CONFIG, 0
+  )
+  oracle = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  other = evaluator.evaluate(noisy, labels, session, user, TASKS, CONFIG, 0)
+  for task in TASKS:
+    for name in ('auc', 'logloss', 'session_logloss'):
+      assert difference[task][name] == oracle[task][name] - other[task][name]
+    assert difference[task]['auc_interval'][0] > 0.0
+    assert difference[task]['logloss_interval'][1] < 0.0
+  json.dumps(difference, allow_nan=False)
+
+
+def test_validation_auc():
+  labels = np.array([[1, 0], [0, 0], [1, 0]])
+  p = np.array([[0.9, 0.1], [0.5, 0.2], [0.5, 0.3]], np.float32)
+  found = evaluator.validation_auc(p, labels)
+  assert found.dtype == np.float64
+  np.testing.assert_array_equal(found, [0.75, np.nan])
+
+
+@pytest.mark.parametrize('value', [np.nan, -0.25, 1.5])
+def test_what_is_no_probability_is_refused(value):
+  p, labels, session, user = _rows()
+  p[7, 1] = value
+  with pytest.raises(ValueError, match=r"'conversion': prediction of row 7 is"):
+    evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+
+
+def test_shapes_must_belong_together():
+  p, labels, session, user = _rows()
+  with pytest.raises(ValueError, match='expected 400'):
+    evaluator.evaluate(p, labels, session[1:], user, TASKS, CONFIG, 0)
+  with pytest.raises(ValueError, match='expected 400'):
+    evaluator.evaluate(p, labels, session, user[1:], TASKS, CONFIG, 0)
+  with pytest.raises(ValueError, match='expected 1 tasks'):
+    evaluator.evaluate(p, labels, session, user, ('click',), CONFIG, 0)
+  with pytest.raises(ValueError, match='one shape'):
+    evaluator.evaluate(p[1:], labels, session, user, TASKS, CONFIG, 0)

@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from rmtl_jax.evaluation import intervals, metrics
+
+
+def _sessions(sessions, seed, tasks=2):
+  """Sessions with an effect of their own, and true probabilities."""
+  generator = np.random.default_rng(seed)
+  session = np.repeat(np.arange(sessions), generator.integers(1, 6, sessions))
+  rows = len(session)
+  effect = generator.normal(size=(sessions, 1))[session]
+  logits = effect + generator.normal(size=(rows, tasks)) - 1.0
+  p = 1.0 / (1.0 + np.exp(-logits))
+  labels = (generator.random((rows, tasks)) < p).astype(np.float32)
+  return p.astype(np.float32), labels, session
+
+
+def test_replicates_equal_metrics_of_the_rows_drawn():
+  p, labels, session = _sessions(40, seed=1)
+  # Coarse predictions tie; shuffled rows must not matter.
+  p = np.round(p, 1)
+  order = np.random.default_rng(2).permutation(len(p))
+  p, labels, session = p[order], labels[order], session[order]
+  values = intervals.replicates([p, p**2], labels, session, 5, seed=11)
+  generator = np.random.default_rng(11)
+  for b in range(5):
+    draws = generator.integers(40, size=40)
+    rows = [np.flatnonzero(session == s) for s in draws]
+    copies = np.repeat(np.arange(40), [len(r) for r in rows])
+    drawn = np.concatenate(rows)
+    for m, power in enumerate((1, 2)):
+      for k in range(2):
+        y, q = labels[drawn, k], p[drawn, k] ** power
+        assert values['auc'][b, m, k] == pytest.approx(
+          sklearn_metrics.roc_auc_score(y, q), abs=1e-12
+        )
+        assert values['logloss'][b, m, k] == pytest.approx(
+          metrics.logloss(y, q), rel=1e-12
+        )
+        assert values['session_logloss'][b, m, k] == pytest.approx(
+          metrics.session_logloss(y, q, copies), rel=1e-12
+        )
+
+
+def test_percentiles_by_hand():
+  values = np.arange(101.0).reshape(101, 1)
+  found = intervals.percentile_interval(values[::-1], 0.9)
+  np.testing.assert_allclose(found, [[5.0, 95.0]], rtol=1e-12)
+
+
+def test_percentiles_leave_out_a_few_undefined_replicates():
+  values = np.array([[1.0, 1.0], [np.nan, 3.0], [2.0, np.nan], [3.0, np.nan]])
+  values[1, 1] = np.nan
+  found = intervals.percentile_interval(values, 0.5)
+  np.testing.assert_allclose(found[0], [1.5, 2.5])
+  assert np.isnan(found[1]).all()
+
+
+def test_intervals_hold_the_figure_and_narrow_with_data():
+  widths = []
+  for sessions in (100, 1600):
+    p, labels, session = _sessions(sessions, seed=4)
+    found = intervals.session_intervals(p, labels, session, 200, 0.95, seed=0)
+    for k in range(2):
+      low, high = found['auc'][k]
+      assert low < metrics.auc(labels[:, k], p[:, k]) < high
+      low, high = found['session_logloss'][k]
+      assert (
+        low < metrics.session_logloss(labels[:, k], p[:, k], session) < high
+      )
+    widths.append(np.diff(found['logloss'])[0, 0])
+  assert 3.0 < widths[0] / widths[1] < 5.0  # sqrt(16) = 4
+
+
+def test_intervals_cover_the_truth():
+  # The population's logloss, from one large draw; 80 draws of 80 sessions.
+  p, labels, _ = _sessions(200_000, seed=0, tasks=1)
+  truth = metrics.logloss(labels[:, 0], p[:, 0])
+  covered = 0
+  for seed in range(1, 81):
+    p, labels, session = _sessions(80, seed, tasks=1)
+    found = intervals.session_intervals(p, labels, session, 200, 0.9, seed)
+    low, high = found['logloss'][0]
+    covered += low <= truth <= high
+  # Binomial(80, 0.9): 72 +- 2.7; under 62 has a chance below 1e-3.
+  assert 62 <= covered <= 79
+
+
+def test_sessions_not_rows_are_resampled():
+  # Rows of a session repeat each other, so R rows tell no more than S.
+  generator = np.random.default_rng(8)
+  base = generator.uniform(0.1, 0.9, (200, 1))
+  base_labels = (generator.random((200, 1)) < base).astype(np.float64)
+  p, labels = np.repeat(base, 10, 0), np.repeat(base_labels, 10, 0)
+  by_session = intervals.session_intervals(
+    p, labels, np.repeat(np.arange(200), 10), 200, 0.95, seed=0
+  )
+  alone = intervals.session_intervals(
+    base, base_labels, np.arange(200), 200, 0.95, seed=0
+  )
+  for name in intervals.METRICS:
+    np.testing.assert_allclose(by_session[name], alone[name], rtol=1e-9)
+
+
+def test_paired_differences():
+  p, labels, session = _sessions(300, seed=6)
+  worse = np.clip(p * 1.3, 0.0, 0.99)
+  found = intervals.difference_intervals(
+    worse, p, labels, session, 200, 0.95, seed=0
+  )
+  # Too high by 30 %: certain, although the models' own intervals overlap.
+  assert (found['logloss'][:, 0] > 0.0).all()
+  own, other = (
+    intervals.session_intervals(q, labels, session, 200, 0.95, seed=0)
+    for q in (p, worse)
+  )
+  assert (other['logloss'][:, 0] < own['logloss'][:, 1]).all()
+  swapped = intervals.difference_intervals(
+    p, worse, labels, session, 200, 0.95, seed=0
+  )
+  np.testing.assert_allclose(
+    swapped['logloss'], -found['logloss'][:, ::-1], rtol=1e-9
+  )
+
+
+def test_a_model_does_not_differ_from_itself():
+  p, labels, session = _sessions(50, seed=6)
+  found = intervals.difference_intervals(
+    p, p.copy(), labels, session, 20, 0.95, seed=0
+  )
+  for bounds in found.values():
+    np.testing.assert_array_equal(bounds, 0.0)
+
+
+def test_the_seed_decides():
+  p, labels, session = _sessions(50, seed=6)
+  first, again, other = (
+    intervals.session_intervals(p, labels, session, 20, 0.95, seed)['auc']
+    for seed in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+  ('rows', 'session'), [(0, []), (1, [4]), (3, [4, 4, 4])]
+)
+def test_too_few_sessions_have_no_interval(rows, session):
+  p, labels = np.full((rows, 1), 0.5), np.zeros((rows, 1))
+  found = intervals.session_intervals(
+    p, labels, np.array(session, np.int64), 10, 0.95, seed=0
+  )
+  for bounds in found.values():
+    assert bounds.shape == (1, 2)
+    assert np.isnan(bounds).all()
+
+
+def test_one_class_has_no_auc_interval_but_a_logloss_interval():
+  p = np.array([[0.1], [0.3], [0.2]])
+  found = intervals.session_intervals(
+    p, np.zeros((3, 1)), np.arange(3), 50, 0.95, seed=0
+  )
+  assert np.isnan(found['auc']).all()
+  low, high = found['logloss'][0]
+  assert -np.log(0.9) <= low < high <= -np.log(0.7)
