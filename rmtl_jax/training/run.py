@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 
 from rmtl_jax import config as config_lib
@@ -28,7 +27,6 @@ from rmtl_jax.training import (
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.weighting import factory
 
 ORDER = ('pretrain', 'critic', 'finetune')
 # What stage 3 leaves, in the order in which reports show it.
@@ -95,9 +93,35 @@ def train(
     finally:
       store.close()
       writer.close()
-    record = _evaluate(run, context, trained, splits['test'])
+    begin = time.perf_counter()
+    data = _Data(
+      run.manifest, splits['train'], splits['validation'], splits['test']
+    )
+    record = {'split': 'test', **_record(run, context.models, trained, data)}
+    for line in record['warnings']:
+      logging.error('%s', line)
+    seconds = _seconds(history)
+    seconds['evaluation'] = time.perf_counter() - begin
+    record['seconds'] = seconds
     writers.write_json(path / 'metrics.json', record)
     return record
+
+
+@dataclasses.dataclass(frozen=True)
+class _Data:
+  """The rows that a record is about.
+
+  Attributes:
+    manifest: of the data.
+    train: what the rate baseline counts.
+    validation: what the critics are judged on.
+    evaluated: what the metrics are of.
+  """
+
+  manifest: manifest_lib.Manifest
+  train: trainer.Split
+  validation: trainer.Split
+  evaluated: trainer.Split
 
 
 @dataclasses.dataclass
@@ -216,81 +240,73 @@ def evaluate(
   trained = _restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
-  rows = columns_lib.read_split(data_dir, manifest, split)
-  record = _record(run, models, trained, trainer.place(rows, run.config.batch))
-  train_rows = columns_lib.read_split(data_dir, manifest, 'train')
-  rates = summary.rate_baseline(train_rows, rows, manifest, run.config)
-  if rates is not None:
-    record['baseline'] = rates
-  record['split'] = split
+  data = _Data(
+    manifest,
+    *(
+      trainer.place(
+        columns_lib.read_split(data_dir, manifest, name), run.config.batch
+      )
+      for name in ('train', 'validation', split)
+    ),
+  )
+  record = {'split': split, **_record(run, models, trained, data)}
   (path / 'evaluation').mkdir(exist_ok=True)
   writers.write_json(path / 'evaluation' / f'{split}.json', record)
   return record
 
 
-def _evaluate(
-  run: workdir.Run,
-  context: context_lib.Context,
-  trained: _Trained,
-  test: trainer.Split,
-) -> dict[str, Any]:
-  """Everything metrics.json holds."""
-  begin = time.perf_counter()
-  record = _record(run, context.models, trained, test)
-  rates = summary.rate_baseline(
-    context.train.host, test.host, run.manifest, run.config
-  )
-  if rates is not None:
-    record['baseline'] = rates
-  if trained.critic is not None:
-    policy = context.models.predict(
-      trained.actors['pretrain'], context.validation
-    )
-    q_values = context.models.values(trained.critic, context.validation, policy)
-    record['critic'] = summary.critic(
-      q_values,
-      policy,
-      context.validation.host,
-      context.tasks,
-      run.config.critic,
-    )
-    record['warnings'] = summary.collapse_warnings(record['critic'])
-    for line in record['warnings']:
-      logging.error('COLLAPSED CRITIC: %s', line)
-  seconds: dict[str, float] = {}
-  for entry in context.history:
-    stage = entry['stage']
-    seconds[stage] = seconds.get(stage, 0.0) + entry['seconds']
-  seconds['evaluation'] = time.perf_counter() - begin
-  record['seconds'] = seconds
-  return record
-
-
 def _record(
-  run: workdir.Run,
-  models: models_lib.Models,
-  trained: _Trained,
-  split: trainer.Split,
+  run: workdir.Run, models: models_lib.Models, trained: _Trained, data: _Data
 ) -> dict[str, Any]:
   """What metrics.json and evaluation/<split>.json share."""
   tasks = run.manifest.task_names
   predictions = {
-    name: models.predict(trained.actors[name], split)
+    name: models.predict(trained.actors[name], data.evaluated)
     for name in ACTORS
     if name in trained.actors
   }
-  return {
+  record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
     'seed': run.config.seed,
-    'split': 'test',
     'tasks': list(tasks),
-    **summary.stages(predictions, split.host, tasks, run.config),
+    **summary.stages(predictions, data.evaluated.host, tasks, run.config),
+    'difference': summary.differences(
+      predictions, data.evaluated.host, tasks, run.config
+    ),
     'best_epoch': {name: trained.best_epochs[name] for name in predictions},
-    'warnings': [],
+  }
+  rates = summary.rate_baseline(
+    data.train.host, data.evaluated.host, data.manifest, run.config
+  )
+  if rates is not None:
+    record['baseline'] = rates
+  warnings: list[str] = []
+  if trained.critic is not None:
+    policy = models.predict(trained.actors['pretrain'], data.validation)
+    q_values = models.values(trained.critic, data.validation, policy)
+    record['critic'] = summary.critic(
+      q_values, policy, data.validation.host, tasks, run.config.critic
+    )
+    record['curves'] = summary.curves(
+      q_values, data.validation.host, tasks, run.config.weighting.lambda_
+    )
+    warnings = summary.collapse_warnings(record['critic'])
+  return {
+    **record,
+    'warnings': warnings,
     'versions': workdir.versions(),
     'device': workdir.device(),
   }
+
+
+def _seconds(history: list[dict[str, Any]]) -> dict[str, float]:
+  """Seconds per stage, over all epochs."""
+  seconds: dict[str, float] = {}
+  for entry in history:
+    stage = entry['stage']
+    seconds[stage] = seconds.get(stage, 0.0) + entry['seconds']
+  return seconds
 
 
 def _as_markdown(config: config_lib.Config) -> str:

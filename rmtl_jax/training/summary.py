@@ -126,6 +126,63 @@ def critic(
   }
 
 
+def curves(
+  q_values: np.ndarray,
+  split: columns_lib.SplitColumns,
+  tasks: tuple[str, ...],
+  lambda_: float,
+  steps: int = 20,
+  bins: int = 40,
+) -> dict[str, Any]:
+  """What pictures of the critics need, small enough for JSON.
+
+  Args:
+    q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
+    split: the rows.
+    tasks: K names.
+    lambda_: the paper's lambda.
+    steps: positions in the session that are kept.
+    bins: of the histograms.
+
+  Returns:
+    `weight_by_step` {task: mean of 1 - lambda Q at row 1, 2, ... of the
+    session}, `q_histogram` {task: {'edges', 'counts'}}.
+  """
+  lengths = np.diff(split.starts)
+  step = np.arange(split.rows) - np.repeat(split.starts[:-1], lengths)
+  count = np.bincount(step)[:steps]
+  by_step, histograms = {}, {}
+  for k, task in enumerate(tasks):
+    q = q_values[:, k].astype(np.float64)
+    sums = np.bincount(step, weights=1.0 - lambda_ * q)[:steps]
+    by_step[task] = (sums / count).tolist()
+    counts, edges = np.histogram(q, bins)
+    histograms[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}
+  return {'weight_by_step': by_step, 'q_histogram': histograms}
+
+
+def differences(
+  predictions: Mapping[str, np.ndarray],
+  split: columns_lib.SplitColumns,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
+) -> dict[str, Record]:
+  """RMTL minus the control, and minus the pre-trained model, same rows."""
+  return {
+    f'finetune_minus_{other}': evaluator.evaluate_difference(
+      predictions['finetune'],
+      predictions[other],
+      split.labels,
+      split.session,
+      tasks,
+      config.evaluation,
+      config.seed,
+    )
+    for other in ('constant', 'pretrain')
+    if other in predictions and 'finetune' in predictions
+  }
+
+
 def collapse_warnings(record: Mapping[str, Any]) -> list[str]:
   """One line per collapsed critic: RMTL is then its baseline."""
   lines = []

@@ -1,0 +1,117 @@
+"""The table that ends a run, for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import rich.box
+import rich.console
+import rich.table
+
+_NAMES = {
+  'critic': 'RMTL: weights 1 - lambda Q',
+  'label_times_q': 'WL: weights 1 - lambda y Q',
+  'negative_q': 'NLC: weights -Q',
+  'q_shuffled': 'control: RMTL weights, shuffled over rows',
+  'constant_mean': 'control: mean RMTL weight per task',
+  'constant': 'constant weights',
+}
+_METRICS = (
+  ('auc', 'AUC', '.4f'),
+  ('logloss', 'logloss', '.4f'),
+  ('session_logloss', 's-logloss', '.4f'),
+)
+
+
+def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  """(what it is, metrics per task) of every model in a run's record."""
+  if 'baseline' in record:
+    yield 'user rate x item rate', record['baseline']
+  stages = record['stages']
+  if 'pretrain' in stages:
+    yield 'pre-trained (stage 1)', stages['pretrain']
+  if 'constant' in stages:
+    yield 'fine-tuned, constant weights (control)', stages['constant']
+  if 'finetune' in stages:
+    yield (
+      f'fine-tuned, {_NAMES[record["weighting"]]}',
+      stages['finetune'],
+    )
+  if 'oracle' in record:
+    yield 'oracle: true probabilities', record['oracle']
+
+
+def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
+  """AUC with its interval, logloss and s-logloss per model and task."""
+  table = rich.table.Table(
+    title=(
+      f'{record["backbone"]} on the {record["split"]} split'
+      f' (seed {record["seed"]})'
+    ),
+    box=rich.box.SIMPLE_HEAD,
+    title_justify='left',
+  )
+  table.add_column('task')
+  table.add_column('model')
+  for _, label, _ in _METRICS:
+    table.add_column(label, justify='right')
+    if label == 'AUC':
+      table.add_column('interval', justify='right')
+  for task in record['tasks']:
+    for name, metrics in rows(record):
+      table.add_row(task, name, *_cells(metrics[task]))
+    table.add_section()
+  return table
+
+
+def _cells(metrics: Mapping[str, Any]) -> list[str]:
+  cells = []
+  for key, label, form in _METRICS:
+    value = metrics[key]
+    cells.append('undefined' if value is None else format(value, form))
+    if label == 'AUC':
+      low_high = metrics.get('auc_interval')
+      cells.append(f'{low_high[0]:.4f} - {low_high[1]:.4f}' if low_high else '')
+  return cells
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+  """What a person should take from the table, one sentence each."""
+  lines = []
+  for (first, second), label in (
+    (('finetune', 'constant'), 'the control with constant weights'),
+    (('finetune', 'pretrain'), 'the pre-trained model'),
+  ):
+    difference = record.get('difference', {}).get(f'{first}_minus_{second}')
+    if not difference:
+      continue
+    parts = [_difference(task, difference[task]) for task in record['tasks']]
+    lines.append(f'AUC against {label}: ' + '; '.join(parts) + '.')
+  if lines:
+    lines.append(
+      'One seed says little: the same model with another seed often differs'
+      ' by more than these differences.'
+    )
+  lines += [f'WARNING: {warning}.' for warning in record.get('warnings', [])]
+  return lines
+
+
+def _difference(task: str, difference: Mapping[str, Any]) -> str:
+  value, interval = difference['auc'], difference['auc_interval']
+  if value is None:
+    return f'{task} undefined'
+  if not interval:
+    return f'{task} {value:+.4f}'
+  inside = interval[0] <= 0.0 <= interval[1]
+  return f'{task} {value:+.4f} ({interval[0]:+.4f} to {interval[1]:+.4f}' + (
+    ', which includes 0)' if inside else ')'
+  )
+
+
+def text(table: rich.table.Table, width: int = 120) -> str:
+  """A table as plain text."""
+  buffer = io.StringIO()
+  rich.console.Console(file=buffer, width=width).print(table)
+  return buffer.getvalue().rstrip() + '\n'
