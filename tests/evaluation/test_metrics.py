@@ -167,6 +167,14 @@ def test_gauc_by_hand():
   assert metrics.gauc(labels, scores, group) == pytest.approx(0.75 * 3 / 5)
 
 
+def test_gauc_does_not_tie_rows_of_neighbouring_groups():
+  # Sorted by group and score, group 0 ends with the score that 1 starts with.
+  labels, scores = np.array([1, 0, 1, 0]), np.array([0.1, 0.5, 0.5, 0.9])
+  assert metrics.gauc(labels, scores, np.array([0, 0, 1, 1])) == 0.0
+  labels = 1 - labels
+  assert metrics.gauc(labels, scores, np.array([0, 0, 1, 1])) == 1.0
+
+
 @settings(deadline=None)
 @given(ROWS)
 def test_gauc_with_one_group_is_auc(rows):
@@ -213,6 +221,14 @@ def test_calibration_error_keeps_ties_in_one_bin():
       np.roll(labels, shift), np.roll(p, shift), 2
     )
     assert found == pytest.approx(expected)
+
+
+def test_ties_go_where_most_of_them_belong():
+  # Of ranks 1 to 3, two lie in the upper of two bins, so all three go there.
+  p = np.array([0.1, 0.5, 0.5, 0.5])
+  labels = np.array([1.0, 0.0, 0.0, 1.0])
+  expected = (abs(0.1 - 1) + abs(1.5 - 1)) / 4
+  assert metrics.calibration_error(labels, p, 2) == pytest.approx(expected)
 
 
 @settings(deadline=None)
