@@ -214,8 +214,8 @@ def test_calibration_error_keeps_ties_in_one_bin():
   # Two bins of two rows would cut through the three rows at 0.5, and the
   # figure would depend on which of them came first.
   p = np.array([0.5, 0.5, 0.5, 0.6])
-  labels = np.array([0.0, 0.0, 1.0, 0.0])
-  expected = (abs(1.5 - 1) + 0.6) / 4
+  labels = np.array([0.0, 0.0, 1.0, 1.0])
+  expected = (abs(1.5 - 1) + abs(0.6 - 1)) / 4
   for shift in range(4):
     found = metrics.calibration_error(
       np.roll(labels, shift), np.roll(p, shift), 2
