@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -115,3 +116,8 @@ def text(table: rich.table.Table, width: int = 120) -> str:
   buffer = io.StringIO()
   rich.console.Console(file=buffer, width=width).print(table)
   return buffer.getvalue().rstrip() + '\n'
+
+
+def text_of_paths(**paths: pathlib.Path) -> str:
+  """Where to look next, one line each."""
+  return '\n'.join(f'{name}: {path}' for name, path in paths.items())

@@ -16,7 +16,8 @@ class Progress:
     self._live = self._stream.isatty() and not quiet
     self._quiet = quiet
     self._label, self._note = '', ''
-    self._start, self._done, self._total = 0.0, 0, 0
+    self._start, self._seconds = 0.0, 0.0
+    self._done, self._total = 0, 0
     self._width = 0
 
   def start(self, label: str, total: int) -> None:
@@ -27,8 +28,9 @@ class Progress:
   def advance(self, rows: int) -> None:
     """Counts rows that are done."""
     self._done += rows
+    self._seconds = time.perf_counter() - self._start
     if self._live:
-      rate = self._done / max(time.perf_counter() - self._start, 1e-9)
+      rate = self._done / max(self._seconds, 1e-9)
       left = max(self._total - self._done, 0) / max(rate, 1e-9)
       share = 100 * self._done // max(self._total, 1)
       self._draw(
@@ -36,10 +38,18 @@ class Progress:
         f'  {_clock(left)} left in this pass{self._note}'
       )
 
+  def step(self, label: str, fraction: float) -> None:
+    """A step of a job that counts no rows."""
+    if self._live:
+      self._draw(f'{label}  {100 * fraction:3.0f} %')
+
+  def clear(self) -> None:
+    """Wipes the live line."""
+    self._draw('')
+
   def finish(self, summary: str) -> None:
     """Ends the pass with a line that stays."""
-    seconds = time.perf_counter() - self._start
-    rate = self._done / max(seconds, 1e-9)
+    rate = self._done / max(self._seconds, 1e-9)
     self._note = f'  ({summary})'
     self.say(f'{self._label}  {summary}  {rate:,.0f} rows/s')
 

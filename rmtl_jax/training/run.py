@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import time
 from collections.abc import Callable, Iterable
@@ -307,6 +308,12 @@ def _seconds(history: list[dict[str, Any]]) -> dict[str, float]:
     stage = entry['stage']
     seconds[stage] = seconds.get(stage, 0.0) + entry['seconds']
   return seconds
+
+
+def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The records of RUN/metrics.jsonl, one per epoch or pass."""
+  lines = (path / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
+  return [json.loads(line) for line in lines]
 
 
 def _as_markdown(config: config_lib.Config) -> str:

@@ -1,0 +1,355 @@
+"""The launcher: flags to a config to one of the commands; wires, no more.
+
+Heavy modules are imported by the command that needs them, so that `--help`
+and usage errors are instant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from absl import flags
+from absl import logging as absl_logging
+
+import rmtl_jax
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags, types
+
+_OVERVIEW = """\
+rmtl: multi-task recommendation whose critics weigh every row's loss.
+
+  rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
+                          raw logs to prepared sessions
+  rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
+                          pre-train, train critics, fine-tune; without data it
+                          simulates sessions first
+  rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
+                          restores a run and computes its metrics
+
+  rmtl COMMAND --help     flags and settings of a command
+  rmtl --version
+
+First time? Run: rmtl train --workdir=runs/first
+"""
+
+
+class Command(NamedTuple):
+  """A command of the launcher.
+
+  Attributes:
+    summary: what it does, for --help.
+    define: defines its flags, given (flag values, command line).
+    execute: runs it, given the parsed flags; returns the exit code.
+    details: further text of --help.
+  """
+
+  summary: str
+  define: Callable[[flags.FlagValues, Sequence[str]], None]
+  execute: Callable[[flags.FlagValues], int]
+  details: Callable[[], str] = lambda: ''
+
+
+def run() -> None:
+  """The console script `rmtl`."""
+  sys.exit(main(sys.argv))
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs one command line.
+
+  Args:
+    argv: the program's name, the command, its flags.
+
+  Returns:
+    0 done, 1 failed, 2 bad usage or bad input, 130/143 interrupted.
+  """
+  if len(argv) < 2 or argv[1] in ('help', '-h', '--help', '--helpfull'):
+    print(_OVERVIEW, end='')
+    return 0 if len(argv) > 1 else 2
+  if argv[1] == '--version':
+    print(f'rmtl_jax {rmtl_jax.__version__}')
+    return 0
+  name = argv[1]
+  if name not in COMMANDS:
+    return _fail(
+      f'{name!r} is not one of {", ".join(COMMANDS)} (see rmtl --help)', 2
+    )
+  command = COMMANDS[name]
+  try:
+    values = flags.FlagValues()
+    line = [f'rmtl {name}', *argv[2:]]
+    command.define(values, line)
+    if any(a in ('-h', '-help', '--help', '--helpfull') for a in argv[2:]):
+      print(_help(name, command, values), end='')
+      return 0
+    rest = values(line)[1:]
+    if rest:
+      raise types.InputError(f'{rest[0]!r}: flags start with --')
+    return command.execute(values)
+  except (types.InputError, flags.Error) as error:
+    return _fail(' '.join(str(error).split()), 2)
+  except FloatingPointError as error:
+    return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
+  except BrokenPipeError:
+    # The reader of our output left; nobody is there to be told.
+    sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
+    return 1
+
+
+def _fail(message: str, code: int) -> int:
+  print(f'rmtl: {message}', file=sys.stderr)
+  return code
+
+
+def _help(name: str, command: Command, values: flags.FlagValues) -> str:
+  lines = [f'rmtl {name}: {command.summary}', '']
+  for flag_name in sorted(values):
+    flag = values[flag_name]
+    if flag_name.startswith('config.'):
+      continue
+    default = '' if flag_name == 'config' else f'={flag.default_as_str or ""}'
+    lines.append(f'  --{flag_name}{default}'.replace("='", '=').rstrip("'"))
+    lines.append(f'      {" ".join((flag.help or "").split())}')
+  return '\n'.join(lines) + '\n' + command.details()
+
+
+def _define_prepare(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  del argv
+  texts = config_flags.attribute_texts(config_lib.PrepareConfig)
+  for field in dataclasses.fields(config_lib.PrepareConfig):
+    default, text = field.default, texts[field.name]
+    if isinstance(default, bool):
+      flags.DEFINE_boolean(field.name, default, text, flag_values=values)
+    elif isinstance(default, int):
+      flags.DEFINE_integer(field.name, default, text, flag_values=values)
+    elif isinstance(default, float):
+      flags.DEFINE_float(field.name, default, text, flag_values=values)
+    elif isinstance(default, tuple):
+      shown = ','.join(map(str, default))
+      flags.DEFINE_list(field.name, shown, text, flag_values=values)
+    else:
+      flags.DEFINE_string(field.name, str(default), text, flag_values=values)
+
+
+def _prepare(values: flags.FlagValues) -> int:
+  from rmtl_jax.data import prepare
+  from rmtl_jax.training import progress
+
+  settings: dict[str, Any] = {}
+  for field in dataclasses.fields(config_lib.PrepareConfig):
+    value = values[field.name].value
+    if isinstance(field.default, tuple):
+      try:
+        value = tuple(int(part) for part in value)
+      except ValueError:
+        raise types.InputError(
+          f'--{field.name}: {",".join(value)!r} is not a list of integers'
+        ) from None
+    settings[field.name] = value
+  config = config_lib.PrepareConfig(**settings)
+  _require(values, 'data_dir')
+  live = progress.Progress()
+  manifest = prepare.prepare(config, live.step)
+  live.clear()
+  print(prepare.summary(manifest))
+  print(f'prepared data: {config.data_dir}')
+  return 0
+
+
+def _define_train(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  _define_workdir(values)
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'Prepared data; without it, sessions are simulated into RUN/data first.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'stage',
+    'all',
+    ['all', 'pretrain', 'critic', 'finetune'],
+    'Train one stage only; earlier ones must have been trained in RUN.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'simulated_rows',
+    200_000,
+    'Rows to simulate where --data_dir is not given.',
+    lower_bound=100,
+    flag_values=values,
+  )
+  config_flags.define(values, argv)
+
+
+def _train(values: flags.FlagValues) -> int:
+  _require(values, 'workdir')
+  config = config_flags.parse(values)
+  _start_jax(values)
+  from rmtl_jax.report import pictures, tables
+  from rmtl_jax.training import progress, run, trainer
+
+  path = pathlib.Path(values['workdir'].value)
+  live = progress.Progress()
+  data_dir = values['data_dir'].value
+  if not data_dir:
+    data_dir = path / 'data'
+    _simulate(data_dir, values['simulated_rows'].value, live)
+  stage = values['stage'].value
+  arrived = _Signals()
+  try:
+    record = run.train(
+      config,
+      path,
+      pathlib.Path(data_dir),
+      run.ORDER if stage == 'all' else (stage,),
+      live,
+      arrived.number,
+    )
+  except trainer.Interrupted as stop:
+    print(
+      f'rmtl: {stop}; start the same command again to go on', file=sys.stderr
+    )
+    return 128 + stop.signal_number
+  _print_report(record)
+  picture = path / 'report' / 'overview.png'
+  pictures.overview(record, run.read_history(path), picture)
+  print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
+  return 0
+
+
+def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
+  """Simulated sessions in RUN/data, once."""
+  from rmtl_jax.data import prepare
+
+  if (data_dir / 'manifest.json').exists():
+    return
+  live.say(f'simulating {rows:,} rows into {data_dir}')
+  manifest = prepare.prepare(
+    config_lib.PrepareConfig(
+      source='simulated', data_dir=str(data_dir), simulated_rows=rows
+    ),
+    live.step,
+  )
+  live.clear()
+  live.say(prepare.summary(manifest))
+
+
+def _define_evaluate(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  del argv
+  _define_workdir(values)
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'Prepared data with the fields of the run; what it was trained on if not'
+    ' given.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'split',
+    'test',
+    ['train', 'validation', 'test'],
+    'The rows to evaluate on.',
+    flag_values=values,
+  )
+
+
+def _evaluate(values: flags.FlagValues) -> int:
+  _require(values, 'workdir')
+  _start_jax(values)
+  from rmtl_jax.report import tables
+  from rmtl_jax.training import run
+
+  path = pathlib.Path(values['workdir'].value)
+  split = values['split'].value
+  data_dir = values['data_dir'].value
+  record = run.evaluate(
+    path, split, pathlib.Path(data_dir) if data_dir else None
+  )
+  _print_report(record)
+  print(tables.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
+  return 0
+
+
+def _define_workdir(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+    'workdir', '', "RUN, the run's directory.", flag_values=values
+  )
+  flags.DEFINE_boolean(
+    'compilation_cache',
+    True,
+    "Keep compiled programs under the user's cache directory.",
+    flag_values=values,
+  )
+
+
+def _require(values: flags.FlagValues, name: str) -> None:
+  if not values[name].value:
+    raise types.InputError(f'--{name}: is needed')
+
+
+def _print_report(record: dict[str, Any]) -> None:
+  from rmtl_jax.report import tables
+
+  print()
+  print(tables.text(tables.metrics_table(record)))
+  for sentence in tables.sentences(record):
+    print(sentence)
+  print()
+
+
+def _start_jax(values: flags.FlagValues) -> None:
+  """Strict mode, quiet logs, compiled programs kept over runs."""
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  absl_logging.use_absl_handler()
+  import jax
+
+  jax.config.update('jax_numpy_rank_promotion', 'raise')
+  if values['compilation_cache'].value:
+    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+class _Signals:
+  """Remembers the first SIGTERM or SIGINT; a second one is not caught."""
+
+  def __init__(self):
+    self._number = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(number, self._remember)
+
+  def _remember(self, number: int, frame: Any) -> None:
+    del frame
+    self._number = number
+    signal.signal(number, signal.SIG_DFL)
+
+  def number(self) -> int:
+    """The signal that arrived, or 0."""
+    return self._number
+
+
+COMMANDS = {
+  'prepare': Command(
+    'raw logs to prepared sessions', _define_prepare, _prepare
+  ),
+  'train': Command(
+    'the three stages of RMTL, then metrics, a table and a picture',
+    _define_train,
+    _train,
+    lambda: (
+      '\nSettings, with their defaults:\n' + config_flags.settings_help() + '\n'
+    ),
+  ),
+  'evaluate': Command(
+    "restores a run's best checkpoints and computes all metrics",
+    _define_evaluate,
+    _evaluate,
+  ),
+}

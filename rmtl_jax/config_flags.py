@@ -1,0 +1,170 @@
+"""`--config.<group>.<field>=VALUE` flags over the frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines --preset, --config and one flag per overridden setting.
+
+  Args:
+    values: where the flags are defined.
+    argv: the command line, which names the settings to override.
+
+  Raises:
+    types.InputError: a setting that does not exist (near matches are listed),
+      or an unknown preset.
+  """
+  flags.DEFINE_enum(
+    'preset',
+    'paper',
+    config_lib.CHOICES['preset'],
+    "What settings start from: the paper's, or the authors' released code's.",
+    flag_values=values,
+  )
+  _check_names(argv)
+  config_flags.DEFINE_config_dataclass(
+    'config',
+    _thaw(config_lib.preset(_value_of('preset', argv) or 'paper')),
+    'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
+    ' run: use files you trust). --config.GROUP.FIELD=VALUE overrides one'
+    ' setting.',
+    flag_values=values,
+    sys_argv=list(argv),
+    parse_fn=lambda path: _thaw(load(path)),
+  )
+
+
+def parse(values: flags.FlagValues) -> config_lib.Config:
+  """The config that the parsed flags describe, frozen and validated.
+
+  Raises:
+    types.InputError: a value out of range, or --config with --preset.
+  """
+  if values['preset'].present and values['config'].present:
+    raise types.InputError(
+      '--preset: --config=FILE names its own start; give one of the two'
+    )
+  return config_lib.from_dict(dataclasses.asdict(values['config'].value))
+
+
+def load(path: str) -> config_lib.Config:
+  """Runs a config file, which is trusted code, and calls its get_config().
+
+  Raises:
+    types.InputError: no such file, it does not run, or it has no get_config()
+      that returns a Config.
+  """
+  if not pathlib.Path(path).is_file():
+    raise types.InputError(f'--config: {path}: no such file')
+  spec = importlib.util.spec_from_file_location('rmtl_config', path)
+  if spec is None or spec.loader is None:
+    raise types.InputError(f'--config: {path}: not a Python file')
+  module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+    config = module.get_config()
+  except types.InputError:
+    raise
+  except Exception as error:  # whatever the user's file raises, in one line
+    raise types.InputError(
+      f'--config: {path}: {type(error).__name__}: {error}'
+    ) from error
+  if not isinstance(config, config_lib.Config):
+    raise types.InputError(
+      f'--config: {path}: get_config() returned {type(config).__name__},'
+      ' expected a rmtl_jax.config.Config'
+    )
+  return config
+
+
+def settings_help() -> str:
+  """Every setting with its default and what it does, for --help."""
+  lines = []
+  for name, default, text in describe():
+    shown = (
+      ','.join(map(str, default)) if isinstance(default, tuple) else default
+    )
+    lines.append(f'  --config.{name}={shown}')
+    lines.append(f'      {text}')
+  return '\n'.join(lines)
+
+
+def describe(
+  config: Any = None, prefix: str = ''
+) -> list[tuple[str, Any, str]]:
+  """(name, default, what it does) of every setting, from the docstrings."""
+  config = config_lib.Config() if config is None else config
+  texts = attribute_texts(type(config))
+  rows = []
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      rows += describe(value, f'{prefix}{field.name}.')
+    elif prefix or field.name != 'preset':
+      rows.append((prefix + field.name, value, texts[field.name]))
+  return rows
+
+
+def attribute_texts(kind: type) -> dict[str, str]:
+  """The Attributes section of a dataclass's docstring, one text a field."""
+  section = inspect.getdoc(kind).split('Attributes:\n')[1]  # pyright: ignore
+  texts, name = {}, ''
+  for line in section.splitlines():
+    match = re.match(r'  (\w+): (.*)', line)
+    if match:
+      name = match[1]
+      texts[name] = match[2]
+    elif line.strip():
+      texts[name] += ' ' + line.strip()
+  return texts
+
+
+def _thaw(config: Any) -> Any:
+  """The same fields in mutable dataclasses, which flags can set."""
+  fields, values = [], {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    thawed = _thaw(value) if dataclasses.is_dataclass(value) else value
+    # A tuple's own type would fix its length.
+    kind = (
+      tuple[type(value[0]), ...] if isinstance(value, tuple) else type(thawed)
+    )
+    fields.append((field.name, kind))
+    values[field.name] = thawed
+  return dataclasses.make_dataclass(type(config).__name__, fields)(**values)
+
+
+def _check_names(argv: Sequence[str]) -> None:
+  """Refuses unknown settings before ml_collections meets them."""
+  known = config_lib.flatten(config_lib.Config())
+  known.pop('preset')  # a start, not a setting: --preset
+  for argument in argv:
+    match = re.match(r'--?config\.([^=]*)', argument)
+    if match and match[1] not in known:
+      raise types.InputError(
+        config_lib.unknown_setting(f'--config.{match[1]}', known)
+      )
+
+
+def _value_of(name: str, argv: Sequence[str]) -> str | None:
+  """A flag's value, before flags are parsed."""
+  for i, argument in enumerate(argv):
+    match = re.fullmatch(rf'--?{name}(?:=(.*))?', argument)
+    if match:
+      value = match[1]
+      return value if value is not None else (*argv[i + 1 :], '')[0]
+  return None
