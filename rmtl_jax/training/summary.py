@@ -119,6 +119,7 @@ def critic(
     config.discount,
     split.labels,
     tasks,
+    -np.asarray(rewards.log_likelihood(policy, split.labels)),
   )
   statistics = by_task[tasks[0]]
   return {
