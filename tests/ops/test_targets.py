@@ -1,0 +1,121 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax.ops import targets
+
+VARIANTS = pytest.mark.parametrize(
+  'variant', [lambda f: f, jax.jit], ids=['eager', 'jit']
+)
+
+LANE_TARGETS = jax.jit(targets.lane_targets)
+
+
+@VARIANTS
+def test_td_target_by_hand(variant):
+  target = variant(targets.td_target)
+  value = target(jnp.float32(-0.5), jnp.float32(0.9), jnp.float32(-2.0))
+  np.testing.assert_allclose(value, -2.3, rtol=1e-6)
+  value = target(jnp.float32(-0.5), jnp.float32(0.0), jnp.float32(-2.0))
+  assert float(value) == -0.5
+
+
+def test_td_target_has_no_gradient():
+  gradients = jax.grad(targets.td_target, argnums=(0, 1, 2))(
+    jnp.float32(-0.5), jnp.float32(0.9), jnp.float32(-2.0)
+  )
+  assert [float(g) for g in gradients] == [0.0, 0.0, 0.0]
+
+
+def test_td_target_is_of_one_step():
+  with pytest.raises(ValueError, match='ranks'):
+    targets.td_target(jnp.zeros(2), jnp.zeros(2), jnp.zeros(2))
+
+
+@VARIANTS
+def test_lane_targets_by_hand(variant):
+  # Sessions of 2, 1 and 2 rows, then one slot of padding.
+  reward = jnp.array([[-1.0], [-2.0], [-3.0], [-4.0], [-5.0], [7.0]])
+  q = jnp.array([[-10.0], [-20.0], [-30.0], [-40.0], [-50.0], [8.0]])
+  is_last = jnp.array([False, True, True, False, True, False])
+  value = variant(targets.lane_targets)(reward, q, is_last, 0.5)
+  np.testing.assert_array_equal(value[:5, 0], [-11.0, -2.0, -3.0, -29.0, -5.0])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+  st.lists(st.integers(1, 6), min_size=3, max_size=3),
+  st.floats(0, 1, width=32),
+  st.integers(0, 2**31 - 1),
+)
+def test_lane_targets_equal_a_loop_over_sessions(lengths, discount, seed):
+  rng = np.random.default_rng(seed)
+  reward, q = -rng.random((2, 20, 2)).astype(np.float32)
+  is_last = np.zeros(20, bool)
+  is_last[np.cumsum(lengths) - 1] = True
+  expected, begin = [], 0
+  for length in lengths:
+    for t in range(begin, begin + length):
+      following = q[t + 1] if t + 1 < begin + length else np.zeros(2)
+      expected.append(reward[t] + discount * following)
+    begin += length
+  value = LANE_TARGETS(reward, q, is_last, discount)
+  np.testing.assert_allclose(value[:begin], expected, atol=1e-6)
+
+
+def test_lane_targets_have_no_gradient():
+  def total(reward, q, discount):
+    is_last = jnp.array([False, True, False])
+    return jnp.sum(targets.lane_targets(reward, q, is_last, discount))
+
+  gradients = jax.grad(total, argnums=(0, 1, 2))(
+    jnp.ones((3, 2)), jnp.ones((3, 2)), jnp.float32(0.9)
+  )
+  assert not any(np.any(g) for g in gradients)
+
+
+def test_lane_targets_are_of_one_lane():
+  with pytest.raises(ValueError, match='ranks'):
+    targets.lane_targets(
+      jnp.zeros((1, 3, 2)), jnp.zeros((1, 3, 2)), jnp.zeros((1, 3), bool), 0.9
+    )
+
+
+@VARIANTS
+def test_td_mask_at_cuts_and_padding(variant):
+  # A session of two rows; a piece of two rows that is cut; its rest, one row;
+  # a piece at the lane's end that goes on elsewhere would be cut as well.
+  slots = [
+    # mask, is_last, segment, expected
+    (True, False, 4, True),
+    (True, True, 4, True),
+    (True, False, 7, True),
+    (True, False, 7, False),
+    (True, True, 8, True),
+    (False, False, -1, False),
+    (False, False, -1, False),
+    (True, False, 9, True),
+    (True, False, 9, False),
+  ]
+  mask, is_last, segment, expected = map(np.array, zip(*slots, strict=True))
+  value = variant(targets.td_mask)(
+    jnp.asarray(mask), jnp.asarray(is_last), jnp.asarray(segment)
+  )
+  np.testing.assert_array_equal(value, expected)
+
+
+def test_td_mask_of_a_full_lane_that_ends_with_its_session():
+  value = targets.td_mask(
+    jnp.ones(3, bool), jnp.array([False, False, True]), jnp.zeros(3, jnp.int32)
+  )
+  np.testing.assert_array_equal(value, [True, True, True])
+
+
+def test_td_mask_is_of_one_lane():
+  with pytest.raises(ValueError, match='ranks'):
+    targets.td_mask(
+      jnp.ones((1, 3), bool), jnp.ones((1, 3), bool), jnp.zeros((1, 3), int)
+    )
