@@ -1,0 +1,258 @@
+"""The door to the networks: plain functions over plain parameter trees.
+
+Flax NNX defines the modules; here each becomes `init(key)` and functions of
+(parameters, inputs), to which jit, grad and vmap apply as to any other. A
+module is put together only while a function is traced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import actors, features, layers
+from rmtl_jax.networks import critic as critic_lib
+
+Params = dict[str, Any]
+Shared = Any
+Builder = Callable[[types.FeatureSpec, config_lib.NetworkConfig, nnx.Rngs], Any]
+
+
+class Network(NamedTuple):
+  """A network as functions.
+
+  Attributes:
+    init: key -> parameters, a nested dict of f32 arrays.
+    share: (params, inputs with leading dimensions [L, T]) -> what the lanes
+      share, computed once, outside the vmap over lanes.
+    lane: one lane. Actor: (params, shared, inputs [T], *, dropout_key=None)
+      -> logits f32[T, K]. Critic: (params, shared, inputs [T],
+      actions f32[T, K], *, dropout_key=None) -> Q f32[T, K].
+    shared_axes: `in_axes` of `shared` in a vmap over lanes: None where lanes
+      share a leaf, 0 where each lane has its own part.
+  """
+
+  init: Callable[[jax.Array], Params]
+  share: Callable[[Params, types.Inputs], Shared]
+  lane: Callable[..., jax.Array]
+  shared_axes: Any
+
+
+def apply(
+  network: Network,
+  params: Params,
+  inputs: types.Inputs,
+  *args: jax.Array,
+  dropout_key: jax.Array | None = None,
+) -> jax.Array:
+  """The network over a batch of lanes.
+
+  Args:
+    network: of `make_actor` or `make_critic`.
+    params: its parameters.
+    inputs: leading dimensions [L, T].
+    *args: a critic's actions, f32[L, T, K].
+    dropout_key: None means no dropout; lane l uses fold_in(key, l).
+
+  Returns:
+    f32[L, T, K].
+  """
+  shared = network.share(params, inputs)
+  keys = None
+  if dropout_key is not None:
+    lanes = jnp.arange(inputs.categorical.shape[0])
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(dropout_key, lanes)
+
+  def lane(shared, key, inputs, *args):
+    return network.lane(params, shared, inputs, *args, dropout_key=key)
+
+  axes = (network.shared_axes, None if keys is None else 0)
+  return jax.vmap(lane, in_axes=axes + (0,) * (1 + len(args)))(
+    shared, keys, inputs, *args
+  )
+
+
+def _from_module(build: Callable[[nnx.Rngs], Any]) -> Network:
+  """The functions of a module with `first` and `__call__` (one lane)."""
+
+  def make(key: jax.Array) -> Any:
+    return build(nnx.Rngs(params=key))
+
+  # Shapes only: no parameter is drawn before `init`.
+  abstract = nnx.eval_shape(lambda: make(jax.random.key(0)))
+  graph, empty = nnx.split(abstract)
+  shared_axes = abstract.first.shared_axes
+
+  def bind(params: Params) -> Any:
+    state = jax.tree.map(lambda leaf: leaf, empty)
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graph, state)
+
+  def init(key: jax.Array) -> Params:
+    return nnx.to_pure_dict(nnx.state(make(key)))
+
+  def share(params: Params, inputs: types.Inputs) -> Shared:
+    return bind(params).first.share(inputs)
+
+  def lane(params, shared, inputs, *args, dropout_key=None):
+    return bind(params)(shared, inputs, *args, dropout_key)
+
+  return Network(jax.jit(init), share, lane, shared_axes)
+
+
+def _one_per_task(network: Network, count: int) -> Network:
+  """`count` complete one-task networks, one after another.
+
+  Parameters get a leading task axis. The networks are unrolled, not vmapped:
+  on CPU a batched GEMM is slower than `count` of them.
+  """
+
+  def init(key: jax.Array) -> Params:
+    return jax.vmap(network.init)(jax.random.split(key, count))
+
+  def members(params: Params) -> list[Params]:
+    leaves, tree = jax.tree.flatten(params)
+    parts = [layers.unstack(leaf) for leaf in leaves]
+    return [tree.unflatten([part[k] for part in parts]) for k in range(count)]
+
+  def share(params: Params, inputs: types.Inputs) -> Shared:
+    return [network.share(member, inputs) for member in members(params)]
+
+  def lane(params, shared, inputs, *args, dropout_key=None):
+    outputs = []
+    for k, member in enumerate(members(params)):
+      key = None
+      if dropout_key is not None:
+        key = jax.random.fold_in(dropout_key, k)
+      own = [arg[:, k : k + 1] for arg in args]
+      outputs.append(
+        network.lane(member, shared[k], inputs, *own, dropout_key=key)
+      )
+    return jnp.concatenate(outputs, axis=1)
+
+  return Network(jax.jit(init), share, lane, [network.shared_axes] * count)
+
+
+_BUILDERS: dict[str, Builder] = {
+  'shared_bottom': actors.SharedBottom,
+  'omoe': functools.partial(actors.MixtureOfExperts, gate_per_task=False),
+  'mmoe': functools.partial(actors.MixtureOfExperts, gate_per_task=True),
+  'ple': actors.Ple,
+  'aitm': actors.Aitm,
+  'esmm': actors.Esmm,
+}
+
+
+def register_backbone(name: str, builder: Builder) -> None:
+  """Adds a backbone of the caller's own under a new name.
+
+  Args:
+    name: not one that exists.
+    builder: (spec, config, rngs) -> an NNX module with an attribute `first`,
+      a `features.FirstLayer`, and
+      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane
+      (`actors.SharedBottom` is the shortest example). Lists of modules are
+      best kept as attributes with names of their own, so that parameters are
+      nested dicts with string keys.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  if name in config_lib.BACKBONES or name in _BUILDERS:
+    raise types.InputError(f'backbone: {name!r} exists already')
+  _BUILDERS[name] = builder
+
+
+def make_actor(
+  spec: types.FeatureSpec, backbone: str, config: config_lib.NetworkConfig
+) -> Network:
+  """A multi-task model whose `lane` gives the logits of K probabilities.
+
+  Args:
+    spec: the data's fields and tasks.
+    backbone: one of config.BACKBONES, or a registered one.
+    config: sizes.
+
+  Raises:
+    types.InputError: no such backbone, or nothing to read.
+  """
+  _check(spec)
+  if backbone == 'single_task':
+    one = dataclasses.replace(spec, num_tasks=1)
+    network = make_actor(one, 'shared_bottom', config)
+    return _one_per_task(network, spec.num_tasks)
+  if backbone not in _BUILDERS:
+    known = ', '.join(sorted({*config_lib.BACKBONES, *_BUILDERS}))
+    raise types.InputError(f'backbone: {backbone!r} is not one of {known}')
+  builder = _BUILDERS[backbone]
+  return _from_module(lambda rngs: builder(spec, config, rngs))
+
+
+def make_critic(
+  spec: types.FeatureSpec,
+  network: config_lib.NetworkConfig,
+  critic: config_lib.CriticConfig,
+) -> Network:
+  """The critics of all tasks, whose `lane` gives Q_k(s, a_k).
+
+  Args:
+    spec: the data's fields and tasks.
+    network: sizes, the same as the actor's.
+    critic: form and head.
+
+  Raises:
+    types.InputError: nothing to read.
+  """
+  _check(spec)
+  if critic.form == 'separate':
+    one = dataclasses.replace(spec, num_tasks=1)
+    shared = dataclasses.replace(critic, form='shared')
+    return _one_per_task(make_critic(one, network, shared), spec.num_tasks)
+  return _from_module(
+    lambda rngs: critic_lib.Critic(spec, network, critic, rngs)
+  )
+
+
+def _check(spec: types.FeatureSpec) -> None:
+  if spec.num_tasks < 1:
+    raise types.InputError('tasks: found none, expected at least one')
+  if features.num_blocks(spec) < 1:
+    raise types.InputError('fields: found none, expected at least one')
+
+
+def critic_from_actor(critic_params: Params, actor_params: Params) -> Params:
+  """The critic with the actor's embedding tables (as the authors' code does).
+
+  Args:
+    critic_params: a critic's parameters.
+    actor_params: an actor's, of the same fields and embedding width.
+
+  Returns:
+    The critic's parameters, whose tables are copies: no buffer is shared with
+    either argument. Where both have one table per task, each task has its
+    own; where only the actor has, the first task's serves.
+
+  Raises:
+    ValueError: the tables' shapes differ.
+  """
+  new_params = jax.tree.map(jnp.copy, critic_params)
+  table = actor_params['first']['table']
+  old = new_params['first']['table']
+  if table.ndim > old.ndim:
+    table = table[0]
+  if table.ndim < old.ndim:
+    table = jnp.broadcast_to(table[None], old.shape)
+  if table.shape != old.shape:
+    raise ValueError(
+      f'expected an embedding table {old.shape}, found {table.shape}'
+    )
+  new_params['first']['table'] = jnp.array(table, copy=True)
+  return new_params

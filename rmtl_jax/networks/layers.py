@@ -1,0 +1,270 @@
+"""Layers that come in stacks: E experts, K towers, K bottoms at once.
+
+The parameters of a stack are one array with a leading axis. Its activations
+are a `Stack`: a list of E arrays [T, units] where each member runs its own
+GEMM (fastest on CPU), or one array [E, T, units] where one batched contraction
+runs them all. Both can be indexed by member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.networks import dropout
+
+Stack = list[jax.Array] | jax.Array
+
+# Kernels whose input is [..., in] and output [..., out]: variance 2 / in ahead
+# of a ReLU, 1 / in elsewhere.
+he_uniform = jax.nn.initializers.he_uniform()
+lecun_uniform = jax.nn.initializers.lecun_uniform()
+
+
+def runs_separately(form: str) -> bool:
+  """Whether members of a stack run one GEMM each (NetworkConfig.expert_form).
+
+  `auto` follows the backend: separate GEMMs on CPU, batched elsewhere.
+  """
+  if form == 'auto':
+    return jax.default_backend() == 'cpu'
+  return form == 'separate'
+
+
+class Numbers:
+  """Hands out the numbers that tell a network's dropout masks apart."""
+
+  def __init__(self):
+    self._next = 0
+
+  def take(self, count: int) -> int:
+    """Reserves `count` numbers, returns the first."""
+    first = self._next
+    self._next += count
+    return first
+
+
+def unstack(x: jax.Array) -> list[jax.Array]:
+  """The members of the leading axis; gradients return by concatenation."""
+  parts = jax.lax.split(x, (1,) * x.shape[0], axis=0)
+  return [jnp.squeeze(part, axis=0) for part in parts]
+
+
+def stack(members: list[jax.Array], form: str) -> Stack:
+  """Arrays f32[T, units] as a stack of that form."""
+  return members if runs_separately(form) else jnp.stack(members)
+
+
+def split_columns(x: jax.Array, count: int, form: str) -> Stack:
+  """Columns of `count` members side by side as a stack.
+
+  Args:
+    x: f32[T, count * units].
+    count: members.
+    form: NetworkConfig.expert_form.
+
+  Returns:
+    Members of shape f32[T, units].
+  """
+  rows, columns = x.shape
+  units = columns // count
+  if runs_separately(form):
+    return list(jax.lax.split(x, (units,) * count, axis=1))
+  return jnp.swapaxes(x.reshape(rows, count, units), 0, 1)
+
+
+def concatenate(first: Stack, second: Stack) -> Stack:
+  """The members of both stacks, in order."""
+  if isinstance(first, list) and isinstance(second, list):
+    return first + second
+  return jnp.concatenate([jnp.asarray(first), jnp.asarray(second)], axis=0)
+
+
+def mix(gate: jax.Array, members: Stack) -> jax.Array:
+  """sum_e gate_e member_e, the mixture that a gate makes of its experts.
+
+  Args:
+    gate: f32[T, E], rows that sum to 1.
+    members: E of f32[T, units].
+
+  Returns:
+    f32[T, units].
+  """
+  if isinstance(members, list):
+    return sum(
+      (gate[:, e : e + 1] * members[e] for e in range(1, len(members))),
+      start=gate[:, :1] * members[0],
+    )
+  return jnp.einsum('te,etu->tu', gate, members)
+
+
+class Linear(nnx.Module):
+  """x W + b."""
+
+  def __init__(self, inputs: int, units: int, init, rngs: nnx.Rngs):
+    self.kernel = nnx.Param(init(rngs.params(), (inputs, units)))
+    self.bias = nnx.Param(jnp.zeros((units,)))
+
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """f32[T, inputs] -> f32[T, units]."""
+    return x @ self.kernel[...] + self.bias[...][None, :]
+
+
+class StackedLinear(nnx.Module):
+  """E linear layers: x_e W_e + b_e.
+
+  Args:
+    count: E.
+    inputs: width of a member's input.
+    units: width of a member's output.
+    init: of a member's kernel.
+    form: NetworkConfig.expert_form.
+    rngs: where the kernels come from.
+  """
+
+  def __init__(
+    self, count: int, inputs: int, units: int, init, form: str, rngs: nnx.Rngs
+  ):
+    keys = jax.random.split(rngs.params(), count)
+    kernels = [init(keys[e], (inputs, units)) for e in range(count)]
+    self.kernel = nnx.Param(jnp.stack(kernels))
+    self.bias = nnx.Param(jnp.zeros((count, units)))
+    self.form = form
+
+  def __call__(self, x: Stack) -> Stack:
+    """A stack of f32[T, inputs], or one such array for all, -> f32[T, units].
+
+    One array of rank 2 is the input of every member.
+    """
+    kernel, bias = self.kernel[...], self.bias[...]
+    shared = not isinstance(x, list) and x.ndim == 2
+    if runs_separately(self.form):
+      pairs = zip(unstack(kernel), unstack(bias[:, None, :]), strict=True)
+      return [
+        (x if shared else x[e]) @ w + b  # pyright: ignore[reportOperatorIssue]
+        for e, (w, b) in enumerate(pairs)
+      ]
+    subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
+    return jnp.einsum(subscripts, jnp.asarray(x), kernel) + bias[:, None, :]
+
+
+class Activation(nnx.Module):
+  """ReLU and dropout after a hidden layer of E members.
+
+  Args:
+    count: E.
+    rate: dropout's.
+    numbers: where the masks' numbers come from.
+  """
+
+  def __init__(self, count: int, rate: float, numbers: Numbers):
+    self.count = count
+    self.rate = rate
+    self.number = numbers.take(count)
+
+  def __call__(self, x: Stack, dropout_key: jax.Array | None) -> Stack:
+    """Stack -> stack; no dropout where the key is None."""
+    if dropout_key is None or self.rate == 0:
+      if isinstance(x, list):
+        return [jax.nn.relu(member) for member in x]
+      return jax.nn.relu(x)
+    salts = dropout.salts(dropout_key, self.number, self.count)
+    if isinstance(x, list):
+      return [
+        dropout.relu_dropout(member, salts[e], self.rate)
+        for e, member in enumerate(x)
+      ]
+    return jax.vmap(lambda m, s: dropout.relu_dropout(m, s, self.rate))(
+      x, salts
+    )
+
+
+class Hidden(nnx.Module):
+  """E multi-layer perceptrons, from the first layer's pre-activations on.
+
+  Args:
+    count: E.
+    units: layers; the first one's linear part is the caller's.
+    config: dropout's rate and the form of the stacks.
+    numbers: where the masks' numbers come from.
+    rngs: where the kernels come from.
+  """
+
+  def __init__(
+    self,
+    count: int,
+    units: Sequence[int],
+    config: config_lib.NetworkConfig,
+    numbers: Numbers,
+    rngs: nnx.Rngs,
+  ):
+    self.depth = len(units)
+    for i in range(self.depth):
+      if i > 0:
+        linear = StackedLinear(
+          count, units[i - 1], units[i], he_uniform, config.expert_form, rngs
+        )
+        setattr(self, f'linear_{i}', linear)
+      activation = Activation(count, config.dropout, numbers)
+      setattr(self, f'activation_{i}', activation)
+
+  def __call__(self, x: Stack, dropout_key: jax.Array | None) -> Stack:
+    """Pre-activations of the first layer -> the last layer's activations."""
+    for i in range(self.depth):
+      if i > 0:
+        x = getattr(self, f'linear_{i}')(x)
+      x = getattr(self, f'activation_{i}')(x, dropout_key)
+    return x
+
+
+class Heads(nnx.Module):
+  """The last layer of K towers: one unit each, side by side."""
+
+  def __init__(
+    self, count: int, inputs: int, config: config_lib.NetworkConfig, rngs
+  ):
+    self.linear = StackedLinear(
+      count, inputs, 1, lecun_uniform, config.expert_form, rngs
+    )
+
+  def __call__(self, x: Stack) -> jax.Array:
+    """K of f32[T, inputs] -> f32[T, K]."""
+    z = self.linear(x)
+    if isinstance(z, list):
+      return jnp.concatenate(z, axis=1)
+    return jnp.swapaxes(jnp.squeeze(z, axis=2), 0, 1)
+
+
+class Towers(nnx.Module):
+  """K towers `tower_units`, then one unit each.
+
+  Args:
+    count: K.
+    inputs: width of a tower's input.
+    config: sizes.
+    numbers: where the masks' numbers come from.
+    rngs: where the kernels come from.
+  """
+
+  def __init__(
+    self,
+    count: int,
+    inputs: int,
+    config: config_lib.NetworkConfig,
+    numbers: Numbers,
+    rngs: nnx.Rngs,
+  ):
+    units = config.tower_units
+    self.linear_0 = StackedLinear(
+      count, inputs, units[0], he_uniform, config.expert_form, rngs
+    )
+    self.hidden = Hidden(count, units, config, numbers, rngs)
+    self.heads = Heads(count, units[-1], config, rngs)
+
+  def __call__(self, x: Stack, dropout_key: jax.Array | None) -> jax.Array:
+    """A stack of K, or one f32[T, inputs] for all towers, -> f32[T, K]."""
+    return self.heads(self.hidden(self.linear_0(x), dropout_key))
