@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rmtl_jax.weighting import critic
+
+SHUFFLE = jax.jit(critic.shuffle_rows)
+
+
+@pytest.mark.parametrize(
+  'function', [critic.critic_weights, jax.jit(critic.critic_weights)]
+)
+def test_critic_weights_by_hand(function):
+  value = function(jnp.array([[-1.0, 0.0], [-0.5, 2.0]]), 0.7)
+  np.testing.assert_allclose(value, [[1.7, 1.0], [1.35, -0.4]], rtol=1e-6)
+
+
+def test_critic_weights_have_a_gradient_in_lambda_alone():
+  gradients = jax.grad(critic.critic_weights, argnums=(0, 1))(-2.0, 0.7)
+  assert [float(g) for g in gradients] == [0.0, 2.0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+  hnp.arrays(np.float32, (3, 2), elements=st.floats(-50, 0, width=32)),
+  st.floats(0, 10, width=32),
+)
+def test_weights_of_negative_values_are_at_least_one(q_values, lambda_):
+  weights = np.asarray(critic.critic_weights(jnp.asarray(q_values), lambda_))
+  assert np.all(weights >= 1)
+
+
+def test_a_schedule_drives_lambda():
+  ramp = optax.linear_schedule(1.0, 0.0, 2)
+  link = optax.inject_hyperparams(critic.scale_by_critic)(lambda_=ramp)
+  state = link.init(jnp.zeros(()))
+  found = []
+  for _ in range(3):
+    weighted, state = link.update(
+      jnp.ones((1, 1, 1)), state, q_values=jnp.full((1, 1, 1), -2.0)
+    )
+    found.append(float(weighted[0, 0, 0]))
+  assert found == [3.0, 2.0, 1.0]
+
+
+@settings(deadline=None, max_examples=100)
+@given(hnp.arrays(bool, (2, 5)), st.integers(0, 2**31 - 1))
+def test_shuffle_permutes_valid_rows_alone(mask, seed):
+  # Both tasks of a row carry the row's number, so a split pair would show.
+  number = np.arange(10, dtype=np.float32).reshape(2, 5)
+  values = np.stack([number, -number], axis=-1)
+  moved = np.asarray(SHUFFLE(jax.random.key(seed), values, mask))
+  np.testing.assert_array_equal(moved[..., 0], -moved[..., 1])
+  np.testing.assert_array_equal(moved[~mask], values[~mask])
+  np.testing.assert_array_equal(np.sort(moved[mask][:, 0]), number[mask])
+
+
+def test_shuffle_sends_every_row_everywhere():
+  mask = np.array([[True, False, True, True, False]])
+  values = np.arange(5, dtype=np.float32).reshape(1, 5, 1)
+  keys = jax.random.split(jax.random.key(0), 1200)
+  moved = jax.vmap(SHUFFLE, (0, None, None))(keys, values, mask)
+  moved = np.asarray(moved)[:, 0, :, 0]
+  for goal in (0, 2, 3):
+    counts = np.bincount(moved[:, goal].astype(int), minlength=5)
+    assert counts[1] == counts[4] == 0
+    # Binomial(1200, 1/3): mean 400, standard deviation 16.3.
+    assert np.all(np.abs(counts[[0, 2, 3]] - 400) < 5 * 16.4)
+  orders, counts = np.unique(moved[:, [0, 2, 3]], axis=0, return_counts=True)
+  # All six orders: mean 200, standard deviation 12.9.
+  assert len(orders) == 6
+  assert np.all(np.abs(counts - 200) < 5 * 12.9)
+
+
+def test_scale_by_task_takes_one_weight_per_task():
+  link = critic.scale_by_task([2.0, 3.0])
+  weighted, _ = link.update(jnp.ones((1, 2, 2)), link.init(jnp.zeros(())))
+  np.testing.assert_array_equal(weighted, [[[2.0, 3.0], [2.0, 3.0]]])
+  with pytest.raises(ValueError, match='ranks'):
+    critic.scale_by_task(2.0)
+
+
+def test_clip_weights_bounds_the_weight_not_the_update():
+  link = critic.clip_weights(2.0, critic.scale_by_task([1.0, 3.0]))
+  updates = jnp.array([[[10.0, 10.0]]])
+  weighted, _ = link.update(updates, link.init(updates))
+  np.testing.assert_array_equal(weighted, [[[10.0, 20.0]]])
