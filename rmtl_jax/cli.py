@@ -138,12 +138,12 @@ def _define_prepare(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 
 def _prepare(values: flags.FlagValues) -> int:
-  from rmtl_jax.data import prepare
+  from rmtl_jax.data import prepare, summary
   from rmtl_jax.training import progress
 
   settings: dict[str, Any] = {}
   for field in dataclasses.fields(config_lib.PrepareConfig):
-    value = values[field.name].value
+    value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       try:
         value = tuple(int(part) for part in value)
@@ -157,7 +157,7 @@ def _prepare(values: flags.FlagValues) -> int:
   live = progress.Progress()
   manifest = prepare.prepare(config, live.step)
   live.clear()
-  print(prepare.summary(manifest))
+  print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')
   return 0
 
@@ -194,13 +194,13 @@ def _train(values: flags.FlagValues) -> int:
   from rmtl_jax.report import pictures, tables
   from rmtl_jax.training import progress, run, trainer
 
-  path = pathlib.Path(values['workdir'].value)
+  path = pathlib.Path(_value(values, 'workdir'))
   live = progress.Progress()
-  data_dir = values['data_dir'].value
+  data_dir = _value(values, 'data_dir')
   if not data_dir:
     data_dir = path / 'data'
-    _simulate(data_dir, values['simulated_rows'].value, live)
-  stage = values['stage'].value
+    _simulate(data_dir, _value(values, 'simulated_rows'), live)
+  stage = _value(values, 'stage')
   arrived = _Signals()
   try:
     record = run.train(
@@ -225,7 +225,7 @@ def _train(values: flags.FlagValues) -> int:
 
 def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
   """Simulated sessions in RUN/data, once."""
-  from rmtl_jax.data import prepare
+  from rmtl_jax.data import prepare, summary
 
   if (data_dir / 'manifest.json').exists():
     return
@@ -237,7 +237,7 @@ def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
     live.step,
   )
   live.clear()
-  live.say(prepare.summary(manifest))
+  live.say(summary.summary(manifest))
 
 
 def _define_evaluate(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -265,9 +265,9 @@ def _evaluate(values: flags.FlagValues) -> int:
   from rmtl_jax.report import tables
   from rmtl_jax.training import run
 
-  path = pathlib.Path(values['workdir'].value)
-  split = values['split'].value
-  data_dir = values['data_dir'].value
+  path = pathlib.Path(_value(values, 'workdir'))
+  split = _value(values, 'split')
+  data_dir = _value(values, 'data_dir')
   record = run.evaluate(
     path, split, pathlib.Path(data_dir) if data_dir else None
   )
@@ -286,6 +286,10 @@ def _define_workdir(values: flags.FlagValues) -> None:
     "Keep compiled programs under the user's cache directory.",
     flag_values=values,
   )
+
+
+def _value(values: flags.FlagValues, name: str) -> Any:
+  return values[name].value
 
 
 def _require(values: flags.FlagValues, name: str) -> None:

@@ -58,7 +58,8 @@ def parse(values: flags.FlagValues) -> config_lib.Config:
     raise types.InputError(
       '--preset: --config=FILE names its own start; give one of the two'
     )
-  return config_lib.from_dict(dataclasses.asdict(values['config'].value))
+  flag_side: Any = values['config'].value
+  return config_lib.from_dict(dataclasses.asdict(flag_side))
 
 
 def load(path: str) -> config_lib.Config:

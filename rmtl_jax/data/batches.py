@@ -98,7 +98,10 @@ def training_plan(
     lane = used + generator.permutation(lanes)[lane]
     parts.append((first, length, ends, lane, offset))
     used += lanes
-  return _fill(*map(np.concatenate, zip(*parts, strict=True)), config)
+  first, length, ends, lane, offset = (
+    np.concatenate(columns) for columns in zip(*parts, strict=True)
+  )
+  return _fill(first, length, ends, lane, offset, config)
 
 
 def ordered_plan(starts: np.ndarray, config: config_lib.BatchConfig) -> Plan:

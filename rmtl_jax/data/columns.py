@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -92,7 +93,7 @@ def _concatenate(parts: list[SplitColumns]) -> SplitColumns:
     return None if arrays[0] is None else np.concatenate(arrays)
 
   names = [f.name for f in dataclasses.fields(SplitColumns)]
-  columns = {name: joined(name) for name in names if name != 'starts'}
+  columns: dict[str, Any] = {n: joined(n) for n in names if n != 'starts'}
   changes = np.flatnonzero(np.diff(columns['session'])) + 1
   starts = np.concatenate([[0], changes, [len(columns['session'])]])
   return SplitColumns(**columns, starts=starts)

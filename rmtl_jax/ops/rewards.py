@@ -11,7 +11,7 @@ from rmtl_jax import types
 ACTION_MARGIN = 1e-4
 
 
-def log_likelihood(actions: jax.Array, labels: jax.Array) -> jax.Array:
+def log_likelihood(actions: types.Array, labels: types.Array) -> jax.Array:
   """Eq. (3): r = y log a + (1 - y) log(1 - a) <= 0, elementwise.
 
   Args:
@@ -26,7 +26,7 @@ def log_likelihood(actions: jax.Array, labels: jax.Array) -> jax.Array:
   return labels * jnp.log(a) + (1.0 - labels) * jnp.log1p(-a)
 
 
-def absolute_error(actions: jax.Array, labels: jax.Array) -> jax.Array:
+def absolute_error(actions: types.Array, labels: types.Array) -> jax.Array:
   """r = -|a - y|, elementwise: the other reward of the authors' code.
 
   Args:

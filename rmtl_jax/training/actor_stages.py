@@ -170,7 +170,7 @@ def _resume_arms(
   if restored is None:
     return 0, arms
   return restored.record['epoch'], {
-    name: Arm(*tree, Stopping(**restored.record['stopping'][name]))
+    name: Arm(tree[0], tree[1], Stopping(**restored.record['stopping'][name]))
     for name, tree in restored.arrays.items()
   }
 

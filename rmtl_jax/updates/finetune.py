@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +81,7 @@ def make_finetune_step(
       key=shuffle_key,
       **extra,
     )
+    weighted = cast(jax.Array, weighted)
     new_actor = pretrain.apply_gradients(actor, pullback(weighted), optimizer)
     new_actor = new_actor._replace(weighting_state=new_weighting_state)
     metrics = pretrain.loss_metrics(row_losses, batch.mask)

@@ -20,7 +20,7 @@ class Columns(NamedTuple):
   """
 
   inputs: types.Inputs
-  labels: jax.Array
+  labels: types.Array
 
 
 class Slots(NamedTuple):
@@ -32,9 +32,9 @@ class Slots(NamedTuple):
     segment: i32[..., L, T], -1 in padding.
   """
 
-  row: jax.Array
-  is_last: jax.Array
-  segment: jax.Array
+  row: types.Array
+  is_last: types.Array
+  segment: types.Array
 
 
 def gather(columns: Columns, slots: Slots) -> types.Batch:

@@ -9,7 +9,7 @@ f32[L, T, K], `mask` bool[L, T], `key`; each link takes what it needs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from rmtl_jax import types
 
 
 def critic_weights(
-  q_values: jax.Array, lambda_: jax.Array | float
+  q_values: types.Array, lambda_: types.Array | float
 ) -> jax.Array:
   """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
 
@@ -134,6 +134,7 @@ def clip_weights(
     weights, new_state = inner.update(
       jnp.ones_like(updates), state, params, **extra
     )
+    weights = cast(jax.Array, weights)
     return updates * jnp.minimum(weights, max_weight), new_state
 
   return optax.GradientTransformationExtraArgs(inner.init, update)
