@@ -26,7 +26,7 @@ def log_likelihood(actions: types.Array, labels: types.Array) -> jax.Array:
   return labels * jnp.log(a) + (1.0 - labels) * jnp.log1p(-a)
 
 
-def absolute_error(actions: types.Array, labels: types.Array) -> jax.Array:
+def absolute_error(actions: types.Array, labels: types.Array) -> types.Array:
   """r = -|a - y|, elementwise: the other reward of the authors' code.
 
   Args:

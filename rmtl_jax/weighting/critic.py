@@ -20,7 +20,7 @@ from rmtl_jax import types
 
 def critic_weights(
   q_values: types.Array, lambda_: types.Array | float
-) -> jax.Array:
+) -> types.Array:
   """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
 
   Args:
