@@ -162,11 +162,11 @@ class Transfer(nnx.Module):
     numbers: layers.Numbers,
     rngs: nnx.Rngs,
   ):
-    self.info = layers.Linear(units, units, layers.he_uniform, rngs)
+    self.info = layers.Linear(units, units, layers.HE, rngs)
     self.activation = layers.Activation(1, config.dropout, numbers)
-    self.value = layers.Linear(units, units, layers.lecun_uniform, rngs)
-    self.key = layers.Linear(units, units, layers.lecun_uniform, rngs)
-    self.query = layers.Linear(units, units, layers.lecun_uniform, rngs)
+    self.value = layers.Linear(units, units, layers.LECUN, rngs)
+    self.key = layers.Linear(units, units, layers.LECUN, rngs)
+    self.query = layers.Linear(units, units, layers.LECUN, rngs)
 
   def __call__(
     self, previous: jax.Array, own: jax.Array, dropout_key: Key

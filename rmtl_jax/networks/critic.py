@@ -38,10 +38,12 @@ class Critic(nnx.Module):
     self.form = network.expert_form
     self.num_tasks = spec.num_tasks
     self.first = features.FirstLayer(spec, network, units[0], 0, rngs)
-    self.action = layers.Linear(1, dim, layers.lecun_uniform, rngs)
+    self.action = layers.Linear(1, dim, layers.LECUN, rngs)
     # The whole first layer's inputs count, as in FirstLayer's own kernel.
     blocks = features.num_blocks(spec) + 1
-    kernel = layers.he_uniform(rngs.params(), (blocks * dim, units[0]))
+    kernel = layers.init_kernel(
+      rngs.params(), (blocks * dim, units[0]), layers.HE
+    )
     self.action_kernel = nnx.Param(kernel[-dim:])
     self.bottom = layers.Hidden(1, units, network, numbers, rngs)
     self.towers = layers.Towers(

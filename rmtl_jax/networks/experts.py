@@ -116,7 +116,7 @@ class ExtractionLevel(nnx.Module):
 
     def experts(count: int) -> layers.StackedLinear:
       return layers.StackedLinear(
-        count, inputs, units, layers.he_uniform, config.expert_form, rngs
+        count, inputs, units, layers.HE, config.expert_form, rngs
       )
 
     def activation(count: int) -> layers.Activation:
@@ -127,14 +127,12 @@ class ExtractionLevel(nnx.Module):
       setattr(self, f'activation_{k}', activation(split.own))
       # Every task's own pass through the shared experts has its own mask.
       setattr(self, f'activation_seen_{k}', activation(split.shared))
-      gate = layers.Linear(inputs, width, layers.lecun_uniform, rngs)
+      gate = layers.Linear(inputs, width, layers.LECUN, rngs)
       setattr(self, f'gate_{k}', gate)
     self.experts_shared = experts(split.shared)
     self.activation_shared = activation(split.shared)
     if not is_last:
-      self.gate_shared = layers.Linear(
-        inputs, split.total, layers.lecun_uniform, rngs
-      )
+      self.gate_shared = layers.Linear(inputs, split.total, layers.LECUN, rngs)
 
   def __call__(
     self,

@@ -56,8 +56,8 @@ class FirstLayer(nnx.Module):
   Args:
     spec: the data's fields.
     config: embedding sizes.
-    hidden: columns that feed a ReLU (their kernels are He-uniform).
-    gates: further columns, which stay linear (LeCun-uniform).
+    hidden: columns that feed a ReLU (kernels of gain HE).
+    gates: further columns, which stay linear (kernels of gain LECUN).
     rngs: where the initial values come from.
 
   Attributes:
@@ -79,16 +79,18 @@ class FirstLayer(nnx.Module):
     self.spec = spec
     self.hidden = hidden
     self.table = nnx.Param(init_table(rngs.params(), spec, config))
-    kernel = layers.he_uniform(rngs.params(), (blocks * dim, hidden))
+    kernel = layers.init_kernel(
+      rngs.params(), (blocks * dim, hidden), layers.HE
+    )
     if gates:
-      linear = layers.lecun_uniform(rngs.params(), (blocks * dim, gates))
+      linear = layers.init_kernel(
+        rngs.params(), (blocks * dim, gates), layers.LECUN
+      )
       kernel = jnp.concatenate([kernel, linear], axis=1)
     self.kernel = nnx.Param(kernel.reshape(blocks, dim, hidden + gates))
     self.bias = nnx.Param(jnp.zeros((hidden + gates,)))
     if spec.numeric:
-      self.numeric = layers.Linear(
-        spec.numeric, dim, layers.lecun_uniform, rngs
-      )
+      self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
 
   @property
   def shared_axes(self) -> Any:

@@ -19,10 +19,18 @@ from rmtl_jax.networks import dropout
 
 Stack = list[jax.Array] | jax.Array
 
-# Kernels whose input is [..., in] and output [..., out]: variance 2 / in ahead
-# of a ReLU, 1 / in elsewhere.
-he_uniform = jax.nn.initializers.he_uniform()
-lecun_uniform = jax.nn.initializers.lecun_uniform()
+# Variance of a kernel times its inputs: ahead of a ReLU (He et al., 2015), and
+# elsewhere (LeCun et al., 1998).
+HE = 2.0
+LECUN = 1.0
+
+
+def init_kernel(
+  key: jax.Array, shape: tuple[int, ...], gain: float
+) -> jax.Array:
+  """Uniform values of variance gain / inputs, f32[..., inputs, units]."""
+  limit = (3.0 * gain / shape[-2]) ** 0.5
+  return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 
 def runs_separately(form: str) -> bool:
@@ -103,10 +111,18 @@ def mix(gate: jax.Array, members: Stack) -> jax.Array:
 
 
 class Linear(nnx.Module):
-  """x W + b."""
+  """x W + b.
 
-  def __init__(self, inputs: int, units: int, init, rngs: nnx.Rngs):
-    self.kernel = nnx.Param(init(rngs.params(), (inputs, units)))
+  Args:
+    inputs: width of x.
+    units: width of the output.
+    gain: of the kernel, HE or LECUN.
+    rngs: where the kernel comes from.
+  """
+
+  def __init__(self, inputs: int, units: int, gain: float, rngs: nnx.Rngs):
+    kernel = init_kernel(rngs.params(), (inputs, units), gain)
+    self.kernel = nnx.Param(kernel)
     self.bias = nnx.Param(jnp.zeros((units,)))
 
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -121,17 +137,22 @@ class StackedLinear(nnx.Module):
     count: E.
     inputs: width of a member's input.
     units: width of a member's output.
-    init: of a member's kernel.
+    gain: of the kernels, HE or LECUN.
     form: NetworkConfig.expert_form.
     rngs: where the kernels come from.
   """
 
   def __init__(
-    self, count: int, inputs: int, units: int, init, form: str, rngs: nnx.Rngs
+    self,
+    count: int,
+    inputs: int,
+    units: int,
+    gain: float,
+    form: str,
+    rngs: nnx.Rngs,
   ):
-    keys = jax.random.split(rngs.params(), count)
-    kernels = [init(keys[e], (inputs, units)) for e in range(count)]
-    self.kernel = nnx.Param(jnp.stack(kernels))
+    kernel = init_kernel(rngs.params(), (count, inputs, units), gain)
+    self.kernel = nnx.Param(kernel)
     self.bias = nnx.Param(jnp.zeros((count, units)))
     self.form = form
 
@@ -206,7 +227,7 @@ class Hidden(nnx.Module):
     for i in range(self.depth):
       if i > 0:
         linear = StackedLinear(
-          count, units[i - 1], units[i], he_uniform, config.expert_form, rngs
+          count, units[i - 1], units[i], HE, config.expert_form, rngs
         )
         setattr(self, f'linear_{i}', linear)
       activation = Activation(count, config.dropout, numbers)
@@ -228,7 +249,7 @@ class Heads(nnx.Module):
     self, count: int, inputs: int, config: config_lib.NetworkConfig, rngs
   ):
     self.linear = StackedLinear(
-      count, inputs, 1, lecun_uniform, config.expert_form, rngs
+      count, inputs, 1, LECUN, config.expert_form, rngs
     )
 
   def __call__(self, x: Stack) -> jax.Array:
@@ -260,7 +281,7 @@ class Towers(nnx.Module):
   ):
     units = config.tower_units
     self.linear_0 = StackedLinear(
-      count, inputs, units[0], he_uniform, config.expert_form, rngs
+      count, inputs, units[0], HE, config.expert_form, rngs
     )
     self.hidden = Hidden(count, units, config, numbers, rngs)
     self.heads = Heads(count, units[-1], config, rngs)
