@@ -11,7 +11,7 @@ from rmtl_jax import types
 ACTION_MARGIN = 1e-4
 
 
-def log_likelihood(actions: types.Array, labels: types.Array) -> jax.Array:
+def log_likelihood(actions: types.Array, labels: types.Array) -> types.Array:
   """Eq. (3): r = y log a + (1 - y) log(1 - a) <= 0, elementwise.
 
   Args:

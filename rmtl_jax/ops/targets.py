@@ -26,7 +26,7 @@ def td_target(
 
 
 def lane_targets(
-  r_t: jax.Array, q_t: jax.Array, is_last_t: jax.Array, discount: float
+  r_t: types.Array, q_t: types.Array, is_last_t: types.Array, discount: float
 ) -> jax.Array:
   """TD targets of a whole lane: the next state of a slot is the next slot.
 
