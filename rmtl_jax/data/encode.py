@@ -1,0 +1,300 @@
+"""A reader's rows and their places to the columns of prepared data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import duckdb
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import (
+  lists,
+  numbers,
+  sessions,
+  source,
+  sql,
+  vocabulary,
+)
+from rmtl_jax.data import manifest as manifest_lib
+
+_INTEGERS = (
+  'TINYINT',
+  'SMALLINT',
+  'INTEGER',
+  'BIGINT',
+  'UTINYINT',
+  'USMALLINT',
+  'UINTEGER',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """Rows as they will be written, in a DuckDB table in order.
+
+  Attributes:
+    table: columns of prepared data and `split`; numeric ones not normalised.
+    columns: SQL of every column to write, in order.
+    fields: for the manifest.
+    vocabularies: of the fields that have one, by name.
+    cut_values: values cut from multi-valued fields, by name.
+  """
+
+  table: str
+  columns: tuple[str, ...]
+  fields: tuple[manifest_lib.Field, ...]
+  vocabularies: dict[str, vocabulary.Vocabulary]
+  cut_values: dict[str, int]
+
+
+def encode(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  options: config_lib.PrepareConfig,
+) -> Encoded:
+  """Builds vocabularies, bins and normalisation from train; applies them.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: the reader's result.
+    placed: session, step and split of every row that is kept.
+    options: `min_count` and `max_values`.
+
+  Returns:
+    The encoded rows, sorted by session and step.
+  """
+  binned = [f for f in rows.fields if f.transform == 'bins']
+  joined = _join(connection, rows, placed)
+  edges = numbers.find_edges(connection, joined, binned)
+  featured = _add_bins(connection, joined, binned, edges)
+  vocabularies = vocabulary.build_categorical(
+    connection,
+    featured,
+    {
+      _id_column(field): 1 if field.transform == 'bins' else options.min_count
+      for field in rows.fields
+      if _is_categorical(field)
+    },
+  )
+  encoded_lists = {
+    field.source_column: lists.encode(
+      connection,
+      featured,
+      field.source_column,
+      options.min_count,
+      options.max_values,
+    )
+    for field in rows.fields
+    if field.kind == 'multi_valued'
+  }
+  table = _apply(
+    connection, featured, rows, placed, vocabularies, encoded_lists
+  )
+  scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
+  scales = numbers.normalisations(
+    connection, table, [f.source_column for f in scaled]
+  )
+  fields = tuple(
+    _field(f, vocabularies, encoded_lists, scales, edges, options)
+    for f in rows.fields
+  )
+  return Encoded(
+    table=table,
+    columns=_columns(rows, fields, scales),
+    fields=fields,
+    vocabularies={
+      field.name: encoded_lists[field.column].values
+      if field.kind == 'multi_valued'
+      else vocabularies[field.column]
+      for field in fields
+      if field.kind != 'numeric'
+    },
+    cut_values={
+      f.name: encoded_lists[f.source_column].cut
+      for f in rows.fields
+      if f.kind == 'multi_valued'
+    },
+  )
+
+
+def _is_categorical(field: source.SourceField) -> bool:
+  return field.kind == 'categorical' or field.transform == 'bins'
+
+
+def _id_column(field: source.SourceField) -> str:
+  return f'f_{field.name}'
+
+
+def _join(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+) -> str:
+  view = sql.fresh('joined')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.*, p.session_id, p.step, p.position,'
+    f' p.split FROM {rows.view} r JOIN {placed.table} p USING (row_id)'
+  )
+  return view
+
+
+def _add_bins(
+  connection: duckdb.DuckDBPyConnection,
+  joined: str,
+  binned: list[source.SourceField],
+  edges: dict[str, list[float]],
+) -> str:
+  """A view in which a binned field stands as a categorical one."""
+  if not binned:
+    return joined
+  view = sql.fresh('featured')
+  extra = ', '.join(
+    f'{numbers.bin_number(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
+    for f in binned
+  )
+  connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
+  return view
+
+
+def _apply(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  encoded_lists: dict[str, lists.Lists],
+) -> str:
+  """Looks every value up and sorts the rows."""
+  user, joins = _user(connection, featured, rows)
+  columns = [
+    'r.position, r.session_id',
+    f'{user} AS user_id',
+    'r.row_id, CAST(r.step AS INTEGER) AS step, r.timestamp, r.split',
+  ]
+  for i, (name, words) in enumerate(vocabularies.items()):
+    joins.append(
+      f'LEFT JOIN {words.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
+    )
+    columns.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
+  for i, (name, found) in enumerate(encoded_lists.items()):
+    joins.append(
+      f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
+    )
+    columns.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
+  for field in rows.fields:
+    if field.transform in ('standard', 'log1p'):
+      columns.append(
+        f'{numbers.clean(field)} AS {sql.quote(field.source_column)}'
+      )
+  columns += _labels(rows.tasks, placed.boundaries)
+  if rows.has_oracle:
+    columns += [
+      f'CAST({name} AS FLOAT) AS {name}'
+      for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
+    ]
+  table = sql.fresh('encoded')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
+    f' {" ".join(joins)} ORDER BY position'
+  )
+  return table
+
+
+def _labels(
+  tasks: tuple[source.SourceTask, ...],
+  boundaries: tuple[int | None, int | None],
+) -> list[str]:
+  """Labels; events at or after the split's end do not count.
+
+  What makes a task positive makes the tasks that it implies positive too.
+  """
+  first: dict[str, list[str]] = {task.name: [] for task in tasks}
+  columns = []
+  for task in reversed(tasks):
+    name = sql.quote(f'y_{task.name}')
+    if not task.timed:
+      columns.append(f'CAST({name} AS FLOAT) AS {name}')
+      continue
+    first[task.name].append(sql.quote(f't_{task.name}'))
+    if task.after is not None:
+      first[task.after] += first[task.name]
+    time = f'least({", ".join(first[task.name])})'
+    end = sessions.ends('r.split', boundaries)
+    columns.append(f'CAST(coalesce({time} < {end}, false) AS FLOAT) AS {name}')
+  return columns[::-1]
+
+
+def _user(
+  connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
+) -> tuple[str, list[str]]:
+  """SQL of the user as BIGINT, and the joins that it needs."""
+  if not rows.has_user:
+    return 'NULL::BIGINT', []
+  kind = sql.one(
+    connection,
+    f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
+  )[0]
+  if kind in _INTEGERS:
+    return 'CAST(r."user" AS BIGINT)', []
+  # Text that writes whole numbers keeps them; other users are numbered.
+  table = sql.fresh('users')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT "user" AS key, CAST("user" AS VARCHAR) AS'
+    f' name FROM {featured} WHERE "user" IS NOT NULL GROUP BY "user"'
+    ' ORDER BY name'
+  )
+  numbers_only = sql.one(
+    connection,
+    'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
+    f' VARCHAR) = name, false)), true) FROM {table}',
+  )[0]
+  number = 'TRY_CAST(u.name AS BIGINT)' if numbers_only else 'u.rowid'
+  return number, [f'LEFT JOIN {table} u ON r."user" = u.key']
+
+
+def _field(
+  field: source.SourceField,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  encoded_lists: dict[str, lists.Lists],
+  scales: dict[str, numbers.Normalisation],
+  edges: dict[str, list[float]],
+  options: config_lib.PrepareConfig,
+) -> manifest_lib.Field:
+  """The field as the manifest records it."""
+  details = {'column': field.column or field.name, **field.details}
+  size, width, kind = 0, 0, field.kind
+  if field.kind == 'multi_valued':
+    found = encoded_lists[field.source_column]
+    size, width = found.values.size, found.width
+    details['min_count'] = options.min_count
+  elif field.transform == 'bins':
+    kind = 'categorical'
+    size = vocabularies[_id_column(field)].size
+    details |= {'transform': 'bins', 'edges': edges[field.name]}
+  elif field.kind == 'categorical':
+    size = vocabularies[_id_column(field)].size
+    details['min_count'] = options.min_count
+  else:
+    scale = scales[field.source_column]
+    details |= {'transform': field.transform, **dataclasses.asdict(scale)}
+  return manifest_lib.Field(field.name, kind, size, width, details)
+
+
+def _columns(
+  rows: source.SourceTable,
+  fields: tuple[manifest_lib.Field, ...],
+  scales: dict[str, numbers.Normalisation],
+) -> tuple[str, ...]:
+  """SQL of the columns to write, named as the contract has them."""
+  columns = ['session_id', 'user_id', 'row_id', 'step', 'timestamp']
+  for field in fields:
+    name = sql.quote(field.column)
+    if field.kind == 'numeric':
+      columns.append(f'{scales[field.column].apply(name)} AS {name}')
+    else:
+      columns.append(name)
+  columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  if rows.has_oracle:
+    columns += [sql.quote(f'p_{task.name}') for task in rows.tasks]
+  return tuple(columns)

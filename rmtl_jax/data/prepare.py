@@ -1,0 +1,218 @@
+"""Raw logs to prepared sessions: the flow of `rmtl prepare`.
+
+read -> check -> number sessions -> split -> encode -> write. The contract of
+what comes out stands in `rmtl_jax.data.manifest`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import (
+  checks,
+  encode,
+  raw,
+  sessions,
+  source,
+  sources,
+  sql,
+  writer,
+)
+from rmtl_jax.data import manifest as manifest_lib
+
+Progress = Callable[[str, float], None]
+
+# Settings that hold for every source; readers record their own.
+_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values')
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+
+
+def prepare(
+  config: config_lib.PrepareConfig,
+  progress: Progress = lambda stage, fraction: None,
+) -> manifest_lib.Manifest:
+  """Reads raw logs and writes prepared data.
+
+  Args:
+    config: source, places and options.
+    progress: called with the stage's name and the fraction done, 0 to 1.
+
+  Returns:
+    The manifest that was written.
+
+  Raises:
+    types.InputError: bad options or raw files; nothing is left behind.
+  """
+  config_lib.validate_prepare(config)
+  reader = sources.find(config.source)
+  if not config.data_dir:
+    raise types.InputError('data_dir: missing: where prepared data goes')
+  if not config.raw_dir and config.source != 'simulated':
+    raise types.InputError('raw_dir: missing: where the raw files are')
+  data_dir = pathlib.Path(config.data_dir)
+  with writer.new_directory(data_dir, config.overwrite) as directory:
+    spill = config.temp_dir or str(directory / 'spill')
+    with sql.connect(config.memory_limit, config.threads, spill) as connection:
+      try:
+        manifest = _run(connection, reader, config, directory, progress)
+      except duckdb.OutOfMemoryException as error:
+        first = str(error).splitlines()[0]
+        raise types.InputError(f'memory_limit: too small: {first}') from None
+    _remove_spill(directory)
+    manifest_lib.write(manifest, directory)
+  progress('done', 1.0)
+  return manifest
+
+
+def _run(
+  connection: duckdb.DuckDBPyConnection,
+  reader: source.Reader,
+  config: config_lib.PrepareConfig,
+  directory: pathlib.Path,
+  progress: Progress,
+) -> manifest_lib.Manifest:
+  progress('read', 0.0)
+  rows = reader(connection, pathlib.Path(config.raw_dir), config)
+  # Hashing waits for the disk and releases the GIL: it runs beside the rest.
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    digests = pool.map(raw.digest, rows.files)
+    progress('check', 0.35)
+    checks.check(connection, rows)
+    progress('sessions', 0.4)
+    placed, numbered = _place(connection, rows, config)
+    progress('encode', 0.55)
+    encoded = encode.encode(connection, rows, placed, config)
+    progress('write', 0.8)
+    writer.write_vocabularies(connection, encoded, directory)
+    files = writer.write_parts(
+      connection,
+      encoded,
+      directory,
+      config.rows_per_file,
+      lambda done: progress('write', 0.8 + 0.2 * done),
+    )
+    source_files = tuple(digests)
+  return manifest_lib.Manifest(
+    source=config.source,
+    fields=encoded.fields,
+    tasks=tuple(manifest_lib.Task(t.name, t.after) for t in rows.tasks),
+    splits=_splits(connection, encoded, rows, placed, files),
+    user_field=rows.user_field,
+    item_field=rows.item_field,
+    has_oracle=rows.has_oracle,
+    options=_options(config) | rows.options,
+    source_files=source_files,
+    report=_report(connection, encoded, rows, placed, numbered),
+  )
+
+
+def _place(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  config: config_lib.PrepareConfig,
+) -> tuple[sessions.Placed, sessions.Numbered]:
+  numbered = sessions.number(
+    connection,
+    rows.view,
+    round(config.idle_minutes * 60_000),
+    has_session=rows.has_session,
+    has_user=rows.has_user,
+    identity=rows.identity,
+  )
+  placed = sessions.place(connection, numbered, config.split)
+  for name, count in zip(manifest_lib.SPLITS, placed.rows, strict=True):
+    if not count:
+      where = config.raw_dir or config.source
+      shares = ':'.join(map(str, config.split))
+      raise types.InputError(
+        f'{where}: {numbered.rows} rows in {sum(placed.sessions)} sessions'
+        f' cannot be split {shares} by session start: {name} would be empty'
+      )
+  return placed, numbered
+
+
+def _options(config: config_lib.PrepareConfig) -> dict[str, Any]:
+  options = {name: getattr(config, name) for name in _RECORDED}
+  return options | {'split': list(config.split)}
+
+
+def _splits(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  files: dict[str, tuple[str, ...]],
+) -> dict[str, manifest_lib.Split]:
+  labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  sums = ', '.join(f'CAST(sum({label}) AS BIGINT)' for label in labels)
+  found = connection.execute(
+    f'SELECT split, min(timestamp), {sums} FROM {encoded.table}'
+    ' GROUP BY split ORDER BY split'
+  ).fetchall()
+  return {
+    name: manifest_lib.Split(
+      rows=placed.rows[i],
+      sessions=placed.sessions[i],
+      files=files[name],
+      positives={
+        task.name: count
+        for task, count in zip(rows.tasks, found[i][2:], strict=True)
+      },
+      start_ms=found[i][1],
+      end_ms=(*placed.boundaries, None)[i],
+    )
+    for i, name in enumerate(manifest_lib.SPLITS)
+  }
+
+
+def _report(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  numbered: sessions.Numbered,
+) -> dict[str, Any]:
+  """Counts of what was read, kept and dropped, and session lengths."""
+  dropped = dict(rows.dropped)
+  if rows.identity:
+    dropped['exact duplicate'] = numbered.duplicates
+  for name, count in zip(manifest_lib.SPLITS, placed.dropped, strict=True):
+    if count:
+      dropped[f'after the end of {name}, in a session that starts in it'] = (
+        count
+      )
+  lengths = sql.one(
+    connection,
+    f'SELECT quantile_disc(n, {list(_QUANTILES)}), avg(n) FROM (SELECT count(*)'
+    f' AS n FROM {encoded.table} GROUP BY session_id)',
+  )
+  return {
+    'raw_rows': rows.table.rows,
+    **rows.counts,
+    'dropped': dropped,
+    'cut_values': encoded.cut_values,
+    'session_rows': {
+      **{
+        f'p{round(q * 100)}': value
+        for q, value in zip(_QUANTILES, lengths[0], strict=True)
+      },
+      'mean': round(lengths[1], 4),
+    },
+    'warnings': [*rows.table.warnings, *rows.warnings],
+  }
+
+
+def _remove_spill(directory: pathlib.Path) -> None:
+  """DuckDB's own directory within ours, if it made one."""
+  spill = directory / 'spill'
+  if spill.is_dir():
+    for left in spill.iterdir():
+      left.unlink()
+    spill.rmdir()

@@ -1,0 +1,146 @@
+"""Parquet files to a DuckDB table, cast to the types that are wanted."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import raw, sql
+
+
+def load(
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  column_types: Mapping[str, str],
+  *,
+  row_hash: bool = False,
+) -> raw.RawTable:
+  """Reads Parquet files into one new table, rows in order.
+
+  Args:
+    connection: where the table is made.
+    paths: the files, in order.
+    column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
+      TIMESTAMPTZ, VARCHAR[], or '' for whatever the file has.
+    row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
+
+  Raises:
+    types.InputError: a file that is missing, empty or unreadable, a column
+      that is missing, stands twice or is of another type, or text that is no
+      number or time; names file, column and row.
+  """
+  table = sql.fresh('raw')
+  files: list[raw.RawFile] = []
+  start = 0
+  for path in paths:
+    schema = _read_schema(path)
+    raw.columns_present(path, schema.names, column_types)
+    for name, wanted in column_types.items():
+      _check_type(path, name, schema.field(name).type, wanted)
+    kept = ', '.join(
+      f'TRY_CAST({sql.quote(name)} AS {wanted}) AS {sql.quote(name)}'
+      if wanted
+      else sql.quote(name)
+      for name, wanted in column_types.items()
+    )
+    if row_hash:
+      everything = sql.names(sorted(schema.names))
+      kept += f', hash({everything}) AS {raw.ROW_HASH}'
+    source = f'read_parquet({sql.text(str(path))})'
+    try:
+      query = f'SELECT {kept} FROM {source}'
+      rows = raw.fill(connection, table, query, first=not files)
+      file = raw.RawFile(path, start, rows, 0, '')
+      _check_text(connection, file, source, schema, column_types)
+    except duckdb.OutOfMemoryException:
+      raise
+    except duckdb.Error as error:
+      first = str(error).splitlines()[0]
+      raise types.InputError(f'{path}: not readable: {first}') from None
+    files.append(file)
+    start += rows
+  if not start:
+    raise types.InputError(f'{paths[0]}: has no rows')
+  return raw.RawTable(table, tuple(files))
+
+
+def _read_schema(path: pathlib.Path) -> pa.Schema:
+  try:
+    return pq.read_schema(path)
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except (OSError, pa.ArrowException) as error:
+    first = str(error).splitlines()[0]
+    raise types.InputError(
+      f'{path}: not readable as Parquet: {first}'
+    ) from None
+
+
+def _check_type(
+  path: pathlib.Path, name: str, found: pa.DataType, wanted: str
+) -> None:
+  """Refuses a column whose type can't become the wanted one."""
+  nested = pa.types.is_nested(found)
+  text = _is_text(found)
+  number = (
+    pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+    or pa.types.is_boolean(found)
+  )
+  fits = {
+    'BIGINT': number or text,
+    'DOUBLE': number or text,
+    'TIMESTAMPTZ': text
+    or pa.types.is_timestamp(found)
+    or pa.types.is_date(found),
+    'VARCHAR': not nested,
+    'VARCHAR[]': nested
+    and not pa.types.is_struct(found)
+    and not pa.types.is_map(found),
+    '': not nested,
+  }
+  if not fits[wanted]:
+    expected = raw.EXPECTED.get(wanted, 'single values')
+    expected = 'a list' if wanted == 'VARCHAR[]' else expected
+    raise types.InputError(
+      f'{path}: column {name!r} is of type {found}, expected {expected}'
+    )
+
+
+def _is_text(found: pa.DataType) -> bool:
+  if pa.types.is_dictionary(found):
+    found = found.value_type
+  return (
+    pa.types.is_string(found)
+    or pa.types.is_large_string(found)
+    or pa.types.is_string_view(found)
+  )
+
+
+def _check_text(
+  connection: duckdb.DuckDBPyConnection,
+  file: raw.RawFile,
+  source: str,
+  schema: pa.Schema,
+  column_types: Mapping[str, str],
+) -> None:
+  """Raises for text that did not become the wanted number or time."""
+  faults = [
+    (
+      name,
+      f'{sql.quote(name)} IS NOT NULL'
+      f' AND TRY_CAST({sql.quote(name)} AS {wanted}) IS NULL',
+      raw.EXPECTED[wanted],
+    )
+    for name, wanted in column_types.items()
+    if wanted in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
+    and _is_text(schema.field(name).type)
+  ]
+  alone = raw.RawTable('', (raw.RawFile(file.path, 0, file.rows, 0, ''),))
+  raw.check(connection, alone, faults, source, 'file_row_number')

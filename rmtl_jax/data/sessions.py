@@ -1,0 +1,269 @@
+"""Rows to ordered sessions, sessions to splits; DuckDB does the work.
+
+`number` finds the sessions, `place` splits them by time. What they rely on:
+an ordered CREATE TABLE keeps its order, `rowid` counts it, and a window
+without PARTITION BY or ORDER BY walks it in one streaming pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import sql
+
+_KEYS = ('row_id', 'timestamp')
+_FOREVER = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbered:
+  """Rows in the order of sessions and time.
+
+  Attributes:
+    table: DuckDB table with `session_number` BIGINT (dense from 0, in key
+      order), `timestamp` BIGINT, `row_id` BIGINT and what was to be carried;
+      `rowid` is the position.
+    rows: its rows.
+    duplicates: exact duplicates that were left out.
+  """
+
+  table: str
+  rows: int
+  duplicates: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+  """Rows with session, step and split.
+
+  Attributes:
+    table: DuckDB table with `row_id`, `session_id` (dense, by session start),
+      `step`, `position` (sorts rows by session and step) and `split` (0, 1,
+      2), all BIGINT.
+    boundaries: ms; starts of the first validation and first test session;
+      None where there is no such session.
+    rows: rows of every split.
+    sessions: sessions of every split.
+    dropped: rows at or after their split's end, of every split.
+  """
+
+  table: str
+  boundaries: tuple[int | None, int | None]
+  rows: tuple[int, ...]
+  sessions: tuple[int, ...]
+  dropped: tuple[int, ...]
+
+
+def number(
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  idle_ms: int,
+  *,
+  has_session: bool = False,
+  has_user: bool = True,
+  identity: Sequence[str] = (),
+  carry: Sequence[str] = (),
+) -> Numbered:
+  """Cuts sessions and orders rows; ties of time keep the raw order.
+
+  A row with a session id belongs to it. The others belong to their user's
+  sessions: a gap above `idle_ms` starts a new one.
+
+  Args:
+    connection: holds the relation.
+    relation: table or view with `row_id`, `session`, `user`, `timestamp`.
+    idle_ms: longest gap within a session, ms.
+    has_session: whether `session` is ever given.
+    has_user: whether `user` is ever given.
+    identity: rows of one session and time that agree in these columns are
+      duplicates, of which the first is kept.
+    carry: further columns to keep with the rows.
+
+  Returns:
+    The numbered rows.
+  """
+  keys = ['session'] * has_session
+  user = (
+    '"user"'
+    if not has_session
+    else ('CASE WHEN session IS NULL THEN "user" END AS "user"')
+  )
+  keys += [user] * has_user
+  names = ['session'] * has_session + ['"user"'] * has_user
+  carried = [sql.quote(column) for column in carry]
+  ordered = sql.fresh('ordered')
+  connection.execute(
+    f'CREATE TABLE {ordered} AS'
+    f' SELECT {", ".join([*keys, "timestamp", "row_id", *carried])}'
+    f' FROM {relation}'
+    f' ORDER BY {", ".join([*names, "timestamp", "row_id"])}'
+  )
+  begins = ' OR '.join(
+    [f'{name} IS DISTINCT FROM lag({name}) OVER ()' for name in names]
+    + [_is_gap(idle_ms, has_session)]
+  )
+  marked, kept = sql.fresh('marked'), ', '.join([*_KEYS, *carried])
+  connection.execute(
+    f'CREATE TABLE {marked} AS SELECT {kept}, begins,'
+    ' NOT begins AND timestamp = earlier AS tied, earlier_row,'
+    ' CAST(sum(CAST(begins AS BIGINT)) OVER (ROWS UNBOUNDED PRECEDING) - 1'
+    ' AS BIGINT) AS session_number FROM ('
+    f'  SELECT {kept}, lag(timestamp) OVER () AS earlier,'
+    '  lag(row_id) OVER () AS earlier_row,'
+    f' rowid = 0 OR {begins} AS begins FROM {ordered})'
+  )
+  connection.execute(f'DROP TABLE {ordered}')
+  duplicates = (
+    _find_duplicates(connection, marked, relation, identity) if identity else ''
+  )
+  return _without(connection, marked, duplicates, kept)
+
+
+def place(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  shares: Sequence[int],
+) -> Placed:
+  """Splits sessions by their start, so that rows stand as the shares say.
+
+  Sessions are ordered by start. The first boundary is the start of the first
+  session before which at least the first share of the rows lies; the second
+  likewise. A session that starts before a boundary keeps its rows before it.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `number`.
+    shares: of train, validation and test.
+
+  Returns:
+    The placed rows.
+  """
+  by_start = _sessions_by_start(connection, numbered)
+  first, second = (
+    sql.one(
+      connection,
+      f'SELECT min(start) FROM {by_start}'
+      f' WHERE before * {sum(shares)} >= {share} * {numbered.rows}',
+    )[0]
+    for share in (shares[0], shares[0] + shares[1])
+  )
+  split = f'{_reaches("start", first)} + {_reaches("start", second)}'
+  table = sql.fresh('placed')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
+    ' n.rowid - s.first AS step, s.before + n.rowid - s.first AS position,'
+    ' n.timestamp < s.ends AS kept'
+    f' FROM {numbered.table} n JOIN ('
+    f'  SELECT session_number, rowid AS session_id, first, before, {split} AS'
+    f'  split, {ends("split", (first, second))} AS ends FROM {by_start})'
+    ' s USING (session_number)'
+  )
+  connection.execute(f'DROP TABLE {by_start}')
+  rows, sessions, dropped = _count(connection, table)
+  view = f'{table}_kept'
+  connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
+  return Placed(view, (first, second), rows, sessions, dropped)
+
+
+def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
+  """SQL of the time, ms, that no row or label of a split reaches.
+
+  Args:
+    split: SQL that gives 0, 1 or 2.
+    boundaries: as in Placed.
+  """
+  first, second = (_FOREVER if b is None else b for b in boundaries)
+  return (
+    f'CASE {split} WHEN 0 THEN {first} WHEN 1 THEN {second} ELSE {_FOREVER} END'
+  )
+
+
+def _is_gap(idle_ms: int, has_session: bool) -> str:
+  gap = f'timestamp - lag(timestamp) OVER () > {idle_ms}'
+  return f'(session IS NULL AND {gap})' if has_session else gap
+
+
+def _reaches(column: str, boundary: int | None) -> str:
+  return '0' if boundary is None else f'CAST({column} >= {boundary} AS INT)'
+
+
+def _find_duplicates(
+  connection: duckdb.DuckDBPyConnection,
+  marked: str,
+  relation: str,
+  identity: Sequence[str],
+) -> str:
+  """Makes a table of the row ids of all but the first of equal rows."""
+  table = sql.fresh('duplicates')
+  # Only rows that share session and time with a neighbour can be equal:
+  # few, so the columns to compare are fetched for those alone.
+  connection.execute(
+    f'CREATE TABLE {table} AS WITH tied AS ('
+    f' SELECT row_id, session_number, timestamp FROM {marked} SEMI JOIN ('
+    f'  SELECT row_id FROM {marked} WHERE tied'
+    f'  UNION SELECT earlier_row FROM {marked} WHERE tied) USING (row_id))'
+    ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
+    f'  PARTITION BY t.session_number, t.timestamp, {sql.names(identity)}'
+    f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'
+    '  ON r.row_id = t.row_id) WHERE n > 1'
+  )
+  return table
+
+
+def _without(
+  connection: duckdb.DuckDBPyConnection,
+  marked: str,
+  duplicates: str,
+  kept: str,
+) -> Numbered:
+  """The marked rows, in order, without the duplicates."""
+  dropped = 0
+  if duplicates:
+    dropped = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  table = sql.fresh('numbered')
+  query = f'SELECT session_number, {kept} FROM {marked}'
+  if dropped:
+    # A duplicate is never a session's first row, so no number gets lost.
+    query += f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates})'
+    query += ' ORDER BY rowid'
+  rows = sql.one(connection, f'CREATE TABLE {table} AS {query}')[0]
+  connection.execute(f'DROP TABLE {marked}')
+  return Numbered(table, rows, dropped)
+
+
+def _sessions_by_start(
+  connection: duckdb.DuckDBPyConnection, numbered: Numbered
+) -> str:
+  """A table of sessions in the order of their starts; `rowid` is their id."""
+  table = sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {table}_0 AS SELECT session_number, min(timestamp) AS start,'
+    f' min(rowid) AS first, count(*) AS rows FROM {numbered.table}'
+    ' GROUP BY session_number ORDER BY start, session_number'
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_number, start, first,'
+    ' CAST(coalesce(sum(rows) OVER (ROWS UNBOUNDED PRECEDING) - rows, 0)'
+    f' AS BIGINT) AS before FROM {table}_0'
+  )
+  connection.execute(f'DROP TABLE {table}_0')
+  return table
+
+
+def _count(
+  connection: duckdb.DuckDBPyConnection, table: str
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+  """(rows, sessions, dropped rows) of every split."""
+  found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0, 0, 0))
+  for split, *counts in connection.execute(
+    'SELECT split, count(*) FILTER (WHERE kept),'
+    ' count(*) FILTER (WHERE step = 0), count(*) FILTER (WHERE NOT kept)'
+    f' FROM {table} GROUP BY split'
+  ).fetchall():
+    found[split] = tuple(counts)
+  rows, sessions, dropped = zip(*found.values(), strict=True)
+  return rows, sessions, dropped

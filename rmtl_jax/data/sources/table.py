@@ -1,0 +1,160 @@
+"""A person's own CSV or Parquet files, described by a JSON schema."""
+
+from __future__ import annotations
+
+import pathlib
+
+import duckdb
+import pyarrow.parquet as pq
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import raw, raw_csv, raw_parquet, source, sql
+from rmtl_jax.data import schema as schema_lib
+
+_CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
+_PARQUET = ('.parquet',)
+_TIME = {
+  'ms': ('BIGINT', '{}'),
+  'us': ('BIGINT', '{} // 1000'),
+  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
+  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
+}
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: config_lib.PrepareConfig,
+) -> source.SourceTable:
+  """Reads one file, or all CSV or all Parquet files of a directory.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: the file or the directory; its files are read in name order.
+    options: `schema` names the JSON file (see rmtl_jax.data.schema).
+
+  Raises:
+    types.InputError: no schema or a faulty one, no files, or faulty ones.
+  """
+  if not options.schema:
+    raise types.InputError(
+      'schema: source table needs the JSON file that describes its columns'
+    )
+  schema = schema_lib.read(pathlib.Path(options.schema))
+  paths = _files(raw_dir)
+  is_parquet = paths[0].suffix == '.parquet'
+  lists = _list_columns(paths[0]) if is_parquet else set()
+  kinds = _column_types(schema, is_parquet, lists)
+  if is_parquet:
+    table = raw_parquet.load(connection, paths, kinds, row_hash=True)
+  else:
+    table = raw_csv.load(
+      connection, paths, kinds, row_hash=True, delimiter=schema.delimiter
+    )
+  view = sql.fresh('rows')
+  connection.execute(
+    f'CREATE VIEW {view} AS {_select(schema, lists)} FROM {table.name}'
+  )
+  return source.SourceTable(
+    view=view,
+    fields=schema.fields,
+    tasks=schema.tasks,
+    table=table,
+    files=tuple(paths),
+    has_session=schema.session is not None,
+    has_user=schema.user is not None,
+    time_column=schema.time,
+    key_column=schema.session or schema.user or '',
+    user_field=schema.categorical_of(schema.user),
+    item_field=schema.categorical_of(schema.item),
+    identity=(raw.ROW_HASH,),
+    options={'schema': schema.to_dict()},
+  )
+
+
+def _files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+  if raw_dir.is_file():
+    if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
+      raise types.InputError(
+        f'{raw_dir}: expected a file that ends in {", ".join(_CSV + _PARQUET)}'
+      )
+    return [raw_dir]
+  what = 'a CSV or Parquet file, or a directory of such'
+  found = raw.find(raw_dir, ['*'], what)
+  csv = [path for path in found if path.name.lower().endswith(_CSV)]
+  parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
+  if csv and parquet:
+    raise types.InputError(
+      f'{raw_dir}: has CSV and Parquet files, expected one kind; name the file'
+    )
+  if not csv and not parquet:
+    raise types.InputError(f'{raw_dir}: no CSV or Parquet files')
+  return csv or parquet
+
+
+def _list_columns(path: pathlib.Path) -> set[str]:
+  """Columns that hold lists; faults are left to the loader."""
+  try:
+    found = pq.read_schema(path)
+  except (OSError, ValueError):
+    return set()
+  return {field.name for field in found if field.type.num_fields}
+
+
+def _column_types(
+  schema: schema_lib.TableSchema, is_parquet: bool, lists: set[str]
+) -> dict[str, str]:
+  """The DuckDB type in which each raw column is read."""
+  # Parquet has types of its own: keys are faster as they are.
+  key = '' if is_parquet else 'VARCHAR'
+  kinds = {
+    column: key
+    for column in (schema.session, schema.user, schema.item)
+    if column is not None
+  }
+  for field in schema.fields:
+    if field.kind == 'categorical':
+      kinds[field.column] = key
+    elif field.kind == 'multi_valued':
+      kinds[field.column] = 'VARCHAR[]' if field.column in lists else 'VARCHAR'
+  numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
+  numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
+  return kinds | numbers | {schema.time: _TIME[schema.unit][0]}
+
+
+def _select(schema: schema_lib.TableSchema, lists: set[str]) -> str:
+  """The reader's view; column names as in rmtl_jax.data.source."""
+  time = _TIME[schema.unit][1].format(sql.quote(schema.time))
+  columns = [
+    'SELECT rowid AS row_id',
+    f'{_key(schema.session)} AS session',
+    f'{_key(schema.user)} AS "user"',
+    f'{time} AS timestamp',
+    raw.ROW_HASH,
+  ]
+  for field in schema.fields:
+    value = sql.quote(field.column)
+    if field.kind == 'multi_valued':
+      value = _values(value, field, lists)
+    columns.append(f'{value} AS {sql.quote(field.source_column)}')
+  for task in schema.tasks:
+    name = sql.quote(f'y_{task.name}')
+    columns.append(f'{sql.quote(task.column)} AS {name}')
+  return ', '.join(columns)
+
+
+def _key(column: str | None) -> str:
+  """A session or user; NULL where it is missing or empty."""
+  if column is None:
+    return 'NULL'
+  name = sql.quote(column)
+  return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
+
+
+def _values(value: str, field: source.SourceField, lists: set[str]) -> str:
+  """A list of text without empty values."""
+  if field.column not in lists:
+    value = f'string_split({value}, {sql.text(field.details["separator"])})'
+  trimmed = f'list_transform({value}, lambda v: trim(v))'
+  return f"list_filter({trimmed}, lambda v: v <> '')"

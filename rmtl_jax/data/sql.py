@@ -1,0 +1,76 @@
+"""Small helpers for the SQL that DuckDB runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import types
+
+_SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
+_numbers = itertools.count()
+
+
+def quote(name: str) -> str:
+  """A name as an SQL identifier."""
+  return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+  """A string as an SQL literal."""
+  return "'" + value.replace("'", "''") + "'"
+
+
+def number(value: float) -> str:
+  """A float as an SQL literal, exactly; a bare one would be a DECIMAL."""
+  return f"'{value!r}'::DOUBLE"
+
+
+def names(columns: Iterable[str]) -> str:
+  """Quoted names with commas between."""
+  return ', '.join(map(quote, columns))
+
+
+def fresh(prefix: str) -> str:
+  """A table name that nothing else uses."""
+  return f'{prefix}_{next(_numbers)}'
+
+
+def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+  """The single row of a query."""
+  row = connection.execute(query).fetchone()
+  assert row is not None, query
+  return row
+
+
+def connect(
+  memory_limit: str = '', threads: int = 0, temp_dir: str = ''
+) -> duckdb.DuckDBPyConnection:
+  """An in-memory database that spills to `temp_dir`; times are UTC.
+
+  Args:
+    memory_limit: as `4GB` or `50%`; empty for DuckDB's default.
+    threads: 0 for one per core.
+    temp_dir: empty for DuckDB's default, `.tmp` in the working directory.
+
+  Raises:
+    types.InputError: a memory limit that is none.
+  """
+  if memory_limit and not _SIZE.fullmatch(memory_limit):
+    raise types.InputError(
+      f'memory_limit: {memory_limit!r} is not a size such as 4GB or 50%'
+    )
+  connection = duckdb.connect()
+  connection.execute("SET TimeZone = 'UTC'")
+  connection.execute('SET enable_progress_bar = false')
+  if memory_limit:
+    connection.execute(f'SET memory_limit = {text(memory_limit)}')
+  if threads:
+    connection.execute(f'SET threads = {threads}')
+  if temp_dir:
+    connection.execute(f'SET temp_directory = {text(temp_dir)}')
+  return connection

@@ -1,0 +1,83 @@
+"""Prepared data in words: counts, rates, session lengths, what was dropped."""
+
+from __future__ import annotations
+
+import datetime
+
+from rmtl_jax.data import manifest as manifest_lib
+
+
+def summary(manifest: manifest_lib.Manifest) -> str:
+  """A table of the splits and lines on what was dropped and why.
+
+  Args:
+    manifest: of prepared data.
+
+  Returns:
+    Text of several lines, as wide as 80 columns unless names are long.
+  """
+  lines = [f'source {manifest.source}', *_splits(manifest), '']
+  report = manifest.report
+  lengths = report.get('session_rows')
+  if lengths:
+    shown = ', '.join(f'{name} {value:g}' for name, value in lengths.items())
+    lines.append(f'rows of a session: {shown}')
+  lines += _fields(manifest)
+  if 'raw_rows' in report:
+    lines.append(f'raw rows: {report["raw_rows"]:,}')
+  for name, count in report.items():
+    if isinstance(count, int) and name != 'raw_rows':
+      lines.append(f'{name.replace("_", " ")}: {count:,}')
+  for reason, count in report.get('dropped', {}).items():
+    lines.append(f'dropped, {reason}: {count:,}')
+  for name, count in report.get('cut_values', {}).items():
+    if count:
+      lines.append(f'values cut from {name}: {count:,}')
+  lines += [f'warning: {line}' for line in report.get('warnings', [])]
+  return '\n'.join(lines)
+
+
+def _splits(manifest: manifest_lib.Manifest) -> list[str]:
+  header = ['split', 'rows', 'sessions', *manifest.task_names, 'from (UTC)']
+  rows = [header]
+  for name, split in manifest.splits.items():
+    rates = [
+      f'{split.positives.get(task, 0) / max(split.rows, 1):.2%}'
+      for task in manifest.task_names
+    ]
+    rows.append(
+      [
+        name,
+        f'{split.rows:,}',
+        f'{split.sessions:,}',
+        *rates,
+        _time(split.start_ms),
+      ]
+    )
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  return [
+    '  '.join(
+      cell.ljust(width) if i == 0 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    for row in rows
+  ]
+
+
+def _fields(manifest: manifest_lib.Manifest) -> list[str]:
+  shown = []
+  for field in manifest.fields:
+    if field.kind == 'numeric':
+      shown.append(f'{field.name} (number)')
+    elif field.kind == 'multi_valued':
+      shown.append(f'{field.name} {field.size:,} x {field.width}')
+    else:
+      shown.append(f'{field.name} {field.size:,}')
+  return [f'fields and vocabulary rows: {", ".join(shown)}']
+
+
+def _time(ms: int | None) -> str:
+  if ms is None:
+    return '-'
+  epoch = datetime.datetime(1970, 1, 1)
+  return f'{epoch + datetime.timedelta(milliseconds=ms):%Y-%m-%d %H:%M}'
