@@ -26,7 +26,7 @@ _POSITIVE = ('rows_per_user', 'rows_per_item', 'days', 'length_median')
 class Parameters:
   """The world and its dynamics; `click_*` and `conversion_*` are logits.
 
-  With the defaults about 7 % of rows are clicked and 1.5 % convert; the
+  With the defaults about 8 % of rows are clicked and 1.5 % convert; the
   defaults are frozen by `simulated.parameters_digest`, as figures on simulated
   data can only be compared where they are the same.
 
@@ -86,30 +86,30 @@ class Parameters:
   gap_seconds: float = 25.0
   num_categories: int = 24
   num_segments: int = 12
-  taste_dim: int = 8
-  field_share: float = 0.75
+  taste_dim: int = 4
+  field_share: float = 0.85
   zipf: float = 1.0
-  browse_share: float = 0.4
+  browse_share: float = 0.6
   focus: float = 1.0
-  click_bias: float = -3.8
-  click_user: float = 0.55
-  click_item: float = 0.65
-  click_affinity: float = 0.8
-  click_price: float = 0.2
+  click_bias: float = -3.75
+  click_user: float = 0.4
+  click_item: float = 0.5
+  click_affinity: float = 1.0
+  click_price: float = 0.3
   click_fatigue: float = 0.6
-  click_novelty: float = 0.5
-  click_evening: float = 0.2
-  conversion_bias: float = -2.5
+  click_novelty: float = 0.8
+  click_evening: float = 0.4
+  conversion_bias: float = -2.6
   conversion_user: float = 0.4
   conversion_item: float = 0.4
   conversion_affinity: float = 0.3
   conversion_price: float = 0.45
-  conversion_mood: float = 0.5
-  intent_share: float = 0.3
+  conversion_mood: float = 0.4
+  intent_share: float = 0.25
   interest_pull: float = 0.25
   interest_return: float = 0.05
   interest_noise: float = 0.15
-  mood_scale: float = 0.6
+  mood_scale: float = 0.7
   mood_memory: float = 0.99
   fatigue_rise: float = 0.12
   fatigue_memory: float = 0.95

@@ -42,8 +42,8 @@ COUNTRIES = (
 NUM_TAGS = 40
 
 # The logit that a device adds, and how users' main devices are spread.
-DEVICE_CLICK = np.array([0.1, -0.15, 0.0])
-DEVICE_CONVERSION = np.array([-0.3, 0.4, 0.0])
+DEVICE_CLICK = np.array([0.2, -0.4, 0.0])
+DEVICE_CONVERSION = np.array([-0.2, 0.5, 0.0])
 _DEVICE_SHARE = np.array([0.6, 0.3, 0.1])
 
 
@@ -88,7 +88,8 @@ class Items(NamedTuple):
     tags: bool[I, NUM_TAGS].
     popularity: f64[I + 1], cumulative from 0, weights of being shown.
     first: i64[C + 1], the first item of each category, which is old.
-    centres: f64[C, D], the categories' mean vectors.
+    centres: f64[C, D], what the categories' vectors scatter around, before
+      they are centred.
     vector: f64[I, D].
     click: f64[I], logit.
     conversion: f64[I], logit.
@@ -176,19 +177,19 @@ def _make_users(
   age_group = pick(rng, np.cumsum(np.ones(len(AGE_GROUPS))), count)
   born = _births(rng, count, p)
   alive = 1 - np.maximum(born, 0) / (p.days * DAY_MS)
+  weight = alive * np.exp(normal(rng, count))
   wealth = 3.5 + 0.15 * age_group + 0.4 * normal(rng, p.num_segments)[segment]
+  centres = normal(rng, p.num_segments, p.taste_dim)
   return Users(
     segment=segment,
     country=country,
     age_group=age_group,
     device=pick(rng, np.cumsum(_DEVICE_SHARE), count),
     born=born,
-    activity=np.cumsum(alive * np.exp(normal(rng, count))),
-    taste=_mixture(
-      rng, normal(rng, p.num_segments, p.taste_dim), segment, p.field_share
-    ),
-    click=p.click_user * _trait(rng, segment, country),
-    conversion=p.conversion_user * _trait(rng, segment, country),
+    activity=np.cumsum(weight),
+    taste=_mixture(rng, centres, segment, weight, p.field_share),
+    click=p.click_user * _trait(rng, segment, country, weight),
+    conversion=p.conversion_user * _trait(rng, segment, country, weight),
     wealth=wealth + 0.4 * normal(rng, count),
   )
 
@@ -216,7 +217,7 @@ def _make_items(
   log_price = 2.8 + 0.6 * normal(rng, kinds)[category]
   log_price += 0.3 * normal(rng, brand_count)[brand] + 0.4 * normal(rng, count)
   centres = normal(rng, kinds, p.taste_dim)
-  vector = _mixture(rng, centres, category, p.field_share)
+  vector = _mixture(rng, centres, category, weights, p.field_share)
   return Items(
     identity=permutation(rng, count),
     category=category,
@@ -228,8 +229,8 @@ def _make_items(
     first=np.searchsorted(category, np.arange(kinds + 1)),
     centres=centres,
     vector=vector,
-    click=p.click_item * _trait(rng, category, brand),
-    conversion=p.conversion_item * _trait(rng, category, brand),
+    click=p.click_item * _trait(rng, category, brand, weights),
+    conversion=p.conversion_item * _trait(rng, category, brand, weights),
   )
 
 
@@ -249,24 +250,30 @@ def _mixture(
   rng: np.random.Generator,
   centres: np.ndarray,
   group: np.ndarray,
+  weight: np.ndarray,
   share: float,
 ) -> np.ndarray:
   """Vectors of unit variance, `share` of which their group explains."""
   own = normal(rng, len(group), centres.shape[1])
-  return math.sqrt(share) * centres[group] + math.sqrt(1 - share) * own
+  drawn = math.sqrt(share) * centres[group] + math.sqrt(1 - share) * own
+  return drawn - np.average(drawn, axis=0, weights=weight)
 
 
 def _trait(
-  rng: np.random.Generator, first: np.ndarray, second: np.ndarray
+  rng: np.random.Generator,
+  first: np.ndarray,
+  second: np.ndarray,
+  weight: np.ndarray,
 ) -> np.ndarray:
-  """A centred scalar; each of two groups explains a quarter of its variance.
+  """A scalar of unit variance; each of two groups explains a third.
 
-  Few groups hold most rows: without centring, the rates would hang on the seed.
+  Centred, as the vectors are, over what is seen: a few users, items and groups
+  hold most rows, and without it the rates would hang on the seed.
   """
   one = normal(rng, int(first.max()) + 1)[first]
   two = normal(rng, int(second.max()) + 1)[second]
-  trait = 0.5 * one + 0.5 * two + math.sqrt(0.5) * normal(rng, len(first))
-  return trait - trait.mean()
+  drawn = (one + two + normal(rng, len(first))) / math.sqrt(3)
+  return drawn - np.average(drawn, weights=weight)
 
 
 def _tags(rng: np.random.Generator, vector: np.ndarray) -> np.ndarray:

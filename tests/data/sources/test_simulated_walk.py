@@ -87,14 +87,14 @@ def test_chances_are_the_logistic_of_their_terms():
   log2, age = math.log(2.0), 20 / 24 / 7
   # bias, user, item, affinity, mood, price, fatigue, novelty, evening, device
   click = [
-    -3 + 0.3 + 0.2 + 0.4 + 0.4 + 0.2 * log2 - 0.25 + 0.1 + 0.1,
-    -3 + 0.3 - 0.2 - 1.2 - 0.4 - 0.2 * log2 - 0.5 + 0.1 - 0.15,
+    -3 + 0.3 + 0.2 + 0.4 + 0.4 + 0.2 * log2 - 0.25 + 0.1 + 0.2,
+    -3 + 0.3 - 0.2 - 1.2 - 0.4 - 0.2 * log2 - 0.5 + 0.1 - 0.4,
   ]
   click = np.array(click) + 0.5 * np.exp([-1 - age, -age])
   buy = np.array(
     [
-      -2 - 0.1 + 0.1 + 0.2 + 0.2 + 0.5 * log2 - 0.3,
-      -2 - 0.1 + 0.0 - 0.6 - 0.2 - 0.5 * log2 + 0.4,
+      -2 - 0.1 + 0.1 + 0.2 + 0.2 + 0.5 * log2 - 0.2,
+      -2 - 0.1 + 0.0 - 0.6 - 0.2 - 0.5 * log2 + 0.5,
     ]
   )
   np.testing.assert_allclose(np.log(p_click / (1 - p_click)), click, rtol=1e-9)
