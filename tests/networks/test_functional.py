@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import features, functional
+from tests.networks import reference, small
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+# Both kinds of field for every K, and each kind alone for two tasks.
+FIELDS = [
+  (tasks, numeric, multi_valued)
+  for tasks in (1, 2, 3)
+  for numeric, multi_valued in ((True, True), (False, False))
+] + [(2, True, False), (2, False, True)]
+
+
+@pytest.mark.parametrize('backbone', config_lib.BACKBONES)
+@pytest.mark.parametrize(('tasks', 'numeric', 'multi_valued'), FIELDS)
+def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
+  spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)
+  inputs = small.inputs(spec)
+  network = functional.make_actor(spec, backbone, small.CONFIG)
+  params = small.params(network)
+  expected = reference.actor_logits(
+    spec, backbone, small.CONFIG, params, inputs
+  )
+  found = small.run(network, params, inputs)
+  assert found.shape == (small.LANES, small.SLOTS, tasks)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+  assert np.std(found) > 1e-3
+
+
+@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
+@pytest.mark.parametrize('expert_input', ['own', 'gate'])
+def test_ple_of_other_depths_equals_numpy(units, expert_input):
+  config = dataclasses.replace(
+    small.CONFIG,
+    bottom_units=units,
+    tower_units=(4,),
+    expert_input=expert_input,
+  )
+  spec = small.spec()
+  inputs = small.inputs(spec)
+  network = functional.make_actor(spec, 'ple', config)
+  params = small.params(network)
+  np.testing.assert_allclose(
+    small.run(network, params, inputs),
+    reference.actor_logits(spec, 'ple', config, params, inputs),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+def test_expert_input_matters_from_the_second_level_on():
+  spec = small.spec()
+  inputs = small.inputs(spec)
+  logits = {}
+  for levels in (1, 2):
+    for expert_input in ('own', 'gate'):
+      config = dataclasses.replace(
+        small.CONFIG,
+        bottom_units=small.CONFIG.bottom_units[:levels],
+        expert_input=expert_input,
+      )
+      network = functional.make_actor(spec, 'ple', config)
+      params = small.params(network)
+      logits[levels, expert_input] = small.run(network, params, inputs)
+  np.testing.assert_array_equal(logits[1, 'own'], logits[1, 'gate'])
+  assert np.abs(logits[2, 'own'] - logits[2, 'gate']).max() > 1e-3
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'esmm', 'aitm'])
+@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
+def test_other_depths_equal_numpy(backbone, units):
+  config = dataclasses.replace(
+    small.CONFIG, bottom_units=units, tower_units=units[::-1]
+  )
+  spec = small.spec()
+  inputs = small.inputs(spec)
+  network = functional.make_actor(spec, backbone, config)
+  params = small.params(network)
+  np.testing.assert_allclose(
+    small.run(network, params, inputs),
+    reference.actor_logits(spec, backbone, config, params, inputs),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+CRITICS = [
+  (form, head, tasks)
+  for form in ('shared', 'separate')
+  for head, tasks in (
+    ('neg_softplus', 1),
+    ('neg_softplus', 2),
+    ('neg_softplus', 3),
+    ('linear', 2),
+    ('neg_relu', 2),
+  )
+]
+
+
+@pytest.mark.parametrize(('form', 'head', 'tasks'), CRITICS)
+@pytest.mark.parametrize('fields', [True, False])
+def test_every_critic_equals_numpy(form, head, tasks, fields):
+  spec = small.spec(tasks, numeric=fields, multi_valued=fields)
+  inputs = small.inputs(spec)
+  actions = small.actions(tasks)
+  critic = config_lib.CriticConfig(form=form, head=head)
+  network = functional.make_critic(spec, small.CONFIG, critic)
+  params = small.params(network)
+  expected = reference.critic_values(
+    spec, small.CONFIG, critic, params, inputs, actions
+  )
+  found = small.run(network, params, inputs, actions)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+  assert np.std(found) > 1e-3
+  if head != 'linear':
+    assert (found <= 0).all()
+
+
+NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+
+
+def named(name, **changes):
+  """A network of either kind, with its arguments after the inputs."""
+  config = dataclasses.replace(small.CONFIG, **changes)
+  if name in config_lib.BACKBONES:
+    return functional.make_actor(small.spec(), name, config), ()
+  critic = config_lib.CriticConfig(form=name)
+  network = functional.make_critic(small.spec(), config, critic)
+  return network, (small.actions(2),)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_batched_equals_separate_even_with_dropout(name):
+  inputs = small.inputs(small.spec())
+  results = []
+  for form in ('separate', 'batched'):
+    network, args = named(name, expert_form=form, dropout=0.4)
+    params = small.params(network)
+    key = jax.random.key(3)
+    results.append(
+      [
+        small.run(network, params, inputs, *args),
+        small.run(network, params, inputs, *args, dropout_key=key),
+      ]
+    )
+  separate, batched = results
+  np.testing.assert_allclose(separate, batched, rtol=1e-5, atol=1e-5)
+  assert np.abs(separate[0] - separate[1]).max() > 1e-3
+
+
+def test_auto_is_separate_on_cpu():
+  if jax.default_backend() != 'cpu':
+    pytest.skip('needs the CPU backend')
+  network, _ = named('mmoe', expert_form='auto')
+  separate, _ = named('mmoe', expert_form='separate')
+  inputs = small.inputs(small.spec())
+  params = small.params(network)
+
+  def program(network):
+    return str(
+      jax.make_jaxpr(lambda p: functional.apply(network, p, inputs))(params)
+    )
+
+  assert program(network) == program(separate)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_gradients_equal_finite_differences(name):
+  network, args = named(name, dropout=0.3)
+  inputs = small.inputs(small.spec())
+  rng = np.random.default_rng(1)
+  weights = rng.normal(size=(small.LANES, small.SLOTS, 2))
+
+  params = jax.tree.map(
+    lambda p: np.asarray(p, np.float64), small.params(network)
+  )
+
+  # In float64 a step can be so small that no unit changes its mind on it.
+  with jax.enable_x64(True):
+    key = jax.random.key(5)
+    direction = jax.tree.map(lambda p: rng.normal(size=p.shape), params)
+
+    @small.jit
+    def slopes(params, direction):
+      def loss(params):
+        out = functional.apply(network, params, inputs, *args, dropout_key=key)
+        return (out * weights).sum()
+
+      def along(size):
+        return loss(jax.tree.map(lambda p, d: p + size * d, params, direction))
+
+      gradient = jax.grad(loss)(params)
+      products = jax.tree.map(lambda g, d: (g * d).sum(), gradient, direction)
+      difference = (along(1e-6) - along(-1e-6)) / 2e-6
+      return sum(jax.tree.leaves(products)), difference
+
+    exact, difference = slopes(params, direction)
+  assert exact.dtype == np.float64
+  assert abs(exact) > 1e-2
+  np.testing.assert_allclose(exact, difference, rtol=1e-5)
+
+
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_q_of_a_task_depends_on_its_own_action_only(form):
+  critic = config_lib.CriticConfig(form=form, head='linear')
+  network = functional.make_critic(small.spec(), small.CONFIG, critic)
+  inputs = small.inputs(small.spec())
+  params = small.params(network)
+  jacobian = small.jit(
+    jax.jacobian(lambda a: functional.apply(network, params, inputs, a))
+  )(small.actions(2))
+  size = small.LANES * small.SLOTS * 2
+  jacobian = np.asarray(jacobian).reshape(size, size)
+  assert (np.abs(np.diag(jacobian)) > 1e-3).mean() > 0.5
+  np.testing.assert_array_equal(jacobian - np.diag(np.diag(jacobian)), 0)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_nothing_is_compiled_twice(name):
+  network, args = named(name)
+  traces = []
+
+  @small.jit
+  def step(params, inputs, key):
+    traces.append(1)
+    return functional.apply(network, params, inputs, *args, dropout_key=key)
+
+  params = small.params(network)
+  for seed in range(3):
+    inputs = small.inputs(small.spec(), seed)
+    step(params, inputs, jax.random.key(seed))
+  assert len(traces) == 1
+
+
+@pytest.mark.parametrize('name', ['mmoe', 'single_task', 'shared'])
+def test_lanes_have_dropout_of_their_own(name):
+  network, args = named(
+    name, dropout=0.5, bottom_units=(16,), tower_units=(16,)
+  )
+  one = small.inputs(small.spec(), lanes=1)
+  inputs = jax.tree.map(lambda x: np.repeat(x, 4, axis=0), one)
+  args = tuple(np.repeat(arg[:1], 4, axis=0) for arg in args)
+  params = small.params(network)
+  function = small.jit(
+    lambda key: functional.apply(
+      network, params, inputs, *args, dropout_key=key
+    )
+  )
+  key = jax.random.key(0)
+  plain = small.run(network, params, inputs, *args)
+  np.testing.assert_allclose(plain, np.repeat(plain[:1], 4, axis=0), rtol=1e-5)
+  first, again = np.asarray(function(key)), np.asarray(function(key))
+  other = np.asarray(function(jax.random.key(1)))
+  np.testing.assert_array_equal(first, again)
+  assert len(np.unique(first, axis=0)) == 4
+  assert (first != other).any()
+  # A lane's result is that of its own key, whatever the other lanes are.
+  lane = small.jit(network.lane)(
+    params,
+    network.share(params, one),
+    types.Inputs(*(part[0] for part in one)),
+    *(arg[0] for arg in args),
+    dropout_key=jax.random.fold_in(key, 2),
+  )
+  np.testing.assert_allclose(first[2], lane, rtol=1e-5, atol=1e-5)
+
+
+def test_tasks_of_a_stack_have_dropout_of_their_own():
+  network, _ = named('single_task', dropout=0.5)
+  params = small.params(network)
+  same = jax.tree.map(lambda p: np.repeat(p[:1], 2, axis=0), params)
+  inputs = small.inputs(small.spec())
+  plain = small.run(network, same, inputs)
+  np.testing.assert_array_equal(plain[..., 0], plain[..., 1])
+  dropped = small.run(network, same, inputs, dropout_key=jax.random.key(0))
+  assert (dropped[..., 0] != dropped[..., 1]).any()
+
+
+@pytest.mark.parametrize('name', ['ple', 'single_task', 'shared'])
+def test_initial_parameters(name):
+  network, _ = named(name, embedding_scale=0.5)
+  params = network.init(jax.random.key(7))
+  again = network.init(jax.random.key(7))
+  other = network.init(jax.random.key(8))
+  jax.tree.map(np.testing.assert_array_equal, params, again)
+  table = np.asarray(params['first']['table'])
+  table = table[None] if table.ndim == 2 else table
+  starts = [0, 4, 10, 15]  # vocabularies of 4, 6, 5 and 4 rows
+  assert table.shape[1] == 19
+  np.testing.assert_array_equal(table[:, starts], 0)
+  rest = np.delete(table, starts, axis=1)
+  assert 0.3 < rest.std() < 0.7
+  assert (np.asarray(other['first']['table']) != params['first']['table']).any()
+  paths = jax.tree_util.tree_flatten_with_path(params)[0]
+  for path, leaf in paths:
+    assert leaf.dtype == np.float32
+    assert all(isinstance(part.key, str) for part in path)
+    if path[-1].key == 'bias' and 'heads' not in str(path):
+      np.testing.assert_array_equal(leaf, 0)
+
+
+def test_members_of_a_stack_start_different():
+  network, _ = named('single_task')
+  params = network.init(jax.random.key(0))
+  for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+    if path[-1].key != 'bias':
+      assert (np.asarray(leaf[0]) != np.asarray(leaf[1])).any()
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critic_from_actor_copies_the_tables(backbone, form):
+  actor, _ = named(backbone)
+  critic, _ = named(form)
+  actor_params, critic_params = small.params(actor), small.params(critic, 1)
+  new_params = functional.critic_from_actor(critic_params, actor_params)
+  table = np.asarray(actor_params['first']['table'])
+  if backbone == 'mmoe' and form == 'separate':
+    table = np.stack([table, table])
+  if backbone == 'single_task' and form == 'shared':
+    table = table[0]
+  np.testing.assert_array_equal(new_params['first']['table'], table)
+  new_params['first']['table'] = critic_params['first']['table']
+  jax.tree.map(np.testing.assert_array_equal, new_params, critic_params)
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critic_from_actor_shares_no_buffer(backbone, form):
+  actor, _ = named(backbone)
+  critic, _ = named(form)
+  actor_params, critic_params = small.params(actor), small.params(critic, 1)
+  new_params = functional.critic_from_actor(critic_params, actor_params)
+  pointers = [
+    leaf.unsafe_buffer_pointer()
+    for tree in (actor_params, critic_params, new_params)
+    for leaf in jax.tree.leaves(tree)
+  ]
+  assert len(set(pointers)) == len(pointers)
+
+
+def test_critic_from_actor_wants_the_same_fields():
+  actor = functional.make_actor(
+    small.spec(multi_valued=False), 'mmoe', small.CONFIG
+  )
+  critic, _ = named('shared')
+  with pytest.raises(ValueError, match=r'\(19, 3\), found \(10, 3\)'):
+    functional.critic_from_actor(small.params(critic), small.params(actor))
+
+
+class Constant(nnx.Module):
+  """A backbone of a user's own: the bias of the first layer."""
+
+  def __init__(self, spec, config, rngs):
+    self.first = features.FirstLayer(spec, config, spec.num_tasks, 0, rngs)
+
+  def __call__(self, shared, inputs, dropout_key):
+    hidden, _ = self.first(shared, inputs)
+    return 0.0 * hidden + self.first.bias[...][None, :]
+
+
+def test_a_registered_backbone_runs(monkeypatch):
+  monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
+  functional.register_backbone('constant', Constant)
+  spec = small.spec()
+  network = functional.make_actor(spec, 'constant', small.CONFIG)
+  params = small.params(network)
+  logits = small.run(network, params, small.inputs(spec))
+  bias = np.asarray(params['first']['bias'])
+  np.testing.assert_array_equal(logits, np.broadcast_to(bias, logits.shape))
+
+
+@pytest.mark.parametrize('name', ['mmoe', 'single_task'])
+def test_a_name_is_registered_once(name):
+  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
+    functional.register_backbone(name, Constant)
+
+
+def test_an_unknown_backbone_is_an_input_error():
+  with pytest.raises(types.InputError, match=r"'moe' is not one of aitm, .*"):
+    functional.make_actor(small.spec(), 'moe', small.CONFIG)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'num_tasks': 0}, 'tasks: found none'),
+    ({'categorical': (), 'numeric': 0, 'multi_valued': ()}, 'fields: found'),
+  ],
+)
+def test_nothing_to_learn_is_an_input_error(change, message):
+  spec = dataclasses.replace(small.spec(), **change)
+  with pytest.raises(types.InputError, match=message):
+    functional.make_actor(spec, 'mmoe', small.CONFIG)
+  with pytest.raises(types.InputError, match=message):
+    functional.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
+
+
+@pytest.mark.parametrize('kind', ['numeric', 'multi_valued'])
+def test_one_kind_of_field_is_enough(kind):
+  fields = {'numeric': 2} if kind == 'numeric' else {'multi_valued': ((4, 2),)}
+  spec = types.FeatureSpec(
+    **{'categorical': (), 'multi_valued': (), 'numeric': 0, **fields},
+    num_tasks=2,
+  )
+  inputs = small.inputs(spec)
+  network = functional.make_actor(spec, 'mmoe', small.CONFIG)
+  params = small.params(network)
+  np.testing.assert_allclose(
+    small.run(network, params, inputs),
+    reference.actor_logits(spec, 'mmoe', small.CONFIG, params, inputs),
+    rtol=1e-5,
+    atol=1e-5,
+  )
