@@ -15,7 +15,6 @@ import duckdb
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import sql
 
-_KEYS = ('row_id', 'timestamp')
 _FOREVER = 2**63 - 1
 
 
@@ -86,36 +85,21 @@ def number(
   Returns:
     The numbered rows.
   """
-  keys = ['session'] * has_session
-  user = (
-    '"user"'
-    if not has_session
-    else ('CASE WHEN session IS NULL THEN "user" END AS "user"')
-  )
-  keys += [user] * has_user
-  names = ['session'] * has_session + ['"user"'] * has_user
+  owner = '"user"'
+  if has_session:
+    # A row with a session of its own has no need of its user.
+    owner = 'CASE WHEN session IS NULL THEN "user" END'
+  keys = {'session_key': 'session'} if has_session else {}
+  keys |= {'owner': owner} if has_user else {}
   carried = [sql.quote(column) for column in carry]
+  kept = ', '.join(['row_id', 'timestamp', *carried])
   ordered = sql.fresh('ordered')
+  selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
   connection.execute(
-    f'CREATE TABLE {ordered} AS'
-    f' SELECT {", ".join([*keys, "timestamp", "row_id", *carried])}'
-    f' FROM {relation}'
-    f' ORDER BY {", ".join([*names, "timestamp", "row_id"])}'
+    f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
+    f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
   )
-  begins = ' OR '.join(
-    [f'{name} IS DISTINCT FROM lag({name}) OVER ()' for name in names]
-    + [_is_gap(idle_ms, has_session)]
-  )
-  marked, kept = sql.fresh('marked'), ', '.join([*_KEYS, *carried])
-  connection.execute(
-    f'CREATE TABLE {marked} AS SELECT {kept}, begins,'
-    ' NOT begins AND timestamp = earlier AS tied, earlier_row,'
-    ' CAST(sum(CAST(begins AS BIGINT)) OVER (ROWS UNBOUNDED PRECEDING) - 1'
-    ' AS BIGINT) AS session_number FROM ('
-    f'  SELECT {kept}, lag(timestamp) OVER () AS earlier,'
-    '  lag(row_id) OVER () AS earlier_row,'
-    f' rowid = 0 OR {begins} AS begins FROM {ordered})'
-  )
+  marked = _mark(connection, ordered, list(keys), kept, idle_ms)
   connection.execute(f'DROP TABLE {ordered}')
   duplicates = (
     _find_duplicates(connection, marked, relation, identity) if identity else ''
@@ -182,9 +166,29 @@ def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
   )
 
 
-def _is_gap(idle_ms: int, has_session: bool) -> str:
+def _mark(
+  connection: duckdb.DuckDBPyConnection,
+  ordered: str,
+  keys: Sequence[str],
+  kept: str,
+  idle_ms: int,
+) -> str:
+  """Numbers the sessions of ordered rows, and marks ties of time."""
+  table = sql.fresh('marked')
   gap = f'timestamp - lag(timestamp) OVER () > {idle_ms}'
-  return f'(session IS NULL AND {gap})' if has_session else gap
+  if 'session_key' in keys:
+    gap = f'session_key IS NULL AND {gap}'
+  changes = [f'{key} IS DISTINCT FROM lag({key}) OVER ()' for key in keys]
+  begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {kept}, earlier_row,'
+    ' NOT begins AND timestamp = earlier AS tied,'
+    ' CAST(sum(CAST(begins AS BIGINT)) OVER (ROWS UNBOUNDED PRECEDING) - 1'
+    f' AS BIGINT) AS session_number FROM (SELECT {kept}, {begins} AS begins,'
+    '  lag(timestamp) OVER () AS earlier, lag(row_id) OVER () AS earlier_row'
+    f'  FROM {ordered})'
+  )
+  return table
 
 
 def _reaches(column: str, boundary: int | None) -> str:
