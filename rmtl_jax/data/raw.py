@@ -174,10 +174,11 @@ def columns_present(
   """
   seen: dict[str, str] = {}
   for name in found:
-    other = seen.setdefault(name.lower(), name)
-    if other is not name:
+    other = seen.get(name.lower())
+    if other is not None:
       same = '' if other == name else f' (and {other!r}; case does not count)'
       raise types.InputError(f'{path}: column {name!r} stands twice{same}')
+    seen[name.lower()] = name
   for name in wanted:
     if name not in found:
       listed = ', '.join(found[:20]) + (', ...' if len(found) > 20 else '')

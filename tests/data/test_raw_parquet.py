@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import datetime
+import re
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import raw_parquet
+
+
+@pytest.fixture
+def connection():
+  with duckdb.connect() as found:
+    found.execute("SET TimeZone = 'UTC'")
+    yield found
+
+
+def load(connection, path, columns, kinds, **options):
+  pq.write_table(pa.table(columns), path)
+  table = raw_parquet.load(connection, [path], kinds, **options)
+  return connection.execute(f'FROM {table.name}').fetchall(), table
+
+
+def test_types_become_the_wanted_ones(connection, tmp_path):
+  when = datetime.datetime(2024, 5, 1, 12, 30)
+  columns = {
+    'label': [True, False],
+    'text_number': ['1.5', None],
+    'time': [when, None],
+    'code': pa.array(['x', 'y']).dictionary_encode(),
+    'tags': [[1, 2], []],
+    'key': [7, 8],
+  }
+  kinds = {
+    'label': 'DOUBLE',
+    'text_number': 'DOUBLE',
+    'time': 'TIMESTAMPTZ',
+    'code': 'VARCHAR',
+    'tags': 'VARCHAR[]',
+    'key': '',
+  }
+  rows, table = load(connection, tmp_path / 'x.parquet', columns, kinds)
+  assert [row[:2] + row[3:] for row in rows] == [
+    (1.0, 1.5, 'x', ['1', '2'], 7),
+    (0.0, None, 'y', [], 8),
+  ]
+  ms = connection.execute(f'SELECT epoch_ms(time) FROM {table.name}').fetchall()
+  assert ms == [(1714566600000,), (None,)]
+
+
+def test_row_hash_covers_all_columns(connection, tmp_path):
+  columns = {'a': [1, 1, 1], 'other': ['x', 'x', 'y']}
+  rows, _ = load(
+    connection, tmp_path / 'x.parquet', columns, {'a': ''}, row_hash=True
+  )
+  assert rows[0] == rows[1] != rows[2]
+
+
+@pytest.mark.parametrize(
+  ('columns', 'kind', 'line'),
+  [
+    ({'a': ['1', 'x']}, 'DOUBLE', "row 2, column 'a': 'x', expected a number"),
+    ({'a': ['2024-05-01', 'soon']}, 'TIMESTAMPTZ', "row 2, column 'a': 'soon'"),
+    ({'a': [[1]]}, 'DOUBLE', "column 'a' is of type list<"),
+    ({'a': [1]}, 'VARCHAR[]', "column 'a' is of type int64, expected a list"),
+    ({'a': [1]}, 'TIMESTAMPTZ', "column 'a' is of type int64, expected a time"),
+    ({'b': [1]}, 'DOUBLE', "no column 'a'; the file has b"),
+    ({'a': pa.array([], pa.int64())}, 'DOUBLE', 'has no rows'),
+  ],
+)
+def test_faults(connection, tmp_path, columns, kind, line):
+  path = tmp_path / 'x.parquet'
+  with pytest.raises(types.InputError, match=re.escape(line)) as caught:
+    load(connection, path, columns, {'a': kind})
+  assert str(caught.value).startswith(f'{path}: ')
+
+
+def test_duplicate_column(connection, tmp_path):
+  path = tmp_path / 'x.parquet'
+  table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ['a', 'a'])
+  pq.write_table(table, path)
+  with pytest.raises(types.InputError, match="column 'a' stands twice"):
+    raw_parquet.load(connection, [path], {'a': ''})
+
+
+def test_not_parquet(connection, tmp_path):
+  path = tmp_path / 'x.parquet'
+  path.write_bytes(b'PAR1 but no more')
+  with pytest.raises(types.InputError, match='not readable as Parquet'):
+    raw_parquet.load(connection, [path], {'a': ''})
+
+
+def test_damaged_pages(connection, tmp_path):
+  path = tmp_path / 'x.parquet'
+  pq.write_table(pa.table({'a': list(range(10000))}), path)
+  data = bytearray(path.read_bytes())
+  data[4:2000] = b'\xff' * 1996
+  path.write_bytes(data)
+  with pytest.raises(types.InputError, match='not readable'):
+    raw_parquet.load(connection, [path], {'a': ''})
+
+
+def test_missing_file(connection, tmp_path):
+  with pytest.raises(types.InputError, match='not found'):
+    raw_parquet.load(connection, [tmp_path / 'x.parquet'], {'a': ''})
