@@ -210,7 +210,7 @@ def test_gradients_equal_finite_differences(name):
       difference = (along(1e-6) - along(-1e-6)) / 2e-6
       return sum(jax.tree.leaves(products)), difference
 
-    exact, difference = slopes(params, direction)
+    exact, difference = map(np.asarray, slopes(params, direction))
   assert exact.dtype == np.float64
   assert abs(exact) > 1e-2
   np.testing.assert_allclose(exact, difference, rtol=1e-5)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax.networks import dropout
+
+SHAPE = (64, 512)
+SIZE = SHAPE[0] * SHAPE[1]
+
+
+def masks(keys, layer=0, rate=0.5, shape=SHAPE):
+  """bool[keys, rows, units]."""
+  one = lambda key: dropout.keep(dropout.salts(key, layer, 1)[0], shape, rate)
+  return np.asarray(jax.jit(jax.vmap(one))(keys))
+
+
+def steps(count, seed=0):
+  fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+  return fold(jax.random.key(seed), jnp.arange(count))
+
+
+def scores(mask, rate=0.5):
+  """Masks as numbers of mean 0 and variance 1."""
+  return (mask - (1 - rate)) / np.sqrt(rate * (1 - rate))
+
+
+def assert_uncorrelated(x, y):
+  """The mean product of independent scores is normal(0, 1 / size)."""
+  assert abs(np.mean(x * y)) < 4.5 / np.sqrt(x.size)
+
+
+@pytest.mark.parametrize('rate', [0.05, 0.2, 0.5, 0.9])
+def test_the_rate_is_kept(rate):
+  dropped = ~masks(steps(20), rate=rate)
+  for mask in dropped:
+    sigma = np.sqrt(rate * (1 - rate) / SIZE)
+    assert abs(mask.mean() - rate) < 4.5 * sigma
+  # And the counts of many keys vary as binomial ones do, no less, no more.
+  counts = scores(~dropped, rate).sum(axis=(1, 2)) / np.sqrt(SIZE)
+  assert 0.4 < counts.std() < 1.8
+
+
+def test_no_rate_keeps_all():
+  assert masks(steps(1), rate=0.0).all()
+
+
+@pytest.mark.parametrize('lag', [1, 2, 3, 4, 8, 16, 64, 256, 512, 513, 1024])
+def test_positions_are_independent(lag):
+  for mask in scores(masks(steps(4))):
+    flat = mask.reshape(-1)
+    assert_uncorrelated(flat[lag:], flat[:-lag])
+
+
+@pytest.mark.parametrize('axis', [0, 1])
+def test_eight_neighbours_take_every_pattern_equally_often(axis):
+  mask = masks(steps(8))
+  bits = np.moveaxis(mask, axis + 1, -1).reshape(-1, 8)
+  counts = np.bincount(bits @ (1 << np.arange(8)), minlength=256)
+  expected = len(bits) / 256
+  statistic = ((counts - expected) ** 2 / expected).sum()
+  # Chi-squared with 255 degrees of freedom: mean 255, deviation 22.6.
+  assert abs(statistic - 255) < 4.5 * np.sqrt(2 * 255)
+
+
+def test_no_row_or_unit_is_favoured():
+  mask = scores(masks(steps(32)))
+  for axes in ((0, 1), (0, 2)):
+    sums = mask.sum(axis=axes)
+    sums = sums / np.sqrt(mask.size / sums.size)
+    assert np.abs(sums).max() < 5
+    assert 0.7 < sums.std() < 1.3
+
+
+def test_steps_are_independent():
+  several = scores(masks(steps(9)))
+  for lag in (1, 2, 4, 8):
+    assert_uncorrelated(several[lag:], several[:-lag])
+
+
+def test_a_unit_is_kept_in_its_share_of_steps():
+  mask = scores(masks(steps(1000), shape=(4, 32)))
+  sums = mask.sum(axis=0) / np.sqrt(1000)
+  assert np.abs(sums).max() < 4.5
+  assert 0.75 < sums.std() < 1.25
+
+
+def test_layers_are_independent():
+  key = steps(1)
+  several = [scores(masks(key, layer)) for layer in range(6)]
+  for i, x in enumerate(several):
+    for y in several[:i]:
+      assert_uncorrelated(x, y)
+      # Nor is one the other, moved by a few positions.
+      for lag in (1, 2, 64, 512):
+        assert_uncorrelated(x.reshape(-1)[lag:], y.reshape(-1)[: -lag or None])
+
+
+def test_keys_of_either_kind_and_every_implementation():
+  typed = jax.random.key(12)
+  raw = jax.random.key_data(typed)
+  np.testing.assert_array_equal(
+    dropout.salts(typed, 3, 4), dropout.salts(raw, 3, 4)
+  )
+  wide = [dropout.salts(jax.random.key(s, impl='rbg'), 0, 1) for s in (1, 2)]
+  assert wide[0].shape == (1, 2)
+  assert (wide[0] != wide[1]).all()
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_salts_of_a_key_differ(first, second):
+  key = np.array([first, second], np.uint32)
+  found = np.asarray(dropout.salts(jnp.asarray(key), 0, 64))
+  assert len(np.unique(found[:, 0])) == len(np.unique(found[:, 1])) == 64
+  # The numbers count on from wherever a layer starts.
+  np.testing.assert_array_equal(
+    found[5:9], dropout.salts(jnp.asarray(key), 5, 4)
+  )
+  # Both of the key's words matter, and their order.
+  for other in ([first, second ^ 1], [first ^ 1, second], [second, first]):
+    if other != [first, second]:
+      moved = dropout.salts(jnp.asarray(np.array(other, np.uint32)), 0, 64)
+      assert (np.asarray(moved) != found).any(axis=1).all()
+
+
+def test_values_and_gradients_by_the_mask():
+  salt = dropout.salts(jax.random.key(1), 0, 1)[0]
+  x = np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32)
+  weights = np.arange(60, dtype=np.float32).reshape(6, 10)
+  kept = np.asarray(dropout.keep(salt, (6, 10), 0.25))
+  expected = np.where(kept & (x > 0), x / 0.75, 0)
+  slope = np.where(kept & (x > 0), weights / 0.75, 0)
+
+  @jax.jit
+  @jax.value_and_grad
+  def weighted(x):
+    return (weights * dropout.relu_dropout(x, salt, 0.25)).sum()
+
+  value, gradient = weighted(x)
+  np.testing.assert_allclose(
+    dropout.relu_dropout(x, salt, 0.25), expected, rtol=1e-6
+  )
+  np.testing.assert_allclose(value, (weights * expected).sum(), rtol=1e-6)
+  np.testing.assert_allclose(gradient, slope, rtol=1e-6)
+
+
+def test_only_the_output_is_stored_for_the_gradient():
+  salt = dropout.salts(jax.random.key(1), 0, 1)[0]
+  x = jnp.ones((6, 10))
+  y, pullback = jax.vjp(lambda x: dropout.relu_dropout(x, salt, 0.25), x)
+  stored = [
+    leaf for leaf in jax.tree.leaves(pullback) if np.size(leaf) >= x.size
+  ]
+  assert len(stored) == 1
+  np.testing.assert_array_equal(stored[0], y)
+
+
+def test_a_vmapped_lane_has_the_mask_of_its_key():
+  keys = steps(3)
+  together = masks(keys, layer=2, rate=0.3)
+  for key, mask in zip(keys, together, strict=True):
+    salt = dropout.salts(key, 2, 1)[0]
+    np.testing.assert_array_equal(dropout.keep(salt, SHAPE, 0.3), mask)
+  assert (together[0] != together[1]).any()

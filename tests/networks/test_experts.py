@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax.networks import experts, layers
+
+
+@pytest.mark.parametrize(
+  ('num_experts', 'own', 'shared'), [(2, 1, 1), (3, 2, 1), (8, 4, 4)]
+)
+def test_half_of_the_experts_are_shared(num_experts, own, shared):
+  split = experts.shares(3, num_experts)
+  assert (split.own, split.shared) == (own, shared)
+  assert split.total == 3 * own + shared
+  assert split.gates(is_last=True) == [num_experts] * 3
+  assert split.gates(is_last=False) == [num_experts] * 3 + [split.total]
+
+
+def test_gates_are_softmaxes_of_their_columns():
+  logits = jnp.log(jnp.array([[1.0, 3.0, 2.0, 2.0, 4.0]]))
+  first, second = experts.split_gates(logits, [2, 3])
+  np.testing.assert_allclose(first, [[0.25, 0.75]], rtol=1e-6)
+  np.testing.assert_allclose(second, [[0.25, 0.25, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('form', ['separate', 'batched'])
+def test_extraction_by_hand(form):
+  # One own expert per task and one shared one, each a single number.
+  def single(value):
+    return layers.stack([jnp.array([[value]])], form)
+
+  own, shared = [single(1.0), single(10.0)], single(100.0)
+  gates = [
+    jnp.array([[0.5, 0.5]]),
+    jnp.array([[0.9, 0.1]]),
+    jnp.array([[0.2, 0.3, 0.5]]),
+  ]
+  tasks, path = experts.extract(gates, own, [shared, single(200.0)], shared)
+  np.testing.assert_allclose(tasks[0], [[50.5]])  # 0.5 1 + 0.5 100
+  np.testing.assert_allclose(tasks[1], [[29.0]])  # 0.9 10 + 0.1 200
+  np.testing.assert_allclose(path, [[53.2]], rtol=1e-6)  # 0.2 + 3 + 50
+  _, nothing = experts.extract(gates[:2], own, [shared, shared], shared)
+  assert nothing is None

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import features
+
+
+def test_fields_lie_below_each_other_in_one_table():
+  spec = types.FeatureSpec((3, 5), ((4, 2),), 2, 1)
+  np.testing.assert_array_equal(features.offsets(spec), [0, 3, 8, 12])
+  assert features.num_blocks(spec) == 4
+  assert features.num_blocks(types.FeatureSpec((3,), (), 0, 1)) == 1
+
+
+def test_a_multi_valued_field_is_the_mean_of_its_used_slots():
+  table = jnp.array([[9.0], [9.0], [1.0], [2.0], [4.0]])
+  slots = jnp.array([[0, -1, -1], [1, -1, 2], [2, 2, 1], [-1, -1, -1]])
+  np.testing.assert_allclose(
+    features.mean_of_used(table, slots, start=2),
+    [[1.0], [3.0], [10 / 3], [0.0]],
+    rtol=1e-6,
+  )
+
+
+def first_layer(spec, **changes):
+  config = config_lib.NetworkConfig(embedding_dim=1, **changes)
+  return features.FirstLayer(
+    spec, config, 1, 1, nnx.Rngs(params=jax.random.key(0))
+  )
+
+
+def test_a_first_layer_by_hand():
+  spec = types.FeatureSpec((2, 3), ((2, 2),), 2, 1)
+  layer = first_layer(spec)
+  layer.table[...] = jnp.array([[0.0], [1], [0], [2], [3], [0], [4]])
+  # Columns: what a ReLU reads, then a gate.
+  layer.kernel[...] = jnp.array(
+    [[[1.0, 0]], [[10.0, 0]], [[100.0, 0]], [[1000.0, 1]]]
+  )
+  layer.bias[...] = jnp.array([0.5, 0.0])
+  layer.numeric.kernel[...] = jnp.array([[1.0], [-1.0]])
+  layer.numeric.bias[...] = jnp.array([2.0])
+  inputs = types.Inputs(
+    np.array([[[1, 2], [0, 1]]]),
+    np.array([[[1, 0], [1, -1]]]),
+    np.array([[[3.0, 1.0], [0.0, 4.0]]]),
+  )
+  shared = layer.share(inputs)
+  lane = types.Inputs(*(jnp.asarray(part[0]) for part in inputs))
+  hidden, gates = layer(shared, lane)
+  # 1 + 10 * 3 + 100 * (4 + 0) / 2 + 1000 * (2 + 3 - 1) + 0.5
+  # 0 + 10 * 2 + 100 * 4 + 1000 * (2 - 4) + 0.5
+  np.testing.assert_allclose(hidden, [[4231.5], [-1579.5]], rtol=1e-6)
+  np.testing.assert_allclose(gates, [[4.0], [-2.0]], rtol=1e-6)
