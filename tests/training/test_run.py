@@ -1,0 +1,261 @@
+"""Whole runs on tiny data: results, resume, restore, refusals."""
+
+import dataclasses
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.training import progress, run, trainer, workdir
+from tests import tiny
+
+CONFIG = config_lib.from_dict(
+  {
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8, 6],
+      'tower_units': [6],
+      'num_experts': 2,
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
+    'critic': {'max_passes': 4},
+    'finetune': {'max_epochs': 2},
+    'evaluation': {'bootstrap': 20},
+  }
+)
+QUIET = progress.Progress(quiet=True)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('run')
+  return path, run.train(CONFIG, path, data_dir, live=QUIET)
+
+
+def _without_times(record):
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
+
+
+def test_metrics_have_the_promised_keys(trained):
+  path, record = trained
+  on_disk = json.loads((path / 'metrics.json').read_text())
+  assert on_disk == json.loads(json.dumps(record))
+  assert record['backbone'] == 'mmoe' and record['weighting'] == 'critic'
+  assert record['tasks'] == list(tiny.TASKS) and record['split'] == 'test'
+  assert list(record['stages']) == ['pretrain', 'constant', 'finetune']
+  for metrics in (*record['stages'].values(), record['oracle']):
+    for task in tiny.TASKS:
+      for name in ('auc', 'logloss', 'session_logloss'):
+        assert metrics[task][name] > 0.0
+  for name in ('mean_q', 'std_q', 'collapsed'):
+    assert set(record['critic'][name]) == set(tiny.TASKS)
+  assert all(q < 0 for q in record['critic']['mean_q'].values())
+  assert {'pretrain', 'critic', 'constant', 'finetune'} <= set(
+    record['seconds']
+  )
+  assert record['versions']['jax'] and record['device']
+
+
+def test_the_oracle_is_best(trained):
+  _, record = trained
+  for stage in record['stages'].values():
+    for task in tiny.TASKS:
+      assert record['oracle'][task]['logloss'] < stage[task]['logloss']
+
+
+def test_evaluate_restores_what_training_measured(trained):
+  path, record = trained
+  again = run.evaluate(path)
+  for key in ('stages', 'oracle', 'critic', 'baseline', 'difference'):
+    assert again[key] == record[key], key
+  on_disk = json.loads((path / 'evaluation' / 'test.json').read_text())
+  assert on_disk['stages'] == record['stages']
+
+
+def test_evaluate_other_splits(trained):
+  path, record = trained
+  validation = run.evaluate(path, 'validation')
+  assert validation['split'] == 'validation'
+  assert validation['stages'] != record['stages']
+  with pytest.raises(types.InputError, match='split'):
+    run.evaluate(path, 'tset')
+
+
+def test_history_and_logs(trained):
+  path, _ = trained
+  history = run.read_history(path)
+  assert [h['stage'] for h in history[:2]] == ['pretrain', 'pretrain']
+  stages = [
+    h['stage'] for h in history if h['stage'] in ('constant', 'finetune')
+  ]
+  assert stages == ['constant', 'finetune'] * (len(stages) // 2)
+  assert any((path / 'tensorboard').iterdir())
+
+
+class _StopAfter:
+  """Says SIGTERM after some calls: an interruption between dispatches."""
+
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+@pytest.mark.parametrize('calls', [1, 30])
+def test_an_interrupted_run_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, trained, calls
+):
+  _, record = trained
+  interruptions = 0
+  for _ in range(50):
+    try:
+      again = run.train(
+        CONFIG,
+        tmp_path,
+        data_dir,
+        live=QUIET,
+        interrupted=_StopAfter(calls + 40 * interruptions),
+      )
+      break
+    except trainer.Interrupted as stop:
+      assert stop.signal_number == signal.SIGTERM
+      interruptions += 1
+  assert interruptions >= 1
+  assert _without_times(again) == _without_times(record)
+  records = [
+    {k: v for k, v in r.items() if k != 'seconds'}
+    for r in run.read_history(tmp_path)
+  ]
+  assert records == [
+    {k: v for k, v in r.items() if k != 'seconds'}
+    for r in run.read_history(trained[0])
+  ]
+
+
+def test_the_same_directory_is_finished_already(trained, data_dir):
+  path, record = trained
+  again = run.train(CONFIG, path, data_dir, live=QUIET)
+  assert _without_times(again) == _without_times(record)
+
+
+def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
+  for stage in run.ORDER:
+    record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
+  assert _without_times(record) == _without_times(trained[1])
+
+
+def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
+  with pytest.raises(types.InputError, match='critic needs stage pretrain'):
+    run.train(CONFIG, tmp_path, data_dir, ('critic',), QUIET)
+
+
+def test_another_setting_in_the_same_directory_is_refused(trained, data_dir):
+  other = dataclasses.replace(CONFIG, seed=1)
+  with pytest.raises(types.InputError, match=r'config\.seed=0, not 1'):
+    run.train(other, trained[0], data_dir, live=QUIET)
+
+
+def test_other_data_in_the_same_directory_is_refused(trained, tmp_path):
+  tiny.write_prepared(tmp_path / 'other', seed=5)
+  with pytest.raises(types.InputError, match='other data'):
+    run.train(CONFIG, trained[0], tmp_path / 'other', live=QUIET)
+
+
+def test_evaluate_refuses_data_with_other_tasks(trained, tmp_path):
+  tiny.write_prepared(tmp_path / 'other', tasks=('click', 'like'))
+  with pytest.raises(types.InputError, match='tasks are click, like'):
+    run.evaluate(trained[0], data_dir=tmp_path / 'other')
+
+
+def test_two_processes_in_one_directory(tmp_path, data_dir):
+  with (
+    workdir.locked(tmp_path),
+    pytest.raises(types.InputError, match='another process'),
+  ):
+    run.train(CONFIG, tmp_path, data_dir, live=QUIET)
+
+
+def test_lambda_zero_is_the_control_to_the_bit(tmp_path, data_dir):
+  config = dataclasses.replace(
+    CONFIG,
+    weighting=config_lib.WeightingConfig(lambda_=0.0),
+    critic=dataclasses.replace(CONFIG.critic, in_finetune='frozen'),
+  )
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert record['stages']['constant'] == record['stages']['finetune']
+
+
+@pytest.mark.parametrize(
+  'settings',
+  [
+    {'weighting': {'name': 'constant'}, 'control': False},
+    {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
+    {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
+  ],
+  ids=lambda s: s['weighting']['name'],
+)
+def test_other_weightings(tmp_path, data_dir, settings):
+  config = config_lib.from_dict(settings, CONFIG)
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert ('critic' in record) == (config.weighting.name != 'constant')
+  assert ('constant' in record['stages']) == config.control
+  assert run.evaluate(tmp_path)['stages'] == record['stages']
+
+
+def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
+  config = config_lib.from_dict(
+    {
+      **{
+        k: v
+        for k, v in config_lib.to_dict(CONFIG).items()
+        if k in ('network', 'batch', 'pretrain', 'finetune', 'evaluation')
+      },
+      'critic': {'max_passes': 3},
+      'backbone': 'ple',
+    },
+    config_lib.preset('official'),
+  )
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  collapsed = record['critic']['collapsed']
+  assert [any(t in w for w in record['warnings']) for t in tiny.TASKS] == [
+    collapsed[t] for t in tiny.TASKS
+  ]
+
+
+def test_one_task(tmp_path):
+  tiny.write_prepared(tmp_path / 'data', tasks=('click',), sessions=60)
+  record = run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  assert list(record['stages']['finetune']) == ['click']
+
+
+def test_nan_in_training_stops_and_keeps_the_last_checkpoint(
+  tmp_path, data_dir
+):
+  config = dataclasses.replace(
+    CONFIG,
+    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=1e30),
+  )
+  with pytest.raises(FloatingPointError, match='not finite'):
+    run.train(config, tmp_path, data_dir, live=QUIET)
+  assert not (tmp_path / 'metrics.json').exists()
+
+
+def test_weights_are_reported_with_their_spread(trained):
+  last = run.read_history(trained[0])[-1]
+  assert last['stage'] == 'finetune'
+  for task in tiny.TASKS:
+    assert last[f'weight_mean_{task}'] > 1.0
+    assert np.isfinite(last[f'weight_deviation_{task}'])
