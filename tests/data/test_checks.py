@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import checks, raw_csv, source
+
+HEADER = 'key,ts,n,click,buy'
+GOOD = 'a,5,1.5,1,1'
+
+
+def check(tmp_path, *lines, transform='standard'):
+  path = tmp_path / 'log.csv'
+  path.write_text('\n'.join([HEADER, GOOD, *lines]) + '\n')
+  with duckdb.connect() as connection:
+    kinds = {'key': 'VARCHAR', 'ts': 'BIGINT'}
+    kinds |= dict.fromkeys(('n', 'click', 'buy'), 'DOUBLE')
+    table = raw_csv.load(connection, [path], kinds)
+    connection.execute(
+      'CREATE VIEW log AS SELECT rowid AS row_id, key AS session, NULL AS'
+      ' "user", ts AS timestamp, n AS x_n, click AS y_click, buy AS y_buy'
+      f' FROM {table.name}'
+    )
+    checks.check(
+      connection,
+      source.SourceTable(
+        view='log',
+        fields=(source.SourceField('n', 'numeric', transform=transform),),
+        tasks=(
+          source.SourceTask('click', None, 'click'),
+          source.SourceTask('buy', 'click', 'buy'),
+        ),
+        table=table,
+        has_session=True,
+        has_user=False,
+        time_column='ts',
+        key_column='key',
+      ),
+    )
+
+
+@pytest.mark.parametrize(
+  'line', ['b,5,,0,0', 'b,5,nan,1,0', 'b,-5,-1,1,1', 'b,5,-1e30,1,1']
+)
+def test_good_rows(tmp_path, line):
+  check(tmp_path, line)
+
+
+@pytest.mark.parametrize(
+  ('line', 'column'),
+  [
+    (',5,1,1,1', 'key'),
+    ('b,,1,1,1', 'ts'),
+    ('b,32503680000001,1,1,1', 'ts'),
+    ('b,-2208988800001,1,1,1', 'ts'),
+    ('b,5,1e31,1,1', 'n'),
+    ('b,5,-inf,1,1', 'n'),
+    ('b,5,1,2,1', 'click'),
+    ('b,5,1,,0', 'click'),
+    ('b,5,1,nan,0', 'click'),
+    ('b,5,1,0,1', 'buy'),
+    ('b,5,1,1,-1', 'buy'),
+  ],
+)
+def test_faults_name_the_raw_column_and_row(tmp_path, line, column):
+  with pytest.raises(types.InputError, match=f"row 3, column '{column}': "):
+    check(tmp_path, line, 'b,5,1,9,9')
+
+
+def test_logarithms_need_more_than_minus_1(tmp_path):
+  check(tmp_path, 'b,5,-0.99,1,1', transform='log1p')
+  with pytest.raises(types.InputError, match=r"row 3, column 'n': '-1\.0'"):
+    check(tmp_path, 'b,5,-1.0,1,1', transform='log1p')
