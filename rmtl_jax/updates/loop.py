@@ -70,6 +70,7 @@ def make_loop(
     added up, with `nonfinite` the number of steps in which one was not finite.
   """
 
+  @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(state, columns, extras, slots, i, key):
     at_step = jax.tree.map(lambda x: x[i], slots)
     batch = gather(columns, at_step)
@@ -82,14 +83,15 @@ def make_loop(
     return new_state, metrics | {'nonfinite': bad}
 
   def loop(state, columns, extras, slots, count, key):
-    shapes = jax.eval_shape(one, state, columns, extras, slots, 0, key)[1]
+    first = jnp.int32(0)
+    shapes = jax.eval_shape(one, state, columns, extras, slots, first, key)[1]
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     def body(i, carry):
       new_state, metrics = one(carry[0], columns, extras, slots, i, key)
       return new_state, jax.tree.map(jnp.add, carry[1], metrics)
 
-    return jax.lax.fori_loop(0, count, body, (state, zeros))
+    return jax.lax.fori_loop(first, count, body, (state, zeros))
 
   return jax.jit(loop, donate_argnums=0)
 
