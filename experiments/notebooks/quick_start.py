@@ -1,0 +1,141 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # RMTL in JAX: quick start
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/rmtl_jax/blob/main/experiments/notebooks/quick_start.ipynb)
+#
+# A shop shows items to its users, session by session. For every impression a
+# model predicts a *click* and a *conversion*. RMTL trains it in three stages:
+#
+# 1. **pre-train** the multi-task model, the *actor*, on both losses;
+# 2. train **critics** that foresee, at every row, how badly the rest of the
+#    session will be predicted;
+# 3. **fine-tune** the actor with each row's loss of each task weighed by its
+#    critic: `1 - lambda * Q`, and `Q <= 0`.
+#
+# The sessions are simulated, so the true probabilities are known, and with
+# them the best that any model can reach: the *oracle*.
+#
+# Takes a few minutes on two CPU cores. It runs on CPU, GPU or TPU as found;
+# so far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
+
+# %%
+# Installs the package where it is missing, as on Colab.
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+if importlib.util.find_spec('rmtl_jax') is None:
+  extra = ''
+  if shutil.which('nvidia-smi'):
+    extra = '[gpu]'
+  elif os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0'):
+    extra = '[tpu]'
+  package = f'rmtl-jax{extra} @ git+https://github.com/OWNER/rmtl_jax'
+  subprocess.run(
+    [sys.executable, '-m', 'pip', 'install', '-q', package], check=True
+  )
+
+# %%
+import dataclasses
+import pathlib
+
+import jax
+from IPython import display
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import prepare, summary
+from rmtl_jax.report import pictures, tables
+from rmtl_jax.training import progress, run
+
+devices = jax.devices()
+kind, platform = devices[0].device_kind, jax.default_backend()
+print(f'Runs on {len(devices)} {kind} device ({platform})')
+
+# %% [markdown]
+# ## Sessions
+#
+# A hidden state (interest, mood, fatigue, budget) moves along every session and
+# decides on clicks and conversions. The model sees users' and items' fields,
+# never that state. Train, validation and test follow each other in time.
+
+# %%
+# RMTL_QUICK=1 shrinks the run to a smoke test.
+quick = os.environ.get('RMTL_QUICK') == '1'
+workdir = pathlib.Path('runs/quick_start')
+data_dir = workdir / 'data'
+live = progress.Progress(sys.stdout)
+
+if not (data_dir / 'manifest.json').exists():
+  manifest = prepare.prepare(
+    config_lib.PrepareConfig(
+      source='simulated',
+      data_dir=str(data_dir),
+      simulated_rows=4_000 if quick else 200_000,
+    ),
+    live.step,
+  )
+  print(summary.summary(manifest))
+
+# %% [markdown]
+# ## Three stages
+#
+# The backbone is one of `single_task`, `shared_bottom`, `omoe`, `mmoe`, `ple`,
+# `aitm` and `esmm`. Beside RMTL a control is fine-tuned with constant weights:
+# same batches, same steps, so that a gain is the weights' and not the extra
+# training's. Interrupted, or run again, this cell goes on where it was.
+
+# %%
+config = config_lib.Config(backbone='mmoe')
+if quick:
+  config = dataclasses.replace(
+    config,
+    network=config_lib.NetworkConfig(
+      embedding_dim=8, bottom_units=(32,), tower_units=(16,), num_experts=2
+    ),
+    pretrain=config_lib.StageConfig(learning_rate=0.01, max_epochs=3),
+    critic=config_lib.CriticConfig(max_passes=3),
+    finetune=config_lib.StageConfig(max_epochs=1),
+    batch=config_lib.BatchConfig(lanes=4),
+  )
+record = run.train(config_lib.validate(config), workdir, data_dir, live=live)
+
+# %% [markdown]
+# ## What came out
+
+# %%
+display.display(tables.metrics_table(record))
+for sentence in tables.sentences(record):
+  print(sentence)
+
+# %%
+picture = workdir / 'report' / 'overview.png'
+pictures.overview(record, run.read_history(workdir), picture)
+display.display(display.Image(str(picture)))
+
+# %% [markdown]
+# ## On from here
+#
+# - Your own log: `rmtl prepare --source=table --help`, then
+#   `rmtl train --data_dir=...`.
+# - Every setting: `rmtl train --help`; here,
+#   `config_lib.Config(backbone='ple')` is the same as
+#   `--config.backbone=ple` there.
+# - What this run left: `runs/quick_start` holds its settings, checkpoints,
+#   metrics and TensorBoard logs; `rmtl evaluate --workdir=runs/quick_start`
+#   restores it.
