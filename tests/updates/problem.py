@@ -1,0 +1,184 @@
+"""A tiny problem for the steps: rows, lanes, networks, optimizers."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import batches
+from rmtl_jax.networks import functional
+from rmtl_jax.updates import loop
+
+SPEC = types.FeatureSpec(
+  categorical=(7, 5), multi_valued=((4, 2),), numeric=1, num_tasks=2
+)
+NETWORK = config_lib.NetworkConfig(
+  embedding_dim=3,
+  embedding_scale=0.5,
+  bottom_units=(5, 4),
+  tower_units=(3,),
+  num_experts=2,
+  dropout=0.2,
+)
+# Lanes have 6 slots: sessions of 7 to 14 rows are cut, 12 into two full ones.
+LENGTHS = (3, 1, 9, 2, 14, 6, 5, 1, 12, 4, 2, 7)
+LANE_LENGTH = 6
+ROWS = sum(LENGTHS)
+
+# For programs that run once or twice: compiling takes half as long.
+jit = functools.partial(
+  jax.jit, compiler_options={'xla_backend_optimization_level': 0}
+)
+
+
+def columns(seed: int = 0) -> loop.Columns:
+  """Rows of random features and labels, on the device."""
+  rng = np.random.default_rng(seed)
+  tags = rng.integers(0, 4, (ROWS, 2))
+  tags[rng.random(ROWS) < 0.4, 1] = -1
+  click = rng.random(ROWS) < 0.5
+  labels = np.stack([click, click & (rng.random(ROWS) < 0.5)], axis=1)
+  inputs = types.Inputs(
+    categorical=np.stack(
+      [rng.integers(0, size, ROWS) for size in SPEC.categorical], axis=1
+    ).astype(np.int32),
+    multi_valued=tags.astype(np.int32),
+    numeric=rng.normal(size=(ROWS, 1)).astype(np.float32),
+  )
+  return jax.device_put(loop.Columns(inputs, labels.astype(np.float32)))
+
+
+def slots(lanes: int, lane_length: int = LANE_LENGTH) -> loop.Slots:
+  """A plan over the rows, [S, L, T]."""
+  config = config_lib.BatchConfig(lanes=lanes, lane_length=lane_length)
+  starts = np.concatenate([[0], np.cumsum(LENGTHS)])
+  return loop.Slots(*batches.training_plan(starts, (3,), 1, config))
+
+
+def batch(
+  rows: loop.Columns, lanes: int = 14, lane_length: int = LANE_LENGTH
+) -> types.Batch:
+  """All rows in one batch."""
+  plan = slots(lanes, lane_length)
+  if len(plan.row) > 1:
+    raise ValueError('expected one batch')
+  one = jax.tree.map(lambda x: jnp.asarray(x[0]), plan)
+  return loop.gather(rows, one)
+
+
+def two_batches(rows: loop.Columns) -> list[types.Batch]:
+  """All rows in two batches of the same shape."""
+  plan = slots(lanes=7)
+  if len(plan.row) != 2:
+    raise ValueError('expected two batches')
+  return [
+    loop.gather(rows, jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), plan))
+    for i in range(2)
+  ]
+
+
+def in_slots(values: Any, one: types.Batch) -> jax.Array:
+  """Values of rows [R, K] where the batch has these rows, [L, T, K]."""
+  return jnp.asarray(values)[jnp.maximum(one.row, 0)]
+
+
+@functools.cache
+def actor(backbone: str = 'shared_bottom', dropout: float = 0.0) -> Any:
+  """An actor's network."""
+  network = dataclasses.replace(NETWORK, dropout=dropout)
+  return functional.make_actor(SPEC, backbone, network)
+
+
+@functools.cache
+def critic(
+  form: str = 'shared', head: str = 'neg_softplus', dropout: float = 0.0
+) -> Any:
+  """The critics' network."""
+  network = dataclasses.replace(NETWORK, dropout=dropout)
+  config = config_lib.CriticConfig(form=form, head=head)
+  return functional.make_critic(SPEC, network, config)
+
+
+def lively(network: Any, seed: int) -> Any:
+  """Random parameters, biases and rows 0 of embeddings too."""
+  rng = np.random.default_rng(seed)
+  # Shapes alone: `init` would have to be compiled.
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  return jax.tree.map(
+    lambda s: jnp.asarray(0.5 * rng.normal(size=s.shape), jnp.float32), shapes
+  )
+
+
+def recorder() -> optax.GradientTransformation:
+  """An optimizer that moves nothing and keeps the gradient as its state."""
+  return optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params),
+    lambda updates, state, params=None: (
+      jax.tree.map(jnp.zeros_like, updates),
+      updates,
+    ),
+  )
+
+
+@functools.cache
+def actor_outputs(backbone: str = 'shared_bottom') -> Any:
+  """See `outputs`; of `actor(backbone)`."""
+  return outputs(actor(backbone))
+
+
+@functools.cache
+def critic_outputs(form: str = 'shared', head: str = 'neg_softplus') -> Any:
+  """See `outputs`; of `critic(form, head)`, whose actions are one more."""
+  return outputs(critic(form, head))
+
+
+def outputs(network: Any) -> Any:
+  """(params, rows, cotangent, *args) -> (outputs [R, K], gradient).
+
+  The rows stand in one lane, in order: no packing, no padding. The gradient
+  is that of sum(cotangent * outputs) in the parameters.
+  """
+
+  @jit
+  def run(params, rows, cotangent, *args):
+    inputs = jax.tree.map(lambda x: x[None], rows.inputs)
+    lane_args = [x[None] for x in args]
+    value, pullback = jax.vjp(
+      lambda p: functional.apply(network, p, inputs, *lane_args)[0], params
+    )
+    return value, pullback(cotangent)[0]
+
+  return run
+
+
+def assert_trees_close(found: Any, expected: Any, **tolerance: Any) -> None:
+  """Asserts that two trees of arrays agree, leaf by leaf."""
+  flat = jax.tree.leaves_with_path(expected)
+  assert jax.tree.structure(found) == jax.tree.structure(expected)
+  for (path, leaf), other in zip(flat, jax.tree.leaves(found), strict=True):
+    np.testing.assert_allclose(
+      other, leaf, err_msg=jax.tree_util.keystr(path), **tolerance
+    )
+
+
+def assert_finite(tree: Any) -> None:
+  """Asserts that no leaf holds NaN or infinity."""
+  for path, leaf in jax.tree.leaves_with_path(tree):
+    assert np.all(np.isfinite(leaf)), jax.tree_util.keystr(path)
+
+
+def assert_all_moved(new_params: Any, params: Any) -> None:
+  """Asserts that something in every leaf has another value."""
+  for (path, new), old in zip(
+    jax.tree.leaves_with_path(new_params), jax.tree.leaves(params), strict=True
+  ):
+    moved = np.any(np.asarray(new) != np.asarray(old))
+    assert moved, jax.tree_util.keystr(path)

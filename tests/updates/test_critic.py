@@ -1,0 +1,216 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.networks import functional
+from rmtl_jax.ops import rewards, targets
+from rmtl_jax.updates import critic as critic_lib
+from rmtl_jax.updates import state
+from tests.updates import problem, reference
+
+ROWS = problem.columns()
+NOTHING = jnp.zeros((problem.ROWS, 2))
+# The policy's own action, so that numpy needs no random numbers.
+QUIET = config_lib.CriticConfig(behaviour_noise=0.0)
+KEY = jax.random.key(0)
+POLICY = np.random.default_rng(7).random((problem.ROWS, 2), np.float32)
+TARGET_POLICY = np.random.default_rng(8).random((problem.ROWS, 2), np.float32)
+
+
+def in_batch(batch):
+  return problem.in_slots(POLICY, batch), problem.in_slots(TARGET_POLICY, batch)
+
+
+@pytest.mark.parametrize('form', config_lib.CHOICES['critic.form'])
+@pytest.mark.parametrize(
+  'estimate, reward, head',
+  [
+    ('target', 'log_likelihood', 'neg_softplus'),
+    ('minimum', 'log_likelihood', 'linear'),
+    ('minimum', 'absolute_error', 'neg_relu'),
+  ],
+)
+def test_step_agrees_with_numpy(form, estimate, reward, head):
+  config = dataclasses.replace(
+    QUIET, form=form, estimate=estimate, reward=reward, head=head, discount=0.9
+  )
+  network = problem.critic(form, head)
+  online, target = problem.lively(network, 1), problem.lively(network, 2)
+  optimizer = problem.recorder()
+  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  critic = state.init_critic(online, optimizer)._replace(target_params=target)
+  batch = problem.batch(ROWS)
+  new_critic, metrics = step(critic, batch, KEY, *in_batch(batch))
+
+  values = problem.critic_outputs(form, head)
+  q, _ = values(online, ROWS, NOTHING, POLICY)
+  estimates = [values(target, ROWS, NOTHING, TARGET_POLICY)[0]]
+  if estimate == 'minimum':
+    estimates.append(values(online, ROWS, NOTHING, TARGET_POLICY)[0])
+  td = reference.critic_loss(
+    reference.pieces(problem.LENGTHS, problem.LANE_LENGTH),
+    q,
+    estimates,
+    POLICY,
+    ROWS.labels,
+    0.9,
+    reward,
+  )
+  # Cuts: one of 9 and 7 and 12, two of 14.
+  assert td.rows == problem.ROWS - 5 == float(metrics['td_rows'])
+  np.testing.assert_allclose(
+    metrics['td_error'] / metrics['td_rows'], td.loss, rtol=1e-5
+  )
+  _, expected = values(online, ROWS, jnp.float32(td.gradient), POLICY)
+  problem.assert_trees_close(
+    new_critic.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+
+
+def test_lanes_and_padding_change_nothing():
+  """No session is cut, so sessions and not lanes decide the loss."""
+  network = problem.critic()
+  params, target = problem.lively(network, 1), problem.lively(network, 2)
+
+  @problem.jit
+  def losses(batch):
+    errors, valid = critic_lib.td_losses(
+      network, params, target, batch, *in_batch(batch), QUIET
+    )
+    return jnp.sum(errors), jnp.sum(valid)
+
+  total, rows = losses(problem.batch(ROWS, 4, 40))
+  for lanes, lane_length in ((7, 14), (9, 22)):
+    other_total, other_rows = losses(problem.batch(ROWS, lanes, lane_length))
+    assert rows == other_rows == problem.ROWS
+    np.testing.assert_allclose(other_total, total, rtol=1e-6)
+
+
+@pytest.mark.parametrize('target_dropout', [False, True])
+def test_dropout_in_targets_is_a_setting(target_dropout):
+  network = problem.critic('separate', 'linear', 0.5)
+  params, target = problem.lively(network, 1), problem.lively(network, 2)
+  config = dataclasses.replace(QUIET, target_dropout=target_dropout)
+  batch = problem.batch(ROWS)
+  actions, target_actions = in_batch(batch)
+
+  @problem.jit
+  def both(key):
+    found = critic_lib.td_losses(
+      network, params, target, batch, actions, target_actions, config, key
+    )
+    q = functional.apply(
+      network, params, batch.inputs, actions, dropout_key=key
+    )
+    target_q = functional.apply(
+      network,
+      target,
+      batch.inputs,
+      target_actions,
+      dropout_key=key if target_dropout else None,
+    )
+    reward = rewards.log_likelihood(actions, batch.labels)
+    target_t = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
+      reward, target_q, batch.is_last, config.discount
+    )
+    return found, jnp.square(q - target_t)
+
+  (errors, valid), expected = both(KEY)
+  valid = np.asarray(valid)
+  np.testing.assert_allclose(
+    np.asarray(errors)[valid], np.asarray(expected)[valid], rtol=1e-5
+  )
+  assert not np.any(np.asarray(errors)[~valid])
+
+
+@pytest.mark.parametrize('preset', config_lib.CHOICES['preset'])
+def test_two_steps_move_critics_and_targets_follow(preset):
+  config = dataclasses.replace(config_lib.preset(preset).critic, l2=0.0)
+  network = problem.critic(config.form, config.head, dropout=0.2)
+  optimizer = state.make_optimizer(config)
+  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  states = [state.init_critic(problem.lively(network, 4), optimizer)]
+  for i, batch in enumerate(problem.two_batches(ROWS)):
+    critic, metrics = step(
+      states[-1], batch, jax.random.key(i), *in_batch(batch)
+    )
+    problem.assert_finite((critic, metrics))
+    states.append(critic)
+  before, between, after = states
+  assert int(after.step) == 2
+  problem.assert_all_moved(after.params, before.params)
+  if preset == 'official':  # every second step
+    problem.assert_trees_close(
+      between.target_params, before.target_params, rtol=0
+    )
+    moved = [(between, after)]
+  else:
+    moved = [(before, between), (between, after)]
+  for old, new in moved:
+    expected = jax.tree.map(
+      lambda online, target: 0.2 * online + 0.8 * target,
+      new.params,
+      old.target_params,
+    )
+    problem.assert_trees_close(new.target_params, expected, rtol=1e-6)
+    problem.assert_all_moved(new.target_params, old.target_params)
+
+
+def test_soft_update_by_hand():
+  config = config_lib.CriticConfig(soft_update=0.25, update_period=3)
+  online, target = {'w': jnp.array([4.0, 0.0])}, {'w': jnp.array([0.0, 8.0])}
+  update = jax.jit(
+    lambda step: critic_lib.soft_update(online, target, step, config)
+  )
+  for step, expected in ((1, [0, 8]), (2, [0, 8]), (3, [1, 6]), (6, [1, 6])):
+    np.testing.assert_array_equal(update(step)['w'], expected)
+
+
+def test_behaviour_actions():
+  policy = jnp.asarray(POLICY)
+  uniform = critic_lib.behaviour_actions(
+    KEY, policy, config_lib.CriticConfig(behaviour='uniform')
+  )
+  again = critic_lib.behaviour_actions(
+    KEY, 1 - policy, config_lib.CriticConfig(behaviour='uniform')
+  )
+  np.testing.assert_array_equal(uniform, again)
+  config = config_lib.CriticConfig(
+    behaviour_noise=0.5, behaviour_noise_clip=0.01
+  )
+  noisy = critic_lib.behaviour_actions(KEY, policy, config)
+  away = np.abs(np.asarray(noisy) - POLICY)
+  assert 0.009 < away.max() < 0.01 + 1e-6
+  assert np.mean(away > 0) > 0.9
+
+
+def test_smoothed_actions():
+  policy = jnp.asarray(TARGET_POLICY)
+  plain = critic_lib.smoothed_actions(KEY, policy, config_lib.CriticConfig())
+  np.testing.assert_array_equal(plain, TARGET_POLICY)
+  config = config_lib.preset('official').critic
+  away = np.abs(
+    np.asarray(critic_lib.smoothed_actions(KEY, policy, config)) - TARGET_POLICY
+  )
+  assert 1e-3 < away.max() <= 3e-3 + 1e-6
+
+
+def test_the_noise_enters_the_reward_and_the_value():
+  """The critic sees the behaviour's action, not the policy's."""
+  network = problem.critic()
+  config = config_lib.CriticConfig(behaviour='uniform')
+  optimizer = problem.recorder()
+  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  critic = state.init_critic(problem.lively(network, 1), optimizer)
+  batch = problem.batch(ROWS)
+  policy, target_policy = in_batch(batch)
+  _, metrics = step(critic, batch, KEY, policy, target_policy)
+  _, same = step(critic, batch, KEY, 1 - policy, target_policy)
+  _, other = step(critic, batch, jax.random.key(1), policy, target_policy)
+  assert metrics['td_error'] == same['td_error'] != other['td_error']
+  _, moved = step(critic, batch, KEY, policy, 1 - target_policy)
+  assert moved['td_error'] != metrics['td_error']

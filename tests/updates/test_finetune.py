@@ -1,0 +1,269 @@
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.updates import finetune, state
+from rmtl_jax.weighting import factory
+from tests.updates import problem, reference
+
+ROWS = problem.columns()
+MEANS = (1.75, 1.25)
+NOTHING = jnp.zeros((problem.ROWS, 2))
+# The policy's own action, so that numpy needs no random numbers.
+QUIET = config_lib.CriticConfig(behaviour_noise=0.0)
+KEY = jax.random.key(0)
+
+
+def make(actor, critic, config, optimizer=None):
+  """The step, and a function from parameters to its state."""
+  optimizer = optimizer or problem.recorder()
+  weighting = factory.make_weighting(config.weighting, MEANS)
+  step = finetune.make_finetune_step(
+    actor, optimizer, weighting, config, critic, optimizer
+  )
+  init = functools.partial(
+    finetune.init_finetune,
+    optimizer=optimizer,
+    critic_optimizer=optimizer,
+    weighting=weighting,
+    config=config,
+  )
+  return step, init
+
+
+@pytest.mark.parametrize('backbone', config_lib.BACKBONES)
+def test_learning_step_agrees_with_numpy(backbone):
+  """Actor's and critics' losses and gradients, targets from other networks."""
+  actor, critic = problem.actor(backbone), problem.critic('shared')
+  config = config_lib.Config(backbone=backbone, critic=QUIET)
+  step, init = make(actor, critic, config)
+  online, target = problem.lively(critic, 1), problem.lively(critic, 2)
+  params, target_params = problem.lively(actor, 3), problem.lively(actor, 4)
+  full = init(params, online)
+  full = full._replace(
+    target_actor=target_params,
+    critic=full.critic._replace(target_params=target),
+  )
+  new_full, metrics = problem.jit(step)(full, problem.batch(ROWS), KEY)
+
+  run, values = problem.actor_outputs(backbone), problem.critic_outputs()
+  logits, _ = run(params, ROWS, NOTHING)
+  policy = 1 / (1 + np.exp(-np.float64(logits)))
+  q, _ = values(online, ROWS, NOTHING, jnp.float32(policy))
+  _, row_losses, gradient = reference.weighted_loss(
+    logits, ROWS.labels, 1 - 0.7 * np.float64(q)
+  )
+  _, expected = run(params, ROWS, jnp.float32(gradient))
+  problem.assert_trees_close(
+    new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+  np.testing.assert_allclose(
+    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
+  )
+
+  target_logits, _ = run(target_params, ROWS, NOTHING)
+  target_q, _ = values(target, ROWS, NOTHING, jax.nn.sigmoid(target_logits))
+  td = reference.critic_loss(
+    reference.pieces(problem.LENGTHS, problem.LANE_LENGTH),
+    q,
+    [target_q],
+    policy,
+    ROWS.labels,
+    config.critic.discount,
+    config.critic.reward,
+  )
+  _, expected = values(
+    online, ROWS, jnp.float32(td.gradient), jnp.float32(policy)
+  )
+  problem.assert_trees_close(
+    new_full.critic.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+  assert float(metrics['td_rows']) == td.rows
+  np.testing.assert_allclose(metrics['td_error'], td.loss * td.rows, rtol=1e-5)
+
+
+def frozen(name, **changes):
+  """Settings of frozen critics in the authors' form."""
+  return config_lib.Config(
+    critic=dataclasses.replace(QUIET, form='separate', in_finetune='frozen'),
+    weighting=config_lib.WeightingConfig(name=name, **changes),
+  )
+
+
+def by_hand(name, q):
+  """The weights of every row that a weighting stands for, in float64."""
+  q, labels = np.float64(q), np.float64(ROWS.labels)
+  return {
+    'critic': 1 - 0.7 * q,
+    'label_times_q': 1 - 0.7 * labels * q,
+    'negative_q': -q,
+    'constant_mean': np.broadcast_to(MEANS, q.shape),
+    'constant': np.ones_like(q),
+  }[name]
+
+
+@pytest.mark.parametrize(
+  'name', [n for n in config_lib.WEIGHTINGS if n != 'q_shuffled']
+)
+def test_frozen_step_agrees_with_numpy(name):
+  actor, critic = problem.actor(), problem.critic('separate')
+  config = frozen(name)
+  step, init = make(actor, critic, config)
+  params, critic_params = problem.lively(actor, 3), problem.lively(critic, 1)
+  full, metrics = problem.jit(step)(
+    init(params, critic_params), problem.batch(ROWS), KEY
+  )
+  run = problem.actor_outputs()
+  logits, _ = run(params, ROWS, NOTHING)
+  q, _ = problem.critic_outputs('separate')(
+    critic_params, ROWS, NOTHING, jax.nn.sigmoid(logits)
+  )
+  weights = by_hand(name, q)
+  _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
+  _, expected = run(params, ROWS, jnp.float32(gradient))
+  problem.assert_trees_close(
+    full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+  for k in range(2):
+    np.testing.assert_allclose(
+      metrics[f'weight_{k}'], weights[:, k].sum(), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+      metrics[f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
+    )
+
+
+def test_shuffled_weights_are_the_critics_in_other_rows():
+  actor, critic = problem.actor(), problem.critic('separate')
+  params, critic_params = problem.lively(actor, 3), problem.lively(critic, 1)
+  results = []
+  for name, seed in (('critic', 0), ('q_shuffled', 0), ('q_shuffled', 1)):
+    step, init = make(actor, critic, frozen(name))
+    results.append(
+      problem.jit(step)(
+        init(params, critic_params),
+        problem.batch(ROWS),
+        jax.random.key(seed),
+      )
+    )
+  (_, metrics), *shuffled = results
+  for _, other_metrics in shuffled:
+    for name in ('weight_0', 'weight_1', 'weight_square_0', 'weight_square_1'):
+      np.testing.assert_allclose(other_metrics[name], metrics[name], rtol=1e-5)
+  biases = [
+    np.asarray(full.actor.opt_state['first']['bias']) for full, _ in results
+  ]
+  assert len(np.unique(np.round(biases, 7), axis=0)) == 3
+
+
+@functools.cache
+def two_steps(config, dropout=0.0):
+  """States before, between and after two steps with real Adam."""
+  actor = problem.actor(dropout=dropout)
+  critic = problem.critic(config.critic.form, config.critic.head, dropout)
+  step, init = make(
+    actor, critic, config, state.make_optimizer(config.finetune)
+  )
+  step = problem.jit(step)
+  states = [init(problem.lively(actor, 3), problem.lively(critic, 1))]
+  for i, batch in enumerate(problem.two_batches(ROWS)):
+    full, metrics = step(states[-1], batch, jax.random.key(i))
+    problem.assert_finite((full, metrics))
+    states.append(full)
+  assert int(states[-1].step) == 2
+  return states
+
+
+@pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
+def test_two_steps_with_frozen_critics(name):
+  config = config_lib.preset('official')
+  config = dataclasses.replace(
+    config,
+    finetune=config_lib.StageConfig(l2=0.0),
+    weighting=dataclasses.replace(config.weighting, name=name),
+  )
+  before, _, after = two_steps(config, 0.2 if name == 'critic' else 0.0)
+  problem.assert_all_moved(after.actor.params, before.actor.params)
+  problem.assert_trees_close(after.critic, before.critic, rtol=0)
+  assert after.target_actor == ()
+  assert bool(jax.tree.leaves(after.critic)) == (
+    name not in ('constant', 'constant_mean')
+  )
+
+
+@pytest.mark.parametrize(
+  'name, period',
+  [('critic', 1), ('label_times_q', 2), ('negative_q', 3), ('q_shuffled', 1)],
+)
+def test_two_steps_with_learning_critics(name, period):
+  config = config_lib.Config(
+    finetune=config_lib.StageConfig(l2=0.0),
+    critic=config_lib.CriticConfig(update_period=period, l2=0.0),
+    weighting=config_lib.WeightingConfig(name=name),
+  )
+  states = two_steps(config, 0.2 if name == 'critic' else 0.0)
+  before, _, after = states
+  problem.assert_all_moved(after.actor.params, before.actor.params)
+  problem.assert_all_moved(after.critic.params, before.critic.params)
+  for i in (1, 2):
+    due = i % period == 0
+    for online, target in (
+      (lambda s: s.actor.params, lambda s: s.target_actor),
+      (lambda s: s.critic.params, lambda s: s.critic.target_params),
+    ):
+      old, new = target(states[i - 1]), target(states[i])
+      if not due:
+        problem.assert_trees_close(new, old, rtol=0)
+        continue
+      expected = jax.tree.map(
+        lambda a, b: 0.2 * a + 0.8 * b, online(states[i]), old
+      )
+      problem.assert_trees_close(new, expected, rtol=1e-6)
+      problem.assert_all_moved(new, old)
+
+
+@pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
+def test_lambda_zero_is_the_control_bit_for_bit(in_finetune):
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune=in_finetune),
+    weighting=config_lib.WeightingConfig(lambda_=0.0),
+  )
+  control = config_lib.Config(
+    weighting=config_lib.WeightingConfig(name='constant')
+  )
+  zero, constant = two_steps(config, 0.2), two_steps(control, 0.2)
+  for one, other in zip(zero, constant, strict=True):
+    problem.assert_trees_close(one.actor.params, other.actor.params, rtol=0)
+
+
+def test_lambda_warms_up_over_the_steps():
+  actor, critic = problem.actor(), problem.critic('separate')
+  step, init = make(actor, critic, frozen('critic', lambda_warmup_steps=2))
+  step = problem.jit(step)
+  full = init(problem.lively(actor, 3), problem.lively(critic, 1))
+  means = []
+  for i in range(4):
+    full, metrics = step(full, problem.batch(ROWS), jax.random.key(i))
+    means.append(float(metrics['weight_0'] / metrics['rows']))
+  # Nothing moves, so the mean weight is 1 + lambda * (mean of -Q).
+  assert means[0] == 1 and means[2] > 1.01
+  np.testing.assert_allclose(means[1] - 1, (means[2] - 1) / 2, rtol=1e-5)
+  np.testing.assert_allclose(means[3], means[2], rtol=1e-6)
+
+
+def test_weight_metrics_by_hand():
+  # Weights 1, 3 and 2, 2 in the rows; 1 / (rows * tasks) each; one padding.
+  weighted = jnp.array([[[1.0, 2.0], [3.0, 2.0], [7.0, 7.0]]]) / 4
+  mask = jnp.array([[True, True, False]])
+  metrics = finetune.weight_metrics(weighted, mask)
+  assert {name: float(m) for name, m in metrics.items()} == {
+    'weight_0': 4.0,
+    'weight_1': 4.0,
+    'weight_square_0': 10.0,
+    'weight_square_1': 8.0,
+  }

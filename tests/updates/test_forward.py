@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax.networks import functional
+from rmtl_jax.updates import forward
+from rmtl_jax.weighting import critic as weights_lib
+from tests.updates import problem
+
+ROWS = problem.columns()
+
+
+def test_lane_keys_differ_and_follow_the_key():
+  assert forward.lane_keys(None, 3) is None
+  keys = forward.lane_keys(jax.random.key(0), 3)
+  assert keys is not None and keys.shape == (3,)
+  data = jax.random.key_data(keys)
+  assert len(np.unique(data, axis=0)) == 3
+  np.testing.assert_array_equal(
+    data[2], jax.random.key_data(jax.random.fold_in(jax.random.key(0), 2))
+  )
+
+
+def test_mean_cotangent_by_hand():
+  # Three rows, two tasks: every loss counts for a sixth, padding for nothing.
+  mask = jnp.array([[True, True, False], [True, False, False]])
+  value = np.asarray(forward.mean_cotangent(mask, 2))
+  expected = np.where(np.asarray(mask)[..., None], np.float32(1 / 6), 0)
+  np.testing.assert_allclose(value, np.repeat(expected, 2, -1), rtol=1e-6)
+  assert abs(value.sum() - 1) < 1e-6
+
+
+def test_mean_cotangent_without_rows_is_zero():
+  value = forward.mean_cotangent(jnp.zeros((2, 3), bool), 2)
+  np.testing.assert_array_equal(value, np.zeros((2, 3, 2)))
+
+
+def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
+  """The chain on the cotangent gives what jax.grad of the mean gives."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 4, 3)).astype(np.float32)
+  q = -rng.random((2, 4, 2)).astype(np.float32)
+  mask = np.array([[True, True, True, False], [True, True, False, False]])
+  params = {'w': jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}
+
+  def row_losses(params):
+    return jnp.square(x @ params['w'])
+
+  def mean(params):
+    weighed = (1 - 0.7 * q) * row_losses(params)
+    return jnp.sum(jnp.where(mask[..., None], weighed, 0.0)) / (5 * 2)
+
+  losses, pullback, aux = forward.pull_back(
+    lambda p: (row_losses(p), 'aux'), params
+  )
+  link = weights_lib.scale_by_critic(lambda_=0.7)
+  cotangent = forward.mean_cotangent(jnp.asarray(mask), 2)
+  weighed, _ = link.update(
+    cotangent, link.init(cotangent), q_values=jnp.asarray(q)
+  )
+  assert aux == 'aux'
+  np.testing.assert_allclose(losses, row_losses(params))
+  np.testing.assert_allclose(
+    pullback(weighed)['w'], jax.grad(mean)(params)['w'], rtol=1e-6
+  )
+
+
+def test_policy_and_losses_of_the_same_rows():
+  network = problem.actor()
+  params = problem.lively(network, 5)
+  batch = problem.batch(ROWS)
+  losses, actions = problem.jit(
+    lambda p: forward.actor_losses(network, p, batch, None)
+  )(params)
+  policy = problem.jit(lambda p: forward.policy(network, p, batch.inputs))(
+    params
+  )
+  np.testing.assert_allclose(actions, policy, rtol=1e-6)
+  p, y = np.float64(policy), np.asarray(batch.labels)
+  expected = -np.log(np.where(y == 1, p, 1 - p))
+  np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_follows_the_key_and_spares_the_policy():
+  network = problem.actor(dropout=0.5)
+  params = problem.lively(network, 5)
+  batch = problem.batch(ROWS)
+  losses = problem.jit(
+    lambda key: forward.actor_losses(network, params, batch, key)[1]
+  )
+  first, again, other = (losses(jax.random.key(seed)) for seed in (0, 0, 1))
+  np.testing.assert_array_equal(first, again)
+  assert np.any(np.asarray(first) != np.asarray(other))
+  policy = problem.jit(lambda p: forward.policy(network, p, batch.inputs))
+  plain = problem.jit(
+    lambda p: forward.policy(problem.actor(), p, batch.inputs)
+  )
+  np.testing.assert_array_equal(policy(params), plain(params))
+
+
+def test_values_are_of_the_actions_given():
+  network = problem.critic()
+  params = problem.lively(network, 1)
+  batch = problem.batch(ROWS)
+  values = problem.jit(
+    lambda a: forward.values(network, params, batch.inputs, a)
+  )
+  low = values(jnp.zeros(batch.labels.shape))
+  high = values(jnp.ones(batch.labels.shape))
+  assert low.shape == batch.labels.shape
+  assert np.all(np.any(np.asarray(low) != np.asarray(high), axis=-1))
+  np.testing.assert_array_equal(
+    low,
+    problem.jit(lambda a: functional.apply(network, params, batch.inputs, a))(
+      jnp.zeros(batch.labels.shape)
+    ),
+  )

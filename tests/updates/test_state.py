@@ -1,0 +1,113 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.updates import finetune, state
+from rmtl_jax.weighting import factory
+from tests.updates import problem, reference
+
+PARAMS = {
+  'w': np.array([[0.5, -1.0], [2.0, 0.0]], np.float32),
+  'b': np.array([0.1], np.float32),
+}
+GRADIENTS = [
+  {'w': np.array(w, np.float32), 'b': np.array(b, np.float32)}
+  for w, b in (
+    ([[0.3, -0.2], [0.0, 1e-3]], [4.0]),
+    ([[-0.1, -0.2], [0.5, 0.0]], [-1.0]),
+    ([[0.2, 0.4], [-0.5, 1e-4]], [0.0]),
+  )
+]
+
+
+def three_steps(config):
+  optimizer = state.make_optimizer(config)
+  params = jax.tree.map(jnp.asarray, PARAMS)
+  opt_state = optimizer.init(params)
+  for gradient in GRADIENTS:
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    params = optax.apply_updates(params, updates)
+  return params
+
+
+@pytest.mark.parametrize(
+  'config',
+  [
+    config_lib.StageConfig(learning_rate=0.05, l2=0.1),
+    config_lib.CriticConfig(learning_rate=0.05, l2=0.1),
+    config_lib.StageConfig(learning_rate=0.05, l2=0.0),
+  ],
+  ids=['stage', 'critic', 'no_l2'],
+)
+def test_optimizer_is_torch_adam_with_weight_decay(config):
+  params = three_steps(config)
+  for name, value in PARAMS.items():
+    expected = reference.adam(
+      value, [g[name] for g in GRADIENTS], 0.05, config.l2
+    )
+    np.testing.assert_allclose(params[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_is_clipped_before_l2():
+  config = config_lib.StageConfig(learning_rate=0.05, l2=0.1, clip_norm=0.5)
+  params = three_steps(config)
+  norms = [
+    np.sqrt(sum(np.sum(np.square(x)) for x in gradient.values()))
+    for gradient in GRADIENTS
+  ]
+  assert norms[0] > 0.5 and norms[1] > 0.5
+  for name, value in PARAMS.items():
+    clipped = [
+      g[name] * min(1, 0.5 / n) for g, n in zip(GRADIENTS, norms, strict=True)
+    ]
+    expected = reference.adam(value, clipped, 0.05, 0.1)
+    np.testing.assert_allclose(params[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def pointers(*trees):
+  leaves = [
+    leaf for leaf in jax.tree.leaves(trees) if isinstance(leaf, jax.Array)
+  ]
+  return [leaf.unsafe_buffer_pointer() for leaf in leaves]
+
+
+@pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
+def test_no_two_trees_share_a_buffer(in_finetune):
+  """A step donates its state: a shared buffer would be deleted twice."""
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune=in_finetune)
+  )
+  actor = problem.lively(problem.actor(), 1)
+  critic = problem.lively(problem.critic(), 2)
+  optimizer = state.make_optimizer(config.pretrain)
+  weighting = factory.make_weighting(
+    config_lib.WeightingConfig(lambda_warmup_steps=3)
+  )
+  trees = [
+    actor,
+    critic,
+    state.init_actor(actor, optimizer, weighting),
+    state.init_critic(critic, optimizer),
+    finetune.init_finetune(
+      actor, critic, optimizer, optimizer, weighting, config
+    ),
+  ]
+  found = pointers(*trees)
+  assert len(found) == len(set(found))
+
+
+def test_states_start_at_the_parameters_given():
+  params = problem.lively(problem.actor(), 1)
+  optimizer = state.make_optimizer(config_lib.CriticConfig())
+  critic = state.init_critic(params, optimizer)
+  for tree in (critic.params, critic.target_params):
+    problem.assert_trees_close(tree, params, rtol=0)
+  assert int(critic.step) == 0 and critic.step.dtype == jnp.int32
+  actor = state.init_actor(
+    params, optimizer, factory.make_weighting(config_lib.WeightingConfig())
+  )
+  problem.assert_trees_close(actor.params, params, rtol=0)
+  assert int(state.FinetuneState(actor, (), ()).step) == 0
