@@ -52,6 +52,9 @@ class NetworkConfig:
       code).
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
+    first_layer: `plain` works on every slot, `distinct` on the batch's
+      distinct categories; `auto` is distinct on a single CPU device, plain
+      elsewhere. All give the same numbers, up to rounding.
   """
 
   embedding_dim: int = 128
@@ -62,6 +65,7 @@ class NetworkConfig:
   dropout: float = 0.2
   expert_input: str = 'own'
   expert_form: str = 'auto'
+  first_layer: str = 'auto'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +231,7 @@ CHOICES = {
   'backbone': BACKBONES,
   'network.expert_input': ('own', 'gate'),
   'network.expert_form': ('auto', 'separate', 'batched'),
+  'network.first_layer': ('auto', 'plain', 'distinct'),
   'critic.form': ('shared', 'separate'),
   'critic.head': ('neg_softplus', 'linear', 'neg_relu'),
   'critic.reward': ('log_likelihood', 'absolute_error'),

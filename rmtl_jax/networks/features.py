@@ -18,7 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers
+from rmtl_jax.networks import distinct, layers
 
 Shared = Any
 
@@ -78,6 +78,7 @@ class FirstLayer(nnx.Module):
     blocks, dim = num_blocks(spec), config.embedding_dim
     self.spec = spec
     self.hidden = hidden
+    self.form = config.first_layer
     self.table = nnx.Param(init_table(rngs.params(), spec, config))
     kernel = layers.init_kernel(
       rngs.params(), (blocks * dim, hidden), layers.HE
@@ -93,18 +94,33 @@ class FirstLayer(nnx.Module):
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
 
   @property
+  def uses_distinct(self) -> bool:
+    """Whether the categories go through `distinct` (config.first_layer)."""
+    return distinct.pays(self.form) and bool(self.spec.categorical)
+
+  @property
   def shared_axes(self) -> Any:
     """`in_axes` of what `share` returns, in a vmap over lanes."""
-    return None
+    return distinct.Products(None, 0) if self.uses_distinct else None
 
   def share(self, inputs: types.Inputs) -> Shared:
-    """What the lanes of a batch share: nothing.
+    """What the lanes of a batch share.
 
     Args:
       inputs: leading dimensions [L, T].
+
+    Returns:
+      The products of the batch's categories (form `distinct`), or nothing.
     """
-    del inputs
-    return ()
+    fields = len(self.spec.categorical)
+    if not self.uses_distinct:
+      return ()
+    return distinct.products(
+      self.table[...],
+      offsets(self.spec)[: fields + 1],
+      self.kernel[...][:fields],
+      jnp.asarray(inputs.categorical),
+    )
 
   def __call__(
     self, shared: Shared, inputs: types.Inputs
@@ -118,46 +134,63 @@ class FirstLayer(nnx.Module):
     Returns:
       f32[T, hidden] and f32[T, gates].
     """
-    kernel, bias = self.kernel[...], self.bias[...]
-    _, dim, width = kernel.shape
-    x = self._embed(inputs)
-    looked_up = x.shape[1] // dim
-    y = x @ kernel[:looked_up].reshape(looked_up * dim, width)
-    y = self._add_numeric(inputs, y) + bias[None, :]
-    return y[:, : self.hidden], y[:, self.hidden :]
+    for_categorical, for_multi_valued, for_numeric = self._kernels()
+    rows = inputs.categorical.shape[0]
+    y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
+    if self.uses_distinct:
+      y = y + distinct.gather(shared)
+    elif self.spec.categorical:
+      y = y + _through(self._categorical(inputs), for_categorical)
+    if self.spec.multi_valued:
+      y = y + _through(self._multi_valued(inputs), for_multi_valued)
+    if self.spec.numeric:
+      y = y + self._numeric(inputs, for_numeric[0])
+    hidden = self.hidden
+    return y[:, :hidden], y[:, hidden:]
 
-  def _embed(self, inputs: types.Inputs) -> jax.Array:
-    """Looked-up blocks side by side, f32[T, (F + multi-valued) * D]."""
-    table = self.table[...]
-    starts = offsets(self.spec).astype(np.int32)
-    categorical = jnp.asarray(inputs.categorical)
-    fields = categorical.shape[1]
-    rows = categorical + starts[None, :fields]
-    embedded = jnp.take(table, rows, axis=0, mode='clip')
-    blocks = [embedded.reshape(rows.shape[0], fields * table.shape[1])]
+  def _kernels(self) -> list[jax.Array]:
+    """The kernel's blocks: categorical, multi-valued, numeric."""
+    sizes = (
+      len(self.spec.categorical),
+      len(self.spec.multi_valued),
+      1 if self.spec.numeric else 0,
+    )
+    return list(jax.lax.split(self.kernel[...], sizes, axis=0))
+
+  def _categorical(self, inputs: types.Inputs) -> jax.Array:
+    """Embeddings of one lane, f32[T, F, D]."""
+    starts = offsets(self.spec)[: len(self.spec.categorical)]
+    rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
+    return jnp.take(self.table[...], rows, axis=0, mode='clip')
+
+  def _multi_valued(self, inputs: types.Inputs) -> jax.Array:
+    """Means of embeddings of one lane, f32[T, fields, D]."""
     slots = jnp.asarray(inputs.multi_valued)
-    begin = 0
-    for i, (_, width) in enumerate(self.spec.multi_valued):
-      blocks.append(
-        mean_of_used(
-          table, slots[:, begin : begin + width], int(starts[fields + i])
-        )
-      )
-      begin += width
-    return jnp.concatenate(blocks, axis=1)
+    starts = offsets(self.spec)[len(self.spec.categorical) :]
+    widths = [width for _, width in self.spec.multi_valued]
+    parts = jax.lax.split(slots, widths, axis=1)
+    return jnp.stack(
+      [
+        mean_of_used(self.table[...], part, int(start))
+        for part, start in zip(parts, starts[:-1], strict=True)
+      ],
+      axis=1,
+    )
 
-  def _add_numeric(self, inputs: types.Inputs, y: jax.Array) -> jax.Array:
-    """Adds the numeric block's share of the layer.
+  def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
+    """The numeric block's share of the layer, f32[T, width].
 
     (x A + c) W = x (A W) + c W: a term of rank N instead of D, exact.
     """
-    if not self.spec.numeric:
-      return y
-    kernel = self.kernel[...][-1]
-    x = jnp.asarray(inputs.numeric)
     through = self.numeric.kernel[...] @ kernel
     constant = self.numeric.bias[...] @ kernel
-    return y + x @ through + constant[None, :]
+    return jnp.asarray(inputs.numeric) @ through + constant[None, :]
+
+
+def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Blocks f32[T, n, D] through their part f32[n, D, width] of the layer."""
+  count, dim, width = kernel.shape
+  return blocks.reshape(-1, count * dim) @ kernel.reshape(-1, width)
 
 
 def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:

@@ -19,6 +19,7 @@ CONFIG = config_lib.NetworkConfig(
   tower_units=(4, 3),
   num_experts=3,
   expert_form='separate',
+  first_layer='plain',
 )
 LANES, SLOTS = 2, 3
 

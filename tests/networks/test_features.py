@@ -3,6 +3,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
@@ -34,9 +35,10 @@ def first_layer(spec, **changes):
   )
 
 
-def test_a_first_layer_by_hand():
+@pytest.mark.parametrize('form', ['plain', 'distinct'])
+def test_a_first_layer_by_hand(form):
   spec = types.FeatureSpec((2, 3), ((2, 2),), 2, 1)
-  layer = first_layer(spec)
+  layer = first_layer(spec, first_layer=form)
   layer.table[...] = jnp.array([[0.0], [1], [0], [2], [3], [0], [4]])
   # Columns: what a ReLU reads, then a gate.
   layer.kernel[...] = jnp.array(
@@ -50,10 +52,9 @@ def test_a_first_layer_by_hand():
     np.array([[[1, 0], [1, -1]]]),
     np.array([[[3.0, 1.0], [0.0, 4.0]]]),
   )
-  shared = layer.share(inputs)
-  lane = types.Inputs(*(jnp.asarray(part[0]) for part in inputs))
-  hidden, gates = layer(shared, lane)
+  lanes = jax.vmap(layer, in_axes=(layer.shared_axes, 0))
+  hidden, gates = lanes(layer.share(inputs), inputs)
   # 1 + 10 * 3 + 100 * (4 + 0) / 2 + 1000 * (2 + 3 - 1) + 0.5
   # 0 + 10 * 2 + 100 * 4 + 1000 * (2 - 4) + 0.5
-  np.testing.assert_allclose(hidden, [[4231.5], [-1579.5]], rtol=1e-6)
-  np.testing.assert_allclose(gates, [[4.0], [-2.0]], rtol=1e-6)
+  np.testing.assert_allclose(hidden, [[[4231.5], [-1579.5]]], rtol=1e-6)
+  np.testing.assert_allclose(gates, [[[4.0], [-2.0]]], rtol=1e-6)

@@ -271,14 +271,16 @@ def test_lanes_have_dropout_of_their_own(name):
   assert len(np.unique(first, axis=0)) == 4
   assert (first != other).any()
   # A lane's result is that of its own key, whatever the other lanes are.
-  lane = small.jit(network.lane)(
-    params,
-    network.share(params, one),
-    types.Inputs(*(part[0] for part in one)),
-    *(arg[0] for arg in args),
-    dropout_key=jax.random.fold_in(key, 2),
+  lane = jax.vmap(
+    lambda shared, *rest: network.lane(
+      params, shared, *rest, dropout_key=jax.random.fold_in(key, 2)
+    ),
+    in_axes=(network.shared_axes, 0, *(0 for _ in args)),
   )
-  np.testing.assert_allclose(first[2], lane, rtol=1e-5, atol=1e-5)
+  alone = small.jit(lane)(
+    network.share(params, one), one, *(arg[:1] for arg in args)
+  )
+  np.testing.assert_allclose(first[2], alone[0], rtol=1e-5, atol=1e-5)
 
 
 def test_tasks_of_a_stack_have_dropout_of_their_own():
