@@ -90,6 +90,16 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
       continue
     parts = [_difference(task, difference[task]) for task in record['tasks']]
     lines.append(f'AUC against {label}: ' + '; '.join(parts) + '.')
+  kept = [
+    label
+    for stage, label in (('constant', 'The control'), ('finetune', 'RMTL'))
+    if record['best_epoch'].get(stage) == 0
+  ]
+  if kept:
+    lines.append(
+      f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
+      ' fine-tuning ranked the validation rows better.'
+    )
   if lines:
     lines.append(
       'One seed says little: the same model with another seed often differs'

@@ -1,0 +1,89 @@
+from rmtl_jax.report import pictures, tables
+
+
+def _metrics(auc):
+  return {
+    'click': {
+      'auc': auc,
+      'auc_interval': [auc - 0.1, auc + 0.1],
+      'logloss': 0.25,
+      'session_logloss': 0.26,
+    }
+  }
+
+
+def _record(**changes):
+  difference = {'click': {'auc': 0.01, 'auc_interval': [-0.01, 0.03]}}
+  return {
+    'backbone': 'ple',
+    'weighting': 'critic',
+    'seed': 3,
+    'split': 'test',
+    'tasks': ['click'],
+    'baseline': _metrics(0.55),
+    'stages': {
+      'pretrain': _metrics(0.6),
+      'constant': _metrics(0.61),
+      'finetune': _metrics(0.62),
+    },
+    'oracle': _metrics(0.8),
+    'difference': {'finetune_minus_constant': difference},
+    'best_epoch': {'pretrain': 2, 'constant': 1, 'finetune': 1},
+    'warnings': [],
+    **changes,
+  }
+
+
+def test_every_model_has_a_row():
+  text = tables.text(tables.metrics_table(_record()))
+  lines = [line for line in text.splitlines() if 'click' in line]
+  assert [line.split()[-4] for line in lines] == [
+    '0.6500',
+    '0.7000',
+    '0.7100',
+    '0.7200',
+    '0.9000',
+  ]
+  assert 'oracle' in lines[-1] and 'control' in lines[2]
+  assert 'RMTL' in lines[3] and '0.6200' in lines[3]
+
+
+def test_undefined_metrics_are_said_to_be():
+  undefined = {'click': dict.fromkeys(_metrics(0.5)['click'])}
+  record = _record(stages={'pretrain': undefined}, difference={})
+  text = tables.text(tables.metrics_table(record))
+  assert 'undefined' in text
+
+
+def test_sentences_say_what_the_interval_includes():
+  lines = tables.sentences(_record())
+  assert 'click +0.0100 (-0.0100 to +0.0300, which includes 0)' in lines[0]
+  assert 'One seed' in lines[1]
+
+
+def test_sentences_say_when_fine_tuning_was_of_no_use():
+  record = _record(best_epoch={'pretrain': 2, 'constant': 0, 'finetune': 0})
+  assert any(
+    line.startswith('The control and RMTL kept')
+    for line in tables.sentences(record)
+  )
+
+
+def test_warnings_are_loud():
+  lines = tables.sentences(_record(warnings=['the critic has collapsed']))
+  assert lines[-1] == 'WARNING: the critic has collapsed.'
+
+
+def test_picture_with_and_without_critics(tmp_path):
+  history = [
+    {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
+    for e in (1, 2)
+  ]
+  curves = {
+    'weight_by_step': {'click': [1.5, 1.2]},
+    'q_histogram': {'click': {'edges': [-2, -1, 0], 'counts': [3, 5]}},
+  }
+  for name, record in (('a', _record()), ('b', _record(curves=curves))):
+    path = tmp_path / 'report' / f'{name}.png'
+    pictures.overview(record, history, path)
+    assert path.read_bytes().startswith(b'\x89PNG')
