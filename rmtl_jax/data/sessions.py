@@ -27,7 +27,7 @@ class Numbered:
       order), `timestamp` BIGINT, `row_id` BIGINT and what was to be carried;
       `rowid` is the position.
     rows: its rows.
-    duplicates: exact duplicates that were left out.
+    duplicates: exact duplicates that were found.
   """
 
   table: str
@@ -66,6 +66,7 @@ def number(
   has_user: bool = True,
   identity: Sequence[str] = (),
   carry: Sequence[str] = (),
+  drop: bool = True,
 ) -> Numbered:
   """Cuts sessions and orders rows; ties of time keep the raw order.
 
@@ -81,6 +82,7 @@ def number(
     identity: rows of one session and time that agree in these columns are
       duplicates, of which the first is kept.
     carry: further columns to keep with the rows.
+    drop: leave duplicates out; else they are only counted.
 
   Returns:
     The numbered rows.
@@ -101,10 +103,15 @@ def number(
   )
   marked = _mark(connection, ordered, list(keys), kept, idle_ms)
   connection.execute(f'DROP TABLE {ordered}')
-  duplicates = (
-    _find_duplicates(connection, marked, relation, identity) if identity else ''
-  )
-  return _without(connection, marked, duplicates, kept)
+  rows = sql.one(connection, f'SELECT count(*) FROM {marked}')[0]
+  if not identity:
+    return Numbered(marked, rows, 0)
+  duplicates = _find_duplicates(connection, marked, relation, identity)
+  found = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  if not found or not drop:
+    return Numbered(marked, rows, found)
+  table = _without(connection, marked, duplicates, kept)
+  return Numbered(table, rows - found, found)
 
 
 def place(
@@ -223,20 +230,16 @@ def _without(
   marked: str,
   duplicates: str,
   kept: str,
-) -> Numbered:
+) -> str:
   """The marked rows, in order, without the duplicates."""
-  dropped = 0
-  if duplicates:
-    dropped = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
   table = sql.fresh('numbered')
-  query = f'SELECT session_number, {kept} FROM {marked}'
-  if dropped:
-    # A duplicate is never a session's first row, so no number gets lost.
-    query += f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates})'
-    query += ' ORDER BY rowid'
-  rows = sql.one(connection, f'CREATE TABLE {table} AS {query}')[0]
+  # A duplicate is never a session's first row, so no number gets lost.
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_number, {kept} FROM {marked}'
+    f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates}) ORDER BY rowid'
+  )
   connection.execute(f'DROP TABLE {marked}')
-  return Numbered(table, rows, dropped)
+  return table
 
 
 def _sessions_by_start(

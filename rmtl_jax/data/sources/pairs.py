@@ -70,6 +70,7 @@ def make(
     has_session=has_session,
     identity=identity,
     carry=('visitor', 'item', 'event'),
+    drop=False,  # first times stay what they are
   )
   gathered, table = sql.fresh('gathered'), sql.fresh('pairs')
   # Positions follow time within a session, so the least one is the first.
@@ -81,10 +82,10 @@ def make(
     f' min(timestamp) FILTER (WHERE event = {PURCHASE}) AS t_conversion'
     f' FROM {numbered.table} GROUP BY session_number, item'
   )
-  pairs, unviewed, count = sql.one(
+  pairs, unviewed, last = sql.one(
     connection,
     'SELECT count(*), count(*) FILTER (WHERE view IS NULL),'
-    f' count(DISTINCT session_number) FROM {gathered}',
+    f' coalesce(max(session_number), -1) FROM {gathered}',
   )
   position = 'coalesce(view, first)' if keep_unviewed else 'view'
   connection.execute(
@@ -95,7 +96,7 @@ def make(
   )
   connection.execute(f'DROP TABLE {gathered}')
   connection.execute(f'DROP TABLE {numbered.table}')
-  return Pairs(table, unviewed, pairs, count, numbered.duplicates)
+  return Pairs(table, unviewed, pairs, last + 1, numbered.duplicates)
 
 
 def clock(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
