@@ -119,6 +119,7 @@ def _weights(axes: Any, record: Mapping[str, Any]) -> None:
       label=task,
       color=_COLOURS[k % len(_COLOURS)],
     )
+  axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
   axes.legend()
 
