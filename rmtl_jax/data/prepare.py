@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import pathlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ def prepare(
       except duckdb.OutOfMemoryException as error:
         first = str(error).splitlines()[0]
         raise types.InputError(f'memory_limit: too small: {first}') from None
-    _remove_spill(directory)
+    shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)
   return manifest
@@ -80,14 +81,15 @@ def _run(
 ) -> manifest_lib.Manifest:
   progress('read', 0.0)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
-  # Hashing waits for the disk and releases the GIL: it runs beside the rest.
+  progress('check', 0.35)
+  checks.check(connection, rows)
+  progress('sessions', 0.4)
+  placed, numbered = _place(connection, rows, config)
+  progress('encode', 0.55)
+  # Hashing releases the GIL, so it runs beside the rest; bad input has been
+  # found by now, and nobody waits for a hash to read an error.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.digest, rows.files)
-    progress('check', 0.35)
-    checks.check(connection, rows)
-    progress('sessions', 0.4)
-    placed, numbered = _place(connection, rows, config)
-    progress('encode', 0.55)
     encoded = encode.encode(connection, rows, placed, config)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
@@ -120,7 +122,7 @@ def _place(
 ) -> tuple[sessions.Placed, sessions.Numbered]:
   numbered = sessions.number(
     connection,
-    rows.view,
+    rows.keys or rows.view,
     round(config.idle_minutes * 60_000),
     has_session=rows.has_session,
     has_user=rows.has_user,
@@ -132,10 +134,15 @@ def _place(
       where = config.raw_dir or config.source
       shares = ':'.join(map(str, config.split))
       raise types.InputError(
-        f'{where}: {numbered.rows} rows in {sum(placed.sessions)} sessions'
-        f' cannot be split {shares} by session start: {name} would be empty'
+        f'{where}: {_count(numbered.rows, "row")} in'
+        f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
+        f' by session start: {name} would be empty'
       )
   return placed, numbered
+
+
+def _count(number: int, noun: str) -> str:
+  return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
 def _options(config: config_lib.PrepareConfig) -> dict[str, Any]:
@@ -207,12 +214,3 @@ def _report(
     },
     'warnings': [*rows.table.warnings, *rows.warnings],
   }
-
-
-def _remove_spill(directory: pathlib.Path) -> None:
-  """DuckDB's own directory within ours, if it made one."""
-  spill = directory / 'spill'
-  if spill.is_dir():
-    for left in spill.iterdir():
-      left.unlink()
-    spill.rmdir()

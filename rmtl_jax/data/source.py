@@ -89,6 +89,8 @@ class SourceTable:
     view: the table or view; its columns stand in the module's docstring.
     fields: features, in the order in which networks will see them.
     tasks: labels, parents before children.
+    keys: a table or view with `row_id`, `session`, `user`, `timestamp` and the
+      columns of `identity` that costs less than the view; empty if none does.
     table: the raw table that `row_id` counts, for errors.
     files: raw files, for the manifest.
     has_session: whether `session` is ever given.
@@ -110,6 +112,7 @@ class SourceTable:
   fields: tuple[SourceField, ...]
   tasks: tuple[SourceTask, ...]
   table: raw.RawTable
+  keys: str = ''
   files: tuple[pathlib.Path, ...] = ()
   has_session: bool = False
   has_user: bool = True

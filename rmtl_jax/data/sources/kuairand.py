@@ -95,6 +95,10 @@ def read(
     'f_tab': 'g.tab',
     'x_duration_ms': 'g.duration_ms',
   }
+  labels = {
+    'y_click': 'g.is_click',
+    'y_conversion': f'g.is_click * g.{options.conversion}',
+  }
   if options.include_random:
     columns['f_is_rand'] = 'g.is_rand'
   joins, warnings = '', []
@@ -113,8 +117,12 @@ def read(
     warnings.append(
       'no video_features_basic_*.csv: fields of videos are left out'
     )
+  view, keys = sql.fresh('rows'), sql.fresh('keys')
+  _make_view(connection, view, log, columns | labels, joins)
+  _make_view(connection, keys, log, {}, '')
   return source.SourceTable(
-    view=_make_view(connection, log, columns, joins, options.conversion),
+    view=view,
+    keys=keys,
     fields=tuple(_field(column) for column in columns),
     tasks=(
       source.SourceTask('click', None, 'is_click'),
@@ -280,18 +288,14 @@ def _field(column: str) -> source.SourceField:
 
 def _make_view(
   connection: duckdb.DuckDBPyConnection,
+  view: str,
   log: raw.RawTable,
   columns: dict[str, str],
   joins: str,
-  conversion: str,
-) -> str:
-  view = sql.fresh('rows')
-  extra = ', '.join(f'{value} AS {name}' for name, value in columns.items())
+) -> None:
+  extra = ''.join(f', {value} AS {name}' for name, value in columns.items())
   connection.execute(
     f'CREATE VIEW {view} AS SELECT g.row_id, NULL AS session,'
-    f' g.user_id AS "user", g.time_ms AS timestamp, {extra},'
-    f' g.is_click AS y_click, g.is_click * g.{conversion} AS y_conversion,'
-    f' g.{raw.ROW_HASH} FROM (SELECT rowid AS row_id, * FROM {log.name}) g'
-    f' {joins}'
+    f' g.user_id AS "user", g.time_ms AS timestamp, g.{raw.ROW_HASH}{extra}'
+    f' FROM (SELECT rowid AS row_id, * FROM {log.name}) g {joins}'
   )
-  return view

@@ -104,6 +104,7 @@ def read(
     ),
     tasks=pairs.TASKS,
     table=table,
+    keys=found.table,
     files=tuple(paths),
     has_session=True,
     time_column='event_time',

@@ -93,6 +93,7 @@ def read(
     fields=tuple(source.SourceField(n, 'categorical') for n in columns),
     tasks=pairs.TASKS,
     table=table,
+    keys=found.table,
     files=tuple(files),
     has_session=True,
     user_field='visitor',
@@ -159,22 +160,31 @@ def _as_of(
   connection: duckdb.DuckDBPyConnection, found: pairs.Pairs, history: str
 ) -> str:
   """A table with every row's newest property values at or before its time."""
-  columns, joins = ['p.row_id'], []
-  for name, key in PROPERTIES.items():
-    columns.append(f'{name}.value AS {name}')
+  changed = ', '.join(
     # Two values of one time are one too many: the greater one, always.
-    joins.append(
-      'ASOF LEFT JOIN (SELECT itemid, timestamp, max(value) AS value'
-      f' FROM {history} WHERE property = {sql.text(key)}'
-      f' GROUP BY itemid, timestamp) {name}'
-      f' ON p.item = {name}.itemid AND p.timestamp >= {name}.timestamp'
-    )
-  table = sql.fresh('properties')
+    f'max(value) FILTER (WHERE property = {sql.text(key)}) AS {name}'
+    for name, key in PROPERTIES.items()
+  )
+  newest = ', '.join(
+    f'last_value({name} IGNORE NULLS) OVER past AS {name}'
+    for name in PROPERTIES
+  )
+  # All properties of an item, whenever one of them changes: so one as-of join
+  # serves them all.
+  versions, table = sql.fresh('versions'), sql.fresh('properties')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {found.table} p'
-    f' {" ".join(joins)}'
+    f'CREATE TABLE {versions} AS SELECT itemid AS item, timestamp, {newest}'
+    f' FROM (SELECT itemid, timestamp, {changed} FROM {history}'
+    '  GROUP BY itemid, timestamp) WINDOW past AS (PARTITION BY itemid'
+    '  ORDER BY timestamp ROWS UNBOUNDED PRECEDING)'
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT p.row_id, v.* EXCLUDE (item, timestamp)'
+    f' FROM {found.table} p ASOF LEFT JOIN {versions} v'
+    ' ON p.item = v.item AND p.timestamp >= v.timestamp'
   )
   connection.execute(f'DROP TABLE {history}')
+  connection.execute(f'DROP TABLE {versions}')
   return table
 
 

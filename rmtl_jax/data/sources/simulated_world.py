@@ -279,5 +279,5 @@ def _trait(
 def _tags(rng: np.random.Generator, vector: np.ndarray) -> np.ndarray:
   """Tags bool[I, NUM_TAGS]: each likelier along a direction of its own."""
   directions = normal(rng, vector.shape[1], NUM_TAGS)
-  score = 2.0 * (vector @ directions) / math.sqrt(vector.shape[1]) - 3.0
+  score = 1.5 * (vector @ directions) / math.sqrt(vector.shape[1]) - 3.2
   return rng.random(score.shape) < 1 / (1 + np.exp(-score))

@@ -12,7 +12,7 @@ from rmtl_jax.data.sources import simulated
 
 # Changes only where the defaults or the simulated data change on purpose:
 # figures on simulated data from before are then no longer comparable.
-_DIGEST = '832d86c9b1012a8ee2ed79b89afc3bd12fba598afc3e8bd70737deb41c094db6'
+_DIGEST = '30a49a6864a66fef56c3d8588dfdb374e9ed69b4bd2e6ae58887eb89769170aa'
 
 
 @pytest.fixture(scope='module')
