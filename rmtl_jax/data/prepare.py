@@ -66,6 +66,11 @@ def prepare(
       except duckdb.OutOfMemoryException as error:
         first = str(error).splitlines()[0]
         raise types.InputError(f'memory_limit: too small: {first}') from None
+      except (duckdb.InterruptException, RuntimeError) as error:
+        # DuckDB's own form of what Ctrl-C means everywhere else.
+        if 'interrupt' in str(error).lower():
+          raise KeyboardInterrupt from None
+        raise
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)

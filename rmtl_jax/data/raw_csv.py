@@ -68,7 +68,7 @@ def load(
     try:
       query = f'SELECT {kept} FROM {reader}{condition}'
       rows = raw.fill(connection, table, query, first=not files)
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
       raise types.InputError(_unreadable(path, error)) from None

@@ -57,7 +57,7 @@ def load(
       rows = raw.fill(connection, table, query, first=not files)
       file = raw.RawFile(path, start, rows, 0, '')
       _check_text(connection, file, source, schema, column_types)
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
       first = str(error).splitlines()[0]

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -427,6 +428,25 @@ def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
     raw_files.run_table(tmp_path, raw_files.table_lines(20))
   assert not (tmp_path / 'out').exists()
   assert not list(tmp_path.rglob('manifest.json'))
+
+
+@pytest.mark.parametrize(
+  ('raised', 'expected'),
+  [
+    (RuntimeError('Query interrupted'), KeyboardInterrupt),
+    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt),
+    (RuntimeError('something else'), RuntimeError),
+    (duckdb.OutOfMemoryException('no room'), types.InputError),
+  ],
+)
+def test_what_duckdb_raises(tmp_path, monkeypatch, raised, expected):
+  def fail(*args, **kwargs):
+    raise raised
+
+  monkeypatch.setattr(prepare.encode, 'encode', fail)
+  with pytest.raises(expected):
+    raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['raw', 'schema.json']
 
 
 def test_manifest_is_plain_json(tmp_path):
