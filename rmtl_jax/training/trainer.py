@@ -134,8 +134,10 @@ def map_rows(
     A tree of numpy arrays [R, ...].
   """
   pieces = []
-  for slots, _ in chunks(split.plan, config.steps_per_dispatch):
-    out = row_map(params, split.device, extras, jax.device_put(slots))
+  for slots, count in chunks(split.plan, config.steps_per_dispatch):
+    out = row_map(
+      params, split.device, extras, jax.device_put(slots), np.int32(count)
+    )
     mask = slots.row >= 0
     pieces.append(
       (slots.row[mask], jax.tree.map(lambda x, m=mask: np.asarray(x)[m], out))

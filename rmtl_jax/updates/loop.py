@@ -105,14 +105,29 @@ def make_row_map(
     function: function(params, batch, *extras) -> pytree of [L, T, ...].
 
   Returns:
-    A jitted map(params, columns, extras, slots) -> pytree of [S, L, T, ...].
+    A jitted map(params, columns, extras, slots, count) -> pytree of
+    [S, L, T, ...], zero after the first `count` batches, which alone are
+    computed.
   """
 
-  def mapped(params, columns, extras, slots):
-    def one(at_step):
-      rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
-      return function(params, gather(columns, at_step), *rows)
+  @jax.jit  # so that it is traced once, for its shapes and for the loop
+  def one(params, columns, extras, slots, i):
+    at_step = jax.tree.map(lambda x: x[i], slots)
+    rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
+    return function(params, gather(columns, at_step), *rows)
 
-    return jax.lax.map(one, slots)
+  def mapped(params, columns, extras, slots, count):
+    first = jnp.int32(0)
+    shapes = jax.eval_shape(one, params, columns, extras, slots, first)
+    steps = slots.row.shape[0]
+    zeros = jax.tree.map(
+      lambda s: jnp.zeros((steps, *s.shape), s.dtype), shapes
+    )
+
+    def body(i, out):
+      values = one(params, columns, extras, slots, i)
+      return jax.tree.map(lambda o, v: o.at[i].set(v), out, values)
+
+    return jax.lax.fori_loop(first, count, body, zeros)
 
   return jax.jit(mapped)

@@ -139,7 +139,7 @@ def pretraining(dropout=0.2):
   optimizer = state.make_optimizer(config_lib.StageConfig())
   step = pretrain.make_pretrain_step(network, optimizer)
   weighting = optax.with_extra_args_support(optax.identity())
-  params = problem.lively(network, 1)
+  params = problem.actor_params(network)
 
   def start():
     return state.init_actor(params, optimizer, weighting)
@@ -176,7 +176,9 @@ def test_critics_whose_targets_equal_them_can_be_donated():
   network = problem.critic()
   optimizer = state.make_optimizer(config)
   run = loop.make_loop(critic_lib.make_critic_step(network, optimizer, config))
-  critic = state.init_critic(problem.lively(network, 1), optimizer)
+  critic = state.init_critic(
+    problem.critic_params(network, 'shared'), optimizer
+  )
   plan = jax.device_put(problem.slots(7))
   policy = jnp.full((problem.ROWS, 2), 0.3)
   for count in (2, 1, 2):
@@ -208,10 +210,19 @@ def test_row_map_gives_every_slot_its_rows_value():
   mapped = loop.make_row_map(
     lambda params, batch, e: (batch.row, params * e + batch.labels)
   )
-  row, value = mapped(jnp.float32(3), ROWS, (extra,), slots)
+  row, value = mapped(jnp.float32(3), ROWS, (extra,), slots, np.int32(steps))
   assert row.shape == (steps, 2, problem.LANE_LENGTH)
   held = np.asarray(slots.row) >= 0
   numbers = np.asarray(row)[held]
   np.testing.assert_array_equal(np.sort(numbers), np.arange(problem.ROWS))
   expected = 3 * np.asarray(extra) + np.asarray(ROWS.labels)
   np.testing.assert_array_equal(np.asarray(value)[held], expected[numbers])
+
+
+def test_row_map_computes_the_first_batches_alone():
+  slots, steps = all_slots()
+  mapped = loop.make_row_map(lambda params, batch: batch.labels + params)
+  whole = mapped(jnp.float32(1), ROWS, (), slots, np.int32(steps))
+  part = mapped(jnp.float32(1), ROWS, (), slots, np.int32(1))
+  np.testing.assert_array_equal(part[:1], whole[:1])
+  assert not np.any(part[1:]) and np.all(np.asarray(whole) >= 1.0)
