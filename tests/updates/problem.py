@@ -23,8 +23,8 @@ SPEC = types.FeatureSpec(
 NETWORK = config_lib.NetworkConfig(
   embedding_dim=3,
   embedding_scale=0.5,
-  bottom_units=(5, 4),
-  tower_units=(3,),
+  bottom_units=(6, 5),
+  tower_units=(4,),
   num_experts=2,
   dropout=0.2,
 )
@@ -37,6 +37,13 @@ ROWS = sum(LENGTHS)
 jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': 0}
 )
+
+# Seeds whose outputs vary over the rows: small ReLU networks can be dead.
+ACTOR_SEEDS = {'online': 3, 'target': 4}
+CRITIC_SEEDS = {
+  'shared': {'online': 4, 'target': 2},
+  'separate': {'online': 2, 'target': 1},
+}
 
 
 def columns(seed: int = 0) -> loop.Columns:
@@ -107,14 +114,30 @@ def critic(
   return functional.make_critic(SPEC, network, config)
 
 
+def actor_params(network: Any, which: str = 'online') -> Any:
+  """Random parameters of an actor."""
+  return lively(network, ACTOR_SEEDS[which])
+
+
+def critic_params(network: Any, form: str, which: str = 'online') -> Any:
+  """Random parameters of critics."""
+  return lively(network, CRITIC_SEEDS[form][which])
+
+
 def lively(network: Any, seed: int) -> Any:
   """Random parameters, biases and rows 0 of embeddings too."""
   rng = np.random.default_rng(seed)
   # Shapes alone: `init` would have to be compiled.
   shapes = jax.eval_shape(network.init, jax.random.key(0))
   return jax.tree.map(
-    lambda s: jnp.asarray(0.5 * rng.normal(size=s.shape), jnp.float32), shapes
+    lambda s: jnp.asarray(0.7 * rng.normal(size=s.shape), jnp.float32), shapes
   )
+
+
+def assert_varies(values: Any) -> None:
+  """Asserts that values of rows [R, K] differ: else they test little."""
+  deviation = np.std(values, axis=0)
+  assert np.all(deviation > 0.1), deviation
 
 
 def recorder() -> optax.GradientTransformation:

@@ -39,7 +39,8 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
     QUIET, form=form, estimate=estimate, reward=reward, head=head, discount=0.9
   )
   network = problem.critic(form, head)
-  online, target = problem.lively(network, 1), problem.lively(network, 2)
+  online = problem.critic_params(network, form)
+  target = problem.critic_params(network, form, 'target')
   optimizer = problem.recorder()
   step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(online, optimizer)._replace(target_params=target)
@@ -51,6 +52,8 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
   estimates = [values(target, ROWS, NOTHING, TARGET_POLICY)[0]]
   if estimate == 'minimum':
     estimates.append(values(online, ROWS, NOTHING, TARGET_POLICY)[0])
+  problem.assert_varies(q)
+  problem.assert_varies(np.min(estimates, axis=0))
   td = reference.critic_loss(
     reference.pieces(problem.LENGTHS, problem.LANE_LENGTH),
     q,
@@ -74,7 +77,8 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
 def test_lanes_and_padding_change_nothing():
   """No session is cut, so sessions and not lanes decide the loss."""
   network = problem.critic()
-  params, target = problem.lively(network, 1), problem.lively(network, 2)
+  params = problem.critic_params(network, 'shared')
+  target = problem.critic_params(network, 'shared', 'target')
 
   @problem.jit
   def losses(batch):
@@ -93,7 +97,8 @@ def test_lanes_and_padding_change_nothing():
 @pytest.mark.parametrize('target_dropout', [False, True])
 def test_dropout_in_targets_is_a_setting(target_dropout):
   network = problem.critic('separate', 'linear', 0.5)
-  params, target = problem.lively(network, 1), problem.lively(network, 2)
+  params = problem.critic_params(network, 'separate')
+  target = problem.critic_params(network, 'separate', 'target')
   config = dataclasses.replace(QUIET, target_dropout=target_dropout)
   batch = problem.batch(ROWS)
   actions, target_actions = in_batch(batch)
@@ -133,7 +138,9 @@ def test_two_steps_move_critics_and_targets_follow(preset):
   network = problem.critic(config.form, config.head, dropout=0.2)
   optimizer = state.make_optimizer(config)
   step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
-  states = [state.init_critic(problem.lively(network, 4), optimizer)]
+  states = [
+    state.init_critic(problem.critic_params(network, config.form), optimizer)
+  ]
   for i, batch in enumerate(problem.two_batches(ROWS)):
     critic, metrics = step(
       states[-1], batch, jax.random.key(i), *in_batch(batch)
@@ -205,7 +212,9 @@ def test_the_noise_enters_the_reward_and_the_value():
   config = config_lib.CriticConfig(behaviour='uniform')
   optimizer = problem.recorder()
   step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
-  critic = state.init_critic(problem.lively(network, 1), optimizer)
+  critic = state.init_critic(
+    problem.critic_params(network, 'shared'), optimizer
+  )
   batch = problem.batch(ROWS)
   policy, target_policy = in_batch(batch)
   _, metrics = step(critic, batch, KEY, policy, target_policy)

@@ -4,6 +4,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -17,6 +18,7 @@ NOTHING = jnp.zeros((problem.ROWS, 2))
 # The policy's own action, so that numpy needs no random numbers.
 QUIET = config_lib.CriticConfig(behaviour_noise=0.0)
 KEY = jax.random.key(0)
+ADAM_STATE = optax.ScaleByAdamState
 
 
 def make(actor, critic, config, optimizer=None):
@@ -42,8 +44,10 @@ def test_learning_step_agrees_with_numpy(backbone):
   actor, critic = problem.actor(backbone), problem.critic('shared')
   config = config_lib.Config(backbone=backbone, critic=QUIET)
   step, init = make(actor, critic, config)
-  online, target = problem.lively(critic, 1), problem.lively(critic, 2)
-  params, target_params = problem.lively(actor, 3), problem.lively(actor, 4)
+  online = problem.critic_params(critic, 'shared')
+  target = problem.critic_params(critic, 'shared', 'target')
+  params = problem.actor_params(actor)
+  target_params = problem.actor_params(actor, 'target')
   full = init(params, online)
   full = full._replace(
     target_actor=target_params,
@@ -55,6 +59,7 @@ def test_learning_step_agrees_with_numpy(backbone):
   logits, _ = run(params, ROWS, NOTHING)
   policy = 1 / (1 + np.exp(-np.float64(logits)))
   q, _ = values(online, ROWS, NOTHING, jnp.float32(policy))
+  problem.assert_varies(q)
   _, row_losses, gradient = reference.weighted_loss(
     logits, ROWS.labels, 1 - 0.7 * np.float64(q)
   )
@@ -90,110 +95,96 @@ def test_learning_step_agrees_with_numpy(backbone):
 def frozen(name, **changes):
   """Settings of frozen critics in the authors' form."""
   return config_lib.Config(
+    finetune=config_lib.StageConfig(l2=0.0),
     critic=dataclasses.replace(QUIET, form='separate', in_finetune='frozen'),
     weighting=config_lib.WeightingConfig(name=name, **changes),
   )
 
 
-def by_hand(name, q):
-  """The weights of every row that a weighting stands for, in float64."""
-  q, labels = np.float64(q), np.float64(ROWS.labels)
-  return {
-    'critic': 1 - 0.7 * q,
-    'label_times_q': 1 - 0.7 * labels * q,
-    'negative_q': -q,
-    'constant_mean': np.broadcast_to(MEANS, q.shape),
-    'constant': np.ones_like(q),
-  }[name]
-
-
-@pytest.mark.parametrize(
-  'name', [n for n in config_lib.WEIGHTINGS if n != 'q_shuffled']
-)
-def test_frozen_step_agrees_with_numpy(name):
-  actor, critic = problem.actor(), problem.critic('separate')
-  config = frozen(name)
-  step, init = make(actor, critic, config)
-  params, critic_params = problem.lively(actor, 3), problem.lively(critic, 1)
-  full, metrics = problem.jit(step)(
-    init(params, critic_params), problem.batch(ROWS), KEY
-  )
-  run = problem.actor_outputs()
-  logits, _ = run(params, ROWS, NOTHING)
-  q, _ = problem.critic_outputs('separate')(
-    critic_params, ROWS, NOTHING, jax.nn.sigmoid(logits)
-  )
-  weights = by_hand(name, q)
-  _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
-  _, expected = run(params, ROWS, jnp.float32(gradient))
-  problem.assert_trees_close(
-    full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
-  )
-  for k in range(2):
-    np.testing.assert_allclose(
-      metrics[f'weight_{k}'], weights[:, k].sum(), rtol=1e-5
-    )
-    np.testing.assert_allclose(
-      metrics[f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
-    )
-
-
-def test_shuffled_weights_are_the_critics_in_other_rows():
-  actor, critic = problem.actor(), problem.critic('separate')
-  params, critic_params = problem.lively(actor, 3), problem.lively(critic, 1)
-  results = []
-  for name, seed in (('critic', 0), ('q_shuffled', 0), ('q_shuffled', 1)):
-    step, init = make(actor, critic, frozen(name))
-    results.append(
-      problem.jit(step)(
-        init(params, critic_params),
-        problem.batch(ROWS),
-        jax.random.key(seed),
-      )
-    )
-  (_, metrics), *shuffled = results
-  for _, other_metrics in shuffled:
-    for name in ('weight_0', 'weight_1', 'weight_square_0', 'weight_square_1'):
-      np.testing.assert_allclose(other_metrics[name], metrics[name], rtol=1e-5)
-  biases = [
-    np.asarray(full.actor.opt_state['first']['bias']) for full, _ in results
-  ]
-  assert len(np.unique(np.round(biases, 7), axis=0)) == 3
-
-
 @functools.cache
 def two_steps(config, dropout=0.0):
-  """States before, between and after two steps with real Adam."""
+  """The states before, between and after two steps with Adam; the metrics."""
   actor = problem.actor(dropout=dropout)
   critic = problem.critic(config.critic.form, config.critic.head, dropout)
   step, init = make(
     actor, critic, config, state.make_optimizer(config.finetune)
   )
   step = problem.jit(step)
-  states = [init(problem.lively(actor, 3), problem.lively(critic, 1))]
-  for i, batch in enumerate(problem.two_batches(ROWS)):
-    full, metrics = step(states[-1], batch, jax.random.key(i))
+  params = problem.critic_params(critic, config.critic.form)
+  states = [init(problem.actor_params(actor), params)]
+  history = []
+  for i in range(2):
+    full, metrics = step(states[-1], problem.batch(ROWS), jax.random.key(i))
     problem.assert_finite((full, metrics))
     states.append(full)
+    history.append(metrics)
   assert int(states[-1].step) == 2
-  return states
+  return states, history
+
+
+def first_gradient(states):
+  """The gradient of the first step: Adam's mean of it is a tenth."""
+  (adam,) = (
+    s for s in states[1].actor.opt_state[-1] if isinstance(s, ADAM_STATE)
+  )
+  return jax.tree.map(lambda m: 10 * m, adam.mu)
+
+
+def weights_by_hand(name, q):
+  """The weights of every row that a weighting stands for, in float64."""
+  q, labels = np.float64(q), np.float64(ROWS.labels)
+  return {
+    'critic': 1 - 0.7 * q,
+    'label_times_q': 1 - 0.7 * labels * q,
+    'negative_q': -q,
+    # Their sums; which row has which is tested below.
+    'q_shuffled': 1 - 0.7 * q,
+    'constant_mean': np.broadcast_to(MEANS, q.shape),
+    'constant': np.ones_like(q),
+  }[name]
 
 
 @pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
-def test_two_steps_with_frozen_critics(name):
-  config = config_lib.preset('official')
-  config = dataclasses.replace(
-    config,
-    finetune=config_lib.StageConfig(l2=0.0),
-    weighting=dataclasses.replace(config.weighting, name=name),
+def test_two_steps_with_frozen_critics_agree_with_numpy(name):
+  states, history = two_steps(frozen(name))
+  problem.assert_all_moved(states[2].actor.params, states[0].actor.params)
+  problem.assert_trees_close(states[2].critic, states[0].critic, rtol=0)
+  assert states[2].target_actor == ()
+  has_critic = bool(jax.tree.leaves(states[2].critic))
+  assert has_critic == (name not in ('constant', 'constant_mean'))
+
+  params = states[0].actor.params
+  critic_params = problem.critic_params(problem.critic('separate'), 'separate')
+  run = problem.actor_outputs()
+  logits, _ = run(params, ROWS, NOTHING)
+  q, _ = problem.critic_outputs('separate')(
+    critic_params, ROWS, NOTHING, jax.nn.sigmoid(logits)
   )
-  before, _, after = two_steps(config, 0.2 if name == 'critic' else 0.0)
-  problem.assert_all_moved(after.actor.params, before.actor.params)
-  problem.assert_trees_close(after.critic, before.critic, rtol=0)
-  assert after.target_actor == ()
-  assert bool(jax.tree.leaves(after.critic)) == (
-    name not in ('constant', 'constant_mean')
+  problem.assert_varies(q)
+  weights = weights_by_hand(name, q)
+  for k in range(2):
+    np.testing.assert_allclose(
+      history[0][f'weight_{k}'], weights[:, k].sum(), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+      history[0][f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
+    )
+  if name == 'q_shuffled':
+    return
+  _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
+  _, expected = run(params, ROWS, jnp.float32(gradient))
+  problem.assert_trees_close(
+    first_gradient(states), expected, rtol=1e-5, atol=2e-6
   )
+
+
+def test_shuffled_weights_stand_at_other_rows():
+  gradients = [
+    first_gradient(two_steps(frozen(name))[0])['first']['bias']
+    for name in ('critic', 'q_shuffled', 'constant')
+  ]
+  for i in range(3):
+    assert np.max(np.abs(gradients[i] - gradients[i - 1])) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -206,18 +197,16 @@ def test_two_steps_with_learning_critics(name, period):
     critic=config_lib.CriticConfig(update_period=period, l2=0.0),
     weighting=config_lib.WeightingConfig(name=name),
   )
-  states = two_steps(config, 0.2 if name == 'critic' else 0.0)
-  before, _, after = states
-  problem.assert_all_moved(after.actor.params, before.actor.params)
-  problem.assert_all_moved(after.critic.params, before.critic.params)
+  states, _ = two_steps(config, 0.2 if name == 'critic' else 0.0)
+  problem.assert_all_moved(states[2].actor.params, states[0].actor.params)
+  problem.assert_all_moved(states[2].critic.params, states[0].critic.params)
   for i in (1, 2):
-    due = i % period == 0
     for online, target in (
       (lambda s: s.actor.params, lambda s: s.target_actor),
       (lambda s: s.critic.params, lambda s: s.critic.target_params),
     ):
       old, new = target(states[i - 1]), target(states[i])
-      if not due:
+      if i % period:
         problem.assert_trees_close(new, old, rtol=0)
         continue
       expected = jax.tree.map(
@@ -227,25 +216,29 @@ def test_two_steps_with_learning_critics(name, period):
       problem.assert_all_moved(new, old)
 
 
-@pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
-def test_lambda_zero_is_the_control_bit_for_bit(in_finetune):
-  config = config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune=in_finetune),
+@pytest.mark.parametrize('preset', config_lib.CHOICES['preset'])
+def test_lambda_zero_is_the_control_bit_for_bit(preset):
+  """With critics that learn (paper) or are frozen and drop out (official)."""
+  config = dataclasses.replace(
+    config_lib.preset(preset),
     weighting=config_lib.WeightingConfig(lambda_=0.0),
   )
   control = config_lib.Config(
     weighting=config_lib.WeightingConfig(name='constant')
   )
-  zero, constant = two_steps(config, 0.2), two_steps(control, 0.2)
+  zero, constant = two_steps(config, 0.2)[0], two_steps(control, 0.2)[0]
   for one, other in zip(zero, constant, strict=True):
     problem.assert_trees_close(one.actor.params, other.actor.params, rtol=0)
+  problem.assert_all_moved(zero[2].actor.params, zero[0].actor.params)
 
 
 def test_lambda_warms_up_over_the_steps():
   actor, critic = problem.actor(), problem.critic('separate')
   step, init = make(actor, critic, frozen('critic', lambda_warmup_steps=2))
   step = problem.jit(step)
-  full = init(problem.lively(actor, 3), problem.lively(critic, 1))
+  full = init(
+    problem.actor_params(actor), problem.critic_params(critic, 'separate')
+  )
   means = []
   for i in range(4):
     full, metrics = step(full, problem.batch(ROWS), jax.random.key(i))

@@ -67,7 +67,7 @@ def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
 
 def test_policy_and_losses_of_the_same_rows():
   network = problem.actor()
-  params = problem.lively(network, 5)
+  params = problem.actor_params(network)
   batch = problem.batch(ROWS)
   losses, actions = problem.jit(
     lambda p: forward.actor_losses(network, p, batch, None)
@@ -83,7 +83,7 @@ def test_policy_and_losses_of_the_same_rows():
 
 def test_dropout_follows_the_key_and_spares_the_policy():
   network = problem.actor(dropout=0.5)
-  params = problem.lively(network, 5)
+  params = problem.actor_params(network)
   batch = problem.batch(ROWS)
   losses = problem.jit(
     lambda key: forward.actor_losses(network, params, batch, key)[1]
@@ -100,7 +100,7 @@ def test_dropout_follows_the_key_and_spares_the_policy():
 
 def test_values_are_of_the_actions_given():
   network = problem.critic()
-  params = problem.lively(network, 1)
+  params = problem.critic_params(network, 'shared')
   batch = problem.batch(ROWS)
   values = problem.jit(
     lambda a: forward.values(network, params, batch.inputs, a)
@@ -108,7 +108,7 @@ def test_values_are_of_the_actions_given():
   low = values(jnp.zeros(batch.labels.shape))
   high = values(jnp.ones(batch.labels.shape))
   assert low.shape == batch.labels.shape
-  assert np.all(np.any(np.asarray(low) != np.asarray(high), axis=-1))
+  assert np.mean(np.asarray(low) != np.asarray(high)) > 0.8
   np.testing.assert_array_equal(
     low,
     problem.jit(lambda a: functional.apply(network, params, batch.inputs, a))(

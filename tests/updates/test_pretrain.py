@@ -19,9 +19,10 @@ def start(params, optimizer):
 @pytest.mark.parametrize('backbone', config_lib.BACKBONES)
 def test_step_agrees_with_numpy(backbone):
   network = problem.actor(backbone)
-  params = problem.lively(network, 5)
+  params = problem.actor_params(network)
   run = problem.actor_outputs(backbone)
   logits, _ = run(params, ROWS, jnp.zeros((problem.ROWS, 2)))
+  problem.assert_varies(logits)
   loss, row_losses, gradient = reference.weighted_loss(
     logits, ROWS.labels, np.ones((problem.ROWS, 2))
   )
@@ -43,7 +44,7 @@ def test_lanes_and_padding_change_nothing():
   network = problem.actor()
   optimizer = problem.recorder()
   step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
-  actor = start(problem.lively(network, 5), optimizer)
+  actor = start(problem.actor_params(network), optimizer)
   one, metrics = step(actor, problem.batch(ROWS), jax.random.key(0))
   for lanes, lane_length in ((7, 14), (9, 22)):
     other, other_metrics = step(
@@ -62,7 +63,7 @@ def test_values_in_padding_change_nothing():
   network = problem.actor()
   optimizer = problem.recorder()
   step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
-  actor = start(problem.lively(network, 5), optimizer)
+  actor = start(problem.actor_params(network), optimizer)
   batch = problem.batch(ROWS)
   empty = ~batch.mask[..., None]
   dirty = batch._replace(
@@ -81,7 +82,7 @@ def test_two_steps_move_every_parameter():
   network = problem.actor('mmoe', dropout=0.2)
   optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.0))
   step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
-  actor = start(problem.lively(network, 6), optimizer)
+  actor = start(problem.actor_params(network), optimizer)
   seen = actor
   for i, batch in enumerate(problem.two_batches(ROWS)):
     seen, metrics = step(seen, batch, jax.random.key(i))

@@ -80,8 +80,8 @@ def test_no_two_trees_share_a_buffer(in_finetune):
   config = config_lib.Config(
     critic=config_lib.CriticConfig(in_finetune=in_finetune)
   )
-  actor = problem.lively(problem.actor(), 1)
-  critic = problem.lively(problem.critic(), 2)
+  actor = problem.actor_params(problem.actor())
+  critic = problem.critic_params(problem.critic(), 'shared')
   optimizer = state.make_optimizer(config.pretrain)
   weighting = factory.make_weighting(
     config_lib.WeightingConfig(lambda_warmup_steps=3)
@@ -100,7 +100,7 @@ def test_no_two_trees_share_a_buffer(in_finetune):
 
 
 def test_states_start_at_the_parameters_given():
-  params = problem.lively(problem.actor(), 1)
+  params = problem.actor_params(problem.actor())
   optimizer = state.make_optimizer(config_lib.CriticConfig())
   critic = state.init_critic(params, optimizer)
   for tree in (critic.params, critic.target_params):
