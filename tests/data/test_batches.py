@@ -1,0 +1,261 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import batches
+
+LENGTHS = st.lists(st.integers(1, 23), min_size=1, max_size=60)
+CONFIGS = st.builds(
+  config_lib.BatchConfig,
+  lanes=st.integers(1, 5),
+  lane_length=st.integers(2, 20),
+  block_sessions=st.integers(1, 9),
+  window_blocks=st.integers(1, 4),
+)
+SEEDS = st.tuples(st.integers(0, 2**31 - 1), st.integers(1, 3))
+
+
+def starts_of(lengths):
+  return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def runs_of(plan):
+  """(rows, ends) of every run of slots with one segment, lane by lane."""
+  runs = []
+  slots = plan.row.shape[-1]
+  for row, is_last, segment in zip(
+    plan.row.reshape(-1, slots),
+    plan.is_last.reshape(-1, slots),
+    plan.segment.reshape(-1, slots),
+    strict=True,
+  ):
+    begin = 0
+    for t in range(1, slots + 1):
+      if t == slots or segment[t] != segment[begin]:
+        if segment[begin] >= 0:
+          runs.append((row[begin:t].tolist(), is_last[begin:t].tolist()))
+        else:
+          assert not is_last[begin:t].any()
+        begin = t
+  return runs
+
+
+def pieces_of(lengths, capacity):
+  """What the runs should be, one session after the other."""
+  pieces, first = [], 0
+  for length in lengths:
+    for begin in range(0, length, capacity):
+      size = min(capacity, length - begin)
+      ends = begin + size == length
+      pieces.append(
+        (
+          list(range(first + begin, first + begin + size)),
+          [False] * (size - 1) + [ends],
+        )
+      )
+    first += length
+  return pieces
+
+
+def check_plan(plan, lengths, config):
+  """Every row once; sessions whole, in order, cut where a lane is too short."""
+  steps = len(plan.row)
+  for array in plan:
+    assert array.shape == (steps, config.lanes, config.lane_length)
+  assert plan.row.dtype == plan.segment.dtype == np.int32
+  assert plan.is_last.dtype == bool
+  np.testing.assert_array_equal(plan.row < 0, plan.segment < 0)
+  np.testing.assert_array_equal(
+    np.sort(plan.row[plan.row >= 0]), np.arange(sum(lengths))
+  )
+  assert sorted(runs_of(plan)) == pieces_of(lengths, config.lane_length)
+  # A batch without a row would be a step without a loss.
+  assert (plan.row.reshape(steps, -1) >= 0).any(axis=1).all()
+
+
+@settings(deadline=None, max_examples=200)
+@given(LENGTHS, CONFIGS, SEEDS, st.integers(0, 5))
+def test_training_plan_has_every_row_once(lengths, config, seed, epoch):
+  plan = batches.training_plan(starts_of(lengths), seed, epoch, config)
+  check_plan(plan, lengths, config)
+
+
+@settings(deadline=None, max_examples=100)
+@given(LENGTHS, CONFIGS)
+def test_ordered_plan_has_every_row_once_in_order(lengths, config):
+  plan = batches.ordered_plan(starts_of(lengths), config)
+  check_plan(plan, lengths, config)
+  held = plan.row[plan.row >= 0]
+  np.testing.assert_array_equal(held, np.arange(sum(lengths)))
+
+
+def test_ordered_plan_by_hand():
+  # Sessions of 2, 1, 5 and 3 rows in lanes of 3: 5 is cut into 3 and 2.
+  config = config_lib.BatchConfig(lanes=2, lane_length=3)
+  plan = batches.ordered_plan(starts_of([2, 1, 5, 3]), config)
+  np.testing.assert_array_equal(
+    plan.row,
+    [[[0, 1, 2], [3, 4, 5]], [[6, 7, -1], [8, 9, 10]]],
+  )
+  np.testing.assert_array_equal(
+    plan.is_last,
+    [
+      [[False, True, True], [False, False, False]],
+      [[False, True, False], [False, False, True]],
+    ],
+  )
+  np.testing.assert_array_equal(
+    plan.segment,
+    [[[0, 0, 1], [2, 2, 2]], [[3, 3, -1], [4, 4, 4]]],
+  )
+
+
+@settings(deadline=None, max_examples=50)
+@given(LENGTHS, CONFIGS, SEEDS)
+def test_plans_follow_seed_and_epoch(lengths, config, seed):
+  starts = starts_of(lengths)
+  first = batches.training_plan(starts, seed, 1, config)
+  again = batches.training_plan(starts, seed, 1, config)
+  for one, other in zip(first, again, strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_other_epochs_seeds_and_stages_are_other_plans():
+  starts = starts_of([1 + i % 7 for i in range(200)])
+  config = config_lib.BatchConfig(
+    lanes=4, lane_length=16, block_sessions=8, window_blocks=4
+  )
+  rows = [
+    batches.training_plan(starts, seed, epoch, config).row.ravel().tolist()
+    for seed, epoch in (((0, 1), 1), ((0, 1), 2), ((1, 1), 1), ((0, 2), 1))
+  ]
+  orders = {tuple(r for r in row if r >= 0) for row in rows}
+  assert len(orders) == 4
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 200), CONFIGS, SEEDS, st.integers(0, 3))
+def test_session_order_keeps_blocks_within_windows(
+  sessions, config, seed, epoch
+):
+  order = batches.session_order(sessions, seed, epoch, config)
+  np.testing.assert_array_equal(np.sort(order), np.arange(sessions))
+  # The permutation keeps a block's sessions together and the shuffle moves a
+  # session within its window alone. One block, the split's last, may be short;
+  # ahead of others it moves them over a window's border.
+  size = config.block_sessions
+  position = np.empty(sessions, int)
+  position[order] = np.arange(sessions)
+  window = size * config.window_blocks
+  for block in range(-(-sessions // size)):
+    at = position[block * size : (block + 1) * size]
+    windows = np.unique(at // window)
+    assert windows[-1] - windows[0] <= 1
+
+
+def test_session_order_shuffles_blocks_and_within_windows():
+  config = config_lib.BatchConfig(block_sessions=10, window_blocks=2)
+  order = batches.session_order(1000, (0, 1), 1, config)
+  windows = order.reshape(50, 20)
+  # Each window holds two whole blocks, in a mixed order.
+  for window in windows:
+    assert len(set((window // 10).tolist())) == 2
+    assert window.tolist() != sorted(window.tolist())
+  # Blocks that were neighbours are mostly apart.
+  pairs = np.sort(np.unique(windows // 10, axis=1)[:, [0, -1]], axis=1)
+  assert np.mean(np.abs(np.diff(pairs, axis=1)) > 1) > 0.5
+  assert np.corrcoef(order, np.arange(1000))[0, 1] < 0.3
+
+
+def test_every_session_can_stand_anywhere():
+  """Over epochs, a session's place in the order is spread over all places."""
+  config = config_lib.BatchConfig(block_sessions=4, window_blocks=3)
+  places = np.array(
+    [
+      np.argsort(batches.session_order(48, (5, 1), epoch, config))
+      for epoch in range(400)
+    ]
+  )
+  # Uniform on 0..47: mean 23.5, deviation 13.9, standard error 0.7.
+  assert np.all(np.abs(places.mean(0) - 23.5) < 5 * 0.7)
+  assert np.all(places.min(0) < 5) and np.all(places.max(0) > 42)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_pack_never_overlaps(data):
+  capacity = data.draw(st.integers(1, 20))
+  length = np.array(
+    data.draw(st.lists(st.integers(1, capacity), min_size=1, max_size=80))
+  )
+  lane, offset = batches.pack(length, capacity)
+  assert lane.min() >= 0 and offset.min() >= 0
+  assert np.all(offset + length <= capacity)
+  taken = [
+    (p, slot)
+    for p, first, size in zip(lane, offset, length, strict=True)
+    for slot in range(first, first + size)
+  ]
+  assert len(taken) == len(set(taken))
+  # No lane between the first and the last is empty.
+  assert set(lane.tolist()) == set(range(lane.max() + 1))
+
+
+@pytest.mark.parametrize('mean', [4, 5, 6])
+@pytest.mark.parametrize('deviation', [0.6, 1.0])
+def test_padding_is_below_five_percent(mean, deviation):
+  """Of all slots of 64, on 40,000 sessions with heavy-tailed lengths."""
+  rng = np.random.default_rng(int(10 * mean + 100 * deviation))
+  location = np.log(mean) - deviation**2 / 2
+  lengths = rng.lognormal(location, deviation, 40_000)
+  lengths = np.maximum(1, np.round(lengths)).astype(int)
+  plan = batches.training_plan(
+    starts_of(lengths), (0, 1), 1, config_lib.BatchConfig()
+  )
+  used = (plan.row >= 0).mean()
+  assert 1 - used < 0.05
+  # Every batch but the last is about as full as the others.
+  by_batch = (plan.row[:-1] >= 0).mean(axis=(1, 2))
+  assert by_batch.min() > 0.9
+
+
+def test_windows_are_packed_by_themselves():
+  """A reader that holds one window at a time makes the same lanes."""
+  lengths = [1 + i % 5 for i in range(60)]
+  config = config_lib.BatchConfig(
+    lanes=1, lane_length=8, block_sessions=5, window_blocks=4
+  )
+  starts = starts_of(lengths)
+  order = batches.session_order(60, (1, 1), 2, config)
+  plan = batches.training_plan(starts, (1, 1), 2, config)
+  session_of = np.repeat(np.arange(60), lengths)
+  place = np.argsort(order)
+  last = -1
+  for lane in plan.row[:, 0]:
+    windows = {int(place[session_of[r]]) // 20 for r in lane if r >= 0}
+    assert len(windows) == 1
+    window = windows.pop()
+    assert window >= last
+    last = window
+
+
+@pytest.mark.parametrize('lanes', [1, 3])
+def test_one_short_session(lanes):
+  config = config_lib.BatchConfig(lanes=lanes, lane_length=4)
+  plan = batches.training_plan(np.array([0, 1]), (0, 1), 1, config)
+  check_plan(plan, [1], config)
+  assert plan.row.shape == (1, lanes, 4)
+
+
+def test_lanes_of_a_plan_are_those_of_the_config():
+  config = config_lib.BatchConfig(lanes=3, lane_length=8)
+  starts = starts_of([4] * 10)
+  for lanes in (1, 3, 7):
+    plan = batches.training_plan(
+      starts, (0, 1), 1, dataclasses.replace(config, lanes=lanes)
+    )
+    assert plan.row.shape == (-(-5 // lanes), lanes, 8)
