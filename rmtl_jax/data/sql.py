@@ -66,7 +66,9 @@ def connect(
     )
   connection = duckdb.connect()
   connection.execute("SET TimeZone = 'UTC'")
-  connection.execute('SET enable_progress_bar = false')
+  # Setting it, even to what it is, fails in a notebook without widgets.
+  if one(connection, "SELECT current_setting('enable_progress_bar')")[0]:
+    connection.execute('SET enable_progress_bar = false')
   if memory_limit:
     connection.execute(f'SET memory_limit = {text(memory_limit)}')
   if threads:

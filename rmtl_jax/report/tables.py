@@ -124,7 +124,8 @@ def _difference(task: str, difference: Mapping[str, Any]) -> str:
 def text(table: rich.table.Table, width: int = 120) -> str:
   """A table as plain text."""
   buffer = io.StringIO()
-  rich.console.Console(file=buffer, width=width).print(table)
+  console = rich.console.Console(file=buffer, width=width, force_jupyter=False)
+  console.print(table)
   return buffer.getvalue().rstrip() + '\n'
 
 

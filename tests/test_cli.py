@@ -1,0 +1,242 @@
+"""The launcher as a person meets it: exit codes, one line, whole jobs."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from rmtl_jax import cli
+
+SCHEMA = {
+  'session': 'session',
+  'time': {'column': 'time', 'unit': 's'},
+  'user': 'user',
+  'item': 'item',
+  'categorical': ['user', 'item'],
+  'numeric': ['price'],
+  'tasks': [
+    {'name': 'click', 'column': 'click'},
+    {'name': 'conversion', 'column': 'buy', 'after': 'click'},
+  ],
+}
+SMALL = (
+  '--config.network.embedding_dim=4',
+  '--config.network.bottom_units=8,6',
+  '--config.network.tower_units=(6,)',
+  '--config.network.num_experts=2',
+  '--config.batch.lanes=4',
+  '--config.batch.lane_length=8',
+  '--config.pretrain.max_epochs=1',
+  '--config.critic.max_passes=1',
+  '--config.finetune.max_epochs=1',
+  '--config.evaluation.bootstrap=10',
+  '--nocompilation_cache',
+)
+
+
+def _run(*argv):
+  return cli.main(['rmtl', *map(str, argv)])
+
+
+def _one_line(capsys, *parts):
+  error = capsys.readouterr().err
+  assert error.startswith('rmtl: ') and error.count('\n') == 1, error
+  for part in parts:
+    assert part in error
+  return error
+
+
+def _table(rows=240):
+  rng = np.random.default_rng(0)
+  click = rng.integers(0, 2, rows)
+  return {
+    'session': np.arange(rows) // 4,
+    'time': np.arange(rows),
+    'user': rng.integers(0, 9, rows),
+    'item': rng.integers(0, 12, rows),
+    'price': rng.normal(size=rows).round(3),
+    'click': click,
+    'buy': click * rng.integers(0, 2, rows),
+  }
+
+
+def _csv(table):
+  names = list(table)
+  lines = [','.join(names)]
+  lines += [
+    ','.join(str(v) for v in row) for row in zip(*table.values(), strict=True)
+  ]
+  return '\n'.join(lines) + '\n'
+
+
+@pytest.fixture
+def schema(tmp_path):
+  path = tmp_path / 'schema.json'
+  path.write_text(json.dumps(SCHEMA))
+  return path
+
+
+def _prepare(schema, raw, data_dir):
+  return _run(
+    'prepare',
+    '--source=table',
+    f'--raw_dir={raw}',
+    f'--schema={schema}',
+    f'--data_dir={data_dir}',
+  )
+
+
+def _broken(change):
+  """A CSV of 240 rows of which one thing is wrong."""
+  table = {k: list(v) for k, v in _table().items()}
+  change(table)
+  return _csv(table)
+
+
+def _set(column, row, value):
+  return lambda table: table[column].__setitem__(row, value)
+
+
+def _buy_without_click(table):
+  table['click'][100], table['buy'][100] = 0, 1
+
+
+BAD = {
+  'missing column': (_broken(lambda t: t.pop('item')), 'item'),
+  'text in a number': (_broken(_set('price', 100, 'cheap')), 'price'),
+  'NaN label': (_broken(_set('click', 100, 'nan')), 'click'),
+  'label 2': (_broken(_set('click', 100, 2)), 'click'),
+  'conversion without click': (_broken(_buy_without_click), 'buy'),
+  'empty file': ('', 'log.csv'),
+  'one-row file': ('\n'.join(_csv(_table()).split('\n')[:2]), 'log.csv'),
+  'duplicate column': (
+    _csv(_table()).replace('price', 'item', 1),
+    'item',
+  ),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_tables_get_one_line_and_leave_nothing(
+  tmp_path, capsys, schema, name
+):
+  content, column = BAD[name]
+  raw = tmp_path / 'log.csv'
+  raw.write_text(content)
+  assert _prepare(schema, raw, tmp_path / 'data') == 2
+  error = _one_line(capsys, 'log.csv', column)
+  if 'row' in name or name in ('text in a number', 'NaN label', 'label 2'):
+    assert 'row' in error
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+    'log.csv',
+    'schema.json',
+  ]
+
+
+def test_missing_file(tmp_path, capsys, schema):
+  assert _prepare(schema, tmp_path / 'no.csv', tmp_path / 'data') == 2
+  _one_line(capsys, 'no.csv')
+  assert not (tmp_path / 'data').exists()
+
+
+def test_unreadable_parquet(tmp_path, capsys, schema):
+  raw = tmp_path / 'log.parquet'
+  raw.write_bytes(b'PAR1 is all that is right about this file')
+  assert _prepare(schema, raw, tmp_path / 'data') == 2
+  _one_line(capsys, 'log.parquet')
+  assert not (tmp_path / 'data').exists()
+
+
+def test_own_table_from_log_to_evaluation(tmp_path, capsys, schema):
+  raw = tmp_path / 'log.parquet'
+  pq.write_table(pa.table(_table()), raw)
+  data, run = tmp_path / 'data', tmp_path / 'my run'
+  assert _prepare(schema, raw, data) == 0
+  assert 'train' in capsys.readouterr().out
+  assert _run('train', f'--data_dir={data}', f'--workdir={run}', *SMALL) == 0
+  out = capsys.readouterr().out
+  assert 'control' in out and 'RMTL' in out and 's-logloss' in out
+  assert (run / 'report' / 'overview.png').stat().st_size > 10_000
+  assert _run('evaluate', f'--workdir={run}') == 0
+  trained = json.loads((run / 'metrics.json').read_text())
+  again = json.loads((run / 'evaluation' / 'test.json').read_text())
+  assert again['stages'] == trained['stages']
+  # A second run with other settings may not overwrite the first.
+  assert (
+    _run(
+      'train',
+      f'--data_dir={data}',
+      f'--workdir={run}',
+      *SMALL,
+      '--config.seed=4',
+    )
+    == 2
+  )
+  _one_line(capsys, 'config.seed')
+
+
+@pytest.mark.parametrize(
+  ('argv', 'part'),
+  [
+    (('trian',), 'trian'),
+    (('train',), '--workdir'),
+    (('train', '--workdir=x', '--config.backbon=ple'), 'did you mean backbone'),
+    (('train', '--workdir=x', '--config.backbone=plo'), 'ple'),
+    (('train', '--workdir=x', '--config.seed=abc'), 'abc'),
+    (('train', '--workdir=x', '--config.network.dropout=2'), 'dropout'),
+    (('train', '--workdir=x', '--config=none.py'), 'none.py'),
+    (('train', '--workdir=x', '--preset=mine'), 'mine'),
+    (('train', '--workdir=x', '--no_such_flag=1'), 'no_such_flag'),
+    (('train', 'workdir'), 'workdir'),
+    (('evaluate', '--workdir=nowhere'), 'nowhere'),
+    (('prepare', '--source=table', '--split=6,2,x', '--data_dir=x'), 'split'),
+    (('prepare', '--source=tabel', '--data_dir=x', '--raw_dir=x'), 'tabel'),
+  ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(
+  argv, part, capsys, tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  assert _run(*argv) == 2
+  _one_line(capsys, part)
+  assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_commands_flags_and_settings(capsys):
+  assert _run('--help') == 0
+  overview = capsys.readouterr().out
+  for command in cli.COMMANDS:
+    assert f'rmtl {command}' in overview
+    assert _run(command, '--help') == 0
+    assert f'rmtl {command}:' in capsys.readouterr().out
+  _run('train', '--help')
+  out = capsys.readouterr().out
+  assert '--config.critic.discount=0.95' in out
+  assert '--config.network.bottom_units=512,256' in out
+
+
+def test_version_is_that_of_the_package(capsys):
+  assert _run('--version') == 0
+  assert rmtl_jax.__version__ in capsys.readouterr().out
+
+
+def test_config_file_and_overrides(tmp_path, capsys):
+  file = tmp_path / 'mine.py'
+  file.write_text(
+    'from rmtl_jax import config\n'
+    'def get_config():\n'
+    "  return config.Config(backbone='ple', seed=9)\n"
+  )
+  code = _run(
+    'train',
+    f'--workdir={tmp_path / "run"}',
+    f'--data_dir={tmp_path}',
+    f'--config={file}',
+    '--config.seed=3',
+    '--config.backbone=nope',
+  )
+  assert code == 2
+  _one_line(capsys, 'config.backbone')
