@@ -179,7 +179,7 @@ def _define_train(values: flags.FlagValues, argv: Sequence[str]) -> None:
   )
   flags.DEFINE_integer(
     'simulated_rows',
-    200_000,
+    60_000,
     'Rows to simulate where --data_dir is not given.',
     lower_bound=100,
     flag_values=values,

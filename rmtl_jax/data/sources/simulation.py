@@ -36,7 +36,10 @@ def read(
     *(source.SourceField(n, 'categorical') for n in simulated.CATEGORICAL),
     *(source.SourceField(n, 'multi_valued') for n in simulated.MULTI_VALUED),
     *(
-      source.SourceField(n, 'numeric', transform='standard')
+      # Prices are lognormal; ages are days.
+      source.SourceField(
+        n, 'numeric', transform='log1p' if n == 'price' else 'standard'
+      )
       for n in simulated.NUMERIC
     ),
   ]
