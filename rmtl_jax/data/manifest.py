@@ -9,13 +9,15 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 from rmtl_jax import types
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
 KINDS = ('categorical', 'multi_valued', 'numeric')
+# Vocabulary rows are int32.
+_LARGEST_SIZE = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,15 +149,21 @@ def read(data_dir: str | os.PathLike[str]) -> Manifest:
   """
   path = pathlib.Path(data_dir) / 'manifest.json'
   try:
-    record = json.loads(path.read_text(encoding='utf-8'))
+    record = json.loads(
+      path.read_text(encoding='utf-8'), parse_constant=_refuse_constant
+    )
   except FileNotFoundError:
     raise types.InputError(
       f'{path}: not found: {data_dir} is not prepared data'
       ' (make it with rmtl prepare)'
     ) from None
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise types.InputError(f'{path}: not readable: {error}') from None
   return parse(record, str(path))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+  raise ValueError(f'{name} is no JSON')
 
 
 def parse(record: Any, path: str = 'manifest.json') -> Manifest:
@@ -167,61 +175,149 @@ def parse(record: Any, path: str = 'manifest.json') -> Manifest:
   if not isinstance(record, dict):
     raise types.InputError(f'{path}: expected a JSON object')
   version = record.get('format_version')
-  if version != FORMAT_VERSION:
+  if type(version) is not int or version != FORMAT_VERSION:
     raise types.InputError(
-      f'{path}: format_version is {version!r}, this program reads'
+      f'{path}: format_version is {version!r:.80}, this program reads'
       f' {FORMAT_VERSION}'
     )
-  try:
-    manifest = Manifest(
-      source=record['source'],
-      fields=tuple(Field(**f) for f in record['fields']),
-      tasks=tuple(Task(**t) for t in record['tasks']),
-      splits={
-        name: Split(**{**s, 'files': tuple(s['files'])})
-        for name, s in record['splits'].items()
-      },
-      user_field=record.get('user_field'),
-      item_field=record.get('item_field'),
-      has_oracle=bool(record.get('has_oracle', False)),
-      options=record.get('options', {}),
-      source_files=tuple(record.get('source_files', ())),
-      report=record.get('report', {}),
-    )
-  except (KeyError, TypeError, AttributeError) as error:
-    raise types.InputError(f'{path}: malformed: {error}') from None
-  _check(manifest, path)
+  # What a later program adds without a new version is not read.
+  known = {field.name for field in dataclasses.fields(Manifest)}
+  manifest = _build(
+    Manifest, {k: v for k, v in record.items() if k in known}, path
+  )
+  manifest = dataclasses.replace(
+    manifest,
+    fields=_parts(Field, manifest.fields, f'{path}: fields'),
+    tasks=_parts(Task, manifest.tasks, f'{path}: tasks'),
+    splits=_splits(manifest.splits, f'{path}: splits'),
+    source_files=tuple(
+      _expect(record.get('source_files', []), list, f'{path}: source_files')
+    ),
+  )
+  _expect(manifest.source, str, f'{path}: source')
+  _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
+  _expect(manifest.options, dict, f'{path}: options')
+  _expect(manifest.report, dict, f'{path}: report')
+  for file in manifest.source_files:
+    _expect(file, dict, f'{path}: source_files: entry')
+  _check_fields(manifest, path)
+  _check_tasks(manifest, path)
+  for name, split in manifest.splits.items():
+    _check_split(split, manifest, f'{path}: splits: {name!r}')
   return manifest
 
 
-def _check(manifest: Manifest, path: str) -> None:
-  """Refuses a manifest whose parts contradict each other."""
-  if not manifest.tasks:
-    raise types.InputError(f'{path}: tasks is empty')
-  missing = [s for s in SPLITS if s not in manifest.splits]
-  if missing:
-    raise types.InputError(f'{path}: splits lacks {missing[0]!r}')
-  names = [f.name for f in manifest.fields]
-  for name in names:
-    if names.count(name) > 1:
-      raise types.InputError(f'{path}: field {name!r} stands twice')
+def _expect(value: Any, kind: type, what: str) -> Any:
+  """The value, if it is of that very type (a bool is no int)."""
+  if type(value) is not kind:
+    names = {dict: 'an object', list: 'a list', str: 'a text', bool: 'a bool'}
+    raise types.InputError(
+      f'{what} is {value!r:.80}, expected {names.get(kind, "a whole number")}'
+    )
+  return value
+
+
+def _expect_count(value: Any, what: str, low: int = 0) -> None:
+  if _expect(value, int, what) < low:
+    raise types.InputError(f'{what} is {value!r:.80}, expected at least {low}')
+
+
+def _build(kind: Any, record: Any, what: str) -> Any:
+  """The dataclass with the entries of a JSON object."""
+  _expect(record, dict, what)
+  fields = {field.name: field for field in dataclasses.fields(kind)}
+  for name in record:
+    if name not in fields:
+      raise types.InputError(f'{what}: no such entry: {name!r:.80}')
+  for name, field in fields.items():
+    optional = (
+      field.default is not dataclasses.MISSING
+      or field.default_factory is not dataclasses.MISSING
+    )
+    if name not in record and not optional:
+      raise types.InputError(f'{what} lacks {name!r}')
+  return kind(**record)
+
+
+def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
+  """One dataclass per entry of a list; their names differ."""
+  parts = []
+  for i, record in enumerate(_expect(records, list, what)):
+    part = _build(kind, record, f'{what}: entry {i + 1}')
+    _expect(part.name, str, f'{what}: entry {i + 1}: name')
+    if part.name in [p.name for p in parts]:
+      raise types.InputError(f'{what}: {part.name!r} stands twice')
+    parts.append(part)
+  return tuple(parts)
+
+
+def _splits(records: Any, what: str) -> dict[str, Split]:
+  _expect(records, dict, what)
+  splits = {}
+  for name, record in records.items():
+    split = _build(Split, record, f'{what}: {name!r}')
+    files = _expect(split.files, list, f'{what}: {name!r}: files')
+    splits[name] = dataclasses.replace(split, files=tuple(files))
+  for name in SPLITS:
+    if name not in splits:
+      raise types.InputError(f'{what} lacks {name!r}')
+  return splits
+
+
+def _check_fields(manifest: Manifest, path: str) -> None:
+  """Refuses fields that no network could have."""
   for field in manifest.fields:
+    what = f'{path}: fields: {field.name!r}'
     if field.kind not in KINDS:
       raise types.InputError(
-        f'{path}: field {field.name!r} has kind {field.kind!r},'
-        f' expected one of {", ".join(KINDS)}'
+        f'{what} has kind {field.kind!r:.80}, expected one of'
+        f' {", ".join(KINDS)}'
       )
-    integers = isinstance(field.size, int) and isinstance(field.width, int)
-    if not integers or (field.kind != 'numeric' and field.size < 1):
+    _expect(field.details, dict, f'{what}: details')
+    _expect_count(field.size, f'{what}: size', int(field.kind != 'numeric'))
+    _expect_count(
+      field.width, f'{what}: width', int(field.kind == 'multi_valued')
+    )
+    if field.size > _LARGEST_SIZE or field.width > _LARGEST_SIZE:
       raise types.InputError(
-        f'{path}: field {field.name!r} has size {field.size!r}'
+        f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
       )
-    if field.kind == 'multi_valued' and field.width < 1:
+  categorical = [field.name for field in manifest.of_kind('categorical')]
+  for role in ('user_field', 'item_field'):
+    name = getattr(manifest, role)
+    if name is not None and name not in categorical:
       raise types.InputError(
-        f'{path}: field {field.name!r} has width {field.width!r}'
+        f'{path}: {role} is {name!r:.80}, expected a categorical field'
       )
-  for split in manifest.splits.values():
-    for name in split.files:
-      inside = pathlib.PurePosixPath(name)
-      if inside.is_absolute() or '..' in inside.parts:
-        raise types.InputError(f'{path}: file {name!r} leaves the directory')
+
+
+def _check_tasks(manifest: Manifest, path: str) -> None:
+  """Refuses tasks that are no funnel."""
+  if not manifest.tasks:
+    raise types.InputError(f'{path}: tasks is empty')
+  for i, task in enumerate(manifest.tasks):
+    if task.after is not None and task.after not in manifest.task_names[:i]:
+      raise types.InputError(
+        f'{path}: tasks: {task.name!r} comes after {task.after!r:.80},'
+        ' expected a task listed before'
+      )
+
+
+def _check_split(split: Split, manifest: Manifest, what: str) -> None:
+  """Refuses counts that are none, and files outside of the directory."""
+  _expect_count(split.rows, f'{what}: rows')
+  _expect_count(split.sessions, f'{what}: sessions')
+  _expect(split.positives, dict, f'{what}: positives')
+  for name in manifest.task_names:
+    if name not in split.positives:
+      raise types.InputError(f'{what}: positives lacks {name!r}')
+  for name, count in split.positives.items():
+    _expect_count(count, f'{what}: positives: {name!r:.80}')
+  for entry in ('start_ms', 'end_ms'):
+    value = getattr(split, entry)
+    if value is not None:
+      _expect(value, int, f'{what}: {entry}')
+  for name in split.files:
+    inside = pathlib.PurePosixPath(_expect(name, str, f'{what}: file'))
+    if inside.is_absolute() or '..' in inside.parts or '\0' in name:
+      raise types.InputError(f'{what}: file {name!r:.80} leaves the directory')
