@@ -96,10 +96,14 @@ def main(argv: Sequence[str]) -> int:
     return _fail(' '.join(str(error).split()), 2)
   except FloatingPointError as error:
     return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
+  except KeyboardInterrupt:
+    return _fail('interrupted', 130)
   except BrokenPipeError:
     # The reader of our output left; nobody is there to be told.
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
+  except OSError as error:  # a full disk, a directory without write bits
+    return _fail(f'{error.filename or ""}: {error.strerror or error}', 1)
 
 
 def _fail(message: str, code: int) -> int:

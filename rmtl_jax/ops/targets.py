@@ -9,7 +9,7 @@ from rmtl_jax import types
 
 
 def td_target(
-  r_t: jax.Array, discount_t: jax.Array, q_tp1: jax.Array
+  r_t: types.Array, discount_t: types.Array, q_tp1: types.Array
 ) -> jax.Array:
   """Eq. (7): r_t + gamma_t Q'(s_{t+1}, pi'(s_{t+1})), one step of one task.
 
