@@ -22,7 +22,7 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jax.nn.softplus(logits) - labels * logits
 
 
-def td_error(q_t: jax.Array, target_t: jax.Array) -> jax.Array:
+def td_error(q_t: types.Array, target_t: types.Array) -> jax.Array:
   """(Q(s_t, a_t) - target_t)^2, elementwise; the target gets no gradient.
 
   Args:

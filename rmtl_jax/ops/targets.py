@@ -10,7 +10,7 @@ from rmtl_jax import types
 
 def td_target(
   r_t: types.Array, discount_t: types.Array, q_tp1: types.Array
-) -> jax.Array:
+) -> types.Array:
   """Eq. (7): r_t + gamma_t Q'(s_{t+1}, pi'(s_{t+1})), one step of one task.
 
   Args:
@@ -27,7 +27,7 @@ def td_target(
 
 def lane_targets(
   r_t: types.Array, q_t: types.Array, is_last_t: types.Array, discount: float
-) -> jax.Array:
+) -> types.Array:
   """TD targets of a whole lane: the next state of a slot is the next slot.
 
   The logged action never changes the next state, so Q'(s_{t+1}, .) is
