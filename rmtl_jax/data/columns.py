@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+_LARGEST_INTEGER = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +82,23 @@ def read_split(
       f' {record.rows}' + ('' if rows else '; an empty split is of no use')
     )
   columns = _concatenate(parts)
-  if np.any(np.diff(columns.session) < 0):
-    row = int(np.argmax(np.diff(columns.session) < 0)) + 1
+  falls = columns.session[1:] < columns.session[:-1]
+  if falls.any():
+    row = int(np.argmax(falls)) + 1
+    number = 0
+    while row >= parts[number].rows:
+      row -= parts[number].rows
+      number += 1
     raise types.InputError(
-      f'{data_dir}: split {split!r} is not sorted by session_id at row {row}'
+      f'{pathlib.Path(data_dir) / record.files[number]}: row {row + 1}, column'
+      " 'session_id': is less than in the row before, expected sessions in"
+      ' order'
+    )
+  sessions = len(columns.starts) - 1
+  if sessions != record.sessions:
+    raise types.InputError(
+      f'{data_dir}: split {split!r} has {sessions} sessions, manifest.json'
+      f' says {record.sessions}'
     )
   return columns
 
@@ -90,7 +106,8 @@ def read_split(
 def _concatenate(parts: list[SplitColumns]) -> SplitColumns:
   def joined(name):
     arrays = [getattr(part, name) for part in parts]
-    return None if arrays[0] is None else np.concatenate(arrays)
+    # Where a file lacks users, the split has none.
+    return None if any(a is None for a in arrays) else np.concatenate(arrays)
 
   names = [f.name for f in dataclasses.fields(SplitColumns)]
   columns: dict[str, Any] = {n: joined(n) for n in names if n != 'starts'}
@@ -107,7 +124,7 @@ def _read_file(
   numeric = manifest.of_kind('numeric')
   try:
     file = pq.ParquetFile(path)
-    present = set(file.schema_arrow.names)
+    present = file.schema_arrow.names
     labels = [f'y_{t}' for t in manifest.task_names]
     oracle = [f'p_{t}' for t in manifest.task_names if manifest.has_oracle]
     wanted = ['session_id', 'row_id', *(f.column for f in manifest.fields)]
@@ -116,9 +133,16 @@ def _read_file(
       if name not in present:
         raise types.InputError(f'{path}: no column {name!r}')
     optional = [c for c in ('user_id',) if c in present]
-    table = file.read(columns=wanted + optional)
-  except (OSError, pa.ArrowException) as error:
-    first = str(error).splitlines()[0]
+    wanted += optional
+    for name in wanted:
+      if present.count(name) > 1:
+        raise types.InputError(f'{path}: column {name!r} stands twice')
+    table = file.read(columns=wanted)
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  # Names that are no UTF-8 are a ValueError.
+  except (OSError, pa.ArrowException, ValueError) as error:
+    first = str(error).partition('\n')[0]
     raise types.InputError(f'{path}: not readable: {first}') from None
   reader = _Reader(path, table)
   return SplitColumns(
@@ -136,7 +160,9 @@ def _read_file(
     user=reader.integers('user_id', nullable=True) if optional else None,
     row_id=reader.integers('row_id'),
     oracle=_stack(
-      [reader.floats(n, 0.0, 1.0) for n in oracle], table, np.float64
+      [reader.floats(n, 0.0, 1.0, 'a probability') for n in oracle],
+      table,
+      np.float64,
     )
     if oracle
     else None,
@@ -163,12 +189,16 @@ class _Reader:
     """An integer column as i64[R]; nulls are an error, or -1."""
     column = self.table[name]
     if not pa.types.is_integer(column.type):
-      self._fail(name, None, f'is {column.type}, expected an integer')
+      self._fail(name, None, f'is {column.type}', 'an integer')
     if column.null_count:
       if not nullable:
-        self._fail(name, self._first(column.is_null()), 'is null')
+        self._fail(name, self._first(column.is_null()), 'is null', 'an integer')
       column = column.fill_null(-1)
-    return column.to_numpy()
+    values = column.to_numpy()
+    if values.dtype == np.uint64:
+      right = values <= _LARGEST_INTEGER
+      self._check(name, right, values, 'a signed integer of 64 bits')
+    return values.astype(np.int64)
 
   def ids(self, field: manifest_lib.Field) -> np.ndarray:
     """A categorical column, rows of the field's vocabulary."""
@@ -178,65 +208,65 @@ class _Reader:
 
   def lists(self, field: manifest_lib.Field) -> np.ndarray:
     """A multi-valued column as i32[R, width], -1 in unused slots."""
-    column = self.table[field.column].combine_chunks()
+    name, width = field.column, field.width
+    column = self.table[name].combine_chunks()
     if not (
       pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     ):
-      self._fail(field.column, None, f'is {column.type}, expected a list')
+      self._fail(name, None, f'is {column.type}', 'a list')
+    if not pa.types.is_integer(column.type.value_type):
+      self._fail(name, None, f'is {column.type}', 'a list of integers')
     if column.null_count:
-      self._fail(field.column, self._first(column.is_null()), 'is null')
+      self._fail(name, self._first(column.is_null()), 'is null', 'a list')
     if isinstance(column, pa.ChunkedArray):
       column = pa.concat_arrays(column.chunks)
     offsets = column.offsets.to_numpy().astype(np.int64)
     counts = np.diff(offsets)
-    wrong = (counts < 1) | (counts > field.width)
+    wrong = (counts < 1) | (counts > width)
     if wrong.any():
       row = int(np.argmax(wrong))
-      self._fail(
-        field.column,
-        row,
-        f'has {counts[row]} values, expected 1 to {field.width}',
-      )
-    if not pa.types.is_integer(column.values.type) or column.values.null_count:
-      self._fail(field.column, None, 'holds values that are no integers')
-    flat = column.values.to_numpy()[offsets[0] : offsets[-1]]
+      self._fail(name, row, f'has {counts[row]} values', f'1 to {width}')
+    values = column.values[offsets[0] : offsets[-1]]
     owner = np.repeat(np.arange(len(counts)), counts)
+    if values.null_count:
+      at = self._first(values.is_null())
+      self._fail(name, int(owner[at]), 'holds a null', 'integers')
+    flat = values.to_numpy()
     self._check_range(field, flat, owner)
-    out = np.full((len(counts), field.width), -1, np.int32)
-    out[
-      owner, np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], counts)
-    ] = flat
+    out = np.full((len(counts), width), -1, np.int32)
+    slot = np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], counts)
+    out[owner, slot] = flat
     return out
 
   def floats(
-    self, name: str, low: float = -np.inf, high: float = np.inf
+    self,
+    name: str,
+    low: float = -_LARGEST_FLOAT,
+    high: float = _LARGEST_FLOAT,
+    expected: str = 'a finite number of 32 bits',
   ) -> np.ndarray:
-    """A finite float column, within [low, high]."""
+    """A column of numbers within [low, high]; null counts as NaN."""
     column = self.table[name]
     if not (
       pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
     ):
-      self._fail(name, None, f'is {column.type}, expected a number')
+      self._fail(name, None, f'is {column.type}', expected)
     values = column.to_numpy()
-    wrong = ~(np.isfinite(values) & (values >= low) & (values <= high))
-    if wrong.any():
-      row = int(np.argmax(wrong))
-      self._fail(
-        name,
-        row,
-        f'is {values[row]}, expected a finite number'
-        + (f' from {low} to {high}' if np.isfinite(low) else ''),
-      )
+    self._check(name, (values >= low) & (values <= high), values, expected)
     return values
 
   def labels(self, name: str) -> np.ndarray:
     """A label column, 0 or 1."""
-    values = self.floats(name)
-    wrong = (values != 0) & (values != 1)
-    if wrong.any():
-      row = int(np.argmax(wrong))
-      self._fail(name, row, f'is {values[row]}, expected 0 or 1')
+    values = self.floats(name, 0.0, 1.0, '0 or 1')
+    self._check(name, (values == 0) | (values == 1), values, '0 or 1')
     return values
+
+  def _check(
+    self, name: str, right: np.ndarray, values: np.ndarray, expected: str
+  ) -> None:
+    if not right.all():
+      row = int(np.argmin(right))
+      self._fail(name, row, f'is {values[row]}', expected)
 
   def _check_range(
     self,
@@ -251,12 +281,18 @@ class _Reader:
       self._fail(
         field.column,
         row,
-        f'is {values[at]}, the vocabulary has rows 0 to {field.size - 1}',
+        f'is {values[at]}',
+        f'a row of the vocabulary, 0 to {field.size - 1}',
       )
 
-  def _first(self, flags: pa.ChunkedArray) -> int:
+  def _first(self, flags: pa.Array | pa.ChunkedArray) -> int:
     return int(np.argmax(flags.to_numpy(zero_copy_only=False)))
 
-  def _fail(self, column: str, row: int | None, what: str) -> None:
-    where = f'column {column!r}' + ('' if row is None else f', row {row}')
-    raise types.InputError(f'{self.path}: {where}: {what}')
+  def _fail(
+    self, column: str, row: int | None, found: str, expected: str
+  ) -> NoReturn:
+    """Raises for a column, or for its value in a row, counted from 0."""
+    where = '' if row is None else f'row {row + 1}, '
+    raise types.InputError(
+      f'{self.path}: {where}column {column!r}: {found}, expected {expected}'
+    )

@@ -1,0 +1,327 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from tests import tiny
+
+FILE = 'train/part-00000.parquet'
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+  """(DATA, its manifest); read only."""
+  path = tmp_path_factory.mktemp('prepared')
+  return path, tiny.write_prepared(path, sessions=12)
+
+
+def copy_of(prepared, tmp_path, table=None):
+  """(DATA, manifest) to break: train has the table where one is given."""
+  source, manifest = prepared
+  (tmp_path / 'train').mkdir()
+  table = pq.read_table(source / FILE) if table is None else table
+  pq.write_table(table, tmp_path / FILE)
+  return tmp_path, manifest
+
+
+def with_column(table, name, values):
+  """The table with a column of other values."""
+  return table.set_column(table.column_names.index(name), name, values)
+
+
+def with_value(table, name, row, value, kind=None):
+  """The table with one other value; rows count from 0."""
+  values = table[name].to_pylist()
+  values[row] = value
+  return with_column(
+    table, name, pa.array(values, kind or table.schema.field(name).type)
+  )
+
+
+def check_fails(data_dir, manifest, match):
+  with pytest.raises(types.InputError, match=match) as error:
+    columns_lib.read_split(data_dir, manifest, 'train')
+  assert '\n' not in str(error.value)
+  return str(error.value)
+
+
+@pytest.mark.parametrize('split', manifest_lib.SPLITS)
+def test_columns_are_those_of_the_files(prepared, split):
+  path, manifest = prepared
+  read = columns_lib.read_split(path, manifest, split)
+  table = pq.read_table(path / manifest.splits[split].files[0])
+  assert read.rows == manifest.splits[split].rows == len(table)
+  for i, name in enumerate(('f_user', 'f_item')):
+    np.testing.assert_array_equal(read.categorical[:, i], table[name])
+  np.testing.assert_array_equal(read.numeric[:, 0], table['x_price'])
+  for k, task in enumerate(tiny.TASKS):
+    np.testing.assert_array_equal(read.labels[:, k], table[f'y_{task}'])
+    assert read.oracle is not None
+    np.testing.assert_array_equal(read.oracle[:, k], table[f'p_{task}'])
+  tags = table['m_tags'].to_pylist()
+  expected = [[*t, *[-1] * (3 - len(t))] for t in tags]
+  np.testing.assert_array_equal(read.multi_valued, expected)
+  np.testing.assert_array_equal(read.session, table['session_id'])
+  np.testing.assert_array_equal(read.user, table['user_id'])
+  np.testing.assert_array_equal(read.row_id, table['row_id'])
+
+
+def test_types_and_starts(prepared):
+  path, manifest = prepared
+  read = columns_lib.read_split(path, manifest, 'train')
+  assert read.categorical.dtype == read.multi_valued.dtype == np.int32
+  assert read.numeric.dtype == read.labels.dtype == np.float32
+  assert read.session.dtype == read.row_id.dtype == np.int64
+  assert read.oracle is not None and read.oracle.dtype == np.float64
+  assert len(read.starts) == 12 + 1
+  assert read.starts[0] == 0 and read.starts[-1] == read.rows
+  for begin, end in zip(read.starts[:-1], read.starts[1:], strict=True):
+    assert len(set(read.session[begin:end].tolist())) == 1
+  firsts = read.session[read.starts[:-1]]
+  assert len(set(firsts.tolist())) == 12
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=4))
+def test_files_are_joined_in_order(tmp_path_factory, prepared, cuts):
+  """In however many files, empty ones too, cut within sessions or not."""
+  source, manifest = prepared
+  table = pq.read_table(source / FILE)
+  tmp_path = tmp_path_factory.mktemp('cut')
+  (tmp_path / 'train').mkdir()
+  edges = [0, *sorted(min(cut, len(table)) for cut in cuts), len(table)]
+  files = []
+  for i, (begin, end) in enumerate(itertools.pairwise(edges)):
+    files.append(f'train/part-{i:05d}.parquet')
+    pq.write_table(table.slice(begin, end - begin), tmp_path / files[-1])
+  split = dataclasses.replace(manifest.splits['train'], files=tuple(files))
+  cut = dataclasses.replace(manifest, splits={'train': split})
+  whole = columns_lib.read_split(source, manifest, 'train')
+  joined = columns_lib.read_split(tmp_path, cut, 'train')
+  for field in dataclasses.fields(whole):
+    np.testing.assert_array_equal(
+      getattr(joined, field.name), getattr(whole, field.name)
+    )
+
+
+def test_data_without_oracle_users_or_some_kinds(prepared, tmp_path):
+  source, manifest = prepared
+  table = pq.read_table(source / FILE)
+  names = ['session_id', 'row_id', 'x_price', 'y_click', 'y_conversion']
+  path, _ = copy_of(prepared, tmp_path, table.select(names))
+  small = dataclasses.replace(
+    manifest, fields=manifest.of_kind('numeric'), has_oracle=False
+  )
+  read = columns_lib.read_split(path, small, 'train')
+  assert read.user is None and read.oracle is None
+  assert read.categorical.shape == read.multi_valued.shape == (read.rows, 0)
+  assert read.numeric.shape == (read.rows, 1)
+
+
+def test_users_may_be_unknown(prepared, tmp_path):
+  table = pq.read_table(prepared[0] / FILE)
+  path, manifest = copy_of(
+    prepared, tmp_path, with_value(table, 'user_id', 2, None)
+  )
+  read = columns_lib.read_split(path, manifest, 'train')
+  assert read.user is not None
+  assert read.user[2] == -1 and read.user[1] == table['user_id'][1].as_py()
+
+
+@pytest.mark.parametrize(
+  'kind', [pa.int16(), pa.uint8(), pa.int64(), pa.uint64()]
+)
+def test_any_integers_do(prepared, tmp_path, kind):
+  table = pq.read_table(prepared[0] / FILE)
+  for name in ('session_id', 'user_id', 'f_item'):
+    table = with_column(table, name, table[name].cast(kind))
+  path, manifest = copy_of(prepared, tmp_path, table)
+  read = columns_lib.read_split(path, manifest, 'train')
+  whole = columns_lib.read_split(prepared[0], manifest, 'train')
+  np.testing.assert_array_equal(read.categorical, whole.categorical)
+  assert read.session.dtype == np.int64
+
+
+LIST = pa.list_(pa.int32())
+
+
+@pytest.mark.parametrize(
+  'name, value, kind, expected',
+  [
+    ('session_id', None, None, 'is null, expected an integer'),
+    ('row_id', None, None, 'is null, expected an integer'),
+    ('session_id', 2**63, pa.uint64(), 'is 9223372036854775808, expected a s'),
+    ('f_user', None, None, 'is null, expected an integer'),
+    ('f_user', 30, None, 'is 30, expected a row of the vocabulary, 0 to 29'),
+    ('f_item', -1, None, 'is -1, expected a row of the vocabulary, 0 to 19'),
+    ('f_item', 2**40, pa.int64(), 'is 1099511627776, expected a row of the'),
+    ('m_tags', None, LIST, 'is null, expected a list'),
+    ('m_tags', [], LIST, 'has 0 values, expected 1 to 3'),
+    ('m_tags', [1, 2, 3, 4], LIST, 'has 4 values, expected 1 to 3'),
+    ('m_tags', [1, None], LIST, 'holds a null, expected integers'),
+    ('m_tags', [1, 8], LIST, 'is 8, expected a row of the vocabulary, 0 to 7'),
+    ('m_tags', [-1], LIST, 'is -1, expected a row of the vocabulary, 0 to 7'),
+    ('x_price', float('nan'), None, 'is nan, expected a finite number'),
+    ('x_price', float('inf'), None, 'is inf, expected a finite number'),
+    ('x_price', None, None, 'is nan, expected a finite number'),
+    ('x_price', 1e39, pa.float64(), r'is 1e\+39, expected a finite number'),
+    ('y_click', 2.0, None, 'is 2.0, expected 0 or 1'),
+    ('y_click', 0.5, None, 'is 0.5, expected 0 or 1'),
+    ('y_conversion', -1.0, None, 'is -1.0, expected 0 or 1'),
+    ('y_conversion', float('nan'), None, 'is nan, expected 0 or 1'),
+    ('y_conversion', None, None, 'is nan, expected 0 or 1'),
+    ('p_click', 1.5, None, 'is 1.5, expected a probability'),
+    ('p_click', None, None, 'is nan, expected a probability'),
+  ],
+)
+def test_a_wrong_value_is_named(
+  prepared, tmp_path, name, value, kind, expected
+):
+  table = pq.read_table(prepared[0] / FILE)
+  broken = with_value(table, name, 4, value, kind)
+  path, manifest = copy_of(prepared, tmp_path, broken)
+  message = check_fails(path, manifest, expected)
+  assert message.startswith(f"{path / FILE}: row 5, column '{name}': ")
+
+
+@pytest.mark.parametrize(
+  'name, values, expected',
+  [
+    ('session_id', 'text', 'is string, expected an integer'),
+    ('user_id', 'float', 'is double, expected an integer'),
+    ('f_item', 'float', 'is double, expected an integer'),
+    ('f_item', 'bool', 'is bool, expected an integer'),
+    ('m_tags', 'float', 'is double, expected a list'),
+    ('m_tags', 'texts', 'is list<.*string>, expected a list of integers'),
+    ('x_price', 'text', 'is string, expected a finite number'),
+    ('x_price', 'texts', 'is list<.*string>, expected a finite number'),
+    ('y_click', 'bool', 'is bool, expected 0 or 1'),
+    ('p_click', 'text', 'is string, expected a probability'),
+  ],
+)
+def test_a_column_of_another_type_is_named(
+  prepared, tmp_path, name, values, expected
+):
+  table = pq.read_table(prepared[0] / FILE)
+  kinds = {'text': '1', 'float': 1.0, 'bool': True, 'texts': ['1']}
+  broken = with_column(table, name, pa.array([kinds[values]] * len(table)))
+  path, manifest = copy_of(prepared, tmp_path, broken)
+  message = check_fails(path, manifest, expected)
+  assert message.startswith(f"{path / FILE}: column '{name}': ")
+
+
+@pytest.mark.parametrize(
+  'name', ['session_id', 'row_id', 'f_item', 'm_tags', 'x_price', 'y_click']
+)
+def test_a_missing_column_is_named(prepared, tmp_path, name):
+  table = pq.read_table(prepared[0] / FILE).drop_columns([name])
+  path, manifest = copy_of(prepared, tmp_path, table)
+  message = check_fails(path, manifest, 'no column')
+  assert message == f"{path / FILE}: no column '{name}'"
+
+
+def test_a_missing_oracle_is_named(prepared, tmp_path):
+  table = pq.read_table(prepared[0] / FILE).drop_columns(['p_conversion'])
+  path, manifest = copy_of(prepared, tmp_path, table)
+  check_fails(path, manifest, "no column 'p_conversion'")
+
+
+@pytest.mark.parametrize('name', ['f_item', 'user_id', 'y_click'])
+def test_a_column_that_stands_twice_is_named(prepared, tmp_path, name):
+  table = pq.read_table(prepared[0] / FILE)
+  table = table.append_column(name, table[name])
+  path, manifest = copy_of(prepared, tmp_path, table)
+  check_fails(path, manifest, f"column '{name}' stands twice")
+
+
+def test_sessions_out_of_order_are_named(prepared, tmp_path):
+  table = pq.read_table(prepared[0] / FILE)
+  sessions = table['session_id'].to_pylist()
+  broken = with_value(table, 'session_id', 7, sessions[7] + 5)
+  path, manifest = copy_of(prepared, tmp_path, broken)
+  message = check_fails(path, manifest, 'expected sessions in order')
+  assert message.startswith(f"{path / FILE}: row 9, column 'session_id': ")
+
+
+def test_sessions_out_of_order_over_files_are_named(prepared, tmp_path):
+  source, manifest = prepared
+  table = pq.read_table(source / FILE)
+  (tmp_path / 'train').mkdir()
+  files = ('train/a.parquet', 'train/b.parquet', 'train/c.parquet')
+  cut = int(np.argmax(np.diff(table['session_id']) > 0)) + 1
+  parts = (table.slice(cut), table.slice(0, 0), table.slice(0, cut))
+  for file, part in zip(files, parts, strict=True):
+    pq.write_table(part, tmp_path / file)
+  split = dataclasses.replace(manifest.splits['train'], files=files)
+  swapped = dataclasses.replace(manifest, splits={'train': split})
+  message = check_fails(tmp_path, swapped, 'expected sessions in order')
+  assert message.startswith(f'{tmp_path / files[2]}: row 1, ')
+
+
+@pytest.mark.parametrize('count', ['rows', 'sessions'])
+def test_counts_must_be_those_of_the_manifest(prepared, count):
+  path, manifest = prepared
+  train = manifest.splits['train']
+  number = getattr(train, count)
+  other = dataclasses.replace(
+    manifest,
+    splits={'train': dataclasses.replace(train, **{count: number + 1})},
+  )
+  check_fails(
+    path,
+    other,
+    f"split 'train' has {number} {count}, manifest.json says {number + 1}",
+  )
+
+
+def test_an_empty_split_is_of_no_use(prepared):
+  path, manifest = prepared
+  empty = manifest_lib.Split(0, 0, (), {t: 0 for t in tiny.TASKS})
+  other = dataclasses.replace(manifest, splits={'train': empty})
+  check_fails(path, other, 'an empty split is of no use')
+
+
+def test_an_unknown_split_is_named(prepared):
+  path, manifest = prepared
+  with pytest.raises(types.InputError, match="'dev' is not one of train, val"):
+    columns_lib.read_split(path, manifest, 'dev')
+
+
+def test_a_missing_file_is_named(prepared, tmp_path):
+  _, manifest = prepared
+  message = check_fails(tmp_path, manifest, 'not found')
+  assert message == f'{tmp_path / FILE}: not found'
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda content: b'',
+    lambda content: b'PAR1',
+    lambda content: b'session_id,row_id\n1,2\n',
+    lambda content: content[: len(content) // 2],
+    lambda content: content[:-10] + b'\0' * 10,
+    lambda content: content[:-200] + b'\xff' * 190 + content[-10:],
+    lambda content: content[:4] + b'\xff' * 200 + content[204:],
+  ],
+  ids=['empty', 'magic', 'csv', 'half', 'tail', 'footer', 'pages'],
+)
+def test_an_unreadable_file_is_named(prepared, tmp_path, damage):
+  path, manifest = copy_of(prepared, tmp_path)
+  content = (path / FILE).read_bytes()
+  (path / FILE).write_bytes(damage(content))
+  message = check_fails(path, manifest, 'not readable')
+  assert message.startswith(f'{path / FILE}: not readable: ')
+
+
+def test_a_directory_in_place_of_a_file(prepared, tmp_path):
+  (tmp_path / FILE).mkdir(parents=True)
+  check_fails(tmp_path, prepared[1], 'not readable')
