@@ -242,7 +242,9 @@ CHOICES = {
   'evaluation.group': ('session', 'user'),
 }
 
-# Inclusive bounds; fields that are not named here must be >= 0.
+# Inclusive bounds; fields that are not named here are >= 0 and finite.
+_LARGEST_LAYER = 2**20
+_DEFAULT_BOUNDS = (0, 2**31 - 1)
 _BOUNDS = {
   'seed': (0, 2**31 - 1),
   'network.embedding_dim': (1, 2**16),
@@ -322,10 +324,10 @@ def validate(config: Config) -> Config:
     if isinstance(value, tuple):
       _check_units(name, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-      low, high = _BOUNDS.get(name, (0, float('inf')))
+      low, high = _BOUNDS.get(name, _DEFAULT_BOUNDS)
       if not low <= value <= high:  # False for NaN too
         raise types.InputError(
-          f'config.{name}: {value!r} is not between {low} and {high}'
+          f'config.{name}: {value!r:.80} is not between {low} and {high}'
         )
   if config.backbone == 'ple' and config.network.num_experts < 2:
     raise types.InputError(
@@ -335,9 +337,12 @@ def validate(config: Config) -> Config:
 
 
 def _check_units(name: str, units: tuple[int, ...]) -> None:
-  if not units or any(not isinstance(u, int) or u < 1 for u in units):
+  if not units or any(
+    type(u) is not int or not 1 <= u <= _LARGEST_LAYER for u in units
+  ):
     raise types.InputError(
-      f'config.{name}: {units!r} is not a list of layer sizes >= 1'
+      f'config.{name}: {units!r:.80} is not a list of layer sizes, each'
+      f' between 1 and {_LARGEST_LAYER}'
     )
 
 
@@ -381,7 +386,14 @@ def _merge(group: Any, record: Any, path: str) -> Any:
 
 def unknown_setting(path: str, known: typing.Iterable[str]) -> str:
   """The line for a setting that does not exist, with near matches."""
-  near = difflib.get_close_matches(path.rsplit('.', 1)[-1], list(known), n=3)
+  by_last: dict[str, list[str]] = {}
+  for name in known:
+    by_last.setdefault(name.rsplit('.', 1)[-1], []).append(name)
+  wanted = path.rsplit('.', 1)[-1]
+  close = difflib.get_close_matches(wanted, by_last, n=3)
+  names = [name for last in close for name in by_last[last]]
+  # Of settings with one name in many groups, those of the nearest group.
+  near = difflib.get_close_matches(path, names, n=3, cutoff=0.0)
   hint = f' (did you mean {" or ".join(near)}?)' if near else ''
   return f'{path}: no such setting{hint}'
 
@@ -391,10 +403,13 @@ def _typed(value: Any, old: Any, path: str) -> Any:
   if isinstance(old, tuple) and isinstance(value, list | tuple):
     return tuple(value)
   if isinstance(old, float) and type(value) is int:
-    return float(value)
+    try:
+      return float(value)
+    except OverflowError:
+      raise types.InputError(f'{path}: {value!r:.80} is too large') from None
   if type(value) is not type(old):
     raise types.InputError(
-      f'{path}: {value!r} is not of type {type(old).__name__}'
+      f'{path}: {value!r:.80} is not of type {type(old).__name__}'
     )
   return value
 

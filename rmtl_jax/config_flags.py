@@ -89,7 +89,10 @@ def load(path: str) -> config_lib.Config:
       f'--config: {path}: get_config() returned {type(config).__name__},'
       ' expected a rmtl_jax.config.Config'
     )
-  return config
+  # Checked before flags override it, so that errors name the file.
+  return config_lib.from_dict(
+    config_lib.to_dict(config), path=f'--config: {path}: config'
+  )
 
 
 def settings_help() -> str:

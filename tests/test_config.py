@@ -1,0 +1,298 @@
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+
+FLAT = config_lib.flatten(config_lib.Config())
+NUMBERS = [
+  name
+  for name, value in FLAT.items()
+  if isinstance(value, int | float) and not isinstance(value, bool)
+]
+FLOATS = [name for name in NUMBERS if isinstance(FLAT[name], float)]
+UNITS = [name for name, value in FLAT.items() if isinstance(value, tuple)]
+
+
+def nested(name, value):
+  """{'group': {'field': value}} for 'group.field'."""
+  for part in reversed(name.split('.')):
+    value = {part: value}
+  return value
+
+
+@pytest.mark.parametrize('preset', config_lib.CHOICES['preset'])
+def test_to_dict_then_from_dict(preset):
+  config = config_lib.preset(preset)
+  assert config_lib.from_dict(config_lib.to_dict(config)) == config
+  as_json = json.loads(json.dumps(config_lib.to_dict(config)))
+  assert config_lib.from_dict(as_json) == config
+
+
+def test_the_paper_preset_is_the_default():
+  """method.md, sections 1 to 3."""
+  config = config_lib.preset('paper')
+  assert config == config_lib.Config()
+  assert config.network == config_lib.NetworkConfig(
+    embedding_dim=128,
+    bottom_units=(512, 256),
+    tower_units=(128, 64),
+    num_experts=8,
+    dropout=0.2,
+    expert_input='own',
+  )
+  for stage in (config.pretrain, config.finetune):
+    assert (stage.learning_rate, stage.l2, stage.patience) == (1e-3, 1e-6, 2)
+  critic = config.critic
+  assert (critic.form, critic.head) == ('shared', 'neg_softplus')
+  assert (critic.discount, critic.reward) == (0.95, 'log_likelihood')
+  assert (critic.behaviour, critic.estimate) == ('policy', 'target')
+  assert (critic.soft_update, critic.update_period) == (0.2, 1)
+  assert (critic.learning_rate, critic.l2) == (1e-3, 1e-6)
+  assert (critic.max_passes, critic.min_improvement) == (20, 0.01)
+  assert critic.in_finetune == 'learning' and not critic.target_dropout
+  assert config.weighting == config_lib.WeightingConfig('critic', 0.7)
+  assert config.batch.lanes * config.batch.lane_length == 2048
+  assert config.control
+
+
+def test_the_official_preset_is_the_released_code():
+  """method.md, end of section 3; all else is as in the paper."""
+  found = config_lib.flatten(config_lib.preset('official'))
+  assert {name: v for name, v in found.items() if v != FLAT[name]} == {
+    'preset': 'official',
+    'network.expert_input': 'gate',
+    'critic.form': 'separate',
+    'critic.head': 'neg_relu',
+    'critic.discount': 0.9,
+    'critic.behaviour': 'uniform',
+    'critic.estimate': 'minimum',
+    'critic.target_noise': 2e-3,
+    'critic.update_period': 2,
+    'critic.target_dropout': True,
+    'critic.in_finetune': 'frozen',
+    'weighting.lambda_': 1.0,
+  }
+  assert found['critic.target_noise_clip'] == 3e-3
+  assert found['critic.soft_update'] == 0.2
+
+
+def test_an_unknown_preset_is_named():
+  with pytest.raises(types.InputError, match="'mine' is not one of paper, off"):
+    config_lib.preset('mine')
+
+
+def test_part_of_a_record_over_a_base():
+  base = config_lib.preset('official')
+  record = {'seed': 3, 'critic': {'discount': 0.5}}
+  config = config_lib.from_dict(record, base)
+  assert config == dataclasses.replace(
+    base, seed=3, critic=dataclasses.replace(base.critic, discount=0.5)
+  )
+  assert config_lib.from_dict({}) == config_lib.Config()
+
+
+def test_flatten_names_every_setting():
+  assert FLAT['backbone'] == 'mmoe'
+  assert FLAT['network.bottom_units'] == (512, 256)
+  groups = [
+    value
+    for value in vars(config_lib.Config()).values()
+    if dataclasses.is_dataclass(value)
+  ]
+  leaves = len(dataclasses.fields(config_lib.Config)) - len(groups)
+  leaves += sum(len(dataclasses.fields(group)) for group in groups)
+  assert len(FLAT) == leaves
+
+
+def test_choices_and_bounds_are_of_settings():
+  assert set(config_lib.CHOICES) <= set(FLAT)
+  assert set(config_lib._BOUNDS) <= set(NUMBERS)
+
+
+@pytest.mark.parametrize('name', sorted(config_lib.CHOICES))
+def test_choices(name):
+  for value in config_lib.CHOICES[name]:
+    config = config_lib.from_dict(nested(name, value))
+    assert config_lib.flatten(config)[name] == value
+  with pytest.raises(types.InputError, match=f"config.{name}: 'x' is not one"):
+    config_lib.from_dict(nested(name, 'x'))
+
+
+@pytest.mark.parametrize('name', NUMBERS)
+def test_numbers_have_bounds(name):
+  low, high = config_lib._BOUNDS.get(name, config_lib._DEFAULT_BOUNDS)
+  kind = type(FLAT[name])
+  for value in (low, high):
+    config = config_lib.from_dict(nested(name, kind(value)))
+    assert config_lib.flatten(config)[name] == value
+  for value in (kind(low - 1), kind(high + 1)):
+    with pytest.raises(
+      types.InputError, match=f'config.{name}: .* is not between {low} and'
+    ):
+      config_lib.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize('name', FLOATS)
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_numbers_are_finite(name, value):
+  with pytest.raises(types.InputError, match=f'config.{name}: '):
+    config_lib.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize(
+  'name', [n for n in FLOATS if n != 'evaluation.confidence']
+)
+def test_whole_numbers_do_for_floats(name):
+  config = config_lib.from_dict(nested(name, 0))
+  found = config_lib.flatten(config)[name]
+  assert type(found) is float and found == 0.0
+
+
+def test_a_number_too_large_for_a_float():
+  with pytest.raises(types.InputError, match=r'critic\.discount: 1000.* too'):
+    config_lib.from_dict(nested('critic.discount', 10**400))
+
+
+@pytest.mark.parametrize('name', UNITS)
+@pytest.mark.parametrize(
+  'value', [(), [0], [-1, 4], [1.5], ['8'], [True], [[8]], [2**20 + 1], [None]]
+)
+def test_layer_sizes(name, value):
+  assert config_lib.from_dict(nested(name, [8])) == config_lib.from_dict(
+    nested(name, (8,))
+  )
+  with pytest.raises(
+    types.InputError, match=f'config.{name}: .* list of layer'
+  ):
+    config_lib.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize('name', sorted(FLAT))
+def test_other_types_are_refused(name):
+  for value in (None, {}, object(), 'text', True, 1.5, 3, [8]):
+    old = FLAT[name]
+    fits = type(value) is type(old) or (
+      isinstance(old, float) and type(value) is int
+    )
+    if fits or (isinstance(old, tuple) and isinstance(value, list)):
+      continue
+    with pytest.raises(types.InputError, match='is not of type') as error:
+      config_lib.from_dict(nested(name, value))
+    assert str(error.value).startswith(f'config.{name}: ')
+
+
+@pytest.mark.parametrize(
+  'record, expected',
+  [
+    ({'backbon': 'ple'}, 'config.backbon: no such setting (did you mean back'),
+    (
+      nested('weighting.lambda', 0.5),
+      'config.weighting.lambda: no such setting (did you mean lambda_?)',
+    ),
+    (
+      nested('critic.discout', 0.9),
+      'config.critic.discout: no such setting (did you mean discount?)',
+    ),
+    ({'zzz': 1}, 'config.zzz: no such setting'),
+    ({3: 1}, 'config.3: no such setting'),
+    ({'critic': 3}, 'config.critic: expected a group of settings'),
+    ([], 'config: expected a group of settings'),
+    (None, 'config: expected a group of settings'),
+  ],
+)
+def test_names_that_do_not_exist(record, expected):
+  with pytest.raises(types.InputError) as error:
+    config_lib.from_dict(record)
+  assert str(error.value).startswith(expected)
+
+
+def test_errors_say_where_the_record_is_from():
+  with pytest.raises(types.InputError) as error:
+    config_lib.from_dict(nested('critic.x', 1), path='RUN/config.json: config')
+  line = 'RUN/config.json: config.critic.x: no such setting'
+  assert str(error.value).startswith(line)
+
+
+def test_near_matches_are_of_the_nearest_group():
+  line = config_lib.unknown_setting('--config.finetune.learning_rat', FLAT)
+  assert 'did you mean finetune.learning_rate or ' in line
+  line = config_lib.unknown_setting('--config.weighting.lambda', FLAT)
+  assert line.endswith('(did you mean weighting.lambda_?)')
+  line = config_lib.unknown_setting('--config.qqqq', FLAT)
+  assert line == '--config.qqqq: no such setting'
+
+
+def test_ple_needs_two_experts():
+  record = {'backbone': 'ple', 'network': {'num_experts': 1}}
+  with pytest.raises(types.InputError, match='ple needs at least 2'):
+    config_lib.from_dict(record)
+  assert config_lib.from_dict({**record, 'backbone': 'mmoe'})
+
+
+VALUES = st.recursive(
+  st.none()
+  | st.booleans()
+  | st.integers(-(2**40), 2**40)
+  | st.floats()
+  | st.text(max_size=5)
+  | st.sampled_from(
+    sorted({c for cs in config_lib.CHOICES.values() for c in cs})
+  ),
+  lambda inner: (
+    st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+  ),
+  max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from(sorted(FLAT)), VALUES, max_size=3))
+def test_any_record_is_a_config_or_refused(changes):
+  record = {}
+  for name, value in changes.items():
+    *group, last = name.split('.')
+    inner = record.setdefault(group[0], {}) if group else record
+    inner[last] = value
+  try:
+    config = config_lib.from_dict(record)
+  except types.InputError as error:
+    assert '\n' not in str(error)
+    return
+  again = json.loads(json.dumps(config_lib.to_dict(config), allow_nan=False))
+  assert config_lib.from_dict(again) == config
+  found = config_lib.flatten(config)
+  for name, value in changes.items():
+    expected = tuple(value) if isinstance(value, list) else value
+    assert found[name] == expected
+    assert type(found[name]) is type(FLAT[name])
+
+
+@pytest.mark.parametrize(
+  'changes, expected',
+  [
+    ({'split': (6, 2)}, 'split: '),
+    ({'split': (6, 0, 4)}, 'split: '),
+    ({'split': (6.0, 2, 2)}, 'split: '),
+    ({'idle_minutes': float('nan')}, 'idle_minutes: nan is not between'),
+    ({'idle_minutes': 0.0}, 'idle_minutes: 0.0 is not between'),
+    ({'min_count': 0}, 'min_count: 0 is not between 1 and'),
+    ({'max_values': 2**11}, 'max_values: 2048 is not between 1 and 1024'),
+    ({'rows_per_file': 0}, 'rows_per_file: 0 is not between'),
+    ({'threads': -1}, 'threads: -1 is not between 0 and'),
+    ({'simulated_rows': 0}, 'simulated_rows: 0 is not between'),
+    ({'simulated_seed': -1}, 'simulated_seed: -1 is not between'),
+    ({'variant': '2k'}, "variant: '2k' is not one of auto, pure, 1k, 27k"),
+  ],
+)
+def test_settings_of_prepare_have_bounds(changes, expected):
+  config = config_lib.PrepareConfig()
+  assert config_lib.validate_prepare(config) == config
+  with pytest.raises(types.InputError) as error:
+    config_lib.validate_prepare(dataclasses.replace(config, **changes))
+  assert str(error.value).startswith(expected)

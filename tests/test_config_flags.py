@@ -1,0 +1,250 @@
+import dataclasses
+
+import pytest
+from absl import flags
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags, types
+
+FLAT = config_lib.flatten(config_lib.Config())
+NAMES = [name for name in FLAT if name != 'preset']
+
+
+def parse(*arguments):
+  """The config of a command line."""
+  values = flags.FlagValues()
+  line = ['rmtl train', *arguments]
+  config_flags.define(values, line)
+  assert values(line)[1:] == []
+  return config_flags.parse(values)
+
+
+def changed(*arguments):
+  """{setting: value} of what differs from the default."""
+  found = config_lib.flatten(parse(*arguments))
+  return {name: v for name, v in found.items() if v != FLAT[name]}
+
+
+def fails(*arguments):
+  """The one line that a command line is refused with."""
+  with pytest.raises((types.InputError, flags.Error)) as error:
+    parse(*arguments)
+  assert '\n' not in str(error.value)
+  return str(error.value)
+
+
+def write(tmp_path, body, name='mine.py'):
+  path = tmp_path / name
+  path.write_text(f'from rmtl_jax import config as c\n{body}\n')
+  return path
+
+
+def config_file(tmp_path, expression):
+  return write(tmp_path, f'def get_config():\n  return {expression}')
+
+
+def test_no_flags_are_the_paper():
+  assert parse() == config_lib.Config()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_setting_has_a_flag(name):
+  old = FLAT[name]
+  if isinstance(old, bool):
+    text, value = str(not old).lower(), not old
+  elif isinstance(old, int):
+    text, value = str(old + 1), old + 1
+  elif isinstance(old, float):
+    text, value = '0.625', 0.625
+  elif isinstance(old, tuple):
+    text, value = '16,8', (16, 8)
+  else:
+    value = config_lib.CHOICES[name][-1]
+    value = value if value != old else config_lib.CHOICES[name][0]
+    text = value
+  assert changed(f'--config.{name}={text}') == {name: value}
+  assert type(config_lib.flatten(parse(f'--config.{name}={text}'))[name]) is (
+    type(old)
+  )
+
+
+@pytest.mark.parametrize(
+  'text, value',
+  [
+    ('16,8', (16, 8)),
+    ('(16,8)', (16, 8)),
+    ('(16, 8)', (16, 8)),
+    ('[16, 8]', (16, 8)),
+    ('16', (16,)),
+    ('16,', (16,)),
+    ('(16,)', (16,)),
+    ('1,2,3', (1, 2, 3)),
+  ],
+)
+def test_forms_of_layer_sizes(text, value):
+  for name in ('network.bottom_units', 'network.tower_units'):
+    assert changed(f'--config.{name}={text}') == {name: value}
+
+
+@pytest.mark.parametrize('text', ['', '()', 'a,b', '1.5,2', '0', 'True'])
+def test_what_is_no_layer_sizes(text):
+  line = fails(f'--config.network.bottom_units={text}')
+  assert line.startswith('config.network.bottom_units: ')
+  assert 'is not a list of layer sizes' in line
+
+
+def test_other_ways_to_write_a_flag():
+  assert changed('--config.seed', '9') == {'seed': 9}
+  assert changed('-config.seed=4') == {'seed': 4}
+  assert changed('--config.seed=1', '--config.seed=2') == {'seed': 2}
+  assert changed('--config.critic.discount=1') == {'critic.discount': 1.0}
+  assert changed('--noconfig.control') == {'control': False}
+  assert changed('--config.critic.target_dropout') == {
+    'critic.target_dropout': True
+  }
+
+
+@pytest.mark.parametrize(
+  'argument, expected',
+  [
+    ('--config.seed=-1', 'config.seed: -1 is not between 0 and'),
+    ('--config.seed=7.5', 'flag --config.seed=7.5: '),
+    ('--config.seed=', 'flag --config.seed=: '),
+    ('--config.seed', 'Missing value for flag --config.seed'),
+    ('--config.network.tower_units=1 2', 'flag --config.network.tower_units'),
+    ('--config.control=maybe', 'flag --config.control=maybe: '),
+    ('--config.critic.discount=abc', 'flag --config.critic.discount=abc: '),
+    ('--config.critic.discount=nan', 'config.critic.discount: nan is not bet'),
+    ('--config.critic.discount=1.1', 'config.critic.discount: 1.1 is not bet'),
+    ('--config.critic.l2=1e999', 'config.critic.l2: inf is not between'),
+    ('--config.backbone=pel', "config.backbone: 'pel' is not one of single_"),
+    (
+      '--config.backbon=ple',
+      '--config.backbon: no such setting (did you mean backbone?)',
+    ),
+    (
+      '--config.weighting.lambda=1',
+      '--config.weighting.lambda: no such setting (did you mean weighting.la',
+    ),
+    ('--config.critic=3', '--config.critic: no such setting'),
+    ('--config.preset=official', '--config.preset: no such setting'),
+    ('--config.=3', '--config.: no such setting'),
+    ('--config.seed.x=3', '--config.seed.x: no such setting'),
+    ('--config.critic[discount]=1', '--config.critic[discount]: no such set'),
+    ('--preset=mine', "preset: 'mine' is not one of paper, official"),
+    ('--preset', 'Missing value for flag --preset'),
+    ('--config', 'Missing value for flag --config'),
+    ('--nothing=3', "Unknown command line flag 'nothing'"),
+  ],
+)
+def test_bad_flags_are_refused_in_one_line(argument, expected):
+  assert fails(argument).startswith(expected)
+
+
+@pytest.mark.parametrize(
+  'arguments', [('--preset=official',), ('--preset', 'official')]
+)
+def test_preset(arguments):
+  official = config_lib.preset('official')
+  assert parse(*arguments) == official
+  critic = dataclasses.replace(official.critic, discount=0.8)
+  assert parse(*arguments, '--config.critic.discount=0.8') == (
+    dataclasses.replace(official, critic=critic)
+  )
+
+
+def test_config_file(tmp_path):
+  path = config_file(tmp_path, "c.Config(backbone='ple', seed=5)")
+  assert changed(f'--config={path}') == {'backbone': 'ple', 'seed': 5}
+  assert changed('--config', str(path)) == {'backbone': 'ple', 'seed': 5}
+  assert changed(
+    f'--config={path}', '--config.seed=6', '--config.network.tower_units=4'
+  ) == {'backbone': 'ple', 'seed': 6, 'network.tower_units': (4,)}
+
+
+def test_config_file_from_a_preset(tmp_path):
+  path = config_file(tmp_path, "c.preset('official')")
+  assert parse(f'--config={path}') == config_lib.preset('official')
+  line = fails(f'--config={path}', '--preset=official')
+  assert line.startswith('--preset: --config=FILE names its own start')
+
+
+def test_overrides_come_after_the_file(tmp_path):
+  path = config_file(tmp_path, 'c.Config()')
+  assert '--config' in fails('--config.seed=6', f'--config={path}')
+
+
+@pytest.mark.parametrize(
+  'expression, expected',
+  [
+    ('3', 'get_config() returned int, expected a rmtl_jax.config.Config'),
+    ('None', 'get_config() returned NoneType, expected a rmtl_jax'),
+    ('c.Confg()', "AttributeError: module 'rmtl_jax.config' has no attr"),
+    ('1 / 0', 'ZeroDivisionError: division by zero'),
+    ("c.Config(seed='x')", "config.seed: 'x' is not of type int"),
+    ('c.Config(network=None)', 'config.network: expected a group of settings'),
+    ("c.preset('mine')", "preset: 'mine' is not one of paper, official"),
+  ],
+)
+def test_config_files_that_give_no_config(tmp_path, expression, expected):
+  path = config_file(tmp_path, expression)
+  line = fails(f'--config={path}')
+  assert expected in line
+  if not line.startswith('preset: '):
+    assert line.startswith(f'--config: {path}: ')
+
+
+def test_values_of_config_files_have_bounds(tmp_path):
+  for expression, name in (
+    ('c.Config(seed=-1)', 'seed'),
+    (
+      'c.Config(network=c.NetworkConfig(bottom_units=()))',
+      'network.bottom_units',
+    ),
+    ("c.Config(backbone='pel')", 'backbone'),
+  ):
+    path = config_file(tmp_path, expression)
+    assert fails(f'--config={path}').startswith(f'config.{name}: ')
+
+
+def test_files_that_are_no_config_files(tmp_path):
+  nothing = write(tmp_path, 'x = 1')
+  assert 'get_config' in fails(f'--config={nothing}')
+  broken = write(tmp_path, 'def get_config(:')
+  assert 'SyntaxError' in fails(f'--config={broken}')
+  text = write(tmp_path, '', name='mine.txt')
+  assert 'not a Python file' in fails(f'--config={text}')
+  for path in (tmp_path, tmp_path / 'nowhere.py', ''):
+    assert 'no such file' in fails(f'--config={path}')
+
+
+def test_every_setting_is_described():
+  rows = config_flags.describe()
+  assert [name for name, _, _ in rows] == NAMES
+  for name, default, text in rows:
+    assert default == FLAT[name]
+    assert len(text) > 5 and '  ' not in text
+  help_text = config_flags.settings_help()
+  for name in NAMES:
+    assert f'  --config.{name}=' in help_text
+  assert '  --config.network.bottom_units=512,256\n' in help_text
+
+
+def test_attribute_texts_join_lines():
+  @dataclasses.dataclass
+  class Example:
+    """An example.
+
+    Attributes:
+      first: one line.
+      second: begins here
+        and ends there.
+    """
+
+    first: int = 0
+    second: int = 0
+
+  assert config_flags.attribute_texts(Example) == {
+    'first': 'one line.',
+    'second': 'begins here and ends there.',
+  }
