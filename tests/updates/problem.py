@@ -26,7 +26,7 @@ NETWORK = config_lib.NetworkConfig(
   bottom_units=(6, 5),
   tower_units=(4,),
   num_experts=2,
-  dropout=0.2,
+  first_layer='plain',
 )
 # Lanes have 6 slots: sessions of 7 to 14 rows are cut, 12 into two full ones.
 LENGTHS = (3, 1, 9, 2, 14, 6, 5, 1, 12, 4, 2, 7)
@@ -98,18 +98,29 @@ def in_slots(values: Any, one: types.Batch) -> jax.Array:
 
 
 @functools.cache
-def actor(backbone: str = 'shared_bottom', dropout: float = 0.0) -> Any:
+def actor(
+  backbone: str = 'shared_bottom',
+  dropout: float = 0.0,
+  first_layer: str = 'plain',
+) -> Any:
   """An actor's network."""
-  network = dataclasses.replace(NETWORK, dropout=dropout)
+  network = dataclasses.replace(
+    NETWORK, dropout=dropout, first_layer=first_layer
+  )
   return functional.make_actor(SPEC, backbone, network)
 
 
 @functools.cache
 def critic(
-  form: str = 'shared', head: str = 'neg_softplus', dropout: float = 0.0
+  form: str = 'shared',
+  head: str = 'neg_softplus',
+  dropout: float = 0.0,
+  first_layer: str = 'plain',
 ) -> Any:
   """The critics' network."""
-  network = dataclasses.replace(NETWORK, dropout=dropout)
+  network = dataclasses.replace(
+    NETWORK, dropout=dropout, first_layer=first_layer
+  )
   config = config_lib.CriticConfig(form=form, head=head)
   return functional.make_critic(SPEC, network, config)
 

@@ -40,8 +40,12 @@ def make(actor, critic, config, optimizer=None):
 
 @pytest.mark.parametrize('backbone', config_lib.BACKBONES)
 def test_learning_step_agrees_with_numpy(backbone):
-  """Actor's and critics' losses and gradients, targets from other networks."""
-  actor, critic = problem.actor(backbone), problem.critic('shared')
+  """Actor's and critics' losses and gradients, targets from other networks.
+
+  The step's networks share products over the lanes, the reference's do not.
+  """
+  actor = problem.actor(backbone, first_layer='distinct')
+  critic = problem.critic('shared', first_layer='distinct')
   config = config_lib.Config(backbone=backbone, critic=QUIET)
   step, init = make(actor, critic, config)
   online = problem.critic_params(critic, 'shared')
