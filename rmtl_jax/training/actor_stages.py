@@ -242,10 +242,11 @@ def _weight_statistics(
 
 def _auc(context: context_lib.Context, params: Any) -> np.ndarray:
   """Validation AUC of each task, f64[K]; NaN where only one class exists."""
-  auc = evaluator.validation_auc(
-    context.models.predict(params, context.validation),
-    context.validation.host.labels,
-  )
+  predictions = context.models.predict(params, context.validation)
+  if not np.all(np.isfinite(predictions)):
+    # The step that broke the parameters was the last before validation.
+    raise FloatingPointError('predictions on validation are not finite')
+  auc = evaluator.validation_auc(predictions, context.validation.host.labels)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
