@@ -53,8 +53,9 @@ class NetworkConfig:
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
     first_layer: `plain` works on every slot, `distinct` on the batch's
-      distinct categories; `auto` is distinct on a single CPU device, plain
-      elsewhere. All give the same numbers, up to rounding.
+      distinct categories; `auto` is distinct where that was measured to be
+      faster (a single CPU device, wide embeddings), else plain. All give the
+      same numbers, up to rounding.
   """
 
   embedding_dim: int = 128

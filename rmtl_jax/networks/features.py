@@ -96,7 +96,8 @@ class FirstLayer(nnx.Module):
   @property
   def uses_distinct(self) -> bool:
     """Whether the categories go through `distinct` (config.first_layer)."""
-    return distinct.pays(self.form) and bool(self.spec.categorical)
+    pays = distinct.pays(self.form, self.table.shape[1])
+    return pays and bool(self.spec.categorical)
 
   @property
   def shared_axes(self) -> Any:
@@ -145,8 +146,9 @@ class FirstLayer(nnx.Module):
       y = y + _through(self._multi_valued(inputs), for_multi_valued)
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric[0])
-    hidden = self.hidden
-    return y[:, :hidden], y[:, hidden:]
+    sizes = (self.hidden, y.shape[1] - self.hidden)
+    hidden, gates = jax.lax.split(y, sizes, axis=1)
+    return hidden, gates
 
   def _kernels(self) -> list[jax.Array]:
     """The kernel's blocks: categorical, multi-valued, numeric."""

@@ -140,14 +140,15 @@ def test_small_vocabularies_are_projected_whole():
   )
 
 
-def test_auto_is_distinct_on_one_cpu_device_only(monkeypatch):
+def test_auto_is_distinct_for_wide_embeddings_on_one_cpu_device(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  assert distinct.pays('auto')
-  assert not distinct.pays('plain')
+  assert distinct.pays('auto', 128)
+  assert not distinct.pays('auto', 64)
+  assert not distinct.pays('plain', 128)
   monkeypatch.setattr(jax, 'device_count', lambda: 2)
-  assert not distinct.pays('auto')
-  assert distinct.pays('distinct')
+  assert not distinct.pays('auto', 128)
+  assert distinct.pays('distinct', 8)
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert not distinct.pays('auto')
+  assert not distinct.pays('auto', 128)
