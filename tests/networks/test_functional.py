@@ -10,126 +10,13 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import features, functional
-from tests.networks import reference, small
+from tests.networks import small
 
 
 @pytest.fixture(autouse=True)
 def strict():
   with jax.numpy_rank_promotion('raise'):
     yield
-
-
-# Both kinds of field for every K, and each kind alone for two tasks.
-FIELDS = [
-  (tasks, numeric, multi_valued)
-  for tasks in (1, 2, 3)
-  for numeric, multi_valued in ((True, True), (False, False))
-] + [(2, True, False), (2, False, True)]
-
-
-@pytest.mark.parametrize('backbone', config_lib.BACKBONES)
-@pytest.mark.parametrize(('tasks', 'numeric', 'multi_valued'), FIELDS)
-def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
-  spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)
-  inputs = small.inputs(spec)
-  network = functional.make_actor(spec, backbone, small.CONFIG)
-  params = small.params(network)
-  expected = reference.actor_logits(
-    spec, backbone, small.CONFIG, params, inputs
-  )
-  found = small.run(network, params, inputs)
-  assert found.shape == (small.LANES, small.SLOTS, tasks)
-  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-  assert np.std(found) > 1e-3
-
-
-@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
-@pytest.mark.parametrize('expert_input', ['own', 'gate'])
-def test_ple_of_other_depths_equals_numpy(units, expert_input):
-  config = dataclasses.replace(
-    small.CONFIG,
-    bottom_units=units,
-    tower_units=(4,),
-    expert_input=expert_input,
-  )
-  spec = small.spec()
-  inputs = small.inputs(spec)
-  network = functional.make_actor(spec, 'ple', config)
-  params = small.params(network)
-  np.testing.assert_allclose(
-    small.run(network, params, inputs),
-    reference.actor_logits(spec, 'ple', config, params, inputs),
-    rtol=1e-5,
-    atol=1e-5,
-  )
-
-
-def test_expert_input_matters_from_the_second_level_on():
-  spec = small.spec()
-  inputs = small.inputs(spec)
-  logits = {}
-  for levels in (1, 2):
-    for expert_input in ('own', 'gate'):
-      config = dataclasses.replace(
-        small.CONFIG,
-        bottom_units=small.CONFIG.bottom_units[:levels],
-        expert_input=expert_input,
-      )
-      network = functional.make_actor(spec, 'ple', config)
-      params = small.params(network)
-      logits[levels, expert_input] = small.run(network, params, inputs)
-  np.testing.assert_array_equal(logits[1, 'own'], logits[1, 'gate'])
-  assert np.abs(logits[2, 'own'] - logits[2, 'gate']).max() > 1e-3
-
-
-@pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'esmm', 'aitm'])
-@pytest.mark.parametrize('units', [(4,), (5, 4, 3)])
-def test_other_depths_equal_numpy(backbone, units):
-  config = dataclasses.replace(
-    small.CONFIG, bottom_units=units, tower_units=units[::-1]
-  )
-  spec = small.spec()
-  inputs = small.inputs(spec)
-  network = functional.make_actor(spec, backbone, config)
-  params = small.params(network)
-  np.testing.assert_allclose(
-    small.run(network, params, inputs),
-    reference.actor_logits(spec, backbone, config, params, inputs),
-    rtol=1e-5,
-    atol=1e-5,
-  )
-
-
-CRITICS = [
-  (form, head, tasks)
-  for form in ('shared', 'separate')
-  for head, tasks in (
-    ('neg_softplus', 1),
-    ('neg_softplus', 2),
-    ('neg_softplus', 3),
-    ('linear', 2),
-    ('neg_relu', 2),
-  )
-]
-
-
-@pytest.mark.parametrize(('form', 'head', 'tasks'), CRITICS)
-@pytest.mark.parametrize('fields', [True, False])
-def test_every_critic_equals_numpy(form, head, tasks, fields):
-  spec = small.spec(tasks, numeric=fields, multi_valued=fields)
-  inputs = small.inputs(spec)
-  actions = small.actions(tasks)
-  critic = config_lib.CriticConfig(form=form, head=head)
-  network = functional.make_critic(spec, small.CONFIG, critic)
-  params = small.params(network)
-  expected = reference.critic_values(
-    spec, small.CONFIG, critic, params, inputs, actions
-  )
-  found = small.run(network, params, inputs, actions)
-  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-  assert np.std(found) > 1e-3
-  if head != 'linear':
-    assert (found <= 0).all()
 
 
 NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
@@ -412,21 +299,3 @@ def test_nothing_to_learn_is_an_input_error(change, message):
     functional.make_actor(spec, 'mmoe', small.CONFIG)
   with pytest.raises(types.InputError, match=message):
     functional.make_critic(spec, small.CONFIG, config_lib.CriticConfig())
-
-
-@pytest.mark.parametrize('kind', ['numeric', 'multi_valued'])
-def test_one_kind_of_field_is_enough(kind):
-  fields = {'numeric': 2} if kind == 'numeric' else {'multi_valued': ((4, 2),)}
-  spec = types.FeatureSpec(
-    **{'categorical': (), 'multi_valued': (), 'numeric': 0, **fields},
-    num_tasks=2,
-  )
-  inputs = small.inputs(spec)
-  network = functional.make_actor(spec, 'mmoe', small.CONFIG)
-  params = small.params(network)
-  np.testing.assert_allclose(
-    small.run(network, params, inputs),
-    reference.actor_logits(spec, 'mmoe', small.CONFIG, params, inputs),
-    rtol=1e-5,
-    atol=1e-5,
-  )
