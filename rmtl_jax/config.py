@@ -309,6 +309,12 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
   return flat
 
 
+def allow_backbone(name: str) -> None:
+  """Makes `name` a valid `config.backbone` in this process."""
+  if name not in CHOICES['backbone']:
+    CHOICES['backbone'] = (*CHOICES['backbone'], name)
+
+
 def validate(config: Config) -> Config:
   """Returns the config if every setting is in range.
 

@@ -154,6 +154,8 @@ _BUILDERS: dict[str, Builder] = {
 def register_backbone(name: str, builder: Builder) -> None:
   """Adds a backbone of the caller's own under a new name.
 
+  From then on, in this process, `config.backbone` may have that name.
+
   Args:
     name: not one that exists.
     builder: (spec, config, rngs) -> an NNX module with an attribute `first`,
@@ -169,6 +171,7 @@ def register_backbone(name: str, builder: Builder) -> None:
   if name in config_lib.BACKBONES or name in _BUILDERS:
     raise types.InputError(f'backbone: {name!r} exists already')
   _BUILDERS[name] = builder
+  config_lib.allow_backbone(name)
 
 
 def make_actor(

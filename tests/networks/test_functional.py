@@ -266,7 +266,11 @@ class Constant(nnx.Module):
 
 def test_a_registered_backbone_runs(monkeypatch):
   monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
+  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  with pytest.raises(types.InputError, match="'constant' is not one of"):
+    config_lib.validate(config_lib.Config(backbone='constant'))
   functional.register_backbone('constant', Constant)
+  config_lib.validate(config_lib.Config(backbone='constant'))
   spec = small.spec()
   network = functional.make_actor(spec, 'constant', small.CONFIG)
   params = small.params(network)
