@@ -1,0 +1,267 @@
+"""Which methods gain over all their controls: differences paired by seed.
+
+Two kinds of noise stand side by side and neither contains the other: the
+t-test and its interval tell what another seed would change on these sessions,
+the session bootstrap what other sessions would change for these seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax.evaluation import intervals, significance
+
+# A claim needs as many paired seeds; below, figures are shown, not tested.
+MIN_PAIRS = 16
+# In AUC. Paired seeds agree so well that far smaller gains reach p < 0.001.
+MIN_EFFECT = 5e-4
+# Of the p-values after Holm.
+LEVEL = 0.05
+METRICS = intervals.METRICS
+
+Record = dict[str, Any]
+Replicates = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
+
+
+def differences(
+  methods: Sequence[Mapping[str, Any]],
+  runs: Sequence[Mapping[str, Any]],
+  tasks: Sequence[str],
+  replicates: Replicates,
+  confidence: float,
+) -> list[Record]:
+  """Every judged method minus each of its controls, seed by seed.
+
+  Args:
+    methods: `name` and `controls` of each; without controls it isn't judged.
+    runs: `method`, `seed` and `metrics` (evaluation/evaluator.py) of each.
+    tasks: K names.
+    replicates: (method, seed) to {metric: f64[B, K]}: resampled sessions, the
+      same draws for every method and seed.
+    confidence: coverage of both intervals, in (0, 1).
+
+  Returns:
+    One record per method, control, task and metric: `pairs` (seeds where both
+    values are defined), `mean`, `standard_error`, `low` and `high` (t
+    interval), `p` (two-sided paired t-test), `wilcoxon_p` (signed rank,
+    uncorrected), `bootstrap` ([low, high] of the mean over those seeds) and
+    `p_holm` (`p` after Holm over all records). The three p-values are None
+    below MIN_PAIRS pairs, the others where nothing defines them.
+  """
+  values = _values(runs, tasks)
+  records = [
+    _difference(
+      {'method': m['name'], 'control': c, 'task': task, 'metric': metric},
+      values,
+      replicates,
+      k,
+      confidence,
+    )
+    for m in methods
+    for c in m['controls']
+    for k, task in enumerate(tasks)
+    for metric in METRICS
+  ]
+  tested = [record for record in records if record['p'] is not None]
+  adjusted = significance.holm([record['p'] for record in tested])
+  for record, p_value in zip(tested, adjusted, strict=True):
+    record['p_holm'] = float(p_value)
+  return records
+
+
+def _values(
+  runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+) -> dict[tuple[str, str, str], dict[int, float]]:
+  """(method, task, metric) to {seed: value}; what is undefined is left out."""
+  values: dict[tuple[str, str, str], dict[int, float]] = {}
+  for run in runs:
+    for task in tasks:
+      for metric in METRICS:
+        value = run['metrics'][task].get(metric)
+        if value is not None and math.isfinite(value):
+          by_seed = values.setdefault((run['method'], task, metric), {})
+          by_seed[run['seed']] = float(value)
+  return values
+
+
+def _difference(
+  labels: Record,
+  values: Mapping[tuple[str, str, str], Mapping[int, float]],
+  replicates: Replicates,
+  column: int,
+  confidence: float,
+) -> Record:
+  """One record of `differences`, before Holm."""
+  task, metric = labels['task'], labels['metric']
+  first = values.get((labels['method'], task, metric), {})
+  second = values.get((labels['control'], task, metric), {})
+  seeds = sorted(first.keys() & second.keys())
+  record = {
+    **labels,
+    'pairs': len(seeds),
+    **dict.fromkeys(('mean', 'standard_error', 'low', 'high')),
+    **dict.fromkeys(('p', 'p_holm', 'wilcoxon_p')),
+    'bootstrap': _bootstrap(labels, seeds, replicates, column, confidence),
+  }
+  if not seeds:
+    return record
+  a, b = [first[s] for s in seeds], [second[s] for s in seeds]
+  test = significance.paired_t_test(a, b, confidence)
+  for name in ('mean', 'standard_error', 'low', 'high'):
+    record[name] = _number(getattr(test, name))
+  if len(seeds) >= MIN_PAIRS:
+    record['p'] = test.p_value
+    record['wilcoxon_p'] = significance.signed_rank(a, b).p_value
+  return record
+
+
+def _bootstrap(
+  labels: Mapping[str, Any],
+  seeds: Sequence[int],
+  replicates: Replicates,
+  column: int,
+  confidence: float,
+) -> list[float] | None:
+  """The mean difference over exactly these seeds, or nothing at all."""
+  keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
+  if not keys or any(key not in replicates for key in keys):
+    return None
+  drawn = [replicates[key][labels['metric']][:, column] for key in keys]
+  if not len(drawn[0]):
+    return None
+  count = len(seeds)
+  mean = np.mean(drawn[:count], axis=0) - np.mean(drawn[count:], axis=0)
+  bounds = intervals.percentile_interval(mean, confidence)
+  return bounds.tolist() if np.isfinite(bounds).all() else None
+
+
+def verdicts(
+  methods: Sequence[Mapping[str, Any]],
+  differences: Sequence[Mapping[str, Any]],
+  tasks: Sequence[str],
+) -> list[Record]:
+  """Whether each judged method gains over all its controls.
+
+  Args:
+    methods: as for `differences`.
+    differences: what `differences` returned.
+    tasks: K names.
+
+  Returns:
+    Per judged method and task: `passes` and `reason`, one sentence without a
+    full stop. It passes where the mean AUC gain over every control is at
+    least MIN_EFFECT and its p-value after Holm below LEVEL; None means that
+    some control has fewer than MIN_PAIRS pairs.
+  """
+  found = {
+    (d['method'], d['control'], d['task']): d
+    for d in differences
+    if d['metric'] == 'auc'
+  }
+  records = []
+  for method in methods:
+    for task in tasks if method['controls'] else ():
+      name = method['name']
+      passes, reason = _verdict(
+        [found[name, control, task] for control in method['controls']]
+      )
+      records.append(
+        {'method': name, 'task': task, 'passes': passes, 'reason': reason}
+      )
+  return records
+
+
+def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
+  """Judges one method on one task by its AUC differences to its controls."""
+  fewest = min(against, key=lambda d: d['pairs'])
+  if fewest['pairs'] < MIN_PAIRS:
+    return None, (
+      f'not tested: {count(fewest["pairs"], "paired seed")} against'
+      f' {fewest["control"]}, {MIN_PAIRS} are needed'
+    )
+  failures = [sentence for d in against if (sentence := _failure(d))]
+  if failures:
+    return False, '; '.join(failures)
+  least = min(against, key=lambda d: d['mean'])
+  worst = max(d['p_holm'] for d in against)
+  return True, (
+    f'gains over {count(len(against), "control")}: least over'
+    f' {least["control"]}, {least["mean"]:+.5f} AUC; every p at most'
+    f' {worst:.3g} after Holm'
+  )
+
+
+def _failure(difference: Mapping[str, Any]) -> str | None:
+  """Why a tested AUC difference is no gain; None where it is one."""
+  mean, p_value = difference['mean'], difference['p_holm']
+  control = difference['control']
+  figures = f'{mean:+.5f} AUC, p {p_value:.3g} after Holm'
+  if p_value >= LEVEL:
+    return f'no gain over {control}: {figures}'
+  if mean < 0.0:
+    return f'worse than {control}: {figures}'
+  if mean < MIN_EFFECT:
+    return (
+      f'too small a gain over {control}: {figures}, but less than'
+      f' {MIN_EFFECT:g} AUC'
+    )
+  return None
+
+
+def summarise(
+  names: Sequence[str],
+  runs: Sequence[Mapping[str, Any]],
+  tasks: Sequence[str],
+) -> list[Record]:
+  """Mean and standard error over seeds.
+
+  Args:
+    names: of the methods, in the order that is wanted.
+    runs: as for `differences`.
+    tasks: K names.
+
+  Returns:
+    Per method, task and metric: `mean`, `standard_error` and `n`, the seeds
+    where the metric is defined; None where n is too small for it.
+  """
+  values = _values(runs, tasks)
+  return [
+    {
+      'method': name,
+      'task': task,
+      'metric': metric,
+      **mean_and_error(list(values.get((name, task, metric), {}).values())),
+    }
+    for name in names
+    for task in tasks
+    for metric in METRICS
+  ]
+
+
+def mean_and_error(values: Sequence[float | None]) -> Record:
+  """`mean`, `standard_error` (deviation with n - 1 over sqrt(n)) and `n`.
+
+  Args:
+    values: one per seed; None and NaN are left out.
+
+  Returns:
+    The three; None where n is 0, or 1 for the error.
+  """
+  defined = [v for v in values if v is not None and math.isfinite(v)]
+  n = len(defined)
+  error = float(np.std(defined, ddof=1)) / math.sqrt(n) if n > 1 else None
+  mean = float(np.mean(defined)) if n else None
+  return {'mean': mean, 'standard_error': error, 'n': n}
+
+
+def count(number: int, noun: str) -> str:
+  """'1 seed', '2 seeds'."""
+  return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
+def _number(value: float) -> float | None:
+  return value if math.isfinite(value) else None
