@@ -196,6 +196,30 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CompareConfig:
+  """What `rmtl compare` runs: methods x seeds on the same data.
+
+  Attributes:
+    methods: each BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
+      backbone alone is its pre-trained model; @ takes the critics that were
+      trained for another backbone; settings are of critic, weighting or
+      finetune. The controls of every weighted method are added.
+    seeds: of the paired runs; 16 for a claim.
+    learning_rates: of stage 3, tried for every method and control alike; the
+      best mean validation AUC over the tuning seeds decides.
+    tuning_seeds: how many of the seeds tune the learning rate.
+    population: seeds trained together in one program; 1 is one after the
+      other, 0 chooses (one after the other on CPU, all together elsewhere).
+  """
+
+  methods: tuple[str, ...] = ('mmoe+critic',)
+  seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+  learning_rates: tuple[float, ...] = (1e-3, 3e-4, 1e-4)
+  tuning_seeds: int = 4
+  population: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
   """A run.
 
@@ -212,6 +236,7 @@ class Config:
     weighting: the weights of stage 3.
     batch: how sessions become batches.
     evaluation: what evaluation computes.
+    compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
   preset: str = 'paper'
@@ -225,6 +250,7 @@ class Config:
   weighting: WeightingConfig = WeightingConfig()
   batch: BatchConfig = BatchConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
+  compare: CompareConfig = CompareConfig()
 
 
 CHOICES = {
@@ -244,7 +270,6 @@ CHOICES = {
 }
 
 # Inclusive bounds; fields that are not named here are >= 0 and finite.
-_LARGEST_LAYER = 2**20
 _DEFAULT_BOUNDS = (0, 2**31 - 1)
 _BOUNDS = {
   'seed': (0, 2**31 - 1),
@@ -264,6 +289,14 @@ _BOUNDS = {
   'evaluation.bootstrap': (0, 10**6),
   'evaluation.confidence': (0.5, 0.9999),
   'evaluation.calibration_bins': (1, 10**6),
+  'compare.tuning_seeds': (1, 2**31 - 1),
+}
+# Of the elements of a list: type, inclusive bounds, and what they are.
+_LAYER_SIZES = (int, 1, 2**20, 'layer sizes')
+_ELEMENTS = {
+  'compare.methods': (str, 0, 0, 'methods'),
+  'compare.seeds': (int, 0, 2**31 - 1, 'seeds'),
+  'compare.learning_rates': (float, 0.0, 1e3, 'learning rates'),
 }
 
 
@@ -329,7 +362,7 @@ def validate(config: Config) -> Config:
       )
   for name, value in flat.items():
     if isinstance(value, tuple):
-      _check_units(name, value)
+      _check_list(name, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
       low, high = _BOUNDS.get(name, _DEFAULT_BOUNDS)
       if not low <= value <= high:  # False for NaN too
@@ -343,14 +376,19 @@ def validate(config: Config) -> Config:
   return config
 
 
-def _check_units(name: str, units: tuple[int, ...]) -> None:
-  if not units or any(
-    type(u) is not int or not 1 <= u <= _LARGEST_LAYER for u in units
+def _check_list(name: str, values: tuple[Any, ...]) -> None:
+  """Methods are parsed, and so checked further, in training/methods.py."""
+  kind, low, high, what = _ELEMENTS.get(name, _LAYER_SIZES)
+  if not values or any(
+    type(v) is not kind or (kind is not str and not low <= v <= high)
+    for v in values
   ):
+    between = '' if kind is str else f', each between {low} and {high}'
     raise types.InputError(
-      f'config.{name}: {units!r:.80} is not a list of layer sizes, each'
-      f' between 1 and {_LARGEST_LAYER}'
+      f'config.{name}: {values!r:.80} is not a list of {what}{between}'
     )
+  if name in _ELEMENTS and len(set(values)) < len(values):
+    raise types.InputError(f'config.{name}: {values!r:.80} names one twice')
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -408,7 +446,8 @@ def unknown_setting(path: str, known: typing.Iterable[str]) -> str:
 def _typed(value: Any, old: Any, path: str) -> Any:
   """The value as the type of the setting's default."""
   if isinstance(old, tuple) and isinstance(value, list | tuple):
-    return tuple(value)
+    is_float = bool(old) and isinstance(old[0], float)
+    return tuple(float(v) if is_float and type(v) is int else v for v in value)
   if isinstance(old, float) and type(value) is int:
     try:
       return float(value)

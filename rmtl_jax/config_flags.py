@@ -17,6 +17,11 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 
 
+# Settings that flags of their own set: what settings start from is no setting,
+# and ml_collections does not split a list of texts.
+_OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}
+
+
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines --preset, --config and one flag per overridden setting.
 
@@ -95,10 +100,16 @@ def load(path: str) -> config_lib.Config:
   )
 
 
-def settings_help() -> str:
-  """Every setting with its default and what it does, for --help."""
+def settings_help(compares: bool = False) -> str:
+  """Every setting with its default and what it does, for --help.
+
+  Args:
+    compares: with the group `compare`, which one run ignores.
+  """
   lines = []
   for name, default, text in describe():
+    if name.startswith('compare.') and not compares:
+      continue
     shown = (
       ','.join(map(str, default)) if isinstance(default, tuple) else default
     )
@@ -118,7 +129,7 @@ def describe(
     value = getattr(config, field.name)
     if dataclasses.is_dataclass(value):
       rows += describe(value, f'{prefix}{field.name}.')
-    elif prefix or field.name != 'preset':
+    elif prefix + field.name not in _OWN_FLAGS:
       rows.append((prefix + field.name, value, texts[field.name]))
   return rows
 
@@ -155,9 +166,14 @@ def _thaw(config: Any) -> Any:
 def _check_names(argv: Sequence[str]) -> None:
   """Refuses unknown settings before ml_collections meets them."""
   known = config_lib.flatten(config_lib.Config())
-  known.pop('preset')  # a start, not a setting: --preset
+  for name in _OWN_FLAGS:
+    known.pop(name)
   for argument in argv:
     match = re.match(r'--?config\.([^=]*)', argument)
+    if match and match[1] in _OWN_FLAGS:
+      raise types.InputError(
+        f'--config.{match[1]}: the flag is {_OWN_FLAGS[match[1]]}'
+      )
     if match and match[1] not in known:
       raise types.InputError(
         config_lib.unknown_setting(f'--config.{match[1]}', known)

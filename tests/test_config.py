@@ -15,7 +15,7 @@ NUMBERS = [
   if isinstance(value, int | float) and not isinstance(value, bool)
 ]
 FLOATS = [name for name in NUMBERS if isinstance(FLAT[name], float)]
-UNITS = [name for name, value in FLAT.items() if isinstance(value, tuple)]
+UNITS = [name for name in FLAT if name.endswith('_units')]
 
 
 def nested(name, value):
@@ -170,6 +170,22 @@ def test_layer_sizes(name, value):
     types.InputError, match=f'config.{name}: .* list of layer'
   ):
     config_lib.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize(
+  ('name', 'good', 'bad'),
+  [
+    ('methods', ['ple', 'ple+critic'], [[], [1], ['ple', 'ple'], [None]]),
+    ('seeds', [3, 0], [[], ['1'], [1, 1], [-1], [1.5], [True], [2**31]]),
+    ('learning_rates', [1, 1e-3], [[], ['1'], [1e-3, 1e-3], [-1.0], [1e4]]),
+  ],
+)
+def test_lists_of_a_comparison(name, good, bad):
+  found = config_lib.from_dict(nested(f'compare.{name}', good))
+  assert list(getattr(found.compare, name)) == good
+  for value in bad:
+    with pytest.raises(types.InputError, match=f'config.compare.{name}: '):
+      config_lib.from_dict(nested(f'compare.{name}', value))
 
 
 @pytest.mark.parametrize('name', sorted(FLAT))

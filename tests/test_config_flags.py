@@ -7,7 +7,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_flags, types
 
 FLAT = config_lib.flatten(config_lib.Config())
-NAMES = [name for name in FLAT if name != 'preset']
+NAMES = [name for name in FLAT if name not in ('preset', 'compare.methods')]
 
 
 def parse(*arguments):
@@ -127,7 +127,11 @@ def test_other_ways_to_write_a_flag():
       '--config.weighting.lambda: no such setting (did you mean weighting.la',
     ),
     ('--config.critic=3', '--config.critic: no such setting'),
-    ('--config.preset=official', '--config.preset: no such setting'),
+    ('--config.preset=official', '--config.preset: the flag is --preset'),
+    (
+      '--config.compare.methods=ple',
+      '--config.compare.methods: the flag is --methods',
+    ),
     ('--config.=3', '--config.: no such setting'),
     ('--config.seed.x=3', '--config.seed.x: no such setting'),
     ('--config.critic[discount]=1', '--config.critic[discount]: no such set'),
@@ -224,9 +228,10 @@ def test_every_setting_is_described():
   for name, default, text in rows:
     assert default == FLAT[name]
     assert len(text) > 5 and '  ' not in text
-  help_text = config_flags.settings_help()
+  help_text = config_flags.settings_help(compares=True)
   for name in NAMES:
     assert f'  --config.{name}=' in help_text
+  assert '--config.compare.' not in config_flags.settings_help()
   assert '  --config.network.bottom_units=512,256\n' in help_text
 
 
