@@ -188,11 +188,20 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
     return False, '; '.join(failures)
   least = min(against, key=lambda d: d['mean'])
   worst = max(d['p_holm'] for d in against)
-  return True, (
+  reason = (
     f'gains over {count(len(against), "control")}: least over'
     f' {least["control"]}, {least["mean"]:+.5f} AUC; every p at most'
     f' {worst:.3g} after Holm'
   )
+  unsure = [
+    d['control'] for d in against if d['bootstrap'] and d['bootstrap'][0] <= 0.0
+  ]
+  if unsure:
+    reason += (
+      '; other sessions could undo it: the bootstrap interval includes 0'
+      f' against {", ".join(unsure)}'
+    )
+  return True, reason
 
 
 def _failure(difference: Mapping[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax.report import tables
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
-_COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 
 
 def overview(
@@ -55,7 +55,7 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
         -(i + 0.15 * k),
         xerr=[[max(value - low, 0)], [max(high - value, 0)]],
         fmt='o',
-        color=_COLOURS[k % len(_COLOURS)],
+        color=COLOURS[k % len(COLOURS)],
         label=task if i == 0 else None,
         capsize=3,
       )
@@ -84,7 +84,7 @@ def _curves(
         *zip(*points, strict=True),
         marker='o',
         label=stage,
-        color=_COLOURS[i],
+        color=COLOURS[i],
       )
   axes.set_xlabel('epoch of the stage')
   axes.set_ylabel('mean validation AUC over tasks')
@@ -117,7 +117,7 @@ def _weights(axes: Any, record: Mapping[str, Any]) -> None:
       values,
       marker='.',
       label=task,
-      color=_COLOURS[k % len(_COLOURS)],
+      color=COLOURS[k % len(COLOURS)],
     )
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
@@ -139,7 +139,7 @@ def _q_values(axes: Any, record: Mapping[str, Any]) -> None:
       counts / counts.sum(),
       histogram['edges'],
       label=task,
-      color=_COLOURS[k % len(_COLOURS)],
+      color=COLOURS[k % len(COLOURS)],
       fill=True,
       alpha=0.5,
     )

@@ -11,13 +11,15 @@ import rich.box
 import rich.console
 import rich.table
 
-_NAMES = {
+# What each weighting (config.WEIGHTINGS) is, for a reader.
+NAMES = {
   'critic': 'RMTL: weights 1 - lambda Q',
   'label_times_q': 'WL: weights 1 - lambda y Q',
   'negative_q': 'NLC: weights -Q',
   'q_shuffled': 'control: RMTL weights, shuffled over rows',
   'constant_mean': 'control: mean RMTL weight per task',
   'constant': 'constant weights',
+  'ddpg': 'DDPG: the actor climbs Q, no weighted loss',
 }
 _METRICS = (
   ('auc', 'AUC', '.4f'),
@@ -37,7 +39,7 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield 'fine-tuned, constant weights (control)', stages['constant']
   if 'finetune' in stages:
     yield (
-      f'fine-tuned, {_NAMES[record["weighting"]]}',
+      f'fine-tuned, {NAMES[record["weighting"]]}',
       stages['finetune'],
     )
   if 'oracle' in record:

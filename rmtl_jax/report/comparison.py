@@ -1,0 +1,211 @@
+"""The report of `rmtl compare`, as Markdown and for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rich.box
+import rich.table
+
+from rmtl_jax.report import comparison_tables, comparison_words, tables
+
+_CAPTIONS = {
+  'differences.png': 'AUC minus each control',
+  'weights.png': 'Weight over the position in the session',
+  'q_values.png': 'Distribution of Q',
+  'learning.png': 'Learning curves',
+}
+_DIFFERENCES = """\
+Paired by seed, in units of 1e-4, ± standard error. The interval over seeds is
+Student's; the interval over sessions is the bootstrap's, of the mean over the
+same seeds. Seeds and sessions are two kinds of noise: a difference is clear
+where both intervals leave 0 out. An interval that holds 0 says so."""
+_CRITICS = """\
+Means over seeds, on the validation rows. R2 is of Q as a prediction of the
+realised returns: 0 is as good as their mean, negative is worse. The dead share
+is that of rows where Q is exactly 0. A collapsed critic gives constant
+weights."""
+# The columns whose cells are set as code.
+_CODE = ('method', 'minus', 'critic')
+
+
+def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
+  """results.md: the verdict in words, then all the figures.
+
+  Args:
+    results: what results.json holds, with `summary`, `differences` and
+      `verdicts` (evaluation/comparison.py).
+    pictures: names of the files that report/comparison_pictures.py drew next
+      to results.md.
+
+  Returns:
+    GitHub-flavoured Markdown.
+  """
+  blocks = [
+    f'# Comparison on {results["data"]["source"]}',
+    _bullets(comparison_words.setting(results)),
+    *_verdict(results),
+    *_warnings(results),
+    *_metrics(results),
+    *_pictures(pictures, 'differences.png'),
+    *_differences(results),
+    *_learning(results),
+    *_pictures(pictures, 'learning.png'),
+    *_critics(results),
+    *_pictures(pictures, 'weights.png', 'q_values.png'),
+    '## How this was made',
+    _bullets(comparison_words.provenance(results)),
+  ]
+  return '\n\n'.join(blocks) + '\n'
+
+
+def _verdict(results: Mapping[str, Any]) -> list[str]:
+  blocks = ['## Verdict']
+  blocks += [f'**{line}**' for line in comparison_words.headlines(results)]
+  if results['verdicts']:
+    blocks.append(comparison_words.rule())
+    blocks.append(
+      _bullets(
+        f'`{method}`, {why}'
+        for method, why in comparison_words.reasons(results)
+      )
+    )
+  return blocks
+
+
+def _warnings(results: Mapping[str, Any]) -> list[str]:
+  if not results['warnings']:
+    return []
+  return ['## Warnings', _bullets(results['warnings'])]
+
+
+def _metrics(results: Mapping[str, Any]) -> list[str]:
+  blocks = [
+    '## Metrics',
+    'Mean ± standard error over seeds. The errors of two rows do not tell'
+    ' whether they differ: seeds are paired, see the differences below.',
+  ]
+  for task in results['tasks']:
+    table = comparison_tables.metrics(results, task)
+    blocks += [f'### {task}', _table(table)]
+  return blocks
+
+
+def _differences(results: Mapping[str, Any]) -> list[str]:
+  if not results['differences']:
+    return []
+  blocks = ['## Differences to the controls', _DIFFERENCES]
+  tests = sum(d['p'] is not None for d in results['differences'])
+  if tests:
+    blocks.append(
+      f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
+      " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
+    )
+  for metric, label in (
+    ('auc', 'AUC (higher is better)'),
+    ('logloss', 'logloss (lower is better)'),
+    ('session_logloss', 's-logloss (lower is better)'),
+  ):
+    for task in results['tasks']:
+      table = comparison_tables.differences(results, task, metric)
+      blocks += [f'### {label}, {task}', _table(table)]
+  return blocks
+
+
+def _learning(results: Mapping[str, Any]) -> list[str]:
+  table = comparison_tables.learning_rates(results)
+  if not table.rows:
+    return []
+  return [
+    '## Learning rates and early stopping',
+    'Mean validation AUC over tasks and tuning seeds at every learning rate'
+    ' that was tried; then, over all seeds, the epoch of stage 3 that was kept'
+    ' (0: the pre-trained model).',
+    _table(table),
+  ]
+
+
+def _critics(results: Mapping[str, Any]) -> list[str]:
+  blocks = []
+  table = comparison_tables.critics(results)
+  if table.rows:
+    blocks += ['## What the critics knew', _CRITICS, _table(table)]
+  table = comparison_tables.weights(results)
+  if table.rows:
+    blocks += [
+      '## Weights',
+      'Mean and deviation of the weights of the rows, means over seeds ±'
+      ' standard error.',
+      _table(table),
+    ]
+  return blocks
+
+
+def _pictures(pictures: Sequence[str], *wanted: str) -> list[str]:
+  return [
+    f'![{_CAPTIONS[name]}]({name})' for name in wanted if name in pictures
+  ]
+
+
+def _bullets(lines: Any) -> str:
+  return '\n'.join(f'- {line}' for line in lines)
+
+
+def _table(table: comparison_tables.Table) -> str:
+  """A pipe table; names on the left, numbers on the right."""
+  columns = range(len(table.header))
+  rule = ['---' if i < table.names else '---:' for i in columns]
+  code = [name in _CODE for name in table.header]
+  rows = [table.header, rule]
+  for row in table.rows:
+    cells = [cell.replace('|', '\\|') for cell in row]
+    rows.append(
+      [
+        f'`{c}`' if is_code else c
+        for c, is_code in zip(cells, code, strict=True)
+      ]
+    )
+  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+
+
+def text(results: Mapping[str, Any], width: int = 120) -> str:
+  """The short report for a terminal: verdicts, metrics, gains.
+
+  Args:
+    results: as for `markdown`.
+    width: of the terminal, in columns.
+
+  Returns:
+    Plain text.
+  """
+  blocks = []
+  for task in results['tasks']:
+    table = comparison_tables.metrics(results, task, described=False)
+    title = f'{task}, {results["split"]} split'
+    blocks.append(tables.text(_rich(table, title), width))
+  gains = comparison_tables.gains(results)
+  if gains.rows:
+    title = 'AUC minus each control, 1e-4; (0): the interval includes 0'
+    blocks.append(tables.text(_rich(gains, title), width))
+  lines = comparison_words.headlines(results)
+  if any(v['passes'] is not None for v in results['verdicts']):
+    lines += [
+      f'  {method}, {why}' for method, why in comparison_words.reasons(results)
+    ]
+  lines += [f'WARNING: {warning}.' for warning in results['warnings']]
+  return '\n'.join([*blocks, *lines]) + '\n'
+
+
+def _rich(table: comparison_tables.Table, title: str) -> rich.table.Table:
+  rendered = rich.table.Table(
+    title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
+  )
+  for i, name in enumerate(table.header):
+    is_name = i < table.names
+    rendered.add_column(
+      name, justify='left' if is_name else 'right', overflow='fold'
+    )
+  for row in table.rows:
+    rendered.add_row(*row)
+  return rendered

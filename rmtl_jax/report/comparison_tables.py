@@ -1,0 +1,258 @@
+"""A comparison as tables of plain cells.
+
+report/comparison.py renders them for a terminal and as Markdown. `results` is
+everywhere what results.json of `rmtl compare` holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.report import tables
+
+Results = Mapping[str, Any]
+_LABELS = {
+  'auc': 'AUC',
+  'logloss': 'logloss',
+  'session_logloss': 's-logloss',
+}
+_UNIT = 1e-4
+_NOTHING = '-'
+_CRITIC_COLUMNS = (
+  ('r2', 'R2 of Q'),
+  ('loss_correlation', 'corr(-Q, own loss)'),
+  ('remaining_correlation', 'corr(-Q, rows left)'),
+  ('zero_share', 'dead share'),
+  ('mean_q', 'mean Q'),
+  ('std_q', 'sd Q'),
+)
+
+
+class Table(NamedTuple):
+  """Cells as text.
+
+  Attributes:
+    header: names of the columns.
+    rows: as many cells each.
+    names: how many columns on the left hold names, not numbers.
+  """
+
+  header: tuple[str, ...]
+  rows: list[tuple[str, ...]]
+  names: int
+
+
+def by_backbone(results: Results) -> list[Mapping[str, Any]]:
+  """The methods, those of one backbone together, else in their order."""
+  order = list(dict.fromkeys(m['backbone'] for m in results['methods']))
+  return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
+
+
+def weights_name(method: Mapping[str, Any]) -> str:
+  """What weighs the losses of a method."""
+  if not method['weighting']:
+    return 'pre-trained only'
+  name: str = method['weighting']
+  return tables.NAMES.get(name, name)
+
+
+def metrics(results: Results, task: str, described: bool = True) -> Table:
+  """Mean and standard error of every method on one task, by backbone.
+
+  Args:
+    results: what results.json holds.
+    task: its name.
+    described: whether a column says what weighs the losses.
+
+  Returns:
+    One row per method; those of one backbone stand together.
+  """
+  found = {
+    (s['method'], s['metric']): s
+    for s in results['summary']
+    if s['task'] == task
+  }
+  rows = []
+  if results['baseline']:
+    cells = _single(results['baseline'][task])
+    rows.append(('user rate x item rate', 'no network', _NOTHING, *cells))
+  for method in by_backbone(results):
+    records = [found[method['name'], metric] for metric in _LABELS]
+    seeds = str(max(record['n'] for record in records))
+    cells = [_mean_error(record, '.4f') for record in records]
+    rows.append((method['name'], weights_name(method), seeds, *cells))
+  if results['oracle']:
+    cells = _single(results['oracle'][task])
+    rows.append(('oracle', 'true probabilities', _NOTHING, *cells))
+  header = ('method', 'weights', 'seeds', *_LABELS.values())
+  if described:
+    return Table(header, rows, 2)
+  short = [(row[0], *row[2:]) for row in rows]
+  return Table((header[0], *header[2:]), short, 1)
+
+
+def differences(results: Results, task: str, metric: str) -> Table:
+  """Every judged method minus every control on one task, in 1e-4."""
+  records = [
+    d
+    for d in results['differences']
+    if d['task'] == task and d['metric'] == metric
+  ]
+  tested = any(d['p'] is not None for d in records)
+  bootstrap = any(d['bootstrap'] for d in records)
+  header = ['method', 'minus', 'seeds', f'{_LABELS[metric]}, 1e-4']
+  header += ['interval (seeds)']
+  header += ['p', 'p after Holm', 'p Wilcoxon'] if tested else []
+  header += ['interval (sessions)'] if bootstrap else []
+  rows = []
+  for d in records:
+    cells = [d['method'], d['control'], str(d['pairs'])]
+    cells += [_mean_error(d, '+.1f', _UNIT), _interval(d['low'], d['high'])]
+    if tested:
+      cells += [_p_value(d[name]) for name in ('p', 'p_holm', 'wilcoxon_p')]
+    if bootstrap:
+      cells.append(_interval(*(d['bootstrap'] or (None, None))))
+    rows.append(tuple(cells))
+  return Table(tuple(header), rows, 2)
+
+
+def gains(results: Results) -> Table:
+  """AUC minus each control on every task, in 1e-4: the short form."""
+  roles = control_roles(results)
+  columns = list(dict.fromkeys(roles.values()))
+  cells: dict[tuple[str, str], dict[str, str]] = {}
+  for d in results['differences']:
+    if d['metric'] == 'auc':
+      cell = _mean_error(d, '+.1f', _UNIT)
+      if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
+        cell += ' (0)'
+      row = cells.setdefault((d['task'], d['method']), {})
+      row[roles[d['control']]] = cell
+  rows = [
+    (task, method, *(row.get(c, _NOTHING) for c in columns))
+    for task in results['tasks']
+    for (of, method), row in cells.items()
+    if of == task
+  ]
+  return Table(('task', 'method', *(f'- {c}' for c in columns)), rows, 2)
+
+
+def control_roles(results: Results) -> dict[str, str]:
+  """Name of each control to what kind of control it is, in table order."""
+  weighting = {m['name']: m['weighting'] for m in results['methods']}
+  roles = {}
+  for method in results['methods']:
+    for control in method['controls']:
+      named = control.partition('+')[2].partition(':')[0]
+      roles[control] = weighting.get(control, named) or 'pre-trained'
+  return roles
+
+
+def learning_rates(results: Results) -> Table:
+  """What tuning saw and chose, and where early stopping went."""
+  seen = {
+    (t['method'], t['learning_rate']): t['validation_auc']
+    for t in results['tuning']
+  }
+  rates = sorted({rate for _, rate in seen}, reverse=True)
+  rows = []
+  for method in by_backbone(results):
+    name, runs = method['name'], _runs(results, method)
+    if not method['weighting'] or not runs:
+      continue
+    epochs = [run['best_epoch'] for run in runs]
+    rows.append(
+      (
+        name,
+        *(_number(seen.get((name, rate)), '.5f') for rate in rates),
+        _number(method['learning_rate'], 'g'),
+        f'{sum(epochs) / len(epochs):.1f}',
+        f'{epochs.count(0)} of {len(epochs)}',
+      )
+    )
+  header = ('method', *(f'AUC at {rate:g}' for rate in rates), 'chosen')
+  return Table((*header, 'best epoch', 'kept pre-trained'), rows, 1)
+
+
+def critics(results: Results) -> Table:
+  """What each critic knew, means over its seeds."""
+  header = ('critic', 'task', 'seeds', *(c for _, c in _CRITIC_COLUMNS))
+  rows = []
+  for label, records in critics_by_label(results).items():
+    for task in results['tasks']:
+      found = [record['statistics'] for record in records]
+      means = (
+        comparison.mean_and_error([s[name][task] for s in found])['mean']
+        for name, _ in _CRITIC_COLUMNS
+      )
+      collapsed = sum(bool(s['collapsed'][task]) for s in found)
+      cells = (_number(mean, '.3g') for mean in means)
+      share = f'{collapsed} of {len(found)}'
+      rows.append((label, task, str(len(found)), *cells, share))
+  return Table((*header, 'collapsed'), rows, 2)
+
+
+def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
+  """The critics' records, those of one label together."""
+  labels: dict[str, list[Mapping[str, Any]]] = {}
+  for record in results['critics']:
+    labels.setdefault(record['critic'], []).append(record)
+  return labels
+
+
+def weights(results: Results) -> Table:
+  """Mean and deviation of each method's weights, means over its seeds."""
+  rows = []
+  for method in by_backbone(results):
+    runs = [run for run in _runs(results, method) if run['weights']]
+    for task in results['tasks'] if runs else ():
+      cells = (
+        _mean_error(
+          comparison.mean_and_error([r['weights'][task][name] for r in runs]),
+          '.4f',
+        )
+        for name in ('mean', 'deviation')
+      )
+      rows.append((method['name'], task, str(len(runs)), *cells))
+  header = ('method', 'task', 'seeds', 'mean weight', 'deviation over rows')
+  return Table(header, rows, 2)
+
+
+def _runs(
+  results: Results, method: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+  return [run for run in results['runs'] if run['method'] == method['name']]
+
+
+def _single(values: Mapping[str, Any]) -> Sequence[str]:
+  return [_number(values[m], '.4f', 'undefined') for m in _LABELS]
+
+
+def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
+  """'mean ± standard error'; the error only where there is one."""
+  mean, error = record['mean'], record['standard_error']
+  if mean is None:
+    return 'undefined'
+  text = format(mean / unit, form)
+  return (
+    text if error is None else f'{text} ± {error / unit:{form.lstrip("+")}}'
+  )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+  if low is None or high is None:
+    return _NOTHING
+  text = f'{low / _UNIT:+.1f} to {high / _UNIT:+.1f}'
+  return f'{text}, includes 0' if low <= 0.0 <= high else text
+
+
+def _p_value(value: float | None) -> str:
+  if value is None:
+    return 'not tested'
+  return '< 1e-9' if value < 1e-9 else f'{value:.3g}'
+
+
+def _number(value: float | None, form: str, nothing: str = _NOTHING) -> str:
+  return nothing if value is None else format(value, form)

@@ -1,0 +1,110 @@
+"""A comparison in words: its setting, who passes and why, how it was made.
+
+`results` is everywhere what results.json of `rmtl compare` holds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rmtl_jax.evaluation import comparison
+
+Results = Mapping[str, Any]
+
+
+def setting(results: Results) -> list[str]:
+  """Data, seeds and budget, one sentence each."""
+  rows, budget = results['data']['rows'], results['budget']
+  sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
+  seeds = results['seeds']
+  return [
+    f'Data: {results["data"]["source"]}; rows: {sizes}; figures are of the'
+    f' {results["split"]} split.',
+    f'Tasks: {", ".join(results["tasks"])}.',
+    f'Seeds: {len(seeds)} ({", ".join(str(s) for s in seeds)}). Methods of one'
+    ' backbone and seed start from the same pre-trained parameters.',
+    f'Budget of stage 3: {budget["finetune_epochs"]} epochs for every method'
+    ' and control; the best on validation is kept, the pre-trained model'
+    ' (epoch 0) included.',
+    _rates(budget),
+  ]
+
+
+def _rates(budget: Mapping[str, Any]) -> str:
+  rates = ', '.join(f'{rate:g}' for rate in budget['learning_rates'])
+  if len(budget['learning_rates']) == 1:
+    return f'Learning rate of stage 3: {rates} for all, not tuned.'
+  return (
+    f'Learning rates of stage 3 tried for every method and control: {rates};'
+    ' the best mean validation AUC over'
+    f' {comparison.count(budget["tuning_seeds"], "tuning seed")} decides.'
+  )
+
+
+def rule() -> str:
+  """When a method passes."""
+  return (
+    'A method passes on a task where its AUC exceeds that of every one of its'
+    ' controls (pre-trained only, constant weights, mean weight, shuffled'
+    f' weights) by at least {comparison.MIN_EFFECT:g} on average over at least'
+    f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in'
+    ' the two-sided paired t-test after Holm over all tests of the comparison.'
+  )
+
+
+def headlines(results: Results) -> list[str]:
+  """Which methods pass, in a few sentences."""
+  verdicts = results['verdicts']
+  if not verdicts:
+    return ['No method is judged: none of them has controls.']
+  outcome = {}
+  for method, group in itertools.groupby(verdicts, lambda v: v['method']):
+    outcome[method] = list(group)
+  groups: dict[str, list[str]] = {}
+  for method, records in outcome.items():
+    passes = [v['passes'] for v in records]
+    if all(passes):
+      groups.setdefault('Passes on every task', []).append(method)
+    elif any(passes):
+      tasks = ', '.join(v['task'] for v in records if v['passes'])
+      groups.setdefault('Passes on some tasks', []).append(
+        f'{method} ({tasks})'
+      )
+    elif any(p is None for p in passes):
+      groups.setdefault('Not tested', []).append(method)
+    else:
+      groups.setdefault('Does not pass', []).append(method)
+  lines = [f'{label}: {", ".join(names)}.' for label, names in groups.items()]
+  if all(v['passes'] is None for v in verdicts):
+    lines = [
+      f'Not tested: {comparison.count(len(results["seeds"]), "seed")},'
+      f' {comparison.MIN_PAIRS} paired ones are needed. There are means and'
+      ' intervals, and no claims.'
+    ]
+  return lines
+
+
+def reasons(results: Results) -> list[tuple[str, str]]:
+  """(method, why it passes or doesn't), one sentence per task that is said."""
+  words = {True: 'passes', False: 'does not pass', None: 'no verdict'}
+  return [
+    (v['method'], f'{v["task"]}: {words[v["passes"]]} ({v["reason"]}).')
+    for v in results['verdicts']
+  ]
+
+
+def provenance(results: Results) -> Iterator[str]:
+  """Versions, device, commit and times, one line each."""
+  named = results['versions'].items()
+  yield 'Versions: ' + ', '.join(f'{name} {value}' for name, value in named)
+  yield f'Device: {results["device"]}'
+  yield f'Commit: {results["commit"] or "unknown"}'
+  times = [
+    f'{name} {value:.0f} s'
+    for name, value in results['seconds'].items()
+    if isinstance(value, int | float)
+  ]
+  if times:
+    yield 'Time: ' + ', '.join(times)

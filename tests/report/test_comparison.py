@@ -1,0 +1,268 @@
+import json
+
+import pytest
+
+from rmtl_jax.report import comparison, comparison_tables, comparison_words
+from tests.report import comparison_results
+
+
+def tables(markdown):
+  """Every pipe table under its heading, as {heading: [row dicts]}."""
+  found, heading, header = {}, None, None
+  for line in markdown.splitlines():
+    if line.startswith('#'):
+      heading, header = line.lstrip('# '), None
+    elif line.startswith('|'):
+      cells = [c.strip('` ') for c in line[1:-1].replace('\\|', '/').split('|')]
+      if header is None:
+        header = cells
+        found[heading] = []
+      elif not set(line) <= set('|-: '):
+        found[heading].append(dict(zip(header, cells, strict=True)))
+  return found
+
+
+def row(rows, **labels):
+  found = [r for r in rows if all(r[k] == v for k, v in labels.items())]
+  assert len(found) == 1
+  return found[0]
+
+
+def constant_gain(results, gain):
+  """Sets the method's AUC to the constant control's plus a gain per seed."""
+  auc = {
+    run['seed']: run['metrics']['click']['auc']
+    for run in results['runs']
+    if run['method'] == 'ple+constant'
+  }
+  for run in results['runs']:
+    if run['method'] == 'ple+critic':
+      step = 1e-5 if run['seed'] % 2 else -1e-5
+      run['metrics']['click']['auc'] = auc[run['seed']] + gain + step
+  return comparison_results.judge(results)
+
+
+def test_the_verdict_comes_first_and_in_words():
+  markdown = comparison.markdown(comparison_results.build())
+  assert markdown.startswith('# Comparison on simulated\n')
+  headings = [h for h in markdown.splitlines() if h.startswith('## ')]
+  assert headings[:3] == [
+    '## Verdict',
+    '## Metrics',
+    '## Differences to the controls',
+  ]
+  assert '**Passes on every task: ple+critic.**' in markdown
+  assert '- `ple+critic`, click: passes (gains over 4 controls' in markdown
+  assert '36,000 train, 12,000 validation, 12,000 test' in markdown
+  assert 'tried for every method and control: 0.001, 0.0003' in markdown
+
+
+def test_a_method_that_fails_names_the_control():
+  results = constant_gain(comparison_results.build(tasks=('click',)), 1e-4)
+  markdown = comparison.markdown(results)
+  assert '**Does not pass: ple+critic.**' in markdown
+  assert 'too small a gain over ple+constant: +0.00010 AUC' in markdown
+  assert 'too small a gain over ple+constant: +0.00010' in comparison.text(
+    results
+  )
+
+
+def test_passing_on_one_of_two_tasks_is_said():
+  results = constant_gain(comparison_results.build(), 1e-4)
+  assert comparison_words.headlines(results) == [
+    'Passes on some tasks: ple+critic (conversion).'
+  ]
+
+
+@pytest.mark.parametrize('seeds', [1, 5])
+def test_too_few_seeds_are_not_tested(seeds):
+  results = comparison_results.build(seeds=seeds)
+  said = f'Not tested: {seeds} seed'
+  markdown = comparison.markdown(results)
+  assert f'**{said}' in markdown and said in comparison.text(results)
+  rows = tables(markdown)['AUC (higher is better), click']
+  assert 'p' not in rows[0] and 'p after Holm' not in rows[0]
+  assert rows[0]['seeds'] == str(seeds)
+  assert (' ± ' in rows[0]['AUC, 1e-4']) == (seeds > 1)
+
+
+def test_metrics_are_means_and_errors_by_backbone():
+  results = comparison_results.build(
+    judged=('ple+critic', 'esmm+critic', 'ple+label_times_q')
+  )
+  rows = tables(comparison.markdown(results))['click']
+  names = [r['method'] for r in rows]
+  assert names[0] == 'user rate x item rate' and names[-1] == 'oracle'
+  backbones = [name.partition('+')[0] for name in names[1:-1]]
+  assert backbones == ['ple'] * 6 + ['esmm'] * 5
+  summary = row(
+    results['summary'], method='ple+critic', task='click', metric='auc'
+  )
+  found = row(rows, method='ple+critic')
+  assert found['AUC'] == (
+    f'{summary["mean"]:.4f} ± {summary["standard_error"]:.4f}'
+  )
+  assert found['weights'] == 'RMTL: weights 1 - lambda Q'
+  assert row(rows, method='oracle')['AUC'] == '0.8100'
+
+
+def test_models_that_do_not_exist_have_no_row():
+  results = comparison_results.build(seeds=2)
+  results['baseline'] = results['oracle'] = None
+  names = [r['method'] for r in tables(comparison.markdown(results))['click']]
+  assert names == [m['name'] for m in results['methods']]
+
+
+def test_a_difference_that_includes_zero_says_so():
+  results = constant_gain(comparison_results.build(tasks=('click',)), 0.0)
+  rows = tables(comparison.markdown(results))['AUC (higher is better), click']
+  zero = row(rows, minus='ple+constant')
+  assert zero['AUC, 1e-4'] == '+0.0 ± 0.0' or zero['AUC, 1e-4'] == '-0.0 ± 0.0'
+  assert zero['interval (seeds)'].endswith(', includes 0')
+  assert zero['p after Holm'] == '1'
+  clear = row(rows, minus='ple')
+  assert 'includes' not in clear['interval (seeds)']
+  gains = row(
+    [
+      dict(zip(table.header, cells, strict=True))
+      for table in [comparison_tables.gains(results)]
+      for cells in table.rows
+    ],
+    method='ple+critic',
+  )
+  assert gains['- constant'].endswith(' (0)')
+  assert not gains['- pre-trained'].endswith(' (0)')
+
+
+def test_the_bootstrap_stands_beside_the_seeds():
+  results = comparison_results.build()
+  title = 'logloss (lower is better), conversion'
+  rows = tables(comparison.markdown(results))[title]
+  record = next(
+    d
+    for d in results['differences']
+    if (d['task'], d['metric']) == ('conversion', 'logloss')
+  )
+  low, high = (1e4 * v for v in record['bootstrap'])
+  found = row(rows, method=record['method'], minus=record['control'])
+  assert found['interval (sessions)'].startswith(f'{low:+.1f} to {high:+.1f}')
+  without = comparison_results.build(replicates=0)
+  assert 'interval (sessions)' not in comparison.markdown(without)
+
+
+def test_critics_and_weights_are_means_over_seeds():
+  results = comparison_results.build(seeds=2, tasks=('click',))
+  for critic, r2 in zip(results['critics'], (-0.25, 0.5), strict=True):
+    critic['statistics']['r2']['click'] = r2
+    critic['statistics']['loss_correlation']['click'] = None
+  results['critics'][1]['statistics']['collapsed']['click'] = True
+  for run in results['runs']:
+    if run['method'] == 'ple+critic':
+      run['weights'] = {'click': {'mean': 1.5 + run['seed'], 'deviation': 0.5}}
+  found = tables(comparison.markdown(results))
+  (critic,) = found['What the critics knew']
+  assert (critic['R2 of Q'], critic['collapsed']) == ('0.125', '1 of 2')
+  assert critic['corr(-Q, own loss)'] == '-'
+  weights = row(found['Weights'], method='ple+critic')
+  assert weights['mean weight'] == '2.0000 ± 0.5000'
+
+
+def test_learning_rates_say_what_was_tried_and_kept():
+  results = comparison_results.build(seeds=2)
+  for entry in results['tuning']:
+    if entry['method'] == 'ple+critic':
+      entry['validation_auc'] = 0.75 if entry['learning_rate'] == 1e-3 else 0.7
+  for method in results['methods']:
+    if method['name'] == 'ple+critic':
+      method['learning_rate'] = 1e-3
+  for run in results['runs']:
+    run['best_epoch'] = 3 * run['seed']
+  rows = tables(comparison.markdown(results))[
+    'Learning rates and early stopping'
+  ]
+  assert row(rows, method='ple+critic') == {
+    'method': 'ple+critic',
+    'AUC at 0.001': '0.75000',
+    'AUC at 0.0003': '0.70000',
+    'chosen': '0.001',
+    'best epoch': '1.5',
+    'kept pre-trained': '1 of 2',
+  }
+  assert 'ple' not in [r['method'] for r in rows]
+
+
+def test_without_tuning_the_rate_is_said_not_to_be_tuned():
+  results = comparison_results.build(seeds=2)
+  results['budget']['learning_rates'], results['tuning'] = [1e-3], []
+  assert 'stage 3: 0.001 for all, not tuned' in comparison.markdown(results)
+
+
+def test_no_critics_and_no_judged_method():
+  results = comparison_results.build(
+    seeds=3, judged=('ple+critic',), with_critics=False
+  )
+  results['methods'] = [m for m in results['methods'] if not m['weighting']]
+  comparison_results.judge(results)
+  markdown, text = comparison.markdown(results), comparison.text(results)
+  said = 'No method is judged'
+  assert said in markdown and said in text
+  for heading in (
+    'critics knew',
+    '## Weights',
+    '## Differences',
+    '## Learning',
+  ):
+    assert heading not in markdown
+
+
+@pytest.mark.parametrize('tasks', [('a',), ('a', 'b', 'c', 'd')])
+def test_many_methods_and_tasks(tasks):
+  judged = [f'ple+critic:weighting.lambda_=0.{i:02}' for i in range(36)]
+  results = comparison_results.build(
+    seeds=2, tasks=tasks, judged=judged, replicates=0
+  )
+  found = tables(comparison.markdown(results))
+  for task in tasks:
+    assert len(found[task]) == 36 + 4 + 2
+    assert len(found[f'AUC (higher is better), {task}']) == 36 * 4
+  text = comparison.text(results, width=100)
+  assert max(len(line) for line in text.splitlines()[:-1]) <= 100
+
+
+def test_undefined_metrics_are_said_to_be():
+  results = comparison_results.build(seeds=2, tasks=('click',))
+  for run in results['runs']:
+    run['metrics']['click']['auc'] = None
+  comparison_results.judge(results)
+  found = tables(comparison.markdown(results))
+  assert row(found['click'], method='ple+critic')['AUC'] == 'undefined'
+  rows = found['AUC (higher is better), click']
+  assert {r['AUC, 1e-4'] for r in rows} == {'undefined'}
+  assert {r['seeds'] for r in rows} == {'0'}
+
+
+def test_pictures_are_embedded_by_name():
+  results = comparison_results.build(seeds=2)
+  markdown = comparison.markdown(results, ['differences.png', 'learning.png'])
+  assert '![AUC minus each control](differences.png)' in markdown
+  assert '](learning.png)' in markdown
+  assert 'weights.png' not in markdown
+  assert '![' not in comparison.markdown(results)
+
+
+def test_warnings_and_provenance_are_shown():
+  results = comparison_results.build(seeds=2)
+  results['warnings'] = ['the critic of click has collapsed']
+  results['commit'] = None
+  markdown = comparison.markdown(results)
+  assert '- the critic of click has collapsed' in markdown
+  assert 'jax 0.10.2' in markdown and 'Commit: unknown' in markdown
+  assert 'Device: cpu, 2 cores' in markdown
+  assert 'WARNING: the critic of click' in comparison.text(results)
+
+
+def test_a_pipe_in_a_name_breaks_no_table():
+  results = comparison_results.build(seeds=2, tasks=('click',))
+  text = json.dumps(results).replace('ple+critic', 'ple|critic')
+  found = tables(comparison.markdown(json.loads(text)))
+  assert row(found['click'], method='ple/critic')
