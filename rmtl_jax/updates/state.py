@@ -68,14 +68,42 @@ def make_optimizer(
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
   Not AdamW: the decay goes through Adam's normalisation (method of the
-  authors' code). Clipping, where set, comes first.
+  authors' code). Clipping, where set, comes first. The learning rate is a
+  number in the optimizer's state: one compiled step serves every value, see
+  `with_learning_rate`.
   """
   links = []
   if isinstance(config, config_lib.StageConfig) and config.clip_norm:
     links.append(optax.clip_by_global_norm(config.clip_norm))
   if config.l2:
     links.append(optax.add_decayed_weights(config.l2))
-  return optax.chain(*links, optax.adam(config.learning_rate))
+  # Only the rate: traced betas could not be folded into Adam's constants.
+  adam = optax.inject_hyperparams(
+    optax.adam,
+    static_args=('b1', 'b2', 'eps', 'eps_root'),
+    hyperparam_dtype=jnp.float32,
+  )
+  return optax.chain(*links, adam(learning_rate=config.learning_rate))
+
+
+def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
+  """The state of a `make_optimizer` with another learning rate.
+
+  Args:
+    opt_state: of the optimizer, or of a population's.
+    value: the new rate, f32[]; f32[P] where the state has a member axis.
+
+  Returns:
+    A state that shares all other buffers with `opt_state`.
+
+  Raises:
+    ValueError: the state has no learning rate.
+  """
+  if not optax.tree.get_all_with_path(opt_state, 'learning_rate'):
+    raise ValueError('learning_rate: the optimizer has no such number')
+  # A copy: a step that donates the state must not delete the caller's array.
+  new_value = jnp.array(value, jnp.float32)
+  return optax.tree.set(opt_state, learning_rate=new_value)
 
 
 def copy(tree: Any) -> Any:

@@ -9,10 +9,11 @@ f32[L, T, K], `mask` bool[L, T], `key`; each link takes what it needs.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rmtl_jax import types
@@ -107,13 +108,42 @@ def scale_by_shuffled_critic(
   return _stateless(update)
 
 
-def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
-  """One constant per task, f32[K]; the control constant_mean when the
-  constants are the mean of RMTL's weights over the train rows.
+class TaskState(NamedTuple):
+  """The state of `scale_by_task`.
+
+  Attributes:
+    task_weights: f32[K].
   """
-  weights = jnp.asarray(weights, jnp.float32)
-  types.check_ranks((1,), weights)
-  return _stateless(lambda updates, **_: updates * weights[None, None, :])
+
+  task_weights: jax.Array
+
+
+def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
+  """One constant per task; the control constant_mean when the constants are
+  the mean of RMTL's weights over the train rows.
+
+  Args:
+    weights: f32[K], which the state starts with: a compiled step takes them
+      from there.
+
+  Returns:
+    A transformation that needs no extra argument.
+
+  Raises:
+    ValueError: the weights have another rank.
+  """
+  initial = np.array(weights, np.float32)
+  types.check_ranks((1,), initial)
+
+  def init(params):
+    del params
+    return TaskState(jnp.array(initial))  # new buffers: states are donated
+
+  def update(updates, state, params=None, **extra):
+    del params, extra
+    return updates * state.task_weights[None, None, :], state
+
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 def clip_weights(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
@@ -19,7 +20,7 @@ _BY_LAMBDA: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 
 
 def needs_critic(name: str) -> bool:
-  """Whether a weighting reads Q-values in every step."""
+  """Whether stage 3 asks the critics in every step."""
   return name not in ('constant', 'constant_mean')
 
 
@@ -27,6 +28,9 @@ def make_weighting(
   config: config_lib.WeightingConfig, mean_weights: Any = None
 ) -> optax.GradientTransformationExtraArgs:
   """The chain that turns the cotangent of row losses into the weighted one.
+
+  Lambda and the constants of `constant_mean` are numbers in its state: one
+  compiled step serves every value, see `with_values`.
 
   Args:
     config: name, lambda and its schedule, bound.
@@ -46,7 +50,7 @@ def make_weighting(
     if mean_weights is None:
       raise types.InputError('constant_mean: needs the mean weight per task')
     link = critic.scale_by_task(mean_weights)
-  elif config.name == 'constant':
+  elif config.name in ('constant', 'ddpg'):
     return optax.with_extra_args_support(optax.identity())
   else:
     raise types.InputError(
@@ -58,12 +62,53 @@ def make_weighting(
   return optax.chain(link)
 
 
+def with_values(
+  weighting_state: Any, *, lambda_: Any = None, task_weights: Any = None
+) -> Any:
+  """The state of a `make_weighting` with other numbers.
+
+  Args:
+    weighting_state: the chain's, or a population's.
+    lambda_: the new lambda, f32[]; None leaves it.
+    task_weights: the new constants of `constant_mean`, f32[K]; None leaves
+      them. Both have a leading member axis where the state has one.
+
+  Returns:
+    A state that shares all other buffers with `weighting_state`.
+
+  Raises:
+    ValueError: the chain has no such number, lambda follows a schedule, or
+      the shape differs from that of the old value.
+  """
+  new_state = weighting_state
+  for name, value in (('lambda_', lambda_), ('task_weights', task_weights)):
+    if value is not None:
+      new_state = _replaced(new_state, name, value)
+  return new_state
+
+
+def _replaced(weighting_state: Any, name: str, value: Any) -> Any:
+  found = optax.tree.get_all_with_path(weighting_state, name)
+  if not found:
+    raise ValueError(f'{name}: the weighting has no such number')
+  if any(not hasattr(old, 'shape') for _, old in found):  # a schedule's state
+    raise ValueError(f'{name}: it follows a schedule, which cannot be replaced')
+  # A copy: a step that donates the state must not delete the caller's array.
+  new_value = jnp.array(value, jnp.float32)
+  if any(old.shape != new_value.shape for _, old in found):
+    raise ValueError(
+      f'{name}: expected shape {found[0][1].shape}, found {new_value.shape}'
+    )
+  return optax.tree.set(weighting_state, **{name: new_value})
+
+
 def _scheduled(
   scale_by: Callable[..., optax.GradientTransformationExtraArgs],
   config: config_lib.WeightingConfig,
 ) -> optax.GradientTransformationExtraArgs:
   """The link with lambda fixed, or rising linearly from 0."""
-  if not config.lambda_warmup_steps:
-    return scale_by(lambda_=config.lambda_)
-  ramp = optax.linear_schedule(0.0, config.lambda_, config.lambda_warmup_steps)
-  return optax.inject_hyperparams(scale_by)(lambda_=ramp)
+  lambda_: Any = config.lambda_
+  if config.lambda_warmup_steps:
+    lambda_ = optax.linear_schedule(0.0, lambda_, config.lambda_warmup_steps)
+  injected = optax.inject_hyperparams(scale_by, hyperparam_dtype=jnp.float32)
+  return injected(lambda_=lambda_)

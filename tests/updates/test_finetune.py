@@ -129,7 +129,9 @@ def two_steps(config, dropout=0.0):
 def first_gradient(states):
   """The gradient of the first step: Adam's mean of it is a tenth."""
   (adam,) = (
-    s for s in states[1].actor.opt_state[-1] if isinstance(s, ADAM_STATE)
+    s
+    for s in states[1].actor.opt_state[-1].inner_state
+    if isinstance(s, ADAM_STATE)
   )
   return jax.tree.map(lambda m: 10 * m, adam.mu)
 
@@ -221,8 +223,12 @@ def test_two_steps_with_learning_critics(name, period):
 
 
 @pytest.mark.parametrize('preset', config_lib.CHOICES['preset'])
-def test_lambda_zero_is_the_control_bit_for_bit(preset):
-  """With critics that learn (paper) or are frozen and drop out (official)."""
+def test_lambda_zero_is_the_control(preset):
+  """With critics that learn (paper) or are frozen and drop out (official).
+
+  The weights are 1 exactly, but lambda is traced: two programs, which may
+  round sums differently.
+  """
   config = dataclasses.replace(
     config_lib.preset(preset),
     weighting=config_lib.WeightingConfig(lambda_=0.0),
@@ -232,7 +238,9 @@ def test_lambda_zero_is_the_control_bit_for_bit(preset):
   )
   zero, constant = two_steps(config, 0.2)[0], two_steps(control, 0.2)[0]
   for one, other in zip(zero, constant, strict=True):
-    problem.assert_trees_close(one.actor.params, other.actor.params, rtol=0)
+    problem.assert_trees_close(
+      one.actor.params, other.actor.params, rtol=1e-6, atol=1e-7
+    )
   problem.assert_all_moved(zero[2].actor.params, zero[0].actor.params)
 
 

@@ -24,7 +24,10 @@ GRADIENTS = [
 
 
 def three_steps(config):
-  optimizer = state.make_optimizer(config)
+  return three_updates(state.make_optimizer(config))
+
+
+def three_updates(optimizer):
   params = jax.tree.map(jnp.asarray, PARAMS)
   opt_state = optimizer.init(params)
   for gradient in GRADIENTS:
@@ -65,6 +68,54 @@ def test_the_gradient_is_clipped_before_l2():
     ]
     expected = reference.adam(value, clipped, 0.05, 0.1)
     np.testing.assert_allclose(params[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_compiled_step_serves_every_learning_rate():
+  config = config_lib.StageConfig(learning_rate=0.0, l2=0.1, clip_norm=0.5)
+  optimizer = state.make_optimizer(config)
+
+  @jax.jit
+  def step(params, opt_state, gradient):
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+  start = jax.tree.map(jnp.asarray, PARAMS)
+  found = []
+  for rate in (0.0, 0.05, jnp.float32(0.3)):
+    params = start
+    opt_state = state.with_learning_rate(optimizer.init(params), rate)
+    for gradient in GRADIENTS:
+      params, opt_state = step(params, opt_state, gradient)
+    found.append(params)
+  problem.assert_trees_close(found[0], start, rtol=0)
+  for params, rate in zip(found[1:], (0.05, 0.3), strict=True):
+    constant = optax.chain(
+      optax.clip_by_global_norm(0.5),
+      optax.add_decayed_weights(0.1),
+      optax.adam(rate),
+    )
+    problem.assert_trees_close(
+      params, three_updates(constant), rtol=1e-5, atol=1e-7
+    )
+  assert step._cache_size() == 1
+
+
+def test_a_rate_is_copied_into_the_state():
+  """A donated state would else take the caller's array with it."""
+  rate = jnp.float32(0.1)
+  optimizer = state.make_optimizer(config_lib.StageConfig())
+  opt_state = state.with_learning_rate(optimizer.init(PARAMS), rate)
+  (found,) = (v for _, v in rates(opt_state))
+  assert found == rate and pointers(found) != pointers(rate)
+
+
+def test_a_state_without_a_rate_is_refused():
+  with pytest.raises(ValueError, match='learning_rate: the optimizer has no'):
+    state.with_learning_rate(optax.adam(0.1).init(PARAMS), 0.2)
+
+
+def rates(opt_state):
+  return optax.tree.get_all_with_path(opt_state, 'learning_rate')
 
 
 def pointers(*trees):
