@@ -198,7 +198,7 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
   ]
   if unsure:
     reason += (
-      '; other sessions could undo it: the bootstrap interval includes 0'
+      '; other sessions could undo it: the bootstrap interval is not above 0'
       f' against {", ".join(unsure)}'
     )
   return True, reason

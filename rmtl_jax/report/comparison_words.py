@@ -78,10 +78,11 @@ def headlines(results: Results) -> list[str]:
       groups.setdefault('Does not pass', []).append(method)
   lines = [f'{label}: {", ".join(names)}.' for label, names in groups.items()]
   if all(v['passes'] is None for v in verdicts):
+    seeds = comparison.count(len(results['seeds']), 'seed')
     lines = [
-      f'Not tested: {comparison.count(len(results["seeds"]), "seed")},'
-      f' {comparison.MIN_PAIRS} paired ones are needed. There are means and'
-      ' intervals, and no claims.'
+      f'Not tested: {seeds}, and {comparison.MIN_PAIRS} pairs with a defined'
+      ' AUC are needed against every control. There are means and intervals,'
+      ' and no claims.'
     ]
   return lines
 

@@ -201,6 +201,23 @@ def test_a_gain_over_all_four_controls_passes():
   assert 'ple+constant, +0.00060 AUC' in verdict['reason']
 
 
+@pytest.mark.parametrize(
+  ('shift', 'said'), [(0.0, True), (-1.0, True), (2.0, False)]
+)
+def test_a_pass_says_which_bootstrap_interval_includes_zero(shift, said):
+  runs = pair(around(1e-3))
+  draws = np.linspace(-1.0, 1.0, 101)[:, None]
+  replicates = {}
+  for r in runs:
+    drawn = draws + shift if r['method'] == 'ple+critic' else 0.0 * draws
+    key = r['method'], r['seed']
+    replicates[key] = dict.fromkeys(comparison.METRICS, drawn)
+  found = compared(runs, replicates=replicates)
+  (verdict,) = comparison.verdicts(METHODS, found, ['click'])
+  assert verdict['passes'] is True
+  assert ('bootstrap' in verdict['reason']) == said
+
+
 def test_a_certain_gain_of_four_ten_thousandths_is_too_small():
   runs = pair(around(4e-4, spread=1e-6))
   record = chosen(compared(runs), control='ple', metric='auc')

@@ -1,0 +1,188 @@
+"""The curves of `rmtl compare`: weights over the session, learning by epoch.
+
+Every function that draws returns a figure, or None where there is nothing to
+show.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.report import comparison_tables, pictures
+
+Results = Mapping[str, Any]
+Figure = matplotlib.figure.Figure
+Curve = Sequence[float | None]
+
+_UNIT = 1e-4
+_DASHES = ('-', '--', ':', '-.')
+_MARKERS = ('.', 's')
+_FIRST = 'stage 1'
+
+
+def weights(results: Results) -> Figure | None:
+  """Mean weight over the position in the session, one line per critic."""
+  labels = comparison_tables.critics_by_label(results)
+  if not labels:
+    return None
+  tasks = results['tasks']
+  label_width = 0.085 * max(len(label) for label in labels)
+  figure = Figure(
+    figsize=(
+      1.2 + label_width + 4.2 * len(tasks),
+      max(4.0, 1.0 + 0.24 * len(labels)),
+    ),
+    layout='constrained',
+  )
+  grid = figure.subplots(1, len(tasks), squeeze=False)[0]
+  for axes, task in zip(grid, tasks, strict=True):
+    for style, (label, records) in zip(_styles(), labels.items(), strict=False):
+      curves = [r['curves']['weight_by_step'][task] for r in records]
+      mean, error, _ = _over_seeds(curves)
+      _line(
+        axes,
+        np.arange(1, len(mean) + 1),
+        mean,
+        error,
+        label,
+        style,
+        len(labels),
+      )
+    axes.set_title(task)
+    axes.set_xlabel('row of the session (first = 1)')
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+  grid[0].set_ylabel(
+    'mean weight 1 - lambda Q\n(band: standard error over seeds)'
+  )
+  handles, names = grid[0].get_legend_handles_labels()
+  figure.legend(
+    handles,
+    names,
+    title='critic of',
+    loc='outside right upper',
+    fontsize=9,
+    frameon=False,
+  )
+  return figure
+
+
+def learning(results: Results) -> Figure | None:
+  """Validation AUC by epoch: stage 1, then stage 3 of every backbone.
+
+  Stage 3 shows the gain since its start: methods of one seed start from the
+  same parameters, and seeds differ by more than methods do.
+  """
+  panels: dict[str, dict[str, list[Curve]]] = {}
+  for method in comparison_tables.by_backbone(results):
+    curves = [
+      _gain(run['validation_auc'])
+      if method['weighting']
+      else run['validation_auc']
+      for run in results['runs']
+      if run['method'] == method['name'] and run['validation_auc']
+    ]
+    title = f'stage 3, {method["backbone"]}' if method['weighting'] else _FIRST
+    if curves:
+      panels.setdefault(title, {})[method['name']] = curves
+  if not panels:
+    return None
+  order = sorted(panels, key=lambda title: title != _FIRST)
+  heights = [max(3.2, 0.25 * len(panels[title]) + 0.6) for title in order]
+  longest = max(len(name) for names in panels.values() for name in names)
+  figure = Figure(
+    figsize=(7.5 + 0.09 * longest, sum(heights)), layout='constrained'
+  )
+  grid = figure.subplots(
+    len(order), 1, squeeze=False, gridspec_kw={'height_ratios': heights}
+  )[:, 0]
+  for axes, title in zip(grid, order, strict=True):
+    _learning_panel(axes, title, panels[title])
+  grid[-1].set_xlabel(
+    'epoch (bands: ± standard error over seeds; crosses: not every seed)'
+  )
+  return figure
+
+
+def _gain(curve: Curve) -> Curve:
+  """Since epoch 0, in 1e-4."""
+  start = curve[0]
+  return [
+    None if start is None or value is None else (value - start) / _UNIT
+    for value in curve
+  ]
+
+
+def _learning_panel(
+  axes: Any, title: str, curves_by_name: Mapping[str, list[Curve]]
+) -> None:
+  """Drawn while half of the seeds still run; crosses where some have ended."""
+  first = 1 if title == _FIRST else 0
+  count = len(curves_by_name)
+  for style, (name, curves) in zip(
+    _styles(), curves_by_name.items(), strict=False
+  ):
+    mean, error, seeds = _over_seeds(curves)
+    use = np.flatnonzero(2 * seeds >= len(curves))
+    _line(axes, use + first, mean[use], error[use], name, style, count)
+    fewer = use[seeds[use] < len(curves)]
+    axes.plot(
+      fewer + first, mean[fewer], 'x', color=style['color'], markersize=7
+    )
+  axes.set_title(title)
+  axes.set_ylabel(
+    'mean validation AUC' if first else 'validation AUC minus epoch 0, 1e-4'
+  )
+  axes.xaxis.get_major_locator().set_params(integer=True)
+  axes.grid(alpha=0.3)
+  axes.legend(
+    loc='upper left', bbox_to_anchor=(1.01, 1.0), fontsize=9, frameon=False
+  )
+
+
+def _over_seeds(
+  curves: Sequence[Curve],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Mean, standard error (0 of one) and number of the curves at every x."""
+  columns = list(itertools.zip_longest(*curves))
+  records = [comparison.mean_and_error(column) for column in columns]
+  return (
+    np.array([np.nan if r['n'] == 0 else r['mean'] for r in records]),
+    np.array([r['standard_error'] or 0.0 for r in records]),
+    np.array([r['n'] for r in records]),
+  )
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+  """Colours first, then dashes, then markers: 48 that differ, then anew."""
+  for marker, dash, colour in itertools.cycle(
+    itertools.product(_MARKERS, _DASHES, pictures.COLOURS)
+  ):
+    yield {'color': colour, 'linestyle': dash, 'marker': marker}
+
+
+def _line(
+  axes: Any,
+  x: np.ndarray,
+  mean: np.ndarray,
+  error: np.ndarray,
+  label: str,
+  style: dict[str, Any],
+  lines: int,
+) -> None:
+  """A line with its band, fainter where many lie over each other."""
+  axes.plot(x, mean, label=label, markersize=5, **style)
+  axes.fill_between(
+    x,
+    mean - error,
+    mean + error,
+    color=style['color'],
+    alpha=min(0.2, 1.0 / lines),
+    linewidth=0,
+  )

@@ -1,0 +1,198 @@
+"""The pictures of `rmtl compare`: differences and Q here, curves next door.
+
+Every function that draws returns a figure, or None where there is nothing to
+show.
+"""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.report import comparison_curves, comparison_tables, pictures
+
+Results = Mapping[str, Any]
+Figure = matplotlib.figure.Figure
+
+_UNIT = 1e-4
+_GREY = '#767676'
+# Seen values beyond these quantiles are cut off, or one row sets the scale.
+_CENTRAL = (0.002, 0.998)
+_CELLS = 240
+
+
+def draw(results: Results, directory: pathlib.Path) -> list[str]:
+  """Writes the pictures that have something to show.
+
+  Args:
+    results: what results.json holds, with `differences`.
+    directory: created where it is missing.
+
+  Returns:
+    Names of the PNG files in `directory`.
+  """
+  figures = {
+    'differences.png': differences(results),
+    'weights.png': comparison_curves.weights(results),
+    'q_values.png': q_values(results),
+    'learning.png': comparison_curves.learning(results),
+  }
+  directory.mkdir(parents=True, exist_ok=True)
+  names = []
+  for name, figure in figures.items():
+    if figure is not None:
+      figure.savefig(directory / name, dpi=110)
+      names.append(name)
+  return names
+
+
+def differences(results: Results) -> Figure | None:
+  """AUC minus each control: a column per control, a row of axes per task.
+
+  Every control has its own scale: the pre-trained model is often farther from
+  a method than the method is from the other controls.
+  """
+  records = [
+    d
+    for d in results['differences']
+    if d['metric'] == 'auc' and d['mean'] is not None
+  ]
+  if not records:
+    return None
+  roles = comparison_tables.control_roles(results)
+  columns = list(dict.fromkeys(roles[d['control']] for d in records))
+  methods = list(dict.fromkeys(d['method'] for d in records))
+  tasks = results['tasks']
+  label_width = 0.085 * max(len(m) for m in methods)
+  figure = Figure(
+    figsize=(
+      1.0 + label_width + 2.7 * len(columns),
+      1.3 + len(tasks) * (1.1 + 0.34 * len(methods)),
+    ),
+    layout='constrained',
+  )
+  grid = figure.subplots(
+    len(tasks), len(columns), squeeze=False, sharey=True, sharex='col'
+  )
+  for axes_row, task in zip(grid, tasks, strict=True):
+    for axes, column in zip(axes_row, columns, strict=True):
+      for d in records:
+        if d['task'] == task and roles[d['control']] == column:
+          _difference(axes, -methods.index(d['method']), d)
+      _difference_axes(axes, f'{task}: minus {column}', methods)
+  figure.supxlabel(
+    'AUC difference, 1e-4. Thick: t interval over seeds; thin: bootstrap over'
+    ' sessions.\nHollow grey: the t interval includes 0 (or one seed).'
+    f' Dashed: the {comparison.MIN_EFFECT / _UNIT:g} that a claim needs.',
+    fontsize=10,
+  )
+  return figure
+
+
+def _difference(axes: Any, y: int, record: Mapping[str, Any]) -> None:
+  """One method against one control at height y."""
+  low, high = record['low'], record['high']
+  is_clear = low is not None and not low <= 0.0 <= high
+  colour = _GREY
+  if is_clear:
+    colour = pictures.COLOURS[0 if record['mean'] > 0.0 else 1]
+  if record['bootstrap']:
+    ends = [v / _UNIT for v in record['bootstrap']]
+    axes.plot(ends, [y - 0.22] * 2, color=colour, linewidth=1.0, marker='|')
+  if low is not None:
+    axes.plot([low / _UNIT, high / _UNIT], [y, y], color=colour, linewidth=3.5)
+  axes.plot(
+    record['mean'] / _UNIT,
+    y,
+    marker='o',
+    markersize=7,
+    color=colour,
+    markerfacecolor=colour if is_clear else 'white',
+  )
+
+
+def _difference_axes(axes: Any, title: str, methods: Sequence[str]) -> None:
+  axes.axvline(0.0, color='black', linewidth=1.0, zorder=0)
+  axes.axvline(
+    comparison.MIN_EFFECT / _UNIT,
+    color='black',
+    linewidth=1.0,
+    linestyle='--',
+    zorder=0,
+  )
+  axes.set_yticks([-i for i in range(len(methods))], methods)
+  axes.set_ylim(-len(methods) + 0.4, 0.6)
+  axes.grid(axis='x', alpha=0.3)
+  axes.tick_params(labelbottom=True)
+  axes.set_title(title, fontsize=11)
+
+
+def q_values(results: Results) -> Figure | None:
+  """Distribution of Q over rows, seeds pooled: a ridge per critic."""
+  labels = comparison_tables.critics_by_label(results)
+  if not labels:
+    return None
+  tasks = results['tasks']
+  label_width = 0.085 * max(len(label) for label in labels)
+  figure = Figure(
+    figsize=(1.2 + label_width + 4.2 * len(tasks), 1.6 + 0.6 * len(labels)),
+    layout='constrained',
+  )
+  grid = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
+  for k, (axes, task) in enumerate(zip(grid, tasks, strict=True)):
+    pooled = {
+      label: [r['curves']['q_histogram'][task] for r in records]
+      for label, records in labels.items()
+    }
+    edges = _common_edges(list(itertools.chain(*pooled.values())))
+    for i, histograms in enumerate(pooled.values()):
+      heights = _pooled(histograms, edges)
+      axes.stairs(
+        0.85 * heights / max(heights.max(), 1e-300) - i,
+        edges,
+        baseline=-i,
+        fill=True,
+        color=pictures.COLOURS[k % len(pictures.COLOURS)],
+        alpha=0.75,
+      )
+      axes.axhline(-i, color='black', linewidth=0.6)
+    axes.set_yticks([-i for i in range(len(pooled))], list(pooled))
+    axes.set_ylim(-len(pooled) + 0.8, 1.0)
+    axes.set_title(task)
+    axes.set_xlabel('Q(s, pi(s)), nats')
+    axes.grid(axis='x', alpha=0.3)
+  figure.suptitle(
+    'Q of the validation rows, seeds pooled; each scaled to its own peak',
+    fontsize=11,
+  )
+  return figure
+
+
+def _quantiles(histogram: Mapping[str, Any]) -> np.ndarray:
+  """The central quantiles, rows spread evenly within their bin."""
+  counts = np.asarray(histogram['counts'], np.float64)
+  shares = np.append(0.0, np.cumsum(counts)) / counts.sum()
+  return np.interp(_CENTRAL, shares, histogram['edges'])
+
+
+def _common_edges(histograms: Sequence[Mapping[str, Any]]) -> np.ndarray:
+  """Cells that cover the central rows of every histogram."""
+  ends = np.array([_quantiles(histogram) for histogram in histograms])
+  return np.linspace(ends[:, 0].min(), ends[:, 1].max(), _CELLS + 1)
+
+
+def _pooled(
+  histograms: Sequence[Mapping[str, Any]], edges: np.ndarray
+) -> np.ndarray:
+  """Rows per cell of all histograms, spread evenly within their bin."""
+  total = np.zeros(len(edges) - 1)
+  for histogram in histograms:
+    rows = np.append(0.0, np.cumsum(histogram['counts']))
+    total += np.diff(np.interp(edges, histogram['edges'], rows))
+  return total
