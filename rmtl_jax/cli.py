@@ -31,6 +31,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           simulates sessions first
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
+  rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
+                          methods x seeds with paired tests and controls
 
   rmtl COMMAND --help     flags and settings of a command
   rmtl --version
@@ -168,17 +170,23 @@ def _prepare(values: flags.FlagValues) -> int:
 
 def _define_train(values: flags.FlagValues, argv: Sequence[str]) -> None:
   _define_workdir(values)
-  flags.DEFINE_string(
-    'data_dir',
-    '',
-    'Prepared data; without it, sessions are simulated into RUN/data first.',
-    flag_values=values,
-  )
+  _define_data(values)
   flags.DEFINE_enum(
     'stage',
     'all',
     ['all', 'pretrain', 'critic', 'finetune'],
     'Train one stage only; earlier ones must have been trained in RUN.',
+    flag_values=values,
+  )
+  config_flags.define(values, argv)
+
+
+def _define_data(values: flags.FlagValues) -> None:
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'Prepared data; without it, sessions are simulated into WORKDIR/data'
+    ' first.',
     flag_values=values,
   )
   flags.DEFINE_integer(
@@ -188,7 +196,29 @@ def _define_train(values: flags.FlagValues, argv: Sequence[str]) -> None:
     lower_bound=100,
     flag_values=values,
   )
-  config_flags.define(values, argv)
+
+
+def _data_dir(
+  values: flags.FlagValues, path: pathlib.Path, live: Any
+) -> pathlib.Path:
+  """The prepared data that is named, or simulated sessions."""
+  if _value(values, 'data_dir'):
+    return pathlib.Path(_value(values, 'data_dir'))
+  _simulate(path / 'data', _value(values, 'simulated_rows'), live)
+  return path / 'data'
+
+
+def _interruptible(work: Callable[[Callable[[], int]], Any]) -> Any:
+  """What work(number of the signal that arrived) gives, or an exit code."""
+  from rmtl_jax.training import trainer
+
+  try:
+    return work(_Signals().number)
+  except trainer.Interrupted as stop:
+    print(
+      f'rmtl: {stop}; start the same command again to go on', file=sys.stderr
+    )
+    return 128 + stop.signal_number
 
 
 def _train(values: flags.FlagValues) -> int:
@@ -196,30 +226,18 @@ def _train(values: flags.FlagValues) -> int:
   config = config_flags.parse(values)
   _start_jax(values)
   from rmtl_jax.report import pictures, tables
-  from rmtl_jax.training import progress, run, trainer
+  from rmtl_jax.training import progress, run
 
   path = pathlib.Path(_value(values, 'workdir'))
   live = progress.Progress()
-  data_dir = _value(values, 'data_dir')
-  if not data_dir:
-    data_dir = path / 'data'
-    _simulate(data_dir, _value(values, 'simulated_rows'), live)
+  data_dir = _data_dir(values, path, live)
   stage = _value(values, 'stage')
-  arrived = _Signals()
-  try:
-    record = run.train(
-      config,
-      path,
-      pathlib.Path(data_dir),
-      run.ORDER if stage == 'all' else (stage,),
-      live,
-      arrived.number,
-    )
-  except trainer.Interrupted as stop:
-    print(
-      f'rmtl: {stop}; start the same command again to go on', file=sys.stderr
-    )
-    return 128 + stop.signal_number
+  stages = run.ORDER if stage == 'all' else (stage,)
+  record = _interruptible(
+    lambda number: run.train(config, path, data_dir, stages, live, number)
+  )
+  if isinstance(record, int):
+    return record
   _print_report(record)
   picture = path / 'report' / 'overview.png'
   pictures.overview(record, run.read_history(path), picture)
@@ -278,6 +296,74 @@ def _evaluate(values: flags.FlagValues) -> int:
   _print_report(record)
   print(tables.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
   return 0
+
+
+def _define_compare(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  _define_workdir(values)
+  _define_data(values)
+  flags.DEFINE_list(
+    'methods',
+    None,
+    'What to compare (config.compare.methods), as'
+    ' BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: mmoe is the'
+    ' pre-trained model, ple+critic is RMTL, ple+critic@esmm takes the critics'
+    ' of esmm, ple+critic:weighting.lambda_=0.3 changes a setting. The controls'
+    ' of weighted methods are added.',
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    'seeds',
+    None,
+    'Seeds of the paired runs (config.compare.seeds); 16 for a claim.',
+    flag_values=values,
+  )
+  config_flags.define(values, argv)
+
+
+def _compare(values: flags.FlagValues) -> int:
+  _require(values, 'workdir')
+  config = _compared(config_flags.parse(values), values)
+  _start_jax(values)
+  from rmtl_jax.report import comparison, comparison_pictures, tables
+  from rmtl_jax.training import compare, progress
+
+  path = pathlib.Path(_value(values, 'workdir'))
+  data_dir = _data_dir(values, path, progress.Progress())
+  live = progress.Progress(brief=True)
+  results = _interruptible(
+    lambda number: compare.compare(config, path, data_dir, live, number)
+  )
+  if isinstance(results, int):
+    return results
+  live.clear()
+  pictures = comparison_pictures.draw(results, path)
+  text = comparison.markdown(results, pictures)
+  (path / 'results.md').write_text(text, encoding='utf-8')
+  print(comparison.text(results))
+  print(
+    tables.text_of_paths(
+      results=path / 'results.json', report=path / 'results.md'
+    )
+  )
+  return 0
+
+
+def _compared(
+  config: config_lib.Config, values: flags.FlagValues
+) -> config_lib.Config:
+  """The config with --methods and --seeds."""
+  changes: dict[str, Any] = {}
+  methods, seeds = _value(values, 'methods'), _value(values, 'seeds')
+  if methods:
+    changes['methods'] = methods
+  if seeds:
+    try:
+      changes['seeds'] = [int(seed) for seed in seeds]
+    except ValueError:
+      raise types.InputError(
+        f'--seeds: {",".join(seeds)!r} is not a list of integers'
+      ) from None
+  return config_lib.from_dict({'compare': changes}, config)
 
 
 def _define_workdir(values: flags.FlagValues) -> None:
@@ -359,5 +445,15 @@ COMMANDS = {
     "restores a run's best checkpoints and computes all metrics",
     _define_evaluate,
     _evaluate,
+  ),
+  'compare': Command(
+    'methods x seeds on the same data, with controls and paired tests',
+    _define_compare,
+    _compare,
+    lambda: (
+      '\nSettings, with their defaults:\n'
+      + config_flags.settings_help(compares=True)
+      + '\n'
+    ),
   ),
 }

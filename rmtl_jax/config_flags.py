@@ -16,7 +16,6 @@ from ml_collections import config_flags
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 
-
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
 _OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}

@@ -1,21 +1,22 @@
-"""Stages 1 and 3: actors with early stopping on validation AUC."""
+"""Stages 1 and 3: the actor, with early stopping on validation AUC."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import trainer
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import population as population_lib
 from rmtl_jax.updates import finetune as finetune_lib
-from rmtl_jax.updates import loop, pretrain, state
+from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory
 
@@ -43,164 +44,185 @@ class Stopping:
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-  """An actor in training beside others that see the same batches and keys.
+  """An actor in training.
 
   Attributes:
+    program: the step that trains it.
     state: an ActorState or a FinetuneState.
     best_params: the actor's parameters at its best epoch.
     stopping: when to stop.
   """
 
+  program: models_lib.Program
   state: Any
   best_params: Any
   stopping: Stopping
 
 
-def pretrain_actor(context: context_lib.Context, params: Any) -> Arm:
-  """Stage 1.
+@dataclasses.dataclass
+class Team:
+  """Arms that see the same batches and keys, for the same number of epochs.
 
-  Args:
-    context: the run.
-    params: initial parameters.
-
-  Returns:
-    The arm; `best_params` are the pre-trained actor's.
+  Attributes:
+    context: their run.
+    stage: 'pretrain' or 'finetune'.
+    arms: by name.
+    epoch: epochs that all of them have trained.
   """
-  config = context.config.pretrain
-  optimizer = state.make_optimizer(config)
-  step = pretrain.make_pretrain_step(context.models.actor, optimizer)
+
+  context: context_lib.Context
+  stage: str
+  arms: dict[str, Arm]
+  epoch: int = 0
+
+  @property
+  def limits(self) -> config_lib.StageConfig:
+    """The stage's settings."""
+    return getattr(self.context.config, self.stage)
+
+  @property
+  def goes_on(self) -> bool:
+    """Until the patience with each arm has run out."""
+    return self.epoch < self.limits.max_epochs and any(
+      arm.stopping.bad < self.limits.patience for arm in self.arms.values()
+    )
+
+
+def pretrain_team(context: context_lib.Context) -> Team:
+  """Stage 1 of a run: one arm, 'pretrain'.
+
+  Its `best_params` are the pre-trained actor's in the end.
+  """
+  config = context.config
+  params = context.init_actor()
   unweighted = factory.make_weighting(
     config_lib.WeightingConfig(name='constant')
   )
-  actor = state.init_actor(params, optimizer, unweighted)
-  arms = {'pretrain': Arm(actor, params, Stopping())}
-  loops = {'pretrain': loop.make_loop(step)}
-  return _fit(context, 'pretrain', arms, loops, config)['pretrain']
+  actor = state.init_actor(
+    params, state.make_optimizer(config.pretrain), unweighted
+  )
+  program = context.models.pretrain(config)
+  arm = Arm(program, actor, params, Stopping())
+  return Team(context, 'pretrain', {'pretrain': arm})
 
 
-def finetune_actor(
-  context: context_lib.Context, actor_params: Any, critic_params: Any
-) -> dict[str, Arm]:
-  """Stage 3: the weighted actor, and the control where it is switched on.
+def finetune_team(
+  context: context_lib.Context,
+  weightings: Mapping[str, str],
+  actor_params: Any,
+  critic_params: Any,
+) -> Team:
+  """Stage 3 of a run: arms that start from the pre-trained actor.
 
-  Both start from the pre-trained actor, which stays a candidate (epoch 0),
-  and see the same batches, keys and number of steps: the stage ends when the
-  patience with each of them has run out.
+  That actor stays a candidate: it is every arm's epoch 0.
 
   Args:
     context: the run.
+    weightings: the weighting of each arm, by the arm's name.
     actor_params: the pre-trained actor's.
     critic_params: the critics' after stage 2, or () where none are needed.
-
-  Returns:
-    Arms 'finetune' and, with `control`, 'constant'.
   """
-  config = context.config
-  names = {'finetune': config.weighting.name}
-  if config.control:
-    names = {'constant': 'constant', **names}
-  optimizer = state.make_optimizer(config.finetune)
-  critic_optimizer = state.make_optimizer(config.critic)
-  start = Stopping().update(0, float(np.nanmean(_auc(context, actor_params))))
-  means = None
-  if config.weighting.name == 'constant_mean':
-    means = mean_weights(context, actor_params, critic_params)
-  arms, loops = {}, {}
-  for name, weighting_name in names.items():
-    arm_config = dataclasses.replace(
-      config,
-      weighting=dataclasses.replace(config.weighting, name=weighting_name),
-    )
-    weighting = factory.make_weighting(arm_config.weighting, means)
-    step = finetune_lib.make_finetune_step(
-      context.models.actor,
-      optimizer,
-      weighting,
-      arm_config,
-      context.models.critic,
-      critic_optimizer,
-    )
-    initial = finetune_lib.init_finetune(
-      actor_params,
-      critic_params,
-      optimizer,
-      critic_optimizer,
-      weighting,
-      arm_config,
-    )
-    arms[name] = Arm(initial, actor_params, start)
-    loops[name] = loop.make_loop(step)
-  return _fit(context, 'finetune', arms, loops, config.finetune)
-
-
-def _fit(
-  context: context_lib.Context,
-  stage: str,
-  arms: dict[str, Arm],
-  loops: dict[str, Any],
-  config: config_lib.StageConfig,
-) -> dict[str, Arm]:
-  """Epochs over all arms until the patience with each of them has run out."""
-  epoch, arms = _resume_arms(context, stage, arms)
-  while epoch < config.max_epochs and any(
-    arm.stopping.bad < config.patience for arm in arms.values()
-  ):
-    epoch += 1
-    plan = context.plan(stage, epoch)
-    arms = {
-      name: _epoch(context, stage, name, arm, loops[name], plan, epoch)
-      for name, arm in arms.items()
-    }
-    context.save(
-      stage,
-      epoch,
-      {name: (arm.state, arm.best_params) for name, arm in arms.items()},
-      stopping={
-        name: dataclasses.asdict(arm.stopping) for name, arm in arms.items()
-      },
-    )
-  return arms
-
-
-def _resume_arms(
-  context: context_lib.Context, stage: str, arms: dict[str, Arm]
-) -> tuple[int, dict[str, Arm]]:
-  trees = {name: (arm.state, arm.best_params) for name, arm in arms.items()}
-  restored = context.resume(stage, trees)
-  if restored is None:
-    return 0, arms
-  return restored.record['epoch'], {
-    name: Arm(tree[0], tree[1], Stopping(**restored.record['stopping'][name]))
-    for name, tree in restored.arrays.items()
-  }
-
-
-def _epoch(
-  context: context_lib.Context,
-  stage: str,
-  name: str,
-  arm: Arm,
-  epoch_loop: Any,
-  plan: batches.Plan,
-  epoch: int,
-) -> Arm:
-  """One pass of one arm, its validation, its record."""
-  begin = time.perf_counter()
-  context.progress.start(f'{name} epoch {epoch}', context.train.host.rows)
-  new_state, sums = trainer.run_epoch(
-    epoch_loop,
-    arm.state,
-    context.train,
-    plan,
-    context.key(stage),
-    context.config.batch,
-    context.progress,
-    interrupted=context.interrupted,
+  before = float(np.nanmean(validation_auc(context, actor_params)))
+  start = Stopping().update(0, before)
+  return Team(
+    context,
+    'finetune',
+    {
+      name: _finetune_arm(
+        context, weighting, actor_params, critic_params, start
+      )
+      for name, weighting in weightings.items()
+    },
   )
-  actor = new_state if stage == 'pretrain' else new_state.actor
-  auc = _auc(context, actor.params)
-  mean_auc = float(np.nanmean(auc))
-  stopping = arm.stopping.update(epoch, mean_auc)
+
+
+def _finetune_arm(
+  context: context_lib.Context,
+  weighting_name: str,
+  actor_params: Any,
+  critic_params: Any,
+  start: Stopping,
+) -> Arm:
+  config = dataclasses.replace(
+    context.config,
+    weighting=dataclasses.replace(
+      context.config.weighting, name=weighting_name
+    ),
+  )
+  means = None
+  if weighting_name == 'constant_mean':
+    means = mean_weights(context, actor_params, critic_params)
+  initial = finetune_lib.init_finetune(
+    actor_params,
+    critic_params,
+    state.make_optimizer(config.finetune),
+    state.make_optimizer(config.critic),
+    factory.make_weighting(config.weighting, means),
+    config,
+  )
+  return Arm(context.models.finetune(config), initial, actor_params, start)
+
+
+def fit(teams: Sequence[Team], population: int = 1) -> None:
+  """Trains teams until each has finished its stage.
+
+  Args:
+    teams: changed in place; a team whose run has saved an unfinished stage
+      goes on from there.
+    population: most arms of one program that are trained together; 1 trains
+      one after the other.
+  """
+  for team in teams:
+    _resume(team)
+  groups = population_lib.Groups(population)
+  while running := [team for team in teams if team.goes_on]:
+    members = [
+      (arm.program, (team, name))
+      for team in running
+      for name, arm in team.arms.items()
+    ]
+    for program, group in groups.cut(members):
+      _train_epoch(groups, program, group)
+    for team in running:
+      team.epoch += 1
+      _save(team)
+
+
+def _train_epoch(
+  groups: population_lib.Groups,
+  program: models_lib.Program,
+  members: list[tuple[Team, str]],
+) -> None:
+  """One pass of some arms of one program, their validation, their records."""
+  begin = time.perf_counter()
+  team, name = members[0]
+  passes = [
+    population_lib.Pass(
+      t.arms[n].state,
+      t.context.plan(t.stage, t.epoch + 1),
+      t.context.key(t.stage),
+    )
+    for t, n in members
+  ]
+  label = f'{name} epoch {team.epoch + 1}'
+  outcomes = groups.run(team.context, label, program, passes)
+  seconds = (time.perf_counter() - begin) / len(members)
+  for (team, name), (new_state, sums) in zip(members, outcomes, strict=True):
+    _validate(team, name, new_state, sums, seconds)
+
+
+def _validate(
+  team: Team,
+  name: str,
+  new_state: Any,
+  sums: dict[str, float],
+  seconds: float,
+) -> None:
+  """Early stopping and the record of an arm's epoch."""
+  context, epoch, arm = team.context, team.epoch + 1, team.arms[name]
+  actor = new_state if team.stage == 'pretrain' else new_state.actor
+  auc = validation_auc(context, actor.params)
+  stopping = arm.stopping.update(epoch, float(np.nanmean(auc)))
   improved = stopping.best_epoch == epoch
   record = {
     'stage': name,
@@ -211,7 +233,7 @@ def _epoch(
       for t, a in zip(context.tasks, auc, strict=True)
     },
     **_weight_statistics(sums, context.tasks),
-    'seconds': time.perf_counter() - begin,
+    'seconds': seconds,
   }
   if 'td_error' in sums:
     record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
@@ -222,7 +244,33 @@ def _epoch(
   )
   context.record(**record)
   best_params = state.copy(actor.params) if improved else arm.best_params
-  return Arm(new_state, best_params, stopping)
+  team.arms[name] = Arm(arm.program, new_state, best_params, stopping)
+
+
+def _save(team: Team) -> None:
+  team.context.save(
+    team.stage,
+    team.epoch,
+    {name: (arm.state, arm.best_params) for name, arm in team.arms.items()},
+    stopping={
+      name: dataclasses.asdict(arm.stopping) for name, arm in team.arms.items()
+    },
+  )
+
+
+def _resume(team: Team) -> None:
+  restored = team.context.resume(
+    team.stage,
+    {name: (arm.state, arm.best_params) for name, arm in team.arms.items()},
+  )
+  if restored is None:
+    return
+  team.epoch = restored.record['epoch']
+  for name, (arm_state, best_params) in restored.arrays.items():
+    stopping = Stopping(**restored.record['stopping'][name])
+    team.arms[name] = Arm(
+      team.arms[name].program, arm_state, best_params, stopping
+    )
 
 
 def _weight_statistics(
@@ -240,9 +288,9 @@ def _weight_statistics(
   return result
 
 
-def _auc(context: context_lib.Context, params: Any) -> np.ndarray:
+def validation_auc(context: context_lib.Context, params: Any) -> np.ndarray:
   """Validation AUC of each task, f64[K]; NaN where only one class exists."""
-  predictions = context.models.predict(params, context.validation)
+  predictions = context.predict(params, context.validation)
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
@@ -259,8 +307,8 @@ def mean_weights(
   context: context_lib.Context, actor_params: Any, critic_params: Any
 ) -> np.ndarray:
   """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's."""
-  policy = context.models.predict(actor_params, context.train)
-  q_values = context.models.values(critic_params, context.train, policy)
+  policy = context.predict(actor_params, context.train)
+  q_values = context.values(critic_params, context.train, policy)
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_
   )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import shutil
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -147,6 +149,50 @@ class Store:
       if record['digests'].get(leaf) != digest:
         raise types.InputError(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
+
+
+class LateStore:
+  """A Store that waits: for work that is mostly over before it need be saved.
+
+  The directory appears with the first checkpoint, `period` seconds after the
+  start or after the checkpoint before.
+  """
+
+  def __init__(self, directory: pathlib.Path, period: float):
+    """Opens what is there.
+
+    Args:
+      directory: as for Store.
+      period: seconds.
+    """
+    self._directory, self._period = directory, period
+    self._store = Store(directory) if directory.is_dir() else None
+    self._last = time.monotonic()
+
+  def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
+    """As Store.save, or nothing if the last one is recent."""
+    if time.monotonic() - self._last < self._period:
+      return
+    if self._store is None:
+      self._store = Store(self._directory)
+    self._store.save(step, arrays, record)
+    self._last = time.monotonic()
+
+  def restore(
+    self, abstract: Callable[[dict[str, Any]], Any]
+  ) -> Restored | None:
+    """As Store.restore."""
+    return None if self._store is None else self._store.restore(abstract)
+
+  def close(self) -> None:
+    """Waits, then lets go of the directory."""
+    if self._store is not None:
+      self._store.close()
+
+  def remove(self) -> None:
+    """Closes, and deletes what the finished work no longer needs."""
+    self.close()
+    shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def digests(arrays: Any) -> dict[str, str]:

@@ -15,6 +15,7 @@ from rmtl_jax.training import checkpoints, models, progress, trainer
 
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
+_ACTOR_INIT, _CRITIC_INIT = 101, 102
 
 
 @dataclasses.dataclass
@@ -26,7 +27,7 @@ class Context:
     tasks: names of the tasks.
     train: the split that is learnt from.
     validation: the split that early stopping looks at.
-    models: the actor and the critics.
+    models: networks and compiled loops; runs on the same data may share them.
     progress: the live line.
     history: one record per epoch or pass, all stages, oldest first.
     store: checkpoints of unfinished stages, or None (nothing is saved).
@@ -41,13 +42,35 @@ class Context:
   models: models.Models
   progress: progress.Progress
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-  store: checkpoints.Store | None = None
+  store: checkpoints.Store | checkpoints.LateStore | None = None
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
-    return self.models.key(NUMBERS[stage])
+    return self._key(NUMBERS[stage])
+
+  def _key(self, number: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(self.config.seed), number)
+
+  def init_actor(self) -> Any:
+    """The actor's initial parameters."""
+    return self.models.init_actor(self.config, self._key(_ACTOR_INIT))
+
+  def init_critic(self, actor_params: Any) -> Any:
+    """The critics' initial parameters, embeddings copied from the actor."""
+    key = self._key(_CRITIC_INIT)
+    return self.models.init_critic(self.config, key, actor_params)
+
+  def predict(self, params: Any, split: trainer.Split) -> np.ndarray:
+    """pi(s) of every row of a split, f32[R, K], in its order."""
+    return self.models.predict(self.config, params, split)
+
+  def values(
+    self, params: Any, split: trainer.Split, policy: np.ndarray
+  ) -> np.ndarray:
+    """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
+    return self.models.values(self.config, params, split, policy)
 
   def plan(self, stage: str, epoch: int) -> batches.Plan:
     """The batches of one pass over the train rows."""

@@ -2,88 +2,140 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import population as population_lib
 from rmtl_jax.training import trainer
-from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import loop, state
+from rmtl_jax.updates import state
 
 
-def train_critics(
-  context: context_lib.Context, actor_params: Any, critic_params: Any
-) -> Any:
-  """Stage 2: until the validation TD error has converged.
+@dataclasses.dataclass
+class Training:
+  """The critics of a run in training.
 
   The actor is frozen, so pi(s) and pi'(s) are the same numbers in every pass:
   they are computed once per split.
 
+  Attributes:
+    context: the run.
+    program: the step that trains them.
+    critic: their state.
+    policy: pi(s) of the train rows, f32[R, K].
+    validation_policy: pi(s) of the validation rows.
+    errors: the validation TD error after each pass.
+  """
+
+  context: context_lib.Context
+  program: models_lib.Program
+  critic: state.CriticState
+  policy: jax.Array
+  validation_policy: jax.Array
+  errors: list[float] = dataclasses.field(default_factory=list)
+
+  @property
+  def goes_on(self) -> bool:
+    """Until the validation TD error has converged."""
+    config = self.context.config.critic
+    return len(self.errors) < config.max_passes and not converged(
+      self.errors, config
+    )
+
+
+def start(context: context_lib.Context, actor_params: Any) -> Training:
+  """Stage 2 of a run, before its first pass.
+
   Args:
     context: the run.
     actor_params: the pre-trained actor's.
-    critic_params: initial parameters.
-
-  Returns:
-    The critics' parameters after the last pass.
   """
-  config = context.config.critic
-  batch_config = context.config.batch
-  optimizer = state.make_optimizer(config)
-  critic_step = critic_lib.make_critic_step(
-    context.models.critic, optimizer, config
+  config = context.config
+  critic = state.init_critic(
+    context.init_critic(actor_params), state.make_optimizer(config.critic)
   )
-  critic_loop = loop.make_loop(
-    lambda s, batch, key, policy: critic_step(s, batch, key, policy, policy)
+  policy, validation_policy = (
+    trainer.on_device(context.predict(actor_params, split))
+    for split in (context.train, context.validation)
   )
-  policies = [
-    trainer.on_device(context.models.predict(actor_params, s))
-    for s in (context.train, context.validation)
+  program = context.models.train_critics(config)
+  return Training(context, program, critic, policy, validation_policy)
+
+
+def fit(trainings: Sequence[Training], population: int = 1) -> None:
+  """Trains critics until each run's have converged.
+
+  Args:
+    trainings: changed in place; one whose run has saved an unfinished stage
+      goes on from there.
+    population: most runs of one program that are trained together; 1 trains
+      one after the other.
+  """
+  for training in trainings:
+    restored = training.context.resume('critic', training.critic)
+    if restored is not None:
+      training.critic = restored.arrays
+      training.errors = list(restored.record['errors'])
+  groups = population_lib.Groups(population)
+  while running := [training for training in trainings if training.goes_on]:
+    members = [(training.program, training) for training in running]
+    for program, group in groups.cut(members):
+      _train_pass(groups, program, group)
+  for training in trainings:
+    if not converged(training.errors, training.context.config.critic):
+      training.context.progress.say(
+        f'WARNING: critics have not converged after {len(training.errors)}'
+        ' passes (--config.critic.max_passes)'
+      )
+
+
+def _train_pass(
+  groups: population_lib.Groups,
+  program: models_lib.Program,
+  trainings: list[Training],
+) -> None:
+  """One pass of some runs' critics, their validation, their records."""
+  begin = time.perf_counter()
+  passes = [
+    population_lib.Pass(
+      t.critic,
+      t.context.plan('critic', len(t.errors) + 1),
+      t.context.key('critic'),
+      (t.policy,),
+    )
+    for t in trainings
   ]
-  validate = _make_td_error(context, policies[1])
-  critic = state.init_critic(critic_params, optimizer)
-  errors: list[float] = []
-  restored = context.resume('critic', critic)
-  if restored is not None:
-    critic, errors = restored.arrays, restored.record['errors']
-  while len(errors) < config.max_passes and not converged(errors, config):
-    begin = time.perf_counter()
-    number = len(errors) + 1
-    context.progress.start(f'critic pass {number}', context.train.host.rows)
-    critic, sums = trainer.run_epoch(
-      critic_loop,
-      critic,
-      context.train,
-      context.plan('critic', number),
-      context.key('critic'),
-      batch_config,
-      context.progress,
-      (policies[0],),
-      context.interrupted,
-    )
-    errors = [*errors, validate(critic)]
-    record = {
-      'stage': 'critic',
-      'epoch': number,
-      'td_error': sums['td_error'] / max(sums['td_rows'], 1.0),
-      'validation_td_error': errors[-1],
-      'seconds': time.perf_counter() - begin,
-    }
-    context.progress.finish(
-      f'TD error {record["td_error"]:.5f}  validation {errors[-1]:.5f}'
-    )
-    context.record(**record)
-    context.save('critic', number, critic, errors=errors)
-  if not converged(errors, config):
-    context.progress.say(
-      f'WARNING: critics have not converged after {len(errors)} passes'
-      ' (--config.critic.max_passes)'
-    )
-  return critic.params
+  first = trainings[0]
+  label = f'critic pass {len(first.errors) + 1}'
+  outcomes = groups.run(first.context, label, program, passes)
+  seconds = (time.perf_counter() - begin) / len(trainings)
+  for training, (critic, sums) in zip(trainings, outcomes, strict=True):
+    training.critic = critic
+    training.errors = [*training.errors, _validation_error(training)]
+    _record(training, sums, seconds)
+
+
+def _record(training: Training, sums: dict[str, float], seconds: float) -> None:
+  context, number = training.context, len(training.errors)
+  record = {
+    'stage': 'critic',
+    'epoch': number,
+    'td_error': sums['td_error'] / max(sums['td_rows'], 1.0),
+    'validation_td_error': training.errors[-1],
+    'seconds': seconds,
+  }
+  context.progress.finish(
+    f'TD error {record["td_error"]:.5f}'
+    f'  validation {record["validation_td_error"]:.5f}'
+  )
+  context.record(**record)
+  context.save('critic', number, training.critic, errors=training.errors)
 
 
 def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
@@ -99,37 +151,15 @@ def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
   return errors[-1] > (1.0 - config.min_improvement) * best
 
 
-def _make_td_error(
-  context: context_lib.Context, policy: jax.Array
-) -> Callable[[state.CriticState], float]:
+def _validation_error(training: Training) -> float:
   """Mean squared TD error over validation rows, the same noise every time."""
-  config = context.config.critic
-
-  def errors(params, batch, policy):
-    online, target, key = params
-    noise_key, smooth_key = jax.random.split(key)
-    losses, valid = critic_lib.td_losses(
-      context.models.critic,
-      online,
-      target,
-      batch,
-      critic_lib.behaviour_actions(noise_key, policy, config),
-      critic_lib.smoothed_actions(smooth_key, policy, config),
-      config,
-    )
-    return losses, valid
-
-  row_map = loop.make_row_map(errors)
+  context, critic = training.context, training.critic
   key = jax.random.fold_in(context.key('critic'), 0)
-
-  def validate(critic):
-    losses, valid = trainer.map_rows(
-      row_map,
-      (critic.params, critic.target_params, key),
-      context.validation,
-      context.config.batch,
-      (policy,),
-    )
-    return float(losses.mean(-1).sum() / max(valid.sum(), 1))
-
-  return validate
+  losses, valid = trainer.map_rows(
+    context.models.td_errors(context.config),
+    (critic.params, critic.target_params, key),
+    context.validation,
+    context.config.batch,
+    (training.validation_policy,),
+  )
+  return float(losses.mean(-1).sum() / max(valid.sum(), 1))

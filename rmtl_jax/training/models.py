@@ -1,9 +1,15 @@
-"""The actor and the critics of a run, with their compiled row functions."""
+"""Networks and compiled loops for some data, whatever the seeds.
+
+Each is compiled once for the settings that change the program: seeds,
+learning rates, lambda and constant weights are numbers in a state or a key.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -12,66 +18,199 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.training import trainer
-from rmtl_jax.updates import forward, loop
+from rmtl_jax.updates import critic as critic_lib
+from rmtl_jax.updates import finetune, forward, loop, pretrain, state
+from rmtl_jax.weighting import factory
 
-# Beside the stages' numbers (training/context.py).
-_ACTOR_INIT, _CRITIC_INIT = 101, 102
+_Made = TypeVar('_Made')
+
+
+class Program:
+  """A step, and its compiled loops over one state or over many.
+
+  Attributes:
+    step: step(state, batch, key, *extras) -> (state, metrics).
+  """
+
+  def __init__(self, step: Callable[..., Any]):
+    """Compiles nothing yet."""
+    self.step = step
+
+  @functools.cached_property
+  def loop(self) -> Callable[..., Any]:
+    """See updates/loop.make_loop."""
+    return loop.make_loop(self.step)
+
+  @functools.cached_property
+  def population_loop(self) -> Callable[..., Any]:
+    """See updates/loop.make_population_loop."""
+    return loop.make_population_loop(self.step)
 
 
 class Models:
-  """Networks for some data and settings; each is compiled once.
+  """What runs on data of one form share.
 
   Attributes:
-    config: the run's settings.
-    actor: the actor's network.
-    critic: the critics' network.
+    spec: the form of the features.
   """
 
-  def __init__(self, spec: types.FeatureSpec, config: config_lib.Config):
-    """Builds the networks for features `spec`."""
-    self.config = config
-    self.actor = functional.make_actor(spec, config.backbone, config.network)
-    self.critic = functional.make_critic(spec, config.network, config.critic)
+  def __init__(self, spec: types.FeatureSpec):
+    """Builds nothing yet."""
+    self.spec = spec
+    self._made: dict[tuple[str, Any], Any] = {}
 
-  def key(self, number: int) -> jax.Array:
-    """A stage's key; its steps fold in their own number."""
-    return jax.random.fold_in(jax.random.key(self.config.seed), number)
+  def actor(self, config: config_lib.Config) -> functional.Network:
+    """The actor's network."""
+    key = (config.backbone, config.network)
+    return self._once(
+      'actor', key, lambda: functional.make_actor(self.spec, *key)
+    )
 
-  def init_actor(self) -> Any:
+  def critic(self, config: config_lib.Config) -> functional.Network:
+    """The critics' network, the same for every backbone."""
+    key = (config.network, config.critic.form, config.critic.head)
+    return self._once(
+      'critic',
+      key,
+      lambda: functional.make_critic(self.spec, config.network, config.critic),
+    )
+
+  def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
-    return jax.jit(self.actor.init)(self.key(_ACTOR_INIT))
+    return self.actor(config).init(key)
 
-  def init_critic(self, actor_params: Any) -> Any:
+  def init_critic(
+    self, config: config_lib.Config, key: jax.Array, actor_params: Any
+  ) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""
-    params = jax.jit(self.critic.init)(self.key(_CRITIC_INIT))
+    params = self.critic(config).init(key)
     return functional.critic_from_actor(params, actor_params)
 
-  def predict(self, params: Any, split: trainer.Split) -> np.ndarray:
+  def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
+    """Shapes and types of the actor's and of the critics' parameters."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
+    critic = functools.partial(self.init_critic, config)
+    return actor, jax.eval_shape(critic, key, actor)
+
+  def pretrain(self, config: config_lib.Config) -> Program:
+    """Stage 1's."""
+    stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
+    return self._once(
+      'pretrain',
+      (config.backbone, config.network, _of_step(stage)),
+      lambda: Program(
+        pretrain.make_pretrain_step(
+          self.actor(config), state.make_optimizer(stage)
+        )
+      ),
+    )
+
+  def train_critics(self, config: config_lib.Config) -> Program:
+    """Stage 2's; its extra rows are pi(s), which are pi'(s) too."""
+
+    def build():
+      step = critic_lib.make_critic_step(
+        self.critic(config), state.make_optimizer(config.critic), config.critic
+      )
+      return Program(lambda s, batch, key, pi: step(s, batch, key, pi, pi))
+
+    return self._once('train_critics', (config.network, config.critic), build)
+
+  def finetune(self, config: config_lib.Config) -> Program:
+    """Stage 3's; lambda is traced unless it follows a schedule."""
+    weighting = config.weighting
+    if not weighting.lambda_warmup_steps:
+      weighting = dataclasses.replace(weighting, lambda_=0.0)
+    stage = dataclasses.replace(config.finetune, learning_rate=0.0)
+    critic = config.critic if factory.needs_critic(weighting.name) else None
+    key = (config.backbone, config.network, _of_step(stage), weighting, critic)
+
+    def build():
+      return Program(
+        finetune.make_finetune_step(
+          self.actor(config),
+          state.make_optimizer(stage),
+          factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
+          dataclasses.replace(config, weighting=weighting),
+          self.critic(config),
+          state.make_optimizer(config.critic),
+        )
+      )
+
+    return self._once('finetune', key, build)
+
+  def predict(
+    self, config: config_lib.Config, params: Any, split: trainer.Split
+  ) -> np.ndarray:
     """pi(s) of every row of a split, f32[R, K], in its order."""
-    return trainer.map_rows(self._policy_map, params, split, self.config.batch)
+    network = self.actor(config)
+    row_map = self._once(
+      'policy_map',
+      (config.backbone, config.network),
+      lambda: loop.make_row_map(
+        lambda params, batch: forward.policy(network, params, batch.inputs)
+      ),
+    )
+    return trainer.map_rows(row_map, params, split, config.batch)
 
   def values(
-    self, params: Any, split: trainer.Split, policy: np.ndarray
+    self,
+    config: config_lib.Config,
+    params: Any,
+    split: trainer.Split,
+    policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
-    return trainer.map_rows(
-      self._value_map,
-      params,
-      split,
-      self.config.batch,
-      (trainer.on_device(policy),),
+    network = self.critic(config)
+    row_map = self._once(
+      'value_map',
+      (config.network, config.critic.form, config.critic.head),
+      lambda: loop.make_row_map(
+        lambda params, batch, actions: forward.values(
+          network, params, batch.inputs, actions
+        )
+      ),
     )
+    extras = (trainer.on_device(policy),)
+    return trainer.map_rows(row_map, params, split, config.batch, extras)
 
-  @functools.cached_property
-  def _policy_map(self) -> Any:
-    return loop.make_row_map(
-      lambda params, batch: forward.policy(self.actor, params, batch.inputs)
-    )
+  def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:
+    """Squared TD errors of rows, for trainer.map_rows.
 
-  @functools.cached_property
-  def _value_map(self) -> Any:
-    return loop.make_row_map(
-      lambda params, batch, actions: forward.values(
-        self.critic, params, batch.inputs, actions
+    Its parameters are (online critics, target critics, key), its extra rows
+    pi(s); it gives (losses, whether there is a target).
+    """
+
+    def errors(params, batch, policy):
+      online, target, key = params
+      noise_key, smooth_key = jax.random.split(key)
+      return critic_lib.td_losses(
+        self.critic(config),
+        online,
+        target,
+        batch,
+        critic_lib.behaviour_actions(noise_key, policy, config.critic),
+        critic_lib.smoothed_actions(smooth_key, policy, config.critic),
+        config.critic,
       )
+
+    return self._once(
+      'td_errors',
+      (config.network, config.critic),
+      lambda: loop.make_row_map(errors),
     )
+
+  def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
+    made = self._made
+    if (kind, key) not in made:
+      made[kind, key] = build()
+    return made[kind, key]
+
+
+def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
+  """The stage with what its step does not know at its default."""
+  default = config_lib.StageConfig()
+  return dataclasses.replace(
+    stage, max_epochs=default.max_epochs, patience=default.patience
+  )

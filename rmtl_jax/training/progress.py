@@ -10,8 +10,20 @@ from typing import TextIO
 class Progress:
   """A live line on a terminal; elsewhere, one line per epoch and no more."""
 
-  def __init__(self, stream: TextIO | None = None, quiet: bool = False):
-    """Writes to `stream`, standard error by default."""
+  def __init__(
+    self,
+    stream: TextIO | None = None,
+    quiet: bool = False,
+    brief: bool = False,
+  ):
+    """Writes to `stream`, standard error by default.
+
+    Args:
+      stream: where to.
+      quiet: nothing at all.
+      brief: no line that stays for a pass that ends, for jobs of many runs.
+    """
+    self._brief = brief
     self._stream = stream or sys.stderr
     self._live = self._stream.isatty() and not quiet
     self._quiet = quiet
@@ -51,6 +63,8 @@ class Progress:
     """Ends the pass with a line that stays."""
     rate = self._done / max(self._seconds, 1e-9)
     self._note = f'  ({summary})'
+    if self._brief:
+      return
     self.say(f'{self._label}  {summary}  {rate:,.0f} rows/s')
 
   def say(self, text: str) -> None:

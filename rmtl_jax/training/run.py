@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
 from absl import logging
 
 from rmtl_jax import config as config_lib
@@ -82,7 +81,7 @@ def train(
       run.manifest.task_names,
       splits['train'],
       splits['validation'],
-      models_lib.Models(run.manifest.feature_spec(), config),
+      models_lib.Models(run.manifest.feature_spec()),
       live,
       history,
       store,
@@ -144,36 +143,40 @@ def _stages(
   run: workdir.Run, context: context_lib.Context, stages: tuple[str, ...]
 ) -> _Trained:
   """Restores the finished stages and trains those that are asked for."""
-  models, config = context.models, context.config
-  trained = _restore(run, models)
+  config = context.config
+  trained = _restore(run, context.models)
   needed = config.weighting.name != 'constant'
   if 'pretrain' in stages and 'pretrain' not in trained.actors:
-    arm = actor_stages.pretrain_actor(context, models.init_actor())
-    _keep(run, trained, 'pretrain', arm)
+    team = actor_stages.pretrain_team(context)
+    actor_stages.fit([team])
+    _keep(run, trained, team)
   if 'critic' in stages and needed and trained.critic is None:
     actor = _earlier(run, trained.actors, 'pretrain', 'critic')
-    trained.critic = critic_stage.train_critics(
-      context, actor, models.init_critic(actor)
-    )
+    training = critic_stage.start(context, actor)
+    critic_stage.fit([training])
+    trained.critic = training.critic.params
     _save(run, 'critic', 0, trained.critic)
   if 'finetune' in stages and 'finetune' not in trained.actors:
     actor = _earlier(run, trained.actors, 'pretrain', 'finetune')
     critic = trained.critic
     if needed and critic is None:
       _earlier(run, {}, 'critic', 'finetune')
-    for name, arm in actor_stages.finetune_actor(
-      context, actor, critic if needed else ()
-    ).items():
-      _keep(run, trained, name, arm)
+    weightings = {'finetune': config.weighting.name}
+    if config.control:
+      weightings = {'constant': 'constant', **weightings}
+    team = actor_stages.finetune_team(
+      context, weightings, actor, critic if needed else ()
+    )
+    actor_stages.fit([team])
+    _keep(run, trained, team)
   return trained
 
 
-def _keep(
-  run: workdir.Run, trained: _Trained, name: str, arm: actor_stages.Arm
-) -> None:
-  trained.actors[name] = arm.best_params
-  trained.best_epochs[name] = arm.stopping.best_epoch
-  _save(run, name, arm.stopping.best_epoch, arm.best_params)
+def _keep(run: workdir.Run, trained: _Trained, team: actor_stages.Team) -> None:
+  for name, arm in team.arms.items():
+    trained.actors[name] = arm.best_params
+    trained.best_epochs[name] = arm.stopping.best_epoch
+    _save(run, name, arm.stopping.best_epoch, arm.best_params)
 
 
 def _save(run: workdir.Run, stage: str, epoch: int, params: Any) -> None:
@@ -196,12 +199,12 @@ def _earlier(
 def _restore(run: workdir.Run, models: models_lib.Models) -> _Trained:
   """The finished stages of a run; their form comes from its own settings."""
   trained = _Trained()
-  actor = jax.eval_shape(models.init_actor)
+  actor, critic_form = models.forms(run.config)
   for name in workdir.STAGES:
     if not run.has(name):
       continue
     critic = name == 'critic'
-    form = jax.eval_shape(models.init_critic, actor) if critic else actor
+    form = critic_form if critic else actor
     store = run.checkpoint(name)
     restored = store.restore(lambda record, form=form: form)
     store.close()
@@ -237,7 +240,7 @@ def evaluate(
   data_dir = data_dir or run.data_dir
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
-  models = models_lib.Models(run.manifest.feature_spec(), run.config)
+  models = models_lib.Models(run.manifest.feature_spec())
   trained = _restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
@@ -262,7 +265,7 @@ def _record(
   """What metrics.json and evaluation/<split>.json share."""
   tasks = run.manifest.task_names
   predictions = {
-    name: models.predict(trained.actors[name], data.evaluated)
+    name: models.predict(run.config, trained.actors[name], data.evaluated)
     for name in ACTORS
     if name in trained.actors
   }
@@ -284,8 +287,12 @@ def _record(
     record['baseline'] = rates
   warnings: list[str] = []
   if trained.critic is not None:
-    policy = models.predict(trained.actors['pretrain'], data.validation)
-    q_values = models.values(trained.critic, data.validation, policy)
+    policy = models.predict(
+      run.config, trained.actors['pretrain'], data.validation
+    )
+    q_values = models.values(
+      run.config, trained.critic, data.validation, policy
+    )
     record['critic'] = summary.critic(
       q_values, policy, data.validation.host, tasks, run.config.critic
     )

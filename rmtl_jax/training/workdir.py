@@ -19,6 +19,7 @@ import json
 import pathlib
 import platform
 import shutil
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,11 +196,29 @@ def device() -> str:
   return f'{jax.device_count()} x {first.platform} ({first.device_kind})'
 
 
+def commit() -> str | None:
+  """The git commit of this code where it runs from a checkout."""
+  root = pathlib.Path(__file__).parents[2]
+  if not (root / '.git').exists():
+    return None
+  try:
+    found = subprocess.run(
+      ['git', '-C', str(root), 'rev-parse', 'HEAD'],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return found.stdout.strip()
+
+
 def _compare(
   path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
   for name, value in new.items():
-    if old.get(name) != value:
+    # A comparison may get more seeds and methods; a run ignores the group.
+    if old.get(name) != value and not name.startswith('compare.'):
       raise types.InputError(
         f'{path}: this run has config.{name}={old.get(name)!r}, not'
         f' {value!r}; choose another --workdir'

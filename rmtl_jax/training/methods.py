@@ -1,0 +1,206 @@
+"""What a comparison compares: `backbone[+weighting[@critic_backbone]]...`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+
+# What every weighted method has to beat, beside the pre-trained model: these
+# see the same batches, keys and steps, but nothing that critics know of a row.
+CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
+# Stage 1 is shared by the methods of a backbone, so only later groups vary.
+_GROUPS = ('critic', 'weighting', 'finetune')
+
+Settings = tuple[tuple[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """A row of a comparison.
+
+  Attributes:
+    backbone: of the actor.
+    weighting: of stage 3; '' is the pre-trained model.
+    critic_backbone: the backbone that the critics were trained for.
+    settings: ('group.field', value) pairs over the config.
+  """
+
+  backbone: str
+  weighting: str = ''
+  critic_backbone: str = ''
+  settings: Settings = ()
+
+  @property
+  def name(self) -> str:
+    """What parses to this method again."""
+    name = self.backbone
+    if self.weighting:
+      name += f'+{self.weighting}'
+    if self.critic_backbone not in ('', self.backbone):
+      name += f'@{self.critic_backbone}'
+    return name + ''.join(f':{k}={v}' for k, v in self.settings)
+
+  @property
+  def is_judged(self) -> bool:
+    """Whether it claims something: it is no control and not stage 1 alone."""
+    return self.weighting not in ('', *CONTROLS)
+
+  @property
+  def needs_critics(self) -> bool:
+    """Whether stage 2 comes before its stage 3."""
+    return self.weighting not in ('', 'constant')
+
+  @property
+  def critics(self) -> Method:
+    """The critics it needs: a method without weighting, equal if shared."""
+    settings = tuple(
+      (name, value)
+      for name, value in self.settings
+      if name.startswith('critic.') and name != 'critic.in_finetune'
+    )
+    return Method(self.critic_backbone or self.backbone, settings=settings)
+
+  def config(self, base: config_lib.Config) -> config_lib.Config:
+    """The settings of one of its runs, but for seed and learning rate."""
+    record: dict[str, Any] = {'backbone': self.backbone}
+    for name, value in self.settings:
+      group, field = name.split('.')
+      record.setdefault(group, {})[field] = value
+    if self.weighting:
+      record.setdefault('weighting', {})['name'] = self.weighting
+    return config_lib.from_dict(record, base, f'method {self.name}')
+
+  def controls(self) -> tuple[Method, ...]:
+    """The four that it has to beat, in the order of the tables."""
+    if not self.is_judged:
+      return ()
+    finetune = _only(self.settings, ('finetune.',))
+    return (
+      Method(self.backbone),
+      Method(self.backbone, 'constant', '', finetune),
+      # Frozen weights: whether critics learn along makes no difference.
+      Method(
+        self.backbone,
+        'constant_mean',
+        self.critic_backbone,
+        tuple(s for s in self.settings if s[0] != 'critic.in_finetune'),
+      ),
+      Method(self.backbone, 'q_shuffled', self.critic_backbone, self.settings),
+    )
+
+
+def expand(config: config_lib.Config) -> list[Method]:
+  """The config's methods and the controls of those that are judged.
+
+  Returns:
+    Each once: backbones in the order in which they are named, and within a
+    backbone the pre-trained model, then controls, then the others.
+
+  Raises:
+    types.InputError: a method that can't be read, with the part that is wrong.
+  """
+  named = [parse(text, config) for text in config.compare.methods]
+  found: dict[str, Method] = {}
+  for method in named:
+    # A weighted method starts from its pre-trained model.
+    for each in (Method(method.backbone), method, *method.controls()):
+      found.setdefault(each.name, each)
+  backbones = list(dict.fromkeys(method.backbone for method in named))
+
+  def place(method: Method) -> tuple[int, int]:
+    kind = 2 if method.is_judged else 1 if method.weighting else 0
+    return backbones.index(method.backbone), kind
+
+  return sorted(found.values(), key=place)
+
+
+def parse(text: str, base: config_lib.Config) -> Method:
+  """Reads one method.
+
+  Args:
+    text: `backbone[+weighting[@critic_backbone]][:group.field=value ...]`.
+    base: the settings that it changes.
+
+  Raises:
+    types.InputError: names the method and the part that is wrong.
+  """
+  head, *settings = text.strip().split(':')
+  match = re.fullmatch(r'(\w+)(?:\+(\w+)(?:@(\w+))?)?', head)
+  if not match:
+    raise types.InputError(
+      f'method {text!r:.80}: expected BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]]'
+      '[:SETTING=VALUE ...]'
+    )
+  backbone, weighting, critic_backbone = match.groups('')
+  _check(text, 'backbone', backbone, config_lib.CHOICES['backbone'])
+  if critic_backbone:
+    _check(text, 'backbone', critic_backbone, config_lib.CHOICES['backbone'])
+  if weighting:
+    _check(text, 'weighting', weighting, config_lib.WEIGHTINGS)
+  elif settings:
+    raise types.InputError(
+      f'method {text!r:.80}: settings need a weighting: the pre-trained model'
+      ' is shared by all methods of a backbone'
+    )
+  if critic_backbone == backbone or weighting == 'constant':
+    critic_backbone = ''
+  pairs = dict(_setting(text, setting, base) for setting in settings)
+  method = Method(
+    backbone, weighting, critic_backbone, tuple(sorted(pairs.items()))
+  )
+  method.config(base)
+  return method
+
+
+def _setting(
+  text: str, setting: str, base: config_lib.Config
+) -> tuple[str, Any]:
+  """'critic.discount=0.9' as (name, value of the setting's type)."""
+  name, _, value = setting.partition('=')
+  known = {
+    k: v
+    for k, v in config_lib.flatten(base).items()
+    if k.split('.')[0] in _GROUPS
+    # Not of the method: its name has the first, tuning finds the second.
+    and k not in ('weighting.name', 'finetune.learning_rate')
+  }
+  if name not in known:
+    raise types.InputError(
+      f'method {text!r:.80}: '
+      + config_lib.unknown_setting(name, known)
+      + f'; those of {", ".join(_GROUPS)} can be set'
+    )
+  return name, _typed(text, name, value, known[name])
+
+
+def _typed(text: str, name: str, value: str, old: Any) -> Any:
+  """The value as the type of the setting's default."""
+  if isinstance(old, str):
+    return value
+  if isinstance(old, bool):
+    if value.lower() in ('true', 'false'):
+      return value.lower() == 'true'
+  else:
+    try:
+      return type(old)(value)
+    except ValueError:
+      pass
+  raise types.InputError(
+    f'method {text!r:.80}: {name}={value} is not of type {type(old).__name__}'
+  )
+
+
+def _check(text: str, what: str, name: str, known: Iterable[str]) -> None:
+  if name not in known:
+    raise types.InputError(
+      f'method {text!r:.80}: {what} {name!r} is not one of {", ".join(known)}'
+    )
+
+
+def _only(settings: Settings, prefixes: tuple[str, ...]) -> Settings:
+  return tuple(s for s in settings if s[0].startswith(prefixes))
