@@ -30,6 +30,7 @@ WEIGHTINGS = (
   'q_shuffled',
   'constant_mean',
   'constant',
+  'ddpg',
 )
 
 
@@ -127,7 +128,9 @@ class WeightingConfig:
 
   Attributes:
     name: `critic` (1 - lambda Q), `label_times_q` (WL), `negative_q` (NLC),
-      `constant` (CW), or a control: `q_shuffled`, `constant_mean`.
+      `constant` (CW), a control: `q_shuffled`, `constant_mean`; or the
+      baseline `ddpg` (D-PLE on ple): no weighted losses, the actor ascends
+      mean_k Q_k(s, pi_k(s)).
     lambda_: the paper's lambda.
     lambda_warmup_steps: steps over which lambda rises linearly from 0; 0
       means lambda from the first step.

@@ -34,7 +34,7 @@ def make_finetune_step(
 
   The action that critics judge is the one whose loss is weighed: the training
   forward pass's own output (with dropout), so that a step needs no second
-  pass of the actor.
+  pass of the actor. `ddpg` descends -Q of that action instead of a loss.
 
   Args:
     network: the actor.
@@ -46,12 +46,16 @@ def make_finetune_step(
     critic_optimizer: of the critics.
 
   Returns:
-    step(state, batch, key) -> (new state, metrics). `weight_<k>` and
+    step(state, batch, key) -> (new state, metrics). `loss` is the sum of row
+    losses without weights, whatever is descended; `weight_<k>` and
     `weight_square_<k>` are the batch's sums of task k's weights and of their
     squares.
   """
-  weighs = factory.needs_critic(config.weighting.name)
-  learns = weighs and config.critic.in_finetune == 'learning'
+  asks = factory.needs_critic(config.weighting.name)
+  learns = asks and config.critic.in_finetune == 'learning'
+  actor_step = _make_actor_step(
+    network, optimizer, weighting, config.weighting.name
+  )
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
   )
@@ -59,33 +63,17 @@ def make_finetune_step(
   def step(full, batch, key):
     # The same dropout key as a step without critics: the control sees it too.
     shuffle_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
-    actor = full.actor
-    row_losses, pullback, actions = forward.pull_back(
-      lambda p: forward.actor_losses(network, p, batch, key), actor.params
-    )
-    actions = jax.lax.stop_gradient(actions)
-    extra = {}
-    if weighs:
-      critic_params = full.critic.params if learns else full.critic
+
+    def judge(actions):
+      params = full.critic.params if learns else full.critic
       dropout = critic_key if config.critic.target_dropout else None
-      extra['q_values'] = forward.values(
-        critic_network, critic_params, batch.inputs, actions, dropout
+      return forward.values(
+        critic_network, params, batch.inputs, actions, dropout
       )
-    cotangent = forward.mean_cotangent(batch.mask, row_losses.shape[-1])
-    weighted, new_weighting_state = weighting.update(
-      cotangent,
-      actor.weighting_state,
-      losses=row_losses,
-      labels=batch.labels,
-      mask=batch.mask,
-      key=shuffle_key,
-      **extra,
+
+    new_actor, metrics, actions = actor_step(
+      full.actor, batch, key, shuffle_key, judge
     )
-    weighted = cast(jax.Array, weighted)
-    new_actor = pretrain.apply_gradients(actor, pullback(weighted), optimizer)
-    new_actor = new_actor._replace(weighting_state=new_weighting_state)
-    metrics = pretrain.loss_metrics(row_losses, batch.mask)
-    metrics |= weight_metrics(weighted, batch.mask)
     if not learns:
       return full._replace(actor=new_actor), metrics
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
@@ -97,6 +85,51 @@ def make_finetune_step(
     )
     new_full = state.FinetuneState(new_actor, new_target_actor, new_critic)
     return new_full, metrics | critic_metrics
+
+  return step
+
+
+def _make_actor_step(
+  network: functional.Network,
+  optimizer: optax.GradientTransformation,
+  weighting: optax.GradientTransformationExtraArgs,
+  name: str,
+) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array]]:
+  """The actor's half of a step.
+
+  Returns:
+    step(actor, batch, key, shuffle_key, judge) -> (new actor, metrics, the
+    actions without gradient f32[L, T, K]); judge(actions) is Q_k(s, a_k).
+  """
+  ascends = name == 'ddpg'
+  weighs = factory.needs_critic(name) and not ascends
+
+  def step(actor, batch, key, shuffle_key, judge):
+    def objective(params):
+      row_losses, actions = forward.actor_losses(network, params, batch, key)
+      # The critics' parameters are not differentiated: Q moves by the action.
+      descended = -judge(actions) if ascends else row_losses
+      return descended, (row_losses, actions)
+
+    _, pullback, (row_losses, actions) = forward.pull_back(
+      objective, actor.params
+    )
+    actions = jax.lax.stop_gradient(actions)
+    extra = {'q_values': judge(actions)} if weighs else {}
+    weighted, new_weighting_state = weighting.update(
+      forward.mean_cotangent(batch.mask, row_losses.shape[-1]),
+      actor.weighting_state,
+      losses=row_losses,
+      labels=batch.labels,
+      mask=batch.mask,
+      key=shuffle_key,
+      **extra,
+    )
+    weighted = cast(jax.Array, weighted)
+    new_actor = pretrain.apply_gradients(actor, pullback(weighted), optimizer)
+    new_actor = new_actor._replace(weighting_state=new_weighting_state)
+    metrics = pretrain.loss_metrics(row_losses, batch.mask)
+    return new_actor, metrics | weight_metrics(weighted, batch.mask), actions
 
   return step
 

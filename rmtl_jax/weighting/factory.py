@@ -30,7 +30,8 @@ def make_weighting(
   """The chain that turns the cotangent of row losses into the weighted one.
 
   Lambda and the constants of `constant_mean` are numbers in its state: one
-  compiled step serves every value, see `with_values`.
+  compiled step serves every value, see `with_values`. `constant` and `ddpg`,
+  whose objective holds the critics already, leave the cotangent as it is.
 
   Args:
     config: name, lambda and its schedule, bound.

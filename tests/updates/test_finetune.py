@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.networks import functional
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem, reference
@@ -147,6 +148,7 @@ def weights_by_hand(name, q):
     'q_shuffled': 1 - 0.7 * q,
     'constant_mean': np.broadcast_to(MEANS, q.shape),
     'constant': np.ones_like(q),
+    'ddpg': np.ones_like(q),
   }[name]
 
 
@@ -175,8 +177,8 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
     np.testing.assert_allclose(
       history[0][f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
     )
-  if name == 'q_shuffled':
-    return
+  if name in ('q_shuffled', 'ddpg'):
+    return  # what their gradients are is tested below
   _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
   _, expected = run(params, ROWS, jnp.float32(gradient))
   problem.assert_trees_close(
@@ -195,7 +197,13 @@ def test_shuffled_weights_stand_at_other_rows():
 
 @pytest.mark.parametrize(
   'name, period',
-  [('critic', 1), ('label_times_q', 2), ('negative_q', 3), ('q_shuffled', 1)],
+  [
+    ('critic', 1),
+    ('label_times_q', 2),
+    ('negative_q', 3),
+    ('q_shuffled', 1),
+    ('ddpg', 2),
+  ],
 )
 def test_two_steps_with_learning_critics(name, period):
   config = config_lib.Config(
@@ -259,6 +267,121 @@ def test_lambda_warms_up_over_the_steps():
   assert means[0] == 1 and means[2] > 1.01
   np.testing.assert_allclose(means[1] - 1, (means[2] - 1) / 2, rtol=1e-5)
   np.testing.assert_allclose(means[3], means[2], rtol=1e-6)
+
+
+def slopes(critic, params, actions):
+  """sum_j dQ_j / da_k of every row, f32[R, K]."""
+  inputs = jax.tree.map(lambda x: x[None], ROWS.inputs)
+  return problem.jit(
+    jax.grad(
+      lambda a: jnp.sum(functional.apply(critic, params, inputs, a[None]))
+    )
+  )(jnp.float32(actions))
+
+
+def finite_slopes(values, params, actions):
+  """The same by finite differences, f64[R, K]."""
+  step = 2e-3
+  result = np.zeros(actions.shape)
+  for k in range(actions.shape[1]):
+    q = []
+    for sign in (1, -1):
+      moved = np.float32(actions)
+      moved[:, k] += sign * step
+      q.append(np.float64(values(params, ROWS, NOTHING, moved)[0]))
+    result[:, k] = (q[0] - q[1]).sum(1) / (2 * step)
+  return result
+
+
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+@pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
+def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
+  """d(-mean Q) / d logit = -(dQ / da) p (1 - p) / (rows * tasks)."""
+  actor = problem.actor('ple', first_layer='distinct')
+  critic = problem.critic(form)
+  config = config_lib.Config(
+    critic=dataclasses.replace(QUIET, form=form, in_finetune=in_finetune),
+    weighting=config_lib.WeightingConfig(name='ddpg'),
+  )
+  step, init = make(actor, critic, config)
+  params = problem.actor_params(actor)
+  critic_params = problem.critic_params(critic, form)
+  new_full, metrics = problem.jit(step)(
+    init(params, critic_params), problem.batch(ROWS), KEY
+  )
+  run = problem.actor_outputs('ple')
+  logits, _ = run(params, ROWS, NOTHING)
+  policy = 1 / (1 + np.exp(-np.float64(logits)))
+  slope = np.float64(slopes(critic, critic_params, policy))
+  assert np.all(np.std(slope, axis=0) > 0.05)
+  finite = finite_slopes(problem.critic_outputs(form), critic_params, policy)
+  # But for the rows that stand at a kink of a ReLU.
+  assert np.mean(np.abs(slope - finite) < 1e-3) > 0.97
+  gradient = -slope * policy * (1 - policy) / policy.size
+  _, expected = run(params, ROWS, jnp.float32(gradient))
+  problem.assert_trees_close(
+    new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+  # What is logged stays the cross-entropy, without weights.
+  _, row_losses, _ = reference.weighted_loss(
+    logits, ROWS.labels, np.ones_like(policy)
+  )
+  np.testing.assert_allclose(
+    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
+  )
+
+
+def first_step(name, in_finetune='learning', one=None, dropout=0.2):
+  """The state after a step that moves nothing, and its metrics."""
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune=in_finetune),
+    weighting=config_lib.WeightingConfig(name=name),
+  )
+  actor, critic = problem.actor(dropout=dropout), problem.critic()
+  step, init = make(actor, critic, config)
+  full = init(
+    problem.actor_params(actor), problem.critic_params(critic, 'shared')
+  )
+  return problem.jit(step)(full, one or problem.batch(ROWS), KEY)
+
+
+def test_critics_learn_beside_ddpg_what_they_learn_beside_weights():
+  """No gradient of the actor's objective reaches them; dropout is the same."""
+  found, metrics = first_step('ddpg')
+  expected, weighted_metrics = first_step('critic')
+  problem.assert_trees_close(
+    found.critic.opt_state, expected.critic.opt_state, rtol=1e-5, atol=1e-7
+  )
+  for name in ('loss', 'rows', 'td_error', 'td_rows'):
+    np.testing.assert_allclose(metrics[name], weighted_metrics[name], rtol=1e-6)
+  control, control_metrics = first_step('constant')
+  np.testing.assert_allclose(
+    metrics['loss'], control_metrics['loss'], rtol=1e-6
+  )
+  bias, other = (
+    np.asarray(full.actor.opt_state['first']['bias'])
+    for full in (found, control)
+  )
+  assert np.max(np.abs(bias - other)) > 1e-4
+
+
+def test_padding_has_no_influence_on_ddpg():
+  one = problem.batch(ROWS)
+  assert not np.all(one.mask)
+  padding = ~one.mask[..., None]
+  other = one._replace(
+    inputs=one.inputs._replace(
+      categorical=jnp.where(padding, 2, one.inputs.categorical),
+      numeric=jnp.where(padding, 50.0, one.inputs.numeric),
+    ),
+    labels=jnp.where(padding, 1.0 - one.labels, one.labels),
+  )
+  found, metrics = first_step('ddpg', one=other, dropout=0.0)
+  expected, expected_metrics = first_step('ddpg', dropout=0.0)
+  problem.assert_trees_close(
+    found.actor.opt_state, expected.actor.opt_state, rtol=1e-6, atol=1e-8
+  )
+  problem.assert_trees_close(metrics, expected_metrics, rtol=1e-6)
 
 
 def test_weight_metrics_by_hand():

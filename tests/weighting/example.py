@@ -21,7 +21,7 @@ COTANGENT = np.array(
   [[[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [0.0, 0.0]]], np.float32
 )
 
-# 1 - 0.5 Q, 1 - 0.5 y Q, -Q, one, the means. A shuffle gives the weights of
+# 1 - 0.5 Q, 1 - 0.5 y Q, -Q, the means, one. A shuffle gives the weights of
 # `critic`, in another order of the rows.
 WEIGHTS = {
   'critic': [[1.5, 2.0], [1.0, 1.25], [3.0, 1.5], [2.5, 2.5]],
@@ -30,6 +30,7 @@ WEIGHTS = {
   'q_shuffled': [[1.5, 2.0], [1.0, 1.25], [3.0, 1.5], [2.5, 2.5]],
   'constant_mean': [[1.75, 1.25]] * 4,
   'constant': [[1.0, 1.0]] * 4,
+  'ddpg': [[1.0, 1.0]] * 4,
 }
 
 
