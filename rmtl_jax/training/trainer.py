@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -51,18 +53,44 @@ def place(
 
 def chunks(plan: batches.Plan, size: int) -> list[tuple[loop_lib.Slots, int]]:
   """The plan in pieces of `size` batches, the last one padded, with counts."""
+  return [_piece(plan, begin, size) for begin in range(0, len(plan.row), size)]
+
+
+def population_chunks(
+  plans: Sequence[batches.Plan], size: int
+) -> list[tuple[loop_lib.Slots, np.ndarray]]:
+  """The plans side by side, in pieces of `size` batches.
+
+  Args:
+    plans: one per member, of S_p batches.
+    size: batches of a piece.
+
+  Returns:
+    (slots [size, P, L, T], each member's count i32[P]); the pieces go on to
+    the end of the longest plan, with counts of 0 for members that are done.
+  """
   pieces = []
-  for begin in range(0, len(plan.row), size):
-    count = min(size, len(plan.row) - begin)
-    rows = plan.row[begin : begin + size]
-    pad = [(0, size - count), (0, 0), (0, 0)]
-    slots = loop_lib.Slots(
-      np.pad(rows, pad, constant_values=-1),
-      np.pad(plan.is_last[begin : begin + size], pad),
-      np.pad(plan.segment[begin : begin + size], pad, constant_values=-1),
+  for begin in range(0, max(len(plan.row) for plan in plans), size):
+    members, counts = zip(
+      *(_piece(plan, begin, size) for plan in plans), strict=True
     )
-    pieces.append((slots, count))
+    slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
+    pieces.append((slots, np.array(counts, np.int32)))
   return pieces
+
+
+def _piece(
+  plan: batches.Plan, begin: int, size: int
+) -> tuple[loop_lib.Slots, int]:
+  count = min(size, max(len(plan.row) - begin, 0))
+  pad = [(0, size - count), (0, 0), (0, 0)]
+  end = begin + count
+  slots = loop_lib.Slots(
+    np.pad(plan.row[begin:end], pad, constant_values=-1),
+    np.pad(plan.is_last[begin:end], pad),
+    np.pad(plan.segment[begin:end], pad, constant_values=-1),
+  )
+  return slots, count
 
 
 def run_epoch(
@@ -96,22 +124,116 @@ def run_epoch(
     Interrupted: a signal arrived.
     FloatingPointError: a metric was not finite.
   """
-  totals: dict[str, float] = {}
-  for slots, count in chunks(plan, config.steps_per_dispatch):
+  pieces = chunks(plan, config.steps_per_dispatch)
+  new_state, totals = _run_pieces(
+    loop, state, split, pieces, key, progress, extras, interrupted
+  )
+  return new_state, {name: float(value) for name, value in totals.items()}
+
+
+def run_epochs(
+  loop: Callable[..., Any],
+  states: Sequence[Any],
+  split: Split,
+  plans: Sequence[batches.Plan],
+  keys: Sequence[jax.Array],
+  config: config_lib.BatchConfig,
+  progress: progress_lib.Progress,
+  extras: Sequence[tuple[jax.Array, ...]] | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> tuple[list[Any], list[dict[str, float]]]:
+  """One pass of P members, each over its own plan, in one program.
+
+  Args:
+    loop: from updates/loop.make_population_loop.
+    states: each member's before the pass; copied, so they stay.
+    split: the data, which members share.
+    plans: each member's batches; their numbers may differ.
+    keys: each member's, of the stage.
+    config: `steps_per_dispatch`.
+    progress: told the rows that are done, all members' together.
+    extras: each member's f32[R, K] arrays that the step wants beside the
+      batch; None means none.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Returns:
+    (each member's state after the pass, each member's metrics summed over its
+    steps).
+
+  Raises:
+    Interrupted: a signal arrived.
+    FloatingPointError: a metric was not finite; names the first such member
+      by its index.
+    ValueError: states, plans, keys or extras are not as many.
+  """
+  extras = [()] * len(states) if extras is None else extras
+  if not len(states) == len(plans) == len(keys) == len(extras):
+    raise ValueError(
+      f'found {len(states)} states, {len(plans)} plans, {len(keys)} keys and'
+      f' {len(extras)} extras, expected one of each per member'
+    )
+  pieces = population_chunks(plans, config.steps_per_dispatch)
+  new_state, totals = _run_pieces(
+    loop,
+    _stack(*states),
+    split,
+    pieces,
+    _stack(*keys),
+    progress,
+    _stack(*extras),
+    interrupted,
+  )
+  sums = [
+    {name: float(value[p]) for name, value in totals.items()}
+    for p in range(len(states))
+  ]
+  return _unstack(new_state, len(states)), sums
+
+
+def _run_pieces(
+  loop: Callable[..., Any],
+  state: Any,
+  split: Split,
+  pieces: Sequence[tuple[loop_lib.Slots, Any]],
+  key: jax.Array,
+  progress: progress_lib.Progress,
+  extras: tuple[jax.Array, ...],
+  interrupted: Callable[[], int],
+) -> tuple[Any, dict[str, np.ndarray]]:
+  """Dispatches the pieces; metrics f64[], or f64[P] of a population."""
+  totals: dict[str, np.ndarray] = {}
+  for slots, count in pieces:
     if interrupted():
       raise Interrupted(interrupted())
+    counts = np.asarray(count, np.int32)
     state, sums = loop(
-      state, split.device, extras, jax.device_put(slots), np.int32(count), key
+      state, split.device, extras, *jax.device_put((slots, counts)), key
     )
     for name, value in jax.device_get(sums).items():
-      totals[name] = totals.get(name, 0.0) + float(value)
-    if totals['nonfinite']:
-      raise FloatingPointError(
-        'loss is not finite within the'
-        f' {config.steps_per_dispatch} steps up to step {int(state.step)}'
-      )
+      totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
+    _check_finite(totals['nonfinite'], state.step, len(slots.row))
     progress.advance(int(np.count_nonzero(slots.row >= 0)))
   return state, totals
+
+
+def _check_finite(nonfinite: np.ndarray, step: jax.Array, size: int) -> None:
+  bad = np.flatnonzero(nonfinite)
+  if bad.size:
+    member = f'member {bad[0]}: ' if nonfinite.ndim else ''
+    at = int(jax.device_get(step).reshape(-1)[bad[0]])
+    raise FloatingPointError(
+      f'{member}loss is not finite within the {size} steps up to step {at}'
+    )
+
+
+@jax.jit
+def _stack(*trees: Any) -> Any:
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _unstack(tree: Any, size: int) -> list[Any]:
+  return [jax.tree.map(lambda x, p=p: x[p], tree) for p in range(size)]
 
 
 def map_rows(

@@ -70,11 +70,71 @@ def make_loop(
     added up, with `nonfinite` the number of steps in which one was not finite.
   """
 
+  on_slots = _on_slots(step)
+
   @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(state, columns, extras, slots, i, key):
     at_step = jax.tree.map(lambda x: x[i], slots)
-    batch = gather(columns, at_step)
-    rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
+    return on_slots(state, columns, extras, at_step, key)
+
+  def loop(state, columns, extras, slots, count, key):
+    return _sum_steps(
+      lambda state, i: one(state, columns, extras, slots, i, key), state, count
+    )
+
+  return jax.jit(loop, donate_argnums=0)
+
+
+def make_population_loop(
+  step: Callable[..., tuple[Any, dict[str, jax.Array]]],
+) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
+  """`make_loop` for P members, which one program trains side by side.
+
+  Members share the columns and the program; their states hold what else they
+  differ in. Each ends where it would alone, up to rounding.
+
+  Args:
+    step: as for `make_loop`, of one member.
+
+  Returns:
+    A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
+    that donates the state. The state's leaves are [P, ...], `extras` a tuple
+    of f32[P, R, K] arrays, `slots` [S, P, L, T], `count` i32[P], each at most
+    S, `key` [P]; sums are f32[P]. It runs as many steps as the longest plan
+    has; a member whose own plan has ended stays as it is.
+  """
+  on_slots = jax.vmap(_on_slots(step), (0, None, 0, 0, 0))
+
+  @jax.jit  # so that it is traced once, for its shapes and for the loop
+  def one(state, columns, extras, slots, i, count, key):
+    at_step = jax.tree.map(lambda x: x[i], slots)
+    new_state, metrics = on_slots(state, columns, extras, at_step, key)
+    runs = i < count
+
+    def where_it_runs(new, old):
+      return jnp.where(runs.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return (
+      jax.tree.map(where_it_runs, new_state, state),
+      jax.tree.map(lambda m: jnp.where(runs, m, jnp.zeros_like(m)), metrics),
+    )
+
+  def loop(state, columns, extras, slots, count, key):
+    return _sum_steps(
+      lambda state, i: one(state, columns, extras, slots, i, count, key),
+      state,
+      jnp.max(count),
+    )
+
+  return jax.jit(loop, donate_argnums=0)
+
+
+def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
+  """The step on the rows of [L, T] slots; counts itself if not finite."""
+
+  def run(state, columns, extras, slots, key):
+    batch = gather(columns, slots)
+    rows = tuple(x[jnp.maximum(slots.row, 0)] for x in extras)
     new_state, metrics = step(
       state, batch, jax.random.fold_in(key, state.step), *rows
     )
@@ -82,18 +142,22 @@ def make_loop(
     bad = 1.0 - jnp.all(finite).astype(jnp.float32)
     return new_state, metrics | {'nonfinite': bad}
 
-  def loop(state, columns, extras, slots, count, key):
-    first = jnp.int32(0)
-    shapes = jax.eval_shape(one, state, columns, extras, slots, first, key)[1]
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  return run
 
-    def body(i, carry):
-      new_state, metrics = one(carry[0], columns, extras, slots, i, key)
-      return new_state, jax.tree.map(jnp.add, carry[1], metrics)
 
-    return jax.lax.fori_loop(first, count, body, (state, zeros))
+def _sum_steps(
+  one: Callable[..., Any], state: Any, count: jax.Array
+) -> tuple[Any, dict[str, jax.Array]]:
+  """`count` times one(state, i) -> (state, metrics), metrics added up."""
+  first = jnp.int32(0)
+  shapes = jax.eval_shape(one, state, first)[1]
+  zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-  return jax.jit(loop, donate_argnums=0)
+  def body(i, carry):
+    new_state, metrics = one(carry[0], i)
+    return new_state, jax.tree.map(jnp.add, carry[1], metrics)
+
+  return jax.lax.fori_loop(first, count, body, (state, zeros))
 
 
 def make_row_map(

@@ -8,7 +8,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import loop, pretrain, state
+from rmtl_jax.updates import finetune, loop, pretrain, state
+from rmtl_jax.weighting import factory
 from tests.updates import problem
 
 KEY = jax.random.key(3)
@@ -132,6 +133,158 @@ def test_nonfinite_counts_the_steps_at_fault(bad):
   assert float(sums['nonfinite']) == 1
   assert int(found.step) == steps
   assert not np.isfinite(sums['labels'])
+
+
+def stack(trees):
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def side_by_side(plans):
+  """Plans [S, L, T] as slots [S, P, L, T]."""
+  return jax.device_put(
+    jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *plans)
+  )
+
+
+def test_a_population_sees_its_own_rows_extras_and_keys():
+  slots, steps = all_slots()
+  plans = [
+    jax.tree.map(lambda x, p=p: np.roll(x, p, axis=0), slots) for p in range(3)
+  ]
+  keys = [jax.random.key(p) for p in range(3)]
+  extras = [(ROWS.labels * 10 * p,) for p in range(3)]
+  counts = (steps, 0, 2)
+  alone = loop.make_loop(count_step)
+  # Members may stand at different steps.
+  starts = [counter()._replace(step=jnp.int32(p)) for p in range(3)]
+  expected = [
+    alone(state.copy(start), ROWS, extra, plan, np.int32(count), key)
+    for start, extra, plan, count, key in zip(
+      starts, extras, plans, counts, keys, strict=True
+    )
+  ]
+  donated = stack(starts)
+  found, sums = loop.make_population_loop(count_step)(
+    donated,
+    ROWS,
+    stack(extras),
+    side_by_side(plans),
+    np.array(counts, np.int32),
+    stack(keys),
+  )
+  problem.assert_trees_close(
+    found, stack([one for one, _ in expected]), rtol=1e-6
+  )
+  problem.assert_trees_close(
+    sums, stack([total for _, total in expected]), rtol=1e-6
+  )
+  assert found.step.tolist() == [steps, 1, 4]
+  assert all(leaf.is_deleted() for leaf in donated)
+
+
+def test_the_end_of_one_plan_ends_no_other_and_never_compiles_again():
+  slots, steps = all_slots()
+  plans = side_by_side([slots] * 2)
+  keys = stack([KEY] * 2)
+  run = loop.make_population_loop(count_step)
+  for counts in ((steps, 1), (0, 0), (0, steps - 1), (2, 2)):
+    found, sums = run(
+      stack([counter()] * 2), ROWS, (), plans, np.array(counts, np.int32), keys
+    )
+    assert tuple(found.step.tolist()) == counts
+    for p, count in enumerate(counts):
+      assert float(sums['rows'][p]) == float(jnp.sum(slots.row[:count] >= 0))
+      assert not np.any(found.trail[p, count:])
+  assert run._cache_size() == 1
+
+
+def test_nonfinite_is_counted_for_the_member_at_fault():
+  """A plan that has ended does not count what its padding would give."""
+  slots, steps = all_slots()
+  bad = slots._replace(row=jnp.where(slots.row == 0, 5, slots.row))
+  plans = side_by_side([bad, slots, bad])
+  labels = ROWS.labels.at[0, 0].set(np.nan)
+  _, sums = loop.make_population_loop(count_step)(
+    stack([counter()] * 3),
+    ROWS._replace(labels=labels),
+    (),
+    plans,
+    np.array([steps, steps, 1], np.int32),
+    stack([KEY] * 3),
+  )
+  assert sums['nonfinite'].tolist() == [0, 1, 0]
+
+
+def finetuning(name):
+  """A step with critics that learn, and a function to its members' states."""
+  config = config_lib.Config(weighting=config_lib.WeightingConfig(name=name))
+  # Networks as they are on one CPU: products of distinct categories.
+  actor = problem.actor('mmoe', dropout=0.2, first_layer='distinct')
+  critic = problem.critic(dropout=0.2, first_layer='distinct')
+  optimizer = state.make_optimizer(config.finetune)
+  weighting = factory.make_weighting(config.weighting)
+  step = finetune.make_finetune_step(
+    actor, optimizer, weighting, config, critic, optimizer
+  )
+
+  def start(seed, rate, lambda_):
+    full = finetune.init_finetune(
+      problem.lively(actor, seed),
+      problem.lively(critic, seed + 10),
+      optimizer,
+      optimizer,
+      weighting,
+      config,
+    )
+    new_actor = full.actor._replace(
+      opt_state=state.with_learning_rate(full.actor.opt_state, rate)
+    )
+    if lambda_ is not None:
+      new_state = factory.with_values(
+        full.actor.weighting_state, lambda_=lambda_
+      )
+      new_actor = new_actor._replace(weighting_state=new_state)
+    return full._replace(actor=new_actor)
+
+  return step, start
+
+
+@pytest.mark.parametrize('name', ['critic', 'ddpg'])
+def test_members_are_trained_as_if_alone(name):
+  """Seeds, keys, orders of batches, learning rates and lambdas differ."""
+  step, start = finetuning(name)
+  lambdas = [None] * 3 if name == 'ddpg' else [0.0, 0.7, 2.0]
+  starts = [
+    start(seed, rate, lambda_)
+    for seed, rate, lambda_ in zip(
+      (1, 2, 3), (1e-2, 1e-3, 3e-3), lambdas, strict=True
+    )
+  ]
+  plan = problem.slots(7)
+  plans = [plan, jax.tree.map(lambda x: x[::-1], plan), plan]
+  counts = (2, 2, 1)
+  keys = [jax.random.key(p) for p in range(3)]
+  together, sums = loop.make_population_loop(step)(
+    stack(starts),
+    ROWS,
+    (),
+    side_by_side(plans),
+    np.array(counts, np.int32),
+    stack(keys),
+  )
+  alone = loop.make_loop(step)
+  for p, (one, order, count, key) in enumerate(
+    zip(starts, plans, counts, keys, strict=True)
+  ):
+    expected, totals = alone(
+      one, ROWS, (), jax.device_put(order), np.int32(count), key
+    )
+    member = jax.tree.map(lambda x, p=p: x[p], together)
+    problem.assert_trees_close(member, expected, rtol=1e-4, atol=1e-5)
+    problem.assert_trees_close(
+      {metric: value[p] for metric, value in sums.items()}, totals, rtol=1e-5
+    )
+    assert int(member.step) == count
 
 
 def pretraining(dropout=0.2):
