@@ -170,12 +170,13 @@ class LateStore:
     self._last = time.monotonic()
 
   def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
-    """As Store.save, or nothing if the last one is recent."""
+    """Saves before it returns, or does nothing if the last one is recent."""
     if time.monotonic() - self._last < self._period:
       return
     if self._store is None:
       self._store = Store(self._directory)
     self._store.save(step, arrays, record)
+    self._store.wait()
     self._last = time.monotonic()
 
   def restore(

@@ -96,7 +96,10 @@ class Context:
       )
 
   def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
-    """The stage's newest checkpoint, if it is this stage that was cut off."""
+    """The stage's newest checkpoint, if it is this stage that was cut off.
+
+    The history is then what it was when that was saved.
+    """
     if self.store is None:
       return None
     restored = self.store.restore(
@@ -104,6 +107,7 @@ class Context:
     )
     if restored is None or restored.record['stage'] != stage:
       return None
+    self.history[:] = restored.record['history']
     self.progress.say(
       f'{stage}: going on after pass {restored.record["epoch"]}'
     )

@@ -1,0 +1,267 @@
+"""Whole comparisons on tiny data: pairing, going on, refusals."""
+
+import dataclasses
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.training import compare, progress, trainer
+from tests import tiny
+
+METHODS = ('shared_bottom+critic', 'shared_bottom+critic@esmm', 'esmm')
+CONFIG = config_lib.from_dict(
+  {
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8],
+      'tower_units': [6],
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 8},
+    'pretrain': {'max_epochs': 12, 'learning_rate': 0.03, 'patience': 1},
+    'critic': {'max_passes': 3, 'in_finetune': 'frozen'},
+    'finetune': {'max_epochs': 2},
+    'evaluation': {'bootstrap': 20},
+    'compare': {
+      'methods': list(METHODS),
+      'seeds': [5, 7],
+      'learning_rates': [1e-2, 1e-3],
+      'tuning_seeds': 1,
+    },
+  }
+)
+QUIET = progress.Progress(quiet=True)
+
+
+def changed(**changes):
+  return dataclasses.replace(
+    CONFIG, compare=dataclasses.replace(CONFIG.compare, **changes)
+  )
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def compared(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('comparison')
+  return path, compare.compare(CONFIG, path, data_dir, QUIET)
+
+
+def timeless(results):
+  skipped = ('seconds', 'config', 'commit')
+  return {k: v for k, v in results.items() if k not in skipped}
+
+
+def runs_of(results, method):
+  return [run for run in results['runs'] if run['method'] == method]
+
+
+def test_results_hold_every_run(compared):
+  path, results = compared
+  assert json.loads((path / 'results.json').read_text()) == json.loads(
+    json.dumps(results)
+  )
+  assert [m['name'] for m in results['methods']] == [
+    'shared_bottom',
+    'shared_bottom+constant',
+    'shared_bottom+constant_mean',
+    'shared_bottom+q_shuffled',
+    'shared_bottom+constant_mean@esmm',
+    'shared_bottom+q_shuffled@esmm',
+    'shared_bottom+critic',
+    'shared_bottom+critic@esmm',
+    'esmm',
+  ]
+  for method in results['methods']:
+    runs = runs_of(results, method['name'])
+    assert [run['seed'] for run in runs] == [5, 7]
+    for run in runs:
+      assert run['learning_rate'] == method['learning_rate']
+      assert 0 < run['metrics']['click']['auc'] < 1
+  assert {c['critic'] for c in results['critics']} == {'shared_bottom', 'esmm'}
+  assert len(results['critics']) == 4
+  assert results['oracle']['click']['auc'] > 0.5
+  assert results['baseline']['click']['auc'] > 0.4
+  assert results['seconds']['pretrain'] > 0
+
+
+def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
+  _, results = compared
+  before = {
+    run['seed']: max(run['validation_auc'])
+    for run in runs_of(results, 'shared_bottom')
+  }
+  for method in results['methods']:
+    if method['weighting']:
+      for run in runs_of(results, method['name']):
+        assert len(run['validation_auc']) == 3
+        assert run['validation_auc'][0] == pytest.approx(
+          before[run['seed']], abs=1e-12
+        )
+        best = int(np.argmax(run['validation_auc']))
+        assert run['best_epoch'] == best
+
+
+def test_the_kept_pre_trained_model_is_the_pre_trained_model(compared):
+  """Where no epoch was better, the metrics are stage 1's, to the last bit."""
+  _, results = compared
+  kept = [r for r in results['runs'] if r['best_epoch'] == 0]
+  for run in kept:
+    (first,) = [
+      r
+      for r in runs_of(results, run['method'].split('+')[0])
+      if r['seed'] == run['seed']
+    ]
+    assert run['metrics'] == first['metrics']
+
+
+def test_learning_rates_are_chosen_on_validation(compared):
+  _, results = compared
+  for method in results['methods']:
+    tried = {
+      entry['learning_rate']: entry['validation_auc']
+      for entry in results['tuning']
+      if entry['method'] == method['name']
+    }
+    if method['weighting']:
+      assert list(tried) == [1e-2, 1e-3]
+      assert tried[method['learning_rate']] == max(tried.values())
+    else:
+      assert not tried and method['learning_rate'] is None
+
+
+def test_differences_are_of_paired_seeds(compared):
+  _, results = compared
+  assert len(results['differences']) == 2 * 4 * 2 * 3
+  for record in results['differences']:
+    values = [
+      [
+        run['metrics'][record['task']][record['metric']]
+        for run in runs_of(results, record[side])
+      ]
+      for side in ('method', 'control')
+    ]
+    expected = np.mean(np.subtract(*values))
+    assert record['mean'] == pytest.approx(expected, abs=1e-12)
+    assert record['pairs'] == 2 and record['p'] is None
+    low, high = record['bootstrap']
+    assert low <= high
+  assert all(v['passes'] is None for v in results['verdicts'])
+
+
+def test_weights_and_critics_stand_beside_the_metrics(compared):
+  _, results = compared
+  for run in results['runs']:
+    if run['method'].endswith('+constant'):
+      assert run['weights']['click'] == {'mean': 1.0, 'deviation': 0.0}
+    elif '+' in run['method']:
+      assert run['weights']['click']['mean'] > 1.0
+    else:
+      assert run['weights'] is None
+  mean = {
+    name: np.mean(
+      [r['weights']['click']['mean'] for r in runs_of(results, name)]
+    )
+    for name in ('shared_bottom+critic', 'shared_bottom+q_shuffled')
+  }
+  assert np.ptp(list(mean.values())) < 0.05
+  for critic in results['critics']:
+    assert critic['statistics']['r2']['click'] < 1.0
+
+
+class StopAfter:
+  """Says SIGTERM after some calls: an interruption between dispatches."""
+
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, compared, monkeypatch
+):
+  # Every epoch is saved, so that stages go on from their middle too.
+  monkeypatch.setattr('rmtl_jax.training.comparison_runs.SAVE_PERIOD', 0.0)
+  _, results = compared
+  stops = 0
+  while True:
+    try:
+      again = compare.compare(
+        CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
+      )
+      break
+    except trainer.Interrupted:
+      stops += 1
+      assert not (tmp_path / 'results.json').exists()
+  assert stops >= 3
+  assert timeless(again) == timeless(results)
+  assert not list((tmp_path / 'unfinished').iterdir())
+
+
+def test_more_seeds_and_methods_train_only_what_is_missing(
+  compared, data_dir, tmp_path
+):
+  path, results = compared
+  more = changed(seeds=(5, 7, 9), methods=(*METHODS, 'esmm+constant'))
+  files = {f: f.stat().st_mtime_ns for f in path.glob('runs/**/*.json')}
+  again = compare.compare(more, path, data_dir, QUIET)
+  for file, time in files.items():
+    assert file.stat().st_mtime_ns == time
+  assert again['seeds'] == [5, 7, 9]
+  assert len(runs_of(again, 'esmm+constant')) == 3
+  for run in results['runs']:
+    assert run in again['runs']
+
+
+def test_other_settings_are_refused(compared, data_dir):
+  path, _ = compared
+  other = dataclasses.replace(
+    CONFIG, finetune=dataclasses.replace(CONFIG.finetune, max_epochs=3)
+  )
+  with pytest.raises(types.InputError, match=r'finetune\.max_epochs=2, not 3'):
+    compare.compare(other, path, data_dir, QUIET)
+
+
+def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
+  short = dataclasses.replace(
+    changed(methods=('esmm',), seeds=(3,)),
+    pretrain=config_lib.StageConfig(max_epochs=1, patience=1),
+  )
+  with pytest.raises(
+    types.InputError, match='stage 1 of esmm, seed 3, has not converged in 1'
+  ):
+    compare.compare(short, tmp_path, data_dir, QUIET)
+  assert not list(tmp_path.glob('runs/**/*.json'))
+
+
+def test_a_population_gives_what_runs_one_by_one_give(
+  tmp_path, data_dir, compared
+):
+  """Up to rounding: seeds and learning rates trained in one program."""
+  _, results = compared
+  together = compare.compare(changed(population=2), tmp_path, data_dir, QUIET)
+  for one, other in zip(results['runs'], together['runs'], strict=True):
+    assert (one['method'], one['seed']) == (other['method'], other['seed'])
+    np.testing.assert_allclose(
+      one['validation_auc'], other['validation_auc'], atol=2e-3
+    )
+
+
+def test_a_damaged_run_file_is_named(tmp_path, data_dir):
+  config = changed(methods=('esmm',), seeds=(5,))
+  compare.compare(config, tmp_path, data_dir, QUIET)
+  (file,) = tmp_path.glob('runs/esmm/*.json')
+  file.write_text('{"method": ')
+  with pytest.raises(types.InputError, match=r'5\.json: not readable'):
+    compare.compare(config, tmp_path, data_dir, QUIET)

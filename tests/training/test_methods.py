@@ -1,0 +1,140 @@
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.training import methods
+
+BASE = config_lib.Config()
+
+
+def config(*names):
+  return config_lib.from_dict({'compare': {'methods': list(names)}})
+
+
+def names(*wanted):
+  return [method.name for method in methods.expand(config(*wanted))]
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'mmoe',
+    'ple+critic',
+    'ple+critic@esmm',
+    'ple+ddpg',
+    'esmm+constant',
+    'ple+critic@mmoe:critic.discount=0.5:weighting.lambda_=0.3',
+    'ple+q_shuffled:critic.head=linear',
+    'ple+constant:finetune.clip_norm=1.0',
+  ],
+)
+def test_a_name_parses_to_what_it_names(text):
+  assert methods.parse(text, BASE).name == text
+
+
+def test_parts():
+  method = methods.parse(' ple+critic@esmm:critic.max_passes=3 ', BASE)
+  assert method == methods.Method(
+    'ple', 'critic', 'esmm', (('critic.max_passes', 3),)
+  )
+  changed = method.config(BASE)
+  assert changed.backbone == 'ple' and changed.weighting.name == 'critic'
+  assert changed.critic.max_passes == 3
+  assert changed.network == BASE.network
+
+
+def test_one_thing_has_one_name():
+  """Critics of the own backbone need no @; the order of settings is free."""
+  parsed = [
+    methods.parse(f'ple+critic@ple:{a}:{b}', BASE)
+    for a, b in (
+      ('critic.discount=0', 'weighting.lambda_=1'),
+      ('weighting.lambda_=1.0', 'critic.discount=0.0'),
+    )
+  ]
+  assert parsed[0] == parsed[1]
+  assert (
+    parsed[0].name == 'ple+critic:critic.discount=0.0:weighting.lambda_=1.0'
+  )
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('', "''.*expected BACKBONE"),
+    ('ple+', "'ple.'.*expected BACKBONE"),
+    ('ple+critic+critic', 'expected BACKBONE'),
+    ('pel', "'pel'.*backbone 'pel' is not one of"),
+    ('ple+crtic', "weighting 'crtic' is not one of"),
+    ('ple+critic@x', "backbone 'x' is not one of"),
+    ('ple:critic.discount=0.5', 'settings need a weighting'),
+    ('ple+critic:discount=0.5', 'discount: no such setting.*critic.discount'),
+    ('ple+critic:network.dropout=0.5', 'network.dropout: no such setting'),
+    ('ple+critic:weighting.name=x', 'weighting.name: no such setting'),
+    ('ple+critic:finetune.learning_rate=1', 'no such setting'),
+    ('ple+critic:critic.discount', 'critic.discount= is not of type float'),
+    ('ple+critic:critic.discount=x', 'critic.discount=x is not of type float'),
+    ('ple+critic:critic.max_passes=1.5', 'is not of type int'),
+    ('ple+critic:critic.target_dropout=1', 'is not of type bool'),
+    ('ple+critic:critic.discount=2', 'critic.discount: 2.0 is not between'),
+    ('ple+critic:critic.head=relu', "critic.head: 'relu' is not one of"),
+  ],
+)
+def test_bad_methods_are_refused_in_one_line(text, expected):
+  with pytest.raises(types.InputError, match=expected) as error:
+    methods.parse(text, BASE)
+  assert '\n' not in str(error.value)
+
+
+def test_controls_are_added_once():
+  assert names('ple+critic', 'esmm', 'ple+negative_q') == [
+    'ple',
+    'ple+constant',
+    'ple+constant_mean',
+    'ple+q_shuffled',
+    'ple+critic',
+    'ple+negative_q',
+    'esmm',
+  ]
+
+
+def test_a_variant_has_controls_of_its_own():
+  """As far as a setting makes a difference to them."""
+  assert names('ple+critic@esmm:critic.in_finetune=frozen') == [
+    'ple',
+    'ple+constant',
+    'ple+constant_mean@esmm',
+    'ple+q_shuffled@esmm:critic.in_finetune=frozen',
+    'ple+critic@esmm:critic.in_finetune=frozen',
+  ]
+  variant = methods.parse(
+    'ple+critic:weighting.lambda_=0.3:finetune.clip_norm=1', BASE
+  )
+  assert [control.name for control in variant.controls()] == [
+    'ple',
+    'ple+constant:finetune.clip_norm=1.0',
+    'ple+constant_mean:finetune.clip_norm=1.0:weighting.lambda_=0.3',
+    'ple+q_shuffled:finetune.clip_norm=1.0:weighting.lambda_=0.3',
+  ]
+
+
+@pytest.mark.parametrize(
+  ('text', 'judged', 'critics'),
+  [
+    ('ple', False, None),
+    ('ple+constant', False, None),
+    ('ple+constant_mean', False, 'ple'),
+    ('ple+q_shuffled@esmm', False, 'esmm'),
+    ('ple+critic', True, 'ple'),
+    ('ple+ddpg', True, 'ple'),
+    ('ple+critic@esmm:weighting.lambda_=1.0', True, 'esmm'),
+    ('ple+critic:critic.in_finetune=frozen', True, 'ple'),
+    ('ple+critic:critic.head=linear', True, 'ple:critic.head=linear'),
+  ],
+)
+def test_what_is_judged_and_which_critics_are_shared(text, judged, critics):
+  method = methods.parse(text, BASE)
+  assert method.is_judged == judged == bool(method.controls())
+  assert method.needs_critics == (critics is not None)
+  if critics:
+    assert method.critics.name == critics
