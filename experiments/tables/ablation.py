@@ -1,0 +1,45 @@
+"""Ablation of the weights, on PLE, with tests.
+
+    rmtl compare --config=experiments/tables/ablation.py \
+      --data_dir=data/retailrocket --workdir=runs/ablation_retailrocket
+
+and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
+data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket a day
+and a half, KuaiRand-Pure two to three days, KuaiRand-1K weeks, so take a GPU
+there.
+
+Rows, all fine-tuned from the same pre-trained models, for the same number of
+steps:
+
+- ple+critic: RMTL, weights 1 - lambda Q
+- ple+constant: the paper's CW, weights 1
+- ple+label_times_q: the paper's WL, weights 1 - lambda y Q
+- ple+negative_q: the paper's NLC, weights -Q
+- ple+constant_mean, ple+q_shuffled: controls that the paper lacks: the mean of
+  RMTL's weights per task, and RMTL's weights permuted over the rows
+
+Expected, from the paper: the full method beats CW, WL and NLC on its data. Not
+run by us: the full data was not at hand.
+"""
+
+from rmtl_jax import config as config_lib
+
+
+def get_config() -> config_lib.Config:
+  """The table's methods, seeds and budget."""
+  return config_lib.Config(
+    finetune=config_lib.StageConfig(max_epochs=3),
+    compare=config_lib.CompareConfig(
+      methods=(
+        'ple+constant',
+        'ple+label_times_q',
+        'ple+negative_q',
+        'ple+critic',
+        'ple+constant_mean',
+        'ple+q_shuffled',
+      ),
+      seeds=tuple(range(16)),
+      learning_rates=(1e-3, 3e-4, 1e-4),
+      tuning_seeds=4,
+    ),
+  )

@@ -1,0 +1,29 @@
+"""Transfer of critics between backbones, with small networks.
+
+    rmtl compare --config=experiments/tables/transfer_small.py \
+      --data_dir=data/retailrocket_small --workdir=runs/transfer_small
+
+and on simulated sessions, which it draws itself where no data is named:
+
+    rmtl compare --config=experiments/tables/transfer_small.py \
+      --workdir=runs/transfer_simulated
+
+Time, an estimate for two CPU cores: 30 minutes on a RetailRocket log with
+45,217 train rows, a third more on the 60,000 simulated rows. Methods, seeds
+and budget are those of transfer.py. Expected: nothing from the paper, whose
+data is larger; what we measured is in experiments/results/.
+"""
+
+import dataclasses
+import pathlib
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags
+
+
+def get_config() -> config_lib.Config:
+  """The table's settings with the small networks."""
+  here = pathlib.Path(__file__).parent
+  table = config_flags.load(str(here / 'transfer.py'))
+  small = config_flags.load(str(here / 'small.py'))
+  return dataclasses.replace(table, network=small.network)
