@@ -4,9 +4,9 @@
       --data_dir=data/retailrocket --workdir=runs/ablation_retailrocket
 
 and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
-data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket a day
-and a half, KuaiRand-Pure two to three days, KuaiRand-1K weeks, so take a GPU
-there.
+data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
+a day and a half, KuaiRand-Pure about as long, KuaiRand-1K one to two
+weeks, so take a GPU there.
 
 Rows, all fine-tuned from the same pre-trained models, for the same number of
 steps:

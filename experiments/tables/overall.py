@@ -4,8 +4,9 @@
       --data_dir=data/retailrocket --workdir=runs/overall_retailrocket
 
 and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
-data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket a
-day, KuaiRand-Pure a day or two, KuaiRand-1K over a week, so take a GPU there.
+data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
+a day, KuaiRand-Pure about as long, KuaiRand-1K one to two
+weeks, so take a GPU there.
 
 Rows: seven backbones as they are pre-trained; DDPG on PLE (D-PLE); RMTL on
 ESMM, MMoE and PLE; and the controls of DDPG and RMTL. Five seeds give means
@@ -13,15 +14,15 @@ and intervals; add --seeds=0,1,...,15 for tests.
 
 Expected, from the paper (test AUC):
 
-| data         | task       | best baseline | RMTL                        |
+| data         | task       | baseline      | RMTL                        |
 |--------------|------------|---------------|-----------------------------|
 | RetailRocket | click      | MMoE 0.7309   | MMoE 0.7350, PLE 0.7339     |
 | RetailRocket | conversion | PLE 0.7387    | PLE 0.7419                  |
 | KuaiRand-1K  | click      | PLE 0.7026    | PLE 0.7053                  |
 | KuaiRand-1K  | conversion | ESMM 0.7350   | ESMM 0.7377                 |
 
-The paper's baselines are pre-trained models; it has no control that was
-fine-tuned as long. Not run by us: the full data was not at hand.
+A gain counts against all four controls, not against the pre-trained rows alone.
+Not run by us: the full data was not at hand.
 """
 
 from rmtl_jax import config as config_lib

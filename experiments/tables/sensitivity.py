@@ -4,8 +4,9 @@
       --data_dir=data/retailrocket --workdir=runs/sensitivity_retailrocket
 
 and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
-data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket two
-days, KuaiRand-Pure three to five days, KuaiRand-1K weeks, so take a GPU there.
+data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
+over two days, KuaiRand-Pure about as long, KuaiRand-1K one to two
+weeks, so take a GPU there.
 
 Rows: RMTL at its defaults (lambda 0.7, gamma 0.95, soft update 0.2, behaviour
 policy, head neg_softplus, critics that learn along), and with one of them

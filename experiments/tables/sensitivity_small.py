@@ -9,7 +9,7 @@ and on simulated sessions, which it draws itself where no data is named:
       --workdir=runs/sensitivity_simulated
 
 Time, an estimate for two CPU cores: 40 minutes on a RetailRocket log with
-45,217 train rows, a third more on the 60,000 simulated rows. Methods, seeds
+45,217 train rows, no more on 60,000 simulated rows. Methods, seeds
 and budget are those of sensitivity.py. Expected: nothing from the paper, whose
 data is larger; what we measured is in experiments/results/.
 """

@@ -4,8 +4,9 @@
       --data_dir=data/retailrocket --workdir=runs/transfer_retailrocket
 
 and the same with kuairand_1k or kuairand_pure for retailrocket; how to get the
-data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket two
-days, KuaiRand-Pure two to four days, KuaiRand-1K weeks, so take a GPU there.
+data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
+a day and a half, KuaiRand-Pure about as long, KuaiRand-1K one to two
+weeks, so take a GPU there.
 
 Rows: for each of ESMM, MMoE and PLE, RMTL with the critics that were trained
 for ESMM, for MMoE and for PLE (`ple+critic@esmm`: PLE weighed by ESMM's), and
