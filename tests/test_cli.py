@@ -9,6 +9,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
+from tests import tiny
 
 SCHEMA = {
   'session': 'session',
@@ -240,3 +241,61 @@ def test_config_file_and_overrides(tmp_path, capsys):
   )
   assert code == 2
   _one_line(capsys, 'config.backbone')
+
+
+def _compare(tmp_path, data, *more):
+  settings = [
+    flag for flag in SMALL if 'max_epochs' not in flag and 'bottom' not in flag
+  ]
+  return _run(
+    'compare',
+    f'--workdir={tmp_path / "comparison"}',
+    f'--data_dir={data}',
+    *settings,
+    '--config.network.bottom_units=8',
+    '--config.pretrain.patience=1',
+    '--config.finetune.max_epochs=1',
+    '--config.compare.learning_rates=1e-3',
+    *more,
+  )
+
+
+def test_compare_writes_a_report(tmp_path, capsys):
+  data = tmp_path / 'data'
+  tiny.write_prepared(data)
+  arguments = ('--methods=esmm+critic', '--seeds=0,1')
+  assert _compare(tmp_path, data, *arguments) == 0
+  out = capsys.readouterr().out
+  assert 'esmm+q_shuffled' in out and 'Not tested: 2 seeds' in out
+  path = tmp_path / 'comparison'
+  report = (path / 'results.md').read_text()
+  assert '## Verdict' in report and '`esmm+critic`' in report
+  results = json.loads((path / 'results.json').read_text())
+  assert len(results['runs']) == 5 * 2
+  for picture in ('differences', 'weights', 'q_values', 'learning'):
+    assert f'({picture}.png)' in report
+    assert (path / f'{picture}.png').read_bytes()[:4] == b'\x89PNG'
+  # A second start reads what is there.
+  assert _compare(tmp_path, data, *arguments) == 0
+  assert 'validation AUC' not in capsys.readouterr().err
+  assert _compare(tmp_path, data, *arguments, '--config.critic.discount=0') == 2
+  _one_line(capsys, 'critic.discount=0.95, not 0.0')
+
+
+@pytest.mark.parametrize(
+  ('argument', 'parts'),
+  [
+    ('--methods=pel+critic', ['pel+critic', "backbone 'pel' is not one of"]),
+    ('--methods=ple+critic:discount=1', ['did you mean critic.discount']),
+    ('--methods=ple,ple', ['config.compare.methods', 'names one twice']),
+    ('--seeds=0,x', ["--seeds: '0,x' is not a list of integers"]),
+    ('--seeds=1,1', ['config.compare.seeds', 'names one twice']),
+    ('--config.compare.methods=ple', ['the flag is --methods']),
+  ],
+)
+def test_compare_refuses_in_one_line(tmp_path, capsys, argument, parts):
+  data = tmp_path / 'data'
+  tiny.write_prepared(data)
+  assert _compare(tmp_path, data, argument) == 2
+  _one_line(capsys, *parts)
+  assert not (tmp_path / 'comparison' / 'results.json').exists()
