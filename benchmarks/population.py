@@ -21,6 +21,7 @@ import jax
 from absl import app, flags
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import columns, manifest, prepare
 from rmtl_jax.training import actor_stages, models, progress, trainer, workdir
 from rmtl_jax.training import context as context_lib
@@ -117,7 +118,7 @@ def main(argv: list[str]) -> None:
   results = []
   with tempfile.TemporaryDirectory() as directory:
     prepare.prepare(
-      config_lib.PrepareConfig(
+      prepare_config.PrepareConfig(
         source='simulated', data_dir=directory, simulated_rows=_ROWS.value
       ),
       lambda label, fraction: None,

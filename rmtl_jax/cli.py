@@ -19,7 +19,7 @@ from absl import logging as absl_logging
 
 import rmtl_jax
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, types
+from rmtl_jax import config_flags, prepare_config, types
 
 _OVERVIEW = """\
 rmtl: multi-task recommendation whose critics weigh every row's loss.
@@ -127,8 +127,8 @@ def _help(name: str, command: Command, values: flags.FlagValues) -> str:
 
 def _define_prepare(values: flags.FlagValues, argv: Sequence[str]) -> None:
   del argv
-  texts = config_flags.attribute_texts(config_lib.PrepareConfig)
-  for field in dataclasses.fields(config_lib.PrepareConfig):
+  texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
     default, text = field.default, texts[field.name]
     if isinstance(default, bool):
       flags.DEFINE_boolean(field.name, default, text, flag_values=values)
@@ -148,7 +148,7 @@ def _prepare(values: flags.FlagValues) -> int:
   from rmtl_jax.training import progress
 
   settings: dict[str, Any] = {}
-  for field in dataclasses.fields(config_lib.PrepareConfig):
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       try:
@@ -158,7 +158,7 @@ def _prepare(values: flags.FlagValues) -> int:
           f'--{field.name}: {",".join(value)!r} is not a list of integers'
         ) from None
     settings[field.name] = value
-  config = config_lib.PrepareConfig(**settings)
+  config = prepare_config.PrepareConfig(**settings)
   _require(values, 'data_dir')
   live = progress.Progress()
   manifest = prepare.prepare(config, live.step)
@@ -253,7 +253,7 @@ def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
     return
   live.say(f'simulating {rows:,} rows into {data_dir}')
   manifest = prepare.prepare(
-    config_lib.PrepareConfig(
+    prepare_config.PrepareConfig(
       source='simulated', data_dir=str(data_dir), simulated_rows=rows
     ),
     live.step,

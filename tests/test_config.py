@@ -287,28 +287,3 @@ def test_any_record_is_a_config_or_refused(changes):
     expected = tuple(value) if isinstance(value, list) else value
     assert found[name] == expected
     assert type(found[name]) is type(FLAT[name])
-
-
-@pytest.mark.parametrize(
-  'changes, expected',
-  [
-    ({'split': (6, 2)}, 'split: '),
-    ({'split': (6, 0, 4)}, 'split: '),
-    ({'split': (6.0, 2, 2)}, 'split: '),
-    ({'idle_minutes': float('nan')}, 'idle_minutes: nan is not between'),
-    ({'idle_minutes': 0.0}, 'idle_minutes: 0.0 is not between'),
-    ({'min_count': 0}, 'min_count: 0 is not between 1 and'),
-    ({'max_values': 2**11}, 'max_values: 2048 is not between 1 and 1024'),
-    ({'rows_per_file': 0}, 'rows_per_file: 0 is not between'),
-    ({'threads': -1}, 'threads: -1 is not between 0 and'),
-    ({'simulated_rows': 0}, 'simulated_rows: 0 is not between'),
-    ({'simulated_seed': -1}, 'simulated_seed: -1 is not between'),
-    ({'variant': '2k'}, "variant: '2k' is not one of auto, pure, 1k, 27k"),
-  ],
-)
-def test_settings_of_prepare_have_bounds(changes, expected):
-  config = config_lib.PrepareConfig()
-  assert config_lib.validate_prepare(config) == config
-  with pytest.raises(types.InputError) as error:
-    config_lib.validate_prepare(dataclasses.replace(config, **changes))
-  assert str(error.value).startswith(expected)

@@ -59,6 +59,7 @@ import jax
 from IPython import display
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import prepare, summary
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.training import progress, run
@@ -83,7 +84,7 @@ live = progress.Progress(sys.stdout)
 
 if not (data_dir / 'manifest.json').exists():
   manifest = prepare.prepare(
-    config_lib.PrepareConfig(
+    prepare_config.PrepareConfig(
       source='simulated',
       data_dir=str(data_dir),
       simulated_rows=4_000 if quick else 200_000,

@@ -6,7 +6,7 @@ import dataclasses
 
 import duckdb
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import (
   lists,
   numbers,
@@ -51,7 +51,7 @@ def encode(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   placed: sessions.Placed,
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> Encoded:
   """Builds vocabularies, bins and normalisation from train; applies them.
 
@@ -259,7 +259,7 @@ def _field(
   encoded_lists: dict[str, lists.Lists],
   scales: dict[str, numbers.Normalisation],
   edges: dict[str, list[float]],
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> manifest_lib.Field:
   """The field as the manifest records it."""
   details = {'column': field.column or field.name, **field.details}

@@ -14,8 +14,7 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import (
   checks,
   encode,
@@ -36,7 +35,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def prepare(
-  config: config_lib.PrepareConfig,
+  config: prepare_config.PrepareConfig,
   progress: Progress = lambda stage, fraction: None,
 ) -> manifest_lib.Manifest:
   """Reads raw logs and writes prepared data.
@@ -51,7 +50,7 @@ def prepare(
   Raises:
     types.InputError: bad options or raw files; nothing is left behind.
   """
-  config_lib.validate_prepare(config)
+  prepare_config.validate(config)
   reader = sources.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')
@@ -80,7 +79,7 @@ def prepare(
 def _run(
   connection: duckdb.DuckDBPyConnection,
   reader: source.Reader,
-  config: config_lib.PrepareConfig,
+  config: prepare_config.PrepareConfig,
   directory: pathlib.Path,
   progress: Progress,
 ) -> manifest_lib.Manifest:
@@ -123,7 +122,7 @@ def _run(
 def _place(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  config: config_lib.PrepareConfig,
+  config: prepare_config.PrepareConfig,
 ) -> tuple[sessions.Placed, sessions.Numbered]:
   numbered = sessions.number(
     connection,
@@ -150,7 +149,7 @@ def _count(number: int, noun: str) -> str:
   return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
-def _options(config: config_lib.PrepareConfig) -> dict[str, Any]:
+def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
   options = {name: getattr(config, name) for name in _RECORDED}
   return options | {'split': list(config.split)}
 

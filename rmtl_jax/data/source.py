@@ -30,7 +30,7 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import raw
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
@@ -129,6 +129,6 @@ class SourceTable:
 
 
 Reader = Callable[
-  [duckdb.DuckDBPyConnection, pathlib.Path, config_lib.PrepareConfig],
+  [duckdb.DuckDBPyConnection, pathlib.Path, prepare_config.PrepareConfig],
   SourceTable,
 ]

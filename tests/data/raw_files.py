@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import prepare
 
@@ -61,7 +60,7 @@ def run(
 ) -> manifest_lib.Manifest:
   """Prepares into tmp_path/out; every value in a vocabulary."""
   return prepare.prepare(
-    config_lib.PrepareConfig(
+    prepare_config.PrepareConfig(
       source=source,
       raw_dir=str(raw_dir),
       data_dir=str(tmp_path / 'out'),

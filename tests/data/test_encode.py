@@ -5,10 +5,10 @@ import pathlib
 import duckdb
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import encode, raw, sessions, source
 
-OPTIONS = config_lib.PrepareConfig(min_count=1)
+OPTIONS = prepare_config.PrepareConfig(min_count=1)
 
 
 def encoded(columns, tasks, fields=(), **table):

@@ -8,8 +8,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import columns, prepare, source, sources, sql, writer
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data.sources import table as table_source
@@ -259,7 +258,7 @@ def test_progress_rises_to_1(tmp_path):
   raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
   seen = []
   prepare.prepare(
-    config_lib.PrepareConfig(
+    prepare_config.PrepareConfig(
       source='table',
       raw_dir=str(tmp_path / 'log.csv'),
       schema=raw_files.write_schema(tmp_path / 'schema.json'),
@@ -382,7 +381,7 @@ def test_first_of_several_faults_is_named(tmp_path):
 )
 def test_bad_options(tmp_path, options, words):
   raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
-  base = config_lib.PrepareConfig(
+  base = prepare_config.PrepareConfig(
     source='table',
     raw_dir=str(tmp_path / 'log.csv'),
     schema=raw_files.write_schema(tmp_path / 'schema.json'),

@@ -8,8 +8,7 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import source
 
 
@@ -19,7 +18,7 @@ def _lazy(module: str) -> source.Reader:
   def read(
     connection: duckdb.DuckDBPyConnection,
     raw_dir: pathlib.Path,
-    options: config_lib.PrepareConfig,
+    options: prepare_config.PrepareConfig,
   ) -> source.SourceTable:
     found = importlib.import_module(f'rmtl_jax.data.sources.{module}')
     return found.read(connection, raw_dir, options)

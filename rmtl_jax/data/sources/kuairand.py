@@ -14,8 +14,7 @@ import re
 
 import duckdb
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import raw, raw_csv, source, sql
 from rmtl_jax.data.sources import pairs
 
@@ -66,7 +65,7 @@ _VIDEO_NUMERIC = {
 def read(
   connection: duckdb.DuckDBPyConnection,
   raw_dir: pathlib.Path,
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """Reads the log and joins users and videos to it.
 
@@ -144,7 +143,7 @@ def read(
 
 
 def _find(
-  raw_dir: pathlib.Path, options: config_lib.PrepareConfig
+  raw_dir: pathlib.Path, options: prepare_config.PrepareConfig
 ) -> dict[str, list[pathlib.Path]]:
   """Files of one variant: 'log', 'user', 'video'."""
   what = 'a directory with log_standard_*.csv'

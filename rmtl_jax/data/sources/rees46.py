@@ -12,8 +12,7 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import raw, raw_csv, source, sql
 from rmtl_jax.data.sources import pairs
 
@@ -51,7 +50,7 @@ _CATEGORICAL = {
 def read(
   connection: duckdb.DuckDBPyConnection,
   raw_dir: pathlib.Path,
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """Reads the log.
 

@@ -6,7 +6,7 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
 from rmtl_jax.data import raw, source, sql
 from rmtl_jax.data.sources import simulated
 
@@ -14,7 +14,7 @@ from rmtl_jax.data.sources import simulated
 def read(
   connection: duckdb.DuckDBPyConnection,
   raw_dir: pathlib.Path,
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """Simulates a log.
 

@@ -7,8 +7,7 @@ import pathlib
 import duckdb
 import pyarrow.parquet as pq
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import raw, raw_csv, raw_parquet, source, sql
 from rmtl_jax.data import schema as schema_lib
 
@@ -25,7 +24,7 @@ _TIME = {
 def read(
   connection: duckdb.DuckDBPyConnection,
   raw_dir: pathlib.Path,
-  options: config_lib.PrepareConfig,
+  options: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """Reads one file, or all CSV or all Parquet files of a directory.
 

@@ -1,0 +1,96 @@
+"""Every setting of `rmtl prepare`, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rmtl_jax import types
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+  """What `rmtl prepare` does: raw logs to prepared sessions.
+
+  Attributes:
+    source: the reader, a name of `rmtl_jax.data.sources`.
+    raw_dir: the raw files' directory, or one file (source `table`).
+    data_dir: where prepared data goes.
+    schema: JSON file that describes the columns (source `table`).
+    idle_minutes: a longer gap between two events of a user starts a new
+      session, where the log has no session ids of its own.
+    min_count: values seen in fewer train rows share row 0 of the vocabulary;
+      2 is the least that leaves row 0 something to learn from.
+    split: shares of the rows in train, validation and test.
+    max_values: most slots of a multi-valued field; longer lists are cut.
+    rows_per_file: about how many rows a Parquet file holds.
+    memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty
+      for its default, 80 % of the machine's.
+    threads: DuckDB's; 0 for one per core.
+    temp_dir: where DuckDB spills; empty for a directory beside `data_dir`.
+    overwrite: replace prepared data that is there already.
+    keep_unviewed: retailrocket and rees46: keep (session, item) pairs without
+      a view, which are all positive.
+    variant: kuairand: `pure`, `1k`, `27k`, or `auto` by the files' names.
+    conversion: kuairand: the feedback column that, with a click, makes a
+      conversion.
+    include_random: kuairand: the logs of randomly exposed videos too.
+    simulated_rows: simulated: rows to draw.
+    simulated_seed: simulated: the seed.
+  """
+
+  source: str = 'table'
+  raw_dir: str = ''
+  data_dir: str = ''
+  schema: str = ''
+  idle_minutes: float = 30.0
+  min_count: int = 2
+  split: tuple[int, ...] = (6, 2, 2)
+  max_values: int = 8
+  rows_per_file: int = 1_000_000
+  memory_limit: str = ''
+  threads: int = 0
+  temp_dir: str = ''
+  overwrite: bool = False
+  keep_unviewed: bool = False
+  variant: str = 'auto'
+  conversion: str = 'long_view'
+  include_random: bool = False
+  simulated_rows: int = 300_000
+  simulated_seed: int = 0
+
+
+_BOUNDS = {
+  'idle_minutes': (1e-3, 1e6),
+  'min_count': (1, 2**31 - 1),
+  'max_values': (1, 2**10),
+  'rows_per_file': (1, 2**31 - 1),
+  'threads': (0, 2**10),
+  'simulated_rows': (1, 2**40),
+  'simulated_seed': (0, 2**63 - 1),
+}
+
+
+def validate(config: PrepareConfig) -> PrepareConfig:
+  """Returns the config if every setting is in range.
+
+  Raises:
+    types.InputError: names the setting, its value and what is allowed.
+  """
+  for name, (low, high) in _BOUNDS.items():
+    value = getattr(config, name)
+    if not low <= value <= high:  # False for NaN too
+      raise types.InputError(
+        f'{name}: {value!r} is not between {low} and {high}'
+      )
+  if len(config.split) != 3 or any(
+    not isinstance(part, int) or part < 1 for part in config.split
+  ):
+    raise types.InputError(
+      f'split: {config.split!r} is not three whole numbers >= 1 (train,'
+      ' validation, test)'
+    )
+  if config.variant not in ('auto', 'pure', '1k', '27k'):
+    raise types.InputError(
+      f'variant: {config.variant!r} is not one of auto, pure, 1k, 27k'
+    )
+  return config
