@@ -60,6 +60,7 @@ def compare(
     runs = comparison_runs.Runs(
       run, config, live or progress_lib.Progress(brief=True), interrupted
     )
+    runs.expect(methods)
     weighted = [m for m in methods if m.weighting]
     tuning = _tune(runs, weighted)
     rates = _choose(tuning, weighted, config.compare.learning_rates)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import pathlib
-import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,13 +17,12 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.training import (
   actor_stages,
-  checkpoints,
+  comparison_files,
   critic_stage,
   methods,
   summary,
   trainer,
   workdir,
-  writers,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
@@ -35,8 +31,6 @@ from rmtl_jax.training import progress as progress_lib
 Method = methods.Method
 Record = dict[str, Any]
 
-# An unfinished stage is saved this often, in seconds.
-SAVE_PERIOD = 60.0
 # Of the session bootstrap: all runs see the same draws, so that differences
 # of their replicates are paired.
 _BOOTSTRAP_SEED = 0
@@ -84,7 +78,8 @@ class Runs:
       )
       for name in manifest_lib.SPLITS
     }
-    self._path, self._tasks = run.path, run.manifest.task_names
+    self._files = comparison_files.Files(run.path)
+    self._tasks = run.manifest.task_names
     self._models = models_lib.Models(run.manifest.feature_spec())
     self._live, self._interrupted = live, interrupted
     self._population = config.compare.population
@@ -93,6 +88,26 @@ class Runs:
       self._population = 1 if on_cpu else len(config.compare.seeds)
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
+    self._begin, self._finished, self._wanted = time.monotonic(), 0, 0
+
+  def expect(self, methods: Sequence[Method]) -> None:
+    """Counts the runs that are missing, for the time that is left.
+
+    Args:
+      methods: all of the comparison, pre-trained ones included.
+    """
+    config = self.config.compare
+    tuned = len(config.learning_rates) > 1
+    for method in methods:
+      for position, seed in enumerate(config.seeds):
+        rates = [None] if not method.weighting else config.learning_rates
+        missing = sum(
+          not self._files.run(method, seed, rate).exists() for rate in rates
+        )
+        if method.weighting and not (tuned and position < config.tuning_seeds):
+          # One of the rates, whichever is chosen.
+          missing = int(missing == len(rates))
+        self._wanted += missing
 
   def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     """Stage 3 of variants x seeds, and what has to come before it."""
@@ -105,7 +120,7 @@ class Runs:
           (Variant(method, rate), seed)
           for rate in rates
           for seed in chunk
-          if not self._run_file(method, seed, rate).exists()
+          if not self._files.run(method, seed, rate).exists()
         ]
         for first in range(0, len(jobs), self._population):
           self._finetune(jobs[first : first + self._population])
@@ -114,7 +129,7 @@ class Runs:
     """Stage 1 of backbones x seeds."""
     for backbone in backbones:
       method = Method(backbone)
-      missing = [s for s in seeds if not self._run_file(method, s).exists()]
+      missing = [s for s in seeds if not self._files.run(method, s).exists()]
       for begin in range(0, len(missing), self._population):
         self._params.clear()
         self._pretrain(method, missing[begin : begin + self._population])
@@ -133,19 +148,19 @@ class Runs:
           f' {limits.max_epochs} epochs, and unequal training would look like'
           ' a difference between methods: raise --config.pretrain.max_epochs'
         )
-      self._save_params('pretrain', method, seed, arm.best_params)
+      self._keep('pretrain', method, seed, arm.best_params)
       self._finish(team, method, seed, None, [])
 
   def _actor(self, backbone: str, seed: int) -> Any:
     """The pre-trained actor's parameters."""
     method = Method(backbone)
-    if not self._run_file(method, seed).exists():
+    if not self._files.run(method, seed).exists():
       self._pretrain(method, [seed])
-    return self._load_params('pretrain', method, seed)
+    return self._kept('pretrain', method, seed)
 
   def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
     """Critics' parameters, after stage 2 of the seeds that lack it."""
-    missing = [s for s in seeds if not self._critic_file(method, s).exists()]
+    missing = [s for s in seeds if not self._files.critics(method, s).exists()]
     trainings = [
       critic_stage.start(
         self._context(method, seed, 'critic'),
@@ -155,9 +170,9 @@ class Runs:
     ]
     critic_stage.fit(trainings, self._population)
     for training, seed in zip(trainings, missing, strict=True):
-      self._save_params('critic', method, seed, training.critic.params)
+      self._keep('critic', method, seed, training.critic.params)
       self._describe_critics(training, method, seed)
-    return [self._load_params('critic', method, seed) for seed in seeds]
+    return [self._kept('critic', method, seed) for seed in seeds]
 
   def _describe_critics(
     self, training: critic_stage.Training, method: Method, seed: int
@@ -187,7 +202,8 @@ class Runs:
     }
     for line in summary.collapse_warnings({**statistics}):
       self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
-    self._write(self._critic_file(method, seed), record, context)
+    self._files.write(self._files.critics(method, seed), record)
+    context.drop_store()
 
   def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
     """Stage 3 of runs of one method, all for the same number of epochs."""
@@ -232,7 +248,6 @@ class Runs:
           patience=config.finetune.max_epochs + 1,
         ),
       )
-    name = f'{stage}-{_slug(method)}-{learning_rate}-{seed}'
     return context_lib.Context(
       config,
       self._tasks,
@@ -240,9 +255,7 @@ class Runs:
       self.splits['validation'],
       self._models,
       self._live,
-      store=checkpoints.LateStore(
-        self._path / 'unfinished' / name, SAVE_PERIOD
-      ),
+      store=self._files.unfinished(stage, method, seed, learning_rate),
       interrupted=self._interrupted,
     )
 
@@ -300,13 +313,22 @@ class Runs:
       + time.perf_counter()
       - begin,
     }
-    self._write(self._run_file(method, seed, learning_rate), record, context)
+    self._files.write(self._files.run(method, seed, learning_rate), record)
+    context.drop_store()
     rate = '' if learning_rate is None else f' at {learning_rate:g}'
     self._live.say(
-      f'{method.name}{rate}, seed {seed}: validation AUC'
+      f'{self._count()}  {method.name}{rate}, seed {seed}: validation AUC'
       f' {arm.stopping.best:.4f} at epoch {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
+
+  def _count(self) -> str:
+    """'run 3 of 40, 12:30 left', counting what this start has to train."""
+    self._finished += 1
+    seconds = (time.monotonic() - self._begin) / self._finished
+    left = max(self._wanted - self._finished, 0)
+    clock = progress_lib.clock(seconds * left)
+    return f'run {self._finished} of {self._wanted}, {clock} left'
 
   def _mean_auc(self, entry: Record) -> float:
     values = [entry[f'validation_auc_{task}'] for task in self._tasks]
@@ -316,54 +338,23 @@ class Runs:
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> Record:
     """A finished run's file."""
-    return _read(self._run_file(method, seed, learning_rate))
+    return self._files.read(self._files.run(method, seed, learning_rate))
 
   def critics_record(self, method: Method, seed: int) -> Record:
     """The file of finished critics."""
-    return _read(self._critic_file(method, seed))
+    return self._files.read(self._files.critics(method, seed))
 
-  def _run_file(
-    self, method: Method, seed: int, learning_rate: float | None = None
-  ) -> pathlib.Path:
-    rate = '' if learning_rate is None else f'{learning_rate:g}'
-    return self._path / 'runs' / _slug(method) / rate / f'{seed}.json'
-
-  def _critic_file(self, method: Method, seed: int) -> pathlib.Path:
-    return self._path / 'critics' / _slug(method) / f'{seed}.json'
-
-  def _write(
-    self, file: pathlib.Path, record: Record, context: context_lib.Context
-  ) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    writers.write_json(file, record)
-    assert isinstance(context.store, checkpoints.LateStore)
-    context.store.remove()
-
-  def _params_dir(self, stage: str, method: Method, seed: int) -> pathlib.Path:
-    return self._path / 'checkpoints' / stage / _slug(method) / str(seed)
-
-  def _save_params(
-    self, stage: str, method: Method, seed: int, params: Any
-  ) -> None:
-    store = checkpoints.Store(self._params_dir(stage, method, seed), keep=1)
-    store.save(0, params, {'stage': stage, 'epoch': 0})
-    store.close()
+  def _keep(self, stage: str, method: Method, seed: int, params: Any) -> None:
+    self._files.save_params(stage, method, seed, params)
     self._params[stage, method, seed] = params
 
-  def _load_params(self, stage: str, method: Method, seed: int) -> Any:
-    if (stage, method, seed) not in self._params:
-      forms = self._models.forms(method.config(self.config))
-      form = forms[stage == 'critic']
-      store = checkpoints.Store(self._params_dir(stage, method, seed), keep=1)
-      restored = store.restore(lambda record: form)
-      store.close()
-      if restored is None:
-        raise types.InputError(
-          f'{self._params_dir(stage, method, seed)}: no checkpoint, though'
-          ' the run is finished: remove its file under runs/ or critics/'
-        )
-      self._params[stage, method, seed] = restored.arrays
-    return self._params[stage, method, seed]
+  def _kept(self, stage: str, method: Method, seed: int) -> Any:
+    key = (stage, method, seed)
+    if key not in self._params:
+      actor, critic = self._models.forms(method.config(self.config))
+      form = critic if stage == 'critic' else actor
+      self._params[key] = self._files.load_params(*key, form)
+    return self._params[key]
 
 
 def _weights(
@@ -379,17 +370,3 @@ def _weights(
     }
     for task in tasks
   }
-
-
-def _slug(method: Method) -> str:
-  """The method's name as a file's."""
-  return re.sub(r'[^\w.+@=-]', ',', method.name)
-
-
-def _read(file: pathlib.Path) -> Record:
-  try:
-    return json.loads(file.read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise types.InputError(
-      f'{file}: not readable ({error}): remove it to train the run again'
-    ) from None

@@ -113,6 +113,11 @@ class Context:
     )
     return restored
 
+  def drop_store(self) -> None:
+    """Deletes the checkpoints of what is finished, where they are its own."""
+    if isinstance(self.store, checkpoints.LateStore):
+      self.store.remove()
+
 
 def finite(value: float) -> float | None:
   """A number for JSON: None where it is not finite."""

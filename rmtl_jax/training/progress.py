@@ -47,7 +47,7 @@ class Progress:
       share = 100 * self._done // max(self._total, 1)
       self._draw(
         f'{self._label}  {share:3d} %  {rate:,.0f} rows/s'
-        f'  {_clock(left)} left in this pass{self._note}'
+        f'  {clock(left)} left in this pass{self._note}'
       )
 
   def step(self, label: str, fraction: float) -> None:
@@ -81,6 +81,7 @@ class Progress:
       self._width = len(text)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+  """Minutes and seconds, as 12:30."""
   minutes, rest = divmod(int(seconds + 0.5), 60)
   return f'{minutes}:{rest:02d}'

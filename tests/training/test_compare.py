@@ -192,7 +192,7 @@ def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
   tmp_path, data_dir, compared, monkeypatch
 ):
   # Every epoch is saved, so that stages go on from their middle too.
-  monkeypatch.setattr('rmtl_jax.training.comparison_runs.SAVE_PERIOD', 0.0)
+  monkeypatch.setattr('rmtl_jax.training.comparison_files.SAVE_PERIOD', 0.0)
   _, results = compared
   stops = 0
   while True:

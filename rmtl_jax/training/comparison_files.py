@@ -1,0 +1,96 @@
+"""Where a comparison keeps what it has finished, and what was cut off."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.training import checkpoints, methods, writers
+
+Method = methods.Method
+Record = dict[str, Any]
+
+# An unfinished stage is saved this often, in seconds.
+SAVE_PERIOD = 60.0
+
+
+class Files:
+  """The files of a comparison's directory; a run's file says it is finished."""
+
+  def __init__(self, path: pathlib.Path):
+    """The directory exists."""
+    self._path = path
+
+  def run(
+    self, method: Method, seed: int, learning_rate: float | None = None
+  ) -> pathlib.Path:
+    """What a finished run is compared by, in JSON."""
+    rate = '' if learning_rate is None else str(learning_rate)
+    return self._path / 'runs' / _slug(method) / rate / f'{seed}.json'
+
+  def critics(self, method: Method, seed: int) -> pathlib.Path:
+    """What finished critics know, in JSON."""
+    return self._path / 'critics' / _slug(method) / f'{seed}.json'
+
+  def read(self, file: pathlib.Path) -> Record:
+    """One of these.
+
+    Raises:
+      types.InputError: it is damaged.
+    """
+    try:
+      return json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as error:
+      raise types.InputError(
+        f'{file}: not readable ({error}): remove it to train the run again'
+      ) from None
+
+  def write(self, file: pathlib.Path, record: Record) -> None:
+    """Writes one of these, atomically."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writers.write_json(file, record)
+
+  def unfinished(
+    self, stage: str, method: Method, seed: int, learning_rate: float | None
+  ) -> checkpoints.LateStore:
+    """Checkpoints of a stage in training."""
+    name = f'{stage}-{_slug(method)}-{learning_rate}-{seed}'
+    return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
+
+  def save_params(
+    self, stage: str, method: Method, seed: int, params: Any
+  ) -> None:
+    """Keeps the parameters that later stages start from."""
+    store = checkpoints.Store(self._params(stage, method, seed), keep=1)
+    store.save(0, params, {'stage': stage, 'epoch': 0})
+    store.close()
+
+  def load_params(
+    self, stage: str, method: Method, seed: int, form: Any
+  ) -> Any:
+    """Those parameters.
+
+    Raises:
+      types.InputError: they are damaged or gone.
+    """
+    directory = self._params(stage, method, seed)
+    store = checkpoints.Store(directory, keep=1)
+    restored = store.restore(lambda record: form)
+    store.close()
+    if restored is None:
+      raise types.InputError(
+        f'{directory}: no checkpoint, though the stage is finished: remove its'
+        ' file under runs/ or critics/ to train it again'
+      )
+    return restored.arrays
+
+  def _params(self, stage: str, method: Method, seed: int) -> pathlib.Path:
+    return self._path / 'checkpoints' / stage / _slug(method) / str(seed)
+
+
+def _slug(method: Method) -> str:
+  """The method's name as a file's."""
+  return re.sub(r'[^\w.+@=-]', ',', method.name)
