@@ -23,8 +23,9 @@ def setting(results: Results) -> list[str]:
     f'Data: {results["data"]["source"]}; rows: {sizes}; figures are of the'
     f' {results["split"]} split.',
     f'Tasks: {", ".join(results["tasks"])}.',
-    f'Seeds: {len(seeds)} ({", ".join(str(s) for s in seeds)}). Methods of one'
-    ' backbone and seed start from the same pre-trained parameters.',
+    f'Seeds: {len(seeds)} ({", ".join(str(s) for s in seeds)}). Weighted'
+    ' methods of one backbone and seed start from the same pre-trained'
+    ' parameters.',
     f'Budget of stage 3: {budget["finetune_epochs"]} epochs for every method'
     ' and control; the best on validation is kept, the pre-trained model'
     ' (epoch 0) included.',
@@ -47,10 +48,13 @@ def rule() -> str:
   """When a method passes."""
   return (
     'A method passes on a task where its AUC exceeds that of every one of its'
-    ' controls (pre-trained only, constant weights, mean weight, shuffled'
-    f' weights) by at least {comparison.MIN_EFFECT:g} on average over at least'
+    ' controls by at least'
+    f' {comparison.MIN_EFFECT:g} on average over at least'
     f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in'
     ' the two-sided paired t-test after Holm over all tests of the comparison.'
+    ' The controls of weights are the pre-trained model, constant weights, the'
+    " weights' mean, and the weights shuffled over rows; the control of other"
+    ' settings of stage 1 is the backbone without them.'
   )
 
 

@@ -65,7 +65,7 @@ def compare(
     tuning = _tune(runs, weighted)
     rates = _choose(tuning, weighted, config.compare.learning_rates)
     seeds = config.compare.seeds
-    runs.pretrain(list(dict.fromkeys(m.backbone for m in methods)), seeds)
+    runs.pretrain([m for m in methods if not m.weighting], seeds)
     runs.train(
       [comparison_runs.Variant(m, rates[m.name]) for m in weighted], seeds
     )

@@ -125,10 +125,9 @@ class Runs:
         for first in range(0, len(jobs), self._population):
           self._finetune(jobs[first : first + self._population])
 
-  def pretrain(self, backbones: Sequence[str], seeds: Sequence[int]) -> None:
-    """Stage 1 of backbones x seeds."""
-    for backbone in backbones:
-      method = Method(backbone)
+  def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
+    """Stage 1 of pre-trained models x seeds."""
+    for method in methods:
       missing = [s for s in seeds if not self._files.run(method, s).exists()]
       for begin in range(0, len(missing), self._population):
         self._params.clear()
@@ -151,9 +150,8 @@ class Runs:
       self._keep('pretrain', method, seed, arm.best_params)
       self._finish(team, method, seed, None, [])
 
-  def _actor(self, backbone: str, seed: int) -> Any:
-    """The pre-trained actor's parameters."""
-    method = Method(backbone)
+  def _actor(self, method: Method, seed: int) -> Any:
+    """The parameters of a pre-trained model."""
     if not self._files.run(method, seed).exists():
       self._pretrain(method, [seed])
     return self._kept('pretrain', method, seed)
@@ -164,7 +162,7 @@ class Runs:
     trainings = [
       critic_stage.start(
         self._context(method, seed, 'critic'),
-        self._actor(method.backbone, seed),
+        self._actor(method.first, seed),
       )
       for seed in missing
     ]
@@ -218,7 +216,7 @@ class Runs:
       actor_stages.finetune_team(
         self._context(method, seed, 'finetune', variant.learning_rate),
         {'finetune': method.weighting},
-        self._actor(method.backbone, seed),
+        self._actor(method.first, seed),
         critics[seed],
       )
       for variant, seed in jobs
@@ -226,7 +224,7 @@ class Runs:
     actor_stages.fit(teams, self._population)
     for team, (variant, seed) in zip(teams, jobs, strict=True):
       # Epoch 0 is the pre-trained model, at its best.
-      before = max(self.record(Method(method.backbone), seed)['validation_auc'])
+      before = max(self.record(method.first, seed)['validation_auc'])
       self._finish(team, method, seed, variant.learning_rate, [before])
 
   def _context(

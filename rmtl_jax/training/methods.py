@@ -13,8 +13,9 @@ from rmtl_jax import types
 # What every weighted method has to beat, beside the pre-trained model: these
 # see the same batches, keys and steps, but nothing that critics know of a row.
 CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
-# Stage 1 is shared by the methods of a backbone, so only later groups vary.
-_GROUPS = ('critic', 'weighting', 'finetune')
+# Settings of stage 1 make another model to start from; the others don't.
+_STAGE_1 = ('network.', 'pretrain.')
+_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune')
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -47,8 +48,10 @@ class Method:
 
   @property
   def is_judged(self) -> bool:
-    """Whether it claims something: it is no control and not stage 1 alone."""
-    return self.weighting not in ('', *CONTROLS)
+    """Whether it claims something: to be better than its controls."""
+    if not self.weighting:
+      return bool(self.settings)
+    return self.weighting not in CONTROLS
 
   @property
   def needs_critics(self) -> bool:
@@ -56,14 +59,18 @@ class Method:
     return self.weighting not in ('', 'constant')
 
   @property
+  def first(self) -> Method:
+    """The pre-trained model that it starts from, or is."""
+    return Method(self.backbone, settings=_only(self.settings, _STAGE_1))
+
+  @property
   def critics(self) -> Method:
     """The critics it needs: a method without weighting, equal if shared."""
-    settings = tuple(
-      (name, value)
-      for name, value in self.settings
-      if name.startswith('critic.') and name != 'critic.in_finetune'
+    settings = _only(self.settings, (*_STAGE_1, 'critic.'))
+    return Method(
+      self.critic_backbone or self.backbone,
+      settings=tuple(s for s in settings if s[0] != 'critic.in_finetune'),
     )
-    return Method(self.critic_backbone or self.backbone, settings=settings)
 
   def config(self, base: config_lib.Config) -> config_lib.Config:
     """The settings of one of its runs, but for seed and learning rate."""
@@ -76,12 +83,18 @@ class Method:
     return config_lib.from_dict(record, base, f'method {self.name}')
 
   def controls(self) -> tuple[Method, ...]:
-    """The four that it has to beat, in the order of the tables."""
+    """What it has to beat, in the order of the tables.
+
+    Of a weighted method: the pre-trained model, then CONTROLS. Of another
+    stage 1: the backbone with the comparison's own settings.
+    """
     if not self.is_judged:
       return ()
-    finetune = _only(self.settings, ('finetune.',))
+    if not self.weighting:
+      return (Method(self.backbone),)
+    finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
     return (
-      Method(self.backbone),
+      self.first,
       Method(self.backbone, 'constant', '', finetune),
       # Frozen weights: whether critics learn along makes no difference.
       Method(
@@ -108,13 +121,18 @@ def expand(config: config_lib.Config) -> list[Method]:
   found: dict[str, Method] = {}
   for method in named:
     # A weighted method starts from its pre-trained model.
-    for each in (Method(method.backbone), method, *method.controls()):
+    for each in (method.first, method, *method.controls()):
       found.setdefault(each.name, each)
+      for control in each.controls():  # of a pre-trained model
+        found.setdefault(control.name, control)
   backbones = list(dict.fromkeys(method.backbone for method in named))
 
-  def place(method: Method) -> tuple[int, int]:
-    kind = 2 if method.is_judged else 1 if method.weighting else 0
-    return backbones.index(method.backbone), kind
+  def place(method: Method) -> tuple[int, bool, bool]:
+    return (
+      backbones.index(method.backbone),
+      bool(method.weighting),
+      method.is_judged,
+    )
 
   return sorted(found.values(), key=place)
 
@@ -142,14 +160,15 @@ def parse(text: str, base: config_lib.Config) -> Method:
     _check(text, 'backbone', critic_backbone, config_lib.CHOICES['backbone'])
   if weighting:
     _check(text, 'weighting', weighting, config_lib.WEIGHTINGS)
-  elif settings:
-    raise types.InputError(
-      f'method {text!r:.80}: settings need a weighting: the pre-trained model'
-      ' is shared by all methods of a backbone'
-    )
   if critic_backbone == backbone or weighting == 'constant':
     critic_backbone = ''
   pairs = dict(_setting(text, setting, base) for setting in settings)
+  late = [name for name in pairs if not name.startswith(_STAGE_1)]
+  if late and not weighting:
+    raise types.InputError(
+      f'method {text!r:.80}: {late[0]} needs a weighting: it makes no'
+      ' difference to a pre-trained model'
+    )
   method = Method(
     backbone, weighting, critic_backbone, tuple(sorted(pairs.items()))
   )
@@ -166,6 +185,7 @@ def _setting(
     k: v
     for k, v in config_lib.flatten(base).items()
     if k.split('.')[0] in _GROUPS
+    and not isinstance(v, tuple)
     # Not of the method: its name has the first, tuning finds the second.
     and k not in ('weighting.name', 'finetune.learning_rate')
   }

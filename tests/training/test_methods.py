@@ -26,6 +26,7 @@ def names(*wanted):
     'ple+critic@mmoe:critic.discount=0.5:weighting.lambda_=0.3',
     'ple+q_shuffled:critic.head=linear',
     'ple+constant:finetune.clip_norm=1.0',
+    'ple:network.dropout=0.5',
   ],
 )
 def test_a_name_parses_to_what_it_names(text):
@@ -67,9 +68,11 @@ def test_one_thing_has_one_name():
     ('pel', "'pel'.*backbone 'pel' is not one of"),
     ('ple+crtic', "weighting 'crtic' is not one of"),
     ('ple+critic@x', "backbone 'x' is not one of"),
-    ('ple:critic.discount=0.5', 'settings need a weighting'),
+    ('ple:critic.discount=0.5', 'critic.discount needs a weighting'),
+    ('ple:finetune.l2=0', 'finetune.l2 needs a weighting'),
     ('ple+critic:discount=0.5', 'discount: no such setting.*critic.discount'),
-    ('ple+critic:network.dropout=0.5', 'network.dropout: no such setting'),
+    ('ple+critic:network.bottom_units=8', 'bottom_units: no such setting'),
+    ('ple+critic:batch.lanes=8', 'batch.lanes: no such setting'),
     ('ple+critic:weighting.name=x', 'weighting.name: no such setting'),
     ('ple+critic:finetune.learning_rate=1', 'no such setting'),
     ('ple+critic:critic.discount', 'critic.discount= is not of type float'),
@@ -118,10 +121,30 @@ def test_a_variant_has_controls_of_its_own():
   ]
 
 
+def test_another_stage_1_is_judged_against_the_own_backbone():
+  assert names('ple:network.dropout=0.5', 'esmm+constant:pretrain.l2=0') == [
+    'ple',
+    'ple:network.dropout=0.5',
+    'esmm',
+    'esmm:pretrain.l2=0.0',
+    'esmm+constant:pretrain.l2=0.0',
+  ]
+  variant = methods.parse('ple+critic@esmm:network.dropout=0.5', BASE)
+  assert variant.first.name == 'ple:network.dropout=0.5'
+  assert variant.critics.name == 'esmm:network.dropout=0.5'
+  assert [control.name for control in variant.controls()] == [
+    'ple:network.dropout=0.5',
+    'ple+constant:network.dropout=0.5',
+    'ple+constant_mean@esmm:network.dropout=0.5',
+    'ple+q_shuffled@esmm:network.dropout=0.5',
+  ]
+
+
 @pytest.mark.parametrize(
   ('text', 'judged', 'critics'),
   [
     ('ple', False, None),
+    ('ple:network.dropout=0.5', True, None),
     ('ple+constant', False, None),
     ('ple+constant_mean', False, 'ple'),
     ('ple+q_shuffled@esmm', False, 'esmm'),
