@@ -151,6 +151,8 @@ def _prepare(values: flags.FlagValues) -> int:
   for field in dataclasses.fields(prepare_config.PrepareConfig):
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
+      value = tuple(value)
+    if field.name == 'split':
       try:
         value = tuple(int(part) for part in value)
       except ValueError:

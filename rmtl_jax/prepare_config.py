@@ -6,6 +6,9 @@ import dataclasses
 
 from rmtl_jax import types
 
+# Groups of as-of features.
+AS_OF = ('gap', 'position', 'views', 'counts', 'rates')
+
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
@@ -21,6 +24,11 @@ class PrepareConfig:
     min_count: values seen in fewer train rows share row 0 of the vocabulary;
       2 is the least that leaves row 0 something to learn from.
     split: shares of the rows in train, validation and test.
+    as_of: groups of as-of features to make, from strictly earlier rows:
+      `gap` (since the session's previous row), `position` (rows before in the
+      session, time since its start), `views` (of this item by this user),
+      `counts` (rows of the user, of the item), `rates` (their label rates),
+      or `all`.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
     memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty
@@ -45,6 +53,7 @@ class PrepareConfig:
   idle_minutes: float = 30.0
   min_count: int = 2
   split: tuple[int, ...] = (6, 2, 2)
+  as_of: tuple[str, ...] = ()
   max_values: int = 8
   rows_per_file: int = 1_000_000
   memory_limit: str = ''
@@ -89,8 +98,23 @@ def validate(config: PrepareConfig) -> PrepareConfig:
       f'split: {config.split!r} is not three whole numbers >= 1 (train,'
       ' validation, test)'
     )
+  as_of_groups(config)
   if config.variant not in ('auto', 'pure', '1k', '27k'):
     raise types.InputError(
       f'variant: {config.variant!r} is not one of auto, pure, 1k, 27k'
     )
   return config
+
+
+def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:
+  """The groups that `as_of` names, in the order of AS_OF.
+
+  Raises:
+    types.InputError: no such group.
+  """
+  for name in config.as_of:
+    if name != 'all' and name not in AS_OF:
+      raise types.InputError(
+        f'as_of: {name!r} is not one of {", ".join(AS_OF)}, all'
+      )
+  return tuple(g for g in AS_OF if {g, 'all'} & set(config.as_of))

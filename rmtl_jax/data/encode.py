@@ -8,6 +8,7 @@ import duckdb
 
 from rmtl_jax import prepare_config
 from rmtl_jax.data import (
+  labels,
   lists,
   numbers,
   sessions,
@@ -187,7 +188,10 @@ def _apply(
       columns.append(
         f'{numbers.clean(field)} AS {sql.quote(field.source_column)}'
       )
-  columns += _labels(rows.tasks, placed.boundaries)
+  columns += [
+    f'{label.value} AS {sql.quote(label.name)}'
+    for label in labels.of(rows.tasks, placed.boundaries, 'r.split')
+  ]
   if rows.has_oracle:
     columns += [
       f'CAST({name} AS FLOAT) AS {name}'
@@ -199,30 +203,6 @@ def _apply(
     f' {" ".join(joins)} ORDER BY position'
   )
   return table
-
-
-def _labels(
-  tasks: tuple[source.SourceTask, ...],
-  boundaries: tuple[int | None, int | None],
-) -> list[str]:
-  """Labels; events at or after the split's end do not count.
-
-  What makes a task positive makes the tasks that it implies positive too.
-  """
-  first: dict[str, list[str]] = {task.name: [] for task in tasks}
-  columns = []
-  for task in reversed(tasks):
-    name = sql.quote(f'y_{task.name}')
-    if not task.timed:
-      columns.append(f'CAST({name} AS FLOAT) AS {name}')
-      continue
-    first[task.name].append(sql.quote(f't_{task.name}'))
-    if task.after is not None:
-      first[task.after] += first[task.name]
-    time = f'least({", ".join(first[task.name])})'
-    end = sessions.ends('r.split', boundaries)
-    columns.append(f'CAST(coalesce({time} < {end}, false) AS FLOAT) AS {name}')
-  return columns[::-1]
 
 
 def _user(

@@ -128,6 +128,11 @@ class Manifest:
       ),
       numeric=len(self.of_kind('numeric')),
       num_tasks=len(self.tasks),
+      names=tuple(
+        f.name
+        for kind in ('categorical', 'multi_valued')
+        for f in self.of_kind(kind)
+      ),
     )
 
 

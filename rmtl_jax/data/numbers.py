@@ -57,15 +57,21 @@ def find_edges(
   """
   if not fields:
     return {}
-  quantiles = ', '.join(
-    f'quantile_cont({clean(f)}, {[i / f.bins for i in range(1, f.bins)]})'
-    for f in fields
+  # A quantile holds its column in memory: one at a time, from one pass.
+  train = sql.fresh('train')
+  columns = ', '.join(f'{clean(f)} AS c_{i}' for i, f in enumerate(fields))
+  connection.execute(
+    f'CREATE TABLE {train} AS SELECT {columns} FROM {rows} WHERE split = 0'
   )
-  found = sql.one(connection, f'SELECT {quantiles} FROM {rows} WHERE split = 0')
-  return {
-    field.name: sorted(set(edges or []))
-    for field, edges in zip(fields, found, strict=True)
-  }
+  edges = {}
+  for i, field in enumerate(fields):
+    shares = [n / field.bins for n in range(1, field.bins)]
+    found = sql.one(
+      connection, f'SELECT quantile_cont(c_{i}, {shares}) FROM {train}'
+    )[0]
+    edges[field.name] = sorted(set(found or []))
+  connection.execute(f'DROP TABLE {train}')
+  return edges
 
 
 def bin_number(field: source.SourceField, edges: Sequence[float]) -> str:

@@ -1,7 +1,7 @@
 """Raw logs to prepared sessions: the flow of `rmtl prepare`.
 
-read -> check -> number sessions -> split -> encode -> write. The contract of
-what comes out stands in `rmtl_jax.data.manifest`.
+read -> check -> number sessions -> split -> as-of features -> encode -> write.
+The contract of what comes out stands in `rmtl_jax.data.manifest`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import duckdb
 
 from rmtl_jax import prepare_config, types
 from rmtl_jax.data import (
+  asof,
   checks,
   encode,
   raw,
@@ -89,6 +90,7 @@ def _run(
   checks.check(connection, rows)
   progress('sessions', 0.4)
   placed, numbered = _place(connection, rows, config)
+  rows = asof.add(connection, rows, placed, config)
   progress('encode', 0.55)
   # Hashing releases the GIL, so it runs beside the rest; bad input has been
   # found by now, and nobody waits for a hash to read an error.
@@ -151,7 +153,9 @@ def _count(number: int, noun: str) -> str:
 
 def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
   options = {name: getattr(config, name) for name in _RECORDED}
-  return options | {'split': list(config.split)}
+  options |= {'split': list(config.split)}
+  groups = prepare_config.as_of_groups(config)
+  return options | ({'as_of': list(groups)} if groups else {})
 
 
 def _splits(

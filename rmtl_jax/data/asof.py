@@ -1,0 +1,202 @@
+"""As-of features: what was known of a row's session, user and item before it.
+
+Past is what is strictly earlier: rows of one time do not see each other. It
+holds the rows that prepared data holds, of the row's own split and of earlier
+ones, as serving would see them; never of a later one. Where there is no earlier
+row, a feature is missing (row 0). Every feature is cut at its quantiles over
+train, as a numeric field with transform `bins` is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import prepare_config, types
+from rmtl_jax.data import asof_rates, sessions, source, sql
+
+BINS = 32
+PREFIX = 'asof_'
+_KEYED = ('views', 'counts', 'rates')
+# The rows of a window that are strictly earlier: times are whole ms.
+_EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
+_WINDOWS = {
+  'session': 'session_id',
+  'pair': '"user", item',
+  'one_user': '"user"',
+  'one_item': 'item',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+  """A feature that windows can tell.
+
+  Attributes:
+    name: of the field, without PREFIX.
+    group: one of prepare_config.AS_OF.
+    window: one of _WINDOWS.
+    what: `rows` (how many are earlier), `last` (ms since the last of them) or
+      `first` (ms since the first).
+  """
+
+  name: str
+  group: str
+  window: str
+  what: str
+
+  @property
+  def sql(self) -> str:
+    """SQL of the value, over rows with their keys."""
+    order = f'PARTITION BY {_WINDOWS[self.window]} ORDER BY timestamp'
+    if self.what == 'rows':
+      value = f'nullif(rank() OVER ({order}) - 1, 0)'
+    elif self.what == 'first':
+      value = f'nullif(timestamp - first_value(timestamp) OVER ({order}), 0)'
+    else:
+      value = f'timestamp - last_value(timestamp) OVER ({order} {_EARLIER})'
+    keys = _WINDOWS[self.window].split(', ')
+    known = ' AND '.join(f'{key} IS NOT NULL' for key in keys)
+    return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
+
+
+_FEATURES = (
+  _Feature('gap', 'gap', 'session', 'last'),
+  _Feature('position', 'position', 'session', 'rows'),
+  _Feature('session_age', 'position', 'session', 'first'),
+  _Feature('views', 'views', 'pair', 'rows'),
+  _Feature('view_gap', 'views', 'pair', 'last'),
+  _Feature('user_rows', 'counts', 'one_user', 'rows'),
+  _Feature('item_rows', 'counts', 'one_item', 'rows'),
+)
+
+
+def add(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  config: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """The reader's result with the as-of features that the options name.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: the reader's result.
+    placed: session and split of every row that is kept.
+    config: `as_of`, and `idle_minutes`, after which a label counts as known.
+
+  Returns:
+    The result with further fields, `asof_` and a name, at the end.
+
+  Raises:
+    types.InputError: a group needs a user or an item that the log lacks, or a
+      field has the name of a feature.
+  """
+  groups = prepare_config.as_of_groups(config)
+  if not groups:
+    return rows
+  _check_keys(rows, groups)
+  keyed = _with_keys(connection, rows, placed, groups)
+  features = [feature for feature in _FEATURES if feature.group in groups]
+  details = {f.name: {'as_of': f.group} for f in features}
+  tables = []
+  if features:
+    columns = [f'{f.sql} AS {_column(f.name)}' for f in features]
+    tables.append(sql.fresh('windows'))
+    connection.execute(
+      f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
+      f' FROM {keyed}'
+    )
+  if 'rates' in groups:
+    idle_ms = round(config.idle_minutes * 60_000)
+    for rate in asof_rates.make(connection, keyed, rows.tasks, idle_ms):
+      details |= {
+        name: {'as_of': 'rates', **record}
+        for name, record in rate.details.items()
+      }
+      renamed = [f'{sql.quote(n)} AS {_column(n)}' for n in rate.details]
+      tables.append(f'(SELECT row_id, {", ".join(renamed)} FROM {rate.table})')
+  return _joined(connection, rows, tables, details)
+
+
+def _check_keys(rows: source.SourceTable, groups: tuple[str, ...]) -> None:
+  """Refuses groups that count by a user or an item that is not there."""
+  for group in groups:
+    if group in _KEYED and not rows.has_user:
+      raise types.InputError(
+        f'as_of: {group!r} needs a user, and the log has no column of users'
+      )
+    if group in _KEYED and rows.item_field is None:
+      raise types.InputError(
+        f'as_of: {group!r} needs an item, and no categorical field of the log'
+        ' is the item'
+      )
+
+
+def _with_keys(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  groups: tuple[str, ...],
+) -> str:
+  """A table of the kept rows: place, time, keys and labels as needed."""
+  columns = ['p.row_id, p.session_id, p.split, r.timestamp']
+  relation = rows.keys or rows.view
+  if set(groups) & set(_KEYED):
+    relation = rows.view
+    columns.append(f'{_key("user")} AS "user"')
+    columns.append(f'{_key(f"f_{rows.item_field}")} AS item')
+  if 'rates' in groups:
+    columns += asof_rates.label_columns(
+      rows.tasks, placed.boundaries, 'p.split'
+    )
+  table = sql.fresh('keyed')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
+    f' JOIN {placed.table} p ON r.row_id = p.row_id'
+  )
+  return table
+
+
+def _key(column: str) -> str:
+  """SQL of a key; empty text is a missing value, as NULL is."""
+  name = f'r.{sql.quote(column)}'
+  return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
+
+
+def _column(name: str) -> str:
+  return sql.quote(f'x_{PREFIX}{name}')
+
+
+def _joined(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  tables: list[str],
+  details: dict[str, dict[str, Any]],
+) -> source.SourceTable:
+  """The reader's result with the features' columns and fields."""
+  fields = tuple(
+    source.SourceField(
+      PREFIX + name, 'numeric', transform='bins', bins=BINS, details=record
+    )
+    for name, record in details.items()
+  )
+  taken = {field.name.lower() for field in rows.fields}
+  for field in fields:
+    if field.name.lower() in taken:
+      raise types.InputError(
+        f'as_of: {field.details["as_of"]!r} makes a field {field.name!r}, and'
+        ' the log has one; give that another name'
+      )
+  joins = ' '.join(
+    f'LEFT JOIN {table} a{i} ON r.row_id = a{i}.row_id'
+    for i, table in enumerate(tables)
+  )
+  view = sql.fresh('asof')
+  columns = ', '.join(f'{sql.quote(f.source_column)}' for f in fields)
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.*, {columns} FROM {rows.view} r {joins}'
+  )
+  return dataclasses.replace(rows, view=view, fields=rows.fields + fields)

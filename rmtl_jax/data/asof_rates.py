@@ -1,0 +1,192 @@
+"""Smoothed label rates of a row's user and item, as known before the row.
+
+A label may come later than its row, so a row counts only when its session has
+rested: no row of the session for more than the idle time. That, and not that
+the session has ended, can be known without looking ahead. A row never sees
+labels of its own session, however long that has rested. A label that is given
+as a time and comes later than the rest counts from then on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.data import labels, source, sql
+
+# A user or an item starts from train's rate, as if so many rows had shown it.
+WEIGHT = 10
+KEYS = ('user', 'item')
+_FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+  """Rates by one key.
+
+  Attributes:
+    table: DuckDB table with `row_id` and a DOUBLE per name; NULL where no
+      earlier row counts.
+    details: for the manifest, by name: key, task, train's rate, weight.
+  """
+
+  table: str
+  details: dict[str, dict[str, Any]]
+
+
+def label_columns(
+  tasks: Sequence[source.SourceTask],
+  boundaries: tuple[int | None, int | None],
+  split: str,
+) -> list[str]:
+  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
+
+  Args:
+    tasks: the reader's.
+    boundaries: as in sessions.Placed; no label looks past its split.
+    split: SQL of the row's split.
+  """
+  columns = []
+  for i, label in enumerate(labels.of(tasks, boundaries, split)):
+    columns.append(f'CAST({label.value} AS BIGINT) AS y_{i}')
+    columns.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
+  return columns
+
+
+def make(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  idle_ms: int,
+) -> tuple[Rates, ...]:
+  """Rates by user and by item.
+
+  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
+  same user, or item, that count.
+
+  Args:
+    connection: holds the rows.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
+      `item` and what `label_columns` gives.
+    tasks: the reader's.
+    idle_ms: a session has rested when no row came for more than this, ms.
+
+  Returns:
+    One Rates per key.
+  """
+  # Sums of whole numbers: the same in any order.
+  rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(len(tasks)))
+  train = sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE split = 0')
+  rested = _rest(connection, keyed, len(tasks), idle_ms)
+  found = tuple(
+    _of_key(connection, keyed, rested, key, tasks, train) for key in KEYS
+  )
+  connection.execute(f'DROP TABLE {rested}')
+  return found
+
+
+def _rest(
+  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, idle_ms: int
+) -> str:
+  """A table of rows with `known` and `k_<n>`: when row and label count, ms.
+
+  `resumed` tells whether rows of the same session come after the rest.
+  """
+  table = sql.fresh('rested')
+  known = ', '.join(
+    f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
+    for i in range(tasks)
+  )
+  session = 'PARTITION BY session_id'
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
+    f' known < last AS resumed, {known} FROM ('
+    f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
+    f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
+    f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
+    f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
+    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
+  )
+  return table
+
+
+def _of_key(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  rested: str,
+  key: str,
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+) -> Rates:
+  """Rates by one key."""
+  details = {
+    f'{key}_{task.name}_rate': {
+      'key': key,
+      'task': task.name,
+      'train_rate': rate,
+      'weight': WEIGHT,
+    }
+    for task, rate in zip(tasks, train, strict=True)
+  }
+  every = _running(connection, rested, [key], len(tasks))
+  resumed = f'(FROM {rested} WHERE resumed)'
+  own = _running(connection, resumed, ['session_id', key], len(tasks))
+  rows = 'every.n - coalesce(own.n, 0)'
+  rates = ', '.join(
+    f'CASE WHEN {rows} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
+    f' + {sql.number(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f' AS {sql.quote(name)}'
+    for i, (name, rate) in enumerate(zip(details, train, strict=True))
+  )
+  table = sql.fresh('rates')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
+    f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
+    f' every.{sql.quote(key)} AND r.timestamp > every.time'
+    f' ASOF LEFT JOIN {own} own ON r.session_id = own.session_id'
+    f' AND r.{sql.quote(key)} = own.{sql.quote(key)}'
+    ' AND r.timestamp > own.time'
+  )
+  connection.execute(f'DROP TABLE {every}')
+  connection.execute(f'DROP TABLE {own}')
+  return Rates(table, details)
+
+
+def _running(
+  connection: duckdb.DuckDBPyConnection,
+  rested: str,
+  keys: Sequence[str],
+  tasks: int,
+) -> str:
+  """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
+  names, numbers = sql.names(keys), range(tasks)
+  given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
+  # A label that comes after its row has counted adds to the positives alone.
+  events = [
+    f'SELECT {names}, known AS time, 1 AS n, '
+    + ', '.join(
+      f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
+    )
+    + f' FROM {rested}'
+  ]
+  for i in numbers:
+    ones = ', '.join(str(int(i == j)) for j in numbers)
+    events.append(
+      f'SELECT {names}, k_{i}, 0, {ones} FROM {rested} WHERE k_{i} > known'
+    )
+  sums = ['n', *(f's_{i}' for i in numbers)]
+  totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
+  running = ', '.join(
+    f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
+  )
+  table = sql.fresh('running')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {names}, time, {running} FROM ('
+    f' SELECT {names}, time, {totals} FROM ({" UNION ALL ".join(events)})'
+    f' WHERE {given} GROUP BY {names}, time)'
+    f' WINDOW past AS (PARTITION BY {names} ORDER BY time)'
+  )
+  return table
