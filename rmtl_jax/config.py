@@ -47,6 +47,10 @@ class NetworkConfig:
     num_experts: experts of omoe and mmoe; ple has half of them shared and
       half of them for each task.
     dropout: rate after every hidden layer, training only.
+    id_dropout: share of the categories that training replaces by row 0
+      (unseen), so that row 0 learns what to expect of categories that train
+      rows lack: a rate for all fields, as `0.3`, or rates of fields, as
+      `user=0.3,item=0.1`.
     expert_input: ple only: `own` feeds task experts their task's input and
       shared experts the shared input (Tang et al., RecSys 2020); `gate` feeds
       every expert that a task's gate sees that task's input (the authors'
@@ -65,6 +69,7 @@ class NetworkConfig:
   tower_units: tuple[int, ...] = (128, 64)
   num_experts: int = 8
   dropout: float = 0.2
+  id_dropout: str = '0'
   expert_input: str = 'own'
   expert_form: str = 'auto'
   first_layer: str = 'auto'

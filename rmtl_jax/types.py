@@ -35,12 +35,15 @@ class FeatureSpec:
     multi_valued: (vocabulary rows, slots) of each multi-valued field.
     numeric: number of numeric fields.
     num_tasks: K.
+    names: of the categorical, then the multi-valued fields; settings that name
+      a field need them.
   """
 
   categorical: tuple[int, ...]
   multi_valued: tuple[tuple[int, int], ...]
   numeric: int
   num_tasks: int
+  names: tuple[str, ...] = ()
 
 
 class Inputs(NamedTuple):

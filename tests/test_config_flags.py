@@ -59,8 +59,8 @@ def test_every_setting_has_a_flag(name):
   elif isinstance(old, tuple):
     text, value = '16,8', (16, 8)
   else:
-    value = config_lib.CHOICES[name][-1]
-    value = value if value != old else config_lib.CHOICES[name][0]
+    first, *_, value = config_lib.CHOICES.get(name, ('', 'user=0.3'))
+    value = value if value != old else first
     text = value
   assert changed(f'--config.{name}={text}') == {name: value}
   assert type(config_lib.flatten(parse(f'--config.{name}={text}'))[name]) is (

@@ -18,7 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import actors, features, layers
+from rmtl_jax.networks import actors, features, id_dropout, layers
 from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
@@ -38,12 +38,15 @@ class Network(NamedTuple):
       actions f32[T, K], *, dropout_key=None) -> Q f32[T, K].
     shared_axes: `in_axes` of `shared` in a vmap over lanes: None where lanes
       share a leaf, 0 where each lane has its own part.
+    perturb: (inputs [L, T], dropout key or None) -> the inputs that training
+      sees: some categories replaced (networks/id_dropout.py).
   """
 
   init: Callable[[jax.Array], Params]
   share: Callable[[Params, types.Inputs], Shared]
   lane: Callable[..., jax.Array]
   shared_axes: Any
+  perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
 
 
 def apply(
@@ -60,7 +63,8 @@ def apply(
     params: its parameters.
     inputs: leading dimensions [L, T].
     *args: a critic's actions, f32[L, T, K].
-    dropout_key: None means no dropout; lane l uses fold_in(key, l).
+    dropout_key: None means no dropout; lane l uses fold_in(key, l). Inputs
+      are taken as they are (`perturb` them first where training wants it).
 
   Returns:
     f32[L, T, K].
@@ -80,8 +84,18 @@ def apply(
   )
 
 
-def _from_module(build: Callable[[nnx.Rngs], Any]) -> Network:
+def _from_module(
+  build: Callable[[nnx.Rngs], Any],
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+) -> Network:
   """The functions of a module with `first` and `__call__` (one lane)."""
+  field_rates = id_dropout.rates(config.id_dropout, spec)
+
+  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
+    if key is None:
+      return inputs
+    return id_dropout.drop(key, inputs, spec, field_rates)
 
   def make(key: jax.Array) -> Any:
     return build(nnx.Rngs(params=key))
@@ -105,7 +119,7 @@ def _from_module(build: Callable[[nnx.Rngs], Any]) -> Network:
   def lane(params, shared, inputs, *args, dropout_key=None):
     return bind(params)(shared, inputs, *args, dropout_key)
 
-  return Network(jax.jit(init), share, lane, shared_axes)
+  return Network(jax.jit(init), share, lane, shared_axes, perturb)
 
 
 def _one_per_task(network: Network, count: int) -> Network:
@@ -138,7 +152,8 @@ def _one_per_task(network: Network, count: int) -> Network:
       )
     return jnp.concatenate(outputs, axis=1)
 
-  return Network(jax.jit(init), share, lane, [network.shared_axes] * count)
+  axes = [network.shared_axes] * count
+  return Network(jax.jit(init), share, lane, axes, network.perturb)
 
 
 _BUILDERS: dict[str, Builder] = {
@@ -196,7 +211,7 @@ def make_actor(
     known = ', '.join(sorted({*config_lib.BACKBONES, *_BUILDERS}))
     raise types.InputError(f'backbone: {backbone!r} is not one of {known}')
   builder = _BUILDERS[backbone]
-  return _from_module(lambda rngs: builder(spec, config, rngs))
+  return _from_module(lambda rngs: builder(spec, config, rngs), spec, config)
 
 
 def make_critic(
@@ -220,7 +235,7 @@ def make_critic(
     shared = dataclasses.replace(critic, form='shared')
     return _one_per_task(make_critic(one, network, shared), spec.num_tasks)
   return _from_module(
-    lambda rngs: critic_lib.Critic(spec, network, critic, rngs)
+    lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )
 
 

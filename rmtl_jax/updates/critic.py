@@ -46,22 +46,27 @@ def td_losses(
     is one).
   """
   frozen = jax.lax.stop_gradient(params)
-  shared = network.share(params, batch.inputs)
+  # The online critics learn what to expect of unseen categories too.
+  seen = network.perturb(batch.inputs, key)
+  shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
   reward = rewards.REWARDS[config.reward]
 
-  def lane(shared, target_shared, lane_batch, a_t, target_a_t, lane_key):
-    inputs = lane_batch.inputs
-    q_t = network.lane(params, shared, inputs, a_t, dropout_key=lane_key)
+  def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
+    q_t = network.lane(params, shared, seen, a_t, dropout_key=lane_key)
     target_key = lane_key if config.target_dropout else None
     target_q_t = network.lane(
-      target_params, target_shared, inputs, target_a_t, dropout_key=target_key
+      target_params,
+      target_shared,
+      lane_batch.inputs,
+      target_a_t,
+      dropout_key=target_key,
     )
     if config.estimate == 'minimum':
       online_q_t = network.lane(
         frozen,
         jax.lax.stop_gradient(shared),
-        inputs,
+        seen,
         target_a_t,
         dropout_key=target_key,
       )
@@ -79,8 +84,9 @@ def td_losses(
     return jnp.where(valid[:, None], errors, 0.0), valid
 
   axes = network.shared_axes
-  return jax.vmap(lane, (axes, axes, 0, 0, 0, 0))(
+  return jax.vmap(lane, (axes, 0, axes, 0, 0, 0, 0))(
     shared,
+    seen,
     target_shared,
     batch,
     actions,

@@ -37,7 +37,8 @@ def actor_losses(
   Returns:
     (binary cross-entropy, pi(s)), both f32[L, T, K].
   """
-  shared = network.share(params, batch.inputs)
+  inputs = network.perturb(batch.inputs, key)
+  shared = network.share(params, inputs)
 
   def lane(shared, inputs, labels, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
@@ -45,7 +46,7 @@ def actor_losses(
     return row_losses, jax.nn.sigmoid(logits)
 
   return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
-    shared, batch.inputs, batch.labels, lane_keys(key, batch.mask.shape[0])
+    shared, inputs, batch.labels, lane_keys(key, batch.mask.shape[0])
   )
 
 

@@ -1,0 +1,116 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional, id_dropout
+
+SPEC = types.FeatureSpec(
+  categorical=(50, 60),
+  multi_valued=((40, 3),),
+  numeric=1,
+  num_tasks=2,
+  names=('user', 'item', 'tags'),
+)
+LEAD = (16, 64)
+
+
+def inputs():
+  """No category is 0; the last slot of the multi-valued field is unused."""
+  rng = np.random.default_rng(0)
+  tags = rng.integers(1, 40, (*LEAD, 3))
+  tags[..., 2] = -1
+  return types.Inputs(
+    jnp.asarray(rng.integers(1, 50, (*LEAD, 2)), jnp.int32),
+    jnp.asarray(tags, jnp.int32),
+    jnp.asarray(rng.normal(size=(*LEAD, 1)), jnp.float32),
+  )
+
+
+@pytest.mark.parametrize(
+  ('setting', 'expected'),
+  [
+    ('0', (0.0, 0.0, 0.0)),
+    ('0.3', (0.3, 0.3, 0.3)),
+    ('item=0.2', (0.0, 0.2, 0.0)),
+    ('tags=0.5, user=0.1', (0.1, 0.0, 0.5)),
+  ],
+)
+def test_rates(setting, expected):
+  assert id_dropout.rates(setting, SPEC) == expected
+
+
+@pytest.mark.parametrize(
+  ('setting', 'expected'),
+  [
+    ('', "'' is not a rate below 1"),
+    ('x', "'x' is not a rate below 1"),
+    ('1', "'1' is not a rate"),
+    ('-0.1', 'is not a rate'),
+    ('nan', 'is not a rate'),
+    ('user=', "'user=' is not a rate"),
+    ('usr=0.1', r"'usr' is not a field of the data \(user, item, tags\)"),
+  ],
+)
+def test_what_is_no_rate(setting, expected):
+  with pytest.raises(types.InputError, match=expected):
+    id_dropout.rates(setting, SPEC)
+
+
+def test_categories_become_row_0_at_their_fields_rate():
+  before = inputs()
+  after = id_dropout.drop(jax.random.key(1), before, SPEC, (0.3, 0.0, 0.5))
+  dropped = np.asarray(after.categorical != before.categorical)
+  assert np.all(np.asarray(after.categorical)[dropped] == 0)
+  rows = np.prod(LEAD)
+  for rate, mean in zip((0.3, 0.0), dropped.mean((0, 1)), strict=True):
+    assert abs(mean - rate) <= 4 * np.sqrt(rate * (1 - rate) / rows)
+  tags = np.asarray(after.multi_valued != before.multi_valued)
+  assert np.all(np.asarray(after.multi_valued)[tags] == 0)
+  assert not tags[..., 2].any()
+  means = tags[..., :2].mean((0, 1))
+  assert np.all(abs(means - 0.5) <= 4 * 0.5 / np.sqrt(rows))
+  # Slots and fields have masks of their own.
+  both = (tags[..., 0] & tags[..., 1]).mean()
+  assert abs(both - 0.25) <= 4 * np.sqrt(0.25 * 0.75 / rows)
+  both = (dropped[..., 0] & tags[..., 0]).mean()
+  assert abs(both - 0.15) <= 4 * np.sqrt(0.15 * 0.85 / rows)
+  np.testing.assert_array_equal(after.numeric, before.numeric)
+
+
+def test_a_key_decides():
+  before = inputs()
+  one, again, other = (
+    id_dropout.drop(jax.random.key(k), before, SPEC, (0.3, 0.3, 0.3))
+    for k in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(one.categorical, again.categorical)
+  assert np.any(one.categorical != other.categorical)
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'single_task'])
+def test_networks_perturb_in_training_alone(backbone):
+  config = dataclasses.replace(
+    config_lib.NetworkConfig(embedding_dim=2, bottom_units=(4,)),
+    id_dropout='user=0.5',
+  )
+  network = functional.make_actor(SPEC, backbone, config)
+  before = inputs()
+  assert network.perturb(before, None) is before
+  after = network.perturb(before, jax.random.key(0))
+  changed = np.asarray(after.categorical != before.categorical).mean((0, 1))
+  assert changed[0] > 0.3 and changed[1] == 0.0
+  critic = functional.make_critic(SPEC, config, config_lib.CriticConfig())
+  np.testing.assert_array_equal(
+    critic.perturb(before, jax.random.key(0)).categorical, after.categorical
+  )
+
+
+def test_off_by_default():
+  network = functional.make_actor(SPEC, 'esmm', config_lib.NetworkConfig())
+  before = inputs()
+  assert network.perturb(before, jax.random.key(0)) is before
