@@ -341,6 +341,8 @@ def _compare(values: flags.FlagValues) -> int:
   pictures = comparison_pictures.draw(results, path)
   text = comparison.markdown(results, pictures)
   (path / 'results.md').write_text(text, encoding='utf-8')
+  table = comparison.runs_csv(results)
+  (path / 'results.csv').write_text(table, encoding='utf-8')
   print(comparison.text(results))
   print(
     tables.text_of_paths(

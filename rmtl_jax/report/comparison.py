@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,15 @@ is that of rows where Q is exactly 0. A collapsed critic gives constant
 weights."""
 # The columns whose cells are set as code.
 _CODE = ('method', 'minus', 'critic')
+CSV_METRICS = (
+  'auc',
+  'logloss',
+  'session_logloss',
+  'gauc',
+  'pr_auc',
+  'calibration_error',
+  'predicted_over_actual',
+)
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
@@ -58,6 +69,21 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     _bullets(comparison_words.provenance(results)),
   ]
   return '\n\n'.join(blocks) + '\n'
+
+
+def runs_csv(results: Mapping[str, Any]) -> str:
+  """One line per run and task, for other programs."""
+  buffer = io.StringIO()
+  writer = csv.writer(buffer, lineterminator='\n')
+  writer.writerow(
+    ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *CSV_METRICS]
+  )
+  for run in results['runs']:
+    own = [run['method'], run['seed'], run['learning_rate'], run['best_epoch']]
+    for task in results['tasks']:
+      metrics = run['metrics'][task]
+      writer.writerow([*own, task, *(metrics[name] for name in CSV_METRICS)])
+  return buffer.getvalue()
 
 
 def _verdict(results: Mapping[str, Any]) -> list[str]:

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 
 import pytest
@@ -266,3 +268,19 @@ def test_a_pipe_in_a_name_breaks_no_table():
   text = json.dumps(results).replace('ple+critic', 'ple|critic')
   found = tables(comparison.markdown(json.loads(text)))
   assert row(found['click'], method='ple/critic')
+
+
+def test_csv_has_a_line_per_run_and_task():
+  results = comparison_results.build(seeds=2)
+  results['runs'][0]['metrics']['click']['auc'] = None
+  for run in results['runs']:
+    for metrics in run['metrics'].values():
+      for name in comparison.CSV_METRICS:
+        metrics.setdefault(name, 0.25)
+  lines = list(csv.DictReader(io.StringIO(comparison.runs_csv(results))))
+  assert len(lines) == len(results['runs']) * len(results['tasks'])
+  assert lines[0]['auc'] == ''
+  for run, line in zip(results['runs'], lines[1::2], strict=True):
+    assert line['method'] == run['method'] and int(line['seed']) == run['seed']
+    assert line['task'] == 'conversion'
+    assert float(line['auc']) == run['metrics']['conversion']['auc']
