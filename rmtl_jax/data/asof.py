@@ -10,7 +10,6 @@ train, as a numeric field with transform `bins` is.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import duckdb
 
@@ -98,12 +97,15 @@ def add(
   if not groups:
     return rows
   _check_keys(rows, groups)
-  keyed = _with_keys(connection, rows, placed, groups)
   features = [feature for feature in _FEATURES if feature.group in groups]
-  details = {f.name: {'as_of': f.group} for f in features}
-  tables = []
+  made = {f.name: f.group for f in features}
+  if 'rates' in groups:
+    made |= dict.fromkeys(asof_rates.names(rows.tasks), 'rates')
+  _check_names(rows, made)
+  keyed = _with_keys(connection, rows, placed, groups)
+  tables, details = [], {}
   if features:
-    columns = [f'{f.sql} AS {_column(f.name)}' for f in features]
+    columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
     tables.append(sql.fresh('windows'))
     connection.execute(
       f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
@@ -111,14 +113,22 @@ def add(
     )
   if 'rates' in groups:
     idle_ms = round(config.idle_minutes * 60_000)
-    for rate in asof_rates.make(connection, keyed, rows.tasks, idle_ms):
-      details |= {
-        name: {'as_of': 'rates', **record}
-        for name, record in rate.details.items()
-      }
-      renamed = [f'{sql.quote(n)} AS {_column(n)}' for n in rate.details]
-      tables.append(f'(SELECT row_id, {", ".join(renamed)} FROM {rate.table})')
-  return _joined(connection, rows, tables, details)
+    for rates in asof_rates.make(connection, keyed, rows.tasks, idle_ms):
+      tables.append(rates.table)
+      details |= rates.details
+  connection.execute(f'DROP TABLE {keyed}')
+  fields = tuple(
+    source.SourceField(
+      PREFIX + name,
+      'numeric',
+      transform='bins',
+      bins=BINS,
+      details={'as_of': group, **details.get(name, {})},
+    )
+    for name, group in made.items()
+  )
+  view = _view(connection, rows, tables, fields)
+  return dataclasses.replace(rows, view=view, fields=rows.fields + fields)
 
 
 def _check_keys(rows: source.SourceTable, groups: tuple[str, ...]) -> None:
@@ -132,6 +142,17 @@ def _check_keys(rows: source.SourceTable, groups: tuple[str, ...]) -> None:
       raise types.InputError(
         f'as_of: {group!r} needs an item, and no categorical field of the log'
         ' is the item'
+      )
+
+
+def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
+  """Refuses features that have the name of a field."""
+  taken = {field.name.lower() for field in rows.fields}
+  for name, group in made.items():
+    if (PREFIX + name).lower() in taken:
+      raise types.InputError(
+        f'as_of: {group!r} makes a field {PREFIX + name!r}, and the log has'
+        ' one; give that another name'
       )
 
 
@@ -166,37 +187,31 @@ def _key(column: str) -> str:
   return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
 
 
-def _column(name: str) -> str:
-  return sql.quote(f'x_{PREFIX}{name}')
-
-
-def _joined(
+def _view(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   tables: list[str],
-  details: dict[str, dict[str, Any]],
-) -> source.SourceTable:
-  """The reader's result with the features' columns and fields."""
-  fields = tuple(
-    source.SourceField(
-      PREFIX + name, 'numeric', transform='bins', bins=BINS, details=record
+  fields: tuple[source.SourceField, ...],
+) -> str:
+  """The reader's view with the columns of the tables, `x_asof_` and a name."""
+  # Joined two by two, once: every join of a view takes memory at every use.
+  whole = tables[0]
+  for table in tables[1:]:
+    joined = sql.fresh('joined')
+    connection.execute(
+      f'CREATE TABLE {joined} AS FROM {whole} JOIN {table} USING (row_id)'
     )
-    for name, record in details.items()
-  )
-  taken = {field.name.lower() for field in rows.fields}
-  for field in fields:
-    if field.name.lower() in taken:
-      raise types.InputError(
-        f'as_of: {field.details["as_of"]!r} makes a field {field.name!r}, and'
-        ' the log has one; give that another name'
-      )
-  joins = ' '.join(
-    f'LEFT JOIN {table} a{i} ON r.row_id = a{i}.row_id'
-    for i, table in enumerate(tables)
-  )
+    connection.execute(f'DROP TABLE {whole}')
+    connection.execute(f'DROP TABLE {table}')
+    whole = joined
   view = sql.fresh('asof')
-  columns = ', '.join(f'{sql.quote(f.source_column)}' for f in fields)
-  connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, {columns} FROM {rows.view} r {joins}'
+  columns = ', '.join(
+    f'a.{sql.quote(field.name.removeprefix(PREFIX))}'
+    f' AS {sql.quote(field.source_column)}'
+    for field in fields
   )
-  return dataclasses.replace(rows, view=view, fields=rows.fields + fields)
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.*, {columns} FROM {rows.view} r'
+    f' LEFT JOIN {whole} a ON r.row_id = a.row_id'
+  )
+  return view

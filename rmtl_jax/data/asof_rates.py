@@ -37,6 +37,15 @@ class Rates:
   details: dict[str, dict[str, Any]]
 
 
+def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of all rates."""
+  return [_name(key, task) for key in KEYS for task in tasks]
+
+
+def _name(key: str, task: source.SourceTask) -> str:
+  return f'{key}_{task.name}_rate'
+
+
 def label_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
@@ -123,7 +132,7 @@ def _of_key(
 ) -> Rates:
   """Rates by one key."""
   details = {
-    f'{key}_{task.name}_rate': {
+    _name(key, task): {
       'key': key,
       'task': task.name,
       'train_rate': rate,
@@ -162,11 +171,11 @@ def _running(
   tasks: int,
 ) -> str:
   """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
-  names, numbers = sql.names(keys), range(tasks)
+  by, numbers = sql.names(keys), range(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
   # A label that comes after its row has counted adds to the positives alone.
   events = [
-    f'SELECT {names}, known AS time, 1 AS n, '
+    f'SELECT {by}, known AS time, 1 AS n, '
     + ', '.join(
       f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
     )
@@ -175,7 +184,7 @@ def _running(
   for i in numbers:
     ones = ', '.join(str(int(i == j)) for j in numbers)
     events.append(
-      f'SELECT {names}, k_{i}, 0, {ones} FROM {rested} WHERE k_{i} > known'
+      f'SELECT {by}, k_{i}, 0, {ones} FROM {rested} WHERE k_{i} > known'
     )
   sums = ['n', *(f's_{i}' for i in numbers)]
   totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
@@ -184,9 +193,9 @@ def _running(
   )
   table = sql.fresh('running')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT {names}, time, {running} FROM ('
-    f' SELECT {names}, time, {totals} FROM ({" UNION ALL ".join(events)})'
-    f' WHERE {given} GROUP BY {names}, time)'
-    f' WINDOW past AS (PARTITION BY {names} ORDER BY time)'
+    f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
+    f' SELECT {by}, time, {totals} FROM ({" UNION ALL ".join(events)})'
+    f' WHERE {given} GROUP BY {by}, time)'
+    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
   )
   return table

@@ -1,0 +1,181 @@
+"""Logs in memory, their as-of features, and those by plain loops."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import NamedTuple
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.data import asof, raw, sessions, source
+
+IDLE_MS = 60_000
+WEIGHT = 10
+CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
+
+
+class Row(NamedTuple):
+  """A row of a log; times in ms, `click` is when the click came."""
+
+  session: int | None
+  user: str | None
+  item: str | None
+  time: int
+  label: int = 0
+  click: int | None = None
+
+
+def features(
+  rows: list[Row],
+  boundaries: tuple[int | None, int | None] = (None, None),
+  config: prepare_config.PrepareConfig = CONFIG,
+) -> list[dict[str, float | None]]:
+  """The values before they are cut at quantiles, by row; two tasks."""
+  with duckdb.connect() as connection:
+    connection.execute('SET threads = 1')
+    connection.execute(
+      'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" VARCHAR,'
+      ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT)'
+    )
+    connection.executemany(
+      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)',
+      [(i, *row) for i, row in enumerate(rows)],
+    )
+    numbered = sessions.number(connection, 'log', IDLE_MS, has_session=True)
+    table = source.SourceTable(
+      view='log',
+      fields=(source.SourceField('item', 'categorical'),),
+      tasks=(
+        source.SourceTask('like'),
+        source.SourceTask('click', timed=True),
+      ),
+      table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 1),)),
+      has_session=True,
+      item_field='item',
+    )
+    placed = _place(connection, numbered, boundaries)
+    found = asof.add(connection, table, placed, config)
+    names = [f.name for f in found.fields if f.name.startswith('asof_')]
+    columns = ', '.join(f'"x_{name}"' for name in names)
+    values = connection.execute(
+      f'SELECT {columns} FROM {found.view} ORDER BY row_id'
+    ).fetchall()
+  names = [name.removeprefix('asof_') for name in names]
+  return [dict(zip(names, value, strict=True)) for value in values]
+
+
+def _place(connection, numbered, boundaries):
+  """Splits at given times, which other rows cannot move."""
+  first, second = (math.inf if b is None else b for b in boundaries)
+  split = f"(start >= '{first}'::DOUBLE)::INT + (start >= '{second}'::DOUBLE)"
+  connection.execute(
+    'CREATE TABLE placed AS SELECT row_id, session_number AS session_id, 0 AS'
+    f' step, 0 AS position, {split}::INT AS split, timestamp FROM (SELECT *,'
+    ' min(timestamp) OVER (PARTITION BY session_number) AS start'
+    f' FROM {numbered.table})'
+  )
+  connection.execute(
+    'CREATE VIEW kept AS FROM placed WHERE timestamp <'
+    f' {sessions.ends("split", boundaries)}'
+  )
+  return sessions.Placed('kept', boundaries, (), (), ())
+
+
+class _Placed(NamedTuple):
+  row: Row
+  session: object
+  split: int
+  like: int
+  click: int
+
+
+def reference(
+  rows: list[Row], boundaries: tuple[int | None, int | None] = (None, None)
+) -> list[dict[str, float | None]]:
+  """The same by loops over all pairs of rows; {} where a row is not kept."""
+  ends = [math.inf if b is None else b for b in (*boundaries, None)]
+  placed: dict[int, _Placed] = {}
+  for members in _sessions(rows):
+    start = rows[members[0]].time
+    split = (start >= ends[0]) + (start >= ends[1])
+    for i in members:
+      row = rows[i]
+      if row.time < ends[split]:
+        click = row.click is not None and row.click < ends[split]
+        placed[i] = _Placed(row, members[0], split, row.label, int(click))
+  train = [p for p in placed.values() if p.split == 0]
+  rates = {
+    'like': sum(p.like for p in train) / len(train),
+    'click': sum(p.click for p in train) / len(train),
+  }
+  return [
+    _of_row(placed[i], list(placed.values()), rates) if i in placed else {}
+    for i in range(len(rows))
+  ]
+
+
+def _sessions(rows):
+  """Row numbers of every session, in order of time."""
+  owners: dict[object, list[int]] = {}
+  for i, row in enumerate(rows):
+    given = row.session is not None
+    owner = ('session', row.session) if given else ('user', row.user)
+    owners.setdefault(owner, []).append(i)
+  found = []
+  for (kind, _), members in owners.items():
+    members.sort(key=lambda i: (rows[i].time, i))
+    for before, i in zip([None, *members], members, strict=False):
+      pause = before is not None and rows[i].time - rows[before].time > IDLE_MS
+      if before is None or (kind == 'user' and pause):
+        found.append([])
+      found[-1].append(i)
+  return found
+
+
+def _of_row(me, placed, rates):
+  time = me.row.time
+  past = [p for p in placed if p.row.time < time]
+  session = [p for p in past if p.session == me.session]
+  found = {
+    'gap': _since(time, session, max),
+    'position': len(session) or None,
+    'session_age': _since(time, session, min),
+  }
+  same = {
+    key: [
+      p for p in past if getattr(p.row, key) == getattr(me.row, key) is not None
+    ]
+    for key in ('user', 'item')
+  }
+  pairs = [p for p in same['user'] if p in same['item']]
+  found |= {'views': len(pairs) or None, 'view_gap': _since(time, pairs, max)}
+  found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
+  for key, rows in same.items():
+    known = [
+      p for p in rows if p.session != me.session and _rested(p, placed, time)
+    ]
+    likes = sum(p.like for p in known)
+    clicks = sum(p.click and p.row.click < time for p in known)
+    for task, positives in (('like', likes), ('click', clicks)):
+      rate = (positives + WEIGHT * rates[task]) / (len(known) + WEIGHT)
+      found[f'{key}_{task}_rate'] = rate if known else None
+  return found
+
+
+def _since(time, rows, which):
+  return time - which(p.row.time for p in rows) if rows else None
+
+
+def _rested(one, placed, time):
+  """Whether, by `time`, the row's session had paused for the idle time."""
+  times = sorted(
+    {
+      p.row.time
+      for p in placed
+      if p.session == one.session and one.row.time <= p.row.time < time
+    }
+  )
+  pauses = zip(times, [*times[1:], time], strict=True)
+  return any(after - before > IDLE_MS for before, after in pauses)

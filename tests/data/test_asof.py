@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax.data import asof_rates
+from tests.data import asof_reference
+from tests.data.asof_reference import Row
+
+MINUTE = 60_000
+
+
+def only(found, *names):
+  return [tuple(row[name] for name in names) for row in found]
+
+
+def near(found, expected):
+  if found is None or expected is None:
+    return found is expected
+  return math.isclose(found, expected, rel_tol=1e-12)
+
+
+def test_gap_position_views_and_counts_by_hand():
+  found = asof_reference.features(
+    [
+      Row(1, 'u', 'a', 1000),
+      Row(1, 'u', 'b', 1000),  # a tie: neither sees the other
+      Row(1, 'u', 'a', 1400),
+      Row(1, 'u', 'a', 1400),
+      Row(1, 'u', 'a', 2000),
+      Row(2, 'u', 'a', 5000),  # another session of the user
+      Row(3, 'v', 'a', 5000),
+      Row(4, None, 'a', 9000),
+      Row(5, 'v', None, 9000),
+    ]
+  )
+  assert only(found, 'gap', 'position', 'session_age') == [
+    (None, None, None),
+    (None, None, None),
+    (400, 2, 400),
+    (400, 2, 400),
+    (600, 4, 1000),
+    *[(None, None, None)] * 4,
+  ]
+  assert only(found, 'views', 'view_gap', 'user_rows', 'item_rows') == [
+    (None, None, None, None),
+    (None, None, None, None),
+    (1, 400, 2, 1),
+    (1, 400, 2, 1),
+    (3, 600, 4, 3),
+    (4, 3000, 5, 4),
+    (None, None, None, 4),
+    (None, None, None, 6),
+    (None, None, 1, None),
+  ]
+
+
+def test_rates_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(1, 'u', 'b', 1000, 0),
+    Row(2, 'v', 'a', MINUTE + 1000, 1),  # a minute after 1000: not yet over
+    Row(3, 'v', 'a', MINUTE + 1001, 0),  # but now
+    Row(4, 'u', 'c', MINUTE + 1001, 0),
+    Row(5, 'w', 'a', 9 * MINUTE, 1),
+    Row(1, 'u', 'a', 9 * MINUTE, 1),  # session 1 goes on: not its own labels
+  ]
+  found = asof_reference.features(rows)
+  prior = 4 / 7
+  rate = lambda positives, n: (positives + 10 * prior) / (n + 10)
+  expected = [
+    (None, None),
+    (None, None),
+    (None, None),
+    (None, rate(1, 1)),
+    (rate(1, 2), None),
+    (None, rate(2, 3)),
+    (rate(0, 1), rate(1, 2)),
+  ]
+  for one, (user, item) in zip(found, expected, strict=True):
+    assert near(one['user_like_rate'], user)
+    assert near(one['item_like_rate'], item)
+
+
+def test_late_labels_count_from_when_they_come():
+  late = 5 * MINUTE
+  rows = [
+    Row(1, 'u', 'a', 0, click=late),
+    Row(2, 'v', 'a', 2 * MINUTE),  # the row counts, its click is to come
+    Row(3, 'w', 'a', late),
+    Row(4, 'x', 'a', late + 1, click=late + 2),
+  ]
+  found = asof_reference.features(rows)
+  prior = 2 / 4
+  assert only(found, 'item_click_rate') == [
+    (None,),
+    (pytest.approx((0 + 10 * prior) / 11),),
+    (pytest.approx((0 + 10 * prior) / 12),),
+    # The row before this one is too young to count.
+    (pytest.approx((1 + 10 * prior) / 12),),
+  ]
+
+
+def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
+  hour = 60 * MINUTE
+  rows = [
+    Row(1, 'u', 'a', 0, 1, click=1),
+    # A click at validation's start does not count, a like does.
+    Row(2, 'u', 'a', hour, 1, click=2 * hour),
+    Row(2, 'u', 'a', 2 * hour, 1, click=2 * hour),  # past train's end: dropped
+    Row(3, 'u', 'a', 4 * hour, 1, click=4 * hour),  # validation
+    Row(4, 'u', 'a', 6 * hour, 0),  # test
+  ]
+  found = asof_reference.features(rows, (2 * hour, 5 * hour))
+  # Train's rates are 2 / 2 likes and 1 / 2 clicks.
+  assert only(found, 'user_rows', 'user_like_rate', 'user_click_rate') == [
+    (None, None, None),
+    (1, pytest.approx(11 / 11), pytest.approx(6 / 11)),
+    (None, None, None),
+    (2, pytest.approx(12 / 12), pytest.approx(6 / 12)),
+    (3, pytest.approx(13 / 13), pytest.approx(7 / 13)),
+  ]
+
+
+TIMES = st.integers(0, 8).map(lambda n: n * MINUTE // 2 + n % 3)
+ROWS = st.builds(
+  Row,
+  session=st.sampled_from([None, 1, 2, 3]),
+  user=st.sampled_from(['u', 'v']),
+  item=st.sampled_from(['a', 'b', '', None]),
+  time=TIMES,
+  label=st.integers(0, 1),
+  click=st.none() | TIMES,
+)
+FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
+BOUNDARIES = st.sampled_from(
+  [(None, None), (2 * MINUTE, None), (MINUTE, 3 * MINUTE)]
+)
+SETTINGS = hypothesis.settings(max_examples=60, deadline=None)
+
+
+@SETTINGS
+@hypothesis.given(st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES)
+def test_as_plain_loops_have_it(rows, boundaries):
+  rows = [FIRST, *rows]
+  plain = [row._replace(item=row.item or None) for row in rows]
+  expected = asof_reference.reference(plain, boundaries)
+  found = asof_reference.features(rows, boundaries)
+  for one, other in zip(found, expected, strict=True):
+    for name, value in one.items():
+      assert near(value, other.get(name)), name
+
+
+@SETTINGS
+@hypothesis.given(
+  st.lists(ROWS, min_size=1, max_size=8),
+  st.lists(ROWS, max_size=6),
+  ROWS,
+  BOUNDARIES,
+  st.booleans(),
+)
+def test_the_future_changes_nothing(rows, others, me, boundaries, liked):
+  """Rows and events at or after a row's time may be anything."""
+  past = [FIRST, *(row for row in rows if row.time < me.time)]
+  future = [row for row in rows if row.time >= me.time]
+  changed = [
+    row._replace(
+      click=None if row.click and row.click >= me.time else row.click
+    )
+    for row in past
+  ]
+  others = [row for row in others if row.time >= me.time]
+  with pytest.MonkeyPatch.context() as patch:
+    # Train's rate, one number for all rows, is the only thing they share.
+    patch.setattr(asof_rates, 'WEIGHT', 0)
+    one = asof_reference.features([*past, me, *future], boundaries)
+    other = asof_reference.features(
+      [*changed, me._replace(label=int(liked), click=None), *others],
+      boundaries,
+    )
+  assert one[len(past)] == other[len(past)]
