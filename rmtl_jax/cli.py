@@ -33,6 +33,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           restores a run and computes its metrics
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
                           methods x seeds with paired tests and controls
+  rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
+                          better settings, by validation alone
 
   rmtl COMMAND --help     flags and settings of a command
   rmtl --version
@@ -361,13 +363,87 @@ def _compared(
   if methods:
     changes['methods'] = methods
   if seeds:
-    try:
-      changes['seeds'] = [int(seed) for seed in seeds]
-    except ValueError:
-      raise types.InputError(
-        f'--seeds: {",".join(seeds)!r} is not a list of integers'
-      ) from None
+    changes['seeds'] = _integers('seeds', seeds)
   return config_lib.from_dict({'compare': changes}, config)
+
+
+def _define_tune(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  _define_workdir(values)
+  _define_data(values)
+  flags.DEFINE_list(
+    'search',
+    None,
+    'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
+    ' each; the settings of network, pretrain, critic, weighting and finetune'
+    ' that are numbers, texts or true/false. Without it: learning rate, L2,'
+    ' dropout and id-dropout of stage 1, or learning rate, lambda and gamma of'
+    ' stage 3.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'stage',
+    'pretrain',
+    ['pretrain', 'finetune'],
+    'The last stage of a trial.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'trials', 30, 'Points to try.', lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_list(
+    'seeds',
+    ['0', '1'],
+    'Runs of a trial; their mean decides.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'sampler_seed', 0, 'Of the search.', lower_bound=0, flag_values=values
+  )
+  config_flags.define(values, argv)
+
+
+def _tune(values: flags.FlagValues) -> int:
+  _require(values, 'workdir')
+  config = config_flags.parse(values)
+  seeds = _integers('seeds', _value(values, 'seeds'))
+  _start_jax(values)
+  from rmtl_jax.report import tables, tuning
+  from rmtl_jax.training import progress, search, tune
+
+  stage = _value(values, 'stage')
+  wanted = tune.Search(
+    tuple(
+      search.parse(text, config)
+      for text in _value(values, 'search') or search.DEFAULTS[stage]
+    ),
+    stage,
+    _value(values, 'trials'),
+    tuple(seeds),
+    _value(values, 'sampler_seed'),
+  )
+  path = pathlib.Path(_value(values, 'workdir'))
+  data_dir = _data_dir(values, path, progress.Progress())
+  live = progress.Progress(brief=True)
+  record = _interruptible(
+    lambda number: tune.tune(config, wanted, path, data_dir, live, number)
+  )
+  if isinstance(record, int):
+    return record
+  live.clear()
+  print(tuning.text(record))
+  print(
+    tables.text_of_paths(trials=path / 'tuning.json', config=path / 'best.json')
+  )
+  return 0
+
+
+def _integers(name: str, texts: Sequence[str]) -> list[int]:
+  try:
+    return [int(text) for text in texts]
+  except ValueError:
+    raise types.InputError(
+      f'--{name}: {",".join(texts)!r} is not a list of integers'
+    ) from None
 
 
 def _define_workdir(values: flags.FlagValues) -> None:
@@ -458,6 +534,14 @@ COMMANDS = {
       '\nSettings, with their defaults:\n'
       + config_flags.settings_help(compares=True)
       + '\n'
+    ),
+  ),
+  'tune': Command(
+    'searches settings by their validation AUC; the test split is not read',
+    _define_tune,
+    _tune,
+    lambda: (
+      '\nSettings, with their defaults:\n' + config_flags.settings_help() + '\n'
     ),
   ),
 }

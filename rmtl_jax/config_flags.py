@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import inspect
+import json
 import pathlib
 import re
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'config',
     _thaw(config_lib.preset(_value_of('preset', argv) or 'paper')),
     'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
-    ' run: use files you trust). --config.GROUP.FIELD=VALUE overrides one'
-    ' setting.',
+    " run: use files you trust), or JSON: a run's config.json, the best.json of"
+    ' rmtl tune. --config.GROUP.FIELD=VALUE overrides one setting.',
     flag_values=values,
     sys_argv=list(argv),
     parse_fn=lambda path: _thaw(load(path)),
@@ -67,14 +68,18 @@ def parse(values: flags.FlagValues) -> config_lib.Config:
 
 
 def load(path: str) -> config_lib.Config:
-  """Runs a config file, which is trusted code, and calls its get_config().
+  """Reads a JSON config, or runs a Python one and calls its get_config().
+
+  A Python file is trusted code; a JSON file runs nothing.
 
   Raises:
     types.InputError: no such file, it does not run, or it has no get_config()
-      that returns a Config.
+      that returns a Config; JSON without a config.
   """
   if not pathlib.Path(path).is_file():
     raise types.InputError(f'--config: {path}: no such file')
+  if path.endswith('.json'):
+    return _load_json(path)
   spec = importlib.util.spec_from_file_location('rmtl_config', path)
   if spec is None or spec.loader is None:
     raise types.InputError(f'--config: {path}: not a Python file')
@@ -97,6 +102,18 @@ def load(path: str) -> config_lib.Config:
   return config_lib.from_dict(
     config_lib.to_dict(config), path=f'--config: {path}: config'
   )
+
+
+def _load_json(path: str) -> config_lib.Config:
+  try:
+    record = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    settings = record['config']
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise types.InputError(
+      f'--config: {path}: expected JSON with a "config"'
+      f' ({type(error).__name__}: {error})'
+    ) from None
+  return config_lib.from_dict(settings, path=f'--config: {path}: config')
 
 
 def settings_help(compares: bool = False) -> str:

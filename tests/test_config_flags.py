@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 from absl import flags
@@ -253,3 +254,29 @@ def test_attribute_texts_join_lines():
     'first': 'one line.',
     'second': 'begins here and ends there.',
   }
+
+
+def test_json_config(tmp_path):
+  config = config_lib.from_dict({'critic': {'discount': 0.5}})
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps({'config': config_lib.to_dict(config)}))
+  assert parse(f'--config={path}') == config
+  changed_again = parse(f'--config={path}', '--config.critic.discount=0.25')
+  assert changed_again.critic.discount == 0.25
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('', 'expected JSON with a "config"'),
+    ('{', 'expected JSON with a "config"'),
+    ('[]', 'expected JSON with a "config"'),
+    ('{"a": 1}', 'expected JSON with a "config"'),
+    ('{"config": 3}', 'expected a group of settings'),
+    ('{"config": {"seed": "x"}}', "config.seed: 'x' is not of type int"),
+  ],
+)
+def test_what_is_no_json_config(tmp_path, text, expected):
+  path = tmp_path / 'bad.json'
+  path.write_text(text)
+  assert expected in fails(f'--config={path}')

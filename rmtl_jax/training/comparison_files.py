@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 import re
@@ -15,6 +16,7 @@ Record = dict[str, Any]
 
 # An unfinished stage is saved this often, in seconds.
 SAVE_PERIOD = 60.0
+_LONGEST_NAME = 120
 
 
 class Files:
@@ -92,5 +94,9 @@ class Files:
 
 
 def _slug(method: Method) -> str:
-  """The method's name as a file's."""
-  return re.sub(r'[^\w.+@=-]', ',', method.name)
+  """The method's name as a file's; a long one is cut and told apart by hash."""
+  name = re.sub(r'[^\w.+@=-]', ',', method.name)
+  if len(name) <= _LONGEST_NAME:
+    return name
+  digest = hashlib.blake2b(method.name.encode(), digest_size=8).hexdigest()
+  return f'{name[:_LONGEST_NAME]}-{digest}'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -30,6 +30,7 @@ from rmtl_jax.training import progress as progress_lib
 
 Method = methods.Method
 Record = dict[str, Any]
+_Job = TypeVar('_Job')
 
 # Of the session bootstrap: all runs see the same draws, so that differences
 # of their replicates are paired.
@@ -54,6 +55,7 @@ class Runs:
   Attributes:
     config: settings of all runs.
     splits: the data.
+    population: most runs that are trained together.
   """
 
   def __init__(
@@ -62,6 +64,7 @@ class Runs:
     config: config_lib.Config,
     live: progress_lib.Progress,
     interrupted: Callable[[], int],
+    searching: bool = False,
   ):
     """Reads the data; trains nothing.
 
@@ -70,22 +73,25 @@ class Runs:
       config: settings; `compare.population`.
       live: where progress goes.
       interrupted: a signal's number once one has arrived, else 0.
+      searching: runs are for validation alone: the test split is not read,
+        and a stage 1 that has not converged is no reason to stop.
     """
-    self.config = config
+    self.config, self._searching = config, searching
     self.splits = {
       name: trainer.place(
         columns_lib.read_split(run.data_dir, run.manifest, name), config.batch
       )
       for name in manifest_lib.SPLITS
+      if name != 'test' or not searching
     }
     self._files = comparison_files.Files(run.path)
     self._tasks = run.manifest.task_names
     self._models = models_lib.Models(run.manifest.feature_spec())
     self._live, self._interrupted = live, interrupted
-    self._population = config.compare.population
-    if not self._population:
+    self.population = config.compare.population
+    if not self.population:
       on_cpu = jax.default_backend() == 'cpu'
-      self._population = 1 if on_cpu else len(config.compare.seeds)
+      self.population = 1 if on_cpu else len(config.compare.seeds)
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
     self._begin, self._finished, self._wanted = time.monotonic(), 0, 0
@@ -111,37 +117,58 @@ class Runs:
 
   def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
     """Stage 3 of variants x seeds, and what has to come before it."""
-    for begin in range(0, len(seeds), self._population):
-      chunk = seeds[begin : begin + self._population]
+    for begin in range(0, len(seeds), self.population):
+      chunk = seeds[begin : begin + self.population]
       self._params.clear()
-      for method in dict.fromkeys(v.method for v in variants):
-        rates = [v.learning_rate for v in variants if v.method == method]
-        jobs = [
-          (Variant(method, rate), seed)
-          for rate in rates
-          for seed in chunk
-          if not self._files.run(method, seed, rate).exists()
-        ]
-        for first in range(0, len(jobs), self._population):
-          self._finetune(jobs[first : first + self._population])
+      jobs = [
+        (variant, seed)
+        for variant in variants
+        for seed in chunk
+        if not self._files.run(
+          variant.method, seed, variant.learning_rate
+        ).exists()
+      ]
+      for group in self._groups(jobs, lambda job: self._finetune_of(job[0])):
+        self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
     """Stage 1 of pre-trained models x seeds."""
-    for method in methods:
-      missing = [s for s in seeds if not self._files.run(method, s).exists()]
-      for begin in range(0, len(missing), self._population):
-        self._params.clear()
-        self._pretrain(method, missing[begin : begin + self._population])
+    jobs = [
+      (method, seed)
+      for method in dict.fromkeys(methods)
+      for seed in seeds
+      if not self._files.run(method, seed).exists()
+    ]
+    for group in self._groups(jobs, lambda job: self._pretrain_of(job[0])):
+      self._params.clear()
+      self._pretrain(group)
 
-  def _pretrain(self, method: Method, seeds: Sequence[int]) -> None:
+  def _groups(
+    self, jobs: Sequence[_Job], program: Callable[[_Job], models_lib.Program]
+  ) -> Iterator[list[_Job]]:
+    """Jobs that one program trains, at most `population` together."""
+    by_program: dict[models_lib.Program, list[_Job]] = {}
+    for job in jobs:
+      by_program.setdefault(program(job), []).append(job)
+    for own in by_program.values():
+      for begin in range(0, len(own), self.population):
+        yield own[begin : begin + self.population]
+
+  def _pretrain_of(self, method: Method) -> models_lib.Program:
+    return self._models.pretrain(method.config(self.config))
+
+  def _finetune_of(self, variant: Variant) -> models_lib.Program:
+    return self._models.finetune(variant.method.config(self.config))
+
+  def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
     teams = [
       actor_stages.pretrain_team(self._context(method, seed, 'pretrain'))
-      for seed in seeds
+      for method, seed in jobs
     ]
-    actor_stages.fit(teams, self._population)
-    for team, seed in zip(teams, seeds, strict=True):
+    actor_stages.fit(teams, self.population)
+    for team, (method, seed) in zip(teams, jobs, strict=True):
       arm, limits = team.arms['pretrain'], team.limits
-      if arm.stopping.bad < limits.patience:
+      if arm.stopping.bad < limits.patience and not self._searching:
         raise types.InputError(
           f'stage 1 of {method.name}, seed {seed}, has not converged in'
           f' {limits.max_epochs} epochs, and unequal training would look like'
@@ -153,7 +180,7 @@ class Runs:
   def _actor(self, method: Method, seed: int) -> Any:
     """The parameters of a pre-trained model."""
     if not self._files.run(method, seed).exists():
-      self._pretrain(method, [seed])
+      self._pretrain([(method, seed)])
     return self._kept('pretrain', method, seed)
 
   def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
@@ -166,7 +193,7 @@ class Runs:
       )
       for seed in missing
     ]
-    critic_stage.fit(trainings, self._population)
+    critic_stage.fit(trainings, self.population)
     for training, seed in zip(trainings, missing, strict=True):
       self._keep('critic', method, seed, training.critic.params)
       self._describe_critics(training, method, seed)
@@ -204,25 +231,26 @@ class Runs:
     context.drop_store()
 
   def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
-    """Stage 3 of runs of one method, all for the same number of epochs."""
-    method = jobs[0][0].method
-    seeds = list(dict.fromkeys(seed for _, seed in jobs))
-    critics: dict[int, Any] = dict.fromkeys(seeds, ())
-    if method.needs_critics:
-      critics = dict(
-        zip(seeds, self._critics(method.critics, seeds), strict=True)
-      )
+    """Stage 3 of runs, all for the same number of epochs."""
+    critics: dict[Method, dict[int, Any]] = {}
+    for variant, seed in jobs:
+      if variant.method.needs_critics:
+        critics.setdefault(variant.method.critics, {})[seed] = None
+    for method, by_seed in critics.items():
+      params = self._critics(method, list(by_seed))
+      by_seed.update(zip(by_seed, params, strict=True))
     teams = [
       actor_stages.finetune_team(
-        self._context(method, seed, 'finetune', variant.learning_rate),
-        {'finetune': method.weighting},
-        self._actor(method.first, seed),
-        critics[seed],
+        self._context(v.method, seed, 'finetune', v.learning_rate),
+        {'finetune': v.method.weighting},
+        self._actor(v.method.first, seed),
+        critics[v.method.critics][seed] if v.method.needs_critics else (),
       )
-      for variant, seed in jobs
+      for v, seed in jobs
     ]
-    actor_stages.fit(teams, self._population)
+    actor_stages.fit(teams, self.population)
     for team, (variant, seed) in zip(teams, jobs, strict=True):
+      method = variant.method
       # Epoch 0 is the pre-trained model, at its best.
       before = max(self.record(method.first, seed)['validation_auc'])
       self._finish(team, method, seed, variant.learning_rate, [before])
@@ -277,36 +305,15 @@ class Runs:
     begin = time.perf_counter()
     context = team.context
     ((name, arm),) = team.arms.items()
-    test = self.splits['test']
-    predictions = context.predict(arm.best_params, test)
-    host = test.host
-    # Intervals are computed from the replicates of a difference.
-    pointwise = dataclasses.replace(self.config.evaluation, bootstrap=0)
-    replicates = intervals.replicates(
-      [predictions],
-      host.labels,
-      host.session,
-      self.config.evaluation.bootstrap,
-      _BOOTSTRAP_SEED,
-    )
     history = [e for e in context.history if e['stage'] == name]
     record = {
       'method': method.name,
       'seed': seed,
       'learning_rate': learning_rate,
       'best_epoch': arm.stopping.best_epoch,
-      'metrics': evaluator.evaluate(
-        predictions,
-        host.labels,
-        host.session,
-        host.user,
-        self._tasks,
-        pointwise,
-        seed,
-      ),
       'validation_auc': [*before, *(self._mean_auc(e) for e in history)],
       'weights': _weights(history, self._tasks),
-      'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
+      **self._tested(context, arm.best_params),
       'seconds': sum(entry['seconds'] for entry in history)
       + time.perf_counter()
       - begin,
@@ -320,9 +327,38 @@ class Runs:
       f' {record["seconds"]:.1f} s'
     )
 
+  def _tested(self, context: context_lib.Context, params: Any) -> Record:
+    """Metrics of the test rows and their session-bootstrap replicates."""
+    if self._searching:
+      return {}
+    predictions = context.predict(params, self.splits['test'])
+    host, config = self.splits['test'].host, self.config.evaluation
+    replicates = intervals.replicates(
+      [predictions],
+      host.labels,
+      host.session,
+      config.bootstrap,
+      _BOOTSTRAP_SEED,
+    )
+    return {
+      'metrics': evaluator.evaluate(
+        predictions,
+        host.labels,
+        host.session,
+        host.user,
+        self._tasks,
+        # Intervals are of differences, from the replicates.
+        dataclasses.replace(config, bootstrap=0),
+        context.config.seed,
+      ),
+      'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
+    }
+
   def _count(self) -> str:
     """'run 3 of 40, 12:30 left', counting what this start has to train."""
     self._finished += 1
+    if not self._wanted:
+      return f'run {self._finished}'
     seconds = (time.monotonic() - self._begin) / self._finished
     left = max(self._wanted - self._finished, 0)
     clock = progress_lib.clock(seconds * left)

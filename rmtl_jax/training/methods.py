@@ -147,7 +147,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
   Raises:
     types.InputError: names the method and the part that is wrong.
   """
-  head, *settings = text.strip().split(':')
+  head, *parts = text.strip().split(':')
   match = re.fullmatch(r'(\w+)(?:\+(\w+)(?:@(\w+))?)?', head)
   if not match:
     raise types.InputError(
@@ -162,11 +162,17 @@ def parse(text: str, base: config_lib.Config) -> Method:
     _check(text, 'weighting', weighting, config_lib.WEIGHTINGS)
   if critic_backbone == backbone or weighting == 'constant':
     critic_backbone = ''
-  pairs = dict(_setting(text, setting, base) for setting in settings)
+  label = f'method {text!r:.80}'
+  pairs = dict(setting(label, part, base) for part in parts)
+  if 'finetune.learning_rate' in pairs:
+    raise types.InputError(
+      f'{label}: finetune.learning_rate is tuned for every method alike'
+      ' (config.compare.learning_rates)'
+    )
   late = [name for name in pairs if not name.startswith(_STAGE_1)]
   if late and not weighting:
     raise types.InputError(
-      f'method {text!r:.80}: {late[0]} needs a weighting: it makes no'
+      f'{label}: {late[0]} needs a weighting: it makes no'
       ' difference to a pre-trained model'
     )
   method = Method(
@@ -176,29 +182,38 @@ def parse(text: str, base: config_lib.Config) -> Method:
   return method
 
 
-def _setting(
-  text: str, setting: str, base: config_lib.Config
-) -> tuple[str, Any]:
-  """'critic.discount=0.9' as (name, value of the setting's type)."""
-  name, _, value = setting.partition('=')
+def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
+  """Reads one setting that a method may change.
+
+  Args:
+    label: what it belongs to, for errors.
+    text: 'group.field=value'.
+    base: the settings that it changes.
+
+  Returns:
+    (name, value of the setting's type).
+
+  Raises:
+    types.InputError: no such setting, or a value of another type.
+  """
+  name, _, value = text.partition('=')
   known = {
     k: v
     for k, v in config_lib.flatten(base).items()
     if k.split('.')[0] in _GROUPS
     and not isinstance(v, tuple)
-    # Not of the method: its name has the first, tuning finds the second.
-    and k not in ('weighting.name', 'finetune.learning_rate')
+    and k != 'weighting.name'  # part of a method's name
   }
   if name not in known:
     raise types.InputError(
-      f'method {text!r:.80}: '
+      f'{label}: '
       + config_lib.unknown_setting(name, known)
       + f'; those of {", ".join(_GROUPS)} can be set'
     )
-  return name, _typed(text, name, value, known[name])
+  return name, _typed(label, name, value, known[name])
 
 
-def _typed(text: str, name: str, value: str, old: Any) -> Any:
+def _typed(label: str, name: str, value: str, old: Any) -> Any:
   """The value as the type of the setting's default."""
   if isinstance(old, str):
     return value
@@ -211,7 +226,7 @@ def _typed(text: str, name: str, value: str, old: Any) -> Any:
     except ValueError:
       pass
   raise types.InputError(
-    f'method {text!r:.80}: {name}={value} is not of type {type(old).__name__}'
+    f'{label}: {name}={value} is not of type {type(old).__name__}'
   )
 
 

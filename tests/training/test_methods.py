@@ -74,7 +74,7 @@ def test_one_thing_has_one_name():
     ('ple+critic:network.bottom_units=8', 'bottom_units: no such setting'),
     ('ple+critic:batch.lanes=8', 'batch.lanes: no such setting'),
     ('ple+critic:weighting.name=x', 'weighting.name: no such setting'),
-    ('ple+critic:finetune.learning_rate=1', 'no such setting'),
+    ('ple+critic:finetune.learning_rate=1', 'is tuned for every method alike'),
     ('ple+critic:critic.discount', 'critic.discount= is not of type float'),
     ('ple+critic:critic.discount=x', 'critic.discount=x is not of type float'),
     ('ple+critic:critic.max_passes=1.5', 'is not of type int'),
