@@ -85,7 +85,7 @@ def _place(connection, numbered, boundaries):
 
 class _Placed(NamedTuple):
   row: Row
-  session: object
+  session: int
   split: int
   like: int
   click: int
@@ -118,7 +118,7 @@ def reference(
 
 def _sessions(rows):
   """Row numbers of every session, in order of time."""
-  owners: dict[object, list[int]] = {}
+  owners: dict[tuple[str, int | str | None], list[int]] = {}
   for i, row in enumerate(rows):
     given = row.session is not None
     owner = ('session', row.session) if given else ('user', row.user)

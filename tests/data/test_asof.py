@@ -139,7 +139,7 @@ FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
 BOUNDARIES = st.sampled_from(
   [(None, None), (2 * MINUTE, None), (MINUTE, 3 * MINUTE)]
 )
-SETTINGS = hypothesis.settings(max_examples=60, deadline=None)
+SETTINGS = hypothesis.settings(max_examples=40, deadline=None)
 
 
 @SETTINGS
