@@ -49,7 +49,7 @@ def check(
     )
   )
   for field in table.fields:
-    faults += _field_faults(field)
+    faults += field_faults(field)
   for task in table.tasks:
     faults += _task_faults(task, table)
   # Times and keys alone need no features.
@@ -57,7 +57,8 @@ def check(
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
 
 
-def _field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
+def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
+  """What a numeric field's values may not be, as `raw.check` takes it."""
   if field.kind != 'numeric':
     return []
   value = sql.quote(field.source_column)

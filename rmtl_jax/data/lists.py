@@ -85,3 +85,16 @@ def encode(
   connection.execute(f'DROP TABLE {flat}')
   connection.execute(f'DROP TABLE {keys}')
   return Lists(table, values, width, cut)
+
+
+def values(value: str, separator: str = '') -> str:
+  """SQL of a list of text without empty values.
+
+  Args:
+    value: SQL of a list of text, or of text if there is a separator.
+    separator: what stands between the values of a text.
+  """
+  if separator:
+    value = f'string_split({value}, {sql.text(separator)})'
+  trimmed = f'list_transform({value}, lambda v: trim(v))'
+  return f"list_filter({trimmed}, lambda v: v <> '')"

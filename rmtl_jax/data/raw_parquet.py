@@ -41,7 +41,7 @@ def load(
     schema = _read_schema(path)
     raw.columns_present(path, schema.names, column_types)
     for name, wanted in column_types.items():
-      _check_type(path, name, schema.field(name).type, wanted)
+      check_type(path, name, schema.field(name).type, wanted)
     kept = ', '.join(
       f'TRY_CAST({sql.quote(name)} AS {wanted}) AS {sql.quote(name)}'
       if wanted
@@ -81,12 +81,22 @@ def _read_schema(path: pathlib.Path) -> pa.Schema:
     ) from None
 
 
-def _check_type(
+def check_type(
   path: pathlib.Path, name: str, found: pa.DataType, wanted: str
 ) -> None:
-  """Refuses a column whose type can't become the wanted one."""
+  """Refuses a column whose type can't become the wanted one.
+
+  Args:
+    path: for the error.
+    name: the column.
+    found: its type.
+    wanted: as for `load`.
+
+  Raises:
+    types.InputError: names file, column and both types.
+  """
   nested = pa.types.is_nested(found)
-  text = _is_text(found)
+  text = is_text(found)
   number = (
     pa.types.is_integer(found)
     or pa.types.is_floating(found)
@@ -113,7 +123,8 @@ def _check_type(
     )
 
 
-def _is_text(found: pa.DataType) -> bool:
+def is_text(found: pa.DataType) -> bool:
+  """Whether values of the type are text, plain or as a dictionary."""
   if pa.types.is_dictionary(found):
     found = found.value_type
   return (
@@ -140,7 +151,7 @@ def _check_text(
     )
     for name, wanted in column_types.items()
     if wanted in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
-    and _is_text(schema.field(name).type)
+    and is_text(schema.field(name).type)
   ]
   alone = raw.RawTable('', (raw.RawFile(file.path, 0, file.rows, 0, ''),))
   raw.check(connection, alone, faults, source, 'file_row_number')

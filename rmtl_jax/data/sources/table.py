@@ -8,7 +8,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from rmtl_jax import prepare_config, types
-from rmtl_jax.data import raw, raw_csv, raw_parquet, source, sql
+from rmtl_jax.data import lists, raw, raw_csv, raw_parquet, source, sql
 from rmtl_jax.data import schema as schema_lib
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
@@ -43,8 +43,8 @@ def read(
   schema = schema_lib.read(pathlib.Path(options.schema))
   paths = _files(raw_dir)
   is_parquet = paths[0].suffix == '.parquet'
-  lists = _list_columns(paths[0]) if is_parquet else set()
-  kinds = _column_types(schema, is_parquet, lists)
+  nested = _list_columns(paths[0]) if is_parquet else set()
+  kinds = _column_types(schema, is_parquet, nested)
   if is_parquet:
     table = raw_parquet.load(connection, paths, kinds, row_hash=True)
   else:
@@ -53,7 +53,7 @@ def read(
     )
   view = sql.fresh('rows')
   connection.execute(
-    f'CREATE VIEW {view} AS {_select(schema, lists)} FROM {table.name}'
+    f'CREATE VIEW {view} AS {_select(schema, nested)} FROM {table.name}'
   )
   return source.SourceTable(
     view=view,
@@ -102,7 +102,7 @@ def _list_columns(path: pathlib.Path) -> set[str]:
 
 
 def _column_types(
-  schema: schema_lib.TableSchema, is_parquet: bool, lists: set[str]
+  schema: schema_lib.TableSchema, is_parquet: bool, nested: set[str]
 ) -> dict[str, str]:
   """The DuckDB type in which each raw column is read."""
   # Parquet has types of its own: keys are faster as they are.
@@ -116,13 +116,13 @@ def _column_types(
     if field.kind == 'categorical':
       kinds[field.column] = key
     elif field.kind == 'multi_valued':
-      kinds[field.column] = 'VARCHAR[]' if field.column in lists else 'VARCHAR'
+      kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
   return kinds | numbers | {schema.time: _TIME[schema.unit][0]}
 
 
-def _select(schema: schema_lib.TableSchema, lists: set[str]) -> str:
+def _select(schema: schema_lib.TableSchema, nested: set[str]) -> str:
   """The reader's view; column names as in rmtl_jax.data.source."""
   time = _TIME[schema.unit][1].format(sql.quote(schema.time))
   columns = [
@@ -135,7 +135,8 @@ def _select(schema: schema_lib.TableSchema, lists: set[str]) -> str:
   for field in schema.fields:
     value = sql.quote(field.column)
     if field.kind == 'multi_valued':
-      value = _values(value, field, lists)
+      separator = field.details['separator']
+      value = lists.values(value, '' if field.column in nested else separator)
     columns.append(f'{value} AS {sql.quote(field.source_column)}')
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
@@ -149,11 +150,3 @@ def _key(column: str | None) -> str:
     return 'NULL'
   name = sql.quote(column)
   return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
-
-
-def _values(value: str, field: source.SourceField, lists: set[str]) -> str:
-  """A list of text without empty values."""
-  if field.column not in lists:
-    value = f'string_split({value}, {sql.text(field.details["separator"])})'
-  trimmed = f'list_transform({value}, lambda v: trim(v))'
-  return f"list_filter({trimmed}, lambda v: v <> '')"
