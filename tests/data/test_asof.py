@@ -85,6 +85,19 @@ def test_rates_by_hand():
     assert near(one['item_like_rate'], item)
 
 
+def test_a_pause_of_just_the_idle_time_is_no_rest():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(1, 'u', 'a', MINUTE, 1),
+    Row(2, 'v', 'a', MINUTE + 1, 0),
+    Row(3, 'w', 'a', 2 * MINUTE + 1, 0),
+  ]
+  found = asof_reference.features(rows)
+  rate = (2 + 10 * 2 / 4) / 12
+  assert only(found[:3], 'item_like_rate') == [(None,)] * 3
+  assert near(found[3]['item_like_rate'], rate)
+
+
 def test_late_labels_count_from_when_they_come():
   late = 5 * MINUTE
   rows = [
@@ -125,7 +138,9 @@ def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
   ]
 
 
-TIMES = st.integers(0, 8).map(lambda n: n * MINUTE // 2 + n % 3)
+TIMES = st.builds(
+  lambda n, late: n * MINUTE // 2 + late, st.integers(0, 8), st.integers(0, 1)
+)
 ROWS = st.builds(
   Row,
   session=st.sampled_from([None, 1, 2, 3]),
