@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
-import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.training import (
   actor_stages,
   comparison_files,
+  comparison_records,
   critic_stage,
   methods,
   summary,
@@ -31,10 +30,6 @@ from rmtl_jax.training import progress as progress_lib
 Method = methods.Method
 Record = dict[str, Any]
 _Job = TypeVar('_Job')
-
-# Of the session bootstrap: all runs see the same draws, so that differences
-# of their replicates are paired.
-_BOOTSTRAP_SEED = 0
 
 
 class Variant(NamedTuple):
@@ -196,39 +191,16 @@ class Runs:
     critic_stage.fit(trainings, self.population)
     for training, seed in zip(trainings, missing, strict=True):
       self._keep('critic', method, seed, training.critic.params)
-      self._describe_critics(training, method, seed)
+      record = {
+        'critic': method.name,
+        'seed': seed,
+        **comparison_records.of_critics(training),
+      }
+      for line in summary.collapse_warnings(record['statistics']):
+        self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
+      self._files.write(self._files.critics(method, seed), record)
+      training.context.drop_store()
     return [self._kept('critic', method, seed) for seed in seeds]
-
-  def _describe_critics(
-    self, training: critic_stage.Training, method: Method, seed: int
-  ) -> None:
-    """What the critics know of validation rows, as a run's record has it."""
-    context = training.context
-    host = self.splits['validation'].host
-    policy = np.asarray(training.validation_policy)
-    q_values = context.values(
-      training.critic.params, self.splits['validation'], policy
-    )
-    statistics = summary.critic(
-      q_values, policy, host, self._tasks, context.config.critic
-    )
-    record = {
-      'critic': method.name,
-      'seed': seed,
-      'statistics': statistics,
-      'curves': summary.curves(
-        q_values, host, self._tasks, context.config.weighting.lambda_
-      ),
-      'validation_td_error': training.errors,
-      'converged': critic_stage.converged(
-        training.errors, context.config.critic
-      ),
-      'seconds': sum(entry['seconds'] for entry in context.history),
-    }
-    for line in summary.collapse_warnings({**statistics}):
-      self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
-    self._files.write(self._files.critics(method, seed), record)
-    context.drop_store()
 
   def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
     """Stage 3 of runs, all for the same number of epochs."""
@@ -302,21 +274,14 @@ class Runs:
       learning_rate: of stage 3, or None after stage 1.
       before: mean validation AUC before the first epoch, if it is a candidate.
     """
-    begin = time.perf_counter()
     context = team.context
     ((name, arm),) = team.arms.items()
-    history = [e for e in context.history if e['stage'] == name]
+    test = None if self._searching else self.splits['test']
     record = {
       'method': method.name,
       'seed': seed,
       'learning_rate': learning_rate,
-      'best_epoch': arm.stopping.best_epoch,
-      'validation_auc': [*before, *(self._mean_auc(e) for e in history)],
-      'weights': _weights(history, self._tasks),
-      **self._tested(context, arm.best_params),
-      'seconds': sum(entry['seconds'] for entry in history)
-      + time.perf_counter()
-      - begin,
+      **comparison_records.of_actor(context, name, arm, before, test),
     }
     self._files.write(self._files.run(method, seed, learning_rate), record)
     context.drop_store()
@@ -327,33 +292,6 @@ class Runs:
       f' {record["seconds"]:.1f} s'
     )
 
-  def _tested(self, context: context_lib.Context, params: Any) -> Record:
-    """Metrics of the test rows and their session-bootstrap replicates."""
-    if self._searching:
-      return {}
-    predictions = context.predict(params, self.splits['test'])
-    host, config = self.splits['test'].host, self.config.evaluation
-    replicates = intervals.replicates(
-      [predictions],
-      host.labels,
-      host.session,
-      config.bootstrap,
-      _BOOTSTRAP_SEED,
-    )
-    return {
-      'metrics': evaluator.evaluate(
-        predictions,
-        host.labels,
-        host.session,
-        host.user,
-        self._tasks,
-        # Intervals are of differences, from the replicates.
-        dataclasses.replace(config, bootstrap=0),
-        context.config.seed,
-      ),
-      'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
-    }
-
   def _count(self) -> str:
     """'run 3 of 40, 12:30 left', counting what this start has to train."""
     self._finished += 1
@@ -363,10 +301,6 @@ class Runs:
     left = max(self._wanted - self._finished, 0)
     clock = progress_lib.clock(seconds * left)
     return f'run {self._finished} of {self._wanted}, {clock} left'
-
-  def _mean_auc(self, entry: Record) -> float:
-    values = [entry[f'validation_auc_{task}'] for task in self._tasks]
-    return float(np.mean([v for v in values if v is not None]))
 
   def record(
     self, method: Method, seed: int, learning_rate: float | None = None
@@ -389,18 +323,3 @@ class Runs:
       form = critic if stage == 'critic' else actor
       self._params[key] = self._files.load_params(*key, form)
     return self._params[key]
-
-
-def _weights(
-  history: Sequence[Record], tasks: Sequence[str]
-) -> dict[str, dict[str, float]] | None:
-  """Mean and standard deviation of the weights, averaged over the epochs."""
-  if not history or f'weight_mean_{tasks[0]}' not in history[0]:
-    return None
-  return {
-    task: {
-      part: float(np.mean([e[f'weight_{part}_{task}'] for e in history]))
-      for part in ('mean', 'deviation')
-    }
-    for task in tasks
-  }

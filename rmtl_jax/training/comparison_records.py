@@ -1,0 +1,124 @@
+"""What a comparison keeps of a finished run: figures, no parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax.evaluation import evaluator, intervals
+from rmtl_jax.training import actor_stages, critic_stage, summary, trainer
+from rmtl_jax.training import context as context_lib
+
+Record = dict[str, Any]
+
+# Of the session bootstrap: all runs see the same draws, so that differences
+# of their replicates are paired.
+_BOOTSTRAP_SEED = 0
+
+
+def of_actor(
+  context: context_lib.Context,
+  name: str,
+  arm: actor_stages.Arm,
+  before: Sequence[float],
+  test: trainer.Split | None,
+) -> Record:
+  """Of an actor stage.
+
+  Args:
+    context: the run.
+    name: the arm's.
+    arm: after its last epoch.
+    before: mean validation AUC before the first epoch, if it is a candidate.
+    test: the test split, or None where it must not be looked at.
+
+  Returns:
+    `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
+    `seconds`; with `test`, its `metrics` and bootstrap `replicates`.
+  """
+  begin = time.perf_counter()
+  history = [entry for entry in context.history if entry['stage'] == name]
+  tasks = context.tasks
+  return {
+    'best_epoch': arm.stopping.best_epoch,
+    'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
+    'weights': _weights(history, tasks),
+    **(_tested(context, arm.best_params, test) if test else {}),
+    'seconds': sum(entry['seconds'] for entry in history)
+    + time.perf_counter()
+    - begin,
+  }
+
+
+def of_critics(training: critic_stage.Training) -> Record:
+  """Of stage 2: what the critics know of validation rows.
+
+  Args:
+    training: after its last pass.
+
+  Returns:
+    `statistics` and `curves` as in a run's record, `validation_td_error` (by
+    pass), `converged`, `seconds`.
+  """
+  context, errors = training.context, training.errors
+  config, host = context.config, context.validation.host
+  policy = np.asarray(training.validation_policy)
+  q_values = context.values(training.critic.params, context.validation, policy)
+  return {
+    'statistics': summary.critic(
+      q_values, policy, host, context.tasks, config.critic
+    ),
+    'curves': summary.curves(
+      q_values, host, context.tasks, config.weighting.lambda_
+    ),
+    'validation_td_error': errors,
+    'converged': critic_stage.converged(errors, config.critic),
+    'seconds': sum(entry['seconds'] for entry in context.history),
+  }
+
+
+def _tested(
+  context: context_lib.Context, params: Any, test: trainer.Split
+) -> Record:
+  predictions = context.predict(params, test)
+  host, config = test.host, context.config.evaluation
+  replicates = intervals.replicates(
+    [predictions], host.labels, host.session, config.bootstrap, _BOOTSTRAP_SEED
+  )
+  return {
+    'metrics': evaluator.evaluate(
+      predictions,
+      host.labels,
+      host.session,
+      host.user,
+      context.tasks,
+      # Intervals are of differences, from the replicates.
+      dataclasses.replace(config, bootstrap=0),
+      context.config.seed,
+    ),
+    'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
+  }
+
+
+def _mean_auc(entry: Record, tasks: Sequence[str]) -> float:
+  values = [entry[f'validation_auc_{task}'] for task in tasks]
+  return float(np.mean([v for v in values if v is not None]))
+
+
+def _weights(
+  history: Sequence[Record], tasks: Sequence[str]
+) -> dict[str, dict[str, float]] | None:
+  """Mean and standard deviation of the weights, averaged over the epochs."""
+  if not history or f'weight_mean_{tasks[0]}' not in history[0]:
+    return None
+  return {
+    task: {
+      part: float(np.mean([e[f'weight_{part}_{task}'] for e in history]))
+      for part in ('mean', 'deviation')
+    }
+    for task in tasks
+  }
