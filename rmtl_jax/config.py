@@ -32,6 +32,7 @@ WEIGHTINGS = (
   'constant',
   'ddpg',
 )
+SCHEDULES = ('constant', 'cosine', 'linear')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,14 +155,28 @@ class StageConfig:
 
   Attributes:
     learning_rate: Adam's.
+    schedule: what the learning rate does over max_epochs' steps: stay
+      `constant`, or fall to 0 as a `cosine` or a `linear` function.
+    warmup_steps: steps over which it first rises linearly from 0.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    embedding_l2: the same for the embedding tables; -1 means l2.
+    label_smoothing: share s of a label that is given up for 1/2: the loss
+      that is descended has y (1 - s) + s / 2 for y; what is logged has y.
+    reset_embeddings: stage 1 only: every epoch after the first starts from
+      new embedding tables (MEDA: Liu et al., arXiv:2305.19531), since it is
+      they that overfit when rows are seen again.
     clip_norm: largest global gradient norm; 0 means no clipping.
     max_epochs: most passes over the train rows.
     patience: epochs without a better mean validation AUC before stopping.
   """
 
   learning_rate: float = 1e-3
+  schedule: str = 'constant'
+  warmup_steps: int = 0
   l2: float = 1e-6
+  embedding_l2: float = -1.0
+  label_smoothing: float = 0.0
+  reset_embeddings: bool = False
   clip_norm: float = 0.0
   max_epochs: int = 20
   patience: int = 2
@@ -194,12 +209,15 @@ class EvaluationConfig:
     bootstrap: session-bootstrap replicates of an interval; 0 means none.
     confidence: coverage of the intervals.
     calibration_bins: equal-mass bins of the calibration error.
+    calibration: what is fitted on validation, beside the raw model: `platt`
+      (logit' = a logit + b), `isotonic` (any rising function) or `none`.
     group: rows of one group in GAUC: `session` or `user`.
   """
 
   bootstrap: int = 200
   confidence: float = 0.95
   calibration_bins: int = 20
+  calibration: str = 'platt'
   group: str = 'session'
 
 
@@ -274,6 +292,9 @@ CHOICES = {
   'critic.estimate': ('target', 'minimum'),
   'critic.in_finetune': ('learning', 'frozen'),
   'weighting.name': WEIGHTINGS,
+  'pretrain.schedule': SCHEDULES,
+  'finetune.schedule': SCHEDULES,
+  'evaluation.calibration': ('none', 'platt', 'isotonic'),
   'evaluation.group': ('session', 'user'),
 }
 
@@ -289,6 +310,10 @@ _BOUNDS = {
   'critic.update_period': (1, 2**31 - 1),
   'critic.max_passes': (1, 10**6),
   'pretrain.max_epochs': (1, 10**6),
+  'pretrain.embedding_l2': (-1.0, 2**31 - 1),
+  'pretrain.label_smoothing': (0.0, 0.9),
+  'finetune.embedding_l2': (-1.0, 2**31 - 1),
+  'finetune.label_smoothing': (0.0, 0.9),
   'batch.lanes': (1, 2**20),
   'batch.lane_length': (2, 2**20),
   'batch.block_sessions': (1, 2**31 - 1),
@@ -380,6 +405,18 @@ def validate(config: Config) -> Config:
   if config.backbone == 'ple' and config.network.num_experts < 2:
     raise types.InputError(
       'config.network.num_experts: ple needs at least 2 (half are shared)'
+    )
+  for name in ('pretrain', 'finetune'):
+    value = flat[f'{name}.embedding_l2']
+    if -1.0 < value < 0.0:
+      raise types.InputError(
+        f'config.{name}.embedding_l2: {value!r:.80} is neither -1 (as l2) nor'
+        ' at least 0'
+      )
+  if config.finetune.reset_embeddings:
+    raise types.InputError(
+      'config.finetune.reset_embeddings: True would throw away what stage 1'
+      ' has learnt; only pretrain has it'
     )
   return config
 

@@ -250,6 +250,20 @@ def test_ple_needs_two_experts():
   assert config_lib.from_dict({**record, 'backbone': 'mmoe'})
 
 
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_embedding_l2_is_l2_or_a_number(stage):
+  for value in (-1, 0, 1e-5):
+    config_lib.from_dict(nested(f'{stage}.embedding_l2', value))
+  with pytest.raises(types.InputError, match=r'embedding_l2: -0\.5 is neither'):
+    config_lib.from_dict(nested(f'{stage}.embedding_l2', -0.5))
+
+
+def test_only_stage_1_resets_embeddings():
+  assert config_lib.from_dict(nested('pretrain.reset_embeddings', True))
+  with pytest.raises(types.InputError, match=r'^config\.finetune\.reset_emb'):
+    config_lib.from_dict(nested('finetune.reset_embeddings', True))
+
+
 VALUES = st.recursive(
   st.none()
   | st.booleans()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
@@ -99,7 +100,7 @@ def pretrain_team(context: context_lib.Context) -> Team:
     config_lib.WeightingConfig(name='constant')
   )
   actor = state.init_actor(
-    params, state.make_optimizer(config.pretrain), unweighted
+    params, _optimizer(context, 'pretrain', config.pretrain), unweighted
   )
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, Stopping())
@@ -155,12 +156,25 @@ def _finetune_arm(
   initial = finetune_lib.init_finetune(
     actor_params,
     critic_params,
-    state.make_optimizer(config.finetune),
+    _optimizer(context, 'finetune', config.finetune),
     state.make_optimizer(config.critic),
     factory.make_weighting(config.weighting, means),
     config,
   )
   return Arm(context.models.finetune(config), initial, actor_params, start)
+
+
+def _optimizer(
+  context: context_lib.Context, stage: str, config: config_lib.StageConfig
+) -> optax.GradientTransformation:
+  """The stage's; its schedule takes every epoch to be as long as the first.
+
+  Packing makes epochs differ by a step or so.
+  """
+  steps = 0
+  if config.schedule != 'constant':
+    steps = config.max_epochs * len(context.plan(stage, 1).row)
+  return state.make_optimizer(config, steps)
 
 
 def fit(teams: Sequence[Team], population: int = 1) -> None:
@@ -198,7 +212,7 @@ def _train_epoch(
   team, name = members[0]
   passes = [
     population_lib.Pass(
-      t.arms[n].state,
+      _before_epoch(t, n),
       t.context.plan(t.stage, t.epoch + 1),
       t.context.key(t.stage),
     )
@@ -209,6 +223,21 @@ def _train_epoch(
   seconds = (time.perf_counter() - begin) / len(members)
   for (team, name), (new_state, sums) in zip(members, outcomes, strict=True):
     _validate(team, name, new_state, sums, seconds)
+
+
+def _before_epoch(team: Team, name: str) -> Any:
+  """The state from which an arm's next epoch starts.
+
+  The checkpoint of the epoch before is older than the reset: a resumed stage
+  draws the same tables again, from the seed and the epoch.
+  """
+  arm_state = team.arms[name].state
+  if team.stage != 'pretrain' or not (
+    team.limits.reset_embeddings and team.epoch
+  ):
+    return arm_state
+  params = team.context.init_actor(team.epoch + 1)
+  return state.with_new_embeddings(arm_state, params)
 
 
 def _validate(

@@ -53,9 +53,12 @@ class Context:
   def _key(self, number: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(self.config.seed), number)
 
-  def init_actor(self) -> Any:
-    """The actor's initial parameters."""
-    return self.models.init_actor(self.config, self._key(_ACTOR_INIT))
+  def init_actor(self, epoch: int = 0) -> Any:
+    """The actor's initial parameters; others for every epoch that asks."""
+    key = self._key(_ACTOR_INIT)
+    if epoch:
+      key = jax.random.fold_in(key, epoch)
+    return self.models.init_actor(self.config, key)
 
   def init_critic(self, actor_params: Any) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""

@@ -101,7 +101,9 @@ class Models:
       (config.backbone, config.network, _of_step(stage)),
       lambda: Program(
         pretrain.make_pretrain_step(
-          self.actor(config), state.make_optimizer(stage)
+          self.actor(config),
+          state.make_optimizer(stage),
+          stage.label_smoothing,
         )
       ),
     )
@@ -212,5 +214,10 @@ def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
   """The stage with what its step does not know at its default."""
   default = config_lib.StageConfig()
   return dataclasses.replace(
-    stage, max_epochs=default.max_epochs, patience=default.patience
+    stage,
+    max_epochs=default.max_epochs,
+    patience=default.patience,
+    # Its number is in the state; a step knows whether there is a warmup.
+    warmup_steps=min(stage.warmup_steps, 1),
+    reset_embeddings=default.reset_embeddings,
   )

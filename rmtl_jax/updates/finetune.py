@@ -41,7 +41,8 @@ def make_finetune_step(
     optimizer: of the actor.
     weighting: the chain over the cotangent of row losses.
     config: `weighting.name` says whether Q-values are needed,
-      `critic.in_finetune` whether the critics learn along.
+      `critic.in_finetune` whether the critics learn along,
+      `finetune.label_smoothing` what loss is descended.
     critic_network: the critics.
     critic_optimizer: of the critics.
 
@@ -54,7 +55,11 @@ def make_finetune_step(
   asks = factory.needs_critic(config.weighting.name)
   learns = asks and config.critic.in_finetune == 'learning'
   actor_step = _make_actor_step(
-    network, optimizer, weighting, config.weighting.name
+    network,
+    optimizer,
+    weighting,
+    config.weighting.name,
+    config.finetune.label_smoothing,
   )
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
@@ -94,6 +99,7 @@ def _make_actor_step(
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
   name: str,
+  label_smoothing: float,
 ) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array]]:
   """The actor's half of a step.
 
@@ -106,9 +112,12 @@ def _make_actor_step(
 
   def step(actor, batch, key, shuffle_key, judge):
     def objective(params):
-      row_losses, actions = forward.actor_losses(network, params, batch, key)
-      # The critics' parameters are not differentiated: Q moves by the action.
-      descended = -judge(actions) if ascends else row_losses
+      descended, row_losses, actions = forward.actor_losses(
+        network, params, batch, key, label_smoothing
+      )
+      if ascends:
+        # The critics' parameters are not differentiated: Q moves by the action.
+        descended = -judge(actions)
       return descended, (row_losses, actions)
 
     _, pullback, (row_losses, actions) = forward.pull_back(

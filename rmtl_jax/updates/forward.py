@@ -25,7 +25,8 @@ def actor_losses(
   params: Any,
   batch: types.Batch,
   key: jax.Array | None,
-) -> tuple[jax.Array, jax.Array]:
+  label_smoothing: float = 0.0,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Every row's loss of every task, and the actions.
 
   Args:
@@ -33,9 +34,11 @@ def actor_losses(
     params: its parameters.
     batch: [L, T].
     key: of dropout, or None.
+    label_smoothing: of the loss to descend.
 
   Returns:
-    (binary cross-entropy, pi(s)), both f32[L, T, K].
+    (loss to descend, binary cross-entropy, pi(s)), each f32[L, T, K]; the
+    first two are one without smoothing.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
@@ -43,7 +46,11 @@ def actor_losses(
   def lane(shared, inputs, labels, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
     row_losses = losses.binary_cross_entropy(logits, labels)
-    return row_losses, jax.nn.sigmoid(logits)
+    descended = row_losses
+    if label_smoothing:
+      smooth = losses.smooth_labels(labels, label_smoothing)
+      descended = losses.binary_cross_entropy(logits, smooth)
+    return descended, row_losses, jax.nn.sigmoid(logits)
 
   return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
     shared, inputs, batch.labels, lane_keys(key, batch.mask.shape[0])

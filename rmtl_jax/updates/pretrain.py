@@ -16,7 +16,9 @@ Metrics = dict[str, jax.Array]
 
 
 def make_pretrain_step(
-  network: functional.Network, optimizer: optax.GradientTransformation
+  network: functional.Network,
+  optimizer: optax.GradientTransformation,
+  label_smoothing: float = 0.0,
 ) -> Callable[
   [state.ActorState, types.Batch, jax.Array],
   tuple[state.ActorState, Metrics],
@@ -26,16 +28,22 @@ def make_pretrain_step(
   Args:
     network: the actor.
     optimizer: of its parameters.
+    label_smoothing: of the loss that is descended.
 
   Returns:
     step(state, batch, key) -> (new state, metrics): `loss` is the batch's
-    sum of row losses (mean over tasks), `rows` its number of rows.
+    sum of row losses (mean over tasks, labels as they are), `rows` its number
+    of rows.
   """
 
   def step(actor, batch, key):
-    row_losses, pullback, _ = forward.pull_back(
-      lambda p: forward.actor_losses(network, p, batch, key), actor.params
-    )
+    def objective(params):
+      descended, row_losses, _ = forward.actor_losses(
+        network, params, batch, key, label_smoothing
+      )
+      return descended, row_losses
+
+    _, pullback, row_losses = forward.pull_back(objective, actor.params)
     cotangent = forward.mean_cotangent(batch.mask, row_losses.shape[-1])
     new_actor = apply_gradients(actor, pullback(cotangent), optimizer)
     return new_actor, loss_metrics(row_losses, batch.mask)

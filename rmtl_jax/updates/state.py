@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import tree_util
 
 from rmtl_jax import config as config_lib
 
@@ -64,26 +66,126 @@ class FinetuneState(NamedTuple):
 
 def make_optimizer(
   config: config_lib.StageConfig | config_lib.CriticConfig,
+  total_steps: int = 0,
 ) -> optax.GradientTransformation:
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
   Not AdamW: the decay goes through Adam's normalisation (method of the
-  authors' code). Clipping, where set, comes first. The learning rate is a
-  number in the optimizer's state: one compiled step serves every value, see
-  `with_learning_rate`.
+  authors' code). Clipping, where set, comes first, a schedule last. The
+  learning rate and the schedule's steps are numbers in the optimizer's state:
+  one compiled step serves every value, see `with_learning_rate`.
+
+  Args:
+    config: of the stage.
+    total_steps: over which a schedule falls; only `init` uses it.
   """
-  links = []
-  if isinstance(config, config_lib.StageConfig) and config.clip_norm:
-    links.append(optax.clip_by_global_norm(config.clip_norm))
-  if config.l2:
-    links.append(optax.add_decayed_weights(config.l2))
+  links, last = [], []
+  if isinstance(config, config_lib.StageConfig):
+    if config.clip_norm:
+      links.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.schedule != 'constant' or config.warmup_steps:
+      last.append(
+        scale_by_progress(config.schedule, total_steps, config.warmup_steps)
+      )
+  links += _l2_links(config)
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(
     optax.adam,
     static_args=('b1', 'b2', 'eps', 'eps_root'),
     hyperparam_dtype=jnp.float32,
   )
-  return optax.chain(*links, adam(learning_rate=config.learning_rate))
+  return optax.chain(*links, adam(learning_rate=config.learning_rate), *last)
+
+
+def _l2_links(
+  config: config_lib.StageConfig | config_lib.CriticConfig,
+) -> list[optax.GradientTransformation]:
+  """One decay of everything, or one of the tables and one of the rest."""
+  tables = config.l2
+  if isinstance(config, config_lib.StageConfig) and config.embedding_l2 >= 0:
+    tables = config.embedding_l2
+  if tables == config.l2:
+    return [optax.add_decayed_weights(config.l2)] if config.l2 else []
+
+  def decay(path, gradient, param):
+    l2 = tables if is_embedding(path) else config.l2
+    return gradient + l2 * param if l2 else gradient
+
+  return [
+    optax.stateless(
+      lambda gradients, params: jax.tree.map_with_path(decay, gradients, params)
+    )
+  ]
+
+
+def is_embedding(path: Sequence[Any]) -> bool:
+  """Whether a leaf of parameters (or of their moments) is embedding tables.
+
+  Args:
+    path: of the leaf, as `jax.tree.map_with_path` gives it.
+  """
+  names = [entry.key for entry in path if isinstance(entry, tree_util.DictKey)]
+  return names[-2:] == ['first', 'table']
+
+
+class ProgressState(NamedTuple):
+  """Where a schedule is.
+
+  Attributes:
+    step: i32[], updates so far.
+    total: f32[], updates at whose end the factor is 0.
+    warmup: f32[], updates of the warmup.
+  """
+
+  step: jax.Array
+  total: jax.Array
+  warmup: jax.Array
+
+
+def scale_by_progress(
+  schedule: str, total_steps: int, warmup_steps: int
+) -> optax.GradientTransformation:
+  """Multiplies updates by a factor in [0, 1] that depends on their number.
+
+  Update t = 0, 1, ... has min(1, (t + 1) / warmup) times 1 (`constant`),
+  1 - x (`linear`) or (1 + cos(pi x)) / 2 (`cosine`), where x is the share of
+  the steps after the warmup that are over.
+
+  Args:
+    schedule: a name of config.SCHEDULES.
+    total_steps: at whose end the factor is 0; later ones are 0 too.
+    warmup_steps: 0 means none.
+
+  Raises:
+    ValueError: no such schedule.
+  """
+  if schedule not in config_lib.SCHEDULES:
+    raise ValueError(f'schedule: {schedule!r} is unknown')
+
+  def init(params):
+    del params
+    return ProgressState(
+      jnp.zeros((), jnp.int32),
+      jnp.array(total_steps, jnp.float32),
+      jnp.array(warmup_steps, jnp.float32),
+    )
+
+  def update(updates, state, params=None):
+    del params
+    step = state.step.astype(jnp.float32)
+    factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
+    if schedule != 'constant':
+      after = jnp.maximum(state.total - state.warmup, 1.0)
+      over = jnp.clip((step - state.warmup) / after, 0.0, 1.0)
+      factor *= (
+        1.0 - over
+        if schedule == 'linear'
+        else 0.5 * (1.0 + jnp.cos(jnp.pi * over))
+      )
+    new_updates = jax.tree.map(lambda u: u * factor, updates)
+    return new_updates, state._replace(step=state.step + 1)
+
+  return optax.GradientTransformation(init, update)
 
 
 def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
@@ -104,6 +206,32 @@ def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
   # A copy: a step that donates the state must not delete the caller's array.
   new_value = jnp.array(value, jnp.float32)
   return optax.tree.set(opt_state, learning_rate=new_value)
+
+
+def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
+  """An actor whose embedding tables start anew, all else as it is.
+
+  Adam's moments of the tables are zero again; its count, which corrects the
+  bias of all moments alike, goes on.
+
+  Args:
+    actor: a state.
+    params: parameters of the same network, whose tables are taken.
+
+  Returns:
+    A state that shares its other buffers with `actor`.
+  """
+  return actor._replace(
+    params=jax.tree.map_with_path(
+      lambda path, old, new: jnp.copy(new) if is_embedding(path) else old,
+      actor.params,
+      params,
+    ),
+    opt_state=jax.tree.map_with_path(
+      lambda path, leaf: jnp.zeros_like(leaf) if is_embedding(path) else leaf,
+      actor.opt_state,
+    ),
+  )
 
 
 def copy(tree: Any) -> Any:

@@ -69,7 +69,7 @@ def test_policy_and_losses_of_the_same_rows():
   network = problem.actor()
   params = problem.actor_params(network)
   batch = problem.batch(ROWS)
-  losses, actions = problem.jit(
+  descended, losses, actions = problem.jit(
     lambda p: forward.actor_losses(network, p, batch, None)
   )(params)
   policy = problem.jit(lambda p: forward.policy(network, p, batch.inputs))(
@@ -79,6 +79,25 @@ def test_policy_and_losses_of_the_same_rows():
   p, y = np.float64(policy), np.asarray(batch.labels)
   expected = -np.log(np.where(y == 1, p, 1 - p))
   np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+  np.testing.assert_array_equal(descended, losses)
+
+
+def test_smoothing_changes_the_descended_loss_alone():
+  network = problem.actor()
+  params = problem.actor_params(network)
+  batch = problem.batch(ROWS)
+  plain, smooth = (
+    problem.jit(
+      lambda p, s=s: forward.actor_losses(network, p, batch, None, s)
+    )(params)
+    for s in (0.0, 0.2)
+  )
+  for found, expected in zip(smooth[1:], plain[1:], strict=True):
+    np.testing.assert_array_equal(found, expected)
+  p, y = np.float64(plain[2]), np.asarray(batch.labels)
+  target = np.where(y == 1, 0.9, 0.1)
+  expected = -target * np.log(p) - (1 - target) * np.log(1 - p)
+  np.testing.assert_allclose(smooth[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_follows_the_key_and_spares_the_policy():
@@ -86,7 +105,7 @@ def test_dropout_follows_the_key_and_spares_the_policy():
   params = problem.actor_params(network)
   batch = problem.batch(ROWS)
   losses = problem.jit(
-    lambda key: forward.actor_losses(network, params, batch, key)[1]
+    lambda key: forward.actor_losses(network, params, batch, key)[2]
   )
   first, again, other = (losses(jax.random.key(seed)) for seed in (0, 0, 1))
   np.testing.assert_array_equal(first, again)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.updates import finetune, state
+from rmtl_jax.updates import finetune, pretrain, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem, reference
 
@@ -98,6 +100,148 @@ def test_one_compiled_step_serves_every_learning_rate():
       params, three_updates(constant), rtol=1e-5, atol=1e-7
     )
   assert step._cache_size() == 1
+
+
+def embedded(tables, rest):
+  """A tree with a table under `first`, and others that are none."""
+  return {
+    'first': {'table': tables, 'kernel': rest},
+    'tower': {'table': rest},
+    'table': rest,
+  }
+
+
+@pytest.mark.parametrize(
+  'l2, embedding_l2', [(0.1, 0.3), (0.1, 0.0), (0.0, 0.3)]
+)
+def test_embeddings_have_an_l2_of_their_own(l2, embedding_l2):
+  config = config_lib.StageConfig(
+    learning_rate=0.05, l2=l2, embedding_l2=embedding_l2
+  )
+  optimizer = state.make_optimizer(config)
+  params = embedded(*[jnp.asarray(PARAMS['w'])] * 2)
+  opt_state = optimizer.init(params)
+  for gradient in GRADIENTS:
+    updates, opt_state = optimizer.update(
+      embedded(*[gradient['w']] * 2), opt_state, params
+    )
+    params = optax.apply_updates(params, updates)
+  expected = embedded(
+    *(
+      reference.adam(PARAMS['w'], [g['w'] for g in GRADIENTS], 0.05, amount)
+      for amount in (embedding_l2, l2)
+    )
+  )
+  problem.assert_trees_close(params, expected, rtol=1e-5, atol=1e-6)
+  assert np.abs(expected['table'] - expected['first']['table']).max() > 1e-3
+
+
+@pytest.mark.parametrize('backbone', ['ple', 'single_task'])
+def test_a_network_has_one_leaf_of_embeddings(backbone):
+  """With a leading task axis where every task has tables of its own."""
+  params = problem.actor_params(problem.actor(backbone))
+  found = [
+    leaf.shape
+    for path, leaf in jax.tree.leaves_with_path(params)
+    if state.is_embedding(path)
+  ]
+  assert found == [(2, 16, 3) if backbone == 'single_task' else (16, 3)]
+
+
+@pytest.mark.parametrize('embedding_l2', [-1.0, 0.1])
+def test_an_l2_that_is_the_same_is_the_same_program(embedding_l2):
+  config = config_lib.StageConfig(l2=0.1, embedding_l2=embedding_l2)
+  programs = [
+    jax.jit(optimizer.update).lower(PARAMS, optimizer.init(PARAMS), PARAMS)
+    for optimizer in (
+      state.make_optimizer(config),
+      state.make_optimizer(config_lib.CriticConfig(l2=0.1)),
+    )
+  ]
+  assert programs[0].as_text() == programs[1].as_text()
+
+
+@pytest.mark.parametrize(
+  'schedule, expected',
+  [
+    ('constant', [1 / 2, 1, 1, 1, 1, 1, 1]),
+    ('linear', [1 / 2, 1, 1, 3 / 4, 1 / 2, 1 / 4, 0]),
+    (
+      'cosine',
+      [1 / 2, 1, 1, (2 + 2**0.5) / 4, 1 / 2, (2 - 2**0.5) / 4, 0],
+    ),
+  ],
+)
+def test_schedules_by_hand(schedule, expected):
+  """Six steps, of which two are the warmup; a seventh comes too late."""
+  link = state.scale_by_progress(schedule, total_steps=6, warmup_steps=2)
+  link_state = link.init(PARAMS)
+  found = []
+  for _ in expected:
+    updates, link_state = link.update({'b': jnp.ones(1)}, link_state)
+    found.append(float(updates['b'][0]))
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_unknown_schedule_is_refused():
+  with pytest.raises(ValueError, match="'step' is unknown"):
+    state.scale_by_progress('step', 1, 0)
+
+
+def test_a_schedule_multiplies_the_traced_rate():
+  """One compiled step serves every rate, total and warmup."""
+  config = config_lib.StageConfig(l2=0.0, schedule='linear', warmup_steps=1)
+  optimizer = state.make_optimizer(config)
+
+  @jax.jit
+  def step(params, opt_state, gradient):
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+  gradient = {'w': np.ones((2, 2), np.float32), 'b': np.ones(1, np.float32)}
+  # Adam moves by the rate where the gradient is constant; the factors are
+  # 1, 3/4, 1/2, 1/4 and 1/2, 1, 1.
+  for rate, total, warmup, factors in ((0.1, 4, 0, 2.5), (0.3, 3, 2, 2.5)):
+    other = dataclasses.replace(config, warmup_steps=warmup)
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    opt_state = state.with_learning_rate(
+      state.make_optimizer(other, total).init(params), rate
+    )
+    for _ in range(total):
+      params, opt_state = step(params, opt_state, gradient)
+    expected = PARAMS['b'] - factors * rate
+    np.testing.assert_allclose(params['b'], expected, rtol=1e-4)
+  assert step._cache_size() == 1
+
+
+def test_new_embeddings_leave_all_else_alone():
+  network = problem.actor('single_task')
+  params = problem.actor_params(network)
+  new = problem.actor_params(network, 'target')
+  optimizer = state.make_optimizer(config_lib.StageConfig())
+  actor = state.init_actor(
+    params, optimizer, factory.make_weighting(config_lib.WeightingConfig())
+  )
+  moved = pretrain.apply_gradients(actor, params, optimizer)
+  found = state.with_new_embeddings(moved, new)
+  table = found.params['first']['table']
+  np.testing.assert_array_equal(table, new['first']['table'])
+  assert pointers(table) != pointers(new['first']['table'])
+  changed = {
+    jax.tree_util.keystr(path)
+    for (path, a), b in zip(
+      jax.tree.leaves_with_path(found), jax.tree.leaves(moved), strict=True
+    )
+    if np.any(np.asarray(a) != np.asarray(b))
+  }
+  assert len(changed) == 3  # the table, its mean and its square
+  assert all("['first']['table']" in name for name in changed)
+  for name in ('mu', 'nu'):
+    (moment,) = (
+      tree['first']['table']
+      for _, tree in optax.tree.get_all_with_path(found.opt_state, name)
+    )
+    assert not np.any(moment)
 
 
 def test_a_rate_is_copied_into_the_state():
