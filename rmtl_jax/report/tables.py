@@ -30,24 +30,33 @@ _METRICS = (
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
   """(what it is, metrics per task) of every model in a run's record."""
+  for name, metrics, _ in _models(record):
+    yield name, metrics
+
+
+def _models(
+  record: Mapping[str, Any],
+) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+  """What `rows` gives, and the stage that left the model, or ''."""
   if 'baseline' in record:
-    yield 'user rate x item rate', record['baseline']
-  stages = record['stages']
-  if 'pretrain' in stages:
-    yield 'pre-trained (stage 1)', stages['pretrain']
-  if 'constant' in stages:
-    yield 'fine-tuned, constant weights (control)', stages['constant']
-  if 'finetune' in stages:
-    yield (
-      f'fine-tuned, {NAMES[record["weighting"]]}',
-      stages['finetune'],
-    )
+    yield 'user rate x item rate', record['baseline'], ''
+  for stage, name in (
+    ('pretrain', 'pre-trained (stage 1)'),
+    ('constant', 'fine-tuned, constant weights (control)'),
+    ('finetune', f'fine-tuned, {NAMES[record["weighting"]]}'),
+  ):
+    if stage in record['stages']:
+      yield name, record['stages'][stage], stage
   if 'oracle' in record:
-    yield 'oracle: true probabilities', record['oracle']
+    yield 'oracle: true probabilities', record['oracle'], ''
 
 
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
-  """AUC with its interval, logloss and s-logloss per model and task."""
+  """AUC with its interval, logloss and s-logloss per model and task.
+
+  One more column, where models were calibrated, has their logloss then.
+  """
+  calibrated = record.get('calibrated', {})
   table = rich.table.Table(
     title=(
       f'{record["backbone"]} on the {record["split"]} split'
@@ -62,9 +71,14 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
     table.add_column(label, justify='right')
     if label == 'AUC':
       table.add_column('interval', justify='right')
+  if calibrated:
+    table.add_column('calibrated\nlogloss', justify='right')
   for task in record['tasks']:
-    for name, metrics in rows(record):
-      table.add_row(task, name, *_cells(metrics[task]))
+    for name, metrics, stage in _models(record):
+      cells = _cells(metrics[task])
+      if stage in calibrated:
+        cells.append(_cell(calibrated[stage][task]['logloss'], '.4f'))
+      table.add_row(task, name, *cells)
     table.add_section()
   return table
 
@@ -72,12 +86,15 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
 def _cells(metrics: Mapping[str, Any]) -> list[str]:
   cells = []
   for key, label, form in _METRICS:
-    value = metrics[key]
-    cells.append('undefined' if value is None else format(value, form))
+    cells.append(_cell(metrics[key], form))
     if label == 'AUC':
       low_high = metrics.get('auc_interval')
       cells.append(f'{low_high[0]:.4f} - {low_high[1]:.4f}' if low_high else '')
   return cells
+
+
+def _cell(value: float | None, form: str) -> str:
+  return 'undefined' if value is None else format(value, form)
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:

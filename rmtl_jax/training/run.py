@@ -17,6 +17,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   actor_stages,
+  calibrations,
   checkpoints,
   critic_stage,
   progress,
@@ -97,7 +98,11 @@ def train(
     data = _Data(
       run.manifest, splits['train'], splits['validation'], splits['test']
     )
-    record = {'split': 'test', **_record(run, context.models, trained, data)}
+    maps = _fit_calibrations(run, context.models, trained, data.validation)
+    record = {
+      'split': 'test',
+      **_record(run, context.models, trained, data, maps),
+    }
     for line in record['warnings']:
       logging.error('%s', line)
     seconds = _seconds(history)
@@ -253,14 +258,37 @@ def evaluate(
       for name in ('train', 'validation', split)
     ),
   )
-  record = {'split': split, **_record(run, models, trained, data)}
+  maps = calibrations.saved(run)
+  if data_dir == run.data_dir:
+    # A run that was cut off has not kept them yet.
+    maps = maps or _fit_calibrations(run, models, trained, data.validation)
+  record = {'split': split, **_record(run, models, trained, data, maps)}
   (path / 'evaluation').mkdir(exist_ok=True)
   writers.write_json(path / 'evaluation' / f'{split}.json', record)
   return record
 
 
+def _fit_calibrations(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: _Trained,
+  validation: trainer.Split,
+) -> calibrations.Maps:
+  return calibrations.fit(
+    trained.actors,
+    lambda name: models.predict(run.config, trained.actors[name], validation),
+    validation.host,
+    run.manifest.task_names,
+    run.config.evaluation.calibration,
+  )
+
+
 def _record(
-  run: workdir.Run, models: models_lib.Models, trained: _Trained, data: _Data
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: _Trained,
+  data: _Data,
+  maps: calibrations.Maps,
 ) -> dict[str, Any]:
   """What metrics.json and evaluation/<split>.json share."""
   tasks = run.manifest.task_names
@@ -280,12 +308,15 @@ def _record(
     ),
     'best_epoch': {name: trained.best_epochs[name] for name in predictions},
   }
+  record |= calibrations.evaluate(
+    maps, predictions, data.evaluated.host, tasks, run.config
+  )
   rates = summary.rate_baseline(
     data.train.host, data.evaluated.host, data.manifest, run.config
   )
   if rates is not None:
     record['baseline'] = rates
-  warnings: list[str] = []
+  warnings = calibrations.warnings(record)
   if trained.critic is not None:
     policy = models.predict(
       run.config, trained.actors['pretrain'], data.validation
@@ -299,7 +330,7 @@ def _record(
     record['curves'] = summary.curves(
       q_values, data.validation.host, tasks, run.config.weighting.lambda_
     )
-    warnings = summary.collapse_warnings(record['critic'])
+    warnings += summary.collapse_warnings(record['critic'])
   return {
     **record,
     'warnings': warnings,

@@ -1,0 +1,261 @@
+"""Maps from a model's probabilities to calibrated ones, one per task.
+
+They are fitted on validation rows, saved as JSON beside a run's metrics, and
+applied to what the model predicts: `from_json(record).apply(probabilities)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import metrics
+
+_MOST_NEWTON_STEPS = 100
+# The gradient of the mean loss, in nats per standard deviation, at its end.
+_FLAT = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class Platt:
+  """sigmoid(slope * logit + intercept): Platt (1999), on a model's logits.
+
+  A slope above 0 keeps the order of rows, and so AUC. With intercept 0 it is
+  temperature scaling (Guo et al., ICML 2017), of temperature 1 / slope.
+
+  Attributes:
+    slope: a.
+    intercept: b.
+  """
+
+  slope: float = 1.0
+  intercept: float = 0.0
+
+  def apply(self, probabilities: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities, f64[...], of any shape of probabilities."""
+    if self == Platt():
+      return np.asarray(probabilities, np.float64)
+    return _sigmoid(self.slope * logits(probabilities) + self.intercept)
+
+  def to_json(self) -> dict[str, Any]:
+    """What `from_json` reads."""
+    return {'kind': 'platt', **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Isotonic:
+  """A rising function: flat over each pool of rows, linear between pools.
+
+  Attributes:
+    probabilities: of the model, rising: the least and the greatest of each
+      pool, or one number where they are equal.
+    values: calibrated, one each; beyond the ends the function is constant.
+  """
+
+  probabilities: tuple[float, ...]
+  values: tuple[float, ...]
+
+  def apply(self, probabilities: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities, f64[...], of any shape of probabilities."""
+    p = np.asarray(probabilities, np.float64)
+    return np.interp(p, self.probabilities, self.values)
+
+  def to_json(self) -> dict[str, Any]:
+    """What `from_json` reads."""
+    return {
+      'kind': 'isotonic',
+      'probabilities': list(self.probabilities),
+      'values': list(self.values),
+    }
+
+
+Calibration = Platt | Isotonic
+
+
+def from_json(record: Any, path: str = 'calibration') -> Calibration:
+  """Reads what `to_json` gave.
+
+  Args:
+    record: of JSON.
+    path: what to call it in errors.
+
+  Raises:
+    types.InputError: not a calibration; says what was found.
+  """
+  if not isinstance(record, Mapping):
+    raise types.InputError(
+      f'{path}: {record!r:.80} is not an object with "kind"'
+    )
+  try:
+    if record.get('kind') == 'platt':
+      result = Platt(float(record['slope']), float(record['intercept']))
+      if np.isfinite([result.slope, result.intercept]).all():
+        return result
+    elif record.get('kind') == 'isotonic':
+      isotonic = Isotonic(
+        tuple(float(p) for p in record['probabilities']),
+        tuple(float(v) for v in record['values']),
+      )
+      if _is_rising(isotonic):
+        return isotonic
+  except (KeyError, TypeError, ValueError):
+    pass
+  raise types.InputError(
+    f'{path}: {dict(record)!r:.80} is no calibration, expected kind "platt"'
+    ' with finite slope and intercept, or "isotonic" with as many rising'
+    ' probabilities as values in [0, 1]'
+  )
+
+
+def _is_rising(isotonic: Isotonic) -> bool:
+  p, v = np.array(isotonic.probabilities), np.array(isotonic.values)
+  inside = np.all((v >= 0.0) & (v <= 1.0)) and np.all((p >= 0.0) & (p <= 1.0))
+  return bool(
+    len(p) == len(v) > 0
+    and inside
+    and np.all(np.diff(p) > 0.0)
+    and np.all(np.diff(v) >= 0.0)
+  )
+
+
+def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
+  """The slope and intercept of least logloss, by Newton's method.
+
+  Where that is not defined, less is fitted: with one class, or no rows,
+  nothing; the intercept alone where a threshold separates the classes (the
+  best slope would be infinite) or all probabilities are one number.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R], the model's.
+
+  Returns:
+    A map whose logloss on these rows is never above the model's own.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  types.check_same_shape(labels, probabilities)
+  y, z = labels > 0.5, logits(probabilities)
+  if y.all() or not y.any():
+    return Platt()
+  # Standardised: the two parameters are then of one size, whatever the logits.
+  center, scale = float(z.mean()), float(z.std())
+  positive, negative = z[y], z[~y]
+  separable = (
+    negative.max() <= positive.min() or positive.max() <= negative.min()
+  )
+  if separable or scale < 1e-9:
+    (shift,) = _newton(y, np.ones((len(z), 1)), z, np.zeros(1))
+    result = Platt(1.0, float(shift))
+  else:
+    columns = np.stack([(z - center) / scale, np.ones_like(z)], axis=1)
+    a, b = _newton(y, columns, np.zeros_like(z), np.array([scale, center]))
+    result = Platt(float(a / scale), float(b - a * center / scale))
+  if not np.isfinite([result.slope, result.intercept]).all():
+    return Platt()
+  better = _mean_loss(y, result.slope * z + result.intercept)
+  return result if better <= _mean_loss(y, z) else Platt()
+
+
+def _newton(
+  y: np.ndarray, columns: np.ndarray, offset: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+  """Minimises the logloss of offset + columns @ w; steps halve if they fail.
+
+  Args:
+    y: bool[R].
+    columns: f64[R, n].
+    offset: f64[R].
+    start: w before the first step, f64[n].
+  """
+  w = start
+  loss = _mean_loss(y, offset + columns @ w)
+  for _ in range(_MOST_NEWTON_STEPS):
+    p = _sigmoid(offset + columns @ w)
+    gradient = columns.T @ (p - y) / len(y)
+    if np.abs(gradient).max() < _FLAT:
+      break
+    curvature = (columns.T * (p * (1.0 - p))) @ columns / len(y)
+    # Of rows that are all certain nothing is left to divide by.
+    step = np.linalg.lstsq(curvature, gradient, rcond=1e-15)[0]
+    for _ in range(40):
+      new_loss = _mean_loss(y, offset + columns @ (w - step))
+      if new_loss < loss:
+        break
+      step = step / 2
+    else:
+      break
+    w, loss = w - step, new_loss
+  return w
+
+
+def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
+  """The rising function of least squares (and of least logloss), exactly.
+
+  Pool adjacent violators (Ayer et al. 1955): rows with one probability are
+  one pool from the start, pools are merged while their rates fall; rates are
+  compared as fractions of whole numbers. Rates of 0 and 1 are then kept
+  1 / (R + 2) away from there: R rows can't tell that an event is impossible,
+  and no other rate is as near.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R], the model's.
+
+  Returns:
+    The function; without rows the identity.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  types.check_same_shape(labels, probabilities)
+  if not len(labels):
+    return Isotonic((0.0, 1.0), (0.0, 1.0))
+  p, group = np.unique(
+    np.asarray(probabilities, np.float64), return_inverse=True
+  )
+  rows = np.bincount(group)
+  positives = np.bincount(group, labels > 0.5).astype(np.int64)
+  pools: list[tuple[int, int, int]] = []  # first of p, rows, positives
+  for first, (n, hits) in enumerate(
+    zip(rows.tolist(), positives.tolist(), strict=True)
+  ):
+    # As long as the pool before has at least this rate.
+    while pools and pools[-1][2] * n >= hits * pools[-1][1]:
+      first, more, more_hits = pools.pop()
+      n, hits = n + more, hits + more_hits
+    pools.append((first, n, hits))
+  margin = 1.0 / (len(labels) + 2)
+  points, values = [], []
+  ends = [first - 1 for first, _, _ in pools[1:]] + [len(p) - 1]
+  for (first, n, hits), last in zip(pools, ends, strict=True):
+    value = min(max(hits / n, margin), 1.0 - margin)
+    for at in dict.fromkeys((first, last)):
+      points.append(float(p[at]))
+      values.append(value)
+  return Isotonic(tuple(points), tuple(values))
+
+
+FITS: dict[str, Callable[[np.ndarray, np.ndarray], Calibration]] = {
+  'platt': fit_platt,
+  'isotonic': fit_isotonic,
+}
+
+
+def logits(probabilities: np.ndarray) -> np.ndarray:
+  """log p - log(1 - p), f64[...], p kept as far from 0 and 1 as in logloss."""
+  margin = metrics.PROBABILITY_MARGIN
+  p = np.clip(np.asarray(probabilities, np.float64), margin, 1.0 - margin)
+  return np.log(p) - np.log1p(-p)
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+  # Of -|z|, so that nothing overflows.
+  small = np.exp(-np.abs(z))
+  return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
+
+
+def _mean_loss(y: np.ndarray, z: np.ndarray) -> float:
+  """Logloss of logits z, bool[R] and f64[R]; exact for logits of any size."""
+  return float(np.mean(np.logaddexp(0.0, z) - y * z))

@@ -1,0 +1,234 @@
+import json
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import isotonic, linear_model
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import calibration, metrics
+
+
+def sigmoid(z):
+  return 1 / (1 + np.exp(-np.float64(z)))
+
+
+def rows_of(seed, rows=3000, slope=0.6, intercept=-1.2):
+  """A model that is too sure and too high: (labels, probabilities)."""
+  rng = np.random.default_rng(seed)
+  z = rng.normal(0.0, 1.5, rows)
+  y = rng.random(rows) < sigmoid(slope * z + intercept)
+  return y.astype(np.float32), sigmoid(z).astype(np.float32)
+
+
+def loss(labels, probabilities):
+  return metrics.logloss(np.asarray(labels), np.asarray(probabilities))
+
+
+def test_platt_by_hand():
+  """Two probabilities, two rates: the map takes one to the other exactly.
+
+  At 0.5 (logit 0) one row of four is positive (logit -log 3), at 0.8 (logit
+  log 4) one of two (logit 0): a = log 3 / log 4, b = -log 3.
+  """
+  labels = np.array([1, 0, 0, 0, 1, 0])
+  p = np.array([0.5, 0.5, 0.5, 0.5, 0.8, 0.8])
+  fitted = calibration.fit_platt(labels, p)
+  np.testing.assert_allclose(
+    (fitted.slope, fitted.intercept),
+    (np.log(3) / np.log(4), -np.log(3)),
+    rtol=1e-9,
+  )
+  np.testing.assert_allclose(
+    fitted.apply(np.array([[0.5], [0.8]])), [[0.25], [0.5]], rtol=1e-9
+  )
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_platt_is_logistic_regression(seed):
+  labels, p = rows_of(seed)
+  fitted = calibration.fit_platt(labels, p)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    other = linear_model.LogisticRegression(C=np.inf, tol=1e-10)
+    other.fit(calibration.logits(p)[:, None], labels)
+  np.testing.assert_allclose(fitted.slope, other.coef_[0, 0], rtol=1e-4)
+  np.testing.assert_allclose(fitted.intercept, other.intercept_[0], rtol=1e-4)
+  expected = other.predict_proba(calibration.logits(p)[:, None])[:, 1]
+  np.testing.assert_allclose(fitted.apply(p), expected, rtol=1e-4)
+
+
+def test_platt_finds_the_truth_and_keeps_the_ranking():
+  labels, p = rows_of(3, rows=200_000)
+  fitted = calibration.fit_platt(labels, p)
+  np.testing.assert_allclose(
+    (fitted.slope, fitted.intercept), (0.6, -1.2), atol=0.02
+  )
+  fresh_labels, fresh = rows_of(4)
+  after = fitted.apply(fresh)
+  assert loss(fresh_labels, after) < loss(fresh_labels, fresh) - 0.1
+  assert metrics.auc(fresh_labels, after) == metrics.auc(fresh_labels, fresh)
+
+
+def test_a_calibrated_model_stays_as_it_is_to_the_bit():
+  p = np.float32([1e-30, 0.1, 0.7, 1.0])
+  after = calibration.Platt().apply(p)
+  np.testing.assert_array_equal(after, np.float64(p))
+  assert after.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+  'labels', [[0, 0, 0], [1, 1, 1], []], ids=['negative', 'positive', 'none']
+)
+def test_platt_learns_nothing_from_one_class(labels):
+  p = np.linspace(0.2, 0.8, len(labels))
+  assert calibration.fit_platt(np.array(labels), p) == calibration.Platt()
+
+
+@pytest.mark.parametrize(
+  'labels, p',
+  [
+    ([0, 0, 0, 1], [0.1, 0.2, 0.2, 0.9]),
+    ([1, 1, 1, 0], [0.1, 0.2, 0.2, 0.9]),
+    ([0, 0, 0, 1], [0.1, 0.3, 0.6, 0.6]),
+    ([0, 0, 0, 1], [0.5, 0.5, 0.5, 0.5]),
+  ],
+  ids=['separable', 'reversed', 'touching', 'constant'],
+)
+def test_platt_shifts_alone_where_the_slope_is_undefined(labels, p):
+  labels, p = np.array(labels), np.array(p)
+  fitted = calibration.fit_platt(labels, p)
+  assert fitted.slope == 1.0 and np.isfinite(fitted.intercept)
+  # The best shift makes the mean probability the rate.
+  np.testing.assert_allclose(fitted.apply(p).mean(), labels.mean(), rtol=1e-6)
+
+
+def test_platt_of_saturated_probabilities():
+  """0 and 1 in float32 are no infinite logits, and rates are still met."""
+  labels = np.tile([0, 1, 0, 1], 50)
+  p = np.tile(np.float32([0.0, 1.0, 1.0, 0.0]), 50)
+  fitted = calibration.fit_platt(labels, p)
+  np.testing.assert_allclose(fitted.apply(p), 0.5, atol=1e-6)
+
+
+ROWS = st.lists(
+  st.tuples(
+    st.integers(0, 1),
+    st.floats(0.0, 1.0, width=32) | st.sampled_from([0.25, 0.5, 0.75]),
+  ),
+  min_size=1,
+  max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(ROWS)
+def test_platt_is_never_worse_where_it_was_fitted(rows):
+  labels = np.array([y for y, _ in rows])
+  p = np.float32([p for _, p in rows])
+  fitted = calibration.fit_platt(labels, p)
+  after = fitted.apply(p)
+  assert np.all((after >= 0) & (after <= 1))
+  assert loss(labels, after) <= loss(labels, p) + 1e-9
+
+
+def test_isotonic_by_hand():
+  """Pools {0.1, 0.2} (rate 1/3), {0.4, 0.5, 0.6} (1/2) and {0.9} (1)."""
+  p = np.array([0.1, 0.2, 0.2, 0.4, 0.5, 0.6, 0.6, 0.9])
+  labels = np.array([1, 0, 0, 1, 0, 1, 0, 1])
+  fitted = calibration.fit_isotonic(labels, p)
+  assert fitted.probabilities == (0.1, 0.2, 0.4, 0.6, 0.9)
+  assert fitted.values == (1 / 3, 1 / 3, 0.5, 0.5, 0.9)  # 1 - 1 / (8 + 2)
+  np.testing.assert_allclose(
+    fitted.apply(np.array([0.0, 0.15, 0.3, 0.55, 0.75, 1.0])),
+    [1 / 3, 1 / 3, 5 / 12, 0.5, 0.7, 0.9],
+  )
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+  st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 32)), min_size=1, max_size=80
+  )
+)
+def test_isotonic_is_that_of_scikit_learn(rows):
+  labels = np.array([y for y, _ in rows])
+  # Coarse: scikit-learn takes numbers that are almost equal to be ties.
+  p = np.float32([n / 32 for _, n in rows])
+  fitted = calibration.fit_isotonic(labels, p)
+  margin = 1 / (len(rows) + 2)
+  other = isotonic.IsotonicRegression(
+    y_min=margin, y_max=1 - margin, out_of_bounds='clip'
+  ).fit(np.float64(p), labels)
+  np.testing.assert_allclose(
+    fitted.apply(p), other.predict(np.float64(p)), rtol=1e-9
+  )
+
+
+@settings(deadline=None, max_examples=200)
+@given(ROWS, st.lists(st.floats(0.0, 1.0), min_size=2, max_size=20))
+def test_isotonic_keeps_order(rows, others):
+  fitted = calibration.fit_isotonic(
+    np.array([y for y, _ in rows]), np.float32([p for _, p in rows])
+  )
+  after = fitted.apply(np.sort(others))
+  assert np.all(np.diff(after) >= 0.0)
+  assert np.all((after > 0.0) & (after < 1.0))
+
+
+def test_isotonic_mends_what_no_slope_can():
+  rng = np.random.default_rng(0)
+  p = rng.random(20_000)
+  truth = 0.1 + 0.5 * (p > 0.6)
+  labels = (rng.random(20_000) < truth).astype(np.float32)
+  after = calibration.fit_isotonic(labels, p).apply(p)
+  assert np.mean(np.abs(after - truth)) < 0.02
+  assert loss(labels, after) < loss(
+    labels, calibration.fit_platt(labels, p).apply(p)
+  )
+
+
+def test_isotonic_of_no_rows_changes_nothing():
+  fitted = calibration.fit_isotonic(np.zeros(0), np.zeros(0))
+  np.testing.assert_array_equal(fitted.apply(np.array([0.0, 0.3])), [0.0, 0.3])
+
+
+@pytest.mark.parametrize('method', sorted(calibration.FITS))
+def test_json_keeps_every_bit(method):
+  labels, p = rows_of(5)
+  fitted = calibration.FITS[method](labels, p)
+  again = calibration.from_json(json.loads(json.dumps(fitted.to_json())))
+  assert again == fitted
+  np.testing.assert_array_equal(again.apply(p), fitted.apply(p))
+
+
+@pytest.mark.parametrize(
+  'record',
+  [
+    {},
+    {'kind': 'platt', 'slope': 1.0},
+    {'kind': 'platt', 'slope': 'x', 'intercept': 0.0},
+    {'kind': 'platt', 'slope': float('nan'), 'intercept': 0.0},
+    {'kind': 'isotonic', 'probabilities': [], 'values': []},
+    {'kind': 'isotonic', 'probabilities': [0.1], 'values': [0.1, 0.2]},
+    {'kind': 'isotonic', 'probabilities': [0.2, 0.1], 'values': [0.1, 0.2]},
+    {'kind': 'isotonic', 'probabilities': [0.1, 0.2], 'values': [0.2, 0.1]},
+    {'kind': 'isotonic', 'probabilities': [0.1, 0.2], 'values': [0.2, 1.1]},
+    {'kind': 'isotonic', 'probabilities': 3, 'values': [0.2]},
+    {'kind': 'temperature'},
+    [],
+    None,
+  ],
+)
+def test_what_is_no_calibration_is_refused(record):
+  with pytest.raises(types.InputError, match=r'^metrics.json: x: ') as error:
+    calibration.from_json(record, 'metrics.json: x')
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('method', sorted(calibration.FITS))
+def test_shapes_must_agree(method):
+  with pytest.raises(ValueError, match='one shape'):
+    calibration.FITS[method](np.zeros(3), np.zeros(2))
