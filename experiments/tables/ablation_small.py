@@ -10,10 +10,11 @@ and on simulated sessions, which it draws itself where no data is named:
 
 Time on two CPU cores: 25 minutes measured on a RetailRocket log with 45,217
 train rows, while a second comparison ran beside it. Methods, seeds and budget
-are those of ablation.py. Expected there (16 seeds): no method passes. RMTL minus constant weights is
-+1.3e-4 click AUC and +0.8e-4 conversion AUC, minus the pre-trained model
-+0.1e-4 and -1.0e-4; WL minus the pre-trained model -6e-4 and -4e-4.
-The whole result: experiments/results/retailrocket_small/ablation.md.
+are those of ablation.py. Expected there (16 seeds): no method passes. RMTL
+minus constant weights is +1.3e-4 click AUC and +0.8e-4 conversion AUC, minus
+the pre-trained model +0.1e-4 and -1.0e-4; WL minus the pre-trained model -6e-4
+and -4e-4. The whole result:
+experiments/results/retailrocket_small/ablation.md.
 """
 
 import dataclasses

@@ -10,10 +10,11 @@ and on simulated sessions, which it draws itself where no data is named:
 
 Time on two CPU cores: 22 minutes measured on a RetailRocket log with 45,217
 train rows, while a second comparison ran beside it. Methods, seeds and budget
-are those of overall.py. Expected there (5 seeds): all backbones within 0.588 to 0.592 click AUC and
-0.597 to 0.603 conversion AUC, PLE first; RMTL within 8e-4 of its controls with
-intervals that hold 0; DDPG 37e-4 and 30e-4 below the pre-trained PLE.
-The whole result: experiments/results/retailrocket_small/overall.md.
+are those of overall.py. Expected there (5 seeds): all backbones within 0.588
+to 0.592 click AUC and 0.597 to 0.603 conversion AUC, PLE first; RMTL within
+8e-4 of its controls with intervals that hold 0; DDPG 37e-4 and 30e-4 below the
+pre-trained PLE. The whole result:
+experiments/results/retailrocket_small/overall.md.
 """
 
 import dataclasses

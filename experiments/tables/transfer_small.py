@@ -10,10 +10,10 @@ and on simulated sessions, which it draws itself where no data is named:
 
 Time on two CPU cores: 22 minutes measured on a RetailRocket log with 45,217
 train rows, while a second comparison ran beside it. Methods, seeds and budget
-are those of transfer.py. Expected there (5 seeds): no transferred critic differs from its controls by
-more than its interval, but for mmoe+critic's +1.7e-4 conversion AUC over
-constant weights.
-The whole result: experiments/results/retailrocket_small/transfer.md.
+are those of transfer.py. Expected there (5 seeds): no transferred critic
+differs from its controls by more than its interval, but for mmoe+critic's
++1.7e-4 conversion AUC over constant weights. The whole result:
+experiments/results/retailrocket_small/transfer.md.
 """
 
 import dataclasses
