@@ -58,6 +58,10 @@ class NetworkConfig:
       code).
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
+    session_encoder: the session so far as one more block of the features,
+      from the item's embeddings of the rows before: `none`, their `mean`,
+      `target_attention` (of the row's own item), `gru` or `transformer`. No
+      free win: choose on validation.
     first_layer: `plain` works on every slot, `distinct` on the batch's
       distinct categories; `auto` is distinct where that was measured to be
       faster (a single CPU device, wide embeddings), else plain. All give the
@@ -73,6 +77,7 @@ class NetworkConfig:
   id_dropout: str = '0'
   expert_input: str = 'own'
   expert_form: str = 'auto'
+  session_encoder: str = 'none'
   first_layer: str = 'auto'
 
 
@@ -284,6 +289,13 @@ CHOICES = {
   'backbone': BACKBONES,
   'network.expert_input': ('own', 'gate'),
   'network.expert_form': ('auto', 'separate', 'batched'),
+  'network.session_encoder': (
+    'none',
+    'mean',
+    'target_attention',
+    'gru',
+    'transformer',
+  ),
   'network.first_layer': ('auto', 'plain', 'distinct'),
   'critic.form': ('shared', 'separate'),
   'critic.head': ('neg_softplus', 'linear', 'neg_relu'),

@@ -37,6 +37,7 @@ class FeatureSpec:
     num_tasks: K.
     names: of the categorical, then the multi-valued fields; settings that name
       a field need them.
+    item: which of the categorical fields is the item, or None.
   """
 
   categorical: tuple[int, ...]
@@ -44,6 +45,7 @@ class FeatureSpec:
   numeric: int
   num_tasks: int
   names: tuple[str, ...] = ()
+  item: int | None = None
 
 
 class Inputs(NamedTuple):
@@ -54,11 +56,14 @@ class Inputs(NamedTuple):
     multi_valued: i32[..., M], the slots of all multi-valued fields side by
       side, -1 in unused slots; every field uses at least one slot.
     numeric: f32[..., N], normalised.
+    segment: i32[..., T], as in Batch, for encoders of the session so far; None
+      where rows are not in lanes.
   """
 
   categorical: Array
   multi_valued: Array
   numeric: Array
+  segment: Array | None = None
 
 
 class Batch(NamedTuple):

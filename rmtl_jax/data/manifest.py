@@ -121,8 +121,10 @@ class Manifest:
 
   def feature_spec(self) -> types.FeatureSpec:
     """What networks must know of this data."""
+    categorical = self.of_kind('categorical')
+    places = {f.name: i for i, f in enumerate(categorical)}
     return types.FeatureSpec(
-      categorical=tuple(f.size for f in self.of_kind('categorical')),
+      categorical=tuple(f.size for f in categorical),
       multi_valued=tuple(
         (f.size, f.width) for f in self.of_kind('multi_valued')
       ),
@@ -133,6 +135,7 @@ class Manifest:
         for kind in ('categorical', 'multi_valued')
         for f in self.of_kind(kind)
       ),
+      item=None if self.item_field is None else places[self.item_field],
     )
 
 

@@ -40,7 +40,7 @@ class Critic(nnx.Module):
     self.first = features.FirstLayer(spec, network, units[0], 0, rngs)
     self.action = layers.Linear(1, dim, layers.LECUN, rngs)
     # The whole first layer's inputs count, as in FirstLayer's own kernel.
-    blocks = features.num_blocks(spec) + 1
+    blocks = self.first.kernel.shape[0] + 1
     kernel = layers.init_kernel(
       rngs.params(), (blocks * dim, units[0]), layers.HE
     )

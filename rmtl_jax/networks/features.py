@@ -2,7 +2,8 @@
 
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
-one, and one linear layer for all numeric fields together. The first linear
+one, and one linear layer for all numeric fields together; one block more holds
+the session so far, where an encoder is set (session.py). The first linear
 layer takes the blocks side by side; everything that reads the features
 (experts, bottoms, gates) is a range of its columns, so that it runs once.
 """
@@ -18,13 +19,13 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, layers
+from rmtl_jax.networks import distinct, layers, session
 
 Shared = Any
 
 
 def num_blocks(spec: types.FeatureSpec) -> int:
-  """Blocks of the features: F + multi-valued fields + 1 if N > 0."""
+  """Blocks of the fields: F + multi-valued fields + 1 if N > 0."""
   return (
     len(spec.categorical) + len(spec.multi_valued) + (1 if spec.numeric else 0)
   )
@@ -62,9 +63,10 @@ class FirstLayer(nnx.Module):
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
-    kernel: f32[blocks, D, hidden + gates].
+    kernel: f32[blocks, D, hidden + gates]; the session's block is the last.
     bias: f32[hidden + gates].
     numeric: linear layer of the numeric block, where N > 0.
+    session: the encoder of the session so far, where one is set.
   """
 
   def __init__(
@@ -77,6 +79,8 @@ class FirstLayer(nnx.Module):
   ):
     blocks, dim = num_blocks(spec), config.embedding_dim
     self.spec = spec
+    self.encodes = config.session_encoder != 'none'
+    blocks += int(self.encodes)
     self.hidden = hidden
     self.form = config.first_layer
     self.table = nnx.Param(init_table(rngs.params(), spec, config))
@@ -92,6 +96,8 @@ class FirstLayer(nnx.Module):
     self.bias = nnx.Param(jnp.zeros((hidden + gates,)))
     if spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
+    if self.encodes:
+      self.session = session.make(config, rngs)
 
   @property
   def uses_distinct(self) -> bool:
@@ -135,27 +141,34 @@ class FirstLayer(nnx.Module):
     Returns:
       f32[T, hidden] and f32[T, gates].
     """
-    for_categorical, for_multi_valued, for_numeric = self._kernels()
+    for_categorical, for_multi_valued, for_numeric, for_session = (
+      self._kernels()
+    )
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
+    embedded = None
     if self.uses_distinct:
       y = y + distinct.gather(shared)
     elif self.spec.categorical:
-      y = y + _through(self._categorical(inputs), for_categorical)
+      embedded = self._categorical(inputs)
+      y = y + _through(embedded, for_categorical)
     if self.spec.multi_valued:
       y = y + _through(self._multi_valued(inputs), for_multi_valued)
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric[0])
+    if self.encodes:
+      y = y + self._session(inputs, embedded) @ for_session[0]
     sizes = (self.hidden, y.shape[1] - self.hidden)
     hidden, gates = jax.lax.split(y, sizes, axis=1)
     return hidden, gates
 
   def _kernels(self) -> list[jax.Array]:
-    """The kernel's blocks: categorical, multi-valued, numeric."""
+    """The kernel's blocks: categorical, multi-valued, numeric, session."""
     sizes = (
       len(self.spec.categorical),
       len(self.spec.multi_valued),
       1 if self.spec.numeric else 0,
+      1 if self.encodes else 0,
     )
     return list(jax.lax.split(self.kernel[...], sizes, axis=0))
 
@@ -178,6 +191,26 @@ class FirstLayer(nnx.Module):
       ],
       axis=1,
     )
+
+  def _session(
+    self, inputs: types.Inputs, embedded: jax.Array | None
+  ) -> jax.Array:
+    """The session so far at each row of one lane, f32[T, D].
+
+    Args:
+      inputs: leading dimension [T].
+      embedded: what `_categorical` gave, or None.
+    """
+    item = self.spec.item
+    if inputs.segment is None or item is None:
+      raise ValueError('expected rows in lanes, with segments and items')
+    if embedded is None:
+      row = jnp.asarray(inputs.categorical)[:, item]
+      start = int(offsets(self.spec)[item])
+      items = jnp.take(self.table[...], row + start, axis=0, mode='clip')
+    else:
+      items = embedded[:, item]
+    return self.session(items, jnp.asarray(inputs.segment))
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
     """The numeric block's share of the layer, f32[T, width].

@@ -18,7 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import actors, features, id_dropout, layers
+from rmtl_jax.networks import actors, features, id_dropout, layers, session
 from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
@@ -200,9 +200,10 @@ def make_actor(
     config: sizes.
 
   Raises:
-    types.InputError: no such backbone, or nothing to read.
+    types.InputError: no such backbone, nothing to read, or a session encoder
+      without an item field.
   """
-  _check(spec)
+  _check(spec, config)
   if backbone == 'single_task':
     one = dataclasses.replace(spec, num_tasks=1)
     network = make_actor(one, 'shared_bottom', config)
@@ -227,9 +228,10 @@ def make_critic(
     critic: form and head.
 
   Raises:
-    types.InputError: nothing to read.
+    types.InputError: nothing to read, or a session encoder without an item
+      field.
   """
-  _check(spec)
+  _check(spec, network)
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1)
     shared = dataclasses.replace(critic, form='shared')
@@ -239,11 +241,12 @@ def make_critic(
   )
 
 
-def _check(spec: types.FeatureSpec) -> None:
+def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if spec.num_tasks < 1:
     raise types.InputError('tasks: found none, expected at least one')
   if features.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
+  session.check(spec, config)
 
 
 def critic_from_actor(critic_params: Params, actor_params: Params) -> Params:

@@ -15,7 +15,7 @@ class Columns(NamedTuple):
   """A split's columns on the device.
 
   Attributes:
-    inputs: the features, leading dimension R.
+    inputs: the features, leading dimension R, without segments.
     labels: f32[R, K].
   """
 
@@ -40,8 +40,9 @@ class Slots(NamedTuple):
 def gather(columns: Columns, slots: Slots) -> types.Batch:
   """One batch; padding holds some row's values behind a false mask."""
   row = jnp.maximum(slots.row, 0)
+  inputs = jax.tree.map(lambda x: x[row], columns.inputs)
   return types.Batch(
-    inputs=jax.tree.map(lambda x: x[row], columns.inputs),
+    inputs=inputs._replace(segment=slots.segment),
     labels=columns.labels[row],
     mask=slots.row >= 0,
     is_last=slots.is_last,

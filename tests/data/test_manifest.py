@@ -98,7 +98,11 @@ def test_what_later_programs_add_is_not_read():
 
 
 def test_feature_spec_and_columns():
-  assert FULL.feature_spec() == types.FeatureSpec((30, 20), ((8, 3),), 1, 2)
+  assert FULL.feature_spec() == types.FeatureSpec(
+    (30, 20), ((8, 3),), 1, 2, ('user', 'item', 'tags'), item=1
+  )
+  without = dataclasses.replace(FULL, item_field=None)
+  assert without.feature_spec().item is None
   columns = [field.column for field in FULL.fields]
   assert columns == ['f_user', 'f_item', 'm_tags', 'x_price']
   assert FULL.task_names == ('click', 'conversion')

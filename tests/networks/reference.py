@@ -279,7 +279,7 @@ def critic_row(spec, config, critic_config, params, row, actions):
 def _rows(inputs: types.Inputs):
   """Every position [l, t] of a batch with its row."""
   for position in np.ndindex(*inputs.categorical.shape[:2]):
-    yield position, types.Inputs(*(part[position] for part in inputs))
+    yield position, types.Inputs(*(part[position] for part in inputs[:3]))
 
 
 def actor_logits(

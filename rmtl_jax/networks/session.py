@@ -1,0 +1,247 @@
+"""Encoders of the session so far: what a row knows of the rows before it.
+
+Each reads the item's embeddings of a whole lane at once and gives every row D
+numbers that depend on the rows strictly before it in its own session (and, for
+`target_attention`, on its own item, the query). A session's first row and
+padding get zeros. A session that was cut starts anew at the cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import layers
+
+# Rows of the transformer's table of positions; later rows share the last one.
+POSITIONS = 64
+# Blocks of the transformer.
+BLOCKS = 1
+
+# What a softmax gives no weight; finite, so that no gradient is NaN.
+_NEVER = -1e30
+
+
+def earlier(segment: jax.Array) -> jax.Array:
+  """Which rows of a lane are a row's history.
+
+  Args:
+    segment: equal within one session of the lane, -1 in padding, i32[T].
+
+  Returns:
+    bool[T, T], [t, s] true where row s is before row t in one session.
+  """
+  same = segment[:, None] == segment[None, :]
+  before = jnp.tril(jnp.ones(same.shape, bool), -1)
+  return same & before & (segment >= 0)[:, None]
+
+
+def follows(segment: jax.Array) -> jax.Array:
+  """Whether the slot before holds the row before in the session, bool[T]."""
+  same = jnp.concatenate(
+    [jnp.zeros(1, bool), segment[1:] == segment[:-1]], axis=0
+  )
+  return same & (segment >= 0)
+
+
+def attend(scores: jax.Array, seen: jax.Array, values: jax.Array) -> jax.Array:
+  """Mixtures of the rows that a row sees; zero where it sees none.
+
+  Args:
+    scores: of row t (first axis) for row s, f32[T, T].
+    seen: bool[T, T].
+    values: f32[T, D].
+
+  Returns:
+    sum_s softmax_s(scores) values, f32[T, D].
+  """
+  weights = jax.nn.softmax(jnp.where(seen, scores, _NEVER), axis=1)
+  return jnp.where(seen, weights, 0.0) @ values
+
+
+class Mean(nnx.Module):
+  """The mean of the earlier items."""
+
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    """Has no parameters."""
+
+  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
+    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+    seen = earlier(segment).astype(items.dtype)
+    count = jnp.sum(seen, axis=1, keepdims=True)
+    return seen @ items / jnp.maximum(count, 1.0)
+
+
+class TargetAttention(nnx.Module):
+  """Attention of the row's item over the earlier ones (DIN).
+
+  The scores come from an MLP of one hidden layer on both embeddings and their
+  product, as in Zhou et al. (KDD 2018, section 4.3). Two differences: softmax
+  makes them weights, so that long sessions have no larger numbers; and the
+  difference of the embeddings is no input, since the layer is linear in both.
+  """
+
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    dim = config.embedding_dim
+    units = max(dim // 2, 1)
+    kernel = layers.init_kernel(rngs.params(), (3 * dim, units), layers.HE)
+    self.kernel = nnx.Param(kernel.reshape(3, dim, units))
+    self.bias = nnx.Param(jnp.zeros((units,)))
+    # Without a bias, which softmax would take away.
+    self.score = nnx.Param(
+      layers.init_kernel(rngs.params(), (units, 1), layers.LECUN)
+    )
+
+  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
+    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+    rows, dim = items.shape
+    for_query, for_key, for_product = layers.unstack(self.kernel[...])
+    units = for_query.shape[1]
+    # (q * k) W of all pairs by one GEMM: each query takes its own q * W.
+    own = items[:, None, :] * for_product.T[None, :, :]
+    pairs = (own.reshape(rows * units, dim) @ items.T).reshape(
+      rows, units, rows
+    )
+    query = items @ for_query + self.bias[...][None, :]
+    key = items @ for_key
+    hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
+    scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)
+    return attend(scores, earlier(segment), items)
+
+
+class Gru(nnx.Module):
+  """The state of a GRU that has read the earlier items (as GRU4Rec).
+
+  Cho et al. (2014), used so by Hidasi et al. (ICLR 2016); the reset gate acts
+  after the product with the state, so that a step has one product.
+  """
+
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    dim = config.embedding_dim
+    self.item = layers.Linear(dim, 3 * dim, layers.LECUN, rngs)
+    self.state = layers.Linear(dim, 3 * dim, layers.LECUN, rngs)
+
+  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
+    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+    kernel, bias = self.state.kernel[...], self.state.bias[...]
+
+    def step(state, row):
+      item, goes_on = row
+      state = jnp.where(goes_on, state, 0.0)
+      return gru_cell(item, state @ kernel + bias, state), state
+
+    first = jnp.zeros((items.shape[1],), items.dtype)
+    _, states = jax.lax.scan(step, first, (self.item(items), follows(segment)))
+    return states
+
+
+def gru_cell(item: jax.Array, product: jax.Array, state: jax.Array) -> Any:
+  """The next state: z h + (1 - z) tanh(x_n + r h_n).
+
+  Args:
+    item: x W + b, for the gates z and r and the candidate n, f32[3 D].
+    product: the state's h U + c for the same, f32[3 D].
+    state: h, f32[D].
+
+  Returns:
+    f32[D].
+  """
+  x_z, x_r, x_n = jnp.split(item, 3)
+  h_z, h_r, h_n = jnp.split(product, 3)
+  keep = jax.nn.sigmoid(x_z + h_z)
+  reset = jax.nn.sigmoid(x_r + h_r)
+  return keep * state + (1.0 - keep) * jnp.tanh(x_n + reset * h_n)
+
+
+class Block(nnx.Module):
+  """Attention, then a layer of D units; a sum around each, norms ahead."""
+
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    dim = config.embedding_dim
+    self.norm_attention = nnx.LayerNorm(dim, rngs=rngs)
+    self.projections = nnx.Param(
+      layers.init_kernel(rngs.params(), (dim, 3 * dim), layers.LECUN)
+    )
+    self.norm_hidden = nnx.LayerNorm(dim, rngs=rngs)
+    self.hidden = layers.Linear(dim, dim, layers.HE, rngs)
+    self.output = layers.Linear(dim, dim, layers.LECUN, rngs)
+
+  def __call__(self, x: jax.Array, seen: jax.Array) -> jax.Array:
+    """Rows f32[T, D], and which they see bool[T, T] -> f32[T, D]."""
+    projected = self.norm_attention(x) @ self.projections[...]
+    query, key, value = jnp.split(projected, 3, axis=1)
+    scores = query @ key.T * x.shape[1] ** -0.5
+    x = x + attend(scores, seen, value)
+    hidden = jax.nn.relu(self.hidden(self.norm_hidden(x)))
+    return x + self.output(hidden)
+
+
+class Transformer(nnx.Module):
+  """What a causal transformer says at the row before (as SASRec).
+
+  Kang and McAuley (ICDM 2018): items plus positions within the session, one
+  head, no dropout. Row t - 1 has seen all rows before t, and nothing else.
+  """
+
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    shape = (POSITIONS, config.embedding_dim)
+    self.positions = nnx.Param(
+      config.embedding_scale * jax.random.normal(rngs.params(), shape)
+    )
+    for i in range(BLOCKS):
+      setattr(self, f'block_{i}', Block(config, rngs))
+    self.norm = nnx.LayerNorm(config.embedding_dim, rngs=rngs)
+
+  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
+    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+    history = earlier(segment)
+    position = jnp.sum(history, axis=1, dtype=jnp.int32)
+    x = items + jnp.take(self.positions[...], position, axis=0, mode='clip')
+    seen = history | jnp.eye(len(items), dtype=bool)
+    for i in range(BLOCKS):
+      x = getattr(self, f'block_{i}')(x, seen)
+    before = jnp.roll(self.norm(x), 1, axis=0)
+    return jnp.where(follows(segment)[:, None], before, 0.0)
+
+
+_ENCODERS = {
+  'mean': Mean,
+  'target_attention': TargetAttention,
+  'gru': Gru,
+  'transformer': Transformer,
+}
+
+
+def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
+  """Raises InputError unless the encoder exists and has items to read."""
+  name = config.session_encoder
+  if name == 'none':
+    return
+  if name not in _ENCODERS:
+    raise types.InputError(
+      f'config.network.session_encoder: {name!r:.80} is not one of none,'
+      f' {", ".join(_ENCODERS)}'
+    )
+  if spec.item is None:
+    raise types.InputError(
+      f'config.network.session_encoder: {name!r} needs data whose'
+      ' manifest.json names an item_field, found none'
+    )
+
+
+def make(config: config_lib.NetworkConfig, rngs: nnx.Rngs) -> Any:
+  """The encoder that the settings name.
+
+  Args:
+    config: `session_encoder`, other than none, and sizes.
+    rngs: where the initial values come from.
+
+  Returns:
+    A module: (items f32[T, D], segment i32[T]) -> f32[T, D].
+  """
+  return _ENCODERS[config.session_encoder](config, rngs)

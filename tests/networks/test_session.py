@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import features, functional, session
+from tests.networks import reference_session, small
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+ENCODERS = ('mean', 'target_attention', 'gru', 'transformer')
+# Sessions of 3, 1, 4 and 2 rows, padding in between and at the end.
+SEGMENT = np.array([5, 5, 5, 2, -1, 0, 0, 0, 0, 7, 7, -1], np.int32)
+SLOTS = len(SEGMENT)
+FIRST = (0, 3, 5, 9)
+DIM = 4
+
+
+def test_every_choice_is_here():
+  assert config_lib.CHOICES['network.session_encoder'] == ('none', *ENCODERS)
+
+
+def test_the_earlier_rows_of_a_session():
+  found = np.asarray(session.earlier(jnp.array([3, 3, 1, 1, 1, -1, -1])))
+  expected = np.zeros((7, 7), bool)
+  for row, before in ((1, 0), (3, 2), (4, 2), (4, 3)):
+    expected[row, before] = True
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_which_rows_go_on():
+  np.testing.assert_array_equal(
+    session.follows(jnp.array([3, 3, 1, -1, -1, 2, 2])),
+    [False, True, False, False, False, False, True],
+  )
+
+
+def test_attention_by_hand():
+  scores = jnp.log(jnp.array([[1.0, 3.0], [5.0, 7.0]]))
+  seen = jnp.array([[True, True], [False, False]])
+  values = jnp.array([[8.0], [4.0]])
+  np.testing.assert_allclose(
+    session.attend(scores, seen, values), [[5.0], [0.0]], rtol=1e-6
+  )
+
+
+@functools.cache
+def encoder(name):
+  """(parameters as nested dicts, module: items, segment -> encoding)."""
+  config = config_lib.NetworkConfig(embedding_dim=DIM, session_encoder=name)
+  module = session.make(config, nnx.Rngs(params=jax.random.key(0)))
+  rng = np.random.default_rng(3)
+  state = jax.tree.map(
+    lambda p: jnp.asarray(rng.normal(size=p.shape), jnp.float32),
+    nnx.state(module),
+  )
+  nnx.update(module, state)
+  return nnx.to_pure_dict(state), module
+
+
+@functools.cache
+def compiled(name):
+  """The same module compiled, on its own."""
+  _, module = encoder(name)
+  return small.jit(lambda *args: module(*args))
+
+
+def items(seed=0, rows=SLOTS):
+  rng = np.random.default_rng(seed)
+  return rng.normal(size=(rows, DIM)).astype(np.float32)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_an_encoder_equals_numpy(name):
+  params, _ = encoder(name)
+  found = np.asarray(compiled(name)(items(), SEGMENT))
+  np.testing.assert_allclose(
+    found,
+    reference_session.encode(name, params, items(), SEGMENT),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+  nothing = (SEGMENT < 0) | np.isin(np.arange(SLOTS), FIRST)
+  np.testing.assert_array_equal(found[nothing], 0.0)
+  assert (found[~nothing].std(axis=0) > 0.1).all()
+
+
+LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=SLOTS)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(LENGTHS, st.integers(0, SLOTS - 1), st.integers(0, 99))
+def test_an_encoding_is_that_of_the_rows_before(name, lengths, t, seed):
+  encode = compiled(name)
+  segment = np.repeat(np.arange(len(lengths)), lengths)[:SLOTS]
+  segment = np.pad(
+    segment, (0, SLOTS - len(segment)), constant_values=-1
+  ).astype(np.int32)
+  own = items(seed)
+  before = (segment == segment[t]) & (np.arange(SLOTS) < t) & (segment[t] >= 0)
+  expected = np.asarray(encode(own, segment))[t]
+  # Whatever comes later or belongs to others: the same bits.
+  other = np.where(before[:, None], own, items(seed + 1))
+  if name == 'target_attention':
+    other[t] = own[t]
+  np.testing.assert_array_equal(encode(other, segment)[t], expected)
+  # Wherever the session stands in its lane: the same numbers.
+  count = int(before.sum())
+  alone = np.zeros_like(own)
+  alone[:count], alone[count] = own[before], own[t]
+  its_own = np.where(np.arange(SLOTS) <= count, 0, -1).astype(np.int32)
+  np.testing.assert_allclose(
+    encode(alone, its_own)[count], expected, rtol=1e-5, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_gradients_reach_all_earlier_rows_and_no_others(name):
+  _, module = encoder(name)
+  jacobian = small.jit(
+    jax.jacrev(lambda x: jnp.sum(module(x, SEGMENT) ** 2, 1))
+  )
+  reached = np.asarray(jnp.abs(jacobian(items())).max(axis=2)) > 0
+  expected = np.asarray(session.earlier(SEGMENT))
+  if name == 'target_attention':
+    # With one row before, all of the attention is its, whoever asks.
+    asks = expected.sum(axis=1) > 1
+    expected = expected | np.diag(asks)
+  np.testing.assert_array_equal(reached, expected)
+
+
+def test_positions_beyond_the_table_share_its_last_row():
+  rows = session.POSITIONS + 3
+  params, _ = encoder('transformer')
+  own = items(rows=rows)
+  own[:] = own[0]
+  segment = np.zeros(rows, np.int32)
+  np.testing.assert_allclose(
+    compiled('transformer')(own, segment)[-1],
+    reference_session.encode('transformer', params, own, segment)[-1],
+    rtol=1e-4,
+    atol=1e-4,
+  )
+
+
+SPEC = dataclasses.replace(small.spec(), item=1)
+
+
+def lanes(seed=0):
+  """Two lanes: SEGMENT, and SEGMENT backwards."""
+  inputs = small.inputs(SPEC, seed, slots=SLOTS)
+  return inputs._replace(segment=np.stack([SEGMENT, SEGMENT[::-1]]))
+
+
+def first_layer(name, form):
+  config = dataclasses.replace(
+    small.CONFIG, session_encoder=name, first_layer=form, embedding_scale=0.5
+  )
+  rngs = nnx.Rngs(params=jax.random.key(0))
+  return features.FirstLayer(SPEC, config, 3, 2, rngs)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_the_encoding_is_one_more_block(name):
+  inputs = lanes()
+  values = {}
+  for form in ('plain', 'distinct'):
+    graph, state = nnx.split(first_layer(name, form))
+
+    def loss(state, inputs, graph=graph):
+      layer = nnx.merge(graph, state)
+      axes = (layer.shared_axes, 0)
+      hidden, gates = jax.vmap(layer, axes)(layer.share(inputs), inputs)
+      y = jnp.concatenate([hidden, gates], axis=2)
+      return jnp.sum(y**2), y
+
+    step = small.jit(jax.value_and_grad(loss, has_aux=True))
+    (_, y), slopes = step(state, inputs)
+    values[form] = (y, nnx.to_pure_dict(slopes))
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+    values['plain'],
+    values['distinct'],
+  )
+  layer, bare = first_layer(name, 'plain'), first_layer('none', 'plain')
+  bare.table[...] = layer.table[...]
+  bare.kernel[...] = layer.kernel[...][:-1]
+  bare.numeric.kernel[...] = layer.numeric.kernel[...]
+  table = np.asarray(layer.table[...])
+  params = nnx.to_pure_dict(nnx.state(layer)).get('session', {})
+  start = SPEC.categorical[0]
+  y = values['plain'][0]
+  for lane in range(2):
+    one = jax.tree.map(lambda x, lane=lane: x[lane], inputs)
+    encoded = reference_session.encode(
+      name, params, table[start + one.categorical[:, 1]], one.segment
+    )
+    expected = np.concatenate(bare((), one), axis=1)
+    expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
+    np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_items_learn_through_the_history_alone():
+  layer = first_layer('mean', 'plain')
+  graph, state = nnx.split(layer)
+  inputs = jax.tree.map(lambda x: x[0], lanes())
+  # Item 3 stands in row 0 alone, and only row 2 of its session is asked.
+  item = np.array([3, 1, 2, *[1] * (SLOTS - 3)], np.int32)
+  inputs.categorical[:, 1] = item
+  slopes = jax.grad(
+    lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][2])
+  )(state)
+  expected = layer.kernel[...][-1][:, :3].sum(axis=1) / 2
+  start = SPEC.categorical[0]
+  np.testing.assert_allclose(
+    nnx.to_pure_dict(slopes)['table'][start + 3], expected, rtol=1e-5
+  )
+
+
+NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+
+
+def named(name, encoder, spec=SPEC):
+  """A network of either kind, with its arguments after the inputs."""
+  config = dataclasses.replace(small.CONFIG, session_encoder=encoder)
+  if name in config_lib.BACKBONES:
+    return functional.make_actor(spec, name, config), ()
+  critic = config_lib.CriticConfig(form=name)
+  actions = np.full((small.LANES, SLOTS, 2), 0.3, np.float32)
+  return functional.make_critic(spec, config, critic), (actions,)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_network_with_every_encoder(name):
+  made = {e: named(name, e) for e in ENCODERS}
+  params = {e: small.params(network) for e, (network, _) in made.items()}
+  traces = []
+
+  @small.jit
+  def run(params, inputs):
+    traces.append(1)
+    return {
+      e: functional.apply(network, params[e], inputs, *args)
+      for e, (network, args) in made.items()
+    }
+
+  before = run(params, lanes())
+  # From slot 7 on everything is another, in the other lane too.
+  at = 7
+  changed = jax.tree.map(
+    lambda a, b: np.concatenate([a[:, :at], b[:, at:]], axis=1),
+    lanes(),
+    lanes(1),
+  )
+  after = run(params, changed)
+  assert len(traces) == 1
+  for e in ENCODERS:
+    found, other = np.asarray(before[e]), np.asarray(after[e])
+    assert found.shape == (small.LANES, SLOTS, 2)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[:, :at], other[:, :at])
+    assert (found[:, at:] != other[:, at:]).any()
+
+
+@pytest.mark.parametrize('name', ['mmoe', 'single_task', 'shared', 'separate'])
+def test_without_an_encoder_nothing_changes(name):
+  network, args = named(name, 'none')
+  bare, _ = named(name, 'none', small.spec())
+  key = jax.random.key(2)
+  params = network.init(key)
+  jax.tree.map(np.testing.assert_array_equal, params, bare.init(key))
+  assert 'session' not in params['first']
+  assert params['first']['kernel'].shape[-3] == features.num_blocks(SPEC)
+
+  def program(network, inputs):
+    function = functools.partial(functional.apply, network)
+    # Segments come last of the inputs: let them be read by nobody.
+    text = str(jax.make_jaxpr(function)(params, inputs, *args))
+    return text.partition('. let')[2]
+
+  assert program(network, lanes()._replace(segment=None)) == program(
+    bare, small.inputs(SPEC, slots=SLOTS)
+  )
+  # What was drawn before the encoder is the same with one.
+  encoder, _ = named(name, 'gru')
+  with_encoder = encoder.init(key)
+  for leaf in ('table', 'numeric'):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      with_encoder['first'][leaf],
+      params['first'][leaf],
+    )
+
+
+@pytest.mark.parametrize('name', ['mmoe', 'shared'])
+def test_an_encoder_needs_items_and_lanes(name):
+  with pytest.raises(
+    types.InputError, match="session_encoder: 'gru' needs data whose"
+  ):
+    named(name, 'gru', small.spec())
+  with pytest.raises(types.InputError, match="'lstm' is not one of none, mean"):
+    named(name, 'lstm')
+  network, args = named(name, 'mean')
+  inputs = lanes()._replace(segment=None)
+  with pytest.raises(ValueError, match='expected rows in lanes'):
+    functional.apply(network, small.params(network), inputs, *args)
