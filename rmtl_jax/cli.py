@@ -31,6 +31,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           simulates sessions first
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
+  rmtl predict --workdir=RUN --input=FILE|- --output=FILE|-
+                          the same raw rows with a probability per task
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
                           methods x seeds with paired tests and controls
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
@@ -302,6 +304,56 @@ def _evaluate(values: flags.FlagValues) -> int:
   return 0
 
 
+def _define_predict(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  del argv
+  _define_workdir(values)
+  flags.DEFINE_string(
+    'input',
+    '',
+    'Raw rows: a .parquet, .csv, .csv.gz, .tsv or .tsv.gz file, or - for an'
+    ' Arrow IPC stream on standard input. The columns of the features are'
+    ' needed, no labels: named as in the raw log where the run was trained on'
+    ' source table, as the fields (RUN/manifest.json) for other sources.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'output',
+    '',
+    'The same rows in the same order and a column p_<task> per task: a'
+    ' .parquet, .csv or .tsv file, which appears when it is complete, or - for'
+    ' an Arrow IPC stream on standard output.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'stage',
+    None,
+    ['finetune', 'constant', 'pretrain'],
+    'Whose parameters; if not given finetune, or pretrain where that is all'
+    ' there is. constant is the control.',
+    flag_values=values,
+  )
+
+
+def _predict(values: flags.FlagValues) -> int:
+  for name in ('workdir', 'input', 'output'):
+    _require(values, name)
+  _start_jax(values)
+  from rmtl_jax.serving import predict
+
+  # Ends as an error does, so that no half-written file is left.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+  output = _value(values, 'output')
+  predict.predict(
+    pathlib.Path(_value(values, 'workdir')),
+    _value(values, 'input'),
+    output,
+    _value(values, 'stage') or '',
+  )
+  if output != '-':
+    print(f'predictions: {output}')
+  return 0
+
+
 def _define_compare(values: flags.FlagValues, argv: Sequence[str]) -> None:
   _define_workdir(values)
   _define_data(values)
@@ -525,6 +577,11 @@ COMMANDS = {
     "restores a run's best checkpoints and computes all metrics",
     _define_evaluate,
     _evaluate,
+  ),
+  'predict': Command(
+    'raw rows to the same rows with a probability per task',
+    _define_predict,
+    _predict,
   ),
   'compare': Command(
     'methods x seeds on the same data, with controls and paired tests',

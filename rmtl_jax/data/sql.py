@@ -42,9 +42,10 @@ def fresh(prefix: str) -> str:
 
 def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
   """The single row of a query."""
-  row = connection.execute(query).fetchone()
-  assert row is not None, query
-  return row
+  # All of it: a result that is not read to its end blocks the connection.
+  rows = connection.execute(query).fetchall()
+  assert len(rows) == 1, query
+  return rows[0]
 
 
 def connect(

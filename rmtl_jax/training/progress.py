@@ -33,7 +33,7 @@ class Progress:
     self._width = 0
 
   def start(self, label: str, total: int) -> None:
-    """Begins a pass over `total` rows."""
+    """Begins a pass over `total` rows; 0 where that is not known."""
     self._label, self._total, self._done = label, total, 0
     self._start = time.perf_counter()
 
@@ -43,6 +43,9 @@ class Progress:
     self._seconds = time.perf_counter() - self._start
     if self._live:
       rate = self._done / max(self._seconds, 1e-9)
+      if not self._total:
+        self._draw(f'{self._label}  {self._done:,} rows  {rate:,.0f} rows/s')
+        return
       left = max(self._total - self._done, 0) / max(rate, 1e-9)
       share = 100 * self._done // max(self._total, 1)
       self._draw(

@@ -1,0 +1,337 @@
+"""Raw rows to a network's inputs, as the run's own data was encoded.
+
+The numbers come from the run alone: its manifest's bin edges and
+normalisation, its vocabularies. The SQL is that of `rmtl prepare`, so a raw row
+gets the inputs that its prepared row has.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import (
+  checks,
+  lists,
+  numbers,
+  raw,
+  raw_parquet,
+  source,
+  sql,
+)
+from rmtl_jax.data import manifest as manifest_lib
+
+# How a raw column may be typed, in the words of raw_parquet.load.
+_WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+  """Some raw rows.
+
+  Attributes:
+    table: their columns, those of the fields among them.
+    path: what to call their file in errors.
+    lines: each row's number in the file, from 1, for errors.
+  """
+
+  table: pa.Table
+  path: str
+  lines: Sequence[int]
+
+
+class Encoder:
+  """Encodes raw rows for one run.
+
+  Attributes:
+    manifest: the run's.
+    fields: the features as their raw columns hold them; for the source `table`
+      a field's column is the one that the schema names, for every other source
+      it has the field's own name.
+    columns: the raw columns that are read.
+    rows: how many rows have been encoded.
+  """
+
+  def __init__(self, run_dir: pathlib.Path, manifest: manifest_lib.Manifest):
+    """Reads the vocabularies.
+
+    Args:
+      run_dir: RUN, for its `vocabulary/`.
+      manifest: RUN/manifest.json.
+
+    Raises:
+      types.InputError: a vocabulary is missing or not the manifest's, or the
+        manifest does not say how a number was normalised.
+    """
+    self.manifest = manifest
+    self.fields = tuple(_source_field(f, manifest) for f in manifest.fields)
+    self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
+    self.rows = 0
+    self._known = dict.fromkeys(
+      (f.name for f in manifest.of_kind('categorical')), 0
+    )
+    self._vocabularies = {
+      f.name: _read_vocabulary(run_dir, f)
+      for f in manifest.fields
+      if f.kind != 'numeric'
+    }
+    where = f'{run_dir / "manifest.json"}: fields'
+    self._values = [_value(f, s, where) for f, s in self._pairs()]
+    self._connection = sql.connect()
+
+  def check(self, schema: pa.Schema, path: str) -> None:
+    """Refuses columns that can't be encoded, before any row is read.
+
+    Args:
+      schema: of the raw rows.
+      path: for errors.
+
+    Raises:
+      types.InputError: a column of a field is missing, stands twice or has a
+        type that its field can't have.
+    """
+    computed = [s.column for f, s in self._pairs() if 'as_of' in f.details]
+    missing = [name for name in computed if name not in schema.names]
+    if missing:
+      raise types.InputError(
+        f'{path}: no column {missing[0]!r}: the run has as-of features, which'
+        ' predict cannot compute yet; give them as columns'
+        f' ({", ".join(computed)})'
+      )
+    raw.columns_present(pathlib.Path(path), schema.names, self.columns)
+    for field in self.fields:
+      found = schema.field(field.column).type
+      wanted = _WANTED.get(field.kind)
+      if wanted is None:
+        wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
+      # A column of nulls alone has no type; a boolean is a number.
+      if not pa.types.is_null(found):
+        raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
+
+  def encode(self, chunk: Chunk) -> types.Inputs:
+    """The inputs of rows.
+
+    Args:
+      chunk: R rows whose columns have passed `check`.
+
+    Returns:
+      i32[R, F], i32[R, M] and f32[R, N] in numpy. A category that the run's
+      train rows did not have is row 0.
+
+    Raises:
+      types.InputError: a value that its field can't have; names file, column
+        and row.
+    """
+    table = chunk.table.select(list(self.columns)).combine_chunks()
+    self._connection.register('chunk', table)
+    try:
+      raw_values = self._raw_values(table.schema)
+      self._check_numbers(chunk, raw_values)
+      found = self._connection.sql(
+        f'SELECT {", ".join(self._values)} FROM ({raw_values})'
+      ).to_arrow_table()
+    except duckdb.Error as error:
+      first = str(error).partition('\n')[0]
+      raise types.InputError(f'{chunk.path}: not usable: {first}') from None
+    finally:
+      self._connection.unregister('chunk')
+    rows = table.num_rows
+    self.rows += rows
+    return types.Inputs(
+      self._stack('categorical', found, rows, np.int32),
+      np.concatenate(
+        [
+          self._slots(f, found[f.column], rows)
+          for f in self.manifest.of_kind('multi_valued')
+        ]
+        or [np.zeros((rows, 0), np.int32)],
+        axis=1,
+      ),
+      self._stack('numeric', found, rows, np.float32),
+    )
+
+  def unknown_fields(self) -> list[str]:
+    """Warnings: fields of which no row so far had a value that is known."""
+    columns = {f.name: s.column for f, s in self._pairs()}
+    return [
+      f'field {name!r}: not one of {self.rows} values of column'
+      f" {columns[name]!r} is in the run's vocabulary"
+      for name, known in self._known.items()
+      if self.rows and not known and len(self._vocabularies[name])
+    ]
+
+  def _pairs(self) -> list[tuple[manifest_lib.Field, source.SourceField]]:
+    return list(zip(self.manifest.fields, self.fields, strict=True))
+
+  def _raw_values(self, schema: pa.Schema) -> str:
+    """SQL of the fields as a reader's view has them (rmtl_jax.data.source)."""
+    columns = ['row_number() OVER () - 1 AS position']
+    for field in self.fields:
+      value = sql.quote(field.column)
+      if field.kind == 'numeric':
+        given = _number_text(field, schema)
+        value = f'TRY_CAST({given} AS DOUBLE)'
+        columns.append(f'{given} IS NOT NULL AS {_given(field)}')
+      elif field.kind == 'categorical':
+        value = f'CAST({value} AS VARCHAR)'
+      elif pa.types.is_nested(schema.field(field.column).type):
+        value = lists.values(f'CAST({value} AS VARCHAR[])')
+      else:
+        separator = field.details.get('separator', ',')
+        value = lists.values(f'CAST({value} AS VARCHAR)', separator)
+      columns.append(f'{value} AS {sql.quote(field.source_column)}')
+    return f'SELECT {", ".join(columns)} FROM chunk'
+
+  def _check_numbers(self, chunk: Chunk, raw_values: str) -> None:
+    """Raises for the first value that is no number that the field can have."""
+    faults: list[tuple[str, str, str]] = []
+    for field in self.fields:
+      if field.kind == 'numeric':
+        number = sql.quote(field.source_column)
+        fault = f'{_given(field)} AND {number} IS NULL'
+        faults.append((field.column, fault, 'a number'))
+        faults += checks.field_faults(field)
+    if not faults:
+      return
+    firsts = ', '.join(
+      f'min(position) FILTER (WHERE {condition})' for _, condition, _ in faults
+    )
+    found = sql.one(self._connection, f'SELECT {firsts} FROM ({raw_values})')
+    wrong = [i for i, row in enumerate(found) if row is not None]
+    if wrong:
+      first = min(wrong, key=lambda i: found[i])
+      row, (column, _, expected) = found[first], faults[first]
+      value = chunk.table[column][row].as_py()
+      line = chunk.lines[row]
+      raise types.InputError(
+        raw.error_line(pathlib.Path(chunk.path), line, column, value, expected)
+      )
+
+  def _stack(
+    self, kind: str, found: pa.Table, rows: int, dtype: type
+  ) -> np.ndarray:
+    fields = self.manifest.of_kind(kind)
+    stacked = np.empty((rows, len(fields)), dtype)
+    for i, field in enumerate(fields):
+      if kind == 'numeric':
+        stacked[:, i] = found[field.column].to_numpy()
+      else:
+        ids = self._ids(field, found[field.column])
+        self._known[field.name] += int(np.count_nonzero(ids))
+        stacked[:, i] = ids
+    return stacked
+
+  def _ids(
+    self, field: manifest_lib.Field, values: pa.ChunkedArray | pa.Array
+  ) -> np.ndarray:
+    """Rows of the vocabulary; 0 for what it lacks."""
+    words = self._vocabularies[field.name]
+    # Row 0 is not among the words.
+    options = pc.SetLookupOptions(value_set=words)
+    at = pc.call_function('index_in', [values.cast(words.type)], options)
+    return at.fill_null(-1).to_numpy() + 1
+
+  def _slots(
+    self, field: manifest_lib.Field, column: pa.ChunkedArray, rows: int
+  ) -> np.ndarray:
+    """i32[R, width], -1 in unused slots; a row without values has row 0."""
+    slots = np.full((rows, field.width), -1, np.int32)
+    joined = pa.concat_arrays(column.chunks) if column.num_chunks else None
+    if joined is not None:
+      counts = joined.value_lengths().fill_null(0).to_numpy()
+      ids = self._ids(field, joined.flatten())
+      owner = np.repeat(np.arange(rows), counts)
+      slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
+      slots[owner, slot] = ids
+      slots[counts == 0, 0] = 0
+    return slots
+
+
+def _source_field(
+  field: manifest_lib.Field, manifest: manifest_lib.Manifest
+) -> source.SourceField:
+  """The field as its raw column holds it."""
+  # What the other readers note is for errors: they compute their fields.
+  column = field.name
+  if manifest.source == 'table':
+    column = str(field.details.get('column', column))
+  transform = str(field.details.get('transform', ''))
+  kind = 'numeric' if transform == 'bins' else field.kind
+  return source.SourceField(
+    field.name, kind, column, transform, details=field.details
+  )
+
+
+def _given(field: source.SourceField) -> str:
+  return sql.quote(f'given_{field.name}')
+
+
+def _number_text(field: source.SourceField, schema: pa.Schema) -> str:
+  """SQL of a number as it is given; NULL where it is missing."""
+  value = sql.quote(field.column)
+  if raw_parquet.is_text(schema.field(field.column).type):
+    return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
+  return value
+
+
+def _value(
+  field: manifest_lib.Field, raw_field: source.SourceField, where: str
+) -> str:
+  """SQL of a field's value, its vocabulary's rows not yet looked up."""
+  value = sql.quote(raw_field.source_column)
+  if raw_field.kind == 'multi_valued':
+    value = f'{value}[:{field.width}]'
+  elif raw_field.transform == 'bins':
+    edges = _detail(field, 'edges', list, where)
+    value = numbers.bin_number(raw_field, edges)
+  elif raw_field.kind == 'numeric':
+    scale = numbers.Normalisation(
+      _detail(field, 'mean', float, where),
+      _detail(field, 'deviation', float, where),
+    )
+    value = scale.apply(f'({numbers.clean(raw_field)})')
+  return f'{value} AS {sql.quote(field.column)}'
+
+
+def _detail(
+  field: manifest_lib.Field, name: str, kind: type, where: str
+) -> Any:
+  found = field.details.get(name)
+  found = float(found) if type(found) is int else found
+  if type(found) is not kind:
+    raise types.InputError(
+      f'{where}: {field.name!r}: details: {name} is {found!r:.80}, expected'
+      f' what rmtl prepare writes ({kind.__name__})'
+    )
+  return found
+
+
+def _read_vocabulary(
+  run_dir: pathlib.Path, field: manifest_lib.Field
+) -> pa.Array:
+  """The words of a field in the order of their rows, from row 1."""
+  path = run_dir / 'vocabulary' / f'{field.name}.parquet'
+  try:
+    column = pq.read_table(path, columns=['value'])['value']
+  except FileNotFoundError:
+    raise types.InputError(
+      f'{path}: not found: predictions need the vocabularies of the run'
+    ) from None
+  except (OSError, pa.ArrowException, KeyError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  if len(column) != field.size:
+    raise types.InputError(
+      f"{path}: has {len(column)} rows, the run's manifest.json says"
+      f' {field.size}'
+    )
+  return column.cast(pa.string()).combine_chunks()[1:]

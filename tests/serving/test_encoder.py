@@ -1,0 +1,190 @@
+"""Raw rows against the prepared rows that they became, and by hand."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import encoder
+from tests.serving import table_run
+
+
+def _chunk(table, path='log.parquet'):
+  return encoder.Chunk(table, path, range(1, 1 + table.num_rows))
+
+
+def _words(directory, name, values):
+  (directory / 'vocabulary').mkdir(exist_ok=True)
+  pq.write_table(
+    pa.table({'value': [None, *values], 'count': [0] * (1 + len(values))}),
+    directory / 'vocabulary' / f'{name}.parquet',
+  )
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+  """Fields of a source that is not `table`: columns named as the fields."""
+  fields = (
+    manifest_lib.Field('item', 'categorical', size=3),
+    manifest_lib.Field(
+      'age', 'categorical', 3, details={'transform': 'bins', 'edges': [20, 40]}
+    ),
+    manifest_lib.Field('tags', 'multi_valued', size=4, width=2),
+    manifest_lib.Field(
+      'price',
+      'numeric',
+      details={'transform': 'log1p', 'mean': 1.0, 'deviation': 0.5},
+    ),
+  )
+  _words(tmp_path, 'item', ['7', 'b'])
+  _words(tmp_path, 'age', ['1', '0'])
+  _words(tmp_path, 'tags', ['x', 'y', 'z'])
+  split = manifest_lib.Split(0, 0, (), {'click': 0})
+  return tmp_path, manifest_lib.Manifest(
+    source='mine',
+    fields=fields,
+    tasks=(manifest_lib.Task('click'),),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+  )
+
+
+def _raw(**changes):
+  return pa.table(
+    {
+      'item': ['7', 'b', 'new', None],
+      'age': [19.0, 20.0, 40.0, None],
+      'tags': ['z, x,y', '', 'w', None],
+      'price': ['0', str(np.expm1(2.0)), ' ', None],
+      'other': [1, 2, 3, 4],
+      **changes,
+    }
+  )
+
+
+def test_values_by_hand(by_hand):
+  found = encoder.Encoder(*by_hand).encode(_chunk(_raw()))
+  # Bin 2 was not seen in training; neither was item `new` nor tag `w`.
+  np.testing.assert_array_equal(
+    found.categorical, [[1, 2], [2, 1], [0, 0], [0, 0]]
+  )
+  np.testing.assert_array_equal(
+    found.multi_valued, [[3, 1], [0, -1], [0, -1], [0, -1]]
+  )
+  np.testing.assert_allclose(
+    found.numeric, [[-2.0], [2.0], [0.0], [0.0]], atol=1e-6
+  )
+
+
+def test_lists_and_other_types(by_hand):
+  table = _raw(
+    item=pa.array(['b', '7', 'b', 'c']).dictionary_encode(),
+    age=pa.nulls(4),
+    tags=[['y'], [], None, ['y', None, 'x']],
+    price=[0, 0, 1, 2],
+  )
+  found = encoder.Encoder(*by_hand).encode(_chunk(table))
+  np.testing.assert_array_equal(found.categorical[:, 0], [2, 1, 2, 0])
+  np.testing.assert_array_equal(
+    found.multi_valued, [[2, -1], [0, -1], [0, -1], [2, 1]]
+  )
+  np.testing.assert_allclose(found.numeric[:2], -2.0)
+
+
+def test_raw_rows_get_what_their_prepared_rows_have(run_dir):
+  raw = pq.read_table(run_dir.parent / 'log.parquet')
+  manifest = manifest_lib.read(run_dir)
+  encode = encoder.Encoder(run_dir, manifest).encode
+  for split in manifest_lib.SPLITS:
+    columns = columns_lib.read_split(run_dir.parent / 'data', manifest, split)
+    found = encode(_chunk(raw.take(pa.array(columns.row_id))))
+    np.testing.assert_array_equal(found.categorical, columns.categorical)
+    np.testing.assert_array_equal(found.multi_valued, columns.multi_valued)
+    np.testing.assert_array_equal(found.numeric, columns.numeric)
+  # The last rows have a customer whom train never saw.
+  assert not found.categorical[-1, 0] and found.categorical[:-5, 0].any()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'price': ['1', '2', 'dear', 'x']},
+      "log.parquet: row 3, column 'price': 'dear', expected a number",
+    ),
+    ({'price': [0.0, -1.0, 0.0, 0.0]}, "row 2, column 'price': -1.0"),
+    ({'price': [0.0, 1.0, 0.0, np.inf]}, "row 4, column 'price': inf"),
+    ({'age': [0.0, 1e31, 0.0, 0.0]}, "row 2, column 'age'"),
+  ],
+)
+def test_values_that_are_refused(by_hand, changes, message):
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    encoder.Encoder(*by_hand).encode(_chunk(_raw(**changes)))
+  assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda t: t.drop_columns('tags'), "f.csv: no column 'tags'"),
+    (
+      lambda t: t.set_column(0, 'item', [[[1]] * 4]),
+      "f.csv: column 'item' is of type list",
+    ),
+    (lambda t: t.append_column('item', t['item']), "'item' stands twice"),
+    (
+      lambda t: t.set_column(3, 'price', [pa.array([{'a': 1}] * 4)]),
+      "column 'price' is of type struct",
+    ),
+  ],
+)
+def test_columns_that_are_refused(by_hand, change, message):
+  with pytest.raises(types.InputError) as error:
+    encoder.Encoder(*by_hand).check(change(_raw()).schema, 'f.csv')
+  assert message in str(error.value)
+
+
+def test_a_vocabulary_must_be_the_runs(by_hand):
+  directory, manifest = by_hand
+  _words(directory, 'item', ['7'])
+  with pytest.raises(types.InputError, match=r'item\.parquet: has 2 rows'):
+    encoder.Encoder(directory, manifest)
+  (directory / 'vocabulary' / 'item.parquet').unlink()
+  with pytest.raises(types.InputError, match=r'item\.parquet: not found'):
+    encoder.Encoder(directory, manifest)
+
+
+def test_a_number_without_its_normalisation(by_hand):
+  directory, manifest = by_hand
+  *others, price = manifest.fields
+  fields = (*others, dataclasses.replace(price, details={'mean': 1}))
+  with pytest.raises(types.InputError, match="'price': details: deviation"):
+    encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
+
+
+def test_fields_without_a_known_value_are_told(by_hand):
+  found = encoder.Encoder(*by_hand)
+  assert found.unknown_fields() == []
+  found.encode(_chunk(_raw(item=['7.0', 'B', '', None])))
+  assert found.unknown_fields() == [
+    "field 'item': not one of 4 values of column 'item' is in the run's"
+    ' vocabulary'
+  ]
+  found.encode(_chunk(_raw()))
+  assert found.unknown_fields() == []
+
+
+def test_as_of_features_are_taken_where_they_are_given(tmp_path):
+  data = table_run.prepare_table(tmp_path, as_of=('gap',))
+  found = encoder.Encoder(data, manifest_lib.read(data))
+  raw = table_run.table()
+  with pytest.raises(types.InputError, match='cannot compute yet') as error:
+    found.check(raw.schema, 'log.parquet')
+  assert "log.parquet: no column 'asof_gap'" in str(error.value)
+  given = raw.append_column('asof_gap', [[1000.0] * len(raw)])
+  found.check(given.schema, 'log.parquet')
+  assert found.encode(_chunk(given)).categorical.shape == (len(raw), 4)

@@ -1,0 +1,256 @@
+"""`rmtl predict` as a person runs it: files, streams, refusals."""
+
+import csv
+import gzip
+import io
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from rmtl_jax import cli
+from rmtl_jax.serving import predictor
+from tests.serving import table_run
+
+
+class _Binary(NamedTuple):
+  """A standard stream of bytes."""
+
+  buffer: io.BytesIO
+
+  def isatty(self):
+    return False
+
+  def flush(self):
+    pass
+
+
+def _predict(run_dir, source, target, *more):
+  return cli.main(
+    [
+      'rmtl',
+      'predict',
+      f'--workdir={run_dir}',
+      f'--input={source}',
+      f'--output={target}',
+      '--nocompilation_cache',
+      *more,
+    ]
+  )
+
+
+def _write_csv(path, table):
+  opener = gzip.open if path.suffix == '.gz' else open
+  with opener(path, 'wt', newline='') as file:
+    writer = csv.writer(file)
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*table.to_pydict().values(), strict=True))
+
+
+def _refused(capsys, directory, *parts):
+  """One line, and nothing in the directory that was not there before."""
+  error = capsys.readouterr().err
+  assert error.startswith('rmtl: ') and error.count('\n') == 1, error
+  for part in parts:
+    assert part in error
+  assert not [p for p in directory.iterdir() if p.name.startswith('.')]
+  assert not [p for p in directory.iterdir() if p.name.startswith('out')]
+
+
+@pytest.fixture(scope='module')
+def expected(run_dir):
+  return rmtl_jax.load(run_dir).predict(table_run.table())
+
+
+def _check(found, expected):
+  np.testing.assert_allclose(
+    found['p_click'].to_numpy(), expected['click'], atol=1e-6
+  )
+  np.testing.assert_allclose(
+    found['p_conversion'].to_numpy(), expected['conversion'], atol=1e-6
+  )
+
+
+def test_parquet_keeps_its_columns_in_several_chunks(
+  tmp_path, capsys, monkeypatch, run_dir, expected
+):
+  monkeypatch.setattr(predictor, '_CHUNK_ROWS', 96)
+  raw = table_run.table().append_column('rest', [[[n] for n in range(400)]])
+  pq.write_table(raw, tmp_path / 'in.parquet', row_group_size=70)
+  (tmp_path / 'out.parquet').write_text('what stood here before')
+  assert (
+    _predict(run_dir, tmp_path / 'in.parquet', tmp_path / 'out.parquet') == 0
+  )
+  found = pq.read_table(tmp_path / 'out.parquet')
+  assert found.drop_columns(['p_click', 'p_conversion']).equals(raw)
+  assert found.schema.field('p_click').type == pa.float32()
+  _check(found, expected)
+  captured = capsys.readouterr()
+  assert 'predict (finetune)  400 rows' in captured.err
+  assert 'warning' not in captured.err and 'out.parquet' in captured.out
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+    'in.parquet',
+    'out.parquet',
+  ]
+
+
+@pytest.mark.parametrize('name', ['in.csv', 'in.csv.gz'])
+def test_csv_keeps_its_text(tmp_path, run_dir, expected, name):
+  raw = table_run.table()
+  raw = raw.append_column('note', [['a "b", c\nd', '007', ' ', ''] * 100])
+  _write_csv(tmp_path / name, raw)
+  assert _predict(run_dir, tmp_path / name, tmp_path / 'out.csv') == 0
+  with (tmp_path / 'out.csv').open(newline='') as file:
+    header, *records = csv.reader(file)
+  assert header == [*raw.column_names, 'p_click', 'p_conversion']
+  assert [record[-3] for record in records[:4]] == raw['note'][:4].to_pylist()
+  assert [record[3] for record in records] == [
+    str(n) for n in raw['item'].to_pylist()
+  ]
+  columns = np.array([record[-2:] for record in records], float).T
+  _check(
+    {'p_click': pa.array(columns[0]), 'p_conversion': pa.array(columns[1])},
+    expected,
+  )
+
+
+def test_arrow_streams(tmp_path, capsys, monkeypatch, run_dir, expected):
+  raw = table_run.table()
+  stdin, stdout = io.BytesIO(), io.BytesIO()
+  with pa.ipc.new_stream(stdin, raw.schema) as stream:
+    stream.write_table(raw, max_chunksize=7)
+  stdin.seek(0)
+  monkeypatch.setattr(sys, 'stdin', _Binary(stdin))
+  monkeypatch.setattr(sys, 'stdout', _Binary(stdout))
+  assert _predict(run_dir, '-', '-') == 0
+  # The stream alone is on standard output.
+  found = pa.ipc.open_stream(stdout.getvalue()).read_all()
+  assert found.select(raw.column_names).equals(raw)
+  _check(found, expected)
+  assert 'predict (finetune)  400 rows' in capsys.readouterr().err
+  stdin.seek(0)
+  stdin.truncate(len(stdin.getvalue()) - 50)
+  assert _predict(run_dir, '-', tmp_path / 'out.parquet') == 2
+  _refused(capsys, tmp_path, 'standard input: not readable as an Arrow IPC')
+
+
+def test_another_stage_and_no_rows(tmp_path, run_dir):
+  raw = table_run.table()
+  pq.write_table(raw.slice(0, 9), tmp_path / 'in.parquet')
+  target = tmp_path / 'out.parquet'
+  assert (
+    _predict(run_dir, tmp_path / 'in.parquet', target, '--stage=pretrain') == 0
+  )
+  expected = rmtl_jax.load(run_dir, 'pretrain').predict(raw.slice(0, 9))
+  _check(pq.read_table(target), expected)
+  pq.write_table(raw.slice(0, 0), tmp_path / 'in.parquet')
+  assert _predict(run_dir, tmp_path / 'in.parquet', target) == 0
+  assert pq.read_table(target).shape == (0, raw.num_columns + 2)
+
+
+def test_a_column_that_training_never_saw_is_told(tmp_path, capsys, run_dir):
+  raw = table_run.table().slice(0, 20)
+  raw = raw.set_column(3, 'item', [[f'{n}.0' for n in raw['item'].to_pylist()]])
+  pq.write_table(raw, tmp_path / 'in.parquet')
+  assert _predict(run_dir, tmp_path / 'in.parquet', tmp_path / 'out.csv') == 0
+  error = capsys.readouterr().err
+  assert "warning: field 'item': not one of 20 values of column 'item'" in error
+  assert error.count('warning') == 1
+
+
+def _broken(change):
+  columns = table_run.table().to_pydict()
+  change(columns)
+  return pa.table(columns)
+
+
+BAD = {
+  'no column': (lambda c: c.pop('price'), ("no column 'price'",)),
+  'a prediction is there': (
+    lambda c: c.update(P_click=[0.5] * 400),
+    ("column 'P_click' is there already",),
+  ),
+  'text': (
+    # Row 300 of the data, below the header and a note of two lines.
+    lambda c: c.update(price=['1'] * 299 + ['dear'] + ['x'] * 100),
+    ("row 302, column 'price': 'dear', expected a number",),
+  ),
+  'below -1': (
+    lambda c: c['price'].__setitem__(0, -2.5),
+    ("row 2, column 'price': '-2.5', expected a number above -1",),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_rows_get_one_line_and_leave_nothing(
+  tmp_path, capsys, monkeypatch, run_dir, name
+):
+  monkeypatch.setattr(predictor, '_CHUNK_ROWS', 96)
+  change, parts = BAD[name]
+  raw = _broken(change)
+  raw = raw.append_column('note', [['', 'two\nlines'] + [''] * 398])
+  _write_csv(tmp_path / 'in.csv', raw)
+  assert _predict(run_dir, tmp_path / 'in.csv', tmp_path / 'out.csv') == 2
+  _refused(capsys, tmp_path, 'in.csv', *parts)
+
+
+@pytest.mark.parametrize(
+  ('content', 'part'),
+  [
+    (b'', 'is empty'),
+    (b'{header}\n1,2\n', 'row 2: 2 values, expected 10'),
+    (b'{header}\n{row}\n\n{row},7\n', 'row 4: 11 values, expected 10'),
+    (b'{header}\n{row}\n\xff{row}\n', "row 3, column 'Visit': not valid UTF-8"),
+    (b'{header}\n"{row}\n', 'row 2: not readable'),
+  ],
+)
+def test_bad_csv(tmp_path, capsys, run_dir, content, part):
+  raw = table_run.table()
+  header = ','.join(raw.column_names).encode()
+  content = content.replace(b'{header}', header)
+  content = content.replace(b'{row}', b'0,0,c1,3,1|2,0.5,30,0.1,0,0')
+  (tmp_path / 'in.csv').write_bytes(content)
+  assert _predict(run_dir, tmp_path / 'in.csv', tmp_path / 'out.csv') == 2
+  _refused(capsys, tmp_path, 'in.csv', part)
+
+
+def test_bad_usage(tmp_path, capsys, run_dir):
+  raw = tmp_path / 'in.parquet'
+  pq.write_table(table_run.table().append_column('l', [[[1]] * 400]), raw)
+  (tmp_path / 'bad.parquet').write_bytes(b'PAR1 and no more')
+  for source, target, part in (
+    (raw, raw, 'is the input'),
+    (raw, tmp_path / 'out.txt', 'out.txt: expected a file that ends in'),
+    (tmp_path / 'in.json', tmp_path / 'out.csv', 'in.json: expected a file'),
+    (tmp_path / 'no.csv', tmp_path / 'out.csv', 'no.csv: not found'),
+    (tmp_path / 'no.parquet', tmp_path / 'out.csv', 'no.parquet: not found'),
+    (tmp_path / 'bad.parquet', tmp_path / 'out.csv', 'bad.parquet: not read'),
+    (raw, tmp_path / 'no' / 'out.csv', 'no: no such directory'),
+    (raw, tmp_path / 'out.csv', "column 'l' is of type list"),
+    (raw, '', '--output: is needed'),
+  ):
+    assert _predict(run_dir, source, target) == 2
+    _refused(capsys, tmp_path, part)
+  assert _predict(tmp_path, raw, tmp_path / 'out.csv') == 2
+  _refused(capsys, tmp_path, 'is not a run')
+
+
+def test_a_failure_leaves_what_stood_there(
+  tmp_path, capsys, run_dir, monkeypatch
+):
+  pq.write_table(table_run.table(), tmp_path / 'in.parquet')
+  target = tmp_path / 'kept.parquet'
+  target.write_text('what stood here before')
+
+  def fail(self, chunk):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(predictor.Predictor, 'probabilities', fail)
+  assert _predict(run_dir, tmp_path / 'in.parquet', target) == 130
+  assert target.read_text() == 'what stood here before'
+  _refused(capsys, tmp_path, 'interrupted')

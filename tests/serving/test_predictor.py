@@ -1,0 +1,121 @@
+"""Predictions from Python against those of evaluation."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import rmtl_jax
+from rmtl_jax import types
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.serving import predictor
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import trainer, workdir
+from tests.serving import table_run
+
+
+def _evaluated(run_dir, stage):
+  """{row of the raw file: probabilities} of the test rows."""
+  run = workdir.read(run_dir)
+  models = models_lib.Models(run.manifest.feature_spec())
+  store = run.checkpoint(stage)
+  params = store.restore(lambda record: models.forms(run.config)[0]).arrays
+  store.close()
+  host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
+  split = trainer.place(host, run.config.batch)
+  found = models.predict(run.config, params, split)
+  return dict(zip(host.row_id.tolist(), found, strict=True))
+
+
+@pytest.mark.parametrize('stage', ['', 'finetune', 'constant', 'pretrain'])
+def test_equals_evaluation(run_dir, stage):
+  expected = _evaluated(run_dir, stage or 'finetune')
+  rows = np.array(sorted(expected))
+  raw = table_run.table().take(pa.array(rows)).select(table_run.FEATURES)
+  found = rmtl_jax.load(run_dir, stage).predict(raw)
+  assert list(found) == ['click', 'conversion']
+  np.testing.assert_allclose(
+    np.stack(list(found.values()), axis=1),
+    [expected[row] for row in rows],
+    rtol=0.0,
+    atol=1e-6,
+  )
+  # Not all rows alike: the model has learnt something of the item.
+  assert np.ptp(found['click']) > 0.05
+
+
+def test_chunks_join_in_order(run_dir, monkeypatch):
+  raw = table_run.table()
+  whole = predictor.load(run_dir).predict(raw)
+  monkeypatch.setattr(predictor, '_CHUNK_ROWS', 64)
+  loaded = predictor.load(run_dir)
+  assert loaded.chunk_rows == 64 and raw.num_rows % 64
+  parts = loaded.predict(raw)
+  np.testing.assert_allclose(parts['click'], whole['click'], atol=1e-6)
+
+
+def test_a_mapping_of_numpy_and_no_rows(run_dir):
+  loaded = rmtl_jax.load(run_dir)
+  raw = table_run.table()
+  columns = {name: raw[name].to_numpy() for name in table_run.FEATURES}
+  np.testing.assert_array_equal(
+    loaded.predict(columns)['click'], loaded.predict(raw)['click']
+  )
+  empty = loaded.predict(raw.slice(0, 0))
+  assert {k: v.shape for k, v in empty.items()} == {
+    'click': (0,),
+    'conversion': (0,),
+  }
+
+
+def test_tables_that_are_refused(run_dir):
+  loaded = rmtl_jax.load(run_dir)
+  columns = {name: [1, 2] for name in table_run.FEATURES} | {'tags': ['', '']}
+  with pytest.raises(types.InputError, match="table: no column 'price'"):
+    loaded.predict({k: v for k, v in columns.items() if k != 'price'})
+  with pytest.raises(types.InputError, match='table: not usable'):
+    loaded.predict({**columns, 'price': [1]})
+  with pytest.raises(types.InputError, match="table: row 2, column 'price'"):
+    loaded.predict({**columns, 'price': ['1', 'x']})
+  assert len(loaded.predict(columns)['click']) == 2
+
+
+def test_the_last_finished_stage_is_used(tmp_path):
+  run = table_run.train(tmp_path, stages=('pretrain',))
+  assert rmtl_jax.load(run).stage == 'pretrain'
+  with pytest.raises(types.InputError, match='finetune has not been trained'):
+    rmtl_jax.load(run, 'finetune')
+  shutil.rmtree(run / 'checkpoints')
+  with pytest.raises(types.InputError, match='no stage has been trained'):
+    rmtl_jax.load(run)
+
+
+def test_what_is_no_run_is_refused(tmp_path, run_dir):
+  with pytest.raises(types.InputError, match='is not a run'):
+    rmtl_jax.load(tmp_path)
+  with pytest.raises(types.InputError, match="'last' is not one of"):
+    rmtl_jax.load(run_dir, 'last')
+
+
+def test_models_with_a_session_encoder_are_refused(tmp_path, run_dir):
+  shutil.copy(run_dir / 'manifest.json', tmp_path)
+  record = json.loads((run_dir / 'config.json').read_text())
+  record['config']['network']['session_encoder'] = 'gru'
+  (tmp_path / 'config.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match='session_encoder gru'):
+    rmtl_jax.load(tmp_path)
+
+
+def test_importing_the_package_starts_nothing():
+  code = (
+    'import sys, rmtl_jax; rmtl_jax.load;'
+    " print([m for m in ('jax', 'pyarrow', 'numpy') if m in sys.modules])"
+  )
+  found = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert found.stdout.strip() == '[]'
