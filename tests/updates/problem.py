@@ -18,7 +18,7 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import loop
 
 SPEC = types.FeatureSpec(
-  categorical=(7, 5), multi_valued=((4, 2),), numeric=1, num_tasks=2
+  categorical=(7, 5), multi_valued=((4, 2),), numeric=1, num_tasks=2, item=0
 )
 NETWORK = config_lib.NetworkConfig(
   embedding_dim=3,
@@ -114,10 +114,14 @@ def actor(
   backbone: str = 'shared_bottom',
   dropout: float = 0.0,
   first_layer: str = 'plain',
+  session_encoder: str = 'none',
 ) -> Any:
   """An actor's network."""
   network = dataclasses.replace(
-    NETWORK, dropout=dropout, first_layer=first_layer
+    NETWORK,
+    dropout=dropout,
+    first_layer=first_layer,
+    session_encoder=session_encoder,
   )
   return functional.make_actor(SPEC, backbone, network)
 
@@ -128,10 +132,14 @@ def critic(
   head: str = 'neg_softplus',
   dropout: float = 0.0,
   first_layer: str = 'plain',
+  session_encoder: str = 'none',
 ) -> Any:
   """The critics' network."""
   network = dataclasses.replace(
-    NETWORK, dropout=dropout, first_layer=first_layer
+    NETWORK,
+    dropout=dropout,
+    first_layer=first_layer,
+    session_encoder=session_encoder,
   )
   config = config_lib.CriticConfig(form=form, head=head)
   return functional.make_critic(SPEC, network, config)
