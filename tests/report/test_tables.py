@@ -48,6 +48,19 @@ def test_every_model_has_a_row():
   assert 'RMTL' in lines[3] and '0.6200' in lines[3]
 
 
+def test_calibrated_models_have_their_logloss_in_a_column():
+  calibrated = {
+    stage: {'click': {'logloss': loss}}
+    for stage, loss in (('pretrain', 0.211), ('finetune', None))
+  }
+  text = tables.text(tables.metrics_table(_record(calibrated=calibrated)))
+  assert 'calibrated' in text
+  last = [line.split()[-1] for line in text.splitlines() if 'click' in line]
+  # Neither the baseline, the control nor the oracle has been calibrated here.
+  assert last == ['0.2600', '0.2110', '0.2600', 'undefined', '0.2600']
+  assert 'calibrated' not in tables.text(tables.metrics_table(_record()))
+
+
 def test_undefined_metrics_are_said_to_be():
   undefined = {'click': dict.fromkeys(_metrics(0.5)['click'])}
   record = _record(stages={'pretrain': undefined}, difference={})

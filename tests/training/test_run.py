@@ -9,6 +9,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.evaluation import calibration
 from rmtl_jax.training import progress, run, trainer, workdir
 from tests import tiny
 
@@ -26,6 +27,22 @@ CONFIG = config_lib.from_dict(
     'finetune': {'max_epochs': 2},
     'evaluation': {'bootstrap': 20},
   }
+)
+GENERALISING = config_lib.from_dict(
+  {
+    'pretrain': {
+      'max_epochs': 3,
+      'schedule': 'cosine',
+      'warmup_steps': 5,
+      'embedding_l2': 1e-3,
+      'label_smoothing': 0.1,
+      'reset_embeddings': True,
+    },
+    'critic': {'max_passes': 3},
+    'finetune': {'schedule': 'linear', 'embedding_l2': 0.0},
+    'evaluation': {'calibration': 'isotonic'},
+  },
+  CONFIG,
 )
 QUIET = progress.Progress(quiet=True)
 
@@ -90,6 +107,89 @@ def test_evaluate_other_splits(trained):
   assert validation['stages'] != record['stages']
   with pytest.raises(types.InputError, match='split'):
     run.evaluate(path, 'tset')
+
+
+def test_calibration_is_fitted_on_validation_and_kept(trained):
+  path, record = trained
+  assert record['stages'].keys() == record['calibrated'].keys()
+  before = run.evaluate(path, 'validation')
+  for stage, maps in record['calibration'].items():
+    for task in tiny.TASKS:
+      fitted = calibration.from_json(maps[task])
+      assert isinstance(fitted, calibration.Platt) and fitted.slope > 0
+      raw, after = (
+        before[which][stage][task] for which in ('stages', 'calibrated')
+      )
+      assert after.keys() == raw.keys()
+      assert after['logloss'] < raw['logloss']
+      assert after['auc'] == raw['auc']
+      # Of the least loss: the mean probability is the rate.
+      np.testing.assert_allclose(after['predicted_over_actual'], 1.0, rtol=1e-5)
+
+
+def test_evaluate_takes_the_calibration_that_was_kept(trained, tmp_path):
+  path, record = trained
+  tiny.write_prepared(tmp_path / 'other', seed=5)
+  other = run.evaluate(path, data_dir=tmp_path / 'other')
+  assert other['calibration'] == record['calibration']
+  assert other['calibrated'] != record['calibrated']
+
+
+@pytest.fixture(scope='module')
+def generalising(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('generalising')
+  return run.train(GENERALISING, path, data_dir, live=QUIET)
+
+
+def test_settings_against_overfitting_in_a_whole_run(
+  tmp_path, data_dir, generalising
+):
+  """Schedules and new tables are exact under resume: cut after each epoch."""
+  interruptions, calls = 0, 30
+  for _ in range(50):
+    try:
+      again = run.train(
+        GENERALISING,
+        tmp_path,
+        data_dir,
+        live=QUIET,
+        interrupted=_StopAfter(calls),
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+      calls += 30
+  assert interruptions >= 3
+  assert _without_times(again) == _without_times(generalising)
+  kind = again['calibration']['finetune']['click']['kind']
+  assert kind == 'isotonic'
+
+
+@pytest.mark.parametrize(
+  'setting',
+  [
+    {'embedding_l2': 0.1},
+    {'schedule': 'linear'},
+    {'warmup_steps': 20},
+    {'label_smoothing': 0.3},
+    {'reset_embeddings': True},
+  ],
+  ids=lambda s: next(iter(s)),
+)
+def test_each_setting_of_stage_1_changes_it(
+  tmp_path, data_dir, trained, setting
+):
+  config = config_lib.from_dict({'pretrain': setting}, CONFIG)
+  path = tmp_path / 'run'
+  run.train(config, path, data_dir, ('pretrain',), QUIET)
+  found, plain = (
+    [r['loss'] for r in run.read_history(p) if r['stage'] == 'pretrain']
+    for p in (path, trained[0])
+  )
+  assert len(found) == len(plain) == 2 and np.all(np.isfinite(found))
+  assert found[1] != plain[1]
+  # New tables come before the second epoch, not before the first.
+  assert (found[0] == plain[0]) == ('reset_embeddings' in setting)
 
 
 def test_history_and_logs(trained):

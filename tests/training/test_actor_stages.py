@@ -1,0 +1,126 @@
+"""What happens between the epochs of stage 1."""
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import columns, manifest
+from rmtl_jax.training import (
+  actor_stages,
+  context,
+  models,
+  population,
+  progress,
+  trainer,
+)
+from rmtl_jax.updates import state
+from tests import tiny
+
+CONFIG = config_lib.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {
+      'max_epochs': 3,
+      'learning_rate': 0.01,
+      'patience': 3,
+      'schedule': 'linear',
+      'reset_embeddings': True,
+    },
+  }
+)
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+  """Data and compiled programs that all runs share."""
+  path = tmp_path_factory.mktemp('data')
+  written = tiny.write_prepared(path, sessions=60)
+  splits = [
+    trainer.place(columns.read_split(path, written, name), CONFIG.batch)
+    for name in manifest.SPLITS[:2]
+  ]
+  return (*splits, models.Models(written.feature_spec()))
+
+
+def team_of(shared, seed=0, **changes):
+  config = config_lib.from_dict({'seed': seed, 'pretrain': changes}, CONFIG)
+  return actor_stages.pretrain_team(
+    context.Context(config, tiny.TASKS, *shared, progress.Progress(quiet=True))
+  )
+
+
+def table(params):
+  return np.asarray(params['first']['table'])
+
+
+def test_every_epoch_but_the_first_starts_from_new_tables(shared, monkeypatch):
+  """The same ones for a seed and an epoch; all else goes on."""
+  starts = []
+
+  def run(self, ctx, label, program, passes):
+    starts.append(state.copy(passes[0].state))
+    return original(self, ctx, label, program, passes)
+
+  original = population.Groups.run
+  monkeypatch.setattr(population.Groups, 'run', run)
+  team = team_of(shared)
+  actor_stages.fit([team])
+  assert len(starts) == 3
+  tables = [table(start.params) for start in starts]
+  for epoch in (2, 3):
+    other = team_of(shared).context.init_actor(epoch)
+    np.testing.assert_array_equal(tables[epoch - 1], table(other))
+  assert np.abs(tables[1] - tables[2]).max() > 0.01
+  assert not np.any(tables[2][0])  # row 0: unseen, at zero again
+  for start in starts[1:]:
+    assert int(start.step) > 0
+    moments = [
+      leaf
+      for path, leaf in jax.tree.leaves_with_path(start.opt_state)
+      if state.is_embedding(path)
+    ]
+    assert len(moments) == 2 and not any(np.any(m) for m in moments)
+  kernel = [np.asarray(s.params['first']['kernel']) for s in starts]
+  assert np.any(kernel[1] != kernel[0]) and np.any(kernel[2] != kernel[1])
+
+
+def test_tables_stay_without_the_setting(shared, monkeypatch):
+  monkeypatch.setattr(
+    state, 'with_new_embeddings', lambda *_: pytest.fail('tables were reset')
+  )
+  actor_stages.fit([team_of(shared, reset_embeddings=False)])
+
+
+def test_a_population_resets_and_schedules_each_member(shared):
+  """As if alone, though plans of other seeds have other numbers of steps."""
+  together = [team_of(shared, seed) for seed in (0, 1, 2)]
+  actor_stages.fit(together, population=3)
+  for team, seed in zip(together, (0, 1, 2), strict=True):
+    alone = team_of(shared, seed)
+    actor_stages.fit([alone])
+    found, expected = (
+      [r['loss'] for r in t.context.history] for t in (team, alone)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+      table(team.arms['pretrain'].state.params),
+      table(alone.arms['pretrain'].state.params),
+      rtol=1e-3,
+      atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize('stage_steps', [3, 5])
+def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
+  shared, stage_steps
+):
+  team = team_of(shared, max_epochs=stage_steps, patience=9)
+  steps = len(team.context.plan('pretrain', 1).row)
+  *_, schedule = team.arms['pretrain'].state.opt_state
+  assert float(schedule.total) == stage_steps * steps
+  assert (
+    team.arms['pretrain'].program is team_of(shared).arms['pretrain'].program
+  )
