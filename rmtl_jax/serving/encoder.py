@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -22,13 +21,13 @@ from rmtl_jax import types
 from rmtl_jax.data import (
   checks,
   lists,
-  numbers,
   raw,
   raw_parquet,
   source,
   sql,
 )
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import raw_fields
 
 # How a raw column may be typed, in the words of raw_parquet.load.
 _WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
@@ -73,7 +72,9 @@ class Encoder:
         manifest does not say how a number was normalised.
     """
     self.manifest = manifest
-    self.fields = tuple(_source_field(f, manifest) for f in manifest.fields)
+    self.fields = tuple(
+      raw_fields.source_field(f, manifest) for f in manifest.fields
+    )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.rows = 0
     self._known = dict.fromkeys(
@@ -85,7 +86,7 @@ class Encoder:
       if f.kind != 'numeric'
     }
     where = f'{run_dir / "manifest.json"}: fields'
-    self._values = [_value(f, s, where) for f, s in self._pairs()]
+    self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
     self._connection = sql.connect()
 
   def check(self, schema: pa.Schema, path: str) -> None:
@@ -178,9 +179,9 @@ class Encoder:
     for field in self.fields:
       value = sql.quote(field.column)
       if field.kind == 'numeric':
-        given = _number_text(field, schema)
+        given = raw_fields.number_text(field, schema)
         value = f'TRY_CAST({given} AS DOUBLE)'
-        columns.append(f'{given} IS NOT NULL AS {_given(field)}')
+        columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
       elif field.kind == 'categorical':
         value = f'CAST({value} AS VARCHAR)'
       elif pa.types.is_nested(schema.field(field.column).type):
@@ -197,7 +198,7 @@ class Encoder:
     for field in self.fields:
       if field.kind == 'numeric':
         number = sql.quote(field.source_column)
-        fault = f'{_given(field)} AND {number} IS NULL'
+        fault = f'{raw_fields.given(field)} AND {number} IS NULL'
         faults.append((field.column, fault, 'a number'))
         faults += checks.field_faults(field)
     if not faults:
@@ -254,65 +255,6 @@ class Encoder:
       slots[owner, slot] = ids
       slots[counts == 0, 0] = 0
     return slots
-
-
-def _source_field(
-  field: manifest_lib.Field, manifest: manifest_lib.Manifest
-) -> source.SourceField:
-  """The field as its raw column holds it."""
-  # What the other readers note is for errors: they compute their fields.
-  column = field.name
-  if manifest.source == 'table':
-    column = str(field.details.get('column', column))
-  transform = str(field.details.get('transform', ''))
-  kind = 'numeric' if transform == 'bins' else field.kind
-  return source.SourceField(
-    field.name, kind, column, transform, details=field.details
-  )
-
-
-def _given(field: source.SourceField) -> str:
-  return sql.quote(f'given_{field.name}')
-
-
-def _number_text(field: source.SourceField, schema: pa.Schema) -> str:
-  """SQL of a number as it is given; NULL where it is missing."""
-  value = sql.quote(field.column)
-  if raw_parquet.is_text(schema.field(field.column).type):
-    return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
-  return value
-
-
-def _value(
-  field: manifest_lib.Field, raw_field: source.SourceField, where: str
-) -> str:
-  """SQL of a field's value, its vocabulary's rows not yet looked up."""
-  value = sql.quote(raw_field.source_column)
-  if raw_field.kind == 'multi_valued':
-    value = f'{value}[:{field.width}]'
-  elif raw_field.transform == 'bins':
-    edges = _detail(field, 'edges', list, where)
-    value = numbers.bin_number(raw_field, edges)
-  elif raw_field.kind == 'numeric':
-    scale = numbers.Normalisation(
-      _detail(field, 'mean', float, where),
-      _detail(field, 'deviation', float, where),
-    )
-    value = scale.apply(f'({numbers.clean(raw_field)})')
-  return f'{value} AS {sql.quote(field.column)}'
-
-
-def _detail(
-  field: manifest_lib.Field, name: str, kind: type, where: str
-) -> Any:
-  found = field.details.get(name)
-  found = float(found) if type(found) is int else found
-  if type(found) is not kind:
-    raise types.InputError(
-      f'{where}: {field.name!r}: details: {name} is {found!r:.80}, expected'
-      f' what rmtl prepare writes ({kind.__name__})'
-    )
-  return found
 
 
 def _read_vocabulary(

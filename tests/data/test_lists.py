@@ -3,7 +3,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from rmtl_jax.data import lists
+from rmtl_jax.data import lists, sql
 
 
 @pytest.fixture
@@ -76,3 +76,18 @@ def test_no_values_in_train(connection):
   found, ids, words = encode(connection, [([], 0), (['a'], 2)])
   assert (found.width, found.values.size, words) == (1, 1, [])
   assert ids == {('a',): [0]}
+
+
+@pytest.mark.parametrize(
+  ('value', 'separator', 'expected'),
+  [
+    ("'a| b ||c|'", '|', ['a', 'b', 'c']),
+    ("['a', ' b', '', NULL]", '', ['a', 'b']),
+    ("''", ',', []),
+    ('NULL::VARCHAR', ',', None),
+  ],
+)
+def test_values_of_text_and_lists(connection, value, separator, expected):
+  assert sql.one(connection, f'SELECT {lists.values(value, separator)}') == (
+    expected,
+  )

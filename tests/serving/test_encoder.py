@@ -158,12 +158,27 @@ def test_a_vocabulary_must_be_the_runs(by_hand):
     encoder.Encoder(directory, manifest)
 
 
-def test_a_number_without_its_normalisation(by_hand):
+@pytest.mark.parametrize(
+  ('name', 'details', 'message'),
+  [
+    ('price', {'mean': 1}, "'price': details: deviation is None"),
+    ('price', {'mean': "0'; --"}, "'price': details: mean is"),
+    ('age', {'transform': 'bins', 'edges': ["1'"]}, "'age': details: edges"),
+    ('tags', {'separator': 5}, "'tags': details: separator is 5"),
+  ],
+)
+def test_a_manifest_that_prepare_does_not_write(
+  by_hand, name, details, message
+):
   directory, manifest = by_hand
-  *others, price = manifest.fields
-  fields = (*others, dataclasses.replace(price, details={'mean': 1}))
-  with pytest.raises(types.InputError, match="'price': details: deviation"):
+  fields = tuple(
+    dataclasses.replace(f, details=details) if f.name == name else f
+    for f in manifest.fields
+  )
+  with pytest.raises(types.InputError) as error:
     encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
+  assert 'manifest.json: fields: ' in str(error.value)
+  assert message in str(error.value)
 
 
 def test_fields_without_a_known_value_are_told(by_hand):

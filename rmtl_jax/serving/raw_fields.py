@@ -1,0 +1,91 @@
+"""A field of a run as its raw column holds it, and the SQL of its values.
+
+A manifest may be another person's: what of it goes into SQL is checked or
+quoted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import numbers, raw_parquet, source, sql
+
+
+def source_field(
+  field: manifest_lib.Field, manifest: manifest_lib.Manifest
+) -> source.SourceField:
+  """The field as its raw column holds it."""
+  # What the other readers note is for errors: they compute their fields.
+  column = field.name
+  if manifest.source == 'table':
+    column = str(field.details.get('column', column))
+  transform = str(field.details.get('transform', ''))
+  kind = 'numeric' if transform == 'bins' else field.kind
+  return source.SourceField(
+    field.name, kind, column, transform, details=field.details
+  )
+
+
+def given(field: source.SourceField) -> str:
+  """Name of the column that says whether a row has a number or text."""
+  return sql.quote(f'given_{field.name}')
+
+
+def number_text(field: source.SourceField, schema: pa.Schema) -> str:
+  """SQL of a number as it is given; NULL where it is missing."""
+  value = sql.quote(field.column)
+  if raw_parquet.is_text(schema.field(field.column).type):
+    return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
+  return value
+
+
+def value_sql(
+  field: manifest_lib.Field, raw_field: source.SourceField, where: str
+) -> str:
+  """SQL of a field's value, its vocabulary's rows not yet looked up.
+
+  Args:
+    field: as the manifest has it.
+    raw_field: as `source_field` gives it.
+    where: what to call the manifest in errors.
+
+  Raises:
+    types.InputError: the manifest does not say how the value was made.
+  """
+  value = sql.quote(raw_field.source_column)
+  if raw_field.kind == 'multi_valued':
+    if 'separator' in field.details:
+      _detail(field, 'separator', str, where)
+    value = f'{value}[:{field.width}]'
+  elif raw_field.transform == 'bins':
+    edges = _detail(field, 'edges', list, where)
+    if any(type(edge) not in (int, float) for edge in edges):
+      raise types.InputError(
+        f'{where}: {field.name!r}: details: edges are {edges!r:.80}, expected'
+        ' numbers'
+      )
+    value = numbers.bin_number(raw_field, edges)
+  elif raw_field.kind == 'numeric':
+    scale = numbers.Normalisation(
+      _detail(field, 'mean', float, where),
+      _detail(field, 'deviation', float, where),
+    )
+    value = scale.apply(f'({numbers.clean(raw_field)})')
+  return f'{value} AS {sql.quote(field.column)}'
+
+
+def _detail(
+  field: manifest_lib.Field, name: str, kind: type, where: str
+) -> Any:
+  found = field.details.get(name)
+  found = float(found) if type(found) is int else found
+  if type(found) is not kind:
+    raise types.InputError(
+      f'{where}: {field.name!r}: details: {name} is {found!r:.80}, expected'
+      f' what rmtl prepare writes ({kind.__name__})'
+    )
+  return found
