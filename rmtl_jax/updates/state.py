@@ -211,8 +211,10 @@ def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
 def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
   """An actor whose embedding tables start anew, all else as it is.
 
-  Adam's moments of the tables are zero again; its count, which corrects the
-  bias of all moments alike, goes on.
+  What stage 1 does between epochs under `reset_embeddings`: Liu, Fan, Liang,
+  Kong and Li, "Multi-Epoch Learning for Deep Click-Through Rate Prediction
+  Models" (2023, arXiv:2305.19531). Adam's moments of the tables are zero
+  again; its count, which corrects the bias of all moments alike, goes on.
 
   Args:
     actor: a state.
