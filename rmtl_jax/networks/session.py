@@ -195,7 +195,13 @@ class Transformer(nnx.Module):
     )
     for i in range(BLOCKS):
       setattr(self, f'block_{i}', Block(config, rngs))
-    self.norm = nnx.LayerNorm(config.embedding_dim, rngs=rngs)
+    # As small as a fresh embedding. With 1, networks learn sessions by heart:
+    # it cost PLE 0.022 AUC on a small log.
+    self.norm = nnx.LayerNorm(
+      config.embedding_dim,
+      scale_init=nnx.initializers.constant(config.embedding_scale),
+      rngs=rngs,
+    )
 
   def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
     """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
