@@ -1,0 +1,1 @@
+"""One module per command: `define` its flags, `execute` it."""

@@ -1,0 +1,150 @@
+"""What commands share."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+from absl import logging as absl_logging
+
+from rmtl_jax import prepare_config, types
+
+
+def define_data(values: flags.FlagValues) -> None:
+  """Flags of commands that read prepared data or simulate it."""
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'Prepared data; without it, sessions are simulated into WORKDIR/data'
+    ' first.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'simulated_rows',
+    60_000,
+    'Rows to simulate where --data_dir is not given.',
+    lower_bound=100,
+    flag_values=values,
+  )
+
+
+def data_dir(
+  values: flags.FlagValues, path: pathlib.Path, live: Any
+) -> pathlib.Path:
+  """The prepared data that is named, or simulated sessions."""
+  if value(values, 'data_dir'):
+    return pathlib.Path(value(values, 'data_dir'))
+  _simulate(path / 'data', value(values, 'simulated_rows'), live)
+  return path / 'data'
+
+
+def interruptible(work: Callable[[Callable[[], int]], Any]) -> Any:
+  """What work(number of the signal that arrived) gives, or an exit code."""
+  from rmtl_jax.training import trainer
+
+  try:
+    return work(_Signals().number)
+  except trainer.Interrupted as stop:
+    print(
+      f'rmtl: {stop}; start the same command again to go on', file=sys.stderr
+    )
+    return 128 + stop.signal_number
+
+
+def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
+  """Simulated sessions in RUN/data, once."""
+  from rmtl_jax.data import prepare, summary
+
+  if (data_dir / 'manifest.json').exists():
+    return
+  live.say(f'simulating {rows:,} rows into {data_dir}')
+  manifest = prepare.prepare(
+    prepare_config.PrepareConfig(
+      source='simulated', data_dir=str(data_dir), simulated_rows=rows
+    ),
+    live.step,
+  )
+  live.clear()
+  live.say(summary.summary(manifest))
+
+
+def integers(name: str, texts: Sequence[str]) -> list[int]:
+  """The values of a list flag; InputError if one is no integer."""
+  try:
+    return [int(text) for text in texts]
+  except ValueError:
+    raise types.InputError(
+      f'--{name}: {",".join(texts)!r} is not a list of integers'
+    ) from None
+
+
+def define_workdir(values: flags.FlagValues) -> None:
+  """Flags of commands that compute."""
+  flags.DEFINE_string(
+    'workdir', '', "RUN, the run's directory.", flag_values=values
+  )
+  flags.DEFINE_boolean(
+    'compilation_cache',
+    True,
+    "Keep compiled programs under the user's cache directory.",
+    flag_values=values,
+  )
+
+
+def value(values: flags.FlagValues, name: str) -> Any:
+  """What a flag is set to."""
+  return values[name].value
+
+
+def require(values: flags.FlagValues, name: str) -> None:
+  """Refuses a command line that lacks a flag."""
+  if not values[name].value:
+    raise types.InputError(f'--{name}: is needed')
+
+
+def print_report(record: dict[str, Any]) -> None:
+  """Prints the table and the sentences that end a run."""
+  from rmtl_jax.report import tables
+
+  print()
+  print(tables.text(tables.metrics_table(record)))
+  for sentence in tables.sentences(record):
+    print(sentence)
+  print()
+
+
+def start_jax(values: flags.FlagValues) -> None:
+  """Strict mode, quiet logs, compiled programs kept over runs."""
+  absl_logging.set_verbosity(absl_logging.WARNING)
+  absl_logging.use_absl_handler()
+  import jax
+
+  jax.config.update('jax_numpy_rank_promotion', 'raise')
+  if values['compilation_cache'].value:
+    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
+    jax.config.update('jax_compilation_cache_dir', str(cache))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+class _Signals:
+  """Remembers the first SIGTERM or SIGINT; a second one is not caught."""
+
+  def __init__(self):
+    self._number = 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(number, self._remember)
+
+  def _remember(self, number: int, frame: Any) -> None:
+    del frame
+    self._number = number
+    signal.signal(number, signal.SIG_DFL)
+
+  def number(self) -> int:
+    """The signal that arrived, or 0."""
+    return self._number

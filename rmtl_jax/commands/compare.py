@@ -1,0 +1,83 @@
+"""`rmtl compare`: methods x seeds on the same data."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  common.define_workdir(values)
+  common.define_data(values)
+  flags.DEFINE_list(
+    'methods',
+    None,
+    'What to compare (config.compare.methods), as'
+    ' BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: mmoe is the'
+    ' pre-trained model, ple+critic is RMTL, ple+critic@esmm takes the critics'
+    ' of esmm, ple+critic:weighting.lambda_=0.3 changes a setting. The controls'
+    ' of weighted methods are added.',
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    'seeds',
+    None,
+    'Seeds of the paired runs (config.compare.seeds); 16 for a claim.',
+    flag_values=values,
+  )
+  config_flags.define(values, argv)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'workdir')
+  config = _compared(config_flags.parse(values), values)
+  common.start_jax(values)
+  from rmtl_jax.report import comparison, comparison_pictures, tables
+  from rmtl_jax.training import compare, progress
+
+  path = pathlib.Path(common.value(values, 'workdir'))
+  data_dir = common.data_dir(values, path, progress.Progress())
+  live = progress.Progress(brief=True)
+  results = common.interruptible(
+    lambda number: compare.compare(config, path, data_dir, live, number)
+  )
+  if isinstance(results, int):
+    return results
+  live.clear()
+  pictures = comparison_pictures.draw(results, path)
+  text = comparison.markdown(results, pictures)
+  (path / 'results.md').write_text(text, encoding='utf-8')
+  table = comparison.runs_csv(results)
+  (path / 'results.csv').write_text(table, encoding='utf-8')
+  print(comparison.text(results))
+  print(
+    tables.text_of_paths(
+      results=path / 'results.json', report=path / 'results.md'
+    )
+  )
+  return 0
+
+
+def _compared(
+  config: config_lib.Config, values: flags.FlagValues
+) -> config_lib.Config:
+  """The config with --methods and --seeds."""
+  changes: dict[str, Any] = {}
+  methods, seeds = (
+    common.value(values, 'methods'),
+    common.value(values, 'seeds'),
+  )
+  if methods:
+    changes['methods'] = methods
+  if seeds:
+    changes['seeds'] = common.integers('seeds', seeds)
+  return config_lib.from_dict({'compare': changes}, config)

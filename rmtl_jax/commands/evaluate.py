@@ -1,0 +1,48 @@
+"""`rmtl evaluate`: a run's best checkpoints on a split."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  common.define_workdir(values)
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    'Prepared data with the fields of the run; what it was trained on if not'
+    ' given.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'split',
+    'test',
+    ['train', 'validation', 'test'],
+    'The rows to evaluate on.',
+    flag_values=values,
+  )
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'workdir')
+  common.start_jax(values)
+  from rmtl_jax.report import tables
+  from rmtl_jax.training import run
+
+  path = pathlib.Path(common.value(values, 'workdir'))
+  split = common.value(values, 'split')
+  data_dir = common.value(values, 'data_dir')
+  record = run.evaluate(
+    path, split, pathlib.Path(data_dir) if data_dir else None
+  )
+  common.print_report(record)
+  print(tables.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
+  return 0

@@ -1,0 +1,59 @@
+"""`rmtl prepare`: raw logs to prepared sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from rmtl_jax import config_flags, prepare_config, types
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
+    default, text = field.default, texts[field.name]
+    if isinstance(default, bool):
+      flags.DEFINE_boolean(field.name, default, text, flag_values=values)
+    elif isinstance(default, int):
+      flags.DEFINE_integer(field.name, default, text, flag_values=values)
+    elif isinstance(default, float):
+      flags.DEFINE_float(field.name, default, text, flag_values=values)
+    elif isinstance(default, tuple):
+      shown = ','.join(map(str, default))
+      flags.DEFINE_list(field.name, shown, text, flag_values=values)
+    else:
+      flags.DEFINE_string(field.name, str(default), text, flag_values=values)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  from rmtl_jax.data import prepare, summary
+  from rmtl_jax.training import progress
+
+  settings: dict[str, Any] = {}
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
+    value: Any = values[field.name].value
+    if isinstance(field.default, tuple):
+      value = tuple(value)
+    if field.name == 'split':
+      try:
+        value = tuple(int(part) for part in value)
+      except ValueError:
+        raise types.InputError(
+          f'--{field.name}: {",".join(value)!r} is not a list of integers'
+        ) from None
+    settings[field.name] = value
+  config = prepare_config.PrepareConfig(**settings)
+  common.require(values, 'data_dir')
+  live = progress.Progress()
+  manifest = prepare.prepare(config, live.step)
+  live.clear()
+  print(summary.summary(manifest))
+  print(f'prepared data: {config.data_dir}')
+  return 0

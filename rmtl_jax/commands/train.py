@@ -1,0 +1,50 @@
+"""`rmtl train`: the three stages, then metrics, a table and a picture."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax import config_flags
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  common.define_workdir(values)
+  common.define_data(values)
+  flags.DEFINE_enum(
+    'stage',
+    'all',
+    ['all', 'pretrain', 'critic', 'finetune'],
+    'Train one stage only; earlier ones must have been trained in RUN.',
+    flag_values=values,
+  )
+  config_flags.define(values, argv)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'workdir')
+  config = config_flags.parse(values)
+  common.start_jax(values)
+  from rmtl_jax.report import pictures, tables
+  from rmtl_jax.training import progress, run
+
+  path = pathlib.Path(common.value(values, 'workdir'))
+  live = progress.Progress()
+  data_dir = common.data_dir(values, path, live)
+  stage = common.value(values, 'stage')
+  stages = run.ORDER if stage == 'all' else (stage,)
+  record = common.interruptible(
+    lambda number: run.train(config, path, data_dir, stages, live, number)
+  )
+  if isinstance(record, int):
+    return record
+  common.print_report(record)
+  picture = path / 'report' / 'overview.png'
+  pictures.overview(record, run.read_history(path), picture)
+  print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
+  return 0

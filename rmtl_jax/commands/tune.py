@@ -1,0 +1,83 @@
+"""`rmtl tune`: a search of settings on validation."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax import config_flags
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  common.define_workdir(values)
+  common.define_data(values)
+  flags.DEFINE_list(
+    'search',
+    None,
+    'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
+    ' each; the settings of network, pretrain, critic, weighting and finetune'
+    ' that are numbers, texts or true/false. Without it: learning rate, L2,'
+    ' dropout and id-dropout of stage 1, or learning rate, lambda and gamma of'
+    ' stage 3.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'stage',
+    'pretrain',
+    ['pretrain', 'finetune'],
+    'The last stage of a trial.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'trials', 30, 'Points to try.', lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_list(
+    'seeds',
+    ['0', '1'],
+    'Runs of a trial; their mean decides.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'sampler_seed', 0, 'Of the search.', lower_bound=0, flag_values=values
+  )
+  config_flags.define(values, argv)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'workdir')
+  config = config_flags.parse(values)
+  seeds = common.integers('seeds', common.value(values, 'seeds'))
+  common.start_jax(values)
+  from rmtl_jax.report import tables, tuning
+  from rmtl_jax.training import progress, search, tune
+
+  stage = common.value(values, 'stage')
+  wanted = tune.Search(
+    tuple(
+      search.parse(text, config)
+      for text in common.value(values, 'search') or search.DEFAULTS[stage]
+    ),
+    stage,
+    common.value(values, 'trials'),
+    tuple(seeds),
+    common.value(values, 'sampler_seed'),
+  )
+  path = pathlib.Path(common.value(values, 'workdir'))
+  data_dir = common.data_dir(values, path, progress.Progress())
+  live = progress.Progress(brief=True)
+  record = common.interruptible(
+    lambda number: tune.tune(config, wanted, path, data_dir, live, number)
+  )
+  if isinstance(record, int):
+    return record
+  live.clear()
+  print(tuning.text(record))
+  print(
+    tables.text_of_paths(trials=path / 'tuning.json', config=path / 'best.json')
+  )
+  return 0
