@@ -133,7 +133,8 @@ def _help(name: str, command: Command, values: flags.FlagValues) -> str:
 
 
 def _settings(compares: bool = False) -> str:
-  return f'\nSettings, with their defaults:\n{config_flags.settings_help(compares)}\n'
+  lines = config_flags.settings_help(compares)
+  return f'\nSettings, with their defaults:\n{lines}\n'
 
 
 COMMANDS = {
