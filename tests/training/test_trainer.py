@@ -32,7 +32,9 @@ RATES = (1e-2, 1e-3, 3e-3)
 def make_split(**changes):
   rows = jax.device_get(problem.columns())
   host = columns_lib.SplitColumns(
-    *rows.inputs,
+    rows.inputs.categorical,
+    rows.inputs.multi_valued,
+    rows.inputs.numeric,
     labels=rows.labels,
     session=np.repeat(np.arange(len(problem.LENGTHS)), problem.LENGTHS),
     user=None,
