@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax import types
@@ -385,6 +386,29 @@ def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
     else:
       flat[prefix + field.name] = value
   return flat
+
+
+def with_settings(
+  config: Config, settings: Mapping[str, Any], path: str = 'config'
+) -> Config:
+  """The config with some settings changed, validated.
+
+  Args:
+    config: what to start from.
+    settings: {'group.field': value}, as `flatten` names them.
+    path: what to call the settings in errors.
+
+  Raises:
+    types.InputError: as for `from_dict`.
+  """
+  record: dict[str, Any] = {}
+  for name, value in settings.items():
+    *groups, field = name.split('.')
+    group = record
+    for part in groups:
+      group = group.setdefault(part, {})
+    group[field] = value
+  return from_dict(record, config, path)
 
 
 def allow_backbone(name: str) -> None:

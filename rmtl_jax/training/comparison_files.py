@@ -22,16 +22,21 @@ _LONGEST_NAME = 120
 class Files:
   """The files of a comparison's directory; a run's file says it is finished."""
 
-  def __init__(self, path: pathlib.Path):
-    """The directory exists."""
-    self._path = path
+  def __init__(self, path: pathlib.Path, runs: str = 'runs'):
+    """Reads nothing.
+
+    Args:
+      path: the directory.
+      runs: the folder of finished runs' files.
+    """
+    self._path, self._runs = path, path / runs
 
   def run(
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> pathlib.Path:
     """What a finished run is compared by, in JSON."""
     rate = '' if learning_rate is None else str(learning_rate)
-    return self._path / 'runs' / _slug(method) / rate / f'{seed}.json'
+    return self._runs / _slug(method) / rate / f'{seed}.json'
 
   def critics(self, method: Method, seed: int) -> pathlib.Path:
     """What finished critics know, in JSON."""

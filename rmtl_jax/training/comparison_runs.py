@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 
@@ -25,11 +25,11 @@ from rmtl_jax.training import (
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import population as population_lib
 from rmtl_jax.training import progress as progress_lib
 
 Method = methods.Method
 Record = dict[str, Any]
-_Job = TypeVar('_Job')
 
 
 class Variant(NamedTuple):
@@ -79,7 +79,9 @@ class Runs:
       for name in manifest_lib.SPLITS
       if name != 'test' or not searching
     }
-    self._files = comparison_files.Files(run.path)
+    self._files = comparison_files.Files(
+      run.path, 'trials' if searching else 'runs'
+    )
     self._tasks = run.manifest.task_names
     self._models = models_lib.Models(run.manifest.feature_spec())
     self._live, self._interrupted = live, interrupted
@@ -123,7 +125,13 @@ class Runs:
           variant.method, seed, variant.learning_rate
         ).exists()
       ]
-      for group in self._groups(jobs, lambda job: self._finetune_of(job[0])):
+      programs = [
+        self._models.finetune(variant.method.config(self.config))
+        for variant, _ in jobs
+      ]
+      for _, group in population_lib.by_program(
+        zip(programs, jobs, strict=True), self.population
+      ):
         self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
@@ -134,26 +142,14 @@ class Runs:
       for seed in seeds
       if not self._files.run(method, seed).exists()
     ]
-    for group in self._groups(jobs, lambda job: self._pretrain_of(job[0])):
+    programs = [
+      self._models.pretrain(method.config(self.config)) for method, _ in jobs
+    ]
+    for _, group in population_lib.by_program(
+      zip(programs, jobs, strict=True), self.population
+    ):
       self._params.clear()
       self._pretrain(group)
-
-  def _groups(
-    self, jobs: Sequence[_Job], program: Callable[[_Job], models_lib.Program]
-  ) -> Iterator[list[_Job]]:
-    """Jobs that one program trains, at most `population` together."""
-    by_program: dict[models_lib.Program, list[_Job]] = {}
-    for job in jobs:
-      by_program.setdefault(program(job), []).append(job)
-    for own in by_program.values():
-      for begin in range(0, len(own), self.population):
-        yield own[begin : begin + self.population]
-
-  def _pretrain_of(self, method: Method) -> models_lib.Program:
-    return self._models.pretrain(method.config(self.config))
-
-  def _finetune_of(self, variant: Variant) -> models_lib.Program:
-    return self._models.finetune(variant.method.config(self.config))
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
     teams = [
@@ -167,7 +163,8 @@ class Runs:
         raise types.InputError(
           f'stage 1 of {method.name}, seed {seed}, has not converged in'
           f' {limits.max_epochs} epochs, and unequal training would look like'
-          ' a difference between methods: raise --config.pretrain.max_epochs'
+          ' a difference between methods: start in another --workdir with a'
+          ' larger --config.pretrain.max_epochs'
         )
       self._keep('pretrain', method, seed, arm.best_params)
       self._finish(team, method, seed, None, [])

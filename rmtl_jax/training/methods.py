@@ -74,13 +74,10 @@ class Method:
 
   def config(self, base: config_lib.Config) -> config_lib.Config:
     """The settings of one of its runs, but for seed and learning rate."""
-    record: dict[str, Any] = {'backbone': self.backbone}
-    for name, value in self.settings:
-      group, field = name.split('.')
-      record.setdefault(group, {})[field] = value
+    settings = {'backbone': self.backbone, **dict(self.settings)}
     if self.weighting:
-      record.setdefault('weighting', {})['name'] = self.weighting
-    return config_lib.from_dict(record, base, f'method {self.name}')
+      settings['weighting.name'] = self.weighting
+    return config_lib.with_settings(base, settings, f'method {self.name}')
 
   def controls(self) -> tuple[Method, ...]:
     """What it has to beat, in the order of the tables.

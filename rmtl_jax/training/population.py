@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -30,6 +30,18 @@ class Pass(NamedTuple):
   extras: tuple[jax.Array, ...] = ()
 
 
+def by_program(
+  members: Iterable[tuple[models.Program, _Member]], most: int
+) -> Iterator[tuple[models.Program, list[_Member]]]:
+  """Members in groups of one program each, at most `most` in a group."""
+  found: dict[models.Program, list[_Member]] = {}
+  for program, member in members:
+    found.setdefault(program, []).append(member)
+  for program, own in found.items():
+    for begin in range(0, len(own), most):
+      yield program, own[begin : begin + most]
+
+
 class Groups:
   """Cuts members into groups that one program trains together.
 
@@ -47,13 +59,9 @@ class Groups:
     self, members: Sequence[tuple[models.Program, _Member]]
   ) -> Iterator[tuple[models.Program, list[_Member]]]:
     """Groups of one program each."""
-    by_program: dict[models.Program, list[_Member]] = {}
-    for program, member in members:
-      by_program.setdefault(program, []).append(member)
-    for program, group in by_program.items():
-      self._sizes.setdefault(program, min(len(group), self._population))
-      for begin in range(0, len(group), self._population):
-        yield program, group[begin : begin + self._population]
+    for program, group in by_program(members, self._population):
+      self._sizes.setdefault(program, len(group))
+      yield program, group
 
   def run(
     self,

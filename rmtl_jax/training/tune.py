@@ -1,7 +1,8 @@
 """A search for better settings, on validation alone.
 
-TUNING/ holds what a comparison's directory holds, runs/ and all, and
-tuning.json (every trial) and best.json (a config). The search is a
+TUNING/ holds what a comparison's directory holds, but trials/ for runs/ (their
+test rows were not looked at), and tuning.json (every trial) and best.json (a
+config). The search is a
 deterministic sequence: started again it meets its own finished runs, so that it
 goes on where it stopped without a database.
 """
@@ -99,7 +100,7 @@ def tune(
         live.say(_line(trials, wanted.trials))
     record = _record(config, wanted, trials)
     writers.write_json(path / 'tuning.json', record)
-    best = _configured(config, record['best']['settings'])
+    best = config_lib.with_settings(config, record['best']['settings'])
     best = dataclasses.replace(best, compare=config_lib.CompareConfig())
     writers.write_json(path / 'best.json', {'config': config_lib.to_dict(best)})
     return record
@@ -149,16 +150,6 @@ def _variant(
   method.config(config)  # checks the values together
   rate = point.get(_RATE, config.finetune.learning_rate)
   return comparison_runs.Variant(method, rate)
-
-
-def _configured(
-  config: config_lib.Config, settings: Record
-) -> config_lib.Config:
-  record: dict[str, dict[str, Any]] = {}
-  for name, value in settings.items():
-    group, field = name.split('.')
-    record.setdefault(group, {})[field] = value
-  return config_lib.from_dict(record, config)
 
 
 def _trial(settings: Record, values: Sequence[float]) -> Record:

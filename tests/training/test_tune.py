@@ -96,7 +96,7 @@ def test_stage_3_is_searched_after_the_other_two(tmp_path, data_dir):
       'weighting.lambda_',
     }
   # Epoch 0 is a candidate, so that no trial is worse than stage 1.
-  first = json.loads((tmp_path / 'runs' / 'mmoe' / '5.json').read_text())
+  first = json.loads((tmp_path / 'trials' / 'mmoe' / '5.json').read_text())
   assert record['best']['validation_auc'] >= max(first['validation_auc'])
 
 
