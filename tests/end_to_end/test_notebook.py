@@ -60,6 +60,7 @@ def test_notebook_defines_nothing_of_its_own():
 def test_notebook_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv('RMTL_QUICK', '1')
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  monkeypatch.delenv('XLA_FLAGS', raising=False)  # compiled as users do
   monkeypatch.setenv('PYTHONPATH', str(_ROOT))
   # Compiling is most of it; few rows need no optimised programs.
   monkeypatch.setenv(

@@ -33,23 +33,6 @@ LENGTHS = (3, 1, 9, 2, 14, 6, 5, 1, 12, 4, 2, 7)
 LANE_LENGTH = 6
 ROWS = sum(LENGTHS)
 
-
-def _quick_options() -> dict[str, Any]:
-  """Compiler options of programs that run once or twice.
-
-  Compiling takes a quarter of the time; tests of loops compile as users do.
-  """
-  least = {'xla_backend_optimization_level': 0}
-  options = {**least, 'xla_cpu_use_fusion_emitters': False}
-  try:
-    jax.jit(lambda x: x + 1, compiler_options=options)(1)
-  except jax.errors.JaxRuntimeError:  # an XLA that has no such option
-    return least
-  return options
-
-
-jit = functools.partial(jax.jit, compiler_options=_quick_options())
-
 # Seeds whose outputs vary over the rows: small ReLU networks can be dead.
 ACTOR_SEEDS = {'online': 3, 'target': 4}
 CRITIC_SEEDS = {
@@ -201,7 +184,7 @@ def outputs(network: Any) -> Any:
   is that of sum(cotangent * outputs) in the parameters.
   """
 
-  @jit
+  @jax.jit
   def run(params, rows, cotangent, *args):
     inputs = jax.tree.map(lambda x: x[None], rows.inputs)
     lane_args = [x[None] for x in args]

@@ -42,7 +42,7 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
   online = problem.critic_params(network, form)
   target = problem.critic_params(network, form, 'target')
   optimizer = problem.recorder()
-  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(online, optimizer)._replace(target_params=target)
   batch = problem.batch(ROWS)
   new_critic, metrics = step(critic, batch, KEY, *in_batch(batch))
@@ -80,7 +80,7 @@ def test_lanes_and_padding_change_nothing():
   params = problem.critic_params(network, 'shared')
   target = problem.critic_params(network, 'shared', 'target')
 
-  @problem.jit
+  @jax.jit
   def losses(batch):
     errors, valid = critic_lib.td_losses(
       network, params, target, batch, *in_batch(batch), QUIET
@@ -103,7 +103,7 @@ def test_dropout_in_targets_is_a_setting(target_dropout):
   batch = problem.batch(ROWS)
   actions, target_actions = in_batch(batch)
 
-  @problem.jit
+  @jax.jit
   def both(key):
     found = critic_lib.td_losses(
       network, params, target, batch, actions, target_actions, config, key
@@ -137,7 +137,7 @@ def test_two_steps_move_critics_and_targets_follow(preset):
   config = dataclasses.replace(config_lib.preset(preset).critic, l2=0.0)
   network = problem.critic(config.form, config.head, dropout=0.2)
   optimizer = state.make_optimizer(config)
-  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   states = [
     state.init_critic(problem.critic_params(network, config.form), optimizer)
   ]
@@ -211,7 +211,7 @@ def test_the_noise_enters_the_reward_and_the_value():
   network = problem.critic()
   config = config_lib.CriticConfig(behaviour='uniform')
   optimizer = problem.recorder()
-  step = problem.jit(critic_lib.make_critic_step(network, optimizer, config))
+  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(
     problem.critic_params(network, 'shared'), optimizer
   )

@@ -58,7 +58,7 @@ def test_learning_step_agrees_with_numpy(backbone):
     target_actor=target_params,
     critic=full.critic._replace(target_params=target),
   )
-  new_full, metrics = problem.jit(step)(full, problem.batch(ROWS), KEY)
+  new_full, metrics = jax.jit(step)(full, problem.batch(ROWS), KEY)
 
   run, values = problem.actor_outputs(backbone), problem.critic_outputs()
   logits, _ = run(params, ROWS, NOTHING)
@@ -114,7 +114,7 @@ def two_steps(config, dropout=0.0):
   step, init = make(
     actor, critic, config, state.make_optimizer(config.finetune)
   )
-  step = problem.jit(step)
+  step = jax.jit(step)
   params = problem.critic_params(critic, config.critic.form)
   states = [init(problem.actor_params(actor), params)]
   history = []
@@ -283,7 +283,7 @@ def test_lambda_zero_is_the_control(preset):
 def test_lambda_warms_up_over_the_steps():
   actor, critic = problem.actor(), problem.critic('separate')
   step, init = make(actor, critic, frozen('critic', lambda_warmup_steps=2))
-  step = problem.jit(step)
+  step = jax.jit(step)
   full = init(
     problem.actor_params(actor), problem.critic_params(critic, 'separate')
   )
@@ -300,7 +300,7 @@ def test_lambda_warms_up_over_the_steps():
 def slopes(critic, params, actions):
   """sum_j dQ_j / da_k of every row, f32[R, K]."""
   inputs = jax.tree.map(lambda x: x[None], ROWS.inputs)
-  return problem.jit(
+  return jax.jit(
     jax.grad(
       lambda a: jnp.sum(functional.apply(critic, params, inputs, a[None]))
     )
@@ -334,7 +334,7 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
   step, init = make(actor, critic, config)
   params = problem.actor_params(actor)
   critic_params = problem.critic_params(critic, form)
-  new_full, metrics = problem.jit(step)(
+  new_full, metrics = jax.jit(step)(
     init(params, critic_params), problem.batch(ROWS), KEY
   )
   run = problem.actor_outputs('ple')
@@ -370,7 +370,7 @@ def first_step(name, in_finetune='learning', one=None, dropout=0.2):
   full = init(
     problem.actor_params(actor), problem.critic_params(critic, 'shared')
   )
-  return problem.jit(step)(full, one or problem.batch(ROWS), KEY)
+  return jax.jit(step)(full, one or problem.batch(ROWS), KEY)
 
 
 def test_critics_learn_beside_ddpg_what_they_learn_beside_weights():

@@ -69,12 +69,10 @@ def test_policy_and_losses_of_the_same_rows():
   network = problem.actor()
   params = problem.actor_params(network)
   batch = problem.batch(ROWS)
-  descended, losses, actions = problem.jit(
+  descended, losses, actions = jax.jit(
     lambda p: forward.actor_losses(network, p, batch, None)
   )(params)
-  policy = problem.jit(lambda p: forward.policy(network, p, batch.inputs))(
-    params
-  )
+  policy = jax.jit(lambda p: forward.policy(network, p, batch.inputs))(params)
   np.testing.assert_allclose(actions, policy, rtol=1e-6)
   p, y = np.float64(policy), np.asarray(batch.labels)
   expected = -np.log(np.where(y == 1, p, 1 - p))
@@ -87,9 +85,9 @@ def test_smoothing_changes_the_descended_loss_alone():
   params = problem.actor_params(network)
   batch = problem.batch(ROWS)
   plain, smooth = (
-    problem.jit(
-      lambda p, s=s: forward.actor_losses(network, p, batch, None, s)
-    )(params)
+    jax.jit(lambda p, s=s: forward.actor_losses(network, p, batch, None, s))(
+      params
+    )
     for s in (0.0, 0.2)
   )
   for found, expected in zip(smooth[1:], plain[1:], strict=True):
@@ -104,16 +102,14 @@ def test_dropout_follows_the_key_and_spares_the_policy():
   network = problem.actor(dropout=0.5)
   params = problem.actor_params(network)
   batch = problem.batch(ROWS)
-  losses = problem.jit(
+  losses = jax.jit(
     lambda key: forward.actor_losses(network, params, batch, key)[2]
   )
   first, again, other = (losses(jax.random.key(seed)) for seed in (0, 0, 1))
   np.testing.assert_array_equal(first, again)
   assert np.any(np.asarray(first) != np.asarray(other))
-  policy = problem.jit(lambda p: forward.policy(network, p, batch.inputs))
-  plain = problem.jit(
-    lambda p: forward.policy(problem.actor(), p, batch.inputs)
-  )
+  policy = jax.jit(lambda p: forward.policy(network, p, batch.inputs))
+  plain = jax.jit(lambda p: forward.policy(problem.actor(), p, batch.inputs))
   np.testing.assert_array_equal(policy(params), plain(params))
 
 
@@ -121,16 +117,14 @@ def test_values_are_of_the_actions_given():
   network = problem.critic()
   params = problem.critic_params(network, 'shared')
   batch = problem.batch(ROWS)
-  values = problem.jit(
-    lambda a: forward.values(network, params, batch.inputs, a)
-  )
+  values = jax.jit(lambda a: forward.values(network, params, batch.inputs, a))
   low = values(jnp.zeros(batch.labels.shape))
   high = values(jnp.ones(batch.labels.shape))
   assert low.shape == batch.labels.shape
   assert np.mean(np.asarray(low) != np.asarray(high)) > 0.8
   np.testing.assert_array_equal(
     low,
-    problem.jit(lambda a: functional.apply(network, params, batch.inputs, a))(
+    jax.jit(lambda a: functional.apply(network, params, batch.inputs, a))(
       jnp.zeros(batch.labels.shape)
     ),
   )

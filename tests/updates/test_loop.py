@@ -310,7 +310,7 @@ def test_pretraining_in_the_loop_equals_steps_by_themselves():
   run = loop.make_loop(step)
   found, sums = run(donated, ROWS, (), slots, np.int32(2), KEY)
   alone, total = start(), 0.0
-  single = problem.jit(step)
+  single = jax.jit(step)
   for i, batch in enumerate(problem.two_batches(ROWS)):
     alone, metrics = single(alone, batch, jax.random.fold_in(KEY, i))
     total += float(metrics['loss'])

@@ -28,7 +28,7 @@ def test_step_agrees_with_numpy(backbone):
   )
   _, expected = run(params, ROWS, jnp.float32(gradient))
   optimizer = problem.recorder()
-  step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
+  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
   actor, metrics = step(
     start(params, optimizer), problem.batch(ROWS), jax.random.key(0)
   )
@@ -51,7 +51,7 @@ def test_smoothed_labels_are_descended_and_true_ones_logged():
   _, _, gradient = reference.weighted_loss(logits, smooth, ones)
   _, expected = run(params, ROWS, jnp.float32(gradient))
   optimizer = problem.recorder()
-  step = problem.jit(
+  step = jax.jit(
     pretrain.make_pretrain_step(network, optimizer, label_smoothing=0.3)
   )
   actor, metrics = step(
@@ -64,7 +64,7 @@ def test_smoothed_labels_are_descended_and_true_ones_logged():
 def test_lanes_and_padding_change_nothing():
   network = problem.actor()
   optimizer = problem.recorder()
-  step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
+  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
   actor = start(problem.actor_params(network), optimizer)
   one, metrics = step(actor, problem.batch(ROWS), jax.random.key(0))
   for lanes, lane_length in ((7, 14), (9, 22)):
@@ -83,7 +83,7 @@ def test_lanes_and_padding_change_nothing():
 def test_values_in_padding_change_nothing():
   network = problem.actor()
   optimizer = problem.recorder()
-  step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
+  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
   actor = start(problem.actor_params(network), optimizer)
   batch = problem.batch(ROWS)
   empty = ~batch.mask[..., None]
@@ -102,7 +102,7 @@ def test_values_in_padding_change_nothing():
 def test_two_steps_move_every_parameter():
   network = problem.actor('mmoe', dropout=0.2)
   optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.0))
-  step = problem.jit(pretrain.make_pretrain_step(network, optimizer))
+  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
   actor = start(problem.actor_params(network), optimizer)
   seen = actor
   for i, batch in enumerate(problem.two_batches(ROWS)):

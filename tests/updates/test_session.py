@@ -66,7 +66,7 @@ def test_actor_and_critics_learn_to_encode(encoder):
     actor, optimizer, weighting, config, critic, optimizer
   )
 
-  @problem.jit
+  @jax.jit
   def run(full, batch, key):
     traces.append(1)
     return step(full, batch, key)
