@@ -7,7 +7,7 @@ import dataclasses
 from rmtl_jax import types
 
 # Groups of as-of features.
-AS_OF = ('gap', 'position', 'views', 'counts', 'rates')
+AS_OF = ('gap', 'position', 'views', 'counts', 'rates', 'feedback')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,8 @@ class PrepareConfig:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
-      or `all`.
+      `feedback` (what the session so far has answered), or `all` that the log
+      can support.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
     memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty

@@ -10,15 +10,25 @@ train, as a numeric field with transform `bins` is.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 
 from rmtl_jax import prepare_config, types
-from rmtl_jax.data import asof_rates, sessions, source, sql
+from rmtl_jax.data import (
+  asof_feedback,
+  asof_rates,
+  labels,
+  sessions,
+  source,
+  sql,
+)
 
 BINS = 32
 PREFIX = 'asof_'
 _KEYED = ('views', 'counts', 'rates')
+_LABELLED = ('rates', 'feedback')
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
 _WINDOWS = {
@@ -87,35 +97,26 @@ def add(
     config: `as_of`, and `idle_minutes`, after which a label counts as known.
 
   Returns:
-    The result with further fields, `asof_` and a name, at the end.
+    The result with further fields, `asof_` and a name, at the end; its options
+    name the groups. Of `all`, groups that the log cannot support are left out
+    with a warning.
 
   Raises:
-    types.InputError: a group needs a user or an item that the log lacks, or a
-      field has the name of a feature.
+    types.InputError: a group is named that needs a user, an item or times of
+      labels that the log lacks, or a field has the name of a feature.
   """
-  groups = prepare_config.as_of_groups(config)
+  groups, warnings = _supported(rows, config)
   if not groups:
     return rows
-  _check_keys(rows, groups)
-  features = [feature for feature in _FEATURES if feature.group in groups]
-  made = {f.name: f.group for f in features}
+  made = {f.name: f.group for f in _FEATURES if f.group in groups}
   if 'rates' in groups:
     made |= dict.fromkeys(asof_rates.names(rows.tasks), 'rates')
+  if 'feedback' in groups:
+    made |= dict.fromkeys(asof_feedback.names(rows.tasks), 'feedback')
   _check_names(rows, made)
   keyed = _with_keys(connection, rows, placed, groups)
-  tables, details = [], {}
-  if features:
-    columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
-    tables.append(sql.fresh('windows'))
-    connection.execute(
-      f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
-      f' FROM {keyed}'
-    )
-  if 'rates' in groups:
-    idle_ms = round(config.idle_minutes * 60_000)
-    for rates in asof_rates.make(connection, keyed, rows.tasks, idle_ms):
-      tables.append(rates.table)
-      details |= rates.details
+  idle_ms = round(config.idle_minutes * 60_000)
+  tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms)
   connection.execute(f'DROP TABLE {keyed}')
   fields = tuple(
     source.SourceField(
@@ -127,22 +128,48 @@ def add(
     )
     for name, group in made.items()
   )
-  view = _view(connection, rows, tables, fields)
-  return dataclasses.replace(rows, view=view, fields=rows.fields + fields)
+  return dataclasses.replace(
+    rows,
+    view=_view(connection, rows, tables, fields),
+    fields=rows.fields + fields,
+    warnings=rows.warnings + warnings,
+    options=rows.options | {'as_of': list(groups)},
+  )
 
 
-def _check_keys(rows: source.SourceTable, groups: tuple[str, ...]) -> None:
-  """Refuses groups that count by a user or an item that is not there."""
-  for group in groups:
-    if group in _KEYED and not rows.has_user:
-      raise types.InputError(
-        f'as_of: {group!r} needs a user, and the log has no column of users'
+def _supported(
+  rows: source.SourceTable, config: prepare_config.PrepareConfig
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The groups to make, and warnings of what is left out."""
+  groups, warnings = [], []
+  for group in prepare_config.as_of_groups(config):
+    lack = _lack(rows, group)
+    if lack and group in config.as_of:
+      raise types.InputError(f'as_of: {group!r} {lack}')
+    if lack:
+      warnings.append(f'as_of: {group!r} is left out: it {lack}')
+      continue
+    groups.append(group)
+    if group == 'feedback' and (silent := asof_feedback.silent(rows.tasks)):
+      warnings.append(
+        f'as_of: {group!r} leaves out {", ".join(silent)}: when such labels'
+        ' become known is not told'
       )
-    if group in _KEYED and rows.item_field is None:
-      raise types.InputError(
-        f'as_of: {group!r} needs an item, and no categorical field of the log'
-        ' is the item'
-      )
+  return tuple(groups), tuple(warnings)
+
+
+def _lack(rows: source.SourceTable, group: str) -> str:
+  """What a group needs that the log lacks; empty if it lacks nothing."""
+  if group in _KEYED and not rows.has_user:
+    return 'needs a user, and the log has no column of users'
+  if group in _KEYED and rows.item_field is None:
+    return 'needs an item, and no categorical field of the log is the item'
+  if group == 'feedback' and not asof_feedback.names(rows.tasks):
+    return (
+      'needs a task that tells when its labels become known, and the log has'
+      ' none; in a schema, "known_after_seconds" of a task tells'
+    )
+  return ''
 
 
 def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
@@ -165,20 +192,44 @@ def _with_keys(
   """A table of the kept rows: place, time, keys and labels as needed."""
   columns = ['p.row_id, p.session_id, p.split, r.timestamp']
   relation = rows.keys or rows.view
-  if set(groups) & set(_KEYED):
+  if set(groups) & {*_KEYED, *_LABELLED}:
     relation = rows.view
+  if set(groups) & set(_KEYED):
     columns.append(f'{_key("user")} AS "user"')
     columns.append(f'{_key(f"f_{rows.item_field}")} AS item')
-  if 'rates' in groups:
-    columns += asof_rates.label_columns(
-      rows.tasks, placed.boundaries, 'p.split'
-    )
+  if set(groups) & set(_LABELLED):
+    columns += labels.columns(rows.tasks, placed.boundaries, 'p.split')
   table = sql.fresh('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
     f' JOIN {placed.table} p ON r.row_id = p.row_id'
   )
   return table
+
+
+def _make(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  groups: tuple[str, ...],
+  idle_ms: int,
+) -> tuple[list[str], dict[str, dict[str, Any]]]:
+  """Tables of the groups' features by `row_id`, and details by name."""
+  tables, made = [], []
+  features = [feature for feature in _FEATURES if feature.group in groups]
+  if features:
+    columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
+    tables.append(sql.fresh('windows'))
+    connection.execute(
+      f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
+      f' FROM {keyed}'
+    )
+  if 'rates' in groups:
+    made += asof_rates.make(connection, keyed, tasks, idle_ms)
+  if 'feedback' in groups:
+    made.append(asof_feedback.make(connection, keyed, tasks))
+  details = {n: values for one in made for n, values in one.details.items()}
+  return tables + [one.table for one in made], details
 
 
 def _key(column: str) -> str:

@@ -3,8 +3,9 @@
 A label may come later than its row, so a row counts only when its session has
 rested: no row of the session for more than the idle time. That, and not that
 the session has ended, can be known without looking ahead. A row never sees
-labels of its own session, however long that has rested. A label that is given
-as a time and comes later than the rest counts from then on.
+labels of its own session, however long that has rested (asof_feedback has what
+may be seen of those). A label whose time of becoming known is given, and comes
+later than the rest, counts from then on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax.data import labels, source, sql
+from rmtl_jax.data import source, sql
 
 # A user or an item starts from train's rate, as if so many rows had shown it.
 WEIGHT = 10
@@ -24,13 +25,14 @@ _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
 
 
 @dataclasses.dataclass(frozen=True)
-class Rates:
-  """Rates by one key.
+class Made:
+  """Features of labels.
 
   Attributes:
     table: DuckDB table with `row_id` and a DOUBLE per name; NULL where no
       earlier row counts.
-    details: for the manifest, by name: key, task, train's rate, weight.
+    details: for the manifest, by name; of a rate its key, task, train's rate
+      and weight.
   """
 
   table: str
@@ -46,31 +48,12 @@ def _name(key: str, task: source.SourceTask) -> str:
   return f'{key}_{task.name}_rate'
 
 
-def label_columns(
-  tasks: Sequence[source.SourceTask],
-  boundaries: tuple[int | None, int | None],
-  split: str,
-) -> list[str]:
-  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
-
-  Args:
-    tasks: the reader's.
-    boundaries: as in sessions.Placed; no label looks past its split.
-    split: SQL of the row's split.
-  """
-  columns = []
-  for i, label in enumerate(labels.of(tasks, boundaries, split)):
-    columns.append(f'CAST({label.value} AS BIGINT) AS y_{i}')
-    columns.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
-  return columns
-
-
 def make(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
-) -> tuple[Rates, ...]:
+) -> tuple[Made, ...]:
   """Rates by user and by item.
 
   (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
@@ -79,22 +62,29 @@ def make(
   Args:
     connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
-      `item` and what `label_columns` gives.
+      `item` and what labels.columns gives.
     tasks: the reader's.
     idle_ms: a session has rested when no row came for more than this, ms.
 
   Returns:
-    One Rates per key.
+    One Made per key.
   """
-  # Sums of whole numbers: the same in any order.
-  rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(len(tasks)))
-  train = sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE split = 0')
+  train = train_rates(connection, keyed, len(tasks))
   rested = _rest(connection, keyed, len(tasks), idle_ms)
   found = tuple(
     _of_key(connection, keyed, rested, key, tasks, train) for key in KEYS
   )
   connection.execute(f'DROP TABLE {rested}')
   return found
+
+
+def train_rates(
+  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int
+) -> tuple[float, ...]:
+  """Each task's share of positives among the train rows."""
+  # Sums of whole numbers: the same in any order.
+  rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
+  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE split = 0')
 
 
 def _rest(
@@ -129,7 +119,7 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> Rates:
+) -> Made:
   """Rates by one key."""
   details = {
     _name(key, task): {
@@ -161,7 +151,7 @@ def _of_key(
   )
   connection.execute(f'DROP TABLE {every}')
   connection.execute(f'DROP TABLE {own}')
-  return Rates(table, details)
+  return Made(table, details)
 
 
 def _running(

@@ -16,7 +16,7 @@ class Label:
     name: the label's column.
     value: SQL of the label, FLOAT, 0 or 1.
     time: SQL of the time, ms, at which a positive becomes known; empty where
-      the label is known with its row.
+      nobody says.
   """
 
   name: str
@@ -43,7 +43,8 @@ def of(
   for task in reversed(tasks):
     column = f'y_{task.name}'
     if not task.timed:
-      found.append(Label(column, f'CAST({sql.quote(column)} AS FLOAT)'))
+      value = f'CAST({sql.quote(column)} AS FLOAT)'
+      found.append(Label(column, value, _time_after_row(task)))
       continue
     first[task.name].append(sql.quote(f't_{task.name}'))
     if task.after is not None:
@@ -53,3 +54,27 @@ def of(
     value = f'CAST(coalesce({time} < {end}, false) AS FLOAT)'
     found.append(Label(column, value, time))
   return found[::-1]
+
+
+def columns(
+  tasks: Sequence[source.SourceTask],
+  boundaries: tuple[int | None, int | None],
+  split: str,
+) -> list[str]:
+  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
+
+  Args:
+    tasks: the reader's.
+    boundaries: as in sessions.Placed; no label looks past its split.
+    split: SQL of the row's split.
+  """
+  found = []
+  for i, label in enumerate(of(tasks, boundaries, split)):
+    found.append(f'CAST({label.value} AS BIGINT) AS y_{i}')
+    found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
+  return found
+
+
+def _time_after_row(task: source.SourceTask) -> str:
+  after = task.known_after_ms
+  return '' if after is None else f'timestamp + {after}'

@@ -30,7 +30,8 @@ from rmtl_jax.data import manifest as manifest_lib
 
 Progress = Callable[[str, float], None]
 
-# Settings that hold for every source; readers record their own.
+# Settings that hold for every source; readers record their own, and asof
+# the groups that it made.
 _RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values')
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -153,9 +154,7 @@ def _count(number: int, noun: str) -> str:
 
 def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
   options = {name: getattr(config, name) for name in _RECORDED}
-  options |= {'split': list(config.split)}
-  groups = prepare_config.as_of_groups(config)
-  return options | ({'as_of': list(groups)} if groups else {})
+  return options | {'split': list(config.split)}
 
 
 def _splits(

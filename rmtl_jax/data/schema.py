@@ -17,7 +17,7 @@
         "discount"
       ],
       "tasks": [
-        {"name": "click", "column": "clicked"},
+        {"name": "click", "column": "clicked", "known_after_seconds": 0},
         {"name": "conversion", "column": "bought", "after": "click"}
       ],
       "delimiter": ","
@@ -29,7 +29,10 @@ the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for text
 such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for Parquet's
 own times. A field's `name` is its column's unless given. `separator` splits
 text; Parquet lists need none. `transform` is `standard` (the default), `log1p`
-or `bins`. Labels are 0 or 1; `after` names the task that a positive implies.
+or `bins`. Labels are 0 or 1; `after` names the task that a positive implies;
+`known_after_seconds` says how long after its row a label is known at the
+latest: as-of features of group `feedback` need it, and without it a label
+counts as known once its session has rested for the idle time.
 `session`, `user`, `item`, `delimiter` and any kind of field can be left out.
 """
 
@@ -47,6 +50,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import source
 
 UNITS = ('ms', 's', 'us', 'iso')
+_LONGEST_S = 10**9
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
 _KEYS = (
   'session',
@@ -93,6 +97,7 @@ class TableSchema:
       'tasks': [
         {'name': t.name, 'column': t.column}
         | ({'after': t.after} if t.after is not None else {})
+        | _known_after(t)
         for t in self.tasks
       ],
     }
@@ -195,10 +200,15 @@ def _entry(field: source.SourceField) -> dict[str, Any]:
   return entry | field.details
 
 
+def _known_after(task: source.SourceTask) -> dict[str, float]:
+  after = task.known_after_ms
+  return {} if after is None else {'known_after_seconds': after / 1000}
+
+
 def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
   tasks: list[source.SourceTask] = []
   for entry in part.entries('tasks'):
-    entry.known(('column', 'name', 'after'))
+    entry.known(('column', 'name', 'after', 'known_after_seconds'))
     column = entry.text('column')
     name, after = entry.name(column), entry.optional('after')
     earlier = [task.name for task in tasks]
@@ -206,7 +216,11 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
       entry.fail(f'task {name!r} stands twice')
     if after is not None and after not in earlier:
       entry.fail(f'after: {after!r} is not a task listed before')
-    tasks.append(source.SourceTask(name, after, column))
+    seconds = entry.seconds('known_after_seconds')
+    known_ms = None if seconds is None else round(seconds * 1000)
+    tasks.append(
+      source.SourceTask(name, after, column, known_after_ms=known_ms)
+    )
   if not tasks:
     part.fail('tasks: expected at least one')
   return tuple(tasks)
@@ -303,6 +317,17 @@ class _Part:
     value = self.record.get(key, default)
     if type(value) is not int or not 2 <= value <= 1000:
       self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
+    return value
+
+  def seconds(self, key: str) -> float | None:
+    value = self.record.get(key)
+    if value is None:
+      return None
+    number = type(value) in (int, float)
+    if not number or not 0 <= value <= _LONGEST_S:  # False for NaN too
+      self.fail(
+        f'{key}: found {value!r}, expected a number from 0 to {_LONGEST_S}'
+      )
     return value
 
   def name(self, column: str) -> str:

@@ -12,7 +12,7 @@ leaves a table or view in the connection with these columns:
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
-| `y_<task>` | DOUBLE | 0 or 1, known when the row happens |
+| `y_<task>` | DOUBLE | 0 or 1; the task may say when it is known |
 | `t_<task>` | BIGINT | ms of the first event that makes the task positive, NULL if none; the alternative to `y_<task>` |
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
@@ -73,12 +73,20 @@ class SourceTask:
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
+    known_after_ms: how long after its row a `y_<name>` is known, ms; None if
+      nobody says: then once the row's session has rested for the idle time.
   """
 
   name: str
   after: str | None = None
   column: str = ''
   timed: bool = False
+  known_after_ms: int | None = None
+
+  @property
+  def tells_time(self) -> bool:
+    """Whether it can be told when a positive becomes known."""
+    return self.timed or self.known_after_ms is not None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,6 +123,8 @@ def read(
     view=view,
     keys=keys,
     fields=tuple(_field(column) for column in columns),
+    # The log does not tell when a label became known: `time_ms` may be the
+    # exposure's or the answer's, and a play has a length but no start.
     tasks=(
       source.SourceTask('click', None, 'is_click'),
       source.SourceTask('conversion', 'click', options.conversion),

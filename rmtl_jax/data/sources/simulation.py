@@ -57,8 +57,9 @@ def read(
     view=view,
     fields=tuple(fields),
     tasks=(
-      source.SourceTask('click'),
-      source.SourceTask('conversion', 'click'),
+      # The simulator's user answers a row before it meets the next.
+      source.SourceTask('click', known_after_ms=0),
+      source.SourceTask('conversion', 'click', known_after_ms=0),
     ),
     table=raw.RawTable(table, (file,)),
     has_session=True,

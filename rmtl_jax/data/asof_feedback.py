@@ -1,0 +1,131 @@
+"""What the session so far has answered, as known before a row.
+
+Only tasks that tell when a positive becomes known can be used: its time, if
+that is given, or so long after its row; never before its row. A row counts a
+positive that was known strictly before the row's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.data import asof_rates, source, sql
+
+# A session starts from train's rate, as if so many rows had shown it. Fewer
+# than for users and items: sessions are short, and moods differ.
+WEIGHT = 5
+# Times are whole ms, so this is what is strictly earlier.
+_PAST = (
+  'PARTITION BY session_id ORDER BY time'
+  ' RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
+)
+
+
+def silent(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of the tasks of which nobody says when a positive is known."""
+  return [task.name for task in tasks if not task.tells_time]
+
+
+def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of all features, task by task."""
+  return [name for task in tasks if task.tells_time for name in _names(task)]
+
+
+def _names(task: source.SourceTask) -> tuple[str, str, str]:
+  """Of the number of positives, of their rate, of the rows since the last."""
+  return (
+    f'session_{task.name}s',
+    f'session_{task.name}_rate',
+    f'since_{task.name}',
+  )
+
+
+def make(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+) -> asof_rates.Made:
+  """Positives of the session so far.
+
+  Per task: how many are known; (that + WEIGHT * train's rate) / (earlier rows
+  of the session + WEIGHT); and how many rows back the last of them is, by its
+  row: 1 if that is the row before. All NULL where no row is earlier, the last
+  where no positive is known.
+
+  Args:
+    connection: holds the rows.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp` and what
+      labels.columns gives.
+    tasks: the reader's; at least one tells its time.
+
+  Returns:
+    The features and their details.
+  """
+  train = asof_rates.train_rates(connection, keyed, len(tasks))
+  told = {i: task for i, task in enumerate(tasks) if task.tells_time}
+  past = _past(connection, keyed, list(told))
+  columns: list[str] = []
+  details: dict[str, dict[str, Any]] = {}
+  for i, task in told.items():
+    number, rate, since = _names(task)
+    prior = sql.number(WEIGHT * train[i])
+    share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
+    columns += [
+      f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE)'
+      f' AS {sql.quote(number)}',
+      f'CASE WHEN position > 0 THEN {share} END AS {sql.quote(rate)}',
+      f'CAST(position - last_{i} AS DOUBLE) AS {sql.quote(since)}',
+    ]
+    of_task = {'key': 'session', 'task': task.name}
+    details |= {number: of_task, since: of_task}
+    details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
+  table = sql.fresh('feedback')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT row_id, {", ".join(columns)} FROM {past}'
+  )
+  connection.execute(f'DROP TABLE {past}')
+  return asof_rates.Made(table, details)
+
+
+def _past(
+  connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[int]
+) -> str:
+  """A table of rows with what is known before them of each numbered task.
+
+  `position`: earlier rows of the session; `n_<n>`: positives known; `last_<n>`:
+  the greatest position of a row that they belong to.
+  """
+  rows, table = sql.fresh('rows'), sql.fresh('past')
+  known = ', '.join(
+    f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
+    for i in numbers
+  )
+  connection.execute(
+    f'CREATE TABLE {rows} AS SELECT row_id, session_id, timestamp, {known},'
+    ' rank() OVER (PARTITION BY session_id ORDER BY timestamp) - 1 AS position'
+    f' FROM {keyed}'
+  )
+  # A positive is an event of its own, at the time at which it becomes known:
+  # one window over rows and events, however late those are.
+  events = [
+    f'SELECT row_id, session_id, timestamp AS time, position FROM {rows}'
+  ]
+  events += [
+    f'SELECT session_id, k_{i} AS time, position AS p_{i} FROM {rows}'
+    f' WHERE k_{i} IS NOT NULL'
+    for i in numbers
+  ]
+  found = ', '.join(
+    f'count(p_{i}) OVER past AS n_{i}, max(p_{i}) OVER past AS last_{i}'
+    for i in numbers
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT * FROM (SELECT row_id, position, {found}'
+    f' FROM ({" UNION ALL BY NAME ".join(events)}) WINDOW past AS ({_PAST}))'
+    ' WHERE row_id IS NOT NULL'
+  )
+  connection.execute(f'DROP TABLE {rows}')
+  return table
