@@ -12,7 +12,7 @@ from rmtl_jax import prepare_config
 from rmtl_jax.data import asof, raw, sessions, source
 
 IDLE_MS = 60_000
-WEIGHT = 10
+WEIGHT, WEIGHT_SESSION = 10, 5
 CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
 
 
@@ -31,8 +31,12 @@ def features(
   rows: list[Row],
   boundaries: tuple[int | None, int | None] = (None, None),
   config: prepare_config.PrepareConfig = CONFIG,
+  known_after: int | None = None,
 ) -> list[dict[str, float | None]]:
-  """The values before they are cut at quantiles, by row; two tasks."""
+  """The values before they are cut at quantiles, by row; two tasks.
+
+  Likes are known so many ms after their row, or nobody says when.
+  """
   with duckdb.connect() as connection:
     connection.execute('SET threads = 1')
     connection.execute(
@@ -48,7 +52,7 @@ def features(
       view='log',
       fields=(source.SourceField('item', 'categorical'),),
       tasks=(
-        source.SourceTask('like'),
+        source.SourceTask('like', known_after_ms=known_after),
         source.SourceTask('click', timed=True),
       ),
       table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 1),)),
@@ -77,22 +81,26 @@ def _place(connection, numbered, boundaries):
     f' FROM {numbered.table})'
   )
   connection.execute(
-    'CREATE VIEW kept AS FROM placed WHERE timestamp <'
-    f' {sessions.ends("split", boundaries)}'
+    'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM placed'
+    f' WHERE timestamp < {sessions.ends("split", boundaries)}'
   )
   return sessions.Placed('kept', boundaries, (), (), ())
 
 
 class _Placed(NamedTuple):
+  """A kept row; when its like and its click are known, None if never."""
+
   row: Row
   session: int
   split: int
-  like: int
-  click: int
+  like: float | None
+  click: float | None
 
 
 def reference(
-  rows: list[Row], boundaries: tuple[int | None, int | None] = (None, None)
+  rows: list[Row],
+  boundaries: tuple[int | None, int | None] = (None, None),
+  known_after: int | None = None,
 ) -> list[dict[str, float | None]]:
   """The same by loops over all pairs of rows; {} where a row is not kept."""
   ends = [math.inf if b is None else b for b in (*boundaries, None)]
@@ -103,15 +111,21 @@ def reference(
     for i in members:
       row = rows[i]
       if row.time < ends[split]:
-        click = row.click is not None and row.click < ends[split]
-        placed[i] = _Placed(row, members[0], split, row.label, int(click))
+        like = row.time + (known_after or 0) if row.label else None
+        known = row.click is not None and row.click < ends[split]
+        click = row.click if known else None
+        placed[i] = _Placed(row, members[0], split, like, click)
   train = [p for p in placed.values() if p.split == 0]
   rates = {
-    'like': sum(p.like for p in train) / len(train),
-    'click': sum(p.click for p in train) / len(train),
+    task: sum(getattr(p, task) is not None for p in train) / len(train)
+    for task in ('like', 'click')
   }
+  told = ('click',) if known_after is None else ('like', 'click')
+  every = list(placed.values())
   return [
-    _of_row(placed[i], list(placed.values()), rates) if i in placed else {}
+    _of_row(placed[i], every, rates) | _feedback(placed[i], every, rates, told)
+    if i in placed
+    else {}
     for i in range(len(rows))
   ]
 
@@ -156,12 +170,37 @@ def _of_row(me, placed, rates):
     known = [
       p for p in rows if p.session != me.session and _rested(p, placed, time)
     ]
-    likes = sum(p.like for p in known)
-    clicks = sum(p.click and p.row.click < time for p in known)
-    for task, positives in (('like', likes), ('click', clicks)):
+    for task in rates:
+      positives = sum(_known(p, task, time) for p in known)
       rate = (positives + WEIGHT * rates[task]) / (len(known) + WEIGHT)
       found[f'{key}_{task}_rate'] = rate if known else None
   return found
+
+
+def _feedback(me, placed, rates, told):
+  time = me.row.time
+  session = [p for p in placed if p.session == me.session]
+  past = [p for p in session if p.row.time < time]
+  found = dict.fromkeys(
+    f'session_{t}{end}' for t in told for end in ('s', '_rate')
+  )
+  found |= dict.fromkeys(f'since_{t}' for t in told)
+  for task in told if past else ():
+    positives = [p for p in past if _known(p, task, time)]
+    found[f'session_{task}s'] = len(positives)
+    found[f'session_{task}_rate'] = (
+      len(positives) + WEIGHT_SESSION * rates[task]
+    ) / (len(past) + WEIGHT_SESSION)
+    if positives:
+      last = max(p.row.time for p in positives)
+      found[f'since_{task}'] = sum(p.row.time >= last for p in past)
+  return found
+
+
+def _known(one, task, time):
+  """Whether the row is a positive that was known before `time`."""
+  known = getattr(one, task)
+  return known is not None and known < time
 
 
 def _since(time, rows, which):

@@ -6,7 +6,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax.data import asof_rates
+from rmtl_jax.data import asof_feedback, asof_rates
 from tests.data import asof_reference
 from tests.data.asof_reference import Row
 
@@ -138,6 +138,90 @@ def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
   ]
 
 
+def test_feedback_of_labels_known_at_once_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 1000, 1),
+    Row(1, 'u', 'b', 1000, 0),  # a tie: neither sees the other
+    Row(1, 'u', 'c', 1001, 1),
+    Row(1, 'u', 'd', 1002, 0),
+    Row(1, 'u', 'e', 2000, 0),
+    Row(2, 'u', 'f', 3000, 0),  # another session of the user
+  ]
+  found = asof_reference.features(rows, known_after=0)
+  rate = lambda positives, n: pytest.approx((positives + 5 * 2 / 6) / (n + 5))
+  assert only(found, 'session_likes', 'session_like_rate', 'since_like') == [
+    (None, None, None),
+    (None, None, None),
+    (1, rate(1, 2), 2),  # two rows are of the positive's time
+    (2, rate(2, 3), 1),
+    (2, rate(2, 4), 2),
+    (None, None, None),
+  ]
+
+
+def test_feedback_counts_labels_from_when_they_are_known_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 1000, 1, click=5000),
+    Row(1, 'u', 'b', 2000, 1, click=500),  # before its row: known with it
+    Row(1, 'u', 'c', 3000, 0, click=4000),
+    Row(1, 'u', 'd', 4000, 0),
+    Row(1, 'u', 'e', 4001, 1, click=4001),
+    Row(1, 'u', 'f', 6000, 0),
+  ]
+  found = asof_reference.features(rows, known_after=2000)
+  # A like at 1000 is known at 3000, and so seen from 3001 on.
+  assert only(found, 'session_likes', 'since_like') == [
+    (None, None),
+    (0, None),
+    (0, None),
+    (1, 3),
+    (2, 3),
+    (2, 4),
+  ]
+  # The click at 5000 is the first row's: the last row with one is the fifth.
+  assert only(found, 'session_clicks', 'since_click') == [
+    (None, None),
+    (0, None),
+    (1, 1),
+    (1, 2),
+    (2, 2),
+    (4, 1),
+  ]
+
+
+def test_feedback_counts_no_label_past_a_boundary():
+  rows = [
+    Row(1, 'u', 'a', 0, click=1),
+    Row(2, 'u', 'a', 100, click=200),  # at validation's start: no click
+    Row(2, 'u', 'a', 150, click=199),
+    Row(2, 'u', 'a', 199),
+    Row(2, 'u', 'a', 201),  # past train's end: dropped
+    Row(3, 'u', 'a', 200),
+  ]
+  found = asof_reference.features(rows, (200, None))
+  rate = (0 + 5 * 2 / 4) / 7
+  assert only(found[3:], 'session_clicks', 'session_click_rate') == [
+    (0, pytest.approx(rate)),
+    (None, None),
+    (None, None),
+  ]
+
+
+def test_labels_known_after_the_idle_time_enter_rates_when_they_are():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(2, 'v', 'a', 3 * MINUTE),
+    Row(3, 'w', 'a', 3 * MINUTE + 1),
+  ]
+  found = asof_reference.features(rows, known_after=3 * MINUTE)
+  prior = 10 / 3
+  assert only(found, 'item_like_rate') == [
+    (None,),
+    (pytest.approx(prior / 11),),
+    (pytest.approx((1 + prior) / 11),),
+  ]
+
+
 TIMES = st.builds(
   lambda n, late: n * MINUTE // 2 + late, st.integers(0, 8), st.integers(0, 1)
 )
@@ -154,16 +238,20 @@ FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
 BOUNDARIES = st.sampled_from(
   [(None, None), (2 * MINUTE, None), (MINUTE, 3 * MINUTE)]
 )
+KNOWN_AFTER = st.sampled_from([None, 0, 1, MINUTE // 2, 3 * MINUTE])
 SETTINGS = hypothesis.settings(max_examples=40, deadline=None)
 
 
 @SETTINGS
-@hypothesis.given(st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES)
-def test_as_plain_loops_have_it(rows, boundaries):
+@hypothesis.given(
+  st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES, KNOWN_AFTER
+)
+def test_as_plain_loops_have_it(rows, boundaries, known_after):
   rows = [FIRST, *rows]
   plain = [row._replace(item=row.item or None) for row in rows]
-  expected = asof_reference.reference(plain, boundaries)
-  found = asof_reference.features(rows, boundaries)
+  expected = asof_reference.reference(plain, boundaries, known_after)
+  found = asof_reference.features(rows, boundaries, known_after=known_after)
+  assert set(expected[0]) == set(found[0])
   for one, other in zip(found, expected, strict=True):
     for name, value in one.items():
       assert near(value, other.get(name)), name
@@ -176,14 +264,19 @@ def test_as_plain_loops_have_it(rows, boundaries):
   ROWS,
   BOUNDARIES,
   st.booleans(),
+  KNOWN_AFTER,
 )
-def test_the_future_changes_nothing(rows, others, me, boundaries, liked):
+def test_the_future_changes_nothing(
+  rows, others, me, boundaries, liked, known_after
+):
   """Rows and events at or after a row's time may be anything."""
   past = [FIRST, *(row for row in rows if row.time < me.time)]
   future = [row for row in rows if row.time >= me.time]
+  late = math.inf if known_after is None else me.time - known_after
   changed = [
     row._replace(
-      click=None if row.click and row.click >= me.time else row.click
+      click=None if row.click and row.click >= me.time else row.click,
+      label=int(liked) if row.time >= late else row.label,
     )
     for row in past
   ]
@@ -191,9 +284,13 @@ def test_the_future_changes_nothing(rows, others, me, boundaries, liked):
   with pytest.MonkeyPatch.context() as patch:
     # Train's rate, one number for all rows, is the only thing they share.
     patch.setattr(asof_rates, 'WEIGHT', 0)
-    one = asof_reference.features([*past, me, *future], boundaries)
+    patch.setattr(asof_feedback, 'WEIGHT', 0)
+    one = asof_reference.features(
+      [*past, me, *future], boundaries, known_after=known_after
+    )
     other = asof_reference.features(
       [*changed, me._replace(label=int(liked), click=None), *others],
       boundaries,
+      known_after=known_after,
     )
   assert one[len(past)] == other[len(past)]

@@ -21,10 +21,17 @@ SCHEMA = {
   'categorical': ['user', 'item'],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
+ALL = ['gap', 'position', 'views', 'counts', 'rates', 'feedback']
 WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
 }
+
+
+def known_after(seconds):
+  return SCHEMA | {
+    'tasks': [SCHEMA['tasks'][0] | {'known_after_seconds': seconds}]
+  }
 
 
 def run(tmp_path, rows, schema=SCHEMA, **options):
@@ -77,19 +84,65 @@ def test_rates_in_the_manifest_can_be_made_again(tmp_path):
   assert manifest.options['idle_minutes'] == 5
 
 
+def test_feedback_in_the_manifest_can_be_made_again(tmp_path):
+  rows = [
+    (s, f'u{s}', 'i', s * DAY + t, s % 2) for s in range(10) for t in (0, 1)
+  ]
+  manifest = run(tmp_path, rows, known_after(0), as_of=('feedback',))
+  number, rate, since = manifest.fields[2:]
+  assert [number.name, rate.name, since.name] == [
+    'asof_session_clicks',
+    'asof_session_click_rate',
+    'asof_since_click',
+  ]
+  of_task = {'as_of': 'feedback', 'key': 'session', 'task': 'click'}
+  assert of_task.items() <= number.details.items()
+  assert of_task.items() <= since.details.items()
+  assert (of_task | {'train_rate': 0.5, 'weight': 5}).items() <= (
+    rate.details.items()
+  )
+  # Only the second row of a session has an earlier one.
+  ends = lambda field: [field.details['edges'][i] for i in (0, -1)]
+  assert ends(number) == [0, 1]
+  assert ends(rate) == [2.5 / 6, 3.5 / 6]
+  assert manifest.options['as_of'] == ['feedback']
+  assert manifest.report['warnings'] == []
+  task = manifest.options['schema']['tasks'][0]
+  assert task['known_after_seconds'] == 0
+
+
+def test_feedback_is_made_of_the_tasks_that_tell(tmp_path):
+  tasks = [
+    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 1.5},
+    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+  ]
+  manifest = raw_files.run_table(
+    tmp_path,
+    raw_files.table_lines(),
+    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
+    as_of=('feedback',),
+  )
+  assert [f.name for f in manifest.fields if 'as_of' in f.details] == [
+    'asof_session_clicks',
+    'asof_session_click_rate',
+    'asof_since_click',
+  ]
+  assert manifest.report['warnings'] == [
+    "as_of: 'feedback' leaves out conversion: when such labels become known is"
+    ' not told'
+  ]
+
+
 def test_groups_add_columns_and_change_no_other(tmp_path):
   for name in ('plain', 'all'):
     (tmp_path / name).mkdir()
   plain = run(tmp_path / 'plain', visits())
   full = run(tmp_path / 'all', visits(), as_of=('all',))
   assert 'as_of' not in plain.options
-  assert full.options.pop('as_of') == [
-    'gap',
-    'position',
-    'views',
-    'counts',
-    'rates',
-  ]
+  assert full.options.pop('as_of') == ALL[:-1]
+  assert plain.report['warnings'] == []
+  assert len(full.report['warnings']) == 1
+  assert "as_of: 'feedback' is left out" in full.report['warnings'][0]
   assert full.options == plain.options
   assert [f.name for f in full.fields] == [
     'user',
@@ -128,7 +181,8 @@ def test_order_threads_and_memory_change_nothing(tmp_path):
     ('c', rows, {'threads': 1, 'memory_limit': '64MB'}),
   ):
     (tmp_path / name).mkdir()
-    run(tmp_path / name, lines, as_of=('all',), **options)
+    schema = known_after(2)
+    run(tmp_path / name, lines, schema, as_of=('all',), **options)
     found.append(raw_files.read(tmp_path / name, 'test'))
     for row in found[-1]:
       del row['row_id']
@@ -140,7 +194,7 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  assert len(made) == 7 + 2 * 2
+  assert len(made) == 7 + 2 * 2 + 3 * 2
   assert all(2 <= f.size <= 33 for f in made)
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
@@ -209,10 +263,17 @@ def test_a_log_on_which_a_leak_would_tell_all(tmp_path, log):
   leak = [np.mean(groups[LEAKS[log](*row[:-1])]) for row in rows]
   assert metrics.roc_auc_score(labels, leak) == 1.0
   manifest = run(tmp_path, rows, as_of=('all',))
+  for name, auc in learned_aucs(tmp_path, manifest).items():
+    assert 0.42 < auc < 0.58, (name, auc)
+
+
+def learned_aucs(tmp_path, manifest):
+  """Test AUC of the first task by each as-of feature alone."""
   train, test = (
     columns.read_split(tmp_path / 'out', manifest, name)
     for name in ('train', 'test')
   )
+  found = {}
   for i, field in enumerate(manifest.of_kind('categorical')):
     if field.name.startswith('asof_'):
       # The rate of each bin over train, as a model would learn it.
@@ -220,8 +281,65 @@ def test_a_log_on_which_a_leak_would_tell_all(tmp_path, log):
       counts = np.bincount(bins, minlength=field.size) + 1
       rates = (np.bincount(bins, y, minlength=field.size) + 0.5) / counts
       score = rates[test.categorical[:, i]]
-      auc = metrics.roc_auc_score(test.labels[:, 0], score)
-      assert 0.42 < auc < 0.58, (field.name, auc)
+      found[field.name] = metrics.roc_auc_score(test.labels[:, 0], score)
+  return found
+
+
+def tied_in_session(rng):
+  """Two rows of one time of a session have one label."""
+  for v in range(600):
+    for t in range(4):
+      label = rng.integers(0, 2)
+      for item in range(2):
+        yield v, f'u{v}', f'i{item}', v * 90 * MINUTE + t * 1000, label
+
+
+@pytest.mark.parametrize(
+  ('log', 'seconds'),
+  [
+    (tied_in_session, 0),
+    # All labels of a session are one, and known when the session is over.
+    (of_session, 3),
+  ],
+)
+def test_feedback_on_a_log_on_which_a_leak_would_tell_all(
+  tmp_path, log, seconds
+):
+  rows = list(log(np.random.default_rng(0)))
+  manifest = run(
+    tmp_path, rows, known_after(seconds), as_of=('position', 'feedback')
+  )
+  for name, auc in learned_aucs(tmp_path, manifest).items():
+    assert 0.42 < auc < 0.58, (name, auc)
+
+
+def test_feedback_tells_what_is_known_at_once(tmp_path):
+  rows = list(of_session(np.random.default_rng(0)))
+  manifest = run(tmp_path, rows, known_after(0), as_of=('feedback',))
+  aucs = learned_aucs(tmp_path, manifest)
+  # All but the first of a session's four rows are told.
+  assert aucs['asof_session_click_rate'] > 0.9
+  assert aucs['asof_session_clicks'] > 0.9
+
+
+def test_feedback_does_not_see_a_purchase_that_ends_the_session(tmp_path):
+  rng = np.random.default_rng(0)
+  lines = ['timestamp,visitorid,event,itemid,transactionid']
+  for v in range(800):
+    bought = rng.integers(0, 2)
+    for i in range(4):
+      at = v * 90 * MINUTE + i * 1000
+      lines.append(f'{at},{v},view,{i},')
+      if bought:  # when the last item is seen, and later
+        lines.append(f'{v * 90 * MINUTE + 3000 + i},{v},transaction,{i},{v}')
+  raw_files.write(tmp_path / 'raw' / 'events.csv', lines)
+  manifest = raw_files.run(
+    tmp_path, 'retailrocket', tmp_path / 'raw', as_of=('feedback',)
+  )
+  aucs = learned_aucs(tmp_path, manifest)
+  assert len(aucs) == 6
+  for name, auc in aucs.items():
+    assert 0.42 < auc < 0.58, (name, auc)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +352,19 @@ def test_a_log_on_which_a_leak_would_tell_all(tmp_path, log):
       ("as_of: 'counts' needs a user",),
     ),
     (WITHOUT['item'], {'as_of': ('views',)}, ("as_of: 'views' needs an item",)),
-    (WITHOUT['item'], {'as_of': ('all',)}, ("as_of: 'views' needs an item",)),
+    (
+      WITHOUT['item'],
+      {'as_of': ('all', 'rates')},
+      ("as_of: 'rates' needs an item",),
+    ),
+    (
+      SCHEMA,
+      {'as_of': ('feedback',)},
+      (
+        "as_of: 'feedback' needs a task that tells when its labels become",
+        '"known_after_seconds"',
+      ),
+    ),
     (
       SCHEMA | {'categorical': [{'column': 'user', 'name': 'ASOF_gap'}]},
       {'as_of': ('gap',)},
@@ -253,6 +383,18 @@ def test_bad_groups(tmp_path, schema, options, words):
   )
 
 
+@pytest.mark.parametrize('lack', ['user', 'item'])
+def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack):
+  manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('all',))
+  assert manifest.options['as_of'] == ['gap', 'position']
+  warnings = manifest.report['warnings']
+  assert [line.split(' needs a')[0] for line in warnings] == [
+    f"as_of: '{group}' is left out: it"
+    for group in ('views', 'counts', 'rates', 'feedback')
+  ]
+  assert f'needs a{"n" if lack == "item" else ""} {lack}' in warnings[0]
+
+
 def test_session_groups_need_no_user_and_no_item(tmp_path):
   schema = {k: v for k, v in WITHOUT['user'].items() if k != 'item'}
   manifest = run(tmp_path, visits(), schema, as_of=('position', 'gap'))
@@ -266,14 +408,14 @@ def test_session_groups_need_no_user_and_no_item(tmp_path):
   ('flag', 'expected'),
   [
     ('--as_of=views,gap', ['gap', 'views']),
-    ('--as_of=all', ['gap', 'position', 'views', 'counts', 'rates']),
+    ('--as_of=all', ALL),
     ('--as_of=', None),
   ],
 )
 def test_the_flag(tmp_path, flag, expected):
   lines = [HEADER, *(','.join(map(str, row)) for row in visits())]
   raw_files.write(tmp_path / 'log.csv', lines)
-  schema = raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+  schema = raw_files.write_schema(tmp_path / 'schema.json', known_after(0))
   argv = ['rmtl', 'prepare', f'--raw_dir={tmp_path / "log.csv"}', flag]
   argv += [f'--schema={schema}', f'--data_dir={tmp_path / "out"}']
   assert cli.main(argv) == 0

@@ -53,16 +53,31 @@ def test_documented_example():
     ('click', 'clicked', None),
     ('conversion', 'bought', 'click'),
   ]
+  assert [t.known_after_ms for t in found.tasks] == [0, None]
   assert found.categorical_of('article') == 'article'
   assert found.categorical_of('price') is None
   assert found.categorical_of(None) is None
 
 
-@pytest.mark.parametrize('record', [minimal(), documented()])
+@pytest.mark.parametrize(
+  'record',
+  [
+    minimal(),
+    documented(),
+    minimal(tasks=[{'column': 'y', 'known_after_seconds': 0.0015}]),
+  ],
+)
 def test_round_trip(record):
   found = schema.parse(record)
   again = json.loads(json.dumps(found.to_dict()))
   assert schema.parse(again) == found
+
+
+@pytest.mark.parametrize(('seconds', 'ms'), [(0, 0), (1.5, 1500), (None, None)])
+def test_known_after_seconds(seconds, ms):
+  task = {'column': 'y', 'known_after_seconds': seconds}
+  found = schema.parse(minimal(tasks=[task]))
+  assert found.tasks[0].known_after_ms == ms
 
 
 def test_defaults():
@@ -86,6 +101,14 @@ def test_defaults():
     (
       minimal(tasks=[{'column': 'y', 'after': 'x'}]),
       "s: tasks[0].after: 'x' is not a task listed before",
+    ),
+    *(
+      (
+        minimal(tasks=[{'column': 'y', 'known_after_seconds': value}]),
+        f's: tasks[0].known_after_seconds: found {value!r}, expected a number'
+        ' from 0 to 1000000000',
+      )
+      for value in (-1, 1e10, float('nan'), True, '5')
     ),
     (minimal(tasks=['y', 'y']), "s: tasks[1].task 'y' stands twice"),
     (minimal(categorical=[]), 's: expected at least one categorical'),
