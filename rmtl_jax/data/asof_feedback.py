@@ -17,11 +17,6 @@ from rmtl_jax.data import asof_rates, source, sql
 # A session starts from train's rate, as if so many rows had shown it. Fewer
 # than for users and items: sessions are short, and moods differ.
 WEIGHT = 5
-# Times are whole ms, so this is what is strictly earlier.
-_PAST = (
-  'PARTITION BY session_id ORDER BY time'
-  ' RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
-)
 
 
 def silent(tasks: Sequence[source.SourceTask]) -> list[str]:
@@ -108,13 +103,14 @@ def _past(
     ' rank() OVER (PARTITION BY session_id ORDER BY timestamp) - 1 AS position'
     f' FROM {keyed}'
   )
-  # A positive is an event of its own, at the time at which it becomes known:
-  # one window over rows and events, however late those are.
+  # A positive is an event of its own, which rows see from the ms after it is
+  # known: one running window over rows and events, however late those are. (A
+  # frame that ends 1 ms before would take ten times as long in long sessions.)
   events = [
     f'SELECT row_id, session_id, timestamp AS time, position FROM {rows}'
   ]
   events += [
-    f'SELECT session_id, k_{i} AS time, position AS p_{i} FROM {rows}'
+    f'SELECT session_id, k_{i} + 1 AS time, position AS p_{i} FROM {rows}'
     f' WHERE k_{i} IS NOT NULL'
     for i in numbers
   ]
@@ -124,7 +120,8 @@ def _past(
   )
   connection.execute(
     f'CREATE TABLE {table} AS SELECT * FROM (SELECT row_id, position, {found}'
-    f' FROM ({" UNION ALL BY NAME ".join(events)}) WINDOW past AS ({_PAST}))'
+    f' FROM ({" UNION ALL BY NAME ".join(events)}) WINDOW past AS ('
+    '  PARTITION BY session_id ORDER BY time))'
     ' WHERE row_id IS NOT NULL'
   )
   connection.execute(f'DROP TABLE {rows}')
