@@ -88,8 +88,9 @@ def population_chunks(
     guides: one per member, or None.
 
   Returns:
-    (slots [size, P, L, T], Guided where there are guides, each member's count i32[P]); the pieces go on to
-    the end of the longest plan, with counts of 0 for members that are done.
+    (slots [size, P, L, T], Guided where there are guides; each member's count
+    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
+    for members that are done.
   """
   pieces = []
   for begin in range(0, max(len(plan.row) for plan in plans), size):

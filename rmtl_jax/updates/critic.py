@@ -103,7 +103,7 @@ def _values_ahead(
   q_t: jax.Array,
   lane: types.Batch,
   config: config_lib.CriticConfig,
-) -> jax.Array:
+) -> types.Array:
   """What a target takes for the next row's value, f32[T, M * K]."""
   if config.n_steps == 1 and not config.td_lambda:
     return q_t

@@ -1,4 +1,4 @@
-"""Lambda learnt on validation: the hypergradient of one step (method: MAML's).
+"""Lambda learnt on validation: the hypergradient of one step.
 
 Lambda weighs train rows, and a step with these weights changes what another
 split loses. One step's influence can be told exactly and cheaply: no
@@ -10,7 +10,7 @@ Robust Deep Learning", ICML 2018, for one number instead of one per row).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -77,5 +77,5 @@ def new_lambda(
 ) -> tuple[jax.Array, Any]:
   """One step of Adam on lambda, kept in [low, high]; (lambda, state)."""
   update, new_meta_state = OPTIMIZER.update(gradient, meta_state)
-  moved = lambda_ - learning_rate * update
+  moved = lambda_ - learning_rate * cast(jax.Array, update)
   return jnp.clip(moved, low, high), new_meta_state
