@@ -50,7 +50,7 @@ def lane_targets(
   return jax.vmap(over_tasks)(r_t, discount_t, q_tp1)
 
 
-def goes_on(segment_t: jax.Array) -> jax.Array:
+def goes_on(segment_t: types.Array) -> jax.Array:
   """Whether the next slot of the lane holds the next row of the session.
 
   Args:

@@ -87,13 +87,14 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
     )
   critic = state.init_critic(params, state.make_optimizer(config.critic))
   program = context.models.train_critics(config)
-  on_device = [trainer.on_device(policy) for policy in policies]
+  policy, validation_policy = map(trainer.on_device, policies)
   keeps = config.critic.stopping == 'return_error'
   return Training(
     context,
     program,
     critic,
-    *on_device,
+    policy,
+    validation_policy,
     best_params=state.copy(params) if keeps else None,
   )
 
