@@ -95,8 +95,19 @@ class CriticConfig:
     behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`.
     behaviour_noise: standard deviation of the noise added to the policy.
     behaviour_noise_clip: largest absolute noise added to the policy.
+    members: critics of each task, with parameters and dropout of their own;
+      Q is their mean, and their spread says how sure they are.
+    initial_value: what a fresh critic says: a `constant`, or the
+      `mean_return` that the pre-trained policy realised on train rows.
+    sees_remaining: critics are told how many rows of the session are left.
+      They only weigh losses of logged sessions, so nothing leaks into the
+      actor, which must do without.
     estimate: the target's value: the target critic's (`target`) or the
       `minimum` of target and online critic (the authors' code).
+    n_steps: rewards in a target before the target critic's value; 1 is the
+      paper's.
+    td_lambda: lambda of TD(lambda): 0 is the paper's one step, 1 the realised
+      discounted return.
     target_noise: standard deviation of the target action's noise (TD3).
     target_noise_clip: largest absolute noise of the target action.
     soft_update: beta, the share of the online network in a target update.
@@ -105,9 +116,12 @@ class CriticConfig:
       (the authors' code).
     learning_rate: Adam's.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    stopping: when stage 2 ends: the validation `td_error` has converged (the
+      last pass is kept), or the `return_error`, that of Q(s, pi(s)) against
+      the realised discounted returns, has (the best pass is kept).
     max_passes: most passes over the train rows.
     min_passes: fewest passes before convergence is tested.
-    min_improvement: relative improvement of the validation TD error, against
+    min_improvement: relative improvement of that validation error, against
       the best of the last two passes, under which the critics have converged.
     in_finetune: `learning` (the paper's algorithm) or `frozen` (the authors'
       code).
@@ -120,7 +134,12 @@ class CriticConfig:
   behaviour: str = 'policy'
   behaviour_noise: float = 0.05
   behaviour_noise_clip: float = 0.1
+  members: int = 1
+  initial_value: str = 'constant'
+  sees_remaining: bool = False
   estimate: str = 'target'
+  n_steps: int = 1
+  td_lambda: float = 0.0
   target_noise: float = 0.0
   target_noise_clip: float = 3e-3
   soft_update: float = 0.2
@@ -128,6 +147,7 @@ class CriticConfig:
   target_dropout: bool = False
   learning_rate: float = 1e-3
   l2: float = 1e-6
+  stopping: str = 'td_error'
   max_passes: int = 20
   min_passes: int = 3
   min_improvement: float = 0.01
@@ -303,6 +323,8 @@ CHOICES = {
   'critic.reward': ('log_likelihood', 'absolute_error'),
   'critic.behaviour': ('policy', 'uniform'),
   'critic.estimate': ('target', 'minimum'),
+  'critic.initial_value': ('constant', 'mean_return'),
+  'critic.stopping': ('td_error', 'return_error'),
   'critic.in_finetune': ('learning', 'frozen'),
   'weighting.name': WEIGHTINGS,
   'pretrain.schedule': SCHEDULES,
@@ -319,6 +341,9 @@ _BOUNDS = {
   'network.num_experts': (1, 2**10),
   'network.dropout': (0.0, 0.95),
   'critic.discount': (0.0, 1.0),
+  'critic.members': (1, 64),
+  'critic.n_steps': (1, 2**20),
+  'critic.td_lambda': (0.0, 1.0),
   'critic.soft_update': (0.0, 1.0),
   'critic.update_period': (1, 2**31 - 1),
   'critic.max_passes': (1, 10**6),
@@ -441,6 +466,11 @@ def validate(config: Config) -> Config:
   if config.backbone == 'ple' and config.network.num_experts < 2:
     raise types.InputError(
       'config.network.num_experts: ple needs at least 2 (half are shared)'
+    )
+  if config.critic.n_steps > 1 and config.critic.td_lambda > 0.0:
+    raise types.InputError(
+      f'config.critic.n_steps: {config.critic.n_steps} and td_lambda'
+      f' {config.critic.td_lambda:g} are two forms of a target; set one'
     )
   for name in ('pretrain', 'finetune'):
     value = flat[f'{name}.embedding_l2']

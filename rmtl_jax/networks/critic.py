@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import features, layers
+from rmtl_jax.networks import features, layers, session
 
 # Output bias of a fresh critic with head `neg_softplus`: Q starts near
 # -softplus(-1) = -0.31, between the usual returns of a click (about 0.3 per
@@ -45,6 +47,9 @@ class Critic(nnx.Module):
       rngs.params(), (blocks * dim, units[0]), layers.HE
     )
     self.action_kernel = nnx.Param(kernel[-dim:])
+    self.sees_remaining = critic.sees_remaining
+    if critic.sees_remaining:
+      self.remaining = layers.Linear(1, units[0], layers.LECUN, rngs)
     self.bottom = layers.Hidden(1, units, network, numbers, rngs)
     self.towers = layers.Towers(
       spec.num_tasks, units[-1], network, numbers, rngs
@@ -67,6 +72,8 @@ class Critic(nnx.Module):
     slope = self.action.kernel[...] @ kernel
     constant = self.action.bias[...] @ kernel
     state = state + constant[None, :]
+    if self.sees_remaining:
+      state = state + self.remaining(remaining(inputs.segment)[:, None])
     x = jnp.concatenate(
       [state + actions[:, k : k + 1] * slope for k in range(tasks)], axis=0
     )
@@ -75,6 +82,62 @@ class Critic(nnx.Module):
     x = x.reshape(tasks, rows, x.shape[1])
     towers = layers.stack(layers.unstack(x), self.form)
     return apply_head(self.towers(towers, dropout_key), self.head)
+
+
+def remaining(segment: types.Array | None) -> jax.Array:
+  """How much of the session is left after each row: log(1 + rows), f32[T].
+
+  Args:
+    segment: equal within one session of the lane, -1 in padding, i32[T]. A
+      session that was cut counts as far as the cut.
+
+  Raises:
+    ValueError: the rows are in no lanes.
+  """
+  if segment is None:
+    raise ValueError('expected rows in lanes, with segments')
+  # Earlier rows of the lane read backwards are later ones.
+  later = session.earlier(jnp.asarray(segment)[::-1])[::-1]
+  return jnp.log1p(jnp.sum(later, axis=1).astype(jnp.float32))
+
+
+def unapply_head(value: types.Array, head: str) -> jax.Array:
+  """z with apply_head(z, head) = value, elementwise; values are <= 0.
+
+  A value of 0, which no `neg_softplus` reaches, counts as -1e-3.
+  """
+  if head == 'neg_softplus':
+    return jnp.log(jnp.expm1(jnp.maximum(-jnp.asarray(value), 1e-3)))
+  return -jnp.asarray(value) if head == 'neg_relu' else jnp.asarray(value)
+
+
+def with_initial_values(
+  params: Any, values: types.Array, head: str
+) -> dict[str, Any]:
+  """A fresh critic's parameters whose last biases say `values`.
+
+  Args:
+    params: of `functional.make_critic`; heads have one unit per task.
+    values: per task, f32[K].
+    head: CriticConfig.head.
+
+  Returns:
+    The parameters, which share their other leaves with `params`.
+  """
+  towers = params['towers']
+  linear = towers['heads']['linear']
+  bias = linear['bias']
+  # [K, 1] of a shared bottom, [K, 1, 1] of separate critics, members ahead.
+  tasks = len(values)
+  shape = (tasks, 1) if bias.shape[-2] == tasks else (tasks, 1, 1)
+  new_bias = jnp.broadcast_to(
+    unapply_head(values, head).astype(bias.dtype).reshape(shape), bias.shape
+  )
+  new_linear = {**linear, 'bias': new_bias}
+  return {
+    **params,
+    'towers': {**towers, 'heads': {**towers['heads'], 'linear': new_linear}},
+  }
 
 
 def apply_head(z: jax.Array, head: str) -> jax.Array:

@@ -40,6 +40,8 @@ class Network(NamedTuple):
       share a leaf, 0 where each lane has its own part.
     perturb: (inputs [L, T], dropout key or None) -> the inputs that training
       sees: some categories replaced (networks/id_dropout.py).
+    members: critics of each task, M; `lane` then gives f32[T, M * K], a
+      member's tasks side by side.
   """
 
   init: Callable[[jax.Array], Params]
@@ -47,6 +49,7 @@ class Network(NamedTuple):
   lane: Callable[..., jax.Array]
   shared_axes: Any
   perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
+  members: int = 1
 
 
 def apply(
@@ -129,26 +132,52 @@ def _one_per_task(network: Network, count: int) -> Network:
   on CPU a batched GEMM is slower than `count` of them.
   """
 
+  return _side_by_side(
+    network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
+  )
+
+
+def _members(network: Network, count: int) -> Network:
+  """`count` critics of the same tasks, each with parameters of its own."""
+  made = _side_by_side(network, count, lambda args, m: list(args))
+  return made._replace(members=count)
+
+
+def _side_by_side(
+  network: Network,
+  count: int,
+  own: Callable[[tuple[jax.Array, ...], int], list[jax.Array]],
+) -> Network:
+  """`count` networks of one form; parameters get a leading axis.
+
+  Args:
+    network: one of them.
+    count: how many.
+    own: (a lane's further arguments, number) -> those of one network.
+
+  Returns:
+    A network whose `lane` gives the outputs of all, side by side.
+  """
+
   def init(key: jax.Array) -> Params:
     return jax.vmap(network.init)(jax.random.split(key, count))
 
-  def members(params: Params) -> list[Params]:
+  def unstack(params: Params) -> list[Params]:
     leaves, tree = jax.tree.flatten(params)
     parts = [layers.unstack(leaf) for leaf in leaves]
-    return [tree.unflatten([part[k] for part in parts]) for k in range(count)]
+    return [tree.unflatten([part[i] for part in parts]) for i in range(count)]
 
   def share(params: Params, inputs: types.Inputs) -> Shared:
-    return [network.share(member, inputs) for member in members(params)]
+    return [network.share(one, inputs) for one in unstack(params)]
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
-    for k, member in enumerate(members(params)):
+    for i, one in enumerate(unstack(params)):
       key = None
       if dropout_key is not None:
-        key = jax.random.fold_in(dropout_key, k)
-      own = [arg[:, k : k + 1] for arg in args]
+        key = jax.random.fold_in(dropout_key, i)
       outputs.append(
-        network.lane(member, shared[k], inputs, *own, dropout_key=key)
+        network.lane(one, shared[i], inputs, *own(args, i), dropout_key=key)
       )
     return jnp.concatenate(outputs, axis=1)
 
@@ -220,18 +249,21 @@ def make_critic(
   network: config_lib.NetworkConfig,
   critic: config_lib.CriticConfig,
 ) -> Network:
-  """The critics of all tasks, whose `lane` gives Q_k(s, a_k).
+  """The critics of all tasks, whose `lane` gives Q_k(s, a_k) of each member.
 
   Args:
     spec: the data's fields and tasks.
     network: sizes, the same as the actor's.
-    critic: form and head.
+    critic: form, head, members and what they see.
 
   Raises:
     types.InputError: nothing to read, or a session encoder without an item
       field.
   """
   _check(spec, network)
+  if critic.members > 1:
+    one = dataclasses.replace(critic, members=1)
+    return _members(make_critic(spec, network, one), critic.members)
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1)
     shared = dataclasses.replace(critic, form='shared')
@@ -249,12 +281,15 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   session.check(spec, config)
 
 
-def critic_from_actor(critic_params: Params, actor_params: Params) -> Params:
+def critic_from_actor(
+  critic_params: Params, actor_params: Params, members: int = 1
+) -> Params:
   """The critic with the actor's embedding tables (as the authors' code does).
 
   Args:
     critic_params: a critic's parameters.
     actor_params: an actor's, of the same fields and embedding width.
+    members: critics of each task; all get the same tables.
 
   Returns:
     The critic's parameters, whose tables are copies: no buffer is shared with
@@ -267,10 +302,12 @@ def critic_from_actor(critic_params: Params, actor_params: Params) -> Params:
   new_params = jax.tree.map(jnp.copy, critic_params)
   table = actor_params['first']['table']
   old = new_params['first']['table']
-  if table.ndim > old.ndim:
+  one_member = old.ndim - (members > 1)
+  if table.ndim > one_member:
     table = table[0]
-  if table.ndim < old.ndim:
-    table = jnp.broadcast_to(table[None], old.shape)
+  while table.ndim < old.ndim:
+    size = old.shape[old.ndim - table.ndim - 1]
+    table = jnp.broadcast_to(table[None], (size, *table.shape))
   if table.shape != old.shape:
     raise ValueError(
       f'expected an embedding table {old.shape}, found {table.shape}'

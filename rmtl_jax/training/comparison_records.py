@@ -67,7 +67,7 @@ def of_critics(training: critic_stage.Training) -> Record:
   context, errors = training.context, training.errors
   config, host = context.config, context.validation.host
   policy = np.asarray(training.validation_policy)
-  q_values = context.values(training.critic.params, context.validation, policy)
+  q_values = context.values(training.params, context.validation, policy)
   return {
     'statistics': summary.critic(
       q_values, policy, host, context.tasks, config.critic

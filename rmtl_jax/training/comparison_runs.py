@@ -187,7 +187,7 @@ class Runs:
     ]
     critic_stage.fit(trainings, self.population)
     for training, seed in zip(trainings, missing, strict=True):
-      self._keep('critic', method, seed, training.critic.params)
+      self._keep('critic', method, seed, training.params)
       record = {
         'critic': method.name,
         'seed': seed,

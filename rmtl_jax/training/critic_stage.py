@@ -1,4 +1,4 @@
-"""Stage 2: the critics, until their validation TD error has converged."""
+"""Stage 2: the critics, until their validation error has converged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import critic_statistics
+from rmtl_jax.networks import critic as critic_network
+from rmtl_jax.ops import rewards
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
@@ -30,7 +34,9 @@ class Training:
     critic: their state.
     policy: pi(s) of the train rows, f32[R, K].
     validation_policy: pi(s) of the validation rows.
-    errors: the validation TD error after each pass.
+    errors: the validation error that decides, after each pass.
+    best_params: the critics at the pass with the least such error, or None
+      where the last pass is kept.
   """
 
   context: context_lib.Context
@@ -39,10 +45,21 @@ class Training:
   policy: jax.Array
   validation_policy: jax.Array
   errors: list[float] = dataclasses.field(default_factory=list)
+  best_params: Any = None
+
+  @property
+  def params(self) -> Any:
+    """What stage 2 leaves: the best pass, or the last (`stopping`).
+
+    TD errors of two passes have different targets, so the least of them is
+    not the best.
+    """
+    best = self.best_params
+    return self.critic.params if best is None else best
 
   @property
   def goes_on(self) -> bool:
-    """Until the validation TD error has converged."""
+    """Until that validation error has converged."""
     config = self.context.config.critic
     return len(self.errors) < config.max_passes and not converged(
       self.errors, config
@@ -57,15 +74,41 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
     actor_params: the pre-trained actor's.
   """
   config = context.config
-  critic = state.init_critic(
-    context.init_critic(actor_params), state.make_optimizer(config.critic)
-  )
-  policy, validation_policy = (
-    trainer.on_device(context.predict(actor_params, split))
+  policies = [
+    context.predict(actor_params, split)
     for split in (context.train, context.validation)
-  )
+  ]
+  params = context.init_critic(actor_params)
+  if config.critic.initial_value == 'mean_return':
+    params = critic_network.with_initial_values(
+      params,
+      _returns(context, context.train, policies[0]).mean(0),
+      config.critic.head,
+    )
+  critic = state.init_critic(params, state.make_optimizer(config.critic))
   program = context.models.train_critics(config)
-  return Training(context, program, critic, policy, validation_policy)
+  policy, validation_policy = map(trainer.on_device, policies)
+  keeps = config.critic.stopping == 'return_error'
+  return Training(
+    context,
+    program,
+    critic,
+    policy,
+    validation_policy,
+    best_params=state.copy(params) if keeps else None,
+  )
+
+
+def _returns(
+  context: context_lib.Context, split: trainer.Split, policy: np.ndarray
+) -> np.ndarray:
+  """The discounted returns that a policy realises in a split, f64[R, K]."""
+  config = context.config.critic
+  return critic_statistics.discounted_returns(
+    np.asarray(rewards.REWARDS[config.reward](policy, split.host.labels)),
+    split.host.session,
+    config.discount,
+  )
 
 
 def fit(trainings: Sequence[Training], population: int = 1) -> None:
@@ -78,9 +121,12 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       one after the other.
   """
   for training in trainings:
-    restored = training.context.resume('critic', training.critic)
+    restored = training.context.resume('critic', _saved(training))
     if restored is not None:
-      training.critic = restored.arrays
+      if training.best_params is None:
+        training.critic = restored.arrays
+      else:
+        training.critic, training.best_params = restored.arrays
       training.errors = list(restored.record['errors'])
   groups = population_lib.Groups(population)
   while running := [training for training in trainings if training.goes_on]:
@@ -117,29 +163,51 @@ def _train_pass(
   seconds = (time.perf_counter() - begin) / len(trainings)
   for training, (critic, sums) in zip(trainings, outcomes, strict=True):
     training.critic = critic
-    training.errors = [*training.errors, _validation_error(training)]
-    _record(training, sums, seconds)
+    td_error = _validation_td_error(training)
+    figures = {'validation_td_error': td_error}
+    if training.context.config.critic.stopping == 'return_error':
+      figures['validation_return_error'] = _validation_return_error(training)
+    error = list(figures.values())[-1]
+    keeps = training.best_params is not None
+    if keeps and error < min(training.errors, default=np.inf):
+      training.best_params = state.copy(critic.params)
+    training.errors = [*training.errors, error]
+    _record(training, sums, figures, seconds)
 
 
-def _record(training: Training, sums: dict[str, float], seconds: float) -> None:
+def _saved(training: Training) -> Any:
+  """What a checkpoint of an unfinished stage holds."""
+  best = training.best_params
+  return training.critic if best is None else (training.critic, best)
+
+
+def _record(
+  training: Training,
+  sums: dict[str, float],
+  figures: dict[str, float],
+  seconds: float,
+) -> None:
   context, number = training.context, len(training.errors)
   record = {
     'stage': 'critic',
     'epoch': number,
     'td_error': sums['td_error'] / max(sums['td_rows'], 1.0),
-    'validation_td_error': training.errors[-1],
+    **figures,
     'seconds': seconds,
   }
   context.progress.finish(
     f'TD error {record["td_error"]:.5f}'
-    f'  validation {record["validation_td_error"]:.5f}'
+    + ''.join(
+      f'  {name.replace("_", " ")} {value:.5f}'
+      for name, value in figures.items()
+    )
   )
   context.record(**record)
-  context.save('critic', number, training.critic, errors=training.errors)
+  context.save('critic', number, _saved(training), errors=training.errors)
 
 
 def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
-  """The last validation TD error is hardly better than the best of two before.
+  """The last validation error is hardly better than the best of two before.
 
   Args:
     errors: of all passes.
@@ -151,7 +219,7 @@ def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
   return errors[-1] > (1.0 - config.min_improvement) * best
 
 
-def _validation_error(training: Training) -> float:
+def _validation_td_error(training: Training) -> float:
   """Mean squared TD error over validation rows, the same noise every time."""
   context, critic = training.context, training.critic
   key = jax.random.fold_in(context.key('critic'), 0)
@@ -163,3 +231,12 @@ def _validation_error(training: Training) -> float:
     (training.validation_policy,),
   )
   return float(losses.mean(-1).sum() / max(valid.sum(), 1))
+
+
+def _validation_return_error(training: Training) -> float:
+  """Mean squared error of Q(s, pi(s)) as a prediction of the returns."""
+  context = training.context
+  policy = np.asarray(training.validation_policy)
+  q_values = context.values(training.critic.params, context.validation, policy)
+  returns = _returns(context, context.validation, policy)
+  return float(np.mean(np.square(q_values - returns)))

@@ -68,10 +68,9 @@ class Models:
 
   def critic(self, config: config_lib.Config) -> functional.Network:
     """The critics' network, the same for every backbone."""
-    key = (config.network, config.critic.form, config.critic.head)
     return self._once(
       'critic',
-      key,
+      (config.network, _of_network(config.critic)),
       lambda: functional.make_critic(self.spec, config.network, config.critic),
     )
 
@@ -84,7 +83,9 @@ class Models:
   ) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""
     params = self.critic(config).init(key)
-    return functional.critic_from_actor(params, actor_params)
+    return functional.critic_from_actor(
+      params, actor_params, config.critic.members
+    )
 
   def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
@@ -167,7 +168,7 @@ class Models:
     network = self.critic(config)
     row_map = self._once(
       'value_map',
-      (config.network, config.critic.form, config.critic.head),
+      (config.network, _of_network(config.critic)),
       lambda: loop.make_row_map(
         lambda params, batch, actions: forward.values(
           network, params, batch.inputs, actions
@@ -208,6 +209,11 @@ class Models:
     if (kind, key) not in made:
       made[kind, key] = build()
     return made[kind, key]
+
+
+def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
+  """The settings of critics that make another network."""
+  return critic.form, critic.head, critic.members, critic.sees_remaining
 
 
 def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:

@@ -22,12 +22,14 @@ class Pass(NamedTuple):
     plan: its batches.
     key: of the stage.
     extras: f32[R, K] arrays that the step wants beside the batch.
+    guide: what the step wants of another split.
   """
 
   state: Any
   plan: batches.Plan
   key: jax.Array
   extras: tuple[jax.Array, ...] = ()
+  guide: trainer.Guide | None = None
 
 
 def by_program(
@@ -97,6 +99,7 @@ class Groups:
           *common,
           one.extras,
           context.interrupted,
+          one.guide,
         )
       ]
     filled = [*passes, *[passes[0]] * (size - len(passes))]
@@ -110,5 +113,7 @@ class Groups:
       *common,
       [one.extras for one in filled],
       context.interrupted,
+      # One program: either every pass has a guide or none has.
+      [one.guide for one in filled if one.guide is not None] or None,
     )
     return list(zip(states, sums, strict=True))[: len(passes)]

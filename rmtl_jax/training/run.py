@@ -159,7 +159,7 @@ def _stages(
     actor = _earlier(run, trained.actors, 'pretrain', 'critic')
     training = critic_stage.start(context, actor)
     critic_stage.fit([training])
-    trained.critic = training.critic.params
+    trained.critic = training.params
     _save(run, 'critic', 0, trained.critic)
   if 'finetune' in stages and 'finetune' not in trained.actors:
     actor = _earlier(run, trained.actors, 'pretrain', 'finetune')

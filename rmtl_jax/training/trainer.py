@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,28 +51,57 @@ def place(
   return Split(host, device, batches.ordered_plan(host.starts, config))
 
 
-def chunks(plan: batches.Plan, size: int) -> list[tuple[loop_lib.Slots, int]]:
-  """The plan in pieces of `size` batches, the last one padded, with counts."""
-  return [_piece(plan, begin, size) for begin in range(0, len(plan.row), size)]
+class Guide(NamedTuple):
+  """Rows of another split that every step sees beside its own batch.
+
+  Attributes:
+    columns: of that split, on the device.
+    plan: its batches, which are taken round and round.
+  """
+
+  columns: loop_lib.Columns
+  plan: batches.Plan
+
+
+def chunks(
+  plan: batches.Plan, size: int, guide: Guide | None = None
+) -> list[tuple[Any, int]]:
+  """The plan in pieces of `size` batches, the last one padded, with counts.
+
+  A piece is Slots; with a guide it is Guided, of Slots both.
+  """
+  return [
+    _piece(plan, begin, size, guide) for begin in range(0, len(plan.row), size)
+  ]
 
 
 def population_chunks(
-  plans: Sequence[batches.Plan], size: int
-) -> list[tuple[loop_lib.Slots, np.ndarray]]:
+  plans: Sequence[batches.Plan],
+  size: int,
+  guides: Sequence[Guide] | None = None,
+) -> list[tuple[Any, np.ndarray]]:
   """The plans side by side, in pieces of `size` batches.
 
   Args:
     plans: one per member, of S_p batches.
     size: batches of a piece.
+    guides: one per member, or None.
 
   Returns:
-    (slots [size, P, L, T], each member's count i32[P]); the pieces go on to
-    the end of the longest plan, with counts of 0 for members that are done.
+    (slots [size, P, L, T], Guided where there are guides; each member's count
+    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
+    for members that are done.
   """
   pieces = []
   for begin in range(0, max(len(plan.row) for plan in plans), size):
     members, counts = zip(
-      *(_piece(plan, begin, size) for plan in plans), strict=True
+      *(
+        _piece(plan, begin, size, guide)
+        for plan, guide in zip(
+          plans, guides or [None] * len(plans), strict=True
+        )
+      ),
+      strict=True,
     )
     slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
     pieces.append((slots, np.array(counts, np.int32)))
@@ -80,8 +109,8 @@ def population_chunks(
 
 
 def _piece(
-  plan: batches.Plan, begin: int, size: int
-) -> tuple[loop_lib.Slots, int]:
+  plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
+) -> tuple[Any, int]:
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]
   end = begin + count
@@ -90,7 +119,21 @@ def _piece(
     np.pad(plan.is_last[begin:end], pad),
     np.pad(plan.segment[begin:end], pad, constant_values=-1),
   )
-  return slots, count
+  if guide is None:
+    return slots, count
+  at = np.arange(begin, begin + size) % len(guide.plan.row)
+  beside = loop_lib.Slots(*(part[at] for part in guide.plan))
+  return loop_lib.Guided(slots, beside), count
+
+
+def _train_part(guided: Any) -> Any:
+  return guided.train if isinstance(guided, loop_lib.Guided) else guided
+
+
+def _columns(split: Split, guide: Guide | None) -> Any:
+  if guide is None:
+    return split.device
+  return loop_lib.Guided(split.device, guide.columns)
 
 
 def run_epoch(
@@ -103,6 +146,7 @@ def run_epoch(
   progress: progress_lib.Progress,
   extras: tuple[jax.Array, ...] = (),
   interrupted: Callable[[], int] = lambda: 0,
+  guide: Guide | None = None,
 ) -> tuple[Any, dict[str, float]]:
   """One pass over a plan.
 
@@ -116,6 +160,7 @@ def run_epoch(
     progress: told the rows that are done.
     extras: f32[R, K] arrays that the step wants beside the batch.
     interrupted: a signal's number once one has arrived, else 0.
+    guide: what the step wants of another split.
 
   Returns:
     (state after the pass, metrics summed over its steps).
@@ -124,9 +169,10 @@ def run_epoch(
     Interrupted: a signal arrived.
     FloatingPointError: a metric was not finite.
   """
-  pieces = chunks(plan, config.steps_per_dispatch)
+  pieces = chunks(plan, config.steps_per_dispatch, guide)
+  columns = _columns(split, guide)
   new_state, totals = _run_pieces(
-    loop, state, split, pieces, key, progress, extras, interrupted
+    loop, state, columns, pieces, key, progress, extras, interrupted
   )
   return new_state, {name: float(value) for name, value in totals.items()}
 
@@ -141,6 +187,7 @@ def run_epochs(
   progress: progress_lib.Progress,
   extras: Sequence[tuple[jax.Array, ...]] | None = None,
   interrupted: Callable[[], int] = lambda: 0,
+  guides: Sequence[Guide] | None = None,
 ) -> tuple[list[Any], list[dict[str, float]]]:
   """One pass of P members, each over its own plan, in one program.
 
@@ -155,6 +202,8 @@ def run_epochs(
     extras: each member's f32[R, K] arrays that the step wants beside the
       batch; None means none.
     interrupted: a signal's number once one has arrived, else 0.
+    guides: what each member's step wants of another split, which members
+      share, or None.
 
   Returns:
     (each member's state after the pass, each member's metrics summed over its
@@ -172,11 +221,11 @@ def run_epochs(
       f'found {len(states)} states, {len(plans)} plans, {len(keys)} keys and'
       f' {len(extras)} extras, expected one of each per member'
     )
-  pieces = population_chunks(plans, config.steps_per_dispatch)
+  pieces = population_chunks(plans, config.steps_per_dispatch, guides)
   new_state, totals = _run_pieces(
     loop,
     _stack(*states),
-    split,
+    _columns(split, guides[0] if guides else None),
     pieces,
     _stack(*keys),
     progress,
@@ -193,8 +242,8 @@ def run_epochs(
 def _run_pieces(
   loop: Callable[..., Any],
   state: Any,
-  split: Split,
-  pieces: Sequence[tuple[loop_lib.Slots, Any]],
+  columns: Any,
+  pieces: Sequence[tuple[Any, Any]],
   key: jax.Array,
   progress: progress_lib.Progress,
   extras: tuple[jax.Array, ...],
@@ -207,12 +256,13 @@ def _run_pieces(
       raise Interrupted(interrupted())
     counts = np.asarray(count, np.int32)
     state, sums = loop(
-      state, split.device, extras, *jax.device_put((slots, counts)), key
+      state, columns, extras, *jax.device_put((slots, counts)), key
     )
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
-    _check_finite(totals['nonfinite'], state.step, len(slots.row))
-    progress.advance(int(np.count_nonzero(slots.row >= 0)))
+    rows = _train_part(slots).row
+    _check_finite(totals['nonfinite'], state.step, len(rows))
+    progress.advance(int(np.count_nonzero(rows >= 0)))
   return state, totals
 
 

@@ -38,12 +38,12 @@ def td_losses(
     batch: [L, T].
     actions: the behaviour's, f32[L, T, K]; rewards come from them.
     target_actions: pi'(s), f32[L, T, K].
-    config: discount, reward, estimate.
+    config: discount, reward, estimate, n_steps, td_lambda.
     key: of dropout, or None.
 
   Returns:
-    (losses f32[L, T, K], 0 where there is no target; bool[L, T], where there
-    is one).
+    (losses f32[L, T, M * K] of M members, 0 where there is no target;
+    bool[L, T], where there is one).
   """
   frozen = jax.lax.stop_gradient(params)
   # The online critics learn what to expect of unseen categories too.
@@ -71,9 +71,12 @@ def td_losses(
         dropout_key=target_key,
       )
       target_q_t = jnp.minimum(target_q_t, online_q_t)
+    members = network.members
+    r_t = jnp.tile(reward(a_t, lane_batch.labels), (1, members))
+    target_r_t = jnp.tile(reward(target_a_t, lane_batch.labels), (1, members))
     target_t = targets.lane_targets(
-      reward(a_t, lane_batch.labels),
-      target_q_t,
+      r_t,
+      _values_ahead(target_r_t, target_q_t, lane_batch, config),
       lane_batch.is_last,
       config.discount,
     )
@@ -92,6 +95,25 @@ def td_losses(
     actions,
     target_actions,
     forward.lane_keys(key, batch.mask.shape[0]),
+  )
+
+
+def _values_ahead(
+  r_t: jax.Array,
+  q_t: jax.Array,
+  lane: types.Batch,
+  config: config_lib.CriticConfig,
+) -> types.Array:
+  """What a target takes for the next row's value, f32[T, M * K]."""
+  if config.n_steps == 1 and not config.td_lambda:
+    return q_t
+  goes_on = targets.goes_on(lane.segment)
+  if config.td_lambda:
+    return targets.lambda_values(
+      r_t, q_t, lane.is_last, goes_on, config.discount, config.td_lambda
+    )
+  return targets.n_step_values(
+    r_t, q_t, lane.is_last, goes_on, config.discount, config.n_steps
   )
 
 

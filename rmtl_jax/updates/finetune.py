@@ -72,7 +72,7 @@ def make_finetune_step(
     def judge(actions):
       params = full.critic.params if learns else full.critic
       dropout = critic_key if config.critic.target_dropout else None
-      return forward.values(
+      return forward.judge(
         critic_network, params, batch.inputs, actions, dropout
       )
 
@@ -105,7 +105,8 @@ def _make_actor_step(
 
   Returns:
     step(actor, batch, key, shuffle_key, judge) -> (new actor, metrics, the
-    actions without gradient f32[L, T, K]); judge(actions) is Q_k(s, a_k).
+    actions without gradient f32[L, T, K]); judge(actions) gives Q_k(s, a_k)
+    and how much the critics' members disagree.
   """
   ascends = name == 'ddpg'
   weighs = factory.needs_critic(name) and not ascends
@@ -117,14 +118,16 @@ def _make_actor_step(
       )
       if ascends:
         # The critics' parameters are not differentiated: Q moves by the action.
-        descended = -judge(actions)
+        descended = -judge(actions)[0]
       return descended, (row_losses, actions)
 
     _, pullback, (row_losses, actions) = forward.pull_back(
       objective, actor.params
     )
     actions = jax.lax.stop_gradient(actions)
-    extra = {'q_values': judge(actions)} if weighs else {}
+    extra = {}
+    if weighs:
+      extra['q_values'], extra['q_deviation'] = judge(actions)
     weighted, new_weighting_state = weighting.update(
       forward.mean_cotangent(batch.mask, row_losses.shape[-1]),
       actor.weighting_state,

@@ -73,8 +73,35 @@ def values(
   actions: jax.Array,
   key: jax.Array | None = None,
 ) -> jax.Array:
-  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]."""
-  return functional.apply(network, params, inputs, actions, dropout_key=key)
+  """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean."""
+  return judge(network, params, inputs, actions, key)[0]
+
+
+def judge(
+  network: functional.Network,
+  params: Any,
+  inputs: types.Inputs,
+  actions: jax.Array,
+  key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """What critics say of actions, and how much their members disagree.
+
+  Args:
+    network: the critics, M members.
+    params: their parameters.
+    inputs: leading dimensions [L, T].
+    actions: f32[L, T, K].
+    key: of dropout, or None.
+
+  Returns:
+    (mean over members of Q_k(s_t, a_{k,t}), their standard deviation, 0 where
+    M = 1), f32[L, T, K] each.
+  """
+  q = functional.apply(network, params, inputs, actions, dropout_key=key)
+  if network.members == 1:
+    return q, jnp.zeros_like(q)
+  by_member = q.reshape(*actions.shape[:-1], network.members, -1)
+  return jnp.mean(by_member, -2), jnp.std(by_member, -2)
 
 
 def pull_back(

@@ -37,6 +37,18 @@ class Slots(NamedTuple):
   segment: types.Array
 
 
+class Guided(NamedTuple):
+  """What a step trains on, beside rows of another split that guide it.
+
+  Attributes:
+    train: Columns, or Slots.
+    guide: the same of the other split.
+  """
+
+  train: Any
+  guide: Any
+
+
 def gather(columns: Columns, slots: Slots) -> types.Batch:
   """One batch; padding holds some row's values behind a false mask."""
   row = jnp.maximum(slots.row, 0)
@@ -62,7 +74,8 @@ def make_loop(
 
   Args:
     step: step(state, batch, key, *extras) -> (state, metrics), where extras
-      are the rows of `extras` below, f32[L, T, K].
+      are the rows of `extras` below, f32[L, T, K]; of columns and slots that
+      are Guided, the other split's batch comes last.
 
   Returns:
     A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
@@ -134,10 +147,14 @@ def _on_slots(step: Callable[..., Any]) -> Callable[..., Any]:
   """The step on the rows of [L, T] slots; counts itself if not finite."""
 
   def run(state, columns, extras, slots, key):
+    guide = ()
+    if isinstance(columns, Guided):
+      guide = (gather(columns.guide, slots.guide),)
+      columns, slots = columns.train, slots.train
     batch = gather(columns, slots)
     rows = tuple(x[jnp.maximum(slots.row, 0)] for x in extras)
     new_state, metrics = step(
-      state, batch, jax.random.fold_in(key, state.step), *rows
+      state, batch, jax.random.fold_in(key, state.step), *rows, *guide
     )
     finite = jnp.stack([jnp.isfinite(m) for m in metrics.values()])
     bad = 1.0 - jnp.all(finite).astype(jnp.float32)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from experiments.planted import family
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.training import compare, progress
-from tests.end_to_end import planted
 
 METHOD = 'shared_bottom+critic'
 CONTROLS = {
@@ -23,11 +23,11 @@ CONTROLS = {
 }
 
 
-def run(path: pathlib.Path, variant: str) -> dict[str, Any]:
-  """The results of comparing METHOD with its controls on a variant."""
-  planted.write_prepared(path / 'data', variant)
+def run(path: pathlib.Path, knobs: family.Knobs) -> dict[str, Any]:
+  """The results of comparing METHOD with its controls on a data set."""
+  family.write_prepared(path / 'data', knobs)
   return compare.compare(
-    planted.config(methods=(METHOD,)),
+    family.config(methods=(METHOD,)),
     path / 'comparison',
     path / 'data',
     progress.Progress(quiet=True),
@@ -52,7 +52,7 @@ def assert_critics_know_the_kind(results: dict[str, Any]) -> None:
 
 
 def test_planted_effect_is_found(tmp_path):
-  results = run(tmp_path, 'helps')
+  results = run(tmp_path, family.HELPS)
   assert_critics_know_the_kind(results)
   (verdict,) = results['verdicts']
   assert verdict['passes'] is True, verdict['reason']
@@ -66,7 +66,7 @@ def test_planted_effect_is_found(tmp_path):
 
 
 def test_no_effect_is_found_where_there_can_be_none(tmp_path):
-  results = run(tmp_path, 'cannot')
+  results = run(tmp_path, family.CANNOT)
   assert_critics_know_the_kind(results)
   (verdict,) = results['verdicts']
   assert verdict['passes'] is False, verdict['reason']

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import forward
 from rmtl_jax.weighting import critic as weights_lib
@@ -127,4 +128,20 @@ def test_values_are_of_the_actions_given():
     jax.jit(lambda a: functional.apply(network, params, batch.inputs, a))(
       jnp.zeros(batch.labels.shape)
     ),
+  )
+
+
+def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
+  config = config_lib.CriticConfig(members=3)
+  network = functional.make_critic(problem.SPEC, problem.NETWORK, config)
+  params = problem.lively(network, 1)
+  batch = problem.batch(problem.columns())
+  actions = jnp.full((*batch.mask.shape, 2), 0.3)
+  q = functional.apply(network, params, batch.inputs, actions)
+  members = np.asarray(q).reshape(*batch.mask.shape, 3, 2)
+  mean, deviation = forward.judge(network, params, batch.inputs, actions)
+  np.testing.assert_allclose(mean, members.mean(-2), rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(deviation, members.std(-2), rtol=1e-4, atol=1e-6)
+  np.testing.assert_array_equal(
+    forward.values(network, params, batch.inputs, actions), mean
   )

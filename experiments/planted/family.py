@@ -1,23 +1,33 @@
-"""Prepared data in which weighting by critics must help, or cannot.
+"""A family of prepared data in which weighting by critics helps, or cannot.
 
 Sessions are of kind E, one row long, or of kind H, thirty rows long. A row has
-two numbers, a and b, and a label whose log-odds are linear in them. A network
+two numbers, a and b, and a label whose log-odds are linear in them. In E they
+rest on a; in H on a direction that is turned away from a by an angle. A network
 with one embedding dimension sees of a and b only one linear combination,
-whatever comes after it, and can shape it by kind.
+whatever comes after it, and can shape it by kind: it has to choose. Three
+knobs:
 
-- `helps`: the log-odds rest on a in E and on b in H, so that the network has to
-  choose. E has most train rows, and an unweighted fit chooses a. But much is
-  left of an H session and nothing of an E session, so -Q is ten times larger in
-  H, and with RMTL's weights H outweighs E. Validation and test are of a later
-  time with more H, so that b is the better choice there: importance weighting
-  under covariate shift (Shimodaira, 2000). No weight that ignores the row can
-  do that.
-- `cannot`: the log-odds rest on a in both, and the kinds' shares never change.
-  The network can represent the truth, so all weights lead there.
+- `angle`: how much the kinds disagree about the direction, in degrees. At 0
+  there is nothing to choose.
+- `shift`: how much the shares of the kinds change between train and the later
+  splits. E has most train rows, and an unweighted fit chooses its direction; at
+  1 validation and test have most rows in H (at 0 they are as train is, and at
+  -1 they have next to no H).
+- `embedding_dim` (a setting of the network): with two dimensions it can
+  represent the truth of both kinds, so all weights lead there.
+
+Much is left of an H session and nothing of an E session, so -Q is about ten
+times larger in H, and RMTL's weights 1 - lambda Q give H more weight than its
+share. If H is what later splits have more of, that is importance weighting
+under covariate shift, which minimises the later splits' risk where the model
+can't fit everything (Shimodaira, 2000); no weight that ignores the row can do
+that. If the shares stay, it moves the fit away from what is wanted.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import pathlib
 from typing import Any
 
@@ -30,27 +40,51 @@ from rmtl_jax.data import manifest as manifest_lib
 
 ROWS_OF_E, ROWS_OF_H = 1, 30
 SLOPE = 1.5
-# Log-odds = SLOPE x (row of kind E or H) . (a, b).
-DIRECTIONS = {
-  'helps': np.array([[1.0, 0.0], [0.0, 1.0]]),
-  'cannot': np.array([[1.0, 0.0], [1.0, 0.0]]),
-}
-# Sessions of kind E and of kind H: 2,400 + 900 rows, or 1,200 + 3,000.
-EARLY, LATE = (2_400, 30), (1_200, 100)
-SESSIONS = {
-  'helps': {'train': EARLY, 'validation': LATE, 'test': LATE},
-  'cannot': {'train': EARLY, 'validation': EARLY, 'test': EARLY},
-}
+# Sessions of kind E and of kind H in train, and in later splits by shift.
+TRAIN = (2_400, 30)
+LATER = {-1.0: (3_300, 2), 0.0: TRAIN, 1.0: (1_200, 100)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+  """What one data set of the family is made by.
+
+  Attributes:
+    angle: between the kinds' directions, degrees in [0, 180].
+    shift: of the kinds' shares after train, in [-1, 1].
+  """
+
+  angle: float = 90.0
+  shift: float = 1.0
+
+
+# What must be found, and what cannot be there.
+HELPS, CANNOT = Knobs(), Knobs(angle=0.0, shift=0.0)
+
+
+def sessions(shift: float) -> tuple[int, int]:
+  """Sessions of kind E and H in validation and test."""
+  end = LATER[math.copysign(1.0, shift)] if shift else TRAIN
+  return tuple(
+    round(before + abs(shift) * (after - before))
+    for before, after in zip(TRAIN, end, strict=True)
+  )
+
+
+def directions(angle: float) -> np.ndarray:
+  """Unit vectors over (a, b) of kind E and of kind H, f64[2, 2]."""
+  turned = math.radians(angle)
+  return np.array([[1.0, 0.0], [math.cos(turned), math.sin(turned)]])
 
 
 def write_prepared(
-  path: pathlib.Path, variant: str, seed: int = 0
+  path: pathlib.Path, knobs: Knobs, seed: int = 0
 ) -> manifest_lib.Manifest:
-  """Writes the prepared data of a variant.
+  """Writes a data set of the family.
 
   Args:
     path: DATA, created.
-    variant: 'helps' or 'cannot'.
+    knobs: which one.
     seed: of everything.
 
   Returns:
@@ -58,8 +92,10 @@ def write_prepared(
   """
   rng = np.random.default_rng(seed)
   splits, first = {}, 0
-  for name, (easy, hard) in SESSIONS[variant].items():
-    columns = _columns(rng, easy, hard, first, DIRECTIONS[variant])
+  later = sessions(knobs.shift)
+  for name in manifest_lib.SPLITS:
+    easy, hard = TRAIN if name == 'train' else later
+    columns = _columns(rng, easy, hard, first, directions(knobs.angle))
     file = f'{name}/part-00000.parquet'
     (path / name).mkdir(parents=True)
     pq.write_table(pa.table(columns), path / file)
@@ -84,8 +120,8 @@ def write_prepared(
   return manifest
 
 
-def config(**compare: Any) -> config_lib.Config:
-  """Settings that fit both variants.
+def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
+  """Settings that fit the family.
 
   What shapes the method (lambda, gamma, the critics' form and targets) is at
   its default, but that stage 3 freezes the critics, which saves time. Sizes,
@@ -93,12 +129,13 @@ def config(**compare: Any) -> config_lib.Config:
   see how much longer sessions of kind H are.
 
   Args:
+    embedding_dim: of the network; 1 has to choose a direction.
     **compare: settings of the group `compare`.
   """
   return config_lib.Config(
     backbone='shared_bottom',
     network=config_lib.NetworkConfig(
-      embedding_dim=1,
+      embedding_dim=embedding_dim,
       embedding_scale=0.1,
       bottom_units=(8,),
       tower_units=(8,),
@@ -128,7 +165,7 @@ def _columns(
   easy: int,
   hard: int,
   first: int,
-  directions: np.ndarray,
+  by_kind: np.ndarray,
 ) -> dict[str, np.ndarray]:
   """Columns of one split, with sessions numbered from `first`."""
   is_hard = rng.permutation(np.arange(easy + hard) < hard)
@@ -137,7 +174,7 @@ def _columns(
   step = np.arange(len(session)) - (np.cumsum(lengths) - lengths)[session]
   kind = is_hard[session].astype(int)
   x = rng.normal(size=(len(session), 2))
-  log_odds = SLOPE * (directions[kind] * x).sum(1)
+  log_odds = SLOPE * (by_kind[kind] * x).sum(1)
   label = rng.random(len(session)) < 1 / (1 + np.exp(-log_odds))
   return {
     'session_id': first + session,

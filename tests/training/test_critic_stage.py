@@ -1,0 +1,120 @@
+"""Stage 2: where critics start, when they stop, what is kept."""
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import columns, manifest
+from rmtl_jax.evaluation import critic_statistics
+from rmtl_jax.ops import rewards
+from rmtl_jax.training import (
+  checkpoints,
+  context,
+  critic_stage,
+  models,
+  progress,
+  trainer,
+)
+from tests import tiny
+
+CONFIG = config_lib.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'critic': {
+      'stopping': 'return_error',
+      'td_lambda': 1.0,
+      'members': 2,
+      'max_passes': 5,
+      # Fast enough to overshoot, so that the last pass is not the best.
+      'learning_rate': 0.3,
+    },
+  }
+)
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory):
+  """Data and compiled programs that all runs share."""
+  path = tmp_path_factory.mktemp('data')
+  written = tiny.write_prepared(path, sessions=60)
+  splits = [
+    trainer.place(columns.read_split(path, written, name), CONFIG.batch)
+    for name in manifest.SPLITS[:2]
+  ]
+  return (*splits, models.Models(written.feature_spec()))
+
+
+def start(shared, changes=(), **kwargs):
+  config = config_lib.with_settings(CONFIG, dict(changes))
+  ctx = context.Context(
+    config, tiny.TASKS, *shared, progress.Progress(quiet=True), **kwargs
+  )
+  return critic_stage.start(ctx, ctx.init_actor())
+
+
+def return_error(training, params):
+  ctx = training.context
+  policy = np.asarray(training.validation_policy)
+  q = ctx.values(params, ctx.validation, policy)
+  host = ctx.validation.host
+  earned = np.asarray(rewards.log_likelihood(policy, host.labels))
+  returns = critic_statistics.discounted_returns(earned, host.session, 0.95)
+  return np.mean(np.square(q - returns))
+
+
+def test_the_pass_nearest_to_the_returns_is_kept(shared):
+  training = start(shared)
+  critic_stage.fit([training])
+  errors = training.errors
+  assert errors == [
+    r['validation_return_error'] for r in training.context.history
+  ]
+  assert min(errors) < errors[-1]
+  np.testing.assert_allclose(
+    return_error(training, training.params), min(errors), rtol=1e-5
+  )
+  np.testing.assert_allclose(
+    return_error(training, training.critic.params), errors[-1], rtol=1e-5
+  )
+
+
+def test_by_td_error_the_last_pass_is_kept(shared):
+  training = start(shared, {'critic.stopping': 'td_error'})
+  critic_stage.fit([training])
+  assert training.params is training.critic.params
+  assert 'validation_return_error' not in training.context.history[0]
+
+
+def test_critics_can_start_from_the_mean_return(shared):
+  changes = {'critic.initial_value': 'mean_return'}
+  training = start(shared, changes)
+  ctx, policy = training.context, np.asarray(training.policy)
+  host = ctx.train.host
+  earned = np.asarray(rewards.log_likelihood(policy, host.labels))
+  returns = critic_statistics.discounted_returns(earned, host.session, 0.95)
+  q = ctx.values(training.critic.params, ctx.train, policy)
+  far = ctx.values(start(shared).critic.params, ctx.train, policy)
+  assert np.all(np.abs(q.mean(0) - returns.mean(0)) < 0.35)
+  assert np.all(np.abs(far.mean(0) - returns.mean(0)) > 0.5)
+
+
+def test_a_stage_that_was_cut_off_ends_as_it_would_have(shared, tmp_path):
+  whole = start(shared)
+  critic_stage.fit([whole])
+
+  def stop_after_two():
+    return 15 if len(first.context.history) >= 2 else 0
+
+  store = checkpoints.Store(tmp_path)
+  first = start(shared, store=store)
+  first.context.interrupted = stop_after_two
+  with pytest.raises(trainer.Interrupted):
+    critic_stage.fit([first])
+  again = start(shared, store=store)
+  critic_stage.fit([again])
+  store.close()
+  assert again.errors == whole.errors
+  jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
