@@ -166,6 +166,46 @@ def test_settings_against_overfitting_in_a_whole_run(
   assert kind == 'isotonic'
 
 
+def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
+  """With a lambda that falls, cut in every stage; epoch 0 is no candidate."""
+  config = config_lib.from_dict(
+    {
+      'backbone': 'shared_bottom',
+      'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
+      'weighting': {'name': 'advantage', 'lambda_schedule': 'linear'},
+    },
+    CONFIG,
+  )
+  record = run.train(config, tmp_path / 'whole', data_dir, live=QUIET)
+  assert record['start'] == 'scratch'
+  for name in ('constant', 'finetune'):
+    assert record['best_epoch'][name] >= 1
+  found = {
+    (r['stage'], r['epoch']): r for r in run.read_history(tmp_path / 'whole')
+  }
+  # The arms start alike, and where stage 1 did, but for the shuffle.
+  first = [found[s, 1]['loss'] for s in ('constant', 'finetune', 'pretrain')]
+  np.testing.assert_allclose(first, first[0], rtol=0.1)
+  assert found['finetune', 1]['weight_mean_click'] == pytest.approx(1, abs=1e-4)
+  spread = [found['finetune', e]['weight_deviation_click'] for e in (1, 2, 3)]
+  assert spread[0] > spread[1] > spread[2] > 0
+  interruptions = 0
+  for _ in range(50):
+    try:
+      again = run.train(
+        config,
+        tmp_path / 'cut',
+        data_dir,
+        live=QUIET,
+        interrupted=_StopAfter(11),
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert interruptions >= 3
+  assert _without_times(again) == _without_times(record)
+
+
 @pytest.mark.parametrize(
   'setting',
   [
@@ -309,6 +349,7 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     {'weighting': {'name': 'constant'}, 'control': False},
     {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
     {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
+    {'weighting': {'name': 'td3_bc', 'lambda_schedule': 'cosine'}},
   ],
   ids=lambda s: s['weighting']['name'],
 )
