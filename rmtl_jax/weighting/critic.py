@@ -171,11 +171,12 @@ def shuffle_weights(
     with its state.
   """
 
-  def update(updates, state, params=None, *, mask, key, **extra):
+  def update(updates, state, params=None, **extra):
     weights, new_state = inner.update(
-      jnp.ones_like(updates), state, params, mask=mask, key=key, **extra
+      jnp.ones_like(updates), state, params, **extra
     )
-    shuffled = shuffle_rows(key, cast(jax.Array, weights), mask)
+    weights = cast(jax.Array, weights)
+    shuffled = shuffle_rows(extra['key'], weights, extra['mask'])
     return updates * shuffled, new_state
 
   return optax.GradientTransformationExtraArgs(inner.init, update)
