@@ -167,42 +167,40 @@ def test_settings_against_overfitting_in_a_whole_run(
 
 
 def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
-  """With a lambda that falls, cut in every stage; epoch 0 is no candidate."""
+  """With a lambda that falls; epoch 0 is no candidate."""
   config = config_lib.from_dict(
     {
       'backbone': 'shared_bottom',
+      'control': False,
+      'critic': {'in_finetune': 'frozen', 'max_passes': 1},
+      'pretrain': {'max_epochs': 1},
       'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
       'weighting': {'name': 'advantage', 'lambda_schedule': 'linear'},
     },
     CONFIG,
   )
   record = run.train(config, tmp_path / 'whole', data_dir, live=QUIET)
-  assert record['start'] == 'scratch'
-  for name in ('constant', 'finetune'):
-    assert record['best_epoch'][name] >= 1
-  found = {
-    (r['stage'], r['epoch']): r for r in run.read_history(tmp_path / 'whole')
-  }
-  # The arms start alike, and where stage 1 did, but for the shuffle.
-  first = [found[s, 1]['loss'] for s in ('constant', 'finetune', 'pretrain')]
-  np.testing.assert_allclose(first, first[0], rtol=0.1)
-  assert found['finetune', 1]['weight_mean_click'] == pytest.approx(1, abs=1e-4)
-  spread = [found['finetune', e]['weight_deviation_click'] for e in (1, 2, 3)]
-  assert spread[0] > spread[1] > spread[2] > 0
+  assert record['start'] == 'scratch' and record['best_epoch']['finetune'] > 0
+  weights = [
+    (r['weight_mean_click'], r['weight_deviation_click'])
+    for r in run.read_history(tmp_path / 'whole')
+    if r['stage'] == 'finetune'
+  ]
+  mean, deviation = np.transpose(weights)
+  np.testing.assert_allclose(mean, 1.0, atol=1e-4)
+  assert deviation[0] > deviation[1] > deviation[2] > 0
   interruptions = 0
-  for _ in range(50):
+  while interruptions < 5:
+    # Each start gets further than the one before, whatever it saves.
+    stop = _StopAfter(8 + 6 * interruptions)
     try:
       again = run.train(
-        config,
-        tmp_path / 'cut',
-        data_dir,
-        live=QUIET,
-        interrupted=_StopAfter(11),
+        config, tmp_path / 'cut', data_dir, live=QUIET, interrupted=stop
       )
       break
     except trainer.Interrupted:
       interruptions += 1
-  assert interruptions >= 3
+  assert 1 < interruptions < 5
   assert _without_times(again) == _without_times(record)
 
 
