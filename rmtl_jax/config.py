@@ -24,14 +24,31 @@ BACKBONES = (
   'aitm',
   'esmm',
 )
-WEIGHTINGS = (
+# Weights that critics give every row: what `q_shuffled` can shuffle.
+FORMS = (
   'critic',
   'label_times_q',
   'negative_q',
+  'mean_one',
+  'advantage',
+  'uncertainty',
+)
+WEIGHTINGS = (
+  *FORMS,
   'q_shuffled',
   'constant_mean',
   'constant',
   'ddpg',
+  'td3_bc',
+)
+# Those that mean something with a negative lambda, and their controls.
+_SIGNED = (
+  'critic',
+  'mean_one',
+  'advantage',
+  'uncertainty',
+  'constant_mean',
+  'constant',
 )
 SCHEDULES = ('constant', 'cosine', 'linear')
 
@@ -160,19 +177,31 @@ class WeightingConfig:
 
   Attributes:
     name: `critic` (1 - lambda Q), `label_times_q` (WL), `negative_q` (NLC),
-      `constant` (CW), a control: `q_shuffled`, `constant_mean`; or the
-      baseline `ddpg` (D-PLE on ple): no weighted losses, the actor ascends
-      mean_k Q_k(s, pi_k(s)).
-    lambda_: the paper's lambda.
+      `constant` (CW); of mean one over the batch, per task: `mean_one`
+      (RMTL's weights by their mean), `advantage` (1 - lambda times Q centred
+      and normalised), `uncertainty` (the critics' disagreement); a control:
+      `q_shuffled`, `constant_mean`; or without weighted losses `ddpg` (D-PLE
+      on ple: the actor ascends mean_k Q_k(s, pi_k(s))) or `td3_bc` (it
+      descends the loss minus lambda / mean |Q| times that Q).
+    lambda_: the paper's lambda. A negative one (critic, mean_one, advantage,
+      uncertainty) trusts rows more whose future looks good, or on which
+      critics agree; no weight is below 0 then.
     lambda_warmup_steps: steps over which lambda rises linearly from 0; 0
       means lambda from the first step.
-    max_weight: upper bound of a weight; 0 means none.
+    lambda_schedule: what lambda does after that, over the rest of
+      finetune.max_epochs' steps: stay `constant`, or fall to 0 as a `cosine`
+      or a `linear` function.
+    max_weight: upper bound of a weight; 0 means none. It comes last: weights
+      of mean one have a smaller mean where it cuts.
+    form: the weights that `q_shuffled` shuffles over the rows.
   """
 
   name: str = 'critic'
   lambda_: float = 0.7
   lambda_warmup_steps: int = 0
+  lambda_schedule: str = 'constant'
   max_weight: float = 0.0
+  form: str = 'critic'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +221,9 @@ class StageConfig:
       new embedding tables (MEDA: Liu et al., arXiv:2305.19531), since it is
       they that overfit when rows are seen again.
     clip_norm: largest global gradient norm; 0 means no clipping.
+    start: stage 3 only: from the `pretrained` parameters, or from `scratch`,
+      those that stage 1 started from: then the pre-trained model, for whose
+      policy the critics were trained, is no candidate of early stopping.
     max_epochs: most passes over the train rows.
     patience: epochs without a better mean validation AUC before stopping.
   """
@@ -204,6 +236,7 @@ class StageConfig:
   label_smoothing: float = 0.0
   reset_embeddings: bool = False
   clip_norm: float = 0.0
+  start: str = 'pretrained'
   max_epochs: int = 20
   patience: int = 2
 
@@ -327,8 +360,11 @@ CHOICES = {
   'critic.stopping': ('td_error', 'return_error'),
   'critic.in_finetune': ('learning', 'frozen'),
   'weighting.name': WEIGHTINGS,
+  'weighting.lambda_schedule': SCHEDULES,
+  'weighting.form': FORMS,
   'pretrain.schedule': SCHEDULES,
   'finetune.schedule': SCHEDULES,
+  'finetune.start': ('pretrained', 'scratch'),
   'evaluation.calibration': ('none', 'platt', 'isotonic'),
   'evaluation.group': ('session', 'user'),
 }
@@ -352,6 +388,7 @@ _BOUNDS = {
   'pretrain.label_smoothing': (0.0, 0.9),
   'finetune.embedding_l2': (-1.0, 2**31 - 1),
   'finetune.label_smoothing': (0.0, 0.9),
+  'weighting.lambda_': (-100.0, 100.0),
   'batch.lanes': (1, 2**20),
   'batch.lane_length': (2, 2**20),
   'batch.block_sessions': (1, 2**31 - 1),
@@ -484,7 +521,24 @@ def validate(config: Config) -> Config:
       'config.finetune.reset_embeddings: True would throw away what stage 1'
       ' has learnt; only pretrain has it'
     )
+  if config.pretrain.start != 'pretrained':
+    raise types.InputError(
+      f'config.pretrain.start: {config.pretrain.start!r:.80}: stage 1 has no'
+      ' choice; only finetune has it'
+    )
+  _check_lambda(config.weighting)
   return config
+
+
+def _check_lambda(weighting: WeightingConfig) -> None:
+  """A negative lambda where it would ascend losses, or mean nothing."""
+  shuffles = weighting.name == 'q_shuffled'
+  form = weighting.form if shuffles else weighting.name
+  if weighting.lambda_ < 0.0 and form not in _SIGNED:
+    raise types.InputError(
+      f'config.weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
+      f' {form} does not know; {", ".join(_SIGNED[:4])} do'
+    )
 
 
 def _check_list(name: str, values: tuple[Any, ...]) -> None:

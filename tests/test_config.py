@@ -301,3 +301,44 @@ def test_any_record_is_a_config_or_refused(changes):
     expected = tuple(value) if isinstance(value, list) else value
     assert found[name] == expected
     assert type(found[name]) is type(FLAT[name])
+
+
+@pytest.mark.parametrize(
+  ('weighting', 'expected'),
+  [
+    ({'name': 'critic'}, None),
+    ({'name': 'mean_one'}, None),
+    ({'name': 'advantage'}, None),
+    ({'name': 'uncertainty'}, None),
+    # Controls of these.
+    ({'name': 'constant'}, None),
+    ({'name': 'constant_mean'}, None),
+    ({'name': 'q_shuffled'}, None),
+    ({'name': 'q_shuffled', 'form': 'advantage'}, None),
+    ({'name': 'q_shuffled', 'form': 'negative_q'}, 'negative_q'),
+    ({'name': 'label_times_q'}, 'label_times_q'),
+    ({'name': 'negative_q', 'form': 'critic'}, 'negative_q'),
+    ({'name': 'ddpg'}, 'ddpg'),
+    ({'name': 'td3_bc'}, 'td3_bc'),
+  ],
+)
+def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
+  record = {'weighting': {'lambda_': -0.5, **weighting}}
+  if expected is None:
+    assert config_lib.from_dict(record).weighting.lambda_ == -0.5
+    return
+  with pytest.raises(
+    types.InputError,
+    match=rf'weighting\.lambda_: -0\.5 is negative, which {expected} does not'
+    ' know; critic, mean_one, advantage, uncertainty do',
+  ):
+    config_lib.from_dict(record)
+
+
+def test_stage_1_starts_where_it_starts():
+  config = config_lib.from_dict({'finetune': {'start': 'scratch'}})
+  assert config.finetune.start == 'scratch'
+  with pytest.raises(
+    types.InputError, match=r"pretrain\.start: 'scratch': stage 1 has no choice"
+  ):
+    config_lib.from_dict({'pretrain': {'start': 'scratch'}})

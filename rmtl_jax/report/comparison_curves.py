@@ -24,6 +24,7 @@ _UNIT = 1e-4
 _DASHES = ('-', '--', ':', '-.')
 _MARKERS = ('.', 's')
 _FIRST = 'stage 1'
+_SCRATCH = 'from scratch'
 
 
 def weights(results: Results) -> Figure | None:
@@ -77,18 +78,23 @@ def learning(results: Results) -> Figure | None:
   """Validation AUC by epoch: stage 1, then stage 3 of every backbone.
 
   Stage 3 shows the gain since its start: methods of one seed start from the
-  same parameters, and seeds differ by more than methods do.
+  same parameters, and seeds differ by more than methods do. What starts from
+  scratch has no epoch 0 either, as stage 1.
   """
   panels: dict[str, dict[str, list[Curve]]] = {}
   for method in comparison_tables.by_backbone(results):
+    scratch = comparison_tables.from_scratch(results, method)
     curves = [
       _gain(run['validation_auc'])
-      if method['weighting']
+      if method['weighting'] and not scratch
       else run['validation_auc']
       for run in results['runs']
       if run['method'] == method['name'] and run['validation_auc']
     ]
-    title = f'stage 3, {method["backbone"]}' if method['weighting'] else _FIRST
+    title = _FIRST
+    if method['weighting']:
+      stage = f'{_SCRATCH}, ' if scratch else 'stage 3, '
+      title = stage + method['backbone']
     if curves:
       panels.setdefault(title, {})[method['name']] = curves
   if not panels:
@@ -123,7 +129,7 @@ def _learning_panel(
   axes: Any, title: str, curves_by_name: Mapping[str, list[Curve]]
 ) -> None:
   """Drawn while half of the seeds still run; crosses where some have ended."""
-  first = 1 if title == _FIRST else 0
+  first = 1 if title.startswith((_FIRST, _SCRATCH)) else 0
   count = len(curves_by_name)
   for style, (name, curves) in zip(
     _styles(), curves_by_name.items(), strict=False

@@ -55,7 +55,18 @@ def weights_name(method: Mapping[str, Any]) -> str:
   if not method['weighting']:
     return 'pre-trained only'
   name: str = method['weighting']
+  form = method.get('settings', {}).get('weighting.form')
+  if form:
+    return f'control: weights of {form}, shuffled over rows'
   return tables.NAMES.get(name, name)
+
+
+def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:
+  """Whether a method's stage 3 starts from initial parameters."""
+  default = results['config'].get('finetune', {}).get('start')
+  settings = method.get('settings', {})
+  start = settings.get('finetune.start', default)
+  return bool(method['weighting']) and start == 'scratch'
 
 
 def metrics(results: Results, task: str, described: bool = True) -> Table:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.report import comparison_tables
 
 Results = Mapping[str, Any]
 
@@ -17,6 +18,11 @@ Results = Mapping[str, Any]
 def setting(results: Results) -> list[str]:
   """Data, seeds and budget, one sentence each."""
   rows, budget = results['data']['rows'], results['budget']
+  scratch = [
+    method['name']
+    for method in results['methods']
+    if comparison_tables.from_scratch(results, method)
+  ]
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
   seeds = results['seeds']
   return [
@@ -29,6 +35,14 @@ def setting(results: Results) -> list[str]:
     f'Budget of stage 3: {budget["finetune_epochs"]} epochs for every method'
     ' and control; the best on validation is kept, the pre-trained model'
     ' (epoch 0) included.',
+    *(
+      [
+        f'From scratch, so with the initial parameters of stage 1 instead and'
+        f' without that epoch 0: {", ".join(scratch)}.'
+      ]
+      if scratch
+      else []
+    ),
     _rates(budget),
   ]
 
@@ -53,7 +67,8 @@ def rule() -> str:
     f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in'
     ' the two-sided paired t-test after Holm over all tests of the comparison.'
     ' The controls of weights are the pre-trained model, constant weights, the'
-    " weights' mean, and the weights shuffled over rows; the control of other"
+    " weights' mean (of mean_one, advantage and uncertainty: the mean of 1 -"
+    ' lambda Q), and the weights shuffled over rows; the control of other'
     ' settings of stage 1 is the backbone without them.'
   )
 

@@ -16,10 +16,14 @@ NAMES = {
   'critic': 'RMTL: weights 1 - lambda Q',
   'label_times_q': 'WL: weights 1 - lambda y Q',
   'negative_q': 'NLC: weights -Q',
+  'mean_one': 'weights 1 - lambda Q by their mean',
+  'advantage': 'weights 1 - lambda A, A is Q centred and normalised',
+  'uncertainty': "weights by the critics' disagreement",
   'q_shuffled': 'control: RMTL weights, shuffled over rows',
   'constant_mean': 'control: mean RMTL weight per task',
   'constant': 'constant weights',
   'ddpg': 'DDPG: the actor climbs Q, no weighted loss',
+  'td3_bc': 'TD3+BC: the loss, and the actor climbs Q',
 }
 _METRICS = (
   ('auc', 'AUC', '.4f'),
@@ -40,10 +44,12 @@ def _models(
   """What `rows` gives, and the stage that left the model, or ''."""
   if 'baseline' in record:
     yield 'user rate x item rate', record['baseline'], ''
+  scratch = record.get('start') == 'scratch'
+  how = 'from scratch' if scratch else 'fine-tuned'
   for stage, name in (
     ('pretrain', 'pre-trained (stage 1)'),
-    ('constant', 'fine-tuned, constant weights (control)'),
-    ('finetune', f'fine-tuned, {NAMES[record["weighting"]]}'),
+    ('constant', f'{how}, constant weights (control)'),
+    ('finetune', f'{how}, {NAMES[record["weighting"]]}'),
   ):
     if stage in record['stages']:
       yield name, record['stages'][stage], stage

@@ -113,9 +113,11 @@ def finetune_team(
   actor_params: Any,
   critic_params: Any,
 ) -> Team:
-  """Stage 3 of a run: arms that start from the pre-trained actor.
+  """Stage 3 of a run: arms that start from the same actor.
 
-  That actor stays a candidate: it is every arm's epoch 0.
+  That is the pre-trained one, which stays a candidate: it is every arm's
+  epoch 0. Under `finetune.start=scratch` it is the actor as stage 1 began, and
+  epoch 1 is the first candidate.
 
   Args:
     context: the run.
@@ -123,25 +125,30 @@ def finetune_team(
     actor_params: the pre-trained actor's.
     critic_params: the critics' after stage 2, or () where none are needed.
   """
-  before = float(np.nanmean(validation_auc(context, actor_params)))
-  start = Stopping().update(0, before)
-  return Team(
-    context,
-    'finetune',
-    {
-      name: _finetune_arm(
-        context, weighting, actor_params, critic_params, start
-      )
-      for name, weighting in weightings.items()
-    },
-  )
+  initial, start = actor_params, Stopping()
+  if context.config.finetune.start == 'scratch':
+    initial = context.init_actor()
+  else:
+    before = float(np.nanmean(validation_auc(context, actor_params)))
+    start = start.update(0, before)
+  arms = {}
+  for name, weighting in weightings.items():
+    means = None
+    if weighting == 'constant_mean':
+      # Of the policy that the critics know, wherever the arm starts.
+      means = mean_weights(context, actor_params, critic_params)
+    arms[name] = _finetune_arm(
+      context, weighting, initial, critic_params, means, start
+    )
+  return Team(context, 'finetune', arms)
 
 
 def _finetune_arm(
   context: context_lib.Context,
   weighting_name: str,
-  actor_params: Any,
+  initial_params: Any,
   critic_params: Any,
+  means: np.ndarray | None,
   start: Stopping,
 ) -> Arm:
   config = dataclasses.replace(
@@ -150,31 +157,40 @@ def _finetune_arm(
       context.config.weighting, name=weighting_name
     ),
   )
-  means = None
-  if weighting_name == 'constant_mean':
-    means = mean_weights(context, actor_params, critic_params)
+  steps = _scheduled_steps(
+    context, 'finetune', config.weighting.lambda_schedule
+  )
   initial = finetune_lib.init_finetune(
-    actor_params,
+    initial_params,
     critic_params,
     _optimizer(context, 'finetune', config.finetune),
     state.make_optimizer(config.critic),
-    factory.make_weighting(config.weighting, means),
+    factory.make_weighting(config.weighting, means, steps),
     config,
   )
-  return Arm(context.models.finetune(config), initial, actor_params, start)
+  return Arm(context.models.finetune(config), initial, initial_params, start)
 
 
 def _optimizer(
   context: context_lib.Context, stage: str, config: config_lib.StageConfig
 ) -> optax.GradientTransformation:
-  """The stage's; its schedule takes every epoch to be as long as the first.
-
-  Packing makes epochs differ by a step or so.
-  """
-  steps = 0
-  if config.schedule != 'constant':
-    steps = config.max_epochs * len(context.plan(stage, 1).row)
+  """The stage's, with its learning rate's schedule."""
+  steps = _scheduled_steps(context, stage, config.schedule)
   return state.make_optimizer(config, steps)
+
+
+def _scheduled_steps(
+  context: context_lib.Context, stage: str, schedule: str
+) -> int:
+  """Steps of max_epochs epochs; 0 for a schedule that does not ask.
+
+  Every epoch is taken to be as long as the first: packing makes them differ
+  by a step or so.
+  """
+  if schedule == 'constant':
+    return 0
+  epochs = getattr(context.config, stage).max_epochs
+  return epochs * len(context.plan(stage, 1).row)
 
 
 def fit(teams: Sequence[Team], population: int = 1) -> None:
@@ -335,7 +351,10 @@ def validation_auc(context: context_lib.Context, params: Any) -> np.ndarray:
 def mean_weights(
   context: context_lib.Context, actor_params: Any, critic_params: Any
 ) -> np.ndarray:
-  """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's."""
+  """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's.
+
+  Lambda is that of the settings, before its schedule.
+  """
   policy = context.predict(actor_params, context.train)
   q_values = context.values(critic_params, context.train, policy)
   weights = weights_lib.critic_weights(

@@ -13,6 +13,11 @@ from rmtl_jax import types
 # What every weighted method has to beat, beside the pre-trained model: these
 # see the same batches, keys and steps, but nothing that critics know of a row.
 CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
+# Weights whose control shuffles them, not RMTL's: their spread over rows is
+# another. WL, NLC and the objectives without weights are judged against RMTL's.
+_OWN_SHUFFLE = ('mean_one', 'advantage', 'uncertainty')
+# What makes no difference to weights that are constants.
+_NOT_OF_CONSTANTS = ('critic.in_finetune', 'weighting.lambda_schedule')
 # Settings of stage 1 make another model to start from; the others don't.
 _STAGE_1 = ('network.', 'pretrain.')
 _GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune')
@@ -73,8 +78,16 @@ class Method:
     )
 
   def config(self, base: config_lib.Config) -> config_lib.Config:
-    """The settings of one of its runs, but for seed and learning rate."""
-    settings = {'backbone': self.backbone, **dict(self.settings)}
+    """The settings of one of its runs, but for seed and learning rate.
+
+    Its name alone says what it shuffles, whatever `base` does.
+    """
+    form = config_lib.WeightingConfig().form
+    settings = {
+      'backbone': self.backbone,
+      'weighting.form': form,
+      **dict(self.settings),
+    }
     if self.weighting:
       settings['weighting.name'] = self.weighting
     return config_lib.with_settings(base, settings, f'method {self.name}')
@@ -82,25 +95,33 @@ class Method:
   def controls(self) -> tuple[Method, ...]:
     """What it has to beat, in the order of the tables.
 
-    Of a weighted method: the pre-trained model, then CONTROLS. Of another
-    stage 1: the backbone with the comparison's own settings.
+    Of a weighted method: the pre-trained model, then CONTROLS, all of which
+    start where it does. Of another stage 1: the backbone with the comparison's
+    own settings.
     """
     if not self.is_judged:
       return ()
     if not self.weighting:
       return (Method(self.backbone),)
     finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
+    shuffled = dict(self.settings)
+    if self.weighting in _OWN_SHUFFLE:
+      shuffled['weighting.form'] = self.weighting
     return (
       self.first,
       Method(self.backbone, 'constant', '', finetune),
-      # Frozen weights: whether critics learn along makes no difference.
       Method(
         self.backbone,
         'constant_mean',
         self.critic_backbone,
-        tuple(s for s in self.settings if s[0] != 'critic.in_finetune'),
+        tuple(s for s in self.settings if s[0] not in _NOT_OF_CONSTANTS),
       ),
-      Method(self.backbone, 'q_shuffled', self.critic_backbone, self.settings),
+      Method(
+        self.backbone,
+        'q_shuffled',
+        self.critic_backbone,
+        tuple(sorted(shuffled.items())),
+      ),
     )
 
 
@@ -172,6 +193,14 @@ def parse(text: str, base: config_lib.Config) -> Method:
       f'{label}: {late[0]} needs a weighting: it makes no'
       ' difference to a pre-trained model'
     )
+  if 'weighting.form' in pairs:
+    if weighting != 'q_shuffled':
+      raise types.InputError(
+        f'{label}: weighting.form says what q_shuffled shuffles; it makes no'
+        f' difference to {weighting}'
+      )
+    if pairs['weighting.form'] == config_lib.WeightingConfig().form:
+      del pairs['weighting.form']  # one thing has one name
   method = Method(
     backbone, weighting, critic_backbone, tuple(sorted(pairs.items()))
   )

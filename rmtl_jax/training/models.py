@@ -121,10 +121,10 @@ class Models:
     return self._once('train_critics', (config.network, config.critic), build)
 
   def finetune(self, config: config_lib.Config) -> Program:
-    """Stage 3's; lambda is traced unless it follows a schedule."""
-    weighting = config.weighting
-    if not weighting.lambda_warmup_steps:
-      weighting = dataclasses.replace(weighting, lambda_=0.0)
+    """Stage 3's; lambda, its warmup and its steps are in the state."""
+    weighting = dataclasses.replace(
+      config.weighting, lambda_=0.0, lambda_warmup_steps=0
+    )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
     critic = config.critic if factory.needs_critic(weighting.name) else None
     key = (config.backbone, config.network, _of_step(stage), weighting, critic)
@@ -226,4 +226,5 @@ def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
     # Its number is in the state; a step knows whether there is a warmup.
     warmup_steps=min(stage.warmup_steps, 1),
     reset_embeddings=default.reset_embeddings,
+    start=default.start,
   )

@@ -300,6 +300,7 @@ def _record(
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
+    'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),
     **summary.stages(predictions, data.evaluated.host, tasks, run.config),

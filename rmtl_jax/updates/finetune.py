@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, pretrain, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import factory, relative
 
 Metrics = dict[str, jax.Array]
 
@@ -34,13 +34,14 @@ def make_finetune_step(
 
   The action that critics judge is the one whose loss is weighed: the training
   forward pass's own output (with dropout), so that a step needs no second
-  pass of the actor. `ddpg` descends -Q of that action instead of a loss.
+  pass of the actor. `ddpg` descends -Q of that action instead of a loss,
+  `td3_bc` the loss minus a share of it.
 
   Args:
     network: the actor.
     optimizer: of the actor.
     weighting: the chain over the cotangent of row losses.
-    config: `weighting.name` says whether Q-values are needed,
+    config: `weighting` says whether Q-values are needed and what is descended,
       `critic.in_finetune` whether the critics learn along,
       `finetune.label_smoothing` what loss is descended.
     critic_network: the critics.
@@ -58,7 +59,7 @@ def make_finetune_step(
     network,
     optimizer,
     weighting,
-    config.weighting.name,
+    config.weighting,
     config.finetune.label_smoothing,
   )
   critic_step = critic_lib.make_critic_step(
@@ -70,6 +71,7 @@ def make_finetune_step(
     shuffle_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
 
     def judge(actions):
+      """Q_k(s, a_k) and its deviation over the critics' members."""
       params = full.critic.params if learns else full.critic
       dropout = critic_key if config.critic.target_dropout else None
       return forward.judge(
@@ -98,7 +100,7 @@ def _make_actor_step(
   network: functional.Network,
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
-  name: str,
+  config: config_lib.WeightingConfig,
   label_smoothing: float,
 ) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array]]:
   """The actor's half of a step.
@@ -106,19 +108,29 @@ def _make_actor_step(
   Returns:
     step(actor, batch, key, shuffle_key, judge) -> (new actor, metrics, the
     actions without gradient f32[L, T, K]); judge(actions) gives Q_k(s, a_k)
-    and how much the critics' members disagree.
+    and its deviation over the critics' members, f32[L, T, K] each.
   """
-  ascends = name == 'ddpg'
-  weighs = factory.needs_critic(name) and not ascends
+  climbs = config.name in ('ddpg', 'td3_bc')
+  weighs = factory.needs_critic(config.name) and not climbs
 
   def step(actor, batch, key, shuffle_key, judge):
     def objective(params):
       descended, row_losses, actions = forward.actor_losses(
         network, params, batch, key, label_smoothing
       )
-      if ascends:
+      if climbs:
         # The critics' parameters are not differentiated: Q moves by the action.
-        descended = -judge(actions)[0]
+        q_values, _ = judge(actions)
+        descended = (
+          -q_values
+          if config.name == 'ddpg'
+          else td3_bc_losses(
+            descended,
+            q_values,
+            batch.mask,
+            factory.current_lambda(actor.weighting_state, config),
+          )
+        )
       return descended, (row_losses, actions)
 
     _, pullback, (row_losses, actions) = forward.pull_back(
@@ -144,6 +156,35 @@ def _make_actor_step(
     return new_actor, metrics | weight_metrics(weighted, batch.mask), actions
 
   return step
+
+
+def td3_bc_losses(
+  row_losses: jax.Array,
+  q_values: jax.Array,
+  mask: jax.Array,
+  lambda_: jax.Array,
+) -> jax.Array:
+  """BCE_k - lambda / mean |Q_k| Q_k(s, pi_k(s)): climbs Q, stays calibrated.
+
+  TD3+BC (Fujimoto and Gu, "A Minimalist Approach to Offline Reinforcement
+  Learning", NeurIPS 2021, Eqs. 3 to 5) with the cross-entropy of the labels
+  for its regression on logged actions, and a mean per task: neither the scale
+  of rewards nor the session's length decides how much Q counts.
+
+  Args:
+    row_losses: the loss to descend, f32[L, T, K].
+    q_values: whose gradient flows through the action alone, f32[L, T, K].
+    mask: bool[L, T], over whose rows |Q| is averaged, without gradient.
+    lambda_: f32[].
+
+  Returns:
+    f32[L, T, K]; the row losses of a task whose Q is 0 everywhere.
+  """
+  scale = relative.row_mean(jnp.abs(jax.lax.stop_gradient(q_values)), mask)
+  share = jnp.where(
+    scale > 0.0, lambda_ / jnp.where(scale > 0.0, scale, 1.0), 0
+  )
+  return row_losses - share * q_values
 
 
 def weight_metrics(weighted: Any, mask: jax.Array) -> Metrics:

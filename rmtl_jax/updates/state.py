@@ -11,6 +11,7 @@ import optax
 from jax import tree_util
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.ops import schedules
 
 
 class ActorState(NamedTuple):
@@ -147,9 +148,8 @@ def scale_by_progress(
 ) -> optax.GradientTransformation:
   """Multiplies updates by a factor in [0, 1] that depends on their number.
 
-  Update t = 0, 1, ... has min(1, (t + 1) / warmup) times 1 (`constant`),
-  1 - x (`linear`) or (1 + cos(pi x)) / 2 (`cosine`), where x is the share of
-  the steps after the warmup that are over.
+  Update t = 0, 1, ... has min(1, (t + 1) / warmup) times what
+  ops/schedules.py leaves of it.
 
   Args:
     schedule: a name of config.SCHEDULES.
@@ -174,14 +174,7 @@ def scale_by_progress(
     del params
     step = state.step.astype(jnp.float32)
     factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
-    if schedule != 'constant':
-      after = jnp.maximum(state.total - state.warmup, 1.0)
-      over = jnp.clip((step - state.warmup) / after, 0.0, 1.0)
-      factor *= (
-        1.0 - over
-        if schedule == 'linear'
-        else 0.5 * (1.0 + jnp.cos(jnp.pi * over))
-      )
+    factor *= schedules.share_left(schedule, step, state.total, state.warmup)
     new_updates = jax.tree.map(lambda u: u * factor, updates)
     return new_updates, state._replace(step=state.step + 1)
 

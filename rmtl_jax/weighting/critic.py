@@ -4,11 +4,13 @@ Every transformation here takes the cotangent of the row losses (`updates`,
 f32[L, T, K]: what the loss function's pullback is called with) and returns it
 multiplied by a weight per row and task. So a chain of them costs no second
 backward pass. Extra arguments, by keyword: `q_values` f32[L, T, K], `labels`
-f32[L, T, K], `mask` bool[L, T], `key`; each link takes what it needs.
+f32[L, T, K], `mask` bool[L, T], `key`, `q_deviation` f32[L, T, K]; each link
+takes what it needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -24,14 +26,18 @@ def critic_weights(
 ) -> types.Array:
   """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
 
+  A negative lambda, which the paper lacks, gives rows less weight the worse
+  their future looks, but none below 0: Q has no lower bound.
+
   Args:
     q_values: Q_k(s_t, pi_k(s_t)), f32[...].
-    lambda_: the paper's lambda.
+    lambda_: the paper's lambda, f32[].
 
   Returns:
     f32[...].
   """
-  return 1.0 - lambda_ * jax.lax.stop_gradient(q_values)
+  weights = 1.0 - lambda_ * jax.lax.stop_gradient(q_values)
+  return jnp.where(jnp.less(lambda_, 0.0), jnp.maximum(weights, 0.0), weights)
 
 
 def scale_by_critic(
@@ -56,7 +62,7 @@ def scale_by_critic(
   Returns:
     A transformation that needs `q_values`.
   """
-  return _stateless(
+  return stateless(
     lambda updates, q_values, **_: updates * critic_weights(q_values, lambda_)
   )
 
@@ -72,7 +78,7 @@ def scale_by_label_times_q(
   Returns:
     A transformation that needs `q_values` and `labels`.
   """
-  return _stateless(
+  return stateless(
     lambda updates, q_values, labels, **_: (
       updates * critic_weights(labels * q_values, lambda_)
     )
@@ -81,31 +87,9 @@ def scale_by_label_times_q(
 
 def scale_by_negative_q() -> optax.GradientTransformationExtraArgs:
   """The ablation NLC: weights -Q, no linear form (paper, section 4.6)."""
-  return _stateless(
+  return stateless(
     lambda updates, q_values, **_: updates * -jax.lax.stop_gradient(q_values)
   )
-
-
-def scale_by_shuffled_critic(
-  lambda_: jax.Array | float = 0.7,
-) -> optax.GradientTransformationExtraArgs:
-  """The control q_shuffled: RMTL's weights, permuted over the batch's rows.
-
-  Same weights, same batch, no information about the row: what RMTL gains over
-  this it gains from what the critics know.
-
-  Args:
-    lambda_: the paper's lambda.
-
-  Returns:
-    A transformation that needs `q_values`, `mask` and `key`.
-  """
-
-  def update(updates, q_values, mask, key, **_):
-    shuffled = shuffle_rows(key, q_values, mask)
-    return updates * critic_weights(shuffled, lambda_)
-
-  return _stateless(update)
 
 
 class TaskState(NamedTuple):
@@ -170,6 +154,34 @@ def clip_weights(
   return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
+def shuffle_weights(
+  inner: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformationExtraArgs:
+  """The control q_shuffled: the weights of `inner` at the batch's other rows.
+
+  Same weights, same batch, no information about the row: what a weighting
+  gains over this it gains from what the critics know.
+
+  Args:
+    inner: a transformation that multiplies by a weight that does not depend
+      on the updates.
+
+  Returns:
+    A transformation that needs `mask` and `key` beside what `inner` needs,
+    with its state.
+  """
+
+  def update(updates, state, params=None, **extra):
+    weights, new_state = inner.update(
+      jnp.ones_like(updates), state, params, **extra
+    )
+    weights = cast(jax.Array, weights)
+    shuffled = shuffle_rows(extra['key'], weights, extra['mask'])
+    return updates * shuffled, new_state
+
+  return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
 def shuffle_rows(
   key: jax.Array, values: jax.Array, mask: jax.Array
 ) -> jax.Array:
@@ -193,7 +205,10 @@ def shuffle_rows(
   return jnp.where(valid[:, None], moved, flat).reshape(values.shape)
 
 
-def _stateless(update) -> optax.GradientTransformationExtraArgs:
+def stateless(
+  update: Callable[..., Any],
+) -> optax.GradientTransformationExtraArgs:
+  """From update(updates, **extra arguments) to a transformation."""
   return optax.GradientTransformationExtraArgs(
     lambda params: optax.EmptyState(),
     lambda updates, state, params=None, **extra: (

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.weighting import critic
+from rmtl_jax.weighting import annealing, critic, relative
 
 _BY_LAMBDA: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
   'critic': critic.scale_by_critic,
   'label_times_q': critic.scale_by_label_times_q,
-  'q_shuffled': critic.scale_by_shuffled_critic,
+  'mean_one': relative.scale_by_mean_one,
+  'advantage': relative.scale_by_advantage,
+  'uncertainty': relative.scale_by_uncertainty,
 }
 
 
@@ -25,17 +28,22 @@ def needs_critic(name: str) -> bool:
 
 
 def make_weighting(
-  config: config_lib.WeightingConfig, mean_weights: Any = None
+  config: config_lib.WeightingConfig,
+  mean_weights: Any = None,
+  total_steps: int = 0,
 ) -> optax.GradientTransformationExtraArgs:
   """The chain that turns the cotangent of row losses into the weighted one.
 
-  Lambda and the constants of `constant_mean` are numbers in its state: one
-  compiled step serves every value, see `with_values`. `constant` and `ddpg`,
-  whose objective holds the critics already, leave the cotangent as it is.
+  Lambda, its warmup and the steps of its schedule, and the constants of
+  `constant_mean` are numbers in its state: one compiled step serves every
+  value, see `with_values`. `constant`, and `ddpg` and `td3_bc`, whose
+  objectives hold the critics already, leave the cotangent as it is; the state
+  of `td3_bc` still says what lambda is, see `current_lambda`.
 
   Args:
-    config: name, lambda and its schedule, bound.
+    config: name, lambda and its schedule, bound, form.
     mean_weights: f32[K], needed by `constant_mean` alone.
+    total_steps: over which lambda's schedule falls; only `init` uses it.
 
   Returns:
     An Optax transformation over f32[L, T, K] (see weighting/critic.py).
@@ -43,16 +51,19 @@ def make_weighting(
   Raises:
     types.InputError: no such weighting, or `constant_mean` without means.
   """
-  if config.name in _BY_LAMBDA:
-    link = _scheduled(_BY_LAMBDA[config.name], config)
-  elif config.name == 'negative_q':
-    link = critic.scale_by_negative_q()
+  if config.name in config_lib.FORMS:
+    link = _of_form(config.name, config, total_steps)
+  elif config.name == 'q_shuffled':
+    inner = _of_form(config.form, config, total_steps)
+    link = critic.shuffle_weights(inner)
   elif config.name == 'constant_mean':
     if mean_weights is None:
       raise types.InputError('constant_mean: needs the mean weight per task')
     link = critic.scale_by_task(mean_weights)
+  elif config.name == 'td3_bc':
+    return annealing.with_lambda(lambda _: _unchanged(), config, total_steps)
   elif config.name in ('constant', 'ddpg'):
-    return optax.with_extra_args_support(optax.identity())
+    return _unchanged()
   else:
     raise types.InputError(
       f'weighting.name: {config.name!r} is not one of'
@@ -63,6 +74,26 @@ def make_weighting(
   return optax.chain(link)
 
 
+def _of_form(
+  form: str, config: config_lib.WeightingConfig, total_steps: int
+) -> optax.GradientTransformationExtraArgs:
+  """The link of one of config.FORMS."""
+  if form == 'negative_q':
+    return critic.scale_by_negative_q()
+  return annealing.with_lambda(_BY_LAMBDA[form], config, total_steps)
+
+
+def _unchanged() -> optax.GradientTransformationExtraArgs:
+  return optax.with_extra_args_support(optax.identity())
+
+
+def current_lambda(
+  weighting_state: annealing.LambdaState, config: config_lib.WeightingConfig
+) -> jax.Array:
+  """Lambda of the next step of `td3_bc`, f32[]."""
+  return annealing.current(weighting_state, config.lambda_schedule)
+
+
 def with_values(
   weighting_state: Any, *, lambda_: Any = None, task_weights: Any = None
 ) -> Any:
@@ -70,7 +101,8 @@ def with_values(
 
   Args:
     weighting_state: the chain's, or a population's.
-    lambda_: the new lambda, f32[]; None leaves it.
+    lambda_: the new lambda, f32[], which a schedule falls from; None leaves
+      it.
     task_weights: the new constants of `constant_mean`, f32[K]; None leaves
       them. Both have a leading member axis where the state has one.
 
@@ -78,8 +110,8 @@ def with_values(
     A state that shares all other buffers with `weighting_state`.
 
   Raises:
-    ValueError: the chain has no such number, lambda follows a schedule, or
-      the shape differs from that of the old value.
+    ValueError: the chain has no such number, or the shape differs from that
+      of the old value.
   """
   new_state = weighting_state
   for name, value in (('lambda_', lambda_), ('task_weights', task_weights)):
@@ -92,8 +124,6 @@ def _replaced(weighting_state: Any, name: str, value: Any) -> Any:
   found = optax.tree.get_all_with_path(weighting_state, name)
   if not found:
     raise ValueError(f'{name}: the weighting has no such number')
-  if any(not hasattr(old, 'shape') for _, old in found):  # a schedule's state
-    raise ValueError(f'{name}: it follows a schedule, which cannot be replaced')
   # A copy: a step that donates the state must not delete the caller's array.
   new_value = jnp.array(value, jnp.float32)
   if any(old.shape != new_value.shape for _, old in found):
@@ -101,15 +131,3 @@ def _replaced(weighting_state: Any, name: str, value: Any) -> Any:
       f'{name}: expected shape {found[0][1].shape}, found {new_value.shape}'
     )
   return optax.tree.set(weighting_state, **{name: new_value})
-
-
-def _scheduled(
-  scale_by: Callable[..., optax.GradientTransformationExtraArgs],
-  config: config_lib.WeightingConfig,
-) -> optax.GradientTransformationExtraArgs:
-  """The link with lambda fixed, or rising linearly from 0."""
-  lambda_: Any = config.lambda_
-  if config.lambda_warmup_steps:
-    lambda_ = optax.linear_schedule(0.0, lambda_, config.lambda_warmup_steps)
-  injected = optax.inject_hyperparams(scale_by, hyperparam_dtype=jnp.float32)
-  return injected(lambda_=lambda_)

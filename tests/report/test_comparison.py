@@ -108,6 +108,20 @@ def test_metrics_are_means_and_errors_by_backbone():
   assert row(rows, method='oracle')['AUC'] == '0.8100'
 
 
+def test_what_starts_from_scratch_and_what_is_shuffled_is_said():
+  names = (
+    'ple+advantage:finetune.start=scratch',
+    'ple+q_shuffled:weighting.form=advantage',
+  )
+  results = comparison_results.build(seeds=2, judged=names)
+  text = comparison.markdown(results)
+  assert f'without that epoch 0: {names[0]}.' in text
+  found = row(tables(text)['click'], method=names[1])
+  assert found['weights'] == 'control: weights of advantage, shuffled over rows'
+  results['config'] = {'finetune': {'start': 'scratch'}}
+  assert 'epoch 0: ple+constant, ' in comparison.markdown(results)
+
+
 def test_models_that_do_not_exist_have_no_row():
   results = comparison_results.build(seeds=2)
   results['baseline'] = results['oracle'] = None

@@ -206,6 +206,19 @@ def test_stage_three_shows_the_gain_since_its_start():
   np.testing.assert_allclose(line.get_ydata(), [0.0, 15.0])
 
 
+def test_what_starts_from_scratch_has_no_epoch_0():
+  name = 'ple+critic:finetune.start=scratch'
+  results = comparison_results.build(seeds=2, tasks=('click',), judged=(name,))
+  for run in results['runs']:
+    if run['method'] == name:
+      run['validation_auc'] = [0.5 + 0.2 * run['seed'], 0.7]
+  figure = comparison_curves.learning(results)
+  lines = panel(figure, 'from scratch, ple').lines
+  (line,) = (a for a in lines if a.get_label() == name)
+  np.testing.assert_allclose(line.get_xdata(), [1, 2])
+  np.testing.assert_allclose(line.get_ydata(), [0.6, 0.7])
+
+
 def test_stage_one_is_drawn_while_half_of_the_seeds_run():
   results = comparison_results.build(seeds=3, tasks=('click',))
   curves = iter([[0.5], [0.6, 0.7], [0.7, 0.9, 0.95]])

@@ -1,4 +1,4 @@
-"""What happens between the epochs of stage 1."""
+"""What happens between the epochs of stage 1, and where stage 3 starts."""
 
 import jax
 import numpy as np
@@ -124,3 +124,95 @@ def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
   assert (
     team.arms['pretrain'].program is team_of(shared).arms['pretrain'].program
   )
+
+
+def finetune_of(shared, weightings, **changes):
+  """A team of stage 3, the pre-trained actor and the critics' parameters."""
+  config = config_lib.from_dict(
+    {
+      'critic': {'in_finetune': 'frozen'},
+      'pretrain': {'reset_embeddings': False},
+      **changes,
+    },
+    CONFIG,
+  )
+  run = context.Context(
+    config, tiny.TASKS, *shared, progress.Progress(quiet=True)
+  )
+  # Whatever stage 1 would have left: not what it began with.
+  actor = run.init_actor(7)
+  critics = run.init_critic(actor)
+  names = {name: name for name in weightings}
+  return actor_stages.finetune_team(run, names, actor, critics), actor, critics
+
+
+def test_from_scratch_is_from_the_initial_parameters(shared):
+  """Of all arms alike, and without the pre-trained model for a candidate."""
+  team, actor, _ = finetune_of(
+    shared,
+    ('constant', 'mean_one'),
+    finetune={'start': 'scratch', 'max_epochs': 2, 'learning_rate': 0.0},
+  )
+  initial = team.context.init_actor()
+  assert np.any(table(initial) != table(actor))
+  for arm in team.arms.values():
+    np.testing.assert_array_equal(table(arm.state.actor.params), table(initial))
+    assert arm.stopping == actor_stages.Stopping()
+  actor_stages.fit([team])
+  for arm in team.arms.values():
+    # Nothing moves, so the first epoch is as good as any.
+    assert arm.stopping.best_epoch == 1 and arm.stopping.bad == 1
+    np.testing.assert_array_equal(table(arm.best_params), table(initial))
+
+
+def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
+  team, actor, _ = finetune_of(shared, ('mean_one',))
+  arm = team.arms['mean_one']
+  np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
+  auc = np.nanmean(actor_stages.validation_auc(team.context, actor))
+  assert arm.stopping == actor_stages.Stopping(float(auc), 0, 0)
+
+
+def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
+  found = [
+    finetune_of(shared, ('constant_mean',), finetune={'start': start})[0]
+    .arms['constant_mean']
+    .state.actor.weighting_state[0]
+    .task_weights
+    for start in ('pretrained', 'scratch')
+  ]
+  np.testing.assert_array_equal(*found)
+  assert np.all(np.asarray(found[0]) > 1)
+
+
+@pytest.mark.parametrize('epochs', [3, 5])
+def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
+  def start(**weighting):
+    team, _, _ = finetune_of(
+      shared,
+      ('critic',),
+      finetune={'max_epochs': epochs},
+      weighting={'lambda_schedule': 'linear', **weighting},
+    )
+    return team, team.arms['critic']
+
+  team, arm = start(lambda_=0.9, lambda_warmup_steps=3)
+  (falling,) = arm.state.actor.weighting_state
+  steps = len(team.context.plan('finetune', 1).row)
+  assert float(falling.total) == epochs * steps
+  assert float(falling.lambda_) == np.float32(0.9)
+  assert float(falling.warmup) == 3
+  assert arm.program is start()[1].program
+
+
+def test_weights_end_where_lambda_does(shared):
+  team, _, _ = finetune_of(
+    shared,
+    ('critic',),
+    finetune={'max_epochs': 2, 'patience': 9, 'learning_rate': 0.0},
+    weighting={'lambda_schedule': 'linear'},
+  )
+  actor_stages.fit([team])
+  first, second = (r['weight_mean_click'] - 1 for r in team.context.history)
+  # Means of 1 - x over the halves of the steps: 3/4 and 1/4, about.
+  assert second > 0 and first / second == pytest.approx(3, rel=0.25)

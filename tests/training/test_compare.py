@@ -265,3 +265,32 @@ def test_a_damaged_run_file_is_named(tmp_path, data_dir):
   file.write_text('{"method": ')
   with pytest.raises(types.InputError, match=r'5\.json: not readable'):
     compare.compare(config, tmp_path, data_dir, QUIET)
+
+
+def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
+  """Nor have its controls; the weights that are shuffled are its own."""
+  config = changed(
+    methods=('shared_bottom+advantage:finetune.start=scratch',),
+    seeds=(5,),
+    learning_rates=(1e-2,),
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  weighted = [m['name'] for m in results['methods'] if m['weighting']]
+  assert weighted == [
+    'shared_bottom+constant:finetune.start=scratch',
+    'shared_bottom+constant_mean:finetune.start=scratch',
+    'shared_bottom+q_shuffled:finetune.start=scratch:weighting.form=advantage',
+    'shared_bottom+advantage:finetune.start=scratch',
+  ]
+  for name in weighted:
+    (run,) = runs_of(results, name)
+    assert len(run['validation_auc']) == config.finetune.max_epochs
+    best = int(np.argmax(run['validation_auc']))
+    assert run['best_epoch'] == best + 1
+  weights = [runs_of(results, name)[0]['weights'] for name in weighted[2:]]
+  for task in tiny.TASKS:
+    shuffled, own = (w[task] for w in weights)
+    for part in (shuffled, own):
+      assert part['mean'] == pytest.approx(1, abs=1e-4)
+    assert shuffled['deviation'] == pytest.approx(own['deviation'], rel=0.05)
+    assert own['deviation'] > 0.1

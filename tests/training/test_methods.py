@@ -80,6 +80,10 @@ def test_one_thing_has_one_name():
     ('ple+critic:critic.max_passes=1.5', 'is not of type int'),
     ('ple+critic:critic.target_dropout=1', 'is not of type bool'),
     ('ple+critic:critic.discount=2', 'critic.discount: 2.0 is not between'),
+    ('ple+advantage:weighting.form=critic', 'no difference to advantage'),
+    ('ple+q_shuffled:weighting.form=ddpg', "form: 'ddpg' is not one of"),
+    ('ple:pretrain.start=scratch', 'pretrain.start: .*only finetune has it'),
+    ('ple+ddpg:weighting.lambda_=-1', 'lambda_: -1.0 is negative'),
     ('ple+critic:critic.head=relu', "critic.head: 'relu' is not one of"),
   ],
 )
@@ -140,6 +144,54 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
   ]
 
 
+@pytest.mark.parametrize('name', ['mean_one', 'advantage', 'uncertainty'])
+def test_weights_of_another_form_are_shuffled_themselves(name):
+  text = f'ple+{name}:weighting.lambda_=-1'
+  method = methods.parse(text, BASE)
+  controls = method.controls()
+  assert [control.name for control in controls] == [
+    'ple',
+    'ple+constant',
+    'ple+constant_mean:weighting.lambda_=-1.0',
+    f'ple+q_shuffled:weighting.form={name}:weighting.lambda_=-1.0',
+  ]
+  shuffled = controls[-1]
+  assert methods.parse(shuffled.name, BASE) == shuffled
+  assert shuffled.config(BASE).weighting.form == name
+  # They share stage 2, and what starts from it.
+  assert shuffled.critics == method.critics == methods.Method('ple')
+
+
+@pytest.mark.parametrize(
+  'name', ['critic', 'label_times_q', 'negative_q', 'ddpg', 'td3_bc']
+)
+def test_the_others_are_judged_against_shuffled_rmtl(name):
+  base = config_lib.from_dict({'weighting': {'form': 'advantage'}})
+  *_, shuffled = methods.parse(f'ple+{name}', base).controls()
+  assert shuffled.name == 'ple+q_shuffled'
+  # A name says everything, whatever the comparison's own settings are.
+  assert shuffled.config(base).weighting.form == 'critic'
+
+
+def test_controls_start_where_the_method_does():
+  variant = 'ple+critic:finetune.start=scratch:weighting.lambda_schedule=cosine'
+  method = methods.parse(variant, BASE)
+  assert [control.name for control in method.controls()] == [
+    'ple',
+    'ple+constant:finetune.start=scratch',
+    # Constants have no lambda that could fall.
+    'ple+constant_mean:finetune.start=scratch',
+    'ple+q_shuffled:finetune.start=scratch:weighting.lambda_schedule=cosine',
+  ]
+  starts = [c.config(BASE).finetune.start for c in method.controls()]
+  assert starts == ['pretrained', *['scratch'] * 3]
+
+
+def test_the_default_form_has_no_second_name():
+  text = 'ple+q_shuffled:weighting.form=critic'
+  assert methods.parse(text, BASE).name == 'ple+q_shuffled'
+
+
 @pytest.mark.parametrize(
   ('text', 'judged', 'critics'),
   [
@@ -150,6 +202,8 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
     ('ple+q_shuffled@esmm', False, 'esmm'),
     ('ple+critic', True, 'ple'),
     ('ple+ddpg', True, 'ple'),
+    ('ple+td3_bc', True, 'ple'),
+    ('ple+uncertainty', True, 'ple'),
     ('ple+critic@esmm:weighting.lambda_=1.0', True, 'esmm'),
     ('ple+critic:critic.in_finetune=frozen', True, 'ple'),
     ('ple+critic:critic.head=linear', True, 'ple:critic.head=linear'),

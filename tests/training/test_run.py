@@ -166,6 +166,44 @@ def test_settings_against_overfitting_in_a_whole_run(
   assert kind == 'isotonic'
 
 
+def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
+  """With a lambda that falls; epoch 0 is no candidate."""
+  config = config_lib.from_dict(
+    {
+      'backbone': 'shared_bottom',
+      'control': False,
+      'critic': {'in_finetune': 'frozen', 'max_passes': 1},
+      'pretrain': {'max_epochs': 1},
+      'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
+      'weighting': {'name': 'advantage', 'lambda_schedule': 'linear'},
+    },
+    CONFIG,
+  )
+  record = run.train(config, tmp_path / 'whole', data_dir, live=QUIET)
+  assert record['start'] == 'scratch' and record['best_epoch']['finetune'] > 0
+  weights = [
+    (r['weight_mean_click'], r['weight_deviation_click'])
+    for r in run.read_history(tmp_path / 'whole')
+    if r['stage'] == 'finetune'
+  ]
+  mean, deviation = np.transpose(weights)
+  np.testing.assert_allclose(mean, 1.0, atol=1e-4)
+  assert deviation[0] > deviation[1] > deviation[2] > 0
+  interruptions = 0
+  while interruptions < 5:
+    # Each start gets further than the one before, whatever it saves.
+    stop = _StopAfter(8 + 6 * interruptions)
+    try:
+      again = run.train(
+        config, tmp_path / 'cut', data_dir, live=QUIET, interrupted=stop
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert 1 < interruptions < 5
+  assert _without_times(again) == _without_times(record)
+
+
 @pytest.mark.parametrize(
   'setting',
   [
@@ -309,6 +347,7 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
     {'weighting': {'name': 'constant'}, 'control': False},
     {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
     {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
+    {'weighting': {'name': 'td3_bc', 'lambda_schedule': 'cosine'}},
   ],
   ids=lambda s: s['weighting']['name'],
 )

@@ -293,3 +293,23 @@ def test_the_noise_enters_the_reward_and_the_value():
   assert metrics['td_error'] == same['td_error'] != other['td_error']
   _, moved = step(critic, batch, KEY, policy, 1 - target_policy)
   assert moved['td_error'] != metrics['td_error']
+
+
+def test_without_a_future_the_critics_learn_the_rows_own_loss():
+  """At gamma 0 the target is the reward, whatever the target critics say."""
+  network = problem.critic()
+  params = problem.critic_params(network, 'shared')
+  config = dataclasses.replace(QUIET, discount=0.0)
+  batch = problem.batch(ROWS)
+  actions, target_actions = in_batch(batch)
+  errors, valid = jax.jit(
+    lambda target: critic_lib.td_losses(
+      network, params, target, batch, actions, target_actions, config
+    )
+  )(problem.critic_params(network, 'shared', 'target'))
+  q = functional.apply(network, params, batch.inputs, actions)
+  loss = -rewards.log_likelihood(actions, batch.labels)
+  valid = np.asarray(valid)
+  np.testing.assert_allclose(
+    np.asarray(errors)[valid], np.square(q + loss)[valid], rtol=1e-5
+  )

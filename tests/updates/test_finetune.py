@@ -144,12 +144,21 @@ def weights_by_hand(name, q):
     'critic': 1 - 0.7 * q,
     'label_times_q': 1 - 0.7 * labels * q,
     'negative_q': -q,
+    'mean_one': (1 - 0.7 * q) / (1 - 0.7 * q).mean(0),
+    'advantage': _of_mean_one(1 - 0.7 * (q - q.mean(0)) / q.std(0)),
+    'uncertainty': np.ones_like(q),  # there is one critic
     # Their sums; which row has which is tested below.
     'q_shuffled': 1 - 0.7 * q,
     'constant_mean': np.broadcast_to(MEANS, q.shape),
     'constant': np.ones_like(q),
     'ddpg': np.ones_like(q),
+    'td3_bc': np.ones_like(q),
   }[name]
+
+
+def _of_mean_one(weights):
+  bounded = np.maximum(weights, 0)
+  return bounded / bounded.mean(0)
 
 
 @pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
@@ -177,7 +186,7 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
     np.testing.assert_allclose(
       history[0][f'weight_square_{k}'], (weights[:, k] ** 2).sum(), rtol=1e-5
     )
-  if name in ('q_shuffled', 'ddpg'):
+  if name in ('q_shuffled', 'ddpg', 'td3_bc'):
     return  # what their gradients are is tested below
   _, _, gradient = reference.weighted_loss(logits, ROWS.labels, weights)
   _, expected = run(params, ROWS, jnp.float32(gradient))
@@ -231,6 +240,8 @@ def test_shuffled_weights_stand_at_other_rows():
     ('negative_q', 3),
     ('q_shuffled', 1),
     ('ddpg', 2),
+    ('td3_bc', 1),
+    ('advantage', 1),
   ],
 )
 def test_two_steps_with_learning_critics(name, period):
@@ -359,6 +370,77 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
   )
 
 
+def test_td3_bc_descends_the_loss_and_climbs_q():
+  """d / d logit: (p - y - lambda / mean |Q| dQ / da p (1 - p)) / (rows K)."""
+  actor, critic = problem.actor(), problem.critic('separate')
+  config = frozen('td3_bc', lambda_=2.0)
+  step, init = make(actor, critic, config)
+  params = problem.actor_params(actor)
+  critic_params = problem.critic_params(critic, 'separate')
+  new_full, metrics = jax.jit(step)(
+    init(params, critic_params), problem.batch(ROWS), KEY
+  )
+  run = problem.actor_outputs()
+  logits, _ = run(params, ROWS, NOTHING)
+  policy = 1 / (1 + np.exp(-np.float64(logits)))
+  q, _ = problem.critic_outputs('separate')(
+    critic_params, ROWS, NOTHING, jnp.float32(policy)
+  )
+  problem.assert_varies(q)
+  share = 2.0 / np.abs(np.float64(q)).mean(0)
+  slope = np.float64(slopes(critic, critic_params, policy))
+  climb = share * slope * policy * (1 - policy)
+  assert np.abs(climb).max() > 0.05
+  gradient = (policy - np.asarray(ROWS.labels) - climb) / policy.size
+  _, expected = run(params, ROWS, jnp.float32(gradient))
+  problem.assert_trees_close(
+    new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
+  )
+  # What is logged stays the cross-entropy, without weights.
+  _, row_losses, _ = reference.weighted_loss(
+    logits, ROWS.labels, np.ones_like(policy)
+  )
+  np.testing.assert_allclose(
+    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
+  )
+
+
+def test_td3_bc_on_a_linear_problem_by_hand():
+  """Actions a = w x and Q = -2 (a - c)^2 + d in one task, one padded row."""
+  x = jnp.array([[[1.0], [2.0], [3.0]]])
+  mask = jnp.array([[True, True, False]])
+  goal, level = jnp.array([[[0.5], [0.25], [0.0]]]), -1.0
+
+  def total(w, lambda_):
+    actions = w * x
+    q_values = -2.0 * jnp.square(actions - goal) + level
+    row_losses = jnp.square(actions)  # any loss
+    losses = finetune.td3_bc_losses(row_losses, q_values, mask, lambda_)
+    return jnp.sum(losses, where=mask[..., None])
+
+  # At w = 0.5: a = 0.5, 1; Q = -1, -2.125, mean |Q| 1.5625;
+  # dQ/dw = -4 (a - c) x = 0, -6; d a^2 / dw = 2 a x = 1, 4.
+  gradient = jax.grad(total)(0.5, 0.5)
+  np.testing.assert_allclose(gradient, 5 + 0.5 / 1.5625 * 6, rtol=1e-6)
+  np.testing.assert_allclose(jax.grad(total)(0.5, 0.0), 5, rtol=1e-6)
+
+
+def test_td3_bc_without_values_descends_the_loss():
+  row_losses, zero = jnp.array([[[1.0], [2.0]]]), jnp.zeros((1, 2, 1))
+  mask = jnp.ones((1, 2), bool)
+  found = finetune.td3_bc_losses(row_losses, zero, mask, jnp.float32(0.7))
+  np.testing.assert_array_equal(found, row_losses)
+
+
+def test_td3_bc_at_lambda_zero_is_the_control():
+  zero = two_steps(frozen('td3_bc', lambda_=0.0))[0]
+  constant = two_steps(frozen('constant'))[0]
+  for one, other in zip(zero, constant, strict=True):
+    problem.assert_trees_close(
+      one.actor.params, other.actor.params, rtol=1e-6, atol=1e-7
+    )
+
+
 def first_step(name, in_finetune='learning', one=None, dropout=0.2):
   """The state after a step that moves nothing, and its metrics."""
   config = config_lib.Config(
@@ -393,7 +475,8 @@ def test_critics_learn_beside_ddpg_what_they_learn_beside_weights():
   assert np.max(np.abs(bias - other)) > 1e-4
 
 
-def test_padding_has_no_influence_on_ddpg():
+@pytest.mark.parametrize('name', ['ddpg', 'td3_bc', 'advantage'])
+def test_padding_has_no_influence(name):
   one = problem.batch(ROWS)
   assert not np.all(one.mask)
   padding = ~one.mask[..., None]
@@ -404,8 +487,8 @@ def test_padding_has_no_influence_on_ddpg():
     ),
     labels=jnp.where(padding, 1.0 - one.labels, one.labels),
   )
-  found, metrics = first_step('ddpg', one=other, dropout=0.0)
-  expected, expected_metrics = first_step('ddpg', dropout=0.0)
+  found, metrics = first_step(name, one=other, dropout=0.0)
+  expected, expected_metrics = first_step(name, dropout=0.0)
   problem.assert_trees_close(
     found.actor.opt_state, expected.actor.opt_state, rtol=1e-6, atol=1e-8
   )

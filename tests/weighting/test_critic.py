@@ -90,3 +90,30 @@ def test_clip_weights_bounds_the_weight_not_the_update():
   updates = jnp.array([[[10.0, 10.0]]])
   weighted, _ = link.update(updates, link.init(updates))
   np.testing.assert_array_equal(weighted, [[[10.0, 20.0]]])
+
+
+def test_a_negative_lambda_trusts_rows_whose_future_looks_good():
+  """But no weight is below 0."""
+  q_values = jnp.array([0.0, -1.0, -2.0, -4.0])
+  weights = critic.critic_weights(q_values, -0.4)
+  np.testing.assert_allclose(weights, [1.0, 0.6, 0.2, 0.0], atol=1e-7)
+
+
+def test_shuffled_weights_of_a_link_with_a_state():
+  inner = optax.inject_hyperparams(critic.scale_by_critic)(
+    lambda_=optax.linear_schedule(0.0, 1.0, 1)
+  )
+  link = critic.shuffle_weights(inner)
+  state, extra = (
+    link.init(jnp.zeros(())),
+    {
+      'q_values': jnp.array([[[-1.0], [-2.0], [-9.0]]]),
+      'mask': jnp.array([[True, True, False]]),
+      'key': jax.random.key(0),
+    },
+  )
+  first, state = link.update(jnp.ones((1, 3, 1)), state, **extra)
+  second, _ = link.update(jnp.ones((1, 3, 1)), state, **extra)
+  np.testing.assert_array_equal(first, jnp.ones((1, 3, 1)))
+  assert sorted(second[0, :2, 0].tolist()) == [2.0, 3.0]
+  assert float(second[0, 2, 0]) == 10.0

@@ -10,13 +10,21 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.weighting import critic, factory
+from rmtl_jax.weighting import annealing, critic, factory, relative
 from tests.weighting import example
 
 EVERY = pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
-BY_LAMBDA = pytest.mark.parametrize(
-  'name', ['critic', 'label_times_q', 'q_shuffled']
-)
+BUILT_ALONE = {
+  'critic': critic.scale_by_critic,
+  'label_times_q': critic.scale_by_label_times_q,
+  'mean_one': relative.scale_by_mean_one,
+  'advantage': relative.scale_by_advantage,
+  'uncertainty': relative.scale_by_uncertainty,
+  'q_shuffled': lambda lambda_: critic.shuffle_weights(
+    critic.scale_by_critic(lambda_)
+  ),
+}
+BY_LAMBDA = pytest.mark.parametrize('name', list(BUILT_ALONE))
 
 
 def test_the_table_has_every_weighting():
@@ -103,7 +111,11 @@ def test_max_weight_bounds_the_weights(name):
   example.assert_weighted(name, weighted, weights)
 
 
-@BY_LAMBDA
+@pytest.mark.parametrize(
+  # The weights of these are linear in lambda.
+  'name',
+  ['critic', 'label_times_q', 'advantage', 'uncertainty', 'q_shuffled'],
+)
 @pytest.mark.parametrize('max_weight', [0.0, 1.2])
 def test_lambda_rises_linearly_from_zero(name, max_weight):
   weighting, state = example.make(
@@ -138,14 +150,9 @@ def compiled(weighting):
 def test_one_compiled_step_serves_every_lambda(name, max_weight):
   weighting, start = example.make(name, lambda_=0.0, max_weight=max_weight)
   update = compiled(weighting)
-  built_alone = {
-    'critic': critic.scale_by_critic,
-    'label_times_q': critic.scale_by_label_times_q,
-    'q_shuffled': critic.scale_by_shuffled_critic,
-  }[name]
   for lambda_ in (0.3, jnp.float32(0.9)):
     state = factory.with_values(start, lambda_=lambda_)
-    constant = built_alone(lambda_=float(lambda_))
+    constant = BUILT_ALONE[name](lambda_=float(lambda_))
     if max_weight:
       constant = critic.clip_weights(max_weight, constant)
     for seed in range(2):
@@ -200,7 +207,6 @@ def test_values_are_copied_into_the_state():
     ('constant', {}, {'lambda_': 0.5}, 'lambda_: the weighting has no such'),
     ('negative_q', {}, {'lambda_': 0.5}, 'lambda_: the weighting has no such'),
     ('critic', {}, {'task_weights': [1.0, 1.0]}, 'task_weights: the weighting'),
-    ('critic', {'lambda_warmup_steps': 3}, {'lambda_': 0.5}, 'a schedule'),
     ('critic', {}, {'lambda_': [0.5]}, r'expected shape \(\), found \(1,\)'),
     ('constant_mean', {}, {'task_weights': [1.0]}, r'shape \(2,\), found \(1'),
   ],
@@ -236,14 +242,15 @@ def test_needs_critic_tells_what_asks_critics(name):
   weighting, state = example.make(name)
   extra = example.extra()
   extra.pop('q_values')
+  extra.pop('q_deviation')
   update = functools.partial(
     weighting.update, jnp.asarray(example.COTANGENT), state, **extra
   )
-  if name == 'ddpg':  # the objective asks them, not the weights
+  if name in ('ddpg', 'td3_bc'):  # the objective asks, not the weights
     assert factory.needs_critic(name)
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
   elif factory.needs_critic(name):
-    with pytest.raises(TypeError, match='q_values'):
+    with pytest.raises(TypeError, match=r'q_values|q_deviation'):
       update()
   else:
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
@@ -259,3 +266,95 @@ def test_an_unknown_weighting_is_named():
   config = config_lib.WeightingConfig(name='critics')
   with pytest.raises(types.InputError, match=r"'critics' is not one of critic"):
     factory.make_weighting(config)
+
+
+@pytest.mark.parametrize('form', config_lib.FORMS)
+def test_a_shuffle_permutes_the_weights_of_its_form(form):
+  """Over the valid rows, all tasks of a row together."""
+  weighting, state = example.make('q_shuffled', form=form)
+  update = compiled(weighting)
+  found = [update(state, seed)[0] for seed in range(6)]
+  for weighted in found:
+    rows = np.asarray(weighted)[0, :3] / example.COTANGENT[0, :3]
+    expected = np.asarray(example.WEIGHTS[form])[:3]
+    np.testing.assert_allclose(
+      rows[np.lexsort(rows.T.round(3))],
+      expected[np.lexsort(expected.T.round(3))],
+      rtol=1e-6,
+    )
+    np.testing.assert_array_equal(np.asarray(weighted)[0, 3], [0.0, 0.0])
+  assert np.std([np.asarray(w) for w in found], axis=0).max() > 0.01
+
+
+SHARES = {
+  'constant': [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+  'linear': [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0],
+  # (1 + cos(pi x)) / 2 at x = 0, 1/4, 1/2, 3/4, 1.
+  'cosine': [0.0, 0.5, 1.0, 0.853553, 0.5, 0.146447, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize('schedule', config_lib.SCHEDULES)
+def test_lambda_falls_to_zero_after_its_warmup(schedule):
+  """Over six steps; the weights are 1 + lambda / 0.5 (those of 0.5 - 1)."""
+  config = config_lib.WeightingConfig(
+    'critic',
+    example.LAMBDA,
+    lambda_warmup_steps=2,
+    lambda_schedule=schedule,
+  )
+  weighting = factory.make_weighting(config, total_steps=6)
+  state = weighting.init(jnp.zeros(()))
+  update = compiled(weighting)
+  full = np.asarray(example.WEIGHTS['critic'])
+  for share in SHARES[schedule]:
+    weighted, state = update(state, 0)
+    np.testing.assert_allclose(
+      np.asarray(weighted)[0, :3] / example.COTANGENT[0, :3],
+      1 + share * (full[:3] - 1),
+      rtol=1e-5,
+    )
+  assert update._cache_size() == 1
+
+
+def test_one_compiled_step_serves_every_schedule_of_one_form():
+  """Lambda, warmup and steps are numbers; what is built is the first's."""
+  update, found = None, []
+  for lambda_, warmup, steps in ((0.5, 0, 4), (1.0, 0, 4), (0.5, 2, 8)):
+    config = config_lib.WeightingConfig(
+      'critic', lambda_, warmup, lambda_schedule='linear'
+    )
+    weighting = factory.make_weighting(config, total_steps=steps)
+    update = update or compiled(weighting)
+    state = weighting.init(jnp.zeros(()))
+    weights = []
+    for _ in range(4):
+      weighted, state = update(state, 0)
+      weights.append(float(weighted[0, 0, 0]) / 0.1)
+    found.append(weights)
+  # Q = -1 there, so the weight is 1 + lambda.
+  np.testing.assert_allclose(
+    found,
+    [
+      [1.5, 1.375, 1.25, 1.125],
+      [2.0, 1.75, 1.5, 1.25],
+      [1.0, 1.25, 1.5, 1 + 0.5 * 5 / 6],
+    ],
+    rtol=1e-6,
+  )
+  assert update._cache_size() == 1
+
+
+def test_the_state_of_td3_bc_says_what_lambda_is():
+  config = config_lib.WeightingConfig(
+    'td3_bc', 2.0, lambda_warmup_steps=1, lambda_schedule='linear'
+  )
+  weighting = factory.make_weighting(config, total_steps=3)
+  state = weighting.init(jnp.zeros(()))
+  found = []
+  for _ in range(4):
+    found.append(float(factory.current_lambda(state, config)))
+    _, state = weighting.update(jnp.ones((1, 1, 1)), state)
+  assert found == [0.0, 2.0, 1.0, 0.0]
+  state = factory.with_values(weighting.init(jnp.zeros(())), lambda_=3.0)
+  assert isinstance(state, annealing.LambdaState) and state.lambda_ == 3.0

@@ -1,0 +1,168 @@
+"""Weights relative to the batch's other rows: their mean is one, per task.
+
+RMTL's weights are at least one, so they lengthen the steps too, and those of
+tasks with low values more. These only say which rows count more than others:
+the step sizes of the tasks and of all together are those of constant weights.
+None is below 0: no loss is ascended. Transformations as in
+weighting/critic.py, with two more extra arguments in use: `mask` bool[L, T]
+and `q_deviation` f32[L, T, K], the standard deviation over the critics'
+members (0 for one critic).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmtl_jax import types
+from rmtl_jax.weighting import critic
+
+# Of the largest |Q|: what varies less is rounding, and would be blown up.
+_LEAST_DEVIATION = 1e-6
+
+
+def scale_by_mean_one(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """RMTL's weights, 1 - lambda Q, divided by their mean over the batch.
+
+  Args:
+    lambda_: the paper's lambda; a negative one gives rows more weight whose
+      future looks good.
+
+  Returns:
+    A transformation that needs `q_values` and `mask`.
+  """
+  return critic.stateless(
+    lambda updates, q_values, mask, **_: (
+      updates * mean_one(critic.critic_weights(q_values, lambda_), mask)
+    )
+  )
+
+
+def scale_by_advantage(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """1 - lambda A, where A is Q centred and normalised over the batch.
+
+  Args:
+    lambda_: the weight that a row gains by a Q that is one standard deviation
+      below the mean; a negative one gives rows more weight whose future looks
+      good.
+
+  Returns:
+    A transformation that needs `q_values` and `mask`.
+  """
+  return critic.stateless(
+    lambda updates, q_values, mask, **_: (
+      updates * advantage_weights(q_values, mask, lambda_)
+    )
+  )
+
+
+def scale_by_uncertainty(
+  lambda_: jax.Array | float = 0.7,
+) -> optax.GradientTransformationExtraArgs:
+  """1 + lambda (u - mean u) / mean u, where u is the critics' disagreement.
+
+  Args:
+    lambda_: a positive one gives rows more weight of whose future the critics
+      are unsure, a negative one those on which they agree.
+
+  Returns:
+    A transformation that needs `q_deviation` and `mask`.
+  """
+  return critic.stateless(
+    lambda updates, q_deviation, mask, **_: (
+      updates * uncertainty_weights(q_deviation, mask, lambda_)
+    )
+  )
+
+
+def advantage_weights(
+  q_values: types.Array, mask: types.Array, lambda_: types.Array | float
+) -> jax.Array:
+  """1 - lambda (Q - mean) / std over the valid rows of a task, mean one.
+
+  Weights below 0 become 0, and then all are divided by their mean, which that
+  raises. Where Q does not vary the weights are 1.
+
+  Args:
+    q_values: f32[L, T, K].
+    mask: bool[L, T].
+    lambda_: f32[].
+
+  Returns:
+    f32[L, T, K], without gradient; 1 where there is no row.
+  """
+  types.check_ranks((3, 2), q_values, mask)
+  valid = jnp.asarray(mask)[..., None]
+  q = jnp.where(valid, jax.lax.stop_gradient(q_values), 0.0)
+  # Differences from one row are exactly 0 where Q is one number.
+  top = jnp.max(q, (0, 1), keepdims=True, where=valid, initial=-jnp.inf)
+  below = jnp.where(valid, q - top, 0.0)
+  centred = jnp.where(valid, below - row_mean(below, mask), 0.0)
+  deviation = jnp.sqrt(row_mean(jnp.square(centred), mask))
+  largest = jnp.max(jnp.abs(q), (0, 1), keepdims=True)
+  varies = deviation > _LEAST_DEVIATION * largest
+  advantage = jnp.where(
+    varies, centred / jnp.where(varies, deviation, 1.0), 0.0
+  )
+  return mean_one(1.0 - lambda_ * advantage, mask)
+
+
+def uncertainty_weights(
+  q_deviation: types.Array, mask: types.Array, lambda_: types.Array | float
+) -> jax.Array:
+  """1 + lambda (u - mean u) / mean u over the valid rows of a task, mean one.
+
+  Bounded and normalised as `advantage_weights`; 1 where all u are 0, as those
+  of one critic.
+
+  Args:
+    q_deviation: u >= 0, f32[L, T, K].
+    mask: bool[L, T].
+    lambda_: f32[].
+
+  Returns:
+    f32[L, T, K], without gradient; 1 where there is no row.
+  """
+  u = jax.lax.stop_gradient(q_deviation)
+  mean = row_mean(u, mask)
+  relative = jnp.where(mean > 0.0, u / jnp.where(mean > 0.0, mean, 1.0), 1.0)
+  return mean_one(1.0 + lambda_ * (relative - 1.0), mask)
+
+
+def mean_one(weights: types.Array, mask: types.Array) -> jax.Array:
+  """Weights bounded below by 0, by their mean over the valid rows of a task.
+
+  Args:
+    weights: f32[L, T, K].
+    mask: bool[L, T].
+
+  Returns:
+    f32[L, T, K], without gradient; 1 where there is no row, and for a task
+    none of whose weights is above 0.
+  """
+  bounded = jnp.maximum(jax.lax.stop_gradient(weights), 0.0)
+  mean = row_mean(bounded, mask)
+  some = mean > 0.0
+  scaled = bounded / jnp.where(some, mean, 1.0)
+  return jnp.where(jnp.asarray(mask)[..., None] & some, scaled, 1.0)
+
+
+def row_mean(values: types.Array, mask: types.Array) -> jax.Array:
+  """The mean over a batch's valid rows, per task; 0 without any.
+
+  Args:
+    values: f32[L, T, K].
+    mask: bool[L, T].
+
+  Returns:
+    f32[1, 1, K], which multiplies values.
+  """
+  types.check_ranks((3, 2), values, mask)
+  valid = jnp.asarray(mask)[..., None]
+  total = jnp.sum(jnp.where(valid, values, 0.0), (0, 1), keepdims=True)
+  return total / jnp.maximum(jnp.sum(valid), 1)
