@@ -7,7 +7,7 @@ import dataclasses
 from rmtl_jax import types
 
 # Groups of as-of features.
-AS_OF = ('gap', 'position', 'views', 'counts', 'rates')
+AS_OF = ('gap', 'position', 'views', 'counts', 'rates', 'history')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,9 @@ class PrepareConfig:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
-      or `all`.
+      `history` (the items that the user was shown before the session), or
+      `all`.
+    history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
     memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty
@@ -54,6 +56,7 @@ class PrepareConfig:
   min_count: int = 2
   split: tuple[int, ...] = (6, 2, 2)
   as_of: tuple[str, ...] = ()
+  history_items: int = 20
   max_values: int = 8
   rows_per_file: int = 1_000_000
   memory_limit: str = ''
@@ -71,6 +74,7 @@ class PrepareConfig:
 _BOUNDS = {
   'idle_minutes': (1e-3, 1e6),
   'min_count': (1, 2**31 - 1),
+  'history_items': (1, 1000),
   'max_values': (1, 2**10),
   'rows_per_file': (1, 2**31 - 1),
   'threads': (0, 2**10),

@@ -4,7 +4,8 @@ Past is what is strictly earlier: rows of one time do not see each other. It
 holds the rows that prepared data holds, of the row's own split and of earlier
 ones, as serving would see them; never of a later one. Where there is no earlier
 row, a feature is missing (row 0). Every feature is cut at its quantiles over
-train, as a numeric field with transform `bins` is.
+train, as a numeric field with transform `bins` is; but `history` is a list of
+items (rmtl_jax.data.history).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import dataclasses
 import duckdb
 
 from rmtl_jax import prepare_config, types
-from rmtl_jax.data import asof_rates, sessions, source, sql
+from rmtl_jax.data import asof_rates, history, sessions, source, sql
 
 BINS = 32
 PREFIX = 'asof_'
-_KEYED = ('views', 'counts', 'rates')
+_KEYED = ('views', 'counts', 'rates', history.GROUP)
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
 _WINDOWS = {
@@ -84,7 +85,8 @@ def add(
     connection: holds the rows and their places.
     rows: the reader's result.
     placed: session and split of every row that is kept.
-    config: `as_of`, and `idle_minutes`, after which a label counts as known.
+    config: `as_of`; `idle_minutes`, after which a label counts as known;
+      `history_items`.
 
   Returns:
     The result with further fields, `asof_` and a name, at the end.
@@ -97,6 +99,11 @@ def add(
   if not groups:
     return rows
   _check_keys(rows, groups)
+  if history.GROUP in groups:
+    rows = _with_history(rows, config.history_items)
+    groups = tuple(group for group in groups if group != history.GROUP)
+    if not groups:
+      return rows
   features = [feature for feature in _FEATURES if feature.group in groups]
   made = {f.name: f.group for f in features}
   if 'rates' in groups:
@@ -154,6 +161,14 @@ def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
         f'as_of: {group!r} makes a field {PREFIX + name!r}, and the log has'
         ' one; give that another name'
       )
+
+
+def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
+  """The reader's result with the field of histories, which `encode` makes."""
+  _check_names(rows, {history.GROUP: history.GROUP})
+  assert rows.item_field is not None
+  field = history.field(PREFIX + history.GROUP, rows.item_field, items)
+  return dataclasses.replace(rows, fields=(*rows.fields, field))
 
 
 def _with_keys(

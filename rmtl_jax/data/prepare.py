@@ -19,6 +19,7 @@ from rmtl_jax.data import (
   asof,
   checks,
   encode,
+  history,
   raw,
   sessions,
   source,
@@ -155,7 +156,11 @@ def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
   options = {name: getattr(config, name) for name in _RECORDED}
   options |= {'split': list(config.split)}
   groups = prepare_config.as_of_groups(config)
-  return options | ({'as_of': list(groups)} if groups else {})
+  if groups:
+    options['as_of'] = list(groups)
+  if history.GROUP in groups:
+    options['history_items'] = config.history_items
+  return options
 
 
 def _splits(
