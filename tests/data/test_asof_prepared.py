@@ -89,11 +89,14 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
     'views',
     'counts',
     'rates',
+    'history',
   ]
+  assert full.options.pop('history_items') == 20
   assert full.options == plain.options
   assert [f.name for f in full.fields] == [
     'user',
     'item',
+    'asof_history',
     'asof_gap',
     'asof_position',
     'asof_session_age',
@@ -106,7 +109,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   ]
   assert full.fields[:2] == plain.fields
   rows = [
-    {k: v for k, v in row.items() if not k.startswith('f_asof_')}
+    {k: v for k, v in row.items() if 'asof_' not in k}
     for row in raw_files.read(tmp_path / 'all')
   ]
   assert rows == raw_files.read(tmp_path / 'plain')
@@ -140,8 +143,8 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  assert len(made) == 7 + 2 * 2
-  assert all(2 <= f.size <= 33 for f in made)
+  assert len(made) == 7 + 2 * 2 + 1
+  assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
   # The rows without an earlier one are those that begin a session.
@@ -266,7 +269,10 @@ def test_session_groups_need_no_user_and_no_item(tmp_path):
   ('flag', 'expected'),
   [
     ('--as_of=views,gap', ['gap', 'views']),
-    ('--as_of=all', ['gap', 'position', 'views', 'counts', 'rates']),
+    (
+      '--as_of=all',
+      ['gap', 'position', 'views', 'counts', 'rates', 'history'],
+    ),
     ('--as_of=', None),
   ],
 )
