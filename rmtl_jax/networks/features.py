@@ -66,7 +66,7 @@ def init_table(
   starts = offsets(spec)
   shape = (int(starts[-1]), config.embedding_dim)
   table = config.embedding_scale * jax.random.normal(key, shape)
-  return table.at[starts[:-1]].set(0.0)
+  return table.at[np.unique(starts[:-1])].set(0.0)
 
 
 class FirstLayer(nnx.Module):

@@ -104,7 +104,7 @@ ROWS = st.builds(
   item=st.sampled_from([*ITEMS, 'new', '', None]),
   time=st.integers(0, 5),
 )
-SETTINGS = hypothesis.settings(max_examples=60, deadline=None)
+SETTINGS = hypothesis.settings(max_examples=30, deadline=None)
 
 
 @SETTINGS
@@ -214,7 +214,7 @@ def test_order_threads_and_memory_change_nothing(tmp_path):
   rng = np.random.default_rng(0)
   rows = [
     (s // 2 * 2 + k % 2, f'u{s % 97}', f'i{i}', s * 20 + k)
-    for s in range(2000)
+    for s in range(1000)
     for k, i in enumerate(rng.integers(0, 50, 4))
   ]
   found = []
