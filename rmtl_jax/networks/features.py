@@ -4,9 +4,9 @@ Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
 one (of a history of items what its encoder says: history.py), and one linear
 layer for all numeric fields together; one block more holds the session so far,
-where an encoder is set (session.py). The first linear
-layer takes the blocks side by side; everything that reads the features
-(experts, bottoms, gates) is a range of its columns, so that it runs once.
+where an encoder is set (session.py). The first linear layer takes the blocks
+side by side; everything that reads the features (experts, bottoms, gates) is a
+range of its columns, so that it runs once.
 """
 
 from __future__ import annotations

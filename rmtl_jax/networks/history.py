@@ -60,8 +60,6 @@ class TargetAttention(session.AttentionUnit):
     products = (history * items[:, None, :]).reshape(rows * width, dim)
     pairs = flat @ for_key + products @ for_product
     hidden = jax.nn.relu(pairs.reshape(rows, width, -1) + query[:, None, :])
-    scores = (hidden.reshape(rows * width, -1) @ self.score[...]).reshape(
-      rows, width
-    )
+    scores = jnp.sum(hidden * self.score[...][None, None, :, 0], axis=2)
     weights = session.weights(scores, seen)
     return jnp.einsum('th,thd->td', weights, history)
