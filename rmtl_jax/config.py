@@ -69,7 +69,7 @@ class NetworkConfig:
     id_dropout: share of the categories that training replaces by row 0
       (unseen), so that row 0 learns what to expect of categories that train
       rows lack: a rate for all fields, as `0.3`, or rates of fields, as
-      `user=0.3,item=0.1`.
+      `user=0.3,item=0.1`. Lists of earlier items keep theirs unless named.
     expert_input: ple only: `own` feeds task experts their task's input and
       shared experts the shared input (Tang et al., RecSys 2020); `gate` feeds
       every expert that a task's gate sees that task's input (the authors'
@@ -80,6 +80,9 @@ class NetworkConfig:
       from the item's embeddings of the rows before: `none`, their `mean`,
       `target_attention` (of the row's own item), `gru` or `transformer`. No
       free win: choose on validation.
+    history_encoder: how lists of the user's earlier items are read (as-of
+      group `history`; without it the setting does nothing): the `mean` of
+      their embeddings, `target_attention` (of the row's own item) or `none`.
     first_layer: `plain` works on every slot, `distinct` on the batch's
       distinct categories; `auto` is distinct where that was measured to be
       faster (a single CPU device, wide embeddings), else plain. All give the
@@ -96,6 +99,7 @@ class NetworkConfig:
   expert_input: str = 'own'
   expert_form: str = 'auto'
   session_encoder: str = 'none'
+  history_encoder: str = 'mean'
   first_layer: str = 'auto'
 
 
@@ -350,6 +354,7 @@ CHOICES = {
     'gru',
     'transformer',
   ),
+  'network.history_encoder': ('mean', 'target_attention', 'none'),
   'network.first_layer': ('auto', 'plain', 'distinct'),
   'critic.form': ('shared', 'separate'),
   'critic.head': ('neg_softplus', 'linear', 'neg_relu'),

@@ -7,7 +7,15 @@ import dataclasses
 from rmtl_jax import types
 
 # Groups of as-of features.
-AS_OF = ('gap', 'position', 'views', 'counts', 'rates', 'feedback')
+AS_OF = (
+  'gap',
+  'position',
+  'views',
+  'counts',
+  'rates',
+  'feedback',
+  'history',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +36,10 @@ class PrepareConfig:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
-      `feedback` (what the session so far has answered), or `all` that the log
-      can support.
+      `feedback` (what the session so far has answered), `history` (the items
+      that the user was shown before the session), or `all` that the log can
+      support.
+    history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
     memory_limit: what DuckDB may use before it spills to disk, as `4GB`; empty
@@ -55,6 +65,7 @@ class PrepareConfig:
   min_count: int = 2
   split: tuple[int, ...] = (6, 2, 2)
   as_of: tuple[str, ...] = ()
+  history_items: int = 20
   max_values: int = 8
   rows_per_file: int = 1_000_000
   memory_limit: str = ''
@@ -72,6 +83,7 @@ class PrepareConfig:
 _BOUNDS = {
   'idle_minutes': (1e-3, 1e6),
   'min_count': (1, 2**31 - 1),
+  'history_items': (1, 1000),
   'max_values': (1, 2**10),
   'rows_per_file': (1, 2**31 - 1),
   'threads': (0, 2**10),

@@ -38,6 +38,8 @@ class FeatureSpec:
     names: of the categorical, then the multi-valued fields; settings that name
       a field need them.
     item: which of the categorical fields is the item, or None.
+    shares: for each multi-valued field, which of the categorical fields has
+      its vocabulary and embeddings, or None; empty if none does.
   """
 
   categorical: tuple[int, ...]
@@ -46,6 +48,7 @@ class FeatureSpec:
   num_tasks: int
   names: tuple[str, ...] = ()
   item: int | None = None
+  shares: tuple[int | None, ...] = ()
 
 
 class Inputs(NamedTuple):

@@ -16,6 +16,7 @@ from rmtl_jax import prepare_config, types
     ({'idle_minutes': float('nan')}, 'idle_minutes: nan is not between'),
     ({'idle_minutes': 0.0}, 'idle_minutes: 0.0 is not between'),
     ({'min_count': 0}, 'min_count: 0 is not between 1 and'),
+    ({'history_items': 0}, 'history_items: 0 is not between 1 and 1000'),
     ({'max_values': 2**11}, 'max_values: 2048 is not between 1 and 1024'),
     ({'rows_per_file': 0}, 'rows_per_file: 0 is not between'),
     ({'threads': -1}, 'threads: -1 is not between 0 and'),

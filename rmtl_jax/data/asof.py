@@ -4,7 +4,8 @@ Past is what is strictly earlier: rows of one time do not see each other. It
 holds the rows that prepared data holds, of the row's own split and of earlier
 ones, as serving would see them; never of a later one. Where there is no earlier
 row, a feature is missing (row 0). Every feature is cut at its quantiles over
-train, as a numeric field with transform `bins` is.
+train, as a numeric field with transform `bins` is; but `history` is a list of
+items (rmtl_jax.data.history).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rmtl_jax import prepare_config, types
 from rmtl_jax.data import (
   asof_feedback,
   asof_rates,
+  history,
   labels,
   sessions,
   source,
@@ -27,7 +29,7 @@ from rmtl_jax.data import (
 
 BINS = 32
 PREFIX = 'asof_'
-_KEYED = ('views', 'counts', 'rates')
+_KEYED = ('views', 'counts', 'rates', history.GROUP)
 _LABELLED = ('rates', 'feedback')
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
@@ -94,7 +96,8 @@ def add(
     connection: holds the rows and their places.
     rows: the reader's result.
     placed: session and split of every row that is kept.
-    config: `as_of`, and `idle_minutes`, after which a label counts as known.
+    config: `as_of`; `idle_minutes`, after which a label counts as known;
+      `history_items`.
 
   Returns:
     The result with further fields, `asof_` and a name, at the end; its options
@@ -106,6 +109,16 @@ def add(
       labels that the log lacks, or a field has the name of a feature.
   """
   groups, warnings = _supported(rows, config)
+  if not groups:
+    return rows
+  options = rows.options | {'as_of': list(groups)}
+  if history.GROUP in groups:
+    rows = _with_history(rows, config.history_items)
+    options['history_items'] = config.history_items
+  rows = dataclasses.replace(
+    rows, warnings=rows.warnings + warnings, options=options
+  )
+  groups = tuple(group for group in groups if group != history.GROUP)
   if not groups:
     return rows
   made = {f.name: f.group for f in _FEATURES if f.group in groups}
@@ -132,8 +145,6 @@ def add(
     rows,
     view=_view(connection, rows, tables, fields),
     fields=rows.fields + fields,
-    warnings=rows.warnings + warnings,
-    options=rows.options | {'as_of': list(groups)},
   )
 
 
@@ -181,6 +192,14 @@ def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
         f'as_of: {group!r} makes a field {PREFIX + name!r}, and the log has'
         ' one; give that another name'
       )
+
+
+def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
+  """The reader's result with the field of histories, which `encode` makes."""
+  _check_names(rows, {history.GROUP: history.GROUP})
+  assert rows.item_field is not None
+  field = history.field(PREFIX + history.GROUP, rows.item_field, items)
+  return dataclasses.replace(rows, fields=(*rows.fields, field))
 
 
 def _with_keys(

@@ -8,6 +8,7 @@ import duckdb
 
 from rmtl_jax import prepare_config
 from rmtl_jax.data import (
+  history,
   labels,
   lists,
   numbers,
@@ -87,10 +88,21 @@ def encode(
       options.max_values,
     )
     for field in rows.fields
-    if field.kind == 'multi_valued'
+    if _has_lists(field)
+  }
+  histories = {
+    field.source_column: history.encode(
+      connection,
+      featured,
+      f'f_{field.shares}',
+      vocabularies[f'f_{field.shares}'].table,
+      field.width,
+    )
+    for field in rows.fields
+    if field.shares
   }
   table = _apply(
-    connection, featured, rows, placed, vocabularies, encoded_lists
+    connection, featured, rows, placed, vocabularies, encoded_lists, histories
   )
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
   scales = numbers.normalisations(
@@ -109,18 +121,23 @@ def encode(
       if field.kind == 'multi_valued'
       else vocabularies[field.column]
       for field in fields
-      if field.kind != 'numeric'
+      if field.kind != 'numeric' and field.shares is None
     },
     cut_values={
       f.name: encoded_lists[f.source_column].cut
       for f in rows.fields
-      if f.kind == 'multi_valued'
+      if _has_lists(f)
     },
   )
 
 
 def _is_categorical(field: source.SourceField) -> bool:
   return field.kind == 'categorical' or field.transform == 'bins'
+
+
+def _has_lists(field: source.SourceField) -> bool:
+  """Whether the field's lists have a vocabulary of their own."""
+  return field.kind == 'multi_valued' and not field.shares
 
 
 def _id_column(field: source.SourceField) -> str:
@@ -165,6 +182,7 @@ def _apply(
   placed: sessions.Placed,
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.Lists],
+  histories: dict[str, str],
 ) -> str:
   """Looks every value up and sorts the rows."""
   user, joins = _user(connection, featured, rows)
@@ -183,6 +201,12 @@ def _apply(
       f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
     )
     columns.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
+  for i, (name, found) in enumerate(histories.items()):
+    joins.append(
+      f'LEFT JOIN {found} h{i} ON r.session_id = h{i}.session_id'
+      f' AND r."user" = h{i}."user"'
+    )
+    columns.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
   for field in rows.fields:
     if field.transform in ('standard', 'log1p'):
       columns.append(
@@ -244,7 +268,9 @@ def _field(
   """The field as the manifest records it."""
   details = {'column': field.column or field.name, **field.details}
   size, width, kind = 0, 0, field.kind
-  if field.kind == 'multi_valued':
+  if field.shares:
+    size, width = vocabularies[f'f_{field.shares}'].size, field.width
+  elif field.kind == 'multi_valued':
     found = encoded_lists[field.source_column]
     size, width = found.values.size, found.width
     details['min_count'] = options.min_count
@@ -258,7 +284,8 @@ def _field(
   else:
     scale = scales[field.source_column]
     details |= {'transform': field.transform, **dataclasses.asdict(scale)}
-  return manifest_lib.Field(field.name, kind, size, width, details)
+  shares = field.shares or None
+  return manifest_lib.Field(field.name, kind, size, width, details, shares)
 
 
 def _columns(

@@ -31,6 +31,8 @@ class Field:
     width: slots of a multi-valued field; longer lists were cut; else 0.
     details: how it was made, for the record and for `predict` (bin edges,
       mean and deviation, min_count).
+    shares: the categorical field whose vocabulary a multi-valued one has, so
+      that both have one table of embeddings; None for one of its own.
   """
 
   name: str
@@ -38,6 +40,7 @@ class Field:
   size: int = 0
   width: int = 0
   details: dict[str, Any] = dataclasses.field(default_factory=dict)
+  shares: str | None = None
 
   @property
   def column(self) -> str:
@@ -122,12 +125,14 @@ class Manifest:
   def feature_spec(self) -> types.FeatureSpec:
     """What networks must know of this data."""
     categorical = self.of_kind('categorical')
+    multi_valued = self.of_kind('multi_valued')
     places = {f.name: i for i, f in enumerate(categorical)}
+    shares = tuple(
+      None if f.shares is None else places[f.shares] for f in multi_valued
+    )
     return types.FeatureSpec(
       categorical=tuple(f.size for f in categorical),
-      multi_valued=tuple(
-        (f.size, f.width) for f in self.of_kind('multi_valued')
-      ),
+      multi_valued=tuple((f.size, f.width) for f in multi_valued),
       numeric=len(self.of_kind('numeric')),
       num_tasks=len(self.tasks),
       names=tuple(
@@ -136,6 +141,7 @@ class Manifest:
         for f in self.of_kind(kind)
       ),
       item=None if self.item_field is None else places[self.item_field],
+      shares=() if set(shares) <= {None} else shares,
     )
 
 
@@ -290,6 +296,8 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       raise types.InputError(
         f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
       )
+    if field.shares is not None:
+      _check_shares(field, manifest, what)
   categorical = [field.name for field in manifest.of_kind('categorical')]
   for role in ('user_field', 'item_field'):
     name = getattr(manifest, role)
@@ -297,6 +305,22 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       raise types.InputError(
         f'{path}: {role} is {name!r:.80}, expected a categorical field'
       )
+
+
+def _check_shares(field: Field, manifest: Manifest, what: str) -> None:
+  """Refuses a vocabulary that is not there or of another size."""
+  sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
+  if field.kind != 'multi_valued':
+    raise types.InputError(f'{what} shares, expected that of multi_valued only')
+  if type(field.shares) is not str or field.shares not in sizes:
+    raise types.InputError(
+      f'{what} shares {field.shares!r:.80}, expected a categorical field'
+    )
+  if field.size != sizes[field.shares]:
+    raise types.InputError(
+      f'{what} has {field.size} vocabulary rows and shares those of'
+      f' {field.shares!r}, which has {sizes[field.shares]}'
+    )
 
 
 def _check_tasks(manifest: Manifest, path: str) -> None:

@@ -48,6 +48,10 @@ class SourceField:
       (that of log(1 + x)) or `bins` (quantile bins: becomes categorical).
     bins: number of quantile bins.
     details: for the manifest.
+    shares: multi-valued only: the categorical field whose vocabulary it has;
+      such a field is a history of it (rmtl_jax.data.history), and the view has
+      no column of it. Empty for a vocabulary of its own.
+    width: slots of a field that shares a vocabulary.
   """
 
   name: str
@@ -56,6 +60,8 @@ class SourceField:
   transform: str = ''
   bins: int = 0
   details: dict[str, Any] = dataclasses.field(default_factory=dict)
+  shares: str = ''
+  width: int = 0
 
   @property
   def source_column(self) -> str:

@@ -2,14 +2,16 @@
 
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
-one, and one linear layer for all numeric fields together; one block more holds
-the session so far, where an encoder is set (session.py). The first linear
-layer takes the blocks side by side; everything that reads the features
-(experts, bottoms, gates) is a range of its columns, so that it runs once.
+one (of a history of items what its encoder says: history.py), and one linear
+layer for all numeric fields together; one block more holds the session so far,
+where an encoder is set (session.py). The first linear layer takes the blocks
+side by side; everything that reads the features (experts, bottoms, gates) is a
+range of its columns, so that it runs once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,7 +21,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, layers, session
+from rmtl_jax.networks import distinct, history, layers, session
 
 Shared = Any
 
@@ -34,21 +36,37 @@ def num_blocks(spec: types.FeatureSpec) -> int:
 def offsets(spec: types.FeatureSpec) -> np.ndarray:
   """First row of every categorical, then multi-valued field in the table.
 
+  A field that shares a categorical field's vocabulary has that field's rows.
+
   Returns:
     i64[fields + 1]; the last entry is the number of rows.
   """
-  sizes = [*spec.categorical, *(rows for rows, _ in spec.multi_valued)]
+  lists = len(spec.multi_valued)
+  shares = spec.shares or (None,) * lists
+  sizes = [
+    rows if owner is None else 0
+    for (rows, _), owner in zip(spec.multi_valued, shares, strict=True)
+  ]
+  starts = cumulative((*spec.categorical, *sizes))
+  for i, owner in enumerate(shares, start=len(spec.categorical)):
+    if owner is not None:
+      starts[i] = starts[owner]
+  return starts
+
+
+def cumulative(sizes: Sequence[int]) -> np.ndarray:
+  """The first row of each part, then their sum, i64[parts + 1]."""
   return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
 
 def init_table(
   key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
 ) -> jax.Array:
-  """f32[sum of vocabulary sizes, D], row 0 of every field zero."""
+  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
   starts = offsets(spec)
   shape = (int(starts[-1]), config.embedding_dim)
   table = config.embedding_scale * jax.random.normal(key, shape)
-  return table.at[starts[:-1]].set(0.0)
+  return table.at[np.unique(starts[:-1])].set(0.0)
 
 
 class FirstLayer(nnx.Module):
@@ -67,6 +85,8 @@ class FirstLayer(nnx.Module):
     bias: f32[hidden + gates].
     numeric: linear layer of the numeric block, where N > 0.
     session: the encoder of the session so far, where one is set.
+    history_<i>: the encoder of multi-valued field i, where it is a history and
+      its encoder has parameters.
   """
 
   def __init__(
@@ -77,10 +97,12 @@ class FirstLayer(nnx.Module):
     gates: int,
     rngs: nnx.Rngs,
   ):
-    blocks, dim = num_blocks(spec), config.embedding_dim
+    dim = config.embedding_dim
     self.spec = spec
     self.encodes = config.session_encoder != 'none'
-    blocks += int(self.encodes)
+    self.histories = history.fields(spec)
+    self.ignored = self.histories if config.history_encoder == 'none' else ()
+    blocks = num_blocks(spec) - len(self.ignored) + int(self.encodes)
     self.hidden = hidden
     self.form = config.first_layer
     self.table = nnx.Param(init_table(rngs.params(), spec, config))
@@ -98,6 +120,9 @@ class FirstLayer(nnx.Module):
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
     if self.encodes:
       self.session = session.make(config, rngs)
+    if config.history_encoder == 'target_attention':
+      for i in self.histories:
+        setattr(self, f'history_{i}', history.TargetAttention(config, rngs))
 
   @property
   def uses_distinct(self) -> bool:
@@ -124,7 +149,7 @@ class FirstLayer(nnx.Module):
       return ()
     return distinct.products(
       self.table[...],
-      offsets(self.spec)[: fields + 1],
+      cumulative(self.spec.categorical),
       self.kernel[...][:fields],
       jnp.asarray(inputs.categorical),
     )
@@ -152,8 +177,9 @@ class FirstLayer(nnx.Module):
     elif self.spec.categorical:
       embedded = self._categorical(inputs)
       y = y + _through(embedded, for_categorical)
-    if self.spec.multi_valued:
-      y = y + _through(self._multi_valued(inputs), for_multi_valued)
+    if for_multi_valued.shape[0]:
+      lists = self._multi_valued(inputs, embedded)
+      y = y + _through(lists, for_multi_valued)
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric[0])
     if self.encodes:
@@ -166,7 +192,7 @@ class FirstLayer(nnx.Module):
     """The kernel's blocks: categorical, multi-valued, numeric, session."""
     sizes = (
       len(self.spec.categorical),
-      len(self.spec.multi_valued),
+      len(self.spec.multi_valued) - len(self.ignored),
       1 if self.spec.numeric else 0,
       1 if self.encodes else 0,
     )
@@ -178,19 +204,33 @@ class FirstLayer(nnx.Module):
     rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
     return jnp.take(self.table[...], rows, axis=0, mode='clip')
 
-  def _multi_valued(self, inputs: types.Inputs) -> jax.Array:
-    """Means of embeddings of one lane, f32[T, fields, D]."""
+  def _multi_valued(
+    self, inputs: types.Inputs, embedded: jax.Array | None
+  ) -> jax.Array:
+    """Multi-valued fields of one lane, f32[T, fields that are read, D].
+
+    Args:
+      inputs: leading dimension [T].
+      embedded: what `_categorical` gave, or None.
+    """
     slots = jnp.asarray(inputs.multi_valued)
     starts = offsets(self.spec)[len(self.spec.categorical) :]
     widths = [width for _, width in self.spec.multi_valued]
-    parts = jax.lax.split(slots, widths, axis=1)
-    return jnp.stack(
-      [
-        mean_of_used(self.table[...], part, int(start))
-        for part, start in zip(parts, starts[:-1], strict=True)
-      ],
-      axis=1,
-    )
+    blocks = []
+    for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
+      start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
+      if i in self.ignored:
+        continue
+      if i in self.histories:  # row 0 is no item
+        part = jnp.where(part > 0, part, -1)
+      if attention is None:
+        blocks.append(mean_of_used(self.table[...], part, start))
+      else:
+        rows = jnp.maximum(part, 0) + start
+        items = jnp.take(self.table[...], rows, axis=0, mode='clip')
+        query = self._items(inputs, embedded)
+        blocks.append(attention(query, items, part >= 0))
+    return jnp.stack(blocks, axis=1)
 
   def _session(
     self, inputs: types.Inputs, embedded: jax.Array | None
@@ -201,16 +241,22 @@ class FirstLayer(nnx.Module):
       inputs: leading dimension [T].
       embedded: what `_categorical` gave, or None.
     """
-    item = self.spec.item
-    if inputs.segment is None or item is None:
+    if inputs.segment is None or self.spec.item is None:
       raise ValueError('expected rows in lanes, with segments and items')
-    if embedded is None:
-      row = jnp.asarray(inputs.categorical)[:, item]
-      start = int(offsets(self.spec)[item])
-      items = jnp.take(self.table[...], row + start, axis=0, mode='clip')
-    else:
-      items = embedded[:, item]
+    items = self._items(inputs, embedded)
     return self.session(items, jnp.asarray(inputs.segment))
+
+  def _items(
+    self, inputs: types.Inputs, embedded: jax.Array | None
+  ) -> jax.Array:
+    """Embeddings of one lane's items, f32[T, D]."""
+    item = self.spec.item
+    assert item is not None
+    if embedded is not None:
+      return embedded[:, item]
+    row = jnp.asarray(inputs.categorical)[:, item]
+    start = int(offsets(self.spec)[item])
+    return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
     """The numeric block's share of the layer, f32[T, width].

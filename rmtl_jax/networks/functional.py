@@ -18,7 +18,14 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import actors, features, id_dropout, layers, session
+from rmtl_jax.networks import (
+  actors,
+  features,
+  history,
+  id_dropout,
+  layers,
+  session,
+)
 from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
@@ -279,6 +286,7 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if features.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
   session.check(spec, config)
+  history.check(config)
 
 
 def critic_from_actor(

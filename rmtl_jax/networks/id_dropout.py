@@ -27,14 +27,19 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
     spec: the data's fields; `names` where the setting names some.
 
   Returns:
-    One rate per categorical, then per multi-valued field, 0 <= rate < 1.
+    One rate per categorical, then per multi-valued field, 0 <= rate < 1. A
+    field that shares another's vocabulary has a rate above 0 only by its own
+    name: its row 0 is that field's, and needs no training here.
 
   Raises:
     types.InputError: names what is no rate or no field.
   """
-  fields = len(spec.categorical) + len(spec.multi_valued)
   if '=' not in setting:
-    return (_rate(setting, setting),) * fields
+    rate = _rate(setting, setting)
+    shares = spec.shares or (None,) * len(spec.multi_valued)
+    return (rate,) * len(spec.categorical) + tuple(
+      rate if owner is None else 0.0 for owner in shares
+    )
   found = dict.fromkeys(spec.names, 0.0)
   for part in setting.split(','):
     name, _, rate = part.strip().partition('=')
@@ -76,7 +81,8 @@ def drop(
 
   Returns:
     The inputs with each category replaced with its field's probability; a
-    multi-valued field's values one by one, unused slots never.
+    multi-valued field's values one by one, unused slots never. In a history,
+    row 0 counts as no item (networks/history.py).
   """
   if not any(field_rates):
     return inputs

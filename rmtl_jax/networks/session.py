@@ -60,8 +60,21 @@ def attend(scores: jax.Array, seen: jax.Array, values: jax.Array) -> jax.Array:
   Returns:
     sum_s softmax_s(scores) values, f32[T, D].
   """
-  weights = jax.nn.softmax(jnp.where(seen, scores, _NEVER), axis=1)
-  return jnp.where(seen, weights, 0.0) @ values
+  return weights(scores, seen) @ values
+
+
+def weights(scores: jax.Array, seen: jax.Array) -> jax.Array:
+  """Softmax over what a row sees; zeros where it sees nothing.
+
+  Args:
+    scores: f32[T, S].
+    seen: bool[T, S].
+
+  Returns:
+    f32[T, S].
+  """
+  shares = jax.nn.softmax(jnp.where(seen, scores, _NEVER), axis=1)
+  return jnp.where(seen, shares, 0.0)
 
 
 class Mean(nnx.Module):
@@ -77,12 +90,12 @@ class Mean(nnx.Module):
     return seen @ items / jnp.maximum(count, 1.0)
 
 
-class TargetAttention(nnx.Module):
-  """Attention of the row's item over the earlier ones (DIN).
+class AttentionUnit(nnx.Module):
+  """The parameters with which an item scores earlier ones (DIN).
 
   The scores come from an MLP of one hidden layer on both embeddings and their
   product, as in Zhou et al. (KDD 2018, section 4.3). Two differences: softmax
-  makes them weights, so that long sessions have no larger numbers; and the
+  makes them weights, so that long lists have no larger numbers; and the
   difference of the embeddings is no input, since the layer is linear in both.
   """
 
@@ -96,6 +109,10 @@ class TargetAttention(nnx.Module):
     self.score = nnx.Param(
       layers.init_kernel(rngs.params(), (units, 1), layers.LECUN)
     )
+
+
+class TargetAttention(AttentionUnit):
+  """Attention of the row's item over the earlier ones (DIN)."""
 
   def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
     """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""

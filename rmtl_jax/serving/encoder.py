@@ -83,7 +83,7 @@ class Encoder:
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in manifest.fields
-      if f.kind != 'numeric'
+      if f.kind != 'numeric' and f.shares is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
@@ -235,7 +235,7 @@ class Encoder:
     self, field: manifest_lib.Field, values: pa.ChunkedArray | pa.Array
   ) -> np.ndarray:
     """Rows of the vocabulary; 0 for what it lacks."""
-    words = self._vocabularies[field.name]
+    words = self._vocabularies[field.shares or field.name]
     # Row 0 is not among the words.
     options = pc.SetLookupOptions(value_set=words)
     at = pc.call_function('index_in', [values.cast(words.type)], options)
@@ -251,10 +251,32 @@ class Encoder:
       counts = joined.value_lengths().fill_null(0).to_numpy()
       ids = self._ids(field, joined.flatten())
       owner = np.repeat(np.arange(rows), counts)
+      if field.shares is not None:
+        owner, ids = _recent(owner, ids, field.width)
+        counts = np.bincount(owner, minlength=rows)
       slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
       slots[owner, slot] = ids
       slots[counts == 0, 0] = 0
     return slots
+
+
+def _recent(
+  owner: np.ndarray, ids: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """A history's last `width` known items, as `rmtl prepare` keeps them.
+
+  Args:
+    owner: the row of each item, in order, i64[items].
+    ids: rows of the vocabulary, i64[items].
+    width: most items of a row.
+
+  Returns:
+    Owners and ids of those that stay.
+  """
+  owner, ids = owner[ids > 0], ids[ids > 0]
+  ends = np.searchsorted(owner, owner, side='right')
+  stays = ends - np.arange(len(owner)) <= width
+  return owner[stays], ids[stays]
 
 
 def _read_vocabulary(

@@ -60,7 +60,9 @@ def value_sql(
   if raw_field.kind == 'multi_valued':
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)
-    value = f'{value}[:{field.width}]'
+    # Of a history the last known items stay, which a look-up must tell.
+    if field.shares is None:
+      value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':
     edges = _detail(field, 'edges', list, where)
     if any(type(edge) not in (int, float) for edge in edges):

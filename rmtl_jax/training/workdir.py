@@ -162,13 +162,16 @@ def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
   Raises:
     types.InputError: names the first field or task that differs.
   """
-  old = [(f.name, f.kind, f.size, f.width) for f in run.manifest.fields]
-  new = [(f.name, f.kind, f.size, f.width) for f in data.fields]
+  old, new = (
+    [(f.name, f.kind, f.size, f.width, f.shares) for f in manifest.fields]
+    for manifest in (run.manifest, data)
+  )
   for before, after in zip(old, new, strict=False):
     if before != after:
       raise types.InputError(
         f'{path}: field {after[0]!r} is {after[1:]}, the run has'
-        f' {before[0]!r} {before[1:]} (kind, vocabulary rows, slots)'
+        f' {before[0]!r} {before[1:]} (kind, vocabulary rows, slots, whose'
+        ' vocabulary)'
       )
   if len(old) != len(new):
     raise types.InputError(

@@ -61,7 +61,11 @@ def features(
     )
     placed = _place(connection, numbered, boundaries)
     found = asof.add(connection, table, placed, config)
-    names = [f.name for f in found.fields if f.name.startswith('asof_')]
+    names = [
+      f.name
+      for f in found.fields
+      if f.name.startswith('asof_') and f.kind == 'numeric'
+    ]
     columns = ', '.join(f'"x_{name}"' for name in names)
     values = connection.execute(
       f'SELECT {columns} FROM {found.view} ORDER BY row_id'

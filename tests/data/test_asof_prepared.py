@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from rmtl_jax import cli
+from rmtl_jax import cli, prepare_config
 from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
 from tests.data import raw_files
@@ -21,7 +21,7 @@ SCHEMA = {
   'categorical': ['user', 'item'],
   'tasks': [{'name': 'click', 'column': 'clicked'}],
 }
-ALL = ['gap', 'position', 'views', 'counts', 'rates', 'feedback']
+ALL = list(prepare_config.AS_OF)
 WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
@@ -139,7 +139,8 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   plain = run(tmp_path / 'plain', visits())
   full = run(tmp_path / 'all', visits(), as_of=('all',))
   assert 'as_of' not in plain.options
-  assert full.options.pop('as_of') == ALL[:-1]
+  assert full.options.pop('as_of') == [g for g in ALL if g != 'feedback']
+  assert full.options.pop('history_items') == 20
   assert plain.report['warnings'] == []
   assert len(full.report['warnings']) == 1
   assert "as_of: 'feedback' is left out" in full.report['warnings'][0]
@@ -147,6 +148,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   assert [f.name for f in full.fields] == [
     'user',
     'item',
+    'asof_history',
     'asof_gap',
     'asof_position',
     'asof_session_age',
@@ -159,7 +161,7 @@ def test_groups_add_columns_and_change_no_other(tmp_path):
   ]
   assert full.fields[:2] == plain.fields
   rows = [
-    {k: v for k, v in row.items() if not k.startswith('f_asof_')}
+    {k: v for k, v in row.items() if 'asof_' not in k}
     for row in raw_files.read(tmp_path / 'all')
   ]
   assert rows == raw_files.read(tmp_path / 'plain')
@@ -194,8 +196,8 @@ def test_a_source_with_label_times_and_windows(tmp_path):
   options = {'simulated_rows': 3000, 'as_of': ('all',)}
   manifest = raw_files.run(tmp_path, 'simulated', tmp_path, **options)
   made = [f for f in manifest.fields if f.name.startswith('asof_')]
-  assert len(made) == 7 + 2 * 2 + 3 * 2
-  assert all(2 <= f.size <= 33 for f in made)
+  assert len(made) == 7 + 2 * 2 + 3 * 2 + 1
+  assert all(2 <= f.size <= 33 for f in made if f.kind == 'categorical')
   train = columns.read_split(tmp_path / 'out', manifest, 'train')
   at = [f.name for f in manifest.of_kind('categorical')].index('asof_gap')
   # The rows without an earlier one are those that begin a session.

@@ -16,6 +16,7 @@ FULL = manifest_lib.Manifest(
     manifest_lib.Field('item', 'categorical', size=20),
     manifest_lib.Field('tags', 'multi_valued', size=8, width=3),
     manifest_lib.Field('price', 'numeric', details={'mean': 1.5}),
+    manifest_lib.Field('seen', 'multi_valued', 20, 4, shares='item'),
   ),
   tasks=(
     manifest_lib.Task('click'),
@@ -98,13 +99,17 @@ def test_what_later_programs_add_is_not_read():
 
 
 def test_feature_spec_and_columns():
-  assert FULL.feature_spec() == types.FeatureSpec(
-    (30, 20), ((8, 3),), 1, 2, ('user', 'item', 'tags'), item=1
+  names = ('user', 'item', 'tags', 'seen')
+  expected = types.FeatureSpec(
+    (30, 20), ((8, 3), (20, 4)), 1, 2, names, item=1, shares=(None, 1)
   )
-  without = dataclasses.replace(FULL, item_field=None)
-  assert without.feature_spec().item is None
+  assert FULL.feature_spec() == expected
+  without = dataclasses.replace(FULL, item_field=None, fields=FULL.fields[:4])
+  assert without.feature_spec() == types.FeatureSpec(
+    (30, 20), ((8, 3),), 1, 2, names[:3]
+  )
   columns = [field.column for field in FULL.fields]
-  assert columns == ['f_user', 'f_item', 'm_tags', 'x_price']
+  assert columns == ['f_user', 'f_item', 'm_tags', 'x_price', 'm_seen']
   assert FULL.task_names == ('click', 'conversion')
   assert [f.name for f in FULL.of_kind('categorical')] == ['user', 'item']
 
@@ -134,6 +139,18 @@ def test_feature_spec_and_columns():
     (('fields', 3, 'size'), -1, r"'price': size is -1, expected at least 0"),
     (('fields', 0, 'details'), [], r"'user': details is \[\], expected an obj"),
     (('fields', 0, 'rows'), 3, r"fields: entry 1: no such entry: 'rows'"),
+    (('fields', 4, 'shares'), 'tags', r"'seen' shares 'tags', expected a cat"),
+    (
+      ('fields', 4, 'shares'),
+      [],
+      r"'seen' shares \[\], expected a categorical",
+    ),
+    (
+      ('fields', 4, 'shares'),
+      'user',
+      r'has 20 vocabulary rows .* which has 30',
+    ),
+    (('fields', 0, 'shares'), 'item', r"'user' shares, expected that of multi"),
     (('tasks',), [], r'tasks is empty'),
     (('tasks', 0), 'click', r"tasks: entry 1 is 'click', expected an object"),
     (('tasks', 1, 'name'), 'click', r"tasks: 'click' stands twice"),

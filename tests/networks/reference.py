@@ -49,23 +49,44 @@ def mixture(gate, outputs):
   return total
 
 
-def features(spec: types.FeatureSpec, first, row: types.Inputs):
+def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
   """The concatenated blocks of one row."""
   table, blocks, start = first['table'], [], 0
   for size, value in zip(spec.categorical, row.categorical, strict=True):
     blocks.append(table[start + value])
     start += size
   slot = 0
-  for size, slots in spec.multi_valued:
-    used = [v for v in row.multi_valued[slot : slot + slots] if v >= 0]
-    blocks.append(sum(table[start + v] for v in used) / len(used))
+  for field, (size, slots) in enumerate(spec.multi_valued):
+    values = row.multi_valued[slot : slot + slots]
     slot += slots
+    if spec.shares and spec.shares[field] is not None:
+      if config.history_encoder != 'none':
+        owner = sum(spec.categorical[: spec.item])
+        own = table[owner + row.categorical[spec.item]]
+        items = [table[owner + v] for v in values if v > 0]
+        blocks.append(history(first.get(f'history_{field}'), items, own))
+      continue
+    used = [v for v in values if v >= 0]
+    blocks.append(sum(table[start + v] for v in used) / len(used))
     start += size
   if spec.numeric:
     numeric = first['numeric']
     blocks.append(dense(row.numeric, numeric['kernel'], numeric['bias']))
   assert start == len(table)
   return np.concatenate(blocks)
+
+
+def history(attention, items, own):
+  """A row's earlier items: their mean, or how its own item sees them."""
+  if not items:
+    return np.zeros_like(own)
+  scores = np.zeros(len(items))
+  if attention is not None:
+    for_own, for_item, for_product = attention['kernel']
+    for i, item in enumerate(items):
+      z = own @ for_own + item @ for_item + (own * item) @ for_product
+      scores[i] = relu(z + attention['bias']) @ attention['score'][:, 0]
+  return mixture(softmax(scores), items)
 
 
 class Columns:
@@ -257,20 +278,20 @@ def actor_row(spec, backbone, config, params, row):
       actor_row(one, 'shared_bottom', config, at(params, k), row)[0]
       for k in range(spec.num_tasks)
     ]
-  x = features(spec, params['first'], row)
+  x = features(spec, config, params['first'], row)
   return BACKBONES[backbone](spec, config, params, x)
 
 
 def critic_row(spec, config, critic_config, params, row, actions):
   """Q of one row, no dropout."""
   if critic_config.form == 'shared':
-    x = features(spec, params['first'], row)
+    x = features(spec, config, params['first'], row)
     return critic(spec, config, critic_config.head, params, x, actions)
   one = dataclasses.replace(spec, num_tasks=1)
   values = []
   for k in range(spec.num_tasks):
     own = at(params, k)
-    x = features(one, own['first'], row)
+    x = features(one, config, own['first'], row)
     head = critic_config.head
     values += critic(one, config, head, own, x, actions[k : k + 1])
   return values

@@ -75,18 +75,21 @@ def table(rows: int = 400) -> pa.Table:
   )
 
 
-def prepare_table(directory: pathlib.Path, **options) -> pathlib.Path:
+def prepare_table(
+  directory: pathlib.Path, log: pa.Table | None = None, **options
+) -> pathlib.Path:
   """Writes DIRECTORY/log.parquet, prepares it into DIRECTORY/data.
 
   Args:
     directory: where everything goes.
+    log: raw rows; `table()` if None.
     **options: of prepare.
 
   Returns:
     DATA.
   """
   raw = directory / 'log.parquet'
-  pq.write_table(table(), raw)
+  pq.write_table(table() if log is None else log, raw)
   (directory / 'schema.json').write_text(json.dumps(SCHEMA))
   prepare.prepare(
     prepare_config.PrepareConfig(
