@@ -38,6 +38,9 @@ class FeatureSpec:
     names: of the categorical, then the multi-valued fields; settings that name
       a field need them.
     item: which of the categorical fields is the item, or None.
+    numeric_names: of the numeric fields.
+    groups: (name, names of its fields) of each group of as-of features; one
+      that the data lacks has none.
   """
 
   categorical: tuple[int, ...]
@@ -46,6 +49,8 @@ class FeatureSpec:
   num_tasks: int
   names: tuple[str, ...] = ()
   item: int | None = None
+  numeric_names: tuple[str, ...] = ()
+  groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Inputs(NamedTuple):
