@@ -76,6 +76,10 @@ class NetworkConfig:
       code).
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
+    ignore: fields that no network sees, joined by `+`: names of fields, of
+      groups of as-of features (gap, position, views, counts, rates) or `asof`
+      for all of these groups, as `rates+user_id`. A group that the data lacks
+      is no mistake; a field is meant before a group of its name.
     session_encoder: the session so far as one more block of the features,
       from the item's embeddings of the rows before: `none`, their `mean`,
       `target_attention` (of the row's own item), `gru` or `transformer`. No
@@ -98,6 +102,7 @@ class NetworkConfig:
   id_dropout: str = '0'
   expert_input: str = 'own'
   expert_form: str = 'auto'
+  ignore: str = ''
   session_encoder: str = 'none'
   history_encoder: str = 'mean'
   first_layer: str = 'auto'

@@ -40,6 +40,9 @@ class FeatureSpec:
     item: which of the categorical fields is the item, or None.
     shares: for each multi-valued field, which of the categorical fields has
       its vocabulary and embeddings, or None; empty if none does.
+    numeric_names: of the numeric fields.
+    groups: (name, names of its fields) of each group of as-of features; one
+      that the data lacks has none.
   """
 
   categorical: tuple[int, ...]
@@ -49,6 +52,8 @@ class FeatureSpec:
   names: tuple[str, ...] = ()
   item: int | None = None
   shares: tuple[int | None, ...] = ()
+  numeric_names: tuple[str, ...] = ()
+  groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Inputs(NamedTuple):

@@ -299,3 +299,67 @@ def test_compare_refuses_in_one_line(tmp_path, capsys, argument, parts):
   assert _compare(tmp_path, data, argument) == 2
   _one_line(capsys, *parts)
   assert not (tmp_path / 'comparison' / 'results.json').exists()
+
+
+def _tune(monkeypatch, tmp_path, *more):
+  """The search that a command line asks for; nothing is trained."""
+  from rmtl_jax.training import tune
+
+  data = tmp_path / 'data'
+  if not data.exists():
+    tiny.write_prepared(data)
+  asked = []
+
+  def keep(config, wanted, path, data_dir, live, number):
+    del path, data_dir, live, number
+    asked.append((config, wanted))
+    return 130
+
+  monkeypatch.setattr(tune, 'tune', keep)
+  workdir = f'--workdir={tmp_path / "tuning"}'
+  code = _run('tune', workdir, f'--data_dir={data}', *SMALL, *more)
+  return code, asked
+
+
+def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
+  code, ((_, wanted),) = _tune(monkeypatch, tmp_path)
+  assert code == 130
+  assert {d.name for d in wanted.space} == {
+    'network.dropout',
+    'network.id_dropout',
+    'network.session_encoder',
+    'pretrain.embedding_l2',
+    'pretrain.l2',
+    'pretrain.learning_rate',
+  }
+  assert (wanted.confirm, wanted.seeds) == (3, (0, 1))
+  assert wanted.fresh == (2, 3, 4, 5)
+  _, ((config, wanted),) = _tune(
+    monkeypatch,
+    tmp_path,
+    '--search=network.ignore=|user|user+price,network.dropout=0:0.3',
+    '--config.network.ignore=tags+asof',
+    '--confirm=1',
+    '--confirm_seeds=7,9',
+    '--trials=4',
+  )
+  assert config.network.ignore == 'tags+asof'
+  assert wanted.space[0].choices == ('', 'user', 'user+price')
+  assert (wanted.confirm, wanted.fresh, wanted.trials) == (1, (7, 9), 4)
+
+
+@pytest.mark.parametrize(
+  ('argument', 'parts'),
+  [
+    ('--confirm_seeds=1,2', ['--confirm_seeds: 1 is one of --seeds']),
+    ('--confirm_seeds=x', ["--confirm_seeds: 'x' is not a list of integers"]),
+    ('--search=network.ignore=usr|tags', ["'usr'", 'did you mean user']),
+    ('--config.network.ignore=prices', ['did you mean price?']),
+  ],
+)
+def test_tune_refuses_in_one_line(
+  tmp_path, capsys, monkeypatch, argument, parts
+):
+  code, asked = _tune(monkeypatch, tmp_path, argument)
+  assert code == 2 and not asked
+  _one_line(capsys, *parts)

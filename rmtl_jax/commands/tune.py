@@ -20,9 +20,10 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     None,
     'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
     ' each; the settings of network, pretrain, critic, weighting and finetune'
-    ' that are numbers, texts or true/false. Without it: learning rate, L2,'
-    ' dropout and id-dropout of stage 1, or learning rate, lambda and gamma of'
-    ' stage 3.',
+    ' that are numbers, texts or true/false. Without it: learning rate, L2 (of'
+    ' embeddings too), dropout, id-dropout, session encoder and the as-of'
+    ' groups to ignore of stage 1, as far as the data have them, or learning'
+    ' rate, lambda and gamma of stage 3.',
     flag_values=values,
   )
   flags.DEFINE_enum(
@@ -38,7 +39,25 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_list(
     'seeds',
     ['0', '1'],
-    'Runs of a trial; their mean decides.',
+    'Runs of a trial; their mean decides. On a CPU, where runs are trained one'
+    ' after the other, a trial that has lost after the first seed is spared'
+    ' the others.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'confirm',
+    3,
+    'How many of the best trials run again, beside the settings given, with'
+    ' seeds that the search has not used. These choose: a trial that does not'
+    ' gain by more than seed noise, in both halves of the validation period,'
+    ' is not taken. 0 takes the best trial as it is.',
+    lower_bound=0,
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    'confirm_seeds',
+    [],
+    'The seeds of the confirmation, none of --seeds; by default four.',
     flag_values=values,
   )
   flags.DEFINE_integer(
@@ -51,24 +70,35 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir')
   config = config_flags.parse(values)
-  seeds = common.integers('seeds', common.value(values, 'seeds'))
+  seeds, confirm_seeds = (
+    tuple(common.integers(name, common.value(values, name)))
+    for name in ('seeds', 'confirm_seeds')
+  )
   common.start_jax(values)
+  from rmtl_jax.data import manifest as manifest_lib
   from rmtl_jax.report import tables, tuning
   from rmtl_jax.training import progress, search, tune
 
   stage = common.value(values, 'stage')
+  named = common.value(values, 'search') or ()
   wanted = tune.Search(
-    tuple(
-      search.parse(text, config)
-      for text in common.value(values, 'search') or search.DEFAULTS[stage]
-    ),
+    tuple(search.parse(text, config) for text in named),
     stage,
     common.value(values, 'trials'),
-    tuple(seeds),
+    seeds,
     common.value(values, 'sampler_seed'),
+    common.value(values, 'confirm'),
+    confirm_seeds,
   )
+  wanted.check()
   path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.data_dir(values, path, progress.Progress())
+  manifest = manifest_lib.read(data_dir)
+  if not named:
+    texts = search.defaults(stage, config, manifest)
+    space = tuple(search.parse(text, config) for text in texts)
+    wanted = wanted._replace(space=space)
+  search.check(wanted.space, manifest)
   live = progress.Progress(brief=True)
   record = common.interruptible(
     lambda number: tune.tune(config, wanted, path, data_dir, live, number)

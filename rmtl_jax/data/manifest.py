@@ -11,7 +11,7 @@ import os
 import pathlib
 from typing import Any, NoReturn
 
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
@@ -142,7 +142,22 @@ class Manifest:
       ),
       item=None if self.item_field is None else places[self.item_field],
       shares=() if set(shares) <= {None} else shares,
+      numeric_names=tuple(f.name for f in self.of_kind('numeric')),
+      groups=tuple(self.as_of_groups().items()),
     )
+
+  def as_of_groups(self) -> dict[str, tuple[str, ...]]:
+    """The fields of every group of as-of features.
+
+    A group that the data lacks has none, so that settings which name it fit
+    data with it and data without it.
+    """
+    return {
+      group: tuple(
+        f.name for f in self.fields if f.details.get('as_of') == group
+      )
+      for group in prepare_config.AS_OF
+    }
 
 
 def write(manifest: Manifest, data_dir: str | os.PathLike[str]) -> None:

@@ -23,6 +23,7 @@ from rmtl_jax.networks import (
   features,
   history,
   id_dropout,
+  ignore,
   layers,
   session,
 )
@@ -192,6 +193,25 @@ def _side_by_side(
   return Network(jax.jit(init), share, lane, axes, network.perturb)
 
 
+def _narrowed(network: Network, seen: ignore.View) -> Network:
+  """The network of the seen fields as one of all fields' inputs."""
+
+  def share(params: Params, inputs: types.Inputs) -> Shared:
+    return network.share(params, seen.narrow(inputs))
+
+  def lane(params, shared, inputs, *args, dropout_key=None):
+    return network.lane(
+      params, shared, seen.narrow(inputs), *args, dropout_key=dropout_key
+    )
+
+  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
+    narrow = seen.narrow(inputs)
+    perturbed = network.perturb(narrow, key)
+    return inputs if perturbed is narrow else seen.widen(perturbed, inputs)
+
+  return Network(network.init, share, lane, network.shared_axes, perturb)
+
+
 _BUILDERS: dict[str, Builder] = {
   'shared_bottom': actors.SharedBottom,
   'omoe': functools.partial(actors.MixtureOfExperts, gate_per_task=False),
@@ -233,12 +253,16 @@ def make_actor(
   Args:
     spec: the data's fields and tasks.
     backbone: one of config.BACKBONES, or a registered one.
-    config: sizes.
+    config: sizes, and which fields are ignored.
 
   Raises:
-    types.InputError: no such backbone, nothing to read, or a session encoder
-      without an item field.
+    types.InputError: no such backbone, nothing to read, no such field to
+      ignore, or a session encoder without an item field.
   """
+  seen = ignore.view(spec, config)
+  if seen is not None:
+    rest = ignore.without(config, spec, seen)
+    return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
   if backbone == 'single_task':
     one = dataclasses.replace(spec, num_tasks=1)
@@ -264,9 +288,13 @@ def make_critic(
     critic: form, head, members and what they see.
 
   Raises:
-    types.InputError: nothing to read, or a session encoder without an item
-      field.
+    types.InputError: nothing to read, no such field to ignore, or a session
+      encoder without an item field.
   """
+  seen = ignore.view(spec, network)
+  if seen is not None:
+    rest = ignore.without(network, spec, seen)
+    return _narrowed(make_critic(seen.spec, rest, critic), seen)
   _check(spec, network)
   if critic.members > 1:
     one = dataclasses.replace(critic, members=1)

@@ -9,48 +9,117 @@ from typing import Any
 import rich.box
 import rich.table
 
+from rmtl_jax.evaluation import comparison
 from rmtl_jax.report import tables
 
 _SHOWN = 10
 
 
 def text(record: Mapping[str, Any]) -> str:
-  """The best trials and what to do next.
+  """The best trials, what was decided, and what to do next.
 
   Args:
     record: what tuning.json holds.
   """
-  table = rich.table.Table(
-    title=(
-      f'{record["backbone"]}, {len(record["trials"]) - 1} trials: mean'
-      f' validation AUC over tasks and {len(record["seeds"])} seeds'
-    ),
-    box=rich.box.SIMPLE_HEAD,
-    title_justify='left',
+  parts = [tables.text(_trials(record))]
+  if record['confirmed']:
+    parts.append(tables.text(_confirmed(record)))
+  return '\n'.join([*parts, decision(record), *_advice(record)])
+
+
+def decision(record: Mapping[str, Any]) -> str:
+  """What best.json holds, and why, in one sentence.
+
+  Args:
+    record: what tuning.json holds.
+  """
+  seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
+  kept = 'Kept the settings you started from: '
+  if record['base_kept']:
+    if not record['confirmed']:
+      return kept + "no trial was better with the search's own seeds."
+    if any(_gains(entry) for entry in record['confirmed']):
+      return (
+        f'{kept}over {seeds} a trial beat them, but lost in one half of the'
+        ' validation period.'
+      )
+    return f'{kept}no trial beat them by more than seed noise over {seeds}.'
+  settings = _settings(record['chosen'])
+  for entry in record['confirmed']:
+    if entry['settings'] == record['chosen']:
+      return (
+        f'Chosen: {settings}, gain {_gain(entry)} on validation over {seeds}.'
+      )
+  return f'Chosen: {settings}, not confirmed with fresh seeds.'
+
+
+def _trials(record: Mapping[str, Any]) -> rich.table.Table:
+  seeds = comparison.count(len(record['seeds']), 'seed')
+  table = _table(
+    f'{record["backbone"]}, {len(record["trials"]) - 1} trials: mean'
+    f' validation AUC over tasks and {seeds}',
+    ('rank', 'AUC'),
   )
-  table.add_column('rank', justify='right')
-  table.add_column('AUC', justify='right')
-  table.add_column('settings')
-  ranked = sorted(record['trials'], key=lambda t: -t['validation_auc'])
+  ranked = sorted(
+    record['trials'], key=lambda t: (t['pruned'], -t['validation_auc'])
+  )
   base = record['trials'][0]
   for rank, trial in enumerate(ranked, 1):
     if rank <= _SHOWN or trial is base:
-      settings = '  '.join(f'{k}={v}' for k, v in trial['settings'].items())
-      table.add_row(
-        str(rank), f'{trial["validation_auc"]:.4f}', settings or '(as given)'
-      )
-  return '\n'.join([tables.text(table), *_advice(record)])
+      shown = f'{trial["validation_auc"]:.4f}'
+      if trial['pruned']:
+        shown = f'{shown} (1 seed)' if trial['by_seed'] else 'diverged'
+      table.add_row(str(rank), shown, _settings(trial['settings']))
+  return table
+
+
+def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
+  seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
+  table = _table(
+    f'again with {seeds}, the gain also in each half of the validation period',
+    ('AUC', 'gain', 'earlier', 'later'),
+  )
+  for entry in record['confirmed']:
+    values, halves = entry['by_seed'], entry['halves']
+    cells = ['', '', ''] if values else ['diverged', '', '']
+    if entry['settings'] and values:
+      pair = halves if len(halves) == 2 else [None, None]
+      cells = [_gain(each) if each else '' for each in (entry, *pair)]
+    mean = f'{sum(values) / len(values):.4f}' if values else ''
+    table.add_row(mean, *cells, _settings(entry['settings']))
+  return table
+
+
+def _table(title: str, columns: tuple[str, ...]) -> rich.table.Table:
+  table = rich.table.Table(
+    title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
+  )
+  for name in columns:
+    table.add_column(name, justify='right', no_wrap=True)
+  table.add_column('settings')
+  return table
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+  return '  '.join(f'{k}={v}' for k, v in settings.items()) or '(as given)'
+
+
+def _gain(entry: Mapping[str, Any]) -> str:
+  return f'{entry["gain"]:+.4f} +- {entry["standard_error"]:.4f}'
+
+
+def _gains(entry: Mapping[str, Any]) -> bool:
+  return bool(entry['by_seed']) and entry['gain'] > entry['standard_error']
 
 
 def _advice(record: Mapping[str, Any]) -> list[str]:
-  if not record['best']['settings']:
-    return ['No trial was better than the settings as given.']
-  fresh = itertools.islice(
-    (seed for seed in itertools.count(100) if seed not in record['seeds']), 16
-  )
-  seeds = ','.join(map(str, fresh))
+  if record['base_kept']:
+    return []
+  used = {*record['seeds'], *record['confirm_seeds']}
+  unused = (seed for seed in itertools.count(100) if seed not in used)
+  seeds = ','.join(map(str, itertools.islice(unused, 16)))
   return [
-    'The best value was chosen on the rows that it was measured on, so it is'
-    ' too good. Whether the settings gain, other seeds tell on the test split:',
+    'It was chosen on the rows that it was measured on, so its AUC is too good.'
+    ' Whether it gains, other seeds tell on the test split:',
     f'  rmtl compare --methods={record["method"]} --seeds={seeds} ...',
   ]

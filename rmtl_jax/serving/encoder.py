@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import duckdb
 import numpy as np
@@ -53,36 +53,44 @@ class Encoder:
 
   Attributes:
     manifest: the run's.
-    fields: the features as their raw columns hold them; for the source `table`
-      a field's column is the one that the schema names, for every other source
-      it has the field's own name.
+    fields: the features that are read, as their raw columns hold them; for
+      the source `table` a field's column is the one that the schema names, for
+      every other source it has the field's own name.
     columns: the raw columns that are read.
     rows: how many rows have been encoded.
   """
 
-  def __init__(self, run_dir: pathlib.Path, manifest: manifest_lib.Manifest):
+  def __init__(
+    self,
+    run_dir: pathlib.Path,
+    manifest: manifest_lib.Manifest,
+    ignored: Collection[str] = (),
+  ):
     """Reads the vocabularies.
 
     Args:
       run_dir: RUN, for its `vocabulary/`.
       manifest: RUN/manifest.json.
+      ignored: fields that the run's networks don't see: their columns are not
+        read, and their inputs are zeros.
 
     Raises:
       types.InputError: a vocabulary is missing or not the manifest's, or the
         manifest does not say how a number was normalised.
     """
     self.manifest = manifest
+    self._read = tuple(f for f in manifest.fields if f.name not in ignored)
     self.fields = tuple(
-      raw_fields.source_field(f, manifest) for f in manifest.fields
+      raw_fields.source_field(f, manifest) for f in self._read
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.rows = 0
     self._known = dict.fromkeys(
-      (f.name for f in manifest.of_kind('categorical')), 0
+      (f.name for f in self._read if f.kind == 'categorical'), 0
     )
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
-      for f in manifest.fields
+      for f in self._read
       if f.kind != 'numeric' and f.shares is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
@@ -151,7 +159,7 @@ class Encoder:
       self._stack('categorical', found, rows, np.int32),
       np.concatenate(
         [
-          self._slots(f, found[f.column], rows)
+          self._slots(f, found, rows)
           for f in self.manifest.of_kind('multi_valued')
         ]
         or [np.zeros((rows, 0), np.int32)],
@@ -171,7 +179,7 @@ class Encoder:
     ]
 
   def _pairs(self) -> list[tuple[manifest_lib.Field, source.SourceField]]:
-    return list(zip(self.manifest.fields, self.fields, strict=True))
+    return list(zip(self._read, self.fields, strict=True))
 
   def _raw_values(self, schema: pa.Schema) -> str:
     """SQL of the fields as a reader's view has them (rmtl_jax.data.source)."""
@@ -221,8 +229,10 @@ class Encoder:
     self, kind: str, found: pa.Table, rows: int, dtype: type
   ) -> np.ndarray:
     fields = self.manifest.of_kind(kind)
-    stacked = np.empty((rows, len(fields)), dtype)
+    stacked = np.zeros((rows, len(fields)), dtype)
     for i, field in enumerate(fields):
+      if field not in self._read:
+        continue
       if kind == 'numeric':
         stacked[:, i] = found[field.column].to_numpy()
       else:
@@ -242,9 +252,12 @@ class Encoder:
     return at.fill_null(-1).to_numpy() + 1
 
   def _slots(
-    self, field: manifest_lib.Field, column: pa.ChunkedArray, rows: int
+    self, field: manifest_lib.Field, found: pa.Table, rows: int
   ) -> np.ndarray:
     """i32[R, width], -1 in unused slots; a row without values has row 0."""
+    if field not in self._read:
+      return np.zeros((rows, field.width), np.int32)
+    column = found[field.column]
     slots = np.full((rows, field.width), -1, np.int32)
     joined = pa.concat_arrays(column.chunks) if column.num_chunks else None
     if joined is not None:

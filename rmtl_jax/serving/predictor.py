@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.networks import ignore
 from rmtl_jax.serving import encoder
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import trainer, workdir
@@ -45,8 +46,10 @@ class Predictor:
     """
     self.run, self.stage, self._params = run, stage, params
     self.tasks = run.manifest.task_names
-    self.encoder = encoder.Encoder(run.path, run.manifest)
-    self._models = models_lib.Models(run.manifest.feature_spec())
+    spec = run.manifest.feature_spec()
+    ignored = ignore.fields(run.config.network.ignore, spec)
+    self.encoder = encoder.Encoder(run.path, run.manifest, ignored)
+    self._models = models_lib.Models(spec)
     batch = run.config.batch
     slots = batch.lanes * batch.lane_length
     steps = max(1, _CHUNK_ROWS // slots)

@@ -38,7 +38,8 @@ def of_actor(
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
-    `seconds`; with `test`, its `metrics` and bootstrap `replicates`.
+    `seconds`; with `test`, its `metrics` and bootstrap `replicates`, without,
+    `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
@@ -47,7 +48,11 @@ def of_actor(
     'best_epoch': arm.stopping.best_epoch,
     'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
     'weights': _weights(history, tasks),
-    **(_tested(context, arm.best_params, test) if test else {}),
+    **(
+      _tested(context, arm.best_params, test)
+      if test
+      else {'validation_halves': _halves(context, arm.best_params)}
+    ),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
@@ -102,6 +107,23 @@ def _tested(
     ),
     'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
   }
+
+
+def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
+  """Mean AUC over tasks of the earlier and the later validation sessions.
+
+  Sessions are in the order of their start. A half whose labels are all alike
+  has None.
+  """
+  host = context.validation.host
+  predictions = context.predict(params, context.validation)
+  cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
+  means = []
+  for half in (slice(0, cut), slice(cut, None)):
+    auc = evaluator.validation_auc(predictions[half], host.labels[half])
+    defined = auc[~np.isnan(auc)]
+    means.append(float(np.mean(defined)) if len(defined) else None)
+  return means
 
 
 def _mean_auc(entry: Record, tasks: Sequence[str]) -> float:

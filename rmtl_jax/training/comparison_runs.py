@@ -51,6 +51,7 @@ class Runs:
     config: settings of all runs.
     splits: the data.
     population: most runs that are trained together.
+    finished: runs that this start has trained.
   """
 
   def __init__(
@@ -91,7 +92,7 @@ class Runs:
       self.population = 1 if on_cpu else len(config.compare.seeds)
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
-    self._begin, self._finished, self._wanted = time.monotonic(), 0, 0
+    self._begin, self.finished, self._wanted = time.monotonic(), 0, 0
 
   def expect(self, methods: Sequence[Method]) -> None:
     """Counts the runs that are missing, for the time that is left.
@@ -292,13 +293,13 @@ class Runs:
 
   def _count(self) -> str:
     """'run 3 of 40, 12:30 left', counting what this start has to train."""
-    self._finished += 1
+    self.finished += 1
     if not self._wanted:
-      return f'run {self._finished}'
-    seconds = (time.monotonic() - self._begin) / self._finished
-    left = max(self._wanted - self._finished, 0)
+      return f'run {self.finished}'
+    seconds = (time.monotonic() - self._begin) / self.finished
+    left = max(self._wanted - self.finished, 0)
     clock = progress_lib.clock(seconds * left)
-    return f'run {self._finished} of {self._wanted}, {clock} left'
+    return f'run {self.finished} of {self._wanted}, {clock} left'
 
   def record(
     self, method: Method, seed: int, learning_rate: float | None = None

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.networks import ignore
 from rmtl_jax.training import methods
 
 # What is searched where nothing is named, by the last stage that is trained.
-DEFAULTS = {
+_ALWAYS = {
   'pretrain': (
     'network.dropout=0.0:0.5',
-    'network.id_dropout=0|0.1|0.2|0.3|0.5',
     'pretrain.learning_rate=1e-4:1e-2:log',
     'pretrain.l2=1e-8:1e-4:log',
   ),
@@ -23,6 +24,20 @@ DEFAULTS = {
     'finetune.learning_rate=1e-5:3e-3:log',
     'weighting.lambda_=0.1:2.0',
   ),
+}
+# And in stage 1, where the data have categories (embeddings)...
+_OF_CATEGORIES = (
+  'network.id_dropout=0|0.1|0.2|0.3|0.5',
+  'pretrain.embedding_l2=1e-7:1e-2:log',
+)
+# ... and where they have an item field: encoders of what came before a row,
+# one setting each (`network.session_encoder`; a further one goes here).
+_OF_ITEMS = ('network.session_encoder=none|mean|target_attention',)
+# What usually gained in our measurements on real logs: the first point that a
+# search tries, everything else as it was given.
+KNOWN_GOOD = {
+  'pretrain.embedding_l2': 1e-4,
+  'network.session_encoder': 'mean',
 }
 # Digits of a number that is drawn: more would only look precise.
 _DIGITS = 3
@@ -44,6 +59,64 @@ class Dimension(NamedTuple):
   low: float = 0.0
   high: float = 0.0
   log: bool = False
+
+
+def defaults(
+  stage: str, base: config_lib.Config, manifest: manifest_lib.Manifest
+) -> tuple[str, ...]:
+  """The space for some data: what they cannot have is left out.
+
+  Args:
+    stage: the last stage of a trial, 'pretrain' or 'finetune'.
+    base: the settings that are searched around; what they ignore stays so.
+    manifest: of the data.
+
+  Returns:
+    Texts for `parse`.
+
+  Raises:
+    types.InputError: `base` ignores what is no field.
+  """
+  space = _ALWAYS[stage]
+  if stage != 'pretrain':
+    return space
+  gone = ignore.fields(base.network.ignore, manifest.feature_spec())
+  seen = [field for field in manifest.fields if field.name not in gone]
+  if any(field.kind != 'numeric' for field in seen):
+    space += _OF_CATEGORIES
+  if manifest.item_field in [field.name for field in seen]:
+    space += _OF_ITEMS
+  choices = _ignore_choices(base, manifest)
+  if len(choices) > 1:
+    space += (f'network.ignore={"|".join(choices)}',)
+  return space
+
+
+def _ignore_choices(
+  base: config_lib.Config, manifest: manifest_lib.Manifest
+) -> list[str]:
+  """What may be ignored: as given, one more as-of group, or all of them."""
+  spec, given = manifest.feature_spec(), base.network.ignore
+  gone = ignore.fields(given, spec)
+  sizes = {field.name: field.size for field in manifest.fields}
+  groups = {
+    group: names
+    for group, names in spec.groups
+    # A field with row 0 alone (size 1) tells nothing.
+    if any(sizes[name] != 1 for name in names if name not in gone)
+  }
+  if len(groups) > 1:
+    groups[ignore.ALL_GROUPS] = tuple(
+      n for _, names in spec.groups for n in names
+    )
+  choices = [given]
+  for group, names in groups.items():
+    # A field of the group's name would be meant instead.
+    word = '+'.join(names) if group in sizes else group
+    choice = f'{given}+{word}' if given else word
+    if len(ignore.fields(choice, spec)) < len(sizes):
+      choices.append(choice)
+  return choices
 
 
 def parse(text: str, base: config_lib.Config) -> Dimension:
@@ -87,6 +160,14 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
   return Dimension(name, (), ends[0], ends[1], bool(rest[1:]))
 
 
+def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
+  """Raises InputError where the space ignores what is no field of the data."""
+  for d in space:
+    if d.name == 'network.ignore':
+      for choice in d.choices:
+        ignore.fields(choice, manifest.feature_spec())
+
+
 def suggest(
   trial: Any, space: Sequence[Dimension], base: config_lib.Config
 ) -> dict[str, Any]:
@@ -98,7 +179,8 @@ def suggest(
     base: the settings that are searched around.
 
   Returns:
-    {'group.field': value}; numbers have three digits.
+    {'group.field': value} of what differs from `base`; numbers have three
+    digits.
   """
   flat = config_lib.flatten(base)
   values: dict[str, Any] = {}
@@ -113,4 +195,36 @@ def suggest(
       drawn = trial.suggest_float(d.name, d.low, d.high, log=d.log)
       rounded = float(f'{drawn:.{_DIGITS}g}')
       values[d.name] = min(max(rounded, d.low), d.high)
-  return values
+  return {k: v for k, v in values.items() if v != flat[k]}
+
+
+def start_point(
+  space: Sequence[Dimension], base: config_lib.Config
+) -> dict[str, Any]:
+  """The point to try first: KNOWN_GOOD, and else what was given.
+
+  Args:
+    space: the dimensions that are searched.
+    base: the settings that are searched around.
+
+  Returns:
+    A value for every dimension, for `optuna.Study.enqueue_trial`: what was
+    given, or the nearest that the dimension has; {} where the space has
+    nothing of KNOWN_GOOD.
+  """
+  flat = config_lib.flatten(base)
+  good = {
+    d.name: KNOWN_GOOD[d.name]
+    for d in space
+    if d.name in KNOWN_GOOD
+    and _nearest(d, KNOWN_GOOD[d.name]) == KNOWN_GOOD[d.name]
+  }
+  if not good:
+    return {}
+  return {d.name: _nearest(d, good.get(d.name, flat[d.name])) for d in space}
+
+
+def _nearest(d: Dimension, value: Any) -> Any:
+  if d.choices:
+    return value if value in d.choices else d.choices[0]
+  return type(value)(min(max(value, d.low), d.high))

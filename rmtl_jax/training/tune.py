@@ -1,10 +1,10 @@
 """A search for better settings, on validation alone.
 
 TUNING/ holds what a comparison's directory holds, but trials/ for runs/ (their
-test rows were not looked at), and tuning.json (every trial) and best.json (a
-config). The search is a
-deterministic sequence: started again it meets its own finished runs, so that it
-goes on where it stopped without a database.
+test rows were not looked at), and tuning.json (every trial, and what fresh
+seeds confirmed) and best.json (a config). The search is a deterministic
+sequence: started again it meets its own finished runs, so that it goes on where
+it stopped without a database.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.training import comparison_runs, methods, search, workdir, writers
+from rmtl_jax.training import (
+  comparison_runs,
+  confirmation,
+  search,
+  trials,
+  workdir,
+  writers,
+)
 from rmtl_jax.training import progress as progress_lib
 
 Record = dict[str, Any]
-
-_RATE = 'finetune.learning_rate'
 
 
 class Search(NamedTuple):
@@ -35,6 +38,9 @@ class Search(NamedTuple):
     trials: how many points.
     seeds: runs of a trial; their mean decides.
     sampler_seed: of the search.
+    confirm: how many of the best trials run again with fresh seeds, which
+      choose among them and the settings given; 0 believes the search.
+    confirm_seeds: the fresh seeds; () takes four that the search does not use.
   """
 
   space: tuple[search.Dimension, ...]
@@ -42,6 +48,29 @@ class Search(NamedTuple):
   trials: int = 30
   seeds: tuple[int, ...] = (0, 1)
   sampler_seed: int = 0
+  confirm: int = 3
+  confirm_seeds: tuple[int, ...] = ()
+
+  @property
+  def fresh(self) -> tuple[int, ...]:
+    """The seeds of the confirmation."""
+    return self.confirm_seeds or confirmation.fresh_seeds(self.seeds)
+
+  def check(self) -> None:
+    """Raises InputError unless the seeds can do what they are for."""
+    if not self.confirm:
+      return
+    stale = [seed for seed in self.fresh if seed in self.seeds]
+    if stale:
+      raise types.InputError(
+        f'--confirm_seeds: {stale[0]} is one of --seeds, which have chosen'
+        ' the trials: name others'
+      )
+    if len(set(self.fresh)) < max(len(self.fresh), 2):
+      raise types.InputError(
+        f'--confirm_seeds: {",".join(map(str, self.fresh))} is not a list of'
+        ' at least two different seeds'
+      )
 
 
 def tune(
@@ -54,8 +83,9 @@ def tune(
 ) -> Record:
   """Searches settings by their mean validation AUC over tasks and seeds.
 
-  The test split is not read. The best value is too good: it was chosen on the
-  same rows. `rmtl compare` on the test split, with other seeds, tells.
+  The test split is not read. The best trial's value is too good: it was
+  chosen on the same rows and seeds. So the best trials and the settings given
+  run again with fresh seeds, and these alone choose (confirmation.py).
 
   Args:
     config: settings to start from; they are the first trial.
@@ -67,13 +97,16 @@ def tune(
 
   Returns:
     What TUNING/tuning.json holds: `trials` (settings and value of each, the
-    first without any), `best`, `method` (for rmtl compare).
+    first without any), `best` of them, `confirmed`, `chosen` (settings),
+    `base_kept`, `method` (what is chosen, for rmtl compare).
 
   Raises:
     types.InputError: Optuna is not installed; bad data or settings.
     trainer.Interrupted: a signal arrived; a later call goes on.
+    FloatingPointError: a loss with the settings given was not finite.
   """
   optuna = _optuna()
+  wanted.check()
   live = live or progress_lib.Progress(brief=True)
   with workdir.locked(path):
     run = workdir.create(path, config, data_dir)
@@ -82,25 +115,14 @@ def tune(
       compare=dataclasses.replace(config.compare, seeds=wanted.seeds),
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
-    study = optuna.create_study(
-      direction='maximize',
-      sampler=optuna.samplers.TPESampler(seed=wanted.sampler_seed),
-    )
-    trials = [_trial({}, *_evaluate(runs, config, wanted, [{}]))]
+    trainer = trials.Trainer(runs, config, wanted.stage)
     # Trials whose runs one program can train are drawn before any is told.
     batch = max(runs.population // len(wanted.seeds), 1)
-    while len(trials) <= wanted.trials:
-      count = min(batch, wanted.trials + 1 - len(trials))
-      asked = [study.ask() for _ in range(count)]
-      points = [search.suggest(t, wanted.space, config) for t in asked]
-      values = _evaluate(runs, config, wanted, points)
-      for trial, point, value in zip(asked, points, values, strict=True):
-        study.tell(trial, float(np.mean(value)))
-        trials.append(_trial(point, value))
-        live.say(_line(trials, wanted.trials))
-    record = _record(config, wanted, trials)
+    tried = _search(optuna, config, wanted, trainer, batch, live)
+    decision = _confirm(wanted, trainer, tried, live)
+    record = _record(config, wanted, tried, decision)
     writers.write_json(path / 'tuning.json', record)
-    best = config_lib.with_settings(config, record['best']['settings'])
+    best = config_lib.with_settings(config, record['chosen'])
     best = dataclasses.replace(best, compare=config_lib.CompareConfig())
     writers.write_json(path / 'best.json', {'config': config_lib.to_dict(best)})
     return record
@@ -117,75 +139,103 @@ def _optuna() -> Any:
   return optuna
 
 
-def _evaluate(
-  runs: comparison_runs.Runs,
+def _search(
+  optuna: Any,
   config: config_lib.Config,
   wanted: Search,
-  points: Sequence[Record],
-) -> list[list[float]]:
-  """Best mean validation AUC of every point and seed."""
-  variants = [_variant(config, wanted.stage, point) for point in points]
-  if wanted.stage == 'pretrain':
-    runs.pretrain([v.method for v in variants], wanted.seeds)
-  else:
-    runs.pretrain([v.method.first for v in variants], wanted.seeds)
-    runs.train(variants, wanted.seeds)
-  rates = [v.learning_rate if v.method.weighting else None for v in variants]
-  return [
-    [
-      max(runs.record(v.method, seed, rate)['validation_auc'])
-      for seed in wanted.seeds
-    ]
-    for v, rate in zip(variants, rates, strict=True)
-  ]
+  trainer: trials.Trainer,
+  batch: int,
+  live: progress_lib.Progress,
+) -> list[Record]:
+  """All trials, the settings given first."""
+  study = optuna.create_study(
+    direction='maximize',
+    sampler=optuna.samplers.TPESampler(seed=wanted.sampler_seed),
+  )
+  start = search.start_point(wanted.space, config)
+  if start:
+    study.enqueue_trial(start)
+  tried = trainer.trials([{}], wanted.seeds, [])
+  while len(tried) <= wanted.trials:
+    count = min(batch, wanted.trials + 1 - len(tried))
+    asked = [study.ask() for _ in range(count)]
+    points = [search.suggest(t, wanted.space, config) for t in asked]
+    found = trainer.trials(points, wanted.seeds, tried)
+    for trial, record in zip(asked, found, strict=True):
+      # A pruned trial's one seed tells the sampler that it is far off.
+      study.tell(trial, record['validation_auc'])
+      tried.append(record)
+      live.say(_line(tried, wanted, trainer))
+  return tried
 
 
-def _variant(
-  config: config_lib.Config, stage: str, point: Record
-) -> comparison_runs.Variant:
-  """A point as the runs of a comparison know it."""
-  settings = tuple(sorted((k, v) for k, v in point.items() if k != _RATE))
-  weighting = config.weighting.name if stage == 'finetune' else ''
-  method = methods.Method(config.backbone, weighting, settings=settings)
-  method.config(config)  # checks the values together
-  rate = point.get(_RATE, config.finetune.learning_rate)
-  return comparison_runs.Variant(method, rate)
-
-
-def _trial(settings: Record, values: Sequence[float]) -> Record:
-  return {
-    'settings': settings,
-    'validation_auc': float(np.mean(values)),
-    'by_seed': list(values),
-  }
-
-
-def _best(trials: Sequence[Record]) -> Record:
-  return max(trials, key=lambda trial: trial['validation_auc'])
-
-
-def _line(trials: Sequence[Record], wanted: int) -> str:
-  best = _best(trials)
+def _line(
+  tried: Sequence[Record], wanted: Search, trainer: trials.Trainer
+) -> str:
+  best, last, done = trials.best(tried), tried[-1], len(tried) - 1
+  value = f'validation AUC {last["validation_auc"]:.4f}'
+  if last['pruned']:
+    value += ' after one seed, the others are spared'
+  if not last['by_seed']:
+    value = 'its loss was not finite'
+  left = (wanted.trials - done) * len(wanted.seeds)
+  if wanted.confirm:
+    left += (1 + wanted.confirm) * len(wanted.fresh)
   return (
-    f'trial {len(trials) - 1} of {wanted}: validation AUC'
-    f' {trials[-1]["validation_auc"]:.4f}, best {best["validation_auc"]:.4f}'
-    f' at trial {trials.index(best)}'
+    f'trial {done} of {wanted.trials}: {value}, best'
+    f' {best["validation_auc"]:.4f} at trial {tried.index(best)}'
+    + trainer.left(left)
   )
 
 
-def _record(
-  config: config_lib.Config, wanted: Search, trials: Sequence[Record]
+def _confirm(
+  wanted: Search,
+  trainer: trials.Trainer,
+  tried: Sequence[Record],
+  live: progress_lib.Progress,
 ) -> Record:
-  best = _best(trials)
-  method = _variant(config, wanted.stage, best['settings']).method
+  """`confirmed`, `chosen` and `base_kept`, as confirmation.decide."""
+  if not wanted.confirm:
+    chosen = trials.best(tried)['settings']
+    return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
+  best = confirmation.candidates(tried, wanted.confirm)
+  if not best:
+    return {'confirmed': [], 'chosen': {}, 'base_kept': True}
+  measured: list[list[trials.Measured]] = []
+  for trial in [tried[0], *best]:
+    measured += trainer.measure([trial['settings']], wanted.fresh)
+    if not measured[0]:
+      raise FloatingPointError(
+        f'loss is not finite with the settings given and one of the seeds'
+        f' {wanted.fresh}'
+      )
+    left = (len(best) + 1 - len(measured)) * len(wanted.fresh)
+    live.say(
+      f'confirmation {len(measured)} of {len(best) + 1}, {len(wanted.fresh)}'
+      f' fresh seeds{trainer.left(left)}'
+    )
+  settings = [trial['settings'] for trial in best]
+  tried_again = list(zip(settings, measured[1:], strict=True))
+  return confirmation.decide(measured[0], tried_again)
+
+
+def _record(
+  config: config_lib.Config,
+  wanted: Search,
+  tried: Sequence[Record],
+  decision: Record,
+) -> Record:
+  method = trials.variant(config, wanted.stage, decision['chosen']).method
   return {
     'split': 'validation',
     'backbone': config.backbone,
     'stage': wanted.stage,
     'seeds': list(wanted.seeds),
-    'best': best,
+    'confirm_seeds': list(wanted.fresh) if wanted.confirm else [],
+    'best': trials.best(tried),
+    **decision,
     'method': method.name,
-    'trials': list(trials),
+    'trials': list(tried),
     'versions': workdir.versions(),
     'device': workdir.device(),
   }

@@ -392,7 +392,7 @@ def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack):
   warnings = manifest.report['warnings']
   assert [line.split(' needs a')[0] for line in warnings] == [
     f"as_of: '{group}' is left out: it"
-    for group in ('views', 'counts', 'rates', 'feedback')
+    for group in ('views', 'counts', 'rates', 'feedback', 'history')
   ]
   assert f'needs a{"n" if lack == "item" else ""} {lack}' in warnings[0]
 

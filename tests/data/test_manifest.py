@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax import types
+from rmtl_jax import prepare_config, types
 from rmtl_jax.data import manifest as manifest_lib
 
 FULL = manifest_lib.Manifest(
@@ -94,19 +94,39 @@ def test_what_has_a_default_may_lack():
   assert parsed.fields[3] == manifest_lib.Field('price', 'numeric')
 
 
+def test_groups_of_as_of_fields():
+  fields = (
+    *FULL.fields,
+    manifest_lib.Field('asof_gap', 'categorical', 9, details={'as_of': 'gap'}),
+    manifest_lib.Field('asof_x', 'categorical', 9, details={'as_of': 'rates'}),
+    manifest_lib.Field('asof_y', 'categorical', 9, details={'as_of': 'rates'}),
+  )
+  groups = dataclasses.replace(FULL, fields=fields).as_of_groups()
+  assert groups == {
+    'gap': ('asof_gap',),
+    'position': (),
+    'views': (),
+    'counts': (),
+    'rates': ('asof_x', 'asof_y'),
+  }
+
+
 def test_what_later_programs_add_is_not_read():
   assert manifest_lib.parse({**record(), 'added_later': [1]}) == FULL
 
 
 def test_feature_spec_and_columns():
   names = ('user', 'item', 'tags', 'seen')
-  expected = types.FeatureSpec(
-    (30, 20), ((8, 3), (20, 4)), 1, 2, names, item=1, shares=(None, 1)
+  rest = {
+    'numeric_names': ('price',),
+    'groups': tuple((g, ()) for g in prepare_config.AS_OF),
+  }
+  assert FULL.feature_spec() == types.FeatureSpec(
+    (30, 20), ((8, 3), (20, 4)), 1, 2, names, item=1, shares=(None, 1), **rest
   )
-  assert FULL.feature_spec() == expected
   without = dataclasses.replace(FULL, item_field=None, fields=FULL.fields[:4])
   assert without.feature_spec() == types.FeatureSpec(
-    (30, 20), ((8, 3),), 1, 2, names[:3]
+    (30, 20), ((8, 3),), 1, 2, names[:3], **rest
   )
   columns = [field.column for field in FULL.fields]
   assert columns == ['f_user', 'f_item', 'm_tags', 'x_price', 'm_seen']

@@ -203,3 +203,19 @@ def test_as_of_features_are_taken_where_they_are_given(tmp_path):
   given = raw.append_column('asof_gap', [[1000.0] * len(raw)])
   found.check(given.schema, 'log.parquet')
   assert found.encode(_chunk(given)).categorical.shape == (len(raw), 4)
+
+
+def test_ignored_fields_are_not_read(by_hand):
+  directory, manifest = by_hand
+  (directory / 'vocabulary' / 'age.parquet').unlink()
+  whole = encoder.Encoder(directory, manifest, ('age', 'tags', 'price'))
+  raw = _raw().select(['item', 'other'])
+  whole.check(raw.schema, 'log.csv')
+  found = whole.encode(_chunk(raw))
+  np.testing.assert_array_equal(
+    found.categorical, [[1, 0], [2, 0], [0, 0], [0, 0]]
+  )
+  np.testing.assert_array_equal(found.multi_valued, np.zeros((4, 2)))
+  np.testing.assert_array_equal(found.numeric, np.zeros((4, 1)))
+  with pytest.raises(types.InputError, match="'item'"):
+    whole.check(raw.select(['other']).schema, 'log.csv')

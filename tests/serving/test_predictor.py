@@ -1,10 +1,12 @@
 """Predictions from Python against those of evaluation."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -119,3 +121,23 @@ def test_importing_the_package_starts_nothing():
     [sys.executable, '-c', code], capture_output=True, text=True, check=True
   )
   assert found.stdout.strip() == '[]'
+
+
+def test_columns_of_ignored_fields_need_not_be_given(run_dir):
+  run = workdir.read(run_dir)
+  network = dataclasses.replace(run.config.network, ignore='user+discount')
+  config = dataclasses.replace(run.config, network=network)
+  actor = models_lib.Models(run.manifest.feature_spec()).actor(config)
+  loaded = predictor.Predictor(
+    dataclasses.replace(run, config=config),
+    'pretrain',
+    actor.init(jax.random.key(0)),
+  )
+  names = [
+    n for n in table_run.FEATURES if n not in ('Customer No', 'discount')
+  ]
+  raw = table_run.table()
+  found = loaded.predict(raw.select(names))
+  whole = loaded.predict(raw)
+  np.testing.assert_array_equal(found['click'], whole['click'])
+  assert np.ptp(found['click']) > 0

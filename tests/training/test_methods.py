@@ -27,6 +27,8 @@ def names(*wanted):
     'ple+q_shuffled:critic.head=linear',
     'ple+constant:finetune.clip_norm=1.0',
     'ple:network.dropout=0.5',
+    'ple:network.ignore=rates+user_id',
+    'ple+critic:network.id_dropout=user=0.1:network.ignore=',
   ],
 )
 def test_a_name_parses_to_what_it_names(text):

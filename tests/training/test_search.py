@@ -2,6 +2,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import search
 
 BASE = config_lib.Config()
@@ -36,10 +37,140 @@ def test_dimensions(text, expected):
   assert search.parse(text, BASE) == expected
 
 
-@pytest.mark.parametrize('stage', sorted(search.DEFAULTS))
-def test_defaults_are_dimensions(stage):
-  for text in search.DEFAULTS[stage]:
-    search.parse(text, BASE)
+def manifest(*fields, item=None):
+  split = manifest_lib.Split(0, 0, (), {'click': 0})
+  return manifest_lib.Manifest(
+    source='mine',
+    fields=fields,
+    tasks=(manifest_lib.Task('click'),),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+    item_field=item,
+  )
+
+
+def category(name, group='', size=9):
+  details = {'as_of': group} if group else {}
+  return manifest_lib.Field(name, 'categorical', size, details=details)
+
+
+PRICE = manifest_lib.Field('price', 'numeric')
+ITEM = category('item')
+GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
+RATE = category('asof_rate', 'rates')
+
+
+def space(*fields, item=None, stage='pretrain', ignore=''):
+  """{setting: values} of the default space, which `parse` must take."""
+  base = config_lib.with_settings(BASE, {'network.ignore': ignore})
+  texts = search.defaults(stage, base, manifest(*fields, item=item))
+  for text in texts:
+    search.parse(text, base)
+  return dict(text.split('=') for text in texts)
+
+
+NUMBERS = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
+CATEGORIES = {'network.id_dropout', 'pretrain.embedding_l2'}
+
+
+def test_the_default_space_is_what_the_data_can_have():
+  assert set(space(PRICE)) == NUMBERS
+  assert set(space(PRICE, ITEM)) == NUMBERS | CATEGORIES
+  found = space(PRICE, ITEM, GAP, RATE, item='item')
+  assert set(found) == NUMBERS | CATEGORIES | {
+    'network.session_encoder',
+    'network.ignore',
+  }
+  assert found['network.ignore'] == '|gap|rates|asof'
+  assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
+  assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
+    'critic.discount',
+    'finetune.learning_rate',
+    'weighting.lambda_',
+  }
+
+
+@pytest.mark.parametrize(
+  ('fields', 'given', 'expected'),
+  [
+    # One group: all of them are that one.
+    ((ITEM, GAP), '', '|gap'),
+    # Row 0 alone tells nothing, so leaving it out is no choice.
+    ((ITEM, GAP, category('asof_x', 'views', 1), RATE), '', '|gap|rates|asof'),
+    ((ITEM, category('asof_x', 'views', 1)), '', None),
+    # What is ignored stays so.
+    ((ITEM, GAP, RATE, VIEWS), 'gap', 'gap|gap+views|gap+rates|gap+asof'),
+    ((ITEM, GAP, RATE), 'asof', None),
+    # A field has a group's name: its fields are named.
+    ((category('gap'), GAP, RATE), '', '|asof_gap|rates|asof'),
+    # Something must be left.
+    ((GAP, RATE), '', '|gap|rates'),
+    ((GAP,), '', None),
+  ],
+)
+def test_groups_to_ignore(fields, given, expected):
+  assert space(*fields, ignore=given).get('network.ignore') == expected
+
+
+def test_no_encoder_where_the_item_is_ignored():
+  found = space(ITEM, PRICE, item='item', ignore='item')
+  assert set(found) == NUMBERS
+
+
+def test_what_usually_gains_is_tried_first():
+  texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
+  dimensions = [search.parse(text, BASE) for text in texts]
+  assert search.start_point(dimensions, BASE) == {
+    'network.dropout': 0.2,
+    'pretrain.learning_rate': 1e-3,
+    'pretrain.l2': 1e-6,
+    'network.id_dropout': '0',
+    'pretrain.embedding_l2': 1e-4,
+    'network.session_encoder': 'mean',
+    'network.ignore': '',
+  }
+
+
+@pytest.mark.parametrize(
+  ('texts', 'expected'),
+  [
+    # Nothing of it can be had.
+    (('network.dropout=0.1:0.5',), {}),
+    (('pretrain.embedding_l2=1e-3:1e-2:log',), {}),
+    (('network.session_encoder=gru|none',), {}),
+    # What was given is outside: the nearest.
+    (
+      (
+        'network.session_encoder=none|mean',
+        'network.dropout=0.3:0.5',
+        'critic.max_passes=2:9',
+        'network.id_dropout=0.1|0.3',
+      ),
+      {
+        'network.session_encoder': 'mean',
+        'network.dropout': 0.3,
+        'critic.max_passes': 9,
+        'network.id_dropout': '0.1',
+      },
+    ),
+  ],
+)
+def test_the_first_point_of_other_spaces(texts, expected):
+  dimensions = [search.parse(text, BASE) for text in texts]
+  found = search.start_point(dimensions, BASE)
+  assert found == expected
+  assert [type(v) for v in found.values()] == [
+    type(v) for v in expected.values()
+  ]
+
+
+def test_what_was_given_is_no_setting_of_a_point():
+  class First(Trial):
+    def suggest_categorical(self, name, choices):
+      return choices[0]
+
+  texts = ('network.id_dropout=0|0.3', 'network.dropout=0.1:0.2')
+  dimensions = [search.parse(text, BASE) for text in texts]
+  assert search.suggest(First(), dimensions, BASE) == {}
 
 
 @pytest.mark.parametrize(

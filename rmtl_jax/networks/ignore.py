@@ -1,0 +1,218 @@
+"""Fields that networks don't see (NetworkConfig.ignore).
+
+Data are prepared once with all features; which of them a model reads is then a
+setting, which can be compared and searched. A network that ignores fields is
+the network for data that lack them, to the last bit: it has no parameters for
+them, and their columns of the inputs are never read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import id_dropout
+
+# Every field of every group of as-of features.
+ALL_GROUPS = 'asof'
+
+
+class View(NamedTuple):
+  """What is left of the data.
+
+  Attributes:
+    spec: of the fields that are seen.
+    categorical: their columns in Inputs.categorical.
+    multi_valued: their slots in Inputs.multi_valued.
+    numeric: their columns in Inputs.numeric.
+  """
+
+  spec: types.FeatureSpec
+  categorical: np.ndarray
+  multi_valued: np.ndarray
+  numeric: np.ndarray
+
+  def narrow(self, inputs: types.Inputs) -> types.Inputs:
+    """The inputs without the columns that are not seen."""
+    return inputs._replace(
+      categorical=_columns(inputs.categorical, self.categorical),
+      multi_valued=_columns(inputs.multi_valued, self.multi_valued),
+      numeric=_columns(inputs.numeric, self.numeric),
+    )
+
+  def widen(self, narrow: types.Inputs, inputs: types.Inputs) -> types.Inputs:
+    """The inputs with what is seen of them replaced.
+
+    Args:
+      narrow: what came of `narrow`, categories changed.
+      inputs: what `narrow` was given.
+    """
+    return inputs._replace(
+      categorical=_placed(
+        inputs.categorical, self.categorical, narrow.categorical
+      ),
+      multi_valued=_placed(
+        inputs.multi_valued, self.multi_valued, narrow.multi_valued
+      ),
+    )
+
+
+def fields(setting: str, spec: types.FeatureSpec) -> frozenset[str]:
+  """The names of the fields that are ignored.
+
+  Args:
+    setting: NetworkConfig.ignore.
+    spec: the data's fields.
+
+  Raises:
+    types.InputError: a name that is no field's and no group's (near matches
+      are listed).
+  """
+  known = {name: (name,) for name in (*spec.names, *spec.numeric_names)}
+  every = tuple(name for _, names in spec.groups for name in names)
+  # A field is meant before a group of its name.
+  known = {**dict(spec.groups), ALL_GROUPS: every, **known}
+  found: set[str] = set()
+  for name in setting.split('+') if setting else ():
+    if name not in known:
+      raise types.InputError(_unknown(name, known))
+    found.update(known[name])
+  return frozenset(found)
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+  near = difflib.get_close_matches(name, list(known), n=3)
+  hint = f'did you mean {" or ".join(near)}?' if near else ', '.join(known)
+  return (
+    f'config.network.ignore: {name!r:.80} is neither a field of the data nor a'
+    f' group of as-of features ({hint})'
+  )
+
+
+def view(
+  spec: types.FeatureSpec, config: config_lib.NetworkConfig
+) -> View | None:
+  """What the networks see, or None where that is everything.
+
+  Args:
+    spec: the data's fields.
+    config: `ignore`, and what else reads fields.
+
+  Raises:
+    types.InputError: as for `fields`; nothing is left; or the item is ignored
+      and a session encoder reads it.
+  """
+  gone = fields(config.ignore, spec)
+  if not gone:
+    return None
+  count = len(spec.categorical)
+  single = _kept(spec.names[:count], count, gone)
+  multi = _kept(spec.names[count:], len(spec.multi_valued), gone)
+  numeric = _kept(spec.numeric_names, spec.numeric, gone)
+  if not single + multi + numeric:
+    raise types.InputError(
+      f'config.network.ignore: {config.ignore!r:.80} leaves no field'
+    )
+  _check_item(spec, single, config)
+  slots = np.cumsum([0, *(width for _, width in spec.multi_valued)])
+  seen = dataclasses.replace(
+    spec,
+    categorical=tuple(spec.categorical[i] for i in single),
+    multi_valued=tuple(spec.multi_valued[i] for i in multi),
+    numeric=len(numeric),
+    names=tuple(name for name in spec.names if name not in gone),
+    item=single.index(spec.item) if spec.item in single else None,
+    shares=_owners(spec, single, multi),
+    numeric_names=tuple(n for n in spec.numeric_names if n not in gone),
+    groups=tuple(
+      (group, tuple(n for n in names if n not in gone))
+      for group, names in spec.groups
+    ),
+  )
+  return View(
+    seen,
+    np.array(single, np.int32),
+    np.array(
+      [s for i in multi for s in range(slots[i], slots[i + 1])], np.int32
+    ),
+    np.array(numeric, np.int32),
+  )
+
+
+def without(
+  config: config_lib.NetworkConfig, spec: types.FeatureSpec, seen: View
+) -> config_lib.NetworkConfig:
+  """The settings for data that have the seen fields alone.
+
+  Args:
+    config: for all fields; rates of id-dropout may name any of them.
+    spec: all fields.
+    seen: what `view` made of both.
+
+  Raises:
+    types.InputError: id_dropout names no field, or no rate.
+  """
+  rates = id_dropout.rates(config.id_dropout, spec)
+  new_rates = config.id_dropout
+  if '=' in new_rates:
+    by_name = dict(zip(spec.names, rates, strict=True))
+    named = [f'{name}={by_name[name]}' for name in seen.spec.names]
+    new_rates = ','.join(named) or '0'
+  return dataclasses.replace(config, ignore='', id_dropout=new_rates)
+
+
+def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
+  """Places of the fields that stay; a field without a name does."""
+  return [i for i in range(count) if gone.isdisjoint(names[i : i + 1])]
+
+
+def _check_item(
+  spec: types.FeatureSpec, kept: list[int], config: config_lib.NetworkConfig
+) -> None:
+  """Refuses to ignore the item where an encoder reads it."""
+  encoder = config.session_encoder
+  if encoder != 'none' and spec.item is not None and spec.item not in kept:
+    raise types.InputError(
+      f'config.network.ignore: {spec.names[spec.item]!r} is the item, which'
+      f' session_encoder={encoder} reads'
+    )
+
+
+def _owners(
+  spec: types.FeatureSpec, single: list[int], multi: list[int]
+) -> tuple[int | None, ...]:
+  """FeatureSpec.shares of the fields that stay."""
+  owners = [spec.shares[i] for i in multi] if spec.shares else []
+  for i, owner in zip(multi, owners, strict=False):
+    if owner is not None and owner not in single:
+      name = spec.names[len(spec.categorical) + i]
+      raise types.InputError(
+        f'config.network.ignore: {spec.names[owner]!r} has the embeddings of'
+        f' {name!r}; ignore both'
+      )
+  if set(owners) <= {None}:
+    return ()
+  return tuple(None if o is None else single.index(o) for o in owners)
+
+
+def _columns(values: types.Array, index: np.ndarray) -> types.Array:
+  """Columns of [..., n], by constant indices."""
+  if len(index) == values.shape[-1]:
+    return values
+  return jnp.asarray(values)[..., index]
+
+
+def _placed(
+  values: types.Array, index: np.ndarray, new: types.Array
+) -> types.Array:
+  """[..., n] with the columns at constant indices replaced."""
+  if len(index) == values.shape[-1]:
+    return new
+  return jnp.asarray(values).at[..., index].set(new)

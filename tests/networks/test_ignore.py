@@ -1,0 +1,207 @@
+"""Networks that ignore fields against networks for data without them."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional, ignore
+from tests.networks import small
+
+SPEC = types.FeatureSpec(
+  categorical=(4, 6, 5, 7),
+  multi_valued=((5, 3), (4, 2)),
+  numeric=3,
+  num_tasks=2,
+  names=('user', 'gap', 'item', 'rate', 'tags', 'marks'),
+  item=2,
+  numeric_names=('price', 'age', 'rates'),
+  groups=(
+    ('gap', ('gap',)),
+    ('views', ()),
+    ('rates', ('rate', 'marks')),
+    ('counts', ('age',)),
+  ),
+)
+# Without user, rate (categorical), tags (multi-valued) and age (numeric).
+SETTING = 'user+rate+tags+counts'
+REST = types.FeatureSpec(
+  categorical=(6, 5),
+  multi_valued=((4, 2),),
+  numeric=2,
+  num_tasks=2,
+  names=('gap', 'item', 'marks'),
+  item=1,
+  numeric_names=('price', 'rates'),
+  groups=(
+    ('gap', ('gap',)),
+    ('views', ()),
+    ('rates', ('marks',)),
+    ('counts', ()),
+  ),
+)
+
+
+def config(setting, **more):
+  return dataclasses.replace(small.CONFIG, ignore=setting, **more)
+
+
+def inputs(seed=0):
+  segment = np.array([[3, 3, 3], [1, 0, 0]], np.int32)
+  return small.inputs(SPEC, seed)._replace(segment=segment)
+
+
+def rest(values):
+  """The columns of REST, written out."""
+  return types.Inputs(
+    values.categorical[..., [1, 2]],
+    values.multi_valued[..., [3, 4]],
+    values.numeric[..., [0, 2]],
+    values.segment,
+  )
+
+
+@pytest.mark.parametrize(
+  ('setting', 'expected'),
+  [
+    ('', set()),
+    ('user', {'user'}),
+    ('user+price', {'user', 'price'}),
+    # A field is meant before a group of its name.
+    ('gap+rates', {'gap', 'rates'}),
+    ('counts+views', {'age'}),
+    ('asof', {'gap', 'rate', 'marks', 'age'}),
+    ('asof+gap+user', {'gap', 'rate', 'marks', 'age', 'user'}),
+  ],
+)
+def test_fields_by_name_and_group(setting, expected):
+  assert ignore.fields(setting, SPEC) == expected
+
+
+@pytest.mark.parametrize(
+  ('setting', 'expected'),
+  [
+    ('prise', r"'prise' is neither .* \(did you mean price\?\)"),
+    ('user+', "'' is neither a field of the data nor a group"),
+    ('vews+user', r'\(did you mean views'),
+    ('user item', r"'user item' is neither"),
+    ('zzz', r'\(gap, views, rates, counts, asof, user, item, rate, '),
+  ],
+)
+def test_unknown_names(setting, expected):
+  with pytest.raises(types.InputError, match=expected) as caught:
+    functional.make_actor(SPEC, 'mmoe', config(setting))
+  assert '\n' not in str(caught.value)
+
+
+def test_something_must_be_left():
+  spec = types.FeatureSpec((4,), (), 1, 2, ('user',), numeric_names=('price',))
+  with pytest.raises(types.InputError, match="price' leaves no field"):
+    functional.make_actor(spec, 'mmoe', config('user+price'))
+  # Numbers alone are enough, and a field without a name stays.
+  functional.make_actor(spec, 'mmoe', config('user'))
+  unnamed = dataclasses.replace(spec, numeric_names=())
+  assert ignore.view(unnamed, config('user')).spec.numeric == 1
+
+
+def test_the_item_is_not_ignored_where_an_encoder_reads_it():
+  with pytest.raises(
+    types.InputError,
+    match="ignore: 'item' is the item, which session_encoder=mean reads",
+  ):
+    functional.make_actor(SPEC, 'mmoe', config('item', session_encoder='mean'))
+  assert ignore.view(SPEC, config('item')).spec.item is None
+
+
+def test_what_is_left_is_the_data_without_the_fields():
+  seen = ignore.view(SPEC, config(SETTING))
+  assert seen.spec == REST
+  values = inputs()
+  for one, other in zip(seen.narrow(values), rest(values), strict=True):
+    np.testing.assert_array_equal(one, other)
+  small_change = rest(values)._replace(
+    categorical=rest(values).categorical * 0,
+    multi_valued=rest(values).multi_valued * 0 + 1,
+  )
+  wide = seen.widen(small_change, values)
+  np.testing.assert_array_equal(wide.categorical[..., [1, 2]], 0)
+  np.testing.assert_array_equal(
+    wide.categorical[..., [0, 3]], values.categorical[..., [0, 3]]
+  )
+  np.testing.assert_array_equal(wide.multi_valued[..., 3:], 1)
+  np.testing.assert_array_equal(
+    wide.multi_valued[..., :3], values.multi_valued[..., :3]
+  )
+
+
+def named(name, spec, network):
+  """A network of either kind, with its arguments after the inputs."""
+  if name in config_lib.BACKBONES:
+    return functional.make_actor(spec, name, network), ()
+  critic = config_lib.CriticConfig(form=name)
+  return functional.make_critic(spec, network, critic), (small.actions(2),)
+
+
+FORMS = [
+  ('ple', 'plain'),
+  ('single_task', 'distinct'),
+  ('esmm', 'distinct'),
+  ('shared', 'distinct'),
+  ('separate', 'plain'),
+]
+
+
+@pytest.mark.parametrize(('name', 'form'), FORMS)
+def test_equals_a_network_for_data_without_the_fields(name, form):
+  more = {'first_layer': form, 'session_encoder': 'mean'}
+  one, args = named(name, SPEC, config(SETTING, **more))
+  other, _ = named(name, REST, config('', **more))
+  key = jax.random.key(3)
+  shapes = [jax.eval_shape(network.init, key) for network in (one, other)]
+  assert shapes[0] == shapes[1]
+  params = small.params(other)
+  found = small.run(one, params, inputs(), *args, dropout_key=key)
+  expected = small.run(other, params, rest(inputs()), *args, dropout_key=key)
+  np.testing.assert_array_equal(found, expected)
+  assert np.ptp(found) > 1e-3
+
+
+def test_what_is_ignored_makes_no_difference():
+  network, _ = named('shared_bottom', SPEC, config(SETTING))
+  values, other = inputs(), inputs(1)
+  mixed = values._replace(
+    categorical=values.categorical.copy(), numeric=values.numeric.copy()
+  )
+  mixed.categorical[..., [0, 3]] = other.categorical[..., [0, 3]]
+  mixed.numeric[..., 1] = other.numeric[..., 1]
+  params = small.params(network)
+  found, same = (small.run(network, params, x) for x in (values, mixed))
+  np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize('rates', ['0.5', 'user=0.9,gap=0.5,marks=0.3'])
+def test_id_dropout_is_that_of_the_data_without_the_fields(rates):
+  one, _ = named('shared_bottom', SPEC, config(SETTING, id_dropout=rates))
+  kept = rates.replace('user=0.9,', '')
+  other, _ = named('shared_bottom', REST, config('', id_dropout=kept))
+  key, values = jax.random.key(1), inputs()
+  found = one.perturb(values, key)
+  expected = other.perturb(rest(values), key)
+  for a, b in zip(rest(found), expected, strict=True):
+    np.testing.assert_array_equal(a, b)
+  np.testing.assert_array_equal(
+    found.categorical[..., 0], values.categorical[..., 0]
+  )
+  assert (np.asarray(found.categorical) != values.categorical).any()
+  assert one.perturb(values, None) is values
+
+
+def test_id_dropout_still_names_fields_of_the_data():
+  network, _ = named('mmoe', SPEC, config('user', id_dropout='user=0.3'))
+  values = inputs()
+  assert network.perturb(values, jax.random.key(0)) is values
+  with pytest.raises(types.InputError, match="'usr' is not a field"):
+    named('mmoe', SPEC, config('user', id_dropout='usr=0.3'))

@@ -1,0 +1,110 @@
+"""What a search says in words."""
+
+import pytest
+
+from rmtl_jax.report import tuning
+
+BEST = {'network.dropout': 0.1}
+MORE = {'network.dropout': 0.3, 'network.ignore': 'rates'}
+
+
+def trial(value, settings, **more):
+  return {
+    'settings': settings,
+    'validation_auc': value,
+    'by_seed': [value, value],
+    'pruned': False,
+    **more,
+  }
+
+
+def entry(settings, gain, error=0.001, passes=False):
+  return {
+    'settings': settings,
+    'by_seed': [0.7 + gain] * 4,
+    'gain': gain,
+    'standard_error': error,
+    'halves': [
+      {'gain': 0.004, 'standard_error': 0.002},
+      {'gain': -0.005, 'standard_error': 0.002},
+    ],
+    'passes': passes,
+  }
+
+
+def record(**changes):
+  return {
+    'backbone': 'mmoe',
+    'seeds': [0, 1],
+    'confirm_seeds': [2, 3, 4, 100],
+    'trials': [
+      trial(0.70, {}),
+      trial(0.69, {'network.dropout': 0.5}, pruned=True, by_seed=[0.69]),
+      trial(0.0, {'network.dropout': 0.6}, pruned=True, by_seed=[]),
+      trial(0.72, BEST),
+    ],
+    'confirmed': [
+      entry({}, 0.0),
+      entry(BEST, 0.0123, passes=True),
+      entry(MORE, 0.0010, 0.0020),
+    ],
+    'chosen': BEST,
+    'base_kept': False,
+    'method': 'mmoe:network.dropout=0.1',
+    **changes,
+  }
+
+
+def test_what_was_chosen_and_what_to_do_next():
+  text = tuning.text(record())
+  assert (
+    'Chosen: network.dropout=0.1, gain +0.0123 +- 0.0010 on validation over 4'
+    ' fresh seeds.' in text
+  )
+  # Seeds that nothing has used.
+  assert (
+    'rmtl compare --methods=mmoe:network.dropout=0.1 --seeds=101,102,' in text
+  )
+  for part in (
+    '(as given)',
+    '0.6900 (1 seed)',
+    'diverged',
+    '-0.0050 +- 0.0020',
+  ):
+    assert part in text
+
+
+KEPT = {'chosen': {}, 'base_kept': True, 'method': 'mmoe'}
+
+
+@pytest.mark.parametrize(
+  ('changes', 'expected'),
+  [
+    (
+      {'confirmed': [entry({}, 0.0), entry(MORE, 0.001, 0.002)]},
+      'Kept the settings you started from: no trial beat them by more than'
+      ' seed noise over 4 fresh seeds.',
+    ),
+    (
+      {'confirmed': [entry({}, 0.0), entry(MORE, 0.01, 0.002)]},
+      'Kept the settings you started from: over 4 fresh seeds a trial beat'
+      ' them, but lost in one half of the validation period.',
+    ),
+    (
+      {'confirmed': []},
+      'Kept the settings you started from: no trial was better with the'
+      " search's own seeds.",
+    ),
+  ],
+)
+def test_why_nothing_was_chosen(changes, expected):
+  kept = record(**KEPT, **changes)
+  assert tuning.decision(kept) == expected
+  assert 'rmtl compare' not in tuning.text(kept)
+
+
+def test_without_a_confirmation():
+  believed = record(confirmed=[], confirm_seeds=[])
+  text = tuning.text(believed)
+  assert 'Chosen: network.dropout=0.1, not confirmed with fresh seeds.' in text
+  assert '--seeds=100,101,' in text
