@@ -132,17 +132,13 @@ def _one_per_task(network: Network, count: int) -> Network:
   def init(key: jax.Array) -> Params:
     return jax.vmap(network.init)(jax.random.split(key, count))
 
-  def members(params: Params) -> list[Params]:
-    leaves, tree = jax.tree.flatten(params)
-    parts = [layers.unstack(leaf) for leaf in leaves]
-    return [tree.unflatten([part[k] for part in parts]) for k in range(count)]
-
   def share(params: Params, inputs: types.Inputs) -> Shared:
-    return [network.share(member, inputs) for member in members(params)]
+    members = layers.unstack_tree(params)
+    return [network.share(member, inputs) for member in members]
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
-    for k, member in enumerate(members(params)):
+    for k, member in enumerate(layers.unstack_tree(params)):
       key = None
       if dropout_key is not None:
         key = jax.random.fold_in(dropout_key, k)

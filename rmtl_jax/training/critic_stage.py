@@ -83,6 +83,7 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       training.critic = restored.arrays
       training.errors = list(restored.record['errors'])
   groups = population_lib.Groups(population)
+  groups.reserve(training.program for training in trainings)
   while running := [training for training in trainings if training.goes_on]:
     members = [(training.program, training) for training in running]
     for program, group in groups.cut(members):
@@ -90,8 +91,10 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
   for training in trainings:
     if not converged(training.errors, training.context.config.critic):
       training.context.progress.say(
-        f'WARNING: critics have not converged after {len(training.errors)}'
-        ' passes (--config.critic.max_passes)'
+        training.context.title(
+          f'WARNING: critics have not converged after {len(training.errors)}'
+          ' passes (--config.critic.max_passes)'
+        )
       )
 
 
@@ -132,7 +135,8 @@ def _record(training: Training, sums: dict[str, float], seconds: float) -> None:
   }
   context.progress.finish(
     f'TD error {record["td_error"]:.5f}'
-    f'  validation {record["validation_td_error"]:.5f}'
+    f'  validation {record["validation_td_error"]:.5f}',
+    label=context.title(f'critic pass {number}'),
   )
   context.record(**record)
   context.save('critic', number, training.critic, errors=training.errors)
