@@ -86,7 +86,10 @@ def learning(results: Results) -> Figure | None:
       if method['weighting']
       else run['validation_auc']
       for run in results['runs']
-      if run['method'] == method['name'] and run['validation_auc']
+      if run['method'] == method['name']
+      and run['validation_auc']
+      # Its members end at epochs of their own.
+      and 'ensemble' not in run
     ]
     title = f'stage 3, {method["backbone"]}' if method['weighting'] else _FIRST
     if curves:

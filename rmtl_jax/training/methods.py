@@ -14,8 +14,8 @@ from rmtl_jax import types
 # see the same batches, keys and steps, but nothing that critics know of a row.
 CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
 # Settings of stage 1 make another model to start from; the others don't.
-_STAGE_1 = ('network.', 'pretrain.')
-_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune')
+_STAGE_1 = ('network.', 'pretrain.', 'ensemble')
+_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune', 'ensemble')
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -73,11 +73,22 @@ class Method:
     )
 
   def config(self, base: config_lib.Config) -> config_lib.Config:
-    """The settings of one of its runs, but for seed and learning rate."""
+    """The settings of one of its runs, but for seed and learning rate.
+
+    Raises:
+      types.InputError: settings out of range, or an ensemble with a weighting.
+    """
     settings = {'backbone': self.backbone, **dict(self.settings)}
     if self.weighting:
       settings['weighting.name'] = self.weighting
-    return config_lib.with_settings(base, settings, f'method {self.name}')
+    label = f'method {self.name}'
+    config = config_lib.with_settings(base, settings, label)
+    if self.weighting and config.ensemble > 1:
+      raise types.InputError(
+        f'{label}: ensemble={config.ensemble} with a weighting: ensembles are'
+        ' compared as pre-trained models'
+      )
+    return config
 
   def controls(self) -> tuple[Method, ...]:
     """What it has to beat, in the order of the tables.

@@ -344,9 +344,7 @@ def _critics(
   mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
   found = {
     'critic': summary.mean_of_critics(records),
-    'curves': summary.curves(
-      mean_q, host, tasks, run.config.weighting.lambda_
-    ),
+    'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
   }
   return found, warnings
 

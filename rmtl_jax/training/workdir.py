@@ -65,7 +65,7 @@ class Run:
     return checkpoints.Store(self.path / 'checkpoints' / stage, keep=1)
 
   def unfinished(self, member: int | None = None) -> checkpoints.Store:
-    """The store of the stage in training; each member of an ensemble has one."""
+    """The store of the stage in training; an ensemble has one per member."""
     path = self.path / 'checkpoints' / 'state'
     return checkpoints.Store(
       path if member is None else path / f'member_{member}'

@@ -36,7 +36,7 @@ class Writer:
     self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
 
   def write(self, record: dict[str, Any]) -> None:
-    """Appends one record; its numbers go to TensorBoard by stage (and member)."""
+    """Appends one record; its numbers go to TensorBoard by stage, member."""
     with self._path.open('a', encoding='utf-8') as file:
       file.write(_line(record))
     step = int(record.get('epoch', 0))
