@@ -86,25 +86,22 @@ def test_sizes_that_are_refused(count):
     config_lib.from_dict({'ensemble': count})
 
 
-def test_each_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
-  """All three stages of it, to the last bit."""
+def test_a_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
+  """All three stages of it, to the last bit; member 0's seed is the run's."""
   path, record = trained
-  own = history(path)
-  for member in range(COUNT):
-    single = tmp_path / str(member)
-    config = dataclasses.replace(ONE, seed=SEEDS[member])
-    alone = run.train(config, single, data_dir, live=QUIET)
-    assert 'members' not in alone and 'ensemble' not in alone
-    for stage, by_task in record['members'].items():
-      assert record['best_epoch'][stage][member] == alone['best_epoch'][stage]
-      for task, metrics in by_task.items():
-        for name, values in metrics.items():
-          assert values[member] == alone['stages'][stage][task][name]
-    assert history(single) == [
-      {k: v for k, v in entry.items() if k != 'member'}
-      for entry in own
-      if entry['member'] == member
-    ]
+  config = dataclasses.replace(ONE, seed=SEEDS[1])
+  alone = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert 'members' not in alone and 'ensemble' not in alone
+  for stage, by_task in record['members'].items():
+    assert record['best_epoch'][stage][1] == alone['best_epoch'][stage]
+    for task, metrics in by_task.items():
+      for name, values in metrics.items():
+        assert values[1] == alone['stages'][stage][task][name]
+  assert history(tmp_path) == [
+    {k: v for k, v in entry.items() if k != 'member'}
+    for entry in history(path)
+    if entry['member'] == 1
+  ]
 
 
 def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
@@ -165,60 +162,69 @@ class _StopAfter:
     return signal.SIGTERM if self.calls < 0 else 0
 
 
-@pytest.mark.parametrize('population', [1, 2])
-def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
-  tmp_path, data_dir, trained, population
-):
-  """Cut in every stage; the members one after the other, or together."""
-  config, (path, record) = CONFIG, trained
-  stages = run.ORDER
-  if population > 1:
-    config = dataclasses.replace(
-      CONFIG,
-      compare=dataclasses.replace(CONFIG.compare, population=population),
-    )
-    stages = ('pretrain',)
-    path = tmp_path / 'undisturbed'
-    record = run.train(config, path, data_dir, stages, QUIET)
-  interruptions = 0
-  for _ in range(60):
+def _train_with_cuts(config, path, data_dir, stages, calls):
+  """(what it ends with, how often it was interrupted)."""
+  for interruptions in range(60):
     try:
-      again = run.train(
-        config, tmp_path / 'cut', data_dir, stages, QUIET, _StopAfter(12)
+      record = run.train(
+        config, path, data_dir, stages, QUIET, _StopAfter(calls)
       )
-      break
+      return record, interruptions
     except trainer.Interrupted:
-      interruptions += 1
-  assert interruptions >= 1
+      pass
+  raise AssertionError('never ends')
+
+
+def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, trained
+):
+  path, record = trained
+  again, interruptions = _train_with_cuts(
+    CONFIG, tmp_path, data_dir, run.ORDER, 12
+  )
+  assert interruptions >= 2
   assert timeless(again) == timeless(record)
-
-  def ordered(path):
-    return sorted(history(path), key=json.dumps)
-
-  assert ordered(tmp_path / 'cut') == ordered(path)
-  if population == 1:
-    assert history(tmp_path / 'cut') == history(path)
+  assert history(tmp_path) == history(path)
 
 
-def test_a_collapsed_member_is_named(tmp_path, data_dir):
-  """The dead half of -ReLU: some seeds' critics give 0 for every row."""
+def test_members_that_train_together_resume_exactly(tmp_path, data_dir):
+  """Also after one of them has finished."""
   config = config_lib.from_dict(
     {
-      'ensemble': 2,
-      'pretrain': {'max_epochs': 1},
-      'critic': {'head': 'neg_relu', 'max_passes': 1, 'learning_rate': 0.0},
+      'pretrain': {'max_epochs': 9, 'learning_rate': 0.03, 'patience': 1},
+      'compare': {'population': 2},
     },
-    ONE,
+    CONFIG,
   )
-  stages = ('pretrain', 'critic')
-  record = run.train(config, tmp_path, data_dir, stages, QUIET)
-  collapsed = {
-    task
-    for task in tiny.TASKS
-    if any(
-      w.startswith('member ') and f'the critic of {task} has collapsed' in w
-      for w in record['warnings']
-    )
-  }
-  assert collapsed == {t for t, c in record['critic']['collapsed'].items() if c}
-  assert collapsed
+  stages, whole, cut = ('pretrain',), tmp_path / 'whole', tmp_path / 'cut'
+  record = run.train(config, whole, data_dir, stages, QUIET)
+  again, interruptions = _train_with_cuts(config, cut, data_dir, stages, 4)
+  epochs = [entry['member'] for entry in history(whole)]
+  assert interruptions >= 2 and epochs.count(0) != epochs.count(1)
+  assert timeless(again) == timeless(record)
+  by_member = [
+    sorted(history(path), key=lambda entry: entry['member'])
+    for path in (whole, cut)
+  ]
+  assert by_member[0] == by_member[1]
+
+
+def test_a_collapsed_member_is_named(trained, monkeypatch):
+  path, record = trained
+  assert not any(record['critic']['collapsed'].values())
+  original = models.Models.values
+
+  def values(self, config, *args):
+    found = original(self, config, *args)
+    return found * [1.0, 0.0] if config.seed == SEEDS[1] else found
+
+  monkeypatch.setattr(models.Models, 'values', values)
+  found = run.evaluate(path)
+  _, task = tiny.TASKS
+  assert found['critic']['collapsed'] == {tiny.TASKS[0]: False, task: True}
+  # The mean over members, one of which is at zero.
+  mean_q = found['critic']['mean_q'][task]
+  assert record['critic']['mean_q'][task] < mean_q < 0.0
+  assert found['critic']['zero_share'][task] == pytest.approx(0.5)
+  (line,) = [w for w in found['warnings'] if 'collapsed' in w]
+  assert line.startswith(f'member 1: the critic of {task} has collapsed')
