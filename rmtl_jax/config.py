@@ -297,13 +297,15 @@ class CompareConfig:
     methods: each BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
       backbone alone is its pre-trained model; @ takes the critics that were
       trained for another backbone; settings are of network, pretrain, critic,
-      weighting or finetune. The controls of every method are added.
+      weighting or finetune, or ensemble. The controls of every method are
+      added.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean validation AUC over the tuning seeds decides.
     tuning_seeds: how many of the seeds tune the learning rate.
-    population: seeds trained together in one program; 1 is one after the
-      other, 0 chooses (one after the other on CPU, all together elsewhere).
+    population: seeds, or members of an ensemble, trained together in one
+      program; 1 is one after the other, 0 chooses (one after the other on CPU,
+      all together elsewhere).
   """
 
   methods: tuple[str, ...] = ('mmoe+critic',)
@@ -321,6 +323,9 @@ class Config:
     preset: what the other settings started from: `paper` or `official`.
     backbone: the actor, one of BACKBONES.
     seed: of parameters, shuffles, dropout and noise.
+    ensemble: M members that differ in their seed and predict as one model,
+      by the mean of their probabilities; they train together or one after the
+      other, as compare.population says. Member 0 is the model of the seed.
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
@@ -330,12 +335,14 @@ class Config:
     weighting: the weights of stage 3.
     batch: how sessions become batches.
     evaluation: what evaluation computes.
-    compare: what `rmtl compare` runs; the other commands ignore it.
+    compare: what `rmtl compare` runs; the other commands ignore it, but for
+      population.
   """
 
   preset: str = 'paper'
   backbone: str = 'mmoe'
   seed: int = 0
+  ensemble: int = 1
   control: bool = True
   network: NetworkConfig = NetworkConfig()
   pretrain: StageConfig = StageConfig()
@@ -383,6 +390,7 @@ CHOICES = {
 _DEFAULT_BOUNDS = (0, 2**31 - 1)
 _BOUNDS = {
   'seed': (0, 2**31 - 1),
+  'ensemble': (1, 64),
   'network.embedding_dim': (1, 2**16),
   'network.num_experts': (1, 2**10),
   'network.dropout': (0.0, 0.95),

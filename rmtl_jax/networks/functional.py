@@ -170,17 +170,12 @@ def _side_by_side(
   def init(key: jax.Array) -> Params:
     return jax.vmap(network.init)(jax.random.split(key, count))
 
-  def unstack(params: Params) -> list[Params]:
-    leaves, tree = jax.tree.flatten(params)
-    parts = [layers.unstack(leaf) for leaf in leaves]
-    return [tree.unflatten([part[i] for part in parts]) for i in range(count)]
-
   def share(params: Params, inputs: types.Inputs) -> Shared:
-    return [network.share(one, inputs) for one in unstack(params)]
+    return [network.share(one, inputs) for one in layers.unstack_tree(params)]
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
-    for i, one in enumerate(unstack(params)):
+    for i, one in enumerate(layers.unstack_tree(params)):
       key = None
       if dropout_key is not None:
         key = jax.random.fold_in(dropout_key, i)
@@ -209,7 +204,7 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
     perturbed = network.perturb(narrow, key)
     return inputs if perturbed is narrow else seen.widen(perturbed, inputs)
 
-  return Network(network.init, share, lane, network.shared_axes, perturb)
+  return network._replace(share=share, lane=lane, perturb=perturb)
 
 
 _BUILDERS: dict[str, Builder] = {

@@ -9,6 +9,7 @@ runs them all. Both can be indexed by member.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,13 @@ def unstack(x: jax.Array) -> list[jax.Array]:
   """The members of the leading axis; gradients return by concatenation."""
   parts = jax.lax.split(x, (1,) * x.shape[0], axis=0)
   return [jnp.squeeze(part, axis=0) for part in parts]
+
+
+def unstack_tree(tree: Any) -> list[Any]:
+  """The members of a tree whose leaves share a leading axis."""
+  leaves, form = jax.tree.flatten(tree)
+  members = zip(*(unstack(leaf) for leaf in leaves), strict=True)
+  return [form.unflatten(member) for member in members]
 
 
 def stack(members: list[jax.Array], form: str) -> Stack:

@@ -89,7 +89,10 @@ def learning(results: Results) -> Figure | None:
       if method['weighting'] and not scratch
       else run['validation_auc']
       for run in results['runs']
-      if run['method'] == method['name'] and run['validation_auc']
+      if run['method'] == method['name']
+      and run['validation_auc']
+      # Its members end at epochs of their own.
+      and 'ensemble' not in run
     ]
     title = _FIRST
     if method['weighting']:

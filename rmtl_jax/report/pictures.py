@@ -35,7 +35,7 @@ def overview(
   _q_values(axes[1, 1], record)
   figure.suptitle(
     f'{record["backbone"]}, {record["weighting"]} weighting,'
-    f' {record["split"]} split, seed {record["seed"]}'
+    f' {record["split"]} split, {tables.seed_text(record)}'
   )
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=110)
@@ -71,20 +71,21 @@ def _curves(
   record: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],
 ) -> None:
-  """Mean validation AUC over the epochs of each actor stage."""
+  """Mean validation AUC over the epochs of each actor stage, by member."""
   for i, stage in enumerate(('pretrain', 'constant', 'finetune')):
-    points = [
-      (entry['epoch'], np.mean(aucs))
-      for entry in history
-      if entry['stage'] == stage
-      and (aucs := _defined_aucs(entry, record['tasks']))
-    ]
-    if points:
+    lines: dict[int, list[tuple[int, float]]] = {}
+    for entry in history:
+      aucs = _defined_aucs(entry, record['tasks'])
+      if entry['stage'] == stage and aucs:
+        point = entry['epoch'], float(np.mean(aucs))
+        lines.setdefault(entry.get('member', 0), []).append(point)
+    for number, points in enumerate(lines.values()):
       axes.plot(
         *zip(*points, strict=True),
         marker='o',
-        label=stage,
+        label=None if number else stage,
         color=COLOURS[i],
+        alpha=1.0 if len(lines) == 1 else 0.5,
       )
   axes.set_xlabel('epoch of the stage')
   axes.set_ylabel('mean validation AUC over tasks')

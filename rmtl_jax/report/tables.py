@@ -66,7 +66,7 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   table = rich.table.Table(
     title=(
       f'{record["backbone"]} on the {record["split"]} split'
-      f' (seed {record["seed"]})'
+      f' ({seed_text(record)})'
     ),
     box=rich.box.SIMPLE_HEAD,
     title_justify='left',
@@ -118,7 +118,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
   kept = [
     label
     for stage, label in (('constant', 'The control'), ('finetune', 'RMTL'))
-    if record['best_epoch'].get(stage) == 0
+    if _never_improved(record['best_epoch'].get(stage))
   ]
   if kept:
     lines.append(
@@ -130,8 +130,50 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
       'One seed says little: the same model with another seed often differs'
       ' by more than these differences.'
     )
+  lines += _ensemble_sentences(record)
   lines += [f'WARNING: {warning}.' for warning in record.get('warnings', [])]
   return lines
+
+
+def seed_text(record: Mapping[str, Any]) -> str:
+  """The seed of a run, and how many members start from it."""
+  members = record.get('ensemble')
+  return f'seed {record["seed"]}' + (
+    f', ensemble of {members}' if members else ''
+  )
+
+
+def _never_improved(best_epoch: int | list[int] | None) -> bool:
+  """Whether an actor, or every member of it, kept its epoch 0."""
+  epochs = best_epoch if isinstance(best_epoch, list) else [best_epoch]
+  return all(epoch == 0 for epoch in epochs)
+
+
+def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
+  """What ensembling gained, of the last stage."""
+  members = record.get('members')
+  if not members:
+    return []
+  stage = list(members)[-1]
+  parts = []
+  for task in record['tasks']:
+    for name in ('auc', 'logloss'):
+      own = members[stage][task][name]
+      value = record['stages'][stage][task][name]
+      if value is None or None in own:
+        continue
+      label = 'AUC' if name == 'auc' else name
+      parts.append(
+        f'{task} {label} {value - sum(own) / len(own):+.4f} (members'
+        f' {min(own):.4f} to {max(own):.4f})'
+      )
+  if not parts:
+    return []
+  return [
+    f'Ensemble against the mean of its {record["ensemble"]} members: '
+    + '; '.join(parts)
+    + '.'
+  ]
 
 
 def _difference(task: str, difference: Mapping[str, Any]) -> str:

@@ -205,6 +205,7 @@ def fit(teams: Sequence[Team], population: int = 1) -> None:
   for team in teams:
     _resume(team)
   groups = population_lib.Groups(population)
+  groups.reserve(arm.program for team in teams for arm in team.arms.values())
   while running := [team for team in teams if team.goes_on]:
     members = [
       (arm.program, (team, name))
@@ -285,7 +286,8 @@ def _validate(
   context.progress.finish(
     f'loss {record["loss"]:.4f}  validation AUC '
     + '  '.join(f'{t} {a:.4f}' for t, a in zip(context.tasks, auc, strict=True))
-    + ('  best' if improved else '')
+    + ('  best' if improved else ''),
+    label=context.title(f'{name} epoch {epoch}'),
   )
   context.record(**record)
   best_params = state.copy(actor.params) if improved else arm.best_params

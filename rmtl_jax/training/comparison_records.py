@@ -9,8 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, intervals
-from rmtl_jax.training import actor_stages, critic_stage, summary, trainer
+from rmtl_jax.training import (
+  actor_stages,
+  critic_stage,
+  ensemble,
+  summary,
+  trainer,
+)
 from rmtl_jax.training import context as context_lib
 
 Record = dict[str, Any]
@@ -54,6 +61,41 @@ def of_actor(
       else {'validation_halves': _halves(context, arm.best_params)}
     ),
     'seconds': sum(entry['seconds'] for entry in history)
+    + time.perf_counter()
+    - begin,
+  }
+
+
+def of_ensemble(
+  config: config_lib.Config,
+  contexts: Sequence[context_lib.Context],
+  fitted: Sequence[ensemble.Fitted],
+  test: trainer.Split | None,
+) -> Record:
+  """Of an ensemble after stage 1: as `of_actor`, of the one model it is.
+
+  Args:
+    config: the ensemble's settings.
+    contexts: its members'.
+    fitted: what was kept of each.
+    test: the test split, or None where it must not be looked at.
+
+  Returns:
+    As `of_actor`, with `ensemble`, its number of members; `best_epoch` is the
+    latest member's, `validation_auc` the finished ensemble's alone.
+  """
+  begin = time.perf_counter()
+  # All that records want to know of a run, the settings being the whole's.
+  whole = dataclasses.replace(contexts[0], config=config, member=None)
+  params = ensemble.stack([one.params for one in fitted])
+  auc = actor_stages.validation_auc(whole, params)
+  return {
+    'ensemble': config.ensemble,
+    'best_epoch': max(one.stopping.best_epoch for one in fitted),
+    'validation_auc': [float(np.nanmean(auc))],
+    'weights': None,
+    **(_tested(whole, params, test) if test else {}),
+    'seconds': sum(e['seconds'] for c in contexts for e in c.history)
     + time.perf_counter()
     - begin,
   }

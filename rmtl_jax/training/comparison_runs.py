@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
@@ -18,6 +16,7 @@ from rmtl_jax.training import (
   comparison_files,
   comparison_records,
   critic_stage,
+  ensemble,
   methods,
   summary,
   trainer,
@@ -86,10 +85,9 @@ class Runs:
     self._tasks = run.manifest.task_names
     self._models = models_lib.Models(run.manifest.feature_spec())
     self._live, self._interrupted = live, interrupted
-    self.population = config.compare.population
-    if not self.population:
-      on_cpu = jax.default_backend() == 'cpu'
-      self.population = 1 if on_cpu else len(config.compare.seeds)
+    self.population = population_lib.most(
+      config.compare.population, len(config.compare.seeds)
+    )
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
     self._begin, self.finished, self._wanted = time.monotonic(), 0, 0
@@ -136,13 +134,19 @@ class Runs:
         self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
-    """Stage 1 of pre-trained models x seeds."""
-    jobs = [
-      (method, seed)
-      for method in dict.fromkeys(methods)
-      for seed in seeds
-      if not self._files.run(method, seed).exists()
-    ]
+    """Stage 1 of pre-trained models x seeds; ensembles one by one."""
+    jobs = []
+    for method in dict.fromkeys(methods):
+      config = method.config(self.config)
+      for seed in seeds:
+        if self._files.run(method, seed).exists():
+          continue
+        if config.ensemble == 1:
+          jobs.append((method, seed))
+        else:
+          self._pretrain_ensemble(
+            method, dataclasses.replace(config, seed=seed)
+          )
     programs = [
       self._models.pretrain(method.config(self.config)) for method, _ in jobs
     ]
@@ -159,16 +163,67 @@ class Runs:
     ]
     actor_stages.fit(teams, self.population)
     for team, (method, seed) in zip(teams, jobs, strict=True):
-      arm, limits = team.arms['pretrain'], team.limits
-      if arm.stopping.bad < limits.patience and not self._searching:
-        raise types.InputError(
-          f'stage 1 of {method.name}, seed {seed}, has not converged in'
-          f' {limits.max_epochs} epochs, and unequal training would look like'
-          ' a difference between methods: start in another --workdir with a'
-          ' larger --config.pretrain.max_epochs'
-        )
+      arm = team.arms['pretrain']
+      self._check_converged(arm.stopping, method, seed)
       self._keep('pretrain', method, seed, arm.best_params)
       self._finish(team, method, seed, None, [])
+
+  def _pretrain_ensemble(
+    self, method: Method, config: config_lib.Config
+  ) -> None:
+    """Stage 1 of all members; their parameters are not kept.
+
+    Args:
+      method: an ensemble.
+      config: its settings, with the seed.
+    """
+    self._params.clear()
+    contexts = [
+      dataclasses.replace(
+        self._context(method, one.seed, 'pretrain'), member=member
+      )
+      for member, one in enumerate(ensemble.members(config))
+    ]
+    fitted = [
+      arms['pretrain']
+      for arms in ensemble.fit_actors(
+        contexts,
+        self.population,
+        lambda m: actor_stages.pretrain_team(contexts[m]),
+      )
+    ]
+    for one in fitted:
+      self._check_converged(one.stopping, method, config.seed)
+    record = {
+      'method': method.name,
+      'seed': config.seed,
+      'learning_rate': None,
+      **comparison_records.of_ensemble(
+        config,
+        contexts,
+        fitted,
+        None if self._searching else self.splits['test'],
+      ),
+    }
+    self._files.write(self._files.run(method, config.seed), record)
+    for context in contexts:
+      context.drop_store()
+    self._say_finished(
+      f'{method.name}, seed {config.seed}: validation AUC'
+      f' {record["validation_auc"][0]:.4f}, {record["seconds"]:.1f} s'
+    )
+
+  def _check_converged(
+    self, stopping: actor_stages.Stopping, method: Method, seed: int
+  ) -> None:
+    limits = method.config(self.config).pretrain
+    if stopping.bad < limits.patience and not self._searching:
+      raise types.InputError(
+        f'stage 1 of {method.name}, seed {seed}, has not converged in'
+        f' {limits.max_epochs} epochs, and unequal training would look like'
+        ' a difference between methods: start in another --workdir with a'
+        ' larger --config.pretrain.max_epochs'
+      )
 
   def _actor(self, method: Method, seed: int) -> Any:
     """The parameters of a pre-trained model."""
@@ -233,8 +288,10 @@ class Runs:
     stage: str,
     learning_rate: float | None = None,
   ) -> context_lib.Context:
-    """One run's."""
-    config = dataclasses.replace(method.config(self.config), seed=seed)
+    """One run's, or one member's."""
+    config = dataclasses.replace(
+      method.config(self.config), seed=seed, ensemble=1
+    )
     if learning_rate is not None:
       # The same number of steps for every method: patience never runs out.
       config = dataclasses.replace(
@@ -285,21 +342,22 @@ class Runs:
     self._files.write(self._files.run(method, seed, learning_rate), record)
     context.drop_store()
     rate = '' if learning_rate is None else f' at {learning_rate:g}'
-    self._live.say(
-      f'{self._count()}  {method.name}{rate}, seed {seed}: validation AUC'
+    self._say_finished(
+      f'{method.name}{rate}, seed {seed}: validation AUC'
       f' {arm.stopping.best:.4f} at epoch {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
 
-  def _count(self) -> str:
-    """'run 3 of 40, 12:30 left', counting what this start has to train."""
+  def _say_finished(self, text: str) -> None:
+    """After 'run 3 of 40, 12:30 left': what this start has to train."""
     self.finished += 1
-    if not self._wanted:
-      return f'run {self.finished}'
-    seconds = (time.monotonic() - self._begin) / self.finished
-    left = max(self._wanted - self.finished, 0)
-    clock = progress_lib.clock(seconds * left)
-    return f'run {self.finished} of {self._wanted}, {clock} left'
+    count = f'run {self.finished}'
+    if self._wanted:
+      seconds = (time.monotonic() - self._begin) / self.finished
+      left = max(self._wanted - self.finished, 0)
+      clock = progress_lib.clock(seconds * left)
+      count += f' of {self._wanted}, {clock} left'
+    self._live.say(f'{count}  {text}')
 
   def record(
     self, method: Method, seed: int, learning_rate: float | None = None

@@ -33,6 +33,7 @@ class Context:
     store: checkpoints of unfinished stages, or None (nothing is saved).
     on_record: told every record that is added to the history.
     interrupted: a signal's number once one has arrived, else 0.
+    member: its number in an ensemble, or None where the run is one model.
   """
 
   config: config_lib.Config
@@ -45,6 +46,11 @@ class Context:
   store: checkpoints.Store | checkpoints.LateStore | None = None
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
+  member: int | None = None
+
+  def title(self, text: str) -> str:
+    """A line of progress, with the member that it is about."""
+    return text if self.member is None else f'member {self.member}: {text}'
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
@@ -86,6 +92,8 @@ class Context:
 
   def record(self, **values: Any) -> None:
     """Adds a record to the history."""
+    if self.member is not None:
+      values['member'] = self.member
     self.history.append(values)
     self.on_record(values)
 
@@ -112,7 +120,7 @@ class Context:
       return None
     self.history[:] = restored.record['history']
     self.progress.say(
-      f'{stage}: going on after pass {restored.record["epoch"]}'
+      self.title(f'{stage}: going on after pass {restored.record["epoch"]}')
     )
     return restored
 

@@ -129,6 +129,7 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
         training.critic, training.best_params = restored.arrays
       training.errors = list(restored.record['errors'])
   groups = population_lib.Groups(population)
+  groups.reserve(training.program for training in trainings)
   while running := [training for training in trainings if training.goes_on]:
     members = [(training.program, training) for training in running]
     for program, group in groups.cut(members):
@@ -136,8 +137,10 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
   for training in trainings:
     if not converged(training.errors, training.context.config.critic):
       training.context.progress.say(
-        f'WARNING: critics have not converged after {len(training.errors)}'
-        ' passes (--config.critic.max_passes)'
+        training.context.title(
+          f'WARNING: critics have not converged after {len(training.errors)}'
+          ' passes (--config.critic.max_passes)'
+        )
       )
 
 
@@ -200,7 +203,8 @@ def _record(
     + ''.join(
       f'  {name.replace("_", " ")} {value:.5f}'
       for name, value in figures.items()
-    )
+    ),
+    label=context.title(f'critic pass {number}'),
   )
   context.record(**record)
   context.save('critic', number, _saved(training), errors=training.errors)

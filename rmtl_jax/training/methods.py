@@ -19,8 +19,8 @@ _OWN_SHUFFLE = ('mean_one', 'advantage', 'uncertainty')
 # What makes no difference to weights that are constants.
 _NOT_OF_CONSTANTS = ('critic.in_finetune', 'weighting.lambda_schedule')
 # Settings of stage 1 make another model to start from; the others don't.
-_STAGE_1 = ('network.', 'pretrain.')
-_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune')
+_STAGE_1 = ('network.', 'pretrain.', 'ensemble')
+_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune', 'ensemble')
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -81,6 +81,9 @@ class Method:
     """The settings of one of its runs, but for seed and learning rate.
 
     Its name alone says what it shuffles, whatever `base` does.
+
+    Raises:
+      types.InputError: settings out of range, or an ensemble with a weighting.
     """
     form = config_lib.WeightingConfig().form
     settings = {
@@ -90,7 +93,14 @@ class Method:
     }
     if self.weighting:
       settings['weighting.name'] = self.weighting
-    return config_lib.with_settings(base, settings, f'method {self.name}')
+    label = f'method {self.name}'
+    config = config_lib.with_settings(base, settings, label)
+    if self.weighting and config.ensemble > 1:
+      raise types.InputError(
+        f'{label}: ensemble={config.ensemble} with a weighting: ensembles are'
+        ' compared as pre-trained models'
+      )
+    return config
 
   def controls(self) -> tuple[Method, ...]:
     """What it has to beat, in the order of the tables.

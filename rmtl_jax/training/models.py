@@ -16,6 +16,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
@@ -60,10 +61,22 @@ class Models:
     self._made: dict[tuple[str, Any], Any] = {}
 
   def actor(self, config: config_lib.Config) -> functional.Network:
-    """The actor's network."""
+    """The actor's network: of one member, where there is an ensemble."""
     key = (config.backbone, config.network)
     return self._once(
       'actor', key, lambda: functional.make_actor(self.spec, *key)
+    )
+
+  def predictor(self, config: config_lib.Config) -> functional.Network:
+    """What predicts: the actor, or the ensemble's members as one."""
+    network, count = self.actor(config), config.ensemble
+    if count == 1:
+      return network
+    form = config.network.expert_form
+    return self._once(
+      'ensemble',
+      (config.backbone, config.network, count),
+      lambda: ensemble_lib.make_ensemble(network, count, form),
     )
 
   def critic(self, config: config_lib.Config) -> functional.Network:
@@ -88,11 +101,20 @@ class Models:
     )
 
   def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
-    """Shapes and types of the actor's and of the critics' parameters."""
+    """Shapes and types of the actor's and of the critics' parameters.
+
+    Those of an ensemble's members are stacked on a leading axis.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
     actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
-    critic = functools.partial(self.init_critic, config)
-    return actor, jax.eval_shape(critic, key, actor)
+    init_critic = functools.partial(self.init_critic, config)
+    critic = jax.eval_shape(init_critic, key, actor)
+    if config.ensemble == 1:
+      return actor, critic
+    return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((config.ensemble, *x.shape), x.dtype),
+      (actor, critic),
+    )
 
   def pretrain(self, config: config_lib.Config) -> Program:
     """Stage 1's."""
@@ -146,11 +168,14 @@ class Models:
   def predict(
     self, config: config_lib.Config, params: Any, split: trainer.Split
   ) -> np.ndarray:
-    """pi(s) of every row of a split, f32[R, K], in its order."""
-    network = self.actor(config)
+    """pi(s) of every row of a split, f32[R, K], in its order.
+
+    Of an ensemble, whose parameters are stacked, the mean over members.
+    """
+    network = self.predictor(config)
     row_map = self._once(
       'policy_map',
-      (config.backbone, config.network),
+      (config.backbone, config.network, config.ensemble),
       lambda: loop.make_row_map(
         lambda params, batch: forward.policy(network, params, batch.inputs)
       ),

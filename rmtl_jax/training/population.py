@@ -32,16 +32,29 @@ class Pass(NamedTuple):
   guide: trainer.Guide | None = None
 
 
+def most(wanted: int, members: int) -> int:
+  """How many members are trained together at most.
+
+  Args:
+    wanted: `config.compare.population`; 0 chooses: one on CPU, where a
+      population of usual networks is no faster, else all.
+    members: how many there are.
+  """
+  if wanted:
+    return wanted
+  return 1 if jax.default_backend() == 'cpu' else members
+
+
 def by_program(
-  members: Iterable[tuple[models.Program, _Member]], most: int
+  members: Iterable[tuple[models.Program, _Member]], limit: int
 ) -> Iterator[tuple[models.Program, list[_Member]]]:
-  """Members in groups of one program each, at most `most` in a group."""
+  """Members in groups of one program each, at most `limit` in a group."""
   found: dict[models.Program, list[_Member]] = {}
   for program, member in members:
     found.setdefault(program, []).append(member)
   for program, own in found.items():
-    for begin in range(0, len(own), most):
-      yield program, own[begin : begin + most]
+    for begin in range(0, len(own), limit):
+      yield program, own[begin : begin + limit]
 
 
 class Groups:
@@ -49,13 +62,25 @@ class Groups:
 
   A program's groups keep the size of the first one, so that it is compiled
   once though members finish one by one: `run` fills them with copies, whose
-  results are thrown away.
+  results are thrown away. `reserve` fixes that size beforehand: a job that
+  goes on after some members have finished then runs what it ran before, to
+  the last bit.
   """
 
   def __init__(self, population: int):
     """At most `population` members a group; 1 trains one after the other."""
     self._population = population
     self._sizes: dict[models.Program, int] = {}
+
+  def reserve(self, programs: Iterable[models.Program]) -> None:
+    """Fixes the size of every program's groups.
+
+    Args:
+      programs: of all members, also of those that have finished.
+    """
+    members = ((program, None) for program in programs)
+    for program, group in by_program(members, self._population):
+      self._sizes.setdefault(program, len(group))
 
   def cut(
     self, members: Sequence[tuple[models.Program, _Member]]
@@ -87,7 +112,7 @@ class Groups:
     common = (context.config.batch, context.progress)
     rows = context.train.host.rows
     if size == 1:
-      context.progress.start(label, rows)
+      context.progress.start(context.title(label), rows)
       one = passes[0]
       return [
         trainer.run_epoch(

@@ -62,13 +62,13 @@ class Progress:
     """Wipes the live line."""
     self._draw('')
 
-  def finish(self, summary: str) -> None:
-    """Ends the pass with a line that stays."""
+  def finish(self, summary: str, label: str = '') -> None:
+    """Ends the pass with a line that stays; it may have its own label."""
     rate = self._done / max(self._seconds, 1e-9)
     self._note = f'  ({summary})'
     if self._brief:
       return
-    self.say(f'{self._label}  {summary}  {rate:,.0f} rows/s')
+    self.say(f'{label or self._label}  {summary}  {rate:,.0f} rows/s')
 
   def say(self, text: str) -> None:
     """A line that stays."""

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from rmtl_jax import config as config_lib
@@ -16,10 +17,8 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
-  actor_stages,
   calibrations,
-  checkpoints,
-  critic_stage,
+  ensemble,
   progress,
   summary,
   trainer,
@@ -28,6 +27,7 @@ from rmtl_jax.training import (
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import stages as stages_lib
 
 ORDER = ('pretrain', 'critic', 'finetune')
 # What stage 3 leaves, in the order in which reports show it.
@@ -72,40 +72,31 @@ def train(
       )
       for name in manifest_lib.SPLITS
     }
-    store = checkpoints.Store(path / 'checkpoints' / 'state')
-    newest = store.restore(lambda record: None)
-    history = list(newest.record['history']) if newest else []
-    writer = writers.Writer(path, history)
+    models = models_lib.Models(run.manifest.feature_spec())
+    contexts = _contexts(run, config, splits, models, live, interrupted)
+    writer = writers.Writer(path, _whole_history(contexts))
     writer.text('config', _as_markdown(config))
-    context = context_lib.Context(
-      config,
-      run.manifest.task_names,
-      splits['train'],
-      splits['validation'],
-      models_lib.Models(run.manifest.feature_spec()),
-      live,
-      history,
-      store,
-      writer.write,
-      interrupted,
-    )
+    for context in contexts:
+      context.on_record = writer.write
     try:
-      trained = _stages(run, context, tuple(stages))
+      trained = stages_lib.train(run, config, contexts, tuple(stages))
     finally:
-      store.close()
+      for context in contexts:
+        assert context.store is not None
+        context.store.close()
       writer.close()
     begin = time.perf_counter()
     data = _Data(
       run.manifest, splits['train'], splits['validation'], splits['test']
     )
-    maps = _fit_calibrations(run, context.models, trained, data.validation)
+    maps = _fit_calibrations(run, models, trained, data.validation)
     record = {
       'split': 'test',
-      **_record(run, context.models, trained, data, maps),
+      **_record(run, models, trained, data, maps),
     }
     for line in record['warnings']:
       logging.error('%s', line)
-    seconds = _seconds(history)
+    seconds = _seconds(_whole_history(contexts))
     seconds['evaluation'] = time.perf_counter() - begin
     record['seconds'] = seconds
     writers.write_json(path / 'metrics.json', record)
@@ -129,97 +120,44 @@ class _Data:
   evaluated: trainer.Split
 
 
-@dataclasses.dataclass
-class _Trained:
-  """What the stages of a run have left.
-
-  Attributes:
-    actors: parameters per name of ACTORS.
-    best_epochs: of each of them.
-    critic: the critics' parameters after stage 2, or None.
-  """
-
-  actors: dict[str, Any] = dataclasses.field(default_factory=dict)
-  best_epochs: dict[str, int] = dataclasses.field(default_factory=dict)
-  critic: Any = None
-
-
-def _stages(
-  run: workdir.Run, context: context_lib.Context, stages: tuple[str, ...]
-) -> _Trained:
-  """Restores the finished stages and trains those that are asked for."""
-  config = context.config
-  trained = _restore(run, context.models)
-  needed = config.weighting.name != 'constant'
-  if 'pretrain' in stages and 'pretrain' not in trained.actors:
-    team = actor_stages.pretrain_team(context)
-    actor_stages.fit([team])
-    _keep(run, trained, team)
-  if 'critic' in stages and needed and trained.critic is None:
-    actor = _earlier(run, trained.actors, 'pretrain', 'critic')
-    training = critic_stage.start(context, actor)
-    critic_stage.fit([training])
-    trained.critic = training.params
-    _save(run, 'critic', 0, trained.critic)
-  if 'finetune' in stages and 'finetune' not in trained.actors:
-    actor = _earlier(run, trained.actors, 'pretrain', 'finetune')
-    critic = trained.critic
-    if needed and critic is None:
-      _earlier(run, {}, 'critic', 'finetune')
-    weightings = {'finetune': config.weighting.name}
-    if config.control:
-      weightings = {'constant': 'constant', **weightings}
-    team = actor_stages.finetune_team(
-      context, weightings, actor, critic if needed else ()
+def _contexts(
+  run: workdir.Run,
+  config: config_lib.Config,
+  splits: Mapping[str, trainer.Split],
+  models: models_lib.Models,
+  live: progress.Progress,
+  interrupted: Callable[[], int],
+) -> list[context_lib.Context]:
+  """One per member, each with its own store of what is unfinished."""
+  contexts = []
+  for member, settings in enumerate(ensemble.members(config)):
+    number = member if config.ensemble > 1 else None
+    store = run.unfinished(number)
+    newest = store.restore(lambda record: None)
+    contexts.append(
+      context_lib.Context(
+        settings,
+        run.manifest.task_names,
+        splits['train'],
+        splits['validation'],
+        models,
+        live,
+        list(newest.record['history']) if newest else [],
+        store,
+        interrupted=interrupted,
+        member=number,
+      )
     )
-    actor_stages.fit([team])
-    _keep(run, trained, team)
-  return trained
+  return contexts
 
 
-def _keep(run: workdir.Run, trained: _Trained, team: actor_stages.Team) -> None:
-  for name, arm in team.arms.items():
-    trained.actors[name] = arm.best_params
-    trained.best_epochs[name] = arm.stopping.best_epoch
-    _save(run, name, arm.stopping.best_epoch, arm.best_params)
-
-
-def _save(run: workdir.Run, stage: str, epoch: int, params: Any) -> None:
-  store = run.checkpoint(stage)
-  store.save(epoch, params, {'stage': stage, 'epoch': epoch})
-  store.close()
-
-
-def _earlier(
-  run: workdir.Run, trained: dict[str, Any], stage: str, wanted: str
-) -> Any:
-  if stage not in trained:
-    raise types.InputError(
-      f'{run.path}: stage {wanted} needs stage {stage}, which has not been'
-      f' trained here (--stage={stage} first, or --stage=all)'
-    )
-  return trained[stage]
-
-
-def _restore(run: workdir.Run, models: models_lib.Models) -> _Trained:
-  """The finished stages of a run; their form comes from its own settings."""
-  trained = _Trained()
-  actor, critic_form = models.forms(run.config)
-  for name in workdir.STAGES:
-    if not run.has(name):
-      continue
-    critic = name == 'critic'
-    form = critic_form if critic else actor
-    store = run.checkpoint(name)
-    restored = store.restore(lambda record, form=form: form)
-    store.close()
-    assert restored is not None
-    if critic:
-      trained.critic = restored.arrays
-    else:
-      trained.actors[name] = restored.arrays
-      trained.best_epochs[name] = restored.record['epoch']
-  return trained
+def _whole_history(
+  contexts: Sequence[context_lib.Context],
+) -> list[dict[str, Any]]:
+  """The members' histories, stage by stage, then member by member."""
+  entries = [entry for context in contexts for entry in context.history]
+  stages = {'pretrain': 1, 'critic': 2}
+  return sorted(entries, key=lambda entry: stages.get(entry['stage'], 3))
 
 
 def evaluate(
@@ -246,7 +184,7 @@ def evaluate(
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec())
-  trained = _restore(run, models)
+  trained = stages_lib.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
   data = _Data(
@@ -271,7 +209,7 @@ def evaluate(
 def _fit_calibrations(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: _Trained,
+  trained: stages_lib.Trained,
   validation: trainer.Split,
 ) -> calibrations.Maps:
   return calibrations.fit(
@@ -286,7 +224,7 @@ def _fit_calibrations(
 def _record(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: _Trained,
+  trained: stages_lib.Trained,
   data: _Data,
   maps: calibrations.Maps,
 ) -> dict[str, Any]:
@@ -307,7 +245,7 @@ def _record(
     'difference': summary.differences(
       predictions, data.evaluated.host, tasks, run.config
     ),
-    'best_epoch': {name: trained.best_epochs[name] for name in predictions},
+    'best_epoch': _best_epochs(trained, predictions),
   }
   record |= calibrations.evaluate(
     maps, predictions, data.evaluated.host, tasks, run.config
@@ -318,26 +256,98 @@ def _record(
   if rates is not None:
     record['baseline'] = rates
   warnings = calibrations.warnings(record)
+  if run.config.ensemble > 1:
+    record['ensemble'] = run.config.ensemble
+    record['members'] = _members(run, models, trained, data)
   if trained.critic is not None:
-    policy = models.predict(
-      run.config, trained.actors['pretrain'], data.validation
-    )
-    q_values = models.values(
-      run.config, trained.critic, data.validation, policy
-    )
-    record['critic'] = summary.critic(
-      q_values, policy, data.validation.host, tasks, run.config.critic
-    )
-    record['curves'] = summary.curves(
-      q_values, data.validation.host, tasks, run.config.weighting.lambda_
-    )
-    warnings += summary.collapse_warnings(record['critic'])
+    found, collapsed = _critics(run, models, trained, data.validation)
+    record |= found
+    warnings += collapsed
   return {
     **record,
     'warnings': warnings,
     'versions': workdir.versions(),
     'device': workdir.device(),
   }
+
+
+def _best_epochs(
+  trained: stages_lib.Trained, names: Iterable[str]
+) -> dict[str, int | list[int]]:
+  """Of each actor; of an ensemble one per member."""
+  return {
+    name: epochs if len(epochs) > 1 else epochs[0]
+    for name in names
+    for epochs in (trained.best_epochs[name],)
+  }
+
+
+def _members(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  data: _Data,
+) -> dict[str, Any]:
+  """{stage: {task: metrics of each member}}: what ensembling gained."""
+  settings = ensemble.members(run.config)
+  return {
+    name: ensemble.member_metrics(
+      [
+        models.predict(one, params, data.evaluated)
+        for one, params in zip(
+          settings,
+          ensemble.unstack(trained.actors[name], len(settings)),
+          strict=True,
+        )
+      ],
+      data.evaluated.host.labels,
+      run.manifest.task_names,
+    )
+    for name in ACTORS
+    if name in trained.actors
+  }
+
+
+def _critics(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  validation: trainer.Split,
+) -> tuple[dict[str, Any], list[str]]:
+  """What the critics know of validation rows, and warnings.
+
+  Each member's critics judge its own policy. Of an ensemble the figures are
+  means over members, `collapsed` says whether any member's has, the warnings
+  name the members, and the curves are of the members' mean Q.
+  """
+  settings = ensemble.members(run.config)
+  count, host = len(settings), validation.host
+  tasks = run.manifest.task_names
+  q_values, records, warnings = [], [], []
+  for member, (one, actor, critic) in enumerate(
+    zip(
+      settings,
+      ensemble.unstack(trained.actors['pretrain'], count),
+      ensemble.unstack(trained.critic, count),
+      strict=True,
+    )
+  ):
+    policy = models.predict(one, actor, validation)
+    q_values.append(models.values(one, critic, validation, policy))
+    records.append(
+      summary.critic(q_values[-1], policy, host, tasks, one.critic)
+    )
+    title = f'member {member}: ' if count > 1 else ''
+    warnings += [
+      title + line for line in summary.collapse_warnings(records[-1])
+    ]
+  # Weights are linear in Q, so those of the mean Q are the members' mean.
+  mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
+  found = {
+    'critic': summary.mean_of_critics(records),
+    'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
+  }
+  return found, warnings
 
 
 def _seconds(history: list[dict[str, Any]]) -> dict[str, float]:

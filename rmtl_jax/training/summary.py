@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,32 @@ def critic(
   statistics = by_task[tasks[0]]
   return {
     name: {task: by_task[task][name] for task in tasks} for name in statistics
+  }
+
+
+def mean_of_critics(records: Sequence[Record]) -> Record:
+  """The critics of an ensemble's members as one record of the same form.
+
+  Args:
+    records: what `critic` gives, one per member.
+
+  Returns:
+    Means over the members that have the figure (None where none has);
+    `collapsed` where any member's critic is.
+  """
+
+  def joined(name, task):
+    values = [record[name][task] for record in records]
+    if name == 'collapsed':
+      return any(values)
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+  if len(records) == 1:
+    return records[0]
+  return {
+    name: {task: joined(name, task) for task in by_task}
+    for name, by_task in records[0].items()
   }
 
 

@@ -224,19 +224,19 @@ def run_epochs(
   pieces = population_chunks(plans, config.steps_per_dispatch, guides)
   new_state, totals = _run_pieces(
     loop,
-    _stack(*states),
+    stack(*states),
     _columns(split, guides[0] if guides else None),
     pieces,
-    _stack(*keys),
+    stack(*keys),
     progress,
-    _stack(*extras),
+    stack(*extras),
     interrupted,
   )
   sums = [
     {name: float(value[p]) for name, value in totals.items()}
     for p in range(len(states))
   ]
-  return _unstack(new_state, len(states)), sums
+  return unstack(new_state, len(states)), sums
 
 
 def _run_pieces(
@@ -277,12 +277,14 @@ def _check_finite(nonfinite: np.ndarray, step: jax.Array, size: int) -> None:
 
 
 @jax.jit
-def _stack(*trees: Any) -> Any:
+def stack(*trees: Any) -> Any:
+  """Trees of one form as one, whose leaves get a leading axis."""
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _unstack(tree: Any, size: int) -> list[Any]:
+def unstack(tree: Any, size: int) -> list[Any]:
+  """The `size` trees that `stack` joined, bit for bit."""
   return [jax.tree.map(lambda x, p=p: x[p], tree) for p in range(size)]
 
 

@@ -3,8 +3,8 @@
 config.json     settings, data, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
-checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
-                finetune/ (finished ones)
+checkpoints/    state/ (unfinished stage; of an ensemble state/member_<m>/),
+                pretrain/, critic/, constant/, finetune/ (finished ones)
 metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
 """
 
@@ -63,6 +63,13 @@ class Run:
   def checkpoint(self, stage: str) -> checkpoints.Store:
     """The store of a finished stage; it keeps one checkpoint."""
     return checkpoints.Store(self.path / 'checkpoints' / stage, keep=1)
+
+  def unfinished(self, member: int | None = None) -> checkpoints.Store:
+    """The store of the stage in training; an ensemble has one per member."""
+    path = self.path / 'checkpoints' / 'state'
+    return checkpoints.Store(
+      path if member is None else path / f'member_{member}'
+    )
 
   def has(self, stage: str) -> bool:
     """Whether the stage left a checkpoint."""

@@ -36,13 +36,16 @@ class Writer:
     self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
 
   def write(self, record: dict[str, Any]) -> None:
-    """Appends one record; its numbers go to TensorBoard by stage."""
+    """Appends one record; its numbers go to TensorBoard by stage, member."""
     with self._path.open('a', encoding='utf-8') as file:
       file.write(_line(record))
     step = int(record.get('epoch', 0))
+    tag = record['stage']
+    if 'member' in record:
+      tag += f'/member_{record["member"]}'
     for name, value in record.items():
-      if isinstance(value, int | float) and name != 'epoch':
-        self._board.add_scalar(f'{record["stage"]}/{name}', value, step)
+      if isinstance(value, int | float) and name not in ('epoch', 'member'):
+        self._board.add_scalar(f'{tag}/{name}', value, step)
 
   def histogram(self, name: str, values: np.ndarray, step: int) -> None:
     """A histogram for TensorBoard."""

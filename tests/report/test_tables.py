@@ -110,3 +110,26 @@ def test_picture_with_and_without_critics(tmp_path):
     path = tmp_path / 'report' / f'{name}.png'
     pictures.overview(record, history, path)
     assert path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_what_an_ensemble_gained_is_said():
+  members = {'click': {'auc': [0.60, 0.61], 'logloss': [0.27, 0.25]}}
+  record = _record(
+    ensemble=2,
+    members={'finetune': members},
+    best_epoch={'pretrain': [2, 1], 'constant': [0, 0], 'finetune': [0, 1]},
+  )
+  assert '(seed 3, ensemble of 2)' in tables.text(tables.metrics_table(record))
+  found = tables.sentences(record)
+  assert (
+    'Ensemble against the mean of its 2 members: click AUC +0.0150 (members'
+    ' 0.6000 to 0.6100); click logloss -0.0100 (members 0.2500 to 0.2700).'
+  ) in found
+  (kept,) = [line for line in found if 'kept the pre-trained' in line]
+  assert kept.startswith('The control kept')
+
+
+def test_an_undefined_metric_of_a_member_is_left_out():
+  members = {'click': {'auc': [None, 0.61], 'logloss': [None, 0.25]}}
+  record = _record(ensemble=2, members={'finetune': members})
+  assert not [s for s in tables.sentences(record) if 'Ensemble' in s]

@@ -104,9 +104,11 @@ def prepare_table(
 
 
 def train(
-  directory: pathlib.Path, stages: tuple[str, ...] = run.ORDER
+  directory: pathlib.Path,
+  stages: tuple[str, ...] = run.ORDER,
+  config: config_lib.Config = CONFIG,
 ) -> pathlib.Path:
   """Prepares the table into DIRECTORY/data, trains DIRECTORY/run; RUN."""
   data = prepare_table(directory)
-  run.train(CONFIG, directory / 'run', data, stages=stages, live=QUIET)
+  run.train(config, directory / 'run', data, stages=stages, live=QUIET)
   return directory / 'run'

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving import predictor
@@ -35,6 +36,19 @@ def _evaluated(run_dir, stage):
 
 @pytest.mark.parametrize('stage', ['', 'finetune', 'constant', 'pretrain'])
 def test_equals_evaluation(run_dir, stage):
+  _check_equals_evaluation(run_dir, stage)
+
+
+def test_an_ensemble_equals_its_evaluation(tmp_path):
+  config = config_lib.from_dict(
+    {'ensemble': 2, 'backbone': 'shared_bottom'}, table_run.CONFIG
+  )
+  _check_equals_evaluation(
+    table_run.train(tmp_path, ('pretrain',), config), 'pretrain'
+  )
+
+
+def _check_equals_evaluation(run_dir, stage):
   expected = _evaluated(run_dir, stage or 'finetune')
   rows = np.array(sorted(expected))
   raw = table_run.table().take(pa.array(rows)).select(table_run.FEATURES)

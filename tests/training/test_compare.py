@@ -294,3 +294,25 @@ def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
       assert part['mean'] == pytest.approx(1, abs=1e-4)
     assert shuffled['deviation'] == pytest.approx(own['deviation'], rel=0.05)
     assert own['deviation'] > 0.1
+
+
+def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
+  """Paired by seed, also after an interruption; nothing else is kept of it."""
+  config = changed(methods=('shared_bottom:ensemble=2',))
+  stop = iter([0] * 40 + [signal.SIGTERM] * 5)
+  with pytest.raises(trainer.Interrupted):
+    compare.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  assert [m['name'] for m in results['methods']] == [
+    'shared_bottom',
+    'shared_bottom:ensemble=2',
+  ]
+  runs = runs_of(results, 'shared_bottom:ensemble=2')
+  assert [run['seed'] for run in runs] == [5, 7]
+  for run, single in zip(runs, runs_of(results, 'shared_bottom'), strict=True):
+    assert run['ensemble'] == 2 and 'ensemble' not in single
+    assert len(run['validation_auc']) == 1 and run['best_epoch'] >= 1
+    assert run['metrics']['click']['auc'] != single['metrics']['click']['auc']
+  kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
+  assert kept == ['shared_bottom']
+  assert not list((tmp_path / 'unfinished').glob('*'))

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -29,6 +31,8 @@ def names(*wanted):
     'ple:network.dropout=0.5',
     'ple:network.ignore=rates+user_id',
     'ple+critic:network.id_dropout=user=0.1:network.ignore=',
+    'ple:ensemble=4',
+    'ple:ensemble=4:network.dropout=0.5',
   ],
 )
 def test_a_name_parses_to_what_it_names(text):
@@ -87,6 +91,11 @@ def test_one_thing_has_one_name():
     ('ple:pretrain.start=scratch', 'pretrain.start: .*only finetune has it'),
     ('ple+ddpg:weighting.lambda_=-1', 'lambda_: -1.0 is negative'),
     ('ple+critic:critic.head=relu', "critic.head: 'relu' is not one of"),
+    ('ple:ensemble=65', 'ensemble: 65 is not between 1 and 64'),
+    (
+      'ple+critic:ensemble=2',
+      'ensemble=2 with a weighting: ensembles are compared as pre-trained',
+    ),
   ],
 )
 def test_bad_methods_are_refused_in_one_line(text, expected):
@@ -125,6 +134,16 @@ def test_a_variant_has_controls_of_its_own():
     'ple+constant_mean:finetune.clip_norm=1.0:weighting.lambda_=0.3',
     'ple+q_shuffled:finetune.clip_norm=1.0:weighting.lambda_=0.3',
   ]
+
+
+def test_an_ensemble_is_judged_against_the_single_model():
+  assert names('ple:ensemble=4') == ['ple', 'ple:ensemble=4']
+  method = methods.parse('ple:ensemble=4', BASE)
+  assert method.config(BASE).ensemble == 4 and method.first == method
+  everything = dataclasses.replace(BASE, ensemble=2)
+  with pytest.raises(types.InputError, match='compared as pre-trained'):
+    methods.parse('ple+critic', everything)
+  assert methods.parse('ple', everything).config(everything).ensemble == 2
 
 
 def test_another_stage_1_is_judged_against_the_own_backbone():

@@ -37,3 +37,15 @@ def test_one_line_of_a_pass_elsewhere():
   live.finish('7 rows')
   assert stream.getvalue().startswith('predict  7 rows  ')
   assert stream.getvalue().count('\n') == 1
+
+
+def test_a_pass_of_many_ends_with_a_line_of_each():
+  stream = io.StringIO()
+  live = progress.Progress(stream)
+  live.start('pretrain epoch 1, 2 together', 0)
+  for member in (0, 1):
+    live.finish('loss 0.5', label=f'member {member}: pretrain epoch 1')
+  assert [line.split('  ')[0] for line in stream.getvalue().splitlines()] == [
+    'member 0: pretrain epoch 1',
+    'member 1: pretrain epoch 1',
+  ]

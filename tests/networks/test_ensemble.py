@@ -1,0 +1,98 @@
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax.networks import ensemble, functional
+from tests.networks import small
+
+COUNT = 3
+
+
+def networks(backbone, **changes):
+  """(one member's network, the ensemble's)."""
+  config = dataclasses.replace(small.CONFIG, **changes)
+  one = functional.make_actor(small.spec(), backbone, config)
+  return one, ensemble.make_ensemble(one, COUNT, config.expert_form)
+
+
+def members(one):
+  return [small.params(one, seed) for seed in range(COUNT)]
+
+
+def stack(trees):
+  return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+@pytest.mark.parametrize(
+  ('backbone', 'form', 'first_layer'),
+  [
+    ('mmoe', 'separate', 'distinct'),
+    ('mmoe', 'batched', 'plain'),
+    ('single_task', 'separate', 'plain'),
+    ('single_task', 'batched', 'distinct'),
+  ],
+)
+def test_is_the_mean_of_the_members_probabilities(backbone, form, first_layer):
+  one, whole = networks(backbone, expert_form=form, first_layer=first_layer)
+  inputs, trees = small.inputs(small.spec()), members(one)
+  run_one = small.jit(functools.partial(functional.apply, one))
+  logits = [np.asarray(run_one(tree, inputs)) for tree in trees]
+  probabilities = 1 / (1 + np.exp(-np.array(logits, np.float64)))
+  with jax.numpy_rank_promotion('raise'):
+    found = small.run(whole, stack(trees), inputs)
+  assert found.shape == (small.LANES, small.SLOTS, 2)
+  np.testing.assert_allclose(
+    1 / (1 + np.exp(-found)), probabilities.mean(0), atol=1e-6
+  )
+  # The members differ, and so would the mean of their logits.
+  assert np.ptp(probabilities, axis=0).max() > 0.1
+  assert np.abs(found - np.mean(logits, axis=0)).max() > 1e-3
+
+
+def test_forms_are_one_network_even_with_dropout():
+  inputs, key = small.inputs(small.spec()), jax.random.key(4)
+  found = []
+  for form in ('separate', 'batched'):
+    one, whole = networks('shared_bottom', expert_form=form, dropout=0.4)
+    params = stack(members(one))
+    found.append(
+      [
+        small.run(whole, params, inputs),
+        small.run(whole, params, inputs, dropout_key=key),
+      ]
+    )
+  np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
+  assert np.abs(found[0][0] - found[0][1]).max() > 1e-3
+
+
+def test_equal_members_drop_different_units():
+  one, whole = networks('shared_bottom', dropout=0.5)
+  inputs, key = small.inputs(small.spec()), jax.random.key(4)
+  same = stack([small.params(one)] * COUNT)
+  lane = functools.partial(small.run, dropout_key=key)
+  assert (
+    np.abs(
+      lane(whole, same, inputs) - lane(one, small.params(one), inputs)
+    ).max()
+    > 1e-3
+  )
+  np.testing.assert_allclose(
+    small.run(whole, same, inputs),
+    small.run(one, small.params(one), inputs),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+def test_init_draws_members_that_differ():
+  one, whole = networks('shared_bottom')
+  params = whole.init(jax.random.key(0))
+  form = jax.eval_shape(one.init, jax.random.key(0))
+  assert jax.tree.map(lambda x: x.shape[1:], params) == jax.tree.map(
+    lambda x: x.shape, form
+  )
+  table = np.asarray(params['first']['table'])
+  assert len(table) == COUNT and np.all(np.std(table, axis=0)[1:4] > 0)

@@ -1,0 +1,230 @@
+"""Whole ensembles on tiny data: members, resume, records."""
+
+import dataclasses
+import json
+import signal
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.report import pictures, tables
+from rmtl_jax.training import ensemble, models, progress, run, trainer, workdir
+from rmtl_jax.training import stages as stages_lib
+from tests import tiny
+
+QUIET = progress.Progress(quiet=True)
+ONE = config_lib.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8],
+      'tower_units': [6],
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
+    'critic': {'max_passes': 2},
+    'finetune': {'max_epochs': 1, 'learning_rate': 0.01},
+    'evaluation': {'bootstrap': 0},
+  }
+)
+COUNT = 2
+SEEDS = [0, 1_000_003]
+CONFIG = dataclasses.replace(ONE, ensemble=COUNT)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path, sessions=60)
+  return path
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('run')
+  return path, run.train(CONFIG, path, data_dir, live=QUIET)
+
+
+def timeless(record):
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
+
+
+def history(path):
+  return [timeless(entry) for entry in run.read_history(path)]
+
+
+@hypothesis.given(
+  strategies.integers(0, 2**31 - 1), strategies.integers(-1000, 1000)
+)
+def test_seeds_of_members(seed, distance):
+  """Within bounds, distinct, and no near ensemble has one of them."""
+  own = [ensemble.member_seed(seed, m) for m in range(64)]
+  assert own[0] == seed and len(set(own)) == 64
+  assert all(0 <= s < 2**31 for s in own)
+  if distance and 0 <= seed + distance < 2**31:
+    near = {ensemble.member_seed(seed + distance, m) for m in range(64)}
+    assert not near & set(own)
+
+
+def test_members_are_single_models():
+  assert ensemble.members(ONE) == (ONE,)
+  members = ensemble.members(CONFIG)
+  assert [one.seed for one in members] == SEEDS
+  assert members[0] == ONE
+
+
+@pytest.mark.parametrize('count', [0, 65])
+def test_sizes_that_are_refused(count):
+  with pytest.raises(types.InputError, match=r'ensemble: \d+ is not between'):
+    config_lib.from_dict({'ensemble': count})
+
+
+def test_a_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
+  """All three stages of it, to the last bit; member 0's seed is the run's."""
+  path, record = trained
+  config = dataclasses.replace(ONE, seed=SEEDS[1])
+  alone = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert 'members' not in alone and 'ensemble' not in alone
+  for stage, by_task in record['members'].items():
+    assert record['best_epoch'][stage][1] == alone['best_epoch'][stage]
+    for task, metrics in by_task.items():
+      for name, values in metrics.items():
+        assert values[1] == alone['stages'][stage][task][name]
+  assert history(tmp_path) == [
+    {k: v for k, v in entry.items() if k != 'member'}
+    for entry in history(path)
+    if entry['member'] == 1
+  ]
+
+
+def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
+  path, record = trained
+  saved = workdir.read(path)
+  made = models.Models(saved.manifest.feature_spec())
+  host = columns_lib.read_split(data_dir, saved.manifest, 'test')
+  split = trainer.place(host, CONFIG.batch)
+  params = stages_lib.restore(saved, made).actors['finetune']
+  members = [
+    made.predict(ONE, jax.tree.map(lambda x, m=m: x[m], params), split)
+    for m in range(COUNT)
+  ]
+  whole = made.predict(CONFIG, params, split)
+  np.testing.assert_allclose(whole, np.mean(members, axis=0), atol=1e-6)
+  assert np.abs(members[0] - members[1]).max() > 1e-3
+  for k, task in enumerate(tiny.TASKS):
+    rows = np.where(host.labels[:, k] > 0.5, whole[:, k], 1 - whole[:, k])
+    logloss = -np.log(rows.astype(np.float64)).mean()
+    found = record['stages']['finetune'][task]['logloss']
+    assert found == pytest.approx(logloss, rel=1e-5)
+
+
+def test_records_of_an_ensemble(trained):
+  path, record = trained
+  assert record == json.loads((path / 'metrics.json').read_text())
+  assert record['ensemble'] == COUNT and record['seed'] == 0
+  for stage, by_task in record['stages'].items():
+    for task, metrics in by_task.items():
+      own = record['members'][stage][task]
+      assert len(own['auc']) == len(own['logloss']) == COUNT
+      assert len(set(own['logloss'])) == COUNT
+      # Jensen: never worse than the members' average.
+      assert metrics['logloss'] <= np.mean(own['logloss'])
+  assert run.evaluate(path)['members'] == record['members']
+  assert run.evaluate(path)['stages'] == record['stages']
+  assert {entry['member'] for entry in history(path)} == {0, 1}
+
+
+def test_reports_of_an_ensemble(trained, tmp_path):
+  path, record = trained
+  assert 'seed 0, ensemble of 2' in tables.text(tables.metrics_table(record))
+  (line,) = [s for s in tables.sentences(record) if 'Ensemble' in s]
+  task = tiny.TASKS[0]
+  own = record['members']['finetune'][task]['logloss']
+  gain = record['stages']['finetune'][task]['logloss'] - np.mean(own)
+  assert f'{task} logloss {gain:+.4f} (members {min(own):.4f} to' in line
+  pictures.overview(record, run.read_history(path), tmp_path / 'p.png')
+  assert (tmp_path / 'p.png').stat().st_size > 10_000
+
+
+class _StopAfter:
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+def _train_with_cuts(config, path, data_dir, stages, calls):
+  """(what it ends with, how often it was interrupted)."""
+  for interruptions in range(60):
+    try:
+      record = run.train(
+        config, path, data_dir, stages, QUIET, _StopAfter(calls)
+      )
+      return record, interruptions
+    except trainer.Interrupted:
+      pass
+  raise AssertionError('never ends')
+
+
+def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, trained
+):
+  path, record = trained
+  again, interruptions = _train_with_cuts(
+    CONFIG, tmp_path, data_dir, run.ORDER, 12
+  )
+  assert interruptions >= 2
+  assert timeless(again) == timeless(record)
+  assert history(tmp_path) == history(path)
+
+
+def test_members_that_train_together_resume_exactly(tmp_path, data_dir):
+  """Also after one of them has finished."""
+  config = config_lib.from_dict(
+    {
+      'pretrain': {'max_epochs': 9, 'learning_rate': 0.03, 'patience': 1},
+      'compare': {'population': 2},
+    },
+    CONFIG,
+  )
+  stages, whole, cut = ('pretrain',), tmp_path / 'whole', tmp_path / 'cut'
+  record = run.train(config, whole, data_dir, stages, QUIET)
+  again, interruptions = _train_with_cuts(config, cut, data_dir, stages, 4)
+  epochs = [entry['member'] for entry in history(whole)]
+  assert interruptions >= 2 and epochs.count(0) != epochs.count(1)
+  assert timeless(again) == timeless(record)
+  by_member = [
+    sorted(history(path), key=lambda entry: entry['member'])
+    for path in (whole, cut)
+  ]
+  assert by_member[0] == by_member[1]
+
+
+def test_a_collapsed_member_is_named(trained, monkeypatch):
+  path, record = trained
+  assert not any(record['critic']['collapsed'].values())
+  original = models.Models.values
+
+  def values(self, config, *args):
+    found = original(self, config, *args)
+    return found * [1.0, 0.0] if config.seed == SEEDS[1] else found
+
+  monkeypatch.setattr(models.Models, 'values', values)
+  found = run.evaluate(path)
+  _, task = tiny.TASKS
+  assert found['critic']['collapsed'] == {tiny.TASKS[0]: False, task: True}
+  # The mean over members, one of which is at zero.
+  mean_q = found['critic']['mean_q'][task]
+  assert record['critic']['mean_q'][task] < mean_q < 0.0
+  assert found['critic']['zero_share'][task] == pytest.approx(0.5)
+  (line,) = [w for w in found['warnings'] if 'collapsed' in w]
+  assert line.startswith(f'member 1: the critic of {task} has collapsed')
