@@ -200,6 +200,10 @@ class WeightingConfig:
     lambda_schedule: what lambda does after that, over the rest of
       finetune.max_epochs' steps: stay `constant`, or fall to 0 as a `cosine`
       or a `linear` function.
+    meta_learning_rate: lambda is learnt: a step of Adam with this rate after
+      every step of the actor, along the hypergradient of the loss of
+      validation rows (updates/meta.py); 0 means lambda stays. Validation then
+      chooses one more number, beside the epoch.
     max_weight: upper bound of a weight; 0 means none. It comes last: weights
       of mean one have a smaller mean where it cuts.
     form: the weights that `q_shuffled` shuffles over the rows.
@@ -209,6 +213,7 @@ class WeightingConfig:
   lambda_: float = 0.7
   lambda_warmup_steps: int = 0
   lambda_schedule: str = 'constant'
+  meta_learning_rate: float = 0.0
   max_weight: float = 0.0
   form: str = 'critic'
 
@@ -545,17 +550,38 @@ def validate(config: Config) -> Config:
       ' choice; only finetune has it'
     )
   _check_lambda(config.weighting)
+  if form_of(config.weighting) == 'uncertainty' and config.critic.members < 2:
+    raise types.InputError(
+      'config.weighting: uncertainty is that of many critics, and'
+      f' config.critic.members is {config.critic.members}'
+    )
   return config
 
 
-def _check_lambda(weighting: WeightingConfig) -> None:
-  """A negative lambda where it would ascend losses, or mean nothing."""
+def form_of(weighting: WeightingConfig) -> str:
+  """The weights' form: their own name, or what is shuffled."""
   shuffles = weighting.name == 'q_shuffled'
-  form = weighting.form if shuffles else weighting.name
-  if weighting.lambda_ < 0.0 and form not in _SIGNED:
+  return weighting.form if shuffles else weighting.name
+
+
+def lowest_lambda(weighting: WeightingConfig) -> float:
+  """The least lambda that the weights know."""
+  low, _ = _BOUNDS['weighting.lambda_']
+  return low if form_of(weighting) in _SIGNED else 0.0
+
+
+def _check_lambda(weighting: WeightingConfig) -> None:
+  """A lambda that would ascend losses, mean nothing, or can't be learnt."""
+  form = form_of(weighting)
+  if weighting.lambda_ < lowest_lambda(weighting):
     raise types.InputError(
       f'config.weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
       f' {form} does not know; {", ".join(_SIGNED[:4])} do'
+    )
+  if weighting.meta_learning_rate and form in ('negative_q', 'ddpg', 'td3_bc'):
+    raise types.InputError(
+      f'config.weighting.meta_learning_rate: {form} has no weights with a'
+      ' lambda to learn'
     )
 
 

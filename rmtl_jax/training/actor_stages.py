@@ -12,14 +12,19 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
+from rmtl_jax.training import trainer
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory
+
+# Tells the order of validation rows that guide lambda from other shuffles.
+_GUIDE = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,6 +237,7 @@ def _train_epoch(
       _before_epoch(t, n),
       t.context.plan(t.stage, t.epoch + 1),
       t.context.key(t.stage),
+      guide=_guide(t, n),
     )
     for t, n in members
   ]
@@ -240,6 +246,23 @@ def _train_epoch(
   seconds = (time.perf_counter() - begin) / len(members)
   for (team, name), (new_state, sums) in zip(members, outcomes, strict=True):
     _validate(team, name, new_state, sums, seconds)
+
+
+def _guide(team: Team, name: str) -> trainer.Guide | None:
+  """Validation rows for an arm that learns lambda, in an order of their own."""
+  arm_state = team.arms[name].state
+  if team.stage == 'pretrain' or not arm_state.meta:
+    return None
+  context = team.context
+  return trainer.Guide(
+    context.validation.device,
+    batches.training_plan(
+      context.validation.host.starts,
+      (context.config.seed, context_lib.NUMBERS[team.stage], _GUIDE),
+      team.epoch + 1,
+      context.config.batch,
+    ),
+  )
 
 
 def _before_epoch(team: Team, name: str) -> Any:
@@ -281,6 +304,8 @@ def _validate(
     **_weight_statistics(sums, context.tasks),
     'seconds': seconds,
   }
+  if team.stage != 'pretrain' and new_state.meta:
+    record['lambda'] = float(factory.lambda_of(actor.weighting_state))
   if 'td_error' in sums:
     record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
   context.progress.finish(

@@ -55,6 +55,7 @@ def of_actor(
     'best_epoch': arm.stopping.best_epoch,
     'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
     'weights': _weights(history, tasks),
+    **({'lambda': history[-1]['lambda']} if 'lambda' in history[-1] else {}),
     **(
       _tested(context, arm.best_params, test)
       if test

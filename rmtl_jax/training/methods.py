@@ -17,7 +17,11 @@ CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
 # another. WL, NLC and the objectives without weights are judged against RMTL's.
 _OWN_SHUFFLE = ('mean_one', 'advantage', 'uncertainty')
 # What makes no difference to weights that are constants.
-_NOT_OF_CONSTANTS = ('critic.in_finetune', 'weighting.lambda_schedule')
+_NOT_OF_CONSTANTS = (
+  'critic.in_finetune',
+  'weighting.lambda_schedule',
+  'weighting.meta_learning_rate',
+)
 # Settings of stage 1 make another model to start from; the others don't.
 _STAGE_1 = ('network.', 'pretrain.', 'ensemble')
 _GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune', 'ensemble')

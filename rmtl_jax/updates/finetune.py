@@ -13,10 +13,12 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, pretrain, state
+from rmtl_jax.updates import forward, meta, pretrain, state
 from rmtl_jax.weighting import factory, relative
 
 Metrics = dict[str, jax.Array]
+# Weighting state -> (weighted cotangent, new weighting state).
+_Weigh = Callable[[Any], tuple[Any, Any]]
 
 
 def make_finetune_step(
@@ -48,10 +50,11 @@ def make_finetune_step(
     critic_optimizer: of the critics.
 
   Returns:
-    step(state, batch, key) -> (new state, metrics). `loss` is the sum of row
-    losses without weights, whatever is descended; `weight_<k>` and
-    `weight_square_<k>` are the batch's sums of task k's weights and of their
-    squares.
+    step(state, batch, key) -> (new state, metrics); where lambda is learnt
+    step(state, batch, key, guide), with a batch of validation rows. `loss` is
+    the sum of row losses without weights, whatever is descended; `weight_<k>`
+    and `weight_square_<k>` are the batch's sums of task k's weights and of
+    their squares.
   """
   asks = factory.needs_critic(config.weighting.name)
   learns = asks and config.critic.in_finetune == 'learning'
@@ -62,11 +65,12 @@ def make_finetune_step(
     config.weighting,
     config.finetune.label_smoothing,
   )
+  learns_lambda = factory.learns_lambda(config.weighting)
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
   )
 
-  def step(full, batch, key):
+  def step(full, batch, key, guide: Any = None):
     # The same dropout key as a step without critics: the control sees it too.
     shuffle_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
 
@@ -78,9 +82,14 @@ def make_finetune_step(
         critic_network, params, batch.inputs, actions, dropout
       )
 
-    new_actor, metrics, actions = actor_step(
+    new_actor, metrics, actions, weigh = actor_step(
       full.actor, batch, key, shuffle_key, judge
     )
+    if learns_lambda:
+      new_actor, new_meta = _learn_lambda(
+        network, config, full, new_actor, batch, guide, key, weigh
+      )
+      full = full._replace(meta=new_meta)
     if not learns:
       return full._replace(actor=new_actor), metrics
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
@@ -90,7 +99,9 @@ def make_finetune_step(
     new_target_actor = critic_lib.soft_update(
       new_actor.params, full.target_actor, new_actor.step, config.critic
     )
-    new_full = state.FinetuneState(new_actor, new_target_actor, new_critic)
+    new_full = state.FinetuneState(
+      new_actor, new_target_actor, new_critic, full.meta
+    )
     return new_full, metrics | critic_metrics
 
   return step
@@ -102,13 +113,14 @@ def _make_actor_step(
   weighting: optax.GradientTransformationExtraArgs,
   config: config_lib.WeightingConfig,
   label_smoothing: float,
-) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array]]:
+) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array, _Weigh]]:
   """The actor's half of a step.
 
   Returns:
     step(actor, batch, key, shuffle_key, judge) -> (new actor, metrics, the
-    actions without gradient f32[L, T, K]); judge(actions) gives Q_k(s, a_k)
-    and its deviation over the critics' members, f32[L, T, K] each.
+    actions without gradient f32[L, T, K], weigh); judge(actions) gives
+    Q_k(s, a_k) and its deviation over the critics' members, f32[L, T, K] each;
+    weigh(weighting state) the weighted cotangent and the next such state.
   """
   climbs = config.name in ('ddpg', 'td3_bc')
   weighs = factory.needs_critic(config.name) and not climbs
@@ -140,22 +152,85 @@ def _make_actor_step(
     extra = {}
     if weighs:
       extra['q_values'], extra['q_deviation'] = judge(actions)
-    weighted, new_weighting_state = weighting.update(
-      forward.mean_cotangent(batch.mask, row_losses.shape[-1]),
-      actor.weighting_state,
-      losses=row_losses,
-      labels=batch.labels,
-      mask=batch.mask,
-      key=shuffle_key,
-      **extra,
-    )
+
+    def weigh(weighting_state):
+      return weighting.update(
+        forward.mean_cotangent(batch.mask, row_losses.shape[-1]),
+        weighting_state,
+        losses=row_losses,
+        labels=batch.labels,
+        mask=batch.mask,
+        key=shuffle_key,
+        **extra,
+      )
+
+    weighted, new_weighting_state = weigh(actor.weighting_state)
     weighted = cast(jax.Array, weighted)
     new_actor = pretrain.apply_gradients(actor, pullback(weighted), optimizer)
     new_actor = new_actor._replace(weighting_state=new_weighting_state)
     metrics = pretrain.loss_metrics(row_losses, batch.mask)
-    return new_actor, metrics | weight_metrics(weighted, batch.mask), actions
+    metrics |= weight_metrics(weighted, batch.mask)
+    return new_actor, metrics, actions, weigh
 
   return step
+
+
+def _learn_lambda(
+  network: functional.Network,
+  config: config_lib.Config,
+  full: state.FinetuneState,
+  new_actor: state.ActorState,
+  batch: types.Batch,
+  guide: types.Batch,
+  key: jax.Array,
+  weigh: _Weigh,
+) -> tuple[state.ActorState, Any]:
+  """Moves lambda so that the step just taken would have helped more.
+
+  Args:
+    network: the actor.
+    config: `weighting`, `finetune`.
+    full: the state before the step.
+    new_actor: after it.
+    batch: that the step saw, with `key`.
+    guide: validation rows.
+    key: of the step.
+    weigh: weighting state -> (weighted cotangent, new weighting state).
+
+  Returns:
+    (the actor with another lambda, the state of lambda's optimizer).
+  """
+  old_state = full.actor.weighting_state
+
+  def row_losses(params):
+    smoothing = config.finetune.label_smoothing
+    return forward.actor_losses(network, params, batch, key, smoothing)[0]
+
+  def guide_loss(params):
+    _, losses, _ = forward.actor_losses(network, params, guide, None)
+    return jnp.sum(
+      losses * forward.mean_cotangent(guide.mask, losses.shape[-1])
+    )
+
+  lambda_ = factory.lambda_of(old_state)
+  gradient = meta.hypergradient(
+    row_losses,
+    guide_loss,
+    full.actor.params,
+    new_actor.params,
+    meta.adam_scale(new_actor.opt_state),
+    lambda value: weigh(factory.with_values(old_state, lambda_=value))[0],
+    lambda_,
+  )
+  new_lambda, new_meta = meta.new_lambda(
+    gradient,
+    full.meta,
+    lambda_,
+    config.weighting.meta_learning_rate,
+    config_lib.lowest_lambda(config.weighting),
+  )
+  new_state = factory.with_values(new_actor.weighting_state, lambda_=new_lambda)
+  return new_actor._replace(weighting_state=new_state), new_meta
 
 
 def td3_bc_losses(
@@ -211,10 +286,14 @@ def init_finetune(
   actor = state.init_actor(actor_params, optimizer, weighting)
   if not factory.needs_critic(config.weighting.name):
     return state.FinetuneState(actor, (), ())
+  new_meta = ()
+  if factory.learns_lambda(config.weighting):
+    new_meta = meta.OPTIMIZER.init(jnp.zeros(()))
   if config.critic.in_finetune == 'frozen':
-    return state.FinetuneState(actor, (), state.copy(critic_params))
+    return state.FinetuneState(actor, (), state.copy(critic_params), new_meta)
   return state.FinetuneState(
     actor,
     state.copy(actor_params),
     state.init_critic(critic_params, critic_optimizer),
+    new_meta,
   )

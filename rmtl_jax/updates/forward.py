@@ -112,7 +112,7 @@ def pull_back(
   return row_losses, lambda cotangent: pullback(cotangent)[0], aux
 
 
-def mean_cotangent(mask: jax.Array, tasks: int) -> jax.Array:
+def mean_cotangent(mask: types.Array, tasks: int) -> jax.Array:
   """d(mean over valid rows of the mean over tasks) / d(losses), [L, T, K].
 
   The batch's sum divided by its own number of valid rows, over all devices,

@@ -2,8 +2,8 @@
 
 Lambda weighs train rows, and a step with these weights changes what another
 split loses. One step's influence can be told exactly and cheaply: no
-unrolling, one backward pass over a batch of the other split and one forward
-derivative over the train batch (Ren et al., "Learning to Reweight Examples for
+unrolling, one backward pass over a batch of the other split and a derivative
+of the train batch's pullback (Ren et al., "Learning to Reweight Examples for
 Robust Deep Learning", ICML 2018, for one number instead of one per row).
 """
 
@@ -34,7 +34,7 @@ def hypergradient(
   The step is theta' = theta - eta P g(lambda) with g = sum_i c_i(lambda)
   grad l_i(theta), where c is the weighted cotangent. So dL(theta')/dlambda =
   -eta sum_i (dc_i/dlambda) (grad l_i . P grad L(theta')), and all the inner
-  products are one forward derivative of the row losses along P grad L(theta').
+  products are one derivative of the row losses along P grad L(theta').
 
   Args:
     row_losses: of the train batch, params -> f32[L, T, K].
@@ -49,7 +49,12 @@ def hypergradient(
     The derivative divided by eta, f32[].
   """
   towards = jax.tree.map(jnp.multiply, scale, jax.grad(guide_loss)(new_params))
-  _, products = jax.jvp(row_losses, (params,), (towards,))
+  # The forward derivative as the transpose of the pullback, since layers with
+  # a pullback of their own have no other.
+  losses, pullback = jax.vjp(row_losses, params)
+  products = jax.grad(lambda c: optax.tree.vdot(pullback(c)[0], towards))(
+    jnp.zeros_like(losses)
+  )
   return -jax.grad(lambda value: jnp.sum(weigh(value) * products))(lambda_)
 
 
@@ -73,9 +78,8 @@ def new_lambda(
   lambda_: jax.Array,
   learning_rate: float,
   low: float,
-  high: float,
 ) -> tuple[jax.Array, Any]:
-  """One step of Adam on lambda, kept in [low, high]; (lambda, state)."""
+  """One step of Adam on lambda, which stays above `low`; (lambda, state)."""
   update, new_meta_state = OPTIMIZER.update(gradient, meta_state)
   moved = lambda_ - learning_rate * cast(jax.Array, update)
-  return jnp.clip(moved, low, high), new_meta_state
+  return jnp.maximum(moved, low), new_meta_state

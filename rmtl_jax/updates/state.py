@@ -53,11 +53,13 @@ class FinetuneState(NamedTuple):
     actor: the actor in training.
     target_actor: parameters of pi', or () where critics are frozen or unused.
     critic: a CriticState (learning), parameters alone (frozen) or ().
+    meta: the state of lambda's own optimizer, or () where lambda stays.
   """
 
   actor: ActorState
   target_actor: Any
   critic: Any
+  meta: Any = ()
 
   @property
   def step(self) -> jax.Array:

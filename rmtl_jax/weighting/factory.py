@@ -27,6 +27,17 @@ def needs_critic(name: str) -> bool:
   return name not in ('constant', 'constant_mean')
 
 
+def learns_lambda(config: config_lib.WeightingConfig) -> bool:
+  """Whether steps move lambda, and so need a batch of validation rows."""
+  return bool(config.meta_learning_rate) and needs_critic(config.name)
+
+
+def lambda_of(weighting_state: Any) -> jax.Array:
+  """Lambda before its warmup and schedule, of a chain that has one."""
+  ((_, value),) = optax.tree.get_all_with_path(weighting_state, 'lambda_')
+  return value
+
+
 def make_weighting(
   config: config_lib.WeightingConfig,
   mean_weights: Any = None,

@@ -296,6 +296,31 @@ def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
     assert own['deviation'] > 0.1
 
 
+def test_lambda_is_learnt_by_a_method_and_its_shuffled_control(
+  tmp_path, data_dir
+):
+  """Alone or side by side with another seed."""
+  setting = 'weighting.meta_learning_rate=0.01'
+  config = changed(
+    methods=(f'shared_bottom+critic:{setting}',),
+    learning_rates=(1e-2,),
+    population=2,
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  assert [m['name'] for m in results['methods'] if m['weighting']] == [
+    'shared_bottom+constant',
+    'shared_bottom+constant_mean',
+    f'shared_bottom+q_shuffled:{setting}',
+    f'shared_bottom+critic:{setting}',
+  ]
+  for name in (f'shared_bottom+critic:{setting}', 'shared_bottom+constant'):
+    learnt = [run.get('lambda') for run in runs_of(results, name)]
+    if 'constant' in name:
+      assert learnt == [None, None]
+    else:
+      assert all(0.0 <= value != 0.7 for value in learnt)
+
+
 def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
   """Paired by seed, also after an interruption; nothing else is kept of it."""
   config = changed(methods=('shared_bottom:ensemble=2',))

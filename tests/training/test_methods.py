@@ -167,8 +167,9 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
 
 @pytest.mark.parametrize('name', ['mean_one', 'advantage', 'uncertainty'])
 def test_weights_of_another_form_are_shuffled_themselves(name):
+  base = config_lib.from_dict({'critic': {'members': 2}}, BASE)
   text = f'ple+{name}:weighting.lambda_=-1'
-  method = methods.parse(text, BASE)
+  method = methods.parse(text, base)
   controls = method.controls()
   assert [control.name for control in controls] == [
     'ple',
@@ -177,8 +178,8 @@ def test_weights_of_another_form_are_shuffled_themselves(name):
     f'ple+q_shuffled:weighting.form={name}:weighting.lambda_=-1.0',
   ]
   shuffled = controls[-1]
-  assert methods.parse(shuffled.name, BASE) == shuffled
-  assert shuffled.config(BASE).weighting.form == name
+  assert methods.parse(shuffled.name, base) == shuffled
+  assert shuffled.config(base).weighting.form == name
   # They share stage 2, and what starts from it.
   assert shuffled.critics == method.critics == methods.Method('ple')
 
@@ -224,7 +225,7 @@ def test_the_default_form_has_no_second_name():
     ('ple+critic', True, 'ple'),
     ('ple+ddpg', True, 'ple'),
     ('ple+td3_bc', True, 'ple'),
-    ('ple+uncertainty', True, 'ple'),
+    ('ple+advantage', True, 'ple'),
     ('ple+critic@esmm:weighting.lambda_=1.0', True, 'esmm'),
     ('ple+critic:critic.in_finetune=frozen', True, 'ple'),
     ('ple+critic:critic.head=linear', True, 'ple:critic.head=linear'),

@@ -308,6 +308,37 @@ def test_lambda_warms_up_over_the_steps():
   np.testing.assert_allclose(means[3], means[2], rtol=1e-6)
 
 
+def test_lambda_is_learnt_on_another_batch():
+  """One step moves it by the rate, whichever way helps; all else is as ever."""
+  config = config_lib.Config(
+    backbone='shared_bottom',
+    critic=dataclasses.replace(QUIET, in_finetune='frozen'),
+    weighting=config_lib.WeightingConfig(meta_learning_rate=0.03),
+  )
+  still = dataclasses.replace(config, weighting=config_lib.WeightingConfig())
+  actor, critic = problem.actor(dropout=0.2), problem.critic()
+  optimizer = state.make_optimizer(config_lib.StageConfig())
+  params = problem.actor_params(actor), problem.critic_params(critic, 'shared')
+  batch, guide = problem.two_batches(ROWS)
+  step, init = make(actor, critic, config, optimizer)
+  step, full = jax.jit(step), init(*params)
+  new_full, metrics = step(full, batch, KEY, guide)
+  moved = float(factory.lambda_of(new_full.actor.weighting_state)) - 0.7
+  np.testing.assert_allclose(abs(moved), 0.03, rtol=1e-3)
+  other, _ = step(full, batch, KEY, batch)
+  problem.assert_trees_close(new_full.actor.params, other.actor.params, rtol=0)
+
+  plain, init = make(actor, critic, still, optimizer)
+  expected, same = jax.jit(plain)(init(*params), batch, KEY)
+  problem.assert_trees_close(
+    new_full.actor.params, expected.actor.params, rtol=1e-6, atol=1e-7
+  )
+  np.testing.assert_allclose(metrics['loss'], same['loss'], rtol=1e-6)
+  again, _ = step(new_full, guide, KEY, batch)
+  problem.assert_finite(again)
+  assert step._cache_size() == 1
+
+
 def slopes(critic, params, actions):
   """sum_j dQ_j / da_k of every row, f32[R, K]."""
   inputs = jax.tree.map(lambda x: x[None], ROWS.inputs)

@@ -55,12 +55,12 @@ def test_adams_scale_by_hand():
   np.testing.assert_allclose(scale['w'], [1.0, 0.5], rtol=1e-6)
 
 
-def test_lambda_falls_with_a_positive_gradient_and_keeps_its_bounds():
+def test_lambda_falls_with_a_positive_gradient_and_keeps_its_bound():
   lambda_, meta_state = jnp.float32(0.25), meta.OPTIMIZER.init(jnp.float32(0))
   found = []
   for _ in range(3):
     lambda_, meta_state = meta.new_lambda(
-      jnp.float32(3.0), meta_state, lambda_, 0.1, 0.0, 1.0
+      jnp.float32(3.0), meta_state, lambda_, 0.1, 0.0
     )
     found.append(float(lambda_))
   # Adam's steps of a constant gradient have the size of the rate.
