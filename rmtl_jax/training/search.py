@@ -27,18 +27,31 @@ _ALWAYS = {
 }
 # And in stage 1, where the data have categories (embeddings)...
 _OF_CATEGORIES = (
+  'network.embedding_scale=0.003:1.0:log',
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
   'pretrain.embedding_l2=1e-7:1e-2:log',
 )
-# ... and where they have an item field: encoders of what came before a row,
-# one setting each (`network.session_encoder`; a further one goes here).
+# ... where they have an item field: an encoder of the session before a row ...
 _OF_ITEMS = ('network.session_encoder=none|mean|target_attention',)
-# What usually gained in our measurements on real logs: the first point that a
-# search tries, everything else as it was given.
-KNOWN_GOOD = {
-  'pretrain.embedding_l2': 1e-4,
-  'network.session_encoder': 'mean',
-}
+# ... and where they have the user's earlier items.
+_OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
+# What gained in our measurements (experiments/results/recipes): the points that
+# a search tries first, everything else as it was given.
+START_POINTS = (
+  {
+    'network.embedding_scale': 0.1,
+    'pretrain.embedding_l2': 1e-3,
+  },
+  {
+    'network.embedding_scale': 0.3,
+    'pretrain.embedding_l2': 1e-3,
+    'network.session_encoder': 'mean',
+  },
+  {
+    'network.id_dropout': '0.2',
+    'network.session_encoder': 'target_attention',
+  },
+)
 # Digits of a number that is drawn: more would only look precise.
 _DIGITS = 3
 
@@ -86,6 +99,8 @@ def defaults(
     space += _OF_CATEGORIES
   if manifest.item_field in [field.name for field in seen]:
     space += _OF_ITEMS
+    if any(field.shares == manifest.item_field for field in seen):
+      space += _OF_HISTORIES
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:
     space += (f'network.ignore={"|".join(choices)}',)
@@ -198,30 +213,32 @@ def suggest(
   return {k: v for k, v in values.items() if v != flat[k]}
 
 
-def start_point(
+def start_points(
   space: Sequence[Dimension], base: config_lib.Config
-) -> dict[str, Any]:
-  """The point to try first: KNOWN_GOOD, and else what was given.
+) -> list[dict[str, Any]]:
+  """The points to try first: START_POINTS, and else what was given.
 
   Args:
     space: the dimensions that are searched.
     base: the settings that are searched around.
 
   Returns:
-    A value for every dimension, for `optuna.Study.enqueue_trial`: what was
-    given, or the nearest that the dimension has; {} where the space has
-    nothing of KNOWN_GOOD.
+    Points with a value for every dimension, for `optuna.Study.enqueue_trial`:
+    what was given, or the nearest that the dimension has. A point of which
+    the space has nothing is left out, and so is one that stands there already.
   """
   flat = config_lib.flatten(base)
-  good = {
-    d.name: KNOWN_GOOD[d.name]
-    for d in space
-    if d.name in KNOWN_GOOD
-    and _nearest(d, KNOWN_GOOD[d.name]) == KNOWN_GOOD[d.name]
-  }
-  if not good:
-    return {}
-  return {d.name: _nearest(d, good.get(d.name, flat[d.name])) for d in space}
+  points: list[dict[str, Any]] = []
+  for wanted in START_POINTS:
+    good = {
+      d.name: wanted[d.name]
+      for d in space
+      if d.name in wanted and _nearest(d, wanted[d.name]) == wanted[d.name]
+    }
+    point = {d.name: _nearest(d, good.get(d.name, flat[d.name])) for d in space}
+    if good and point not in points:
+      points.append(point)
+  return points
 
 
 def _nearest(d: Dimension, value: Any) -> Any:

@@ -152,8 +152,7 @@ def _search(
     direction='maximize',
     sampler=optuna.samplers.TPESampler(seed=wanted.sampler_seed),
   )
-  start = search.start_point(wanted.space, config)
-  if start:
+  for start in search.start_points(wanted.space, config):
     study.enqueue_trial(start)
   tried = trainer.trials([{}], wanted.seeds, [])
   while len(tried) <= wanted.trials:

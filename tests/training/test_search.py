@@ -69,7 +69,14 @@ def space(*fields, item=None, stage='pretrain', ignore=''):
 
 
 NUMBERS = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
-CATEGORIES = {'network.id_dropout', 'pretrain.embedding_l2'}
+CATEGORIES = {
+  'network.embedding_scale',
+  'network.id_dropout',
+  'pretrain.embedding_l2',
+}
+HISTORY = manifest_lib.Field(
+  'asof_history', 'multi_valued', 30, 5, {'as_of': 'history'}, shares='item'
+)
 
 
 def test_the_default_space_is_what_the_data_can_have():
@@ -81,6 +88,8 @@ def test_the_default_space_is_what_the_data_can_have():
     'network.ignore',
   }
   assert found['network.ignore'] == '|gap|rates|asof'
+  with_history = space(PRICE, ITEM, GAP, RATE, HISTORY, item='item')
+  assert set(with_history) == {*found, 'network.history_encoder'}
   assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
   assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
     'critic.discount',
@@ -119,24 +128,33 @@ def test_no_encoder_where_the_item_is_ignored():
 def test_what_usually_gains_is_tried_first():
   texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
   dimensions = [search.parse(text, BASE) for text in texts]
-  assert search.start_point(dimensions, BASE) == {
+  given = {
     'network.dropout': 0.2,
     'pretrain.learning_rate': 1e-3,
     'pretrain.l2': 1e-6,
+    'network.embedding_scale': 0.01,
     'network.id_dropout': '0',
-    'pretrain.embedding_l2': 1e-4,
-    'network.session_encoder': 'mean',
+    'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
+    'network.session_encoder': 'none',
     'network.ignore': '',
   }
+  assert search.start_points(dimensions, BASE) == [
+    given | wanted for wanted in search.START_POINTS
+  ]
 
 
 @pytest.mark.parametrize(
   ('texts', 'expected'),
   [
     # Nothing of it can be had.
-    (('network.dropout=0.1:0.5',), {}),
-    (('pretrain.embedding_l2=1e-3:1e-2:log',), {}),
-    (('network.session_encoder=gru|none',), {}),
+    (('network.dropout=0.1:0.5',), []),
+    (('pretrain.embedding_l2=2e-3:1e-2:log',), []),
+    (('network.session_encoder=gru|none',), []),
+    # Two points are one there.
+    (
+      ('pretrain.embedding_l2=1e-4:1e-2:log',),
+      [{'pretrain.embedding_l2': 1e-3}],
+    ),
     # What was given is outside: the nearest.
     (
       (
@@ -145,22 +163,24 @@ def test_what_usually_gains_is_tried_first():
         'critic.max_passes=2:9',
         'network.id_dropout=0.1|0.3',
       ),
-      {
-        'network.session_encoder': 'mean',
-        'network.dropout': 0.3,
-        'critic.max_passes': 9,
-        'network.id_dropout': '0.1',
-      },
+      [
+        {
+          'network.session_encoder': 'mean',
+          'network.dropout': 0.3,
+          'critic.max_passes': 9,
+          'network.id_dropout': '0.1',
+        }
+      ],
     ),
   ],
 )
-def test_the_first_point_of_other_spaces(texts, expected):
+def test_the_first_points_of_other_spaces(texts, expected):
   dimensions = [search.parse(text, BASE) for text in texts]
-  found = search.start_point(dimensions, BASE)
+  found = search.start_points(dimensions, BASE)
   assert found == expected
-  assert [type(v) for v in found.values()] == [
-    type(v) for v in expected.values()
-  ]
+  for point, wanted in zip(found, expected, strict=True):
+    types_found = [type(v) for v in point.values()]
+    assert types_found == [type(v) for v in wanted.values()]
 
 
 def test_what_was_given_is_no_setting_of_a_point():
