@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.figure
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments.planted import family
 from rmtl_jax.training import compare, progress
@@ -160,6 +160,7 @@ def _each(
 def main(argv: Sequence[str]) -> None:
   """Measures every point, then writes what was asked for."""
   del argv
+  logging.set_verbosity(logging.WARNING)
   workdir = pathlib.Path(_WORKDIR.value)
   curves = {
     knob: [

@@ -11,7 +11,7 @@ from rmtl_jax import config_flags
 from rmtl_jax.training import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
-NAMES = ('overall', 'transfer', 'ablation', 'sensitivity')
+NAMES = ('overall', 'transfer', 'ablation', 'sensitivity', 'critics')
 
 
 def load(name: str) -> config_lib.Config:
