@@ -108,6 +108,8 @@ def test_groups_of_as_of_fields():
     'views': (),
     'counts': (),
     'rates': ('asof_x', 'asof_y'),
+    'feedback': (),
+    'history': (),
   }
 
 
