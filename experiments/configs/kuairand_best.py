@@ -1,0 +1,26 @@
+"""Recipe for KuaiRand.
+
+    rmtl prepare --source=kuairand --raw_dir=raw/KuaiRand-Pure/data \
+      --as_of=all --data_dir=data/kuairand
+    rmtl train --config=experiments/configs/kuairand_best.py \
+      --data_dir=data/kuairand --workdir=runs/kuairand_best
+
+MEASURED_KUAI
+"""
+
+import pathlib
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags
+
+# Over plain.py.
+SETTINGS = {
+  'network.ignore': '',
+  'pretrain.embedding_l2': 0.0001,
+}
+
+
+def get_config() -> config_lib.Config:
+  """The settings."""
+  plain = config_flags.load(str(pathlib.Path(__file__).parent / 'plain.py'))
+  return config_lib.with_settings(plain, SETTINGS)
