@@ -326,6 +326,7 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   assert code == 130
   assert {d.name for d in wanted.space} == {
     'network.dropout',
+    'network.embedding_scale',
     'network.id_dropout',
     'network.session_encoder',
     'pretrain.embedding_l2',
