@@ -41,15 +41,9 @@ WEIGHTINGS = (
   'ddpg',
   'td3_bc',
 )
-# Those that mean something with a negative lambda, and their controls.
-_SIGNED = (
-  'critic',
-  'mean_one',
-  'advantage',
-  'uncertainty',
-  'constant_mean',
-  'constant',
-)
+# Those that mean something with a negative lambda; and so do their controls.
+_SIGNED = ('critic', 'mean_one', 'advantage', 'uncertainty')
+_CONSTANTS = ('constant_mean', 'constant')
 SCHEDULES = ('constant', 'cosine', 'linear')
 
 
@@ -77,7 +71,7 @@ class NetworkConfig:
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
     ignore: fields that no network sees, joined by `+`: names of fields, of
-      groups of as-of features (gap, position, views, counts, rates) or `asof`
+      groups of as-of features (as `rmtl prepare --as_of` names them) or `asof`
       for all of these groups, as `rates+user_id`. A group that the data lacks
       is no mistake; a field is meant before a group of its name.
     session_encoder: the session so far as one more block of the features,
@@ -125,7 +119,8 @@ class CriticConfig:
       Q is their mean, and their spread says how sure they are.
     initial_value: what a fresh critic says: a `constant`, or the
       `mean_return` that the pre-trained policy realised on train rows.
-    sees_remaining: critics are told how many rows of the session are left.
+    sees_remaining: critics are told how many rows of the session are left in
+      the lane (of a session that is cut, as far as the cut).
       They only weigh losses of logged sessions, so nothing leaks into the
       actor, which must do without.
     estimate: the target's value: the target critic's (`target`) or the
@@ -567,7 +562,8 @@ def form_of(weighting: WeightingConfig) -> str:
 def lowest_lambda(weighting: WeightingConfig) -> float:
   """The least lambda that the weights know."""
   low, _ = _BOUNDS['weighting.lambda_']
-  return low if form_of(weighting) in _SIGNED else 0.0
+  signed = (*_SIGNED, *_CONSTANTS)
+  return low if form_of(weighting) in signed else 0.0
 
 
 def _check_lambda(weighting: WeightingConfig) -> None:
@@ -576,12 +572,13 @@ def _check_lambda(weighting: WeightingConfig) -> None:
   if weighting.lambda_ < lowest_lambda(weighting):
     raise types.InputError(
       f'config.weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
-      f' {form} does not know; {", ".join(_SIGNED[:4])} do'
+      f' {form} does not know; {", ".join(_SIGNED)} do'
     )
   if weighting.meta_learning_rate and form in ('negative_q', 'ddpg', 'td3_bc'):
     raise types.InputError(
       f'config.weighting.meta_learning_rate: {form} has no weights with a'
-      ' lambda to learn'
+      ' lambda to learn (rmtl compare: set it for one method,'
+      ' ple+critic:weighting.meta_learning_rate=0.02)'
     )
 
 

@@ -5,7 +5,7 @@
 
 Every point is a comparison of its own: RMTL against its four controls, 16
 paired seeds, tiny networks. Interrupt it and start it again: finished points
-are read, not trained. About a minute a point on two CPU cores.
+are read, not trained. About a minute and a half a point on a CPU core.
 """
 
 from __future__ import annotations

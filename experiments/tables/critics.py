@@ -8,7 +8,8 @@ mean (R2 -0.4 and -0.3 on a RetailRocket log). Those of this one learn from
 realised returns (TD(1)), start from their mean, are told how many rows of the
 session are left, and keep the pass that comes nearest to the returns. Each
 form of weights is compared with its four controls: the pre-trained model,
-constant weights, RMTL's mean weight, and its own weights shuffled over rows.
+constant weights, RMTL's mean weight, and its own weights shuffled over rows
+(`td3_bc`, which has none: RMTL's).
 One learning rate, the one that was best for most methods of the ablation.
 
 Expected: nothing from the paper, which has no such table. Not run by us with

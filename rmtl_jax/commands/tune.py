@@ -20,10 +20,11 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     None,
     'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
     ' each; the settings of network, pretrain, critic, weighting and finetune'
-    ' that are numbers, texts or true/false. Without it: learning rate, L2 (of'
-    ' embeddings too), dropout, id-dropout, session encoder and the as-of'
-    ' groups to ignore of stage 1, as far as the data have them, or learning'
-    ' rate, lambda and gamma of stage 3.',
+    ' that are numbers, texts or true/false, and ensemble. Without it: of stage'
+    ' 1 learning rate, L2 (of embeddings too), scale of embeddings, dropout,'
+    ' id-dropout, encoders of session and history and the as-of groups to'
+    ' ignore, as far as the data have them; of stage 3 learning rate, lambda'
+    ' and gamma.',
     flag_values=values,
   )
   flags.DEFINE_enum(

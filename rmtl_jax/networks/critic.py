@@ -107,7 +107,9 @@ def unapply_head(value: types.Array, head: str) -> jax.Array:
   A value of 0, which no `neg_softplus` reaches, counts as -1e-3.
   """
   if head == 'neg_softplus':
-    return jnp.log(jnp.expm1(jnp.maximum(-jnp.asarray(value), 1e-3)))
+    size = jnp.maximum(-jnp.asarray(value), 1e-3)
+    # log(exp(size) - 1), which does not overflow.
+    return size + jnp.log(-jnp.expm1(-size))
   return -jnp.asarray(value) if head == 'neg_relu' else jnp.asarray(value)
 
 

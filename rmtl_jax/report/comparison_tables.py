@@ -54,11 +54,8 @@ def weights_name(method: Mapping[str, Any]) -> str:
   """What weighs the losses of a method."""
   if not method['weighting']:
     return 'pre-trained only'
-  name: str = method['weighting']
-  form = method.get('settings', {}).get('weighting.form')
-  if form:
-    return f'control: weights of {form}, shuffled over rows'
-  return tables.NAMES.get(name, name)
+  form = method.get('settings', {}).get('weighting.form', '')
+  return tables.weighting_name(method['weighting'], form)
 
 
 def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:

@@ -32,6 +32,13 @@ _METRICS = (
 )
 
 
+def weighting_name(weighting: str, form: str = '') -> str:
+  """What weighs the losses; `form` is what `q_shuffled` shuffles."""
+  if weighting == 'q_shuffled' and form not in ('', 'critic'):
+    return f'control: weights of {form}, shuffled over rows'
+  return NAMES.get(weighting, weighting)
+
+
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
   """(what it is, metrics per task) of every model in a run's record."""
   for name, metrics, _ in _models(record):
@@ -49,7 +56,10 @@ def _models(
   for stage, name in (
     ('pretrain', 'pre-trained (stage 1)'),
     ('constant', f'{how}, constant weights (control)'),
-    ('finetune', f'{how}, {NAMES[record["weighting"]]}'),
+    (
+      'finetune',
+      f'{how}, {weighting_name(record["weighting"], record.get("form", ""))}',
+    ),
   ):
     if stage in record['stages']:
       yield name, record['stages'][stage], stage

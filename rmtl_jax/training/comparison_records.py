@@ -45,7 +45,8 @@ def of_actor(
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
-    `seconds`; with `test`, its `metrics` and bootstrap `replicates`, without,
+    `seconds`; `lambda` of the best epoch, where lambda was learnt; with
+    `test`, its `metrics` and bootstrap `replicates`, without,
     `validation_halves`.
   """
   begin = time.perf_counter()
@@ -55,16 +56,20 @@ def of_actor(
     'best_epoch': arm.stopping.best_epoch,
     'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
     'weights': _weights(history, tasks),
-    **({'lambda': history[-1]['lambda']} if 'lambda' in history[-1] else {}),
-    **(
-      _tested(context, arm.best_params, test)
-      if test
-      else {'validation_halves': _halves(context, arm.best_params)}
-    ),
+    **_learnt_lambda(history, arm.stopping.best_epoch),
+    **_judged(context, arm.best_params, test),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
   }
+
+
+def _learnt_lambda(history: Sequence[Record], best_epoch: int) -> Record:
+  """Lambda after the epoch that is kept, where it was learnt."""
+  kept = [
+    e['lambda'] for e in history if e['epoch'] == best_epoch and 'lambda' in e
+  ]
+  return {'lambda': kept[0]} if kept else {}
 
 
 def of_ensemble(
@@ -95,11 +100,20 @@ def of_ensemble(
     'best_epoch': max(one.stopping.best_epoch for one in fitted),
     'validation_auc': [float(np.nanmean(auc))],
     'weights': None,
-    **(_tested(whole, params, test) if test else {}),
+    **_judged(whole, params, test),
     'seconds': sum(e['seconds'] for c in contexts for e in c.history)
     + time.perf_counter()
     - begin,
   }
+
+
+def _judged(
+  context: context_lib.Context, params: Any, test: trainer.Split | None
+) -> Record:
+  """Figures of the test rows, or of validation's two halves without them."""
+  if test is not None:
+    return _tested(context, params, test)
+  return {'validation_halves': _halves(context, params)}
 
 
 def of_critics(training: critic_stage.Training) -> Record:
@@ -109,8 +123,8 @@ def of_critics(training: critic_stage.Training) -> Record:
     training: after its last pass.
 
   Returns:
-    `statistics` and `curves` as in a run's record, `validation_td_error` (by
-    pass), `converged`, `seconds`.
+    `statistics` and `curves` as in a run's record, `validation_<stopping>`
+    (the error that decides, by pass), `converged`, `seconds`.
   """
   context, errors = training.context, training.errors
   config, host = context.config, context.validation.host
@@ -123,7 +137,7 @@ def of_critics(training: critic_stage.Training) -> Record:
     'curves': summary.curves(
       q_values, host, context.tasks, config.weighting.lambda_
     ),
-    'validation_td_error': errors,
+    f'validation_{config.critic.stopping}': errors,
     'converged': critic_stage.converged(errors, config.critic),
     'seconds': sum(entry['seconds'] for entry in context.history),
   }

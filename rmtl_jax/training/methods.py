@@ -20,6 +20,7 @@ _OWN_SHUFFLE = ('mean_one', 'advantage', 'uncertainty')
 _NOT_OF_CONSTANTS = (
   'critic.in_finetune',
   'weighting.lambda_schedule',
+  'weighting.lambda_warmup_steps',
   'weighting.meta_learning_rate',
 )
 # Settings of stage 1 make another model to start from; the others don't.

@@ -238,6 +238,7 @@ def _record(
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
+    'form': config_lib.form_of(run.config.weighting),
     'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),

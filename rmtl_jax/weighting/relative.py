@@ -142,10 +142,10 @@ def mean_one(weights: types.Array, mask: types.Array) -> jax.Array:
     mask: bool[L, T].
 
   Returns:
-    f32[L, T, K], without gradient; 1 where there is no row, and for a task
-    none of whose weights is above 0.
+    f32[L, T, K]; 1 where there is no row, and for a task none of whose
+    weights is above 0.
   """
-  bounded = jnp.maximum(jax.lax.stop_gradient(weights), 0.0)
+  bounded = jnp.maximum(weights, 0.0)
   mean = row_mean(bounded, mask)
   some = mean > 0.0
   scaled = bounded / jnp.where(some, mean, 1.0)

@@ -31,6 +31,8 @@ def test_a_recipe_opens_with_its_commands(name):
   text = (CONFIGS / f'{name}_best.py').read_text(encoding='utf-8')
   assert f'rmtl prepare --source={name}' in text
   assert f'rmtl train --config=experiments/configs/{name}_best.py' in text
+  assert 'easured' in text
+  assert 'MEASURED' not in text
 
 
 @pytest.mark.parametrize('name', NAMES)

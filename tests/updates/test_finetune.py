@@ -339,6 +339,35 @@ def test_lambda_is_learnt_on_another_batch():
   assert step._cache_size() == 1
 
 
+@pytest.mark.parametrize(
+  'form', [f for f in config_lib.FORMS if f != 'negative_q']
+)
+def test_every_form_tells_how_its_weights_follow_lambda(form):
+  """Else a learnt lambda would stay where it starts."""
+  config = config_lib.WeightingConfig(name=form)
+  chain = factory.make_weighting(config)
+  rng = np.random.default_rng(0)
+  q = jnp.asarray(-rng.random((2, 6, 2)), jnp.float32)
+  extra = {
+    'q_values': q,
+    'q_deviation': 0.1 - 0.2 * q,
+    'labels': jnp.ones_like(q),
+    'mask': jnp.ones((2, 6), bool),
+  }
+  directions = jnp.asarray(rng.normal(size=q.shape), jnp.float32)
+  start = chain.init(jnp.zeros(()))
+
+  def total(value):
+    moved = factory.with_values(start, lambda_=value)
+    return jnp.sum(chain.update(directions, moved, **extra)[0])
+
+  slope = float(jax.grad(total)(jnp.float32(0.3)))
+  step = 1e-2
+  finite = (total(0.3 + step) - total(0.3 - step)) / (2 * step)
+  np.testing.assert_allclose(slope, finite, rtol=2e-2)
+  assert abs(slope) > 0.05
+
+
 def slopes(critic, params, actions):
   """sum_j dQ_j / da_k of every row, f32[R, K]."""
   inputs = jax.tree.map(lambda x: x[None], ROWS.inputs)
