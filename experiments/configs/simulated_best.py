@@ -5,7 +5,12 @@
     rmtl train --config=experiments/configs/simulated_best.py \
       --data_dir=data/simulated --workdir=runs/simulated_best
 
-MEASURED_SIM
+Chosen on validation of simulated seed 0. Measured on 300,000 rows of seeds that
+were not looked at before (--simulated_seed=1 and 2), mean test AUC of both
+tasks: plain PLE of the same size 0.710 and 0.688, with as-of features 0.739 and
+0.715, this recipe 0.776 and 0.729, oracle 0.878 and 0.846. It closes 40 % and
+26 % of the gap to the oracle (two seeds and one of the model, so no claim). All
+of it: experiments/results/recipes/simulated_seed1.md, simulated_seed2.md.
 """
 
 import pathlib
