@@ -300,21 +300,24 @@ def test_lambda_is_learnt_by_a_method_and_its_shuffled_control(
   tmp_path, data_dir
 ):
   """Alone or side by side with another seed."""
-  setting = 'weighting.meta_learning_rate=0.01'
+  setting = 'finetune.start=scratch:weighting.meta_learning_rate=0.01'
   config = changed(
     methods=(f'shared_bottom+critic:{setting}',),
     learning_rates=(1e-2,),
     population=2,
   )
   results = compare.compare(config, tmp_path, data_dir, QUIET)
-  assert [m['name'] for m in results['methods'] if m['weighting']] == [
-    'shared_bottom+constant',
-    'shared_bottom+constant_mean',
+  weighted = [m['name'] for m in results['methods'] if m['weighting']]
+  assert weighted == [
+    'shared_bottom+constant:finetune.start=scratch',
+    'shared_bottom+constant_mean:finetune.start=scratch',
     f'shared_bottom+q_shuffled:{setting}',
     f'shared_bottom+critic:{setting}',
   ]
-  for name in (f'shared_bottom+critic:{setting}', 'shared_bottom+constant'):
-    learnt = [run.get('lambda') for run in runs_of(results, name)]
+  for name in weighted:
+    runs = runs_of(results, name)
+    assert all(run['best_epoch'] >= 1 for run in runs)
+    learnt = [run.get('lambda') for run in runs]
     if 'constant' in name:
       assert learnt == [None, None]
     else:
