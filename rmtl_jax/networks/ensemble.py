@@ -36,8 +36,10 @@ def make_ensemble(
   def init(key: jax.Array) -> functional.Params:
     return jax.vmap(network.init)(jax.random.split(key, count))
 
-  parts = _separate if layers.runs_separately(form) else _vmapped
-  share, logits, shared_axes = parts(network, count)
+  if layers.runs_separately(form):
+    share, logits, shared_axes = _separate(network, count)
+  else:
+    share, logits, shared_axes = _vmapped(network)
 
   def lane(params, shared, inputs, *, dropout_key=None):
     keys = None
@@ -75,9 +77,8 @@ def _separate(network: functional.Network, count: int) -> Any:
   return share, logits, [network.shared_axes] * count
 
 
-def _vmapped(network: functional.Network, count: int) -> Any:
+def _vmapped(network: functional.Network) -> Any:
   """(share, logits, shared_axes) of members that run together."""
-  del count
   share = jax.vmap(network.share, (0, None))
 
   def logits(params, shared, inputs, keys):

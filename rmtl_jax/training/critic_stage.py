@@ -35,6 +35,8 @@ class Training:
     policy: pi(s) of the train rows, f32[R, K].
     validation_policy: pi(s) of the validation rows.
     errors: the validation error that decides, after each pass.
+    validation_returns: what pi(s) realises on the validation rows, f64[R, K],
+      or None where nothing is measured by it.
     best_params: the critics at the pass with the least such error, or None
       where the last pass is kept.
   """
@@ -45,6 +47,7 @@ class Training:
   policy: jax.Array
   validation_policy: jax.Array
   errors: list[float] = dataclasses.field(default_factory=list)
+  validation_returns: np.ndarray | None = None
   best_params: Any = None
 
   @property
@@ -88,15 +91,13 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
   critic = state.init_critic(params, state.make_optimizer(config.critic))
   program = context.models.train_critics(config)
   policy, validation_policy = map(trainer.on_device, policies)
-  keeps = config.critic.stopping == 'return_error'
-  return Training(
-    context,
-    program,
-    critic,
-    policy,
-    validation_policy,
-    best_params=state.copy(params) if keeps else None,
-  )
+  training = Training(context, program, critic, policy, validation_policy)
+  if config.critic.stopping == 'return_error':
+    training.validation_returns = _returns(
+      context, context.validation, policies[1]
+    )
+    training.best_params = state.copy(params)
+  return training
 
 
 def _returns(
@@ -166,11 +167,11 @@ def _train_pass(
   seconds = (time.perf_counter() - begin) / len(trainings)
   for training, (critic, sums) in zip(trainings, outcomes, strict=True):
     training.critic = critic
-    td_error = _validation_td_error(training)
-    figures = {'validation_td_error': td_error}
-    if training.context.config.critic.stopping == 'return_error':
+    figures = {'validation_td_error': _validation_td_error(training)}
+    if training.validation_returns is not None:
       figures['validation_return_error'] = _validation_return_error(training)
-    error = list(figures.values())[-1]
+    stopping = training.context.config.critic.stopping
+    error = figures[f'validation_{stopping}']
     keeps = training.best_params is not None
     if keeps and error < min(training.errors, default=np.inf):
       training.best_params = state.copy(critic.params)
@@ -242,5 +243,4 @@ def _validation_return_error(training: Training) -> float:
   context = training.context
   policy = np.asarray(training.validation_policy)
   q_values = context.values(training.critic.params, context.validation, policy)
-  returns = _returns(context, context.validation, policy)
-  return float(np.mean(np.square(q_values - returns)))
+  return float(np.mean(np.square(q_values - training.validation_returns)))

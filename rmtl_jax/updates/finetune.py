@@ -85,13 +85,13 @@ def make_finetune_step(
     new_actor, metrics, actions, weigh = actor_step(
       full.actor, batch, key, shuffle_key, judge
     )
+    new_meta = full.meta
     if learns_lambda:
       new_actor, new_meta = _learn_lambda(
         network, config, full, new_actor, batch, guide, key, weigh
       )
-      full = full._replace(meta=new_meta)
     if not learns:
-      return full._replace(actor=new_actor), metrics
+      return full._replace(actor=new_actor, meta=new_meta), metrics
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
     new_critic, critic_metrics = critic_step(
       full.critic, batch, critic_key, actions, target_policy
@@ -100,7 +100,7 @@ def make_finetune_step(
       new_actor.params, full.target_actor, new_actor.step, config.critic
     )
     new_full = state.FinetuneState(
-      new_actor, new_target_actor, new_critic, full.meta
+      new_actor, new_target_actor, new_critic, new_meta
     )
     return new_full, metrics | critic_metrics
 

@@ -392,6 +392,16 @@ def finite_slopes(values, params, actions):
   return result
 
 
+def assert_cross_entropy_is_logged(metrics, logits):
+  """Without weights, whatever is descended."""
+  _, row_losses, _ = reference.weighted_loss(
+    logits, ROWS.labels, np.ones_like(logits)
+  )
+  np.testing.assert_allclose(
+    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
+  )
+
+
 @pytest.mark.parametrize('form', ['shared', 'separate'])
 @pytest.mark.parametrize('in_finetune', ['learning', 'frozen'])
 def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
@@ -421,13 +431,7 @@ def test_ddpg_ascends_the_critics_by_its_actions(form, in_finetune):
   problem.assert_trees_close(
     new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
   )
-  # What is logged stays the cross-entropy, without weights.
-  _, row_losses, _ = reference.weighted_loss(
-    logits, ROWS.labels, np.ones_like(policy)
-  )
-  np.testing.assert_allclose(
-    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
-  )
+  assert_cross_entropy_is_logged(metrics, logits)
 
 
 def test_td3_bc_descends_the_loss_and_climbs_q():
@@ -456,13 +460,7 @@ def test_td3_bc_descends_the_loss_and_climbs_q():
   problem.assert_trees_close(
     new_full.actor.opt_state, expected, rtol=1e-5, atol=2e-6
   )
-  # What is logged stays the cross-entropy, without weights.
-  _, row_losses, _ = reference.weighted_loss(
-    logits, ROWS.labels, np.ones_like(policy)
-  )
-  np.testing.assert_allclose(
-    metrics['loss'], row_losses.mean(1).sum(), rtol=1e-5
-  )
+  assert_cross_entropy_is_logged(metrics, logits)
 
 
 def test_td3_bc_on_a_linear_problem_by_hand():
