@@ -43,6 +43,8 @@ class FeatureSpec:
     numeric_names: of the numeric fields.
     groups: (name, names of its fields) of each group of as-of features; one
       that the data lacks has none.
+    distinct: room for the distinct values that a training batch has of each
+      categorical field (data/batches.distinct_room); empty where unknown.
   """
 
   categorical: tuple[int, ...]
@@ -54,6 +56,7 @@ class FeatureSpec:
   shares: tuple[int | None, ...] = ()
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+  distinct: tuple[int, ...] = ()
 
 
 class Inputs(NamedTuple):

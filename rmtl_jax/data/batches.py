@@ -17,6 +17,8 @@ from rmtl_jax import config as config_lib
 _FILLER_ROWS = 4
 # Share of the rows kept back as fillers.
 _FILLER_SHARE = 0.1
+# Batches that `distinct_room` looks at.
+_SAMPLED_BATCHES = 32
 
 
 class Plan(NamedTuple):
@@ -104,12 +106,68 @@ def training_plan(
   return _fill(first, length, ends, lane, offset, config)
 
 
+def distinct_room(
+  categorical: np.ndarray, starts: np.ndarray, config: config_lib.BatchConfig
+) -> tuple[int, ...]:
+  """Room that the distinct values of a training batch need, per field.
+
+  The most that a sample of batches has, and a twentieth more, in steps of
+  32: a later batch that needs more is possible, but rare. The sample does not
+  depend on the run's seed, so that seeds share compiled programs.
+
+  Args:
+    categorical: i32[R, F].
+    starts: i64[S + 1], first row of every session, then R.
+    config: lanes and lane length.
+
+  Returns:
+    F numbers, at most the slots of a batch.
+  """
+  slots = config.lanes * config.lane_length
+  order = np.random.default_rng(0).permutation(len(starts) - 1)
+  length = np.diff(starts)[order]
+  most = np.zeros(categorical.shape[1], np.int64)
+  begin = 0
+  for _ in range(_SAMPLED_BATCHES):
+    # The sessions that fill a batch, the last one perhaps in part.
+    rows = np.cumsum(length[begin : begin + slots])
+    end = begin + 1 + int(np.searchsorted(rows, slots))
+    batch = np.concatenate(
+      [np.arange(starts[s], starts[s + 1]) for s in order[begin:end]]
+    )[:slots]
+    values = np.sort(categorical[batch], axis=0)
+    most = np.maximum(most, 1 + (values[1:] != values[:-1]).sum(axis=0))
+    begin = end
+    if begin >= len(order):
+      break
+  room = -(-(most + most // 20 + 1) // 32) * 32
+  return tuple(int(r) for r in np.minimum(room, slots))
+
+
 def ordered_plan(starts: np.ndarray, config: config_lib.BatchConfig) -> Plan:
   """All rows once, sessions in their own order: for evaluation."""
   order = np.arange(len(starts) - 1)
   first, length, ends = _pieces(starts, order, config.lane_length)
   lane, offset = _next_fit(length, config.lane_length)
   return _fill(first, length, ends, lane, offset, config)
+
+
+def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
+  """Some rows, in their order, each a session of its own.
+
+  Args:
+    rows: i64[U].
+    config: lanes and lane length.
+  """
+  shape = (-1, config.lanes, config.lane_length)
+  padding = -len(rows) % (config.lanes * config.lane_length)
+  number = np.pad(np.arange(len(rows)), (0, padding), constant_values=-1)
+  row = np.pad(rows, (0, padding), constant_values=-1)
+  return Plan(
+    row.astype(np.int32).reshape(shape),
+    (row >= 0).reshape(shape),
+    number.astype(np.int32).reshape(shape),
+  )
 
 
 def pack(length: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from rmtl_jax.data import manifest as manifest_lib
 
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _LARGEST_INTEGER = 2**63 - 1
+# An odd number whose bits look random (SplitMix64's second multiplier).
+_HASH_FACTOR = np.uint64(0x94D049BB133111EB)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,44 @@ class SplitColumns:
   def rows(self) -> int:
     """R."""
     return len(self.labels)
+
+
+class EqualRows(NamedTuple):
+  """Rows with the same features, numbered.
+
+  Attributes:
+    first: the first row of each number, i64[U], ascending.
+    number: each row's number, i64[R].
+  """
+
+  first: np.ndarray
+  number: np.ndarray
+
+
+def equal_rows(columns: SplitColumns) -> EqualRows:
+  """Which rows have the same features, bit for bit.
+
+  Rows are told apart by a 64-bit hash, and the answer is checked: where two
+  rows that differ had one hash, all rows count as different.
+  """
+  words = [
+    np.ascontiguousarray(part).view(np.uint32)
+    for part in (columns.categorical, columns.multi_valued, columns.numeric)
+  ]
+  code = np.zeros(columns.rows, np.uint64)
+  for word in np.concatenate(words, axis=1).T:
+    code = (code ^ word) * _HASH_FACTOR
+    code ^= code >> np.uint64(29)
+  _, first, number = np.unique(code, return_index=True, return_inverse=True)
+  # In the order of the rows, so that a plan of them walks through the split.
+  order = np.argsort(first)
+  rank = np.empty_like(order)
+  rank[order] = np.arange(len(order))
+  first, number = first[order], rank[number]
+  same = all(np.array_equal(word, word[first][number]) for word in words)
+  if not same:
+    first = number = np.arange(columns.rows)
+  return EqualRows(first, number)
 
 
 def read_split(

@@ -40,8 +40,8 @@ class SharedBottom(nnx.Module):
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    x, _ = self.first(shared, inputs)
-    x = self.bottom(layers.split_columns(x, 1, self.form), dropout_key)
+    x, _ = self.first.members(shared, inputs)
+    x = self.bottom(x, dropout_key)
     return self.towers(x[0], dropout_key)
 
 
@@ -66,7 +66,7 @@ class MixtureOfExperts(nnx.Module):
     self.num_tasks = spec.num_tasks
     self.gates = (count,) * (spec.num_tasks if gate_per_task else 1)
     self.first = features.FirstLayer(
-      spec, config, count * units[0], sum(self.gates), rngs
+      spec, config, count * units[0], sum(self.gates), rngs, count
     )
     self.experts = layers.Hidden(count, units, config, numbers, rngs)
     self.towers = layers.Towers(
@@ -77,8 +77,7 @@ class MixtureOfExperts(nnx.Module):
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    x, logits = self.first(shared, inputs)
-    members = layers.split_columns(x, self.gates[0], self.form)
+    members, logits = self.first.members(shared, inputs)
     members = self.experts(members, dropout_key)
     gates = experts.split_gates(logits, self.gates)
     mixed = [layers.mix(gate, members) for gate in gates]
@@ -108,7 +107,12 @@ class Ple(nnx.Module):
     self.levels = len(units)
     self.gates = tuple(split.gates(is_last=self.levels == 1))
     self.first = features.FirstLayer(
-      spec, config, split.total * units[0], sum(self.gates), rngs
+      spec,
+      config,
+      split.total * units[0],
+      sum(self.gates),
+      rngs,
+      split.total,
     )
     self.activation = layers.Activation(split.total, config.dropout, numbers)
     for i in range(1, self.levels):
@@ -130,8 +134,7 @@ class Ple(nnx.Module):
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    x, logits = self.first(shared, inputs)
-    members = layers.split_columns(x, self.split.total, self.form)
+    members, logits = self.first.members(shared, inputs)
     members = self.activation(members, dropout_key)
     own = self.split.own
     every = range(self.split.num_tasks)
@@ -195,7 +198,9 @@ class Aitm(nnx.Module):
     units, tasks = config.bottom_units, spec.num_tasks
     self.form = config.expert_form
     self.num_tasks = tasks
-    self.first = features.FirstLayer(spec, config, tasks * units[0], 0, rngs)
+    self.first = features.FirstLayer(
+      spec, config, tasks * units[0], 0, rngs, tasks
+    )
     self.bottoms = layers.Hidden(tasks, units, config, numbers, rngs)
     for k in range(1, tasks):
       transfer = Transfer(units[-1], config, numbers, rngs)
@@ -206,8 +211,7 @@ class Aitm(nnx.Module):
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    x, _ = self.first(shared, inputs)
-    bottoms = layers.split_columns(x, self.num_tasks, self.form)
+    bottoms, _ = self.first.members(shared, inputs)
     bottoms = self.bottoms(bottoms, dropout_key)
     outputs = [bottoms[0]]
     for k in range(1, self.num_tasks):
@@ -235,7 +239,9 @@ class Esmm(nnx.Module):
     tasks = spec.num_tasks
     self.form = config.expert_form
     self.num_tasks = tasks
-    self.first = features.FirstLayer(spec, config, tasks * units[0], 0, rngs)
+    self.first = features.FirstLayer(
+      spec, config, tasks * units[0], 0, rngs, tasks
+    )
     self.hidden = layers.Hidden(tasks, units, config, numbers, rngs)
     self.heads = layers.Heads(tasks, units[-1], config, rngs)
 
@@ -243,8 +249,7 @@ class Esmm(nnx.Module):
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K] of the chained probabilities."""
-    x, _ = self.first(shared, inputs)
-    x = layers.split_columns(x, self.num_tasks, self.form)
+    x, _ = self.first.members(shared, inputs)
     return chain_logits(self.heads(self.hidden(x, dropout_key)))
 
 

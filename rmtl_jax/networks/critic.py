@@ -78,7 +78,7 @@ class Critic(nnx.Module):
       [state + actions[:, k : k + 1] * slope for k in range(tasks)], axis=0
     )
     # All tasks' rows below each other: one GEMM, and a mask for each.
-    x = self.bottom(layers.split_columns(x, 1, self.form), dropout_key)[0]
+    x = self.bottom(layers.stack([x], self.form), dropout_key)[0]
     x = x.reshape(tasks, rows, x.shape[1])
     towers = layers.stack(layers.unstack(x), self.form)
     return apply_head(self.towers(towers, dropout_key), self.head)

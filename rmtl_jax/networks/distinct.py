@@ -4,64 +4,186 @@ Ahead of the first ReLU there is no dropout, so rows with the same category
 get the same product of embedding and kernel. Computed once per category and
 gathered, it costs a GEMM of as many rows as there are categories, instead of
 as many as there are slots.
+
+Shapes are static, so there is *room* for as many distinct values of a field as
+its batches were seen to have (data/batches.distinct_room). A batch that has
+more goes through every slot instead: the result is exact for every batch.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rmtl_jax import types
 from rmtl_jax.networks import layers
 
-# A field with at most this share of the batch's slots as its vocabulary is
-# projected whole: looking for distinct values would cost more than it saves.
-WHOLE = 0.25
-
 # What is saved grows with the embedding's width, gathering costs the same for
-# all. Seven fields, 29 % distinct, two CPU cores: the whole training step
-# takes 1.4-1.7 times as long at width 16, 1.2 at 32, 0.95 at 64, 0.68-0.84 at
-# 128; with 97 % distinct, 1.1 at 128.
-PAYS_FROM_WIDTH = 96
+# all: a GEMM row is worth about this many numbers of an embedding. Measured by
+# benchmarks/first_layer.py on two CPU cores.
+GATHER_COST = 32
+
+# Tables of products (`with_tables`) are kept of vocabularies up to so many
+# rows, and up to so many numbers in all (512 MiB).
+TABLE_ROWS = 2**15
+TABLE_NUMBERS = 2**27
 
 
-def pays(form: str, embedding_dim: int) -> bool:
-  """Whether the first layer works on distinct categories.
+def is_wanted(form: str, spec: types.FeatureSpec) -> bool:
+  """Whether the first layer looks for distinct categories at all.
 
-  `auto` does on a single CPU device where embeddings are wide. Several
-  devices would have to sort the whole batch together, and other backends have
-  not been measured.
+  `auto` does on a single CPU device, where the room that a batch's categories
+  need is known. Several devices would have to sort the whole batch together,
+  and on other backends one large GEMM was not beaten yet.
 
   Args:
     form: NetworkConfig.first_layer.
+    spec: the data's fields.
+  """
+  if form == 'plain' or not spec.categorical:
+    return False
+  if form == 'distinct':
+    return True
+  one_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
+  return one_cpu and bool(spec.distinct)
+
+
+def pays(room: int, slots: int, embedding_dim: int) -> bool:
+  """Whether a field's distinct categories cost less than all of its slots.
+
+  Args:
+    room: distinct categories that a batch has.
+    slots: of a batch.
     embedding_dim: D.
   """
-  if form != 'auto':
-    return form == 'distinct'
-  one_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
-  return one_cpu and embedding_dim >= PAYS_FROM_WIDTH
+  return (slots - room) * embedding_dim > slots * GATHER_COST
 
 
-class Products(NamedTuple):
-  """First-layer products of a batch's categories.
+def rooms(
+  form: str,
+  spec: types.FeatureSpec,
+  embedding_dim: int,
+  shape: Sequence[int],
+) -> list[int]:
+  """Room for the distinct values of each field, 0 where every slot is used.
 
-  Attributes:
-    tables: one f32[rows, width] per field.
-    index: each slot's row in its field's table, i32[L, T, F].
+  Args:
+    form: NetworkConfig.first_layer; `distinct` takes every field.
+    spec: the data's fields.
+    embedding_dim: D.
+    shape: (L, T, ...) of the batch.
   """
+  slots = shape[0] * shape[1]
+  found = []
+  for f, size in enumerate(spec.categorical):
+    known = spec.distinct[f] if spec.distinct else slots
+    room = min(known, size, slots)
+    use = form == 'distinct' or pays(room, slots, embedding_dim)
+    found.append(room if use else 0)
+  return found
 
-  tables: Any
-  index: Any
+
+def uses_tables(form: str, embedding_dim: int) -> bool:
+  """Whether what predicts looks products up in tables (`with_tables`).
+
+  Args:
+    form: NetworkConfig.first_layer; `auto` does on CPU, where that pays.
+    embedding_dim: D.
+  """
+  if form == 'auto':
+    return jax.default_backend() == 'cpu' and embedding_dim > GATHER_COST
+  return form == 'distinct'
+
+
+def tabled(sizes: Sequence[int], width: int) -> tuple[int, ...]:
+  """The fields whose products are worth a table, smallest vocabularies first.
+
+  Args:
+    sizes: rows of each categorical field's vocabulary.
+    width: columns of the first layer.
+  """
+  fields, numbers = [], 0
+  for f in np.argsort(sizes, kind='stable'):
+    numbers += sizes[f] * width
+    if sizes[f] > TABLE_ROWS or numbers > TABLE_NUMBERS:
+      break
+    fields.append(int(f))
+  return tuple(sorted(fields))
+
+
+def with_tables(params: Any, sizes: Sequence[int]) -> Any:
+  """Parameters for many batches: products of all categories, computed once.
+
+  Args:
+    params: a network's, with `first.table` [..., rows, D] and `first.kernel`
+      [..., blocks, D, width]; leading axes are members or tasks.
+    sizes: rows of each categorical field's vocabulary.
+
+  Returns:
+    The parameters with `first.products` f32[..., tabled rows, width].
+  """
+  first = params['first']
+  table, kernel = first['table'], first['kernel']
+  starts = np.concatenate([[0], np.cumsum(sizes)])
+  products = [
+    table[..., starts[f] : starts[f + 1], :] @ kernel[..., f, :, :]
+    for f in tabled(sizes, kernel.shape[-1])
+  ]
+  empty = jnp.zeros((*table.shape[:-2], 0, kernel.shape[-1]), table.dtype)
+  new_products = jnp.concatenate([empty, *products], axis=-2)
+  return {**params, 'first': {**first, 'products': new_products}}
+
+
+def look_up(
+  products: jax.Array,
+  table: jax.Array,
+  sizes: Sequence[int],
+  kernel: jax.Array,
+  categorical: jax.Array,
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """As `through`, from the tables of `with_tables`.
+
+  Args:
+    products: f32[tabled rows, sum of widths].
+    table: embeddings of all fields below each other, f32[rows, D].
+    sizes: rows of each categorical field's vocabulary.
+    kernel: f32[F, D, sum of widths].
+    categorical: i32[L, T, F].
+    widths: of the parts.
+
+  Returns:
+    f32[L, T, width] of each part.
+  """
+  lanes, length, fields = categorical.shape
+  values = categorical.reshape(lanes * length, fields)
+  used = tabled(sizes, sum(widths))
+  rest = np.array([f for f in range(fields) if f not in used], np.int32)
+  terms = []
+  if used:
+    kept = [sizes[f] for f in used]
+    tables = jax.lax.split(products, kept, axis=0)
+    terms.append(gather_sum(tables, [values[:, f] for f in used], widths))
+  if len(rest):
+    starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
+    rows = values[:, rest] + starts[None, :]
+    terms.append(_on_slots(table, kernel[rest], rows, widths))
+  parts = [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+  return [part.reshape(lanes, length, -1) for part in parts]
 
 
 class Distinct(NamedTuple):
   """The distinct values of an array.
 
   Attributes:
-    values: in order, then zeros, i32[slots].
-    inverse: where each slot's value stands in `values`, shaped like the array.
+    values: the first ones in order, then zeros, i32[room].
+    inverse: where each slot's value stands in `values`, shaped like the array;
+      beyond `room` where there are more.
     number: how many there are, i32[].
   """
 
@@ -70,114 +192,213 @@ class Distinct(NamedTuple):
   number: jax.Array
 
 
-def distinct(array: jax.Array) -> Distinct:
-  """Distinct values with static shapes: room for as many as there are slots.
+def distinct(array: jax.Array, room: int) -> Distinct:
+  """Distinct values in an array of static size.
 
   Args:
     array: i32[...].
+    room: values wanted at most.
   """
   flat = array.reshape(-1)
   order = jnp.argsort(flat)
   ordered = flat[order]
   is_new = (ordered[1:] != ordered[:-1]).astype(jnp.int32)
   rank = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new)])
-  zeros = jnp.zeros(flat.shape, jnp.int32)
-  inverse = zeros.at[order].set(rank, unique_indices=True)
-  return Distinct(
-    zeros.at[rank].set(ordered), inverse.reshape(array.shape), rank[-1] + 1
-  )
+  inverse = jnp.zeros(flat.shape, jnp.int32)
+  inverse = inverse.at[order].set(rank, unique_indices=True)
+  values = jnp.zeros(room, jnp.int32).at[rank].set(ordered, mode='drop')
+  return Distinct(values, inverse.reshape(array.shape), rank[-1] + 1)
 
 
-def tiers(slots: int) -> tuple[int, ...]:
-  """Capacities to choose from, each twice the one before, the last `slots`."""
-  return tuple(sorted({max(slots // 4, 1), max(slots // 2, 1), slots}))
-
-
-def project(rows: jax.Array, kernel: jax.Array, count: jax.Array) -> jax.Array:
-  """rows @ kernel, of which only the first `count` rows are wanted.
-
-  The smallest sufficient tier is computed, so the result is exact for every
-  count. Rows beyond `count` hold anything.
-
-  Args:
-    rows: f32[slots, D].
-    kernel: f32[D, width].
-    count: i32[].
-
-  Returns:
-    f32[slots, width].
-  """
-  slots = rows.shape[0]
-  sizes = tiers(slots)
-
-  def tier(size: int):
-    def run(rows, kernel):
-      product = rows[:size] @ kernel
-      return jnp.pad(product, ((0, slots - size), (0, 0)))
-
-    return run
-
-  index = sum((count > size).astype(jnp.int32) for size in sizes[:-1])
-  return jax.lax.switch(index, [tier(size) for size in sizes], rows, kernel)
-
-
-def products(
+def through(
   table: jax.Array,
   starts: np.ndarray,
   kernel: jax.Array,
   categorical: jax.Array,
-) -> Products:
-  """What every category of the batch adds to the first layer.
+  room: Sequence[int],
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """Categories through their part of the first layer.
 
   Args:
     table: embeddings of all fields below each other, f32[rows, D].
     starts: each categorical field's first row, then the row after the last.
-    kernel: f32[F, D, width].
+    kernel: f32[F, D, sum of widths].
     categorical: i32[L, T, F].
+    room: for the distinct values of each field, 0 where every slot is used.
+    widths: of the parts that the layer's columns are wanted in.
 
   Returns:
-    The products; the rows of `tables` that no slot points at hold anything.
+    f32[L, T, width] of each part.
   """
-  slots = categorical.shape[0] * categorical.shape[1]
-  fields = [categorical[..., f] for f in range(categorical.shape[2])]
-  rows, found = [], []
-  for f, values in enumerate(fields):
+  lanes, length, fields = categorical.shape
+  first = jnp.asarray(starts[:-1], jnp.int32)
+  slot_rows = categorical.reshape(-1, fields) + first[None, :]
+  rows, index, fits = [], [], []
+  for f in range(fields):
     size = int(starts[f + 1] - starts[f])
-    if size <= WHOLE * slots:
-      rows.append(jnp.arange(size, dtype=jnp.int32))
-      found.append(None)
-    else:
-      found.append(distinct(values))
-      rows.append(found[f].values)
-  # One gather for all fields, so that its gradient is one scatter.
-  embedded = jnp.take(
-    table,
-    jnp.concatenate([r + int(starts[f]) for f, r in enumerate(rows)]),
-    axis=0,
-    mode='clip',
-  )
-  parts = jax.lax.split(embedded, [len(r) for r in rows], axis=0)
-  tables, index = [], []
-  for values, seen, part, block in zip(
-    fields, found, parts, layers.unstack(kernel), strict=True
-  ):
-    if seen is None:
-      tables.append(part @ block)
+    values = categorical[..., f].reshape(-1)
+    if room[f] in (0, size):
+      rows.append(jnp.arange(size if room[f] else 0, dtype=jnp.int32))
       index.append(values)
     else:
-      tables.append(project(part, block, seen.number))
-      index.append(seen.inverse)
-  return Products(tuple(tables), jnp.stack(index, axis=-1))
+      found = distinct(values, room[f])
+      rows.append(found.values)
+      index.append(found.inverse)
+      fits.append(found.number <= room[f])
+    rows[f] += int(starts[f])
+
+  def on_rows(table, kernel):
+    return _on_rows(table, kernel, rows, index, slot_rows, widths)
+
+  if fits:
+    parts = jax.lax.cond(
+      jnp.all(jnp.stack(fits)),
+      on_rows,
+      lambda table, kernel: _on_slots(table, kernel, slot_rows, widths),
+      table,
+      kernel,
+    )
+  else:
+    parts = on_rows(table, kernel)
+  return [part.reshape(lanes, length, -1) for part in parts]
 
 
-def gather(shared: Products) -> jax.Array:
-  """One lane's sum over fields of the products, f32[T, width].
+def _on_slots(
+  table: jax.Array,
+  kernel: jax.Array,
+  slot_rows: jax.Array,
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """Every slot's embeddings through the kernel, f32[slots, width] per part.
 
   Args:
-    shared: `products` of the batch, with the lane's own index i32[T, F].
+    table: f32[rows, D].
+    kernel: f32[F, D, sum of widths].
+    slot_rows: i32[slots, F].
+    widths: of the parts.
   """
-  terms = [
-    jnp.take(table, shared.index[:, f], axis=0, mode='clip')
-    for f, table in enumerate(shared.tables)
+  fields, dim, width = kernel.shape
+  embedded = jnp.take(table, slot_rows, axis=0, mode='clip')
+  flat = embedded.reshape(-1, fields * dim)
+  return jax.lax.split(
+    flat @ kernel.reshape(fields * dim, width), tuple(widths), axis=1
+  )
+
+
+def _on_rows(
+  table: jax.Array,
+  kernel: jax.Array,
+  rows: Sequence[jax.Array],
+  index: Sequence[jax.Array],
+  slot_rows: jax.Array,
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """Each field's rows through its block, then gathered, as `_on_slots`.
+
+  Args:
+    table: f32[rows, D].
+    kernel: f32[F, D, sum of widths].
+    rows: of the table, i32[room] of each field; none where its slots are used.
+    index: each slot's place in its field's rows, i32[slots].
+    slot_rows: of the table, i32[slots, F].
+    widths: of the parts.
+  """
+  used = [f for f, r in enumerate(rows) if len(r)]
+  rest = [f for f, r in enumerate(rows) if not len(r)]
+  terms = []
+  if used:
+    # One gather for all fields, so that its gradient is one scatter.
+    embedded = jnp.take(
+      table, jnp.concatenate([rows[f] for f in used]), axis=0, mode='clip'
+    )
+    sizes = tuple(len(rows[f]) for f in used)
+    terms.append(
+      _products(
+        jax.lax.split(embedded, sizes, axis=0),
+        kernel if not rest else kernel[np.array(used)],
+        [index[f] for f in used],
+        tuple(widths),
+      )
+    )
+  if rest:
+    fields = np.array(rest)
+    terms.append(_on_slots(table, kernel[fields], slot_rows[:, fields], widths))
+  return [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _products(
+  embedded: list[jax.Array],
+  kernel: jax.Array,
+  index: list[jax.Array],
+  widths: tuple[int, ...],
+) -> list[jax.Array]:
+  """sum_f (E_f W_f)[index_f], the columns in parts.
+
+  Args:
+    embedded: E_f, f32[rows_f, D].
+    kernel: W, f32[F, D, sum of widths].
+    index: i32[slots] each.
+    widths: of the parts.
+
+  Returns:
+    f32[slots, width] of each part.
+  """
+  products = [
+    rows @ block
+    for rows, block in zip(embedded, layers.unstack(kernel), strict=True)
   ]
-  return sum(terms[1:], start=terms[0])
+  return gather_sum(products, index, widths)
+
+
+def _products_forward(embedded, kernel, index, widths):
+  return _products(embedded, kernel, index, widths), (embedded, kernel, index)
+
+
+def _products_backward(widths, residuals, cotangents):
+  del widths
+  embedded, kernel, index = residuals
+  cotangent = jnp.concatenate(cotangents, axis=1)
+  of_rows, of_kernel = [], []
+  for rows, block, places in zip(
+    embedded, layers.unstack(kernel), index, strict=True
+  ):
+    zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
+    of_product = zeros.at[places].add(cotangent, mode='drop')
+    of_rows.append(of_product @ block.T)
+    of_kernel.append(rows.T @ of_product)
+  return of_rows, jnp.stack(of_kernel), None
+
+
+_products.defvjp(_products_forward, _products_backward)
+
+
+def gather_sum(
+  tables: Sequence[jax.Array],
+  index: Sequence[jax.Array],
+  widths: Sequence[int],
+) -> list[jax.Array]:
+  """sum_f tables_f[index_f], the columns in parts.
+
+  A part is sliced before it is gathered, not after: XLA then adds the fields
+  up as it gathers, where it would else write all of them out first (5 times
+  as long for seven fields on two CPU cores).
+
+  Args:
+    tables: f32[rows_f, sum of widths].
+    index: i32[slots] each.
+    widths: of the parts.
+
+  Returns:
+    f32[slots, width] of each part.
+  """
+  parts, begin = [], 0
+  for width in widths:
+    terms = [
+      jnp.take(table[:, begin : begin + width], places, axis=0, mode='clip')
+      for table, places in zip(tables, index, strict=True)
+    ]
+    parts.append(sum(terms[1:], start=terms[0]))
+    begin += width
+  return parts

@@ -49,8 +49,8 @@ def make_ensemble(
     members = logits(params, shared, inputs, keys)  # [M, T, K]
     return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1), 1)(members)
 
-  return functional.Network(
-    jax.jit(init), share, lane, shared_axes, network.perturb
+  return network._replace(
+    init=jax.jit(init), share=share, lane=lane, shared_axes=shared_axes
   )
 
 

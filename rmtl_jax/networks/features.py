@@ -25,6 +25,10 @@ from rmtl_jax.networks import distinct, history, layers, session
 
 Shared = Any
 
+# Up to so many numeric fields are added as products of a column and a row: as
+# a GEMM, their gradient would copy the whole layer's transposed.
+FEW_NUMERIC = 4
+
 
 def num_blocks(spec: types.FeatureSpec) -> int:
   """Blocks of the fields: F + multi-valued fields + 1 if N > 0."""
@@ -78,12 +82,14 @@ class FirstLayer(nnx.Module):
     hidden: columns that feed a ReLU (kernels of gain HE).
     gates: further columns, which stay linear (kernels of gain LECUN).
     rngs: where the initial values come from.
+    members: whose columns the hidden ones are, side by side, equally many.
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
     kernel: f32[blocks, D, hidden + gates]; the session's block is the last.
     bias: f32[hidden + gates].
     numeric: linear layer of the numeric block, where N > 0.
+    products: tables of products, where form is `tables` (distinct.py).
     session: the encoder of the session so far, where one is set.
     history_<i>: the encoder of multi-valued field i, where it is a history and
       its encoder has parameters.
@@ -96,14 +102,17 @@ class FirstLayer(nnx.Module):
     hidden: int,
     gates: int,
     rngs: nnx.Rngs,
+    members: int = 1,
   ):
     dim = config.embedding_dim
     self.spec = spec
+    self.widths = (hidden // members,) * members + ((gates,) if gates else ())
+    self.count = members
+    self.expert_form = config.expert_form
     self.encodes = config.session_encoder != 'none'
     self.histories = history.fields(spec)
     self.ignored = self.histories if config.history_encoder == 'none' else ()
     blocks = num_blocks(spec) - len(self.ignored) + int(self.encodes)
-    self.hidden = hidden
     self.form = config.first_layer
     self.table = nnx.Param(init_table(rngs.params(), spec, config))
     kernel = layers.init_kernel(
@@ -116,6 +125,12 @@ class FirstLayer(nnx.Module):
       kernel = jnp.concatenate([kernel, linear], axis=1)
     self.kernel = nnx.Param(kernel.reshape(blocks, dim, hidden + gates))
     self.bias = nnx.Param(jnp.zeros((hidden + gates,)))
+    if self.form == 'tables':
+      rows = sum(
+        spec.categorical[f]
+        for f in distinct.tabled(spec.categorical, hidden + gates)
+      )
+      self.products = nnx.Param(jnp.zeros((rows, hidden + gates)))
     if spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
     if self.encodes:
@@ -125,15 +140,16 @@ class FirstLayer(nnx.Module):
         setattr(self, f'history_{i}', history.TargetAttention(config, rngs))
 
   @property
-  def uses_distinct(self) -> bool:
-    """Whether the categories go through `distinct` (config.first_layer)."""
-    pays = distinct.pays(self.form, self.table.shape[1])
-    return pays and bool(self.spec.categorical)
+  def shares(self) -> bool:
+    """Whether `share` does the categories of a whole batch at once."""
+    if self.form == 'tables':
+      return bool(self.spec.categorical)
+    return distinct.is_wanted(self.form, self.spec)
 
   @property
   def shared_axes(self) -> Any:
     """`in_axes` of what `share` returns, in a vmap over lanes."""
-    return distinct.Products(None, 0) if self.uses_distinct else None
+    return 0 if self.shares else None
 
   def share(self, inputs: types.Inputs) -> Shared:
     """What the lanes of a batch share.
@@ -142,16 +158,32 @@ class FirstLayer(nnx.Module):
       inputs: leading dimensions [L, T].
 
     Returns:
-      The products of the batch's categories (form `distinct`), or nothing.
+      What the categories add to the pre-activations, f32[L, T, width] of
+      every member and of the gates (distinct.py), or nothing.
     """
-    fields = len(self.spec.categorical)
-    if not self.uses_distinct:
+    if not self.shares:
       return ()
-    return distinct.products(
+    sizes = self.spec.categorical
+    kernel = self.kernel[...][: len(sizes)]
+    categorical = jnp.asarray(inputs.categorical)
+    if self.form == 'tables':
+      return distinct.look_up(
+        self.products[...],
+        self.table[...],
+        sizes,
+        kernel,
+        categorical,
+        self.widths,
+      )
+    return distinct.through(
       self.table[...],
-      cumulative(self.spec.categorical),
-      self.kernel[...][:fields],
-      jnp.asarray(inputs.categorical),
+      cumulative(sizes),
+      kernel,
+      categorical,
+      distinct.rooms(
+        self.form, self.spec, self.table.shape[1], categorical.shape
+      ),
+      self.widths,
     )
 
   def __call__(
@@ -166,15 +198,36 @@ class FirstLayer(nnx.Module):
     Returns:
       f32[T, hidden] and f32[T, gates].
     """
+    members, gates = self._parts(shared, inputs)
+    return jnp.concatenate(members, axis=1), gates
+
+  def members(
+    self, shared: Shared, inputs: types.Inputs
+  ) -> tuple[layers.Stack, jax.Array]:
+    """As a call, but the hidden columns as a stack of members."""
+    members, gates = self._parts(shared, inputs)
+    return layers.stack(members, self.expert_form), gates
+
+  def _parts(
+    self, shared: Shared, inputs: types.Inputs
+  ) -> tuple[list[jax.Array], jax.Array]:
+    """Each member's f32[T, hidden / members], and f32[T, gates]."""
+    y = self._sum(inputs)
+    parts = jax.lax.split(y, self.widths, axis=1)
+    if self.shares:
+      parts = [part + s for part, s in zip(parts, shared, strict=True)]
+    gates = parts[self.count :]
+    return list(parts[: self.count]), gates[0] if gates else y[:, :0]
+
+  def _sum(self, inputs: types.Inputs) -> jax.Array:
+    """One lane's pre-activations without what is shared, f32[T, width]."""
     for_categorical, for_multi_valued, for_numeric, for_session = (
       self._kernels()
     )
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
     embedded = None
-    if self.uses_distinct:
-      y = y + distinct.gather(shared)
-    elif self.spec.categorical:
+    if self.spec.categorical and not self.shares:
       embedded = self._categorical(inputs)
       y = y + _through(embedded, for_categorical)
     if for_multi_valued.shape[0]:
@@ -184,9 +237,7 @@ class FirstLayer(nnx.Module):
       y = y + self._numeric(inputs, for_numeric[0])
     if self.encodes:
       y = y + self._session(inputs, embedded) @ for_session[0]
-    sizes = (self.hidden, y.shape[1] - self.hidden)
-    hidden, gates = jax.lax.split(y, sizes, axis=1)
-    return hidden, gates
+    return y
 
   def _kernels(self) -> list[jax.Array]:
     """The kernel's blocks: categorical, multi-valued, numeric, session."""
@@ -265,7 +316,14 @@ class FirstLayer(nnx.Module):
     """
     through = self.numeric.kernel[...] @ kernel
     constant = self.numeric.bias[...] @ kernel
-    return jnp.asarray(inputs.numeric) @ through + constant[None, :]
+    numeric = jnp.asarray(inputs.numeric)
+    if self.spec.numeric > FEW_NUMERIC:
+      return numeric @ through + constant[None, :]
+    terms = [
+      numeric[:, i : i + 1] * through[i : i + 1]
+      for i in range(self.spec.numeric)
+    ]
+    return sum(terms, start=constant[None, :])
 
 
 def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:

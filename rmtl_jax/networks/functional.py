@@ -20,6 +20,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   actors,
+  distinct,
   features,
   history,
   id_dropout,
@@ -50,6 +51,8 @@ class Network(NamedTuple):
       sees: some categories replaced (networks/id_dropout.py).
     members: critics of each task, M; `lane` then gives f32[T, M * K], a
       member's tasks side by side.
+    prepare: params -> what `share` and `lane` take, computed once for many
+      batches: the same, but with first_layer=tables (distinct.with_tables).
   """
 
   init: Callable[[jax.Array], Params]
@@ -58,6 +61,7 @@ class Network(NamedTuple):
   shared_axes: Any
   perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
   members: int = 1
+  prepare: Callable[[Params], Params] = lambda params: params
 
 
 def apply(
@@ -130,7 +134,12 @@ def _from_module(
   def lane(params, shared, inputs, *args, dropout_key=None):
     return bind(params)(shared, inputs, *args, dropout_key)
 
-  return Network(jax.jit(init), share, lane, shared_axes, perturb)
+  network = Network(jax.jit(init), share, lane, shared_axes, perturb)
+  if config.first_layer == 'tables':
+    return network._replace(
+      prepare=lambda params: distinct.with_tables(params, spec.categorical)
+    )
+  return network
 
 
 def _one_per_task(network: Network, count: int) -> Network:
@@ -185,7 +194,9 @@ def _side_by_side(
     return jnp.concatenate(outputs, axis=1)
 
   axes = [network.shared_axes] * count
-  return Network(jax.jit(init), share, lane, axes, network.perturb)
+  return network._replace(
+    init=jax.jit(init), share=share, lane=lane, shared_axes=axes
+  )
 
 
 def _narrowed(network: Network, seen: ignore.View) -> Network:

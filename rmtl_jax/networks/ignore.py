@@ -135,6 +135,7 @@ def view(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups
     ),
+    distinct=tuple(spec.distinct[i] for i in single if spec.distinct),
   )
   return View(
     seen,

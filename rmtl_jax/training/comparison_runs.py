@@ -83,7 +83,11 @@ class Runs:
       run.path, 'trials' if searching else 'runs'
     )
     self._tasks = run.manifest.task_names
-    self._models = models_lib.Models(run.manifest.feature_spec())
+    self._models = models_lib.Models(
+      trainer.with_room(
+        run.manifest.feature_spec(), self.splits['train'], config.batch
+      )
+    )
     self._live, self._interrupted = live, interrupted
     self.population = population_lib.most(
       config.compare.population, len(config.compare.seeds)

@@ -16,8 +16,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import distinct, functional
 from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.networks import functional
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state
@@ -52,12 +52,14 @@ class Models:
   """What runs on data of one form share.
 
   Attributes:
-    spec: the form of the features.
+    spec: the form of the features; with `distinct`, steps use it, while what
+      predicts does not, so that it gives the same bits without.
   """
 
   def __init__(self, spec: types.FeatureSpec):
     """Builds nothing yet."""
     self.spec = spec
+    self._plain = dataclasses.replace(spec, distinct=())
     self._made: dict[tuple[str, Any], Any] = {}
 
   def actor(self, config: config_lib.Config) -> functional.Network:
@@ -68,16 +70,19 @@ class Models:
     )
 
   def predictor(self, config: config_lib.Config) -> functional.Network:
-    """What predicts: the actor, or the ensemble's members as one."""
-    network, count = self.actor(config), config.ensemble
-    if count == 1:
-      return network
-    form = config.network.expert_form
-    return self._once(
-      'ensemble',
-      (config.backbone, config.network, count),
-      lambda: ensemble_lib.make_ensemble(network, count, form),
-    )
+    """What predicts: the actor, or the ensemble's members as one.
+
+    Its parameters are those of training, once `prepare` has seen them.
+    """
+    settings, count = _of_prediction(config.network), config.ensemble
+
+    def build():
+      network = functional.make_actor(self._plain, config.backbone, settings)
+      if count == 1:
+        return network
+      return ensemble_lib.make_ensemble(network, count, settings.expert_form)
+
+    return self._once('predictor', (config.backbone, settings, count), build)
 
   def critic(self, config: config_lib.Config) -> functional.Network:
     """The critics' network, the same for every backbone."""
@@ -177,9 +182,12 @@ class Models:
       'policy_map',
       (config.backbone, config.network, config.ensemble),
       lambda: loop.make_row_map(
-        lambda params, batch: forward.policy(network, params, batch.inputs)
+        lambda params, batch: forward.policy(network, params, batch.inputs),
+        network.prepare,
       ),
     )
+    if config.network.session_encoder == 'none':
+      return trainer.map_distinct_rows(row_map, params, split, config.batch)
     return trainer.map_rows(row_map, params, split, config.batch)
 
   def values(
@@ -190,14 +198,17 @@ class Models:
     policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
-    network = self.critic(config)
+    network = functional.make_critic(
+      self._plain, _of_prediction(config.network), config.critic
+    )
     row_map = self._once(
       'value_map',
       (config.network, _of_network(config.critic)),
       lambda: loop.make_row_map(
         lambda params, batch, actions: forward.values(
           network, params, batch.inputs, actions
-        )
+        ),
+        network.prepare,
       ),
     )
     extras = (trainer.on_device(policy),)
@@ -234,6 +245,14 @@ class Models:
     if (kind, key) not in made:
       made[kind, key] = build()
     return made[kind, key]
+
+
+def _of_prediction(network: config_lib.NetworkConfig) -> Any:
+  """The settings of what predicts: products in tables, where that pays."""
+  uses = distinct.uses_tables(network.first_layer, network.embedding_dim)
+  return dataclasses.replace(
+    network, first_layer='tables' if uses else 'plain'
+  )
 
 
 def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:

@@ -72,7 +72,11 @@ def train(
       )
       for name in manifest_lib.SPLITS
     }
-    models = models_lib.Models(run.manifest.feature_spec())
+    models = models_lib.Models(
+      trainer.with_room(
+        run.manifest.feature_spec(), splits['train'], config.batch
+      )
+    )
     contexts = _contexts(run, config, splits, models, live, interrupted)
     writer = writers.Writer(path, _whole_history(contexts))
     writer.text('config', _as_markdown(config))

@@ -19,6 +19,10 @@ from rmtl_jax.training import progress as progress_lib
 from rmtl_jax.updates import loop as loop_lib
 
 
+# Distinct rows up to this share of all are worth being looked for.
+_WORTH_SKIPPING = 0.9
+
+
 class Interrupted(Exception):
   """SIGTERM or SIGINT arrived; everything up to the last epoch is saved."""
 
@@ -41,6 +45,11 @@ class Split:
   device: loop_lib.Columns
   plan: batches.Plan
 
+  @functools.cached_property
+  def equal_rows(self) -> columns_lib.EqualRows:
+    """Which rows have the same features."""
+    return columns_lib.equal_rows(self.host)
+
 
 def place(
   host: columns_lib.SplitColumns, config: config_lib.BatchConfig
@@ -49,6 +58,15 @@ def place(
   inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
   device = jax.device_put(loop_lib.Columns(inputs, host.labels))
   return Split(host, device, batches.ordered_plan(host.starts, config))
+
+
+def with_room(
+  spec: types.FeatureSpec, train: Split, config: config_lib.BatchConfig
+) -> types.FeatureSpec:
+  """The fields, with the room that distinct values of train batches need."""
+  host = train.host
+  room = batches.distinct_room(host.categorical, host.starts, config)
+  return dataclasses.replace(spec, distinct=room)
 
 
 class Guide(NamedTuple):
@@ -305,7 +323,7 @@ def map_rows(
     extras: f32[R, K] arrays that it wants beside the batch.
 
   Returns:
-    A tree of numpy arrays [R, ...].
+    A tree of numpy arrays, one value per row of the plan, by ascending row.
   """
   pieces = []
   for slots, count in chunks(split.plan, config.steps_per_dispatch):
@@ -316,15 +334,37 @@ def map_rows(
     pieces.append(
       (slots.row[mask], jax.tree.map(lambda x, m=mask: np.asarray(x)[m], out))
     )
-  rows = np.concatenate([row for row, _ in pieces])
+  order = np.argsort(np.concatenate([row for row, _ in pieces]))
 
   def in_order(*parts):
-    values = np.concatenate(parts)
-    result = np.empty_like(values)
-    result[rows] = values
-    return result
+    return np.concatenate(parts)[order]
 
   return jax.tree.map(in_order, *[out for _, out in pieces])
+
+
+def map_distinct_rows(
+  row_map: Callable[..., Any],
+  params: Any,
+  split: Split,
+  config: config_lib.BatchConfig,
+) -> Any:
+  """As `map_rows`, where equal features give equal values: each once.
+
+  Args:
+    row_map: from updates/loop.make_row_map, of a function that looks at a
+      row's own features alone.
+    params: what it takes first.
+    split: the data.
+    config: the batch, `steps_per_dispatch`.
+  """
+  equal = split.equal_rows
+  if len(equal.first) > _WORTH_SKIPPING * split.host.rows:
+    return map_rows(row_map, params, split, config)
+  plan = batches.rows_plan(equal.first, config)
+  values = map_rows(
+    row_map, params, dataclasses.replace(split, plan=plan), config
+  )
+  return jax.tree.map(lambda x: x[equal.number], values)
 
 
 def on_device(values: np.ndarray) -> jax.Array:

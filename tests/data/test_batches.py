@@ -259,3 +259,30 @@ def test_lanes_of_a_plan_are_those_of_the_config():
       starts, (0, 1), 1, dataclasses.replace(config, lanes=lanes)
     )
     assert plan.row.shape == (-(-5 // lanes), lanes, 8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(LENGTHS, CONFIGS, st.integers(0, 99))
+def test_there_is_room_for_what_sampled_batches_have(lengths, config, seed):
+  starts = starts_of(lengths)
+  rows = int(starts[-1])
+  fields = np.random.default_rng(seed).integers(0, [1, 3, 10**6], (rows, 3))
+  slots = config.lanes * config.lane_length
+  room = batches.distinct_room(fields, starts, config)
+  assert all(r <= slots for r in room)
+  # So few rows are all sampled: a batch can't have more of a value.
+  assert room[0] == min(32, slots)
+  assert room[1] == min(32, slots)
+  assert room[2] == min(-(-(n := min(rows, slots)) // 32) * 32, slots) or (
+    room[2] > n
+  )
+
+
+@given(st.lists(st.integers(0, 500), unique=True, min_size=1), CONFIGS)
+def test_a_plan_of_rows_has_them_in_order(rows, config):
+  plan = batches.rows_plan(np.array(sorted(rows)), config)
+  used = plan.row >= 0
+  assert plan.row.shape[1:] == (config.lanes, config.lane_length)
+  assert plan.row[used].tolist() == sorted(rows)
+  assert plan.is_last[used].all() and not plan.is_last[~used].any()
+  assert len(set(plan.segment[used].tolist())) == len(rows)

@@ -325,3 +325,31 @@ def test_an_unreadable_file_is_named(prepared, tmp_path, damage):
 def test_a_directory_in_place_of_a_file(prepared, tmp_path):
   (tmp_path / FILE).mkdir(parents=True)
   check_fails(tmp_path, prepared[1], 'not readable')
+
+
+def split_of(categorical, numeric):
+  rows = len(categorical)
+  return columns_lib.SplitColumns(
+    categorical=np.array(categorical, np.int32).reshape(rows, -1),
+    multi_valued=np.zeros((rows, 0), np.int32),
+    numeric=np.array(numeric, np.float32).reshape(rows, -1),
+    labels=np.zeros((rows, 1), np.float32),
+    session=np.arange(rows),
+    user=None,
+    row_id=np.arange(rows),
+    oracle=None,
+    starts=np.arange(rows + 1),
+  )
+
+
+def test_equal_rows_are_numbered_in_their_order():
+  split = split_of([[3, 1], [0, 0], [3, 1], [3, 1]], [0.5, 0.5, 0.5, -0.5])
+  equal = columns_lib.equal_rows(split)
+  assert equal.first.tolist() == [0, 1, 3]
+  assert equal.number.tolist() == [0, 1, 0, 2]
+
+
+def test_rows_with_one_hash_are_not_taken_for_equal(monkeypatch):
+  monkeypatch.setattr(columns_lib, '_HASH_FACTOR', np.uint64(0))
+  equal = columns_lib.equal_rows(split_of([[3], [0], [3]], [0, 0, 0]))
+  assert equal.first.tolist() == equal.number.tolist() == [0, 1, 2]

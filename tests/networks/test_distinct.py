@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import hypothesis
 import hypothesis.extra.numpy as hnp
@@ -15,55 +16,25 @@ from rmtl_jax import types
 from rmtl_jax.networks import distinct, functional
 from tests.networks import small
 
-find = jax.jit(distinct.distinct)
+find = jax.jit(distinct.distinct, static_argnums=1)
 
 
 @hypothesis.settings(deadline=None, max_examples=100)
 @hypothesis.given(
   st.integers(1, 60).flatmap(
     lambda top: hnp.arrays(np.int32, (3, 4), elements=st.integers(0, top))
-  )
+  ),
+  st.sampled_from([2, 5, 12]),
 )
-def test_distinct_values_are_numpys(array):
-  found = find(array)
+def test_distinct_values_are_numpys(array, room):
+  found = find(array, room)
   values, inverse = np.unique(array, return_inverse=True)
+  kept = min(len(values), room)
   assert found.number == len(values)
-  np.testing.assert_array_equal(found.values[: len(values)], values)
-  np.testing.assert_array_equal(found.values[len(values) :], 0)
+  assert found.values.shape == (room,)
+  np.testing.assert_array_equal(found.values[:kept], values[:room])
+  np.testing.assert_array_equal(found.values[kept:], 0)
   np.testing.assert_array_equal(found.inverse, inverse)
-
-
-@pytest.mark.parametrize(
-  ('slots', 'expected'), [(2048, (512, 1024, 2048)), (2, (1, 2)), (1, (1,))]
-)
-def test_the_last_tier_holds_every_slot(slots, expected):
-  assert distinct.tiers(slots) == expected
-
-
-@pytest.mark.parametrize('number', [1, 4, 5, 8, 9, 16])
-def test_a_product_is_exact_for_every_number_of_rows(number):
-  rng = np.random.default_rng(number)
-  rows = rng.normal(size=(16, 3)).astype(np.float32)
-  kernel = rng.normal(size=(3, 5)).astype(np.float32)
-  wanted = (np.arange(16) < number)[:, None]
-
-  @small.jit
-  @jax.value_and_grad
-  def loss(arguments, number):
-    product = distinct.project(*arguments, number)
-    return jnp.where(wanted, product, 0.0).sum() ** 2
-
-  value, gradients = loss((rows, kernel), number)
-  total = (rows @ kernel)[:number].sum()
-  np.testing.assert_allclose(value, total**2, rtol=1e-5)
-  np.testing.assert_allclose(
-    gradients[0], 2 * total * wanted * kernel.sum(axis=1), rtol=1e-4
-  )
-  np.testing.assert_allclose(
-    gradients[1],
-    np.tile(2 * total * rows[:number].sum(axis=0)[:, None], 5),
-    rtol=1e-4,
-  )
 
 
 SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2)
@@ -77,22 +48,23 @@ def batch(variety: int) -> types.Inputs:
   return inputs._replace(categorical=categorical)
 
 
-# Every tier of the 32 slots: up to 8, 16 and 32 distinct values.
+# Distinct values of a field; there is room for 12.
 VARIETIES = (1, 8, 12, 90)
+ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
 NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_distinct_equals_plain_in_values_and_gradients(name):
   functions = []
-  for form in ('plain', 'distinct'):
+  for spec, form in ((SPEC, 'plain'), (ROOMY, 'distinct')):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
     if name in config_lib.BACKBONES:
-      network = functional.make_actor(SPEC, name, config)
+      network = functional.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)
-      network = functional.make_critic(SPEC, config, critic)
+      network = functional.make_critic(spec, config, critic)
       args = (np.full((4, 8, 2), 0.3, np.float32),)
     params = small.params(network)
 
@@ -115,40 +87,67 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
     )
 
 
-def test_all_tiers_were_tried():
-  numbers = {
-    int(distinct.distinct(batch(v).categorical[..., 1]).number)
+def test_batches_with_and_without_room_were_tried():
+  numbers = [
+    int(distinct.distinct(batch(v).categorical[..., 1], 32).number)
     for v in VARIETIES
-  }
+  ]
   assert min(numbers) == 1
-  assert any(1 < n <= 8 for n in numbers)
-  assert any(8 < n <= 16 for n in numbers)
-  assert any(n > 16 for n in numbers)
+  assert any(1 < n <= 12 for n in numbers)
+  assert any(n > 12 for n in numbers)
 
 
-def test_small_vocabularies_are_projected_whole():
-  inputs = batch(4)
-  products = distinct.products(
-    jnp.ones((453, 2)),
-    np.array([0, 3, 203, 303, 453]),
-    jnp.ones((4, 2, 5)),
-    inputs.categorical,
-  )
-  assert [t.shape for t in products.tables] == [(3, 5)] + [(32, 5)] * 3
-  np.testing.assert_array_equal(
-    products.index[..., 0], inputs.categorical[..., 0]
-  )
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('rows', [2**15, 160, 0])
+def test_tables_equal_plain(name, rows, monkeypatch):
+  """With tables of all fields, of those up to 160 rows, and of none."""
+  monkeypatch.setattr(distinct, 'TABLE_ROWS', rows)
+  outputs = []
+  for form in ('plain', 'tables'):
+    config = dataclasses.replace(small.CONFIG, first_layer=form)
+    args = ()
+    if name in config_lib.BACKBONES:
+      network = functional.make_actor(SPEC, name, config)
+    else:
+      critic = config_lib.CriticConfig(form=name, members=2)
+      network = functional.make_critic(SPEC, config, critic)
+      args = (np.full((4, 8, 2), 0.3, np.float32),)
+    if form == 'plain':
+      params = small.params(network)
+    prepared = network.prepare(params)
+    run = small.jit(functools.partial(functional.apply, network))
+    outputs.append(run(prepared, batch(12), *args))
+  np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
 
 
-def test_auto_is_distinct_for_wide_embeddings_on_one_cpu_device(monkeypatch):
+def test_tables_are_of_small_vocabularies(monkeypatch):
+  assert distinct.tabled((3, 200, 100), 7) == (0, 1, 2)
+  assert distinct.tabled((3, 2**15 + 1, 100), 7) == (0, 2)
+  monkeypatch.setattr(distinct, 'TABLE_NUMBERS', 103 * 7)
+  assert distinct.tabled((3, 200, 100), 7) == (0, 2)
+
+
+def test_a_field_without_savings_goes_through_every_slot():
+  spec = types.FeatureSpec((10, 5000, 5000), (), 0, 1, distinct=(64, 512, 1900))
+  assert distinct.rooms('auto', spec, 128, (32, 64)) == [10, 512, 0]
+  assert distinct.rooms('distinct', spec, 128, (32, 64)) == [10, 512, 1900]
+  assert distinct.rooms('auto', spec, 32, (32, 64)) == [0, 0, 0]
+  unknown = dataclasses.replace(spec, distinct=())
+  assert distinct.rooms('distinct', unknown, 8, (32, 64)) == [10, 2048, 2048]
+
+
+def test_auto_is_distinct_on_one_cpu_device_that_knows_the_room(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
-  assert distinct.pays('auto', 128)
-  assert not distinct.pays('auto', 64)
-  assert not distinct.pays('plain', 128)
+  assert distinct.is_wanted('auto', ROOMY)
+  assert not distinct.is_wanted('auto', SPEC)
+  assert not distinct.is_wanted('plain', ROOMY)
+  assert distinct.is_wanted('distinct', SPEC)
+  assert distinct.uses_tables('auto', 128)
+  assert not distinct.uses_tables('auto', 16)
   monkeypatch.setattr(jax, 'device_count', lambda: 2)
-  assert not distinct.pays('auto', 128)
-  assert distinct.pays('distinct', 8)
+  assert not distinct.is_wanted('auto', ROOMY)
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
-  assert not distinct.pays('auto', 128)
+  assert not distinct.is_wanted('auto', ROOMY)
+  assert not distinct.uses_tables('auto', 128)

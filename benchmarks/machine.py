@@ -1,0 +1,221 @@
+"""What all benchmarks share: the machine, timing, counting, results."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core as jax_core
+
+from rmtl_jax.training import workdir
+
+
+def described() -> dict[str, Any]:
+  """The machine and the versions, for a result's file."""
+  return {
+    'device': workdir.device(),
+    'cpu': _cpu(),
+    'cores': os.cpu_count(),
+    'system': platform.platform(terse=True),
+    'versions': workdir.versions(),
+  }
+
+
+def _cpu() -> str:
+  try:
+    lines = pathlib.Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    return platform.processor()
+  names = [x.split(':', 1)[1].strip() for x in lines if x[:10] == 'model name']
+  return names[0] if names else platform.processor()
+
+
+def write(path: str, record: Mapping[str, Any]) -> None:
+  """Writes a result as JSON, with the machine; does nothing without a path."""
+  if path:
+    text = json.dumps({'machine': described(), **record}, indent=2)
+    pathlib.Path(path).write_text(text + '\n', encoding='utf-8')
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+  """Rows of figures as an aligned table."""
+  names = list(rows[0])
+  cells = [names] + [[_cell(row[name]) for name in names] for row in rows]
+  widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
+  return '\n'.join(
+    '  '.join(
+      cell.ljust(width) if i == 0 else cell.rjust(width)
+      for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ).rstrip()
+    for row in cells
+  )
+
+
+def _cell(value: Any) -> str:
+  if isinstance(value, float):
+    return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
+  return f'{value:,}' if isinstance(value, int) else str(value)
+
+
+def seconds(run: Callable[[], Any], repetitions: int) -> float:
+  """Median seconds of a call that returns arrays, after one to warm up."""
+  jax.block_until_ready(run())
+  times = []
+  for _ in range(repetitions):
+    begin = time.perf_counter()
+    jax.block_until_ready(run())
+    times.append(time.perf_counter() - begin)
+  return statistics.median(times)
+
+
+def interleaved(
+  runs: Mapping[str, Callable[[], Any]], repetitions: int
+) -> dict[str, list[float]]:
+  """Seconds of several calls, in turn, after one of each to warm up."""
+  times: dict[str, list[float]] = {name: [] for name in runs}
+  for name, run in runs.items():
+    jax.block_until_ready(run())
+  for _ in range(repetitions):
+    for name, run in runs.items():
+      begin = time.perf_counter()
+      jax.block_until_ready(run())
+      times[name].append(time.perf_counter() - begin)
+  return times
+
+
+def peak_mebibytes() -> float:
+  """The process's largest resident memory so far, MiB."""
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
+  """b of cost = a size^b, by least squares on logarithms."""
+  x, y = np.log(list(sizes)), np.log(list(costs))
+  return float(np.polyfit(x, y, 1)[0])
+
+
+Dot = tuple[tuple[int, ...], tuple[int, ...], Any]
+
+
+class Work:
+  """What a program must do at least.
+
+  Attributes:
+    dots: how often each matrix product occurs, by its shapes.
+    bytes: read and written by gathers, scatters and sorts.
+  """
+
+  def __init__(self):
+    self.dots: collections.Counter[Dot] = collections.Counter()
+    self.bytes = 0
+
+  @property
+  def flops(self) -> float:
+    """Of the matrix products."""
+    return sum(_flops(dot) * count for dot, count in self.dots.items())
+
+
+def _flops(dot: Dot) -> float:
+  left, right, (contract, batch) = dot
+  free = [n for i, n in enumerate(right) if i not in (*contract[1], *batch[1])]
+  return 2.0 * float(np.prod(left)) * float(np.prod(free))
+
+
+_MOVES = ('gather', 'scatter-add', 'scatter', 'sort')
+
+
+def work(function: Callable[..., Any], *args: Any) -> Work:
+  """Counts a function's matrix products and moved bytes, from its jaxpr.
+
+  Of a `cond` the last branch counts (the one of a true predicate); of loops
+  one pass, so hand over a step and not a loop of steps.
+  """
+  found = Work()
+  _count(jax.make_jaxpr(function)(*args).jaxpr, found)
+  return found
+
+
+def _count(jaxpr: Any, found: Work) -> None:
+  for equation in jaxpr.eqns:
+    name, params = equation.primitive.name, equation.params
+    if name == 'dot_general':
+      left, right = (v.aval.shape for v in equation.invars)
+      found.dots[left, right, params['dimension_numbers']] += 1
+    elif name in _MOVES:
+      values = [*equation.invars[1:], *equation.outvars]
+      found.bytes += sum(v.aval.size * v.aval.dtype.itemsize for v in values)
+    elif name == 'cond':
+      _count(params['branches'][-1].jaxpr, found)
+    else:
+      for value in params.values():
+        inner = getattr(value, 'jaxpr', value)
+        if isinstance(inner, jax_core.Jaxpr):
+          _count(inner, found)
+
+
+def copy_rate(mebibytes: int = 256, repetitions: int = 5) -> float:
+  """Bytes per second that an elementwise loop reads and writes."""
+  x = jnp.ones(mebibytes * 2**18, jnp.float32)
+  step = jax.jit(lambda x: x + 1.0, donate_argnums=0)
+  x = jax.block_until_ready(step(x))
+  times = []
+  for _ in range(repetitions):
+    begin = time.perf_counter()
+    x = jax.block_until_ready(step(x))
+    times.append(time.perf_counter() - begin)
+  return 2 * x.nbytes / min(times)
+
+
+class Roofline:
+  """The least time for some work on this machine, from rates measured here.
+
+  Every matrix product is timed alone, in its own shape; moved bytes and the
+  optimizer's passes over parameters take the rate of a copy.
+  """
+
+  def __init__(self):
+    self.bytes_per_second = copy_rate()
+    self._seconds: dict[Dot, float] = {}
+
+  def dot_seconds(self, dot: Dot) -> float:
+    """Of one product, alone."""
+    if dot not in self._seconds:
+      *shapes, dimensions = dot
+      rng = np.random.default_rng(0)
+      args = [jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes]
+      times = max(1, min(50, int(2e9 / max(_flops(dot), 1.0))))
+
+      @jax.jit
+      def run(x, y):
+        def body(i, x):
+          z = jax.lax.dot_general(x, y, dimensions)
+          # Every pass needs the one before, or XLA would do one.
+          return x.at[(0,) * x.ndim].add(z.ravel()[0] * 1e-30)
+
+        return jax.lax.fori_loop(0, times, body, x)
+
+      self._seconds[dot] = seconds(lambda: run(*args), 3) / times
+    return self._seconds[dot]
+
+  def seconds(self, found: Work, parameters: int = 0) -> float:
+    """The least for some work.
+
+    Args:
+      found: of `work`.
+      parameters: that Adam updates: four reads and three writes of each.
+    """
+    products = sum(
+      self.dot_seconds(dot) * count for dot, count in found.dots.items()
+    )
+    return products + (found.bytes + 28 * parameters) / self.bytes_per_second

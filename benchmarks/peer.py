@@ -1,0 +1,218 @@
+"""Training side by side with torch-rechub's own multi-task trainer.
+
+    pip install torch torch-rechub
+    python benchmarks/peer.py --output=benchmarks/results/peer.json
+
+The same rows (benchmarks/workload.py's), batch size, widths, experts, dropout
+and optimizer settings on both sides; one epoch each, in turn, several times.
+torch-rechub's trainer runs as it is: its data loader, its loss, its Adam. It
+has no critics, so only training and prediction are compared. Its layers
+normalise over the batch, ours do not; its ESMM takes no numeric field and
+predicts one column more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from benchmarks import machine, workload
+from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import evaluator
+from rmtl_jax.training import actor_stages, trainer
+
+_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+_ROWS = flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
+_REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Pairs of epochs.')
+_BACKBONES = flags.DEFINE_list(
+  'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple', 'aitm'], 'Which.'
+)
+
+
+class Ours:
+  """One backbone by this package."""
+
+  def __init__(self, log: workload.Workload, backbone: str):
+    self.config = config_lib.Config(backbone=backbone)
+    self.context = workload.context(log, self.config)
+    arm = actor_stages.pretrain_team(self.context).arms['pretrain']
+    self._loop, self._state = arm.program.loop, arm.state
+    self._epoch = 0
+
+  def train(self) -> None:
+    """One epoch: the plan of its batches, gathering, steps."""
+    self._epoch += 1
+    context = self.context
+    self._state, _ = trainer.run_epoch(
+      self._loop,
+      self._state,
+      context.train,
+      context.plan('pretrain', self._epoch),
+      context.key('pretrain'),
+      self.config.batch,
+      workload.QUIET,
+    )
+    jax.block_until_ready(self._state)
+
+  def evaluate(self) -> None:
+    """Probabilities and both AUCs of every row."""
+    predictions = self.context.predict(self._state.params, self.context.train)
+    evaluator.validation_auc(predictions, self.context.train.host.labels)
+
+
+class Theirs:
+  """The same backbone by torch-rechub."""
+
+  def __init__(self, log: workload.Workload, backbone: str):
+    # Optional, so imported where it is used.
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch_rechub.basic import features  # pyright: ignore
+    from torch_rechub.trainers import mtl_trainer  # pyright: ignore
+    from torch_rechub.utils import data  # pyright: ignore
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    network = config_lib.NetworkConfig()
+    batch = config_lib.BatchConfig()
+    columns = log.columns()
+    sparse = [
+      features.SparseFeature(f'f{i}', size, embed_dim=network.embedding_dim)
+      for i, size in enumerate(log.vocabularies)
+    ]
+    dense = [features.DenseFeature('x', embed_dim=1)]
+    x = {
+      f.name: columns.categorical[:, i].astype(np.int64)
+      for i, f in enumerate(sparse)
+    }
+    x['x'] = columns.numeric[:, 0]
+    labels = columns.labels
+    if backbone == 'esmm':  # Its first column is the conditional rate.
+      labels = labels[:, [1, 0, 1]]
+    generator = data.DataGenerator(x, labels)
+    size = batch.lanes * batch.lane_length
+    self._loader, self._validation, _ = generator.generate_dataloader(
+      x_val=x,
+      y_val=labels,
+      x_test=x,
+      y_test=labels,
+      batch_size=size,
+    )
+    self._directory = tempfile.TemporaryDirectory()
+    model = _their_model(backbone, [*sparse, *dense], network)
+    stage = config_lib.StageConfig()
+    self.trainer = mtl_trainer.MTLTrainer(
+      model,
+      task_types=['classification'] * labels.shape[1],
+      optimizer_params={
+        'lr': stage.learning_rate,
+        'weight_decay': stage.l2,
+      },
+      n_epoch=1,
+      device='cpu',
+      model_path=self._directory.name,
+    )
+
+  def train(self) -> None:
+    """One epoch by its own trainer."""
+    self.trainer.train_one_epoch(self._loader)
+
+  def evaluate(self) -> None:
+    """Probabilities and AUCs of every row by its own trainer."""
+    self.trainer.evaluate(self.trainer.model, self._validation)
+
+
+def _their_model(
+  backbone: str, fields: list[Any], network: config_lib.NetworkConfig
+) -> Any:
+  """torch-rechub's model of the same sizes."""
+  from torch_rechub.models import multi_task  # pyright: ignore
+
+  def mlp(units):
+    return {
+      'dims': list(units),
+      'activation': 'relu',
+      'dropout': network.dropout,
+    }
+
+  bottom, tower = network.bottom_units, network.tower_units
+  types_ = ['classification'] * 2
+  if backbone == 'shared_bottom':
+    return multi_task.SharedBottom(fields, types_, mlp(bottom), [mlp(tower)] * 2)
+  if backbone == 'esmm':
+    # It pools user and item fields apart; all of ours are an item's.
+    return multi_task.ESMM(
+      fields[:-1], [], mlp((*bottom, *tower)), mlp((*bottom, *tower))
+    )
+  if backbone == 'mmoe':
+    return multi_task.MMOE(
+      fields, types_, network.num_experts, mlp(bottom), [mlp(tower)] * 2
+    )
+  if backbone == 'ple':
+    half = network.num_experts // 2
+    return multi_task.PLE(
+      fields,
+      types_,
+      n_level=len(bottom),
+      n_expert_specific=network.num_experts - half,
+      n_expert_shared=half,
+      expert_params=mlp(bottom),
+      tower_params_list=[mlp(tower)] * 2,
+    )
+  return multi_task.AITM(fields, 2, mlp(bottom), [mlp(tower)] * 2)
+
+
+def measure(log: workload.Workload, backbone: str) -> dict[str, Any]:
+  """Rows per second of both, and the median of the pairs' ratios."""
+  ours, theirs = Ours(log, backbone), Theirs(log, backbone)
+  row: dict[str, Any] = {'backbone': backbone}
+  for what in ('train', 'evaluate'):
+    times = machine.interleaved(
+      {'ours': getattr(ours, what), 'theirs': getattr(theirs, what)},
+      _REPETITIONS.value,
+    )
+    pairs = zip(times['ours'], times['theirs'], strict=True)
+    row |= {
+      f'{what}_ours': log.rows / statistics.median(times['ours']),
+      f'{what}_torch_rechub': log.rows / statistics.median(times['theirs']),
+      f'{what}_ratio': statistics.median(b / a for a, b in pairs),
+    }
+  return row
+
+
+def main(argv: list[str]) -> None:
+  """Prints the table, writes the file."""
+  del argv
+  log = workload.Workload(rows=_ROWS.value)
+  rows = []
+  for backbone in _BACKBONES.value:
+    begin = time.perf_counter()
+    rows.append(measure(log, backbone))
+    print(f'{backbone}: {time.perf_counter() - begin:.0f} s', flush=True)
+  print(machine.table(rows))
+  import importlib.metadata
+
+  machine.write(
+    _OUTPUT.value,
+    {
+      'benchmark': 'peer',
+      'rows': _ROWS.value,
+      'unit': 'rows per second; ratio = ours / torch-rechub, median of pairs',
+      'peer': {
+        name: importlib.metadata.version(name)
+        for name in ('torch', 'torch-rechub')
+      },
+      'figures': rows,
+      'config': dataclasses.asdict(config_lib.NetworkConfig()),
+    },
+  )
+
+
+if __name__ == '__main__':
+  app.run(main)
