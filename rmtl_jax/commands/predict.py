@@ -42,12 +42,6 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' sessions that began in it go on in the input.',
     flag_values=values,
   )
-  flags.DEFINE_boolean(
-    'calibrated',
-    False,
-    'Apply the calibration that was fitted on validation.',
-    flag_values=values,
-  )
   flags.DEFINE_string(
     'memory_limit',
     '',
@@ -55,14 +49,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     " of the machine's memory.",
     flag_values=values,
   )
-  flags.DEFINE_enum(
-    'stage',
-    None,
-    ['finetune', 'constant', 'pretrain'],
-    'Whose parameters; if not given finetune, or pretrain where that is all'
-    ' there is. constant is the control.',
-    flag_values=values,
-  )
+  common.define_stage(values)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -70,16 +57,16 @@ def execute(values: flags.FlagValues) -> int:
   for name in ('workdir', 'input', 'output'):
     common.require(values, name)
   common.start_jax(values)
-  from rmtl_jax.serving import predict, predictor
+  import rmtl_jax
+  from rmtl_jax.serving import predict
 
   # Ends as an error does, so that no half-written file is left.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   value = functools.partial(common.value, values)
   output = value('output')
   predict.check_names(value('input'), output)
-  scorer = predictor.load(
-    pathlib.Path(value('workdir')), value('stage') or '', value('calibrated')
-  )
+  path = pathlib.Path(value('workdir'))
+  scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
   predict.predict(
     scorer, value('input'), output, value('history'), value('memory_limit')
   )
