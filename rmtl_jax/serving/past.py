@@ -310,7 +310,7 @@ def _numbered(words: pa.Array) -> pa.Table:
 
 def _idle_ms(manifest: manifest_lib.Manifest) -> int:
   minutes = manifest.options.get('idle_minutes')
-  if type(minutes) not in (int, float) or not 0 < minutes < 1e7:
+  if not isinstance(minutes, int | float) or not 0 < minutes < 1e7:
     raise types.InputError(
       f'manifest.json: options: idle_minutes is {minutes!r:.80}, expected'
       ' minutes'

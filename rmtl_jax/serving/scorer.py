@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import sql
 from rmtl_jax.serving import encoder as encoder_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import session_rows
 
 
 class Scorer(abc.ABC):
@@ -153,10 +153,11 @@ class Scorer(abc.ABC):
         for chunk, inputs in self._encoded(again, past):
           yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
       else:
-        found = self._of_sessions(connection, again, past)
+        found = session_rows.infer(
+          connection, self, past, self._encoded(again, past)
+        )
         for chunk in again.chunks(self.chunk_rows):
-          column = found.take(chunk.table.num_rows)['p']
-          yield chunk, _matrix(column, len(self.tasks), np.float32)
+          yield chunk, found(chunk.table.num_rows)
 
   def all_warnings(self) -> list[str]:
     """Lines for a person, once all rows have been predicted."""
@@ -226,114 +227,6 @@ class Scorer(abc.ABC):
       whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
       yield chunk, self.encoder.encode(whole)
 
-  def _of_sessions(
-    self, connection: Any, rows: rows_lib.Rows, past: past_lib.Past
-  ) -> rows_lib.Taker:
-    """Probabilities of a model of sessions, in the order of the rows."""
-    writer = connection.cursor()
-    encoded, found = sql.fresh('inputs'), sql.fresh('found')
-    writer.execute(
-      f'CREATE TABLE {encoded} (row_id BIGINT, c INTEGER[], m INTEGER[],'
-      ' x FLOAT[])'
-    )
-    first = past.first
-    for chunk, inputs in self._encoded(rows, past):
-      count = chunk.table.num_rows
-      _insert(
-        writer,
-        encoded,
-        np.arange(first, first + count),
-        c=inputs.categorical,
-        m=inputs.multi_valued,
-        x=inputs.numeric,
-      )
-      first += count
-    writer.execute(f'CREATE TABLE {found} (row_id BIGINT, p FLOAT[])')
-    item = self.manifest.item_field
-    assert item is not None
-    pieces = past.pieces(encoded, self.encoder.words(item), self.lane_length)
-    for table, starts in _whole_pieces(pieces, self.chunk_rows):
-      values = self.infer(self._inputs(table), starts)
-      own = table['c'].is_valid().to_numpy()
-      _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
-    query = f'SELECT p FROM {found} ORDER BY row_id'
-    return rows_lib.Taker(writer.sql(query).to_arrow_reader(self.chunk_rows))
-
-  def _inputs(self, table: pa.Table) -> types.Inputs:
-    """Inputs of sessions' rows; of the history's the item alone is known."""
-    own = table['c'].is_valid().to_numpy()
-    count = table.num_rows
-    kinds = self.manifest.of_kind
-    widths = {
-      'c': (len(kinds('categorical')), np.int32),
-      'm': (sum(f.width for f in kinds('multi_valued')), np.int32),
-      'x': (len(kinds('numeric')), np.float32),
-    }
-    found = {}
-    for name, (width, dtype) in widths.items():
-      found[name] = np.zeros((count, width), dtype)
-      found[name][own] = _matrix(table[name].drop_null(), width, dtype)
-    at = [f.name for f in kinds('categorical')].index(
-      str(self.manifest.item_field)
-    )
-    found['c'][~own, at] = table['item'].to_numpy()[~own]
-    return types.Inputs(found['c'], found['m'], found['x'])
-
 
 def _one(count: int) -> np.ndarray:
   return np.array([0, count])
-
-
-def _insert(
-  writer: Any, table: str, row_id: np.ndarray, **columns: Any
-) -> None:
-  """Adds rows whose columns are lists of one length."""
-  arrays: dict[str, Any] = {'row_id': row_id}
-  for name, values in columns.items():
-    values = np.ascontiguousarray(values)
-    offsets = np.arange(len(values) + 1, dtype=np.int64) * values.shape[1]
-    arrays[name] = pa.LargeListArray.from_arrays(
-      pa.array(offsets), pa.array(values.reshape(-1))
-    )
-  writer.register('inserted', pa.table(arrays))
-  writer.execute(f'INSERT INTO {table} BY NAME FROM inserted')
-  writer.unregister('inserted')
-
-
-def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
-  """Lists of one length as rows, [R, width]."""
-  parts = [chunk.flatten().to_numpy() for chunk in column.chunks]
-  flat = np.concatenate(parts) if parts else np.zeros(0)
-  return flat.astype(dtype).reshape(len(column), width)
-
-
-def _whole_pieces(
-  tables: Iterable[pa.Table], size: int
-) -> Iterator[tuple[pa.Table, np.ndarray]]:
-  """Groups of up to `size` rows that cut no piece, and where pieces start.
-
-  Args:
-    tables: rows in order, with a column `piece`; no piece has more rows than
-      `size`.
-    size: most rows of a group.
-
-  Yields:
-    (rows, i64[pieces + 1]).
-  """
-  held: pa.Table | None = None
-  for table in tables:
-    held = table if held is None else pa.concat_tables([held, table])
-    while held.num_rows > size:
-      starts = _starts(held)
-      # What comes last may go on in the next table.
-      end = starts[starts <= size][-1]
-      yield held.slice(0, end), starts[starts <= end]
-      held = held.slice(end)
-  if held is not None and held.num_rows:
-    yield held, _starts(held)
-
-
-def _starts(table: pa.Table) -> np.ndarray:
-  piece = table['piece'].to_numpy()
-  changes = np.flatnonzero(np.diff(piece)) + 1
-  return np.concatenate([[0], changes, [len(piece)]])
