@@ -74,7 +74,13 @@ class Encoder:
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     self.rows = 0
     self._known = dict.fromkeys(
-      (f.name for f in self._read if f.kind == 'categorical'), 0
+      (
+        f.name
+        for f in self._read
+        # Of a past in which nothing has happened yet nothing is known.
+        if f.kind == 'categorical' and 'as_of' not in f.details
+      ),
+      0,
     )
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
@@ -213,7 +219,8 @@ class Encoder:
         stacked[:, i] = found[field.column].to_numpy()
       else:
         ids = self._ids(field, found[field.column])
-        self._known[field.name] += int(np.count_nonzero(ids))
+        if field.name in self._known:
+          self._known[field.name] += int(np.count_nonzero(ids))
         stacked[:, i] = ids
     return stacked
 
