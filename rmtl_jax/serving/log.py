@@ -195,6 +195,8 @@ def append(
     connection.execute(
       f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
     )
+  except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+    raise
   except duckdb.Error as error:
     text = str(error).partition('\n')[0]
     raise types.InputError(f'{chunk.path}: not usable: {text}') from None

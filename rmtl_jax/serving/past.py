@@ -291,7 +291,12 @@ class Past:
 def scratch(
   memory_limit: str = '',
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
-  """A database that spills, and a directory that goes when the block ends."""
+  """A database that spills, and a directory that goes when the block ends.
+
+  Raises:
+    types.InputError: the memory limit is none, or too small.
+    KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
+  """
   with (
     tempfile.TemporaryDirectory(prefix='rmtl-predict-') as name,
     sql.connect(memory_limit, temp_dir=f'{name}/spill') as connection,
@@ -301,6 +306,9 @@ def scratch(
     except duckdb.OutOfMemoryException as error:
       first = str(error).splitlines()[0]
       raise types.InputError(f'memory_limit: too small: {first}') from None
+    except duckdb.InterruptException:
+      # DuckDB's own form of what Ctrl-C means everywhere else.
+      raise KeyboardInterrupt from None
 
 
 def _numbered(words: pa.Array) -> pa.Table:

@@ -6,6 +6,7 @@ import io
 import sys
 import types as types_lib
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,8 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data.sources import simulated
-from rmtl_jax.serving import predict
+from rmtl_jax.serving import past, predict
+from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run, table_run
 
 
@@ -241,3 +243,29 @@ def test_features_of_the_session_need_no_history(past_dir):
   close(stacked(scorer.predict(rows)), expected)
   with pytest.raises(types.InputError, match='all as-of features or none'):
     scorer.predict(rows.append_column('asof_gap', pa.nulls(len(rows))))
+
+
+@pytest.mark.parametrize(
+  ('raised', 'expected'),
+  [
+    (duckdb.OutOfMemoryException('Out of Memory Error: x\ny'), 'too small'),
+    (duckdb.InterruptException('Interrupted!'), ''),
+  ],
+)
+def test_what_duckdb_says_is_said_in_our_words(raised, expected):
+  kind = types.InputError if expected else KeyboardInterrupt
+  with (
+    pytest.raises(kind, match=expected or None),
+    past.scratch() as (_, directory),
+  ):
+    assert directory.is_dir()
+    raise raised
+  assert not directory.exists()
+
+
+def test_a_memory_limit_that_is_none(loaded):
+  raw = past_run.log(8)
+  with pytest.raises(types.InputError, match="'much' is not a size"):
+    list(
+      loaded.stream(rows_lib.of_table(raw), [rows_lib.of_table(raw)], 'much')
+    )
