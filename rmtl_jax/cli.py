@@ -14,10 +14,11 @@ from typing import NamedTuple
 from absl import flags
 
 import rmtl_jax
-from rmtl_jax import config_flags, types
+from rmtl_jax import config_flags, extras, types
 from rmtl_jax.commands import (
   compare,
   evaluate,
+  export,
   predict,
   prepare,
   train,
@@ -34,8 +35,10 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           simulates sessions first
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
-  rmtl predict --workdir=RUN --input=FILE|- --output=FILE|-
+  rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
+  rmtl export --workdir=RUN --output=DIR
+                          the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
                           methods x seeds with paired tests and controls
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
@@ -103,6 +106,11 @@ def main(argv: Sequence[str]) -> int:
     return command.execute(values)
   except (types.InputError, flags.Error) as error:
     return _fail(' '.join(str(error).split()), 2)
+  except ModuleNotFoundError as error:
+    needed = extras.missing(error.name or '')
+    if needed is None:
+      raise
+    return _fail(f'rmtl {name} needs {needed}', 2)
   except FloatingPointError as error:
     return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
   except KeyboardInterrupt:
@@ -156,6 +164,11 @@ COMMANDS = {
     'raw rows to the same rows with a probability per task',
     predict.define,
     predict.execute,
+  ),
+  'export': Command(
+    'a trained model as StableHLO, with all that it takes to serve it',
+    export.define,
+    export.execute,
   ),
   'compare': Command(
     'methods x seeds on the same data, with controls and paired tests',

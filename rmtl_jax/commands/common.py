@@ -96,6 +96,24 @@ def define_workdir(values: flags.FlagValues) -> None:
   )
 
 
+def define_stage(values: flags.FlagValues) -> None:
+  """Flags of commands that use what a run has learnt."""
+  flags.DEFINE_enum(
+    'stage',
+    None,
+    ['finetune', 'constant', 'pretrain'],
+    'Whose parameters; if not given finetune, or pretrain where that is all'
+    ' there is. constant is the control.',
+    flag_values=values,
+  )
+  flags.DEFINE_boolean(
+    'calibrated',
+    False,
+    'Apply the calibration that was fitted on validation.',
+    flag_values=values,
+  )
+
+
 def value(values: flags.FlagValues, name: str) -> Any:
   """What a flag is set to."""
   return values[name].value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import signal
 import sys
@@ -33,14 +34,22 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' an Arrow IPC stream on standard output.',
     flag_values=values,
   )
-  flags.DEFINE_enum(
-    'stage',
-    None,
-    ['finetune', 'constant', 'pretrain'],
-    'Whose parameters; if not given finetune, or pretrain where that is all'
-    ' there is. constant is the control.',
+  flags.DEFINE_string(
+    'history',
+    '',
+    'Earlier raw rows, in the form of the input and with labels: a file or a'
+    ' directory of files. Models with as-of features of users or items need it;'
+    ' sessions that began in it go on in the input.',
     flag_values=values,
   )
+  flags.DEFINE_string(
+    'memory_limit',
+    '',
+    'What the past may take before it spills to disk, as 4GB; by default 80 %'
+    " of the machine's memory.",
+    flag_values=values,
+  )
+  common.define_stage(values)
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -48,16 +57,18 @@ def execute(values: flags.FlagValues) -> int:
   for name in ('workdir', 'input', 'output'):
     common.require(values, name)
   common.start_jax(values)
+  import rmtl_jax
   from rmtl_jax.serving import predict
 
   # Ends as an error does, so that no half-written file is left.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-  output = common.value(values, 'output')
+  value = functools.partial(common.value, values)
+  output = value('output')
+  predict.check_names(value('input'), output)
+  path = pathlib.Path(value('workdir'))
+  scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
   predict.predict(
-    pathlib.Path(common.value(values, 'workdir')),
-    common.value(values, 'input'),
-    output,
-    common.value(values, 'stage') or '',
+    scorer, value('input'), output, value('history'), value('memory_limit')
   )
   if output != '-':
     print(f'predictions: {output}')

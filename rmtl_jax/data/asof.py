@@ -127,10 +127,8 @@ def add(
   if 'feedback' in groups:
     made |= dict.fromkeys(asof_feedback.names(rows.tasks), 'feedback')
   _check_names(rows, made)
-  keyed = _with_keys(connection, rows, placed, groups)
   idle_ms = round(config.idle_minutes * 60_000)
-  tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms)
-  connection.execute(f'DROP TABLE {keyed}')
+  table, details = compute(connection, rows, placed, groups, idle_ms)
   fields = tuple(
     source.SourceField(
       PREFIX + name,
@@ -143,9 +141,51 @@ def add(
   )
   return dataclasses.replace(
     rows,
-    view=_view(connection, rows, tables, fields),
+    view=_view(connection, rows, table, fields),
     fields=rows.fields + fields,
   )
+
+
+def compute(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  groups: tuple[str, ...],
+  idle_ms: int,
+  train: Sequence[float] | None = None,
+  labelled: str = '',
+) -> tuple[str, dict[str, dict[str, Any]]]:
+  """The values of groups, before they are cut at quantiles.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: the reader's result.
+    placed: session and split of every row that is kept.
+    groups: some of prepare_config.AS_OF, not `history`; at least one.
+    idle_ms: the idle time after which a label counts as known.
+    train: each task's rate, from which rates start; that of the train rows if
+      None.
+    labelled: SQL, over the rows as `r`, of whether a row's labels are told;
+      a row whose labels are not counts in no rate. Empty if all are.
+
+  Returns:
+    A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
+    details for the manifest, by name.
+  """
+  keyed = _with_keys(connection, rows, placed, groups, labelled)
+  tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms, train)
+  connection.execute(f'DROP TABLE {keyed}')
+  # Joined two by two, once: every join of a view takes memory at every use.
+  whole = tables[0]
+  for table in tables[1:]:
+    joined = sql.fresh('joined')
+    connection.execute(
+      f'CREATE TABLE {joined} AS FROM {whole} JOIN {table} USING (row_id)'
+    )
+    connection.execute(f'DROP TABLE {whole}')
+    connection.execute(f'DROP TABLE {table}')
+    whole = joined
+  return whole, details
 
 
 def _supported(
@@ -207,6 +247,7 @@ def _with_keys(
   rows: source.SourceTable,
   placed: sessions.Placed,
   groups: tuple[str, ...],
+  labelled: str,
 ) -> str:
   """A table of the kept rows: place, time, keys and labels as needed."""
   columns = ['p.row_id, p.session_id, p.split, r.timestamp']
@@ -217,7 +258,9 @@ def _with_keys(
     columns.append(f'{_key("user")} AS "user"')
     columns.append(f'{_key(f"f_{rows.item_field}")} AS item')
   if set(groups) & set(_LABELLED):
-    columns += labels.columns(rows.tasks, placed.boundaries, 'p.split')
+    columns += labels.columns(
+      rows.tasks, placed.boundaries, 'p.split', labelled
+    )
   table = sql.fresh('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
@@ -232,6 +275,7 @@ def _make(
   tasks: Sequence[source.SourceTask],
   groups: tuple[str, ...],
   idle_ms: int,
+  train: Sequence[float] | None,
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Tables of the groups' features by `row_id`, and details by name."""
   tables, made = [], []
@@ -243,10 +287,14 @@ def _make(
       f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
       f' FROM {keyed}'
     )
+  if train is None and set(groups) & set(_LABELLED):
+    train = asof_rates.train_rates(connection, keyed, len(tasks))
   if 'rates' in groups:
-    made += asof_rates.make(connection, keyed, tasks, idle_ms)
+    assert train is not None
+    made += asof_rates.make(connection, keyed, tasks, idle_ms, train)
   if 'feedback' in groups:
-    made.append(asof_feedback.make(connection, keyed, tasks))
+    assert train is not None
+    made.append(asof_feedback.make(connection, keyed, tasks, train))
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details
 
@@ -260,20 +308,10 @@ def _key(column: str) -> str:
 def _view(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  tables: list[str],
+  table: str,
   fields: tuple[source.SourceField, ...],
 ) -> str:
-  """The reader's view with the columns of the tables, `x_asof_` and a name."""
-  # Joined two by two, once: every join of a view takes memory at every use.
-  whole = tables[0]
-  for table in tables[1:]:
-    joined = sql.fresh('joined')
-    connection.execute(
-      f'CREATE TABLE {joined} AS FROM {whole} JOIN {table} USING (row_id)'
-    )
-    connection.execute(f'DROP TABLE {whole}')
-    connection.execute(f'DROP TABLE {table}')
-    whole = joined
+  """The reader's view with the columns of the table, `x_asof_` and a name."""
   view = sql.fresh('asof')
   columns = ', '.join(
     f'a.{sql.quote(field.name.removeprefix(PREFIX))}'
@@ -282,6 +320,6 @@ def _view(
   )
   connection.execute(
     f'CREATE VIEW {view} AS SELECT r.*, {columns} FROM {rows.view} r'
-    f' LEFT JOIN {whole} a ON r.row_id = a.row_id'
+    f' LEFT JOIN {table} a ON r.row_id = a.row_id'
   )
   return view

@@ -42,6 +42,7 @@ def make(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
 ) -> asof_rates.Made:
   """Positives of the session so far.
 
@@ -55,11 +56,11 @@ def make(
     keyed: table with `row_id`, `session_id`, `split`, `timestamp` and what
       labels.columns gives.
     tasks: the reader's; at least one tells its time.
+    train: each task's share of positives, from which sessions start.
 
   Returns:
     The features and their details.
   """
-  train = asof_rates.train_rates(connection, keyed, len(tasks))
   told = {i: task for i, task in enumerate(tasks) if task.tells_time}
   past = _past(connection, keyed, list(told))
   columns: list[str] = []

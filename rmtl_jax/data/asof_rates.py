@@ -53,6 +53,7 @@ def make(
   keyed: str,
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
+  train: Sequence[float],
 ) -> tuple[Made, ...]:
   """Rates by user and by item.
 
@@ -65,11 +66,11 @@ def make(
       `item` and what labels.columns gives.
     tasks: the reader's.
     idle_ms: a session has rested when no row came for more than this, ms.
+    train: each task's share of positives, from which keys start.
 
   Returns:
     One Made per key.
   """
-  train = train_rates(connection, keyed, len(tasks))
   rested = _rest(connection, keyed, len(tasks), idle_ms)
   found = tuple(
     _of_key(connection, keyed, rested, key, tasks, train) for key in KEYS
@@ -92,13 +93,16 @@ def _rest(
 ) -> str:
   """A table of rows with `known` and `k_<n>`: when row and label count, ms.
 
-  `resumed` tells whether rows of the same session come after the rest.
+  `resumed` tells whether rows of the same session come after the rest. Rows
+  whose labels nobody tells (in no prepared data, but where a trained model
+  predicts) are no longer there.
   """
   table = sql.fresh('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(tasks)
   )
+  told = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
   session = 'PARTITION BY session_id'
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
@@ -107,7 +111,7 @@ def _rest(
     f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
-    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
+    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed})) WHERE {told}'
   )
   return table
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from rmtl_jax.data import raw, source, sql
@@ -25,14 +27,7 @@ def check(
   Raises:
     types.InputError: for the first row at fault; names file, column and row.
   """
-  faults: list[tuple[str, str, str]] = [
-    (
-      table.time_column,
-      f'timestamp IS NULL OR timestamp < {_EARLIEST_MS}'
-      f' OR timestamp > {_LATEST_MS}',
-      'a time between the years 1900 and 3000, in the unit that was named',
-    )
-  ]
+  faults: list[tuple[str, str, str]] = [time_fault(table.time_column)]
   keys = [
     name
     for name, given in (
@@ -41,13 +36,7 @@ def check(
     )
     if given
   ]
-  faults.append(
-    (
-      table.key_column,
-      ' AND '.join(f'{key} IS NULL' for key in keys) or 'true',
-      'a session id or a user',
-    )
-  )
+  faults.append(key_fault(table.key_column, keys))
   for field in table.fields:
     faults += field_faults(field)
   for task in table.tasks:
@@ -55,6 +44,22 @@ def check(
   # Times and keys alone need no features.
   cheap = table.keys if len(faults) == 2 else ''
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
+
+
+def time_fault(column: str) -> tuple[str, str, str]:
+  """What `timestamp` may not be, as `raw.check` takes it."""
+  return (
+    column,
+    f'timestamp IS NULL OR timestamp < {_EARLIEST_MS}'
+    f' OR timestamp > {_LATEST_MS}',
+    'a time between the years 1900 and 3000, in the unit that was named',
+  )
+
+
+def key_fault(column: str, keys: Sequence[str]) -> tuple[str, str, str]:
+  """That a row has none of the keys, SQL of which is given."""
+  nothing = ' AND '.join(f'{key} IS NULL' for key in keys) or 'true'
+  return column, nothing, 'a session id or a user'
 
 
 def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:

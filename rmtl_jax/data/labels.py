@@ -60,6 +60,7 @@ def columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
+  told: str = '',
 ) -> list[str]:
   """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
 
@@ -67,10 +68,13 @@ def columns(
     tasks: the reader's.
     boundaries: as in sessions.Placed; no label looks past its split.
     split: SQL of the row's split.
+    told: SQL of whether the row's labels are told, else they are NULL; empty
+      if all are.
   """
   found = []
   for i, label in enumerate(of(tasks, boundaries, split)):
-    found.append(f'CAST({label.value} AS BIGINT) AS y_{i}')
+    value = f'CASE WHEN {told} THEN {label.value} END' if told else label.value
+    found.append(f'CAST({value} AS BIGINT) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
   return found
 

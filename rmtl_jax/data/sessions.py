@@ -142,12 +142,45 @@ def place(
     )[0]
     for share in (shares[0], shares[0] + shares[1])
   )
+  return _place(connection, numbered, by_start, (first, second), 'false')
+
+
+def place_at(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  boundaries: tuple[int | None, int | None],
+  always: str = 'false',
+) -> Placed:
+  """Splits sessions at boundaries that are known, those of earlier data.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `number`.
+    boundaries: as in Placed.
+    always: SQL, over the numbered rows as `n`, of the rows to keep even at or
+      after their split's end.
+
+  Returns:
+    The placed rows.
+  """
+  by_start = _sessions_by_start(connection, numbered)
+  return _place(connection, numbered, by_start, boundaries, always)
+
+
+def _place(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  by_start: str,
+  boundaries: tuple[int | None, int | None],
+  always: str,
+) -> Placed:
+  first, second = boundaries
   split = f'{_reaches("start", first)} + {_reaches("start", second)}'
   table = sql.fresh('placed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' n.rowid - s.first AS step, s.before + n.rowid - s.first AS position,'
-    ' n.timestamp < s.ends AS kept'
+    f' n.timestamp < s.ends OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
     f'  SELECT session_number, rowid AS session_id, first, before, {split} AS'
     f'  split, {ends("split", (first, second))} AS ends FROM {by_start})'
@@ -157,7 +190,7 @@ def place(
   rows, sessions, dropped = _count(connection, table)
   view = f'{table}_kept'
   connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
-  return Placed(view, (first, second), rows, sessions, dropped)
+  return Placed(view, boundaries, rows, sessions, dropped)
 
 
 def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:

@@ -225,7 +225,7 @@ class Transformer(nnx.Module):
     history = earlier(segment)
     position = jnp.sum(history, axis=1, dtype=jnp.int32)
     x = items + jnp.take(self.positions[...], position, axis=0, mode='clip')
-    seen = history | jnp.eye(len(items), dtype=bool)
+    seen = history | jnp.eye(items.shape[0], dtype=bool)
     for i in range(BLOCKS):
       x = getattr(self, f'block_{i}')(x, seen)
     before = jnp.roll(self.norm(x), 1, axis=0)

@@ -7,9 +7,8 @@ gets the inputs that its prepared row has.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import duckdb
 import numpy as np
@@ -27,25 +26,12 @@ from rmtl_jax.data import (
   sql,
 )
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import raw_fields
+from rmtl_jax.serving import rows as rows_lib
 
 # How a raw column may be typed, in the words of raw_parquet.load.
 _WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
-
-
-@dataclasses.dataclass(frozen=True)
-class Chunk:
-  """Some raw rows.
-
-  Attributes:
-    table: their columns, those of the fields among them.
-    path: what to call their file in errors.
-    lines: each row's number in the file, from 1, for errors.
-  """
-
-  table: pa.Table
-  path: str
-  lines: Sequence[int]
 
 
 class Encoder:
@@ -57,6 +43,7 @@ class Encoder:
       the source `table` a field's column is the one that the schema names, for
       every other source it has the field's own name.
     columns: the raw columns that are read.
+    as_of: those of the features that tell of the past.
     rows: how many rows have been encoded.
   """
 
@@ -84,9 +71,16 @@ class Encoder:
       raw_fields.source_field(f, manifest) for f in self._read
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
+    self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     self.rows = 0
     self._known = dict.fromkeys(
-      (f.name for f in self._read if f.kind == 'categorical'), 0
+      (
+        f.name
+        for f in self._read
+        # Of a past in which nothing has happened yet nothing is known.
+        if f.kind == 'categorical' and 'as_of' not in f.details
+      ),
+      0,
     )
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
@@ -97,27 +91,25 @@ class Encoder:
     self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
     self._connection = sql.connect()
 
-  def check(self, schema: pa.Schema, path: str) -> None:
+  def check(
+    self, schema: pa.Schema, path: str, computed: Collection[str] = ()
+  ) -> None:
     """Refuses columns that can't be encoded, before any row is read.
 
     Args:
       schema: of the raw rows.
       path: for errors.
+      computed: columns that will be added.
 
     Raises:
       types.InputError: a column of a field is missing, stands twice or has a
         type that its field can't have.
     """
-    computed = [s.column for f, s in self._pairs() if 'as_of' in f.details]
-    missing = [name for name in computed if name not in schema.names]
-    if missing:
-      raise types.InputError(
-        f'{path}: no column {missing[0]!r}: the run has as-of features, which'
-        ' predict cannot compute yet; give them as columns'
-        f' ({", ".join(computed)})'
-      )
-    raw.columns_present(pathlib.Path(path), schema.names, self.columns)
+    wanted = [name for name in self.columns if name not in computed]
+    raw.columns_present(pathlib.Path(path), schema.names, wanted)
     for field in self.fields:
+      if field.column in computed:
+        continue
       found = schema.field(field.column).type
       wanted = _WANTED.get(field.kind)
       if wanted is None:
@@ -126,7 +118,7 @@ class Encoder:
       if not pa.types.is_null(found):
         raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
 
-  def encode(self, chunk: Chunk) -> types.Inputs:
+  def encode(self, chunk: rows_lib.Chunk) -> types.Inputs:
     """The inputs of rows.
 
     Args:
@@ -168,6 +160,10 @@ class Encoder:
       self._stack('numeric', found, rows, np.float32),
     )
 
+  def words(self, field: str) -> pa.Array:
+    """The vocabulary of a categorical field from its row 1 on, text[size-1]."""
+    return self._vocabularies[field]
+
   def unknown_fields(self) -> list[str]:
     """Warnings: fields of which no row so far had a value that is known."""
     columns = {f.name: s.column for f, s in self._pairs()}
@@ -187,7 +183,7 @@ class Encoder:
     for field in self.fields:
       value = sql.quote(field.column)
       if field.kind == 'numeric':
-        given = raw_fields.number_text(field, schema)
+        given = raw_fields.number_text(field.column, schema)
         value = f'TRY_CAST({given} AS DOUBLE)'
         columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
       elif field.kind == 'categorical':
@@ -200,7 +196,7 @@ class Encoder:
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
-  def _check_numbers(self, chunk: Chunk, raw_values: str) -> None:
+  def _check_numbers(self, chunk: rows_lib.Chunk, raw_values: str) -> None:
     """Raises for the first value that is no number that the field can have."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
@@ -209,21 +205,7 @@ class Encoder:
         fault = f'{raw_fields.given(field)} AND {number} IS NULL'
         faults.append((field.column, fault, 'a number'))
         faults += checks.field_faults(field)
-    if not faults:
-      return
-    firsts = ', '.join(
-      f'min(position) FILTER (WHERE {condition})' for _, condition, _ in faults
-    )
-    found = sql.one(self._connection, f'SELECT {firsts} FROM ({raw_values})')
-    wrong = [i for i, row in enumerate(found) if row is not None]
-    if wrong:
-      first = min(wrong, key=lambda i: found[i])
-      row, (column, _, expected) = found[first], faults[first]
-      value = chunk.table[column][row].as_py()
-      line = chunk.lines[row]
-      raise types.InputError(
-        raw.error_line(pathlib.Path(chunk.path), line, column, value, expected)
-      )
+    faults_lib.check(self._connection, chunk, raw_values, faults)
 
   def _stack(
     self, kind: str, found: pa.Table, rows: int, dtype: type
@@ -237,7 +219,8 @@ class Encoder:
         stacked[:, i] = found[field.column].to_numpy()
       else:
         ids = self._ids(field, found[field.column])
-        self._known[field.name] += int(np.count_nonzero(ids))
+        if field.name in self._known:
+          self._known[field.name] += int(np.count_nonzero(ids))
         stacked[:, i] = ids
     return stacked
 

@@ -35,10 +35,10 @@ def given(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
-def number_text(field: source.SourceField, schema: pa.Schema) -> str:
+def number_text(column: str, schema: pa.Schema) -> str:
   """SQL of a number as it is given; NULL where it is missing."""
-  value = sql.quote(field.column)
-  if raw_parquet.is_text(schema.field(field.column).type):
+  value = sql.quote(column)
+  if raw_parquet.is_text(schema.field(column).type):
     return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
   return value
 

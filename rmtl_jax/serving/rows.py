@@ -8,24 +8,41 @@ import dataclasses
 import pathlib
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import raw, raw_csv
-from rmtl_jax.serving import encoder
 
 STANDARD = '-'
 CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 PARQUET = ('.parquet',)
+# Of a stream that is kept to be read again, at a time.
+_SPOOL_ROWS = 65_536
 _STDIN, _ARROW = 'standard input', 'an Arrow IPC stream'
 
 
 @dataclasses.dataclass(frozen=True)
+class Chunk:
+  """Some raw rows.
+
+  Attributes:
+    table: their columns, those of the fields among them.
+    path: what to call their file in errors.
+    lines: each row's number in the file, from 1, for errors.
+  """
+
+  table: pa.Table
+  path: str
+  lines: Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
 class Rows:
-  """Raw rows that can be read once.
+  """Raw rows; those of standard input can be read once.
 
   Attributes:
     path: what to call them in errors.
@@ -37,7 +54,108 @@ class Rows:
   path: str
   schema: pa.Schema
   total: int
-  chunks: Callable[[int], Iterator[encoder.Chunk]]
+  chunks: Callable[[int], Iterator[Chunk]]
+
+
+class Taker:
+  """Rows of a reader, any number at a time."""
+
+  def __init__(self, reader: pa.RecordBatchReader):
+    """Reads nothing yet."""
+    self._reader = reader
+    self._held: pa.RecordBatch | None = None
+
+  def take(self, count: int) -> pa.Table:
+    """The next rows, as many as that; they must be there."""
+    parts = []
+    while count:
+      batch = self._held
+      if batch is None or not batch.num_rows:
+        batch = self._reader.read_next_batch()
+      parts.append(batch.slice(0, count))
+      self._held = batch.slice(count)
+      count -= parts[-1].num_rows
+    return pa.Table.from_batches(parts, self._reader.schema)
+
+
+def of_table(table: Any, path: str = 'table') -> Rows:
+  """Rows that are in memory.
+
+  Args:
+    table: a pyarrow.Table, or what `pyarrow.table` takes: a mapping of column
+      names to numpy arrays or lists, a record batch, a pandas frame.
+    path: what to call them in errors.
+
+  Raises:
+    types.InputError: not such a table.
+  """
+  try:
+    found = table if isinstance(table, pa.Table) else pa.table(table)
+  except (pa.ArrowException, TypeError, ValueError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{path}: not usable: {first}') from None
+  return Rows(
+    path,
+    found.schema,
+    found.num_rows,
+    lambda n: _grouped(path, 'Arrow', found.to_batches(), n),
+  )
+
+
+def readable_again(rows: Rows, directory: pathlib.Path) -> Rows:
+  """The rows as ones that can be read many times.
+
+  Args:
+    rows: what `open_rows` gave.
+    directory: where what comes from standard input is kept.
+  """
+  if rows.path != _STDIN:
+    return rows
+  file = directory / 'input.arrow'
+  count = 0
+  with (
+    pa.OSFile(str(file), 'wb') as sink,
+    pa.ipc.new_stream(sink, rows.schema) as stream,
+  ):
+    for chunk in rows.chunks(_SPOOL_ROWS):
+      stream.write_table(chunk.table)
+      count += chunk.table.num_rows
+
+  def chunks(size: int) -> Iterator[Chunk]:
+    with pa.OSFile(str(file)) as kept, pa.ipc.open_stream(kept) as again:
+      yield from _grouped(_STDIN, _ARROW, again, size)
+
+  return dataclasses.replace(rows, total=count, chunks=chunks)
+
+
+@contextlib.contextmanager
+def open_log(name: str, delimiter: str = ',') -> Iterator[list[Rows]]:
+  """Opens a log: a file as `open_rows` reads it, or a directory of such.
+
+  Args:
+    name: the file, or the directory, whose files are taken in name order.
+    delimiter: of CSV.
+
+  Raises:
+    types.InputError: as for `open_rows`, or a directory without such files.
+  """
+  path = pathlib.Path(name)
+  names = [name]
+  if path.is_dir():
+    names = sorted(
+      str(file)
+      for file in path.iterdir()
+      if file.name.lower().endswith(CSV + PARQUET)
+      and not file.name.startswith('.')
+    )
+    if not names:
+      raise types.InputError(
+        f'{name}: no files that end in {", ".join(PARQUET + CSV)}'
+      )
+  elif name == STANDARD:
+    raise types.InputError('history: expected a file or a directory, not -')
+  with contextlib.ExitStack() as stack:
+    yield [stack.enter_context(open_rows(n, delimiter)) for n in names]
 
 
 def check_name(name: str) -> None:
@@ -109,7 +227,7 @@ def _reading(path: str, kind: str) -> Iterator[None]:
 
 def _grouped(
   path: str, kind: str, batches: Iterable[pa.RecordBatch], size: int
-) -> Iterator[encoder.Chunk]:
+) -> Iterator[Chunk]:
   """Batches of any lengths as chunks of `size` rows."""
   held: list[pa.RecordBatch] = []
   count, first = 0, 1
@@ -131,14 +249,14 @@ def _grouped(
     yield _chunk(path, held, first)
 
 
-def _chunk(path: str, held: list[pa.RecordBatch], first: int) -> encoder.Chunk:
+def _chunk(path: str, held: list[pa.RecordBatch], first: int) -> Chunk:
   table = pa.Table.from_batches(held)
-  return encoder.Chunk(table, path, range(first, first + table.num_rows))
+  return Chunk(table, path, range(first, first + table.num_rows))
 
 
 def _csv_chunks(
   path: str, schema: pa.Schema, delimiter: str, size: int
-) -> Iterator[encoder.Chunk]:
+) -> Iterator[Chunk]:
   """Records of a CSV file below its header; empty lines are skipped."""
   # What is no UTF-8 is found, with its row, when it becomes a column.
   with raw.open_text(pathlib.Path(path), errors='surrogateescape') as text:
@@ -162,7 +280,7 @@ def _csv_chunks(
         held.append(record)
         lines.append(line)
       if held and (record is None or len(held) == size):
-        yield encoder.Chunk(_text_table(path, schema, held, lines), path, lines)
+        yield Chunk(_text_table(path, schema, held, lines), path, lines)
         held, lines = [], []
       if record is None:
         return

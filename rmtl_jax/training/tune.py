@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import extras, types
 from rmtl_jax.training import (
   comparison_runs,
   confirmation,
@@ -129,12 +129,7 @@ def tune(
 
 
 def _optuna() -> Any:
-  try:
-    import optuna
-  except ImportError:
-    raise types.InputError(
-      "rmtl tune needs Optuna: pip install 'rmtl-jax[tune]'"
-    ) from None
+  optuna = extras.require('optuna', 'rmtl tune')
   optuna.logging.set_verbosity(optuna.logging.WARNING)
   return optuna
 

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
+import duckdb
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from rmtl_jax.data import asof_feedback, asof_rates
+from rmtl_jax.data import asof_feedback, asof_rates, source
 from tests.data import asof_reference
 from tests.data.asof_reference import Row
 
@@ -294,3 +295,23 @@ def test_the_future_changes_nothing(
       known_after=known_after,
     )
   assert one[len(past)] == other[len(past)]
+
+
+def test_rows_whose_labels_nobody_tells_count_in_no_rate():
+  """Where a trained model predicts: rates start from the train rate given."""
+  connection = duckdb.connect()
+  connection.execute(
+    'CREATE TABLE keyed AS FROM (VALUES'
+    " (0, 1, 'u', 'a', 0, 1, NULL::BIGINT), (1, 2, 'u', 'a', 0, NULL, NULL),"
+    f" (2, 3, 'u', 'a', {9 * MINUTE}, NULL, NULL))"
+    ' t(row_id, session_id, "user", item, timestamp, y_0, t_0)'
+  )
+  tasks = [source.SourceTask('click')]
+  users, items = asof_rates.make(connection, 'keyed', tasks, MINUTE, [0.2])
+  for made in (users, items):
+    (name,) = made.details
+    found = connection.execute(
+      f'SELECT {name} FROM {made.table} ORDER BY row_id'
+    ).fetchall()
+    assert found == [(None,), (None,), (pytest.approx((1 + 2) / (1 + 10)),)]
+    assert made.details[name]['train_rate'] == 0.2

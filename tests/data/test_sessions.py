@@ -211,3 +211,18 @@ def test_shares(shares):
   rows = [(None, user, 100 * user, 0) for user in range(30)]
   placed, _ = place(rows, shares)
   assert placed.rows == tuple(30 * s // sum(shares) for s in shares)
+
+
+def test_boundaries_that_are_known():
+  rows = [(s, None, t, 0) for s, t in (('a', 0), ('a', 9), ('b', 4), ('c', 7))]
+  rows += [('b', None, 8, 0), ('a', None, 5, 0)]
+  connection, found, _ = numbered(rows, has_session=True, has_user=False)
+  always = 'n.row_id = 1'
+  placed = sessions.place_at(connection, found, (4, 7), always)
+  table = connection.execute(
+    f'SELECT row_id, split, step FROM {placed.table} ORDER BY row_id'
+  ).fetchall()
+  # Row 5 comes after train's end and row 4 after validation's; row 1 too.
+  assert table == [(0, 0, 0), (1, 0, 2), (2, 1, 0), (3, 2, 0)]
+  assert placed.boundaries == (4, 7) and placed.rows == (2, 1, 1)
+  assert placed.dropped == (1, 1, 0)

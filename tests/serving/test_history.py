@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.serving import encoder
+from rmtl_jax.serving import encoder, rows
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import run as run_lib
 from rmtl_jax.training import trainer, workdir
@@ -50,7 +50,7 @@ def data(tmp_path_factory):
 
 
 def chunk(table):
-  return encoder.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
+  return rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
 
 
 def test_raw_items_get_what_their_prepared_rows_have(data):

@@ -247,10 +247,10 @@ def test_a_failure_leaves_what_stood_there(
   target = tmp_path / 'kept.parquet'
   target.write_text('what stood here before')
 
-  def fail(self, chunk):
+  def fail(self, inputs, starts):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(predictor.Predictor, 'probabilities', fail)
+  monkeypatch.setattr(predictor.Predictor, 'infer', fail)
   assert _predict(run_dir, tmp_path / 'in.parquet', target) == 130
   assert target.read_text() == 'what stood here before'
   _refused(capsys, tmp_path, 'interrupted')

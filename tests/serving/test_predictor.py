@@ -1,7 +1,6 @@
 """Predictions from Python against those of evaluation."""
 
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -115,15 +114,6 @@ def test_what_is_no_run_is_refused(tmp_path, run_dir):
     rmtl_jax.load(tmp_path)
   with pytest.raises(types.InputError, match="'last' is not one of"):
     rmtl_jax.load(run_dir, 'last')
-
-
-def test_models_with_a_session_encoder_are_refused(tmp_path, run_dir):
-  shutil.copy(run_dir / 'manifest.json', tmp_path)
-  record = json.loads((run_dir / 'config.json').read_text())
-  record['config']['network']['session_encoder'] = 'gru'
-  (tmp_path / 'config.json').write_text(json.dumps(record))
-  with pytest.raises(types.InputError, match='session_encoder gru'):
-    rmtl_jax.load(tmp_path)
 
 
 def test_importing_the_package_starts_nothing():

@@ -10,6 +10,12 @@ from rmtl_jax import prepare_config
 from rmtl_jax.data import raw, source, sql
 from rmtl_jax.data.sources import simulated
 
+# The simulator's user answers a row before it meets the next.
+TASKS = (
+  source.SourceTask('click', known_after_ms=0),
+  source.SourceTask('conversion', 'click', known_after_ms=0),
+)
+
 
 def read(
   connection: duckdb.DuckDBPyConnection,
@@ -56,11 +62,7 @@ def read(
   return source.SourceTable(
     view=view,
     fields=tuple(fields),
-    tasks=(
-      # The simulator's user answers a row before it meets the next.
-      source.SourceTask('click', known_after_ms=0),
-      source.SourceTask('conversion', 'click', known_after_ms=0),
-    ),
+    tasks=TASKS,
     table=raw.RawTable(table, (file,)),
     has_session=True,
     user_field='user_id',

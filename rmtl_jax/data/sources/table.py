@@ -13,7 +13,8 @@ from rmtl_jax.data import schema as schema_lib
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 _PARQUET = ('.parquet',)
-_TIME = {
+# Of each unit: the DuckDB type as which it is read, and SQL of ms.
+TIME = {
   'ms': ('BIGINT', '{}'),
   'us': ('BIGINT', '{} // 1000'),
   's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
@@ -119,12 +120,12 @@ def _column_types(
       kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
-  return kinds | numbers | {schema.time: _TIME[schema.unit][0]}
+  return kinds | numbers | {schema.time: TIME[schema.unit][0]}
 
 
 def _select(schema: schema_lib.TableSchema, nested: set[str]) -> str:
   """The reader's view; column names as in rmtl_jax.data.source."""
-  time = _TIME[schema.unit][1].format(sql.quote(schema.time))
+  time = TIME[schema.unit][1].format(sql.quote(schema.time))
   columns = [
     'SELECT rowid AS row_id',
     f'{_key(schema.session)} AS session',

@@ -1,0 +1,42 @@
+"""`rmtl export`: a trained model as StableHLO, ready to serve."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  common.define_workdir(values)
+  flags.DEFINE_string(
+    'output',
+    '',
+    'Where the model goes: a new directory, which appears when it is complete.',
+    flag_values=values,
+  )
+  common.define_stage(values)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  for name in ('workdir', 'output'):
+    common.require(values, name)
+  common.start_jax(values)
+  from rmtl_jax.serving import export, predictor
+
+  output = pathlib.Path(common.value(values, 'output'))
+  scorer = predictor.load(
+    pathlib.Path(common.value(values, 'workdir')),
+    common.value(values, 'stage') or '',
+    common.value(values, 'calibrated'),
+  )
+  record = export.export(scorer, output)
+  size = sum(file['bytes'] for file in record['files'].values())
+  print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
+  return 0

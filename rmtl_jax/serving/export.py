@@ -1,0 +1,236 @@
+"""A trained model as StableHLO, with all that it takes to serve it.
+
+OUT/export.json       what the model is; bytes and SHA-256 of every other file
+OUT/model.bin         the network as a serialized `jax.export.Exported`
+OUT/parameters/*.npy  its parameters, one array each, in the order of calling
+OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
+OUT/vocabulary/       values of the categorical fields
+
+The exported function is the plain forward pass of the network: the first
+layer's distinct categories, whose number depends on the values, are left out.
+`rmtl_jax.serving.exported` serves the directory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export as jax_export
+
+import rmtl_jax
+from rmtl_jax import extras, types
+from rmtl_jax.evaluation import calibration, metrics
+from rmtl_jax.networks import functional, ignore
+from rmtl_jax.serving import exported, predictor
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import writers
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
+  """Writes a directory that serves without the run.
+
+  Args:
+    scorer: the run's stage to export, calibrated or not.
+    output: OUT; created, all of it or nothing.
+
+  Returns:
+    What export.json holds.
+
+  Raises:
+    types.InputError: the output is there and not empty or can't be written, or
+      flatbuffers is not installed.
+  """
+  extras.require('flatbuffers', 'rmtl export')
+  _check_target(output)
+  target = pathlib.Path(os.path.realpath(output))
+  partial = target.with_name(f'.{target.name}.partial-{secrets.token_hex(4)}')
+  try:
+    partial.mkdir(parents=True)
+  except OSError as error:
+    raise types.InputError(
+      f'{output}: cannot be written: {error.strerror}'
+    ) from None
+  try:
+    record = _write(scorer, partial)
+    _check_target(output)
+    # Takes the place of an empty directory too.
+    os.replace(partial, target)
+  except BaseException:
+    shutil.rmtree(partial, ignore_errors=True)
+    raise
+  return record
+
+
+def _check_target(output: pathlib.Path) -> None:
+  if output.exists() and not output.is_dir():
+    raise types.InputError(f'{output}: is a file, expected a directory')
+  if output.is_dir() and any(output.iterdir()):
+    raise types.InputError(f'{output}: is not empty; name a new directory')
+
+
+def _write(
+  scorer: predictor.Predictor, directory: pathlib.Path
+) -> dict[str, Any]:
+  parameters = _write_parameters(scorer.params, directory)
+  (directory / exported.MODEL).write_bytes(serialize(scorer))
+  shutil.copyfile(
+    scorer.run.path / 'manifest.json', directory / 'manifest.json'
+  )
+  shutil.copytree(scorer.run.path / 'vocabulary', directory / 'vocabulary')
+  network = scorer.run.config.network
+  spec = scorer.manifest.feature_spec()
+  record = {
+    'format_version': exported.FORMAT_VERSION,
+    'tasks': list(scorer.tasks),
+    'stage': scorer.stage,
+    'backbone': scorer.run.config.backbone,
+    'ensemble': scorer.run.config.ensemble,
+    'calibrated': bool(scorer.maps),
+    'platforms': list(PLATFORMS),
+    'sessions': scorer.needs.sessions,
+    'lane_length': scorer.lane_length,
+    'ignored': sorted(ignore.fields(network.ignore, spec)),
+    'inputs': _described(scorer),
+    'parameters': parameters,
+    'versions': {'rmtl-jax': rmtl_jax.__version__, 'jax': jax.__version__},
+    'files': {
+      str(path.relative_to(directory).as_posix()): _digest(path)
+      for path in sorted(directory.rglob('*'))
+      if path.is_file()
+    },
+  }
+  writers.write_json(directory / exported.RECORD, record)
+  return record
+
+
+def serialize(scorer: predictor.Predictor) -> bytes:
+  """The forward pass as a serialized `jax.export.Exported`.
+
+  A function of (list of parameters, categorical i32[b, F], multi_valued
+  i32[b, M], numeric f32[b, N]) to probabilities f32[b, K]; of a model that
+  encodes sessions, inputs and probabilities have leading dimensions [b, t] and
+  segment i32[b, t] comes last. `b` and `t` are symbolic.
+  """
+  config = scorer.run.config
+  spec = scorer.manifest.feature_spec()
+  plain = dataclasses.replace(config.network, first_layer='plain')
+  network = models_lib.Models(spec).predictor(
+    dataclasses.replace(config, network=plain)
+  )
+  tree = jax.tree.structure(scorer.params)
+  calibrate = _calibration(scorer.maps, scorer.tasks)
+
+  def rows(leaves, *inputs):
+    # One lane: a batch of any size costs no padding.
+    lane = types.Inputs(*(x[None] for x in inputs))
+    return calibrate(_probabilities(network, tree, leaves, lane)[0])
+
+  def lanes(leaves, *inputs):
+    batch = types.Inputs(*inputs)
+    return calibrate(_probabilities(network, tree, leaves, batch))
+
+  forms = [
+    jax.ShapeDtypeStruct(x.shape, x.dtype)
+    for x in jax.tree.leaves(scorer.params)
+  ]
+  function = lanes if scorer.needs.sessions else rows
+  jitted = jax.jit(function, keep_unused=True)
+  make = jax_export.export(jitted, platforms=PLATFORMS)
+  return bytes(make(forms, *_input_forms(scorer)).serialize())
+
+
+def _probabilities(
+  network: functional.Network,
+  tree: Any,
+  leaves: list[jax.Array],
+  inputs: types.Inputs,
+) -> jax.Array:
+  params = jax.tree.unflatten(tree, leaves)
+  return jax.nn.sigmoid(functional.apply(network, params, inputs))
+
+
+def _input_forms(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
+  """Shapes and types of the inputs, leading dimensions symbolic."""
+  sizes = 'b, t' if scorer.needs.sessions else 'b'
+  lead = jax_export.symbolic_shape(sizes)
+  spec = scorer.manifest.feature_spec()
+  slots = sum(width for _, width in spec.multi_valued)
+  forms = [
+    jax.ShapeDtypeStruct((*lead, len(spec.categorical)), jnp.int32),
+    jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
+    jax.ShapeDtypeStruct((*lead, spec.numeric), jnp.float32),
+  ]
+  if scorer.needs.sessions:
+    forms.append(jax.ShapeDtypeStruct(lead, jnp.int32))
+  return forms
+
+
+def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
+  return [
+    {
+      'name': name,
+      'shape': [str(n) if not isinstance(n, int) else n for n in form.shape],
+      'dtype': np.dtype(form.dtype).name,
+    }
+    for name, form in zip(
+      types.Inputs._fields, _input_forms(scorer), strict=False
+    )
+  ]
+
+
+def _calibration(
+  maps: Mapping[str, calibration.Calibration], tasks: tuple[str, ...]
+) -> Callable[[jax.Array], jax.Array]:
+  """What the maps do to probabilities f32[..., K], as evaluation does it."""
+
+  def apply(probabilities: jax.Array) -> jax.Array:
+    columns = []
+    for k, task in enumerate(tasks):
+      p, fitted = probabilities[..., k], maps.get(task)
+      if isinstance(fitted, calibration.Isotonic):
+        points = jnp.array(fitted.probabilities, jnp.float32)
+        p = jnp.interp(p, points, jnp.array(fitted.values, jnp.float32))
+      elif fitted is not None and fitted != calibration.Platt():
+        margin = metrics.PROBABILITY_MARGIN
+        inside = jnp.clip(p, margin, 1.0 - margin)
+        z = jnp.log(inside) - jnp.log1p(-inside)
+        p = jax.nn.sigmoid(fitted.slope * z + fitted.intercept)
+      columns.append(p)
+    return jnp.stack(columns, axis=-1)
+
+  return apply if maps else lambda probabilities: probabilities
+
+
+def _write_parameters(
+  params: Any, directory: pathlib.Path
+) -> list[dict[str, Any]]:
+  """Writes every array; they stay apart from the model, which has a limit."""
+  (directory / exported.PARAMETERS).mkdir()
+  records = []
+  for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+    name = '.'.join(str(getattr(key, 'key', key)) for key in path)
+    file = f'{exported.PARAMETERS}/{name}.npy'
+    values = np.asarray(leaf)
+    np.save(directory / file, values, allow_pickle=False)
+    records.append(
+      {'file': file, 'shape': list(values.shape), 'dtype': values.dtype.name}
+    )
+  return records
+
+
+def _digest(path: pathlib.Path) -> dict[str, Any]:
+  with path.open('rb') as file:
+    value = hashlib.file_digest(file, 'sha256').hexdigest()
+  return {'bytes': path.stat().st_size, 'sha256': value}

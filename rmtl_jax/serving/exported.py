@@ -1,0 +1,191 @@
+"""Serves what `rmtl export` wrote, without the code that trained it.
+
+    from rmtl_jax.serving import exported
+
+    model = exported.load('exported/')
+    model.predict({'user': [...], 'item': [...], ...})  # {task: f32[R]}
+
+It needs jax, flatbuffers, numpy, pyarrow and duckdb; no Flax, Optax or Orbax.
+`model.network(categorical, multi_valued, numeric)` calls the network itself,
+on rows that were encoded elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import extras, types
+from rmtl_jax.data import batches
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import scorer
+
+FORMAT_VERSION = 1
+RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
+_CHUNK_ROWS = 16_384
+_LEAST_ROWS = 8
+
+
+class Exported(scorer.Scorer):
+  """An exported model; `predict` takes raw rows (rmtl_jax.serving.scorer).
+
+  Attributes:
+    record: what export.json holds.
+  """
+
+  def __init__(
+    self,
+    path: pathlib.Path,
+    record: dict[str, Any],
+    manifest: manifest_lib.Manifest,
+    function: Any,
+    parameters: list[np.ndarray],
+  ):
+    """See `load`."""
+    super().__init__(path, manifest, record['ignored'], record['sessions'])
+    self.record, self.stage = record, record['stage']
+    self.chunk_rows = max(_CHUNK_ROWS, record['lane_length'])
+    self.lane_length = record['lane_length']
+    self._parameters = jax.device_put(parameters)
+    self._call = jax.jit(function.call)
+
+  def network(self, *inputs: Any) -> np.ndarray:
+    """Probabilities of encoded rows.
+
+    Args:
+      *inputs: categorical i32[b, F], multi_valued i32[b, M] (-1 in unused
+        slots), numeric f32[b, N]; of a model that encodes sessions [b, t, ...]
+        and segment i32[b, t] (equal within a session, -1 in padding).
+
+    Returns:
+      f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
+    """
+    return np.asarray(self._call(self._parameters, *inputs))
+
+  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
+    """See `Scorer.infer`."""
+    columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
+    count = len(columns[0])
+    if not self.needs.sessions:
+      # Few sizes, so few programs; rows that fill up are thrown away.
+      padded = [_filled(np.asarray(x), _size(count)) for x in columns]
+      return self.network(*padded)[:count].copy()
+    row, segment = _lanes(starts, self.lane_length)
+    gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
+    values = self.network(*gathered, segment)
+    found = np.zeros((count, len(self.tasks)), np.float32)
+    found[row[row >= 0]] = values[row >= 0]
+    return found
+
+
+def load(path: str | os.PathLike[str]) -> Exported:
+  """Reads an exported model and checks its files.
+
+  Args:
+    path: OUT of `rmtl export`.
+
+  Raises:
+    types.InputError: not an exported model, a file that is missing or changed,
+      a platform that it was not exported for, or flatbuffers is not installed.
+  """
+  extras.require('flatbuffers', 'an exported model')
+  directory = pathlib.Path(path)
+  record = _read_record(directory)
+  for name, expected in record['files'].items():
+    _check_file(directory / name, expected)
+  try:
+    function = jax.export.deserialize(
+      bytearray((directory / MODEL).read_bytes())
+    )
+    parameters = [
+      np.load(directory / entry['file'], allow_pickle=False)
+      for entry in record['parameters']
+    ]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{directory}: not readable: {first}') from None
+  backend = jax.default_backend()
+  platform = 'cuda' if backend == 'gpu' else backend
+  if platform not in function.platforms:
+    raise types.InputError(
+      f'{directory}: was exported for {", ".join(function.platforms)}, and this'
+      f' machine computes on {platform}'
+    )
+  manifest = manifest_lib.read(directory)
+  return Exported(directory, record, manifest, function, parameters)
+
+
+def _read_record(directory: pathlib.Path) -> dict[str, Any]:
+  path = directory / RECORD
+  try:
+    record = json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise types.InputError(
+      f'{path}: not found: {directory} is not an exported model (make it with'
+      ' rmtl export)'
+    ) from None
+  except (OSError, ValueError) as error:
+    raise types.InputError(f'{path}: not readable: {error}') from None
+  kinds = {
+    'format_version': int,
+    'files': dict,
+    'parameters': list,
+    'ignored': list,
+    'sessions': bool,
+    'lane_length': int,
+    'stage': str,
+  }
+  for name, kind in kinds.items():
+    if not isinstance(record, dict) or type(record.get(name)) is not kind:
+      raise types.InputError(f'{path}: {name} is missing or no {kind.__name__}')
+  if record['format_version'] != FORMAT_VERSION:
+    raise types.InputError(
+      f'{path}: format_version is {record["format_version"]}, this program'
+      f' reads {FORMAT_VERSION}'
+    )
+  return record
+
+
+def _check_file(path: pathlib.Path, expected: Any) -> None:
+  try:
+    with path.open('rb') as file:
+      found = hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError as error:
+    raise types.InputError(f'{path}: {error.strerror}') from None
+  if not isinstance(expected, dict) or found != expected.get('sha256'):
+    raise types.InputError(
+      f'{path}: is not what was exported (SHA-256 differs)'
+    )
+
+
+def _size(count: int) -> int:
+  """The power of two that holds so many rows or lanes."""
+  return max(_LEAST_ROWS, 1 << (count - 1).bit_length())
+
+
+def _filled(values: np.ndarray, size: int) -> np.ndarray:
+  return np.pad(values, [(0, size - len(values)), (0, 0)])
+
+
+def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+  """Which row fills which slot, and its session, i32[lanes, T] both.
+
+  Args:
+    starts: as for `Scorer.infer`.
+    length: T.
+  """
+  config = config_lib.BatchConfig(lanes=1, lane_length=length)
+  plan = batches.ordered_plan(starts, config)
+  lanes = plan.row.shape[0]
+  padding = [(0, _size(lanes) - lanes), (0, 0)]
+  return (
+    np.pad(plan.row[:, 0], padding, constant_values=-1),
+    np.pad(plan.segment[:, 0], padding, constant_values=-1),
+  )

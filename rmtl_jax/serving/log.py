@@ -1,0 +1,304 @@
+"""The log that a model takes the past from: who, when, which item, labels.
+
+Rows of the history and rows to predict for stand in one DuckDB table, `log`, in
+the form that a reader of raw logs gives (rmtl_jax.data.source), so that the SQL
+of `rmtl prepare` runs over them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import duckdb
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import checks, raw, raw_parquet, source, sql
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import schema as schema_lib
+from rmtl_jax.data.sources import pairs, simulation, table
+from rmtl_jax.serving import faults, raw_fields, rows
+
+TABLE = 'log'
+# How the package's own sources say when labels become known.
+_TASKS = {
+  'simulated': simulation.TASKS,
+  'retailrocket': pairs.TASKS,
+  'rees46': pairs.TASKS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """Which raw columns tell what.
+
+  Attributes:
+    time: column of the time.
+    unit: of the time, one of schema.UNITS.
+    session: column of session ids, or None.
+    user: column of users, or None.
+    item: column of items, or None.
+    item_field: the categorical field made of it, or None.
+    tasks: labels as the source declares them.
+    labels: a raw column per task: of 0 and 1, or of times where the task is
+      `timed`.
+    optional: whether `session` or `user` may be missing (not both).
+  """
+
+  time: str
+  unit: str
+  session: str | None
+  user: str | None
+  item: str | None
+  item_field: str | None
+  tasks: tuple[source.SourceTask, ...]
+  labels: tuple[str, ...]
+  optional: bool = False
+
+  def keys(self, schema: pa.Schema) -> dict[str, str]:
+    """The columns of session and user that are there, by role."""
+    roles = {'session': self.session, 'user': self.user}
+    return {
+      role: column
+      for role, column in roles.items()
+      if column is not None and column in schema.names
+    }
+
+
+def form(manifest: manifest_lib.Manifest) -> Form:
+  """How the raw rows of a run tell the past.
+
+  Of source `table` the schema says it. Rows of every other source have their
+  fields as columns, `session_id` or the user or both, `timestamp` (ms), and a
+  label column per task, or `t_<task>` (ms, empty where there was no such event)
+  where the source times its labels.
+
+  Raises:
+    types.InputError: the manifest has no usable schema.
+  """
+  if manifest.source == 'table':
+    where = 'manifest.json: options: schema'
+    schema = schema_lib.parse(manifest.options.get('schema'), where)
+    return Form(
+      time=schema.time,
+      unit=schema.unit,
+      session=schema.session,
+      user=schema.user,
+      item=schema.item,
+      item_field=manifest.item_field,
+      tasks=schema.tasks,
+      labels=tuple(task.column for task in schema.tasks),
+    )
+  tasks = _TASKS.get(
+    manifest.source,
+    tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks),
+  )
+  return Form(
+    time='timestamp',
+    unit='ms',
+    session='session_id',
+    user=manifest.user_field or 'user_id',
+    item=manifest.item_field,
+    item_field=manifest.item_field,
+    tasks=tasks,
+    labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
+    optional=True,
+  )
+
+
+def check(
+  form: Form,
+  schema: pa.Schema,
+  path: str,
+  needs_user: bool = False,
+  needs_item: bool = False,
+  needs_labels: bool = False,
+) -> None:
+  """Refuses columns of which no past can be told.
+
+  Args:
+    form: the run's.
+    schema: of the raw rows.
+    path: for errors.
+    needs_user: whether the model's past is the user's.
+    needs_item: whether the model knows earlier items.
+    needs_labels: whether the model's past has labels, and these rows are it.
+
+  Raises:
+    types.InputError: a column that is missing or of another type.
+  """
+  wanted = [form.time]
+  if not form.optional:
+    wanted += [c for c in (form.session, form.user) if c is not None]
+  elif not form.keys(schema):
+    raise types.InputError(
+      f'{path}: no column {form.session!r} or {form.user!r}, to tell sessions'
+      ' by'
+    )
+  if needs_user and form.user is not None:
+    wanted.append(form.user)
+  if needs_item and form.item is not None:
+    wanted.append(form.item)
+  if needs_labels:
+    wanted += form.labels
+  raw.columns_present(pathlib.Path(path), schema.names, wanted)
+  kinds = {form.time: table.TIME[form.unit][0]}
+  texts = [*form.keys(schema).values(), form.item]
+  kinds |= {c: '' for c in texts if c is not None and c in schema.names}
+  kinds |= {c: 'DOUBLE' for c in form.labels if c in schema.names}
+  for column, kind in kinds.items():
+    found = schema.field(column).type
+    if not pa.types.is_null(found):
+      raw_parquet.check_type(pathlib.Path(path), column, found, kind)
+
+
+def create(connection: duckdb.DuckDBPyConnection, form: Form) -> None:
+  """Makes the table, empty.
+
+  Its columns are those of a reader's view and: `scored`, whether the row is to
+  be predicted for; `told`, whether its labels are told; `same` and `alone`,
+  both equal for rows of the history that are exact duplicates.
+  """
+  columns = [
+    f'{sql.quote(name)} {kind}' for name, kind in _columns(form).items()
+  ]
+  connection.execute(f'CREATE TABLE {TABLE} ({", ".join(columns)})')
+
+
+def append(
+  connection: duckdb.DuckDBPyConnection,
+  form: Form,
+  chunk: rows.Chunk,
+  first: int,
+  scored: bool,
+) -> None:
+  """Adds raw rows to the table.
+
+  Args:
+    connection: holds the table.
+    form: the run's.
+    chunk: rows whose columns have passed `check`.
+    first: `row_id` of the first of them.
+    scored: whether they are to be predicted for.
+
+  Raises:
+    types.InputError: a time, key or label that can't be used; names file,
+      column and row.
+  """
+  values = chunk.table.combine_chunks()
+  connection.register('chunk', values)
+  try:
+    selected = _select(form, values.schema, first, scored)
+    faults.check(connection, chunk, selected, _faults(form, values.schema))
+    names = sql.names(_columns(form))
+    connection.execute(
+      f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
+    )
+  except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+    raise
+  except duckdb.Error as error:
+    text = str(error).partition('\n')[0]
+    raise types.InputError(f'{chunk.path}: not usable: {text}') from None
+  finally:
+    connection.unregister('chunk')
+
+
+def source_table(form: Form) -> source.SourceTable:
+  """The table as `rmtl prepare` knows the result of a reader."""
+  return source.SourceTable(
+    view=TABLE,
+    fields=(),
+    tasks=form.tasks,
+    table=raw.RawTable(TABLE, ()),
+    has_session=form.session is not None,
+    has_user=form.user is not None,
+    item_field=form.item_field or 'item',
+  )
+
+
+def item_column(form: Form) -> str:
+  """The table's column of items."""
+  return f'f_{form.item_field or "item"}'
+
+
+def _columns(form: Form) -> dict[str, str]:
+  """Names and types of the table's columns."""
+  return {
+    'row_id': 'BIGINT',
+    'session': 'VARCHAR',
+    'user': 'VARCHAR',
+    'timestamp': 'BIGINT',
+    item_column(form): 'VARCHAR',
+    **dict.fromkeys(_labels(form), 'DOUBLE'),
+    'scored': 'BOOLEAN',
+    'told': 'BOOLEAN',
+    'same': 'UBIGINT',
+    'alone': 'BIGINT',
+  }
+
+
+def _labels(form: Form) -> list[str]:
+  """Columns of the labels in the table."""
+  return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in form.tasks]
+
+
+def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
+  """SQL of a chunk's rows as the table has them, and `position`."""
+  kind, ms = table.TIME[form.unit]
+  given = raw_fields.number_text(form.time, schema)
+  time = ms.format(f'TRY_CAST({given} AS {kind})')
+  present = form.keys(schema)
+  columns = [
+    f'position + {first} AS row_id',
+    f'{_text(present.get("session"))} AS session',
+    f'{_text(present.get("user"))} AS "user"',
+    f'CAST({time} AS BIGINT) AS timestamp',
+  ]
+  item = form.item if form.item in schema.names else None
+  columns.append(f'{_text(item)} AS {sql.quote(item_column(form))}')
+  told = []
+  for name, column in zip(_labels(form), form.labels, strict=True):
+    value = 'NULL'
+    if column in schema.names:
+      value = raw_fields.number_text(column, schema)
+    columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
+    columns.append(f'{value} AS {sql.quote("given_" + name)}')
+    # A time may be missing because there was no such event.
+    is_timed = name.startswith('t_') and column in schema.names
+    told.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
+  columns.append(f'{scored} AS scored, {" AND ".join(told)} AS told')
+  # No row to predict for is a duplicate: it has a prediction of its own.
+  same = '0' if scored else f'hash({sql.names(sorted(schema.names))})'
+  alone = 'position' if scored else '-1'
+  columns.append(f'CAST({same} AS UBIGINT) AS same, {alone} AS alone, position')
+  rows = 'SELECT row_number() OVER () - 1 AS position, * FROM chunk'
+  return f'SELECT {", ".join(columns)} FROM ({rows})'
+
+
+def _text(column: str | None) -> str:
+  """SQL of a key as text; NULL where it is missing or empty."""
+  if column is None:
+    return 'NULL::VARCHAR'
+  return f"nullif(CAST({sql.quote(column)} AS VARCHAR), '')"
+
+
+def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
+  """What `faults.check` looks for in a chunk."""
+  keys = form.keys(schema)
+  roles = [sql.quote(role) for role in keys]
+  found = [
+    checks.time_fault(form.time),
+    checks.key_fault(next(iter(keys.values())), roles),
+  ]
+  for task, name, column in zip(
+    form.tasks, _labels(form), form.labels, strict=True
+  ):
+    value, given = sql.quote(name), sql.quote('given_' + name)
+    fault = f'({value} IS NULL AND {given} IS NOT NULL)'
+    if task.timed:
+      found.append((column, fault, 'a time in ms, or nothing'))
+    else:
+      fault += f' OR {value} NOT IN (0, 1)'
+      found.append((column, fault, '0, 1 or nothing'))
+  return found

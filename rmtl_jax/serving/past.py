@@ -1,0 +1,348 @@
+"""What was known before each row to predict for: as-of features, sessions.
+
+The rows of the history and those to predict for are one log, over which the
+SQL of `rmtl prepare` runs: sessions are cut and ordered, rows that prepared
+data would leave out are left out, and every row sees what is strictly earlier.
+Rates start from the run's own train rates, bins and vocabularies are the run's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import asof, history, sessions, source, sql
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import log, rows
+
+_BATCH_ROWS = 65_536
+# Groups that look beyond the session.
+_BEYOND = ('views', 'counts', 'rates', history.GROUP)
+_LABELLED = ('rates', 'feedback')
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+  """What a model takes from the past.
+
+  Attributes:
+    fields: its as-of features, as their raw columns would hold them.
+    sessions: whether it encodes the session so far.
+  """
+
+  fields: tuple[source.SourceField, ...]
+  sessions: bool
+
+  def __bool__(self) -> bool:
+    return bool(self.fields) or self.sessions
+
+  @property
+  def columns(self) -> tuple[str, ...]:
+    """The columns that are computed."""
+    return tuple(field.column for field in self.fields)
+
+  @property
+  def groups(self) -> tuple[str, ...]:
+    """The groups of the features."""
+    return tuple(dict.fromkeys(str(f.details['as_of']) for f in self.fields))
+
+  @property
+  def beyond(self) -> bool:
+    """Whether the past is more than the row's session."""
+    return bool({*_BEYOND} & {*self.groups})
+
+  @property
+  def labels(self) -> bool:
+    """Whether labels belong to the past."""
+    return bool({*_LABELLED} & {*self.groups})
+
+
+class Past:
+  """Rows to predict for, with their past.
+
+  Attributes:
+    warnings: lines for a person.
+  """
+
+  def __init__(
+    self,
+    connection: duckdb.DuckDBPyConnection,
+    manifest: manifest_lib.Manifest,
+    needs: Needs,
+  ):
+    """Starts with an empty log.
+
+    Args:
+      connection: where tables are made.
+      manifest: the run's.
+      needs: what the model takes.
+
+    Raises:
+      types.InputError: the manifest does not say how its features were made.
+    """
+    self.warnings: list[str] = []
+    self._connection, self._manifest = connection, manifest
+    self._needs, self._form = needs, log.form(manifest)
+    self._rows = self._earlier = 0
+    log.create(connection, self._form)
+
+  @property
+  def first(self) -> int:
+    """`row_id` of the first row to predict for."""
+    return self._earlier
+
+  def add(self, table: rows.Rows, scored: bool, size: int) -> None:
+    """Adds rows of the history, then those to predict for.
+
+    Raises:
+      types.InputError: a column or a value that can't be used.
+    """
+    log.check(
+      self._form,
+      table.schema,
+      table.path,
+      needs_user=self._needs.beyond,
+      needs_item=self._needs.beyond or self._needs.sessions,
+      needs_labels=self._needs.labels and not scored,
+    )
+    for chunk in table.chunks(size):
+      log.append(self._connection, self._form, chunk, self._rows, scored)
+      self._rows += chunk.table.num_rows
+    if not scored:
+      self._earlier = self._rows
+
+  def compute(self, vocabulary: pa.Array | None) -> None:
+    """Computes the past of every row to predict for.
+
+    Args:
+      vocabulary: the items that the run knows; None where it has no history.
+
+    Raises:
+      types.InputError: the manifest does not say how its features were made.
+    """
+    self._drop_repeated()
+    self._placed = self._place()
+    joins = self._features()
+    if history.GROUP in self._needs.groups:
+      joins += self._histories(vocabulary)
+    values = ', '.join(sql.quote(column) for column in self._needs.columns)
+    self._made = sql.fresh('made')
+    self._connection.execute(
+      f'CREATE TABLE {self._made} AS SELECT l.row_id{", " if values else ""}'
+      f'{values} FROM {log.TABLE} l JOIN {self._placed.table} p USING (row_id)'
+      f' {joins} WHERE l.scored ORDER BY l.row_id'
+    )
+
+  def columns(self) -> rows.Taker:
+    """The as-of columns of the rows to predict for, in their order."""
+    names = sql.names(self._needs.columns)
+    return rows.Taker(
+      self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
+    )
+
+  def pieces(
+    self, encoded: str, words: pa.Array, length: int
+  ) -> Iterator[pa.Table]:
+    """Sessions that have rows to predict for, cut as training cuts them.
+
+    Args:
+      encoded: a table of `row_id` and what is to be given of these rows.
+      words: the vocabulary of items, from row 1.
+      length: slots of a lane: longer sessions start anew there.
+
+    Yields:
+      Some rows in the order of sessions: `row_id`, `piece` (equal within a
+      session up to a cut), `item` (the vocabulary's row) and the columns of
+      `encoded`, NULL for rows of the history.
+    """
+    self._keep('words', _numbered(words))
+    item = sql.quote(log.item_column(self._form))
+    placed = self._placed.table
+    whole = sql.fresh('pieces')
+    self._connection.execute(
+      f'CREATE TABLE {whole} AS SELECT p.row_id, p.position - p.step %'
+      f' {length} AS piece, p.position FROM {placed} p'
+    )
+    query = (
+      f'SELECT p.row_id, p.piece, coalesce(w.id, 0) AS item,'
+      f' e.* EXCLUDE (row_id) FROM {whole} p JOIN {log.TABLE} l USING (row_id)'
+      f' LEFT JOIN words w ON l.{item} = w.value'
+      f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.piece IN ('
+      f' SELECT piece FROM {whole} WHERE row_id >= {self._earlier})'
+      ' ORDER BY p.position'
+    )
+    for batch in self._reader(query):
+      yield pa.Table.from_batches([batch])
+
+  def _reader(self, query: str) -> pa.RecordBatchReader:
+    # A cursor of its own: others may run while it is read.
+    return self._connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
+
+  def _keep(self, name: str, values: pa.Table) -> None:
+    """Makes a table of values that other cursors see."""
+    self._connection.register('values', values)
+    self._connection.execute(f'CREATE TABLE {name} AS FROM values')
+    self._connection.unregister('values')
+
+  def _drop_repeated(self) -> None:
+    """Rows of the history that are to be predicted for count once."""
+    item = sql.quote(log.item_column(self._form))
+    same = ' AND '.join(
+      f'l.{column} IS NOT DISTINCT FROM s.{column}'
+      for column in ('session', '"user"')
+    )
+    repeated = sql.one(
+      self._connection,
+      f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
+      f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}'
+      f' AND l.{item} = s.{item}',
+    )[0]
+    if repeated:
+      self.warnings.append(
+        f'{repeated:,} rows of the history are rows to predict for; they count'
+        ' once'
+      )
+
+  def _place(self) -> sessions.Placed:
+    rows_of = log.source_table(self._form)
+    numbered = sessions.number(
+      self._connection,
+      log.TABLE,
+      _idle_ms(self._manifest),
+      has_session=rows_of.has_session,
+      has_user=rows_of.has_user,
+      # Of the history alone.
+      identity=('same', 'alone'),
+    )
+    splits = self._manifest.splits
+    boundaries = (splits['train'].end_ms, splits['validation'].end_ms)
+    return sessions.place_at(
+      self._connection, numbered, boundaries, f'n.row_id >= {self._earlier}'
+    )
+
+  def _features(self) -> str:
+    """SQL that joins the features that windows and label rates tell."""
+    groups = tuple(g for g in self._needs.groups if g != history.GROUP)
+    if not groups:
+      return ''
+    made, _ = asof.compute(
+      self._connection,
+      log.source_table(self._form),
+      self._placed,
+      groups,
+      _idle_ms(self._manifest),
+      _train_rates(self._manifest, self._form.tasks),
+      labelled='r.told',
+    )
+    known = self._connection.execute(f'FROM {made} LIMIT 0').description
+    names = {asof.PREFIX + column[0] for column in known}
+    renamed = []
+    for field in self._needs.fields:
+      if field.details['as_of'] == history.GROUP:
+        continue
+      if field.column not in names:
+        raise types.InputError(
+          f'field {field.name!r}: no such as-of feature; prepare the data again'
+        )
+      name = sql.quote(field.column.removeprefix(asof.PREFIX))
+      renamed.append(f'{name} AS {sql.quote(field.column)}')
+    return (
+      f'LEFT JOIN (SELECT row_id, {", ".join(renamed)} FROM {made}) a'
+      ' USING (row_id)'
+    )
+
+  def _histories(self, vocabulary: pa.Array | None) -> str:
+    """SQL that joins the user's earlier items, as the raw log has them."""
+    assert vocabulary is not None
+    self._keep('shown_items', pa.table({'key': vocabulary, 'id': vocabulary}))
+    field = next(
+      f for f in self._needs.fields if f.details['as_of'] == history.GROUP
+    )
+    view = sql.fresh('shown')
+    self._connection.execute(
+      f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {log.TABLE} l'
+      f' JOIN {self._placed.table} p USING (row_id)'
+    )
+    found = history.encode(
+      self._connection,
+      view,
+      log.item_column(self._form),
+      'shown_items',
+      self._width(field),
+    )
+    return (
+      f'LEFT JOIN (SELECT session_id, "user", ids AS {sql.quote(field.column)}'
+      f' FROM {found}) h ON p.session_id = h.session_id AND l."user" = h."user"'
+    )
+
+  def _width(self, field: source.SourceField) -> int:
+    return next(f.width for f in self._manifest.fields if f.name == field.name)
+
+
+@contextlib.contextmanager
+def scratch(
+  memory_limit: str = '',
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
+  """A database that spills, and a directory that goes when the block ends.
+
+  Raises:
+    types.InputError: the memory limit is none, or too small.
+    KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
+  """
+  with (
+    tempfile.TemporaryDirectory(prefix='rmtl-predict-') as name,
+    sql.connect(memory_limit, temp_dir=f'{name}/spill') as connection,
+  ):
+    try:
+      yield connection, pathlib.Path(name)
+    except duckdb.OutOfMemoryException as error:
+      first = str(error).splitlines()[0]
+      raise types.InputError(f'memory_limit: too small: {first}') from None
+    except duckdb.InterruptException:
+      # DuckDB's own form of what Ctrl-C means everywhere else.
+      raise KeyboardInterrupt from None
+
+
+def _numbered(words: pa.Array) -> pa.Table:
+  ids = np.arange(1, 1 + len(words), dtype=np.int32)
+  return pa.table({'value': words, 'id': ids})
+
+
+def _idle_ms(manifest: manifest_lib.Manifest) -> int:
+  minutes = manifest.options.get('idle_minutes')
+  if not isinstance(minutes, int | float) or not 0 < minutes < 1e7:
+    raise types.InputError(
+      f'manifest.json: options: idle_minutes is {minutes!r:.80}, expected'
+      ' minutes'
+    )
+  return round(minutes * 60_000)
+
+
+def _train_rates(
+  manifest: manifest_lib.Manifest, tasks: Sequence[source.SourceTask]
+) -> list[float]:
+  """Each task's rate among the train rows, where features record it."""
+  rates = []
+  for task in tasks:
+    found = [
+      field.details['train_rate']
+      for field in manifest.fields
+      if field.details.get('task') == task.name
+      and 'train_rate' in field.details
+    ]
+    if found and type(found[0]) not in (int, float):
+      raise types.InputError(
+        f'manifest.json: fields: train_rate is {found[0]!r:.80}, expected a'
+        ' number'
+      )
+    # No feature starts from a rate that none records.
+    rates.append(float(found[0]) if found else 0.0)
+  return rates

@@ -1,0 +1,232 @@
+"""Raw rows to probabilities, whatever computes them.
+
+`Predictor` (a run) and `Exported` (an exported model) differ in how a network
+is called; which rows it sees, in what order and with what past is told here.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import pathlib
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import encoder as encoder_lib
+from rmtl_jax.serving import past as past_lib
+from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import session_rows
+
+
+class Scorer(abc.ABC):
+  """A trained model that predicts for raw rows.
+
+  Attributes:
+    manifest: of the data that the model was trained on.
+    stage: whose parameters predict.
+    tasks: K names.
+    encoder: raw rows to inputs.
+    needs: what the model takes from the past.
+    chunk_rows: how many rows the network takes at most, R.
+    lane_length: T, after which an encoder of the session starts anew.
+    warnings: lines for a person, of the last rows that were predicted.
+  """
+
+  manifest: manifest_lib.Manifest
+  stage: str
+  chunk_rows: int
+  lane_length: int
+
+  def __init__(
+    self,
+    path: pathlib.Path,
+    manifest: manifest_lib.Manifest,
+    ignored: Collection[str],
+    has_sessions: bool,
+  ):
+    """Reads the vocabularies.
+
+    Args:
+      path: where `vocabulary/` is.
+      manifest: of the data that the model was trained on.
+      ignored: fields that the model does not see.
+      has_sessions: whether it encodes the session so far.
+
+    Raises:
+      types.InputError: vocabularies that are not the manifest's.
+    """
+    self.manifest = manifest
+    self.tasks = manifest.task_names
+    self.encoder = encoder_lib.Encoder(path, manifest, ignored)
+    self.needs = past_lib.Needs(self.encoder.as_of, has_sessions)
+    self.warnings: list[str] = []
+
+  @abc.abstractmethod
+  def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
+    """Probabilities of up to `chunk_rows` encoded rows, f32[R, K].
+
+    Args:
+      inputs: leading dimension R.
+      starts: i64[S + 1], the first row of every session (or piece of one, of
+        at most `lane_length` rows), then R; [0, R] where sessions don't count.
+    """
+
+  @property
+  def delimiter(self) -> str:
+    """Between the values of CSV: what the log's own schema says."""
+    schema = self.manifest.options.get('schema')
+    found = schema.get('delimiter') if isinstance(schema, dict) else None
+    return found if isinstance(found, str) and len(found) == 1 else ','
+
+  def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
+    """Probabilities of raw rows.
+
+    Args:
+      table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping
+        of column names to numpy arrays or lists, a record batch, a pandas
+        frame. Of its columns those of the features are used, named as in the
+        raw log (source `table`) or as the fields (other sources); a model that
+        needs the past needs session, user and time too (serving/log.py);
+        labels are not needed.
+      history: earlier raw rows, labels included: a table, or the path of a
+        Parquet or CSV file or of a directory of such.
+
+    Returns:
+      {task: f32[R]}, rows in their order.
+
+    Raises:
+      types.InputError: a column that is missing or of another type, or a value
+        that its field can't have; names the column and the row, from 1.
+    """
+    rows = rows_lib.of_table(table)
+    found = [np.zeros((0, len(self.tasks)), np.float32)]
+    with contextlib.ExitStack() as stack:
+      earlier = None
+      if isinstance(history, str | os.PathLike):
+        log = rows_lib.open_log(os.fspath(history), self.delimiter)
+        earlier = stack.enter_context(log)
+      elif history is not None:
+        earlier = [rows_lib.of_table(history, 'history')]
+      found += [values for _, values in self.stream(rows, earlier)]
+    values = np.concatenate(found)
+    return {task: values[:, k] for k, task in enumerate(self.tasks)}
+
+  def stream(
+    self,
+    rows: rows_lib.Rows,
+    history: Iterable[rows_lib.Rows] | None = None,
+    memory_limit: str = '',
+  ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
+    """Rows in their order, some at a time, with f32[R, K] probabilities.
+
+    Args:
+      rows: what to predict for.
+      history: earlier rows.
+      memory_limit: what the past may take before it spills to disk.
+
+    Raises:
+      types.InputError: as for `predict`.
+    """
+    self.warnings = []
+    if self._is_complete(rows, history):
+      self.encoder.check(rows.schema, rows.path)
+      for chunk in rows.chunks(self.chunk_rows):
+        inputs = self.encoder.encode(chunk)
+        yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+      return
+    self.encoder.check(rows.schema, rows.path, self.needs.columns)
+    with past_lib.scratch(memory_limit) as (connection, directory):
+      again = rows_lib.readable_again(rows, directory)
+      past = past_lib.Past(connection, self.manifest, self.needs)
+      for part in history or ():
+        past.add(part, scored=False, size=self.chunk_rows)
+      past.add(again, scored=True, size=self.chunk_rows)
+      past.compute(self._items(past_lib.history.GROUP in self.needs.groups))
+      self.warnings += past.warnings
+      if not self.needs.sessions:
+        for chunk, inputs in self._encoded(again, past):
+          yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+      else:
+        found = session_rows.infer(
+          connection, self, past, self._encoded(again, past)
+        )
+        for chunk in again.chunks(self.chunk_rows):
+          yield chunk, found(chunk.table.num_rows)
+
+  def all_warnings(self) -> list[str]:
+    """Lines for a person, once all rows have been predicted."""
+    return [*self.warnings, *self.encoder.unknown_fields()]
+
+  def _is_complete(
+    self,
+    rows: rows_lib.Rows,
+    history: Iterable[rows_lib.Rows] | None,
+  ) -> bool:
+    """Whether rows alone tell all that the model takes.
+
+    Raises:
+      types.InputError: a past is needed and not given, or given twice.
+    """
+    computed = self.needs.columns
+    given = [name for name in computed if name in rows.schema.names]
+    if history is not None:
+      if given:
+        raise types.InputError(
+          f'{rows.path}: column {given[0]!r} is there already, and is computed'
+          ' from the history; leave out one of the two'
+        )
+      if not self.needs:
+        self.warnings.append('the model takes nothing from the history')
+      return not self.needs
+    if self.needs.sessions:
+      if given:
+        raise types.InputError(
+          f'{rows.path}: column {given[0]!r} is there already, and is computed'
+          ' with the session; leave it out'
+        )
+    elif len(given) == len(computed):
+      return True
+    if self.needs.beyond:
+      names = ', '.join(computed)
+      raise types.InputError(
+        f'{rows.path}: the model has as-of features, which take the past: give'
+        f' a history (--history), or all of them as columns ({names})'
+      )
+    if given:
+      lacks = next(name for name in computed if name not in given)
+      raise types.InputError(
+        f'{rows.path}: has column {given[0]!r} and no column {lacks!r}; give'
+        ' all as-of features or none'
+      )
+    return False
+
+  def _items(self, wanted: bool) -> pa.Array | None:
+    field = self.manifest.item_field
+    return self.encoder.words(field) if wanted and field is not None else None
+
+  def _encoded(
+    self, rows: rows_lib.Rows, past: past_lib.Past
+  ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
+    """Rows in their order, with their inputs."""
+    computed = past.columns() if self.needs.columns else None
+    for chunk in rows.chunks(self.chunk_rows):
+      table = chunk.table
+      if computed is not None:
+        for field, column in zip(
+          self.needs.columns,
+          computed.take(table.num_rows).columns,
+          strict=True,
+        ):
+          table = table.append_column(field, column)
+      whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
+      yield chunk, self.encoder.encode(whole)
+
+
+def _one(count: int) -> np.ndarray:
+  return np.array([0, count])

@@ -1,0 +1,147 @@
+"""Rows in the order of sessions, for models that encode the session so far.
+
+Encoded rows wait in DuckDB until their sessions can be read in order, with the
+rows of the history that belong to them; probabilities wait there until they
+are wanted in the order of the raw rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import sql
+from rmtl_jax.serving import past as past_lib
+from rmtl_jax.serving import rows as rows_lib
+
+if TYPE_CHECKING:
+  from rmtl_jax.serving import scorer as scorer_lib
+
+
+def infer(
+  connection: duckdb.DuckDBPyConnection,
+  scorer: scorer_lib.Scorer,
+  past: past_lib.Past,
+  encoded: Iterable[tuple[rows_lib.Chunk, types.Inputs]],
+) -> Callable[[int], np.ndarray]:
+  """Probabilities of raw rows whose sessions matter.
+
+  Args:
+    connection: of the past.
+    scorer: the model.
+    past: what was computed.
+    encoded: the raw rows in their order, with their inputs.
+
+  Returns:
+    take(n) -> the probabilities of the next n raw rows, f32[n, K].
+  """
+  writer = connection.cursor()
+  inputs, found = sql.fresh('inputs'), sql.fresh('found')
+  writer.execute(
+    f'CREATE TABLE {inputs} (row_id BIGINT, c INTEGER[], m INTEGER[],'
+    ' x FLOAT[])'
+  )
+  first = past.first
+  for _, part in encoded:
+    row_id = np.arange(first, first + len(part.categorical))
+    lists = {'c': part.categorical, 'm': part.multi_valued, 'x': part.numeric}
+    _insert(writer, inputs, row_id, **lists)
+    first += len(row_id)
+  writer.execute(f'CREATE TABLE {found} (row_id BIGINT, p FLOAT[])')
+  item = scorer.manifest.item_field
+  assert item is not None  # a session encoder reads items
+  words = scorer.encoder.words(item)
+  pieces = past.pieces(inputs, words, scorer.lane_length)
+  for table, starts in _whole_pieces(pieces, scorer.chunk_rows):
+    values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
+    own = table['c'].is_valid().to_numpy()
+    _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
+  query = f'SELECT p FROM {found} ORDER BY row_id'
+  ordered = rows_lib.Taker(writer.sql(query).to_arrow_reader(scorer.chunk_rows))
+  tasks = len(scorer.tasks)
+  return lambda count: _matrix(ordered.take(count)['p'], tasks, np.float32)
+
+
+def _inputs(
+  table: pa.Table, manifest: manifest_lib.Manifest, item: str
+) -> types.Inputs:
+  """Inputs of sessions' rows; of the history's the item alone is known."""
+  own = table['c'].is_valid().to_numpy()
+  kinds = manifest.of_kind
+  widths = {
+    'c': (len(kinds('categorical')), np.int32),
+    'm': (sum(f.width for f in kinds('multi_valued')), np.int32),
+    'x': (len(kinds('numeric')), np.float32),
+  }
+  found = {}
+  for name, (width, dtype) in widths.items():
+    found[name] = np.zeros((table.num_rows, width), dtype)
+    found[name][own] = _matrix(table[name].drop_null(), width, dtype)
+  at = [f.name for f in kinds('categorical')].index(item)
+  found['c'][~own, at] = table['item'].to_numpy()[~own]
+  return types.Inputs(found['c'], found['m'], found['x'])
+
+
+def _insert(
+  writer: duckdb.DuckDBPyConnection,
+  table: str,
+  row_id: np.ndarray,
+  **columns: Any,
+) -> None:
+  """Adds rows whose columns are lists of one length, [R, n] each."""
+  arrays: dict[str, Any] = {'row_id': row_id}
+  for name, values in columns.items():
+    flat = np.ascontiguousarray(values)
+    offsets = np.arange(len(flat) + 1, dtype=np.int64) * flat.shape[1]
+    arrays[name] = pa.LargeListArray.from_arrays(
+      pa.array(offsets), pa.array(flat.reshape(-1))
+    )
+  writer.register('inserted', pa.table(arrays))
+  writer.execute(f'INSERT INTO {table} BY NAME FROM inserted')
+  writer.unregister('inserted')
+
+
+def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
+  """Lists of one length as rows, [R, width]."""
+  parts = [chunk.flatten().to_numpy() for chunk in column.chunks]
+  flat = np.concatenate(parts) if parts else np.zeros(0)
+  return flat.astype(dtype).reshape(len(column), width)
+
+
+def _whole_pieces(
+  tables: Iterable[pa.Table], size: int
+) -> Iterator[tuple[pa.Table, np.ndarray]]:
+  """Groups of up to `size` rows that cut no piece, and where pieces start.
+
+  Args:
+    tables: rows in order, with a column `piece`; no piece has more rows than
+      `size`.
+    size: most rows of a group.
+
+  Yields:
+    (rows, i64[pieces + 1]).
+  """
+  rest: pa.Table | None = None
+  for table in tables:
+    held = table if rest is None else pa.concat_tables([rest, table])
+    while held.num_rows > size:
+      starts = _starts(held)
+      # What comes last may go on in the next table.
+      end = int(starts[starts <= size][-1])
+      yield held.slice(0, end), starts[starts <= end]
+      held = held.slice(end)
+    rest = held
+  if rest is not None and rest.num_rows:
+    yield rest, _starts(rest)
+
+
+def _starts(table: pa.Table) -> np.ndarray:
+  piece = table['piece'].to_numpy()
+  changes = np.flatnonzero(np.diff(piece)) + 1
+  return np.concatenate([[0], changes, [len(piece)]])

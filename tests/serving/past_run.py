@@ -1,0 +1,135 @@
+"""Models that take the past, with random parameters: nothing is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import prepare_config
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import prepare
+from rmtl_jax.serving import predictor
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import trainer, workdir
+from tests.serving import table_run
+
+MINUTE = 60
+SCHEMA = {
+  'session': 'visit',
+  'user': 'who',
+  'item': 'item',
+  'time': {'column': 'time', 'unit': 's'},
+  'categorical': ['who', 'item'],
+  'multi_valued': [{'column': 'tags', 'separator': '|'}],
+  'numeric': ['price'],
+  'tasks': [
+    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 20},
+    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+  ],
+}
+CONFIG = dataclasses.replace(
+  table_run.CONFIG,
+  network=dataclasses.replace(
+    table_run.CONFIG.network,
+    session_encoder='target_attention',
+    history_encoder='target_attention',
+  ),
+  # Some sessions are longer than a lane.
+  batch=dataclasses.replace(table_run.CONFIG.batch, lane_length=5),
+)
+
+
+def log(rows=1500, seed=0):
+  """Raw rows: some sessions and users unknown, ties, repeats, long rests."""
+  rng = np.random.default_rng(seed)
+  count = rows // 4
+  visit = np.sort(rng.integers(0, count, rows))
+  start = np.sort(rng.integers(0, 40 * MINUTE * count, count))
+  step = rng.choice([0, 10, 30, 45 * MINUTE], rows, p=[0.1, 0.4, 0.45, 0.05])
+  within = np.zeros(rows, np.int64)
+  for i in range(1, rows):
+    if visit[i] == visit[i - 1]:
+      within[i] = within[i - 1] + step[i]
+  who = rng.integers(0, 25, count)[visit]
+  item = rng.integers(0, 30, rows)
+  click = (rng.random(rows) < 0.1 + 0.02 * item).astype(int)
+  users = [f'u{n}' for n in who]
+  for i in np.flatnonzero(who == 3):
+    users[i] = None
+  visits = [f'v{n}' if n % 7 else None for n in visit]
+  for i, name in enumerate(users):
+    visits[i] = visits[i] if name else f'v{visit[i]}'
+  table = pa.table(
+    {
+      'visit': visits,
+      'time': start[visit] + within,
+      'who': users,
+      'item': [f'i{n}' for n in item],
+      'tags': ['|'.join(map(str, range(n))) or None for n in item % 3],
+      'price': rng.exponential(size=rows).round(3),
+      'clicked': click,
+      'bought': click * rng.integers(0, 2, rows),
+    }
+  )
+  # Exact duplicates, which prepared data leaves out.
+  return pa.concat_tables([table.slice(0, 700), table.slice(690)])
+
+
+def prepare_run(
+  directory: pathlib.Path,
+  config: config_lib.Config = CONFIG,
+  raw: pa.Table | None = None,
+  **options,
+) -> pathlib.Path:
+  """Prepares a log with all as-of features; RUN, nothing in it trained."""
+  data = directory / 'data'
+  if raw is not None:
+    pq.write_table(raw, directory / 'log.parquet')
+    (directory / 'schema.json').write_text(json.dumps(SCHEMA))
+    options |= {
+      'source': 'table',
+      'raw_dir': str(directory / 'log.parquet'),
+      'schema': str(directory / 'schema.json'),
+    }
+  prepare.prepare(
+    prepare_config.PrepareConfig(
+      data_dir=str(data), as_of=('all',), history_items=4, **options
+    )
+  )
+  (directory / 'run').mkdir()
+  workdir.create(directory / 'run', config, data)
+  return directory / 'run'
+
+
+def untrained(
+  run_dir: pathlib.Path, maps=None, **settings
+) -> predictor.Predictor:
+  """The run's predictor with other settings and random parameters."""
+  run = workdir.read(run_dir)
+  config = config_lib.with_settings(run.config, settings)
+  models = models_lib.Models(run.manifest.feature_spec())
+  leaves, tree = jax.tree.flatten(models.forms(config)[0])
+  rng = np.random.default_rng(1)
+  params = jax.tree.unflatten(
+    tree, [rng.normal(0, 0.5, x.shape).astype(x.dtype) for x in leaves]
+  )
+  run = dataclasses.replace(run, config=config)
+  return predictor.Predictor(run, 'finetune', params, maps)
+
+
+def evaluated(
+  scorer: predictor.Predictor, split: str = 'test'
+) -> tuple[np.ndarray, np.ndarray]:
+  """(rows of the raw log, f32[R, K]) as `evaluate` computes them."""
+  run = scorer.run
+  host = columns_lib.read_split(run.data_dir, run.manifest, split)
+  placed = trainer.place(host, run.config.batch)
+  models = models_lib.Models(run.manifest.feature_spec())
+  return host.row_id, models.predict(run.config, scorer.params, placed)

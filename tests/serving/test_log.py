@@ -1,0 +1,121 @@
+"""The log that the past is read from: columns, keys, times, labels."""
+
+import pyarrow as pa
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import sql
+from rmtl_jax.serving import log, rows
+from tests.serving import past_run
+
+
+def manifest(source, **options):
+  split = manifest_lib.Split(0, 0, (), {'click': 0, 'conversion': 0})
+  return manifest_lib.Manifest(
+    source=source,
+    fields=(
+      manifest_lib.Field('visitor', 'categorical', size=2),
+      manifest_lib.Field('item', 'categorical', size=2),
+    ),
+    tasks=(
+      manifest_lib.Task('click'),
+      manifest_lib.Task('conversion', 'click'),
+    ),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+    user_field='visitor',
+    item_field='item',
+    options=options,
+  )
+
+
+def appended(form, table, scored=False):
+  """The rows of the log that a table becomes."""
+  connection = sql.connect()
+  log.create(connection, form)
+  found = rows.of_table(table, 'log.csv')
+  log.check(form, found.schema, found.path)
+  for chunk in found.chunks(100):
+    log.append(connection, form, chunk, 7, scored)
+  query = f'FROM {log.TABLE} ORDER BY row_id'
+  return connection.sql(query).to_arrow_table().to_pydict()
+
+
+def test_a_source_that_times_its_labels():
+  form = log.form(manifest('retailrocket'))
+  assert form.labels == ('t_click', 't_conversion')
+  assert (form.user, form.time, form.item) == ('visitor', 'timestamp', 'item')
+  found = appended(
+    form,
+    {
+      'visitor': [1, None, 2],
+      'session_id': ['', 's', None],
+      'timestamp': [1000, 2000, 2000],
+      'item': [5, None, 6],
+      't_click': [None, 3000, None],
+      't_conversion': pa.nulls(3),
+    },
+  )
+  assert found['row_id'] == [7, 8, 9]
+  assert found['session'] == [None, 's', None]
+  assert found['user'] == ['1', None, '2']
+  assert found['f_item'] == ['5', None, '6']
+  assert found['timestamp'] == [1000, 2000, 2000]
+  assert found['t_click'] == [None, 3000.0, None]
+  # A missing time says that there was no such event.
+  assert found['told'] == [True] * 3 and found['alone'] == [-1] * 3
+
+
+def test_labels_that_are_not_there_are_not_told():
+  form = log.form(manifest('mine'))
+  assert form.labels == ('click', 'conversion')
+  assert not form.tasks[0].tells_time
+  table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'x']}
+  found = appended(form, table, scored=True)
+  assert found['told'] == [False, False] and found['scored'] == [True, True]
+  assert found['y_click'] == [None, None] and found['alone'] == [0, 1]
+  labelled = table | {'click': ['1', ''], 'conversion': [True, False]}
+  found = appended(form, labelled)
+  assert found['told'] == [True, False]
+  assert found['y_click'] == [1.0, None]
+  assert found['y_conversion'] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+  ('unit', 'values', 'expected'),
+  [
+    ('s', ['1.5', '2'], [1500, 2000]),
+    ('us', [1_500_999, 2_000_000], [1500, 2000]),
+    ('iso', ['1970-01-01 00:00:01', '1970-01-01T00:00:02+00:00'], [1000, 2000]),
+    ('iso', pa.array([1, 2], pa.timestamp('s')), [1000, 2000]),
+  ],
+)
+def test_times_of_a_schema(unit, values, expected):
+  schema = past_run.SCHEMA | {'time': {'column': 'time', 'unit': unit}}
+  form = log.form(manifest('table', schema=schema))
+  table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
+  assert appended(form, table)['timestamp'] == expected
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'timestamp': [1, 10**15]}, "row 2, column 'timestamp'"),
+    ({'timestamp': ['1', 'x']}, "row 2, column 'timestamp': 'x', expected"),
+    ({'timestamp': [[1], [2]]}, "column 'timestamp' is of type list"),
+    ({'visitor': None}, "no column 'session_id' or 'visitor'"),
+    ({'click': [0, 2]}, "row 2, column 'click': 2, expected 0, 1 or nothing"),
+    ({'click': ['0', 'yes']}, "row 2, column 'click': 'yes', expected 0, 1"),
+  ],
+)
+def test_what_is_refused(change, message):
+  table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'y']}
+  table = {k: v for k, v in (table | change).items() if v is not None}
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    appended(log.form(manifest('mine')), table)
+  assert message in str(error.value)
+
+
+def test_a_table_needs_its_schema():
+  with pytest.raises(types.InputError, match='options: schema'):
+    log.form(manifest('table'))

@@ -1,0 +1,271 @@
+"""Models that take the past: predictions against those of evaluation."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types as types_lib
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data.sources import simulated
+from rmtl_jax.serving import past, predict
+from rmtl_jax.serving import rows as rows_lib
+from tests.serving import past_run, table_run
+
+
+@pytest.fixture(scope='module')
+def loaded(past_dir):
+  return past_run.untrained(past_dir)
+
+
+@pytest.fixture(scope='module')
+def expected(loaded):
+  return past_run.evaluated(loaded)
+
+
+def parts(raw, row_id):
+  """(the rows that were evaluated, all others)."""
+  own = np.zeros(len(raw), bool)
+  own[row_id] = True
+  return raw.take(pa.array(row_id)), raw.filter(pa.array(~own))
+
+
+def stacked(found):
+  return np.stack(list(found.values()), axis=1)
+
+
+def close(found, expected):
+  np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-6)
+
+
+def test_a_table_with_all_of_the_past(loaded, expected):
+  groups = loaded.manifest.as_of_groups()
+  assert all(groups.values()), groups
+  row_id, expected = expected
+  rows, earlier = parts(past_run.log(), row_id)
+  close(stacked(loaded.predict(rows, earlier)), expected)
+  assert loaded.warnings == []
+  assert np.ptp(expected[:, 0]) > 0.05
+  # In any order, and without the past it is another prediction.
+  order = np.random.default_rng(0).permutation(len(rows))
+  other = loaded.predict(rows.take(pa.array(order)), earlier)
+  # Ties of time within a session keep the order of rows.
+  assert (np.abs(stacked(other) - expected[order]) < 1e-6).mean() > 0.8
+  alone = stacked(loaded.predict(rows, earlier.slice(0, 0)))
+  assert np.abs(alone - expected).max() > 1e-3
+
+
+def test_the_simulated_source(tmp_path):
+  options = {'source': 'simulated', 'simulated_rows': 1200, 'simulated_seed': 3}
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, **options),
+    **{'network.session_encoder': 'none'},
+  )
+  raw = simulated.simulate(1200, 3).drop_columns(['p_click', 'p_conversion'])
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(raw, row_id)
+  close(stacked(scorer.predict(rows, earlier)), expected)
+  # The answers of the session so far are known before its next row.
+  at = rows.schema.get_field_index('click')
+  other = rows.set_column(at, 'click', pa.array([0] * len(rows), pa.int8()))
+  changed = stacked(scorer.predict(other, earlier)) - expected
+  assert 0 < (np.abs(changed) > 1e-5).any(axis=1).mean() < 1
+
+
+def test_sessions_that_began_in_the_history_go_on(loaded, expected):
+  """Cut the test rows by time: what comes later has the same predictions."""
+  row_id, expected = expected
+  raw = past_run.log()
+  time = raw['time'].to_numpy()[row_id]
+  late = time >= np.sort(time)[len(time) // 2]
+  visits = np.array(raw['visit'].to_pylist(), object)[row_id]
+  assert (set(visits[late]) & set(visits[~late])) - {None}
+  rows, earlier = parts(raw, row_id[late])
+  close(stacked(loaded.predict(rows, earlier)), expected[late])
+
+
+def test_the_history_may_hold_the_rows(loaded, expected):
+  row_id, expected = expected
+  raw = past_run.log()
+  found = stacked(loaded.predict(raw.take(pa.array(row_id)), raw))
+  close(found, expected)
+  (warning,) = loaded.warnings
+  assert 'rows of the history are rows to predict for' in warning
+
+
+def test_labels_of_the_rows_themselves_count_where_they_are_told(
+  loaded, expected
+):
+  row_id, _ = expected
+  rows, earlier = parts(past_run.log(), row_id)
+  told = stacked(loaded.predict(rows, earlier))
+  untold = stacked(
+    loaded.predict(rows.drop_columns(['clicked', 'bought']), earlier)
+  )
+  # The first rows in time know of no answer among themselves.
+  first = np.argmin(rows['time'].to_numpy())
+  close(untold[first], told[first])
+  assert np.abs(told - untold).max() > 1e-5
+  empty = rows.set_column(
+    rows.schema.get_field_index('bought'), 'bought', pa.nulls(len(rows))
+  ).set_column(
+    rows.schema.get_field_index('clicked'), 'clicked', pa.nulls(len(rows))
+  )
+  close(stacked(loaded.predict(empty, earlier)), untold)
+
+
+@pytest.mark.parametrize('source', ['file', 'stream'])
+def test_files_streams_and_a_directory_of_the_history(
+  loaded, expected, tmp_path, monkeypatch, source
+):
+  monkeypatch.setattr(loaded, 'chunk_rows', 96)
+  row_id, expected = expected
+  rows, earlier = parts(past_run.log(), row_id)
+  (tmp_path / 'past').mkdir()
+  pq.write_table(earlier.slice(0, 500), tmp_path / 'past' / 'a.parquet')
+  pq.write_table(earlier.slice(500), tmp_path / 'past' / 'b.parquet')
+  given = str(tmp_path / 'in.parquet')
+  if source == 'file':
+    pq.write_table(rows, given)
+  else:
+    given, stream = '-', io.BytesIO()
+    with pa.ipc.new_stream(stream, rows.schema) as writer:
+      writer.write_table(rows, max_chunksize=70)
+    stream.seek(0)
+    stdin = types_lib.SimpleNamespace(buffer=stream, isatty=lambda: False)
+    monkeypatch.setattr(sys, 'stdin', stdin)
+  target = str(tmp_path / 'out.parquet')
+  count = predict.predict(
+    loaded, given, target, str(tmp_path / 'past'), '200MB', table_run.QUIET
+  )
+  found = pq.read_table(target)
+  assert count == len(rows)
+  assert found.select(rows.column_names).equals(rows)
+  close(found['p_click'].to_numpy(), expected[:, 0])
+  close(found['p_conversion'].to_numpy(), expected[:, 1])
+
+
+def test_a_history_that_is_none(loaded, tmp_path):
+  pq.write_table(past_run.log(8), tmp_path / 'in.parquet')
+  (tmp_path / 'empty').mkdir()
+  for history, part in (('-', 'not -'), ('empty', 'no files'), ('x', 'expect')):
+    name = history if history == '-' else str(tmp_path / history)
+    with pytest.raises(types.InputError, match=part):
+      predict.predict(
+        loaded,
+        str(tmp_path / 'in.parquet'),
+        str(tmp_path / 'out.parquet'),
+        name,
+        live=table_run.QUIET,
+      )
+  assert not (tmp_path / 'out.parquet').exists()
+
+
+BAD = {
+  'no history': ({}, {}, None, ('give a history',)),
+  'no time': ({'time': None}, {}, 1, ('table:', "no column 'time'")),
+  'no user': ({}, {'who': None}, 1, ('history:', "no column 'who'")),
+  'no labels': ({}, {'bought': None}, 1, ('history:', "no column 'bought'")),
+  'no such time': (
+    {'time': [0.0, float('nan')]},
+    {},
+    1,
+    ("table: row 2, column 'time': nan, expected a time",),
+  ),
+  'nobody': (
+    {},
+    {'who': ['', 'u1'], 'visit': [None, 'v']},
+    1,
+    ("history: row 1, column 'visit'", 'expected a session id or a user'),
+  ),
+  'no label': (
+    {},
+    {'clicked': [1, 2]},
+    1,
+    ("history: row 2, column 'clicked': 2, expected 0, 1 or nothing",),
+  ),
+  'given twice': (
+    {'asof_gap': [1.0, 2.0]},
+    {},
+    1,
+    ("column 'asof_gap' is there already",),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_input_gets_one_line(loaded, name):
+  changes, before, history, messages = BAD[name]
+  rows = []
+  for change in (changes, before):
+    table = past_run.log().slice(0, 2).to_pydict() | change
+    rows.append({k: v for k, v in table.items() if v is not None})
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    loaded.predict(rows[0], rows[1] if history else None)
+  for message in messages:
+    assert message in str(error.value)
+
+
+def test_no_rows_and_an_empty_history(loaded):
+  raw = past_run.log()
+  found = loaded.predict(raw.slice(0, 0), raw.slice(0, 50))
+  assert found['click'].shape == (0,)
+  assert len(loaded.predict(raw.slice(0, 3), raw.slice(0, 0))['click']) == 3
+
+
+def test_a_model_that_takes_nothing_says_so(run_dir):
+  scorer = past_run.untrained(run_dir)
+  raw = table_run.table()
+  found = scorer.predict(raw.slice(0, 5), raw)
+  assert scorer.warnings == ['the model takes nothing from the history']
+  expected = scorer.predict(raw.slice(0, 5))
+  np.testing.assert_array_equal(found['click'], expected['click'])
+  assert scorer.warnings == []
+
+
+def test_features_of_the_session_need_no_history(past_dir):
+  scorer = past_run.untrained(
+    past_dir,
+    **{
+      'network.session_encoder': 'none',
+      'network.ignore': 'views+counts+rates+history',
+    },
+  )
+  assert set(scorer.needs.groups) == {'gap', 'position', 'feedback'}
+  row_id, expected = past_run.evaluated(scorer)
+  rows = past_run.log().take(pa.array(row_id))
+  close(stacked(scorer.predict(rows)), expected)
+  with pytest.raises(types.InputError, match='all as-of features or none'):
+    scorer.predict(rows.append_column('asof_gap', pa.nulls(len(rows))))
+
+
+@pytest.mark.parametrize(
+  ('raised', 'expected'),
+  [
+    (duckdb.OutOfMemoryException('Out of Memory Error: x\ny'), 'too small'),
+    (duckdb.InterruptException('Interrupted!'), ''),
+  ],
+)
+def test_what_duckdb_says_is_said_in_our_words(raised, expected):
+  kind = types.InputError if expected else KeyboardInterrupt
+  with (
+    pytest.raises(kind, match=expected or None),
+    past.scratch() as (_, directory),
+  ):
+    assert directory.is_dir()
+    raise raised
+  assert not directory.exists()
+
+
+def test_a_memory_limit_that_is_none(loaded):
+  raw = past_run.log(8)
+  with pytest.raises(types.InputError, match="'much' is not a size"):
+    list(
+      loaded.stream(rows_lib.of_table(raw), [rows_lib.of_table(raw)], 'much')
+    )

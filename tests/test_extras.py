@@ -1,0 +1,74 @@
+"""Packages that are not installed: one line that names the extra."""
+
+import sys
+
+import pytest
+
+from rmtl_jax import cli, extras, types
+from tests import tiny
+
+
+@pytest.mark.parametrize(
+  ('package', 'line'),
+  [
+    ('optuna', "needs the package optuna: pip install 'rmtl-jax[tune]'"),
+    ('flatbuffers', "pip install 'rmtl-jax[export]'"),
+    ('matplotlib', 'needs the package matplotlib: pip install rmtl-jax'),
+  ],
+)
+def test_the_extra_is_named(monkeypatch, package, line):
+  monkeypatch.setitem(sys.modules, package, None)
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    extras.require(package, 'rmtl x')
+  assert line in str(error.value)
+
+
+def _main(capsys, *argv):
+  code = cli.main(['rmtl', *map(str, argv), '--nocompilation_cache'])
+  return code, capsys.readouterr().err
+
+
+def test_commands_say_it_in_one_line(monkeypatch, capsys, tmp_path):
+  tiny.write_prepared(tmp_path / 'data')
+  arguments = (
+    f'--workdir={tmp_path / "run"}',
+    f'--data_dir={tmp_path / "data"}',
+  )
+  monkeypatch.setitem(sys.modules, 'optuna', None)
+  assert _main(capsys, 'tune', *arguments, '--trials=1') == (
+    2,
+    "rmtl: rmtl tune needs the package optuna: pip install 'rmtl-jax[tune]'\n",
+  )
+  for module in ('matplotlib', 'matplotlib.figure'):
+    monkeypatch.setitem(sys.modules, module, None)
+  for module in list(sys.modules):
+    if module.startswith('rmtl_jax.report'):
+      monkeypatch.delitem(sys.modules, module)
+  monkeypatch.delattr('rmtl_jax.report', raising=False)
+  assert _main(capsys, 'train', *arguments) == (
+    2,
+    'rmtl: rmtl train needs the package matplotlib: pip install rmtl-jax\n',
+  )
+
+
+def test_other_modules_are_a_fault_of_ours(monkeypatch):
+  assert extras.missing('rmtl_jax.nothing') is None
+
+  def fail(values):
+    raise ModuleNotFoundError('no', name='rmtl_jax.nothing')
+
+  broken = cli.COMMANDS['evaluate']._replace(execute=fail)
+  monkeypatch.setitem(cli.COMMANDS, 'evaluate', broken)
+  with pytest.raises(ModuleNotFoundError):
+    cli.main(['rmtl', 'evaluate'])
+
+
+def test_export_names_its_extra(monkeypatch, tmp_path):
+  from rmtl_jax.serving import export, exported
+
+  monkeypatch.setitem(sys.modules, 'flatbuffers', None)
+  with pytest.raises(types.InputError, match=r"'rmtl-jax\[export\]'"):
+    exported.load(tmp_path)
+  with pytest.raises(types.InputError, match=r"'rmtl-jax\[export\]'"):
+    export.export(None, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
