@@ -47,6 +47,9 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 First time? Run: rmtl train --workdir=runs/first
 """
 
+# Characters of an error: room for long paths and what is wrong with them.
+_LONGEST_LINE = 2000
+
 
 class Command(NamedTuple):
   """A command of the launcher.
@@ -102,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
       raise types.InputError(f'{rest[0]!r}: flags start with --')
     return command.execute(values)
   except (types.InputError, flags.Error) as error:
-    return _fail(' '.join(str(error).split()), 2)
+    return _fail(str(error), 2)
   except FloatingPointError as error:
     return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
   except KeyboardInterrupt:
@@ -116,8 +119,28 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-  print(f'rmtl: {message}', file=sys.stderr)
+  print(f'rmtl: {one_line(message)}', file=sys.stderr)
   return code
+
+
+def one_line(message: str) -> str:
+  r"""A message that a terminal can show, whatever of the data it quotes.
+
+  White space is a single space, what can't be printed (control characters,
+  which a terminal might obey) an escape, and the middle of a long text is left
+  out.
+
+  >>> one_line('log.csv:\n no column \x1b[31m')
+  'log.csv: no column \\x1b[31m'
+  """
+  words = ' '.join(message.split())
+  shown = ''.join(
+    c if c.isprintable() else c.encode('unicode_escape').decode() for c in words
+  )
+  if len(shown) > _LONGEST_LINE:
+    half = _LONGEST_LINE // 2
+    shown = f'{shown[:half]} [...] {shown[-half:]}'
+  return shown
 
 
 def _help(name: str, command: Command, values: flags.FlagValues) -> str:

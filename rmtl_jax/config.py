@@ -616,7 +616,15 @@ def from_dict(
     types.InputError: an unknown setting (near matches are listed), a value of
       another type, or a value out of range.
   """
-  return validate(_merge(base or Config(), record, path))
+  merged = _merge(base or Config(), record, path)
+  try:
+    return validate(merged)
+  except types.InputError as error:
+    # `FILE: config` and `config.seed: ...` become `FILE: config.seed: ...`.
+    file, found, _ = path.rpartition(': config')
+    raise types.InputError(
+      f'{file}: {error}' if found else str(error)
+    ) from None
 
 
 def _merge(group: Any, record: Any, path: str) -> Any:

@@ -311,4 +311,8 @@ def _read_vocabulary(
       f"{path}: has {len(column)} rows, the run's manifest.json says"
       f' {field.size}'
     )
+  if not raw_parquet.is_text(column.type):
+    raise types.InputError(
+      f"{path}: column 'value' is of type {column.type}, expected text"
+    )
   return column.cast(pa.string()).combine_chunks()[1:]
