@@ -32,7 +32,7 @@ def test_documents_are_decoded(tmp_path):
     (b'1' * 5000, 'Exceeds the limit'),
     (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
   ],
-  ids=str,
+  ids=lambda value: repr(value)[:20],
 )
 def test_what_is_no_json_is_named(tmp_path, content, said):
   with pytest.raises(types.InputError, match=r'some\.json: ') as error:
