@@ -6,6 +6,7 @@ and usage errors are instant.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,17 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 First time? Run: rmtl train --workdir=runs/first
 """
 
+# Places that can't be what a flag says they are: bad usage, no failure.
+_BAD_PLACES = (
+  errno.EACCES,
+  errno.EISDIR,
+  errno.ELOOP,
+  errno.ENAMETOOLONG,
+  errno.ENOENT,
+  errno.ENOTDIR,
+  errno.EPERM,
+  errno.EROFS,
+)
 # Characters of an error: room for long paths and what is wrong with them.
 _LONGEST_LINE = 2000
 
@@ -94,6 +106,9 @@ def main(argv: Sequence[str]) -> int:
     )
   command = COMMANDS[name]
   try:
+    for argument in argv[2:]:
+      if '\0' in argument:  # no system call takes one
+        raise types.InputError(f'{argument!r:.80}: holds a NUL')
     values = flags.FlagValues()
     line = [f'rmtl {name}', *argv[2:]]
     command.define(values, line)
@@ -115,7 +130,9 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
   except OSError as error:  # a full disk, a directory without write bits
-    return _fail(f'{error.filename or ""}: {error.strerror or error}', 1)
+    said = str(error.strerror or error)
+    line = f'{error.filename}: {said}' if error.filename else said
+    return _fail(line, 2 if error.errno in _BAD_PLACES else 1)
 
 
 def _fail(message: str, code: int) -> int:

@@ -109,7 +109,7 @@ def _judge(
 
 
 def one_line(code: int, text: str) -> str:
-  """The line that was said, checked; AssertionError-free, raises Judged."""
+  """The line that was said; Judged says what is wrong with it."""
   # Warnings and progress may stand above it.
   lines = text.splitlines()
   said_last = lines[-1] if lines else ''
