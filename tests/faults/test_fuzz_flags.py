@@ -18,7 +18,18 @@ from tests.faults import fuzz_targets, fuzz_worker, mutations
 _ODD = (
   *mutations.VALUES,
   *('0KB', '0%', '1KB', '200%', '99999999999999999999TB', '1e3GB'),
-  *('6,2,2', '1,1', '0,0,0', '-1,1,1', 'all', 'gap,gap', ',', ',,', '(1,', '()'),
+  *(
+    '6,2,2',
+    '1,1',
+    '0,0,0',
+    '-1,1,1',
+    'all',
+    'gap,gap',
+    ',',
+    ',,',
+    '(1,',
+    '()',
+  ),
   *('table', 'train', 'ple+critic', 'ple+critic:seed=x', 'ple@', '+', 'user=2'),
   *('network.dropout=0:1', 'network.dropout=1:0:log', 'seed=0:1', '=', 'a=b|'),
 )
