@@ -106,9 +106,7 @@ def main(argv: Sequence[str]) -> int:
     )
   command = COMMANDS[name]
   try:
-    for argument in argv[2:]:
-      if '\0' in argument:  # no system call takes one
-        raise types.InputError(f'{argument!r:.80}: holds a NUL')
+    _check_text(argv[2:])
     values = flags.FlagValues()
     line = [f'rmtl {name}', *argv[2:]]
     command.define(values, line)
@@ -133,6 +131,17 @@ def main(argv: Sequence[str]) -> int:
     said = str(error.strerror or error)
     line = f'{error.filename}: {said}' if error.filename else said
     return _fail(line, 2 if error.errno in _BAD_PLACES else 1)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+  """Refuses what can't be a file's name here, nor anything else."""
+  for argument in arguments:
+    if '\0' in argument:
+      raise types.InputError(f'{argument!r:.80}: holds a NUL')
+    try:
+      argument.encode()
+    except UnicodeError:
+      raise types.InputError(f'{argument!r:.80}: is not valid UTF-8') from None
 
 
 def _fail(message: str, code: int) -> int:

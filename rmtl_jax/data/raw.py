@@ -209,6 +209,13 @@ def find(
     for path in raw_dir.glob(pattern)
     if path.is_file() and not path.name.startswith('.')
   }
+  for path in matches:
+    try:
+      path.name.encode()
+    except UnicodeError:
+      raise types.InputError(
+        f'{raw_dir}: a file is named {path.name!r}, which is not valid UTF-8'
+      ) from None
   return sorted(matches)
 
 

@@ -39,7 +39,9 @@ _ALLOWED = {
   # A reader's module, whose name is one of a fixed list in that file.
   ('data/sources/__init__.py', 'import_module'),
   # Patterns: re.compile.
-  *{(str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')},
+  *{
+    (str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')
+  },
 }
 
 
