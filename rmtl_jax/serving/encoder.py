@@ -140,9 +140,9 @@ class Encoder:
       types.InputError: a value that its field can't have; names file, column
         and row.
     """
-    table = chunk.table.select(list(self.columns)).combine_chunks()
-    self._connection.register('chunk', table)
+    table = _widened(chunk.table.select(list(self.columns)).combine_chunks())
     try:
+      self._connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
       self._check_numbers(chunk, raw_values)
       found = self._connection.sql(
@@ -271,6 +271,15 @@ class Encoder:
       slots[owner, slot] = ids
       slots[counts == 0, 0] = 0
     return slots
+
+
+def _widened(table: pa.Table) -> pa.Table:
+  """The table without numbers of 16 bits, which DuckDB takes from no Arrow."""
+  for i, field in enumerate(table.schema):
+    if pa.types.is_float16(field.type):
+      column = table.column(i).cast(pa.float32())
+      table = table.set_column(i, field.name, column)
+  return table
 
 
 def _recent(

@@ -223,11 +223,11 @@ def of_lines(rng: Rng, data: bytes) -> Mutant:
     'mixed line ends': lambda: [
       x.rstrip(b'\r\n') + _pick(rng, (b'\n', b'\r\n', b'\r')) for x in lines
     ],
-    'empty lines': lambda: lines[:at] + [b'\n', b'  \n'] + lines[at:],
+    'empty lines': lambda: [*lines[:at], b'\n', b'  \n', *lines[at:]],
     'no final line end': lambda: [*lines[:-1], lines[-1].rstrip(b'\r\n')],
-    'line cut': lambda: lines[:at] + [cut] + lines[at + 1 :],
-    'line joined': lambda: lines[:at] + [line.rstrip()] + lines[at + 1 :],
-    'a huge line': lambda: lines[:at] + [b'x' * HUGE + b'\n'] + lines[at:],
+    'line cut': lambda: [*lines[:at], cut, *lines[at + 1 :]],
+    'line joined': lambda: [*lines[:at], line.rstrip(), *lines[at + 1 :]],
+    'a huge line': lambda: [*lines[:at], b'x' * HUGE + b'\n', *lines[at:]],
   }
   return Mutant(kind, b''.join(made[kind]()))
 
@@ -467,8 +467,25 @@ def _other_value(
   row, kind = int(rng.integers(len(values))), table[column].type
   new = _pick(
     rng,
-    (None, 0, -1, 2**31, 2**63 - 1, -(2**63), 0.5, 1e300, float('nan'))
-    + (float('inf'), '', 'x' * HUGE, 'a\0b', [], [0] * 1000, [None], [2**31]),
+    (
+      None,
+      0,
+      -1,
+      2**31,
+      2**63 - 1,
+      -(2**63),
+      0.5,
+      1e300,
+      float('nan'),
+      float('inf'),
+      '',
+      'x' * HUGE,
+      'a\x00b',
+      [],
+      [0] * 1000,
+      [None],
+      [2**31],
+    ),
   )
   values[row] = new
   try:
