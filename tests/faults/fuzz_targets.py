@@ -6,11 +6,14 @@ check of what the command leaves where it says that all is well.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
 import json
 import pathlib
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -67,6 +70,15 @@ class Target:
   def files(self, directory: pathlib.Path) -> list[pathlib.Path]:
     """The files to choose from, in order."""
     return sorted({p for g in self.patterns for p in directory.glob(g)})
+
+
+@functools.cache
+def shared() -> pathlib.Path:
+  """Sound files for all tests of the process, which copy them."""
+  base = pathlib.Path(tempfile.mkdtemp(prefix='rmtl_jax_faults_'))
+  atexit.register(shutil.rmtree, base, ignore_errors=True)
+  build(base)
+  return base
 
 
 def build(base: pathlib.Path) -> None:

@@ -28,10 +28,8 @@ _PATIENCE = 120.0
 
 
 @pytest.fixture(scope='module')
-def base(tmp_path_factory):
-  path = tmp_path_factory.mktemp('base')
-  fuzz_targets.build(path)
-  return path
+def base():
+  return fuzz_targets.shared()
 
 
 class Worker:

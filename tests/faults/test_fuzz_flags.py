@@ -80,9 +80,7 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
 
 @pytest.fixture(scope='module')
 def base(tmp_path_factory):
-  path = tmp_path_factory.mktemp('base')
-  fuzz_targets.build(path)
-  whole = path / 'whole'
+  path, whole = fuzz_targets.shared(), tmp_path_factory.mktemp('base') / 'whole'
   shutil.copytree(path / 'table', whole)
   shutil.copytree(path / 'run', whole, dirs_exist_ok=True)
   return whole
@@ -142,7 +140,7 @@ def _property(examples):
 
 
 def test_odd_values_of_flags(base, tmp_path):
-  _property(120)(base=base, scratch=tmp_path / 'in put é')
+  _property(60)(base=base, scratch=tmp_path / 'in put é')
 
 
 @pytest.mark.long

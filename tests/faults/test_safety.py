@@ -119,10 +119,8 @@ class _Bomb:
 
 
 @pytest.fixture(scope='module')
-def base(tmp_path_factory):
-  path = tmp_path_factory.mktemp('base')
-  fuzz_targets.build(path)
-  return path
+def base():
+  return fuzz_targets.shared()
 
 
 @pytest.fixture
