@@ -322,7 +322,7 @@ TARGETS = {
       ('data/manifest.json', 'data/*/*.parquet'),
       _train,
       lambda directory: _check_json(directory, 'new/metrics.json'),
-      6,
+      3,
       ('new',),
     ),
     Target(
