@@ -6,6 +6,7 @@ and usage errors are instant.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -49,6 +50,20 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 
 First time? Run: rmtl train --workdir=runs/first
 """
+
+# Places that can't be what a flag says they are: bad usage, no failure.
+_BAD_PLACES = (
+  errno.EACCES,
+  errno.EISDIR,
+  errno.ELOOP,
+  errno.ENAMETOOLONG,
+  errno.ENOENT,
+  errno.ENOTDIR,
+  errno.EPERM,
+  errno.EROFS,
+)
+# Characters of an error: room for long paths and what is wrong with them.
+_LONGEST_LINE = 2000
 
 
 class Command(NamedTuple):
@@ -94,6 +109,7 @@ def main(argv: Sequence[str]) -> int:
     )
   command = COMMANDS[name]
   try:
+    _check_text(argv[2:])
     values = flags.FlagValues()
     line = [f'rmtl {name}', *argv[2:]]
     command.define(values, line)
@@ -105,7 +121,7 @@ def main(argv: Sequence[str]) -> int:
       raise types.InputError(f'{rest[0]!r}: flags start with --')
     return command.execute(values)
   except (types.InputError, flags.Error) as error:
-    return _fail(' '.join(str(error).split()), 2)
+    return _fail(str(error), 2)
   except ModuleNotFoundError as error:
     needed = extras.missing(error.name or '')
     if needed is None:
@@ -120,12 +136,45 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
   except OSError as error:  # a full disk, a directory without write bits
-    return _fail(f'{error.filename or ""}: {error.strerror or error}', 1)
+    said = str(error.strerror or error)
+    line = f'{error.filename}: {said}' if error.filename else said
+    return _fail(line, 2 if error.errno in _BAD_PLACES else 1)
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+  """Refuses what can't be a file's name here, nor anything else."""
+  for argument in arguments:
+    if '\0' in argument:
+      raise types.InputError(f'{argument!r:.80}: holds a NUL')
+    try:
+      argument.encode()
+    except UnicodeError:
+      raise types.InputError(f'{argument!r:.80}: is not valid UTF-8') from None
 
 
 def _fail(message: str, code: int) -> int:
-  print(f'rmtl: {message}', file=sys.stderr)
+  print(f'rmtl: {one_line(message)}', file=sys.stderr)
   return code
+
+
+def one_line(message: str) -> str:
+  r"""A message that a terminal can show, whatever of the data it quotes.
+
+  White space is a single space, what can't be printed (control characters,
+  which a terminal might obey) an escape, and the middle of a long text is left
+  out.
+
+  >>> one_line('log.csv:\n no column \x1b[31m')
+  'log.csv: no column \\x1b[31m'
+  """
+  words = ' '.join(message.split())
+  shown = ''.join(
+    c if c.isprintable() else c.encode('unicode_escape').decode() for c in words
+  )
+  if len(shown) > _LONGEST_LINE:
+    half = _LONGEST_LINE // 2
+    shown = f'{shown[:half]} [...] {shown[-half:]}'
+  return shown
 
 
 def _help(name: str, command: Command, values: flags.FlagValues) -> str:

@@ -616,7 +616,15 @@ def from_dict(
     types.InputError: an unknown setting (near matches are listed), a value of
       another type, or a value out of range.
   """
-  return validate(_merge(base or Config(), record, path))
+  merged = _merge(base or Config(), record, path)
+  try:
+    return validate(merged)
+  except types.InputError as error:
+    # `FILE: config` and `config.seed: ...` become `FILE: config.seed: ...`.
+    file, found, _ = path.rpartition(': config')
+    raise types.InputError(
+      f'{file}: {error}' if found else str(error)
+    ) from None
 
 
 def _merge(group: Any, record: Any, path: str) -> Any:
@@ -653,14 +661,21 @@ def _typed(value: Any, old: Any, path: str) -> Any:
   """The value as the type of the setting's default."""
   if isinstance(old, tuple) and isinstance(value, list | tuple):
     is_float = bool(old) and isinstance(old[0], float)
-    return tuple(float(v) if is_float and type(v) is int else v for v in value)
-  if isinstance(old, float) and type(value) is int:
-    try:
-      return float(value)
-    except OverflowError:
-      raise types.InputError(f'{path}: {value!r:.80} is too large') from None
+    return tuple(_as_float(v, path) if is_float else v for v in value)
+  if isinstance(old, float):
+    value = _as_float(value, path)
   if type(value) is not type(old):
     raise types.InputError(
       f'{path}: {value!r:.80} is not of type {type(old).__name__}'
     )
   return value
+
+
+def _as_float(value: Any, path: str) -> Any:
+  """A whole number as a float; anything else as it is."""
+  if type(value) is not int:
+    return value
+  try:
+    return float(value)
+  except OverflowError:
+    raise types.InputError(f'{path}: {value!r:.80} is too large') from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import inspect
-import json
 import pathlib
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
@@ -106,14 +105,14 @@ def load(path: str) -> config_lib.Config:
 
 def _load_json(path: str) -> config_lib.Config:
   try:
-    record = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    settings = record['config']
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise types.InputError(
-      f'--config: {path}: expected JSON with a "config"'
-      f' ({type(error).__name__}: {error})'
-    ) from None
-  return config_lib.from_dict(settings, path=f'--config: {path}: config')
+    record = json_files.read(path)
+  except types.InputError as error:
+    raise types.InputError(f'--config: {error}') from None
+  if not isinstance(record, dict) or 'config' not in record:
+    raise types.InputError(f'--config: {path}: expected JSON with a "config"')
+  return config_lib.from_dict(
+    record['config'], path=f'--config: {path}: config'
+  )
 
 
 def settings_help(compares: bool = False) -> str:

@@ -368,3 +368,17 @@ def test_stage_1_starts_where_it_starts():
     types.InputError, match=r"pretrain\.start: 'scratch': stage 1 has no choice"
   ):
     config_lib.from_dict({'pretrain': {'start': 'scratch'}})
+
+
+def test_numbers_too_large_for_a_float_are_refused():
+  for record, name in (
+    ({'compare': {'learning_rates': [10**400]}}, 'compare.learning_rates'),
+    ({'critic': {'discount': 10**400}}, 'critic.discount'),
+  ):
+    with pytest.raises(types.InputError, match=f'config.{name}: .*too large'):
+      config_lib.from_dict(record)
+
+
+def test_errors_of_a_file_name_the_file():
+  with pytest.raises(types.InputError, match=r'^a\.json: config\.seed: -1 is'):
+    config_lib.from_dict({'seed': -1}, path='a.json: config')

@@ -215,7 +215,9 @@ def test_values_of_config_files_have_bounds(tmp_path):
     ("c.Config(backbone='pel')", 'backbone'),
   ):
     path = config_file(tmp_path, expression)
-    assert fails(f'--config={path}').startswith(f'config.{name}: ')
+    assert fails(f'--config={path}').startswith(
+      f'--config: {path}: config.{name}: '
+    )
 
 
 def test_files_that_are_no_config_files(tmp_path):
@@ -274,8 +276,9 @@ def test_json_config(tmp_path):
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('', 'expected JSON with a "config"'),
-    ('{', 'expected JSON with a "config"'),
+    ('', 'bad.json: row 1: not valid JSON'),
+    ('{', 'bad.json: row 1: not valid JSON'),
+    ('{"config": {"seed": 1, "seed": 2}}', "'seed' stands twice"),
     ('[]', 'expected JSON with a "config"'),
     ('{"a": 1}', 'expected JSON with a "config"'),
     ('{"config": 3}', 'expected a group of settings'),

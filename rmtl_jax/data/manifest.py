@@ -9,13 +9,15 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any, NoReturn
+from typing import Any
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import json_files, prepare_config, types
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
 KINDS = ('categorical', 'multi_valued', 'numeric')
+# In bytes; what a file's name may have beside it fits too.
+_LONGEST_NAME = 200
 # Vocabulary rows are int32.
 _LARGEST_SIZE = 2**31 - 1
 
@@ -177,22 +179,8 @@ def read(data_dir: str | os.PathLike[str]) -> Manifest:
       field that is missing or of the wrong form.
   """
   path = pathlib.Path(data_dir) / 'manifest.json'
-  try:
-    record = json.loads(
-      path.read_text(encoding='utf-8'), parse_constant=_refuse_constant
-    )
-  except FileNotFoundError:
-    raise types.InputError(
-      f'{path}: not found: {data_dir} is not prepared data'
-      ' (make it with rmtl prepare)'
-    ) from None
-  except (OSError, ValueError, RecursionError) as error:
-    raise types.InputError(f'{path}: not readable: {error}') from None
-  return parse(record, str(path))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-  raise ValueError(f'{name} is no JSON')
+  missing = f'{data_dir} is not prepared data (make it with rmtl prepare)'
+  return parse(json_files.read(path, missing), str(path))
 
 
 def parse(record: Any, path: str = 'manifest.json') -> Manifest:
@@ -273,11 +261,23 @@ def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
   parts = []
   for i, record in enumerate(_expect(records, list, what)):
     part = _build(kind, record, f'{what}: entry {i + 1}')
-    _expect(part.name, str, f'{what}: entry {i + 1}: name')
+    _check_name(part.name, f'{what}: entry {i + 1}: name')
     if part.name in [p.name for p in parts]:
       raise types.InputError(f'{what}: {part.name!r} stands twice')
     parts.append(part)
   return tuple(parts)
+
+
+def _check_name(name: Any, what: str) -> None:
+  """Refuses a name that could not be part of a file's, or leads elsewhere."""
+  _expect(name, str, what)
+  if (
+    not name.isprintable()
+    or set(name) & set('/\\')
+    or name in ('', '.', '..')
+    or len(name.encode()) > _LONGEST_NAME
+  ):
+    raise types.InputError(f'{what} is {name!r:.80}, which can name no file')
 
 
 def _splits(records: Any, what: str) -> dict[str, Split]:

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -22,6 +23,9 @@ from rmtl_jax.data import sql
 
 # Name of the column that holds a hash of all raw columns.
 ROW_HASH = 'row_hash_of_all'
+
+# Longest value of a CSV file, in characters; DuckDB's lines are no longer.
+LONGEST_VALUE = 2**21
 
 # What a value of a DuckDB type should have been, for errors.
 EXPECTED = {
@@ -205,14 +209,45 @@ def find(
     for path in raw_dir.glob(pattern)
     if path.is_file() and not path.name.startswith('.')
   }
+  for path in matches:
+    try:
+      path.name.encode()
+    except UnicodeError:
+      raise types.InputError(
+        f'{raw_dir}: a file is named {path.name!r}, which is not valid UTF-8'
+      ) from None
   return sorted(matches)
 
 
 def digest(path: pathlib.Path) -> dict[str, Any]:
-  """Name, bytes and SHA-256 of a file, as the manifest records them."""
+  """Name, bytes and SHA-256 of a file, as the manifest records them.
+
+  Raises:
+    types.InputError: a gzip file that is damaged, of which DuckDB may have
+      read a part without a word.
+  """
+  if path.suffix == '.gz':
+    _check_gzip(path)
   with path.open('rb') as file:
     value = hashlib.file_digest(file, 'sha256').hexdigest()
   return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+
+
+def _check_gzip(path: pathlib.Path) -> None:
+  try:
+    with gzip.open(path, 'rb') as file:
+      while file.read(2**20):
+        pass
+  except (OSError, EOFError, zlib.error) as error:
+    raise types.InputError(f'{path}: damaged gzip: {error}') from None
+
+
+def csv_records(
+  text: Iterable[str], delimiter: str, strict: bool = False
+) -> Any:
+  """A csv.reader that takes values as long as DuckDB does."""
+  csv.field_size_limit(LONGEST_VALUE)
+  return csv.reader(text, delimiter=delimiter, strict=strict)
 
 
 def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
@@ -226,7 +261,7 @@ def _csv_value(
 ) -> tuple[int, str | None]:
   """(line of the file, raw text) of a row's column."""
   with open_text(file.path, errors='replace') as text:
-    records = csv.reader(text, delimiter=file.delimiter)
+    records = csv_records(text, file.delimiter)
     try:
       header = next(records)
       line = records.line_num + 1

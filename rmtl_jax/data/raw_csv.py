@@ -92,12 +92,15 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
   """
   try:
     with raw.open_text(path) as text:
-      header = next(csv.reader(text, delimiter=delimiter), [])
+      header = next(raw.csv_records(text, delimiter), [])
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
   except UnicodeDecodeError:
     # The text layer decodes ahead, so the fault may be below the header.
-    header = _lenient_header(path, delimiter)
+    try:
+      header = _lenient_header(path, delimiter)
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+      raise types.InputError(f'{path}: not readable: {error}') from None
   except (OSError, EOFError, zlib.error, csv.Error) as error:
     raise types.InputError(f'{path}: not readable: {error}') from None
   if not header:
@@ -117,7 +120,7 @@ def ends_with_newline(path: pathlib.Path) -> bool:
 
 def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
   with raw.open_text(path, errors='surrogateescape') as text:
-    header = next(csv.reader(text, delimiter=delimiter), [])
+    header = next(raw.csv_records(text, delimiter), [])
   if any(not name.isprintable() for name in header):
     raise types.InputError(f'{path}: row 1: not valid UTF-8')
   return header
@@ -163,15 +166,22 @@ def _check_rejects(
     and _last_line(path) == record
   ):
     return f'{path.name}: row {line} is incomplete; dropped'
-  values = next(csv.reader([record], delimiter=delimiter), [])
   if kind == 'CAST':
     position = list(columns).index(column)
-    value = values[position] if position < len(values) else None
+    value = _value(record, position, delimiter)
     expected = raw.EXPECTED[columns[column]]
     raise types.InputError(raw.error_line(path, line, column, value, expected))
   where = f', column {column!r}' if column and 'COLUMNS' not in kind else ''
   what = _fault(kind, message, len(columns))
   raise types.InputError(f'{path}: row {line}{where}: {what}')
+
+
+def _value(record: str, position: int, delimiter: str) -> str | None:
+  """A value of a record; None where that can't be told."""
+  try:
+    return next(raw.csv_records([record], delimiter))[position]
+  except (csv.Error, StopIteration, IndexError):
+    return None
 
 
 def _fault(kind: str, message: str, columns: int) -> str:

@@ -39,13 +39,12 @@ counts as known once its session has rested for the idle time.
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import re
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import source
 
@@ -125,17 +124,7 @@ def read(path: pathlib.Path) -> TableSchema:
     types.InputError: no such file, not JSON, or a part that is missing,
       unknown or contradicts another; names the part.
   """
-  try:
-    record = json.loads(path.read_text(encoding='utf-8-sig'))
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  except json.JSONDecodeError as error:
-    raise types.InputError(
-      f'{path}: row {error.lineno}: not valid JSON: {error.msg}'
-    ) from None
-  except (OSError, UnicodeDecodeError) as error:
-    raise types.InputError(f'{path}: not readable: {error}') from None
-  return parse(record, str(path))
+  return parse(json_files.read(path), str(path))
 
 
 def parse(record: Any, path: str = 'schema') -> TableSchema:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 
 import duckdb
 
 from rmtl_jax import types
-from rmtl_jax.data import encode, sql
+from rmtl_jax.data import encode, partial, sql
 from rmtl_jax.data import manifest as manifest_lib
 
 _ROW_GROUP = 131_072
@@ -51,7 +50,8 @@ def new_directory(
 ) -> Iterator[pathlib.Path]:
   """Gives a directory to write into, which then becomes `data_dir`.
 
-  If the block raises, the directory is removed and `data_dir` untouched.
+  If the block raises, the directory is removed and `data_dir` untouched. What
+  a killed process left there is removed first.
 
   Args:
     data_dir: the target.
@@ -60,27 +60,27 @@ def new_directory(
   Raises:
     types.InputError: as for `check_target`, or the place can't be written to.
   """
-  check_target(data_dir, overwrite)
   target = pathlib.Path(os.path.realpath(data_dir))
+  partial.sweep(target)
+  check_target(data_dir, overwrite)
   made: list[pathlib.Path] = []
-  partial = target.with_name(f'.{target.name}.partial-{secrets.token_hex(4)}')
-  try:
-    made = _make_parents(target.parent)
-    partial.mkdir()
-  except OSError as error:
-    raise types.InputError(
-      f'{data_dir}: cannot be written: {error.strerror}'
-    ) from None
-  try:
-    yield partial
-    check_target(data_dir, overwrite)
-    _publish(partial, target)
-  except BaseException:
-    shutil.rmtree(partial, ignore_errors=True)
-    for parent in reversed(made):
-      with contextlib.suppress(OSError):
-        parent.rmdir()
-    raise
+  with contextlib.ExitStack() as stack:
+    try:
+      made = _make_parents(target.parent)
+      directory = stack.enter_context(partial.make(target))
+    except OSError as error:
+      _remove_parents(made)
+      raise types.InputError(
+        f'{data_dir}: cannot be written: {error.strerror}'
+      ) from None
+    try:
+      yield directory
+      check_target(data_dir, overwrite)
+      partial.publish(directory, target)
+    except BaseException:
+      shutil.rmtree(directory, ignore_errors=True)
+      _remove_parents(made)
+      raise
 
 
 def write_parts(
@@ -144,17 +144,19 @@ def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
   while not parent.exists():
     missing.append(parent)
     parent = parent.parent
-  for path in reversed(missing):
-    path.mkdir()
-  return missing[::-1]
+  made: list[pathlib.Path] = []
+  try:
+    for path in reversed(missing):
+      path.mkdir()
+      made.append(path)
+  except OSError:
+    _remove_parents(made)
+    raise
+  return made
 
 
-def _publish(partial: pathlib.Path, target: pathlib.Path) -> None:
-  """Puts the finished directory in the target's place."""
-  if target.exists() and any(target.iterdir()):
-    old = partial.with_name(partial.name.replace('.partial-', '.old-'))
-    target.rename(old)
-    partial.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-  else:
-    partial.rename(target)
+def _remove_parents(made: list[pathlib.Path]) -> None:
+  """Removes directories that `_make_parents` made, those that are empty."""
+  for parent in reversed(made):
+    with contextlib.suppress(OSError):
+      parent.rmdir()

@@ -102,7 +102,7 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
       )
       if _is_rising(isotonic):
         return isotonic
-  except (KeyError, TypeError, ValueError):
+  except (KeyError, TypeError, ValueError, OverflowError):
     pass
   raise types.InputError(
     f'{path}: {dict(record)!r:.80} is no calibration, expected kind "platt"'

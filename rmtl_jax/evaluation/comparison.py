@@ -130,9 +130,10 @@ def _bootstrap(
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
-  drawn = [replicates[key][labels['metric']][:, column] for key in keys]
-  if not len(drawn[0]):
+  drawn = [replicates[key][labels['metric']] for key in keys]
+  if not len(drawn[0]):  # no bootstrap was asked for
     return None
+  drawn = [values[:, column] for values in drawn]
   count = len(seeds)
   mean = np.mean(drawn[:count], axis=0) - np.mean(drawn[count:], axis=0)
   bounds = intervals.percentile_interval(mean, confidence)

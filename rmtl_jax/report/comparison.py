@@ -10,7 +10,7 @@ from typing import Any
 import rich.box
 import rich.table
 
-from rmtl_jax.report import comparison_tables, comparison_words, tables
+from rmtl_jax.report import comparison_tables, comparison_words, plain, tables
 
 _CAPTIONS = {
   'differences.png': 'AUC minus each control',
@@ -54,8 +54,8 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     GitHub-flavoured Markdown.
   """
   blocks = [
-    f'# Comparison on {results["data"]["source"]}',
-    _bullets(comparison_words.setting(results)),
+    f'# Comparison on {plain.markdown(results["data"]["source"])}',
+    _texts(comparison_words.setting(results)),
     *_verdict(results),
     *_warnings(results),
     *_metrics(results),
@@ -66,7 +66,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     *_critics(results),
     *_pictures(pictures, 'weights.png', 'q_values.png'),
     '## How this was made',
-    _bullets(comparison_words.provenance(results)),
+    _texts(comparison_words.provenance(results)),
   ]
   return '\n\n'.join(blocks) + '\n'
 
@@ -88,12 +88,15 @@ def runs_csv(results: Mapping[str, Any]) -> str:
 
 def _verdict(results: Mapping[str, Any]) -> list[str]:
   blocks = ['## Verdict']
-  blocks += [f'**{line}**' for line in comparison_words.headlines(results)]
+  blocks += [
+    f'**{plain.markdown(line)}**'
+    for line in comparison_words.headlines(results)
+  ]
   if results['verdicts']:
     blocks.append(comparison_words.rule())
     blocks.append(
       _bullets(
-        f'`{method}`, {why}'
+        f'{plain.code(method)}, {plain.markdown(why)}'
         for method, why in comparison_words.reasons(results)
       )
     )
@@ -103,7 +106,7 @@ def _verdict(results: Mapping[str, Any]) -> list[str]:
 def _warnings(results: Mapping[str, Any]) -> list[str]:
   if not results['warnings']:
     return []
-  return ['## Warnings', _bullets(results['warnings'])]
+  return ['## Warnings', _texts(results['warnings'])]
 
 
 def _metrics(results: Mapping[str, Any]) -> list[str]:
@@ -114,7 +117,7 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
   ]
   for task in results['tasks']:
     table = comparison_tables.metrics(results, task)
-    blocks += [f'### {task}', _table(table)]
+    blocks += [f'### {plain.markdown(task)}', _table(table)]
   return blocks
 
 
@@ -135,7 +138,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   ):
     for task in results['tasks']:
       table = comparison_tables.differences(results, task, metric)
-      blocks += [f'### {label}, {task}', _table(table)]
+      blocks += [f'### {label}, {plain.markdown(task)}', _table(table)]
   return blocks
 
 
@@ -174,6 +177,10 @@ def _pictures(pictures: Sequence[str], *wanted: str) -> list[str]:
   ]
 
 
+def _texts(lines: Any) -> str:
+  return _bullets(map(plain.markdown, lines))
+
+
 def _bullets(lines: Any) -> str:
   return '\n'.join(f'- {line}' for line in lines)
 
@@ -185,11 +192,11 @@ def _table(table: comparison_tables.Table) -> str:
   code = [name in _CODE for name in table.header]
   rows = [table.header, rule]
   for row in table.rows:
-    cells = [cell.replace('|', '\\|') for cell in row]
     rows.append(
       [
-        f'`{c}`' if is_code else c
-        for c, is_code in zip(cells, code, strict=True)
+        # A table ends its cell at a bar even in code.
+        plain.code(c).replace('|', '\\|') if is_code else plain.markdown(c)
+        for c, is_code in zip(row, code, strict=True)
       ]
     )
   return '\n'.join(f'| {" | ".join(row)} |' for row in rows)

@@ -15,7 +15,12 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.report import comparison_curves, comparison_tables, pictures
+from rmtl_jax.report import (
+  comparison_curves,
+  comparison_tables,
+  pictures,
+  plain,
+)
 
 Results = Mapping[str, Any]
 Figure = matplotlib.figure.Figure
@@ -27,6 +32,7 @@ _CENTRAL = (0.002, 0.998)
 _CELLS = 240
 
 
+@plain.figures()
 def draw(results: Results, directory: pathlib.Path) -> list[str]:
   """Writes the pictures that have something to show.
 

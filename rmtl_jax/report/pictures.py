@@ -9,12 +9,13 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from rmtl_jax.report import tables
+from rmtl_jax.report import plain, tables
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 
 
+@plain.figures()
 def overview(
   record: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],

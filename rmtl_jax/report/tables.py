@@ -201,7 +201,10 @@ def _difference(task: str, difference: Mapping[str, Any]) -> str:
 def text(table: rich.table.Table, width: int = 120) -> str:
   """A table as plain text."""
   buffer = io.StringIO()
-  console = rich.console.Console(file=buffer, width=width, force_jupyter=False)
+  # What stands in brackets is text too, and `:tada:` is no picture.
+  console = rich.console.Console(
+    file=buffer, width=width, force_jupyter=False, markup=False, emoji=False
+  )
   console.print(table)
   return buffer.getvalue().rstrip() + '\n'
 

@@ -132,9 +132,9 @@ class Encoder:
       types.InputError: a value that its field can't have; names file, column
         and row.
     """
-    table = chunk.table.select(list(self.columns)).combine_chunks()
-    self._connection.register('chunk', table)
+    table = _widened(chunk.table.select(list(self.columns)).combine_chunks())
     try:
+      self._connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
       self._check_numbers(chunk, raw_values)
       found = self._connection.sql(
@@ -256,6 +256,15 @@ class Encoder:
     return slots
 
 
+def _widened(table: pa.Table) -> pa.Table:
+  """The table without numbers of 16 bits, which DuckDB takes from no Arrow."""
+  for i, field in enumerate(table.schema):
+    if pa.types.is_float16(field.type):
+      column = table.column(i).cast(pa.float32())
+      table = table.set_column(i, field.name, column)
+  return table
+
+
 def _recent(
   owner: np.ndarray, ids: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -293,5 +302,9 @@ def _read_vocabulary(
     raise types.InputError(
       f"{path}: has {len(column)} rows, the run's manifest.json says"
       f' {field.size}'
+    )
+  if not raw_parquet.is_text(column.type):
+    raise types.InputError(
+      f"{path}: column 'value' is of type {column.type}, expected text"
     )
   return column.cast(pa.string()).combine_chunks()[1:]

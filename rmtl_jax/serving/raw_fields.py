@@ -6,6 +6,7 @@ quoted.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pyarrow as pa
@@ -65,7 +66,7 @@ def value_sql(
       value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':
     edges = _detail(field, 'edges', list, where)
-    if any(type(edge) not in (int, float) for edge in edges):
+    if any(not _is_number(edge) for edge in edges):
       raise types.InputError(
         f'{where}: {field.name!r}: details: edges are {edges!r:.80}, expected'
         ' numbers'
@@ -80,11 +81,18 @@ def value_sql(
   return f'{value} AS {sql.quote(field.column)}'
 
 
+def _is_number(value: Any) -> bool:
+  # No number of 64 bits is larger; a bool is an int to Python.
+  return type(value) in (int, float) and abs(value) < 2.0**1023
+
+
 def _detail(
   field: manifest_lib.Field, name: str, kind: type, where: str
 ) -> Any:
   found = field.details.get(name)
-  found = float(found) if type(found) is int else found
+  if kind is float and type(found) is int:
+    with contextlib.suppress(OverflowError):
+      found = float(found)
   if type(found) is not kind:
     raise types.InputError(
       f'{where}: {field.name!r}: details: {name} is {found!r:.80}, expected'

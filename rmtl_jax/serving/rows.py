@@ -260,7 +260,7 @@ def _csv_chunks(
   """Records of a CSV file below its header; empty lines are skipped."""
   # What is no UTF-8 is found, with its row, when it becomes a column.
   with raw.open_text(pathlib.Path(path), errors='surrogateescape') as text:
-    records = csv.reader(text, delimiter=delimiter, strict=True)
+    records = raw.csv_records(text, delimiter, strict=True)
     next(records)
     held: list[list[str]] = []
     lines: list[int] = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.training import summary, workdir
@@ -27,17 +26,22 @@ def saved(run: workdir.Run) -> Maps:
   path = run.path / 'metrics.json'
   if not path.exists():
     return {}
-  try:
-    record = json.loads(path.read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise types.InputError(f'{path}: not JSON: {error}') from None
+  record = json_files.read(path)
+  found = _object(record, f'{path}').get('calibration', {})
+  where = f'{path}: calibration'
   return {
     stage: {
-      task: calibration.from_json(fitted, f'{path}: calibration.{stage}.{task}')
-      for task, fitted in maps.items()
+      task: calibration.from_json(fitted, f'{where}.{stage}.{task}')
+      for task, fitted in _object(maps, f'{where}.{stage}').items()
     }
-    for stage, maps in record.get('calibration', {}).items()
+    for stage, maps in _object(found, where).items()
   }
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+  if not isinstance(value, dict):
+    raise types.InputError(f'{what}: expected a JSON object')
+  return value
 
 
 def fit(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pathlib
 import re
 from typing import Any
 
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.training import checkpoints, methods, writers
 
 Method = methods.Method
@@ -49,10 +48,10 @@ class Files:
       types.InputError: it is damaged.
     """
     try:
-      return json.loads(file.read_text(encoding='utf-8'))
-    except ValueError as error:
+      return json_files.read(file)
+    except types.InputError as error:
       raise types.InputError(
-        f'{file}: not readable ({error}): remove it to train the run again'
+        f'{error}: remove it to train the run again'
       ) from None
 
   def write(self, file: pathlib.Path, record: Record) -> None:

@@ -260,7 +260,8 @@ def _record(
   )
   if rates is not None:
     record['baseline'] = rates
-  warnings = calibrations.warnings(record)
+  warnings = summary.one_class_warnings(data.validation.host.labels, tasks)
+  warnings += calibrations.warnings(record)
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)

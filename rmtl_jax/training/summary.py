@@ -210,6 +210,30 @@ def differences(
   }
 
 
+def one_class_warnings(
+  validation: np.ndarray, tasks: Sequence[str]
+) -> list[str]:
+  """What early stopping looks at where it can't look at every task.
+
+  Args:
+    validation: labels of the validation rows, f32[R, K].
+    tasks: K names.
+
+  Returns:
+    A line, or none where every task has both classes.
+  """
+  both = [0.0 < share < 1.0 for share in validation.mean(axis=0)]
+  without = [t for t, has in zip(tasks, both, strict=True) if not has]
+  left = [t for t, has in zip(tasks, both, strict=True) if has]
+  if not without:
+    return []
+  have, their = ('has', 'its') if len(without) == 1 else ('have', 'their')
+  return [
+    f'validation: {", ".join(without)} {have} one class only, so {their} AUC is'
+    f' undefined; early stopping looks at {", ".join(left) or "nothing"} alone'
+  ]
+
+
 def collapse_warnings(record: Mapping[str, Any]) -> list[str]:
   """One line per collapsed critic: RMTL is then its baseline."""
   lines = []

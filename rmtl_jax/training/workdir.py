@@ -15,7 +15,6 @@ import dataclasses
 import fcntl
 import hashlib
 import importlib.metadata
-import json
 import pathlib
 import platform
 import shutil
@@ -26,7 +25,7 @@ from typing import Any
 import jax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import checkpoints, writers
 
@@ -150,17 +149,15 @@ def read(path: pathlib.Path) -> Run:
     types.InputError: not a run's directory, or a malformed file in it.
   """
   file = path / 'config.json'
-  try:
-    record = json.loads(file.read_text(encoding='utf-8'))
-    settings, data_dir = record['config'], record['data_dir']
-  except FileNotFoundError:
-    raise types.InputError(
-      f'{file}: not found: {path} is not a run (make it with rmtl train)'
-    ) from None
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise types.InputError(f'{file}: not readable: {error}') from None
-  config = config_lib.from_dict(settings, path=f'{file}: config')
-  return Run(path, config, pathlib.Path(data_dir), manifest_lib.read(path))
+  missing = f'{path} is not a run (make it with rmtl train)'
+  record = json_files.read(file, missing)
+  for name, kind in (('config', dict), ('data_dir', str)):
+    if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+      what = 'an object' if kind is dict else 'a text'
+      raise types.InputError(f'{file}: expected {name!r}, {what}')
+  config = config_lib.from_dict(record['config'], path=f'{file}: config')
+  data_dir = pathlib.Path(record['data_dir'])
+  return Run(path, config, data_dir, manifest_lib.read(path))
 
 
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:

@@ -94,6 +94,8 @@ def test_select_where_and_hash(connection, tmp_path):
     (b'a,\xff,c\n1,x,2\n', 'row 1: not valid UTF-8'),
     (b'a,b,c\n1,"x"y,2\n', "row 2, column 'b': a quoted value does not end"),
     (b'a,b,c\r\n1,x,2\n3,y,4\n', 'line ends are mixed'),
+    (b'a,b,c\r\n1,x,2\r\n3,y,"q"\r\n', "row 3, column 'c': "),
+    (b'a,b,c\n' + b'9' * 10**6 + b',x,2\n', "row 2, column 'a': '999"),
     (
       b'a,b,c\n1,"x\ny",2\nbad,z,3\n',
       "column 'a': 'bad', expected a whole number",
@@ -106,6 +108,27 @@ def test_faults(connection, tmp_path, data, line):
     load(connection, path, data, row_hash=True)
   assert str(caught.value).startswith(f'{path}: ')
   assert '\n' not in str(caught.value)
+
+
+def test_a_row_below_a_huge_value_is_found(connection, tmp_path):
+  huge = b'x' * 10**6
+  _, table = load(
+    connection, tmp_path / 'x.csv', b'a,b,c\n1,' + huge + b',2\n2,y,3\n'
+  )
+  with pytest.raises(types.InputError, match=r"row 3, column 'b': 'y'"):
+    table.fail(1, 'b', 'something else')
+
+
+@pytest.mark.parametrize('cut', [0, 1, 9])
+def test_damaged_gzip_is_found_with_the_digest(tmp_path, cut):
+  path = tmp_path / 'x.csv.gz'
+  data = bytearray(gzip.compress(b'a,b,c\n1,x,2\n'))
+  path.write_bytes(data)
+  assert raw.digest(path)['bytes'] == len(data)
+  data[-8] ^= 1
+  path.write_bytes(data[: len(data) - cut])
+  with pytest.raises(types.InputError, match=r'x\.csv\.gz: damaged gzip'):
+    raw.digest(path)
 
 
 def test_missing_file(connection, tmp_path):

@@ -195,6 +195,16 @@ def test_a_bootstrap_without_figures_is_none(empty):
   assert all(r['bootstrap'] is None for r in records)
 
 
+def test_no_bootstrap_is_no_interval():
+  """As JSON has arrays without rows: `[]`, whose columns nobody knows."""
+  replicates = {
+    key: dict.fromkeys(('auc', 'logloss', 'session_logloss'), np.array([]))
+    for key in (('ple', 0), ('ple+critic', 0))
+  }
+  for record in compared(pair([1e-3]), replicates=replicates):
+    assert record['bootstrap'] is None
+
+
 def test_a_gain_over_all_four_controls_passes():
   verdict = judged(pair(around(1e-3), constant=around(6e-4)))
   assert verdict['passes'] is True

@@ -148,6 +148,32 @@ def test_columns_that_are_refused(by_hand, change, message):
   assert message in str(error.value)
 
 
+def test_numbers_of_16_bits_are_numbers(by_hand):
+  prices = np.array([0.0, 1.5, 2.25, 8.0])
+  rows = encoder.Encoder(*by_hand)
+  found, expected = (
+    rows.encode(_chunk(_raw(price=prices.astype(kind))))
+    for kind in (np.float16, np.float32)
+  )
+  np.testing.assert_array_equal(found.numeric, expected.numeric)
+
+
+@pytest.mark.parametrize(
+  'values', [[None, b'\xff'], [None, ['a']], [None, 7], [None, True]]
+)
+def test_a_vocabulary_is_text(by_hand, values):
+  directory, manifest = by_hand
+  path = directory / 'vocabulary' / 'item.parquet'
+  pq.write_table(pa.table({'value': values}), path)
+  size = len(values)
+  fields = tuple(
+    dataclasses.replace(f, size=size) if f.name == 'item' else f
+    for f in manifest.fields
+  )
+  with pytest.raises(types.InputError, match=r"item\.parquet: column 'value'"):
+    encoder.Encoder(directory, dataclasses.replace(manifest, fields=fields))
+
+
 def test_a_vocabulary_must_be_the_runs(by_hand):
   directory, manifest = by_hand
   _words(directory, 'item', ['7'])
@@ -165,6 +191,8 @@ def test_a_vocabulary_must_be_the_runs(by_hand):
     ('price', {'mean': "0'; --"}, "'price': details: mean is"),
     ('age', {'transform': 'bins', 'edges': ["1'"]}, "'age': details: edges"),
     ('tags', {'separator': 5}, "'tags': details: separator is 5"),
+    ('price', {'mean': 10**400}, "'price': details: mean is 1000"),
+    ('age', {'transform': 'bins', 'edges': [10**400]}, "'age': details: edges"),
   ],
 )
 def test_a_manifest_that_prepare_does_not_write(

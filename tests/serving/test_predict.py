@@ -207,6 +207,7 @@ def test_bad_rows_get_one_line_and_leave_nothing(
     (b'{header}\n{row}\n\n{row},7\n', 'row 4: 11 values, expected 10'),
     (b'{header}\n{row}\n\xff{row}\n', "row 3, column 'Visit': not valid UTF-8"),
     (b'{header}\n"{row}\n', 'row 2: not readable'),
+    (b'{header}\n' + b'x' * 10**6 + b'{row}\n{row},7\n', 'row 3: 11 values'),
   ],
 )
 def test_bad_csv(tmp_path, capsys, run_dir, content, part):

@@ -1,0 +1,108 @@
+"""Directories in the making: locked by who makes them, swept once nobody does.
+
+A process that is killed leaves `.NAME.partial-TOKEN` beside its target. The
+system frees its lock, so the next one that writes there knows it for dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+
+_MAKING, _OLD = '.partial-', '.old-'
+
+
+@contextlib.contextmanager
+def make(target: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Makes a directory beside the target that no other process sweeps.
+
+  Args:
+    target: what the directory is to become; its parent is there.
+
+  Raises:
+    OSError: it can't be made.
+  """
+  while True:
+    path = target.with_name(f'.{target.name}{_MAKING}{secrets.token_hex(4)}')
+    path.mkdir()
+    held = _lock(path, wait=True)
+    # Swept between the two lines above, while it was nobody's.
+    if path.exists():
+      break
+    if held is not None:
+      os.close(held)
+  try:
+    yield path
+  finally:
+    if held is not None:
+      os.close(held)
+
+
+def publish(path: pathlib.Path, target: pathlib.Path) -> None:
+  """Puts the finished directory in the target's place."""
+  if target.exists() and any(target.iterdir()):
+    old = path.with_name(path.name.replace(_MAKING, _OLD))
+    target.rename(old)
+    path.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+  else:
+    path.rename(target)
+
+
+def sweep(target: pathlib.Path) -> None:
+  """Removes what processes that were killed left beside the target.
+
+  Where one was killed between the two renames of `publish`, the data that were
+  to be replaced are put back. What a living process makes is left alone, as is
+  everything where the file system knows no locks.
+  """
+  for path in _siblings(target, _MAKING):
+    held = _lock(path, wait=False)
+    if held is None:
+      continue
+    old = path.with_name(path.name.replace(_MAKING, _OLD))
+    _put_back(old, target)
+    shutil.rmtree(path, ignore_errors=True)
+    os.close(held)
+  for old in _siblings(target, _OLD):
+    if not old.with_name(old.name.replace(_OLD, _MAKING)).exists():
+      _put_back(old, target)
+      shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:
+  if old.is_dir() and not target.exists():
+    old.rename(target)
+
+
+def _siblings(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
+  """Directories beside the target that `make` or `publish` have named."""
+  prefix = f'.{target.name}{kind}'
+  try:
+    entries = list(target.parent.iterdir())
+  except OSError:
+    return []
+  return sorted(
+    path
+    for path in entries
+    if path.name.startswith(prefix) and path.is_dir() and not path.is_symlink()
+  )
+
+
+def _lock(path: pathlib.Path, wait: bool) -> int | None:
+  """A locked descriptor of a directory, or None where it can't be locked."""
+  try:
+    held = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+  except OSError:
+    return None
+  try:
+    fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+  except OSError:
+    os.close(held)
+    return None
+  return held

@@ -1,0 +1,373 @@
+"""What the fuzzer makes bad, how it is read, and what whole output is.
+
+A target is a directory of sound files, a command line that reads them, and a
+check of what the command leaves where it says that all is well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from tests.data import raw_files
+from tests.data.sources import test_kuairand as kuairand
+from tests.data.sources import test_rees46 as rees46
+from tests.data.sources import test_retailrocket as retailrocket
+from tests.serving import table_run
+
+TINY = (
+  '--config.network.embedding_dim=4',
+  '--config.network.bottom_units=8,6',
+  '--config.network.tower_units=(6,)',
+  '--config.network.num_experts=2',
+  '--config.batch.lanes=4',
+  '--config.batch.lane_length=8',
+  '--config.pretrain.max_epochs=1',
+  '--config.evaluation.bootstrap=0',
+  '--stage=pretrain',
+  '--nocompilation_cache',
+)
+# What no command may leave where it fails.
+FINISHED = re.compile(r'(metrics|test)\.json$|scores')
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+  """One way into the program.
+
+  Attributes:
+    name: of the target; its sound files are BASE/<base>.
+    base: which sound files it takes, of `build`.
+    patterns: globs of the files that are made bad.
+    argv: the command line, given the directory that holds the files.
+    check: raises AssertionError unless the directory has whole output.
+    share: how often it is tried, relative to the others.
+    created: what a command that fails may leave, first parts of paths.
+  """
+
+  name: str
+  base: str
+  patterns: tuple[str, ...]
+  argv: Callable[[pathlib.Path], Sequence[str]]
+  check: Callable[[pathlib.Path], None]
+  share: int = 1
+  created: tuple[str, ...] = ()
+
+  def files(self, directory: pathlib.Path) -> list[pathlib.Path]:
+    """The files to choose from, in order."""
+    return sorted({p for g in self.patterns for p in directory.glob(g)})
+
+
+@functools.cache
+def shared() -> pathlib.Path:
+  """Sound files for all tests of the process, which copy them."""
+  base = pathlib.Path(tempfile.mkdtemp(prefix='rmtl_jax_faults_'))
+  atexit.register(shutil.rmtree, base, ignore_errors=True)
+  build(base)
+  return base
+
+
+def build(base: pathlib.Path) -> None:
+  """Writes the sound files of all targets."""
+  _build_logs(base)
+  _build_tables(base)
+  (base / 'run').mkdir()
+  run = table_run.train(base / 'run')
+  shutil.rmtree(run / 'tensorboard')
+  raw = table_run.table(60).select(list(table_run.FEATURES))
+  pq.write_table(raw, base / 'run' / 'rows.parquet')
+  pa_csv.write_csv(raw, base / 'run' / 'rows.csv')
+  raw_files.write(
+    base / 'run' / 'rows.csv.gz',
+    (base / 'run' / 'rows.csv').read_text().splitlines(),
+  )
+  data = base / 'run' / 'data'
+  shutil.copytree(data, base / 'data' / 'data')
+  configs = base / 'config'
+  configs.mkdir()
+  shutil.copytree(data, configs / 'data')
+  shutil.copy(run / 'config.json', configs / 'mine.json')
+  (configs / 'mine.py').write_text(
+    'from rmtl_jax import config\n\n\ndef get_config():\n'
+    '  network = config.NetworkConfig(dropout=0.1, num_experts=4)\n'
+    "  return config.Config(backbone='ple', network=network, seed=9)\n"
+  )
+
+
+def _build_logs(base: pathlib.Path) -> None:
+  """The logs of shops and videos, as they are and in gzip."""
+  start = retailrocket.START
+  events = [
+    f'{start + 500 * i},7,{kind},{50 + i % 3},{t}'
+    for i, (kind, t) in enumerate(
+      [('view', ''), ('addtocart', ''), ('transaction', '33')] * 3
+    )
+  ]
+  shop = base / 'retailrocket' / 'raw'
+  raw_files.write(
+    shop / 'events.csv',
+    [retailrocket.HEADER, *events, *retailrocket.filler()],
+  )
+  properties = [
+    f'{start - 10**7 * i},{item},{name},{value}'
+    for i, (item, name, value) in enumerate(
+      [(0, 'categoryid', '5'), (1, 'available', '1'), (2, '790', 'n12.0 7')] * 3
+    )
+  ]
+  for name in ('item_properties_part1.csv', 'item_properties_part2.csv.gz'):
+    raw_files.write(shop / name, [retailrocket.PROPERTY_HEADER, *properties])
+  raw_files.write(
+    shop / 'category_tree.csv', ['categoryid,parentid', '5,1', '1,']
+  )
+  log = [
+    rees46.HEADER,
+    rees46.event('05:00:00', 'view', 5, code='a.b.c', brand='x'),
+    rees46.event('05:01:00', 'cart', 5),
+    rees46.event('05:02:00', 'purchase', 5),
+    rees46.event('05:03:00', 'remove_from_cart', 5, price=''),
+    *rees46.filler(),
+  ]
+  raw_files.write(base / 'rees46' / 'raw' / '2019-Oct.csv', log, '\r\n')
+  raw_files.write(base / 'rees46_gz' / 'raw' / '2019-Oct.csv.gz', log)
+  rows = [kuairand.row(i, video=i % 3, click=i % 2) for i in range(6)]
+  kuairand.write(
+    base / 'kuairand',
+    [*rows, *kuairand.filler()],
+    users=[kuairand.user(1), kuairand.user(50)],
+    videos=[kuairand.video(0), kuairand.video(1, tag='"39,40"')],
+  )
+  zipped = base / 'kuairand_gz' / 'raw'
+  for path in (base / 'kuairand' / 'raw').iterdir():
+    raw_files.write(zipped / f'{path.name}.gz', path.read_text().splitlines())
+
+
+def _build_tables(base: pathlib.Path) -> None:
+  """A person's own table, in every form that is read, and its schema."""
+  schema = {
+    'user': 'user',
+    'session': 'visit',
+    'item': 'item',
+    'time': {'column': 'ts', 'unit': 'ms'},
+    'categorical': ['user', {'column': 'item', 'name': 'item'}],
+    'multi_valued': [{'column': 'tags', 'separator': '|'}],
+    'numeric': [
+      {'column': 'price', 'transform': 'log1p'},
+      {'column': 'age', 'transform': 'bins', 'bins': 3},
+      'rest',
+    ],
+    'tasks': [
+      {'name': 'click', 'column': 'clicked', 'known_after_seconds': 1},
+      {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+    ],
+    'delimiter': ',',
+  }
+  rows = range(24)
+  table = pa.table(
+    {
+      'user': [f'u{i % 3}' for i in rows],
+      'visit': [f's{i // 2}' for i in rows],
+      'item': [f'i{i % 4}' for i in rows],
+      'ts': [i * 10**7 for i in rows],
+      'tags': ['|'.join(f't{n}' for n in range(i % 3)) for i in rows],
+      'price': [i / 2 for i in rows],
+      'age': [i * 7 % 11 for i in rows],
+      'rest': [None if i % 5 == 0 else -1.5 * i for i in rows],
+      'clicked': [int(i % 2 == 0) for i in rows],
+      'bought': [int(i % 4 == 0) for i in rows],
+    }
+  )
+  for name in ('table', 'table_gz', 'table_parquet'):
+    raw_files.write_schema(base / name / 'schema.json', schema)
+    (base / name / 'raw').mkdir()
+  csv = base / 'table' / 'raw' / 'log.csv'
+  pa_csv.write_csv(table, csv)
+  raw_files.write(
+    base / 'table_gz' / 'raw' / 'log.csv.gz', csv.read_text().splitlines()
+  )
+  pq.write_table(table, base / 'table_parquet' / 'raw' / 'log.parquet')
+
+
+def _prepare(source: str, *more: str) -> Callable[[pathlib.Path], list[str]]:
+  def argv(directory: pathlib.Path) -> list[str]:
+    schema = [f'--schema={directory}/schema.json'] * (source == 'table')
+    return [
+      'prepare',
+      f'--source={source}',
+      f'--raw_dir={directory}/raw',
+      f'--data_dir={directory}/out',
+      '--min_count=1',
+      '--threads=1',
+      *schema,
+      *more,
+    ]
+
+  return argv
+
+
+def _train(directory: pathlib.Path) -> list[str]:
+  data, run = directory / 'data', directory / 'new'
+  return ['train', f'--data_dir={data}', f'--workdir={run}', *TINY]
+
+
+def _evaluate(directory: pathlib.Path) -> list[str]:
+  run, data = directory / 'run', directory / 'data'
+  return [
+    'evaluate',
+    f'--workdir={run}',
+    f'--data_dir={data}',
+    '--nocompilation_cache',
+  ]
+
+
+def _predict(name: str) -> Callable[[pathlib.Path], list[str]]:
+  return lambda directory: [
+    'predict',
+    f'--workdir={directory}/run',
+    f'--input={directory}/{name}',
+    f'--output={directory}/scores.parquet',
+    '--nocompilation_cache',
+  ]
+
+
+def _configured(name: str) -> Callable[[pathlib.Path], list[str]]:
+  return lambda directory: [
+    'train',
+    f'--data_dir={directory}/data',
+    f'--workdir={directory}/new',
+    f'--config={directory}/{name}',
+  ]
+
+
+def check_prepared(out: pathlib.Path) -> None:
+  """The manifest agrees with the files, and the files with its counts."""
+  manifest = manifest_lib.read(out)
+  kept = 0
+  for name, split in manifest.splits.items():
+    columns = columns_lib.read_split(out, manifest, name)
+    kept += columns.rows
+    for k, task in enumerate(manifest.task_names):
+      assert columns.labels[:, k].sum() == split.positives[task], task
+  for field in manifest.fields:
+    if field.kind != 'numeric' and field.shares is None:
+      words = pq.read_table(out / 'vocabulary' / f'{field.name}.parquet')
+      assert len(words) == field.size, field.name
+  report = manifest.report
+  rows = report.get('pairs', report['raw_rows'])
+  reasons = dict(report['dropped'])
+  if 'pairs' in report:
+    reasons = {k: n for k, n in reasons.items() if 'event' not in k}
+  assert kept == rows - sum(reasons.values()), (kept, rows, reasons)
+
+
+def _check_json(directory: pathlib.Path, name: str) -> None:
+  record = json.loads((directory / name).read_text())
+  assert record['stages']['pretrain']['click']['rows'] > 0
+
+
+def _check_scores(directory: pathlib.Path) -> None:
+  table = pq.read_table(directory / 'scores.parquet')
+  for task in ('click', 'conversion'):
+    values = table[f'p_{task}'].to_numpy()
+    assert ((values >= 0) & (values <= 1)).all(), task
+  assert np.array_equal(table.num_rows, len(values))
+
+
+def _prepared(name: str, source: str, *more: str, share: int = 4) -> Target:
+  return Target(
+    f'prepare {name}',
+    name,
+    ('raw/*',),
+    _prepare(source, *more),
+    lambda directory: check_prepared(directory / 'out'),
+    share,
+  )
+
+
+TARGETS = {
+  target.name: target
+  for target in (
+    _prepared('retailrocket', 'retailrocket', '--as_of=all', share=6),
+    _prepared('rees46', 'rees46', share=5),
+    _prepared('rees46_gz', 'rees46', '--as_of=all', share=2),
+    _prepared('kuairand', 'kuairand', share=6),
+    _prepared('kuairand_gz', 'kuairand', '--as_of=all', share=2),
+    _prepared('table', 'table', share=8),
+    _prepared('table_gz', 'table', share=3),
+    _prepared('table_parquet', 'table', '--as_of=all', share=8),
+    Target(
+      'schema',
+      'table',
+      ('schema.json',),
+      _prepare('table', '--as_of=gap,rates'),
+      lambda directory: check_prepared(directory / 'out'),
+      8,
+    ),
+    Target(
+      'train on data',
+      'data',
+      ('data/manifest.json', 'data/*/*.parquet'),
+      _train,
+      lambda directory: _check_json(directory, 'new/metrics.json'),
+      3,
+      ('new',),
+    ),
+    Target(
+      'evaluate a run',
+      'run',
+      ('run/*.json', 'run/vocabulary/*', 'data/manifest.json'),
+      _evaluate,
+      lambda directory: _check_json(directory, 'run/evaluation/test.json'),
+      6,
+      ('run',),
+    ),
+    Target(
+      'predict by a run',
+      'run',
+      ('run/*.json', 'run/vocabulary/*'),
+      _predict('rows.parquet'),
+      _check_scores,
+      6,
+    ),
+    *(
+      Target(
+        f'predict {name}',
+        'run',
+        (name,),
+        _predict(name),
+        _check_scores,
+        share,
+      )
+      for name, share in (
+        ('rows.parquet', 5),
+        ('rows.csv', 4),
+        ('rows.csv.gz', 2),
+      )
+    ),
+    *(
+      Target(
+        f'config {name}',
+        'config',
+        (name,),
+        _configured(name),
+        lambda directory: None,  # what it configures is a stub
+        4,
+        ('new',),
+      )
+      for name in ('mine.json', 'mine.py')
+    ),
+  )
+}

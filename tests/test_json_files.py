@@ -1,0 +1,53 @@
+"""JSON of strangers: one line for what is none."""
+
+import pytest
+
+from rmtl_jax import json_files, types
+
+
+def read(tmp_path, content):
+  path = tmp_path / 'some.json'
+  path.write_bytes(content)
+  return json_files.read(path)
+
+
+def test_documents_are_decoded(tmp_path):
+  assert read(tmp_path, b'{"a": [1, 2.5, null, "\xc3\xa9"]}') == {
+    'a': [1, 2.5, None, 'é']
+  }
+  assert read(tmp_path, b'\xef\xbb\xbf[]') == []
+
+
+@pytest.mark.parametrize(
+  ('content', 'said'),
+  [
+    (b'', 'row 1: not valid JSON'),
+    (b'{\n"a": 1,\n}', 'row 3: not valid JSON'),
+    (b'"\xff"', 'not readable'),
+    (b'[' * 10**5, 'nested too deeply'),
+    (b'{"a":' * 10**5, 'nested too deeply'),
+    (b'NaN', 'NaN is no number'),
+    (b'[-Infinity]', '-Infinity is no number'),
+    (b'1e400', '1e400 is too large'),
+    (b'1' * 5000, 'Exceeds the limit'),
+    (b'{"a": 1, "b": 2, "a": 3}', "'a' stands twice"),
+  ],
+  ids=lambda value: repr(value)[:20],
+)
+def test_what_is_no_json_is_named(tmp_path, content, said):
+  with pytest.raises(types.InputError, match=r'some\.json: ') as error:
+    read(tmp_path, content)
+  assert said in str(error.value)
+
+
+def test_places_that_are_no_files(tmp_path):
+  (tmp_path / 'file').write_text('')
+  for name, said in (
+    ('none.json', 'not found: make it'),
+    ('file/below.json', 'not found: make it'),
+    ('.', 'not readable: Is a directory'),
+    ('a\0b.json', 'not readable: embedded null'),
+  ):
+    with pytest.raises(types.InputError) as error:
+      json_files.read(tmp_path / name, 'make it')
+    assert said in str(error.value)
