@@ -1,17 +1,22 @@
 """Checkpoints by Orbax, with our own digests: the one module that saves.
 
 Orbax writes atomically and in the background, but it loads flipped bits
-without a word. So every checkpoint carries a digest per leaf, checked on
-restore; one that is damaged is named, and the newest sound one is used.
+without a word. So every checkpoint carries a digest per leaf and one of its
+record, checked on restore; one that is damaged is named, and the newest sound
+one is used. Nothing that is not finite is ever saved.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
+import os
 import pathlib
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,8 +27,14 @@ from etils import epath
 
 from rmtl_jax import types
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ARRAYS, _RECORD = 'arrays', 'record'
+# Orbax names what is not whole yet after the checkpoint that it will be.
+_PARTIAL = '.orbax-checkpoint-tmp'
+
+
+class Damaged(types.InputError):
+  """A checkpoint that is not what was saved."""
 
 
 class Restored(NamedTuple):
@@ -51,6 +62,7 @@ class Store:
       keep: how many of the newest are kept.
     """
     self.directory = directory.resolve()
+    self._saves = False
     self._manager = ocp.CheckpointManager(
       epath.Path(self.directory),
       options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -59,33 +71,91 @@ class Store:
   def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
     """Saves in the background; the arrays may be donated right after.
 
+    What the directory holds from `step` on is replaced: after a restore these
+    are the damaged ones.
+
     Args:
-      step: a number above every earlier one.
+      step: a number.
       arrays: a tree of arrays.
       record: what JSON can hold.
+
+    Raises:
+      FloatingPointError: an array is not finite; nothing is saved.
+      OSError: this or the save before could not be written.
     """
-    record = {
-      **record,
-      'format_version': FORMAT_VERSION,
-      'digests': digests(arrays),
-    }
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        **{
-          _ARRAYS: ocp.args.StandardSave(arrays),
-          _RECORD: ocp.args.JsonSave(record),
-        }
-      ),
+    check_finite(arrays)
+    record = sealed(
+      {
+        **record,
+        'format_version': FORMAT_VERSION,
+        'digests': digests(arrays),
+        'forms': forms(arrays),
+      }
     )
+    try:
+      self._make_way(step)
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          **{
+            _ARRAYS: ocp.args.StandardSave(arrays),
+            _RECORD: ocp.args.JsonSave(record),
+          }
+        ),
+      )
+    except Exception as error:  # Orbax raises many kinds, a ValueError too.
+      raise unsaved(self.directory, error) from None
+
+  def _make_way(self, step: int) -> None:
+    """Deletes what Orbax would leave in the way: it skips such saves silently.
+
+    The first save also deletes what a killed process had not finished.
+    """
+    if not self._saves:
+      for path in self.directory.glob(f'*{_PARTIAL}*'):
+        shutil.rmtree(path, ignore_errors=True)
+    self._saves = True
+    for old in self._steps():
+      if old >= step:
+        self._delete(old)
+
+  def _delete(self, step: int) -> None:
+    self._manager.wait_until_finished()
+    if step in self._manager.all_steps():
+      self._manager.delete(step)
+    shutil.rmtree(self.directory / str(step), ignore_errors=True)
+
+  def clear(self) -> None:
+    """Deletes every checkpoint."""
+    for step in self._steps():
+      self._delete(step)
+
+  def _steps(self) -> list[int]:
+    """Newest first; damaged ones that Orbax does not count too."""
+    names = [path.name for path in self.directory.iterdir()]
+    return sorted((int(n) for n in names if n.isdigit()), reverse=True)
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk."""
-    self._manager.wait_until_finished()
+    """Returns when everything saved is on disk.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:
+      raise unsaved(self.directory, error) from None
 
   def close(self) -> None:
-    """Waits, then lets go of the directory."""
-    self._manager.close()
+    """Waits, then lets go of the directory.
+
+    Raises:
+      OSError: what was saved could not be written.
+    """
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
 
   def restore(
     self, abstract: Callable[[dict[str, Any]], Any]
@@ -98,19 +168,19 @@ class Store:
         where the record is all that is wanted.
 
     Raises:
-      types.InputError: there are checkpoints, but each of them is damaged or
-        has another form.
+      Damaged: there are checkpoints, but each of them is damaged.
+      types.InputError: the newest sound one has another form, or was written
+        by a newer program.
     """
-    steps = sorted(self._manager.all_steps(), reverse=True)
-    errors = []
-    for step in steps:
+    first = None
+    for step in self._steps():
       try:
         return self._restore(step, abstract)
-      except types.InputError as error:
-        errors.append(str(error))
+      except Damaged as error:
+        first = first or error
         logging.warning('%s', error)
-    if errors:
-      raise types.InputError(errors[0])
+    if first:
+      raise first
     return None
 
   def _restore(
@@ -123,15 +193,11 @@ class Store:
       )[_RECORD]
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       raise damaged(path, error) from None
-    version = record.get('format_version')
-    if version != FORMAT_VERSION:
-      raise types.InputError(
-        f'{path}: checkpoint format {version!r}, this program reads'
-        f' {FORMAT_VERSION}'
-      )
+    record = current(record, path)
     form = abstract(record)
     if form is None:
       return Restored(step, None, record)
+    _check_form(path, record, form)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     expected = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), form
@@ -147,8 +213,28 @@ class Store:
       raise damaged(path, error) from None
     for leaf, digest in digests(arrays).items():
       if record['digests'].get(leaf) != digest:
-        raise types.InputError(f'{path}: damaged: {leaf} is not what was saved')
+        raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
+
+
+def _check_form(
+  path: pathlib.Path, record: Mapping[str, Any], form: Any
+) -> None:
+  """Refuses a checkpoint of another backbone, vocabulary or task set."""
+  # Records of version 1 know the leaves' names alone.
+  saved = dict(record['forms']) or dict.fromkeys(record['digests'])
+  for leaf, wanted in forms(form).items():
+    found = saved.pop(leaf, 'missing')
+    if found not in (None, wanted):
+      raise types.InputError(
+        f'{path}: checkpoint is of another form: {leaf} is {found}, expected'
+        f' {wanted}'
+      )
+  if saved:
+    raise types.InputError(
+      f'{path}: checkpoint is of another form: {next(iter(saved))} is not'
+      ' expected'
+    )
 
 
 class LateStore:
@@ -185,6 +271,11 @@ class LateStore:
     """As Store.restore."""
     return None if self._store is None else self._store.restore(abstract)
 
+  def clear(self) -> None:
+    """As Store.clear."""
+    if self._store is not None:
+      self._store.clear()
+
   def close(self) -> None:
     """Waits, then lets go of the directory."""
     if self._store is not None:
@@ -207,9 +298,105 @@ def digests(arrays: Any) -> dict[str, str]:
   return result
 
 
-def damaged(path: pathlib.Path, error: Exception) -> types.InputError:
+def forms(arrays: Any) -> dict[str, str]:
+  """Type and shape of every leaf, by its path in the tree.
+
+  >>> forms({'w': np.zeros((2, 3), np.float32)})
+  {"['w']": 'float32[2,3]'}
+  """
+  return {
+    jax.tree_util.keystr(path): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
+    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)
+  }
+
+
+def check_finite(arrays: Any) -> None:
+  """Refuses NaN and infinity.
+
+  Raises:
+    FloatingPointError: names the first leaf that holds one.
+  """
+  for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+    host = np.asarray(leaf)
+    if host.dtype.kind == 'f' and not np.isfinite(host).all():
+      raise FloatingPointError(
+        f'{jax.tree_util.keystr(path)} is not finite and was not saved'
+      )
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+  """The record as JSON gives it back, with a digest of itself."""
+  plain = json.loads(json.dumps(record))
+  return {**plain, 'record_digest': _record_digest(plain)}
+
+
+def _record_digest(record: Mapping[str, Any]) -> str:
+  content = {k: v for k, v in record.items() if k != 'record_digest'}
+  text = json.dumps(content, sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
+  """A record as this version writes it, whichever version has written it.
+
+  Args:
+    record: what the checkpoint's JSON says.
+    path: of the checkpoint, for errors.
+
+  Raises:
+    Damaged: the record is not what was saved.
+    types.InputError: a newer program has written it.
+  """
+  version = record.get('format_version') if isinstance(record, dict) else None
+  if type(version) is not int or version < 1:
+    raise Damaged(f'{path}: damaged: its record has no format_version')
+  if version > FORMAT_VERSION:
+    raise types.InputError(
+      f'{path}: checkpoint format {version}, this program reads formats up to'
+      f' {FORMAT_VERSION}: a newer one has written it'
+    )
+  if version > 1 and record.get('record_digest') != _record_digest(record):
+    raise Damaged(f'{path}: damaged: its record is not what was saved')
+  for old in range(version, FORMAT_VERSION):
+    record = MIGRATIONS[old](record)
+  return record
+
+
+def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
+  """Version 1 had no digest of the record, no forms and no histories.
+
+  Its finished stages say `epochs` for ensembles alone.
+  """
+  new = {**record, 'format_version': 2, 'forms': {}}
+  if 'history' not in record:
+    new |= {'epochs': record.get('epochs', [record.get('epoch', 0)]), 'histories': []}
+  return new
+
+
+# Of a record of each older version: what makes it one of the next.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+  1: _from_version_1
+}
+
+
+def damaged(path: pathlib.Path, error: Exception) -> Damaged:
   """The one line for a checkpoint that Orbax can't read."""
   first = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return types.InputError(
-    f'{path}: checkpoint is damaged or of another form: {first[:200]}'
+  return Damaged(f'{path}: checkpoint is damaged: {first[:200]}')
+
+
+def unsaved(directory: pathlib.Path, error: Exception) -> OSError:
+  """The error for a checkpoint that could not be written.
+
+  Orbax and TensorStore raise ValueErrors that hold the system's number.
+  """
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  number = int(code[1]) if code else getattr(error, 'errno', None) or errno.EIO
+  reason = os.strerror(number)
+  if number == errno.EIO:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+  return OSError(
+    number,
+    f'the checkpoint could not be saved ({reason}); earlier ones are intact',
+    str(directory),
   )

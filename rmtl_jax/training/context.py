@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -97,6 +97,23 @@ class Context:
     self.history.append(values)
     self.on_record(values)
 
+  def begin(self, stage: str, finished: Sequence[str]) -> None:
+    """Takes up a stage that is not finished.
+
+    Where the store holds a later one (the stage's own checkpoint was lost),
+    that is dropped: numbers of checkpoints rise.
+
+    Args:
+      stage: of NUMBERS.
+      finished: names in the history whose records stay.
+    """
+    if self.store is None:
+      return
+    newest = self.store.restore(lambda record: None)
+    if newest and NUMBERS[newest.record['stage']] > NUMBERS[stage]:
+      self.store.clear()
+    self.history[:] = [e for e in self.history if e['stage'] in finished]
+
   def save(self, stage: str, epoch: int, arrays: Any, **host: Any) -> None:
     """Saves an unfinished stage after `epoch` passes."""
     if self.store is not None:
@@ -113,9 +130,16 @@ class Context:
     """
     if self.store is None:
       return None
-    restored = self.store.restore(
-      lambda record: arrays if record['stage'] == stage else None
-    )
+    try:
+      restored = self.store.restore(
+        lambda record: arrays if record['stage'] == stage else None
+      )
+    except checkpoints.Damaged as error:
+      self.progress.say(
+        self.title(f'WARNING: {error}; {stage} is trained from its start')
+      )
+      self.store.clear()
+      return None
     if restored is None or restored.record['stage'] != stage:
       return None
     self.history[:] = restored.record['history']
