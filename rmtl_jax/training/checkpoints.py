@@ -305,7 +305,9 @@ def forms(arrays: Any) -> dict[str, str]:
   {"['w']": 'float32[2,3]'}
   """
   return {
-    jax.tree_util.keystr(path): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
+    jax.tree_util.keystr(
+      path
+    ): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
     for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)
   }
 
@@ -369,7 +371,10 @@ def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
   """
   new = {**record, 'format_version': 2, 'forms': {}}
   if 'history' not in record:
-    new |= {'epochs': record.get('epochs', [record.get('epoch', 0)]), 'histories': []}
+    new |= {
+      'epochs': record.get('epochs', [record.get('epoch', 0)]),
+      'histories': [],
+    }
   return new
 
 

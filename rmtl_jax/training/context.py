@@ -34,6 +34,7 @@ class Context:
     on_record: told every record that is added to the history.
     interrupted: a signal's number once one has arrived, else 0.
     member: its number in an ensemble, or None where the run is one model.
+    numeric: names of the numeric fields, in the order of their columns.
   """
 
   config: config_lib.Config
@@ -47,6 +48,7 @@ class Context:
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
   member: int | None = None
+  numeric: tuple[str, ...] = ()
 
   def title(self, text: str) -> str:
     """A line of progress, with the member that it is about."""
@@ -116,12 +118,16 @@ class Context:
 
   def save(self, stage: str, epoch: int, arrays: Any, **host: Any) -> None:
     """Saves an unfinished stage after `epoch` passes."""
-    if self.store is not None:
-      self.store.save(
-        NUMBERS[stage] * 10**6 + epoch,
-        arrays,
-        {'stage': stage, 'epoch': epoch, 'history': self.history, **host},
-      )
+    if self.store is None:
+      return
+    record = {'stage': stage, 'epoch': epoch, 'history': self.history, **host}
+    try:
+      self.store.save(NUMBERS[stage] * 10**6 + epoch, arrays, record)
+    except FloatingPointError as error:
+      # Of a step whose gradient broke, but not the losses after it.
+      raise FloatingPointError(
+        self.title(f'{stage} epoch {epoch}: {error}')
+      ) from None
 
   def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
     """The stage's newest checkpoint, if it is this stage that was cut off.

@@ -99,6 +99,9 @@ def train(
       'split': 'test',
       **_record(run, models, trained, data, maps),
     }
+    record['warnings'] += summary.history_warnings(
+      whole_history(contexts), config.weighting.name
+    )
     for line in record['warnings']:
       logging.error('%s', line)
     seconds = _seconds(whole_history(contexts))
@@ -165,6 +168,7 @@ def _contexts(
         store,
         interrupted=interrupted,
         member=number,
+        numeric=run.manifest.numeric_names,
       )
     )
   return contexts
@@ -280,9 +284,9 @@ def _record(
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)
   if trained.critic is not None:
-    found, collapsed = _critics(run, models, trained, data.validation)
+    found, lines = _critics(run, models, trained, data.validation)
     record |= found
-    warnings += collapsed
+    warnings += lines
   return {
     **record,
     'warnings': warnings,
@@ -358,9 +362,7 @@ def _critics(
       summary.critic(q_values[-1], policy, host, tasks, one.critic)
     )
     title = f'member {member}: ' if count > 1 else ''
-    warnings += [
-      title + line for line in summary.collapse_warnings(records[-1])
-    ]
+    warnings += [title + line for line in summary.critic_warnings(records[-1])]
   # Weights are linear in Q, so those of the mean Q are the members' mean.
   mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
   found = {

@@ -1,0 +1,100 @@
+"""Real `rmtl train` processes on tiny data, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax.training import checkpoints, models, run, stages, workdir
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Small networks; lanes of few rows, so that an epoch has many dispatches.
+SMALL = (
+  '--config.network.embedding_dim=4',
+  '--config.network.bottom_units=8,6',
+  '--config.network.tower_units=(6,)',
+  '--config.network.num_experts=2',
+  '--config.network.first_layer=plain',
+  '--config.evaluation.bootstrap=10',
+  '--nocompilation_cache',  # the tests' own is in the environment
+)
+
+
+def start(path: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
+  """`rmtl train --workdir=PATH`, its output in pipes."""
+  return subprocess.Popen(
+    [sys.executable, '-m', 'rmtl_jax', 'train', f'--workdir={path}', *flags],
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def wait_until(
+  condition: Callable[[], Any],
+  process: subprocess.Popen[str],
+  seconds: float = 120.0,
+  interval: float = 0.002,
+) -> bool:
+  """Whether it became true before the process ended."""
+  end = time.monotonic() + seconds
+  while process.poll() is None:
+    if condition():
+      return True
+    assert time.monotonic() < end, 'nothing happened'
+    time.sleep(interval)
+  return False
+
+
+def saved(path: pathlib.Path) -> set[str]:
+  """Whole checkpoints in a directory of them, as STAGE/STEP."""
+  return {
+    f'{entry.parent.name}/{entry.name}'
+    for entry in (path / 'checkpoints').glob('**/[0-9]*')
+    if entry.name.isdigit()
+  }
+
+
+def partial(path: pathlib.Path) -> set[str]:
+  """Checkpoints that are being written, or were when the process ended."""
+  found = (path / 'checkpoints').glob('*/*.orbax-checkpoint-tmp')
+  deeper = (path / 'checkpoints').glob('state/*/*.orbax-checkpoint-tmp')
+  return {str(entry) for entry in (*found, *deeper)}
+
+
+def outcome(path: pathlib.Path) -> dict[str, Any]:
+  """All that a finished run must share with one that was not disturbed."""
+  record = json.loads((path / 'metrics.json').read_text())
+  history = run.read_history(path)
+  found = workdir.read(path)
+  trained = stages.restore(found, models.Models(found.manifest.feature_spec()))
+  members = (
+    range(found.config.ensemble) if found.config.ensemble > 1 else [None]
+  )
+  states = []
+  for member in members:
+    store = found.unfinished(member)
+    newest = store.restore(lambda record: None)
+    store.close()
+    assert newest is not None
+    states.append((newest.step, newest.record['digests']))
+  return {
+    'metrics': without_times(record),
+    'history': [without_times(entry) for entry in history],
+    'parameters': checkpoints.digests([trained.actors, trained.critic]),
+    'best_epochs': trained.best_epochs,
+    # The optimizers' states too.
+    'states': states,
+  }
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+  """A record of metrics without what may differ between two runs."""
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
