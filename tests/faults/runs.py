@@ -54,19 +54,34 @@ def wait_until(
 
 
 def saved(path: pathlib.Path) -> set[str]:
-  """Whole checkpoints in a directory of them, as STAGE/STEP."""
-  return {
-    f'{entry.parent.name}/{entry.name}'
-    for entry in (path / 'checkpoints').glob('**/[0-9]*')
-    if entry.name.isdigit()
-  }
+  """Whole checkpoints of a run, as STAGE/STEP."""
+  return {name for name in _checkpoints(path) if name.rsplit('/')[-1].isdigit()}
 
 
 def partial(path: pathlib.Path) -> set[str]:
-  """Checkpoints that are being written, or were when the process ended."""
-  found = (path / 'checkpoints').glob('*/*.orbax-checkpoint-tmp')
-  deeper = (path / 'checkpoints').glob('state/*/*.orbax-checkpoint-tmp')
-  return {str(entry) for entry in (*found, *deeper)}
+  """Those that are being written, or were when the process ended."""
+  return {
+    name for name in _checkpoints(path) if '.orbax-checkpoint-tmp' in name
+  }
+
+
+def _checkpoints(path: pathlib.Path) -> set[str]:
+  """Entries of the stages' directories, of members' too; some may be gone."""
+  found = set()
+  for stage in _names(path / 'checkpoints'):
+    for name in _names(path / 'checkpoints' / stage):
+      found.add(f'{stage}/{name}')
+      if name.startswith('member_'):
+        deeper = _names(path / 'checkpoints' / stage / name)
+        found.update(f'{stage}/{name}/{entry}' for entry in deeper)
+  return found
+
+
+def _names(path: pathlib.Path) -> list[str]:
+  try:
+    return os.listdir(path)
+  except OSError:
+    return []
 
 
 def outcome(path: pathlib.Path) -> dict[str, Any]:
