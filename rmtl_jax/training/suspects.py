@@ -1,4 +1,4 @@
-"""Which rows of a batch may have broken the numbers."""
+"""Which rows may have broken the numbers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def describe(
   numeric: Sequence[str],
   tasks: Sequence[str],
 ) -> str:
-  """Words about the rows of a batch whose loss was not finite.
+  """Words about rows whose loss was not finite.
 
   Args:
     split: the rows' split.
-    rows: i64[B], of the batch.
+    rows: i64[B], of the steps in question.
     numeric: names of the numeric fields.
     tasks: names of the tasks.
 
@@ -44,12 +44,12 @@ def describe(
   ]
   if not told:
     return (
-      f'none of the {len(rows)} rows of its batch has an input that stands out'
-      ' (a smaller learning_rate, clip_norm or weighting.max_weight may help)'
+      f'none of the {len(rows)} rows seen last has an input that stands out (a'
+      ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
     )
   more = len(found) - len(told)
   return (
-    'suspicious rows of its batch: '
+    'suspicious rows: '
     + ', '.join(told)
     + (f' and {more} more' if more else '')
   )

@@ -31,7 +31,8 @@ class NotFinite(FloatingPointError):
   """A loss was NaN or infinite.
 
   Attributes:
-    rows: of the train split, those of the step's batch.
+    rows: of the train split, that step's and those of the steps before it in
+      its dispatch.
   """
 
   def __init__(self, message: str, rows: np.ndarray):
@@ -290,8 +291,8 @@ def _check_finite(
 ) -> None:
   """Stops at the first step of a dispatch that was not finite.
 
-  From there on all are: parameters that a loss like that has updated are not
-  finite either.
+  From there on all are not: parameters that a NaN has updated are NaN. Only a
+  loss that overflows with a finite gradient is an earlier step's than told.
 
   Args:
     nonfinite: how many steps were not, f64[] or f64[P].
@@ -305,11 +306,12 @@ def _check_finite(
   p = int(bad[0])
   back = int(nonfinite.reshape(-1)[p])
   at = int(jax.device_get(step).reshape(-1)[p]) - back + 1
-  batch = rows[int(counts.reshape(-1)[p]) - back]
+  seen = rows[: int(counts.reshape(-1)[p]) - back + 1]
   member = f'member {p}: ' if nonfinite.ndim else ''
-  batch = batch[p] if nonfinite.ndim else batch
+  seen = seen[:, p] if nonfinite.ndim else seen
   raise NotFinite(
-    f'{member}loss or gradient is not finite at step {at}', batch[batch >= 0]
+    f'{member}loss or gradient is not finite at step {at}',
+    np.unique(np.maximum(seen, 0)),  # padding holds the values of row 0
   )
 
 
