@@ -129,6 +129,11 @@ class Context:
         self.title(f'{stage} epoch {epoch}: {error}')
       ) from None
 
+  def wait(self) -> None:
+    """Returns when what is saved is on disk."""
+    if isinstance(self.store, checkpoints.Store):
+      self.store.wait()
+
   def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
     """The stage's newest checkpoint, if it is this stage that was cut off.
 

@@ -173,6 +173,8 @@ def _save(
     'epochs': list(epochs),
     'histories': [context.history for context in contexts],
   }
+  for context in contexts:
+    context.wait()  # the last epoch's is never newer than the stage's
   store = run.checkpoint(stage)
   store.save(record['epoch'], params, record)
   store.close()
