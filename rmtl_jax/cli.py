@@ -112,7 +112,8 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
   except OSError as error:  # a full disk, a directory without write bits
-    return _fail(f'{error.filename or ""}: {error.strerror or error}', 1)
+    where = f'{error.filename}: ' if error.filename else ''
+    return _fail(f'{where}{error.strerror or error}', 1)
 
 
 def _fail(message: str, code: int) -> int:

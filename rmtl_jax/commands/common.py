@@ -136,10 +136,7 @@ def start_jax(values: flags.FlagValues) -> None:
   """Strict mode, quiet logs, compiled programs kept over runs."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
-  # Orbax logs the traceback of every error that it raises as well.
-  logging.getLogger('absl').addFilter(
-    lambda record: not (record.exc_info and 'orbax' in record.pathname)
-  )
+  _quiet_orbax()
   import jax
 
   jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -148,6 +145,25 @@ def start_jax(values: flags.FlagValues) -> None:
     cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
     jax.config.update('jax_compilation_cache_dir', str(cache))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def _quiet_orbax() -> None:
+  """Leaves errors of checkpoints to those who catch them.
+
+  Orbax raises each, but first it logs the traceback, asyncio that of its lost
+  futures, and TensorStore that nobody waits for its answer any more.
+  """
+  logging.getLogger('absl').addFilter(
+    lambda record: not (record.exc_info and 'orbax' in record.pathname)
+  )
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  print_error = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      print_error(unraisable)
+
+  sys.unraisablehook = hook
 
 
 class _Signals:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import time
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import tensorboardX
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:
@@ -19,8 +22,19 @@ def write_json(path: pathlib.Path, record: Any) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file that is whole whenever the process ends."""
   partial = path.with_name(path.name + '.partial')
-  partial.write_text(text, encoding='utf-8')
-  os.replace(partial, path)
+  with _named(path):
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+  """Gives errors of the system (a full disk) the file that they lack."""
+  try:
+    yield
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise OSError(error.errno or 0, reason, str(path)) from None
 
 
 class Writer:
@@ -43,7 +57,11 @@ class Writer:
     for old in board.glob('events.out.tfevents.*'):
       old.unlink()
     self.rewrite(history)
-    self._board = tensorboardX.SummaryWriter(str(board))
+    board.mkdir(exist_ok=True)
+    # Not a SummaryWriter: its thread can only print what went wrong.
+    self._board_path = board
+    with _named(board):
+      self._board = event_file_writer.EventsWriter(str(board / 'events'))
     for record in history:
       self._plot(record)
 
@@ -53,7 +71,7 @@ class Writer:
 
   def write(self, record: dict[str, Any]) -> None:
     """Appends one record; its numbers go to TensorBoard by stage, member."""
-    with self._path.open('a', encoding='utf-8') as file:
+    with _named(self._path), self._path.open('a', encoding='utf-8') as file:
       file.write(_line(record))
     self._plot(record)
 
@@ -64,19 +82,23 @@ class Writer:
       tag += f'/member_{record["member"]}'
     for name, value in record.items():
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
-        self._board.add_scalar(f'{tag}/{name}', value, step)
+        self._add(summary.scalar(f'{tag}/{name}', value), step)
+    with _named(self._board_path):
+      self._board.flush()
 
-  def histogram(self, name: str, values: np.ndarray, step: int) -> None:
-    """A histogram for TensorBoard."""
-    self._board.add_histogram(name, values, step)
+  def _add(self, content: Any, step: int) -> None:
+    event = event_pb2.Event(wall_time=time.time(), step=step, summary=content)
+    with _named(self._board_path):
+      self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
     """A text for TensorBoard."""
-    self._board.add_text(name, text)
+    self._add(summary.text(name, text), 0)
 
   def close(self) -> None:
     """Flushes everything."""
-    self._board.close()
+    with _named(self._board_path):
+      self._board.close()
 
 
 def _line(record: dict[str, Any]) -> str:
