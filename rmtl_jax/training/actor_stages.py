@@ -293,9 +293,8 @@ def _validate(
   try:
     auc = validation_auc(context, actor.params)
   except FloatingPointError as error:
-    raise FloatingPointError(
-      context.title(f'{name} epoch {epoch}: {error}')
-    ) from None
+    told = f'{name} epoch {epoch}: {error}; {context.suspects()}'
+    raise FloatingPointError(context.title(told)) from None
   stopping = arm.stopping.update(epoch, float(np.nanmean(auc)))
   improved = stopping.best_epoch == epoch
   record = {

@@ -11,7 +11,13 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.training import checkpoints, models, progress, trainer
+from rmtl_jax.training import (
+  checkpoints,
+  models,
+  progress,
+  suspects,
+  trainer,
+)
 
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
@@ -99,6 +105,12 @@ class Context:
     self.history.append(values)
     self.on_record(values)
 
+  def suspects(self, rows: np.ndarray | None = None) -> str:
+    """Words about train rows that may have broken the numbers; None is all."""
+    host = self.train.host
+    rows = np.arange(host.rows) if rows is None else rows
+    return suspects.describe(host, rows, self.numeric, self.tasks)
+
   def begin(self, stage: str, finished: Sequence[str]) -> None:
     """Takes up a stage that is not finished.
 
@@ -125,9 +137,8 @@ class Context:
       self.store.save(NUMBERS[stage] * 10**6 + epoch, arrays, record)
     except FloatingPointError as error:
       # Of a step whose gradient broke, but not the losses after it.
-      raise FloatingPointError(
-        self.title(f'{stage} epoch {epoch}: {error}')
-      ) from None
+      told = f'{stage} epoch {epoch}: {error}; {self.suspects()}'
+      raise FloatingPointError(self.title(told)) from None
 
   def wait(self) -> None:
     """Returns when what is saved is on disk."""

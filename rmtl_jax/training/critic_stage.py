@@ -176,7 +176,8 @@ def _train_pass(
       raise FloatingPointError(
         training.context.title(
           f'critic pass {len(training.errors) + 1}: validation'
-          f' {stopping.replace("_", " ")} is not finite'
+          f' {stopping.replace("_", " ")} is not finite;'
+          f' {training.context.suspects()}'
         )
       )
     keeps = training.best_params is not None

@@ -9,7 +9,7 @@ import jax
 
 from rmtl_jax.data import batches
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import models, suspects, trainer
+from rmtl_jax.training import models, trainer
 
 _Member = TypeVar('_Member')
 
@@ -115,9 +115,7 @@ class Groups:
     try:
       return self._run(context, label, program, passes)
     except trainer.NotFinite as error:
-      told = suspects.describe(
-        context.train.host, error.rows, context.numeric, context.tasks
-      )
+      told = context.suspects(error.rows)
       raise FloatingPointError(
         f'{context.title(label)}: {error}; {told}'
       ) from None

@@ -14,7 +14,6 @@ import pytest
 
 from rmtl_jax import cli, types
 from rmtl_jax.training import checkpoints, progress, run
-from tests import tiny
 from tests.faults import runs
 from tests.training import test_run
 
@@ -178,15 +177,6 @@ def test_what_is_saved_after_a_fall_back_replaces_the_damaged(tmp_path, pair):
   assert sorted(p.name for p in copy.iterdir()) == ['1', '2']
   again = checkpoints.Store(copy).restore(lambda record: _tree(0))
   assert again is not None and again.record['epoch'] == 20
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory):
-  """A finished run, its data, its record."""
-  path = tmp_path_factory.mktemp('finished')
-  tiny.write_prepared(path / 'data')
-  record = run.train(test_run.CONFIG, path / 'run', path / 'data', live=QUIET)
-  return path, record
 
 
 def _damaged_copy(finished, tmp_path, *stages):
