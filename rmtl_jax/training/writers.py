@@ -87,7 +87,9 @@ class Writer:
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
-    event = event_pb2.Event(wall_time=time.time(), step=step, summary=content)
+    event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
+      wall_time=time.time(), step=step, summary=content
+    )
     with _named(self._board_path):
       self._board.write_event(event)
 

@@ -216,6 +216,7 @@ def test_damaged_stages_are_trained_again(finished, tmp_path, capsys, stages):
   assert _history(path) == _history(finished[0] / 'run')
 
 
+@pytest.mark.long
 def test_a_run_survives_the_loss_of_all_that_is_unfinished(finished, tmp_path):
   path, data, record = _damaged_copy(finished, tmp_path, 'state', 'finetune')
   again = run.train(test_run.CONFIG, path, data, live=QUIET)

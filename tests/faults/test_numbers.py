@@ -70,6 +70,7 @@ def test_every_stage_can_skip(tmp_path, poisoned):
   assert record['stages']['finetune']['click']['auc'] > 0.55
 
 
+@pytest.mark.long
 def test_earlier_stages_survive_one_that_diverges(tmp_path):
   tiny.write_prepared(tmp_path / 'data')
   config = config_lib.from_dict(
