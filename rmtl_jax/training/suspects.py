@@ -34,25 +34,36 @@ def describe(
   """
   names = [*numeric, *tasks]
   values = np.concatenate([split.numeric, split.labels], axis=1)
+  told = _outstanding(split.row_id, values, rows, names)
+  if told:
+    return f'suspicious rows: {told}'
+  # A gradient that broke shows in the loss of the step after.
+  told = _outstanding(split.row_id, values, np.arange(split.rows), names)
+  if told:
+    return f'suspicious rows, seen earlier: {told}'
+  return (
+    f'none of the {len(rows)} rows seen last has an input that stands out (a'
+    ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
+  )
+
+
+def _outstanding(
+  row_id: np.ndarray,
+  values: np.ndarray,
+  rows: np.ndarray,
+  names: Sequence[str],
+) -> str:
+  """The values that stand out most, largest first; empty if none does."""
   scores = _scores(values, rows)
   found = np.argwhere(scores > OUTSTANDING)
   order = np.argsort([-scores[tuple(at)] for at in found], kind='stable')
   told = [
-    f'row_id {split.row_id[rows[row]]}: {names[column]} ='
+    f'row_id {row_id[rows[row]]}: {names[column]} ='
     f' {values[rows[row], column]:g}'
     for row, column in found[order[:_MOST]]
   ]
-  if not told:
-    return (
-      f'none of the {len(rows)} rows seen last has an input that stands out (a'
-      ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
-    )
   more = len(found) - len(told)
-  return (
-    'suspicious rows: '
-    + ', '.join(told)
-    + (f' and {more} more' if more else '')
-  )
+  return ', '.join(told) + (f' and {more} more' if more else '')
 
 
 def _scores(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
