@@ -1,6 +1,8 @@
 """SIGKILL at any moment: what is started again ends as if nothing had been.
 
-`pytest -m long tests/faults -n 0 -s` prints the figures.
+`pytest -m long tests/faults -n 0 -s` prints the figures. Moments are random
+times since the start, in a save (Orbax's temporary directory has appeared) and
+at a commit (a checkpoint has).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from rmtl_jax.training import progress, run
 from tests import tiny
 from tests.training import test_run
 
-EPOCHS = 250
+EPOCHS = 310
 CONFIG = config_lib.from_dict(
   {
     'pretrain': {
@@ -50,19 +50,20 @@ def test_memory_and_logs_stay_small(tmp_path):
   path = tmp_path / 'run'
   run.train(CONFIG, path, tmp_path / 'data', ('pretrain',), watch)
   assert len(watch.seen) == EPOCHS
-  settled, end = np.mean(watch.seen[40:60]), np.mean(watch.seen[-20:])
+  # By then the allocator has the pieces that saving threads ask for.
+  settled, end = np.mean(watch.seen[90:110]), np.mean(watch.seen[-20:])
   lines = path / 'metrics.jsonl'
   board = list((path / 'tensorboard').iterdir())
   kept = [p.name for p in (path / 'checkpoints/state').iterdir()]
   record = path / 'checkpoints/state' / kept[0] / 'record/metadata'
   print(
     f'\n{EPOCHS} evaluations and saves: {watch.seen[0]:.0f} MB after the first,'
-    f' {settled:.0f} MB after 50, {end:.0f} MB at the end; per epoch'
+    f' {settled:.0f} MB after 100, {end:.0f} MB at the end; per epoch'
     f' metrics.jsonl {lines.stat().st_size / EPOCHS:.0f} bytes, TensorBoard'
     f' {board[0].stat().st_size / EPOCHS:.0f}, the checkpoint record'
     f' {record.stat().st_size / EPOCHS:.0f}'
   )
-  assert end - settled < 10.0  # 200 leaks of 50 kB would show
+  assert end - settled < 10.0  # over 200 more
   assert len(kept) == 2 and len(board) == 1
   assert lines.stat().st_size < 1000 * EPOCHS
   assert board[0].stat().st_size < 2000 * EPOCHS
