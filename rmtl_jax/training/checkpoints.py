@@ -9,32 +9,26 @@ one is used. Nothing that is not finite is ever saved.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from rmtl_jax import types
+from rmtl_jax.training import checkpoint_records as records
 
-FORMAT_VERSION = 2
+# For those who open stores.
+Damaged = records.Damaged
 _ARRAYS, _RECORD = 'arrays', 'record'
 # Orbax names what is not whole yet after the checkpoint that it will be.
 _PARTIAL = '.orbax-checkpoint-tmp'
-
-
-class Damaged(types.InputError):
-  """A checkpoint that is not what was saved."""
 
 
 class Restored(NamedTuple):
@@ -83,13 +77,13 @@ class Store:
       FloatingPointError: an array is not finite; nothing is saved.
       OSError: this or the save before could not be written.
     """
-    check_finite(arrays)
-    record = sealed(
+    records.check_finite(arrays)
+    record = records.sealed(
       {
         **record,
-        'format_version': FORMAT_VERSION,
-        'digests': digests(arrays),
-        'forms': forms(arrays),
+        'format_version': records.FORMAT_VERSION,
+        'digests': records.digests(arrays),
+        'forms': records.forms(arrays),
       }
     )
     try:
@@ -193,11 +187,11 @@ class Store:
       )[_RECORD]
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       raise damaged(path, error) from None
-    record = current(record, path)
+    record = records.current(record, path)
     form = abstract(record)
     if form is None:
       return Restored(step, None, record)
-    _check_form(path, record, form)
+    records.check_form(path, record, form)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     expected = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), form
@@ -211,30 +205,10 @@ class Store:
       )[_ARRAYS]
     except Exception as error:
       raise damaged(path, error) from None
-    for leaf, digest in digests(arrays).items():
+    for leaf, digest in records.digests(arrays).items():
       if record['digests'].get(leaf) != digest:
         raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
-
-
-def _check_form(
-  path: pathlib.Path, record: Mapping[str, Any], form: Any
-) -> None:
-  """Refuses a checkpoint of another backbone, vocabulary or task set."""
-  # Records of version 1 know the leaves' names alone.
-  saved = dict(record['forms']) or dict.fromkeys(record['digests'])
-  for leaf, wanted in forms(form).items():
-    found = saved.pop(leaf, 'missing')
-    if found not in (None, wanted):
-      raise types.InputError(
-        f'{path}: checkpoint is of another form: {leaf} is {found}, expected'
-        f' {wanted}'
-      )
-  if saved:
-    raise types.InputError(
-      f'{path}: checkpoint is of another form: {next(iter(saved))} is not'
-      ' expected'
-    )
 
 
 class LateStore:
@@ -285,103 +259,6 @@ class LateStore:
     """Closes, and deletes what the finished work no longer needs."""
     self.close()
     shutil.rmtree(self._directory, ignore_errors=True)
-
-
-def digests(arrays: Any) -> dict[str, str]:
-  """One digest per leaf, by its path in the tree; bytes, shape and type."""
-  result = {}
-  for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-    host = np.ascontiguousarray(leaf)
-    digest = hashlib.blake2b(host.data, digest_size=16)
-    digest.update(f'{host.shape}{host.dtype}'.encode())
-    result[jax.tree_util.keystr(path)] = digest.hexdigest()
-  return result
-
-
-def forms(arrays: Any) -> dict[str, str]:
-  """Type and shape of every leaf, by its path in the tree.
-
-  >>> forms({'w': np.zeros((2, 3), np.float32)})
-  {"['w']": 'float32[2,3]'}
-  """
-  return {
-    jax.tree_util.keystr(
-      path
-    ): f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
-    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays)
-  }
-
-
-def check_finite(arrays: Any) -> None:
-  """Refuses NaN and infinity.
-
-  Raises:
-    FloatingPointError: names the first leaf that holds one.
-  """
-  for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-    host = np.asarray(leaf)
-    if host.dtype.kind == 'f' and not np.isfinite(host).all():
-      raise FloatingPointError(
-        f'{jax.tree_util.keystr(path)} is not finite and was not saved'
-      )
-
-
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-  """The record as JSON gives it back, with a digest of itself."""
-  plain = json.loads(json.dumps(record))
-  return {**plain, 'record_digest': _record_digest(plain)}
-
-
-def _record_digest(record: Mapping[str, Any]) -> str:
-  content = {k: v for k, v in record.items() if k != 'record_digest'}
-  text = json.dumps(content, sort_keys=True)
-  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
-  """A record as this version writes it, whichever version has written it.
-
-  Args:
-    record: what the checkpoint's JSON says.
-    path: of the checkpoint, for errors.
-
-  Raises:
-    Damaged: the record is not what was saved.
-    types.InputError: a newer program has written it.
-  """
-  version = record.get('format_version') if isinstance(record, dict) else None
-  if type(version) is not int or version < 1:
-    raise Damaged(f'{path}: damaged: its record has no format_version')
-  if version > FORMAT_VERSION:
-    raise types.InputError(
-      f'{path}: checkpoint format {version}, this program reads formats up to'
-      f' {FORMAT_VERSION}: a newer one has written it'
-    )
-  if version > 1 and record.get('record_digest') != _record_digest(record):
-    raise Damaged(f'{path}: damaged: its record is not what was saved')
-  for old in range(version, FORMAT_VERSION):
-    record = MIGRATIONS[old](record)
-  return record
-
-
-def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
-  """Version 1 had no digest of the record, no forms and no histories.
-
-  Its finished stages say `epochs` for ensembles alone.
-  """
-  new = {**record, 'format_version': 2, 'forms': {}}
-  if 'history' not in record:
-    new |= {
-      'epochs': record.get('epochs', [record.get('epoch', 0)]),
-      'histories': [],
-    }
-  return new
-
-
-# Of a record of each older version: what makes it one of the next.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-  1: _from_version_1
-}
 
 
 def damaged(path: pathlib.Path, error: Exception) -> Damaged:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rmtl_jax.training import checkpoints, models, run, stages, workdir
+from rmtl_jax.training import checkpoint_records as records
+from rmtl_jax.training import models, run, stages, workdir
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Small networks; lanes of few rows, so that an epoch has many dispatches.
@@ -103,7 +104,7 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
   return {
     'metrics': without_times(record),
     'history': [without_times(entry) for entry in history],
-    'parameters': checkpoints.digests([trained.actors, trained.critic]),
+    'parameters': records.digests([trained.actors, trained.critic]),
     'best_epochs': trained.best_epochs,
     # The optimizers' states too.
     'states': states,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import cli, types
+from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import checkpoints, progress, run
 from tests.faults import runs
 from tests.training import test_run
@@ -124,7 +125,7 @@ def test_damage_a_thousand_times(tmp_path, pair, caplog):
 def test_a_flipped_digest_is_damage_too(tmp_path, pair):
   record = pair / '2' / 'record' / 'metadata'
   text = record.read_text()
-  digest = checkpoints.digests(_tree(2))["['step']"]
+  digest = records.digests(_tree(2))["['step']"]
   assert digest in text
   other = ('0' if digest[0] != '0' else '1') + digest[1:]
   copy = tmp_path / 'copy'
@@ -144,11 +145,11 @@ def test_parameters_that_differ_are_named(tmp_path, pair):
   store.wait()
   store._manager.delete(1)
   other = {**tree, 'b': jnp.ones(2)}
-  record = checkpoints.sealed(
+  record = records.sealed(
     {
       'format_version': 2,
-      'digests': checkpoints.digests(tree),
-      'forms': checkpoints.forms(tree),
+      'digests': records.digests(tree),
+      'forms': records.forms(tree),
     }
   )
   args = checkpoints.ocp.args

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import checkpoints
 
 
@@ -103,7 +104,7 @@ def test_another_form_is_refused(tmp_path, tree):
 
 
 def test_a_newer_format_version_is_refused(tmp_path, tree, monkeypatch):
-  monkeypatch.setattr(checkpoints, 'FORMAT_VERSION', 99)
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 99)
   store = _saved(tmp_path, tree)
   monkeypatch.undo()
   with pytest.raises(
@@ -135,15 +136,15 @@ UNFINISHED = {**FINISHED, 'history': [{'stage': 'pretrain', 'epoch': 1}]}
 )
 def test_records_of_version_1_are_read(old, more):
   before = dict(old)
-  found = checkpoints.current(old, pathlib.Path('x'))
+  found = records.current(old, pathlib.Path('x'))
   assert found == {**old, 'format_version': 2, 'forms': {}, **more}
   assert old == before
 
 
 def test_migrations_go_from_version_to_version(monkeypatch):
-  monkeypatch.setattr(checkpoints, 'FORMAT_VERSION', 4)
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 4)
   monkeypatch.setattr(
-    checkpoints,
+    records,
     'MIGRATIONS',
     {
       n: lambda record, n=n: {**record, 'path': [*record['path'], n + 1]}
@@ -151,14 +152,14 @@ def test_migrations_go_from_version_to_version(monkeypatch):
     },
   )
   path = pathlib.Path('x')
-  assert checkpoints.current({'format_version': 1, 'path': []}, path) == {
+  assert records.current({'format_version': 1, 'path': []}, path) == {
     'format_version': 1,
     'path': [2, 3, 4],
   }
-  third = checkpoints.sealed({'format_version': 3, 'path': []})
-  assert checkpoints.current(third, path)['path'] == [4]
+  third = records.sealed({'format_version': 3, 'path': []})
+  assert records.current(third, path)['path'] == [4]
   with pytest.raises(checkpoints.Damaged, match='x: damaged: its record is'):
-    checkpoints.current({**third, 'path': [0]}, path)
+    records.current({**third, 'path': [0]}, path)
 
 
 @pytest.mark.parametrize('record', [None, [], {}, {'format_version': True}])
@@ -166,19 +167,17 @@ def test_a_record_without_a_version_is_damaged(record):
   with pytest.raises(
     checkpoints.Damaged, match='x: damaged: its record has no'
   ):
-    checkpoints.current(record, pathlib.Path('x'))
+    records.current(record, pathlib.Path('x'))
 
 
 def test_every_older_version_has_a_migration():
-  assert set(checkpoints.MIGRATIONS) == set(
-    range(1, checkpoints.FORMAT_VERSION)
-  )
+  assert set(records.MIGRATIONS) == set(range(1, records.FORMAT_VERSION))
 
 
 def test_a_checkpoint_of_version_1_is_restored(tmp_path, tree, monkeypatch):
-  monkeypatch.setattr(checkpoints, 'FORMAT_VERSION', 1)
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 1)
   monkeypatch.setattr(
-    checkpoints,
+    records,
     'sealed',
     lambda record: {k: v for k, v in record.items() if k != 'forms'},
   )
@@ -212,11 +211,11 @@ def test_clear_deletes_every_checkpoint(tmp_path, tree):
 
 
 def test_digests_see_bytes_shape_and_type():
-  base = checkpoints.digests({'x': np.zeros((2, 3), np.float32)})
-  assert base == checkpoints.digests({'x': jnp.zeros((2, 3))})
+  base = records.digests({'x': np.zeros((2, 3), np.float32)})
+  assert base == records.digests({'x': jnp.zeros((2, 3))})
   for other in (
     np.zeros((3, 2), np.float32),
     np.zeros((2, 3), np.int32),
     np.array([[0, 0, 0], [0, 0, -0.0]], np.float32),
   ):
-    assert base != checkpoints.digests({'x': other})
+    assert base != records.digests({'x': other})
