@@ -149,7 +149,10 @@ class Store:
     try:
       self.wait()
     finally:
-      self._manager.close()
+      try:
+        self._manager.close()
+      except Exception as error:  # what `wait` has met, once more
+        raise unsaved(self.directory, error) from None
 
   def restore(
     self, abstract: Callable[[dict[str, Any]], Any]

@@ -22,13 +22,13 @@ def write_json(path: pathlib.Path, record: Any) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
   """Writes a file that is whole whenever the process ends."""
   partial = path.with_name(path.name + '.partial')
-  with _named(path):
+  with named(path):
     partial.write_text(text, encoding='utf-8')
     os.replace(partial, path)
 
 
 @contextlib.contextmanager
-def _named(path: pathlib.Path) -> Iterator[None]:
+def named(path: pathlib.Path) -> Iterator[None]:
   """Gives errors of the system (a full disk) the file that they lack."""
   try:
     yield
@@ -60,7 +60,7 @@ class Writer:
     board.mkdir(exist_ok=True)
     # Not a SummaryWriter: its thread can only print what went wrong.
     self._board_path = board
-    with _named(board):
+    with named(board):
       self._board = event_file_writer.EventsWriter(str(board / 'events'))
     for record in history:
       self._plot(record)
@@ -71,7 +71,7 @@ class Writer:
 
   def write(self, record: dict[str, Any]) -> None:
     """Appends one record; its numbers go to TensorBoard by stage, member."""
-    with _named(self._path), self._path.open('a', encoding='utf-8') as file:
+    with named(self._path), self._path.open('a', encoding='utf-8') as file:
       file.write(_line(record))
     self._plot(record)
 
@@ -83,14 +83,14 @@ class Writer:
     for name, value in record.items():
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
         self._add(summary.scalar(f'{tag}/{name}', value), step)
-    with _named(self._board_path):
+    with named(self._board_path):
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
     event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
       wall_time=time.time(), step=step, summary=content
     )
-    with _named(self._board_path):
+    with named(self._board_path):
       self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
@@ -99,7 +99,7 @@ class Writer:
 
   def close(self) -> None:
     """Flushes everything."""
-    with _named(self._board_path):
+    with named(self._board_path):
       self._board.close()
 
 
