@@ -137,6 +137,7 @@ class CriticConfig:
       (the authors' code).
     learning_rate: Adam's.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    clip_norm: largest global gradient norm; 0 means no clipping.
     stopping: when stage 2 ends: the validation `td_error` has converged (the
       last pass is kept), or the `return_error`, that of Q(s, pi(s)) against
       the realised discounted returns, has (the best pass is kept).
@@ -168,6 +169,7 @@ class CriticConfig:
   target_dropout: bool = False
   learning_rate: float = 1e-3
   l2: float = 1e-6
+  clip_norm: float = 0.0
   stopping: str = 'td_error'
   max_passes: int = 20
   min_passes: int = 3
@@ -290,6 +292,19 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class FaultsConfig:
+  """What training does where numbers break.
+
+  Attributes:
+    on_nonfinite: a loss or a gradient that is NaN or infinite: `stop` ends the
+      run and names the rows that stand out, `skip` leaves out the step and
+      counts it (metrics, warnings).
+  """
+
+  on_nonfinite: str = 'stop'
+
+
+@dataclasses.dataclass(frozen=True)
 class CompareConfig:
   """What `rmtl compare` runs: methods x seeds on the same data.
 
@@ -335,6 +350,7 @@ class Config:
     weighting: the weights of stage 3.
     batch: how sessions become batches.
     evaluation: what evaluation computes.
+    faults: what training does where numbers break.
     compare: what `rmtl compare` runs; the other commands ignore it, but for
       population.
   """
@@ -351,6 +367,7 @@ class Config:
   weighting: WeightingConfig = WeightingConfig()
   batch: BatchConfig = BatchConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
+  faults: FaultsConfig = FaultsConfig()
   compare: CompareConfig = CompareConfig()
 
 
@@ -384,6 +401,7 @@ CHOICES = {
   'finetune.start': ('pretrained', 'scratch'),
   'evaluation.calibration': ('none', 'platt', 'isotonic'),
   'evaluation.group': ('session', 'user'),
+  'faults.on_nonfinite': ('stop', 'skip'),
 }
 
 # Inclusive bounds; fields that are not named here are >= 0 and finite.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import pathlib
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +16,9 @@ from absl import flags
 from absl import logging as absl_logging
 
 from rmtl_jax import prepare_config, types
+
+# Seconds after a signal within which work asks for it; see _Signals.
+GRACE = 5.0
 
 
 def define_data(values: flags.FlagValues) -> None:
@@ -47,13 +53,21 @@ def interruptible(work: Callable[[Callable[[], int]], Any]) -> Any:
   """What work(number of the signal that arrived) gives, or an exit code."""
   from rmtl_jax.training import trainer
 
-  try:
-    return work(_Signals().number)
-  except trainer.Interrupted as stop:
-    print(
-      f'rmtl: {stop}; start the same command again to go on', file=sys.stderr
-    )
-    return 128 + stop.signal_number
+  with _Signals() as signals:
+    try:
+      return work(signals.number)
+    except trainer.Interrupted as stop:
+      _say_interrupted(stop.signal_number)
+      return 128 + stop.signal_number
+
+
+def _say_interrupted(number: int) -> None:
+  print(
+    f'rmtl: interrupted by signal {number}; start the same command again to go'
+    ' on',
+    file=sys.stderr,
+    flush=True,
+  )
 
 
 def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
@@ -140,6 +154,7 @@ def start_jax(values: flags.FlagValues) -> None:
   """Strict mode, quiet logs, compiled programs kept over runs."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
+  _quiet_orbax()
   import jax
 
   jax.config.update('jax_numpy_rank_promotion', 'raise')
@@ -150,13 +165,66 @@ def start_jax(values: flags.FlagValues) -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
+def _quiet_orbax() -> None:
+  """Leaves errors of checkpoints to those who catch them.
+
+  Orbax raises each, but first it logs the traceback, asyncio that of its lost
+  futures, and TensorStore that nobody waits for its answer any more.
+  """
+  logging.getLogger('absl').addFilter(
+    lambda record: not (record.exc_info and 'orbax' in record.pathname)
+  )
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  print_error = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      print_error(unraisable)
+
+  sys.unraisablehook = hook
+
+
 class _Signals:
-  """Remembers the first SIGTERM or SIGINT; a second one is not caught."""
+  """Remembers the first SIGTERM or SIGINT; a second one is not caught.
+
+  Training asks between dispatches, saves and ends. What does not ask within
+  GRACE seconds (a compilation, an evaluation) has nothing to save: the process
+  then ends at once. It may: checkpoints and files are whole whenever it does.
+  """
 
   def __init__(self):
     self._number = 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(number, self._remember)
+    self._heard = threading.Event()
+
+  def __enter__(self) -> _Signals:
+    # The system writes here even while no Python code runs.
+    self._reads, self._writes = os.pipe()
+    os.set_blocking(self._writes, False)
+    self._old_fd = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+    self._old = {
+      number: signal.signal(number, self._remember)
+      for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    self._watcher = threading.Thread(target=self._watch, daemon=True)
+    self._watcher.start()
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._heard.set()
+    signal.set_wakeup_fd(self._old_fd)
+    os.close(self._writes)  # which ends the watcher
+    self._watcher.join()
+    os.close(self._reads)
+    for number, handler in self._old.items():
+      signal.signal(number, handler)
+
+  def _watch(self) -> None:
+    while received := os.read(self._reads, 1):
+      number = received[0]
+      if number in self._old and not self._heard.wait(GRACE):
+        with contextlib.suppress(OSError):
+          _say_interrupted(number)
+        os._exit(128 + number)
 
   def _remember(self, number: int, frame: Any) -> None:
     del frame
@@ -165,4 +233,6 @@ class _Signals:
 
   def number(self) -> int:
     """The signal that arrived, or 0."""
+    if self._number:
+      self._heard.set()
     return self._number

@@ -31,7 +31,7 @@ def execute(values: flags.FlagValues) -> int:
   config = config_flags.parse(values)
   common.start_jax(values)
   from rmtl_jax.report import pictures, tables
-  from rmtl_jax.training import progress, run
+  from rmtl_jax.training import progress, run, writers
 
   path = pathlib.Path(common.value(values, 'workdir'))
   live = progress.Progress()
@@ -45,6 +45,7 @@ def execute(values: flags.FlagValues) -> int:
     return record
   common.print_report(record)
   picture = path / 'report' / 'overview.png'
-  pictures.overview(record, run.read_history(path), picture)
+  with writers.named(picture):
+    pictures.overview(record, run.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   return 0

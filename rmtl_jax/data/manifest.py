@@ -124,6 +124,11 @@ class Manifest:
     """Names of the tasks, in order."""
     return tuple(t.name for t in self.tasks)
 
+  @property
+  def numeric_names(self) -> tuple[str, ...]:
+    """Names of the numeric fields, in order."""
+    return tuple(f.name for f in self.of_kind('numeric'))
+
   def feature_spec(self) -> types.FeatureSpec:
     """What networks must know of this data."""
     categorical = self.of_kind('categorical')

@@ -14,6 +14,9 @@ from rmtl_jax import types
 # is the baseline.
 COLLAPSED_DEVIATION = 1e-3
 COLLAPSED_ZEROS = 0.99
+# One has diverged where its root mean squared error, as a prediction of the
+# realised returns, is this many times that of predicting 0.
+DIVERGED_ERROR = 10.0
 
 CriticStatistics = dict[str, float | bool | None]
 
@@ -84,7 +87,8 @@ def describe(
     rows with label 1 and 0), `mean_return`, `std_return`, `r2` (of Q as a
     prediction of the return; 0 is as good as its mean, negative worse),
     `loss_correlation` and `remaining_correlation` (Pearson's, of -Q with the
-    row's loss and with the rows that remain), `zero_share`, `collapsed`.
+    row's loss and with the rows that remain), `zero_share`, `collapsed`,
+    `diverged`.
     What the rows don't define is None.
 
   Raises:
@@ -114,6 +118,8 @@ def describe(
       'zero_share': zero_share,
       'collapsed': std_q < COLLAPSED_DEVIATION * std_return
       or zero_share > COLLAPSED_ZEROS,
+      'diverged': _root_mean_square(q - g)
+      > DIVERGED_ERROR * _root_mean_square(g),
     }
   return results
 
@@ -138,6 +144,10 @@ def _check(
     if not np.isfinite(values).all():
       row = int(np.argwhere(~np.isfinite(values))[0, 0])
       raise ValueError(f'{name}: row {row} is {values[row]}, expected numbers')
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+  return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -290,7 +290,11 @@ def _validate(
   """Early stopping and the record of an arm's epoch."""
   context, epoch, arm = team.context, team.epoch + 1, team.arms[name]
   actor = new_state if team.stage == 'pretrain' else new_state.actor
-  auc = validation_auc(context, actor.params)
+  try:
+    auc = validation_auc(context, actor.params)
+  except FloatingPointError as error:
+    told = f'{name} epoch {epoch}: {error}; {context.suspects()}'
+    raise FloatingPointError(context.title(told)) from None
   stopping = arm.stopping.update(epoch, float(np.nanmean(auc)))
   improved = stopping.best_epoch == epoch
   record = {
@@ -306,6 +310,8 @@ def _validate(
   }
   if team.stage != 'pretrain' and new_state.meta:
     record['lambda'] = float(factory.lambda_of(actor.weighting_state))
+  if sums.get('skipped'):
+    record['skipped_steps'] = int(sums['skipped'])
   if 'td_error' in sums:
     record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
   context.progress.finish(

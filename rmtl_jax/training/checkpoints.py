@@ -1,29 +1,34 @@
 """Checkpoints by Orbax, with our own digests: the one module that saves.
 
 Orbax writes atomically and in the background, but it loads flipped bits
-without a word. So every checkpoint carries a digest per leaf, checked on
-restore; one that is damaged is named, and the newest sound one is used.
+without a word. So every checkpoint carries a digest per leaf and one of its
+record, checked on restore; one that is damaged is named, and the newest sound
+one is used. Nothing that is not finite is ever saved.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import os
 import pathlib
+import re
 import shutil
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from rmtl_jax import types
+from rmtl_jax.training import checkpoint_records as records
 
-FORMAT_VERSION = 1
+# For those who open stores.
+Damaged = records.Damaged
 _ARRAYS, _RECORD = 'arrays', 'record'
+# Orbax names what is not whole yet after the checkpoint that it will be.
+_PARTIAL = '.orbax-checkpoint-tmp'
 
 
 class Restored(NamedTuple):
@@ -51,6 +56,7 @@ class Store:
       keep: how many of the newest are kept.
     """
     self.directory = directory.resolve()
+    self._saves = False
     self._manager = ocp.CheckpointManager(
       epath.Path(self.directory),
       options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -59,33 +65,94 @@ class Store:
   def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
     """Saves in the background; the arrays may be donated right after.
 
+    What the directory holds from `step` on is replaced: after a restore these
+    are the damaged ones.
+
     Args:
-      step: a number above every earlier one.
+      step: a number.
       arrays: a tree of arrays.
       record: what JSON can hold.
+
+    Raises:
+      FloatingPointError: an array is not finite; nothing is saved.
+      OSError: this or the save before could not be written.
     """
-    record = {
-      **record,
-      'format_version': FORMAT_VERSION,
-      'digests': digests(arrays),
-    }
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        **{
-          _ARRAYS: ocp.args.StandardSave(arrays),
-          _RECORD: ocp.args.JsonSave(record),
-        }
-      ),
+    records.check_finite(arrays)
+    record = records.sealed(
+      {
+        **record,
+        'format_version': records.FORMAT_VERSION,
+        'digests': records.digests(arrays),
+        'forms': records.forms(arrays),
+      }
     )
+    try:
+      self._make_way(step)
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          **{
+            _ARRAYS: ocp.args.StandardSave(arrays),
+            _RECORD: ocp.args.JsonSave(record),
+          }
+        ),
+      )
+    except Exception as error:  # Orbax raises many kinds, a ValueError too.
+      raise unsaved(self.directory, error) from None
+
+  def _make_way(self, step: int) -> None:
+    """Deletes what Orbax would leave in the way: it skips such saves silently.
+
+    The first save also deletes what a killed process had not finished.
+    """
+    if not self._saves:
+      for path in self.directory.glob(f'*{_PARTIAL}*'):
+        shutil.rmtree(path, ignore_errors=True)
+    self._saves = True
+    for old in self._steps():
+      if old >= step:
+        self._delete(old)
+
+  def _delete(self, step: int) -> None:
+    self._manager.wait_until_finished()
+    if step in self._manager.all_steps():
+      self._manager.delete(step)
+    shutil.rmtree(self.directory / str(step), ignore_errors=True)
+
+  def clear(self) -> None:
+    """Deletes every checkpoint."""
+    for step in self._steps():
+      self._delete(step)
+
+  def _steps(self) -> list[int]:
+    """Newest first; damaged ones that Orbax does not count too."""
+    names = [path.name for path in self.directory.iterdir()]
+    return sorted((int(n) for n in names if n.isdigit()), reverse=True)
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk."""
-    self._manager.wait_until_finished()
+    """Returns when everything saved is on disk.
+
+    Raises:
+      OSError: it could not be written.
+    """
+    try:
+      self._manager.wait_until_finished()
+    except Exception as error:
+      raise unsaved(self.directory, error) from None
 
   def close(self) -> None:
-    """Waits, then lets go of the directory."""
-    self._manager.close()
+    """Waits, then lets go of the directory.
+
+    Raises:
+      OSError: what was saved could not be written.
+    """
+    try:
+      self.wait()
+    finally:
+      try:
+        self._manager.close()
+      except Exception as error:  # what `wait` has met, once more
+        raise unsaved(self.directory, error) from None
 
   def restore(
     self, abstract: Callable[[dict[str, Any]], Any]
@@ -98,19 +165,19 @@ class Store:
         where the record is all that is wanted.
 
     Raises:
-      types.InputError: there are checkpoints, but each of them is damaged or
-        has another form.
+      Damaged: there are checkpoints, but each of them is damaged.
+      types.InputError: the newest sound one has another form, or was written
+        by a newer program.
     """
-    steps = sorted(self._manager.all_steps(), reverse=True)
-    errors = []
-    for step in steps:
+    first = None
+    for step in self._steps():
       try:
         return self._restore(step, abstract)
-      except types.InputError as error:
-        errors.append(str(error))
+      except Damaged as error:
+        first = first or error
         logging.warning('%s', error)
-    if errors:
-      raise types.InputError(errors[0])
+    if first:
+      raise first
     return None
 
   def _restore(
@@ -123,15 +190,11 @@ class Store:
       )[_RECORD]
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       raise damaged(path, error) from None
-    version = record.get('format_version')
-    if version != FORMAT_VERSION:
-      raise types.InputError(
-        f'{path}: checkpoint format {version!r}, this program reads'
-        f' {FORMAT_VERSION}'
-      )
+    record = records.current(record, path)
     form = abstract(record)
     if form is None:
       return Restored(step, None, record)
+    records.check_form(path, record, form)
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     expected = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), form
@@ -145,9 +208,9 @@ class Store:
       )[_ARRAYS]
     except Exception as error:
       raise damaged(path, error) from None
-    for leaf, digest in digests(arrays).items():
+    for leaf, digest in records.digests(arrays).items():
       if record['digests'].get(leaf) != digest:
-        raise types.InputError(f'{path}: damaged: {leaf} is not what was saved')
+        raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
 
 
@@ -185,6 +248,11 @@ class LateStore:
     """As Store.restore."""
     return None if self._store is None else self._store.restore(abstract)
 
+  def clear(self) -> None:
+    """As Store.clear."""
+    if self._store is not None:
+      self._store.clear()
+
   def close(self) -> None:
     """Waits, then lets go of the directory."""
     if self._store is not None:
@@ -196,20 +264,24 @@ class LateStore:
     shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def digests(arrays: Any) -> dict[str, str]:
-  """One digest per leaf, by its path in the tree; bytes, shape and type."""
-  result = {}
-  for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-    host = np.ascontiguousarray(leaf)
-    digest = hashlib.blake2b(host.data, digest_size=16)
-    digest.update(f'{host.shape}{host.dtype}'.encode())
-    result[jax.tree_util.keystr(path)] = digest.hexdigest()
-  return result
-
-
-def damaged(path: pathlib.Path, error: Exception) -> types.InputError:
+def damaged(path: pathlib.Path, error: Exception) -> Damaged:
   """The one line for a checkpoint that Orbax can't read."""
   first = (str(error).strip() or type(error).__name__).splitlines()[0]
-  return types.InputError(
-    f'{path}: checkpoint is damaged or of another form: {first[:200]}'
+  return Damaged(f'{path}: checkpoint is damaged: {first[:200]}')
+
+
+def unsaved(directory: pathlib.Path, error: Exception) -> OSError:
+  """The error for a checkpoint that could not be written.
+
+  Orbax and TensorStore raise ValueErrors that hold the system's number.
+  """
+  code = re.search(r"os_error_code='(\d+)'", str(error))
+  number = int(code[1]) if code else getattr(error, 'errno', None) or errno.EIO
+  reason = os.strerror(number)
+  if number == errno.EIO:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+  return OSError(
+    number,
+    f'the checkpoint could not be saved ({reason}); earlier ones are intact',
+    str(directory),
   )

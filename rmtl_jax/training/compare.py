@@ -201,11 +201,19 @@ def _warnings(
   for name in dict.fromkeys(record['critic'] for record in critics):
     own = [record for record in critics if record['critic'] == name]
     collapsed = sum(any(r['statistics']['collapsed'].values()) for r in own)
+    diverged = sum(
+      any(r['statistics'].get('diverged', {}).values()) for r in own
+    )
     unfinished = sum(not r['converged'] for r in own)
     if collapsed:
       lines.append(
         f'critics of {name}: collapsed for {collapsed} of {len(own)} seeds:'
         ' their weights are constants, so RMTL is the control there'
+      )
+    if diverged:
+      lines.append(
+        f'critics of {name}: diverged for {diverged} of {len(own)} seeds: their'
+        ' weights are noise there'
       )
     if unfinished:
       lines.append(

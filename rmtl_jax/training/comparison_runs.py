@@ -83,6 +83,7 @@ class Runs:
       run.path, 'trials' if searching else 'runs'
     )
     self._tasks = run.manifest.task_names
+    self._numeric = run.manifest.numeric_names
     self._models = models_lib.Models(
       trainer.with_room(
         run.manifest.feature_spec(), self.splits['train'], config.batch
@@ -253,7 +254,7 @@ class Runs:
         'seed': seed,
         **comparison_records.of_critics(training),
       }
-      for line in summary.collapse_warnings(record['statistics']):
+      for line in summary.critic_warnings(record['statistics']):
         self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
       self._files.write(self._files.critics(method, seed), record)
       training.context.drop_store()
@@ -315,6 +316,7 @@ class Runs:
       self._live,
       store=self._files.unfinished(stage, method, seed, learning_rate),
       interrupted=self._interrupted,
+      numeric=self._numeric,
     )
 
   def _finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,13 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.training import checkpoints, models, progress, trainer
+from rmtl_jax.training import (
+  checkpoints,
+  models,
+  progress,
+  suspects,
+  trainer,
+)
 
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
@@ -34,6 +40,7 @@ class Context:
     on_record: told every record that is added to the history.
     interrupted: a signal's number once one has arrived, else 0.
     member: its number in an ensemble, or None where the run is one model.
+    numeric: names of the numeric fields, in the order of their columns.
   """
 
   config: config_lib.Config
@@ -47,6 +54,7 @@ class Context:
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
   member: int | None = None
+  numeric: tuple[str, ...] = ()
 
   def title(self, text: str) -> str:
     """A line of progress, with the member that it is about."""
@@ -97,14 +105,45 @@ class Context:
     self.history.append(values)
     self.on_record(values)
 
+  def suspects(self, rows: np.ndarray | None = None) -> str:
+    """Words about train rows that may have broken the numbers; None is all."""
+    host = self.train.host
+    rows = np.arange(host.rows) if rows is None else rows
+    return suspects.describe(host, rows, self.numeric, self.tasks)
+
+  def begin(self, stage: str, finished: Sequence[str]) -> None:
+    """Takes up a stage that is not finished.
+
+    Where the store holds a later one (the stage's own checkpoint was lost),
+    that is dropped: numbers of checkpoints rise.
+
+    Args:
+      stage: of NUMBERS.
+      finished: names in the history whose records stay.
+    """
+    if self.store is None:
+      return
+    newest = self.store.restore(lambda record: None)
+    if newest and NUMBERS[newest.record['stage']] > NUMBERS[stage]:
+      self.store.clear()
+    self.history[:] = [e for e in self.history if e['stage'] in finished]
+
   def save(self, stage: str, epoch: int, arrays: Any, **host: Any) -> None:
     """Saves an unfinished stage after `epoch` passes."""
-    if self.store is not None:
-      self.store.save(
-        NUMBERS[stage] * 10**6 + epoch,
-        arrays,
-        {'stage': stage, 'epoch': epoch, 'history': self.history, **host},
-      )
+    if self.store is None:
+      return
+    record = {'stage': stage, 'epoch': epoch, 'history': self.history, **host}
+    try:
+      self.store.save(NUMBERS[stage] * 10**6 + epoch, arrays, record)
+    except FloatingPointError as error:
+      # Of a step whose gradient broke, but not the losses after it.
+      told = f'{stage} epoch {epoch}: {error}; {self.suspects()}'
+      raise FloatingPointError(self.title(told)) from None
+
+  def wait(self) -> None:
+    """Returns when what is saved is on disk."""
+    if isinstance(self.store, checkpoints.Store):
+      self.store.wait()
 
   def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
     """The stage's newest checkpoint, if it is this stage that was cut off.
@@ -113,9 +152,16 @@ class Context:
     """
     if self.store is None:
       return None
-    restored = self.store.restore(
-      lambda record: arrays if record['stage'] == stage else None
-    )
+    try:
+      restored = self.store.restore(
+        lambda record: arrays if record['stage'] == stage else None
+      )
+    except checkpoints.Damaged as error:
+      self.progress.say(
+        self.title(f'WARNING: {error}; {stage} is trained from its start')
+      )
+      self.store.clear()
+      return None
     if restored is None or restored.record['stage'] != stage:
       return None
     self.history[:] = restored.record['history']

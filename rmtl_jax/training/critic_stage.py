@@ -172,6 +172,14 @@ def _train_pass(
       figures['validation_return_error'] = _validation_return_error(training)
     stopping = training.context.config.critic.stopping
     error = figures[f'validation_{stopping}']
+    if not np.isfinite(error):
+      raise FloatingPointError(
+        training.context.title(
+          f'critic pass {len(training.errors) + 1}: validation'
+          f' {stopping.replace("_", " ")} is not finite;'
+          f' {training.context.suspects()}'
+        )
+      )
     keeps = training.best_params is not None
     if keeps and error < min(training.errors, default=np.inf):
       training.best_params = state.copy(critic.params)
@@ -199,6 +207,8 @@ def _record(
     **figures,
     'seconds': seconds,
   }
+  if sums.get('skipped'):
+    record['skipped_steps'] = int(sums['skipped'])
   context.progress.finish(
     f'TD error {record["td_error"]:.5f}'
     + ''.join(

@@ -24,6 +24,7 @@ from rmtl_jax.updates import finetune, forward, loop, pretrain, state
 from rmtl_jax.weighting import factory
 
 _Made = TypeVar('_Made')
+_STOP = config_lib.FaultsConfig()
 
 
 class Program:
@@ -33,19 +34,22 @@ class Program:
     step: step(state, batch, key, *extras) -> (state, metrics).
   """
 
-  def __init__(self, step: Callable[..., Any]):
+  def __init__(
+    self, step: Callable[..., Any], faults: config_lib.FaultsConfig = _STOP
+  ):
     """Compiles nothing yet."""
     self.step = step
+    self._skips = faults.on_nonfinite == 'skip'
 
   @functools.cached_property
   def loop(self) -> Callable[..., Any]:
     """See updates/loop.make_loop."""
-    return loop.make_loop(self.step)
+    return loop.make_loop(self.step, self._skips)
 
   @functools.cached_property
   def population_loop(self) -> Callable[..., Any]:
     """See updates/loop.make_population_loop."""
-    return loop.make_population_loop(self.step)
+    return loop.make_population_loop(self.step, self._skips)
 
 
 class Models:
@@ -126,13 +130,14 @@ class Models:
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
     return self._once(
       'pretrain',
-      (config.backbone, config.network, _of_step(stage)),
+      (config.backbone, config.network, _of_step(stage), config.faults),
       lambda: Program(
         pretrain.make_pretrain_step(
           self.actor(config),
           state.make_optimizer(stage),
           stage.label_smoothing,
-        )
+        ),
+        config.faults,
       ),
     )
 
@@ -143,9 +148,12 @@ class Models:
       step = critic_lib.make_critic_step(
         self.critic(config), state.make_optimizer(config.critic), config.critic
       )
-      return Program(lambda s, batch, key, pi: step(s, batch, key, pi, pi))
+      return Program(
+        lambda s, batch, key, pi: step(s, batch, key, pi, pi), config.faults
+      )
 
-    return self._once('train_critics', (config.network, config.critic), build)
+    key = (config.network, config.critic, config.faults)
+    return self._once('train_critics', key, build)
 
   def finetune(self, config: config_lib.Config) -> Program:
     """Stage 3's; lambda, its warmup and its steps are in the state."""
@@ -154,7 +162,14 @@ class Models:
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
     critic = config.critic if factory.needs_critic(weighting.name) else None
-    key = (config.backbone, config.network, _of_step(stage), weighting, critic)
+    key = (
+      config.backbone,
+      config.network,
+      _of_step(stage),
+      weighting,
+      critic,
+      config.faults,
+    )
 
     def build():
       return Program(
@@ -165,7 +180,8 @@ class Models:
           dataclasses.replace(config, weighting=weighting),
           self.critic(config),
           state.make_optimizer(config.critic),
-        )
+        ),
+        config.faults,
       )
 
     return self._once('finetune', key, build)

@@ -99,6 +99,10 @@ class Groups:
   ) -> list[tuple[Any, dict[str, float]]]:
     """One pass of a group.
 
+    Raises:
+      FloatingPointError: a loss was not finite; names the stage, the step and
+        rows of its batch that stand out.
+
     Args:
       context: data, settings and progress, which the group shares.
       label: for the live line.
@@ -108,6 +112,23 @@ class Groups:
     Returns:
       Per member (state after the pass, metrics summed over its steps).
     """
+    try:
+      return self._run(context, label, program, passes)
+    except trainer.NotFinite as error:
+      told = context.suspects(error.rows)
+      raise FloatingPointError(
+        f'{context.title(label)}: {error}; {told}'
+      ) from None
+    except FloatingPointError as error:
+      raise FloatingPointError(f'{context.title(label)}: {error}') from None
+
+  def _run(
+    self,
+    context: context_lib.Context,
+    label: str,
+    program: models.Program,
+    passes: Sequence[Pass],
+  ) -> list[tuple[Any, dict[str, float]]]:
     size = max(self._sizes[program], len(passes))
     common = (context.config.batch, context.progress)
     rows = context.train.host.rows

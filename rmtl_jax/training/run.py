@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -18,6 +19,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   calibrations,
+  checkpoints,
   ensemble,
   progress,
   summary,
@@ -77,18 +79,21 @@ def train(
         run.manifest.feature_spec(), splits['train'], config.batch
       )
     )
-    contexts = _contexts(run, config, splits, models, live, interrupted)
-    writer = writers.Writer(path, _whole_history(contexts))
-    writer.text('config', _as_markdown(config))
-    for context in contexts:
-      context.on_record = writer.write
-    try:
-      trained = stages_lib.train(run, config, contexts, tuple(stages))
-    finally:
+    trained = stages_lib.restore(run, models, trains=True)
+    for line in trained.damaged:
+      live.say(f'WARNING: {line}; the stage is trained again')
+    with contextlib.ExitStack() as stack:
+      contexts = _contexts(
+        run, config, splits, models, trained, live, interrupted, stack
+      )
+      writer = writers.Writer(path, whole_history(contexts))
+      stack.callback(writer.close)
+      writer.text('config', _as_markdown(config))
       for context in contexts:
-        assert context.store is not None
-        context.store.close()
-      writer.close()
+        context.on_record = writer.write
+      stages_lib.train(run, config, contexts, tuple(stages), trained)
+      # Stages that were trained again stand where they belong.
+      writer.rewrite(whole_history(contexts))
     begin = time.perf_counter()
     data = _Data(
       run.manifest, splits['train'], splits['validation'], splits['test']
@@ -98,9 +103,12 @@ def train(
       'split': 'test',
       **_record(run, models, trained, data, maps),
     }
+    record['warnings'] += summary.history_warnings(
+      whole_history(contexts), config.weighting.name
+    )
     for line in record['warnings']:
       logging.error('%s', line)
-    seconds = _seconds(_whole_history(contexts))
+    seconds = _seconds(whole_history(contexts))
     seconds['evaluation'] = time.perf_counter() - begin
     record['seconds'] = seconds
     writers.write_json(path / 'metrics.json', record)
@@ -129,15 +137,29 @@ def _contexts(
   config: config_lib.Config,
   splits: Mapping[str, trainer.Split],
   models: models_lib.Models,
+  trained: stages_lib.Trained,
   live: progress.Progress,
   interrupted: Callable[[], int],
+  stack: contextlib.ExitStack,
 ) -> list[context_lib.Context]:
-  """One per member, each with its own store of what is unfinished."""
+  """One per member, each with its own store of what is unfinished.
+
+  The stack closes the stores. Of a member's histories the longest counts: a
+  finished stage may know more than what is left of the unfinished one.
+  """
   contexts = []
   for member, settings in enumerate(ensemble.members(config)):
     number = member if config.ensemble > 1 else None
     store = run.unfinished(number)
-    newest = store.restore(lambda record: None)
+    stack.callback(store.close)
+    histories = [[], *(h[member] for h in [trained.histories] if h)]
+    try:
+      newest = store.restore(lambda record: None)
+    except checkpoints.Damaged as error:
+      live.say(f'WARNING: {error}; the stage is trained from its start')
+      store.clear()
+    else:
+      histories += [newest.record['history']] if newest else []
     contexts.append(
       context_lib.Context(
         settings,
@@ -146,16 +168,17 @@ def _contexts(
         splits['validation'],
         models,
         live,
-        list(newest.record['history']) if newest else [],
+        list(max(histories, key=len)),
         store,
         interrupted=interrupted,
         member=number,
+        numeric=run.manifest.numeric_names,
       )
     )
   return contexts
 
 
-def _whole_history(
+def whole_history(
   contexts: Sequence[context_lib.Context],
 ) -> list[dict[str, Any]]:
   """The members' histories, stage by stage, then member by member."""
@@ -266,9 +289,9 @@ def _record(
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)
   if trained.critic is not None:
-    found, collapsed = _critics(run, models, trained, data.validation)
+    found, lines = _critics(run, models, trained, data.validation)
     record |= found
-    warnings += collapsed
+    warnings += lines
   return {
     **record,
     'warnings': warnings,
@@ -344,9 +367,7 @@ def _critics(
       summary.critic(q_values[-1], policy, host, tasks, one.critic)
     )
     title = f'member {member}: ' if count > 1 else ''
-    warnings += [
-      title + line for line in summary.collapse_warnings(records[-1])
-    ]
+    warnings += [title + line for line in summary.critic_warnings(records[-1])]
   # Weights are linear in Q, so those of the mean Q are the members' mean.
   mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
   found = {

@@ -12,10 +12,17 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.training import actor_stages, ensemble, workdir
+from rmtl_jax.training import actor_stages, checkpoints, ensemble, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
+
+# What each stage leaves: names of checkpoints, which are those of records.
+_LEAVES = {
+  'pretrain': ('pretrain',),
+  'critic': ('critic',),
+  'finetune': ('constant', 'finetune'),
+}
 
 
 @dataclasses.dataclass
@@ -27,11 +34,21 @@ class Trained:
       members.
     best_epochs: of each of them, one per member.
     critic: the critics' parameters after stage 2 (stacked too), or None.
+    histories: of each member as the last finished stage knew it, or empty.
+    damaged: one line per checkpoint that could not be used.
   """
 
   actors: dict[str, Any] = dataclasses.field(default_factory=dict)
   best_epochs: dict[str, list[int]] = dataclasses.field(default_factory=dict)
   critic: Any = None
+  histories: list[list[dict[str, Any]]] = dataclasses.field(
+    default_factory=list
+  )
+  damaged: list[str] = dataclasses.field(default_factory=list)
+
+  def has(self, name: str) -> bool:
+    """Whether there is such a checkpoint."""
+    return self.critic is not None if name == 'critic' else name in self.actors
 
 
 def train(
@@ -39,41 +56,66 @@ def train(
   config: config_lib.Config,
   contexts: Sequence[context_lib.Context],
   stages: Sequence[str],
+  trained: Trained,
 ) -> Trained:
-  """Restores the finished stages and trains those that are asked for.
+  """Trains the stages that are asked for and are not finished.
 
   Args:
     run: where finished stages are kept.
     config: the run's settings.
     contexts: one per member.
     stages: of 'pretrain', 'critic', 'finetune'.
+    trained: the finished stages, from `restore`; changed in place.
 
   Raises:
     types.InputError: a stage that needs one that has not been trained.
   """
-  trained = restore(run, contexts[0].models)
   count = len(contexts)
   needed = config.weighting.name != 'constant'
   population = min(population_lib.most(config.compare.population, count), count)
-  if 'pretrain' in stages and 'pretrain' not in trained.actors:
+  if 'pretrain' in stages and not trained.has('pretrain'):
+    _begin(contexts, trained, 'pretrain')
     fitted = ensemble.fit_actors(
       contexts,
       population,
       lambda m: actor_stages.pretrain_team(contexts[m]),
     )
-    _keep(run, trained, fitted)
+    _keep(run, contexts, trained, fitted)
   if 'critic' in stages and needed and trained.critic is None:
     actor = _earlier(run, trained.actors, 'pretrain', 'critic')
+    _begin(contexts, trained, 'critic')
     actors = ensemble.unstack(actor, count)
     critics = ensemble.fit_critics(contexts, population, actors)
     trained.critic = ensemble.stack(critics)
-    _save(run, 'critic', [0], trained.critic)
-  if 'finetune' in stages and 'finetune' not in trained.actors:
+    _save(run, contexts, 'critic', [0] * count, trained.critic)
+  wanted = _LEAVES['finetune'] if config.control else ('finetune',)
+  if 'finetune' in stages and not all(map(trained.has, wanted)):
     actor = _earlier(run, trained.actors, 'pretrain', 'finetune')
     if needed and trained.critic is None:
       _earlier(run, {}, 'critic', 'finetune')
-    _keep(run, trained, _finetune(config, contexts, population, trained, actor))
+    _begin(contexts, trained, 'finetune')
+    fitted = _finetune(config, contexts, population, trained, actor)
+    _keep(run, contexts, trained, fitted)
   return trained
+
+
+def _begin(
+  contexts: Sequence[context_lib.Context], trained: Trained, stage: str
+) -> None:
+  """Takes up a stage; one that was lost is trained again among later ones.
+
+  Of the history that stays which belongs to finished stages; `resume` brings
+  back what an unfinished one has.
+  """
+  names = [
+    name
+    for leaves in _LEAVES.values()
+    if trained.has(leaves[-1])
+    for name in leaves
+    if name not in _LEAVES[stage]
+  ]
+  for context in contexts:
+    context.begin(stage, names)
 
 
 def _finetune(
@@ -103,24 +145,36 @@ def _finetune(
 
 def _keep(
   run: workdir.Run,
+  contexts: Sequence[context_lib.Context],
   trained: Trained,
   fitted: Sequence[dict[str, ensemble.Fitted]],
 ) -> None:
   for name in fitted[0]:
+    if trained.has(name):  # and only the other arm was lost
+      continue
     members = [member[name] for member in fitted]
     params = ensemble.stack([member.params for member in members])
     epochs = [member.stopping.best_epoch for member in members]
     trained.actors[name], trained.best_epochs[name] = params, epochs
-    _save(run, name, epochs, params)
+    _save(run, contexts, name, epochs, params)
 
 
 def _save(
-  run: workdir.Run, stage: str, epochs: Sequence[int], params: Any
+  run: workdir.Run,
+  contexts: Sequence[context_lib.Context],
+  stage: str,
+  epochs: Sequence[int],
+  params: Any,
 ) -> None:
   """One checkpoint; of an ensemble its number is the latest member's epoch."""
-  record = {'stage': stage, 'epoch': max(epochs)}
-  if len(epochs) > 1:
-    record['epochs'] = list(epochs)
+  record = {
+    'stage': stage,
+    'epoch': max(epochs),
+    'epochs': list(epochs),
+    'histories': [context.history for context in contexts],
+  }
+  for context in contexts:
+    context.wait()  # the last epoch's is never newer than the stage's
   store = run.checkpoint(stage)
   store.save(record['epoch'], params, record)
   store.close()
@@ -137,8 +191,19 @@ def _earlier(
   return trained[stage]
 
 
-def restore(run: workdir.Run, models: models_lib.Models) -> Trained:
-  """The finished stages of a run; their form comes from its own settings."""
+def restore(
+  run: workdir.Run, models: models_lib.Models, trains: bool = False
+) -> Trained:
+  """The finished stages of a run; their form comes from its own settings.
+
+  Args:
+    run: where they are kept.
+    models: of the run's data.
+    trains: whether a damaged one is left out, to be trained again.
+
+  Raises:
+    checkpoints.Damaged: a damaged checkpoint, which is named.
+  """
   trained = Trained()
   actor, critic_form = models.forms(run.config)
   for name in workdir.STAGES:
@@ -147,13 +212,23 @@ def restore(run: workdir.Run, models: models_lib.Models) -> Trained:
     critic = name == 'critic'
     form = critic_form if critic else actor
     store = run.checkpoint(name)
-    restored = store.restore(lambda record, form=form: form)
-    store.close()
+    try:
+      restored = store.restore(lambda record, form=form: form)
+    except checkpoints.Damaged as error:
+      if not trains:
+        raise
+      trained.damaged.append(str(error))
+      continue
+    finally:
+      store.close()
     assert restored is not None
+    if sum(map(len, restored.record['histories'])) > sum(
+      map(len, trained.histories)
+    ):
+      trained.histories = restored.record['histories']
     if critic:
       trained.critic = restored.arrays
     else:
-      record = restored.record
       trained.actors[name] = restored.arrays
-      trained.best_epochs[name] = record.get('epochs', [record['epoch']])
+      trained.best_epochs[name] = restored.record['epochs']
   return trained

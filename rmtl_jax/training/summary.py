@@ -15,6 +15,12 @@ from rmtl_jax.ops import rewards
 
 Record = dict[str, Any]
 
+# A TD error that ends so many times above its least has diverged.
+RISEN = 10.0
+# Weights whose deviation is less than this share of their mean are constants;
+# so much the sums of a pass may be off by rounding.
+CONSTANT_WEIGHTS = 1e-3
+
 
 def stages(
   predictions: Mapping[str, np.ndarray],
@@ -135,12 +141,12 @@ def mean_of_critics(records: Sequence[Record]) -> Record:
 
   Returns:
     Means over the members that have the figure (None where none has);
-    `collapsed` where any member's critic is.
+    `collapsed` and `diverged` where any member's critic is.
   """
 
   def joined(name, task):
     values = [record[name][task] for record in records]
-    if name == 'collapsed':
+    if name in ('collapsed', 'diverged'):
       return any(values)
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
@@ -234,8 +240,8 @@ def one_class_warnings(
   ]
 
 
-def collapse_warnings(record: Mapping[str, Any]) -> list[str]:
-  """One line per collapsed critic: RMTL is then its baseline."""
+def critic_warnings(record: Mapping[str, Any]) -> list[str]:
+  """One line per critic that has collapsed or diverged."""
   lines = []
   for task, collapsed in record['collapsed'].items():
     if collapsed:
@@ -246,4 +252,60 @@ def collapse_warnings(record: Mapping[str, Any]) -> list[str]:
         ' so RMTL is the baseline here; another --config.critic.head or seed'
         ' may help'
       )
+  for task, diverged in record.get('diverged', {}).items():
+    if diverged:
+      lines.append(
+        f'the critic of {task} has diverged (mean Q'
+        f' {record["mean_q"][task]:.4g}, mean return'
+        f' {record["mean_return"][task]:.4g}): its weights are noise; a smaller'
+        ' --config.critic.learning_rate or discount, or'
+        ' --config.critic.clip_norm, may help'
+      )
   return lines
+
+
+def history_warnings(
+  history: Sequence[Mapping[str, Any]], weighting: str
+) -> list[str]:
+  """What went wrong in training, one line each.
+
+  Steps that were left out; critics whose TD error ended far above its least
+  (RISEN times), in stage 2 or where they learn along in stage 3; and weights of
+  stage 3 that hardly varied in its last epoch.
+
+  Args:
+    history: records of epochs and passes, each run's in order.
+    weighting: of stage 3.
+  """
+  runs: dict[tuple[Any, str], list[Mapping[str, Any]]] = {}
+  for entry in history:
+    runs.setdefault((entry.get('member'), entry['stage']), []).append(entry)
+  lines = []
+  for (member, stage), entries in runs.items():
+    title = stage if member is None else f'member {member}: {stage}'
+    skipped = sum(entry.get('skipped_steps', 0) for entry in entries)
+    if skipped:
+      lines.append(
+        f'{title}: {skipped} steps were left out because a loss or gradient was'
+        ' not finite'
+      )
+    errors = [e['td_error'] for e in entries if 'td_error' in e]
+    if errors and errors[-1] > RISEN * min(errors):
+      lines.append(
+        f'{title}: the critics diverge: their TD error has risen from'
+        f' {min(errors):.4g} to {errors[-1]:.4g}'
+      )
+    if stage == 'finetune' and weighting in config_lib.FORMS:
+      lines += [
+        f'{title}: the weights of {name.removeprefix("weight_deviation_")}'
+        f' hardly varied (deviation {value:.2g} in the last epoch): they are'
+        ' constants'
+        for name, value in entries[-1].items()
+        if name.startswith('weight_deviation_')
+        and value < CONSTANT_WEIGHTS * abs(entries[-1][_mean_of(name)])
+      ]
+  return lines
+
+
+def _mean_of(name: str) -> str:
+  return name.replace('weight_deviation_', 'weight_mean_')

@@ -31,6 +31,19 @@ class Interrupted(Exception):
     self.signal_number = signal_number
 
 
+class NotFinite(FloatingPointError):
+  """A loss was NaN or infinite.
+
+  Attributes:
+    rows: of the train split, that step's and those of the steps before it in
+      its dispatch.
+  """
+
+  def __init__(self, message: str, rows: np.ndarray):
+    super().__init__(message)
+    self.rows = rows
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
   """A split on the host, on the device, and the plan that reads it in order.
@@ -185,7 +198,8 @@ def run_epoch(
 
   Raises:
     Interrupted: a signal arrived.
-    FloatingPointError: a metric was not finite.
+    NotFinite: a metric was not finite.
+    FloatingPointError: every step was left out because it was not.
   """
   pieces = chunks(plan, config.steps_per_dispatch, guide)
   columns = _columns(split, guide)
@@ -229,8 +243,9 @@ def run_epochs(
 
   Raises:
     Interrupted: a signal arrived.
-    FloatingPointError: a metric was not finite; names the first such member
-      by its index.
+    NotFinite: a metric was not finite; names the first such member by its
+      index.
+    FloatingPointError: every step of a member was left out because of that.
     ValueError: states, plans, keys or extras are not as many.
   """
   extras = [()] * len(states) if extras is None else extras
@@ -279,19 +294,43 @@ def _run_pieces(
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
     rows = _train_part(slots).row
-    _check_finite(totals['nonfinite'], state.step, len(rows))
+    if 'nonfinite' in totals:
+      _check_finite(totals['nonfinite'], state.step, counts, rows)
     progress.advance(int(np.count_nonzero(rows >= 0)))
+  if 'skipped' in totals:
+    steps = np.sum([count for _, count in pieces], axis=0)
+    if np.any(totals['skipped'] >= steps):
+      raise FloatingPointError('no step of the whole pass was finite')
   return state, totals
 
 
-def _check_finite(nonfinite: np.ndarray, step: jax.Array, size: int) -> None:
+def _check_finite(
+  nonfinite: np.ndarray, step: jax.Array, counts: np.ndarray, rows: np.ndarray
+) -> None:
+  """Stops at the first step of a dispatch that was not finite.
+
+  From there on all are not: parameters that a NaN has updated are NaN. Only a
+  loss that overflows with a finite gradient is an earlier step's than told.
+
+  Args:
+    nonfinite: how many steps were not, f64[] or f64[P].
+    step: the state's counter after the dispatch, i32[] or i32[P].
+    counts: steps of the dispatch, i32[] or i32[P].
+    rows: of its slots, i32[S, L, T] or i32[S, P, L, T].
+  """
   bad = np.flatnonzero(nonfinite)
-  if bad.size:
-    member = f'member {bad[0]}: ' if nonfinite.ndim else ''
-    at = int(jax.device_get(step).reshape(-1)[bad[0]])
-    raise FloatingPointError(
-      f'{member}loss is not finite within the {size} steps up to step {at}'
-    )
+  if not bad.size:
+    return
+  p = int(bad[0])
+  back = int(nonfinite.reshape(-1)[p])
+  at = int(jax.device_get(step).reshape(-1)[p]) - back + 1
+  seen = rows[: int(counts.reshape(-1)[p]) - back + 1]
+  member = f'member {p}: ' if nonfinite.ndim else ''
+  seen = seen[:, p] if nonfinite.ndim else seen
+  raise NotFinite(
+    f'{member}loss or gradient is not finite at step {at}',
+    np.unique(np.maximum(seen, 0)),  # padding holds the values of row 0
+  )
 
 
 @jax.jit

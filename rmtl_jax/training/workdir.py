@@ -120,6 +120,7 @@ def create(
     old = read(path)
     _compare(path, config_lib.flatten(old.config), config_lib.flatten(config))
     if _digest(path / 'manifest.json') != digest:
+      check_compatible(old, manifest, f'{path}: {data_dir}')
       raise types.InputError(
         f'{path}: this run was trained on other data than {data_dir};'
         ' choose another --workdir'

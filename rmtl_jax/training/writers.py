@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import time
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import tensorboardX
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:
   """Writes a JSON file atomically; NaN and infinity are refused."""
+  write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a file that is whole whenever the process ends."""
   partial = path.with_name(path.name + '.partial')
-  text = json.dumps(record, indent=2, allow_nan=False)
-  partial.write_text(text + '\n', encoding='utf-8')
-  os.replace(partial, path)
+  with named(path):
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def named(path: pathlib.Path) -> Iterator[None]:
+  """Gives errors of the system (a full disk) the file that they lack."""
+  try:
+    yield
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise OSError(error.errno or 0, reason, str(path)) from None
 
 
 class Writer:
-  """RUN/metrics.jsonl and RUN/tensorboard/, one record per epoch or pass."""
+  """RUN/metrics.jsonl and RUN/tensorboard/, one record per epoch or pass.
+
+  Both are started anew whenever the run is, from its history: however often
+  that happens they hold every epoch once.
+  """
 
   def __init__(self, workdir: pathlib.Path, history: list[dict[str, Any]]):
     """Starts the logs anew from what the checkpoint remembers.
@@ -31,33 +53,54 @@ class Writer:
         lines, of epochs that a killed run had not saved, are dropped.
     """
     self._path = workdir / 'metrics.jsonl'
-    lines = ''.join(_line(record) for record in history)
-    self._path.write_text(lines, encoding='utf-8')
-    self._board = tensorboardX.SummaryWriter(str(workdir / 'tensorboard'))
+    board = workdir / 'tensorboard'
+    for old in board.glob('events.out.tfevents.*'):
+      old.unlink()
+    self.rewrite(history)
+    board.mkdir(exist_ok=True)
+    # Not a SummaryWriter: its thread can only print what went wrong.
+    self._board_path = board
+    with named(board):
+      self._board = event_file_writer.EventsWriter(str(board / 'events'))
+    for record in history:
+      self._plot(record)
+
+  def rewrite(self, history: list[dict[str, Any]]) -> None:
+    """Puts these records in place of what metrics.jsonl holds, atomically."""
+    write_text(self._path, ''.join(_line(record) for record in history))
 
   def write(self, record: dict[str, Any]) -> None:
     """Appends one record; its numbers go to TensorBoard by stage, member."""
-    with self._path.open('a', encoding='utf-8') as file:
+    with named(self._path), self._path.open('a', encoding='utf-8') as file:
       file.write(_line(record))
+    self._plot(record)
+
+  def _plot(self, record: dict[str, Any]) -> None:
     step = int(record.get('epoch', 0))
     tag = record['stage']
     if 'member' in record:
       tag += f'/member_{record["member"]}'
     for name, value in record.items():
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
-        self._board.add_scalar(f'{tag}/{name}', value, step)
+        self._add(summary.scalar(f'{tag}/{name}', value), step)
+    with named(self._board_path):
+      self._board.flush()
 
-  def histogram(self, name: str, values: np.ndarray, step: int) -> None:
-    """A histogram for TensorBoard."""
-    self._board.add_histogram(name, values, step)
+  def _add(self, content: Any, step: int) -> None:
+    event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
+      wall_time=time.time(), step=step, summary=content
+    )
+    with named(self._board_path):
+      self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
     """A text for TensorBoard."""
-    self._board.add_text(name, text)
+    self._add(summary.text(name, text), 0)
 
   def close(self) -> None:
     """Flushes everything."""
-    self._board.close()
+    with named(self._board_path):
+      self._board.close()
 
 
 def _line(record: dict[str, Any]) -> str:

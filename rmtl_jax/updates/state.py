@@ -83,13 +83,14 @@ def make_optimizer(
     total_steps: over which a schedule falls; only `init` uses it.
   """
   links, last = [], []
-  if isinstance(config, config_lib.StageConfig):
-    if config.clip_norm:
-      links.append(optax.clip_by_global_norm(config.clip_norm))
-    if config.schedule != 'constant' or config.warmup_steps:
-      last.append(
-        scale_by_progress(config.schedule, total_steps, config.warmup_steps)
-      )
+  if config.clip_norm:
+    links.append(optax.clip_by_global_norm(config.clip_norm))
+  if isinstance(config, config_lib.StageConfig) and (
+    config.schedule != 'constant' or config.warmup_steps
+  ):
+    last.append(
+      scale_by_progress(config.schedule, total_steps, config.warmup_steps)
+    )
   links += _l2_links(config)
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(

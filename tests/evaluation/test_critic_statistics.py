@@ -135,6 +135,14 @@ def test_the_bounds_of_a_collapse():
   assert _describe(q, rewards, session)['collapsed'] is True
 
 
+def test_the_bound_of_a_divergence():
+  # Returns of -1: root mean square 1, so that an error of 10 is the bound.
+  rewards, session = -np.ones(4), np.arange(4)
+  assert _describe(np.full(4, -11.0), rewards, session)['diverged'] is False
+  assert _describe(np.full(4, -11.1), rewards, session)['diverged'] is True
+  assert _describe([-1, -1, -1, -30], rewards, session)['diverged'] is True
+
+
 def test_constant_returns_have_no_r2():
   found = _describe([-0.1, -0.2], [-0.1, -0.1], [0, 1])
   assert found['r2'] is None

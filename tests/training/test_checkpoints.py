@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import checkpoints
 
 
@@ -102,20 +103,119 @@ def test_another_form_is_refused(tmp_path, tree):
     store.restore(_form(other))
 
 
-def test_another_format_version_is_refused(tmp_path, tree, monkeypatch):
-  monkeypatch.setattr(checkpoints, 'FORMAT_VERSION', 99)
+def test_a_newer_format_version_is_refused(tmp_path, tree, monkeypatch):
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 99)
   store = _saved(tmp_path, tree)
   monkeypatch.undo()
-  with pytest.raises(types.InputError, match='format 99'):
+  with pytest.raises(
+    types.InputError,
+    match=r'/1: checkpoint format 99, this program reads formats up to 2',
+  ) as caught:
     store.restore(_form(tree))
+  # Nothing is wrong with it: it must not be trained over.
+  assert not isinstance(caught.value, checkpoints.Damaged)
+
+
+# As version 1 wrote them.
+FINISHED = {
+  'stage': 'pretrain',
+  'epoch': 3,
+  'format_version': 1,
+  'digests': {"['w']": '0f'},
+}
+UNFINISHED = {**FINISHED, 'history': [{'stage': 'pretrain', 'epoch': 1}]}
+
+
+@pytest.mark.parametrize(
+  ('old', 'more'),
+  [
+    (FINISHED, {'epochs': [3], 'histories': []}),
+    ({**FINISHED, 'epochs': [2, 3]}, {'epochs': [2, 3], 'histories': []}),
+    (UNFINISHED, {}),
+  ],
+)
+def test_records_of_version_1_are_read(old, more):
+  before = dict(old)
+  found = records.current(old, pathlib.Path('x'))
+  assert found == {**old, 'format_version': 2, 'forms': {}, **more}
+  assert old == before
+
+
+def test_migrations_go_from_version_to_version(monkeypatch):
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 4)
+  monkeypatch.setattr(
+    records,
+    'MIGRATIONS',
+    {
+      n: lambda record, n=n: {**record, 'path': [*record['path'], n + 1]}
+      for n in (1, 2, 3)
+    },
+  )
+  path = pathlib.Path('x')
+  assert records.current({'format_version': 1, 'path': []}, path) == {
+    'format_version': 1,
+    'path': [2, 3, 4],
+  }
+  third = records.sealed({'format_version': 3, 'path': []})
+  assert records.current(third, path)['path'] == [4]
+  with pytest.raises(checkpoints.Damaged, match='x: damaged: its record is'):
+    records.current({**third, 'path': [0]}, path)
+
+
+@pytest.mark.parametrize('record', [None, [], {}, {'format_version': True}])
+def test_a_record_without_a_version_is_damaged(record):
+  with pytest.raises(
+    checkpoints.Damaged, match='x: damaged: its record has no'
+  ):
+    records.current(record, pathlib.Path('x'))
+
+
+def test_every_older_version_has_a_migration():
+  assert set(records.MIGRATIONS) == set(range(1, records.FORMAT_VERSION))
+
+
+def test_a_checkpoint_of_version_1_is_restored(tmp_path, tree, monkeypatch):
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 1)
+  monkeypatch.setattr(
+    records,
+    'sealed',
+    lambda record: {k: v for k, v in record.items() if k != 'forms'},
+  )
+  store = _saved(tmp_path, tree)
+  monkeypatch.undo()
+  restored = store.restore(_form(tree))
+  assert restored is not None and restored.record['epochs'] == [1]
+  with pytest.raises(
+    types.InputError, match=r"another form: \['step'\] is not"
+  ):
+    store.restore(_form({'a': tree['a']}))
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_what_is_not_finite_is_not_saved(tmp_path, tree, bad):
+  store = _saved(tmp_path, tree)
+  broken = {**tree, 'a': {'kernel': jnp.full((2, 3), bad)}}
+  with pytest.raises(FloatingPointError, match=r"\['kernel'\] is not finite"):
+    store.save(2, broken, {'epoch': 2})
+  restored = store.restore(_form(tree))
+  assert restored is not None and restored.step == 1
+
+
+def test_clear_deletes_every_checkpoint(tmp_path, tree):
+  store = _saved(tmp_path, tree, steps=(3, 4))
+  store.clear()
+  assert store.restore(_form(tree)) is None
+  store.save(1, tree, {'epoch': 1})
+  store.close()
+  assert [p.name for p in tmp_path.iterdir()] == ['1']
 
 
 def test_digests_see_bytes_shape_and_type():
-  base = checkpoints.digests({'x': np.zeros((2, 3), np.float32)})
-  assert base == checkpoints.digests({'x': jnp.zeros((2, 3))})
+  base = records.digests({'x': np.zeros((2, 3), np.float32)})
+  assert base == records.digests({'x': jnp.zeros((2, 3))})
   for other in (
     np.zeros((3, 2), np.float32),
     np.zeros((2, 3), np.int32),
     np.array([[0, 0, 0], [0, 0, -0.0]], np.float32),
   ):
-    assert base != checkpoints.digests({'x': other})
+    assert base != records.digests({'x': other})

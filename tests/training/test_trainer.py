@@ -244,15 +244,18 @@ def test_a_signal_stops_between_chunks():
 
 def test_a_loss_that_is_not_finite_stops_the_pass_and_names_the_member():
   labels = np.array(SPLIT.host.labels)
-  row = int(PLANS[2].row[2, 0, 0])  # in its second chunk
+  row = int(PLANS[2].row[3, 0, 0])  # in its second chunk
   labels[row] = np.nan
   split = make_split(labels=labels)
   assert row not in PLANS[0].row
   single, population = trail_loops()
-  with pytest.raises(FloatingPointError, match=r'^loss .* up to step 4$'):
+  with pytest.raises(trainer.NotFinite, match=r'^loss .* at step 4$') as caught:
     trainer.run_epoch(single, counter(), split, PLANS[2], KEYS[0], BATCH, QUIET)
+  seen = PLANS[2].row[2:4]
+  # Padding holds the values of row 0.
+  assert set(caught.value.rows) == set(np.maximum(seen, 0).ravel())
   with pytest.raises(
-    FloatingPointError, match=r'^member 1: loss .* 2 steps up to step 4$'
+    FloatingPointError, match=r'^member 1: loss .* at step 4$'
   ):
     trainer.run_epochs(
       population,

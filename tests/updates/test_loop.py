@@ -359,6 +359,65 @@ def test_a_nan_label_is_counted_in_training():
   assert float(sums['nonfinite']) == 1
 
 
+@pytest.mark.parametrize('together', [False, True])
+def test_steps_that_are_not_finite_are_left_out(together):
+  """As if their batches were not there: state, counter, keys and metrics."""
+  step, start, _ = pretraining(dropout=0.2)
+  slots = jax.device_put(problem.slots(4))
+  steps = len(slots.row)
+  row = int(jnp.max(slots.row[1]))  # not 0, whose values padding has
+  rows = ROWS._replace(labels=ROWS.labels.at[row, 1].set(jnp.nan))
+  others = jnp.array([i for i in range(steps) if i != 1])
+  expected, totals = loop.make_loop(step)(
+    start(),
+    ROWS,
+    (),
+    jax.tree.map(lambda x: x[others], slots),
+    np.int32(steps - 1),
+    KEY,
+  )
+  assert steps > 2 and float(totals.pop('nonfinite')) == 0
+  if together:
+    states, sums = loop.make_population_loop(step, skips=True)(
+      stack([start()] * 2),
+      rows,
+      (),
+      side_by_side([slots] * 2),
+      np.array([steps, 1], np.int32),
+      stack([KEY] * 2),
+    )
+    assert sums['skipped'].tolist() == [1, 0]
+    found = jax.tree.map(lambda x: x[0], states)
+    sums = {name: value[0] for name, value in sums.items()}
+  else:
+    run = loop.make_loop(step, skips=True)
+    found, sums = run(start(), rows, (), slots, np.int32(steps), KEY)
+  assert float(sums.pop('skipped')) == 1
+  assert sums.keys() == totals.keys()
+  for name, value in totals.items():
+    np.testing.assert_allclose(sums[name], value, rtol=1e-5)
+  assert int(found.step) == steps - 1
+  problem.assert_trees_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_that_is_not_finite_is_left_out_too():
+  """Its own step's loss does not show it."""
+
+  def step(kept, batch, key):
+    del key
+    broken = jnp.where(jnp.any(batch.row == 0), jnp.nan, 1.0)
+    rows = jnp.sum(batch.mask).astype(jnp.float32)
+    return kept._replace(trail=kept.trail * broken, step=kept.step + 1), {
+      'rows': rows
+    }
+
+  slots, steps = all_slots()
+  run = loop.make_loop(step, skips=True)
+  found, sums = run(counter(), ROWS, (), slots, np.int32(steps), KEY)
+  assert float(sums['skipped']) == 1 and int(found.step) == steps - 1
+  assert np.all(np.isfinite(found.trail))
+
+
 def test_row_map_gives_every_slot_its_rows_value():
   slots, steps = all_slots()
   extra = jnp.arange(2.0 * problem.ROWS).reshape(problem.ROWS, 2)

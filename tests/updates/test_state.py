@@ -56,8 +56,11 @@ def test_optimizer_is_torch_adam_with_weight_decay(config):
     np.testing.assert_allclose(params[name], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_gradient_is_clipped_before_l2():
-  config = config_lib.StageConfig(learning_rate=0.05, l2=0.1, clip_norm=0.5)
+@pytest.mark.parametrize(
+  'kind', [config_lib.StageConfig, config_lib.CriticConfig]
+)
+def test_the_gradient_is_clipped_before_l2(kind):
+  config = kind(learning_rate=0.05, l2=0.1, clip_norm=0.5)
   params = three_steps(config)
   norms = [
     np.sqrt(sum(np.sum(np.square(x)) for x in gradient.values()))

@@ -1,0 +1,79 @@
+"""Which rows may have broken the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rmtl_jax.data import columns as columns_lib
+
+# A value stands out where it is this many times the size that is usual in its
+# column (the median of what is not 0).
+OUTSTANDING = 1e3
+_MOST = 3
+
+
+def describe(
+  split: columns_lib.SplitColumns,
+  rows: np.ndarray,
+  numeric: Sequence[str],
+  tasks: Sequence[str],
+) -> str:
+  """Words about rows whose loss was not finite.
+
+  Args:
+    split: the rows' split.
+    rows: i64[B], of the steps in question.
+    numeric: names of the numeric fields.
+    tasks: names of the tasks.
+
+  Returns:
+    The source's row ids, columns and values that stand out most, or that none
+    does.
+  """
+  names = [*numeric, *tasks]
+  values = np.concatenate([split.numeric, split.labels], axis=1)
+  told = _outstanding(split.row_id, values, rows, names)
+  if told:
+    return f'suspicious rows: {told}'
+  # A gradient that broke shows in the loss of the step after.
+  told = _outstanding(split.row_id, values, np.arange(split.rows), names)
+  if told:
+    return f'suspicious rows, seen earlier: {told}'
+  return (
+    f'none of the {len(rows)} rows seen last has an input that stands out (a'
+    ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
+  )
+
+
+def _outstanding(
+  row_id: np.ndarray,
+  values: np.ndarray,
+  rows: np.ndarray,
+  names: Sequence[str],
+) -> str:
+  """The values that stand out most, largest first; empty if none does."""
+  scores = _scores(values, rows)
+  found = np.argwhere(scores > OUTSTANDING)
+  order = np.argsort([-scores[tuple(at)] for at in found], kind='stable')
+  told = [
+    f'row_id {row_id[rows[row]]}: {names[column]} ='
+    f' {values[rows[row], column]:g}'
+    for row, column in found[order[:_MOST]]
+  ]
+  more = len(found) - len(told)
+  return ', '.join(told) + (f' and {more} more' if more else '')
+
+
+def _scores(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+  """How many times the usual size of its column a value has, f64[B, C]."""
+  sizes = np.abs(values.astype(np.float64))
+  usual = np.ones(sizes.shape[1])
+  for column in range(sizes.shape[1]):
+    some = sizes[:, column]
+    some = some[np.isfinite(some) & (some > 0)]
+    if some.size:
+      usual[column] = np.median(some)
+  scores = sizes[rows] / usual
+  return np.where(np.isfinite(scores), scores, np.inf)

@@ -1,0 +1,17 @@
+"""One finished run for all tests that damage or repeat it."""
+
+import pytest
+
+from rmtl_jax.training import progress, run
+from tests import tiny
+from tests.training import test_run
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+  """A directory with the data and a run of all stages, and its record."""
+  path = tmp_path_factory.mktemp('finished')
+  tiny.write_prepared(path / 'data')
+  quiet = progress.Progress(quiet=True)
+  record = run.train(test_run.CONFIG, path / 'run', path / 'data', live=quiet)
+  return path, record

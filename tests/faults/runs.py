@@ -1,0 +1,116 @@
+"""Real `rmtl train` processes on tiny data, and what they leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax.training import checkpoint_records as records
+from rmtl_jax.training import models, run, stages, workdir
+
+ROOT = pathlib.Path(__file__).parents[2]
+# Small networks; lanes of few rows, so that an epoch has many dispatches.
+SMALL = (
+  '--config.network.embedding_dim=4',
+  '--config.network.bottom_units=8,6',
+  '--config.network.tower_units=(6,)',
+  '--config.network.num_experts=2',
+  '--config.network.first_layer=plain',
+  '--config.evaluation.bootstrap=10',
+  '--nocompilation_cache',  # the tests' own is in the environment
+)
+
+
+def start(path: pathlib.Path, *flags: str) -> subprocess.Popen[str]:
+  """`rmtl train --workdir=PATH`, its output in pipes."""
+  return subprocess.Popen(
+    [sys.executable, '-m', 'rmtl_jax', 'train', f'--workdir={path}', *flags],
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def wait_until(
+  condition: Callable[[], Any],
+  process: subprocess.Popen[str],
+  seconds: float = 120.0,
+  interval: float = 0.002,
+) -> bool:
+  """Whether it became true before the process ended."""
+  end = time.monotonic() + seconds
+  while process.poll() is None:
+    if condition():
+      return True
+    assert time.monotonic() < end, 'nothing happened'
+    time.sleep(interval)
+  return False
+
+
+def saved(path: pathlib.Path) -> set[str]:
+  """Whole checkpoints of a run, as STAGE/STEP."""
+  return {name for name in _checkpoints(path) if name.rsplit('/')[-1].isdigit()}
+
+
+def partial(path: pathlib.Path) -> set[str]:
+  """Those that are being written, or were when the process ended."""
+  return {
+    name for name in _checkpoints(path) if '.orbax-checkpoint-tmp' in name
+  }
+
+
+def _checkpoints(path: pathlib.Path) -> set[str]:
+  """Entries of the stages' directories, of members' too; some may be gone."""
+  found = set()
+  for stage in _names(path / 'checkpoints'):
+    for name in _names(path / 'checkpoints' / stage):
+      found.add(f'{stage}/{name}')
+      if name.startswith('member_'):
+        deeper = _names(path / 'checkpoints' / stage / name)
+        found.update(f'{stage}/{name}/{entry}' for entry in deeper)
+  return found
+
+
+def _names(path: pathlib.Path) -> list[str]:
+  try:
+    return os.listdir(path)
+  except OSError:
+    return []
+
+
+def outcome(path: pathlib.Path) -> dict[str, Any]:
+  """All that a finished run must share with one that was not disturbed."""
+  record = json.loads((path / 'metrics.json').read_text())
+  history = run.read_history(path)
+  found = workdir.read(path)
+  trained = stages.restore(found, models.Models(found.manifest.feature_spec()))
+  members = (
+    range(found.config.ensemble) if found.config.ensemble > 1 else [None]
+  )
+  states = []
+  for member in members:
+    store = found.unfinished(member)
+    newest = store.restore(lambda record: None)
+    store.close()
+    assert newest is not None
+    states.append((newest.step, newest.record['digests']))
+  return {
+    'metrics': without_times(record),
+    'history': [without_times(entry) for entry in history],
+    'parameters': records.digests([trained.actors, trained.critic]),
+    'best_epochs': trained.best_epochs,
+    # The optimizers' states too.
+    'states': states,
+  }
+
+
+def without_times(record: dict[str, Any]) -> dict[str, Any]:
+  """A record of metrics without what may differ between two runs."""
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}

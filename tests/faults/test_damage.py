@@ -1,0 +1,253 @@
+"""Damage in every file of a checkpoint, and what becomes of the run."""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+import random
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import cli, types
+from rmtl_jax.training import checkpoint_records as records
+from rmtl_jax.training import checkpoints, progress, run
+from tests.faults import runs
+from tests.training import test_run
+
+TREE = {
+  'network': {'kernel': np.random.default_rng(0).normal(size=(40, 30))},
+  'step': np.int32(7),
+}
+QUIET = progress.Progress(quiet=True)
+
+
+def _tree(step):
+  return jax.tree.map(lambda x: jnp.asarray(x + step), TREE)
+
+
+@pytest.fixture(scope='module')
+def pair(tmp_path_factory):
+  """A directory with the checkpoints 1 and 2."""
+  path = tmp_path_factory.mktemp('pair')
+  store = checkpoints.Store(path)
+  for step in (1, 2):
+    store.save(step, _tree(step), {'epoch': step, 'note': 'x' * 50})
+  store.close()
+  return path
+
+
+def files(path: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(p for p in path.rglob('*') if p.is_file())
+
+
+def flip(path, rng):
+  content = bytearray(path.read_bytes())
+  if content:
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(bytes(content))
+
+
+def truncate(path, rng):
+  path.write_bytes(path.read_bytes()[: rng.randrange(path.stat().st_size + 1)])
+
+
+def empty(path, rng):
+  del rng
+  path.write_bytes(b'')
+
+
+def delete(path, rng):
+  del rng
+  path.unlink()
+
+
+def garble(path, rng):
+  path.write_bytes(rng.randbytes(path.stat().st_size))
+
+
+DAMAGES = (flip, truncate, empty, delete, garble)
+
+
+def _check(path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> bool:
+  """Whether the damage mattered; what is restored is what was saved."""
+  caplog.clear()
+  store = checkpoints.Store(path)
+  restored = store.restore(lambda record: _tree(0))
+  store.close()
+  assert restored is not None
+  assert restored.record['epoch'] == restored.step
+  jax.tree.map(
+    np.testing.assert_array_equal, restored.arrays, _tree(restored.step)
+  )
+  if restored.step == 2:
+    return False
+  warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+  assert any(str(path / '2') in r.getMessage() for r in warnings)
+  assert all('\n' not in r.getMessage() for r in warnings)
+  return True
+
+
+@pytest.mark.parametrize('damage', DAMAGES, ids=lambda d: d.__name__)
+def test_damage_in_any_file(tmp_path, pair, caplog, damage):
+  rng = random.Random(0)
+  names = [p.relative_to(pair) for p in files(pair / '2')]
+  assert len(names) > 8
+  mattered = 0
+  for i, name in enumerate(names):
+    copy = tmp_path / str(i)
+    shutil.copytree(pair, copy)
+    damage(copy / name, rng)
+    mattered += _check(copy, caplog)
+  assert mattered >= 2  # the record and the arrays at least
+
+
+@pytest.mark.long
+def test_damage_a_thousand_times(tmp_path, pair, caplog):
+  rng = random.Random(1)
+  names = [p.relative_to(pair) for p in files(pair / '2')]
+  mattered = 0
+  for _ in range(1000):
+    copy = tmp_path / 'copy'
+    shutil.copytree(pair, copy)
+    rng.choice(DAMAGES)(copy / rng.choice(names), rng)
+    mattered += _check(copy, caplog)
+    shutil.rmtree(copy)
+  print(
+    f'\n1000 faults injected, {mattered} made a checkpoint unusable (the one'
+    ' before it was used), wrong values restored: 0'
+  )
+
+
+def test_a_flipped_digest_is_damage_too(tmp_path, pair):
+  record = pair / '2' / 'record' / 'metadata'
+  text = record.read_text()
+  digest = records.digests(_tree(2))["['step']"]
+  assert digest in text
+  other = ('0' if digest[0] != '0' else '1') + digest[1:]
+  copy = tmp_path / 'copy'
+  shutil.copytree(pair, copy)
+  shutil.rmtree(copy / '1')
+  (copy / '2/record/metadata').write_text(text.replace(digest, other))
+  store = checkpoints.Store(copy)
+  with pytest.raises(checkpoints.Damaged, match=r'/2: damaged: its record'):
+    store.restore(lambda record: _tree(0))
+
+
+def test_parameters_that_differ_are_named(tmp_path, pair):
+  """As where Orbax loads flipped bits without a word."""
+  tree = {'w': jnp.zeros(3), 'b': jnp.zeros(2)}
+  store = checkpoints.Store(tmp_path)
+  store.save(1, tree, {'epoch': 1})
+  store.wait()
+  store._manager.delete(1)
+  other = {**tree, 'b': jnp.ones(2)}
+  record = records.sealed(
+    {
+      'format_version': 2,
+      'digests': records.digests(tree),
+      'forms': records.forms(tree),
+    }
+  )
+  args = checkpoints.ocp.args
+  store._manager.save(
+    1,
+    args=args.Composite(
+      arrays=args.StandardSave(other), record=args.JsonSave(record)
+    ),
+  )
+  store.wait()
+  with pytest.raises(checkpoints.Damaged, match=r"\['b'\] is not what was"):
+    store.restore(lambda record: tree)
+
+
+def test_what_is_saved_after_a_fall_back_replaces_the_damaged(tmp_path, pair):
+  """Orbax skips, without a word, a save whose number is not the newest."""
+  copy = tmp_path / 'copy'
+  shutil.copytree(pair, copy)
+  empty(copy / '2/record/metadata', None)
+  (copy / '3.orbax-checkpoint-tmp').mkdir()  # of a process that was killed
+  store = checkpoints.Store(copy)
+  restored = store.restore(lambda record: _tree(0))
+  assert restored is not None and restored.step == 1
+  store.save(2, _tree(20), {'epoch': 20})
+  store.close()
+  assert sorted(p.name for p in copy.iterdir()) == ['1', '2']
+  again = checkpoints.Store(copy).restore(lambda record: _tree(0))
+  assert again is not None and again.record['epoch'] == 20
+
+
+def _damaged_copy(finished, tmp_path, *stages):
+  path, record = finished
+  shutil.copytree(path / 'run', tmp_path / 'run')
+  for stage in stages:
+    for file in files(tmp_path / 'run/checkpoints' / stage):
+      if file.parent.name in ('d', 'record'):
+        flip(file, random.Random(3))
+  return tmp_path / 'run', path / 'data', record
+
+
+@pytest.mark.parametrize(
+  'stages',
+  [
+    ['pretrain', 'constant'],
+    pytest.param(['pretrain'], marks=pytest.mark.long),
+    pytest.param(['critic'], marks=pytest.mark.long),
+    pytest.param(['constant'], marks=pytest.mark.long),
+    pytest.param(['finetune'], marks=pytest.mark.long),
+    pytest.param(
+      ['pretrain', 'critic', 'constant', 'finetune'], marks=pytest.mark.long
+    ),
+  ],
+  ids='+'.join,
+)
+def test_damaged_stages_are_trained_again(finished, tmp_path, capsys, stages):
+  path, data, record = _damaged_copy(finished, tmp_path, *stages)
+  assert cli.main(['rmtl', 'evaluate', f'--workdir={path}']) == 2
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert error.startswith('rmtl: ') and f'checkpoints/{stages[0]}/' in error
+  again = run.train(test_run.CONFIG, path, data, live=progress.Progress())
+  out = ''.join(capsys.readouterr())
+  for stage in stages:
+    assert f'checkpoints/{stage}/' in out and 'trained again' in out
+  assert runs.without_times(again) == runs.without_times(record)
+  assert _history(path) == _history(finished[0] / 'run')
+
+
+@pytest.mark.long
+def test_a_run_survives_the_loss_of_all_that_is_unfinished(finished, tmp_path):
+  path, data, record = _damaged_copy(finished, tmp_path, 'state', 'finetune')
+  again = run.train(test_run.CONFIG, path, data, live=QUIET)
+  assert runs.without_times(again) == runs.without_times(record)
+  assert _history(path) == _history(finished[0] / 'run')
+
+
+def test_other_vocabularies_are_named(finished, tmp_path):
+  path, data, _ = _damaged_copy(finished, tmp_path)
+  shutil.copytree(data, tmp_path / 'other')
+  manifest = tmp_path / 'other/manifest.json'
+  manifest.write_text(
+    manifest.read_text().replace('"size": 20', '"size": 21', 1)
+  )
+  with pytest.raises(types.InputError, match=r"field 'item' .* 21.* 20"):
+    run.train(test_run.CONFIG, path, tmp_path / 'other', live=QUIET)
+
+
+def test_another_backbone_under_the_same_settings_is_named(finished, tmp_path):
+  """As where somebody edits config.json or copies checkpoints."""
+  path, _, _ = _damaged_copy(finished, tmp_path)
+  config = path / 'config.json'
+  config.write_text(
+    config.read_text().replace('"embedding_dim": 4', '"embedding_dim": 5')
+  )
+  with pytest.raises(
+    types.InputError, match=r'another form: .*float32\[4,4,20\], expected'
+  ):
+    run.evaluate(path)
+
+
+def _history(path):
+  return [runs.without_times(entry) for entry in run.read_history(path)]

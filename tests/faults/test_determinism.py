@@ -1,0 +1,58 @@
+"""Same seed, same machine: the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.training import progress, run
+from tests.faults import runs
+from tests.training import test_run
+
+QUIET = progress.Progress(quiet=True)
+
+
+def _cut(data: pathlib.Path, target: pathlib.Path, parts: int) -> None:
+  """The same rows in more files, sessions cut between them too."""
+  shutil.copytree(data, target)
+  manifest = manifest_lib.read(target)
+  splits = {}
+  for name, split in manifest.splits.items():
+    table = pq.read_table(target / split.files[0])
+    files = tuple(f'{name}/part-{i:05d}.parquet' for i in range(parts))
+    size = -(-len(table) // parts)
+    for i, file in enumerate(files):
+      pq.write_table(table.slice(i * size, size), target / file)
+    splits[name] = dataclasses.replace(split, files=files)
+  manifest_lib.write(dataclasses.replace(manifest, splits=splits), target)
+
+
+def _bytes(path: pathlib.Path) -> bytes:
+  """metrics.json without times and device, as it would stand on disk."""
+  record = json.loads((path / 'metrics.json').read_bytes())
+  return json.dumps(runs.without_times(record)).encode()
+
+
+@pytest.mark.parametrize(
+  'parts', [5, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 40))]
+)
+def test_metrics_are_the_same_bytes(tmp_path, finished, parts):
+  first, _ = finished
+  data = first / 'data'
+  if parts > 1:
+    data = tmp_path / 'data'
+    _cut(first / 'data', data, parts)
+    assert len(list((data / 'train').iterdir())) == parts
+  run.train(test_run.CONFIG, tmp_path / 'run', data, live=QUIET)
+  assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
+  ours, theirs = (
+    [runs.without_times(e) for e in run.read_history(path / 'run')]
+    for path in (tmp_path, first)
+  )
+  assert ours == theirs

@@ -1,0 +1,69 @@
+"""Memory and log files over hundreds of evaluations and saves."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.training import progress, run
+from tests import tiny
+from tests.training import test_run
+
+EPOCHS = 310
+CONFIG = config_lib.from_dict(
+  {
+    'pretrain': {
+      'max_epochs': EPOCHS,
+      'patience': EPOCHS,
+      'learning_rate': 1e-4,
+    }
+  },
+  test_run.CONFIG,
+)
+
+
+def _resident() -> float:
+  """Memory of this process, MB."""
+  pages = int(pathlib.Path('/proc/self/statm').read_text().split()[1])
+  return pages * 4096 / 1e6
+
+
+class _Watch(progress.Progress):
+  """Notes the memory after every epoch."""
+
+  def __init__(self):
+    super().__init__(quiet=True)
+    self.seen: list[float] = []
+
+  def finish(self, summary, label=''):
+    self.seen.append(_resident())
+    super().finish(summary, label)
+
+
+@pytest.mark.long
+def test_memory_and_logs_stay_small(tmp_path):
+  tiny.write_prepared(tmp_path / 'data', sessions=300)
+  watch = _Watch()
+  path = tmp_path / 'run'
+  run.train(CONFIG, path, tmp_path / 'data', ('pretrain',), watch)
+  assert len(watch.seen) == EPOCHS
+  # By then the allocator has the pieces that saving threads ask for.
+  settled, end = np.mean(watch.seen[90:110]), np.mean(watch.seen[-20:])
+  lines = path / 'metrics.jsonl'
+  board = list((path / 'tensorboard').iterdir())
+  kept = [p.name for p in (path / 'checkpoints/state').iterdir()]
+  record = path / 'checkpoints/state' / kept[0] / 'record/metadata'
+  print(
+    f'\n{EPOCHS} evaluations and saves: {watch.seen[0]:.0f} MB after the first,'
+    f' {settled:.0f} MB after 100, {end:.0f} MB at the end; per epoch'
+    f' metrics.jsonl {lines.stat().st_size / EPOCHS:.0f} bytes, TensorBoard'
+    f' {board[0].stat().st_size / EPOCHS:.0f}, the checkpoint record'
+    f' {record.stat().st_size / EPOCHS:.0f}'
+  )
+  assert end - settled < 10.0  # over 200 more
+  assert len(kept) == 2 and len(board) == 1
+  assert lines.stat().st_size < 1000 * EPOCHS
+  assert board[0].stat().st_size < 2000 * EPOCHS

@@ -1,0 +1,84 @@
+"""NaN and infinity in whole runs: stopped and named, or left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.training import progress, run
+from tests import tiny
+from tests.training import test_run
+
+QUIET = progress.Progress(quiet=True)
+ROW = 77
+
+
+@pytest.fixture(scope='module')
+def poisoned(tmp_path_factory):
+  """Prepared data of which one train row's price overflows in the network."""
+  path = tmp_path_factory.mktemp('poisoned')
+  tiny.write_prepared(path)
+  file = path / 'train/part-00000.parquet'
+  table = pq.read_table(file)
+  price = table['x_price'].to_numpy().copy()
+  price[ROW] = 3e38
+  at = table.column_names.index('x_price')
+  table = table.set_column(at, 'x_price', [price])
+  row_id = table['row_id'].to_numpy() + 1000
+  table = table.set_column(
+    table.column_names.index('row_id'), 'row_id', [row_id]
+  )
+  pq.write_table(table, file)
+  return path
+
+
+def test_a_row_that_overflows_is_named(tmp_path, poisoned):
+  with pytest.raises(
+    FloatingPointError,
+    match=rf'^pretrain epoch 1: .* not finite.*; suspicious rows: row_id'
+    rf' {1000 + ROW}: price = 3e\+38$',
+  ):
+    run.train(test_run.CONFIG, tmp_path, poisoned, ('pretrain',), QUIET)
+
+
+def test_a_row_that_overflows_can_be_skipped(tmp_path, poisoned):
+  config = dataclasses.replace(
+    test_run.CONFIG, faults=config_lib.FaultsConfig(on_nonfinite='skip')
+  )
+  record = run.train(config, tmp_path, poisoned, ('pretrain',), QUIET)
+  assert [e['skipped_steps'] for e in run.read_history(tmp_path)] == [1, 1]
+  on_disk = json.loads((tmp_path / 'metrics.json').read_text())
+  line = 'pretrain: 2 steps were left out because a loss or gradient was not'
+  assert any(w.startswith(line) for w in on_disk['warnings'])
+  assert record['stages']['pretrain']['click']['auc'] > 0.55
+
+
+@pytest.mark.long
+def test_every_stage_can_skip(tmp_path, poisoned):
+  config = dataclasses.replace(
+    test_run.CONFIG, faults=config_lib.FaultsConfig(on_nonfinite='skip')
+  )
+  record = run.train(config, tmp_path, poisoned, live=QUIET)
+  skipping = {
+    e['stage'] for e in run.read_history(tmp_path) if e.get('skipped_steps')
+  }
+  assert skipping == {'pretrain', 'critic', 'constant', 'finetune'}
+  assert record['stages']['finetune']['click']['auc'] > 0.55
+
+
+@pytest.mark.long
+def test_earlier_stages_survive_one_that_diverges(tmp_path):
+  tiny.write_prepared(tmp_path / 'data')
+  config = config_lib.from_dict(
+    {'finetune': {'learning_rate': 2e9}}, test_run.CONFIG
+  )
+  path = tmp_path / 'run'
+  with pytest.raises(
+    FloatingPointError, match=r'^constant epoch 1: .* none of the \d+ rows'
+  ):
+    run.train(config, path, tmp_path / 'data', live=QUIET)
+  assert list(run.evaluate(path)['stages']) == ['pretrain']

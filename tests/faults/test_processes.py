@@ -1,0 +1,176 @@
+"""Real processes: signals, a kill, two at once, a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import jax.numpy as jnp
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.training import checkpoints, progress, run
+from tests import tiny
+from tests.faults import runs
+
+# One stage of which an epoch has hundreds of dispatches.
+FLAGS = (
+  '--stage=pretrain',
+  '--config.backbone=shared_bottom',
+  '--config.batch.lanes=1',
+  '--config.batch.lane_length=8',
+  '--config.batch.steps_per_dispatch=1',
+  '--config.pretrain.max_epochs=6',
+  '--config.pretrain.patience=99',
+  *runs.SMALL,
+)
+CONFIG = config_lib.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8, 6],
+      'tower_units': [6],
+      'num_experts': 2,
+      'first_layer': 'plain',
+    },
+    'batch': {'lanes': 1, 'lane_length': 8, 'steps_per_dispatch': 1},
+    'pretrain': {'max_epochs': 6, 'patience': 99},
+    'evaluation': {'bootstrap': 10},
+  }
+)
+QUIET = progress.Progress(quiet=True)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+  """A directory with the data and a run of one stage."""
+  path = tmp_path_factory.mktemp('undisturbed')
+  tiny.write_prepared(path / 'data', sessions=200)
+  run.train(CONFIG, path / 'run', path / 'data', ('pretrain',), QUIET)
+  return path
+
+
+def _stopped(path, data, number, seen) -> tuple[int, str]:
+  """The exit code and words of a process that gets a signal in a save."""
+  process = runs.start(path, f'--data_dir={data}', *FLAGS)
+  assert runs.wait_until(
+    lambda: len(runs.saved(path)) > seen and runs.partial(path), process, 120.0
+  )
+  process.send_signal(number)
+  _, error = process.communicate(timeout=60)
+  return process.returncode, error.strip().splitlines()[-1] if error else ''
+
+
+def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
+  tmp_path, undisturbed
+):
+  """SIGTERM in the first epochs, SIGKILL in a save, then the rest."""
+  path, data = tmp_path / 'run', undisturbed / 'data'
+  code, line = _stopped(path, data, signal.SIGTERM, 0)
+  assert code == 143
+  assert line.startswith('rmtl: interrupted by signal 15; start the same')
+  done = len(runs.saved(path))
+  assert done >= 1 and not runs.partial(path)
+
+  process = runs.start(path, f'--data_dir={data}', *FLAGS)
+  assert runs.wait_until(lambda: runs.partial(path), process)
+  process.send_signal(signal.SIGSTOP)  # holds the lock, changes nothing
+  with pytest.raises(types.InputError, match='another process is working in'):
+    run.train(CONFIG, path, data, ('pretrain',), QUIET)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+
+  # The lock is free again; what the kill had left half-written is gone.
+  run.train(CONFIG, path, data, ('pretrain',), QUIET)
+  assert not runs.partial(path)
+  assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
+
+
+@pytest.mark.long
+def test_sigint_too(tmp_path, undisturbed):
+  path, data = tmp_path / 'run', undisturbed / 'data'
+  assert _stopped(path, data, signal.SIGINT, 0)[0] == 130
+  run.train(CONFIG, path, data, ('pretrain',), QUIET)
+  assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
+
+
+@contextlib.contextmanager
+def _small_disk(path: pathlib.Path, size: str):
+  """A file system of its own."""
+  path.mkdir()
+  command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
+  try:
+    mounted = subprocess.run(command, capture_output=True).returncode == 0
+  except OSError:
+    mounted = False
+  if not mounted:
+    pytest.skip('may not mount a file system')
+  try:
+    yield path
+  finally:
+    subprocess.run(['umount', '-l', str(path)], check=True)
+
+
+def _fill(path: pathlib.Path, leave: int) -> None:
+  """Writes a file that leaves so many bytes of the disk."""
+  ballast = path / 'ballast'
+  with contextlib.suppress(OSError), ballast.open('wb', buffering=0) as file:
+    while True:
+      file.write(b'x' * 4096)
+  os.truncate(ballast, ballast.stat().st_size - leave)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_sound(tmp_path):
+  tree = {'w': jnp.arange(50_000.0)}
+  with _small_disk(tmp_path / 'disk', '2m') as disk:
+    store = checkpoints.Store(disk / 'state')
+    store.save(1, tree, {'epoch': 1})
+    store.wait()
+    _fill(disk, 20_000)
+    with pytest.raises(OSError, match=r'could not be saved \(No space left'):
+      store.save(2, tree, {'epoch': 2})
+      store.wait()
+    store.close()
+    (disk / 'ballast').unlink()
+    again = checkpoints.Store(disk / 'state')
+    restored = again.restore(lambda record: tree)
+    assert restored is not None and restored.record['epoch'] == 1
+    again.save(2, tree, {'epoch': 2})
+    again.close()
+    assert sorted(p.name for p in (disk / 'state').iterdir()) == ['1', '2']
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('leave', [0, 8_000, 20_000, 40_000, 80_000, 160_000])
+def test_a_full_disk_is_one_line_and_the_run_goes_on(
+  tmp_path, undisturbed, leave
+):
+  data = undisturbed / 'data'
+  with _small_disk(tmp_path / 'disk', '3m') as disk:
+    path = disk / 'run'
+    process = runs.start(path, f'--data_dir={data}', *FLAGS)
+    assert runs.wait_until(lambda: len(runs.saved(path)) >= 2, process)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.1)
+    _fill(disk, leave)
+    process.send_signal(signal.SIGCONT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1, error
+    assert 'Traceback' not in error and 'Exception' not in error, error
+    lines = [line for line in error.splitlines() if 'rows/s' not in line]
+    assert len(lines) == 1, error
+    assert lines[0].startswith(f'rmtl: {path}/'), error
+    assert 'No space left' in lines[0]
+    (disk / 'ballast').unlink()
+    store = checkpoints.Store(path / 'checkpoints' / 'state')
+    newest = store.restore(lambda record: None)
+    store.close()
+    assert newest is not None and newest.record['epoch'] >= 1
+    run.train(CONFIG, path, data, ('pretrain',), QUIET)
+    assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
