@@ -144,7 +144,9 @@ def _their_model(
   bottom, tower = network.bottom_units, network.tower_units
   types_ = ['classification'] * 2
   if backbone == 'shared_bottom':
-    return multi_task.SharedBottom(fields, types_, mlp(bottom), [mlp(tower)] * 2)
+    return multi_task.SharedBottom(
+      fields, types_, mlp(bottom), [mlp(tower)] * 2
+    )
   if backbone == 'esmm':
     # It pools user and item fields apart; all of ours are an item's.
     return multi_task.ESMM(

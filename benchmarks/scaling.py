@@ -25,7 +25,9 @@ from rmtl_jax.training import actor_stages, trainer
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Dispatches of a figure.')
-_LARGEST = flags.DEFINE_integer('largest', 10**7, 'Rows, of log and vocabulary.')
+_LARGEST = flags.DEFINE_integer(
+  'largest', 10**7, 'Rows, of log and vocabulary.'
+)
 
 SMALL = config_lib.NetworkConfig(
   embedding_dim=16, bottom_units=(64, 32), tower_units=(32,), num_experts=4

@@ -98,9 +98,7 @@ def measure(
   config = config_lib.Config(backbone=backbone)
   config = dataclasses.replace(
     config,
-    network=dataclasses.replace(
-      config.network, first_layer=_FIRST_LAYER.value
-    ),
+    network=dataclasses.replace(config.network, first_layer=_FIRST_LAYER.value),
     critic=dataclasses.replace(config.critic, form='separate'),
   )
   context = workload.context(log, config, split)

@@ -266,9 +266,7 @@ class Models:
 def _of_prediction(network: config_lib.NetworkConfig) -> Any:
   """The settings of what predicts: products in tables, where that pays."""
   uses = distinct.uses_tables(network.first_layer, network.embedding_dim)
-  return dataclasses.replace(
-    network, first_layer='tables' if uses else 'plain'
-  )
+  return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
 
 
 def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:

@@ -18,7 +18,6 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.training import progress as progress_lib
 from rmtl_jax.updates import loop as loop_lib
 
-
 # Distinct rows up to this share of all are worth being looked for.
 _WORTH_SKIPPING = 0.9
 
@@ -403,7 +402,8 @@ def map_distinct_rows(
   values = map_rows(
     row_map, params, dataclasses.replace(split, plan=plan), config
   )
-  return jax.tree.map(lambda x: x[equal.number], values)
+  wanted = equal.number[np.sort(split.plan.row[split.plan.row >= 0])]
+  return jax.tree.map(lambda x: x[wanted], values)
 
 
 def on_device(values: np.ndarray) -> jax.Array:

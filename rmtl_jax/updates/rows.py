@@ -49,9 +49,7 @@ def _owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
   return spec.shares or (None,) * len(spec.multi_valued)
 
 
-def _room(
-  spec: types.FeatureSpec, slots: int
-) -> tuple[list[int], list[int]]:
+def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   """Rows that each field's part of a small table has room for.
 
   A batch can't have more: one per slot that shows the vocabulary, and row 0.
@@ -96,9 +94,7 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
   widths = [width for _, width in spec.multi_valued]
   parts = jax.lax.split(jnp.asarray(inputs.multi_valued), widths, axis=2)
   new_parts, rows, columns = list(parts), [], []
-  for f, (size, room) in enumerate(
-    zip(spec.categorical, single, strict=True)
-  ):
+  for f, (size, room) in enumerate(zip(spec.categorical, single, strict=True)):
     mine = [i for i, owner in enumerate(_owners(spec)) if owner == f]
     values = [categorical[..., f : f + 1], *(parts[i] for i in mine)]
     found, places = _places(values, size, room)
@@ -137,9 +133,7 @@ def _places(
   ends = np.cumsum([len(v) for v in flat])[:-1]
   places = [
     jnp.where(v < 0, v, place.reshape(v.shape))
-    for v, place in zip(
-      values, jnp.split(found.inverse[1:], ends), strict=True
-    )
+    for v, place in zip(values, jnp.split(found.inverse[1:], ends), strict=True)
   ]
   used = jnp.arange(room) < found.number
   return jnp.where(used, found.values, size), places
