@@ -81,7 +81,7 @@ def experiments() -> dict[str, dict[int, float]]:
   }
   for name in ('dense', 'rows'):
     adam = dataclasses.replace(
-      config, pretrain=dataclasses.replace(config.pretrain, embedding_adam=name)
+      config, network=dataclasses.replace(SMALL, embedding_adam=name)
     )
     found[f'step, vocabulary ({name} Adam)'] = {
       size: step_seconds(

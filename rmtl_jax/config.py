@@ -55,6 +55,10 @@ class NetworkConfig:
     embedding_dim: width of every field's embedding.
     embedding_scale: standard deviation of the embeddings' initial values;
       row 0 (missing, unseen, rare) starts at zero.
+    embedding_adam: what a step of any stage does with the embedding tables:
+      `dense` updates all rows, `rows` those that the batch has, so that a
+      step's cost does not grow with the vocabulary. Other rows then keep their
+      moments and take no step (updates/rows.py).
     bottom_units: layers of the bottom (or of an expert).
     tower_units: layers of a task's tower, before its last layer of one unit.
     num_experts: experts of omoe and mmoe; ple has half of them shared and
@@ -89,6 +93,7 @@ class NetworkConfig:
 
   embedding_dim: int = 128
   embedding_scale: float = 0.01
+  embedding_adam: str = 'dense'
   bottom_units: tuple[int, ...] = (512, 256)
   tower_units: tuple[int, ...] = (128, 64)
   num_experts: int = 8
@@ -374,6 +379,7 @@ class Config:
 CHOICES = {
   'preset': ('paper', 'official'),
   'backbone': BACKBONES,
+  'network.embedding_adam': ('dense', 'rows'),
   'network.expert_input': ('own', 'gate'),
   'network.expert_form': ('auto', 'separate', 'batched'),
   'network.session_encoder': (
@@ -563,6 +569,15 @@ def validate(config: Config) -> Config:
       ' choice; only finetune has it'
     )
   _check_lambda(config.weighting)
+  if (
+    config.weighting.meta_learning_rate
+    and config.network.embedding_adam == 'rows'
+  ):
+    raise types.InputError(
+      'config.network.embedding_adam: rows updates the rows of one batch, but'
+      ' lambda is learnt from a batch of validation rows beside it; set'
+      ' config.weighting.meta_learning_rate=0 or embedding_adam=dense'
+    )
   if form_of(config.weighting) == 'uncertainty' and config.critic.members < 2:
     raise types.InputError(
       'config.weighting: uncertainty is that of many critics, and'

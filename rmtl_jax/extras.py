@@ -32,7 +32,9 @@ def require(package: str, what: str) -> Any:
 
   Raises:
     types.InputError: it is not installed; says how to install it.
+    KeyError: it is not one of EXTRAS.
   """
+  EXTRAS[package]
   try:
     return importlib.import_module(package)
   except ImportError:

@@ -16,11 +16,11 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, functional
+from rmtl_jax.networks import distinct, functional, ignore
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import finetune, forward, loop, pretrain, state
+from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
 from rmtl_jax.weighting import factory
 
 _Made = TypeVar('_Made')
@@ -125,34 +125,60 @@ class Models:
       (actor, critic),
     )
 
+  def _in_steps(
+    self, config: config_lib.Config
+  ) -> tuple[functional.Network, functional.Network, Callable[..., Any]]:
+    """The actor and the critics that steps see, and how to wrap a step."""
+    slots = _row_slots(config)
+    if not slots:
+      return self.actor(config), self.critic(config), lambda step: step
+    spec, narrow = self.spec, lambda inputs: inputs
+    seen = ignore.view(spec, config.network)
+    if seen is not None:  # Tables have the rows of the seen fields alone.
+      network = ignore.without(config.network, spec, seen)
+      config = dataclasses.replace(config, network=network)
+      spec, narrow = seen.spec, seen.narrow
+    small = Models(rows.small_spec(spec, slots))
+    return (
+      small.actor(config),
+      small.critic(config),
+      lambda step: rows.on_rows(step, spec, narrow),
+    )
+
   def pretrain(self, config: config_lib.Config) -> Program:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
-    return self._once(
-      'pretrain',
-      (config.backbone, config.network, _of_step(stage), config.faults),
-      lambda: Program(
-        pretrain.make_pretrain_step(
-          self.actor(config),
-          state.make_optimizer(stage),
-          stage.label_smoothing,
-        ),
-        config.faults,
-      ),
+
+    def build():
+      actor, _, wrap = self._in_steps(config)
+      step = pretrain.make_pretrain_step(
+        actor, state.make_optimizer(stage), stage.label_smoothing
+      )
+      return Program(wrap(step), config.faults)
+
+    key = (
+      config.backbone,
+      config.network,
+      _of_step(stage),
+      config.faults,
+      _row_slots(config),
     )
+    return self._once('pretrain', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
     """Stage 2's; its extra rows are pi(s), which are pi'(s) too."""
 
     def build():
+      _, critic, wrap = self._in_steps(config)
       step = critic_lib.make_critic_step(
-        self.critic(config), state.make_optimizer(config.critic), config.critic
+        critic, state.make_optimizer(config.critic), config.critic
       )
       return Program(
-        lambda s, batch, key, pi: step(s, batch, key, pi, pi), config.faults
+        wrap(lambda s, batch, key, pi: step(s, batch, key, pi, pi)),
+        config.faults,
       )
 
-    key = (config.network, config.critic, config.faults)
+    key = (config.network, config.critic, config.faults, _row_slots(config))
     return self._once('train_critics', key, build)
 
   def finetune(self, config: config_lib.Config) -> Program:
@@ -169,17 +195,21 @@ class Models:
       weighting,
       critic,
       config.faults,
+      _row_slots(config),
     )
 
     def build():
+      actor, critic_network, wrap = self._in_steps(config)
       return Program(
-        finetune.make_finetune_step(
-          self.actor(config),
-          state.make_optimizer(stage),
-          factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
-          dataclasses.replace(config, weighting=weighting),
-          self.critic(config),
-          state.make_optimizer(config.critic),
+        wrap(
+          finetune.make_finetune_step(
+            actor,
+            state.make_optimizer(stage),
+            factory.make_weighting(weighting, np.ones(self.spec.num_tasks)),
+            dataclasses.replace(config, weighting=weighting),
+            critic_network,
+            state.make_optimizer(config.critic),
+          )
         ),
         config.faults,
       )
@@ -261,6 +291,13 @@ class Models:
     if (kind, key) not in made:
       made[kind, key] = build()
     return made[kind, key]
+
+
+def _row_slots(config: config_lib.Config) -> int:
+  """Slots of a batch where steps see its embedding rows alone, else 0."""
+  if config.network.embedding_adam == 'dense':
+    return 0
+  return config.batch.lanes * config.batch.lane_length
 
 
 def _of_prediction(network: config_lib.NetworkConfig) -> Any:

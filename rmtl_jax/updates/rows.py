@@ -142,13 +142,15 @@ def _places(
 def on_rows(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
   spec: types.FeatureSpec,
+  narrow: Callable[[types.Inputs], types.Inputs] = lambda inputs: inputs,
 ) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
   """A step on a batch's embedding rows, as one on whole tables.
 
   Args:
     step: step(state, batch, key, *extras) -> (state, metrics), of networks
       made for `small_spec`.
-    spec: the data's fields.
+    spec: the fields that the tables have.
+    narrow: the inputs of these fields, of a batch's.
 
   Returns:
     The same for states whose tables are whole. All embedding tables of the
@@ -156,7 +158,7 @@ def on_rows(
   """
 
   def run(state, batch, key, *extras):
-    rows, inputs = touched(spec, batch.inputs)
+    rows, inputs = touched(spec, narrow(batch.inputs))
 
     def take(path, leaf):
       if not state_lib.is_embedding(path):

@@ -38,6 +38,8 @@ _ALLOWED = {
   ('config_flags.py', 'exec_module'),
   # A reader's module, whose name is one of a fixed list in that file.
   ('data/sources/__init__.py', 'import_module'),
+  # Optional packages, of a fixed list in that file.
+  ('extras.py', 'import_module'),
   # Patterns: re.compile.
   *{
     (str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')

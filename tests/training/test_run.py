@@ -403,3 +403,18 @@ def test_weights_are_reported_with_their_spread(trained):
   for task in tiny.TASKS:
     assert last[f'weight_mean_{task}'] > 1.0
     assert np.isfinite(last[f'weight_deviation_{task}'])
+
+
+def test_all_stages_train_on_the_rows_of_their_batches(tmp_path):
+  """Two lanes of 4 slots show fewer items and users than there are."""
+  tiny.write_prepared(tmp_path / 'data', sessions=30)
+  config = dataclasses.replace(
+    CONFIG,
+    network=dataclasses.replace(CONFIG.network, embedding_adam='rows'),
+    batch=dataclasses.replace(CONFIG.batch, lanes=2, lane_length=4),
+  )
+  record = run.train(config, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  for stage in record['stages'].values():
+    for task in tiny.TASKS:
+      assert 0 <= stage[task]['auc'] <= 1
+  assert run.evaluate(tmp_path / 'run')['stages'] == record['stages']

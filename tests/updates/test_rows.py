@@ -1,0 +1,162 @@
+"""Steps on a batch's embedding rows against steps on whole tables."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.training import models
+from rmtl_jax.updates import pretrain, rows, state
+from rmtl_jax.weighting import factory
+from tests.updates import problem
+
+# The second field and the list have more rows than a batch of 4 slots shows;
+# the history shares the first field's.
+SPEC = types.FeatureSpec((20, 50), ((30, 2), (20, 2)), 1, 2, shares=(None, 0))
+STARTS = (0, 20, 70)
+
+
+def inputs() -> types.Inputs:
+  """1 lane of 4 slots."""
+  return types.Inputs(
+    np.array([[[7, 49], [7, 0], [3, 49], [0, 5]]], np.int32),
+    np.array(
+      [[[2, -1, 7, 9], [2, 29, -1, -1], [0, 1, 3, -1], [-1, -1, 0, 19]]],
+      np.int32,
+    ),
+    np.ones((1, 4, 1), np.float32),
+  )
+
+
+def test_a_batch_in_terms_of_its_own_rows():
+  spec = rows.small_spec(SPEC, 4)
+  # 4 slots and 4 x 2 of the history, and row 0; 4; 4 x 2.
+  assert spec.categorical == (13, 5)
+  assert spec.multi_valued == ((9, 2), (13, 2))
+  found = rows.touched(SPEC, inputs())
+  item, second, tags = np.split(np.asarray(found.rows), [13, 18])
+  assert item.tolist() == [0, 3, 7, 9, 19] + [100] * 8
+  assert second.tolist() == [20, 25, 69] + [100] * 2
+  assert tags.tolist() == [70, 71, 72, 99] + [100] * 5
+  new = found.inputs
+  np.testing.assert_array_equal(
+    new.categorical, [[[2, 2], [2, 0], [1, 2], [0, 1]]]
+  )
+  np.testing.assert_array_equal(
+    new.multi_valued,
+    [[[2, -1, 2, 3], [2, 3, -1, -1], [0, 1, 1, -1], [-1, -1, 0, 4]]],
+  )
+
+
+def test_small_vocabularies_stay_whole():
+  spec = dataclasses.replace(
+    SPEC, categorical=(8, 5), multi_valued=((30, 2), (8, 2))
+  )
+  assert rows.small_spec(spec, 4).categorical == (8, 5)
+  some = inputs()._replace(
+    categorical=inputs().categorical % 5, multi_valued=inputs().multi_valued % 8
+  )
+  found = rows.touched(spec, some)
+  assert found.rows[:13].tolist() == list(range(13))
+  np.testing.assert_array_equal(found.inputs.categorical, some.categorical)
+
+
+CONFIGS = [(name, {}) for name in config_lib.BACKBONES] + [
+  ('esmm', {'id_dropout': '0.4'}),
+  ('mmoe', {'ignore': 'b'}),
+  ('ple', {'session_encoder': 'gru', 'first_layer': 'distinct'}),
+]
+
+
+@pytest.mark.parametrize(('backbone', 'changes'), CONFIGS)
+def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
+  backbone, changes
+):
+  """From fresh moments, L2 off: rows that are not there do not move."""
+  spec = dataclasses.replace(
+    problem.SPEC,
+    categorical=(200, 150),
+    multi_valued=((300, 2),),
+    names=('a', 'b', 'c'),
+  )
+  columns = problem.columns()
+  batch = problem.batch(columns)
+  new_states = []
+  for adam in ('dense', 'rows'):
+    config = config_lib.Config(
+      backbone=backbone,
+      network=dataclasses.replace(
+        problem.NETWORK, embedding_adam=adam, **changes
+      ),
+      pretrain=config_lib.StageConfig(l2=0.0),
+      batch=config_lib.BatchConfig(lanes=14, lane_length=6),
+    )
+    made = models.Models(spec)
+    params = made.init_actor(config, jax.random.key(1))
+    weighting = factory.make_weighting(
+      config_lib.WeightingConfig(name='constant')
+    )
+    before = state.init_actor(
+      params, state.make_optimizer(config.pretrain), weighting
+    )
+    step = jax.jit(made.pretrain(config).step)
+    new_states.append(step(before, batch, jax.random.key(2)))
+  problem.assert_trees_close(*new_states, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_that_are_not_in_the_batch_stay_as_they_are():
+  """Where the dense Adam moves them by what their moments hold."""
+  spec = types.FeatureSpec((50,), (), 0, 1)
+  config = dataclasses.replace(problem.NETWORK, embedding_dim=2)
+  optimizer = state.make_optimizer(config_lib.StageConfig(l2=0.1))
+  small = functional.make_actor(
+    rows.small_spec(spec, 2), 'shared_bottom', config
+  )
+  step = rows.on_rows(pretrain.make_pretrain_step(small, optimizer), spec)
+  network = functional.make_actor(spec, 'shared_bottom', config)
+  actor = state.init_actor(
+    network.init(jax.random.key(3)), optimizer, optax.identity()
+  )
+
+  def batch(*items):
+    return types.Batch(
+      inputs=types.Inputs(
+        np.array(items, np.int32).reshape(1, -1, 1),
+        np.zeros((1, 2, 0), np.int32),
+        np.zeros((1, 2, 0), np.float32),
+        np.zeros((1, 2), np.int32),
+      ),
+      labels=np.ones((1, 2, 1), np.float32),
+      mask=np.ones((1, 2), bool),
+      is_last=np.array([[False, True]]),
+      segment=np.zeros((1, 2), np.int32),
+      row=np.array([[0, 1]]),
+    )
+
+  first, _ = step(actor, batch(7, 9), jax.random.key(4))
+  second, _ = step(first, batch(9, 30), jax.random.key(4))
+  tables = [
+    np.asarray(s.params['first']['table']) for s in (actor, first, second)
+  ]
+  moved = [
+    np.flatnonzero((a != b).any(axis=1)).tolist()
+    for a, b in zip(tables, tables[1:], strict=False)
+  ]
+  assert moved == [[7, 9], [9, 30]]
+  moments = [
+    leaf
+    for path, leaf in jax.tree.leaves_with_path(second.opt_state)
+    if state.is_embedding(path)
+  ]
+  assert len(moments) == 2
+  for leaf in moments:
+    assert set(np.flatnonzero(jnp.abs(leaf).sum(axis=1))) <= {7, 9, 30}
+  assert second.step == 2
