@@ -109,7 +109,6 @@ def measure(
   ]
   policy = trainer.on_device(context.predict(actor_params, split))
   training = critic_stage.start(context, actor_params)
-  critic_params = training.critic.params
   rows.append(
     figures(
       'critic',
@@ -122,7 +121,10 @@ def measure(
     )
   )
   team = actor_stages.finetune_team(
-    context, {'finetune': 'critic'}, actor_params, critic_params
+    context,
+    {'finetune': 'critic'},
+    actor_params,
+    context.init_critic(actor_params),
   )
   arm = team.arms['finetune']
   rows.append(

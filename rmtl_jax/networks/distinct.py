@@ -13,7 +13,7 @@ more goes through every slot instead: the result is exact for every batch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -125,22 +125,22 @@ def with_tables(params: Any, sizes: Sequence[int]) -> Any:
     sizes: rows of each categorical field's vocabulary.
 
   Returns:
-    The parameters with `first.products` f32[..., tabled rows, width].
+    The parameters with `first.products_<field>` f32[..., rows, width] of every
+    field that is worth a table.
   """
   first = params['first']
   table, kernel = first['table'], first['kernel']
   starts = np.concatenate([[0], np.cumsum(sizes)])
-  products = [
-    table[..., starts[f] : starts[f + 1], :] @ kernel[..., f, :, :]
+  products = {
+    f'products_{f}': table[..., starts[f] : starts[f + 1], :]
+    @ kernel[..., f, :, :]
     for f in tabled(sizes, kernel.shape[-1])
-  ]
-  empty = jnp.zeros((*table.shape[:-2], 0, kernel.shape[-1]), table.dtype)
-  new_products = jnp.concatenate([empty, *products], axis=-2)
-  return {**params, 'first': {**first, 'products': new_products}}
+  }
+  return {**params, 'first': {**first, **products}}
 
 
 def look_up(
-  products: jax.Array,
+  products: Mapping[int, jax.Array],
   table: jax.Array,
   sizes: Sequence[int],
   kernel: jax.Array,
@@ -150,7 +150,7 @@ def look_up(
   """As `through`, from the tables of `with_tables`.
 
   Args:
-    products: f32[tabled rows, sum of widths].
+    products: of each field that has a table, f32[rows, sum of widths].
     table: embeddings of all fields below each other, f32[rows, D].
     sizes: rows of each categorical field's vocabulary.
     kernel: f32[F, D, sum of widths].
@@ -161,19 +161,23 @@ def look_up(
     f32[L, T, width] of each part.
   """
   lanes, length, fields = categorical.shape
-  values = categorical.reshape(lanes * length, fields)
-  used = tabled(sizes, sum(widths))
-  rest = np.array([f for f in range(fields) if f not in used], np.int32)
-  terms = []
-  if used:
-    kept = [sizes[f] for f in used]
-    tables = jax.lax.split(products, kept, axis=0)
-    terms.append(gather_sum(tables, [values[:, f] for f in used], widths))
-  if len(rest):
-    starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
-    rows = values[:, rest] + starts[None, :]
-    terms.append(_on_slots(table, kernel[rest], rows, widths))
-  parts = [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+  rest = np.array([f for f in range(fields) if f not in products], np.int32)
+
+  def on_slots(values):
+    terms = []
+    if products:
+      index = [values[:, f] for f in products]
+      terms.append(gather_sum(list(products.values()), index, widths))
+    if len(rest):
+      starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
+      rows = values[:, rest] + starts[None, :]
+      terms.append(_on_slots(table, kernel[rest], rows, widths))
+    return [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+
+  # A loop of two passes is a wall: without it XLA adds up anew wherever a part
+  # is used, and so writes every gather out.
+  halves = 2 if lanes % 2 == 0 else 1
+  parts = jax.lax.map(on_slots, categorical.reshape(halves, -1, fields))
   return [part.reshape(lanes, length, -1) for part in parts]
 
 

@@ -89,7 +89,8 @@ class FirstLayer(nnx.Module):
     kernel: f32[blocks, D, hidden + gates]; the session's block is the last.
     bias: f32[hidden + gates].
     numeric: linear layer of the numeric block, where N > 0.
-    products: tables of products, where form is `tables` (distinct.py).
+    products_<field>: its table of products, where form is `tables`
+      (distinct.py).
     session: the encoder of the session so far, where one is set.
     history_<i>: the encoder of multi-valued field i, where it is a history and
       its encoder has parameters.
@@ -126,11 +127,10 @@ class FirstLayer(nnx.Module):
     self.kernel = nnx.Param(kernel.reshape(blocks, dim, hidden + gates))
     self.bias = nnx.Param(jnp.zeros((hidden + gates,)))
     if self.form == 'tables':
-      rows = sum(
-        spec.categorical[f]
-        for f in distinct.tabled(spec.categorical, hidden + gates)
-      )
-      self.products = nnx.Param(jnp.zeros((rows, hidden + gates)))
+      for f in self._tabled():
+        rows = spec.categorical[f]
+        products = nnx.Param(jnp.zeros((rows, hidden + gates)))
+        setattr(self, f'products_{f}', products)
     if spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
     if self.encodes:
@@ -151,6 +151,9 @@ class FirstLayer(nnx.Module):
     """`in_axes` of what `share` returns, in a vmap over lanes."""
     return 0 if self.shares else None
 
+  def _tabled(self) -> tuple[int, ...]:
+    return distinct.tabled(self.spec.categorical, sum(self.widths))
+
   def share(self, inputs: types.Inputs) -> Shared:
     """What the lanes of a batch share.
 
@@ -168,7 +171,7 @@ class FirstLayer(nnx.Module):
     categorical = jnp.asarray(inputs.categorical)
     if self.form == 'tables':
       return distinct.look_up(
-        self.products[...],
+        {f: getattr(self, f'products_{f}')[...] for f in self._tabled()},
         self.table[...],
         sizes,
         kernel,
