@@ -84,7 +84,7 @@ def interleaved(
 ) -> dict[str, list[float]]:
   """Seconds of several calls, in turn, after one of each to warm up."""
   times: dict[str, list[float]] = {name: [] for name in runs}
-  for name, run in runs.items():
+  for run in runs.values():
     jax.block_until_ready(run())
   for _ in range(repetitions):
     for name, run in runs.items():

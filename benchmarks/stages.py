@@ -120,16 +120,21 @@ def measure(
       (policy,),
     )
   )
-  team = actor_stages.finetune_team(
-    context,
-    {'finetune': 'critic'},
-    actor_params,
-    context.init_critic(actor_params),
-  )
-  arm = team.arms['finetune']
-  rows.append(
-    figures('finetune', backbone, arm.program, arm.state, context, roofline)
-  )
+  for critics in ('frozen', 'learning'):
+    context.config = dataclasses.replace(
+      config, critic=dataclasses.replace(config.critic, in_finetune=critics)
+    )
+    team = actor_stages.finetune_team(
+      context,
+      {'finetune': 'critic'},
+      actor_params,
+      context.init_critic(actor_params),
+    )
+    arm = team.arms['finetune']
+    row = figures(
+      'finetune', backbone, arm.program, arm.state, context, roofline
+    )
+    rows.append({**row, 'stage': f'finetune, critics {critics}'})
   rows.append(evaluation(backbone, context, actor_params))
   return rows
 

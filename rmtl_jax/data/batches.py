@@ -133,7 +133,7 @@ def distinct_room(
     rows = np.cumsum(length[begin : begin + slots])
     end = begin + 1 + int(np.searchsorted(rows, slots))
     batch = np.concatenate(
-      [np.arange(starts[s], starts[s + 1]) for s in order[begin:end]]
+      [np.arange(*starts[s : s + 2].tolist()) for s in order[begin:end]]
     )[:slots]
     values = np.sort(categorical[batch], axis=0)
     most = np.maximum(most, 1 + (values[1:] != values[:-1]).sum(axis=0))

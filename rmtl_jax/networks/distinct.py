@@ -172,7 +172,7 @@ def look_up(
       starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
       rows = values[:, rest] + starts[None, :]
       terms.append(_on_slots(table, kernel[rest], rows, widths))
-    return [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+    return [_add(t) for t in zip(*terms, strict=True)]
 
   # A loop of two passes is a wall: without it XLA adds up anew wherever a part
   # is used, and so writes every gather out.
@@ -285,9 +285,8 @@ def _on_slots(
   fields, dim, width = kernel.shape
   embedded = jnp.take(table, slot_rows, axis=0, mode='clip')
   flat = embedded.reshape(-1, fields * dim)
-  return jax.lax.split(
-    flat @ kernel.reshape(fields * dim, width), tuple(widths), axis=1
-  )
+  product = flat @ kernel.reshape(fields * dim, width)
+  return list(jax.lax.split(product, tuple(widths), axis=1))
 
 
 def _on_rows(
@@ -328,7 +327,11 @@ def _on_rows(
   if rest:
     fields = np.array(rest)
     terms.append(_on_slots(table, kernel[fields], slot_rows[:, fields], widths))
-  return [sum(t[1:], start=t[0]) for t in zip(*terms, strict=True)]
+  return [_add(t) for t in zip(*terms, strict=True)]
+
+
+def _add(terms: Sequence[jax.Array]) -> jax.Array:
+  return sum(terms[1:], start=terms[0])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -403,6 +406,6 @@ def gather_sum(
       jnp.take(table[:, begin : begin + width], places, axis=0, mode='clip')
       for table, places in zip(tables, index, strict=True)
     ]
-    parts.append(sum(terms[1:], start=terms[0]))
+    parts.append(_add(terms))
     begin += width
   return parts

@@ -97,3 +97,23 @@ def test_layers_of_a_network_have_masks_of_their_own():
   ]
   assert found == [(0, 2), (2, 2), (4, 2)]
   assert numbers.take(1) == 6
+
+
+@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
+def test_matmul_has_the_gradients_of_a_product(backend, monkeypatch):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  rng = np.random.default_rng(0)
+  x, kernel, cotangent = (
+    jnp.asarray(rng.normal(size=shape), jnp.float32)
+    for shape in ((3, 4, 5), (5, 2), (3, 4, 2))
+  )
+
+  def lanes(x, kernel):
+    return jax.vmap(layers.matmul, (0, None))(x, kernel)
+
+  value, pullback = jax.vjp(lanes, x, kernel)
+  np.testing.assert_allclose(value, x @ kernel, rtol=1e-5)
+  of_x, of_kernel = pullback(cotangent)
+  np.testing.assert_allclose(of_x, cotangent @ kernel.T, rtol=1e-5)
+  expected = np.einsum('lti,ltu->iu', x, cotangent)
+  np.testing.assert_allclose(of_kernel, expected, rtol=1e-4)

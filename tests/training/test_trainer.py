@@ -16,7 +16,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.training import progress as progress_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import finetune, loop, pretrain, state
+from rmtl_jax.updates import finetune, forward, loop, pretrain, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem
 
@@ -274,3 +274,46 @@ def test_members_that_lack_something_are_refused():
     trainer.run_epochs(
       population, [counter()], SPLIT, PLANS[:2], KEYS[:1], BATCH, QUIET
     )
+
+
+def repeated(host, times):
+  """The rows of a split, each feature's values again and again."""
+  index = np.arange(problem.ROWS) % times
+  return {
+    name: np.ascontiguousarray(getattr(host, name)[index])
+    for name in ('categorical', 'multi_valued', 'numeric')
+  }
+
+
+@pytest.mark.parametrize('times', [3, problem.ROWS])
+def test_rows_with_equal_features_are_computed_once(times):
+  """With few and with no equal rows: the same values, in the rows' order."""
+  split = make_split(**repeated(SPLIT.host, times))
+  seen = []
+  network = problem.actor('shared_bottom')
+  params = problem.lively(network, 1)
+
+  def policy(params, batch):
+    jax.debug.callback(lambda mask: seen.append(int(mask.sum())), batch.mask)
+    return forward.policy(network, params, batch.inputs)
+
+  row_map = loop.make_row_map(policy)
+  expected = trainer.map_rows(row_map, params, split, BATCH)
+  jax.effects_barrier()
+  assert sum(seen) == problem.ROWS
+  seen.clear()
+  found = trainer.map_distinct_rows(row_map, params, split, BATCH)
+  jax.effects_barrier()
+  assert sum(seen) == (3 if times == 3 else problem.ROWS)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_plan_of_some_rows_gives_these_alone():
+  """As the filled-up chunks of predict."""
+  split = make_split(**repeated(SPLIT.host, 3))
+  few = dataclasses.replace(
+    split, plan=batches.rows_plan(np.array([1, 4, 5]), BATCH)
+  )
+  row_map = loop.make_row_map(lambda params, batch: batch.inputs.numeric)
+  found = trainer.map_distinct_rows(row_map, (), few, BATCH)
+  np.testing.assert_array_equal(found, split.host.numeric[[1, 4, 5]])
