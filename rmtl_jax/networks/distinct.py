@@ -13,8 +13,8 @@ more goes through every slot instead: the result is exact for every batch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,11 +27,6 @@ from rmtl_jax.networks import layers
 # all: a GEMM row is worth about this many numbers of an embedding. Measured by
 # benchmarks/first_layer.py on two CPU cores.
 GATHER_COST = 32
-
-# Tables of products (`with_tables`) are kept of vocabularies up to so many
-# rows, and up to so many numbers in all (512 MiB).
-TABLE_ROWS = 2**15
-TABLE_NUMBERS = 2**27
 
 
 def is_wanted(form: str, spec: types.FeatureSpec) -> bool:
@@ -86,99 +81,6 @@ def rooms(
     use = form == 'distinct' or pays(room, slots, embedding_dim)
     found.append(room if use else 0)
   return found
-
-
-def uses_tables(form: str, embedding_dim: int) -> bool:
-  """Whether what predicts looks products up in tables (`with_tables`).
-
-  Args:
-    form: NetworkConfig.first_layer; `auto` does on CPU, where that pays.
-    embedding_dim: D.
-  """
-  if form == 'auto':
-    return jax.default_backend() == 'cpu' and embedding_dim > GATHER_COST
-  return form == 'distinct'
-
-
-def tabled(sizes: Sequence[int], width: int) -> tuple[int, ...]:
-  """The fields whose products are worth a table, smallest vocabularies first.
-
-  Args:
-    sizes: rows of each categorical field's vocabulary.
-    width: columns of the first layer.
-  """
-  fields, numbers = [], 0
-  for f in np.argsort(sizes, kind='stable'):
-    numbers += sizes[f] * width
-    if sizes[f] > TABLE_ROWS or numbers > TABLE_NUMBERS:
-      break
-    fields.append(int(f))
-  return tuple(sorted(fields))
-
-
-def with_tables(params: Any, sizes: Sequence[int]) -> Any:
-  """Parameters for many batches: products of all categories, computed once.
-
-  Args:
-    params: a network's, with `first.table` [..., rows, D] and `first.kernel`
-      [..., blocks, D, width]; leading axes are members or tasks.
-    sizes: rows of each categorical field's vocabulary.
-
-  Returns:
-    The parameters with `first.products_<field>` f32[..., rows, width] of every
-    field that is worth a table.
-  """
-  first = params['first']
-  table, kernel = first['table'], first['kernel']
-  starts = np.concatenate([[0], np.cumsum(sizes)])
-  products = {
-    f'products_{f}': table[..., starts[f] : starts[f + 1], :]
-    @ kernel[..., f, :, :]
-    for f in tabled(sizes, kernel.shape[-1])
-  }
-  return {**params, 'first': {**first, **products}}
-
-
-def look_up(
-  products: Mapping[int, jax.Array],
-  table: jax.Array,
-  sizes: Sequence[int],
-  kernel: jax.Array,
-  categorical: jax.Array,
-  widths: Sequence[int],
-) -> list[jax.Array]:
-  """As `through`, from the tables of `with_tables`.
-
-  Args:
-    products: of each field that has a table, f32[rows, sum of widths].
-    table: embeddings of all fields below each other, f32[rows, D].
-    sizes: rows of each categorical field's vocabulary.
-    kernel: f32[F, D, sum of widths].
-    categorical: i32[L, T, F].
-    widths: of the parts.
-
-  Returns:
-    f32[L, T, width] of each part.
-  """
-  lanes, length, fields = categorical.shape
-  rest = np.array([f for f in range(fields) if f not in products], np.int32)
-
-  def on_slots(values):
-    terms = []
-    if products:
-      index = [values[:, f] for f in products]
-      terms.append(gather_sum(list(products.values()), index, widths))
-    if len(rest):
-      starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
-      rows = values[:, rest] + starts[None, :]
-      terms.append(_on_slots(table, kernel[rest], rows, widths))
-    return [_add(t) for t in zip(*terms, strict=True)]
-
-  # A loop of two passes is a wall: without it XLA adds up anew wherever a part
-  # is used, and so writes every gather out.
-  halves = 2 if lanes % 2 == 0 else 1
-  parts = jax.lax.map(on_slots, categorical.reshape(halves, -1, fields))
-  return [part.reshape(lanes, length, -1) for part in parts]
 
 
 class Distinct(NamedTuple):
@@ -259,7 +161,7 @@ def through(
     parts = jax.lax.cond(
       jnp.all(jnp.stack(fits)),
       on_rows,
-      lambda table, kernel: _on_slots(table, kernel, slot_rows, widths),
+      lambda table, kernel: on_slots(table, kernel, slot_rows, widths),
       table,
       kernel,
     )
@@ -268,7 +170,7 @@ def through(
   return [part.reshape(lanes, length, -1) for part in parts]
 
 
-def _on_slots(
+def on_slots(
   table: jax.Array,
   kernel: jax.Array,
   slot_rows: jax.Array,
@@ -297,7 +199,7 @@ def _on_rows(
   slot_rows: jax.Array,
   widths: Sequence[int],
 ) -> list[jax.Array]:
-  """Each field's rows through its block, then gathered, as `_on_slots`.
+  """Each field's rows through its block, then gathered, as `on_slots`.
 
   Args:
     table: f32[rows, D].
@@ -326,11 +228,11 @@ def _on_rows(
     )
   if rest:
     fields = np.array(rest)
-    terms.append(_on_slots(table, kernel[fields], slot_rows[:, fields], widths))
-  return [_add(t) for t in zip(*terms, strict=True)]
+    terms.append(on_slots(table, kernel[fields], slot_rows[:, fields], widths))
+  return [add(t) for t in zip(*terms, strict=True)]
 
 
-def _add(terms: Sequence[jax.Array]) -> jax.Array:
+def add(terms: Sequence[jax.Array]) -> jax.Array:
   return sum(terms[1:], start=terms[0])
 
 
@@ -406,6 +308,6 @@ def gather_sum(
       jnp.take(table[:, begin : begin + width], places, axis=0, mode='clip')
       for table, places in zip(tables, index, strict=True)
     ]
-    parts.append(_add(terms))
+    parts.append(add(terms))
     begin += width
   return parts

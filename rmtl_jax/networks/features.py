@@ -21,7 +21,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, history, layers, session
+from rmtl_jax.networks import distinct, history, layers, session, tables
 
 Shared = Any
 
@@ -90,7 +90,7 @@ class FirstLayer(nnx.Module):
     bias: f32[hidden + gates].
     numeric: linear layer of the numeric block, where N > 0.
     products_<field>: its table of products, where form is `tables`
-      (distinct.py).
+      (tables.py).
     session: the encoder of the session so far, where one is set.
     history_<i>: the encoder of multi-valued field i, where it is a history and
       its encoder has parameters.
@@ -152,7 +152,7 @@ class FirstLayer(nnx.Module):
     return 0 if self.shares else None
 
   def _tabled(self) -> tuple[int, ...]:
-    return distinct.tabled(self.spec.categorical, sum(self.widths))
+    return tables.tabled(self.spec.categorical, sum(self.widths))
 
   def share(self, inputs: types.Inputs) -> Shared:
     """What the lanes of a batch share.
@@ -170,7 +170,7 @@ class FirstLayer(nnx.Module):
     kernel = self.kernel[...][: len(sizes)]
     categorical = jnp.asarray(inputs.categorical)
     if self.form == 'tables':
-      return distinct.look_up(
+      return tables.look_up(
         {f: getattr(self, f'products_{f}')[...] for f in self._tabled()},
         self.table[...],
         sizes,

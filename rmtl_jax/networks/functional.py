@@ -20,13 +20,13 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   actors,
-  distinct,
   features,
   history,
   id_dropout,
   ignore,
   layers,
   session,
+  tables,
 )
 from rmtl_jax.networks import critic as critic_lib
 
@@ -52,7 +52,7 @@ class Network(NamedTuple):
     members: critics of each task, M; `lane` then gives f32[T, M * K], a
       member's tasks side by side.
     prepare: params -> what `share` and `lane` take, computed once for many
-      batches: the same, but with first_layer=tables (distinct.with_tables).
+      batches: the same, but with first_layer=tables (tables.prepare).
   """
 
   init: Callable[[jax.Array], Params]
@@ -137,7 +137,7 @@ def _from_module(
   network = Network(jax.jit(init), share, lane, shared_axes, perturb)
   if config.first_layer == 'tables':
     return network._replace(
-      prepare=lambda params: distinct.with_tables(params, spec.categorical)
+      prepare=lambda params: tables.prepare(params, spec.categorical)
     )
   return network
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, functional, ignore
 from rmtl_jax.networks import ensemble as ensemble_lib
+from rmtl_jax.networks import functional, ignore, tables
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
@@ -302,7 +302,7 @@ def _row_slots(config: config_lib.Config) -> int:
 
 def _of_prediction(network: config_lib.NetworkConfig) -> Any:
   """The settings of what predicts: products in tables, where that pays."""
-  uses = distinct.uses_tables(network.first_layer, network.embedding_dim)
+  uses = tables.pay(network.first_layer, network.embedding_dim)
   return dataclasses.replace(network, first_layer='tables' if uses else 'plain')
 
 

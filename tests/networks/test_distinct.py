@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 import hypothesis
 import hypothesis.extra.numpy as hnp
@@ -97,36 +96,6 @@ def test_batches_with_and_without_room_were_tried():
   assert any(n > 12 for n in numbers)
 
 
-@pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('rows', [2**15, 160, 0])
-def test_tables_equal_plain(name, rows, monkeypatch):
-  """With tables of all fields, of those up to 160 rows, and of none."""
-  monkeypatch.setattr(distinct, 'TABLE_ROWS', rows)
-  outputs = []
-  for form in ('plain', 'tables'):
-    config = dataclasses.replace(small.CONFIG, first_layer=form)
-    args = ()
-    if name in config_lib.BACKBONES:
-      network = functional.make_actor(SPEC, name, config)
-    else:
-      critic = config_lib.CriticConfig(form=name, members=2)
-      network = functional.make_critic(SPEC, config, critic)
-      args = (np.full((4, 8, 2), 0.3, np.float32),)
-    if form == 'plain':
-      params = small.params(network)
-    prepared = network.prepare(params)
-    run = small.jit(functools.partial(functional.apply, network))
-    outputs.append(run(prepared, batch(12), *args))
-  np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
-
-
-def test_tables_are_of_small_vocabularies(monkeypatch):
-  assert distinct.tabled((3, 200, 100), 7) == (0, 1, 2)
-  assert distinct.tabled((3, 2**15 + 1, 100), 7) == (0, 2)
-  monkeypatch.setattr(distinct, 'TABLE_NUMBERS', 103 * 7)
-  assert distinct.tabled((3, 200, 100), 7) == (0, 2)
-
-
 def test_a_field_without_savings_goes_through_every_slot():
   spec = types.FeatureSpec((10, 5000, 5000), (), 0, 1, distinct=(64, 512, 1900))
   assert distinct.rooms('auto', spec, 128, (32, 64)) == [10, 512, 0]
@@ -143,11 +112,8 @@ def test_auto_is_distinct_on_one_cpu_device_that_knows_the_room(monkeypatch):
   assert not distinct.is_wanted('auto', SPEC)
   assert not distinct.is_wanted('plain', ROOMY)
   assert distinct.is_wanted('distinct', SPEC)
-  assert distinct.uses_tables('auto', 128)
-  assert not distinct.uses_tables('auto', 16)
   monkeypatch.setattr(jax, 'device_count', lambda: 2)
   assert not distinct.is_wanted('auto', ROOMY)
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   assert not distinct.is_wanted('auto', ROOMY)
-  assert not distinct.uses_tables('auto', 128)

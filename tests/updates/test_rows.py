@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +149,7 @@ def test_rows_that_are_not_in_the_batch_stay_as_they_are():
   ]
   moved = [
     np.flatnonzero((a != b).any(axis=1)).tolist()
-    for a, b in zip(tables, tables[1:], strict=False)
+    for a, b in itertools.pairwise(tables)
   ]
   assert moved == [[7, 9], [9, 30]]
   moments = [

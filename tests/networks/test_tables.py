@@ -1,0 +1,52 @@
+"""Products from tables against products of every slot."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.networks import functional, tables
+from tests.networks import small, test_distinct
+
+
+@pytest.mark.parametrize('name', test_distinct.NAMES)
+@pytest.mark.parametrize('rows', [2**15, 160, 0])
+def test_tables_equal_plain(name, rows, monkeypatch):
+  """With tables of all fields, of those up to 160 rows, and of none."""
+  monkeypatch.setattr(tables, 'TABLE_ROWS', rows)
+  outputs = []
+  for form in ('plain', 'tables'):
+    config = dataclasses.replace(small.CONFIG, first_layer=form)
+    args = ()
+    if name in config_lib.BACKBONES:
+      network = functional.make_actor(test_distinct.SPEC, name, config)
+    else:
+      critic = config_lib.CriticConfig(form=name, members=2)
+      network = functional.make_critic(test_distinct.SPEC, config, critic)
+      args = (np.full((4, 8, 2), 0.3, np.float32),)
+    if form == 'plain':
+      params = small.params(network)
+    prepared = network.prepare(params)
+    run = small.jit(functools.partial(functional.apply, network))
+    outputs.append(run(prepared, test_distinct.batch(12), *args))
+  np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-5)
+
+
+def test_tables_are_of_small_vocabularies(monkeypatch):
+  assert tables.tabled((3, 200, 100), 7) == (0, 1, 2)
+  assert tables.tabled((3, 2**15 + 1, 100), 7) == (0, 2)
+  monkeypatch.setattr(tables, 'TABLE_NUMBERS', 103 * 7)
+  assert tables.tabled((3, 200, 100), 7) == (0, 2)
+
+
+def test_tables_pay_on_cpu_where_embeddings_are_wide(monkeypatch):
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
+  assert tables.pay('auto', 128) and not tables.pay('auto', 16)
+  assert tables.pay('distinct', 16) and not tables.pay('plain', 128)
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert not tables.pay('auto', 128)
