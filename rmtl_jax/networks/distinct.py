@@ -23,10 +23,11 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.networks import layers
 
-# What is saved grows with the embedding's width, gathering costs the same for
-# all: a GEMM row is worth about this many numbers of an embedding. Measured by
-# benchmarks/first_layer.py on two CPU cores.
-GATHER_COST = 32
+# What is saved of a slot grows with the embedding's width, gathering costs the
+# same for all: about so many numbers of an embedding through the GEMM.
+# Measured by benchmarks/first_layer.py on two CPU cores: from D (1 - share) =
+# 12 on, a training step took less time.
+GATHER_COST = 10
 
 
 def is_wanted(form: str, spec: types.FeatureSpec) -> bool:
@@ -233,6 +234,7 @@ def _on_rows(
 
 
 def add(terms: Sequence[jax.Array]) -> jax.Array:
+  """The sum of one or more arrays."""
   return sum(terms[1:], start=terms[0])
 
 

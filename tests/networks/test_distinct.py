@@ -100,7 +100,8 @@ def test_a_field_without_savings_goes_through_every_slot():
   spec = types.FeatureSpec((10, 5000, 5000), (), 0, 1, distinct=(64, 512, 1900))
   assert distinct.rooms('auto', spec, 128, (32, 64)) == [10, 512, 0]
   assert distinct.rooms('distinct', spec, 128, (32, 64)) == [10, 512, 1900]
-  assert distinct.rooms('auto', spec, 32, (32, 64)) == [0, 0, 0]
+  assert distinct.rooms('auto', spec, 12, (32, 64)) == [10, 0, 0]
+  assert distinct.rooms('auto', spec, 8, (32, 64)) == [0, 0, 0]
   unknown = dataclasses.replace(spec, distinct=())
   assert distinct.rooms('distinct', unknown, 8, (32, 64)) == [10, 2048, 2048]
 

@@ -46,7 +46,7 @@ def test_tables_are_of_small_vocabularies(monkeypatch):
 
 def test_tables_pay_on_cpu_where_embeddings_are_wide(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'cpu')
-  assert tables.pay('auto', 128) and not tables.pay('auto', 16)
+  assert tables.pay('auto', 128) and not tables.pay('auto', 8)
   assert tables.pay('distinct', 16) and not tables.pay('plain', 128)
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   assert not tables.pay('auto', 128)
