@@ -34,8 +34,8 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir')
   common.start_jax(values)
-  from rmtl_jax.report import page_html, tables
   from rmtl_jax.report import page as page_lib
+  from rmtl_jax.report import page_html, tables
   from rmtl_jax.training import writers
 
   path = pathlib.Path(common.value(values, 'workdir'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator
 
 from rmtl_jax.report import page as page_lib
@@ -94,7 +95,7 @@ def _table(grid: page_lib.Grid) -> str:
   rows = ''.join(f'<tr>{_cells(grid, row)}</tr>\n' for row in table.rows)
   return (
     f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">'
-    f'<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>\n'
+    f'<table><caption><span>{caption}</span></caption><thead><tr>{head}</tr></thead>\n'
     f'<tbody>\n{rows}</tbody></table></div>'
   )
 
@@ -104,22 +105,27 @@ def _cells(grid: page_lib.Grid, row: Iterable[str]) -> str:
   for i, (name, cell) in enumerate(zip(grid.table.header, row, strict=True)):
     inner = _text(cell)
     if name in grid.code:
-      inner = f'<code>{inner}</code>'
-    kind = _kind(i, grid.table.names)
+      # Long names of methods and settings may be broken there.
+      broken = re.sub('(,|[.:_+=](?=[a-z]))', r'\1<wbr>', inner)
+      inner = f'<code>{broken}</code>'
+    kind = _kind(i, grid.table.names, name in grid.code)
     cells.append(
       f'<td{kind}>{inner}</td>' if i else f'<th scope="row"{kind}>{inner}</th>'
     )
   return ''.join(cells)
 
 
-def _kind(column: int, names: int) -> str:
-  return f' class="{"name" if column < names else "number"}"'
+def _kind(column: int, names: int, code: bool = False) -> str:
+  kind = 'name' if column < names else 'number'
+  return f' class="{kind} setting"' if code else f' class="{kind}"'
 
 
 def _pictures(block: page_lib.Pictures) -> str:
   figures = []
   for picture in block.pictures:
-    svg = vector.inline(picture.svg, picture.name, picture.title, picture.alt)
+    svg = vector.inline(
+      picture.svg, picture.name, picture.title, picture.alt, picture.wide
+    )
     if picture.wide:
       svg = (
         '<div class="scroll" tabindex="0" role="region"'

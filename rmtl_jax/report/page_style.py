@@ -57,17 +57,27 @@ table {
 }
 caption {
   text-align: left; color: var(--muted); padding-bottom: .35rem;
-  font-size: .9rem;
+  font-size: .9rem; overflow-wrap: anywhere;
+}
+caption span {
+  display: inline-block; position: sticky; left: 0;
+  max-width: min(calc(100vw - 2rem), 46rem);
 }
 th, td {
   padding: .35rem .7rem; border-bottom: 1px solid var(--line);
   text-align: right; vertical-align: top;
 }
 thead th { border-bottom: 2px solid var(--grid); vertical-align: bottom; }
+thead th.number { min-width: 4.5rem; }
 th.name, td.name { text-align: left; }
 tbody th { font-weight: 600; }
 td.number { white-space: nowrap; }
-code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .95em; }
+code {
+  font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .95em;
+  overflow-wrap: break-word;
+}
+tbody .name { max-width: 19rem; }
+tbody td.name { min-width: 6rem; }
 .pictures {
   display: grid; gap: 1.25rem; margin: 1rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
@@ -83,17 +93,18 @@ figure svg text { font-family: inherit !important; }
 details { margin: 1rem 0; border: 1px solid var(--line); border-radius: .3rem; }
 summary { cursor: pointer; padding: .6rem .8rem; background: var(--tint); }
 details > :not(summary) { margin-left: .8rem; margin-right: .8rem; }
+@media screen and (min-width: 60rem) {
+  tbody th.setting, tbody td.setting:not(:last-child) { min-width: 11.5rem; }
+}
 @media (max-width: 40rem) {
   h1 { font-size: 1.45rem; }
   table { font-size: .85rem; }
   th, td { padding: .35rem .5rem; }
   tbody th.name:first-child, thead th.name:first-child {
-    position: sticky; left: 0; background: var(--paper); max-width: 9.5rem;
+    position: sticky; left: 0; background: var(--paper);
+    min-width: 6.5rem; max-width: 10rem;
   }
-  details tbody th.name:first-child, details thead th.name:first-child {
-    max-width: 12rem;
-  }
-  .wide svg { min-width: 40rem; }
+  thead th.number { min-width: 5.5rem; }
 }
 @media print {
   @page { margin: 16mm 14mm; }
@@ -106,11 +117,14 @@ details > :not(summary) { margin-left: .8rem; margin-right: .8rem; }
   table { font-size: 8.5pt; }
   th, td { padding: .2rem .4rem; }
   td.number { white-space: normal; }
-  .scroll { overflow: visible; }
+  thead th.number { min-width: 0; }
+  caption span { max-width: none; }
+  .scroll { overflow: visible; break-inside: avoid; }
   .pictures { grid-template-columns: 1fr 1fr; }
   .wide { display: block; }
+  .wide svg { min-width: 0 !important; }
   .alert { border: 1px solid var(--alert-line); }
   details { border: 0; }
-  details::details-content { content-visibility: visible; block-size: auto; }
+  details:not([open]) { display: none; }
 }
 """

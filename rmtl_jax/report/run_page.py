@@ -41,6 +41,9 @@ def build(record: Record) -> page.Page:
     Warnings first, then the setting, the data, and what was measured.
   """
   metrics = record['metrics']
+  weighting = tables.weighting_name(
+    metrics['weighting'], metrics.get('form', '')
+  )
   sections = [
     _setting(record),
     _data(record),
@@ -56,7 +59,7 @@ def build(record: Record) -> page.Page:
     [
       page.Text(
         f'{metrics["backbone"]} on {record["data"]["source"]}, stage 3 by'
-        f' {tables.weighting_name(metrics["weighting"], metrics.get("form", ""))}'
+        f' {weighting}'
         f' ({tables.seed_text(metrics)}). Metrics are of the'
         f' {metrics["split"]} split.'
       ),
@@ -116,8 +119,10 @@ def _data(record: Record) -> page.Section:
 
 def _metrics(record: Record) -> page.Section:
   metrics = record['metrics']
+  lines = tables.sentences({**metrics, 'warnings': []})
   blocks: list[page.Block] = [
-    page.Items(tables.sentences({**metrics, 'warnings': []})),
+    *([page.Items(lines)] if lines else []),
+    page.Text('Models: ' + '; '.join(run_words.key(metrics)) + '.'),
     *run_pictures.per_task(run_pictures.auc, record, metrics['tasks']),
   ]
   confidence = record['config']['evaluation.confidence']
@@ -125,8 +130,8 @@ def _metrics(record: Record) -> page.Section:
     blocks += [
       page.Heading(task),
       page.Grid(
-        f'{task}, {metrics["split"]} split; in brackets the {confidence:.0%}'
-        ' bootstrap interval over sessions',
+        f'{task}, {metrics["split"]} split; in brackets the'
+        f' {100 * confidence:g} % bootstrap interval over sessions',
         run_tables.ranking(record, task),
       ),
       page.Grid(f'{task}, further metrics', run_tables.further(record, task)),
@@ -137,20 +142,19 @@ def _metrics(record: Record) -> page.Section:
       page.Heading('Differences'),
       page.Grid('Differences on the same rows', differences),
     ]
-  blocks.append(
-    page.Folded('What the models are', [page.Items(run_words.key(metrics))])
-  )
-  if not tables.sentences({**metrics, 'warnings': []}):
-    blocks.pop(0)
   return page.Section('Metrics', blocks)
 
 
 def _learning(record: Record) -> page.Section | None:
-  picture = run_pictures.learning(record)
   if not record['history']:
     return None
+  drawn = [
+    picture
+    for picture in (run_pictures.stage_1(record), run_pictures.stage_3(record))
+    if picture
+  ]
   table = run_tables.epochs(record)
-  blocks: list[page.Block] = [page.Pictures([picture])] if picture else []
+  blocks: list[page.Block] = [page.Pictures(drawn)] if drawn else []
   kept = record['metrics']['best_epoch']
   names = run_words.stage_names(record['metrics'])
   blocks.append(

@@ -60,22 +60,32 @@ def auc(record: Record, task: str) -> page.Picture | None:
   )
 
 
-def learning(record: Record) -> page.Picture | None:
-  """Mean validation AUC over the epochs of each actor stage."""
-  tasks = record['metrics']['tasks']
-  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
-  for entry in record['history']:
-    values = [entry.get(f'validation_auc_{task}') for task in tasks]
-    defined = [v for v in values if v is not None]
-    if entry['stage'] in _ARMS and defined:
-      point = entry['epoch'], float(np.mean(defined))
-      lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
-  if not lines:
-    return None
+def stage_1(record: Record) -> page.Picture | None:
+  """Mean validation AUC over the epochs of stage 1."""
+  return _learning(record, _ARMS[:1], 'Stage 1')
+
+
+def stage_3(record: Record) -> page.Picture | None:
+  """Mean validation AUC over the epochs of stage 3, and of its start."""
+  return _learning(record, _ARMS[1:], 'Stage 3')
+
+
+def _learning(
+  record: Record, arms: Sequence[str], title: str
+) -> page.Picture | None:
+  """One line per arm and member, from epoch 0 where that is a candidate."""
+  lines = _auc_lines(record)
+  start = record['metrics'].get('start', 'pretrained')
+  names = run_words.stage_names(record['metrics'])
   figure, axes = _figure()
   spoken, named = [], set()
-  names = run_words.stage_names(record['metrics'])
   for (stage, member), points in lines.items():
+    if stage not in arms:
+      continue
+    best = max(value for _, value in points)
+    before = lines.get(('pretrain', member))
+    if stage != 'pretrain' and before and start == 'pretrained':
+      points = [(0, max(value for _, value in before)), *points]
     i = _ARMS.index(stage)
     axes.plot(
       *zip(*points, strict=True),
@@ -87,19 +97,33 @@ def learning(record: Record) -> page.Picture | None:
     )
     named.add(stage)
     of = '' if member is None else f' of member {member}'
-    best = max(value for _, value in points)
-    spoken.append(
-      f'{names[stage]}{of}: best {best:.4f} in {len(points)} epochs'
-    )
+    spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
+  if not spoken:
+    return None
   _finish(axes, 'epoch of the stage', 'mean validation AUC')
   return _picture(
     record,
-    'learning',
+    title.lower().replace(' ', '_'),
     '',
     figure,
-    'Learning curves: mean validation AUC over tasks',
+    f'{title}: mean validation AUC over tasks',
     '; '.join(spoken) + '.',
   )
+
+
+def _auc_lines(
+  record: Record,
+) -> dict[tuple[str, Any], list[tuple[int, float]]]:
+  """(epoch, mean validation AUC) by stage and member."""
+  tasks = record['metrics']['tasks']
+  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
+  for entry in record['history']:
+    values = [entry.get(f'validation_auc_{task}') for task in tasks]
+    defined = [v for v in values if v is not None]
+    if entry['stage'] in _ARMS and defined:
+      point = entry['epoch'], float(np.mean(defined))
+      lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
+  return lines
 
 
 def td_error(record: Record) -> page.Picture | None:
@@ -178,7 +202,7 @@ def calibration(record: Record, task: str) -> page.Picture | None:
       f'{name}: {len(points)} bins, mean distance from the diagonal'
       f' {off / rows:.4f}'
     )
-  _finish(axes, 'mean probability of the bin', 'share of positives')
+  _finish(axes, 'mean probability of the bin', 'share of positives', False)
   return _picture(
     record,
     'calibration',
@@ -245,7 +269,7 @@ def q_values(record: Record, task: str) -> page.Picture | None:
   axes.axvline(
     mean, color=pictures.COLOURS[1], linestyle='--', label='mean return'
   )
-  _finish(axes, 'Q(s, pi(s)), nats', 'share of rows', whole=False)
+  _finish(axes, 'Q(s, pi(s)), nats', 'share of rows', False)
   return _picture(
     record,
     'q',
@@ -267,12 +291,19 @@ def _figure(
 
 
 def _finish(axes: Any, x: str, y: str, whole: bool = True) -> None:
+  """Labels, a grid, and the legend where it hides nothing."""
   axes.set_xlabel(x)
   axes.set_ylabel(y)
-  if whole and x != 'mean probability of the bin':
-    axes.xaxis.get_major_locator().set_params(integer=True)
+  axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
   axes.grid(alpha=0.4)
-  axes.legend(frameon=False)
+  axes.legend(
+    loc='lower left',
+    bbox_to_anchor=(0.0, 1.0),
+    ncols=3,
+    frameon=False,
+    borderaxespad=0.2,
+    columnspacing=1.2,
+  )
 
 
 def _picture(

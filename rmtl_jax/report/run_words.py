@@ -52,10 +52,10 @@ def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def key(metrics: Record) -> list[str]:
-  """What the short names mean, one line each."""
+  """What the short names mean, one text each."""
   short = [name for name, _ in models(metrics)]
   long = [name for name, _ in tables.rows(metrics)]
-  return [f'{a}: {b}' for a, b in zip(short, long, strict=True)]
+  return [f'{a} is {b}' for a, b in zip(short, long, strict=True)]
 
 
 def weights(record: Record) -> list[str]:

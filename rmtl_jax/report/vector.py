@@ -58,7 +58,9 @@ def draw(figure: matplotlib.figure.Figure) -> str:
   return ElementTree.tostring(root, encoding='unicode') + '\n'
 
 
-def inline(svg: str, name: str, title: str, description: str) -> str:
+def inline(
+  svg: str, name: str, title: str, description: str, wide: bool = False
+) -> str:
   """An SVG for the inside of a page.
 
   Args:
@@ -66,6 +68,7 @@ def inline(svg: str, name: str, title: str, description: str) -> str:
     name: of the picture, unique on the page: a prefix of its identifiers.
     title: what a reader of the screen hears first.
     description: what the picture shows.
+    wide: whether it would be hard to read if it were much smaller.
 
   Returns:
     The element, with colours of the page and without a background.
@@ -74,10 +77,12 @@ def inline(svg: str, name: str, title: str, description: str) -> str:
   _drop_background(root)
   for element in root.iter():
     _adapt(element, name)
-  width = float(root.attrib.pop('width').removesuffix('pt'))
+  # A point is 4/3 px.
+  width = float(root.attrib.pop('width').removesuffix('pt')) / 0.75
   root.attrib.pop('height')
   root.attrib.pop('version', None)
-  root.set('style', f'max-width:{width / 0.75:.0f}px')  # a point is 4/3 px
+  least = f';min-width:{0.85 * width:.0f}px' if wide else ''
+  root.set('style', f'max-width:{width:.0f}px{least}')
   root.set('role', 'img')
   root.set('aria-labelledby', f'{name}-title {name}-desc')
   for i, (tag, text) in enumerate((('title', title), ('desc', description))):
