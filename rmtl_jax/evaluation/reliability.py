@@ -85,10 +85,12 @@ def wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
     confidence: coverage, in (0, 1).
 
   Returns:
-    (low, high), in [0, 1].
+    (low, high), in [0, 1], around the share.
   """
   z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
   share, z2 = hits / rows, z * z / rows
   center = (share + z2 / 2) / (1 + z2)
   half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5
-  return max(center - half, 0.0), min(center + half, 1.0)
+  # Rounding may leave the share of none or of all just outside.
+  low, high = min(center - half, share), max(center + half, share)
+  return max(low, 0.0), min(high, 1.0)
