@@ -21,7 +21,7 @@ CSS = """\
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body {
-  margin: 0 auto; padding: 1rem 1rem 4rem; max-width: 66rem;
+  margin: 0 auto; padding: 1rem 1rem 4rem; max-width: 76rem;
   background: var(--paper); color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans',
     'DejaVu Sans', sans-serif;
@@ -94,7 +94,7 @@ details { margin: 1rem 0; border: 1px solid var(--line); border-radius: .3rem; }
 summary { cursor: pointer; padding: .6rem .8rem; background: var(--tint); }
 details > :not(summary) { margin-left: .8rem; margin-right: .8rem; }
 @media screen and (min-width: 60rem) {
-  tbody th.setting, tbody td.setting:not(:last-child) { min-width: 11.5rem; }
+  tbody th.setting, tbody td.setting:not(:last-child) { min-width: 10.5rem; }
 }
 @media (max-width: 40rem) {
   h1 { font-size: 1.45rem; }

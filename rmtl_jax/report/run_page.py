@@ -122,7 +122,7 @@ def _metrics(record: Record) -> page.Section:
   lines = tables.sentences({**metrics, 'warnings': []})
   blocks: list[page.Block] = [
     *([page.Items(lines)] if lines else []),
-    page.Text('Models: ' + '; '.join(run_words.key(metrics)) + '.'),
+    page.Items(run_words.key(metrics)),
     *run_pictures.per_task(run_pictures.auc, record, metrics['tasks']),
   ]
   confidence = record['config']['evaluation.confidence']
@@ -161,8 +161,7 @@ def _learning(record: Record) -> page.Section | None:
     page.Text(
       'Kept: '
       + '; '.join(
-        f'{names[stage]}, epoch {run_tables.setting(epoch)}'
-        for stage, epoch in kept.items()
+        f'{names[stage]}, {_epochs(epoch)}' for stage, epoch in kept.items()
       )
       + '. Epoch 0 is the model before the stage.'
     )
@@ -174,6 +173,13 @@ def _learning(record: Record) -> page.Section | None:
     )
   )
   return page.Section('Learning', blocks)
+
+
+def _epochs(kept: int | list[int]) -> str:
+  """The epoch that was kept, or those of an ensemble's members."""
+  if isinstance(kept, int):
+    return f'epoch {kept}'
+  return f'epochs {", ".join(map(str, kept))} of its members'
 
 
 def _calibration(record: Record) -> page.Section | None:

@@ -52,10 +52,20 @@ def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def key(metrics: Record) -> list[str]:
-  """What the short names mean, one text each."""
-  short = [name for name, _ in models(metrics)]
-  long = [name for name, _ in tables.rows(metrics)]
-  return [f'{a} is {b}' for a, b in zip(short, long, strict=True)]
+  """What the short names of `models` mean, one text each."""
+  names, scratch = stage_names(metrics), metrics.get('start') == 'scratch'
+  how = 'stage 3 from scratch' if scratch else 'stage 3'
+  weighting = tables.weighting_name(
+    metrics['weighting'], metrics.get('form', '')
+  )
+  meanings = {
+    BASELINE: 'user rate x item rate, no network',
+    names['pretrain']: 'after stage 1',
+    names['finetune']: f'{how}, {weighting}',
+    names['constant']: f'{how} without critics, the control',
+    ORACLE: "the simulation's true probabilities",
+  }
+  return [f'{name}: {meanings[name]}' for name, _ in models(metrics)]
 
 
 def weights(record: Record) -> list[str]:

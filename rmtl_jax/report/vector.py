@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -27,7 +28,7 @@ _VARIABLES = {
   '#ffffff': 'paper',
   **{c.lower(): f'series{i}' for i, c in enumerate(pictures.COLOURS)},
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
   'svg.fonttype': 'none',
   # Identifiers that depend on what is drawn alone.
   'svg.hashsalt': 'rmtl',
