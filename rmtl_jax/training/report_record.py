@@ -80,6 +80,8 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   """
   run = workdir.read(path)
   finished = [name for name in workdir.STAGES if run.has(name)]
+  if (path / 'trials').is_dir():
+    raise types.InputError(f'{path}: a search (rmtl tune) has no report')
   if not set(finished) & set(run_lib.ACTORS):
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'

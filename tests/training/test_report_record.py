@@ -118,6 +118,9 @@ def test_a_run_that_has_not_been_evaluated_is(trained, tmp_path):
   shutil.rmtree(path / 'checkpoints' / 'pretrain')
   with pytest.raises(types.InputError, match='no finished stage'):
     report_record.gather(path)
+  (path / 'trials').mkdir()
+  with pytest.raises(types.InputError, match='rmtl tune'):
+    report_record.gather(path)
 
 
 def test_damaged_files_are_named(trained, tmp_path):
