@@ -22,6 +22,7 @@ from rmtl_jax.commands import (
   export,
   predict,
   prepare,
+  report,
   train,
   tune,
 )
@@ -36,6 +37,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           simulates sessions first
   rmtl evaluate --workdir=RUN [--split=test] [--data_dir=DATA]
                           restores a run and computes its metrics
+  rmtl report --workdir=RUN [--output=DIR]
+                          a run or a comparison as a page with pictures
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
   rmtl export --workdir=RUN --output=DIR
@@ -208,6 +211,11 @@ COMMANDS = {
     "restores a run's best checkpoints and computes all metrics",
     evaluate.define,
     evaluate.execute,
+  ),
+  'report': Command(
+    'a run or a comparison as Markdown and one self-contained HTML page',
+    report.define,
+    report.execute,
   ),
   'predict': Command(
     'raw rows to the same rows with a probability per task',

@@ -49,6 +49,10 @@ def test_commands_say_it_in_one_line(monkeypatch, capsys, tmp_path):
     2,
     'rmtl: rmtl train needs the package matplotlib: pip install rmtl-jax\n',
   )
+  assert _main(capsys, 'report', arguments[0]) == (
+    2,
+    'rmtl: rmtl report needs the package matplotlib: pip install rmtl-jax\n',
+  )
 
 
 def test_other_modules_are_a_fault_of_ours(monkeypatch):

@@ -249,13 +249,26 @@ def calibration_error(
     return float('nan')
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
-  start = _run_starts(p[1:] != p[:-1])
-  end = np.append(start[1:], rows)
-  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
-  tied_bin = (start + end) * bins // (2 * rows)
-  row_bin = np.repeat(tied_bin, end - start)
+  row_bin = equal_mass_bins(p, bins)
   gaps = np.bincount(row_bin, p - labels[order])
   return float(np.abs(gaps).sum() / rows)
+
+
+def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
+  """The bin of every row, by the mid-rank of its value: ties share one.
+
+  Args:
+    ascending: [R], sorted, R >= 1.
+    bins: number of bins, >= 1.
+
+  Returns:
+    i64[R] in [0, bins), ascending.
+  """
+  rows = len(ascending)
+  start = _run_starts(ascending[1:] != ascending[:-1])
+  end = np.append(start[1:], rows)
+  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
+  return np.repeat((start + end) * bins // (2 * rows), end - start)
 
 
 def predicted_over_actual(

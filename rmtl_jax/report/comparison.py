@@ -12,24 +12,36 @@ import rich.table
 
 from rmtl_jax.report import comparison_tables, comparison_words, plain, tables
 
-_CAPTIONS = {
+CAPTIONS = {
   'differences.png': 'AUC minus each control',
   'weights.png': 'Weight over the position in the session',
   'q_values.png': 'Distribution of Q',
   'learning.png': 'Learning curves',
 }
-_DIFFERENCES = """\
+DIFFERENCES = """\
 Paired by seed, in units of 1e-4, ± standard error. The interval over seeds is
 Student's; the interval over sessions is the bootstrap's, of the mean over the
 same seeds. Seeds and sessions are two kinds of noise: a difference is clear
 where both intervals leave 0 out. An interval that holds 0 says so."""
-_CRITICS = """\
+CRITICS = """\
 Means over seeds, on the validation rows. R2 is of Q as a prediction of the
 realised returns: 0 is as good as their mean, negative is worse. The dead share
 is that of rows where Q is exactly 0. A collapsed critic gives constant
 weights."""
+LEARNING = """\
+Mean validation AUC over tasks and tuning seeds at every learning rate that was
+tried; then, over all seeds, the epoch of stage 3 that was kept (0: the
+pre-trained model)."""
+METRICS = """\
+Mean ± standard error over seeds. The errors of two rows do not tell whether
+they differ: seeds are paired, see the differences below."""
+SHOWN = (
+  ('auc', 'AUC (higher is better)'),
+  ('logloss', 'logloss (lower is better)'),
+  ('session_logloss', 's-logloss (lower is better)'),
+)
 # The columns whose cells are set as code.
-_CODE = ('method', 'minus', 'critic')
+CODE = ('method', 'minus', 'critic')
 CSV_METRICS = (
   'auc',
   'logloss',
@@ -112,8 +124,7 @@ def _warnings(results: Mapping[str, Any]) -> list[str]:
 def _metrics(results: Mapping[str, Any]) -> list[str]:
   blocks = [
     '## Metrics',
-    'Mean ± standard error over seeds. The errors of two rows do not tell'
-    ' whether they differ: seeds are paired, see the differences below.',
+    METRICS,
   ]
   for task in results['tasks']:
     table = comparison_tables.metrics(results, task)
@@ -124,22 +135,26 @@ def _metrics(results: Mapping[str, Any]) -> list[str]:
 def _differences(results: Mapping[str, Any]) -> list[str]:
   if not results['differences']:
     return []
-  blocks = ['## Differences to the controls', _DIFFERENCES]
-  tests = sum(d['p'] is not None for d in results['differences'])
+  blocks = ['## Differences to the controls', DIFFERENCES]
+  tests = about_tests(results)
   if tests:
-    blocks.append(
-      f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
-      " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
-    )
-  for metric, label in (
-    ('auc', 'AUC (higher is better)'),
-    ('logloss', 'logloss (lower is better)'),
-    ('session_logloss', 's-logloss (lower is better)'),
-  ):
+    blocks.append(tests)
+  for metric, label in SHOWN:
     for task in results['tasks']:
       table = comparison_tables.differences(results, task, metric)
       blocks += [f'### {label}, {plain.markdown(task)}', _table(table)]
   return blocks
+
+
+def about_tests(results: Mapping[str, Any]) -> str:
+  """What the p-values are, or '' where there are none."""
+  tests = sum(d['p'] is not None for d in results['differences'])
+  if not tests:
+    return ''
+  return (
+    f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
+    " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
+  )
 
 
 def _learning(results: Mapping[str, Any]) -> list[str]:
@@ -148,9 +163,7 @@ def _learning(results: Mapping[str, Any]) -> list[str]:
     return []
   return [
     '## Learning rates and early stopping',
-    'Mean validation AUC over tasks and tuning seeds at every learning rate'
-    ' that was tried; then, over all seeds, the epoch of stage 3 that was kept'
-    ' (0: the pre-trained model).',
+    LEARNING,
     _table(table),
   ]
 
@@ -159,7 +172,7 @@ def _critics(results: Mapping[str, Any]) -> list[str]:
   blocks = []
   table = comparison_tables.critics(results)
   if table.rows:
-    blocks += ['## What the critics knew', _CRITICS, _table(table)]
+    blocks += ['## What the critics knew', CRITICS, _table(table)]
   table = comparison_tables.weights(results)
   if table.rows:
     blocks += [
@@ -172,9 +185,7 @@ def _critics(results: Mapping[str, Any]) -> list[str]:
 
 
 def _pictures(pictures: Sequence[str], *wanted: str) -> list[str]:
-  return [
-    f'![{_CAPTIONS[name]}]({name})' for name in wanted if name in pictures
-  ]
+  return [f'![{CAPTIONS[name]}]({name})' for name in wanted if name in pictures]
 
 
 def _texts(lines: Any) -> str:
@@ -189,7 +200,7 @@ def _table(table: comparison_tables.Table) -> str:
   """A pipe table; names on the left, numbers on the right."""
   columns = range(len(table.header))
   rule = ['---' if i < table.names else '---:' for i in columns]
-  code = [name in _CODE for name in table.header]
+  code = [name in CODE for name in table.header]
   rows = [table.header, rule]
   for row in table.rows:
     rows.append(

@@ -43,19 +43,23 @@ def draw(results: Results, directory: pathlib.Path) -> list[str]:
   Returns:
     Names of the PNG files in `directory`.
   """
-  figures = {
-    'differences.png': differences(results),
-    'weights.png': comparison_curves.weights(results),
-    'q_values.png': q_values(results),
-    'learning.png': comparison_curves.learning(results),
-  }
   directory.mkdir(parents=True, exist_ok=True)
   names = []
-  for name, figure in figures.items():
-    if figure is not None:
-      figure.savefig(directory / name, dpi=110)
-      names.append(name)
+  for name, figure in figures(results).items():
+    figure.savefig(directory / f'{name}.png', dpi=110)
+    names.append(f'{name}.png')
   return names
+
+
+def figures(results: Results) -> dict[str, Figure]:
+  """The pictures that have something to show, by name."""
+  drawn = {
+    'differences': differences(results),
+    'weights': comparison_curves.weights(results),
+    'q_values': q_values(results),
+    'learning': comparison_curves.learning(results),
+  }
+  return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def differences(results: Results) -> Figure | None:

@@ -12,14 +12,25 @@ import matplotlib
 _MARKS = str.maketrans({mark: f'\\{mark}' for mark in '\\`[]|*'})
 
 
+def one_line(text: object) -> str:
+  r"""Text on one line whose every character can be shown, and be written.
+
+  >>> one_line('a\n b\x1b[31m')
+  'a b\\x1b[31m'
+  """
+  return ''.join(
+    c if c.isprintable() else c.encode('unicode_escape').decode()
+    for c in ' '.join(str(text).split())
+  )
+
+
 def markdown(text: object) -> str:
   r"""Text that is no HTML, link, picture or emphasis in GitHub's Markdown.
 
   >>> markdown('<img src=x> [click](http://x)')
   '&lt;img src=x&gt; \\[click\\](http://x)'
   """
-  one_line = ' '.join(str(text).split())
-  return html.escape(one_line.translate(_MARKS), quote=False)
+  return html.escape(one_line(text).translate(_MARKS), quote=False)
 
 
 def code(text: object) -> str:
@@ -28,7 +39,7 @@ def code(text: object) -> str:
   >>> code('a`b')
   "`a'b`"
   """
-  return '`' + ' '.join(str(text).split()).replace('`', "'") + '`'
+  return '`' + one_line(text).replace('`', "'") + '`'
 
 
 def figures():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -207,21 +207,44 @@ def fit(teams: Sequence[Team], population: int = 1) -> None:
     population: most arms of one program that are trained together; 1 trains
       one after the other.
   """
+  if not teams:
+    return
   for team in teams:
     _resume(team)
   groups = population_lib.Groups(population)
   groups.reserve(arm.program for team in teams for arm in team.arms.values())
-  while running := [team for team in teams if team.goes_on]:
-    members = [
-      (arm.program, (team, name))
-      for team in running
-      for name, arm in team.arms.items()
-    ]
-    for program, group in groups.cut(members):
-      _train_epoch(groups, program, group)
-    for team in running:
-      team.epoch += 1
-      _save(team)
+  with teams[0].context.progress.stage(_rows_left(teams), lambda: _ends(teams)):
+    while running := [team for team in teams if team.goes_on]:
+      members = [
+        (arm.program, (team, name))
+        for team in running
+        for name, arm in team.arms.items()
+      ]
+      for program, group in groups.cut(members):
+        _train_epoch(groups, program, group)
+      for team in running:
+        team.epoch += 1
+        _save(team)
+
+
+def _rows_left(teams: Sequence[Team]) -> int:
+  """Rows of all epochs that the teams may still train."""
+  return sum(
+    max(team.limits.max_epochs - team.epoch, 0)
+    * len(team.arms)
+    * team.context.train.host.rows
+    for team in teams
+  )
+
+
+def _ends(teams: Sequence[Team]) -> Iterator[str]:
+  """One line per arm."""
+  for team in teams:
+    for name, arm in team.arms.items():
+      yield team.context.title(
+        f'{name}  {team.epoch} epochs  validation AUC {arm.stopping.best:.4f}'
+        f' (mean over tasks) at epoch {arm.stopping.best_epoch}'
+      )
 
 
 def _train_epoch(
@@ -319,6 +342,8 @@ def _validate(
     + '  '.join(f'{t} {a:.4f}' for t, a in zip(context.tasks, auc, strict=True))
     + ('  best' if improved else ''),
     label=context.title(f'{name} epoch {epoch}'),
+    note=('' if len(team.arms) == 1 else f'{name} ')
+    + f'AUC {np.nanmean(auc):.4f}',
   )
   context.record(**record)
   best_params = state.copy(actor.params) if improved else arm.best_params

@@ -26,9 +26,21 @@ def saved(run: workdir.Run) -> Maps:
   path = run.path / 'metrics.json'
   if not path.exists():
     return {}
-  record = json_files.read(path)
-  found = _object(record, f'{path}').get('calibration', {})
-  where = f'{path}: calibration'
+  record = _object(json_files.read(path), f'{path}')
+  return of_record(record, f'{path}: calibration')
+
+
+def of_record(record: Mapping[str, Any], where: str) -> Maps:
+  """Those in what metrics.json or evaluation/<split>.json holds.
+
+  Args:
+    record: `calibration` may be missing.
+    where: what to call that in errors.
+
+  Raises:
+    types.InputError: it is something else.
+  """
+  found = record.get('calibration', {})
   return {
     stage: {
       task: calibration.from_json(fitted, f'{where}.{stage}.{task}')

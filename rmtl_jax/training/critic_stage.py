@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -121,6 +121,8 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
     population: most runs of one program that are trained together; 1 trains
       one after the other.
   """
+  if not trainings:
+    return
   for training in trainings:
     restored = training.context.resume('critic', _saved(training))
     if restored is not None:
@@ -131,10 +133,12 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       training.errors = list(restored.record['errors'])
   groups = population_lib.Groups(population)
   groups.reserve(training.program for training in trainings)
-  while running := [training for training in trainings if training.goes_on]:
-    members = [(training.program, training) for training in running]
-    for program, group in groups.cut(members):
-      _train_pass(groups, program, group)
+  live = trainings[0].context.progress
+  with live.stage(_rows_left(trainings), lambda: _ends(trainings)):
+    while running := [training for training in trainings if training.goes_on]:
+      members = [(training.program, training) for training in running]
+      for program, group in groups.cut(members):
+        _train_pass(groups, program, group)
   for training in trainings:
     if not converged(training.errors, training.context.config.critic):
       training.context.progress.say(
@@ -143,6 +147,29 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
           ' passes (--config.critic.max_passes)'
         )
       )
+
+
+def _rows_left(trainings: Sequence[Training]) -> int:
+  """Rows of all passes that the critics may still see."""
+  return sum(
+    max(t.context.config.critic.max_passes - len(t.errors), 0)
+    * t.context.train.host.rows
+    for t in trainings
+  )
+
+
+def _ends(trainings: Sequence[Training]) -> Iterator[str]:
+  """One line per run."""
+  for training in trainings:
+    stopping = _spoken(training.context.config.critic.stopping)
+    errors = training.errors
+    yield training.context.title(
+      f'critic  {len(errors)} passes  validation {stopping} {errors[-1]:.5f}'
+    )
+
+
+def _spoken(name: str) -> str:
+  return name.replace('_', ' ').replace('td ', 'TD ')
 
 
 def _train_pass(
@@ -212,10 +239,10 @@ def _record(
   context.progress.finish(
     f'TD error {record["td_error"]:.5f}'
     + ''.join(
-      f'  {name.replace("_", " ")} {value:.5f}'
-      for name, value in figures.items()
+      f'  {_spoken(name)} {value:.5f}' for name, value in figures.items()
     ),
     label=context.title(f'critic pass {number}'),
+    note=f'TD error {figures["validation_td_error"]:.4f}',
   )
   context.record(**record)
   context.save('critic', number, _saved(training), errors=training.errors)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
+
+# Where a terminal does not tell its width.
+_COLUMNS = 80
 
 
 class Progress:
-  """A live line on a terminal; elsewhere, one line per epoch and no more."""
+  """A live line on a terminal; elsewhere, one line per epoch and no more.
+
+  On a terminal a stage has one line, which every pass updates, and leaves one
+  line per model when it ends.
+  """
 
   def __init__(
     self,
@@ -21,7 +31,8 @@ class Progress:
     Args:
       stream: where to.
       quiet: nothing at all.
-      brief: no line that stays for a pass that ends, for jobs of many runs.
+      brief: no line that stays for a pass or a stage that ends, for jobs of
+        many runs.
     """
     self._brief = brief
     self._stream = stream or sys.stderr
@@ -30,7 +41,32 @@ class Progress:
     self._label, self._note = '', ''
     self._start, self._seconds = 0.0, 0.0
     self._done, self._total = 0, 0
+    self._stage_start, self._stage_done, self._stage_total = 0.0, 0, 0
     self._width = 0
+
+  @contextlib.contextmanager
+  def stage(
+    self, rows: int, ends: Callable[[], Iterable[str]] = tuple
+  ) -> Iterator[None]:
+    """While it lasts, passes are parts of one stage.
+
+    Args:
+      rows: of all its passes, at most: early stopping may end it sooner.
+      ends: gives the lines that stay when it has ended on a terminal.
+    """
+    self._note = ''
+    self._stage_start = time.perf_counter()
+    self._stage_done, self._stage_total = 0, rows
+    try:
+      yield
+    except BaseException:
+      self.clear()
+      raise
+    finally:
+      self._stage_total = 0
+    if self._live and not self._brief:
+      for line in ends():
+        self.say(line)
 
   def start(self, label: str, total: int) -> None:
     """Begins a pass over `total` rows; 0 where that is not known."""
@@ -40,18 +76,31 @@ class Progress:
   def advance(self, rows: int) -> None:
     """Counts rows that are done."""
     self._done += rows
+    self._stage_done += rows
     self._seconds = time.perf_counter() - self._start
     if self._live:
       rate = self._done / max(self._seconds, 1e-9)
       if not self._total:
         self._draw(f'{self._label}  {self._done:,} rows  {rate:,.0f} rows/s')
         return
-      left = max(self._total - self._done, 0) / max(rate, 1e-9)
       share = 100 * self._done // max(self._total, 1)
-      self._draw(
-        f'{self._label}  {share:3d} %  {rate:,.0f} rows/s'
-        f'  {clock(left)} left in this pass{self._note}'
+      told = (
+        (self._left(rate), self._note)
+        if not self._stage_total
+        else (self._note, self._left(rate))
       )
+      parts = (f'{self._label}  {share:3d} %', f'{rate:,.0f} rows/s', *told)
+      self._draw('  '.join(part for part in parts if part))
+
+  def _left(self, rate: float) -> str:
+    """Of the pass; and of the stage, by its own pace, validation included."""
+    left = max(self._total - self._done, 0) / max(rate, 1e-9)
+    if not self._stage_total:
+      return f'{clock(left)} left in this pass'
+    spent = time.perf_counter() - self._stage_start
+    rows = max(self._stage_total - self._stage_done, 0)
+    most = rows * spent / max(self._stage_done, 1)
+    return f'{clock(left)} left, stage < {clock(most)}'
 
   def step(self, label: str, fraction: float) -> None:
     """A step of a job that counts no rows."""
@@ -62,11 +111,18 @@ class Progress:
     """Wipes the live line."""
     self._draw('')
 
-  def finish(self, summary: str, label: str = '') -> None:
-    """Ends the pass with a line that stays; it may have its own label."""
+  def finish(self, summary: str, label: str = '', note: str = '') -> None:
+    """Ends the pass with a line that stays, but for a stage on a terminal.
+
+    Args:
+      summary: what came out.
+      label: of this line, if not the pass's.
+      note: what the live line says of it from now on; `summary` in brackets
+        if not given.
+    """
     rate = self._done / max(self._seconds, 1e-9)
-    self._note = f'  ({summary})'
-    if self._brief:
+    self._note = note or f'({summary})'
+    if self._brief or (self._live and self._stage_total):
       return
     self.say(f'{label or self._label}  {summary}  {rate:,.0f} rows/s')
 
@@ -78,10 +134,21 @@ class Progress:
     print(text, file=self._stream, flush=True)
 
   def _draw(self, text: str) -> None:
+    """The live line, cut where it would wrap: no return leads back from there.
+
+    Blanks over what was longer before.
+    """
     if self._live:
+      text = text[: self._columns() - 1]
       self._stream.write('\r' + text.ljust(self._width) + '\r')
       self._stream.flush()
       self._width = len(text)
+
+  def _columns(self) -> int:
+    try:
+      return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS
+    except (OSError, ValueError):  # no terminal, or no file at all
+      return _COLUMNS
 
 
 def clock(seconds: float) -> str:

@@ -22,6 +22,7 @@ from rmtl_jax.training import (
   checkpoints,
   ensemble,
   progress,
+  row_values,
   summary,
   trainer,
   workdir,
@@ -93,22 +94,25 @@ def train(
         context.on_record = writer.write
       stages_lib.train(run, config, contexts, tuple(stages), trained)
       # Stages that were trained again stand where they belong.
-      writer.rewrite(whole_history(contexts))
-    begin = time.perf_counter()
-    data = _Data(
-      run.manifest, splits['train'], splits['validation'], splits['test']
-    )
+      history = whole_history(contexts)
+      writer.rewrite(history)
+      begin = time.perf_counter()
+      data = _Data(
+        run.manifest, splits['train'], splits['validation'], splits['test']
+      )
+      judged = row_values.judged(run.config, models, trained, data.validation)
+      _plot_critics(writer, run, models, trained, data, judged, history)
     maps = _fit_calibrations(run, models, trained, data.validation)
     record = {
       'split': 'test',
-      **_record(run, models, trained, data, maps),
+      **_record(run, models, trained, data, maps, judged),
     }
     record['warnings'] += summary.history_warnings(
-      whole_history(contexts), config.weighting.name
+      history, config.weighting.name
     )
     for line in record['warnings']:
       logging.error('%s', line)
-    seconds = _seconds(whole_history(contexts))
+    seconds = _seconds(history)
     seconds['evaluation'] = time.perf_counter() - begin
     record['seconds'] = seconds
     writers.write_json(path / 'metrics.json', record)
@@ -227,7 +231,8 @@ def evaluate(
   if data_dir == run.data_dir:
     # A run that was cut off has not kept them yet.
     maps = maps or _fit_calibrations(run, models, trained, data.validation)
-  record = {'split': split, **_record(run, models, trained, data, maps)}
+  judged = row_values.judged(run.config, models, trained, data.validation)
+  record = {'split': split, **_record(run, models, trained, data, maps, judged)}
   (path / 'evaluation').mkdir(exist_ok=True)
   writers.write_json(path / 'evaluation' / f'{split}.json', record)
   return record
@@ -254,6 +259,7 @@ def _record(
   trained: stages_lib.Trained,
   data: _Data,
   maps: calibrations.Maps,
+  judged: Sequence[row_values.Judged],
 ) -> dict[str, Any]:
   """What metrics.json and evaluation/<split>.json share."""
   tasks = run.manifest.task_names
@@ -288,8 +294,8 @@ def _record(
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)
-  if trained.critic is not None:
-    found, lines = _critics(run, models, trained, data.validation)
+  if judged:
+    found, lines = _critics(run, judged, data.validation)
     record |= found
     warnings += lines
   return {
@@ -339,8 +345,7 @@ def _members(
 
 def _critics(
   run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
+  judged: Sequence[row_values.Judged],
   validation: trainer.Split,
 ) -> tuple[dict[str, Any], list[str]]:
   """What the critics know of validation rows, and warnings.
@@ -349,32 +354,53 @@ def _critics(
   means over members, `collapsed` says whether any member's has, the warnings
   name the members, and the curves are of the members' mean Q.
   """
-  settings = ensemble.members(run.config)
-  count, host = len(settings), validation.host
+  count, host = len(judged), validation.host
   tasks = run.manifest.task_names
-  q_values, records, warnings = [], [], []
-  for member, (one, actor, critic) in enumerate(
-    zip(
-      settings,
-      ensemble.unstack(trained.actors['pretrain'], count),
-      ensemble.unstack(trained.critic, count),
-      strict=True,
-    )
-  ):
-    policy = models.predict(one, actor, validation)
-    q_values.append(models.values(one, critic, validation, policy))
+  records, warnings = [], []
+  for member, one in enumerate(judged):
     records.append(
-      summary.critic(q_values[-1], policy, host, tasks, one.critic)
+      summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
     )
     title = f'member {member}: ' if count > 1 else ''
     warnings += [title + line for line in summary.critic_warnings(records[-1])]
   # Weights are linear in Q, so those of the mean Q are the members' mean.
+  q_values = [one.q_values for one in judged]
   mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
   found = {
     'critic': summary.mean_of_critics(records),
     'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
   }
   return found, warnings
+
+
+def _plot_critics(
+  writer: writers.Writer,
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  data: _Data,
+  judged: Sequence[row_values.Judged],
+  history: Sequence[dict[str, Any]],
+) -> None:
+  """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
+  weights = row_values.weights(
+    run.config,
+    models,
+    judged,
+    data.validation,
+    row_values.lambdas(
+      run.config, history, trained.best_epochs.get('finetune', ())
+    ),
+    lambda: row_values.judged(run.config, models, trained, data.train),
+  )
+  values = {'critic/q': [one.q_values for one in judged]}
+  values['finetune/weight'] = weights
+  for tag, members in values.items():
+    stage, name = tag.split('/')
+    for member, rows in enumerate(members):
+      own = f'{stage}/member_{member}' if len(members) > 1 else stage
+      for k, task in enumerate(run.manifest.task_names):
+        writer.histogram(f'{own}/{name}_{task}', rows[:, k])
 
 
 def _seconds(history: list[dict[str, Any]]) -> dict[str, float]:

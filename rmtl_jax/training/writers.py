@@ -10,8 +10,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
+
+# Of a histogram.
+_BINS = 50
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:
@@ -96,6 +100,15 @@ class Writer:
   def text(self, name: str, text: str) -> None:
     """A text for TensorBoard."""
     self._add(summary.text(name, text), 0)
+
+  def histogram(self, name: str, values: np.ndarray) -> None:
+    """How numbers are distributed, for TensorBoard.
+
+    Args:
+      name: its tag.
+      values: [R], finite, R >= 1.
+    """
+    self._add(summary.histogram(name, np.asarray(values), _BINS), 0)
 
   def close(self) -> None:
     """Flushes everything."""

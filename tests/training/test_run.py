@@ -12,6 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.training import progress, run, trainer, workdir
 from tests import tiny
+from tests.training import test_writers
 
 CONFIG = config_lib.from_dict(
   {
@@ -84,6 +85,25 @@ def test_metrics_have_the_promised_keys(trained):
     record['seconds']
   )
   assert record['versions']['jax'] and record['device']
+
+
+def test_tensorboard_shows_scalars_histograms_and_the_config(trained):
+  path, record = trained
+  values = {value.tag: value for value, _ in test_writers.plotted(path)}
+  assert values['pretrain/loss'].simple_value > 0.0
+  rows = record['critic']
+  for task in tiny.TASKS:
+    q, weight = (
+      values[f'{tag}_{task}'].histo for tag in ('critic/q', 'finetune/weight')
+    )
+    np.testing.assert_allclose(q.sum / q.num, rows['mean_q'][task], rtol=1e-4)
+    # RMTL's weights are linear in Q.
+    np.testing.assert_allclose(
+      weight.sum / weight.num, 1 - 0.7 * q.sum / q.num, rtol=1e-4
+    )
+    assert weight.min >= 1.0
+  (text,) = values['config/text_summary'].tensor.string_val
+  assert '| pretrain.max_epochs | 2 |' in text.decode()
 
 
 def test_the_oracle_is_best(trained):

@@ -1,0 +1,67 @@
+"""`rmtl report`: a run or a comparison as Markdown and as one HTML page."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  common.define_workdir(values)
+  flags.DEFINE_string(
+    'output',
+    '',
+    'Where report.html, report.md and pictures/ go; WORKDIR/report if not'
+    ' given.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'data_dir',
+    '',
+    "The run's prepared data, where it is no longer where it was trained on.",
+    flag_values=values,
+  )
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'workdir')
+  common.start_jax(values)
+  from rmtl_jax.report import page as page_lib
+  from rmtl_jax.report import page_html, tables
+  from rmtl_jax.training import writers
+
+  path = pathlib.Path(common.value(values, 'workdir'))
+  data_dir = common.value(values, 'data_dir')
+  page = _page(path, pathlib.Path(data_dir) if data_dir else None)
+  output = pathlib.Path(common.value(values, 'output') or path / 'report')
+  with writers.named(output):
+    (output / 'pictures').mkdir(parents=True, exist_ok=True)
+  for picture in page_lib.pictures(page):
+    file = output / 'pictures' / f'{picture.name}.svg'
+    writers.write_text(file, picture.svg)
+  writers.write_text(output / 'report.md', page_lib.markdown(page))
+  writers.write_text(output / 'report.html', page_html.render(page))
+  print(
+    tables.text_of_paths(
+      report=output / 'report.html', markdown=output / 'report.md'
+    )
+  )
+  return 0
+
+
+def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
+  """A comparison's where there are its results, else a run's."""
+  from rmtl_jax.report import comparison_page, run_page
+  from rmtl_jax.training import report_record
+
+  if report_record.is_comparison(path):
+    return comparison_page.build(report_record.comparison(path))
+  return run_page.build(report_record.gather(path, data_dir))

@@ -1,0 +1,96 @@
+"""The points of a reliability diagram: what was predicted, what happened."""
+
+from __future__ import annotations
+
+import statistics
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import metrics
+
+
+class Point(NamedTuple):
+  """Rows of similar probability.
+
+  Attributes:
+    rows: how many.
+    predicted: their mean probability.
+    actual: their share of positives.
+    low: the lower end of the interval of `actual`.
+    high: its upper end.
+  """
+
+  rows: int
+  predicted: float
+  actual: float
+  low: float
+  high: float
+
+
+def reliability(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  bins: int = 20,
+  confidence: float = 0.95,
+) -> list[Point]:
+  """One point per bin of (nearly) equal numbers of rows, ascending.
+
+  The bins are those of `metrics.calibration_error`, which is the mean of
+  |predicted - actual| over these points, weighted by rows. Bins that ties
+  leave empty are left out.
+
+  Args:
+    labels: [R], 0 or 1.
+    probabilities: [R].
+    bins: number of bins, >= 1.
+    confidence: coverage of the intervals, which take rows as independent.
+
+  Returns:
+    The points; none without rows.
+
+  Raises:
+    ValueError: a probability that is NaN.
+  """
+  types.check_ranks((1, 1), labels, probabilities)
+  types.check_same_shape(labels, probabilities)
+  if np.isnan(probabilities).any():
+    raise ValueError('probabilities: not every one is a number')
+  if not len(labels):
+    return []
+  order = np.argsort(probabilities, kind='stable')
+  p = probabilities[order].astype(np.float64)
+  row_bin = metrics.equal_mass_bins(p, bins)
+  rows = np.bincount(row_bin)
+  predicted = np.bincount(row_bin, p)
+  positives = np.bincount(row_bin, labels[order] > 0.5)
+  points = []
+  for n, total, hits in zip(rows, predicted, positives, strict=True):
+    if n:
+      low, high = wilson(int(hits), int(n), confidence)
+      points.append(Point(int(n), float(total / n), float(hits / n), low, high))
+  return points
+
+
+def wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
+  """The interval of a share that Wilson's score test does not reject.
+
+  E. B. Wilson, "Probable inference, the law of succession, and statistical
+  inference", JASA 22 (1927).
+
+  Args:
+    hits: rows that count, <= rows.
+    rows: all, >= 1.
+    confidence: coverage, in (0, 1).
+
+  Returns:
+    (low, high), in [0, 1], around the share.
+  """
+  z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+  share, z2 = hits / rows, z * z / rows
+  center = (share + z2 / 2) / (1 + z2)
+  half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5
+  # Rounding may leave the share of none or of all just outside.
+  low, high = min(center - half, share), max(center + half, share)
+  return max(low, 0.0), min(high, 1.0)

@@ -1,0 +1,331 @@
+"""The pictures of a run's report: one panel each, so that a phone shows them.
+
+`record` is everywhere what training/report_record.py gathered. Functions give
+a picture, or None where there is nothing to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from rmtl_jax.report import page, pictures, plain, run_words, vector
+
+Record = Mapping[str, Any]
+
+_SIZE = (4.8, 3.5)
+_ARMS = ('pretrain', 'constant', 'finetune')
+_MARKERS = ('o', 's', '^', 'D', 'v', 'P')
+_DASHES = ('-', '--', '-.', ':')
+
+
+def auc(record: Record, task: str) -> page.Picture | None:
+  """AUC of every model with its interval."""
+  metrics = record['metrics']
+  models = run_words.models(metrics)
+  found = [
+    (name, of[task]) for name, of in models if of[task]['auc'] is not None
+  ]
+  if not found:
+    return None
+  figure, axes = _figure((_SIZE[0], 1.1 + 0.42 * len(found)))
+  spoken = []
+  for i, (name, values) in enumerate(found):
+    value = values['auc']
+    low, high = values.get('auc_interval') or (value, value)
+    is_own = name not in (run_words.BASELINE, run_words.ORACLE)
+    axes.errorbar(
+      value,
+      -i,
+      xerr=[[max(value - low, 0.0)], [max(high - value, 0.0)]],
+      fmt='o' if is_own else 'D',
+      color=pictures.COLOURS[0] if is_own else '#767676',
+      capsize=4,
+    )
+    spoken.append(f'{name} {value:.4f}')
+  axes.set_yticks([-i for i in range(len(found))], [name for name, _ in found])
+  axes.set_ylim(-len(found) + 0.4, 0.6)
+  axes.set_xlabel('AUC')
+  axes.grid(axis='x', alpha=0.4)
+  return _picture(
+    record,
+    'auc',
+    task,
+    figure,
+    f'AUC of {task}, {metrics["split"]} split',
+    'Points with bootstrap intervals over sessions: ' + '; '.join(spoken) + '.',
+  )
+
+
+def stage_1(record: Record) -> page.Picture | None:
+  """Mean validation AUC over the epochs of stage 1."""
+  return _learning(record, _ARMS[:1], 'Stage 1')
+
+
+def stage_3(record: Record) -> page.Picture | None:
+  """Mean validation AUC over the epochs of stage 3, and of its start."""
+  return _learning(record, _ARMS[1:], 'Stage 3')
+
+
+def _learning(
+  record: Record, arms: Sequence[str], title: str
+) -> page.Picture | None:
+  """One line per arm and member, from epoch 0 where that is a candidate."""
+  lines = _auc_lines(record)
+  start = record['metrics'].get('start', 'pretrained')
+  names = run_words.stage_names(record['metrics'])
+  figure, axes = _figure()
+  spoken, named = [], set()
+  for (stage, member), points in lines.items():
+    if stage not in arms:
+      continue
+    best = max(value for _, value in points)
+    before = lines.get(('pretrain', member))
+    if stage != 'pretrain' and before and start == 'pretrained':
+      points = [(0, max(value for _, value in before)), *points]
+    i = _ARMS.index(stage)
+    axes.plot(
+      *zip(*points, strict=True),
+      marker=_MARKERS[i],
+      linestyle=_DASHES[i],
+      label=None if stage in named else names[stage],
+      color=pictures.COLOURS[i],
+      alpha=1.0 if member is None else 0.6,
+    )
+    named.add(stage)
+    of = '' if member is None else f' of member {member}'
+    spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
+  if not spoken:
+    return None
+  _finish(axes, 'epoch of the stage', 'mean validation AUC')
+  return _picture(
+    record,
+    title.lower().replace(' ', '_'),
+    '',
+    figure,
+    f'{title}: mean validation AUC over tasks',
+    '; '.join(spoken) + '.',
+  )
+
+
+def _auc_lines(
+  record: Record,
+) -> dict[tuple[str, Any], list[tuple[int, float]]]:
+  """(epoch, mean validation AUC) by stage and member."""
+  tasks = record['metrics']['tasks']
+  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
+  for entry in record['history']:
+    values = [entry.get(f'validation_auc_{task}') for task in tasks]
+    defined = [v for v in values if v is not None]
+    if entry['stage'] in _ARMS and defined:
+      point = entry['epoch'], float(np.mean(defined))
+      lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
+  return lines
+
+
+def td_error(record: Record) -> page.Picture | None:
+  """TD error of the critics, pass by pass."""
+  kinds = {
+    'td_error': 'train',
+    'validation_td_error': 'validation',
+  }
+  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
+  for entry in record['history']:
+    for key in kinds:
+      if entry['stage'] == 'critic' and entry.get(key) is not None:
+        point = entry['epoch'], entry[key]
+        lines.setdefault((key, entry.get('member')), []).append(point)
+  if not lines:
+    return None
+  figure, axes = _figure()
+  spoken, named = [], set()
+  for (key, member), points in lines.items():
+    i = list(kinds).index(key)
+    axes.plot(
+      *zip(*points, strict=True),
+      marker=_MARKERS[i],
+      linestyle=_DASHES[i],
+      color=pictures.COLOURS[i],
+      label=None if key in named else kinds[key],
+      alpha=1.0 if member is None else 0.6,
+    )
+    named.add(key)
+    of = '' if member is None else f', member {member}'
+    spoken.append(
+      f'{kinds[key]}{of}: from {points[0][1]:.4g} to {points[-1][1]:.4g}'
+    )
+  _finish(axes, 'pass of stage 2', 'mean squared TD error')
+  return _picture(
+    record,
+    'td_error',
+    '',
+    figure,
+    "The critics' TD error in stage 2",
+    '; '.join(spoken) + '.',
+  )
+
+
+def calibration(record: Record, task: str) -> page.Picture | None:
+  """Reliability: mean probability against share of positives, per bin."""
+  versions = record['reliability'].get('points', {}).get(task, {})
+  if not any(versions.values()):
+    return None
+  figure, axes = _figure((_SIZE[0], 4.2))
+  top = max(
+    max(point['predicted'], point['high'])
+    for points in versions.values()
+    for point in points
+  )
+  axes.plot([0, top], [0, top], color='#767676', linestyle=':', label='ideal')
+  spoken = []
+  for i, (name, points) in enumerate(versions.items()):
+    actual = np.array([p['actual'] for p in points])
+    low, high = (np.array([p[end] for p in points]) for end in ('low', 'high'))
+    axes.errorbar(
+      [p['predicted'] for p in points],
+      actual,
+      yerr=[np.maximum(actual - low, 0.0), np.maximum(high - actual, 0.0)],
+      marker=_MARKERS[i],
+      markersize=4.5,
+      linestyle=_DASHES[i],
+      linewidth=1.2,
+      elinewidth=0.8,
+      color=pictures.COLOURS[i],
+      label=name,
+    )
+    rows = sum(p['rows'] for p in points)
+    off = sum(p['rows'] * abs(p['predicted'] - p['actual']) for p in points)
+    spoken.append(
+      f'{name}: {len(points)} bins, mean distance from the diagonal'
+      f' {off / rows:.4f}'
+    )
+  _finish(axes, 'mean probability of the bin', 'share of positives', False)
+  return _picture(
+    record,
+    'calibration',
+    task,
+    figure,
+    f'Calibration of {task}, test split',
+    '; '.join(spoken) + '.',
+  )
+
+
+def weights(record: Record, task: str) -> page.Picture | None:
+  """Mean weight over the position in the session, with the rows' spread."""
+  curve = record['weights'].get('by_position', {}).get(task)
+  if not curve:
+    return None
+  figure, axes = _figure()
+  x = np.arange(1, len(curve['mean']) + 1)
+  axes.fill_between(
+    x,
+    curve['low'],
+    curve['high'],
+    color=pictures.COLOURS[0],
+    alpha=0.2,
+    linewidth=0,
+    label='central 80 % of the rows',
+  )
+  axes.plot(
+    x, curve['mean'], color=pictures.COLOURS[0], marker='o', label='mean'
+  )
+  _finish(axes, 'row of the session (first = 1)', 'weight')
+  axes.ticklabel_format(axis='y', useOffset=False)
+  last = len(x)
+  return _picture(
+    record,
+    'weights',
+    task,
+    figure,
+    f'Weights of {task} over the session',
+    f'Mean weight at row 1: {curve["mean"][0]:.3f}; at row {last}:'
+    f' {curve["mean"][-1]:.3f}. The central 80 % of the rows lie between'
+    f' {curve["low"][0]:.3f} and {curve["high"][0]:.3f} at row 1, between'
+    f' {curve["low"][-1]:.3f} and {curve["high"][-1]:.3f} at row {last}.',
+  )
+
+
+def q_values(record: Record, task: str) -> page.Picture | None:
+  """Distribution of Q(s, pi(s)), with the mean return that was realised."""
+  metrics = record['metrics']
+  histogram = metrics.get('curves', {}).get('q_histogram', {}).get(task)
+  if not histogram:
+    return None
+  counts = np.asarray(histogram['counts'], float)
+  statistics = metrics['critic']
+  figure, axes = _figure()
+  axes.stairs(
+    counts / max(counts.sum(), 1.0),
+    histogram['edges'],
+    fill=True,
+    color=pictures.COLOURS[0],
+    alpha=0.8,
+    label='Q',
+  )
+  mean = statistics['mean_return'][task]
+  axes.axvline(
+    mean, color=pictures.COLOURS[1], linestyle='--', label='mean return'
+  )
+  _finish(axes, 'Q(s, pi(s)), nats', 'share of rows', False)
+  return _picture(
+    record,
+    'q',
+    task,
+    figure,
+    f'Distribution of Q, {task}',
+    f'Q of the validation rows, from {histogram["edges"][0]:.3g} to'
+    f' {histogram["edges"][-1]:.3g}, mean'
+    f' {statistics["mean_q"][task]:.3g}; the mean return that was realised is'
+    f' {mean:.3g}.',
+  )
+
+
+def _figure(
+  size: tuple[float, float] = _SIZE,
+) -> tuple[matplotlib.figure.Figure, Any]:
+  figure = matplotlib.figure.Figure(figsize=size, layout='constrained')
+  return figure, figure.subplots()
+
+
+def _finish(axes: Any, x: str, y: str, whole: bool = True) -> None:
+  """Labels, a grid, and the legend where it hides nothing."""
+  axes.set_xlabel(x)
+  axes.set_ylabel(y)
+  axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
+  axes.grid(alpha=0.4)
+  axes.legend(
+    loc='lower left',
+    bbox_to_anchor=(0.0, 1.0),
+    ncols=3,
+    frameon=False,
+    borderaxespad=0.2,
+    columnspacing=1.2,
+  )
+
+
+def _picture(
+  record: Record,
+  kind: str,
+  task: str,
+  figure: matplotlib.figure.Figure,
+  title: str,
+  alt: str,
+) -> page.Picture:
+  name = kind
+  if task:  # a task's name could be no file's
+    name += f'-{list(record["metrics"]["tasks"]).index(task) + 1}'
+  return page.Picture(
+    name, vector.draw(figure), plain.one_line(title), plain.one_line(alt)
+  )
+
+
+def per_task(
+  draw: Any, record: Record, tasks: Sequence[str]
+) -> list[page.Pictures]:
+  """The pictures of all tasks that there are, side by side."""
+  drawn = [draw(record, task) for task in tasks]
+  found = [picture for picture in drawn if picture is not None]
+  return [page.Pictures(found)] if found else []

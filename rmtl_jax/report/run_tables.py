@@ -1,0 +1,246 @@
+"""The tables of a run's report, as plain cells.
+
+`record` is everywhere what training/report_record.py gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax.report import comparison_tables, run_words
+
+Record = Mapping[str, Any]
+Table = comparison_tables.Table
+
+_NOTHING = '-'
+_RANKED = (
+  ('auc', 'AUC'),
+  ('logloss', 'logloss'),
+  ('session_logloss', 's-logloss'),
+)
+_FURTHER = (
+  ('gauc', 'GAUC'),
+  ('pr_auc', 'PR-AUC'),
+  ('calibration_error', 'calibration error'),
+  ('predicted_over_actual', 'predicted / actual'),
+)
+_CRITIC = (
+  ('r2', 'R2 of Q', '.3f'),
+  ('mean_q', 'mean Q', '.3f'),
+  ('std_q', 'sd Q', '.3f'),
+  ('mean_return', 'mean return', '.3f'),
+  ('std_return', 'sd return', '.3f'),
+  ('loss_correlation', 'corr(-Q, own loss)', '.3f'),
+  ('remaining_correlation', 'corr(-Q, rows left)', '.3f'),
+  ('zero_share', 'dead share', '.1%'),
+)
+
+
+def settings(record: Record, changed_only: bool) -> Table:
+  """Settings with their defaults; of the group `compare` what differs."""
+  return config(record['config'], record['defaults'], changed_only)
+
+
+def config(
+  flat: Mapping[str, Any], defaults: Mapping[str, Any], changed_only: bool
+) -> Table:
+  """Settings with their defaults.
+
+  Args:
+    flat: {'group.field': value}.
+    defaults: the same of the defaults.
+    changed_only: whether settings that have their default are left out.
+  """
+  rows = []
+  for name, value in flat.items():
+    if name.startswith('compare.') and not changed_only:
+      continue
+    if not changed_only or value != defaults[name]:
+      rows.append((name, setting(value), setting(defaults[name])))
+  return Table(('setting', 'value', 'default'), rows, 3)
+
+
+def setting(value: Any) -> str:
+  """A setting's value, as a flag takes it."""
+  if isinstance(value, list | tuple):
+    return ','.join(map(str, value)) or '(none)'
+  if isinstance(value, bool):
+    return str(value).lower()
+  return str(value) if value != '' else '(none)'
+
+
+def data(record: Record) -> Table:
+  """Rows, sessions and label rates of every split."""
+  return splits(record['data']['splits'], record['metrics']['tasks'])
+
+
+def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> Table:
+  """Rows, sessions and label rates of every split.
+
+  Args:
+    of: {name: {'rows', 'sessions', 'positives': {task: rows}}}.
+    tasks: K names.
+  """
+  rows = []
+  for name, split in of.items():
+    count, sessions = split['rows'], split['sessions']
+    rates = [
+      f'{split["positives"][task] / count:.2%}' if count else _NOTHING
+      for task in tasks
+    ]
+    mean = f'{count / sessions:.1f}' if sessions else _NOTHING
+    rows.append((name, f'{count:,}', f'{sessions:,}', mean, *rates))
+  header = ('split', 'rows', 'sessions', 'rows per session')
+  return Table((*header, *(f'{task} rate' for task in tasks)), rows, 1)
+
+
+def fields(record: Record) -> Table:
+  """The features, and how large their vocabularies are."""
+  rows = [
+    (name, kind, f'{size:,}' if size else _NOTHING)
+    for name, kind, size in record['data']['fields']
+  ]
+  return Table(('field', 'kind', 'vocabulary rows'), rows, 2)
+
+
+def ranking(record: Record, task: str) -> Table:
+  """AUC, logloss and s-logloss of every model, with intervals."""
+  metrics = record['metrics']
+  rows = []
+  for name, of in run_words.models(metrics):
+    cells = [_with_interval(of[task], key) for key, _ in _RANKED]
+    rows.append((name, *cells))
+  return Table(('model', *(label for _, label in _RANKED)), rows, 1)
+
+
+def further(record: Record, task: str) -> Table:
+  """What practitioners read besides."""
+  rows = []
+  for name, of in run_words.models(record['metrics']):
+    cells = [_number(of[task].get(key), '.4f') for key, _ in _FURTHER]
+    rows.append((name, *cells))
+  return Table(('model', *(label for _, label in _FURTHER)), rows, 1)
+
+
+def differences(record: Record) -> Table:
+  """RMTL minus the control and minus the pre-trained model, same rows."""
+  metrics = record['metrics']
+  names = run_words.stage_names(metrics)
+  rows = []
+  for key, of in metrics.get('difference', {}).items():
+    first, second = key.split('_minus_')
+    for task in metrics['tasks']:
+      cells = [_with_interval(of[task], k, '+.4f') for k, _ in _RANKED]
+      rows.append((f'{names[first]} minus {names[second]}', task, *cells))
+  header = ('difference', 'task', *(label for _, label in _RANKED))
+  return Table(header, rows, 2)
+
+
+def epochs(record: Record) -> Table:
+  """Every epoch and pass: losses, validation AUC, TD error, time."""
+  tasks = record['metrics']['tasks']
+  has_members = any('member' in entry for entry in record['history'])
+  rows = []
+  for entry in record['history']:
+    member = (str(entry.get('member', _NOTHING)),) if has_members else ()
+    rows.append(
+      (
+        entry['stage'],
+        *member,
+        str(entry['epoch']),
+        _number(entry.get('loss'), '.4f'),
+        *(_number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks),
+        _number(entry.get('td_error'), '.4g'),
+        _number(entry.get('validation_td_error'), '.4g'),
+        _number(entry.get('seconds'), '.1f'),
+      )
+    )
+  header = (
+    'stage',
+    *(('member',) if has_members else ()),
+    'epoch',
+    'loss',
+    *(f'validation AUC {task}' for task in tasks),
+    'TD error',
+    'validation TD error',
+    'seconds',
+  )
+  return Table(header, rows, 1)
+
+
+def calibration(record: Record) -> Table:
+  """Calibration of the model in the picture, raw and calibrated."""
+  metrics, stage = record['metrics'], record['reliability']['stage']
+  rows = []
+  for task in metrics['tasks']:
+    for version, where in (('raw', 'stages'), ('calibrated', 'calibrated')):
+      of = metrics.get(where, {}).get(stage, {}).get(task)
+      if of:
+        keys = ('calibration_error', 'predicted_over_actual', 'logloss')
+        cells = [_number(of.get(key), '.4f') for key in keys]
+        rows.append((task, version, *cells))
+  header = ('task', 'probabilities', 'calibration error', 'predicted / actual')
+  return Table((*header, 'logloss'), rows, 2)
+
+
+def applied_weights(record: Record) -> Table:
+  """Mean and deviation of the weights that each epoch of stage 3 applied."""
+  tasks = record['metrics']['tasks']
+  rows = []
+  for entry in record['history']:
+    if entry['stage'] != 'finetune' or f'weight_mean_{tasks[0]}' not in entry:
+      continue
+    of = f', member {entry["member"]}' if 'member' in entry else ''
+    cells = [
+      f'{entry[f"weight_mean_{task}"]:.3f} ±'
+      f' {entry[f"weight_deviation_{task}"]:.3f}'
+      for task in tasks
+    ]
+    rows.append((f'{entry["epoch"]}{of}', *cells))
+  return Table(('epoch', *tasks), rows, 1)
+
+
+def critics(record: Record) -> Table:
+  """What each task's critic knew of the validation rows."""
+  statistics = record['metrics']['critic']
+  rows = []
+  for task in record['metrics']['tasks']:
+    cells = [
+      _number(statistics.get(key, {}).get(task), form)
+      for key, _, form in _CRITIC
+    ]
+    state = [
+      word
+      for word in ('collapsed', 'diverged')
+      if statistics.get(word, {}).get(task)
+    ]
+    rows.append((task, ' and '.join(state) or 'sound', *cells))
+  return Table(
+    ('critic of', 'state', *(label for _, label, _ in _CRITIC)), rows, 2
+  )
+
+
+def _with_interval(
+  values: Mapping[str, Any], key: str, form: str = '.4f'
+) -> str:
+  value, interval = values.get(key), values.get(f'{key}_interval')
+  if value is None:
+    return 'undefined'
+  if not interval:
+    return format(value, form)
+  low, high = (format(end, form) for end in interval)
+  return f'{value:{form}} ({low} to {high})'
+
+
+def _number(value: float | None, form: str) -> str:
+  return _NOTHING if value is None else format(value, form)
+
+
+def seconds(times: Mapping[str, Any]) -> Sequence[str]:
+  """Seconds per stage, those that there are."""
+  return [
+    f'{name} {value:.0f} s'
+    for name, value in times.items()
+    if isinstance(value, int | float)
+  ]

@@ -1,0 +1,126 @@
+"""A run in words: its models' names, what its weights are, where they act."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmtl_jax.report import tables
+
+Record = Mapping[str, Any]
+
+BASELINE, ORACLE = 'rate baseline', 'oracle'
+_FORMULAS = {
+  'critic': '1 - lambda Q',
+  'label_times_q': "1 - lambda y Q, where y is the row's label",
+  'negative_q': '-Q',
+  'mean_one': '1 - lambda Q, divided by their mean',
+  'advantage': (
+    '1 - lambda A, where A is Q centred and divided by its deviation, not'
+    ' below 0 and divided by their mean'
+  ),
+  'uncertainty': (
+    "1 + lambda (u / mean u - 1), where u is the critics' disagreement, not"
+    ' below 0 and divided by their mean'
+  ),
+}
+_RELATIVE = ('mean_one', 'advantage', 'uncertainty')
+_WITHOUT_LAMBDA = ('negative_q',)
+
+
+def stage_names(metrics: Record) -> dict[str, str]:
+  """Short names of what the actor stages leave."""
+  weighting = metrics['weighting']
+  return {
+    'pretrain': 'pre-trained',
+    'constant': 'constant weights',
+    'finetune': 'RMTL' if weighting == 'critic' else weighting,
+  }
+
+
+def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
+  """(short name, metrics per task) of every model, as tables.rows orders."""
+  found = []
+  if 'baseline' in metrics:
+    found.append((BASELINE, metrics['baseline']))
+  for stage, name in stage_names(metrics).items():
+    if stage in metrics['stages']:
+      found.append((name, metrics['stages'][stage]))
+  if 'oracle' in metrics:
+    found.append((ORACLE, metrics['oracle']))
+  return found
+
+
+def key(metrics: Record) -> list[str]:
+  """What the short names of `models` mean, one text each."""
+  names, scratch = stage_names(metrics), metrics.get('start') == 'scratch'
+  how = 'stage 3 from scratch' if scratch else 'stage 3'
+  weighting = tables.weighting_name(
+    metrics['weighting'], metrics.get('form', '')
+  )
+  meanings = {
+    BASELINE: 'user rate x item rate, no network',
+    names['pretrain']: 'after stage 1',
+    names['finetune']: f'{how}, {weighting}',
+    names['constant']: f'{how} without critics, the control',
+    ORACLE: "the simulation's true probabilities",
+  }
+  return [f'{name}: {meanings[name]}' for name, _ in models(metrics)]
+
+
+def weights(record: Record) -> list[str]:
+  """What the weights that are shown are, and of which rows.
+
+  Args:
+    record: what training/report_record.py gathered.
+  """
+  config, metrics = record['config'], record['metrics']
+  name, form = metrics['weighting'], metrics.get('form') or 'critic'
+  if name in ('ddpg', 'td3_bc'):
+    return [f'{tables.NAMES[name]}: no loss is weighed by row.']
+  if name == 'constant':
+    return ['Every weight is 1: this run has no critics.']
+  shown = form if name == 'q_shuffled' else name
+  lines = []
+  if name == 'constant_mean':
+    lines.append(
+      'Shown: one constant per task, the mean of 1 - lambda Q over the train'
+      f' rows; {_lambda(record)}.'
+    )
+  else:
+    formula = _FORMULAS[shown]
+    is_set = '' if shown in _WITHOUT_LAMBDA else f'; {_lambda(record)}'
+    what = ', shuffled over the rows' if name == 'q_shuffled' else ''
+    lines.append(f'Shown: the weights {formula}{what}{is_set}.')
+  if shown in _RELATIVE:
+    lines.append(
+      'Means and deviations are over the validation rows here, over the batch'
+      ' in training.'
+    )
+  if config['weighting.max_weight']:
+    lines.append(f'No weight is above {config["weighting.max_weight"]:g}.')
+  lines.append(
+    'They are of the validation rows, by the critics as stage 2 left them, of'
+    ' the pre-trained model without dropout: what stage 3 begins with. Line:'
+    ' mean; band: from the 10th to the 90th percentile of the rows at that'
+    ' position; positions with few rows are left out.'
+  )
+  if config['critic.in_finetune'] == 'learning' and name != 'constant_mean':
+    lines.append(
+      'In stage 3 the critics learn on and the model moves; the table below has'
+      ' the weights that its epochs applied.'
+    )
+  return lines
+
+
+def _lambda(record: Record) -> str:
+  config = record['config']
+  values = record['weights'].get('lambdas') or [config['weighting.lambda_']]
+  text = f'lambda = {", ".join(f"{v:.4g}" for v in dict.fromkeys(values))}'
+  if config['weighting.meta_learning_rate']:
+    text += ' (learnt, at the epoch that was kept)'
+  if config['weighting.lambda_warmup_steps']:
+    text += f' after {config["weighting.lambda_warmup_steps"]} steps of warmup'
+  if config['weighting.lambda_schedule'] != 'constant':
+    text += f' before its {config["weighting.lambda_schedule"]} fall to 0'
+  return text

@@ -1,0 +1,121 @@
+"""Pictures as SVG: text stays text, and inside a page colours follow it."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import matplotlib.figure
+
+from rmtl_jax.report import pictures, plain
+
+_SVG = 'http://www.w3.org/2000/svg'
+_XLINK = 'http://www.w3.org/1999/xlink'
+ElementTree.register_namespace('', _SVG)
+ElementTree.register_namespace('xlink', _XLINK)
+
+# What stands for a colour of the page (report/page_style.py) in a figure's.
+_VARIABLES = {
+  '#000000': 'ink',
+  '#333333': 'ink',
+  '#767676': 'muted',
+  '#b0b0b0': 'grid',
+  '#cccccc': 'grid',
+  '#ffffff': 'paper',
+  **{c.lower(): f'series{i}' for i, c in enumerate(pictures.COLOURS)},
+}
+_STYLE: dict[Any, Any] = {
+  'svg.fonttype': 'none',
+  # Identifiers that depend on what is drawn alone.
+  'svg.hashsalt': 'rmtl',
+  'text.parse_math': False,
+  'font.size': 11.0,
+  'axes.titlesize': 11.0,
+  'legend.fontsize': 10.0,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+}
+
+
+def style():
+  """For a `with` or as a decorator: how figures of a page are drawn."""
+  return matplotlib.rc_context(_STYLE)
+
+
+def draw(figure: matplotlib.figure.Figure) -> str:
+  """A figure as an SVG file on white, the same bytes for the same figure."""
+  buffer = io.StringIO()
+  with style(), warnings.catch_warnings():
+    # A browser has more scripts than the font that the layout is made for.
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    figure.savefig(buffer, format='svg', metadata={'Date': None})
+  root = ElementTree.fromstring(buffer.getvalue())
+  for metadata in root.findall(f'{{{_SVG}}}metadata'):
+    root.remove(metadata)
+  return ElementTree.tostring(root, encoding='unicode') + '\n'
+
+
+def inline(
+  svg: str, name: str, title: str, description: str, wide: bool = False
+) -> str:
+  """An SVG for the inside of a page.
+
+  Args:
+    svg: from `draw`.
+    name: of the picture, unique on the page: a prefix of its identifiers.
+    title: what a reader of the screen hears first.
+    description: what the picture shows.
+    wide: whether it would be hard to read if it were much smaller.
+
+  Returns:
+    The element, with colours of the page and without a background.
+  """
+  root = ElementTree.fromstring(svg)
+  _drop_background(root)
+  for element in root.iter():
+    _adapt(element, name)
+  # A point is 4/3 px.
+  width = float(root.attrib.pop('width').removesuffix('pt')) / 0.75
+  root.attrib.pop('height')
+  root.attrib.pop('version', None)
+  least = f';min-width:{0.85 * width:.0f}px' if wide else ''
+  root.set('style', f'max-width:{width:.0f}px{least}')
+  root.set('role', 'img')
+  root.set('aria-labelledby', f'{name}-title {name}-desc')
+  for i, (tag, text) in enumerate((('title', title), ('desc', description))):
+    child = ElementTree.Element(f'{{{_SVG}}}{tag}', {'id': f'{name}-{tag}'})
+    child.text = plain.one_line(text)
+    root.insert(i, child)
+  return ElementTree.tostring(root, encoding='unicode')
+
+
+def _drop_background(root: ElementTree.Element) -> None:
+  """Matplotlib's first patch is the whole figure's."""
+  for group in root.iter(f'{{{_SVG}}}g'):
+    for child in list(group):
+      if child.get('id') == 'patch_1':
+        group.remove(child)
+        return
+
+
+def _adapt(element: ElementTree.Element, name: str) -> None:
+  """Colours and identifiers of one element."""
+  for key, value in list(element.attrib.items()):
+    if key == 'id':
+      element.set(key, f'{name}-{value}')
+    elif key == f'{{{_XLINK}}}href':
+      element.attrib.pop(key)
+      element.set('href', f'#{name}-{value.removeprefix("#")}')
+    elif key == 'style':
+      element.set(key, re.sub(r'#[0-9a-f]{6}', _variable, value))
+    else:
+      element.set(key, value.replace('url(#', f'url(#{name}-'))
+
+
+def _variable(colour: re.Match[str]) -> str:
+  variable = _VARIABLES.get(colour[0])
+  return f'var(--{variable})' if variable else colour[0]

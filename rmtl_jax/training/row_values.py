@@ -1,0 +1,184 @@
+"""What a run's critics say of rows, and what its weighting makes of that."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.networks import functional
+from rmtl_jax.training import ensemble, stages, trainer
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.updates import forward, loop
+from rmtl_jax.weighting import critic as weights_lib
+from rmtl_jax.weighting import factory
+
+# Weightings that weigh no loss by row.
+_NO_WEIGHTS = ('constant', 'ddpg', 'td3_bc')
+
+
+class Judged(NamedTuple):
+  """Rows as one member's critics see them.
+
+  Attributes:
+    config: the member's settings.
+    critic: its critics' parameters after stage 2.
+    policy: pi(s) of its pre-trained actor, f32[R, K].
+    q_values: Q(s, pi(s)), f32[R, K].
+  """
+
+  config: config_lib.Config
+  critic: Any
+  policy: np.ndarray
+  q_values: np.ndarray
+
+
+def judged(
+  config: config_lib.Config,
+  models: models_lib.Models,
+  trained: stages.Trained,
+  split: trainer.Split,
+) -> list[Judged]:
+  """Q of every row, one entry per member; each judges its own policy.
+
+  Args:
+    config: the run's settings.
+    models: of the run's data.
+    trained: its stages; the critics' may be missing.
+    split: the rows.
+
+  Returns:
+    Nothing where there are no critics.
+  """
+  if trained.critic is None:
+    return []
+  members = ensemble.members(config)
+  found = []
+  for one, actor, critic in zip(
+    members,
+    ensemble.unstack(trained.actors['pretrain'], len(members)),
+    ensemble.unstack(trained.critic, len(members)),
+    strict=True,
+  ):
+    policy = models.predict(one, actor, split)
+    q_values = models.values(one, critic, split, policy)
+    found.append(Judged(one, critic, policy, q_values))
+  return found
+
+
+def lambdas(
+  config: config_lib.Config,
+  history: Sequence[Mapping[str, Any]],
+  best_epochs: Sequence[int] = (),
+) -> list[float]:
+  """Lambda of each member: as set, or as it was learnt up to its best epoch.
+
+  Args:
+    config: the run's settings.
+    history: one record per epoch.
+    best_epochs: of stage 3, one per member, if it has finished.
+  """
+  values = [config.weighting.lambda_] * config.ensemble
+  for entry in history:
+    member = entry.get('member', 0)
+    is_kept = (
+      member < len(best_epochs) and best_epochs[member] == entry['epoch']
+    )
+    if entry['stage'] == 'finetune' and is_kept and 'lambda' in entry:
+      values[member] = entry['lambda']
+  return values
+
+
+def weights(
+  config: config_lib.Config,
+  models: models_lib.Models,
+  rows: Sequence[Judged],
+  split: trainer.Split,
+  lambdas: Sequence[float],
+  train: Callable[[], Sequence[Judged]],
+) -> list[np.ndarray]:
+  """The weights that stage 3 begins with, were these rows one batch.
+
+  Lambda is as after its warmup and before its fall, the critics are as stage 2
+  left them, and there is no dropout.
+
+  Args:
+    config: the run's settings.
+    models: of the run's data.
+    rows: from `judged`.
+    split: the rows.
+    lambdas: one per member.
+    train: gives the train rows from `judged`, which `constant_mean` needs.
+
+  Returns:
+    f32[R, K] per member; nothing where no loss is weighed by row.
+  """
+  name = config.weighting.name
+  if not rows or name in _NO_WEIGHTS:
+    return []
+  means: list[Any] = [None] * len(rows)
+  if name == 'constant_mean':
+    means = [
+      weights_lib.critic_weights(
+        one.q_values.astype(np.float64), config.weighting.lambda_
+      ).mean(0)
+      for one in train()
+    ]
+  return [
+    _weights(*each, split, models)
+    for each in zip(rows, lambdas, means, strict=True)
+  ]
+
+
+def _weights(
+  one: Judged,
+  lambda_: float,
+  means: Any,
+  split: trainer.Split,
+  models: models_lib.Models,
+) -> np.ndarray:
+  weighting = dataclasses.replace(
+    one.config.weighting,
+    lambda_=lambda_,
+    lambda_warmup_steps=0,
+    lambda_schedule='constant',
+  )
+  chain = factory.make_weighting(weighting, means)
+  ones = jnp.ones((1, *one.q_values.shape), jnp.float32)
+  deviation = np.zeros_like(one.q_values)
+  if 'uncertainty' in (weighting.name, weighting.form):
+    deviation = _deviation(one, split, models)
+  weighted, _ = chain.update(
+    ones,
+    chain.init(ones),
+    q_values=jnp.asarray(one.q_values)[None],
+    q_deviation=jnp.asarray(deviation)[None],
+    labels=jnp.asarray(split.host.labels)[None],
+    mask=jnp.ones(ones.shape[:2], bool),
+    key=jax.random.key(one.config.seed),
+  )
+  return np.asarray(weighted)[0]
+
+
+def _deviation(
+  one: Judged, split: trainer.Split, models: models_lib.Models
+) -> np.ndarray:
+  """How much the members of each critic disagree, f32[R, K]."""
+  network = functional.make_critic(
+    dataclasses.replace(models.spec, distinct=()),
+    dataclasses.replace(one.config.network, first_layer='plain'),
+    one.config.critic,
+  )
+  row_map = loop.make_row_map(
+    lambda params, batch, actions: forward.judge(
+      network, params, batch.inputs, actions
+    )[1],
+    network.prepare,
+  )
+  extras = (trainer.on_device(one.policy),)
+  return trainer.map_rows(row_map, one.critic, split, one.config.batch, extras)

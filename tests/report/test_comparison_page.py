@@ -1,0 +1,67 @@
+"""The page of a comparison: what rmtl compare says, in the same design."""
+
+import json
+
+import pytest
+
+from rmtl_jax import cli
+from rmtl_jax import config as config_lib
+from rmtl_jax.report import comparison_page, page, page_html
+from rmtl_jax.training import report_record
+from tests import tiny
+from tests.report import comparison_results, reading
+
+
+@pytest.fixture
+def directory(tmp_path):
+  tiny.write_prepared(tmp_path)
+  results = comparison_results.build()
+  results['config'] = config_lib.to_dict(config_lib.Config())
+  results['warnings'] = ['critics of ple: <b>collapsed</b>']
+  (tmp_path / 'results.json').write_text(json.dumps(results))
+  return tmp_path
+
+
+def test_the_verdict_comes_first_and_figures_follow(directory):
+  results = report_record.comparison(directory)
+  built = comparison_page.build(results)
+  found = reading.Reader(page_html.render(built))
+  assert [text for level, text in found.headings if level < 3] == [
+    f'Comparison {directory.name}',
+    'Verdict',
+    'Setting',
+    'Data',
+    'Metrics',
+    'Differences to the controls',
+    'Learning',
+    'Critics and weights',
+    'How this was made',
+  ]
+  before = found.text.split('Setting')[0]
+  assert 'Passes on every task: ple+critic.' in before
+  assert 'critics of ple: <b>collapsed</b>' in before
+  means = {
+    (s['method'], s['metric']): s['mean']
+    for s in results['summary']
+    if s['task'] == 'click'
+  }
+  rows = {row[0]: row for row in found.tables['click, test split'][1:]}
+  for method in results['methods']:
+    mean = means[method['name'], 'auc']
+    assert rows[method['name']][3].startswith(f'{mean:.4f} ±')
+  assert len(found.pictures) == 4
+  assert all(title and alt for title, alt in found.pictures)
+  assert reading.markdown_tables(page.markdown(built)) == found.tables
+
+
+def test_the_command_takes_a_comparison(directory, capsys):
+  line = ['rmtl', 'report', f'--workdir={directory}', '--nocompilation_cache']
+  assert cli.main(line) == 0
+  assert 'report.html' in capsys.readouterr().out
+  files = {f.name for f in (directory / 'report' / 'pictures').iterdir()}
+  assert files == {
+    'differences.svg',
+    'learning.svg',
+    'q_values.svg',
+    'weights.svg',
+  }

@@ -1,0 +1,258 @@
+"""The page of a run: what it says, and that it is safe to open."""
+
+import itertools
+import re
+
+import pytest
+
+from rmtl_jax.report import (
+  page,
+  page_html,
+  page_style,
+  run_page,
+  run_tables,
+  run_words,
+)
+from tests.report import reading, run_record
+
+HOSTILE = (
+  '<script>alert(1)</script>',
+  '"><img src=x onerror=alert(1)> | `a` #000000 $x$ http://e.com',
+)
+
+
+@pytest.fixture(scope='module')
+def built():
+  return run_page.build(run_record.build())
+
+
+@pytest.fixture(scope='module')
+def read(built):
+  return reading.Reader(page_html.render(built))
+
+
+def test_chapters_come_in_their_order(read):
+  assert [text for level, text in read.headings if level < 3] == [
+    'Run first',
+    'Setting',
+    'Data',
+    'Metrics',
+    'Learning',
+    'Calibration',
+    'Weights',
+    'Critics',
+    'How this was made',
+  ]
+  levels = [level for level, _ in read.headings]
+  assert levels[0] == 1 and levels.count(1) == 1
+  assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+  before = read.text.split('Setting')[0]
+  assert 'Warnings' in before and 'click has collapsed' in before
+
+
+def test_figures_stand_in_the_tables(read):
+  (ranking,) = (rows for c, rows in read.tables.items() if 'click, test' in c)
+  assert ranking[0] == ['model', 'AUC', 'logloss', 's-logloss']
+  assert [row[0] for row in ranking[1:]] == [
+    'rate baseline',
+    'pre-trained',
+    'constant weights',
+    'RMTL',
+    'oracle',
+  ]
+  assert ranking[2][1] == '0.6212 (0.6089 to 0.6335)'
+  further = read.tables['click, further metrics']
+  assert further[1][1:] == ['-', '0.3131', '0.0456', '1.2345']
+  assert read.tables['Settings that differ from the defaults'][1:] == [
+    ['pretrain.max_epochs', '3', '20']
+  ]
+  assert read.tables['Splits, by time'][1] == [
+    *('train', '200', '50', '4.0'),
+    *('10.00%', '10.50%'),
+  ]
+  critics = read.tables['What the critics knew']
+  assert [row[1] for row in critics[1:]] == ['collapsed', 'sound']
+  assert critics[1][2:4] == ['0.123', '-1.250']
+  (applied,) = (rows for c, rows in read.tables.items() if 'applied' in c)
+  assert applied[1] == ['1', '1.600 ± 0.200', '1.600 ± 0.200']
+  assert 'Shown: the weights 1 - lambda Q; lambda = 0.7.' in read.text
+
+
+def test_pictures_can_be_heard(read):
+  titles = [title for title, _ in read.pictures]
+  assert titles == [
+    'AUC of click, test split',
+    'AUC of conversion, test split',
+    'Stage 1: mean validation AUC over tasks',
+    'Stage 3: mean validation AUC over tasks',
+    'Calibration of click, test split',
+    'Calibration of conversion, test split',
+    'Weights of click over the session',
+    'Weights of conversion over the session',
+    'Distribution of Q, click',
+    'Distribution of Q, conversion',
+    "The critics' TD error in stage 2",
+  ]
+  spoken = dict(read.pictures)
+  assert 'RMTL 0.6412' in spoken[titles[0]]
+  assert (
+    'calibrated: 2 bins, mean distance from the diagonal 0.0250'
+    in (spoken['Calibration of click, test split'])
+  )
+  assert 'row 2: 1.750' in spoken['Weights of click over the session']
+  for tag, attributes in read.elements:
+    if tag == 'svg':
+      assert attributes['role'] == 'img'
+      assert attributes['aria-labelledby']
+    assert tag != 'img' or attributes.get('alt')
+
+
+def test_tables_and_language_are_told(read):
+  assert ('html', {'lang': 'en'}) in read.elements
+  scopes = [a.get('scope') for tag, a in read.elements if tag == 'th']
+  assert set(scopes) == {'col', 'row'}
+  tags = [tag for tag, _ in read.elements]
+  assert tags.count('caption') == tags.count('table') == len(read.tables)
+
+
+def _assert_closed(text):
+  """Nothing is loaded, nothing runs, identifiers are those of one element."""
+  found = reading.Reader(text)
+  names = [a['id'] for _, a in found.elements if 'id' in a]
+  assert len(names) == len(set(names))
+  for tag, attributes in found.elements:
+    assert tag not in ('script', 'iframe', 'object', 'embed', 'link', 'base')
+    for name, value in attributes.items():
+      assert not name.startswith('on')
+      if name in ('href', 'src') or name.endswith(':href'):
+        assert value.startswith('#') and value[1:] in names, value
+      for url in re.findall(r'url\(([^)]*)\)', value or ''):
+        assert url.startswith('#') and url[1:] in names, url
+  assert not re.search(r'url\(|@import', page_style.CSS)
+
+
+def test_nothing_is_loaded(built):
+  _assert_closed(page_html.render(built))
+
+
+def test_dark_light_and_paper_are_styled(built):
+  text = page_html.render(built)
+  assert 'color-scheme: light dark' in text
+  assert 'prefers-color-scheme: dark' in text and '@media print' in text
+  variables = set(re.findall(r'--([a-z0-9-]+):', page_style.CSS))
+  used = set(re.findall(r'var\(--([a-z0-9-]+)\)', text))
+  assert {'ink', 'grid', 'series0'} <= used <= variables
+  # No colour of a picture is fixed, so each can be seen on both grounds.
+  svgs = re.findall(r'<svg.*?</svg>', text, re.DOTALL)
+  assert len(svgs) == 11
+  assert not re.search('#[0-9a-f]{6}', ''.join(svgs))
+
+
+def _luminance(colour):
+  """Relative luminance, WCAG 2."""
+  parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+  linear = [
+    c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+  ]
+  return sum(
+    w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True)
+  )
+
+
+def test_colours_can_be_told_from_both_grounds():
+  light, dark = re.findall(r':root \{(.*?)\}', page_style.CSS, re.DOTALL)
+  for theme in (light, dark):
+    colours = dict(re.findall(r'--([a-z0-9]+): (#[0-9a-f]{6})', theme))
+    paper = _luminance(colours['paper'])
+    for name, colour in colours.items():
+      least = {'ink': 7.0, 'muted': 4.5, 'accent': 4.5}.get(name, 3.0)
+      if name in ('ink', 'muted', 'accent') or name.startswith('series'):
+        pair = sorted((_luminance(colour), paper))
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= least, (name, colour)
+
+
+def test_markdown_has_the_same_figures(built, read):
+  text = page.markdown(built)
+  assert reading.markdown_tables(text) == read.tables
+  names = re.findall(r'^!\[.+\]\(pictures/([\w-]+)\.svg\)$', text, re.MULTILINE)
+  assert names == [picture.name for picture in page.pictures(built)]
+  for line in ('click has collapsed', 'lambda = 0.7', 'Device: 1 x cpu'):
+    assert line in text
+
+
+def test_names_of_data_are_text_and_no_more():
+  record = run_record.build(
+    HOSTILE,
+    name=HOSTILE[0],
+    data={**run_record.build(HOSTILE)['data'], 'source': HOSTILE[1]},
+  )
+  record['metrics']['warnings'] = [*HOSTILE, 'bell\x07 and \ud800']
+  built = run_page.build(record)
+  text = page_html.render(built)
+  _assert_closed(text)
+  found = reading.Reader(text)
+  for name in HOSTILE:
+    assert name in found.text
+    assert any(name in title for title, _ in found.pictures)
+  assert 'bell\\x07 and \\ud800' in found.text
+  markdown = page.markdown(built)
+  markdown.encode()
+  assert '<script' not in markdown and '<img' not in markdown
+  for picture in page.pictures(built):
+    assert '<script' not in picture.svg and '<img' not in picture.svg
+
+
+def test_what_a_run_lacks_is_left_out():
+  record = run_record.build(
+    stages=['pretrain'], history=[], reliability={}, weights={}, missing='gone'
+  )
+  metrics = record['metrics']
+  for name in ('critic', 'curves', 'baseline', 'oracle', 'difference'):
+    del metrics[name]
+  metrics['stages'] = {'pretrain': metrics['stages']['pretrain']}
+  found = reading.Reader(page_html.render(run_page.build(record)))
+  assert [text for level, text in found.headings if level == 2] == [
+    'Setting',
+    'Data',
+    'Metrics',
+    'How this was made',
+  ]
+  assert 'not finished, so not on this page: critic, finetune' in found.text
+  assert '(gone)' in found.text and 'calibration plot' in found.text
+
+
+def test_undefined_metrics_are_said_so():
+  record = run_record.build(('click',))
+  for of in record['metrics']['stages'].values():
+    of['click'] |= {'auc': None, 'auc_interval': None}
+  table = run_tables.ranking(record, 'click')
+  assert table.rows[1][1] == 'undefined'
+  found = reading.Reader(page_html.render(run_page.build(record)))
+  assert 'pre-trained' not in dict(found.pictures)['AUC of click, test split']
+
+
+def test_pictures_are_the_same_bytes_every_time(built):
+  again = run_page.build(run_record.build())
+  first = {p.name: p.svg for p in page.pictures(built)}
+  assert first == {p.name: p.svg for p in page.pictures(again)}
+  assert all('dc:date' not in svg for svg in first.values())
+
+
+@pytest.mark.parametrize(
+  ('weighting', 'settings', 'said'),
+  [
+    ('negative_q', {}, 'Shown: the weights -Q.'),
+    ('q_shuffled', {}, '1 - lambda Q, shuffled over the rows; lambda = 0.7'),
+    ('constant_mean', {}, 'one constant per task'),
+    ('mean_one', {}, 'over the batch in training'),
+    ('critic', {'max_weight': 2.0}, 'No weight is above 2.'),
+    ('critic', {'meta_learning_rate': 0.1}, '(learnt, at the epoch'),
+    ('critic', {'lambda_schedule': 'cosine'}, 'before its cosine fall to 0'),
+    ('ddpg', {}, 'no loss is weighed by row'),
+  ],
+)
+def test_what_the_weights_are_is_said(weighting, settings, said):
+  record = run_record.build()
+  record['metrics']['weighting'] = weighting
+  record['config'] |= {f'weighting.{k}': v for k, v in settings.items()}
+  assert said in ' '.join(run_words.weights(record))
