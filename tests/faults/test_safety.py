@@ -38,6 +38,9 @@ _ALLOWED = {
   ('config_flags.py', 'exec_module'),
   # A reader's module, whose name is one of a fixed list in that file.
   ('data/sources/__init__.py', 'import_module'),
+  # The same: public names, and packages that extras bring.
+  ('__init__.py', 'import_module'),
+  ('extras.py', 'import_module'),
   # Patterns: re.compile.
   *{
     (str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')
