@@ -223,17 +223,19 @@ _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 _RENAMED = {'register_source': 'register'}
 
 
-def __getattr__(name: str) -> Any:
-  """A public name, imported when it is first asked for (PEP 562)."""
-  if name not in _WHERE:
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  module = importlib.import_module(f'{__name__}.{_WHERE[name]}')
-  if name == 'metrics':  # a module itself
-    found = importlib.import_module(f'{module.__name__}.metrics')
-  else:
-    found = getattr(module, _RENAMED.get(name, name))
-  globals()[name] = found
-  return found
+if not TYPE_CHECKING:  # who would take any name for one of the module's
+
+  def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for (PEP 562)."""
+    if name not in _WHERE:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module = importlib.import_module(f'{__name__}.{_WHERE[name]}')
+    if name == 'metrics':  # a module itself
+      found = importlib.import_module(f'{module.__name__}.metrics')
+    else:
+      found = getattr(module, _RENAMED.get(name, name))
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ _TREE = ast.parse(pathlib.Path(rmtl_jax.__file__).read_text(encoding='utf-8'))
 
 def _typed() -> dict[str, tuple[str, str]]:
   """{public name: (module, name there)} as type checkers read it."""
-  block = next(n for n in _TREE.body if isinstance(n, ast.If))
+  block = next(node for node in _TREE.body if isinstance(node, ast.If))
   assert ast.unparse(block.test) == 'TYPE_CHECKING'
   return {
     alias.asname or alias.name: (str(node.module), alias.name)
