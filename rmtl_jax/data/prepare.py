@@ -42,7 +42,7 @@ def prepare(
 ) -> manifest_lib.Manifest:
   """Reads raw logs and writes prepared data.
 
-  Example:
+  Examples:
     >>> import tempfile
     >>> manifest = prepare(
     ...   prepare_config.PrepareConfig(

@@ -256,7 +256,7 @@ def make_actor(
 ) -> Network:
   """A multi-task model whose `lane` gives the logits of K probabilities.
 
-  Example:
+  Examples:
     >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
     >>> sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
     >>> network = make_actor(spec, 'shared_bottom', sizes)

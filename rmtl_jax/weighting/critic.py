@@ -45,7 +45,7 @@ def scale_by_critic(
 ) -> optax.GradientTransformationExtraArgs:
   """RMTL: every row's loss of every task times 1 - lambda Q (Eq. 9).
 
-  Example:
+  Examples:
     >>> import jax.numpy as jnp, optax
     >>> chain = optax.chain(scale_by_critic(lambda_=0.5))
     >>> cotangent = jnp.ones((1, 2, 1))
@@ -72,7 +72,7 @@ def scale_by_label_times_q(
 ) -> optax.GradientTransformationExtraArgs:
   """The ablation WL: weights 1 - lambda y Q (paper, section 4.6).
 
-  Example:
+  Examples:
     >>> import jax.numpy as jnp
     >>> link, ones = scale_by_label_times_q(0.5), jnp.ones((1, 2, 1))
     >>> weights, _ = link.update(
@@ -115,7 +115,7 @@ def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
   """One constant per task; the control constant_mean when the constants are
   the mean of RMTL's weights over the train rows.
 
-  Example:
+  Examples:
     >>> import jax.numpy as jnp
     >>> link, ones = scale_by_task([1.0, 3.0]), jnp.ones((1, 2, 2))
     >>> weights, _ = link.update(ones, link.init(ones))

@@ -35,7 +35,7 @@ def register_weighting(name: str, scale_by: ScaleBy) -> None:
   its warmup, its schedule, learning it and `max_weight` work as for RMTL's.
   Another process that reads such a run must register it again.
 
-  Example:
+  Examples:
     Only rows count whose future looks worse than -lambda:
 
         def scale_by_worst(lambda_):

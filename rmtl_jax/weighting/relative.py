@@ -27,7 +27,7 @@ def scale_by_mean_one(
 ) -> optax.GradientTransformationExtraArgs:
   """RMTL's weights, 1 - lambda Q, divided by their mean over the batch.
 
-  Example:
+  Examples:
     >>> link, ones = scale_by_mean_one(1.0), jnp.ones((1, 2, 1))
     >>> weights, _ = link.update(
     ...   ones, link.init(ones), q_values=jnp.array([[[-2.0], [0.0]]]),
@@ -54,7 +54,7 @@ def scale_by_advantage(
 ) -> optax.GradientTransformationExtraArgs:
   """1 - lambda A, where A is Q centred and normalised over the batch.
 
-  Example:
+  Examples:
     >>> link, ones = scale_by_advantage(0.5), jnp.ones((1, 2, 1))
     >>> weights, _ = link.update(
     ...   ones, link.init(ones), q_values=jnp.array([[[-2.0], [0.0]]]),
