@@ -1,19 +1,251 @@
-"""Multi-task recommendation in JAX, its losses weighed by session critics."""
+"""Multi-task recommendation in JAX, its losses weighed by session critics.
+
+What stands in `__all__` is public: it is imported when it is first used, so
+that `import rmtl_jax` itself starts neither JAX nor anything else.
+
+From sessions to predictions, here with a network that is far too small:
+
+>>> import pathlib, tempfile
+>>> import rmtl_jax
+>>> path = pathlib.Path(tempfile.mkdtemp())
+>>> manifest = rmtl_jax.prepare(
+...   rmtl_jax.PrepareConfig(
+...     source='simulated', data_dir=str(path / 'data'), simulated_rows=400
+...   )
+... )
+>>> manifest.task_names
+('click', 'conversion')
+>>> config = rmtl_jax.Config(
+...   backbone='shared_bottom',
+...   network=rmtl_jax.NetworkConfig(
+...     embedding_dim=2, bottom_units=(4,), tower_units=(2,)
+...   ),
+...   pretrain=rmtl_jax.StageConfig(max_epochs=1),
+... )
+>>> live = rmtl_jax.Progress(quiet=True)
+>>> record = rmtl_jax.train(
+...   config, path / 'run', path / 'data', stages=['pretrain'], live=live
+... )
+>>> again = rmtl_jax.evaluate(path / 'run')
+>>> again['stages'] == record['stages']
+True
+>>> record['stages']['pretrain']['click']['logloss'] < 1.0
+True
+>>> model = rmtl_jax.load(path / 'run')
+>>> fields = [field.name for field in manifest.fields]
+>>> scores = model.predict({name: [None] * 3 for name in fields})
+>>> {task: values.shape for task, values in scores.items()}
+{'click': (3,), 'conversion': (3,)}
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from rmtl_jax.serving import scorer
+  from rmtl_jax.config import (
+    BatchConfig,
+    Config,
+    CriticConfig,
+    EvaluationConfig,
+    NetworkConfig,
+    StageConfig,
+    WeightingConfig,
+    preset,
+  )
+  from rmtl_jax.data.prepare import prepare
+  from rmtl_jax.data.source import SourceField, SourceTable, SourceTask
+  from rmtl_jax.data.sources import register as register_source
+  from rmtl_jax.evaluation import metrics
+  from rmtl_jax.networks.functional import (
+    Network,
+    apply,
+    make_actor,
+    make_critic,
+    register_backbone,
+  )
+  from rmtl_jax.prepare_config import PrepareConfig
+  from rmtl_jax.serving.scorer import Scorer
+  from rmtl_jax.training.progress import Progress
+  from rmtl_jax.training.run import evaluate, train
+  from rmtl_jax.types import Batch, FeatureSpec, InputError, Inputs
+  from rmtl_jax.updates.critic import make_critic_step
+  from rmtl_jax.updates.finetune import init_finetune, make_finetune_step
+  from rmtl_jax.updates.pretrain import make_pretrain_step
+  from rmtl_jax.updates.state import (
+    ActorState,
+    CriticState,
+    FinetuneState,
+    init_actor,
+    init_critic,
+    make_optimizer,
+  )
+  from rmtl_jax.weighting.critic import (
+    clip_weights,
+    critic_weights,
+    scale_by_critic,
+    scale_by_label_times_q,
+    scale_by_negative_q,
+    scale_by_task,
+    shuffle_weights,
+    stateless,
+  )
+  from rmtl_jax.weighting.factory import make_weighting, register_weighting
+  from rmtl_jax.weighting.relative import (
+    scale_by_advantage,
+    scale_by_mean_one,
+    scale_by_uncertainty,
+  )
 
 __version__ = '0.1.0'
+
+__all__ = [
+  'load',
+  # Settings.
+  'BatchConfig',
+  'Config',
+  'CriticConfig',
+  'EvaluationConfig',
+  'NetworkConfig',
+  'PrepareConfig',
+  'StageConfig',
+  'WeightingConfig',
+  'preset',
+  # From raw logs to metrics.
+  'InputError',
+  'Progress',
+  'Scorer',
+  'evaluate',
+  'metrics',
+  'prepare',
+  'train',
+  # Networks.
+  'Batch',
+  'FeatureSpec',
+  'Inputs',
+  'Network',
+  'apply',
+  'make_actor',
+  'make_critic',
+  # Steps and their states.
+  'ActorState',
+  'CriticState',
+  'FinetuneState',
+  'init_actor',
+  'init_critic',
+  'init_finetune',
+  'make_critic_step',
+  'make_finetune_step',
+  'make_optimizer',
+  'make_pretrain_step',
+  # Weightings: Optax transformations of the cotangent of row losses.
+  'clip_weights',
+  'critic_weights',
+  'make_weighting',
+  'scale_by_advantage',
+  'scale_by_critic',
+  'scale_by_label_times_q',
+  'scale_by_mean_one',
+  'scale_by_negative_q',
+  'scale_by_task',
+  'scale_by_uncertainty',
+  'shuffle_weights',
+  'stateless',
+  # Parts of one's own.
+  'SourceField',
+  'SourceTable',
+  'SourceTask',
+  'register_backbone',
+  'register_source',
+  'register_weighting',
+]
+
+# Where each public name comes from; the imports above say it to type checkers.
+_MODULES = {
+  'config': (
+    'BatchConfig',
+    'Config',
+    'CriticConfig',
+    'EvaluationConfig',
+    'NetworkConfig',
+    'StageConfig',
+    'WeightingConfig',
+    'preset',
+  ),
+  'data.prepare': ('prepare',),
+  'data.source': ('SourceField', 'SourceTable', 'SourceTask'),
+  'data.sources': ('register_source',),
+  'evaluation': ('metrics',),
+  'networks.functional': (
+    'Network',
+    'apply',
+    'make_actor',
+    'make_critic',
+    'register_backbone',
+  ),
+  'prepare_config': ('PrepareConfig',),
+  'serving.scorer': ('Scorer',),
+  'training.progress': ('Progress',),
+  'training.run': ('evaluate', 'train'),
+  'types': ('Batch', 'FeatureSpec', 'InputError', 'Inputs'),
+  'updates.critic': ('make_critic_step',),
+  'updates.finetune': ('init_finetune', 'make_finetune_step'),
+  'updates.pretrain': ('make_pretrain_step',),
+  'updates.state': (
+    'ActorState',
+    'CriticState',
+    'FinetuneState',
+    'init_actor',
+    'init_critic',
+    'make_optimizer',
+  ),
+  'weighting.critic': (
+    'clip_weights',
+    'critic_weights',
+    'scale_by_critic',
+    'scale_by_label_times_q',
+    'scale_by_negative_q',
+    'scale_by_task',
+    'shuffle_weights',
+    'stateless',
+  ),
+  'weighting.factory': ('make_weighting', 'register_weighting'),
+  'weighting.relative': (
+    'scale_by_advantage',
+    'scale_by_mean_one',
+    'scale_by_uncertainty',
+  ),
+}
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+# Public names that are others where they come from.
+_RENAMED = {'register_source': 'register'}
+
+
+if not TYPE_CHECKING:  # who would take any name for one of the module's
+
+  def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for (PEP 562)."""
+    if name not in _WHERE:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module = importlib.import_module(f'{__name__}.{_WHERE[name]}')
+    if name == 'metrics':  # a module itself
+      found = importlib.import_module(f'{module.__name__}.metrics')
+    else:
+      found = getattr(module, _RENAMED.get(name, name))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+  """The public names, whether or not they have been used."""
+  return sorted({*globals(), *__all__})
 
 
 def load(
   workdir: str | os.PathLike[str], stage: str = '', calibrated: bool = False
-) -> scorer.Scorer:
+) -> Scorer:
   """Restores a trained model; its `predict(table, history)` scores raw rows.
 
   Args:

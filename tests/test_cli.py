@@ -226,7 +226,7 @@ def test_help_lists_commands_flags_and_settings(capsys):
 
 def test_version_is_that_of_the_package(capsys):
   assert _run('--version') == 0
-  assert rmtl_jax.__version__ in capsys.readouterr().out
+  assert capsys.readouterr().out == f'rmtl_jax {rmtl_jax.__version__}\n'
 
 
 def test_config_file_and_overrides(tmp_path, capsys):

@@ -42,6 +42,18 @@ def prepare(
 ) -> manifest_lib.Manifest:
   """Reads raw logs and writes prepared data.
 
+  Examples:
+    >>> import tempfile
+    >>> manifest = prepare(
+    ...   prepare_config.PrepareConfig(
+    ...     source='simulated',
+    ...     data_dir=f'{tempfile.mkdtemp()}/data',
+    ...     simulated_rows=300,
+    ...   )
+    ... )
+    >>> manifest.task_names
+    ('click', 'conversion')
+
   Args:
     config: source, places and options.
     progress: called with the stage's name and the fraction done, 0 to 1.

@@ -25,6 +25,10 @@ def auc(
   Equal to the trapezoidal area under the ROC curve and to the Mann-Whitney
   statistic with mid-ranks divided by the number of pairs.
 
+  Examples:
+    >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+    0.75
+
   Args:
     labels: [R], 0 or 1.
     scores: [R], any increasing function of the probability.
@@ -102,6 +106,10 @@ def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
   """Mean binary cross-entropy over rows, in nats.
 
+  Examples:
+    >>> round(logloss(np.array([1, 0]), np.array([0.5, 0.2])), 4)
+    0.4581
+
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
@@ -119,6 +127,11 @@ def session_logloss(
   labels: np.ndarray, probabilities: np.ndarray, session: np.ndarray
 ) -> float:
   """s-logloss: mean over sessions of the session's mean row cross-entropy.
+
+  Examples:
+    >>> labels, probabilities = np.array([1, 0, 0]), np.array([0.5, 0.2, 0.2])
+    >>> round(session_logloss(labels, probabilities, np.array([7, 8, 8])), 4)
+    0.4581
 
   Args:
     labels: [R], 0 or 1.
@@ -159,6 +172,11 @@ def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
 
 def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   """AUC within each group, averaged with the groups' numbers of rows.
+
+  Examples:
+    >>> labels, scores = np.array([0, 1, 1, 0]), np.array([0.1, 0.2, 0.8, 0.9])
+    >>> gauc(labels, scores, np.array([1, 1, 2, 2]))
+    0.5
 
   Zhu et al., "Optimized Cost per Click in Taobao Display Advertising" (KDD
   2017), with impressions as weights. Groups of one class have no AUC and

@@ -256,6 +256,13 @@ def make_actor(
 ) -> Network:
   """A multi-task model whose `lane` gives the logits of K probabilities.
 
+  Examples:
+    >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
+    >>> sizes = config_lib.NetworkConfig(4, bottom_units=(8,), tower_units=(4,))
+    >>> network = make_actor(spec, 'shared_bottom', sizes)
+    >>> jax.eval_shape(network.init, jax.random.key(0))['first']['table'].shape
+    (70, 4)
+
   Args:
     spec: the data's fields and tasks.
     backbone: one of config.BACKBONES, or a registered one.

@@ -120,7 +120,8 @@ class Method:
       return (Method(self.backbone),)
     finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
     shuffled = dict(self.settings)
-    if self.weighting in _OWN_SHUFFLE:
+    registered = self.weighting not in config_lib.WEIGHTINGS
+    if registered or self.weighting in _OWN_SHUFFLE:
       shuffled['weighting.form'] = self.weighting
     return (
       self.first,
@@ -192,7 +193,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
   if critic_backbone:
     _check(text, 'backbone', critic_backbone, config_lib.CHOICES['backbone'])
   if weighting:
-    _check(text, 'weighting', weighting, config_lib.WEIGHTINGS)
+    _check(text, 'weighting', weighting, config_lib.CHOICES['weighting.name'])
   if critic_backbone == backbone or weighting == 'constant':
     critic_backbone = ''
   label = f'method {text!r:.80}'

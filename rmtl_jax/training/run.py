@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,8 +40,8 @@ ACTORS = ('pretrain', 'constant', 'finetune')
 
 def train(
   config: config_lib.Config,
-  path: pathlib.Path,
-  data_dir: pathlib.Path,
+  path: str | os.PathLike[str],
+  data_dir: str | os.PathLike[str],
   stages: Iterable[str] = ORDER,
   live: progress.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
@@ -66,6 +67,7 @@ def train(
     trainer.Interrupted: a signal arrived; a later call goes on.
     FloatingPointError: a loss was not finite.
   """
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   with workdir.locked(path):
     run = workdir.create(path, config, data_dir)
@@ -192,9 +194,9 @@ def whole_history(
 
 
 def evaluate(
-  path: pathlib.Path,
+  path: str | os.PathLike[str],
   split: str = 'test',
-  data_dir: pathlib.Path | None = None,
+  data_dir: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
   """Restores a run's best checkpoints and writes evaluation/<split>.json.
 
@@ -210,8 +212,9 @@ def evaluate(
   Raises:
     types.InputError: not a run, no checkpoint, or data of another form.
   """
+  path = pathlib.Path(path)
   run = workdir.read(path)
-  data_dir = data_dir or run.data_dir
+  data_dir = pathlib.Path(data_dir) if data_dir else run.data_dir
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec())

@@ -295,7 +295,8 @@ def history_warnings(
         f'{title}: the critics diverge: their TD error has risen from'
         f' {min(errors):.4g} to {errors[-1]:.4g}'
       )
-    if stage == 'finetune' and weighting in config_lib.FORMS:
+    weighs = weighting in config_lib.CHOICES['weighting.form']
+    if stage == 'finetune' and weighs:
       lines += [
         f'{title}: the weights of {name.removeprefix("weight_deviation_")}'
         f' hardly varied (deviation {value:.2g} in the last epoch): they are'

@@ -45,7 +45,7 @@ def scale_by_critic(
 ) -> optax.GradientTransformationExtraArgs:
   """RMTL: every row's loss of every task times 1 - lambda Q (Eq. 9).
 
-  Example:
+  Examples:
     >>> import jax.numpy as jnp, optax
     >>> chain = optax.chain(scale_by_critic(lambda_=0.5))
     >>> cotangent = jnp.ones((1, 2, 1))
@@ -71,6 +71,15 @@ def scale_by_label_times_q(
   lambda_: jax.Array | float = 0.7,
 ) -> optax.GradientTransformationExtraArgs:
   """The ablation WL: weights 1 - lambda y Q (paper, section 4.6).
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> link, ones = scale_by_label_times_q(0.5), jnp.ones((1, 2, 1))
+    >>> weights, _ = link.update(
+    ...   ones, link.init(ones), q_values=-2 * ones,
+    ...   labels=jnp.array([[[1.0], [0.0]]]))
+    >>> weights.ravel().tolist()
+    [2.0, 1.0]
 
   Args:
     lambda_: the paper's lambda.
@@ -105,6 +114,13 @@ class TaskState(NamedTuple):
 def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
   """One constant per task; the control constant_mean when the constants are
   the mean of RMTL's weights over the train rows.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> link, ones = scale_by_task([1.0, 3.0]), jnp.ones((1, 2, 2))
+    >>> weights, _ = link.update(ones, link.init(ones))
+    >>> weights.tolist()
+    [[[1.0, 3.0], [1.0, 3.0]]]
 
   Args:
     weights: f32[K], which the state starts with: a compiled step takes them

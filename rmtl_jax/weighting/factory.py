@@ -20,6 +20,46 @@ _BY_LAMBDA: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
   'advantage': relative.scale_by_advantage,
   'uncertainty': relative.scale_by_uncertainty,
 }
+# Settings that may name a registered weighting.
+_SETTINGS = ('weighting.name', 'weighting.form')
+
+
+ScaleBy = Callable[[Any], optax.GradientTransformationExtraArgs]
+
+
+def register_weighting(name: str, scale_by: ScaleBy) -> None:
+  """Adds weights of the caller's own under a new name.
+
+  From then on, in this process, `config.weighting.name` may have that name,
+  and `config.weighting.form`: `q_shuffled` can shuffle these weights. Lambda,
+  its warmup, its schedule, learning it and `max_weight` work as for RMTL's.
+  Another process that reads such a run must register it again.
+
+  Examples:
+    Only rows count whose future looks worse than -lambda:
+
+        def scale_by_worst(lambda_):
+          return critic.stateless(
+            lambda updates, q_values, **_: updates * (q_values < -lambda_)
+          )
+
+        register_weighting('worst', scale_by_worst)
+
+  Args:
+    name: not one that exists.
+    scale_by: lambda (f32[], traced) -> an Optax transformation without a state
+      of its own that multiplies f32[L, T, K] by weights >= 0; its extra
+      arguments stand in weighting/critic.py, and `critic.stateless` makes one
+      of a function. Weights must not depend on what they multiply.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  if name in config_lib.WEIGHTINGS or name in _BY_LAMBDA:
+    raise types.InputError(f'weighting: {name!r} exists already')
+  _BY_LAMBDA[name] = scale_by
+  for setting in _SETTINGS:
+    config_lib.CHOICES[setting] = (*config_lib.CHOICES[setting], name)
 
 
 def needs_critic(name: str) -> bool:
@@ -62,7 +102,7 @@ def make_weighting(
   Raises:
     types.InputError: no such weighting, or `constant_mean` without means.
   """
-  if config.name in config_lib.FORMS:
+  if config.name in config_lib.FORMS or config.name in _BY_LAMBDA:
     link = _of_form(config.name, config, total_steps)
   elif config.name == 'q_shuffled':
     inner = _of_form(config.form, config, total_steps)
@@ -78,7 +118,7 @@ def make_weighting(
   else:
     raise types.InputError(
       f'weighting.name: {config.name!r} is not one of'
-      f' {", ".join(config_lib.WEIGHTINGS)}'
+      f' {", ".join(config_lib.CHOICES["weighting.name"])}'
     )
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)
@@ -88,7 +128,7 @@ def make_weighting(
 def _of_form(
   form: str, config: config_lib.WeightingConfig, total_steps: int
 ) -> optax.GradientTransformationExtraArgs:
-  """The link of one of config.FORMS."""
+  """The link of one of config.FORMS, or of a registered one."""
   if form == 'negative_q':
     return critic.scale_by_negative_q()
   return annealing.with_lambda(_BY_LAMBDA[form], config, total_steps)

@@ -27,6 +27,14 @@ def scale_by_mean_one(
 ) -> optax.GradientTransformationExtraArgs:
   """RMTL's weights, 1 - lambda Q, divided by their mean over the batch.
 
+  Examples:
+    >>> link, ones = scale_by_mean_one(1.0), jnp.ones((1, 2, 1))
+    >>> weights, _ = link.update(
+    ...   ones, link.init(ones), q_values=jnp.array([[[-2.0], [0.0]]]),
+    ...   mask=jnp.array([[True, True]]))
+    >>> weights.ravel().tolist()
+    [1.5, 0.5]
+
   Args:
     lambda_: the paper's lambda; a negative one gives rows more weight whose
       future looks good.
@@ -45,6 +53,14 @@ def scale_by_advantage(
   lambda_: jax.Array | float = 0.7,
 ) -> optax.GradientTransformationExtraArgs:
   """1 - lambda A, where A is Q centred and normalised over the batch.
+
+  Examples:
+    >>> link, ones = scale_by_advantage(0.5), jnp.ones((1, 2, 1))
+    >>> weights, _ = link.update(
+    ...   ones, link.init(ones), q_values=jnp.array([[[-2.0], [0.0]]]),
+    ...   mask=jnp.array([[True, True]]))
+    >>> weights.ravel().tolist()
+    [1.5, 0.5]
 
   Args:
     lambda_: the weight that a row gains by a Q that is one standard deviation

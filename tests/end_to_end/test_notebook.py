@@ -1,8 +1,9 @@
-"""The quick-start notebook: its two files agree, and it runs on CPU."""
+"""The notebooks: their two files agree, and they run on CPU."""
 
 import ast
 import json
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -14,13 +15,23 @@ nbformat = pytest.importorskip('nbformat')
 
 _ROOT = pathlib.Path(rmtl_jax.__file__).parents[1]
 _DIRECTORY = pathlib.Path(__file__).parents[2] / 'experiments' / 'notebooks'
-_NOTEBOOK = _DIRECTORY / 'quick_start.ipynb'
-_SCRIPT = _DIRECTORY / 'quick_start.py'
+_NAMES = ('quick_start', 'own_data', 'inside_rmtl')
+EVERY = pytest.mark.parametrize('name', _NAMES)
 
 
-def test_notebook_and_script_agree():
-  """Mended by `jupytext --sync experiments/notebooks/quick_start.py`."""
-  notebook, script = nbformat.read(_NOTEBOOK, 4), jupytext.read(_SCRIPT)
+def _notebook(name: str) -> Any:
+  return nbformat.read(_DIRECTORY / f'{name}.ipynb', 4)
+
+
+def test_every_notebook_is_tested():
+  assert {path.stem for path in _DIRECTORY.glob('*.ipynb')} == set(_NAMES)
+
+
+@EVERY
+def test_notebook_and_script_agree(name):
+  """Mended by `jupytext --sync experiments/notebooks/NAME.py`."""
+  notebook = _notebook(name)
+  script = jupytext.read(_DIRECTORY / f'{name}.py')
   pairs = [
     [(cell.cell_type, cell.source) for cell in one.cells]
     for one in (notebook, script)
@@ -31,8 +42,9 @@ def test_notebook_and_script_agree():
   assert formats == script.metadata['jupytext']['formats'] == 'ipynb,py:percent'
 
 
-def test_notebook_is_valid_and_holds_no_outputs():
-  notebook = nbformat.read(_NOTEBOOK, 4)
+@EVERY
+def test_notebook_is_valid_and_holds_no_outputs(name):
+  notebook = _notebook(name)
   nbformat.validate(notebook)
   for cell in notebook.cells:
     if cell.cell_type == 'code':
@@ -41,26 +53,30 @@ def test_notebook_is_valid_and_holds_no_outputs():
     assert set(cell.metadata) == set()
 
 
-def test_badge_and_install_name_the_same_repository():
-  notebook = nbformat.read(_NOTEBOOK, 4)
+@EVERY
+def test_badge_and_install_name_the_same_repository(name):
+  notebook = _notebook(name)
   badge, install = notebook.cells[0].source, notebook.cells[1].source
   opened = badge.split('colab.research.google.com/github/')[1]
   owner = opened.split('/blob/')[0]
   assert f'git+https://github.com/{owner}' in install
   path = opened.split('/blob/main/')[1].split(')')[0]
-  assert path == 'experiments/notebooks/quick_start.ipynb'
+  assert path == f'experiments/notebooks/{name}.ipynb'
 
 
-def test_notebook_defines_nothing_of_its_own():
-  tree = ast.parse(_SCRIPT.read_text(encoding='utf-8'))
+@EVERY
+def test_notebook_defines_nothing_of_its_own(name):
+  path = _DIRECTORY / f'{name}.py'
+  tree = ast.parse(path.read_text(encoding='utf-8'))
   own = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
   assert not [node for node in ast.walk(tree) if isinstance(node, own)]
 
 
-def test_notebook_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def execute(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+  """name -> (its cells with outputs, text that they show, runs/name)."""
   monkeypatch.setenv('RMTL_QUICK', '1')
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
-  monkeypatch.delenv('XLA_FLAGS', raising=False)  # compiled as users do
   monkeypatch.setenv('PYTHONPATH', str(_ROOT))
   # Compiling is most of it; few rows need no optimised programs.
   monkeypatch.setenv(
@@ -72,24 +88,37 @@ def test_notebook_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(name, str(tmp_path / name))
   place = tmp_path / 'place'
   place.mkdir()
-  notebook = nbformat.read(_NOTEBOOK, 4)
-  nbclient.NotebookClient(
-    notebook,
-    timeout=300,
-    kernel_name='python3',
-    resources={'metadata': {'path': str(place)}},
-  ).execute()
 
-  outputs = [o for c in notebook.cells for o in c.get('outputs', [])]
-  shown = ''.join(
-    o.get('text', '') + o.get('data', {}).get('text/plain', '') for o in outputs
-  )
-  assert '(cpu)' in shown
+  def run(name: str) -> tuple[list[Any], str, pathlib.Path]:
+    notebook = _notebook(name)
+    nbclient.NotebookClient(
+      notebook,
+      timeout=300,
+      kernel_name='python3',
+      resources={'metadata': {'path': str(place)}},
+    ).execute()
+    outputs = [o for c in notebook.cells for o in c.get('outputs', [])]
+    shown = ''.join(
+      o.get('text', '') + o.get('data', {}).get('text/plain', '')
+      for o in outputs
+    )
+    assert '(cpu)' in shown
+    # The working directory holds the run and nothing else.
+    assert [p.name for p in place.iterdir()] == ['runs']
+    return outputs, shown, place / 'runs' / name
+
+  return run
+
+
+def _pictures(outputs: list[Any]) -> int:
+  return len([o for o in outputs if 'image/png' in o.get('data', {})])
+
+
+def test_quick_start_runs(execute):
+  outputs, shown, run = execute('quick_start')
   for words in ('oracle: true probabilities', 'RMTL', 'click', 'conversion'):
     assert words in shown
-  pictures = [o for o in outputs if 'image/png' in o.get('data', {})]
-  assert len(pictures) == 1
-  run = place / 'runs' / 'quick_start'
+  assert _pictures(outputs) == 1
   record = json.loads((run / 'metrics.json').read_text(encoding='utf-8'))
   assert set(record['stages']) == {'pretrain', 'constant', 'finetune'}
   history = (run / 'metrics.jsonl').read_text(encoding='utf-8').splitlines()
@@ -100,5 +129,25 @@ def test_notebook_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
   ]
   assert losses[-1] < 0.8 * losses[0]
   assert record['oracle']['click']['auc'] > 0.75
-  # The working directory holds the run and nothing else.
-  assert [p.name for p in place.iterdir()] == ['runs']
+
+
+def test_own_data_runs(execute):
+  _, shown, run = execute('own_data')
+  assert 'source table' in shown
+  assert 'AUC' in shown
+  record = run / 'run' / 'evaluation' / 'test.json'
+  stages = json.loads(record.read_text(encoding='utf-8'))['stages']
+  assert stages['pretrain']['click']['logloss'] < 0.8
+  predicted = [line.split() for line in shown.splitlines()[-5:]]
+  for article, click, conversion in predicted:
+    assert article.startswith('a')
+    assert 0.0 < float(click) < 1.0
+    assert 0.0 < float(conversion) < 1.0
+
+
+def test_inside_rmtl_runs(execute):
+  outputs, shown, run = execute('inside_rmtl')
+  assert _pictures(outputs) == 3  # lanes, Q along a session, weights
+  for words in ('hold a row', 'R2 of Q', 'RMTL: weights'):
+    assert words in shown
+  assert (run / 'run' / 'checkpoints' / 'critic').is_dir()

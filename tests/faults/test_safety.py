@@ -38,7 +38,8 @@ _ALLOWED = {
   ('config_flags.py', 'exec_module'),
   # A reader's module, whose name is one of a fixed list in that file.
   ('data/sources/__init__.py', 'import_module'),
-  # Optional packages, of a fixed list in that file.
+  # The same: public names, and packages that extras bring.
+  ('__init__.py', 'import_module'),
   ('extras.py', 'import_module'),
   # Patterns: re.compile.
   *{

@@ -358,3 +358,67 @@ def test_the_state_of_td3_bc_says_what_lambda_is():
   assert found == [0.0, 2.0, 1.0, 0.0]
   state = factory.with_values(weighting.init(jnp.zeros(())), lambda_=3.0)
   assert isinstance(state, annealing.LambdaState) and state.lambda_ == 3.0
+
+
+def _scale_by_worst(lambda_):
+  return critic.stateless(
+    lambda updates, q_values, **_: updates * (q_values < -lambda_)
+  )
+
+
+@pytest.fixture
+def worst(monkeypatch):
+  """A weighting of one's own, `worst`, for one test."""
+  monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
+  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  factory.register_weighting('worst', _scale_by_worst)
+
+
+@pytest.mark.usefixtures('worst')
+@pytest.mark.parametrize(
+  ('settings', 'weights'),
+  [
+    ({}, [[1, 1], [0, 0], [1, 1]]),
+    ({'lambda_': 1.5}, [[0, 1], [0, 0], [1, 0]]),
+    ({'max_weight': 0.5}, [[0.5, 0.5], [0, 0], [0.5, 0.5]]),
+    # At half of its warmup lambda is half as large.
+    ({'lambda_': 3.0, 'lambda_warmup_steps': 2}, [[0, 1], [0, 0], [1, 0]]),
+  ],
+)
+def test_a_registered_weighting_is_one_like_others(settings, weights):
+  config = config_lib.WeightingConfig(
+    name='worst', **{'lambda_': example.LAMBDA, **settings}
+  )
+  config_lib.validate(config_lib.Config(weighting=config))
+  weighting = factory.make_weighting(config)
+  state = weighting.init(jnp.zeros(()))
+  for _ in range(1 + config.lambda_warmup_steps // 2):
+    weighted, state = weighting.update(
+      jnp.asarray(example.COTANGENT), state, **example.extra()
+    )
+  example.assert_weighted('worst', weighted, weights)
+
+
+@pytest.mark.usefixtures('worst')
+def test_a_registered_weighting_can_be_shuffled():
+  weighting, state = example.make('q_shuffled', form='worst', lambda_=1.5)
+  weighted, _ = weighting.update(
+    jnp.asarray(example.COTANGENT), state, **example.extra()
+  )
+  found = np.asarray(weighted)[0, :3] / example.COTANGENT[0, :3]
+  assert sorted(map(tuple, found)) == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize('name', ['critic', 'constant', 'worst'])
+@pytest.mark.usefixtures('worst')
+def test_a_weighting_is_registered_once(name):
+  with pytest.raises(types.InputError, match=f"'{name}' exists already"):
+    factory.register_weighting(name, _scale_by_worst)
+
+
+def test_an_unregistered_weighting_is_unknown():
+  config = config_lib.Config(weighting=config_lib.WeightingConfig(name='worst'))
+  with pytest.raises(types.InputError, match=r"^config\.weighting\.name: 'wor"):
+    config_lib.validate(config)
+  with pytest.raises(types.InputError, match="'worst' is not one of critic,"):
+    factory.make_weighting(config.weighting)

@@ -1,0 +1,97 @@
+"""Writes docs/configuration.md from the settings' own docstrings.
+
+python .ci/docs_configuration.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags, prepare_config
+
+PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'configuration.md'
+_INTRODUCTION = """\
+# Configuration
+
+<!-- Written by .ci/docs_configuration.py from the dataclasses' docstrings. -->
+
+Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()`; flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
+
+A setting that does not exist, a value of another type or out of range ends a command with one line and exit code 2.
+"""  # noqa: E501
+_PREPARE = """\
+## rmtl prepare
+
+Flags of `rmtl prepare`, fields of `rmtl_jax.PrepareConfig`. How to use them: [your own log](own_data.md), [public logs](public_logs.md).
+"""  # noqa: E501
+
+
+def page() -> str:
+  """The whole page, Markdown."""
+  parts = [_INTRODUCTION]
+  config, official = config_lib.Config(), config_lib.preset('official')
+  single = [
+    field.name
+    for field in dataclasses.fields(config)
+    if not dataclasses.is_dataclass(getattr(config, field.name))
+  ]
+  parts.append('## The run\n')
+  parts += _table(config, official, '', single)
+  for field in dataclasses.fields(config):
+    group = getattr(config, field.name)
+    if not dataclasses.is_dataclass(group):
+      continue
+    parts.append(f'## {field.name}\n')
+    parts.append(_summary(type(group)) + '\n')
+    names = [f.name for f in dataclasses.fields(group)]
+    theirs = getattr(official, field.name)
+    parts += _table(group, theirs, f'{field.name}.', names)
+  parts.append(_PREPARE)
+  prepare = prepare_config.PrepareConfig()
+  names = [f.name for f in dataclasses.fields(prepare)]
+  parts += _table(prepare, prepare, '', names)
+  return '\n'.join(parts)
+
+
+def _summary(kind: type) -> str:
+  return str(kind.__doc__).splitlines()[0]
+
+
+def _table(
+  group: Any, official: Any, prefix: str, names: list[str]
+) -> Iterator[str]:
+  """The lines of one table, an empty one last."""
+  texts = config_flags.attribute_texts(type(group))
+  yield '| setting | default | what it does |'
+  yield '|---|---|---|'
+  for name in names:
+    default, other = getattr(group, name), getattr(official, name)
+    shown = _code(default)
+    if other != default:
+      shown += f' ({_code(other)})'
+    text = _escaped(texts[name])
+    values = config_lib.CHOICES.get(prefix + name)
+    if values and not all(f'`{value}`' in text for value in values):
+      text += f' One of {", ".join(f"`{value}`" for value in values)}.'
+    yield f'| `{prefix}{name}` | {shown} | {text} |'
+  yield ''
+
+
+def _escaped(text: str) -> str:
+  """What Markdown would take for a table's or a link's, outside of code."""
+  parts = text.replace('|', r'\|').split('`')
+  parts[::2] = [part.replace('[', r'\[') for part in parts[::2]]
+  return '`'.join(parts)
+
+
+def _code(value: Any) -> str:
+  shown = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+  return f'`{shown}`' if shown else ''
+
+
+if __name__ == '__main__':
+  PAGE.write_text(page(), encoding='utf-8')

@@ -1,0 +1,123 @@
+"""The documentation: up to date, its links lead somewhere, its code runs."""
+
+import importlib.util
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+import rmtl_jax
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import sources
+from rmtl_jax.networks import functional
+from rmtl_jax.weighting import factory
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_DOCS = _ROOT / 'docs'
+_PAGES = sorted(
+  [*_DOCS.glob('*.md'), *_ROOT.glob('*.md'), *_ROOT.glob('experiments/*.md')]
+)
+_LINK = re.compile(r'\]\(([^)\s]+)\)')
+
+
+def _configuration() -> str:
+  path = _ROOT / '.ci' / 'docs_configuration.py'
+  spec = importlib.util.spec_from_file_location('docs_configuration', path)
+  assert spec is not None and spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.page()
+
+
+def test_the_configuration_page_is_up_to_date():
+  """Mended by `python .ci/docs_configuration.py`."""
+  page = (_DOCS / 'configuration.md').read_text(encoding='utf-8')
+  assert page == _configuration()
+  for name in config_lib.flatten(config_lib.Config()):
+    assert f'| `{name}` |' in page
+
+
+def test_the_api_page_has_every_public_name():
+  page = (_DOCS / 'api.md').read_text(encoding='utf-8')
+  shown = re.findall(r'^::: rmtl_jax\.(\w+)$', page, re.MULTILINE)
+  assert len(shown) == len(set(shown))
+  named = set(re.findall(r'`(\w+)`', page)) | set(shown)
+  assert set(shown) <= set(rmtl_jax.__all__) <= named
+
+
+@pytest.mark.parametrize('path', _PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+  text = path.read_text(encoding='utf-8')
+  text = re.sub(r'```.*?```', '', text, flags=re.DOTALL)
+  for link in _LINK.findall(text):
+    target, _, anchor = link.partition('#')
+    if ':' in target:
+      continue
+    found = (path.parent / target).resolve() if target else path
+    assert found.exists(), link
+    if anchor:
+      titles = re.findall(r'^#+ (.*)$', found.read_text('utf-8'), re.MULTILINE)
+      slugs = [re.sub(r'[^\w\- ]', '', t.lower()) for t in titles]
+      assert anchor in [slug.replace(' ', '-') for slug in slugs], link
+
+
+@pytest.fixture
+def registries(monkeypatch):
+  """What pages register is forgotten after the test."""
+  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
+  monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
+  monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
+
+
+@pytest.mark.usefixtures('registries')
+@pytest.mark.parametrize(
+  ('name', 'leaves'),
+  [
+    ('library', 'data/mine/manifest.json'),
+    pytest.param(
+      'quick_start', 'runs/small/metrics.json', marks=pytest.mark.long
+    ),
+  ],
+)
+def test_code_of_a_page_runs(name, leaves, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  page = (_DOCS / f'{name}.md').read_text(encoding='utf-8')
+  blocks = re.findall(r'^```python\n(.*?)^```', page, re.DOTALL | re.MULTILINE)
+  assert blocks
+  space = {'__name__': name}
+  for block in blocks:
+    exec(compile(block, f'{name}.md', 'exec'), space)
+  assert (tmp_path / leaves).is_file()
+
+
+@pytest.mark.parametrize(
+  'path', sorted(_DOCS.glob('figures/*')), ids=lambda path: path.name
+)
+def test_figures_are_small_and_named(path):
+  assert path.suffix == '.svg'
+  assert path.stat().st_size < 60_000
+  root = ET.parse(path).getroot()
+  space = '{http://www.w3.org/2000/svg}'
+  assert root.findtext(f'{space}title')
+  assert 'prefers-color-scheme' in str(root.findtext(f'{space}style'))
+
+
+def test_the_site_builds_without_warnings(tmp_path):
+  for package in ('mkdocs', 'material', 'mkdocstrings'):
+    pytest.importorskip(package)
+  built = subprocess.run(
+    [sys.executable, '-m', 'mkdocs', 'build', '--strict', '-d', str(tmp_path)],
+    cwd=_ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert built.returncode == 0, built.stderr[-3000:]
+  api = (tmp_path / 'api.html').read_text(encoding='utf-8')
+  assert 'scale_by_critic' in api
+  assert 'omega' in (tmp_path / 'concepts.html').read_text(encoding='utf-8')
+  results = tmp_path / 'repository' / 'experiments' / 'results'
+  assert (results / 'planted' / 'gains.png').is_file()

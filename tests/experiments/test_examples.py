@@ -1,0 +1,28 @@
+"""Examples run as they stand."""
+
+import pathlib
+import re
+import runpy
+
+import jax.numpy as jnp
+import numpy as np
+
+_DIRECTORY = pathlib.Path(__file__).parents[2] / 'experiments' / 'examples'
+
+
+def test_a_foreign_model_learns_by_weighted_losses(capsys):
+  path = _DIRECTORY / 'foreign_model.py'
+  code = path.read_text(encoding='utf-8').split('"""', 2)[2]
+  statements = [
+    line for line in code.splitlines() if line.split('#')[0].strip()
+  ]
+  assert len(statements) < 40
+  found = runpy.run_path(str(path))
+  losses = [
+    float(n) for n in re.findall(r'loss (\S+)', capsys.readouterr().out)
+  ]
+  assert len(losses) == 3
+  assert losses[-1] < 0.7 * losses[0]
+  # By hand: losses 1, 2, 4 of a session, gamma 1/2.
+  q_values = found['q_of_rows'](jnp.array([[[1.0], [2.0], [4.0]]]), 0.5)
+  np.testing.assert_allclose(q_values, [[[-3.0], [-4.0], [-4.0]]])
