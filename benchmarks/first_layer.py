@@ -1,6 +1,7 @@
-"""When the first layer on distinct categories beats that on every slot.
+r"""When the first layer on distinct categories beats that on every slot.
 
-    python benchmarks/first_layer.py --output=benchmarks/results/first_layer.json
+    python benchmarks/first_layer.py \
+      --output=benchmarks/results/first_layer.json
 
 Training steps of one backbone with first_layer=plain and =distinct, in turn,
 over widths of embeddings and shares of distinct categories in a batch (by

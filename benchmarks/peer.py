@@ -148,10 +148,9 @@ def _their_model(
       fields, types_, mlp(bottom), [mlp(tower)] * 2
     )
   if backbone == 'esmm':
-    # It pools user and item fields apart; all of ours are an item's.
-    return multi_task.ESMM(
-      fields[:-1], [], mlp((*bottom, *tower)), mlp((*bottom, *tower))
-    )
+    # It wants user and item fields apart, and puts them side by side.
+    units = mlp((*bottom, *tower))
+    return multi_task.ESMM(fields[:3], fields[3:-1], units, units)
   if backbone == 'mmoe':
     return multi_task.MMOE(
       fields, types_, network.num_experts, mlp(bottom), [mlp(tower)] * 2
