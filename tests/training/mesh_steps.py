@@ -56,9 +56,9 @@ def batches() -> types.Batch:
   segment = np.where(mask, np.arange(LENGTH) // 3, -1).astype(np.int32)
   return types.Batch(
     inputs=types.Inputs(
-      np.stack([rng.integers(0, n, shape) for n in SPEC.categorical], -1).astype(
-        np.int32
-      ),
+      np.stack(
+        [rng.integers(0, n, shape) for n in SPEC.categorical], -1
+      ).astype(np.int32),
       rng.integers(0, 300, (*shape, 2)).astype(np.int32),
       rng.normal(size=(*shape, 1)).astype(np.float32),
       segment,
@@ -81,9 +81,7 @@ def starts(made: models.Models, config: config_lib.Config):
   actor = state.init_actor(
     actor_params, state.make_optimizer(config.pretrain), unweighted
   )
-  critic = state.init_critic(
-    critic_params, state.make_optimizer(config.critic)
-  )
+  critic = state.init_critic(critic_params, state.make_optimizer(config.critic))
   full = finetune.init_finetune(
     actor_params,
     critic_params,
@@ -132,7 +130,6 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict:
       ),
     }
   return found
-
 
 
 def main(shape: str, backbones: str, adams: str) -> None:
