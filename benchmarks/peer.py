@@ -55,7 +55,7 @@ class Ours:
       self._loop,
       self._state,
       context.train,
-      context.plan('pretrain', self._epoch),
+      context.epoch('pretrain', self._epoch),
       context.key('pretrain'),
       self.config.batch,
       workload.QUIET,

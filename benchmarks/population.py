@@ -25,6 +25,7 @@ from rmtl_jax import prepare_config
 from rmtl_jax.data import columns, manifest, prepare
 from rmtl_jax.training import actor_stages, models, progress, trainer, workdir
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import splits as splits_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 60_000, 'Rows to simulate.')
@@ -47,7 +48,7 @@ QUIET = progress.Progress(quiet=True)
 
 
 def measure(
-  data: dict[str, trainer.Split],
+  data: dict[str, splits_lib.Split],
   described: manifest.Manifest,
   config: config_lib.Config,
   members: int,
@@ -69,7 +70,7 @@ def measure(
   ]
   program = made.pretrain(config)
   arms = [team.arms['pretrain'] for team in teams]
-  plans = [team.context.plan('pretrain', 1) for team in teams]
+  plans = [team.context.epoch('pretrain', 1) for team in teams]
   keys = [team.context.key('pretrain') for team in teams]
   common = (config.batch, QUIET)
 
@@ -129,7 +130,7 @@ def main(argv: list[str]) -> None:
       for backbone in BACKBONES:
         config = config_lib.Config(backbone=backbone, network=network)
         data = {
-          name: trainer.place(
+          name: splits_lib.place(
             columns.read_split(path, described, name), config.batch
           )
           for name in ('train', 'validation')

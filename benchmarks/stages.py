@@ -22,8 +22,9 @@ from absl import app, flags
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator
-from rmtl_jax.training import actor_stages, critic_stage, trainer
+from rmtl_jax.training import actor_stages, critic_stage, feed
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
@@ -49,7 +50,7 @@ def figures(
 ) -> dict[str, Any]:
   """Rows per second of a stage's loop, and its share of the roofline."""
   split, steps = context.train, _STEPS.value
-  slots, count = trainer.chunks(context.plan(stage, 1), steps)[0]
+  slots, count = feed.chunks(context.epoch(stage, 1).plan, steps)[0]
   slots = jax.device_put(slots)
   rows = np.count_nonzero(slots.row >= 0) / count
   key = context.key(stage)
@@ -62,6 +63,7 @@ def figures(
     return current[0]
 
   one = jax.tree.map(lambda x: x[0], slots)
+  assert split.device is not None
   batch = loop_lib.gather(split.device, one)
   at_rows = tuple(x[np.maximum(one.row, 0)] for x in extras)
   found = machine.work(program.step, state, batch, key, *at_rows)
@@ -91,7 +93,7 @@ def optimized(state: Any) -> int:
 def measure(
   log: workload.Workload,
   backbone: str,
-  split: trainer.Split,
+  split: splits_lib.Split,
   roofline: machine.Roofline,
 ) -> list[dict[str, Any]]:
   """All stages of one backbone."""
@@ -107,7 +109,7 @@ def measure(
   rows = [
     figures('pretrain', backbone, arm.program, arm.state, context, roofline)
   ]
-  policy = trainer.on_device(context.predict(actor_params, split))
+  policy = split.beside(context.predict(actor_params, split))
   training = critic_stage.start(context, actor_params)
   rows.append(
     figures(
@@ -172,7 +174,7 @@ def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
   log = workload.Workload(rows=_ROWS.value)
-  split = trainer.place(log.columns(), config_lib.BatchConfig())
+  split = splits_lib.place(log.columns(), config_lib.BatchConfig())
   roofline = machine.Roofline()
   rows = []
   for backbone in _BACKBONES.value:
@@ -187,7 +189,7 @@ def main(argv: list[str]) -> None:
       'rows': _ROWS.value,
       'first_layer': _FIRST_LAYER.value,
       'bytes_per_second': roofline.bytes_per_second,
-      'room': trainer.with_room(
+      'room': splits_lib.with_room(
         log.spec(), split, config_lib.BatchConfig()
       ).distinct,
       'figures': rows,

@@ -16,7 +16,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import models, progress, trainer
+from rmtl_jax.training import models, progress
+from rmtl_jax.training import splits as splits_lib
 
 VOCABULARIES = (1500, 2959, 4647, 2, 1200, 707, 724)
 QUIET = progress.Progress(quiet=True)
@@ -105,7 +106,7 @@ def session_starts(
 def context(
   workload: Workload,
   config: config_lib.Config,
-  split: trainer.Split | None = None,
+  split: splits_lib.Split | None = None,
 ) -> context_lib.Context:
   """A run on the log, as the launcher would set it up; nothing is saved.
 
@@ -114,8 +115,8 @@ def context(
     config: settings.
     split: of the log, where it has been placed before.
   """
-  split = split or trainer.place(workload.columns(), config.batch)
-  spec = trainer.with_room(workload.spec(), split, config.batch)
+  split = split or splits_lib.place(workload.columns(), config.batch)
+  spec = splits_lib.with_room(workload.spec(), split, config.batch)
   return context_lib.Context(
     config, workload.task_names, split, split, models.Models(spec), QUIET
   )

@@ -271,6 +271,13 @@ class BatchConfig:
     block_sessions: sessions that stay neighbours in the first shuffle.
     window_blocks: blocks that are shuffled together in the second.
     steps_per_dispatch: most steps in one call of the compiled loop.
+    readers: shares in which blocks are dealt out; a batch has as many lanes
+      of each, so that as many processes can read their own.
+    input: `resident` data is in memory and on the device, `streaming` reads a
+      window at a time; `auto` streams what is larger than `resident_gib`. The
+      batches are the same.
+    resident_gib: of features and labels; 0 is a quarter of the device's
+      memory.
   """
 
   lanes: int = 32
@@ -278,6 +285,9 @@ class BatchConfig:
   block_sessions: int = 256
   window_blocks: int = 256
   steps_per_dispatch: int = 32
+  readers: int = 1
+  input: str = 'auto'
+  resident_gib: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -308,9 +318,12 @@ class FaultsConfig:
     on_nonfinite: a loss or a gradient that is NaN or infinite: `stop` ends the
       run and names the rows that stand out, `skip` leaves out the step and
       counts it (metrics, warnings).
+    checkpoint_minutes: between checkpoints inside of a long pass; there is one
+      after every pass too.
   """
 
   on_nonfinite: str = 'stop'
+  checkpoint_minutes: float = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -409,6 +422,7 @@ CHOICES = {
   'pretrain.schedule': SCHEDULES,
   'finetune.schedule': SCHEDULES,
   'finetune.start': ('pretrained', 'scratch'),
+  'batch.input': ('auto', 'resident', 'streaming'),
   'evaluation.calibration': ('none', 'platt', 'isotonic'),
   'evaluation.group': ('session', 'user'),
   'faults.on_nonfinite': ('stop', 'skip'),
@@ -441,6 +455,7 @@ _BOUNDS = {
   'batch.block_sessions': (1, 2**31 - 1),
   'batch.window_blocks': (1, 2**31 - 1),
   'batch.steps_per_dispatch': (1, 2**20),
+  'batch.readers': (1, 2**20),
   'evaluation.bootstrap': (0, 10**6),
   'evaluation.confidence': (0.5, 0.9999),
   'evaluation.calibration_bins': (1, 10**6),

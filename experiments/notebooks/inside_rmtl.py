@@ -60,7 +60,8 @@ from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
 from rmtl_jax.report import tables
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import stages, trainer, workdir
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import stages, workdir
 
 devices = jax.devices()
 kind, platform = devices[0].device_kind, jax.default_backend()
@@ -131,7 +132,7 @@ display.display(tables.metrics_table(record))
 run = workdir.read(place / 'run')
 models = models_lib.Models(run.manifest.feature_spec())
 trained = stages.restore(run, models)
-validation = trainer.place(
+validation = splits_lib.place(
   columns.read_split(path, manifest, 'validation'), config.batch
 )
 host = validation.host

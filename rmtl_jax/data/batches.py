@@ -7,6 +7,9 @@ batch is one gather.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +25,7 @@ _SAMPLED_BATCHES = 32
 
 
 class Plan(NamedTuple):
-  """Which rows fill the slots of S batches.
+  """Which rows fill the slots of S batches; of lanes alone without the S.
 
   Attributes:
     row: i32[S, L, T], -1 in padding.
@@ -40,31 +43,100 @@ def session_order(
   seed: tuple[int, ...],
   epoch: int,
   config: config_lib.BatchConfig,
+  reader: int = 0,
 ) -> np.ndarray:
   """The epoch's order of sessions: blocks permuted, then windows shuffled.
 
-  Fixed blocks of neighbouring sessions are permuted over the whole split,
-  then sessions are shuffled within a window of blocks. A reader that holds
-  one window at a time gives the same order, in however many files.
+  Fixed blocks of neighbouring sessions are permuted over the whole split and
+  dealt out to the readers, then sessions are shuffled within a window of
+  blocks. Who holds one window at a time gives the same order, in however many
+  files.
 
   Args:
     sessions: S.
     seed: the run's seed and what else tells shuffles apart (the stage).
     epoch: counted from 0.
-    config: block and window sizes.
+    config: block and window sizes, readers.
+    reader: whose sessions, 0 to `config.readers` - 1.
 
   Returns:
-    i64[S], a permutation.
+    i64[S], a permutation; with several readers one's share of it.
   """
   generator = np.random.default_rng((*seed, epoch))
   size = config.block_sessions
-  blocks = generator.permutation(-(-sessions // size))
+  blocks = generator.permutation(-(-sessions // size))[reader :: config.readers]
+  if config.readers > 1:
+    generator = np.random.default_rng((*seed, epoch, 2, reader))
   order = (blocks[:, None] * size + np.arange(size)).reshape(-1)
   order = order[order < sessions]
   window = size * config.window_blocks
-  for start in range(0, sessions, window):
+  for start in range(0, len(order), window):
     generator.shuffle(order[start : start + window])
   return order
+
+
+@dataclasses.dataclass(frozen=True)
+class Epoch:
+  """One pass over a split: every row once, sessions shuffled, lanes packed.
+
+  Attributes:
+    starts: i64[S + 1], first row of every session, then the number of rows.
+    seed: the run's seed and what else tells shuffles apart (the stage).
+    number: of the pass, counted from 0.
+    config: lanes and lane length; block and window sizes; readers.
+  """
+
+  starts: np.ndarray
+  seed: tuple[int, ...]
+  number: int
+  config: config_lib.BatchConfig
+
+  def windows(self, reader: int = 0) -> Iterator[Plan]:
+    """One reader's lanes, [N, T] for each window of the shuffle.
+
+    A window is packed by itself, so that a reader needs one at a time.
+
+    Args:
+      reader: 0 to `config.readers` - 1; each has its share of the blocks.
+    """
+    config, starts = self.config, self.starts
+    order = session_order(
+      len(starts) - 1, self.seed, self.number, config, reader
+    )
+    own = (1, reader) if config.readers > 1 else (1,)
+    generator = np.random.default_rng((*self.seed, self.number, *own))
+    size = config.block_sessions * config.window_blocks
+    for begin in range(0, len(order), size):
+      first, length, ends = _pieces(
+        starts, order[begin : begin + size], config.lane_length
+      )
+      lane, offset = pack(length, config.lane_length)
+      lanes = int(lane.max()) + 1
+      # Shuffled, so that late lanes, made of left-overs, are no batch.
+      lane = generator.permutation(lanes)[lane]
+      yield _fill(first, length, ends, lane, offset, config.lane_length)
+
+  @functools.cached_property
+  def plan(self) -> Plan:
+    """All batches; the last one may hold empty lanes."""
+    config = self.config
+    own = config.lanes // config.readers
+    readers = [[*self.windows(reader)] for reader in range(config.readers)]
+    lanes = [sum(len(w.row) for w in windows) for windows in readers]
+    steps = -(-max(lanes) // own)
+    slots = config.lane_length
+    parts = [_batches(windows, own, steps, slots) for windows in readers]
+    return Plan(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
+
+  @functools.cached_property
+  def steps(self) -> int:
+    """Batches of the pass."""
+    config = self.config
+    most = max(
+      sum(len(window.row) for window in self.windows(reader))
+      for reader in range(config.readers)
+    )
+    return -(-most // (config.lanes // config.readers))
 
 
 def training_plan(
@@ -73,41 +145,14 @@ def training_plan(
   epoch: int,
   config: config_lib.BatchConfig,
 ) -> Plan:
-  """The epoch's batches: every row once, sessions shuffled, lanes packed.
-
-  Args:
-    starts: i64[S + 1], first row of every session, then the number of rows.
-    seed: the run's seed and what else tells shuffles apart (the stage).
-    epoch: counted from 0.
-    config: lanes and lane length; block and window sizes.
-
-  Returns:
-    The plan; its last batch may hold empty lanes.
-  """
-  order = session_order(len(starts) - 1, seed, epoch, config)
-  size = config.block_sessions * config.window_blocks
-  generator = np.random.default_rng((*seed, epoch, 1))
-  parts = []
-  used = 0
-  # A window is packed by itself, so that a reader needs one at a time.
-  for begin in range(0, len(order), size):
-    first, length, ends = _pieces(
-      starts, order[begin : begin + size], config.lane_length
-    )
-    lane, offset = pack(length, config.lane_length)
-    lanes = int(lane.max()) + 1
-    # Shuffled, so that late lanes, made of left-overs, are no batch.
-    lane = used + generator.permutation(lanes)[lane]
-    parts.append((first, length, ends, lane, offset))
-    used += lanes
-  first, length, ends, lane, offset = (
-    np.concatenate(columns) for columns in zip(*parts, strict=True)
-  )
-  return _fill(first, length, ends, lane, offset, config)
+  """The batches of an `Epoch`, which see."""
+  return Epoch(starts, seed, epoch, config).plan
 
 
 def distinct_room(
-  categorical: np.ndarray, starts: np.ndarray, config: config_lib.BatchConfig
+  take: Callable[[np.ndarray], np.ndarray],
+  starts: np.ndarray,
+  config: config_lib.BatchConfig,
 ) -> tuple[int, ...]:
   """Room that the distinct values of a training batch need, per field.
 
@@ -116,7 +161,7 @@ def distinct_room(
   depend on the run's seed, so that seeds share compiled programs.
 
   Args:
-    categorical: i32[R, F].
+    take: the categorical fields of some rows: i64[B] to i32[B, F].
     starts: i64[S + 1], first row of every session, then R.
     config: lanes and lane length.
 
@@ -124,22 +169,28 @@ def distinct_room(
     F numbers, at most the slots of a batch.
   """
   slots = config.lanes * config.lane_length
-  order = np.random.default_rng(0).permutation(len(starts) - 1)
+  sessions = len(starts) - 1
+  window = config.block_sessions * config.window_blocks
+  if sessions > window:  # A batch never has sessions of two windows.
+    order = session_order(sessions, (0,), 0, config)[:window]
+  else:
+    order = np.random.default_rng(0).permutation(sessions)
   length = np.diff(starts)[order]
-  most = np.zeros(categorical.shape[1], np.int64)
-  begin = 0
+  sample, begin = [], 0
   for _ in range(_SAMPLED_BATCHES):
     # The sessions that fill a batch, the last one perhaps in part.
     rows = np.cumsum(length[begin : begin + slots])
     end = begin + 1 + int(np.searchsorted(rows, slots))
-    batch = np.concatenate(
-      [np.arange(*starts[s : s + 2].tolist()) for s in order[begin:end]]
-    )[:slots]
-    values = np.sort(categorical[batch], axis=0)
-    most = np.maximum(most, 1 + (values[1:] != values[:-1]).sum(axis=0))
+    ranges = [starts[s : s + 2].tolist() for s in order[begin:end]]
+    sample.append(np.concatenate([np.arange(*r) for r in ranges])[:slots])
     begin = end
     if begin >= len(order):
       break
+  most = np.ones(1, np.int64)
+  bounds = np.cumsum([len(rows) for rows in sample])[:-1]
+  for batch in np.split(take(np.concatenate(sample)), bounds):
+    values = np.sort(batch, axis=0)
+    most = np.maximum(most, 1 + (values[1:] != values[:-1]).sum(axis=0))
   room = -(-(most + most // 20 + 1) // 32) * 32
   return tuple(int(r) for r in np.minimum(room, slots))
 
@@ -149,7 +200,9 @@ def ordered_plan(starts: np.ndarray, config: config_lib.BatchConfig) -> Plan:
   order = np.arange(len(starts) - 1)
   first, length, ends = _pieces(starts, order, config.lane_length)
   lane, offset = _next_fit(length, config.lane_length)
-  return _fill(first, length, ends, lane, offset, config)
+  lanes = _fill(first, length, ends, lane, offset, config.lane_length)
+  steps = -(-len(lanes.row) // config.lanes)
+  return _batches([lanes], config.lanes, steps, config.lane_length)
 
 
 def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
@@ -254,15 +307,13 @@ def _fill(
   ends: np.ndarray,
   lane: np.ndarray,
   offset: np.ndarray,
-  config: config_lib.BatchConfig,
+  slots: int,
 ) -> Plan:
-  """Writes every piece into its slots."""
-  lanes, slots = config.lanes, config.lane_length
-  used = int(lane.max()) + 1 if len(lane) else 0
-  steps = -(-used // lanes)
-  row = np.full(steps * lanes * slots, -1, np.int32)
-  segment = np.full(steps * lanes * slots, -1, np.int32)
-  is_last = np.zeros(steps * lanes * slots, bool)
+  """Writes every piece into its slots, [N, T] of the N lanes that are used."""
+  lanes = int(lane.max()) + 1 if len(lane) else 0
+  row = np.full(lanes * slots, -1, np.int32)
+  segment = np.full(lanes * slots, -1, np.int32)
+  is_last = np.zeros(lanes * slots, bool)
   begin = np.repeat(np.cumsum(length) - length, length)
   within = np.arange(int(length.sum())) - begin
   target = np.repeat(lane * slots + offset, length) + within
@@ -270,7 +321,21 @@ def _fill(
   # A piece's own number is enough: neighbours in a lane differ in it.
   segment[target] = np.repeat(np.arange(len(first)), length)
   is_last[(lane * slots + offset + length - 1)[ends]] = True
-  shape = (steps, lanes, slots)
+  shape = (lanes, slots)
   return Plan(
     row.reshape(shape), is_last.reshape(shape), segment.reshape(shape)
   )
+
+
+def no_lanes(lanes: int, slots: int) -> Plan:
+  """Empty lanes, [lanes, T]."""
+  empty = np.full((lanes, slots), -1, np.int32)
+  return Plan(empty, np.zeros((lanes, slots), bool), empty)
+
+
+def _batches(windows: list[Plan], lanes: int, steps: int, slots: int) -> Plan:
+  """Lanes in their order, `lanes` to a batch, [steps, lanes, T]."""
+  used = sum(len(window.row) for window in windows)
+  full = (*windows, no_lanes(steps * lanes - used, slots))
+  joined = [np.concatenate(x) for x in zip(*full, strict=True)]
+  return Plan(*(x.reshape(steps, lanes, slots) for x in joined))

@@ -15,8 +15,9 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.serving import scorer
-from rmtl_jax.training import calibrations, trainer, workdir
+from rmtl_jax.training import calibrations, workdir
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
 
 # The actors that a run leaves; without a wish the first that is there is used.
 STAGES = ('finetune', 'pretrain', 'constant')
@@ -74,7 +75,7 @@ class Predictor(scorer.Scorer):
     """See `Scorer.infer`."""
     split = _split(inputs, self.chunk_rows, len(self.tasks), starts)
     found = self._models.predict(
-      self._config, self.params, trainer.place(split, self._config.batch)
+      self._config, self.params, splits_lib.place(split, self._config.batch)
     )
     for k, task in enumerate(self.tasks):
       if task in self.maps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,9 +16,9 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import feed, trainer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -25,6 +26,8 @@ from rmtl_jax.weighting import factory
 
 # Tells the order of validation rows that guide lambda from other shuffles.
 _GUIDE = 7
+# More than the dispatches of a pass: numbers of checkpoints rise.
+_ARM = 200_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +60,16 @@ class Arm:
     state: an ActorState or a FinetuneState.
     best_params: the actor's parameters at its best epoch.
     stopping: when to stop.
+    epoch: passes that it has trained.
+    position: in a pass that was cut off.
   """
 
   program: models_lib.Program
   state: Any
   best_params: Any
   stopping: Stopping
+  epoch: int = 0
+  position: trainer.Position = trainer.START
 
 
 @dataclasses.dataclass
@@ -195,7 +202,7 @@ def _scheduled_steps(
   if schedule == 'constant':
     return 0
   epochs = getattr(context.config, stage).max_epochs
-  return epochs * len(context.plan(stage, 1).row)
+  return epochs * context.epoch(stage, 1).steps
 
 
 def fit(teams: Sequence[Team], population: int = 1) -> None:
@@ -219,6 +226,7 @@ def fit(teams: Sequence[Team], population: int = 1) -> None:
         (arm.program, (team, name))
         for team in running
         for name, arm in team.arms.items()
+        if arm.epoch == team.epoch
       ]
       for program, group in groups.cut(members):
         _train_epoch(groups, program, group)
@@ -258,9 +266,11 @@ def _train_epoch(
   passes = [
     population_lib.Pass(
       _before_epoch(t, n),
-      t.context.plan(t.stage, t.epoch + 1),
+      t.context.epoch(t.stage, t.epoch + 1),
       t.context.key(t.stage),
       guide=_guide(t, n),
+      start=t.arms[n].position,
+      after=functools.partial(_save_within, t, n),
     )
     for t, n in members
   ]
@@ -271,14 +281,14 @@ def _train_epoch(
     _validate(team, name, new_state, sums, seconds)
 
 
-def _guide(team: Team, name: str) -> trainer.Guide | None:
+def _guide(team: Team, name: str) -> feed.Guide | None:
   """Validation rows for an arm that learns lambda, in an order of their own."""
   arm_state = team.arms[name].state
   if team.stage == 'pretrain' or not arm_state.meta:
     return None
   context = team.context
-  return trainer.Guide(
-    context.validation.device,
+  return feed.Guide(
+    context.validation,
     batches.training_plan(
       context.validation.host.starts,
       (context.config.seed, context_lib.NUMBERS[team.stage], _GUIDE),
@@ -295,6 +305,8 @@ def _before_epoch(team: Team, name: str) -> Any:
   draws the same tables again, from the seed and the epoch.
   """
   arm_state = team.arms[name].state
+  if team.arms[name].position.dispatches:
+    return arm_state  # which was saved after the reset
   if team.stage != 'pretrain' or not (
     team.limits.reset_embeddings and team.epoch
   ):
@@ -347,18 +359,39 @@ def _validate(
   )
   context.record(**record)
   best_params = state.copy(actor.params) if improved else arm.best_params
-  team.arms[name] = Arm(arm.program, new_state, best_params, stopping)
+  team.arms[name] = Arm(arm.program, new_state, best_params, stopping, epoch)
 
 
 def _save(team: Team) -> None:
+  arms = team.arms
   team.context.save(
     team.stage,
     team.epoch,
-    {name: (arm.state, arm.best_params) for name, arm in team.arms.items()},
-    stopping={
-      name: dataclasses.asdict(arm.stopping) for name, arm in team.arms.items()
-    },
+    {name: (arm.state, arm.best_params) for name, arm in arms.items()},
+    # Of the pass that is not done: whole ones of some arms, part of another.
+    sum(
+      arm.position.dispatches + _ARM * (arm.epoch > team.epoch)
+      for arm in arms.values()
+    ),
+    stopping={n: dataclasses.asdict(arm.stopping) for n, arm in arms.items()},
+    epochs={name: arm.epoch for name, arm in arms.items()},
+    positions={name: arm.position.as_json() for name, arm in arms.items()},
   )
+
+
+def _save_within(
+  team: Team,
+  name: str,
+  new_state: Any,
+  position: trainer.Position,
+  interrupted: bool,
+) -> None:
+  """A checkpoint inside of an arm's pass, if it is time."""
+  if not (interrupted or team.context.due()):
+    return
+  arm = team.arms[name]
+  now = dataclasses.replace(arm, state=new_state, position=position)
+  _save(dataclasses.replace(team, arms={**team.arms, name: now}))
 
 
 def _resume(team: Team) -> None:
@@ -370,9 +403,14 @@ def _resume(team: Team) -> None:
     return
   team.epoch = restored.record['epoch']
   for name, (arm_state, best_params) in restored.arrays.items():
-    stopping = Stopping(**restored.record['stopping'][name])
+    record = restored.record
     team.arms[name] = Arm(
-      team.arms[name].program, arm_state, best_params, stopping
+      team.arms[name].program,
+      arm_state,
+      best_params,
+      Stopping(**record['stopping'][name]),
+      record.get('epochs', {}).get(name, team.epoch),
+      trainer.position_of(record.get('positions', {}).get(name)),
     )
 
 

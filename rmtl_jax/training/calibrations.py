@@ -59,7 +59,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 def fit(
   stages: Iterable[str],
   predict: Callable[[str], np.ndarray],
-  validation: columns_lib.SplitColumns,
+  validation: columns_lib.Rows,
   tasks: tuple[str, ...],
   method: str,
 ) -> Maps:
@@ -88,7 +88,7 @@ def fit(
 def evaluate(
   maps: Maps,
   predictions: Mapping[str, np.ndarray],
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Any]:

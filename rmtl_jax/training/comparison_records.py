@@ -16,9 +16,9 @@ from rmtl_jax.training import (
   critic_stage,
   ensemble,
   summary,
-  trainer,
 )
 from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import splits as splits_lib
 
 Record = dict[str, Any]
 
@@ -32,7 +32,7 @@ def of_actor(
   name: str,
   arm: actor_stages.Arm,
   before: Sequence[float],
-  test: trainer.Split | None,
+  test: splits_lib.Split | None,
 ) -> Record:
   """Of an actor stage.
 
@@ -76,7 +76,7 @@ def of_ensemble(
   config: config_lib.Config,
   contexts: Sequence[context_lib.Context],
   fitted: Sequence[ensemble.Fitted],
-  test: trainer.Split | None,
+  test: splits_lib.Split | None,
 ) -> Record:
   """Of an ensemble after stage 1: as `of_actor`, of the one model it is.
 
@@ -108,7 +108,7 @@ def of_ensemble(
 
 
 def _judged(
-  context: context_lib.Context, params: Any, test: trainer.Split | None
+  context: context_lib.Context, params: Any, test: splits_lib.Split | None
 ) -> Record:
   """Figures of the test rows, or of validation's two halves without them."""
   if test is not None:
@@ -144,7 +144,7 @@ def of_critics(training: critic_stage.Training) -> Record:
 
 
 def _tested(
-  context: context_lib.Context, params: Any, test: trainer.Split
+  context: context_lib.Context, params: Any, test: splits_lib.Split
 ) -> Record:
   predictions = context.predict(params, test)
   host, config = test.host, context.config.evaluation

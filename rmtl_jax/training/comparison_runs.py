@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   actor_stages,
@@ -19,13 +18,13 @@ from rmtl_jax.training import (
   ensemble,
   methods,
   summary,
-  trainer,
   workdir,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
 from rmtl_jax.training import progress as progress_lib
+from rmtl_jax.training import splits as splits_lib
 
 Method = methods.Method
 Record = dict[str, Any]
@@ -73,9 +72,7 @@ class Runs:
     """
     self.config, self._searching = config, searching
     self.splits = {
-      name: trainer.place(
-        columns_lib.read_split(run.data_dir, run.manifest, name), config.batch
-      )
+      name: splits_lib.read(run.data_dir, run.manifest, name, config.batch)
       for name in manifest_lib.SPLITS
       if name != 'test' or not searching
     }
@@ -85,7 +82,7 @@ class Runs:
     self._tasks = run.manifest.task_names
     self._numeric = run.manifest.numeric_names
     self._models = models_lib.Models(
-      trainer.with_room(
+      splits_lib.with_room(
         run.manifest.feature_spec(), self.splits['train'], config.batch
       )
     )

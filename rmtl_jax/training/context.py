@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from rmtl_jax.training import (
   models,
   progress,
   suspects,
-  trainer,
 )
+from rmtl_jax.training import splits as splits_lib
 
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
@@ -45,8 +46,8 @@ class Context:
 
   config: config_lib.Config
   tasks: tuple[str, ...]
-  train: trainer.Split
-  validation: trainer.Split
+  train: splits_lib.Split
+  validation: splits_lib.Split
   models: models.Models
   progress: progress.Progress
   history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
@@ -55,6 +56,7 @@ class Context:
   interrupted: Callable[[], int] = lambda: 0
   member: int | None = None
   numeric: tuple[str, ...] = ()
+  _saved: float = dataclasses.field(default_factory=time.monotonic)
 
   def title(self, text: str) -> str:
     """A line of progress, with the member that it is about."""
@@ -79,22 +81,22 @@ class Context:
     key = self._key(_CRITIC_INIT)
     return self.models.init_critic(self.config, key, actor_params)
 
-  def predict(self, params: Any, split: trainer.Split) -> np.ndarray:
+  def predict(self, params: Any, split: splits_lib.Split) -> np.ndarray:
     """pi(s) of every row of a split, f32[R, K], in its order."""
     return self.models.predict(self.config, params, split)
 
   def values(
-    self, params: Any, split: trainer.Split, policy: np.ndarray
+    self, params: Any, split: splits_lib.Split, policy: np.ndarray
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
     return self.models.values(self.config, params, split, policy)
 
-  def plan(self, stage: str, epoch: int) -> batches.Plan:
-    """The batches of one pass over the train rows."""
-    return batches.training_plan(
+  def epoch(self, stage: str, number: int) -> batches.Epoch:
+    """One pass over the train rows."""
+    return batches.Epoch(
       self.train.host.starts,
       (self.config.seed, NUMBERS[stage]),
-      epoch,
+      number,
       self.config.batch,
     )
 
@@ -128,13 +130,35 @@ class Context:
       self.store.clear()
     self.history[:] = [e for e in self.history if e['stage'] in finished]
 
-  def save(self, stage: str, epoch: int, arrays: Any, **host: Any) -> None:
-    """Saves an unfinished stage after `epoch` passes."""
+  def due(self) -> bool:
+    """Whether the last checkpoint is so old that a pass saves within itself."""
+    passed = time.monotonic() - self._saved
+    return passed > 60.0 * self.config.faults.checkpoint_minutes
+
+  def save(
+    self,
+    stage: str,
+    epoch: int,
+    arrays: Any,
+    dispatches: int = 0,
+    **host: Any,
+  ) -> None:
+    """Saves an unfinished stage.
+
+    Args:
+      stage: of NUMBERS.
+      epoch: passes that are done.
+      arrays: what `resume` gives back.
+      dispatches: of passes that are not.
+      **host: what JSON can hold.
+    """
     if self.store is None:
       return
+    self._saved = time.monotonic()
     record = {'stage': stage, 'epoch': epoch, 'history': self.history, **host}
+    number = (NUMBERS[stage] * 10**6 + epoch) * 10**6 + dispatches
     try:
-      self.store.save(NUMBERS[stage] * 10**6 + epoch, arrays, record)
+      self.store.save(number, arrays, record)
     except FloatingPointError as error:
       # Of a step whose gradient broke, but not the losses after it.
       told = f'{stage} epoch {epoch}: {error}; {self.suspects()}'
@@ -165,9 +189,11 @@ class Context:
     if restored is None or restored.record['stage'] != stage:
       return None
     self.history[:] = restored.record['history']
-    self.progress.say(
-      self.title(f'{stage}: going on after pass {restored.record["epoch"]}')
+    epoch = restored.record['epoch']
+    where = (
+      f'in pass {epoch + 1}' if restored.step % 10**6 else f'after pass {epoch}'
     )
+    self.progress.say(self.title(f'{stage}: going on {where}'))
     return restored
 
   def drop_store(self) -> None:

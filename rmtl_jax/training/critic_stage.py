@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from rmtl_jax.ops import rewards
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import state
 
@@ -39,16 +41,18 @@ class Training:
       or None where nothing is measured by it.
     best_params: the critics at the pass with the least such error, or None
       where the last pass is kept.
+    position: in a pass that was cut off.
   """
 
   context: context_lib.Context
   program: models_lib.Program
   critic: state.CriticState
-  policy: jax.Array
-  validation_policy: jax.Array
+  policy: jax.Array | np.ndarray
+  validation_policy: jax.Array | np.ndarray
   errors: list[float] = dataclasses.field(default_factory=list)
   validation_returns: np.ndarray | None = None
   best_params: Any = None
+  position: trainer.Position = trainer.START
 
   @property
   def params(self) -> Any:
@@ -90,7 +94,8 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
     )
   critic = state.init_critic(params, state.make_optimizer(config.critic))
   program = context.models.train_critics(config)
-  policy, validation_policy = map(trainer.on_device, policies)
+  policy = context.train.beside(policies[0])
+  validation_policy = context.validation.beside(policies[1])
   training = Training(context, program, critic, policy, validation_policy)
   if config.critic.stopping == 'return_error':
     training.validation_returns = _returns(
@@ -101,7 +106,7 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
 
 
 def _returns(
-  context: context_lib.Context, split: trainer.Split, policy: np.ndarray
+  context: context_lib.Context, split: splits_lib.Split, policy: np.ndarray
 ) -> np.ndarray:
   """The discounted returns that a policy realises in a split, f64[R, K]."""
   config = context.config.critic
@@ -131,6 +136,7 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       else:
         training.critic, training.best_params = restored.arrays
       training.errors = list(restored.record['errors'])
+      training.position = trainer.position_of(restored.record.get('position'))
   groups = population_lib.Groups(population)
   groups.reserve(training.program for training in trainings)
   live = trainings[0].context.progress
@@ -182,9 +188,11 @@ def _train_pass(
   passes = [
     population_lib.Pass(
       t.critic,
-      t.context.plan('critic', len(t.errors) + 1),
+      t.context.epoch('critic', len(t.errors) + 1),
       t.context.key('critic'),
       (t.policy,),
+      start=t.position,
+      after=functools.partial(_save_within, t),
     )
     for t in trainings
   ]
@@ -193,7 +201,7 @@ def _train_pass(
   outcomes = groups.run(first.context, label, program, passes)
   seconds = (time.perf_counter() - begin) / len(trainings)
   for training, (critic, sums) in zip(trainings, outcomes, strict=True):
-    training.critic = critic
+    training.critic, training.position = critic, trainer.START
     figures = {'validation_td_error': _validation_td_error(training)}
     if training.validation_returns is not None:
       figures['validation_return_error'] = _validation_return_error(training)
@@ -214,10 +222,28 @@ def _train_pass(
     _record(training, sums, figures, seconds)
 
 
-def _saved(training: Training) -> Any:
+def _saved(training: Training, critic: state.CriticState | None = None) -> Any:
   """What a checkpoint of an unfinished stage holds."""
-  best = training.best_params
-  return training.critic if best is None else (training.critic, best)
+  critic, best = critic or training.critic, training.best_params
+  return critic if best is None else (critic, best)
+
+
+def _save_within(
+  training: Training,
+  critic: state.CriticState,
+  position: trainer.Position,
+  interrupted: bool,
+) -> None:
+  """A checkpoint inside of a pass, if it is time."""
+  if interrupted or training.context.due():
+    training.context.save(
+      'critic',
+      len(training.errors),
+      _saved(training, critic),
+      position.dispatches,
+      errors=training.errors,
+      position=position.as_json(),
+    )
 
 
 def _record(

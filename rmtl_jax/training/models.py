@@ -18,6 +18,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
@@ -217,7 +218,7 @@ class Models:
     return self._once('finetune', key, build)
 
   def predict(
-    self, config: config_lib.Config, params: Any, split: trainer.Split
+    self, config: config_lib.Config, params: Any, split: splits_lib.Split
   ) -> np.ndarray:
     """pi(s) of every row of a split, f32[R, K], in its order.
 
@@ -240,7 +241,7 @@ class Models:
     self,
     config: config_lib.Config,
     params: Any,
-    split: trainer.Split,
+    split: splits_lib.Split,
     policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
@@ -257,7 +258,7 @@ class Models:
         network.prepare,
       ),
     )
-    extras = (trainer.on_device(policy),)
+    extras = (split.beside(policy),)
     return trainer.map_rows(row_map, params, split, config.batch, extras)
 
   def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:

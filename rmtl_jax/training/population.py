@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 
 from rmtl_jax.data import batches
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import models, trainer
+from rmtl_jax.training import feed, models, trainer
 
 _Member = TypeVar('_Member')
 
@@ -23,13 +23,18 @@ class Pass(NamedTuple):
     key: of the stage.
     extras: f32[R, K] arrays that the step wants beside the batch.
     guide: what the step wants of another split.
+    start: where the pass goes on.
+    after: see trainer.run_epoch; members that are trained together tell
+      nothing.
   """
 
   state: Any
-  plan: batches.Plan
+  plan: batches.Epoch
   key: jax.Array
-  extras: tuple[jax.Array, ...] = ()
-  guide: trainer.Guide | None = None
+  extras: tuple[Any, ...] = ()
+  guide: feed.Guide | None = None
+  start: trainer.Position = trainer.START
+  after: Callable[[Any, trainer.Position, bool], None] = lambda *_: None
 
 
 def most(wanted: int, members: int) -> int:
@@ -130,24 +135,10 @@ class Groups:
     passes: Sequence[Pass],
   ) -> list[tuple[Any, dict[str, float]]]:
     size = max(self._sizes[program], len(passes))
+    if size == 1 or context.train.device is None:
+      return [_run_alone(context, label, program, one) for one in passes]
     common = (context.config.batch, context.progress)
     rows = context.train.host.rows
-    if size == 1:
-      context.progress.start(context.title(label), rows)
-      one = passes[0]
-      return [
-        trainer.run_epoch(
-          program.loop,
-          one.state,
-          context.train,
-          one.plan,
-          one.key,
-          *common,
-          one.extras,
-          context.interrupted,
-          one.guide,
-        )
-      ]
     filled = [*passes, *[passes[0]] * (size - len(passes))]
     context.progress.start(f'{label}, {size} together', rows * size)
     states, sums = trainer.run_epochs(
@@ -163,3 +154,23 @@ class Groups:
       [one.guide for one in filled if one.guide is not None] or None,
     )
     return list(zip(states, sums, strict=True))[: len(passes)]
+
+
+def _run_alone(
+  context: context_lib.Context, label: str, program: models.Program, one: Pass
+) -> tuple[Any, dict[str, float]]:
+  context.progress.start(context.title(label), context.train.host.rows)
+  return trainer.run_epoch(
+    program.loop,
+    one.state,
+    context.train,
+    one.plan,
+    one.key,
+    context.config.batch,
+    context.progress,
+    one.extras,
+    context.interrupted,
+    one.guide,
+    one.start,
+    one.after,
+  )

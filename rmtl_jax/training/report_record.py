@@ -11,7 +11,6 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import reliability
 from rmtl_jax.training import (
@@ -19,11 +18,11 @@ from rmtl_jax.training import (
   row_values,
   stages,
   summary,
-  trainer,
   workdir,
 )
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import run as run_lib
+from rmtl_jax.training import splits as splits_lib
 
 Record = dict[str, Any]
 
@@ -223,8 +222,7 @@ def _of_rows(
   trained = stages.restore(run, models)
 
   def place(name):
-    host = columns_lib.read_split(run.data_dir, run.manifest, name)
-    return trainer.place(host, run.config.batch)
+    return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
 
   rows = {
     'reliability': _reliability(run, models, trained, place('test'), metrics)
@@ -258,7 +256,7 @@ def _reliability(
   run: workdir.Run,
   models: models_lib.Models,
   trained: stages.Trained,
-  test: trainer.Split,
+  test: splits_lib.Split,
   metrics: Record,
 ) -> Record:
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""

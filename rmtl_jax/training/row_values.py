@@ -14,6 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.training import ensemble, stages, trainer
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward, loop
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory
@@ -42,7 +43,7 @@ def judged(
   config: config_lib.Config,
   models: models_lib.Models,
   trained: stages.Trained,
-  split: trainer.Split,
+  split: splits_lib.Split,
 ) -> list[Judged]:
   """Q of every row, one entry per member; each judges its own policy.
 
@@ -98,7 +99,7 @@ def weights(
   config: config_lib.Config,
   models: models_lib.Models,
   rows: Sequence[Judged],
-  split: trainer.Split,
+  split: splits_lib.Split,
   lambdas: Sequence[float],
   train: Callable[[], Sequence[Judged]],
 ) -> list[np.ndarray]:
@@ -139,7 +140,7 @@ def _weights(
   one: Judged,
   lambda_: float,
   means: Any,
-  split: trainer.Split,
+  split: splits_lib.Split,
   models: models_lib.Models,
 ) -> np.ndarray:
   weighting = dataclasses.replace(
@@ -166,7 +167,7 @@ def _weights(
 
 
 def _deviation(
-  one: Judged, split: trainer.Split, models: models_lib.Models
+  one: Judged, split: splits_lib.Split, models: models_lib.Models
 ) -> np.ndarray:
   """How much the members of each critic disagree, f32[R, K]."""
   network = functional.make_critic(
@@ -180,5 +181,5 @@ def _deviation(
     )[1],
     network.prepare,
   )
-  extras = (trainer.on_device(one.policy),)
+  extras = (split.beside(one.policy),)
   return trainer.map_rows(row_map, one.critic, split, one.config.batch, extras)

@@ -16,7 +16,6 @@ from absl import logging
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   calibrations,
@@ -25,12 +24,12 @@ from rmtl_jax.training import (
   progress,
   row_values,
   summary,
-  trainer,
   workdir,
   writers,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 
 ORDER = ('pretrain', 'critic', 'finetune')
@@ -72,13 +71,11 @@ def train(
   with workdir.locked(path):
     run = workdir.create(path, config, data_dir)
     splits = {
-      name: trainer.place(
-        columns_lib.read_split(data_dir, run.manifest, name), config.batch
-      )
+      name: splits_lib.read(data_dir, run.manifest, name, config.batch, live)
       for name in manifest_lib.SPLITS
     }
     models = models_lib.Models(
-      trainer.with_room(
+      splits_lib.with_room(
         run.manifest.feature_spec(), splits['train'], config.batch
       )
     )
@@ -133,15 +130,15 @@ class _Data:
   """
 
   manifest: manifest_lib.Manifest
-  train: trainer.Split
-  validation: trainer.Split
-  evaluated: trainer.Split
+  train: splits_lib.Split
+  validation: splits_lib.Split
+  evaluated: splits_lib.Split
 
 
 def _contexts(
   run: workdir.Run,
   config: config_lib.Config,
-  splits: Mapping[str, trainer.Split],
+  splits: Mapping[str, splits_lib.Split],
   models: models_lib.Models,
   trained: stages_lib.Trained,
   live: progress.Progress,
@@ -224,9 +221,7 @@ def evaluate(
   data = _Data(
     manifest,
     *(
-      trainer.place(
-        columns_lib.read_split(data_dir, manifest, name), run.config.batch
-      )
+      splits_lib.read(data_dir, manifest, name, run.config.batch)
       for name in ('train', 'validation', split)
     ),
   )
@@ -245,7 +240,7 @@ def _fit_calibrations(
   run: workdir.Run,
   models: models_lib.Models,
   trained: stages_lib.Trained,
-  validation: trainer.Split,
+  validation: splits_lib.Split,
 ) -> calibrations.Maps:
   return calibrations.fit(
     trained.actors,
@@ -349,7 +344,7 @@ def _members(
 def _critics(
   run: workdir.Run,
   judged: Sequence[row_values.Judged],
-  validation: trainer.Split,
+  validation: splits_lib.Split,
 ) -> tuple[dict[str, Any], list[str]]:
   """What the critics know of validation rows, and warnings.
 

@@ -24,7 +24,7 @@ CONSTANT_WEIGHTS = 1e-3
 
 def stages(
   predictions: Mapping[str, np.ndarray],
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Record]:
@@ -61,8 +61,8 @@ def stages(
 
 
 def rate_baseline(
-  train: columns_lib.SplitColumns,
-  split: columns_lib.SplitColumns,
+  train: columns_lib.Rows,
+  split: columns_lib.Rows,
   manifest: manifest_lib.Manifest,
   config: config_lib.Config,
 ) -> Record | None:
@@ -74,7 +74,7 @@ def rate_baseline(
     return names.index(field) if field in names else None
 
   def ids(columns, at):
-    return None if at is None else columns.categorical[:, at]
+    return None if at is None else columns.field(at)
 
   user, item = position(manifest.user_field), position(manifest.item_field)
   if user is None and item is None:
@@ -101,7 +101,7 @@ def rate_baseline(
 def critic(
   q_values: np.ndarray,
   policy: np.ndarray,
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.CriticConfig,
 ) -> dict[str, dict[str, Any]]:
@@ -161,7 +161,7 @@ def mean_of_critics(records: Sequence[Record]) -> Record:
 
 def curves(
   q_values: np.ndarray,
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   tasks: tuple[str, ...],
   lambda_: float,
   steps: int = 20,
@@ -196,7 +196,7 @@ def curves(
 
 def differences(
   predictions: Mapping[str, np.ndarray],
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Record]:

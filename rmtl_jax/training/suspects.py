@@ -9,13 +9,14 @@ import numpy as np
 from rmtl_jax.data import columns as columns_lib
 
 # A value stands out where it is this many times the size that is usual in its
-# column (the median of what is not 0).
+# column (the median of what is not 0), over the first so many rows.
 OUTSTANDING = 1e3
+_SEEN = 2**22
 _MOST = 3
 
 
 def describe(
-  split: columns_lib.SplitColumns,
+  split: columns_lib.Rows,
   rows: np.ndarray,
   numeric: Sequence[str],
   tasks: Sequence[str],
@@ -33,12 +34,15 @@ def describe(
     does.
   """
   names = [*numeric, *tasks]
-  values = np.concatenate([split.numeric, split.labels], axis=1)
-  told = _outstanding(split.row_id, values, rows, names)
+  seen = np.union1d(np.arange(min(split.rows, _SEEN)), rows)
+  found = split.take(seen)
+  row_id = split.row_id[seen]
+  values = np.concatenate([found.numeric, found.labels], axis=1)
+  told = _outstanding(row_id, values, np.searchsorted(seen, rows), names)
   if told:
     return f'suspicious rows: {told}'
   # A gradient that broke shows in the loss of the step after.
-  told = _outstanding(split.row_id, values, np.arange(split.rows), names)
+  told = _outstanding(row_id, values, np.arange(len(seen)), names)
   if told:
     return f'suspicious rows, seen earlier: {told}'
   return (

@@ -1,10 +1,10 @@
-"""The host's loop: data on the device, chunks of steps, predictions back."""
+"""The host's loop: chunks of steps, metrics and predictions back."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
 from rmtl_jax.data import batches
-from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.training import feed
 from rmtl_jax.training import progress as progress_lib
-from rmtl_jax.updates import loop as loop_lib
+from rmtl_jax.training import splits as splits_lib
 
 # Distinct rows up to this share of all are worth being looked for.
 _WORTH_SKIPPING = 0.9
@@ -43,154 +42,68 @@ class NotFinite(FloatingPointError):
     self.rows = rows
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
-  """A split on the host, on the device, and the plan that reads it in order.
+class Position(NamedTuple):
+  """How far a pass has come.
 
   Attributes:
-    host: the columns as numpy.
-    device: the columns that networks and losses need.
-    plan: every row once, in order.
+    dispatches: that are done.
+    steps: of these; i32[P] of a population.
+    totals: metrics, summed over these steps.
   """
 
-  host: columns_lib.SplitColumns
-  device: loop_lib.Columns
-  plan: batches.Plan
+  dispatches: int = 0
+  steps: Any = 0
+  totals: Mapping[str, Any] = MappingProxyType({})
 
-  @functools.cached_property
-  def equal_rows(self) -> columns_lib.EqualRows:
-    """Which rows have the same features."""
-    return columns_lib.equal_rows(self.host)
-
-
-def place(
-  host: columns_lib.SplitColumns, config: config_lib.BatchConfig
-) -> Split:
-  """Puts a split on the device."""
-  inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
-  device = jax.device_put(loop_lib.Columns(inputs, host.labels))
-  return Split(host, device, batches.ordered_plan(host.starts, config))
+  def as_json(self) -> dict[str, Any]:
+    """What `position_of` reads, of one state's pass."""
+    totals = {name: float(value) for name, value in self.totals.items()}
+    return {
+      'dispatches': self.dispatches,
+      'steps': int(self.steps),
+      'totals': totals,
+    }
 
 
-def with_room(
-  spec: types.FeatureSpec, train: Split, config: config_lib.BatchConfig
-) -> types.FeatureSpec:
-  """The fields, with the room that distinct values of train batches need."""
-  host = train.host
-  room = batches.distinct_room(host.categorical, host.starts, config)
-  return dataclasses.replace(spec, distinct=room)
+def position_of(record: Mapping[str, Any] | None) -> Position:
+  """The position that a checkpoint says, or the start where it says none."""
+  return Position(**record) if record else START
 
 
-class Guide(NamedTuple):
-  """Rows of another split that every step sees beside its own batch.
-
-  Attributes:
-    columns: of that split, on the device.
-    plan: its batches, which are taken round and round.
-  """
-
-  columns: loop_lib.Columns
-  plan: batches.Plan
-
-
-def chunks(
-  plan: batches.Plan, size: int, guide: Guide | None = None
-) -> list[tuple[Any, int]]:
-  """The plan in pieces of `size` batches, the last one padded, with counts.
-
-  A piece is Slots; with a guide it is Guided, of Slots both.
-  """
-  return [
-    _piece(plan, begin, size, guide) for begin in range(0, len(plan.row), size)
-  ]
-
-
-def population_chunks(
-  plans: Sequence[batches.Plan],
-  size: int,
-  guides: Sequence[Guide] | None = None,
-) -> list[tuple[Any, np.ndarray]]:
-  """The plans side by side, in pieces of `size` batches.
-
-  Args:
-    plans: one per member, of S_p batches.
-    size: batches of a piece.
-    guides: one per member, or None.
-
-  Returns:
-    (slots [size, P, L, T], Guided where there are guides; each member's count
-    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
-    for members that are done.
-  """
-  pieces = []
-  for begin in range(0, max(len(plan.row) for plan in plans), size):
-    members, counts = zip(
-      *(
-        _piece(plan, begin, size, guide)
-        for plan, guide in zip(
-          plans, guides or [None] * len(plans), strict=True
-        )
-      ),
-      strict=True,
-    )
-    slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
-    pieces.append((slots, np.array(counts, np.int32)))
-  return pieces
-
-
-def _piece(
-  plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
-) -> tuple[Any, int]:
-  count = min(size, max(len(plan.row) - begin, 0))
-  pad = [(0, size - count), (0, 0), (0, 0)]
-  end = begin + count
-  slots = loop_lib.Slots(
-    np.pad(plan.row[begin:end], pad, constant_values=-1),
-    np.pad(plan.is_last[begin:end], pad),
-    np.pad(plan.segment[begin:end], pad, constant_values=-1),
-  )
-  if guide is None:
-    return slots, count
-  at = np.arange(begin, begin + size) % len(guide.plan.row)
-  beside = loop_lib.Slots(*(part[at] for part in guide.plan))
-  return loop_lib.Guided(slots, beside), count
-
-
-def _train_part(guided: Any) -> Any:
-  return guided.train if isinstance(guided, loop_lib.Guided) else guided
-
-
-def _columns(split: Split, guide: Guide | None) -> Any:
-  if guide is None:
-    return split.device
-  return loop_lib.Guided(split.device, guide.columns)
+START = Position()
 
 
 def run_epoch(
   loop: Callable[..., Any],
   state: Any,
-  split: Split,
-  plan: batches.Plan,
+  split: splits_lib.Split,
+  plan: batches.Epoch | batches.Plan,
   key: jax.Array,
   config: config_lib.BatchConfig,
   progress: progress_lib.Progress,
-  extras: tuple[jax.Array, ...] = (),
+  extras: tuple[Any, ...] = (),
   interrupted: Callable[[], int] = lambda: 0,
-  guide: Guide | None = None,
+  guide: feed.Guide | None = None,
+  start: Position = START,
+  after: Callable[[Any, Position, bool], None] = lambda *_: None,
 ) -> tuple[Any, dict[str, float]]:
   """One pass over a plan.
 
   Args:
     loop: from updates/loop.make_loop; its state argument is donated.
-    state: before the pass.
+    state: before the pass, or where it goes on.
     split: the data.
     plan: the pass's batches.
     key: of the stage; steps fold in their own number.
     config: `steps_per_dispatch`.
     progress: told the rows that are done.
-    extras: f32[R, K] arrays that the step wants beside the batch.
+    extras: f32[R, K] arrays that the step wants beside the batch, from
+      `split.beside`.
     interrupted: a signal's number once one has arrived, else 0.
     guide: what the step wants of another split.
+    start: where the pass goes on.
+    after: told after every dispatch but the last one the state, the position
+      and whether a signal has arrived.
 
   Returns:
     (state after the pass, metrics summed over its steps).
@@ -200,10 +113,11 @@ def run_epoch(
     NotFinite: a metric was not finite.
     FloatingPointError: every step was left out because it was not.
   """
-  pieces = chunks(plan, config.steps_per_dispatch, guide)
-  columns = _columns(split, guide)
-  new_state, totals = _run_pieces(
-    loop, state, columns, pieces, key, progress, extras, interrupted
+  made = feed.dispatches(
+    split, plan, config.steps_per_dispatch, start.dispatches, extras, guide
+  )
+  new_state, totals = _run(
+    loop, state, made, key, progress, interrupted, start, after
   )
   return new_state, {name: float(value) for name, value in totals.items()}
 
@@ -211,21 +125,21 @@ def run_epoch(
 def run_epochs(
   loop: Callable[..., Any],
   states: Sequence[Any],
-  split: Split,
-  plans: Sequence[batches.Plan],
+  split: splits_lib.Split,
+  plans: Sequence[batches.Epoch | batches.Plan],
   keys: Sequence[jax.Array],
   config: config_lib.BatchConfig,
   progress: progress_lib.Progress,
-  extras: Sequence[tuple[jax.Array, ...]] | None = None,
+  extras: Sequence[tuple[Any, ...]] | None = None,
   interrupted: Callable[[], int] = lambda: 0,
-  guides: Sequence[Guide] | None = None,
+  guides: Sequence[feed.Guide] | None = None,
 ) -> tuple[list[Any], list[dict[str, float]]]:
   """One pass of P members, each over its own plan, in one program.
 
   Args:
     loop: from updates/loop.make_population_loop.
     states: each member's before the pass; copied, so they stay.
-    split: the data, which members share.
+    split: the data, which members share; on the device.
     plans: each member's batches; their numbers may differ.
     keys: each member's, of the stage.
     config: `steps_per_dispatch`.
@@ -253,16 +167,11 @@ def run_epochs(
       f'found {len(states)} states, {len(plans)} plans, {len(keys)} keys and'
       f' {len(extras)} extras, expected one of each per member'
     )
-  pieces = population_chunks(plans, config.steps_per_dispatch, guides)
-  new_state, totals = _run_pieces(
-    loop,
-    stack(*states),
-    _columns(split, guides[0] if guides else None),
-    pieces,
-    stack(*keys),
-    progress,
-    stack(*extras),
-    interrupted,
+  made = feed.population_dispatches(
+    split, plans, config.steps_per_dispatch, stack(*extras), guides
+  )
+  new_state, totals = _run(
+    loop, stack(*states), made, stack(*keys), progress, interrupted
   )
   sums = [
     {name: float(value[p]) for name, value in totals.items()}
@@ -271,36 +180,39 @@ def run_epochs(
   return unstack(new_state, len(states)), sums
 
 
-def _run_pieces(
+def _run(
   loop: Callable[..., Any],
   state: Any,
-  columns: Any,
-  pieces: Sequence[tuple[Any, Any]],
+  made: Iterator[feed.Dispatch],
   key: jax.Array,
   progress: progress_lib.Progress,
-  extras: tuple[jax.Array, ...],
   interrupted: Callable[[], int],
-) -> tuple[Any, dict[str, np.ndarray]]:
-  """Dispatches the pieces; metrics f64[], or f64[P] of a population."""
-  totals: dict[str, np.ndarray] = {}
-  for slots, count in pieces:
-    if interrupted():
-      raise Interrupted(interrupted())
-    counts = np.asarray(count, np.int32)
+  start: Position = START,
+  after: Callable[[Any, Position, bool], None] = lambda *_: None,
+) -> tuple[Any, dict[str, Any]]:
+  """Dispatches what is made; metrics f64[], or f64[P] of a population."""
+  position = start
+  for one in made:
+    signal_number = interrupted()
+    if position != start:
+      after(state, position, bool(signal_number))
+    if signal_number:
+      raise Interrupted(signal_number)
     state, sums = loop(
-      state, columns, extras, *jax.device_put((slots, counts)), key
+      state, one.columns, one.extras, one.slots, one.steps, key
     )
+    totals: dict[str, Any] = dict(position.totals)
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
-    rows = _train_part(slots).row
+    steps = np.asarray(one.steps)
     if 'nonfinite' in totals:
-      _check_finite(totals['nonfinite'], state.step, counts, rows)
-    progress.advance(int(np.count_nonzero(rows >= 0)))
-  if 'skipped' in totals:
-    steps = np.sum([count for _, count in pieces], axis=0)
-    if np.any(totals['skipped'] >= steps):
-      raise FloatingPointError('no step of the whole pass was finite')
-  return state, totals
+      _check_finite(totals['nonfinite'], state.step, steps, one.row)
+    progress.advance(int(np.count_nonzero(one.row >= 0)))
+    position = Position(position.dispatches + 1, position.steps + steps, totals)
+  sums = dict(position.totals)
+  if 'skipped' in sums and np.any(sums['skipped'] >= position.steps):
+    raise FloatingPointError('no step of the whole pass was finite')
+  return state, sums
 
 
 def _check_finite(
@@ -347,9 +259,10 @@ def unstack(tree: Any, size: int) -> list[Any]:
 def map_rows(
   row_map: Callable[..., Any],
   params: Any,
-  split: Split,
+  split: splits_lib.Split,
   config: config_lib.BatchConfig,
-  extras: tuple[jax.Array, ...] = (),
+  extras: tuple[Any, ...] = (),
+  plan: batches.Plan | None = None,
 ) -> Any:
   """A function of rows over a whole split, in the split's order.
 
@@ -358,32 +271,33 @@ def map_rows(
     params: what it takes first.
     split: the data.
     config: `steps_per_dispatch`.
-    extras: f32[R, K] arrays that it wants beside the batch.
+    extras: f32[R, K] arrays that it wants beside the batch, from
+      `split.beside`.
+    plan: of the rows that are wanted, if not all.
 
   Returns:
     A tree of numpy arrays, one value per row of the plan, by ascending row.
   """
-  pieces = []
-  for slots, count in chunks(split.plan, config.steps_per_dispatch):
-    out = row_map(
-      params, split.device, extras, jax.device_put(slots), np.int32(count)
-    )
-    mask = slots.row >= 0
-    pieces.append(
-      (slots.row[mask], jax.tree.map(lambda x, m=mask: np.asarray(x)[m], out))
-    )
-  order = np.argsort(np.concatenate([row for row, _ in pieces]))
+  plan = split.plan if plan is None else plan
+  size = config.steps_per_dispatch
+  rows, values = [], []
+  for one in feed.dispatches(split, plan, size, extras=extras):
+    out = row_map(params, one.columns, one.extras, one.slots, one.steps)
+    mask = one.row >= 0
+    rows.append(one.row[mask])
+    values.append(jax.tree.map(lambda x, m=mask: np.asarray(x)[m], out))
+  order = np.argsort(np.concatenate(rows))
 
   def in_order(*parts):
     return np.concatenate(parts)[order]
 
-  return jax.tree.map(in_order, *[out for _, out in pieces])
+  return jax.tree.map(in_order, *values)
 
 
 def map_distinct_rows(
   row_map: Callable[..., Any],
   params: Any,
-  split: Split,
+  split: splits_lib.Split,
   config: config_lib.BatchConfig,
 ) -> Any:
   """As `map_rows`, where equal features give equal values: each once.
@@ -396,16 +310,10 @@ def map_distinct_rows(
     config: the batch, `steps_per_dispatch`.
   """
   equal = split.equal_rows
-  if len(equal.first) > _WORTH_SKIPPING * split.host.rows:
+  if equal is None or len(equal.first) > _WORTH_SKIPPING * split.host.rows:
     return map_rows(row_map, params, split, config)
   plan = batches.rows_plan(equal.first, config)
-  values = map_rows(
-    row_map, params, dataclasses.replace(split, plan=plan), config
-  )
-  wanted = equal.number[np.sort(split.plan.row[split.plan.row >= 0])]
+  values = map_rows(row_map, params, split, config, plan=plan)
+  # Rows after the last session fill the split up; nobody asks for them.
+  wanted = equal.number[: split.host.starts[-1]]
   return jax.tree.map(lambda x: x[wanted], values)
-
-
-def on_device(values: np.ndarray) -> jax.Array:
-  """Values of a split's rows as f32 on the device."""
-  return jax.device_put(values.astype(np.float32))

@@ -30,6 +30,9 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import checkpoints, writers
 
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
+# Settings that may change in a directory: a comparison may get more seeds and
+# methods; the others change no number.
+_FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
 _PACKAGES = (
   'rmtl-jax',
   'jax',
@@ -225,8 +228,7 @@ def _compare(
   path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
   for name, value in new.items():
-    # A comparison may get more seeds and methods; a run ignores the group.
-    if old.get(name) != value and not name.startswith('compare.'):
+    if old.get(name) != value and not name.startswith(_FREE):
       raise types.InputError(
         f'{path}: this run has config.{name}={old.get(name)!r}, not'
         f' {value!r}; choose another --workdir'

@@ -23,6 +23,18 @@ class Columns(NamedTuple):
   labels: types.Array
 
 
+class Laid(NamedTuple):
+  """Rows that lie in their slots already, of a dispatch's batches.
+
+  Attributes:
+    inputs: the features, leading dimensions [S, L, T], without segments.
+    labels: f32[S, L, T, K].
+  """
+
+  inputs: types.Inputs
+  labels: types.Array
+
+
 class Slots(NamedTuple):
   """Which rows fill the slots; see data/batches.Plan.
 
@@ -49,18 +61,44 @@ class Guided(NamedTuple):
   guide: Any
 
 
-def gather(columns: Columns, slots: Slots) -> types.Batch:
-  """One batch; padding holds some row's values behind a false mask."""
-  row = jnp.maximum(slots.row, 0)
-  inputs = jax.tree.map(lambda x: x[row], columns.inputs)
+def gather(columns: Columns | Laid, slots: Slots) -> types.Batch:
+  """One batch; padding holds some row's values behind a false mask.
+
+  Args:
+    columns: a split's, or the batch's own rows, [L, T, ...].
+    slots: of the batch, [L, T].
+  """
+  inputs, labels = columns
+  if isinstance(columns, Columns):
+    row = jnp.maximum(slots.row, 0)
+    inputs, labels = jax.tree.map(lambda x: x[row], (inputs, labels))
   return types.Batch(
     inputs=inputs._replace(segment=slots.segment),
-    labels=columns.labels[row],
+    labels=labels,
     mask=slots.row >= 0,
     is_last=slots.is_last,
     segment=slots.segment,
     row=slots.row,
   )
+
+
+def _at(i: jax.Array, columns: Any, extras: Any, slots: Any) -> tuple[Any, ...]:
+  """What step i of a dispatch sees of columns, extras and slots."""
+
+  def one(tree):
+    return jax.tree.map(lambda x: x[i], tree)
+
+  first = columns.train if isinstance(columns, Guided) else columns
+  if isinstance(first, Laid):
+    return one((columns, extras, slots))
+  return columns, extras, one(slots)
+
+
+def _rows_of(extras: Any, columns: Columns | Laid, slots: Slots) -> Any:
+  """Extra values of a batch's rows."""
+  if isinstance(columns, Laid):
+    return extras
+  return tuple(x[jnp.maximum(slots.row, 0)] for x in extras)
 
 
 def make_loop(
@@ -91,8 +129,7 @@ def make_loop(
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(state, columns, extras, slots, i, key):
-    at_step = jax.tree.map(lambda x: x[i], slots)
-    return on_slots(state, columns, extras, at_step, key)
+    return on_slots(state, *_at(i, columns, extras, slots), key)
 
   def loop(state, columns, extras, slots, count, key):
     return _sum_steps(
@@ -160,7 +197,7 @@ def _on_slots(step: Callable[..., Any], skips: bool) -> Callable[..., Any]:
       guide = (gather(columns.guide, slots.guide),)
       columns, slots = columns.train, slots.train
     batch = gather(columns, slots)
-    rows = tuple(x[jnp.maximum(slots.row, 0)] for x in extras)
+    rows = _rows_of(extras, columns, slots)
     new_state, metrics = step(
       state, batch, jax.random.fold_in(key, state.step), *rows, *guide
     )
@@ -218,9 +255,9 @@ def make_row_map(
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
   def one(params, columns, extras, slots, i):
-    at_step = jax.tree.map(lambda x: x[i], slots)
-    rows = tuple(x[jnp.maximum(at_step.row, 0)] for x in extras)
-    return function(params, gather(columns, at_step), *rows)
+    columns, extras, slots = _at(i, columns, extras, slots)
+    rows = _rows_of(extras, columns, slots)
+    return function(params, gather(columns, slots), *rows)
 
   def mapped(params, columns, extras, slots, count):
     prepared = prepare(params)

@@ -268,7 +268,7 @@ def test_there_is_room_for_what_sampled_batches_have(lengths, config, seed):
   rows = int(starts[-1])
   fields = np.random.default_rng(seed).integers(0, [1, 3, 10**6], (rows, 3))
   slots = config.lanes * config.lane_length
-  room = batches.distinct_room(fields, starts, config)
+  room = batches.distinct_room(lambda rows: fields[rows], starts, config)
   assert all(r <= slots for r in room)
   # So few rows are all sampled: a batch can't have more of a value.
   assert room[0] == min(32, slots)

@@ -17,7 +17,8 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import prepare
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import trainer, workdir
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import workdir
 from tests.serving import table_run
 
 MINUTE = 60
@@ -130,6 +131,6 @@ def evaluated(
   """(rows of the raw log, f32[R, K]) as `evaluate` computes them."""
   run = scorer.run
   host = columns_lib.read_split(run.data_dir, run.manifest, split)
-  placed = trainer.place(host, run.config.batch)
+  placed = splits_lib.place(host, run.config.batch)
   models = models_lib.Models(run.manifest.feature_spec())
   return host.row_id, models.predict(run.config, scorer.params, placed)

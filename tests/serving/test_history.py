@@ -17,7 +17,8 @@ from rmtl_jax.networks import functional
 from rmtl_jax.serving import encoder, rows
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import run as run_lib
-from rmtl_jax.training import trainer, workdir
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import workdir
 from tests.networks import small
 from tests.serving import table_run
 
@@ -118,7 +119,7 @@ def test_predict_equals_evaluate(data, tmp_path):
   params = store.restore(lambda record: models.forms(run.config)[0]).arrays
   store.close()
   host = columns_lib.read_split(data, run.manifest, 'test')
-  split = trainer.place(host, run.config.batch)
+  split = splits_lib.place(host, run.config.batch)
   expected = models.predict(run.config, params, split)
   rows = raw().take(pa.array(host.row_id))
   found = rmtl_jax.load(tmp_path).predict(

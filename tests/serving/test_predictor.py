@@ -16,7 +16,8 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import trainer, workdir
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import workdir
 from tests.serving import table_run
 
 
@@ -28,7 +29,7 @@ def _evaluated(run_dir, stage):
   params = store.restore(lambda record: models.forms(run.config)[0]).arrays
   store.close()
   host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
-  split = trainer.place(host, run.config.batch)
+  split = splits_lib.place(host, run.config.batch)
   found = models.predict(run.config, params, split)
   return dict(zip(host.row_id.tolist(), found, strict=True))
 

@@ -12,8 +12,8 @@ from rmtl_jax.training import (
   models,
   population,
   progress,
-  trainer,
 )
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 from tests import tiny
 
@@ -39,7 +39,7 @@ def shared(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
   written = tiny.write_prepared(path, sessions=60)
   splits = [
-    trainer.place(columns.read_split(path, written, name), CONFIG.batch)
+    splits_lib.place(columns.read_split(path, written, name), CONFIG.batch)
     for name in manifest.SPLITS[:2]
   ]
   return (*splits, models.Models(written.feature_spec()))
@@ -118,7 +118,7 @@ def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
   shared, stage_steps
 ):
   team = team_of(shared, max_epochs=stage_steps, patience=9)
-  steps = len(team.context.plan('pretrain', 1).row)
+  steps = len(team.context.epoch('pretrain', 1).plan.row)
   *_, schedule = team.arms['pretrain'].state.opt_state
   assert float(schedule.total) == stage_steps * steps
   assert (
@@ -198,7 +198,7 @@ def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
 
   team, arm = start(lambda_=0.9, lambda_warmup_steps=3)
   (falling,) = arm.state.actor.weighting_state
-  steps = len(team.context.plan('finetune', 1).row)
+  steps = len(team.context.epoch('finetune', 1).plan.row)
   assert float(falling.total) == epochs * steps
   assert float(falling.lambda_) == np.float32(0.9)
   assert float(falling.warmup) == 3

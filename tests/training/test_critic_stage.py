@@ -16,6 +16,7 @@ from rmtl_jax.training import (
   progress,
   trainer,
 )
+from rmtl_jax.training import splits as splits_lib
 from tests import tiny
 
 CONFIG = config_lib.from_dict(
@@ -41,7 +42,7 @@ def shared(tmp_path_factory):
   path = tmp_path_factory.mktemp('data')
   written = tiny.write_prepared(path, sessions=60)
   splits = [
-    trainer.place(columns.read_split(path, written, name), CONFIG.batch)
+    splits_lib.place(columns.read_split(path, written, name), CONFIG.batch)
     for name in manifest.SPLITS[:2]
   ]
   return (*splits, models.Models(written.feature_spec()))

@@ -15,6 +15,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.training import ensemble, models, progress, run, trainer, workdir
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 from tests import tiny
 
@@ -109,7 +110,7 @@ def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
   saved = workdir.read(path)
   made = models.Models(saved.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, saved.manifest, 'test')
-  split = trainer.place(host, CONFIG.batch)
+  split = splits_lib.place(host, CONFIG.batch)
   params = stages_lib.restore(saved, made).actors['finetune']
   members = [
     made.predict(ONE, jax.tree.map(lambda x, m=m: x[m], params), split)

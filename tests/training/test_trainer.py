@@ -13,8 +13,9 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.training import feed, trainer
 from rmtl_jax.training import progress as progress_lib
-from rmtl_jax.training import trainer
+from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state
 from rmtl_jax.weighting import factory
@@ -42,7 +43,7 @@ def make_split(**changes):
     oracle=None,
     starts=STARTS,
   )
-  return trainer.place(dataclasses.replace(host, **changes), BATCH)
+  return splits_lib.place(dataclasses.replace(host, **changes), BATCH)
 
 
 SPLIT = make_split()
@@ -122,7 +123,7 @@ def policies(p):
   """The extra rows of a member's critics."""
   rng = np.random.default_rng(p)
   values = rng.uniform(0.1, 0.9, (problem.ROWS, 2))
-  return (trainer.on_device(values),)
+  return (SPLIT.beside(values),)
 
 
 @pytest.mark.parametrize('stage', [pretraining, critics, finetuning])
@@ -181,7 +182,7 @@ def test_chunks_side_by_side_by_hand():
   row = np.arange(6, dtype=np.int32).reshape(3, 1, 2)
   long = batches.Plan(row, row % 2 == 0, row + 10)
   short = jax.tree.map(lambda x: x[:1], long)
-  (first, counts), (second, later) = trainer.population_chunks([long, short], 2)
+  (first, counts), (second, later) = feed.population_chunks([long, short], 2)
   assert counts.tolist() == [2, 1] and later.tolist() == [1, 0]
   nothing = [[-1, -1]]
   assert first.row.tolist() == [[[[0, 1]], [[0, 1]]], [[[2, 3]], nothing]]
@@ -308,12 +309,9 @@ def test_rows_with_equal_features_are_computed_once(times):
   np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_plan_of_some_rows_gives_these_alone():
-  """As the filled-up chunks of predict."""
-  split = make_split(**repeated(SPLIT.host, 3))
-  few = dataclasses.replace(
-    split, plan=batches.rows_plan(np.array([1, 4, 5]), BATCH)
-  )
+def test_rows_in_no_session_are_left_out():
+  """As those that fill up the chunks of predict."""
+  few = make_split(**repeated(SPLIT.host, 3), starts=np.array([0, 2, 4]))
   row_map = loop.make_row_map(lambda params, batch: batch.inputs.numeric)
   found = trainer.map_distinct_rows(row_map, (), few, BATCH)
-  np.testing.assert_array_equal(found, split.host.numeric[[1, 4, 5]])
+  np.testing.assert_array_equal(found, few.host.take(np.arange(4)).numeric)

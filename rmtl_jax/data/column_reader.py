@@ -1,0 +1,141 @@
+"""Columns of Parquet tables as arrays; errors name file, column and row."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+
+_LARGEST_FLOAT = float(np.finfo(np.float32).max)
+_LARGEST_INTEGER = 2**63 - 1
+
+
+class Reader:
+  """Columns of some rows of one file."""
+
+  def __init__(self, path: pathlib.Path, table: pa.Table, first: int = 0):
+    """Reads nothing yet.
+
+    Args:
+      path: of the file.
+      table: rows of it.
+      first: which row of the file the table begins with.
+    """
+    self.path, self.table, self._before = path, table, first
+
+  def integers(self, name: str, nullable: bool = False) -> np.ndarray:
+    """An integer column as i64[R]; nulls are an error, or -1."""
+    column = self.table[name]
+    if not pa.types.is_integer(column.type):
+      self._fail(name, None, f'is {column.type}', 'an integer')
+    if column.null_count:
+      if not nullable:
+        self._fail(name, self._first(column.is_null()), 'is null', 'an integer')
+      column = column.fill_null(-1)
+    values = column.to_numpy()
+    if values.dtype == np.uint64:
+      right = values <= _LARGEST_INTEGER
+      self._check(name, right, values, 'a signed integer of 64 bits')
+    return values.astype(np.int64)
+
+  def ids(self, field: manifest_lib.Field) -> np.ndarray:
+    """A categorical column, rows of the field's vocabulary."""
+    values = self.integers(field.column)
+    self._check_range(field, values)
+    return values
+
+  def lists(self, field: manifest_lib.Field) -> np.ndarray:
+    """A multi-valued column as i32[R, width], -1 in unused slots."""
+    name, width = field.column, field.width
+    column = self.table[name].combine_chunks()
+    if not (
+      pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    ):
+      self._fail(name, None, f'is {column.type}', 'a list')
+    if not pa.types.is_integer(column.type.value_type):
+      self._fail(name, None, f'is {column.type}', 'a list of integers')
+    if column.null_count:
+      self._fail(name, self._first(column.is_null()), 'is null', 'a list')
+    if isinstance(column, pa.ChunkedArray):
+      column = pa.concat_arrays(column.chunks)
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    counts = np.diff(offsets)
+    wrong = (counts < 1) | (counts > width)
+    if wrong.any():
+      row = int(np.argmax(wrong))
+      self._fail(name, row, f'has {counts[row]} values', f'1 to {width}')
+    values = column.values[offsets[0] : offsets[-1]]
+    owner = np.repeat(np.arange(len(counts)), counts)
+    if values.null_count:
+      at = self._first(values.is_null())
+      self._fail(name, int(owner[at]), 'holds a null', 'integers')
+    flat = values.to_numpy()
+    self._check_range(field, flat, owner)
+    out = np.full((len(counts), width), -1, np.int32)
+    slot = np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], counts)
+    out[owner, slot] = flat
+    return out
+
+  def floats(
+    self,
+    name: str,
+    low: float = -_LARGEST_FLOAT,
+    high: float = _LARGEST_FLOAT,
+    expected: str = 'a finite number of 32 bits',
+  ) -> np.ndarray:
+    """A column of numbers within [low, high]; null counts as NaN."""
+    column = self.table[name]
+    if not (
+      pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+    ):
+      self._fail(name, None, f'is {column.type}', expected)
+    values = column.to_numpy()
+    self._check(name, (values >= low) & (values <= high), values, expected)
+    return values
+
+  def labels(self, name: str) -> np.ndarray:
+    """A label column, 0 or 1."""
+    values = self.floats(name, 0.0, 1.0, '0 or 1')
+    self._check(name, (values == 0) | (values == 1), values, '0 or 1')
+    return values
+
+  def _check(
+    self, name: str, right: np.ndarray, values: np.ndarray, expected: str
+  ) -> None:
+    if not right.all():
+      row = int(np.argmin(right))
+      self._fail(name, row, f'is {values[row]}', expected)
+
+  def _check_range(
+    self,
+    field: manifest_lib.Field,
+    values: np.ndarray,
+    owner: np.ndarray | None = None,
+  ) -> None:
+    wrong = (values < 0) | (values >= field.size)
+    if wrong.any():
+      at = int(np.argmax(wrong))
+      row = at if owner is None else int(owner[at])
+      self._fail(
+        field.column,
+        row,
+        f'is {values[at]}',
+        f'a row of the vocabulary, 0 to {field.size - 1}',
+      )
+
+  def _first(self, flags: pa.Array | pa.ChunkedArray) -> int:
+    return int(np.argmax(flags.to_numpy(zero_copy_only=False)))
+
+  def _fail(
+    self, column: str, row: int | None, found: str, expected: str
+  ) -> NoReturn:
+    """Raises for a column, or for its value in a row, counted from 0."""
+    where = '' if row is None else f'row {self._before + row + 1}, '
+    raise types.InputError(
+      f'{self.path}: {where}column {column!r}: {found}, expected {expected}'
+    )

@@ -1,0 +1,186 @@
+"""A Parquet file of prepared data, read by row groups and checked."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import column_reader
+from rmtl_jax.data import manifest as manifest_lib
+
+
+class Features(NamedTuple):
+  """What networks and losses need of some rows.
+
+  Attributes:
+    categorical: i32[..., F].
+    multi_valued: i32[..., M], -1 in unused slots.
+    numeric: f32[..., N].
+    labels: f32[..., K].
+  """
+
+  categorical: np.ndarray
+  multi_valued: np.ndarray
+  numeric: np.ndarray
+  labels: np.ndarray
+
+
+class PreparedFile:
+  """One file of a split.
+
+  Attributes:
+    path: of the file.
+    has_users: whether there is a column user_id.
+    group_rows: rows of each row group, i64[G].
+  """
+
+  def __init__(self, path: pathlib.Path, manifest: manifest_lib.Manifest):
+    """Reads the footer.
+
+    Args:
+      path: of the file.
+      manifest: says which columns there must be.
+
+    Raises:
+      types.InputError: the file is missing or unreadable, or a column is
+        missing or stands twice.
+    """
+    self.path, self._manifest = path, manifest
+    with _readable(path):
+      self._file = pq.ParquetFile(path)
+      present = self._file.schema_arrow.names
+      groups = range(self._file.num_row_groups)
+      rows = [self._file.metadata.row_group(g).num_rows for g in groups]
+    self.group_rows = np.array(rows, np.int64)
+    self.has_users = 'user_id' in present
+    for name in self._names():
+      if name not in present:
+        raise types.InputError(f'{path}: no column {name!r}')
+      if present.count(name) > 1:
+        raise types.InputError(f'{path}: column {name!r} stands twice')
+
+  def _names(self) -> list[str]:
+    tasks = self._manifest.task_names
+    oracle = [f'p_{t}' for t in tasks if self._manifest.has_oracle]
+    users = ['user_id'] if self.has_users else []
+    return ['session_id', 'row_id', *self._feature_names(), *oracle, *users]
+
+  def _feature_names(self) -> list[str]:
+    labels = [f'y_{task}' for task in self._manifest.task_names]
+    return [*(field.column for field in self._manifest.fields), *labels]
+
+  def _read(
+    self, names: Sequence[str], groups: Sequence[int]
+  ) -> column_reader.Reader:
+    """Columns of row groups that stand side by side."""
+    with _readable(self.path):
+      table = self._file.read_row_groups(list(groups), columns=list(names))
+    first = int(self.group_rows[: groups[0]].sum()) if len(groups) else 0
+    return column_reader.Reader(self.path, table, first)
+
+  def features(self, groups: Sequence[int]) -> Features:
+    """Features and labels of row groups that stand side by side.
+
+    Raises:
+      types.InputError: unreadable, or a value out of range; names the row.
+    """
+    return self._features(self._read(self._feature_names(), groups))
+
+  def whole(self, groups: Sequence[int] | None = None) -> dict[str, Any]:
+    """All columns of row groups that stand side by side, or of the file.
+
+    Returns:
+      Arrays by the names that columns.SplitColumns has for them, `starts` not
+      among them.
+
+    Raises:
+      types.InputError: unreadable, or a value out of range; names the row.
+    """
+    groups = range(len(self.group_rows)) if groups is None else groups
+    reader = self._read(self._names(), groups)
+    return {
+      **self._features(reader)._asdict(),
+      **{n: self._convert(reader, n) for n in ('session', 'row_id', 'user')},
+      'oracle': self._convert(reader, 'oracle'),
+    }
+
+  def column(self, name: str) -> np.ndarray | None:
+    """One of what `whole` gives: session, row_id, user, oracle or labels."""
+    tasks = self._manifest.task_names
+    names = {
+      'session': ['session_id'],
+      'row_id': ['row_id'],
+      'user': ['user_id'] if self.has_users else [],
+      'oracle': [f'p_{t}' for t in tasks if self._manifest.has_oracle],
+      'labels': [f'y_{t}' for t in tasks],
+    }[name]
+    if not names:
+      return None
+    return self._convert(self._read(names, range(len(self.group_rows))), name)
+
+  def field(self, field: manifest_lib.Field) -> np.ndarray:
+    """A categorical field, i32[R]."""
+    reader = self._read([field.column], range(len(self.group_rows)))
+    return reader.ids(field).astype(np.int32)
+
+  def _features(self, reader: column_reader.Reader) -> Features:
+    rows, of_kind = len(reader.table), self._manifest.of_kind
+    single = [reader.ids(f) for f in of_kind('categorical')]
+    lists = [reader.lists(f) for f in of_kind('multi_valued')]
+    numeric = [reader.floats(f.column) for f in of_kind('numeric')]
+    none = np.zeros((rows, 0), np.int32)
+    return Features(
+      _stack(single, rows, np.int32),
+      np.concatenate(lists or [none], axis=1),
+      _stack(numeric, rows, np.float32),
+      self._labels(reader),
+    )
+
+  def _labels(self, reader: column_reader.Reader) -> np.ndarray:
+    columns = [reader.labels(f'y_{task}') for task in self._manifest.task_names]
+    return _stack(columns, len(reader.table), np.float32)
+
+  def _convert(
+    self, reader: column_reader.Reader, name: str
+  ) -> np.ndarray | None:
+    if name == 'labels':
+      return self._labels(reader)
+    if name == 'user':
+      return (
+        reader.integers('user_id', nullable=True) if self.has_users else None
+      )
+    if name != 'oracle':
+      return reader.integers({'session': 'session_id'}.get(name, name))
+    if not self._manifest.has_oracle:
+      return None
+    columns = [
+      reader.floats(f'p_{task}', 0.0, 1.0, 'a probability')
+      for task in self._manifest.task_names
+    ]
+    return _stack(columns, len(reader.table), np.float64)
+
+
+@contextlib.contextmanager
+def _readable(path: pathlib.Path) -> Iterator[None]:
+  try:
+    yield
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  # Names that are no UTF-8 are a ValueError.
+  except (OSError, pa.ArrowException, ValueError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{path}: not readable: {first}') from None
+
+
+def _stack(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:
+  stacked = np.empty((rows, len(columns)), dtype)
+  for i, column in enumerate(columns):
+    stacked[:, i] = column
+  return stacked

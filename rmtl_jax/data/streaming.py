@@ -1,0 +1,272 @@
+"""A split that stays on disk: rows are read as they are needed.
+
+What is in memory is eight bytes per session, and the rows that are asked for.
+Training asks for a window of the shuffle at a time (data/batches.Epoch), which
+is made of blocks of neighbouring rows; files with small row groups give them
+without much else.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax.data import batches, columns, prepared_file
+from rmtl_jax.data import manifest as manifest_lib
+
+# Rows that are checked at a time, and the most files that are open.
+_ROWS = 262_144
+_OPEN = 16
+
+
+class StreamedColumns:
+  """One split, sorted by session and time, as columns.Rows.
+
+  Whole columns are read anew whenever they are asked for.
+
+  Attributes:
+    starts: i64[S + 1], first row of every session, then R.
+  """
+
+  def __init__(
+    self,
+    data_dir: str | pathlib.Path,
+    manifest: manifest_lib.Manifest,
+    split: str,
+    on_rows: Callable[[int], None] = lambda rows: None,
+  ):
+    """Reads the split once, to check every value and to find the sessions.
+
+    Args:
+      data_dir: the directory that holds manifest.json.
+      manifest: its contents.
+      split: 'train', 'validation' or 'test'.
+      on_rows: called with the number of rows that are checked.
+
+    Raises:
+      types.InputError: as columns.read_split.
+    """
+    self._manifest = manifest
+    self._dir = pathlib.Path(data_dir)
+    starts, groups, sizes = [np.zeros(0, np.int64)], [], []
+    last, rows, self._has_users = np.zeros(0, np.int64), 0, True
+    for number, file in enumerate(columns.files(data_dir, manifest, split)):
+      self._has_users &= file.has_users
+      groups += [(number, g) for g in range(len(file.group_rows))]
+      sizes.append(file.group_rows)
+      ends = np.cumsum(file.group_rows)
+      for wanted in _runs(file.group_rows, _ROWS):
+        first = int(ends[wanted[0]] - file.group_rows[wanted[0]])
+        session = file.whole(wanted)['session']
+        both = np.concatenate([last, session])
+        changes = np.flatnonzero(both[1:] != both[:-1]) + 1 - len(last)
+        starts.append(changes + rows)
+        last = columns.check_order(file.path, first, last, session)
+        rows += len(session)
+        on_rows(len(session))
+    columns.check_rows(data_dir, manifest, split, rows)
+    self.starts = np.concatenate([[0], *starts, [rows]])
+    columns.check_sessions(data_dir, manifest, split, len(self.starts) - 1)
+    self._names = manifest.splits[split].files
+    self._groups = np.array(groups, np.int64)
+    self._file = functools.lru_cache(_OPEN)(self._open)
+    self._ends = np.cumsum(np.concatenate(sizes))
+    self._kept: tuple[int, prepared_file.Features] | None = None
+
+  def _open(self, number: int) -> prepared_file.PreparedFile:
+    path = self._dir / self._names[number]
+    return prepared_file.PreparedFile(path, self._manifest)
+
+  @property
+  def rows(self) -> int:
+    """R."""
+    return int(self.starts[-1])
+
+  @property
+  def labels(self) -> np.ndarray:
+    """f32[R, K]."""
+    return self._column('labels')
+
+  @property
+  def session(self) -> np.ndarray:
+    """i64[R], the session's number."""
+    return self._column('session')
+
+  @property
+  def user(self) -> np.ndarray | None:
+    """i64[R], or None where a file lacks users."""
+    return self._column('user') if self._has_users else None
+
+  @property
+  def row_id(self) -> np.ndarray:
+    """i64[R], the row of the raw file."""
+    return self._column('row_id')
+
+  @property
+  def oracle(self) -> np.ndarray | None:
+    """f64[R, K] true probabilities (simulated data) or None."""
+    return self._column('oracle') if self._manifest.has_oracle else None
+
+  def field(self, number: int) -> np.ndarray:
+    """A categorical field of all rows, i32[R]."""
+    field = self._manifest.of_kind('categorical')[number]
+    return np.concatenate([file.field(field) for file in self._files()])
+
+  def _column(self, name: str) -> Any:
+    parts: list[Any] = [file.column(name) for file in self._files()]
+    return np.concatenate(parts)
+
+  def _files(self) -> Iterator[prepared_file.PreparedFile]:
+    return map(self._open, range(len(self._names)))
+
+  def take(self, rows: np.ndarray) -> prepared_file.Features:
+    """Some rows; -1 stands for the first.
+
+    Each row group that holds one of them is read once. One thread at a time
+    may call this.
+
+    Args:
+      rows: int[...].
+
+    Returns:
+      Features with these leading dimensions.
+
+    Raises:
+      types.InputError: a file has changed since it was checked.
+    """
+    wanted = np.maximum(rows.reshape(-1), 0)
+    group = np.searchsorted(self._ends, wanted, side='right')
+    order = np.argsort(group, kind='stable')
+    found, begins = np.unique(group[order], return_index=True)
+    result: prepared_file.Features | None = None
+    for number, at in zip(found, np.split(order, begins[1:]), strict=True):
+      part = self._group(int(number))
+      first = self._ends[number] - len(part.labels)
+      if result is None:
+        result = prepared_file.Features(
+          *(np.empty((len(wanted), x.shape[1]), x.dtype) for x in part)
+        )
+      for target, source in zip(result, part, strict=True):
+        target[at] = source[wanted[at] - first]
+    assert result is not None, 'no rows'
+    return prepared_file.Features(
+      *(x.reshape(*rows.shape, x.shape[1]) for x in result)
+    )
+
+  def _group(self, number: int) -> prepared_file.Features:
+    """A row group; the last one is kept, for readers that go in order."""
+    if self._kept is None or self._kept[0] != number:
+      file, group = self._groups[number]
+      self._kept = number, self._file(int(file)).features([int(group)])
+    return self._kept[1]
+
+
+def _runs(sizes: np.ndarray, most: int) -> Iterator[list[int]]:
+  """Numbers of row groups side by side, of `most` rows or one group each."""
+  run: list[int] = []
+  rows = 0
+  for number, size in enumerate(sizes.tolist()):
+    if run and rows + size > most:
+      yield run
+      run, rows = [], 0
+    run.append(number)
+    rows += size
+  if run:
+    yield run
+
+
+class Piece(NamedTuple):
+  """Some batches of an epoch, with their rows.
+
+  Attributes:
+    plan: which rows fill the slots, [S, L, T].
+    features: of these rows, [S, L, T, ...]; padding holds the first row's.
+  """
+
+  plan: batches.Plan
+  features: prepared_file.Features
+
+
+def pieces(
+  host: columns.Rows,
+  epoch: batches.Epoch,
+  size: int,
+  begin: int = 0,
+  readers: Sequence[int] | None = None,
+) -> Iterator[Piece]:
+  """An epoch's batches, some at a time; a window of rows is in memory.
+
+  Args:
+    host: the split.
+    epoch: over its sessions.
+    size: S, batches of a piece; the last one is filled up with empty ones.
+    begin: pieces that are left out; what only they need is not read.
+    readers: whose lanes; all readers' if None.
+
+  Returns:
+    Pieces whose batches have the lanes of these readers, side by side.
+  """
+  config = epoch.config
+  own = config.lanes // config.readers
+  slots = config.lane_length
+  blank = (*batches.no_lanes(1, slots), *host.take(np.full((1, slots), -1)))
+  streams = [
+    _cut(_windows(host, epoch, r, begin * size * own), size * own, blank)
+    for r in (range(config.readers) if readers is None else readers)
+  ]
+  for _ in range(begin, -(-epoch.steps // size)):
+    parts = [
+      [x.reshape(size, own, *x.shape[1:]) for x in next(stream)]
+      for stream in streams
+    ]
+    joined = [np.concatenate(x, axis=1) for x in zip(*parts, strict=True)]
+    yield Piece(batches.Plan(*joined[:3]), prepared_file.Features(*joined[3:]))
+
+
+def _windows(
+  host: columns.Rows, epoch: batches.Epoch, reader: int, skip: int
+) -> Iterator[list[np.ndarray]]:
+  """A reader's lanes after the first `skip`: plan and features, [N, T, ...].
+
+  Padding has the features of the split's first row.
+  """
+  for plan in epoch.windows(reader):
+    left = batches.Plan(*(x[skip:] for x in plan))
+    skip = max(skip - len(plan.row), 0)
+    if len(left.row):
+      wanted = np.maximum(left.row, 0)
+      rows, place = np.unique(wanted, return_inverse=True)
+      place = place.reshape(wanted.shape)
+      yield [*left, *(x[place] for x in host.take(rows))]
+
+
+def _cut(
+  windows: Iterator[list[np.ndarray]],
+  lanes: int,
+  blank: Sequence[np.ndarray],
+) -> Iterator[list[np.ndarray]]:
+  """Windows joined, and cut into `lanes` each; blank lanes without end."""
+  waiting: list[list[np.ndarray]] = []
+  have = 0
+  for window in windows:
+    waiting.append(window)
+    have += len(window[0])
+    if have < lanes:
+      continue
+    joined = _join(waiting)
+    for first in range(0, have - lanes + 1, lanes):
+      yield [x[first : first + lanes] for x in joined]
+    rest = have - have % lanes
+    waiting, have = [[x[rest:].copy() for x in joined]], have - rest
+  while True:
+    empty = [np.repeat(x, lanes - have, axis=0) for x in blank]
+    yield _join([*waiting, empty])
+    waiting, have = [], 0
+
+
+def _join(parts: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+  return [np.concatenate(x) for x in zip(*parts, strict=True)]

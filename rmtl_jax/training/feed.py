@@ -1,0 +1,263 @@
+"""What each dispatch of the compiled loop gets, made while another runs."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.data import batches, prepared_file, streaming
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import loop as loop_lib
+
+# Dispatches whose rows are read ahead.
+_AHEAD = 2
+
+
+class Guide(NamedTuple):
+  """Rows of another split that every step sees beside its own batch.
+
+  Attributes:
+    split: these rows.
+    plan: its batches, which are taken round and round.
+  """
+
+  split: splits_lib.Split
+  plan: batches.Plan
+
+
+class Dispatch(NamedTuple):
+  """Some steps of a pass.
+
+  Attributes:
+    columns: the split's on the device, or rows in their slots; Guided with a
+      guide.
+    extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
+    slots: which rows fill the slots; Guided with a guide.
+    steps: how many, at most S; of a population i32[P].
+    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding.
+  """
+
+  columns: Any
+  extras: Any
+  slots: Any
+  steps: Any
+  row: np.ndarray
+
+
+def dispatches(
+  split: splits_lib.Split,
+  passes: batches.Epoch | batches.Plan,
+  size: int,
+  begin: int = 0,
+  extras: tuple[Any, ...] = (),
+  guide: Guide | None = None,
+) -> Iterator[Dispatch]:
+  """A pass over a split, `size` steps at a time.
+
+  Args:
+    split: the rows.
+    passes: its batches; of a split on disk an Epoch is read window by window.
+    size: steps of a dispatch.
+    begin: dispatches that are left out.
+    extras: f32[R, K] arrays that the step wants beside the batch, from
+      `split.beside`.
+    guide: rows of another split for the step.
+
+  Returns:
+    Arrays on the device; those of a split on disk are made ahead of time.
+  """
+  if split.device is not None:
+    return _resident(split, _plan(passes), size, begin, extras, guide)
+  return ahead(_streamed(split, passes, size, begin, extras, guide))
+
+
+def _plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
+  return passes.plan if isinstance(passes, batches.Epoch) else passes
+
+
+def _resident(
+  split: splits_lib.Split,
+  plan: batches.Plan,
+  size: int,
+  begin: int,
+  extras: tuple[Any, ...],
+  guide: Guide | None,
+) -> Iterator[Dispatch]:
+  columns: Any = split.device
+  if guide is not None:
+    columns = loop_lib.Guided(columns, _guide_columns(guide))
+  for slots, count in chunks(plan, size, guide, begin):
+    placed, steps = jax.device_put((slots, np.int32(count)))
+    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
+
+
+def _guide_columns(guide: Guide) -> Any:
+  if guide.split.device is None:
+    raise types.InputError(
+      'config.batch.input: train data is in memory and validation data is'
+      ' not, which learns no lambda; set streaming'
+    )
+  return guide.split.device
+
+
+def _train_row(slots: Any) -> np.ndarray:
+  return slots.train.row if isinstance(slots, loop_lib.Guided) else slots.row
+
+
+def _streamed(
+  split: splits_lib.Split,
+  passes: batches.Epoch | batches.Plan,
+  size: int,
+  begin: int,
+  extras: tuple[Any, ...],
+  guide: Guide | None,
+) -> Iterator[Dispatch]:
+  """Each with rows of its own."""
+  steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
+  pieces = (
+    streaming.pieces(split.host, passes, size, begin)
+    if isinstance(passes, batches.Epoch)
+    else _pieces_of_plan(split, passes, size, begin)
+  )
+  for number, piece in enumerate(pieces, begin):
+    slots: Any = loop_lib.Slots(*piece.plan)
+    columns: Any = _laid(piece.features)
+    row = np.maximum(piece.plan.row, 0)
+    if guide is not None:
+      beside = _guide_slots(guide, number * size, size)
+      rows = guide.split.host.take(np.asarray(beside.row))
+      columns = loop_lib.Guided(columns, _laid(rows))
+      slots = loop_lib.Guided(slots, beside)
+    count = np.int32(min(size, steps - number * size))
+    values = tuple(np.asarray(x)[row] for x in extras)
+    placed = jax.device_put((columns, values, slots, count))
+    columns, extra_rows, slots, on_device = placed
+    yield Dispatch(columns, extra_rows, slots, on_device, piece.plan.row)
+
+
+def _pieces_of_plan(
+  split: splits_lib.Split, plan: batches.Plan, size: int, begin: int
+) -> Iterator[streaming.Piece]:
+  for slots, _ in chunks(plan, size, begin=begin):
+    yield streaming.Piece(batches.Plan(*slots), split.host.take(slots.row))
+
+
+def _laid(features: prepared_file.Features) -> loop_lib.Laid:
+  inputs = types.Inputs(
+    features.categorical, features.multi_valued, features.numeric
+  )
+  return loop_lib.Laid(inputs, features.labels)
+
+
+def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:
+  """The same, made in another thread before they are asked for."""
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    waiting = collections.deque(
+      pool.submit(next, made, None) for _ in range(_AHEAD)
+    )
+    try:
+      while (found := waiting.popleft().result()) is not None:
+        waiting.append(pool.submit(next, made, None))
+        yield found
+    finally:
+      for future in waiting:
+        future.cancel()
+
+
+def chunks(
+  plan: batches.Plan, size: int, guide: Guide | None = None, begin: int = 0
+) -> list[tuple[Any, int]]:
+  """The plan in pieces of `size` batches, the last one padded, with counts.
+
+  A piece is Slots; with a guide it is Guided, of Slots both. The first `begin`
+  pieces are left out.
+  """
+  return [
+    _piece(plan, first, size, guide)
+    for first in range(begin * size, len(plan.row), size)
+  ]
+
+
+def population_chunks(
+  plans: Sequence[batches.Plan],
+  size: int,
+  guides: Sequence[Guide] | None = None,
+) -> list[tuple[Any, np.ndarray]]:
+  """The plans side by side, in pieces of `size` batches.
+
+  Args:
+    plans: one per member, of S_p batches.
+    size: batches of a piece.
+    guides: one per member, or None.
+
+  Returns:
+    (slots [size, P, L, T], Guided where there are guides; each member's count
+    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
+    for members that are done.
+  """
+  pieces = []
+  for begin in range(0, max(len(plan.row) for plan in plans), size):
+    members, counts = zip(
+      *(
+        _piece(plan, begin, size, guide)
+        for plan, guide in zip(
+          plans, guides or [None] * len(plans), strict=True
+        )
+      ),
+      strict=True,
+    )
+    slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
+    pieces.append((slots, np.array(counts, np.int32)))
+  return pieces
+
+
+def population_dispatches(
+  split: splits_lib.Split,
+  passes: Sequence[batches.Epoch | batches.Plan],
+  size: int,
+  extras: tuple[Any, ...],
+  guides: Sequence[Guide] | None,
+) -> Iterator[Dispatch]:
+  """Passes of P members over a split on the device, side by side.
+
+  Args:
+    split: the rows, which members share.
+    passes: each member's batches; their numbers may differ.
+    size: steps of a dispatch.
+    extras: f32[P, R, K] arrays.
+    guides: one per member, or None.
+  """
+  columns: Any = split.device
+  if guides:
+    columns = loop_lib.Guided(columns, _guide_columns(guides[0]))
+  plans = [_plan(one) for one in passes]
+  for slots, counts in population_chunks(plans, size, guides):
+    placed, steps = jax.device_put((slots, counts))
+    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
+
+
+def _piece(
+  plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
+) -> tuple[Any, int]:
+  count = min(size, max(len(plan.row) - begin, 0))
+  pad = [(0, size - count), (0, 0), (0, 0)]
+  end = begin + count
+  slots = loop_lib.Slots(
+    np.pad(plan.row[begin:end], pad, constant_values=-1),
+    np.pad(plan.is_last[begin:end], pad),
+    np.pad(plan.segment[begin:end], pad, constant_values=-1),
+  )
+  if guide is None:
+    return slots, count
+  return loop_lib.Guided(slots, _guide_slots(guide, begin, size)), count
+
+
+def _guide_slots(guide: Guide, begin: int, size: int) -> loop_lib.Slots:
+  at = np.arange(begin, begin + size) % len(guide.plan.row)
+  return loop_lib.Slots(*(part[at] for part in guide.plan))

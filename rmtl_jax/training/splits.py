@@ -1,0 +1,132 @@
+"""A split for training and prediction: on the device, or streamed from disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import batches, streaming
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.training import progress
+from rmtl_jax.updates import loop as loop_lib
+
+# Of the device's memory, what the data may take where no limit is set.
+_SHARE = 0.25
+# Equal rows are looked for in splits of so many rows, streamed or not.
+_MOST_COMPARED = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """A split's rows, and how they become batches.
+
+  Attributes:
+    host: the rows, in memory or on disk.
+    device: the columns that networks and losses need; None where every
+      dispatch brings its own rows.
+    config: lanes and lane length.
+  """
+
+  host: columns_lib.Rows
+  device: loop_lib.Columns | None
+  config: config_lib.BatchConfig
+
+  @property
+  def plan(self) -> batches.Plan:
+    """Every row once, in order; kept where the rows are."""
+    if self.device is None:
+      return batches.ordered_plan(self.host.starts, self.config)
+    return self._plan
+
+  @functools.cached_property
+  def _plan(self) -> batches.Plan:
+    return batches.ordered_plan(self.host.starts, self.config)
+
+  @functools.cached_property
+  def equal_rows(self) -> columns_lib.EqualRows | None:
+    """Which rows have the same features; None in splits that are too large."""
+    rows = self.host.rows
+    if rows > _MOST_COMPARED:
+      return None
+    return columns_lib.equal_rows(self.host.take(np.arange(rows)))
+
+  def beside(self, values: np.ndarray) -> jax.Array | np.ndarray:
+    """Values of the rows, f32[R, K], kept where the rows are."""
+    values = values.astype(np.float32)
+    return values if self.device is None else jax.device_put(values)
+
+
+def place(host: columns_lib.Rows, config: config_lib.BatchConfig) -> Split:
+  """Puts a split on the device, if it is in memory."""
+  if not isinstance(host, columns_lib.SplitColumns):
+    return Split(host, None, config)
+  inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
+  device = jax.device_put(loop_lib.Columns(inputs, host.labels))
+  return Split(host, device, config)
+
+
+def read(
+  data_dir: str | pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  split: str,
+  config: config_lib.BatchConfig,
+  live: progress.Progress | None = None,
+) -> Split:
+  """Reads a split, or checks it and leaves it on disk, as `config.input` says.
+
+  Args:
+    data_dir: the directory that holds manifest.json.
+    manifest: its contents.
+    split: 'train', 'validation' or 'test'.
+    config: `input`, `resident_gib`, lanes and lane length.
+    live: where the progress of checking goes.
+
+  Raises:
+    types.InputError: bad data; names file, column and row.
+  """
+  record = manifest.splits.get(split)
+  if record and streams(manifest.feature_spec(), record.rows, config):
+    live = live or progress.Progress(quiet=True)
+    live.start(f'checking {split}', record.rows)
+    host = streaming.StreamedColumns(data_dir, manifest, split, live.advance)
+    live.clear()
+    return place(host, config)
+  return place(columns_lib.read_split(data_dir, manifest, split), config)
+
+
+def streams(
+  spec: types.FeatureSpec, rows: int, config: config_lib.BatchConfig
+) -> bool:
+  """Whether a split of so many rows stays on disk."""
+  if config.input != 'auto':
+    return config.input == 'streaming'
+  lists = sum(width for _, width in spec.multi_valued)
+  columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks
+  limit = config.resident_gib * 2**30 or _SHARE * _device_memory()
+  return 4 * columns * rows > limit
+
+
+def _device_memory() -> int:
+  """Bytes of the first device; of the machine where that is its CPU."""
+  statistics = jax.local_devices()[0].memory_stats() or {}
+  machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  return statistics.get('bytes_limit', machine)
+
+
+def with_room(
+  spec: types.FeatureSpec, train: Split, config: config_lib.BatchConfig
+) -> types.FeatureSpec:
+  """The fields, with the room that distinct values of train batches need."""
+  host = train.host
+  room = batches.distinct_room(
+    lambda rows: host.take(rows).categorical, host.starts, config
+  )
+  return dataclasses.replace(spec, distinct=room)
