@@ -159,6 +159,8 @@ def _initialize(values: flags.FlagValues) -> None:
 
   names = ('coordinator_address', 'num_processes', 'process_id')
   given = {name: common.value(values, name) for name in names}
+  # It would take SIGTERM for itself, which training handles.
+  jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
       **given,

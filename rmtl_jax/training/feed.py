@@ -40,7 +40,9 @@ class Dispatch(NamedTuple):
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
     slots: which rows fill the slots; Guided with a guide.
     steps: how many, at most S; of a population i32[P].
-    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding.
+    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
+      Epoch that several processes read, the lanes of this one.
+    shares: how many such shares the batches have.
   """
 
   columns: Any
@@ -48,6 +50,7 @@ class Dispatch(NamedTuple):
   slots: Any
   steps: Any
   row: np.ndarray
+  shares: int = 1
 
 
 def dispatches(
@@ -118,34 +121,62 @@ def _streamed(
   extras: tuple[Any, ...],
   guide: Guide | None,
 ) -> Iterator[Dispatch]:
-  """Each with rows of its own."""
+  """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
-  pieces = (
-    streaming.pieces(split.host, passes, size, begin)
-    if isinstance(passes, batches.Epoch)
-    else _pieces_of_plan(split, passes, size, begin)
-  )
-  for number, piece in enumerate(pieces, begin):
+  lanes = _own_lanes(split)
+  for number, (piece, shown) in enumerate(
+    _pieces(split, passes, size, begin, lanes), begin
+  ):
     slots: Any = loop_lib.Slots(*piece.plan)
     columns: Any = _laid(piece.features)
     row = np.maximum(piece.plan.row, 0)
     if guide is not None:
       beside = _guide_slots(guide, number * size, size)
+      beside = loop_lib.Slots(*(part[:, lanes] for part in beside))
       rows = guide.split.host.take(np.asarray(beside.row))
       columns = loop_lib.Guided(columns, _laid(rows))
       slots = loop_lib.Guided(slots, beside)
     count = np.int32(min(size, steps - number * size))
     values = tuple(np.asarray(x)[row] for x in extras)
-    placed = jax.device_put((columns, values, slots, count))
-    columns, extra_rows, slots, on_device = placed
-    yield Dispatch(columns, extra_rows, slots, on_device, piece.plan.row)
+    placed, on_device = _put(split, (columns, values, slots), count)
+    columns, extra_rows, slots = placed
+    shares = split.config.lanes // shown.shape[1]
+    yield Dispatch(columns, extra_rows, slots, on_device, shown, shares)
 
 
-def _pieces_of_plan(
-  split: splits_lib.Split, plan: batches.Plan, size: int, begin: int
-) -> Iterator[streaming.Piece]:
-  for slots, _ in chunks(plan, size, begin=begin):
-    yield streaming.Piece(batches.Plan(*slots), split.host.take(slots.row))
+def _own_lanes(split: splits_lib.Split) -> slice:
+  """The lanes of a batch that this process places; all on one device."""
+  lanes = split.config.lanes
+  return split.layout.own_lanes(lanes) if split.layout else slice(0, lanes)
+
+
+def _put(split: splits_lib.Split, arrays: Any, count: np.int32) -> Any:
+  """Arrays [S, own lanes, ...], and a number, on the device or the mesh."""
+  if split.layout is None:
+    return jax.device_put((arrays, count))
+  return split.layout.put_lanes(arrays, 1), split.layout.put(count)
+
+
+def _pieces(
+  split: splits_lib.Split,
+  passes: batches.Epoch | batches.Plan,
+  size: int,
+  begin: int,
+  lanes: slice,
+) -> Iterator[tuple[streaming.Piece, np.ndarray]]:
+  """The own lanes of some batches at a time, and the rows that are told of."""
+  if isinstance(passes, batches.Epoch):
+    own = split.config.lanes // split.config.readers
+    whole = lanes.start % own == 0 and lanes.stop % own == 0
+    readers = range(lanes.start // own, lanes.stop // own) if whole else None
+    for piece in streaming.pieces(split.host, passes, size, begin, readers):
+      if not whole:
+        piece = jax.tree.map(lambda x: x[:, lanes], piece)
+      yield piece, piece.plan.row
+    return
+  for slots, _ in chunks(passes, size, begin=begin):
+    mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))
+    yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
 
 
 def _laid(features: prepared_file.Features) -> loop_lib.Laid:

@@ -108,7 +108,9 @@ class Layout:
     def of(path, leaf):
       if not state_lib.is_embedding(path):
         return self.replicated
-      spec = PartitionSpec(*[None] * (leaf.ndim - 2), 'model', None)
+      # No None behind: XLA names its results so, and other names of the same
+      # sharding would compile anew.
+      spec = PartitionSpec(*[None] * (leaf.ndim - 2), 'model')
       return NamedSharding(self.mesh, spec)
 
     return jax.tree.map_with_path(of, tree)
@@ -144,11 +146,13 @@ class Layout:
 
     def run(state, *args):
       new_state, metrics = step(state, *args)
-      return self.pin(new_state), jax.lax.with_sharding_constraint(
-        metrics, self.replicated
-      )
+      return self.pin(new_state), self.everywhere(metrics)
 
     return run
+
+  def everywhere(self, tree: Any) -> Any:
+    """Inside of a compiled function: the whole tree on every device."""
+    return jax.lax.with_sharding_constraint(tree, self.replicated)
 
   def made(self, init: Callable[..., Any], *args: Any) -> Any:
     """What init(*args) gives, each part made on the device that keeps it."""
@@ -183,6 +187,27 @@ class Layout:
       for part, devices in enumerate(self.mesh.devices)
       if any(device.process_index == here for device in devices)
     ]
+
+  def own_lanes(self, lanes: int) -> slice:
+    """Which lanes of a batch this process places, in order.
+
+    Args:
+      lanes: of a batch, L.
+    """
+    parts = self.own_parts()
+    each = lanes // self.shape.data
+    return slice(parts[0] * each, (parts[-1] + 1) * each)
+
+  def computing(self, config: config_lib.Config) -> config_lib.Config:
+    """The settings with those that a mesh chooses itself.
+
+    A batch's distinct categories would be looked for in all of it together:
+    `first_layer=auto` is plain.
+    """
+    if config.network.first_layer != 'auto':
+      return config
+    network = dataclasses.replace(config.network, first_layer='plain')
+    return dataclasses.replace(config, network=network)
 
   def check(self, config: config_lib.Config, table_rows: int) -> None:
     """Refuses settings that this mesh can't split.

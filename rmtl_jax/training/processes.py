@@ -69,12 +69,17 @@ def first_says(make: Callable[[], Any]) -> Any:
   return json.loads(everyones(padded)[0].tobytes())
 
 
-def together(work: Callable[[], _Value], error: type[Exception]) -> _Value:
+def together(
+  work: Callable[[], _Value],
+  error: type[Exception],
+  told: str = 'another process of this job could not read it',
+) -> _Value:
   """What work() gives, if it has succeeded in every process.
 
   Args:
     work: may raise an `error`.
     error: what is raised here if it failed in another process alone.
+    told: what it then says.
   """
   failed, value = None, None
   try:
@@ -83,4 +88,4 @@ def together(work: Callable[[], _Value], error: type[Exception]) -> _Value:
     failed = raised
   if not largest(int(failed is not None)):
     return value  # pyright: ignore[reportReturnType]
-  raise failed or error('another process of this job could not read it')
+  raise failed or error(told)

@@ -27,7 +27,7 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import checkpoints, writers
+from rmtl_jax.training import checkpoints, mesh, writers
 
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change in a directory: a comparison may get more seeds and
@@ -55,23 +55,27 @@ class Run:
     config: settings.
     data_dir: the prepared data it was trained on.
     manifest: that data's manifest.
+    layout: where checkpoints are restored to, or None: on one device.
   """
 
   path: pathlib.Path
   config: config_lib.Config
   data_dir: pathlib.Path
   manifest: manifest_lib.Manifest
+  layout: mesh.Layout | None = None
 
   def checkpoint(self, stage: str) -> checkpoints.Store:
     """The store of a finished stage; it keeps one checkpoint."""
-    return checkpoints.Store(self.path / 'checkpoints' / stage, keep=1)
+    return self._store(self.path / 'checkpoints' / stage, keep=1)
+
+  def _store(self, path: pathlib.Path, keep: int = 2) -> checkpoints.Store:
+    shardings = self.layout.shardings if self.layout else None
+    return checkpoints.Store(path, keep, shardings)
 
   def unfinished(self, member: int | None = None) -> checkpoints.Store:
     """The store of the stage in training; an ensemble has one per member."""
     path = self.path / 'checkpoints' / 'state'
-    return checkpoints.Store(
-      path if member is None else path / f'member_{member}'
-    )
+    return self._store(path if member is None else path / f'member_{member}')
 
   def has(self, stage: str) -> bool:
     """Whether the stage left a checkpoint."""
@@ -144,6 +148,28 @@ def create(
     },
   )
   return Run(path, config, data_dir, manifest)
+
+
+def padded(
+  path: pathlib.Path, config: config_lib.Config, shape: mesh.Shape | None
+) -> config_lib.Config:
+  """The config whose tables a mesh can split, where it does not say.
+
+  A run that is there keeps its own `network.table_multiple`; a new one on a
+  mesh gets mesh.table_multiple.
+
+  Args:
+    path: RUN, which may be missing.
+    config: settings; with another table_multiple than 1 it is left as it is.
+    shape: of the mesh, or None.
+  """
+  if config.network.table_multiple != 1:
+    return config
+  multiple = mesh.table_multiple(shape) if shape else 1
+  if (path / 'config.json').exists():
+    multiple = read(path).config.network.table_multiple
+  network = dataclasses.replace(config.network, table_multiple=multiple)
+  return dataclasses.replace(config, network=network)
 
 
 def read(path: pathlib.Path) -> Run:

@@ -94,7 +94,7 @@ def test_tables_are_split_and_nothing_else():
     )
   }
   table = specs.pop("['first']['table']")
-  assert tuple(table) == (None, 'model', None)
+  assert tuple(table) == (None, 'model')
   assert specs and all(tuple(s) == () for s in specs.values())
 
 
