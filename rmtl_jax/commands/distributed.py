@@ -39,7 +39,10 @@ _RAISED = 70
 # Seconds that a failing worker gives the others to fail likewise, so that they
 # tell their own reason.
 _GRACE = 2.0
-_LOST = re.compile(r'[Tt]ask:?\s?(\d+) heartbeat timeout')
+_LOST = re.compile(
+  r'[Tt]ask:?\s?(\d+) heartbeat timeout'
+  r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
+)
 _LEADER_LOST = re.compile(r'leader task was preempted/died')
 _ABSENT = re.compile(r'CoordinationService/RegisterTask')
 # Of an error that the worker leaves to its supervisor to print.
@@ -250,7 +253,8 @@ def _told(code: int, log: pathlib.Path) -> int:
 
 def lost_processes(text: str) -> list[int]:
   """The processes that a log says were lost; the coordinator is 0."""
-  lost = {int(number) for number in _LOST.findall(text)}
+  found = ' '.join(word for words in _LOST.findall(text) for word in words)
+  lost = {int(number) for number in found.split()}
   if not lost and _LEADER_LOST.search(text):
     lost = {0}
   return sorted(lost)

@@ -60,6 +60,11 @@ def test_who_was_lost_as_jax_says_it():
     ' heartbeat timeout. This indicates that the remote task has failed'
   )
   assert distributed.lost_processes(text) == [3]
+  text = (
+    'UNAVAILABLE: The following tasks are unhealthy (stopped sending'
+    ' heartbeats):\n1\n12\nThe tasks have crashed. Check the task logs'
+  )
+  assert distributed.lost_processes(text) == [1, 12]
   assert distributed.lost_processes(
     'Either the leader task was preempted/died/restarted unexpectedly'
   ) == [0]
