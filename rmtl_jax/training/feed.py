@@ -126,19 +126,20 @@ def _streamed(
     else _pieces_of_plan(split, passes, size, begin)
   )
   for number, piece in enumerate(pieces, begin):
-    slots: Any = loop_lib.Slots(*piece.plan)
-    columns: Any = _laid(piece.features)
-    row = np.maximum(piece.plan.row, 0)
+    row = piece.plan.row
+    own, train, values = _own(row, piece.features, extras)
+    columns: Any = train
+    slots: Any = loop_lib.Slots(own, *piece.plan[1:])
     if guide is not None:
-      beside = _guide_slots(guide, number * size, size)
-      rows = guide.split.host.take(np.asarray(beside.row))
-      columns = loop_lib.Guided(columns, _laid(rows))
-      slots = loop_lib.Guided(slots, beside)
-    count = np.int32(min(size, steps - number * size))
-    values = tuple(np.asarray(x)[row] for x in extras)
-    placed = jax.device_put((columns, values, slots, count))
+      shown = _guide_slots(guide, number * size, size)
+      rows = np.asarray(shown.row)
+      own, beside, _ = _own(rows, guide.split.host.take(rows), ())
+      columns = loop_lib.Guided(columns, beside)
+      slots = loop_lib.Guided(slots, shown._replace(row=own))
+    here = np.int32(min(size, steps - number * size))
+    placed = jax.device_put((columns, values, slots, here))
     columns, extra_rows, slots, on_device = placed
-    yield Dispatch(columns, extra_rows, slots, on_device, piece.plan.row)
+    yield Dispatch(columns, extra_rows, slots, on_device, row)
 
 
 def _pieces_of_plan(
@@ -148,11 +149,33 @@ def _pieces_of_plan(
     yield streaming.Piece(batches.Plan(*slots), split.host.take(slots.row))
 
 
-def _laid(features: prepared_file.Features) -> loop_lib.Laid:
-  inputs = types.Inputs(
-    features.categorical, features.multi_valued, features.numeric
-  )
-  return loop_lib.Laid(inputs, features.labels)
+def _own(
+  row: np.ndarray, features: prepared_file.Features, extras: tuple[Any, ...]
+) -> tuple[np.ndarray, loop_lib.Columns, tuple[np.ndarray, ...]]:
+  """The rows of a dispatch as columns, and where its slots find them.
+
+  A program that gathers them, as it does from a whole split, gives the same
+  bits; one that found them in their slots might round otherwise.
+
+  Args:
+    row: of the split, i32[S, L, T], -1 in padding.
+    features: of these rows; padding has the first row's.
+    extras: f32[R, K] arrays of the split.
+
+  Returns:
+    (i32[S, L, T], the columns, extras of their rows). Padding finds what it
+    finds in the whole split, in the first place.
+  """
+  order = np.arange(row.size)
+  empty = np.flatnonzero(row < 0)[:1]
+  if empty.size:
+    order[[0, empty[0]]] = empty[0], 0
+  flat = [x.reshape(-1, x.shape[-1])[order] for x in features]
+  at = np.maximum(row.reshape(-1)[order], 0)
+  place = order.astype(np.int32).reshape(row.shape)
+  columns = loop_lib.Columns(types.Inputs(*flat[:3]), flat[3])
+  values = tuple(np.asarray(x)[at] for x in extras)
+  return np.where(row < 0, row, place), columns, values
 
 
 def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:
