@@ -562,6 +562,11 @@ def validate(config: Config) -> Config:
         raise types.InputError(
           f'config.{name}: {value!r:.80} is not between {low} and {high}'
         )
+  if config.batch.lanes % config.batch.readers:
+    raise types.InputError(
+      f'config.batch.readers: {config.batch.readers} does not divide the'
+      f' {config.batch.lanes} lanes of a batch'
+    )
   if config.backbone == 'ple' and config.network.num_experts < 2:
     raise types.InputError(
       'config.network.num_experts: ple needs at least 2 (half are shared)'

@@ -124,20 +124,21 @@ def _streamed(
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
+  arranged = _found if split.layout is None else _laid
   for number, (piece, shown) in enumerate(
     _pieces(split, passes, size, begin, lanes), begin
   ):
-    slots: Any = loop_lib.Slots(*piece.plan)
-    columns: Any = _laid(piece.features)
-    row = np.maximum(piece.plan.row, 0)
+    slots, columns, values = arranged(*piece, extras)
     if guide is not None:
-      beside = _guide_slots(guide, number * size, size)
-      beside = loop_lib.Slots(*(part[:, lanes] for part in beside))
-      rows = guide.split.host.take(np.asarray(beside.row))
-      columns = loop_lib.Guided(columns, _laid(rows))
-      slots = loop_lib.Guided(slots, beside)
+      shown_beside = _guide_slots(guide, number * size, size)
+      plan = batches.Plan(
+        *(np.asarray(part)[:, lanes] for part in shown_beside)
+      )
+      beside = guide.split.host.take(plan.row)
+      guide_slots, guide_columns, _ = arranged(plan, beside, ())
+      columns = loop_lib.Guided(columns, guide_columns)
+      slots = loop_lib.Guided(slots, guide_slots)
     count = np.int32(min(size, steps - number * size))
-    values = tuple(np.asarray(x)[row] for x in extras)
     placed, on_device = _put(split, (columns, values, slots), count)
     columns, extra_rows, slots = placed
     shares = split.config.lanes // shown.shape[1]
@@ -179,11 +180,50 @@ def _pieces(
     yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
 
 
-def _laid(features: prepared_file.Features) -> loop_lib.Laid:
-  inputs = types.Inputs(
-    features.categorical, features.multi_valued, features.numeric
-  )
-  return loop_lib.Laid(inputs, features.labels)
+# Slots, columns and extras: what a dispatch is made of.
+_Arranged = tuple[Any, Any, tuple[np.ndarray, ...]]
+
+
+def _found(
+  plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
+) -> _Arranged:
+  """The rows of a dispatch as columns, and where its slots find them.
+
+  A program that gathers them, as it does from a whole split, gives the same
+  bits; one that found them in their slots might round otherwise.
+
+  Args:
+    plan: of the split's rows, [S, L, T].
+    features: of these rows; padding has the first row's.
+    extras: f32[R, K] arrays of the split.
+
+  Returns:
+    (slots, the columns, extras of their rows). Padding finds what it finds in
+    the whole split, in the first place.
+  """
+  row = plan.row
+  order = np.arange(row.size)
+  empty = np.flatnonzero(row < 0)[:1]
+  if empty.size:
+    order[[0, empty[0]]] = empty[0], 0
+  flat = [x.reshape(-1, x.shape[-1])[order] for x in features]
+  at = np.maximum(row.reshape(-1)[order], 0)
+  place = order.astype(np.int32).reshape(row.shape)
+  columns = loop_lib.Columns(types.Inputs(*flat[:3]), flat[3])
+  values = tuple(np.asarray(x)[at] for x in extras)
+  slots = loop_lib.Slots(np.where(row < 0, row, place), *plan[1:])
+  return slots, columns, values
+
+
+def _laid(
+  plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
+) -> _Arranged:
+  """As `_found`, with the rows in their slots, whose lanes a mesh splits."""
+  *inputs, labels = features
+  at = np.maximum(plan.row, 0)
+  values = tuple(np.asarray(x)[at] for x in extras)
+  columns = loop_lib.Laid(types.Inputs(*inputs), labels)
+  return loop_lib.Slots(*plan), columns, values
 
 
 def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:

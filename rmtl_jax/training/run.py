@@ -76,7 +76,7 @@ def train(
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   with contextlib.ExitStack() as held:
-    run = _opened(held, path, config, data_dir, layout)
+    run = workdir.opened(held, path, config, data_dir, layout)
     config = layout.computing(config) if layout else config
     splits = {
       name: splits_lib.read(
@@ -138,36 +138,6 @@ def train(
     if processes.is_first():
       writers.write_json(path / 'metrics.json', record)
     return record
-
-
-def _opened(
-  held: contextlib.ExitStack,
-  path: pathlib.Path,
-  config: config_lib.Config,
-  data_dir: pathlib.Path,
-  layout: mesh.Layout | None,
-) -> workdir.Run:
-  """Makes or finds the run; the first process holds its directory."""
-
-  def first():
-    if processes.is_first():
-      held.enter_context(workdir.locked(path))
-      workdir.create(path, config, data_dir)
-
-  def rest():
-    return workdir.create(path, config, data_dir)
-
-  said = 'another process of this job has said what is wrong'
-  processes.together(first, types.InputError, said)
-  return _on(processes.together(rest, types.InputError, said), layout)
-
-
-def _on(run: workdir.Run, layout: mesh.Layout | None) -> workdir.Run:
-  """The run with the settings that it computes with on a mesh."""
-  if layout is None:
-    return run
-  config = layout.computing(run.config)
-  return dataclasses.replace(run, config=config, layout=layout)
 
 
 def _check(
@@ -275,7 +245,7 @@ def evaluate(
     types.InputError: not a run, no checkpoint, or data of another form.
   """
   path = pathlib.Path(path)
-  run = _on(workdir.read(path), layout)
+  run = workdir.read(path).on(layout)
   data_dir = pathlib.Path(data_dir) if data_dir else run.data_dir
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))

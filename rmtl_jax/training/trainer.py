@@ -102,8 +102,8 @@ def run_epoch(
     interrupted: a signal's number once one has arrived, else 0.
     guide: what the step wants of another split.
     start: where the pass goes on.
-    after: told after every dispatch but the last one the state, the position
-      and whether a signal has arrived.
+    after: told between dispatches, and where a signal has arrived, the state,
+      the position and whether that is so.
 
   Returns:
     (state after the pass, metrics summed over its steps).
@@ -194,7 +194,7 @@ def _run(
   position = start
   for one in made:
     signal_number = interrupted()
-    if position != start:
+    if signal_number or position != start:
       after(state, position, bool(signal_number))
     if signal_number:
       raise Interrupted(signal_number)

@@ -27,7 +27,7 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import checkpoints, mesh, writers
+from rmtl_jax.training import checkpoints, mesh, processes, writers
 
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change in a directory: a comparison may get more seeds and
@@ -63,6 +63,13 @@ class Run:
   data_dir: pathlib.Path
   manifest: manifest_lib.Manifest
   layout: mesh.Layout | None = None
+
+  def on(self, layout: mesh.Layout | None) -> Run:
+    """The run with the settings that it computes with on a mesh, if any."""
+    if layout is None:
+      return self
+    config = layout.computing(self.config)
+    return dataclasses.replace(self, config=config, layout=layout)
 
   def checkpoint(self, stage: str) -> checkpoints.Store:
     """The store of a finished stage; it keeps one checkpoint."""
@@ -148,6 +155,39 @@ def create(
     },
   )
   return Run(path, config, data_dir, manifest)
+
+
+def opened(
+  held: contextlib.ExitStack,
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  layout: mesh.Layout | None,
+) -> Run:
+  """`create` by the first process, which holds the directory, then by all.
+
+  Args:
+    held: closes what is held.
+    path: the run's directory.
+    config: settings.
+    data_dir: prepared data.
+    layout: where it computes, or None: on one device.
+
+  Raises:
+    types.InputError: as `locked` and `create`, in every process.
+  """
+
+  def first():
+    if processes.is_first():
+      held.enter_context(locked(path))
+      create(path, config, data_dir)
+
+  said = 'another process of this job has said what is wrong'
+  processes.together(first, types.InputError, said)
+  run = processes.together(
+    lambda: create(path, config, data_dir), types.InputError, said
+  )
+  return run.on(layout)
 
 
 def padded(

@@ -96,7 +96,7 @@ def _losses(record: dict[str, Any]) -> dict[str, float]:
     f'{stage} {task} {name}': values[name]
     for stage, tasks in record['stages'].items()
     for task, values in tasks.items()
-    for name in ('logloss', 's_logloss', 'predicted_over_actual')
+    for name in ('logloss', 'session_logloss', 'predicted_over_actual')
   }
 
 
@@ -177,9 +177,7 @@ def _worker(process: subprocess.Popen[str]) -> int:
 @pytest.mark.long
 @pytest.mark.parametrize('victim', [0, 1])
 @pytest.mark.parametrize('what', ['worker', 'supervisor'])
-def test_a_lost_process_and_another_mesh_to_go_on(
-  data, tmp_path, victim, what
-):
+def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim, what):
   path = tmp_path / 'run'
   line = (
     f'--data_dir={data}',

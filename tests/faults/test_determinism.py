@@ -10,6 +10,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import progress, run
 from tests.faults import runs
@@ -40,16 +41,26 @@ def _bytes(path: pathlib.Path) -> bytes:
 
 
 @pytest.mark.parametrize(
-  'parts', [5, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 40))]
+  ('parts', 'source'),
+  [
+    (1, 'streaming'),
+    (5, 'resident'),
+    *(
+      pytest.param(n, source, marks=pytest.mark.long)
+      for n in (1, 2, 40)
+      for source in ('resident', 'streaming')
+    ),
+  ],
 )
-def test_metrics_are_the_same_bytes(tmp_path, finished, parts):
+def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
   first, _ = finished
   data = first / 'data'
   if parts > 1:
     data = tmp_path / 'data'
     _cut(first / 'data', data, parts)
     assert len(list((data / 'train').iterdir())) == parts
-  run.train(test_run.CONFIG, tmp_path / 'run', data, live=QUIET)
+  config = config_lib.from_dict({'batch': {'input': source}}, test_run.CONFIG)
+  run.train(config, tmp_path / 'run', data, live=QUIET)
   assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
   ours, theirs = (
     [runs.without_times(e) for e in run.read_history(path / 'run')]

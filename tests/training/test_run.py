@@ -1,6 +1,7 @@
 """Whole runs on tiny data: results, resume, restore, refusals."""
 
 import dataclasses
+import io
 import json
 import signal
 
@@ -10,7 +11,7 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.training import progress, run, trainer, workdir
+from rmtl_jax.training import checkpoints, progress, run, trainer, workdir
 from tests import tiny
 from tests.training import test_writers
 
@@ -273,20 +274,23 @@ class _StopAfter:
     return signal.SIGTERM if self.calls < 0 else 0
 
 
-@pytest.mark.parametrize('calls', [1, 30])
+@pytest.mark.parametrize(
+  ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
+)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(
-  tmp_path, data_dir, trained, calls
+  tmp_path, data_dir, trained, calls, source
 ):
   _, record = trained
+  config = config_lib.from_dict({'batch': {'input': source}}, CONFIG)
   interruptions = 0
   for _ in range(50):
     try:
       again = run.train(
-        CONFIG,
+        config,
         tmp_path,
         data_dir,
         live=QUIET,
-        interrupted=_StopAfter(calls + 40 * interruptions),
+        interrupted=_StopAfter(calls + 5 * interruptions),
       )
       break
     except trainer.Interrupted as stop:
@@ -302,6 +306,49 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
     {k: v for k, v in r.items() if k != 'seconds'}
     for r in run.read_history(trained[0])
   ]
+
+
+@pytest.mark.parametrize('stage', run.ORDER)
+def test_a_pass_goes_on_where_a_signal_cut_it_off(
+  tmp_path, data_dir, trained, stage
+):
+  """Two dispatches a start: far less than a pass of any stage."""
+  for earlier in run.ORDER[: run.ORDER.index(stage)]:
+    run.train(CONFIG, tmp_path, data_dir, (earlier,), QUIET)
+  told = io.StringIO()
+  starts = 0
+  while starts < 40:
+    live = progress.Progress(told)
+    try:
+      run.train(CONFIG, tmp_path, data_dir, (stage,), live, _StopAfter(2))
+      break
+    except trainer.Interrupted:
+      starts += 1
+  assert 3 < starts < 40
+  assert f'{stage}: going on in pass 2' in told.getvalue()
+  for later in run.ORDER[run.ORDER.index(stage) + 1 :]:
+    run.train(CONFIG, tmp_path, data_dir, (later,), QUIET)
+  again = json.loads((tmp_path / 'metrics.json').read_text())
+  assert _without_times(again) == _without_times(trained[1])
+
+
+def test_a_long_pass_is_saved_within_itself(
+  tmp_path, data_dir, trained, monkeypatch
+):
+  """And that changes nothing."""
+  saved = []
+  save = checkpoints.Store.save
+  monkeypatch.setattr(
+    checkpoints.Store,
+    'save',
+    lambda self, step, *rest: saved.append(step) or save(self, step, *rest),
+  )
+  config = config_lib.from_dict({'faults': {'checkpoint_minutes': 0.0}}, CONFIG)
+  again = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert _without_times(again) == _without_times(trained[1])
+  numbers = [step for step in saved if step > 10**6]
+  assert numbers == sorted(set(numbers))
+  assert sum(step % 10**6 > 0 for step in numbers) > len(numbers) / 2
 
 
 def test_the_same_directory_is_finished_already(trained, data_dir):

@@ -1,0 +1,127 @@
+"""What dispatches get, of rows on the device and of rows on disk."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import batches
+from rmtl_jax.training import feed
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import loop as loop_lib
+from tests import tiny
+
+BATCH = config_lib.BatchConfig(
+  lanes=4, lane_length=8, block_sessions=5, window_blocks=3
+)
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+  """The train split in memory and on disk."""
+  path = tmp_path_factory.mktemp('feed')
+  manifest = tiny.write_prepared(path)
+  return [
+    splits_lib.read(
+      path, manifest, 'train', dataclasses.replace(BATCH, input=source)
+    )
+    for source in ('resident', 'streaming')
+  ]
+
+
+def _batches(made):
+  """Every batch, with its extras and its guide's batch."""
+  found = []
+  for one in made:
+    columns, slots = one.columns, one.slots
+    parts = [(columns, slots)]
+    if isinstance(columns, loop_lib.Guided):
+      parts = [(columns.train, slots.train), (columns.guide, slots.guide)]
+    for i in range(int(one.steps)):
+      at = [(c, jax.tree.map(lambda x, i=i: x[i], s)) for c, s in parts]
+      row = np.maximum(at[0][1].row, 0)
+      extras = tuple(np.asarray(x)[row] for x in one.extras)
+      batch = [loop_lib.gather(*pair) for pair in at]
+      found.append((batch[0]._replace(row=one.row[i]), extras, batch[1:]))
+  return found
+
+
+@pytest.mark.parametrize('begin', [0, 2])
+@pytest.mark.parametrize('guided', [False, True])
+def test_streamed_batches_are_the_resident_ones(both, begin, guided):
+  """To the last bit, in padding too, with extra values and a guide."""
+  values = np.random.default_rng(0).random((both[0].host.rows, 2))
+  epoch = batches.Epoch(both[0].host.starts, (1, 2), 3, BATCH)
+  assert (epoch.plan.row < 0).any() and epoch.steps % 3
+  lists = []
+  for split in both:
+    guide = None
+    if guided:
+      plan = batches.training_plan(split.host.starts, (9,), 1, BATCH)
+      guide = feed.Guide(split, jax.tree.map(lambda x: x[:5], plan))
+    extras = (split.beside(values),)
+    lists.append(
+      _batches(feed.dispatches(split, epoch, 3, begin, extras, guide))
+    )
+  assert len(lists[0]) == epoch.steps - 3 * begin
+  for resident, streamed in zip(*lists, strict=True):
+    # Which row fills a slot is the host's to know.
+    streamed[2][:] = [
+      b._replace(row=r.row)
+      for b, r in zip(streamed[2], resident[2], strict=True)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, resident, streamed)
+
+
+def test_a_plan_can_be_streamed_too(both):
+  resident, streamed = (
+    _batches(feed.dispatches(split, split.plan, 2)) for split in both
+  )
+  assert len(resident) == len(both[0].plan.row)
+  jax.tree.map(np.testing.assert_array_equal, resident, streamed)
+
+
+def test_what_is_made_ahead_comes_in_order_and_stops_when_left():
+  made = []
+
+  def numbers():
+    for i in range(100):
+      made.append(i)
+      yield i
+
+  ahead = feed.ahead(numbers())
+  assert [next(ahead) for _ in range(5)] == list(range(5))
+  ahead.close()
+  assert 5 <= len(made) < 12
+
+
+def test_an_error_ahead_is_raised_where_it_is_reached():
+  def numbers():
+    yield 1
+    raise OSError('gone')
+
+  ahead = feed.ahead(numbers())
+  assert next(ahead) == 1
+  with pytest.raises(OSError, match='gone'):
+    next(ahead)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'rows', 'expected'),
+  [
+    ({'input': 'streaming'}, 1, True),
+    ({'input': 'resident'}, 10**12, False),
+    ({}, 1000, False),
+    ({}, 10**12, True),
+    ({'resident_gib': 1.0}, 10**6, False),
+    # 2 + 3 + 1 columns and 2 labels of four bytes: 2**25 rows are a GiB.
+    ({'resident_gib': 1.0}, 2**25, False),
+    ({'resident_gib': 1.0}, 2**25 + 1, True),
+  ],
+)
+def test_the_size_decides(tmp_path, settings, rows, expected):
+  spec = tiny.write_prepared(tmp_path).feature_spec()
+  config = dataclasses.replace(BATCH, **settings)
+  assert splits_lib.streams(spec, rows, config) is expected
