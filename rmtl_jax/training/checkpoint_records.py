@@ -29,7 +29,7 @@ FORMAT_VERSION = 3
 BLOCKS, WHOLE = 'blocks', 'whole'
 # At most so many blocks, 2^8 * 3^2 * 5 * 7: their ends are those of parts too
 # wherever that is a multiple of the number of parts.
-_MOST_BLOCKS = 80640
+MOST_BLOCKS = 80640
 
 
 class Damaged(types.InputError):
@@ -99,7 +99,7 @@ def _own_blocks(table: Any) -> int:
     table: [..., rows, D], split by rows at most.
   """
   rows = table.shape[-2]
-  size = rows // math.gcd(rows, _MOST_BLOCKS)
+  size = rows // math.gcd(rows, MOST_BLOCKS)
   total = 0
   for first, part in _own_parts(table):
     if first % size or part.shape[-2] % size:

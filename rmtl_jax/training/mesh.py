@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.updates import state as state_lib
 
 # Divides the tables' rows of runs that start on a mesh with a model axis, so
@@ -198,6 +199,25 @@ class Layout:
     each = lanes // self.shape.data
     return slice(parts[0] * each, (parts[-1] + 1) * each)
 
+  def advice(self, config: config_lib.Config) -> list[str]:
+    """Lines about settings that work, but not well.
+
+    Args:
+      config: of the run.
+    """
+    groups, lines = self.shape.data // len(self.own_parts()), []
+    if config.batch.readers % groups:
+      lines.append(
+        f'config.batch.readers={config.batch.readers}: every process reads all'
+        f' train rows; with a multiple of {groups} each would read its own'
+      )
+    if self.shape.model > 1 and config.network.embedding_adam == 'dense':
+      lines.append(
+        'config.network.embedding_adam=dense: a step updates every row of the'
+        ' tables; with rows it would only those of its batch'
+      )
+    return lines
+
   def computing(self, config: config_lib.Config) -> config_lib.Config:
     """The settings with those that a mesh chooses itself.
 
@@ -224,6 +244,11 @@ class Layout:
       raise types.InputError(
         f'--mesh: data:{data} does not divide the {config.batch.lanes} lanes'
         ' of a batch (config.batch.lanes)'
+      )
+    if records.MOST_BLOCKS % model:
+      raise types.InputError(
+        f'--mesh: model:{model} does not divide {records.MOST_BLOCKS:,}, the'
+        ' blocks of rows that checkpoints digest'
       )
     if table_rows % model:
       raise types.InputError(

@@ -89,6 +89,8 @@ def train(
     )
     models = models_lib.Models(spec, layout)
     _check(layout, models, config)
+    for line in layout.advice(config) if layout else ():
+      live.say(line)
     trained = stages_lib.restore(run, models, trains=True)
     for line in trained.damaged:
       live.say(f'WARNING: {line}; the stage is trained again')
