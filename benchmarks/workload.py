@@ -9,17 +9,22 @@ categories per field.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models, progress
 from rmtl_jax.training import splits as splits_lib
 
 VOCABULARIES = (1500, 2959, 4647, 2, 1200, 707, 724)
+_FILE_ROWS, _GROUP_ROWS = 2**20, 8192
 QUIET = progress.Progress(quiet=True)
 
 
@@ -73,6 +78,46 @@ class Workload:
       oracle=None,
       starts=starts,
     )
+
+
+def write(workload: Workload, path: pathlib.Path) -> manifest_lib.Manifest:
+  """Writes the log as prepared data whose splits are all the same rows.
+
+  Args:
+    workload: the log.
+    path: DATA, created; a million rows a file, in small row groups.
+  """
+  host = workload.columns()
+  fields = [
+    manifest_lib.Field(f'c{i}', 'categorical', size=size)
+    for i, size in enumerate(workload.vocabularies)
+  ]
+  columns = {f.column: host.field(i) for i, f in enumerate(fields)}
+  fields.append(manifest_lib.Field('price', 'numeric'))
+  columns['x_price'] = host.numeric[:, 0]
+  for k, task in enumerate(workload.task_names):
+    columns[f'y_{task}'] = host.labels[:, k]
+  table = pa.table(
+    {**columns, 'session_id': host.session, 'row_id': host.row_id}
+  )
+  (path / 'train').mkdir(parents=True)
+  files = []
+  for begin in range(0, host.rows, _FILE_ROWS):
+    files.append(f'train/part-{len(files):05d}.parquet')
+    part = table.slice(begin, _FILE_ROWS)
+    pq.write_table(part, path / files[-1], row_group_size=_GROUP_ROWS)
+  split = manifest_lib.Split(
+    rows=host.rows,
+    sessions=len(host.starts) - 1,
+    files=tuple(files),
+    positives={t: 0 for t in workload.task_names},
+  )
+  return manifest_lib.Manifest(
+    source='workload',
+    fields=tuple(fields),
+    tasks=tuple(manifest_lib.Task(t) for t in workload.task_names),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+  )
 
 
 def item_fields(

@@ -206,7 +206,7 @@ def _found(
   empty = np.flatnonzero(row < 0)[:1]
   if empty.size:
     order[[0, empty[0]]] = empty[0], 0
-  flat = [x.reshape(-1, x.shape[-1])[order] for x in features]
+  flat = [x.reshape(row.size, x.shape[-1])[order] for x in features]
   at = np.maximum(row.reshape(-1)[order], 0)
   place = order.astype(np.int32).reshape(row.shape)
   columns = loop_lib.Columns(types.Inputs(*flat[:3]), flat[3])

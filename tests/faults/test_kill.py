@@ -29,8 +29,14 @@ STAGES = (
   '--config.finetune.patience=9',
   *runs.SMALL,
 )
+# Every dispatch is saved, of a split that is read from disk.
+WITHIN = (
+  '--config.faults.checkpoint_minutes=0',
+  '--config.batch.input=streaming',
+)
 JOBS = {
-  'three stages': (35, STAGES),
+  'three stages': (20, STAGES),
+  'within passes': (15, (*STAGES, *WITHIN)),
   'ensemble': (15, (*STAGES, '--config.ensemble=2')),
 }
 

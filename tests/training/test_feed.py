@@ -18,11 +18,14 @@ BATCH = config_lib.BatchConfig(
 )
 
 
-@pytest.fixture(scope='module')
-def both(tmp_path_factory):
+@pytest.fixture(scope='module', params=['all kinds', 'one kind'])
+def both(tmp_path_factory, request):
   """The train split in memory and on disk."""
   path = tmp_path_factory.mktemp('feed')
   manifest = tiny.write_prepared(path)
+  if request.param == 'one kind':
+    fields = manifest.of_kind('categorical')
+    manifest = dataclasses.replace(manifest, fields=fields)
   return [
     splits_lib.read(
       path, manifest, 'train', dataclasses.replace(BATCH, input=source)
