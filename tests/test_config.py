@@ -128,14 +128,22 @@ def test_choices(name):
 def test_numbers_have_bounds(name):
   low, high = config_lib._BOUNDS.get(name, config_lib._DEFAULT_BOUNDS)
   kind = type(FLAT[name])
+  base = config_lib.Config()
+  if name == 'batch.readers':  # each has a lane
+    base = config_lib.from_dict(nested('batch.lanes', high))
   for value in (low, high):
-    config = config_lib.from_dict(nested(name, kind(value)))
+    config = config_lib.from_dict(nested(name, kind(value)), base)
     assert config_lib.flatten(config)[name] == value
   for value in (kind(low - 1), kind(high + 1)):
     with pytest.raises(
       types.InputError, match=f'config.{name}: .* is not between {low} and'
     ):
       config_lib.from_dict(nested(name, value))
+
+
+def test_readers_divide_the_lanes():
+  with pytest.raises(types.InputError, match='3 does not divide the 32 lanes'):
+    config_lib.from_dict(nested('batch.readers', 3))
 
 
 @pytest.mark.parametrize('name', FLOATS)

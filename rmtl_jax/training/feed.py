@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -228,17 +229,25 @@ def _laid(
 
 def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:
   """The same, made in another thread before they are asked for."""
-  with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    waiting = collections.deque(
-      pool.submit(next, made, None) for _ in range(_AHEAD)
-    )
-    try:
-      while (found := waiting.popleft().result()) is not None:
-        waiting.append(pool.submit(next, made, None))
-        yield found
-    finally:
-      for future in waiting:
-        future.cancel()
+  waiting = collections.deque(
+    _reader().submit(next, made, None) for _ in range(_AHEAD)
+  )
+  try:
+    while (found := waiting.popleft().result()) is not None:
+      waiting.append(_reader().submit(next, made, None))
+      yield found
+  finally:
+    for future in waiting:
+      future.cancel()
+
+
+@functools.cache
+def _reader() -> concurrent.futures.ThreadPoolExecutor:
+  """The thread that reads.
+
+  One for all passes: memory that a thread has freed is not always given back.
+  """
+  return concurrent.futures.ThreadPoolExecutor(1, 'reader')
 
 
 def chunks(
