@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -116,27 +115,16 @@ class Layout:
 
     return jax.tree.map_with_path(of, tree)
 
-  def forms(self, tree: Any) -> Any:
-    """Forms of the leaves that say where each of them belongs."""
-    return jax.tree.map(
-      lambda leaf, sharding: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype, sharding=sharding
-      ),
-      tree,
-      self.shardings(tree),
-    )
+  def put(self, values: Any) -> Any:
+    """Numbers that every process has, on every device."""
 
-  def put(self, tree: Any) -> Any:
-    """A state or parameters on the mesh, in buffers of their own.
+    def placed(value):
+      host = np.asarray(value)
+      return jax.make_array_from_callback(
+        host.shape, self.replicated, lambda index: host[index]
+      )
 
-    Args:
-      tree: of arrays that every process has whole.
-    """
-    return jax.tree.map(_placed, tree, self.shardings(tree))
-
-  def pin(self, tree: Any) -> Any:
-    """The same inside of a compiled function: what it is told to leave."""
-    return jax.lax.with_sharding_constraint(tree, self.shardings(tree))
+    return jax.tree.map(placed, values)
 
   def pinned(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """A step whose new state stays where the old one was.
@@ -147,7 +135,9 @@ class Layout:
 
     def run(state, *args):
       new_state, metrics = step(state, *args)
-      return self.pin(new_state), self.everywhere(metrics)
+      shardings = self.shardings(new_state)
+      pinned = jax.lax.with_sharding_constraint(new_state, shardings)
+      return pinned, self.everywhere(metrics)
 
     return run
 
@@ -267,7 +257,7 @@ def layout(shape: Shape) -> Layout:
   Raises:
     types.InputError: there are not as many.
   """
-  devices = jax.devices()
+  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
   if shape.data * shape.model != len(devices):
     raise types.InputError(
       f'--mesh: {shape} is {shape.data * shape.model} devices, this job has'
@@ -277,12 +267,3 @@ def layout(shape: Shape) -> Layout:
   # split has no sharding of its own and raises.
   grid = np.array(devices).reshape(shape)
   return Layout(jax.sharding.Mesh(grid, Shape._fields))
-
-
-def _placed(leaf: Any, sharding: NamedSharding) -> jax.Array:
-  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-    return jax.jit(jnp.copy, out_shardings=sharding)(leaf)
-  host = np.asarray(leaf)
-  return jax.make_array_from_callback(
-    host.shape, sharding, lambda index: np.array(host[index])
-  )
