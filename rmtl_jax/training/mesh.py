@@ -133,13 +133,27 @@ class Layout:
       step: step(state, batch, key, *extras) -> (state, metrics).
     """
 
-    def run(state, *args):
-      new_state, metrics = step(state, *args)
+    def run(state, batch, key, *extras):
+      batch, extras = self.shared_out((batch, extras))
+      new_state, metrics = step(state, batch, key, *extras)
       shardings = self.shardings(new_state)
       pinned = jax.lax.with_sharding_constraint(new_state, shardings)
       return pinned, self.everywhere(metrics)
 
     return run
+
+  def shared_out(self, tree: Any) -> Any:
+    """Inside of a compiled function: lanes [L, ...] split over all devices.
+
+    Devices along `model` have the same lanes, of which each takes its share,
+    where they divide.
+    """
+    lanes = jax.tree.leaves(tree)[0].shape[0]
+    if lanes % self.mesh.size:
+      return tree
+    return jax.lax.with_sharding_constraint(
+      tree, NamedSharding(self.mesh, PartitionSpec(Shape._fields))
+    )
 
   def everywhere(self, tree: Any) -> Any:
     """Inside of a compiled function: the whole tree on every device."""

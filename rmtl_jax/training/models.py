@@ -309,9 +309,14 @@ class Models:
     prepare: Callable[[Any], Any] = lambda params: params,
   ) -> Callable[..., Any]:
     """See updates/loop.make_row_map; every process gets all values."""
-    if self.layout is None:
+    layout = self.layout
+    if layout is None:
       return loop.make_row_map(function, prepare)
-    return loop.make_row_map(function, prepare, self.layout.everywhere)
+
+    def shared_out(params, *lanes):
+      return function(params, *layout.shared_out(lanes))
+
+    return loop.make_row_map(shared_out, prepare, layout.everywhere)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
     made = self._made
