@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, types
 from rmtl_jax.commands import common, distributed
 
 
@@ -38,9 +38,12 @@ def execute(values: flags.FlagValues) -> int:
   path = pathlib.Path(common.value(values, 'workdir'))
   live = progress.Progress(quiet=not processes.is_first())
   config = workdir.padded(path, config, layout.shape if layout else None)
-  data_dir = pathlib.Path(
-    processes.first_says(lambda: str(common.data_dir(values, path, live)))
-  )
+
+  def data():
+    return common.data_dir(values, path, live)
+
+  processes.first(data, types.InputError)
+  data_dir = data()
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(

@@ -106,10 +106,10 @@ class Layout:
     """
 
     def of(path, leaf):
-      if not state_lib.is_embedding(path):
+      # Named as XLA names its results: an axis of one device is none, and no
+      # None is the last. Other names of a sharding would compile anew.
+      if self.shape.model == 1 or not state_lib.is_embedding(path):
         return self.replicated
-      # No None behind: XLA names its results so, and other names of the same
-      # sharding would compile anew.
       spec = PartitionSpec(*[None] * (leaf.ndim - 2), 'model')
       return NamedSharding(self.mesh, spec)
 

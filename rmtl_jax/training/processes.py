@@ -69,6 +69,17 @@ def first_says(make: Callable[[], Any]) -> Any:
   return json.loads(everyones(padded)[0].tobytes())
 
 
+def first(work: Callable[[], Any], error: type[Exception]) -> None:
+  """Runs work() in the first process, before the others go on.
+
+  Args:
+    work: may raise an `error`.
+    error: what is raised in all processes if it does.
+  """
+  said = 'another process of this job has said what is wrong'
+  together(lambda: work() if is_first() else None, error, said)
+
+
 def together(
   work: Callable[[], _Value],
   error: type[Exception],

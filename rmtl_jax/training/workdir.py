@@ -177,17 +177,12 @@ def opened(
     types.InputError: as `locked` and `create`, in every process.
   """
 
-  def first():
-    if processes.is_first():
-      held.enter_context(locked(path))
-      create(path, config, data_dir)
+  def lock_and_create():
+    held.enter_context(locked(path))
+    create(path, config, data_dir)
 
-  said = 'another process of this job has said what is wrong'
-  processes.together(first, types.InputError, said)
-  run = processes.together(
-    lambda: create(path, config, data_dir), types.InputError, said
-  )
-  return run.on(layout)
+  processes.first(lock_and_create, types.InputError)
+  return create(path, config, data_dir).on(layout)
 
 
 def padded(

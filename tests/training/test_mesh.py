@@ -16,7 +16,8 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.training import mesh
+from rmtl_jax.training import mesh, workdir
+from tests import tiny
 from tests.updates import problem
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -106,6 +107,27 @@ def test_tables_are_split_and_nothing_else():
   table = specs.pop("['first']['table']")
   assert tuple(table) == (None, 'model')
   assert specs and all(tuple(s) == () for s in specs.values())
+  whole = _layout(8, 1).shardings(form)['first']['table']
+  assert tuple(whole.spec) == ()
+
+
+def test_a_run_keeps_the_padding_that_it_has_started_with(tmp_path):
+  default = config_lib.Config()
+  split, whole = mesh.Shape(4, 2), mesh.Shape(8, 1)
+
+  def multiple(path, config, shape):
+    return workdir.padded(path, config, shape).network.table_multiple
+
+  run, data = tmp_path / 'run', tmp_path / 'data'
+  assert multiple(run, default, split) == 64
+  assert multiple(run, default, whole) == multiple(run, default, None) == 1
+  tiny.write_prepared(data, sessions=30)
+  run.mkdir()
+  workdir.create(run, workdir.padded(run, default, split), data)
+  assert multiple(run, default, mesh.Shape(1, 3)) == 64
+  assert multiple(run, default, None) == 64
+  network = config_lib.NetworkConfig(table_multiple=9)
+  assert multiple(run, config_lib.Config(network=network), split) == 9
 
 
 @pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
@@ -168,6 +190,38 @@ def test_losses_of_a_mesh_are_those_of_one_device():
   """A short form of what follows, which does all backbones and meshes."""
   expected = _losses('one', 'aitm', 'rows')
   _assert_equal(_losses('data:4,model:2', 'aitm', 'rows'), expected, 0.5)
+
+
+COMMUNICATED = """\
+import json
+from absl import flags
+from benchmarks import mesh
+flags.FLAGS(['benchmarks/mesh.py', '--steps=1'])
+sizes = (3_000, 300_000)
+found = {
+  adam: [mesh.Program('data:4,model:2', adam, n).communicated for n in sizes]
+  for adam in ('rows', 'dense')
+}
+print(json.dumps(found))
+"""
+
+
+def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
+  """Unless the dense Adam sums gradients of the tables' size."""
+  done = subprocess.run(
+    [sys.executable, '-c', COMMUNICATED],
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads(done.stdout)
+  small, large = found['rows']
+  assert small == large and small['all-reduce'] > 0
+  assert sum(large.values()) < 4 * 300_000 * 16 / 2
+  small, large = found['dense']
+  assert large['all-reduce'] > 4 * 300_000 * 16 / 2 > small['all-reduce']
 
 
 @pytest.mark.long
