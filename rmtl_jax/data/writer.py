@@ -18,7 +18,11 @@ from rmtl_jax import types
 from rmtl_jax.data import encode, partial, sql
 from rmtl_jax.data import manifest as manifest_lib
 
-_ROW_GROUP = 131_072
+# Rows of a row group. Training that streams reads blocks of neighbouring
+# sessions at random, and a row group is the least that can be read: small ones
+# keep what is read beside a block small. They cost little: on 2.7 million rows,
+# files a sixth larger than with 131,072 and whole reads of 0.28 s for 0.19 s.
+ROW_GROUP = 8_192
 
 
 def check_target(data_dir: pathlib.Path, overwrite: bool) -> None:
@@ -120,7 +124,7 @@ def write_parts(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'
       f' WHERE rowid >= {first} AND rowid < {bounds[i + 1]})'
       f' TO {sql.text(str(directory / file))}'
-      f' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})'
+      f' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})'
     )
     files[name].append(file)
     on_file(bounds[i + 1] / total)
