@@ -42,7 +42,7 @@ def read(
       'schema: source table needs the JSON file that describes its columns'
     )
   schema = schema_lib.read(pathlib.Path(options.schema))
-  paths = _files(raw_dir)
+  paths = find_files(raw_dir)
   is_parquet = paths[0].suffix == '.parquet'
   nested = _list_columns(paths[0]) if is_parquet else set()
   kinds = _column_types(schema, is_parquet, nested)
@@ -73,7 +73,12 @@ def read(
   )
 
 
-def _files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+  """The CSV or the Parquet files of a place, in the order of their rows.
+
+  Raises:
+    types.InputError: no such place, no such files, or both kinds.
+  """
   if raw_dir.is_file():
     if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
       raise types.InputError(
