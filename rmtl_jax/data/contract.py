@@ -1,8 +1,8 @@
 """Whether prepared data, of whatever engine, is what training relies on.
 
 docs/prepared_data.md states the rules for those who write such data. Rows are
-read a batch at a time, so a log larger than memory can be checked; vocabularies
-are read one at a time.
+read a batch at a time, so a log larger than memory can be checked; beside them
+there are a vocabulary and a number for every row of every vocabulary.
 """
 
 from __future__ import annotations
@@ -68,15 +68,17 @@ def check(
   vocabularies = contract_vocabulary.check(directory, manifest)
   total = max(1, sum(split.rows for split in manifest.splits.values()))
   walks: dict[str, contract_sessions.Walk] = {}
+  counts = contract_vocabulary.Counts(manifest)
   done = 0
   for name in manifest_lib.SPLITS:
     floor = _floor(manifest, walks)
     walk = walks[name] = contract_sessions.Walk()
     for path, first_row, batch in _batches(directory, manifest, name):
-      _check_batch(path, first_row, batch, manifest, name, walk, floor)
+      _check_batch(path, first_row, batch, manifest, name, walk, floor, counts)
       done += len(batch)
       progress('check', min(1.0, done / total))
     _check_counts(directory, manifest, name, walk)
+  counts.check(directory)
   contract_sessions.check_apart(directory, manifest, walks)
   files = [
     directory / file
@@ -148,6 +150,7 @@ def _check_batch(
   split: str,
   walk: contract_sessions.Walk,
   floor: int | None,
+  counts: contract_vocabulary.Counts,
 ) -> None:
   """Checks rows, and counts them into the walk."""
   if not len(batch):
@@ -159,10 +162,11 @@ def _check_batch(
   for field in manifest.fields:
     if field.kind == 'numeric':
       values.floats(field.column)
-    elif field.kind == 'categorical':
-      values.ids(field)
-    else:
-      values.lists(field)
+      continue
+    read = values.ids if field.kind == 'categorical' else values.lists
+    ids = read(field)
+    if split == 'train':
+      counts.add(field, ids)
   labels = {
     task.name: values.labels(f'y_{task.name}') for task in manifest.tasks
   }

@@ -183,12 +183,14 @@ class Values:
       column = column.fill_null(0)
     return column.to_numpy()
 
-  def ids(self, field: manifest_lib.Field) -> None:
-    """Checks rows of a field's vocabulary."""
-    self._in_vocabulary(field, self.integers(field.column))
+  def ids(self, field: manifest_lib.Field) -> np.ndarray:
+    """A column of rows of a field's vocabulary."""
+    values = self.integers(field.column)
+    self._in_vocabulary(field, values)
+    return values
 
-  def lists(self, field: manifest_lib.Field) -> None:
-    """Checks lists of rows of a field's vocabulary."""
+  def lists(self, field: manifest_lib.Field) -> np.ndarray:
+    """A column of lists of rows of a field's vocabulary, all in one array."""
     name, column = field.column, self._batch[field.column]
     if column.null_count:
       self._fail_null(name, column, 'a list')
@@ -203,7 +205,9 @@ class Values:
     if values.null_count:
       at = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
       self.fail(name, int(owner[at]), 'holds a null', 'integers')
-    self._in_vocabulary(field, values.to_numpy(), owner)
+    flat = values.to_numpy()
+    self._in_vocabulary(field, flat, owner)
+    return flat
 
   def floats(self, name: str) -> np.ndarray:
     """A column of finite numbers."""

@@ -13,6 +13,45 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 
 
+class Counts:
+  """How often train has each value, to compare with what vocabularies say.
+
+  A vocabulary whose rows are not in the order of its ids has other counts.
+  """
+
+  def __init__(self, manifest: manifest_lib.Manifest):
+    self._fields = _with_words(manifest)
+    self._found = {
+      field.name: np.zeros(field.size, np.int64) for field in self._fields
+    }
+
+  def add(self, field: manifest_lib.Field, ids: np.ndarray) -> None:
+    """Counts rows of the field's vocabulary."""
+    if field.name in self._found:
+      np.add.at(self._found[field.name], ids, 1)
+
+  def check(self, directory: pathlib.Path) -> None:
+    """Compares with the vocabularies of DATA.
+
+    Raises:
+      types.InputError: names file and row.
+    """
+    for field in self._fields:
+      path = directory / 'vocabulary' / f'{field.name}.parquet'
+      with pq.ParquetFile(path) as file:
+        said = file.read(columns=['count'])
+      wrong = said['count'].to_numpy() != self._found[field.name]
+      if field.kind == 'multi_valued':
+        wrong[0] = False  # also stands for no values at all
+      if wrong.any():
+        row = int(np.argmax(wrong))
+        raise types.InputError(
+          f"{path}: row {row + 1}, column 'count': {said['count'][row]}, but"
+          f' train has id {row} {self._found[field.name][row]} times, expected'
+          ' rows in the order of ids'
+        )
+
+
 def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
   """Checks every vocabulary that the manifest's fields have.
 
@@ -27,14 +66,19 @@ def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
     types.InputError: one that is missing, unreadable or wrong; names file,
       column and row, counted from 1 (the file's first row is id 0).
   """
-  fields = [
+  fields = _with_words(manifest)
+  for field in fields:
+    _check(directory / 'vocabulary' / f'{field.name}.parquet', field)
+  return len(fields)
+
+
+def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
+  """The fields that have a vocabulary of their own."""
+  return [
     field
     for field in manifest.fields
     if field.kind != 'numeric' and field.shares is None
   ]
-  for field in fields:
-    _check(directory / 'vocabulary' / f'{field.name}.parquet', field)
-  return len(fields)
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:

@@ -325,6 +325,17 @@ def test_a_vocabulary_that_is_wrong(data, make, expected):
   fails(data, 'vocabulary/item.parquet', *expected)
 
 
+@pytest.mark.parametrize('field', ['item', 'age', 'tags'])
+def test_a_vocabulary_in_another_order(data, field):
+  def swap(table):
+    # The most and the least frequent value.
+    order = [0, len(table) - 1, *range(2, len(table) - 1), 1]
+    return table.take(order)
+
+  words(data, field, swap)
+  fails(data, f'vocabulary/{field}.parquet', 'row 2', 'in the order of ids')
+
+
 def test_a_vocabulary_that_is_missing(data):
   (data / 'vocabulary' / 'age.parquet').unlink()
   fails(data, 'age.parquet: not found')
