@@ -11,11 +11,11 @@ medians of whole passes; files are in the page cache.
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import statistics
 import tempfile
 import time
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -74,9 +74,11 @@ def write_log(directory: pathlib.Path, rows: int) -> None:
   (directory / 'schema.json').write_text(json.dumps(schema))
 
 
-def one_pass(directory: pathlib.Path, form: str, number: int) -> dict[str, Any]:
-  """Seconds of each part of a pass."""
-  begin = time.perf_counter()
+def one_pass(
+  directory: pathlib.Path, form: str, number: int
+) -> dict[str, np.ndarray]:
+  """(seconds, CPU seconds) of each part of a pass."""
+  begin = _clocks()
   data_dir = directory / f'{form}_{number}'
   manifest = prepare_lib.prepare(
     prepare_config.PrepareConfig(
@@ -86,18 +88,23 @@ def one_pass(directory: pathlib.Path, form: str, number: int) -> dict[str, Any]:
       schema=str(directory / 'schema.json'),
     )
   )
-  prepared = time.perf_counter()
+  prepared = _clocks()
   splits = [
     columns_lib.read_split(data_dir, manifest, name) for name in manifest.splits
   ]
   for split in splits:
     batches.training_plan(split.starts, (0, 1), 1, config_lib.BatchConfig())
-  packed = time.perf_counter()
+  packed = _clocks()
   return {
     'prepare': prepared - begin,
     'read and pack': packed - prepared,
     'raw log to packed lanes': packed - begin,
   }
+
+
+def _clocks() -> np.ndarray:
+  """Seconds and CPU seconds, f64[2]."""
+  return np.array([time.perf_counter(), time.process_time()])
 
 
 def main(argv: list[str]) -> None:
@@ -112,18 +119,29 @@ def main(argv: list[str]) -> None:
         one_pass(directory, form, i) for i in range(1 + _REPETITIONS.value)
       ][1:]
       for part in passes[0]:
-        seconds = statistics.median(p[part] for p in passes)
+        seconds, cpu = (
+          statistics.median(float(p[part][i]) for p in passes) for i in (0, 1)
+        )
+        cores = os.cpu_count() or 1
         rows.append(
           {
             'log': form,
             'part': part,
             'rows_per_second': _ROWS.value / seconds,
             'seconds': seconds,
+            'cpu_seconds': cpu,
+            'rows_per_second_of_idle_cores': _ROWS.value * cores / cpu,
           }
         )
   print(machine.table(rows))
   machine.write(
-    _OUTPUT.value, {'benchmark': 'logs', 'rows': _ROWS.value, 'figures': rows}
+    _OUTPUT.value,
+    {
+      'benchmark': 'logs',
+      'rows': _ROWS.value,
+      'load': os.getloadavg(),
+      'figures': rows,
+    },
   )
 
 

@@ -15,6 +15,13 @@ from rmtl_jax.commands import common
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
   del argv
+  flags.DEFINE_boolean(
+    'check',
+    False,
+    'Say whether --data_dir satisfies the contract of prepared data, whatever'
+    ' wrote it; writes nothing.',
+    flag_values=values,
+  )
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
   for field in dataclasses.fields(prepare_config.PrepareConfig):
     default, text = field.default, texts[field.name]
@@ -33,6 +40,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
+  common.require(values, 'data_dir')
+  if values['check'].value:
+    return _check(values)
   from rmtl_jax.data import prepare, summary
   from rmtl_jax.training import progress
 
@@ -50,10 +60,33 @@ def execute(values: flags.FlagValues) -> int:
         ) from None
     settings[field.name] = value
   config = prepare_config.PrepareConfig(**settings)
-  common.require(values, 'data_dir')
   live = progress.Progress()
   manifest = prepare.prepare(config, live.step)
   live.clear()
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')
+  return 0
+
+
+def _check(values: flags.FlagValues) -> int:
+  """Checks prepared data; returns the exit code."""
+  from rmtl_jax.data import contract, summary
+  from rmtl_jax.training import progress
+
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
+    if field.name != 'data_dir' and values[field.name].present:
+      raise types.InputError(
+        f'--{field.name}: means nothing to --check, which reads --data_dir'
+      )
+  data_dir = common.value(values, 'data_dir')
+  live = progress.Progress()
+  found = contract.check(data_dir, live.step)
+  live.clear()
+  print('\n'.join(summary.splits(found.manifest)))
+  for line in found.warnings:
+    print(f'warning: {line}')
+  print(
+    f'{data_dir} satisfies the contract of prepared data:'
+    f' {found.files} files of rows, {found.vocabularies} vocabularies'
+  )
   return 0

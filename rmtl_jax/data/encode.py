@@ -67,12 +67,12 @@ def encode(
     The encoded rows, sorted by session and step.
   """
   binned = [f for f in rows.fields if f.transform == 'bins']
-  joined = _join(connection, rows, placed)
-  edges = numbers.find_edges(connection, joined, binned)
+  joined, train = _join(connection, rows, placed)
+  edges = numbers.find_edges(connection, train, binned)
   featured = _add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
     connection,
-    featured,
+    _add_bins(connection, train, binned, edges),
     {
       _id_column(field): 1 if field.transform == 'bins' else options.min_count
       for field in rows.fields
@@ -148,13 +148,18 @@ def _join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   placed: sessions.Placed,
-) -> str:
-  view = sql.fresh('joined')
+) -> tuple[str, str]:
+  """Views of the rows with their places, and of train's with `split` alone."""
+  joined, train = sql.fresh('joined'), sql.fresh('train')
   connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, p.session_id, p.step, p.position,'
+    f'CREATE VIEW {joined} AS SELECT r.*, p.session_id, p.step, p.position,'
     f' p.split FROM {rows.view} r JOIN {placed.table} p USING (row_id)'
   )
-  return view
+  connection.execute(
+    f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
+    f' WHERE {placed.is_train()}'
+  )
+  return joined, train
 
 
 def _add_bins(
@@ -189,7 +194,7 @@ def _apply(
   columns = [
     'r.position, r.session_id',
     f'{user} AS user_id',
-    'r.row_id, CAST(r.step AS INTEGER) AS step, r.timestamp, r.split',
+    'r.row_id, r.step, r.timestamp, r.split',
   ]
   for i, (name, words) in enumerate(vocabularies.items()):
     joins.append(

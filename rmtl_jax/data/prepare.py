@@ -216,8 +216,9 @@ def _report(
       )
   lengths = sql.one(
     connection,
-    f'SELECT quantile_disc(n, {list(_QUANTILES)}), avg(n) FROM (SELECT count(*)'
-    f' AS n FROM {encoded.table} GROUP BY session_id)',
+    f'SELECT quantile_disc(n, {list(_QUANTILES)}), avg(n) FROM ('
+    f' SELECT lead(rowid, 1, {sum(placed.rows)}) OVER () - rowid AS n'
+    f' FROM {encoded.table} WHERE step = 0)',
   )
   return {
     'raw_rows': rows.table.rows,

@@ -21,8 +21,10 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.data import sql
 
-# Name of the column that holds a hash of all raw columns.
+# Name of the column that holds a hash of all raw columns, and of one that
+# holds a hash of those that a table does not keep as they are.
 ROW_HASH = 'row_hash_of_all'
+REST_HASH = 'row_hash_of_rest'
 
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
@@ -63,11 +65,13 @@ class RawTable:
     name: the table.
     files: in the order of their rows.
     warnings: what a person should know, one line each.
+    row_hash: SQL of a hash of all raw columns; empty if there is none.
   """
 
   name: str
   files: tuple[RawFile, ...]
   warnings: tuple[str, ...] = ()
+  row_hash: str = ''
 
   @property
   def rows(self) -> int:
@@ -165,6 +169,23 @@ def fill(
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
   return sql.one(connection, f'{verb} {query}')[0]
+
+
+def rest_hash(kept: Iterable[str], others: Iterable[str]) -> tuple[str, str]:
+  """How to hash all of a row's columns when somebody asks, not as it is read.
+
+  Args:
+    kept: columns that the table keeps as they are.
+    others: the other columns of the files.
+
+  Returns:
+    SQL of a column to read with the kept ones, and, over the table, of the
+    hash.
+  """
+  rest = sql.names(sorted(others))
+  column = f'hash({rest})' if rest else '0::UBIGINT'
+  everything = [*map(sql.quote, sorted(kept)), REST_HASH]
+  return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
 def columns_present(

@@ -27,6 +27,7 @@ def load(
   select: str = '',
   where: str = '',
   row_hash: bool = False,
+  late_hash: bool = False,
   delimiter: str = ',',
   drop_cut_off: bool = False,
 ) -> raw.RawTable:
@@ -42,6 +43,7 @@ def load(
     where: SQL condition of the rows to keep; row ids count those alone, and
       there may be none.
     row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
+    late_hash: gives the table's `row_hash`, for few rows; not with `select`.
     delimiter: between values.
     drop_cut_off: drop an incomplete final record with a warning.
 
@@ -53,7 +55,7 @@ def load(
   table = sql.fresh('raw')
   files: list[raw.RawFile] = []
   warnings: list[str] = []
-  start = 0
+  start, told = 0, ''
   for path in paths:
     header = read_header(path, delimiter)
     raw.columns_present(path, header, column_types)
@@ -62,6 +64,9 @@ def load(
     if row_hash:
       everything = sql.names(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
+    if late_hash:
+      rest, told = raw.rest_hash(column_types, set(header) - set(column_types))
+      kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
     reader = _reader(path, columns, delimiter, rejects)
@@ -81,7 +86,7 @@ def load(
     start += rows
   if not start and not where:
     raise types.InputError(f'{paths[0]}: no rows below the header')
-  return raw.RawTable(table, tuple(files), tuple(warnings))
+  return raw.RawTable(table, tuple(files), tuple(warnings), told)
 
 
 def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:

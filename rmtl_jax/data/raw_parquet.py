@@ -18,7 +18,7 @@ def load(
   paths: Sequence[pathlib.Path],
   column_types: Mapping[str, str],
   *,
-  row_hash: bool = False,
+  late_hash: bool = False,
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
 
@@ -27,7 +27,7 @@ def load(
     paths: the files, in order.
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
       TIMESTAMPTZ, VARCHAR[], or '' for whatever the file has.
-    row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
+    late_hash: gives the table's `row_hash`, for few rows.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -36,7 +36,7 @@ def load(
   """
   table = sql.fresh('raw')
   files: list[raw.RawFile] = []
-  start = 0
+  start, told = 0, ''
   for path in paths:
     schema = _read_schema(path)
     raw.columns_present(path, schema.names, column_types)
@@ -48,9 +48,9 @@ def load(
       else sql.quote(name)
       for name, wanted in column_types.items()
     )
-    if row_hash:
-      everything = sql.names(sorted(schema.names))
-      kept += f', hash({everything}) AS {raw.ROW_HASH}'
+    if late_hash:
+      rest, told = raw.rest_hash(column_types, _changed(schema, column_types))
+      kept += f', {rest}'
     source = f'read_parquet({sql.text(str(path))})'
     try:
       query = f'SELECT {kept} FROM {source}'
@@ -66,7 +66,27 @@ def load(
     start += rows
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
-  return raw.RawTable(table, tuple(files))
+  return raw.RawTable(table, tuple(files), row_hash=told)
+
+
+def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
+  """Columns of which the table does not have every value as it is."""
+  return [
+    field.name
+    for field in schema
+    if not _is_kept(field.type, column_types.get(field.name))
+  ]
+
+
+def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
+  """Whether values that differ still do when they are cast."""
+  if wanted == 'DOUBLE':
+    narrow = pa.types.is_integer(found) and found.bit_width <= 32
+    single = pa.types.is_float32(found) or pa.types.is_float64(found)
+    return narrow or single or pa.types.is_boolean(found)
+  if wanted == 'BIGINT':
+    return pa.types.is_integer(found)
+  return wanted == '' or (wanted == 'VARCHAR' and is_text(found))
 
 
 def _read_schema(path: pathlib.Path) -> pa.Schema:

@@ -28,11 +28,14 @@ class Numbered:
       `rowid` is the position.
     rows: its rows.
     duplicates: exact duplicates that were found.
+    left_out: table of `row_id` of those that the table lacks; empty if it
+      lacks none.
   """
 
   table: str
   rows: int
   duplicates: int
+  left_out: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +43,15 @@ class Placed:
   """Rows with session, step and split.
 
   Attributes:
-    table: DuckDB table with `row_id`, `session_id` (dense, by session start),
-      `step`, `position` (sorts rows by session and step) and `split` (0, 1,
-      2), all BIGINT.
+    table: DuckDB table with `row_id` and `session_id` (dense, by session
+      start) BIGINT, `step` INTEGER, `position` (sorts rows by session and
+      step) BIGINT and `split` (0, 1, 2) TINYINT.
     boundaries: ms; starts of the first validation and first test session;
       None where there is no such session.
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
+    left_out: as in Numbered.
   """
 
   table: str
@@ -55,6 +59,19 @@ class Placed:
   rows: tuple[int, ...]
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
+  left_out: str = ''
+
+  def is_train(self) -> str:
+    """SQL, over a reader's rows, of whether a row is one of train's.
+
+    A row of train lies before the first boundary, and every row before it is
+    one: its session began no later. So no join with the places is needed.
+    """
+    first, _ = self.boundaries
+    told = 'true' if first is None else f'timestamp < {first}'
+    if self.left_out:
+      told += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
+    return told
 
 
 def number(
@@ -111,7 +128,7 @@ def number(
   if not found or not drop:
     return Numbered(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)
-  return Numbered(table, rows - found, found)
+  return Numbered(table, rows - found, found, duplicates)
 
 
 def place(
@@ -179,18 +196,20 @@ def _place(
   table = sql.fresh('placed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
-    ' n.rowid - s.first AS step, s.before + n.rowid - s.first AS position,'
+    ' CAST(n.rowid - s.first AS INTEGER) AS step,'
+    ' s.before + n.rowid - s.first AS position,'
     f' n.timestamp < s.ends OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
-    f'  SELECT session_number, rowid AS session_id, first, before, {split} AS'
-    f'  split, {ends("split", (first, second))} AS ends FROM {by_start})'
+    f'  SELECT session_number, rowid AS session_id, first, before,'
+    f'  CAST({split} AS TINYINT) AS split,'
+    f'  {ends("split", (first, second))} AS ends FROM {by_start})'
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
   rows, sessions, dropped = _count(connection, table)
   view = f'{table}_kept'
   connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
-  return Placed(view, boundaries, rows, sessions, dropped)
+  return Placed(view, boundaries, rows, sessions, dropped, numbered.left_out)
 
 
 def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
@@ -280,10 +299,14 @@ def _sessions_by_start(
 ) -> str:
   """A table of sessions in the order of their starts; `rowid` is their id."""
   table = sql.fresh('sessions')
+  # Rows stand in order, so a session ends where the next begins.
   connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT session_number, min(timestamp) AS start,'
-    f' min(rowid) AS first, count(*) AS rows FROM {numbered.table}'
-    ' GROUP BY session_number ORDER BY start, session_number'
+    f'CREATE TABLE {table}_0 AS SELECT session_number, start, first,'
+    f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
+    '  SELECT session_number, timestamp AS start, rowid AS first,'
+    '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
+    f'  FROM {numbered.table})'
+    ' WHERE begins ORDER BY start, session_number'
   )
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_number, start, first,'

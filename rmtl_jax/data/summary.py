@@ -16,7 +16,7 @@ def summary(manifest: manifest_lib.Manifest) -> str:
   Returns:
     Text of several lines, as wide as 80 columns unless names are long.
   """
-  lines = [f'source {manifest.source}', *_splits(manifest), '']
+  lines = [f'source {manifest.source}', *splits(manifest), '']
   report = manifest.report
   lengths = report.get('session_rows')
   if lengths:
@@ -37,7 +37,8 @@ def summary(manifest: manifest_lib.Manifest) -> str:
   return '\n'.join(lines)
 
 
-def _splits(manifest: manifest_lib.Manifest) -> list[str]:
+def splits(manifest: manifest_lib.Manifest) -> list[str]:
+  """Lines of a table: rows, sessions, rates and start of every split."""
   header = ['split', 'rows', 'sessions', *manifest.task_names, 'from (UTC)']
   rows = [header]
   for name, split in manifest.splits.items():

@@ -37,9 +37,11 @@ class Vocabulary:
     self, connection: duckdb.DuckDBPyConnection, path: pathlib.Path
   ) -> None:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
+    # A union keeps no order by itself, once a part has many rows.
     connection.execute(
-      f'COPY (SELECT NULL::VARCHAR AS value, {self.rest}::BIGINT AS count'
-      f' UNION ALL SELECT value, count FROM {self.table})'
+      'COPY (SELECT value, count FROM (SELECT 0 AS id, NULL::VARCHAR AS value,'
+      f' {self.rest}::BIGINT AS count UNION ALL SELECT id, value, count FROM'
+      f' {self.table}) ORDER BY id)'
       f' TO {sql.text(str(path))} (FORMAT parquet, COMPRESSION zstd)'
     )
 

@@ -20,6 +20,8 @@ from rmtl_jax.updates import loop as loop_lib
 
 # Of the device's memory, what the data may take where no limit is set.
 _SHARE = 0.25
+# Rows have numbers of 32 bits.
+_MOST_ROWS = 2**31 - 1
 # Equal rows are looked for in splits of so many rows, streamed or not.
 _MOST_COMPARED = 2**24
 
@@ -101,6 +103,11 @@ def read(
     types.InputError: bad data; names file, column and row.
   """
   record = manifest.splits.get(split)
+  if record and record.rows > _MOST_ROWS:
+    raise types.InputError(
+      f'{data_dir}: split {split!r} has {record.rows} rows, at most'
+      f' {_MOST_ROWS} can be numbered; prepare it in parts'
+    )
   if record and streams(manifest.feature_spec(), record.rows, config):
     live = live or progress.Progress(quiet=True)
     live.start(f'checking {split}', record.rows)

@@ -33,7 +33,7 @@ def test_contract(tmp_path):
     'y_conversion': 'float',
   }
   assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == (
-    'ZSTD'
+    'SNAPPY'
   )
   splits = manifest.splits
   assert [splits[s].rows for s in manifest_lib.SPLITS] == [12, 4, 4]

@@ -78,6 +78,15 @@ def test_select_where_and_hash(connection, tmp_path):
   assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.parametrize('wanted', [{'a': 'BIGINT'}, {'b': 'VARCHAR'}])
+def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
+  (tmp_path / 'x.csv').write_text('a,b\n1,x\n1,x\n1,y\n')
+  table = raw_csv.load(connection, [tmp_path / 'x.csv'], wanted, late_hash=True)
+  query = f'SELECT {table.row_hash} FROM {table.name} ORDER BY rowid'
+  hashes = [row[0] for row in connection.execute(query).fetchall()]
+  assert hashes[0] == hashes[1] != hashes[2]
+
+
 @pytest.mark.parametrize(
   ('data', 'line'),
   [

@@ -52,12 +52,23 @@ def test_types_become_the_wanted_ones(connection, tmp_path):
   assert ms == [(1714566600000,), (None,)]
 
 
-def test_row_hash_covers_all_columns(connection, tmp_path):
-  columns = {'a': [1, 1, 1], 'other': ['x', 'x', 'y']}
-  rows, _ = load(
-    connection, tmp_path / 'x.parquet', columns, {'a': ''}, row_hash=True
-  )
-  assert rows[0] == rows[1] != rows[2]
+@pytest.mark.parametrize(
+  ('columns', 'kinds'),
+  [
+    ({'a': [1, 1, 1], 'other': ['x', 'x', 'y']}, {'a': ''}),
+    ({'a': ['x', 'x', 'y'], 'b': [1, 1, 1]}, {'a': '', 'b': 'DOUBLE'}),
+    # A cast makes them one number.
+    ({'a': [2**60, 2**60, 2**60 + 1]}, {'a': 'DOUBLE'}),
+    ({'a': ['1.0', '1.0', '1']}, {'a': 'DOUBLE'}),
+    ({'a': [['x'], ['x'], ['x', 'y']]}, {'a': 'VARCHAR[]'}),
+  ],
+)
+def test_row_hash_covers_all_columns(connection, tmp_path, columns, kinds):
+  path = tmp_path / 'x.parquet'
+  _, table = load(connection, path, columns, kinds, late_hash=True)
+  query = f'SELECT {table.row_hash} FROM {table.name} ORDER BY rowid'
+  hashes = [row[0] for row in connection.execute(query).fetchall()]
+  assert hashes[0] == hashes[1] != hashes[2]
 
 
 @pytest.mark.parametrize(

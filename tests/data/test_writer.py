@@ -136,3 +136,22 @@ def test_parts_end_with_a_session(tmp_path):
     [15, 16, 17],
   ]
   assert done == pytest.approx([6 / 18, 9 / 18, 12 / 18, 15 / 18, 1])
+
+
+def test_row_groups_are_small(tmp_path):
+  rows_written = 3 * writer.ROW_GROUP + 5
+  with duckdb.connect() as connection:
+    connection.execute(
+      'CREATE TABLE log AS SELECT range AS session_id, 0 AS step, CAST(range >='
+      f' {rows_written} AS INT) + CAST(range > {rows_written} AS INT) AS split,'
+      f' range AS row_id FROM range({rows_written + 2})'
+    )
+    rows = encode.Encoded('log', ('session_id', 'row_id'), (), {}, {})
+    files = writer.write_parts(connection, rows, tmp_path, 10**6)
+  metadata = pq.ParquetFile(tmp_path / files['train'][0]).metadata
+  sizes = [
+    metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
+  ]
+  assert sum(sizes) == rows_written
+  # DuckDB ends a group with a chunk of its own, so one can be a bit larger.
+  assert max(sizes) < 2 * writer.ROW_GROUP

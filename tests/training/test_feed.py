@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.training import feed
 from rmtl_jax.training import splits as splits_lib
@@ -128,3 +129,13 @@ def test_the_size_decides(tmp_path, settings, rows, expected):
   spec = tiny.write_prepared(tmp_path).feature_spec()
   config = dataclasses.replace(BATCH, **settings)
   assert splits_lib.streams(spec, rows, config) is expected
+
+
+def test_a_split_with_too_many_rows_is_refused(tmp_path):
+  manifest = tiny.write_prepared(tmp_path)
+  train = dataclasses.replace(manifest.splits['train'], rows=2**31)
+  manifest = dataclasses.replace(
+    manifest, splits={**manifest.splits, 'train': train}
+  )
+  with pytest.raises(types.InputError, match="'train' has 2147483648 rows"):
+    splits_lib.read(tmp_path, manifest, 'train', BATCH)

@@ -42,20 +42,18 @@ def read(
       'schema: source table needs the JSON file that describes its columns'
     )
   schema = schema_lib.read(pathlib.Path(options.schema))
-  paths = _files(raw_dir)
+  paths = find_files(raw_dir)
   is_parquet = paths[0].suffix == '.parquet'
   nested = _list_columns(paths[0]) if is_parquet else set()
   kinds = _column_types(schema, is_parquet, nested)
   if is_parquet:
-    table = raw_parquet.load(connection, paths, kinds, row_hash=True)
+    table = raw_parquet.load(connection, paths, kinds, late_hash=True)
   else:
     table = raw_csv.load(
-      connection, paths, kinds, row_hash=True, delimiter=schema.delimiter
+      connection, paths, kinds, late_hash=True, delimiter=schema.delimiter
     )
   view = sql.fresh('rows')
-  connection.execute(
-    f'CREATE VIEW {view} AS {_select(schema, nested)} FROM {table.name}'
-  )
+  connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
   return source.SourceTable(
     view=view,
     fields=schema.fields,
@@ -73,7 +71,12 @@ def read(
   )
 
 
-def _files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+  """The CSV or the Parquet files of a place, in the order of their rows.
+
+  Raises:
+    types.InputError: no such place, no such files, or both kinds.
+  """
   if raw_dir.is_file():
     if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
       raise types.InputError(
@@ -123,7 +126,9 @@ def _column_types(
   return kinds | numbers | {schema.time: TIME[schema.unit][0]}
 
 
-def _select(schema: schema_lib.TableSchema, nested: set[str]) -> str:
+def _select(
+  schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
+) -> str:
   """The reader's view; column names as in rmtl_jax.data.source."""
   time = TIME[schema.unit][1].format(sql.quote(schema.time))
   columns = [
@@ -131,7 +136,7 @@ def _select(schema: schema_lib.TableSchema, nested: set[str]) -> str:
     f'{_key(schema.session)} AS session',
     f'{_key(schema.user)} AS "user"',
     f'{time} AS timestamp',
-    raw.ROW_HASH,
+    f'{table.row_hash} AS {raw.ROW_HASH}',
   ]
   for field in schema.fields:
     value = sql.quote(field.column)
@@ -142,7 +147,7 @@ def _select(schema: schema_lib.TableSchema, nested: set[str]) -> str:
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
     columns.append(f'{sql.quote(task.column)} AS {name}')
-  return ', '.join(columns)
+  return f'{", ".join(columns)} FROM {table.name}'
 
 
 def _key(column: str | None) -> str:

@@ -1,0 +1,145 @@
+"""The vocabularies of prepared data: one file per field, a row per id."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+
+
+class Counts:
+  """How often train has each value, to compare with what vocabularies say.
+
+  A vocabulary whose rows are not in the order of its ids has other counts.
+  """
+
+  def __init__(self, manifest: manifest_lib.Manifest):
+    self._fields = _with_words(manifest)
+    self._found = {
+      field.name: np.zeros(field.size, np.int64) for field in self._fields
+    }
+
+  def add(self, field: manifest_lib.Field, ids: np.ndarray) -> None:
+    """Counts rows of the field's vocabulary."""
+    if field.name in self._found:
+      np.add.at(self._found[field.name], ids, 1)
+
+  def check(self, directory: pathlib.Path) -> None:
+    """Compares with the vocabularies of DATA.
+
+    Raises:
+      types.InputError: names file and row.
+    """
+    for field in self._fields:
+      path = directory / 'vocabulary' / f'{field.name}.parquet'
+      with pq.ParquetFile(path) as file:
+        said = file.read(columns=['count'])
+      wrong = said['count'].to_numpy() != self._found[field.name]
+      if field.kind == 'multi_valued':
+        wrong[0] = False  # also stands for no values at all
+      if wrong.any():
+        row = int(np.argmax(wrong))
+        raise types.InputError(
+          f"{path}: row {row + 1}, column 'count': {said['count'][row]}, but"
+          f' train has id {row} {self._found[field.name][row]} times, expected'
+          ' rows in the order of ids'
+        )
+
+
+def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
+  """Checks every vocabulary that the manifest's fields have.
+
+  Args:
+    directory: DATA.
+    manifest: its manifest.
+
+  Returns:
+    The number of vocabularies.
+
+  Raises:
+    types.InputError: one that is missing, unreadable or wrong; names file,
+      column and row, counted from 1 (the file's first row is id 0).
+  """
+  fields = _with_words(manifest)
+  for field in fields:
+    _check(directory / 'vocabulary' / f'{field.name}.parquet', field)
+  return len(fields)
+
+
+def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
+  """The fields that have a vocabulary of their own."""
+  return [
+    field
+    for field in manifest.fields
+    if field.kind != 'numeric' and field.shares is None
+  ]
+
+
+def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
+  try:
+    with pq.ParquetFile(path) as file:
+      _check_types(path, file.schema_arrow)
+      table = file.read(columns=['value', 'count'])
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except (OSError, pa.ArrowException, UnicodeError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  if len(table) != field.size:
+    raise types.InputError(
+      f'{path}: has {len(table)} rows, manifest.json says {field.size}'
+    )
+  _check_values(path, table['value'])
+  counts = table['count']
+  wrong = counts.fill_null(-1).to_numpy() < 0
+  if wrong.any():
+    row = int(np.argmax(wrong))
+    raise types.InputError(
+      f"{path}: row {row + 1}, column 'count': {counts[row].as_py()}, expected"
+      ' how many train rows have the value'
+    )
+
+
+def _check_types(path: pathlib.Path, schema: pa.Schema) -> None:
+  for name, kinds in (
+    ('value', (pa.string(), pa.large_string())),
+    ('count', (pa.int64(),)),
+  ):
+    if schema.names.count(name) != 1:
+      raise types.InputError(f'{path}: expected one column {name!r}')
+    found = schema.field(name).type
+    if found not in kinds:
+      raise types.InputError(
+        f'{path}: column {name!r}: is {found}, expected {kinds[0]}'
+      )
+
+
+def _check_values(path: pathlib.Path, values: pa.ChunkedArray) -> None:
+  """Null in row 0 and there alone; every value once."""
+  where = f"{path}: row {{}}, column 'value': "
+  if values[0].is_valid:
+    raise types.InputError(
+      where.format(1) + f'{values[0].as_py()!r:.80}, expected null: row 0'
+      ' stands for what is missing, unseen or rare'
+    )
+  rest = values[1:].combine_chunks()
+  lengths = pc.call_function('binary_length', [rest.fill_null('')])
+  empty = lengths.to_numpy() == 0
+  if empty.any():
+    raise types.InputError(
+      where.format(int(np.argmax(empty)) + 2) + 'is empty, expected text'
+    )
+  codes = rest.dictionary_encode().indices.to_numpy()
+  # A value that is new has the next code.
+  again = codes != np.arange(len(codes))
+  if again.any():
+    row = int(np.argmax(again))
+    raise types.InputError(
+      where.format(row + 2) + f'{rest[row].as_py()!r:.80} stands twice'
+    )
