@@ -18,6 +18,7 @@ import rmtl_jax
 from rmtl_jax import config_flags, extras, types
 from rmtl_jax.commands import (
   compare,
+  distributed,
   evaluate,
   export,
   predict,
@@ -87,6 +88,8 @@ class Command(NamedTuple):
 
 def run() -> None:
   """The console script `rmtl`."""
+  if distributed.is_worker():
+    distributed.work(lambda: main(sys.argv))
   sys.exit(main(sys.argv))
 
 
@@ -122,6 +125,8 @@ def main(argv: Sequence[str]) -> int:
     rest = values(line)[1:]
     if rest:
       raise types.InputError(f'{rest[0]!r}: flags start with --')
+    if distributed.is_asked(values) and not distributed.is_worker():
+      return distributed.supervise(argv[1:], values)
     return command.execute(values)
   except (types.InputError, flags.Error) as error:
     return _fail(str(error), 2)
@@ -156,7 +161,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-  print(f'rmtl: {one_line(message)}', file=sys.stderr)
+  print(f'rmtl: {one_line(message)}', file=distributed.errors())
   return code
 
 

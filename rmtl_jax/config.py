@@ -59,6 +59,9 @@ class NetworkConfig:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
       moments and take no step (updates/rows.py).
+    table_multiple: the embedding tables' rows are a multiple of it, the last
+      ones unused: a mesh can split them where its `model` axis divides that
+      number (docs/many_devices.md).
     bottom_units: layers of the bottom (or of an expert).
     tower_units: layers of a task's tower, before its last layer of one unit.
     num_experts: experts of omoe and mmoe; ple has half of them shared and
@@ -94,6 +97,7 @@ class NetworkConfig:
   embedding_dim: int = 128
   embedding_scale: float = 0.01
   embedding_adam: str = 'dense'
+  table_multiple: int = 1
   bottom_units: tuple[int, ...] = (512, 256)
   tower_units: tuple[int, ...] = (128, 64)
   num_experts: int = 8
@@ -430,6 +434,7 @@ _BOUNDS = {
   'seed': (0, 2**31 - 1),
   'ensemble': (1, 64),
   'network.embedding_dim': (1, 2**16),
+  'network.table_multiple': (1, 2**20),
   'network.num_experts': (1, 2**10),
   'network.dropout': (0.0, 0.95),
   'critic.discount': (0.0, 1.0),

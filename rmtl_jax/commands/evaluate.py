@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax.commands import common
+from rmtl_jax.commands import common, distributed
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
   del argv
   common.define_workdir(values)
+  distributed.define(values)
   flags.DEFINE_string(
     'data_dir',
     '',
@@ -34,15 +35,18 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir')
   common.start_jax(values)
+  layout = distributed.layout(values)
   from rmtl_jax.report import tables
-  from rmtl_jax.training import run
+  from rmtl_jax.training import processes, run
 
   path = pathlib.Path(common.value(values, 'workdir'))
   split = common.value(values, 'split')
   data_dir = common.value(values, 'data_dir')
   record = run.evaluate(
-    path, split, pathlib.Path(data_dir) if data_dir else None
+    path, split, pathlib.Path(data_dir) if data_dir else None, layout
   )
+  if not processes.is_first():
+    return 0
   common.print_report(record)
   print(tables.text_of_paths(metrics=path / 'evaluation' / f'{split}.json'))
   return 0

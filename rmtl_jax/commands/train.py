@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags
-from rmtl_jax.commands import common
+from rmtl_jax import config_flags, types
+from rmtl_jax.commands import common, distributed
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
   common.define_workdir(values)
   common.define_data(values)
+  distributed.define(values)
   flags.DEFINE_enum(
     'stage',
     'all',
@@ -30,19 +31,30 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'workdir')
   config = config_flags.parse(values)
   common.start_jax(values)
+  layout = distributed.layout(values)
   from rmtl_jax.report import pictures, tables
-  from rmtl_jax.training import progress, run, writers
+  from rmtl_jax.training import processes, progress, run, workdir, writers
 
   path = pathlib.Path(common.value(values, 'workdir'))
-  live = progress.Progress()
-  data_dir = common.data_dir(values, path, live)
+  live = progress.Progress(quiet=not processes.is_first())
+  config = workdir.padded(path, config, layout.shape if layout else None)
+
+  def data():
+    return common.data_dir(values, path, live)
+
+  processes.first(data, types.InputError)
+  data_dir = data()
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
-    lambda number: run.train(config, path, data_dir, stages, live, number)
+    lambda number: run.train(
+      config, path, data_dir, stages, live, number, layout
+    )
   )
   if isinstance(record, int):
     return record
+  if not processes.is_first():
+    return 0
   common.print_report(record)
   picture = path / 'report' / 'overview.png'
   with writers.named(picture):

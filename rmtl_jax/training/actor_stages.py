@@ -111,8 +111,9 @@ def pretrain_team(context: context_lib.Context) -> Team:
   unweighted = factory.make_weighting(
     config_lib.WeightingConfig(name='constant')
   )
-  actor = state.init_actor(
-    params, _optimizer(context, 'pretrain', config.pretrain), unweighted
+  optimizer = _optimizer(context, 'pretrain', config.pretrain)
+  actor = context.models.made(
+    lambda params: state.init_actor(params, optimizer, unweighted), params
   )
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, Stopping())
@@ -172,13 +173,19 @@ def _finetune_arm(
   steps = _scheduled_steps(
     context, 'finetune', config.weighting.lambda_schedule
   )
-  initial = finetune_lib.init_finetune(
+  optimizer = _optimizer(context, 'finetune', config.finetune)
+  weighting = factory.make_weighting(config.weighting, means, steps)
+  initial = context.models.made(
+    lambda actor_params, critic_params: finetune_lib.init_finetune(
+      actor_params,
+      critic_params,
+      optimizer,
+      state.make_optimizer(config.critic),
+      weighting,
+      config,
+    ),
     initial_params,
     critic_params,
-    _optimizer(context, 'finetune', config.finetune),
-    state.make_optimizer(config.critic),
-    factory.make_weighting(config.weighting, means, steps),
-    config,
   )
   return Arm(context.models.finetune(config), initial, initial_params, start)
 
@@ -312,7 +319,7 @@ def _before_epoch(team: Team, name: str) -> Any:
   ):
     return arm_state
   params = team.context.init_actor(team.epoch + 1)
-  return state.with_new_embeddings(arm_state, params)
+  return team.context.models.made(state.with_new_embeddings, arm_state, params)
 
 
 def _validate(

@@ -1,38 +1,117 @@
 """What a checkpoint says of itself: versions, digests, forms.
 
 The record is the JSON beside the arrays. It has a digest of every leaf and one
-of itself, so that nothing but what was saved is ever restored.
+of itself, so that nothing but what was saved is ever restored. An embedding
+table may be split over devices and processes, by rows: its digest is a sum
+over fixed blocks of rows, to which each process adds those that it holds, so
+that it is the same on every mesh.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from rmtl_jax import types
+from rmtl_jax.training import processes
+from rmtl_jax.updates import state
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+# How leaves are digested: tables by blocks of rows, or (up to version 2) whole.
+BLOCKS, WHOLE = 'blocks', 'whole'
+# At most so many blocks, 2^8 * 3^2 * 5 * 7: their ends are those of parts too
+# wherever that is a multiple of the number of parts.
+MOST_BLOCKS = 80640
 
 
 class Damaged(types.InputError):
   """A checkpoint that is not what was saved."""
 
 
-def digests(arrays: Any) -> dict[str, str]:
-  """One digest per leaf, by its path in the tree; bytes, shape and type."""
-  result = {}
+def digests(arrays: Any, form: str = BLOCKS) -> dict[str, str]:
+  """One digest per leaf, by its path in the tree; bytes, shape and type.
+
+  Args:
+    arrays: a tree; embedding tables may be split over processes.
+    form: BLOCKS or WHOLE.
+  """
+  result, sums = {}, {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-    host = np.ascontiguousarray(leaf)
-    digest = hashlib.blake2b(host.data, digest_size=16)
-    digest.update(f'{host.shape}{host.dtype}'.encode())
-    result[jax.tree_util.keystr(path)] = digest.hexdigest()
+    name = jax.tree_util.keystr(path)
+    if form == BLOCKS and state.is_embedding(path):
+      sums[name] = (leaf, _own_blocks(leaf))
+      continue
+    host = np.ascontiguousarray(_whole(leaf))
+    result[name] = _digest(host.data, f'{host.shape}{host.dtype}').hex()
+  if sums:
+    words = np.array([_words(own) for _, own in sums.values()], np.uint32)
+    totals = processes.everyones(words).astype(object).sum(0)
+    for (name, (leaf, _)), total in zip(sums.items(), totals, strict=True):
+      number = sum(word << 32 * i for i, word in enumerate(total)) % 2**128
+      form_of = f'{tuple(leaf.shape)}{leaf.dtype}'
+      result[name] = _digest(number.to_bytes(16, 'little'), form_of).hex()
   return result
+
+
+def _digest(content: Any, more: str) -> bytes:
+  digest = hashlib.blake2b(content, digest_size=16)
+  digest.update(more.encode())
+  return digest.digest()
+
+
+def _words(number: int) -> list[int]:
+  """An integer of 128 bits in four of 32, the lowest first."""
+  return [number >> 32 * i & 0xFFFFFFFF for i in range(4)]
+
+
+def _whole(leaf: Any) -> np.ndarray:
+  """A leaf on the host; of one that is split over processes all parts."""
+  if isinstance(leaf, jax.Array) and not (
+    leaf.is_fully_addressable or leaf.is_fully_replicated
+  ):
+    return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+  return np.asarray(leaf)
+
+
+def _own_parts(leaf: Any) -> Iterator[tuple[int, np.ndarray]]:
+  """(first row, rows) of a leaf's parts here, each in one process alone."""
+  if not isinstance(leaf, jax.Array):
+    yield 0, np.asarray(leaf)
+    return
+  for shard in leaf.addressable_shards:
+    if shard.replica_id == 0:
+      start = shard.index[-2].start if leaf.ndim > 1 else 0
+      yield start or 0, np.asarray(shard.data)
+
+
+def _own_blocks(table: Any) -> int:
+  """The sum of the digests of the blocks of rows that are here.
+
+  Args:
+    table: [..., rows, D], split by rows at most.
+  """
+  rows = table.shape[-2]
+  size = rows // math.gcd(rows, MOST_BLOCKS)
+  total = 0
+  for first, part in _own_parts(table):
+    if first % size or part.shape[-2] % size:
+      raise ValueError(
+        f'{rows} rows in parts of {part.shape[-2]}: expected multiples of'
+        f' {size}'
+      )
+    for begin in range(0, part.shape[-2], size):
+      block = np.ascontiguousarray(part[..., begin : begin + size, :])
+      number = (first + begin) // size
+      total += int.from_bytes(_digest(block.data, str(number)), 'little')
+  return total % 2**128
 
 
 def forms(arrays: Any) -> dict[str, str]:
@@ -55,12 +134,20 @@ def check_finite(arrays: Any) -> None:
   Raises:
     FloatingPointError: names the first leaf that holds one.
   """
-  for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
-    host = np.asarray(leaf)
-    if host.dtype.kind == 'f' and not np.isfinite(host).all():
-      raise FloatingPointError(
-        f'{jax.tree_util.keystr(path)} is not finite and was not saved'
-      )
+  leaves = jax.tree_util.tree_leaves_with_path(arrays)
+  bad = 0  # how many leaves there are from the first bad one on
+  for i, (_, leaf) in enumerate(leaves):
+    if leaf.dtype.kind == 'f' and not all(
+      np.isfinite(part).all() for _, part in _own_parts(leaf)
+    ):
+      bad = len(leaves) - i
+      break
+  bad = processes.largest(bad)
+  if bad:
+    path, _ = leaves[len(leaves) - bad]
+    raise FloatingPointError(
+      f'{jax.tree_util.keystr(path)} is not finite and was not saved'
+    )
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,9 +202,15 @@ def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
   return new
 
 
+def _from_version_2(record: dict[str, Any]) -> dict[str, Any]:
+  """Version 2 digested embedding tables whole."""
+  return {**record, 'format_version': 3, 'digest_form': WHOLE}
+
+
 # Of a record of each older version: what makes it one of the next.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
-  1: _from_version_1
+  1: _from_version_1,
+  2: _from_version_2,
 }
 
 

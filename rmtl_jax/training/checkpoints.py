@@ -4,6 +4,9 @@ Orbax writes atomically and in the background, but it loads flipped bits
 without a word. So every checkpoint carries a digest per leaf and one of its
 record, checked on restore; one that is damaged is named, and the newest sound
 one is used. Nothing that is not finite is ever saved.
+
+Of several processes each saves and restores its own parts. All of them call
+the same methods in the same order, and see the same directory.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from absl import logging
 from etils import epath
 
 from rmtl_jax.training import checkpoint_records as records
+from rmtl_jax.training import processes
 
 # For those who open stores.
 Damaged = records.Damaged
@@ -48,14 +52,22 @@ class Restored(NamedTuple):
 class Store:
   """Checkpoints of one kind in one directory, the newest few kept."""
 
-  def __init__(self, directory: pathlib.Path, keep: int = 2):
+  def __init__(
+    self,
+    directory: pathlib.Path,
+    keep: int = 2,
+    shardings: Callable[[Any], Any] | None = None,
+  ):
     """Opens (or creates) the directory.
 
     Args:
       directory: its checkpoints are DIRECTORY/<step>.
       keep: how many of the newest are kept.
+      shardings: from a tree to where its leaves are restored; one device if
+        None.
     """
     self.directory = directory.resolve()
+    self._shardings = shardings or _on_one_device
     self._saves = False
     self._manager = ocp.CheckpointManager(
       epath.Path(self.directory),
@@ -82,6 +94,7 @@ class Store:
       {
         **record,
         'format_version': records.FORMAT_VERSION,
+        'digest_form': records.BLOCKS,
         'digests': records.digests(arrays),
         'forms': records.forms(arrays),
       }
@@ -105,7 +118,7 @@ class Store:
 
     The first save also deletes what a killed process had not finished.
     """
-    if not self._saves:
+    if not self._saves and processes.is_first():
       for path in self.directory.glob(f'*{_PARTIAL}*'):
         shutil.rmtree(path, ignore_errors=True)
     self._saves = True
@@ -117,7 +130,9 @@ class Store:
     self._manager.wait_until_finished()
     if step in self._manager.all_steps():
       self._manager.delete(step)
-    shutil.rmtree(self.directory / str(step), ignore_errors=True)
+    if processes.is_first():
+      shutil.rmtree(self.directory / str(step), ignore_errors=True)
+    processes.meet(f'deleted {step}')
 
   def clear(self) -> None:
     """Deletes every checkpoint."""
@@ -126,8 +141,12 @@ class Store:
 
   def _steps(self) -> list[int]:
     """Newest first; damaged ones that Orbax does not count too."""
-    names = [path.name for path in self.directory.iterdir()]
-    return sorted((int(n) for n in names if n.isdigit()), reverse=True)
+
+    def found():
+      names = [path.name for path in self.directory.iterdir()]
+      return sorted((int(n) for n in names if n.isdigit()), reverse=True)
+
+    return processes.first_says(found)
 
   def wait(self) -> None:
     """Returns when everything saved is on disk.
@@ -184,34 +203,41 @@ class Store:
     self, step: int, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored:
     path = self.directory / str(step)
-    try:
-      record = self._manager.restore(
-        step, args=ocp.args.Composite(**{_RECORD: ocp.args.JsonRestore()})
-      )[_RECORD]
-    except Exception as error:  # Orbax raises many kinds for a damaged file.
-      raise damaged(path, error) from None
-    record = records.current(record, path)
+    as_json = {_RECORD: ocp.args.JsonRestore()}
+    record = processes.together(
+      lambda: records.current(self._read(step, **as_json)[_RECORD], path),
+      Damaged,
+    )
     form = abstract(record)
     if form is None:
       return Restored(step, None, record)
     records.check_form(path, record, form)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     expected = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), form
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      form,
+      self._shardings(form),
     )
-    try:
-      arrays = self._manager.restore(
-        step,
-        args=ocp.args.Composite(
-          **{_ARRAYS: ocp.args.StandardRestore(expected)}
-        ),
-      )[_ARRAYS]
-    except Exception as error:
-      raise damaged(path, error) from None
-    for leaf, digest in records.digests(arrays).items():
+    as_arrays = {_ARRAYS: ocp.args.StandardRestore(expected)}
+    arrays = processes.together(
+      lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
+    )
+    found = records.digests(arrays, record['digest_form'])
+    for leaf, digest in found.items():
       if record['digests'].get(leaf) != digest:
         raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
+
+  def _read(self, step: int, **parts: Any) -> Any:
+    """Parts of a checkpoint, by name."""
+    try:
+      return self._manager.restore(step, args=ocp.args.Composite(**parts))
+    except Exception as error:  # Orbax raises many kinds for a damaged file.
+      raise damaged(self.directory / str(step), error) from None
+
+
+def _on_one_device(tree: Any) -> Any:
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  return jax.tree.map(lambda _: here, tree)
 
 
 class LateStore:

@@ -15,6 +15,7 @@ from rmtl_jax.data import batches
 from rmtl_jax.training import (
   checkpoints,
   models,
+  processes,
   progress,
   suspects,
 )
@@ -133,7 +134,8 @@ class Context:
   def due(self) -> bool:
     """Whether the last checkpoint is so old that a pass saves within itself."""
     passed = time.monotonic() - self._saved
-    return passed > 60.0 * self.config.faults.checkpoint_minutes
+    due = passed > 60.0 * self.config.faults.checkpoint_minutes
+    return bool(processes.largest(int(due)))
 
   def save(
     self,

@@ -92,7 +92,12 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
       _returns(context, context.train, policies[0]).mean(0),
       config.critic.head,
     )
-  critic = state.init_critic(params, state.make_optimizer(config.critic))
+  critic = context.models.made(
+    lambda params: state.init_critic(
+      params, state.make_optimizer(config.critic)
+    ),
+    params,
+  )
   program = context.models.train_critics(config)
   policy = context.train.beside(policies[0])
   validation_policy = context.validation.beside(policies[1])

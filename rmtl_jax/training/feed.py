@@ -41,7 +41,9 @@ class Dispatch(NamedTuple):
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
     slots: which rows fill the slots; Guided with a guide.
     steps: how many, at most S; of a population i32[P].
-    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding.
+    row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
+      Epoch that several processes read, the lanes of this one.
+    shares: how many such shares the batches have.
   """
 
   columns: Any
@@ -49,6 +51,7 @@ class Dispatch(NamedTuple):
   slots: Any
   steps: Any
   row: np.ndarray
+  shares: int = 1
 
 
 def dispatches(
@@ -119,54 +122,87 @@ def _streamed(
   extras: tuple[Any, ...],
   guide: Guide | None,
 ) -> Iterator[Dispatch]:
-  """Each with rows of its own."""
+  """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
-  pieces = (
-    streaming.pieces(split.host, passes, size, begin)
-    if isinstance(passes, batches.Epoch)
-    else _pieces_of_plan(split, passes, size, begin)
-  )
-  for number, piece in enumerate(pieces, begin):
-    row = piece.plan.row
-    own, train, values = _own(row, piece.features, extras)
-    columns: Any = train
-    slots: Any = loop_lib.Slots(own, *piece.plan[1:])
+  lanes = _own_lanes(split)
+  arranged = _found if split.layout is None else _laid
+  for number, (piece, shown) in enumerate(
+    _pieces(split, passes, size, begin, lanes), begin
+  ):
+    slots, columns, values = arranged(*piece, extras)
     if guide is not None:
-      shown = _guide_slots(guide, number * size, size)
-      rows = np.asarray(shown.row)
-      own, beside, _ = _own(rows, guide.split.host.take(rows), ())
-      columns = loop_lib.Guided(columns, beside)
-      slots = loop_lib.Guided(slots, shown._replace(row=own))
-    here = np.int32(min(size, steps - number * size))
-    placed = jax.device_put((columns, values, slots, here))
-    columns, extra_rows, slots, on_device = placed
-    yield Dispatch(columns, extra_rows, slots, on_device, row)
+      shown_beside = _guide_slots(guide, number * size, size)
+      plan = batches.Plan(
+        *(np.asarray(part)[:, lanes] for part in shown_beside)
+      )
+      beside = guide.split.host.take(plan.row)
+      guide_slots, guide_columns, _ = arranged(plan, beside, ())
+      columns = loop_lib.Guided(columns, guide_columns)
+      slots = loop_lib.Guided(slots, guide_slots)
+    count = np.int32(min(size, steps - number * size))
+    placed, on_device = _put(split, (columns, values, slots), count)
+    columns, extra_rows, slots = placed
+    shares = split.config.lanes // shown.shape[1]
+    yield Dispatch(columns, extra_rows, slots, on_device, shown, shares)
 
 
-def _pieces_of_plan(
-  split: splits_lib.Split, plan: batches.Plan, size: int, begin: int
-) -> Iterator[streaming.Piece]:
-  for slots, _ in chunks(plan, size, begin=begin):
-    yield streaming.Piece(batches.Plan(*slots), split.host.take(slots.row))
+def _own_lanes(split: splits_lib.Split) -> slice:
+  """The lanes of a batch that this process places; all on one device."""
+  lanes = split.config.lanes
+  return split.layout.own_lanes(lanes) if split.layout else slice(0, lanes)
 
 
-def _own(
-  row: np.ndarray, features: prepared_file.Features, extras: tuple[Any, ...]
-) -> tuple[np.ndarray, loop_lib.Columns, tuple[np.ndarray, ...]]:
+def _put(split: splits_lib.Split, arrays: Any, count: np.int32) -> Any:
+  """Arrays [S, own lanes, ...], and a number, on the device or the mesh."""
+  if split.layout is None:
+    return jax.device_put((arrays, count))
+  return split.layout.put_lanes(arrays, 1), split.layout.put(count)
+
+
+def _pieces(
+  split: splits_lib.Split,
+  passes: batches.Epoch | batches.Plan,
+  size: int,
+  begin: int,
+  lanes: slice,
+) -> Iterator[tuple[streaming.Piece, np.ndarray]]:
+  """The own lanes of some batches at a time, and the rows that are told of."""
+  if isinstance(passes, batches.Epoch):
+    own = split.config.lanes // split.config.readers
+    whole = lanes.start % own == 0 and lanes.stop % own == 0
+    readers = range(lanes.start // own, lanes.stop // own) if whole else None
+    for piece in streaming.pieces(split.host, passes, size, begin, readers):
+      if not whole:
+        piece = jax.tree.map(lambda x: x[:, lanes], piece)
+      yield piece, piece.plan.row
+    return
+  for slots, _ in chunks(passes, size, begin=begin):
+    mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))
+    yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
+
+
+# Slots, columns and extras: what a dispatch is made of.
+_Arranged = tuple[Any, Any, tuple[np.ndarray, ...]]
+
+
+def _found(
+  plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
+) -> _Arranged:
   """The rows of a dispatch as columns, and where its slots find them.
 
   A program that gathers them, as it does from a whole split, gives the same
   bits; one that found them in their slots might round otherwise.
 
   Args:
-    row: of the split, i32[S, L, T], -1 in padding.
+    plan: of the split's rows, [S, L, T].
     features: of these rows; padding has the first row's.
     extras: f32[R, K] arrays of the split.
 
   Returns:
-    (i32[S, L, T], the columns, extras of their rows). Padding finds what it
-    finds in the whole split, in the first place.
+    (slots, the columns, extras of their rows). Padding finds what it finds in
+    the whole split, in the first place.
   """
+  row = plan.row
   order = np.arange(row.size)
   empty = np.flatnonzero(row < 0)[:1]
   if empty.size:
@@ -176,7 +212,19 @@ def _own(
   place = order.astype(np.int32).reshape(row.shape)
   columns = loop_lib.Columns(types.Inputs(*flat[:3]), flat[3])
   values = tuple(np.asarray(x)[at] for x in extras)
-  return np.where(row < 0, row, place), columns, values
+  slots = loop_lib.Slots(np.where(row < 0, row, place), *plan[1:])
+  return slots, columns, values
+
+
+def _laid(
+  plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
+) -> _Arranged:
+  """As `_found`, with the rows in their slots, whose lanes a mesh splits."""
+  *inputs, labels = features
+  at = np.maximum(plan.row, 0)
+  values = tuple(np.asarray(x)[at] for x in extras)
+  columns = loop_lib.Laid(types.Inputs(*inputs), labels)
+  return loop_lib.Slots(*plan), columns, values
 
 
 def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:

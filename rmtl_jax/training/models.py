@@ -18,8 +18,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
+from rmtl_jax.training import mesh, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
 from rmtl_jax.weighting import factory
@@ -36,10 +36,13 @@ class Program:
   """
 
   def __init__(
-    self, step: Callable[..., Any], faults: config_lib.FaultsConfig = _STOP
+    self,
+    step: Callable[..., Any],
+    faults: config_lib.FaultsConfig = _STOP,
+    layout: mesh.Layout | None = None,
   ):
     """Compiles nothing yet."""
-    self.step = step
+    self.step = layout.pinned(step) if layout else step
     self._skips = faults.on_nonfinite == 'skip'
 
   @functools.cached_property
@@ -59,11 +62,15 @@ class Models:
   Attributes:
     spec: the form of the features; with `distinct`, steps use it, while what
       predicts does not, so that it gives the same bits without.
+    layout: where states and parameters are, or None: on one device.
   """
 
-  def __init__(self, spec: types.FeatureSpec):
+  def __init__(
+    self, spec: types.FeatureSpec, layout: mesh.Layout | None = None
+  ):
     """Builds nothing yet."""
     self.spec = spec
+    self.layout = layout
     self._plain = dataclasses.replace(spec, distinct=())
     self._made: dict[tuple[str, Any], Any] = {}
 
@@ -99,16 +106,23 @@ class Models:
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
-    return self.actor(config).init(key)
+    return self.made(self.actor(config).init, key)
 
   def init_critic(
     self, config: config_lib.Config, key: jax.Array, actor_params: Any
   ) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""
-    params = self.critic(config).init(key)
-    return functional.critic_from_actor(
-      params, actor_params, config.critic.members
-    )
+    network, members = self.critic(config), config.critic.members
+
+    def init(key, actor_params):
+      params = network.init(key)
+      return functional.critic_from_actor(params, actor_params, members)
+
+    return self.made(init, key, actor_params)
+
+  def made(self, init: Callable[..., Any], *args: Any) -> Any:
+    """What init(*args) gives, where it belongs: a state or parameters."""
+    return self.layout.made(init, *args) if self.layout else init(*args)
 
   def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters.
@@ -155,7 +169,7 @@ class Models:
       step = pretrain.make_pretrain_step(
         actor, state.make_optimizer(stage), stage.label_smoothing
       )
-      return Program(wrap(step), config.faults)
+      return Program(wrap(step), config.faults, self.layout)
 
     key = (
       config.backbone,
@@ -177,6 +191,7 @@ class Models:
       return Program(
         wrap(lambda s, batch, key, pi: step(s, batch, key, pi, pi)),
         config.faults,
+        self.layout,
       )
 
     key = (config.network, config.critic, config.faults, _row_slots(config))
@@ -213,6 +228,7 @@ class Models:
           )
         ),
         config.faults,
+        self.layout,
       )
 
     return self._once('finetune', key, build)
@@ -228,7 +244,7 @@ class Models:
     row_map = self._once(
       'policy_map',
       (config.backbone, config.network, config.ensemble),
-      lambda: loop.make_row_map(
+      lambda: self.row_map(
         lambda params, batch: forward.policy(network, params, batch.inputs),
         network.prepare,
       ),
@@ -251,7 +267,7 @@ class Models:
     row_map = self._once(
       'value_map',
       (config.network, _of_network(config.critic)),
-      lambda: loop.make_row_map(
+      lambda: self.row_map(
         lambda params, batch, actions: forward.values(
           network, params, batch.inputs, actions
         ),
@@ -284,8 +300,23 @@ class Models:
     return self._once(
       'td_errors',
       (config.network, config.critic),
-      lambda: loop.make_row_map(errors),
+      lambda: self.row_map(errors),
     )
+
+  def row_map(
+    self,
+    function: Callable[..., Any],
+    prepare: Callable[[Any], Any] = lambda params: params,
+  ) -> Callable[..., Any]:
+    """See updates/loop.make_row_map; every process gets all values."""
+    layout = self.layout
+    if layout is None:
+      return loop.make_row_map(function, prepare)
+
+    def shared_out(params, *lanes):
+      return function(params, *layout.shared_out(lanes))
+
+    return loop.make_row_map(shared_out, prepare, layout.everywhere)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
     made = self._made

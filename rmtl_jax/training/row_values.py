@@ -15,7 +15,7 @@ from rmtl_jax.networks import functional
 from rmtl_jax.training import ensemble, stages, trainer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.updates import forward, loop
+from rmtl_jax.updates import forward
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory
 
@@ -175,7 +175,7 @@ def _deviation(
     dataclasses.replace(one.config.network, first_layer='plain'),
     one.config.critic,
   )
-  row_map = loop.make_row_map(
+  row_map = models.row_map(
     lambda params, batch, actions: forward.judge(
       network, params, batch.inputs, actions
     )[1],

@@ -21,6 +21,8 @@ from rmtl_jax.training import (
   calibrations,
   checkpoints,
   ensemble,
+  mesh,
+  processes,
   progress,
   row_values,
   summary,
@@ -44,11 +46,15 @@ def train(
   stages: Iterable[str] = ORDER,
   live: progress.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
+  layout: mesh.Layout | None = None,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
   Started again on the same directory it goes on: finished stages are
-  restored, the stage that was cut off continues after its last saved epoch.
+  restored, the stage that was cut off continues after its last saved epoch,
+  also on a mesh of another shape. Of several processes all call this, with
+  the same arguments and directories that all of them see; the first one
+  writes.
 
   Args:
     config: settings.
@@ -57,6 +63,7 @@ def train(
     stages: of 'pretrain', 'critic', 'finetune', in this order.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
+    layout: the mesh to train on, or None: one device.
 
   Returns:
     What RUN/metrics.json holds.
@@ -68,25 +75,41 @@ def train(
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
-  with workdir.locked(path):
-    run = workdir.create(path, config, data_dir)
+  with contextlib.ExitStack() as held:
+    run = workdir.opened(held, path, config, data_dir, layout)
+    config = layout.computing(config) if layout else config
     splits = {
-      name: splits_lib.read(data_dir, run.manifest, name, config.batch, live)
+      name: splits_lib.read(
+        data_dir, run.manifest, name, config.batch, live, layout
+      )
       for name in manifest_lib.SPLITS
     }
-    models = models_lib.Models(
-      splits_lib.with_room(
-        run.manifest.feature_spec(), splits['train'], config.batch
-      )
+    spec = splits_lib.with_room(
+      run.manifest.feature_spec(), splits['train'], config.batch
     )
+    models = models_lib.Models(spec, layout)
+    _check(layout, models, config)
+    for line in layout.advice(config) if layout else ():
+      live.say(line)
     trained = stages_lib.restore(run, models, trains=True)
     for line in trained.damaged:
       live.say(f'WARNING: {line}; the stage is trained again')
     with contextlib.ExitStack() as stack:
       contexts = _contexts(
-        run, config, splits, models, trained, live, interrupted, stack
+        run,
+        config,
+        splits,
+        models,
+        trained,
+        live,
+        lambda: processes.largest(interrupted()),
+        stack,
       )
-      writer = writers.Writer(path, whole_history(contexts))
+      writer = (
+        writers.Writer(path, whole_history(contexts))
+        if processes.is_first()
+        else writers.NoWriter()
+      )
       stack.callback(writer.close)
       writer.text('config', _as_markdown(config))
       for context in contexts:
@@ -109,13 +132,25 @@ def train(
     record['warnings'] += summary.history_warnings(
       history, config.weighting.name
     )
-    for line in record['warnings']:
+    for line in record['warnings'] if processes.is_first() else ():
       logging.error('%s', line)
     seconds = _seconds(history)
     seconds['evaluation'] = time.perf_counter() - begin
     record['seconds'] = seconds
-    writers.write_json(path / 'metrics.json', record)
+    if processes.is_first():
+      writers.write_json(path / 'metrics.json', record)
     return record
+
+
+def _check(
+  layout: mesh.Layout | None,
+  models: models_lib.Models,
+  config: config_lib.Config,
+) -> None:
+  """Refuses what the mesh can't split."""
+  if layout is not None:
+    actor, _ = models.forms(config)
+    layout.check(config, actor['first']['table'].shape[-2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,6 +229,7 @@ def evaluate(
   path: str | os.PathLike[str],
   split: str = 'test',
   data_dir: str | os.PathLike[str] | None = None,
+  layout: mesh.Layout | None = None,
 ) -> dict[str, Any]:
   """Restores a run's best checkpoints and writes evaluation/<split>.json.
 
@@ -202,6 +238,7 @@ def evaluate(
     split: 'train', 'validation' or 'test'.
     data_dir: prepared data with the run's own fields; what the run was
       trained on if None.
+    layout: the mesh to predict on, or None: one device.
 
   Returns:
     What the file holds: the keys of metrics.json but for the training's own.
@@ -210,18 +247,19 @@ def evaluate(
     types.InputError: not a run, no checkpoint, or data of another form.
   """
   path = pathlib.Path(path)
-  run = workdir.read(path)
+  run = workdir.read(path).on(layout)
   data_dir = pathlib.Path(data_dir) if data_dir else run.data_dir
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
-  models = models_lib.Models(run.manifest.feature_spec())
+  models = models_lib.Models(run.manifest.feature_spec(), layout)
+  _check(layout, models, run.config)
   trained = stages_lib.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
   data = _Data(
     manifest,
     *(
-      splits_lib.read(data_dir, manifest, name, run.config.batch)
+      splits_lib.read(data_dir, manifest, name, run.config.batch, None, layout)
       for name in ('train', 'validation', split)
     ),
   )
@@ -231,8 +269,9 @@ def evaluate(
     maps = maps or _fit_calibrations(run, models, trained, data.validation)
   judged = row_values.judged(run.config, models, trained, data.validation)
   record = {'split': split, **_record(run, models, trained, data, maps, judged)}
-  (path / 'evaluation').mkdir(exist_ok=True)
-  writers.write_json(path / 'evaluation' / f'{split}.json', record)
+  if processes.is_first():
+    (path / 'evaluation').mkdir(exist_ok=True)
+    writers.write_json(path / 'evaluation' / f'{split}.json', record)
   return record
 
 
@@ -372,7 +411,7 @@ def _critics(
 
 
 def _plot_critics(
-  writer: writers.Writer,
+  writer: writers.Writer | writers.NoWriter,
   run: workdir.Run,
   models: models_lib.Models,
   trained: stages_lib.Trained,

@@ -15,7 +15,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches, streaming
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import progress
+from rmtl_jax.training import mesh, progress
 from rmtl_jax.updates import loop as loop_lib
 
 # Of the device's memory, what the data may take where no limit is set.
@@ -35,11 +35,13 @@ class Split:
     device: the columns that networks and losses need; None where every
       dispatch brings its own rows.
     config: lanes and lane length.
+    layout: the mesh that batches go to, or None: one device.
   """
 
   host: columns_lib.Rows
   device: loop_lib.Columns | None
   config: config_lib.BatchConfig
+  layout: mesh.Layout | None = None
 
   @property
   def plan(self) -> batches.Plan:
@@ -66,10 +68,14 @@ class Split:
     return values if self.device is None else jax.device_put(values)
 
 
-def place(host: columns_lib.Rows, config: config_lib.BatchConfig) -> Split:
-  """Puts a split on the device, if it is in memory."""
-  if not isinstance(host, columns_lib.SplitColumns):
-    return Split(host, None, config)
+def place(
+  host: columns_lib.Rows,
+  config: config_lib.BatchConfig,
+  layout: mesh.Layout | None = None,
+) -> Split:
+  """Puts a split on the device, if it is in memory and there is one device."""
+  if layout or not isinstance(host, columns_lib.SplitColumns):
+    return Split(host, None, config, layout)
   inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
   device = jax.device_put(loop_lib.Columns(inputs, host.labels))
   return Split(host, device, config)
@@ -81,6 +87,7 @@ def read(
   split: str,
   config: config_lib.BatchConfig,
   live: progress.Progress | None = None,
+  layout: mesh.Layout | None = None,
 ) -> Split:
   """Reads a split, or checks it and leaves it on disk, as `config.input` says.
 
@@ -90,6 +97,7 @@ def read(
     split: 'train', 'validation' or 'test'.
     config: `input`, `resident_gib`, lanes and lane length.
     live: where the progress of checking goes.
+    layout: the mesh that batches go to, or None: one device.
 
   Raises:
     types.InputError: bad data; names file, column and row.
@@ -105,8 +113,9 @@ def read(
     live.start(f'checking {split}', record.rows)
     host = streaming.StreamedColumns(data_dir, manifest, split, live.advance)
     live.clear()
-    return place(host, config)
-  return place(columns_lib.read_split(data_dir, manifest, split), config)
+    return place(host, config, layout)
+  host = columns_lib.read_split(data_dir, manifest, split)
+  return place(host, config, layout)
 
 
 def streams(

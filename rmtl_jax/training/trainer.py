@@ -207,7 +207,7 @@ def _run(
     steps = np.asarray(one.steps)
     if 'nonfinite' in totals:
       _check_finite(totals['nonfinite'], state.step, steps, one.row)
-    progress.advance(int(np.count_nonzero(one.row >= 0)))
+    progress.advance(int(np.count_nonzero(one.row >= 0)) * one.shares)
     position = Position(position.dispatches + 1, position.steps + steps, totals)
   sums = dict(position.totals)
   if 'skipped' in sums and np.any(sums['skipped'] >= position.steps):

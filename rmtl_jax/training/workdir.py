@@ -27,7 +27,7 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import checkpoints, writers
+from rmtl_jax.training import checkpoints, mesh, processes, writers
 
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change in a directory: a comparison may get more seeds and
@@ -55,23 +55,34 @@ class Run:
     config: settings.
     data_dir: the prepared data it was trained on.
     manifest: that data's manifest.
+    layout: where checkpoints are restored to, or None: on one device.
   """
 
   path: pathlib.Path
   config: config_lib.Config
   data_dir: pathlib.Path
   manifest: manifest_lib.Manifest
+  layout: mesh.Layout | None = None
+
+  def on(self, layout: mesh.Layout | None) -> Run:
+    """The run with the settings that it computes with on a mesh, if any."""
+    if layout is None:
+      return self
+    config = layout.computing(self.config)
+    return dataclasses.replace(self, config=config, layout=layout)
 
   def checkpoint(self, stage: str) -> checkpoints.Store:
     """The store of a finished stage; it keeps one checkpoint."""
-    return checkpoints.Store(self.path / 'checkpoints' / stage, keep=1)
+    return self._store(self.path / 'checkpoints' / stage, keep=1)
+
+  def _store(self, path: pathlib.Path, keep: int = 2) -> checkpoints.Store:
+    shardings = self.layout.shardings if self.layout else None
+    return checkpoints.Store(path, keep, shardings)
 
   def unfinished(self, member: int | None = None) -> checkpoints.Store:
     """The store of the stage in training; an ensemble has one per member."""
     path = self.path / 'checkpoints' / 'state'
-    return checkpoints.Store(
-      path if member is None else path / f'member_{member}'
-    )
+    return self._store(path if member is None else path / f'member_{member}')
 
   def has(self, stage: str) -> bool:
     """Whether the stage left a checkpoint."""
@@ -144,6 +155,56 @@ def create(
     },
   )
   return Run(path, config, data_dir, manifest)
+
+
+def opened(
+  held: contextlib.ExitStack,
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  layout: mesh.Layout | None,
+) -> Run:
+  """`create` by the first process, which holds the directory, then by all.
+
+  Args:
+    held: closes what is held.
+    path: the run's directory.
+    config: settings.
+    data_dir: prepared data.
+    layout: where it computes, or None: on one device.
+
+  Raises:
+    types.InputError: as `locked` and `create`, in every process.
+  """
+
+  def lock_and_create():
+    held.enter_context(locked(path))
+    create(path, config, data_dir)
+
+  processes.first(lock_and_create, types.InputError)
+  return create(path, config, data_dir).on(layout)
+
+
+def padded(
+  path: pathlib.Path, config: config_lib.Config, shape: mesh.Shape | None
+) -> config_lib.Config:
+  """The config whose tables a mesh can split, where it does not say.
+
+  A run that is there keeps its own `network.table_multiple`; a new one on a
+  mesh gets mesh.table_multiple.
+
+  Args:
+    path: RUN, which may be missing.
+    config: settings; with another table_multiple than 1 it is left as it is.
+    shape: of the mesh, or None.
+  """
+  if config.network.table_multiple != 1:
+    return config
+  multiple = mesh.table_multiple(shape) if shape else 1
+  if (path / 'config.json').exists():
+    multiple = read(path).config.network.table_multiple
+  network = dataclasses.replace(config.network, table_multiple=multiple)
+  return dataclasses.replace(config, network=network)
 
 
 def read(path: pathlib.Path) -> Run:

@@ -116,5 +116,24 @@ class Writer:
       self._board.close()
 
 
+class NoWriter:
+  """A Writer of a process that writes nothing: another one does."""
+
+  def rewrite(self, history: list[dict[str, Any]]) -> None:
+    """Nothing."""
+
+  def write(self, record: dict[str, Any]) -> None:
+    """Nothing."""
+
+  def text(self, name: str, text: str) -> None:
+    """Nothing."""
+
+  def histogram(self, name: str, values: np.ndarray) -> None:
+    """Nothing."""
+
+  def close(self) -> None:
+    """Nothing."""
+
+
 def _line(record: dict[str, Any]) -> str:
   return json.dumps(record, allow_nan=False) + '\n'

@@ -240,12 +240,15 @@ def _sum_steps(
 def make_row_map(
   function: Callable[..., Any],
   prepare: Callable[[Any], Any] = lambda params: params,
+  leave: Callable[[Any], Any] = lambda values: values,
 ) -> Callable[..., Any]:
   """Applies a function of batches over a plan, in one compiled loop.
 
   Args:
     function: function(prepared, batch, *extras) -> pytree of [L, T, ...].
     prepare: params -> prepared, once per call.
+    leave: what the values go through in the end, which says on what devices
+      they are left.
 
   Returns:
     A jitted map(params, columns, extras, slots, count) -> pytree of
@@ -272,6 +275,6 @@ def make_row_map(
       values = one(prepared, columns, extras, slots, i)
       return jax.tree.map(lambda o, v: o.at[i].set(v), out, values)
 
-    return jax.lax.fori_loop(first, count, body, zeros)
+    return leave(jax.lax.fori_loop(first, count, body, zeros))
 
   return jax.jit(mapped)

@@ -66,12 +66,16 @@ def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   return single, multi
 
 
+# No row of any table: what stands where there is room left.
+NOWHERE = np.iinfo(np.int32).max
+
+
 class Touched(NamedTuple):
   """A batch's embedding rows.
 
   Attributes:
-    rows: of the table, those of the small one, i32[small rows]; one past the
-      last where there is room left.
+    rows: of the table, those of the small one, i32[small rows]; NOWHERE where
+      there is room left.
     inputs: the batch's, with places in the small table's vocabularies.
   """
 
@@ -89,7 +93,6 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
   lanes, length = inputs.categorical.shape[:2]
   single, multi = _room(spec, lanes * length)
   starts = features.offsets(spec)
-  end = int(starts[-1])
   categorical = jnp.asarray(inputs.categorical)
   widths = [width for _, width in spec.multi_valued]
   parts = jax.lax.split(jnp.asarray(inputs.multi_valued), widths, axis=2)
@@ -98,7 +101,7 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
     mine = [i for i, owner in enumerate(_owners(spec)) if owner == f]
     values = [categorical[..., f : f + 1], *(parts[i] for i in mine)]
     found, places = _places(values, size, room)
-    rows.append(jnp.where(found < size, found + int(starts[f]), end))
+    rows.append(jnp.where(found < size, found + int(starts[f]), NOWHERE))
     columns.append(places[0])
     for i, new in zip(mine, places[1:], strict=True):
       new_parts[i] = new
@@ -107,7 +110,7 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
       size = spec.multi_valued[i][0]
       found, (new_parts[i],) = _places([parts[i]], size, multi[i])
       start = int(starts[len(spec.categorical) + i])
-      rows.append(jnp.where(found < size, found + start, end))
+      rows.append(jnp.where(found < size, found + start, NOWHERE))
   new_inputs = inputs._replace(
     categorical=jnp.concatenate([categorical[..., :0], *columns], axis=2),
     multi_valued=jnp.concatenate([parts[0][..., :0], *new_parts], axis=2)

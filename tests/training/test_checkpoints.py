@@ -109,7 +109,7 @@ def test_a_newer_format_version_is_refused(tmp_path, tree, monkeypatch):
   monkeypatch.undo()
   with pytest.raises(
     types.InputError,
-    match=r'/1: checkpoint format 99, this program reads formats up to 2',
+    match=r'/1: checkpoint format 99, this program reads formats up to 3',
   ) as caught:
     store.restore(_form(tree))
   # Nothing is wrong with it: it must not be trained over.
@@ -137,7 +137,8 @@ UNFINISHED = {**FINISHED, 'history': [{'stage': 'pretrain', 'epoch': 1}]}
 def test_records_of_version_1_are_read(old, more):
   before = dict(old)
   found = records.current(old, pathlib.Path('x'))
-  assert found == {**old, 'format_version': 2, 'forms': {}, **more}
+  expected = {**old, 'format_version': 3, 'forms': {}, 'digest_form': 'whole'}
+  assert found == {**expected, **more}
   assert old == before
 
 
@@ -219,3 +220,41 @@ def test_digests_see_bytes_shape_and_type():
     np.array([[0, 0, 0], [0, 0, -0.0]], np.float32),
   ):
     assert base != records.digests({'x': other})
+
+
+def _table(rows: int) -> dict:
+  values = np.random.default_rng(0).normal(size=(2, rows, 3))
+  return {'first': {'table': values.astype(np.float32)}}
+
+
+@pytest.mark.parametrize('rows', [1, 25, 31, 64, 80640 * 2])
+def test_digests_of_tables_see_every_row(rows):
+  tree = _table(rows)
+  base = records.digests(tree)
+  assert base == records.digests(jax.tree.map(jnp.asarray, tree))
+  for row in {0, rows // 2, rows - 1}:
+    other = _table(rows)
+    other['first']['table'][1, row, 2] += 1.0
+    assert records.digests(other) != base
+  if rows > 1:
+    swapped = {'first': {'table': tree['first']['table'][:, ::-1]}}
+    assert records.digests(swapped) != base
+
+
+def test_a_checkpoint_of_version_2_is_restored(tmp_path, monkeypatch):
+  """It has digests of whole tables."""
+  tree = _table(64)
+  whole = records.digests(tree, records.WHOLE)
+  assert whole != records.digests(tree)
+  monkeypatch.setattr(records, 'FORMAT_VERSION', 2)
+  monkeypatch.setattr(records, 'digests', lambda arrays: whole)
+  store = checkpoints.Store(tmp_path)
+  store.save(1, tree, {'epoch': 1})
+  store.close()
+  monkeypatch.undo()
+  store = checkpoints.Store(tmp_path)
+  restored = store.restore(_form(tree))
+  assert restored is not None
+  np.testing.assert_array_equal(
+    restored.arrays['first']['table'], tree['first']['table']
+  )

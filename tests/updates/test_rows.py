@@ -44,9 +44,9 @@ def test_a_batch_in_terms_of_its_own_rows():
   assert spec.multi_valued == ((9, 2), (13, 2))
   found = rows.touched(SPEC, inputs())
   item, second, tags = np.split(np.asarray(found.rows), [13, 18])
-  assert item.tolist() == [0, 3, 7, 9, 19] + [100] * 8
-  assert second.tolist() == [20, 25, 69] + [100] * 2
-  assert tags.tolist() == [70, 71, 72, 99] + [100] * 5
+  assert item.tolist() == [0, 3, 7, 9, 19] + [rows.NOWHERE] * 8
+  assert second.tolist() == [20, 25, 69] + [rows.NOWHERE] * 2
+  assert tags.tolist() == [70, 71, 72, 99] + [rows.NOWHERE] * 5
   new = found.inputs
   np.testing.assert_array_equal(
     new.categorical, [[[2, 2], [2, 0], [1, 2], [0, 1]]]

@@ -1,0 +1,323 @@
+"""A command as one of several processes, watched by the one that was started.
+
+JAX ends a process whose peer is lost, from within and with a dump of its
+stack. So what a user starts only supervises: it starts the same command line
+again as its worker, passes signals on, and says in one line what happened.
+What the worker's libraries print goes to a log in RUN.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TextIO
+
+from absl import flags
+
+from rmtl_jax import types
+from rmtl_jax.commands import common
+
+# Seconds without a sign of life after which a process counts as lost.
+HEARTBEAT = 15
+# Seconds that a process waits for the others to start.
+MEETING = 300
+# 'FD:LOG' in the environment makes a process a worker: it ends when FD, which
+# its supervisor holds the other end of, is closed.
+_WORKER = 'RMTL_WORKER'
+# A worker's exit code where it raised what no one expected.
+_RAISED = 70
+# Seconds that a failing worker gives the others to fail likewise, so that they
+# tell their own reason.
+_GRACE = 2.0
+_LOST = re.compile(
+  r'[Tt]ask:?\s?(\d+) heartbeat timeout'
+  r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
+)
+_LEADER_LOST = re.compile(r'leader task was preempted/died')
+_ABSENT = re.compile(r'CoordinationService/RegisterTask')
+# Of an error that the worker leaves to its supervisor to print.
+_SAID = 'rmtl: '
+# Bytes of a log's end that are searched for what happened.
+_TAIL = 2**18
+
+_log: TextIO | None = None  # in a worker
+
+
+def define(values: flags.FlagValues) -> None:
+  """Flags of commands that run on many devices or in many processes."""
+  flags.DEFINE_string(
+    'mesh',
+    '',
+    'Devices on two axes, as data:4,model:2: batches are split over data,'
+    ' embedding tables over model. Without it one device computes; in a job of'
+    ' several processes all devices, on data.',
+    flag_values=values,
+  )
+  flags.DEFINE_boolean(
+    'distributed',
+    False,
+    'One of several processes, each started with the same flags; the three'
+    ' flags below, or else what JAX finds in the environment (SLURM, Open MPI,'
+    ' Kubernetes, TPU), say which.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'coordinator_address',
+    None,
+    'HOST:PORT of process 0, where processes meet.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'num_processes',
+    None,
+    'How many processes the job has.',
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'process_id',
+    None,
+    'Which of them this is, from 0 on.',
+    lower_bound=0,
+    flag_values=values,
+  )
+
+
+def is_asked(values: flags.FlagValues) -> bool:
+  """Whether the command line is that of one of several processes.
+
+  Raises:
+    types.InputError: flags that do not fit together.
+  """
+  if 'distributed' not in values:
+    return False
+  address, number, own = (
+    common.value(values, name)
+    for name in ('coordinator_address', 'num_processes', 'process_id')
+  )
+  given = [x is not None for x in (address, number, own)]
+  if not common.value(values, 'distributed'):
+    if any(given) and not all(given):
+      raise types.InputError(
+        '--coordinator_address, --num_processes and --process_id belong'
+        ' together (or --distributed finds what is not given)'
+      )
+    if not any(given):
+      return False
+  if address is not None and not re.fullmatch(r'\S+:\d{1,5}', address):
+    raise types.InputError(
+      f'--coordinator_address: {address!r:.80} is not HOST:PORT'
+    )
+  if None not in (number, own) and own >= number:
+    raise types.InputError(
+      f'--process_id: {own} is not below --num_processes={number}'
+    )
+  return True
+
+
+def is_worker() -> bool:
+  """Whether this process is supervised."""
+  return _WORKER in os.environ
+
+
+def errors() -> TextIO:
+  """Where the line of an error goes: a worker's supervisor prints it."""
+  return _log or sys.stderr
+
+
+def layout(values: flags.FlagValues) -> Any:
+  """Where arrays go: on --mesh, or None, which is one device.
+
+  Of several processes it meets the others first.
+
+  Raises:
+    types.InputError: no such mesh here, or nothing says which process this is.
+    ConnectionError: the processes did not meet.
+  """
+  asked, text = is_asked(values), common.value(values, 'mesh')
+  if asked:
+    _initialize(values)
+  if not asked and not text:
+    return None
+  import jax
+
+  from rmtl_jax.training import mesh
+
+  shape = mesh.parse(text) if text else mesh.Shape(len(jax.devices()), 1)
+  return mesh.layout(shape)
+
+
+def _initialize(values: flags.FlagValues) -> None:
+  import jax
+
+  names = ('coordinator_address', 'num_processes', 'process_id')
+  given = {name: common.value(values, name) for name in names}
+  # It would take SIGTERM for itself, which training handles.
+  jax.config.update('jax_enable_preemption_service', False)
+  try:
+    jax.distributed.initialize(
+      **given,
+      initialization_timeout=MEETING,
+      heartbeat_timeout_seconds=HEARTBEAT,
+    )
+  except (ValueError, TypeError) as error:
+    raise types.InputError(
+      f'--distributed: {error}; give --coordinator_address, --num_processes'
+      ' and --process_id where JAX does not know the environment'
+    ) from None
+  except RuntimeError as error:
+    first = (str(error).strip() or 'no answer').splitlines()[0]
+    raise ConnectionError(
+      errno.ETIMEDOUT, f'the processes of this job did not meet: {first}'
+    ) from None
+
+
+def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
+  """Runs the command line in a worker; returns the exit code.
+
+  Args:
+    argv: the command and its flags.
+    values: as parsed.
+  """
+  common.require(values, 'workdir')
+  log = _log_path(values)
+  log.parent.mkdir(parents=True, exist_ok=True)
+  log.write_text('')
+  reads, writes = os.pipe()
+  try:
+    worker = subprocess.Popen(
+      [sys.executable, '-m', 'rmtl_jax', *argv],
+      env={**os.environ, _WORKER: f'{reads}:{log}'},
+      pass_fds=(reads,),
+      process_group=0,  # a terminal's signals reach it through this one alone
+    )
+    os.close(reads)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+      signal.signal(number, lambda n, frame: worker.send_signal(n))
+    code = worker.wait()
+    for number in numbers:
+      signal.signal(number, signal.SIG_DFL)
+  finally:
+    os.close(writes)
+  return _told(code, log)
+
+
+def _log_path(values: flags.FlagValues) -> pathlib.Path:
+  own = common.value(values, 'process_id')
+  name = f'process_{own}' if own is not None else f'process_{os.getpid()}'
+  path = pathlib.Path(common.value(values, 'workdir')) / 'logs'
+  return path / f'{socket.gethostname()}_{name}.log'
+
+
+def _told(code: int, log: pathlib.Path) -> int:
+  """Says why a worker has ended; returns the exit code of the command."""
+  if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+    return code
+  if -code in (signal.SIGINT, signal.SIGTERM):
+    return 128 - code
+  text = _end_of(log)
+  said = [line for line in text.splitlines() if line.startswith(_SAID)]
+  lost = lost_processes(text)
+  if lost and code != 2:
+    print(_loss(lost, log), file=sys.stderr)
+    return 1
+  if said:
+    print(said[-1], file=sys.stderr)
+    return code if code in (1, 2) else 1
+  if _ABSENT.search(text):
+    print(
+      f'{_SAID}the processes of this job did not meet within {MEETING} s: is'
+      ' each of them started, and --coordinator_address reached from all?',
+      file=sys.stderr,
+    )
+    return 1
+  how = f'signal {-code}' if code < 0 else f'exit code {code}'
+  print(
+    f'{_SAID}this process of the job ended with {how}; started again, the job'
+    f' goes on from its last checkpoint ({log} has the details)',
+    file=sys.stderr,
+  )
+  return 1
+
+
+def lost_processes(text: str) -> list[int]:
+  """The processes that a log says were lost; the coordinator is 0."""
+  found = ' '.join(word for words in _LOST.findall(text) for word in words)
+  lost = {int(number) for number in found.split()}
+  if not lost and _LEADER_LOST.search(text):
+    lost = {0}
+  return sorted(lost)
+
+
+def _loss(lost: Sequence[int], log: pathlib.Path) -> str:
+  noun = 'process' if len(lost) == 1 else 'processes'
+  numbers = ', '.join(map(str, lost))
+  verb = 'was' if len(lost) == 1 else 'were'
+  return (
+    f'{_SAID}{noun} {numbers} of this job {verb} lost; started again, the job'
+    f' goes on from its last checkpoint ({log} has the details)'
+  )
+
+
+def _end_of(log: pathlib.Path) -> str:
+  with log.open('rb') as file:
+    file.seek(max(log.stat().st_size - _TAIL, 0))
+    return file.read().decode(errors='replace')
+
+
+def work(command: Callable[[], int]) -> NoReturn:
+  """Runs a command line as a worker, and ends the process.
+
+  Args:
+    command: returns the exit code.
+  """
+  descriptor, _, path = os.environ[_WORKER].partition(':')
+  threading.Thread(
+    target=_end_with_supervisor, args=(int(descriptor),), daemon=True
+  ).start()
+  _split_streams(pathlib.Path(path))
+  try:
+    code = command()
+  except Exception:
+    # Perhaps the loss of a peer, which JAX is about to find out: it ends this
+    # process then, and says whose.
+    traceback.print_exc(file=_log)
+    code = _RAISED
+  _leave(code)
+
+
+def _end_with_supervisor(descriptor: int) -> None:
+  """Ends the process when nobody watches it any more."""
+  os.read(descriptor, 1)
+  os._exit(1)
+
+
+def _split_streams(path: pathlib.Path) -> None:
+  """What Python prints goes where it went, what libraries print to a log."""
+  global _log
+  sys.stdout, sys.stderr = (
+    os.fdopen(os.dup(number), 'w', buffering=1) for number in (1, 2)
+  )
+  _log = path.open('a', buffering=1, encoding='utf-8')
+  for number in (1, 2):
+    os.dup2(_log.fileno(), number)
+
+
+def _leave(code: int) -> NoReturn:
+  for stream in (sys.stdout, sys.stderr):
+    stream.flush()
+  if code == 0:
+    sys.exit(0)  # which waits for the others
+  time.sleep(HEARTBEAT + 5.0 if code == _RAISED else _GRACE)
+  os._exit(code)

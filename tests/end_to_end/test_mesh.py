@@ -1,0 +1,237 @@
+"""Runs on meshes, in one process and in two, against a run on one device."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rmtl_jax.training import run
+from tests import tiny
+from tests.faults import runs
+
+ROOT = pathlib.Path(__file__).parents[2]
+SETTINGS = (
+  '--config.batch.lanes=8',
+  '--config.batch.lane_length=8',
+  '--config.batch.readers=4',
+  '--config.batch.block_sessions=8',
+  '--config.batch.steps_per_dispatch=4',
+  '--config.network.embedding_adam=rows',
+  '--config.network.table_multiple=64',
+  *runs.SMALL[:4],
+  '--config.evaluation.bootstrap=10',
+  '--nocompilation_cache',
+)
+SHORT = (
+  *SETTINGS,
+  '--config.pretrain.max_epochs=2',
+  '--config.critic.max_passes=3',
+  '--config.finetune.max_epochs=1',
+)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data') / 'prepared'
+  tiny.write_prepared(path, sessions=400)
+  return path
+
+
+def _start(
+  command: str, path: pathlib.Path, devices: int, *line: str
+) -> subprocess.Popen[str]:
+  """`rmtl COMMAND` on so many devices, its output in pipes."""
+  flags = os.environ.get('XLA_FLAGS', '')
+  return subprocess.Popen(
+    [sys.executable, '-m', 'rmtl_jax', command, f'--workdir={path}', *line],
+    env={
+      **os.environ,
+      'PYTHONPATH': str(ROOT),
+      'XLA_FLAGS': f'{flags} --xla_force_host_platform_device_count={devices}',
+    },
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def _two(path: pathlib.Path, *line: str) -> list[subprocess.Popen[str]]:
+  """A training job of two processes with four devices each, on loopback."""
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  job = (f'--coordinator_address=127.0.0.1:{port}', '--num_processes=2')
+  return [
+    _start('train', path, 4, *line, *job, f'--process_id={i}') for i in (0, 1)
+  ]
+
+
+def _finish(*processes: subprocess.Popen[str]) -> str:
+  """Waits for success; what the first one printed."""
+  printed = [process.communicate(timeout=300) for process in processes]
+  for process, (_, error) in zip(processes, printed, strict=True):
+    assert process.returncode == 0, error
+  return printed[0][0]
+
+
+@pytest.fixture(scope='module')
+def one_device(data, tmp_path_factory):
+  path = tmp_path_factory.mktemp('one') / 'run'
+  _finish(_start('train', path, 1, f'--data_dir={data}', *SHORT))
+  return path
+
+
+def _losses(record: dict[str, Any]) -> dict[str, float]:
+  return {
+    f'{stage} {task} {name}': values[name]
+    for stage, tasks in record['stages'].items()
+    for task, values in tasks.items()
+    for name in ('logloss', 'session_logloss', 'predicted_over_actual')
+  }
+
+
+def _assert_alike(path: pathlib.Path, expected: pathlib.Path) -> None:
+  """All stages: losses of every pass, and of the test rows in the end."""
+  found, wanted = (run.read_history(p) for p in (path, expected))
+  assert [(e['stage'], e['epoch']) for e in found] == [
+    (e['stage'], e['epoch']) for e in wanted
+  ]
+  assert {e['stage'] for e in found} == {
+    'pretrain',
+    'critic',
+    'constant',
+    'finetune',
+  }
+  for entry, other in zip(found, wanted, strict=True):
+    names = {'loss', 'td_error', 'validation_td_error'} & entry.keys()
+    assert names
+    for name in names:
+      assert abs(entry[name] - other[name]) < 1e-5, (entry['stage'], name)
+  records = [
+    json.loads((p / 'metrics.json').read_text()) for p in (path, expected)
+  ]
+  assert _losses(records[0]) == pytest.approx(
+    _losses(records[1]), rel=0, abs=1e-5
+  )
+
+
+def test_one_process_with_eight_devices(data, one_device, tmp_path):
+  path = tmp_path / 'run'
+  line = (f'--data_dir={data}', *SHORT)
+  _finish(_start('train', path, 8, *line, '--mesh=data:4,model:2'))
+  _assert_alike(path, one_device)
+  record = json.loads((path / 'metrics.json').read_text())
+  assert record['device'].startswith('8 x cpu')
+  assert not (path / 'logs').exists()
+
+
+def test_two_processes_and_another_mesh_to_evaluate_on(
+  data, one_device, tmp_path
+):
+  path = tmp_path / 'run'
+  line = (f'--data_dir={data}', *SHORT)
+  printed = _finish(*_two(path, *line, '--mesh=data:4,model:2'))
+  assert 'metrics:' in printed
+  _assert_alike(path, one_device)
+  _finish(_start('evaluate', path, 8, '--mesh=model:8'))
+  records = [
+    json.loads((path / name).read_text())
+    for name in ('metrics.json', 'evaluation/test.json')
+  ]
+  assert _losses(records[1]) == pytest.approx(
+    _losses(records[0]), rel=0, abs=1e-5
+  )
+
+
+def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):
+  for path, shape, said in (
+    (tmp_path / 'run', 'data:3', 'is 3 devices, this job has 1'),
+    (one_device, 'data', "'data': expected a number of devices"),
+  ):
+    process = _start(
+      'train', path, 1, f'--data_dir={data}', *SHORT, f'--mesh={shape}'
+    )
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert error.startswith('rmtl: --mesh: ') and error.count('\n') == 1
+    assert said in error
+
+
+def _worker(process: subprocess.Popen[str]) -> int:
+  """The child of a supervisor."""
+  pid = process.pid
+  path = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
+  return int(path.read_text().split()[0])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('victim', [0, 1])
+@pytest.mark.parametrize('what', ['worker', 'supervisor'])
+def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim, what):
+  path = tmp_path / 'run'
+  line = (
+    f'--data_dir={data}',
+    *SETTINGS,
+    '--config.pretrain.max_epochs=60',
+    '--config.pretrain.patience=60',
+    '--config.critic.max_passes=3',
+    '--config.finetune.max_epochs=1',
+  )
+  job = _two(path, *line, '--mesh=data:2,model:4')
+  assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
+  pid = _worker(job[victim]) if what == 'worker' else job[victim].pid
+  os.kill(pid, signal.SIGKILL)
+  begin = time.monotonic()
+  other = job[1 - victim]
+  _, error = other.communicate(timeout=60)
+  assert time.monotonic() - begin < 30
+  assert other.returncode == 1
+  told = [line for line in error.splitlines() if 'epoch' not in line]
+  assert len(told) == 1, error
+  assert f'process {victim} of this job was lost' in told[0]
+  job[victim].communicate(timeout=60)
+  saved = runs.saved(path)
+  assert not any(name.startswith('pretrain/') for name in saved)
+
+  process = _start('train', path, 8, *line, '--mesh=data:8')
+  _, error = process.communicate(timeout=300)
+  assert process.returncode == 0, error
+  assert 'pretrain: going on after pass' in error
+  expected = tmp_path / 'undisturbed'
+  _finish(_start('train', expected, 1, *line))
+  found, wanted = (run.read_history(p) for p in (path, expected))
+  losses = [
+    [e['loss'] for e in history if e['stage'] == 'pretrain']
+    for history in (found, wanted)
+  ]
+  # Rounding grows over 60 passes; neither a lost nor a doubled step would.
+  np.testing.assert_allclose(*losses, atol=1e-3)
+  np.testing.assert_allclose(losses[0][:3], losses[1][:3], atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_signal_to_one_process_ends_all_of_them(data, tmp_path):
+  path = tmp_path / 'run'
+  line = (
+    f'--data_dir={data}',
+    *SETTINGS,
+    '--config.pretrain.max_epochs=1000',
+    '--config.pretrain.patience=1000',
+  )
+  job = _two(path, *line)
+  assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
+  job[1].send_signal(signal.SIGTERM)
+  for process in job:
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, error
+    assert 'start the same command again to go on' in error
