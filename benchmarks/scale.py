@@ -1,6 +1,6 @@
 """A plan for machines that nobody had: rows per second on 1 to 256 devices.
 
-    python benchmarks/scale.py --output=benchmarks/results/scale.json
+    python benchmarks/scale.py --scale_output=benchmarks/results/scale.json
 
 Counts the work of stage 1's real steps from their jaxprs, puts it beside
 vendors' figures of devices (benchmarks/scale_devices.py) in a model of a step
@@ -30,7 +30,7 @@ from benchmarks import (
 )
 from rmtl_jax import config as config_lib
 
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+_OUTPUT = flags.DEFINE_string('scale_output', '', 'JSON; none if empty.')
 _MESH = flags.DEFINE_string(
   'mesh_result', 'benchmarks/results/mesh.json', 'Of benchmarks/mesh.py.'
 )

@@ -171,8 +171,8 @@ def distinct_room(
   slots = config.lanes * config.lane_length
   sessions = len(starts) - 1
   window = config.block_sessions * config.window_blocks
-  if sessions > window:  # A batch never has sessions of two windows.
-    order = session_order(sessions, (0,), 0, config)[:window]
+  if sessions > window:  # as a pass has them: mostly of one window at a time
+    order = session_order(sessions, (0,), 0, config)
   else:
     order = np.random.default_rng(0).permutation(sessions)
   length = np.diff(starts)[order]

@@ -457,7 +457,7 @@ def test_nan_in_training_stops_and_keeps_the_last_checkpoint(
 ):
   config = dataclasses.replace(
     CONFIG,
-    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=1e30),
+    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=2e9),
   )
   with pytest.raises(FloatingPointError, match='not finite'):
     run.train(config, tmp_path, data_dir, live=QUIET)
