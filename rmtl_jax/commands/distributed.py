@@ -36,8 +36,8 @@ MEETING = 300
 _WORKER = 'RMTL_WORKER'
 # A worker's exit code where it raised what no one expected.
 _RAISED = 70
-# Seconds that a failing worker gives the others to fail likewise, so that they
-# tell their own reason.
+# Seconds that a worker with bad input gives the others to find it too, so that
+# they tell their own reason.
 _GRACE = 2.0
 _LOST = re.compile(
   r'[Tt]ask:?\s?(\d+) heartbeat timeout'
@@ -319,5 +319,7 @@ def _leave(code: int) -> NoReturn:
     stream.flush()
   if code == 0:
     sys.exit(0)  # which waits for the others
-  time.sleep(HEARTBEAT + 5.0 if code == _RAISED else _GRACE)
+  # What failed may be a peer: a broken connection is noticed at once, in a
+  # save for example, whose it was only after HEARTBEAT.
+  time.sleep(HEARTBEAT + 5.0 if code in (1, _RAISED) else _GRACE)
   os._exit(code)

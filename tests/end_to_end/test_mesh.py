@@ -190,6 +190,8 @@ def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim, what):
   job = _two(path, *line, '--mesh=data:2,model:4')
   assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
   pid = _worker(job[victim]) if what == 'worker' else job[victim].pid
+  if what == 'worker':  # in a save
+    assert runs.wait_until(lambda: runs.partial(path), job[0], interval=0.0)
   os.kill(pid, signal.SIGKILL)
   begin = time.monotonic()
   other = job[1 - victim]
