@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import machine, scale_model, workload
+from benchmarks import machine, scale_model
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.training import models
@@ -40,27 +40,6 @@ class Plan:
     return config_lib.Config(
       backbone=self.backbone, network=network, batch=batch
     )
-
-
-_LARGE = (10**8, 10**7, *[10**5] * 6, *[10**3] * 20)
-PLANS = {
-  'defaults': Plan('mmoe', config_lib.NetworkConfig(), workload.VOCABULARIES),
-  'large tables': Plan(
-    'mmoe',
-    config_lib.NetworkConfig(embedding_dim=32, embedding_adam='rows'),
-    _LARGE,
-  ),
-  'large tables, small network': Plan(
-    'shared_bottom',
-    config_lib.NetworkConfig(
-      embedding_dim=32,
-      embedding_adam='rows',
-      bottom_units=(128, 64),
-      tower_units=(32,),
-    ),
-    _LARGE,
-  ),
-}
 
 
 def forms(plan: Plan, rows: int) -> tuple[Any, Any, Any, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
@@ -13,6 +15,23 @@ from rmtl_jax.data import manifest as manifest_lib
 
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
 _LARGEST_INTEGER = 2**63 - 1
+
+
+@contextlib.contextmanager
+def readable(path: pathlib.Path) -> Iterator[None]:
+  """Turns what reading a Parquet file raises into one line.
+
+  Raises:
+    types.InputError: the file is missing or unreadable.
+  """
+  try:
+    yield
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  # Names that are no UTF-8 are a ValueError.
+  except (OSError, pa.ArrowException, ValueError) as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(f'{path}: not readable: {first}') from None
 
 
 class Reader:
@@ -32,10 +51,10 @@ class Reader:
     """An integer column as i64[R]; nulls are an error, or -1."""
     column = self.table[name]
     if not pa.types.is_integer(column.type):
-      self._fail(name, None, f'is {column.type}', 'an integer')
+      self.fail(name, None, f'is {column.type}', 'an integer')
     if column.null_count:
       if not nullable:
-        self._fail(name, self._first(column.is_null()), 'is null', 'an integer')
+        self.fail(name, self._first(column.is_null()), 'is null', 'an integer')
       column = column.fill_null(-1)
     values = column.to_numpy()
     if values.dtype == np.uint64:
@@ -51,16 +70,30 @@ class Reader:
 
   def lists(self, field: manifest_lib.Field) -> np.ndarray:
     """A multi-valued column as i32[R, width], -1 in unused slots."""
+    flat, counts = self.values_of_lists(field)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    out = np.full((len(counts), field.width), -1, np.int32)
+    slot = np.arange(len(flat)) - np.repeat(np.cumsum(counts) - counts, counts)
+    out[owner, slot] = flat
+    return out
+
+  def values_of_lists(
+    self, field: manifest_lib.Field
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """A multi-valued column: all values in a row, and each row's count i64[R].
+
+    Values are rows of the field's vocabulary.
+    """
     name, width = field.column, field.width
     column = self.table[name].combine_chunks()
     if not (
       pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     ):
-      self._fail(name, None, f'is {column.type}', 'a list')
+      self.fail(name, None, f'is {column.type}', 'a list')
     if not pa.types.is_integer(column.type.value_type):
-      self._fail(name, None, f'is {column.type}', 'a list of integers')
+      self.fail(name, None, f'is {column.type}', 'a list of integers')
     if column.null_count:
-      self._fail(name, self._first(column.is_null()), 'is null', 'a list')
+      self.fail(name, self._first(column.is_null()), 'is null', 'a list')
     if isinstance(column, pa.ChunkedArray):
       column = pa.concat_arrays(column.chunks)
     offsets = column.offsets.to_numpy().astype(np.int64)
@@ -68,18 +101,15 @@ class Reader:
     wrong = (counts < 1) | (counts > width)
     if wrong.any():
       row = int(np.argmax(wrong))
-      self._fail(name, row, f'has {counts[row]} values', f'1 to {width}')
+      self.fail(name, row, f'has {counts[row]} values', f'1 to {width}')
     values = column.values[offsets[0] : offsets[-1]]
     owner = np.repeat(np.arange(len(counts)), counts)
     if values.null_count:
       at = self._first(values.is_null())
-      self._fail(name, int(owner[at]), 'holds a null', 'integers')
+      self.fail(name, int(owner[at]), 'holds a null', 'integers')
     flat = values.to_numpy()
     self._check_range(field, flat, owner)
-    out = np.full((len(counts), width), -1, np.int32)
-    slot = np.arange(len(flat)) - np.repeat(offsets[:-1] - offsets[0], counts)
-    out[owner, slot] = flat
-    return out
+    return flat, counts
 
   def floats(
     self,
@@ -88,12 +118,14 @@ class Reader:
     high: float = _LARGEST_FLOAT,
     expected: str = 'a finite number of 32 bits',
   ) -> np.ndarray:
-    """A column of numbers within [low, high]; null counts as NaN."""
+    """A column of numbers within [low, high]; nulls are an error."""
     column = self.table[name]
     if not (
       pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
     ):
-      self._fail(name, None, f'is {column.type}', expected)
+      self.fail(name, None, f'is {column.type}', expected)
+    if column.null_count:
+      self.fail(name, self._first(column.is_null()), 'is null', expected)
     values = column.to_numpy()
     self._check(name, (values >= low) & (values <= high), values, expected)
     return values
@@ -109,7 +141,7 @@ class Reader:
   ) -> None:
     if not right.all():
       row = int(np.argmin(right))
-      self._fail(name, row, f'is {values[row]}', expected)
+      self.fail(name, row, f'is {values[row]}', expected)
 
   def _check_range(
     self,
@@ -121,7 +153,7 @@ class Reader:
     if wrong.any():
       at = int(np.argmax(wrong))
       row = at if owner is None else int(owner[at])
-      self._fail(
+      self.fail(
         field.column,
         row,
         f'is {values[at]}',
@@ -131,10 +163,20 @@ class Reader:
   def _first(self, flags: pa.Array | pa.ChunkedArray) -> int:
     return int(np.argmax(flags.to_numpy(zero_copy_only=False)))
 
-  def _fail(
+  def fail(
     self, column: str, row: int | None, found: str, expected: str
   ) -> NoReturn:
-    """Raises for a column, or for its value in a row, counted from 0."""
+    """Raises for a column, or for a value of it.
+
+    Args:
+      column: its name.
+      row: of the table, counted from 0; None for the column.
+      found: what it is.
+      expected: what it should be.
+
+    Raises:
+      types.InputError: always; names the row of the file.
+    """
     where = '' if row is None else f'row {self._before + row + 1}, '
     raise types.InputError(
       f'{self.path}: {where}column {column!r}: {found}, expected {expected}'

@@ -176,9 +176,11 @@ def read_split(
     part = SplitColumns(**file.whole(), starts=np.zeros(0, np.int64))
     last = check_order(file.path, 0, last, part.session)
     parts.append(part)
-  check_rows(data_dir, manifest, split, sum(part.rows for part in parts))
+  rows, said = sum(part.rows for part in parts), manifest.splits[split]
+  check_count(data_dir, split, 'rows', rows, said.rows)
   columns = _concatenate(parts)
-  check_sessions(data_dir, manifest, split, len(columns.starts) - 1)
+  sessions = len(columns.starts) - 1
+  check_count(data_dir, split, 'sessions', sessions, said.sessions)
   return columns
 
 
@@ -226,41 +228,25 @@ def check_order(
   return both[-1:]
 
 
-def check_rows(
-  data_dir: str | pathlib.Path,
-  manifest: manifest_lib.Manifest,
-  split: str,
-  rows: int,
+def check_count(
+  data_dir: str | pathlib.Path, split: str, noun: str, found: int, said: int
 ) -> None:
   """Refuses a split that is empty, or not what the manifest says.
 
-  Raises:
-    types.InputError: names the split and both numbers.
-  """
-  said = manifest.splits[split].rows
-  if rows != said or not rows:
-    raise types.InputError(
-      f'{data_dir}: split {split!r} has {rows} rows, manifest.json says'
-      f' {said}' + ('' if rows else '; an empty split is of no use')
-    )
-
-
-def check_sessions(
-  data_dir: str | pathlib.Path,
-  manifest: manifest_lib.Manifest,
-  split: str,
-  sessions: int,
-) -> None:
-  """Refuses a split whose sessions are not as many as the manifest says.
+  Args:
+    data_dir: the directory that holds manifest.json.
+    split: its name.
+    noun: 'rows' or 'sessions'.
+    found: how many there are.
+    said: by the manifest.
 
   Raises:
     types.InputError: names the split and both numbers.
   """
-  said = manifest.splits[split].sessions
-  if sessions != said:
+  if found != said or not found:
     raise types.InputError(
-      f'{data_dir}: split {split!r} has {sessions} sessions, manifest.json'
-      f' says {said}'
+      f'{data_dir}: split {split!r} has {found} {noun}, manifest.json says'
+      f' {said}' + ('' if found else '; an empty split is of no use')
     )
 
 

@@ -158,13 +158,16 @@ def _check_batch(
   values = contract_columns.Values(path, first_row, batch)
   contract_sessions.advance(values, walk, floor, manifest.splits[split].end_ms)
   values.integers('row_id')
-  values.integers('user_id', nullable=True)
+  if 'user_id' in batch.schema.names:
+    values.integers('user_id', nullable=True)
   for field in manifest.fields:
     if field.kind == 'numeric':
       values.floats(field.column)
       continue
-    read = values.ids if field.kind == 'categorical' else values.lists
-    ids = read(field)
+    if field.kind == 'categorical':
+      ids = values.ids(field)
+    else:
+      ids, _ = values.values_of_lists(field)
     if split == 'train':
       counts.add(field, ids)
   labels = {
@@ -183,7 +186,7 @@ def _check_batch(
         f'0 there, as {task.name} implies {task.after}',
       )
     if manifest.has_oracle:
-      values.probabilities(f'p_{task.name}')
+      values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
   walk.rows += len(batch)
   walk.last_file = path
 

@@ -6,16 +6,16 @@ types are those of the contract, so that any reader of it can rely on them.
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
+from rmtl_jax.data import column_reader
 from rmtl_jax.data import manifest as manifest_lib
 
 _OPTIONAL = ('user_id',)
@@ -75,7 +75,7 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
   Raises:
     types.InputError: names file and column.
   """
-  with _readable(path):
+  with column_reader.readable(path):
     schema = pq.read_schema(path)
   found = []
   for name, kind in wanted.items():
@@ -112,27 +112,14 @@ def batches(
     types.InputError: the file can't be read.
   """
   with (
-    _readable(path),
+    column_reader.readable(path),
     pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file,
   ):
     yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 
 
-@contextlib.contextmanager
-def _readable(path: pathlib.Path) -> Iterator[None]:
-  try:
-    yield
-  except (OSError, pa.ArrowException, UnicodeError) as error:
-    first = str(error).partition('\n')[0]
-    raise types.InputError(f'{path}: not readable: {first}') from None
-
-
-class Values:
-  """Columns of some rows of a file as arrays; errors name the file's row.
-
-  Attributes:
-    path: the file.
-  """
+class Values(column_reader.Reader):
+  """Columns of some rows of a file, whose types have been checked."""
 
   def __init__(self, path: pathlib.Path, first_row: int, batch: pa.RecordBatch):
     """Takes rows of a file.
@@ -142,24 +129,7 @@ class Values:
       first_row: of the file, counted from 0.
       batch: the rows.
     """
-    self.path, self._first_row, self._batch = path, first_row, batch
-
-  def fail(self, column: str, row: int, found: str, expected: str) -> NoReturn:
-    """Raises for a value.
-
-    Args:
-      column: its column.
-      row: counted from the batch's first, 0.
-      found: what it is.
-      expected: what it should be.
-
-    Raises:
-      types.InputError: always.
-    """
-    raise types.InputError(
-      f'{self.path}: row {self._first_row + row + 1}, column {column!r}:'
-      f' {found}, expected {expected}'
-    )
+    super().__init__(path, pa.Table.from_batches([batch]), first_row)
 
   def require(
     self, right: np.ndarray, column: str, found: str, expected: str
@@ -171,87 +141,3 @@ class Values:
     """
     if not right.all():
       self.fail(column, int(np.argmin(right)), found, expected)
-
-  def integers(self, name: str, nullable: bool = False) -> np.ndarray:
-    """A column of integers; nulls are refused, or 0."""
-    if name not in self._batch.schema.names:
-      return np.zeros(0, np.int64)
-    column = self._batch[name]
-    if column.null_count:
-      if not nullable:
-        self._fail_null(name, column, 'an integer')
-      column = column.fill_null(0)
-    return column.to_numpy()
-
-  def ids(self, field: manifest_lib.Field) -> np.ndarray:
-    """A column of rows of a field's vocabulary."""
-    values = self.integers(field.column)
-    self._in_vocabulary(field, values)
-    return values
-
-  def lists(self, field: manifest_lib.Field) -> np.ndarray:
-    """A column of lists of rows of a field's vocabulary, all in one array."""
-    name, column = field.column, self._batch[field.column]
-    if column.null_count:
-      self._fail_null(name, column, 'a list')
-    offsets = column.offsets.to_numpy().astype(np.int64)
-    counts = np.diff(offsets)
-    wrong = (counts < 1) | (counts > field.width)
-    if wrong.any():
-      row = int(np.argmax(wrong))
-      self.fail(name, row, f'has {counts[row]} values', f'1 to {field.width}')
-    values = column.values[offsets[0] : offsets[-1]]
-    owner = np.repeat(np.arange(len(counts)), counts)
-    if values.null_count:
-      at = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-      self.fail(name, int(owner[at]), 'holds a null', 'integers')
-    flat = values.to_numpy()
-    self._in_vocabulary(field, flat, owner)
-    return flat
-
-  def floats(self, name: str) -> np.ndarray:
-    """A column of finite numbers."""
-    column = self._batch[name]
-    if column.null_count:
-      self._fail_null(name, column, 'a finite number')
-    values = column.to_numpy()
-    self._check(name, np.isfinite(values), values, 'a finite number')
-    return values
-
-  def labels(self, name: str) -> np.ndarray:
-    """A column of labels, 0 or 1."""
-    values = self.floats(name)
-    self._check(name, (values == 0) | (values == 1), values, '0 or 1')
-    return values
-
-  def probabilities(self, name: str) -> None:
-    """Checks a column of probabilities."""
-    values = self.floats(name)
-    self._check(name, (values >= 0) & (values <= 1), values, '0 to 1')
-
-  def _check(
-    self, name: str, right: np.ndarray, values: np.ndarray, expected: str
-  ) -> None:
-    if not right.all():
-      row = int(np.argmin(right))
-      self.fail(name, row, f'is {values[row]}', expected)
-
-  def _in_vocabulary(
-    self,
-    field: manifest_lib.Field,
-    values: np.ndarray,
-    owner: np.ndarray | None = None,
-  ) -> None:
-    wrong = (values < 0) | (values >= field.size)
-    if wrong.any():
-      at = int(np.argmax(wrong))
-      self.fail(
-        field.column,
-        at if owner is None else int(owner[at]),
-        f'is {values[at]}',
-        f'a row of the vocabulary, 0 to {field.size - 1}',
-      )
-
-  def _fail_null(self, name: str, column: pa.Array, expected: str) -> NoReturn:
-    nulls = column.is_null().to_numpy(zero_copy_only=False)
-    self.fail(name, int(np.argmax(nulls)), 'is null', expected)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
+from rmtl_jax.data import column_reader
 from rmtl_jax.data import manifest as manifest_lib
 
 
@@ -82,15 +83,9 @@ def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
-  try:
-    with pq.ParquetFile(path) as file:
-      _check_types(path, file.schema_arrow)
-      table = file.read(columns=['value', 'count'])
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  except (OSError, pa.ArrowException, UnicodeError) as error:
-    first = str(error).partition('\n')[0]
-    raise types.InputError(f'{path}: not readable: {first}') from None
+  with column_reader.readable(path), pq.ParquetFile(path) as file:
+    _check_types(path, file.schema_arrow)
+    table = file.read(columns=['value', 'count'])
   if len(table) != field.size:
     raise types.InputError(
       f'{path}: has {len(table)} rows, manifest.json says {field.size}'

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
@@ -53,7 +51,7 @@ class PreparedFile:
         missing or stands twice.
     """
     self.path, self._manifest = path, manifest
-    with _readable(path):
+    with column_reader.readable(path):
       self._file = pq.ParquetFile(path)
       present = self._file.schema_arrow.names
       groups = range(self._file.num_row_groups)
@@ -80,7 +78,7 @@ class PreparedFile:
     self, names: Sequence[str], groups: Sequence[int]
   ) -> column_reader.Reader:
     """Columns of row groups that stand side by side."""
-    with _readable(self.path):
+    with column_reader.readable(self.path):
       table = self._file.read_row_groups(list(groups), columns=list(names))
     first = int(self.group_rows[: groups[0]].sum()) if len(groups) else 0
     return column_reader.Reader(self.path, table, first)
@@ -165,18 +163,6 @@ class PreparedFile:
       for task in self._manifest.task_names
     ]
     return _stack(columns, len(reader.table), np.float64)
-
-
-@contextlib.contextmanager
-def _readable(path: pathlib.Path) -> Iterator[None]:
-  try:
-    yield
-  except FileNotFoundError:
-    raise types.InputError(f'{path}: not found') from None
-  # Names that are no UTF-8 are a ValueError.
-  except (OSError, pa.ArrowException, ValueError) as error:
-    first = str(error).partition('\n')[0]
-    raise types.InputError(f'{path}: not readable: {first}') from None
 
 
 def _stack(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:

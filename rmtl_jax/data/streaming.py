@@ -68,9 +68,11 @@ class StreamedColumns:
         last = columns.check_order(file.path, first, last, session)
         rows += len(session)
         on_rows(len(session))
-    columns.check_rows(data_dir, manifest, split, rows)
+    said = manifest.splits[split]
+    columns.check_count(data_dir, split, 'rows', rows, said.rows)
     self.starts = np.concatenate([[0], *starts, [rows]])
-    columns.check_sessions(data_dir, manifest, split, len(self.starts) - 1)
+    sessions = len(self.starts) - 1
+    columns.check_count(data_dir, split, 'sessions', sessions, said.sessions)
     self._names = manifest.splits[split].files
     self._groups = np.array(groups, np.int64)
     self._file = functools.lru_cache(_OPEN)(self._open)
