@@ -171,15 +171,15 @@ LIST = pa.list_(pa.int32())
     ('m_tags', [-1], LIST, 'is -1, expected a row of the vocabulary, 0 to 7'),
     ('x_price', float('nan'), None, 'is nan, expected a finite number'),
     ('x_price', float('inf'), None, 'is inf, expected a finite number'),
-    ('x_price', None, None, 'is nan, expected a finite number'),
+    ('x_price', None, None, 'is null, expected a finite number'),
     ('x_price', 1e39, pa.float64(), r'is 1e\+39, expected a finite number'),
     ('y_click', 2.0, None, 'is 2.0, expected 0 or 1'),
     ('y_click', 0.5, None, 'is 0.5, expected 0 or 1'),
     ('y_conversion', -1.0, None, 'is -1.0, expected 0 or 1'),
     ('y_conversion', float('nan'), None, 'is nan, expected 0 or 1'),
-    ('y_conversion', None, None, 'is nan, expected 0 or 1'),
+    ('y_conversion', None, None, 'is null, expected 0 or 1'),
     ('p_click', 1.5, None, 'is 1.5, expected a probability'),
-    ('p_click', None, None, 'is nan, expected a probability'),
+    ('p_click', None, None, 'is null, expected a probability'),
   ],
 )
 def test_a_wrong_value_is_named(
