@@ -51,7 +51,7 @@ def train(
   """Trains the stages that the directory does not hold yet, and evaluates.
 
   Started again on the same directory it goes on: finished stages are
-  restored, the stage that was cut off continues after its last saved epoch,
+  restored, the stage that was cut off continues after its last checkpoint,
   also on a mesh of another shape. Of several processes all call this, with
   the same arguments and directories that all of them see; the first one
   writes.
@@ -124,22 +124,45 @@ def train(
       )
       judged = row_values.judged(run.config, models, trained, data.validation)
       _plot_critics(writer, run, models, trained, data, judged, history)
-    maps = _fit_calibrations(run, models, trained, data.validation)
-    record = {
-      'split': 'test',
-      **_record(run, models, trained, data, maps, judged),
-    }
-    record['warnings'] += summary.history_warnings(
-      history, config.weighting.name
-    )
-    for line in record['warnings'] if processes.is_first() else ():
+    return _finish(run, models, trained, data, judged, history, begin)
+
+
+def _finish(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  data: _Data,
+  judged: Sequence[row_values.Judged],
+  history: Sequence[dict[str, Any]],
+  begin: float,
+) -> dict[str, Any]:
+  """Evaluates a trained run and writes metrics.json, which it returns.
+
+  Args:
+    run: the run.
+    models: of its data.
+    trained: its stages.
+    data: train, validation and test rows.
+    judged: what the critics say of the validation rows.
+    history: one record per epoch or pass.
+    begin: when evaluation began, of time.perf_counter.
+  """
+  maps = _fit_calibrations(run, models, trained, data.validation)
+  record = {
+    'split': 'test',
+    **_record(run, models, trained, data, maps, judged),
+  }
+  record['warnings'] += summary.history_warnings(
+    history, run.config.weighting.name
+  )
+  seconds = _seconds(history)
+  seconds['evaluation'] = time.perf_counter() - begin
+  record['seconds'] = seconds
+  if processes.is_first():
+    for line in record['warnings']:
       logging.error('%s', line)
-    seconds = _seconds(history)
-    seconds['evaluation'] = time.perf_counter() - begin
-    record['seconds'] = seconds
-    if processes.is_first():
-      writers.write_json(path / 'metrics.json', record)
-    return record
+    writers.write_json(run.path / 'metrics.json', record)
+  return record
 
 
 def _check(
@@ -440,7 +463,7 @@ def _plot_critics(
         writer.histogram(f'{own}/{name}_{task}', rows[:, k])
 
 
-def _seconds(history: list[dict[str, Any]]) -> dict[str, float]:
+def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
   """Seconds per stage, over all epochs."""
   seconds: dict[str, float] = {}
   for entry in history:
