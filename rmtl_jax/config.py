@@ -92,6 +92,11 @@ class NetworkConfig:
       distinct categories; `auto` is distinct where that was measured to be
       faster (a single CPU device, wide embeddings), else plain. All give the
       same numbers, up to rounding.
+    matmul_precision: of products with kernels: `default` leaves their float32
+      operands to the device (CPUs keep them, TPUs and some GPUs round them
+      unless JAX_DEFAULT_MATMUL_PRECISION says otherwise); `bfloat16` rounds
+      operands and sums in float32, the same on every device. Parameters,
+      activations and the optimizer are float32 either way.
   """
 
   embedding_dim: int = 128
@@ -109,6 +114,7 @@ class NetworkConfig:
   session_encoder: str = 'none'
   history_encoder: str = 'mean'
   first_layer: str = 'auto'
+  matmul_precision: str = 'default'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -408,6 +414,7 @@ CHOICES = {
   ),
   'network.history_encoder': ('mean', 'target_attention', 'none'),
   'network.first_layer': ('auto', 'plain', 'distinct'),
+  'network.matmul_precision': ('default', 'bfloat16'),
   'critic.form': ('shared', 'separate'),
   'critic.head': ('neg_softplus', 'linear', 'neg_relu'),
   'critic.reward': ('log_likelihood', 'absolute_error'),

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import layers
+from rmtl_jax.networks import layers, precision
 
 # What is saved of a slot grows with the embedding's width, gathering costs the
 # same for all: about so many numbers of an embedding through the GEMM.
@@ -188,7 +188,7 @@ def on_slots(
   fields, dim, width = kernel.shape
   embedded = jnp.take(table, slot_rows, axis=0, mode='clip')
   flat = embedded.reshape(-1, fields * dim)
-  product = flat @ kernel.reshape(fields * dim, width)
+  product = precision.product(flat, kernel.reshape(fields * dim, width))
   return list(jax.lax.split(product, tuple(widths), axis=1))
 
 
@@ -225,6 +225,7 @@ def _on_rows(
         kernel if not rest else kernel[np.array(used)],
         [index[f] for f in used],
         tuple(widths),
+        precision.current(),
       )
     )
   if rest:
@@ -238,12 +239,13 @@ def add(terms: Sequence[jax.Array]) -> jax.Array:
   return sum(terms[1:], start=terms[0])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _products(
   embedded: list[jax.Array],
   kernel: jax.Array,
   index: list[jax.Array],
   widths: tuple[int, ...],
+  matmul_precision: str,
 ) -> list[jax.Array]:
   """sum_f (E_f W_f)[index_f], the columns in parts.
 
@@ -252,23 +254,26 @@ def _products(
     kernel: W, f32[F, D, sum of widths].
     index: i32[slots] each.
     widths: of the parts.
+    matmul_precision: of the products (precision.py).
 
   Returns:
     f32[slots, width] of each part.
   """
   products = [
-    rows @ block
+    precision.product(rows, block, matmul_precision)
     for rows, block in zip(embedded, layers.unstack(kernel), strict=True)
   ]
   return gather_sum(products, index, widths)
 
 
-def _products_forward(embedded, kernel, index, widths):
-  return _products(embedded, kernel, index, widths), (embedded, kernel, index)
+def _products_forward(embedded, kernel, index, widths, matmul_precision):
+  products = _products(embedded, kernel, index, widths, matmul_precision)
+  return products, (embedded, kernel, index)
 
 
-def _products_backward(widths, residuals, cotangents):
+def _products_backward(widths, matmul_precision, residuals, cotangents):
   del widths
+  multiply = functools.partial(precision.product, name=matmul_precision)
   embedded, kernel, index = residuals
   cotangent = jnp.concatenate(cotangents, axis=1)
   of_rows, of_kernel = [], []
@@ -277,8 +282,8 @@ def _products_backward(widths, residuals, cotangents):
   ):
     zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
     of_product = zeros.at[places].add(cotangent, mode='drop')
-    of_rows.append(of_product @ block.T)
-    of_kernel.append(rows.T @ of_product)
+    of_rows.append(multiply(of_product, block.T))
+    of_kernel.append(multiply(rows.T, of_product))
   return of_rows, jnp.stack(of_kernel), None
 
 

@@ -21,7 +21,14 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, history, layers, session, tables
+from rmtl_jax.networks import (
+  distinct,
+  history,
+  layers,
+  precision,
+  session,
+  tables,
+)
 
 Shared = Any
 
@@ -243,7 +250,8 @@ class FirstLayer(nnx.Module):
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric[0])
     if self.encodes:
-      y = y + self._session(inputs, embedded) @ for_session[0]
+      so_far = self._session(inputs, embedded)
+      y = y + precision.product(so_far, for_session[0])
     return y
 
   def _kernels(self) -> list[jax.Array]:
@@ -336,7 +344,9 @@ class FirstLayer(nnx.Module):
 def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
   """Blocks f32[T, n, D] through their part f32[n, D, width] of the layer."""
   count, dim, width = kernel.shape
-  return blocks.reshape(-1, count * dim) @ kernel.reshape(-1, width)
+  return precision.product(
+    blocks.reshape(-1, count * dim), kernel.reshape(-1, width)
+  )
 
 
 def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:

@@ -25,6 +25,7 @@ from rmtl_jax.networks import (
   id_dropout,
   ignore,
   layers,
+  precision,
   session,
   tables,
 )
@@ -128,17 +129,23 @@ def _from_module(
   def init(key: jax.Array) -> Params:
     return nnx.to_pure_dict(nnx.state(make(key)))
 
+  traced = functools.partial(precision.traced_with, config.matmul_precision)
+
   def share(params: Params, inputs: types.Inputs) -> Shared:
-    return bind(params).first.share(inputs)
+    with traced():
+      return bind(params).first.share(inputs)
 
   def lane(params, shared, inputs, *args, dropout_key=None):
-    return bind(params)(shared, inputs, *args, dropout_key)
+    with traced():
+      return bind(params)(shared, inputs, *args, dropout_key)
+
+  def prepare(params: Params) -> Params:
+    with traced():
+      return tables.prepare(params, spec.categorical)
 
   network = Network(jax.jit(init), share, lane, shared_axes, perturb)
   if config.first_layer == 'tables':
-    return network._replace(
-      prepare=lambda params: tables.prepare(params, spec.categorical)
-    )
+    return network._replace(prepare=prepare)
   return network
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers, session
+from rmtl_jax.networks import layers, precision, session
 
 
 def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
@@ -54,11 +54,12 @@ class TargetAttention(session.AttentionUnit):
     """
     rows, width, dim = history.shape
     for_query, for_key, for_product = layers.unstack(self.kernel[...])
-    query = items @ for_query + self.bias[...][None, :]
+    query = precision.product(items, for_query) + self.bias[...][None, :]
     # A sum of three, of which the query's has T rows: no [T, H, 3 D].
     flat = history.reshape(rows * width, dim)
     products = (history * items[:, None, :]).reshape(rows * width, dim)
-    pairs = flat @ for_key + products @ for_product
+    pairs = precision.product(flat, for_key)
+    pairs = pairs + precision.product(products, for_product)
     hidden = jax.nn.relu(pairs.reshape(rows, width, -1) + query[:, None, :])
     scores = jnp.sum(hidden * self.score[...][None, None, :, 0], axis=2)
     weights = session.weights(scores, seen)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import dropout
+from rmtl_jax.networks import dropout, precision
 
 Stack = list[jax.Array] | jax.Array
 
@@ -123,8 +123,8 @@ def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x: f32[T, inputs].
     kernel: f32[inputs, units].
   """
-  if jax.default_backend() != 'cpu':
-    return x @ kernel
+  if jax.default_backend() != 'cpu' or precision.current() != 'default':
+    return precision.product(x, kernel)
   return jax.lax.dot_general(x, _tilt(kernel), (((1,), (1,)), ((), ())))
 
 
@@ -187,8 +187,14 @@ class StackedLinear(nnx.Module):
         matmul(x if shared else x[e], w) + b  # pyright: ignore[reportArgumentType]
         for e, (w, b) in enumerate(pairs)
       ]
-    subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
-    return jnp.einsum(subscripts, jnp.asarray(x), kernel) + bias[:, None, :]
+    x = jnp.asarray(x)
+    if precision.current() == 'default':
+      subscripts = 'ti,eio->eto' if shared else 'eti,eio->eto'
+      product = jnp.einsum(subscripts, x, kernel)
+    else:
+      axes = (None if shared else 0, 0)
+      product = jax.vmap(precision.product, in_axes=axes)(x, kernel)
+    return product + bias[:, None, :]
 
 
 class Activation(nnx.Module):

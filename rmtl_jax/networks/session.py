@@ -16,7 +16,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers
+from rmtl_jax.networks import layers, precision
 
 # Rows of the transformer's table of positions; later rows share the last one.
 POSITIONS = 64
@@ -124,8 +124,8 @@ class TargetAttention(AttentionUnit):
     pairs = (own.reshape(rows * units, dim) @ items.T).reshape(
       rows, units, rows
     )
-    query = items @ for_query + self.bias[...][None, :]
-    key = items @ for_key
+    query = precision.product(items, for_query) + self.bias[...][None, :]
+    key = precision.product(items, for_key)
     hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
     scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)
     return attend(scores, earlier(segment), items)
@@ -150,7 +150,8 @@ class Gru(nnx.Module):
     def step(state, row):
       item, goes_on = row
       state = jnp.where(goes_on, state, 0.0)
-      return gru_cell(item, state @ kernel + bias, state), state
+      product = precision.product(state[None, :], kernel)[0]
+      return gru_cell(item, product + bias, state), state
 
     first = jnp.zeros((items.shape[1],), items.dtype)
     _, states = jax.lax.scan(step, first, (self.item(items), follows(segment)))
@@ -190,7 +191,7 @@ class Block(nnx.Module):
 
   def __call__(self, x: jax.Array, seen: jax.Array) -> jax.Array:
     """Rows f32[T, D], and which they see bool[T, T] -> f32[T, D]."""
-    projected = self.norm_attention(x) @ self.projections[...]
+    projected = precision.product(self.norm_attention(x), self.projections[...])
     query, key, value = jnp.split(projected, 3, axis=1)
     scores = query @ key.T * x.shape[1] ** -0.5
     x = x + attend(scores, seen, value)

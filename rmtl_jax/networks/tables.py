@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax.networks import distinct
+from rmtl_jax.networks import distinct, precision
 
 # Tables of products (`prepare`) are kept of vocabularies up to so many
 # rows, and up to so many numbers in all (512 MiB).
@@ -66,9 +66,13 @@ def prepare(params: Any, sizes: Sequence[int]) -> Any:
   first = params['first']
   table, kernel = first['table'], first['kernel']
   starts = np.concatenate([[0], np.cumsum(sizes)])
+  multiply = precision.product
+  for _ in range(kernel.ndim - 3):
+    multiply = jax.vmap(multiply)
   products = {
-    f'products_{f}': table[..., starts[f] : starts[f + 1], :]
-    @ kernel[..., f, :, :]
+    f'products_{f}': multiply(
+      table[..., starts[f] : starts[f + 1], :], kernel[..., f, :, :]
+    )
     for f in tabled(sizes, kernel.shape[-1])
   }
   return {**params, 'first': {**first, **products}}

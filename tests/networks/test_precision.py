@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.extend import core as jax_core
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.networks import functional, precision
+from tests.networks import small
+
+NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+# 1 + 2^-8 lies halfway between two numbers of 8 bits and goes to the even one;
+# the next representable number above 1 is 1 + 2^-7.
+FINE = 1 + 2**-8
+COARSE = 1 + 2**-7
+
+
+def test_operands_are_rounded_and_sums_are_not():
+  x = jnp.array([[FINE, 3 * FINE], [COARSE, 2.0]])
+  kernel = jnp.array([[COARSE], [FINE]])
+  with precision.traced_with('bfloat16'):
+    found = precision.product(x, kernel)
+  # 3 * FINE = 3.01171875 goes to 3.015625; COARSE + 3.015625 needs 9 bits.
+  expected = [[COARSE + 3.015625], [COARSE**2 + 2.0]]
+  np.testing.assert_array_equal(found, np.array(expected, np.float32))
+  assert found.dtype == jnp.float32
+  np.testing.assert_array_equal(
+    precision.product(x, kernel), x @ kernel, strict=True
+  )
+
+
+def test_gradients_round_operands_and_cotangent_and_not_their_sums():
+  x = jnp.array([[COARSE, FINE]])
+  kernel = jnp.array([[FINE], [COARSE]])
+  with precision.traced_with('bfloat16'):
+    _, pullback = jax.vjp(precision.product, x, kernel)
+    of_x, of_kernel = pullback(jnp.array([[3 * FINE]]))
+  np.testing.assert_array_equal(of_x, [[3.015625, 3.015625 * COARSE]])
+  np.testing.assert_array_equal(of_kernel, [[3.015625 * COARSE], [3.015625]])
+
+
+def test_the_precision_ends_with_the_block():
+  with pytest.raises(ZeroDivisionError), precision.traced_with('bfloat16'):
+    assert precision.current() == 'bfloat16'
+    _ = 1 / 0
+  assert precision.current() == 'default'
+
+
+def network(name, spec, matmul_precision, **changes):
+  config = dataclasses.replace(
+    small.CONFIG, matmul_precision=matmul_precision, **changes
+  )
+  if name in config_lib.BACKBONES:
+    return functional.make_actor(spec, name, config), ()
+  critic = config_lib.CriticConfig(form=name)
+  made = functional.make_critic(spec, config, critic)
+  return made, (small.actions(2),)
+
+
+def loss_of(made, args, inputs):
+  def loss(params):
+    key = jax.random.key(0)
+    out = functional.apply(made, params, inputs, *args, dropout_key=key)
+    return jnp.mean(jnp.sin(out)), out
+
+  return jax.value_and_grad(loss, has_aux=True)
+
+
+def products(jaxpr, found):
+  """(operand types, result type, operand shapes) of all matrix products."""
+  for equation in jaxpr.eqns:
+    if equation.primitive.name == 'dot_general':
+      left, right = (v.aval for v in equation.invars)
+      out = equation.outvars[0].aval.dtype
+      found.append((left.dtype, right.dtype, out, left.shape, right.shape))
+    for value in jax.tree.leaves(
+      equation.params, is_leaf=lambda v: hasattr(v, 'jaxpr')
+    ):
+      inner = getattr(value, 'jaxpr', value)
+      if isinstance(inner, jax_core.Jaxpr):
+        products(inner, found)
+  return found
+
+
+@pytest.mark.parametrize('first_layer', ['plain', 'distinct'])
+@pytest.mark.parametrize('form', ['separate', 'batched'])
+@pytest.mark.parametrize('name', NAMES)
+def test_all_products_of_rows_and_kernels_are_rounded(name, form, first_layer):
+  """Forward and backward; a bias or a mixture is no such product."""
+  spec = small.spec(numeric=False)
+  made, args = network(
+    name, spec, 'bfloat16', expert_form=form, first_layer=first_layer
+  )
+  inputs, params = small.inputs(spec), small.params(made)
+  jaxpr = jax.make_jaxpr(loss_of(made, args, inputs))(params).jaxpr
+  found = products(jaxpr, [])
+  rounded = [p for p in found if p[0] == p[1] == jnp.bfloat16]
+  assert len(rounded) > 6
+  assert all(p[2] == jnp.float32 for p in rounded)
+  rest = [p for p in found if p not in rounded]
+  # What is left: the action's term of rank one, one row through the kernel,
+  # and mixtures, whose gate is an operand.
+  units = {*small.CONFIG.bottom_units, *small.CONFIG.tower_units}
+  for left, right, _, *shapes in rest:
+    assert left == right == jnp.float32
+    is_mixture = form == 'batched' and all(len(s) > 2 for s in shapes)
+    is_action = name in ('shared', 'separate') and any(
+      (set(s) <= {1, small.CONFIG.embedding_dim, *units} and 1 in s)
+      or len(s) == 1
+      for s in shapes
+    )
+    assert is_mixture or is_action, shapes
+  default, args = network(name, spec, 'default', expert_form=form)
+  jaxpr = jax.make_jaxpr(loss_of(default, args, inputs))(params).jaxpr
+  assert {p[:3] for p in products(jaxpr, [])} == {(jnp.dtype('float32'),) * 3}
+
+
+@pytest.mark.parametrize('encoder', ['target_attention', 'gru', 'transformer'])
+def test_encoders_of_sessions_are_rounded_too(encoder):
+  spec = dataclasses.replace(small.spec(), item=1)
+  inputs = small.inputs(spec)
+  inputs = inputs._replace(segment=np.zeros(inputs.numeric.shape[:2], np.int32))
+  outs = {}
+  for name in ('default', 'bfloat16'):
+    made, args = network('esmm', spec, name, session_encoder=encoder)
+    (_, outs[name]), slopes = small.jit(loss_of(made, args, inputs))(
+      small.params(made)
+    )
+    assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(slopes))
+  assert np.any(outs['default'] != outs['bfloat16'])
+  np.testing.assert_allclose(
+    outs['bfloat16'], outs['default'], rtol=0.05, atol=0.05
+  )
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_rounding_moves_values_and_gradients_a_little(name):
+  spec = small.spec()
+  results = []
+  for matmul_precision in ('default', 'bfloat16'):
+    made, args = network(name, spec, matmul_precision)
+    run = small.jit(loss_of(made, args, small.inputs(spec)))
+    results.append(run(small.params(made)))
+  ((_, plain), slopes), ((_, rounded), rounded_slopes) = results
+  assert np.any(plain != rounded)
+  np.testing.assert_allclose(rounded, plain, rtol=0.05, atol=0.05)
+  difference = jax.tree.map(jnp.subtract, rounded_slopes, slopes)
+  assert optax.tree.norm(difference) < 0.05 * optax.tree.norm(slopes)
+
+
+def test_tables_of_products_are_what_training_multiplies():
+  spec = small.spec(numeric=False, multi_valued=False)
+  plain, _ = network('esmm', spec, 'bfloat16')
+  tabled, _ = network('esmm', spec, 'bfloat16', first_layer='tables')
+  params, inputs = small.params(plain), small.inputs(spec)
+  prepared = tabled.prepare(params)
+  np.testing.assert_allclose(
+    small.run(tabled, prepared, inputs),
+    small.run(plain, params, inputs),
+    rtol=2e-5,
+    atol=2e-5,
+  )
