@@ -3,9 +3,9 @@
     python benchmarks/memory.py --output=benchmarks/results/memory.json
 
 Each figure is the largest resident memory of a process of its own that holds
-benchmarks/workload.py's rows and does one epoch of stage 1 and one evaluation;
-`start` is a process that has only imported and placed the rows. The peer is
-measured where it is installed.
+benchmarks/workload.py's rows and does one epoch of stage 1 and one evaluation,
+set up as a command is; `start` has only imported and placed the rows. The peer
+is measured where it is installed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from absl import app, flags
 
 from benchmarks import machine, peer, workload
 from rmtl_jax import config as config_lib
+from rmtl_jax.training import memory
 
 # --output, --rows and --backbones are those of benchmarks/peer.py.
 _FLAGS = flags.FLAGS
@@ -31,6 +32,7 @@ def child(name: str) -> None:
   """Does the work of one figure and prints the peak, MiB."""
   side, backbone = name.split(':')
   log = workload.Workload(rows=_FLAGS.rows)
+  memory.release_after_compiling()
   if side == 'start':
     workload.context(log, config_lib.Config())
   else:

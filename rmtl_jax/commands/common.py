@@ -151,12 +151,15 @@ def print_report(record: dict[str, Any]) -> None:
 
 
 def start_jax(values: flags.FlagValues) -> None:
-  """Strict mode, quiet logs, compiled programs kept over runs."""
+  """Strict mode, quiet logs, small memory, programs kept over runs."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
   _quiet_orbax()
   import jax
 
+  from rmtl_jax.training import memory
+
+  memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   if values['compilation_cache'].value:
     home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import json
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from tensorboardX import event_file_writer, summary
-from tensorboardX.proto import event_pb2
 
 # Of a histogram.
 _BINS = 50
+
+
+@functools.cache
+def _tensorboard(module: str) -> Any:
+  """A module of tensorboardX, loaded without PyTorch.
+
+  Where PyTorch is installed tensorboardX would load it, for tensors that it
+  never sees here: about a second, and 190 MiB.
+  """
+  hides = 'torch' not in sys.modules
+  if hides:
+    sys.modules['torch'] = None  # pyright: ignore[reportArgumentType]
+  try:
+    return importlib.import_module(f'tensorboardX.{module}')
+  finally:
+    if hides:
+      del sys.modules['torch']
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:
@@ -64,8 +82,9 @@ class Writer:
     board.mkdir(exist_ok=True)
     # Not a SummaryWriter: its thread can only print what went wrong.
     self._board_path = board
+    files = _tensorboard('event_file_writer')
     with named(board):
-      self._board = event_file_writer.EventsWriter(str(board / 'events'))
+      self._board = files.EventsWriter(str(board / 'events'))
     for record in history:
       self._plot(record)
 
@@ -86,12 +105,13 @@ class Writer:
       tag += f'/member_{record["member"]}'
     for name, value in record.items():
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
-        self._add(summary.scalar(f'{tag}/{name}', value), step)
+        content = _tensorboard('summary').scalar(f'{tag}/{name}', value)
+        self._add(content, step)
     with named(self._board_path):
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
-    event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
+    event = _tensorboard('proto.event_pb2').Event(
       wall_time=time.time(), step=step, summary=content
     )
     with named(self._board_path):
@@ -99,7 +119,7 @@ class Writer:
 
   def text(self, name: str, text: str) -> None:
     """A text for TensorBoard."""
-    self._add(summary.text(name, text), 0)
+    self._add(_tensorboard('summary').text(name, text), 0)
 
   def histogram(self, name: str, values: np.ndarray) -> None:
     """How numbers are distributed, for TensorBoard.
@@ -108,7 +128,8 @@ class Writer:
       name: its tag.
       values: [R], finite, R >= 1.
     """
-    self._add(summary.histogram(name, np.asarray(values), _BINS), 0)
+    content = _tensorboard('summary').histogram(name, np.asarray(values), _BINS)
+    self._add(content, 0)
 
   def close(self) -> None:
     """Flushes everything."""

@@ -1,6 +1,8 @@
 """Logs of a run, and what is left of them when it is started again."""
 
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -84,3 +86,25 @@ def test_a_failing_disk_names_the_file(tmp_path):
   with pytest.raises(OSError) as caught:
     writers.write_json(tmp_path / 'metrics.json', {})
   assert caught.value.filename == str(tmp_path / 'metrics.json')
+
+
+def test_pytorch_is_not_loaded_and_stays_loadable(tmp_path):
+  (tmp_path / 'torch.py').write_text('print("torch is loaded")\n')
+  program = (
+    'import pathlib\n'
+    'from rmtl_jax.training import writers\n'
+    "writer = writers.Writer(pathlib.Path('run'), [])\n"
+    "writer.text('a', 'b')\n"
+    'writer.close()\n'
+    "print('written')\n"
+    'import torch\n'
+  )
+  (tmp_path / 'run').mkdir()
+  found = subprocess.run(
+    [sys.executable, '-c', program],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert found.stdout == 'written\ntorch is loaded\n'
