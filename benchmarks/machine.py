@@ -68,15 +68,14 @@ def _cell(value: Any) -> str:
   return f'{value:,}' if isinstance(value, int) else str(value)
 
 
+def timed(run: Callable[[], Any], repetitions: int) -> list[float]:
+  """Seconds of every call that returns arrays, after one to warm up."""
+  return interleaved({'': run}, repetitions)['']
+
+
 def seconds(run: Callable[[], Any], repetitions: int) -> float:
   """Median seconds of a call that returns arrays, after one to warm up."""
-  jax.block_until_ready(run())
-  times = []
-  for _ in range(repetitions):
-    begin = time.perf_counter()
-    jax.block_until_ready(run())
-    times.append(time.perf_counter() - begin)
-  return statistics.median(times)
+  return statistics.median(timed(run, repetitions))
 
 
 def interleaved(
@@ -111,6 +110,9 @@ def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
   x, y = np.log(list(sizes)), np.log(list(costs))
   return float(np.polyfit(x, y, 1)[0])
 
+
+# Of a product's time alone.
+_TRIES = 7
 
 Dot = tuple[tuple[int, ...], tuple[int, ...], Any]
 
@@ -187,8 +189,9 @@ def copy_rate(mebibytes: int = 256, repetitions: int = 5) -> float:
 class Roofline:
   """The least time for some work on this machine, from rates measured here.
 
-  Every matrix product is timed alone, in its own shape; moved bytes and the
-  optimizer's passes over parameters take the rate of a copy.
+  Every matrix product is timed alone, in its own shape, and counts with the
+  best of several tries; moved bytes and the optimizer's passes over parameters
+  take the rate of a copy.
   """
 
   def __init__(self):
@@ -212,7 +215,7 @@ class Roofline:
 
         return jax.lax.fori_loop(0, times, body, x)
 
-      self._seconds[dot] = seconds(lambda: run(*args), 3) / times
+      self._seconds[dot] = min(timed(lambda: run(*args), _TRIES)) / times
     return self._seconds[dot]
 
   def seconds(self, found: Work, parameters: int = 0) -> float:

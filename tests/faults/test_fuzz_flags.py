@@ -12,6 +12,7 @@ from absl import flags
 from hypothesis import strategies as st
 
 from rmtl_jax import cli, config_flags
+from rmtl_jax.serving import export
 from rmtl_jax.training import compare, run, tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations
 
@@ -75,20 +76,23 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
       f'--input={directory}/rows.parquet',
       f'--output={directory}/scores.parquet',
     ],
+    'export': [f'--workdir={directory}/run', f'--output={directory}/out'],
+    'report': [f'--workdir={directory}/run', f'--output={directory}/page'],
   }[command]
 
 
 @pytest.fixture(scope='module')
 def base(tmp_path_factory):
   path, whole = fuzz_targets.shared(), tmp_path_factory.mktemp('base') / 'whole'
-  shutil.copytree(path / 'table', whole)
-  shutil.copytree(path / 'run', whole, dirs_exist_ok=True)
+  # Both have raw logs with a schema; those of `table` are to stay.
+  for name in ('run', 'table'):
+    shutil.copytree(path / name, whole, dirs_exist_ok=True)
   return whole
 
 
 @contextlib.contextmanager
 def _stubs():
-  """Without what a sound command line starts: hours of training."""
+  """Without what a sound command line starts, which takes long."""
 
   def stop(*_, **__):
     raise KeyboardInterrupt
@@ -99,6 +103,7 @@ def _stubs():
       (run, 'evaluate'),
       (compare, 'compare'),
       (tune, 'tune'),
+      (export, 'export'),
     ):
       patch.setattr(module, name, stop)
     yield patch
@@ -141,6 +146,15 @@ def _property(examples):
 
 def test_odd_values_of_flags(base, tmp_path):
   _property(60)(base=base, scratch=tmp_path / 'in put é')
+
+
+@pytest.mark.parametrize('command', sorted(cli.COMMANDS))
+def test_a_sound_command_line_is_taken(base, tmp_path, command):
+  scratch = tmp_path / 'in put é'
+  shutil.copytree(base, scratch)
+  with _stubs():
+    code = cli.main(['rmtl', command, *_base(command, scratch)])
+  assert code in (0, 130)
 
 
 @pytest.mark.long
