@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from rmtl_jax import types
+
+# What taking a record apart raises where it is another one than expected.
+_DAMAGE = (
+  LookupError,
+  TypeError,
+  ValueError,
+  AttributeError,
+  ArithmeticError,
+)
 
 
 def read(path: str | os.PathLike[str], missing: str = '') -> Any:
@@ -51,6 +62,26 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   except (OSError, ValueError) as error:  # no UTF-8, a name with NUL, ...
     said = error.strerror if isinstance(error, OSError) else error
     raise types.InputError(f'{path}: not readable: {said}') from None
+
+
+@contextlib.contextmanager
+def complete(where: str) -> Iterator[None]:
+  """Around what takes apart a record of our own that has been read.
+
+  Args:
+    where: the record's file.
+
+  Raises:
+    types.InputError: the record lacks something, or holds something else than
+      was written there.
+  """
+  try:
+    yield
+  except _DAMAGE as error:
+    reason = f'lacks {error}' if isinstance(error, KeyError) else str(error)
+    raise types.InputError(
+      f'{where}: not as rmtl wrote it: {reason}'
+    ) from error
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -51,3 +51,30 @@ def test_places_that_are_no_files(tmp_path):
     with pytest.raises(types.InputError) as error:
       json_files.read(tmp_path / name, 'make it')
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('take', 'said'),
+  [
+    (lambda record: record['b'], "lacks 'b'"),
+    (lambda record: record['a']['b'], 'not subscriptable'),
+    (lambda record: record['a'].b, "no attribute 'b'"),
+    (lambda record: float(record['c']), 'could not convert'),
+  ],
+)
+def test_a_record_that_is_not_as_written_is_named(take, said):
+  with (
+    pytest.raises(types.InputError, match=f'^a.json: not as rmtl.*{said}'),
+    json_files.complete('a.json'),
+  ):
+    take({'a': 1, 'c': 'x'})
+
+
+def test_other_errors_pass_a_record_by():
+  for error in (types.InputError('mine'), OSError(28, 'full')):
+    with (
+      pytest.raises(type(error)) as raised,
+      json_files.complete('a.json'),
+    ):
+      raise error
+    assert raised.value is error

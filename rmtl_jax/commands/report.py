@@ -59,9 +59,12 @@ def execute(values: flags.FlagValues) -> int:
 
 def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
   """A comparison's where there are its results, else a run's."""
+  from rmtl_jax import json_files
   from rmtl_jax.report import comparison_page, run_page
   from rmtl_jax.training import report_record
 
   if report_record.is_comparison(path):
-    return comparison_page.build(report_record.comparison(path))
-  return run_page.build(report_record.gather(path, data_dir))
+    with json_files.complete(str(path / 'results.json')):
+      return comparison_page.build(report_record.comparison(path))
+  with json_files.complete(f'{path / "metrics.json"} or metrics.jsonl'):
+    return run_page.build(report_record.gather(path, data_dir))

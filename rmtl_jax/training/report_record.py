@@ -262,7 +262,8 @@ def _reliability(
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
   stage = next(n for n in reversed(run_lib.ACTORS) if n in trained.actors)
   predictions = models.predict(run.config, trained.actors[stage], test)
-  maps = calibrations.of_record(metrics, 'calibration').get(stage, {})
+  where = f'{run.path / "metrics.json"}: calibration'
+  maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
   for k, task in enumerate(run.manifest.task_names):
     versions = {'raw': predictions[:, k]}

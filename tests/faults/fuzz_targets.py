@@ -21,12 +21,15 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from tests import tiny
 from tests.data import raw_files
 from tests.data.sources import test_kuairand as kuairand
 from tests.data.sources import test_rees46 as rees46
 from tests.data.sources import test_retailrocket as retailrocket
+from tests.report import comparison_results
 from tests.serving import table_run
 
 TINY = (
@@ -95,6 +98,12 @@ def build(base: pathlib.Path) -> None:
     base / 'run' / 'rows.csv.gz',
     (base / 'run' / 'rows.csv').read_text().splitlines(),
   )
+  compared = base / 'comparison' / 'compared'
+  compared.mkdir(parents=True)
+  tiny.write_prepared(compared)
+  results = comparison_results.build()
+  results['config'] = config_lib.to_dict(config_lib.Config())
+  (compared / 'results.json').write_text(json.dumps(results))
   data = base / 'run' / 'data'
   shutil.copytree(data, base / 'data' / 'data')
   configs = base / 'config'
@@ -243,6 +252,20 @@ def _predict(name: str) -> Callable[[pathlib.Path], list[str]]:
   ]
 
 
+def _report(name: str) -> Callable[[pathlib.Path], list[str]]:
+  return lambda directory: [
+    'report',
+    f'--workdir={directory}/{name}',
+    f'--output={directory}/page',
+    '--nocompilation_cache',
+  ]
+
+
+def _check_page(directory: pathlib.Path) -> None:
+  page = (directory / 'page' / 'report.html').read_text()
+  assert page.rstrip().endswith('</html>')
+
+
 def _configured(name: str) -> Callable[[pathlib.Path], list[str]]:
   return lambda directory: [
     'train',
@@ -324,6 +347,34 @@ TARGETS = {
       lambda directory: _check_json(directory, 'new/metrics.json'),
       3,
       ('new',),
+    ),
+    Target(
+      'check data',
+      'data',
+      ('data/manifest.json', 'data/*/*.parquet'),
+      lambda directory: [
+        'prepare',
+        '--check',
+        f'--data_dir={directory}/data',
+      ],
+      lambda directory: check_prepared(directory / 'data'),
+      4,
+    ),
+    Target(
+      'report a run',
+      'run',
+      ('run/*.json', 'run/*.jsonl', 'data/manifest.json'),
+      _report('run'),
+      _check_page,
+      5,
+    ),
+    Target(
+      'report a comparison',
+      'comparison',
+      ('compared/*.json',),
+      _report('compared'),
+      _check_page,
+      4,
     ),
     Target(
       'evaluate a run',
