@@ -315,6 +315,10 @@ def _split_streams(path: pathlib.Path) -> None:
 
 
 def _leave(code: int) -> NoReturn:
+  # A repeat of the signal that ends it must not hurry it, nor dump a stack.
+  saved = code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN if saved else signal.SIG_DFL)
   for stream in (sys.stdout, sys.stderr):
     stream.flush()
   if code == 0:
