@@ -136,6 +136,7 @@ def main(argv: Sequence[str]) -> int:
       raise
     return _fail(f'rmtl {name} needs {needed}', 2)
   except FloatingPointError as error:
+    distributed.note(error)
     return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
   except KeyboardInterrupt:
     return _fail('interrupted', 130)
@@ -144,6 +145,7 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
   except OSError as error:  # a full disk, a directory without write bits
+    distributed.note(error)
     said = str(error.strerror or error)
     line = f'{error.filename}: {said}' if error.filename else said
     return _fail(line, 2 if error.errno in _BAD_PLACES else 1)
