@@ -33,6 +33,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 
   rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
                           raw logs to prepared sessions
+  rmtl prepare --check --data_dir=DATA
+                          whether DATA, by any engine, can be trained on
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
