@@ -1,6 +1,6 @@
 r"""When the first layer on distinct categories beats that on every slot.
 
-    python benchmarks/first_layer.py \
+    python -m benchmarks.first_layer \
       --output=benchmarks/results/first_layer.json
 
 Training steps of one backbone with first_layer=plain and =distinct, in turn,

@@ -1,6 +1,6 @@
 """A log larger than memory through `rmtl prepare`: speed, memory, disk.
 
-    nice -n 19 taskset -c 1 python benchmarks/large_log.py \
+    nice -n 19 taskset -c 1 python -m benchmarks.large_log \
       --rows=30000000,100000000 --output=benchmarks/results/large_log.json
 
 A log is simulated shard by shard and written as Parquet, in the order of time;

@@ -1,6 +1,6 @@
 """From raw logs to packed lanes, in rows per second.
 
-    python benchmarks/logs.py --output=benchmarks/results/logs.json
+    python -m benchmarks.logs --output=benchmarks/results/logs.json
 
 A log of benchmarks/workload.py's shape is written as CSV and as Parquet, then
 timed through `rmtl prepare`'s own function (source `table`), reading of what

@@ -1,6 +1,6 @@
 """Peak resident memory of training, predicting and torch-rechub's trainer.
 
-    python benchmarks/memory.py --output=benchmarks/results/memory.json
+    python -m benchmarks.memory --output=benchmarks/results/memory.json
 
 Each figure is the largest resident memory of a process of its own that holds
 benchmarks/workload.py's rows and does one epoch of stage 1 and one evaluation,

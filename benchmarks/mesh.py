@@ -1,6 +1,6 @@
 """Tables split over devices: bytes on each, collectives of a step, its time.
 
-    python benchmarks/mesh.py --output=benchmarks/results/mesh.json
+    python -m benchmarks.mesh --output=benchmarks/results/mesh.json
 
 Eight devices of one CPU. A vocabulary grows, all else stays: what a step
 communicates, and the time that it takes, must not grow with it

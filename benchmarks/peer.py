@@ -1,7 +1,7 @@
 """Training side by side with torch-rechub's own multi-task trainer.
 
     pip install torch torch-rechub
-    python benchmarks/peer.py --output=benchmarks/results/peer.json
+    python -m benchmarks.peer --output=benchmarks/results/peer.json
 
 The same rows (benchmarks/workload.py's), batch size, widths, experts, dropout
 and optimizer settings on both sides; one epoch each, in turn, several times.

@@ -1,6 +1,6 @@
 """Seeds trained together in one program against one after the other.
 
-    python benchmarks/population.py --output=benchmarks/results/population.json
+    python -m benchmarks.population --output=benchmarks/results/population.json
 
 Each figure is one pass of stage 1 over simulated rows: P members one after the
 other by the compiled loop of one, then all of them by the population's loop,

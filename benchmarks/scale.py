@@ -1,6 +1,6 @@
 """A plan for machines that nobody had: rows per second on 1 to 256 devices.
 
-    python benchmarks/scale.py --scale_output=benchmarks/results/scale.json
+    python -m benchmarks.scale --scale_output=benchmarks/results/scale.json
 
 Counts the work of stage 1's real steps from their jaxprs, puts it beside
 vendors' figures of devices (benchmarks/scale_devices.py) in a model of a step

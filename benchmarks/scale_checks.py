@@ -38,7 +38,7 @@ def host() -> tuple[scale_model.Host, str]:
   return scale_model.Host(values, planned_rate(), checks), source
 
 
-def planned_rate(rows: int = 10_000_000, repetitions: int = 5) -> float:
+def planned_rate(rows: int = 100_000_000, repetitions: int = 3) -> float:
   """Rows per second of what a pass does before its first batch; the fastest.
 
   It packs all sessions, to know how many steps there will be.

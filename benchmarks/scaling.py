@@ -1,6 +1,6 @@
 """How a training step's cost grows, with the fitted exponent.
 
-    python benchmarks/scaling.py --output=benchmarks/results/scaling.json
+    python -m benchmarks.scaling --output=benchmarks/results/scaling.json
 
 One size at a time grows: rows of the log (batches planned and gathered, one
 epoch), rows of the item's vocabulary (embedding 16, one more field), rows of a

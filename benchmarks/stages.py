@@ -1,6 +1,6 @@
 """Every stage and backbone in rows per second, and its share of the roofline.
 
-    python benchmarks/stages.py --output=benchmarks/results/stages.json
+    python -m benchmarks.stages --output=benchmarks/results/stages.json
 
 The log is benchmarks/workload.py's; sizes are the defaults (batch 2,048,
 embedding 128, bottom 512-256, towers 128-64, 8 experts, dropout 0.2). A figure

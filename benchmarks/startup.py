@@ -1,6 +1,6 @@
 """Start-up and compile time, cold and with the persistent compilation cache.
 
-    python benchmarks/startup.py --output=benchmarks/results/startup.json
+    python -m benchmarks.startup --output=benchmarks/results/startup.json
 
 Whole processes of `rmtl train` on a few simulated rows, one epoch per stage,
 so that little but starting and compiling is left: without a cache, with an

@@ -1,6 +1,6 @@
 """Training from disk beside training from memory, and reading alone.
 
-    python benchmarks/streaming.py --output=benchmarks/results/streaming.json
+    python -m benchmarks.streaming --output=benchmarks/results/streaming.json
 
 Stage 1 of some backbones on benchmarks/workload.py's log, epochs of both kinds
 in turn. Then reading alone: a larger log in a process of its own, every batch

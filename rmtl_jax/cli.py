@@ -33,6 +33,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 
   rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
                           raw logs to prepared sessions
+  rmtl prepare --check --data_dir=DATA
+                          whether DATA, by any engine, can be trained on
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
@@ -136,6 +138,7 @@ def main(argv: Sequence[str]) -> int:
       raise
     return _fail(f'rmtl {name} needs {needed}', 2)
   except FloatingPointError as error:
+    distributed.note(error)
     return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
   except KeyboardInterrupt:
     return _fail('interrupted', 130)
@@ -144,6 +147,7 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
     return 1
   except OSError as error:  # a full disk, a directory without write bits
+    distributed.note(error)
     said = str(error.strerror or error)
     line = f'{error.filename}: {said}' if error.filename else said
     return _fail(line, 2 if error.errno in _BAD_PLACES else 1)

@@ -9,6 +9,7 @@ import pathlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from absl import logging as absl_logging
 
 from rmtl_jax import prepare_config, types
 
-# Seconds after a signal within which work asks for it; see _Signals.
+# Seconds after a signal within which work asks for it and in which the same
+# signal again counts as one; see _Signals.
 GRACE = 5.0
 
 
@@ -49,11 +51,19 @@ def data_dir(
   return path / 'data'
 
 
-def interruptible(work: Callable[[Callable[[], int]], Any]) -> Any:
-  """What work(number of the signal that arrived) gives, or an exit code."""
+def interruptible(
+  work: Callable[[Callable[[], int]], Any],
+  agree: Callable[[int], int] = lambda number: number,
+) -> Any:
+  """What work(number of the signal that arrived) gives, or an exit code.
+
+  Args:
+    work: is given what says the signal's number, or 0.
+    agree: what all processes of a job are told of each one's own number.
+  """
   from rmtl_jax.training import trainer
 
-  with _Signals() as signals:
+  with _Signals(agree) as signals:
     try:
       return work(signals.number)
     except trainer.Interrupted as stop:
@@ -188,14 +198,19 @@ def _quiet_orbax() -> None:
 
 
 class _Signals:
-  """Remembers the first SIGTERM or SIGINT; a second one is not caught.
+  """Remembers that SIGTERM or SIGINT arrived; a second of a kind ends at once.
 
   Training asks between dispatches, saves and ends. What does not ask within
   GRACE seconds (a compilation, an evaluation) has nothing to save: the process
   then ends at once. It may: checkpoints and files are whole whenever it does.
+
+  Within GRACE seconds the same signal again counts as one. Where a cluster, a
+  terminal or `timeout` signals all processes of a group, a worker hears of it
+  from its supervisor too.
   """
 
-  def __init__(self):
+  def __init__(self, agree: Callable[[int], int] = lambda number: number):
+    self._agree = agree
     self._number = 0
     self._heard = threading.Event()
 
@@ -222,9 +237,13 @@ class _Signals:
       signal.signal(number, handler)
 
   def _watch(self) -> None:
+    first: dict[int, float] = {}
     while received := os.read(self._reads, 1):
-      number = received[0]
-      if number in self._old and not self._heard.wait(GRACE):
+      number, now = received[0], time.monotonic()
+      if number not in self._old:
+        continue
+      again = now - first.setdefault(number, now) > GRACE
+      if again or not self._heard.wait(GRACE):
         with contextlib.suppress(OSError):
           _say_interrupted(number)
         os._exit(128 + number)
@@ -232,10 +251,11 @@ class _Signals:
   def _remember(self, number: int, frame: Any) -> None:
     del frame
     self._number = number
-    signal.signal(number, signal.SIG_DFL)
 
   def number(self) -> int:
-    """The signal that arrived, or 0."""
-    if self._number:
+    """The signal that arrived, here or in another process, or 0."""
+    number = self._agree(self._number)
+    if number:
+      # It is not asked again while it saves, when its own signal may come.
       self._heard.set()
-    return self._number
+    return number

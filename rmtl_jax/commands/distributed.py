@@ -36,9 +36,11 @@ MEETING = 300
 _WORKER = 'RMTL_WORKER'
 # A worker's exit code where it raised what no one expected.
 _RAISED = 70
-# Seconds that a worker with bad input gives the others to find it too, so that
-# they tell their own reason.
+# Seconds that a worker which knows its reason (bad input, say) gives the others
+# to find it too, so that they tell their own.
 _GRACE = 2.0
+# Errors of the system that no lost peer looks like: a full disk.
+_OWN = (errno.ENOSPC, errno.EDQUOT)
 _LOST = re.compile(
   r'[Tt]ask:?\s?(\d+) heartbeat timeout'
   r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
@@ -51,6 +53,7 @@ _SAID = 'rmtl: '
 _TAIL = 2**18
 
 _log: TextIO | None = None  # in a worker
+_knows = False  # that its failure is no lost peer's
 
 
 def define(values: flags.FlagValues) -> None:
@@ -133,6 +136,17 @@ def is_worker() -> bool:
 def errors() -> TextIO:
   """Where the line of an error goes: a worker's supervisor prints it."""
   return _log or sys.stderr
+
+
+def note(error: Exception) -> None:
+  """Learns why the command fails, before it does.
+
+  A lost peer breaks connections, which raises one error or another here; of
+  some others it can be told that they are no such thing.
+  """
+  global _knows
+  full = isinstance(error, OSError) and error.errno in _OWN
+  _knows = full or isinstance(error, FloatingPointError)
 
 
 def layout(values: flags.FlagValues) -> Any:
@@ -315,11 +329,16 @@ def _split_streams(path: pathlib.Path) -> None:
 
 
 def _leave(code: int) -> NoReturn:
+  # A repeat of the signal that ends it must not hurry it, nor dump a stack.
+  saved = code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN if saved else signal.SIG_DFL)
   for stream in (sys.stdout, sys.stderr):
     stream.flush()
   if code == 0:
     sys.exit(0)  # which waits for the others
   # What failed may be a peer: a broken connection is noticed at once, in a
   # save for example, whose it was only after HEARTBEAT.
-  time.sleep(HEARTBEAT + 5.0 if code in (1, _RAISED) else _GRACE)
+  unsure = code in (1, _RAISED) and not _knows
+  time.sleep(HEARTBEAT + 5.0 if unsure else _GRACE)
   os._exit(code)

@@ -49,7 +49,8 @@ def execute(values: flags.FlagValues) -> int:
   record = common.interruptible(
     lambda number: run.train(
       config, path, data_dir, stages, live, number, layout
-    )
+    ),
+    processes.largest,
   )
   if isinstance(record, int):
     return record

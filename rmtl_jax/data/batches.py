@@ -99,22 +99,35 @@ class Epoch:
     Args:
       reader: 0 to `config.readers` - 1; each has its share of the blocks.
     """
-    config, starts = self.config, self.starts
-    order = session_order(
-      len(starts) - 1, self.seed, self.number, config, reader
-    )
+    config = self.config
     own = (1, reader) if config.readers > 1 else (1,)
     generator = np.random.default_rng((*self.seed, self.number, *own))
-    size = config.block_sessions * config.window_blocks
-    for begin in range(0, len(order), size):
-      first, length, ends = _pieces(
-        starts, order[begin : begin + size], config.lane_length
-      )
+    for sessions in self._window_sessions(reader):
+      first, length, ends = _pieces(self.starts, sessions, config.lane_length)
       lane, offset = pack(length, config.lane_length)
       lanes = int(lane.max()) + 1
       # Shuffled, so that late lanes, made of left-overs, are no batch.
       lane = generator.permutation(lanes)[lane]
       yield _fill(first, length, ends, lane, offset, config.lane_length)
+
+  def _window_sessions(self, reader: int) -> Iterator[np.ndarray]:
+    """A reader's sessions in the pass's order, i64[W] for each window."""
+    config = self.config
+    order = session_order(
+      len(self.starts) - 1, self.seed, self.number, config, reader
+    )
+    size = config.block_sessions * config.window_blocks
+    for begin in range(0, len(order), size):
+      yield order[begin : begin + size]
+
+  def _lanes(self, reader: int) -> int:
+    """How many lanes `windows` gives; none is filled."""
+    slots = self.config.lane_length
+    lanes = 0
+    for sessions in self._window_sessions(reader):
+      _, length, _ = _pieces(self.starts, sessions, slots)
+      lanes += int(pack(length, slots)[0].max()) + 1
+    return lanes
 
   @functools.cached_property
   def plan(self) -> Plan:
@@ -130,12 +143,9 @@ class Epoch:
 
   @functools.cached_property
   def steps(self) -> int:
-    """Batches of the pass."""
+    """Batches of the pass, of which a reader needs to know all readers'."""
     config = self.config
-    most = max(
-      sum(len(window.row) for window in self.windows(reader))
-      for reader in range(config.readers)
-    )
+    most = max(self._lanes(reader) for reader in range(config.readers))
     return -(-most // (config.lanes // config.readers))
 
 
@@ -274,12 +284,12 @@ def _next_fit(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Fills one lane after the other; a lane closes when the next won't fit."""
   ends = np.cumsum(length)
-  firsts = []
-  start, begin = 0, 0
+  # Of each one, the first that won't fit into a lane which it begins.
+  after = np.searchsorted(ends, ends - length + capacity, side='right').tolist()
+  firsts, start = [], 0
   while start < len(length):
     firsts.append(start)
-    start = int(np.searchsorted(ends, begin + capacity, side='right'))
-    begin = int(ends[start - 1])
+    start = after[start]
   if not firsts:
     return np.zeros(0, np.int64), np.zeros(0, np.int64)
   counts = np.diff(np.append(firsts, len(length)))
@@ -292,11 +302,12 @@ def _pieces(
   starts: np.ndarray, order: np.ndarray, capacity: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Sessions in order, the long ones cut: first row, length, ends there."""
-  total = np.diff(starts)[order]
+  begin = starts[order]
+  total = starts[order + 1] - begin
   count = -(-total // capacity)
   owner = np.repeat(np.arange(len(order)), count)
   part = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-  first = starts[:-1][order][owner] + part * capacity
+  first = begin[owner] + part * capacity
   length = np.minimum(total[owner] - part * capacity, capacity)
   return first, length, part == count[owner] - 1
 

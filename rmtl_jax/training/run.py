@@ -62,7 +62,8 @@ def train(
     data_dir: prepared data.
     stages: of 'pretrain', 'critic', 'finetune', in this order.
     live: where progress goes.
-    interrupted: a signal's number once one has arrived, else 0.
+    interrupted: a signal's number once one has arrived, else 0; several
+      processes must agree on it (`processes.largest`).
     layout: the mesh to train on, or None: one device.
 
   Returns:
@@ -102,7 +103,7 @@ def train(
         models,
         trained,
         live,
-        lambda: processes.largest(interrupted()),
+        interrupted,
         stack,
       )
       writer = (

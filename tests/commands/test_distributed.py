@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import signal
@@ -13,7 +14,7 @@ import time
 import pytest
 from absl import flags
 
-from rmtl_jax import types
+from rmtl_jax import cli, types
 from rmtl_jax.commands import common, distributed
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -124,6 +125,39 @@ def test_the_log_of_an_earlier_run_is_not_read(worker, capfd):
   distributed.supervise([], worker('echo "Task 1 heartbeat timeout" >> $log'))
   assert distributed.supervise([], worker('exit 70')) == 1
   assert 'lost' not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('error', 'waits'),
+  [
+    (FloatingPointError('loss'), False),
+    (OSError(errno.ENOSPC, 'No space left', 'run'), False),
+    (OSError(errno.EIO, 'not saved', 'run'), True),
+    (ConnectionResetError(errno.ECONNRESET, 'reset'), True),
+  ],
+)
+def test_who_knows_the_reason_does_not_wait(monkeypatch, capsys, error, waits):
+  """What can't be a lost peer is told at once, all else after a heartbeat."""
+
+  def execute(values):
+    raise error
+
+  command = cli.Command('', lambda values, line: None, execute)
+  monkeypatch.setitem(cli.COMMANDS, 'train', command)
+  monkeypatch.setattr(distributed, '_knows', False)
+  code = cli.main(['rmtl', 'train'])
+  assert code == 1 and capsys.readouterr().err.startswith('rmtl: ')
+  slept = []
+  monkeypatch.setattr(time, 'sleep', slept.append)
+  monkeypatch.setattr(signal, 'signal', lambda *_: None)
+
+  def leave(code):
+    raise SystemExit(code)
+
+  monkeypatch.setattr(os, '_exit', leave)
+  with pytest.raises(SystemExit, match='1'):
+    distributed._leave(code)
+  assert slept == [distributed.HEARTBEAT + 5.0 if waits else 2.0]
 
 
 SUPERVISOR = """\

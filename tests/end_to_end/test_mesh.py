@@ -221,19 +221,44 @@ def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim, what):
   np.testing.assert_allclose(losses[0][:3], losses[1][:3], atol=1e-5)
 
 
+ENDLESS = (
+  *SETTINGS,
+  '--config.pretrain.max_epochs=1000',
+  '--config.pretrain.patience=1000',
+)
+
+
+def _assert_saved(job: list[subprocess.Popen[str]]) -> str:
+  """All have ended after a signal; what the first one said."""
+  said = [process.communicate(timeout=60)[1] for process in job]
+  for process, error in zip(job, said, strict=True):
+    assert process.returncode == 128 + signal.SIGTERM, error
+    assert error.count('start the same command again to go on') == 1
+  return said[0]
+
+
 @pytest.mark.long
 def test_a_signal_to_one_process_ends_all_of_them(data, tmp_path):
   path = tmp_path / 'run'
-  line = (
-    f'--data_dir={data}',
-    *SETTINGS,
-    '--config.pretrain.max_epochs=1000',
-    '--config.pretrain.patience=1000',
-  )
-  job = _two(path, *line)
+  job = _two(path, f'--data_dir={data}', *ENDLESS)
   assert runs.wait_until(lambda: len(runs.saved(path)) > 1, job[0])
   job[1].send_signal(signal.SIGTERM)
-  for process in job:
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, error
-    assert 'start the same command again to go on' in error
+  _assert_saved(job)
+
+
+@pytest.mark.long
+def test_a_signal_to_supervisors_and_workers_alike(data, tmp_path):
+  """As a cluster sends it: workers hear of it often, save, and go on."""
+  path = tmp_path / 'run'
+  for start in range(2):
+    before = runs.saved(path)
+    job = _two(path, f'--data_dir={data}', *ENDLESS)
+    assert runs.wait_until(lambda b=before: runs.saved(path) - b, job[0])
+    everyone = [pid for p in job for pid in (_worker(p), p.pid)]
+    for _ in range(20):
+      for pid in everyone:
+        os.kill(pid, signal.SIGTERM)
+      time.sleep(0.02)
+    error = _assert_saved(job)
+    assert ('pretrain: going on ' in error) == bool(start)
+    assert not runs.partial(path)

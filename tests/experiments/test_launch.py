@@ -192,14 +192,14 @@ def test_slurm_starts_again_what_can_go_on(tmp_path, codes, ends, started):
 
 
 def test_slurm_saves_and_queues_again_before_the_time_limit(tmp_path):
-  """All processes of a step hear USR1; rmtl alone is told to end, once."""
+  """All processes of a step hear SIGTERM, and rmtl ends with 143."""
   job = sbatch(tmp_path, ['wait'])
   group = tmp_path / 'group'
   for _ in range(600):
     if group.exists():
       break
     time.sleep(0.05)
-  os.killpg(int(group.read_text()), signal.SIGUSR1)
+  os.killpg(int(group.read_text()), signal.SIGTERM)
   assert job.wait(timeout=30) == 0
   assert (tmp_path / 'scontrol').read_text() == 'requeue 7\n'
   assert len(starts(tmp_path)) == 1
