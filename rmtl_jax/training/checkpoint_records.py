@@ -156,6 +156,13 @@ def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
   return {**plain, 'record_digest': _record_digest(plain)}
 
 
+def is_whole(record: Any) -> bool:
+  """Whether a record of `sealed` is what it was."""
+  return isinstance(record, dict) and (
+    record.get('record_digest') == _record_digest(record)
+  )
+
+
 def _record_digest(record: Mapping[str, Any]) -> str:
   content = {k: v for k, v in record.items() if k != 'record_digest'}
   text = json.dumps(content, sort_keys=True)
@@ -181,7 +188,7 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
       f'{path}: checkpoint format {version}, this program reads formats up to'
       f' {FORMAT_VERSION}: a newer one has written it'
     )
-  if version > 1 and record.get('record_digest') != _record_digest(record):
+  if version > 1 and not is_whole(record):
     raise Damaged(f'{path}: damaged: its record is not what was saved')
   for old in range(version, FORMAT_VERSION):
     record = MIGRATIONS[old](record)

@@ -8,7 +8,12 @@ import re
 from typing import Any
 
 from rmtl_jax import json_files, types
-from rmtl_jax.training import checkpoints, methods, writers
+from rmtl_jax.training import (
+  checkpoint_records,
+  checkpoints,
+  methods,
+  writers,
+)
 
 Method = methods.Method
 Record = dict[str, Any]
@@ -47,17 +52,20 @@ class Files:
     Raises:
       types.InputError: it is damaged.
     """
+    remedy = 'remove it to train the run again'
     try:
-      return json_files.read(file)
+      record = json_files.read(file)
     except types.InputError as error:
-      raise types.InputError(
-        f'{error}: remove it to train the run again'
-      ) from None
+      raise types.InputError(f'{error}: {remedy}') from None
+    if not checkpoint_records.is_whole(record):
+      raise types.InputError(f'{file}: is not as it was written: {remedy}')
+    del record['record_digest']
+    return record
 
   def write(self, file: pathlib.Path, record: Record) -> None:
-    """Writes one of these, atomically."""
+    """Writes one of these, atomically, with a digest of itself."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    writers.write_json(file, record)
+    writers.write_json(file, checkpoint_records.sealed(record))
 
   def unfinished(
     self, stage: str, method: Method, seed: int, learning_rate: float | None

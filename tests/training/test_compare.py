@@ -267,6 +267,17 @@ def test_a_damaged_run_file_is_named(tmp_path, data_dir):
     compare.compare(config, tmp_path, data_dir, QUIET)
 
 
+def test_an_edited_run_file_is_named(tmp_path, data_dir):
+  config = changed(methods=('esmm',), seeds=(5,))
+  compare.compare(config, tmp_path, data_dir, QUIET)
+  (file,) = tmp_path.glob('runs/esmm/*.json')
+  record = json.loads(file.read_text())
+  for changes in ({'seconds': record['seconds'] + 1}, {'record_digest': 0}):
+    file.write_text(json.dumps({**record, **changes}))
+    with pytest.raises(types.InputError, match=r'5\.json: is not as it was'):
+      compare.compare(config, tmp_path, data_dir, QUIET)
+
+
 def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
   """Nor have its controls; the weights that are shuffled are its own."""
   config = changed(
