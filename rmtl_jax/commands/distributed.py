@@ -45,7 +45,12 @@ _LOST = re.compile(
   r'[Tt]ask:?\s?(\d+) heartbeat timeout'
   r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
 )
-_LEADER_LOST = re.compile(r'leader task was preempted/died')
+# Where no other task is named: what JAX says when the coordinator is gone.
+_LEADER_LOST = re.compile(
+  r'leader task was preempted/died'
+  r'|after coordination service has shut down'
+  r'|JAX distributed service detected fatal errors'
+)
 _ABSENT = re.compile(r'CoordinationService/RegisterTask')
 # Of an error that the worker leaves to its supervisor to print.
 _SAID = 'rmtl: '

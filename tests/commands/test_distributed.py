@@ -66,9 +66,16 @@ def test_who_was_lost_as_jax_says_it():
     ' heartbeats):\n1\n12\nThe tasks have crashed. Check the task logs'
   )
   assert distributed.lost_processes(text) == [1, 12]
+  fatal = 'the JAX distributed service detected fatal errors'
+  for text in (
+    'Either the leader task was preempted/died/restarted unexpectedly',
+    'PollForError requested after coordination service has shut down.',
+    f'{fatal}: UNAVAILABLE: Socket closed',
+  ):
+    assert distributed.lost_processes(text) == [0]
   assert distributed.lost_processes(
-    'Either the leader task was preempted/died/restarted unexpectedly'
-  ) == [0]
+    f'{fatal}: task:2 heartbeat timeout'
+  ) == distributed.lost_processes('Task 2 heartbeat timeout')
   assert distributed.lost_processes('Task 3 is well') == []
 
 
