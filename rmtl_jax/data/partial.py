@@ -14,6 +14,8 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
+from rmtl_jax import types
+
 _MAKING, _OLD = '.partial-', '.old-'
 
 
@@ -41,6 +43,31 @@ def make(target: pathlib.Path) -> Iterator[pathlib.Path]:
   finally:
     if held is not None:
       os.close(held)
+
+
+@contextlib.contextmanager
+def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+  """As `make`, after a sweep; the directory is gone when the block ends.
+
+  Args:
+    target: what is to be written; directories above it are made.
+    name: what to call it in the error.
+
+  Raises:
+    types.InputError: it can't be written there.
+  """
+  with contextlib.ExitStack() as stack:
+    try:
+      target.parent.mkdir(parents=True, exist_ok=True)
+      sweep(target)
+      # Made here, so that what can't be written is told before the work.
+      path = stack.enter_context(make(target))
+    except OSError as error:
+      raise types.InputError(
+        f'{name}: cannot be written: {error.strerror}'
+      ) from None
+    stack.callback(shutil.rmtree, path, ignore_errors=True)
+    yield path
 
 
 def publish(path: pathlib.Path, target: pathlib.Path) -> None:

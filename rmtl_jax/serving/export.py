@@ -17,7 +17,6 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +28,7 @@ from jax import export as jax_export
 
 import rmtl_jax
 from rmtl_jax import extras, types
+from rmtl_jax.data import partial
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
 from rmtl_jax.serving import exported, predictor
@@ -55,21 +55,11 @@ def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
   extras.require('flatbuffers', 'rmtl export')
   _check_target(output)
   target = pathlib.Path(os.path.realpath(output))
-  partial = target.with_name(f'.{target.name}.partial-{secrets.token_hex(4)}')
-  try:
-    partial.mkdir(parents=True)
-  except OSError as error:
-    raise types.InputError(
-      f'{output}: cannot be written: {error.strerror}'
-    ) from None
-  try:
-    record = _write(scorer, partial)
+  with partial.beside(target, str(output)) as directory:
+    record = _write(scorer, directory)
     _check_target(output)
     # Takes the place of an empty directory too.
-    os.replace(partial, target)
-  except BaseException:
-    shutil.rmtree(partial, ignore_errors=True)
-    raise
+    os.replace(directory, target)
   return record
 
 

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import os
 import pathlib
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import types
+from rmtl_jax.data import partial
 from rmtl_jax.serving import rows
 
 Write = Callable[[pa.Table], None]
@@ -51,6 +51,7 @@ def open_sink(
 
   A file is written beside its name and takes its place when the block ends; if
   the block raises, nothing is left and a file of that name stays as it was.
+  What a killed process left there is removed.
 
   Args:
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
@@ -72,25 +73,15 @@ def open_sink(
   if not is_parquet:
     _check_flat(name, schema)
   target = pathlib.Path(os.path.realpath(name))
-  partial = target.with_name(f'.{target.name}.partial-{secrets.token_hex(4)}')
-  try:
-    # Made here, so that what can't be written is told before the work.
-    partial.touch()
-  except OSError as error:
-    raise types.InputError(
-      f'{name}: cannot be written: {error.strerror}'
-    ) from None
-  try:
+  with partial.beside(target, name) as directory:
+    path = directory / target.name
     if is_parquet:
-      with pq.ParquetWriter(partial, schema, compression='zstd') as writer:
+      with pq.ParquetWriter(path, schema, compression='zstd') as writer:
         yield writer.write_table
     else:
-      with partial.open('w', encoding='utf-8', newline='') as file:
+      with path.open('w', encoding='utf-8', newline='') as file:
         yield _csv_writer(file, schema, delimiter)
-    os.replace(partial, target)
-  except BaseException:
-    partial.unlink(missing_ok=True)
-    raise
+    os.replace(path, target)
 
 
 def _check_flat(name: str, schema: pa.Schema) -> None:

@@ -1,14 +1,17 @@
 """Directories in the making: whose they are, and when they are swept."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import partial, writer
+from rmtl_jax.serving import sinks
 from tests.data import raw_files
 
 
@@ -88,14 +91,47 @@ with writer.new_directory(pathlib.Path(sys.argv[1]), False) as path:
 """
 
 
-def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
+# As rmtl predict writes a file.
+KILLED_SINK = """
+import sys, time
+import pyarrow as pa
+from rmtl_jax.serving import sinks
+table = pa.table({'a': [1]})
+with sinks.open_sink(sys.argv[1], table.schema) as write:
+  write(table)
+  print('ready', flush=True)
+  time.sleep(60)
+"""
+
+
+def _started(program: str, target: pathlib.Path) -> subprocess.Popen[bytes]:
+  """The program, which is making its target."""
   process = subprocess.Popen(
-    [sys.executable, '-c', KILLED, str(tmp_path / 'out')],
+    [sys.executable, '-c', program, str(target)],
     stdout=subprocess.PIPE,
     env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
   )
   assert process.stdout is not None
   assert process.stdout.readline() == b'ready\n'
+  return process
+
+
+@pytest.mark.parametrize('name', ['scores.parquet', 'scores.csv'])
+def test_a_killed_predict_leaves_nothing_to_the_next(tmp_path, name):
+  target, table = tmp_path / name, pa.table({'a': [1]})
+  process = _started(KILLED_SINK, target)
+  for number in range(2):
+    with sinks.open_sink(str(target), table.schema) as write:
+      write(table)
+    left = [] if number else [n for n in names(tmp_path) if 'partial' in n]
+    assert names(tmp_path) == [*left, name]
+    assert len(left) == 1 - number  # the first is made beside one that lives
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
+  process = _started(KILLED, tmp_path / 'out')
   partial.sweep(tmp_path / 'out')
   assert len(names(tmp_path)) == 1  # it lives
   process.send_signal(signal.SIGKILL)
