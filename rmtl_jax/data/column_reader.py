@@ -49,6 +49,14 @@ class Reader:
 
   def integers(self, name: str, nullable: bool = False) -> np.ndarray:
     """An integer column as i64[R]; nulls are an error, or -1."""
+    values = self._integers(name, nullable)
+    if values.dtype == np.uint64:
+      right = values <= _LARGEST_INTEGER
+      self._check(name, right, values, 'a signed integer of 64 bits')
+    return values.astype(np.int64, copy=False)
+
+  def _integers(self, name: str, nullable: bool = False) -> np.ndarray:
+    """As `integers`, of the column's own type."""
     column = self.table[name]
     if not pa.types.is_integer(column.type):
       self.fail(name, None, f'is {column.type}', 'an integer')
@@ -56,15 +64,11 @@ class Reader:
       if not nullable:
         self.fail(name, self._first(column.is_null()), 'is null', 'an integer')
       column = column.fill_null(-1)
-    values = column.to_numpy()
-    if values.dtype == np.uint64:
-      right = values <= _LARGEST_INTEGER
-      self._check(name, right, values, 'a signed integer of 64 bits')
-    return values.astype(np.int64)
+    return column.to_numpy()
 
   def ids(self, field: manifest_lib.Field) -> np.ndarray:
-    """A categorical column, rows of the field's vocabulary."""
-    values = self.integers(field.column)
+    """A categorical column, rows of the field's vocabulary, of its own type."""
+    values = self._integers(field.column)
     self._check_range(field, values)
     return values
 
