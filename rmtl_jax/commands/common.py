@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -182,12 +183,16 @@ def _quiet_orbax() -> None:
   """Leaves errors of checkpoints to those who catch them.
 
   Orbax raises each, but first it logs the traceback, asyncio that of its lost
-  futures, and TensorStore that nobody waits for its answer any more.
+  futures, and TensorStore that nobody waits for its answer any more; coroutines
+  that Orbax has given up are warned of when the process ends.
   """
   logging.getLogger('absl').addFilter(
     lambda record: not (record.exc_info and 'orbax' in record.pathname)
   )
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  warnings.filterwarnings(
+    'ignore', r"coroutine '.*' was never awaited", RuntimeWarning
+  )
   print_error = sys.unraisablehook
 
   def hook(unraisable: Any) -> None:

@@ -100,3 +100,25 @@ def test_handlers_are_put_back():
     assert signals.number() == 0
   after = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
   assert after == before
+
+
+GIVEN_UP = """
+from rmtl_jax.commands import common
+common._quiet_orbax()
+async def write():
+  pass
+kept = [write()]
+kept.append(kept)  # until the process ends
+"""
+
+
+def test_what_orbax_gives_up_is_not_told():
+  found = subprocess.run(
+    [sys.executable, '-c', GIVEN_UP], capture_output=True, text=True, check=True
+  )
+  assert found.stderr == ''
+  script = GIVEN_UP.replace('common._quiet_orbax()', '')
+  found = subprocess.run(
+    [sys.executable, '-c', script], capture_output=True, text=True, check=True
+  )
+  assert 'never awaited' in found.stderr
