@@ -162,6 +162,10 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     _fill(disk, leave)
     process.send_signal(signal.SIGCONT)
     _, error = process.communicate(timeout=120)
+    if leave == 160_000 and process.returncode == 0:
+      # Stopped late: what was left to write had room.
+      assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
+      return
     assert process.returncode == 1, error
     assert 'Traceback' not in error and 'Exception' not in error, error
     lines = [line for line in error.splitlines() if 'rows/s' not in line]
