@@ -51,6 +51,9 @@ _LEADER_LOST = re.compile(
   r'|after coordination service has shut down'
   r'|JAX distributed service detected fatal errors'
 )
+# A collective that a peer left halfway: Gloo then reads what was meant for
+# another one, and ends the process before JAX knows of the loss.
+_BROKEN = re.compile(r"terminate called after .* 'gloo::")
 _ABSENT = re.compile(r'CoordinationService/RegisterTask')
 # Of an error that the worker leaves to its supervisor to print.
 _SAID = 'rmtl: '
@@ -229,7 +232,14 @@ def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
       signal.signal(number, signal.SIG_DFL)
   finally:
     os.close(writes)
-  return _told(code, log)
+  return _told(code, log, _only_peer(values))
+
+
+def _only_peer(values: flags.FlagValues) -> int | None:
+  """The other process of a job of two, where the flags say so."""
+  own = common.value(values, 'process_id')
+  is_one_of_two = common.value(values, 'num_processes') == 2
+  return 1 - own if is_one_of_two and own is not None else None
 
 
 def _log_path(values: flags.FlagValues) -> pathlib.Path:
@@ -239,8 +249,14 @@ def _log_path(values: flags.FlagValues) -> pathlib.Path:
   return path / f'{socket.gethostname()}_{name}.log'
 
 
-def _told(code: int, log: pathlib.Path) -> int:
-  """Says why a worker has ended; returns the exit code of the command."""
+def _told(code: int, log: pathlib.Path, only_peer: int | None) -> int:
+  """Says why a worker has ended; returns the exit code of the command.
+
+  Args:
+    code: the worker's.
+    log: of the worker.
+    only_peer: of `_only_peer`.
+  """
   if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
     return code
   if -code in (signal.SIGINT, signal.SIGTERM):
@@ -248,7 +264,10 @@ def _told(code: int, log: pathlib.Path) -> int:
   text = _end_of(log)
   said = [line for line in text.splitlines() if line.startswith(_SAID)]
   lost = lost_processes(text)
-  if lost and code != 2:
+  broken = _BROKEN.search(text) is not None
+  if broken and not lost and only_peer is not None:
+    lost = [only_peer]
+  if (lost or broken) and code != 2:
     print(_loss(lost, log), file=sys.stderr)
     return 1
   if said:
@@ -280,11 +299,12 @@ def lost_processes(text: str) -> list[int]:
 
 
 def _loss(lost: Sequence[int], log: pathlib.Path) -> str:
-  noun = 'process' if len(lost) == 1 else 'processes'
-  numbers = ', '.join(map(str, lost))
-  verb = 'was' if len(lost) == 1 else 'were'
+  who = f'process {lost[0]}' if lost else 'another process'
+  verb = 'was'
+  if len(lost) > 1:
+    who, verb = f'processes {", ".join(map(str, lost))}', 'were'
   return (
-    f'{_SAID}{noun} {numbers} of this job {verb} lost; started again, the job'
+    f'{_SAID}{who} of this job {verb} lost; started again, the job'
     f' goes on from its last checkpoint ({log} has the details)'
   )
 

@@ -128,6 +128,28 @@ def test_one_line_for_every_end(worker, capfd, script, code, said):
   assert printed.count('\n') == (1 if said else 0)
 
 
+@pytest.mark.parametrize(
+  ('count', 'own', 'lost'),
+  [(2, 0, 'process 1'), (2, 1, 'process 0'), (3, 1, 'another process')],
+)
+def test_a_broken_collective_is_a_loss(
+  worker, tmp_path, capfd, count, own, lost
+):
+  worker(
+    'echo "terminate called after throwing an instance of \'gloo::X\'" >> $log'
+    '\nkill -ABRT $$'
+  )
+  values = _values(
+    f'--workdir={tmp_path / "run"}',
+    THREE[0],
+    f'--num_processes={count}',
+    f'--process_id={own}',
+  )
+  assert distributed.supervise(['train'], values) == 1
+  said = f'rmtl: {lost} of this job was lost; started again, the job goes on'
+  assert capfd.readouterr().err.startswith(said)
+
+
 def test_the_log_of_an_earlier_run_is_not_read(worker, capfd):
   distributed.supervise([], worker('echo "Task 1 heartbeat timeout" >> $log'))
   assert distributed.supervise([], worker('exit 70')) == 1
