@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import json
 import os
 import pathlib
@@ -20,8 +19,8 @@ _BINS = 50
 
 
 @functools.cache
-def _tensorboard(module: str) -> Any:
-  """A module of tensorboardX, loaded without PyTorch.
+def _tensorboard() -> tuple[Any, Any, Any]:
+  """Files, summaries and events of tensorboardX, loaded without PyTorch.
 
   Where PyTorch is installed tensorboardX would load it, for tensors that it
   never sees here: about a second, and 190 MiB.
@@ -30,7 +29,10 @@ def _tensorboard(module: str) -> Any:
   if hides:
     sys.modules['torch'] = None  # pyright: ignore[reportArgumentType]
   try:
-    return importlib.import_module(f'tensorboardX.{module}')
+    from tensorboardX import event_file_writer, summary
+    from tensorboardX.proto import event_pb2
+
+    return event_file_writer, summary, event_pb2
   finally:
     if hides:
       del sys.modules['torch']
@@ -82,7 +84,7 @@ class Writer:
     board.mkdir(exist_ok=True)
     # Not a SummaryWriter: its thread can only print what went wrong.
     self._board_path = board
-    files = _tensorboard('event_file_writer')
+    files, self._summary, self._events = _tensorboard()
     with named(board):
       self._board = files.EventsWriter(str(board / 'events'))
     for record in history:
@@ -105,13 +107,13 @@ class Writer:
       tag += f'/member_{record["member"]}'
     for name, value in record.items():
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
-        content = _tensorboard('summary').scalar(f'{tag}/{name}', value)
+        content = self._summary.scalar(f'{tag}/{name}', value)
         self._add(content, step)
     with named(self._board_path):
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
-    event = _tensorboard('proto.event_pb2').Event(
+    event = self._events.Event(
       wall_time=time.time(), step=step, summary=content
     )
     with named(self._board_path):
@@ -119,7 +121,7 @@ class Writer:
 
   def text(self, name: str, text: str) -> None:
     """A text for TensorBoard."""
-    self._add(_tensorboard('summary').text(name, text), 0)
+    self._add(self._summary.text(name, text), 0)
 
   def histogram(self, name: str, values: np.ndarray) -> None:
     """How numbers are distributed, for TensorBoard.
@@ -128,7 +130,7 @@ class Writer:
       name: its tag.
       values: [R], finite, R >= 1.
     """
-    content = _tensorboard('summary').histogram(name, np.asarray(values), _BINS)
+    content = self._summary.histogram(name, np.asarray(values), _BINS)
     self._add(content, 0)
 
   def close(self) -> None:
