@@ -95,7 +95,7 @@ class NetworkConfig:
     matmul_precision: of products with kernels: `default` leaves their float32
       operands to the device (CPUs keep them, TPUs and some GPUs round them
       unless JAX_DEFAULT_MATMUL_PRECISION says otherwise); `bfloat16` rounds
-      operands and sums in float32, the same on every device. Parameters,
+      operands on every device, CPUs too, and sums in float32. Parameters,
       activations and the optimizer are float32 either way.
   """
 

@@ -49,6 +49,8 @@ def make(target: pathlib.Path) -> Iterator[pathlib.Path]:
 def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   """As `make`, after a sweep; the directory is gone when the block ends.
 
+  If the block raises, so are the parents that were made for it.
+
   Args:
     target: what is to be written; directories above it are made.
     name: what to call it in the error.
@@ -56,18 +58,49 @@ def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   Raises:
     types.InputError: it can't be written there.
   """
+  sweep(target)
+  made: list[pathlib.Path] = []
   with contextlib.ExitStack() as stack:
     try:
-      target.parent.mkdir(parents=True, exist_ok=True)
-      sweep(target)
+      made = _make_parents(target.parent)
       # Made here, so that what can't be written is told before the work.
       path = stack.enter_context(make(target))
     except OSError as error:
+      _remove_parents(made)
       raise types.InputError(
         f'{name}: cannot be written: {error.strerror}'
       ) from None
-    stack.callback(shutil.rmtree, path, ignore_errors=True)
-    yield path
+    try:
+      yield path
+    except BaseException:
+      shutil.rmtree(path, ignore_errors=True)
+      _remove_parents(made)
+      raise
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
+  """Makes missing directories; returns those that it made, outermost first."""
+  missing = []
+  while not parent.exists():
+    missing.append(parent)
+    parent = parent.parent
+  made: list[pathlib.Path] = []
+  try:
+    for path in reversed(missing):
+      path.mkdir()
+      made.append(path)
+  except OSError:
+    _remove_parents(made)
+    raise
+  return made
+
+
+def _remove_parents(made: list[pathlib.Path]) -> None:
+  """Removes directories that `_make_parents` made, those that are empty."""
+  for parent in reversed(made):
+    with contextlib.suppress(OSError):
+      parent.rmdir()
 
 
 def publish(path: pathlib.Path, target: pathlib.Path) -> None:

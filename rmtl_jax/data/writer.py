@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterator
 
 import duckdb
@@ -71,26 +70,11 @@ def new_directory(
     types.InputError: as for `check_target`, or the place can't be written to.
   """
   target = pathlib.Path(os.path.realpath(data_dir))
-  partial.sweep(target)
-  check_target(data_dir, overwrite)
-  made: list[pathlib.Path] = []
-  with contextlib.ExitStack() as stack:
-    try:
-      made = _make_parents(target.parent)
-      directory = stack.enter_context(partial.make(target))
-    except OSError as error:
-      _remove_parents(made)
-      raise types.InputError(
-        f'{data_dir}: cannot be written: {error.strerror}'
-      ) from None
-    try:
-      yield directory
-      check_target(data_dir, overwrite)
-      partial.publish(directory, target)
-    except BaseException:
-      shutil.rmtree(directory, ignore_errors=True)
-      _remove_parents(made)
-      raise
+  with partial.beside(target, str(data_dir)) as directory:
+    check_target(data_dir, overwrite)
+    yield directory
+    check_target(data_dir, overwrite)
+    partial.publish(directory, target)
 
 
 def write_parts(
@@ -146,27 +130,3 @@ def write_vocabularies(
   (directory / 'vocabulary').mkdir()
   for name, words in rows.vocabularies.items():
     words.write(connection, directory / 'vocabulary' / f'{name}.parquet')
-
-
-def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
-  """Makes missing directories; returns those that it made, outermost first."""
-  missing = []
-  while not parent.exists():
-    missing.append(parent)
-    parent = parent.parent
-  made: list[pathlib.Path] = []
-  try:
-    for path in reversed(missing):
-      path.mkdir()
-      made.append(path)
-  except OSError:
-    _remove_parents(made)
-    raise
-  return made
-
-
-def _remove_parents(made: list[pathlib.Path]) -> None:
-  """Removes directories that `_make_parents` made, those that are empty."""
-  for parent in reversed(made):
-    with contextlib.suppress(OSError):
-      parent.rmdir()

@@ -2,8 +2,8 @@
 
 With NetworkConfig.matmul_precision `bfloat16`, both operands of such a product
 are rounded to bfloat16 and their products summed in float32, in the forward
-pass and in both products of the backward pass: the same numbers on every
-device, in reach of an accelerator's matrix units. Parameters, activations,
+pass and in both products of the backward pass, written out: a CPU rounds what
+an accelerator rounds for its matrix units. Parameters, activations,
 gradients and the optimizer stay float32. `default` leaves float32 operands to
 the device, and is exact on CPU.
 """

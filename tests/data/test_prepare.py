@@ -9,7 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import prepare_config, types
-from rmtl_jax.data import columns, prepare, source, sources, sql, writer
+from rmtl_jax.data import (
+  columns,
+  partial,
+  prepare,
+  source,
+  sources,
+  sql,
+)
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data.sources import table as table_source
 from tests.data import raw_files
@@ -422,7 +429,7 @@ def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
 
   # As if the power went: nothing of ours runs any more.
   monkeypatch.setattr(manifest_lib, 'write', killed)
-  monkeypatch.setattr(writer.shutil, 'rmtree', lambda *a, **k: None)
+  monkeypatch.setattr(partial.shutil, 'rmtree', lambda *a, **k: None)
   with pytest.raises(Killed):
     raw_files.run_table(tmp_path, raw_files.table_lines(20))
   assert not (tmp_path / 'out').exists()
