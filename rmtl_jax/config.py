@@ -85,6 +85,14 @@ class NetworkConfig:
       from the item's embeddings of the rows before: `none`, their `mean`,
       `target_attention` (of the row's own item), `gru` or `transformer`. No
       free win: choose on validation.
+    affinity_dim: factors of every category, for the affinity of user and item
+      that is added to every task's logit beside the towers, with a term per
+      category (networks/affinity.py); 0 for none. Data tell which fields are
+      the user's and which the item's (manifest.json, `side`). Actors only.
+    affinity_state: the user's side of it: the `user`'s factors throughout, or
+      those of the `session`, which every positive draws to what was shown, as
+      soon as the next row knows of it (as-of group `feedback`; without it, or
+      where `previous` is 0 in manifest.json, they stay the user's).
     history_encoder: how lists of the user's earlier items are read (as-of
       group `history`; without it the setting does nothing): the `mean` of
       their embeddings, `target_attention` (of the row's own item) or `none`.
@@ -112,9 +120,17 @@ class NetworkConfig:
   expert_form: str = 'auto'
   ignore: str = ''
   session_encoder: str = 'none'
+  affinity_dim: int = 0
+  affinity_state: str = 'user'
   history_encoder: str = 'mean'
   first_layer: str = 'auto'
   matmul_precision: str = 'default'
+
+  @property
+  def reads_sessions(self) -> bool:
+    """Whether a row's logits depend on rows before it in its lane."""
+    moves = self.affinity_dim > 0 and self.affinity_state == 'session'
+    return moves or self.session_encoder != 'none'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,6 +257,7 @@ class StageConfig:
     warmup_steps: steps over which it first rises linearly from 0.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
     embedding_l2: the same for the embedding tables; -1 means l2.
+    affinity_l2: the same for the table of the affinity (network.affinity_dim).
     label_smoothing: share s of a label that is given up for 1/2: the loss
       that is descended has y (1 - s) + s / 2 for y; what is logged has y.
     reset_embeddings: stage 1 only: every epoch after the first starts from
@@ -259,6 +276,7 @@ class StageConfig:
   warmup_steps: int = 0
   l2: float = 1e-6
   embedding_l2: float = -1.0
+  affinity_l2: float = 1e-4
   label_smoothing: float = 0.0
   reset_embeddings: bool = False
   clip_norm: float = 0.0
@@ -412,6 +430,7 @@ CHOICES = {
     'gru',
     'transformer',
   ),
+  'network.affinity_state': ('user', 'session'),
   'network.history_encoder': ('mean', 'target_attention', 'none'),
   'network.first_layer': ('auto', 'plain', 'distinct'),
   'network.matmul_precision': ('default', 'bfloat16'),
@@ -442,6 +461,7 @@ _BOUNDS = {
   'ensemble': (1, 64),
   'network.embedding_dim': (1, 2**16),
   'network.table_multiple': (1, 2**20),
+  'network.affinity_dim': (0, 2**10),
   'network.num_experts': (1, 2**10),
   'network.dropout': (0.0, 0.95),
   'critic.discount': (0.0, 1.0),

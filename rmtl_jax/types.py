@@ -43,6 +43,12 @@ class FeatureSpec:
     numeric_names: of the numeric fields.
     groups: (name, names of its fields) of each group of as-of features; one
       that the data lacks has none.
+    item_side: places in `names` of the fields that tell of the item alone
+      (data/sides.py), the item among them.
+    user_side: likewise of the user.
+    previous: (categorical field, row of its vocabulary) pairs: the field has
+      that row where a positive of a task is known of the session's row before
+      (data/asof_feedback.previous); a pair per task that tells.
     distinct: room for the distinct values that a training batch has of each
       categorical field (data/batches.distinct_room); empty where unknown.
   """
@@ -56,6 +62,9 @@ class FeatureSpec:
   shares: tuple[int | None, ...] = ()
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
+  item_side: tuple[int, ...] = ()
+  user_side: tuple[int, ...] = ()
+  previous: tuple[tuple[int, int], ...] = ()
   distinct: tuple[int, ...] = ()
 
 

@@ -7,6 +7,7 @@ positive that was known strictly before the row's time.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from rmtl_jax.data import asof_rates, source, sql
 # A session starts from train's rate, as if so many rows had shown it. Fewer
 # than for users and items: sessions are short, and moods differ.
 WEIGHT = 5
+# In the details of `since_<task>`: what the field counts.
+ROWS_BACK = 'rows back'
 
 
 def silent(tasks: Sequence[source.SourceTask]) -> list[str]:
@@ -76,7 +79,7 @@ def make(
       f'CAST(position - last_{i} AS DOUBLE) AS {sql.quote(since)}',
     ]
     of_task = {'key': 'session', 'task': task.name}
-    details |= {number: of_task, since: of_task}
+    details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
     details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
   table = sql.fresh('feedback')
   connection.execute(
@@ -127,3 +130,27 @@ def _past(
   )
   connection.execute(f'DROP TABLE {rows}')
   return table
+
+
+def previous(
+  connection: duckdb.DuckDBPyConnection, words: str, edges: Sequence[float]
+) -> int:
+  """The row of `since_<task>`'s vocabulary that means: of the row before.
+
+  Args:
+    connection: holds the vocabulary.
+    words: table of the field's vocabulary, with `key` (the number of a bin, as
+      text) and `id`.
+    edges: of the bins.
+
+  Returns:
+    0 where no bin holds 1 and nothing else: positives are so rare, or sessions
+    so long, that a quantile of the field has several rows.
+  """
+  one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
+  if one == two:
+    return 0
+  found = connection.execute(
+    f"SELECT id FROM {words} WHERE key = '{one}'"
+  ).fetchall()
+  return found[0][0] if found else 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import duckdb
 
 from rmtl_jax import prepare_config
 from rmtl_jax.data import (
+  asof_feedback,
   history,
   labels,
   lists,
   numbers,
   sessions,
+  sides,
   source,
   sql,
   vocabulary,
@@ -108,9 +111,17 @@ def encode(
   scales = numbers.normalisations(
     connection, table, [f.source_column for f in scaled]
   )
-  fields = tuple(
-    _field(f, vocabularies, encoded_lists, scales, edges, options)
-    for f in rows.fields
+  bins = _bins(connection, binned, edges, vocabularies)
+  fields = sides.tell(
+    connection,
+    table,
+    [
+      _field(f, vocabularies, encoded_lists, scales, bins, options)
+      for f in rows.fields
+    ],
+    rows.item_field,
+    rows.user_field,
+    rows.has_user,
   )
   return Encoded(
     table=table,
@@ -262,12 +273,31 @@ def _user(
   return number, [f'LEFT JOIN {table} u ON r."user" = u.key']
 
 
+def _bins(
+  connection: duckdb.DuckDBPyConnection,
+  binned: list[source.SourceField],
+  edges: dict[str, list[float]],
+  vocabularies: dict[str, vocabulary.Vocabulary],
+) -> dict[str, dict[str, Any]]:
+  """Details of binned fields for the manifest, by name."""
+  details = {}
+  for field in binned:
+    found = {'transform': 'bins', 'edges': edges[field.name]}
+    if field.details.get('counts') == asof_feedback.ROWS_BACK:
+      words = vocabularies[_id_column(field)].table
+      found['previous'] = asof_feedback.previous(
+        connection, words, edges[field.name]
+      )
+    details[field.name] = found
+  return details
+
+
 def _field(
   field: source.SourceField,
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.Lists],
   scales: dict[str, numbers.Normalisation],
-  edges: dict[str, list[float]],
+  bins: dict[str, dict[str, Any]],
   options: prepare_config.PrepareConfig,
 ) -> manifest_lib.Field:
   """The field as the manifest records it."""
@@ -282,7 +312,7 @@ def _field(
   elif field.transform == 'bins':
     kind = 'categorical'
     size = vocabularies[_id_column(field)].size
-    details |= {'transform': 'bins', 'edges': edges[field.name]}
+    details |= bins[field.name]
   elif field.kind == 'categorical':
     size = vocabularies[_id_column(field)].size
     details['min_count'] = options.min_count

@@ -137,20 +137,24 @@ class Manifest:
     shares = tuple(
       None if f.shares is None else places[f.shares] for f in multi_valued
     )
+    embedded = (*categorical, *multi_valued)
     return types.FeatureSpec(
       categorical=tuple(f.size for f in categorical),
       multi_valued=tuple((f.size, f.width) for f in multi_valued),
       numeric=len(self.of_kind('numeric')),
       num_tasks=len(self.tasks),
-      names=tuple(
-        f.name
-        for kind in ('categorical', 'multi_valued')
-        for f in self.of_kind(kind)
-      ),
+      names=tuple(f.name for f in embedded),
       item=None if self.item_field is None else places[self.item_field],
       shares=() if set(shares) <= {None} else shares,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
+      item_side=_on(embedded, 'item', self.item_field),
+      user_side=_on(embedded, 'user', self.user_field),
+      previous=tuple(
+        (i, f.details['previous'])
+        for i, f in enumerate(categorical)
+        if f.details.get('previous')
+      ),
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:
@@ -165,6 +169,17 @@ class Manifest:
       )
       for group in prepare_config.AS_OF
     }
+
+
+def _on(
+  fields: tuple[Field, ...], side: str, key: str | None
+) -> tuple[int, ...]:
+  """Places of the fields on a side, which its key always is."""
+  return tuple(
+    i
+    for i, field in enumerate(fields)
+    if field.name == key or field.details.get('side') == side
+  )
 
 
 def write(manifest: Manifest, data_dir: str | os.PathLike[str]) -> None:
@@ -315,6 +330,13 @@ def _check_fields(manifest: Manifest, path: str) -> None:
     if field.size > _LARGEST_SIZE or field.width > _LARGEST_SIZE:
       raise types.InputError(
         f'{what} has more than {_LARGEST_SIZE} vocabulary rows or slots'
+      )
+    row = field.details.get('previous', 0)
+    _expect_count(row, f'{what}: details: previous')
+    if row >= max(field.size, 1):
+      raise types.InputError(
+        f'{what}: details: previous is {row}, expected a row of the vocabulary'
+        f' of {field.size}'
       )
     if field.shares is not None:
       _check_shares(field, manifest, what)

@@ -13,7 +13,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import experts, features, layers
+from rmtl_jax.networks import affinity, experts, features, layers
 
 Key = jax.Array | None
 
@@ -35,6 +35,7 @@ class SharedBottom(nnx.Module):
     self.towers = layers.Towers(
       spec.num_tasks, units[-1], config, numbers, rngs
     )
+    self.affinity = affinity.make(spec, config, rngs)
 
   def __call__(
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
@@ -42,7 +43,8 @@ class SharedBottom(nnx.Module):
     """One lane -> logits f32[T, K]."""
     x, _ = self.first.members(shared, inputs)
     x = self.bottom(x, dropout_key)
-    return self.towers(x[0], dropout_key)
+    logits = self.towers(x[0], dropout_key)
+    return affinity.added(self.affinity, logits, inputs)
 
 
 class MixtureOfExperts(nnx.Module):
@@ -72,18 +74,20 @@ class MixtureOfExperts(nnx.Module):
     self.towers = layers.Towers(
       spec.num_tasks, units[-1], config, numbers, rngs
     )
+    self.affinity = affinity.make(spec, config, rngs)
 
   def __call__(
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    members, logits = self.first.members(shared, inputs)
+    members, for_gates = self.first.members(shared, inputs)
     members = self.experts(members, dropout_key)
-    gates = experts.split_gates(logits, self.gates)
+    gates = experts.split_gates(for_gates, self.gates)
     mixed = [layers.mix(gate, members) for gate in gates]
-    if len(mixed) < self.num_tasks:
-      return self.towers(mixed[0], dropout_key)
-    return self.towers(layers.stack(mixed, self.form), dropout_key)
+    one_gate = len(mixed) < self.num_tasks
+    x = mixed[0] if one_gate else layers.stack(mixed, self.form)
+    logits = self.towers(x, dropout_key)
+    return affinity.added(self.affinity, logits, inputs)
 
 
 class Ple(nnx.Module):
@@ -129,18 +133,19 @@ class Ple(nnx.Module):
     self.towers = layers.Towers(
       spec.num_tasks, units[-1], config, numbers, rngs
     )
+    self.affinity = affinity.make(spec, config, rngs)
 
   def __call__(
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K]."""
-    members, logits = self.first.members(shared, inputs)
+    members, for_gates = self.first.members(shared, inputs)
     members = self.activation(members, dropout_key)
     own = self.split.own
     every = range(self.split.num_tasks)
     for_all = members[self.split.num_tasks * own :]
     tasks, path = experts.extract(
-      experts.split_gates(logits, self.gates),
+      experts.split_gates(for_gates, self.gates),
       [members[k * own : (k + 1) * own] for k in every],
       [for_all for _ in every],
       for_all,
@@ -148,7 +153,8 @@ class Ple(nnx.Module):
     for i in range(1, self.levels):
       assert path is not None
       tasks, path = getattr(self, f'level_{i}')(tasks, path, dropout_key)
-    return self.towers(layers.stack(tasks, self.form), dropout_key)
+    logits = self.towers(layers.stack(tasks, self.form), dropout_key)
+    return affinity.added(self.affinity, logits, inputs)
 
 
 class Transfer(nnx.Module):
@@ -206,6 +212,7 @@ class Aitm(nnx.Module):
       transfer = Transfer(units[-1], config, numbers, rngs)
       setattr(self, f'transfer_{k}', transfer)
     self.towers = layers.Towers(tasks, units[-1], config, numbers, rngs)
+    self.affinity = affinity.make(spec, config, rngs)
 
   def __call__(
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
@@ -217,7 +224,8 @@ class Aitm(nnx.Module):
     for k in range(1, self.num_tasks):
       transfer = getattr(self, f'transfer_{k}')
       outputs.append(transfer(outputs[-1], bottoms[k], dropout_key))
-    return self.towers(layers.stack(outputs, self.form), dropout_key)
+    logits = self.towers(layers.stack(outputs, self.form), dropout_key)
+    return affinity.added(self.affinity, logits, inputs)
 
 
 class Esmm(nnx.Module):
@@ -244,13 +252,15 @@ class Esmm(nnx.Module):
     )
     self.hidden = layers.Hidden(tasks, units, config, numbers, rngs)
     self.heads = layers.Heads(tasks, units[-1], config, rngs)
+    self.affinity = affinity.make(spec, config, rngs)
 
   def __call__(
     self, shared: features.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> logits f32[T, K] of the chained probabilities."""
     x, _ = self.first.members(shared, inputs)
-    return chain_logits(self.heads(self.hidden(x, dropout_key)))
+    conditional = self.heads(self.hidden(x, dropout_key))
+    return chain_logits(affinity.added(self.affinity, conditional, inputs))
 
 
 def chain_logits(conditional: jax.Array) -> jax.Array:

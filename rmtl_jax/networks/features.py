@@ -73,15 +73,25 @@ def cumulative(sizes: Sequence[int]) -> np.ndarray:
 def init_table(
   key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
 ) -> jax.Array:
-  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero.
+  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
+  rows = init_rows(key, spec, config, config.embedding_dim)
+  return config.embedding_scale * rows
+
+
+def init_rows(
+  key: jax.Array,
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  width: int,
+) -> jax.Array:
+  """Standard normal values, f32[rows, width], row 0 of every field zero.
 
   Zero rows follow, up to a multiple of `table_multiple`; nothing reads them.
   """
   starts = offsets(spec)
-  shape = (int(starts[-1]), config.embedding_dim)
-  table = config.embedding_scale * jax.random.normal(key, shape)
+  table = jax.random.normal(key, (int(starts[-1]), width))
   table = table.at[np.unique(starts[:-1])].set(0.0)
-  return jnp.pad(table, ((0, -shape[0] % config.table_multiple), (0, 0)))
+  return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
 
 
 class FirstLayer(nnx.Module):

@@ -20,6 +20,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   actors,
+  affinity,
   features,
   history,
   id_dropout,
@@ -334,6 +335,7 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if features.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
   session.check(spec, config)
+  affinity.check(spec, config)
   history.check(config)
 
 

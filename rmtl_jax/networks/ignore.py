@@ -122,6 +122,7 @@ def view(
     )
   _check_item(spec, single, config)
   slots = np.cumsum([0, *(width for _, width in spec.multi_valued)])
+  embedded = [*single, *(count + i for i in multi)]
   seen = dataclasses.replace(
     spec,
     categorical=tuple(spec.categorical[i] for i in single),
@@ -134,6 +135,11 @@ def view(
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups
+    ),
+    item_side=_places(spec.item_side, embedded),
+    user_side=_places(spec.user_side, embedded),
+    previous=tuple(
+      (single.index(i), row) for i, row in spec.previous if i in single
     ),
     distinct=tuple(spec.distinct[i] for i in single if spec.distinct),
   )
@@ -201,6 +207,11 @@ def _owners(
   if set(owners) <= {None}:
     return ()
   return tuple(None if o is None else single.index(o) for o in owners)
+
+
+def _places(fields: Sequence[int], kept: list[int]) -> tuple[int, ...]:
+  """Where the fields that stay stand among those that do."""
+  return tuple(kept.index(i) for i in fields if i in kept)
 
 
 def _columns(values: types.Array, index: np.ndarray) -> types.Array:

@@ -57,7 +57,7 @@ class Predictor(scorer.Scorer):
       run.path,
       run.manifest,
       ignore.fields(network.ignore, spec),
-      network.session_encoder != 'none',
+      network.reads_sessions,
     )
     self.run, self.stage, self.params = run, stage, params
     self.maps = dict(maps or {})

@@ -249,7 +249,7 @@ class Models:
         network.prepare,
       ),
     )
-    if config.network.session_encoder == 'none':
+    if not config.network.reads_sessions:
       return trainer.map_distinct_rows(row_map, params, split, config.batch)
     return trainer.map_rows(row_map, params, split, config.batch)
 

@@ -55,8 +55,13 @@ def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   A batch can't have more: one per slot that shows the vocabulary, and row 0.
   """
   lists = list(zip(spec.multi_valued, _owners(spec), strict=True))
+  # Whose rows networks know by number.
+  fixed = {f for f, _ in spec.previous}
   single = []
   for f, size in enumerate(spec.categorical):
+    if f in fixed:
+      single.append(size)
+      continue
     shown = 1 + sum(width for (_, width), owner in lists if owner == f)
     single.append(min(size, slots * shown + 1))
   multi = [

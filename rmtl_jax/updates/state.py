@@ -104,15 +104,17 @@ def make_optimizer(
 def _l2_links(
   config: config_lib.StageConfig | config_lib.CriticConfig,
 ) -> list[optax.GradientTransformation]:
-  """One decay of everything, or one of the tables and one of the rest."""
-  tables = config.l2
-  if isinstance(config, config_lib.StageConfig) and config.embedding_l2 >= 0:
-    tables = config.embedding_l2
-  if tables == config.l2:
+  """One decay of everything, or of the tables their own."""
+  own = {'first': config.l2, 'affinity': config.l2}
+  if isinstance(config, config_lib.StageConfig):
+    own['affinity'] = config.affinity_l2
+    if config.embedding_l2 >= 0:
+      own['first'] = config.embedding_l2
+  if set(own.values()) == {config.l2}:
     return [optax.add_decayed_weights(config.l2)] if config.l2 else []
 
   def decay(path, gradient, param):
-    l2 = tables if is_embedding(path) else config.l2
+    l2 = own[_names(path)[-2]] if is_embedding(path) else config.l2
     return gradient + l2 * param if l2 else gradient
 
   return [
@@ -128,8 +130,11 @@ def is_embedding(path: Sequence[Any]) -> bool:
   Args:
     path: of the leaf, as `jax.tree.map_with_path` gives it.
   """
-  names = [entry.key for entry in path if isinstance(entry, tree_util.DictKey)]
-  return names[-2:] == ['first', 'table']
+  return _names(path)[-2:] in (['first', 'table'], ['affinity', 'table'])
+
+
+def _names(path: Sequence[Any]) -> list[Any]:
+  return [entry.key for entry in path if isinstance(entry, tree_util.DictKey)]
 
 
 class ProgressState(NamedTuple):
