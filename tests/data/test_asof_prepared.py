@@ -103,6 +103,8 @@ def test_feedback_in_the_manifest_can_be_made_again(tmp_path):
   )
   # Only the second row of a session has an earlier one.
   ends = lambda field: [field.details['edges'][i] for i in (0, -1)]
+  # No train row tells 1 from 2.
+  assert since.details['previous'] == 0
   assert ends(number) == [0, 1]
   assert ends(rate) == [2.5 / 6, 3.5 / 6]
   assert manifest.options['as_of'] == ['feedback']

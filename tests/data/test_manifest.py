@@ -113,6 +113,30 @@ def test_groups_of_as_of_fields():
   }
 
 
+def test_sides_and_what_is_known_of_the_row_before():
+  user, item, tags, *_ = FULL.fields
+  fields = (
+    manifest_lib.Field('since', 'categorical', 5, details={'previous': 3}),
+    user,
+    manifest_lib.Field('rare', 'categorical', 5, details={'previous': 0}),
+    manifest_lib.Field('age', 'categorical', 9, details={'side': 'user'}),
+    item,
+    dataclasses.replace(tags, details={'side': 'item'}),
+  )
+  spec = dataclasses.replace(FULL, fields=fields).feature_spec()
+  assert [spec.names[i] for i in spec.item_side] == ['item', 'tags']
+  assert [spec.names[i] for i in spec.user_side] == ['user', 'age']
+  assert spec.previous == ((0, 3),)
+
+
+@pytest.mark.parametrize('row', [30, -1, True, '1', None])
+def test_a_row_that_the_vocabulary_lacks(row):
+  wrong = record()
+  wrong['fields'][0]['details'] = {'previous': row}
+  with pytest.raises(types.InputError, match=r"'user'.*details: previous"):
+    manifest_lib.parse(wrong)
+
+
 def test_what_later_programs_add_is_not_read():
   assert manifest_lib.parse({**record(), 'added_later': [1]}) == FULL
 
@@ -123,10 +147,21 @@ def test_feature_spec_and_columns():
     'numeric_names': ('price',),
     'groups': tuple((g, ()) for g in prepare_config.AS_OF),
   }
+  keys = {'item_side': (1,), 'user_side': (0,)}
   assert FULL.feature_spec() == types.FeatureSpec(
-    (30, 20), ((8, 3), (20, 4)), 1, 2, names, item=1, shares=(None, 1), **rest
+    (30, 20),
+    ((8, 3), (20, 4)),
+    1,
+    2,
+    names,
+    item=1,
+    shares=(None, 1),
+    **keys,
+    **rest,
   )
-  without = dataclasses.replace(FULL, item_field=None, fields=FULL.fields[:4])
+  without = dataclasses.replace(
+    FULL, item_field=None, user_field=None, fields=FULL.fields[:4]
+  )
   assert without.feature_spec() == types.FeatureSpec(
     (30, 20), ((8, 3),), 1, 2, names[:3], **rest
   )

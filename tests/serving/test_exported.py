@@ -67,11 +67,22 @@ def test_an_ensemble_calibrated_with_fields_that_are_ignored(run_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'encoder', ['mean', 'target_attention', 'gru', 'transformer']
+  'changes',
+  [
+    {'network.session_encoder': 'mean'},
+    {'network.session_encoder': 'target_attention'},
+    {'network.session_encoder': 'gru'},
+    {'network.session_encoder': 'transformer'},
+    {
+      'network.session_encoder': 'none',
+      'network.affinity_dim': 3,
+      'network.affinity_state': 'session',
+    },
+  ],
 )
-def test_sessions_and_the_past(past_dir, tmp_path, encoder):
+def test_sessions_and_the_past(past_dir, tmp_path, changes):
   raw = past_run.log()
-  scorer = past_run.untrained(past_dir, **{'network.session_encoder': encoder})
+  scorer = past_run.untrained(past_dir, **changes)
   check_round_trip(
     scorer, tmp_path / 'out', raw.slice(1200), raw.slice(0, 1200)
   )

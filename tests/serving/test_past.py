@@ -65,7 +65,11 @@ def test_the_simulated_source(tmp_path):
   options = {'source': 'simulated', 'simulated_rows': 1200, 'simulated_seed': 3}
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, **options),
-    **{'network.session_encoder': 'none'},
+    **{
+      'network.session_encoder': 'none',
+      'network.affinity_dim': 3,
+      'network.affinity_state': 'session',
+    },
   )
   raw = simulated.simulate(1200, 3).drop_columns(['p_click', 'p_conversion'])
   row_id, expected = past_run.evaluated(scorer)

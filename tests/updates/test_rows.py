@@ -74,6 +74,7 @@ CONFIGS = [(name, {}) for name in config_lib.BACKBONES] + [
   ('esmm', {'id_dropout': '0.4'}),
   ('mmoe', {'ignore': 'b'}),
   ('ple', {'session_encoder': 'gru', 'first_layer': 'distinct'}),
+  ('esmm', {'affinity_dim': 3, 'affinity_state': 'session'}),
 ]
 
 
@@ -87,6 +88,9 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
     categorical=(200, 150),
     multi_valued=((300, 2),),
     names=('a', 'b', 'c'),
+    item_side=(0, 2),
+    user_side=(1,),
+    previous=((1, 3),),
   )
   columns = problem.columns()
   batch = problem.batch(columns)
@@ -97,7 +101,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
       network=dataclasses.replace(
         problem.NETWORK, embedding_adam=adam, **changes
       ),
-      pretrain=config_lib.StageConfig(l2=0.0),
+      pretrain=config_lib.StageConfig(l2=0.0, affinity_l2=0.0),
       batch=config_lib.BatchConfig(lanes=14, lane_length=6),
     )
     made = models.Models(spec)
