@@ -42,7 +42,7 @@ class Affinity(nnx.Module):
   Attributes:
     table: of all fields below each other, as in FirstLayer: the factors, then
       a term per task, f32[sum of sizes, d + K]; rows 0 start at zero.
-    numeric: f32[N, K].
+    numeric: f32[N, K], where N > 0.
     scale: of the affinity in each task's logit, f32[K].
     pull: logits of the shares of the way to the item that a positive draws the
       user's side, f32[tasks that tell].
@@ -61,7 +61,8 @@ class Affinity(nnx.Module):
     self.moves = config.affinity_state == 'session' and bool(spec.previous)
     factors = SCALE * features.init_rows(rngs.params(), spec, config, dim)
     self.table = nnx.Param(jnp.pad(factors, ((0, 0), (0, tasks))))
-    self.numeric = nnx.Param(jnp.zeros((spec.numeric, tasks)))
+    if spec.numeric:
+      self.numeric = nnx.Param(jnp.zeros((spec.numeric, tasks)))
     self.scale = nnx.Param(jnp.ones((tasks,)))
     if self.moves:
       self.pull = nnx.Param(jnp.full((len(spec.previous),), _logit(PULL)))
@@ -71,7 +72,9 @@ class Affinity(nnx.Module):
     """One lane, inputs [T] -> f32[T, K]."""
     fields, dim = self._fields(inputs), self.dim
     rows = jnp.asarray(inputs.categorical).shape[0]
-    terms = jnp.asarray(inputs.numeric) @ self.numeric[...]
+    terms = jnp.zeros((rows, self.scale.shape[0]))
+    if self.spec.numeric:
+      terms = jnp.asarray(inputs.numeric) @ self.numeric[...]
     terms = sum((field[:, dim:] for field in fields.values()), start=terms)
     user, item = (
       sum((fields[f][:, :dim] for f in side), start=jnp.zeros((rows, dim)))

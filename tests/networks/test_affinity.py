@@ -187,6 +187,33 @@ def test_ignored_fields_are_on_no_side():
   )
 
 
+def test_data_without_numbers():
+  spec = dataclasses.replace(SPEC, numeric=0, numeric_names=())
+  network = functional.make_actor(spec, 'shared_bottom', CONFIG)
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  assert 'numeric' not in shapes['affinity']
+  # Orbax saves no array without elements.
+  assert all(leaf.size for leaf in jax.tree.leaves(shapes))
+  full, given = small.params(actor()), inputs()
+  params = small.params(network)
+  params['affinity'] = full['affinity'] | {
+    'numeric': jnp.zeros_like(full['affinity']['numeric'])
+  }
+  own = {k: v for k, v in params['affinity'].items() if k != 'numeric'}
+  found = small.run(
+    network,
+    params | {'affinity': own},
+    given._replace(numeric=given.numeric[..., :0]),
+  )
+  plain = functional.make_actor(
+    spec, 'shared_bottom', dataclasses.replace(CONFIG, affinity_dim=0)
+  )
+  bare = {k: v for k, v in params.items() if k != 'affinity'}
+  base = small.run(plain, bare, given._replace(numeric=given.numeric[..., :0]))
+  wanted = expected(params['affinity'], given, moves=True)
+  np.testing.assert_allclose(found - base, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_it_needs_an_item():
   spec = dataclasses.replace(SPEC, item=None, shares=())
   with pytest.raises(types.InputError, match=r'affinity_dim: 2 needs data'):
