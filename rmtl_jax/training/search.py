@@ -31,8 +31,15 @@ _OF_CATEGORIES = (
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
   'pretrain.embedding_l2=1e-7:1e-2:log',
 )
-# ... where they have an item field: an encoder of the session before a row ...
-_OF_ITEMS = ('network.session_encoder=none|mean|target_attention',)
+# ... where they have an item field: an encoder of the session before a row, and
+# an affinity ...
+_OF_ITEMS = (
+  'network.session_encoder=none|mean|target_attention',
+  'network.affinity_dim=0|8|16',
+  'pretrain.affinity_l2=1e-5:1e-3:log',
+)
+# ... whose state can move, where answers are known within the session ...
+_OF_ANSWERS = ('network.affinity_state=user|session',)
 # ... and where they have the user's earlier items.
 _OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
 # What gained in our measurements (experiments/results/recipes): the points that
@@ -50,6 +57,12 @@ START_POINTS = (
   {
     'network.id_dropout': '0.2',
     'network.session_encoder': 'target_attention',
+  },
+  {
+    'network.embedding_scale': 0.3,
+    'pretrain.embedding_l2': 1e-3,
+    'network.affinity_dim': 8,
+    'network.affinity_state': 'session',
   },
 )
 # Digits of a number that is drawn: more would only look precise.
@@ -99,6 +112,8 @@ def defaults(
     space += _OF_CATEGORIES
   if manifest.item_field in [field.name for field in seen]:
     space += _OF_ITEMS
+    if any(field.details.get('previous') for field in seen):
+      space += _OF_ANSWERS
     if any(field.shares == manifest.item_field for field in seen):
       space += _OF_HISTORIES
   choices = _ignore_choices(base, manifest)

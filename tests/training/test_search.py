@@ -85,11 +85,17 @@ def test_the_default_space_is_what_the_data_can_have():
   found = space(PRICE, ITEM, GAP, RATE, item='item')
   assert set(found) == NUMBERS | CATEGORIES | {
     'network.session_encoder',
+    'network.affinity_dim',
+    'pretrain.affinity_l2',
     'network.ignore',
   }
   assert found['network.ignore'] == '|gap|rates|asof'
   with_history = space(PRICE, ITEM, GAP, RATE, HISTORY, item='item')
   assert set(with_history) == {*found, 'network.history_encoder'}
+  since = category('asof_since_click', 'feedback')
+  since.details['previous'] = 1
+  answered = space(PRICE, ITEM, GAP, RATE, since, item='item')
+  assert set(answered) == {*found, 'network.affinity_state'}
   assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
   assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
     'critic.discount',
@@ -136,10 +142,15 @@ def test_what_usually_gains_is_tried_first():
     'network.id_dropout': '0',
     'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
     'network.session_encoder': 'none',
+    'network.affinity_dim': 0,
+    'pretrain.affinity_l2': 1e-4,
     'network.ignore': '',
   }
+  # These data lack what would move the affinity's state.
   assert search.start_points(dimensions, BASE) == [
-    given | wanted for wanted in search.START_POINTS
+    given
+    | {k: v for k, v in wanted.items() if k != 'network.affinity_state'}
+    for wanted in search.START_POINTS
   ]
 
 
