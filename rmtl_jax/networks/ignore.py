@@ -107,7 +107,7 @@ def view(
 
   Raises:
     types.InputError: as for `fields`; nothing is left; or the item is ignored
-      and a session encoder reads it.
+      and a session encoder or an affinity reads it.
   """
   gone = fields(config.ignore, spec)
   if not gone:
@@ -183,12 +183,18 @@ def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
 def _check_item(
   spec: types.FeatureSpec, kept: list[int], config: config_lib.NetworkConfig
 ) -> None:
-  """Refuses to ignore the item where an encoder reads it."""
-  encoder = config.session_encoder
-  if encoder != 'none' and spec.item is not None and spec.item not in kept:
+  """Refuses to ignore the item where an encoder or an affinity reads it."""
+  if spec.item is None or spec.item in kept:
+    return
+  reader = ''
+  if config.session_encoder != 'none':
+    reader = f'session_encoder={config.session_encoder}'
+  elif config.affinity_dim:
+    reader = f'affinity_dim={config.affinity_dim}'
+  if reader:
     raise types.InputError(
       f'config.network.ignore: {spec.names[spec.item]!r} is the item, which'
-      f' session_encoder={encoder} reads'
+      f' {reader} reads'
     )
 
 

@@ -220,6 +220,12 @@ def test_it_needs_an_item():
     affinity.check(spec, CONFIG)
 
 
+def test_it_needs_the_item_that_is_ignored():
+  config = dataclasses.replace(CONFIG, ignore='item+history')
+  with pytest.raises(types.InputError, match=r"'item'.*affinity_dim=2 reads"):
+    functional.make_actor(SPEC, 'shared_bottom', config)
+
+
 def test_critics_have_none():
   critic = functional.make_critic(SPEC, CONFIG, config_lib.CriticConfig())
   assert 'affinity' not in jax.eval_shape(critic.init, jax.random.key(0))

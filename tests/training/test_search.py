@@ -148,8 +148,7 @@ def test_what_usually_gains_is_tried_first():
   }
   # These data lack what would move the affinity's state.
   assert search.start_points(dimensions, BASE) == [
-    given
-    | {k: v for k, v in wanted.items() if k != 'network.affinity_state'}
+    given | {k: v for k, v in wanted.items() if k != 'network.affinity_state'}
     for wanted in search.START_POINTS
   ]
 
