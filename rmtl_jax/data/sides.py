@@ -15,7 +15,6 @@ import duckdb
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import sql
 
-SIDES = ('item', 'user')
 # Least share of rows whose item (or user) has one value of the field in all of
 # them: properties change now and then, and logs have slips.
 SHARE = 0.95
