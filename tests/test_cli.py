@@ -330,10 +330,12 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   code, ((_, wanted),) = _tune(monkeypatch, tmp_path)
   assert code == 130
   assert {d.name for d in wanted.space} == {
+    'network.affinity_dim',
     'network.dropout',
     'network.embedding_scale',
     'network.id_dropout',
     'network.session_encoder',
+    'pretrain.affinity_l2',
     'pretrain.embedding_l2',
     'pretrain.l2',
     'pretrain.learning_rate',
