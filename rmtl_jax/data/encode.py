@@ -82,28 +82,8 @@ def encode(
       if _is_categorical(field)
     },
   )
-  encoded_lists = {
-    field.source_column: lists.encode(
-      connection,
-      featured,
-      field.source_column,
-      options.min_count,
-      options.max_values,
-    )
-    for field in rows.fields
-    if _has_lists(field)
-  }
-  histories = {
-    field.source_column: history.encode(
-      connection,
-      featured,
-      f'f_{field.shares}',
-      vocabularies[f'f_{field.shares}'].table,
-      field.width,
-    )
-    for field in rows.fields
-    if field.shares
-  }
+  encoded_lists = _lists(connection, featured, rows, options)
+  histories = _histories(connection, featured, rows, vocabularies)
   table = _apply(
     connection, featured, rows, placed, vocabularies, encoded_lists, histories
   )
@@ -271,6 +251,46 @@ def _user(
   )[0]
   number = 'TRY_CAST(u.name AS BIGINT)' if numbers_only else 'u.rowid'
   return number, [f'LEFT JOIN {table} u ON r."user" = u.key']
+
+
+def _lists(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  options: prepare_config.PrepareConfig,
+) -> dict[str, lists.Lists]:
+  """Multi-valued fields with vocabularies of their own, by column."""
+  return {
+    field.source_column: lists.encode(
+      connection,
+      featured,
+      field.source_column,
+      options.min_count,
+      options.max_values,
+    )
+    for field in rows.fields
+    if _has_lists(field)
+  }
+
+
+def _histories(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+) -> dict[str, str]:
+  """Tables of the fields that share a vocabulary, by column."""
+  return {
+    field.source_column: history.encode(
+      connection,
+      featured,
+      f'f_{field.shares}',
+      vocabularies[f'f_{field.shares}'].table,
+      field.width,
+    )
+    for field in rows.fields
+    if field.shares
+  }
 
 
 def _bins(

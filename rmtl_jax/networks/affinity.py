@@ -1,7 +1,7 @@
 """A factorised affinity of user and item, beside a backbone's towers.
 
-What few rows tell of a pair of categories, a product of two short vectors
-learns sooner than a multi-layer perceptron does. So every category has, beside
+A multi-layer perceptron needs many rows to learn a product of two vectors
+(Rendle et al., RecSys 2020, arXiv:2005.09683). So every category has, beside
 its embedding, `affinity_dim` factors and a term per task, as in a
 factorisation machine (Rendle, ICDM 2010); here only the user's side meets the
 item's, each the sum of its fields' factors, as in hybrid matrix factorisation
@@ -91,16 +91,14 @@ class Affinity(nnx.Module):
     Histories are left out: they say who the user is, not what is shown.
     """
     spec, table = self.spec, self.table[...]
-    starts = features.offsets(spec)
     count = len(spec.categorical)
-    categorical = jnp.asarray(inputs.categorical)
-    rows = categorical + starts[:count].astype(np.int32)[None, :]
-    found = jnp.take(table, rows, axis=0, mode='clip')
+    found = features.of_categories(table, spec, inputs)
     fields = {f: found[:, f] for f in range(count)}
+    starts, histories = features.offsets(spec), history.fields(spec)
     widths = [width for _, width in spec.multi_valued]
     slots = jnp.asarray(inputs.multi_valued)
     for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
-      if i not in history.fields(spec):
+      if i not in histories:
         start = int(starts[count + i])
         fields[count + i] = features.mean_of_used(table, part, start)
     return fields

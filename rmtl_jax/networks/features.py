@@ -276,9 +276,7 @@ class FirstLayer(nnx.Module):
 
   def _categorical(self, inputs: types.Inputs) -> jax.Array:
     """Embeddings of one lane, f32[T, F, D]."""
-    starts = offsets(self.spec)[: len(self.spec.categorical)]
-    rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
-    return jnp.take(self.table[...], rows, axis=0, mode='clip')
+    return of_categories(self.table[...], self.spec, inputs)
 
   def _multi_valued(
     self, inputs: types.Inputs, embedded: jax.Array | None
@@ -357,6 +355,24 @@ def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
   return precision.product(
     blocks.reshape(-1, count * dim), kernel.reshape(-1, width)
   )
+
+
+def of_categories(
+  table: jax.Array, spec: types.FeatureSpec, inputs: types.Inputs
+) -> jax.Array:
+  """The categories' rows of a table of all fields below each other.
+
+  Args:
+    table: f32[rows, D].
+    spec: the data's fields.
+    inputs: leading dimension [T].
+
+  Returns:
+    f32[T, F, D].
+  """
+  starts = offsets(spec)[: len(spec.categorical)]
+  rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
+  return jnp.take(table, rows, axis=0, mode='clip')
 
 
 def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
