@@ -87,8 +87,9 @@ class NetworkConfig:
       free win: choose on validation.
     affinity_dim: factors of every category, for the affinity of user and item
       that is added to every task's logit beside the towers, with a term per
-      category (networks/affinity.py); 0 for none. Data tell which fields are
-      the user's and which the item's (manifest.json, `side`). Actors only.
+      category (networks/affinity.py); 0 for none. Its decay is learnt, by
+      field. Data tell which fields are the user's and which the item's
+      (manifest.json, `side`). Actors only.
     affinity_state: the user's side of it: the `user`'s factors throughout, or
       those of the `session`, which every positive draws to what was shown, as
       soon as the next row knows of it (as-of group `feedback`; without it, or
@@ -257,7 +258,6 @@ class StageConfig:
     warmup_steps: steps over which it first rises linearly from 0.
     l2: added to the gradient, as `Adam(weight_decay)` of torch does.
     embedding_l2: the same for the embedding tables; -1 means l2.
-    affinity_l2: the same for the table of the affinity (network.affinity_dim).
     label_smoothing: share s of a label that is given up for 1/2: the loss
       that is descended has y (1 - s) + s / 2 for y; what is logged has y.
     reset_embeddings: stage 1 only: every epoch after the first starts from
@@ -276,7 +276,6 @@ class StageConfig:
   warmup_steps: int = 0
   l2: float = 1e-6
   embedding_l2: float = -1.0
-  affinity_l2: float = 1e-4
   label_smoothing: float = 0.0
   reset_embeddings: bool = False
   clip_norm: float = 0.0

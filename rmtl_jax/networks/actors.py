@@ -44,7 +44,7 @@ class SharedBottom(nnx.Module):
     x, _ = self.first.members(shared, inputs)
     x = self.bottom(x, dropout_key)
     logits = self.towers(x[0], dropout_key)
-    return affinity.added(self.affinity, logits, inputs)
+    return affinity.added(self.affinity, logits, inputs, dropout_key)
 
 
 class MixtureOfExperts(nnx.Module):
@@ -87,7 +87,7 @@ class MixtureOfExperts(nnx.Module):
     one_gate = len(mixed) < self.num_tasks
     x = mixed[0] if one_gate else layers.stack(mixed, self.form)
     logits = self.towers(x, dropout_key)
-    return affinity.added(self.affinity, logits, inputs)
+    return affinity.added(self.affinity, logits, inputs, dropout_key)
 
 
 class Ple(nnx.Module):
@@ -154,7 +154,7 @@ class Ple(nnx.Module):
       assert path is not None
       tasks, path = getattr(self, f'level_{i}')(tasks, path, dropout_key)
     logits = self.towers(layers.stack(tasks, self.form), dropout_key)
-    return affinity.added(self.affinity, logits, inputs)
+    return affinity.added(self.affinity, logits, inputs, dropout_key)
 
 
 class Transfer(nnx.Module):
@@ -225,7 +225,7 @@ class Aitm(nnx.Module):
       transfer = getattr(self, f'transfer_{k}')
       outputs.append(transfer(outputs[-1], bottoms[k], dropout_key))
     logits = self.towers(layers.stack(outputs, self.form), dropout_key)
-    return affinity.added(self.affinity, logits, inputs)
+    return affinity.added(self.affinity, logits, inputs, dropout_key)
 
 
 class Esmm(nnx.Module):
@@ -260,7 +260,10 @@ class Esmm(nnx.Module):
     """One lane -> logits f32[T, K] of the chained probabilities."""
     x, _ = self.first.members(shared, inputs)
     conditional = self.heads(self.hidden(x, dropout_key))
-    return chain_logits(affinity.added(self.affinity, conditional, inputs))
+    conditional = affinity.added(
+      self.affinity, conditional, inputs, dropout_key
+    )
+    return chain_logits(conditional)
 
 
 def chain_logits(conditional: jax.Array) -> jax.Array:

@@ -7,9 +7,22 @@ factorisation machine (Rendle, ICDM 2010); here only the user's side meets the
 item's, each the sum of its fields' factors, as in hybrid matrix factorisation
 (Kula, arXiv:1507.08439). The user's side can move as the session goes: a
 positive draws it to what was shown.
+
+How far a category's numbers may lie from zero depends on its field, and how
+much a few rows can tell of them on the log. So they are no points. Each has a
+normal posterior (mean-field variational Bayes: for factors Lim and Teh, KDD
+Cup 2007; for networks Blundell et al., ICML 2015, arXiv:1505.05424), and its
+prior's standard deviation, one per field for the factors and one per field and
+task for the terms, is learnt: fields that say nothing are shrunk to nothing.
+Training draws from the posterior, in sums as in Kingma, Salimans and Welling
+(NeurIPS 2015, arXiv:1506.02557), and pays for its distance to the prior
+(updates/prior.py); predictions take the posterior's means.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +33,25 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import features, history, session
 
-# Standard deviation of the factors' initial values.
-SCALE = 0.3
+# What a number of the table is in standard deviations of its prior. Adam moves
+# a number by up to a learning rate a step, and the posterior lies about one
+# standard deviation away: without it that would take ten times the steps.
+STEP = 10.0
+# Where the priors' standard deviations start, of factors and of terms.
+FACTOR_PRIOR = 0.3
+TERM_PRIOR = 0.2
+# Where the posteriors start, in standard deviations of their prior: how far
+# the factors' means spread, and their own standard deviation.
+MEANS = 0.3
+SPREAD = 0.7
 # Where the shares that move the user's side start.
 PULL = 0.2
 RETURN = 0.05
+
+# Numbers of dropout masks are far below: the draws share keys with none.
+_DRAWS = 2**21
+# Under the square root of a variance, whose derivative at 0 is infinite.
+_TINY = 1e-12
 
 
 def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
@@ -36,12 +63,31 @@ def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     )
 
 
+class Sums(NamedTuple):
+  """What a row's fields come to.
+
+  Attributes:
+    user: the user's side, f32[T, d].
+    item: the item's, f32[T, d].
+    terms: f32[T, K].
+  """
+
+  user: jax.Array
+  item: jax.Array
+  terms: jax.Array
+
+
 class Affinity(nnx.Module):
   """What user and item, and every category alone, add to a task's logit.
 
   Attributes:
-    table: of all fields below each other, as in FirstLayer: the factors, then
-      a term per task, f32[sum of sizes, d + K]; rows 0 start at zero.
+    table: means of the posteriors, in STEP standard deviations of the prior,
+      of all fields below each other as in FirstLayer: the factors, then a term
+      per task, f32[sum of sizes, d + K]; rows 0 start at zero.
+    spread: logarithms of the posteriors' standard deviations in those of the
+      prior, over STEP, f32[sum of sizes, d + K].
+    prior: logarithms of the priors' standard deviations, of a field's factors
+      and of its terms, f32[fields, 1 + K].
     numeric: f32[N, K], where N > 0.
     scale: of the affinity in each task's logit, f32[K].
     pull: logits of the shares of the way to the item that a positive draws the
@@ -59,8 +105,13 @@ class Affinity(nnx.Module):
     self.spec = spec
     self.dim = dim
     self.moves = config.affinity_state == 'session' and bool(spec.previous)
-    factors = SCALE * features.init_rows(rngs.params(), spec, config, dim)
-    self.table = nnx.Param(jnp.pad(factors, ((0, 0), (0, tasks))))
+    means = features.init_rows(rngs.params(), spec, config, dim)
+    means = jnp.pad(MEANS / STEP * means, ((0, 0), (0, tasks)))
+    self.table = nnx.Param(means)
+    self.spread = nnx.Param(jnp.full(means.shape, np.log(SPREAD) / STEP))
+    fields = len(spec.categorical) + len(spec.multi_valued)
+    priors = np.log([FACTOR_PRIOR, *(TERM_PRIOR,) * tasks])
+    self.prior = nnx.Param(jnp.tile(jnp.asarray(priors), (fields, 1)))
     if spec.numeric:
       self.numeric = nnx.Param(jnp.zeros((spec.numeric, tasks)))
     self.scale = nnx.Param(jnp.ones((tasks,)))
@@ -68,39 +119,75 @@ class Affinity(nnx.Module):
       self.pull = nnx.Param(jnp.full((len(spec.previous),), _logit(PULL)))
       self.back = nnx.Param(jnp.full((), _logit(RETURN)))
 
-  def __call__(self, inputs: types.Inputs) -> jax.Array:
-    """One lane, inputs [T] -> f32[T, K]."""
-    fields, dim = self._fields(inputs), self.dim
-    rows = jnp.asarray(inputs.categorical).shape[0]
-    terms = jnp.zeros((rows, self.scale.shape[0]))
+  def __call__(
+    self, inputs: types.Inputs, key: jax.Array | None = None
+  ) -> jax.Array:
+    """One lane, inputs [T] -> f32[T, K]; without a key of the means."""
+    sums = self._means(inputs)
+    if key is not None:
+      keys = jax.random.split(key, len(sums))
+      sums = Sums(*map(_drawn, sums, self._variances(inputs), keys))
+    user, item, terms = sums
     if self.spec.numeric:
-      terms = jnp.asarray(inputs.numeric) @ self.numeric[...]
-    terms = sum((field[:, dim:] for field in fields.values()), start=terms)
-    user, item = (
-      sum((fields[f][:, :dim] for f in side), start=jnp.zeros((rows, dim)))
-      for side in (self.spec.user_side, self.spec.item_side)
-    )
+      terms = terms + jnp.asarray(inputs.numeric) @ self.numeric[...]
     if self.moves:
       user = self._moved(user, item, inputs)
     product = jnp.sum(user * item, axis=1, keepdims=True) * self.dim**-0.5
     return terms + product * self.scale[...][None, :]
 
-  def _fields(self, inputs: types.Inputs) -> dict[int, jax.Array]:
-    """Each field's row of the table, f32[T, d + K]; of a list their mean.
+  def _means(self, inputs: types.Inputs) -> Sums:
+    scales = STEP * self._deviations()
+    return self._sums(self._rows(inputs, self.table[...], 1), scales)
 
-    Histories are left out: they say who the user is, not what is shown.
+  def _variances(self, inputs: types.Inputs) -> Sums:
+    """Sums of independent numbers' variances; of a list that of its mean."""
+    doubled = 2 * STEP * self.spread[...]
+    rows = self._rows(inputs, doubled, 2, jnp.exp)
+    return self._sums(rows, self._deviations() ** 2)
+
+  def _deviations(self) -> jax.Array:
+    """The priors' standard deviations, f32[fields, d + K]."""
+    each = jnp.exp(self.prior[...])
+    return jnp.concatenate(
+      [jnp.repeat(each[:, :1], self.dim, 1), each[:, 1:]], 1
+    )
+
+  def _sums(self, fields: dict[int, jax.Array], scales: jax.Array) -> Sums:
+    """Fields f32[T, d + K], times their scales f32[fields, d + K], as sums."""
+    dim = self.dim
+    scaled = {f: value * scales[f][None, :] for f, value in fields.items()}
+    nothing = jnp.zeros_like(next(iter(scaled.values())))
+    user, item, all_fields = (
+      sum((scaled[f] for f in side), start=nothing)
+      for side in (self.spec.user_side, self.spec.item_side, scaled)
+    )
+    return Sums(user[:, :dim], item[:, :dim], all_fields[:, dim:])
+
+  def _rows(
+    self,
+    inputs: types.Inputs,
+    table: jax.Array,
+    power: int,
+    of: Callable[[jax.Array], jax.Array] = lambda rows: rows,
+  ) -> dict[int, jax.Array]:
+    """A function of each field's row of a table, f32[T, d + K].
+
+    Of a list's rows the sum, over their number to a power. Histories are left
+    out: they say who the user is, not what is shown.
     """
-    spec, table = self.spec, self.table[...]
+    spec = self.spec
     count = len(spec.categorical)
-    found = features.of_categories(table, spec, inputs)
+    found = of(features.of_categories(table, spec, inputs))
     fields = {f: found[:, f] for f in range(count)}
     starts, histories = features.offsets(spec), history.fields(spec)
     widths = [width for _, width in spec.multi_valued]
     slots = jnp.asarray(inputs.multi_valued)
     for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
-      if i not in histories:
-        start = int(starts[count + i])
-        fields[count + i] = features.mean_of_used(table, part, start)
+      if i in histories:
+        continue
+      rows, number = features.of_slots(table, part, int(starts[count + i]))
+      values = jnp.where((part >= 0)[:, :, None], of(rows), 0.0)
+      fields[count + i] = jnp.sum(values, axis=1) / number**power
     return fields
 
   def _moved(
@@ -151,10 +238,47 @@ def make(
 
 
 def added(
-  affinity: Affinity | None, logits: jax.Array, inputs: types.Inputs
+  affinity: Affinity | None,
+  logits: jax.Array,
+  inputs: types.Inputs,
+  key: jax.Array | None,
 ) -> jax.Array:
-  """Logits f32[T, K] of one lane with what the affinity adds to them."""
-  return logits if affinity is None else logits + affinity(inputs)
+  """Logits f32[T, K] of one lane with what the affinity adds to them.
+
+  Args:
+    affinity: or None, which adds nothing.
+    logits: f32[T, K].
+    inputs: leading dimension [T].
+    key: of the draws in training, None for the posterior's means.
+  """
+  if affinity is None:
+    return logits
+  own = None if key is None else jax.random.fold_in(key, _DRAWS)
+  return logits + affinity(inputs, own)
+
+
+def divergence_gradient(name: str, leaf: jax.Array) -> jax.Array:
+  """Gradient of KL(posterior || prior), summed over a table's numbers.
+
+  With mean m and standard deviation s, both in those of the prior, a number's
+  divergence is (m^2 + s^2 - 1) / 2 - log s; m = STEP table and
+  log s = STEP spread.
+
+  Args:
+    name: `table` or `spread`.
+    leaf: of an Affinity.
+
+  Returns:
+    With respect to the leaf, in its shape.
+  """
+  if name == 'table':
+    return STEP**2 * leaf
+  return STEP * jnp.expm1(2 * STEP * leaf)
+
+
+def _drawn(mean: jax.Array, variance: jax.Array, key: jax.Array) -> jax.Array:
+  noise = jax.random.normal(key, mean.shape, mean.dtype)
+  return mean + jnp.sqrt(variance + _TINY) * noise
 
 
 def _logit(share: float) -> float:

@@ -375,6 +375,27 @@ def of_categories(
   return jnp.take(table, rows, axis=0, mode='clip')
 
 
+def of_slots(
+  table: jax.Array, slots: jax.Array, start: int
+) -> tuple[jax.Array, jax.Array]:
+  """The rows of a table that a list's slots hold.
+
+  Args:
+    table: f32[rows, D].
+    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
+    start: the field's first row in the table.
+
+  Returns:
+    f32[T, slots, D], zero where a slot is unused, and the number of used
+    slots, at least 1, f32[T, 1].
+  """
+  used = (slots >= 0).astype(table.dtype)
+  rows = jnp.maximum(slots, 0) + start
+  embedded = jnp.take(table, rows, axis=0, mode='clip')
+  count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
+  return embedded * used[:, :, None], count
+
+
 def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
   """Mean of the used slots' embeddings; zero where no slot is used.
 
@@ -386,9 +407,5 @@ def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
   Returns:
     f32[T, D].
   """
-  used = (slots >= 0).astype(table.dtype)
-  rows = jnp.maximum(slots, 0) + start
-  embedded = jnp.take(table, rows, axis=0, mode='clip')
-  total = jnp.sum(embedded * used[:, :, None], axis=1)
-  count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
-  return total / count
+  embedded, count = of_slots(table, slots, start)
+  return jnp.sum(embedded, axis=1) / count

@@ -193,9 +193,10 @@ def _finetune_arm(
 def _optimizer(
   context: context_lib.Context, stage: str, config: config_lib.StageConfig
 ) -> optax.GradientTransformation:
-  """The stage's, with its learning rate's schedule."""
+  """The stage's, with its learning rate's schedule and the priors' share."""
   steps = _scheduled_steps(context, stage, config.schedule)
-  return state.make_optimizer(config, steps)
+  terms = context.train.host.rows * len(context.tasks)
+  return state.make_optimizer(config, steps, 1 / terms)
 
 
 def _scheduled_steps(

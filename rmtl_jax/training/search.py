@@ -36,7 +36,6 @@ _OF_CATEGORIES = (
 _OF_ITEMS = (
   'network.session_encoder=none|mean|target_attention',
   'network.affinity_dim=0|8|16',
-  'pretrain.affinity_l2=1e-5:1e-3:log',
 )
 # ... whose state can move, where answers are known within the session ...
 _OF_ANSWERS = ('network.affinity_state=user|session',)

@@ -12,6 +12,7 @@ from jax import tree_util
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.ops import schedules
+from rmtl_jax.updates import prior
 
 
 class ActorState(NamedTuple):
@@ -70,6 +71,7 @@ class FinetuneState(NamedTuple):
 def make_optimizer(
   config: config_lib.StageConfig | config_lib.CriticConfig,
   total_steps: int = 0,
+  prior_share: float = 0.0,
 ) -> optax.GradientTransformation:
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
@@ -81,6 +83,8 @@ def make_optimizer(
   Args:
     config: of the stage.
     total_steps: over which a schedule falls; only `init` uses it.
+    prior_share: of the divergence that an affinity pays per step (prior.py),
+      1 / (train rows * tasks); only `init` uses it.
   """
   links, last = [], []
   if config.clip_norm:
@@ -92,6 +96,8 @@ def make_optimizer(
       scale_by_progress(config.schedule, total_steps, config.warmup_steps)
     )
   links += _l2_links(config)
+  if isinstance(config, config_lib.StageConfig):
+    links.append(prior.add_divergence(prior_share))
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(
     optax.adam,
@@ -104,17 +110,17 @@ def make_optimizer(
 def _l2_links(
   config: config_lib.StageConfig | config_lib.CriticConfig,
 ) -> list[optax.GradientTransformation]:
-  """One decay of everything, or of the tables their own."""
-  own = {'first': config.l2, 'affinity': config.l2}
-  if isinstance(config, config_lib.StageConfig):
-    own['affinity'] = config.affinity_l2
-    if config.embedding_l2 >= 0:
-      own['first'] = config.embedding_l2
-  if set(own.values()) == {config.l2}:
-    return [optax.add_decayed_weights(config.l2)] if config.l2 else []
+  """One decay of the embedding tables and one of the rest."""
+  embedding = config.l2
+  if isinstance(config, config_lib.StageConfig) and config.embedding_l2 >= 0:
+    embedding = config.embedding_l2
+  if not (config.l2 or embedding):
+    return []
 
   def decay(path, gradient, param):
-    l2 = own[_names(path)[-2]] if is_embedding(path) else config.l2
+    if 'affinity' in _names(path):  # it has priors
+      return gradient
+    l2 = embedding if is_embedding(path) else config.l2
     return gradient + l2 * param if l2 else gradient
 
   return [
@@ -124,13 +130,17 @@ def _l2_links(
   ]
 
 
+# The last two names of their paths.
+_TABLES = (['first', 'table'], ['affinity', 'table'], ['affinity', 'spread'])
+
+
 def is_embedding(path: Sequence[Any]) -> bool:
   """Whether a leaf of parameters (or of their moments) is embedding tables.
 
   Args:
     path: of the leaf, as `jax.tree.map_with_path` gives it.
   """
-  return _names(path)[-2:] in (['first', 'table'], ['affinity', 'table'])
+  return _names(path)[-2:] in _TABLES
 
 
 def _names(path: Sequence[Any]) -> list[Any]:
@@ -215,7 +225,8 @@ def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
   What stage 1 does between epochs under `reset_embeddings`: Liu, Fan, Liang,
   Kong and Li, "Multi-Epoch Learning for Deep Click-Through Rate Prediction
   Models" (2023, arXiv:2305.19531). Adam's moments of the tables are zero
-  again; its count, which corrects the bias of all moments alike, goes on.
+  again; its count, which corrects the bias of all moments alike, goes on, and
+  so do counts of steps beside the tables.
 
   Args:
     actor: a state.
@@ -224,16 +235,18 @@ def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
   Returns:
     A state that shares its other buffers with `actor`.
   """
+
+  def of_optimizer(path, leaf):
+    is_moment = jnp.issubdtype(leaf.dtype, jnp.floating)
+    return jnp.zeros_like(leaf) if is_embedding(path) and is_moment else leaf
+
   return actor._replace(
     params=jax.tree.map_with_path(
       lambda path, old, new: jnp.copy(new) if is_embedding(path) else old,
       actor.params,
       params,
     ),
-    opt_state=jax.tree.map_with_path(
-      lambda path, leaf: jnp.zeros_like(leaf) if is_embedding(path) else leaf,
-      actor.opt_state,
-    ),
+    opt_state=jax.tree.map_with_path(of_optimizer, actor.opt_state),
   )
 
 

@@ -12,7 +12,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import affinity, functional
 from rmtl_jax.updates import rows as rows_lib
-from rmtl_jax.updates import state as state_lib
 from tests.networks import small
 
 
@@ -55,24 +54,42 @@ def actor(backbone='shared_bottom', config=CONFIG):
   return functional.make_actor(SPEC, backbone, config)
 
 
+def drawn_params(network):
+  """Random parameters; a table's are of the size that it has."""
+  found = small.params(network)
+  own = found['affinity']
+  for name in ('table', 'spread'):
+    own[name] = own[name] / affinity.STEP
+  return found
+
+
+STARTS = (0, 4, 10, 13)
+
+
+def rows_of(own, table, row_inputs, t):
+  """Each field's rows of a table, with its prior's deviations f64[d + K]."""
+  tags = [v for v in row_inputs.multi_valued[0, t, :2] if v >= 0]
+  values = [[v] for v in row_inputs.categorical[0, t]] + [tags]
+  for f, (start, rows) in enumerate(zip(STARTS, values, strict=True)):
+    deviation = np.exp(own['prior'][f])
+    deviation = np.concatenate([[deviation[0]] * 2, deviation[1:]])
+    yield [table[start + row] for row in rows], deviation
+
+
 def expected(params, row_inputs, moves):
   """What the affinity adds, row by row from the equations; numpy, float64."""
   own = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
-  table, dim = own['table'], 2
-  starts = (0, 4, 10, 13)
+  dim = 2
 
   def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
   added, state, shown, before = [], None, None, -1
   for t in range(SLOTS):
-    user, item, since = row_inputs.categorical[0, t]
-    tags = [v for v in row_inputs.multi_valued[0, t, :2] if v >= 0]
+    since = row_inputs.categorical[0, t, 2]
     fields = [
-      table[starts[0] + user],
-      table[starts[1] + item],
-      table[starts[2] + since],
-      np.mean([table[starts[3] + v] for v in tags], axis=0),
+      10.0 * deviation * np.mean(rows, axis=0)
+      for rows, deviation in rows_of(own, own['table'], row_inputs, t)
     ]
     u, v = fields[0][:dim], fields[1][:dim] + fields[3][:dim]
     segment = SEGMENT[0, t]
@@ -93,7 +110,7 @@ def expected(params, row_inputs, moves):
 def test_what_is_added_equals_numpy(state):
   config = dataclasses.replace(CONFIG, affinity_state=state)
   network = actor(config=config)
-  params, given = small.params(network), inputs()
+  params, given = drawn_params(network), inputs()
   plain = small.run(
     actor(config=dataclasses.replace(config, affinity_dim=0)),
     {k: v for k, v in params.items() if k != 'affinity'},
@@ -111,7 +128,7 @@ def test_what_is_added_equals_numpy(state):
 @pytest.mark.parametrize('backbone', config_lib.BACKBONES)
 def test_every_backbone_adds_it_to_its_towers(backbone):
   network = actor(backbone)
-  params, given = small.params(network), inputs()
+  params, given = drawn_params(network), inputs()
   without = jax.tree.map_with_path(
     lambda path, leaf: leaf * (0 if 'affinity' in str(path) else 1), params
   )
@@ -128,7 +145,7 @@ def test_every_backbone_adds_it_to_its_towers(backbone):
 
 def test_later_rows_and_other_sessions_do_not_matter():
   network = actor()
-  params, given = small.params(network), inputs()
+  params, given = drawn_params(network), inputs()
   base = small.run(network, params, given)
   other = inputs(seed=1)
   for t in range(SLOTS):
@@ -145,15 +162,81 @@ def test_later_rows_and_other_sessions_do_not_matter():
     )
 
 
+def test_draws_have_the_posteriors_mean_and_variance():
+  """Of product and terms, from sums of independent normal numbers."""
+  config = dataclasses.replace(CONFIG, affinity_state='user', dropout=0.0)
+  network = actor(config=config)
+  params, given = drawn_params(network), inputs()
+  own = jax.tree.map(lambda p: np.asarray(p, np.float64), params['affinity'])
+  variances = []
+  for t in range(SLOTS):
+    means, spreads = [], []
+    for rows, deviation in rows_of(own, own['table'], given, t):
+      means.append(10.0 * deviation * np.mean(rows, axis=0))
+    for rows, deviation in rows_of(own, own['spread'], given, t):
+      of_rows = np.exp(2 * 10.0 * np.array(rows)) / len(rows) ** 2
+      spreads.append(deviation**2 * of_rows.sum(axis=0))
+    u, v = means[0][:2], means[1][:2] + means[3][:2]
+    of_u, of_v = spreads[0][:2], spreads[1][:2] + spreads[3][:2]
+    product = u**2 * of_v + v**2 * of_u + of_u * of_v
+    variances.append(
+      sum(s[2:] for s in spreads) + own['scale'] ** 2 * product.sum() / 2
+    )
+  plain = actor(config=dataclasses.replace(config, affinity_dim=0))
+  bare = {k: v for k, v in params.items() if k != 'affinity'}
+
+  def added(key):
+    # Towers without dropout: the draws are all that a key changes.
+    return functional.apply(network, params, given, dropout_key=key)[0]
+
+  count = 4000
+  keys = jax.random.split(jax.random.key(5), count)
+  found = small.jit(lambda keys: jax.lax.map(added, keys))(keys)
+  found = np.asarray(found) - small.run(plain, bare, given)[0]
+  wanted = expected(params['affinity'], given, moves=False)[0]
+  sigma = np.sqrt(variances)
+  error = (found.mean(axis=0) - wanted) / (sigma / np.sqrt(count))
+  assert np.abs(error).max() < 5
+  np.testing.assert_allclose(found.std(axis=0) / sigma, 1, atol=0.15)
+  # Rows of a lane draw on their own: no two move together.
+  centred = (found - found.mean(axis=0))[..., 0] / sigma[:, 0]
+  shared = centred.T @ centred / count - np.eye(SLOTS)
+  assert np.abs(shared[~np.eye(SLOTS, dtype=bool)]).max() < 0.1
+
+
+def test_the_divergences_gradient():
+  rng = np.random.default_rng(0)
+  table, spread = (
+    jnp.asarray(0.1 * rng.normal(size=(7, 4)).astype(np.float32))
+    for _ in range(2)
+  )
+
+  def divergence(table, spread):
+    mean, deviation = affinity.STEP * table, jnp.exp(affinity.STEP * spread)
+    each = (mean**2 + deviation**2 - 1) / 2 - jnp.log(deviation)
+    return jnp.sum(each)
+
+  assert float(divergence(0.0 * table, 0.0 * spread)) == 0
+  wanted = jax.grad(divergence, (0, 1))(table, spread)
+  for name, leaf, gradient in zip(
+    ('table', 'spread'), (table, spread), wanted, strict=True
+  ):
+    found = affinity.divergence_gradient(name, leaf)
+    np.testing.assert_allclose(found, gradient, rtol=1e-4, atol=1e-5)
+
+
 def test_a_fresh_affinity():
   own = small.jit(actor().init)(jax.random.key(3))['affinity']
   table = np.asarray(own['table'])
-  assert table.shape == (18, 4)
+  assert table.shape == own['spread'].shape == (18, 4)
   # A history has the item's rows; row 0 of every other field starts at zero.
-  first = np.isin(np.arange(18), (0, 4, 10, 13))
+  first = np.isin(np.arange(18), STARTS)
   np.testing.assert_array_equal(table[first], 0)
   np.testing.assert_array_equal(table[:, 2:], 0)
-  assert 0.15 < table[~first, :2].std() < 0.45
+  assert 0.15 < 10 * table[~first, :2].std() < 0.45
+  np.testing.assert_allclose(np.exp(10 * own['spread']), 0.7, rtol=1e-5)
+  wanted = [[0.3, 0.2, 0.2]] * 5
+  np.testing.assert_allclose(np.exp(own['prior']), wanted, rtol=1e-5)
   np.testing.assert_allclose(jax.nn.sigmoid(own['pull']), [0.2], rtol=1e-6)
   np.testing.assert_allclose(jax.nn.sigmoid(own['back']), 0.05, rtol=1e-6)
   np.testing.assert_array_equal(own['scale'], [1, 1])
@@ -163,7 +246,7 @@ def test_without_answers_it_is_the_users():
   silent = dataclasses.replace(SPEC, previous=())
   network = functional.make_actor(silent, 'shared_bottom', CONFIG)
   shapes = jax.eval_shape(network.init, jax.random.key(0))['affinity']
-  assert set(shapes) == {'table', 'numeric', 'scale'}
+  assert set(shapes) == {'table', 'spread', 'prior', 'numeric', 'scale'}
 
 
 def test_ignored_fields_are_on_no_side():
@@ -180,7 +263,7 @@ def test_ignored_fields_are_on_no_side():
     previous=(),
   )
   same = functional.make_actor(left, 'shared_bottom', CONFIG)
-  params, given = small.params(same), inputs()
+  params, given = drawn_params(same), inputs()
   narrow = given._replace(categorical=given.categorical[..., 1:2])
   np.testing.assert_array_equal(
     small.run(network, params, given), small.run(same, params, narrow)
@@ -194,8 +277,8 @@ def test_data_without_numbers():
   assert 'numeric' not in shapes['affinity']
   # Orbax saves no array without elements.
   assert all(leaf.size for leaf in jax.tree.leaves(shapes))
-  full, given = small.params(actor()), inputs()
-  params = small.params(network)
+  full, given = drawn_params(actor()), inputs()
+  params = drawn_params(network)
   params['affinity'] = full['affinity'] | {
     'numeric': jnp.zeros_like(full['affinity']['numeric'])
   }
@@ -234,23 +317,7 @@ def test_critics_have_none():
 def test_rows_without_lanes_are_refused():
   network = actor()
   with pytest.raises(ValueError, match='lanes'):
-    small.run(network, small.params(network), inputs()._replace(segment=None))
-
-
-def test_its_table_has_a_decay_of_its_own():
-  stage = config_lib.StageConfig(
-    l2=0.5, embedding_l2=0.25, affinity_l2=0.125, learning_rate=1.0
-  )
-  params = jax.tree.map(
-    jnp.ones_like, jax.eval_shape(actor().init, jax.random.key(0))
-  )
-  link = state_lib._l2_links(stage)[0]
-  zeros = jax.tree.map(jnp.zeros_like, params)
-  decay, _ = link.update(zeros, link.init(params), params)
-  assert float(decay['affinity']['table'][0, 0]) == 0.125
-  assert float(decay['affinity']['scale'][0]) == 0.5
-  assert float(decay['first']['table'][0, 0]) == 0.25
-  assert float(decay['first']['kernel'][0, 0, 0]) == 0.5
+    small.run(network, drawn_params(network), inputs()._replace(segment=None))
 
 
 def test_row_wise_steps_keep_the_numbers_that_networks_know():

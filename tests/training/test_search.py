@@ -86,7 +86,6 @@ def test_the_default_space_is_what_the_data_can_have():
   assert set(found) == NUMBERS | CATEGORIES | {
     'network.session_encoder',
     'network.affinity_dim',
-    'pretrain.affinity_l2',
     'network.ignore',
   }
   assert found['network.ignore'] == '|gap|rates|asof'
@@ -143,7 +142,6 @@ def test_what_usually_gains_is_tried_first():
     'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
     'network.session_encoder': 'none',
     'network.affinity_dim': 0,
-    'pretrain.affinity_l2': 1e-4,
     'network.ignore': '',
   }
   # These data lack what would move the affinity's state.
