@@ -16,6 +16,7 @@ from rmtl_jax.training import (
   comparison_records,
   critic_stage,
   ensemble,
+  memory,
   methods,
   summary,
   workdir,
@@ -133,6 +134,7 @@ class Runs:
       for _, group in population_lib.by_program(
         zip(programs, jobs, strict=True), self.population
       ):
+        memory.forget_programs()
         self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
@@ -156,6 +158,7 @@ class Runs:
       zip(programs, jobs, strict=True), self.population
     ):
       self._params.clear()
+      memory.forget_programs()
       self._pretrain(group)
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
@@ -180,6 +183,7 @@ class Runs:
       config: its settings, with the seed.
     """
     self._params.clear()
+    memory.forget_programs()
     contexts = [
       dataclasses.replace(
         self._context(method, one.seed, 'pretrain'), member=member

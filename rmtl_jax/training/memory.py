@@ -1,14 +1,19 @@
-"""Memory that compiling took, given back to the system."""
+"""What compiling took of the process, given back."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import gc
+import pathlib
 import sys
 from typing import Any
 
 import jax
 
+# A compiled program has three mappings per function, some hundreds in all.
+_MAPPINGS = pathlib.Path('/proc/self/maps')
+_MOST_MAPPINGS = pathlib.Path('/proc/sys/vm/max_map_count')
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
@@ -41,3 +46,28 @@ def _trimmer() -> Any:
   if sys.platform != 'linux':
     return None
   return getattr(ctypes.CDLL(None), 'malloc_trim', None)
+
+
+def forget_programs(share: float = 0.5) -> bool:
+  """Forgets all compiled programs where their mappings have become too many.
+
+  Linux allows a process some 65,000 memory mappings (vm.max_map_count), and
+  LLVM ends the process at the first that is refused: about twenty trials of a
+  search that differ in their networks. What runs again is compiled again.
+
+  Args:
+    share: of the mappings allowed, above which programs are forgotten.
+
+  Returns:
+    Whether they were; never on other systems.
+  """
+  try:
+    allowed = int(_MOST_MAPPINGS.read_text())
+    used = _MAPPINGS.read_bytes().count(b'\n')
+  except (OSError, ValueError):
+    return False
+  if used <= share * allowed:
+    return False
+  jax.clear_caches()
+  gc.collect()
+  return True
