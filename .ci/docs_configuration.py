@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, prepare_config
+from rmtl_jax import config_flags, config_values, prepare_config
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'configuration.md'
 _INTRODUCTION = """\
@@ -74,7 +74,7 @@ def _table(
     if other != default:
       shown += f' ({_code(other)})'
     text = _escaped(texts[name])
-    values = config_lib.CHOICES.get(prefix + name)
+    values = config_values.CHOICES.get(prefix + name)
     if values and not all(f'`{value}`' in text for value in values):
       text += f' One of {", ".join(f"`{value}`" for value in values)}.'
     yield f'| `{prefix}{name}` | {shown} | {text} |'

@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import config_values, json_files, types
 
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
@@ -35,7 +35,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_enum(
     'preset',
     'paper',
-    config_lib.CHOICES['preset'],
+    config_values.CHOICES['preset'],
     "What settings start from: the paper's, or the authors' released code's.",
     flag_values=values,
   )
@@ -63,7 +63,7 @@ def parse(values: flags.FlagValues) -> config_lib.Config:
       '--preset: --config=FILE names its own start; give one of the two'
     )
   flag_side: Any = values['config'].value
-  return config_lib.from_dict(dataclasses.asdict(flag_side))
+  return config_values.from_dict(dataclasses.asdict(flag_side))
 
 
 def load(path: str) -> config_lib.Config:
@@ -98,8 +98,8 @@ def load(path: str) -> config_lib.Config:
       ' expected a rmtl_jax.config.Config'
     )
   # Checked before flags override it, so that errors name the file.
-  return config_lib.from_dict(
-    config_lib.to_dict(config), path=f'--config: {path}: config'
+  return config_values.from_dict(
+    config_values.to_dict(config), path=f'--config: {path}: config'
   )
 
 
@@ -110,7 +110,7 @@ def _load_json(path: str) -> config_lib.Config:
     raise types.InputError(f'--config: {error}') from None
   if not isinstance(record, dict) or 'config' not in record:
     raise types.InputError(f'--config: {path}: expected JSON with a "config"')
-  return config_lib.from_dict(
+  return config_values.from_dict(
     record['config'], path=f'--config: {path}: config'
   )
 
@@ -180,7 +180,7 @@ def _thaw(config: Any) -> Any:
 
 def _check_names(argv: Sequence[str]) -> None:
   """Refuses unknown settings before ml_collections meets them."""
-  known = config_lib.flatten(config_lib.Config())
+  known = config_values.flatten(config_lib.Config())
   for name in _OWN_FLAGS:
     known.pop(name)
   for argument in argv:
@@ -191,7 +191,7 @@ def _check_names(argv: Sequence[str]) -> None:
       )
     if match and match[1] not in known:
       raise types.InputError(
-        config_lib.unknown_setting(f'--config.{match[1]}', known)
+        config_values.unknown_setting(f'--config.{match[1]}', known)
       )
 
 

@@ -5,9 +5,9 @@ import pytest
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, types
+from rmtl_jax import config_flags, config_values, types
 
-FLAT = config_lib.flatten(config_lib.Config())
+FLAT = config_values.flatten(config_lib.Config())
 NAMES = [name for name in FLAT if name not in ('preset', 'compare.methods')]
 
 
@@ -22,7 +22,7 @@ def parse(*arguments):
 
 def changed(*arguments):
   """{setting: value} of what differs from the default."""
-  found = config_lib.flatten(parse(*arguments))
+  found = config_values.flatten(parse(*arguments))
   return {name: v for name, v in found.items() if v != FLAT[name]}
 
 
@@ -66,13 +66,13 @@ def test_every_setting_has_a_flag(name):
   elif isinstance(old, tuple):
     text, value = '16,8', (16, 8)
   else:
-    first, *_, value = config_lib.CHOICES.get(name, ('', 'user=0.3'))
+    first, *_, value = config_values.CHOICES.get(name, ('', 'user=0.3'))
     value = value if value != old else first
     text = value
   assert changed(f'--config.{name}={text}') == {name: value}
-  assert type(config_lib.flatten(parse(f'--config.{name}={text}'))[name]) is (
-    type(old)
-  )
+  assert type(
+    config_values.flatten(parse(f'--config.{name}={text}'))[name]
+  ) is (type(old))
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,9 @@ def test_attribute_texts_join_lines():
 
 
 def test_json_config(tmp_path):
-  config = config_lib.from_dict({'critic': {'discount': 0.5}})
+  config = config_values.from_dict({'critic': {'discount': 0.5}})
   path = tmp_path / 'config.json'
-  path.write_text(json.dumps({'config': config_lib.to_dict(config)}))
+  path.write_text(json.dumps({'config': config_values.to_dict(config)}))
   assert parse(f'--config={path}') == config
   changed_again = parse(f'--config={path}', '--config.critic.discount=0.25')
   assert changed_again.critic.discount == 0.25

@@ -22,7 +22,7 @@ with the settings below for SETTING=VALUE, joined by colons.
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, config_values
 
 # Over plain.py.
 SETTINGS = {
@@ -37,4 +37,4 @@ SETTINGS = {
 def get_config() -> config_lib.Config:
   """The settings."""
   plain = config_flags.load(str(pathlib.Path(__file__).parent / 'plain.py'))
-  return config_lib.with_settings(plain, SETTINGS)
+  return config_values.with_settings(plain, SETTINGS)

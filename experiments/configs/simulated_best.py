@@ -29,7 +29,7 @@ as-of features, session_encoder=mean, no affinity) closed 39 % and 33 %.
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, config_values
 
 # Over plain.py.
 SETTINGS = {
@@ -49,4 +49,4 @@ SETTINGS = {
 def get_config() -> config_lib.Config:
   """The settings."""
   plain = config_flags.load(str(pathlib.Path(__file__).parent / 'plain.py'))
-  return config_lib.with_settings(plain, SETTINGS)
+  return config_values.with_settings(plain, SETTINGS)

@@ -59,7 +59,7 @@ import jax
 from IPython import display
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import prepare_config
+from rmtl_jax import config_values, prepare_config
 from rmtl_jax.data import prepare, summary
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.training import progress, run
@@ -114,7 +114,7 @@ if quick:
     finetune=config_lib.StageConfig(max_epochs=1),
     batch=config_lib.BatchConfig(lanes=4),
   )
-record = run.train(config_lib.validate(config), workdir, data_dir, live=live)
+record = run.train(config_values.validate(config), workdir, data_dir, live=live)
 
 # %% [markdown]
 # ## What came out

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, config_values
 from rmtl_jax.commands import common
 
 
@@ -80,4 +80,4 @@ def _compared(
     changes['methods'] = methods
   if seeds:
     changes['seeds'] = common.integers('seeds', seeds)
-  return config_lib.from_dict({'compare': changes}, config)
+  return config_values.from_dict({'compare': changes}, config)

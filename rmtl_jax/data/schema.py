@@ -43,8 +43,7 @@ import pathlib
 import re
 from typing import Any
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import config_values, json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import source
 
@@ -264,7 +263,7 @@ class _Part:
     for key in self.record:
       if key not in keys:
         where = f'{self.path}{self.sign}{key}'
-        raise types.InputError(config_lib.unknown_setting(where, keys))
+        raise types.InputError(config_values.unknown_setting(where, keys))
 
   def group(self, key: str) -> _Part:
     if key not in self.record:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.networks import layers, precision, session
 
 
@@ -25,7 +25,7 @@ def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
 
 def check(config: config_lib.NetworkConfig) -> None:
   """Raises InputError unless the encoder exists."""
-  known = config_lib.CHOICES['network.history_encoder']
+  known = config_values.CHOICES['network.history_encoder']
   if config.history_encoder not in known:
     raise types.InputError(
       f'config.network.history_encoder: {config.history_encoder!r:.80} is not'

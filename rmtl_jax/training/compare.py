@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.training import comparison_runs, summary, workdir, writers
 from rmtl_jax.training import methods as methods_lib
@@ -171,7 +172,7 @@ def _results(
     'oracle': summary.stages({}, test, tasks, config).get('oracle'),
     'warnings': _warnings(critics, tuning, rates),
     'runs': kept,
-    'config': config_lib.to_dict(config),
+    'config': config_values.to_dict(config),
     'versions': workdir.versions(),
     'device': workdir.device(),
     'commit': workdir.commit(),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 
 # What every weighted method has to beat, beside the pre-trained model: these
 # see the same batches, keys and steps, but nothing that critics know of a row.
@@ -99,7 +99,7 @@ class Method:
     if self.weighting:
       settings['weighting.name'] = self.weighting
     label = f'method {self.name}'
-    config = config_lib.with_settings(base, settings, label)
+    config = config_values.with_settings(base, settings, label)
     if self.weighting and config.ensemble > 1:
       raise types.InputError(
         f'{label}: ensemble={config.ensemble} with a weighting: ensembles are'
@@ -189,11 +189,13 @@ def parse(text: str, base: config_lib.Config) -> Method:
       '[:SETTING=VALUE ...]'
     )
   backbone, weighting, critic_backbone = match.groups('')
-  _check(text, 'backbone', backbone, config_lib.CHOICES['backbone'])
+  _check(text, 'backbone', backbone, config_values.CHOICES['backbone'])
   if critic_backbone:
-    _check(text, 'backbone', critic_backbone, config_lib.CHOICES['backbone'])
+    _check(text, 'backbone', critic_backbone, config_values.CHOICES['backbone'])
   if weighting:
-    _check(text, 'weighting', weighting, config_lib.CHOICES['weighting.name'])
+    _check(
+      text, 'weighting', weighting, config_values.CHOICES['weighting.name']
+    )
   if critic_backbone == backbone or weighting == 'constant':
     critic_backbone = ''
   label = f'method {text!r:.80}'
@@ -241,7 +243,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
   name, _, value = text.partition('=')
   known = {
     k: v
-    for k, v in config_lib.flatten(base).items()
+    for k, v in config_values.flatten(base).items()
     if k.split('.')[0] in _GROUPS
     and not isinstance(v, tuple)
     and k != 'weighting.name'  # part of a method's name
@@ -249,7 +251,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
   if name not in known:
     raise types.InputError(
       f'{label}: '
-      + config_lib.unknown_setting(name, known)
+      + config_values.unknown_setting(name, known)
       + f'; those of {", ".join(_GROUPS)} can be set'
     )
   return name, _typed(label, name, value, known[name])

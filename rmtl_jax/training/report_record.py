@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import config_values, json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import reliability
 from rmtl_jax.training import (
@@ -91,8 +91,8 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   rows = {} if missing else _of_rows(run, metrics, history)
   return {
     'name': path.resolve().name,
-    'config': config_lib.flatten(run.config),
-    'defaults': config_lib.flatten(config_lib.Config()),
+    'config': config_values.flatten(run.config),
+    'defaults': config_values.flatten(config_lib.Config()),
     'data': _data(run.manifest),
     'stages': finished,
     'metrics': metrics,
@@ -142,9 +142,9 @@ def comparison(path: pathlib.Path) -> Record:
     **results,
     'name': path.resolve().name,
     'splits': _data(manifest_lib.read(path))['splits'],
-    'defaults': config_lib.flatten(config_lib.Config()),
-    'settings': config_lib.flatten(
-      config_lib.from_dict(results['config'], path=f'{file}: config')
+    'defaults': config_values.flatten(config_lib.Config()),
+    'settings': config_values.flatten(
+      config_values.from_dict(results['config'], path=f'{file}: config')
     ),
   }
 

@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   calibrations,
@@ -332,7 +332,7 @@ def _record(
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
-    'form': config_lib.form_of(run.config.weighting),
+    'form': config_values.form_of(run.config.weighting),
     'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),
@@ -482,6 +482,6 @@ def read_history(path: pathlib.Path) -> list[dict[str, Any]]:
 def _as_markdown(config: config_lib.Config) -> str:
   rows = [
     f'| {name} | {value} |'
-    for name, value in config_lib.flatten(config).items()
+    for name, value in config_values.flatten(config).items()
   ]
   return '\n'.join(['| setting | value |', '|---|---|', *rows])

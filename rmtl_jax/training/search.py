@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.training import methods
@@ -211,7 +211,7 @@ def suggest(
     {'group.field': value} of what differs from `base`; numbers have three
     digits.
   """
-  flat = config_lib.flatten(base)
+  flat = config_values.flatten(base)
   values: dict[str, Any] = {}
   for d in space:
     if d.choices:
@@ -241,7 +241,7 @@ def start_points(
     what was given, or the nearest that the dimension has. A point of which
     the space has nothing is left out, and so is one that stands there already.
   """
-  flat = config_lib.flatten(base)
+  flat = config_values.flatten(base)
   points: list[dict[str, Any]] = []
   for wanted in START_POINTS:
     good = {

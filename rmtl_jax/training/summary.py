@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
@@ -295,7 +296,7 @@ def history_warnings(
         f'{title}: the critics diverge: their TD error has risen from'
         f' {min(errors):.4g} to {errors[-1]:.4g}'
       )
-    weighs = weighting in config_lib.CHOICES['weighting.form']
+    weighs = weighting in config_values.CHOICES['weighting.form']
     if stage == 'finetune' and weighs:
       lines += [
         f'{title}: the weights of {name.removeprefix("weight_deviation_")}'

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import extras, types
+from rmtl_jax import config_values, extras, types
 from rmtl_jax.training import (
   comparison_runs,
   confirmation,
@@ -122,9 +122,11 @@ def tune(
     decision = _confirm(wanted, trainer, tried, live)
     record = _record(config, wanted, tried, decision)
     writers.write_json(path / 'tuning.json', record)
-    best = config_lib.with_settings(config, record['chosen'])
+    best = config_values.with_settings(config, record['chosen'])
     best = dataclasses.replace(best, compare=config_lib.CompareConfig())
-    writers.write_json(path / 'best.json', {'config': config_lib.to_dict(best)})
+    writers.write_json(
+      path / 'best.json', {'config': config_values.to_dict(best)}
+    )
     return record
 
 

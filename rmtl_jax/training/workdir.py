@@ -25,7 +25,7 @@ from typing import Any
 import jax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import json_files, types
+from rmtl_jax import config_values, json_files, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import checkpoints, mesh, processes, writers
 
@@ -132,7 +132,9 @@ def create(
   digest = _digest(data_dir / 'manifest.json')
   if (path / 'config.json').exists():
     old = read(path)
-    _compare(path, config_lib.flatten(old.config), config_lib.flatten(config))
+    _compare(
+      path, config_values.flatten(old.config), config_values.flatten(config)
+    )
     if _digest(path / 'manifest.json') != digest:
       check_compatible(old, manifest, f'{path}: {data_dir}')
       raise types.InputError(
@@ -148,7 +150,7 @@ def create(
   writers.write_json(
     path / 'config.json',
     {
-      'config': config_lib.to_dict(config),
+      'config': config_values.to_dict(config),
       'data_dir': str(data_dir.resolve()),
       'manifest_sha256': digest,
       'versions': versions(),
@@ -220,7 +222,7 @@ def read(path: pathlib.Path) -> Run:
     if not isinstance(record, dict) or not isinstance(record.get(name), kind):
       what = 'an object' if kind is dict else 'a text'
       raise types.InputError(f'{file}: expected {name!r}, {what}')
-  config = config_lib.from_dict(record['config'], path=f'{file}: config')
+  config = config_values.from_dict(record['config'], path=f'{file}: config')
   data_dir = pathlib.Path(record['data_dir'])
   return Run(path, config, data_dir, manifest_lib.read(path))
 

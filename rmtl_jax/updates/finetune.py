@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, meta, pretrain, state
@@ -227,7 +227,7 @@ def _learn_lambda(
     full.meta,
     lambda_,
     config.weighting.meta_learning_rate,
-    config_lib.lowest_lambda(config.weighting),
+    config_values.lowest_lambda(config.weighting),
   )
   new_state = factory.with_values(new_actor.weighting_state, lambda_=new_lambda)
   return new_actor._replace(weighting_state=new_state), new_meta

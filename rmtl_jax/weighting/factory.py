@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.weighting import annealing, critic, relative
 
 _BY_LAMBDA: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
@@ -59,7 +59,7 @@ def register_weighting(name: str, scale_by: ScaleBy) -> None:
     raise types.InputError(f'weighting: {name!r} exists already')
   _BY_LAMBDA[name] = scale_by
   for setting in _SETTINGS:
-    config_lib.CHOICES[setting] = (*config_lib.CHOICES[setting], name)
+    config_values.CHOICES[setting] = (*config_values.CHOICES[setting], name)
 
 
 def needs_critic(name: str) -> bool:
@@ -118,7 +118,7 @@ def make_weighting(
   else:
     raise types.InputError(
       f'weighting.name: {config.name!r} is not one of'
-      f' {", ".join(config_lib.CHOICES["weighting.name"])}'
+      f' {", ".join(config_values.CHOICES["weighting.name"])}'
     )
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)

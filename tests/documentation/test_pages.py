@@ -11,6 +11,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import sources
 from rmtl_jax.networks import functional
 from rmtl_jax.weighting import factory
@@ -36,7 +37,7 @@ def test_the_configuration_page_is_up_to_date():
   """Mended by `python .ci/docs_configuration.py`."""
   page = (_DOCS / 'configuration.md').read_text(encoding='utf-8')
   assert page == _configuration()
-  for name in config_lib.flatten(config_lib.Config()):
+  for name in config_values.flatten(config_lib.Config()):
     assert f'| `{name}` |' in page
 
 
@@ -67,7 +68,7 @@ def test_links_lead_somewhere(path):
 @pytest.fixture
 def registries(monkeypatch):
   """What pages register is forgotten after the test."""
-  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
   monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
   monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
   monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))

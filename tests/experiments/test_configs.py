@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, config_values
 from rmtl_jax.data import sources
 from rmtl_jax.training import methods
 
@@ -42,7 +42,7 @@ def test_a_recipe_is_a_method_over_the_plain_config(name):
   best = load(f'{name}_best')
   # Batches are the whole comparison's: no method has its own.
   plain = dataclasses.replace(load('plain'), batch=best.batch)
-  before, after = (config_lib.flatten(c) for c in (plain, best))
+  before, after = (config_values.flatten(c) for c in (plain, best))
   changed = {k: v for k, v in after.items() if v != before[k]}
   backbone = changed.pop('backbone', 'ple')
   text = backbone + ''.join(f':{k}={v}' for k, v in changed.items())

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax import config_flags, config_values
 from rmtl_jax.training import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
@@ -32,8 +32,8 @@ def test_small_table_differs_in_the_network_alone(name):
   table, small = load(name), load(f'{name}_small')
   differing = {
     setting
-    for setting, value in config_lib.flatten(small).items()
-    if config_lib.flatten(table)[setting] != value
+    for setting, value in config_values.flatten(small).items()
+    if config_values.flatten(table)[setting] != value
   }
   assert differing == {
     'network.embedding_dim',
@@ -103,7 +103,7 @@ def test_sensitivity_changes_one_setting_at_a_time():
   changes = set()
   for method in found:
     assert len(method.settings) == (method.name != 'ple+critic')
-    default = config_lib.flatten(config)
+    default = config_values.flatten(config)
     changes |= {
       name for name, value in method.settings if value != default[name]
     }

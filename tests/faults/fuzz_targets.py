@@ -22,6 +22,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
@@ -102,7 +103,7 @@ def build(base: pathlib.Path) -> None:
   compared.mkdir(parents=True)
   tiny.write_prepared(compared)
   results = comparison_results.build()
-  results['config'] = config_lib.to_dict(config_lib.Config())
+  results['config'] = config_values.to_dict(config_lib.Config())
   (compared / 'results.json').write_text(json.dumps(results))
   data = base / 'run' / 'data'
   shutil.copytree(data, base / 'data' / 'data')

@@ -10,7 +10,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import progress, run
 from tests.faults import runs
@@ -59,7 +59,9 @@ def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
     data = tmp_path / 'data'
     _cut(first / 'data', data, parts)
     assert len(list((data / 'train').iterdir())) == parts
-  config = config_lib.from_dict({'batch': {'input': source}}, test_run.CONFIG)
+  config = config_values.from_dict(
+    {'batch': {'input': source}}, test_run.CONFIG
+  )
   run.train(config, tmp_path / 'run', data, live=QUIET)
   assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
   ours, theirs = (

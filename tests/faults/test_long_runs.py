@@ -7,13 +7,13 @@ import pathlib
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.training import progress, run
 from tests import tiny
 from tests.training import test_run
 
 EPOCHS = 310
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'pretrain': {
       'max_epochs': EPOCHS,

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.training import progress, run
 from tests import tiny
 from tests.training import test_run
@@ -73,7 +74,7 @@ def test_every_stage_can_skip(tmp_path, poisoned):
 @pytest.mark.long
 def test_earlier_stages_survive_one_that_diverges(tmp_path):
   tiny.write_prepared(tmp_path / 'data')
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {'finetune': {'learning_rate': 2e9}}, test_run.CONFIG
   )
   path = tmp_path / 'run'

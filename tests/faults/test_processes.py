@@ -12,8 +12,7 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.training import checkpoints, progress, run
 from tests import tiny
 from tests.faults import runs
@@ -29,7 +28,7 @@ FLAGS = (
   '--config.pretrain.patience=99',
   *runs.SMALL,
 )
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'backbone': 'shared_bottom',
     'network': {

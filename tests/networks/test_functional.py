@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.networks import features, functional
 from tests.networks import small
 
@@ -266,11 +266,11 @@ class Constant(nnx.Module):
 
 def test_a_registered_backbone_runs(monkeypatch):
   monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
-  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
   with pytest.raises(types.InputError, match="'constant' is not one of"):
-    config_lib.validate(config_lib.Config(backbone='constant'))
+    config_values.validate(config_lib.Config(backbone='constant'))
   functional.register_backbone('constant', Constant)
-  config_lib.validate(config_lib.Config(backbone='constant'))
+  config_values.validate(config_lib.Config(backbone='constant'))
   spec = small.spec()
   network = functional.make_actor(spec, 'constant', small.CONFIG)
   params = small.params(network)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 
 STAGES = ('pretrain', 'constant', 'finetune')
 
@@ -14,11 +15,11 @@ def build(tasks=('click', 'conversion'), **changes):
     tasks: their names.
     changes: of its entries.
   """
-  config = config_lib.from_dict({'pretrain': {'max_epochs': 3}})
+  config = config_values.from_dict({'pretrain': {'max_epochs': 3}})
   record = {
     'name': 'first',
-    'config': config_lib.flatten(config),
-    'defaults': config_lib.flatten(config_lib.Config()),
+    'config': config_values.flatten(config),
+    'defaults': config_values.flatten(config_lib.Config()),
     'data': {
       'source': 'simulated',
       'fields': [['user', 'categorical', 1200], ['price', 'numeric', 0]],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rmtl_jax import cli
+from rmtl_jax import cli, config_values
 from rmtl_jax import config as config_lib
 from rmtl_jax.report import comparison_page, page, page_html
 from rmtl_jax.training import report_record
@@ -16,7 +16,7 @@ from tests.report import comparison_results, reading
 def directory(tmp_path):
   tiny.write_prepared(tmp_path)
   results = comparison_results.build()
-  results['config'] = config_lib.to_dict(config_lib.Config())
+  results['config'] = config_values.to_dict(config_lib.Config())
   results['warnings'] = ['critics of ple: <b>collapsed</b>']
   (tmp_path / 'results.json').write_text(json.dumps(results))
   return tmp_path

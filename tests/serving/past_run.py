@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import prepare_config
+from rmtl_jax import config_values, prepare_config
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import prepare
 from rmtl_jax.serving import predictor
@@ -114,7 +114,7 @@ def untrained(
 ) -> predictor.Predictor:
   """The run's predictor with other settings and random parameters."""
   run = workdir.read(run_dir)
-  config = config_lib.with_settings(run.config, settings)
+  config = config_values.with_settings(run.config, settings)
   models = models_lib.Models(run.manifest.feature_spec())
   leaves, tree = jax.tree.flatten(models.forms(config)[0])
   rng = np.random.default_rng(1)

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import prepare_config
+from rmtl_jax import config_values, prepare_config
 from rmtl_jax.data import prepare
 from rmtl_jax.training import progress, run
 
 QUIET = progress.Progress(quiet=True)
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'network': {
       'embedding_dim': 4,

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
@@ -40,7 +39,7 @@ def test_equals_evaluation(run_dir, stage):
 
 
 def test_an_ensemble_equals_its_evaluation(tmp_path):
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {'ensemble': 2, 'backbone': 'shared_bottom'}, table_run.CONFIG
   )
   _check_equals_evaluation(

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.training import (
   actor_stages,
@@ -17,7 +17,7 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 from tests import tiny
 
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'backbone': 'shared_bottom',
     'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
@@ -46,7 +46,7 @@ def shared(tmp_path_factory):
 
 
 def team_of(shared, seed=0, **changes):
-  config = config_lib.from_dict({'seed': seed, 'pretrain': changes}, CONFIG)
+  config = config_values.from_dict({'seed': seed, 'pretrain': changes}, CONFIG)
   return actor_stages.pretrain_team(
     context.Context(config, tiny.TASKS, *shared, progress.Progress(quiet=True))
   )
@@ -128,7 +128,7 @@ def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
 
 def finetune_of(shared, weightings, **changes):
   """A team of stage 3, the pre-trained actor and the critics' parameters."""
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {
       'critic': {'in_finetune': 'frozen'},
       'pretrain': {'reset_embeddings': False},

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.training import compare, progress, trainer
 from tests import tiny
 
 METHODS = ('shared_bottom+critic', 'shared_bottom+critic@esmm', 'esmm')
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'network': {
       'embedding_dim': 4,

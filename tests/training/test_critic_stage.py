@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
@@ -19,7 +19,7 @@ from rmtl_jax.training import (
 from rmtl_jax.training import splits as splits_lib
 from tests import tiny
 
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'backbone': 'shared_bottom',
     'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
@@ -49,7 +49,7 @@ def shared(tmp_path_factory):
 
 
 def start(shared, changes=(), **kwargs):
-  config = config_lib.with_settings(CONFIG, dict(changes))
+  config = config_values.with_settings(CONFIG, dict(changes))
   ctx = context.Context(
     config, tiny.TASKS, *shared, progress.Progress(quiet=True), **kwargs
   )

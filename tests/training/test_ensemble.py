@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.training import ensemble, models, progress, run, trainer, workdir
@@ -20,7 +19,7 @@ from rmtl_jax.training import stages as stages_lib
 from tests import tiny
 
 QUIET = progress.Progress(quiet=True)
-ONE = config_lib.from_dict(
+ONE = config_values.from_dict(
   {
     'backbone': 'shared_bottom',
     'network': {
@@ -84,7 +83,7 @@ def test_members_are_single_models():
 @pytest.mark.parametrize('count', [0, 65])
 def test_sizes_that_are_refused(count):
   with pytest.raises(types.InputError, match=r'ensemble: \d+ is not between'):
-    config_lib.from_dict({'ensemble': count})
+    config_values.from_dict({'ensemble': count})
 
 
 def test_a_member_is_the_model_of_its_seed(tmp_path, data_dir, trained):
@@ -190,7 +189,7 @@ def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
 
 def test_members_that_train_together_resume_exactly(tmp_path, data_dir):
   """Also after one of them has finished."""
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {
       'pretrain': {'max_epochs': 9, 'learning_rate': 0.03, 'patience': 1},
       'compare': {'population': 2},

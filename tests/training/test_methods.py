@@ -3,14 +3,14 @@ import dataclasses
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.training import methods
 
 BASE = config_lib.Config()
 
 
 def config(*names):
-  return config_lib.from_dict({'compare': {'methods': list(names)}})
+  return config_values.from_dict({'compare': {'methods': list(names)}})
 
 
 def names(*wanted):
@@ -167,7 +167,7 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
 
 @pytest.mark.parametrize('name', ['mean_one', 'advantage', 'uncertainty'])
 def test_weights_of_another_form_are_shuffled_themselves(name):
-  base = config_lib.from_dict({'critic': {'members': 2}}, BASE)
+  base = config_values.from_dict({'critic': {'members': 2}}, BASE)
   text = f'ple+{name}:weighting.lambda_=-1'
   method = methods.parse(text, base)
   controls = method.controls()
@@ -188,7 +188,7 @@ def test_weights_of_another_form_are_shuffled_themselves(name):
   'name', ['critic', 'label_times_q', 'negative_q', 'ddpg', 'td3_bc']
 )
 def test_the_others_are_judged_against_shuffled_rmtl(name):
-  base = config_lib.from_dict({'weighting': {'form': 'advantage'}})
+  base = config_values.from_dict({'weighting': {'form': 'advantage'}})
   *_, shuffled = methods.parse(f'ple+{name}', base).controls()
   assert shuffled.name == 'ple+q_shuffled'
   # A name says everything, whatever the comparison's own settings are.

@@ -7,7 +7,7 @@ from flax import nnx
 
 import rmtl_jax
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import raw, sources
 from rmtl_jax.networks import features, functional
 from rmtl_jax.training import methods
@@ -58,7 +58,7 @@ def _scale_by_worst(lambda_):
 def registries(monkeypatch):
   """As those of a fresh process, which the test can have again by undo."""
   with monkeypatch.context() as patch:
-    patch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+    patch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
     patch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
     patch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
     patch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
@@ -115,10 +115,10 @@ def test_a_registered_weighting_is_judged_against_its_own_shuffle():
 def test_a_config_that_names_one_is_refused_elsewhere(registries):
   rmtl_jax.register_weighting('worst', _scale_by_worst)
   config = rmtl_jax.Config(weighting=rmtl_jax.WeightingConfig(name='worst'))
-  written = config_lib.to_dict(config)
-  assert config_lib.from_dict(written) == config
+  written = config_values.to_dict(config)
+  assert config_values.from_dict(written) == config
   registries.undo()
   with pytest.raises(
     types.InputError, match=r"^config\.weighting\.name: 'worst' is[^\n]*\Z"
   ):
-    config_lib.from_dict(written)
+    config_values.from_dict(written)

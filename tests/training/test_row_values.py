@@ -6,7 +6,7 @@ import types as python_types
 import numpy as np
 import pytest
 
-from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.training import row_values
 
 Q = np.array([[-1.0], [-2.0], [-4.0], [-1.0]], np.float32)
@@ -17,7 +17,7 @@ SPLIT = python_types.SimpleNamespace(
 
 
 def _config(**weighting):
-  return config_lib.from_dict(
+  return config_values.from_dict(
     {'weighting': {'lambda_': 0.5, 'lambda_warmup_steps': 9, **weighting}}
   )
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.training import checkpoints, progress, run, trainer, workdir
 from tests import tiny
 from tests.training import test_writers
 
-CONFIG = config_lib.from_dict(
+CONFIG = config_values.from_dict(
   {
     'network': {
       'embedding_dim': 4,
@@ -30,7 +30,7 @@ CONFIG = config_lib.from_dict(
     'evaluation': {'bootstrap': 20},
   }
 )
-GENERALISING = config_lib.from_dict(
+GENERALISING = config_values.from_dict(
   {
     'backbone': 'shared_bottom',
     'control': False,
@@ -189,7 +189,7 @@ def test_settings_against_overfitting_in_a_whole_run(
 
 def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
   """With a lambda that falls; epoch 0 is no candidate."""
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {
       'backbone': 'shared_bottom',
       'control': False,
@@ -239,7 +239,7 @@ def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
 def test_each_setting_of_stage_1_changes_it(
   tmp_path, data_dir, trained, setting
 ):
-  config = config_lib.from_dict({'pretrain': setting}, CONFIG)
+  config = config_values.from_dict({'pretrain': setting}, CONFIG)
   path = tmp_path / 'run'
   run.train(config, path, data_dir, ('pretrain',), QUIET)
   found, plain = (
@@ -281,7 +281,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(
   tmp_path, data_dir, trained, calls, source
 ):
   _, record = trained
-  config = config_lib.from_dict({'batch': {'input': source}}, CONFIG)
+  config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
   interruptions = 0
   for _ in range(50):
     try:
@@ -343,7 +343,9 @@ def test_a_long_pass_is_saved_within_itself(
     'save',
     lambda self, step, *rest: saved.append(step) or save(self, step, *rest),
   )
-  config = config_lib.from_dict({'faults': {'checkpoint_minutes': 0.0}}, CONFIG)
+  config = config_values.from_dict(
+    {'faults': {'checkpoint_minutes': 0.0}}, CONFIG
+  )
   again = run.train(config, tmp_path, data_dir, live=QUIET)
   assert _without_times(again) == _without_times(trained[1])
   numbers = [step for step in saved if step > 10**6]
@@ -419,7 +421,7 @@ def test_lambda_zero_is_the_control(tmp_path, data_dir):
   ids=lambda s: s['weighting']['name'],
 )
 def test_other_weightings(tmp_path, data_dir, settings):
-  config = config_lib.from_dict(settings, CONFIG)
+  config = config_values.from_dict(settings, CONFIG)
   record = run.train(config, tmp_path, data_dir, live=QUIET)
   assert ('critic' in record) == (config.weighting.name != 'constant')
   assert ('constant' in record['stages']) == config.control
@@ -427,11 +429,11 @@ def test_other_weightings(tmp_path, data_dir, settings):
 
 
 def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
-  config = config_lib.from_dict(
+  config = config_values.from_dict(
     {
       **{
         k: v
-        for k, v in config_lib.to_dict(CONFIG).items()
+        for k, v in config_values.to_dict(CONFIG).items()
         if k in ('network', 'batch', 'pretrain', 'finetune', 'evaluation')
       },
       'critic': {'max_passes': 3},

@@ -1,7 +1,7 @@
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import search
 
@@ -61,7 +61,7 @@ RATE = category('asof_rate', 'rates')
 
 def space(*fields, item=None, stage='pretrain', ignore=''):
   """{setting: values} of the default space, which `parse` must take."""
-  base = config_lib.with_settings(BASE, {'network.ignore': ignore})
+  base = config_values.with_settings(BASE, {'network.ignore': ignore})
   texts = search.defaults(stage, base, manifest(*fields, item=item))
   for text in texts:
     search.parse(text, base)

@@ -8,13 +8,13 @@ import sys
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, types
+from rmtl_jax import config_flags, config_values, types
 from rmtl_jax.training import progress, search, trainer, tune
 from tests import tiny
 from tests.training import test_compare
 
 # Slower than what learns best, so that trials can gain.
-CONFIG = config_lib.with_settings(
+CONFIG = config_values.with_settings(
   test_compare.CONFIG, {'pretrain.learning_rate': 1e-5}
 )
 QUIET = progress.Progress(quiet=True)

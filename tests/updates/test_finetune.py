@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory
@@ -269,7 +270,7 @@ def test_two_steps_with_learning_critics(name, period):
       problem.assert_all_moved(new, old)
 
 
-@pytest.mark.parametrize('preset', config_lib.CHOICES['preset'])
+@pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
 def test_lambda_zero_is_the_control(preset):
   """With critics that learn (paper) or are frozen and drop out (official).
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import config_values, types
 from rmtl_jax.weighting import annealing, critic, factory, relative
 from tests.weighting import example
 
@@ -370,7 +370,7 @@ def _scale_by_worst(lambda_):
 def worst(monkeypatch):
   """A weighting of one's own, `worst`, for one test."""
   monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
-  monkeypatch.setattr(config_lib, 'CHOICES', dict(config_lib.CHOICES))
+  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
   factory.register_weighting('worst', _scale_by_worst)
 
 
@@ -389,7 +389,7 @@ def test_a_registered_weighting_is_one_like_others(settings, weights):
   config = config_lib.WeightingConfig(
     name='worst', **{'lambda_': example.LAMBDA, **settings}
   )
-  config_lib.validate(config_lib.Config(weighting=config))
+  config_values.validate(config_lib.Config(weighting=config))
   weighting = factory.make_weighting(config)
   state = weighting.init(jnp.zeros(()))
   for _ in range(1 + config.lambda_warmup_steps // 2):
@@ -419,6 +419,6 @@ def test_a_weighting_is_registered_once(name):
 def test_an_unregistered_weighting_is_unknown():
   config = config_lib.Config(weighting=config_lib.WeightingConfig(name='worst'))
   with pytest.raises(types.InputError, match=r"^config\.weighting\.name: 'wor"):
-    config_lib.validate(config)
+    config_values.validate(config)
   with pytest.raises(types.InputError, match="'worst' is not one of critic,"):
     factory.make_weighting(config.weighting)

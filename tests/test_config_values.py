@@ -1,0 +1,341 @@
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, types
+
+FLAT = config_values.flatten(config_lib.Config())
+NUMBERS = [
+  name
+  for name, value in FLAT.items()
+  if isinstance(value, int | float) and not isinstance(value, bool)
+]
+FLOATS = [name for name in NUMBERS if isinstance(FLAT[name], float)]
+UNITS = [name for name in FLAT if name.endswith('_units')]
+
+
+def nested(name, value):
+  """{'group': {'field': value}} for 'group.field'."""
+  for part in reversed(name.split('.')):
+    value = {part: value}
+  return value
+
+
+@pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
+def test_to_dict_then_from_dict(preset):
+  config = config_lib.preset(preset)
+  assert config_values.from_dict(config_values.to_dict(config)) == config
+  as_json = json.loads(json.dumps(config_values.to_dict(config)))
+  assert config_values.from_dict(as_json) == config
+
+
+def test_part_of_a_record_over_a_base():
+  base = config_lib.preset('official')
+  record = {'seed': 3, 'critic': {'discount': 0.5}}
+  config = config_values.from_dict(record, base)
+  assert config == dataclasses.replace(
+    base, seed=3, critic=dataclasses.replace(base.critic, discount=0.5)
+  )
+  assert config_values.from_dict({}) == config_lib.Config()
+
+
+def test_flatten_names_every_setting():
+  assert FLAT['backbone'] == 'mmoe'
+  assert FLAT['network.bottom_units'] == (512, 256)
+  groups = [
+    value
+    for value in vars(config_lib.Config()).values()
+    if dataclasses.is_dataclass(value)
+  ]
+  leaves = len(dataclasses.fields(config_lib.Config)) - len(groups)
+  leaves += sum(len(dataclasses.fields(group)) for group in groups)
+  assert len(FLAT) == leaves
+
+
+def test_choices_and_bounds_are_of_settings():
+  assert set(config_values.CHOICES) <= set(FLAT)
+  assert set(config_values._BOUNDS) <= set(NUMBERS)
+
+
+@pytest.mark.parametrize('name', sorted(config_values.CHOICES))
+def test_choices(name):
+  for value in config_values.CHOICES[name]:
+    base = config_lib.Config(critic=config_lib.CriticConfig(members=2))
+    config = config_values.from_dict(nested(name, value), base)
+    assert config_values.flatten(config)[name] == value
+  with pytest.raises(types.InputError, match=f"config.{name}: 'x' is not one"):
+    config_values.from_dict(nested(name, 'x'))
+
+
+@pytest.mark.parametrize('name', NUMBERS)
+def test_numbers_have_bounds(name):
+  low, high = config_values._BOUNDS.get(name, config_values._DEFAULT_BOUNDS)
+  kind = type(FLAT[name])
+  base = config_lib.Config()
+  if name == 'batch.readers':  # each has a lane
+    base = config_values.from_dict(nested('batch.lanes', high))
+  for value in (low, high):
+    config = config_values.from_dict(nested(name, kind(value)), base)
+    assert config_values.flatten(config)[name] == value
+  for value in (kind(low - 1), kind(high + 1)):
+    with pytest.raises(
+      types.InputError, match=f'config.{name}: .* is not between {low} and'
+    ):
+      config_values.from_dict(nested(name, value))
+
+
+def test_readers_divide_the_lanes():
+  with pytest.raises(types.InputError, match='3 does not divide the 32 lanes'):
+    config_values.from_dict(nested('batch.readers', 3))
+
+
+@pytest.mark.parametrize('name', FLOATS)
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+def test_numbers_are_finite(name, value):
+  with pytest.raises(types.InputError, match=f'config.{name}: '):
+    config_values.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize(
+  'name', [n for n in FLOATS if n != 'evaluation.confidence']
+)
+def test_whole_numbers_do_for_floats(name):
+  config = config_values.from_dict(nested(name, 0))
+  found = config_values.flatten(config)[name]
+  assert type(found) is float and found == 0.0
+
+
+def test_a_number_too_large_for_a_float():
+  with pytest.raises(types.InputError, match=r'critic\.discount: 1000.* too'):
+    config_values.from_dict(nested('critic.discount', 10**400))
+
+
+@pytest.mark.parametrize('name', UNITS)
+@pytest.mark.parametrize(
+  'value', [(), [0], [-1, 4], [1.5], ['8'], [True], [[8]], [2**20 + 1], [None]]
+)
+def test_layer_sizes(name, value):
+  assert config_values.from_dict(nested(name, [8])) == config_values.from_dict(
+    nested(name, (8,))
+  )
+  with pytest.raises(
+    types.InputError, match=f'config.{name}: .* list of layer'
+  ):
+    config_values.from_dict(nested(name, value))
+
+
+@pytest.mark.parametrize(
+  ('name', 'good', 'bad'),
+  [
+    ('methods', ['ple', 'ple+critic'], [[], [1], ['ple', 'ple'], [None]]),
+    ('seeds', [3, 0], [[], ['1'], [1, 1], [-1], [1.5], [True], [2**31]]),
+    ('learning_rates', [1, 1e-3], [[], ['1'], [1e-3, 1e-3], [-1.0], [1e4]]),
+  ],
+)
+def test_lists_of_a_comparison(name, good, bad):
+  found = config_values.from_dict(nested(f'compare.{name}', good))
+  assert list(getattr(found.compare, name)) == good
+  for value in bad:
+    with pytest.raises(types.InputError, match=f'config.compare.{name}: '):
+      config_values.from_dict(nested(f'compare.{name}', value))
+
+
+@pytest.mark.parametrize('name', sorted(FLAT))
+def test_other_types_are_refused(name):
+  for value in (None, {}, object(), 'text', True, 1.5, 3, [8]):
+    old = FLAT[name]
+    fits = type(value) is type(old) or (
+      isinstance(old, float) and type(value) is int
+    )
+    if fits or (isinstance(old, tuple) and isinstance(value, list)):
+      continue
+    with pytest.raises(types.InputError, match='is not of type') as error:
+      config_values.from_dict(nested(name, value))
+    assert str(error.value).startswith(f'config.{name}: ')
+
+
+@pytest.mark.parametrize(
+  'record, expected',
+  [
+    ({'backbon': 'ple'}, 'config.backbon: no such setting (did you mean back'),
+    (
+      nested('weighting.lambda', 0.5),
+      'config.weighting.lambda: no such setting (did you mean lambda_?)',
+    ),
+    (
+      nested('critic.discout', 0.9),
+      'config.critic.discout: no such setting (did you mean discount?)',
+    ),
+    ({'zzz': 1}, 'config.zzz: no such setting'),
+    ({3: 1}, 'config.3: no such setting'),
+    ({'critic': 3}, 'config.critic: expected a group of settings'),
+    ([], 'config: expected a group of settings'),
+    (None, 'config: expected a group of settings'),
+  ],
+)
+def test_names_that_do_not_exist(record, expected):
+  with pytest.raises(types.InputError) as error:
+    config_values.from_dict(record)
+  assert str(error.value).startswith(expected)
+
+
+def test_errors_say_where_the_record_is_from():
+  with pytest.raises(types.InputError) as error:
+    config_values.from_dict(
+      nested('critic.x', 1), path='RUN/config.json: config'
+    )
+  line = 'RUN/config.json: config.critic.x: no such setting'
+  assert str(error.value).startswith(line)
+
+
+def test_near_matches_are_of_the_nearest_group():
+  line = config_values.unknown_setting('--config.finetune.learning_rat', FLAT)
+  assert 'did you mean finetune.learning_rate or ' in line
+  line = config_values.unknown_setting('--config.weighting.lambda', FLAT)
+  assert '(did you mean weighting.lambda_' in line
+  line = config_values.unknown_setting('--config.qqqq', FLAT)
+  assert line == '--config.qqqq: no such setting'
+
+
+def test_ple_needs_two_experts():
+  record = {'backbone': 'ple', 'network': {'num_experts': 1}}
+  with pytest.raises(types.InputError, match='ple needs at least 2'):
+    config_values.from_dict(record)
+  assert config_values.from_dict({**record, 'backbone': 'mmoe'})
+
+
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_embedding_l2_is_l2_or_a_number(stage):
+  for value in (-1, 0, 1e-5):
+    config_values.from_dict(nested(f'{stage}.embedding_l2', value))
+  with pytest.raises(types.InputError, match=r'embedding_l2: -0\.5 is neither'):
+    config_values.from_dict(nested(f'{stage}.embedding_l2', -0.5))
+
+
+def test_only_stage_1_resets_embeddings():
+  assert config_values.from_dict(nested('pretrain.reset_embeddings', True))
+  with pytest.raises(types.InputError, match=r'^config\.finetune\.reset_emb'):
+    config_values.from_dict(nested('finetune.reset_embeddings', True))
+
+
+VALUES = st.recursive(
+  st.none()
+  | st.booleans()
+  | st.integers(-(2**40), 2**40)
+  | st.floats()
+  | st.text(max_size=5)
+  | st.sampled_from(
+    sorted({c for cs in config_values.CHOICES.values() for c in cs})
+  ),
+  lambda inner: (
+    st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+  ),
+  max_leaves=4,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(st.sampled_from(sorted(FLAT)), VALUES, max_size=3))
+def test_any_record_is_a_config_or_refused(changes):
+  record = {}
+  for name, value in changes.items():
+    *group, last = name.split('.')
+    inner = record.setdefault(group[0], {}) if group else record
+    inner[last] = value
+  try:
+    config = config_values.from_dict(record)
+  except types.InputError as error:
+    assert '\n' not in str(error)
+    return
+  again = json.loads(json.dumps(config_values.to_dict(config), allow_nan=False))
+  assert config_values.from_dict(again) == config
+  found = config_values.flatten(config)
+  for name, value in changes.items():
+    expected = tuple(value) if isinstance(value, list) else value
+    assert found[name] == expected
+    assert type(found[name]) is type(FLAT[name])
+
+
+@pytest.mark.parametrize(
+  ('weighting', 'expected'),
+  [
+    ({'name': 'critic'}, None),
+    ({'name': 'mean_one'}, None),
+    ({'name': 'advantage'}, None),
+    ({'name': 'uncertainty'}, None),
+    # Controls of these.
+    ({'name': 'constant'}, None),
+    ({'name': 'constant_mean'}, None),
+    ({'name': 'q_shuffled'}, None),
+    ({'name': 'q_shuffled', 'form': 'advantage'}, None),
+    ({'name': 'q_shuffled', 'form': 'negative_q'}, 'negative_q'),
+    ({'name': 'label_times_q'}, 'label_times_q'),
+    ({'name': 'negative_q', 'form': 'critic'}, 'negative_q'),
+    ({'name': 'ddpg'}, 'ddpg'),
+    ({'name': 'td3_bc'}, 'td3_bc'),
+  ],
+)
+def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
+  record = {
+    'weighting': {'lambda_': -0.5, **weighting},
+    'critic': {'members': 2},
+  }
+  if expected is None:
+    assert config_values.from_dict(record).weighting.lambda_ == -0.5
+    return
+  with pytest.raises(
+    types.InputError,
+    match=rf'weighting\.lambda_: -0\.5 is negative, which {expected} does not'
+    ' know; critic, mean_one, advantage, uncertainty do',
+  ):
+    config_values.from_dict(record)
+
+
+def test_uncertainty_takes_two_critics():
+  for weighting in (
+    {'name': 'uncertainty'},
+    {'name': 'q_shuffled', 'form': 'uncertainty'},
+  ):
+    with pytest.raises(types.InputError, match=r'critic\.members is 1'):
+      config_values.from_dict({'weighting': weighting})
+
+
+@pytest.mark.parametrize('name', ['negative_q', 'ddpg', 'td3_bc'])
+def test_lambda_is_learnt_where_weights_have_one(name):
+  record = {'weighting': {'name': name, 'meta_learning_rate': 0.1}}
+  with pytest.raises(types.InputError, match=f'{name} has no weights with'):
+    config_values.from_dict(record)
+
+
+def test_targets_have_one_form():
+  record = {'critic': {'n_steps': 2, 'td_lambda': 0.5}}
+  with pytest.raises(types.InputError, match=r'n_steps: 2 and td_lambda 0\.5'):
+    config_values.from_dict(record)
+
+
+def test_stage_1_starts_where_it_starts():
+  config = config_values.from_dict({'finetune': {'start': 'scratch'}})
+  assert config.finetune.start == 'scratch'
+  with pytest.raises(
+    types.InputError, match=r"pretrain\.start: 'scratch': stage 1 has no choice"
+  ):
+    config_values.from_dict({'pretrain': {'start': 'scratch'}})
+
+
+def test_numbers_too_large_for_a_float_are_refused():
+  for record, name in (
+    ({'compare': {'learning_rates': [10**400]}}, 'compare.learning_rates'),
+    ({'critic': {'discount': 10**400}}, 'critic.discount'),
+  ):
+    with pytest.raises(types.InputError, match=f'config.{name}: .*too large'):
+      config_values.from_dict(record)
+
+
+def test_errors_of_a_file_name_the_file():
+  with pytest.raises(types.InputError, match=r'^a\.json: config\.seed: -1 is'):
+    config_values.from_dict({'seed': -1}, path='a.json: config')
