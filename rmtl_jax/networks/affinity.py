@@ -141,8 +141,9 @@ class Affinity(nnx.Module):
 
   def _variances(self, inputs: types.Inputs) -> Sums:
     """Sums of independent numbers' variances; of a list that of its mean."""
-    doubled = 2 * STEP * self.spread[...]
-    rows = self._rows(inputs, doubled, 2, jnp.exp)
+    rows = self._rows(
+      inputs, self.spread[...], 2, lambda spread: jnp.exp(2 * STEP * spread)
+    )
     return self._sums(rows, self._deviations() ** 2)
 
   def _deviations(self) -> jax.Array:
