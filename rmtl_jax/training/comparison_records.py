@@ -162,7 +162,11 @@ def _tested(
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
     ),
-    'replicates': {n: v[:, 0].tolist() for n, v in replicates.items()},
+    # A draw whose labels are all alike has no AUC: None, as JSON knows no NaN.
+    'replicates': {
+      name: [[context_lib.finite(v) for v in draw] for draw in values[:, 0]]
+      for name, values in replicates.items()
+    },
   }
 
 

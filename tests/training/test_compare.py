@@ -5,10 +5,13 @@ import json
 import signal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import compare, progress, trainer
 from tests import tiny
 
@@ -276,6 +279,39 @@ def test_an_edited_run_file_is_named(tmp_path, data_dir):
     file.write_text(json.dumps({**record, **changes}))
     with pytest.raises(types.InputError, match=r'5\.json: is not as it was'):
       compare.compare(config, tmp_path, data_dir, QUIET)
+
+
+def test_draws_without_a_positive_are_left_out(tmp_path):
+  """All positives of the test split in one session: some draws miss it."""
+  manifest = tiny.write_prepared(tmp_path / 'data')
+  split = manifest.splits['test']
+  file = tmp_path / 'data' / split.files[0]
+  table = pq.read_table(file)
+  session = table['session_id'].to_numpy()
+  wanted = np.bincount(session).argmax()  # the longest has rows of both kinds
+  first = np.flatnonzero(session == wanted)[0]
+  for name in ('y_click', 'y_conversion'):
+    column = table.column_names.index(name)
+    labels = (np.arange(len(session)) == first).astype(np.float32)
+    table = table.set_column(column, name, pa.array(labels))
+  pq.write_table(table, file)
+  one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 1))
+  splits = {**manifest.splits, 'test': one}
+  manifest_lib.write(
+    dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
+  )
+  config = dataclasses.replace(
+    changed(methods=('esmm:pretrain.l2=0.001',), seeds=(5, 7)),
+    evaluation=config_lib.EvaluationConfig(bootstrap=100),
+  )
+  results = compare.compare(config, tmp_path / 'run', tmp_path / 'data', QUIET)
+  (kept,) = (tmp_path / 'run').glob('runs/esmm/5.json')
+  draws = json.loads(kept.read_text())['replicates']['auc']
+  assert 0 < sum(draw[0] is None for draw in draws) < len(draws)
+  for difference in results['differences']:
+    if difference['metric'] == 'auc':
+      low, high = difference['bootstrap']
+      assert low <= difference['mean'] <= high
 
 
 def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
