@@ -285,11 +285,11 @@ def _next_fit(
   """Fills one lane after the other; a lane closes when the next won't fit."""
   ends = np.cumsum(length)
   # Of each one, the first that won't fit into a lane which it begins.
-  after = np.searchsorted(ends, ends - length + capacity, side='right').tolist()
+  after = np.searchsorted(ends, ends - length + capacity, side='right')
   firsts, start = [], 0
   while start < len(length):
     firsts.append(start)
-    start = after[start]
+    start = after.item(start)
   if not firsts:
     return np.zeros(0, np.int64), np.zeros(0, np.int64)
   counts = np.diff(np.append(firsts, len(length)))
@@ -325,13 +325,15 @@ def _fill(
   row = np.full(lanes * slots, -1, np.int32)
   segment = np.full(lanes * slots, -1, np.int32)
   is_last = np.zeros(lanes * slots, bool)
-  begin = np.repeat(np.cumsum(length) - length, length)
-  within = np.arange(int(length.sum())) - begin
-  target = np.repeat(lane * slots + offset, length) + within
-  row[target] = np.repeat(first, length) + within
   # A piece's own number is enough: neighbours in a lane differ in it.
-  segment[target] = np.repeat(np.arange(len(first)), length)
-  is_last[(lane * slots + offset + length - 1)[ends]] = True
+  piece = np.repeat(np.arange(len(first), dtype=np.int32), length)
+  number = np.arange(len(piece))
+  goal = lane * slots + offset
+  before = np.cumsum(length) - length
+  target = (goal - before)[piece] + number
+  row[target] = (first - before)[piece] + number
+  segment[target] = piece
+  is_last[(goal + length - 1)[ends]] = True
   shape = (lanes, slots)
   return Plan(
     row.reshape(shape), is_last.reshape(shape), segment.reshape(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ from rmtl_jax.data import prepared_file
 
 # An odd number whose bits look random (SplitMix64's second multiplier).
 _HASH_FACTOR = np.uint64(0x94D049BB133111EB)
+# Rows that are read and checked at a time.
+BLOCK_ROWS = 262_144
 
 
 class Rows(Protocol):
@@ -171,17 +173,44 @@ def read_split(
       column that is missing or of the wrong type, or a value out of range;
       names file, column and row.
   """
-  parts, last = [], np.zeros(0, np.int64)
+  rows, has_users = 0, True
   for file in files(data_dir, manifest, split):
-    part = SplitColumns(**file.whole(), starts=np.zeros(0, np.int64))
-    last = check_order(file.path, 0, last, part.session)
-    parts.append(part)
-  rows, said = sum(part.rows for part in parts), manifest.splits[split]
+    rows += file.rows
+    has_users &= file.has_users
+  said = manifest.splits[split]
   check_count(data_dir, split, 'rows', rows, said.rows)
-  columns = _concatenate(parts)
+  columns = _read(files(data_dir, manifest, split), rows, has_users)
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
   return columns
+
+
+def _read(
+  found: Iterable[prepared_file.PreparedFile], rows: int, has_users: bool
+) -> SplitColumns:
+  """Reads files block by block into arrays for all, so no row is held twice."""
+  whole: dict[str, Any] = {}
+  at, last = 0, np.zeros(0, np.int64)
+  for file in found:
+    for first, groups in file.blocks(BLOCK_ROWS):
+      block = file.whole(groups)
+      last = check_order(file.path, first, last, block['session'])
+      if not has_users:  # where a file lacks them, the split has none
+        block['user'] = None
+      whole = whole or {
+        name: None
+        if part is None
+        else np.empty((rows, *part.shape[1:]), part.dtype)
+        for name, part in block.items()
+      }
+      end = at + len(block['session'])
+      for name, part in block.items():
+        if part is not None:
+          whole[name][at:end] = part
+      at = end
+  session = whole['session']
+  changes = np.flatnonzero(session[1:] != session[:-1]) + 1
+  return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))
 
 
 def files(
@@ -248,16 +277,3 @@ def check_count(
       f'{data_dir}: split {split!r} has {found} {noun}, manifest.json says'
       f' {said}' + ('' if found else '; an empty split is of no use')
     )
-
-
-def _concatenate(parts: list[SplitColumns]) -> SplitColumns:
-  def joined(name):
-    arrays = [getattr(part, name) for part in parts]
-    # Where a file lacks users, the split has none.
-    return None if any(a is None for a in arrays) else np.concatenate(arrays)
-
-  names = [f.name for f in dataclasses.fields(SplitColumns)]
-  columns: dict[str, Any] = {n: joined(n) for n in names if n != 'starts'}
-  changes = np.flatnonzero(np.diff(columns['session'])) + 1
-  starts = np.concatenate([[0], changes, [len(columns['session'])]])
-  return SplitColumns(**columns, starts=starts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +83,31 @@ class PreparedFile:
     first = int(self.group_rows[: groups[0]].sum()) if len(groups) else 0
     return column_reader.Reader(self.path, table, first)
 
+  @property
+  def rows(self) -> int:
+    """Rows of the file."""
+    return int(self.group_rows.sum())
+
+  def blocks(self, most: int) -> Iterator[tuple[int, list[int]]]:
+    """Cuts the file into row groups side by side.
+
+    Args:
+      most: rows of a block, unless one group has more.
+
+    Yields:
+      The first row of each block, and the numbers of its row groups.
+    """
+    groups: list[int] = []
+    first, end = 0, 0
+    for number, size in enumerate(self.group_rows.tolist()):
+      if groups and end + size - first > most:
+        yield first, groups
+        first, groups = end, []
+      groups.append(number)
+      end += size
+    if groups:
+      yield first, groups
+
   def features(self, groups: Sequence[int]) -> Features:
     """Features and labels of row groups that stand side by side.
 
@@ -91,8 +116,8 @@ class PreparedFile:
     """
     return self._features(self._read(self._feature_names(), groups))
 
-  def whole(self, groups: Sequence[int] | None = None) -> dict[str, Any]:
-    """All columns of row groups that stand side by side, or of the file.
+  def whole(self, groups: Sequence[int]) -> dict[str, Any]:
+    """All columns of row groups that stand side by side.
 
     Returns:
       Arrays by the names that columns.SplitColumns has for them, `starts` not
@@ -101,7 +126,6 @@ class PreparedFile:
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
     """
-    groups = range(len(self.group_rows)) if groups is None else groups
     reader = self._read(self._names(), groups)
     return {
       **self._features(reader)._asdict(),

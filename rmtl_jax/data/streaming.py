@@ -18,8 +18,7 @@ import numpy as np
 from rmtl_jax.data import batches, columns, prepared_file
 from rmtl_jax.data import manifest as manifest_lib
 
-# Rows that are checked at a time, and the most files that are open.
-_ROWS = 262_144
+# The most files that are open.
 _OPEN = 16
 
 
@@ -58,9 +57,7 @@ class StreamedColumns:
       self._has_users &= file.has_users
       groups += [(number, g) for g in range(len(file.group_rows))]
       sizes.append(file.group_rows)
-      ends = np.cumsum(file.group_rows)
-      for wanted in _runs(file.group_rows, _ROWS):
-        first = int(ends[wanted[0]] - file.group_rows[wanted[0]])
+      for first, wanted in file.blocks(columns.BLOCK_ROWS):
         session = file.whole(wanted)['session']
         both = np.concatenate([last, session])
         changes = np.flatnonzero(both[1:] != both[:-1]) + 1 - len(last)
@@ -165,20 +162,6 @@ class StreamedColumns:
       file, group = self._groups[number]
       self._kept = number, self._file(int(file)).features([int(group)])
     return self._kept[1]
-
-
-def _runs(sizes: np.ndarray, most: int) -> Iterator[list[int]]:
-  """Numbers of row groups side by side, of `most` rows or one group each."""
-  run: list[int] = []
-  rows = 0
-  for number, size in enumerate(sizes.tolist()):
-    if run and rows + size > most:
-      yield run
-      run, rows = [], 0
-    run.append(number)
-    rows += size
-  if run:
-    yield run
 
 
 class Piece(NamedTuple):
