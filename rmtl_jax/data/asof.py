@@ -255,8 +255,9 @@ def _with_keys(
   if set(groups) & {*_KEYED, *_LABELLED}:
     relation = rows.view
   if set(groups) & set(_KEYED):
-    columns.append(f'{_key("user")} AS "user"')
-    columns.append(f'{_key(f"f_{rows.item_field}")} AS item')
+    item = sql.quote(f'f_{rows.item_field}')
+    columns.append(sql.key('r."user"') + ' AS "user"')
+    columns.append(f'{sql.key(f"r.{item}")} AS item')
   if set(groups) & set(_LABELLED):
     columns += labels.columns(
       rows.tasks, placed.boundaries, 'p.split', labelled
@@ -297,12 +298,6 @@ def _make(
     made.append(asof_feedback.make(connection, keyed, tasks, train))
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details
-
-
-def _key(column: str) -> str:
-  """SQL of a key; empty text is a missing value, as NULL is."""
-  name = f'r.{sql.quote(column)}'
-  return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
 
 
 def _view(

@@ -22,16 +22,6 @@ from rmtl_jax.data import (
 )
 from rmtl_jax.data import manifest as manifest_lib
 
-_INTEGERS = (
-  'TINYINT',
-  'SMALLINT',
-  'INTEGER',
-  'BIGINT',
-  'UTINYINT',
-  'USMALLINT',
-  'UINTEGER',
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
@@ -235,7 +225,7 @@ def _user(
     connection,
     f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
   )[0]
-  if kind in _INTEGERS:
+  if kind in sql.INTEGERS:
     return 'CAST(r."user" AS BIGINT)', []
   # Text that writes whole numbers keeps them; other users are numbered.
   table = sql.fresh('users')

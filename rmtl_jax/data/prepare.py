@@ -102,13 +102,14 @@ def _run(
   progress('check', 0.35)
   checks.check(connection, rows)
   progress('sessions', 0.4)
-  placed, numbered = _place(connection, rows, config)
-  rows = asof.add(connection, rows, placed, config)
-  progress('encode', 0.55)
-  # Hashing releases the GIL, so it runs beside the rest; bad input has been
-  # found by now, and nobody waits for a hash to read an error.
+  # Hashing releases the GIL, so it runs beside the rest, of which finding
+  # sessions leaves a core idle; faulty values have been found by now, and
+  # nobody waits for a hash to read of one.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.digest, rows.files)
+    placed, numbered = _place(connection, rows, config)
+    rows = asof.add(connection, rows, placed, config)
+    progress('encode', 0.55)
     encoded = encode.encode(connection, rows, placed, config)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)

@@ -110,10 +110,9 @@ def number(
     owner = 'CASE WHEN session IS NULL THEN "user" END'
   keys = {'session_key': 'session'} if has_session else {}
   keys |= {'owner': owner} if has_user else {}
-  carried = [sql.quote(column) for column in carry]
-  kept = ', '.join(['row_id', 'timestamp', *carried])
-  ordered = sql.fresh('ordered')
+  kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
   selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
+  ordered = sql.fresh('ordered')
   connection.execute(
     f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
@@ -234,18 +233,20 @@ def _mark(
 ) -> str:
   """Numbers the sessions of ordered rows, and marks ties of time."""
   table = sql.fresh('marked')
-  gap = f'timestamp - lag(timestamp) OVER () > {idle_ms}'
+  gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
-  changes = [f'{key} IS DISTINCT FROM lag({key}) OVER ()' for key in keys]
+  changes = [f'{key} IS DISTINCT FROM earlier_{key}' for key in keys]
   begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
+  earlier = ', '.join(
+    f'lag({name}) OVER () AS earlier_{name}' for name in [*keys, 'timestamp']
+  )
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT {kept}, earlier_row,'
-    ' NOT begins AND timestamp = earlier AS tied,'
-    ' CAST(sum(CAST(begins AS BIGINT)) OVER (ROWS UNBOUNDED PRECEDING) - 1'
-    f' AS BIGINT) AS session_number FROM (SELECT {kept}, {begins} AS begins,'
-    '  lag(timestamp) OVER () AS earlier, lag(row_id) OVER () AS earlier_row'
-    f'  FROM {ordered})'
+    f'CREATE TABLE {table} AS SELECT {kept},'
+    ' NOT begins AND timestamp = earlier_timestamp AS tied,'
+    ' count(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
+    f' AS session_number FROM (SELECT *, {begins} AS begins'
+    f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))'
   )
   return table
 
@@ -266,9 +267,10 @@ def _find_duplicates(
   # few, so the columns to compare are fetched for those alone.
   connection.execute(
     f'CREATE TABLE {table} AS WITH tied AS ('
-    f' SELECT row_id, session_number, timestamp FROM {marked} SEMI JOIN ('
-    f'  SELECT row_id FROM {marked} WHERE tied'
-    f'  UNION SELECT earlier_row FROM {marked} WHERE tied) USING (row_id))'
+    f' SELECT row_id, session_number, timestamp FROM {marked} m SEMI JOIN ('
+    f'  SELECT rowid AS position FROM {marked} WHERE tied'
+    f'  UNION SELECT rowid - 1 FROM {marked} WHERE tied) t'
+    ' ON m.rowid = t.position)'
     ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
     f'  PARTITION BY t.session_number, t.timestamp, {sql.names(identity)}'
     f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'

@@ -11,6 +11,17 @@ import duckdb
 
 from rmtl_jax import types
 
+# Types of whole numbers that a BIGINT holds.
+INTEGERS = (
+  'TINYINT',
+  'SMALLINT',
+  'INTEGER',
+  'BIGINT',
+  'UTINYINT',
+  'USMALLINT',
+  'UINTEGER',
+)
+
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 _numbers = itertools.count()
 
@@ -23,6 +34,13 @@ def quote(name: str) -> str:
 def text(value: str) -> str:
   """A string as an SQL literal."""
   return "'" + value.replace("'", "''") + "'"
+
+
+def key(value: str) -> str:
+  """SQL of a key, SQL of which is given: empty text is missing, as NULL is."""
+  # Of whole numbers, which can't be empty, DuckDB leaves the value alone.
+  kept = f"typeof({value}) IN {INTEGERS} OR CAST({value} AS VARCHAR) <> ''"
+  return f'CASE WHEN {kept} THEN {value} END'
 
 
 def number(value: float) -> str:
@@ -46,6 +64,14 @@ def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
   rows = connection.execute(query).fetchall()
   assert len(rows) == 1, query
   return rows[0]
+
+
+def any_row(
+  connection: duckdb.DuckDBPyConnection, rows: str, condition: str
+) -> bool:
+  """Whether a condition is true of any row of a table or subquery."""
+  found = f'SELECT 1 FROM {rows} WHERE {condition} LIMIT 1'
+  return one(connection, f'SELECT count(*) FROM ({found})')[0] > 0
 
 
 def connect(

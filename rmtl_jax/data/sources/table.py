@@ -152,7 +152,4 @@ def _select(
 
 def _key(column: str | None) -> str:
   """A session or user; NULL where it is missing or empty."""
-  if column is None:
-    return 'NULL'
-  name = sql.quote(column)
-  return f"CASE WHEN CAST({name} AS VARCHAR) <> '' THEN {name} END"
+  return 'NULL' if column is None else sql.key(sql.quote(column))
