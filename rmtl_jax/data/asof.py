@@ -250,7 +250,7 @@ def _with_keys(
   labelled: str,
 ) -> str:
   """A table of the kept rows: place, time, keys and labels as needed."""
-  columns = ['p.row_id, p.session_id, p.split, r.timestamp']
+  columns = ['r.row_id, p.session_id, p.split, r.timestamp']
   relation = rows.keys or rows.view
   if set(groups) & {*_KEYED, *_LABELLED}:
     relation = rows.view
@@ -265,7 +265,7 @@ def _with_keys(
   table = sql.fresh('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
-    f' JOIN {placed.table} p ON r.row_id = p.row_id'
+    f' JOIN {placed.table} p ON {placed.condition}'
   )
   return table
 

@@ -28,7 +28,9 @@ class Encoded:
   """Rows as they will be written, in a DuckDB table in order.
 
   Attributes:
-    table: columns of prepared data and `split`; numeric ones not normalised.
+    table: columns of prepared data and `split`, in place of the step what it
+      follows from; numeric ones not normalised.
+    step: SQL of the step.
     columns: SQL of every column to write, in order.
     fields: for the manifest.
     vocabularies: of the fields that have one, by name.
@@ -36,6 +38,7 @@ class Encoded:
   """
 
   table: str
+  step: str
   columns: tuple[str, ...]
   fields: tuple[manifest_lib.Field, ...]
   vocabularies: dict[str, vocabulary.Vocabulary]
@@ -95,7 +98,8 @@ def encode(
   )
   return Encoded(
     table=table,
-    columns=_columns(rows, fields, scales),
+    step=placed.step,
+    columns=_columns(rows, fields, scales, placed.step),
     fields=fields,
     vocabularies={
       field.name: encoded_lists[field.column].values
@@ -133,8 +137,9 @@ def _join(
   """Views of the rows with their places, and of train's with `split` alone."""
   joined, train = sql.fresh('joined'), sql.fresh('train')
   connection.execute(
-    f'CREATE VIEW {joined} AS SELECT r.*, p.session_id, p.step, p.position,'
-    f' p.split FROM {rows.view} r JOIN {placed.table} p USING (row_id)'
+    f'CREATE VIEW {joined} AS SELECT r.*, p.session_id, p.split,'
+    f' {placed.marker} AS marker FROM {rows.view} r'
+    f' JOIN {placed.table} p ON {placed.condition}'
   )
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
@@ -173,9 +178,9 @@ def _apply(
   """Looks every value up and sorts the rows."""
   user, joins = _user(connection, featured, rows)
   columns = [
-    'r.position, r.session_id',
+    'r.session_id',
     f'{user} AS user_id',
-    'r.row_id, r.step, r.timestamp, r.split',
+    'r.row_id, r.marker, r.timestamp, r.split',
   ]
   for i, (name, words) in enumerate(vocabularies.items()):
     joins.append(
@@ -210,7 +215,7 @@ def _apply(
   table = sql.fresh('encoded')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
-    f' {" ".join(joins)} ORDER BY position'
+    f' {" ".join(joins)} ORDER BY r.session_id, r.timestamp, r.row_id'
   )
   return table
 
@@ -337,9 +342,10 @@ def _columns(
   rows: source.SourceTable,
   fields: tuple[manifest_lib.Field, ...],
   scales: dict[str, numbers.Normalisation],
+  step: str,
 ) -> tuple[str, ...]:
   """SQL of the columns to write, named as the contract has them."""
-  columns = ['session_id', 'user_id', 'row_id', 'step', 'timestamp']
+  columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   for field in fields:
     name = sql.quote(field.column)
     if field.kind == 'numeric':

@@ -20,6 +20,7 @@ from rmtl_jax.data import (
   checks,
   encode,
   raw,
+  session_names,
   sessions,
   source,
   sources,
@@ -107,7 +108,7 @@ def _run(
   # nobody waits for a hash to read of one.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.digest, rows.files)
-    placed, numbered = _place(connection, rows, config)
+    placed, duplicates = _place(connection, rows, config)
     rows = asof.add(connection, rows, placed, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, placed, config)
@@ -131,7 +132,7 @@ def _run(
     has_oracle=rows.has_oracle,
     options=_options(config) | rows.options,
     source_files=source_files,
-    report=_report(connection, encoded, rows, placed, numbered),
+    report=_report(connection, encoded, rows, placed, duplicates),
   )
 
 
@@ -139,26 +140,34 @@ def _place(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
-) -> tuple[sessions.Placed, sessions.Numbered]:
-  numbered = sessions.number(
-    connection,
-    rows.keys or rows.view,
-    round(config.idle_minutes * 60_000),
-    has_session=rows.has_session,
-    has_user=rows.has_user,
-    identity=rows.identity,
-  )
-  placed = sessions.place(connection, numbered, config.split)
+) -> tuple[sessions.Placed, int]:
+  """Places of the rows that are kept, and how many duplicates are not."""
+  keys, duplicates = rows.keys or rows.view, 0
+  placed: sessions.Placed | None = None
+  if rows.has_session:
+    placed = session_names.place(connection, keys, config.split, rows.identity)
+  if placed is None:
+    numbered = sessions.number(
+      connection,
+      keys,
+      round(config.idle_minutes * 60_000),
+      has_session=rows.has_session,
+      has_user=rows.has_user,
+      identity=rows.identity,
+    )
+    placed = sessions.place(connection, numbered, config.split)
+    duplicates = numbered.duplicates
   for name, count in zip(manifest_lib.SPLITS, placed.rows, strict=True):
     if not count:
       where = config.raw_dir or config.source
       shares = ':'.join(map(str, config.split))
+      read = sum(placed.rows) + sum(placed.dropped)
       raise types.InputError(
-        f'{where}: {_count(numbered.rows, "row")} in'
+        f'{where}: {_count(read, "row")} in'
         f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
         f' by session start: {name} would be empty'
       )
-  return placed, numbered
+  return placed, duplicates
 
 
 def _count(number: int, noun: str) -> str:
@@ -204,12 +213,12 @@ def _report(
   encoded: encode.Encoded,
   rows: source.SourceTable,
   placed: sessions.Placed,
-  numbered: sessions.Numbered,
+  duplicates: int,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
   dropped = dict(rows.dropped)
   if rows.identity:
-    dropped['exact duplicate'] = numbered.duplicates
+    dropped['exact duplicate'] = duplicates
   for name, count in zip(manifest_lib.SPLITS, placed.dropped, strict=True):
     if count:
       dropped[f'after the end of {name}, in a session that starts in it'] = (
@@ -219,7 +228,7 @@ def _report(
     connection,
     f'SELECT quantile_disc(n, {list(_QUANTILES)}), avg(n) FROM ('
     f' SELECT lead(rowid, 1, {sum(placed.rows)}) OVER () - rowid AS n'
-    f' FROM {encoded.table} WHERE step = 0)',
+    f' FROM {encoded.table} WHERE {encoded.step} = 0)',
   )
   return {
     'raw_rows': rows.table.rows,

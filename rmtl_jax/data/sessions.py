@@ -45,7 +45,8 @@ class Placed:
   Attributes:
     table: DuckDB table with `row_id` and `session_id` (dense, by session
       start) BIGINT, `step` INTEGER, `position` (sorts rows by session and
-      step) BIGINT and `split` (0, 1, 2) TINYINT.
+      step; has gaps where rows were dropped) BIGINT and `split` (0, 1, 2)
+      TINYINT.
     boundaries: ms; starts of the first validation and first test session;
       None where there is no such session.
     rows: rows of every split.
@@ -60,6 +61,21 @@ class Placed:
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
   left_out: str = ''
+
+  @property
+  def condition(self) -> str:
+    """SQL of which place `p` a reader's row `r` has."""
+    return 'r.row_id = p.row_id'
+
+  @property
+  def marker(self) -> str:
+    """SQL, of a place `p`, of what `step` needs of it."""
+    return 'p.step'
+
+  @property
+  def step(self) -> str:
+    """SQL of the step, of rows in order with `marker`."""
+    return 'marker'
 
   def is_train(self) -> str:
     """SQL, over a reader's rows, of whether a row is one of train's.
@@ -150,15 +166,8 @@ def place(
     The placed rows.
   """
   by_start = _sessions_by_start(connection, numbered)
-  first, second = (
-    sql.one(
-      connection,
-      f'SELECT min(start) FROM {by_start}'
-      f' WHERE before * {sum(shares)} >= {share} * {numbered.rows}',
-    )[0]
-    for share in (shares[0], shares[0] + shares[1])
-  )
-  return _place(connection, numbered, by_start, (first, second), 'false')
+  boundaries = find_boundaries(connection, by_start, shares)
+  return _place(connection, numbered, by_start, boundaries, 'false')
 
 
 def place_at(
@@ -190,8 +199,6 @@ def _place(
   boundaries: tuple[int | None, int | None],
   always: str,
 ) -> Placed:
-  first, second = boundaries
-  split = f'{_reaches("start", first)} + {_reaches("start", second)}'
   table = sql.fresh('placed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
@@ -200,15 +207,55 @@ def _place(
     f' n.timestamp < s.ends OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
     f'  SELECT session_number, rowid AS session_id, first, before,'
-    f'  CAST({split} AS TINYINT) AS split,'
-    f'  {ends("split", (first, second))} AS ends FROM {by_start})'
+    f'  {split("start", boundaries)} AS split,'
+    f'  {ends("split", boundaries)} AS ends FROM {by_start})'
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
-  rows, sessions, dropped = _count(connection, table)
+  counts = count(
+    connection,
+    table,
+    'count(*) FILTER (WHERE kept)',
+    'count(*) FILTER (WHERE step = 0)',
+    'count(*) FILTER (WHERE NOT kept)',
+  )
   view = f'{table}_kept'
   connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
-  return Placed(view, boundaries, rows, sessions, dropped, numbered.left_out)
+  return Placed(view, boundaries, *counts, numbered.left_out)
+
+
+def find_boundaries(
+  connection: duckdb.DuckDBPyConnection, by_start: str, shares: Sequence[int]
+) -> tuple[int | None, int | None]:
+  """The boundaries of `place`.
+
+  Args:
+    connection: holds the table.
+    by_start: sessions with `start`, `rows` and `before`, as `with_before`.
+    shares: of train, validation and test.
+  """
+  reached = [shares[0], shares[0] + shares[1]]
+  firsts = ', '.join(
+    f'min(start) FILTER (WHERE before * {sum(shares)} >= {share} * total)'
+    for share in reached
+  )
+  first, second = sql.one(
+    connection,
+    f'SELECT {firsts} FROM {by_start},'
+    f' (SELECT sum(rows)::BIGINT AS total FROM {by_start})',
+  )
+  return first, second
+
+
+def split(start: str, boundaries: tuple[int | None, int | None]) -> str:
+  """SQL of a session's split, 0, 1 or 2.
+
+  Args:
+    start: SQL of the session's start, ms.
+    boundaries: as in Placed.
+  """
+  first, second = (_reaches(start, boundary) for boundary in boundaries)
+  return f'CAST({first} + {second} AS TINYINT)'
 
 
 def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
@@ -303,32 +350,44 @@ def _sessions_by_start(
   table = sql.fresh('sessions')
   # Rows stand in order, so a session ends where the next begins.
   connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT session_number, start, first,'
+    f'CREATE TABLE {table} AS SELECT session_number, start, first,'
     f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
     '  SELECT session_number, timestamp AS start, rowid AS first,'
     '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
     f'  FROM {numbered.table})'
     ' WHERE begins ORDER BY start, session_number'
   )
+  return with_before(connection, table)
+
+
+def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
+  """A table in place of one of ordered sessions, with `before` BIGINT.
+
+  Args:
+    connection: holds the table, which is dropped.
+    ordered: sessions with `rows`; `before` counts the rows of earlier ones.
+  """
+  table = sql.fresh('sessions')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_number, start, first,'
-    ' CAST(coalesce(sum(rows) OVER (ROWS UNBOUNDED PRECEDING) - rows, 0)'
-    f' AS BIGINT) AS before FROM {table}_0'
+    f'CREATE TABLE {table} AS SELECT *, CAST(coalesce(sum(rows) OVER (ROWS'
+    f' UNBOUNDED PRECEDING) - rows, 0) AS BIGINT) AS before FROM {ordered}'
   )
-  connection.execute(f'DROP TABLE {table}_0')
+  connection.execute(f'DROP TABLE {ordered}')
   return table
 
 
-def _count(
-  connection: duckdb.DuckDBPyConnection, table: str
+def count(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  rows: str,
+  sessions: str,
+  dropped: str,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-  """(rows, sessions, dropped rows) of every split."""
+  """Rows, sessions and dropped rows of every split, each from its SQL."""
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0, 0, 0))
-  for split, *counts in connection.execute(
-    'SELECT split, count(*) FILTER (WHERE kept),'
-    ' count(*) FILTER (WHERE step = 0), count(*) FILTER (WHERE NOT kept)'
-    f' FROM {table} GROUP BY split'
+  for split_number, *counts in connection.execute(
+    f'SELECT split, {rows}, {sessions}, {dropped} FROM {table} GROUP BY split'
   ).fetchall():
-    found[split] = tuple(counts)
-  rows, sessions, dropped = zip(*found.values(), strict=True)
-  return rows, sessions, dropped
+    found[split_number] = tuple(map(int, counts))
+  first, second, third = zip(*found.values(), strict=True)
+  return first, second, third

@@ -102,8 +102,8 @@ def write_parts(
   total = sql.one(connection, f'SELECT count(*) FROM {rows.table}')[0]
   starts = connection.execute(
     'SELECT split, min(rowid) FROM ('
-    f' SELECT rowid, split, step, min(rowid) OVER (PARTITION BY split) AS first'
-    f' FROM {rows.table}) WHERE step = 0'
+    f' SELECT rowid, split, {rows.step} AS step, min(rowid) OVER ('
+    f'  PARTITION BY split) AS first FROM {rows.table}) WHERE step = 0'
     f' GROUP BY split, (rowid - first) // {rows_per_file} ORDER BY 2'
   ).fetchall()
   files: dict[str, list[str]] = {name: [] for name in manifest_lib.SPLITS}

@@ -114,7 +114,7 @@ def test_parts_end_with_a_session(tmp_path):
       'CREATE TABLE log AS SELECT range // 3 AS session_id, range % 3 AS step,'
       ' greatest(range // 3 - 3, 0) AS split, range AS row_id FROM range(18)'
     )
-    rows = encode.Encoded('log', ('session_id', 'row_id'), (), {}, {})
+    rows = encode.Encoded('log', 'step', ('session_id', 'row_id'), (), {}, {})
     done = []
     files = writer.write_parts(connection, rows, tmp_path, 4, done.append)
   assert files == {
@@ -146,7 +146,7 @@ def test_row_groups_are_small(tmp_path):
       f' {rows_written} AS INT) + CAST(range > {rows_written} AS INT) AS split,'
       f' range AS row_id FROM range({rows_written + 2})'
     )
-    rows = encode.Encoded('log', ('session_id', 'row_id'), (), {}, {})
+    rows = encode.Encoded('log', 'step', ('session_id', 'row_id'), (), {}, {})
     files = writer.write_parts(connection, rows, tmp_path, 10**6)
   metadata = pq.ParquetFile(tmp_path / files['train'][0]).metadata
   sizes = [

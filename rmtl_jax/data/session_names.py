@@ -1,0 +1,144 @@
+"""Places of rows in logs whose rows all name their session.
+
+Their rows need no sorting to find sessions: grouping tells when each begins
+and how many rows it has, and a row belongs where its session does. What comes
+out is what `sessions.number` and `sessions.place` give.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.data import sessions, sql
+
+
+@dataclasses.dataclass(frozen=True)
+class PlacedSessions(sessions.Placed):
+  """Rows with session and split, by the name of the session.
+
+  Attributes:
+    table: DuckDB view with a row for each session: `session`, its name,
+      `session_id` and `before` (kept rows of earlier sessions) BIGINT, `split`
+      TINYINT and `ends` (of the split, ms) BIGINT.
+  """
+
+  @property
+  def condition(self) -> str:
+    """SQL of which place `p` a reader's row `r` has."""
+    kept = ' AND r.timestamp < p.ends' if any(self.dropped) else ''
+    return f'r.session = p.session{kept}'
+
+  @property
+  def marker(self) -> str:
+    """SQL, of a place `p`, of what `step` needs of it."""
+    return 'p.before'
+
+  @property
+  def step(self) -> str:
+    """SQL of the step, of rows in order with `marker`."""
+    return 'CAST(rowid - marker AS INTEGER)'
+
+
+def place(
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  shares: Sequence[int],
+  identity: Sequence[str] = (),
+) -> PlacedSessions | None:
+  """Splits sessions by their start, as `sessions.place` does.
+
+  Args:
+    connection: holds the relation.
+    relation: table or view with `session`, `timestamp` and what is in
+      `identity`.
+    shares: of train, validation and test.
+    identity: as for `sessions.number`.
+
+  Returns:
+    The placed sessions; None if a row names none, or if there are duplicates.
+  """
+  if sql.any_row(connection, relation, 'session IS NULL'):
+    return None
+  if identity and _has_duplicates(connection, relation, identity):
+    return None
+  found = sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {found} AS SELECT session, min(timestamp) AS start,'
+    ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
+    f' FROM {relation} GROUP BY session ORDER BY start, session'
+  )
+  found = sessions.with_before(connection, found)
+  boundaries = sessions.find_boundaries(connection, found, shares)
+  table = _view(connection, found, boundaries)
+  if sql.any_row(connection, table, 'last >= ends'):
+    found = _drop_late(connection, relation, table)
+    table = _view(connection, found, boundaries)
+  counts = sessions.count(
+    connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
+  )
+  return PlacedSessions(table, boundaries, *counts)
+
+
+def _has_duplicates(
+  connection: duckdb.DuckDBPyConnection, relation: str, identity: Sequence[str]
+) -> bool:
+  ordered, tied = sql.fresh('ordered'), sql.fresh('tied')
+  # Hardly any rows share session and time, and the columns that tell whether
+  # they are equal cost more: those two alone are sorted.
+  connection.execute(
+    f'CREATE TABLE {ordered} AS SELECT session, timestamp FROM {relation}'
+    ' ORDER BY session, timestamp'
+  )
+  connection.execute(
+    f'CREATE TABLE {tied} AS SELECT DISTINCT session, timestamp FROM (SELECT *,'
+    ' session = lag(session) OVER () AND timestamp = lag(timestamp) OVER ()'
+    f' AS tied FROM {ordered}) WHERE tied'
+  )
+  equal = (
+    f'(SELECT count(*) AS n FROM {relation} SEMI JOIN {tied}'
+    f' USING (session, timestamp) GROUP BY session, timestamp,'
+    f' {sql.names(identity)})'
+  )
+  found = sql.any_row(connection, tied, 'true') and sql.any_row(
+    connection, equal, 'n > 1'
+  )
+  connection.execute(f'DROP TABLE {ordered}')
+  connection.execute(f'DROP TABLE {tied}')
+  return found
+
+
+def _view(
+  connection: duckdb.DuckDBPyConnection,
+  found: str,
+  boundaries: tuple[int | None, int | None],
+) -> str:
+  """A view of ordered sessions with their number, split and its end."""
+  view = sql.fresh('placed')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT *, rowid AS session_id,'
+    f' {sessions.split("start", boundaries)} AS split,'
+    f' {sessions.ends("split", boundaries)} AS ends FROM {found}'
+  )
+  return view
+
+
+def _drop_late(
+  connection: duckdb.DuckDBPyConnection, relation: str, placed: str
+) -> str:
+  """The sessions, in order, without the rows at or after their split's end."""
+  late, found = sql.fresh('late'), sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
+    f' JOIN {placed} p ON r.session = p.session'
+    ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
+  )
+  connection.execute(
+    f'CREATE TABLE {found} AS SELECT session, start, last,'
+    ' rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped'
+    f' FROM {placed} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
+  )
+  connection.execute(f'DROP TABLE {late}')
+  return sessions.with_before(connection, found)
