@@ -384,10 +384,11 @@ def count(
   dropped: str,
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
   """Rows, sessions and dropped rows of every split, each from its SQL."""
+  found: dict[int, tuple[int, int, int]]
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0, 0, 0))
-  for split_number, *counts in connection.execute(
+  for number, kept, begun, left in connection.execute(
     f'SELECT split, {rows}, {sessions}, {dropped} FROM {table} GROUP BY split'
   ).fetchall():
-    found[split_number] = tuple(map(int, counts))
+    found[number] = int(kept), int(begun), int(left)
   first, second, third = zip(*found.values(), strict=True)
   return first, second, third
