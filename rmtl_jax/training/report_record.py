@@ -16,6 +16,7 @@ from rmtl_jax.evaluation import reliability
 from rmtl_jax.training import (
   calibrations,
   row_values,
+  run_record,
   stages,
   summary,
   workdir,
@@ -81,7 +82,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   finished = [name for name in workdir.STAGES if run.has(name)]
   if (path / 'trials').is_dir():
     raise types.InputError(f'{path}: a search (rmtl tune) has no report')
-  if not set(finished) & set(run_lib.ACTORS):
+  if not set(finished) & set(run_record.ACTORS):
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
@@ -171,7 +172,7 @@ def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
   """metrics.json, or the run evaluated anew where that is no longer right."""
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
-  actors = {name for name in finished if name in run_lib.ACTORS}
+  actors = {name for name in finished if name in run_record.ACTORS}
   is_current = (
     isinstance(record, dict)
     and isinstance(record.get('stages'), dict)
@@ -260,7 +261,7 @@ def _reliability(
   metrics: Record,
 ) -> Record:
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
-  stage = next(n for n in reversed(run_lib.ACTORS) if n in trained.actors)
+  stage = next(n for n in reversed(run_record.ACTORS) if n in trained.actors)
   predictions = models.predict(run.config, trained.actors[stage], test)
   where = f'{run.path / "metrics.json"}: calibration'
   maps = calibrations.of_record(metrics, where).get(stage, {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from rmtl_jax import config as config_lib
@@ -25,6 +23,7 @@ from rmtl_jax.training import (
   processes,
   progress,
   row_values,
+  run_record,
   summary,
   workdir,
   writers,
@@ -35,8 +34,6 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 
 ORDER = ('pretrain', 'critic', 'finetune')
-# What stage 3 leaves, in the order in which reports show it.
-ACTORS = ('pretrain', 'constant', 'finetune')
 
 
 def train(
@@ -120,7 +117,7 @@ def train(
       history = whole_history(contexts)
       writer.rewrite(history)
       begin = time.perf_counter()
-      data = _Data(
+      data = run_record.Data(
         run.manifest, splits['train'], splits['validation'], splits['test']
       )
       judged = row_values.judged(run.config, models, trained, data.validation)
@@ -132,7 +129,7 @@ def _finish(
   run: workdir.Run,
   models: models_lib.Models,
   trained: stages_lib.Trained,
-  data: _Data,
+  data: run_record.Data,
   judged: Sequence[row_values.Judged],
   history: Sequence[dict[str, Any]],
   begin: float,
@@ -148,10 +145,10 @@ def _finish(
     history: one record per epoch or pass.
     begin: when evaluation began, of time.perf_counter.
   """
-  maps = _fit_calibrations(run, models, trained, data.validation)
+  maps = run_record.fit_calibrations(run, models, trained, data.validation)
   record = {
     'split': 'test',
-    **_record(run, models, trained, data, maps, judged),
+    **run_record.build(run, models, trained, data, maps, judged),
   }
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
@@ -175,23 +172,6 @@ def _check(
   if layout is not None:
     actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Data:
-  """The rows that a record is about.
-
-  Attributes:
-    manifest: of the data.
-    train: what the rate baseline counts.
-    validation: what the critics are judged on.
-    evaluated: what the metrics are of.
-  """
-
-  manifest: manifest_lib.Manifest
-  train: splits_lib.Split
-  validation: splits_lib.Split
-  evaluated: splits_lib.Split
 
 
 def _contexts(
@@ -280,7 +260,7 @@ def evaluate(
   trained = stages_lib.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
-  data = _Data(
+  data = run_record.Data(
     manifest,
     *(
       splits_lib.read(data_dir, manifest, name, run.config.batch, None, layout)
@@ -290,148 +270,18 @@ def evaluate(
   maps = calibrations.saved(run)
   if data_dir == run.data_dir:
     # A run that was cut off has not kept them yet.
-    maps = maps or _fit_calibrations(run, models, trained, data.validation)
+    maps = maps or run_record.fit_calibrations(
+      run, models, trained, data.validation
+    )
   judged = row_values.judged(run.config, models, trained, data.validation)
-  record = {'split': split, **_record(run, models, trained, data, maps, judged)}
+  record = {
+    'split': split,
+    **run_record.build(run, models, trained, data, maps, judged),
+  }
   if processes.is_first():
     (path / 'evaluation').mkdir(exist_ok=True)
     writers.write_json(path / 'evaluation' / f'{split}.json', record)
   return record
-
-
-def _fit_calibrations(
-  run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
-  validation: splits_lib.Split,
-) -> calibrations.Maps:
-  return calibrations.fit(
-    trained.actors,
-    lambda name: models.predict(run.config, trained.actors[name], validation),
-    validation.host,
-    run.manifest.task_names,
-    run.config.evaluation.calibration,
-  )
-
-
-def _record(
-  run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
-  data: _Data,
-  maps: calibrations.Maps,
-  judged: Sequence[row_values.Judged],
-) -> dict[str, Any]:
-  """What metrics.json and evaluation/<split>.json share."""
-  tasks = run.manifest.task_names
-  predictions = {
-    name: models.predict(run.config, trained.actors[name], data.evaluated)
-    for name in ACTORS
-    if name in trained.actors
-  }
-  record = {
-    'backbone': run.config.backbone,
-    'weighting': run.config.weighting.name,
-    'form': config_values.form_of(run.config.weighting),
-    'start': run.config.finetune.start,
-    'seed': run.config.seed,
-    'tasks': list(tasks),
-    **summary.stages(predictions, data.evaluated.host, tasks, run.config),
-    'difference': summary.differences(
-      predictions, data.evaluated.host, tasks, run.config
-    ),
-    'best_epoch': _best_epochs(trained, predictions),
-  }
-  record |= calibrations.evaluate(
-    maps, predictions, data.evaluated.host, tasks, run.config
-  )
-  rates = summary.rate_baseline(
-    data.train.host, data.evaluated.host, data.manifest, run.config
-  )
-  if rates is not None:
-    record['baseline'] = rates
-  warnings = summary.one_class_warnings(data.validation.host.labels, tasks)
-  warnings += calibrations.warnings(record)
-  if run.config.ensemble > 1:
-    record['ensemble'] = run.config.ensemble
-    record['members'] = _members(run, models, trained, data)
-  if judged:
-    found, lines = _critics(run, judged, data.validation)
-    record |= found
-    warnings += lines
-  return {
-    **record,
-    'warnings': warnings,
-    'versions': workdir.versions(),
-    'device': workdir.device(),
-  }
-
-
-def _best_epochs(
-  trained: stages_lib.Trained, names: Iterable[str]
-) -> dict[str, int | list[int]]:
-  """Of each actor; of an ensemble one per member."""
-  return {
-    name: epochs if len(epochs) > 1 else epochs[0]
-    for name in names
-    for epochs in (trained.best_epochs[name],)
-  }
-
-
-def _members(
-  run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
-  data: _Data,
-) -> dict[str, Any]:
-  """{stage: {task: metrics of each member}}: what ensembling gained."""
-  settings = ensemble.members(run.config)
-  return {
-    name: ensemble.member_metrics(
-      [
-        models.predict(one, params, data.evaluated)
-        for one, params in zip(
-          settings,
-          ensemble.unstack(trained.actors[name], len(settings)),
-          strict=True,
-        )
-      ],
-      data.evaluated.host.labels,
-      run.manifest.task_names,
-    )
-    for name in ACTORS
-    if name in trained.actors
-  }
-
-
-def _critics(
-  run: workdir.Run,
-  judged: Sequence[row_values.Judged],
-  validation: splits_lib.Split,
-) -> tuple[dict[str, Any], list[str]]:
-  """What the critics know of validation rows, and warnings.
-
-  Each member's critics judge its own policy. Of an ensemble the figures are
-  means over members, `collapsed` says whether any member's has, the warnings
-  name the members, and the curves are of the members' mean Q.
-  """
-  count, host = len(judged), validation.host
-  tasks = run.manifest.task_names
-  records, warnings = [], []
-  for member, one in enumerate(judged):
-    records.append(
-      summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
-    )
-    title = f'member {member}: ' if count > 1 else ''
-    warnings += [title + line for line in summary.critic_warnings(records[-1])]
-  # Weights are linear in Q, so those of the mean Q are the members' mean.
-  q_values = [one.q_values for one in judged]
-  mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
-  found = {
-    'critic': summary.mean_of_critics(records),
-    'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
-  }
-  return found, warnings
 
 
 def _plot_critics(
@@ -439,7 +289,7 @@ def _plot_critics(
   run: workdir.Run,
   models: models_lib.Models,
   trained: stages_lib.Trained,
-  data: _Data,
+  data: run_record.Data,
   judged: Sequence[row_values.Judged],
   history: Sequence[dict[str, Any]],
 ) -> None:
