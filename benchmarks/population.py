@@ -23,7 +23,7 @@ from absl import app, flags
 from rmtl_jax import config as config_lib
 from rmtl_jax import prepare_config
 from rmtl_jax.data import columns, manifest, prepare
-from rmtl_jax.training import actor_stages, models, progress, trainer, workdir
+from rmtl_jax.training import actor_teams, models, progress, trainer, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -56,7 +56,7 @@ def measure(
   """Seconds of one pass of every member, one by one and together."""
   made = models.Models(described.feature_spec())
   teams = [
-    actor_stages.pretrain_team(
+    actor_teams.pretrain_team(
       context_lib.Context(
         dataclasses.replace(config, seed=seed),
         described.task_names,

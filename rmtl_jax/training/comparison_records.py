@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.training import (
-  actor_stages,
+  actor_teams,
   critic_stage,
   ensemble,
   summary,
@@ -30,7 +30,7 @@ _BOOTSTRAP_SEED = 0
 def of_actor(
   context: context_lib.Context,
   name: str,
-  arm: actor_stages.Arm,
+  arm: actor_teams.Arm,
   before: Sequence[float],
   test: splits_lib.Split | None,
 ) -> Record:
@@ -94,7 +94,7 @@ def of_ensemble(
   # All that records want to know of a run, the settings being the whole's.
   whole = dataclasses.replace(contexts[0], config=config, member=None)
   params = ensemble.stack([one.params for one in fitted])
-  auc = actor_stages.validation_auc(whole, params)
+  auc = actor_teams.validation_auc(whole, params)
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(one.stopping.best_epoch for one in fitted),

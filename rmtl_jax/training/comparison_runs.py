@@ -12,6 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   actor_stages,
+  actor_teams,
   comparison_files,
   comparison_records,
   critic_stage,
@@ -163,7 +164,7 @@ class Runs:
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
     teams = [
-      actor_stages.pretrain_team(self._context(method, seed, 'pretrain'))
+      actor_teams.pretrain_team(self._context(method, seed, 'pretrain'))
       for method, seed in jobs
     ]
     actor_stages.fit(teams, self.population)
@@ -195,7 +196,7 @@ class Runs:
       for arms in ensemble.fit_actors(
         contexts,
         self.population,
-        lambda m: actor_stages.pretrain_team(contexts[m]),
+        lambda m: actor_teams.pretrain_team(contexts[m]),
       )
     ]
     for one in fitted:
@@ -220,7 +221,7 @@ class Runs:
     )
 
   def _check_converged(
-    self, stopping: actor_stages.Stopping, method: Method, seed: int
+    self, stopping: actor_teams.Stopping, method: Method, seed: int
   ) -> None:
     limits = method.config(self.config).pretrain
     if stopping.bad < limits.patience and not self._searching:
@@ -271,7 +272,7 @@ class Runs:
       params = self._critics(method, list(by_seed))
       by_seed.update(zip(by_seed, params, strict=True))
     teams = [
-      actor_stages.finetune_team(
+      actor_teams.finetune_team(
         self._context(v.method, seed, 'finetune', v.learning_rate),
         {'finetune': v.method.weighting},
         self._actor(v.method.first, seed),
@@ -322,7 +323,7 @@ class Runs:
 
   def _finish(
     self,
-    team: actor_stages.Team,
+    team: actor_teams.Team,
     method: Method,
     seed: int,
     learning_rate: float | None,

@@ -15,7 +15,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import metrics
-from rmtl_jax.training import actor_stages, critic_stage, trainer
+from rmtl_jax.training import actor_stages, actor_teams, critic_stage, trainer
 from rmtl_jax.training import context as context_lib
 
 # A prime: ensembles whose seeds are nearer to each other share no member.
@@ -32,7 +32,7 @@ class Fitted(NamedTuple):
   """
 
   params: Any
-  stopping: actor_stages.Stopping
+  stopping: actor_teams.Stopping
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -71,7 +71,7 @@ def unstack(tree: Any, count: int) -> list[Any]:
 def fit_actors(
   contexts: Sequence[context_lib.Context],
   population: int,
-  start: Callable[[int], actor_stages.Team],
+  start: Callable[[int], actor_teams.Team],
 ) -> list[dict[str, Fitted]]:
   """Stage 1 or 3 of every member.
 

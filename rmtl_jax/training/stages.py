@@ -12,7 +12,7 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.training import actor_stages, checkpoints, ensemble, workdir
+from rmtl_jax.training import actor_teams, checkpoints, ensemble, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
@@ -78,7 +78,7 @@ def train(
     fitted = ensemble.fit_actors(
       contexts,
       population,
-      lambda m: actor_stages.pretrain_team(contexts[m]),
+      lambda m: actor_teams.pretrain_team(contexts[m]),
     )
     _keep(run, contexts, trained, fitted)
   if 'critic' in stages and needed and trained.critic is None:
@@ -137,7 +137,7 @@ def _finetune(
   return ensemble.fit_actors(
     contexts,
     population,
-    lambda m: actor_stages.finetune_team(
+    lambda m: actor_teams.finetune_team(
       contexts[m], weightings, actors[m], critics[m]
     ),
   )

@@ -8,6 +8,7 @@ from rmtl_jax import config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.training import (
   actor_stages,
+  actor_teams,
   context,
   models,
   population,
@@ -47,7 +48,7 @@ def shared(tmp_path_factory):
 
 def team_of(shared, seed=0, **changes):
   config = config_values.from_dict({'seed': seed, 'pretrain': changes}, CONFIG)
-  return actor_stages.pretrain_team(
+  return actor_teams.pretrain_team(
     context.Context(config, tiny.TASKS, *shared, progress.Progress(quiet=True))
   )
 
@@ -143,7 +144,7 @@ def finetune_of(shared, weightings, **changes):
   actor = run.init_actor(7)
   critics = run.init_critic(actor)
   names = {name: name for name in weightings}
-  return actor_stages.finetune_team(run, names, actor, critics), actor, critics
+  return actor_teams.finetune_team(run, names, actor, critics), actor, critics
 
 
 def test_from_scratch_is_from_the_initial_parameters(shared):
@@ -157,7 +158,7 @@ def test_from_scratch_is_from_the_initial_parameters(shared):
   assert np.any(table(initial) != table(actor))
   for arm in team.arms.values():
     np.testing.assert_array_equal(table(arm.state.actor.params), table(initial))
-    assert arm.stopping == actor_stages.Stopping()
+    assert arm.stopping == actor_teams.Stopping()
   actor_stages.fit([team])
   for arm in team.arms.values():
     # Nothing moves, so the first epoch is as good as any.
@@ -169,8 +170,8 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   team, actor, _ = finetune_of(shared, ('mean_one',))
   arm = team.arms['mean_one']
   np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
-  auc = np.nanmean(actor_stages.validation_auc(team.context, actor))
-  assert arm.stopping == actor_stages.Stopping(float(auc), 0, 0)
+  auc = np.nanmean(actor_teams.validation_auc(team.context, actor))
+  assert arm.stopping == actor_teams.Stopping(float(auc), 0, 0)
 
 
 def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
