@@ -137,8 +137,7 @@ def _join(
   """Views of the rows with their places, and of train's with `split` alone."""
   joined, train = sql.fresh('joined'), sql.fresh('train')
   connection.execute(
-    f'CREATE VIEW {joined} AS SELECT r.*, p.session_id, p.split,'
-    f' {placed.marker} AS marker FROM {rows.view} r'
+    f'CREATE VIEW {joined} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
     f' JOIN {placed.table} p ON {placed.condition}'
   )
   connection.execute(
@@ -215,7 +214,7 @@ def _apply(
   table = sql.fresh('encoded')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
-    f' {" ".join(joins)} ORDER BY r.session_id, r.timestamp, r.row_id'
+    f' {" ".join(joins)} ORDER BY {placed.order}'
   )
   return table
 

@@ -32,9 +32,14 @@ class PlacedSessions(sessions.Placed):
     return f'r.session = p.session{kept}'
 
   @property
-  def marker(self) -> str:
-    """SQL, of a place `p`, of what `step` needs of it."""
-    return 'p.before'
+  def columns(self) -> str:
+    """SQL of what a row takes of its place `p`, `marker` for its step."""
+    return 'p.session_id, p.split, p.before AS marker'
+
+  @property
+  def order(self) -> str:
+    """SQL of the order of rows with these columns."""
+    return 'session_id, timestamp, row_id'
 
   @property
   def step(self) -> str:

@@ -68,9 +68,14 @@ class Placed:
     return 'r.row_id = p.row_id'
 
   @property
-  def marker(self) -> str:
-    """SQL, of a place `p`, of what `step` needs of it."""
-    return 'p.step'
+  def columns(self) -> str:
+    """SQL of what a row takes of its place `p`, `marker` for its step."""
+    return 'p.session_id, p.split, p.step AS marker, p.position'
+
+  @property
+  def order(self) -> str:
+    """SQL of the order of rows with these columns."""
+    return 'position'
 
   @property
   def step(self) -> str:

@@ -28,9 +28,8 @@ def log(rows):
 def placed_rows(connection, placed):
   """(row id, session, split, step) of the kept rows, in order."""
   connection.execute(
-    'CREATE OR REPLACE TABLE joined AS SELECT r.row_id, p.session_id, p.split,'
-    f' {placed.marker} AS marker FROM log r JOIN {placed.table} p'
-    f' ON {placed.condition} ORDER BY p.session_id, r.timestamp, r.row_id'
+    f'CREATE OR REPLACE TABLE joined AS SELECT r.*, {placed.columns} FROM log r'
+    f' JOIN {placed.table} p ON {placed.condition} ORDER BY {placed.order}'
   )
   return connection.execute(
     f'SELECT row_id, session_id, split, {placed.step} FROM joined'
