@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from rmtl_jax import prepare_config, types
 from rmtl_jax.data import (
@@ -224,23 +225,36 @@ def _report(
       dropped[f'after the end of {name}, in a session that starts in it'] = (
         count
       )
-  lengths = sql.one(
-    connection,
-    f'SELECT quantile_disc(n, {list(_QUANTILES)}), avg(n) FROM ('
-    f' SELECT lead(rowid, 1, {sum(placed.rows)}) OVER () - rowid AS n'
-    f' FROM {encoded.table} WHERE {encoded.step} = 0)',
-  )
   return {
     'raw_rows': rows.table.rows,
     **rows.counts,
     'dropped': dropped,
     'cut_values': encoded.cut_values,
-    'session_rows': {
-      **{
-        f'p{round(q * 100)}': value
-        for q, value in zip(_QUANTILES, lengths[0], strict=True)
-      },
-      'mean': round(lengths[1], 4),
-    },
+    'session_rows': _session_rows(connection, encoded),
     'warnings': [*rows.table.warnings, *rows.warnings],
+  }
+
+
+def _session_rows(
+  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+) -> dict[str, float]:
+  """Quantiles and mean of the sessions' rows."""
+  # As many sessions have more than n rows as there are rows of step n.
+  longer = connection.execute(
+    f'SELECT count(*) FROM {encoded.table} GROUP BY {encoded.step}'
+    f' ORDER BY {encoded.step}'
+  ).fetchnumpy()['count_star()']
+  sessions_of = longer - np.append(longer[1:], 0)
+  quantiles = np.quantile(
+    1 + np.arange(len(longer)),
+    _QUANTILES,
+    weights=sessions_of,
+    method='inverted_cdf',
+  )
+  return {
+    **{
+      f'p{round(q * 100)}': int(rows)
+      for q, rows in zip(_QUANTILES, quantiles, strict=True)
+    },
+    'mean': round(float(longer.sum() / longer[0]), 4),
   }

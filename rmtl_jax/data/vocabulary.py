@@ -56,29 +56,26 @@ def build(
     counts: query that gives `key` and `count` BIGINT of train values.
     min_count: least count of a value with a row of its own.
   """
-  counted, table = sql.fresh('counted'), sql.fresh('vocabulary')
+  table = sql.fresh('vocabulary')
+  # Empty text is a missing value, as NULL is. What is kept stands first, so
+  # that `rowid` numbers it.
   connection.execute(
-    f'CREATE TABLE {counted} AS SELECT key, CAST(key AS VARCHAR) AS value,'
-    f' count FROM ({counts}) WHERE count > 0'
-  )
-  # Empty text is a missing value, as NULL is.
-  connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT key, value, count FROM {counted}'
-    f" WHERE value <> '' AND count >= {min_count} ORDER BY count DESC, value"
+    f"CREATE TABLE {table}_0 AS SELECT *, coalesce(value <> '' AND count >="
+    f' {min_count}, false) AS kept FROM (SELECT key, CAST(key AS VARCHAR) AS'
+    f' value, count FROM ({counts}) WHERE count > 0)'
+    ' ORDER BY kept DESC, count DESC, value'
   )
   connection.execute(
-    f'CREATE VIEW {table} AS SELECT *, CAST(rowid + 1 AS INTEGER) AS id'
-    f' FROM {table}_0'
+    f'CREATE VIEW {table} AS SELECT key, value, count,'
+    f' CAST(rowid + 1 AS INTEGER) AS id FROM {table}_0 WHERE kept'
   )
-  size, kept = sql.one(
+  size, rest = sql.one(
     connection,
-    f'SELECT count(*), coalesce(sum(count), 0)::BIGINT FROM {table}_0',
+    'SELECT count(*) FILTER (WHERE kept),'
+    ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT'
+    f' FROM {table}_0',
   )
-  values = sql.one(
-    connection, f'SELECT coalesce(sum(count), 0)::BIGINT FROM {counted}'
-  )[0]
-  connection.execute(f'DROP TABLE {counted}')
-  return Vocabulary(table, size + 1, values - kept)
+  return Vocabulary(table, size + 1, rest)
 
 
 def build_categorical(

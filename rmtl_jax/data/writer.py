@@ -6,10 +6,11 @@ is complete; the manifest is the last file of it.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
 
@@ -21,6 +22,8 @@ from rmtl_jax.data import manifest as manifest_lib
 # sessions at random, and a row group is the least that can be read: small ones
 # keep what is read beside a block small.
 ROW_GROUP = 8_192
+# Files that are written at once.
+_AT_ONCE = 4
 # Whole numbers as packed differences (V2), which makes up for small row groups;
 # dictionaries for few values alone, as building one per row group costs a
 # quarter of the writing and is larger than the packed differences; no filters
@@ -100,28 +103,53 @@ def write_parts(
     The files of every split, relative to the directory, in order.
   """
   total = sql.one(connection, f'SELECT count(*) FROM {rows.table}')[0]
+  begins = connection.execute(
+    f'SELECT split, min(rowid) FROM {rows.table} GROUP BY split'
+  ).fetchall()
+  begin = ' '.join(f'WHEN {split} THEN {row}' for split, row in begins)
   starts = connection.execute(
-    'SELECT split, min(rowid) FROM ('
-    f' SELECT rowid, split, {rows.step} AS step, min(rowid) OVER ('
-    f'  PARTITION BY split) AS first FROM {rows.table}) WHERE step = 0'
-    f' GROUP BY split, (rowid - first) // {rows_per_file} ORDER BY 2'
+    f'SELECT split, min(rowid) FROM {rows.table} WHERE {rows.step} = 0'
+    f' GROUP BY split, (rowid - CASE split {begin} END) // {rows_per_file}'
+    ' ORDER BY 2'
   ).fetchall()
   files: dict[str, list[str]] = {name: [] for name in manifest_lib.SPLITS}
   for name in manifest_lib.SPLITS:
     (directory / name).mkdir()
-  bounds = [first for _, first in starts] + [total]
-  for i, (split, first) in enumerate(starts):
+  ends = [first for _, first in starts[1:]] + [total]
+  queries = []
+  for (split, first), end in zip(starts, ends, strict=True):
     name = manifest_lib.SPLITS[split]
     file = f'{name}/part-{len(files[name]):05d}.parquet'
-    connection.execute(
+    queries.append(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'
-      f' WHERE rowid >= {first} AND rowid < {bounds[i + 1]})'
-      f' TO {sql.text(str(directory / file))}'
-      f' ({_FORMAT})'
+      f' WHERE rowid >= {first} AND rowid < {end})'
+      f' TO {sql.text(str(directory / file))} ({_FORMAT})'
     )
     files[name].append(file)
-    on_file(bounds[i + 1] / total)
+  for end, _ in zip(ends, _run_side_by_side(connection, queries), strict=True):
+    on_file(end / total)
   return {name: tuple(found) for name, found in files.items()}
+
+
+def _run_side_by_side(
+  connection: duckdb.DuckDBPyConnection, queries: Sequence[str]
+) -> Iterator[None]:
+  """Runs queries, as many at once as there are threads; yields in order."""
+  # One file alone leaves a core idle while its last row groups are encoded.
+  threads = sql.one(connection, "SELECT current_setting('threads')")[0]
+
+  def run(query: str) -> None:
+    with connection.cursor() as cursor:
+      cursor.execute(query)
+
+  with concurrent.futures.ThreadPoolExecutor(min(threads, _AT_ONCE)) as pool:
+    waiting = [pool.submit(run, query) for query in queries]
+    try:
+      for one in waiting:
+        one.result()
+        yield
+    finally:
+      pool.shutdown(cancel_futures=True)
 
 
 def write_vocabularies(
