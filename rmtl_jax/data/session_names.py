@@ -79,7 +79,7 @@ def place(
   boundaries = sessions.find_boundaries(connection, found, shares)
   table = _view(connection, found, boundaries)
   if sql.any_row(connection, table, 'last >= ends'):
-    found = _drop_late(connection, relation, table)
+    found = _drop_late(connection, relation, found, table)
     table = _view(connection, found, boundaries)
   counts = sessions.count(
     connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
@@ -131,19 +131,28 @@ def _view(
 
 
 def _drop_late(
-  connection: duckdb.DuckDBPyConnection, relation: str, placed: str
+  connection: duckdb.DuckDBPyConnection, relation: str, found: str, placed: str
 ) -> str:
-  """The sessions, in order, without the rows at or after their split's end."""
-  late, found = sql.fresh('late'), sql.fresh('sessions')
+  """A table of sessions without the rows at or after their split's end.
+
+  Args:
+    connection: holds the relation.
+    relation: as for `place`.
+    found: the sessions; dropped.
+    placed: the view of them; dropped.
+  """
+  late, table = sql.fresh('late'), sql.fresh('sessions')
   connection.execute(
     f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
     f' JOIN {placed} p ON r.session = p.session'
     ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
   )
   connection.execute(
-    f'CREATE TABLE {found} AS SELECT session, start, last,'
+    f'CREATE TABLE {table} AS SELECT session, start, last,'
     ' rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped'
     f' FROM {placed} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
   )
+  connection.execute(f'DROP VIEW {placed}')
+  connection.execute(f'DROP TABLE {found}')
   connection.execute(f'DROP TABLE {late}')
-  return sessions.with_before(connection, found)
+  return sessions.with_before(connection, table)

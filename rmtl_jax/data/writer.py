@@ -25,10 +25,10 @@ ROW_GROUP = 8_192
 # Files that are written at once.
 _AT_ONCE = 4
 # Whole numbers as packed differences (V2), which makes up for small row groups;
-# dictionaries for few values alone, as building one per row group costs a
-# quarter of the writing and is larger than the packed differences; no filters
-# for look-ups that nobody does. Of what is left zstd would save another sixth,
-# but training reads it every epoch in half as much time again.
+# dictionaries for few values alone, as one per row group costs a quarter of the
+# writing and, but for values in long runs, takes more room; no filters for
+# look-ups that nobody does. Of what is left zstd would save another sixth, but
+# training reads it every epoch in half as much time again.
 _FORMAT = (
   'FORMAT parquet, PARQUET_VERSION V2, COMPRESSION snappy,'
   ' WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 64,'

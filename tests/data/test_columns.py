@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -90,9 +91,12 @@ def test_types_and_starts(prepared):
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=4))
-def test_files_are_joined_in_order(tmp_path_factory, prepared, cuts):
-  """In however many files, empty ones too, cut within sessions or not."""
+@given(
+  st.lists(st.integers(0, 30), min_size=1, max_size=4),
+  st.sampled_from([1, 8, 10**6]),
+)
+def test_files_are_joined_in_order(tmp_path_factory, prepared, cuts, rows):
+  """In however many files and blocks, cut within sessions or not."""
   source, manifest = prepared
   table = pq.read_table(source / FILE)
   tmp_path = tmp_path_factory.mktemp('cut')
@@ -101,15 +105,28 @@ def test_files_are_joined_in_order(tmp_path_factory, prepared, cuts):
   files = []
   for i, (begin, end) in enumerate(itertools.pairwise(edges)):
     files.append(f'train/part-{i:05d}.parquet')
-    pq.write_table(table.slice(begin, end - begin), tmp_path / files[-1])
+    pq.write_table(
+      table.slice(begin, end - begin), tmp_path / files[-1], row_group_size=4
+    )
   split = dataclasses.replace(manifest.splits['train'], files=tuple(files))
   cut = dataclasses.replace(manifest, splits={'train': split})
   whole = columns_lib.read_split(source, manifest, 'train')
-  joined = columns_lib.read_split(tmp_path, cut, 'train')
+  with mock.patch.object(columns_lib, 'BLOCK_ROWS', rows):
+    joined = columns_lib.read_split(tmp_path, cut, 'train')
   for field in dataclasses.fields(whole):
     np.testing.assert_array_equal(
       getattr(joined, field.name), getattr(whole, field.name)
     )
+
+
+def test_a_row_of_a_later_block_is_named(prepared, tmp_path):
+  table = pq.read_table(prepared[0] / FILE)
+  path, manifest = copy_of(
+    prepared, tmp_path, with_value(table, 'session_id', 17, 0)
+  )
+  pq.write_table(pq.read_table(path / FILE), path / FILE, row_group_size=4)
+  with mock.patch.object(columns_lib, 'BLOCK_ROWS', 8):
+    check_fails(path, manifest, "row 18, column 'session_id': is less")
 
 
 def test_data_without_oracle_users_or_some_kinds(prepared, tmp_path):

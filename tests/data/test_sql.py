@@ -52,3 +52,26 @@ def test_bad_memory_limits(limit):
 @pytest.mark.parametrize('limit', ['4GB', '4 GiB', '1.5TB', '50%'])
 def test_good_memory_limits(limit):
   sql.connect(limit).close()
+
+
+def test_empty_text_is_a_missing_key():
+  with sql.connect() as connection:
+    rows = "(VALUES ('a', 1::INTEGER, 1.5), ('', 0, 0.0), (NULL, NULL, NULL))"
+    found = connection.execute(
+      f'SELECT {sql.key("t")}, {sql.key("i")}, {sql.key("d")}'
+      f' FROM {rows} x(t, i, d)'
+    ).fetchall()
+    kinds = sql.one(
+      connection,
+      f'SELECT DISTINCT typeof({sql.key("t")}), typeof({sql.key("i")})'
+      f' FROM {rows} x(t, i, d)',
+    )
+  assert found == [('a', 1, 1.5), (None, 0, 0.0), (None, None, None)]
+  assert kinds == ('VARCHAR', 'INTEGER')
+
+
+def test_any_row():
+  with sql.connect() as connection:
+    assert sql.any_row(connection, 'range(5) x(i)', 'i = 4')
+    assert not sql.any_row(connection, 'range(5) x(i)', 'i = 5 OR i IS NULL')
+    assert not sql.any_row(connection, 'range(0) x(i)', 'true')

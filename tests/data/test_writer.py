@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data import encode, writer
+from rmtl_jax.data import encode, sql, writer
 
 
 def prepared(path: pathlib.Path) -> pathlib.Path:
@@ -155,3 +155,20 @@ def test_row_groups_are_small(tmp_path):
   assert sum(sizes) == rows_written
   # DuckDB ends a group with a chunk of its own, so one can be a bit larger.
   assert max(sizes) < 2 * writer.ROW_GROUP
+
+
+@pytest.mark.parametrize('threads', [1, 3])
+def test_a_file_that_fails_ends_the_writing(tmp_path, threads):
+  """With its own error, once, and without the files that had not begun."""
+  with sql.connect(threads=threads) as connection:
+    connection.execute(
+      'CREATE TABLE log AS SELECT range AS row_id, 0 AS step, CAST(range >= 200'
+      ' AS INT) + CAST(range >= 201 AS INT) AS split FROM range(202)'
+    )
+    wrong = "CASE WHEN row_id = 2 THEN error('of row 2') ELSE '' END AS x"
+    rows = encode.Encoded('log', 'step', (wrong,), (), {}, {})
+    done = []
+    with pytest.raises(duckdb.Error, match='of row 2'):
+      writer.write_parts(connection, rows, tmp_path, 1, done.append)
+  assert len(done) == 2
+  assert len(list(tmp_path.glob('*/*'))) < 202
