@@ -23,7 +23,7 @@ from absl import app, flags
 from pyspark import sql
 from pyspark.sql import functions as F
 
-from experiments.spark import encode, raw_table, sessions
+from experiments.spark import encode, raw_table, sessions, sides
 from experiments.spark import work as work_lib
 from rmtl_jax import prepare_config, types
 from rmtl_jax.data import manifest as manifest_lib
@@ -74,13 +74,22 @@ def prepare(
         ' be empty'
       )
     columns, coded = _encode(work, placed.rows, schema, config)
+    splits = _write(coded, placed, schema, config.rows_per_file, directory)
+    user_field = schema.categorical_of(schema.user)
+    item_field = schema.categorical_of(schema.item)
     manifest = manifest_lib.Manifest(
       source='table',
-      fields=tuple(column.field for column in columns),
+      fields=sides.tell(
+        spark.read.parquet(str(directory / manifest_lib.SPLITS[0])),
+        [column.field for column in columns],
+        item_field,
+        user_field,
+        schema.user is not None,
+      ),
       tasks=tuple(manifest_lib.Task(t.name, t.after) for t in schema.tasks),
-      splits=_write(coded, placed, schema, config.rows_per_file, directory),
-      user_field=schema.categorical_of(schema.user),
-      item_field=schema.categorical_of(schema.item),
+      splits=splits,
+      user_field=user_field,
+      item_field=item_field,
       options={
         **{name: getattr(config, name) for name in _RECORDED},
         'split': list(config.split),

@@ -47,20 +47,49 @@ def tell(
   """
   if item_field is None:
     return tuple(fields)
-  asked = [
+  columns = [sql.quote(field.column) for field in asked(fields)]
+  item = sql.quote(f'f_{item_field}')
+  viewer = 'user_id' if has_user else 'session_id'
+  return assign(
+    fields,
+    item_field,
+    user_field,
+    _shares(connection, table, columns, f'nullif({item}, 0)', viewer),
+    _shares(connection, table, columns, 'user_id', item),
+  )
+
+
+def asked(
+  fields: Sequence[manifest_lib.Field],
+) -> tuple[manifest_lib.Field, ...]:
+  """Those that can be on a side."""
+  return tuple(
     field
     for field in fields
     if field.kind != 'numeric' and 'as_of' not in field.details
-  ]
-  item = sql.quote(f'f_{item_field}')
-  viewer = 'user_id' if has_user else 'session_id'
-  shares = {
-    'item': _shares(connection, table, asked, f'nullif({item}, 0)', viewer),
-    'user': _shares(connection, table, asked, 'user_id', item),
-  }
+  )
+
+
+def assign(
+  fields: Sequence[manifest_lib.Field],
+  item_field: str,
+  user_field: str | None,
+  of_item: Sequence[float],
+  of_user: Sequence[float],
+) -> tuple[manifest_lib.Field, ...]:
+  """The fields with their sides, as `tell` has them.
+
+  Args:
+    fields: as they are without sides.
+    item_field: the item.
+    user_field: the user, or None.
+    of_item: of each of the `asked` fields, the share of rows whose item has
+      one value of it.
+    of_user: of each, the share of rows whose user has.
+  """
   sides = {
-    field.name: _side(shares['item'][i], shares['user'][i])
-    for i, field in enumerate(asked)
+    field.name: _side(item, user)
+    for field, item, user in zip(asked(fields), of_item, of_user, strict=True)
   }
   sides[item_field] = 'item'
   if user_field is not None:
@@ -83,23 +112,22 @@ def _side(of_item: float, of_user: float) -> str:
 def _shares(
   connection: duckdb.DuckDBPyConnection,
   table: str,
-  fields: Sequence[manifest_lib.Field],
+  columns: Sequence[str],
   key: str,
   other: str,
 ) -> list[float]:
-  """Of each field, the share of rows whose key has one value of it.
+  """Of each column, the share of rows whose key has one value of it.
 
   Args:
     connection: holds the rows.
     table: encoded rows.
-    fields: with columns in the table.
+    columns: SQL of the columns.
     key: SQL of what groups rows; NULL is no key.
     other: only keys with several values of this column count.
 
   Returns:
-    0 for every field where no key counts.
+    0 for every column where no key counts.
   """
-  columns = [sql.quote(field.column) for field in fields]
   same = ', '.join(
     f'min({column}) = max({column}) AS same_{i}'
     for i, column in enumerate(columns)

@@ -62,7 +62,13 @@ SCHEMA = {
   'user': 'user',
   'item': 'item',
   'time': {'column': 'at', 'unit': 's'},
-  'categorical': ['user', 'item', {'column': 'a place', 'name': 'place'}],
+  'categorical': [
+    'user',
+    'item',
+    {'column': 'a place', 'name': 'place'},
+    'kind',
+    'home',
+  ],
   'multi_valued': [{'column': 'tags', 'separator': '|'}],
   'numeric': [
     'price',
@@ -83,11 +89,14 @@ def log(rows: int = 600) -> pa.Table:
   records = []
   for i in range(rows):
     click = int(draw.random() < 0.4)
+    user, item = draw.randrange(40), min(draw.randrange(30), draw.randrange(30))
     records.append(
       {
         'visit': f'v{draw.randrange(120)}' if draw.random() < 0.7 else None,
-        'user': draw.randrange(40),
-        'item': f'i{min(draw.randrange(30), draw.randrange(30))}',
+        'user': user,
+        'item': f'i{item}',
+        'kind': item % 4,
+        'home': f'h{user % 6}',
         'a place': draw.choice(names),
         'tags': '|'.join(draw.sample(['a', ' b', 'c.', 'd', ''], k=i % 5)),
         'price': None if i % 11 == 0 else round(draw.gauss(10, 3), 3),
@@ -175,13 +184,14 @@ def test_same_data_as_prepare(made, case):
     (f.name, f.kind, f.size, f.width) for f in ours.fields
   ]
   for one, other in zip(ours.fields, theirs.fields, strict=True):
-    # The job does not tell whose a field is (data/sides.py).
-    details = {k: v for k, v in one.details.items() if k != 'side'}
-    assert set(details) == set(other.details)
-    for name, value in details.items():
+    assert set(one.details) == set(other.details)
+    for name, value in one.details.items():
       if name in ('mean', 'deviation', 'edges'):
         value = pytest.approx(value, rel=1e-9)
       assert other.details[name] == value
+  told = {f.name: f.details.get('side', '') for f in theirs.fields}
+  if ours.user_field == 'user':
+    assert (told['kind'], told['home'], told['place']) == ('item', 'user', '')
   for name in manifest_lib.SPLITS:
     assert ours.splits[name].rows > 50
     expected = rows_of(path / 'duckdb', ours, name)

@@ -1,0 +1,76 @@
+"""Which fields tell of the item alone, and which of the user alone.
+
+What rmtl_jax.data.sides does, by Spark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark import sql
+from pyspark.sql import functions as F
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import sides
+
+
+def tell(
+  train: sql.DataFrame,
+  fields: Sequence[manifest_lib.Field],
+  item_field: str | None,
+  user_field: str | None,
+  has_user: bool,
+) -> tuple[manifest_lib.Field, ...]:
+  """The fields, with `side` in the details of those that are on one.
+
+  Args:
+    train: the train rows as they were written.
+    fields: as they are without sides.
+    item_field: the item; without one nothing is told.
+    user_field: the user, or None.
+    has_user: whether `user_id` is ever given.
+  """
+  if item_field is None:
+    return tuple(fields)
+  columns = [field.column for field in sides.asked(fields)]
+  item = f'f_{item_field}'
+  viewer = 'user_id' if has_user else 'session_id'
+  items = train.where(F.col(item) != 0)
+  users = train.where('user_id is not null')
+  return sides.assign(
+    fields,
+    item_field,
+    user_field,
+    _shares(items, columns, item, viewer),
+    _shares(users, columns, 'user_id', item),
+  )
+
+
+def _shares(
+  rows: sql.DataFrame, columns: Sequence[str], key: str, other: str
+) -> list[float]:
+  """Of each column, the share of rows whose key has one value of it.
+
+  Args:
+    rows: with a key each.
+    columns: the columns.
+    key: the column that groups rows.
+    other: only keys with several values of this column count.
+
+  Returns:
+    0 for every column where no key counts.
+  """
+  keys = rows.groupBy(key).agg(
+    F.count('*').alias('n'),
+    (F.min(other) != F.max(other)).alias('counts'),
+    *(
+      (F.min(column) == F.max(column)).alias(f'same_{i}')
+      for i, column in enumerate(columns)
+    ),
+  )
+  shares = (
+    F.sum(F.when(F.col(f'same_{i}'), F.col('n')).otherwise(0)) / F.sum('n')
+    for i in range(len(columns))
+  )
+  found = keys.where('counts').agg(*shares).collect()[0]
+  return [float(share or 0) for share in found]
