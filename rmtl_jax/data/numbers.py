@@ -107,10 +107,12 @@ def normalisations(
       f' FROM {rows} WHERE split = 0',
     )
     means = [mean or 0.0 for mean in means]
-    squares = ', '.join(
-      f'avg(({name} - {sql.number(mean)}) ** 2)'
+    apart = [
+      f'({name} - {sql.number(mean)})'
       for name, mean in zip(names, means, strict=True)
-    )
+    ]
+    # Not a power: DuckDB takes those five times as long.
+    squares = ', '.join(f'avg({one} * {one})' for one in apart)
     variances = sql.one(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
     )

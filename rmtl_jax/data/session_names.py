@@ -14,6 +14,9 @@ import duckdb
 
 from rmtl_jax.data import sessions, sql
 
+# Rows that are looked at before a log is taken to stand in order.
+_SAMPLE = 10_000
+
 
 @dataclasses.dataclass(frozen=True)
 class PlacedSessions(sessions.Placed):
@@ -67,14 +70,15 @@ def place(
   """
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
-  if identity and _has_duplicates(connection, relation, identity):
-    return None
   found = sql.fresh('sessions')
   connection.execute(
     f'CREATE TABLE {found} AS SELECT session, min(timestamp) AS start,'
     ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
     f' FROM {relation} GROUP BY session ORDER BY start, session'
   )
+  if identity and _has_duplicates(connection, relation, found, identity):
+    connection.execute(f'DROP TABLE {found}')
+    return None
   found = sessions.with_before(connection, found)
   boundaries = sessions.find_boundaries(connection, found, shares)
   table = _view(connection, found, boundaries)
@@ -88,8 +92,17 @@ def place(
 
 
 def _has_duplicates(
-  connection: duckdb.DuckDBPyConnection, relation: str, identity: Sequence[str]
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  found: str,
+  identity: Sequence[str],
 ) -> bool:
+  """Whether rows of one session and time agree in all of `identity`."""
+  sample = f'(FROM {relation} LIMIT {_SAMPLE})'
+  if _rises(
+    connection, sample, f'(SELECT DISTINCT session FROM {sample})'
+  ) and _rises(connection, relation, found):
+    return False
   ordered, tied = sql.fresh('ordered'), sql.fresh('tied')
   # Hardly any rows share session and time, and the columns that tell whether
   # they are equal cost more: those two alone are sorted.
@@ -107,12 +120,33 @@ def _has_duplicates(
     f' USING (session, timestamp) GROUP BY session, timestamp,'
     f' {sql.names(identity)})'
   )
-  found = sql.any_row(connection, tied, 'true') and sql.any_row(
+  repeated = sql.any_row(connection, tied, 'true') and sql.any_row(
     connection, equal, 'n > 1'
   )
   connection.execute(f'DROP TABLE {ordered}')
   connection.execute(f'DROP TABLE {tied}')
-  return found
+  return repeated
+
+
+def _rises(
+  connection: duckdb.DuckDBPyConnection, rows: str, found: str
+) -> bool:
+  """Whether rows come session after session, each later than the one before.
+
+  Args:
+    connection: holds the rows.
+    rows: table or subquery with `session` and `timestamp`.
+    found: table or subquery with a row for each session of theirs.
+  """
+  runs, stays = sql.one(
+    connection,
+    'SELECT count(*) FILTER (NOT same), count(*) FILTER (same AND timestamp <='
+    ' earlier) FROM (SELECT timestamp, lag(timestamp) OVER () AS earlier,'
+    ' coalesce(session = lag(session) OVER (), false) AS same'
+    f' FROM {rows})',
+  )
+  count = sql.one(connection, f'SELECT count(*) FROM {found}')[0]
+  return stays == 0 and runs == count
 
 
 def _view(

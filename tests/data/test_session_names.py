@@ -71,11 +71,24 @@ def test_places_are_those_of_sorting(rows):
 
 
 @hypothesis.settings(deadline=None, max_examples=80)
-@hypothesis.given(rows=LOGS)
-def test_duplicates_are_left_to_sorting(rows):
-  connection = log(rows)
+@hypothesis.given(rows=LOGS, in_order=st.booleans())
+def test_duplicates_are_left_to_sorting(rows, in_order):
+  connection = log(sorted(rows) if in_order else rows)
   found = session_names.place(connection, 'log', SHARES, ('payload',))
   assert (found is None) == (len(set(rows)) < len(rows))
+
+
+@pytest.mark.parametrize('later', [('a', 5, 1), ('b', 3, 0), ('b', 2, 0)])
+def test_a_log_that_falls_out_of_order_late_is_looked_through(
+  monkeypatch, later
+):
+  """Its duplicate is found though its first rows stand in order."""
+  monkeypatch.setattr(session_names, '_SAMPLE', 3)
+  rows = [('a', 1, 0), ('a', 5, 1), ('b', 2, 0), ('b', 3, 0), later]
+  connection = log(rows)
+  place = session_names.place
+  assert place(connection, 'log', SHARES, ('payload',)) is None
+  assert place(log(rows[:-1]), 'log', SHARES, ('payload',)) is not None
 
 
 def test_rows_without_a_name_are_left_to_sorting():
