@@ -123,6 +123,18 @@ def test_against_numpy(train, bins):
       assert scale.deviation == pytest.approx(np.std(train), rel=1e-6)
 
 
+def test_sums_do_not_depend_on_threads(connection):
+  """To the last bit, of enough rows that several threads would share them."""
+  connection.execute(
+    'INSERT INTO log SELECT random() * 1000, i % 2 FROM range(600_000) t(i)'
+  )
+  found = set()
+  for threads in (1, 4, 4, 4, 4, 4):
+    connection.execute(f'SET threads = {threads}')
+    found.add(numbers.normalisations(connection, 'log', ['x_a'])['x_a'])
+  assert len(found) == 1
+
+
 def test_threads_are_as_before(connection):
   connection.execute('SET threads = 2')
   fill(connection, [1.0])
