@@ -154,10 +154,10 @@ def _view(
   found: str,
   boundaries: tuple[int | None, int | None],
 ) -> str:
-  """A view of ordered sessions with their number, split and its end."""
+  """A view of sessions with their split and its end."""
   view = sql.fresh('placed')
   connection.execute(
-    f'CREATE VIEW {view} AS SELECT *, rowid AS session_id,'
+    f'CREATE VIEW {view} AS SELECT *,'
     f' {sessions.split("start", boundaries)} AS split,'
     f' {sessions.ends("split", boundaries)} AS ends FROM {found}'
   )

@@ -211,7 +211,7 @@ def _place(
     ' s.before + n.rowid - s.first AS position,'
     f' n.timestamp < s.ends OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
-    f'  SELECT session_number, rowid AS session_id, first, before,'
+    f'  SELECT session_number, session_id, first, before,'
     f'  {split("start", boundaries)} AS split,'
     f'  {ends("split", boundaries)} AS ends FROM {by_start})'
     ' s USING (session_number)'
@@ -351,7 +351,7 @@ def _without(
 def _sessions_by_start(
   connection: duckdb.DuckDBPyConnection, numbered: Numbered
 ) -> str:
-  """A table of sessions in the order of their starts; `rowid` is their id."""
+  """A table of sessions in the order of their starts, as `with_before`."""
   table = sql.fresh('sessions')
   # Rows stand in order, so a session ends where the next begins.
   connection.execute(
@@ -366,15 +366,18 @@ def _sessions_by_start(
 
 
 def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
-  """A table in place of one of ordered sessions, with `before` BIGINT.
+  """A table in place of one of ordered sessions, with two BIGINT columns.
+
+  `session_id` is the session's place, `before` the rows of earlier ones.
 
   Args:
     connection: holds the table, which is dropped.
-    ordered: sessions with `rows`; `before` counts the rows of earlier ones.
+    ordered: sessions with `rows`.
   """
   table = sql.fresh('sessions')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT *, CAST(coalesce(sum(rows) OVER (ROWS'
+    f'CREATE TABLE {table} AS SELECT *, rowid AS session_id,'
+    ' CAST(coalesce(sum(rows) OVER (ROWS'
     f' UNBOUNDED PRECEDING) - rows, 0) AS BIGINT) AS before FROM {ordered}'
   )
   connection.execute(f'DROP TABLE {ordered}')
