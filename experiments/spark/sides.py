@@ -21,15 +21,7 @@ def tell(
   user_field: str | None,
   has_user: bool,
 ) -> tuple[manifest_lib.Field, ...]:
-  """The fields, with `side` in the details of those that are on one.
-
-  Args:
-    train: the train rows as they were written.
-    fields: as they are without sides.
-    item_field: the item; without one nothing is told.
-    user_field: the user, or None.
-    has_user: whether `user_id` is ever given.
-  """
+  """As rmtl_jax.data.sides.tell, of the train rows as they were written."""
   if item_field is None:
     return tuple(fields)
   columns = [field.column for field in sides.asked(fields)]

@@ -58,8 +58,7 @@ def encode(
     `items` of them, most recent last; only where there are any.
   """
   shown, spans, table = map(sql.fresh, ('shown', 'spans', 'histories'))
-  # Empty text is a missing user, as NULL is.
-  known = 'CAST(r."user" AS VARCHAR) <> \'\''
+  known = sql.key('r."user"') + ' IS NOT NULL'
   connection.execute(
     f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
     f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'

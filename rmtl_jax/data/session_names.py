@@ -7,7 +7,6 @@ out is what `sessions.number` and `sessions.place` give.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import duckdb
@@ -18,44 +17,12 @@ from rmtl_jax.data import sessions, sql
 _SAMPLE = 10_000
 
 
-@dataclasses.dataclass(frozen=True)
-class PlacedSessions(sessions.Placed):
-  """Rows with session and split, by the name of the session.
-
-  Attributes:
-    table: DuckDB view with a row for each session: `session`, its name,
-      `session_id` and `before` (kept rows of earlier sessions) BIGINT, `split`
-      TINYINT and `ends` (of the split, ms) BIGINT.
-  """
-
-  @property
-  def condition(self) -> str:
-    """SQL of which place `p` a reader's row `r` has."""
-    kept = ' AND r.timestamp < p.ends' if any(self.dropped) else ''
-    return f'r.session = p.session{kept}'
-
-  @property
-  def columns(self) -> str:
-    """SQL of what a row takes of its place `p`, `marker` for its step."""
-    return 'p.session_id, p.split, p.before AS marker'
-
-  @property
-  def order(self) -> str:
-    """SQL of the order of rows with these columns."""
-    return 'session_id, timestamp, row_id'
-
-  @property
-  def step(self) -> str:
-    """SQL of the step, of rows in order with `marker`."""
-    return 'CAST(rowid - marker AS INTEGER)'
-
-
 def place(
   connection: duckdb.DuckDBPyConnection,
   relation: str,
   shares: Sequence[int],
   identity: Sequence[str] = (),
-) -> PlacedSessions | None:
+) -> sessions.Placed | None:
   """Splits sessions by their start, as `sessions.place` does.
 
   Args:
@@ -66,7 +33,9 @@ def place(
     identity: as for `sessions.number`.
 
   Returns:
-    The placed sessions; None if a row names none, or if there are duplicates.
+    Places, one for each session: its name `session`, `before` (kept rows of
+    earlier sessions) and `ends` (of the split, ms). None if a row names no
+    session, or if there are duplicates.
   """
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
@@ -85,10 +54,21 @@ def place(
   if sql.any_row(connection, table, 'last >= ends'):
     found = _drop_late(connection, relation, found, table)
     table = _view(connection, found, boundaries)
-  counts = sessions.count(
+  rows, begun, dropped = sessions.count(
     connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
   )
-  return PlacedSessions(table, boundaries, *counts)
+  kept = ' AND r.timestamp < p.ends' if any(dropped) else ''
+  return sessions.Placed(
+    table,
+    boundaries,
+    rows,
+    begun,
+    dropped,
+    condition=f'r.session = p.session{kept}',
+    columns='p.session_id, p.split, p.before AS marker',
+    order='session_id, timestamp, row_id',
+    step='CAST(rowid - marker AS INTEGER)',
+  )
 
 
 def _has_duplicates(

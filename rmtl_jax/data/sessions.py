@@ -42,17 +42,24 @@ class Numbered:
 class Placed:
   """Rows with session, step and split.
 
+  `p` is a place and `r` a reader's row; what a row takes of its place holds
+  `session_id` (dense, by session start) BIGINT and `split` (0, 1, 2) TINYINT.
+
   Attributes:
-    table: DuckDB table with `row_id` and `session_id` (dense, by session
-      start) BIGINT, `step` INTEGER, `position` (sorts rows by session and
-      step; has gaps where rows were dropped) BIGINT and `split` (0, 1, 2)
-      TINYINT.
+    table: DuckDB table or view of places: by default one for each kept row,
+      with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
+      rows by session and step; has gaps where rows were dropped) BIGINT and
+      `split` TINYINT.
     boundaries: ms; starts of the first validation and first test session;
       None where there is no such session.
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
     left_out: as in Numbered.
+    condition: SQL of whether `p` is the place of `r`.
+    columns: SQL of what `r` takes of `p`, with `marker` for its step.
+    order: SQL of the order of rows with these columns.
+    step: SQL of the step, of rows in this order.
   """
 
   table: str
@@ -61,26 +68,10 @@ class Placed:
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
   left_out: str = ''
-
-  @property
-  def condition(self) -> str:
-    """SQL of which place `p` a reader's row `r` has."""
-    return 'r.row_id = p.row_id'
-
-  @property
-  def columns(self) -> str:
-    """SQL of what a row takes of its place `p`, `marker` for its step."""
-    return 'p.session_id, p.split, p.step AS marker, p.position'
-
-  @property
-  def order(self) -> str:
-    """SQL of the order of rows with these columns."""
-    return 'position'
-
-  @property
-  def step(self) -> str:
-    """SQL of the step, of rows in order with `marker`."""
-    return 'marker'
+  condition: str = 'r.row_id = p.row_id'
+  columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
+  order: str = 'position'
+  step: str = 'marker'
 
   def is_train(self) -> str:
     """SQL, over a reader's rows, of whether a row is one of train's.
