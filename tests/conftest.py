@@ -32,3 +32,23 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
   os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
+
+
+# The smoke tier: a bit of every room, and one run of all three stages.
+_SMOKE = (
+  *('ops/', 'test_types.py', 'test_json_files.py', 'test_config_values.py'),
+  *('data/test_batches.py', 'data/test_columns.py', 'data/test_raw_csv.py'),
+  *('evaluation/test_metrics.py', 'evaluation/test_significance.py'),
+  'networks/test_layers.py',
+  *('weighting/test_critic.py', 'weighting/test_factory.py'),
+  'training/test_run.py::test_metrics_have_the_promised_keys',
+  'serving/test_encoder.py',
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Marks the tests of `pytest -m smoke`."""
+  for item in items:
+    name = item.nodeid.removeprefix('tests/')
+    if name.startswith(_SMOKE) and not item.get_closest_marker('long'):
+      item.add_marker('smoke')
