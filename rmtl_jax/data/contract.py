@@ -20,6 +20,7 @@ from rmtl_jax.data import (
   contract_columns,
   contract_sessions,
   contract_vocabulary,
+  reading,
   source,
   writer,
 )
@@ -64,7 +65,13 @@ def check(
     types.InputError: for the first rule that is broken; names file, column
       and row where there are such.
   """
-  directory = pathlib.Path(data_dir)
+  with reading.held(data_dir):
+    return _check(pathlib.Path(data_dir), progress)
+
+
+def _check(
+  directory: pathlib.Path, progress: Callable[[str, float], None]
+) -> Checked:
   manifest = manifest_lib.read(directory)
   _check_files(directory, manifest)
   vocabularies = contract_vocabulary.check(directory, manifest)
