@@ -413,6 +413,7 @@ def count(
   *wanted: str,
 ) -> tuple[tuple[int, ...], ...]:
   """What each SQL counts in every split."""
+  found: dict[int, tuple[int, ...]]
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
   for number, *counts in connection.execute(
     f'SELECT split, {", ".join(wanted)} FROM {table} GROUP BY split'

@@ -35,6 +35,8 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 
 ORDER = ('pretrain', 'critic', 'finetune')
+# Of an epoch: so few are told of, so many would be enough.
+_FEW_STEPS, _ENOUGH_STEPS = 20, 50
 
 
 def train(
@@ -117,6 +119,8 @@ def train(
         interrupted,
         stack,
       )
+      for line in _step_advice(contexts[0]) if not trained.actors else ():
+        live.say(f'WARNING: {line}')
       writer = (
         writers.Writer(path, whole_history(contexts))
         if processes.is_first()
@@ -187,6 +191,20 @@ def _check(
   if layout is not None:
     actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
+
+
+def _step_advice(context: context_lib.Context) -> list[str]:
+  """A line if passes have so few steps that early stopping is too early."""
+  batch, steps = context.config.batch, context.epoch('pretrain', 0).steps
+  # A batch has as many lanes of each reader's.
+  per_reader = steps * batch.lanes // (_ENOUGH_STEPS * batch.readers)
+  lanes = max(per_reader, 1) * batch.readers
+  if steps >= _FEW_STEPS or lanes >= batch.lanes:
+    return []
+  return [
+    f'{steps} steps an epoch, so stages may stop before they have learnt;'
+    f' --config.batch.lanes={lanes} makes about {steps * batch.lanes // lanes}'
+  ]
 
 
 def _contexts(
