@@ -1,6 +1,6 @@
 """RUN/: what a run's directory holds, and who may write to it.
 
-config.json     settings, data, versions
+config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (unfinished stage; of an ensemble state/member_<m>/),
