@@ -222,6 +222,7 @@ def compare(
   old: Mapping[str, str],
   new: Mapping[str, str],
   reader: str,
+  remedy: str = '',
 ) -> None:
   """Refuses data of which a file is not what it was when something began.
 
@@ -230,6 +231,7 @@ def compare(
     old: digests of then; a name that is missing is not compared.
     new: those of now.
     reader: what began then.
+    remedy: how the error ends.
 
   Raises:
     types.InputError: names the first file that differs.
@@ -238,7 +240,7 @@ def compare(
     if old.get(name, value) != value:
       raise types.InputError(
         f'{data_dir / name}: the data were replaced since {reader} began: the'
-        ' file is not what it was then'
+        f' file is not what it was then{remedy}'
       )
 
 

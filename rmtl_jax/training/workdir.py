@@ -30,6 +30,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.training import checkpoints, mesh, processes, writers
 
+_REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change in a directory: a comparison may get more seeds and
@@ -156,7 +157,7 @@ def find(
   )
   if _digest(path / 'manifest.json') != _digest(data_dir / 'manifest.json'):
     if data_dir.resolve() == old.data_dir:
-      raise _replaced(old)
+      raise _replaced(old, _REMEDY)
     check_compatible(old, manifest, f'{path}: {data_dir}')
     raise types.InputError(
       f'{path}: this run was trained on other data than {data_dir};'
@@ -184,7 +185,7 @@ def create(
   """
   run = find(path, config, data_dir)
   if (path / 'config.json').exists():
-    reading.compare(data_dir, run.digests, digests, str(path))
+    reading.compare(data_dir, run.digests, digests, str(path), _REMEDY)
     return run
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
@@ -221,10 +222,10 @@ def check_own_data(run: Run, splits: Sequence[str]) -> None:
   reading.compare(run.data_dir, run.digests, digests, str(run.path))
 
 
-def _replaced(run: Run) -> types.InputError:
+def _replaced(run: Run, remedy: str = '') -> types.InputError:
   return types.InputError(
     f'{run.data_dir / "manifest.json"}: the data were replaced since'
-    f' {run.path} began'
+    f' {run.path} began{remedy}'
   )
 
 
