@@ -28,7 +28,7 @@ from experiments.spark import work as work_lib
 from rmtl_jax import prepare_config, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import schema as schema_lib
-from rmtl_jax.data import writer
+from rmtl_jax.data import source, writer
 from rmtl_jax.data.sources import table as table_source
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
@@ -64,7 +64,11 @@ def prepare(
     rows = raw_table.read(work, paths, schema)
     raw_rows = rows.count()
     placed = sessions.place(
-      work, rows, round(config.idle_minutes * 60_000), config.split
+      work,
+      rows,
+      round(config.idle_minutes * 60_000),
+      config.split,
+      source.slowest(schema.tasks).delay_ms,
     )
     if not all(placed.kept):
       empty = manifest_lib.SPLITS[placed.kept.index(0)]
@@ -191,11 +195,13 @@ def _report(
   raw_rows: int, placed: sessions.Placed, columns: Sequence[encode.Column]
 ) -> dict[str, object]:
   dropped = {'exact duplicate': placed.duplicates}
-  for name, count in zip(manifest_lib.SPLITS, placed.dropped, strict=True):
-    if count:
-      dropped[f'after the end of {name}, in a session that starts in it'] = (
-        count
-      )
+  for reason, counts in (
+    (source.AFTER_END, placed.dropped),
+    (source.LABEL_UNKNOWN, placed.immature),
+  ):
+    for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
+      if count:
+        dropped[reason.format(name)] = count
   cut = {
     column.field.name: column.cut_values
     for column in columns

@@ -25,6 +25,8 @@ class Placed(NamedTuple):
     kept: rows that are kept, of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
+    immature: further rows left out, those with a label that is not known
+      before their split's end, of every split.
     duplicates: exact duplicates that were left out.
   """
 
@@ -33,11 +35,16 @@ class Placed(NamedTuple):
   kept: tuple[int, ...]
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
+  immature: tuple[int, ...]
   duplicates: int
 
 
 def place(
-  work: work_lib.Work, rows: sql.DataFrame, idle_ms: int, shares: Sequence[int]
+  work: work_lib.Work,
+  rows: sql.DataFrame,
+  idle_ms: int,
+  shares: Sequence[int],
+  delay_ms: int = 0,
 ) -> Placed:
   """Cuts sessions by their id or by a user's idle time, and splits them.
 
@@ -46,6 +53,7 @@ def place(
     rows: of `raw_table.read`.
     idle_ms: longest gap within a session that has no id, ms.
     shares: of train, validation and test.
+    delay_ms: how long after its row the last of its labels is known.
   """
   keyed = rows.withColumn('session_key', F.col('session')).withColumn(
     'owner', F.when(F.col('session').isNull(), F.col('user'))
@@ -67,26 +75,28 @@ def place(
     .collect()[0][0]
     for share in (shares[0], shares[0] + shares[1])
   )
-  placed = work.keep(_join(cut, ordered, boundaries), 'placed')
+  placed = work.keep(_join(cut, ordered, boundaries, delay_ms), 'placed')
   counts = {
     split: counted
     for split, *counted in placed.groupBy('split')
     .agg(
       F.count_if('kept'),
-      F.count_if(F.col('step') == 0),
-      F.count_if(~F.col('kept')),
+      F.count_if(F.col('kept') & (F.col('step') == 0)),
+      F.count_if(~F.col('seen')),
+      F.count_if(F.col('seen') & ~F.col('kept')),
     )
     .collect()
   }
-  kept, sessions, dropped = zip(
-    *(counts.get(split, [0, 0, 0]) for split in range(3)), strict=True
+  kept, sessions, dropped, immature = zip(
+    *(counts.get(split, [0] * 4) for split in range(3)), strict=True
   )
   return Placed(
-    rows=placed.where('kept').drop('kept'),
+    rows=placed.where('kept').drop('seen', 'kept'),
     boundaries=boundaries,
     kept=kept,
     sessions=sessions,
     dropped=dropped,
+    immature=immature,
     duplicates=rows.count() - total,
   )
 
@@ -119,8 +129,13 @@ def _join(
   cut: sql.DataFrame,
   ordered: sql.DataFrame,
   boundaries: tuple[int | None, ...],
+  delay_ms: int,
 ) -> sql.DataFrame:
-  """Rows with their session's number and split, and whether they are kept."""
+  """Rows with their session's number and split, and whether they are kept.
+
+  `seen` is whether they lie before their split's end, `kept` whether their
+  labels are known by then too.
+  """
   first, second = (_FOREVER if b is None else b for b in boundaries)
   # A log that ends at a boundary has no session there: nothing reaches it.
   split = sum(
@@ -145,7 +160,8 @@ def _join(
   return (
     cut.join(numbered, same)
     .withColumn('step', F.row_number().over(in_session) - 1)
-    .withColumn('kept', F.col('timestamp') < ends)
+    .withColumn('seen', F.col('timestamp') < ends)
+    .withColumn('kept', F.col('timestamp') < ends - delay_ms)
     .drop(
       *_KEYS,
       *(f's_{key}' for key in (*_KEYS, 'part_of_key')),

@@ -29,8 +29,8 @@ def define_data(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
     'data_dir',
     '',
-    'Prepared data; without it, sessions are simulated into WORKDIR/data'
-    ' first.',
+    'Prepared data. Without it, a run that is there takes its own, and a new'
+    ' one simulates sessions into WORKDIR/data first.',
     flag_values=values,
   )
   flags.DEFINE_integer(
@@ -45,11 +45,37 @@ def define_data(values: flags.FlagValues) -> None:
 def data_dir(
   values: flags.FlagValues, path: pathlib.Path, live: Any
 ) -> pathlib.Path:
-  """The prepared data that is named, or simulated sessions."""
+  """The prepared data that is named, the run's own, or simulated sessions.
+
+  Raises:
+    types.InputError: the directory is in use for something else.
+  """
+  from rmtl_jax.training import workdir
+
   if value(values, 'data_dir'):
     return pathlib.Path(value(values, 'data_dir'))
-  _simulate(path / 'data', value(values, 'simulated_rows'), live)
+  if (path / 'config.json').exists():
+    return workdir.read(path).data_dir
+  if not (path / 'data' / 'manifest.json').exists():
+    _check_unused(path)
+    _simulate(path / 'data', value(values, 'simulated_rows'), live)
   return path / 'data'
+
+
+def _check_unused(path: pathlib.Path) -> None:
+  """Refuses a directory that holds more than attempts to simulate leave."""
+  try:
+    names = sorted(entry.name for entry in path.iterdir())
+  except OSError:  # it is not there; or whoever writes to it says why not
+    return
+  # What locks, workers and a preparation that was killed leave.
+  own = ('.lock', 'logs', '.data.')
+  others = [name for name in names if not name.startswith(own)]
+  if others:
+    raise types.InputError(
+      f'{path}: holds no run but {others[0]!r:.80}: name another --workdir, or'
+      ' the data with --data_dir'
+    )
 
 
 def interruptible(
@@ -82,11 +108,9 @@ def _say_interrupted(number: int) -> None:
 
 
 def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
-  """Simulated sessions in RUN/data, once."""
+  """Simulated sessions in RUN/data."""
   from rmtl_jax.data import prepare, summary
 
-  if (data_dir / 'manifest.json').exists():
-    return
   live.say(f'simulating {rows:,} rows into {data_dir}')
   manifest = prepare.prepare(
     prepare_config.PrepareConfig(

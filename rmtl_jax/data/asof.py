@@ -2,7 +2,9 @@
 
 Past is what is strictly earlier: rows of one time do not see each other. It
 holds the rows that prepared data holds, of the row's own split and of earlier
-ones, as serving would see them; never of a later one. Where there is no earlier
+ones, as serving would see them; never of a later one. Rows that are left out
+because a label is known too late for their split belong to it: they were shown,
+and their labels count once they are known. Where there is no earlier
 row, a feature is missing (row 0). Every feature is cut at its quantiles over
 train, as a numeric field with transform `bins` is; but `history` is a list of
 items (rmtl_jax.data.history).
@@ -173,6 +175,10 @@ def compute(
     details for the manifest, by name.
   """
   keyed = _with_keys(connection, rows, placed, groups, labelled)
+  if train is None and set(groups) & set(_LABELLED):
+    train = asof_rates.train_rates(
+      connection, keyed, len(rows.tasks), placed.is_mature_train()
+    )
   tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms, train)
   connection.execute(f'DROP TABLE {keyed}')
   # Joined two by two, once: every join of a view takes memory at every use.
@@ -249,7 +255,7 @@ def _with_keys(
   groups: tuple[str, ...],
   labelled: str,
 ) -> str:
-  """A table of the kept rows: place, time, keys and labels as needed."""
+  """A table of past rows: place, time, keys and labels as needed."""
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
   relation = rows.keys or rows.view
   if set(groups) & {*_KEYED, *_LABELLED}:
@@ -265,7 +271,7 @@ def _with_keys(
   table = sql.fresh('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
-    f' JOIN {placed.table} p ON {placed.condition}'
+    f' JOIN {placed.past or placed.table} p ON {placed.condition}'
   )
   return table
 
@@ -288,8 +294,6 @@ def _make(
       f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
       f' FROM {keyed}'
     )
-  if train is None and set(groups) & set(_LABELLED):
-    train = asof_rates.train_rates(connection, keyed, len(tasks))
   if 'rates' in groups:
     assert train is not None
     made += asof_rates.make(connection, keyed, tasks, idle_ms, train)

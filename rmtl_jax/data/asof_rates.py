@@ -80,12 +80,12 @@ def make(
 
 
 def train_rates(
-  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int
+  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, is_train: str
 ) -> tuple[float, ...]:
-  """Each task's share of positives among the train rows."""
+  """Each task's share of positives among the rows that `is_train` tells."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
-  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE split = 0')
+  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}')
 
 
 def _rest(

@@ -221,12 +221,21 @@ def files(
   Raises:
     types.InputError: no such split, or a file that can't be opened.
   """
+  for name in file_names(manifest, split):
+    yield prepared_file.PreparedFile(pathlib.Path(data_dir) / name, manifest)
+
+
+def file_names(manifest: manifest_lib.Manifest, split: str) -> tuple[str, ...]:
+  """A split's files, relative to the data's directory, in order.
+
+  Raises:
+    types.InputError: no such split.
+  """
   if split not in manifest.splits:
     raise types.InputError(
       f'split: {split!r} is not one of {", ".join(manifest.splits)}'
     )
-  for name in manifest.splits[split].files:
-    yield prepared_file.PreparedFile(pathlib.Path(data_dir) / name, manifest)
+  return manifest.splits[split].files
 
 
 def check_order(

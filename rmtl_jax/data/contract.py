@@ -20,9 +20,12 @@ from rmtl_jax.data import (
   contract_columns,
   contract_sessions,
   contract_vocabulary,
+  reading,
+  source,
   writer,
 )
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import schema as schema_lib
 
 # Row groups up to this many times the usual size raise no warning.
 _PATIENCE = 4
@@ -62,7 +65,13 @@ def check(
     types.InputError: for the first rule that is broken; names file, column
       and row where there are such.
   """
-  directory = pathlib.Path(data_dir)
+  with reading.held(data_dir):
+    return _check(pathlib.Path(data_dir), progress)
+
+
+def _check(
+  directory: pathlib.Path, progress: Callable[[str, float], None]
+) -> Checked:
   manifest = manifest_lib.read(directory)
   _check_files(directory, manifest)
   vocabularies = contract_vocabulary.check(directory, manifest)
@@ -142,6 +151,15 @@ def _floor(
   return max(floors, default=None)
 
 
+def _delay_ms(manifest: manifest_lib.Manifest) -> int:
+  """How long after its row the last label is known, if a schema says so."""
+  if manifest.source != 'table' or 'schema' not in manifest.options:
+    return 0
+  record = manifest.options['schema']
+  tasks = schema_lib.parse(record, 'manifest.json: options: schema').tasks
+  return source.slowest(tasks).delay_ms
+
+
 def _check_batch(
   path: pathlib.Path,
   first_row: int,
@@ -156,7 +174,13 @@ def _check_batch(
   if not len(batch):
     return
   values = contract_columns.Values(path, first_row, batch)
-  contract_sessions.advance(values, walk, floor, manifest.splits[split].end_ms)
+  contract_sessions.advance(
+    values,
+    walk,
+    floor,
+    manifest.splits[split].end_ms,
+    _delay_ms(manifest),
+  )
   values.integers('row_id')
   if 'user_id' in batch.schema.names:
     values.integers('user_id', nullable=True)

@@ -43,6 +43,7 @@ def advance(
   walk: Walk,
   floor: int | None,
   end: int | None,
+  delay_ms: int = 0,
 ) -> None:
   """Checks the sessions of some rows, and counts them into the walk.
 
@@ -51,6 +52,8 @@ def advance(
     walk: of the rows before.
     floor: time before which no session of the split may begin, ms.
     end: time that no row of the split may reach, ms.
+    delay_ms: how long after its row the last of its labels is known; that
+      may not reach the end either.
 
   Raises:
     types.InputError: sessions that are not in order, in two pieces or two
@@ -76,7 +79,7 @@ def advance(
     'is earlier than in the row before',
     'rows of a session in the order of time',
   )
-  _check_times(values, time, begins, floor, end)
+  _check_times(values, time, begins, floor, end, delay_ms)
   if walk.last is None:
     walk.first_session = int(session[0])
   walk.sessions += int(np.count_nonzero(begins))
@@ -118,6 +121,7 @@ def _check_times(
   begins: np.ndarray,
   floor: int | None,
   end: int | None,
+  delay_ms: int,
 ) -> None:
   if end is not None:
     values.require(
@@ -125,6 +129,12 @@ def _check_times(
       'timestamp',
       "is not before its split's end",
       f'less than {end}',
+    )
+    values.require(
+      time < end - delay_ms,
+      'timestamp',
+      "has a label that is not known at its split's end",
+      f'less than {end - delay_ms}, which is {delay_ms} ms before it',
     )
   if floor is not None:
     values.require(

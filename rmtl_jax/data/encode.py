@@ -63,7 +63,7 @@ def encode(
     The encoded rows, sorted by session and step.
   """
   binned = [f for f in rows.fields if f.transform == 'bins']
-  joined, train = _join(connection, rows, placed)
+  joined, train, past = _join(connection, rows, placed)
   edges = numbers.find_edges(connection, train, binned)
   featured = _add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
@@ -76,7 +76,7 @@ def encode(
     },
   )
   encoded_lists = _lists(connection, featured, rows, options)
-  histories = _histories(connection, featured, rows, vocabularies)
+  histories = _histories(connection, past, rows, vocabularies)
   table = _apply(
     connection, featured, rows, placed, vocabularies, encoded_lists, histories
   )
@@ -133,18 +133,33 @@ def _join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   placed: sessions.Placed,
-) -> tuple[str, str]:
-  """Views of the rows with their places, and of train's with `split` alone."""
-  joined, train = sql.fresh('joined'), sql.fresh('train')
-  connection.execute(
-    f'CREATE VIEW {joined} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
-    f' JOIN {placed.table} p ON {placed.condition}'
-  )
+) -> tuple[str, str, str]:
+  """Views of rows: with their places, train's with `split` alone, the past."""
+  train = sql.fresh('train')
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
     f' WHERE {placed.is_train()}'
   )
-  return joined, train
+  joined = _with_places(connection, rows, placed, placed.table)
+  past = joined
+  if placed.past:
+    past = _with_places(connection, rows, placed, placed.past)
+  return joined, train, past
+
+
+def _with_places(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  table: str,
+) -> str:
+  """A view of the rows that a table of places has, with their places."""
+  view = sql.fresh('joined')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
+    f' JOIN {table} p ON {placed.condition}'
+  )
+  return view
 
 
 def _add_bins(
@@ -269,7 +284,7 @@ def _lists(
 
 def _histories(
   connection: duckdb.DuckDBPyConnection,
-  featured: str,
+  past: str,
   rows: source.SourceTable,
   vocabularies: dict[str, vocabulary.Vocabulary],
 ) -> dict[str, str]:
@@ -277,7 +292,7 @@ def _histories(
   return {
     field.source_column: history.encode(
       connection,
-      featured,
+      past,
       f'f_{field.shares}',
       vocabularies[f'f_{field.shares}'].table,
       field.width,

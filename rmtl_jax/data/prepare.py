@@ -35,6 +35,8 @@ Progress = Callable[[str, float], None]
 # Settings that hold for every source; readers record their own, and asof
 # the groups that it made.
 _RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values')
+# Share of a split's rows that may be left out without a warning.
+_MOST_IMMATURE = 0.1
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -144,8 +146,10 @@ def _place(
 ) -> tuple[sessions.Placed, int]:
   """Places of the rows that are kept, and how many duplicates are not."""
   keys, duplicates = rows.keys or rows.view, 0
+  delay_ms = source.slowest(rows.tasks).delay_ms
   placed: sessions.Placed | None = None
-  if rows.has_session:
+  # Sessions tell of their rows as a whole, but not which labels come too late.
+  if rows.has_session and not delay_ms:
     placed = session_names.place(connection, keys, config.split, rows.identity)
   if placed is None:
     numbered = sessions.number(
@@ -156,19 +160,35 @@ def _place(
       has_user=rows.has_user,
       identity=rows.identity,
     )
-    placed = sessions.place(connection, numbered, config.split)
+    placed = sessions.place(connection, numbered, config.split, delay_ms)
     duplicates = numbered.duplicates
-  for name, count in zip(manifest_lib.SPLITS, placed.rows, strict=True):
+  _check_split(rows, placed, config)
+  return placed, duplicates
+
+
+def _check_split(
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  config: prepare_config.PrepareConfig,
+) -> None:
+  """Refuses a split without rows."""
+  where = config.raw_dir or config.source
+  for name, count, immature in zip(
+    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+  ):
+    if immature and not count:
+      raise types.InputError(
+        f'{where}: {name} would be empty: {_slowest(rows)}, which is longer'
+        f' than {name}, so at its end no label is known'
+      )
     if not count:
-      where = config.raw_dir or config.source
       shares = ':'.join(map(str, config.split))
-      read = sum(placed.rows) + sum(placed.dropped)
+      read = sum(placed.rows) + sum(placed.dropped) + sum(placed.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
         f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
         f' by session start: {name} would be empty'
       )
-  return placed, duplicates
 
 
 def _count(number: int, noun: str) -> str:
@@ -220,19 +240,49 @@ def _report(
   dropped = dict(rows.dropped)
   if rows.identity:
     dropped['exact duplicate'] = duplicates
-  for name, count in zip(manifest_lib.SPLITS, placed.dropped, strict=True):
-    if count:
-      dropped[f'after the end of {name}, in a session that starts in it'] = (
-        count
-      )
+  for reason, counts in (
+    (source.AFTER_END, placed.dropped),
+    (source.LABEL_UNKNOWN, placed.immature),
+  ):
+    for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
+      if count:
+        dropped[reason.format(name)] = count
   return {
     'raw_rows': rows.table.rows,
     **rows.counts,
     'dropped': dropped,
     'cut_values': encoded.cut_values,
     'session_rows': _session_rows(connection, encoded),
-    'warnings': [*rows.table.warnings, *rows.warnings],
+    'warnings': [
+      *rows.table.warnings,
+      *rows.warnings,
+      *_immature_warnings(rows, placed),
+    ],
   }
+
+
+def _immature_warnings(
+  rows: source.SourceTable, placed: sessions.Placed
+) -> list[str]:
+  """Of splits that lose many rows to labels that are known too late."""
+  lines = []
+  for name, kept, lost in zip(
+    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+  ):
+    if lost > _MOST_IMMATURE * (kept + lost):
+      lines.append(
+        f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
+        f' their labels are not known at its end: {_slowest(rows)}'
+      )
+  return lines
+
+
+def _slowest(rows: source.SourceTable) -> str:
+  task = source.slowest(rows.tasks)
+  return (
+    f'task {task.name!r} is known {task.delay_ms / 1000:g} s after its row'
+    ' (known_after_seconds)'
+  )
 
 
 def _session_rows(

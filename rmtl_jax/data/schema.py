@@ -31,8 +31,10 @@ own times. A field's `name` is its column's unless given. `separator` splits
 text; Parquet lists need none. `transform` is `standard` (the default), `log1p`
 or `bins`. Labels are 0 or 1; `after` names the task that a positive implies;
 `known_after_seconds` says how long after its row a label is known at the
-latest: as-of features of group `feedback` need it, and without it a label
-counts as known once its session has rested for the idle time.
+latest: as-of features of group `feedback` need it, and rows of train and
+validation whose label is not known before their split's end are left out.
+Without it none is, and as-of features take a label as known once its session
+has rested for the idle time.
 `session`, `user`, `item`, `delimiter` and any kind of field can be left out.
 """
 

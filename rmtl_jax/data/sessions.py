@@ -55,6 +55,11 @@ class Placed:
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
+    immature: further rows left out, those with a label that is not known
+      before their split's end, of every split.
+    delay_ms: how long after its row the last of its labels is known.
+    past: as `table`, with the immature rows too: later rows may see them;
+      empty if there can be none.
     left_out: as in Numbered.
     condition: SQL of whether `p` is the place of `r`.
     columns: SQL of what `r` takes of `p`, with `marker` for its step.
@@ -67,6 +72,9 @@ class Placed:
   rows: tuple[int, ...]
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
+  immature: tuple[int, ...] = (0, 0, 0)
+  delay_ms: int = 0
+  past: str = ''
   left_out: str = ''
   condition: str = 'r.row_id = p.row_id'
   columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
@@ -79,11 +87,15 @@ class Placed:
     A row of train lies before the first boundary, and every row before it is
     one: its session began no later. So no join with the places is needed.
     """
-    first, _ = self.boundaries
-    told = 'true' if first is None else f'timestamp < {first}'
+    told = self.is_mature_train()
     if self.left_out:
       told += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
     return told
+
+  def is_mature_train(self) -> str:
+    """As `is_train`, over rows of which none is left out as a duplicate."""
+    first, _ = self.boundaries
+    return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
 
 
 def number(
@@ -146,24 +158,28 @@ def place(
   connection: duckdb.DuckDBPyConnection,
   numbered: Numbered,
   shares: Sequence[int],
+  delay_ms: int = 0,
 ) -> Placed:
   """Splits sessions by their start, so that rows stand as the shares say.
 
   Sessions are ordered by start. The first boundary is the start of the first
   session before which at least the first share of the rows lies; the second
-  likewise. A session that starts before a boundary keeps its rows before it.
+  likewise. A session that starts before a boundary keeps its rows before it,
+  and of these the ones with labels that are known by then. Sessions of which
+  nothing is left keep their number.
 
   Args:
     connection: holds the numbered rows.
     numbered: from `number`.
     shares: of train, validation and test.
+    delay_ms: how long after its row the last of its labels is known.
 
   Returns:
     The placed rows.
   """
   by_start = _sessions_by_start(connection, numbered)
   boundaries = find_boundaries(connection, by_start, shares)
-  return _place(connection, numbered, by_start, boundaries, 'false')
+  return _place(connection, numbered, by_start, boundaries, 'false', delay_ms)
 
 
 def place_at(
@@ -194,13 +210,15 @@ def _place(
   by_start: str,
   boundaries: tuple[int | None, int | None],
   always: str,
+  delay_ms: int = 0,
 ) -> Placed:
   table = sql.fresh('placed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
     ' s.before + n.rowid - s.first AS position,'
-    f' n.timestamp < s.ends OR {always} AS kept'
+    f' n.timestamp < s.ends OR {always} AS seen,'
+    f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
     f'  SELECT session_number, session_id, first, before,'
     f'  {split("start", boundaries)} AS split,'
@@ -208,16 +226,30 @@ def _place(
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
-  counts = count(
+  rows, begun, dropped, immature = count(
     connection,
     table,
     'count(*) FILTER (WHERE kept)',
-    'count(*) FILTER (WHERE step = 0)',
-    'count(*) FILTER (WHERE NOT kept)',
+    'count(*) FILTER (WHERE kept AND step = 0)',
+    'count(*) FILTER (WHERE NOT seen)',
+    'count(*) FILTER (WHERE seen AND NOT kept)',
   )
-  view = f'{table}_kept'
+  view, past = f'{table}_kept', ''
   connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
-  return Placed(view, boundaries, *counts, numbered.left_out)
+  if any(immature):
+    past = f'{table}_seen'
+    connection.execute(f'CREATE VIEW {past} AS FROM {table} WHERE seen')
+  return Placed(
+    view,
+    boundaries,
+    rows,
+    begun,
+    dropped,
+    immature,
+    delay_ms,
+    past,
+    numbered.left_out,
+  )
 
 
 def find_boundaries(
@@ -378,16 +410,13 @@ def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
 def count(
   connection: duckdb.DuckDBPyConnection,
   table: str,
-  rows: str,
-  sessions: str,
-  dropped: str,
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-  """Rows, sessions and dropped rows of every split, each from its SQL."""
-  found: dict[int, tuple[int, int, int]]
-  found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0, 0, 0))
-  for number, kept, begun, left in connection.execute(
-    f'SELECT split, {rows}, {sessions}, {dropped} FROM {table} GROUP BY split'
+  *wanted: str,
+) -> tuple[tuple[int, ...], ...]:
+  """What each SQL counts in every split."""
+  found: dict[int, tuple[int, ...]]
+  found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
+  for number, *counts in connection.execute(
+    f'SELECT split, {", ".join(wanted)} FROM {table} GROUP BY split'
   ).fetchall():
-    found[number] = int(kept), int(begun), int(left)
-  first, second, third = zip(*found.values(), strict=True)
-  return first, second, third
+    found[number] = tuple(map(int, counts))
+  return tuple(zip(*found.values(), strict=True))

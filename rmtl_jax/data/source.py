@@ -18,14 +18,15 @@ leaves a table or view in the connection with these columns:
 
 A row without a session id belongs to the user's session: rows of one user with
 no gap above the idle time. Labels given as times are cut at the splits'
-boundaries, so that no label looks past its split.
+boundaries, so that no label looks past its split. A row of train or validation
+with a `y_<task>` that is known only at its split's end or later is left out.
 """  # noqa: E501
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -34,6 +35,9 @@ from rmtl_jax import prepare_config
 from rmtl_jax.data import raw
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
+# Why rows of a split are left out, for the manifest.
+AFTER_END = 'after the end of {}, in a session that starts in it'
+LABEL_UNKNOWN = 'label not yet known at the end of {}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,8 @@ class SourceTask:
     column: the raw column, for errors.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
     known_after_ms: how long after its row a `y_<name>` is known, ms; None if
-      nobody says: then once the row's session has rested for the idle time.
+      nobody says: then as-of features take it as known once the row's session
+      has rested for the idle time.
   """
 
   name: str
@@ -93,6 +98,16 @@ class SourceTask:
   def tells_time(self) -> bool:
     """Whether it can be told when a positive becomes known."""
     return self.timed or self.known_after_ms is not None
+
+  @property
+  def delay_ms(self) -> int:
+    """How long after its row a `y_<name>` is not known yet, as far as told."""
+    return 0 if self.timed else self.known_after_ms or 0
+
+
+def slowest(tasks: Sequence[SourceTask]) -> SourceTask:
+  """The task with the longest delay."""
+  return max(tasks, key=lambda task: task.delay_ms)
 
 
 @dataclasses.dataclass(frozen=True)

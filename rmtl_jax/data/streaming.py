@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmtl_jax.data import batches, columns, prepared_file
+from rmtl_jax.data import batches, columns, prepared_file, reading
 from rmtl_jax.data import manifest as manifest_lib
 
 # The most files that are open.
@@ -51,6 +51,8 @@ class StreamedColumns:
     """
     self._manifest = manifest
     self._dir = pathlib.Path(data_dir)
+    self._names = columns.file_names(manifest, split)
+    self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
     starts, groups, sizes = [np.zeros(0, np.int64)], [], []
     last, rows, self._has_users = np.zeros(0, np.int64), 0, True
     for number, file in enumerate(columns.files(data_dir, manifest, split)):
@@ -67,18 +69,22 @@ class StreamedColumns:
         on_rows(len(session))
     said = manifest.splits[split]
     columns.check_count(data_dir, split, 'rows', rows, said.rows)
+    self._snapshot.check()
     self.starts = np.concatenate([[0], *starts, [rows]])
     sessions = len(self.starts) - 1
     columns.check_count(data_dir, split, 'sessions', sessions, said.sessions)
-    self._names = manifest.splits[split].files
     self._groups = np.array(groups, np.int64)
     self._file = functools.lru_cache(_OPEN)(self._open)
     self._ends = np.cumsum(np.concatenate(sizes))
     self._kept: tuple[int, prepared_file.Features] | None = None
 
   def _open(self, number: int) -> prepared_file.PreparedFile:
-    path = self._dir / self._names[number]
-    return prepared_file.PreparedFile(path, self._manifest)
+    name = self._names[number]
+    # Before too, as a file that is being written may not open at all.
+    self._snapshot.check_file(name)
+    file = prepared_file.PreparedFile(self._dir / name, self._manifest)
+    self._snapshot.check_file(name)
+    return file
 
   @property
   def rows(self) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 import duckdb
 
 from rmtl_jax import types
-from rmtl_jax.data import encode, partial, sql
+from rmtl_jax.data import encode, partial, reading, sql
 from rmtl_jax.data import manifest as manifest_lib
 
 # Rows of a row group. Training that streams reads blocks of neighbouring
@@ -73,14 +73,16 @@ def new_directory(
     overwrite: replace prepared data that is there.
 
   Raises:
-    types.InputError: as for `check_target`, or the place can't be written to.
+    types.InputError: as for `check_target`, somebody reads the data that is
+      there, or the place can't be written to.
   """
   target = pathlib.Path(os.path.realpath(data_dir))
   with partial.beside(target, str(data_dir)) as directory:
     check_target(data_dir, overwrite)
-    yield directory
-    check_target(data_dir, overwrite)
-    partial.publish(directory, target)
+    with reading.replacing(data_dir):
+      yield directory
+      check_target(data_dir, overwrite)
+      partial.publish(directory, target)
 
 
 def write_parts(

@@ -15,6 +15,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
+from rmtl_jax.data import reading
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.training import comparison_runs, summary, workdir, writers
 from rmtl_jax.training import methods as methods_lib
@@ -55,12 +56,16 @@ def compare(
     trainer.Interrupted: a signal arrived; a later call goes on.
     FloatingPointError: a loss was not finite.
   """
+  config_values.validate(config)
   methods = methods_lib.expand(config)
-  with workdir.locked(path):
-    run = workdir.create(path, config, data_dir)
+  with reading.held(data_dir), workdir.locked(path):
+    run = workdir.find(path, config, data_dir)
+    snapshot = reading.Snapshot(data_dir, run.manifest)
     runs = comparison_runs.Runs(
       run, config, live or progress_lib.Progress(brief=True), interrupted
     )
+    runs.check(method.config(config) for method in methods)
+    workdir.create(path, config, data_dir, snapshot.digests())
     runs.expect(methods)
     weighted = [m for m in methods if m.weighting]
     tuning = _tune(runs, weighted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
@@ -95,6 +95,11 @@ class Runs:
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
     self._begin, self.finished, self._wanted = time.monotonic(), 0, 0
+
+  def check(self, configs: Iterable[config_lib.Config]) -> None:
+    """Raises InputError unless networks with these settings fit the data."""
+    for config in configs:
+      self._models.check(config)
 
   def expect(self, methods: Sequence[Method]) -> None:
     """Counts the runs that are missing, for the time that is left.

@@ -104,6 +104,11 @@ class Models:
       lambda: functional.make_critic(self.spec, config.network, config.critic),
     )
 
+  def check(self, config: config_lib.Config) -> None:
+    """Raises InputError unless networks with these settings fit the data."""
+    self.actor(config)
+    self.critic(config)
+
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
     return self.made(self.actor(config).init, key)

@@ -12,6 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, json_files, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
 from rmtl_jax.evaluation import reliability
 from rmtl_jax.training import (
   calibrations,
@@ -86,10 +87,11 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
-  run, missing = _with_data(run, data_dir)
-  metrics = _metrics(run, finished, missing)
-  history = _history(path)
-  rows = {} if missing else _of_rows(run, metrics, history)
+  with reading.held(data_dir or run.data_dir):
+    run, missing = _with_data(run, data_dir)
+    metrics = _metrics(run, finished, missing)
+    history = _history(path)
+    rows = {} if missing else _of_rows(run, metrics, history)
   return {
     'name': path.resolve().name,
     'config': config_values.flatten(run.config),
@@ -165,7 +167,9 @@ def _with_data(
     raise types.InputError(
       f'{place}: is not the data that {run.path} was trained on'
     )
-  return dataclasses.replace(run, data_dir=place), ''
+  run = dataclasses.replace(run, data_dir=place)
+  workdir.check_own_data(run, manifest_lib.SPLITS)
+  return run, ''
 
 
 def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:

@@ -15,6 +15,7 @@ from absl import logging
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
 from rmtl_jax.training import (
   calibrations,
   checkpoints,
@@ -34,6 +35,8 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 
 ORDER = ('pretrain', 'critic', 'finetune')
+# Of an epoch: so few are told of, so many would be enough.
+_FEW_STEPS, _ENOUGH_STEPS = 20, 50
 
 
 def train(
@@ -71,10 +74,14 @@ def train(
     trainer.Interrupted: a signal arrived; a later call goes on.
     FloatingPointError: a loss was not finite.
   """
+  config_values.validate(config)
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   with contextlib.ExitStack() as held:
+    workdir.hold_data(held, data_dir)
     run = workdir.opened(held, path, config, data_dir, layout)
+    snapshot = reading.Snapshot(data_dir, run.manifest)
+    given = config
     config = layout.computing(config) if layout else config
     splits = {
       name: splits_lib.read(
@@ -87,6 +94,15 @@ def train(
     )
     models = models_lib.Models(spec, layout)
     _check(layout, models, config)
+    # Nothing of a run that can't begin is left in its directory.
+    processes.first(
+      lambda: workdir.create(
+        path, given, data_dir, snapshot.digests(live.step)
+      ),
+      types.InputError,
+    )
+    live.clear()
+    processes.together(snapshot.check, types.InputError)
     for line in layout.advice(config) if layout else ():
       live.say(line)
     trained = stages_lib.restore(run, models, trains=True)
@@ -103,6 +119,8 @@ def train(
         interrupted,
         stack,
       )
+      for line in _step_advice(contexts[0]) if not trained.actors else ():
+        live.say(f'WARNING: {line}')
       writer = (
         writers.Writer(path, whole_history(contexts))
         if processes.is_first()
@@ -168,10 +186,25 @@ def _check(
   models: models_lib.Models,
   config: config_lib.Config,
 ) -> None:
-  """Refuses what the mesh can't split."""
+  """Refuses settings that don't fit the data, or that the mesh can't split."""
+  models.check(config)
   if layout is not None:
     actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
+
+
+def _step_advice(context: context_lib.Context) -> list[str]:
+  """A line if passes have so few steps that early stopping is too early."""
+  batch, steps = context.config.batch, context.epoch('pretrain', 0).steps
+  # A batch has as many lanes of each reader's.
+  per_reader = steps * batch.lanes // (_ENOUGH_STEPS * batch.readers)
+  lanes = max(per_reader, 1) * batch.readers
+  if steps >= _FEW_STEPS or lanes >= batch.lanes:
+    return []
+  return [
+    f'{steps} steps an epoch, so stages may stop before they have learnt;'
+    f' --config.batch.lanes={lanes} makes about {steps * batch.lanes // lanes}'
+  ]
 
 
 def _contexts(
@@ -248,12 +281,29 @@ def evaluate(
     What the file holds: the keys of metrics.json but for the training's own.
 
   Raises:
-    types.InputError: not a run, no checkpoint, or data of another form.
+    types.InputError: not a run, no checkpoint, data of another form, or
+      others in place of the run's own.
   """
-  path = pathlib.Path(path)
-  run = workdir.read(path).on(layout)
-  data_dir = pathlib.Path(data_dir) if data_dir else run.data_dir
-  manifest = manifest_lib.read(data_dir)
+  run = workdir.read(pathlib.Path(path)).on(layout)
+  place = pathlib.Path(data_dir) if data_dir else run.data_dir
+  with contextlib.ExitStack() as held:
+    workdir.hold_data(held, place)
+    if not data_dir:
+      processes.first(
+        lambda: workdir.check_own_data(run, manifest_lib.SPLITS),
+        types.InputError,
+      )
+    return _evaluate(run, split, place, layout)
+
+
+def _evaluate(
+  run: workdir.Run,
+  split: str,
+  data_dir: pathlib.Path,
+  layout: mesh.Layout | None,
+) -> dict[str, Any]:
+  """As `evaluate`, of data that is held."""
+  path, manifest = run.path, manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   _check(layout, models, run.config)

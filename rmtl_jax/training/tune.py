@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, extras, types
+from rmtl_jax.data import reading
 from rmtl_jax.training import (
   comparison_runs,
   confirmation,
@@ -107,14 +108,18 @@ def tune(
   """
   optuna = _optuna()
   wanted.check()
+  config_values.validate(config)
   live = live or progress_lib.Progress(brief=True)
-  with workdir.locked(path):
-    run = workdir.create(path, config, data_dir)
+  with reading.held(data_dir), workdir.locked(path):
+    run, base = workdir.find(path, config, data_dir), config
+    snapshot = reading.Snapshot(data_dir, run.manifest, ('train', 'validation'))
     config = dataclasses.replace(
       config,
       compare=dataclasses.replace(config.compare, seeds=wanted.seeds),
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
+    runs.check([base])
+    workdir.create(path, base, data_dir, snapshot.digests())
     trainer = trials.Trainer(runs, config, wanted.stage)
     # Trials whose runs one program can train are drawn before any is told.
     batch = max(runs.population // len(wanted.seeds), 1)

@@ -1,6 +1,6 @@
 """RUN/: what a run's directory holds, and who may write to it.
 
-config.json     settings, data, versions
+config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (unfinished stage; of an ensemble state/member_<m>/),
@@ -19,7 +19,7 @@ import pathlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,8 +27,11 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, json_files, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
 from rmtl_jax.training import checkpoints, mesh, processes, writers
 
+_REMEDY = '; choose another --workdir'
+_NONE: Mapping[str, str] = {}
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change in a directory: a comparison may get more seeds and
 # methods; the others change no number.
@@ -55,6 +58,8 @@ class Run:
     config: settings.
     data_dir: the prepared data it was trained on.
     manifest: that data's manifest.
+    digests: SHA-256 of the data's files of rows when the run began, by their
+      names in the manifest; empty if an earlier version began it.
     layout: where checkpoints are restored to, or None: on one device.
   """
 
@@ -62,6 +67,7 @@ class Run:
   config: config_lib.Config
   data_dir: pathlib.Path
   manifest: manifest_lib.Manifest
+  digests: dict[str, str] = dataclasses.field(default_factory=dict)
   layout: mesh.Layout | None = None
 
   def on(self, layout: mesh.Layout | None) -> Run:
@@ -99,6 +105,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   Raises:
     types.InputError: it can't be created, or another process holds it.
   """
+  is_new = not path.exists()
   try:
     path.mkdir(parents=True, exist_ok=True)
     file = (path / '.lock').open('w')
@@ -111,13 +118,26 @@ def locked(path: pathlib.Path) -> Iterator[None]:
       raise types.InputError(
         f'{path}: another process is working in this directory'
       ) from None
-    yield
+    try:
+      yield
+    except BaseException:
+      if is_new:
+        _remove_unused(path)
+      raise
 
 
-def create(
+def _remove_unused(path: pathlib.Path) -> None:
+  """Removes a directory that holds nothing but its lock."""
+  if [entry.name for entry in path.iterdir()] == ['.lock']:
+    with contextlib.suppress(OSError):
+      (path / '.lock').unlink()
+      path.rmdir()
+
+
+def find(
   path: pathlib.Path, config: config_lib.Config, data_dir: pathlib.Path
 ) -> Run:
-  """Writes what describes the run, or finds that it is there already.
+  """The run that the directory holds, or one that `create` can write there.
 
   Args:
     path: the run's directory.
@@ -129,19 +149,44 @@ def create(
       names the first that differs.
   """
   manifest = manifest_lib.read(data_dir)
-  digest = _digest(data_dir / 'manifest.json')
-  if (path / 'config.json').exists():
-    old = read(path)
-    _compare(
-      path, config_values.flatten(old.config), config_values.flatten(config)
+  if not (path / 'config.json').exists():
+    return Run(path, config, data_dir, manifest)
+  old = read(path)
+  _compare(
+    path, config_values.flatten(old.config), config_values.flatten(config)
+  )
+  if _digest(path / 'manifest.json') != _digest(data_dir / 'manifest.json'):
+    if data_dir.resolve() == old.data_dir:
+      raise _replaced(old, _REMEDY)
+    check_compatible(old, manifest, f'{path}: {data_dir}')
+    raise types.InputError(
+      f'{path}: this run was trained on other data than {data_dir};'
+      ' choose another --workdir'
     )
-    if _digest(path / 'manifest.json') != digest:
-      check_compatible(old, manifest, f'{path}: {data_dir}')
-      raise types.InputError(
-        f'{path}: this run was trained on other data than {data_dir};'
-        ' choose another --workdir'
-      )
-    return dataclasses.replace(old, data_dir=data_dir)
+  return dataclasses.replace(old, data_dir=data_dir)
+
+
+def create(
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  digests: Mapping[str, str] = _NONE,
+) -> Run:
+  """Writes what describes the run, or finds that it is there already.
+
+  Args:
+    path: the run's directory.
+    config: settings that fit the data.
+    data_dir: prepared data.
+    digests: of its files of rows; what is not told is not compared later.
+
+  Raises:
+    types.InputError: as `find`, or the run began with other files of rows.
+  """
+  run = find(path, config, data_dir)
+  if (path / 'config.json').exists():
+    reading.compare(data_dir, run.digests, digests, str(path), _REMEDY)
+    return run
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
     shutil.copytree(
@@ -152,11 +197,51 @@ def create(
     {
       'config': config_values.to_dict(config),
       'data_dir': str(data_dir.resolve()),
-      'manifest_sha256': digest,
+      'manifest_sha256': _digest(path / 'manifest.json'),
+      'data_sha256': dict(digests),
       'versions': versions(),
     },
   )
-  return Run(path, config, data_dir, manifest)
+  return dataclasses.replace(run, digests=dict(digests))
+
+
+def check_own_data(run: Run, splits: Sequence[str]) -> None:
+  """Refuses data that took the place of what the run was trained on.
+
+  Args:
+    run: with the place of its data.
+    splits: whose files are compared.
+
+  Raises:
+    types.InputError: names the first file that differs, or is missing.
+  """
+  manifest = manifest_lib.read(run.data_dir)
+  if manifest != run.manifest:
+    raise _replaced(run)
+  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
+  reading.compare(run.data_dir, run.digests, digests, str(run.path))
+
+
+def _replaced(run: Run, remedy: str = '') -> types.InputError:
+  return types.InputError(
+    f'{run.data_dir / "manifest.json"}: the data were replaced since'
+    f' {run.path} began{remedy}'
+  )
+
+
+def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
+  """Keeps the data in place, for every process of a job.
+
+  Args:
+    held: closes what is held.
+    data_dir: prepared data.
+
+  Raises:
+    types.InputError: it is being replaced.
+  """
+  processes.together(
+    lambda: held.enter_context(reading.held(data_dir)), types.InputError
+  )
 
 
 def opened(
@@ -166,7 +251,7 @@ def opened(
   data_dir: pathlib.Path,
   layout: mesh.Layout | None,
 ) -> Run:
-  """`create` by the first process, which holds the directory, then by all.
+  """`find` by the first process, which holds the directory, then by all.
 
   Args:
     held: closes what is held.
@@ -176,15 +261,15 @@ def opened(
     layout: where it computes, or None: on one device.
 
   Raises:
-    types.InputError: as `locked` and `create`, in every process.
+    types.InputError: as `locked` and `find`, in every process.
   """
 
-  def lock_and_create():
+  def lock_and_find():
     held.enter_context(locked(path))
-    create(path, config, data_dir)
+    find(path, config, data_dir)
 
-  processes.first(lock_and_create, types.InputError)
-  return create(path, config, data_dir).on(layout)
+  processes.first(lock_and_find, types.InputError)
+  return find(path, config, data_dir).on(layout)
 
 
 def padded(
@@ -224,7 +309,12 @@ def read(path: pathlib.Path) -> Run:
       raise types.InputError(f'{file}: expected {name!r}, {what}')
   config = config_values.from_dict(record['config'], path=f'{file}: config')
   data_dir = pathlib.Path(record['data_dir'])
-  return Run(path, config, data_dir, manifest_lib.read(path))
+  digests = record.get('data_sha256', {})
+  if not isinstance(digests, dict) or not all(
+    isinstance(value, str) for value in digests.values()
+  ):
+    raise types.InputError(f"{file}: expected 'data_sha256', texts by file")
+  return Run(path, config, data_dir, manifest_lib.read(path), digests)
 
 
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:

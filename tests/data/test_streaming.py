@@ -182,5 +182,9 @@ def test_a_file_that_changes_later_is_named(tmp_path):
   manifest = tiny.write_prepared(tmp_path)
   streamed = streaming.StreamedColumns(tmp_path, manifest, 'train')
   (tmp_path / 'train/part-00000.parquet').write_bytes(b'')
-  with pytest.raises(types.InputError, match=r'part-00000\.parquet: not read'):
-    streamed._open(0)
+  told = r'part-00000\.parquet: the data were replaced while they were read'
+  with pytest.raises(types.InputError, match=told):
+    streamed.take(np.arange(3))
+  (tmp_path / 'train/part-00000.parquet').unlink()
+  with pytest.raises(types.InputError, match=told):
+    _ = streamed.labels

@@ -165,6 +165,15 @@ def rows_of(data, manifest, split) -> list[dict]:
   ).to_pylist()
 
 
+LATE = [
+  {'name': 'click', 'column': 'clicked', 'known_after_seconds': 600},
+  {
+    'name': 'conversion',
+    'column': 'bought',
+    'after': 'click',
+    'known_after_seconds': 20_000,
+  },
+]
 CASES = {
   'parquet, users by idle time': ('parquet', {}, {}),
   'csv, sessions by id where there is one': (
@@ -172,7 +181,11 @@ CASES = {
     {'session': 'visit'},
     {'min_count': 1},
   ),
-  'parquet, text users': ('parquet', {'user': 'item'}, {'idle_minutes': 5.0}),
+  'parquet, text users, late labels': (
+    'parquet',
+    {'user': 'item', 'tasks': LATE},
+    {'idle_minutes': 5.0},
+  ),
 }
 
 
@@ -218,6 +231,8 @@ def test_same_data_as_prepare(made, case):
   for entry in ('dropped', 'cut_values', 'raw_rows'):
     assert theirs.report[entry] == ours.report[entry]
   assert ours.report['dropped']['exact duplicate'] == 2
+  late = [reason for reason in ours.report['dropped'] if 'not yet' in reason]
+  assert len(late) == (2 if 'late labels' in case else 0)
   assert set(map(str, (path / 'spark').iterdir())) == {
     str(path / 'spark' / name)
     for name in ('manifest.json', 'vocabulary', *manifest_lib.SPLITS)

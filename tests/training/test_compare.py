@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shutil
 import signal
 
 import numpy as np
@@ -234,6 +236,31 @@ def test_other_settings_are_refused(compared, data_dir):
   )
   with pytest.raises(types.InputError, match=r'finetune\.max_epochs=2, not 3'):
     compare.compare(other, path, data_dir, QUIET)
+
+
+@pytest.mark.parametrize(
+  'settings', [{'network.ignore': 'itme'}, {'network.id_dropout': 'itme=0.1'}]
+)
+def test_settings_that_do_not_fit_leave_no_comparison(
+  tmp_path, data_dir, settings
+):
+  config = config_values.with_settings(CONFIG, settings)
+  with pytest.raises(types.InputError, match='itme'):
+    compare.compare(config, tmp_path / 'new', data_dir, QUIET)
+  method = ':'.join(['esmm', *(f'{k}={v}' for k, v in settings.items())])
+  with pytest.raises(types.InputError, match='itme'):
+    compare.compare(changed(methods=(method,)), tmp_path / 'new', data_dir)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
+  path = shutil.copytree(compared[0], tmp_path / 'comparison')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  part = data / 'test/part-00000.parquet'
+  pq.write_table(pq.read_table(part, partitioning=None), part, compression=None)
+  told = re.escape(f'{part}: the data were replaced since {path} began')
+  with pytest.raises(types.InputError, match=told):
+    compare.compare(CONFIG, path, data, QUIET)
 
 
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):

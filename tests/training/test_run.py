@@ -3,15 +3,32 @@
 import dataclasses
 import io
 import json
+import os
+import re
+import shutil
 import signal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import writer
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.training import checkpoints, progress, run, trainer, workdir
+from rmtl_jax.training import (
+  checkpoints,
+  context,
+  models,
+  progress,
+  report_record,
+  run,
+  splits,
+  trainer,
+  workdir,
+)
 from tests import tiny
 from tests.training import test_writers
 
@@ -380,6 +397,162 @@ def test_other_data_in_the_same_directory_is_refused(trained, tmp_path):
   tiny.write_prepared(tmp_path / 'other', seed=5)
   with pytest.raises(types.InputError, match='other data'):
     run.train(CONFIG, trained[0], tmp_path / 'other', live=QUIET)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'told'),
+  [
+    ({'backbone': 'pel'}, r"config\.backbone: 'pel' is not one of"),
+    ({'network.num_experts': 0}, r'config\.network\.num_experts: 0 is not'),
+    ({'network.ignore': 'itme'}, r"'itme' is neither a field .* mean item"),
+    ({'network.id_dropout': 'itme=0.1'}, r"'itme' is not a field of the data"),
+  ],
+)
+def test_settings_that_do_not_fit_leave_no_run(
+  tmp_path, data_dir, settings, told
+):
+  config = CONFIG
+  for name, value in settings.items():
+    group, _, field = name.rpartition('.')
+    if group:  # as Python does it, with no check of its own
+      part = dataclasses.replace(getattr(config, group), **{field: value})
+      field, value = group, part
+    config = dataclasses.replace(config, **{field: value})
+  with pytest.raises(types.InputError, match=told):
+    run.train(config, tmp_path / 'run', data_dir, live=QUIET)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_bad_data_leave_no_run(tmp_path):
+  tiny.write_prepared(tmp_path / 'data')
+  (tmp_path / 'data/test/part-00000.parquet').write_bytes(b'PAR1')
+  (tmp_path / 'run').mkdir()
+  with pytest.raises(types.InputError, match='test/part-00000'):
+    run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  assert [path.name for path in (tmp_path / 'run').iterdir()] == ['.lock']
+
+
+@pytest.fixture
+def moved(trained, data_dir, tmp_path):
+  """A finished run and its data, copied."""
+  path = shutil.copytree(trained[0], tmp_path / 'run')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  record = json.loads((path / 'config.json').read_text())
+  record['data_dir'] = str(data)
+  (path / 'config.json').write_text(json.dumps(record))
+  return path, data
+
+
+def _flip_labels(file):
+  """Another file in its place; its size and its columns' may be the same."""
+  table = pq.read_table(file, partitioning=None)
+  at = table.schema.get_field_index('y_click')
+  labels = pa.array(table['y_click'].to_numpy()[::-1], pa.float32())
+  pq.write_table(table.set_column(at, 'y_click', labels), f'{file}.new')
+  os.replace(f'{file}.new', file)
+
+
+@pytest.mark.parametrize('source', ['resident', 'streaming'])
+def test_data_that_were_replaced_between_two_starts_are_refused(moved, source):
+  path, data = moved
+  config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
+  part = data / 'train/part-00000.parquet'
+  _flip_labels(part)
+  told = f'{part}: the data were replaced since {path} began'
+  for call in (
+    lambda: run.train(config, path, data, live=QUIET),
+    lambda: run.evaluate(path),
+    lambda: report_record.gather(path),
+  ):
+    with pytest.raises(types.InputError, match=re.escape(told)):
+      call()
+
+
+def test_other_data_in_the_same_place_are_refused(moved):
+  path, data = moved
+  shutil.rmtree(data)
+  tiny.write_prepared(data, seed=5)
+  told = f'{data}/manifest.json: the data were replaced since {path} began'
+  for call in (
+    lambda: run.train(CONFIG, path, data, live=QUIET),
+    lambda: run.evaluate(path),
+  ):
+    with pytest.raises(types.InputError, match=re.escape(told)):
+      call()
+  # Named, it is data with the run's fields like any other.
+  assert run.evaluate(path, data_dir=data)['split'] == 'test'
+
+
+def test_a_run_that_knows_no_digests_goes_on(moved, trained):
+  """As those that earlier versions began."""
+  path, data = moved
+  record = json.loads((path / 'config.json').read_text())
+  digests = record.pop('data_sha256')
+  assert list(digests) == [
+    f'{s}/part-00000.parquet' for s in manifest_lib.SPLITS
+  ]
+  (path / 'config.json').write_text(json.dumps(record))
+  again = run.train(CONFIG, path, data, live=QUIET)
+  assert _without_times(again) == _without_times(trained[1])
+  record['data_sha256'] = [1]
+  (path / 'config.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match="expected 'data_sha256'"):
+    run.train(CONFIG, path, data, live=QUIET)
+
+
+def test_data_that_are_streamed_are_held_and_watched(tmp_path):
+  data = tmp_path / 'data'
+  tiny.write_prepared(data)
+  config = config_values.from_dict(
+    {'batch': {'input': 'streaming'}, 'pretrain': {'max_epochs': 1}}, CONFIG
+  )
+  refused = []
+
+  def replace():
+    if refused:
+      return 0
+    with (
+      pytest.raises(types.InputError, match='data: is in use by') as caught,
+      writer.new_directory(data, overwrite=True),
+    ):
+      pass
+    refused.append(str(caught.value))
+    # By something that asks for no lock.
+    _flip_labels(data / 'validation/part-00000.parquet')
+    return 0
+
+  told = 'validation/part-00000.parquet: the data were replaced while they were'
+  with pytest.raises(types.InputError, match=told):
+    run.train(config, tmp_path / 'run', data, ('pretrain',), QUIET, replace)
+  assert len(refused) == 1 and f'process {os.getpid()} (' in refused[0]
+
+
+@pytest.mark.parametrize(
+  ('lanes', 'readers', 'told'),
+  [
+    (64, 1, ['2 steps an epoch', 'lanes=2 makes about 64']),
+    (64, 4, ['6 steps an epoch', 'lanes=4 makes about 96']),
+    (1, 1, []),
+  ],
+)
+def test_few_steps_an_epoch_are_told_of(data_dir, lanes, readers, told):
+  config = config_values.from_dict(
+    {'batch': {'lanes': lanes, 'readers': readers}}, CONFIG
+  )
+  manifest = manifest_lib.read(data_dir)
+  train = splits.read(data_dir, manifest, 'train', config.batch)
+  shared = context.Context(
+    config,
+    manifest.task_names,
+    train,
+    train,
+    models.Models(manifest.feature_spec()),
+    QUIET,
+  )
+  lines = run._step_advice(shared)
+  assert len(lines) == bool(told)
+  for words in told:
+    assert words in lines[0]
 
 
 def test_evaluate_refuses_data_with_other_tasks(trained, tmp_path):

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
@@ -63,6 +65,23 @@ def test_the_best_settings_are_a_config(tuned):
   rate = best.get('pretrain.learning_rate', CONFIG.pretrain.learning_rate)
   assert config.pretrain.learning_rate == rate
   assert config.network == CONFIG.network
+
+
+def test_settings_that_do_not_fit_leave_no_search(tmp_path, data_dir):
+  config = config_values.with_settings(CONFIG, {'network.ignore': 'itme'})
+  with pytest.raises(types.InputError, match='itme'):
+    tune.tune(config, RATE, tmp_path / 'new', data_dir, QUIET)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_data_that_were_replaced_are_refused(tuned, data_dir, tmp_path):
+  path = shutil.copytree(tuned[0], tmp_path / 'tuning')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  part = data / 'train/part-00000.parquet'
+  pq.write_table(pq.read_table(part, partitioning=None), part, compression=None)
+  told = re.escape(f'{part}: the data were replaced since {path} began')
+  with pytest.raises(types.InputError, match=told):
+    tune.tune(CONFIG, RATE, path, data, QUIET)
 
 
 def test_a_search_goes_on_where_it_stopped(tmp_path, data_dir, tuned):

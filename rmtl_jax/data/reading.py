@@ -1,0 +1,249 @@
+"""Prepared data while somebody reads it: kept in place, known to be the same.
+
+Readers share a lock on DATA/manifest.json, which keeps `rmtl prepare
+--overwrite` out; it is taken on a descriptor that only reads, so data that
+nobody may write to can be read. Where the file system knows no locks, what
+follows holds still: files are compared with what they were.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rmtl_jax import types
+from rmtl_jax.data import column_reader, columns
+from rmtl_jax.data import manifest as manifest_lib
+
+# Files that are hashed at once.
+_AT_ONCE = 4
+_LOCKS = pathlib.Path('/proc/locks')
+_LONGEST_COMMAND = 160
+
+
+@contextlib.contextmanager
+def held(data_dir: str | os.PathLike[str]) -> Iterator[None]:
+  """Keeps prepared data in place; others may read it too.
+
+  Raises:
+    types.InputError: another process is about to replace it.
+  """
+  with _locked(
+    pathlib.Path(data_dir),
+    os.O_RDONLY,
+    fcntl.LOCK_SH,
+    'is being replaced by {}; wait for it to end',
+  ):
+    yield
+
+
+@contextlib.contextmanager
+def replacing(data_dir: str | os.PathLike[str]) -> Iterator[None]:
+  """Keeps readers out, and others who would replace the data.
+
+  Raises:
+    types.InputError: another process reads the data, or replaces it.
+  """
+  with _locked(
+    pathlib.Path(data_dir),
+    os.O_RDWR,  # NFS gives no exclusive lock to those who only read
+    fcntl.LOCK_EX,
+    'is in use by {}, so it is not replaced',
+  ):
+    yield
+
+
+@contextlib.contextmanager
+def _locked(
+  data_dir: pathlib.Path, flags: int, kind: int, refusal: str
+) -> Iterator[None]:
+  """Holds a lock on the manifest that is there; none where there can't be.
+
+  Args:
+    data_dir: DATA.
+    flags: how the manifest is opened, if that is allowed.
+    kind: of the lock.
+    refusal: what to say of the data if another process is in the way, `{}`
+      for that.
+  """
+  path = data_dir / 'manifest.json'
+  while True:
+    file = _open(path, flags)
+    if file is None:  # whoever reads it says why
+      yield
+      return
+    try:
+      fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+      other = _holder(file)
+      os.close(file)
+      raise types.InputError(f'{data_dir}: {refusal.format(other)}') from None
+    except OSError:  # no locks here
+      break
+    # The data may have been replaced between the two calls.
+    if _is_at(file, path):
+      break
+    os.close(file)
+  try:
+    yield
+  finally:
+    os.close(file)
+
+
+def _open(path: pathlib.Path, flags: int) -> int | None:
+  for mode in dict.fromkeys((flags, os.O_RDONLY)):
+    with contextlib.suppress(OSError, ValueError):
+      return os.open(path, mode)
+  return None
+
+
+def _is_at(file: int, path: pathlib.Path) -> bool:
+  try:
+    return os.path.samestat(os.fstat(file), os.stat(path))
+  except OSError:
+    return False
+
+
+def _holder(file: int) -> str:
+  """Who locks a file, as far as the system tells."""
+  inode = str(os.fstat(file).st_ino)
+  with contextlib.suppress(OSError, LookupError, ValueError):
+    for line in _LOCKS.read_text().splitlines():
+      # 1: FLOCK  ADVISORY  READ 1234 fe:01:5678 0 EOF
+      words = line.split()
+      if words[1] == 'FLOCK' and words[5].rpartition(':')[2] == inode:
+        return _process(int(words[4]))
+  return 'another process'
+
+
+def _process(number: int) -> str:
+  """A process by its number and, if that is told, its command line."""
+  if number <= 0:  # of another container
+    return 'another process'
+  words = b''
+  with contextlib.suppress(OSError):
+    words = pathlib.Path(f'/proc/{number}/cmdline').read_bytes()
+  # On one line: an argument may be a whole script.
+  command = ' '.join(words.decode(errors='replace').replace('\0', ' ').split())
+  if len(command) > _LONGEST_COMMAND:
+    command = f'{command[:_LONGEST_COMMAND]}...'
+  return f'process {number}' + (f' ({command})' if command else '')
+
+
+class Snapshot:
+  """The files of prepared data as they were at the start."""
+
+  def __init__(
+    self,
+    data_dir: str | os.PathLike[str],
+    manifest: manifest_lib.Manifest,
+    splits: Sequence[str] = manifest_lib.SPLITS,
+  ):
+    """Looks at the files; reads nothing.
+
+    Args:
+      data_dir: DATA.
+      manifest: its contents.
+      splits: what will be read of it.
+
+    Raises:
+      types.InputError: a file is missing.
+    """
+    self._dir = pathlib.Path(data_dir)
+    self._rows = [
+      name for split in splits for name in columns.file_names(manifest, split)
+    ]
+    self._stamps = {
+      name: _stamp(self._dir / name) for name in ('manifest.json', *self._rows)
+    }
+
+  def check(self) -> None:
+    """Refuses data of which a file is not what it was.
+
+    Raises:
+      types.InputError: names the first such file.
+    """
+    for name in self._stamps:
+      self.check_file(name)
+
+  def check_file(self, name: str) -> None:
+    """Refuses a file that was written since, or has another one's place.
+
+    Raises:
+      types.InputError: names the file.
+    """
+    try:
+      found = _stamp(self._dir / name)
+    except types.InputError:
+      found = None
+    if found != self._stamps[name]:
+      raise types.InputError(
+        f'{self._dir / name}: the data were replaced while they were read: the'
+        ' file is not what it was at the start'
+      )
+
+  def digests(
+    self, progress: Callable[[str, float], None] = lambda stage, fraction: None
+  ) -> dict[str, str]:
+    """SHA-256 of the files of rows, by their names in the manifest.
+
+    Args:
+      progress: called with the stage's name and the fraction done, 0 to 1.
+
+    Raises:
+      types.InputError: a file can't be read, or is not what it was.
+    """
+    self.check()
+    found, done = {}, 0
+    paths = [self._dir / name for name in self._rows]
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+      for name, value in zip(self._rows, pool.map(_digest, paths), strict=True):
+        found[name] = value
+        done += 1
+        progress('comparing the data', done / len(paths))
+    self.check()
+    return found
+
+
+def _stamp(path: pathlib.Path) -> tuple[int, int]:
+  """Size and time of the last change, ns: what another file would not have."""
+  with column_reader.readable(path):
+    found = path.stat()
+  return found.st_size, found.st_mtime_ns
+
+
+def compare(
+  data_dir: pathlib.Path,
+  old: Mapping[str, str],
+  new: Mapping[str, str],
+  reader: str,
+  remedy: str = '',
+) -> None:
+  """Refuses data of which a file is not what it was when something began.
+
+  Args:
+    data_dir: DATA.
+    old: digests of then; a name that is missing is not compared.
+    new: those of now.
+    reader: what began then.
+    remedy: how the error ends.
+
+  Raises:
+    types.InputError: names the first file that differs.
+  """
+  for name, value in new.items():
+    if old.get(name, value) != value:
+      raise types.InputError(
+        f'{data_dir / name}: the data were replaced since {reader} began: the'
+        f' file is not what it was then{remedy}'
+      )
+
+
+def _digest(path: pathlib.Path) -> str:
+  with column_reader.readable(path), path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
