@@ -312,7 +312,8 @@ class EvaluationConfig:
   """What evaluation computes.
 
   Attributes:
-    bootstrap: session-bootstrap replicates of an interval; 0 means none.
+    bootstrap: session-bootstrap replicates of an interval; 0 means none. Ends
+      are rare draws, so fewer than a thousand make them noisy.
     confidence: coverage of the intervals.
     calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
@@ -320,7 +321,7 @@ class EvaluationConfig:
     group: rows of one group in GAUC: `session` or `user`.
   """
 
-  bootstrap: int = 200
+  bootstrap: int = 1000
   confidence: float = 0.95
   calibration_bins: int = 20
   calibration: str = 'platt'

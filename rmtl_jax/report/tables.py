@@ -133,7 +133,8 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
   if kept:
     lines.append(
       f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
-      ' fine-tuning ranked the validation rows better.'
+      ' fine-tuning ranked the validation rows better. Differences between the'
+      ' same parameters are 0 by construction.'
     )
   if lines:
     lines.append(
@@ -141,8 +142,34 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
       ' by more than these differences.'
     )
   lines += _ensemble_sentences(record)
+  lines += left_out(_undefined_draws(record))
   lines += [f'WARNING: {warning}.' for warning in record.get('warnings', [])]
   return lines
+
+
+def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
+  """By task; all models of a run saw the same draws."""
+  first = next(iter(record['stages'].values()), {})
+  return {
+    task: values.get('undefined_draws', 0)
+    for task, values in first.items()
+    if values.get('auc_interval')
+  }
+
+
+def left_out(draws: Mapping[str, int]) -> list[str]:
+  """Says that resampled sessions have no AUC, where some haven't.
+
+  Args:
+    draws: how many of each task.
+  """
+  said = [f'{count} of {task}' for task, count in draws.items() if count]
+  if not said:
+    return []
+  return [
+    'Resamples of sessions that hold one label alone have no AUC and are left'
+    f' out of its interval: {", ".join(said)}.'
+  ]
 
 
 def seed_text(record: Mapping[str, Any]) -> str:

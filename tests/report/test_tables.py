@@ -97,6 +97,15 @@ def test_warnings_are_loud():
   assert lines[-1] == 'WARNING: the critic has collapsed.'
 
 
+def test_draws_that_are_left_out_are_counted():
+  record = _record()
+  assert 'left out' not in ' '.join(tables.sentences(record))
+  for stage in record['stages'].values():
+    stage['click']['undefined_draws'] = 3
+  (said,) = [s for s in tables.sentences(record) if 'left out' in s]
+  assert said.endswith('are left out of its interval: 3 of click.')
+
+
 def test_picture_with_and_without_critics(tmp_path):
   history = [
     {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
