@@ -17,8 +17,10 @@ _CONSTANTS = ('constant_mean', 'constant')
 CHOICES = {
   'preset': config_lib.PRESETS,
   'backbone': config_lib.BACKBONES,
+  'network.init': ('scaled', 'torch'),
   'network.embedding_adam': ('dense', 'rows'),
   'network.expert_input': ('own', 'gate'),
+  'network.aitm_transfer': ('hidden', 'linear'),
   'network.expert_form': ('auto', 'separate', 'batched'),
   'network.session_encoder': (
     'none',
@@ -36,6 +38,7 @@ CHOICES = {
   'critic.reward': ('log_likelihood', 'absolute_error'),
   'critic.behaviour': ('policy', 'uniform'),
   'critic.estimate': ('target', 'minimum'),
+  'critic.target_noise_draw': ('row', 'batch'),
   'critic.initial_value': ('constant', 'mean_return'),
   'critic.stopping': ('td_error', 'return_error'),
   'critic.in_finetune': ('learning', 'frozen'),

@@ -12,6 +12,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.networks import functional
+from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, meta, pretrain, state
 from rmtl_jax.weighting import factory, relative
@@ -93,8 +94,11 @@ def make_finetune_step(
     if not learns:
       return full._replace(actor=new_actor, meta=new_meta), metrics
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
+    logged = actions
+    if config.critic.behaviour == 'uniform':
+      logged = actions_lib.uniform(jax.random.fold_in(critic_key, 1), actions)
     new_critic, critic_metrics = critic_step(
-      full.critic, batch, critic_key, actions, target_policy
+      full.critic, batch, critic_key, logged, target_policy
     )
     new_target_actor = critic_lib.soft_update(
       new_actor.params, full.target_actor, new_actor.step, config.critic

@@ -260,7 +260,7 @@ def test_two_steps_with_learning_critics(name, period):
       (lambda s: s.critic.params, lambda s: s.critic.target_params),
     ):
       old, new = target(states[i - 1]), target(states[i])
-      if i % period:
+      if (i - 1) % period:
         problem.assert_trees_close(new, old, rtol=0)
         continue
       expected = jax.tree.map(
@@ -268,6 +268,25 @@ def test_two_steps_with_learning_critics(name, period):
       )
       problem.assert_trees_close(new, expected, rtol=1e-6)
       problem.assert_all_moved(new, old)
+
+
+def test_uniform_actions_are_what_critics_learn_from():
+  """In stage 3 as in stage 2, where the log's actions are not the policy's."""
+  errors = {}
+  for behaviour in ('policy', 'uniform'):
+    config = config_lib.Config(
+      critic=dataclasses.replace(
+        QUIET, behaviour=behaviour, in_finetune='learning'
+      )
+    )
+    step, init = make(problem.actor(), problem.critic(), config)
+    full = init(
+      problem.actor_params(problem.actor()),
+      problem.critic_params(problem.critic(), 'shared'),
+    )
+    _, metrics = jax.jit(step)(full, problem.batch(ROWS), KEY)
+    errors[behaviour] = float(metrics['td_error'])
+  assert errors['policy'] != errors['uniform']
 
 
 @pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
