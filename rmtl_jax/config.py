@@ -21,23 +21,6 @@ BACKBONES = (
   'aitm',
   'esmm',
 )
-# Weights that critics give every row: what `q_shuffled` can shuffle.
-FORMS = (
-  'critic',
-  'label_times_q',
-  'negative_q',
-  'mean_one',
-  'advantage',
-  'uncertainty',
-)
-WEIGHTINGS = (
-  *FORMS,
-  'q_shuffled',
-  'constant_mean',
-  'constant',
-  'ddpg',
-  'td3_bc',
-)
 SCHEDULES = ('constant', 'cosine', 'linear')
 
 

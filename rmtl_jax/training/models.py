@@ -22,7 +22,7 @@ from rmtl_jax.training import mesh, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import factory, registry
 
 _Made = TypeVar('_Made')
 _STOP = config_lib.FaultsConfig()
@@ -210,7 +210,8 @@ class Models:
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
-    critic = config.critic if factory.needs_critic(weighting.name) else None
+    asks = registry.find(weighting.name).asks == registry.STEP
+    critic = config.critic if asks else None
     key = (
       config.backbone,
       config.network,

@@ -1,4 +1,3 @@
-from rmtl_jax import config as config_lib
 from rmtl_jax.report import pictures, tables
 
 
@@ -52,10 +51,6 @@ def test_every_model_has_a_row():
 def test_models_from_scratch_are_not_said_to_be_fine_tuned():
   text = tables.text(tables.metrics_table(_record(start='scratch')))
   assert text.count('from scratch, ') == 2 and 'fine-tuned' not in text
-
-
-def test_every_weighting_has_words():
-  assert set(tables.NAMES) == set(config_lib.WEIGHTINGS)
 
 
 def test_calibrated_models_have_their_logloss_in_a_column():

@@ -6,11 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from rmtl_jax import config as config_lib
-from rmtl_jax.weighting import critic, factory, leafwise
+from rmtl_jax.weighting import critic, leafwise, registry
 from tests.weighting import example
 
-EVERY = pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
+EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
 # What the links of `make_weighting` read. `ddpg` and `td3_bc` have none.
 NEEDS = {
   'critic': ('q_values',),
@@ -174,4 +173,11 @@ def test_the_table_says_what_each_weighting_reads():
       extra = {n: v for n, v in example.extra().items() if n != missing}
       with pytest.raises(TypeError, match=missing):
         weighting.update(jnp.asarray(example.COTANGENT), state, **extra)
-  assert set(factory._BY_LAMBDA) | {'negative_q', 'q_shuffled'} == set(NEEDS)
+  assert set(NEEDS) == {
+    name
+    for name, one in registry.RECORDS.items()
+    if one.asks == registry.STEP and not one.objective
+  }
+  for name, extras in NEEDS.items():
+    told = {'q_values', *registry.find(name).needs}
+    assert set(extras) <= told, name
