@@ -73,6 +73,7 @@ if TYPE_CHECKING:
   from rmtl_jax.types import Batch, FeatureSpec, InputError, Inputs
   from rmtl_jax.updates.critic import make_critic_step
   from rmtl_jax.updates.finetune import init_finetune, make_finetune_step
+  from rmtl_jax.updates.forward import mean_cotangent
   from rmtl_jax.updates.pretrain import make_pretrain_step
   from rmtl_jax.updates.state import (
     ActorState,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     init_critic,
     make_optimizer,
   )
+  from rmtl_jax.updates.weighted_grad import value_and_weighted_grad
   from rmtl_jax.weighting.critic import (
     clip_weights,
     critic_weights,
@@ -144,6 +146,7 @@ __all__ = [
   'clip_weights',
   'critic_weights',
   'make_weighting',
+  'mean_cotangent',
   'scale_by_advantage',
   'scale_by_critic',
   'scale_by_label_times_q',
@@ -153,6 +156,7 @@ __all__ = [
   'scale_by_uncertainty',
   'shuffle_weights',
   'stateless',
+  'value_and_weighted_grad',
   # Parts of one's own.
   'SourceField',
   'SourceTable',
@@ -192,6 +196,7 @@ _MODULES = {
   'types': ('Batch', 'FeatureSpec', 'InputError', 'Inputs'),
   'updates.critic': ('make_critic_step',),
   'updates.finetune': ('init_finetune', 'make_finetune_step'),
+  'updates.forward': ('mean_cotangent',),
   'updates.pretrain': ('make_pretrain_step',),
   'updates.state': (
     'ActorState',
@@ -201,6 +206,7 @@ _MODULES = {
     'init_critic',
     'make_optimizer',
   ),
+  'updates.weighted_grad': ('value_and_weighted_grad',),
   'weighting.critic': (
     'clip_weights',
     'critic_weights',

@@ -21,23 +21,6 @@ BACKBONES = (
   'aitm',
   'esmm',
 )
-# Weights that critics give every row: what `q_shuffled` can shuffle.
-FORMS = (
-  'critic',
-  'label_times_q',
-  'negative_q',
-  'mean_one',
-  'advantage',
-  'uncertainty',
-)
-WEIGHTINGS = (
-  *FORMS,
-  'q_shuffled',
-  'constant_mean',
-  'constant',
-  'ddpg',
-  'td3_bc',
-)
 SCHEDULES = ('constant', 'cosine', 'linear')
 
 
@@ -47,8 +30,13 @@ class NetworkConfig:
 
   Attributes:
     embedding_dim: width of every field's embedding.
-    embedding_scale: standard deviation of the embeddings' initial values;
-      row 0 (missing, unseen, rare) starts at zero.
+    embedding_scale: standard deviation of the embeddings' initial values where
+      init is `scaled`.
+    init: initial values: `scaled` (embeddings normal, of embedding_scale;
+      kernels by He's rule ahead of a ReLU and by LeCun's elsewhere; biases 0)
+      or `torch` (embeddings by Xavier's rule, linear layers by torch's
+      default, and all separate critics start as the first: the authors' code).
+      Row 0 of a vocabulary (missing, unseen, rare) starts at zero in both.
     embedding_adam: what a step of any stage does with the embedding tables:
       `dense` updates all rows, `rows` those that the batch has, so that a
       step's cost does not grow with the vocabulary. Other rows then keep their
@@ -68,6 +56,10 @@ class NetworkConfig:
     expert_input: ple only: `own` feeds task experts their task's input and
       shared experts the shared input (Tang et al., RecSys 2020); `gate` feeds
       every expert that a task's gate sees that task's input (the authors'
+      code).
+    aitm_transfer: aitm only: what a task sends to the next passes a `hidden`
+      layer (ReLU, dropout), and every transfer has an attention of its own; or
+      a `linear` layer, and one attention serves all transfers (the authors'
       code).
     expert_form: how E experts run: `separate` GEMMs, one `batched`
       contraction, or `auto` (separate on CPU, batched elsewhere).
@@ -104,6 +96,7 @@ class NetworkConfig:
 
   embedding_dim: int = 128
   embedding_scale: float = 0.01
+  init: str = 'scaled'
   embedding_adam: str = 'dense'
   table_multiple: int = 1
   bottom_units: tuple[int, ...] = (512, 256)
@@ -112,6 +105,7 @@ class NetworkConfig:
   dropout: float = 0.2
   id_dropout: str = '0'
   expert_input: str = 'own'
+  aitm_transfer: str = 'hidden'
   expert_form: str = 'auto'
   ignore: str = ''
   session_encoder: str = 'none'
@@ -133,12 +127,14 @@ class CriticConfig:
   """The critics and stage 2 (paper, section 3.3).
 
   Attributes:
-    form: `shared` (one bottom, one tower per task) or `separate` (one full
-      network per task).
+    form: `shared` (one bottom, one tower per task; the loss is the mean over
+      tasks) or `separate` (one full network per task, each descends its own
+      loss).
     head: `neg_softplus`, `linear` or `neg_relu` (the authors' code).
     discount: gamma.
     reward: `log_likelihood` (Eq. 3) or `absolute_error`.
-    behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`.
+    behaviour: the logged action, `policy` (pi(s) plus noise) or `uniform`
+      (drawn once per row, the same in every pass of stage 2).
     behaviour_noise: standard deviation of the noise added to the policy.
     behaviour_noise_clip: largest absolute noise added to the policy.
     members: critics of each task, with parameters and dropout of their own;
@@ -157,12 +153,18 @@ class CriticConfig:
       discounted return.
     target_noise: standard deviation of the target action's noise (TD3).
     target_noise_clip: largest absolute noise of the target action.
+    target_noise_draw: one draw per `row`, and the action stays in [0, 1]
+      (TD3); or one per task and `batch`, and it may leave that range (the
+      authors' code).
     soft_update: beta, the share of the online network in a target update.
-    update_period: critic steps between two target updates.
+    update_period: critic steps from one target update to the next; the first
+      step has one.
     target_dropout: dropout active while critics give targets and weights
       (the authors' code).
     learning_rate: Adam's.
-    l2: added to the gradient, as `Adam(weight_decay)` of torch does.
+    l2: added to the gradient, as `Adam(weight_decay)` of torch does; it would
+      erase embeddings that came from the actor and wait for their first row
+      (docs/deviations.md).
     clip_norm: largest global gradient norm; 0 means no clipping.
     stopping: when stage 2 ends: the validation `td_error` has converged (the
       last pass is kept), or the `return_error`, that of Q(s, pi(s)) against
@@ -190,11 +192,12 @@ class CriticConfig:
   td_lambda: float = 0.0
   target_noise: float = 0.0
   target_noise_clip: float = 3e-3
+  target_noise_draw: str = 'row'
   soft_update: float = 0.2
   update_period: int = 1
   target_dropout: bool = False
   learning_rate: float = 1e-3
-  l2: float = 1e-6
+  l2: float = 0.0
   clip_norm: float = 0.0
   stopping: str = 'td_error'
   max_passes: int = 20
@@ -312,7 +315,8 @@ class EvaluationConfig:
   """What evaluation computes.
 
   Attributes:
-    bootstrap: session-bootstrap replicates of an interval; 0 means none.
+    bootstrap: session-bootstrap replicates of an interval; 0 means none. Ends
+      are rare draws, so fewer than a thousand make them noisy.
     confidence: coverage of the intervals.
     calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
@@ -320,7 +324,7 @@ class EvaluationConfig:
     group: rows of one group in GAUC: `session` or `user`.
   """
 
-  bootstrap: int = 200
+  bootstrap: int = 1000
   confidence: float = 0.95
   calibration_bins: int = 20
   calibration: str = 'platt'
@@ -421,14 +425,17 @@ def preset(name: str) -> Config:
   if name == 'official':
     return Config(
       preset='official',
-      network=NetworkConfig(expert_input='gate'),
+      network=NetworkConfig(
+        init='torch', expert_input='gate', aitm_transfer='linear'
+      ),
       critic=CriticConfig(
         form='separate',
         head='neg_relu',
         discount=0.9,
         behaviour='uniform',
         estimate='minimum',
-        target_noise=2e-3,
+        target_noise=0.4,
+        target_noise_draw='batch',
         update_period=2,
         target_dropout=True,
         in_finetune='frozen',

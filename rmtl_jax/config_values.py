@@ -5,20 +5,20 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.weighting import registry
 
-# Those that mean something with a negative lambda; and so do their controls.
-_SIGNED = ('critic', 'mean_one', 'advantage', 'uncertainty')
-_CONSTANTS = ('constant_mean', 'constant')
-CHOICES = {
+CHOICES: dict[str, Collection[str]] = {
   'preset': config_lib.PRESETS,
   'backbone': config_lib.BACKBONES,
+  'network.init': ('scaled', 'torch'),
   'network.embedding_adam': ('dense', 'rows'),
   'network.expert_input': ('own', 'gate'),
+  'network.aitm_transfer': ('hidden', 'linear'),
   'network.expert_form': ('auto', 'separate', 'batched'),
   'network.session_encoder': (
     'none',
@@ -36,12 +36,13 @@ CHOICES = {
   'critic.reward': ('log_likelihood', 'absolute_error'),
   'critic.behaviour': ('policy', 'uniform'),
   'critic.estimate': ('target', 'minimum'),
+  'critic.target_noise_draw': ('row', 'batch'),
   'critic.initial_value': ('constant', 'mean_return'),
   'critic.stopping': ('td_error', 'return_error'),
   'critic.in_finetune': ('learning', 'frozen'),
-  'weighting.name': config_lib.WEIGHTINGS,
+  'weighting.name': registry.RECORDS,
   'weighting.lambda_schedule': config_lib.SCHEDULES,
-  'weighting.form': config_lib.FORMS,
+  'weighting.form': registry.FORMS,
   'pretrain.schedule': config_lib.SCHEDULES,
   'finetune.schedule': config_lib.SCHEDULES,
   'finetune.start': ('pretrained', 'scratch'),
@@ -197,38 +198,35 @@ def validate(config: config_lib.Config) -> config_lib.Config:
       ' lambda is learnt from a batch of validation rows beside it; set'
       ' config.weighting.meta_learning_rate=0 or embedding_adam=dense'
     )
-  if form_of(config.weighting) == 'uncertainty' and config.critic.members < 2:
+  form = registry.form_of(config.weighting)
+  if 'q_deviation' in form.needs and config.critic.members < 2:
     raise types.InputError(
-      'config.weighting: uncertainty is that of many critics, and'
+      f'config.weighting: {form.name} is that of many critics, and'
       f' config.critic.members is {config.critic.members}'
     )
   return config
 
 
-def form_of(weighting: config_lib.WeightingConfig) -> str:
-  """The weights' form: their own name, or what is shuffled."""
-  shuffles = weighting.name == 'q_shuffled'
-  return weighting.form if shuffles else weighting.name
-
-
 def lowest_lambda(weighting: config_lib.WeightingConfig) -> float:
   """The least lambda that the weights know."""
   low, _ = _BOUNDS['weighting.lambda_']
-  signed = (*_SIGNED, *_CONSTANTS)
-  return low if form_of(weighting) in signed else 0.0
+  return low if registry.form_of(weighting).lambda_ == registry.ANY else 0.0
 
 
 def _check_lambda(weighting: config_lib.WeightingConfig) -> None:
   """A lambda that would ascend losses, mean nothing, or can't be learnt."""
-  form = form_of(weighting)
+  form = registry.form_of(weighting)
   if weighting.lambda_ < lowest_lambda(weighting):
+    signed = [
+      f.name for f in registry.FORMS.values() if f.lambda_ == registry.ANY
+    ]
     raise types.InputError(
       f'config.weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
-      f' {form} does not know; {", ".join(_SIGNED)} do'
+      f' {form.name} does not know; {", ".join(signed)} do'
     )
-  if weighting.meta_learning_rate and form in ('negative_q', 'ddpg', 'td3_bc'):
+  if weighting.meta_learning_rate and not form.learns_lambda:
     raise types.InputError(
-      f'config.weighting.meta_learning_rate: {form} has no weights with a'
+      f'config.weighting.meta_learning_rate: {form.name} has no weights with a'
       ' lambda to learn (rmtl compare: set it for one method,'
       ' ple+critic:weighting.meta_learning_rate=0.02)'
     )

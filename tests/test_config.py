@@ -23,7 +23,7 @@ def test_the_paper_preset_is_the_default():
   assert (critic.discount, critic.reward) == (0.95, 'log_likelihood')
   assert (critic.behaviour, critic.estimate) == ('policy', 'target')
   assert (critic.soft_update, critic.update_period) == (0.2, 1)
-  assert (critic.learning_rate, critic.l2) == (1e-3, 1e-6)
+  assert (critic.learning_rate, critic.l2) == (1e-3, 0.0)
   assert (critic.max_passes, critic.min_improvement) == (20, 0.01)
   assert critic.in_finetune == 'learning' and not critic.target_dropout
   assert config.weighting == config_lib.WeightingConfig('critic', 0.7)
@@ -37,20 +37,23 @@ def test_the_official_preset_is_the_released_code():
   paper = config_values.flatten(config_lib.preset('paper'))
   assert {name: v for name, v in found.items() if v != paper[name]} == {
     'preset': 'official',
+    'network.init': 'torch',
     'network.expert_input': 'gate',
+    'network.aitm_transfer': 'linear',
     'critic.form': 'separate',
     'critic.head': 'neg_relu',
     'critic.discount': 0.9,
     'critic.behaviour': 'uniform',
     'critic.estimate': 'minimum',
-    'critic.target_noise': 2e-3,
+    'critic.target_noise': 0.4,
+    'critic.target_noise_draw': 'batch',
     'critic.update_period': 2,
     'critic.target_dropout': True,
     'critic.in_finetune': 'frozen',
     'weighting.lambda_': 1.0,
   }
   assert found['critic.target_noise_clip'] == 3e-3
-  assert found['critic.soft_update'] == 0.2
+  assert (found['critic.soft_update'], found['critic.l2']) == (0.2, 0.0)
 
 
 def test_an_unknown_preset_is_named():

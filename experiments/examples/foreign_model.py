@@ -35,20 +35,18 @@ def q_of_rows(losses, discount=0.95):  # what a critic would learn to foresee
 
 
 weighting = optax.chain(rmtl_jax.scale_by_critic(lambda_=0.7))
+weighted_grad = rmtl_jax.value_and_weighted_grad(losses_of_rows, weighting)
 optimizer = optax.adam(1e-2)
 
 
 @jax.jit
 def step(params, opt_state, weighting_state):
-  losses, pullback = jax.vjp(losses_of_rows, params)
-  weighted, weighting_state = weighting.update(
-    jnp.full_like(losses, 1 / losses.size),  # what equal weights would be
-    weighting_state,
-    q_values=q_of_rows(losses),
+  loss, gradient, weighting_state = weighted_grad(
+    params, weighting_state, q_values=q_of_rows
   )
-  updates, opt_state = optimizer.update(*pullback(weighted), opt_state)
+  updates, opt_state = optimizer.update(gradient, opt_state)
   params = optax.apply_updates(params, updates)
-  return params, opt_state, weighting_state, losses.mean()
+  return params, opt_state, weighting_state, loss
 
 
 state = params, optimizer.init(params), weighting.init(params)

@@ -20,7 +20,7 @@ from absl import app, flags, logging
 
 from experiments.planted import family
 from rmtl_jax.training import compare, progress
-from rmtl_jax.training import methods as methods_lib
+from rmtl_jax.weighting import registry
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/planted', 'Data and runs.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Table and picture; none if empty.')
@@ -96,7 +96,7 @@ def measure(point: Point, workdir: pathlib.Path, seeds: int) -> dict[str, Any]:
   return row
 
 
-CONTROLS = ('pretrained', *methods_lib.CONTROLS)
+CONTROLS = ('pretrained', *registry.CONTROLS)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -48,11 +48,13 @@ def differences(
     One record per method, control, task and metric: `pairs` (seeds where both
     values are defined), `mean`, `standard_error`, `low` and `high` (t
     interval), `p` (two-sided paired t-test), `wilcoxon_p` (signed rank,
-    uncorrected), `bootstrap` ([low, high] of the mean over those seeds) and
-    `p_holm` (`p` after Holm over all records). The three p-values are None
-    below MIN_PAIRS pairs, the others where nothing defines them.
+    uncorrected), `bootstrap` ([low, high] of the mean over those seeds),
+    `undefined_draws` (resamples that it leaves out, since they hold one label
+    alone) and `p_holm` (`p` after Holm over all records). The three p-values
+    are None below MIN_PAIRS pairs, the others where nothing defines them.
   """
   values = _values(runs, tasks)
+  rarer = _rarer_sessions(runs, tasks)
   records = [
     _difference(
       {'method': m['name'], 'control': c, 'task': task, 'metric': metric},
@@ -60,6 +62,7 @@ def differences(
       replicates,
       k,
       confidence,
+      intervals.clusters(metric, rarer[task]),
     )
     for m in methods
     for c in m['controls']
@@ -88,12 +91,30 @@ def _values(
   return values
 
 
+def _rarer_sessions(
+  runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+) -> dict[str, int | None]:
+  """Of the rows that all runs were tested on; None where none says."""
+  return {
+    task: next(
+      (
+        run['metrics'][task]['rarer_sessions']
+        for run in runs
+        if 'rarer_sessions' in run['metrics'][task]
+      ),
+      None,
+    )
+    for task in tasks
+  }
+
+
 def _difference(
   labels: Record,
   values: Mapping[tuple[str, str, str], Mapping[int, float]],
   replicates: Replicates,
   column: int,
   confidence: float,
+  sessions: int | None,
 ) -> Record:
   """One record of `differences`, before Holm."""
   task, metric = labels['task'], labels['metric']
@@ -105,8 +126,14 @@ def _difference(
     'pairs': len(seeds),
     **dict.fromkeys(('mean', 'standard_error', 'low', 'high')),
     **dict.fromkeys(('p', 'p_holm', 'wilcoxon_p')),
-    'bootstrap': _bootstrap(labels, seeds, replicates, column, confidence),
+    **dict.fromkeys(('bootstrap', 'undefined_draws')),
   }
+  drawn = _drawn(labels, seeds, replicates, column)
+  if drawn is not None:
+    bounds = intervals.percentile_interval(drawn, confidence, sessions)
+    if np.isfinite(bounds).all():
+      record['bootstrap'] = bounds.tolist()
+    record['undefined_draws'] = int(np.isnan(drawn).sum())
   if not seeds:
     return record
   a, b = [first[s] for s in seeds], [second[s] for s in seeds]
@@ -119,14 +146,13 @@ def _difference(
   return record
 
 
-def _bootstrap(
+def _drawn(
   labels: Mapping[str, Any],
   seeds: Sequence[int],
   replicates: Replicates,
   column: int,
-  confidence: float,
-) -> list[float] | None:
-  """The mean difference over exactly these seeds, or nothing at all."""
+) -> np.ndarray | None:
+  """Replicates of the mean difference over exactly these seeds, f64[B]."""
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
@@ -135,9 +161,7 @@ def _bootstrap(
     return None
   drawn = [values[:, column] for values in drawn]
   count = len(seeds)
-  mean = np.mean(drawn[:count], axis=0) - np.mean(drawn[count:], axis=0)
-  bounds = intervals.percentile_interval(mean, confidence)
-  return bounds.tolist() if np.isfinite(bounds).all() else None
+  return np.mean(drawn[:count], axis=0) - np.mean(drawn[count:], axis=0)
 
 
 def verdicts(

@@ -39,7 +39,9 @@ def evaluate(
     Per task: `rows`, `positives`, `auc`, `logloss`, `session_logloss`,
     `gauc`, `pr_auc`, `calibration_error`, `predicted_over_actual`, and
     `auc_interval`, `logloss_interval`, `session_logloss_interval` as
-    [low, high]. What the rows don't define is None.
+    [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
+    `undefined_draws`, resamples without one of the labels, which the AUC's
+    interval leaves out. What the rows don't define is None.
 
   Raises:
     ValueError: shapes that don't belong together, or a prediction that is no
@@ -47,7 +49,8 @@ def evaluate(
   """
   _check(predictions, labels, session, user, tasks)
   use, group = _groups(session, user, config.group)
-  bounds = intervals.session_intervals(
+  rarer = intervals.rarer_sessions(labels, session)
+  found = intervals.session_intervals(
     predictions, labels, session, config.bootstrap, config.confidence, seed
   )
   results = {}
@@ -67,7 +70,9 @@ def evaluate(
       'predicted_over_actual': _number(metrics.predicted_over_actual(y, p)),
     }
     for name in intervals.METRICS:
-      record[f'{name}_interval'] = _interval(bounds[name][k])
+      record[f'{name}_interval'] = _interval(found.bounds[name][k])
+    record['rarer_sessions'] = int(rarer[k])
+    record['undefined_draws'] = int(found.undefined_draws[k])
     results[task] = record
   return results
 
@@ -104,7 +109,7 @@ def evaluate_difference(
     _check(predictions, labels, session, None, tasks)
   bounds = intervals.difference_intervals(
     first, second, labels, session, config.bootstrap, config.confidence, seed
-  )
+  ).bounds
   results = {}
   for k, task in enumerate(tasks):
     y = labels[:, k]

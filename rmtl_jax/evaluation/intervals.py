@@ -4,8 +4,18 @@ Rows of one session depend on each other, so sessions are what is resampled:
 a replicate draws as many sessions as there are, with replacement (the
 multinomial bootstrap), and every row counts as often as its session was
 drawn. All tasks, metrics and prediction sets of one call see the same draws,
-which is what makes the intervals of a difference paired. The scores are
-sorted once; a replicate only re-weighs that order, exactly, ties included.
+which is what makes the intervals of a difference paired.
+
+The scores are sorted once; a replicate only re-weighs that order, exactly,
+ties included. Its sums are whole numbers, so that several replicates share the
+bits of one integer: one pass over the rows adds them all, and neither threads
+nor their number change a digit.
+
+Intervals are percentiles at the levels of Student's t (Hesterberg, "What
+Teachers Should Know About the Bootstrap", 2015): the bootstrap's variance is
+too small by (n - 1) / n and its tails are too thin where few sessions hold
+the rarer label, whose number is n. tests/evaluation/test_coverage.py has the
+coverage by simulation.
 """
 
 from __future__ import annotations
@@ -20,6 +30,19 @@ from rmtl_jax import types
 from rmtl_jax.evaluation import metrics, ranking
 
 METRICS = ('auc', 'logloss', 'session_logloss')
+
+
+class Intervals(NamedTuple):
+  """Intervals of all tasks.
+
+  Attributes:
+    bounds: each of METRICS to f64[K, 2], low and high, NaN where undefined.
+    undefined_draws: i64[K], replicates that hold one label alone: they have no
+      AUC and are left out of its interval.
+  """
+
+  bounds: dict[str, np.ndarray]
+  undefined_draws: np.ndarray
 
 
 class _RankedSessions(NamedTuple):
@@ -59,27 +82,44 @@ def replicates(
   values = {name: np.full(shape, np.nan) for name in METRICS}
   if not sessions:
     return values
-  sizes = np.bincount(codes).astype(np.float64)
-  sums = np.empty((sessions, len(predictions), tasks))
+  sizes = np.bincount(codes)
+  sums = np.empty((len(predictions), tasks, sessions))
   ranked = []
   for m, scores in enumerate(predictions):
     for k in range(tasks):
       losses = metrics.row_logloss(labels[:, k], scores[:, k])
-      sums[:, m, k] = np.bincount(codes, losses)
+      sums[m, k] = np.bincount(codes, losses)
       ranked.append(_rank_sessions(labels[:, k], scores[:, k], codes))
+  means = sums / sizes
   generator = np.random.default_rng(seed)
-  for b in range(count):
-    draws = generator.integers(sessions, size=sessions)
-    times = np.bincount(draws, minlength=sessions)
-    values['auc'][b] = np.reshape(
-      [_resampled_auc(r, times) for r in ranked], shape[1:]
+  reached = np.empty(len(labels) + 1, np.int64)
+  together = 63 // _bits(2 * len(labels))
+  for start in range(0, count, together):
+    part = slice(start, min(start + together, count))
+    times = np.stack(
+      [_draw(generator, sessions) for _ in range(part.start, part.stop)]
     )
-    times = times.astype(np.float64)
-    values['logloss'][b] = np.tensordot(times, sums, 1) / (times @ sizes)
-    values['session_logloss'][b] = (
-      np.tensordot(times / sizes, sums, 1) / sessions
-    )
+    rows = times @ sizes
+    aucs = np.stack([_resampled_aucs(r, times, rows, reached) for r in ranked])
+    values['auc'][part] = aucs.T.reshape(-1, *shape[1:])
+    # By einsum: the last digits of a BLAS product depend on its threads.
+    floats = times.astype(np.float64)
+    total = np.einsum('bs,mks->bmk', floats, sums)
+    values['logloss'][part] = total / rows[:, None, None]
+    total = np.einsum('bs,mks->bmk', floats, means)
+    values['session_logloss'][part] = total / sessions
   return values
+
+
+def _draw(generator: np.random.Generator, sessions: int) -> np.ndarray:
+  """How often a replicate has each session, i64[S]."""
+  draws = generator.integers(sessions, size=sessions)
+  return np.bincount(draws, minlength=sessions)
+
+
+def _bits(number: int) -> int:
+  """How many bits whole numbers up to `number` take."""
+  return max(1, int(number).bit_length())
 
 
 def _rank_sessions(
@@ -89,17 +129,91 @@ def _rank_sessions(
   return _RankedSessions(order, codes[order.positive], codes[order.negative])
 
 
-def _resampled_auc(ranked: _RankedSessions, times: np.ndarray) -> float:
-  """AUC where a row counts as often as its session was drawn, i64[S]."""
-  return ranking.weighted_auc(
-    ranked.order,
-    times[ranked.positive_session],
-    times[ranked.negative_session],
+def _resampled_aucs(
+  ranked: _RankedSessions,
+  times: np.ndarray,
+  rows: np.ndarray,
+  reached: np.ndarray,
+) -> np.ndarray:
+  """AUCs where a row counts as often as its session was drawn.
+
+  Args:
+    ranked: the task's rows.
+    times: how often each replicate has each session, i64[B, S].
+    rows: how many rows that is, i64[B].
+    reached: i64[more than R], which is written over.
+
+  Returns:
+    f64[B]; NaN where a class has no row.
+  """
+  order, bits = ranked.order, _bits(rows.max())
+  if len(times) > 63 // bits:  # too many rows were drawn to share a word
+    parts = [
+      _resampled_aucs(ranked, times[b : b + 1], rows[b : b + 1], reached)
+      for b in range(len(times))
+    ]
+    return np.concatenate(parts)
+  shifts = bits * np.arange(len(times))[:, None]
+  packed = np.sum(times << shifts, axis=0)
+  # The weight of the negatives up to each place, as in ranking.weighted_auc.
+  reached = reached[: len(ranked.negative_session) + 1]
+  reached[0] = 0
+  np.take(packed, ranked.negative_session, out=reached[1:], mode='clip')
+  np.cumsum(reached[1:], out=reached[1:])
+  words = (
+    packed[ranked.positive_session],
+    reached[order.below],
+    reached[order.not_above],
+    reached[-1:],
   )
+  aucs = np.full(len(times), np.nan)
+  for b, shift in enumerate(shifts[:, 0]):
+    positive, below, not_above, negatives = (
+      word >> shift & (1 << bits) - 1 for word in words
+    )
+    pairs = 2.0 * float(positive.sum()) * float(negatives[0])
+    if pairs:
+      aucs[b] = float(positive @ (below + not_above)) / pairs
+  return aucs
 
 
-def percentile_interval(values: np.ndarray, confidence: float) -> np.ndarray:
-  """The central interval that holds `confidence` of the replicates.
+def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
+  """How many sessions hold the label that fewer of them hold, i64[K].
+
+  Args:
+    labels: [R, K], 0 or 1.
+    session: i64[R], in any order.
+  """
+  types.check_ranks((2, 1), labels, session)
+  codes, sessions = metrics.group_codes(session)
+  found = []
+  for column in labels.T:
+    is_positive = column > 0.5
+    held = [
+      np.count_nonzero(np.bincount(codes[rows], minlength=sessions))
+      for rows in (is_positive, ~is_positive)
+    ]
+    found.append(min(held))
+  return np.array(found, np.int64)
+
+
+def clusters(metric: str, rarer: int | None) -> int | None:
+  """How many sessions a metric's interval rests on.
+
+  Args:
+    metric: one of METRICS.
+    rarer: sessions that hold the rarer label, None if unknown.
+
+  Returns:
+    The same; at least two for what is defined without them.
+  """
+  return rarer if rarer is None or metric == 'auc' else max(rarer, 2)
+
+
+def percentile_interval(
+  values: np.ndarray, confidence: float, sessions: int | None = None
+) -> np.ndarray:
+  """The central interval of the replicates, at the levels of Student's t.
 
   Replicates that don't define the metric are left out; where that is more
   than half of them, an interval of the rest would mislead and is NaN.
@@ -107,18 +221,36 @@ def percentile_interval(values: np.ndarray, confidence: float) -> np.ndarray:
   Args:
     values: f64[B, ...], NaN where undefined.
     confidence: in (0, 1).
+    sessions: how many the metric rests on, n (see `clusters`): quantiles are
+      those of the normal at sqrt(n / (n - 1)) t with n - 1 degrees of freedom,
+      and at most the replicates' ends. None for many: then as many of the
+      replicates as `confidence` says are inside.
 
   Returns:
-    f64[..., 2], low and high.
+    f64[..., 2], low and high; NaN below two sessions.
   """
   flat = values.reshape(len(values), math.prod(values.shape[1:]))
   interval = np.full((flat.shape[1], 2), np.nan)
-  tail = (1.0 - confidence) / 2.0
+  tail = _tail(confidence, sessions)
   for i, column in enumerate(flat.T):
     defined = column[~np.isnan(column)]
-    if len(defined) and 2 * len(defined) >= len(column):
-      interval[i] = np.quantile(defined, [tail, 1.0 - tail])
+    if tail is not None and len(defined) and 2 * len(defined) >= len(column):
+      # p (B + 1)-th of B: between two order statistics is a share 1 / (B + 1).
+      interval[i] = np.quantile(defined, [tail, 1.0 - tail], method='weibull')
   return interval.reshape(*values.shape[1:], 2)
+
+
+def _tail(confidence: float, sessions: int | None) -> float | None:
+  """The share of replicates to leave out at each end."""
+  tail = (1.0 - confidence) / 2.0
+  if sessions is None:
+    return tail
+  if sessions < 2:
+    return None
+  from scipy import special
+
+  widened = math.sqrt(sessions / (sessions - 1))
+  return float(special.ndtr(widened * special.stdtrit(sessions - 1, tail)))
 
 
 def session_intervals(
@@ -128,8 +260,8 @@ def session_intervals(
   count: int,
   confidence: float,
   seed: int,
-) -> dict[str, np.ndarray]:
-  """Percentile intervals of each bootstrapped metric.
+) -> Intervals:
+  """Intervals of each bootstrapped metric.
 
   Args:
     predictions: [R, K], finite.
@@ -140,14 +272,13 @@ def session_intervals(
     seed: of the draws.
 
   Returns:
-    `auc`, `logloss` and `session_logloss` to f64[K, 2], low and high; NaN
-    where undefined, or with fewer than two sessions, which can't tell how
+    The intervals; NaN where undefined, with fewer than two sessions, or, of
+    the AUC, where fewer than two hold the rarer label: they can't tell how
     sessions vary.
   """
   values = _checked_replicates([predictions], labels, session, count, seed)
-  return {
-    n: percentile_interval(v[:, 0], confidence) for n, v in values.items()
-  }
+  only = {name: v[:, 0] for name, v in values.items()}
+  return _intervals(only, labels, session, confidence)
 
 
 def difference_intervals(
@@ -158,8 +289,8 @@ def difference_intervals(
   count: int,
   confidence: float,
   seed: int,
-) -> dict[str, np.ndarray]:
-  """Percentile intervals of metric(first) - metric(second), paired.
+) -> Intervals:
+  """Intervals of metric(first) - metric(second), paired.
 
   Args:
     first: [R, K], finite.
@@ -174,10 +305,8 @@ def difference_intervals(
     As `session_intervals`.
   """
   values = _checked_replicates([first, second], labels, session, count, seed)
-  return {
-    n: percentile_interval(v[:, 0] - v[:, 1], confidence)
-    for n, v in values.items()
-  }
+  differences = {name: v[:, 0] - v[:, 1] for name, v in values.items()}
+  return _intervals(differences, labels, session, confidence)
 
 
 def _checked_replicates(
@@ -191,3 +320,23 @@ def _checked_replicates(
   if len(session) and np.all(session == session[0]):
     count = 0
   return replicates(predictions, labels, session, count, seed)
+
+
+def _intervals(
+  values: dict[str, np.ndarray],
+  labels: np.ndarray,
+  session: np.ndarray,
+  confidence: float,
+) -> Intervals:
+  """From replicates f64[B, K] of each metric."""
+  rarer = rarer_sessions(labels, session)
+  bounds = {
+    name: np.stack(
+      [
+        percentile_interval(v[:, k], confidence, clusters(name, int(n)))
+        for k, n in enumerate(rarer)
+      ]
+    )
+    for name, v in values.items()
+  }
+  return Intervals(bounds, np.isnan(values['auc']).sum(0))

@@ -1,8 +1,8 @@
 """Is a difference between two models larger than the seeds' noise?
 
 Paired over seeds: both models ran with the same seeds on the same data, so
-only the differences matter. Student's distribution is computed here, in
-double precision, to keep SciPy out of the runtime dependencies.
+only the differences matter. Distributions are SciPy's special functions;
+`scipy.stats` would take a second to import.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
-# Up to this many pairs the signed-rank distribution is enumerated.
-EXACT_PAIRS = 25
-_MAX_ITERATIONS = 100_000
+# Up to this many pairs the signed-rank distribution is enumerated: its
+# probabilities, multiples of 2^-50, are exact in double precision.
+EXACT_PAIRS = 50
 
 
 class PairedTTest(NamedTuple):
@@ -95,104 +96,23 @@ def paired_t_test(
 
 
 def t_tails(t: float, degrees: float) -> float:
-  """P(|T| >= |t|) of Student's distribution: I_x(d / 2, 1 / 2).
-
-  x = d / (d + t^2); Abramowitz and Stegun, 26.7.1 and 26.5.27.
+  """P(|T| >= |t|) of Student's distribution, the two-sided p-value.
 
   Args:
     t: may be infinite.
-    degrees: d > 0.
-
-  Returns:
-    The two-sided p-value.
+    degrees: > 0.
   """
-  if math.isinf(t):
-    return 0.0
-  total = degrees + t * t
-  return _incomplete_beta(degrees / 2.0, 0.5, degrees / total, t * t / total)
-
-
-def t_cdf(t: float, degrees: float) -> float:
-  """P(T <= t) of Student's distribution with `degrees` > 0."""
-  tail = 0.5 * t_tails(t, degrees)
-  return 1.0 - tail if t > 0 else tail
+  return float(2.0 * special.stdtr(degrees, -abs(t)))
 
 
 def t_quantile(confidence: float, degrees: float) -> float:
-  """The t > 0 with P(|T| <= t) = confidence, by bisection.
+  """The t > 0 with P(|T| <= t) = confidence.
 
   Args:
     confidence: in (0, 1).
     degrees: > 0.
-
-  Returns:
-    t, to the last bits of a double.
   """
-  tails = 1.0 - confidence
-  low, high = 0.0, 1.0
-  while t_tails(high, degrees) > tails:
-    low, high = high, 2.0 * high
-  while True:
-    middle = 0.5 * (low + high)
-    if middle in (low, high):
-      return middle
-    if t_tails(middle, degrees) > tails:
-      low = middle
-    else:
-      high = middle
-
-
-def incomplete_beta(a: float, b: float, x: float) -> float:
-  """I_x(a, b), the regularised incomplete beta function.
-
-  Args:
-    a: > 0.
-    b: > 0.
-    x: in [0, 1].
-
-  Returns:
-    I_x(a, b) in [0, 1].
-
-  Raises:
-    ValueError: an argument out of range.
-  """
-  if not (a > 0.0 and b > 0.0 and 0.0 <= x <= 1.0):
-    raise ValueError(f'no incomplete beta of a={a}, b={b}, x={x}')
-  return _incomplete_beta(a, b, x, 1.0 - x)
-
-
-def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
-  """I_x(a, b) with y = 1 - x given, since rounding loses a small y."""
-  if not x or not y:
-    return 1.0 if x else 0.0
-  if x > (a + 1.0) / (a + b + 2.0):  # there the fraction converges slowly
-    return 1.0 - _incomplete_beta(b, a, y, x)
-  log_x = math.log(x) if x < 0.5 else math.log1p(-y)
-  log_y = math.log(y) if y < 0.5 else math.log1p(-x)
-  log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-  return math.exp(a * log_x + b * log_y - log_beta) / (a * _fraction(a, b, x))
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-  """1 + d_1 / (1 + d_2 / (1 + ...)), Abramowitz and Stegun 26.5.8.
-
-  Evaluated front to back by the modified Lentz method (Thompson and Barnett,
-  1986): the value is the product of ratios of successive convergents.
-  """
-  tiny = 1e-300
-  value, c, d = 1.0, 1.0, 0.0
-  for step in range(1, _MAX_ITERATIONS):
-    m = step // 2
-    if step % 2:
-      term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-    else:
-      term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-    c = (1.0 + term / c) or tiny
-    d = 1.0 / ((1.0 + term * d) or tiny)
-    value *= c * d
-    if abs(c * d - 1.0) < 4e-16:
-      return value
-  raise ArithmeticError(f'incomplete beta of a={a}, b={b}, x={x}: no limit')
+  return float(-special.stdtrit(degrees, (1.0 - confidence) / 2.0))
 
 
 def signed_rank(
@@ -200,10 +120,10 @@ def signed_rank(
 ) -> SignedRank:
   """Tests whether `first - second` is symmetric about zero.
 
-  Zero differences are dropped (Wilcoxon's way). Up to 25 differences without
-  zeros and ties have the exact distribution; otherwise the normal
-  approximation, its variance corrected for ties, without a continuity
-  correction.
+  Zero differences are dropped (Wilcoxon's way). Up to EXACT_PAIRS others have
+  the exact distribution over all signs, given their sizes, ties included;
+  more the normal approximation, its variance corrected for ties, without a
+  continuity correction.
 
   Args:
     first: [n], one figure per seed.
@@ -223,24 +143,26 @@ def signed_rank(
   _, position, counts = np.unique(
     np.abs(differences), return_inverse=True, return_counts=True
   )
-  ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[position]
-  positive = float(ranks[differences > 0.0].sum())
-  statistic = min(positive, pairs * (pairs + 1) / 2.0 - positive)
-  exact = pairs == len(everything) <= EXACT_PAIRS and len(counts) == pairs
+  # Twice the mid-ranks, so that halves of ties are whole numbers too.
+  ranks = (2 * np.cumsum(counts) - (counts - 1))[position]
+  positive = int(ranks[differences > 0.0].sum())
+  smaller = min(positive, pairs * (pairs + 1) - positive)
+  exact = pairs <= EXACT_PAIRS
   if exact:
-    p_value = _exact_signed_rank(int(statistic), pairs)
+    p_value = _exact_signed_rank(smaller, ranks)
   else:
-    p_value = _normal_signed_rank(statistic, pairs, counts)
-  return SignedRank(pairs, statistic, p_value, exact)
+    p_value = _normal_signed_rank(smaller / 2.0, pairs, counts)
+  return SignedRank(pairs, smaller / 2.0, p_value, exact)
 
 
-def _exact_signed_rank(statistic: int, pairs: int) -> float:
-  """2 P(W <= statistic) by counting the subsets of {1 .. n} of every sum."""
-  ways = np.zeros(pairs * (pairs + 1) // 2 + 1, np.int64)
-  ways[0] = 1
-  for r in range(1, pairs + 1):
-    ways[r:] = ways[r:] + ways[:-r]
-  return min(1.0, 2.0 * int(ways[: statistic + 1].sum()) / 2.0**pairs)
+def _exact_signed_rank(smaller: int, ranks: np.ndarray) -> float:
+  """2 P(W <= smaller), where each rank counts with a chance of one half."""
+  chances = np.zeros(int(ranks.sum()) + 1)
+  chances[0] = 1.0
+  for rank in ranks:
+    chances[rank:] += chances[:-rank].copy()
+    chances /= 2.0
+  return min(1.0, 2.0 * float(chances[: smaller + 1].sum()))
 
 
 def _normal_signed_rank(

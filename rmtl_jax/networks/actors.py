@@ -161,7 +161,15 @@ class Transfer(nnx.Module):
   """AITM's transfer from one task to the next (Xi et al., KDD 2021, Eq. 3-6).
 
   The next task's representation attends over its own and what the previous
-  task sends, which passes one hidden layer.
+  task sends, which passes one hidden layer or, with `aitm_transfer=linear`, a
+  linear one.
+
+  Args:
+    units: width of both.
+    config: `aitm_transfer`, dropout.
+    numbers: where the masks' numbers come from.
+    rngs: where the kernels come from.
+    first: the transfer whose attention serves this one too, or None.
   """
 
   def __init__(
@@ -170,9 +178,14 @@ class Transfer(nnx.Module):
     config: config_lib.NetworkConfig,
     numbers: layers.Numbers,
     rngs: nnx.Rngs,
+    first: Transfer | None = None,
   ):
+    self.is_linear = config.aitm_transfer == 'linear'
     self.info = layers.Linear(units, units, layers.HE, rngs)
     self.activation = layers.Activation(1, config.dropout, numbers)
+    if first is not None:
+      self.value, self.key, self.query = first.value, first.key, first.query
+      return
     self.value = layers.Linear(units, units, layers.LECUN, rngs)
     self.key = layers.Linear(units, units, layers.LECUN, rngs)
     self.query = layers.Linear(units, units, layers.LECUN, rngs)
@@ -181,7 +194,9 @@ class Transfer(nnx.Module):
     self, previous: jax.Array, own: jax.Array, dropout_key: Key
   ) -> jax.Array:
     """Two f32[T, units] -> f32[T, units]."""
-    sent = self.activation([self.info(previous)], dropout_key)[0]
+    sent = self.info(previous)
+    if not self.is_linear:
+      sent = self.activation([sent], dropout_key)[0]
     sources = [own, sent]
     scale = own.shape[1] ** -0.5
     scores = [
@@ -208,8 +223,11 @@ class Aitm(nnx.Module):
       spec, config, tasks * units[0], 0, rngs, tasks
     )
     self.bottoms = layers.Hidden(tasks, units, config, numbers, rngs)
+    first = None
     for k in range(1, tasks):
-      transfer = Transfer(units[-1], config, numbers, rngs)
+      transfer = Transfer(units[-1], config, numbers, rngs, first)
+      if config.aitm_transfer == 'linear':
+        first = first or transfer
       setattr(self, f'transfer_{k}', transfer)
     self.towers = layers.Towers(tasks, units[-1], config, numbers, rngs)
     self.affinity = affinity.make(spec, config, rngs)

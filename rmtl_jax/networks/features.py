@@ -11,7 +11,8 @@ range of its columns, so that it runs once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -74,8 +75,13 @@ def init_table(
   key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
 ) -> jax.Array:
   """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
-  rows = init_rows(key, spec, config, config.embedding_dim)
-  return config.embedding_scale * rows
+  dim = config.embedding_dim
+  if config.init == 'torch':
+    # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
+    limit = (6.0 / (int(offsets(spec)[-1]) + dim)) ** 0.5
+    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
+    return init_rows(key, spec, config, dim, draw)
+  return config.embedding_scale * init_rows(key, spec, config, dim)
 
 
 def init_rows(
@@ -83,13 +89,21 @@ def init_rows(
   spec: types.FeatureSpec,
   config: config_lib.NetworkConfig,
   width: int,
+  draw: Callable[..., jax.Array] = jax.random.normal,
 ) -> jax.Array:
-  """Standard normal values, f32[rows, width], row 0 of every field zero.
+  """Random values, f32[rows, width], row 0 of every field zero.
 
   Zero rows follow, up to a multiple of `table_multiple`; nothing reads them.
+
+  Args:
+    key: of the draw.
+    spec: the data's fields.
+    config: `table_multiple`.
+    width: numbers of a row.
+    draw: (key, shape) -> values; standard normal ones if not given.
   """
   starts = offsets(spec)
-  table = jax.random.normal(key, (int(starts[-1]), width))
+  table = draw(key, (int(starts[-1]), width))
   table = table.at[np.unique(starts[:-1])].set(0.0)
   return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
 

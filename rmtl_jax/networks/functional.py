@@ -29,6 +29,7 @@ from rmtl_jax.networks import (
   precision,
   session,
   tables,
+  torch_init,
 )
 from rmtl_jax.networks import critic as critic_lib
 
@@ -128,7 +129,10 @@ def _from_module(
     return nnx.merge(graph, state)
 
   def init(key: jax.Array) -> Params:
-    return nnx.to_pure_dict(nnx.state(make(key)))
+    params = nnx.to_pure_dict(nnx.state(make(key)))
+    if config.init == 'torch':
+      return torch_init.redraw(params, jax.random.fold_in(key, 1))
+    return params
 
   traced = functools.partial(precision.traced_with, config.matmul_precision)
 
@@ -160,6 +164,18 @@ def _one_per_task(network: Network, count: int) -> Network:
   return _side_by_side(
     network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
   )
+
+
+def _equal_at_start(network: Network) -> Network:
+  """Networks side by side, all with the first one's initial parameters."""
+
+  def init(key: jax.Array) -> Params:
+    def repeat(x):
+      return jnp.broadcast_to(x[:1], x.shape)
+
+    return jax.tree.map(repeat, network.init(key))
+
+  return network._replace(init=jax.jit(init))
 
 
 def _members(network: Network, count: int) -> Network:
@@ -323,7 +339,8 @@ def make_critic(
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1)
     shared = dataclasses.replace(critic, form='shared')
-    return _one_per_task(make_critic(one, network, shared), spec.num_tasks)
+    made = _one_per_task(make_critic(one, network, shared), spec.num_tasks)
+    return _equal_at_start(made) if network.init == 'torch' else made
   return _from_module(
     lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )

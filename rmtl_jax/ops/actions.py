@@ -22,8 +22,33 @@ def clipped_noise(
   Returns:
     f32[...].
   """
-  noise = deviation * jax.random.normal(key, actions.shape, actions.dtype)
-  return jnp.clip(actions + jnp.clip(noise, -limit, limit), 0.0, 1.0)
+  noise = _noise(key, actions.shape, deviation, limit)
+  return jnp.clip(actions + noise, 0.0, 1.0)
+
+
+def common_noise(
+  key: jax.Array, actions: jax.Array, deviation: float, limit: float
+) -> jax.Array:
+  """Actions plus one clipped draw per task (the authors' code).
+
+  Args:
+    key: a random key.
+    actions: f32[..., K], probabilities.
+    deviation: the noise's standard deviation before clipping.
+    limit: largest absolute noise.
+
+  Returns:
+    f32[..., K], in [-limit, 1 + limit].
+  """
+  shape = (1,) * (actions.ndim - 1) + actions.shape[-1:]
+  return actions + _noise(key, shape, deviation, limit)
+
+
+def _noise(
+  key: jax.Array, shape: tuple[int, ...], deviation: float, limit: float
+) -> jax.Array:
+  noise = deviation * jax.random.normal(key, shape, jnp.float32)
+  return jnp.clip(noise, -limit, limit)
 
 
 def uniform(key: jax.Array, actions: jax.Array) -> jax.Array:

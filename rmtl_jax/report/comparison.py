@@ -139,6 +139,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   tests = about_tests(results)
   if tests:
     blocks.append(tests)
+  blocks += about_draws(results)
   for metric, label in SHOWN:
     for task in results['tasks']:
       table = comparison_tables.differences(results, task, metric)
@@ -154,6 +155,17 @@ def about_tests(results: Mapping[str, Any]) -> str:
   return (
     f'p: two-sided paired t-test; after Holm over all {tests} tests of this'
     " page; Wilcoxon's signed-rank test stands beside it, uncorrected."
+  )
+
+
+def about_draws(results: Mapping[str, Any]) -> list[str]:
+  """Which resampled sessions the intervals leave out, if any."""
+  return tables.left_out(
+    {
+      d['task']: d.get('undefined_draws') or 0
+      for d in results['differences']
+      if d['metric'] == 'auc'
+    }
   )
 
 

@@ -141,6 +141,7 @@ def _differences(results: Results, drawn: Drawn) -> page.Section | None:
   blocks = [*_pictures(drawn, 'differences'), page.Text(comparison.DIFFERENCES)]
   tests = comparison.about_tests(results)
   blocks += [page.Text(tests)] if tests else []
+  blocks += map(page.Text, comparison.about_draws(results))
   for metric, label in comparison.SHOWN:
     for task in results['tasks']:
       table = comparison_tables.differences(results, task, metric)

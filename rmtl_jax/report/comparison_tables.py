@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.report import tables
+from rmtl_jax.weighting import registry
 
 Results = Mapping[str, Any]
 _LABELS = {
@@ -55,7 +55,7 @@ def weights_name(method: Mapping[str, Any]) -> str:
   if not method['weighting']:
     return 'pre-trained only'
   form = method.get('settings', {}).get('weighting.form', '')
-  return tables.weighting_name(method['weighting'], form)
+  return registry.label(method['weighting'], form)
 
 
 def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:

@@ -75,7 +75,7 @@ def rule() -> str:
 
 
 def headlines(results: Results) -> list[str]:
-  """Which methods pass, in a few sentences."""
+  """Which methods pass, and which never moved, in a few sentences."""
   verdicts = results['verdicts']
   if not verdicts:
     return ['No method is judged: none of them has controls.']
@@ -104,6 +104,36 @@ def headlines(results: Results) -> list[str]:
       ' AUC are needed against every control. There are means and intervals,'
       ' and no claims.'
     ]
+  return lines + _unmoved(results)
+
+
+def _unmoved(results: Results) -> list[str]:
+  """Methods of which every run kept the pre-trained parameters."""
+  differences: dict[tuple[str, str], list[float | None]] = {}
+  for d in results['differences']:
+    means = differences.setdefault((d['method'], d['control']), [])
+    means.append(d['mean'])
+  lines = []
+  for method in results['methods']:
+    runs = [r for r in results['runs'] if r['method'] == method['name']]
+    same = [
+      control
+      for control in method['controls']
+      if all(not m for m in differences.get((method['name'], control), ()))
+    ]
+    if (
+      not method['weighting']
+      or comparison_tables.from_scratch(results, method)
+      or not same
+      or any(run['best_epoch'] for run in runs)
+    ):
+      continue
+    lines.append(
+      f'{method["name"]}: in {len(runs)} of {len(runs)} runs no epoch of'
+      ' fine-tuning was better on validation than the pre-trained parameters,'
+      f' so those were kept: the difference to {", ".join(same)} is 0 by'
+      ' construction.'
+    )
   return lines
 
 

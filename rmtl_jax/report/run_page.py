@@ -13,6 +13,7 @@ from rmtl_jax.report import (
   tables,
   vector,
 )
+from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
 
@@ -41,9 +42,7 @@ def build(record: Record) -> page.Page:
     Warnings first, then the setting, the data, and what was measured.
   """
   metrics = record['metrics']
-  weighting = tables.weighting_name(
-    metrics['weighting'], metrics.get('form', '')
-  )
+  weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   sections = [
     _setting(record),
     _data(record),
@@ -72,7 +71,7 @@ def build(record: Record) -> page.Page:
 def _warnings(record: Record) -> list[page.Block]:
   lines = list(record['metrics'].get('warnings', []))
   wanted = ['pretrain', 'critic', 'finetune']
-  if record['config']['weighting.name'] == 'constant':
+  if not registry.asks_critics(record['config']['weighting.name']):
     wanted.remove('critic')
   lacking = [stage for stage in wanted if stage not in record['stages']]
   if lacking:

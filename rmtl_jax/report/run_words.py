@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.report import tables
+from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
 
 BASELINE, ORACLE = 'rate baseline', 'oracle'
-_FORMULAS = {
-  'critic': '1 - lambda Q',
-  'label_times_q': "1 - lambda y Q, where y is the row's label",
-  'negative_q': '-Q',
-  'mean_one': '1 - lambda Q, divided by their mean',
-  'advantage': (
-    '1 - lambda A, where A is Q centred and divided by its deviation, not'
-    ' below 0 and divided by their mean'
-  ),
-  'uncertainty': (
-    "1 + lambda (u / mean u - 1), where u is the critics' disagreement, not"
-    ' below 0 and divided by their mean'
-  ),
-}
-_RELATIVE = ('mean_one', 'advantage', 'uncertainty')
-_WITHOUT_LAMBDA = ('negative_q',)
 
 
 def stage_names(metrics: Record) -> dict[str, str]:
@@ -34,7 +18,7 @@ def stage_names(metrics: Record) -> dict[str, str]:
   return {
     'pretrain': 'pre-trained',
     'constant': 'constant weights',
-    'finetune': 'RMTL' if weighting == 'critic' else weighting,
+    'finetune': registry.short(weighting),
   }
 
 
@@ -55,9 +39,7 @@ def key(metrics: Record) -> list[str]:
   """What the short names of `models` mean, one text each."""
   names, scratch = stage_names(metrics), metrics.get('start') == 'scratch'
   how = 'stage 3 from scratch' if scratch else 'stage 3'
-  weighting = tables.weighting_name(
-    metrics['weighting'], metrics.get('form', '')
-  )
+  weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   meanings = {
     BASELINE: 'user rate x item rate, no network',
     names['pretrain']: 'after stage 1',
@@ -75,24 +57,18 @@ def weights(record: Record) -> list[str]:
     record: what training/report_record.py gathered.
   """
   config, metrics = record['config'], record['metrics']
-  name, form = metrics['weighting'], metrics.get('form') or 'critic'
-  if name in ('ddpg', 'td3_bc'):
-    return [f'{tables.NAMES[name]}: no loss is weighed by row.']
-  if name == 'constant':
+  record_of = registry.find(metrics['weighting'])
+  if record_of.objective is not None:
+    return [f'{record_of.label}: no loss is weighed by row.']
+  if record_of.make is None:
     return ['Every weight is 1: this run has no critics.']
-  shown = form if name == 'q_shuffled' else name
-  lines = []
-  if name == 'constant_mean':
-    lines.append(
-      'Shown: one constant per task, the mean of 1 - lambda Q over the train'
-      f' rows; {_lambda(record)}.'
-    )
-  else:
-    formula = _FORMULAS[shown]
-    is_set = '' if shown in _WITHOUT_LAMBDA else f'; {_lambda(record)}'
-    what = ', shuffled over the rows' if name == 'q_shuffled' else ''
-    lines.append(f'Shown: the weights {formula}{what}{is_set}.')
-  if shown in _RELATIVE:
+  shuffles = record_of.takes == registry.LINK
+  shown = registry.find(metrics.get('form') or 'critic')
+  shown = shown if shuffles else record_of
+  is_set = '' if shown.lambda_ == registry.NONE else f'; {_lambda(record)}'
+  what = ', shuffled over the rows' if shuffles else ''
+  lines = [f'Shown: {shown.formula}{what}{is_set}.']
+  if shown.relative:
     lines.append(
       'Means and deviations are over the validation rows here, over the batch'
       ' in training.'
@@ -105,7 +81,8 @@ def weights(record: Record) -> list[str]:
     ' mean; band: from the 10th to the 90th percentile of the rows at that'
     ' position; positions with few rows are left out.'
   )
-  if config['critic.in_finetune'] == 'learning' and name != 'constant_mean':
+  learns = config['critic.in_finetune'] == 'learning'
+  if learns and record_of.asks == registry.STEP:
     lines.append(
       'In stage 3 the critics learn on and the model moves; the table below has'
       ' the weights that its epochs applied.'

@@ -11,32 +11,13 @@ import rich.box
 import rich.console
 import rich.table
 
-# What each weighting (config.WEIGHTINGS) is, for a reader.
-NAMES = {
-  'critic': 'RMTL: weights 1 - lambda Q',
-  'label_times_q': 'WL: weights 1 - lambda y Q',
-  'negative_q': 'NLC: weights -Q',
-  'mean_one': 'weights 1 - lambda Q by their mean',
-  'advantage': 'weights 1 - lambda A, A is Q centred and normalised',
-  'uncertainty': "weights by the critics' disagreement",
-  'q_shuffled': 'control: RMTL weights, shuffled over rows',
-  'constant_mean': 'control: mean RMTL weight per task',
-  'constant': 'constant weights',
-  'ddpg': 'DDPG: the actor climbs Q, no weighted loss',
-  'td3_bc': 'TD3+BC: the loss, and the actor climbs Q',
-}
+from rmtl_jax.weighting import registry
+
 _METRICS = (
   ('auc', 'AUC', '.4f'),
   ('logloss', 'logloss', '.4f'),
   ('session_logloss', 's-logloss', '.4f'),
 )
-
-
-def weighting_name(weighting: str, form: str = '') -> str:
-  """What weighs the losses; `form` is what `q_shuffled` shuffles."""
-  if weighting == 'q_shuffled' and form not in ('', 'critic'):
-    return f'control: weights of {form}, shuffled over rows'
-  return NAMES.get(weighting, weighting)
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -58,7 +39,7 @@ def _models(
     ('constant', f'{how}, constant weights (control)'),
     (
       'finetune',
-      f'{how}, {weighting_name(record["weighting"], record.get("form", ""))}',
+      f'{how}, {registry.label(record["weighting"], record.get("form", ""))}',
     ),
   ):
     if stage in record['stages']:
@@ -133,7 +114,8 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
   if kept:
     lines.append(
       f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
-      ' fine-tuning ranked the validation rows better.'
+      ' fine-tuning ranked the validation rows better. Differences between the'
+      ' same parameters are 0 by construction.'
     )
   if lines:
     lines.append(
@@ -141,8 +123,34 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
       ' by more than these differences.'
     )
   lines += _ensemble_sentences(record)
+  lines += left_out(_undefined_draws(record))
   lines += [f'WARNING: {warning}.' for warning in record.get('warnings', [])]
   return lines
+
+
+def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
+  """By task; all models of a run saw the same draws."""
+  first = next(iter(record['stages'].values()), {})
+  return {
+    task: values.get('undefined_draws', 0)
+    for task, values in first.items()
+    if values.get('auc_interval')
+  }
+
+
+def left_out(draws: Mapping[str, int]) -> list[str]:
+  """Says that resampled sessions have no AUC, where some haven't.
+
+  Args:
+    draws: how many of each task.
+  """
+  said = [f'{count} of {task}' for task, count in draws.items() if count]
+  if not said:
+    return []
+  return [
+    'Resamples of sessions that hold one label alone have no AUC and are left'
+    f' out of its interval: {", ".join(said)}.'
+  ]
 
 
 def seed_text(record: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from rmtl_jax.training import trainer
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import factory, registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def finetune_team(
   arms = {}
   for name, weighting in weightings.items():
     means = None
-    if weighting == 'constant_mean':
+    if registry.find(weighting).takes == registry.MEANS:
       # Of the policy that the critics know, wherever the arm starts.
       means = mean_weights(context, actor_params, critic_params)
     arms[name] = _finetune_arm(

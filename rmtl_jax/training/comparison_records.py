@@ -128,7 +128,7 @@ def of_critics(training: critic_stage.Training) -> Record:
   """
   context, errors = training.context, training.errors
   config, host = context.config, context.validation.host
-  policy = np.asarray(training.validation_policy)
+  policy = training.validation_policy
   q_values = context.values(training.params, context.validation, policy)
   return {
     'statistics': summary.critic(

@@ -22,20 +22,24 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import state
 
+# Tells the draws of logged actions apart from shuffles of the same seed.
+_LOGGED = 103
+
 
 @dataclasses.dataclass
 class Training:
   """The critics of a run in training.
 
   The actor is frozen, so pi(s) and pi'(s) are the same numbers in every pass:
-  they are computed once per split.
+  they are computed once per split. So are uniform actions.
 
   Attributes:
     context: the run.
     program: the step that trains them.
     critic: their state.
-    policy: pi(s) of the train rows, f32[R, K].
-    validation_policy: pi(s) of the validation rows.
+    extras: of the train rows, f32[R, K] each: pi(s), and the logged actions
+      where they are uniform.
+    validation_extras: the same of the validation rows.
     errors: the validation error that decides, after each pass.
     validation_returns: what pi(s) realises on the validation rows, f64[R, K],
       or None where nothing is measured by it.
@@ -47,12 +51,17 @@ class Training:
   context: context_lib.Context
   program: models_lib.Program
   critic: state.CriticState
-  policy: jax.Array | np.ndarray
-  validation_policy: jax.Array | np.ndarray
+  extras: tuple[jax.Array | np.ndarray, ...]
+  validation_extras: tuple[jax.Array | np.ndarray, ...]
   errors: list[float] = dataclasses.field(default_factory=list)
   validation_returns: np.ndarray | None = None
   best_params: Any = None
   position: trainer.Position = trainer.START
+
+  @property
+  def validation_policy(self) -> np.ndarray:
+    """pi(s) of the validation rows, f32[R, K]."""
+    return np.asarray(self.validation_extras[0])
 
   @property
   def params(self) -> Any:
@@ -99,15 +108,39 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
     params,
   )
   program = context.models.train_critics(config)
-  policy = context.train.beside(policies[0])
-  validation_policy = context.validation.beside(policies[1])
-  training = Training(context, program, critic, policy, validation_policy)
+  extras = _extras(context, context.train, policies[0], 0)
+  validation_extras = _extras(context, context.validation, policies[1], 1)
+  training = Training(context, program, critic, extras, validation_extras)
   if config.critic.stopping == 'return_error':
     training.validation_returns = _returns(
       context, context.validation, policies[1]
     )
     training.best_params = state.copy(params)
   return training
+
+
+def _extras(
+  context: context_lib.Context,
+  split: splits_lib.Split,
+  policy: np.ndarray,
+  number: int,
+) -> tuple[jax.Array | np.ndarray, ...]:
+  """What a step of stage 2 sees of a split's rows beside their columns.
+
+  Uniform actions are drawn here, once per row, as a log would hold them: the
+  same in every pass, however rows are shuffled.
+
+  Args:
+    context: the run.
+    split: the rows.
+    policy: pi(s), f32[R, K].
+    number: tells the draws of splits apart.
+  """
+  if context.config.critic.behaviour != 'uniform':
+    return (split.beside(policy),)
+  generator = np.random.default_rng((context.config.seed, _LOGGED, number))
+  logged = generator.random(policy.shape, np.float32)
+  return split.beside(policy), split.beside(logged)
 
 
 def _returns(
@@ -195,7 +228,7 @@ def _train_pass(
       t.critic,
       t.context.epoch('critic', len(t.errors) + 1),
       t.context.key('critic'),
-      (t.policy,),
+      t.extras,
       start=t.position,
       after=functools.partial(_save_within, t),
     )
@@ -301,7 +334,7 @@ def _validation_td_error(training: Training) -> float:
     (critic.params, critic.target_params, key),
     context.validation,
     context.config.batch,
-    (training.validation_policy,),
+    training.validation_extras,
   )
   return float(losses.mean(-1).sum() / max(valid.sum(), 1))
 
@@ -309,6 +342,6 @@ def _validation_td_error(training: Training) -> float:
 def _validation_return_error(training: Training) -> float:
   """Mean squared error of Q(s, pi(s)) as a prediction of the returns."""
   context = training.context
-  policy = np.asarray(training.validation_policy)
+  policy = training.validation_policy
   q_values = context.values(training.critic.params, context.validation, policy)
   return float(np.mean(np.square(q_values - training.validation_returns)))

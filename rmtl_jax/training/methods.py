@@ -9,13 +9,8 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
+from rmtl_jax.weighting import registry
 
-# What every weighted method has to beat, beside the pre-trained model: these
-# see the same batches, keys and steps, but nothing that critics know of a row.
-CONTROLS = ('constant', 'constant_mean', 'q_shuffled')
-# Weights whose control shuffles them, not RMTL's: their spread over rows is
-# another. WL, NLC and the objectives without weights are judged against RMTL's.
-_OWN_SHUFFLE = ('mean_one', 'advantage', 'uncertainty')
 # What makes no difference to weights that are constants.
 _NOT_OF_CONSTANTS = (
   'critic.in_finetune',
@@ -61,12 +56,14 @@ class Method:
     """Whether it claims something: to be better than its controls."""
     if not self.weighting:
       return bool(self.settings)
-    return self.weighting not in CONTROLS
+    return not registry.find(self.weighting).control
 
   @property
   def needs_critics(self) -> bool:
     """Whether stage 2 comes before its stage 3."""
-    return self.weighting not in ('', 'constant')
+    if not self.weighting:
+      return False
+    return registry.find(self.weighting).asks != registry.NEVER
 
   @property
   def first(self) -> Method:
@@ -110,9 +107,9 @@ class Method:
   def controls(self) -> tuple[Method, ...]:
     """What it has to beat, in the order of the tables.
 
-    Of a weighted method: the pre-trained model, then CONTROLS, all of which
-    start where it does. Of another stage 1: the backbone with the comparison's
-    own settings.
+    Of a weighted method: the pre-trained model, then the controls of
+    weighting/registry.py, all of which start where it does. Of another
+    stage 1: the backbone with the comparison's own settings.
     """
     if not self.is_judged:
       return ()
@@ -120,23 +117,25 @@ class Method:
       return (Method(self.backbone),)
     finetune = _only(self.settings, (*_STAGE_1, 'finetune.'))
     shuffled = dict(self.settings)
-    registered = self.weighting not in config_lib.WEIGHTINGS
-    if registered or self.weighting in _OWN_SHUFFLE:
+    if registry.find(self.weighting).own_shuffle:
       shuffled['weighting.form'] = self.weighting
+    constants = (s for s in self.settings if s[0] not in _NOT_OF_CONSTANTS)
+    settings = {
+      registry.NEVER: finetune,
+      registry.START: tuple(constants),
+      registry.STEP: tuple(sorted(shuffled.items())),
+    }
     return (
       self.first,
-      Method(self.backbone, 'constant', '', finetune),
-      Method(
-        self.backbone,
-        'constant_mean',
-        self.critic_backbone,
-        tuple(s for s in self.settings if s[0] not in _NOT_OF_CONSTANTS),
-      ),
-      Method(
-        self.backbone,
-        'q_shuffled',
-        self.critic_backbone,
-        tuple(sorted(shuffled.items())),
+      *(
+        Method(
+          self.backbone,
+          name,
+          '' if asks == registry.NEVER else self.critic_backbone,
+          settings[asks],
+        )
+        for name in registry.CONTROLS
+        for asks in [registry.find(name).asks]
       ),
     )
 
@@ -196,7 +195,9 @@ def parse(text: str, base: config_lib.Config) -> Method:
     _check(
       text, 'weighting', weighting, config_values.CHOICES['weighting.name']
     )
-  if critic_backbone == backbone or weighting == 'constant':
+  record = registry.find(weighting) if weighting else None
+  asks = record is not None and record.asks != registry.NEVER
+  if critic_backbone == backbone or not asks:
     critic_backbone = ''
   label = f'method {text!r:.80}'
   pairs = dict(setting(label, part, base) for part in parts)
@@ -212,7 +213,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       ' difference to a pre-trained model'
     )
   if 'weighting.form' in pairs:
-    if weighting != 'q_shuffled':
+    if record is None or record.takes != registry.LINK:
       raise types.InputError(
         f'{label}: weighting.form says what q_shuffled shuffles; it makes no'
         f' difference to {weighting}'

@@ -22,7 +22,7 @@ from rmtl_jax.training import mesh, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import factory, registry
 
 _Made = TypeVar('_Made')
 _STOP = config_lib.FaultsConfig()
@@ -186,7 +186,10 @@ class Models:
     return self._once('pretrain', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
-    """Stage 2's; its extra rows are pi(s), which are pi'(s) too."""
+    """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
+
+    pi(s) is pi'(s) too, since the actor is frozen.
+    """
 
     def build():
       _, critic, wrap = self._in_steps(config)
@@ -194,7 +197,11 @@ class Models:
         critic, state.make_optimizer(config.critic), config.critic
       )
       return Program(
-        wrap(lambda s, batch, key, pi: step(s, batch, key, pi, pi)),
+        wrap(
+          lambda s, batch, key, pi, logged=None: step(
+            s, batch, key, pi if logged is None else logged, pi
+          )
+        ),
         config.faults,
         self.layout,
       )
@@ -208,7 +215,8 @@ class Models:
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
-    critic = config.critic if factory.needs_critic(weighting.name) else None
+    asks = registry.find(weighting.name).asks == registry.STEP
+    critic = config.critic if asks else None
     key = (
       config.backbone,
       config.network,
@@ -286,10 +294,10 @@ class Models:
     """Squared TD errors of rows, for trainer.map_rows.
 
     Its parameters are (online critics, target critics, key), its extra rows
-    pi(s); it gives (losses, whether there is a target).
+    those of `train_critics`; it gives (losses, whether there is a target).
     """
 
-    def errors(params, batch, policy):
+    def errors(params, batch, policy, logged=None):
       online, target, key = params
       noise_key, smooth_key = jax.random.split(key)
       return critic_lib.td_losses(
@@ -297,7 +305,9 @@ class Models:
         online,
         target,
         batch,
-        critic_lib.behaviour_actions(noise_key, policy, config.critic),
+        critic_lib.behaviour_actions(
+          noise_key, policy if logged is None else logged, config.critic
+        ),
         critic_lib.smoothed_actions(smooth_key, policy, config.critic),
         config.critic,
       )

@@ -17,10 +17,7 @@ from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import forward
 from rmtl_jax.weighting import critic as weights_lib
-from rmtl_jax.weighting import factory
-
-# Weightings that weigh no loss by row.
-_NO_WEIGHTS = ('constant', 'ddpg', 'td3_bc')
+from rmtl_jax.weighting import factory, registry
 
 
 class Judged(NamedTuple):
@@ -119,11 +116,11 @@ def weights(
   Returns:
     f32[R, K] per member; nothing where no loss is weighed by row.
   """
-  name = config.weighting.name
-  if not rows or name in _NO_WEIGHTS:
+  record = registry.find(config.weighting.name)
+  if not rows or record.make is None:
     return []
   means: list[Any] = [None] * len(rows)
-  if name == 'constant_mean':
+  if record.takes == registry.MEANS:
     means = [
       weights_lib.critic_weights(
         one.q_values.astype(np.float64), config.weighting.lambda_
@@ -152,7 +149,7 @@ def _weights(
   chain = factory.make_weighting(weighting, means)
   ones = jnp.ones((1, *one.q_values.shape), jnp.float32)
   deviation = np.zeros_like(one.q_values)
-  if 'uncertainty' in (weighting.name, weighting.form):
+  if 'q_deviation' in registry.form_of(weighting).needs:
     deviation = _deviation(one, split, models)
   weighted, _ = chain.update(
     ones,

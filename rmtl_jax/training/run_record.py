@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax import config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import (
   calibrations,
@@ -20,6 +19,7 @@ from rmtl_jax.training import (
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
+from rmtl_jax.weighting import registry
 
 # What stage 3 leaves, in the order in which reports show it.
 ACTORS = ('pretrain', 'constant', 'finetune')
@@ -69,7 +69,7 @@ def build(
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
-    'form': config_values.form_of(run.config.weighting),
+    'form': registry.form_of(run.config.weighting).name,
     'start': run.config.finetune.start,
     'seed': run.config.seed,
     'tasks': list(tasks),

@@ -16,6 +16,7 @@ from rmtl_jax.training import actor_teams, checkpoints, ensemble, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
+from rmtl_jax.weighting import registry
 
 # What each stage leaves: names of checkpoints, which are those of records.
 _LEAVES = {
@@ -71,7 +72,7 @@ def train(
     types.InputError: a stage that needs one that has not been trained.
   """
   count = len(contexts)
-  needed = config.weighting.name != 'constant'
+  needed = registry.find(config.weighting.name).asks != registry.NEVER
   population = min(population_lib.most(config.compare.population, count), count)
   if 'pretrain' in stages and not trained.has('pretrain'):
     _begin(contexts, trained, 'pretrain')
@@ -132,7 +133,7 @@ def _finetune(
     weightings = {'constant': 'constant', **weightings}
   actors = ensemble.unstack(actor, count)
   critics: list[Any] = [()] * count
-  if config.weighting.name != 'constant':
+  if trained.critic is not None:
     critics = ensemble.unstack(trained.critic, count)
   return ensemble.fit_actors(
     contexts,

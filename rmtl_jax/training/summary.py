@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
 from rmtl_jax.ops import rewards
+from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
 
@@ -296,7 +296,7 @@ def history_warnings(
         f'{title}: the critics diverge: their TD error has risen from'
         f' {min(errors):.4g} to {errors[-1]:.4g}'
       )
-    weighs = weighting in config_values.CHOICES['weighting.form']
+    weighs = registry.find(weighting).by_row
     if stage == 'finetune' and weighs:
       lines += [
         f'{title}: the weights of {name.removeprefix("weight_deviation_")}'

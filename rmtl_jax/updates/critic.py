@@ -46,6 +46,9 @@ def td_losses(
     bool[L, T], where there is one).
   """
   frozen = jax.lax.stop_gradient(params)
+  # Dropout masks of the two estimates, where targets have dropout, are others
+  # than those of Q(s_t, a_t).
+  target_mask, online_mask = 1, 2
   # The online critics learn what to expect of unseen categories too.
   seen = network.perturb(batch.inputs, key)
   shared = network.share(params, seen)
@@ -54,13 +57,18 @@ def td_losses(
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
     q_t = network.lane(params, shared, seen, a_t, dropout_key=lane_key)
-    target_key = lane_key if config.target_dropout else None
+
+    def masks(number):
+      if lane_key is None or not config.target_dropout:
+        return None
+      return jax.random.fold_in(lane_key, number)
+
     target_q_t = network.lane(
       target_params,
       target_shared,
       lane_batch.inputs,
       target_a_t,
-      dropout_key=target_key,
+      dropout_key=masks(target_mask),
     )
     if config.estimate == 'minimum':
       online_q_t = network.lane(
@@ -68,7 +76,7 @@ def td_losses(
         jax.lax.stop_gradient(shared),
         seen,
         target_a_t,
-        dropout_key=target_key,
+        dropout_key=masks(online_mask),
       )
       target_q_t = jnp.minimum(target_q_t, online_q_t)
     members = network.members
@@ -118,13 +126,20 @@ def _values_ahead(
 
 
 def behaviour_actions(
-  key: jax.Array, policy: jax.Array, config: config_lib.CriticConfig
+  key: jax.Array, logged: jax.Array, config: config_lib.CriticConfig
 ) -> jax.Array:
-  """The logged actions: pi(s) plus clipped noise, or uniform; f32[L, T, K]."""
+  """The logged actions.
+
+  Args:
+    key: of the noise.
+    logged: pi(s), which gets clipped noise; with `uniform` the actions
+      themselves, f32[L, T, K].
+    config: behaviour and its noise.
+  """
   if config.behaviour == 'uniform':
-    return actions_lib.uniform(key, policy)
+    return logged
   return actions_lib.clipped_noise(
-    key, policy, config.behaviour_noise, config.behaviour_noise_clip
+    key, logged, config.behaviour_noise, config.behaviour_noise_clip
   )
 
 
@@ -134,9 +149,9 @@ def smoothed_actions(
   """pi'(s), with TD3's clipped noise where set; f32[L, T, K]."""
   if not config.target_noise:
     return target_policy
-  return actions_lib.clipped_noise(
-    key, target_policy, config.target_noise, config.target_noise_clip
-  )
+  per_row = config.target_noise_draw == 'row'
+  draw = actions_lib.clipped_noise if per_row else actions_lib.common_noise
+  return draw(key, target_policy, config.target_noise, config.target_noise_clip)
 
 
 def make_critic_step(
@@ -152,14 +167,16 @@ def make_critic_step(
     config: behaviour, targets, soft update.
 
   Returns:
-    step(state, batch, key, policy, target_policy) -> (new state, metrics),
-    policies f32[L, T, K]. `td_error` is the batch's sum over rows of the mean
-    over tasks, `td_rows` the number of rows that have a target.
+    step(state, batch, key, logged, target_policy) -> (new state, metrics);
+    `logged` as for `behaviour_actions`, both f32[L, T, K]. `td_error` is the
+    batch's sum over rows of the mean over tasks, `td_rows` the number of rows
+    that have a target.
   """
+  separate = config.form == 'separate'
 
-  def step(critic, batch, key, policy, target_policy):
+  def step(critic, batch, key, logged, target_policy):
     noise_key, smooth_key, dropout_key = jax.random.split(key, 3)
-    actions = behaviour_actions(noise_key, policy, config)
+    actions = behaviour_actions(noise_key, logged, config)
     target_actions = smoothed_actions(smooth_key, target_policy, config)
 
     def loss(params):
@@ -175,7 +192,9 @@ def make_critic_step(
       )
       total = jnp.sum(jnp.mean(errors, -1))
       rows = jnp.sum(valid).astype(jnp.float32)
-      return total / jnp.maximum(rows, 1.0), (total, rows)
+      # Separate critics share nothing: each descends its own mean over rows.
+      networks = batch.labels.shape[-1] if separate else 1
+      return networks * total / jnp.maximum(rows, 1.0), (total, rows)
 
     gradients, (total, rows) = jax.grad(loss, has_aux=True)(critic.params)
     updates, new_opt_state = optimizer.update(
@@ -197,7 +216,9 @@ def make_critic_step(
 def soft_update(
   params: Any, target_params: Any, step: jax.Array, config: Any
 ) -> Any:
-  """theta' <- beta theta + (1 - beta) theta' every `update_period` steps.
+  """theta' <- beta theta + (1 - beta) theta', now and then.
+
+  It happens after step 1 and every `update_period` steps from there on.
 
   Args:
     params: the online network's.
@@ -208,6 +229,6 @@ def soft_update(
   Returns:
     The new target parameters.
   """
-  due = step % config.update_period == 0
+  due = (step - 1) % config.update_period == 0
   beta = jnp.where(due, config.soft_update, 0.0)
   return optax.incremental_update(params, target_params, beta)

@@ -12,9 +12,10 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.networks import functional
+from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, meta, pretrain, state
-from rmtl_jax.weighting import factory, relative
+from rmtl_jax.weighting import factory, registry
 
 Metrics = dict[str, jax.Array]
 # Weighting state -> (weighted cotangent, new weighting state).
@@ -56,7 +57,7 @@ def make_finetune_step(
     and `weight_square_<k>` are the batch's sums of task k's weights and of
     their squares.
   """
-  asks = factory.needs_critic(config.weighting.name)
+  asks = registry.find(config.weighting.name).asks == registry.STEP
   learns = asks and config.critic.in_finetune == 'learning'
   actor_step = _make_actor_step(
     network,
@@ -93,8 +94,11 @@ def make_finetune_step(
     if not learns:
       return full._replace(actor=new_actor, meta=new_meta), metrics
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
+    logged = actions
+    if config.critic.behaviour == 'uniform':
+      logged = actions_lib.uniform(jax.random.fold_in(critic_key, 1), actions)
     new_critic, critic_metrics = critic_step(
-      full.critic, batch, critic_key, actions, target_policy
+      full.critic, batch, critic_key, logged, target_policy
     )
     new_target_actor = critic_lib.soft_update(
       new_actor.params, full.target_actor, new_actor.step, config.critic
@@ -122,27 +126,20 @@ def _make_actor_step(
     Q_k(s, a_k) and its deviation over the critics' members, f32[L, T, K] each;
     weigh(weighting state) the weighted cotangent and the next such state.
   """
-  climbs = config.name in ('ddpg', 'td3_bc')
-  weighs = factory.needs_critic(config.name) and not climbs
+  record = registry.find(config.name)
+  objective_of = record.objective
+  weighs = record.asks == registry.STEP and objective_of is None
 
   def step(actor, batch, key, shuffle_key, judge):
     def objective(params):
       descended, row_losses, actions = forward.actor_losses(
         network, params, batch, key, label_smoothing
       )
-      if climbs:
+      if objective_of is not None:
         # The critics' parameters are not differentiated: Q moves by the action.
         q_values, _ = judge(actions)
-        descended = (
-          -q_values
-          if config.name == 'ddpg'
-          else td3_bc_losses(
-            descended,
-            q_values,
-            batch.mask,
-            factory.current_lambda(actor.weighting_state, config),
-          )
-        )
+        lambda_ = factory.current_lambda(actor.weighting_state, config)
+        descended = objective_of(descended, q_values, batch.mask, lambda_)
       return descended, (row_losses, actions)
 
     _, pullback, (row_losses, actions) = forward.pull_back(
@@ -233,35 +230,6 @@ def _learn_lambda(
   return new_actor._replace(weighting_state=new_state), new_meta
 
 
-def td3_bc_losses(
-  row_losses: jax.Array,
-  q_values: jax.Array,
-  mask: jax.Array,
-  lambda_: jax.Array,
-) -> jax.Array:
-  """BCE_k - lambda / mean |Q_k| Q_k(s, pi_k(s)): climbs Q, stays calibrated.
-
-  TD3+BC (Fujimoto and Gu, "A Minimalist Approach to Offline Reinforcement
-  Learning", NeurIPS 2021, Eqs. 3 to 5) with the cross-entropy of the labels
-  for its regression on logged actions, and a mean per task: neither the scale
-  of rewards nor the session's length decides how much Q counts.
-
-  Args:
-    row_losses: the loss to descend, f32[L, T, K].
-    q_values: whose gradient flows through the action alone, f32[L, T, K].
-    mask: bool[L, T], over whose rows |Q| is averaged, without gradient.
-    lambda_: f32[].
-
-  Returns:
-    f32[L, T, K]; the row losses of a task whose Q is 0 everywhere.
-  """
-  scale = relative.row_mean(jnp.abs(jax.lax.stop_gradient(q_values)), mask)
-  share = jnp.where(
-    scale > 0.0, lambda_ / jnp.where(scale > 0.0, scale, 1.0), 0
-  )
-  return row_losses - share * q_values
-
-
 def weight_metrics(weighted: Any, mask: jax.Array) -> Metrics:
   """Sums of weights and their squares over the batch's rows, per task."""
   rows = jnp.maximum(jnp.sum(mask), 1)
@@ -284,7 +252,7 @@ def init_finetune(
 ) -> state.FinetuneState:
   """Stage 3's state before its first step; all parameters are copied."""
   actor = state.init_actor(actor_params, optimizer, weighting)
-  if not factory.needs_critic(config.weighting.name):
+  if registry.find(config.weighting.name).asks != registry.STEP:
     return state.FinetuneState(actor, (), ())
   new_meta = ()
   if factory.learns_lambda(config.weighting):

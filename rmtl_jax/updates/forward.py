@@ -113,10 +113,21 @@ def pull_back(
 
 
 def mean_cotangent(mask: types.Array, tasks: int) -> jax.Array:
-  """d(mean over valid rows of the mean over tasks) / d(losses), [L, T, K].
+  """d(mean over valid rows of the mean over tasks) / d(losses).
 
   The batch's sum divided by its own number of valid rows, over all devices,
   never a mean of per-session means.
+
+  Examples:
+    >>> mean_cotangent(jnp.array([True, True, False]), tasks=2).tolist()
+    [[0.25, 0.25], [0.25, 0.25], [0.0, 0.0]]
+
+  Args:
+    mask: which rows count, bool[...].
+    tasks: K.
+
+  Returns:
+    f32[..., K], what a weighting multiplies and a pullback takes.
   """
   rows = jnp.maximum(jnp.sum(mask), 1)
   weights = jnp.where(mask, 1.0 / (rows * tasks), 0.0)

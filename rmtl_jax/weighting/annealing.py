@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,14 @@ class LambdaState(NamedTuple):
     step: i32[], updates so far.
     total: f32[], updates at whose end lambda is 0, where it falls.
     warmup: f32[], updates over which lambda rises from 0.
+    inner: the state of the link whose lambda this is.
   """
 
   lambda_: jax.Array
   step: jax.Array
   total: jax.Array
   warmup: jax.Array
+  inner: Any = optax.EmptyState()
 
 
 def current(state: LambdaState, schedule: str) -> jax.Array:
@@ -53,7 +55,8 @@ def with_lambda(
   """A link whose lambda follows `config`.
 
   Args:
-    scale_by: from lambda to a link without a state of its own.
+    scale_by: from lambda to a link; the form of its state must not depend on
+      lambda.
     config: lambda, its warmup and its schedule.
     total_steps: over which a schedule falls; only `init` uses it.
 
@@ -62,17 +65,18 @@ def with_lambda(
   """
 
   def init(params):
-    del params
+    lambda_ = jnp.array(config.lambda_, jnp.float32)
     return LambdaState(
-      jnp.array(config.lambda_, jnp.float32),
+      lambda_,
       jnp.zeros((), jnp.int32),
       jnp.array(total_steps, jnp.float32),
       jnp.array(config.lambda_warmup_steps, jnp.float32),
+      scale_by(lambda_).init(params),
     )
 
   def update(updates, state, params=None, **extra):
     link = scale_by(current(state, config.lambda_schedule))
-    new_updates, _ = link.update(updates, optax.EmptyState(), params, **extra)
-    return new_updates, state._replace(step=state.step + 1)
+    new_updates, new_inner = link.update(updates, state.inner, params, **extra)
+    return new_updates, state._replace(step=state.step + 1, inner=new_inner)
 
   return optax.GradientTransformationExtraArgs(init, update)

@@ -1,17 +1,19 @@
 """Weights from critics: RMTL's, the paper's ablations, and their controls.
 
 Every transformation here takes the cotangent of the row losses (`updates`,
-f32[L, T, K]: what the loss function's pullback is called with) and returns it
-multiplied by a weight per row and task. So a chain of them costs no second
-backward pass. Extra arguments, by keyword: `q_values` f32[L, T, K], `labels`
-f32[L, T, K], `mask` bool[L, T], `key`, `q_deviation` f32[L, T, K]; each link
-takes what it needs.
+[..., K]: what the loss function's pullback is called with) and returns it
+multiplied by a weight per row and task, in its own dtype. So a chain of them
+costs no second backward pass. Extra arguments, by keyword: `q_values`
+f32[..., K], `labels` f32[..., K], `q_deviation` f32[..., K], `mask` bool[...],
+`key`; each link takes what it needs. weighting/leafwise.py checks them, and
+takes pytrees of row losses apart.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ import numpy as np
 import optax
 
 from rmtl_jax import types
+from rmtl_jax.weighting import leafwise
 
 
 def critic_weights(
@@ -26,8 +29,11 @@ def critic_weights(
 ) -> types.Array:
   """Eq. (9): omega = 1 - lambda Q, without gradient; >= 1 where Q <= 0.
 
-  A negative lambda, which the paper lacks, gives rows less weight the worse
-  their future looks, but none below 0: Q has no lower bound.
+  No weight is below 0, so that no loss is ascended. Rewards are log
+  likelihoods, so Q <= 0, and with the paper's lambda > 0 that bound is never
+  reached. It is where a critic says Q > 1 / lambda, and with a negative
+  lambda, which the paper lacks: rows then count less the worse their future
+  looks.
 
   Args:
     q_values: Q_k(s_t, pi_k(s_t)), f32[...].
@@ -36,14 +42,13 @@ def critic_weights(
   Returns:
     f32[...].
   """
-  weights = 1.0 - lambda_ * jax.lax.stop_gradient(q_values)
-  return jnp.where(jnp.less(lambda_, 0.0), jnp.maximum(weights, 0.0), weights)
+  return jnp.maximum(1.0 - lambda_ * jax.lax.stop_gradient(q_values), 0.0)
 
 
 def scale_by_critic(
   lambda_: jax.Array | float = 0.7,
 ) -> optax.GradientTransformationExtraArgs:
-  """RMTL: every row's loss of every task times 1 - lambda Q (Eq. 9).
+  """RMTL: every row's loss of every task times max(0, 1 - lambda Q) (Eq. 9).
 
   Examples:
     >>> import jax.numpy as jnp, optax
@@ -70,7 +75,7 @@ def scale_by_critic(
 def scale_by_label_times_q(
   lambda_: jax.Array | float = 0.7,
 ) -> optax.GradientTransformationExtraArgs:
-  """The ablation WL: weights 1 - lambda y Q (paper, section 4.6).
+  """The ablation WL: weights max(0, 1 - lambda y Q) (paper, section 4.6).
 
   Examples:
     >>> import jax.numpy as jnp
@@ -95,9 +100,11 @@ def scale_by_label_times_q(
 
 
 def scale_by_negative_q() -> optax.GradientTransformationExtraArgs:
-  """The ablation NLC: weights -Q, no linear form (paper, section 4.6)."""
+  """The ablation NLC: weights max(0, -Q), no linear form (section 4.6)."""
   return stateless(
-    lambda updates, q_values, **_: updates * -jax.lax.stop_gradient(q_values)
+    lambda updates, q_values, **_: (
+      updates * jnp.maximum(-jax.lax.stop_gradient(q_values), 0.0)
+    )
   )
 
 
@@ -141,7 +148,14 @@ def scale_by_task(weights: Any) -> optax.GradientTransformationExtraArgs:
 
   def update(updates, state, params=None, **extra):
     del params, extra
-    return updates * state.task_weights[None, None, :], state
+
+    def scale(leaf):
+      leafwise.check_tasks(leaf, state.task_weights)
+      # Aligned by hand: rank promotion may be forbidden.
+      aligned = state.task_weights.reshape((1,) * (leaf.ndim - 1) + (-1,))
+      return (leaf * aligned).astype(leaf.dtype)
+
+    return jax.tree.map(scale, updates), state
 
   return optax.GradientTransformationExtraArgs(init, update)
 
@@ -161,11 +175,9 @@ def clip_weights(
   """
 
   def update(updates, state, params=None, **extra):
-    weights, new_state = inner.update(
-      jnp.ones_like(updates), state, params, **extra
-    )
-    weights = cast(jax.Array, weights)
-    return updates * jnp.minimum(weights, max_weight), new_state
+    weights, new_state = _weights(inner, updates, state, params, extra)
+    bounded = jax.tree.map(lambda w: jnp.minimum(w, max_weight), weights)
+    return _times(updates, bounded), new_state
 
   return optax.GradientTransformationExtraArgs(inner.init, update)
 
@@ -188,14 +200,26 @@ def shuffle_weights(
   """
 
   def update(updates, state, params=None, **extra):
-    weights, new_state = inner.update(
-      jnp.ones_like(updates), state, params, **extra
+    weights, new_state = _weights(inner, updates, state, params, extra)
+    shuffle = stateless(
+      lambda updates, mask, key, **_: shuffle_rows(key, updates, mask)
     )
-    weights = cast(jax.Array, weights)
-    shuffled = shuffle_rows(extra['key'], weights, extra['mask'])
-    return updates * shuffled, new_state
+    # Leaves of one shape are shuffled alike: the key is one.
+    shuffled, _ = shuffle.update(weights, optax.EmptyState(), **extra)
+    return _times(updates, shuffled), new_state
 
   return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def _weights(inner, updates, state, params, extra) -> tuple[Any, Any]:
+  """What `inner` multiplies by, in single precision, and its new state."""
+  ones = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), updates)
+  return inner.update(ones, state, params, **extra)
+
+
+def _times(updates: Any, weights: Any) -> Any:
+  """The product, leaf by leaf, in the dtype of the cotangent."""
+  return jax.tree.map(lambda u, w: (u * w).astype(u.dtype), updates, weights)
 
 
 def shuffle_rows(
@@ -205,13 +229,13 @@ def shuffle_rows(
 
   Args:
     key: a random key.
-    values: f32[L, T, K].
-    mask: bool[L, T]; where false, values stay.
+    values: f32[..., K].
+    mask: bool[...]; where false, values stay.
 
   Returns:
-    f32[L, T, K].
+    f32[..., K].
   """
-  types.check_ranks((3, 2), values, mask)
+  leafwise.check_mask(values, mask)
   flat, valid = values.reshape(-1, values.shape[-1]), mask.reshape(-1)
   draws = jax.random.uniform(key, valid.shape)
   # Both orders list the valid rows first, so they map valid to valid rows.
@@ -224,11 +248,37 @@ def shuffle_rows(
 def stateless(
   update: Callable[..., Any],
 ) -> optax.GradientTransformationExtraArgs:
-  """From update(updates, **extra arguments) to a transformation."""
+  """From update(updates, **extra arguments) to a transformation.
+
+  A pytree of row losses is weighed leaf by leaf: `update` sees arrays. The
+  extra arguments that it names are checked against them before.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> link = stateless(
+    ...   lambda updates, q_values, **_: updates * (q_values < -1))
+    >>> losses = {'click': jnp.ones((2, 1)), 'buy': jnp.ones((2, 1))}
+    >>> q = {'click': jnp.array([[-2.0], [0.0]]), 'buy': jnp.zeros((2, 1))}
+    >>> weighted, _ = link.update(losses, link.init(losses), q_values=q)
+    >>> weighted['click'].ravel().tolist()
+    [1.0, 0.0]
+
+  Args:
+    update: from the cotangent [..., K] and extra arguments by keyword to the
+      cotangent times weights >= 0.
+
+  Returns:
+    A transformation without a state.
+
+  Raises:
+    ValueError: when it is called, where an extra argument does not belong to
+      the row losses, or `update` changes their shape.
+  """
+  named = tuple(inspect.signature(update).parameters)
   return optax.GradientTransformationExtraArgs(
     lambda params: optax.EmptyState(),
     lambda updates, state, params=None, **extra: (
-      update(updates, **extra),
+      leafwise.update(update, updates, named, extra),
       state,
     ),
   )

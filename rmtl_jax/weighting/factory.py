@@ -10,30 +10,27 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
-from rmtl_jax.weighting import annealing, critic, relative
-
-_BY_LAMBDA: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
-  'critic': critic.scale_by_critic,
-  'label_times_q': critic.scale_by_label_times_q,
-  'mean_one': relative.scale_by_mean_one,
-  'advantage': relative.scale_by_advantage,
-  'uncertainty': relative.scale_by_uncertainty,
-}
-# Settings that may name a registered weighting.
-_SETTINGS = ('weighting.name', 'weighting.form')
-
+from rmtl_jax import types
+from rmtl_jax.weighting import annealing, critic, registry
 
 ScaleBy = Callable[[Any], optax.GradientTransformationExtraArgs]
 
 
-def register_weighting(name: str, scale_by: ScaleBy) -> None:
+def register_weighting(
+  name: str,
+  scale_by: ScaleBy,
+  *,
+  label: str = '',
+  formula: str = '',
+  needs: tuple[str, ...] = (),
+) -> None:
   """Adds weights of the caller's own under a new name.
 
   From then on, in this process, `config.weighting.name` may have that name,
   and `config.weighting.form`: `q_shuffled` can shuffle these weights. Lambda,
-  its warmup, its schedule, learning it and `max_weight` work as for RMTL's.
-  Another process that reads such a run must register it again.
+  its warmup, its schedule, learning it and `max_weight` work as for RMTL's, and
+  so do comparisons, reports, prediction and resuming. Another process that
+  reads such a run must register it again.
 
   Examples:
     Only rows count whose future looks worse than -lambda:
@@ -47,29 +44,35 @@ def register_weighting(name: str, scale_by: ScaleBy) -> None:
 
   Args:
     name: not one that exists.
-    scale_by: lambda (f32[], traced) -> an Optax transformation without a state
-      of its own that multiplies f32[L, T, K] by weights >= 0; its extra
-      arguments stand in weighting/critic.py, and `critic.stateless` makes one
-      of a function. Weights must not depend on what they multiply.
+    scale_by: lambda (f32[], traced) -> an Optax transformation that multiplies
+      f32[L, T, K] by weights >= 0; its extra arguments stand in
+      weighting/critic.py, and `critic.stateless` makes one of a function.
+      Weights must not depend on what they multiply. Its state, if it has one,
+      is kept in checkpoints; `init` is called once, with the actor's
+      parameters, and its form must not depend on lambda.
+    label: what it is, in tables; the name if empty.
+    formula: its weights in words, for reports.
+    needs: extra arguments that it reads beside `q_values`.
 
   Raises:
     types.InputError: the name is taken.
   """
-  if name in config_lib.WEIGHTINGS or name in _BY_LAMBDA:
-    raise types.InputError(f'weighting: {name!r} exists already')
-  _BY_LAMBDA[name] = scale_by
-  for setting in _SETTINGS:
-    config_values.CHOICES[setting] = (*config_values.CHOICES[setting], name)
-
-
-def needs_critic(name: str) -> bool:
-  """Whether stage 3 asks the critics in every step."""
-  return name not in ('constant', 'constant_mean')
+  registry.register(
+    registry.Weighting(
+      name,
+      label or name,
+      scale_by,
+      formula=formula or f'the weights of {name}',
+      needs=needs,
+      own_shuffle=True,
+    )
+  )
 
 
 def learns_lambda(config: config_lib.WeightingConfig) -> bool:
   """Whether steps move lambda, and so need a batch of validation rows."""
-  return bool(config.meta_learning_rate) and needs_critic(config.name)
+  asks = registry.find(config.name).asks == registry.STEP
+  return bool(config.meta_learning_rate) and asks
 
 
 def lambda_of(weighting_state: Any) -> jax.Array:
@@ -102,36 +105,40 @@ def make_weighting(
   Raises:
     types.InputError: no such weighting, or `constant_mean` without means.
   """
-  if config.name in config_lib.FORMS or config.name in _BY_LAMBDA:
-    link = _of_form(config.name, config, total_steps)
-  elif config.name == 'q_shuffled':
-    inner = _of_form(config.form, config, total_steps)
-    link = critic.shuffle_weights(inner)
-  elif config.name == 'constant_mean':
+  record = registry.find(config.name)
+  if record.takes == registry.MEANS:
     if mean_weights is None:
-      raise types.InputError('constant_mean: needs the mean weight per task')
-    link = critic.scale_by_task(mean_weights)
-  elif config.name == 'td3_bc':
-    return annealing.with_lambda(lambda _: _unchanged(), config, total_steps)
-  elif config.name in ('constant', 'ddpg'):
-    return _unchanged()
+      raise types.InputError(f'{config.name}: needs the mean weight per task')
+    link = _made(record)(mean_weights)
+  elif record.make is None:
+    link = _unchanged()
+    if record.lambda_ != registry.NONE and record.objective is not None:
+      link = annealing.with_lambda(lambda _: _unchanged(), config, total_steps)
+    return link
   else:
-    raise types.InputError(
-      f'weighting.name: {config.name!r} is not one of'
-      f' {", ".join(config_values.CHOICES["weighting.name"])}'
-    )
+    link = _of_form(registry.form_of(config), config, total_steps)
+    if record.takes == registry.LINK:
+      link = _made(record)(link)
   if config.max_weight:
     link = critic.clip_weights(config.max_weight, link)
   return optax.chain(link)
 
 
 def _of_form(
-  form: str, config: config_lib.WeightingConfig, total_steps: int
+  record: registry.Weighting,
+  config: config_lib.WeightingConfig,
+  total_steps: int,
 ) -> optax.GradientTransformationExtraArgs:
-  """The link of one of config.FORMS, or of a registered one."""
-  if form == 'negative_q':
-    return critic.scale_by_negative_q()
-  return annealing.with_lambda(_BY_LAMBDA[form], config, total_steps)
+  """The link of weights that differ by row, lambda following its schedule."""
+  make = _made(record)
+  if record.lambda_ == registry.NONE:
+    return make()
+  return annealing.with_lambda(make, config, total_steps)
+
+
+def _made(record: registry.Weighting) -> Callable[..., Any]:
+  assert record.make is not None, record.name
+  return record.make
 
 
 def _unchanged() -> optax.GradientTransformationExtraArgs:
@@ -139,9 +146,11 @@ def _unchanged() -> optax.GradientTransformationExtraArgs:
 
 
 def current_lambda(
-  weighting_state: annealing.LambdaState, config: config_lib.WeightingConfig
+  weighting_state: Any, config: config_lib.WeightingConfig
 ) -> jax.Array:
-  """Lambda of the next step of `td3_bc`, f32[]."""
+  """Lambda of the next step of an objective, f32[]; 0 where it has none."""
+  if not isinstance(weighting_state, annealing.LambdaState):
+    return jnp.zeros(())
   return annealing.current(weighting_state, config.lambda_schedule)
 
 

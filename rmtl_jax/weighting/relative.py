@@ -4,8 +4,8 @@ RMTL's weights are at least one, so they lengthen the steps too, and those of
 tasks with low values more. These only say which rows count more than others:
 the step sizes of the tasks and of all together are those of constant weights.
 None is below 0: no loss is ascended. Transformations as in
-weighting/critic.py, with two more extra arguments in use: `mask` bool[L, T]
-and `q_deviation` f32[L, T, K], the standard deviation over the critics'
+weighting/critic.py, with two more extra arguments in use: `mask` bool[...]
+and `q_deviation` f32[..., K], the standard deviation over the critics'
 members (0 for one critic).
 """
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.weighting import critic
+from rmtl_jax.weighting import critic, leafwise
 
 # Of the largest |Q|: what varies less is rounding, and would be blown up.
 _LEAST_DEVIATION = 1e-6
@@ -105,22 +105,22 @@ def advantage_weights(
   raises. Where Q does not vary the weights are 1.
 
   Args:
-    q_values: f32[L, T, K].
-    mask: bool[L, T].
+    q_values: f32[..., K].
+    mask: bool[...].
     lambda_: f32[].
 
   Returns:
-    f32[L, T, K], without gradient; 1 where there is no row.
+    f32[..., K], without gradient; 1 where there is no row.
   """
-  types.check_ranks((3, 2), q_values, mask)
+  leafwise.check_mask(q_values, mask)
   valid = jnp.asarray(mask)[..., None]
   q = jnp.where(valid, jax.lax.stop_gradient(q_values), 0.0)
   # Differences from one row are exactly 0 where Q is one number.
-  top = jnp.max(q, (0, 1), keepdims=True, where=valid, initial=-jnp.inf)
+  top = jnp.max(q, _rows(q), keepdims=True, where=valid, initial=-jnp.inf)
   below = jnp.where(valid, q - top, 0.0)
   centred = jnp.where(valid, below - row_mean(below, mask), 0.0)
   deviation = jnp.sqrt(row_mean(jnp.square(centred), mask))
-  largest = jnp.max(jnp.abs(q), (0, 1), keepdims=True)
+  largest = jnp.max(jnp.abs(q), _rows(q), keepdims=True)
   varies = deviation > _LEAST_DEVIATION * largest
   advantage = jnp.where(
     varies, centred / jnp.where(varies, deviation, 1.0), 0.0
@@ -137,12 +137,12 @@ def uncertainty_weights(
   of one critic.
 
   Args:
-    q_deviation: u >= 0, f32[L, T, K].
-    mask: bool[L, T].
+    q_deviation: u >= 0, f32[..., K].
+    mask: bool[...].
     lambda_: f32[].
 
   Returns:
-    f32[L, T, K], without gradient; 1 where there is no row.
+    f32[..., K], without gradient; 1 where there is no row.
   """
   u = jax.lax.stop_gradient(q_deviation)
   mean = row_mean(u, mask)
@@ -154,11 +154,11 @@ def mean_one(weights: types.Array, mask: types.Array) -> jax.Array:
   """Weights bounded below by 0, by their mean over the valid rows of a task.
 
   Args:
-    weights: f32[L, T, K].
-    mask: bool[L, T].
+    weights: f32[..., K].
+    mask: bool[...].
 
   Returns:
-    f32[L, T, K]; 1 where there is no row, and for a task none of whose
+    f32[..., K]; 1 where there is no row, and for a task none of whose
     weights is above 0.
   """
   bounded = jnp.maximum(weights, 0.0)
@@ -172,13 +172,18 @@ def row_mean(values: types.Array, mask: types.Array) -> jax.Array:
   """The mean over a batch's valid rows, per task; 0 without any.
 
   Args:
-    values: f32[L, T, K].
-    mask: bool[L, T].
+    values: f32[..., K].
+    mask: bool[...].
 
   Returns:
-    f32[1, 1, K], which multiplies values.
+    f32[..., K] with ones for the axes of rows, which multiplies values.
   """
-  types.check_ranks((3, 2), values, mask)
+  leafwise.check_mask(values, mask)
   valid = jnp.asarray(mask)[..., None]
-  total = jnp.sum(jnp.where(valid, values, 0.0), (0, 1), keepdims=True)
+  total = jnp.sum(jnp.where(valid, values, 0.0), _rows(values), keepdims=True)
   return total / jnp.maximum(jnp.sum(valid), 1)
+
+
+def _rows(values: types.Array) -> tuple[int, ...]:
+  """All axes of [..., K] but the tasks'."""
+  return tuple(range(values.ndim - 1))

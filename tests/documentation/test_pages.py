@@ -12,9 +12,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
-from rmtl_jax.data import sources
-from rmtl_jax.networks import functional
-from rmtl_jax.weighting import factory
+from tests import registries as registries_lib
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DOCS = _ROOT / 'docs'
@@ -66,12 +64,11 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.fixture
-def registries(monkeypatch):
+def registries():
   """What pages register is forgotten after the test."""
-  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
-  monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
-  monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
-  monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
+  kept = registries_lib.Registries()
+  yield
+  kept.undo()
 
 
 @pytest.mark.usefixtures('registries')

@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import comparison, significance
+from rmtl_jax.evaluation import comparison, intervals, significance
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
 METHODS = [
@@ -163,8 +163,8 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
   runs = pair([1e-3, 2e-3], tasks)
   # Replicate b of the method: b on click and 2b on conversion, plus a
   # different offset per seed; of the control: the offsets alone.
-  b = np.arange(101.0)[:, None] * [1.0, 2.0]
-  offset = np.sin(np.arange(101.0))[:, None]
+  b = np.arange(1.0, 120.0)[:, None] * [1.0, 2.0]
+  offset = np.sin(np.arange(1.0, 120.0))[:, None]
   replicates = {}
   for seed in (0, 1):
     same = {m: offset * (seed + 1) + 0.0 * b for m in comparison.METRICS}
@@ -175,9 +175,9 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
   records = compared(runs, tasks, replicates)
   click = chosen(records, control='ple', metric='auc', task='click')
   both = chosen(records, control='ple', metric='auc', task='conversion')
-  # The mean over seeds is 2b: quantiles 2.5 % and 97.5 % of 0, 2, ..., 200.
-  np.testing.assert_allclose(click['bootstrap'], [5.0, 195.0])
-  np.testing.assert_allclose(both['bootstrap'], [10.0, 390.0])
+  # The mean over seeds is 2b: the third of 119 at both ends leaves out 2.5 %.
+  np.testing.assert_allclose(click['bootstrap'], [6.0, 234.0])
+  np.testing.assert_allclose(both['bootstrap'], [12.0, 468.0])
   other = chosen(records, control='ple+constant', metric='auc', task='click')
   assert other['bootstrap'] is None
   del replicates['ple', 1]
@@ -203,6 +203,41 @@ def test_no_bootstrap_is_no_interval():
   }
   for record in compared(pair([1e-3]), replicates=replicates):
     assert record['bootstrap'] is None
+    assert record['undefined_draws'] is None
+
+
+def _replicates(values):
+  """The method's; those of the control are 0."""
+  return {
+    (m, 0): dict.fromkeys(comparison.METRICS, sign * values[:, None])
+    for m, sign in (('ple', 0.0), ('ple+critic', 1.0))
+  }
+
+
+def test_few_sessions_with_positives_widen_the_interval():
+  """As those of one run do: the draws are the same."""
+  values, widths = np.arange(1.0, 1000.0), []
+  for sessions in (None, 500, 5):
+    runs = pair([1e-3])
+    for r in runs:
+      if sessions:
+        r['metrics']['click']['rarer_sessions'] = sessions
+    records = compared(runs, replicates=_replicates(values))
+    found = chosen(records, control='ple', metric='auc')['bootstrap']
+    np.testing.assert_allclose(
+      found, intervals.percentile_interval(values, 0.95, sessions)
+    )
+    widths.append(found[1] - found[0])
+  assert widths[0] < widths[1] < widths[2]
+
+
+def test_draws_without_an_auc_are_counted():
+  values = np.arange(1.0, 120.0)
+  values[[3, 50]] = np.nan
+  records = compared(pair([1e-3]), replicates=_replicates(values))
+  record = chosen(records, control='ple', metric='auc')
+  assert record['undefined_draws'] == 2
+  assert np.isfinite(record['bootstrap']).all()
 
 
 def test_a_gain_over_all_four_controls_passes():

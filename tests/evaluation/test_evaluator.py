@@ -21,6 +21,8 @@ KEYS = {
   'auc_interval',
   'logloss_interval',
   'session_logloss_interval',
+  'rarer_sessions',
+  'undefined_draws',
 }
 
 
@@ -105,8 +107,25 @@ def test_no_rows():
   ids = np.zeros(0, np.int64)
   found = evaluator.evaluate(none, none, ids, ids, TASKS, CONFIG, 0)
   record = found['conversion']
-  assert record.pop('rows') == record.pop('positives') == 0
+  for name in ('rows', 'positives', 'rarer_sessions'):
+    assert record.pop(name) == 0
+  assert record.pop('undefined_draws') == CONFIG.bootstrap
   assert set(record.values()) == {None}
+
+
+def test_draws_without_a_positive_are_counted():
+  p, labels, session, user = _rows()
+  labels[:, 1] = 0
+  labels[[3, 30], 1] = 1
+  session[3], session[30] = 900, 901
+  record = evaluator.evaluate(p, labels, session, user, TASKS, CONFIG, 0)
+  assert record['click']['undefined_draws'] == 0
+  found = record['conversion']
+  assert found['rarer_sessions'] == 2
+  # Two sessions are both missing from a draw with a chance of about e^-2.
+  assert 1 <= found['undefined_draws'] <= 16
+  low, high = found['auc_interval']
+  assert low < found['auc'] < high
 
 
 def test_no_intervals_without_a_bootstrap():

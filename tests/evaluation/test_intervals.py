@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
 from rmtl_jax.evaluation import intervals, metrics
@@ -15,6 +16,14 @@ def _sessions(sessions, seed, tasks=2):
   p = 1.0 / (1.0 + np.exp(-logits))
   labels = (generator.random((rows, tasks)) < p).astype(np.float32)
   return p.astype(np.float32), labels, session
+
+
+def _own(*arguments, **settings):
+  return intervals.session_intervals(*arguments, **settings).bounds
+
+
+def _paired(*arguments, **settings):
+  return intervals.difference_intervals(*arguments, **settings).bounds
 
 
 def test_replicates_equal_metrics_of_the_rows_drawn():
@@ -45,16 +54,79 @@ def test_replicates_equal_metrics_of_the_rows_drawn():
 
 
 def test_percentiles_by_hand():
-  values = np.arange(101.0).reshape(101, 1)
+  # The 5th and the 95th of 99 values leave out a twentieth each.
+  values = np.arange(1.0, 100.0).reshape(99, 1)
   found = intervals.percentile_interval(values[::-1], 0.9)
   np.testing.assert_allclose(found, [[5.0, 95.0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize('sessions', [2, 5, 20, 1000])
+def test_few_sessions_with_positives_widen_the_interval_as_t_does(sessions):
+  values = np.arange(1.0, 10_000.0)
+  low, high = intervals.percentile_interval(values, 0.95, sessions)
+  t = stats.t.ppf(0.975, sessions - 1) * np.sqrt(sessions / (sessions - 1))
+  expected = max(1.0, 10_000.0 * stats.norm.cdf(-t))
+  assert low == pytest.approx(expected, rel=1e-6)
+  assert low + high == pytest.approx(10_000.0)
+  plain = intervals.percentile_interval(values, 0.95)
+  assert low < plain[0] and high > plain[1]
+
+
+def test_one_session_with_positives_is_no_auc_interval():
+  p, labels, session = _sessions(50, seed=6)
+  labels[:] = session[:, None] == 3
+  np.testing.assert_array_equal(intervals.rarer_sessions(labels, session), 1)
+  found = intervals.session_intervals(p, labels, session, 99, 0.95, seed=0)
+  assert np.isnan(found.bounds['auc']).all()
+  assert np.isfinite(found.bounds['logloss']).all()
+  # A session is missing from a draw with chance (1 - 1 / S)^S, about 1 / e.
+  assert (np.abs(found.undefined_draws - 99 / np.e) < 20).all()
+
+
+def test_rarer_sessions_by_hand():
+  session = np.array([5, 5, 2, 9, 2])
+  labels = np.array([[1, 1], [0, 1], [0, 1], [0, 1], [0, 0]])
+  # Positives in 5 alone, negatives everywhere; positives everywhere, a
+  # negative in 2.
+  found = intervals.rarer_sessions(labels, session)
+  np.testing.assert_array_equal(found, [1, 1])
+  labels[3, 0] = 1
+  np.testing.assert_array_equal(
+    intervals.rarer_sessions(labels, session), [2, 1]
+  )
+
+
+def test_draws_do_not_depend_on_how_many_there_are():
+  p, labels, session = _sessions(60, seed=3)
+  few, many = (
+    intervals.replicates([p], labels, session, count, seed=4)
+    for count in (5, 41)
+  )
+  for name in intervals.METRICS:
+    np.testing.assert_array_equal(few[name], many[name][:5])
+
+
+def test_a_long_session_that_is_drawn_often_still_counts_exactly():
+  # Draws of 3 times as many rows as there are fit in no common word.
+  session = np.repeat([0, 1, 2], [400, 1, 1])
+  generator = np.random.default_rng(0)
+  p = generator.random((402, 1))
+  labels = (generator.random((402, 1)) < p).astype(np.float64)
+  values = intervals.replicates([p], labels, session, 200, seed=7)
+  draw, most = np.random.default_rng(7), 0
+  for b in range(200):
+    times = np.bincount(draw.integers(3, size=3), minlength=3)[session]
+    most = max(most, times.sum())
+    expected = metrics.auc(labels[:, 0], p[:, 0], times)
+    assert values['auc'][b, 0, 0] == expected or times[0] == 0
+  assert most == 1200
 
 
 def test_percentiles_leave_out_a_few_undefined_replicates():
   values = np.array([[1.0, 1.0], [np.nan, 3.0], [2.0, np.nan], [3.0, np.nan]])
   values[1, 1] = np.nan
   found = intervals.percentile_interval(values, 0.5)
-  np.testing.assert_allclose(found[0], [1.5, 2.5])
+  np.testing.assert_allclose(found[0], [1.0, 3.0])
   assert np.isnan(found[1]).all()
 
 
@@ -62,7 +134,7 @@ def test_intervals_hold_the_figure_and_narrow_with_data():
   widths = []
   for sessions in (100, 1600):
     p, labels, session = _sessions(sessions, seed=4)
-    found = intervals.session_intervals(p, labels, session, 200, 0.95, seed=0)
+    found = _own(p, labels, session, 200, 0.95, seed=0)
     for k in range(2):
       low, high = found['auc'][k]
       assert low < metrics.auc(labels[:, k], p[:, k]) < high
@@ -81,7 +153,7 @@ def test_intervals_cover_the_truth():
   covered = 0
   for seed in range(1, 81):
     p, labels, session = _sessions(80, seed, tasks=1)
-    found = intervals.session_intervals(p, labels, session, 200, 0.9, seed)
+    found = _own(p, labels, session, 200, 0.9, seed)
     low, high = found['logloss'][0]
     covered += low <= truth <= high
   # Binomial(80, 0.9): 72 +- 2.7; under 62 has a chance below 1e-3.
@@ -94,12 +166,8 @@ def test_sessions_not_rows_are_resampled():
   base = generator.uniform(0.1, 0.9, (200, 1))
   base_labels = (generator.random((200, 1)) < base).astype(np.float64)
   p, labels = np.repeat(base, 10, 0), np.repeat(base_labels, 10, 0)
-  by_session = intervals.session_intervals(
-    p, labels, np.repeat(np.arange(200), 10), 200, 0.95, seed=0
-  )
-  alone = intervals.session_intervals(
-    base, base_labels, np.arange(200), 200, 0.95, seed=0
-  )
+  by_session = _own(p, labels, np.repeat(np.arange(200), 10), 200, 0.95, seed=0)
+  alone = _own(base, base_labels, np.arange(200), 200, 0.95, seed=0)
   for name in intervals.METRICS:
     np.testing.assert_allclose(by_session[name], alone[name], rtol=1e-9)
 
@@ -107,19 +175,12 @@ def test_sessions_not_rows_are_resampled():
 def test_paired_differences():
   p, labels, session = _sessions(300, seed=6)
   worse = np.clip(p * 1.3, 0.0, 0.99)
-  found = intervals.difference_intervals(
-    worse, p, labels, session, 200, 0.95, seed=0
-  )
+  found = _paired(worse, p, labels, session, 200, 0.95, seed=0)
   # Too high by 30 %: certain, although the models' own intervals overlap.
   assert (found['logloss'][:, 0] > 0.0).all()
-  own, other = (
-    intervals.session_intervals(q, labels, session, 200, 0.95, seed=0)
-    for q in (p, worse)
-  )
+  own, other = (_own(q, labels, session, 200, 0.95, seed=0) for q in (p, worse))
   assert (other['logloss'][:, 0] < own['logloss'][:, 1]).all()
-  swapped = intervals.difference_intervals(
-    p, worse, labels, session, 200, 0.95, seed=0
-  )
+  swapped = _paired(p, worse, labels, session, 200, 0.95, seed=0)
   np.testing.assert_allclose(
     swapped['logloss'], -found['logloss'][:, ::-1], rtol=1e-9
   )
@@ -127,9 +188,7 @@ def test_paired_differences():
 
 def test_a_model_does_not_differ_from_itself():
   p, labels, session = _sessions(50, seed=6)
-  found = intervals.difference_intervals(
-    p, p.copy(), labels, session, 20, 0.95, seed=0
-  )
+  found = _paired(p, p.copy(), labels, session, 20, 0.95, seed=0)
   for bounds in found.values():
     np.testing.assert_array_equal(bounds, 0.0)
 
@@ -137,8 +196,7 @@ def test_a_model_does_not_differ_from_itself():
 def test_the_seed_decides():
   p, labels, session = _sessions(50, seed=6)
   first, again, other = (
-    intervals.session_intervals(p, labels, session, 20, 0.95, seed)['auc']
-    for seed in (1, 1, 2)
+    _own(p, labels, session, 20, 0.95, seed)['auc'] for seed in (1, 1, 2)
   )
   np.testing.assert_array_equal(first, again)
   assert not np.array_equal(first, other)
@@ -149,9 +207,7 @@ def test_the_seed_decides():
 )
 def test_too_few_sessions_have_no_interval(rows, session):
   p, labels = np.full((rows, 1), 0.5), np.zeros((rows, 1))
-  found = intervals.session_intervals(
-    p, labels, np.array(session, np.int64), 10, 0.95, seed=0
-  )
+  found = _own(p, labels, np.array(session, np.int64), 10, 0.95, seed=0)
   for bounds in found.values():
     assert bounds.shape == (1, 2)
     assert np.isnan(bounds).all()
@@ -159,9 +215,7 @@ def test_too_few_sessions_have_no_interval(rows, session):
 
 def test_one_class_has_no_auc_interval_but_a_logloss_interval():
   p = np.array([[0.1], [0.3], [0.2]])
-  found = intervals.session_intervals(
-    p, np.zeros((3, 1)), np.arange(3), 50, 0.95, seed=0
-  )
+  found = _own(p, np.zeros((3, 1)), np.arange(3), 50, 0.95, seed=0)
   assert np.isnan(found['auc']).all()
   low, high = found['logloss'][0]
   assert -np.log(0.9) <= low < high <= -np.log(0.7)

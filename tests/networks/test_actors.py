@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -108,3 +110,52 @@ def test_a_whole_mmoe_by_hand():
   np.testing.assert_allclose(
     functional.apply(network, params, inputs), [[[-0.5], [-4.0]]], rtol=1e-6
   )
+
+
+def test_linear_transfers_of_aitm_share_one_attention():
+  """The released code's, with three tasks, from the equations."""
+  config = dataclasses.replace(
+    small.CONFIG, aitm_transfer='linear', dropout=0.5
+  )
+  rngs = nnx.Rngs(params=jax.random.key(0))
+  numbers = layers.Numbers()
+  first = actors.Transfer(4, config, numbers, rngs)
+  second = actors.Transfer(4, config, numbers, rngs, first)
+  rng = np.random.default_rng(0)
+  previous, own = rng.normal(size=(2, 5, 4)).astype(np.float32)
+  found = second(previous, own, jax.random.key(1))  # no dropout here
+
+  def dense(x, layer):
+    return x @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
+
+  sent = dense(previous, second.info)
+  assert sent.min() < 0  # no ReLU either
+  scores = np.stack(
+    [
+      (dense(x, first.key) * dense(x, first.query)).sum(1) / 2
+      for x in (own, sent)
+    ]
+  )
+  weights = np.exp(scores) / np.exp(scores).sum(0)
+  expected = sum(
+    w[:, None] * dense(x, first.value)
+    for w, x in zip(weights, (own, sent), strict=True)
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_network_has_the_shared_attention_once():
+  network = functional.make_actor(
+    small.spec(3),
+    'aitm',
+    dataclasses.replace(small.CONFIG, aitm_transfer='linear'),
+  )
+  shapes = jax.eval_shape(network.init, jax.random.key(0))
+  assert set(shapes['transfer_2']) == {'info'}
+  assert set(shapes['transfer_1']) == {'info', 'key', 'query', 'value'}
+  params = small.params(network)
+  inputs = small.inputs(small.spec(3))
+  before = small.run(network, params, inputs)
+  params['transfer_1']['value']['bias'] += 1.0
+  after = small.run(network, params, inputs)
+  assert np.all(np.any(before != after, axis=(0, 1)) == [False, True, True])

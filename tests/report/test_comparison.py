@@ -150,6 +150,51 @@ def test_a_difference_that_includes_zero_says_so():
   assert not gains['- pre-trained'].endswith(' (0)')
 
 
+def _unmoved(results, methods):
+  """The results of the pre-trained models in these methods' runs."""
+  pretrained = {r['seed']: r for r in results['runs'] if r['method'] == 'ple'}
+  for run in results['runs']:
+    run['best_epoch'] = 1
+    if run['method'] in methods:
+      run['best_epoch'] = 0
+      run['metrics'] = pretrained[run['seed']]['metrics']
+  return comparison_results.judge(results)
+
+
+def test_a_difference_of_zero_says_that_nothing_was_kept_of_fine_tuning():
+  results = _unmoved(comparison_results.build(), ('ple+critic', 'ple+constant'))
+  said = (
+    'ple+critic: in 16 of 16 runs no epoch of fine-tuning was better on'
+    ' validation than the pre-trained parameters, so those were kept: the'
+    ' difference to ple, ple+constant is 0 by construction.'
+  )
+  markdown = comparison.markdown(results)
+  assert said in markdown
+  assert said in ' '.join(comparison.text(results).split())
+  rows = tables(markdown)['AUC (higher is better), click']
+  for control in ('ple', 'ple+constant'):
+    assert row(rows, minus=control)['AUC, 1e-4'] == '+0.0 ± 0.0'
+  # One run that moved is a difference.
+  results['runs'][-1]['best_epoch'] = 2
+  assert 'by construction' not in comparison.markdown(results)
+
+
+def test_a_method_that_moved_is_not_said_to_have_stayed():
+  results = _unmoved(comparison_results.build(), ('ple+constant',))
+  assert 'by construction' not in comparison.markdown(results)
+
+
+def test_draws_that_are_left_out_are_counted():
+  results = comparison_results.build(seeds=2)
+  assert 'left out of its interval' not in comparison.markdown(results)
+  for d in results['differences']:
+    if d['task'] == 'conversion' and d['metric'] == 'auc':
+      d['undefined_draws'] = 7
+  assert 'left out of its interval: 7 of conversion.' in comparison.markdown(
+    results
+  )
+
+
 def test_the_bootstrap_stands_beside_the_seeds():
   results = comparison_results.build()
   title = 'logloss (lower is better), conversion'

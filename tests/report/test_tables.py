@@ -1,4 +1,3 @@
-from rmtl_jax import config as config_lib
 from rmtl_jax.report import pictures, tables
 
 
@@ -54,10 +53,6 @@ def test_models_from_scratch_are_not_said_to_be_fine_tuned():
   assert text.count('from scratch, ') == 2 and 'fine-tuned' not in text
 
 
-def test_every_weighting_has_words():
-  assert set(tables.NAMES) == set(config_lib.WEIGHTINGS)
-
-
 def test_calibrated_models_have_their_logloss_in_a_column():
   calibrated = {
     stage: {'click': {'logloss': loss}}
@@ -95,6 +90,15 @@ def test_sentences_say_when_fine_tuning_was_of_no_use():
 def test_warnings_are_loud():
   lines = tables.sentences(_record(warnings=['the critic has collapsed']))
   assert lines[-1] == 'WARNING: the critic has collapsed.'
+
+
+def test_draws_that_are_left_out_are_counted():
+  record = _record()
+  assert 'left out' not in ' '.join(tables.sentences(record))
+  for stage in record['stages'].values():
+    stage['click']['undefined_draws'] = 3
+  (said,) = [s for s in tables.sentences(record) if 'left out' in s]
+  assert said.endswith('are left out of its interval: 3 of click.')
 
 
 def test_picture_with_and_without_critics(tmp_path):

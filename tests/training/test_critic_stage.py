@@ -92,7 +92,7 @@ def test_by_td_error_the_last_pass_is_kept(shared):
 def test_critics_can_start_from_the_mean_return(shared):
   changes = {'critic.initial_value': 'mean_return'}
   training = start(shared, changes)
-  ctx, policy = training.context, np.asarray(training.policy)
+  ctx, policy = training.context, np.asarray(training.extras[0])
   host = ctx.train.host
   earned = np.asarray(rewards.log_likelihood(policy, host.labels))
   returns = critic_statistics.discounted_returns(earned, host.session, 0.95)
@@ -100,6 +100,23 @@ def test_critics_can_start_from_the_mean_return(shared):
   far = ctx.values(start(shared).critic.params, ctx.train, policy)
   assert np.all(np.abs(q.mean(0) - returns.mean(0)) < 0.35)
   assert np.all(np.abs(far.mean(0) - returns.mean(0)) > 0.5)
+
+
+def test_uniform_actions_are_drawn_once_per_row(shared):
+  """Whatever the pass and however its rows are shuffled."""
+  changes = {'critic.behaviour': 'uniform', 'critic.stopping': 'td_error'}
+  training, again = start(shared, changes), start(shared, changes)
+  policy, logged = map(np.asarray, training.extras)
+  assert logged.shape == policy.shape
+  assert 0 <= logged.min() < 0.05 and 0.95 < logged.max() < 1
+  np.testing.assert_array_equal(again.extras[1], logged)
+  other = start(shared, {**changes, 'seed': 1})
+  assert np.all(np.asarray(other.extras[1]) != logged)
+  # A step sees them: with others than these it ends elsewhere.
+  again.extras = (again.extras[0], again.extras[0])
+  for one in (training, again):
+    critic_stage.fit([one])
+  assert training.errors[0] != again.errors[0]
 
 
 def test_a_stage_that_was_cut_off_ends_as_it_would_have(shared, tmp_path):

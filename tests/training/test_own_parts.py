@@ -1,17 +1,23 @@
 """A source, a backbone and a weighting of one's own, from log to metrics."""
 
 import pathlib
+import signal
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+import optax
 import pytest
 from flax import nnx
 
 import rmtl_jax
+from rmtl_jax import cli, config_values, types
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
-from rmtl_jax.data import raw, sources
-from rmtl_jax.networks import features, functional
-from rmtl_jax.training import methods
-from rmtl_jax.weighting import factory
+from rmtl_jax.data import raw
+from rmtl_jax.networks import features
+from rmtl_jax.training import methods, trainer
+from tests import registries as registries_lib
+from tests import tiny
 
 
 def _read(connection, raw_dir, options):
@@ -54,20 +60,43 @@ def _scale_by_worst(lambda_):
   )
 
 
+class _Running(NamedTuple):
+  """The state of `_scale_by_running`: a running mean of -Q per batch."""
+
+  mean: jax.Array
+  steps: jax.Array
+
+
+def _scale_by_running(lambda_):
+  """Weights 1 + lambda (-Q / the running mean of -Q): it has a state."""
+
+  def init(params):
+    del params
+    return _Running(jnp.zeros(()), jnp.zeros((), jnp.int32))
+
+  def update(updates, state, params=None, *, q_values, mask, **extra):
+    del params, extra
+    rows = jnp.where(mask[..., None], -q_values, 0.0)
+    batch_mean = rows.sum() / jnp.maximum(mask.sum() * rows.shape[-1], 1)
+    steps = state.steps + 1
+    mean = state.mean + (batch_mean - state.mean) / steps
+    weights = 1.0 - lambda_ * q_values / jnp.maximum(mean, 1e-3)
+    return updates * weights, _Running(mean, steps)
+
+  return optax.GradientTransformationExtraArgs(init, update)
+
+
 @pytest.fixture
-def registries(monkeypatch):
-  """As those of a fresh process, which the test can have again by undo."""
-  with monkeypatch.context() as patch:
-    patch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
-    patch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
-    patch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
-    patch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
-    yield patch
+def registries():
+  """What a test can have again by undo."""
+  kept = registries_lib.Registries()
+  yield kept
+  kept.undo()
 
 
 @pytest.mark.long
 def test_parts_of_ones_own_go_all_the_way(
-  registries: pytest.MonkeyPatch, tmp_path: pathlib.Path
+  registries: registries_lib.Registries, tmp_path: pathlib.Path
 ):
   rmtl_jax.register_source('mine', _read)
   rmtl_jax.register_backbone('wide', _Wide)
@@ -94,10 +123,87 @@ def test_parts_of_ones_own_go_all_the_way(
   assert record['stages']['pretrain']['click']['auc'] > 0.9
   assert record['weighting'] == 'worst'
   assert rmtl_jax.evaluate(str(run))['stages'] == record['stages']
+  rows = {'user': [1, 2], 'item': [3, 4]}
+  assert rmtl_jax.load(run).predict(rows)['click'].shape == (2,)
 
   registries.undo()  # another process
   with pytest.raises(types.InputError, match=r'^[^\n]*wide[^\n]*\Z'):
     rmtl_jax.evaluate(run)
+
+
+class _Stop:
+  """A signal that arrives at one of the questions for it."""
+
+  def __init__(self, question: int):
+    self.left = question
+
+  def __call__(self) -> int:
+    self.left -= 1
+    return signal.SIGTERM if not self.left else 0
+
+
+def _small(weighting: str) -> config_lib.Config:
+  return config_values.from_dict(
+    {
+      'backbone': 'shared_bottom',
+      'network': {
+        'embedding_dim': 4,
+        'bottom_units': [4],
+        'tower_units': [4],
+      },
+      'pretrain': {'learning_rate': 0.05, 'max_epochs': 1},
+      'critic': {'max_passes': 2, 'min_passes': 1},
+      'weighting': {'name': weighting, 'lambda_': 0.5},
+      'finetune': {'max_epochs': 2, 'start': 'scratch'},
+      'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
+      'evaluation': {'bootstrap': 0},
+    }
+  )
+
+
+@pytest.mark.usefixtures('registries')
+def test_a_weighting_with_a_state_runs_through_every_command(tmp_path, capsys):
+  rmtl_jax.register_weighting(
+    'running',
+    _scale_by_running,
+    label='weights by a running mean',
+    formula='the weights 1 - lambda Q / running mean',
+    needs=('mask',),
+  )
+  data, run = tmp_path / 'data', tmp_path / 'run'
+  tiny.write_prepared(data, sessions=60)
+  quiet = rmtl_jax.Progress(quiet=True)
+  config = _small('running')
+  record = rmtl_jax.train(config, tmp_path / 'whole', data, live=quiet)
+  # The state of the weighting comes back with the rest of the stage.
+  interruptions = 0
+  for question in range(2, 99, 4):
+    try:
+      again = rmtl_jax.train(
+        config, run, data, live=quiet, interrupted=_Stop(question)
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert interruptions
+  assert again['stages'] == record['stages']
+  assert rmtl_jax.evaluate(run)['stages'] == record['stages']
+  history = (run / 'metrics.jsonl').read_text()
+  assert history.count('"weight_mean_click"') >= 4  # two arms, two epochs
+
+  assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
+  page = (run / 'report' / 'report.md').read_text()
+  assert 'weights by a running mean' in page
+  assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
+  line = ['--methods=shared_bottom+running', '--seeds=0,1']
+  line += [f'--workdir={tmp_path / "compared"}', f'--data_dir={data}']
+  line += [f'--config={run / "config.json"}']
+  line += ['--config.compare.learning_rates=0.001', '--nocompilation_cache']
+  line += ['--config.pretrain.max_epochs=30', '--config.pretrain.patience=1']
+  capsys.readouterr()
+  assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
+  table = (tmp_path / 'compared' / 'results.md').read_text()
+  assert 'control: weights of running, shuffled over rows' in table
 
 
 @pytest.mark.usefixtures('registries')

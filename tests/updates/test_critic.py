@@ -69,10 +69,35 @@ def test_step_agrees_with_numpy(form, estimate, reward, head):
   np.testing.assert_allclose(
     metrics['td_error'] / metrics['td_rows'], td.loss, rtol=1e-5
   )
-  _, expected = values(online, ROWS, jnp.float32(td.gradient), POLICY)
+  # The mean over tasks; separate critics descend the sum of theirs.
+  gradient = td.gradient * (2 if form == 'separate' else 1)
+  _, expected = values(online, ROWS, jnp.float32(gradient), POLICY)
   problem.assert_trees_close(
     new_critic.opt_state, expected, rtol=1e-5, atol=2e-6
   )
+
+
+def test_rows_that_no_batch_has_keep_their_embeddings():
+  """Critics start from the actor's; L2 inside of Adam would erase these."""
+  config = config_lib.CriticConfig()
+  network = problem.critic()
+  optimizer = state.make_optimizer(config)
+  step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
+  start = problem.critic_params(network, 'shared')
+  critic = state.init_critic(start, optimizer)
+  one = problem.batch(ROWS)
+  without = one._replace(
+    inputs=one.inputs._replace(
+      categorical=jnp.where(
+        jnp.arange(2) == 0, 1, one.inputs.categorical
+      ).astype(jnp.int32)
+    )
+  )
+  for i in range(3):
+    critic, _ = step(critic, without, jax.random.key(i), *in_batch(one))
+  old, new = (x['first']['table'] for x in (start, critic.params))
+  np.testing.assert_array_equal(new[2:7], old[2:7])
+  assert np.all(np.asarray(new[1]) != np.asarray(old[1]))
 
 
 def test_lanes_and_padding_change_nothing():
@@ -97,6 +122,7 @@ def test_lanes_and_padding_change_nothing():
 
 @pytest.mark.parametrize('target_dropout', [False, True])
 def test_dropout_in_targets_is_a_setting(target_dropout):
+  """With masks that are not those of Q(s_t, a_t)."""
   network = problem.critic('separate', 'linear', 0.5)
   params = problem.critic_params(network, 'separate')
   target = problem.critic_params(network, 'separate', 'target')
@@ -112,12 +138,17 @@ def test_dropout_in_targets_is_a_setting(target_dropout):
     q = functional.apply(
       network, params, batch.inputs, actions, dropout_key=key
     )
-    target_q = functional.apply(
-      network,
-      target,
+    shared = network.share(target, batch.inputs)
+
+    def target_lane(shared, inputs, actions, lane_key):
+      own = jax.random.fold_in(lane_key, 1) if target_dropout else None
+      return network.lane(target, shared, inputs, actions, dropout_key=own)
+
+    target_q = jax.vmap(target_lane, (network.shared_axes, 0, 0, 0))(
+      shared,
       batch.inputs,
       target_actions,
-      dropout_key=key if target_dropout else None,
+      forward.lane_keys(key, batch.mask.shape[0]),
     )
     reward = rewards.log_likelihood(actions, batch.labels)
     target_t = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
@@ -221,11 +252,11 @@ def test_two_steps_move_critics_and_targets_follow(preset):
   before, between, after = states
   assert int(after.step) == 2
   problem.assert_all_moved(after.params, before.params)
-  if preset == 'official':  # every second step
+  if preset == 'official':  # steps 1, 3, 5
     problem.assert_trees_close(
-      between.target_params, before.target_params, rtol=0
+      after.target_params, between.target_params, rtol=0
     )
-    moved = [(between, after)]
+    moved = [(before, between)]
   else:
     moved = [(before, between), (between, after)]
   for old, new in moved:
@@ -244,19 +275,16 @@ def test_soft_update_by_hand():
   update = jax.jit(
     lambda step: critic_lib.soft_update(online, target, step, config)
   )
-  for step, expected in ((1, [0, 8]), (2, [0, 8]), (3, [1, 6]), (6, [1, 6])):
+  for step, expected in ((1, [1, 6]), (2, [0, 8]), (3, [0, 8]), (7, [1, 6])):
     np.testing.assert_array_equal(update(step)['w'], expected)
 
 
 def test_behaviour_actions():
   policy = jnp.asarray(POLICY)
-  uniform = critic_lib.behaviour_actions(
+  logged = critic_lib.behaviour_actions(
     KEY, policy, config_lib.CriticConfig(behaviour='uniform')
   )
-  again = critic_lib.behaviour_actions(
-    KEY, 1 - policy, config_lib.CriticConfig(behaviour='uniform')
-  )
-  np.testing.assert_array_equal(uniform, again)
+  np.testing.assert_array_equal(logged, policy)
   config = config_lib.CriticConfig(
     behaviour_noise=0.5, behaviour_noise_clip=0.01
   )
@@ -270,17 +298,38 @@ def test_smoothed_actions():
   policy = jnp.asarray(TARGET_POLICY)
   plain = critic_lib.smoothed_actions(KEY, policy, config_lib.CriticConfig())
   np.testing.assert_array_equal(plain, TARGET_POLICY)
-  config = config_lib.preset('official').critic
+  config = config_lib.CriticConfig(target_noise=2e-3)
   away = np.abs(
     np.asarray(critic_lib.smoothed_actions(KEY, policy, config)) - TARGET_POLICY
   )
   assert 1e-3 < away.max() <= 3e-3 + 1e-6
+  assert len(np.unique(away.round(5))) > 10
+
+
+def test_official_noise_is_one_draw_per_task_and_batch():
+  config = config_lib.preset('official').critic
+  policy = jnp.asarray(TARGET_POLICY).at[0].set(1.0).at[1].set(0.0)
+  draws = np.stack(
+    [
+      np.asarray(critic_lib.smoothed_actions(key, policy, config) - policy)
+      for key in jax.random.split(KEY, 40)
+    ]
+  )
+  # The same for all rows, which may leave [0, 1].
+  np.testing.assert_allclose(
+    draws, draws[:, :1].repeat(problem.ROWS, 1), atol=1e-6
+  )
+  # Of standard deviation 0.4: nearly always at the clip.
+  np.testing.assert_allclose(np.median(np.abs(draws)), 3e-3, atol=1e-6)
+  assert np.any(draws[:, 0, 0] * draws[:, 0, 1] < 0)
 
 
 def test_the_noise_enters_the_reward_and_the_value():
   """The critic sees the behaviour's action, not the policy's."""
   network = problem.critic()
-  config = config_lib.CriticConfig(behaviour='uniform')
+  config = config_lib.CriticConfig(
+    behaviour_noise=0.5, behaviour_noise_clip=0.5
+  )
   optimizer = problem.recorder()
   step = jax.jit(critic_lib.make_critic_step(network, optimizer, config))
   critic = state.init_critic(
@@ -289,9 +338,9 @@ def test_the_noise_enters_the_reward_and_the_value():
   batch = problem.batch(ROWS)
   policy, target_policy = in_batch(batch)
   _, metrics = step(critic, batch, KEY, policy, target_policy)
-  _, same = step(critic, batch, KEY, 1 - policy, target_policy)
+  _, again = step(critic, batch, KEY, policy, target_policy)
   _, other = step(critic, batch, jax.random.key(1), policy, target_policy)
-  assert metrics['td_error'] == same['td_error'] != other['td_error']
+  assert metrics['td_error'] == again['td_error'] != other['td_error']
   _, moved = step(critic, batch, KEY, policy, 1 - target_policy)
   assert moved['td_error'] != metrics['td_error']
 

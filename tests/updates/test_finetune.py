@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import finetune, state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import factory, objectives, registry
 from tests.updates import problem, reference
 
 ROWS = problem.columns()
@@ -162,7 +162,7 @@ def _of_mean_one(weights):
   return bounded / bounded.mean(0)
 
 
-@pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
+@pytest.mark.parametrize('name', list(registry.RECORDS))
 def test_two_steps_with_frozen_critics_agree_with_numpy(name):
   states, history = two_steps(frozen(name))
   problem.assert_all_moved(states[2].actor.params, states[0].actor.params)
@@ -260,7 +260,7 @@ def test_two_steps_with_learning_critics(name, period):
       (lambda s: s.critic.params, lambda s: s.critic.target_params),
     ):
       old, new = target(states[i - 1]), target(states[i])
-      if i % period:
+      if (i - 1) % period:
         problem.assert_trees_close(new, old, rtol=0)
         continue
       expected = jax.tree.map(
@@ -268,6 +268,25 @@ def test_two_steps_with_learning_critics(name, period):
       )
       problem.assert_trees_close(new, expected, rtol=1e-6)
       problem.assert_all_moved(new, old)
+
+
+def test_uniform_actions_are_what_critics_learn_from():
+  """In stage 3 as in stage 2, where the log's actions are not the policy's."""
+  errors = {}
+  for behaviour in ('policy', 'uniform'):
+    config = config_lib.Config(
+      critic=dataclasses.replace(
+        QUIET, behaviour=behaviour, in_finetune='learning'
+      )
+    )
+    step, init = make(problem.actor(), problem.critic(), config)
+    full = init(
+      problem.actor_params(problem.actor()),
+      problem.critic_params(problem.critic(), 'shared'),
+    )
+    _, metrics = jax.jit(step)(full, problem.batch(ROWS), KEY)
+    errors[behaviour] = float(metrics['td_error'])
+  assert errors['policy'] != errors['uniform']
 
 
 @pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
@@ -341,7 +360,7 @@ def test_lambda_is_learnt_on_another_batch():
 
 
 @pytest.mark.parametrize(
-  'form', [f for f in config_lib.FORMS if f != 'negative_q']
+  'form', [f for f in registry.FORMS if f != 'negative_q']
 )
 def test_every_form_tells_how_its_weights_follow_lambda(form):
   """Else a learnt lambda would stay where it starts."""
@@ -474,7 +493,7 @@ def test_td3_bc_on_a_linear_problem_by_hand():
     actions = w * x
     q_values = -2.0 * jnp.square(actions - goal) + level
     row_losses = jnp.square(actions)  # any loss
-    losses = finetune.td3_bc_losses(row_losses, q_values, mask, lambda_)
+    losses = objectives.td3_bc_losses(row_losses, q_values, mask, lambda_)
     return jnp.sum(losses, where=mask[..., None])
 
   # At w = 0.5: a = 0.5, 1; Q = -1, -2.125, mean |Q| 1.5625;
@@ -487,7 +506,7 @@ def test_td3_bc_on_a_linear_problem_by_hand():
 def test_td3_bc_without_values_descends_the_loss():
   row_losses, zero = jnp.array([[[1.0], [2.0]]]), jnp.zeros((1, 2, 1))
   mask = jnp.ones((1, 2), bool)
-  found = finetune.td3_bc_losses(row_losses, zero, mask, jnp.float32(0.7))
+  found = objectives.td3_bc_losses(row_losses, zero, mask, jnp.float32(0.7))
   np.testing.assert_array_equal(found, row_losses)
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.weighting import annealing, critic, factory, relative
+from rmtl_jax.weighting import annealing, critic, factory, registry, relative
+from tests import registries
 from tests.weighting import example
 
-EVERY = pytest.mark.parametrize('name', config_lib.WEIGHTINGS)
+EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
 BUILT_ALONE = {
   'critic': critic.scale_by_critic,
   'label_times_q': critic.scale_by_label_times_q,
@@ -28,7 +29,7 @@ BY_LAMBDA = pytest.mark.parametrize('name', list(BUILT_ALONE))
 
 
 def test_the_table_has_every_weighting():
-  assert set(example.WEIGHTS) == set(config_lib.WEIGHTINGS)
+  assert set(example.WEIGHTS) == set(registry.RECORDS)
 
 
 @EVERY
@@ -238,7 +239,7 @@ def test_lambda_zero_is_no_weighting(name):
 
 
 @EVERY
-def test_needs_critic_tells_what_asks_critics(name):
+def test_a_record_tells_what_asks_critics(name):
   weighting, state = example.make(name)
   extra = example.extra()
   extra.pop('q_values')
@@ -246,10 +247,10 @@ def test_needs_critic_tells_what_asks_critics(name):
   update = functools.partial(
     weighting.update, jnp.asarray(example.COTANGENT), state, **extra
   )
-  if name in ('ddpg', 'td3_bc'):  # the objective asks, not the weights
-    assert factory.needs_critic(name)
+  if registry.find(name).objective:  # which asks, not the weights
+    assert registry.find(name).asks == registry.STEP
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
-  elif factory.needs_critic(name):
+  elif registry.find(name).asks == registry.STEP:
     with pytest.raises(TypeError, match=r'q_values|q_deviation'):
       update()
   else:
@@ -268,7 +269,7 @@ def test_an_unknown_weighting_is_named():
     factory.make_weighting(config)
 
 
-@pytest.mark.parametrize('form', config_lib.FORMS)
+@pytest.mark.parametrize('form', registry.FORMS)
 def test_a_shuffle_permutes_the_weights_of_its_form(form):
   """Over the valid rows, all tasks of a row together."""
   weighting, state = example.make('q_shuffled', form=form)
@@ -367,11 +368,12 @@ def _scale_by_worst(lambda_):
 
 
 @pytest.fixture
-def worst(monkeypatch):
+def worst():
   """A weighting of one's own, `worst`, for one test."""
-  monkeypatch.setattr(factory, '_BY_LAMBDA', dict(factory._BY_LAMBDA))
-  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
+  kept = registries.Registries()
   factory.register_weighting('worst', _scale_by_worst)
+  yield
+  kept.undo()
 
 
 @pytest.mark.usefixtures('worst')

@@ -1,0 +1,60 @@
+"""What an actor descends that climbs Q, instead of weighted row losses."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from rmtl_jax.weighting import relative
+
+
+def ddpg_losses(
+  row_losses: jax.Array,
+  q_values: jax.Array,
+  mask: jax.Array,
+  lambda_: jax.Array,
+) -> jax.Array:
+  """D-PLE's objective: -Q_k(s, pi_k(s)), no loss of labels at all.
+
+  Lillicrap et al. (ICLR 2016), Eq. 6, with the multi-task model for the policy.
+
+  Args:
+    row_losses: not used, f32[L, T, K].
+    q_values: whose gradient flows through the action alone, f32[L, T, K].
+    mask: not used, bool[L, T].
+    lambda_: not used, f32[].
+
+  Returns:
+    f32[L, T, K].
+  """
+  del row_losses, mask, lambda_
+  return -q_values
+
+
+def td3_bc_losses(
+  row_losses: jax.Array,
+  q_values: jax.Array,
+  mask: jax.Array,
+  lambda_: jax.Array,
+) -> jax.Array:
+  """BCE_k - lambda / mean |Q_k| Q_k(s, pi_k(s)): climbs Q, stays calibrated.
+
+  TD3+BC (Fujimoto and Gu, "A Minimalist Approach to Offline Reinforcement
+  Learning", NeurIPS 2021, Eqs. 3 to 5) with the cross-entropy of the labels
+  for its regression on logged actions, and a mean per task: neither the scale
+  of rewards nor the session's length decides how much Q counts.
+
+  Args:
+    row_losses: the loss to descend, f32[L, T, K].
+    q_values: whose gradient flows through the action alone, f32[L, T, K].
+    mask: bool[L, T], over whose rows |Q| is averaged, without gradient.
+    lambda_: f32[].
+
+  Returns:
+    f32[L, T, K]; the row losses of a task whose Q is 0 everywhere.
+  """
+  scale = relative.row_mean(jnp.abs(jax.lax.stop_gradient(q_values)), mask)
+  share = jnp.where(
+    scale > 0.0, lambda_ / jnp.where(scale > 0.0, scale, 1.0), 0
+  )
+  return row_losses - share * q_values

@@ -1,0 +1,251 @@
+"""The registry of weightings: all that the package knows of each, in one place.
+
+A weighting is one `Weighting`. Settings, steps, comparisons and reports ask its
+record; none of them tests for a name. This module imports no JAX, so that
+command lines are checked before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+
+# When critics are asked: in every step, once before the first step, or never.
+STEP, START, NEVER = 'step', 'start', 'never'
+# What lambda may be: any number, at least 0, or nothing (it has no lambda).
+ANY, POSITIVE, NONE = 'any', 'positive', 'none'
+# What `make` is given: lambda, the link of `config.weighting.form`, or the mean
+# of RMTL's weights over the train rows.
+LAMBDA, LINK, MEANS = 'lambda', 'link', 'means'
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighting:
+  """One weighting of stage 3.
+
+  Attributes:
+    name: what `config.weighting.name` says.
+    label: what it is, in tables.
+    make: gives the Optax link that weighs the cotangent of the row losses
+      (weighting/critic.py says which extra arguments there are), from what
+      `takes` says; None leaves row losses as they are.
+    takes: LAMBDA (f32[], traced), LINK or MEANS (f32[K]).
+    formula: its weights in words, for reports; '' where no loss has a weight.
+    short: its name in narrow tables; the name if empty.
+    asks: when critics are asked: STEP, START or NEVER.
+    lambda_: what lambda may be: ANY, POSITIVE or NONE.
+    needs: extra arguments that its weights read, beside `q_values`.
+    relative: whether means over the batch's rows go into its weights.
+    own_shuffle: whether its control shuffles its own weights over the rows;
+      else RMTL's are shuffled.
+    control: whether it is one of the controls that every method has to beat.
+    objective: what is descended instead of the row losses, from (row losses
+      f32[L, T, K], Q of the actions, mask, lambda); None for the row losses.
+  """
+
+  name: str
+  label: str
+  make: Callable[[Any], Any] | None = None
+  takes: str = LAMBDA
+  formula: str = ''
+  short: str = ''
+  asks: str = STEP
+  lambda_: str = POSITIVE
+  needs: tuple[str, ...] = ()
+  relative: bool = False
+  own_shuffle: bool = False
+  control: bool = False
+  objective: Callable[..., Any] | None = None
+
+  @property
+  def by_row(self) -> bool:
+    """Whether rows differ in weight by what critics say: it can be shuffled."""
+    return self.make is not None and self.takes == LAMBDA
+
+  @property
+  def learns_lambda(self) -> bool:
+    """Whether its weights have a lambda that validation rows can move."""
+    return self.lambda_ != NONE and self.objective is None
+
+
+def _lazy(module: str, name: str) -> Callable[..., Any]:
+  """A function of a module of this package, imported when it is called."""
+
+  def call(*args: Any) -> Any:
+    found = importlib.import_module(f'rmtl_jax.weighting.{module}')
+    return getattr(found, name)(*args)
+
+  return call
+
+
+RECORDS = {
+  record.name: record
+  for record in (
+    Weighting(
+      'critic',
+      'RMTL: weights 1 - lambda Q',
+      _lazy('critic', 'scale_by_critic'),
+      formula='the weights 1 - lambda Q',
+      short='RMTL',
+      lambda_=ANY,
+    ),
+    Weighting(
+      'label_times_q',
+      'WL: weights 1 - lambda y Q',
+      _lazy('critic', 'scale_by_label_times_q'),
+      formula="the weights 1 - lambda y Q, where y is the row's label",
+      needs=('labels',),
+    ),
+    Weighting(
+      'negative_q',
+      'NLC: weights -Q',
+      _lazy('critic', 'scale_by_negative_q'),
+      formula='the weights -Q',
+      lambda_=NONE,
+    ),
+    Weighting(
+      'mean_one',
+      'weights 1 - lambda Q by their mean',
+      _lazy('relative', 'scale_by_mean_one'),
+      formula='the weights 1 - lambda Q, divided by their mean',
+      lambda_=ANY,
+      needs=('mask',),
+      relative=True,
+      own_shuffle=True,
+    ),
+    Weighting(
+      'advantage',
+      'weights 1 - lambda A, A is Q centred and normalised',
+      _lazy('relative', 'scale_by_advantage'),
+      formula=(
+        'the weights 1 - lambda A, where A is Q centred and divided by its'
+        ' deviation, not below 0 and divided by their mean'
+      ),
+      lambda_=ANY,
+      needs=('mask',),
+      relative=True,
+      own_shuffle=True,
+    ),
+    Weighting(
+      'uncertainty',
+      "weights by the critics' disagreement",
+      _lazy('relative', 'scale_by_uncertainty'),
+      formula=(
+        "the weights 1 + lambda (u / mean u - 1), where u is the critics'"
+        ' disagreement, not below 0 and divided by their mean'
+      ),
+      lambda_=ANY,
+      needs=('q_deviation', 'mask'),
+      relative=True,
+      own_shuffle=True,
+    ),
+    Weighting(
+      'q_shuffled',
+      'control: RMTL weights, shuffled over rows',
+      _lazy('critic', 'shuffle_weights'),
+      takes=LINK,
+      needs=('mask', 'key'),
+      control=True,
+    ),
+    Weighting(
+      'constant_mean',
+      'control: mean RMTL weight per task',
+      _lazy('critic', 'scale_by_task'),
+      takes=MEANS,
+      formula=(
+        'one constant per task, the mean of 1 - lambda Q over the train rows'
+      ),
+      asks=START,
+      lambda_=ANY,
+      control=True,
+    ),
+    Weighting(
+      'constant', 'constant weights', asks=NEVER, lambda_=ANY, control=True
+    ),
+    Weighting(
+      'ddpg',
+      'DDPG: the actor climbs Q, no weighted loss',
+      lambda_=NONE,
+      objective=_lazy('objectives', 'ddpg_losses'),
+    ),
+    Weighting(
+      'td3_bc',
+      'TD3+BC: the loss, and the actor climbs Q',
+      objective=_lazy('objectives', 'td3_bc_losses'),
+    ),
+  )
+}
+# Those whose weights `q_shuffled` can shuffle: `config.weighting.form`.
+FORMS = {name: one for name, one in RECORDS.items() if one.by_row}
+# Every method has to beat these: same batches, keys and steps, but nothing that
+# critics know of a row.
+CONTROLS = tuple(
+  sorted(
+    (name for name, one in RECORDS.items() if one.control),
+    key=lambda name: (NEVER, START, STEP).index(RECORDS[name].asks),
+  )
+)
+
+
+def register(record: Weighting) -> None:
+  """Adds a weighting under a new name, in this process.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  if record.name in RECORDS:
+    raise types.InputError(f'weighting: {record.name!r} exists already')
+  RECORDS[record.name] = record
+  if record.by_row:
+    FORMS[record.name] = record
+
+
+def find(name: str) -> Weighting:
+  """The weighting of that name.
+
+  Raises:
+    types.InputError: no such weighting.
+  """
+  if name not in RECORDS:
+    raise types.InputError(
+      f'weighting.name: {name!r} is not one of {", ".join(RECORDS)}'
+    )
+  return RECORDS[name]
+
+
+def form_of(config: config_lib.WeightingConfig) -> Weighting:
+  """What gives the weights: the weighting itself, or the form it shuffles."""
+  record = find(config.name)
+  return find(config.form) if record.takes == LINK else record
+
+
+def asks_critics(name: str) -> bool:
+  """Whether stage 2 comes before its stage 3; one that is unknown does."""
+  return name not in RECORDS or RECORDS[name].asks != NEVER
+
+
+def short(name: str) -> str:
+  """Its name in narrow tables."""
+  record = RECORDS.get(name)
+  return (record.short if record else '') or name
+
+
+def label(name: str, form: str = '') -> str:
+  """What weighs the losses, for a reader.
+
+  Args:
+    name: of a run's weighting; one that is not registered here stays a name.
+    form: what is shuffled, if it is.
+  """
+  record = RECORDS.get(name)
+  if record is None:
+    return name
+  default = config_lib.WeightingConfig().form
+  if record.takes == LINK and form not in ('', default):
+    return f'control: weights of {form}, shuffled over rows'
+  return record.label

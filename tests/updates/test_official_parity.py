@@ -1,0 +1,166 @@
+"""Critic updates and the loss of stage 3 beside numbers of the released code.
+
+tests/golden/README.md says how these were made; they are too many to keep here.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.ops import rewards, targets
+from rmtl_jax.updates import critic as critic_lib
+from rmtl_jax.updates import forward, state
+from rmtl_jax.weighting import factory
+from tests.golden import released
+from tests.updates import problem
+
+GOLDEN = os.environ.get('RMTL_GOLDEN', '')
+pytestmark = pytest.mark.skipif(
+  not GOLDEN, reason='RMTL_GOLDEN does not name a directory with updates.npz'
+)
+OFFICIAL = config_lib.preset('official')
+NETWORK = dataclasses.replace(OFFICIAL.network, embedding_dim=16, dropout=0.0)
+# What theirs was run with: no noise, no dropout, targets move in every step.
+CRITIC = dataclasses.replace(
+  OFFICIAL.critic, target_noise=0.0, target_dropout=False, update_period=1
+)
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope='module')
+def record():
+  with np.load(
+    pathlib.Path(GOLDEN) / 'updates.npz', allow_pickle=False
+  ) as file:
+    return dict(file)
+
+
+def spec(record):
+  sizes = tuple(int(size) for size in record['batches/dims'])
+  return types.FeatureSpec(sizes, (), numeric=1, num_tasks=2)
+
+
+def batch(record, number):
+  """(batch, logged actions)."""
+  part = {
+    name: jnp.asarray(record[f'batches/{number}/{name}'])
+    for name in ('x', 'z', 'y', 'a', 'seg', 'last', 'mask')
+  }
+  lists = jnp.zeros((*part['x'].shape[:2], 0), jnp.int32)
+  inputs = types.Inputs(part['x'], lists, part['z'], part['seg'])
+  row = jnp.where(part['mask'], 0, -1)
+  one = types.Batch(
+    inputs, part['y'], part['mask'], part['last'], part['seg'], row
+  )
+  return one, part['a']
+
+
+def parts(record, prefix):
+  return lambda name: record[f'{prefix}/{name}']
+
+
+def critics(record, updates, letter):
+  names = [f'td_esmm/{updates}/{letter}{task}' for task in range(2)]
+  params = released.critics([parts(record, name) for name in names])
+  return jax.tree.map(jnp.asarray, params)
+
+
+def actor(record):
+  network = functional.make_actor(spec(record), 'esmm', NETWORK)
+  params = released.actor('esmm', parts(record, 'td_esmm/0/actor'))
+  return network, jax.tree.map(jnp.asarray, params)
+
+
+def test_critic_updates_are_the_released_ones(record):
+  network, actor_params = actor(record)
+  critic_network = functional.make_critic(spec(record), NETWORK, CRITIC)
+  optimizer = state.make_optimizer(CRITIC)
+  step = jax.jit(critic_lib.make_critic_step(critic_network, optimizer, CRITIC))
+  critic = state.init_critic(critics(record, 0, 'c'), optimizer)._replace(
+    target_params=critics(record, 0, 't')
+  )
+  policy = jax.jit(lambda inputs: forward.policy(network, actor_params, inputs))
+  for number in range(6):
+    one, logged = batch(record, number)
+    critic, metrics = step(critic, one, KEY, logged, policy(one.inputs))
+    np.testing.assert_allclose(
+      metrics['td_error'] / metrics['td_rows'],
+      record['td_esmm/losses'][number].mean(),
+      rtol=1e-4,
+    )
+    if number == 1:
+      # Adam's first steps are signs of gradients: near 0 a sign is a guess.
+      for found, letter in (
+        (critic.params, 'c'),
+        (critic.target_params, 't'),
+      ):
+        problem.assert_trees_close(found, critics(record, 2, letter), atol=2e-5)
+
+
+def test_targets_are_the_released_ones(record):
+  network, actor_params = actor(record)
+  critic_network = functional.make_critic(spec(record), NETWORK, CRITIC)
+  one, logged = batch(record, 0)
+  policy = forward.policy(network, actor_params, one.inputs)
+  value = jax.jit(functools.partial(functional.apply, critic_network))
+  estimates = [
+    value(critics(record, 0, letter), one.inputs, policy) for letter in 'ct'
+  ]
+  reward = rewards.log_likelihood(logged, one.labels)
+  found = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
+    reward, jnp.minimum(*estimates), one.is_last, CRITIC.discount
+  )
+  lane, slot = record['td_esmm/pos'].T
+  np.testing.assert_allclose(
+    reward[lane, slot], record['td_esmm/reward'], rtol=1e-6
+  )
+  np.testing.assert_allclose(
+    found[lane, slot], record['td_esmm/target'], rtol=1e-5, atol=1e-6
+  )
+
+
+@pytest.mark.parametrize('lambda_', ['0.7', '1.0'])
+def test_the_weighted_loss_is_the_released_one(record, lambda_):
+  network, params = actor(record)
+  one, _ = batch(record, 0)
+  stage = f'stage3_esmm_{lambda_}'
+  config = dataclasses.replace(OFFICIAL.weighting, lambda_=float(lambda_))
+  weighting = factory.make_weighting(config)
+  lane, slot = np.nonzero(np.asarray(one.mask))
+  q = np.zeros(one.labels.shape, np.float32)
+  q[lane, slot] = record[f'{stage}/q']
+
+  def row_losses(params):
+    found, _, _ = forward.actor_losses(network, params, one, None)
+    return found, None
+
+  @jax.jit
+  def weigh(params, q):
+    values, pullback, _ = forward.pull_back(row_losses, params)
+    weighted, _ = weighting.update(
+      forward.mean_cotangent(one.mask, 2),
+      weighting.init(jnp.zeros(())),
+      losses=values,
+      labels=one.labels,
+      mask=one.mask,
+      key=KEY,
+      q_values=q,
+      q_deviation=jnp.zeros_like(q),
+    )
+    return jnp.sum(weighted * values), pullback(weighted)
+
+  loss, found = weigh(params, q)
+  np.testing.assert_allclose(loss, record[f'{stage}/loss'], rtol=1e-5)
+  expected = released.actor('esmm', parts(record, f'{stage}/g'))
+  # Theirs never trains the first row of all.
+  expected['first']['table'][0] = np.asarray(found['first']['table'][0])
+  problem.assert_trees_close(found, expected, rtol=1e-4, atol=1e-6)

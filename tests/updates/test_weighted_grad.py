@@ -1,0 +1,189 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import rmtl_jax
+from rmtl_jax.updates import weighted_grad
+
+rng = np.random.default_rng(0)
+X = jnp.asarray(rng.normal(size=(2, 4, 3)), jnp.float32)
+Q = jnp.asarray(-rng.random((2, 4, 2)), jnp.float32)
+MASK = jnp.array([[True, True, True, False], [True, True, False, False]])
+PARAMS = {'w': jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)}
+LINK = rmtl_jax.scale_by_critic(0.7)
+
+
+def row_losses(params, x):
+  return jnp.square(x @ params['w'])
+
+
+def by_hand(mask):
+  """The gradient of the mean over valid rows of weight times loss."""
+
+  def mean(params):
+    weighed = (1 - 0.7 * Q) * row_losses(params, X)
+    total = jnp.sum(jnp.where(mask[..., None], weighed, 0.0))
+    return total / (2 * mask.sum())
+
+  return jax.grad(mean)(PARAMS)
+
+
+@pytest.mark.parametrize('mask', [None, MASK], ids=['all', 'mask'])
+def test_it_is_the_gradient_of_the_weighted_mean(mask):
+  grad_fn = jax.jit(rmtl_jax.value_and_weighted_grad(row_losses, LINK))
+  value, gradient, state = grad_fn(
+    PARAMS, LINK.init(PARAMS), X, q_values=Q, mask=mask
+  )
+  valid = jnp.ones((2, 4), bool) if mask is None else mask
+  np.testing.assert_allclose(
+    value, row_losses(PARAMS, X)[valid].mean(), rtol=1e-6
+  )
+  np.testing.assert_allclose(gradient['w'], by_hand(valid)['w'], rtol=1e-5)
+  assert state == LINK.init(PARAMS)
+
+
+def test_it_is_value_and_grad_without_a_weighting():
+  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, optax.identity())
+  value, gradient, _ = grad_fn(PARAMS, optax.EmptyState(), X)
+  expected, plain = jax.value_and_grad(lambda p: row_losses(p, X).mean())(
+    PARAMS
+  )
+  np.testing.assert_allclose(value, expected, rtol=1e-6)
+  np.testing.assert_allclose(gradient['w'], plain['w'], rtol=1e-5)
+
+
+@pytest.mark.parametrize('has_aux', [False, True])
+def test_an_extra_argument_may_depend_on_what_the_model_returned(has_aux):
+  def loss_fn(params, x):
+    losses = row_losses(params, x)
+    return (losses, {'twice': 2 * losses}) if has_aux else losses
+
+  grad_fn = rmtl_jax.value_and_weighted_grad(loss_fn, LINK, has_aux)
+  value, gradient, _ = grad_fn(
+    PARAMS,
+    LINK.init(PARAMS),
+    X,
+    q_values=(
+      (lambda losses, aux: losses - aux['twice'])
+      if has_aux
+      else (lambda losses: -losses)
+    ),
+  )
+  losses = row_losses(PARAMS, X)
+  expected = jax.grad(
+    lambda p: jnp.mean((1 + 0.7 * losses) * row_losses(p, X))
+  )(PARAMS)
+  np.testing.assert_allclose(gradient['w'], expected['w'], rtol=1e-5)
+  if has_aux:
+    value, aux = value
+    np.testing.assert_array_equal(aux['twice'], 2 * losses)
+  np.testing.assert_allclose(value, losses.mean(), rtol=1e-6)
+
+
+def test_scan_carries_the_state_of_the_chain():
+  ramp = optax.linear_schedule(0.0, 1.4, 2)
+  link = optax.inject_hyperparams(rmtl_jax.scale_by_critic)(lambda_=ramp)
+  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, link)
+
+  def step(state, _):
+    _, gradient, state = grad_fn(PARAMS, state, X, q_values=Q)
+    return state, gradient['w']
+
+  _, found = jax.lax.scan(step, link.init(PARAMS), length=3)
+  plain, full = found[0], found[2]
+  np.testing.assert_allclose(found[1], 0.5 * (plain + full), rtol=1e-4)
+  assert np.abs(full - plain).max() > 0.01
+
+
+def test_vmap_over_models_and_keys():
+  link = rmtl_jax.shuffle_weights(LINK)
+  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, link)
+  keys = jax.random.split(jax.random.key(0), 3)
+  many = {'w': jnp.stack([PARAMS['w'], 2 * PARAMS['w'], -PARAMS['w']])}
+
+  @jax.jit
+  def one(params, key):
+    return grad_fn(params, link.init(params), X, q_values=Q, mask=MASK, key=key)
+
+  values, gradients, _ = jax.vmap(one)(many, keys)
+  for i in range(3):
+    value, gradient, _ = one({'w': many['w'][i]}, keys[i])
+    np.testing.assert_allclose(values[i], value, rtol=1e-5)
+    np.testing.assert_allclose(gradients['w'][i], gradient['w'], rtol=1e-4)
+
+
+def test_a_dict_by_task_is_the_array_that_it_makes():
+  def by_task(params, x):
+    losses = row_losses(params, x)
+    return {'click': losses[..., :1], 'buy': losses[..., 1:]}
+
+  grad_fn = rmtl_jax.value_and_weighted_grad(by_task, LINK)
+  value, gradient, _ = grad_fn(
+    PARAMS,
+    LINK.init(PARAMS),
+    X,
+    mask=MASK,
+    q_values={'click': Q[..., :1], 'buy': Q[..., 1:]},
+  )
+  np.testing.assert_allclose(
+    value, row_losses(PARAMS, X)[MASK].mean(), rtol=1e-6
+  )
+  np.testing.assert_allclose(gradient['w'], by_hand(MASK)['w'], rtol=1e-5)
+
+
+def test_leaves_with_rows_of_their_own_count_by_their_tasks():
+  def loss_fn(params):
+    return {
+      'a': params * jnp.array([[1.0, 2.0]]),
+      'b': params * jnp.ones((4, 1)),
+    }
+
+  link = optax.identity()
+  grad_fn = rmtl_jax.value_and_weighted_grad(loss_fn, link)
+  value, gradient, _ = grad_fn(jnp.array(2.0), link.init(None))
+  # Means of the tasks: 1, 2 and 1, over three tasks.
+  assert float(gradient) == pytest.approx(4 / 3)
+  assert float(value) == pytest.approx(8 / 3)
+
+
+def test_losses_in_bfloat16():
+  half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+  grad_fn = rmtl_jax.value_and_weighted_grad(row_losses, LINK)
+  with jax.numpy_rank_promotion('raise'):
+    value, gradient, _ = jax.jit(grad_fn)(
+      half, LINK.init(half), X.astype(jnp.bfloat16), q_values=Q, mask=MASK
+    )
+  assert gradient['w'].dtype == jnp.bfloat16
+  assert value.dtype == jnp.float32
+  np.testing.assert_allclose(
+    gradient['w'].astype(jnp.float32), by_hand(MASK)['w'], rtol=0.05, atol=0.02
+  )
+
+
+def test_padding_may_hold_anything():
+  losses = jnp.array([[1.0], [jnp.nan]])
+  grad_fn = weighted_grad.value_and_weighted_grad(lambda w: w * losses, LINK)
+  value, _, _ = grad_fn(
+    jnp.array(1.0),
+    LINK.init(None),
+    q_values=jnp.zeros((2, 1)),
+    mask=jnp.array([True, False]),
+  )
+  assert float(value) == 1.0
+
+
+@pytest.mark.parametrize(
+  ('loss_fn', 'extra', 'message'),
+  [
+    (lambda p, x: row_losses(p, x).mean(), {}, 'loss_fn: expected the losses'),
+    (row_losses, {'mask': MASK[0]}, 'mask: expected the shape'),
+    (row_losses, {'mask': MASK[..., None]}, 'mask: expected the shape'),
+    (row_losses, {'q_values': Q[0]}, 'q_values: expected the shape'),
+  ],
+)
+def test_what_does_not_belong_together_is_refused(loss_fn, extra, message):
+  grad_fn = rmtl_jax.value_and_weighted_grad(loss_fn, LINK)
+  with pytest.raises(ValueError, match=f'^{message}'):
+    grad_fn(PARAMS, LINK.init(PARAMS), X, **{'q_values': Q, **extra})

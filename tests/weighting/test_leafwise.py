@@ -1,0 +1,183 @@
+"""Every weighting refuses what it cannot mean, and takes what it can."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax.weighting import critic, leafwise, registry
+from tests.weighting import example
+
+EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
+# What the links of `make_weighting` read. `ddpg` and `td3_bc` have none.
+NEEDS = {
+  'critic': ('q_values',),
+  'label_times_q': ('q_values', 'labels'),
+  'negative_q': ('q_values',),
+  'mean_one': ('q_values', 'mask'),
+  'advantage': ('q_values', 'mask'),
+  'uncertainty': ('q_deviation', 'mask'),
+  'q_shuffled': ('q_values', 'mask'),
+}
+READS = [(name, extra) for name, extras in NEEDS.items() for extra in extras]
+
+
+def update(name, updates, **changes):
+  weighting, state = example.make(name)
+  extra = {**example.extra(), **changes}
+  return weighting.update(updates, state, **extra)[0]
+
+
+@pytest.mark.parametrize(('name', 'extra'), READS)
+@pytest.mark.parametrize(
+  'wrong',
+  [
+    lambda array: array[0],  # one rank less: would broadcast over lanes
+    lambda array: array[:, :1],  # one row for all
+    lambda array: array[..., None],
+    lambda array: jnp.asarray(0.5).astype(array.dtype),
+  ],
+  ids=['rank', 'row', 'axis', 'scalar'],
+)
+@pytest.mark.parametrize('jit', [False, True], ids=['eager', 'jit'])
+def test_a_wrong_shape_is_refused(name, extra, wrong, jit):
+  value = wrong(example.extra()[extra])
+  call = jax.jit(update, static_argnums=0) if jit else update
+  with pytest.raises(ValueError, match=f'^{extra}: expected the shape'):
+    call(name, jnp.asarray(example.COTANGENT), **{extra: value})
+
+
+@EVERY
+def test_a_scalar_loss_does_not_grow_to_the_shape_of_q(name):
+  if name in NEEDS or name == 'constant_mean':
+    with pytest.raises(ValueError, match='expected'):
+      update(name, jnp.ones(()))
+  else:  # weights of one, which read nothing
+    assert update(name, jnp.ones(())).shape == ()
+
+
+def test_q_of_rows_does_not_weigh_columns():
+  link = critic.scale_by_critic(0.5)
+  with pytest.raises(
+    ValueError,
+    match=r'^q_values: expected the shape of the row losses, \(3, 3\), found'
+    r' \(3,\)$',
+  ):
+    link.update(jnp.ones((3, 3)), optax.EmptyState(), q_values=-jnp.arange(3.0))
+
+
+def test_weights_of_tasks_want_as_many_tasks():
+  link = critic.scale_by_task([1.0, 2.0])
+  state = link.init(None)
+  for shape in ((4, 1), (4, 3), (2, 4), ()):
+    with pytest.raises(ValueError, match=r'^weights: expected one per task'):
+      link.update(jnp.ones(shape), state)
+
+
+@EVERY
+def test_the_dtype_is_that_of_the_losses(name):
+  """Also where rank promotion raises."""
+  single = update(name, jnp.asarray(example.COTANGENT))
+  assert single.dtype == jnp.float32
+  with jax.numpy_rank_promotion('raise'):
+    for max_weight in (0.0, 1.5):
+      weighting, state = example.make(name, max_weight=max_weight)
+      extra = example.extra()
+      half, _ = jax.jit(weighting.update)(
+        jnp.asarray(example.COTANGENT, jnp.bfloat16), state, **extra
+      )
+      full, _ = weighting.update(jnp.asarray(example.COTANGENT), state, **extra)
+      assert half.dtype == jnp.bfloat16
+      # The cotangent is rounded, then the product: not the weights.
+      np.testing.assert_allclose(half.astype(jnp.float32), full, rtol=2**-7)
+
+
+@EVERY
+def test_weights_of_a_pytree_are_those_of_its_leaves(name):
+  """Two leaves of other rows, one mask each; or one array as all masks."""
+  whole = jnp.asarray(example.COTANGENT)
+  trees = {
+    extra: {'a': value, 'b': (value[:, :3],)}
+    for extra, value in example.extra().items()
+    if extra in (*leafwise.PER_TASK, 'mask')
+  }
+  found = update(name, {'a': whole, 'b': (whole[:, :3],)}, **trees)
+  extra = {
+    extra: value[:, :3]
+    for extra, value in example.extra().items()
+    if extra in (*leafwise.PER_TASK, 'mask')
+  }
+  np.testing.assert_array_equal(found['a'], update(name, whole))
+  np.testing.assert_array_equal(
+    found['b'][0], update(name, whole[:, :3], **extra)
+  )
+  alike = {n: {'a': tree['a'], 'b': tree['a']} for n, tree in trees.items()}
+  alike['mask'] = example.extra()['mask']
+  found = update(name, {'a': whole, 'b': whole}, **alike)
+  for leaf in found.values():
+    np.testing.assert_array_equal(leaf, update(name, whole))
+
+
+@pytest.mark.parametrize(('name', 'extra'), READS)
+def test_a_pytree_wants_such_extra_arguments(name, extra):
+  leaf = jnp.asarray(example.COTANGENT)
+  losses = {'a': leaf, 'b': leaf}
+  good = {
+    n: {'a': v, 'b': v} if n in (*leafwise.PER_TASK, 'mask') else v
+    for n, v in example.extra().items()
+  }
+  with pytest.raises(ValueError, match=rf"^{extra}: expected .*'a': \*, 'b'"):
+    update(name, losses, **{**good, extra: {'a': good[extra]['a']}})
+  if extra != 'mask':
+    with pytest.raises(ValueError, match=r'found an array$'):
+      update(name, losses, **{**good, extra: good[extra]['a']})
+  with pytest.raises(ValueError, match=f'^{extra}: expected an array like'):
+    update(name, leaf, **{extra: good[extra]})
+
+
+@EVERY
+def test_rows_may_have_any_axes(name):
+  """Four rows of one axis are the lane that they make."""
+  flat = {
+    extra: value.reshape(value.shape[1:])
+    if extra in (*leafwise.PER_TASK, 'mask')
+    else value
+    for extra, value in example.extra().items()
+  }
+  cotangent = jnp.asarray(example.COTANGENT)
+  found = update(name, cotangent[0], **flat)
+  np.testing.assert_array_equal(found, update(name, cotangent)[0])
+
+
+@pytest.mark.parametrize('name', list(NEEDS))
+@pytest.mark.parametrize('lambda_', [0.7, -0.7])
+def test_no_weight_is_below_zero_whatever_q_is(name, lambda_):
+  weighting, state = example.make(name, lambda_=lambda_)
+  extra = example.extra(10 * np.sign(example.Q_VALUES + 1.5))
+  weighted, _ = weighting.update(jnp.ones((1, 4, 2)), state, **extra)
+  assert float(weighted.min()) >= 0.0
+  assert float(weighted.max()) > 0.0
+
+
+def test_a_function_that_changes_the_shape_is_refused():
+  link = critic.stateless(lambda updates, **_: updates.sum(-1))
+  with pytest.raises(ValueError, match=r'their own shape, \(2, 3\), found'):
+    link.update(jnp.ones((2, 3)), optax.EmptyState())
+
+
+def test_the_table_says_what_each_weighting_reads():
+  for name, extras in NEEDS.items():
+    for missing in extras:
+      weighting, state = example.make(name)
+      extra = {n: v for n, v in example.extra().items() if n != missing}
+      with pytest.raises(TypeError, match=missing):
+        weighting.update(jnp.asarray(example.COTANGENT), state, **extra)
+  assert set(NEEDS) == {
+    name
+    for name, one in registry.RECORDS.items()
+    if one.asks == registry.STEP and not one.objective
+  }
+  for name, extras in NEEDS.items():
+    told = {'q_values', *registry.find(name).needs}
+    assert set(extras) <= told, name
