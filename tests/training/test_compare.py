@@ -309,20 +309,20 @@ def test_an_edited_run_file_is_named(tmp_path, data_dir):
 
 
 def test_draws_without_a_positive_are_left_out(tmp_path):
-  """All positives of the test split in one session: some draws miss it."""
+  """All positives of the test split in two sessions: some draws miss them."""
   manifest = tiny.write_prepared(tmp_path / 'data')
   split = manifest.splits['test']
   file = tmp_path / 'data' / split.files[0]
   table = pq.read_table(file)
   session = table['session_id'].to_numpy()
-  wanted = np.bincount(session).argmax()  # the longest has rows of both kinds
-  first = np.flatnonzero(session == wanted)[0]
+  wanted = np.bincount(session).argsort()[-2:]  # the longest, of both kinds
+  first = [np.flatnonzero(session == w)[0] for w in wanted]
   for name in ('y_click', 'y_conversion'):
     column = table.column_names.index(name)
-    labels = (np.arange(len(session)) == first).astype(np.float32)
+    labels = np.isin(np.arange(len(session)), first).astype(np.float32)
     table = table.set_column(column, name, pa.array(labels))
   pq.write_table(table, file)
-  one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 1))
+  one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 2))
   splits = {**manifest.splits, 'test': one}
   manifest_lib.write(
     dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
@@ -334,11 +334,13 @@ def test_draws_without_a_positive_are_left_out(tmp_path):
   results = compare.compare(config, tmp_path / 'run', tmp_path / 'data', QUIET)
   (kept,) = (tmp_path / 'run').glob('runs/esmm/5.json')
   draws = json.loads(kept.read_text())['replicates']['auc']
-  assert 0 < sum(draw[0] is None for draw in draws) < len(draws)
+  undefined = sum(draw[0] is None for draw in draws)
+  assert 0 < undefined < len(draws)
   for difference in results['differences']:
     if difference['metric'] == 'auc':
       low, high = difference['bootstrap']
       assert low <= difference['mean'] <= high
+      assert difference['undefined_draws'] == undefined
 
 
 def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
