@@ -26,6 +26,10 @@ from rmtl_jax.data import sql
 ROW_HASH = 'row_hash_of_all'
 REST_HASH = 'row_hash_of_rest'
 
+# Before the names of a person's own columns where they stand in SQL with those
+# of DuckDB (`rowid`) and of this package, none of which begins so.
+PREFIX = 'c_'
+
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
 
@@ -171,12 +175,15 @@ def fill(
   return sql.one(connection, f'{verb} {query}')[0]
 
 
-def rest_hash(kept: Iterable[str], others: Iterable[str]) -> tuple[str, str]:
+def rest_hash(
+  kept: Iterable[str], others: Iterable[str], prefix: str = ''
+) -> tuple[str, str]:
   """How to hash all of a row's columns when somebody asks, not as it is read.
 
   Args:
     kept: columns that the table keeps as they are.
     others: the other columns of the files.
+    prefix: of the kept columns' names in the table.
 
   Returns:
     SQL of a column to read with the kept ones, and, over the table, of the
@@ -184,7 +191,8 @@ def rest_hash(kept: Iterable[str], others: Iterable[str]) -> tuple[str, str]:
   """
   rest = sql.names(sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
-  everything = [*map(sql.quote, sorted(kept)), REST_HASH]
+  everything = [sql.quote(prefix + name) for name in sorted(kept)]
+  everything.append(REST_HASH)
   return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
@@ -247,11 +255,16 @@ def digest(path: pathlib.Path) -> dict[str, Any]:
     types.InputError: a gzip file that is damaged, of which DuckDB may have
       read a part without a word.
   """
-  if path.suffix == '.gz':
+  if is_gzip(path):
     _check_gzip(path)
   with path.open('rb') as file:
     value = hashlib.file_digest(file, 'sha256').hexdigest()
   return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+
+
+def is_gzip(path: pathlib.Path) -> bool:
+  """Whether a file's name says that it is compressed."""
+  return path.name.lower().endswith('.gz')
 
 
 def _check_gzip(path: pathlib.Path) -> None:
@@ -273,7 +286,7 @@ def csv_records(
 
 def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
   """A CSV file as text, a byte-order mark left out, gzip undone."""
-  opener: Callable[..., Any] = gzip.open if path.suffix == '.gz' else open
+  opener: Callable[..., Any] = gzip.open if is_gzip(path) else open
   return opener(path, 'rt', encoding='utf-8-sig', errors=errors, newline='')
 
 
@@ -299,12 +312,13 @@ def _csv_value(
 
 def _parquet_value(file: RawFile, position: int, column: str) -> Any:
   try:
-    with duckdb.connect() as connection:
+    with (
+      sql.connect() as connection,
+      sql.file_rows(file.path, 'parquet') as rows,
+    ):
       row = connection.execute(
-        f'SELECT {sql.quote(column)} FROM read_parquet(?)'
-        ' WHERE file_row_number = ?',
-        [str(file.path), position],
+        f'SELECT {sql.quote(column)} FROM {rows} LIMIT 1 OFFSET {position}'
       ).fetchone()
-  except duckdb.Error:  # a reader's own rows, in no file
+  except (duckdb.Error, OSError):  # a reader's own rows, in no file
     return None
   return row[0] if row else None

@@ -14,12 +14,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import (
   checks,
   lists,
+  parquet,
   raw,
   raw_parquet,
   source,
@@ -183,13 +183,16 @@ class Encoder:
     for field in self.fields:
       value = sql.quote(field.column)
       if field.kind == 'numeric':
-        given = raw_fields.number_text(field.column, schema)
+        kind = schema.field(field.column).type
+        given = raw_fields.number_text(value, kind)
         value = f'TRY_CAST({given} AS DOUBLE)'
         columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
       elif field.kind == 'categorical':
         value = f'CAST({value} AS VARCHAR)'
       elif pa.types.is_nested(schema.field(field.column).type):
-        value = lists.values(f'CAST({value} AS VARCHAR[])')
+        value = f'CAST({value} AS VARCHAR[])'
+        # A history holds values of a categorical field, spaces and all.
+        value = value if field.shares else lists.values(value)
       else:
         separator = field.details.get('separator', ',')
         value = lists.values(f'CAST({value} AS VARCHAR)', separator)
@@ -290,7 +293,8 @@ def _read_vocabulary(
   """The words of a field in the order of their rows, from row 1."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
   try:
-    column = pq.read_table(path, columns=['value'])['value']
+    with parquet.open_file(path) as file:
+      column = file.read(['value'])['value']
   except FileNotFoundError:
     raise types.InputError(
       f'{path}: not found: predictions need the vocabularies of the run'

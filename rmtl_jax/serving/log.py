@@ -187,10 +187,12 @@ def append(
       column and row.
   """
   values = chunk.table.combine_chunks()
-  connection.register('chunk', values)
+  schema = values.schema
+  names = [raw.PREFIX + name for name in schema.names]
+  connection.register('chunk', values.rename_columns(names))
   try:
-    selected = _select(form, values.schema, first, scored)
-    faults.check(connection, chunk, selected, _faults(form, values.schema))
+    selected = _select(form, schema, first, scored)
+    faults.check(connection, chunk, selected, _faults(form, schema))
     names = sql.names(_columns(form))
     connection.execute(
       f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
@@ -246,7 +248,9 @@ def _labels(form: Form) -> list[str]:
 def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
   """SQL of a chunk's rows as the table has them, and `position`."""
   kind, ms = table.TIME[form.unit]
-  given = raw_fields.number_text(form.time, schema)
+  given = raw_fields.number_text(
+    _column(form.time), schema.field(form.time).type
+  )
   time = ms.format(f'TRY_CAST({given} AS {kind})')
   present = form.keys(schema)
   columns = [
@@ -261,7 +265,7 @@ def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
   for name, column in zip(_labels(form), form.labels, strict=True):
     value = 'NULL'
     if column in schema.names:
-      value = raw_fields.number_text(column, schema)
+      value = raw_fields.number_text(_column(column), schema.field(column).type)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
     # A time may be missing because there was no such event.
@@ -269,18 +273,25 @@ def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
     told.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
   columns.append(f'{scored} AS scored, {" AND ".join(told)} AS told')
   # No row to predict for is a duplicate: it has a prediction of its own.
-  same = '0' if scored else f'hash({sql.names(sorted(schema.names))})'
+  same = (
+    '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
+  )
   alone = 'position' if scored else '-1'
   columns.append(f'CAST({same} AS UBIGINT) AS same, {alone} AS alone, position')
   rows = 'SELECT row_number() OVER () - 1 AS position, * FROM chunk'
   return f'SELECT {", ".join(columns)} FROM ({rows})'
 
 
+def _column(column: str) -> str:
+  """A chunk's column."""
+  return sql.quote(raw.PREFIX + column)
+
+
 def _text(column: str | None) -> str:
   """SQL of a key as text; NULL where it is missing or empty."""
   if column is None:
     return 'NULL::VARCHAR'
-  return f"nullif(CAST({sql.quote(column)} AS VARCHAR), '')"
+  return f"nullif(CAST({_column(column)} AS VARCHAR), '')"
 
 
 def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:

@@ -27,7 +27,12 @@ def source_field(
   transform = str(field.details.get('transform', ''))
   kind = 'numeric' if transform == 'bins' else field.kind
   return source.SourceField(
-    field.name, kind, column, transform, details=field.details
+    field.name,
+    kind,
+    column,
+    transform,
+    details=field.details,
+    shares=field.shares or '',
   )
 
 
@@ -36,10 +41,14 @@ def given(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
-def number_text(column: str, schema: pa.Schema) -> str:
-  """SQL of a number as it is given; NULL where it is missing."""
-  value = sql.quote(column)
-  if raw_parquet.is_text(schema.field(column).type):
+def number_text(value: str, found: pa.DataType) -> str:
+  """SQL of a number as it is given; NULL where it is missing.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+  """
+  if raw_parquet.is_text(found):
     return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
   return value
 
