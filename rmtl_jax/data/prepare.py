@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 
 # Settings that hold for every source; readers record their own, and asof
 # the groups that it made.
-_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values')
+_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -102,7 +102,7 @@ def _run(
   progress('read', 0.0)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   progress('check', 0.35)
-  checks.check(connection, rows)
+  checks.check(connection, rows, config.any_dates)
   progress('sessions', 0.4)
   # Hashing releases the GIL, so it runs beside the rest, of which finding
   # sessions leaves a core idle; faulty values have been found by now, and

@@ -41,6 +41,10 @@ EXPECTED = {
   'VARCHAR': 'text',
 }
 
+# A raw column, an SQL condition that is true of a fault, and what was expected,
+# which the row at fault may tell.
+Fault = tuple[str, str, str | Callable[[int], str]]
+
 
 @dataclasses.dataclass(frozen=True)
 class RawFile:
@@ -115,7 +119,7 @@ def error_line(
 def check(
   connection: duckdb.DuckDBPyConnection,
   table: RawTable,
-  faults: Sequence[tuple[str, str, str]],
+  faults: Sequence[Fault],
   relation: str = '',
   row_id: str = 'rowid',
 ) -> None:
@@ -124,8 +128,7 @@ def check(
   Args:
     connection: holds the table.
     table: where the rows come from, for the error.
-    faults: (raw column, SQL condition that is true of a fault, what was
-      expected).
+    faults: what to look for.
     relation: what to scan; the raw table if empty.
     row_id: the raw table's row id in that relation.
 
@@ -142,6 +145,8 @@ def check(
   if wrong:
     first = min(wrong, key=lambda i: found[i])
     column, _, expected = faults[first]
+    if not isinstance(expected, str):
+      expected = expected(found[first])
     table.fail(found[first], column, expected)
 
 
@@ -160,7 +165,7 @@ def require(
   Raises:
     types.InputError: names file, column and row of the first lack.
   """
-  faults = [
+  faults: list[Fault] = [
     (column, f'{sql.quote(column)} IS NULL', what)
     for column, what in expected.items()
   ]

@@ -44,6 +44,7 @@ class Form:
     labels: a raw column per task: of 0 and 1, or of times where the task is
       `timed`.
     optional: whether `session` or `user` may be missing (not both).
+    any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
   time: str
@@ -55,6 +56,7 @@ class Form:
   tasks: tuple[source.SourceTask, ...]
   labels: tuple[str, ...]
   optional: bool = False
+  any_dates: bool = True
 
   def keys(self, schema: pa.Schema) -> dict[str, str]:
     """The columns of session and user that are there, by role."""
@@ -77,6 +79,8 @@ def form(manifest: manifest_lib.Manifest) -> Form:
   Raises:
     types.InputError: the manifest has no usable schema.
   """
+  # Data of an earlier version does not say, and may have such times.
+  any_dates = manifest.options.get('any_dates') is not False
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
@@ -89,6 +93,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
       item_field=manifest.item_field,
       tasks=schema.tasks,
       labels=tuple(task.column for task in schema.tasks),
+      any_dates=any_dates,
     )
   tasks = _TASKS.get(
     manifest.source,
@@ -104,6 +109,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
     tasks=tasks,
     labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
     optional=True,
+    any_dates=any_dates,
   )
 
 
@@ -299,7 +305,7 @@ def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
   keys = form.keys(schema)
   roles = [sql.quote(role) for role in keys]
   found = [
-    checks.time_fault(form.time),
+    checks.time_fault(form.time, form.any_dates),
     checks.key_fault(next(iter(keys.values())), roles),
   ]
   for task, name, column in zip(

@@ -421,6 +421,10 @@ def test_the_flag(tmp_path, flag, expected):
   raw_files.write(tmp_path / 'log.csv', lines)
   schema = raw_files.write_schema(tmp_path / 'schema.json', known_after(0))
   argv = ['rmtl', 'prepare', f'--raw_dir={tmp_path / "log.csv"}', flag]
-  argv += [f'--schema={schema}', f'--data_dir={tmp_path / "out"}']
+  argv += [
+    f'--schema={schema}',
+    f'--data_dir={tmp_path / "out"}',
+    '--any_dates',
+  ]
   assert cli.main(argv) == 0
   assert manifest_lib.read(tmp_path / 'out').options.get('as_of') == expected

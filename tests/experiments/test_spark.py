@@ -147,6 +147,7 @@ def made(spark, tmp_path_factory):
         data_dir=str(path / engine),
         rows_per_file=200,
         max_values=3,
+        any_dates=True,
         **options,
       )
 

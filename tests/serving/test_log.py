@@ -97,6 +97,15 @@ def test_times_of_a_schema(unit, values, expected):
   assert appended(form, table)['timestamp'] == expected
 
 
+def test_times_before_2000_need_data_that_has_such():
+  table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
+  for options in ({}, {'any_dates': True}):
+    found = appended(log.form(manifest('mine', **options)), table)
+    assert found['timestamp'] == table['timestamp']
+  with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
+    appended(log.form(manifest('mine', any_dates=False)), table)
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [

@@ -69,6 +69,7 @@ def read(
     has_session=schema.session is not None,
     has_user=schema.user is not None,
     time_column=schema.time,
+    time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),

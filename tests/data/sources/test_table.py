@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import types
 from tests.data import raw_files
 
 ROWS = 20
@@ -241,3 +242,24 @@ def test_bad_places(tmp_path):
   raw_files.fails(tmp_path, call, 'b.parquet: not readable as Parquet')
   raw_dir = tmp_path / 'schema.json'
   raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
+
+
+def test_seconds_declared_as_ms(tmp_path):
+  """They would make few sessions, all of January 1970."""
+  data = columns(ts=[1_600_000_000 + i * 3_600 for i in range(ROWS)])
+  assert run(tmp_path, data).options['any_dates']
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, data, any_dates=False, overwrite=True)
+  assert str(caught.value).endswith(
+    "log.parquet: row 1, column 'ts': 1600000000, expected a time from"
+    ' 2000-01-01 to tomorrow: in ms this is 1970-01-19, in s it would be'
+    ' 2020-09-13; --any_dates takes such times'
+  )
+  manifest = run(
+    tmp_path,
+    data,
+    any_dates=False,
+    overwrite=True,
+    changes={'time': {'column': 'ts', 'unit': 's'}},
+  )
+  assert not manifest.options['any_dates']
