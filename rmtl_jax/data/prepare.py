@@ -231,8 +231,41 @@ def _report(
     'dropped': dropped,
     'cut_values': encoded.cut_values,
     'session_rows': _session_rows(connection, encoded),
-    'warnings': [*rows.table.warnings, *rows.warnings],
+    'warnings': [
+      *rows.table.warnings,
+      *rows.warnings,
+      *_odd_fields(connection, encoded, rows),
+    ],
   }
+
+
+def _odd_fields(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+) -> list[str]:
+  """Warnings of fields that are likely not what was meant."""
+  warnings = []
+  if encoded.constant:
+    names = ', '.join(map(repr, encoded.constant))
+    noun = 'field' if len(encoded.constant) == 1 else 'fields'
+    warnings.append(
+      f'{noun} {names}: one value over all train rows, which tells nothing'
+    )
+  nothing = ', '.join(map(sql.text, raw.NOTHING))
+  for name, words in encoded.vocabularies.items():
+    for value, count in connection.execute(
+      f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'
+      ' ORDER BY id'
+    ).fetchall():
+      remedy = 'empty it in the log'
+      if 'schema' in rows.options:
+        remedy = f'add {value!r} to "missing" in the schema'
+      warnings.append(
+        f'field {name!r}: {value!r} is a value like others, in'
+        f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
+      )
+  return warnings
 
 
 def _session_rows(

@@ -33,6 +33,9 @@ PREFIX = 'c_'
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
 
+# Texts that often stand for nothing.
+NOTHING = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
+
 # What a value of a DuckDB type should have been, for errors.
 EXPECTED = {
   'BIGINT': 'a whole number',
@@ -113,6 +116,11 @@ def error_line(
   shown = 'nothing' if found in (None, '') else repr(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
+  if found in NOTHING and expected in (EXPECTED['BIGINT'], EXPECTED['DOUBLE']):
+    expected += (
+      '; if it stands for nothing, leave it empty or list it as "missing" in'
+      ' the schema'
+    )
   return f'{path}: row {row}, column {column!r}: {shown}, expected {expected}'
 
 

@@ -31,6 +31,7 @@ def load(
   delimiter: str = ',',
   drop_cut_off: bool = False,
   prefix: str = '',
+  missing: Sequence[str] = (),
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
@@ -48,6 +49,7 @@ def load(
     delimiter: between values.
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
+    missing: values that become NULL, as empty ones do.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -75,7 +77,7 @@ def load(
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
-    options = _options(path, columns, delimiter, rejects)
+    options = _options(path, columns, delimiter, rejects, missing)
     try:
       with sql.file_rows(path, 'csv', options) as source:
         query = f'SELECT {kept} FROM {source}{condition}'
@@ -139,17 +141,23 @@ def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
 
 
 def _options(
-  path: pathlib.Path, columns: Mapping[str, str], delimiter: str, rejects: str
+  path: pathlib.Path,
+  columns: Mapping[str, str],
+  delimiter: str,
+  rejects: str,
+  missing: Sequence[str],
 ) -> str:
   """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
   types_of = ', '.join(
     f'{sql.text(name)}: {sql.text(kind)}' for name, kind in columns.items()
   )
+  nulls = ', '.join(map(sql.text, ('', *missing)))
   compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
     f'auto_detect = false, header = true, compression = {sql.text(compression)}'
     f", delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
-    f' columns = {{{types_of}}}, store_rejects = true, rejects_limit = 1000,'
+    f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
+    ' rejects_limit = 1000,'
     f' rejects_table = {sql.text(rejects)},'
     f' rejects_scan = {sql.text(rejects + "_scan")}'
   )

@@ -19,6 +19,7 @@ def load(
   *,
   late_hash: bool = False,
   prefix: str = '',
+  missing: Sequence[str] = (),
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
 
@@ -29,6 +30,7 @@ def load(
       TIMESTAMPTZ, VARCHAR[], or '' for whatever the file has.
     late_hash: gives the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
+    missing: texts that become NULL, in columns of text.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -43,8 +45,9 @@ def load(
     raw.columns_present(path, schema.names, column_types)
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
+    given = {name: _given(name, schema, missing) for name in column_types}
     kept = ', '.join(
-      f'{_cast(name, wanted)} AS {sql.quote(prefix + name)}'
+      f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
     if late_hash:
@@ -56,7 +59,10 @@ def load(
         query = f'SELECT {kept} FROM {source}'
         rows = raw.fill(connection, table, query, first=not files)
         file = raw.RawFile(path, start, rows, 0, '')
-        _check_text(connection, file, source, schema, column_types)
+        texts = {
+          n: v for n, v in given.items() if is_text(schema.field(n).type)
+        }
+        _check_text(connection, file, source, texts, column_types)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
@@ -69,8 +75,15 @@ def load(
   return raw.RawTable(table, tuple(files), row_hash=told)
 
 
-def _cast(name: str, wanted: str) -> str:
+def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
+  """SQL of a column as the file has it; NULL where it is missing."""
   value = sql.quote(name)
+  return (
+    sql.unless(value, missing) if is_text(schema.field(name).type) else value
+  )
+
+
+def _cast(value: str, wanted: str) -> str:
   return f'TRY_CAST({value} AS {wanted})' if wanted else value
 
 
@@ -164,15 +177,22 @@ def _check_text(
   connection: duckdb.DuckDBPyConnection,
   file: raw.RawFile,
   source: str,
-  schema: pa.Schema,
+  texts: Mapping[str, str],
   column_types: Mapping[str, str],
 ) -> None:
-  """Raises for text that did not become the wanted number or time."""
+  """Raises for text that did not become the wanted number or time.
+
+  Args:
+    connection: where SQL runs.
+    file: for the error.
+    source: SQL of its rows.
+    texts: SQL of its wanted columns of text, by name.
+    column_types: as for `load`.
+  """
   wrong = {
-    name: f'{sql.quote(name)} IS NOT NULL AND {_cast(name, wanted)} IS NULL'
-    for name, wanted in column_types.items()
-    if wanted in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
-    and is_text(schema.field(name).type)
+    name: f'{given} IS NOT NULL AND {_cast(given, column_types[name])} IS NULL'
+    for name, given in texts.items()
+    if column_types[name] in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
   }
   if not wrong or not sql.any_row(
     connection, source, ' OR '.join(wrong.values())

@@ -48,6 +48,14 @@ def key(value: str) -> str:
   return f'CASE WHEN {kept} THEN {value} END'
 
 
+def unless(value: str, texts: Iterable[str]) -> str:
+  """SQL of a text, SQL of which is given; NULL where it is one of some."""
+  listed = ', '.join(map(text, texts))
+  return (
+    f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
+  )
+
+
 def number(value: float) -> str:
   """A float as an SQL literal, exactly; a bare one would be a DECIMAL."""
   return f"'{value!r}'::DOUBLE"

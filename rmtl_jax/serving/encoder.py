@@ -73,6 +73,7 @@ class Encoder:
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     self.rows = 0
+    self._missing = raw_fields.missing(manifest)
     self._known = dict.fromkeys(
       (
         f.name
@@ -180,22 +181,25 @@ class Encoder:
   def _raw_values(self, schema: pa.Schema) -> str:
     """SQL of the fields as a reader's view has them (rmtl_jax.data.source)."""
     columns = ['row_number() OVER () - 1 AS position']
+    missing = self._missing
     for field in self.fields:
       value = sql.quote(field.column)
+      kind = schema.field(field.column).type
       if field.kind == 'numeric':
-        kind = schema.field(field.column).type
-        given = raw_fields.number_text(value, kind)
+        given = raw_fields.number_text(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
         columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
       elif field.kind == 'categorical':
-        value = f'CAST({value} AS VARCHAR)'
-      elif pa.types.is_nested(schema.field(field.column).type):
+        value = raw_fields.text(value, kind, missing)
+      elif pa.types.is_nested(kind):
         value = f'CAST({value} AS VARCHAR[])'
         # A history holds values of a categorical field, spaces and all.
-        value = value if field.shares else lists.values(value)
+        if not field.shares:
+          value = lists.values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
-        value = lists.values(f'CAST({value} AS VARCHAR)', separator)
+        value = raw_fields.text(value, kind, missing)
+        value = lists.values(value, separator, missing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 

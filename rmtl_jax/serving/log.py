@@ -44,6 +44,7 @@ class Form:
     labels: a raw column per task: of 0 and 1, or of times where the task is
       `timed`.
     optional: whether `session` or `user` may be missing (not both).
+    missing: texts that stand for nothing.
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
@@ -56,6 +57,7 @@ class Form:
   tasks: tuple[source.SourceTask, ...]
   labels: tuple[str, ...]
   optional: bool = False
+  missing: tuple[str, ...] = ()
   any_dates: bool = True
 
   def keys(self, schema: pa.Schema) -> dict[str, str]:
@@ -93,6 +95,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
       item_field=manifest.item_field,
       tasks=schema.tasks,
       labels=tuple(task.column for task in schema.tasks),
+      missing=schema.missing,
       any_dates=any_dates,
     )
   tasks = _TASKS.get(
@@ -254,24 +257,24 @@ def _labels(form: Form) -> list[str]:
 def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
   """SQL of a chunk's rows as the table has them, and `position`."""
   kind, ms = table.TIME[form.unit]
-  given = raw_fields.number_text(
-    _column(form.time), schema.field(form.time).type
-  )
+  given = _number(form, schema, form.time)
   time = ms.format(f'TRY_CAST({given} AS {kind})')
   present = form.keys(schema)
   columns = [
     f'position + {first} AS row_id',
-    f'{_text(present.get("session"))} AS session',
-    f'{_text(present.get("user"))} AS "user"',
+    f'{_text(form, schema, present.get("session"))} AS session',
+    f'{_text(form, schema, present.get("user"))} AS "user"',
     f'CAST({time} AS BIGINT) AS timestamp',
   ]
   item = form.item if form.item in schema.names else None
-  columns.append(f'{_text(item)} AS {sql.quote(item_column(form))}')
+  columns.append(
+    f'{_text(form, schema, item)} AS {sql.quote(item_column(form))}'
+  )
   told = []
   for name, column in zip(_labels(form), form.labels, strict=True):
     value = 'NULL'
     if column in schema.names:
-      value = raw_fields.number_text(_column(column), schema.field(column).type)
+      value = _number(form, schema, column)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
     # A time may be missing because there was no such event.
@@ -293,11 +296,18 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
-def _text(column: str | None) -> str:
+def _number(form: Form, schema: pa.Schema, column: str) -> str:
+  """SQL of a time or label as it is given; NULL where it is missing."""
+  kind = schema.field(column).type
+  return raw_fields.number_text(_column(column), kind, form.missing)
+
+
+def _text(form: Form, schema: pa.Schema, column: str | None) -> str:
   """SQL of a key as text; NULL where it is missing or empty."""
   if column is None:
     return 'NULL::VARCHAR'
-  return f"nullif(CAST({_column(column)} AS VARCHAR), '')"
+  kind = schema.field(column).type
+  return f"nullif({raw_fields.text(_column(column), kind, form.missing)}, '')"
 
 
 def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:

@@ -137,6 +137,10 @@ def test_defaults():
       's: numeric[0].transfrom: no such setting (did you mean transform?)',
     ),
     (minimal(delimiter='::'), "s: delimiter: '::' is not one character"),
+    (minimal(missing='NULL'), 's: missing: expected a list'),
+    (minimal(missing=['']), "s: missing: found '', expected text"),
+    (minimal(missing=['-1']), "s: missing: '-1' is a number, expected other"),
+    (minimal(missing=['a,b']), "s: missing: 'a,b' has a delimiter, a quote or"),
   ],
 )
 def test_faults_name_the_key(record, line):

@@ -55,7 +55,9 @@ TEXTS = (
   *('x' * 2000, None),
 )
 NUMBERS = [0.0, -0.0, 1.5, -2.25, 1e-9, 1e12, 3.0, 0.1, float('nan'), None]
-TAGS = ['', 'a', 'a|b', '|', ' a | b ', 'b||a', 'é|NULL', None]
+TAGS = ['', 'a', 'a|b', '|', ' a | b ', 'b||a', 'é| NULL', 'NULL', None]
+
+MISSING = ('NULL', 'N/A', '\\N', 'None', "it's", 'a|b', '*')
 
 FIRST_MS = 1_704_067_200_000
 STEP_MS = 7_200_000
@@ -70,12 +72,14 @@ class Case:
     relative: whether it is named from there.
     names: columns of ROLES, then others.
     values: per role and other column.
+    missing: texts that stand for nothing.
   """
 
   path: str
   relative: bool
   names: list[str]
   values: list[list]
+  missing: tuple[str, ...] = ()
 
 
 def pools(role: str) -> list:
@@ -87,7 +91,9 @@ def values_of(seed: int, names: list[str]) -> list[list]:
   roles = [*ROLES, *names[len(ROLES) :]]
   values = [rng.choices(pools(role), k=ROWS) for role in roles]
   values[ROLES.index('time')] = [FIRST_MS + STEP_MS * i for i in range(ROWS)]
-  values[0] = [value or 'somebody' for value in values[0]]
+  values[0] = [
+    'somebody' if v in (None, '', *MISSING) else v for v in values[0]
+  ]
   return values
 
 
@@ -104,13 +110,17 @@ def cases(draw) -> Case:
   )
   # Of one number: lists of values would take minutes to shrink.
   values = values_of(draw(st.integers(0, 2**32)), names)
+  missing = tuple(draw(st.lists(st.sampled_from(MISSING), unique=True)))
+  if missing:
+    price = ROLES.index('price')
+    values[price] = [missing[0] if v is None else str(v) for v in values[price]]
   # Names that would be columns, were folders read.
   own = [f'{n}=0' for n in names if '/' not in n and len(n) < 50]
   part = st.sampled_from([*FOLDERS, *own])
   folders = draw(st.lists(part, max_size=3))
   suffix = draw(st.sampled_from(['.csv', '.csv.gz', '.parquet']))
   path = '/'.join([*folders, draw(part) + suffix])
-  return Case(path, draw(st.booleans()), names, values)
+  return Case(path, draw(st.booleans()), names, values, missing)
 
 
 def write(path: pathlib.Path, case: Case) -> None:
@@ -179,6 +189,7 @@ def schema_of(case: Case) -> dict:
     'multi_valued': [{'column': tags, 'name': 'tags', 'separator': '|'}],
     'numeric': [{'column': price, 'name': 'price'}],
     'tasks': [{'name': 'click', 'column': click}],
+    'missing': list(case.missing),
   }
 
 
@@ -217,7 +228,10 @@ def check_stored(case: Case, raw: pa.Table, data, manifest) -> None:
   """Prepared rows are what pyarrow reads of the file."""
   found = prepared_rows(data, manifest)
   user, item, time, tags, price, click = (
-    raw.column(raw.column_names.index(name)).to_pylist()
+    [
+      None if value in case.missing else value
+      for value in raw.column(raw.column_names.index(name)).to_pylist()
+    ]
     for name in case.names[: len(ROLES)]
   )
   assert found['row_id'].to_pylist() == list(range(ROWS))
@@ -230,7 +244,11 @@ def check_stored(case: Case, raw: pa.Table, data, manifest) -> None:
     stored = [words[i] for i in found[f'f_{name}'].to_pylist()]
     assert stored == [v if v in known else None for v in values]
   lists = [
-    [tag.strip(' ') for tag in (value or '').split('|') if tag.strip(' ')]
+    [
+      tag.strip(' ')
+      for tag in (value or '').split('|')
+      if tag.strip(' ') not in ('', *case.missing)
+    ]
     for value in tags
   ]
   known = {tag for row in train for tag in lists[row]}

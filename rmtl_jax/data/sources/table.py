@@ -47,7 +47,12 @@ def read(
   kinds = _column_types(schema, is_parquet, nested)
   if is_parquet:
     table = raw_parquet.load(
-      connection, paths, kinds, late_hash=True, prefix=raw.PREFIX
+      connection,
+      paths,
+      kinds,
+      late_hash=True,
+      prefix=raw.PREFIX,
+      missing=schema.missing,
     )
   else:
     table = raw_csv.load(
@@ -57,6 +62,7 @@ def read(
       late_hash=True,
       delimiter=schema.delimiter,
       prefix=raw.PREFIX,
+      missing=schema.missing,
     )
   view = sql.fresh('rows')
   connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
@@ -150,7 +156,8 @@ def _select(
     value = _column(field.column)
     if field.kind == 'multi_valued':
       separator = field.details['separator']
-      value = lists.values(value, '' if field.column in nested else separator)
+      separator = '' if field.column in nested else separator
+      value = lists.values(value, separator, schema.missing)
     columns.append(f'{value} AS {sql.quote(field.source_column)}')
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
