@@ -211,7 +211,8 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
     column = entry.text('column')
     name, after = entry.name(column), entry.optional('after')
     earlier = [task.name for task in tasks]
-    if name in earlier:
+    # Case does not count in SQL: two labels would become one.
+    if name.lower() in map(str.lower, earlier):
       entry.fail(f'task {name!r} stands twice')
     if after is not None and after not in earlier:
       entry.fail(f'after: {after!r} is not a task listed before')

@@ -111,6 +111,7 @@ def test_defaults():
       for value in (-1, 1e10, float('nan'), True, '5')
     ),
     (minimal(tasks=['y', 'y']), "s: tasks[1].task 'y' stands twice"),
+    (minimal(tasks=['y', 'Y']), "s: tasks[1].task 'Y' stands twice"),
     (minimal(categorical=[]), 's: expected at least one categorical'),
     (minimal(categorical=['u', 'u']), "s: field 'u' stands twice"),
     (
