@@ -86,6 +86,7 @@ def one_pass(
       raw_dir=str(directory / form),
       data_dir=str(data_dir),
       schema=str(directory / 'schema.json'),
+      any_dates=True,
     )
   )
   prepared = _clocks()

@@ -47,6 +47,8 @@ class PrepareConfig:
     threads: DuckDB's; 0 for one per core.
     temp_dir: where DuckDB spills; empty for a directory beside `data_dir`.
     overwrite: replace prepared data that is there already.
+    any_dates: take times before the year 2000 and after tomorrow (UTC), which
+      are most likely in another unit than was declared.
     keep_unviewed: retailrocket and rees46: keep (session, item) pairs without
       a view, which are all positive.
     variant: kuairand: `pure`, `1k`, `27k`, or `auto` by the files' names.
@@ -72,6 +74,7 @@ class PrepareConfig:
   threads: int = 0
   temp_dir: str = ''
   overwrite: bool = False
+  any_dates: bool = False
   keep_unviewed: bool = False
   variant: str = 'auto'
   conversion: str = 'long_view'

@@ -87,6 +87,7 @@ def _prepare(schema, raw, data_dir):
     f'--raw_dir={raw}',
     f'--schema={schema}',
     f'--data_dir={data_dir}',
+    '--any_dates',
   )
 
 

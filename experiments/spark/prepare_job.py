@@ -57,6 +57,11 @@ def prepare(
       ' rmtl prepare does'
     )
   schema = schema_lib.read(pathlib.Path(config.schema))
+  if schema.missing:
+    raise types.InputError(
+      f'{config.schema}: missing: the Spark job does not take it; rmtl prepare'
+      ' does'
+    )
   paths = table_source.find_files(pathlib.Path(config.raw_dir))
   spark.conf.set('spark.sql.session.timeZone', 'UTC')
   with writer.new_directory(pathlib.Path(config.data_dir), False) as directory:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import (
   contract_columns,
   contract_sessions,
   contract_vocabulary,
+  parquet,
   reading,
   source,
   writer,
@@ -249,7 +249,8 @@ def _slow_groups(files: list[pathlib.Path]) -> tuple[str, ...]:
   """A warning if files have row groups that slow streaming down."""
   largest, where, count = 0, pathlib.Path(), 0
   for path in files:
-    found = pq.read_metadata(path)
+    with parquet.open_file(path) as file:
+      found = file.metadata
     rows = (
       max(found.row_group(i).num_rows for i in range(found.num_row_groups))
       if found.num_row_groups

@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
 
 _OPTIONAL = ('user_id',)
@@ -75,8 +74,8 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
   Raises:
     types.InputError: names file and column.
   """
-  with column_reader.readable(path):
-    schema = pq.read_schema(path)
+  with column_reader.readable(path), parquet.open_file(path) as file:
+    schema = file.schema_arrow
   found = []
   for name, kind in wanted.items():
     count = schema.names.count(name)
@@ -113,7 +112,7 @@ def batches(
   """
   with (
     column_reader.readable(path),
-    pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file,
+    parquet.open_file(path, _BUFFER_BYTES) as file,
   ):
     yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 

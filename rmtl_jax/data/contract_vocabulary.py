@@ -7,10 +7,9 @@ import pathlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
 
 
@@ -39,7 +38,7 @@ class Counts:
     """
     for field in self._fields:
       path = directory / 'vocabulary' / f'{field.name}.parquet'
-      with pq.ParquetFile(path) as file:
+      with parquet.open_file(path) as file:
         said = file.read(columns=['count'])
       wrong = said['count'].to_numpy() != self._found[field.name]
       if field.kind == 'multi_valued':
@@ -83,7 +82,7 @@ def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
-  with column_reader.readable(path), pq.ParquetFile(path) as file:
+  with column_reader.readable(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
     table = file.read(columns=['value', 'count'])
   if len(table) != field.size:

@@ -35,6 +35,8 @@ class Encoded:
     fields: for the manifest.
     vocabularies: of the fields that have one, by name.
     cut_values: values cut from multi-valued fields, by name.
+    constant: names of the log's own fields (as-of features are none) that have
+      one value over all train rows.
   """
 
   table: str
@@ -43,6 +45,7 @@ class Encoded:
   fields: tuple[manifest_lib.Field, ...]
   vocabularies: dict[str, vocabulary.Vocabulary]
   cut_values: dict[str, int]
+  constant: tuple[str, ...]
 
 
 def encode(
@@ -96,10 +99,11 @@ def encode(
     rows.user_field,
     rows.has_user,
   )
+  values = {field.name: _value(field, scales) for field in fields}
   return Encoded(
     table=table,
     step=placed.step,
-    columns=_columns(rows, fields, scales, placed.step),
+    columns=_columns(rows, fields, values, placed.step),
     fields=fields,
     vocabularies={
       field.name: encoded_lists[field.column].values
@@ -113,6 +117,12 @@ def encode(
       for f in rows.fields
       if _has_lists(f)
     },
+    constant=tuple(
+      field.name
+      for field in fields
+      if 'as_of' not in field.details
+      and not _varies(connection, table, values[field.name])
+    ),
   )
 
 
@@ -352,20 +362,33 @@ def _field(
   return manifest_lib.Field(field.name, kind, size, width, details, shares)
 
 
+def _value(
+  field: manifest_lib.Field, scales: dict[str, numbers.Normalisation]
+) -> str:
+  """SQL of what is written of a field."""
+  name = sql.quote(field.column)
+  return scales[field.column].apply(name) if field.kind == 'numeric' else name
+
+
+def _varies(
+  connection: duckdb.DuckDBPyConnection, table: str, value: str
+) -> bool:
+  """Whether a value differs between train rows."""
+  # Reads no further than to the first row that differs.
+  first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
+  differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
+  return sql.any_row(connection, table, differs)
+
+
 def _columns(
   rows: source.SourceTable,
   fields: tuple[manifest_lib.Field, ...],
-  scales: dict[str, numbers.Normalisation],
+  values: dict[str, str],
   step: str,
 ) -> tuple[str, ...]:
   """SQL of the columns to write, named as the contract has them."""
   columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
-  for field in fields:
-    name = sql.quote(field.column)
-    if field.kind == 'numeric':
-      columns.append(f'{scales[field.column].apply(name)} AS {name}')
-    else:
-      columns.append(name)
+  columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
   columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   if rows.has_oracle:
     columns += [sql.quote(f'p_{task.name}') for task in rows.tasks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import duckdb
 
@@ -87,14 +88,16 @@ def encode(
   return Lists(table, values, width, cut)
 
 
-def values(value: str, separator: str = '') -> str:
+def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
   """SQL of a list of text without empty values.
 
   Args:
     value: SQL of a list of text, or of text if there is a separator.
     separator: what stands between the values of a text.
+    missing: values that are left out, too.
   """
   if separator:
     value = f'string_split({value}, {sql.text(separator)})'
   trimmed = f'list_transform({value}, lambda v: trim(v))'
-  return f"list_filter({trimmed}, lambda v: v <> '')"
+  nothing = ', '.join(map(sql.text, ('', *missing)))
+  return f'list_filter({trimmed}, lambda v: v NOT IN ({nothing}))'

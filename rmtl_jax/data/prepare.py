@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 
 # Settings that hold for every source; readers record their own, and asof
 # the groups that it made.
-_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values')
+_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
 # Share of a split's rows that may be left out without a warning.
 _MOST_IMMATURE = 0.1
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -104,7 +104,7 @@ def _run(
   progress('read', 0.0)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   progress('check', 0.35)
-  checks.check(connection, rows)
+  checks.check(connection, rows, config.any_dates)
   progress('sessions', 0.4)
   # Hashing releases the GIL, so it runs beside the rest, of which finding
   # sessions leaves a core idle; faulty values have been found by now, and
@@ -257,6 +257,7 @@ def _report(
       *rows.table.warnings,
       *rows.warnings,
       *_immature_warnings(rows, placed),
+      *_odd_fields(connection, encoded, rows),
     ],
   }
 
@@ -283,6 +284,35 @@ def _slowest(rows: source.SourceTable) -> str:
     f'task {task.name!r} is known {task.delay_ms / 1000:g} s after its row'
     ' (known_after_seconds)'
   )
+
+
+def _odd_fields(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+) -> list[str]:
+  """Warnings of fields that are likely not what was meant."""
+  warnings = []
+  if encoded.constant:
+    names = ', '.join(map(repr, encoded.constant))
+    noun = 'field' if len(encoded.constant) == 1 else 'fields'
+    warnings.append(
+      f'{noun} {names}: one value over all train rows, which tells nothing'
+    )
+  nothing = ', '.join(map(sql.text, raw.NOTHING))
+  for name, words in encoded.vocabularies.items():
+    for value, count in connection.execute(
+      f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'
+      ' ORDER BY id'
+    ).fetchall():
+      remedy = 'empty it in the log'
+      if 'schema' in rows.options:
+        remedy = f'add {value!r} to "missing" in the schema'
+      warnings.append(
+        f'field {name!r}: {value!r} is a value like others, in'
+        f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
+      )
+  return warnings
 
 
 def _session_rows(

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
 
 
@@ -52,7 +51,7 @@ class PreparedFile:
     """
     self.path, self._manifest = path, manifest
     with column_reader.readable(path):
-      self._file = pq.ParquetFile(path)
+      self._file = parquet.open_file(path)
       present = self._file.schema_arrow.names
       groups = range(self._file.num_row_groups)
       rows = [self._file.metadata.row_group(g).num_rows for g in groups]

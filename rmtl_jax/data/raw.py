@@ -26,8 +26,15 @@ from rmtl_jax.data import sql
 ROW_HASH = 'row_hash_of_all'
 REST_HASH = 'row_hash_of_rest'
 
+# Before the names of a person's own columns where they stand in SQL with those
+# of DuckDB (`rowid`) and of this package, none of which begins so.
+PREFIX = 'c_'
+
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
+
+# Texts that often stand for nothing.
+NOTHING = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
 
 # What a value of a DuckDB type should have been, for errors.
 EXPECTED = {
@@ -36,6 +43,10 @@ EXPECTED = {
   'TIMESTAMPTZ': 'a time such as 2024-05-01 12:30:00',
   'VARCHAR': 'text',
 }
+
+# A raw column, an SQL condition that is true of a fault, and what was expected,
+# which the row at fault may tell.
+Fault = tuple[str, str, str | Callable[[int], str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +116,18 @@ def error_line(
   shown = 'nothing' if found in (None, '') else repr(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
+  if found in NOTHING and expected in (EXPECTED['BIGINT'], EXPECTED['DOUBLE']):
+    expected += (
+      '; if it stands for nothing, leave it empty or list it as "missing" in'
+      ' the schema'
+    )
   return f'{path}: row {row}, column {column!r}: {shown}, expected {expected}'
 
 
 def check(
   connection: duckdb.DuckDBPyConnection,
   table: RawTable,
-  faults: Sequence[tuple[str, str, str]],
+  faults: Sequence[Fault],
   relation: str = '',
   row_id: str = 'rowid',
 ) -> None:
@@ -120,8 +136,7 @@ def check(
   Args:
     connection: holds the table.
     table: where the rows come from, for the error.
-    faults: (raw column, SQL condition that is true of a fault, what was
-      expected).
+    faults: what to look for.
     relation: what to scan; the raw table if empty.
     row_id: the raw table's row id in that relation.
 
@@ -138,6 +153,8 @@ def check(
   if wrong:
     first = min(wrong, key=lambda i: found[i])
     column, _, expected = faults[first]
+    if not isinstance(expected, str):
+      expected = expected(found[first])
     table.fail(found[first], column, expected)
 
 
@@ -156,7 +173,7 @@ def require(
   Raises:
     types.InputError: names file, column and row of the first lack.
   """
-  faults = [
+  faults: list[Fault] = [
     (column, f'{sql.quote(column)} IS NULL', what)
     for column, what in expected.items()
   ]
@@ -171,12 +188,15 @@ def fill(
   return sql.one(connection, f'{verb} {query}')[0]
 
 
-def rest_hash(kept: Iterable[str], others: Iterable[str]) -> tuple[str, str]:
+def rest_hash(
+  kept: Iterable[str], others: Iterable[str], prefix: str = ''
+) -> tuple[str, str]:
   """How to hash all of a row's columns when somebody asks, not as it is read.
 
   Args:
     kept: columns that the table keeps as they are.
     others: the other columns of the files.
+    prefix: of the kept columns' names in the table.
 
   Returns:
     SQL of a column to read with the kept ones, and, over the table, of the
@@ -184,7 +204,8 @@ def rest_hash(kept: Iterable[str], others: Iterable[str]) -> tuple[str, str]:
   """
   rest = sql.names(sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
-  everything = [*map(sql.quote, sorted(kept)), REST_HASH]
+  everything = [sql.quote(prefix + name) for name in sorted(kept)]
+  everything.append(REST_HASH)
   return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
@@ -247,11 +268,16 @@ def digest(path: pathlib.Path) -> dict[str, Any]:
     types.InputError: a gzip file that is damaged, of which DuckDB may have
       read a part without a word.
   """
-  if path.suffix == '.gz':
+  if is_gzip(path):
     _check_gzip(path)
   with path.open('rb') as file:
     value = hashlib.file_digest(file, 'sha256').hexdigest()
   return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+
+
+def is_gzip(path: pathlib.Path) -> bool:
+  """Whether a file's name says that it is compressed."""
+  return path.name.lower().endswith('.gz')
 
 
 def _check_gzip(path: pathlib.Path) -> None:
@@ -273,7 +299,7 @@ def csv_records(
 
 def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
   """A CSV file as text, a byte-order mark left out, gzip undone."""
-  opener: Callable[..., Any] = gzip.open if path.suffix == '.gz' else open
+  opener: Callable[..., Any] = gzip.open if is_gzip(path) else open
   return opener(path, 'rt', encoding='utf-8-sig', errors=errors, newline='')
 
 
@@ -299,12 +325,13 @@ def _csv_value(
 
 def _parquet_value(file: RawFile, position: int, column: str) -> Any:
   try:
-    with duckdb.connect() as connection:
+    with (
+      sql.connect() as connection,
+      sql.file_rows(file.path, 'parquet') as rows,
+    ):
       row = connection.execute(
-        f'SELECT {sql.quote(column)} FROM read_parquet(?)'
-        ' WHERE file_row_number = ?',
-        [str(file.path), position],
+        f'SELECT {sql.quote(column)} FROM {rows} LIMIT 1 OFFSET {position}'
       ).fetchone()
-  except duckdb.Error:  # a reader's own rows, in no file
+  except (duckdb.Error, OSError):  # a reader's own rows, in no file
     return None
   return row[0] if row else None

@@ -30,6 +30,8 @@ def load(
   late_hash: bool = False,
   delimiter: str = ',',
   drop_cut_off: bool = False,
+  prefix: str = '',
+  missing: Sequence[str] = (),
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
@@ -46,6 +48,8 @@ def load(
     late_hash: gives the table's `row_hash`, for few rows; not with `select`.
     delimiter: between values.
     drop_cut_off: drop an incomplete final record with a warning.
+    prefix: of the wanted columns' names in the table.
+    missing: values that become NULL, as empty ones do.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -60,19 +64,24 @@ def load(
     header = read_header(path, delimiter)
     raw.columns_present(path, header, column_types)
     rejects = sql.fresh('rejects')
-    kept = select or sql.names(column_types)
+    kept = select or ', '.join(
+      f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
+      for name in column_types
+    )
     if row_hash:
       everything = sql.names(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
-      rest, told = raw.rest_hash(column_types, set(header) - set(column_types))
+      others = set(header) - set(column_types)
+      rest, told = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
-    reader = _reader(path, columns, delimiter, rejects)
+    options = _options(path, columns, delimiter, rejects, missing)
     try:
-      query = f'SELECT {kept} FROM {reader}{condition}'
-      rows = raw.fill(connection, table, query, first=not files)
+      with sql.file_rows(path, 'csv', options) as source:
+        query = f'SELECT {kept} FROM {source}{condition}'
+        rows = raw.fill(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
@@ -116,7 +125,7 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
 
 def ends_with_newline(path: pathlib.Path) -> bool:
   """Whether the last byte ends a line; a gzip file is taken at its word."""
-  if path.suffix == '.gz':
+  if raw.is_gzip(path):
     return True
   with path.open('rb') as file:
     file.seek(-1, 2)
@@ -131,19 +140,26 @@ def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
   return header
 
 
-def _reader(
-  path: pathlib.Path, columns: Mapping[str, str], delimiter: str, rejects: str
+def _options(
+  path: pathlib.Path,
+  columns: Mapping[str, str],
+  delimiter: str,
+  rejects: str,
+  missing: Sequence[str],
 ) -> str:
-  """read_csv with nothing left to guess; faulty records go to `rejects`."""
+  """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
   types_of = ', '.join(
     f'{sql.text(name)}: {sql.text(kind)}' for name, kind in columns.items()
   )
+  nulls = ', '.join(map(sql.text, ('', *missing)))
+  compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
-    f'read_csv({sql.text(str(path))}, auto_detect = false, header = true,'
-    f" delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
-    f' columns = {{{types_of}}}, store_rejects = true, rejects_limit = 1000,'
+    f'auto_detect = false, header = true, compression = {sql.text(compression)}'
+    f", delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
+    f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
+    ' rejects_limit = 1000,'
     f' rejects_table = {sql.text(rejects)},'
-    f' rejects_scan = {sql.text(rejects + "_scan")})'
+    f' rejects_scan = {sql.text(rejects + "_scan")}'
   )
 
 
@@ -202,7 +218,7 @@ def _fault(kind: str, message: str, columns: int) -> str:
 
 
 def _last_line(path: pathlib.Path) -> str:
-  opener = gzip.open if path.suffix == '.gz' else open
+  opener = gzip.open if raw.is_gzip(path) else open
   with opener(path, 'rb') as file:
     last = collections.deque(file, maxlen=1)
   return last[0].decode('utf-8', 'replace').rstrip('\r\n') if last else ''

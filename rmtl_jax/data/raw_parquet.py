@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import raw, sql
+from rmtl_jax.data import parquet, raw, sql
 
 
 def load(
@@ -19,6 +18,8 @@ def load(
   column_types: Mapping[str, str],
   *,
   late_hash: bool = False,
+  prefix: str = '',
+  missing: Sequence[str] = (),
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
 
@@ -28,6 +29,8 @@ def load(
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
       TIMESTAMPTZ, VARCHAR[], or '' for whatever the file has.
     late_hash: gives the table's `row_hash`, for few rows.
+    prefix: of the columns' names in the table.
+    missing: texts that become NULL, in columns of text.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -42,21 +45,24 @@ def load(
     raw.columns_present(path, schema.names, column_types)
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
+    given = {name: _given(name, schema, missing) for name in column_types}
     kept = ', '.join(
-      f'TRY_CAST({sql.quote(name)} AS {wanted}) AS {sql.quote(name)}'
-      if wanted
-      else sql.quote(name)
+      f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
     if late_hash:
-      rest, told = raw.rest_hash(column_types, _changed(schema, column_types))
+      changed = _changed(schema, column_types)
+      rest, told = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
-    source = f'read_parquet({sql.text(str(path))})'
     try:
-      query = f'SELECT {kept} FROM {source}'
-      rows = raw.fill(connection, table, query, first=not files)
-      file = raw.RawFile(path, start, rows, 0, '')
-      _check_text(connection, file, source, schema, column_types)
+      with sql.file_rows(path, 'parquet') as source:
+        query = f'SELECT {kept} FROM {source}'
+        rows = raw.fill(connection, table, query, first=not files)
+        file = raw.RawFile(path, start, rows, 0, '')
+        texts = {
+          n: v for n, v in given.items() if is_text(schema.field(n).type)
+        }
+        _check_text(connection, file, source, texts, column_types)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
@@ -67,6 +73,18 @@ def load(
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
   return raw.RawTable(table, tuple(files), row_hash=told)
+
+
+def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
+  """SQL of a column as the file has it; NULL where it is missing."""
+  value = sql.quote(name)
+  return (
+    sql.unless(value, missing) if is_text(schema.field(name).type) else value
+  )
+
+
+def _cast(value: str, wanted: str) -> str:
+  return f'TRY_CAST({value} AS {wanted})' if wanted else value
 
 
 def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
@@ -91,7 +109,8 @@ def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
 
 def _read_schema(path: pathlib.Path) -> pa.Schema:
   try:
-    return pq.read_schema(path)
+    with parquet.open_file(path) as file:
+      return file.schema_arrow
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
   except (OSError, pa.ArrowException) as error:
@@ -158,20 +177,38 @@ def _check_text(
   connection: duckdb.DuckDBPyConnection,
   file: raw.RawFile,
   source: str,
-  schema: pa.Schema,
+  texts: Mapping[str, str],
   column_types: Mapping[str, str],
 ) -> None:
-  """Raises for text that did not become the wanted number or time."""
-  faults = [
-    (
-      name,
-      f'{sql.quote(name)} IS NOT NULL'
-      f' AND TRY_CAST({sql.quote(name)} AS {wanted}) IS NULL',
-      raw.EXPECTED[wanted],
-    )
-    for name, wanted in column_types.items()
-    if wanted in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
-    and is_text(schema.field(name).type)
+  """Raises for text that did not become the wanted number or time.
+
+  Args:
+    connection: where SQL runs.
+    file: for the error.
+    source: SQL of its rows.
+    texts: SQL of its wanted columns of text, by name.
+    column_types: as for `load`.
+  """
+  wrong = {
+    name: f'{given} IS NOT NULL AND {_cast(given, column_types[name])} IS NULL'
+    for name, given in texts.items()
+    if column_types[name] in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
+  }
+  if not wrong or not sql.any_row(
+    connection, source, ' OR '.join(wrong.values())
+  ):
+    return
+  # Counted here: a column of the file may have any name that DuckDB gives.
+  columns = [
+    f'{condition} AS wrong_{i}' for i, condition in enumerate(wrong.values())
   ]
+  faults = [
+    (name, f'wrong_{i}', raw.EXPECTED[column_types[name]])
+    for i, name in enumerate(wrong)
+  ]
+  rows = (
+    f'(SELECT row_number() OVER () - 1 AS row, {", ".join(columns)}'
+    f' FROM {source})'
+  )
   alone = raw.RawTable('', (raw.RawFile(file.path, 0, file.rows, 0, ''),))
-  raw.check(connection, alone, faults, source, 'file_row_number')
+  raw.check(connection, alone, faults, rows, 'row')

@@ -20,7 +20,8 @@
         {"name": "click", "column": "clicked", "known_after_seconds": 0},
         {"name": "conversion", "column": "bought", "after": "click"}
       ],
-      "delimiter": ","
+      "delimiter": ",",
+      "missing": ["NULL", "N/A"]
     }
 
 `session` names the column of session ids, unique over the whole log; without
@@ -34,13 +35,16 @@ or `bins`. Labels are 0 or 1; `after` names the task that a positive implies;
 latest: as-of features of group `feedback` need it, and rows of train and
 validation whose label is not known before their split's end are left out.
 Without it none is, and as-of features take a label as known once its session
-has rested for the idle time.
-`session`, `user`, `item`, `delimiter` and any kind of field can be left out.
+has rested for the idle time. `missing` lists texts that stand for nothing, as
+an empty text does, in columns of text and for each value of a multi-valued
+field. `session`, `user`, `item`, `delimiter`, `missing` and any kind of field
+can be left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 import re
 from typing import Any
@@ -62,6 +66,7 @@ _KEYS = (
   'numeric',
   'tasks',
   'delimiter',
+  'missing',
 )
 
 
@@ -78,6 +83,7 @@ class TableSchema:
     user: column of users, or None; one of the two is there.
     item: column of items, or None.
     delimiter: between a CSV file's values.
+    missing: texts that stand for nothing.
   """
 
   time: str
@@ -88,6 +94,7 @@ class TableSchema:
   user: str | None = None
   item: str | None = None
   delimiter: str = ','
+  missing: tuple[str, ...] = ()
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
@@ -104,6 +111,8 @@ class TableSchema:
     for role in ('session', 'user', 'item'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
+    if self.missing:
+      record['missing'] = list(self.missing)
     for kind in manifest_lib.KINDS:
       record[kind] = [_entry(f) for f in self.fields if f.kind == kind]
     return record
@@ -153,6 +162,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     user=part.optional('user'),
     item=part.optional('item'),
     delimiter=part.text('delimiter', ','),
+    missing=part.texts('missing'),
   )
   _check(schema, part)
   return schema
@@ -202,7 +212,8 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
     column = entry.text('column')
     name, after = entry.name(column), entry.optional('after')
     earlier = [task.name for task in tasks]
-    if name in earlier:
+    # Case does not count in SQL: two labels would become one.
+    if name.lower() in map(str.lower, earlier):
       entry.fail(f'task {name!r} stands twice')
     if after is not None and after not in earlier:
       entry.fail(f'after: {after!r} is not a task listed before')
@@ -224,6 +235,7 @@ def _check(schema: TableSchema, part: _Part) -> None:
     part.fail(f'delimiter: {schema.delimiter!r} is not one character')
   if not schema.fields:
     part.fail('expected at least one categorical, multi_valued or numeric')
+  _check_missing(schema, part)
   _check_roles(schema, part)
   names = [field.name.lower() for field in schema.fields]
   labels = {task.column: task.name for task in schema.tasks}
@@ -234,6 +246,21 @@ def _check(schema: TableSchema, part: _Part) -> None:
       part.fail(
         f'column {field.column!r} is a feature and the label of'
         f' {labels[field.column]!r}'
+      )
+
+
+def _check_missing(schema: TableSchema, part: _Part) -> None:
+  """Numbers are compared as numbers, and a CSV file's values are cut first."""
+  for text in schema.missing:
+    try:
+      number = not math.isnan(float(text))
+    except ValueError:
+      number = False
+    if number:
+      part.fail(f'missing: {text!r} is a number, expected other text')
+    if any(sign in text for sign in (schema.delimiter, *'"\r\n')):
+      part.fail(
+        f'missing: {text!r} has a delimiter, a quote or a line end in it'
       )
 
 
@@ -299,6 +326,15 @@ class _Part:
     if allowed and value not in allowed:
       self.fail(f'{key}: {value!r} is not one of {", ".join(allowed)}')
     return str(value)
+
+  def texts(self, key: str) -> tuple[str, ...]:
+    found = self.record.get(key, [])
+    if not isinstance(found, list):
+      self.fail(f'{key}: expected a list')
+    for value in found:
+      if not isinstance(value, str) or not value:
+        self.fail(f'{key}: found {value!r}, expected text')
+    return tuple(found)
 
   def optional(self, key: str) -> str | None:
     return None if self.record.get(key) is None else self.text(key)

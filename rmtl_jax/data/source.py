@@ -125,6 +125,7 @@ class SourceTable:
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.
     time_column: raw column of the time, for errors.
+    time_unit: of that column, one of schema.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
@@ -146,6 +147,7 @@ class SourceTable:
   has_session: bool = False
   has_user: bool = True
   time_column: str = 'timestamp'
+  time_unit: str = 'ms'
   key_column: str = 'user'
   user_field: str | None = None
   item_field: str | None = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import duckdb
@@ -23,6 +26,8 @@ INTEGERS = (
 )
 
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
+# Names of files that mean themselves to DuckDB: no pattern, no URL.
+_PLAIN = re.compile(r'/[A-Za-z0-9_/.,=+@ -]*')
 _numbers = itertools.count()
 
 
@@ -41,6 +46,14 @@ def key(value: str) -> str:
   # Of whole numbers, which can't be empty, DuckDB leaves the value alone.
   kept = f"typeof({value}) IN {INTEGERS} OR CAST({value} AS VARCHAR) <> ''"
   return f'CASE WHEN {kept} THEN {value} END'
+
+
+def unless(value: str, texts: Iterable[str]) -> str:
+  """SQL of a text, SQL of which is given; NULL where it is one of some."""
+  listed = ', '.join(map(text, texts))
+  return (
+    f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
+  )
 
 
 def number(value: float) -> str:
@@ -64,6 +77,34 @@ def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
   rows = connection.execute(query).fetchall()
   assert len(rows) == 1, query
   return rows[0]
+
+
+@contextlib.contextmanager
+def file_rows(
+  path: pathlib.Path, kind: str, options: str = ''
+) -> Iterator[str]:
+  """SQL of the rows of one file, with the file's own columns alone.
+
+  DuckDB takes a name for a pattern or a URL where it can (`log[1].csv` means
+  `log1.csv`, `file:/log.csv` is absolute), and folders `name=value` for
+  columns. Every raw file is read through here, so that none of it happens.
+
+  Args:
+    path: the file.
+    kind: `csv` or `parquet`.
+    options: further arguments of DuckDB's reader.
+
+  Raises:
+    OSError: the file can't be opened.
+  """
+  name = os.path.realpath(path)
+  if options:
+    options = f', {options}'
+  with contextlib.ExitStack() as stack:
+    if not _PLAIN.fullmatch(name):
+      # No escape works for every name; that of an open file has no need of one.
+      name = f'/proc/self/fd/{stack.enter_context(open(name, "rb")).fileno()}'
+    yield f'read_{kind}({text(name)}, hive_partitioning = false{options})'
 
 
 def any_row(
@@ -101,5 +142,6 @@ def connect(
   if threads:
     connection.execute(f'SET threads = {threads}')
   if temp_dir:
-    connection.execute(f'SET temp_directory = {text(temp_dir)}')
+    place = text(os.path.abspath(temp_dir))
+    connection.execute(f'SET temp_directory = {place}')
   return connection

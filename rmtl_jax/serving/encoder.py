@@ -14,12 +14,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
 from rmtl_jax.data import (
   checks,
   lists,
+  parquet,
   raw,
   raw_parquet,
   source,
@@ -73,6 +73,7 @@ class Encoder:
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     self.rows = 0
+    self._missing = raw_fields.missing(manifest)
     self._known = dict.fromkeys(
       (
         f.name
@@ -180,19 +181,25 @@ class Encoder:
   def _raw_values(self, schema: pa.Schema) -> str:
     """SQL of the fields as a reader's view has them (rmtl_jax.data.source)."""
     columns = ['row_number() OVER () - 1 AS position']
+    missing = self._missing
     for field in self.fields:
       value = sql.quote(field.column)
+      kind = schema.field(field.column).type
       if field.kind == 'numeric':
-        given = raw_fields.number_text(field.column, schema)
+        given = raw_fields.number_text(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
         columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
       elif field.kind == 'categorical':
-        value = f'CAST({value} AS VARCHAR)'
-      elif pa.types.is_nested(schema.field(field.column).type):
-        value = lists.values(f'CAST({value} AS VARCHAR[])')
+        value = raw_fields.text(value, kind, missing)
+      elif pa.types.is_nested(kind):
+        value = f'CAST({value} AS VARCHAR[])'
+        # A history holds values of a categorical field, spaces and all.
+        if not field.shares:
+          value = lists.values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
-        value = lists.values(f'CAST({value} AS VARCHAR)', separator)
+        value = raw_fields.text(value, kind, missing)
+        value = lists.values(value, separator, missing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
@@ -290,7 +297,8 @@ def _read_vocabulary(
   """The words of a field in the order of their rows, from row 1."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
   try:
-    column = pq.read_table(path, columns=['value'])['value']
+    with parquet.open_file(path) as file:
+      column = file.read(['value'])['value']
   except FileNotFoundError:
     raise types.InputError(
       f'{path}: not found: predictions need the vocabularies of the run'

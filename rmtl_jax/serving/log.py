@@ -44,6 +44,8 @@ class Form:
     labels: a raw column per task: of 0 and 1, or of times where the task is
       `timed`.
     optional: whether `session` or `user` may be missing (not both).
+    missing: texts that stand for nothing.
+    any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
   time: str
@@ -55,6 +57,8 @@ class Form:
   tasks: tuple[source.SourceTask, ...]
   labels: tuple[str, ...]
   optional: bool = False
+  missing: tuple[str, ...] = ()
+  any_dates: bool = True
 
   def keys(self, schema: pa.Schema) -> dict[str, str]:
     """The columns of session and user that are there, by role."""
@@ -77,6 +81,8 @@ def form(manifest: manifest_lib.Manifest) -> Form:
   Raises:
     types.InputError: the manifest has no usable schema.
   """
+  # Data of an earlier version does not say, and may have such times.
+  any_dates = manifest.options.get('any_dates') is not False
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
@@ -89,6 +95,8 @@ def form(manifest: manifest_lib.Manifest) -> Form:
       item_field=manifest.item_field,
       tasks=schema.tasks,
       labels=tuple(task.column for task in schema.tasks),
+      missing=schema.missing,
+      any_dates=any_dates,
     )
   tasks = _TASKS.get(
     manifest.source,
@@ -104,6 +112,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
     tasks=tasks,
     labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
     optional=True,
+    any_dates=any_dates,
   )
 
 
@@ -187,10 +196,12 @@ def append(
       column and row.
   """
   values = chunk.table.combine_chunks()
-  connection.register('chunk', values)
+  schema = values.schema
+  names = [raw.PREFIX + name for name in schema.names]
+  connection.register('chunk', values.rename_columns(names))
   try:
-    selected = _select(form, values.schema, first, scored)
-    faults.check(connection, chunk, selected, _faults(form, values.schema))
+    selected = _select(form, schema, first, scored)
+    faults.check(connection, chunk, selected, _faults(form, schema))
     names = sql.names(_columns(form))
     connection.execute(
       f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
@@ -246,22 +257,24 @@ def _labels(form: Form) -> list[str]:
 def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
   """SQL of a chunk's rows as the table has them, and `position`."""
   kind, ms = table.TIME[form.unit]
-  given = raw_fields.number_text(form.time, schema)
+  given = _number(form, schema, form.time)
   time = ms.format(f'TRY_CAST({given} AS {kind})')
   present = form.keys(schema)
   columns = [
     f'position + {first} AS row_id',
-    f'{_text(present.get("session"))} AS session',
-    f'{_text(present.get("user"))} AS "user"',
+    f'{_text(form, schema, present.get("session"))} AS session',
+    f'{_text(form, schema, present.get("user"))} AS "user"',
     f'CAST({time} AS BIGINT) AS timestamp',
   ]
   item = form.item if form.item in schema.names else None
-  columns.append(f'{_text(item)} AS {sql.quote(item_column(form))}')
+  columns.append(
+    f'{_text(form, schema, item)} AS {sql.quote(item_column(form))}'
+  )
   told = []
   for name, column in zip(_labels(form), form.labels, strict=True):
     value = 'NULL'
     if column in schema.names:
-      value = raw_fields.number_text(column, schema)
+      value = _number(form, schema, column)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
     # A time may be missing because there was no such event.
@@ -269,18 +282,32 @@ def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
     told.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
   columns.append(f'{scored} AS scored, {" AND ".join(told)} AS told')
   # No row to predict for is a duplicate: it has a prediction of its own.
-  same = '0' if scored else f'hash({sql.names(sorted(schema.names))})'
+  same = (
+    '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
+  )
   alone = 'position' if scored else '-1'
   columns.append(f'CAST({same} AS UBIGINT) AS same, {alone} AS alone, position')
   rows = 'SELECT row_number() OVER () - 1 AS position, * FROM chunk'
   return f'SELECT {", ".join(columns)} FROM ({rows})'
 
 
-def _text(column: str | None) -> str:
+def _column(column: str) -> str:
+  """A chunk's column."""
+  return sql.quote(raw.PREFIX + column)
+
+
+def _number(form: Form, schema: pa.Schema, column: str) -> str:
+  """SQL of a time or label as it is given; NULL where it is missing."""
+  kind = schema.field(column).type
+  return raw_fields.number_text(_column(column), kind, form.missing)
+
+
+def _text(form: Form, schema: pa.Schema, column: str | None) -> str:
   """SQL of a key as text; NULL where it is missing or empty."""
   if column is None:
     return 'NULL::VARCHAR'
-  return f"nullif(CAST({sql.quote(column)} AS VARCHAR), '')"
+  kind = schema.field(column).type
+  return f"nullif({raw_fields.text(_column(column), kind, form.missing)}, '')"
 
 
 def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
@@ -288,7 +315,7 @@ def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
   keys = form.keys(schema)
   roles = [sql.quote(role) for role in keys]
   found = [
-    checks.time_fault(form.time),
+    checks.time_fault(form.time, form.any_dates),
     checks.key_fault(next(iter(keys.values())), roles),
   ]
   for task, name, column in zip(

@@ -197,13 +197,12 @@ class Past:
     item = sql.quote(log.item_column(self._form))
     same = ' AND '.join(
       f'l.{column} IS NOT DISTINCT FROM s.{column}'
-      for column in ('session', '"user"')
+      for column in ('session', '"user"', item)
     )
     repeated = sql.one(
       self._connection,
       f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
-      f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}'
-      f' AND l.{item} = s.{item}',
+      f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
     )[0]
     if repeated:
       self.warnings.append(

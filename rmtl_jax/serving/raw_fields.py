@@ -7,6 +7,7 @@ quoted.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +28,12 @@ def source_field(
   transform = str(field.details.get('transform', ''))
   kind = 'numeric' if transform == 'bins' else field.kind
   return source.SourceField(
-    field.name, kind, column, transform, details=field.details
+    field.name,
+    kind,
+    column,
+    transform,
+    details=field.details,
+    shares=field.shares or '',
   )
 
 
@@ -36,11 +42,46 @@ def given(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
-def number_text(column: str, schema: pa.Schema) -> str:
-  """SQL of a number as it is given; NULL where it is missing."""
-  value = sql.quote(column)
-  if raw_parquet.is_text(schema.field(column).type):
-    return f"nullif(trim(CAST({value} AS VARCHAR)), '')"
+def missing(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
+  """Texts that the run's schema says to stand for nothing.
+
+  Raises:
+    types.InputError: the manifest's are none.
+  """
+  schema = manifest.options.get('schema')
+  if manifest.source != 'table' or not isinstance(schema, dict):
+    return ()
+  found = schema.get('missing', [])
+  if not isinstance(found, list) or any(type(t) is not str for t in found):
+    raise types.InputError(
+      f'manifest.json: options: schema: missing is {found!r:.80}, expected a'
+      ' list of texts'
+    )
+  return tuple(found)
+
+
+def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
+  """SQL of a raw column as text; NULL where it is one of the missing texts.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: texts that stand for nothing, in columns of text.
+  """
+  value = f'CAST({value} AS VARCHAR)'
+  return sql.unless(value, missing) if raw_parquet.is_text(found) else value
+
+
+def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
+  """SQL of a number as it is given; NULL where it is missing.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: texts that stand for nothing, in columns of text.
+  """
+  if raw_parquet.is_text(found):
+    return f"nullif(trim({text(value, found, missing)}), '')"
   return value
 
 

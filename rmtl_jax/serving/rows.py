@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rmtl_jax import types
-from rmtl_jax.data import raw, raw_csv
+from rmtl_jax.data import parquet, raw, raw_csv
 
 STANDARD = '-'
 CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
@@ -198,7 +197,7 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
     )
   elif name.lower().endswith(PARQUET):
     with _reading(name, 'Parquet'):
-      file = pq.ParquetFile(name)
+      file = parquet.open_file(name)
     with file:
       yield Rows(
         name,

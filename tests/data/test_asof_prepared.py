@@ -108,7 +108,10 @@ def test_feedback_in_the_manifest_can_be_made_again(tmp_path):
   assert ends(number) == [0, 1]
   assert ends(rate) == [2.5 / 6, 3.5 / 6]
   assert manifest.options['as_of'] == ['feedback']
-  assert manifest.report['warnings'] == []
+  # As-of features are not the log's own fields.
+  assert manifest.report['warnings'] == [
+    "field 'item': one value over all train rows, which tells nothing"
+  ]
   task = manifest.options['schema']['tasks'][0]
   assert task['known_after_seconds'] == 0
 
@@ -421,6 +424,10 @@ def test_the_flag(tmp_path, flag, expected):
   raw_files.write(tmp_path / 'log.csv', lines)
   schema = raw_files.write_schema(tmp_path / 'schema.json', known_after(0))
   argv = ['rmtl', 'prepare', f'--raw_dir={tmp_path / "log.csv"}', flag]
-  argv += [f'--schema={schema}', f'--data_dir={tmp_path / "out"}']
+  argv += [
+    f'--schema={schema}',
+    f'--data_dir={tmp_path / "out"}',
+    '--any_dates',
+  ]
   assert cli.main(argv) == 0
   assert manifest_lib.read(tmp_path / 'out').options.get('as_of') == expected

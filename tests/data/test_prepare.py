@@ -270,6 +270,7 @@ def test_progress_rises_to_1(tmp_path):
       raw_dir=str(tmp_path / 'log.csv'),
       schema=raw_files.write_schema(tmp_path / 'schema.json'),
       data_dir=str(tmp_path / 'out'),
+      any_dates=True,
     ),
     lambda stage, fraction: seen.append((stage, fraction)),
   )
@@ -393,6 +394,7 @@ def test_bad_options(tmp_path, options, words):
     raw_dir=str(tmp_path / 'log.csv'),
     schema=raw_files.write_schema(tmp_path / 'schema.json'),
     data_dir=str(tmp_path / 'new' / 'out'),
+    any_dates=True,
   )
   config = dataclasses.replace(base, **options)
   raw_files.fails(tmp_path, lambda: prepare.prepare(config), *words)

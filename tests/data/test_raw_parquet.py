@@ -90,6 +90,22 @@ def test_faults(connection, tmp_path, columns, kind, line):
   assert str(caught.value).startswith(f'{path}: ')
 
 
+@pytest.mark.parametrize('name', ['x.parquet', 'a=1/x[1].parquet'])
+@pytest.mark.parametrize('column', ['a', 'file_row_number', 'filename', 'row'])
+def test_fault_is_named_whatever_the_columns(
+  connection, tmp_path, name, column
+):
+  path = tmp_path / name
+  path.parent.mkdir(exist_ok=True)
+  pq.write_table(pa.table({column: ['1', '2', 'x'], 'b': [0, 0, 5]}), path)
+  line = f"{path}: row 3, column '{column}': 'x', expected a number"
+  with pytest.raises(types.InputError, match=re.escape(line)):
+    raw_parquet.load(connection, [path], {'b': '', column: 'DOUBLE'})
+  table = raw_parquet.load(connection, [path], {'b': '', column: 'VARCHAR'})
+  with pytest.raises(types.InputError, match="row 3, column 'b': 5, expected"):
+    table.fail(2, 'b', 'less')
+
+
 def test_duplicate_column(connection, tmp_path):
   path = tmp_path / 'x.parquet'
   table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], ['a', 'a'])

@@ -111,6 +111,7 @@ def test_defaults():
       for value in (-1, 1e10, float('nan'), True, '5')
     ),
     (minimal(tasks=['y', 'y']), "s: tasks[1].task 'y' stands twice"),
+    (minimal(tasks=['y', 'Y']), "s: tasks[1].task 'Y' stands twice"),
     (minimal(categorical=[]), 's: expected at least one categorical'),
     (minimal(categorical=['u', 'u']), "s: field 'u' stands twice"),
     (
@@ -137,6 +138,10 @@ def test_defaults():
       's: numeric[0].transfrom: no such setting (did you mean transform?)',
     ),
     (minimal(delimiter='::'), "s: delimiter: '::' is not one character"),
+    (minimal(missing='NULL'), 's: missing: expected a list'),
+    (minimal(missing=['']), "s: missing: found '', expected text"),
+    (minimal(missing=['-1']), "s: missing: '-1' is a number, expected other"),
+    (minimal(missing=['a,b']), "s: missing: 'a,b' has a delimiter, a quote or"),
   ],
 )
 def test_faults_name_the_key(record, line):

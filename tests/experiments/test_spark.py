@@ -147,6 +147,7 @@ def made(spark, tmp_path_factory):
         data_dir=str(path / engine),
         rows_per_file=200,
         max_values=3,
+        any_dates=True,
         **options,
       )
 
@@ -281,3 +282,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
   raw_files.fails(tmp_path, run, 'row_id 5', "'price'", "'cheap'", 'a number')
   with pytest.raises(types.InputError, match='makes no as-of features'):
     run(as_of=('gap',))
+  raw_files.write_schema(tmp_path / 'schema.json', SCHEMA | {'missing': ['-']})
+  with pytest.raises(types.InputError, match='missing: the Spark job'):
+    run()

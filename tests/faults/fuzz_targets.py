@@ -221,6 +221,7 @@ def _prepare(source: str, *more: str) -> Callable[[pathlib.Path], list[str]]:
       f'--data_dir={directory}/out',
       '--min_count=1',
       '--threads=1',
+      '--any_dates',
       *schema,
       *more,
     ]

@@ -39,6 +39,7 @@ def _prepare(tmp_path, content, *more, name='log.csv', schema=None):
     f'--schema={path}',
     f'--data_dir={tmp_path / "out"}',
     '--min_count=1',
+    '--any_dates',
     *more,
   )
 
@@ -233,6 +234,7 @@ def test_links_to_data_and_to_the_target(tmp_path):
     f'--raw_dir={tmp_path / "raw"}',
     f'--schema={schema}',
     f'--data_dir={tmp_path / "out"}',
+    '--any_dates',
   )
   _handled(tmp_path, _run(*argv))
   _handled(tmp_path, _run(*argv, '--overwrite'))

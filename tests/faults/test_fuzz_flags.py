@@ -66,6 +66,7 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
       *('--source=table', f'--raw_dir={directory}/raw/log.csv'),
       f'--schema={directory}/schema.json',
       *(f'--data_dir={directory}/out', '--threads=1', '--min_count=1'),
+      '--any_dates',
     ],
     'train': new,
     'compare': [*new, '--methods=ple+critic', '--seeds=0,1'],

@@ -101,7 +101,11 @@ def prepare_run(
     }
   prepare.prepare(
     prepare_config.PrepareConfig(
-      data_dir=str(data), as_of=('all',), history_items=4, **options
+      data_dir=str(data),
+      as_of=('all',),
+      history_items=4,
+      any_dates=True,
+      **options,
     )
   )
   (directory / 'run').mkdir()

@@ -97,6 +97,7 @@ def prepare_table(
       raw_dir=str(raw),
       schema=str(directory / 'schema.json'),
       data_dir=str(directory / 'data'),
+      any_dates=True,
       **options,
     )
   )

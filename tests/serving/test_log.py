@@ -97,6 +97,33 @@ def test_times_of_a_schema(unit, values, expected):
   assert appended(form, table)['timestamp'] == expected
 
 
+def test_texts_that_stand_for_nothing():
+  schema = past_run.SCHEMA | {'missing': ['NULL']}
+  form = log.form(manifest('table', schema=schema))
+  table = {
+    'visit': ['NULL', 'a'],
+    'who': ['u', 'NULL'],
+    'item': ['NULL', 'null'],
+    'time': ['1', '2'],
+    'clicked': ['1', 'NULL'],
+    'bought': ['0', '0'],
+  }
+  found = appended(form, table)
+  assert (found['session'], found['user']) == ([None, 'a'], ['u', None])
+  assert found['f_item'] == [None, 'null'] and found['told'] == [True, False]
+  with pytest.raises(types.InputError, match="row 2, column 'visit': 'NULL'"):
+    appended(form, table | {'visit': [None, 'NULL']})
+
+
+def test_times_before_2000_need_data_that_has_such():
+  table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
+  for options in ({}, {'any_dates': True}):
+    found = appended(log.form(manifest('mine', **options)), table)
+    assert found['timestamp'] == table['timestamp']
+  with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
+    appended(log.form(manifest('mine', any_dates=False)), table)
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [

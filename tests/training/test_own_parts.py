@@ -24,7 +24,8 @@ def _read(connection, raw_dir, options):
   """400 rows of 80 sessions; what is clicked depends on the item alone."""
   connection.sql(
     """CREATE TABLE log AS SELECT
-      i AS row_id, i // 5 AS session, i % 40 AS user, 1000 * i AS timestamp,
+      i AS row_id, i // 5 AS session, i % 40 AS user,
+      1_704_067_200_000 + 1000 * i AS timestamp,
       i % 40 AS f_user, (7 * i) % 9 AS f_item,
       CAST((7 * i) % 9 < 4 AS DOUBLE) AS y_click
     FROM range(400) rows(i)"""

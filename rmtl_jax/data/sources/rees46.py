@@ -107,6 +107,7 @@ def read(
     files=tuple(paths),
     has_session=True,
     time_column='event_time',
+    time_unit='iso',
     key_column='user_session',
     user_field='user',
     item_field='product',

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import duckdb
-import pyarrow.parquet as pq
 
 from rmtl_jax import prepare_config, types
-from rmtl_jax.data import lists, raw, raw_csv, raw_parquet, source, sql
+from rmtl_jax.data import lists, parquet, raw, raw_csv, raw_parquet, source, sql
 from rmtl_jax.data import schema as schema_lib
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
@@ -47,10 +46,23 @@ def read(
   nested = _list_columns(paths[0]) if is_parquet else set()
   kinds = _column_types(schema, is_parquet, nested)
   if is_parquet:
-    table = raw_parquet.load(connection, paths, kinds, late_hash=True)
+    table = raw_parquet.load(
+      connection,
+      paths,
+      kinds,
+      late_hash=True,
+      prefix=raw.PREFIX,
+      missing=schema.missing,
+    )
   else:
     table = raw_csv.load(
-      connection, paths, kinds, late_hash=True, delimiter=schema.delimiter
+      connection,
+      paths,
+      kinds,
+      late_hash=True,
+      delimiter=schema.delimiter,
+      prefix=raw.PREFIX,
+      missing=schema.missing,
     )
   view = sql.fresh('rows')
   connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
@@ -63,6 +75,7 @@ def read(
     has_session=schema.session is not None,
     has_user=schema.user is not None,
     time_column=schema.time,
+    time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
@@ -99,7 +112,8 @@ def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
 def _list_columns(path: pathlib.Path) -> set[str]:
   """Columns that hold lists; faults are left to the loader."""
   try:
-    found = pq.read_schema(path)
+    with parquet.open_file(path) as file:
+      found = file.schema_arrow
   except (OSError, ValueError):
     return set()
   return {field.name for field in found if field.type.num_fields}
@@ -130,7 +144,7 @@ def _select(
   schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
 ) -> str:
   """The reader's view; column names as in rmtl_jax.data.source."""
-  time = TIME[schema.unit][1].format(sql.quote(schema.time))
+  time = TIME[schema.unit][1].format(_column(schema.time))
   columns = [
     'SELECT rowid AS row_id',
     f'{_key(schema.session)} AS session',
@@ -139,17 +153,23 @@ def _select(
     f'{table.row_hash} AS {raw.ROW_HASH}',
   ]
   for field in schema.fields:
-    value = sql.quote(field.column)
+    value = _column(field.column)
     if field.kind == 'multi_valued':
       separator = field.details['separator']
-      value = lists.values(value, '' if field.column in nested else separator)
+      separator = '' if field.column in nested else separator
+      value = lists.values(value, separator, schema.missing)
     columns.append(f'{value} AS {sql.quote(field.source_column)}')
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
-    columns.append(f'{sql.quote(task.column)} AS {name}')
+    columns.append(f'{_column(task.column)} AS {name}')
   return f'{", ".join(columns)} FROM {table.name}'
+
+
+def _column(column: str) -> str:
+  """A file's column in the raw table."""
+  return sql.quote(raw.PREFIX + column)
 
 
 def _key(column: str | None) -> str:
   """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.key(sql.quote(column))
+  return 'NULL' if column is None else sql.key(_column(column))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from rmtl_jax import types
 from tests.data import raw_files
 
 HEADER = 'timestamp,visitorid,event,itemid,transactionid'
@@ -276,3 +277,9 @@ def test_missing_log(tmp_path):
   raw_files.fails(tmp_path, call, 'events.csv: not found')
   call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'none')
   raw_files.fails(tmp_path, call, 'none: not found', 'events.csv')
+
+
+def test_times_in_seconds_are_refused(tmp_path):
+  events = [line.replace(line.split(',')[0], line[:10], 1) for line in filler()]
+  with pytest.raises(types.InputError, match='in s it would be 2015-06-01'):
+    prepare(tmp_path, events, any_dates=False)

@@ -4,9 +4,11 @@ import datetime
 import gzip
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import types
 from tests.data import raw_files
 
 ROWS = 20
@@ -241,3 +243,121 @@ def test_bad_places(tmp_path):
   raw_files.fails(tmp_path, call, 'b.parquet: not readable as Parquet')
   raw_dir = tmp_path / 'schema.json'
   raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
+
+
+def test_seconds_declared_as_ms(tmp_path):
+  """They would make few sessions, all of January 1970."""
+  data = columns(ts=[1_600_000_000 + i * 3_600 for i in range(ROWS)])
+  assert run(tmp_path, data).options['any_dates']
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, data, any_dates=False, overwrite=True)
+  assert str(caught.value).endswith(
+    "log.parquet: row 1, column 'ts': 1600000000, expected a time from"
+    ' 2000-01-01 to tomorrow: in ms this is 1970-01-19, in s it would be'
+    ' 2020-09-13; --any_dates takes such times'
+  )
+  manifest = run(
+    tmp_path,
+    data,
+    any_dates=False,
+    overwrite=True,
+    changes={'time': {'column': 'ts', 'unit': 's'}},
+  )
+  assert not manifest.options['any_dates']
+
+
+def nothing(**changes):
+  """Columns in which NULL and N/A stand for nothing."""
+  return columns(
+    item=['NULL' if i % 5 == 0 else f'i{i % 2}' for i in range(ROWS)],
+    shop=['N/A'] * ROWS,
+    price=['N/A' if i % 7 == 0 else str(i) for i in range(ROWS)],
+    tags=['NULL' if i % 2 else 'a|NULL|b' for i in range(ROWS)],
+    **changes,
+  )
+
+
+NOTHING = {
+  'categorical': ['item', 'shop'],
+  'multi_valued': [{'column': 'tags', 'separator': '|'}],
+  'numeric': ['price'],
+}
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_texts_that_stand_for_nothing(tmp_path, form):
+  data, changes = nothing(), NOTHING | {'missing': ['NULL', 'N/A']}
+  if form == 'csv':
+    path = tmp_path / 'log.csv'
+    pa_csv.write_csv(pa.table(data), path)
+    manifest = raw_files.run(
+      tmp_path, 'table', path, schema=schema(tmp_path, **changes)
+    )
+  else:
+    manifest = run(tmp_path, data, changes=changes)
+  assert manifest.options['schema']['missing'] == ['NULL', 'N/A']
+  known = [None if i % 5 == 0 else f'i{i % 2}' for i in range(ROWS)]
+  assert raw_files.decoded(tmp_path, 'item') == known
+  words = raw_files.vocabulary(tmp_path, 'tags')
+  tags = [[words[i] for i in row['m_tags']] for row in raw_files.read(tmp_path)]
+  assert tags == [['a', 'b'] if i % 2 == 0 else [None] for i in range(ROWS)]
+  prices = [row['x_price'] for row in raw_files.read(tmp_path)]
+  assert [i for i, x in enumerate(prices) if x == 0] == [0, 7, 14]
+  assert manifest.report['warnings'] == [
+    "field 'shop': one value over all train rows, which tells nothing"
+  ]
+
+
+def test_likely_texts_for_nothing_are_told(tmp_path):
+  data, changes = nothing(), NOTHING | {'numeric': []}
+  warnings = run(tmp_path, data, changes=changes).report['warnings']
+  assert warnings[1:] == [
+    f"field '{field}': '{text}' is a value like others, in {count} train rows;"
+    f' if it stands for nothing, add \'{text}\' to "missing" in the schema'
+    for field, text, count in (
+      ('item', 'NULL', 3),
+      ('shop', 'N/A', 12),
+      ('tags', 'NULL', 12),
+    )
+  ]
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_a_number_that_is_none_names_the_remedy(tmp_path, form):
+  path = tmp_path / f'log.{form}'
+  table = pa.table(nothing())
+  if form == 'csv':
+    pa_csv.write_csv(table, path)
+  else:
+    pq.write_table(table, path)
+  path_of_schema = schema(tmp_path, **NOTHING)
+  raw_files.fails(
+    tmp_path,
+    lambda: raw_files.run(tmp_path, 'table', path, schema=path_of_schema),
+    "column 'price': 'N/A', expected a number; if it stands for nothing",
+    'list it as "missing" in the schema',
+  )
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'price': [1.5] * ROWS},
+    {'price': pa.nulls(ROWS, pa.float64())},
+    {'price': [1.0] * 15 + [2.0] * 5},
+    # A missing number is the mean.
+    {'price': [1.0, None] * 10},
+    {'tags': [['a', 'b']] * ROWS},
+    {'item': ['x'] * 12 + ['y'] * 8},
+    {'ages': [3] * ROWS},
+  ],
+)
+def test_fields_with_one_value_are_told(tmp_path, changes):
+  data = columns(price=[i / 2 for i in range(ROWS)], ages=range(ROWS))
+  numeric = ['price', {'column': 'ages', 'transform': 'bins', 'bins': 3}]
+  changed = {'multi_valued': ['tags'], 'numeric': numeric}
+  manifest = run(tmp_path, data | changes, changes=changed)
+  (name,) = changes
+  assert manifest.report['warnings'] == [
+    f'field {name!r}: one value over all train rows, which tells nothing'
+  ]
