@@ -173,8 +173,10 @@ class CriticConfig:
     min_passes: fewest passes before convergence is tested.
     min_improvement: relative improvement of that validation error, against
       the best of the last two passes, under which the critics have converged.
-    in_finetune: `learning` (the paper's algorithm) or `frozen` (the authors'
-      code).
+    in_finetune: what critics do in stage 3: stay `frozen` (they have converged
+      in stage 2: the paper's text, its first author, the authors' code) or go
+      on `learning` (its Algorithm 1), which takes up to 2.7 times as long
+      (docs/deviations.md).
   """
 
   form: str = 'shared'
@@ -203,7 +205,7 @@ class CriticConfig:
   max_passes: int = 20
   min_passes: int = 3
   min_improvement: float = 0.01
-  in_finetune: str = 'learning'
+  in_finetune: str = 'frozen'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -438,7 +440,6 @@ def preset(name: str) -> Config:
         target_noise_draw='batch',
         update_period=2,
         target_dropout=True,
-        in_finetune='frozen',
       ),
       weighting=WeightingConfig(lambda_=1.0),
     )

@@ -25,7 +25,7 @@ def test_the_paper_preset_is_the_default():
   assert (critic.soft_update, critic.update_period) == (0.2, 1)
   assert (critic.learning_rate, critic.l2) == (1e-3, 0.0)
   assert (critic.max_passes, critic.min_improvement) == (20, 0.01)
-  assert critic.in_finetune == 'learning' and not critic.target_dropout
+  assert critic.in_finetune == 'frozen' and not critic.target_dropout
   assert config.weighting == config_lib.WeightingConfig('critic', 0.7)
   assert config.batch.lanes * config.batch.lane_length == 2048
   assert config.control
@@ -49,9 +49,9 @@ def test_the_official_preset_is_the_released_code():
     'critic.target_noise_draw': 'batch',
     'critic.update_period': 2,
     'critic.target_dropout': True,
-    'critic.in_finetune': 'frozen',
     'weighting.lambda_': 1.0,
   }
+  assert found['critic.in_finetune'] == 'frozen'
   assert found['critic.target_noise_clip'] == 3e-3
   assert (found['critic.soft_update'], found['critic.l2']) == (0.2, 0.0)
 

@@ -43,6 +43,22 @@ def test_part_of_a_record_over_a_base():
   assert config_values.from_dict({}) == config_lib.Config()
 
 
+def test_settings_that_an_older_record_lacks_are_what_it_did():
+  """Whatever its preset: what came later is in the paper's default."""
+  record = config_values.to_dict(config_lib.preset('official'))
+  later = {
+    'network.init': 'scaled',
+    'network.aitm_transfer': 'hidden',
+    'critic.target_noise_draw': 'row',
+  }
+  for name in later:
+    group, field = name.split('.')
+    del record[group][field]
+  flat = config_values.flatten(config_values.from_dict(record))
+  assert {name: flat[name] for name in later} == later
+  assert flat['preset'] == 'official'
+
+
 def test_flatten_names_every_setting():
   assert FLAT['backbone'] == 'mmoe'
   assert FLAT['network.bottom_units'] == (512, 256)

@@ -124,9 +124,9 @@ def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
   """Settings that fit the family.
 
   What shapes the method (lambda, gamma, the critics' form and targets) is at
-  its default, but that stage 3 freezes the critics, which saves time. Sizes,
-  passes and learning rates suit 3,300 rows: the critics need some passes to
-  see how much longer sessions of kind H are.
+  its default. Sizes, passes and learning rates suit 3,300 rows: the critics
+  need some passes to see how much longer sessions of kind H are. Their L2 is
+  that of the results.
 
   Args:
     embedding_dim: of the network; 1 has to choose a direction.
@@ -143,9 +143,7 @@ def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
       first_layer='plain',
     ),
     pretrain=config_lib.StageConfig(learning_rate=0.03, patience=3),
-    critic=config_lib.CriticConfig(
-      learning_rate=0.03, min_passes=8, in_finetune='frozen'
-    ),
+    critic=config_lib.CriticConfig(learning_rate=0.03, min_passes=8, l2=1e-6),
     finetune=config_lib.StageConfig(learning_rate=0.03, max_epochs=10),
     batch=config_lib.BatchConfig(lanes=4, lane_length=32),
     compare=config_lib.CompareConfig(

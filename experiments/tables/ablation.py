@@ -28,6 +28,8 @@ from rmtl_jax import config as config_lib
 def get_config() -> config_lib.Config:
   """The table's methods, seeds and budget."""
   return config_lib.Config(
+    # As the results were made.
+    critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
     finetune=config_lib.StageConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(

@@ -27,6 +27,8 @@ def get_config() -> config_lib.Config:
       initial_value='mean_return',
       sees_remaining=True,
       stopping='return_error',
+      in_finetune='learning',  # this and l2 as the results were made
+      l2=1e-6,
     ),
     finetune=config_lib.StageConfig(max_epochs=3),
     compare=config_lib.CompareConfig(

@@ -8,8 +8,8 @@ data: docs/full_data.md. Time, an estimate for two CPU cores: RetailRocket
 over two days, KuaiRand-Pure about as long, KuaiRand-1K one to two
 weeks, so take a GPU there.
 
-Rows: RMTL at its defaults (lambda 0.7, gamma 0.95, soft update 0.2, behaviour
-policy, head neg_softplus, critics that learn along), and with one of them
+Rows: RMTL with lambda 0.7, gamma 0.95, soft update 0.2, behaviour policy, head
+neg_softplus and critics that learn along in stage 3, and with one of them
 changed; each with its own controls, since they change with it. Five seeds; all
 at one learning rate, --config.compare.learning_rates=... for another. Add
 --seeds=0,1,...,15 for tests.
@@ -20,7 +20,7 @@ data was not at hand.
 
 from rmtl_jax import config as config_lib
 
-# Setting -> values beside the default.
+# Setting -> values beside that of `ple+critic`.
 VALUES = {
   'weighting.lambda_': (0.1, 0.3, 0.5, 0.9, 1.0),
   'critic.discount': (0.0, 0.5, 0.9, 0.99),
@@ -34,6 +34,8 @@ VALUES = {
 def get_config() -> config_lib.Config:
   """The table's methods, seeds and budget."""
   return config_lib.Config(
+    # As the results were made.
+    critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
     finetune=config_lib.StageConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(

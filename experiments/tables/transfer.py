@@ -25,7 +25,8 @@ BACKBONES = ('esmm', 'mmoe', 'ple')
 def get_config() -> config_lib.Config:
   """The table's methods, seeds and budget."""
   return config_lib.Config(
-    critic=config_lib.CriticConfig(in_finetune='frozen'),
+    # l2 as the results were made.
+    critic=config_lib.CriticConfig(in_finetune='frozen', l2=1e-6),
     finetune=config_lib.StageConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=tuple(

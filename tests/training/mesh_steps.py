@@ -63,6 +63,7 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
     critic=config_lib.CriticConfig(
       form='separate' if backbone == 'ple' else 'shared',
       members=2 if backbone == 'aitm' else 1,
+      in_finetune='learning',
     ),
     weighting=config_lib.WeightingConfig(
       meta_learning_rate=0.01 if learns else 0.0

@@ -90,7 +90,9 @@ def critics():
 
 def finetuning():
   """The step of stage 3 with learning critics, and the same function."""
-  config = config_lib.Config()
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune='learning')
+  )
   network = problem.actor('shared_bottom', dropout=0.2)
   critic = problem.critic()
   optimizer = state.make_optimizer(config.finetune)

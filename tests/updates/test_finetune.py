@@ -18,7 +18,8 @@ ROWS = problem.columns()
 MEANS = (1.75, 1.25)
 NOTHING = jnp.zeros((problem.ROWS, 2))
 # The policy's own action, so that numpy needs no random numbers.
-QUIET = config_lib.CriticConfig(behaviour_noise=0.0)
+QUIET = config_lib.CriticConfig(behaviour_noise=0.0, in_finetune='learning')
+LEARNING = config_lib.CriticConfig(in_finetune='learning')
 KEY = jax.random.key(0)
 ADAM_STATE = optax.ScaleByAdamState
 
@@ -248,7 +249,7 @@ def test_shuffled_weights_stand_at_other_rows():
 def test_two_steps_with_learning_critics(name, period):
   config = config_lib.Config(
     finetune=config_lib.StageConfig(l2=0.0),
-    critic=config_lib.CriticConfig(update_period=period, l2=0.0),
+    critic=dataclasses.replace(LEARNING, update_period=period),
     weighting=config_lib.WeightingConfig(name=name),
   )
   states, _ = two_steps(config, 0.2 if name == 'critic' else 0.0)
@@ -275,9 +276,7 @@ def test_uniform_actions_are_what_critics_learn_from():
   errors = {}
   for behaviour in ('policy', 'uniform'):
     config = config_lib.Config(
-      critic=dataclasses.replace(
-        QUIET, behaviour=behaviour, in_finetune='learning'
-      )
+      critic=dataclasses.replace(QUIET, behaviour=behaviour)
     )
     step, init = make(problem.actor(), problem.critic(), config)
     full = init(
@@ -296,8 +295,11 @@ def test_lambda_zero_is_the_control(preset):
   The weights are 1 exactly, but lambda is traced: two programs, which may
   round sums differently.
   """
+  config = config_lib.preset(preset)
+  if preset == 'paper':
+    config = dataclasses.replace(config, critic=LEARNING)
   config = dataclasses.replace(
-    config_lib.preset(preset),
+    config,
     weighting=config_lib.WeightingConfig(lambda_=0.0),
   )
   control = config_lib.Config(

@@ -46,7 +46,9 @@ def test_actor_and_critics_learn_from_histories():
   )
   actor = functional.make_actor(SPEC, 'shared_bottom', network)
   critic = functional.make_critic(SPEC, network, config_lib.CriticConfig())
-  config = config_lib.Config()
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune='learning')
+  )
   optimizer = problem.recorder()
   weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
   traces = []

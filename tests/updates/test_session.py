@@ -58,7 +58,9 @@ def test_rows_are_scored_alike_wherever_their_session_is_packed(encoder):
 def test_actor_and_critics_learn_to_encode(encoder):
   actor = problem.actor(session_encoder=encoder, first_layer='distinct')
   critic = problem.critic(session_encoder=encoder)
-  config = config_lib.Config()
+  config = config_lib.Config(
+    critic=config_lib.CriticConfig(in_finetune='learning')
+  )
   optimizer = problem.recorder()
   weighting = factory.make_weighting(config.weighting, (1.0, 1.0))
   traces = []
