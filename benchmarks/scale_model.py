@@ -57,8 +57,8 @@ class Job:
 
   @property
   def input_bytes(self) -> int:
-    """Of a row that goes to a device: values, row, segment, is_last."""
-    return 4 * self.columns + 9
+    """Of a row that goes to a device: values, time, row, segment, is_last."""
+    return 4 * self.columns + 13
 
   @property
   def table_numbers(self) -> int:

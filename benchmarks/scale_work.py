@@ -65,6 +65,7 @@ def forms(plan: Plan, rows: int) -> tuple[Any, Any, Any, Any]:
       of(jnp.int32, 0),
       of(jnp.float32, 1),
       integer,
+      integer,
     ),
     labels=of(jnp.float32, 2),
     mask=of(jnp.bool_),

@@ -76,6 +76,7 @@ class Workload:
       user=None,
       row_id=np.arange(self.rows),
       oracle=None,
+      time=np.arange(self.rows, dtype=np.int32),
       starts=starts,
     )
 

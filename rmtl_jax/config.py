@@ -68,9 +68,9 @@ class NetworkConfig:
       for all of these groups, as `rates+user_id`. A group that the data lacks
       is no mistake; a field is meant before a group of its name.
     session_encoder: the session so far as one more block of the features,
-      from the item's embeddings of the rows before: `none`, their `mean`,
-      `target_attention` (of the row's own item), `gru` or `transformer`. No
-      free win: choose on validation.
+      from the item's embeddings of the rows of earlier times: `none`, their
+      `mean`, `target_attention` (of the row's own item), `gru` or
+      `transformer`. No free win: choose on validation.
     affinity_dim: factors of every category, for the affinity of user and item
       that is added to every task's logit beside the towers, with a term per
       category (networks/affinity.py); 0 for none. Its decay is learnt, by
@@ -289,7 +289,8 @@ class BatchConfig:
 
   Attributes:
     lanes: lanes of a batch (L).
-    lane_length: slots of a lane (T); longer sessions are cut.
+    lane_length: slots of a lane (T); longer sessions are cut, between times
+      where they can be.
     block_sessions: sessions that stay neighbours in the first shuffle.
     window_blocks: blocks that are shuffled together in the second.
     steps_per_dispatch: most steps in one call of the compiled loop.

@@ -78,12 +78,16 @@ class Inputs(NamedTuple):
     numeric: f32[..., N], normalised.
     segment: i32[..., T], as in Batch, for encoders of the session so far; None
       where rows are not in lanes.
+    time: i32[...], rises with time within a session and is equal for its rows
+      of one time, which don't see each other; None where nothing reads
+      sessions.
   """
 
   categorical: Array
   multi_valued: Array
   numeric: Array
   segment: Array | None = None
+  time: Array | None = None
 
 
 class Batch(NamedTuple):

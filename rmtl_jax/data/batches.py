@@ -38,6 +38,66 @@ class Plan(NamedTuple):
   segment: np.ndarray
 
 
+def cuts(
+  starts: np.ndarray,
+  length: int,
+  begins_time: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+  """Where sessions of more rows than a lane has slots are cut.
+
+  Wherever a lane is full, or before the time that would not end in it: rows of
+  one time know the same. A time with more rows than a lane is in pieces of its
+  own, and the next time begins another.
+
+  Args:
+    starts: i64[S + 1], first row of every session, then R.
+    length: slots of a lane, T.
+    begins_time: which rows are the first of their session and time, bool[n] of
+      i64[n]; None: all are.
+
+  Returns:
+    i64[C], ascending: first rows of the pieces that don't begin a session.
+  """
+  rows = np.diff(starts)
+  count = (np.maximum(rows, 1) - 1) // length
+  owner = np.repeat(np.arange(len(rows)), count)
+  part = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+  full = starts[owner] + (part + 1) * length
+  if begins_time is None:
+    return full
+  tied = np.unique(owner[~begins_time(full)])
+  moved = [
+    starts[s] + cut(begins_time(np.arange(*starts[s : s + 2])), length)
+    for s in tied
+  ]
+  return np.sort(np.concatenate([full[~np.isin(owner, tied)], *moved]))
+
+
+def cut(begins_time: np.ndarray, length: int) -> np.ndarray:
+  """As `cuts`, of one session, or of what follows one of its cuts.
+
+  Args:
+    begins_time: whether a row is the first of its time, bool[n].
+    length: T.
+
+  Returns:
+    i64[C], counted from the first row; rows that follow change none of them.
+  """
+  rows, begin, found = len(begins_time), 0, []
+  firsts = np.append(np.flatnonzero(begins_time), rows)
+  while True:
+    end = begin + length
+    if not begins_time[begin]:  # in a time that fills lanes of its own
+      end = min(end, firsts[np.searchsorted(firsts, begin)])
+    elif end < rows and not begins_time[end]:
+      tie = firsts[np.searchsorted(firsts, end) - 1]
+      end = tie if tie > begin else end
+    if end >= rows:
+      return np.array(found, np.int64)
+    found.append(end)
+    begin = end
+
+
 def session_order(
   sessions: int,
   seed: tuple[int, ...],
@@ -84,12 +144,14 @@ class Epoch:
     seed: the run's seed and what else tells shuffles apart (the stage).
     number: of the pass, counted from 0.
     config: lanes and lane length; block and window sizes; readers.
+    cuts: from `cuts`; None where no two rows of a session have one time.
   """
 
   starts: np.ndarray
   seed: tuple[int, ...]
   number: int
   config: config_lib.BatchConfig
+  cuts: np.ndarray | None = None
 
   def windows(self, reader: int = 0) -> Iterator[Plan]:
     """One reader's lanes, [N, T] for each window of the shuffle.
@@ -103,12 +165,18 @@ class Epoch:
     own = (1, reader) if config.readers > 1 else (1,)
     generator = np.random.default_rng((*self.seed, self.number, *own))
     for sessions in self._window_sessions(reader):
-      first, length, ends = _pieces(self.starts, sessions, config.lane_length)
+      first, length, ends = _pieces(self.starts, sessions, self._cuts)
       lane, offset = pack(length, config.lane_length)
       lanes = int(lane.max()) + 1
       # Shuffled, so that late lanes, made of left-overs, are no batch.
       lane = generator.permutation(lanes)[lane]
       yield _fill(first, length, ends, lane, offset, config.lane_length)
+
+  @functools.cached_property
+  def _cuts(self) -> np.ndarray:
+    if self.cuts is not None:
+      return self.cuts
+    return cuts(self.starts, self.config.lane_length)
 
   def _window_sessions(self, reader: int) -> Iterator[np.ndarray]:
     """A reader's sessions in the pass's order, i64[W] for each window."""
@@ -125,7 +193,7 @@ class Epoch:
     slots = self.config.lane_length
     lanes = 0
     for sessions in self._window_sessions(reader):
-      _, length, _ = _pieces(self.starts, sessions, slots)
+      _, length, _ = _pieces(self.starts, sessions, self._cuts)
       lanes += int(pack(length, slots)[0].max()) + 1
     return lanes
 
@@ -154,9 +222,10 @@ def training_plan(
   seed: tuple[int, ...],
   epoch: int,
   config: config_lib.BatchConfig,
+  cut_at: np.ndarray | None = None,
 ) -> Plan:
   """The batches of an `Epoch`, which see."""
-  return Epoch(starts, seed, epoch, config).plan
+  return Epoch(starts, seed, epoch, config, cut_at).plan
 
 
 def distinct_room(
@@ -205,10 +274,22 @@ def distinct_room(
   return tuple(int(r) for r in np.minimum(room, slots))
 
 
-def ordered_plan(starts: np.ndarray, config: config_lib.BatchConfig) -> Plan:
-  """All rows once, sessions in their own order: for evaluation."""
+def ordered_plan(
+  starts: np.ndarray,
+  config: config_lib.BatchConfig,
+  cut_at: np.ndarray | None = None,
+) -> Plan:
+  """All rows once, sessions in their own order: for evaluation.
+
+  Args:
+    starts: i64[S + 1], first row of every session, then R.
+    config: lanes and lane length.
+    cut_at: `Epoch.cuts`.
+  """
+  if cut_at is None:
+    cut_at = cuts(starts, config.lane_length)
   order = np.arange(len(starts) - 1)
-  first, length, ends = _pieces(starts, order, config.lane_length)
+  first, length, ends = _pieces(starts, order, cut_at)
   lane, offset = _next_fit(length, config.lane_length)
   lanes = _fill(first, length, ends, lane, offset, config.lane_length)
   steps = -(-len(lanes.row) // config.lanes)
@@ -299,17 +380,21 @@ def _next_fit(
 
 
 def _pieces(
-  starts: np.ndarray, order: np.ndarray, capacity: int
+  starts: np.ndarray, order: np.ndarray, cut_at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Sessions in order, the long ones cut: first row, length, ends there."""
-  begin = starts[order]
-  total = starts[order + 1] - begin
-  count = -(-total // capacity)
+  begin, end = starts[order], starts[order + 1]
+  earlier = np.searchsorted(cut_at, begin)
+  count = np.minimum(end - begin, 1) + np.searchsorted(cut_at, end) - earlier
   owner = np.repeat(np.arange(len(order)), count)
   part = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-  first = begin[owner] + part * capacity
-  length = np.minimum(total[owner] - part * capacity, capacity)
-  return first, length, part == count[owner] - 1
+  # Of each piece, the cut that it begins at and the one that it ends at.
+  bounds = np.append(cut_at, 0)
+  at = earlier[owner] + part
+  is_last = part == count[owner] - 1
+  first = np.where(part == 0, begin[owner], bounds[at - 1])
+  length = np.where(is_last, end[owner], bounds[at]) - first
+  return first, length, is_last
 
 
 def _fill(

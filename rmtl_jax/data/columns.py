@@ -61,6 +61,10 @@ class Rows(Protocol):
     """A categorical field of all rows, i32[R]."""
     ...
 
+  def begins_time(self, rows: np.ndarray) -> np.ndarray:
+    """Which rows are the first of their session and time, bool[n] of int[n]."""
+    ...
+
   def take(self, rows: np.ndarray) -> prepared_file.Features:
     """Some rows; -1 stands for the first."""
     ...
@@ -79,6 +83,8 @@ class SplitColumns:
     user: i64[R] or None.
     row_id: i64[R], the row of the raw file.
     oracle: f64[R, K] true probabilities (simulated data) or None.
+    time: i32[R], distinct pairs of session and timestamp before the row's:
+      equal for the rows of a session that have one time.
     starts: i64[S + 1], first row of every session, then R.
   """
 
@@ -90,12 +96,17 @@ class SplitColumns:
   user: np.ndarray | None
   row_id: np.ndarray
   oracle: np.ndarray | None
+  time: np.ndarray
   starts: np.ndarray
 
   @property
   def rows(self) -> int:
     """R."""
     return len(self.labels)
+
+  def begins_time(self, rows: np.ndarray) -> np.ndarray:
+    """Which rows are the first of their session and time, bool[n] of int[n]."""
+    return (rows == 0) | (self.time[rows] != self.time[rows - 1])
 
   def field(self, number: int) -> np.ndarray:
     """A categorical field of all rows, i32[R]."""
@@ -116,6 +127,7 @@ class SplitColumns:
       self.multi_valued[at],
       self.numeric[at],
       self.labels[at],
+      self.time[at],
     )
 
 
@@ -190,11 +202,15 @@ def _read(
 ) -> SplitColumns:
   """Reads files block by block into arrays for all, so no row is held twice."""
   whole: dict[str, Any] = {}
-  at, last = 0, np.zeros(0, np.int64)
+  at, order, times = 0, Order(), 0
   for file in found:
     for first, groups in file.blocks(BLOCK_ROWS):
       block = file.whole(groups)
-      last = check_order(file.path, first, last, block['session'])
+      _, new_time = order.advance(
+        file.path, first, block['session'], block.pop('timestamp')
+      )
+      block['time'] = number_times(new_time, times)
+      times += int(new_time.sum())
       if not has_users:  # where a file lacks them, the split has none
         block['user'] = None
       whole = whole or {
@@ -238,32 +254,70 @@ def file_names(manifest: manifest_lib.Manifest, split: str) -> tuple[str, ...]:
   return manifest.splits[split].files
 
 
-def check_order(
-  path: pathlib.Path, first: int, last: np.ndarray, session: np.ndarray
-) -> np.ndarray:
-  """Refuses sessions that are not in order.
+def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
+  """Numbers of the rows' times, i32[B].
 
   Args:
-    path: of the file.
-    first: which row of the file the rows begin with.
-    last: session of the row before, i64[1]; i64[0] where there is none.
-    session: of the rows, i64[B].
-
-  Returns:
-    `last` of what follows.
-
-  Raises:
-    types.InputError: names file and row.
+    new_time: whether a row is the first of its session and time, bool[B].
+    before: how many of the rows before are.
   """
-  both = np.concatenate([last, session])
-  falls = both[1:] < both[:-1]
-  if falls.any():
-    row = first + int(np.argmax(falls)) + 2 - len(last)
-    raise types.InputError(
-      f"{path}: row {row}, column 'session_id': is less than in the row before,"
-      ' expected sessions in order'
-    )
-  return both[-1:]
+  return (np.cumsum(new_time) + (before - 1)).astype(np.int32)
+
+
+class Order:
+  """The order of a split's rows, as blocks of them are read one by one."""
+
+  def __init__(self):
+    """Before the first row."""
+    # Of the row before; none yet.
+    self._last = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+  def advance(
+    self,
+    path: pathlib.Path,
+    first: int,
+    session: np.ndarray,
+    timestamp: np.ndarray,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Checks the next rows.
+
+    Args:
+      path: of their file.
+      first: which row of the file they begin with.
+      session: i64[B].
+      timestamp: i64[B].
+
+    Returns:
+      Which rows are the first of their session, and which the first of their
+      session and time, bool[B] both.
+
+    Raises:
+      types.InputError: sessions that are not in order, or times that fall
+        within a session; names file and row.
+    """
+    last, last_time = self._last
+    known = len(last)
+    session = np.concatenate([last, session])
+    time = np.concatenate([last_time, timestamp])
+    same = session[1:] == session[:-1]
+    for name, falls, expected in (
+      ('session_id', session[1:] < session[:-1], 'sessions in order'),
+      (
+        'timestamp',
+        same & (time[1:] < time[:-1]),
+        'rows of a session in the order of time',
+      ),
+    ):
+      if falls.any():
+        row = first + int(np.argmax(falls)) + 2 - known
+        raise types.InputError(
+          f'{path}: row {row}, column {name!r}: is less than in the row before,'
+          f' expected {expected}'
+        )
+    self._last = session[-1:], time[-1:]
+    begins = np.ones(len(timestamp) - len(same), bool)
+    new_time = ~same | (time[1:] != time[:-1])
+    return np.append(begins, ~same), np.append(begins, new_time)
 
 
 def check_count(

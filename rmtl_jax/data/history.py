@@ -43,12 +43,12 @@ def encode(
   """Makes a table of histories.
 
   Every session takes a range of its user's rows, which stand in the order of
-  time; ties keep the raw order.
+  time; those of one time stand in the order of their items' names, since the
+  file's order may tell more than was known.
 
   Args:
     connection: holds the rows.
-    rows: table or view with `row_id`, `session_id`, `user`, `timestamp` and
-      the item.
+    rows: table or view with `session_id`, `user`, `timestamp` and the item.
     item: the column of items.
     words: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
@@ -62,7 +62,7 @@ def encode(
   connection.execute(
     f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
     f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'
-    ' ORDER BY r."user", r.timestamp, r.row_id'
+    ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
   )
   # `rowid` counts the ordered rows: a user's are neighbours.
   connection.execute(

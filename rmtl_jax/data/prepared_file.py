@@ -21,12 +21,14 @@ class Features(NamedTuple):
     multi_valued: i32[..., M], -1 in unused slots.
     numeric: f32[..., N].
     labels: f32[..., K].
+    time: i32[...], as SplitColumns has it.
   """
 
   categorical: np.ndarray
   multi_valued: np.ndarray
   numeric: np.ndarray
   labels: np.ndarray
+  time: np.ndarray
 
 
 class PreparedFile:
@@ -67,7 +69,8 @@ class PreparedFile:
     tasks = self._manifest.task_names
     oracle = [f'p_{t}' for t in tasks if self._manifest.has_oracle]
     users = ['user_id'] if self.has_users else []
-    return ['session_id', 'row_id', *self._feature_names(), *oracle, *users]
+    own = ['session_id', 'timestamp', 'row_id']
+    return [*own, *self._feature_names(), *oracle, *users]
 
   def _feature_names(self) -> list[str]:
     labels = [f'y_{task}' for task in self._manifest.task_names]
@@ -107,28 +110,34 @@ class PreparedFile:
     if groups:
       yield first, groups
 
-  def features(self, groups: Sequence[int]) -> Features:
+  def features(self, groups: Sequence[int], time: np.ndarray) -> Features:
     """Features and labels of row groups that stand side by side.
+
+    Args:
+      groups: their numbers.
+      time: of their rows, i32[R], which depends on the rows before.
 
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
     """
-    return self._features(self._read(self._feature_names(), groups))
+    reader = self._read(self._feature_names(), groups)
+    return Features(**self._features(reader), time=time)
 
   def whole(self, groups: Sequence[int]) -> dict[str, Any]:
     """All columns of row groups that stand side by side.
 
     Returns:
-      Arrays by the names that columns.SplitColumns has for them, `starts` not
-      among them.
+      Arrays by the names that columns.SplitColumns has for them, `starts` and
+      `time` not among them, and `timestamp`, i64[R].
 
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
     """
     reader = self._read(self._names(), groups)
     return {
-      **self._features(reader)._asdict(),
+      **self._features(reader),
       **{n: self._convert(reader, n) for n in ('session', 'row_id', 'user')},
+      'timestamp': reader.integers('timestamp'),
       'oracle': self._convert(reader, 'oracle'),
     }
 
@@ -151,18 +160,18 @@ class PreparedFile:
     reader = self._read([field.column], range(len(self.group_rows)))
     return reader.ids(field).astype(np.int32)
 
-  def _features(self, reader: column_reader.Reader) -> Features:
+  def _features(self, reader: column_reader.Reader) -> dict[str, np.ndarray]:
     rows, of_kind = len(reader.table), self._manifest.of_kind
     single = [reader.ids(f) for f in of_kind('categorical')]
     lists = [reader.lists(f) for f in of_kind('multi_valued')]
     numeric = [reader.floats(f.column) for f in of_kind('numeric')]
     none = np.zeros((rows, 0), np.int32)
-    return Features(
-      _stack(single, rows, np.int32),
-      np.concatenate(lists or [none], axis=1),
-      _stack(numeric, rows, np.float32),
-      self._labels(reader),
-    )
+    return {
+      'categorical': _stack(single, rows, np.int32),
+      'multi_valued': np.concatenate(lists or [none], axis=1),
+      'numeric': _stack(numeric, rows, np.float32),
+      'labels': self._labels(reader),
+    }
 
   def _labels(self, reader: column_reader.Reader) -> np.ndarray:
     columns = [reader.labels(f'y_{task}') for task in self._manifest.task_names]

@@ -1,6 +1,7 @@
 """A split that stays on disk: rows are read as they are needed.
 
-What is in memory is eight bytes per session, and the rows that are asked for.
+What is in memory is eight bytes per session, a bit per row, and the rows that
+are asked for.
 Training asks for a window of the shuffle at a time (data/batches.Epoch), which
 is made of blocks of neighbouring rows; files with small row groups give them
 without much else.
@@ -9,6 +10,7 @@ without much else.
 from __future__ import annotations
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -53,29 +55,39 @@ class StreamedColumns:
     self._dir = pathlib.Path(data_dir)
     self._names = columns.file_names(manifest, split)
     self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
-    starts, groups, sizes = [np.zeros(0, np.int64)], [], []
-    last, rows, self._has_users = np.zeros(0, np.int64), 0, True
+    starts, groups, sizes = [], [], []
+    order, rows, self._has_users = columns.Order(), 0, True
+    packed, left = [], np.zeros(0, bool)
     for number, file in enumerate(columns.files(data_dir, manifest, split)):
       self._has_users &= file.has_users
       groups += [(number, g) for g in range(len(file.group_rows))]
       sizes.append(file.group_rows)
       for first, wanted in file.blocks(columns.BLOCK_ROWS):
-        session = file.whole(wanted)['session']
-        both = np.concatenate([last, session])
-        changes = np.flatnonzero(both[1:] != both[:-1]) + 1 - len(last)
-        starts.append(changes + rows)
-        last = columns.check_order(file.path, first, last, session)
-        rows += len(session)
-        on_rows(len(session))
+        block = file.whole(wanted)
+        new_session, new_time = order.advance(
+          file.path, first, block['session'], block['timestamp']
+        )
+        starts.append(np.flatnonzero(new_session) + rows)
+        left = np.append(left, new_time)
+        whole = len(left) - len(left) % 8
+        packed.append(np.packbits(left[:whole]))
+        left = left[whole:]
+        rows += len(new_time)
+        on_rows(len(new_time))
     said = manifest.splits[split]
     columns.check_count(data_dir, split, 'rows', rows, said.rows)
     self._snapshot.check()
-    self.starts = np.concatenate([[0], *starts, [rows]])
+    self.starts = np.concatenate([*starts, [rows]])
     sessions = len(self.starts) - 1
     columns.check_count(data_dir, split, 'sessions', sessions, said.sessions)
     self._groups = np.array(groups, np.int64)
     self._file = functools.lru_cache(_OPEN)(self._open)
     self._ends = np.cumsum(np.concatenate(sizes))
+    self._new_time = np.concatenate([*packed, np.packbits(left)])
+    ends = [0, *self._ends]
+    self._times = np.cumsum(
+      [self._begins(*pair).sum() for pair in itertools.pairwise(ends)]
+    )
     self._kept: tuple[int, prepared_file.Features] | None = None
 
   def _open(self, number: int) -> prepared_file.PreparedFile:
@@ -116,6 +128,15 @@ class StreamedColumns:
     """f64[R, K] true probabilities (simulated data) or None."""
     return self._column('oracle') if self._manifest.has_oracle else None
 
+  def begins_time(self, rows: np.ndarray) -> np.ndarray:
+    """Which rows are the first of their session and time, bool[n] of int[n]."""
+    return (self._new_time[rows >> 3] >> (7 - (rows & 7))) & 1 > 0
+
+  def _begins(self, begin: int, end: int) -> np.ndarray:
+    """As `begins_time`, of rows side by side."""
+    bits = np.unpackbits(self._new_time[begin // 8 : -(-end // 8)])
+    return bits[begin % 8 :][: end - begin] > 0
+
   def field(self, number: int) -> np.ndarray:
     """A categorical field of all rows, i32[R]."""
     field = self._manifest.of_kind('categorical')[number]
@@ -153,20 +174,25 @@ class StreamedColumns:
       first = self._ends[number] - len(part.labels)
       if result is None:
         result = prepared_file.Features(
-          *(np.empty((len(wanted), x.shape[1]), x.dtype) for x in part)
+          *(np.empty((len(wanted), *x.shape[1:]), x.dtype) for x in part)
         )
       for target, source in zip(result, part, strict=True):
         target[at] = source[wanted[at] - first]
     assert result is not None, 'no rows'
     return prepared_file.Features(
-      *(x.reshape(*rows.shape, x.shape[1]) for x in result)
+      *(x.reshape(*rows.shape, *x.shape[1:]) for x in result)
     )
 
   def _group(self, number: int) -> prepared_file.Features:
     """A row group; the last one is kept, for readers that go in order."""
     if self._kept is None or self._kept[0] != number:
       file, group = self._groups[number]
-      self._kept = number, self._file(int(file)).features([int(group)])
+      begin, before = 0, 0
+      if number:
+        begin, before = self._ends[number - 1], self._times[number - 1]
+      new_time = self._begins(begin, self._ends[number])
+      time = columns.number_times(new_time, before)
+      self._kept = number, self._file(int(file)).features([int(group)], time)
     return self._kept[1]
 
 

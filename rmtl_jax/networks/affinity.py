@@ -198,19 +198,17 @@ class Affinity(nnx.Module):
 
     x starts a session as the user's side u; after a row, of item v,
     x' = x + sum_k pull_k y_k (v - x) + back (u - x), where y_k is 1 if the
-    next row knows of a positive of this one.
+    next row knows of a positive of this one. Rows of one time all move the x
+    before it; x and v of the row before are then the means of theirs.
 
     Args:
       user: u, f32[T, d].
       item: v, f32[T, d].
-      inputs: leading dimension [T], with segments.
+      inputs: leading dimension [T], with segments and times.
 
     Returns:
       f32[T, d].
     """
-    if inputs.segment is None:
-      raise ValueError('expected rows in lanes, with segments')
-    goes_on = session.follows(jnp.asarray(inputs.segment))
     categorical = jnp.asarray(inputs.categorical)
     known = jnp.stack(
       [categorical[:, field] == row for field, row in self.spec.previous],
@@ -219,16 +217,16 @@ class Affinity(nnx.Module):
     pulls = known.astype(item.dtype) @ jax.nn.sigmoid(self.pull[...])
     back = jax.nn.sigmoid(self.back[...])
 
-    def step(carry, row):
-      state, shown = carry
-      here, item, pull, goes_on = row
+    def step(before, row, goes_on):
+      state, shown = before
+      here, item, pull = row
       moved = state + pull * (shown - state) + back * (here - state)
       state = jnp.where(goes_on, moved, here)
       return (state, item), state
 
     start = jnp.zeros((self.dim,), item.dtype)
-    _, states = jax.lax.scan(step, (start, start), (user, item, pulls, goes_on))
-    return states
+    rows = (user, item, pulls)
+    return session.fold(step, (start, start), rows, *session.places(inputs))
 
 
 def make(

@@ -96,8 +96,10 @@ def remaining(segment: types.Array | None) -> jax.Array:
   """
   if segment is None:
     raise ValueError('expected rows in lanes, with segments')
-  # Earlier rows of the lane read backwards are later ones.
-  later = session.earlier(jnp.asarray(segment)[::-1])[::-1]
+  # Earlier rows of the lane read backwards are later ones, those of the same
+  # time too: critics may know how a logged session goes on.
+  slots = jnp.arange(segment.shape[0])
+  later = session.earlier(jnp.asarray(segment), -slots)
   return jnp.log1p(jnp.sum(later, axis=1).astype(jnp.float32))
 
 

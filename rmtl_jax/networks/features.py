@@ -329,10 +329,10 @@ class FirstLayer(nnx.Module):
       inputs: leading dimension [T].
       embedded: what `_categorical` gave, or None.
     """
-    if inputs.segment is None or self.spec.item is None:
-      raise ValueError('expected rows in lanes, with segments and items')
+    if self.spec.item is None:
+      raise ValueError('expected rows with items')
     items = self._items(inputs, embedded)
-    return self.session(items, jnp.asarray(inputs.segment))
+    return self.session(items, *session.places(inputs))
 
   def _items(
     self, inputs: types.Inputs, embedded: jax.Array | None

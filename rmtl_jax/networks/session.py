@@ -1,13 +1,16 @@
 """Encoders of the session so far: what a row knows of the rows before it.
 
 Each reads the item's embeddings of a whole lane at once and gives every row D
-numbers that depend on the rows strictly before it in its own session (and, for
-`target_attention`, on its own item, the query). A session's first row and
-padding get zeros. A session that was cut starts anew at the cut.
+numbers that depend on the rows of its session with a strictly earlier time
+(and, for `target_attention`, on its own item, the query). Rows of one time
+don't see each other, and their order makes no difference to later rows.
+Padding and a session's rows of its first time get zeros. A session that was
+cut starts anew at the cut.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,26 +30,87 @@ BLOCKS = 1
 _NEVER = -1e30
 
 
-def earlier(segment: jax.Array) -> jax.Array:
+def places(inputs: types.Inputs) -> tuple[jax.Array, jax.Array]:
+  """Sessions and times of a lane's rows, i32[T] both.
+
+  Raises:
+    ValueError: the rows are in no lanes, or have no times.
+  """
+  if inputs.segment is None or inputs.time is None:
+    raise ValueError('expected rows in lanes, with segments and times')
+  return jnp.asarray(inputs.segment), jnp.asarray(inputs.time)
+
+
+def earlier(segment: jax.Array, time: jax.Array) -> jax.Array:
   """Which rows of a lane are a row's history.
 
   Args:
     segment: equal within one session of the lane, -1 in padding, i32[T].
+    time: as in types.Inputs, i32[T].
 
   Returns:
-    bool[T, T], [t, s] true where row s is before row t in one session.
+    bool[T, T], [t, s] true where row s is of an earlier time than row t, in
+    one session.
   """
   same = segment[:, None] == segment[None, :]
-  before = jnp.tril(jnp.ones(same.shape, bool), -1)
+  before = time[None, :] < time[:, None]
   return same & before & (segment >= 0)[:, None]
 
 
-def follows(segment: jax.Array) -> jax.Array:
-  """Whether the slot before holds the row before in the session, bool[T]."""
-  same = jnp.concatenate(
-    [jnp.zeros(1, bool), segment[1:] == segment[:-1]], axis=0
-  )
-  return same & (segment >= 0)
+def latest(history: jax.Array, time: jax.Array) -> jax.Array:
+  """The last of a row's history: all rows of the time before, bool[T, T].
+
+  Args:
+    history: from `earlier`.
+    time: as there.
+  """
+  never = jnp.iinfo(jnp.int32).min
+  last = jnp.max(jnp.where(history, time[None, :], never), axis=1)
+  return history & (time[None, :] == last[:, None])
+
+
+def fold(
+  step: Callable[[Any, Any, jax.Array], tuple[Any, jax.Array]],
+  start: Any,
+  rows: Any,
+  segment: jax.Array,
+  time: jax.Array,
+) -> jax.Array:
+  """A recurrence over a lane, which rows of one time enter side by side.
+
+  Each starts from the state before their time, and the state after it is the
+  mean of theirs: a function of the set, whatever the order of its rows.
+
+  Args:
+    step: step(state before the row's time, row, whether the session has an
+      earlier time) -> (state after the row, output).
+    start: a state; only its shape counts.
+    rows: leading dimension [T].
+    segment: as in `earlier`.
+    time: as there.
+
+  Returns:
+    The outputs, leading dimension [T].
+  """
+  goes_on = jnp.any(earlier(segment, time), axis=1)
+  tied = (segment[1:] == segment[:-1]) & (time[1:] == time[:-1])
+  tied = jnp.concatenate([jnp.zeros(1, bool), tied], axis=0)
+
+  def one(carry, slot):
+    before, total, count = carry
+    row, goes_on, tied = slot
+    mean = jax.tree.map(lambda x: x / jnp.maximum(count, 1.0), total)
+    before = jax.tree.map(
+      lambda old, new: jnp.where(tied, old, new), before, mean
+    )
+    state, output = step(before, row, goes_on)
+    new_total = jax.tree.map(
+      lambda old, new: jnp.where(tied, old, 0.0) + new, total, state
+    )
+    return (before, new_total, jnp.where(tied, count, 0.0) + 1.0), output
+
+  carry = (start, start, jnp.zeros(()))
+  return jax.lax.scan(one, carry, (rows, goes_on, tied))[1]
 
 
 def attend(scores: jax.Array, seen: jax.Array, values: jax.Array) -> jax.Array:
@@ -83,9 +147,11 @@ class Mean(nnx.Module):
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
     """Has no parameters."""
 
-  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
-    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
-    seen = earlier(segment).astype(items.dtype)
+  def __call__(
+    self, items: jax.Array, segment: jax.Array, time: jax.Array
+  ) -> jax.Array:
+    """Embeddings f32[T, D], sessions and times i32[T] -> f32[T, D]."""
+    seen = earlier(segment, time).astype(items.dtype)
     count = jnp.sum(seen, axis=1, keepdims=True)
     return seen @ items / jnp.maximum(count, 1.0)
 
@@ -114,8 +180,10 @@ class AttentionUnit(nnx.Module):
 class TargetAttention(AttentionUnit):
   """Attention of the row's item over the earlier ones (DIN)."""
 
-  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
-    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+  def __call__(
+    self, items: jax.Array, segment: jax.Array, time: jax.Array
+  ) -> jax.Array:
+    """Embeddings f32[T, D], sessions and times i32[T] -> f32[T, D]."""
     rows, dim = items.shape
     for_query, for_key, for_product = layers.unstack(self.kernel[...])
     units = for_query.shape[1]
@@ -128,14 +196,15 @@ class TargetAttention(AttentionUnit):
     key = precision.product(items, for_key)
     hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
     scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)
-    return attend(scores, earlier(segment), items)
+    return attend(scores, earlier(segment, time), items)
 
 
 class Gru(nnx.Module):
   """The state of a GRU that has read the earlier items (as GRU4Rec).
 
   Cho et al. (2014), used so by Hidasi et al. (ICLR 2016); the reset gate acts
-  after the product with the state, so that a step has one product.
+  after the product with the state, so that a step has one product. Items of
+  one time have no order: see `fold`.
   """
 
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
@@ -143,19 +212,19 @@ class Gru(nnx.Module):
     self.item = layers.Linear(dim, 3 * dim, layers.LECUN, rngs)
     self.state = layers.Linear(dim, 3 * dim, layers.LECUN, rngs)
 
-  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
-    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
+  def __call__(
+    self, items: jax.Array, segment: jax.Array, time: jax.Array
+  ) -> jax.Array:
+    """Embeddings f32[T, D], sessions and times i32[T] -> f32[T, D]."""
     kernel, bias = self.state.kernel[...], self.state.bias[...]
 
-    def step(state, row):
-      item, goes_on = row
+    def step(state, item, goes_on):
       state = jnp.where(goes_on, state, 0.0)
       product = precision.product(state[None, :], kernel)[0]
       return gru_cell(item, product + bias, state), state
 
-    first = jnp.zeros((items.shape[1],), items.dtype)
-    _, states = jax.lax.scan(step, first, (self.item(items), follows(segment)))
-    return states
+    start = jnp.zeros((items.shape[1],), items.dtype)
+    return fold(step, start, self.item(items), segment, time)
 
 
 def gru_cell(item: jax.Array, product: jax.Array, state: jax.Array) -> Any:
@@ -203,7 +272,9 @@ class Transformer(nnx.Module):
   """What a causal transformer says at the row before (as SASRec).
 
   Kang and McAuley (ICDM 2018): items plus positions within the session, one
-  head, no dropout. Row t - 1 has seen all rows before t, and nothing else.
+  head, no dropout. A row sees itself and the rows of earlier times, of which
+  its position is the number; of several rows of the time before, the mean of
+  what it says at them.
   """
 
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
@@ -221,16 +292,21 @@ class Transformer(nnx.Module):
       rngs=rngs,
     )
 
-  def __call__(self, items: jax.Array, segment: jax.Array) -> jax.Array:
-    """Embeddings f32[T, D] and sessions i32[T] of a lane -> f32[T, D]."""
-    history = earlier(segment)
+  def __call__(
+    self, items: jax.Array, segment: jax.Array, time: jax.Array
+  ) -> jax.Array:
+    """Embeddings f32[T, D], sessions and times i32[T] -> f32[T, D]."""
+    history = earlier(segment, time)
     position = jnp.sum(history, axis=1, dtype=jnp.int32)
     x = items + jnp.take(self.positions[...], position, axis=0, mode='clip')
     seen = history | jnp.eye(items.shape[0], dtype=bool)
     for i in range(BLOCKS):
       x = getattr(self, f'block_{i}')(x, seen)
-    before = jnp.roll(self.norm(x), 1, axis=0)
-    return jnp.where(follows(segment)[:, None], before, 0.0)
+    before = latest(history, time).astype(items.dtype)
+    count = jnp.sum(before, axis=1, keepdims=True)
+    # Not rounded: of one row, the sum is that row.
+    total = jnp.matmul(before, self.norm(x), precision='highest')
+    return total / jnp.maximum(count, 1.0)
 
 
 _ENCODERS = {
@@ -266,6 +342,6 @@ def make(config: config_lib.NetworkConfig, rngs: nnx.Rngs) -> Any:
     rngs: where the initial values come from.
 
   Returns:
-    A module: (items f32[T, D], segment i32[T]) -> f32[T, D].
+    A module: (items f32[T, D], segment i32[T], time i32[T]) -> f32[T, D].
   """
   return _ENCODERS[config.session_encoder](config, rngs)

@@ -111,7 +111,7 @@ def serialize(scorer: predictor.Predictor) -> bytes:
   A function of (list of parameters, categorical i32[b, F], multi_valued
   i32[b, M], numeric f32[b, N]) to probabilities f32[b, K]; of a model that
   encodes sessions, inputs and probabilities have leading dimensions [b, t] and
-  segment i32[b, t] comes last. `b` and `t` are symbolic.
+  segment and time, i32[b, t], come last. `b` and `t` are symbolic.
   """
   config = scorer.run.config
   spec = scorer.manifest.feature_spec()
@@ -163,7 +163,7 @@ def _input_forms(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
     jax.ShapeDtypeStruct((*lead, spec.numeric), jnp.float32),
   ]
   if scorer.needs.sessions:
-    forms.append(jax.ShapeDtypeStruct(lead, jnp.int32))
+    forms += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
   return forms
 
 

@@ -27,7 +27,7 @@ from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import scorer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
 _CHUNK_ROWS = 16_384
 _LEAST_ROWS = 8
@@ -62,7 +62,9 @@ class Exported(scorer.Scorer):
     Args:
       *inputs: categorical i32[b, F], multi_valued i32[b, M] (-1 in unused
         slots), numeric f32[b, N]; of a model that encodes sessions [b, t, ...]
-        and segment i32[b, t] (equal within a session, -1 in padding).
+        segment i32[b, t] (equal within a session, -1 in padding) and time
+        i32[b, t] (rises within a session; equal for its rows of one time,
+        which don't see each other).
 
     Returns:
       f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
@@ -79,7 +81,8 @@ class Exported(scorer.Scorer):
       return self.network(*padded)[:count].copy()
     row, segment = _lanes(starts, self.lane_length)
     gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
-    values = self.network(*gathered, segment)
+    time = np.asarray(inputs.time, np.int32)[np.maximum(row, 0)]
+    values = self.network(*gathered, segment, time)
     found = np.zeros((count, len(self.tasks)), np.float32)
     found[row[row >= 0]] = values[row >= 0]
     return found
@@ -145,10 +148,16 @@ def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   for name, kind in kinds.items():
     if not isinstance(record, dict) or type(record.get(name)) is not kind:
       raise types.InputError(f'{path}: {name} is missing or no {kind.__name__}')
-  if record['format_version'] != FORMAT_VERSION:
+  version = record['format_version']
+  if version == 1 and record['sessions']:
     raise types.InputError(
-      f'{path}: format_version is {record["format_version"]}, this program'
-      f' reads {FORMAT_VERSION}'
+      f'{path}: format_version is 1: the model reads the session and sees rows'
+      ' of the same time; export the run again'
+    )
+  if version not in (1, FORMAT_VERSION):
+    raise types.InputError(
+      f'{path}: format_version is {version}, this program reads 1 and'
+      f' {FORMAT_VERSION}'
     )
   return record
 

@@ -148,35 +148,35 @@ class Past:
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
 
-  def pieces(
-    self, encoded: str, words: pa.Array, length: int
-  ) -> Iterator[pa.Table]:
-    """Sessions that have rows to predict for, cut as training cuts them.
+  def sessions(self, encoded: str, words: pa.Array) -> Iterator[pa.Table]:
+    """Sessions that have rows to predict for.
 
     Args:
       encoded: a table of `row_id` and what is to be given of these rows.
       words: the vocabulary of items, from row 1.
-      length: slots of a lane: longer sessions start anew there.
 
     Yields:
-      Some rows in the order of sessions: `row_id`, `piece` (equal within a
-      session up to a cut), `item` (the vocabulary's row) and the columns of
-      `encoded`, NULL for rows of the history.
+      Some rows in the order of sessions: `row_id`, `session` (equal within
+      one), `begins_time` (whether the row is the first of its session and
+      time), `item` (the vocabulary's row) and the columns of `encoded`, NULL
+      for rows of the history.
     """
     self._keep('words', _numbered(words))
     item = sql.quote(log.item_column(self._form))
-    placed = self._placed.table
-    whole = sql.fresh('pieces')
+    whole = sql.fresh('sessions')
     self._connection.execute(
-      f'CREATE TABLE {whole} AS SELECT p.row_id, p.position - p.step %'
-      f' {length} AS piece, p.position FROM {placed} p'
+      f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
+      f' p.position - p.step AS session, l.{item} AS item,'
+      ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
+      '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
+      f' FROM {self._placed.table} p JOIN {log.TABLE} l USING (row_id)'
     )
     query = (
-      f'SELECT p.row_id, p.piece, coalesce(w.id, 0) AS item,'
-      f' e.* EXCLUDE (row_id) FROM {whole} p JOIN {log.TABLE} l USING (row_id)'
-      f' LEFT JOIN words w ON l.{item} = w.value'
-      f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.piece IN ('
-      f' SELECT piece FROM {whole} WHERE row_id >= {self._earlier})'
+      'SELECT p.row_id, p.session, p.begins_time, coalesce(w.id, 0) AS item,'
+      f' e.* EXCLUDE (row_id) FROM {whole} p'
+      ' LEFT JOIN words w ON p.item = w.value'
+      f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.session IN ('
+      f' SELECT session FROM {whole} WHERE row_id >= {self._earlier})'
       ' ORDER BY p.position'
     )
     for batch in self._reader(query):

@@ -142,6 +142,7 @@ def _split(
     return np.pad(np.asarray(values), [(0, size - count), (0, 0)])
 
   zeros = np.zeros(size, np.int64)
+  time = inputs.time if inputs.time is not None else np.arange(count)
   return columns_lib.SplitColumns(
     categorical=filled(inputs.categorical),
     multi_valued=filled(inputs.multi_valued),
@@ -151,5 +152,6 @@ def _split(
     user=None,
     row_id=zeros,
     oracle=None,
+    time=np.pad(np.asarray(time, np.int32), (0, size - count)),
     starts=starts,
   )

@@ -72,7 +72,7 @@ class Scorer(abc.ABC):
     """Probabilities of up to `chunk_rows` encoded rows, f32[R, K].
 
     Args:
-      inputs: leading dimension R.
+      inputs: leading dimension R; with times where sessions count.
       starts: i64[S + 1], the first row of every session (or piece of one, of
         at most `lane_length` rows), then R; [0, R] where sessions don't count.
     """

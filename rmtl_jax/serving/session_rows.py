@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.data import batches, sql
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import sql
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 
@@ -57,10 +57,12 @@ def infer(
   item = scorer.manifest.item_field
   assert item is not None  # a session encoder reads items
   words = scorer.encoder.words(item)
-  pieces = past.pieces(inputs, words, scorer.lane_length)
-  for table, starts in _whole_pieces(pieces, scorer.chunk_rows):
-    values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
+  for table, starts in _whole_pieces(
+    past.sessions(inputs, words), scorer.chunk_rows, scorer.lane_length
+  ):
+    table, starts = _asked(table, starts)
     own = table['c'].is_valid().to_numpy()
+    values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
     _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
   query = f'SELECT p FROM {found} ORDER BY row_id'
   ordered = rows_lib.Taker(writer.sql(query).to_arrow_reader(scorer.chunk_rows))
@@ -85,7 +87,8 @@ def _inputs(
     found[name][own] = _matrix(table[name].drop_null(), width, dtype)
   at = [f.name for f in kinds('categorical')].index(item)
   found['c'][~own, at] = table['item'].to_numpy()[~own]
-  return types.Inputs(found['c'], found['m'], found['x'])
+  time = np.cumsum(table['begins_time'].to_numpy()).astype(np.int32)
+  return types.Inputs(found['c'], found['m'], found['x'], time=time)
 
 
 def _insert(
@@ -115,14 +118,15 @@ def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
 
 
 def _whole_pieces(
-  tables: Iterable[pa.Table], size: int
+  tables: Iterable[pa.Table], size: int, length: int
 ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-  """Groups of up to `size` rows that cut no piece, and where pieces start.
+  """Groups of up to `size` rows, and where pieces of sessions start in them.
 
   Args:
-    tables: rows in order, with a column `piece`; no piece has more rows than
-      `size`.
+    tables: rows in order, with columns `session` and `begins_time`.
     size: most rows of a group.
+    length: most rows of a piece, at most `size`; sessions are cut as training
+      cuts them.
 
   Yields:
     (rows, i64[pieces + 1]).
@@ -131,17 +135,31 @@ def _whole_pieces(
   for table in tables:
     held = table if rest is None else pa.concat_tables([rest, table])
     while held.num_rows > size:
-      starts = _starts(held)
+      starts = _starts(held, length)
       # What comes last may go on in the next table.
       end = int(starts[starts <= size][-1])
       yield held.slice(0, end), starts[starts <= end]
       held = held.slice(end)
     rest = held
   if rest is not None and rest.num_rows:
-    yield rest, _starts(rest)
+    yield rest, _starts(rest, length)
 
 
-def _starts(table: pa.Table) -> np.ndarray:
-  piece = table['piece'].to_numpy()
-  changes = np.flatnonzero(np.diff(piece)) + 1
-  return np.concatenate([[0], changes, [len(piece)]])
+def _asked(table: pa.Table, starts: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+  """The pieces that have rows to predict for."""
+  own = table['c'].is_valid().to_numpy()
+  asked, length = np.logical_or.reduceat(own, starts[:-1]), np.diff(starts)
+  kept = table.filter(pa.array(np.repeat(asked, length)))
+  return kept, np.cumsum([0, *length[asked]])
+
+
+def _starts(table: pa.Table, length: int) -> np.ndarray:
+  session = table['session'].to_numpy()
+  begins_time = table['begins_time'].to_numpy()
+  changes = np.flatnonzero(np.diff(session)) + 1
+  starts = np.concatenate([[0], changes, [len(session)]])
+  # The first session may go on with one that was cut.
+  end = starts[1]
+  first = batches.cut(begins_time[:end], length)
+  others = batches.cuts(starts[1:], length, lambda rows: begins_time[rows])
+  return np.sort(np.concatenate([starts, first, others]))

@@ -113,6 +113,7 @@ def _guide(team: actor_teams.Team, name: str) -> feed.Guide | None:
       (context.config.seed, context_lib.NUMBERS[team.stage], _GUIDE),
       team.epoch + 1,
       context.config.batch,
+      context.validation.cuts,
     ),
   )
 

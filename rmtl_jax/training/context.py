@@ -99,6 +99,7 @@ class Context:
       (self.config.seed, NUMBERS[stage]),
       number,
       self.config.batch,
+      self.train.cuts,
     )
 
   def record(self, **values: Any) -> None:

@@ -207,10 +207,11 @@ def _found(
   empty = np.flatnonzero(row < 0)[:1]
   if empty.size:
     order[[0, empty[0]]] = empty[0], 0
-  flat = [x.reshape(row.size, x.shape[-1])[order] for x in features]
+  flat = [x.reshape(row.size, *x.shape[row.ndim :])[order] for x in features]
   at = np.maximum(row.reshape(-1)[order], 0)
   place = order.astype(np.int32).reshape(row.shape)
-  columns = loop_lib.Columns(types.Inputs(*flat[:3]), flat[3])
+  *inputs, labels, time = flat
+  columns = loop_lib.Columns(types.Inputs(*inputs, time=time), labels)
   values = tuple(np.asarray(x)[at] for x in extras)
   slots = loop_lib.Slots(np.where(row < 0, row, place), *plan[1:])
   return slots, columns, values
@@ -220,10 +221,10 @@ def _laid(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
   """As `_found`, with the rows in their slots, whose lanes a mesh splits."""
-  *inputs, labels = features
+  *inputs, labels, time = features
   at = np.maximum(plan.row, 0)
   values = tuple(np.asarray(x)[at] for x in extras)
-  columns = loop_lib.Laid(types.Inputs(*inputs), labels)
+  columns = loop_lib.Laid(types.Inputs(*inputs, time=time), labels)
   return loop_lib.Slots(*plan), columns, values
 
 

@@ -46,13 +46,20 @@ class Split:
   @property
   def plan(self) -> batches.Plan:
     """Every row once, in order; kept where the rows are."""
-    if self.device is None:
-      return batches.ordered_plan(self.host.starts, self.config)
-    return self._plan
+    return self._ordered() if self.device is None else self._plan
 
   @functools.cached_property
   def _plan(self) -> batches.Plan:
-    return batches.ordered_plan(self.host.starts, self.config)
+    return self._ordered()
+
+  def _ordered(self) -> batches.Plan:
+    return batches.ordered_plan(self.host.starts, self.config, self.cuts)
+
+  @functools.cached_property
+  def cuts(self) -> np.ndarray:
+    """Where long sessions are cut: see data/batches.cuts."""
+    length = self.config.lane_length
+    return batches.cuts(self.host.starts, length, self.host.begins_time)
 
   @functools.cached_property
   def equal_rows(self) -> columns_lib.EqualRows | None:
@@ -76,7 +83,9 @@ def place(
   """Puts a split on the device, if it is in memory and there is one device."""
   if layout or not isinstance(host, columns_lib.SplitColumns):
     return Split(host, None, config, layout)
-  inputs = types.Inputs(host.categorical, host.multi_valued, host.numeric)
+  inputs = types.Inputs(
+    host.categorical, host.multi_valued, host.numeric, time=host.time
+  )
   device = jax.device_put(loop_lib.Columns(inputs, host.labels))
   return Split(host, device, config)
 
@@ -125,7 +134,8 @@ def streams(
   if config.input != 'auto':
     return config.input == 'streaming'
   lists = sum(width for _, width in spec.multi_valued)
-  columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks
+  # The last one is of times.
+  columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks + 1
   limit = config.resident_gib * 2**30 or _SHARE * _device_memory()
   return 4 * columns * rows > limit
 

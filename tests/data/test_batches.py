@@ -114,6 +114,78 @@ def test_ordered_plan_by_hand():
   )
 
 
+def test_cuts_by_hand():
+  """Times of 2, 2, 1, 6 and 1 rows, then a session of four times."""
+  begins_time = np.array([1, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 1, *[1] * 4]) > 0
+  starts = np.array([0, 12, 16])
+
+  def cuts(length):
+    found = batches.cuts(starts, length, lambda rows: begins_time[rows])
+    return found.tolist()
+
+  # The second time does not end in a lane of 3; the fourth fills two.
+  assert cuts(3) == [2, 5, 8, 11, 15]
+  assert cuts(4) == [4, 5, 9, 11]
+  assert cuts(5) == [5, 10, 11]
+  assert cuts(6) == [5, 11]
+  assert cuts(7) == [5]
+  assert cuts(12) == []
+  assert batches.cuts(starts, 5).tolist() == [5, 10]
+
+
+def pieces_between_times(lengths, begins_time, capacity):
+  """Rows of every piece: times one after the other, as many as a lane takes."""
+  pieces, first = [], 0
+  for length in lengths:
+    own = range(first, first + length)
+    bounds = [t for t in own if t == first or begins_time[t]]
+    piece = []
+    for begin, end in zip(bounds, [*bounds[1:], first + length], strict=True):
+      if len(piece) + end - begin > capacity:
+        pieces.append(piece)
+        piece = []
+      piece += range(begin, end)
+      if len(piece) > capacity:
+        pieces += [
+          piece[t : t + capacity] for t in range(0, len(piece), capacity)
+        ]
+        piece = []
+    pieces.append(piece)
+    first += length
+  return [piece for piece in pieces if piece]
+
+
+@settings(deadline=None, max_examples=200)
+@given(LENGTHS, CONFIGS, SEEDS, st.data())
+def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
+  lengths, config, seed, data
+):
+  rows = sum(lengths)
+  drawn = st.lists(st.booleans(), min_size=rows, max_size=rows)
+  begins_time = np.array(data.draw(drawn))
+  starts = starts_of(lengths)
+  begins_time[starts[:-1]] = True
+  cuts = batches.cuts(starts, config.lane_length, lambda at: begins_time[at])
+  expected = pieces_between_times(lengths, begins_time, config.lane_length)
+  ends = {int(end) - 1 for end in starts[1:]}
+  for plan in (
+    batches.training_plan(starts, seed, 1, config, cuts),
+    batches.ordered_plan(starts, config, cuts),
+  ):
+    found = sorted(runs_of(plan))
+    assert [piece for piece, _ in found] == expected
+    for piece, is_last in found:
+      assert is_last == [row in ends for row in piece]
+  # What is known of a session's first rows tells where it is cut so far.
+  seen = data.draw(st.integers(1, rows))
+  whole = batches.cut(begins_time, config.lane_length).tolist()
+  part = batches.cut(begins_time[:seen], config.lane_length).tolist()
+  assert part == whole[: len(part)]
+  for at in part:
+    rest = batches.cut(begins_time[at:], config.lane_length) + at
+    assert rest.tolist() == [later for later in whole if later > at]
+
+
 @settings(deadline=None, max_examples=50)
 @given(LENGTHS, CONFIGS, SEEDS)
 def test_plans_follow_seed_and_epoch(lengths, config, seed):

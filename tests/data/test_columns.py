@@ -132,7 +132,8 @@ def test_a_row_of_a_later_block_is_named(prepared, tmp_path):
 def test_data_without_oracle_users_or_some_kinds(prepared, tmp_path):
   source, manifest = prepared
   table = pq.read_table(source / FILE)
-  names = ['session_id', 'row_id', 'x_price', 'y_click', 'y_conversion']
+  names = ['session_id', 'timestamp', 'row_id', 'x_price']
+  names += ['y_click', 'y_conversion']
   path, _ = copy_of(prepared, tmp_path, table.select(names))
   small = dataclasses.replace(
     manifest, fields=manifest.of_kind('numeric'), has_oracle=False
@@ -355,6 +356,7 @@ def split_of(categorical, numeric):
     user=None,
     row_id=np.arange(rows),
     oracle=None,
+    time=np.arange(rows),
     starts=np.arange(rows + 1),
   )
 

@@ -66,12 +66,12 @@ def reference(rows: list[Row], items: int) -> list[list[int]]:
   for me in rows:
     start = min(row.time for row in rows if row.session == me.session)
     past = [
-      (row.time, i, ITEMS.index(row.item) + 1)
-      for i, row in enumerate(rows)
+      (row.time, ITEMS.index(row.item) + 1)
+      for row in rows
       if me.user and row.user == me.user and row.time < start
       if row.item in ITEMS
     ]
-    found.append([item for _, _, item in sorted(past)][-items:])
+    found.append([item for _, item in sorted(past)][-items:])
   return found
 
 
@@ -84,7 +84,7 @@ def test_by_hand():
     Row(3, 'v', 'c', 2),
     Row(1, 'u', 'c', 5),  # its session goes on: none of its own rows
     Row(2, 'u', 'a', 9),  # nor what came after its session began
-    Row(4, 'u', 'a', 9),  # sees rows of both, ties in the raw order
+    Row(4, 'u', 'a', 9),  # sees rows of both, one time by item
     Row(5, None, 'a', 20),
     Row(6, '', 'a', 30),
     Row(7, 'u', None, 40),

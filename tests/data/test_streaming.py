@@ -22,11 +22,14 @@ WHOLE = ('labels', 'session', 'user', 'row_id', 'oracle', 'starts')
 
 @pytest.fixture(scope='module')
 def prepared(tmp_path_factory):
-  """Three files of the train split, with row groups of 7 rows."""
+  """Three files of the train split, with row groups of 7 rows and ties."""
   path = tmp_path_factory.mktemp('streaming')
   manifest = tiny.write_prepared(path)
   train = manifest.splits['train']
   table = pq.read_table(path / train.files[0])
+  at = table.schema.get_field_index('timestamp')
+  tied = np.arange(len(table)) // 3
+  table = table.set_column(at, 'timestamp', [tied.tolist()])
   files = []
   for number, (begin, end) in enumerate([(0, 90), (90, 91), (91, None)]):
     files.append(f'train/cut-{number}.parquet')
@@ -58,6 +61,18 @@ def test_whole_columns_are_those_in_memory(both):
     np.testing.assert_array_equal(
       streamed.field(number), resident.field(number)
     )
+
+
+def test_times_are_numbered_across_row_groups(both):
+  resident, streamed = both
+  rows = np.arange(resident.rows)
+  begins = np.isin(rows, resident.starts) | (rows % 3 == 0)
+  assert 0.3 < begins.mean() < 0.7
+  np.testing.assert_array_equal(resident.time, np.cumsum(begins) - 1)
+  np.testing.assert_array_equal(streamed.take(rows).time, resident.time)
+  for host in both:
+    np.testing.assert_array_equal(host.begins_time(rows), begins)
+    np.testing.assert_array_equal(host.begins_time(rows[::-5]), begins[::-5])
 
 
 @hypothesis.given(st.data())
@@ -160,6 +175,7 @@ def _change(path, manifest, row, column, value):
     ('f_item', 99, r"cut-2\.parquet: row 17, column 'f_item': is 99"),
     ('y_click', 2.0, r"cut-2\.parquet: row 17, column 'y_click': is 2.0"),
     ('session_id', 0, r"cut-2\.parquet: row 17, column 'session_id': is less"),
+    ('timestamp', None, r"cut-2\.parquet: row 17, column 'timestamp': is null"),
   ],
 )
 def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
@@ -176,6 +192,34 @@ def test_a_bad_value_is_named_with_its_row(tmp_path, column, value, told):
   for read in (columns_lib.read_split, streaming.StreamedColumns):
     with pytest.raises(types.InputError, match=told):
       read(tmp_path, manifest, 'train')
+
+
+def test_times_that_fall_within_a_session_are_refused(tmp_path):
+  manifest = tiny.write_prepared(tmp_path)
+  path = tmp_path / manifest.splits['train'].files[0]
+  table = pq.read_table(path)
+  session = table['session_id'].to_numpy()
+  row = int(np.flatnonzero(session[1:] == session[:-1])[5]) + 1
+  values = table['timestamp'].to_pylist()
+  at = table.schema.get_field_index('timestamp')
+  for earlier, passes in (
+    (values[row - 1], True),
+    (values[row - 1] - 1, False),
+  ):
+    values[row] = earlier
+    changed = table.set_column(at, 'timestamp', [values])
+    pq.write_table(changed, path, row_group_size=7)
+    for read in (columns_lib.read_split, streaming.StreamedColumns):
+      if passes:
+        assert not read(tmp_path, manifest, 'train').begins_time(
+          np.array([row])
+        )
+        continue
+      told = (
+        f"row {row + 1}, column 'timestamp': is less than in the row before"
+      )
+      with pytest.raises(types.InputError, match=told):
+        read(tmp_path, manifest, 'train')
 
 
 def test_a_file_that_changes_later_is_named(tmp_path):

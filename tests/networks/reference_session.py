@@ -1,7 +1,8 @@
 """The encoders of the session so far again, in numpy, one row at a time.
 
-Each takes its parameters as a nested dict, the items of the rows before (in
-order) and the row's own item, all of them f64[D].
+Each takes its parameters as a nested dict, the items of the rows of earlier
+times (a list of lists, one for each time, in order) and the row's own item, all
+of them f64[D].
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import numpy as np
 from tests.networks import reference
 
 
-def history(items, segment, t):
-  """The items of the rows before t in its session, oldest first."""
+def history(items, segment, time, t):
+  """The items of the times before t in its session, oldest first."""
   if segment[t] < 0:
     return []
-  return [items[s] for s in range(t) if segment[s] == segment[t]]
+  mine = [s for s in range(len(items)) if segment[s] == segment[t]]
+  times = sorted({int(time[s]) for s in mine if time[s] < time[t]})
+  return [[items[s] for s in mine if time[s] == at] for at in times]
 
 
-def mean(params, before, own):
+def mean(params, times, own):
   del params, own
-  return sum(before) / len(before)
+  return np.mean(np.concatenate(times), axis=0)
 
 
-def target_attention(params, before, own):
+def target_attention(params, times, own):
+  before = [item for items in times for item in items]
   for_own, for_item, for_product = params['kernel']
   scores = []
   for item in before:
@@ -37,20 +41,22 @@ def target_attention(params, before, own):
   return reference.mixture(reference.softmax(scores), before)
 
 
-def gru(params, before, own):
+def gru(params, times, own):
   del own
-  state = np.zeros_like(before[0])
-  dim = len(state)
-  for item in before:
-    x = reference.dense(item, params['item']['kernel'], params['item']['bias'])
-    h = reference.dense(
-      state, params['state']['kernel'], params['state']['bias']
-    )
-    update = reference.sigmoid(x[:dim] + h[:dim])
-    reset = reference.sigmoid(x[dim : 2 * dim] + h[dim : 2 * dim])
-    candidate = np.tanh(x[2 * dim :] + reset * h[2 * dim :])
-    state = update * state + (1 - update) * candidate
+  state = np.zeros_like(times[0][0])
+  for items in times:
+    state = np.mean([gru_state(params, item, state) for item in items], axis=0)
   return state
+
+
+def gru_state(params, item, state):
+  dim = len(state)
+  x = reference.dense(item, params['item']['kernel'], params['item']['bias'])
+  h = reference.dense(state, params['state']['kernel'], params['state']['bias'])
+  update = reference.sigmoid(x[:dim] + h[:dim])
+  reset = reference.sigmoid(x[dim : 2 * dim] + h[dim : 2 * dim])
+  candidate = np.tanh(x[2 * dim :] + reset * h[2 * dim :])
+  return update * state + (1 - update) * candidate
 
 
 def layer_norm(params, x):
@@ -59,18 +65,22 @@ def layer_norm(params, x):
   return centred * scale + params['bias']
 
 
-def transformer(params, before, own):
+def transformer(params, times, own):
   del own
   last = len(params['positions']) - 1
-  x = [
-    item + params['positions'][min(i, last)] for i, item in enumerate(before)
-  ]
+  x, seen = [], []
+  for items in times:
+    before = list(range(len(x)))
+    position = params['positions'][min(len(before), last)]
+    seen += [[*before, len(x) + i] for i in range(len(items))]
+    x += [item + position for item in items]
   for name in sorted(n for n in params if n.startswith('block_')):
-    x = block(params[name], x)
-  return layer_norm(params['norm'], x[-1])
+    x = block(params[name], x, seen)
+  said = [layer_norm(params['norm'], row) for row in x[-len(times[-1]) :]]
+  return np.mean(said, axis=0)
 
 
-def block(params, x):
+def block(params, x, seen):
   dim = len(x[0])
   parts = [
     layer_norm(params['norm_attention'], row) @ params['projections']
@@ -79,10 +89,9 @@ def block(params, x):
   new = []
   for i, row in enumerate(x):
     scores = [
-      parts[i][:dim] @ parts[j][dim : 2 * dim] / np.sqrt(dim)
-      for j in range(i + 1)
+      parts[i][:dim] @ parts[j][dim : 2 * dim] / np.sqrt(dim) for j in seen[i]
     ]
-    values = [parts[j][2 * dim :] for j in range(i + 1)]
+    values = [parts[j][2 * dim :] for j in seen[i]]
     row = row + reference.mixture(reference.softmax(scores), values)
     hidden = layer_norm(params['norm_hidden'], row)
     for name in ('hidden', 'output'):
@@ -103,12 +112,12 @@ ENCODERS = {
 }
 
 
-def encode(name, params, items, segment):
-  """What a row knows of the rows before it, f64[T, D]."""
+def encode(name, params, items, segment, time):
+  """What a row knows of the rows of earlier times, f64[T, D]."""
   params, items = reference.double(params), np.asarray(items, np.float64)
   encoded = np.zeros_like(items)
   for t in range(len(items)):
-    before = history(items, segment, t)
+    before = history(items, segment, time, t)
     if before:
       encoded[t] = ENCODERS[name](params, before, items[t])
   return encoded

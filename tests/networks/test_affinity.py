@@ -42,11 +42,17 @@ CONFIG = dataclasses.replace(
 # Sessions of 3, 1 and 2 rows, and padding.
 SEGMENT = np.array([[4, 4, 4, 7, -1, 2, 2, -1]], np.int32)
 SLOTS = SEGMENT.shape[1]
+TIME = np.arange(SLOTS, dtype=np.int32)[None]
+# One session, with rows of one time at its start, within it and at its end.
+TIED = {
+  'segment': np.array([[4, 4, 4, 4, 4, 4, 4, 4]], np.int32),
+  'time': np.array([[1, 1, 2, 3, 3, 6, 8, 8]], np.int32),
+}
 
 
 def inputs(seed=0):
   made = small.inputs(SPEC, seed, lanes=1, slots=SLOTS)
-  return made._replace(segment=SEGMENT)
+  return made._replace(segment=SEGMENT, time=TIME)
 
 
 @functools.cache
@@ -84,7 +90,8 @@ def expected(params, row_inputs, moves):
   def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
-  added, state, shown, before = [], None, None, -1
+  segment, time = row_inputs.segment[0], row_inputs.time[0]
+  added, states, items = [], [], []
   for t in range(SLOTS):
     since = row_inputs.categorical[0, t, 2]
     fields = [
@@ -92,25 +99,31 @@ def expected(params, row_inputs, moves):
       for rows, deviation in rows_of(own, own['table'], row_inputs, t)
     ]
     u, v = fields[0][:dim], fields[1][:dim] + fields[3][:dim]
-    segment = SEGMENT[0, t]
-    if moves and segment >= 0 and segment == before:
+    past = [
+      s for s in range(t) if segment[s] == segment[t] and time[s] < time[t]
+    ]
+    state = u
+    if moves and segment[t] >= 0 and past:
+      last = [s for s in past if time[s] == time[past[-1]]]
+      state = np.mean([states[s] for s in last], axis=0)
+      shown = np.mean([items[s] for s in last], axis=0)
       pull = sigmoid(own['pull'][0]) * (since == 1)
       back = sigmoid(own['back'])
       state = state + pull * (shown - state) + back * (u - state)
-    else:
-      state = u
-    shown, before = v, segment
+    states.append(state)
+    items.append(v)
     terms = sum(field[dim:] for field in fields)
     terms = terms + row_inputs.numeric[0, t] @ own['numeric']
     added.append(terms + own['scale'] * (state @ v) / np.sqrt(dim))
   return np.array(added)[None]
 
 
+@pytest.mark.parametrize('places', [{}, TIED])
 @pytest.mark.parametrize('state', ['user', 'session'])
-def test_what_is_added_equals_numpy(state):
+def test_what_is_added_equals_numpy(state, places):
   config = dataclasses.replace(CONFIG, affinity_state=state)
   network = actor(config=config)
-  params, given = drawn_params(network), inputs()
+  params, given = drawn_params(network), inputs()._replace(**places)
   plain = small.run(
     actor(config=dataclasses.replace(config, affinity_dim=0)),
     {k: v for k, v in params.items() if k != 'affinity'},
@@ -122,7 +135,32 @@ def test_what_is_added_equals_numpy(state):
   assert np.std(wanted) > 0.1
   if state == 'session':  # the moves show
     still = expected(params['affinity'], given, moves=False)
-    assert np.abs(wanted - still)[SEGMENT >= 0].max() > 1e-3
+    assert np.abs(wanted - still)[given.segment >= 0].max() > 1e-3
+
+
+def test_the_order_of_rows_of_one_time_does_not_matter():
+  network = actor()
+  params, given = drawn_params(network), inputs()._replace(**TIED)
+  base = small.run(network, params, given)
+  order = np.array([1, 0, 2, 4, 3, 5, 7, 6])
+  shuffled = types.Inputs(*(x[:, order] for x in given))
+  np.testing.assert_allclose(
+    small.run(network, params, shuffled), base[:, order], atol=1e-6
+  )
+  # As if the other rows of its time were not there, but for what comes later.
+  other = inputs(seed=1)._replace(**TIED)
+  for t in range(SLOTS):
+    mine = (TIED['time'][0] < TIED['time'][0, t]) | (np.arange(SLOTS) == t)
+    mixed = types.Inputs(
+      *(
+        np.where(mine[None, :, None], a, b)
+        for a, b in zip(given[:3], other[:3], strict=True)
+      ),
+      **TIED,
+    )
+    np.testing.assert_array_equal(
+      small.run(network, params, mixed)[0, t], base[0, t]
+    )
 
 
 @pytest.mark.parametrize('backbone', config_lib.BACKBONES)
@@ -156,6 +194,7 @@ def test_later_rows_and_other_sessions_do_not_matter():
         for a, b in zip(given[:3], other[:3], strict=True)
       ),
       SEGMENT,
+      TIME,
     )
     np.testing.assert_array_equal(
       small.run(network, params, mixed)[0, t], base[0, t]
@@ -318,6 +357,8 @@ def test_rows_without_lanes_are_refused():
   network = actor()
   with pytest.raises(ValueError, match='lanes'):
     small.run(network, drawn_params(network), inputs()._replace(segment=None))
+  with pytest.raises(ValueError, match='times'):
+    small.run(network, drawn_params(network), inputs()._replace(time=None))
 
 
 def test_row_wise_steps_keep_the_numbers_that_networks_know():

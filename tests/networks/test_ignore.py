@@ -51,7 +51,8 @@ def config(setting, **more):
 
 def inputs(seed=0):
   segment = np.array([[3, 3, 3], [1, 0, 0]], np.int32)
-  return small.inputs(SPEC, seed)._replace(segment=segment)
+  time = np.array([[1, 2, 3], [1, 2, 2]], np.int32)
+  return small.inputs(SPEC, seed)._replace(segment=segment, time=time)
 
 
 def rest(values):
@@ -61,6 +62,7 @@ def rest(values):
     values.multi_valued[..., [3, 4]],
     values.numeric[..., [0, 2]],
     values.segment,
+    values.time,
   )
 
 

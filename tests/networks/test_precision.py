@@ -124,7 +124,11 @@ def test_all_products_of_rows_and_kernels_are_rounded(name, form, first_layer):
 def test_encoders_of_sessions_are_rounded_too(encoder):
   spec = dataclasses.replace(small.spec(), item=1)
   inputs = small.inputs(spec)
-  inputs = inputs._replace(segment=np.zeros(inputs.numeric.shape[:2], np.int32))
+  shape = inputs.numeric.shape[:2]
+  inputs = inputs._replace(
+    segment=np.zeros(shape, np.int32),
+    time=np.tile(np.arange(shape[1], dtype=np.int32), (shape[0], 1)),
+  )
   outs = {}
   for name in ('default', 'bfloat16'):
     made, args = network('esmm', spec, name, session_encoder=encoder)

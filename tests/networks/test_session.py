@@ -28,6 +28,12 @@ ENCODERS = ('mean', 'target_attention', 'gru', 'transformer')
 SEGMENT = np.array([5, 5, 5, 2, -1, 0, 0, 0, 0, 7, 7, -1], np.int32)
 SLOTS = len(SEGMENT)
 FIRST = (0, 3, 5, 9)
+# Times of their own, and times that rows of a session share; padding and
+# sessions side by side may have one number.
+TIMES = {
+  'apart': np.arange(SLOTS, dtype=np.int32),
+  'tied': np.array([3, 3, 4, 9, 0, 1, 2, 2, 5, 5, 5, 0], np.int32),
+}
 DIM = 4
 
 
@@ -36,18 +42,43 @@ def test_every_choice_is_here():
 
 
 def test_the_earlier_rows_of_a_session():
-  found = np.asarray(session.earlier(jnp.array([3, 3, 1, 1, 1, -1, -1])))
-  expected = np.zeros((7, 7), bool)
-  for row, before in ((1, 0), (3, 2), (4, 2), (4, 3)):
-    expected[row, before] = True
-  np.testing.assert_array_equal(found, expected)
+  segment = jnp.array([3, 3, 1, 1, 1, -1, -1])
+  pairs = {(1, 0), (3, 2), (4, 2), (4, 3)}
+  for time, tied in (
+    ([0, 1, 2, 3, 4, 5, 6], set()),
+    ([8, 8, 2, 3, 3, 0, 1], {(1, 0), (4, 3)}),
+    ([0, 1, 2, 2, 5, 0, 0], {(3, 2)}),
+  ):
+    expected = np.zeros((7, 7), bool)
+    for pair in pairs - tied:
+      expected[pair] = True
+    found = session.earlier(segment, jnp.array(time))
+    np.testing.assert_array_equal(found, expected)
 
 
-def test_which_rows_go_on():
-  np.testing.assert_array_equal(
-    session.follows(jnp.array([3, 3, 1, -1, -1, 2, 2])),
-    [False, True, False, False, False, False, True],
+def test_the_last_of_the_earlier_rows():
+  time = jnp.array([1, 1, 4, 4, 6, 1])
+  history = session.earlier(jnp.zeros(6, jnp.int32), time)
+  expected = np.zeros((6, 6), bool)
+  for row, before in ((2, (0, 1, 5)), (3, (0, 1, 5)), (4, (2, 3))):
+    expected[row, list(before)] = True
+  np.testing.assert_array_equal(session.latest(history, time), expected)
+
+
+def test_a_recurrence_by_hand():
+  def step(state, row, goes_on):
+    state = jnp.where(goes_on, state, 0.0)
+    return 10 * state + row, state
+
+  found = session.fold(
+    step,
+    jnp.zeros(()),
+    jnp.array([1.0, 2.0, 6.0, 3.0, 5.0, 7.0, 8.0]),
+    jnp.array([4, 4, 4, 4, 4, 6, -1]),
+    jnp.array([0, 1, 1, 2, 2, 2, 0]),
   )
+  # 1; then the mean of 12 and 16; then that of 143 and 145.
+  np.testing.assert_array_equal(found, [0, 1, 1, 14, 14, 0, 0])
 
 
 def test_attention_by_hand():
@@ -85,19 +116,23 @@ def items(seed=0, rows=SLOTS):
   return rng.normal(size=(rows, DIM)).astype(np.float32)
 
 
+@pytest.mark.parametrize('times', TIMES)
 @pytest.mark.parametrize('name', ENCODERS)
-def test_an_encoder_equals_numpy(name):
+def test_an_encoder_equals_numpy(name, times):
   params, _ = encoder(name)
-  found = np.asarray(compiled(name)(items(), SEGMENT))
+  time = TIMES[times]
+  found = np.asarray(compiled(name)(items(), SEGMENT, time))
   np.testing.assert_allclose(
     found,
-    reference_session.encode(name, params, items(), SEGMENT),
+    reference_session.encode(name, params, items(), SEGMENT, time),
     rtol=1e-5,
     atol=1e-5,
   )
   nothing = (SEGMENT < 0) | np.isin(np.arange(SLOTS), FIRST)
+  if times == 'tied':
+    nothing |= np.isin(np.arange(SLOTS), (1, 10))
   np.testing.assert_array_equal(found[nothing], 0.0)
-  assert (found[~nothing].std(axis=0) > 0.1).all()
+  assert (found[~nothing].std(axis=0) > 0.02).all()
 
 
 LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=SLOTS)
@@ -105,39 +140,121 @@ LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=SLOTS)
 
 @pytest.mark.parametrize('name', ENCODERS)
 @hypothesis.settings(deadline=None, max_examples=30)
-@hypothesis.given(LENGTHS, st.integers(0, SLOTS - 1), st.integers(0, 99))
-def test_an_encoding_is_that_of_the_rows_before(name, lengths, t, seed):
+@hypothesis.given(
+  LENGTHS,
+  st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),
+  st.integers(0, SLOTS - 1),
+  st.integers(0, 99),
+)
+def test_an_encoding_is_that_of_the_rows_before(name, lengths, new, t, seed):
   encode = compiled(name)
+  time = np.cumsum(new, dtype=np.int32)
   segment = np.repeat(np.arange(len(lengths)), lengths)[:SLOTS]
   segment = np.pad(
     segment, (0, SLOTS - len(segment)), constant_values=-1
   ).astype(np.int32)
   own = items(seed)
-  before = (segment == segment[t]) & (np.arange(SLOTS) < t) & (segment[t] >= 0)
-  expected = np.asarray(encode(own, segment))[t]
-  # Whatever comes later or belongs to others: the same bits.
+  before = (segment == segment[t]) & (time < time[t]) & (segment[t] >= 0)
+  expected = np.asarray(encode(own, segment, time))[t]
+  # Whatever comes at once or later, or belongs to others: the same bits.
   other = np.where(before[:, None], own, items(seed + 1))
   if name == 'target_attention':
     other[t] = own[t]
-  np.testing.assert_array_equal(encode(other, segment)[t], expected)
+  np.testing.assert_array_equal(encode(other, segment, time)[t], expected)
   # Wherever the session stands in its lane: the same numbers.
   count = int(before.sum())
   alone = np.zeros_like(own)
   alone[:count], alone[count] = own[before], own[t]
   its_own = np.where(np.arange(SLOTS) <= count, 0, -1).astype(np.int32)
+  its_times = np.zeros(SLOTS, np.int32)
+  its_times[:count], its_times[count] = time[before], time[t]
   np.testing.assert_allclose(
-    encode(alone, its_own)[count], expected, rtol=1e-5, atol=1e-5
+    encode(alone, its_own, its_times)[count], expected, rtol=1e-5, atol=1e-5
   )
 
 
 @pytest.mark.parametrize('name', ENCODERS)
-def test_gradients_reach_all_earlier_rows_and_no_others(name):
-  _, module = encoder(name)
-  jacobian = small.jit(
-    jax.jacrev(lambda x: jnp.sum(module(x, SEGMENT) ** 2, 1))
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(
+  LENGTHS,
+  st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),
+  st.integers(0, 99),
+)
+def test_the_order_of_rows_of_one_time_does_not_matter(
+  name, lengths, new, seed
+):
+  segment = np.repeat(np.arange(len(lengths)), lengths)[:SLOTS]
+  segment = np.pad(
+    segment, (0, SLOTS - len(segment)), constant_values=-1
+  ).astype(np.int32)
+  time = np.cumsum(new, dtype=np.int32)
+  shuffle = np.random.default_rng(seed).permutation(SLOTS)
+  order = shuffle[np.lexsort((time[shuffle], segment[shuffle] % SLOTS))]
+  own = items(seed)
+  np.testing.assert_array_equal(segment[order], segment)
+  np.testing.assert_array_equal(time[order], time)
+  np.testing.assert_allclose(
+    compiled(name)(own[order], segment, time),
+    np.asarray(compiled(name)(own, segment, time))[order],
+    rtol=1e-5,
+    atol=1e-6,
   )
-  reached = np.asarray(jnp.abs(jacobian(items())).max(axis=2)) > 0
-  expected = np.asarray(session.earlier(SEGMENT))
+
+
+def by_segment_alone(name, module, items, segment):
+  """What encoders gave that told a session's rows apart by their place."""
+  rows = jnp.arange(len(segment))
+  same = segment[:, None] == segment[None, :]
+  seen = same & (rows[None, :] < rows[:, None]) & (segment >= 0)[:, None]
+  follows = jnp.append(False, segment[1:] == segment[:-1]) & (segment >= 0)
+  if name == 'gru':
+
+    def step(state, row):
+      item, goes_on = row
+      state = jnp.where(goes_on, state, 0.0)
+      product = (state[None, :] @ module.state.kernel[...])[0]
+      product = product + module.state.bias[...]
+      return session.gru_cell(item, product, state), state
+
+    first = jnp.zeros((DIM,))
+    return jax.lax.scan(step, first, (module.item(items), follows))[1]
+  if name == 'transformer':
+    x = items + module.positions[...][jnp.sum(seen, axis=1)]
+    x = module.block_0(x, seen | jnp.eye(len(segment), dtype=bool))
+    before = jnp.roll(module.norm(x), 1, axis=0)
+    return jnp.where(follows[:, None], before, 0.0)
+  return module(items, segment, rows)
+
+
+@pytest.mark.parametrize('name', ENCODERS)
+def test_without_ties_nothing_changes(name):
+  _, module = encoder(name)
+  before = jax.jit(functools.partial(by_segment_alone, name, module))
+  for seed in range(3):
+    np.testing.assert_array_equal(
+      jax.jit(lambda *args: module(*args))(
+        items(seed), SEGMENT, TIMES['apart'] + 100
+      ),
+      before(items(seed), SEGMENT),
+    )
+  seen = session.earlier(SEGMENT, TIMES['apart'])
+  same = SEGMENT[:, None] == SEGMENT[None, :]
+  same &= (SEGMENT >= 0)[:, None]
+  np.testing.assert_array_equal(seen, np.tril(same, -1))
+
+
+@pytest.mark.parametrize('times', TIMES)
+@pytest.mark.parametrize('name', ENCODERS)
+def test_gradients_reach_all_earlier_rows_and_no_others(name, times):
+  _, module = encoder(name)
+  time = TIMES[times]
+  jacobian = small.jit(
+    jax.jacrev(lambda x: jnp.sum(module(x, SEGMENT, time) ** 2, 1))
+  )
+  found = np.asarray(jnp.abs(jacobian(items())).max(axis=2))
+  assert np.isfinite(found).all()
+  reached = found > 0
+  expected = np.asarray(session.earlier(SEGMENT, time))
   if name == 'target_attention':
     # With one row before, all of the attention is its, whoever asks.
     asks = expected.sum(axis=1) > 1
@@ -151,9 +268,10 @@ def test_positions_beyond_the_table_share_its_last_row():
   own = items(rows=rows)
   own[:] = own[0]
   segment = np.zeros(rows, np.int32)
+  time = np.arange(rows)
   np.testing.assert_allclose(
-    compiled('transformer')(own, segment)[-1],
-    reference_session.encode('transformer', params, own, segment)[-1],
+    compiled('transformer')(own, segment, time)[-1],
+    reference_session.encode('transformer', params, own, segment, time)[-1],
     rtol=1e-4,
     atol=1e-4,
   )
@@ -163,9 +281,12 @@ SPEC = dataclasses.replace(small.spec(), item=1)
 
 
 def lanes(seed=0):
-  """Two lanes: SEGMENT, and SEGMENT backwards."""
+  """Two lanes: SEGMENT, and SEGMENT backwards, the first with ties."""
   inputs = small.inputs(SPEC, seed, slots=SLOTS)
-  return inputs._replace(segment=np.stack([SEGMENT, SEGMENT[::-1]]))
+  return inputs._replace(
+    segment=np.stack([SEGMENT, SEGMENT[::-1]]),
+    time=np.stack([TIMES['tied'], TIMES['apart']]),
+  )
 
 
 def first_layer(name, form):
@@ -209,7 +330,7 @@ def test_the_encoding_is_one_more_block(name):
   for lane in range(2):
     one = jax.tree.map(lambda x, lane=lane: x[lane], inputs)
     encoded = reference_session.encode(
-      name, params, table[start + one.categorical[:, 1]], one.segment
+      name, params, table[start + one.categorical[:, 1]], *one[3:]
     )
     expected = np.concatenate(bare((), one), axis=1)
     expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
@@ -294,7 +415,8 @@ def test_without_an_encoder_nothing_changes(name):
     function = functools.partial(functional.apply, network)
     return str(jax.make_jaxpr(function)(small.params(network), inputs, *args))
 
-  assert program(network, lanes()._replace(segment=None)) == program(
+  plain = lanes()._replace(segment=None, time=None)
+  assert program(network, plain) == program(
     bare, small.inputs(SPEC, slots=SLOTS)
   )
 
@@ -317,6 +439,7 @@ def test_an_encoder_needs_items_and_lanes(name):
   with pytest.raises(types.InputError, match="'lstm' is not one of none, mean"):
     named(name, 'lstm')
   network, args = named(name, 'mean')
-  inputs = lanes()._replace(segment=None)
-  with pytest.raises(ValueError, match='expected rows in lanes'):
-    functional.apply(network, small.params(network), inputs, *args)
+  for lacks in ('segment', 'time'):
+    inputs = lanes()._replace(**{lacks: None})
+    with pytest.raises(ValueError, match='expected rows in lanes'):
+      functional.apply(network, small.params(network), inputs, *args)

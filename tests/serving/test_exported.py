@@ -86,6 +86,8 @@ def test_sessions_and_the_past(past_dir, tmp_path, changes):
   check_round_trip(
     scorer, tmp_path / 'out', raw.slice(1200), raw.slice(0, 1200)
   )
+  record = json.loads((tmp_path / 'out' / 'export.json').read_text())
+  assert [i['name'] for i in record['inputs'][3:]] == ['segment', 'time']
 
 
 FRESH = """
@@ -175,6 +177,14 @@ BAD = {
     ),
     'format_version is 9',
   ),
+  'sessions of the first version': (
+    lambda d: changed(
+      d,
+      'export.json',
+      with_record(lambda r: r.update(format_version=1, sessions=True)),
+    ),
+    'rows of the same time; export the run again',
+  ),
   'a part missing': (
     lambda d: changed(
       d, 'export.json', with_record(lambda r: r.pop('sessions'))
@@ -207,6 +217,16 @@ def test_what_is_no_exported_model_is_refused(model_dir, tmp_path, name):
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     exported.load(tmp_path / 'out')
   assert message in str(error.value)
+
+
+def test_the_first_version_serves_what_reads_no_sessions(model_dir, tmp_path):
+  raw = table_run.table(20)
+  shutil.copytree(model_dir, tmp_path / 'out')
+  older = with_record(lambda r: r.update(format_version=1))
+  changed(tmp_path / 'out', 'export.json', older)
+  found = exported.load(tmp_path / 'out').predict(raw)
+  for task, values in exported.load(model_dir).predict(raw).items():
+    np.testing.assert_array_equal(found[task], values)
 
 
 def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):

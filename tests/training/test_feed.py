@@ -120,9 +120,9 @@ def test_an_error_ahead_is_raised_where_it_is_reached():
     ({}, 1000, False),
     ({}, 10**12, True),
     ({'resident_gib': 1.0}, 10**6, False),
-    # 2 + 3 + 1 columns and 2 labels of four bytes: 2**25 rows are a GiB.
-    ({'resident_gib': 1.0}, 2**25, False),
-    ({'resident_gib': 1.0}, 2**25 + 1, True),
+    # 2 + 3 + 1 columns, 2 labels and a time of four bytes.
+    ({'resident_gib': 1.0}, 2**30 // 36, False),
+    ({'resident_gib': 1.0}, 2**30 // 36 + 1, True),
   ],
 )
 def test_the_size_decides(tmp_path, settings, rows, expected):

@@ -19,6 +19,7 @@ def _describe(numeric, labels, rows):
     user=None,
     row_id=100 + np.arange(count),
     oracle=None,
+    time=np.arange(count),
     starts=np.array([0, count]),
   )
   return suspects.describe(split, np.array(rows), ('price', 'age'), ('click',))

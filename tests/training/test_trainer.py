@@ -41,6 +41,7 @@ def make_split(**changes):
     user=None,
     row_id=np.arange(problem.ROWS),
     oracle=None,
+    time=rows.inputs.time,
     starts=STARTS,
   )
   return splits_lib.place(dataclasses.replace(host, **changes), BATCH)

@@ -54,6 +54,7 @@ def columns(seed: int = 0) -> loop.Columns:
     ).astype(np.int32),
     multi_valued=tags.astype(np.int32),
     numeric=rng.normal(size=(ROWS, 1)).astype(np.float32),
+    time=np.arange(ROWS, dtype=np.int32),
   )
   return jax.device_put(loop.Columns(inputs, labels.astype(np.float32)))
 
