@@ -15,7 +15,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.serving import scorer
-from rmtl_jax.training import calibrations, workdir
+from rmtl_jax.training import calibrations, memory, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -114,6 +114,8 @@ def load(
     raise types.InputError(f'{run.path}: {what} trained here')
   models = models_lib.Models(run.manifest.feature_spec())
   form = models.forms(run.config)[0]
+  where = str(run.path / 'manifest.json')
+  memory.check_parameters(where, run.manifest, form, copies=1)
   store = run.checkpoint(name)
   restored = store.restore(lambda record: form)
   store.close()

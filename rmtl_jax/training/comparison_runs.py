@@ -88,6 +88,12 @@ class Runs:
         run.manifest.feature_spec(), self.splits['train'], config.batch
       )
     )
+    memory.check_parameters(
+      str(run.path / 'manifest.json'),
+      run.manifest,
+      self._models.forms(config)[0],
+      copies=3,
+    )
     self._live, self._interrupted = live, interrupted
     self.population = population_lib.most(
       config.compare.population, len(config.compare.seeds)

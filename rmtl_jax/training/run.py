@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from absl import logging
-
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
@@ -19,6 +17,7 @@ from rmtl_jax.training import (
   calibrations,
   checkpoints,
   ensemble,
+  memory,
   mesh,
   processes,
   progress,
@@ -86,7 +85,7 @@ def train(
       run.manifest.feature_spec(), splits['train'], config.batch
     )
     models = models_lib.Models(spec, layout)
-    _check(layout, models, config)
+    _check(layout, models, config, run, copies=3)
     for line in layout.advice(config) if layout else ():
       live.say(line)
     trained = stages_lib.restore(run, models, trains=True)
@@ -157,8 +156,6 @@ def _finish(
   seconds['evaluation'] = time.perf_counter() - begin
   record['seconds'] = seconds
   if processes.is_first():
-    for line in record['warnings']:
-      logging.error('%s', line)
     writers.write_json(run.path / 'metrics.json', record)
   return record
 
@@ -167,11 +164,16 @@ def _check(
   layout: mesh.Layout | None,
   models: models_lib.Models,
   config: config_lib.Config,
+  run: workdir.Run,
+  copies: int,
 ) -> None:
-  """Refuses what the mesh can't split."""
+  """Refuses what the mesh can't split, or what the device has no room for."""
+  actor, _ = models.forms(config)
   if layout is not None:
-    actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
+  else:
+    where = str(run.path / 'manifest.json')
+    memory.check_parameters(where, run.manifest, actor, copies)
 
 
 def _contexts(
@@ -256,7 +258,7 @@ def evaluate(
   manifest = manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
-  _check(layout, models, run.config)
+  _check(layout, models, run.config, run, copies=1)
   trained = stages_lib.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')

@@ -25,7 +25,8 @@ from typing import Any
 import jax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, json_files, types
+from rmtl_jax import config_values, durable, json_files, types
+from rmtl_jax.data import contract_vocabulary
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.training import checkpoints, mesh, processes, writers
 
@@ -129,6 +130,7 @@ def create(
       names the first that differs.
   """
   manifest = manifest_lib.read(data_dir)
+  contract_vocabulary.check_sizes(data_dir, manifest)
   digest = _digest(data_dir / 'manifest.json')
   if (path / 'config.json').exists():
     old = read(path)
@@ -147,6 +149,9 @@ def create(
     shutil.copytree(
       data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
     )
+  # Before config.json, which says that all is there.
+  durable.sync_tree(path)
+  durable.sync(path.parent)
   writers.write_json(
     path / 'config.json',
     {
