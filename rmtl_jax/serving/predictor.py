@@ -112,10 +112,14 @@ def load(
   if name is None:
     what = f'stage {stage} has not been' if stage else 'no stage has been'
     raise types.InputError(f'{run.path}: {what} trained here')
+  memory.check_tables(
+    str(run.path / 'manifest.json'),
+    run.manifest,
+    run.config.network.embedding_dim * run.config.ensemble,
+    copies=1,
+  )
   models = models_lib.Models(run.manifest.feature_spec())
   form = models.forms(run.config)[0]
-  where = str(run.path / 'manifest.json')
-  memory.check_parameters(where, run.manifest, form, copies=1)
   store = run.checkpoint(name)
   restored = store.restore(lambda record: form)
   store.close()

@@ -81,7 +81,7 @@ def open_sink(
   target = pathlib.Path(os.path.realpath(name))
   with partial.beside(target, name) as directory:
     path = directory / target.name
-    with path.open('wb') as raw, _named(raw, name) as file:
+    with path.open('wb', 0) as raw, _named(raw, name) as file:
       if is_parquet:
         with pq.ParquetWriter(file, schema, compression='zstd') as writer:
           yield _parquet_writer(name, writer, schema)

@@ -229,9 +229,6 @@ def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
       raise Damaged(
         f'{path}: damaged: its record: {name} is {record[name]!r:.80}'
       )
-  for name in ('digests', 'forms', 'digest_form'):
-    if name not in record:
-      raise Damaged(f'{path}: damaged: its record lacks {name!r}')
   for history in (record.get('history', []), *record.get('histories', [])):
     if not isinstance(history, list) or not all(
       isinstance(entry, dict) and isinstance(entry.get('stage'), str)

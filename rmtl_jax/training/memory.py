@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 import jax
-import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
@@ -24,6 +23,8 @@ _CONTAINER = (
   pathlib.Path('/sys/fs/cgroup/memory.max'),
   pathlib.Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
 )
+# Rows of all tables together have numbers of 32 bits.
+_MOST_ROWS = 2**31
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
@@ -100,10 +101,10 @@ def of_machine() -> int:
   return min(limits)
 
 
-def check_parameters(
-  where: str, manifest: manifest_lib.Manifest, forms: Any, copies: int
+def check_tables(
+  where: str, manifest: manifest_lib.Manifest, dim: int, copies: int
 ) -> None:
-  """Refuses networks that can't fit, before anything of them is made.
+  """Refuses embedding tables that can't fit, before anything of them is made.
 
   Linux promises memory that it does not have, and ends the process that takes
   it at its word.
@@ -111,24 +112,23 @@ def check_parameters(
   Args:
     where: of the manifest, for the error.
     manifest: of the data.
-    forms: shapes and types of the parameters.
-    copies: how many trees of that form there are: 3 with Adam's moments.
+    dim: numbers of an embedding.
+    copies: how many tables there are: 3 with Adam's moments.
 
   Raises:
     types.InputError: names the largest vocabulary.
   """
-  needed = copies * sum(
-    int(np.prod(leaf.shape, dtype=object)) * leaf.dtype.itemsize
-    for leaf in jax.tree.leaves(forms)
-  )
-  if needed <= (there := of_device()):
+  rows = sum(field.size for field in manifest.fields if field.shares is None)
+  needed, there = 4 * copies * rows * dim, of_device()
+  if needed <= there and rows < _MOST_ROWS:
     return
   largest = max(manifest.fields, key=lambda field: field.size)
   raise types.InputError(
-    f'{where}: the parameters would take {needed / 1e9:,.1f} GB, and there are'
-    f' {there / 1e9:,.1f} GB of memory; the largest vocabulary is that of'
-    f' {largest.name!r}, {largest.size:,} rows: lower'
-    ' config.network.embedding_dim, or prepare with a higher --min_count'
+    f'{where}: embedding tables of {rows:,} rows x {dim} would take'
+    f' {needed / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB of memory;'
+    f' the largest vocabulary is that of {largest.name!r}, {largest.size:,}'
+    ' rows: lower config.network.embedding_dim, or prepare with a higher'
+    ' --min_count'
   )
 
 

@@ -168,12 +168,16 @@ def _check(
   copies: int,
 ) -> None:
   """Refuses what the mesh can't split, or what the device has no room for."""
-  actor, _ = models.forms(config)
   if layout is not None:
+    actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
-  else:
-    where = str(run.path / 'manifest.json')
-    memory.check_parameters(where, run.manifest, actor, copies)
+    return
+  memory.check_tables(
+    str(run.path / 'manifest.json'),
+    run.manifest,
+    config.network.embedding_dim * config.ensemble,
+    copies,
+  )
 
 
 def _contexts(
