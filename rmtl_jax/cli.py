@@ -54,6 +54,7 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 
   rmtl COMMAND --help     flags and settings of a command
   rmtl --version
+  RMTL_DEBUG=1 rmtl ...   the traceback of an error above its line
 
 First time? Run: rmtl train --workdir=runs/first
 """

@@ -144,13 +144,14 @@ def create(
         ' choose another --workdir'
       )
     return dataclasses.replace(old, data_dir=data_dir)
+  # Synced before config.json, which says that all is there.
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
+  durable.sync(path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
     shutil.copytree(
       data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
     )
-  # Before config.json, which says that all is there.
-  durable.sync_tree(path)
+    durable.sync_tree(path / 'vocabulary')
   durable.sync(path.parent)
   writers.write_json(
     path / 'config.json',

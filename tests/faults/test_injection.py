@@ -218,9 +218,9 @@ JOBS = {
     None,
   ),
   'predict': Job(_a_run, _predict, _predict, _predicted, None),
-  'export': Job(_a_run, _export, _export_again, _exported, 8),
-  'report': Job(_a_run, _report, _report, _reported, 12),
-  'train': Job(_data, _train, _train, _trained, 10),
+  'export': Job(_a_run, _export, _export_again, _exported, 6),
+  'report': Job(_a_run, _report, _report, _reported, 6),
+  'train': Job(_data, _train, _train, _trained, 6),
 }
 
 
