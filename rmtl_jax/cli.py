@@ -6,8 +6,6 @@ and usage errors are instant.
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,15 +13,18 @@ from typing import NamedTuple
 from absl import flags
 
 import rmtl_jax
-from rmtl_jax import config_flags, extras, types
+from rmtl_jax import config_flags, types
 from rmtl_jax.commands import (
+  common,
   compare,
   distributed,
   evaluate,
   export,
+  failures,
   predict,
   prepare,
   report,
+  streams,
   train,
   tune,
 )
@@ -53,21 +54,11 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 
   rmtl COMMAND --help     flags and settings of a command
   rmtl --version
+  RMTL_DEBUG=1 rmtl ...   the traceback of an error above its line
 
 First time? Run: rmtl train --workdir=runs/first
 """
 
-# Places that can't be what a flag says they are: bad usage, no failure.
-_BAD_PLACES = (
-  errno.EACCES,
-  errno.EISDIR,
-  errno.ELOOP,
-  errno.ENAMETOOLONG,
-  errno.ENOENT,
-  errno.ENOTDIR,
-  errno.EPERM,
-  errno.EROFS,
-)
 # Characters of an error: room for long paths and what is wrong with them.
 _LONGEST_LINE = 2000
 
@@ -90,9 +81,10 @@ class Command(NamedTuple):
 
 def run() -> None:
   """The console script `rmtl`."""
+  streams.prepare()
   if distributed.is_worker():
     distributed.work(lambda: main(sys.argv))
-  sys.exit(main(sys.argv))
+  sys.exit(streams.finish(main(sys.argv)))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -104,6 +96,22 @@ def main(argv: Sequence[str]) -> int:
   Returns:
     0 done, 1 failed, 2 bad usage or bad input, 130/143 interrupted.
   """
+  try:
+    return _run(argv)
+  except common.Terminated:
+    return _fail('ended by SIGTERM; what was unfinished is removed', 143)
+  except KeyboardInterrupt:
+    return _fail('interrupted', 130)
+  except Exception as error:
+    failure = failures.of(error, argv[1] if len(argv) > 1 else '')
+    if distributed.is_worker() and not failure.expected:
+      raise  # which may be the loss of a peer: its supervisor looks
+    distributed.note(error)
+    failures.show(error)
+    return _fail(failure.line, failure.code)
+
+
+def _run(argv: Sequence[str]) -> int:
   if len(argv) < 2 or argv[1] in ('help', '-h', '--help', '--helpfull'):
     print(_OVERVIEW, end='')
     return 0 if len(argv) > 1 else 2
@@ -112,45 +120,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
   name = argv[1]
   if name not in COMMANDS:
-    return _fail(
-      f'{name!r} is not one of {", ".join(COMMANDS)} (see rmtl --help)', 2
+    raise types.InputError(
+      f'{name!r} is not one of {", ".join(COMMANDS)} (see rmtl --help)'
     )
   command = COMMANDS[name]
-  try:
-    _check_text(argv[2:])
-    values = flags.FlagValues()
-    line = [f'rmtl {name}', *argv[2:]]
-    command.define(values, line)
-    if any(a in ('-h', '-help', '--help', '--helpfull') for a in argv[2:]):
-      print(_help(name, command, values), end='')
-      return 0
-    rest = values(line)[1:]
-    if rest:
-      raise types.InputError(f'{rest[0]!r}: flags start with --')
-    if distributed.is_asked(values) and not distributed.is_worker():
-      return distributed.supervise(argv[1:], values)
-    return command.execute(values)
-  except (types.InputError, flags.Error) as error:
-    return _fail(str(error), 2)
-  except ModuleNotFoundError as error:
-    needed = extras.missing(error.name or '')
-    if needed is None:
-      raise
-    return _fail(f'rmtl {name} needs {needed}', 2)
-  except FloatingPointError as error:
-    distributed.note(error)
-    return _fail(f'stopped: {error}; the last checkpoint is intact', 1)
-  except KeyboardInterrupt:
-    return _fail('interrupted', 130)
-  except BrokenPipeError:
-    # The reader of our output left; nobody is there to be told.
-    sys.stdout = open(os.devnull, 'w')  # noqa: SIM115
-    return 1
-  except OSError as error:  # a full disk, a directory without write bits
-    distributed.note(error)
-    said = str(error.strerror or error)
-    line = f'{error.filename}: {said}' if error.filename else said
-    return _fail(line, 2 if error.errno in _BAD_PLACES else 1)
+  _check_text(argv[2:])
+  values = flags.FlagValues()
+  line = [f'rmtl {name}', *argv[2:]]
+  command.define(values, line)
+  if any(a in ('-h', '-help', '--help', '--helpfull') for a in argv[2:]):
+    print(_help(name, command, values), end='')
+    return 0
+  rest = values(line)[1:]
+  if rest:
+    raise types.InputError(f'{rest[0]!r}: flags start with --')
+  if distributed.is_asked(values) and not distributed.is_worker():
+    return distributed.supervise(argv[1:], values)
+  return command.execute(values)
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -165,7 +151,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-  print(f'rmtl: {one_line(message)}', file=distributed.errors())
+  streams.say(one_line(message), distributed.errors())
   return code
 
 

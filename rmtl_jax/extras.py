@@ -7,34 +7,27 @@ from typing import Any
 
 from rmtl_jax import types
 
-# The extra of pyproject.toml that brings a package; of '' every installation
-# has it, unless it was damaged.
-EXTRAS = {
-  'optuna': 'tune',
-  'flatbuffers': 'export',
-  'jupytext': 'notebooks',
-  'nbclient': 'notebooks',
-  'ipykernel': 'notebooks',
-  'matplotlib': '',
-  'tensorboardX': '',
-  'rich': '',
-  'duckdb': '',
-  'pyarrow': '',
-}
+# Those that an extra of pyproject.toml brings, and those that every
+# installation has unless it was damaged.
+PACKAGES = (
+  *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
+  *('matplotlib', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'),
+)
 
 
 def require(package: str, what: str) -> Any:
   """The package, imported.
 
   Args:
-    package: one of EXTRAS.
+    package: one of PACKAGES.
     what: what needs it, for the error.
 
   Raises:
     types.InputError: it is not installed; says how to install it.
-    KeyError: it is not one of EXTRAS.
+    ValueError: it is not one of PACKAGES.
   """
-  EXTRAS[package]
+  if package not in PACKAGES:
+    raise ValueError(f'{package!r} is not one of PACKAGES')
   try:
     return importlib.import_module(package)
   except ImportError:
@@ -45,10 +38,9 @@ def missing(package: str) -> str | None:
   """What to do about a package that is not installed, or None.
 
   >>> missing('optuna.samplers')
-  "the package optuna: pip install 'rmtl-jax[tune]'"
+  'the package optuna: pip install optuna'
   """
   name = package.partition('.')[0]
-  if name not in EXTRAS:
+  if name not in PACKAGES:
     return None
-  extra = f"'rmtl-jax[{EXTRAS[name]}]'" if EXTRAS[name] else 'rmtl-jax'
-  return f'the package {name}: pip install {extra}'
+  return f'the package {name}: pip install {name}'

@@ -9,6 +9,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
+from rmtl_jax.training import calibrations
 from tests import tiny
 
 SCHEMA = {
@@ -152,15 +153,21 @@ def test_unreadable_parquet(tmp_path, capsys, schema):
   assert not (tmp_path / 'data').exists()
 
 
-def test_own_table_from_log_to_evaluation(tmp_path, capsys, schema):
+def test_own_table_from_log_to_evaluation(
+  tmp_path, capsys, caplog, monkeypatch, schema
+):
+  known = 'the calibration is odd'
+  monkeypatch.setattr(calibrations, 'warnings', lambda record: [known])
   raw = tmp_path / 'log.parquet'
   pq.write_table(pa.table(_table()), raw)
   data, run = tmp_path / 'data', tmp_path / 'my run'
   assert _prepare(schema, raw, data) == 0
   assert 'train' in capsys.readouterr().out
   assert _run('train', f'--data_dir={data}', f'--workdir={run}', *SMALL) == 0
-  out = capsys.readouterr().out
+  out, error = capsys.readouterr()
   assert 'control' in out and 'RMTL' in out and 's-logloss' in out
+  # What the run warns of is said once.
+  assert (out + error + caplog.text).count(known) == 1
   assert (run / 'report' / 'overview.png').stat().st_size > 10_000
   assert _run('evaluate', f'--workdir={run}') == 0
   trained = json.loads((run / 'metrics.json').read_text())

@@ -78,3 +78,10 @@ def test_other_errors_pass_a_record_by():
     ):
       raise error
     assert raised.value is error
+
+
+def test_many_keys_take_as_long_as_they_are_long(tmp_path):
+  """300,000 of them would take half an hour in quadratic time."""
+  keys = ','.join(f'"k{i}":1' for i in range(300_000))
+  with pytest.raises(types.InputError, match="'k299999' stands twice"):
+    read(tmp_path, f'{{{keys},"k299999":2}}'.encode())

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from absl import flags
@@ -22,6 +22,38 @@ from rmtl_jax import prepare_config, types
 # Seconds after a signal within which work asks for it and in which the same
 # signal again counts as one; see _Signals.
 GRACE = 5.0
+
+
+class Terminated(KeyboardInterrupt):
+  """SIGTERM arrived where Ctrl-C would have done the same."""
+
+
+@contextlib.contextmanager
+def cleaning_up() -> Iterator[None]:
+  """SIGTERM in the block does as Ctrl-C does: what is unfinished is removed.
+
+  Raises:
+    Terminated: SIGTERM arrived.
+  """
+  arrived = False
+
+  def stop(number: int, frame: Any) -> None:
+    del number, frame
+    nonlocal arrived
+    if not arrived:  # a second one would stop the removal
+      arrived = True
+      raise Terminated
+
+  old = signal.signal(signal.SIGTERM, stop)
+  try:
+    yield
+  except KeyboardInterrupt:
+    # DuckDB has its own form of what the handler raised while it worked.
+    if arrived:
+      raise Terminated from None
+    raise
+  finally:
+    signal.signal(signal.SIGTERM, old)
 
 
 def define_data(values: flags.FlagValues) -> None:
@@ -112,12 +144,11 @@ def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
   from rmtl_jax.data import prepare, summary
 
   live.say(f'simulating {rows:,} rows into {data_dir}')
-  manifest = prepare.prepare(
-    prepare_config.PrepareConfig(
-      source='simulated', data_dir=str(data_dir), simulated_rows=rows
-    ),
-    live.step,
+  config = prepare_config.PrepareConfig(
+    source='simulated', data_dir=str(data_dir), simulated_rows=rows
   )
+  with cleaning_up():
+    manifest = prepare.prepare(config, live.step)
   live.clear()
   live.say(summary.summary(manifest))
 
@@ -196,11 +227,21 @@ def start_jax(values: flags.FlagValues) -> None:
 
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
-  if values['compilation_cache'].value:
-    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
+  cache = _cache() if values['compilation_cache'].value else None
+  if cache is not None:
     jax.config.update('jax_compilation_cache_dir', str(cache))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+def _cache() -> pathlib.Path | None:
+  """Where compiled programs are kept; None for a user who has no place."""
+  try:
+    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
+    cache.mkdir(parents=True, exist_ok=True)
+  except (OSError, RuntimeError):  # a container's user has no home
+    return None
+  return cache if os.access(cache, os.W_OK) else None
 
 
 def _quiet_orbax() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values
+from rmtl_jax import config_flags, config_values, durable
 from rmtl_jax.commands import common
 
 
@@ -55,9 +55,9 @@ def execute(values: flags.FlagValues) -> int:
   live.clear()
   pictures = comparison_pictures.draw(results, path)
   text = comparison.markdown(results, pictures)
-  (path / 'results.md').write_text(text, encoding='utf-8')
+  durable.write_text(path / 'results.md', text)
   table = comparison.runs_csv(results)
-  (path / 'results.csv').write_text(table, encoding='utf-8')
+  durable.write_text(path / 'results.csv', table)
   print(comparison.text(results))
   print(
     tables.text_of_paths(

@@ -154,7 +154,7 @@ def note(error: Exception) -> None:
   """
   global _knows
   full = isinstance(error, OSError) and error.errno in _OWN
-  _knows = full or isinstance(error, FloatingPointError)
+  _knows = full or isinstance(error, FloatingPointError | MemoryError)
 
 
 def layout(values: flags.FlagValues) -> Any:
@@ -346,7 +346,8 @@ def _split_streams(path: pathlib.Path) -> None:
   """What Python prints goes where it went, what libraries print to a log."""
   global _log
   sys.stdout, sys.stderr = (
-    os.fdopen(os.dup(number), 'w', buffering=1) for number in (1, 2)
+    os.fdopen(os.dup(number), 'w', buffering=1, errors='backslashreplace')
+    for number in (1, 2)
   )
   _log = path.open('a', buffering=1, encoding='utf-8')
   for number in (1, 2):

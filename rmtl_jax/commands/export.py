@@ -36,7 +36,8 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'stage') or '',
     common.value(values, 'calibrated'),
   )
-  record = export.export(scorer, output)
+  with common.cleaning_up():
+    record = export.export(scorer, output)
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

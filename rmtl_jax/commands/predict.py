@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import pathlib
-import signal
-import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -60,16 +58,15 @@ def execute(values: flags.FlagValues) -> int:
   import rmtl_jax
   from rmtl_jax.serving import predict
 
-  # Ends as an error does, so that no half-written file is left.
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
   value = functools.partial(common.value, values)
   output = value('output')
   predict.check_names(value('input'), output)
   path = pathlib.Path(value('workdir'))
   scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
-  predict.predict(
-    scorer, value('input'), output, value('history'), value('memory_limit')
-  )
+  with common.cleaning_up():
+    predict.predict(
+      scorer, value('input'), output, value('history'), value('memory_limit')
+    )
   if output != '-':
     print(f'predictions: {output}')
   return 0

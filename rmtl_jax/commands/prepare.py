@@ -61,7 +61,8 @@ def execute(values: flags.FlagValues) -> int:
     settings[field.name] = value
   config = prepare_config.PrepareConfig(**settings)
   live = progress.Progress()
-  manifest = prepare.prepare(config, live.step)
+  with common.cleaning_up():
+    manifest = prepare.prepare(config, live.step)
   live.clear()
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')

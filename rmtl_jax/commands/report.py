@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from rmtl_jax import durable
 from rmtl_jax.commands import common
 
 
@@ -36,19 +37,18 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   from rmtl_jax.report import page as page_lib
   from rmtl_jax.report import page_html, tables
-  from rmtl_jax.training import writers
 
   path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.value(values, 'data_dir')
   page = _page(path, pathlib.Path(data_dir) if data_dir else None)
   output = pathlib.Path(common.value(values, 'output') or path / 'report')
-  with writers.named(output):
+  with durable.named(output):
     (output / 'pictures').mkdir(parents=True, exist_ok=True)
   for picture in page_lib.pictures(page):
     file = output / 'pictures' / f'{picture.name}.svg'
-    writers.write_text(file, picture.svg)
-  writers.write_text(output / 'report.md', page_lib.markdown(page))
-  writers.write_text(output / 'report.html', page_html.render(page))
+    durable.write_text(file, picture.svg)
+  durable.write_text(output / 'report.md', page_lib.markdown(page))
+  durable.write_text(output / 'report.html', page_html.render(page))
   print(
     tables.text_of_paths(
       report=output / 'report.html', markdown=output / 'report.md'

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags, types
+from rmtl_jax import config_flags, durable, types
 from rmtl_jax.commands import common, distributed
 
 
@@ -33,7 +33,7 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax.report import pictures, tables
-  from rmtl_jax.training import processes, progress, run, workdir, writers
+  from rmtl_jax.training import processes, progress, run, workdir
 
   path = pathlib.Path(common.value(values, 'workdir'))
   live = progress.Progress(quiet=not processes.is_first())
@@ -58,7 +58,7 @@ def execute(values: flags.FlagValues) -> int:
     return 0
   common.print_report(record)
   picture = path / 'report' / 'overview.png'
-  with writers.named(picture):
+  with durable.named(picture):
     pictures.overview(record, run.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   return 0

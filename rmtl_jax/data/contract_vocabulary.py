@@ -72,6 +72,37 @@ def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
   return len(fields)
 
 
+def check_sizes(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest
+) -> None:
+  """Refuses vocabularies of another length than the manifest says.
+
+  Reads no more than the files' ends, before anything of that size is made;
+  vocabularies that are not there are not missed.
+
+  Args:
+    directory: DATA, or RUN.
+    manifest: its manifest.
+
+  Raises:
+    types.InputError: names the file and both numbers.
+  """
+  for field in _with_words(manifest):
+    path = directory / 'vocabulary' / f'{field.name}.parquet'
+    if path.exists():
+      with column_reader.readable(path), parquet.open_file(path) as file:
+        _check_size(path, field, file.metadata.num_rows)
+
+
+def _check_size(
+  path: pathlib.Path, field: manifest_lib.Field, found: int
+) -> None:
+  if found != field.size:
+    raise types.InputError(
+      f'{path}: has {found} rows, manifest.json says {field.size}'
+    )
+
+
 def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
   """The fields that have a vocabulary of their own."""
   return [
@@ -85,10 +116,7 @@ def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
   with column_reader.readable(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
     table = file.read(columns=['value', 'count'])
-  if len(table) != field.size:
-    raise types.InputError(
-      f'{path}: has {len(table)} rows, manifest.json says {field.size}'
-    )
+  _check_size(path, field, len(table))
   _check_values(path, table['value'])
   counts = table['count']
   wrong = counts.fill_null(-1).to_numpy() < 0

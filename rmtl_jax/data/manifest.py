@@ -11,7 +11,7 @@ import os
 import pathlib
 from typing import Any
 
-from rmtl_jax import json_files, prepare_config, types
+from rmtl_jax import durable, json_files, prepare_config, types
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
@@ -184,11 +184,8 @@ def _on(
 
 def write(manifest: Manifest, data_dir: str | os.PathLike[str]) -> None:
   """Writes DATA/manifest.json atomically."""
-  path = pathlib.Path(data_dir) / 'manifest.json'
-  partial = path.with_suffix('.json.partial')
   text = json.dumps(dataclasses.asdict(manifest), indent=2, allow_nan=False)
-  partial.write_text(text + '\n', encoding='utf-8')
-  os.replace(partial, path)
+  durable.write_text(pathlib.Path(data_dir) / 'manifest.json', text + '\n')
 
 
 def read(data_dir: str | os.PathLike[str]) -> Manifest:
@@ -278,14 +275,14 @@ def _build(kind: Any, record: Any, what: str) -> Any:
 
 def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
   """One dataclass per entry of a list; their names differ."""
-  parts = []
+  parts = {}
   for i, record in enumerate(_expect(records, list, what)):
     part = _build(kind, record, f'{what}: entry {i + 1}')
     _check_name(part.name, f'{what}: entry {i + 1}: name')
-    if part.name in [p.name for p in parts]:
+    if part.name in parts:
       raise types.InputError(f'{what}: {part.name!r} stands twice')
-    parts.append(part)
-  return tuple(parts)
+    parts[part.name] = part
+  return tuple(parts.values())
 
 
 def _check_name(name: Any, what: str) -> None:

@@ -14,24 +14,27 @@ import secrets
 import shutil
 from collections.abc import Iterator
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 
 _MAKING, _OLD = '.partial-', '.old-'
+# Also has what os.path.ismount can't see: parts of one file system.
+_MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
 
 @contextlib.contextmanager
-def make(target: pathlib.Path) -> Iterator[pathlib.Path]:
+def make(target: pathlib.Path, mode: int = 0o777) -> Iterator[pathlib.Path]:
   """Makes a directory beside the target that no other process sweeps.
 
   Args:
     target: what the directory is to become; its parent is there.
+    mode: its permissions, of which the umask takes some.
 
   Raises:
     OSError: it can't be made.
   """
   while True:
     path = target.with_name(f'.{target.name}{_MAKING}{secrets.token_hex(4)}')
-    path.mkdir()
+    path.mkdir(mode)
     held = _lock(path, wait=True)
     # Swept between the two lines above, while it was nobody's.
     if path.exists():
@@ -46,7 +49,9 @@ def make(target: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
+def beside(
+  target: pathlib.Path, name: str, mode: int = 0o777
+) -> Iterator[pathlib.Path]:
   """As `make`, after a sweep; the directory is gone when the block ends.
 
   If the block raises, so are the parents that were made for it.
@@ -54,17 +59,24 @@ def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
   Args:
     target: what is to be written; directories above it are made.
     name: what to call it in the error.
+    mode: of `make`.
 
   Raises:
-    types.InputError: it can't be written there.
+    types.InputError: it can't be written there, or is a mount point, which
+      nothing can take the place of.
   """
+  if is_mount(target):
+    raise types.InputError(
+      f'{name}: is a mount point, which cannot be replaced; name a place'
+      ' inside it'
+    )
   sweep(target)
   made: list[pathlib.Path] = []
   with contextlib.ExitStack() as stack:
     try:
       made = _make_parents(target.parent)
       # Made here, so that what can't be written is told before the work.
-      path = stack.enter_context(make(target))
+      path = stack.enter_context(make(target, mode))
     except OSError as error:
       _remove_parents(made)
       raise types.InputError(
@@ -77,6 +89,20 @@ def beside(target: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
       _remove_parents(made)
       raise
     shutil.rmtree(path, ignore_errors=True)
+
+
+def is_mount(path: pathlib.Path) -> bool:
+  """Whether something is mounted there, be it a file or of the same disk."""
+  if os.path.ismount(path):
+    return True
+  try:
+    mounts = _MOUNTS.read_text(encoding='utf-8', errors='surrogateescape')
+  except OSError:  # a system without it
+    return False
+  # The fifth word of a line; what would end a word is an octal number.
+  places = {line.split(' ')[4] for line in mounts.splitlines()}
+  shown = ''.join(f'\\{ord(c):03o}' if c in ' \t\n\\' else c for c in str(path))
+  return shown in places
 
 
 def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
@@ -106,12 +132,17 @@ def _remove_parents(made: list[pathlib.Path]) -> None:
 def publish(path: pathlib.Path, target: pathlib.Path) -> None:
   """Puts the finished directory in the target's place."""
   if target.exists() and any(target.iterdir()):
+    durable.sync_tree(path)  # which may fail, while the target is there
     old = path.with_name(path.name.replace(_MAKING, _OLD))
     target.rename(old)
-    path.rename(target)
+    try:
+      durable.replace(path, target)
+    except OSError:
+      _put_back(old, target)
+      raise
     shutil.rmtree(old, ignore_errors=True)
   else:
-    path.rename(target)
+    durable.replace(path, target)
 
 
 def sweep(target: pathlib.Path) -> None:

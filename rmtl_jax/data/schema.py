@@ -43,6 +43,7 @@ can be left out.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import math
 import pathlib
@@ -206,25 +207,25 @@ def _known_after(task: source.SourceTask) -> dict[str, float]:
 
 
 def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
-  tasks: list[source.SourceTask] = []
+  tasks: dict[str, source.SourceTask] = {}
+  taken: set[str] = set()  # case does not count in SQL
   for entry in part.entries('tasks'):
     entry.known(('column', 'name', 'after', 'known_after_seconds'))
     column = entry.text('column')
     name, after = entry.name(column), entry.optional('after')
-    earlier = [task.name for task in tasks]
-    # Case does not count in SQL: two labels would become one.
-    if name.lower() in map(str.lower, earlier):
+    if name.lower() in taken:
       entry.fail(f'task {name!r} stands twice')
-    if after is not None and after not in earlier:
+    taken.add(name.lower())
+    if after is not None and after not in tasks:
       entry.fail(f'after: {after!r} is not a task listed before')
     seconds = entry.seconds('known_after_seconds')
     known_ms = None if seconds is None else round(seconds * 1000)
-    tasks.append(
-      source.SourceTask(name, after, column, known_after_ms=known_ms)
+    tasks[name] = source.SourceTask(
+      name, after, column, known_after_ms=known_ms
     )
   if not tasks:
     part.fail('tasks: expected at least one')
-  return tuple(tasks)
+  return tuple(tasks.values())
 
 
 def _check(schema: TableSchema, part: _Part) -> None:
@@ -237,10 +238,10 @@ def _check(schema: TableSchema, part: _Part) -> None:
     part.fail('expected at least one categorical, multi_valued or numeric')
   _check_missing(schema, part)
   _check_roles(schema, part)
-  names = [field.name.lower() for field in schema.fields]
+  counts = collections.Counter(f.name.lower() for f in schema.fields)
   labels = {task.column: task.name for task in schema.tasks}
   for field in schema.fields:
-    if names.count(field.name.lower()) > 1:
+    if counts[field.name.lower()] > 1:
       part.fail(f'field {field.name!r} stands twice; give one another "name"')
     if field.column in labels:
       part.fail(

@@ -46,7 +46,7 @@ def draw(results: Results, directory: pathlib.Path) -> list[str]:
   directory.mkdir(parents=True, exist_ok=True)
   names = []
   for name, figure in figures(results).items():
-    figure.savefig(directory / f'{name}.png', dpi=110)
+    pictures.save(figure, directory / f'{name}.png')
     names.append(f'{name}.png')
   return names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
+from rmtl_jax import durable
 from rmtl_jax.report import plain, tables
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
@@ -39,7 +41,14 @@ def overview(
     f' {record["split"]} split, {tables.seed_text(record)}'
   )
   path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=110)
+  save(figure, path)
+
+
+def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
+  """Writes a picture as PNG, all of it or nothing."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format='png', dpi=110)
+  durable.write_bytes(path, buffer.getvalue())
 
 
 def _aucs(axes: Any, record: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from jax import export as jax_export
 
 import rmtl_jax
-from rmtl_jax import extras, types
+from rmtl_jax import durable, extras, types
 from rmtl_jax.data import partial
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
@@ -59,7 +59,7 @@ def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
     record = _write(scorer, directory)
     _check_target(output)
     # Takes the place of an empty directory too.
-    os.replace(directory, target)
+    durable.replace(directory, target)
   return record
 
 

@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import asof, history, sessions, source, sql
+from rmtl_jax.data import asof, history, partial, sessions, source, sql
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import log, rows
 
 _BATCH_ROWS = 65_536
+_SCRATCH = 'rmtl-predict'
 # Groups that look beyond the session.
 _BEYOND = ('views', 'counts', 'rates', history.GROUP)
 _LABELLED = ('rates', 'feedback')
@@ -292,16 +293,20 @@ def scratch(
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
   """A database that spills, and a directory that goes when the block ends.
 
+  The directory is in TMPDIR, for its owner alone. What a process left there
+  that was killed is removed.
+
   Raises:
     types.InputError: the memory limit is none, or too small.
     KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
   """
+  target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
   with (
-    tempfile.TemporaryDirectory(prefix='rmtl-predict-') as name,
-    sql.connect(memory_limit, temp_dir=f'{name}/spill') as connection,
+    partial.beside(target, str(target), mode=0o700) as directory,
+    sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):
     try:
-      yield connection, pathlib.Path(name)
+      yield connection, directory
     except duckdb.OutOfMemoryException as error:
       first = str(error).splitlines()[0]
       raise types.InputError(f'memory_limit: too small: {first}') from None

@@ -15,7 +15,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
 from rmtl_jax.serving import scorer
-from rmtl_jax.training import calibrations, workdir
+from rmtl_jax.training import calibrations, memory, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -112,6 +112,12 @@ def load(
   if name is None:
     what = f'stage {stage} has not been' if stage else 'no stage has been'
     raise types.InputError(f'{run.path}: {what} trained here')
+  memory.check_tables(
+    str(run.path / 'manifest.json'),
+    run.manifest,
+    run.config.network.embedding_dim * run.config.ensemble,
+    copies=1,
+  )
   models = models_lib.Models(run.manifest.feature_spec())
   form = models.forms(run.config)[0]
   store = run.checkpoint(name)

@@ -185,9 +185,10 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
   """
   check_name(name)
   if name == STANDARD:
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
+      what = 'closed' if sys.stdin is None else 'a terminal'
       raise types.InputError(
-        'standard input: is a terminal, expected an Arrow IPC stream'
+        f'standard input: is {what}, expected an Arrow IPC stream'
       )
     # Closing the stream must not close the process's standard input.
     with _reading(_STDIN, _ARROW):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 from rmtl_jax.data import partial
 from rmtl_jax.serving import rows
 
 Write = Callable[[pa.Table], None]
 
 _CSV = ('.csv', '.tsv')
+_STDOUT = 'standard output'
 
 
 def check_name(name: str) -> None:
@@ -65,42 +68,115 @@ def open_sink(
   """
   check_name(name)
   if name == rows.STANDARD:
-    with pa.ipc.new_stream(sys.stdout.buffer, schema) as stream:
+    if sys.stdout is None:
+      raise types.InputError(f'{_STDOUT}: is closed')
+    with (
+      _named(sys.stdout.buffer, _STDOUT) as output,
+      pa.ipc.new_stream(output, schema) as stream,
+    ):
       yield stream.write_table
-    sys.stdout.flush()
     return
   is_parquet = name.lower().endswith(rows.PARQUET)
-  if not is_parquet:
-    _check_flat(name, schema)
+  _check_types(name, schema, _try_parquet if is_parquet else _try_csv)
   target = pathlib.Path(os.path.realpath(name))
   with partial.beside(target, name) as directory:
     path = directory / target.name
-    if is_parquet:
-      with pq.ParquetWriter(path, schema, compression='zstd') as writer:
-        yield writer.write_table
-    else:
-      with path.open('w', encoding='utf-8', newline='') as file:
-        yield _csv_writer(file, schema, delimiter)
-    os.replace(path, target)
+    with path.open('wb', 0) as raw, _named(raw, name) as file:
+      if is_parquet:
+        with pq.ParquetWriter(file, schema, compression='zstd') as writer:
+          yield _parquet_writer(name, writer, schema)
+      else:
+        with io.TextIOWrapper(file, encoding='utf-8', newline='') as text:
+          yield _csv_writer(name, text, schema, delimiter)
+    durable.replace(path, target)
 
 
-def _check_flat(name: str, schema: pa.Schema) -> None:
+def _named(stream: Any, name: str) -> io.BufferedWriter:
+  """Writes to a stream, with errors that say which; leaves it open."""
+  return io.BufferedWriter(_Named(stream, name))
+
+
+class _Named(io.RawIOBase):
+  def __init__(self, stream: Any, name: str):
+    self._stream, self._name = stream, name
+
+  def writable(self) -> bool:
+    return True
+
+  def write(self, data: Any) -> int:
+    with durable.named(self._name):
+      return self._stream.write(data)
+
+  def flush(self) -> None:
+    with durable.named(self._name):
+      self._stream.flush()
+
+
+def _check_types(
+  name: str, schema: pa.Schema, attempt: Callable[[pa.Field], Any]
+) -> None:
+  """Refuses columns of a type that the output can't hold, before the work.
+
+  Args:
+    name: the output.
+    schema: of what will be written.
+    attempt: raises for a column of such a type.
+  """
   for field in schema:
-    if pa.types.is_nested(field.type):
-      raise types.InputError(
-        f'{name}: column {field.name!r} is of type {field.type}, which CSV'
-        ' cannot hold; write Parquet'
-      )
+    with _held(name, field):
+      attempt(field)
 
 
-def _csv_writer(file, schema: pa.Schema, delimiter: str) -> Write:
+@contextlib.contextmanager
+def _held(name: str, field: pa.Field) -> Iterator[None]:
+  """Around what Arrow may find that it can't write of a column."""
+  try:
+    yield
+  except pa.ArrowException as error:
+    first = str(error).partition('\n')[0]
+    raise types.InputError(
+      f'{name}: column {field.name!r} is of type {field.type} and cannot be'
+      f' written: {first}; leave it out or write another kind of file'
+    ) from None
+
+
+def _try_parquet(field: pa.Field) -> None:
+  with pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])):
+    pass
+
+
+def _try_csv(field: pa.Field) -> None:
+  if pa.types.is_nested(field.type):
+    raise pa.ArrowInvalid('CSV has no nested values')
+  pa.nulls(0, field.type).cast(pa.string())
+
+
+def _parquet_writer(
+  name: str, writer: pq.ParquetWriter, schema: pa.Schema
+) -> Write:
+  def write(table: pa.Table) -> None:
+    try:
+      writer.write_table(table)
+    except pa.ArrowException:
+      # Which column it is, Arrow does not say.
+      for field, column in zip(schema, table.itercolumns(), strict=True):
+        alone = pa.table([column], schema=pa.schema([field]))
+        with _held(name, field):
+          pq.write_table(alone, pa.BufferOutputStream())
+      raise
+
+  return write
+
+
+def _csv_writer(name: str, file, schema: pa.Schema, delimiter: str) -> Write:
   writer = csv.writer(file, delimiter=delimiter, lineterminator='\n')
   writer.writerow(schema.names)
 
   def write(table: pa.Table) -> None:
-    columns = [
-      column.cast(pa.string()).to_numpy() for column in table.itercolumns()
-    ]
+    columns = []
+    for field, column in zip(schema, table.itercolumns(), strict=True):
+      with _held(name, field):
+        columns.append(column.cast(pa.string()).to_numpy())
     writer.writerows(zip(*columns, strict=True))
 
   return write

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import json_files
 from rmtl_jax.data import batches
 from rmtl_jax.training import actor_teams, feed, trainer
 from rmtl_jax.training import context as context_lib
@@ -226,14 +227,15 @@ def _resume(team: actor_teams.Team) -> None:
   team.epoch = restored.record['epoch']
   for name, (arm_state, best_params) in restored.arrays.items():
     record = restored.record
-    team.arms[name] = actor_teams.Arm(
-      team.arms[name].program,
-      arm_state,
-      best_params,
-      actor_teams.Stopping(**record['stopping'][name]),
-      record.get('epochs', {}).get(name, team.epoch),
-      trainer.position_of(record.get('positions', {}).get(name)),
-    )
+    with json_files.complete(f'checkpoint of {team.stage}'):
+      team.arms[name] = actor_teams.Arm(
+        team.arms[name].program,
+        arm_state,
+        best_params,
+        actor_teams.Stopping(**record['stopping'][name]),
+        record.get('epochs', {}).get(name, team.epoch),
+        trainer.position_of(record.get('positions', {}).get(name)),
+      )
 
 
 def _weight_statistics(

@@ -32,8 +32,34 @@ BLOCKS, WHOLE = 'blocks', 'whole'
 MOST_BLOCKS = 80640
 
 
+# Entries that are used, where a record has them.
+_KINDS = {
+  'digests': dict,
+  'forms': dict,
+  'digest_form': str,
+  'stage': str,
+  'epoch': int,
+  'epochs': (list, dict),
+  'history': list,
+  'histories': list,
+  'errors': list,
+  'stopping': dict,
+}
+
+
 class Damaged(types.InputError):
   """A checkpoint that is not what was saved."""
+
+
+class Record(dict[str, Any]):
+  """The JSON of a checkpoint; says whose it is where it lacks something."""
+
+  def __init__(self, record: Mapping[str, Any], path: pathlib.Path):
+    super().__init__(record)
+    self._path = path
+
+  def __missing__(self, name: str) -> Any:
+    raise Damaged(f'{self._path}: damaged: its record lacks {name!r}')
 
 
 def digests(arrays: Any, form: str = BLOCKS) -> dict[str, str]:
@@ -192,7 +218,23 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
     raise Damaged(f'{path}: damaged: its record is not what was saved')
   for old in range(version, FORMAT_VERSION):
     record = MIGRATIONS[old](record)
-  return record
+  _check(record, path)
+  return Record(record, path)
+
+
+def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
+  """Refuses entries of another form: a digest can be forged with the rest."""
+  for name, kind in _KINDS.items():
+    if name in record and not isinstance(record[name], kind):
+      raise Damaged(
+        f'{path}: damaged: its record: {name} is {record[name]!r:.80}'
+      )
+  for history in (record.get('history', []), *record.get('histories', [])):
+    if not isinstance(history, list) or not all(
+      isinstance(entry, dict) and isinstance(entry.get('stage'), str)
+      for entry in history
+    ):
+      raise Damaged(f'{path}: damaged: its record: history is none')
 
 
 def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:

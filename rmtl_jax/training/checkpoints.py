@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
+from rmtl_jax import durable
 from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import processes
 
@@ -69,6 +70,7 @@ class Store:
     self.directory = directory.resolve()
     self._shardings = shardings or _on_one_device
     self._saves = False
+    self._saved: int | None = None  # and not synced yet
     self._manager = ocp.CheckpointManager(
       epath.Path(self.directory),
       options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -90,6 +92,7 @@ class Store:
       OSError: this or the save before could not be written.
     """
     records.check_finite(arrays)
+    self.wait()
     record = records.sealed(
       {
         **record,
@@ -112,6 +115,7 @@ class Store:
       )
     except Exception as error:  # Orbax raises many kinds, a ValueError too.
       raise unsaved(self.directory, error) from None
+    self._saved = step
 
   def _make_way(self, step: int) -> None:
     """Deletes what Orbax would leave in the way: it skips such saves silently.
@@ -156,8 +160,14 @@ class Store:
     """
     try:
       self._manager.wait_until_finished()
+      saved = self.directory / str(self._saved)
+      # Orbax renames, and leaves it to the system when that is written.
+      if processes.is_first() and saved.is_dir():
+        durable.sync_tree(saved)
+        durable.sync(self.directory)
     except Exception as error:
       raise unsaved(self.directory, error) from None
+    self._saved = None
 
   def close(self) -> None:
     """Waits, then lets go of the directory.
@@ -188,15 +198,18 @@ class Store:
       types.InputError: the newest sound one has another form, or was written
         by a newer program.
     """
-    first = None
+    damaged_ones = []
     for step in self._steps():
       try:
-        return self._restore(step, abstract)
+        restored = self._restore(step, abstract)
       except Damaged as error:
-        first = first or error
-        logging.warning('%s', error)
-    if first:
-      raise first
+        damaged_ones.append(error)
+        continue
+      for error in damaged_ones:
+        logging.warning('%s; the checkpoint before it is used', error)
+      return restored
+    if damaged_ones:
+      raise damaged_ones[0]
     return None
 
   def _restore(

@@ -83,6 +83,12 @@ class Runs:
     )
     self._tasks = run.manifest.task_names
     self._numeric = run.manifest.numeric_names
+    memory.check_tables(
+      str(run.path / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim,
+      copies=3,
+    )
     self._models = models_lib.Models(
       splits_lib.with_room(
         run.manifest.feature_spec(), self.splits['train'], config.batch

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import json_files
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.ops import rewards
@@ -174,7 +175,9 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       else:
         training.critic, training.best_params = restored.arrays
       training.errors = list(restored.record['errors'])
-      training.position = trainer.position_of(restored.record.get('position'))
+      with json_files.complete('checkpoint of critic'):
+        position = restored.record.get('position')
+        training.position = trainer.position_of(position)
   groups = population_lib.Groups(population)
   groups.reserve(training.program for training in trainings)
   live = trainings[0].context.progress

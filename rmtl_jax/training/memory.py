@@ -5,15 +5,26 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import os
 import pathlib
 import sys
 from typing import Any
 
 import jax
 
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+
 # A compiled program has three mappings per function, some hundreds in all.
 _MAPPINGS = pathlib.Path('/proc/self/maps')
 _MOST_MAPPINGS = pathlib.Path('/proc/sys/vm/max_map_count')
+# What a container may use, of either version of Linux' control groups.
+_CONTAINER = (
+  pathlib.Path('/sys/fs/cgroup/memory.max'),
+  pathlib.Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
+)
+# Rows of all tables together have numbers of 32 bits.
+_MOST_ROWS = 2**31
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
@@ -71,3 +82,75 @@ def forget_programs(share: float = 0.5) -> bool:
   jax.clear_caches()
   gc.collect()
   return True
+
+
+def of_device() -> int:
+  """Bytes of the first device; of the machine where that is its CPU."""
+  statistics = jax.local_devices()[0].memory_stats() or {}
+  return statistics.get('bytes_limit', of_machine())
+
+
+def of_machine() -> int:
+  """Bytes that this process may have at most."""
+  limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
+  for file in _CONTAINER:
+    try:
+      limits.append(int(file.read_text()))
+    except (OSError, ValueError):  # another system, or `max`
+      continue
+  return min(limits)
+
+
+def check_tables(
+  where: str, manifest: manifest_lib.Manifest, dim: int, copies: int
+) -> None:
+  """Refuses embedding tables that can't fit, before anything of them is made.
+
+  Linux promises memory that it does not have, and ends the process that takes
+  it at its word.
+
+  Args:
+    where: of the manifest, for the error.
+    manifest: of the data.
+    dim: numbers of an embedding.
+    copies: how many tables there are: 3 with Adam's moments.
+
+  Raises:
+    types.InputError: names the largest vocabulary.
+  """
+  rows = sum(field.size for field in manifest.fields if field.shares is None)
+  needed, there = 4 * copies * rows * dim, of_device()
+  if needed <= there and rows < _MOST_ROWS:
+    return
+  largest = max(manifest.fields, key=lambda field: field.size)
+  raise types.InputError(
+    f'{where}: embedding tables of {rows:,} rows x {dim} would take'
+    f' {needed / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB of memory;'
+    f' the largest vocabulary is that of {largest.name!r}, {largest.size:,}'
+    ' rows: lower config.network.embedding_dim, or prepare with a higher'
+    ' --min_count'
+  )
+
+
+def check_rows(where: str, manifest: manifest_lib.Manifest, rows: int) -> None:
+  """Refuses lists so wide that some rows at once can't fit.
+
+  Args:
+    where: of the manifest, for the error.
+    manifest: of the data.
+    rows: that are in memory at once.
+
+  Raises:
+    types.InputError: names the widest field.
+  """
+  lists = manifest.of_kind('multi_valued')
+  needed = 4 * rows * sum(field.width for field in lists)
+  if needed <= (there := of_machine()):
+    return
+  widest = max(lists, key=lambda field: field.width)
+  raise types.InputError(
+    f'{where}: {rows:,} rows of the slots of lists would take'
+    f' {needed / 1e9:,.1f} GB, and there are {there / 1e9:,.1f} GB of memory;'
+    f' the widest field is {widest.name!r} with {widest.width:,} slots: prepare'
+    ' with a lower --max_values'
+  )

@@ -131,7 +131,7 @@ class Progress:
     if self._quiet:
       return
     self._draw('')
-    print(text, file=self._stream, flush=True)
+    self._write(text + '\n')
 
   def _draw(self, text: str) -> None:
     """The live line, cut where it would wrap: no return leads back from there.
@@ -140,9 +140,14 @@ class Progress:
     """
     if self._live:
       text = text[: self._columns() - 1]
-      self._stream.write('\r' + text.ljust(self._width) + '\r')
-      self._stream.flush()
+      self._write('\r' + text.ljust(self._width) + '\r')
       self._width = len(text)
+
+  def _write(self, text: str) -> None:
+    # Work does not end because nobody listens to it any more.
+    with contextlib.suppress(OSError):
+      self._stream.write(text)
+      self._stream.flush()
 
   def _columns(self) -> int:
     try:

@@ -200,7 +200,8 @@ def _history(path: pathlib.Path) -> list[Record]:
     return []
   try:
     return run_lib.read_history(path)
-  except ValueError as error:  # JSON that was cut off or edited, no UTF-8
+  # JSON that was cut off or edited, no UTF-8.
+  except (ValueError, RecursionError) as error:
     raise types.InputError(f'{file}: not JSON lines: {error}') from None
 
 

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from absl import logging
-
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.data import manifest as manifest_lib
@@ -20,6 +18,7 @@ from rmtl_jax.training import (
   calibrations,
   checkpoints,
   ensemble,
+  memory,
   mesh,
   processes,
   progress,
@@ -93,7 +92,7 @@ def train(
       run.manifest.feature_spec(), splits['train'], config.batch
     )
     models = models_lib.Models(spec, layout)
-    _check(layout, models, config)
+    _check(layout, models, config, run, copies=3)
     # Nothing of a run that can't begin is left in its directory.
     processes.first(
       lambda: workdir.create(
@@ -175,8 +174,6 @@ def _finish(
   seconds['evaluation'] = time.perf_counter() - begin
   record['seconds'] = seconds
   if processes.is_first():
-    for line in record['warnings']:
-      logging.error('%s', line)
     writers.write_json(run.path / 'metrics.json', record)
   return record
 
@@ -185,12 +182,21 @@ def _check(
   layout: mesh.Layout | None,
   models: models_lib.Models,
   config: config_lib.Config,
+  run: workdir.Run,
+  copies: int,
 ) -> None:
-  """Refuses settings that don't fit the data, or that the mesh can't split."""
+  """Refuses settings that don't fit the data, the mesh, or the memory."""
   models.check(config)
   if layout is not None:
     actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
+    return
+  memory.check_tables(
+    str(run.path / 'manifest.json'),
+    run.manifest,
+    config.network.embedding_dim * config.ensemble,
+    copies,
+  )
 
 
 def _step_advice(context: context_lib.Context) -> list[str]:
@@ -306,7 +312,7 @@ def _evaluate(
   path, manifest = run.path, manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
-  _check(layout, models, run.config)
+  _check(layout, models, run.config, run, copies=1)
   trained = stages_lib.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')

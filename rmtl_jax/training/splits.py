@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pathlib
 
 import jax
@@ -15,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches, streaming
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import mesh, progress
+from rmtl_jax.training import memory, mesh, progress
 from rmtl_jax.updates import loop as loop_lib
 
 # Of the device's memory, what the data may take where no limit is set.
@@ -117,6 +116,9 @@ def read(
       f'{data_dir}: split {split!r} has {record.rows} rows, at most'
       f' {_MOST_ROWS} can be numbered; prepare it in parts'
     )
+  if record:
+    block = min(record.rows, columns_lib.BLOCK_ROWS)
+    memory.check_rows(f'{data_dir}/manifest.json', manifest, block)
   if record and streams(manifest.feature_spec(), record.rows, config):
     live = live or progress.Progress(quiet=True)
     live.start(f'checking {split}', record.rows)
@@ -136,15 +138,8 @@ def streams(
   lists = sum(width for _, width in spec.multi_valued)
   # The last one is of times.
   columns = len(spec.categorical) + lists + spec.numeric + spec.num_tasks + 1
-  limit = config.resident_gib * 2**30 or _SHARE * _device_memory()
+  limit = config.resident_gib * 2**30 or _SHARE * memory.of_device()
   return 4 * columns * rows > limit
-
-
-def _device_memory() -> int:
-  """Bytes of the first device; of the machine where that is its CPU."""
-  statistics = jax.local_devices()[0].memory_stats() or {}
-  machine = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-  return statistics.get('bytes_limit', machine)
 
 
 def with_room(

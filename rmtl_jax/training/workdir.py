@@ -25,9 +25,9 @@ from typing import Any
 import jax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, json_files, types
+from rmtl_jax import config_values, durable, json_files, types
+from rmtl_jax.data import contract_vocabulary, reading
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
 from rmtl_jax.training import checkpoints, mesh, processes, writers
 
 _REMEDY = '; choose another --workdir'
@@ -149,6 +149,7 @@ def find(
       names the first that differs.
   """
   manifest = manifest_lib.read(data_dir)
+  contract_vocabulary.check_sizes(data_dir, manifest)
   if not (path / 'config.json').exists():
     return Run(path, config, data_dir, manifest)
   old = read(path)
@@ -187,11 +188,15 @@ def create(
   if (path / 'config.json').exists():
     reading.compare(data_dir, run.digests, digests, str(path), _REMEDY)
     return run
+  # Synced before config.json, which says that all is there.
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
+  durable.sync(path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
     shutil.copytree(
       data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
     )
+    durable.sync_tree(path / 'vocabulary')
+  durable.sync(path.parent)
   writers.write_json(
     path / 'config.json',
     {

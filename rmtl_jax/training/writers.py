@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from rmtl_jax import durable
 
 # Of a histogram.
 _BINS = 50
@@ -40,25 +39,8 @@ def _tensorboard() -> tuple[Any, Any, Any]:
 
 def write_json(path: pathlib.Path, record: Any) -> None:
   """Writes a JSON file atomically; NaN and infinity are refused."""
-  write_text(path, json.dumps(record, indent=2, allow_nan=False) + '\n')
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file that is whole whenever the process ends."""
-  partial = path.with_name(path.name + '.partial')
-  with named(path):
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
-
-
-@contextlib.contextmanager
-def named(path: pathlib.Path) -> Iterator[None]:
-  """Gives errors of the system (a full disk) the file that they lack."""
-  try:
-    yield
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise OSError(error.errno or 0, reason, str(path)) from None
+  text = json.dumps(record, indent=2, allow_nan=False)
+  durable.write_text(path, text + '\n')
 
 
 class Writer:
@@ -85,18 +67,22 @@ class Writer:
     # Not a SummaryWriter: its thread can only print what went wrong.
     self._board_path = board
     files, self._summary, self._events = _tensorboard()
-    with named(board):
+    with durable.named(board):
       self._board = files.EventsWriter(str(board / 'events'))
     for record in history:
       self._plot(record)
 
   def rewrite(self, history: list[dict[str, Any]]) -> None:
     """Puts these records in place of what metrics.jsonl holds, atomically."""
-    write_text(self._path, ''.join(_line(record) for record in history))
+    lines = ''.join(_line(record) for record in history)
+    durable.write_text(self._path, lines)
 
   def write(self, record: dict[str, Any]) -> None:
     """Appends one record; its numbers go to TensorBoard by stage, member."""
-    with named(self._path), self._path.open('a', encoding='utf-8') as file:
+    with (
+      durable.named(self._path),
+      self._path.open('a', encoding='utf-8') as file,
+    ):
       file.write(_line(record))
     self._plot(record)
 
@@ -109,14 +95,14 @@ class Writer:
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
         content = self._summary.scalar(f'{tag}/{name}', value)
         self._add(content, step)
-    with named(self._board_path):
+    with durable.named(self._board_path):
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
     event = self._events.Event(
       wall_time=time.time(), step=step, summary=content
     )
-    with named(self._board_path):
+    with durable.named(self._board_path):
       self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
@@ -135,7 +121,7 @@ class Writer:
 
   def close(self) -> None:
     """Flushes everything."""
-    with named(self._board_path):
+    with durable.named(self._board_path):
       self._board.close()
 
 

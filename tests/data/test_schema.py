@@ -166,3 +166,15 @@ def test_read_takes_a_byte_order_mark(tmp_path):
   path = tmp_path / 's.json'
   path.write_text('\ufeff' + json.dumps(minimal()), encoding='utf-8')
   assert schema.read(path) == schema.parse(minimal())
+
+
+@pytest.mark.parametrize('part', ['categorical', 'numeric', 'tasks'])
+def test_many_entries_take_as_long_as_they_are_long(part):
+  """50,000 of them would take a minute and more in quadratic time."""
+  record = minimal()
+  record[part] = [
+    *record.get(part, []),
+    *({'name': f'z{i}', 'column': f'z{i}'} for i in range(50_000)),
+  ]
+  parsed = schema.parse(record)
+  assert len(parsed.fields) + len(parsed.tasks) > 50_000

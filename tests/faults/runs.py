@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import models, run, stages, workdir
@@ -52,6 +55,23 @@ def wait_until(
     assert time.monotonic() < end, 'nothing happened'
     time.sleep(interval)
   return False
+
+
+@contextlib.contextmanager
+def small_disk(path: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
+  """A file system of its own."""
+  path.mkdir()
+  command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
+  try:
+    mounted = subprocess.run(command, capture_output=True).returncode == 0
+  except OSError:
+    mounted = False
+  if not mounted:
+    pytest.skip('may not mount a file system')
+  try:
+    yield path
+  finally:
+    subprocess.run(['umount', '-l', str(path)], check=True)
 
 
 def saved(path: pathlib.Path) -> set[str]:

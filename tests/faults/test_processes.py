@@ -6,7 +6,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import subprocess
 import time
 
 import jax.numpy as jnp
@@ -99,23 +98,6 @@ def test_sigint_too(tmp_path, undisturbed):
   assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
 
 
-@contextlib.contextmanager
-def _small_disk(path: pathlib.Path, size: str):
-  """A file system of its own."""
-  path.mkdir()
-  command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
-  try:
-    mounted = subprocess.run(command, capture_output=True).returncode == 0
-  except OSError:
-    mounted = False
-  if not mounted:
-    pytest.skip('may not mount a file system')
-  try:
-    yield path
-  finally:
-    subprocess.run(['umount', '-l', str(path)], check=True)
-
-
 def _fill(path: pathlib.Path, leave: int) -> None:
   """Writes a file that leaves so many bytes of the disk."""
   ballast = path / 'ballast'
@@ -127,7 +109,7 @@ def _fill(path: pathlib.Path, leave: int) -> None:
 
 def test_a_full_disk_leaves_the_last_checkpoint_sound(tmp_path):
   tree = {'w': jnp.arange(50_000.0)}
-  with _small_disk(tmp_path / 'disk', '2m') as disk:
+  with runs.small_disk(tmp_path / 'disk', '2m') as disk:
     store = checkpoints.Store(disk / 'state')
     store.save(1, tree, {'epoch': 1})
     store.wait()
@@ -152,7 +134,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
   tmp_path, undisturbed, leave
 ):
   data = undisturbed / 'data'
-  with _small_disk(tmp_path / 'disk', '3m') as disk:
+  with runs.small_disk(tmp_path / 'disk', '3m') as disk:
     path = disk / 'run'
     process = runs.start(path, f'--data_dir={data}', *FLAGS)
     assert runs.wait_until(lambda: len(runs.saved(path)) >= 2, process)

@@ -1,3 +1,4 @@
+import json
 import pathlib
 
 import jax
@@ -5,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import types
+from rmtl_jax import durable, types
 from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import checkpoints
 
@@ -169,6 +170,60 @@ def test_a_record_without_a_version_is_damaged(record):
     checkpoints.Damaged, match='x: damaged: its record has no'
   ):
     records.current(record, pathlib.Path('x'))
+
+
+@pytest.mark.parametrize(
+  ('change', 'said'),
+  [
+    ({'digests': None}, 'its record: digests is None'),
+    ({'forms': [1]}, r'its record: forms is \[1\]'),
+    ({'epoch': 'x'}, "its record: epoch is 'x'"),
+    ({'history': [{'stage': 1}]}, 'its record: history is none'),
+    ({'histories': [None]}, 'its record: history is none'),
+    ({'stopping': []}, r'its record: stopping is \[\]'),
+  ],
+)
+def test_a_forged_record_is_damaged(tmp_path, tree, change, said):
+  """Its digest is right: whoever changes the one can change the other."""
+  _saved(tmp_path, tree).close()
+  path = tmp_path / '1' / 'record' / 'metadata'
+  record = json.loads(path.read_text()) | change
+  del record['record_digest']
+  path.write_text(json.dumps(records.sealed(record)))
+  store = checkpoints.Store(tmp_path)
+  with pytest.raises(checkpoints.Damaged, match=said):
+    store.restore(lambda record: tree)
+  store.close()
+
+
+@pytest.mark.parametrize('name', ['digests', 'forms', 'digest_form', 'stage'])
+def test_a_forged_record_that_lacks_something_is_damaged(tmp_path, tree, name):
+  store = _saved(tmp_path, tree)
+  store.close()
+  path = tmp_path / '1' / 'record' / 'metadata'
+  record = json.loads(path.read_text())
+  record.pop(name, None)
+  del record['record_digest']
+  path.write_text(json.dumps(records.sealed(record)))
+  store = checkpoints.Store(tmp_path)
+  with pytest.raises(checkpoints.Damaged, match=f'its record lacks {name!r}'):
+    restored = store.restore(lambda record: tree)
+    restored.record[name]
+  store.close()
+
+
+def test_what_is_saved_is_synced_with_its_directory(
+  tmp_path, tree, monkeypatch
+):
+  synced = []
+  monkeypatch.setattr(durable, 'sync', synced.append)
+  store = checkpoints.Store(tmp_path)
+  store.save(1, tree, {})
+  store.save(2, tree, {})
+  assert tmp_path / '1' in synced and synced[-1] == tmp_path
+  store.close()
+  assert tmp_path / '2' in synced
+  assert tmp_path / '2' / 'record' / 'metadata' in synced
 
 
 def test_every_older_version_has_a_migration():

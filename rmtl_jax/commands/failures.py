@@ -1,0 +1,124 @@
+"""What a command that failed says: one line, and an exit code.
+
+The one place that knows what the libraries beneath us raise. Bad input is
+found and named where it is read; what comes as far as this was not, and is
+told all the same in one line. `RMTL_DEBUG=1` shows the traceback above it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import sys
+import traceback
+from typing import NamedTuple
+
+from absl import flags
+
+from rmtl_jax import extras, types
+
+DEBUG = 'RMTL_DEBUG'
+_FAILED, _BAD = 1, 2
+# Places that can't be what a flag says they are: bad usage, no failure.
+_BAD_PLACES = (
+  errno.EACCES,
+  errno.EISDIR,
+  errno.ELOOP,
+  errno.ENAMETOOLONG,
+  errno.ENOENT,
+  errno.ENOTDIR,
+  errno.EPERM,
+  errno.EROFS,
+)
+# How DuckDB and XLA, which number no errors, say what the system told them.
+_FULL = os.strerror(errno.ENOSPC)
+_EXHAUSTED = 'RESOURCE_EXHAUSTED'
+_PACKAGE = pathlib.Path(__file__).parents[1]
+
+
+class Failure(NamedTuple):
+  """How a command failed.
+
+  Attributes:
+    line: what to say.
+    code: the exit code: 1 failed, 2 bad usage or bad input.
+    expected: False where it is a fault of ours, or of input that nobody
+      thought of.
+  """
+
+  line: str
+  code: int
+  expected: bool = True
+
+
+def of(error: Exception, command: str) -> Failure:
+  """What to say of an error.
+
+  Args:
+    error: what the command raised.
+    command: its name.
+  """
+  if isinstance(error, types.InputError | flags.Error):
+    return Failure(str(error), _BAD)
+  if isinstance(error, ModuleNotFoundError):
+    needed = extras.missing(error.name or '')
+    if needed is not None:
+      return Failure(f'rmtl {command} needs {needed}', _BAD)
+  if isinstance(error, FloatingPointError):
+    return Failure(f'stopped: {error}; the last checkpoint is intact', _FAILED)
+  if isinstance(error, RecursionError):
+    return Failure('the input is nested too deeply', _BAD)
+  if _is_memory(error):
+    return Failure(f'not enough memory: {_first_line(error)}', _FAILED)
+  if isinstance(error, OSError):
+    said = str(error.strerror or _first_line(error))
+    place = error.filename
+    if place is None and error.errno == errno.EPIPE:
+      place = 'standard output'  # what is broken elsewhere says where
+    line = f'{place}: {said}' if place else said
+    return Failure(line, _BAD if error.errno in _BAD_PLACES else _FAILED)
+  if isinstance(error, UnicodeError) or _is_of(error, 'duckdb', 'pyarrow'):
+    full = _FULL in str(error)
+    return Failure(_first_line(error), _FAILED if full else _BAD)
+  where = _where(error)
+  return Failure(
+    f'unexpected {type(error).__name__}: {_first_line(error)}{where};'
+    f' {DEBUG}=1 shows more',
+    _FAILED,
+    expected=False,
+  )
+
+
+def show(error: Exception) -> None:
+  """Prints the traceback where `RMTL_DEBUG` asks for it."""
+  if os.environ.get(DEBUG, '0') not in ('', '0'):
+    traceback.print_exception(error, file=sys.stderr)
+
+
+def _is_memory(error: Exception) -> bool:
+  return (
+    isinstance(error, MemoryError)
+    or type(error).__name__ == 'OutOfMemoryException'
+    or (_is_of(error, 'jax', 'jaxlib') and _EXHAUSTED in str(error))
+  )
+
+
+def _is_of(error: Exception, *packages: str) -> bool:
+  """Whether a package's own error; it need not be imported to know."""
+  modules = {kind.__module__.split('.')[0] for kind in type(error).__mro__}
+  # DuckDB's binary module has another name than the package.
+  return bool({m.lstrip('_') for m in modules} & {*packages})
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _where(error: Exception) -> str:
+  """The innermost line of ours, as ` (data/raw.py:12)`."""
+  for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    path = pathlib.Path(frame.filename)
+    if path.is_relative_to(_PACKAGE):
+      return f' ({path.relative_to(_PACKAGE)}:{frame.lineno})'
+  return ''

@@ -1,0 +1,134 @@
+"""Whatever a library raises: one line, exit 1 or 2, never a traceback."""
+
+import errno
+import json
+
+import duckdb
+import jax
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rmtl_jax import cli
+from rmtl_jax.commands import failures
+
+
+def _deep():
+  return json.loads('[' * 100_000)
+
+
+def _arrow():
+  pa.array([b'\xff']).cast(pa.string())
+
+
+def _too_large():
+  return np.zeros(2**58)
+
+
+def _raise(error):
+  raise error
+
+
+# What happens in the command: exit code, what the line says.
+HAPPENS = {
+  'DuckDB reads no such column': (
+    lambda: duckdb.connect().execute('SELECT x'),
+    2,
+    'Binder Error',
+  ),
+  'DuckDB finds a full disk': (
+    lambda: _raise(
+      duckdb.IOException('IO Error: /data/x: No space left on device\nmore')
+    ),
+    1,
+    '/data/x: No space left',
+  ),
+  'DuckDB has no memory': (
+    lambda: _raise(duckdb.OutOfMemoryException('Out of Memory Error: 1 GB')),
+    1,
+    'not enough memory: Out of Memory Error',
+  ),
+  'Arrow reads no UTF-8': (_arrow, 2, 'Invalid UTF8'),
+  'Arrow has no such thing': (
+    lambda: _raise(pa.ArrowNotImplementedError('Unhandled type')),
+    2,
+    'Unhandled type',
+  ),
+  'Arrow has no memory': (
+    lambda: _raise(pa.ArrowMemoryError('malloc of size 9 failed')),
+    1,
+    'not enough memory: malloc',
+  ),
+  'nested JSON': (_deep, 2, 'nested too deeply'),
+  'numpy has no memory': (_too_large, 1, 'not enough memory'),
+  'Python has no memory': (lambda: _raise(MemoryError()), 1, 'MemoryError'),
+  'XLA has no memory': (
+    lambda: _raise(
+      jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
+    ),
+    1,
+    'not enough memory: RESOURCE_EXHAUSTED',
+  ),
+  'no UTF-8': (lambda: b'\xff'.decode(), 2, "can't decode byte 0xff"),
+  'surrogates': (lambda: 'a\udcff'.encode(), 2, 'surrogates not allowed'),
+  'full disk': (
+    lambda: _raise(OSError(errno.ENOSPC, 'No space left on device', 'x')),
+    1,
+    'x: No space left',
+  ),
+  'no such place': (
+    lambda: _raise(FileNotFoundError(errno.ENOENT, 'No such file', 'x')),
+    2,
+    'x: No such file',
+  ),
+  'reader left': (
+    lambda: _raise(BrokenPipeError(errno.EPIPE, 'Broken pipe')),
+    1,
+    'standard output: Broken pipe',
+  ),
+  'fault of ours': (
+    lambda: {}['x'],
+    1,
+    "unexpected KeyError: 'x'",
+  ),
+}
+
+
+def _main(monkeypatch, action):
+  """The exit code of a command that does nothing else."""
+  command = cli.COMMANDS['evaluate']._replace(execute=lambda values: action())
+  monkeypatch.setitem(cli.COMMANDS, 'evaluate', command)
+  return cli.main(['rmtl', 'evaluate'])
+
+
+@pytest.mark.parametrize('name', HAPPENS)
+def test_one_line_and_an_exit_code(monkeypatch, capsys, name):
+  action, code, part = HAPPENS[name]
+  assert _main(monkeypatch, action) == code
+  out, error = capsys.readouterr()
+  assert error.startswith('rmtl: ') and error.count('\n') == 1, error
+  assert part in error and not out
+
+
+def test_the_traceback_is_there_for_those_who_ask(monkeypatch, capsys):
+  monkeypatch.setenv(failures.DEBUG, '1')
+  assert _main(monkeypatch, _deep) == 2
+  lines = capsys.readouterr().err.splitlines()
+  assert lines[0].startswith('Traceback') and lines[-1].startswith('rmtl: ')
+  assert any('in _deep' in line for line in lines)
+
+
+def test_a_fault_of_ours_names_its_line(monkeypatch, capsys):
+  from rmtl_jax.data import sql
+
+  assert _main(monkeypatch, lambda: sql.quote(None)) == 1
+  assert '(data/sql.py:' in capsys.readouterr().err
+
+
+def test_a_worker_leaves_what_may_be_a_lost_peer_to_its_supervisor(
+  monkeypatch,
+):
+  monkeypatch.setenv('RMTL_WORKER', '0:log')
+  error = jax.errors.JaxRuntimeError('UNKNOWN: connection closed by peer')
+  with pytest.raises(jax.errors.JaxRuntimeError):
+    _main(monkeypatch, lambda: _raise(error))

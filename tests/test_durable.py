@@ -1,0 +1,99 @@
+"""What takes its place whole, and what is synced before it does."""
+
+import errno
+import os
+
+import pytest
+
+from rmtl_jax import durable
+
+
+@pytest.fixture
+def calls(monkeypatch):
+  """What was synced and renamed, in order, by the names of files."""
+  made = []
+  sync, replace = os.fsync, os.replace
+
+  def synced(held):
+    made.append(
+      ('sync', os.path.basename(os.readlink(f'/proc/self/fd/{held}')))
+    )
+    sync(held)
+
+  def replaced(path, target):
+    made.append(('rename', os.path.basename(target)))
+    replace(path, target)
+
+  monkeypatch.setattr(os, 'fsync', synced)
+  monkeypatch.setattr(os, 'replace', replaced)
+  return made
+
+
+def test_a_file_is_synced_before_its_name_and_its_directory_after(
+  tmp_path, calls
+):
+  durable.write_text(tmp_path / 'x', 'ä')
+  assert (tmp_path / 'x').read_text(encoding='utf-8') == 'ä'
+  assert calls == [
+    ('sync', 'x.partial'),
+    ('rename', 'x'),
+    ('sync', tmp_path.name),
+  ]
+
+
+def test_all_of_a_directory_is_synced_before_its_name(tmp_path, calls):
+  (tmp_path / 'new' / 'deep').mkdir(parents=True)
+  (tmp_path / 'new' / 'deep' / 'a').touch()
+  (tmp_path / 'new' / 'b').touch()
+  durable.replace(tmp_path / 'new', tmp_path / 'out')
+  names = [name for _, name in calls]
+  assert sorted(names[:4]) == ['a', 'b', 'deep', 'new']
+  assert names.index('a') < names.index('deep') < names.index('new')
+  assert names[4:] == ['out', tmp_path.name]
+
+
+@pytest.mark.parametrize('call', ['fsync', 'replace'])
+def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, call):
+  path = tmp_path / 'x'
+  path.write_text('old')
+
+  def fail(*_):
+    raise OSError(errno.EIO, 'Input/output error')
+
+  monkeypatch.setattr(os, call, fail)
+  with pytest.raises(OSError, match='Input/output error') as error:
+    durable.write_text(path, 'new')
+  assert error.value.filename
+  assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [('x', 'old')]
+
+
+def test_a_file_system_without_sync_has_nothing_to_sync(tmp_path, monkeypatch):
+  def fail(_):
+    raise OSError(errno.EINVAL, 'Invalid argument')
+
+  monkeypatch.setattr(os, 'fsync', fail)
+  durable.write_text(tmp_path / 'x', 'new')
+  assert (tmp_path / 'x').read_text() == 'new'
+
+
+def test_every_rename_of_the_package_goes_through_here():
+  import ast
+  import pathlib
+
+  import rmtl_jax
+
+  root = pathlib.Path(rmtl_jax.__file__).parent
+  found = {}
+  for path in root.rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      if isinstance(node, ast.Call) and ast.unparse(node.func) in (
+        *('os.replace', 'os.rename', 'os.renames', 'shutil.move'),
+        *('path.rename', 'old.rename', 'target.rename', 'partial.replace'),
+      ):
+        name = str(path.relative_to(root))
+        found.setdefault(name, []).append(ast.unparse(node.func))
+  # What partial renames on its own is the old data, moved aside and back.
+  assert found == {
+    'durable.py': ['os.replace'],
+    'data/partial.py': ['target.rename', 'old.rename'],
+  }
