@@ -43,9 +43,7 @@ def load(
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
     kept = ', '.join(
-      f'TRY_CAST({sql.quote(name)} AS {wanted}) AS {sql.quote(name)}'
-      if wanted
-      else sql.quote(name)
+      f'{_cast(sql.quote(name), wanted)} AS {sql.quote(name)}'
       for name, wanted in column_types.items()
     )
     if late_hash:
@@ -67,6 +65,13 @@ def load(
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
   return raw.RawTable(table, tuple(files), row_hash=told)
+
+
+def _cast(value: str, wanted: str) -> str:
+  """SQL of a column as the wanted type, for `load`."""
+  if wanted == 'VARCHAR[]':
+    return sql.value_texts(value)
+  return f'TRY_CAST({value} AS {wanted})' if wanted else value
 
 
 def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:

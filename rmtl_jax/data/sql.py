@@ -22,6 +22,13 @@ INTEGERS = (
   'UINTEGER',
 )
 
+# Text of a float or decimal that is a whole number, and what it becomes: 118.0
+# is 118. In RE2, which DuckDB and Arrow know.
+WHOLE = r'^(?:-?(0)|(-?[1-9]\d{0,15}))\.0+$'
+WHOLE_TEXT = r'\1\2'
+# From here on neighbouring whole numbers are the same float, by DuckDB's type.
+_EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
+
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 _numbers = itertools.count()
 
@@ -37,10 +44,41 @@ def text(value: str) -> str:
 
 
 def key(value: str) -> str:
-  """SQL of a key, SQL of which is given: empty text is missing, as NULL is."""
+  """SQL of a key, SQL of which is given; NULL where it is missing.
+
+  Empty text is missing, as NULL is, and so is NaN.
+  """
   # Of whole numbers, which can't be empty, DuckDB leaves the value alone.
-  kept = f"typeof({value}) IN {INTEGERS} OR CAST({value} AS VARCHAR) <> ''"
+  written = f'CAST({value} AS VARCHAR)'
+  kept = (
+    f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
+    f" NOT (typeof({value}) IN {(*_EXACT,)} AND {written} = 'nan')"
+  )
   return f'CASE WHEN {kept} THEN {value} END'
+
+
+def value_text(value: str) -> str:
+  """SQL of a value as text, by which it is looked up in a vocabulary.
+
+  A column of whole numbers becomes one of floats where a value is missing (as
+  in pandas), so a float that is a whole number is written as one: 118.0 is
+  '118'. Floats that are too large to tell neighbours apart stay as they are.
+  """
+  # `typeof` is known when the query is planned: other types cost nothing.
+  written = f'CAST({value} AS VARCHAR)'
+  whole = f'regexp_replace({written}, {text(WHOLE)}, {text(WHOLE_TEXT)})'
+  cases = ' '.join(
+    f"WHEN typeof({value}) = '{kind}'"
+    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole}'
+    for kind, limit in _EXACT.items()
+  )
+  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
+  return f'CASE {cases} {decimal} ELSE {written} END'
+
+
+def value_texts(value: str) -> str:
+  """SQL of a list's values as text, as `value_text` writes each."""
+  return f'list_transform({value}, lambda one: {value_text("one")})'
 
 
 def number(value: float) -> str:
@@ -92,7 +130,8 @@ def connect(
       f'memory_limit: {memory_limit!r} is not a size such as 4GB or 50%'
     )
   connection = duckdb.connect()
-  connection.execute("SET TimeZone = 'UTC'")
+  # Of its cursors too.
+  connection.execute("SET GLOBAL TimeZone = 'UTC'")
   # Setting it, even to what it is, fails in a notebook without widgets.
   if one(connection, "SELECT current_setting('enable_progress_bar')")[0]:
     connection.execute('SET enable_progress_bar = false')

@@ -277,10 +277,13 @@ def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
 
 
 def _text(column: str | None) -> str:
-  """SQL of a key as text; NULL where it is missing or empty."""
+  """SQL of a key as text; NULL where it is missing (see sql.key)."""
   if column is None:
     return 'NULL::VARCHAR'
-  return f"nullif(CAST({sql.quote(column)} AS VARCHAR), '')"
+  value = sql.quote(column)
+  return (
+    f'CASE WHEN {sql.key(value)} IS NOT NULL THEN {sql.value_text(value)} END'
+  )
 
 
 def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:

@@ -57,7 +57,8 @@ def infer(
   item = scorer.manifest.item_field
   assert item is not None  # a session encoder reads items
   words = scorer.encoder.words(item)
-  pieces = past.pieces(inputs, words, scorer.lane_length)
+  assert words is not None
+  pieces = past.pieces(inputs, words.values, scorer.lane_length)
   for table, starts in _whole_pieces(pieces, scorer.chunk_rows):
     values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
     own = table['c'].is_valid().to_numpy()

@@ -154,7 +154,7 @@ def test_another_stage_and_no_rows(tmp_path, run_dir):
 
 def test_a_column_that_training_never_saw_is_told(tmp_path, capsys, run_dir):
   raw = table_run.table().slice(0, 20)
-  raw = raw.set_column(3, 'item', [[f'{n}.0' for n in raw['item'].to_pylist()]])
+  raw = raw.set_column(3, 'item', [[f'{n}.5' for n in raw['item'].to_pylist()]])
   pq.write_table(raw, tmp_path / 'in.parquet')
   assert _predict(run_dir, tmp_path / 'in.parquet', tmp_path / 'out.csv') == 0
   error = capsys.readouterr().err
