@@ -30,6 +30,7 @@ from tests.data import raw_files
 from tests.data.sources import test_kuairand as kuairand
 from tests.data.sources import test_rees46 as rees46
 from tests.data.sources import test_retailrocket as retailrocket
+from tests.faults import mutations
 from tests.report import comparison_results
 from tests.serving import table_run
 
@@ -61,6 +62,7 @@ class Target:
     check: raises AssertionError unless the directory has whole output.
     share: how often it is tried, relative to the others.
     created: what a command that fails may leave, first parts of paths.
+    stdin: the file that is standard input, where one is.
   """
 
   name: str
@@ -70,6 +72,7 @@ class Target:
   check: Callable[[pathlib.Path], None]
   share: int = 1
   created: tuple[str, ...] = ()
+  stdin: str = ''
 
   def files(self, directory: pathlib.Path) -> list[pathlib.Path]:
     """The files to choose from, in order."""
@@ -94,6 +97,7 @@ def build(base: pathlib.Path) -> None:
   shutil.rmtree(run / 'tensorboard')
   raw = table_run.table(60).select(list(table_run.FEATURES))
   pq.write_table(raw, base / 'run' / 'rows.parquet')
+  (base / 'run' / 'rows.arrow').write_bytes(mutations.arrow_bytes(raw))
   pa_csv.write_csv(raw, base / 'run' / 'rows.csv')
   raw_files.write(
     base / 'run' / 'rows.csv.gz',
@@ -247,7 +251,7 @@ def _predict(name: str) -> Callable[[pathlib.Path], list[str]]:
   return lambda directory: [
     'predict',
     f'--workdir={directory}/run',
-    f'--input={directory}/{name}',
+    f'--input={directory / name if name != "-" else name}',
     f'--output={directory}/scores.parquet',
     '--nocompilation_cache',
   ]
@@ -408,6 +412,15 @@ TARGETS = {
         ('rows.csv', 4),
         ('rows.csv.gz', 2),
       )
+    ),
+    Target(
+      'predict a stream',
+      'run',
+      ('rows.arrow',),
+      _predict('-'),
+      _check_scores,
+      8,
+      stdin='rows.arrow',
     ),
     *(
       Target(

@@ -1,4 +1,4 @@
-"""Files made bad at random, from a seed: bytes, lines, cells, JSON, Parquet.
+"""Files made bad at random: bytes, lines, cells, JSON, Parquet, Arrow.
 
 Every function takes a numpy generator and a file's contents, and returns what
 it did, in words, and the new contents. Equal seeds give equal mutants.
@@ -113,6 +113,8 @@ def _one(rng: Rng, name: str, data: bytes) -> Mutant:
     kinds += [of_lines] * 3
   elif name.endswith('.parquet'):
     kinds += [of_parquet] * 5
+  elif name.endswith('.arrow'):
+    kinds += [of_arrow] * 5 + [of_buffers] * 10
   return _pick(rng, kinds)(rng, data)
 
 
@@ -376,7 +378,7 @@ def _raw_json(rng: Rng, record: Any, parent: Any, key: Any) -> Mutant:
   return Mutant(f'{what} at {key!r:.60}', text.replace('"@@"', new, 1).encode())
 
 
-# Parquet.
+# Parquet and Arrow.
 
 
 def of_parquet(rng: Rng, data: bytes) -> Mutant:
@@ -385,8 +387,56 @@ def of_parquet(rng: Rng, data: bytes) -> Mutant:
     table = pq.read_table(io.BytesIO(data))
   except (OSError, pa.ArrowException, ValueError):
     return of_bytes(rng, data)
-  if not table.num_columns:
+  return _of_table(rng, table, parquet_bytes) or of_bytes(rng, data)
+
+
+def of_arrow(rng: Rng, data: bytes) -> Mutant:
+  """As `of_parquet`, of an Arrow IPC stream."""
+  try:
+    table = pa.ipc.open_stream(data).read_all()
+    table.validate(full=True)
+  except (OSError, pa.ArrowException, ValueError):
     return of_bytes(rng, data)
+  return _of_table(rng, table, arrow_bytes) or of_bytes(rng, data)
+
+
+def of_buffers(rng: Rng, data: bytes) -> Mutant:
+  """An Arrow IPC stream of which a buffer of a column holds other numbers.
+
+  Offsets that point out of their buffers are among them.
+  """
+  source = pa.py_buffer(data)
+  try:
+    batches = list(pa.ipc.open_stream(source))
+  except (OSError, pa.ArrowException, ValueError):
+    return of_bytes(rng, data)
+  places = [
+    (name, buffer.address - source.address, buffer.size)
+    for batch in batches
+    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    for buffer in column.buffers()
+    if buffer is not None
+    and buffer.size >= 4
+    # Of what was compressed or moved nothing is known.
+    and 0 <= buffer.address - source.address < source.size
+  ]
+  if not places:
+    return of_bytes(rng, data)
+  name, begin, size = _pick(rng, places)
+  numbers = np.frombuffer(data, np.int32, size // 4, begin).copy()
+  at = int(rng.integers(len(numbers)))
+  new = _pick(rng, (-1, 1, 2**20, 2**30, 2**31 - 1, -(2**31), numbers[at] + 9))
+  numbers[at] = np.int64(new).astype(np.int32)
+  changed = data[:begin] + numbers.tobytes() + data[begin + numbers.nbytes :]
+  return Mutant(f'a number of {name!r} is {new}', changed)
+
+
+def _of_table(
+  rng: Rng, table: pa.Table, write: Callable[[pa.Table], bytes]
+) -> Mutant | None:
+  """A changed table as bytes; None where it can't be or has no columns."""
+  if not table.num_columns:
+    return None
   column = int(rng.integers(table.num_columns))
   name = table.column_names[column]
   kind = _pick(rng, ('type', 'type', 'value', 'value', 'columns', 'rows'))
@@ -416,15 +466,23 @@ def of_parquet(rng: Rng, data: bytes) -> Mutant:
     }[what]
     table = table.take(pa.array(order))
   try:
-    return Mutant(f'column {name!r}: {what}', parquet_bytes(table))
+    return Mutant(f'column {name!r}: {what}', write(table))
   except (pa.ArrowException, ValueError):  # a type that Parquet has not
-    return of_bytes(rng, data)
+    return None
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
   """The table as a Parquet file."""
   sink = io.BytesIO()
   pq.write_table(table, sink)
+  return sink.getvalue()
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+  """The table as an Arrow IPC stream of some batches."""
+  sink = io.BytesIO()
+  with pa.ipc.new_stream(sink, table.schema) as stream:
+    stream.write_table(table, max_chunksize=max(1, table.num_rows // 3))
   return sink.getvalue()
 
 
