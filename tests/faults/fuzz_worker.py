@@ -62,6 +62,7 @@ def attempt(
   path = files[int(rng.integers(len(files)))]
   what, data = mutations.mutate(rng, path.name, path.read_bytes())
   path.write_bytes(data)
+  target.seal(scratch)
   record = {
     'target': name,
     'number': number,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tests.serving import forged
 
 Rng = np.random.Generator
 
@@ -113,6 +116,10 @@ def _one(rng: Rng, name: str, data: bytes) -> Mutant:
     kinds += [of_lines] * 3
   elif name.endswith('.parquet'):
     kinds += [of_parquet] * 5
+  elif name.endswith('.bin'):
+    kinds += [of_program] * 8
+  elif name.endswith('.npy'):
+    kinds += [of_header] * 3
   elif name.endswith('.arrow'):
     kinds += [of_arrow] * 5 + [of_buffers] * 10
   return _pick(rng, kinds)(rng, data)
@@ -376,6 +383,79 @@ def _raw_json(rng: Rng, record: Any, parent: Any, key: Any) -> Mutant:
     ),
   )
   return Mutant(f'{what} at {key!r:.60}', text.replace('"@@"', new, 1).encode())
+
+
+# Exported models.
+
+
+def of_header(rng: Rng, data: bytes) -> Mutant:
+  """The first bytes made bad, which say what follows."""
+  what, head = of_bytes(rng, data[:128])
+  return Mutant(f'in the header: {what}', head + data[128:])
+
+
+def of_program(rng: Rng, data: bytes) -> Mutant:
+  """Another number, operation or call in a program that is still one."""
+  for _ in range(20):
+    what, change = _pick(rng, (_other_number, _other_operation, _other_call))(
+      rng
+    )
+    try:
+      return Mutant(what, forged.with_text(data, change))
+    except Exception:  # most changes make no program
+      continue
+  return of_bytes(rng, data)
+
+
+def _other_number(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  new = _pick(rng, ('0', '1', '-1', '7', '65536', '2147483647'))
+  return f'a number is {new}', lambda text: _replaced(
+    rng, r'(?<![\w%#.@"])\d+(?![\w."])', new, text
+  )
+
+
+def _other_operation(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  names = _pick(
+    rng,
+    (
+      ('add', 'subtract', 'multiply', 'divide', 'power', 'remainder', 'atan2'),
+      ('exponential', 'log', 'negate', 'rsqrt', 'tan', 'cbrt', 'sine'),
+    ),
+  )
+  new = f'stablehlo.{_pick(rng, names)}'
+  old = '|'.join(names)
+  return f'an operation is {new}', lambda text: _replaced(
+    rng, rf'stablehlo\.({old})\b', new, text
+  )
+
+
+def _other_call(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  target = _pick(
+    rng, ('lapack_sgetrf_ffi', 'xla_python_cpu_callback', 'Sharding', 'x', '')
+  )
+
+  def change(text: str) -> str:
+    found = list(
+      re.finditer(r'stablehlo\.(?:negate|exponential) (\S+) : (\S+)', text)
+    )
+    if not found:
+      raise ValueError('nothing to call with')
+    one = found[int(rng.integers(len(found)))]
+    call = (
+      f'stablehlo.custom_call @"{target}"({one[1]}) : ({one[2]}) -> {one[2]}'
+    )
+    return text[: one.start()] + call + text[one.end() :]
+
+  return f'a custom call of {target!r}', change
+
+
+def _replaced(rng: Rng, pattern: str, new: str, text: str) -> str:
+  """The text with one match of a pattern replaced."""
+  found = list(re.finditer(pattern, text))
+  if not found:
+    raise ValueError('nothing to replace')
+  one = found[int(rng.integers(len(found)))]
+  return text[: one.start()] + new + text[one.end() :]
 
 
 # Parquet and Arrow.
