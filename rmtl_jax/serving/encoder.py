@@ -290,10 +290,10 @@ def _holds_text(found: pa.DataType) -> bool:
 
 def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
   """Which values are not missing, bool[len(values)]; see sql.key."""
-  given = pc.not_equal(values, '')
-  if not is_text:
-    given = pc.and_(given, pc.not_equal(values, 'nan'))
-  return given.fill_null(False).to_numpy(zero_copy_only=False)
+  missing = pa.array([None, ''] if is_text else [None, '', 'nan'])
+  options = pc.SetLookupOptions(value_set=missing)
+  found = pc.call_function('is_in', [values], options)
+  return ~found.to_numpy(zero_copy_only=False)
 
 
 def _widened(table: pa.Table) -> pa.Table:

@@ -205,9 +205,9 @@ class Past:
     ).to_arrow_table()['value']
     values = found.combine_chunks()
     spelled = items.spelled(values)
-    changed = pc.not_equal(spelled, values)
-    if pc.any(changed).as_py():
-      others = pa.table({'value': values, 'spelled': spelled}).filter(changed)
+    changed = pc.call_function('not_equal', [spelled, values])
+    others = pa.table({'value': values, 'spelled': spelled}).filter(changed)
+    if len(others):
       self._keep('spellings', others)
       self._connection.execute(
         f'UPDATE {log.TABLE} SET {item} = s.spelled FROM spellings s'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,21 +54,21 @@ class Words:
     found = _index(values, self.values)
     if found.null_count > values.null_count and self._whole is not None:
       others = _whole(values) if is_text else values
-      found = pc.coalesce(found, _index(others, self._whole))
+      found = _call('coalesce', found, _index(others, self._whole))
     return found.fill_null(-1).to_numpy() + 1
 
   def spelled(self, values: pa.Array) -> pa.Array:
     """Text as the vocabulary writes it; what it lacks stays as it is."""
     rows = self.rows(values, is_text=True)
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
-    return pc.coalesce(taken, values)
+    return _call('coalesce', taken, values)
 
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
     """The vocabulary with 118 for 118.0, or None where it is not of numbers."""
-    if not pc.all(pc.match_substring_regex(self.values, _NUMBER)).as_py():
-      return None
-    return _whole(self.values)
+    are_numbers = _matches(self.values, _NUMBER)
+    # Of no words it is true too.
+    return _whole(self.values) if _call('all', are_numbers).as_py() else None
 
 
 def _index(values: pa.Array, options: pa.Array) -> pa.Array:
@@ -78,8 +79,20 @@ def _index(values: pa.Array, options: pa.Array) -> pa.Array:
 
 def _whole(values: pa.Array) -> pa.Array:
   """Text of floats that are whole numbers, as text of these."""
-  fits = pc.match_substring_regex(values, sql.WHOLE)
-  numbers = pc.cast(pc.if_else(fits, values, None), pa.float64())
-  exact = pc.less(pc.abs(numbers), _EXACT)
-  written = pc.replace_substring_regex(values, sql.WHOLE, sql.WHOLE_TEXT)
-  return pc.if_else(exact.fill_null(False), written, values)
+  none = pa.scalar(None, values.type)
+  numbers = _call('if_else', _matches(values, sql.WHOLE), values, none)
+  size = _call('abs', numbers.cast(pa.float64()))
+  exact = _call('less', size, pa.scalar(_EXACT)).fill_null(False)
+  options = pc.ReplaceSubstringOptions(sql.WHOLE, sql.WHOLE_TEXT)
+  written = pc.call_function('replace_substring_regex', [values], options)
+  return _call('if_else', exact, written, values)
+
+
+def _matches(values: pa.Array, pattern: str) -> pa.Array:
+  options = pc.MatchSubstringOptions(pattern)
+  return pc.call_function('match_substring_regex', [values], options)
+
+
+def _call(name: str, *values: Any) -> Any:
+  # Type checkers know no function of pyarrow.compute by its name.
+  return pc.call_function(name, list(values))
