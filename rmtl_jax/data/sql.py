@@ -27,7 +27,7 @@ INTEGERS = (
 WHOLE = r'^(?:-?(0)|(-?[1-9]\d{0,15}))\.0+$'
 WHOLE_TEXT = r'\1\2'
 # From here on neighbouring whole numbers are the same float, by DuckDB's type.
-_EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
+EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
 
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 _numbers = itertools.count()
@@ -52,7 +52,7 @@ def key(value: str) -> str:
   written = f'CAST({value} AS VARCHAR)'
   kept = (
     f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
-    f" NOT (typeof({value}) IN {(*_EXACT,)} AND {written} = 'nan')"
+    f" NOT (typeof({value}) IN {(*EXACT,)} AND {written} = 'nan')"
   )
   return f'CASE WHEN {kept} THEN {value} END'
 
@@ -70,7 +70,7 @@ def value_text(value: str) -> str:
   cases = ' '.join(
     f"WHEN typeof({value}) = '{kind}'"
     f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole}'
-    for kind, limit in _EXACT.items()
+    for kind, limit in EXACT.items()
   )
   decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
   return f'CASE {cases} {decimal} ELSE {written} END'

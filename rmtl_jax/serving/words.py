@@ -13,8 +13,6 @@ from rmtl_jax.data import sql
 
 # What DuckDB writes of a number.
 _NUMBER = r'^(?:-?\d+(?:\.\d+)?(?:e[+-]\d+)?|nan|-?inf)$'
-# Above it neighbouring whole numbers are the same float.
-_EXACT = 2.0**53
 
 
 class Words:
@@ -82,7 +80,8 @@ def _whole(values: pa.Array) -> pa.Array:
   none = pa.scalar(None, values.type)
   numbers = _call('if_else', _matches(values, sql.WHOLE), values, none)
   size = _call('abs', numbers.cast(pa.float64()))
-  exact = _call('less', size, pa.scalar(_EXACT)).fill_null(False)
+  limit = pa.scalar(float(sql.EXACT['DOUBLE']))
+  exact = _call('less', size, limit).fill_null(False)
   options = pc.ReplaceSubstringOptions(sql.WHOLE, sql.WHOLE_TEXT)
   written = pc.call_function('replace_substring_regex', [values], options)
   return _call('if_else', exact, written, values)
