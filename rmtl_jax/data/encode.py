@@ -257,10 +257,10 @@ def _user(
   if kind in sql.INTEGERS:
     return 'CAST(r."user" AS BIGINT)', []
   # Text that writes whole numbers keeps them; other users are numbered.
-  table = sql.fresh('users')
+  table, user = sql.fresh('users'), sql.quote('user')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT "user" AS key, CAST("user" AS VARCHAR) AS'
-    f' name FROM {featured} WHERE "user" IS NOT NULL GROUP BY "user"'
+    f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
+    f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
     ' ORDER BY name'
   )
   numbers_only = sql.one(

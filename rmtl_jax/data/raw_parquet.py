@@ -84,6 +84,11 @@ def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
 
 
 def _cast(value: str, wanted: str) -> str:
+  """SQL of a column as the wanted type, for `load`."""
+  if wanted == 'VARCHAR[]':
+    return sql.value_texts(value)
+  if wanted == 'VARCHAR':
+    return sql.value_text(value)
   return f'TRY_CAST({value} AS {wanted})' if wanted else value
 
 

@@ -25,6 +25,13 @@ INTEGERS = (
   'UINTEGER',
 )
 
+# Text of a float or decimal that is a whole number, and what it becomes: 118.0
+# is 118. In RE2, which DuckDB and Arrow know.
+WHOLE = r'^(?:-?(0)|(-?[1-9]\d{0,15}))\.0+$'
+WHOLE_TEXT = r'\1\2'
+# From here on neighbouring whole numbers are the same float, by DuckDB's type.
+EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
+
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 # Names of files that mean themselves to DuckDB: no pattern, no URL.
 _PLAIN = re.compile(r'/[A-Za-z0-9_/.,=+@ -]*')
@@ -42,9 +49,16 @@ def text(value: str) -> str:
 
 
 def key(value: str) -> str:
-  """SQL of a key, SQL of which is given: empty text is missing, as NULL is."""
+  """SQL of a key, SQL of which is given; NULL where it is missing.
+
+  Empty text is missing, as NULL is, and so is NaN.
+  """
   # Of whole numbers, which can't be empty, DuckDB leaves the value alone.
-  kept = f"typeof({value}) IN {INTEGERS} OR CAST({value} AS VARCHAR) <> ''"
+  written = f'CAST({value} AS VARCHAR)'
+  kept = (
+    f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
+    f" NOT (typeof({value}) IN {(*EXACT,)} AND {written} = 'nan')"
+  )
   return f'CASE WHEN {kept} THEN {value} END'
 
 
@@ -54,6 +68,30 @@ def unless(value: str, texts: Iterable[str]) -> str:
   return (
     f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
   )
+
+
+def value_text(value: str) -> str:
+  """SQL of a value as text, by which it is looked up in a vocabulary.
+
+  A column of whole numbers becomes one of floats where a value is missing (as
+  in pandas), so a float that is a whole number is written as one: 118.0 is
+  '118'. Floats that are too large to tell neighbours apart stay as they are.
+  """
+  # `typeof` is known when the query is planned: other types cost nothing.
+  written = f'CAST({value} AS VARCHAR)'
+  whole = f'regexp_replace({written}, {text(WHOLE)}, {text(WHOLE_TEXT)})'
+  cases = ' '.join(
+    f"WHEN typeof({value}) = '{kind}'"
+    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole}'
+    for kind, limit in EXACT.items()
+  )
+  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
+  return f'CASE {cases} {decimal} ELSE {written} END'
+
+
+def value_texts(value: str) -> str:
+  """SQL of a list's values as text, as `value_text` writes each."""
+  return f'list_transform({value}, lambda one: {value_text("one")})'
 
 
 def number(value: float) -> str:
@@ -133,7 +171,8 @@ def connect(
       f'memory_limit: {memory_limit!r} is not a size such as 4GB or 50%'
     )
   connection = duckdb.connect()
-  connection.execute("SET TimeZone = 'UTC'")
+  # Of its cursors too.
+  connection.execute("SET GLOBAL TimeZone = 'UTC'")
   # Setting it, even to what it is, fails in a notebook without widgets.
   if one(connection, "SELECT current_setting('enable_progress_bar')")[0]:
     connection.execute('SET enable_progress_bar = false')

@@ -24,7 +24,8 @@ class Vocabulary:
 
   Attributes:
     table: has `key` (a value as the source gives it), `value` VARCHAR, `count`
-      BIGINT (of train) and `id` INTEGER (from 1).
+      BIGINT (of train) and `id` INTEGER (from 1); `value` is the key as
+      sql.value_text writes it.
     size: rows, row 0 included.
     rest: how many train values row 0 stands for.
   """
@@ -57,12 +58,11 @@ def build(
     min_count: least count of a value with a row of its own.
   """
   table = sql.fresh('vocabulary')
-  # Empty text is a missing value, as NULL is. What is kept stands first, so
-  # that `rowid` numbers it.
+  # What is kept stands first, so that `rowid` numbers it.
   connection.execute(
-    f"CREATE TABLE {table}_0 AS SELECT *, coalesce(value <> '' AND count >="
-    f' {min_count}, false) AS kept FROM (SELECT key, CAST(key AS VARCHAR) AS'
-    f' value, count FROM ({counts}) WHERE count > 0)'
+    f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
+    f' count, {sql.key("key")} IS NOT NULL AND count >= {min_count} AS kept'
+    f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
   )
   connection.execute(

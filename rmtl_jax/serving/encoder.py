@@ -7,6 +7,7 @@ gets the inputs that its prepared row has.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Collection
 
@@ -27,15 +28,17 @@ from rmtl_jax.data import (
 )
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import faults as faults_lib
+from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import rows as rows_lib
+from rmtl_jax.serving import words as words_lib
 
 # How a raw column may be typed, in the words of raw_parquet.load.
 _WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
 
 
 class Encoder:
-  """Encodes raw rows for one run.
+  """Encodes raw rows for one run; threads may share it.
 
   Attributes:
     manifest: the run's.
@@ -44,7 +47,6 @@ class Encoder:
       every other source it has the field's own name.
     columns: the raw columns that are read.
     as_of: those of the features that tell of the past.
-    rows: how many rows have been encoded.
   """
 
   def __init__(
@@ -72,17 +74,7 @@ class Encoder:
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
-    self.rows = 0
     self._missing = raw_fields.missing(manifest)
-    self._known = dict.fromkeys(
-      (
-        f.name
-        for f in self._read
-        # Of a past in which nothing has happened yet nothing is known.
-        if f.kind == 'categorical' and 'as_of' not in f.details
-      ),
-      0,
-    )
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self._read
@@ -119,11 +111,14 @@ class Encoder:
       if not pa.types.is_null(found):
         raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
 
-  def encode(self, chunk: rows_lib.Chunk) -> types.Inputs:
+  def encode(
+    self, chunk: rows_lib.Chunk, notes: notes_lib.Notes | None = None
+  ) -> types.Inputs:
     """The inputs of rows.
 
     Args:
       chunk: R rows whose columns have passed `check`.
+      notes: told how many values are not in the run's vocabularies.
 
     Returns:
       i32[R, F], i32[R, M] and f32[R, N] in numpy. A category that the run's
@@ -134,46 +129,46 @@ class Encoder:
         and row.
     """
     table = _widened(chunk.table.select(list(self.columns)).combine_chunks())
+    # A cursor of its own: other threads may use theirs.
+    with self._connection.cursor() as connection:
+      found = self._found(connection, chunk, table)
+    texts = {
+      field.column
+      for field in self.fields
+      if _holds_text(table.schema.field(field.column).type)
+    }
+    values = _Found(found, table.num_rows, texts, notes or notes_lib.Notes())
+    return types.Inputs(
+      self._stack('categorical', values, np.int32),
+      np.concatenate(
+        [self._slots(f, values) for f in self.manifest.of_kind('multi_valued')]
+        or [np.zeros((values.rows, 0), np.int32)],
+        axis=1,
+      ),
+      self._stack('numeric', values, np.float32),
+    )
+
+  def _found(
+    self,
+    connection: duckdb.DuckDBPyConnection,
+    chunk: rows_lib.Chunk,
+    table: pa.Table,
+  ) -> pa.Table:
+    """The fields' values, not yet looked up."""
     try:
-      self._connection.register('chunk', table)
+      connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
-      self._check_numbers(chunk, raw_values)
-      found = self._connection.sql(
+      self._check_numbers(connection, chunk, raw_values)
+      return connection.sql(
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
     except duckdb.Error as error:
       first = str(error).partition('\n')[0]
       raise types.InputError(f'{chunk.path}: not usable: {first}') from None
-    finally:
-      self._connection.unregister('chunk')
-    rows = table.num_rows
-    self.rows += rows
-    return types.Inputs(
-      self._stack('categorical', found, rows, np.int32),
-      np.concatenate(
-        [
-          self._slots(f, found, rows)
-          for f in self.manifest.of_kind('multi_valued')
-        ]
-        or [np.zeros((rows, 0), np.int32)],
-        axis=1,
-      ),
-      self._stack('numeric', found, rows, np.float32),
-    )
 
-  def words(self, field: str) -> pa.Array:
-    """The vocabulary of a categorical field from its row 1 on, text[size-1]."""
-    return self._vocabularies[field]
-
-  def unknown_fields(self) -> list[str]:
-    """Warnings: fields of which no row so far had a value that is known."""
-    columns = {f.name: s.column for f, s in self._pairs()}
-    return [
-      f'field {name!r}: not one of {self.rows} values of column'
-      f" {columns[name]!r} is in the run's vocabulary"
-      for name, known in self._known.items()
-      if self.rows and not known and len(self._vocabularies[name])
-    ]
+  def words(self, field: str) -> words_lib.Words | None:
+    """The vocabulary of a categorical field, or None if it is not read."""
+    return self._vocabularies.get(field)
 
   def _pairs(self) -> list[tuple[manifest_lib.Field, source.SourceField]]:
     return list(zip(self._read, self.fields, strict=True))
@@ -192,7 +187,7 @@ class Encoder:
       elif field.kind == 'categorical':
         value = raw_fields.text(value, kind, missing)
       elif pa.types.is_nested(kind):
-        value = f'CAST({value} AS VARCHAR[])'
+        value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
         if not field.shares:
           value = lists.values(value, missing=missing)
@@ -203,7 +198,12 @@ class Encoder:
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
-  def _check_numbers(self, chunk: rows_lib.Chunk, raw_values: str) -> None:
+  def _check_numbers(
+    self,
+    connection: duckdb.DuckDBPyConnection,
+    chunk: rows_lib.Chunk,
+    raw_values: str,
+  ) -> None:
     """Raises for the first value that is no number that the field can have."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
@@ -212,47 +212,49 @@ class Encoder:
         fault = f'{raw_fields.given(field)} AND {number} IS NULL'
         faults.append((field.column, fault, 'a number'))
         faults += checks.field_faults(field)
-    faults_lib.check(self._connection, chunk, raw_values, faults)
+    faults_lib.check(connection, chunk, raw_values, faults)
 
-  def _stack(
-    self, kind: str, found: pa.Table, rows: int, dtype: type
-  ) -> np.ndarray:
+  def _stack(self, kind: str, values: _Found, dtype: type) -> np.ndarray:
     fields = self.manifest.of_kind(kind)
-    stacked = np.zeros((rows, len(fields)), dtype)
+    stacked = np.zeros((values.rows, len(fields)), dtype)
     for i, field in enumerate(fields):
       if field not in self._read:
         continue
+      column = values.table[field.column]
       if kind == 'numeric':
-        stacked[:, i] = found[field.column].to_numpy()
+        stacked[:, i] = column.to_numpy()
       else:
-        ids = self._ids(field, found[field.column])
-        if field.name in self._known:
-          self._known[field.name] += int(np.count_nonzero(ids))
-        stacked[:, i] = ids
+        stacked[:, i] = self._ids(field, _joined(column), values)
     return stacked
 
   def _ids(
-    self, field: manifest_lib.Field, values: pa.ChunkedArray | pa.Array
+    self, field: manifest_lib.Field, column: pa.Array, values: _Found
   ) -> np.ndarray:
     """Rows of the vocabulary; 0 for what it lacks."""
+    raw_field = self.fields[self._read.index(field)]
     words = self._vocabularies[field.shares or field.name]
-    # Row 0 is not among the words.
-    options = pc.SetLookupOptions(value_set=words)
-    at = pc.call_function('index_in', [values.cast(words.type)], options)
-    return at.fill_null(-1).to_numpy() + 1
+    is_text = raw_field.column in values.texts
+    ids = words.rows(column, is_text)
+    # Of a past in which nothing has happened yet nothing is known.
+    if 'as_of' not in field.details and len(words):
+      given = _is_given(column, is_text)
+      counts = values.notes.fields.setdefault(
+        field.name, notes_lib.FieldCounts(raw_field.column, words.rest)
+      )
+      counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
+    return ids
 
-  def _slots(
-    self, field: manifest_lib.Field, found: pa.Table, rows: int
-  ) -> np.ndarray:
+  def _slots(self, field: manifest_lib.Field, values: _Found) -> np.ndarray:
     """i32[R, width], -1 in unused slots; a row without values has row 0."""
+    rows = values.rows
     if field not in self._read:
       return np.zeros((rows, field.width), np.int32)
-    column = found[field.column]
+    column = values.table[field.column]
     slots = np.full((rows, field.width), -1, np.int32)
-    joined = pa.concat_arrays(column.chunks) if column.num_chunks else None
-    if joined is not None:
+    if column.num_chunks:
+      joined = _joined(column)
       counts = joined.value_lengths().fill_null(0).to_numpy()
-      ids = self._ids(field, joined.flatten())
+      ids = self._ids(field, joined.flatten(), values)
       owner = np.repeat(np.arange(rows), counts)
       if field.shares is not None:
         owner, ids = _recent(owner, ids, field.width)
@@ -261,6 +263,44 @@ class Encoder:
       slots[owner, slot] = ids
       slots[counts == 0, 0] = 0
     return slots
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+  """Values of R rows.
+
+  Attributes:
+    table: a column per field, as raw_fields.value_sql makes it.
+    rows: R.
+    texts: the raw columns that hold text.
+    notes: of the call.
+  """
+
+  table: pa.Table
+  rows: int
+  texts: set[str]
+  notes: notes_lib.Notes
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+  if column.num_chunks == 1:
+    return column.chunk(0)
+  return pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+
+
+def _holds_text(found: pa.DataType) -> bool:
+  """Whether a column holds text or lists of text."""
+  if pa.types.is_nested(found) and found.num_fields == 1:
+    found = found.field(0).type
+  return raw_parquet.is_text(found)
+
+
+def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
+  """Which values are not missing, bool[len(values)]; see sql.key."""
+  missing = pa.array([None, ''] if is_text else [None, '', 'nan'])
+  options = pc.SetLookupOptions(value_set=missing)
+  found = pc.call_function('is_in', [values], options)
+  return ~found.to_numpy(zero_copy_only=False)
 
 
 def _widened(table: pa.Table) -> pa.Table:
@@ -293,12 +333,14 @@ def _recent(
 
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
-) -> pa.Array:
+) -> words_lib.Words:
   """The words of a field in the order of their rows, from row 1."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
   try:
     with parquet.open_file(path) as file:
-      column = file.read(['value'])['value']
+      table = file.read()
+    column = table['value']
+    rest = _rest(table)
   except FileNotFoundError:
     raise types.InputError(
       f'{path}: not found: predictions need the vocabularies of the run'
@@ -315,4 +357,13 @@ def _read_vocabulary(
     raise types.InputError(
       f"{path}: column 'value' is of type {column.type}, expected text"
     )
-  return column.cast(pa.string()).combine_chunks()[1:]
+  return words_lib.Words(column.cast(pa.string()).combine_chunks()[1:], rest)
+
+
+def _rest(vocabulary: pa.Table) -> float:
+  """The share of train values that row 0 stands for; 0 where nobody says."""
+  if 'count' not in vocabulary.column_names or not len(vocabulary):
+    return 0.0
+  counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()
+  total = counts.sum()
+  return min(max(counts[0] / total, 0.0), 1.0) if total > 0 else 0.0

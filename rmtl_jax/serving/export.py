@@ -31,7 +31,7 @@ from rmtl_jax import durable, extras, types
 from rmtl_jax.data import partial
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
-from rmtl_jax.serving import exported, predictor
+from rmtl_jax.serving import exported, predictor, program
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import writers
 
@@ -96,7 +96,7 @@ def _write(
     'parameters': parameters,
     'versions': {'rmtl-jax': rmtl_jax.__version__, 'jax': jax.__version__},
     'files': {
-      str(path.relative_to(directory).as_posix()): _digest(path)
+      str(path.relative_to(directory).as_posix()): digest(path)
       for path in sorted(directory.rglob('*'))
       if path.is_file()
     },
@@ -138,7 +138,14 @@ def serialize(scorer: predictor.Predictor) -> bytes:
   function = lanes if scorer.needs.sessions else rows
   jitted = jax.jit(function, keep_unused=True)
   make = jax_export.export(jitted, platforms=PLATFORMS)
-  return bytes(make(forms, *_input_forms(scorer)).serialize())
+  made = make(forms, *_input_forms(scorer))
+  try:
+    program.check(made)
+  except program.Refused as error:  # of a backbone of one's own
+    raise types.InputError(
+      f'backbone {config.backbone}: its program {error}'
+    ) from None
+  return bytes(made.serialize())
 
 
 def _probabilities(
@@ -220,7 +227,8 @@ def _write_parameters(
   return records
 
 
-def _digest(path: pathlib.Path) -> dict[str, Any]:
+def digest(path: pathlib.Path) -> dict[str, Any]:
+  """Bytes and SHA-256 of a file, as export.json records them."""
   with path.open('rb') as file:
     value = hashlib.file_digest(file, 'sha256').hexdigest()
   return {'bytes': path.stat().st_size, 'sha256': value}

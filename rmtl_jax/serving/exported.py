@@ -12,8 +12,6 @@ on rows that were encoded elsewhere.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import pathlib
 from typing import Any
@@ -25,12 +23,14 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import scorer
+from rmtl_jax.serving import export_files, program, scorer
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
 _CHUNK_ROWS = 16_384
 _LEAST_ROWS = 8
+# Slots of a lane, which all are computed.
+_LONGEST_LANE = 2**20
 
 
 class Exported(scorer.Scorer):
@@ -55,6 +55,7 @@ class Exported(scorer.Scorer):
     self.lane_length = record['lane_length']
     self._parameters = jax.device_put(parameters)
     self._call = jax.jit(function.call)
+    self._where = path / MODEL
 
   def network(self, *inputs: Any) -> np.ndarray:
     """Probabilities of encoded rows.
@@ -68,8 +69,17 @@ class Exported(scorer.Scorer):
 
     Returns:
       f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
+
+    Raises:
+      types.InputError: inputs of other shapes or types, or a program that can't
+        be compiled.
     """
-    return np.asarray(self._call(self._parameters, *inputs))
+    try:
+      return np.asarray(self._call(self._parameters, *inputs))
+    # JAX and XLA tell in many ways that a program is none.
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+      first = str(error).partition('\n')[0][:300]
+      raise types.InputError(f'{self._where}: not run: {first}') from None
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""
@@ -95,25 +105,37 @@ def load(path: str | os.PathLike[str]) -> Exported:
     path: OUT of `rmtl export`.
 
   Raises:
-    types.InputError: not an exported model, a file that is missing or changed,
-      a platform that it was not exported for, or flatbuffers is not installed.
+    types.InputError: not an exported model; a file that is missing, changed or
+      outside of the directory; a program with other operations than those that
+      compute; a platform that it was not exported for; or flatbuffers is not
+      installed.
   """
   extras.require('flatbuffers', 'an exported model')
   directory = pathlib.Path(path)
   record = _read_record(directory)
-  for name, expected in record['files'].items():
-    _check_file(directory / name, expected)
+  files = export_files.Files(directory, record['files'])
+  files.check()
+  files.require('manifest.json')
+  manifest = manifest_lib.read(directory)
+  for field in manifest.fields:
+    if field.kind != 'numeric' and field.shares is None:
+      files.require(f'vocabulary/{field.name}.parquet')
+  parameters = [
+    files.read_array(entry['file'], tuple(entry['shape']), entry['dtype'])
+    for entry in record['parameters']
+  ]
+  where = str(directory / MODEL)
+  function = program.read(files.read(MODEL), where)
   try:
-    function = jax.export.deserialize(
-      bytearray((directory / MODEL).read_bytes())
+    program.check_signature(
+      function,
+      [(values.shape, values.dtype.name) for values in parameters],
+      _widths(manifest),
+      len(manifest.tasks),
+      record['sessions'],
     )
-    parameters = [
-      np.load(directory / entry['file'], allow_pickle=False)
-      for entry in record['parameters']
-    ]
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    first = str(error).partition('\n')[0]
-    raise types.InputError(f'{directory}: not readable: {first}') from None
+  except program.Refused as error:
+    raise types.InputError(f'{where}: {error}') from None
   backend = jax.default_backend()
   platform = 'cuda' if backend == 'gpu' else backend
   if platform not in function.platforms:
@@ -121,21 +143,25 @@ def load(path: str | os.PathLike[str]) -> Exported:
       f'{directory}: was exported for {", ".join(function.platforms)}, and this'
       f' machine computes on {platform}'
     )
-  manifest = manifest_lib.read(directory)
   return Exported(directory, record, manifest, function, parameters)
+
+
+def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
+  """Size of the last dimension and dtype of each of the features' inputs."""
+  slots = sum(field.width for field in manifest.of_kind('multi_valued'))
+  return [
+    (len(manifest.of_kind('categorical')), 'int32'),
+    (slots, 'int32'),
+    (len(manifest.of_kind('numeric')), 'float32'),
+  ]
 
 
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   path = directory / RECORD
-  try:
-    record = json.loads(path.read_text(encoding='utf-8'))
-  except FileNotFoundError:
-    raise types.InputError(
-      f'{path}: not found: {directory} is not an exported model (make it with'
-      ' rmtl export)'
-    ) from None
-  except (OSError, ValueError) as error:
-    raise types.InputError(f'{path}: not readable: {error}') from None
+  record = export_files.read_record(
+    path,
+    f'{directory} is not an exported model (make it with rmtl export)',
+  )
   kinds = {
     'format_version': int,
     'files': dict,
@@ -159,19 +185,29 @@ def _read_record(directory: pathlib.Path) -> dict[str, Any]:
       f'{path}: format_version is {version}, this program reads 1 and'
       f' {FORMAT_VERSION}'
     )
+  if not 0 < record['lane_length'] <= _LONGEST_LANE:
+    raise types.InputError(
+      f'{path}: lane_length is {record["lane_length"]}, expected 1 to'
+      f' {_LONGEST_LANE}'
+    )
+  for entry in record['parameters']:
+    if not _is_parameter(entry):
+      raise types.InputError(
+        f'{path}: parameters: {entry!r:.80}, expected file, shape and dtype'
+      )
+  if not all(type(name) is str for name in record['ignored']):
+    raise types.InputError(f'{path}: ignored: expected names of fields')
   return record
 
 
-def _check_file(path: pathlib.Path, expected: Any) -> None:
-  try:
-    with path.open('rb') as file:
-      found = hashlib.file_digest(file, 'sha256').hexdigest()
-  except OSError as error:
-    raise types.InputError(f'{path}: {error.strerror}') from None
-  if not isinstance(expected, dict) or found != expected.get('sha256'):
-    raise types.InputError(
-      f'{path}: is not what was exported (SHA-256 differs)'
-    )
+def _is_parameter(entry: Any) -> bool:
+  return (
+    isinstance(entry, dict)
+    and type(entry.get('file')) is str
+    and type(entry.get('dtype')) is str
+    and type(entry.get('shape')) is list
+    and all(type(n) is int for n in entry['shape'])
+  )
 
 
 def _size(count: int) -> int:

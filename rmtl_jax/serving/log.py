@@ -303,11 +303,12 @@ def _number(form: Form, schema: pa.Schema, column: str) -> str:
 
 
 def _text(form: Form, schema: pa.Schema, column: str | None) -> str:
-  """SQL of a key as text; NULL where it is missing or empty."""
+  """SQL of a key as text; NULL where it is missing (see sql.key)."""
   if column is None:
     return 'NULL::VARCHAR'
-  kind = schema.field(column).type
-  return f"nullif({raw_fields.text(_column(column), kind, form.missing)}, '')"
+  value, kind = _column(column), schema.field(column).type
+  given = raw_fields.text(value, kind, form.missing)
+  return f'CASE WHEN {sql.key(value)} IS NOT NULL THEN {given} END'
 
 
 def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:

@@ -17,11 +17,13 @@ from collections.abc import Iterator, Sequence
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rmtl_jax import types
 from rmtl_jax.data import asof, history, partial, sessions, source, sql
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import log, rows
+from rmtl_jax.serving import words as words_lib
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
@@ -120,20 +122,22 @@ class Past:
     if not scored:
       self._earlier = self._rows
 
-  def compute(self, vocabulary: pa.Array | None) -> None:
+  def compute(self, items: words_lib.Words | None) -> None:
     """Computes the past of every row to predict for.
 
     Args:
-      vocabulary: the items that the run knows; None where it has no history.
+      items: the items that the run knows; None where it reads none.
 
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """
+    if items is not None:
+      self._spell(items)
     self._drop_repeated()
     self._placed = self._place()
     joins = self._features()
     if history.GROUP in self._needs.groups:
-      joins += self._histories(vocabulary)
+      joins += self._histories(items)
     values = ', '.join(sql.quote(column) for column in self._needs.columns)
     self._made = sql.fresh('made')
     self._connection.execute(
@@ -192,6 +196,24 @@ class Past:
     self._connection.register('values', values)
     self._connection.execute(f'CREATE TABLE {name} AS FROM values')
     self._connection.unregister('values')
+
+  def _spell(self, items: words_lib.Words) -> None:
+    """Writes items as the vocabulary does, so that they are found in it."""
+    item = sql.quote(log.item_column(self._form))
+    found = self._connection.sql(
+      f'SELECT DISTINCT {item} AS value FROM {log.TABLE} WHERE {item} IS NOT'
+      ' NULL'
+    ).to_arrow_table()['value']
+    values = found.combine_chunks()
+    spelled = items.spelled(values)
+    changed = pc.call_function('not_equal', [spelled, values])
+    others = pa.table({'value': values, 'spelled': spelled}).filter(changed)
+    if len(others):
+      self._keep('spellings', others)
+      self._connection.execute(
+        f'UPDATE {log.TABLE} SET {item} = s.spelled FROM spellings s'
+        f' WHERE {item} = s.value'
+      )
 
   def _drop_repeated(self) -> None:
     """Rows of the history that are to be predicted for count once."""
@@ -259,10 +281,11 @@ class Past:
       ' USING (row_id)'
     )
 
-  def _histories(self, vocabulary: pa.Array | None) -> str:
+  def _histories(self, items: words_lib.Words | None) -> str:
     """SQL that joins the user's earlier items, as the raw log has them."""
-    assert vocabulary is not None
-    self._keep('shown_items', pa.table({'key': vocabulary, 'id': vocabulary}))
+    assert items is not None
+    shown = {'key': items.values, 'id': items.values}
+    self._keep('shown_items', pa.table(shown))
     field = next(
       f for f in self._needs.fields if f.details['as_of'] == history.GROUP
     )

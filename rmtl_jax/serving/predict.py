@@ -9,6 +9,7 @@ import pathlib
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
 from rmtl_jax.serving import sinks
@@ -46,7 +47,7 @@ def predict(
   """
   live = live or progress.Progress()
   delimiter = scorer.delimiter
-  count = 0
+  count, notes = 0, notes_lib.Notes()
   with contextlib.ExitStack() as stack:
     rows = stack.enter_context(rows_lib.open_rows(source, delimiter))
     earlier = None
@@ -55,13 +56,13 @@ def predict(
     schema = _with_predictions(rows, scorer.tasks)
     live.start(f'predict ({scorer.stage})', rows.total)
     write = stack.enter_context(sinks.open_sink(target, schema, delimiter))
-    for chunk, found in scorer.stream(rows, earlier, memory_limit):
+    for chunk, found in scorer.stream(rows, earlier, memory_limit, notes):
       added = [pa.array(column) for column in found.T]
       write(pa.table([*chunk.table.columns, *added], schema))
       count += len(found)
       live.advance(len(found))
   live.finish(f'{count:,} rows')
-  for warning in scorer.all_warnings():
+  for warning in notes.warnings():
     live.say(f'warning: {warning}')
   return count
 

@@ -68,8 +68,8 @@ def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
     found: its type.
     missing: texts that stand for nothing, in columns of text.
   """
-  value = f'CAST({value} AS VARCHAR)'
-  return sql.unless(value, missing) if raw_parquet.is_text(found) else value
+  written = sql.value_text(value)
+  return sql.unless(written, missing) if raw_parquet.is_text(found) else written
 
 
 def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import itertools
 import pathlib
 import sys
 import zlib
@@ -93,6 +94,7 @@ def of_table(table: Any, path: str = 'table') -> Rows:
   except (pa.ArrowException, TypeError, ValueError) as error:
     first = str(error).partition('\n')[0]
     raise types.InputError(f'{path}: not usable: {first}') from None
+  _check_names(path, found.schema)
   return Rows(
     path,
     found.schema,
@@ -193,12 +195,14 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
     # Closing the stream must not close the process's standard input.
     with _reading(_STDIN, _ARROW):
       stream = pa.ipc.open_stream(sys.stdin.buffer)
+      _check_names(_STDIN, stream.schema)
     yield Rows(
       _STDIN, stream.schema, 0, lambda n: _grouped(_STDIN, _ARROW, stream, n)
     )
   elif name.lower().endswith(PARQUET):
     with _reading(name, 'Parquet'):
       file = parquet.open_file(name)
+      _check_names(name, file.schema_arrow)
     with file:
       yield Rows(
         name,
@@ -212,6 +216,15 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
     yield Rows(
       name, schema, 0, lambda n: _csv_chunks(name, schema, delimiter, n)
     )
+
+
+def _check_names(path: str, schema: pa.Schema) -> None:
+  try:
+    _ = schema.names
+  except UnicodeError:
+    raise types.InputError(
+      f'{path}: the name of a column is not valid UTF-8'
+    ) from None
 
 
 @contextlib.contextmanager
@@ -228,15 +241,16 @@ def _reading(path: str, kind: str) -> Iterator[None]:
 def _grouped(
   path: str, kind: str, batches: Iterable[pa.RecordBatch], size: int
 ) -> Iterator[Chunk]:
-  """Batches of any lengths as chunks of `size` rows."""
+  """Batches of any lengths as chunks of `size` rows, once they are checked."""
   held: list[pa.RecordBatch] = []
   count, first = 0, 1
   source = iter(batches)
-  while True:
+  for number in itertools.count(1):
     with _reading(path, kind):
       batch = next(source, None)
     if batch is None:
       break
+    _check_batch(f'{path}: batch {number}', batch)
     while count + batch.num_rows >= size:
       held.append(batch.slice(0, size - count))
       batch = batch.slice(size - count)
@@ -247,6 +261,24 @@ def _grouped(
       count += batch.num_rows
   if held:
     yield _chunk(path, held, first)
+
+
+def _check_batch(where: str, batch: pa.RecordBatch) -> None:
+  """Refuses values outside of their buffers, before anything reads them.
+
+  Arrow takes offsets and lengths as they are given: what they point to may be
+  another part of the process's memory, or none.
+  """
+  parts = [
+    (f'{where}, column {name!r}', column)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+  ]
+  for what, part in parts:
+    try:
+      part.validate(full=True)
+    except (pa.ArrowException, UnicodeError) as error:
+      first = str(error).partition('\n')[0]
+      raise types.InputError(f'{what}: not valid Arrow data: {first}') from None
 
 
 def _chunk(path: str, held: list[pa.RecordBatch], first: int) -> Chunk:

@@ -8,24 +8,43 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import os
 import pathlib
+import warnings
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import encoder as encoder_lib
+from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import session_rows
+from rmtl_jax.serving import words as words_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """What `Scorer.score` gives for R raw rows.
+
+  Attributes:
+    probabilities: {task: f32[R]}, rows in their order.
+    unseen: of the fields that have a vocabulary, the share of the values (not
+      of the missing ones) that it lacks.
+    warnings: lines for a person.
+  """
+
+  probabilities: dict[str, np.ndarray]
+  unseen: dict[str, float]
+  warnings: list[str]
 
 
 class Scorer(abc.ABC):
-  """A trained model that predicts for raw rows.
+  """A trained model that predicts for raw rows; threads may share it.
 
   Attributes:
     manifest: of the data that the model was trained on.
@@ -35,7 +54,6 @@ class Scorer(abc.ABC):
     needs: what the model takes from the past.
     chunk_rows: how many rows the network takes at most, R.
     lane_length: T, after which an encoder of the session starts anew.
-    warnings: lines for a person, of the last rows that were predicted.
   """
 
   manifest: manifest_lib.Manifest
@@ -65,7 +83,6 @@ class Scorer(abc.ABC):
     self.tasks = manifest.task_names
     self.encoder = encoder_lib.Encoder(path, manifest, ignored)
     self.needs = past_lib.Needs(self.encoder.as_of, has_sessions)
-    self.warnings: list[str] = []
 
   @abc.abstractmethod
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
@@ -87,6 +104,8 @@ class Scorer(abc.ABC):
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
     """Probabilities of raw rows.
 
+    What a person should know is said by `warnings.warn`; `score` returns it.
+
     Args:
       table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping
         of column names to numpy arrays or lists, a record batch, a pandas
@@ -104,7 +123,22 @@ class Scorer(abc.ABC):
       types.InputError: a column that is missing or of another type, or a value
         that its field can't have; names the column and the row, from 1.
     """
-    rows = rows_lib.of_table(table)
+    scored = self.score(table, history)
+    for line in scored.warnings:
+      warnings.warn(line, stacklevel=2)
+    return scored.probabilities
+
+  def score(self, table: Any, history: Any = None) -> Scored:
+    """Probabilities of raw rows, and what is to be said of these rows.
+
+    Args:
+      table: as for `predict`.
+      history: as for `predict`.
+
+    Raises:
+      types.InputError: as for `predict`.
+    """
+    rows, notes = rows_lib.of_table(table), notes_lib.Notes()
     found = [np.zeros((0, len(self.tasks)), np.float32)]
     with contextlib.ExitStack() as stack:
       earlier = None
@@ -113,15 +147,20 @@ class Scorer(abc.ABC):
         earlier = stack.enter_context(log)
       elif history is not None:
         earlier = [rows_lib.of_table(history, 'history')]
-      found += [values for _, values in self.stream(rows, earlier)]
+      found += [v for _, v in self.stream(rows, earlier, notes=notes)]
     values = np.concatenate(found)
-    return {task: values[:, k] for k, task in enumerate(self.tasks)}
+    return Scored(
+      {task: values[:, k] for k, task in enumerate(self.tasks)},
+      notes.unseen(),
+      notes.warnings(),
+    )
 
   def stream(
     self,
     rows: rows_lib.Rows,
     history: Iterable[rows_lib.Rows] | None = None,
     memory_limit: str = '',
+    notes: notes_lib.Notes | None = None,
   ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
     """Rows in their order, some at a time, with f32[R, K] probabilities.
 
@@ -129,15 +168,16 @@ class Scorer(abc.ABC):
       rows: what to predict for.
       history: earlier rows.
       memory_limit: what the past may take before it spills to disk.
+      notes: told of unseen values and what else a person should know.
 
     Raises:
       types.InputError: as for `predict`.
     """
-    self.warnings = []
-    if self._is_complete(rows, history):
+    notes = notes or notes_lib.Notes()
+    if self._is_complete(rows, history, notes):
       self.encoder.check(rows.schema, rows.path)
       for chunk in rows.chunks(self.chunk_rows):
-        inputs = self.encoder.encode(chunk)
+        inputs = self.encoder.encode(chunk, notes)
         yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
       return
     self.encoder.check(rows.schema, rows.path, self.needs.columns)
@@ -147,26 +187,23 @@ class Scorer(abc.ABC):
       for part in history or ():
         past.add(part, scored=False, size=self.chunk_rows)
       past.add(again, scored=True, size=self.chunk_rows)
-      past.compute(self._items(past_lib.history.GROUP in self.needs.groups))
-      self.warnings += past.warnings
+      past.compute(self._items())
+      notes.lines += past.warnings
       if not self.needs.sessions:
-        for chunk, inputs in self._encoded(again, past):
+        for chunk, inputs in self._encoded(again, past, notes):
           yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
       else:
         found = session_rows.infer(
-          connection, self, past, self._encoded(again, past)
+          connection, self, past, self._encoded(again, past, notes)
         )
         for chunk in again.chunks(self.chunk_rows):
           yield chunk, found(chunk.table.num_rows)
-
-  def all_warnings(self) -> list[str]:
-    """Lines for a person, once all rows have been predicted."""
-    return [*self.warnings, *self.encoder.unknown_fields()]
 
   def _is_complete(
     self,
     rows: rows_lib.Rows,
     history: Iterable[rows_lib.Rows] | None,
+    notes: notes_lib.Notes,
   ) -> bool:
     """Whether rows alone tell all that the model takes.
 
@@ -182,7 +219,7 @@ class Scorer(abc.ABC):
           ' from the history; leave out one of the two'
         )
       if not self.needs:
-        self.warnings.append('the model takes nothing from the history')
+        notes.lines.append('the model takes nothing from the history')
       return not self.needs
     if self.needs.sessions:
       if given:
@@ -206,12 +243,13 @@ class Scorer(abc.ABC):
       )
     return False
 
-  def _items(self, wanted: bool) -> pa.Array | None:
+  def _items(self) -> words_lib.Words | None:
+    """The items that the run knows; None where it reads none."""
     field = self.manifest.item_field
-    return self.encoder.words(field) if wanted and field is not None else None
+    return self.encoder.words(field) if field is not None else None
 
   def _encoded(
-    self, rows: rows_lib.Rows, past: past_lib.Past
+    self, rows: rows_lib.Rows, past: past_lib.Past, notes: notes_lib.Notes
   ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
     """Rows in their order, with their inputs."""
     computed = past.columns() if self.needs.columns else None
@@ -225,7 +263,7 @@ class Scorer(abc.ABC):
         ):
           table = table.append_column(field, column)
       whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
-      yield chunk, self.encoder.encode(whole)
+      yield chunk, self.encoder.encode(whole, notes)
 
 
 def _one(count: int) -> np.ndarray:

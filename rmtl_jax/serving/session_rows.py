@@ -57,8 +57,9 @@ def infer(
   item = scorer.manifest.item_field
   assert item is not None  # a session encoder reads items
   words = scorer.encoder.words(item)
+  assert words is not None
   for table, starts in _whole_pieces(
-    past.sessions(inputs, words), scorer.chunk_rows, scorer.lane_length
+    past.sessions(inputs, words.values), scorer.chunk_rows, scorer.lane_length
   ):
     table, starts = _asked(table, starts)
     own = table['c'].is_valid().to_numpy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -73,6 +74,8 @@ class Models:
     self.layout = layout
     self._plain = dataclasses.replace(spec, distinct=())
     self._made: dict[tuple[str, Any], Any] = {}
+    # Of a thread: what is built may ask for another part.
+    self._lock = threading.RLock()
 
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
@@ -335,9 +338,10 @@ class Models:
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
     made = self._made
-    if (kind, key) not in made:
-      made[kind, key] = build()
-    return made[kind, key]
+    with self._lock:
+      if (kind, key) not in made:
+        made[kind, key] = build()
+      return made[kind, key]
 
 
 def _row_slots(config: config_lib.Config) -> int:

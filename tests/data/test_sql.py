@@ -70,6 +70,53 @@ def test_empty_text_is_a_missing_key():
   assert kinds == ('VARCHAR', 'INTEGER')
 
 
+def test_nan_is_a_missing_key():
+  rows = "(VALUES ('nan'::DOUBLE, 'nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
+  with sql.connect() as connection:
+    found = sql.one(
+      connection,
+      f'SELECT {", ".join(map(sql.key, "dfti"))} FROM {rows} x(d, f, t, i)',
+    )
+  assert found == (None, None, 'nan', float('inf'))
+
+
+@pytest.mark.parametrize(
+  ('value', 'text'),
+  [
+    ('118::DOUBLE', '118'),
+    ("'-0.0'::DOUBLE", '0'),
+    ('-7::DOUBLE', '-7'),
+    ('118.5::DOUBLE', '118.5'),
+    ('9007199254740991::DOUBLE', '9007199254740991'),
+    ('9007199254740992::DOUBLE', '9007199254740992.0'),
+    ('1e300::DOUBLE', '1e+300'),
+    ("'nan'::DOUBLE", 'nan'),
+    ("'-inf'::DOUBLE", '-inf'),
+    ('16777215::FLOAT', '16777215'),
+    ('16777216::FLOAT', '16777216.0'),
+    ('118::DECIMAL(10, 2)', '118'),
+    ('118.5::DECIMAL(10, 2)', '118.50'),
+    ("'118.0'", '118.0'),
+    ('118', '118'),
+    ('true', 'true'),
+    ("DATE '2024-01-01'", '2024-01-01'),
+    ('NULL', None),
+  ],
+)
+def test_values_as_text(value, text):
+  with sql.connect() as connection:
+    query = f'SELECT {sql.value_text("v")} FROM (SELECT {value} AS v)'
+    assert sql.one(connection, query) == (text,)
+    query = f'SELECT {sql.value_texts("v")} FROM (SELECT [{value}] AS v)'
+    assert sql.one(connection, query) == ([text],)
+
+
+def test_cursors_have_the_settings_too():
+  with sql.connect() as connection, connection.cursor() as cursor:
+    query = "SELECT current_setting('TimeZone')"
+    assert sql.one(cursor, query) == ('UTC',)
+
+
 def test_any_row():
   with sql.connect() as connection:
     assert sql.any_row(connection, 'range(5) x(i)', 'i = 4')

@@ -25,13 +25,15 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import export, predictor
 from tests import tiny
 from tests.data import raw_files
 from tests.data.sources import test_kuairand as kuairand
 from tests.data.sources import test_rees46 as rees46
 from tests.data.sources import test_retailrocket as retailrocket
+from tests.faults import mutations
 from tests.report import comparison_results
-from tests.serving import table_run
+from tests.serving import forged, table_run
 
 TINY = (
   '--config.network.embedding_dim=4',
@@ -61,6 +63,9 @@ class Target:
     check: raises AssertionError unless the directory has whole output.
     share: how often it is tried, relative to the others.
     created: what a command that fails may leave, first parts of paths.
+    stdin: the file that is standard input, where one is.
+    seal: what is done after a file was made bad, so that more than a digest
+      tells.
   """
 
   name: str
@@ -70,6 +75,8 @@ class Target:
   check: Callable[[pathlib.Path], None]
   share: int = 1
   created: tuple[str, ...] = ()
+  stdin: str = ''
+  seal: Callable[[pathlib.Path], None] = lambda directory: None
 
   def files(self, directory: pathlib.Path) -> list[pathlib.Path]:
     """The files to choose from, in order."""
@@ -92,13 +99,17 @@ def build(base: pathlib.Path) -> None:
   (base / 'run').mkdir()
   run = table_run.train(base / 'run')
   shutil.rmtree(run / 'tensorboard')
+  (base / 'export').mkdir()
   raw = table_run.table(60).select(list(table_run.FEATURES))
   pq.write_table(raw, base / 'run' / 'rows.parquet')
+  (base / 'run' / 'rows.arrow').write_bytes(mutations.arrow_bytes(raw))
   pa_csv.write_csv(raw, base / 'run' / 'rows.csv')
   raw_files.write(
     base / 'run' / 'rows.csv.gz',
     (base / 'run' / 'rows.csv').read_text().splitlines(),
   )
+  export.export(predictor.load(run), base / 'export' / 'model')
+  shutil.copy(base / 'run' / 'rows.parquet', base / 'export')
   compared = base / 'comparison' / 'compared'
   compared.mkdir(parents=True)
   tiny.write_prepared(compared)
@@ -244,11 +255,13 @@ def _evaluate(directory: pathlib.Path) -> list[str]:
   ]
 
 
-def _predict(name: str) -> Callable[[pathlib.Path], list[str]]:
+def _predict(
+  name: str, model: str = 'run'
+) -> Callable[[pathlib.Path], list[str]]:
   return lambda directory: [
     'predict',
-    f'--workdir={directory}/run',
-    f'--input={directory}/{name}',
+    f'--workdir={directory}/{model}',
+    f'--input={directory / name if name != "-" else name}',
     f'--output={directory}/scores.parquet',
     '--nocompilation_cache',
   ]
@@ -301,6 +314,12 @@ def check_prepared(out: pathlib.Path) -> None:
 def _check_json(directory: pathlib.Path, name: str) -> None:
   record = json.loads((directory / name).read_text())
   assert record['stages']['pretrain']['click']['rows'] > 0
+
+
+def _check_rows(directory: pathlib.Path) -> None:
+  table = pq.read_table(directory / 'scores.parquet')
+  rows = pq.read_table(directory / 'rows.parquet')
+  assert table.select(rows.column_names).equals(rows)
 
 
 def _check_scores(directory: pathlib.Path) -> None:
@@ -409,6 +428,35 @@ TARGETS = {
         ('rows.csv', 4),
         ('rows.csv.gz', 2),
       )
+    ),
+    *(
+      Target(
+        name,
+        'export',
+        patterns,
+        _predict('rows.parquet', 'model'),
+        # Another program, another result: numbers can be any.
+        _check_rows,
+        share,
+        seal=lambda directory: forged.seal(directory / 'model'),
+      )
+      for name, patterns, share in (
+        ('predict by a program', ('model/model.bin',), 8),
+        (
+          'predict by an export',
+          ('model/*.json', 'model/parameters/*', 'model/vocabulary/*'),
+          6,
+        ),
+      )
+    ),
+    Target(
+      'predict a stream',
+      'run',
+      ('rows.arrow',),
+      _predict('-'),
+      _check_scores,
+      8,
+      stdin='rows.arrow',
     ),
     *(
       Target(

@@ -62,6 +62,7 @@ def attempt(
   path = files[int(rng.integers(len(files)))]
   what, data = mutations.mutate(rng, path.name, path.read_bytes())
   path.write_bytes(data)
+  target.seal(scratch)
   record = {
     'target': name,
     'number': number,
@@ -79,7 +80,11 @@ def _judge(
   target: fuzz_targets.Target, scratch: pathlib.Path, file: str
 ) -> tuple[str, str]:
   before = _tree(scratch)
-  with _configurations_alone(target), said() as (out, err):
+  with (
+    _configurations_alone(target),
+    _standard_input(scratch, target.stdin),
+    said() as (out, err),
+  ):
     try:
       code = cli.main(['rmtl', *target.argv(scratch)])
     except BaseException:
@@ -102,7 +107,7 @@ def _judge(
       raise Judged(f'left behind after {line!r}: {left}')
   if any(fuzz_targets.FINISHED.search(name) for name in left):
     raise Judged(f'looks finished after {line!r}: {left}')
-  named = (file, str(scratch), 'as_of: ')
+  named = (file, str(scratch), 'as_of: ', 'standard input: ')
   if not any(name in line for name in named):
     raise Judged(f'names no file: {line}')
   return 'refused', line
@@ -150,6 +155,21 @@ def _configurations_alone(target: fuzz_targets.Target) -> Iterator[None]:
     yield
   finally:
     run_lib.train = whole
+
+
+@contextlib.contextmanager
+def _standard_input(scratch: pathlib.Path, name: str) -> Iterator[None]:
+  """A file in the place of standard input, where there is one."""
+  if not name:
+    yield
+    return
+  before = sys.stdin
+  with (scratch / name).open() as file:
+    sys.stdin = file
+    try:
+      yield
+    finally:
+      sys.stdin = before
 
 
 def _tree(directory: pathlib.Path) -> set[str]:

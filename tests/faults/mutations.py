@@ -1,4 +1,4 @@
-"""Files made bad at random, from a seed: bytes, lines, cells, JSON, Parquet.
+"""Files made bad at random: bytes, lines, cells, JSON, Parquet, Arrow.
 
 Every function takes a numpy generator and a file's contents, and returns what
 it did, in words, and the new contents. Equal seeds give equal mutants.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tests.serving import forged
 
 Rng = np.random.Generator
 
@@ -113,6 +116,12 @@ def _one(rng: Rng, name: str, data: bytes) -> Mutant:
     kinds += [of_lines] * 3
   elif name.endswith('.parquet'):
     kinds += [of_parquet] * 5
+  elif name.endswith('.bin'):
+    kinds += [of_program] * 8
+  elif name.endswith('.npy'):
+    kinds += [of_header] * 3
+  elif name.endswith('.arrow'):
+    kinds += [of_arrow] * 5 + [of_buffers] * 10
   return _pick(rng, kinds)(rng, data)
 
 
@@ -376,7 +385,80 @@ def _raw_json(rng: Rng, record: Any, parent: Any, key: Any) -> Mutant:
   return Mutant(f'{what} at {key!r:.60}', text.replace('"@@"', new, 1).encode())
 
 
-# Parquet.
+# Exported models.
+
+
+def of_header(rng: Rng, data: bytes) -> Mutant:
+  """The first bytes made bad, which say what follows."""
+  what, head = of_bytes(rng, data[:128])
+  return Mutant(f'in the header: {what}', head + data[128:])
+
+
+def of_program(rng: Rng, data: bytes) -> Mutant:
+  """Another number, operation or call in a program that is still one."""
+  for _ in range(20):
+    what, change = _pick(rng, (_other_number, _other_operation, _other_call))(
+      rng
+    )
+    try:
+      return Mutant(what, forged.with_text(data, change))
+    except Exception:  # most changes make no program
+      continue
+  return of_bytes(rng, data)
+
+
+def _other_number(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  new = _pick(rng, ('0', '1', '-1', '7', '65536', '2147483647'))
+  return f'a number is {new}', lambda text: _replaced(
+    rng, r'(?<![\w%#.@"])\d+(?![\w."])', new, text
+  )
+
+
+def _other_operation(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  names = _pick(
+    rng,
+    (
+      ('add', 'subtract', 'multiply', 'divide', 'power', 'remainder', 'atan2'),
+      ('exponential', 'log', 'negate', 'rsqrt', 'tan', 'cbrt', 'sine'),
+    ),
+  )
+  new = f'stablehlo.{_pick(rng, names)}'
+  old = '|'.join(names)
+  return f'an operation is {new}', lambda text: _replaced(
+    rng, rf'stablehlo\.({old})\b', new, text
+  )
+
+
+def _other_call(rng: Rng) -> tuple[str, Callable[[str], str]]:
+  target = _pick(
+    rng, ('lapack_sgetrf_ffi', 'xla_python_cpu_callback', 'Sharding', 'x', '')
+  )
+
+  def change(text: str) -> str:
+    found = list(
+      re.finditer(r'stablehlo\.(?:negate|exponential) (\S+) : (\S+)', text)
+    )
+    if not found:
+      raise ValueError('nothing to call with')
+    one = found[int(rng.integers(len(found)))]
+    call = (
+      f'stablehlo.custom_call @"{target}"({one[1]}) : ({one[2]}) -> {one[2]}'
+    )
+    return text[: one.start()] + call + text[one.end() :]
+
+  return f'a custom call of {target!r}', change
+
+
+def _replaced(rng: Rng, pattern: str, new: str, text: str) -> str:
+  """The text with one match of a pattern replaced."""
+  found = list(re.finditer(pattern, text))
+  if not found:
+    raise ValueError('nothing to replace')
+  one = found[int(rng.integers(len(found)))]
+  return text[: one.start()] + new + text[one.end() :]
+
+
+# Parquet and Arrow.
 
 
 def of_parquet(rng: Rng, data: bytes) -> Mutant:
@@ -385,8 +467,56 @@ def of_parquet(rng: Rng, data: bytes) -> Mutant:
     table = pq.read_table(io.BytesIO(data))
   except (OSError, pa.ArrowException, ValueError):
     return of_bytes(rng, data)
-  if not table.num_columns:
+  return _of_table(rng, table, parquet_bytes) or of_bytes(rng, data)
+
+
+def of_arrow(rng: Rng, data: bytes) -> Mutant:
+  """As `of_parquet`, of an Arrow IPC stream."""
+  try:
+    table = pa.ipc.open_stream(data).read_all()
+    table.validate(full=True)
+  except (OSError, pa.ArrowException, ValueError):
     return of_bytes(rng, data)
+  return _of_table(rng, table, arrow_bytes) or of_bytes(rng, data)
+
+
+def of_buffers(rng: Rng, data: bytes) -> Mutant:
+  """An Arrow IPC stream of which a buffer of a column holds other numbers.
+
+  Offsets that point out of their buffers are among them.
+  """
+  source = pa.py_buffer(data)
+  try:
+    batches = list(pa.ipc.open_stream(source))
+  except (OSError, pa.ArrowException, ValueError):
+    return of_bytes(rng, data)
+  places = [
+    (name, buffer.address - source.address, buffer.size)
+    for batch in batches
+    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    for buffer in column.buffers()
+    if buffer is not None
+    and buffer.size >= 4
+    # Of what was compressed or moved nothing is known.
+    and 0 <= buffer.address - source.address < source.size
+  ]
+  if not places:
+    return of_bytes(rng, data)
+  name, begin, size = _pick(rng, places)
+  numbers = np.frombuffer(data, np.int32, size // 4, begin).copy()
+  at = int(rng.integers(len(numbers)))
+  new = _pick(rng, (-1, 1, 2**20, 2**30, 2**31 - 1, -(2**31), numbers[at] + 9))
+  numbers[at] = np.int64(new).astype(np.int32)
+  changed = data[:begin] + numbers.tobytes() + data[begin + numbers.nbytes :]
+  return Mutant(f'a number of {name!r} is {new}', changed)
+
+
+def _of_table(
+  rng: Rng, table: pa.Table, write: Callable[[pa.Table], bytes]
+) -> Mutant | None:
+  """A changed table as bytes; None where it can't be or has no columns."""
+  if not table.num_columns:
+    return None
   column = int(rng.integers(table.num_columns))
   name = table.column_names[column]
   kind = _pick(rng, ('type', 'type', 'value', 'value', 'columns', 'rows'))
@@ -416,15 +546,23 @@ def of_parquet(rng: Rng, data: bytes) -> Mutant:
     }[what]
     table = table.take(pa.array(order))
   try:
-    return Mutant(f'column {name!r}: {what}', parquet_bytes(table))
+    return Mutant(f'column {name!r}: {what}', write(table))
   except (pa.ArrowException, ValueError):  # a type that Parquet has not
-    return of_bytes(rng, data)
+    return None
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
   """The table as a Parquet file."""
   sink = io.BytesIO()
   pq.write_table(table, sink)
+  return sink.getvalue()
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+  """The table as an Arrow IPC stream of some batches."""
+  sink = io.BytesIO()
+  with pa.ipc.new_stream(sink, table.schema) as stream:
+    stream.write_table(table, max_chunksize=max(1, table.num_rows // 3))
   return sink.getvalue()
 
 

@@ -126,13 +126,16 @@ def test_sound_files_are_handled(base):
     assert target.files(base / target.base), target.name
 
 
-@pytest.mark.parametrize('name', ['a.csv', 'a.csv.gz', 'a.json', 'a.parquet'])
+@pytest.mark.parametrize(
+  'name', ['a.csv', 'a.csv.gz', 'a.json', 'a.parquet', 'a.arrow']
+)
 def test_mutants_follow_from_the_seed(base, name):
   source = {
     'a.csv': 'table/raw/log.csv',
     'a.csv.gz': 'table_gz/raw/log.csv.gz',
     'a.json': 'table/schema.json',
     'a.parquet': 'table_parquet/raw/log.parquet',
+    'a.arrow': 'run/rows.arrow',
   }[name]
   data = (base / source).read_bytes()
   found = [

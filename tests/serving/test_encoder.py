@@ -10,7 +10,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import encoder, rows
+from rmtl_jax.serving import encoder, notes, rows
 from tests.serving import table_run
 
 
@@ -210,15 +210,117 @@ def test_a_manifest_that_prepare_does_not_write(
 
 
 def test_fields_without_a_known_value_are_told(by_hand):
-  found = encoder.Encoder(*by_hand)
-  assert found.unknown_fields() == []
-  found.encode(_chunk(_raw(item=['7.0', 'B', '', None])))
-  assert found.unknown_fields() == [
-    "field 'item': not one of 4 values of column 'item' is in the run's"
+  model = encoder.Encoder(*by_hand)
+  first, second, third = notes.Notes(), notes.Notes(), notes.Notes()
+  model.encode(_chunk(_raw()), first)
+  assert first.warnings() == []
+  assert first.unseen() == {'item': 1 / 3, 'age': 1 / 3, 'tags': 1 / 3}
+  # Each call for itself, whatever was known before.
+  model.encode(_chunk(_raw(item=['7.0', 'B', '', None])), second)
+  assert second.warnings() == [
+    "field 'item': not one of 2 values of column 'item' is in the run's"
     ' vocabulary'
   ]
-  found.encode(_chunk(_raw()))
-  assert found.unknown_fields() == []
+  assert second.unseen()['item'] == 1.0
+  model.encode(_chunk(_raw()), third)
+  assert third.warnings() == []
+
+
+def test_floats_find_whole_numbers(by_hand):
+  """Of columns of numbers whatever the vocabulary; of text if it is numbers."""
+  directory, manifest = by_hand
+  exact, large = float(2**53 - 1), float(2**53)
+  _words(directory, 'item', ['118', '0', '-7', str(2**53 - 1), str(2**53)])
+  _words(directory, 'tags', ['1.0', '2', 'b'])
+  fields = tuple(
+    dataclasses.replace(f, size=6) if f.name == 'item' else f
+    for f in manifest.fields
+  )
+  model = encoder.Encoder(
+    directory, dataclasses.replace(manifest, fields=fields)
+  )
+
+  def ids(item):
+    count = len(item)
+    raw = pa.table(
+      {
+        'item': item,
+        'age': pa.nulls(count),
+        'tags': [[1.0, 2.0, None]] * count,
+        'price': [0.0] * count,
+      }
+    )
+    found = model.encode(_chunk(raw))
+    # Of a vocabulary that has other words too text is found as it stands.
+    np.testing.assert_array_equal(found.multi_valued, [[0, 2]] * count)
+    return found.categorical[:, 0].tolist()
+
+  floats = [118.0, -0.0, 0.0, -7.0, exact, large, 118.5, np.inf, np.nan, None]
+  expected = [1, 2, 2, 3, 4, 0, 0, 0, 0, 0]
+  assert ids(pa.array(floats, pa.float64())) == expected
+  assert ids([None if f is None else str(f) for f in floats]) == expected
+  # A float32 is no longer exact from 2^24 on.
+  _words(directory, 'item', ['118', '0', '-7', str(2**24 - 1), str(2**24)])
+  model = encoder.Encoder(
+    directory, dataclasses.replace(manifest, fields=fields)
+  )
+  singles = [118.0, 2.0**24 - 1, 2.0**24]
+  assert ids(pa.array(singles, pa.float32())) == [1, 4, 0]
+  decimals = pa.array([118, 0, -7]).cast(pa.decimal128(24, 3))
+  assert ids(decimals) == [1, 2, 3]
+  assert ids(pa.array([118, 2**24], pa.int64())) == [1, 5]
+
+
+@pytest.mark.parametrize('kind', [pa.float64(), pa.decimal128(24, 2)])
+def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
+  raw = table_run.table()
+  number = [int(n) if n > 2 else None for n in raw['item'].to_numpy()]
+  at = raw.schema.get_field_index('item')
+  tags = [[n, 7] for n in range(len(raw))]
+  found = {}
+  for name, of_item, of_tags in (
+    ('whole', pa.int64(), pa.list_(pa.int32())),
+    ('other', kind, pa.list_(pa.float64())),
+  ):
+    log = raw.set_column(at, 'item', pa.array(number, pa.int64()).cast(of_item))
+    log = log.drop_columns('tags').append_column(
+      'tags', pa.array(tags, of_tags)
+    )
+    (tmp_path / name).mkdir()
+    data = table_run.prepare_table(tmp_path / name, log)
+    files = sorted(p for p in data.rglob('*.parquet'))
+    found[name] = {p.relative_to(data): pq.read_table(p) for p in files}
+    found[name, 'log'], found[name, 'data'] = log, data
+  assert found['whole'].keys() == found['other'].keys()
+  for path, table in found['whole'].items():
+    assert table.equals(found['other'][path]), path
+  # Either log is encoded by the other's vocabularies as by its own.
+  for name in ('whole', 'other'):
+    model = encoder.Encoder(
+      found[name, 'data'], manifest_lib.read(found[name, 'data'])
+    )
+    one, other = (
+      model.encode(_chunk(found[log, 'log'])) for log in ('whole', 'other')
+    )
+    np.testing.assert_array_equal(one.categorical, other.categorical)
+    np.testing.assert_array_equal(one.multi_valued, other.multi_valued)
+    assert one.categorical[:, 1].any()
+
+
+@pytest.mark.parametrize('written', [str, lambda n: f'{n}.0'])
+def test_vocabularies_that_were_made_of_floats(by_hand, written):
+  """What was prepared before, or from CSV that has floats."""
+  directory, manifest = by_hand
+  _words(directory, 'item', [written(7), written(30)])
+  model = encoder.Encoder(directory, manifest)
+  for item in (
+    pa.array([30, 7, 8, None]),
+    pa.array([30.0, 7.0, 8.0, None]),
+    ['30', '7', '8', ''],
+    ['30.0', '7.0', '8.0', None],
+  ):
+    found = model.encode(_chunk(_raw(item=item)))
+    assert found.categorical[:, 0].tolist() == [2, 1, 0, 0]
 
 
 def test_as_of_features_are_taken_where_they_are_given(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,8 +19,8 @@ import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.serving import export, exported, predictor
-from tests.serving import past_run, table_run
+from rmtl_jax.serving import export, exported, predictor, program
+from tests.serving import forged, past_run, table_run
 
 pytest.importorskip('flatbuffers')
 
@@ -168,9 +171,152 @@ def with_record(change):
   return apply
 
 
+def recorded(change):
+  return lambda d: changed(d, 'export.json', with_record(change))
+
+
+def unlisted(name):
+  return recorded(lambda r: r['files'].pop(name)), f'files lacks {name!r}'
+
+
+def replaced(name, make):
+  """Puts something else in a file's place."""
+
+  def spoil(directory):
+    (directory / name).unlink()
+    make(directory / name)
+
+  return spoil
+
+
+def renamed(name):
+  """Records another path of the model."""
+
+  def change(record):
+    record['files'][name] = record['files'].pop('model.bin')
+
+  return recorded(change)
+
+
+def sealed(name, change):
+  """Changes a file and its digest with it."""
+
+  def spoil(directory):
+    changed(directory, name, change)
+    forged.seal(directory)
+
+  return spoil
+
+
+def saved(values, **header):
+  """A .npy file, at times with another header than its values."""
+  file = io.BytesIO()
+  described = np.lib.format.header_data_from_array_1_0(values) | header
+  np.lib.format.write_array_header_1_0(file, described)
+  return file.getvalue() + values.tobytes()
+
+
+def with_array(values, **header):
+  """Puts another array in the place of the first parameter."""
+
+  def spoil(directory):
+    record = json.loads((directory / 'export.json').read_text())
+    name = record['parameters'][0]['file']
+    changed(directory, name, lambda b: saved(values, **header))
+    forged.seal(directory)
+
+  return spoil
+
+
+def with_custom_call(text):
+  return re.sub(
+    r'stablehlo.negate (\S+) : (\S+)',
+    r'stablehlo.custom_call @gemm(\1) : (\2) -> \2',
+    text,
+  )
+
+
 BAD = {
+  **{
+    f'no digest of {name}': unlisted(name)
+    for name in ('model.bin', 'manifest.json', 'vocabulary/item.parquet')
+  },
+  'no digest of a parameter': (
+    recorded(lambda r: r['files'].pop(r['parameters'][0]['file'])),
+    "files lacks 'parameters/",
+  ),
+  'no digest': (
+    recorded(lambda r: r['files'].update({'model.bin': {'bytes': 1}})),
+    'expected bytes and sha256',
+  ),
+  **{
+    f'a name {name!r}': (renamed(name), 'is no path inside the directory')
+    for name in (
+      '../out/model.bin',
+      '/dev/zero',
+      'vocabulary/../model.bin',
+      './model.bin',
+      '',
+      'a//b',
+      'C:\\model.bin',
+      'a\0b',
+    )
+  },
+  'a link that leads out': (
+    replaced('model.bin', lambda p: p.symlink_to('/dev/zero')),
+    'model.bin: leads out of the directory',
+  ),
+  'a pipe': (replaced('model.bin', os.mkfifo), 'is not a regular file'),
+  'a pipe as the record': (
+    replaced('export.json', os.mkfifo),
+    'export.json: is not a regular file',
+  ),
+  'a directory': (
+    replaced('model.bin', lambda p: p.mkdir()),
+    'model.bin: is not a regular file',
+  ),
+  'longer': (
+    lambda d: changed(d, 'model.bin', lambda b: b + b'0'),
+    'model.bin: is not what was exported (',
+  ),
+  'a lane without slots': (
+    recorded(lambda r: r.update(lane_length=0)),
+    'lane_length is 0',
+  ),
+  'an endless lane': (
+    recorded(lambda r: r.update(lane_length=2**40)),
+    'lane_length is 1099511627776',
+  ),
+  'a parameter without a shape': (
+    recorded(lambda r: r['parameters'][0].pop('shape')),
+    'expected file, shape and dtype',
+  ),
+  'ignored numbers': (
+    recorded(lambda r: r.update(ignored=[1])),
+    'ignored: expected names',
+  ),
+  'another shape': (with_array(np.zeros((2, 2), np.float32)), 'not readable'),
+  'a huge header': (
+    with_array(np.zeros(2, np.float32), shape=(2**50,)),
+    'holds float32[1125899906842624], export.json says',
+  ),
+  'objects': (
+    with_array(np.zeros(2, np.float32), descr='|O'),
+    'not readable: ',
+  ),
+  'no parameter at all': (
+    recorded(lambda r: r['parameters'].pop()),
+    'does not take',
+  ),
+  'a custom call': (
+    sealed('model.bin', lambda b: forged.with_text(b, with_custom_call)),
+    "model.bin: has the custom call 'gemm', which is not run",
+  ),
   'no record': (lambda d: (d / 'export.json').unlink(), 'not an exported'),
-  'no JSON': (lambda d: changed(d, 'export.json', lambda b: b[9:]), 'readable'),
+  'no JSON': (
+    lambda d: changed(d, 'export.json', lambda b: b[9:]),
+    'not valid',
+  ),
   'another version': (
     lambda d: changed(
       d, 'export.json', with_record(lambda r: r.update(format_version=9))
@@ -227,6 +373,32 @@ def test_the_first_version_serves_what_reads_no_sessions(model_dir, tmp_path):
   found = exported.load(tmp_path / 'out').predict(raw)
   for task, values in exported.load(model_dir).predict(raw).items():
     np.testing.assert_array_equal(found[task], values)
+
+
+def test_a_network_that_could_not_be_served_is_not_exported(
+  run_dir, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(program, 'CUSTOM_CALLS', frozenset())
+  with pytest.raises(types.InputError, match="custom call 'shape_assertion'"):
+    export.export(predictor.load(run_dir, 'pretrain'), tmp_path / 'out')
+  assert not list(tmp_path.iterdir())
+
+
+def test_links_within_the_directory_are_followed(model_dir, tmp_path):
+  shutil.copytree(model_dir, tmp_path / 'out')
+  (tmp_path / 'out' / 'model.bin').rename(tmp_path / 'out' / 'kept')
+  (tmp_path / 'out' / 'model.bin').symlink_to('kept')
+  (tmp_path / 'linked').symlink_to('out')
+  raw = table_run.table(9)
+  found = exported.load(tmp_path / 'linked').predict(raw)
+  expected = exported.load(model_dir).predict(raw)
+  np.testing.assert_array_equal(found['click'], expected['click'])
+
+
+def test_a_program_that_cannot_be_run_is_no_traceback(model_dir):
+  model = exported.load(model_dir)
+  with pytest.raises(types.InputError, match=r'model\.bin: not run: [^\n]*\Z'):
+    model.network(np.zeros((2, 3), np.int32))
 
 
 def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):

@@ -49,8 +49,9 @@ def test_a_table_with_all_of_the_past(loaded, expected):
   assert all(groups.values()), groups
   row_id, expected = expected
   rows, earlier = parts(past_run.log(), row_id)
-  close(stacked(loaded.predict(rows, earlier)), expected)
-  assert loaded.warnings == []
+  scored = loaded.score(rows, earlier)
+  close(stacked(scored.probabilities), expected)
+  assert scored.warnings == []
   assert np.ptp(expected[:, 0]) > 0.05
   # In any order, and without the past it is another prediction.
   order = np.random.default_rng(0).permutation(len(rows))
@@ -96,9 +97,9 @@ def test_sessions_that_began_in_the_history_go_on(loaded, expected):
 def test_the_history_may_hold_the_rows(loaded, expected):
   row_id, expected = expected
   raw = past_run.log()
-  found = stacked(loaded.predict(raw.take(pa.array(row_id)), raw))
-  close(found, expected)
-  (warning,) = loaded.warnings
+  scored = loaded.score(raw.take(pa.array(row_id)), raw)
+  close(stacked(scored.probabilities), expected)
+  (warning,) = scored.warnings
   assert 'rows of the history are rows to predict for' in warning
 
 
@@ -215,6 +216,59 @@ def test_bad_input_gets_one_line(loaded, name):
     assert message in str(error.value)
 
 
+def numbered(raw, kind, key_kind):
+  """The log with whole numbers as items and users, of some type."""
+  for name, to in (('item', kind), ('who', key_kind)):
+    texts = raw[name].to_pylist()
+    numbers = pa.array([int(t[1:]) if t else None for t in texts], pa.int64())
+    at = raw.schema.get_field_index(name)
+    if to == pa.string():
+      # As pandas writes a column of floats to CSV.
+      numbers = numbers.cast(pa.float64())
+      texts = [None if n is None else str(n) for n in numbers.to_pylist()]
+      numbers = pa.array(texts)
+    raw = raw.set_column(at, name, numbers.cast(to))
+  return raw
+
+
+WHOLE, FLOAT, TEXT = pa.int64(), pa.float64(), pa.string()
+
+
+@pytest.mark.parametrize('prepared', [WHOLE, FLOAT])
+def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
+  raw = past_run.log(400)
+  run_dir = past_run.prepare_run(
+    tmp_path, raw=numbered(raw, prepared, prepared)
+  )
+  scorer = past_run.untrained(run_dir)
+  made = []
+  for earlier, later in (
+    ((WHOLE, WHOLE), (WHOLE, WHOLE)),
+    ((WHOLE, WHOLE), (FLOAT, FLOAT)),
+    ((FLOAT, FLOAT), (WHOLE, WHOLE)),
+    ((TEXT, FLOAT), (TEXT, WHOLE)),
+  ):
+    with past.scratch() as (connection, _):
+      found = past.Past(connection, scorer.manifest, scorer.needs)
+      for rows, kinds, scored in (
+        (raw.slice(0, 300), earlier, False),
+        (raw.slice(300), later, True),
+      ):
+        table = rows_lib.of_table(numbered(rows, *kinds))
+        found.add(table, scored, 100)
+      items = scorer.encoder.words('item')
+      found.compute(items)
+      columns = found.columns().take(len(raw) - 300)
+      connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')
+      pieces = pa.concat_tables(found.pieces('none', items.values, 5))
+      made.append((columns, pieces.select(['row_id', 'item'])))
+  (columns, pieces), *others = made
+  assert columns.num_columns > 5 and pieces['item'].to_numpy().all()
+  for other_columns, other_pieces in others:
+    assert other_columns.equals(columns)
+    assert other_pieces.equals(pieces)
+
+
 def test_no_rows_and_an_empty_history(loaded):
   raw = past_run.log()
   found = loaded.predict(raw.slice(0, 0), raw.slice(0, 50))
@@ -225,11 +279,13 @@ def test_no_rows_and_an_empty_history(loaded):
 def test_a_model_that_takes_nothing_says_so(run_dir):
   scorer = past_run.untrained(run_dir)
   raw = table_run.table()
-  found = scorer.predict(raw.slice(0, 5), raw)
-  assert scorer.warnings == ['the model takes nothing from the history']
-  expected = scorer.predict(raw.slice(0, 5))
-  np.testing.assert_array_equal(found['click'], expected['click'])
-  assert scorer.warnings == []
+  scored = scorer.score(raw.slice(0, 5), raw)
+  assert scored.warnings == ['the model takes nothing from the history']
+  expected = scorer.score(raw.slice(0, 5))
+  np.testing.assert_array_equal(
+    scored.probabilities['click'], expected.probabilities['click']
+  )
+  assert expected.warnings == []
 
 
 def test_features_of_the_session_need_no_history(past_dir):

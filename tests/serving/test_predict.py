@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import subprocess
 import sys
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli
 from rmtl_jax.serving import predictor
+from tests.faults import mutations
 from tests.serving import table_run
 
 
@@ -154,7 +156,7 @@ def test_another_stage_and_no_rows(tmp_path, run_dir):
 
 def test_a_column_that_training_never_saw_is_told(tmp_path, capsys, run_dir):
   raw = table_run.table().slice(0, 20)
-  raw = raw.set_column(3, 'item', [[f'{n}.0' for n in raw['item'].to_pylist()]])
+  raw = raw.set_column(3, 'item', [[f'{n}.5' for n in raw['item'].to_pylist()]])
   pq.write_table(raw, tmp_path / 'in.parquet')
   assert _predict(run_dir, tmp_path / 'in.parquet', tmp_path / 'out.csv') == 0
   error = capsys.readouterr().err
@@ -255,3 +257,73 @@ def test_a_failure_leaves_what_stood_there(
   assert _predict(run_dir, tmp_path / 'in.parquet', target) == 130
   assert target.read_text() == 'what stood here before'
   _refused(capsys, tmp_path, 'interrupted')
+
+
+def _damaged_stream(column, buffer, at, number):
+  """An Arrow stream in which a number of a column's buffer is another one."""
+  raw = table_run.table().select(table_run.FEATURES)
+  raw = raw.set_column(
+    1, 'item', raw['item'].cast(pa.string()).dictionary_encode()
+  )
+  raw = raw.append_column('lists', pa.array([[n] for n in range(400)]))
+  data = bytearray(mutations.arrow_bytes(raw))
+  source = pa.py_buffer(data)
+  batch = pa.ipc.open_stream(source).read_next_batch()
+  found = batch.column(column).buffers()[buffer]
+  begin = found.address - source.address + 4 * at
+  data[begin : begin + 4] = number.to_bytes(4, 'little', signed=True)
+  return bytes(data)
+
+
+@pytest.mark.parametrize(
+  ('column', 'buffer', 'at', 'number'),
+  [
+    # An offset past its buffer, far past it, and before it.
+    ('tags', 1, 5, 10**6),
+    ('tags', 1, 5, 2**31 - 1),
+    ('tags', 1, 0, -(2**30)),
+    ('lists', 1, 3, 10**6),
+    ('item', 1, 2, 10**6),
+    ('Customer No', 2, 0, -1),  # no UTF-8
+  ],
+)
+def test_a_stream_reads_nothing_but_its_own_buffers(
+  tmp_path, column, buffer, at, number
+):
+  damaged = _damaged_stream(column, buffer, at, number)
+  (tmp_path / 'rows.arrow').write_bytes(damaged)
+  # A process of its own, which might crash.
+  done = subprocess.run(
+    [sys.executable, '-c', READ, tmp_path / 'rows.arrow'],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  assert len(lines) == 2
+  for line in lines:
+    assert f': batch 1, column {column!r}: not valid Arrow data' in line
+
+
+READ = """
+import io, sys, types
+import pyarrow as pa
+from rmtl_jax import types as rmtl_types
+from rmtl_jax.serving import rows
+
+data = open(sys.argv[1], 'rb').read()
+
+def read(found):
+  try:
+    for chunk in found.chunks(64):
+      chunk.table.to_pydict()
+  except rmtl_types.InputError as error:
+    print(error)
+
+sys.stdin = types.SimpleNamespace(
+  buffer=io.BytesIO(data), isatty=lambda: False
+)
+with rows.open_rows('-') as found:
+  read(found)
+read(rows.of_table(pa.ipc.open_stream(data).read_all()))
+"""

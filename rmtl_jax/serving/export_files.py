@@ -1,0 +1,186 @@
+"""Files of an exported model: inside its directory, regular, as recorded.
+
+Digests find damage. They prove nothing of where a file comes from: who changes
+it can change its record too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import pathlib
+import stat
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+
+from rmtl_jax import json_files, types
+
+_BLOCK = 2**20
+
+
+def read_record(path: pathlib.Path, missing: str) -> Any:
+  """A JSON file that no record tells of.
+
+  Raises:
+    types.InputError: not there (`missing` says more), not a regular file, or
+      not JSON.
+  """
+  if path.exists():
+    _open(path, path.parent).close()
+  return json_files.read(path, missing)
+
+
+class Files:
+  """What a record tells of the files of a directory."""
+
+  def __init__(self, directory: pathlib.Path, listed: dict[str, Any]):
+    """Checks the record, and no file yet.
+
+    Args:
+      directory: holds the files.
+      listed: {name: {'bytes': size, 'sha256': hex}}, names relative.
+
+    Raises:
+      types.InputError: an entry that is no such thing, or a name that leads
+        out of the directory.
+    """
+    self._directory, self._listed = directory, listed
+    for name, entry in listed.items():
+      _check_name(directory, name)
+      sound = (
+        isinstance(entry, dict)
+        and type(entry.get('bytes')) is int
+        and type(entry.get('sha256')) is str
+      )
+      if not sound:
+        raise types.InputError(
+          f'{directory}: files: {name!r:.80} is {entry!r:.80}, expected bytes'
+          ' and sha256'
+        )
+
+  def check(self) -> None:
+    """Compares every file with its record.
+
+    Raises:
+      types.InputError: a file that is missing, not a regular one, outside of
+        the directory or another than was recorded.
+    """
+    for name in self._listed:
+      for _ in self._blocks(name):
+        pass
+
+  def require(self, name: str) -> None:
+    """Refuses a record without a file that is going to be used.
+
+    Raises:
+      types.InputError: there is no digest of it.
+    """
+    if name not in self._listed:
+      raise types.InputError(
+        f'{self._directory}: files lacks {name!r:.80}, which the model needs'
+      )
+
+  def read(self, name: str) -> bytes:
+    """What a file holds, checked; raises as `require` and `check`."""
+    self.require(name)
+    return b''.join(self._blocks(name))
+
+  def read_array(
+    self, name: str, shape: tuple[int, ...], dtype: str
+  ) -> np.ndarray:
+    """An array of numbers as `np.save` writes it; raises as `read`."""
+    data = self.read(name)
+    try:
+      found = _array(data, shape, dtype)
+    except Exception as error:  # of a header that others wrote
+      first = str(error).partition('\n')[0][:200]
+      raise types.InputError(
+        f'{self._directory / name}: not readable: {first}'
+      ) from None
+    return found
+
+  def _blocks(self, name: str) -> Iterator[bytes]:
+    """The file's bytes; raises in the end if they are not what they were."""
+    path, entry = self._directory / name, self._listed[name]
+    with _open(path, self._directory) as file:
+      size = os.fstat(file.fileno()).st_size
+      if size != entry['bytes']:
+        raise types.InputError(
+          f'{path}: is not what was exported ({size} bytes, expected'
+          f' {entry["bytes"]!r:.80})'
+        )
+      digest, left = hashlib.sha256(), size
+      # No more than is recorded, should it grow meanwhile.
+      while left and (block := file.read(min(left, _BLOCK))):
+        digest.update(block)
+        left -= len(block)
+        yield block
+    if digest.hexdigest() != entry['sha256']:
+      raise types.InputError(
+        f'{path}: is not what was exported (SHA-256 differs)'
+      )
+
+
+def _check_name(directory: pathlib.Path, name: Any) -> None:
+  """Refuses a name that is no plain relative path."""
+  plain = (
+    isinstance(name, str)
+    and name.isprintable()
+    and not any(c in name for c in ':\\')
+    and all(part not in ('', '.', '..') for part in name.split('/'))
+  )
+  if not plain:
+    raise types.InputError(
+      f'{directory}: files: {name!r:.80} is no path inside the directory'
+    )
+
+
+def _open(path: pathlib.Path, directory: pathlib.Path) -> IO[bytes]:
+  """Opens a regular file of a directory for reading.
+
+  Links may lead to other files of the directory. Devices and pipes, which never
+  end or never begin, are not opened for good.
+  """
+  inside = pathlib.Path(os.path.realpath(directory))
+  real = pathlib.Path(os.path.realpath(path))
+  if not real.is_relative_to(inside):
+    raise types.InputError(f'{path}: leads out of the directory')
+  flags = (
+    os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+  )
+  try:
+    handle = os.open(real, flags)
+  except OSError as error:
+    raise types.InputError(f'{path}: {error.strerror}') from None
+  if not stat.S_ISREG(os.fstat(handle).st_mode):
+    os.close(handle)
+    raise types.InputError(f'{path}: is not a regular file')
+  return os.fdopen(handle, 'rb')
+
+
+def _array(data: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+  """The array without a copy; ValueError if it is another one."""
+  size = min(len(data), 2**14)  # of the longest header that is read
+  file = io.BytesIO(data[:size])
+  version = np.lib.format.read_magic(file)
+  readers = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+  }
+  if version not in readers:
+    raise ValueError(f'.npy version {version}')
+  found, fortran, kind = readers[version](file)
+  if (found, kind.name) != (shape, dtype) or kind.hasobject:
+    raise ValueError(
+      f'holds {kind.name}{list(found)}, export.json says {dtype}{list(shape)}'
+    )
+  if not kind.isnative or len(data) - file.tell() != (
+    math.prod(shape) * kind.itemsize
+  ):
+    raise ValueError('has other bytes than its header says')
+  order = 'F' if fortran else 'C'
+  return np.ndarray(shape, kind, data, file.tell(), order=order)

@@ -1,0 +1,85 @@
+"""What one call says beside its probabilities: unseen values, warnings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+# So many values, or rows without any, tell more than a stranger passing by.
+_MANY = 20
+
+
+@dataclasses.dataclass
+class FieldCounts:
+  """What a call saw of a field.
+
+  Attributes:
+    column: the raw column.
+    rest: the share of train values that have no embedding of their own.
+    rows: rows of the call.
+    values: values that are not missing; of a list all of them.
+    unseen: those of them that are not in the vocabulary.
+  """
+
+  column: str
+  rest: float
+  rows: int = 0
+  values: int = 0
+  unseen: int = 0
+
+  @property
+  def share(self) -> float:
+    """Of the values, how many are unseen; 0 where there are none."""
+    return self.unseen / self.values if self.values else 0.0
+
+  def add(self, rows: int, values: int, unseen: int) -> None:
+    """Counts more rows."""
+    self.rows += rows
+    self.values += int(values)
+    self.unseen += int(unseen)
+
+  def warning(self) -> str:
+    """A line where the column may be another than in training, else ''."""
+    where = f'column {self.column!r}'
+    if not self.values:
+      return f'{where} has no value in {self.rows:,} rows' * (
+        self.rows >= _MANY
+      )
+    if self.unseen == self.values:
+      return (
+        f'not one of {self.values:,} values of {where} is in the'
+        " run's vocabulary"
+      )
+    # Fewer than half as many are known as in training.
+    if self.values >= _MANY and 1.0 - self.share < 0.5 * (1.0 - self.rest):
+      return (
+        f'{self.unseen:,} of {self.values:,} values of {where}'
+        f" ({self.share:.0%}) are not in the run's vocabulary (in training"
+        f' {self.rest:.0%} had no embedding of their own)'
+      )
+    return ''
+
+
+class Notes:
+  """Filled as a call goes; each call has its own.
+
+  Attributes:
+    lines: warnings about other things than values.
+    fields: counts by the field's name.
+  """
+
+  def __init__(self):
+    """Nothing is said yet."""
+    self.lines: list[str] = []
+    self.fields: dict[str, FieldCounts] = {}
+
+  def unseen(self) -> dict[str, float]:
+    """Each field's share of values that are not in its vocabulary."""
+    return {name: counts.share for name, counts in self.fields.items()}
+
+  def warnings(self) -> list[str]:
+    """Lines for a person."""
+    told = {name: counts.warning() for name, counts in self.fields.items()}
+    return [
+      *self.lines,
+      *(f'field {name!r}: {line}' for name, line in told.items() if line),
+    ]

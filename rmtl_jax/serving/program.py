@@ -1,0 +1,261 @@
+"""What an exported program may be, checked before anything compiles it.
+
+A program can be another person's. Custom calls run what the process happens to
+have registered, with pointers of the program's choice; others talk to devices
+and hosts. So a program has the operations of this list alone: they compute
+tensors from tensors. Its digest says nothing here: who changes a program can
+change its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+from jax import export as jax_export
+from jax.extend import mlir as jax_mlir
+from jax.extend.mlir import ir
+from jax.interpreters import mlir
+
+from rmtl_jax import types
+
+# Of StableHLO.
+_NAMES = """
+  abs add and atan2 broadcast_in_dim case cbrt ceil clamp compare concatenate
+  constant convert cosine divide dot_general dynamic_broadcast_in_dim
+  dynamic_gather dynamic_iota dynamic_pad dynamic_reshape dynamic_slice
+  dynamic_update_slice exponential exponential_minus_one floor gather
+  get_dimension_size if iota is_finite log log_plus_one logistic maximum minimum
+  multiply negate not or pad power real_dynamic_slice reduce reduce_window
+  remainder reshape return reverse round_nearest_afz round_nearest_even rsqrt
+  scatter select sign sine slice sort sqrt subtract tanh transpose while xor
+"""
+OPERATIONS = frozenset(
+  {
+    *(f'stablehlo.{name}' for name in _NAMES.split()),
+    *('builtin.module', 'func.call', 'func.func', 'func.return'),
+  }
+)
+# JAX's own check of sizes, which never reaches a device.
+CUSTOM_CALLS = frozenset({'shape_assertion'})
+# Attributes of dialects, which other parts of the compiler act on.
+_ATTRIBUTES = frozenset(
+  {
+    'jax.global_constant',
+    'jax.result_info',
+    'jax.uses_shape_polymorphism',
+    'mhlo.num_partitions',
+    'mhlo.num_replicas',
+  }
+)
+_ELEMENTS = {
+  'bool': 'i1',
+  'int8': 'i8',
+  'int32': 'i32',
+  'int64': 'i64',
+  'float16': 'f16',
+  'bfloat16': 'bf16',
+  'float32': 'f32',
+  'float64': 'f64',
+}
+# Regions within regions, and calls within calls; ours have less than ten.
+_DEEPEST = 100
+
+
+class Refused(Exception):
+  """Why a program is not run, in words."""
+
+
+def read(data: bytes, where: str) -> jax_export.Exported:
+  """Deserializes a program that computes and does nothing else.
+
+  Args:
+    data: what `jax.export.Exported.serialize` gave.
+    where: what to call it in errors.
+
+  Raises:
+    types.InputError: not such a program, or one with other operations.
+  """
+  try:
+    function = jax_export.deserialize(bytearray(data))
+    check(function)
+  except Refused as error:
+    raise types.InputError(f'{where}: {error}') from None
+  # The readers of JAX and MLIR fail in many ways, all of which say the same.
+  except Exception as error:
+    first = str(error).partition('\n')[0][:200]
+    raise types.InputError(
+      f'{where}: not readable: {type(error).__name__} {first}'
+    ) from None
+  return function
+
+
+def check(function: jax_export.Exported) -> None:
+  """Looks at every operation of a program.
+
+  Raises:
+    Refused: one that is not on the list, or a program that is not what its
+      record says.
+  """
+  if function.nr_devices != 1:
+    raise Refused(f'is for {function.nr_devices} devices, expected 1')
+  if function.ordered_effects or function.unordered_effects:
+    raise Refused('has side effects')
+  if function.module_kept_var_idx != tuple(range(len(function.in_avals))):
+    raise Refused('leaves arguments out')
+  with mlir.make_ir_context():
+    module = jax_mlir.deserialize_portable_artifact(
+      function.mlir_module_serialized
+    )
+    calls: dict[str, set[str]] = {}
+    for owner, operation in _operations(module.operation):
+      _check_operation(operation)
+      callees = calls.setdefault(owner, set())
+      if operation.name == 'func.call':
+        callees.add(ir.FlatSymbolRefAttr(operation.attributes['callee']).value)
+    _check_depth(calls)
+    _check_main(module, function)
+
+
+def _operations(root: Any) -> Iterator[tuple[str, Any]]:
+  """(the function that it is in, operation) of all operations."""
+  waiting = [('', root, 0)]
+  while waiting:
+    owner, operation, depth = waiting.pop()
+    if depth > _DEEPEST:
+      raise Refused(f'has operations within operations, {depth} deep')
+    if operation.name == 'func.func':
+      owner = ir.StringAttr(operation.attributes['sym_name']).value
+    yield owner, operation
+    waiting += [
+      (owner, inner.operation, depth + 1)
+      for region in operation.regions
+      for block in region
+      for inner in block
+    ]
+
+
+def _check_operation(operation: Any) -> None:
+  name = operation.name
+  if name == 'stablehlo.custom_call':
+    target = ir.StringAttr(operation.attributes['call_target_name']).value
+    if target not in CUSTOM_CALLS or len(operation.results):
+      raise Refused(f'has the custom call {target!r:.80}, which is not run')
+  elif name not in OPERATIONS:
+    raise Refused(f'has the operation {name!r:.80}, which is not run')
+  for attribute in _attribute_names(operation.attributes):
+    if '.' in attribute and attribute not in _ATTRIBUTES:
+      raise Refused(f'has the attribute {attribute!r:.80}, expected none such')
+  if name == 'func.func':
+    for kind in ('arg_attrs', 'res_attrs'):
+      if kind in operation.attributes:
+        for one in ir.ArrayAttr(operation.attributes[kind]):
+          for attribute in _attribute_names(ir.DictAttr(one)):
+            if attribute not in _ATTRIBUTES:
+              raise Refused(f'has the attribute {attribute!r:.80} of a value')
+
+
+def _attribute_names(attributes: Any) -> list[str]:
+  """Names, whether the version of JAX gives these or named attributes."""
+  return [getattr(entry, 'name', entry) for entry in attributes]
+
+
+def _check_depth(calls: dict[str, set[str]]) -> None:
+  """Refuses functions that call themselves, at whatever distance."""
+  depth = dict.fromkeys(calls, 0)
+  for _ in range(_DEEPEST):
+    deeper = {
+      name: max((1 + depth.get(callee, 0) for callee in callees), default=0)
+      for name, callees in calls.items()
+    }
+    if deeper == depth:
+      return
+    depth = deeper
+  raise Refused('has functions that call themselves')
+
+
+def _check_main(module: Any, function: jax_export.Exported) -> None:
+  """Compares the types of the program itself with those of its record."""
+  mains = [
+    operation
+    for operation in module.body.operations
+    if ir.StringAttr(operation.operation.attributes['sym_name']).value == 'main'
+  ]
+  if len(mains) != 1:
+    raise Refused('has no function main')
+  attribute = mains[0].operation.attributes['function_type']
+  kind = ir.FunctionType(ir.TypeAttr(attribute).value)
+  inputs = [_type(aval) for aval in function.in_avals]
+  if len(function.platforms) > 1:
+    inputs.insert(0, 'tensor<i32>')  # which of them it runs on
+  expected = inputs, [_type(aval) for aval in function.out_avals]
+  found = [str(t) for t in kind.inputs], [str(t) for t in kind.results]
+  if found != expected:
+    raise Refused('takes or gives other arrays than its record says')
+
+
+def _type(aval: Any) -> str:
+  """An array's type as MLIR writes it."""
+  if aval.dtype.name not in _ELEMENTS:
+    raise Refused(f'has arrays of {aval.dtype.name}')
+  sizes = [str(n) if isinstance(n, int) else '?' for n in aval.shape]
+  return f'tensor<{"x".join([*sizes, _ELEMENTS[aval.dtype.name]])}>'
+
+
+def check_signature(
+  function: jax_export.Exported,
+  parameters: Sequence[tuple[tuple[int, ...], str]],
+  widths: Sequence[tuple[int, str]],
+  tasks: int,
+  has_sessions: bool,
+) -> None:
+  """Compares what a program takes and gives with what it will be given.
+
+  Args:
+    function: what `read` returned.
+    parameters: shape and dtype of each.
+    widths: size of the last dimension and dtype of each of the features'
+      inputs.
+    tasks: K.
+    has_sessions: whether inputs have leading dimensions [b, t] and further
+      inputs i32[b, t] come last; else [b].
+
+  Raises:
+    Refused: they differ.
+  """
+  count = len(parameters)
+  arguments = [(aval.shape, aval.dtype.name) for aval in function.in_avals]
+  tree = jax.tree.structure(
+    (([0] * count, *[0] * (len(arguments) - count)), {})
+  )
+  if function.in_tree != tree or len(arguments) < count + len(widths):
+    raise Refused(f'does not take {count} parameters and the inputs')
+  if arguments[:count] != list(parameters):
+    raise Refused('takes other parameters than those of export.json')
+  rank = 2 if has_sessions else 1
+  lead = str(arguments[count][0][:rank])
+  further = len(arguments) - count - len(widths)
+  if further and not has_sessions:
+    raise Refused('takes more inputs than there are')
+  expected = [
+    *((rank + 1, (width,), dtype) for width, dtype in widths),
+    *[(rank, (), 'int32')] * further,
+  ]
+  for (shape, dtype), wanted in zip(arguments[count:], expected, strict=True):
+    if (len(shape), tuple(shape[rank:]), dtype) != wanted:
+      raise Refused(f'takes an input {dtype}{list(shape)}, which there is not')
+    if str(shape[:rank]) != lead or any(
+      isinstance(n, int) for n in shape[:rank]
+    ):
+      raise Refused('does not take any number of rows')
+  outputs = [(aval.shape, aval.dtype.name) for aval in function.out_avals]
+  if function.out_tree != jax.tree.structure(0) or len(outputs) != 1:
+    raise Refused('gives other values than probabilities')
+  shape, dtype = outputs[0]
+  if (str(shape[:rank]), tuple(shape[rank:]), dtype) != (
+    lead,
+    (tasks,),
+    'float32',
+  ):
+    raise Refused(f'gives {dtype}{list(shape)}, expected {tasks} tasks')

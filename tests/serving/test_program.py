@@ -1,0 +1,236 @@
+"""Programs that are not run, made of one that is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import export as jax_export
+
+from rmtl_jax import types
+from rmtl_jax.serving import program
+from tests.serving import forged
+
+pytest.importorskip('flatbuffers')
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+
+
+def exported(function, *shapes, **options):
+  forms = [jax.ShapeDtypeStruct(*shape) for shape in shapes]
+  make = jax_export.export(
+    jax.jit(function, keep_unused=True), platforms=PLATFORMS, **options
+  )
+  return make(*forms)
+
+
+@pytest.fixture(scope='module')
+def sound():
+  """f(x) = -x W of f32[b, 3], as bytes."""
+  rows = jax_export.symbolic_shape('b')
+  return bytes(
+    exported(
+      lambda w, x: -(x @ w),
+      ((3, 2), jnp.float32),
+      ((*rows, 3), jnp.float32),
+    ).serialize()
+  )
+
+
+def test_a_sound_program_computes(sound):
+  function = program.read(sound, 'model.bin')
+  found = function.call(jnp.ones((3, 2)), jnp.ones((5, 3)))
+  assert found.tolist() == [[-3.0, -3.0]] * 5
+  # Its check of sizes is a custom call, the only one that is allowed.
+  assert 'custom_call @shape_assertion' in function.mlir_module()
+
+
+@pytest.mark.parametrize(
+  'activation', [jax.nn.gelu, jax.nn.softmax, jax.nn.elu, jax.nn.softplus]
+)
+def test_usual_networks_are_run(activation):
+  program.check(
+    exported(lambda x: activation(jnp.cumsum(x, 1)), ((4, 3), jnp.float32))
+  )
+
+
+def negated(text):
+  """The line that negates: (operand, type)."""
+  line = next(x for x in text.splitlines() if 'stablehlo.negate' in x)
+  name, _, rest = line.strip().partition(' = stablehlo.negate ')
+  operand, _, kind = rest.partition(' : ')
+  return name, line, operand, kind.split(' loc(')[0]
+
+
+def with_line(template):
+  def change(text):
+    name, line, operand, kind = negated(text)
+    new = template.format(name=name, operand=operand, kind=kind)
+    return text.replace(line, new)
+
+  return change
+
+
+CALL = (
+  '{name} = stablehlo.custom_call @{target}({{operand}})'
+  ' : ({{kind}}) -> {{kind}}'
+)
+
+
+def calling(target):
+  return with_line(CALL.format(name='{name}', target=target))
+
+
+FORGED = {
+  'a kernel': (
+    calling('lapack_sgetrf_ffi'),
+    "the custom call 'lapack_sgetrf_ffi'",
+  ),
+  'a pointer': (
+    calling('xla_ffi_python_cpu_callback'),
+    "the custom call 'xla_ffi_python_cpu_callback'",
+  ),
+  'an assertion that gives': (
+    calling('shape_assertion'),
+    "the custom call 'shape_assertion'",
+  ),
+  'outfeed': (
+    with_line(
+      '%tok = stablehlo.create_token : !stablehlo.token\n'
+      '%out = "stablehlo.outfeed"({operand}, %tok) : ({kind},'
+      ' !stablehlo.token) -> !stablehlo.token\n'
+      '{name} = stablehlo.negate {operand} : {kind}'
+    ),
+    "operation 'stablehlo.",
+  ),
+  'collective': (
+    with_line(
+      '{name} = "stablehlo.all_reduce"({operand}) ({{\n'
+      '^bb0(%a: tensor<f32>, %b: tensor<f32>):\n'
+      '  %s = stablehlo.add %a, %b : tensor<f32>\n'
+      '  stablehlo.return %s : tensor<f32>\n'
+      '}}) {{replica_groups = dense<0> : tensor<1x1xi64>}} :'
+      ' ({kind}) -> {kind}'
+    ),
+    "operation 'stablehlo.all_reduce'",
+  ),
+  'sharding': (
+    with_line(
+      '{name} = stablehlo.negate {operand} {{mhlo.sharding = "nonsense"}} :'
+      ' {kind}'
+    ),
+    "attribute 'mhlo.sharding'",
+  ),
+  'aliasing': (
+    lambda text: text.replace(
+      '{jax.global_constant = "_platform_index"}',
+      '{jax.global_constant = "_platform_index", tf.aliasing_output = 0 : i32}',
+      1,
+    ),
+    "attribute 'tf.aliasing_output' of a value",
+  ),
+  'recursion': (
+    lambda text: text.replace(
+      'func.func public @main',
+      'func.func private @one(%x: tensor<f32>) -> tensor<f32> {\n'
+      ' %y = func.call @two(%x) : (tensor<f32>) -> tensor<f32>\n'
+      ' return %y : tensor<f32>\n}\n'
+      'func.func private @two(%x: tensor<f32>) -> tensor<f32> {\n'
+      ' %y = func.call @one(%x) : (tensor<f32>) -> tensor<f32>\n'
+      ' return %y : tensor<f32>\n}\nfunc.func public @main',
+    ),
+    'functions that call themselves',
+  ),
+}
+
+
+@pytest.mark.parametrize('name', FORGED)
+def test_other_operations_are_refused(sound, name):
+  change, message = FORGED[name]
+  data = forged.with_text(sound, change)
+  with pytest.raises(types.InputError, match=r'^model\.bin: [^\n]*\Z') as error:
+    program.read(data, 'model.bin')
+  assert message in str(error.value)
+
+
+def test_records_that_are_not_those_of_the_program(sound):
+  function = program.read(sound, '')
+  wide = jax.ShapeDtypeStruct((4, 2), jnp.float32)
+  aval = jax.core.ShapedArray(wide.shape, wide.dtype)
+  for changes, message in (
+    (
+      {'in_avals': (aval, function.in_avals[1])},
+      'other arrays than its record',
+    ),
+    ({'out_avals': (aval,)}, 'other arrays than its record'),
+    ({'nr_devices': 2}, 'is for 2 devices'),
+    ({'module_kept_var_idx': (0,)}, 'leaves arguments out'),
+    ({'platforms': ('cpu',)}, 'other arrays than its record'),
+  ):
+    with pytest.raises(program.Refused, match=message):
+      program.check(dataclasses.replace(function, **changes))
+
+
+@pytest.mark.parametrize('end', [0, 9, 400, -200])
+def test_what_is_no_program(sound, end):
+  with pytest.raises(types.InputError, match=r'^m: not readable[^\n]*\Z'):
+    program.read(sound[:end], 'm')
+  with pytest.raises(types.InputError, match=r'^m: [^\n]*\Z'):
+    program.read(b'\xff' * 64 + sound[end:], 'm')
+
+
+def served(slots=4, tasks=2, rows='b', further=()):
+  """A program with the signature of an exported model."""
+  lead = jax_export.symbolic_shape(rows)
+  forms = [
+    jax.ShapeDtypeStruct((*lead, 3), jnp.int32),
+    jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
+    jax.ShapeDtypeStruct((*lead, 2), jnp.float32),
+    *(jax.ShapeDtypeStruct(lead, kind) for kind in further),
+  ]
+
+  def apply(weights, *inputs):
+    columns = [inputs[2][..., :1]] * tasks
+    return jnp.concatenate(columns, axis=-1) + weights[0].sum()
+
+  jitted = jax.jit(apply, keep_unused=True)
+  make = jax_export.export(jitted, platforms=PLATFORMS)
+  return make([jax.ShapeDtypeStruct((3, 2), jnp.float32)], *forms)
+
+
+WEIGHTS = [((3, 2), 'float32')]
+WIDTHS = [(3, 'int32'), (4, 'int32'), (2, 'float32')]
+
+
+@pytest.mark.parametrize(
+  ('rows', 'further'),
+  [('b', ()), ('b, t', (jnp.int32,)), ('b, t', (jnp.int32, jnp.int32))],
+)
+def test_signatures(rows, further):
+  function = served(rows=rows, further=further)
+  sessions = rows == 'b, t'
+  program.check(function)
+  program.check_signature(function, WEIGHTS, WIDTHS, 2, sessions)
+  for changes, message in (
+    ({'parameters': [((3, 3), 'float32')]}, 'other parameters'),
+    ({'parameters': [*WEIGHTS, *WEIGHTS]}, 'does not take 2 parameters'),
+    ({'widths': [*WIDTHS[:2], (9, 'float32')]}, 'takes an input float32'),
+    ({'tasks': 3}, 'expected 3 tasks'),
+    ({'has_sessions': not sessions}, 'takes'),
+  ):
+    given = {
+      'parameters': WEIGHTS,
+      'widths': WIDTHS,
+      'tasks': 2,
+      'has_sessions': sessions,
+    }
+    with pytest.raises(program.Refused, match=message):
+      program.check_signature(function, **{**given, **changes})
+
+
+def test_programs_of_a_fixed_number_of_rows_are_none():
+  for function in (served(rows='8'), served(rows='b, 8', further=(jnp.int32,))):
+    sessions = len(function.in_avals) > 4
+    with pytest.raises(program.Refused, match='any number of rows'):
+      program.check_signature(function, WEIGHTS, WIDTHS, 2, sessions)
