@@ -260,13 +260,13 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
       found.compute(items)
       columns = found.columns().take(len(raw) - 300)
       connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')
-      pieces = pa.concat_tables(found.pieces('none', items.values, 5))
-      made.append((columns, pieces.select(['row_id', 'item'])))
-  (columns, pieces), *others = made
-  assert columns.num_columns > 5 and pieces['item'].to_numpy().all()
-  for other_columns, other_pieces in others:
+      rows = pa.concat_tables(found.sessions('none', items.values))
+      made.append((columns, rows.select(['row_id', 'item'])))
+  (columns, rows), *others = made
+  assert columns.num_columns > 5 and rows['item'].to_numpy().all()
+  for other_columns, other_rows in others:
     assert other_columns.equals(columns)
-    assert other_pieces.equals(pieces)
+    assert other_rows.equals(rows)
 
 
 def test_no_rows_and_an_empty_history(loaded):
