@@ -41,7 +41,8 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'workdir')
   config = _compared(config_flags.parse(values), values)
   common.start_jax(values)
-  from rmtl_jax.report import comparison, comparison_pictures, tables
+  from rmtl_jax.report import tables
+  from rmtl_jax.report.comparison import formats, pictures
   from rmtl_jax.training import compare, progress
 
   path = pathlib.Path(common.value(values, 'workdir'))
@@ -53,12 +54,11 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(results, int):
     return results
   live.clear()
-  pictures = comparison_pictures.draw(results, path)
-  text = comparison.markdown(results, pictures)
+  text = formats.markdown(results, pictures.draw(results, path))
   (path / 'results.md').write_text(text, encoding='utf-8')
-  table = comparison.runs_csv(results)
+  table = formats.runs_csv(results)
   (path / 'results.csv').write_text(table, encoding='utf-8')
-  print(comparison.text(results))
+  print(formats.text(results))
   print(
     tables.text_of_paths(
       results=path / 'results.json', report=path / 'results.md'

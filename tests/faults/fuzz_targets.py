@@ -30,7 +30,7 @@ from tests.data import raw_files
 from tests.data.sources import test_kuairand as kuairand
 from tests.data.sources import test_rees46 as rees46
 from tests.data.sources import test_retailrocket as retailrocket
-from tests.report import comparison_results
+from tests.report.comparison import example as comparison_results
 from tests.serving import table_run
 
 TINY = (

@@ -6,11 +6,11 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 
-from rmtl_jax.report import page as page_lib
-from rmtl_jax.report import page_style, plain, vector
+from rmtl_jax.report import plain
+from rmtl_jax.report.page import content, style, vector
 
 
-def render(page: page_lib.Page) -> str:
+def render(page: content.Page) -> str:
   """The whole document; whatever came from data is text in it."""
   title = _text(page.title)
   links = ''.join(
@@ -27,7 +27,7 @@ def render(page: page_lib.Page) -> str:
     '<meta http-equiv="Content-Security-Policy" content="default-src'
     " 'none'; style-src 'unsafe-inline'; img-src data:\">",
     f'<title>{title}</title>',
-    f'<style>\n{page_style.CSS}</style>',
+    f'<style>\n{style.CSS}</style>',
     '</head>',
     '<body>',
     '<header>',
@@ -52,27 +52,27 @@ def _text(text: object) -> str:
   return html.escape(plain.one_line(text))
 
 
-def _blocks(blocks: Iterable[page_lib.Block]) -> Iterator[str]:
+def _blocks(blocks: Iterable[content.Block]) -> Iterator[str]:
   for block in blocks:
-    if isinstance(block, page_lib.Text):
+    if isinstance(block, content.Text):
       inner = _text(block.text)
       yield (
         f'<p><strong>{inner}</strong></p>'
         if block.strong
         else (f'<p>{inner}</p>')
       )
-    elif isinstance(block, page_lib.Items):
+    elif isinstance(block, content.Items):
       yield _list(block.lines)
-    elif isinstance(block, page_lib.Alert):
+    elif isinstance(block, content.Alert):
       yield (
         '<div class="alert" role="note"><p>Warnings</p>'
         f'{_list(block.lines)}</div>'
       )
-    elif isinstance(block, page_lib.Heading):
+    elif isinstance(block, content.Heading):
       yield f'<h3>{_text(block.text)}</h3>'
-    elif isinstance(block, page_lib.Grid):
+    elif isinstance(block, content.Grid):
       yield _table(block)
-    elif isinstance(block, page_lib.Pictures):
+    elif isinstance(block, content.Pictures):
       yield _pictures(block)
     else:
       yield f'<details><summary>{_text(block.summary)}</summary>'
@@ -85,7 +85,7 @@ def _list(lines: Iterable[str]) -> str:
   return f'<ul>{items}</ul>'
 
 
-def _table(grid: page_lib.Grid) -> str:
+def _table(grid: content.Grid) -> str:
   """In a box that scrolls by itself, for fingers and for the keyboard."""
   table, caption = grid.table, _text(grid.caption)
   head = ''.join(
@@ -100,7 +100,7 @@ def _table(grid: page_lib.Grid) -> str:
   )
 
 
-def _cells(grid: page_lib.Grid, row: Iterable[str]) -> str:
+def _cells(grid: content.Grid, row: Iterable[str]) -> str:
   cells = []
   for i, (name, cell) in enumerate(zip(grid.table.header, row, strict=True)):
     inner = _text(cell)
@@ -120,7 +120,7 @@ def _kind(column: int, names: int, code: bool = False) -> str:
   return f' class="{kind} setting"' if code else f' class="{kind}"'
 
 
-def _pictures(block: page_lib.Pictures) -> str:
+def _pictures(block: content.Pictures) -> str:
   figures = []
   for picture in block.pictures:
     svg = vector.inline(

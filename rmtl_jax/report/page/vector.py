@@ -18,7 +18,7 @@ _XLINK = 'http://www.w3.org/1999/xlink'
 ElementTree.register_namespace('', _SVG)
 ElementTree.register_namespace('xlink', _XLINK)
 
-# What stands for a colour of the page (report/page_style.py) in a figure's.
+# What stands for a colour of the page (style.py) in a figure's.
 _VARIABLES = {
   '#000000': 'ink',
   '#333333': 'ink',
