@@ -16,6 +16,7 @@ EXTRAS = {
   'nbclient': 'notebooks',
   'ipykernel': 'notebooks',
   'matplotlib': '',
+  'jinja2': '',
   'tensorboardX': '',
   'rich': '',
   'duckdb': '',

@@ -14,6 +14,7 @@ from tests import tiny
     ('optuna', "needs the package optuna: pip install 'rmtl-jax[tune]'"),
     ('flatbuffers', "pip install 'rmtl-jax[export]'"),
     ('matplotlib', 'needs the package matplotlib: pip install rmtl-jax'),
+    ('jinja2', 'needs the package jinja2: pip install rmtl-jax'),
   ],
 )
 def test_the_extra_is_named(monkeypatch, package, line):
