@@ -1,4 +1,4 @@
-"""The report of `rmtl compare`, as Markdown and for a terminal."""
+"""The report of `rmtl compare` as Markdown, as CSV and for a terminal."""
 
 from __future__ import annotations
 
