@@ -11,7 +11,7 @@ from rmtl_jax import types
 # installation has unless it was damaged.
 PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
-  *('matplotlib', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'),
+  *('matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'),
 )
 
 

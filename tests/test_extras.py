@@ -14,6 +14,7 @@ from tests import tiny
     ('optuna', 'needs the package optuna: pip install optuna'),
     ('flatbuffers', 'pip install flatbuffers'),
     ('matplotlib', 'needs the package matplotlib: pip install matplotlib'),
+    ('jinja2', 'needs the package jinja2: pip install jinja2'),
   ],
 )
 def test_the_extra_is_named(monkeypatch, package, line):

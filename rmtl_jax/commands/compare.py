@@ -41,7 +41,8 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'workdir')
   config = _compared(config_flags.parse(values), values)
   common.start_jax(values)
-  from rmtl_jax.report import comparison, comparison_pictures, tables
+  from rmtl_jax.report import tables
+  from rmtl_jax.report.comparison import formats, pictures
   from rmtl_jax.training import compare, progress
 
   path = pathlib.Path(common.value(values, 'workdir'))
@@ -53,12 +54,11 @@ def execute(values: flags.FlagValues) -> int:
   if isinstance(results, int):
     return results
   live.clear()
-  pictures = comparison_pictures.draw(results, path)
-  text = comparison.markdown(results, pictures)
+  text = formats.markdown(results, pictures.draw(results, path))
   durable.write_text(path / 'results.md', text)
-  table = comparison.runs_csv(results)
+  table = formats.runs_csv(results)
   durable.write_text(path / 'results.csv', table)
-  print(comparison.text(results))
+  print(formats.text(results))
   print(
     tables.text_of_paths(
       results=path / 'results.json', report=path / 'results.md'

@@ -35,8 +35,8 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   common.require(values, 'workdir')
   common.start_jax(values)
-  from rmtl_jax.report import page as page_lib
-  from rmtl_jax.report import page_html, tables
+  from rmtl_jax.report import tables
+  from rmtl_jax.report.page import content, html, markdown
 
   path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.value(values, 'data_dir')
@@ -44,11 +44,11 @@ def execute(values: flags.FlagValues) -> int:
   output = pathlib.Path(common.value(values, 'output') or path / 'report')
   with durable.named(output):
     (output / 'pictures').mkdir(parents=True, exist_ok=True)
-  for picture in page_lib.pictures(page):
+  for picture in content.pictures(page):
     file = output / 'pictures' / f'{picture.name}.svg'
     durable.write_text(file, picture.svg)
-  durable.write_text(output / 'report.md', page_lib.markdown(page))
-  durable.write_text(output / 'report.html', page_html.render(page))
+  durable.write_text(output / 'report.md', markdown.render(page))
+  durable.write_text(output / 'report.html', html.render(page))
   print(
     tables.text_of_paths(
       report=output / 'report.html', markdown=output / 'report.md'
@@ -60,7 +60,8 @@ def execute(values: flags.FlagValues) -> int:
 def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
   """A comparison's where there are its results, else a run's."""
   from rmtl_jax import json_files
-  from rmtl_jax.report import comparison_page, run_page
+  from rmtl_jax.report.comparison import page as comparison_page
+  from rmtl_jax.report.run import page as run_page
   from rmtl_jax.training import report_record
 
   if report_record.is_comparison(path):

@@ -101,6 +101,8 @@ def test_usual_dates_need_no_flag(tmp_path):
     ('ms', 946_684_799_999, 'in ms this is 1999-12-31; --any_dates'),
     ('ms', time.time_ns() // 10**6 + 2 * 86_400_000, '; --any_dates'),
   ],
+  # Of the clock: processes that share out the tests must agree on names.
+  ids=['ms', 's', 'us', 'far', 'iso', 'before', 'after'],
 )
 def test_dates_in_another_unit_are_told(tmp_path, unit, ms, words):
   line = f"log.csv: row 3, column 'ts': '{ms}', expected a time from 2000-01-01"

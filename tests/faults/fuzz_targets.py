@@ -32,7 +32,7 @@ from tests.data.sources import test_kuairand as kuairand
 from tests.data.sources import test_rees46 as rees46
 from tests.data.sources import test_retailrocket as retailrocket
 from tests.faults import mutations
-from tests.report import comparison_results
+from tests.report.comparison import example as comparison_results
 from tests.serving import forged, table_run
 
 TINY = (

@@ -17,10 +17,11 @@ import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import schema as schema_lib
-from rmtl_jax.report import comparison, plain, tables
+from rmtl_jax.report import plain, tables
+from rmtl_jax.report.comparison import formats
 from tests.data import raw_files
 from tests.faults import fuzz_targets, fuzz_worker
-from tests.report import comparison_results
+from tests.report.comparison import example as comparison_results
 
 _PACKAGE = pathlib.Path(rmtl_jax.__file__).parent
 _MODULES = (
@@ -294,10 +295,10 @@ def test_markdown_shows_what_came_from_data():
   evil = json.loads(text)
   evil['data']['source'] = _EVIL
   evil['warnings'] = [_EVIL]
-  report = comparison.markdown(evil)
+  report = formats.markdown(evil)
   assert 'alert(1)' in report
   assert '<script' not in report and '[x](' not in report
-  assert _EVIL[:8] in comparison.text(evil)  # a terminal shows it as it is
+  assert _EVIL[:8] in formats.text(evil)  # a terminal shows it as it is
 
 
 def test_a_terminal_table_has_no_markup():

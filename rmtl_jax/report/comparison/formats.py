@@ -1,4 +1,4 @@
-"""The report of `rmtl compare`, as Markdown and for a terminal."""
+"""The report of `rmtl compare` as Markdown, as CSV and for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import Any
 import rich.box
 import rich.table
 
-from rmtl_jax.report import comparison_tables, comparison_words, plain, tables
+from rmtl_jax.report import plain, tables
+from rmtl_jax.report.comparison import tables as comparison_tables
+from rmtl_jax.report.comparison import words
+from rmtl_jax.report.page import content
+from rmtl_jax.report.page import markdown as page_markdown
 
 CAPTIONS = {
   'differences.png': 'AUC minus each control',
@@ -59,7 +63,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
   Args:
     results: what results.json holds, with `summary`, `differences` and
       `verdicts` (evaluation/comparison.py).
-    pictures: names of the files that report/comparison_pictures.py drew next
+    pictures: names of the files that pictures.py drew next
       to results.md.
 
   Returns:
@@ -67,7 +71,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
   """
   blocks = [
     f'# Comparison on {plain.markdown(results["data"]["source"])}',
-    _texts(comparison_words.setting(results)),
+    page_markdown.bullets(words.setting(results)),
     *_verdict(results),
     *_warnings(results),
     *_metrics(results),
@@ -78,7 +82,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     *_critics(results),
     *_pictures(pictures, 'weights.png', 'q_values.png'),
     '## How this was made',
-    _texts(comparison_words.provenance(results)),
+    page_markdown.bullets(words.provenance(results)),
   ]
   return '\n\n'.join(blocks) + '\n'
 
@@ -100,16 +104,13 @@ def runs_csv(results: Mapping[str, Any]) -> str:
 
 def _verdict(results: Mapping[str, Any]) -> list[str]:
   blocks = ['## Verdict']
-  blocks += [
-    f'**{plain.markdown(line)}**'
-    for line in comparison_words.headlines(results)
-  ]
+  blocks += [f'**{plain.markdown(line)}**' for line in words.headlines(results)]
   if results['verdicts']:
-    blocks.append(comparison_words.rule())
+    blocks.append(words.rule())
     blocks.append(
-      _bullets(
-        f'{plain.code(method)}, {plain.markdown(why)}'
-        for method, why in comparison_words.reasons(results)
+      '\n'.join(
+        f'- {plain.code(method)}, {plain.markdown(why)}'
+        for method, why in words.reasons(results)
       )
     )
   return blocks
@@ -118,7 +119,7 @@ def _verdict(results: Mapping[str, Any]) -> list[str]:
 def _warnings(results: Mapping[str, Any]) -> list[str]:
   if not results['warnings']:
     return []
-  return ['## Warnings', _texts(results['warnings'])]
+  return ['## Warnings', page_markdown.bullets(results['warnings'])]
 
 
 def _metrics(results: Mapping[str, Any]) -> list[str]:
@@ -200,29 +201,8 @@ def _pictures(pictures: Sequence[str], *wanted: str) -> list[str]:
   return [f'![{CAPTIONS[name]}]({name})' for name in wanted if name in pictures]
 
 
-def _texts(lines: Any) -> str:
-  return _bullets(map(plain.markdown, lines))
-
-
-def _bullets(lines: Any) -> str:
-  return '\n'.join(f'- {line}' for line in lines)
-
-
-def _table(table: comparison_tables.Table) -> str:
-  """A pipe table; names on the left, numbers on the right."""
-  columns = range(len(table.header))
-  rule = ['---' if i < table.names else '---:' for i in columns]
-  code = [name in CODE for name in table.header]
-  rows = [table.header, rule]
-  for row in table.rows:
-    rows.append(
-      [
-        # A table ends its cell at a bar even in code.
-        plain.code(c).replace('|', '\\|') if is_code else plain.markdown(c)
-        for c, is_code in zip(row, code, strict=True)
-      ]
-    )
-  return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+def _table(table: content.Table) -> str:
+  return page_markdown.table(table, CODE)
 
 
 def text(results: Mapping[str, Any], width: int = 120) -> str:
@@ -244,16 +224,14 @@ def text(results: Mapping[str, Any], width: int = 120) -> str:
   if gains.rows:
     title = 'AUC minus each control, 1e-4; (0): the interval includes 0'
     blocks.append(tables.text(_rich(gains, title), width))
-  lines = comparison_words.headlines(results)
+  lines = words.headlines(results)
   if any(v['passes'] is not None for v in results['verdicts']):
-    lines += [
-      f'  {method}, {why}' for method, why in comparison_words.reasons(results)
-    ]
+    lines += [f'  {method}, {why}' for method, why in words.reasons(results)]
   lines += [f'WARNING: {warning}.' for warning in results['warnings']]
   return '\n'.join([*blocks, *lines]) + '\n'
 
 
-def _rich(table: comparison_tables.Table, title: str) -> rich.table.Table:
+def _rich(table: content.Table, title: str) -> rich.table.Table:
   rendered = rich.table.Table(
     title=title, box=rich.box.SIMPLE_HEAD, title_justify='left'
   )

@@ -1,18 +1,21 @@
 """A comparison as tables of plain cells.
 
-report/comparison.py renders them for a terminal and as Markdown. `results` is
+formats.py beside it renders them for a terminal and as Markdown. `results` is
 everywhere what results.json of `rmtl compare` holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.report.page import content
 from rmtl_jax.weighting import registry
 
 Results = Mapping[str, Any]
+Table = content.Table
+
 _LABELS = {
   'auc': 'AUC',
   'logloss': 'logloss',
@@ -28,20 +31,6 @@ _CRITIC_COLUMNS = (
   ('mean_q', 'mean Q'),
   ('std_q', 'sd Q'),
 )
-
-
-class Table(NamedTuple):
-  """Cells as text.
-
-  Attributes:
-    header: names of the columns.
-    rows: as many cells each.
-    names: how many columns on the left hold names, not numbers.
-  """
-
-  header: tuple[str, ...]
-  rows: list[tuple[str, ...]]
-  names: int
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:

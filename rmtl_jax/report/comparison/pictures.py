@@ -15,12 +15,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.report import (
-  comparison_curves,
-  comparison_tables,
-  pictures,
-  plain,
-)
+from rmtl_jax.report import pictures, plain
+from rmtl_jax.report.comparison import curves, tables
 
 Results = Mapping[str, Any]
 Figure = matplotlib.figure.Figure
@@ -55,9 +51,9 @@ def figures(results: Results) -> dict[str, Figure]:
   """The pictures that have something to show, by name."""
   drawn = {
     'differences': differences(results),
-    'weights': comparison_curves.weights(results),
+    'weights': curves.weights(results),
     'q_values': q_values(results),
-    'learning': comparison_curves.learning(results),
+    'learning': curves.learning(results),
   }
   return {name: figure for name, figure in drawn.items() if figure is not None}
 
@@ -75,7 +71,7 @@ def differences(results: Results) -> Figure | None:
   ]
   if not records:
     return None
-  roles = comparison_tables.control_roles(results)
+  roles = tables.control_roles(results)
   columns = list(dict.fromkeys(roles[d['control']] for d in records))
   methods = list(dict.fromkeys(d['method'] for d in records))
   tasks = results['tasks']
@@ -145,7 +141,7 @@ def _difference_axes(axes: Any, title: str, methods: Sequence[str]) -> None:
 
 def q_values(results: Results) -> Figure | None:
   """Distribution of Q over rows, seeds pooled: a ridge per critic."""
-  labels = comparison_tables.critics_by_label(results)
+  labels = tables.critics_by_label(results)
   if not labels:
     return None
   tasks = results['tasks']

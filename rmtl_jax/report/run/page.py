@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.report import (
-  page,
-  run_pictures,
-  run_tables,
-  run_words,
-  tables,
-  vector,
-)
+from rmtl_jax.report import tables
+from rmtl_jax.report.page import content, vector
+from rmtl_jax.report.run import pictures, words
+from rmtl_jax.report.run import tables as run_tables
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -32,7 +28,7 @@ _CALIBRATION = (
 
 
 @vector.style()
-def build(record: Record) -> page.Page:
+def build(record: Record) -> content.Page:
   """The report.
 
   Args:
@@ -53,10 +49,10 @@ def build(record: Record) -> page.Page:
     _critics(record),
     _provenance(record),
   ]
-  return page.Page(
+  return content.Page(
     f'Run {record["name"]}',
     [
-      page.Text(
+      content.Text(
         f'{metrics["backbone"]} on {record["data"]["source"]}, stage 3 by'
         f' {weighting}'
         f' ({tables.seed_text(metrics)}). Metrics are of the'
@@ -68,7 +64,7 @@ def build(record: Record) -> page.Page:
   )
 
 
-def _warnings(record: Record) -> list[page.Block]:
+def _warnings(record: Record) -> list[content.Block]:
   lines = list(record['metrics'].get('warnings', []))
   wanted = ['pretrain', 'critic', 'finetune']
   if not registry.asks_critics(record['config']['weighting.name']):
@@ -81,83 +77,85 @@ def _warnings(record: Record) -> list[page.Block]:
       'the data of the run was not read, so there are no calibration plot and'
       f' no weights here ({record["missing"]}); --data_dir says where it is'
     )
-  return [page.Alert(lines)] if lines else []
+  return [content.Alert(lines)] if lines else []
 
 
-def _setting(record: Record) -> page.Section:
+def _setting(record: Record) -> content.Section:
   changed = run_tables.settings(record, changed_only=True)
   code = ('setting', 'value', 'default')
-  blocks: list[page.Block] = [
-    page.Grid('Settings that differ from the defaults', changed, code)
+  blocks: list[content.Block] = [
+    content.Grid('Settings that differ from the defaults', changed, code)
     if changed.rows
-    else page.Text('Every setting has its default.')
+    else content.Text('Every setting has its default.')
   ]
   whole = run_tables.settings(record, changed_only=False)
   blocks.append(
-    page.Folded(
+    content.Folded(
       f'All {len(whole.rows)} settings',
-      [page.Grid('Settings of the run', whole, code)],
+      [content.Grid('Settings of the run', whole, code)],
     )
   )
-  return page.Section('Setting', blocks)
+  return content.Section('Setting', blocks)
 
 
-def _data(record: Record) -> page.Section:
+def _data(record: Record) -> content.Section:
   fields = run_tables.fields(record)
-  return page.Section(
+  return content.Section(
     'Data',
     [
-      page.Grid('Splits, by time', run_tables.data(record)),
-      page.Folded(
+      content.Grid('Splits, by time', run_tables.data(record)),
+      content.Folded(
         f'{len(fields.rows)} fields',
-        [page.Grid('Features', fields, ('field',))],
+        [content.Grid('Features', fields, ('field',))],
       ),
     ],
   )
 
 
-def _metrics(record: Record) -> page.Section:
+def _metrics(record: Record) -> content.Section:
   metrics = record['metrics']
   lines = tables.sentences({**metrics, 'warnings': []})
-  blocks: list[page.Block] = [
-    *([page.Items(lines)] if lines else []),
-    page.Items(run_words.key(metrics)),
-    *run_pictures.per_task(run_pictures.auc, record, metrics['tasks']),
+  blocks: list[content.Block] = [
+    *([content.Items(lines)] if lines else []),
+    content.Items(words.key(metrics)),
+    *pictures.per_task(pictures.auc, record, metrics['tasks']),
   ]
   confidence = record['config']['evaluation.confidence']
   for task in metrics['tasks']:
     blocks += [
-      page.Heading(task),
-      page.Grid(
+      content.Heading(task),
+      content.Grid(
         f'{task}, {metrics["split"]} split; in brackets the'
         f' {100 * confidence:g} % bootstrap interval over sessions',
         run_tables.ranking(record, task),
       ),
-      page.Grid(f'{task}, further metrics', run_tables.further(record, task)),
+      content.Grid(
+        f'{task}, further metrics', run_tables.further(record, task)
+      ),
     ]
   differences = run_tables.differences(record)
   if differences.rows:
     blocks += [
-      page.Heading('Differences'),
-      page.Grid('Differences on the same rows', differences),
+      content.Heading('Differences'),
+      content.Grid('Differences on the same rows', differences),
     ]
-  return page.Section('Metrics', blocks)
+  return content.Section('Metrics', blocks)
 
 
-def _learning(record: Record) -> page.Section | None:
+def _learning(record: Record) -> content.Section | None:
   if not record['history']:
     return None
   drawn = [
     picture
-    for picture in (run_pictures.stage_1(record), run_pictures.stage_3(record))
+    for picture in (pictures.stage_1(record), pictures.stage_3(record))
     if picture
   ]
   table = run_tables.epochs(record)
-  blocks: list[page.Block] = [page.Pictures(drawn)] if drawn else []
+  blocks: list[content.Block] = [content.Pictures(drawn)] if drawn else []
   kept = record['metrics']['best_epoch']
-  names = run_words.stage_names(record['metrics'])
+  names = words.stage_names(record['metrics'])
   blocks.append(
-    page.Text(
+    content.Text(
       'Kept: '
       + '; '.join(
         f'{names[stage]}, {_epochs(epoch)}' for stage, epoch in kept.items()
@@ -166,12 +164,12 @@ def _learning(record: Record) -> page.Section | None:
     )
   )
   blocks.append(
-    page.Folded(
+    content.Folded(
       f'{len(table.rows)} epochs and passes',
-      [page.Grid('Epochs and passes, in order', table)],
+      [content.Grid('Epochs and passes, in order', table)],
     )
   )
-  return page.Section('Learning', blocks)
+  return content.Section('Learning', blocks)
 
 
 def _epochs(kept: int | list[int]) -> str:
@@ -181,58 +179,58 @@ def _epochs(kept: int | list[int]) -> str:
   return f'epochs {", ".join(map(str, kept))} of its members'
 
 
-def _calibration(record: Record) -> page.Section | None:
+def _calibration(record: Record) -> content.Section | None:
   tasks = record['metrics']['tasks']
-  drawn = run_pictures.per_task(run_pictures.calibration, record, tasks)
+  drawn = pictures.per_task(pictures.calibration, record, tasks)
   if not drawn:
     return None
-  stage = run_words.stage_names(record['metrics'])[
-    record['reliability']['stage']
-  ]
-  return page.Section(
+  stage = words.stage_names(record['metrics'])[record['reliability']['stage']]
+  return content.Section(
     'Calibration',
     [
-      page.Text(f'Of the model after the last stage ({stage}). {_CALIBRATION}'),
+      content.Text(
+        f'Of the model after the last stage ({stage}). {_CALIBRATION}'
+      ),
       *drawn,
-      page.Grid('Calibration, test split', run_tables.calibration(record)),
+      content.Grid('Calibration, test split', run_tables.calibration(record)),
     ],
   )
 
 
-def _weights(record: Record) -> page.Section | None:
+def _weights(record: Record) -> content.Section | None:
   metrics = record['metrics']
   if 'critic' not in metrics and not record['weights']:
     return None
-  blocks: list[page.Block] = [
-    page.Items(run_words.weights(record)),
-    *run_pictures.per_task(run_pictures.weights, record, metrics['tasks']),
+  blocks: list[content.Block] = [
+    content.Items(words.weights(record)),
+    *pictures.per_task(pictures.weights, record, metrics['tasks']),
   ]
   applied = run_tables.applied_weights(record)
   if applied.rows and record['weights']:
     blocks.append(
-      page.Grid(
+      content.Grid(
         'Weights that stage 3 applied: mean ± deviation over the rows', applied
       )
     )
-  return page.Section('Weights', blocks)
+  return content.Section('Weights', blocks)
 
 
-def _critics(record: Record) -> page.Section | None:
+def _critics(record: Record) -> content.Section | None:
   metrics = record['metrics']
   if 'critic' not in metrics:
     return None
-  blocks: list[page.Block] = [
-    page.Text(_CRITICS),
-    page.Grid('What the critics knew', run_tables.critics(record)),
-    *run_pictures.per_task(run_pictures.q_values, record, metrics['tasks']),
+  blocks: list[content.Block] = [
+    content.Text(_CRITICS),
+    content.Grid('What the critics knew', run_tables.critics(record)),
+    *pictures.per_task(pictures.q_values, record, metrics['tasks']),
   ]
-  picture = run_pictures.td_error(record)
+  picture = pictures.td_error(record)
   if picture:
-    blocks.append(page.Pictures([picture]))
-  return page.Section('Critics', blocks)
+    blocks.append(content.Pictures([picture]))
+  return content.Section('Critics', blocks)
 
 
-def _provenance(record: Record) -> page.Section:
+def _provenance(record: Record) -> content.Section:
   metrics = record['metrics']
   named = metrics['versions'].items()
   lines = [
@@ -242,4 +240,4 @@ def _provenance(record: Record) -> page.Section:
   times = run_tables.seconds(metrics.get('seconds', {}))
   if times:
     lines.append('Time: ' + ', '.join(times))
-  return page.Section('How this was made', [page.Items(lines)])
+  return content.Section('How this was made', [content.Items(lines)])

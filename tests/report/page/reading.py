@@ -74,6 +74,21 @@ class Reader(html.parser.HTMLParser):
       self._words[self._open[-1] == 'desc'] += data
 
 
+def assert_closed(text):
+  """Nothing is loaded, nothing runs, identifiers are those of one element."""
+  found = Reader(text)
+  names = [a['id'] for _, a in found.elements if 'id' in a]
+  assert len(names) == len(set(names))
+  for tag, attributes in found.elements:
+    assert tag not in ('script', 'iframe', 'object', 'embed', 'link', 'base')
+    for name, value in attributes.items():
+      assert not name.startswith('on')
+      if name in ('href', 'src') or name.endswith(':href'):
+        assert value.startswith('#') and value[1:] in names, value
+      for url in re.findall(r'url\(([^)]*)\)', value or ''):
+        assert url.startswith('#') and url[1:] in names, url
+
+
 def markdown_tables(text: str) -> dict[str, list[list[str]]]:
   """Rows of cells of every pipe table, by the line before it."""
   found = {}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.backends import backend_agg
 
-from rmtl_jax.report import comparison_curves, comparison_pictures
-from tests.report import comparison_results
+from rmtl_jax.report.comparison import curves, pictures
+from tests.report.comparison import example
 
 LONG = [
   f'ple+critic:critic.discount={gamma}:weighting.lambda_={lambda_}'
@@ -42,8 +42,8 @@ def panel(figure, title):
 
 
 def test_every_picture_is_written(tmp_path):
-  results = comparison_results.build(seeds=3)
-  names = comparison_pictures.draw(results, tmp_path / 'pictures')
+  results = example.build(seeds=3)
+  names = pictures.draw(results, tmp_path / 'pictures')
   assert names == [
     'differences.png',
     'weights.png',
@@ -56,12 +56,12 @@ def test_every_picture_is_written(tmp_path):
 
 
 def test_what_has_nothing_to_show_is_skipped(tmp_path):
-  results = comparison_results.build(seeds=2, with_critics=False)
+  results = example.build(seeds=2, with_critics=False)
   results['differences'] = []
-  assert comparison_pictures.draw(results, tmp_path) == ['learning.png']
+  assert pictures.draw(results, tmp_path) == ['learning.png']
   for run in results['runs']:
     run['validation_auc'] = []
-  assert comparison_pictures.draw(results, tmp_path / 'none') == []
+  assert pictures.draw(results, tmp_path / 'none') == []
   assert list((tmp_path / 'none').iterdir()) == []
 
 
@@ -69,12 +69,12 @@ def test_what_has_nothing_to_show_is_skipped(tmp_path):
   'judged', [('ple+critic', 'esmm+critic', 'mmoe+critic'), LONG]
 )
 def test_labels_do_not_overlap(judged):
-  results = comparison_results.build(seeds=2, judged=judged, replicates=50)
+  results = example.build(seeds=2, judged=judged, replicates=50)
   for draw in (
-    comparison_pictures.differences,
-    comparison_pictures.q_values,
-    comparison_curves.weights,
-    comparison_curves.learning,
+    pictures.differences,
+    pictures.q_values,
+    curves.weights,
+    curves.learning,
   ):
     figure = draw(results)
     renderer = drawn(figure)
@@ -90,9 +90,9 @@ def test_labels_do_not_overlap(judged):
 
 
 def test_legends_stay_inside_the_picture():
-  results = comparison_results.build(seeds=2, judged=LONG, replicates=0)
-  learning = comparison_curves.learning(results)
-  weights = comparison_curves.weights(results)
+  results = example.build(seeds=2, judged=LONG, replicates=0)
+  learning = curves.learning(results)
+  weights = curves.weights(results)
   for figure, legend in (
     (learning, learning.axes[-1].get_legend()),
     (weights, weights.legends[0]),
@@ -103,8 +103,8 @@ def test_legends_stay_inside_the_picture():
 
 
 def test_every_line_of_a_panel_differs():
-  results = comparison_results.build(seeds=2, judged=LONG, replicates=0)
-  figure = comparison_curves.learning(results)
+  results = example.build(seeds=2, judged=LONG, replicates=0)
+  figure = curves.learning(results)
   axes = panel(figure, 'stage 3, ple')
   lines = [a for a in axes.lines if not a.get_label().startswith('_')]
   looks = {(a.get_color(), a.get_linestyle(), a.get_marker()) for a in lines}
@@ -112,14 +112,14 @@ def test_every_line_of_a_panel_differs():
 
 
 def test_a_difference_that_includes_zero_is_hollow():
-  results = comparison_results.build(seeds=2, tasks=('click',), replicates=0)
+  results = example.build(seeds=2, tasks=('click',), replicates=0)
   for d, (mean, low, high) in zip(
     (d for d in results['differences'] if d['metric'] == 'auc'),
     [(1e-3, 5e-4, 2e-3), (1e-4, -1e-4, 3e-4), (-1e-3, -2e-3, -5e-4)] * 2,
     strict=False,
   ):
     d.update(mean=mean, low=low, high=high)
-  figure = comparison_pictures.differences(results)
+  figure = pictures.differences(results)
   fills, means = [], []
   for axes in figure.axes[:3]:
     (mark,) = (a for a in axes.lines if a.get_marker() == 'o')
@@ -131,7 +131,7 @@ def test_a_difference_that_includes_zero_is_hollow():
 
 
 def test_the_lines_at_zero_and_at_the_smallest_claim():
-  figure = comparison_pictures.differences(comparison_results.build(seeds=2))
+  figure = pictures.differences(example.build(seeds=2))
   for axes in figure.axes:
     vertical = [
       a.get_xdata()[0] for a in axes.lines if list(a.get_ydata()) == [0, 1]
@@ -140,20 +140,20 @@ def test_the_lines_at_zero_and_at_the_smallest_claim():
 
 
 def test_one_seed_has_a_point_and_no_interval():
-  results = comparison_results.build(seeds=1, tasks=('click',), replicates=0)
-  figure = comparison_pictures.differences(results)
+  results = example.build(seeds=1, tasks=('click',), replicates=0)
+  figure = pictures.differences(results)
   drawn(figure)
   for axes in figure.axes:
     assert len(axes.lines) == 3  # the two lines and the point
 
 
 def test_weights_are_means_over_seeds():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   for critic, values in zip(
     results['critics'], ([1.0, 2.0], [2.0, 4.0]), strict=True
   ):
     critic['curves']['weight_by_step']['click'] = values
-  (axes,) = comparison_curves.weights(results).axes
+  (axes,) = curves.weights(results).axes
   np.testing.assert_allclose(axes.lines[0].get_xdata(), [1, 2])
   np.testing.assert_allclose(axes.lines[0].get_ydata(), [1.5, 3.0])
   band = axes.collections[0].get_paths()[0].vertices
@@ -164,13 +164,13 @@ def test_weights_are_means_over_seeds():
 
 
 def test_pooled_histograms_keep_the_rows():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   for critic, edges in zip(
     results['critics'], ([-2.0, -1.0, 0.0], [-4.0, -3.0, -2.0]), strict=True
   ):
     histogram = {'edges': edges, 'counts': [10, 30]}
     critic['curves']['q_histogram']['click'] = histogram
-  (axes,) = comparison_pictures.q_values(results).axes
+  (axes,) = pictures.q_values(results).axes
   (stairs,) = axes.patches
   heights, edges, _ = stairs.get_data()
   middles = (edges[1:] + edges[:-1]) / 2.0
@@ -183,23 +183,23 @@ def test_pooled_histograms_keep_the_rows():
 
 
 def test_a_critic_of_one_value_is_drawn(tmp_path):
-  results = comparison_results.build(seeds=1, tasks=('click',))
+  results = example.build(seeds=1, tasks=('click',))
   counts, edges = np.histogram(np.zeros(50), 40)
   results['critics'][0]['curves']['q_histogram']['click'] = {
     'edges': edges.tolist(),
     'counts': counts.tolist(),
   }
-  assert 'q_values.png' in comparison_pictures.draw(results, tmp_path)
+  assert 'q_values.png' in pictures.draw(results, tmp_path)
 
 
 def test_stage_three_shows_the_gain_since_its_start():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   for run in results['runs']:
     if run['method'] == 'ple+critic':
       start = 0.5 + 0.2 * run['seed']
       gain = 1e-3 * (1 + run['seed'])
       run['validation_auc'] = [start, start + gain, None]
-  figure = comparison_curves.learning(results)
+  figure = curves.learning(results)
   axes = panel(figure, 'stage 3, ple')
   (line,) = (a for a in axes.lines if a.get_label() == 'ple+critic')
   np.testing.assert_allclose(line.get_xdata(), [0, 1])
@@ -208,11 +208,11 @@ def test_stage_three_shows_the_gain_since_its_start():
 
 def test_what_starts_from_scratch_has_no_epoch_0():
   name = 'ple+critic:finetune.start=scratch'
-  results = comparison_results.build(seeds=2, tasks=('click',), judged=(name,))
+  results = example.build(seeds=2, tasks=('click',), judged=(name,))
   for run in results['runs']:
     if run['method'] == name:
       run['validation_auc'] = [0.5 + 0.2 * run['seed'], 0.7]
-  figure = comparison_curves.learning(results)
+  figure = curves.learning(results)
   lines = panel(figure, 'from scratch, ple').lines
   (line,) = (a for a in lines if a.get_label() == name)
   np.testing.assert_allclose(line.get_xdata(), [1, 2])
@@ -220,12 +220,12 @@ def test_what_starts_from_scratch_has_no_epoch_0():
 
 
 def test_stage_one_is_drawn_while_half_of_the_seeds_run():
-  results = comparison_results.build(seeds=3, tasks=('click',))
-  curves = iter([[0.5], [0.6, 0.7], [0.7, 0.9, 0.95]])
+  results = example.build(seeds=3, tasks=('click',))
+  aucs = iter([[0.5], [0.6, 0.7], [0.7, 0.9, 0.95]])
   for run in results['runs']:
     if run['method'] == 'ple':
-      run['validation_auc'] = next(curves)
-  axes = panel(comparison_curves.learning(results), 'stage 1')
+      run['validation_auc'] = next(aucs)
+  axes = panel(curves.learning(results), 'stage 1')
   line, crosses = axes.lines
   np.testing.assert_allclose(line.get_xdata(), [1, 2])
   np.testing.assert_allclose(line.get_ydata(), [0.6, 0.8])

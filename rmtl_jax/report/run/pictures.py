@@ -12,7 +12,9 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from rmtl_jax.report import page, pictures, plain, run_words, vector
+from rmtl_jax.report import pictures, plain
+from rmtl_jax.report.page import content, vector
+from rmtl_jax.report.run import words
 
 Record = Mapping[str, Any]
 
@@ -22,10 +24,10 @@ _MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 _DASHES = ('-', '--', '-.', ':')
 
 
-def auc(record: Record, task: str) -> page.Picture | None:
+def auc(record: Record, task: str) -> content.Picture | None:
   """AUC of every model with its interval."""
   metrics = record['metrics']
-  models = run_words.models(metrics)
+  models = words.models(metrics)
   found = [
     (name, of[task]) for name, of in models if of[task]['auc'] is not None
   ]
@@ -36,7 +38,7 @@ def auc(record: Record, task: str) -> page.Picture | None:
   for i, (name, values) in enumerate(found):
     value = values['auc']
     low, high = values.get('auc_interval') or (value, value)
-    is_own = name not in (run_words.BASELINE, run_words.ORACLE)
+    is_own = name not in (words.BASELINE, words.ORACLE)
     axes.errorbar(
       value,
       -i,
@@ -60,23 +62,23 @@ def auc(record: Record, task: str) -> page.Picture | None:
   )
 
 
-def stage_1(record: Record) -> page.Picture | None:
+def stage_1(record: Record) -> content.Picture | None:
   """Mean validation AUC over the epochs of stage 1."""
   return _learning(record, _ARMS[:1], 'Stage 1')
 
 
-def stage_3(record: Record) -> page.Picture | None:
+def stage_3(record: Record) -> content.Picture | None:
   """Mean validation AUC over the epochs of stage 3, and of its start."""
   return _learning(record, _ARMS[1:], 'Stage 3')
 
 
 def _learning(
   record: Record, arms: Sequence[str], title: str
-) -> page.Picture | None:
+) -> content.Picture | None:
   """One line per arm and member, from epoch 0 where that is a candidate."""
   lines = _auc_lines(record)
   start = record['metrics'].get('start', 'pretrained')
-  names = run_words.stage_names(record['metrics'])
+  names = words.stage_names(record['metrics'])
   figure, axes = _figure()
   spoken, named = [], set()
   for (stage, member), points in lines.items():
@@ -126,7 +128,7 @@ def _auc_lines(
   return lines
 
 
-def td_error(record: Record) -> page.Picture | None:
+def td_error(record: Record) -> content.Picture | None:
   """TD error of the critics, pass by pass."""
   kinds = {
     'td_error': 'train',
@@ -168,7 +170,7 @@ def td_error(record: Record) -> page.Picture | None:
   )
 
 
-def calibration(record: Record, task: str) -> page.Picture | None:
+def calibration(record: Record, task: str) -> content.Picture | None:
   """Reliability: mean probability against share of positives, per bin."""
   versions = record['reliability'].get('points', {}).get(task, {})
   if not any(versions.values()):
@@ -213,7 +215,7 @@ def calibration(record: Record, task: str) -> page.Picture | None:
   )
 
 
-def weights(record: Record, task: str) -> page.Picture | None:
+def weights(record: Record, task: str) -> content.Picture | None:
   """Mean weight over the position in the session, with the rows' spread."""
   curve = record['weights'].get('by_position', {}).get(task)
   if not curve:
@@ -248,7 +250,7 @@ def weights(record: Record, task: str) -> page.Picture | None:
   )
 
 
-def q_values(record: Record, task: str) -> page.Picture | None:
+def q_values(record: Record, task: str) -> content.Picture | None:
   """Distribution of Q(s, pi(s)), with the mean return that was realised."""
   metrics = record['metrics']
   histogram = metrics.get('curves', {}).get('q_histogram', {}).get(task)
@@ -313,19 +315,19 @@ def _picture(
   figure: matplotlib.figure.Figure,
   title: str,
   alt: str,
-) -> page.Picture:
+) -> content.Picture:
   name = kind
   if task:  # a task's name could be no file's
     name += f'-{list(record["metrics"]["tasks"]).index(task) + 1}'
-  return page.Picture(
+  return content.Picture(
     name, vector.draw(figure), plain.one_line(title), plain.one_line(alt)
   )
 
 
 def per_task(
   draw: Any, record: Record, tasks: Sequence[str]
-) -> list[page.Pictures]:
+) -> list[content.Pictures]:
   """The pictures of all tasks that there are, side by side."""
   drawn = [draw(record, task) for task in tasks]
   found = [picture for picture in drawn if picture is not None]
-  return [page.Pictures(found)] if found else []
+  return [content.Pictures(found)] if found else []

@@ -12,13 +12,14 @@ import matplotlib
 import matplotlib.figure
 
 from rmtl_jax.report import pictures, plain
+from rmtl_jax.report.page import content
 
 _SVG = 'http://www.w3.org/2000/svg'
 _XLINK = 'http://www.w3.org/1999/xlink'
 ElementTree.register_namespace('', _SVG)
 ElementTree.register_namespace('xlink', _XLINK)
 
-# What stands for a colour of the page (report/page_style.py) in a figure's.
+# What stands for a colour of the page (report.css) in a figure's.
 _VARIABLES = {
   '#000000': 'ink',
   '#333333': 'ink',
@@ -59,22 +60,18 @@ def draw(figure: matplotlib.figure.Figure) -> str:
   return ElementTree.tostring(root, encoding='unicode') + '\n'
 
 
-def inline(
-  svg: str, name: str, title: str, description: str, wide: bool = False
-) -> str:
+def inline(picture: content.Picture) -> str:
   """An SVG for the inside of a page.
 
   Args:
-    svg: from `draw`.
-    name: of the picture, unique on the page: a prefix of its identifiers.
-    title: what a reader of the screen hears first.
-    description: what the picture shows.
-    wide: whether it would be hard to read if it were much smaller.
+    picture: its name becomes a prefix of the identifiers in it; a reader of
+      the screen hears its title, then its alt.
 
   Returns:
     The element, with colours of the page and without a background.
   """
-  root = ElementTree.fromstring(svg)
+  name = picture.name
+  root = ElementTree.fromstring(picture.svg)
   _drop_background(root)
   for element in root.iter():
     _adapt(element, name)
@@ -82,11 +79,13 @@ def inline(
   width = float(root.attrib.pop('width').removesuffix('pt')) / 0.75
   root.attrib.pop('height')
   root.attrib.pop('version', None)
-  least = f';min-width:{0.85 * width:.0f}px' if wide else ''
+  least = f';min-width:{0.85 * width:.0f}px' if picture.wide else ''
   root.set('style', f'max-width:{width:.0f}px{least}')
   root.set('role', 'img')
   root.set('aria-labelledby', f'{name}-title {name}-desc')
-  for i, (tag, text) in enumerate((('title', title), ('desc', description))):
+  for i, (tag, text) in enumerate(
+    (('title', picture.title), ('desc', picture.alt))
+  ):
     child = ElementTree.Element(f'{{{_SVG}}}{tag}', {'id': f'{name}-{tag}'})
     child.text = plain.one_line(text)
     root.insert(i, child)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.report import comparison_tables, run_words
+from rmtl_jax.report.page import content
+from rmtl_jax.report.run import words
 
 Record = Mapping[str, Any]
-Table = comparison_tables.Table
+Table = content.Table
 
 _NOTHING = '-'
 _RANKED = (
@@ -108,7 +109,7 @@ def ranking(record: Record, task: str) -> Table:
   """AUC, logloss and s-logloss of every model, with intervals."""
   metrics = record['metrics']
   rows = []
-  for name, of in run_words.models(metrics):
+  for name, of in words.models(metrics):
     cells = [_with_interval(of[task], key) for key, _ in _RANKED]
     rows.append((name, *cells))
   return Table(('model', *(label for _, label in _RANKED)), rows, 1)
@@ -117,7 +118,7 @@ def ranking(record: Record, task: str) -> Table:
 def further(record: Record, task: str) -> Table:
   """What practitioners read besides."""
   rows = []
-  for name, of in run_words.models(record['metrics']):
+  for name, of in words.models(record['metrics']):
     cells = [_number(of[task].get(key), '.4f') for key, _ in _FURTHER]
     rows.append((name, *cells))
   return Table(('model', *(label for _, label in _FURTHER)), rows, 1)
@@ -126,7 +127,7 @@ def further(record: Record, task: str) -> Table:
 def differences(record: Record) -> Table:
   """RMTL minus the control and minus the pre-trained model, same rows."""
   metrics = record['metrics']
-  names = run_words.stage_names(metrics)
+  names = words.stage_names(metrics)
   rows = []
   for key, of in metrics.get('difference', {}).items():
     first, second = key.split('_minus_')

@@ -14,7 +14,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.report import comparison_tables, pictures
+from rmtl_jax.report import pictures
+from rmtl_jax.report.comparison import tables
 
 Results = Mapping[str, Any]
 Figure = matplotlib.figure.Figure
@@ -29,7 +30,7 @@ _SCRATCH = 'from scratch'
 
 def weights(results: Results) -> Figure | None:
   """Mean weight over the position in the session, one line per critic."""
-  labels = comparison_tables.critics_by_label(results)
+  labels = tables.critics_by_label(results)
   if not labels:
     return None
   tasks = results['tasks']
@@ -82,8 +83,8 @@ def learning(results: Results) -> Figure | None:
   scratch has no epoch 0 either, as stage 1.
   """
   panels: dict[str, dict[str, list[Curve]]] = {}
-  for method in comparison_tables.by_backbone(results):
-    scratch = comparison_tables.from_scratch(results, method)
+  for method in tables.by_backbone(results):
+    scratch = tables.from_scratch(results, method)
     curves = [
       _gain(run['validation_auc'])
       if method['weighting'] and not scratch

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.report import comparison_tables
+from rmtl_jax.report.comparison import tables
 
 Results = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ def setting(results: Results) -> list[str]:
   scratch = [
     method['name']
     for method in results['methods']
-    if comparison_tables.from_scratch(results, method)
+    if tables.from_scratch(results, method)
   ]
   sizes = ', '.join(f'{rows[split]:,} {split}' for split in rows)
   seeds = results['seeds']
@@ -123,7 +123,7 @@ def _unmoved(results: Results) -> list[str]:
     ]
     if (
       not method['weighting']
-      or comparison_tables.from_scratch(results, method)
+      or tables.from_scratch(results, method)
       or not same
       or any(run['best_epoch'] for run in runs)
     ):

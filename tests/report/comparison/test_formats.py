@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from rmtl_jax.report import comparison, comparison_tables, comparison_words
-from tests.report import comparison_results
+from rmtl_jax.report.comparison import formats, words
+from rmtl_jax.report.comparison import tables as comparison_tables
+from tests.report.comparison import example
 
 
 def tables(markdown):
@@ -41,11 +42,11 @@ def constant_gain(results, gain):
     if run['method'] == 'ple+critic':
       step = 1e-5 if run['seed'] % 2 else -1e-5
       run['metrics']['click']['auc'] = auc[run['seed']] + gain + step
-  return comparison_results.judge(results)
+  return example.judge(results)
 
 
 def test_the_verdict_comes_first_and_in_words():
-  markdown = comparison.markdown(comparison_results.build())
+  markdown = formats.markdown(example.build())
   assert markdown.startswith('# Comparison on simulated\n')
   headings = [h for h in markdown.splitlines() if h.startswith('## ')]
   assert headings[:3] == [
@@ -60,28 +61,26 @@ def test_the_verdict_comes_first_and_in_words():
 
 
 def test_a_method_that_fails_names_the_control():
-  results = constant_gain(comparison_results.build(tasks=('click',)), 1e-4)
-  markdown = comparison.markdown(results)
+  results = constant_gain(example.build(tasks=('click',)), 1e-4)
+  markdown = formats.markdown(results)
   assert '**Does not pass: ple+critic.**' in markdown
   assert 'too small a gain over ple+constant: +0.00010 AUC' in markdown
-  assert 'too small a gain over ple+constant: +0.00010' in comparison.text(
-    results
-  )
+  assert 'too small a gain over ple+constant: +0.00010' in formats.text(results)
 
 
 def test_passing_on_one_of_two_tasks_is_said():
-  results = constant_gain(comparison_results.build(), 1e-4)
-  assert comparison_words.headlines(results) == [
+  results = constant_gain(example.build(), 1e-4)
+  assert words.headlines(results) == [
     'Passes on some tasks: ple+critic (conversion).'
   ]
 
 
 @pytest.mark.parametrize('seeds', [1, 5])
 def test_too_few_seeds_are_not_tested(seeds):
-  results = comparison_results.build(seeds=seeds)
+  results = example.build(seeds=seeds)
   said = f'Not tested: {seeds} seed'
-  markdown = comparison.markdown(results)
-  assert f'**{said}' in markdown and said in comparison.text(results)
+  markdown = formats.markdown(results)
+  assert f'**{said}' in markdown and said in formats.text(results)
   rows = tables(markdown)['AUC (higher is better), click']
   assert 'p' not in rows[0] and 'p after Holm' not in rows[0]
   assert rows[0]['seeds'] == str(seeds)
@@ -89,10 +88,10 @@ def test_too_few_seeds_are_not_tested(seeds):
 
 
 def test_metrics_are_means_and_errors_by_backbone():
-  results = comparison_results.build(
+  results = example.build(
     judged=('ple+critic', 'esmm+critic', 'ple+label_times_q')
   )
-  rows = tables(comparison.markdown(results))['click']
+  rows = tables(formats.markdown(results))['click']
   names = [r['method'] for r in rows]
   assert names[0] == 'user rate x item rate' and names[-1] == 'oracle'
   backbones = [name.partition('+')[0] for name in names[1:-1]]
@@ -113,25 +112,25 @@ def test_what_starts_from_scratch_and_what_is_shuffled_is_said():
     'ple+advantage:finetune.start=scratch',
     'ple+q_shuffled:weighting.form=advantage',
   )
-  results = comparison_results.build(seeds=2, judged=names)
-  text = comparison.markdown(results)
+  results = example.build(seeds=2, judged=names)
+  text = formats.markdown(results)
   assert f'without that epoch 0: {names[0]}.' in text
   found = row(tables(text)['click'], method=names[1])
   assert found['weights'] == 'control: weights of advantage, shuffled over rows'
   results['config'] = {'finetune': {'start': 'scratch'}}
-  assert 'epoch 0: ple+constant, ' in comparison.markdown(results)
+  assert 'epoch 0: ple+constant, ' in formats.markdown(results)
 
 
 def test_models_that_do_not_exist_have_no_row():
-  results = comparison_results.build(seeds=2)
+  results = example.build(seeds=2)
   results['baseline'] = results['oracle'] = None
-  names = [r['method'] for r in tables(comparison.markdown(results))['click']]
+  names = [r['method'] for r in tables(formats.markdown(results))['click']]
   assert names == [m['name'] for m in results['methods']]
 
 
 def test_a_difference_that_includes_zero_says_so():
-  results = constant_gain(comparison_results.build(tasks=('click',)), 0.0)
-  rows = tables(comparison.markdown(results))['AUC (higher is better), click']
+  results = constant_gain(example.build(tasks=('click',)), 0.0)
+  rows = tables(formats.markdown(results))['AUC (higher is better), click']
   zero = row(rows, minus='ple+constant')
   assert zero['AUC, 1e-4'] == '+0.0 ± 0.0' or zero['AUC, 1e-4'] == '-0.0 ± 0.0'
   assert zero['interval (seeds)'].endswith(', includes 0')
@@ -158,47 +157,47 @@ def _unmoved(results, methods):
     if run['method'] in methods:
       run['best_epoch'] = 0
       run['metrics'] = pretrained[run['seed']]['metrics']
-  return comparison_results.judge(results)
+  return example.judge(results)
 
 
 def test_a_difference_of_zero_says_that_nothing_was_kept_of_fine_tuning():
-  results = _unmoved(comparison_results.build(), ('ple+critic', 'ple+constant'))
+  results = _unmoved(example.build(), ('ple+critic', 'ple+constant'))
   said = (
     'ple+critic: in 16 of 16 runs no epoch of fine-tuning was better on'
     ' validation than the pre-trained parameters, so those were kept: the'
     ' difference to ple, ple+constant is 0 by construction.'
   )
-  markdown = comparison.markdown(results)
+  markdown = formats.markdown(results)
   assert said in markdown
-  assert said in ' '.join(comparison.text(results).split())
+  assert said in ' '.join(formats.text(results).split())
   rows = tables(markdown)['AUC (higher is better), click']
   for control in ('ple', 'ple+constant'):
     assert row(rows, minus=control)['AUC, 1e-4'] == '+0.0 ± 0.0'
   # One run that moved is a difference.
   results['runs'][-1]['best_epoch'] = 2
-  assert 'by construction' not in comparison.markdown(results)
+  assert 'by construction' not in formats.markdown(results)
 
 
 def test_a_method_that_moved_is_not_said_to_have_stayed():
-  results = _unmoved(comparison_results.build(), ('ple+constant',))
-  assert 'by construction' not in comparison.markdown(results)
+  results = _unmoved(example.build(), ('ple+constant',))
+  assert 'by construction' not in formats.markdown(results)
 
 
 def test_draws_that_are_left_out_are_counted():
-  results = comparison_results.build(seeds=2)
-  assert 'left out of its interval' not in comparison.markdown(results)
+  results = example.build(seeds=2)
+  assert 'left out of its interval' not in formats.markdown(results)
   for d in results['differences']:
     if d['task'] == 'conversion' and d['metric'] == 'auc':
       d['undefined_draws'] = 7
-  assert 'left out of its interval: 7 of conversion.' in comparison.markdown(
+  assert 'left out of its interval: 7 of conversion.' in formats.markdown(
     results
   )
 
 
 def test_the_bootstrap_stands_beside_the_seeds():
-  results = comparison_results.build()
+  results = example.build()
   title = 'logloss (lower is better), conversion'
-  rows = tables(comparison.markdown(results))[title]
+  rows = tables(formats.markdown(results))[title]
   record = next(
     d
     for d in results['differences']
@@ -207,12 +206,12 @@ def test_the_bootstrap_stands_beside_the_seeds():
   low, high = (1e4 * v for v in record['bootstrap'])
   found = row(rows, method=record['method'], minus=record['control'])
   assert found['interval (sessions)'].startswith(f'{low:+.1f} to {high:+.1f}')
-  without = comparison_results.build(replicates=0)
-  assert 'interval (sessions)' not in comparison.markdown(without)
+  without = example.build(replicates=0)
+  assert 'interval (sessions)' not in formats.markdown(without)
 
 
 def test_critics_and_weights_are_means_over_seeds():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   for critic, r2 in zip(results['critics'], (-0.25, 0.5), strict=True):
     critic['statistics']['r2']['click'] = r2
     critic['statistics']['loss_correlation']['click'] = None
@@ -220,7 +219,7 @@ def test_critics_and_weights_are_means_over_seeds():
   for run in results['runs']:
     if run['method'] == 'ple+critic':
       run['weights'] = {'click': {'mean': 1.5 + run['seed'], 'deviation': 0.5}}
-  found = tables(comparison.markdown(results))
+  found = tables(formats.markdown(results))
   (critic,) = found['What the critics knew']
   assert (critic['R2 of Q'], critic['collapsed']) == ('0.125', '1 of 2')
   assert critic['corr(-Q, own loss)'] == '-'
@@ -229,7 +228,7 @@ def test_critics_and_weights_are_means_over_seeds():
 
 
 def test_learning_rates_say_what_was_tried_and_kept():
-  results = comparison_results.build(seeds=2)
+  results = example.build(seeds=2)
   for entry in results['tuning']:
     if entry['method'] == 'ple+critic':
       entry['validation_auc'] = 0.75 if entry['learning_rate'] == 1e-3 else 0.7
@@ -238,9 +237,7 @@ def test_learning_rates_say_what_was_tried_and_kept():
       method['learning_rate'] = 1e-3
   for run in results['runs']:
     run['best_epoch'] = 3 * run['seed']
-  rows = tables(comparison.markdown(results))[
-    'Learning rates and early stopping'
-  ]
+  rows = tables(formats.markdown(results))['Learning rates and early stopping']
   assert row(rows, method='ple+critic') == {
     'method': 'ple+critic',
     'AUC at 0.001': '0.75000',
@@ -253,18 +250,16 @@ def test_learning_rates_say_what_was_tried_and_kept():
 
 
 def test_without_tuning_the_rate_is_said_not_to_be_tuned():
-  results = comparison_results.build(seeds=2)
+  results = example.build(seeds=2)
   results['budget']['learning_rates'], results['tuning'] = [1e-3], []
-  assert 'stage 3: 0.001 for all, not tuned' in comparison.markdown(results)
+  assert 'stage 3: 0.001 for all, not tuned' in formats.markdown(results)
 
 
 def test_no_critics_and_no_judged_method():
-  results = comparison_results.build(
-    seeds=3, judged=('ple+critic',), with_critics=False
-  )
+  results = example.build(seeds=3, judged=('ple+critic',), with_critics=False)
   results['methods'] = [m for m in results['methods'] if not m['weighting']]
-  comparison_results.judge(results)
-  markdown, text = comparison.markdown(results), comparison.text(results)
+  example.judge(results)
+  markdown, text = formats.markdown(results), formats.text(results)
   said = 'No method is judged'
   assert said in markdown and said in text
   for heading in (
@@ -279,23 +274,21 @@ def test_no_critics_and_no_judged_method():
 @pytest.mark.parametrize('tasks', [('a',), ('a', 'b', 'c', 'd')])
 def test_many_methods_and_tasks(tasks):
   judged = [f'ple+critic:weighting.lambda_=0.{i:02}' for i in range(36)]
-  results = comparison_results.build(
-    seeds=2, tasks=tasks, judged=judged, replicates=0
-  )
-  found = tables(comparison.markdown(results))
+  results = example.build(seeds=2, tasks=tasks, judged=judged, replicates=0)
+  found = tables(formats.markdown(results))
   for task in tasks:
     assert len(found[task]) == 36 + 4 + 2
     assert len(found[f'AUC (higher is better), {task}']) == 36 * 4
-  text = comparison.text(results, width=100)
+  text = formats.text(results, width=100)
   assert max(len(line) for line in text.splitlines()[:-1]) <= 100
 
 
 def test_undefined_metrics_are_said_to_be():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   for run in results['runs']:
     run['metrics']['click']['auc'] = None
-  comparison_results.judge(results)
-  found = tables(comparison.markdown(results))
+  example.judge(results)
+  found = tables(formats.markdown(results))
   assert row(found['click'], method='ple+critic')['AUC'] == 'undefined'
   rows = found['AUC (higher is better), click']
   assert {r['AUC, 1e-4'] for r in rows} == {'undefined'}
@@ -303,40 +296,40 @@ def test_undefined_metrics_are_said_to_be():
 
 
 def test_pictures_are_embedded_by_name():
-  results = comparison_results.build(seeds=2)
-  markdown = comparison.markdown(results, ['differences.png', 'learning.png'])
+  results = example.build(seeds=2)
+  markdown = formats.markdown(results, ['differences.png', 'learning.png'])
   assert '![AUC minus each control](differences.png)' in markdown
   assert '](learning.png)' in markdown
   assert 'weights.png' not in markdown
-  assert '![' not in comparison.markdown(results)
+  assert '![' not in formats.markdown(results)
 
 
 def test_warnings_and_provenance_are_shown():
-  results = comparison_results.build(seeds=2)
+  results = example.build(seeds=2)
   results['warnings'] = ['the critic of click has collapsed']
   results['commit'] = None
-  markdown = comparison.markdown(results)
+  markdown = formats.markdown(results)
   assert '- the critic of click has collapsed' in markdown
   assert 'jax 0.10.2' in markdown and 'Commit: unknown' in markdown
   assert 'Device: cpu, 2 cores' in markdown
-  assert 'WARNING: the critic of click' in comparison.text(results)
+  assert 'WARNING: the critic of click' in formats.text(results)
 
 
 def test_a_pipe_in_a_name_breaks_no_table():
-  results = comparison_results.build(seeds=2, tasks=('click',))
+  results = example.build(seeds=2, tasks=('click',))
   text = json.dumps(results).replace('ple+critic', 'ple|critic')
-  found = tables(comparison.markdown(json.loads(text)))
+  found = tables(formats.markdown(json.loads(text)))
   assert row(found['click'], method='ple/critic')
 
 
 def test_csv_has_a_line_per_run_and_task():
-  results = comparison_results.build(seeds=2)
+  results = example.build(seeds=2)
   results['runs'][0]['metrics']['click']['auc'] = None
   for run in results['runs']:
     for metrics in run['metrics'].values():
-      for name in comparison.CSV_METRICS:
+      for name in formats.CSV_METRICS:
         metrics.setdefault(name, 0.25)
-  lines = list(csv.DictReader(io.StringIO(comparison.runs_csv(results))))
+  lines = list(csv.DictReader(io.StringIO(formats.runs_csv(results))))
   assert len(lines) == len(results['runs']) * len(results['tasks'])
   assert lines[0]['auc'] == ''
   for run, line in zip(results['runs'], lines[1::2], strict=True):

@@ -6,16 +6,18 @@ import pytest
 
 from rmtl_jax import cli, config_values
 from rmtl_jax import config as config_lib
-from rmtl_jax.report import comparison_page, page, page_html
+from rmtl_jax.report.comparison import page as comparison_page
+from rmtl_jax.report.page import html, markdown
 from rmtl_jax.training import report_record
 from tests import tiny
-from tests.report import comparison_results, reading
+from tests.report.comparison import example
+from tests.report.page import reading
 
 
 @pytest.fixture
 def directory(tmp_path):
   tiny.write_prepared(tmp_path)
-  results = comparison_results.build()
+  results = example.build()
   results['config'] = config_values.to_dict(config_lib.Config())
   results['warnings'] = ['critics of ple: <b>collapsed</b>']
   (tmp_path / 'results.json').write_text(json.dumps(results))
@@ -25,7 +27,7 @@ def directory(tmp_path):
 def test_the_verdict_comes_first_and_figures_follow(directory):
   results = report_record.comparison(directory)
   built = comparison_page.build(results)
-  found = reading.Reader(page_html.render(built))
+  found = reading.Reader(html.render(built))
   assert [text for level, text in found.headings if level < 3] == [
     f'Comparison {directory.name}',
     'Verdict',
@@ -51,7 +53,7 @@ def test_the_verdict_comes_first_and_figures_follow(directory):
     assert rows[method['name']][3].startswith(f'{mean:.4f} ±')
   assert len(found.pictures) == 4
   assert all(title and alt for title, alt in found.pictures)
-  assert reading.markdown_tables(page.markdown(built)) == found.tables
+  assert reading.markdown_tables(markdown.render(built)) == found.tables
 
 
 def test_the_command_takes_a_comparison(directory, capsys):

@@ -1,0 +1,1 @@
+"""The report of `rmtl compare`: words, tables and pictures, in any format."""

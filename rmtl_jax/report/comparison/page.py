@@ -1,0 +1,178 @@
+"""The report of `rmtl report` on a comparison: results.md as a page.
+
+Words, tables and pictures are those that `rmtl compare` writes itself.
+`results` is everywhere what results.json holds, with what
+training/report_record.py adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmtl_jax.report import plain
+from rmtl_jax.report.comparison import formats, pictures, tables, words
+from rmtl_jax.report.page import content, vector
+from rmtl_jax.report.run import tables as run_tables
+
+Results = Mapping[str, Any]
+Drawn = Mapping[str, content.Picture]
+
+_ALT = {
+  'differences': (
+    "Each method's mean AUC difference to each control, with the interval over"
+    ' seeds and over sessions; the tables of this section hold the figures.'
+  ),
+  'weights': (
+    'One line per critic: the mean of 1 - lambda Q at row 1, 2, ... of the'
+    " session, with the standard error over seeds. It is RMTL's weight,"
+    ' whatever the methods use.'
+  ),
+  'q_values': (
+    'One ridge per critic: how Q is distributed over the validation rows; the'
+    ' table of what the critics knew has mean and deviation.'
+  ),
+  'learning': (
+    'Mean validation AUC over tasks by epoch, averaged over seeds, one panel'
+    ' for stage 1 and one per backbone for stage 3.'
+  ),
+}
+
+
+def build(results: Results) -> content.Page:
+  """The report: verdict and warnings first, then the setting and figures."""
+  drawn = _draw(results)
+  sections = [
+    _verdict(results),
+    _setting(results),
+    _data(results),
+    _metrics(results),
+    _differences(results, drawn),
+    _learning(results, drawn),
+    _critics(results, drawn),
+    content.Section(
+      'How this was made',
+      [content.Items(list(words.provenance(results)))],
+    ),
+  ]
+  lead: list[content.Block] = [
+    content.Text(line, strong=True) for line in words.headlines(results)
+  ]
+  if results['warnings']:
+    lead.append(content.Alert(results['warnings']))
+  return content.Page(
+    f'Comparison {results["name"]}',
+    lead,
+    [section for section in sections if section is not None],
+  )
+
+
+@plain.figures()
+def _draw(results: Results) -> Drawn:
+  return {
+    name: content.Picture(
+      name,
+      vector.draw(figure),
+      formats.CAPTIONS[f'{name}.png'],
+      _ALT[name],
+      wide=True,
+    )
+    for name, figure in pictures.figures(results).items()
+  }
+
+
+def _verdict(results: Results) -> content.Section | None:
+  if not results['verdicts']:
+    return None
+  reasons = words.reasons(results)
+  return content.Section(
+    'Verdict',
+    [
+      content.Text(words.rule()),
+      content.Items([f'{method}, {why}' for method, why in reasons]),
+    ],
+  )
+
+
+def _setting(results: Results) -> content.Section:
+  flat, defaults = results['settings'], results['defaults']
+  code = ('setting', 'value', 'default')
+  changed = run_tables.config(flat, defaults, changed_only=True)
+  whole = run_tables.config(flat, defaults, changed_only=False)
+  blocks: list[content.Block] = [content.Items(words.setting(results))]
+  if changed.rows:
+    caption = 'Settings that differ from the defaults, of all methods'
+    blocks.append(content.Grid(caption, changed, code))
+  blocks.append(
+    content.Folded(
+      f'All {len(whole.rows)} settings',
+      [content.Grid('Settings before those of the methods', whole, code)],
+    )
+  )
+  return content.Section('Setting', blocks)
+
+
+def _data(results: Results) -> content.Section:
+  table = run_tables.splits(results['splits'], results['tasks'])
+  return content.Section('Data', [content.Grid('Splits, by time', table)])
+
+
+def _metrics(results: Results) -> content.Section:
+  blocks: list[content.Block] = [content.Text(formats.METRICS)]
+  for task in results['tasks']:
+    table = tables.metrics(results, task)
+    caption = f'{task}, {results["split"]} split'
+    blocks += [
+      content.Heading(task),
+      content.Grid(caption, table, formats.CODE),
+    ]
+  return content.Section('Metrics', blocks)
+
+
+def _differences(results: Results, drawn: Drawn) -> content.Section | None:
+  if not results['differences']:
+    return None
+  blocks = [*_pictures(drawn, 'differences'), content.Text(formats.DIFFERENCES)]
+  tests = formats.about_tests(results)
+  blocks += [content.Text(tests)] if tests else []
+  blocks += map(content.Text, formats.about_draws(results))
+  for metric, label in formats.SHOWN:
+    for task in results['tasks']:
+      table = tables.differences(results, task, metric)
+      title = f'{label}, {task}'
+      blocks += [
+        content.Heading(title),
+        content.Grid(title, table, formats.CODE),
+      ]
+  return content.Section('Differences to the controls', blocks)
+
+
+def _learning(results: Results, drawn: Drawn) -> content.Section | None:
+  table = tables.learning_rates(results)
+  blocks: list[content.Block] = [*_pictures(drawn, 'learning')]
+  if table.rows:
+    blocks += [
+      content.Text(formats.LEARNING),
+      content.Grid('Learning rates and epochs', table, formats.CODE),
+    ]
+  return content.Section('Learning', blocks) if blocks else None
+
+
+def _critics(results: Results, drawn: Drawn) -> content.Section | None:
+  blocks: list[content.Block] = []
+  table = tables.critics(results)
+  if table.rows:
+    blocks += [
+      content.Text(formats.CRITICS),
+      content.Grid('What the critics knew', table, formats.CODE),
+    ]
+  table = tables.weights(results)
+  if table.rows:
+    caption = 'Weights of the rows, means over seeds ± standard error'
+    blocks.append(content.Grid(caption, table, formats.CODE))
+  blocks += _pictures(drawn, 'weights', 'q_values')
+  return content.Section('Critics and weights', blocks) if blocks else None
+
+
+def _pictures(drawn: Drawn, *wanted: str) -> list[content.Block]:
+  return [content.Pictures([drawn[name]]) for name in wanted if name in drawn]

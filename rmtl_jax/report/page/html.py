@@ -1,0 +1,44 @@
+"""A report as one HTML page: no script, no network, no file beside it."""
+
+from __future__ import annotations
+
+import re
+
+import jinja2
+import markupsafe
+
+from rmtl_jax.report import plain
+from rmtl_jax.report.page import content, vector
+
+
+def render(page: content.Page) -> str:
+  """The whole document; whatever came from data is text in it."""
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader('rmtl_jax.report', 'page'),
+    autoescape=True,
+    finalize=_one_line,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+  )
+  environment.filters |= {
+    'code': _code,
+    'kind': lambda block: type(block).__name__,
+    'svg': lambda picture: markupsafe.Markup(vector.inline(picture)),
+  }
+  return environment.get_template('report.html.jinja').render(page=page)
+
+
+def _one_line(value: object) -> str:
+  """What every expression of the template goes through before it is escaped."""
+  if isinstance(value, markupsafe.Markup):
+    return value
+  return plain.one_line(value)
+
+
+def _code(text: str) -> markupsafe.Markup:
+  """Code in which a long name of a method or setting may be broken."""
+  escaped = str(markupsafe.escape(plain.one_line(text)))
+  broken = re.sub('(,|[.:_+=](?=[a-z]))', r'\1<wbr>', escaped)
+  return markupsafe.Markup(f'<code>{broken}</code>')

@@ -1,0 +1,1 @@
+"""The report of `rmtl report` on one run."""
