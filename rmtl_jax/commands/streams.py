@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
@@ -27,7 +28,7 @@ def prepare() -> None:
   if sys.stderr is None:
     sys.stderr = open(os.devnull, 'w', encoding='utf-8')  # noqa: SIM115
   for stream in (sys.stdout, sys.stderr):
-    with contextlib.suppress(AttributeError):  # replaced by the caller's own
+    if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='backslashreplace')
 
 
