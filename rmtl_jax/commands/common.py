@@ -221,6 +221,8 @@ def start_jax(values: flags.FlagValues) -> None:
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
   _quiet_orbax()
+  # It says that a user without a home has no place for its cache.
+  logging.getLogger('matplotlib').setLevel(logging.ERROR)
   import jax
 
   from rmtl_jax.training import memory

@@ -81,7 +81,9 @@ def test_files_do_not_take_the_numbers_of_closed_streams(tmp_path):
   assert (tmp_path / 'y').read_text() == 'True\n'
 
 
-@pytest.mark.parametrize('encoding', ['ascii', 'latin-1'])
+@pytest.mark.parametrize(
+  'encoding', ['ascii', pytest.param('latin-1', marks=pytest.mark.long)]
+)
 def test_characters_that_an_encoding_lacks_are_escapes(tmp_path, encoding):
   command = PREPARE.replace('=out', '=雪')
   code, out, error = _shell(tmp_path, command, PYTHONIOENCODING=encoding)
@@ -90,6 +92,7 @@ def test_characters_that_an_encoding_lacks_are_escapes(tmp_path, encoding):
   assert (code, out) == (2, '') and error.startswith('rmtl: \\u96ea: has')
 
 
+@pytest.mark.long
 def test_the_locale_of_a_bare_container(tmp_path):
   bare = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
   code, _, error = _shell(tmp_path, PREPARE, **bare)
