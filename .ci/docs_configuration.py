@@ -19,7 +19,7 @@ _INTRODUCTION = """\
 
 <!-- Written by .ci/docs_configuration.py from the dataclasses' docstrings. -->
 
-Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()`; flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
+Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
 
 A setting that does not exist, a value of another type or out of range ends a command with one line and exit code 2.
 """  # noqa: E501

@@ -44,8 +44,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'config',
     _thaw(config_lib.preset(_value_of('preset', argv) or 'paper')),
     'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
-    " run: use files you trust), or JSON: a run's config.json, the best.json of"
-    ' rmtl tune. --config.GROUP.FIELD=VALUE overrides one setting.',
+    " run: use files you trust; FILE.py:TEXT calls get_config('TEXT')), or"
+    " JSON: a run's config.json, the best.json of rmtl tune."
+    ' --config.GROUP.FIELD=VALUE overrides one setting.',
     flag_values=values,
     sys_argv=list(argv),
     parse_fn=lambda path: _thaw(load(path)),
@@ -71,21 +72,28 @@ def load(path: str) -> config_lib.Config:
 
   A Python file is trusted code; a JSON file runs nothing.
 
+  Args:
+    path: FILE.json or FILE.py; FILE.py:TEXT calls get_config('TEXT').
+
   Raises:
     types.InputError: no such file, it does not run, or it has no get_config()
       that returns a Config; JSON without a config.
   """
-  if not pathlib.Path(path).is_file():
-    raise types.InputError(f'--config: {path}: no such file')
-  if path.endswith('.json'):
-    return _load_json(path)
-  spec = importlib.util.spec_from_file_location('rmtl_config', path)
+  file, arguments = path, []
+  if '.py:' in path and not pathlib.Path(path).is_file():
+    stem, argument = path.split('.py:', 1)
+    file, arguments = f'{stem}.py', [argument]
+  if not pathlib.Path(file).is_file():
+    raise types.InputError(f'--config: {file}: no such file')
+  if file.endswith('.json'):
+    return _load_json(file)
+  spec = importlib.util.spec_from_file_location('rmtl_config', file)
   if spec is None or spec.loader is None:
     raise types.InputError(f'--config: {path}: not a Python file')
   module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)
-    config = module.get_config()
+    config = module.get_config(*arguments)
   except types.InputError:
     raise
   except Exception as error:  # whatever the user's file raises, in one line

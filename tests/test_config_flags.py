@@ -231,6 +231,40 @@ def test_files_that_are_no_config_files(tmp_path):
     assert 'no such file' in fails(f'--config={path}')
 
 
+def test_text_after_the_file(tmp_path):
+  body = 'def get_config(seed=7):\n  return c.Config(seed=int(seed))'
+  path = write(tmp_path, body)
+  assert changed(f'--config={path}') == {'seed': 7}
+  assert changed(f'--config={path}:5') == {'seed': 5}
+  assert changed(f'--config={path}:5', '--config.seed=6') == {'seed': 6}
+  for text in ('', 'x', 'x:y.py:z'):
+    assert fails(f'--config={path}:{text}').startswith(
+      f'--config: {path}:{text}: ValueError: '
+    )
+
+
+def test_text_after_a_file_that_takes_none(tmp_path):
+  path = config_file(tmp_path, 'c.Config()')
+  line = fails(f'--config={path}:small')
+  assert line.startswith(f'--config: {path}:small: TypeError: get_config() ')
+  json_file = tmp_path / 'config.json'
+  json_file.write_text('{"config": {}}')
+  assert parse(f'--config={json_file}') == config_lib.Config()
+  for nowhere in (f'{json_file}:small', f'{path}small', f'{path}/:small'):
+    assert 'no such file' in fails(f'--config={nowhere}')
+  missing = tmp_path / 'nowhere.py'
+  assert fails(f'--config={missing}:small') == (
+    f'--config: {missing}: no such file'
+  )
+
+
+def test_a_file_with_such_a_name_is_itself(tmp_path):
+  path = write(
+    tmp_path, 'def get_config():\n  return c.Config(seed=3)', 'a.py:b.py'
+  )
+  assert changed(f'--config={path}') == {'seed': 3}
+
+
 def test_every_setting_is_described():
   rows = config_flags.describe()
   assert [name for name, _, _ in rows] == NAMES

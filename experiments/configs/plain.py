@@ -4,7 +4,7 @@
       --data_dir=data/mine --workdir=runs/plain
 
 It ignores as-of features, so that it runs on the same prepared data as the
-recipes. Sizes are those of experiments/tables/small.py.
+recipes. Sizes are the small ones of experiments/tables/sizes.py.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from rmtl_jax import config_flags
 
 def get_config() -> config_lib.Config:
   """The settings."""
-  tables = pathlib.Path(__file__).parents[1] / 'tables'
-  small = config_flags.load(str(tables / 'small.py'))
+  sizes = pathlib.Path(__file__).parents[1] / 'tables' / 'sizes.py'
+  small = config_flags.load(f'{sizes}:small')
   return dataclasses.replace(
     small,
     backbone='ple',

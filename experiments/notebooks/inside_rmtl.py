@@ -28,33 +28,32 @@
 # Installs the package where it is missing, as on Colab.
 import importlib.util
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
+SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
-  extra = ''
-  if shutil.which('nvidia-smi'):
-    extra = '[gpu]'
-  elif os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0'):
-    extra = '[tpu]'
-  package = f'rmtl-jax{extra} @ git+https://github.com/OWNER/rmtl_jax'
-  subprocess.run(
-    [sys.executable, '-m', 'pip', 'install', '-q', package], check=True
-  )
-
-# %%
-import os
-import pathlib
-import sys
+  tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
+  extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
+  pip = [sys.executable, '-m', 'pip', 'install', '-q']
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from IPython import display
-from matplotlib import pyplot as plt
 
 import rmtl_jax
+
+# RMTL_QUICK=1 shrinks the run to a smoke test.
+quick = os.environ.get('RMTL_QUICK') == '1'
+print(f'Runs on {jax.devices()}')
+
+# %%
+import jax.numpy as jnp
+import numpy as np
+from matplotlib import pyplot as plt
+
 from rmtl_jax.data import batches, columns
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import critic_statistics
@@ -63,10 +62,6 @@ from rmtl_jax.report import tables
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages, workdir
-
-devices = jax.devices()
-kind, platform = devices[0].device_kind, jax.default_backend()
-print(f'Runs on {len(devices)} {kind} device ({platform})')
 
 # %% [markdown]
 # ## Sessions in lanes
@@ -77,8 +72,6 @@ print(f'Runs on {len(devices)} {kind} device ({platform})')
 # slots are padding.
 
 # %%
-# RMTL_QUICK=1 shrinks the run to a smoke test.
-quick = os.environ.get('RMTL_QUICK') == '1'
 place = pathlib.Path('runs/inside_rmtl')
 if not (place / 'data' / 'manifest.json').exists():
   rmtl_jax.prepare(

@@ -6,6 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -28,41 +29,37 @@
 # Installs the package where it is missing, as on Colab.
 import importlib.util
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
+SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
-  extra = ''
-  if shutil.which('nvidia-smi'):
-    extra = '[gpu]'
-  elif os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0'):
-    extra = '[tpu]'
-  package = f'rmtl-jax{extra} @ git+https://github.com/OWNER/rmtl_jax'
-  subprocess.run(
-    [sys.executable, '-m', 'pip', 'install', '-q', package], check=True
-  )
+  tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
+  extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
+  pip = [sys.executable, '-m', 'pip', 'install', '-q']
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
+
+import jax
+from IPython import display
+
+import rmtl_jax
+
+# RMTL_QUICK=1 shrinks the run to a smoke test.
+quick = os.environ.get('RMTL_QUICK') == '1'
+print(f'Runs on {jax.devices()}')
 
 # %%
 import json
-import os
-import pathlib
-import sys
 
-import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pa_compute
 import pyarrow.csv as pa_csv
-from IPython import display
 
-import rmtl_jax
 from rmtl_jax.data import summary
 from rmtl_jax.report import tables
-
-devices = jax.devices()
-kind, platform = devices[0].device_kind, jax.default_backend()
-print(f'Runs on {len(devices)} {kind} device ({platform})')
 
 # %% [markdown]
 # ## A log
@@ -73,8 +70,6 @@ print(f'Runs on {len(devices)} {kind} device ({platform})')
 # session.
 
 # %%
-# RMTL_QUICK=1 shrinks the run to a smoke test.
-quick = os.environ.get('RMTL_QUICK') == '1'
 place = pathlib.Path('runs/own_data')
 place.mkdir(parents=True, exist_ok=True)
 

@@ -6,6 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -36,37 +37,33 @@
 # Installs the package where it is missing, as on Colab.
 import importlib.util
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
 
+SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
-  extra = ''
-  if shutil.which('nvidia-smi'):
-    extra = '[gpu]'
-  elif os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0'):
-    extra = '[tpu]'
-  package = f'rmtl-jax{extra} @ git+https://github.com/OWNER/rmtl_jax'
-  subprocess.run(
-    [sys.executable, '-m', 'pip', 'install', '-q', package], check=True
-  )
-
-# %%
-import dataclasses
-import pathlib
+  tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
+  extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
+  pip = [sys.executable, '-m', 'pip', 'install', '-q']
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
 
 import jax
 from IPython import display
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, prepare_config
-from rmtl_jax.data import prepare, summary
-from rmtl_jax.report import pictures, tables
-from rmtl_jax.training import progress, run
+import rmtl_jax
 
-devices = jax.devices()
-kind, platform = devices[0].device_kind, jax.default_backend()
-print(f'Runs on {len(devices)} {kind} device ({platform})')
+# RMTL_QUICK=1 shrinks the run to a smoke test.
+quick = os.environ.get('RMTL_QUICK') == '1'
+print(f'Runs on {jax.devices()}')
+
+# %%
+import dataclasses
+
+from rmtl_jax.data import summary
+from rmtl_jax.report import pictures, tables
+from rmtl_jax.training import run
 
 # %% [markdown]
 # ## Sessions
@@ -76,15 +73,13 @@ print(f'Runs on {len(devices)} {kind} device ({platform})')
 # never that state. Train, validation and test follow each other in time.
 
 # %%
-# RMTL_QUICK=1 shrinks the run to a smoke test.
-quick = os.environ.get('RMTL_QUICK') == '1'
 workdir = pathlib.Path('runs/quick_start')
 data_dir = workdir / 'data'
-live = progress.Progress(sys.stdout)
+live = rmtl_jax.Progress(sys.stdout)
 
 if not (data_dir / 'manifest.json').exists():
-  manifest = prepare.prepare(
-    prepare_config.PrepareConfig(
+  manifest = rmtl_jax.prepare(
+    rmtl_jax.PrepareConfig(
       source='simulated',
       data_dir=str(data_dir),
       simulated_rows=4_000 if quick else 200_000,
@@ -102,19 +97,19 @@ if not (data_dir / 'manifest.json').exists():
 # training's. Interrupted, or run again, this cell goes on where it was.
 
 # %%
-config = config_lib.Config(backbone='mmoe')
+config = rmtl_jax.Config(backbone='mmoe')
 if quick:
   config = dataclasses.replace(
     config,
-    network=config_lib.NetworkConfig(
+    network=rmtl_jax.NetworkConfig(
       embedding_dim=8, bottom_units=(32,), tower_units=(16,), num_experts=2
     ),
-    pretrain=config_lib.StageConfig(learning_rate=0.01, max_epochs=3),
-    critic=config_lib.CriticConfig(max_passes=3),
-    finetune=config_lib.StageConfig(max_epochs=1),
-    batch=config_lib.BatchConfig(lanes=4),
+    pretrain=rmtl_jax.StageConfig(learning_rate=0.01, max_epochs=3),
+    critic=rmtl_jax.CriticConfig(max_passes=3),
+    finetune=rmtl_jax.StageConfig(max_epochs=1),
+    batch=rmtl_jax.BatchConfig(lanes=4),
   )
-record = run.train(config_values.validate(config), workdir, data_dir, live=live)
+record = rmtl_jax.train(config, workdir, data_dir, live=live)
 
 # %% [markdown]
 # ## What came out
@@ -135,7 +130,7 @@ display.display(display.Image(str(picture)))
 # - Your own log: `rmtl prepare --source=table --help`, then
 #   `rmtl train --data_dir=...`.
 # - Every setting: `rmtl train --help`; here,
-#   `config_lib.Config(backbone='ple')` is the same as
+#   `rmtl_jax.Config(backbone='ple')` is the same as
 #   `--config.backbone=ple` there.
 # - What this run left: `runs/quick_start` holds its settings, checkpoints,
 #   metrics and TensorBoard logs; `rmtl evaluate --workdir=runs/quick_start`

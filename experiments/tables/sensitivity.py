@@ -14,11 +14,25 @@ changed; each with its own controls, since they change with it. Five seeds; all
 at one learning rate, --config.compare.learning_rates=... for another. Add
 --seeds=0,1,...,15 for tests.
 
-Expected: the paper takes lambda 0.7 and gamma 0.95. Not run by us: the full
-data was not at hand.
+Expected: the paper takes lambda 0.7 and gamma 0.95. Not run by us with the
+paper's sizes: the full data was not at hand.
+
+With small networks (sizes.py); without --data_dir it simulates sessions:
+
+    rmtl compare --config=experiments/tables/sensitivity.py:small \
+      --data_dir=data/retailrocket_small --workdir=runs/sensitivity_small
+
+Time on two CPU cores: 57 minutes measured on a RetailRocket log with 45,217
+train rows, while other jobs took half of the cores (29 minutes of CPU time).
+Expected there (5 seeds): no setting's AUC differs by more than 1.7e-4 from the
+fine-tuned controls on average, and every interval over seeds holds 0. The whole
+result: experiments/results/retailrocket_small/sensitivity.md.
 """
 
+import pathlib
+
 from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags
 
 # Setting -> values beside that of `ple+critic`.
 VALUES = {
@@ -31,9 +45,15 @@ VALUES = {
 }
 
 
-def get_config() -> config_lib.Config:
-  """The table's methods, seeds and budget."""
+def get_config(size: str = 'paper') -> config_lib.Config:
+  """The table's methods, seeds and budget.
+
+  Args:
+    size: of the networks, `paper` or `small`: see sizes.py.
+  """
+  sizes = pathlib.Path(__file__).with_name('sizes.py')
   return config_lib.Config(
+    network=config_flags.load(f'{sizes}:{size}').network,
     # As the results were made.
     critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
     finetune=config_lib.StageConfig(max_epochs=3),

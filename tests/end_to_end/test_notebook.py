@@ -64,6 +64,14 @@ def test_badge_and_install_name_the_same_repository(name):
   assert path == f'experiments/notebooks/{name}.ipynb'
 
 
+def test_set_up_is_the_same_in_every_notebook():
+  (shared,) = {_notebook(name).cells[1].source for name in _NAMES}
+  assert "SOURCE = 'git+https://github.com/" in shared
+  for name in _NAMES:
+    for cell in _notebook(name).cells[2:]:
+      assert 'pip' not in cell.source and 'RMTL_QUICK' not in cell.source
+
+
 @EVERY
 def test_notebook_defines_nothing_of_its_own(name):
   path = _DIRECTORY / f'{name}.py'
@@ -102,7 +110,7 @@ def execute(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
       o.get('text', '') + o.get('data', {}).get('text/plain', '')
       for o in outputs
     )
-    assert '(cpu)' in shown
+    assert 'Runs on [CpuDevice(id=0)]' in shown
     # The working directory holds the run and nothing else.
     assert [p.name for p in place.iterdir()] == ['runs']
     return outputs, shown, place / 'runs' / name

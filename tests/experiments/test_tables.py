@@ -7,15 +7,23 @@ import pathlib
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values
+from rmtl_jax import config_flags, config_values, types
 from rmtl_jax.training import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 NAMES = ('overall', 'transfer', 'ablation', 'sensitivity', 'critics')
+# What `FILE.py:small` changes, and nothing else.
+SMALL = {
+  'network.embedding_dim': 16,
+  'network.bottom_units': (128, 64),
+  'network.tower_units': (64, 32),
+  'network.num_experts': 4,
+}
+every_table = pytest.mark.parametrize('name', NAMES)
 
 
-def load(name: str) -> config_lib.Config:
-  return config_flags.load(str(TABLES / f'{name}.py'))
+def load(name: str, size: str = '') -> config_lib.Config:
+  return config_flags.load(f'{TABLES / name}.py{size}')
 
 
 def judged(config: config_lib.Config) -> set[str]:
@@ -23,31 +31,44 @@ def judged(config: config_lib.Config) -> set[str]:
 
 
 def test_no_config_is_left_out():
-  expected = {'small', *NAMES, *(f'{name}_small' for name in NAMES)}
-  assert {path.stem for path in TABLES.glob('*.py')} == expected
+  assert {path.stem for path in TABLES.glob('*.py')} == {'sizes', *NAMES}
 
 
-@pytest.mark.parametrize('name', NAMES)
+@every_table
+def test_a_table_has_the_papers_sizes(name):
+  assert load(name).network == config_lib.NetworkConfig()
+  assert load(name) == load(name, ':paper')
+
+
+@every_table
 def test_small_table_differs_in_the_network_alone(name):
-  table, small = load(name), load(f'{name}_small')
-  differing = {
-    setting
-    for setting, value in config_values.flatten(small).items()
-    if config_values.flatten(table)[setting] != value
-  }
-  assert differing == {
-    'network.embedding_dim',
-    'network.bottom_units',
-    'network.tower_units',
-    'network.num_experts',
-  }
-  assert table.network == config_lib.NetworkConfig()
+  table = config_values.flatten(load(name))
+  assert config_values.flatten(load(name, ':small')) == table | SMALL
 
 
-@pytest.mark.parametrize('name', [*NAMES, *(f'{name}_small' for name in NAMES)])
-def test_file_opens_with_its_own_command(name):
+def test_sizes_are_settings_of_their_own():
+  default = config_lib.Config()
+  assert load('sizes') == default
+  small = config_values.flatten(load('sizes', ':small'))
+  assert small == config_values.flatten(default) | SMALL
+
+
+@pytest.mark.parametrize('size', ['', 'Small', 'tiny'])
+@every_table
+def test_another_size_is_refused_in_one_line(name, size):
+  with pytest.raises(types.InputError) as error:
+    load(name, f':{size}')
+  assert str(error.value) == (
+    f'--config=FILE.py:SIZE: {size!r} is not one of paper, small'
+  )
+
+
+@pytest.mark.parametrize('size', ['', ':small'])
+@every_table
+def test_file_opens_with_its_own_commands(name, size):
   text = (TABLES / f'{name}.py').read_text(encoding='utf-8')
-  assert f'rmtl compare --config=experiments/tables/{name}.py \\' in text
+  command = f'rmtl compare --config=experiments/tables/{name}.py{size}'
+  assert f'{command} \\' in text
 
 
 def test_overall_has_every_backbone_of_the_paper_and_its_methods():
