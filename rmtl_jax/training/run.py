@@ -1,4 +1,10 @@
-"""A run from prepared data to metrics.json, and its evaluation later."""
+"""A run from prepared data to metrics.json, and its evaluation later.
+
+What a run starts from, stage by stage:
+  1. the finished stage of this run, if its checkpoint is sound;
+  2. else the newest sound checkpoint of the unfinished stage;
+  3. else what the stage before left.
+"""
 
 from __future__ import annotations
 
@@ -77,6 +83,7 @@ def train(
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   with contextlib.ExitStack() as held:
+    # Read: the data stay in place, and RUN is ours, until all is written.
     workdir.hold_data(held, data_dir)
     run = workdir.opened(held, path, config, data_dir, layout)
     snapshot = reading.Snapshot(data_dir, run.manifest)
@@ -88,12 +95,13 @@ def train(
       )
       for name in manifest_lib.SPLITS
     }
+    # Build the networks, before anything of the run is written: nothing of a
+    # run that can't begin is left in its directory.
     spec = splits_lib.with_room(
       run.manifest.feature_spec(), splits['train'], config.batch
     )
     models = models_lib.Models(spec, layout)
     _check(layout, models, config, run, copies=3)
-    # Nothing of a run that can't begin is left in its directory.
     processes.first(
       lambda: workdir.create(
         path, given, data_dir, snapshot.digests(live.step)
@@ -104,6 +112,7 @@ def train(
     processes.together(snapshot.check, types.InputError)
     for line in layout.advice(config) if layout else ():
       live.say(line)
+    # Restore the finished stages; a damaged one is trained again.
     trained = stages_lib.restore(run, models, trains=True)
     for line in trained.damaged:
       live.say(f'WARNING: {line}; the stage is trained again')
@@ -129,10 +138,12 @@ def train(
       writer.text('config', _as_markdown(config))
       for context in contexts:
         context.on_record = writer.write
+      # Pre-train, critics, fine-tune.
       stages_lib.train(run, config, contexts, tuple(stages), trained)
       # Stages that were trained again stand where they belong.
       history = whole_history(contexts)
       writer.rewrite(history)
+      # Evaluate and write.
       begin = time.perf_counter()
       data = run_record.Data(
         run.manifest, splits['train'], splits['validation'], splits['test']
