@@ -197,17 +197,18 @@ def _check(
   copies: int,
 ) -> None:
   """Refuses settings that don't fit the data, the mesh, or the memory."""
+  if layout is None:
+    own = run.path / 'manifest.json'  # not yet there in a new run
+    memory.check_tables(
+      str(own if own.exists() else run.data_dir / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim * config.ensemble,
+      copies,
+    )
   models.check(config)
   if layout is not None:
     actor, _ = models.forms(config)
     layout.check(config, actor['first']['table'].shape[-2])
-    return
-  memory.check_tables(
-    str(run.path / 'manifest.json'),
-    run.manifest,
-    config.network.embedding_dim * config.ensemble,
-    copies,
-  )
 
 
 def _step_advice(context: context_lib.Context) -> list[str]:

@@ -114,7 +114,9 @@ def test_parts_end_with_a_session(tmp_path):
       'CREATE TABLE log AS SELECT range // 3 AS session_id, range % 3 AS step,'
       ' greatest(range // 3 - 3, 0) AS split, range AS row_id FROM range(18)'
     )
-    rows = encode.Encoded('log', 'step', ('session_id', 'row_id'), (), {}, {})
+    rows = encode.Encoded(
+      'log', 'step', ('session_id', 'row_id'), (), {}, {}, ()
+    )
     done = []
     files = writer.write_parts(connection, rows, tmp_path, 4, done.append)
   assert files == {
@@ -146,7 +148,9 @@ def test_row_groups_are_small(tmp_path):
       f' {rows_written} AS INT) + CAST(range > {rows_written} AS INT) AS split,'
       f' range AS row_id FROM range({rows_written + 2})'
     )
-    rows = encode.Encoded('log', 'step', ('session_id', 'row_id'), (), {}, {})
+    rows = encode.Encoded(
+      'log', 'step', ('session_id', 'row_id'), (), {}, {}, ()
+    )
     files = writer.write_parts(connection, rows, tmp_path, 10**6)
   metadata = pq.ParquetFile(tmp_path / files['train'][0]).metadata
   sizes = [
@@ -166,7 +170,7 @@ def test_a_file_that_fails_ends_the_writing(tmp_path, threads):
       ' AS INT) + CAST(range >= 201 AS INT) AS split FROM range(202)'
     )
     wrong = "CASE WHEN row_id = 2 THEN error('of row 2') ELSE '' END AS x"
-    rows = encode.Encoded('log', 'step', (wrong,), (), {}, {})
+    rows = encode.Encoded('log', 'step', (wrong,), (), {}, {}, ())
     done = []
     with pytest.raises(duckdb.Error, match='of row 2'):
       writer.write_parts(connection, rows, tmp_path, 1, done.append)

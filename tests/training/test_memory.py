@@ -102,7 +102,7 @@ def test_a_vocabulary_that_no_machine_has_room_for_is_refused(tmp_path):
   with pytest.raises(types.InputError) as error:
     run.train(config_lib.Config(), tmp_path / 'run', data)
   line = str(error.value)
-  assert line.startswith(f'{tmp_path}/run/manifest.json: embedding tables')
+  assert line.startswith(f'{tmp_path}/data/manifest.json: embedding tables')
   assert f'of {field!r}, 2,147,483,647 rows' in line and '\n' not in line
 
 
