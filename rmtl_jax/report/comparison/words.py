@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.report.comparison import tables
+from rmtl_jax.report.run import tables as run_tables
 
 Results = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ def headlines(results: Results) -> list[str]:
 
 
 def _unmoved(results: Results) -> list[str]:
-  """Methods of which every run kept the pre-trained parameters."""
+  """Methods that kept the pre-trained parameters in every run."""
   differences: dict[tuple[str, str], list[float | None]] = {}
   for d in results['differences']:
     means = differences.setdefault((d['method'], d['control']), [])
@@ -152,10 +153,6 @@ def provenance(results: Results) -> Iterator[str]:
   yield 'Versions: ' + ', '.join(f'{name} {value}' for name, value in named)
   yield f'Device: {results["device"]}'
   yield f'Commit: {results["commit"] or "unknown"}'
-  times = [
-    f'{name} {value:.0f} s'
-    for name, value in results['seconds'].items()
-    if isinstance(value, int | float)
-  ]
+  times = run_tables.seconds(results['seconds'])
   if times:
     yield 'Time: ' + ', '.join(times)
