@@ -43,8 +43,7 @@ class Failure(NamedTuple):
   Attributes:
     line: what to say.
     code: the exit code: 1 failed, 2 bad usage or bad input.
-    expected: False where it is a fault of ours, or of input that nobody
-      thought of.
+    expected: False for a fault of ours, or input that no check foresaw.
   """
 
   line: str

@@ -367,7 +367,7 @@ def _read_vocabulary(
 
 
 def _rest(vocabulary: pa.Table) -> float:
-  """The share of train values that row 0 stands for; 0 where nobody says."""
+  """The share of train values that row 0 stands for; 0 if unknown."""
   if 'count' not in vocabulary.column_names or not len(vocabulary):
     return 0.0
   counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()
