@@ -25,6 +25,15 @@ class InputError(Exception):
   """
 
 
+def first_line(error: BaseException) -> str:
+  """The first line of what an error says; if it says nothing, its type.
+
+  >>> first_line(ValueError('no such row\\nin 3 rows'))
+  'no such row'
+  """
+  return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """What a network must know of the data: vocabulary sizes and widths.

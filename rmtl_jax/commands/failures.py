@@ -43,8 +43,7 @@ class Failure(NamedTuple):
   Attributes:
     line: what to say.
     code: the exit code: 1 failed, 2 bad usage or bad input.
-    expected: False where it is a fault of ours, or of input that nobody
-      thought of.
+    expected: False for a fault of ours, or input that no check foresaw.
   """
 
   line: str
@@ -70,9 +69,9 @@ def of(error: Exception, command: str) -> Failure:
   if isinstance(error, RecursionError):
     return Failure('the input is nested too deeply', _BAD)
   if _is_memory(error):
-    return Failure(f'not enough memory: {_first_line(error)}', _FAILED)
+    return Failure(f'not enough memory: {types.first_line(error)}', _FAILED)
   if isinstance(error, OSError):
-    said = str(error.strerror or _first_line(error))
+    said = str(error.strerror or types.first_line(error))
     place = error.filename
     if place is None and error.errno == errno.EPIPE:
       place = 'standard output'  # what is broken elsewhere says where
@@ -80,10 +79,10 @@ def of(error: Exception, command: str) -> Failure:
     return Failure(line, _BAD if error.errno in _BAD_PLACES else _FAILED)
   if isinstance(error, UnicodeError) or _is_of(error, 'duckdb', 'pyarrow'):
     full = _FULL in str(error)
-    return Failure(_first_line(error), _FAILED if full else _BAD)
+    return Failure(types.first_line(error), _FAILED if full else _BAD)
   where = _where(error)
   return Failure(
-    f'unexpected {type(error).__name__}: {_first_line(error)}{where};'
+    f'unexpected {type(error).__name__}: {types.first_line(error)}{where};'
     f' {DEBUG}=1 shows more',
     _FAILED,
     expected=False,
@@ -109,10 +108,6 @@ def _is_of(error: Exception, *packages: str) -> bool:
   modules = {kind.__module__.split('.')[0] for kind in type(error).__mro__}
   # DuckDB's binary module has another name than the package.
   return bool({m.lstrip('_') for m in modules} & {*packages})
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _where(error: Exception) -> str:

@@ -207,7 +207,9 @@ def _supported(
       warnings.append(f'as_of: {group!r} is left out: it {lack}')
       continue
     groups.append(group)
-    if group == 'feedback' and (silent := asof_feedback.silent(rows.tasks)):
+    if group == 'feedback' and (
+      silent := asof_feedback.tasks_without_label_time(rows.tasks)
+    ):
       warnings.append(
         f'as_of: {group!r} leaves out {", ".join(silent)}: when such labels'
         ' become known is not told'

@@ -22,8 +22,8 @@ WEIGHT = 5
 ROWS_BACK = 'rows back'
 
 
-def silent(tasks: Sequence[source.SourceTask]) -> list[str]:
-  """Names of the tasks of which nobody says when a positive is known."""
+def tasks_without_label_time(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of the tasks without a time at which a positive is known."""
   return [task.name for task in tasks if not task.tells_time]
 
 

@@ -45,9 +45,9 @@ def cuts(
 ) -> np.ndarray:
   """Where sessions of more rows than a lane has slots are cut.
 
-  Wherever a lane is full, or before the time that would not end in it: rows of
-  one time know the same. A time with more rows than a lane is in pieces of its
-  own, and the next time begins another.
+  A cut comes where a lane is full, or before a time that would not end in the
+  lane: rows of one time know the same. A time with more rows than a lane is in
+  pieces of its own, and the next time begins another.
 
   Args:
     starts: i64[S + 1], first row of every session, then R.

@@ -30,7 +30,7 @@ def readable(path: pathlib.Path) -> Iterator[None]:
     raise types.InputError(f'{path}: not found') from None
   # Names that are no UTF-8 are a ValueError.
   except (OSError, pa.ArrowException, ValueError) as error:
-    first = str(error).partition('\n')[0]
+    first = types.first_line(error)
     raise types.InputError(f'{path}: not readable: {first}') from None
 
 

@@ -153,11 +153,8 @@ def _floor(
 
 def _delay_ms(manifest: manifest_lib.Manifest) -> int:
   """How long after its row the last label is known, if a schema says so."""
-  if manifest.source != 'table' or 'schema' not in manifest.options:
-    return 0
-  record = manifest.options['schema']
-  tasks = schema_lib.parse(record, 'manifest.json: options: schema').tasks
-  return source.slowest(tasks).delay_ms
+  schema = schema_lib.of_manifest(manifest)
+  return source.slowest(schema.tasks).delay_ms if schema else 0
 
 
 def _check_batch(

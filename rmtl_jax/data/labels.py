@@ -15,8 +15,8 @@ class Label:
   Attributes:
     name: the label's column.
     value: SQL of the label, FLOAT, 0 or 1.
-    time: SQL of the time, ms, at which a positive becomes known; empty where
-      nobody says.
+    time: SQL of the time, ms, at which a positive becomes known; empty if
+      unknown.
   """
 
   name: str

@@ -27,7 +27,7 @@ def make(target: pathlib.Path, mode: int = 0o777) -> Iterator[pathlib.Path]:
 
   Args:
     target: what the directory is to become; its parent is there.
-    mode: its permissions, of which the umask takes some.
+    mode: its permissions, before the umask.
 
   Raises:
     OSError: it can't be made.

@@ -77,17 +77,11 @@ def prepare(
   data_dir = pathlib.Path(config.data_dir)
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
-    with sql.connect(config.memory_limit, config.threads, spill) as connection:
-      try:
-        manifest = _run(connection, reader, config, directory, progress)
-      except duckdb.OutOfMemoryException as error:
-        first = str(error).splitlines()[0]
-        raise types.InputError(f'memory_limit: too small: {first}') from None
-      except (duckdb.InterruptException, RuntimeError) as error:
-        # DuckDB's own form of what Ctrl-C means everywhere else.
-        if 'interrupt' in str(error).lower():
-          raise KeyboardInterrupt from None
-        raise
+    with (
+      sql.plain_ends(),
+      sql.connect(config.memory_limit, config.threads, spill) as connection,
+    ):
+      manifest = _run(connection, reader, config, directory, progress)
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)

@@ -27,7 +27,7 @@ ROW_HASH = 'row_hash_of_all'
 REST_HASH = 'row_hash_of_rest'
 
 # Before the names of a person's own columns where they stand in SQL with those
-# of DuckDB (`rowid`) and of this package, none of which begins so.
+# of DuckDB (`rowid`) and of this package: none of these begins so.
 PREFIX = 'c_'
 
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.

@@ -225,7 +225,7 @@ def _last_line(path: pathlib.Path) -> str:
 
 
 def _unreadable(path: pathlib.Path, error: duckdb.Error) -> str:
-  first = str(error).splitlines()[0]
+  first = types.first_line(error)
   if 'invalid state' in first:
     first = 'line ends are mixed (some CR LF, some LF) or quotes are misplaced'
   return f'{path}: not readable: {first}'

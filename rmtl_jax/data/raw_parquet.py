@@ -66,7 +66,7 @@ def load(
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
-      first = str(error).splitlines()[0]
+      first = types.first_line(error)
       raise types.InputError(f'{path}: not readable: {first}') from None
     files.append(file)
     start += rows
@@ -119,7 +119,7 @@ def _read_schema(path: pathlib.Path) -> pa.Schema:
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
   except (OSError, pa.ArrowException) as error:
-    first = str(error).splitlines()[0]
+    first = types.first_line(error)
     raise types.InputError(
       f'{path}: not readable as Parquet: {first}'
     ) from None

@@ -163,7 +163,7 @@ class Snapshot:
     }
 
   def check(self) -> None:
-    """Refuses data of which a file is not what it was.
+    """Refuses data if a file is not what it was.
 
     Raises:
       types.InputError: names the first such file.
@@ -224,7 +224,7 @@ def compare(
   reader: str,
   remedy: str = '',
 ) -> None:
-  """Refuses data of which a file is not what it was when something began.
+  """Refuses data if a file is not what it was when something began.
 
   Args:
     data_dir: DATA.

@@ -32,8 +32,8 @@ own times. A field's `name` is its column's unless given. `separator` splits
 text; Parquet lists need none. `transform` is `standard` (the default), `log1p`
 or `bins`. Labels are 0 or 1; `after` names the task that a positive implies;
 `known_after_seconds` says how long after its row a label is known at the
-latest: as-of features of group `feedback` need it, and rows of train and
-validation whose label is not known before their split's end are left out.
+latest: as-of features of group `feedback` need it, and a row of train or
+validation is left out if its label is not known before its split's end.
 Without it none is, and as-of features take a label as known once its session
 has rested for the idle time. `missing` lists texts that stand for nothing, as
 an empty text does, in columns of text and for each value of a multi-valued
@@ -167,6 +167,17 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   )
   _check(schema, part)
   return schema
+
+
+def of_manifest(manifest: manifest_lib.Manifest) -> TableSchema | None:
+  """The schema of the raw log that data were prepared from, if one is told.
+
+  Raises:
+    types.InputError: as for `parse`.
+  """
+  if manifest.source != 'table' or 'schema' not in manifest.options:
+    return None
+  return parse(manifest.options['schema'], 'manifest.json: options: schema')
 
 
 def _fields(part: _Part, kind: str) -> list[source.SourceField]:

@@ -93,7 +93,7 @@ class Placed:
     return told
 
   def is_mature_train(self) -> str:
-    """As `is_train`, over rows of which none is left out as a duplicate."""
+    """As `is_train`, where no row is left out as a duplicate."""
     first, _ = self.boundaries
     return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
 
@@ -163,10 +163,10 @@ def place(
   """Splits sessions by their start, so that rows stand as the shares say.
 
   Sessions are ordered by start. The first boundary is the start of the first
-  session before which at least the first share of the rows lies; the second
-  likewise. A session that starts before a boundary keeps its rows before it,
-  and of these the ones with labels that are known by then. Sessions of which
-  nothing is left keep their number.
+  session before which at least the first share of the rows lies; so is the
+  second, for the first two shares. A session that starts before a boundary
+  keeps the rows before it that have labels known by then. A session without
+  any row left keeps its number.
 
   Args:
     connection: holds the numbered rows.

@@ -83,9 +83,9 @@ class SourceTask:
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
-    known_after_ms: how long after its row a `y_<name>` is known, ms; None if
-      nobody says: then as-of features take it as known once the row's session
-      has rested for the idle time.
+    known_after_ms: how long after its row a `y_<name>` is known, ms; None:
+      unknown, and as-of features take it as known once the row's session has
+      rested for the idle time.
   """
 
   name: str

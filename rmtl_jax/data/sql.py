@@ -49,7 +49,7 @@ def text(value: str) -> str:
 
 
 def key(value: str) -> str:
-  """SQL of a key, SQL of which is given; NULL where it is missing.
+  """SQL of a key, or NULL where it is missing, from SQL of the key.
 
   Empty text is missing, as NULL is, and so is NaN.
   """
@@ -63,7 +63,7 @@ def key(value: str) -> str:
 
 
 def unless(value: str, texts: Iterable[str]) -> str:
-  """SQL of a text, SQL of which is given; NULL where it is one of some."""
+  """SQL of a text, or NULL where it is one of `texts`, from SQL of it."""
   listed = ', '.join(map(text, texts))
   return (
     f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
@@ -151,6 +151,26 @@ def any_row(
   """Whether a condition is true of any row of a table or subquery."""
   found = f'SELECT 1 FROM {rows} WHERE {condition} LIMIT 1'
   return one(connection, f'SELECT count(*) FROM ({found})')[0] > 0
+
+
+@contextlib.contextmanager
+def plain_ends() -> Iterator[None]:
+  """Around work of DuckDB: says in our words what can end it at any time.
+
+  Raises:
+    types.InputError: the memory limit is too small.
+    KeyboardInterrupt: Ctrl-C arrived while DuckDB worked.
+  """
+  try:
+    yield
+  except duckdb.OutOfMemoryException as error:
+    first = types.first_line(error)
+    raise types.InputError(f'memory_limit: too small: {first}') from None
+  except (duckdb.InterruptException, RuntimeError) as error:
+    # DuckDB's own form of what Ctrl-C means everywhere else.
+    if 'interrupt' in str(error).lower():
+      raise KeyboardInterrupt from None
+    raise
 
 
 def connect(

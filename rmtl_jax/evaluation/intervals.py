@@ -13,9 +13,9 @@ nor their number change a digit.
 
 Intervals are percentiles at the levels of Student's t (Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015): the bootstrap's variance is
-too small by (n - 1) / n and its tails are too thin where few sessions hold
-the rarer label, whose number is n. tests/evaluation/test_coverage.py has the
-coverage by simulation.
+too small by (n - 1) / n, and its tails are too thin where n is small; n is
+the number of sessions that hold the rarer label.
+tests/evaluation/test_coverage.py has the coverage by simulation.
 """
 
 from __future__ import annotations

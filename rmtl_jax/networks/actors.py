@@ -169,7 +169,7 @@ class Transfer(nnx.Module):
     config: `aitm_transfer`, dropout.
     numbers: where the masks' numbers come from.
     rngs: where the kernels come from.
-    first: the transfer whose attention serves this one too, or None.
+    first: the transfer that shares its attention with this one, or None.
   """
 
   def __init__(

@@ -272,8 +272,8 @@ class Transformer(nnx.Module):
   """What a causal transformer says at the row before (as SASRec).
 
   Kang and McAuley (ICDM 2018): items plus positions within the session, one
-  head, no dropout. A row sees itself and the rows of earlier times, of which
-  its position is the number; of several rows of the time before, the mean of
+  head, no dropout. A row sees itself and the rows of earlier times; their
+  number is its position. Where the time before has several rows, the mean of
   what it says at them.
   """
 

@@ -108,7 +108,10 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     lines.append(f'AUC against {label}: ' + '; '.join(parts) + '.')
   kept = [
     label
-    for stage, label in (('constant', 'The control'), ('finetune', 'RMTL'))
+    for stage, label in (
+      ('constant', 'The control'),
+      ('finetune', registry.short(record['weighting'])),
+    )
     if _never_improved(record['best_epoch'].get(stage))
   ]
   if kept:

@@ -27,6 +27,7 @@ from rmtl_jax.data import (
   sql,
 )
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import schema as schema_lib
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_fields
@@ -74,7 +75,8 @@ class Encoder:
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
-    self._missing = raw_fields.missing(manifest)
+    schema = schema_lib.of_manifest(manifest)
+    self._missing = schema.missing if schema else ()
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self._read
@@ -162,8 +164,12 @@ class Encoder:
       return connection.sql(
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
+    except duckdb.OutOfMemoryException:
+      raise
+    except duckdb.InterruptException:
+      raise KeyboardInterrupt from None
     except duckdb.Error as error:
-      first = str(error).partition('\n')[0]
+      first = types.first_line(error)
       raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
   def words(self, field: str) -> words_lib.Words | None:
@@ -346,7 +352,7 @@ def _read_vocabulary(
       f'{path}: not found: predictions need the vocabularies of the run'
     ) from None
   except (OSError, pa.ArrowException, KeyError) as error:
-    first = str(error).partition('\n')[0]
+    first = types.first_line(error)
     raise types.InputError(f'{path}: not readable: {first}') from None
   if len(column) != field.size:
     raise types.InputError(
@@ -361,7 +367,7 @@ def _read_vocabulary(
 
 
 def _rest(vocabulary: pa.Table) -> float:
-  """The share of train values that row 0 stands for; 0 where nobody says."""
+  """The share of train values that row 0 stands for; 0 if unknown."""
   if 'count' not in vocabulary.column_names or not len(vocabulary):
     return 0.0
   counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()

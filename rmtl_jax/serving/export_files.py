@@ -97,7 +97,7 @@ class Files:
     try:
       found = _array(data, shape, dtype)
     except Exception as error:  # of a header that others wrote
-      first = str(error).partition('\n')[0][:200]
+      first = types.first_line(error)[:200]
       raise types.InputError(
         f'{self._directory / name}: not readable: {first}'
       ) from None

@@ -78,7 +78,7 @@ class Exported(scorer.Scorer):
       return np.asarray(self._call(self._parameters, *inputs))
     # JAX and XLA tell in many ways that a program is none.
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-      first = str(error).partition('\n')[0][:300]
+      first = types.first_line(error)[:300]
       raise types.InputError(f'{self._where}: not run: {first}') from None
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:

@@ -209,7 +209,7 @@ def append(
   except (duckdb.OutOfMemoryException, duckdb.InterruptException):
     raise
   except duckdb.Error as error:
-    text = str(error).partition('\n')[0]
+    text = types.first_line(error)
     raise types.InputError(f'{chunk.path}: not usable: {text}') from None
   finally:
     connection.unregister('chunk')

@@ -326,16 +326,10 @@ def scratch(
   target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
   with (
     partial.beside(target, str(target), mode=0o700) as directory,
+    sql.plain_ends(),
     sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):
-    try:
-      yield connection, directory
-    except duckdb.OutOfMemoryException as error:
-      first = str(error).splitlines()[0]
-      raise types.InputError(f'memory_limit: too small: {first}') from None
-    except duckdb.InterruptException:
-      # DuckDB's own form of what Ctrl-C means everywhere else.
-      raise KeyboardInterrupt from None
+    yield connection, directory
 
 
 def _numbered(words: pa.Array) -> pa.Table:

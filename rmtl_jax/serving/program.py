@@ -82,9 +82,9 @@ def read(data: bytes, where: str) -> jax_export.Exported:
     check(function)
   except Refused as error:
     raise types.InputError(f'{where}: {error}') from None
-  # The readers of JAX and MLIR fail in many ways, all of which say the same.
+  # The readers of JAX and MLIR fail in many ways that mean the same.
   except Exception as error:
-    first = str(error).partition('\n')[0][:200]
+    first = types.first_line(error)[:200]
     raise types.InputError(
       f'{where}: not readable: {type(error).__name__} {first}'
     ) from None

@@ -42,24 +42,6 @@ def given(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
-def missing(manifest: manifest_lib.Manifest) -> tuple[str, ...]:
-  """Texts that the run's schema says to stand for nothing.
-
-  Raises:
-    types.InputError: the manifest's are none.
-  """
-  schema = manifest.options.get('schema')
-  if manifest.source != 'table' or not isinstance(schema, dict):
-    return ()
-  found = schema.get('missing', [])
-  if not isinstance(found, list) or any(type(t) is not str for t in found):
-    raise types.InputError(
-      f'manifest.json: options: schema: missing is {found!r:.80}, expected a'
-      ' list of texts'
-    )
-  return tuple(found)
-
-
 def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
   """SQL of a raw column as text; NULL where it is one of the missing texts.
 

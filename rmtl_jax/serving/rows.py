@@ -92,7 +92,7 @@ def of_table(table: Any, path: str = 'table') -> Rows:
   try:
     found = table if isinstance(table, pa.Table) else pa.table(table)
   except (pa.ArrowException, TypeError, ValueError) as error:
-    first = str(error).partition('\n')[0]
+    first = types.first_line(error)
     raise types.InputError(f'{path}: not usable: {first}') from None
   _check_names(path, found.schema)
   return Rows(
@@ -234,7 +234,7 @@ def _reading(path: str, kind: str) -> Iterator[None]:
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
   except (OSError, pa.ArrowException) as error:
-    first = str(error).partition('\n')[0]
+    first = types.first_line(error)
     raise types.InputError(f'{path}: not readable as {kind}: {first}') from None
 
 
@@ -277,7 +277,7 @@ def _check_batch(where: str, batch: pa.RecordBatch) -> None:
     try:
       part.validate(full=True)
     except (pa.ArrowException, UnicodeError) as error:
-      first = str(error).partition('\n')[0]
+      first = types.first_line(error)
       raise types.InputError(f'{what}: not valid Arrow data: {first}') from None
 
 

@@ -133,7 +133,7 @@ def _held(name: str, field: pa.Field) -> Iterator[None]:
   try:
     yield
   except pa.ArrowException as error:
-    first = str(error).partition('\n')[0]
+    first = types.first_line(error)
     raise types.InputError(
       f'{name}: column {field.name!r} is of type {field.type} and cannot be'
       f' written: {first}; leave it out or write another kind of file'

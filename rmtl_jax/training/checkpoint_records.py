@@ -52,7 +52,7 @@ class Damaged(types.InputError):
 
 
 class Record(dict[str, Any]):
-  """The JSON of a checkpoint; says whose it is where it lacks something."""
+  """The JSON of a checkpoint; an error for a missing entry names the file."""
 
   def __init__(self, record: Mapping[str, Any], path: pathlib.Path):
     super().__init__(record)

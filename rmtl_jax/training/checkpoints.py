@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
 
-from rmtl_jax import durable
+from rmtl_jax import durable, types
 from rmtl_jax.training import checkpoint_records as records
 from rmtl_jax.training import processes
 
@@ -305,7 +305,7 @@ class LateStore:
 
 def damaged(path: pathlib.Path, error: Exception) -> Damaged:
   """The one line for a checkpoint that Orbax can't read."""
-  first = (str(error).strip() or type(error).__name__).splitlines()[0]
+  first = types.first_line(error)
   return Damaged(f'{path}: checkpoint is damaged: {first[:200]}')
 
 
@@ -318,7 +318,7 @@ def unsaved(directory: pathlib.Path, error: Exception) -> OSError:
   number = int(code[1]) if code else getattr(error, 'errno', None) or errno.EIO
   reason = os.strerror(number)
   if number == errno.EIO:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    reason = types.first_line(error)[:200]
   return OSError(
     number,
     f'the checkpoint could not be saved ({reason}); earlier ones are intact',

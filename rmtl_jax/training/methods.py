@@ -108,7 +108,7 @@ class Method:
     """What it has to beat, in the order of the tables.
 
     Of a weighted method: the pre-trained model, then the controls of
-    weighting/registry.py, all of which start where it does. Of another
+    weighting/registry.py; all of them start where it does. Of another
     stage 1: the backbone with the comparison's own settings.
     """
     if not self.is_judged:

@@ -144,7 +144,7 @@ class Progress:
       self._width = len(text)
 
   def _write(self, text: str) -> None:
-    # Work does not end because nobody listens to it any more.
+    # Work goes on if its output has lost its reader.
     with contextlib.suppress(OSError):
       self._stream.write(text)
       self._stream.flush()

@@ -215,7 +215,7 @@ def check_own_data(run: Run, splits: Sequence[str]) -> None:
 
   Args:
     run: with the place of its data.
-    splits: whose files are compared.
+    splits: their files are compared.
 
   Raises:
     types.InputError: names the first file that differs, or is missing.

@@ -21,7 +21,7 @@ class LambdaState(NamedTuple):
     step: i32[], updates so far.
     total: f32[], updates at whose end lambda is 0, where it falls.
     warmup: f32[], updates over which lambda rises from 0.
-    inner: the state of the link whose lambda this is.
+    inner: the state of the link that has this lambda.
   """
 
   lambda_: jax.Array

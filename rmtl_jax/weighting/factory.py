@@ -48,8 +48,9 @@ def register_weighting(
       f32[L, T, K] by weights >= 0; its extra arguments stand in
       weighting/critic.py, and `critic.stateless` makes one of a function.
       Weights must not depend on what they multiply. Its state, if it has one,
-      is kept in checkpoints; `init` is called once, with the actor's
-      parameters, and its form must not depend on lambda.
+      is kept in checkpoints; `init` is called with the actor's parameters, and
+      by reports with an array: the state's form must depend on neither, nor on
+      lambda.
     label: what it is, in tables; the name if empty.
     formula: its weights in words, for reports.
     needs: extra arguments that it reads beside `q_values`.

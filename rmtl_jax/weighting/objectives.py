@@ -20,7 +20,7 @@ def ddpg_losses(
 
   Args:
     row_losses: not used, f32[L, T, K].
-    q_values: whose gradient flows through the action alone, f32[L, T, K].
+    q_values: Q, with a gradient through the action alone, f32[L, T, K].
     mask: not used, bool[L, T].
     lambda_: not used, f32[].
 
@@ -46,12 +46,12 @@ def td3_bc_losses(
 
   Args:
     row_losses: the loss to descend, f32[L, T, K].
-    q_values: whose gradient flows through the action alone, f32[L, T, K].
-    mask: bool[L, T], over whose rows |Q| is averaged, without gradient.
+    q_values: Q, with a gradient through the action alone, f32[L, T, K].
+    mask: the rows that |Q| is averaged over, bool[L, T].
     lambda_: f32[].
 
   Returns:
-    f32[L, T, K]; the row losses of a task whose Q is 0 everywhere.
+    f32[L, T, K]; where Q of a task is 0 everywhere, its row losses.
   """
   scale = relative.row_mean(jnp.abs(jax.lax.stop_gradient(q_values)), mask)
   share = jnp.where(

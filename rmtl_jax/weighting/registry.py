@@ -180,7 +180,7 @@ RECORDS = {
     ),
   )
 }
-# Those whose weights `q_shuffled` can shuffle: `config.weighting.form`.
+# What `q_shuffled` can shuffle: `config.weighting.form`.
 FORMS = {name: one for name, one in RECORDS.items() if one.by_row}
 # Every method has to beat these: same batches, keys and steps, but nothing that
 # critics know of a row.

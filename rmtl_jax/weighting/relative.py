@@ -158,8 +158,8 @@ def mean_one(weights: types.Array, mask: types.Array) -> jax.Array:
     mask: bool[...].
 
   Returns:
-    f32[..., K]; 1 where there is no row, and for a task none of whose
-    weights is above 0.
+    f32[..., K]; 1 where there is no row, and for a task without a
+    weight above 0.
   """
   bounded = jnp.maximum(weights, 0.0)
   mean = row_mean(bounded, mask)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import duckdb
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -122,3 +123,22 @@ def test_any_row():
     assert sql.any_row(connection, 'range(5) x(i)', 'i = 4')
     assert not sql.any_row(connection, 'range(5) x(i)', 'i = 5 OR i IS NULL')
     assert not sql.any_row(connection, 'range(0) x(i)', 'true')
+
+
+@pytest.mark.parametrize(
+  ('raised', 'told', 'match'),
+  [
+    (
+      duckdb.OutOfMemoryException('no room\nfor more'),
+      types.InputError,
+      'memory_limit: too small: no room$',
+    ),
+    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt, '^$'),
+    (RuntimeError('Query interrupted'), KeyboardInterrupt, '^$'),
+    (RuntimeError('another'), RuntimeError, '^another$'),
+    (duckdb.BinderException('no column'), duckdb.BinderException, 'no column'),
+  ],
+)
+def test_what_can_end_work_is_told_in_our_words(raised, told, match):
+  with pytest.raises(told, match=match), sql.plain_ends():
+    raise raised

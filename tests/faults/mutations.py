@@ -481,7 +481,7 @@ def of_arrow(rng: Rng, data: bytes) -> Mutant:
 
 
 def of_buffers(rng: Rng, data: bytes) -> Mutant:
-  """An Arrow IPC stream of which a buffer of a column holds other numbers.
+  """An Arrow IPC stream with other numbers in a buffer of a column.
 
   Offsets that point out of their buffers are among them.
   """

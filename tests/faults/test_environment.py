@@ -123,7 +123,7 @@ def _as_nobody(place: pathlib.Path, *argv: str) -> subprocess.CompletedProcess:
   setpriv = shutil.which('setpriv')
   if os.getuid() or setpriv is None:
     pytest.skip('only root with setpriv can become another user')
-  caps = '+dac_read_search'  # to read this Python wherever it is installed
+  caps = '+dac_read_search'  # to read this Python in any place
   return subprocess.run(
     [
       *(setpriv, '--reuid=54321', '--regid=54321', '--clear-groups'),

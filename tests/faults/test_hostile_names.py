@@ -138,7 +138,7 @@ def write(path: pathlib.Path, case: Case) -> None:
 
 
 def write_decoys(directory: pathlib.Path, case: Case) -> None:
-  """Other files, whose names the case's matches as a pattern."""
+  """Other files, with names that the case's matches as a pattern."""
   others = [
     case.path.replace('[1]', '1').replace('[!a]', 'b').replace('a*', 'ab'),
     case.path.replace('q?', 'qa').replace('**', 'c').replace('\\', ''),

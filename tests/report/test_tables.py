@@ -1,3 +1,5 @@
+import pytest
+
 from rmtl_jax.report import pictures, tables
 
 
@@ -79,10 +81,16 @@ def test_sentences_say_what_the_interval_includes():
   assert 'One seed' in lines[1]
 
 
-def test_sentences_say_when_fine_tuning_was_of_no_use():
-  record = _record(best_epoch={'pretrain': 2, 'constant': 0, 'finetune': 0})
+@pytest.mark.parametrize(
+  ('weighting', 'name'), [('critic', 'RMTL'), ('advantage', 'advantage')]
+)
+def test_sentences_say_when_fine_tuning_was_of_no_use(weighting, name):
+  record = _record(
+    best_epoch={'pretrain': 2, 'constant': 0, 'finetune': 0},
+    weighting=weighting,
+  )
   assert any(
-    line.startswith('The control and RMTL kept')
+    line.startswith(f'The control and {name} kept')
     for line in tables.sentences(record)
   )
 

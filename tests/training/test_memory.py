@@ -88,7 +88,7 @@ def test_programs_are_forgotten_where_their_mappings_are_many():
 
 
 def _manifest(data, **changes):
-  """Prepared data of which the first field is said to be another one."""
+  """Prepared data with a manifest that says another first field."""
   manifest = tiny.write_prepared(data)
   record = json.loads((data / 'manifest.json').read_text())
   record['fields'][0] |= changes

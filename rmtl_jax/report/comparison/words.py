@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.report.comparison import tables
+from rmtl_jax.report.run import tables as run_tables
 
 Results = Mapping[str, Any]
 
@@ -67,10 +68,9 @@ def rule() -> str:
     f' {comparison.MIN_PAIRS} paired seeds, with p < {comparison.LEVEL:g} in'
     ' the two-sided paired t-test after Holm over all tests of the comparison.'
     ' The controls of weights are the pre-trained model, constant weights, the'
-    " weights' mean (of mean_one, advantage and uncertainty: the mean of 1 -"
-    ' lambda Q; where lambda is learnt or falls: at its first value), and the'
-    ' weights shuffled over rows; the control of other settings of stage 1 is'
-    ' the backbone without them.'
+    " mean of RMTL's weights 1 - lambda Q (where lambda is learnt or falls: at"
+    ' its first value), and the weights shuffled over rows; the control of'
+    ' other settings of stage 1 is the backbone without them.'
   )
 
 
@@ -108,7 +108,7 @@ def headlines(results: Results) -> list[str]:
 
 
 def _unmoved(results: Results) -> list[str]:
-  """Methods of which every run kept the pre-trained parameters."""
+  """Methods that kept the pre-trained parameters in every run."""
   differences: dict[tuple[str, str], list[float | None]] = {}
   for d in results['differences']:
     means = differences.setdefault((d['method'], d['control']), [])
@@ -152,10 +152,6 @@ def provenance(results: Results) -> Iterator[str]:
   yield 'Versions: ' + ', '.join(f'{name} {value}' for name, value in named)
   yield f'Device: {results["device"]}'
   yield f'Commit: {results["commit"] or "unknown"}'
-  times = [
-    f'{name} {value:.0f} s'
-    for name, value in results['seconds'].items()
-    if isinstance(value, int | float)
-  ]
+  times = run_tables.seconds(results['seconds'])
   if times:
     yield 'Time: ' + ', '.join(times)

@@ -60,7 +60,7 @@ class Grid(NamedTuple):
   Attributes:
     caption: what it holds.
     table: its cells.
-    code: names of the columns whose cells are settings or names of methods.
+    code: names of the columns that hold settings or names of methods.
   """
 
   caption: str

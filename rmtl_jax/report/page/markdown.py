@@ -56,7 +56,7 @@ def table(cells: content.Table, code: Collection[str] = ()) -> str:
 
   Args:
     cells: the table.
-    code: names of the columns whose cells are set as code.
+    code: names of the columns that are set as code.
   """
   columns = range(len(cells.header))
   rule = ['---' if i < cells.names else '---:' for i in columns]
