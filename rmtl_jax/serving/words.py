@@ -64,9 +64,14 @@ class Words:
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
     """The vocabulary with 118 for 118.0, or None where it is not of numbers."""
-    are_numbers = _matches(self.values, _NUMBER)
-    # Of no words it is true too.
-    return _whole(self.values) if _call('all', are_numbers).as_py() else None
+    return whole(self.values)
+
+
+def whole(values: pa.Array) -> pa.Array | None:
+  """Text with 118 for 118.0, or None where it is not of numbers alone."""
+  are_numbers = _matches(values, _NUMBER)
+  # Of no values it is true too.
+  return _whole(values) if _call('all', are_numbers).as_py() else None
 
 
 def _index(values: pa.Array, options: pa.Array) -> pa.Array:
