@@ -11,9 +11,6 @@ import pyarrow.compute as pc
 
 from rmtl_jax.data import sql
 
-# What DuckDB writes of a number.
-_NUMBER = r'^(?:-?\d+(?:\.\d+)?(?:e[+-]\d+)?|nan|-?inf)$'
-
 
 class Words:
   """A field's vocabulary.
@@ -69,7 +66,7 @@ class Words:
 
 def whole(values: pa.Array) -> pa.Array | None:
   """Text with 118 for 118.0, or None where it is not of numbers alone."""
-  are_numbers = _matches(values, _NUMBER)
+  are_numbers = _matches(values, sql.NUMBER)
   # Of no values it is true too.
   return _whole(values) if _call('all', are_numbers).as_py() else None
 
