@@ -27,7 +27,8 @@ def load(
     connection: where the table is made.
     paths: the files, in order.
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
-      TIMESTAMPTZ, VARCHAR[], or '' for whatever the file has.
+      TIMESTAMPTZ, VARCHAR[], or '' for whatever the files have: text where
+      they differ, of floats as of whole numbers.
     late_hash: gives the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
@@ -40,12 +41,21 @@ def load(
   table = sql.fresh('raw')
   files: list[raw.RawFile] = []
   start, told = 0, ''
-  for path in paths:
-    schema = _read_schema(path)
+  schemas = [_read_schema(path) for path in paths]
+  for path, schema in zip(paths, schemas, strict=True):
     raw.columns_present(path, schema.names, column_types)
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
+  # DuckDB would round the values of one file to the type of another.
+  mixed = {
+    name
+    for name, wanted in column_types.items()
+    if not wanted and len({_kind(s.field(name).type) for s in schemas}) > 1
+  }
+  column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
+  for path, schema in zip(paths, schemas, strict=True):
     given = {name: _given(name, schema, missing) for name in column_types}
+    given |= {name: sql.key(given[name]) for name in mixed}
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
@@ -73,6 +83,11 @@ def load(
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
   return raw.RawTable(table, tuple(files), row_hash=told)
+
+
+def _kind(found: pa.DataType) -> str:
+  """What tells types apart, of which a table's column can have one."""
+  return 'text' if is_text(found) else str(found)
 
 
 def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:

@@ -25,6 +25,8 @@ INTEGERS = (
   'UINTEGER',
 )
 
+# What DuckDB writes of a number.
+NUMBER = r'^(?:-?\d+(?:\.\d+)?(?:e[+-]\d+)?|nan|-?inf)$'
 # Text of a float or decimal that is a whole number, and what it becomes: 118.0
 # is 118. In RE2, which DuckDB and Arrow know.
 WHOLE = r'^(?:-?(0)|(-?[1-9]\d{0,15}))\.0+$'
@@ -70,6 +72,11 @@ def unless(value: str, texts: Iterable[str]) -> str:
   )
 
 
+def whole(written: str) -> str:
+  """SQL of text, SQL of which is given, with 118 for 118.0."""
+  return f'regexp_replace({written}, {text(WHOLE)}, {text(WHOLE_TEXT)})'
+
+
 def value_text(value: str) -> str:
   """SQL of a value as text, by which it is looked up in a vocabulary.
 
@@ -79,13 +86,12 @@ def value_text(value: str) -> str:
   """
   # `typeof` is known when the query is planned: other types cost nothing.
   written = f'CAST({value} AS VARCHAR)'
-  whole = f'regexp_replace({written}, {text(WHOLE)}, {text(WHOLE_TEXT)})'
   cases = ' '.join(
     f"WHEN typeof({value}) = '{kind}'"
-    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole}'
+    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole(written)}'
     for kind, limit in EXACT.items()
   )
-  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
+  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole(written)}"
   return f'CASE {cases} {decimal} ELSE {written} END'
 
 

@@ -192,7 +192,10 @@ class StreamedColumns:
         begin, before = self._ends[number - 1], self._times[number - 1]
       new_time = self._begins(begin, self._ends[number])
       time = columns.number_times(new_time, before)
-      self._kept = number, self._file(int(file)).features([int(group)], time)
+      found = self._file(int(file)).features([int(group)], time)
+      # A file that is open may still be written to.
+      self._snapshot.check_file(self._names[int(file)])
+      self._kept = number, found
     return self._kept[1]
 
 

@@ -130,7 +130,9 @@ class Encoder:
       types.InputError: a value that its field can't have; names file, column
         and row.
     """
-    table = _widened(chunk.table.select(list(self.columns)).combine_chunks())
+    table = raw_fields.readable(
+      chunk.table.select(list(self.columns)).combine_chunks()
+    )
     # A cursor of its own: other threads may use theirs.
     with self._connection.cursor() as connection:
       found = self._found(connection, chunk, table)
@@ -307,15 +309,6 @@ def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
   options = pc.SetLookupOptions(value_set=missing)
   found = pc.call_function('is_in', [values], options)
   return ~found.to_numpy(zero_copy_only=False)
-
-
-def _widened(table: pa.Table) -> pa.Table:
-  """The table without numbers of 16 bits, which DuckDB takes from no Arrow."""
-  for i, field in enumerate(table.schema):
-    if pa.types.is_float16(field.type):
-      column = table.column(i).cast(pa.float32())
-      table = table.set_column(i, field.name, column)
-  return table
 
 
 def _recent(

@@ -195,7 +195,7 @@ def append(
     types.InputError: a time, key or label that can't be used; names file,
       column and row.
   """
-  values = chunk.table.combine_chunks()
+  values = raw_fields.readable(chunk.table.combine_chunks())
   schema = values.schema
   names = [raw.PREFIX + name for name in schema.names]
   connection.register('chunk', values.rename_columns(names))

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
 import numpy as np
@@ -131,8 +131,11 @@ class Past:
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """
+    for key in ('session', '"user"'):
+      self._spell(key, words_lib.whole)
     if items is not None:
-      self._spell(items)
+      item = sql.quote(log.item_column(self._form))
+      self._spell(item, items.spelled)
     self._drop_repeated()
     self._placed = self._place()
     joins = self._features()
@@ -197,22 +200,32 @@ class Past:
     self._connection.execute(f'CREATE TABLE {name} AS FROM values')
     self._connection.unregister('values')
 
-  def _spell(self, items: words_lib.Words) -> None:
-    """Writes items as the vocabulary does, so that they are found in it."""
-    item = sql.quote(log.item_column(self._form))
+  def _spell(
+    self, column: str, spelled: Callable[[pa.Array], pa.Array | None]
+  ) -> None:
+    """Writes values of a column in one way, so that equal ones are found.
+
+    Args:
+      column: of the log, in SQL.
+      spelled: gives the distinct values as they are to be written; None to
+        leave all of them.
+    """
     found = self._connection.sql(
-      f'SELECT DISTINCT {item} AS value FROM {log.TABLE} WHERE {item} IS NOT'
-      ' NULL'
+      f'SELECT DISTINCT {column} AS value FROM {log.TABLE} WHERE {column} IS'
+      ' NOT NULL'
     ).to_arrow_table()['value']
     values = found.combine_chunks()
-    spelled = items.spelled(values)
-    changed = pc.call_function('not_equal', [spelled, values])
-    others = pa.table({'value': values, 'spelled': spelled}).filter(changed)
+    written = spelled(values)
+    if written is None:
+      return
+    changed = pc.call_function('not_equal', [written, values])
+    others = pa.table({'value': values, 'spelled': written}).filter(changed)
     if len(others):
-      self._keep('spellings', others)
+      table = sql.fresh('spellings')
+      self._keep(table, others)
       self._connection.execute(
-        f'UPDATE {log.TABLE} SET {item} = s.spelled FROM spellings s'
-        f' WHERE {item} = s.value'
+        f'UPDATE {log.TABLE} SET {column} = s.spelled FROM {table} s'
+        f' WHERE {column} = s.value'
       )
 
   def _drop_repeated(self) -> None:

@@ -42,6 +42,30 @@ def given(field: source.SourceField) -> str:
   return sql.quote(f'given_{field.name}')
 
 
+def readable(table: pa.Table) -> pa.Table:
+  """The table with types that DuckDB takes from Parquet as what they become.
+
+  Of Arrow it takes some of them as something else, or not at all.
+  """
+  for i, field in enumerate(table.schema):
+    wanted = _of_parquet(field.type)
+    if wanted != field.type:
+      table = table.set_column(i, field.name, table.column(i).cast(wanted))
+  return table
+
+
+def _of_parquet(found: pa.DataType) -> pa.DataType:
+  """What DuckDB makes of an Arrow type that was written to Parquet."""
+  if pa.types.is_float16(found):
+    return pa.float32()
+  if pa.types.is_duration(found):
+    return pa.int64()
+  if pa.types.is_decimal256(found):
+    few = found.precision <= 38
+    return pa.decimal128(found.precision, found.scale) if few else pa.float64()
+  return found
+
+
 def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
   """SQL of a raw column as text; NULL where it is one of the missing texts.
 

@@ -11,9 +11,6 @@ import pyarrow.compute as pc
 
 from rmtl_jax.data import sql
 
-# What DuckDB writes of a number.
-_NUMBER = r'^(?:-?\d+(?:\.\d+)?(?:e[+-]\d+)?|nan|-?inf)$'
-
 
 class Words:
   """A field's vocabulary.
@@ -64,9 +61,14 @@ class Words:
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
     """The vocabulary with 118 for 118.0, or None where it is not of numbers."""
-    are_numbers = _matches(self.values, _NUMBER)
-    # Of no words it is true too.
-    return _whole(self.values) if _call('all', are_numbers).as_py() else None
+    return whole(self.values)
+
+
+def whole(values: pa.Array) -> pa.Array | None:
+  """Text with 118 for 118.0, or None where it is not of numbers alone."""
+  are_numbers = _matches(values, sql.NUMBER)
+  # Of no values it is true too.
+  return _whole(values) if _call('all', are_numbers).as_py() else None
 
 
 def _index(values: pa.Array, options: pa.Array) -> pa.Array:

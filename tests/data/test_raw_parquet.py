@@ -53,6 +53,27 @@ def test_types_become_the_wanted_ones(connection, tmp_path):
 
 
 @pytest.mark.parametrize(
+  ('first', 'second', 'expected'),
+  [
+    ([1, 2], [0.5, 2.0], ['1', '2', '0.5', '2']),
+    ([1, 2], [None, float('nan')], ['1', '2', None, None]),
+    ([2.0, None], [2**53, 2**53 + 1], ['2', None, str(2**53), str(2**53 + 1)]),
+    (['1', ''], [1.0, 2.5], ['1', None, '1', '2.5']),
+    ([True, False], [3, 4], ['true', 'false', '3', '4']),
+    ([None, None], [0.5, 1.0], [None, None, '0.5', '1']),
+    (['x', 'y'], pa.array(['x', 'z']).dictionary_encode(), [*'xyxz']),
+  ],
+)
+def test_a_key_of_several_types(connection, tmp_path, first, second, expected):
+  paths = [tmp_path / 'a.parquet', tmp_path / 'b.parquet']
+  for path, values in zip(paths, (first, second), strict=True):
+    pq.write_table(pa.table({'key': values}), path)
+  table = raw_parquet.load(connection, paths, {'key': ''})
+  rows = connection.execute(f'FROM {table.name}').fetchall()
+  assert [value for (value,) in rows] == expected
+
+
+@pytest.mark.parametrize(
   ('columns', 'kinds'),
   [
     ({'a': [1, 1, 1], 'other': ['x', 'x', 'y']}, {'a': ''}),

@@ -1,6 +1,7 @@
 """Splits on disk: the same rows, in the same batches, a window at a time."""
 
 import dataclasses
+import os
 
 import hypothesis
 import numpy as np
@@ -232,3 +233,19 @@ def test_a_file_that_changes_later_is_named(tmp_path):
   (tmp_path / 'train/part-00000.parquet').unlink()
   with pytest.raises(types.InputError, match=told):
     _ = streamed.labels
+
+
+def test_a_file_that_is_written_to_while_it_is_open(tmp_path):
+  manifest = tiny.write_prepared(tmp_path)
+  path = tmp_path / 'train/part-00000.parquet'
+  pq.write_table(pq.read_table(path), path, row_group_size=50)
+  streamed = streaming.StreamedColumns(tmp_path, manifest, 'train')
+  streamed.take(np.arange(1))
+  with path.open('r+b') as file:
+    first = file.read(1)
+    file.seek(0)
+    file.write(first)
+  os.utime(path, ns=(0, 0))
+  told = r'part-00000\.parquet: the data were replaced while they were read'
+  with pytest.raises(types.InputError, match=told):
+    streamed.take(np.array([streamed.rows - 1]))

@@ -271,7 +271,16 @@ def test_floats_find_whole_numbers(by_hand):
   assert ids(pa.array([118, 2**24], pa.int64())) == [1, 5]
 
 
-@pytest.mark.parametrize('kind', [pa.float64(), pa.decimal128(24, 2)])
+@pytest.mark.parametrize(
+  'kind',
+  [
+    pa.float64(),
+    pa.decimal128(24, 2),
+    pa.decimal256(24, 2),
+    pa.decimal256(50, 2),
+    pa.duration('s'),
+  ],
+)
 def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
   raw = table_run.table()
   number = [int(n) if n > 2 else None for n in raw['item'].to_numpy()]

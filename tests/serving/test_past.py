@@ -247,6 +247,8 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
     ((WHOLE, WHOLE), (FLOAT, FLOAT)),
     ((FLOAT, FLOAT), (WHOLE, WHOLE)),
     ((TEXT, FLOAT), (TEXT, WHOLE)),
+    ((WHOLE, TEXT), (WHOLE, WHOLE)),
+    ((FLOAT, WHOLE), (FLOAT, TEXT)),
   ):
     with past.scratch() as (connection, _):
       found = past.Past(connection, scorer.manifest, scorer.needs)

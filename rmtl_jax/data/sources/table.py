@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import duckdb
 
@@ -44,7 +45,9 @@ def read(
   paths = find_files(raw_dir)
   is_parquet = paths[0].suffix == '.parquet'
   nested = _list_columns(paths[0]) if is_parquet else set()
-  kinds = _column_types(schema, is_parquet, nested)
+  # Parquet has types of its own: keys are faster as they are.
+  key = '' if is_parquet else 'VARCHAR'
+  kinds = _column_types(schema, key, nested)
   if is_parquet:
     table = raw_parquet.load(
       connection,
@@ -64,6 +67,9 @@ def read(
       prefix=raw.PREFIX,
       missing=schema.missing,
     )
+  _write_whole(
+    connection, table.name, [c for c, k in kinds.items() if k == key]
+  )
   view = sql.fresh('rows')
   connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
   return source.SourceTable(
@@ -120,11 +126,9 @@ def _list_columns(path: pathlib.Path) -> set[str]:
 
 
 def _column_types(
-  schema: schema_lib.TableSchema, is_parquet: bool, nested: set[str]
+  schema: schema_lib.TableSchema, key: str, nested: set[str]
 ) -> dict[str, str]:
-  """The DuckDB type in which each raw column is read."""
-  # Parquet has types of its own: keys are faster as they are.
-  key = '' if is_parquet else 'VARCHAR'
+  """The DuckDB type in which each raw column is read; of keys it is given."""
   kinds = {
     column: key
     for column in (schema.session, schema.user, schema.item)
@@ -138,6 +142,36 @@ def _column_types(
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
   return kinds | numbers | {schema.time: TIME[schema.unit][0]}
+
+
+def _write_whole(
+  connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> None:
+  """Writes 118 for 118.0 in columns of text that hold numbers alone.
+
+  Where an id is missing pandas writes a file's ids as floats, and those of the
+  next file as whole numbers.
+
+  Args:
+    connection: holds the table.
+    table: the raw table.
+    columns: of keys.
+  """
+  described = connection.execute(f'DESCRIBE {table}').fetchall()
+  kinds = {name: kind for name, kind, *_ in described}
+  for column in columns:
+    value = _column(column)
+    if kinds[raw.PREFIX + column] != 'VARCHAR':
+      continue
+    ends = f"suffix({value}, '.0')"
+    is_number = f'regexp_matches({value}, {sql.text(sql.NUMBER)})'
+    if sql.any_row(connection, table, ends) and not sql.any_row(
+      connection, table, f"{value} <> '' AND NOT {is_number}"
+    ):
+      connection.execute(
+        f'UPDATE {table} SET {value} = {sql.whole(value)} WHERE {ends} AND'
+        f' abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+      )
 
 
 def _select(

@@ -192,6 +192,31 @@ def test_delimiter_gzip_and_directory(tmp_path):
   assert gzip.decompress((tmp_path / 'raw' / '2.csv.gz').read_bytes())
 
 
+@pytest.mark.parametrize(
+  ('other', 'expected'),
+  [('', ['2', '3', '1', None, '1', '2']), ('x', ['2', '3', '1', 'x', '1.0'])],
+)
+def test_ids_of_which_one_file_has_floats(tmp_path, other, expected):
+  """As pandas writes them where one is missing."""
+  for name, ids in (('1', [*'123']), ('2', [other, '1.0', '2.0', '3.0'])):
+    ids = (ids * ROWS)[: ROWS // 2]
+    first = int(name) * ROWS
+    lines = [f'v{i + first},{i + first},{n},0' for i, n in enumerate(ids)]
+    path = tmp_path / 'raw' / f'{name}.csv'
+    raw_files.write(path, ['visit,ts,item,y', *lines])
+  raw_files.run(
+    tmp_path,
+    'table',
+    tmp_path / 'raw',
+    schema=schema(tmp_path),
+    split=(18, 1, 1),
+    min_count=1,
+  )
+  found = raw_files.decoded(tmp_path, 'item')[7:]
+  # Of other text nobody says that it is a number.
+  assert found[: len(expected)] == expected
+
+
 def test_fault_in_a_later_file_names_it(tmp_path):
   good = columns()
   bad = columns(visit=['w'] * ROWS)
