@@ -199,7 +199,12 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
     yield Rows(
       _STDIN, stream.schema, 0, lambda n: _grouped(_STDIN, _ARROW, stream, n)
     )
-  elif name.lower().endswith(PARQUET):
+    return
+  path = pathlib.Path(name)
+  # A pipe is read once and can't be ended while nobody writes to it.
+  if path.exists() and not path.is_file():
+    raise types.InputError(f'{name}: is not a regular file')
+  if name.lower().endswith(PARQUET):
     with _reading(name, 'Parquet'):
       file = parquet.open_file(name)
       _check_names(name, file.schema_arrow)
@@ -211,7 +216,7 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
         lambda n: _grouped(name, 'Parquet', file.iter_batches(n), n),
       )
   else:
-    names = raw_csv.read_header(pathlib.Path(name), delimiter)
+    names = raw_csv.read_header(path, delimiter)
     schema = pa.schema([(column, pa.string()) for column in names])
     yield Rows(
       name, schema, 0, lambda n: _csv_chunks(name, schema, delimiter, n)

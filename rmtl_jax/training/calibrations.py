@@ -27,7 +27,12 @@ def saved(run: workdir.Run) -> Maps:
   if not path.exists():
     return {}
   record = _object(json_files.read(path), f'{path}')
-  return of_record(record, f'{path}: calibration')
+  maps = of_record(record, f'{path}: calibration')
+  for stage, of_tasks in maps.items():
+    for task in run.manifest.task_names:
+      if task not in of_tasks:
+        raise types.InputError(f'{path}: calibration.{stage} lacks {task!r}')
+  return maps
 
 
 def of_record(record: Mapping[str, Any], where: str) -> Maps:

@@ -30,6 +30,8 @@ BLOCKS, WHOLE = 'blocks', 'whole'
 # At most so many blocks, 2^8 * 3^2 * 5 * 7: their ends are those of parts too
 # wherever that is a multiple of the number of parts.
 MOST_BLOCKS = 80640
+# Beyond what a float of 64 bits can hold.
+_LARGE = 1e308
 
 
 # Entries that are used, where a record has them.
@@ -230,11 +232,24 @@ def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
         f'{path}: damaged: its record: {name} is {record[name]!r:.80}'
       )
   for history in (record.get('history', []), *record.get('histories', [])):
-    if not isinstance(history, list) or not all(
-      isinstance(entry, dict) and isinstance(entry.get('stage'), str)
-      for entry in history
-    ):
+    if not isinstance(history, list) or not all(map(_is_entry, history)):
       raise Damaged(f'{path}: damaged: its record: history is none')
+
+
+def _is_entry(entry: Any) -> bool:
+  """Whether a value is what a history holds of an epoch: numbers by name."""
+  return (
+    isinstance(entry, dict)
+    and isinstance(entry.get('stage'), str)
+    and type(entry.get('epoch')) is int
+    and type(entry.get('member', 0)) is int
+    and all(
+      value is None or (isinstance(value, int | float) and abs(value) < _LARGE)
+      for name, value in entry.items()
+      if name != 'stage'
+    )
+    and entry.get('seconds', 0.0) is not None
+  )
 
 
 def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:

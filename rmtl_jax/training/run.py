@@ -387,7 +387,7 @@ def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
   seconds: dict[str, float] = {}
   for entry in history:
     stage = entry['stage']
-    seconds[stage] = seconds.get(stage, 0.0) + entry['seconds']
+    seconds[stage] = seconds.get(stage, 0.0) + entry.get('seconds', 0.0)
   return seconds
 
 

@@ -7,7 +7,7 @@ finished stage leaves is one checkpoint, the members' parameters stacked.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import config as config_lib
@@ -215,6 +215,8 @@ def restore(
     store = run.checkpoint(name)
     try:
       restored = store.restore(lambda record, form=form: form)
+      if restored is not None:
+        _check_members(store, restored.record, run.config.ensemble)
     except checkpoints.Damaged as error:
       if not trains:
         raise
@@ -233,3 +235,23 @@ def restore(
       trained.actors[name] = restored.arrays
       trained.best_epochs[name] = restored.record['epochs']
   return trained
+
+
+def _check_members(
+  store: checkpoints.Store, record: Mapping[str, Any], members: int
+) -> None:
+  """Refuses a finished stage's record that is not about all members.
+
+  Raises:
+    checkpoints.Damaged: it is not.
+  """
+  epochs = record['epochs']
+  if (
+    not isinstance(epochs, list)
+    or len(epochs) != members
+    or any(type(epoch) is not int for epoch in epochs)
+  ):
+    raise checkpoints.Damaged(
+      f'{store.directory}: damaged: its record: epochs is {epochs!r:.80},'
+      f' expected {members} numbers'
+    )

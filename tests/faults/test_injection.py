@@ -252,7 +252,7 @@ def _one(
   return {0: 'unharmed', -signal.SIGKILL: 'killed'}.get(code, 'one line')
 
 
-def _inject(worker, place, name, sample, kinds=tuple(KINDS)) -> str:
+def _inject(worker, place, name, sample, kinds) -> str:
   job = JOBS[name]
   place.mkdir()
   job.begin(place)
@@ -279,6 +279,8 @@ def test_some_calls_of_prepare(worker, tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize('kind', KINDS, ids=KINDS.values())
 @pytest.mark.parametrize('name', JOBS)
-def test_calls_of_every_command(worker, tmp_path, name):
-  print('\n' + _inject(worker, tmp_path / 'place', name, JOBS[name].sample))
+def test_calls_of_every_command(worker, tmp_path, name, kind):
+  sample = JOBS[name].sample
+  print('\n' + _inject(worker, tmp_path / 'place', name, sample, (kind,)))

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import os
 import subprocess
 import sys
 from typing import NamedTuple
@@ -241,6 +242,22 @@ def test_bad_usage(tmp_path, capsys, run_dir):
     _refused(capsys, tmp_path, part)
   assert _predict(tmp_path, raw, tmp_path / 'out.csv') == 2
   _refused(capsys, tmp_path, 'is not a run')
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
+@pytest.mark.parametrize('name', ['in.parquet', 'in.csv'])
+@pytest.mark.parametrize('flag', ['input', 'history'])
+def test_a_named_pipe_is_refused(tmp_path, capsys, run_dir, name, flag):
+  """To open one that nobody writes to would wait, deaf to all signals."""
+  os.mkfifo(tmp_path / name)
+  source = tmp_path / name
+  more = []
+  if flag == 'history':
+    source = tmp_path / 'rows.parquet'
+    pq.write_table(table_run.table(40), source)
+    more = [f'--history={tmp_path / name}']
+  assert _predict(run_dir, source, tmp_path / 'out.csv', *more) == 2
+  _refused(capsys, tmp_path, name, 'is not a regular file')
 
 
 def test_a_failure_leaves_what_stood_there(

@@ -180,6 +180,15 @@ def test_a_record_without_a_version_is_damaged(record):
     ({'epoch': 'x'}, "its record: epoch is 'x'"),
     ({'history': [{'stage': 1}]}, 'its record: history is none'),
     ({'histories': [None]}, 'its record: history is none'),
+    ({'history': [{'stage': 'pretrain'}]}, 'its record: history is none'),
+    (
+      {'history': [{'stage': 'finetune', 'epoch': 1, 'lambda': [1]}]},
+      'its record: history is none',
+    ),
+    (
+      {'history': [{'stage': 'critic', 'epoch': 1, 'td_error': 10**400}]},
+      'its record: history is none',
+    ),
     ({'stopping': []}, r'its record: stopping is \[\]'),
   ],
 )

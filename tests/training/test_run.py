@@ -19,6 +19,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import writer
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.training import (
+  checkpoint_records,
   checkpoints,
   context,
   models,
@@ -173,6 +174,28 @@ def test_evaluate_takes_the_calibration_that_was_kept(trained, tmp_path):
   other = run.evaluate(path, data_dir=tmp_path / 'other')
   assert other['calibration'] == record['calibration']
   assert other['calibrated'] != record['calibrated']
+
+
+def test_a_calibration_that_lacks_a_task_is_named(trained, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(trained[0], path)
+  record = json.loads((path / 'metrics.json').read_text())
+  del record['calibration']['pretrain']['conversion']
+  (path / 'metrics.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match="pretrain lacks 'conversion'"):
+    run.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
+
+
+@pytest.mark.parametrize('epochs', [[], [1, 2], ['x'], {'pretrain': 1}])
+def test_a_forged_record_of_other_members_is_damaged(trained, tmp_path, epochs):
+  path = tmp_path / 'run'
+  shutil.copytree(trained[0], path)
+  (said,) = (path / 'checkpoints' / 'pretrain').glob('*/record/metadata')
+  record = json.loads(said.read_text()) | {'epochs': epochs}
+  del record['record_digest']
+  said.write_text(json.dumps(checkpoint_records.sealed(record)))
+  with pytest.raises(checkpoints.Damaged, match=r'epochs is .* expected 1 num'):
+    run.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
 
 
 @pytest.fixture(scope='module')
