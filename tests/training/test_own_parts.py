@@ -1,5 +1,6 @@
 """A source, a backbone and a weighting of one's own, from log to metrics."""
 
+import json
 import pathlib
 import signal
 from typing import NamedTuple
@@ -162,8 +163,7 @@ def _small(weighting: str) -> config_lib.Config:
   )
 
 
-@pytest.mark.usefixtures('registries')
-def test_a_weighting_with_a_state_runs_through_every_command(tmp_path, capsys):
+def _register_running() -> None:
   rmtl_jax.register_weighting(
     'running',
     _scale_by_running,
@@ -171,6 +171,11 @@ def test_a_weighting_with_a_state_runs_through_every_command(tmp_path, capsys):
     formula='the weights 1 - lambda Q / running mean',
     needs=('mask',),
   )
+
+
+@pytest.mark.usefixtures('registries')
+def test_a_weighting_with_a_state_resumes_and_is_reported(tmp_path):
+  _register_running()
   data, run = tmp_path / 'data', tmp_path / 'run'
   tiny.write_prepared(data, sessions=60)
   quiet = rmtl_jax.Progress(quiet=True)
@@ -178,7 +183,7 @@ def test_a_weighting_with_a_state_runs_through_every_command(tmp_path, capsys):
   record = rmtl_jax.train(config, tmp_path / 'whole', data, live=quiet)
   # The state of the weighting comes back with the rest of the stage.
   interruptions = 0
-  for question in range(2, 99, 4):
+  for question in range(5, 99, 11):
     try:
       again = rmtl_jax.train(
         config, run, data, live=quiet, interrupted=_Stop(question)
@@ -196,12 +201,21 @@ def test_a_weighting_with_a_state_runs_through_every_command(tmp_path, capsys):
   page = (run / 'report' / 'report.md').read_text()
   assert 'weights by a running mean' in page
   assert 'the weights 1 - lambda Q / running mean; lambda = 0.5' in page
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures('registries')
+def test_a_weighting_with_a_state_is_compared(tmp_path, capsys):
+  _register_running()
+  data, config = tmp_path / 'data', tmp_path / 'config.json'
+  tiny.write_prepared(data, sessions=60)
+  settings = config_values.to_dict(_small('running'))
+  config.write_text(json.dumps({'config': settings}))
   line = ['--methods=shared_bottom+running', '--seeds=0,1']
   line += [f'--workdir={tmp_path / "compared"}', f'--data_dir={data}']
-  line += [f'--config={run / "config.json"}']
-  line += ['--config.compare.learning_rates=0.001', '--nocompilation_cache']
+  line += [f'--config={config}', '--nocompilation_cache']
+  line += ['--config.compare.learning_rates=0.001']
   line += ['--config.pretrain.max_epochs=30', '--config.pretrain.patience=1']
-  capsys.readouterr()
   assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
   table = (tmp_path / 'compared' / 'results.md').read_text()
   assert 'control: weights of running, shuffled over rows' in table
