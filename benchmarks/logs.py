@@ -28,7 +28,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import prepare_config
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.data import prepare as prepare_lib
+from rmtl_jax.preparation import prepare as prepare_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 1_000_000, 'Rows of the log.')

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jax_core
 
-from rmtl_jax.training import workdir
+from rmtl_jax.runtime import workdir
 
 
 def described() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from absl import app, flags
 
 from benchmarks import machine, peer, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import memory
+from rmtl_jax.runtime import memory
 
 # --output, --rows and --backbones are those of benchmarks/peer.py.
 _FLAGS = flags.FLAGS

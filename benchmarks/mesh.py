@@ -29,7 +29,8 @@ from absl import app, flags  # noqa: E402
 from benchmarks import machine  # noqa: E402
 from rmtl_jax import config as config_lib  # noqa: E402
 from rmtl_jax import types  # noqa: E402
-from rmtl_jax.training import mesh, models  # noqa: E402
+from rmtl_jax.runtime import mesh  # noqa: E402
+from rmtl_jax.training import models  # noqa: E402
 from rmtl_jax.updates import loop, state  # noqa: E402
 from rmtl_jax.weighting import factory  # noqa: E402
 

@@ -22,8 +22,10 @@ from absl import app, flags
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import prepare_config
-from rmtl_jax.data import columns, manifest, prepare
-from rmtl_jax.training import actor_teams, models, progress, trainer, workdir
+from rmtl_jax.data import columns, manifest
+from rmtl_jax.preparation import prepare
+from rmtl_jax.runtime import progress, workdir
+from rmtl_jax.training import actor_teams, models, trainer
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 

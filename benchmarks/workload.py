@@ -19,8 +19,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.runtime import progress
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import models, progress
+from rmtl_jax.training import models
 from rmtl_jax.training import splits as splits_lib
 
 VOCABULARIES = (1500, 2959, 4647, 2, 1200, 707, 724)

@@ -55,9 +55,6 @@ if TYPE_CHECKING:
     WeightingConfig,
     preset,
   )
-  from rmtl_jax.data.prepare import prepare
-  from rmtl_jax.data.source import SourceField, SourceTable, SourceTask
-  from rmtl_jax.data.sources import register as register_source
   from rmtl_jax.evaluation import metrics
   from rmtl_jax.networks.functional import (
     Network,
@@ -66,10 +63,14 @@ if TYPE_CHECKING:
     make_critic,
     register_backbone,
   )
+  from rmtl_jax.preparation.prepare import prepare
+  from rmtl_jax.preparation.source import SourceField, SourceTable, SourceTask
+  from rmtl_jax.preparation.sources import register as register_source
   from rmtl_jax.prepare_config import PrepareConfig
+  from rmtl_jax.results.evaluate import evaluate
+  from rmtl_jax.run import train
+  from rmtl_jax.runtime.progress import Progress
   from rmtl_jax.serving.scorer import Scorer
-  from rmtl_jax.training.progress import Progress
-  from rmtl_jax.training.run import evaluate, train
   from rmtl_jax.types import Batch, FeatureSpec, InputError, Inputs
   from rmtl_jax.updates.critic import make_critic_step
   from rmtl_jax.updates.finetune import init_finetune, make_finetune_step
@@ -178,9 +179,9 @@ _MODULES = {
     'WeightingConfig',
     'preset',
   ),
-  'data.prepare': ('prepare',),
-  'data.source': ('SourceField', 'SourceTable', 'SourceTask'),
-  'data.sources': ('register_source',),
+  'preparation.prepare': ('prepare',),
+  'preparation.source': ('SourceField', 'SourceTable', 'SourceTask'),
+  'preparation.sources': ('register_source',),
   'evaluation': ('metrics',),
   'networks.functional': (
     'Network',
@@ -191,8 +192,9 @@ _MODULES = {
   ),
   'prepare_config': ('PrepareConfig',),
   'serving.scorer': ('Scorer',),
-  'training.progress': ('Progress',),
-  'training.run': ('evaluate', 'train'),
+  'runtime.progress': ('Progress',),
+  'results.evaluate': ('evaluate',),
+  'run': ('train',),
   'types': ('Batch', 'FeatureSpec', 'InputError', 'Inputs'),
   'updates.critic': ('make_critic_step',),
   'updates.finetune': ('init_finetune', 'make_finetune_step'),

@@ -233,7 +233,7 @@ def _check_lambda(weighting: config_lib.WeightingConfig) -> None:
 
 
 def _check_list(name: str, values: tuple[Any, ...]) -> None:
-  """Methods are parsed, and so checked further, in training/methods.py."""
+  """Methods are parsed and checked further in studies/comparison."""
   kind, low, high, what = _ELEMENTS.get(name, _LAYER_SIZES)
   if not values or any(
     type(v) is not kind or (kind is not str and not low <= v <= high)

@@ -23,7 +23,7 @@ class PrepareConfig:
   """What `rmtl prepare` does: raw logs to prepared sessions.
 
   Attributes:
-    source: the reader, a name of `rmtl_jax.data.sources`.
+    source: the reader, a name of `rmtl_jax.preparation.sources`.
     raw_dir: the raw files' directory, or one file (source `table`).
     data_dir: where prepared data goes.
     schema: JSON file that describes the columns (source `table`).

@@ -53,7 +53,7 @@ class FeatureSpec:
     groups: (name, names of its fields) of each group of as-of features; one
       that the data lacks has none.
     item_side: places in `names` of the fields that tell of the item alone
-      (data/sides.py), the item among them.
+      (preparation/sides.py), the item among them.
     user_side: likewise of the user.
     previous: (categorical field, row of its vocabulary) pairs: the field has
       that row where a positive of a task is known of the session's row before

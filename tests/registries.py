@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rmtl_jax import config_values
-from rmtl_jax.data import sources
 from rmtl_jax.networks import functional
+from rmtl_jax.preparation import sources
 from rmtl_jax.weighting import registry
 
 

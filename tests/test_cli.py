@@ -9,7 +9,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
-from rmtl_jax.training import calibrations
+from rmtl_jax.results import calibrations
 from tests import tiny
 
 SCHEMA = {
@@ -316,7 +316,7 @@ def test_compare_refuses_in_one_line(tmp_path, capsys, argument, parts):
 
 def _tune(monkeypatch, tmp_path, *more):
   """The search that a command line asks for; nothing is trained."""
-  from rmtl_jax.training import tune
+  from rmtl_jax.studies.tuning import tune
 
   data = tmp_path / 'data'
   if not data.exists():

@@ -95,5 +95,5 @@ def test_every_rename_of_the_package_goes_through_here():
   # What partial renames on its own is the old data, moved aside and back.
   assert found == {
     'durable.py': ['os.replace'],
-    'data/partial.py': ['target.rename', 'old.rename'],
+    'partial.py': ['target.rename', 'old.rename'],
   }

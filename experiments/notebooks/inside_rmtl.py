@@ -59,9 +59,10 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
 from rmtl_jax.report import tables
+from rmtl_jax.runtime import workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages, workdir
+from rmtl_jax.training import stages
 
 # %% [markdown]
 # ## Sessions in lanes

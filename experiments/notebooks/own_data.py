@@ -58,7 +58,7 @@ import pyarrow as pa
 import pyarrow.compute as pa_compute
 import pyarrow.csv as pa_csv
 
-from rmtl_jax.data import summary
+from rmtl_jax.preparation import summary
 from rmtl_jax.report import tables
 
 # %% [markdown]

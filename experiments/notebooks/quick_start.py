@@ -61,9 +61,9 @@ print(f'Runs on {jax.devices()}')
 # %%
 import dataclasses
 
-from rmtl_jax.data import summary
+from rmtl_jax.preparation import summary
 from rmtl_jax.report import pictures, tables
-from rmtl_jax.training import run
+from rmtl_jax.runtime import writers
 
 # %% [markdown]
 # ## Sessions
@@ -121,7 +121,7 @@ for sentence in tables.sentences(record):
 
 # %%
 picture = workdir / 'report' / 'overview.png'
-pictures.overview(record, run.read_history(workdir), picture)
+pictures.overview(record, writers.read_history(workdir), picture)
 display.display(display.Image(str(picture)))
 
 # %% [markdown]

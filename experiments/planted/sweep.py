@@ -19,7 +19,8 @@ import matplotlib.figure
 from absl import app, flags, logging
 
 from experiments.planted import family
-from rmtl_jax.training import compare, progress
+from rmtl_jax.runtime import progress
+from rmtl_jax.studies.comparison import compare
 from rmtl_jax.weighting import registry
 
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/planted', 'Data and runs.')

@@ -1,4 +1,4 @@
-"""Values to the numbers of prepared data: what rmtl_jax.data.encode does.
+"""Values to numbers of prepared data: what rmtl_jax.preparation.encode does.
 
 Vocabularies, bins and normalisation come from train rows (split 0) alone.
 """
@@ -16,7 +16,7 @@ from pyspark.sql import types as spark_types
 from experiments.spark import work as work_lib
 from rmtl_jax import prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import source
+from rmtl_jax.preparation import source
 
 _TRAIN = 'split = 0'
 _INTEGERS = (

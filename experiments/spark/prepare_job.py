@@ -27,9 +27,9 @@ from experiments.spark import encode, raw_table, sessions, sides
 from experiments.spark import work as work_lib
 from rmtl_jax import prepare_config, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import schema as schema_lib
-from rmtl_jax.data import source, writer
-from rmtl_jax.data.sources import table as table_source
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, writer
+from rmtl_jax.preparation.sources import table as table_source
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
 

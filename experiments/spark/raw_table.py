@@ -12,10 +12,10 @@ from pyspark.sql import types as spark_types
 
 from experiments.spark import work as work_lib
 from rmtl_jax import types
-from rmtl_jax.data import schema as schema_lib
-from rmtl_jax.data import source
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source
 
-# As in rmtl_jax.data.checks.
+# As in rmtl_jax.preparation.checks.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
 _LARGEST = 1e30
 _TYPES = {'ms': 'bigint', 'us': 'bigint', 's': 'double', 'iso': 'timestamp'}
@@ -36,7 +36,7 @@ def read(
 
   Returns:
     `row_id` (counts the rows of all files from 0), `session`, `user` and
-    `timestamp` as rmtl_jax.data.source has them, `row_hash` of all raw
+    `timestamp` as rmtl_jax.preparation.source has them, `row_hash` of all raw
     columns, `f_`, `m_` (array of text), `x_` and `y_` columns.
 
   Raises:

@@ -1,4 +1,4 @@
-"""Rows to sessions, sessions to splits: what rmtl_jax.data.sessions does."""
+"""Rows to sessions to splits: what rmtl_jax.preparation.sessions does."""
 
 from __future__ import annotations
 

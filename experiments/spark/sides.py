@@ -1,6 +1,6 @@
 """Which fields tell of the item alone, and which of the user alone.
 
-What rmtl_jax.data.sides does, by Spark.
+What rmtl_jax.preparation.sides does, by Spark.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pyspark import sql
 from pyspark.sql import functions as F
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import sides
+from rmtl_jax.preparation import sides
 
 
 def tell(
@@ -21,7 +21,7 @@ def tell(
   user_field: str | None,
   has_user: bool,
 ) -> tuple[manifest_lib.Field, ...]:
-  """As rmtl_jax.data.sides.tell, of the train rows as they were written."""
+  """As rmtl_jax.preparation.sides.tell, of the train rows as written."""
   if item_field is None:
     return tuple(fields)
   columns = [field.column for field in sides.asked(fields)]

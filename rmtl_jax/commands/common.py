@@ -82,7 +82,7 @@ def data_dir(
   Raises:
     types.InputError: the directory is in use for something else.
   """
-  from rmtl_jax.training import workdir
+  from rmtl_jax.runtime import workdir
 
   if value(values, 'data_dir'):
     return pathlib.Path(value(values, 'data_dir'))
@@ -141,7 +141,7 @@ def _say_interrupted(number: int) -> None:
 
 def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
   """Simulated sessions in RUN/data."""
-  from rmtl_jax.data import prepare, summary
+  from rmtl_jax.preparation import prepare, summary
 
   live.say(f'simulating {rows:,} rows into {data_dir}')
   config = prepare_config.PrepareConfig(
@@ -225,7 +225,7 @@ def start_jax(values: flags.FlagValues) -> None:
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   import jax
 
-  from rmtl_jax.training import memory
+  from rmtl_jax.runtime import memory
 
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')

@@ -43,7 +43,8 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   from rmtl_jax.report import tables
   from rmtl_jax.report.comparison import formats, pictures
-  from rmtl_jax.training import compare, progress
+  from rmtl_jax.runtime import progress
+  from rmtl_jax.studies.comparison import compare
 
   path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.data_dir(values, path, progress.Progress())

@@ -173,7 +173,7 @@ def layout(values: flags.FlagValues) -> Any:
     return None
   import jax
 
-  from rmtl_jax.training import mesh
+  from rmtl_jax.runtime import mesh
 
   shape = mesh.parse(text) if text else mesh.Shape(len(jax.devices()), 1)
   return mesh.layout(shape)

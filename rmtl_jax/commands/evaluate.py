@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from rmtl_jax.commands import common, distributed
+from rmtl_jax.results import evaluate
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -37,12 +38,12 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax.report import tables
-  from rmtl_jax.training import processes, run
+  from rmtl_jax.runtime import processes
 
   path = pathlib.Path(common.value(values, 'workdir'))
   split = common.value(values, 'split')
   data_dir = common.value(values, 'data_dir')
-  record = run.evaluate(
+  record = evaluate.evaluate(
     path, split, pathlib.Path(data_dir) if data_dir else None, layout
   )
   if not processes.is_first():

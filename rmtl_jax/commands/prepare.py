@@ -43,8 +43,8 @@ def execute(values: flags.FlagValues) -> int:
   common.require(values, 'data_dir')
   if values['check'].value:
     return _check(values)
-  from rmtl_jax.data import prepare, summary
-  from rmtl_jax.training import progress
+  from rmtl_jax.preparation import prepare, summary
+  from rmtl_jax.runtime import progress
 
   settings: dict[str, Any] = {}
   for field in dataclasses.fields(prepare_config.PrepareConfig):
@@ -71,8 +71,9 @@ def execute(values: flags.FlagValues) -> int:
 
 def _check(values: flags.FlagValues) -> int:
   """Checks prepared data; returns the exit code."""
-  from rmtl_jax.data import contract, summary
-  from rmtl_jax.training import progress
+  from rmtl_jax.preparation import summary
+  from rmtl_jax.preparation.contract import rules as contract
+  from rmtl_jax.runtime import progress
 
   for field in dataclasses.fields(prepare_config.PrepareConfig):
     if field.name != 'data_dir' and values[field.name].present:

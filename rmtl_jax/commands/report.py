@@ -62,7 +62,7 @@ def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
   from rmtl_jax import json_files
   from rmtl_jax.report.comparison import page as comparison_page
   from rmtl_jax.report.run import page as run_page
-  from rmtl_jax.training import report_record
+  from rmtl_jax.results import report_record
 
   if report_record.is_comparison(path):
     with json_files.complete(str(path / 'results.json')):

@@ -9,6 +9,7 @@ from absl import flags
 
 from rmtl_jax import config_flags, durable, types
 from rmtl_jax.commands import common, distributed
+from rmtl_jax.runtime import writers
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -32,8 +33,9 @@ def execute(values: flags.FlagValues) -> int:
   config = config_flags.parse(values)
   common.start_jax(values)
   layout = distributed.layout(values)
+  from rmtl_jax import run
   from rmtl_jax.report import pictures, tables
-  from rmtl_jax.training import processes, progress, run, workdir
+  from rmtl_jax.runtime import processes, progress, workdir
 
   path = pathlib.Path(common.value(values, 'workdir'))
   live = progress.Progress(quiet=not processes.is_first())
@@ -59,6 +61,6 @@ def execute(values: flags.FlagValues) -> int:
   common.print_report(record)
   picture = path / 'report' / 'overview.png'
   with durable.named(picture):
-    pictures.overview(record, run.read_history(path), picture)
+    pictures.overview(record, writers.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   return 0

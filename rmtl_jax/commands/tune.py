@@ -78,7 +78,8 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   from rmtl_jax.data import manifest as manifest_lib
   from rmtl_jax.report import tables, tuning
-  from rmtl_jax.training import progress, search, tune
+  from rmtl_jax.runtime import progress
+  from rmtl_jax.studies.tuning import search, tune
 
   stage = common.value(values, 'stage')
   named = common.value(values, 'search') or ()

@@ -17,17 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmtl_jax import types
-from rmtl_jax.data import (
-  checks,
-  lists,
-  parquet,
-  raw,
-  raw_parquet,
-  source,
-  sql,
-)
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import schema as schema_lib
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import checks, lists, source, sql
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_fields
@@ -182,7 +177,7 @@ class Encoder:
     return list(zip(self._read, self.fields, strict=True))
 
   def _raw_values(self, schema: pa.Schema) -> str:
-    """SQL of the fields as a reader's view has them (rmtl_jax.data.source)."""
+    """SQL of the fields as a reader's view has them (preparation/source.py)."""
     columns = ['row_number() OVER () - 1 AS position']
     missing = self._missing
     for field in self.fields:

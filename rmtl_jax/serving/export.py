@@ -27,13 +27,12 @@ import numpy as np
 from jax import export as jax_export
 
 import rmtl_jax
-from rmtl_jax import durable, extras, types
-from rmtl_jax.data import partial
+from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
+from rmtl_jax.runtime import writers
 from rmtl_jax.serving import exported, predictor, program
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import writers
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 

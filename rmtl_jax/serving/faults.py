@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import duckdb
 
 from rmtl_jax import types
-from rmtl_jax.data import raw, sql
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.serving import rows
 
 

@@ -1,8 +1,8 @@
 """The log that a model takes the past from: who, when, which item, labels.
 
 Rows of the history and rows to predict for stand in one DuckDB table, `log`, in
-the form that a reader of raw logs gives (rmtl_jax.data.source), so that the SQL
-of `rmtl prepare` runs over them.
+the form that a reader of raw logs gives (rmtl_jax.preparation.source), so that
+the SQL of `rmtl prepare` runs over them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import duckdb
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import checks, raw, raw_parquet, source, sql
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import schema as schema_lib
-from rmtl_jax.data.sources import pairs, simulation, table
+from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.sources import pairs, simulation, table
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'

@@ -19,9 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmtl_jax import types
-from rmtl_jax.data import asof, history, partial, sessions, source, sql
+from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import history
 from rmtl_jax.serving import log, rows
 from rmtl_jax.serving import words as words_lib
 

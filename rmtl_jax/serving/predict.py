@@ -9,11 +9,11 @@ import pathlib
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.runtime import progress
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
 from rmtl_jax.serving import sinks
-from rmtl_jax.training import progress
 
 PREFIX = 'p_'
 

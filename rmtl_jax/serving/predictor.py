@@ -14,8 +14,9 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
+from rmtl_jax.results import calibrations
+from rmtl_jax.runtime import memory, workdir
 from rmtl_jax.serving import scorer
-from rmtl_jax.training import calibrations, memory, workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import numbers, raw_parquet, source, sql
+from rmtl_jax.preparation import numbers, source, sql
+from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 
 def source_field(

@@ -15,7 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import parquet, raw, raw_csv
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
 
 STANDARD = '-'
 CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')

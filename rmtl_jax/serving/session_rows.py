@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import batches, sql
+from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 

@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtl_jax import durable, types
-from rmtl_jax.data import partial
+from rmtl_jax import durable, partial, types
 from rmtl_jax.serving import rows
 
 Write = Callable[[pa.Table], None]

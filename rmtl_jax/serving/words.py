@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rmtl_jax.data import sql
+from rmtl_jax.preparation import sql
 
 
 class Words:

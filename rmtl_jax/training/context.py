@@ -12,13 +12,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.training import (
-  checkpoints,
-  models,
-  processes,
-  progress,
-  suspects,
-)
+from rmtl_jax.runtime import checkpoints, processes, progress
+from rmtl_jax.training import models, suspects
 from rmtl_jax.training import splits as splits_lib
 
 # Stage numbers tell the stages' keys and shuffles apart.

@@ -19,8 +19,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
-from rmtl_jax.training import mesh, trainer
+from rmtl_jax.runtime import mesh
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import trainer
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
 from rmtl_jax.weighting import factory, registry

@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches, streaming
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import memory, mesh, progress
+from rmtl_jax.runtime import memory, mesh, progress
 from rmtl_jax.updates import loop as loop_lib
 
 # Of the device's memory, what the data may take where no limit is set.

@@ -12,7 +12,8 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.training import actor_teams, checkpoints, ensemble, workdir
+from rmtl_jax.runtime import checkpoints, workdir
+from rmtl_jax.training import actor_teams, ensemble
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib

@@ -13,8 +13,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
+from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.training import feed
-from rmtl_jax.training import progress as progress_lib
 from rmtl_jax.training import splits as splits_lib
 
 # Distinct rows up to this share of all are worth being looked for.

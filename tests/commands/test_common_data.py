@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.commands import common
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import progress, workdir
+from rmtl_jax.runtime import progress, workdir
 from tests import tiny
 
 QUIET = progress.Progress(quiet=True)

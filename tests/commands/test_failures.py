@@ -119,10 +119,10 @@ def test_the_traceback_is_there_for_those_who_ask(monkeypatch, capsys):
 
 
 def test_a_fault_of_ours_names_its_line(monkeypatch, capsys):
-  from rmtl_jax.data import sql
+  from rmtl_jax.preparation import sql
 
   assert _main(monkeypatch, lambda: sql.quote(None)) == 1
-  assert '(data/sql.py:' in capsys.readouterr().err
+  assert '(preparation/sql.py:' in capsys.readouterr().err
 
 
 def test_a_worker_leaves_what_may_be_a_lost_peer_to_its_supervisor(

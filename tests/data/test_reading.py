@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from tests import tiny
-from tests.data import raw_files
+from tests.preparation import raw_files
 
 ROOT = pathlib.Path(__file__).parents[2]
 READER = """

@@ -12,7 +12,8 @@ from typing import Any
 
 from experiments.planted import family
 from rmtl_jax.evaluation import comparison
-from rmtl_jax.training import compare, progress
+from rmtl_jax.runtime import progress
+from rmtl_jax.studies.comparison import compare
 
 METHOD = 'shared_bottom+critic'
 CONTROLS = {

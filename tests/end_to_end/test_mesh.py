@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmtl_jax.training import run
+from rmtl_jax.runtime import writers
 from tests import tiny
 from tests.faults import runs
 
@@ -102,7 +102,7 @@ def _losses(record: dict[str, Any]) -> dict[str, float]:
 
 def _assert_alike(path: pathlib.Path, expected: pathlib.Path) -> None:
   """All stages: losses of every pass, and of the test rows in the end."""
-  found, wanted = (run.read_history(p) for p in (path, expected))
+  found, wanted = (writers.read_history(p) for p in (path, expected))
   assert [(e['stage'], e['epoch']) for e in found] == [
     (e['stage'], e['epoch']) for e in wanted
   ]
@@ -211,7 +211,7 @@ def test_a_lost_process_and_another_mesh_to_go_on(data, tmp_path, victim, what):
   assert 'pretrain: going on after pass' in error
   expected = tmp_path / 'undisturbed'
   _finish(_start('train', expected, 1, *line))
-  found, wanted = (run.read_history(p) for p in (path, expected))
+  found, wanted = (writers.read_history(p) for p in (path, expected))
   losses = [
     [e['loss'] for e in history if e['stage'] == 'pretrain']
     for history in (found, wanted)

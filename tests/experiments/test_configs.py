@@ -9,8 +9,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_flags, config_values
-from rmtl_jax.data import sources
-from rmtl_jax.training import methods
+from rmtl_jax.preparation import sources
+from rmtl_jax.studies.comparison import methods
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'experiments' / 'configs'
 NAMES = ('kuairand', 'rees46', 'retailrocket', 'simulated')

@@ -19,7 +19,7 @@ from absl import flags
 
 from rmtl_jax import cli, config_flags
 from rmtl_jax.commands import distributed
-from rmtl_jax.training import mesh
+from rmtl_jax.runtime import mesh
 
 LAUNCH = pathlib.Path(__file__).parents[2] / 'experiments' / 'launch'
 SHELL = ('slurm.sbatch', 'tpu_pod_slice.sh')

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import cli, prepare_config, types
-from rmtl_jax.data import contract
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import prepare as prepare_lib
-from tests.data import raw_files
+from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation.contract import rules as contract
+from tests.preparation import raw_files
 
 
 def _without() -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_flags, config_values, types
-from rmtl_jax.training import methods
+from rmtl_jax.studies.comparison import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 NAMES = ('overall', 'transfer', 'ablation', 'sensitivity', 'critics')

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rmtl_jax.training import progress, run
-from tests import tiny
-from tests.training import test_run
+from rmtl_jax import run
+from rmtl_jax.runtime import progress
+from tests import test_run, tiny
 
 
 @pytest.fixture(scope='session')

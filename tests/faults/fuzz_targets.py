@@ -27,11 +27,11 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import export, predictor
 from tests import tiny
-from tests.data import raw_files
-from tests.data.sources import test_kuairand as kuairand
-from tests.data.sources import test_rees46 as rees46
-from tests.data.sources import test_retailrocket as retailrocket
 from tests.faults import mutations
+from tests.preparation import raw_files
+from tests.preparation.sources import test_kuairand as kuairand
+from tests.preparation.sources import test_rees46 as rees46
+from tests.preparation.sources import test_retailrocket as retailrocket
 from tests.report.comparison import example as comparison_results
 from tests.serving import forged, table_run
 

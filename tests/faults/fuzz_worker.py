@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import cli
-from rmtl_jax.training import run as run_lib
+from rmtl_jax import run as run_lib
 from tests.faults import fuzz_targets, mutations
 
 # Address space: a request for absurd memory fails, and nobody else suffers.

@@ -26,8 +26,6 @@ def main() -> None:
   import matplotlib.figure  # noqa: F401
   import orbax.checkpoint  # noqa: F401
 
-  from rmtl_jax.data import prepare  # noqa: F401
-
   answers = os.fdopen(os.dup(1), 'w', buffering=1)
   os.dup2(2, 1)
   for line in sys.stdin:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from rmtl_jax.training import checkpoint_records as records
-from rmtl_jax.training import models, run, stages, workdir
+from rmtl_jax.runtime import integrity as records
+from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.training import models, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Small networks; lanes of few rows, so that an epoch has many dispatches.
@@ -108,7 +109,7 @@ def _names(path: pathlib.Path) -> list[str]:
 def outcome(path: pathlib.Path) -> dict[str, Any]:
   """All that a finished run must share with one that was not disturbed."""
   record = json.loads((path / 'metrics.json').read_text())
-  history = run.read_history(path)
+  history = writers.read_history(path)
   found = workdir.read(path)
   trained = stages.restore(found, models.Models(found.manifest.feature_spec()))
   members = (

@@ -11,8 +11,8 @@ import pytest
 from rmtl_jax import cli
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
-from tests.data import raw_files
 from tests.faults import fuzz_targets, fuzz_worker, mutations
+from tests.preparation import raw_files
 
 HUGE = 'x' * mutations.HUGE
 

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rmtl_jax import cli, types
-from rmtl_jax.training import checkpoint_records as records
-from rmtl_jax.training import checkpoints, progress, run
+from rmtl_jax import cli, run, types
+from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import checkpoints, progress, writers
+from rmtl_jax.runtime import integrity as records
+from tests import test_run
 from tests.faults import runs
-from tests.training import test_run
 
 TREE = {
   'network': {'kernel': np.random.default_rng(0).normal(size=(40, 30))},
@@ -246,8 +247,8 @@ def test_another_backbone_under_the_same_settings_is_named(finished, tmp_path):
   with pytest.raises(
     types.InputError, match=r'another form: .*float32\[4,4,20\], expected'
   ):
-    run.evaluate(path)
+    evaluate.evaluate(path)
 
 
 def _history(path):
-  return [runs.without_times(entry) for entry in run.read_history(path)]
+  return [runs.without_times(entry) for entry in writers.read_history(path)]

@@ -13,11 +13,11 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config_values
+from rmtl_jax import config_values, run
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import progress, run
+from rmtl_jax.runtime import progress, writers
+from tests import test_run
 from tests.faults import runs
-from tests.training import test_run
 
 QUIET = progress.Progress(quiet=True)
 
@@ -68,7 +68,7 @@ def test_metrics_are_the_same_bytes(tmp_path, finished, parts, source):
   run.train(config, tmp_path / 'run', data, live=QUIET)
   assert _bytes(tmp_path / 'run') == _bytes(first / 'run')
   ours, theirs = (
-    [runs.without_times(e) for e in run.read_history(path / 'run')]
+    [runs.without_times(e) for e in writers.read_history(path / 'run')]
     for path in (tmp_path, first)
   )
   assert ours == theirs

@@ -12,9 +12,8 @@ import tempfile
 
 import pytest
 
-from rmtl_jax import cli, types
+from rmtl_jax import cli, partial, types
 from rmtl_jax.commands import common
-from rmtl_jax.data import partial
 from rmtl_jax.serving import past, sinks
 from tests.faults import runs
 

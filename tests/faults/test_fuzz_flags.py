@@ -11,9 +11,10 @@ import pytest
 from absl import flags
 from hypothesis import strategies as st
 
-from rmtl_jax import cli, config_flags
+from rmtl_jax import cli, config_flags, run
 from rmtl_jax.serving import export
-from rmtl_jax.training import compare, run, tune
+from rmtl_jax.studies.comparison import compare
+from rmtl_jax.studies.tuning import tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations
 
 _ODD = (

@@ -28,7 +28,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import prepare
+from rmtl_jax.preparation import prepare
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer
 
@@ -349,7 +349,7 @@ def test_files_are_opened_in_one_place():
     for path in package.rglob('*.py')
     if readers.search(path.read_text())
   }
-  assert found == {'data/sql.py', 'data/parquet.py'}
+  assert found == {'preparation/sql.py', 'data/parquet.py'}
 
 
 @pytest.mark.long

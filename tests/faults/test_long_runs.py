@@ -7,10 +7,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from rmtl_jax import config_values
-from rmtl_jax.training import progress, run
-from tests import tiny
-from tests.training import test_run
+from rmtl_jax import config_values, run
+from rmtl_jax.runtime import progress
+from tests import test_run, tiny
 
 EPOCHS = 310
 CONFIG = config_values.from_dict(

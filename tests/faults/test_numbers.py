@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
-from rmtl_jax.training import progress, run
-from tests import tiny
-from tests.training import test_run
+from rmtl_jax import config_values, run
+from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import progress, writers
+from tests import test_run, tiny
 
 QUIET = progress.Progress(quiet=True)
 ROW = 77
@@ -51,7 +51,7 @@ def test_a_row_that_overflows_can_be_skipped(tmp_path, poisoned):
     test_run.CONFIG, faults=config_lib.FaultsConfig(on_nonfinite='skip')
   )
   record = run.train(config, tmp_path, poisoned, ('pretrain',), QUIET)
-  assert [e['skipped_steps'] for e in run.read_history(tmp_path)] == [1, 1]
+  assert [e['skipped_steps'] for e in writers.read_history(tmp_path)] == [1, 1]
   on_disk = json.loads((tmp_path / 'metrics.json').read_text())
   line = 'pretrain: 2 steps were left out because a loss or gradient was not'
   assert any(w.startswith(line) for w in on_disk['warnings'])
@@ -65,7 +65,7 @@ def test_every_stage_can_skip(tmp_path, poisoned):
   )
   record = run.train(config, tmp_path, poisoned, live=QUIET)
   skipping = {
-    e['stage'] for e in run.read_history(tmp_path) if e.get('skipped_steps')
+    e['stage'] for e in writers.read_history(tmp_path) if e.get('skipped_steps')
   }
   assert skipping == {'pretrain', 'critic', 'constant', 'finetune'}
   assert record['stages']['finetune']['click']['auc'] > 0.55
@@ -82,4 +82,4 @@ def test_earlier_stages_survive_one_that_diverges(tmp_path):
     FloatingPointError, match=r'^constant epoch 1: .* none of the \d+ rows'
   ):
     run.train(config, path, tmp_path / 'data', live=QUIET)
-  assert list(run.evaluate(path)['stages']) == ['pretrain']
+  assert list(evaluate.evaluate(path)['stages']) == ['pretrain']

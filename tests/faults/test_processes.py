@@ -11,8 +11,8 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from rmtl_jax import config_values, types
-from rmtl_jax.training import checkpoints, progress, run
+from rmtl_jax import config_values, run, types
+from rmtl_jax.runtime import checkpoints, progress
 from tests import tiny
 from tests.faults import runs
 

@@ -16,11 +16,11 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import schema as schema_lib
+from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import formats
-from tests.data import raw_files
 from tests.faults import fuzz_targets, fuzz_worker
+from tests.preparation import raw_files
 from tests.report.comparison import example as comparison_results
 
 _PACKAGE = pathlib.Path(rmtl_jax.__file__).parent
@@ -45,7 +45,7 @@ _ALLOWED = {
   ('__init__.py', 'import_module'),
   ('extras.py', 'import_module'),
   # malloc_trim of the C library that the process runs on: no path, no input.
-  ('training/memory.py', 'ctypes'),
+  ('runtime/memory.py', 'ctypes'),
   # Patterns: re.compile.
   *{
     (str(p.relative_to(_PACKAGE)), 're.compile') for p in _PACKAGE.rglob('*.py')

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, prepare_config
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.data import prepare
+from rmtl_jax.preparation import prepare
+from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import workdir
 from tests.serving import table_run
 
 MINUTE = 60

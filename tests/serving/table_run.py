@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, prepare_config
-from rmtl_jax.data import prepare
-from rmtl_jax.training import progress, run
+from rmtl_jax import config_values, prepare_config, run
+from rmtl_jax.preparation import prepare
+from rmtl_jax.runtime import progress
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(

@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
+from rmtl_jax import run as run_lib
 from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import functional
+from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import encoder, rows
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import run as run_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import workdir
 from tests.networks import small
 from tests.serving import table_run
 

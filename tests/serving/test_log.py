@@ -5,7 +5,7 @@ import pytest
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import sql
+from rmtl_jax.preparation import sql
 from rmtl_jax.serving import log, rows
 from tests.serving import past_run
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.data.sources import simulated
+from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.serving import past, predict
 from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run, table_run

@@ -13,10 +13,10 @@ import pytest
 import rmtl_jax
 from rmtl_jax import config_values, types
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import workdir
 from tests.serving import table_run
 
 

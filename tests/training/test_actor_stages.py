@@ -6,13 +6,13 @@ import pytest
 
 from rmtl_jax import config_values
 from rmtl_jax.data import columns, manifest
+from rmtl_jax.runtime import progress
 from rmtl_jax.training import (
   actor_stages,
   actor_teams,
   context,
   models,
   population,
-  progress,
 )
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state

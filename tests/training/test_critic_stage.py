@@ -8,14 +8,8 @@ from rmtl_jax import config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
-from rmtl_jax.training import (
-  checkpoints,
-  context,
-  critic_stage,
-  models,
-  progress,
-  trainer,
-)
+from rmtl_jax.runtime import checkpoints, progress
+from rmtl_jax.training import context, critic_stage, models, trainer
 from rmtl_jax.training import splits as splits_lib
 from tests import tiny
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from rmtl_jax import config_values, types
+from rmtl_jax import config_values, run, types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.report import pictures, tables
-from rmtl_jax.training import ensemble, models, progress, run, trainer, workdir
+from rmtl_jax.results import evaluate
+from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.training import ensemble, models, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 from tests import tiny
@@ -57,7 +59,7 @@ def timeless(record):
 
 
 def history(path):
-  return [timeless(entry) for entry in run.read_history(path)]
+  return [timeless(entry) for entry in writers.read_history(path)]
 
 
 @hypothesis.given(
@@ -136,8 +138,8 @@ def test_records_of_an_ensemble(trained):
       assert len(set(own['logloss'])) == COUNT
       # Jensen: never worse than the members' average.
       assert metrics['logloss'] <= np.mean(own['logloss'])
-  assert run.evaluate(path)['members'] == record['members']
-  assert run.evaluate(path)['stages'] == record['stages']
+  assert evaluate.evaluate(path)['members'] == record['members']
+  assert evaluate.evaluate(path)['stages'] == record['stages']
   assert {entry['member'] for entry in history(path)} == {0, 1}
 
 
@@ -149,7 +151,7 @@ def test_reports_of_an_ensemble(trained, tmp_path):
   own = record['members']['finetune'][task]['logloss']
   gain = record['stages']['finetune'][task]['logloss'] - np.mean(own)
   assert f'{task} logloss {gain:+.4f} (members {min(own):.4f} to' in line
-  pictures.overview(record, run.read_history(path), tmp_path / 'p.png')
+  pictures.overview(record, writers.read_history(path), tmp_path / 'p.png')
   assert (tmp_path / 'p.png').stat().st_size > 10_000
 
 
@@ -219,7 +221,7 @@ def test_a_collapsed_member_is_named(trained, monkeypatch):
     return found * [1.0, 0.0] if config.seed == SEEDS[1] else found
 
   monkeypatch.setattr(models.Models, 'values', values)
-  found = run.evaluate(path)
+  found = evaluate.evaluate(path)
   _, task = tiny.TASKS
   assert found['critic']['collapsed'] == {tiny.TASKS[0]: False, task: True}
   # The mean over members, one of which is at zero.

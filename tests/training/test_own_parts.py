@@ -14,9 +14,10 @@ from flax import nnx
 import rmtl_jax
 from rmtl_jax import cli, config_values, types
 from rmtl_jax import config as config_lib
-from rmtl_jax.data import raw
 from rmtl_jax.networks import features
-from rmtl_jax.training import methods, trainer
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.studies.comparison import methods
+from rmtl_jax.training import trainer
 from tests import registries as registries_lib
 from tests import tiny
 

@@ -13,8 +13,8 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.training import feed, trainer
-from rmtl_jax.training import progress as progress_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state

@@ -2,7 +2,7 @@
 
 Words, tables and pictures are those that `rmtl compare` writes itself.
 `results` is everywhere what results.json holds, with what
-training/report_record.py adds.
+results/report_record.py adds.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def build(record: Record) -> content.Page:
   """The report.
 
   Args:
-    record: what training/report_record.py gathered.
+    record: what results/report_record.py gathered.
 
   Returns:
     Warnings first, then the setting, the data, and what was measured.

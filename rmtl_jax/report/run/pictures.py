@@ -1,6 +1,6 @@
 """The pictures of a run's report: one panel each, so that a phone shows them.
 
-`record` is everywhere what training/report_record.py gathered. Functions give
+`record` is everywhere what results/report_record.py gathered. Functions give
 a picture, or None where there is nothing to show.
 """
 

@@ -1,6 +1,6 @@
 """The tables of a run's report, as plain cells.
 
-`record` is everywhere what training/report_record.py gathered.
+`record` is everywhere what results/report_record.py gathered.
 """
 
 from __future__ import annotations

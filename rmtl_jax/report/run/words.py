@@ -54,7 +54,7 @@ def weights(record: Record) -> list[str]:
   """What the weights that are shown are, and of which rows.
 
   Args:
-    record: what training/report_record.py gathered.
+    record: what results/report_record.py gathered.
   """
   config, metrics = record['config'], record['metrics']
   record_of = registry.find(metrics['weighting'])

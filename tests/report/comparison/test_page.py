@@ -8,7 +8,7 @@ from rmtl_jax import cli, config_values
 from rmtl_jax import config as config_lib
 from rmtl_jax.report.comparison import page as comparison_page
 from rmtl_jax.report.page import html, markdown
-from rmtl_jax.training import report_record
+from rmtl_jax.results import report_record
 from tests import tiny
 from tests.report.comparison import example
 from tests.report.page import reading

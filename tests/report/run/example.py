@@ -9,7 +9,7 @@ STAGES = ('pretrain', 'constant', 'finetune')
 
 
 def build(tasks=('click', 'conversion'), **changes):
-  """A record as training/report_record.py gathers it, of made-up figures.
+  """A record as results/report_record.py gathers it, of made-up figures.
 
   Args:
     tasks: their names.

@@ -1,0 +1,1 @@
+"""Features of what was known before a row."""

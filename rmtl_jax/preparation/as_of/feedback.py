@@ -1,0 +1,157 @@
+"""What the session so far has answered, as known before a row.
+
+Only tasks that tell when a positive becomes known can be used: its time, if
+that is given, or so long after its row; never before its row. A row counts a
+positive that was known strictly before the row's time.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.as_of import rates as asof_rates
+
+# A session starts from train's rate, as if so many rows had shown it. Fewer
+# than for users and items: sessions are short, and moods differ.
+WEIGHT = 5
+# In the details of `since_<task>`: what the field counts.
+ROWS_BACK = 'rows back'
+
+
+def tasks_without_label_time(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of the tasks without a time at which a positive is known."""
+  return [task.name for task in tasks if not task.tells_time]
+
+
+def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of all features, task by task."""
+  return [name for task in tasks if task.tells_time for name in _names(task)]
+
+
+def _names(task: source.SourceTask) -> tuple[str, str, str]:
+  """Of the number of positives, of their rate, of the rows since the last."""
+  return (
+    f'session_{task.name}s',
+    f'session_{task.name}_rate',
+    f'since_{task.name}',
+  )
+
+
+def make(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+) -> asof_rates.Made:
+  """Positives of the session so far.
+
+  Per task: how many are known; (that + WEIGHT * train's rate) / (earlier rows
+  of the session + WEIGHT); and how many rows back the last of them is, by its
+  row: 1 if that is the row before. All NULL where no row is earlier, the last
+  where no positive is known.
+
+  Args:
+    connection: holds the rows.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp` and what
+      labels.columns gives.
+    tasks: the reader's; at least one tells its time.
+    train: each task's share of positives, from which sessions start.
+
+  Returns:
+    The features and their details.
+  """
+  told = {i: task for i, task in enumerate(tasks) if task.tells_time}
+  past = _past(connection, keyed, list(told))
+  columns: list[str] = []
+  details: dict[str, dict[str, Any]] = {}
+  for i, task in told.items():
+    number, rate, since = _names(task)
+    prior = sql.number(WEIGHT * train[i])
+    share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
+    columns += [
+      f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE)'
+      f' AS {sql.quote(number)}',
+      f'CASE WHEN position > 0 THEN {share} END AS {sql.quote(rate)}',
+      f'CAST(position - last_{i} AS DOUBLE) AS {sql.quote(since)}',
+    ]
+    of_task = {'key': 'session', 'task': task.name}
+    details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
+    details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
+  table = sql.fresh('feedback')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT row_id, {", ".join(columns)} FROM {past}'
+  )
+  connection.execute(f'DROP TABLE {past}')
+  return asof_rates.Made(table, details)
+
+
+def _past(
+  connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[int]
+) -> str:
+  """A table of rows with what is known before them of each numbered task.
+
+  `position`: earlier rows of the session; `n_<n>`: positives known; `last_<n>`:
+  the greatest position of a row that they belong to.
+  """
+  rows, table = sql.fresh('rows'), sql.fresh('past')
+  known = ', '.join(
+    f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
+    for i in numbers
+  )
+  connection.execute(
+    f'CREATE TABLE {rows} AS SELECT row_id, session_id, timestamp, {known},'
+    ' rank() OVER (PARTITION BY session_id ORDER BY timestamp) - 1 AS position'
+    f' FROM {keyed}'
+  )
+  # A positive is an event of its own, which rows see from the ms after it is
+  # known: one running window over rows and events, however late those are. (A
+  # frame that ends 1 ms before would take ten times as long in long sessions.)
+  events = [
+    f'SELECT row_id, session_id, timestamp AS time, position FROM {rows}'
+  ]
+  events += [
+    f'SELECT session_id, k_{i} + 1 AS time, position AS p_{i} FROM {rows}'
+    f' WHERE k_{i} IS NOT NULL'
+    for i in numbers
+  ]
+  found = ', '.join(
+    f'count(p_{i}) OVER past AS n_{i}, max(p_{i}) OVER past AS last_{i}'
+    for i in numbers
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT * FROM (SELECT row_id, position, {found}'
+    f' FROM ({" UNION ALL BY NAME ".join(events)}) WINDOW past AS ('
+    '  PARTITION BY session_id ORDER BY time))'
+    ' WHERE row_id IS NOT NULL'
+  )
+  connection.execute(f'DROP TABLE {rows}')
+  return table
+
+
+def previous(
+  connection: duckdb.DuckDBPyConnection, words: str, edges: Sequence[float]
+) -> int:
+  """The row of `since_<task>`'s vocabulary that means: of the row before.
+
+  Args:
+    connection: holds the vocabulary.
+    words: table of the field's vocabulary, with `key` (the number of a bin, as
+      text) and `id`.
+    edges: of the bins.
+
+  Returns:
+    0 where no bin holds 1 and nothing else: positives are so rare, or sessions
+    so long, that a quantile of the field has several rows.
+  """
+  one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
+  if one == two:
+    return 0
+  found = connection.execute(
+    f"SELECT id FROM {words} WHERE key = '{one}'"
+  ).fetchall()
+  return found[0][0] if found else 0

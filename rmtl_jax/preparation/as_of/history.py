@@ -1,0 +1,87 @@
+"""The items that a row's user was shown before the row's session began.
+
+Rows of the user that are strictly earlier than the session's first row count,
+of whatever sessions; so no row of the session itself does, and all rows of one
+session and user have one history. The entries are rows of the item field's own
+vocabulary. Items that have none (row 0) say nothing and are left out before
+the list is cut; an item that was shown twice stands twice.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from rmtl_jax.preparation import source, sql
+
+GROUP = 'history'
+
+
+def field(name: str, item_field: str, items: int) -> source.SourceField:
+  """The field as `encode` reads it; the reader's view has no column of it.
+
+  Args:
+    name: the field's name.
+    item_field: the categorical field whose vocabulary it shares.
+    items: most items of a history.
+  """
+  return source.SourceField(
+    name,
+    'multi_valued',
+    details={'as_of': GROUP},
+    shares=item_field,
+    width=items,
+  )
+
+
+def encode(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  item: str,
+  words: str,
+  items: int,
+) -> str:
+  """Makes a table of histories.
+
+  Every session takes a range of its user's rows, which stand in the order of
+  time; those of one time stand in the order of their items' names, since the
+  file's order may tell more than was known.
+
+  Args:
+    connection: holds the rows.
+    rows: table or view with `session_id`, `user`, `timestamp` and the item.
+    item: the column of items.
+    words: table of the items' vocabulary, with `key` and `id`.
+    items: most items of a history; the most recent ones stay.
+
+  Returns:
+    The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
+    `items` of them, most recent last; only where there are any.
+  """
+  shown, spans, table = map(sql.fresh, ('shown', 'spans', 'histories'))
+  known = sql.key('r."user"') + ' IS NOT NULL'
+  connection.execute(
+    f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
+    f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'
+    ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
+  )
+  # `rowid` counts the ordered rows: a user's are neighbours.
+  connection.execute(
+    f'CREATE TABLE {spans} AS SELECT b.session_id, b."user", e.last,'
+    f' greatest(e.first, e.last - {items - 1}) AS first FROM ('
+    f' SELECT session_id, r."user", min(min(timestamp)) OVER ('
+    f'  PARTITION BY session_id) AS start FROM {rows} r'
+    '  GROUP BY session_id, r."user") b'
+    ' ASOF JOIN (SELECT "user", timestamp AS time, max(rowid) AS last,'
+    f'  min(min(rowid)) OVER (PARTITION BY "user") AS first FROM {shown}'
+    '  GROUP BY "user", timestamp) e'
+    ' ON b."user" = e."user" AND b.start > e.time'
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_id, s."user",'
+    ' list(r.id ORDER BY s.place) AS ids FROM (SELECT session_id, "user",'
+    f'  unnest(range(first, last + 1)) AS place FROM {spans}) s'
+    f' JOIN {shown} r ON r.rowid = s.place GROUP BY session_id, s."user"'
+  )
+  connection.execute(f'DROP TABLE {shown}')
+  connection.execute(f'DROP TABLE {spans}')
+  return table

@@ -1,0 +1,195 @@
+"""Smoothed label rates of a row's user and item, as known before the row.
+
+A label may come later than its row, so a row counts only when its session has
+rested: no row of the session for more than the idle time. That, and not that
+the session has ended, can be known without looking ahead. A row never sees
+labels of its own session, however long that has rested (asof_feedback has what
+may be seen of those). A label whose time of becoming known is given, and comes
+later than the rest, counts from then on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.preparation import source, sql
+
+# A user or an item starts from train's rate, as if so many rows had shown it.
+WEIGHT = 10
+KEYS = ('user', 'item')
+_FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+  """Features of labels.
+
+  Attributes:
+    table: DuckDB table with `row_id` and a DOUBLE per name; NULL where no
+      earlier row counts.
+    details: for the manifest, by name; of a rate its key, task, train's rate
+      and weight.
+  """
+
+  table: str
+  details: dict[str, dict[str, Any]]
+
+
+def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of all rates."""
+  return [_name(key, task) for key in KEYS for task in tasks]
+
+
+def _name(key: str, task: source.SourceTask) -> str:
+  return f'{key}_{task.name}_rate'
+
+
+def make(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  tasks: Sequence[source.SourceTask],
+  idle_ms: int,
+  train: Sequence[float],
+) -> tuple[Made, ...]:
+  """Rates by user and by item.
+
+  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
+  same user, or item, that count.
+
+  Args:
+    connection: holds the rows.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
+      `item` and what labels.columns gives.
+    tasks: the reader's.
+    idle_ms: a session has rested when no row came for more than this, ms.
+    train: each task's share of positives, from which keys start.
+
+  Returns:
+    One Made per key.
+  """
+  rested = _rest(connection, keyed, len(tasks), idle_ms)
+  found = tuple(
+    _of_key(connection, keyed, rested, key, tasks, train) for key in KEYS
+  )
+  connection.execute(f'DROP TABLE {rested}')
+  return found
+
+
+def train_rates(
+  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, is_train: str
+) -> tuple[float, ...]:
+  """Each task's share of positives among the rows that `is_train` tells."""
+  # Sums of whole numbers: the same in any order.
+  rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
+  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}')
+
+
+def _rest(
+  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, idle_ms: int
+) -> str:
+  """A table of rows with `known` and `k_<n>`: when row and label count, ms.
+
+  `resumed` tells whether rows of the same session come after the rest. Rows
+  whose labels nobody tells (in no prepared data, but where a trained model
+  predicts) are no longer there.
+  """
+  table = sql.fresh('rested')
+  known = ', '.join(
+    f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
+    for i in range(tasks)
+  )
+  told = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
+  session = 'PARTITION BY session_id'
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
+    f' known < last AS resumed, {known} FROM ('
+    f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
+    f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
+    f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
+    f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
+    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed})) WHERE {told}'
+  )
+  return table
+
+
+def _of_key(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  rested: str,
+  key: str,
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+) -> Made:
+  """Rates by one key."""
+  details = {
+    _name(key, task): {
+      'key': key,
+      'task': task.name,
+      'train_rate': rate,
+      'weight': WEIGHT,
+    }
+    for task, rate in zip(tasks, train, strict=True)
+  }
+  every = _running(connection, rested, [key], len(tasks))
+  resumed = f'(FROM {rested} WHERE resumed)'
+  own = _running(connection, resumed, ['session_id', key], len(tasks))
+  rows = 'every.n - coalesce(own.n, 0)'
+  rates = ', '.join(
+    f'CASE WHEN {rows} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
+    f' + {sql.number(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f' AS {sql.quote(name)}'
+    for i, (name, rate) in enumerate(zip(details, train, strict=True))
+  )
+  table = sql.fresh('rates')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
+    f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
+    f' every.{sql.quote(key)} AND r.timestamp > every.time'
+    f' ASOF LEFT JOIN {own} own ON r.session_id = own.session_id'
+    f' AND r.{sql.quote(key)} = own.{sql.quote(key)}'
+    ' AND r.timestamp > own.time'
+  )
+  connection.execute(f'DROP TABLE {every}')
+  connection.execute(f'DROP TABLE {own}')
+  return Made(table, details)
+
+
+def _running(
+  connection: duckdb.DuckDBPyConnection,
+  rested: str,
+  keys: Sequence[str],
+  tasks: int,
+) -> str:
+  """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
+  by, numbers = sql.names(keys), range(tasks)
+  given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
+  # A label that comes after its row has counted adds to the positives alone.
+  events = [
+    f'SELECT {by}, known AS time, 1 AS n, '
+    + ', '.join(
+      f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
+    )
+    + f' FROM {rested}'
+  ]
+  for i in numbers:
+    ones = ', '.join(str(int(i == j)) for j in numbers)
+    events.append(
+      f'SELECT {by}, k_{i}, 0, {ones} FROM {rested} WHERE k_{i} > known'
+    )
+  sums = ['n', *(f's_{i}' for i in numbers)]
+  totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
+  running = ', '.join(
+    f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
+  )
+  table = sql.fresh('running')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
+    f' SELECT {by}, time, {totals} FROM ({" UNION ALL ".join(events)})'
+    f' WHERE {given} GROUP BY {by}, time)'
+    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
+  )
+  return table

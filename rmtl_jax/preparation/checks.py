@@ -1,0 +1,168 @@
+"""Checks of a reader's rows that hold for every source."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import files as raw
+
+# 1900 to 3000: outside of it a time is most likely in another unit.
+_EARLIEST_MS = -2_208_988_800_000
+_LATEST_MS = 32_503_680_000_000
+# 2000: hardly any log began earlier.
+_USUAL_MS = 946_684_800_000
+_DAY_MS = 86_400_000
+# Milliseconds of one of each unit. No schema can declare the last.
+_UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
+# Squares of normalised values must stay within double precision.
+_LARGEST = 1e30
+
+
+def check(
+  connection: duckdb.DuckDBPyConnection,
+  table: source.SourceTable,
+  any_dates: bool = False,
+) -> None:
+  """Checks times, session keys, numbers, labels and the funnel, in one pass.
+
+  Args:
+    connection: holds the reader's view.
+    table: the reader's result.
+    any_dates: take times before the year 2000 and after tomorrow, too.
+
+  Raises:
+    types.InputError: for the first row at fault; names file, column and row.
+  """
+  faults: list[raw.Fault] = [
+    time_fault(table.time_column)
+    if any_dates
+    else _date_fault(connection, table)
+  ]
+  keys = [
+    name
+    for name, given in (
+      ('session', table.has_session),
+      ('"user"', table.has_user),
+    )
+    if given
+  ]
+  faults.append(key_fault(table.key_column, keys))
+  for field in table.fields:
+    faults += field_faults(field)
+  for task in table.tasks:
+    faults += _task_faults(task, table)
+  # Times and keys alone need no features.
+  cheap = table.keys if len(faults) == 2 else ''
+  raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
+
+
+def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
+  """What `timestamp` may not be, as `raw.check` takes it.
+
+  Args:
+    column: of the time.
+    any_dates: whether it may lie before the year 2000.
+  """
+  earliest, year = (_EARLIEST_MS, 1900) if any_dates else (_USUAL_MS, 2000)
+  return (
+    column,
+    f'timestamp IS NULL OR timestamp < {earliest} OR timestamp > {_LATEST_MS}',
+    f'a time between the years {year} and 3000, in the unit that was named',
+  )
+
+
+def _date_fault(
+  connection: duckdb.DuckDBPyConnection, table: source.SourceTable
+) -> raw.Fault:
+  """A time before the year 2000 or after tomorrow; says its date."""
+  today = datetime.datetime.now(datetime.UTC).timestamp() * 1000 // _DAY_MS
+  end = (int(today) + 2) * _DAY_MS
+
+  def expected(row: int) -> str:
+    ms = sql.one(
+      connection,
+      f'SELECT timestamp FROM {table.keys or table.view} WHERE row_id = {row}',
+    )[0]
+    return _expected_date(ms, table.time_unit, end)
+
+  return (
+    table.time_column,
+    f'timestamp IS NULL OR timestamp < {_USUAL_MS} OR timestamp >= {end}',
+    expected,
+  )
+
+
+def _expected_date(ms: int | None, unit: str, end: int) -> str:
+  """What is said of a time that is missing, or not from 2000 to tomorrow.
+
+  Args:
+    ms: the time in the unit that was declared; None if it is missing.
+    unit: one of schema.UNITS.
+    end: ms at which tomorrow ends.
+  """
+  usual = 'a time from 2000-01-01 to tomorrow'
+  if ms is None:
+    return f'{usual}, in {unit}'
+  found = f'{usual}: in {unit} this is {_date(ms)}'
+  for other, factor in _UNITS.items():
+    meant = ms / _UNITS.get(unit, 1.0) * factor
+    if unit in _UNITS and _USUAL_MS <= meant < end:
+      found += f', in {other} it would be {_date(round(meant))}'
+  return f'{found}; --any_dates takes such times'
+
+
+def _date(ms: int) -> str:
+  return str(np.datetime64(ms, 'ms').astype('datetime64[D]'))
+
+
+def key_fault(column: str, keys: Sequence[str]) -> tuple[str, str, str]:
+  """That a row has none of the keys, SQL of which is given."""
+  nothing = ' AND '.join(f'{key} IS NULL' for key in keys) or 'true'
+  return column, nothing, 'a session id or a user'
+
+
+def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
+  """What a numeric field's values may not be, as `raw.check` takes it."""
+  if field.kind != 'numeric':
+    return []
+  value = sql.quote(field.source_column)
+  column = field.column or field.name
+  # NaN means missing, as NULL does; DuckDB orders it above all numbers.
+  faults = [
+    (
+      column,
+      f'abs({value}) > {_LARGEST} AND NOT isnan({value})',
+      f'a number below {_LARGEST:g} in size',
+    )
+  ]
+  if field.transform == 'log1p':
+    faults.append(
+      (column, f'{value} <= -1', 'a number above -1, to take log(1 + x) of')
+    )
+  return faults
+
+
+def _task_faults(
+  task: source.SourceTask, table: source.SourceTable
+) -> list[tuple[str, str, str]]:
+  if task.timed:
+    return []
+  value = sql.quote(f'y_{task.name}')
+  column = task.column or task.name
+  faults = [(column, f'{value} IS NULL OR {value} NOT IN (0, 1)', '0 or 1')]
+  parent = next((t for t in table.tasks if t.name == task.after), None)
+  if parent is not None and not parent.timed:
+    faults.append(
+      (
+        column,
+        f'{value} = 1 AND {sql.quote(f"y_{parent.name}")} = 0',
+        f'0 where {parent.column or parent.name!r} is 0 ({task.name} implies'
+        f' {parent.name})',
+      )
+    )
+  return faults

@@ -1,0 +1,1 @@
+"""What prepared data must be, checked."""

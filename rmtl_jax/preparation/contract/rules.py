@@ -1,0 +1,262 @@
+"""Whether prepared data, of whatever engine, is what training relies on.
+
+docs/prepared_data.md states the rules for those who write such data. Rows are
+read a batch at a time, so a log larger than memory can be checked; beside them
+there are a vocabulary and a number for every row of every vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet, reading
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, writer
+from rmtl_jax.preparation.contract import columns as contract_columns
+from rmtl_jax.preparation.contract import sessions as contract_sessions
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
+
+# Row groups up to this many times the usual size raise no warning.
+_PATIENCE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """What was found to be right.
+
+  Attributes:
+    manifest: of the data.
+    files: Parquet files of rows.
+    vocabularies: Parquet files of vocabularies.
+    warnings: what is allowed, but costs something, one line each.
+  """
+
+  manifest: manifest_lib.Manifest
+  files: int
+  vocabularies: int
+  warnings: tuple[str, ...]
+
+
+def check(
+  data_dir: str | pathlib.Path,
+  progress: Callable[[str, float], None] = lambda stage, fraction: None,
+) -> Checked:
+  """Checks prepared data against every rule of its contract.
+
+  Args:
+    data_dir: the directory that holds manifest.json.
+    progress: called with the stage's name and the fraction done, 0 to 1.
+
+  Returns:
+    What was checked, if all of it is right.
+
+  Raises:
+    types.InputError: for the first rule that is broken; names file, column
+      and row where there are such.
+  """
+  with reading.held(data_dir):
+    return _check(pathlib.Path(data_dir), progress)
+
+
+def _check(
+  directory: pathlib.Path, progress: Callable[[str, float], None]
+) -> Checked:
+  manifest = manifest_lib.read(directory)
+  _check_files(directory, manifest)
+  vocabularies = contract_vocabulary.check(directory, manifest)
+  total = max(1, sum(split.rows for split in manifest.splits.values()))
+  walks: dict[str, contract_sessions.Walk] = {}
+  counts = contract_vocabulary.Counts(manifest)
+  done = 0
+  for name in manifest_lib.SPLITS:
+    floor = _floor(manifest, walks)
+    walk = walks[name] = contract_sessions.Walk()
+    for path, first_row, batch in _batches(directory, manifest, name):
+      _check_batch(path, first_row, batch, manifest, name, walk, floor, counts)
+      done += len(batch)
+      progress('check', min(1.0, done / total))
+    _check_counts(directory, manifest, name, walk)
+  counts.check(directory)
+  contract_sessions.check_apart(directory, manifest, walks)
+  files = [
+    directory / file
+    for split in manifest.splits.values()
+    for file in split.files
+  ]
+  return Checked(manifest, len(files), vocabularies, _slow_groups(files))
+
+
+def _check_files(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest
+) -> None:
+  """Every file in its split's directory, named once, and no others there."""
+  seen: set[pathlib.Path] = set()
+  for name in manifest_lib.SPLITS:
+    where = directory / name
+    for file in manifest.splits[name].files:
+      path = directory / file
+      if path.parent != where:
+        raise types.InputError(
+          f'{directory / "manifest.json"}: splits: {name!r}: file {file!r},'
+          f' expected one in {name}/'
+        )
+      if path in seen:
+        raise types.InputError(
+          f'{directory / "manifest.json"}: splits: {name!r}: file {file!r}'
+          ' stands twice'
+        )
+      if not path.is_file():
+        raise types.InputError(f'{path}: not found')
+      seen.add(path)
+    for path in sorted(where.glob('*.parquet')):
+      if path not in seen:
+        raise types.InputError(
+          f'{path}: is not among the files that manifest.json names'
+        )
+
+
+def _batches(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest, split: str
+) -> Iterator[tuple[pathlib.Path, int, pa.RecordBatch]]:
+  """(file, row of the file, rows) through a split, in order."""
+  wanted = contract_columns.expected_types(manifest)
+  for name in manifest.splits[split].files:
+    path = directory / name
+    columns = contract_columns.check_types(path, wanted)
+    first_row = 0
+    for batch in contract_columns.batches(path, columns):
+      yield path, first_row, batch
+      first_row += len(batch)
+
+
+def _floor(
+  manifest: manifest_lib.Manifest, walks: dict[str, contract_sessions.Walk]
+) -> int | None:
+  """The time before which no session of the next split may begin, ms."""
+  floors = [walk.last_start for walk in walks.values()]
+  floors += [
+    end for name in walks if (end := manifest.splits[name].end_ms) is not None
+  ]
+  return max(floors, default=None)
+
+
+def _delay_ms(manifest: manifest_lib.Manifest) -> int:
+  """How long after its row the last label is known, if a schema says so."""
+  schema = schema_lib.of_manifest(manifest)
+  return source.slowest(schema.tasks).delay_ms if schema else 0
+
+
+def _check_batch(
+  path: pathlib.Path,
+  first_row: int,
+  batch: pa.RecordBatch,
+  manifest: manifest_lib.Manifest,
+  split: str,
+  walk: contract_sessions.Walk,
+  floor: int | None,
+  counts: contract_vocabulary.Counts,
+) -> None:
+  """Checks rows, and counts them into the walk."""
+  if not len(batch):
+    return
+  values = contract_columns.Values(path, first_row, batch)
+  contract_sessions.advance(
+    values,
+    walk,
+    floor,
+    manifest.splits[split].end_ms,
+    _delay_ms(manifest),
+  )
+  values.integers('row_id')
+  if 'user_id' in batch.schema.names:
+    values.integers('user_id', nullable=True)
+  for field in manifest.fields:
+    if field.kind == 'numeric':
+      values.floats(field.column)
+      continue
+    if field.kind == 'categorical':
+      ids = values.ids(field)
+    else:
+      ids, _ = values.values_of_lists(field)
+    if split == 'train':
+      counts.add(field, ids)
+  labels = {
+    task.name: values.labels(f'y_{task.name}') for task in manifest.tasks
+  }
+  for task in manifest.tasks:
+    found = labels[task.name]
+    walk.positives[task.name] = walk.positives.get(task.name, 0) + int(
+      np.count_nonzero(found)
+    )
+    if task.after is not None:
+      values.require(
+        labels[task.after] >= found,
+        f'y_{task.name}',
+        f'is 1 where y_{task.after} is 0',
+        f'0 there, as {task.name} implies {task.after}',
+      )
+    if manifest.has_oracle:
+      values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
+  walk.rows += len(batch)
+  walk.last_file = path
+
+
+def _check_counts(
+  directory: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  name: str,
+  walk: contract_sessions.Walk,
+) -> None:
+  """The manifest's counts against those of the rows."""
+  split = manifest.splits[name]
+  if not walk.rows:
+    raise types.InputError(
+      f'{directory}: split {name!r} has no rows; an empty split is of no use'
+    )
+  pairs = {
+    'rows': (split.rows, walk.rows),
+    'sessions': (split.sessions, walk.sessions),
+    **{
+      f'positives: {task!r}': (split.positives[task], walk.positives[task])
+      for task in manifest.task_names
+    },
+  }
+  if split.start_ms is not None:
+    pairs['start_ms'] = split.start_ms, walk.first_time
+  for entry, (said, found) in pairs.items():
+    if said != found:
+      raise types.InputError(
+        f'{directory / "manifest.json"}: splits: {name!r}: {entry} is {said},'
+        f' the files say {found}'
+      )
+
+
+def _slow_groups(files: list[pathlib.Path]) -> tuple[str, ...]:
+  """A warning if files have row groups that slow streaming down."""
+  largest, where, count = 0, pathlib.Path(), 0
+  for path in files:
+    with parquet.open_file(path) as file:
+      found = file.metadata
+    rows = (
+      max(found.row_group(i).num_rows for i in range(found.num_row_groups))
+      if found.num_row_groups
+      else 0
+    )
+    count += rows > _PATIENCE * writer.ROW_GROUP
+    if rows > largest:
+      largest, where = rows, path
+  if not count:
+    return ()
+  noun = 'file has' if count == 1 else 'files have'
+  return (
+    f'{count} {noun} row groups of more than {_PATIENCE * writer.ROW_GROUP:,}'
+    f' rows ({where}: {largest:,}); training that streams reads whole groups'
+    f' for small blocks, so write groups of {writer.ROW_GROUP:,}',
+  )

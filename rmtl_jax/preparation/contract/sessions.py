@@ -1,0 +1,201 @@
+"""The sessions of prepared data: sorted, whole, within their split's time."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.contract import columns as contract_columns
+
+
+@dataclasses.dataclass
+class Walk:
+  """What the rows of one split had so far.
+
+  Attributes:
+    rows: their number.
+    sessions: their number.
+    positives: rows with label 1, per task.
+    first_session: id of the first session.
+    last: session id, step and timestamp of the last row; None before it.
+    last_file: the file of that row.
+    first_time: earliest row, ms.
+    last_start: latest start of a session, ms.
+  """
+
+  rows: int = 0
+  sessions: int = 0
+  positives: dict[str, int] = dataclasses.field(default_factory=dict)
+  first_session: int = 0
+  last: tuple[int, int, int] | None = None
+  last_file: pathlib.Path = pathlib.Path()
+  first_time: int = 2**63 - 1
+  last_start: int = -(2**63)
+
+
+def advance(
+  values: contract_columns.Values,
+  walk: Walk,
+  floor: int | None,
+  end: int | None,
+  delay_ms: int = 0,
+) -> None:
+  """Checks the sessions of some rows, and counts them into the walk.
+
+  Args:
+    values: at least one row.
+    walk: of the rows before.
+    floor: time before which no session of the split may begin, ms.
+    end: time that no row of the split may reach, ms.
+    delay_ms: how long after its row the last of its labels is known; that
+      may not reach the end either.
+
+  Raises:
+    types.InputError: sessions that are not in order, in two pieces or two
+      files, steps that do not count from 0, times that fall within a session
+      or are not the split's.
+  """
+  session = values.integers('session_id')
+  step = values.integers('step')
+  time = values.integers('timestamp')
+  goes_on = _check_order(values, session, walk)
+  begins = np.append(not goes_on, session[1:] != session[:-1])
+  _, last_step, last_time = walk.last or (0, 0, 0)
+  wanted = np.where(begins, 0, np.append(last_step, step[:-1]) + 1)
+  wrong = step != wanted
+  if wrong.any():
+    row = int(np.argmax(wrong))
+    values.fail(
+      'step', row, f'is {step[row]}', f'{wanted[row]}, counted from 0'
+    )
+  values.require(
+    begins | (time >= np.append(last_time, time[:-1])),
+    'timestamp',
+    'is earlier than in the row before',
+    'rows of a session in the order of time',
+  )
+  _check_times(values, time, begins, floor, end, delay_ms)
+  if walk.last is None:
+    walk.first_session = int(session[0])
+  walk.sessions += int(np.count_nonzero(begins))
+  walk.last = int(session[-1]), int(step[-1]), int(time[-1])
+  walk.first_time = min(walk.first_time, int(time.min()))
+  if begins.any():
+    walk.last_start = max(walk.last_start, int(time[begins].max()))
+
+
+def _check_order(
+  values: contract_columns.Values, session: np.ndarray, walk: Walk
+) -> bool:
+  """Whether the first row goes on with the last row's session."""
+  last = None if walk.last is None else walk.last[0]
+  falls = session < np.append(
+    session[0] if last is None else last, session[:-1]
+  )
+  values.require(
+    ~falls,
+    'session_id',
+    'is less than in the row before',
+    'sessions in order, each in one piece',
+  )
+  if last != session[0]:
+    return False
+  if values.path != walk.last_file:
+    values.fail(
+      'session_id',
+      0,
+      f'session {last} began in {walk.last_file.name}',
+      'all rows of a session in one file',
+    )
+  return True
+
+
+def _check_times(
+  values: contract_columns.Values,
+  time: np.ndarray,
+  begins: np.ndarray,
+  floor: int | None,
+  end: int | None,
+  delay_ms: int,
+) -> None:
+  if end is not None:
+    values.require(
+      time < end,
+      'timestamp',
+      "is not before its split's end",
+      f'less than {end}',
+    )
+    values.require(
+      time < end - delay_ms,
+      'timestamp',
+      "has a label that is not known at its split's end",
+      f'less than {end - delay_ms}, which is {delay_ms} ms before it',
+    )
+  if floor is not None:
+    values.require(
+      ~begins | (time >= floor),
+      'timestamp',
+      'begins a session where the split before has not ended',
+      f'at least {floor}, as sessions are split by their start',
+    )
+
+
+def check_apart(
+  directory: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  walks: Mapping[str, Walk],
+) -> None:
+  """Checks that no session is in two splits.
+
+  Args:
+    directory: DATA.
+    manifest: its manifest.
+    walks: through all rows of every split.
+
+  Raises:
+    types.InputError: names such a session and its splits.
+  """
+  for i, one in enumerate(manifest_lib.SPLITS):
+    for other in manifest_lib.SPLITS[i + 1 :]:
+      a, b = walks[one], walks[other]
+      assert a.last is not None and b.last is not None
+      if a.last[0] < b.first_session or b.last[0] < a.first_session:
+        continue
+      shared = _first_shared(
+        _session_ids(directory, manifest, one),
+        _session_ids(directory, manifest, other),
+      )
+      if shared is not None:
+        raise types.InputError(
+          f"{directory}: column 'session_id': session {shared} is in {one} and"
+          f' in {other}, expected it in one split'
+        )
+
+
+def _session_ids(
+  directory: pathlib.Path, manifest: manifest_lib.Manifest, split: str
+) -> Iterator[np.ndarray]:
+  for name in manifest.splits[split].files:
+    for batch in contract_columns.batches(directory / name, ['session_id']):
+      yield batch['session_id'].to_numpy()
+
+
+def _first_shared(
+  ones: Iterator[np.ndarray], others: Iterator[np.ndarray]
+) -> int | None:
+  """A value of two ascending sequences that come in pieces, or None."""
+  one, other = next(ones, None), next(others, None)
+  while one is not None and other is not None:
+    shared = np.intersect1d(one, other)
+    if len(shared):
+      return int(shared[0])
+    if one[-1] < other[-1]:
+      one = next(ones, None)
+    else:
+      other = next(others, None)
+  return None

@@ -1,0 +1,395 @@
+"""A reader's rows and their places to the columns of prepared data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import (
+  labels,
+  lists,
+  numbers,
+  sessions,
+  sides,
+  source,
+  sql,
+  vocabulary,
+)
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation.as_of import history
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """Rows as they will be written, in a DuckDB table in order.
+
+  Attributes:
+    table: columns of prepared data and `split`, in place of the step what it
+      follows from; numeric ones not normalised.
+    step: SQL of the step.
+    columns: SQL of every column to write, in order.
+    fields: for the manifest.
+    vocabularies: of the fields that have one, by name.
+    cut_values: values cut from multi-valued fields, by name.
+    constant: names of the log's own fields (as-of features are none) that have
+      one value over all train rows.
+  """
+
+  table: str
+  step: str
+  columns: tuple[str, ...]
+  fields: tuple[manifest_lib.Field, ...]
+  vocabularies: dict[str, vocabulary.Vocabulary]
+  cut_values: dict[str, int]
+  constant: tuple[str, ...]
+
+
+def encode(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  options: prepare_config.PrepareConfig,
+) -> Encoded:
+  """Builds vocabularies, bins and normalisation from train; applies them.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: the reader's result.
+    placed: session, step and split of every row that is kept.
+    options: `min_count` and `max_values`.
+
+  Returns:
+    The encoded rows, sorted by session and step.
+  """
+  binned = [f for f in rows.fields if f.transform == 'bins']
+  joined, train, past = _join(connection, rows, placed)
+  edges = numbers.find_edges(connection, train, binned)
+  featured = _add_bins(connection, joined, binned, edges)
+  vocabularies = vocabulary.build_categorical(
+    connection,
+    _add_bins(connection, train, binned, edges),
+    {
+      _id_column(field): 1 if field.transform == 'bins' else options.min_count
+      for field in rows.fields
+      if _is_categorical(field)
+    },
+  )
+  encoded_lists = _lists(connection, featured, rows, options)
+  histories = _histories(connection, past, rows, vocabularies)
+  table = _apply(
+    connection, featured, rows, placed, vocabularies, encoded_lists, histories
+  )
+  scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
+  scales = numbers.normalisations(
+    connection, table, [f.source_column for f in scaled]
+  )
+  bins = _bins(connection, binned, edges, vocabularies)
+  fields = sides.tell(
+    connection,
+    table,
+    [
+      _field(f, vocabularies, encoded_lists, scales, bins, options)
+      for f in rows.fields
+    ],
+    rows.item_field,
+    rows.user_field,
+    rows.has_user,
+  )
+  values = {field.name: _value(field, scales) for field in fields}
+  return Encoded(
+    table=table,
+    step=placed.step,
+    columns=_columns(rows, fields, values, placed.step),
+    fields=fields,
+    vocabularies={
+      field.name: encoded_lists[field.column].values
+      if field.kind == 'multi_valued'
+      else vocabularies[field.column]
+      for field in fields
+      if field.kind != 'numeric' and field.shares is None
+    },
+    cut_values={
+      f.name: encoded_lists[f.source_column].cut
+      for f in rows.fields
+      if _has_lists(f)
+    },
+    constant=tuple(
+      field.name
+      for field in fields
+      if 'as_of' not in field.details
+      and not _varies(connection, table, values[field.name])
+    ),
+  )
+
+
+def _is_categorical(field: source.SourceField) -> bool:
+  return field.kind == 'categorical' or field.transform == 'bins'
+
+
+def _has_lists(field: source.SourceField) -> bool:
+  """Whether the field's lists have a vocabulary of their own."""
+  return field.kind == 'multi_valued' and not field.shares
+
+
+def _id_column(field: source.SourceField) -> str:
+  return f'f_{field.name}'
+
+
+def _join(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+) -> tuple[str, str, str]:
+  """Views of rows: with their places, train's with `split` alone, the past."""
+  train = sql.fresh('train')
+  connection.execute(
+    f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
+    f' WHERE {placed.is_train()}'
+  )
+  joined = _with_places(connection, rows, placed, placed.table)
+  past = joined
+  if placed.past:
+    past = _with_places(connection, rows, placed, placed.past)
+  return joined, train, past
+
+
+def _with_places(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  table: str,
+) -> str:
+  """A view of the rows that a table of places has, with their places."""
+  view = sql.fresh('joined')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
+    f' JOIN {table} p ON {placed.condition}'
+  )
+  return view
+
+
+def _add_bins(
+  connection: duckdb.DuckDBPyConnection,
+  joined: str,
+  binned: list[source.SourceField],
+  edges: dict[str, list[float]],
+) -> str:
+  """A view in which a binned field stands as a categorical one."""
+  if not binned:
+    return joined
+  view = sql.fresh('featured')
+  extra = ', '.join(
+    f'{numbers.bin_number(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
+    for f in binned
+  )
+  connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
+  return view
+
+
+def _apply(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  encoded_lists: dict[str, lists.Lists],
+  histories: dict[str, str],
+) -> str:
+  """Looks every value up and sorts the rows."""
+  user, joins = _user(connection, featured, rows)
+  columns = [
+    'r.session_id',
+    f'{user} AS user_id',
+    'r.row_id, r.marker, r.timestamp, r.split',
+  ]
+  for i, (name, words) in enumerate(vocabularies.items()):
+    joins.append(
+      f'LEFT JOIN {words.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
+    )
+    columns.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
+  for i, (name, found) in enumerate(encoded_lists.items()):
+    joins.append(
+      f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
+    )
+    columns.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
+  for i, (name, found) in enumerate(histories.items()):
+    joins.append(
+      f'LEFT JOIN {found} h{i} ON r.session_id = h{i}.session_id'
+      f' AND r."user" = h{i}."user"'
+    )
+    columns.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
+  for field in rows.fields:
+    if field.transform in ('standard', 'log1p'):
+      columns.append(
+        f'{numbers.clean(field)} AS {sql.quote(field.source_column)}'
+      )
+  columns += [
+    f'{label.value} AS {sql.quote(label.name)}'
+    for label in labels.of(rows.tasks, placed.boundaries, 'r.split')
+  ]
+  if rows.has_oracle:
+    columns += [
+      f'CAST({name} AS FLOAT) AS {name}'
+      for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
+    ]
+  table = sql.fresh('encoded')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
+    f' {" ".join(joins)} ORDER BY {placed.order}'
+  )
+  return table
+
+
+def _user(
+  connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
+) -> tuple[str, list[str]]:
+  """SQL of the user as BIGINT, and the joins that it needs."""
+  if not rows.has_user:
+    return 'NULL::BIGINT', []
+  kind = sql.one(
+    connection,
+    f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
+  )[0]
+  if kind in sql.INTEGERS:
+    return 'CAST(r."user" AS BIGINT)', []
+  # Text that writes whole numbers keeps them; other users are numbered.
+  table, user = sql.fresh('users'), sql.quote('user')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
+    f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
+    ' ORDER BY name'
+  )
+  numbers_only = sql.one(
+    connection,
+    'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
+    f' VARCHAR) = name, false)), true) FROM {table}',
+  )[0]
+  number = 'TRY_CAST(u.name AS BIGINT)' if numbers_only else 'u.rowid'
+  return number, [f'LEFT JOIN {table} u ON r."user" = u.key']
+
+
+def _lists(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  options: prepare_config.PrepareConfig,
+) -> dict[str, lists.Lists]:
+  """Multi-valued fields with vocabularies of their own, by column."""
+  return {
+    field.source_column: lists.encode(
+      connection,
+      featured,
+      field.source_column,
+      options.min_count,
+      options.max_values,
+    )
+    for field in rows.fields
+    if _has_lists(field)
+  }
+
+
+def _histories(
+  connection: duckdb.DuckDBPyConnection,
+  past: str,
+  rows: source.SourceTable,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+) -> dict[str, str]:
+  """Tables of the fields that share a vocabulary, by column."""
+  return {
+    field.source_column: history.encode(
+      connection,
+      past,
+      f'f_{field.shares}',
+      vocabularies[f'f_{field.shares}'].table,
+      field.width,
+    )
+    for field in rows.fields
+    if field.shares
+  }
+
+
+def _bins(
+  connection: duckdb.DuckDBPyConnection,
+  binned: list[source.SourceField],
+  edges: dict[str, list[float]],
+  vocabularies: dict[str, vocabulary.Vocabulary],
+) -> dict[str, dict[str, Any]]:
+  """Details of binned fields for the manifest, by name."""
+  details = {}
+  for field in binned:
+    found = {'transform': 'bins', 'edges': edges[field.name]}
+    if field.details.get('counts') == asof_feedback.ROWS_BACK:
+      words = vocabularies[_id_column(field)].table
+      found['previous'] = asof_feedback.previous(
+        connection, words, edges[field.name]
+      )
+    details[field.name] = found
+  return details
+
+
+def _field(
+  field: source.SourceField,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  encoded_lists: dict[str, lists.Lists],
+  scales: dict[str, numbers.Normalisation],
+  bins: dict[str, dict[str, Any]],
+  options: prepare_config.PrepareConfig,
+) -> manifest_lib.Field:
+  """The field as the manifest records it."""
+  details = {'column': field.column or field.name, **field.details}
+  size, width, kind = 0, 0, field.kind
+  if field.shares:
+    size, width = vocabularies[f'f_{field.shares}'].size, field.width
+  elif field.kind == 'multi_valued':
+    found = encoded_lists[field.source_column]
+    size, width = found.values.size, found.width
+    details['min_count'] = options.min_count
+  elif field.transform == 'bins':
+    kind = 'categorical'
+    size = vocabularies[_id_column(field)].size
+    details |= bins[field.name]
+  elif field.kind == 'categorical':
+    size = vocabularies[_id_column(field)].size
+    details['min_count'] = options.min_count
+  else:
+    scale = scales[field.source_column]
+    details |= {'transform': field.transform, **dataclasses.asdict(scale)}
+  shares = field.shares or None
+  return manifest_lib.Field(field.name, kind, size, width, details, shares)
+
+
+def _value(
+  field: manifest_lib.Field, scales: dict[str, numbers.Normalisation]
+) -> str:
+  """SQL of what is written of a field."""
+  name = sql.quote(field.column)
+  return scales[field.column].apply(name) if field.kind == 'numeric' else name
+
+
+def _varies(
+  connection: duckdb.DuckDBPyConnection, table: str, value: str
+) -> bool:
+  """Whether a value differs between train rows."""
+  # Reads no further than to the first row that differs.
+  first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
+  differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
+  return sql.any_row(connection, table, differs)
+
+
+def _columns(
+  rows: source.SourceTable,
+  fields: tuple[manifest_lib.Field, ...],
+  values: dict[str, str],
+  step: str,
+) -> tuple[str, ...]:
+  """SQL of the columns to write, named as the contract has them."""
+  columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
+  columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
+  columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  if rows.has_oracle:
+    columns += [sql.quote(f'p_{task.name}') for task in rows.tasks]
+  return tuple(columns)

@@ -1,0 +1,84 @@
+"""SQL of labels: 0 or 1, or given as times and cut at the split's end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from rmtl_jax.preparation import sessions, source, sql
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+  """A task's label over a reader's rows.
+
+  Attributes:
+    name: the label's column.
+    value: SQL of the label, FLOAT, 0 or 1.
+    time: SQL of the time, ms, at which a positive becomes known; empty if
+      unknown.
+  """
+
+  name: str
+  value: str
+  time: str = ''
+
+
+def of(
+  tasks: Sequence[source.SourceTask],
+  boundaries: tuple[int | None, int | None],
+  split: str,
+) -> list[Label]:
+  """Labels in the order of tasks; events at the split's end do not count.
+
+  What makes a task positive makes the tasks that it implies positive too.
+
+  Args:
+    tasks: the reader's, parents before children.
+    boundaries: as in sessions.Placed.
+    split: SQL of the row's split.
+  """
+  first: dict[str, list[str]] = {task.name: [] for task in tasks}
+  found = []
+  for task in reversed(tasks):
+    column = f'y_{task.name}'
+    if not task.timed:
+      value = f'CAST({sql.quote(column)} AS FLOAT)'
+      found.append(Label(column, value, _time_after_row(task)))
+      continue
+    first[task.name].append(sql.quote(f't_{task.name}'))
+    if task.after is not None:
+      first[task.after] += first[task.name]
+    time = f'least({", ".join(first[task.name])})'
+    end = sessions.ends(split, boundaries)
+    value = f'CAST(coalesce({time} < {end}, false) AS FLOAT)'
+    found.append(Label(column, value, time))
+  return found[::-1]
+
+
+def columns(
+  tasks: Sequence[source.SourceTask],
+  boundaries: tuple[int | None, int | None],
+  split: str,
+  told: str = '',
+) -> list[str]:
+  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
+
+  Args:
+    tasks: the reader's.
+    boundaries: as in sessions.Placed; no label looks past its split.
+    split: SQL of the row's split.
+    told: SQL of whether the row's labels are told, else they are NULL; empty
+      if all are.
+  """
+  found = []
+  for i, label in enumerate(of(tasks, boundaries, split)):
+    value = f'CASE WHEN {told} THEN {label.value} END' if told else label.value
+    found.append(f'CAST({value} AS BIGINT) AS y_{i}')
+    found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
+  return found
+
+
+def _time_after_row(task: source.SourceTask) -> str:
+  after = task.known_after_ms
+  return '' if after is None else f'timestamp + {after}'

@@ -1,0 +1,103 @@
+"""Multi-valued fields: each distinct list is encoded once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.preparation import sql, vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists:
+  """One multi-valued field, encoded.
+
+  Attributes:
+    table: has `key` (a list as the source gives it) and `ids` INTEGER[], at
+      least one and at most `width` of them.
+    values: the vocabulary of the values.
+    width: slots: the longest list of train, capped.
+    cut: values beyond the slots, over all rows.
+  """
+
+  table: str
+  values: vocabulary.Vocabulary
+  width: int
+  cut: int
+
+
+def encode(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  column: str,
+  min_count: int,
+  max_values: int,
+) -> Lists:
+  """Builds a multi-valued field's vocabulary from train and applies it.
+
+  Values beyond the slots are neither kept nor counted in the vocabulary.
+
+  Args:
+    connection: holds the rows.
+    rows: table or view with the column and `split` (0 is train).
+    column: the column of lists.
+    min_count: least count of a value with a row of its own.
+    max_values: most slots.
+  """
+  keys, flat, table = (
+    sql.fresh('keys'),
+    sql.fresh('flat'),
+    sql.fresh('lists'),
+  )
+  connection.execute(
+    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
+    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
+    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
+  )
+  width = sql.one(
+    connection,
+    f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
+    f' FROM {keys} WHERE train > 0',
+  )[0]
+  cut = sql.one(
+    connection,
+    f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
+    f' FROM {keys}',
+  )[0]
+  connection.execute(
+    f'CREATE TABLE {flat} AS SELECT rowid AS list, train,'
+    f' unnest(key[:{width}]) AS value, generate_subscripts(key[:{width}], 1)'
+    f' AS slot FROM {keys}'
+  )
+  values = vocabulary.build(
+    connection,
+    f'SELECT value AS key, sum(train)::BIGINT AS count FROM {flat}'
+    ' GROUP BY value',
+    min_count,
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT any_value(k.key) AS key,'
+    ' list(coalesce(v.id, 0) ORDER BY f.slot) AS ids'
+    f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid'
+    f' LEFT JOIN {values.table} v ON f.value = v.key GROUP BY f.list'
+  )
+  connection.execute(f'DROP TABLE {flat}')
+  connection.execute(f'DROP TABLE {keys}')
+  return Lists(table, values, width, cut)
+
+
+def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
+  """SQL of a list of text without empty values.
+
+  Args:
+    value: SQL of a list of text, or of text if there is a separator.
+    separator: what stands between the values of a text.
+    missing: values that are left out, too.
+  """
+  if separator:
+    value = f'string_split({value}, {sql.text(separator)})'
+  trimmed = f'list_transform({value}, lambda v: trim(v))'
+  nothing = ', '.join(map(sql.text, ('', *missing)))
+  return f'list_filter({trimmed}, lambda v: v NOT IN ({nothing}))'

@@ -1,0 +1,139 @@
+"""Numeric fields: quantile bins and normalisation, both from train rows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import duckdb
+
+from rmtl_jax.preparation import source, sql
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalisation:
+  """z = (x - mean) / deviation.
+
+  Attributes:
+    mean: over the train rows that have a value; 0 if none has.
+    deviation: population deviation; 1 for a constant column.
+  """
+
+  mean: float
+  deviation: float
+
+  def apply(self, value: str) -> str:
+    """SQL of the normalised value; a missing one becomes 0, the mean."""
+    mean, deviation = sql.number(self.mean), sql.number(self.deviation)
+    # Bounded, so that an outlier of another split stays finite in float32.
+    scaled = f'least(greatest(({value} - {mean}) / {deviation}, -1e30), 1e30)'
+    return f'CAST(CASE WHEN {value} IS NULL THEN 0 ELSE {scaled} END AS FLOAT)'
+
+
+def clean(field: source.SourceField) -> str:
+  """SQL of a numeric field before normalisation; NaN counts as missing."""
+  value = sql.quote(field.source_column)
+  if field.transform == 'log1p':
+    value = f'ln(1 + {value})'
+  return f'CASE WHEN NOT isnan({value}) THEN {value} END'
+
+
+def find_edges(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  fields: Sequence[source.SourceField],
+) -> dict[str, list[float]]:
+  """Inner edges of quantile bins, from train rows, equal ones merged.
+
+  Args:
+    connection: holds the rows.
+    rows: table or view with the fields' columns and `split` (0 is train).
+    fields: numeric fields with transform `bins`.
+
+  Returns:
+    Increasing edges per field name; a value's bin is the number of edges that
+    are not above it.
+  """
+  if not fields:
+    return {}
+  # A quantile holds its column in memory: one at a time, from one pass.
+  train = sql.fresh('train')
+  columns = ', '.join(f'{clean(f)} AS c_{i}' for i, f in enumerate(fields))
+  connection.execute(
+    f'CREATE TABLE {train} AS SELECT {columns} FROM {rows} WHERE split = 0'
+  )
+  edges = {}
+  for i, field in enumerate(fields):
+    shares = [n / field.bins for n in range(1, field.bins)]
+    found = sql.one(
+      connection, f'SELECT quantile_cont(c_{i}, {shares}) FROM {train}'
+    )[0]
+    edges[field.name] = sorted(set(found or []))
+  connection.execute(f'DROP TABLE {train}')
+  return edges
+
+
+def bin_number(field: source.SourceField, edges: Sequence[float]) -> str:
+  """SQL of the bin's number as text; NULL where the value is missing."""
+  value = clean(field)
+  cases = ' '.join(
+    f"WHEN {value} < {sql.number(edge)} THEN '{i}'"
+    for i, edge in enumerate(edges)
+  )
+  return f"CASE WHEN {value} IS NULL THEN NULL {cases} ELSE '{len(edges)}' END"
+
+
+def normalisations(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  columns: Sequence[str],
+) -> dict[str, Normalisation]:
+  """Mean and deviation of columns over train rows.
+
+  Args:
+    connection: holds the rows.
+    rows: a table (not a view) with the columns and `split` (0 is train), in a
+      fixed order.
+    columns: DOUBLE columns, NULL where missing.
+  """
+  if not columns:
+    return {}
+  names = [sql.quote(column) for column in columns]
+  with _one_thread(connection):
+    means = sql.one(
+      connection,
+      f'SELECT {", ".join(f"avg({name})" for name in names)}'
+      f' FROM {rows} WHERE split = 0',
+    )
+    means = [mean or 0.0 for mean in means]
+    apart = [
+      f'({name} - {sql.number(mean)})'
+      for name, mean in zip(names, means, strict=True)
+    ]
+    # Not a power: DuckDB takes those five times as long.
+    squares = ', '.join(f'avg({one} * {one})' for one in apart)
+    variances = sql.one(
+      connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
+    )
+  return {
+    column: Normalisation(mean, _deviation(mean, variance or 0.0))
+    for column, mean, variance in zip(columns, means, variances, strict=True)
+  }
+
+
+def _deviation(mean: float, variance: float) -> float:
+  deviation = variance**0.5
+  # A constant column's mean can be off by rounding.
+  return deviation if deviation > 1e-9 * abs(mean) else 1.0
+
+
+@contextlib.contextmanager
+def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+  """Sums in a fixed order, so that equal data gives equal numbers."""
+  before = sql.one(connection, "SELECT current_setting('threads')")[0]
+  connection.execute('SET threads = 1')
+  try:
+    yield
+  finally:
+    connection.execute(f'SET threads = {before}')

@@ -1,0 +1,334 @@
+"""Raw logs to prepared sessions: the flow of `rmtl prepare`.
+
+read -> check -> number sessions -> split -> as-of features -> encode -> write.
+The contract of what comes out stands in `rmtl_jax.data.manifest`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from rmtl_jax import prepare_config, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import (
+  checks,
+  encode,
+  session_names,
+  sessions,
+  source,
+  sources,
+  sql,
+  writer,
+)
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.raw import files as raw
+
+Progress = Callable[[str, float], None]
+
+# Settings that hold for every source; readers record their own, and asof
+# the groups that it made.
+_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
+# Share of a split's rows that may be left out without a warning.
+_MOST_IMMATURE = 0.1
+_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+
+
+def prepare(
+  config: prepare_config.PrepareConfig,
+  progress: Progress = lambda stage, fraction: None,
+) -> manifest_lib.Manifest:
+  """Reads raw logs and writes prepared data.
+
+  Examples:
+    >>> import tempfile
+    >>> manifest = prepare(
+    ...   prepare_config.PrepareConfig(
+    ...     source='simulated',
+    ...     data_dir=f'{tempfile.mkdtemp()}/data',
+    ...     simulated_rows=300,
+    ...   )
+    ... )
+    >>> manifest.task_names
+    ('click', 'conversion')
+
+  Args:
+    config: source, places and options.
+    progress: called with the stage's name and the fraction done, 0 to 1.
+
+  Returns:
+    The manifest that was written.
+
+  Raises:
+    types.InputError: bad options or raw files; nothing is left behind.
+  """
+  prepare_config.validate(config)
+  reader = sources.find(config.source)
+  if not config.data_dir:
+    raise types.InputError('data_dir: missing: where prepared data goes')
+  if not config.raw_dir and config.source != 'simulated':
+    raise types.InputError('raw_dir: missing: where the raw files are')
+  data_dir = pathlib.Path(config.data_dir)
+  with writer.new_directory(data_dir, config.overwrite) as directory:
+    spill = config.temp_dir or str(directory / 'spill')
+    with (
+      sql.plain_ends(),
+      sql.connect(config.memory_limit, config.threads, spill) as connection,
+    ):
+      manifest = _run(connection, reader, config, directory, progress)
+    shutil.rmtree(directory / 'spill', ignore_errors=True)
+    manifest_lib.write(manifest, directory)
+  progress('done', 1.0)
+  return manifest
+
+
+def _run(
+  connection: duckdb.DuckDBPyConnection,
+  reader: source.Reader,
+  config: prepare_config.PrepareConfig,
+  directory: pathlib.Path,
+  progress: Progress,
+) -> manifest_lib.Manifest:
+  progress('read', 0.0)
+  rows = reader(connection, pathlib.Path(config.raw_dir), config)
+  progress('check', 0.35)
+  checks.check(connection, rows, config.any_dates)
+  progress('sessions', 0.4)
+  # Hashing releases the GIL, so it runs beside the rest, of which finding
+  # sessions leaves a core idle; faulty values have been found by now, and
+  # nobody waits for a hash to read of one.
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    digests = pool.map(raw.digest, rows.files)
+    placed, duplicates = _place(connection, rows, config)
+    rows = asof.add(connection, rows, placed, config)
+    progress('encode', 0.55)
+    encoded = encode.encode(connection, rows, placed, config)
+    progress('write', 0.8)
+    writer.write_vocabularies(connection, encoded, directory)
+    files = writer.write_parts(
+      connection,
+      encoded,
+      directory,
+      config.rows_per_file,
+      lambda done: progress('write', 0.8 + 0.2 * done),
+    )
+    source_files = tuple(digests)
+  return manifest_lib.Manifest(
+    source=config.source,
+    fields=encoded.fields,
+    tasks=tuple(manifest_lib.Task(t.name, t.after) for t in rows.tasks),
+    splits=_splits(connection, encoded, rows, placed, files),
+    user_field=rows.user_field,
+    item_field=rows.item_field,
+    has_oracle=rows.has_oracle,
+    options=_options(config) | rows.options,
+    source_files=source_files,
+    report=_report(connection, encoded, rows, placed, duplicates),
+  )
+
+
+def _place(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  config: prepare_config.PrepareConfig,
+) -> tuple[sessions.Placed, int]:
+  """Places of the rows that are kept, and how many duplicates are not."""
+  keys, duplicates = rows.keys or rows.view, 0
+  delay_ms = source.slowest(rows.tasks).delay_ms
+  placed: sessions.Placed | None = None
+  # Sessions tell of their rows as a whole, but not which labels come too late.
+  if rows.has_session and not delay_ms:
+    placed = session_names.place(connection, keys, config.split, rows.identity)
+  if placed is None:
+    numbered = sessions.number(
+      connection,
+      keys,
+      round(config.idle_minutes * 60_000),
+      has_session=rows.has_session,
+      has_user=rows.has_user,
+      identity=rows.identity,
+    )
+    placed = sessions.place(connection, numbered, config.split, delay_ms)
+    duplicates = numbered.duplicates
+  _check_split(rows, placed, config)
+  return placed, duplicates
+
+
+def _check_split(
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  config: prepare_config.PrepareConfig,
+) -> None:
+  """Refuses a split without rows."""
+  where = config.raw_dir or config.source
+  for name, count, immature in zip(
+    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+  ):
+    if immature and not count:
+      raise types.InputError(
+        f'{where}: {name} would be empty: {_slowest(rows)}, which is longer'
+        f' than {name}, so at its end no label is known'
+      )
+    if not count:
+      shares = ':'.join(map(str, config.split))
+      read = sum(placed.rows) + sum(placed.dropped) + sum(placed.immature)
+      raise types.InputError(
+        f'{where}: {_count(read, "row")} in'
+        f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
+        f' by session start: {name} would be empty'
+      )
+
+
+def _count(number: int, noun: str) -> str:
+  return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
+def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
+  options = {name: getattr(config, name) for name in _RECORDED}
+  return options | {'split': list(config.split)}
+
+
+def _splits(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  files: dict[str, tuple[str, ...]],
+) -> dict[str, manifest_lib.Split]:
+  labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  sums = ', '.join(f'CAST(sum({label}) AS BIGINT)' for label in labels)
+  found = connection.execute(
+    f'SELECT split, min(timestamp), {sums} FROM {encoded.table}'
+    ' GROUP BY split ORDER BY split'
+  ).fetchall()
+  return {
+    name: manifest_lib.Split(
+      rows=placed.rows[i],
+      sessions=placed.sessions[i],
+      files=files[name],
+      positives={
+        task.name: count
+        for task, count in zip(rows.tasks, found[i][2:], strict=True)
+      },
+      start_ms=found[i][1],
+      end_ms=(*placed.boundaries, None)[i],
+    )
+    for i, name in enumerate(manifest_lib.SPLITS)
+  }
+
+
+def _report(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  placed: sessions.Placed,
+  duplicates: int,
+) -> dict[str, Any]:
+  """Counts of what was read, kept and dropped, and session lengths."""
+  dropped = dict(rows.dropped)
+  if rows.identity:
+    dropped['exact duplicate'] = duplicates
+  for reason, counts in (
+    (source.AFTER_END, placed.dropped),
+    (source.LABEL_UNKNOWN, placed.immature),
+  ):
+    for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
+      if count:
+        dropped[reason.format(name)] = count
+  return {
+    'raw_rows': rows.table.rows,
+    **rows.counts,
+    'dropped': dropped,
+    'cut_values': encoded.cut_values,
+    'session_rows': _session_rows(connection, encoded),
+    'warnings': [
+      *rows.table.warnings,
+      *rows.warnings,
+      *_immature_warnings(rows, placed),
+      *_odd_fields(connection, encoded, rows),
+    ],
+  }
+
+
+def _immature_warnings(
+  rows: source.SourceTable, placed: sessions.Placed
+) -> list[str]:
+  """Of splits that lose many rows to labels that are known too late."""
+  lines = []
+  for name, kept, lost in zip(
+    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+  ):
+    if lost > _MOST_IMMATURE * (kept + lost):
+      lines.append(
+        f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
+        f' their labels are not known at its end: {_slowest(rows)}'
+      )
+  return lines
+
+
+def _slowest(rows: source.SourceTable) -> str:
+  task = source.slowest(rows.tasks)
+  return (
+    f'task {task.name!r} is known {task.delay_ms / 1000:g} s after its row'
+    ' (known_after_seconds)'
+  )
+
+
+def _odd_fields(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+) -> list[str]:
+  """Warnings of fields that are likely not what was meant."""
+  warnings = []
+  if encoded.constant:
+    names = ', '.join(map(repr, encoded.constant))
+    noun = 'field' if len(encoded.constant) == 1 else 'fields'
+    warnings.append(
+      f'{noun} {names}: one value over all train rows, which tells nothing'
+    )
+  nothing = ', '.join(map(sql.text, raw.NOTHING))
+  for name, words in encoded.vocabularies.items():
+    for value, count in connection.execute(
+      f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'
+      ' ORDER BY id'
+    ).fetchall():
+      remedy = 'empty it in the log'
+      if 'schema' in rows.options:
+        remedy = f'add {value!r} to "missing" in the schema'
+      warnings.append(
+        f'field {name!r}: {value!r} is a value like others, in'
+        f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
+      )
+  return warnings
+
+
+def _session_rows(
+  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+) -> dict[str, float]:
+  """Quantiles and mean of the sessions' rows."""
+  # As many sessions have more than n rows as there are rows of step n.
+  longer = connection.execute(
+    f'SELECT count(*) FROM {encoded.table} GROUP BY {encoded.step}'
+    f' ORDER BY {encoded.step}'
+  ).fetchnumpy()['count_star()']
+  sessions_of = longer - np.append(longer[1:], 0)
+  quantiles = np.quantile(
+    1 + np.arange(len(longer)),
+    _QUANTILES,
+    weights=sessions_of,
+    method='inverted_cdf',
+  )
+  return {
+    **{
+      f'p{round(q * 100)}': int(rows)
+      for q, rows in zip(_QUANTILES, quantiles, strict=True)
+    },
+    'mean': round(float(longer.sum() / longer[0]), 4),
+  }

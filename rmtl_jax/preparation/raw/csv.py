@@ -1,0 +1,232 @@
+"""CSV files to a DuckDB table, typed as they are read."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import gzip
+import pathlib
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import files as raw
+
+# Kinds of faults that a record has when the file ends within it.
+_CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
+
+
+def load(
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  column_types: Mapping[str, str],
+  *,
+  select: str = '',
+  where: str = '',
+  row_hash: bool = False,
+  late_hash: bool = False,
+  delimiter: str = ',',
+  drop_cut_off: bool = False,
+  prefix: str = '',
+  missing: Sequence[str] = (),
+) -> raw.RawTable:
+  """Reads CSV files (or .csv.gz) into one new table, rows in order.
+
+  Empty values become NULL. Other columns than the named ones are not kept.
+
+  Args:
+    connection: where the table is made.
+    paths: the files, in order; each with a header.
+    column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
+    select: SQL expressions to keep in place of the wanted columns.
+    where: SQL condition of the rows to keep; row ids count those alone, and
+      there may be none.
+    row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
+    late_hash: gives the table's `row_hash`, for few rows; not with `select`.
+    delimiter: between values.
+    drop_cut_off: drop an incomplete final record with a warning.
+    prefix: of the wanted columns' names in the table.
+    missing: values that become NULL, as empty ones do.
+
+  Raises:
+    types.InputError: a file that is missing, empty or unreadable, a column
+      that is missing or stands twice, or a value of another type; names file,
+      column and row.
+  """
+  table = sql.fresh('raw')
+  files: list[raw.RawFile] = []
+  warnings: list[str] = []
+  start, told = 0, ''
+  for path in paths:
+    header = read_header(path, delimiter)
+    raw.columns_present(path, header, column_types)
+    rejects = sql.fresh('rejects')
+    kept = select or ', '.join(
+      f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
+      for name in column_types
+    )
+    if row_hash:
+      everything = sql.names(sorted(header))
+      kept += f', hash({everything}) AS {raw.ROW_HASH}'
+    if late_hash:
+      others = set(header) - set(column_types)
+      rest, told = raw.rest_hash(column_types, others, prefix)
+      kept += f', {rest}'
+    condition = f' WHERE {where}' if where else ''
+    columns = {name: column_types.get(name, 'VARCHAR') for name in header}
+    options = _options(path, columns, delimiter, rejects, missing)
+    try:
+      with sql.file_rows(path, 'csv', options) as source:
+        query = f'SELECT {kept} FROM {source}{condition}'
+        rows = raw.fill(connection, table, query, first=not files)
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+      raise
+    except duckdb.Error as error:
+      raise types.InputError(_unreadable(path, error)) from None
+    warning = _check_rejects(
+      connection, rejects, path, columns, delimiter, drop_cut_off
+    )
+    if warning:
+      warnings.append(warning)
+    files.append(raw.RawFile(path, start, rows, 1, delimiter))
+    start += rows
+  if not start and not where:
+    raise types.InputError(f'{paths[0]}: no rows below the header')
+  return raw.RawTable(table, tuple(files), tuple(warnings), told)
+
+
+def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
+  """The column names of a CSV file.
+
+  Raises:
+    types.InputError: no such file, an empty one, or one that is no UTF-8.
+  """
+  try:
+    with raw.open_text(path) as text:
+      header = next(raw.csv_records(text, delimiter), [])
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except UnicodeDecodeError:
+    # The text layer decodes ahead, so the fault may be below the header.
+    try:
+      header = _lenient_header(path, delimiter)
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+      raise types.InputError(f'{path}: not readable: {error}') from None
+  except (OSError, EOFError, zlib.error, csv.Error) as error:
+    raise types.InputError(f'{path}: not readable: {error}') from None
+  if not header:
+    raise types.InputError(f'{path}: is empty, expected a header and rows')
+  # A file that pandas wrote with its index has a column without a name.
+  return [name or f'(column {i + 1})' for i, name in enumerate(header)]
+
+
+def ends_with_newline(path: pathlib.Path) -> bool:
+  """Whether the last byte ends a line; a gzip file is taken at its word."""
+  if raw.is_gzip(path):
+    return True
+  with path.open('rb') as file:
+    file.seek(-1, 2)
+    return file.read(1) in (b'\n', b'\r')
+
+
+def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
+  with raw.open_text(path, errors='surrogateescape') as text:
+    header = next(raw.csv_records(text, delimiter), [])
+  if any(not name.isprintable() for name in header):
+    raise types.InputError(f'{path}: row 1: not valid UTF-8')
+  return header
+
+
+def _options(
+  path: pathlib.Path,
+  columns: Mapping[str, str],
+  delimiter: str,
+  rejects: str,
+  missing: Sequence[str],
+) -> str:
+  """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
+  types_of = ', '.join(
+    f'{sql.text(name)}: {sql.text(kind)}' for name, kind in columns.items()
+  )
+  nulls = ', '.join(map(sql.text, ('', *missing)))
+  compression = 'gzip' if raw.is_gzip(path) else 'none'
+  return (
+    f'auto_detect = false, header = true, compression = {sql.text(compression)}'
+    f", delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
+    f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
+    ' rejects_limit = 1000,'
+    f' rejects_table = {sql.text(rejects)},'
+    f' rejects_scan = {sql.text(rejects + "_scan")}'
+  )
+
+
+def _check_rejects(
+  connection: duckdb.DuckDBPyConnection,
+  rejects: str,
+  path: pathlib.Path,
+  columns: Mapping[str, str],
+  delimiter: str,
+  drop_cut_off: bool,
+) -> str:
+  """Raises for the first faulty record, or returns a warning ('' if none)."""
+  found = connection.execute(
+    'SELECT line, column_name, error_type::VARCHAR, csv_line, error_message'
+    f' FROM {rejects} ORDER BY line, column_idx'
+  ).fetchall()
+  if not found:
+    return ''
+  line, column, kind, record, message = found[0]
+  record = (record or '').strip('\r\n')
+  if (
+    drop_cut_off
+    and kind in _CUT_OFF
+    and all(other[0] == line for other in found)
+    and _last_line(path) == record
+  ):
+    return f'{path.name}: row {line} is incomplete; dropped'
+  if kind == 'CAST':
+    position = list(columns).index(column)
+    value = _value(record, position, delimiter)
+    expected = raw.EXPECTED[columns[column]]
+    raise types.InputError(raw.error_line(path, line, column, value, expected))
+  where = f', column {column!r}' if column and 'COLUMNS' not in kind else ''
+  what = _fault(kind, message, len(columns))
+  raise types.InputError(f'{path}: row {line}{where}: {what}')
+
+
+def _value(record: str, position: int, delimiter: str) -> str | None:
+  """A value of a record; None where that can't be told."""
+  try:
+    return next(raw.csv_records([record], delimiter))[position]
+  except (csv.Error, StopIteration, IndexError):
+    return None
+
+
+def _fault(kind: str, message: str, columns: int) -> str:
+  """What is wrong with a record that DuckDB refused."""
+  counted = re.search(r'Found: (\d+)', message)
+  if 'COLUMNS' in kind and counted:
+    return f'{counted.group(1)} values, expected {columns}'
+  return {
+    'INVALID ENCODING': 'not valid UTF-8',
+    'UNQUOTED VALUE': 'a quoted value does not end as it should',
+    'LINE SIZE OVER MAXIMUM': 'longer than a line may be',
+  }.get(kind, message.splitlines()[0])
+
+
+def _last_line(path: pathlib.Path) -> str:
+  opener = gzip.open if raw.is_gzip(path) else open
+  with opener(path, 'rb') as file:
+    last = collections.deque(file, maxlen=1)
+  return last[0].decode('utf-8', 'replace').rstrip('\r\n') if last else ''
+
+
+def _unreadable(path: pathlib.Path, error: duckdb.Error) -> str:
+  first = types.first_line(error)
+  if 'invalid state' in first:
+    first = 'line ends are mixed (some CR LF, some LF) or quotes are misplaced'
+  return f'{path}: not readable: {first}'

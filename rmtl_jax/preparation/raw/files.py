@@ -1,0 +1,337 @@
+"""Raw files in a DuckDB table, and errors that name file, column and row.
+
+`raw_csv.load` and `raw_parquet.load` fill the table; its `rowid` counts the
+rows of all files, in order, from 0: it is the `row_id` of prepared data.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import hashlib
+import io
+import pathlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.preparation import sql
+
+# Name of the column that holds a hash of all raw columns, and of one that
+# holds a hash of those that a table does not keep as they are.
+ROW_HASH = 'row_hash_of_all'
+REST_HASH = 'row_hash_of_rest'
+
+# Before the names of a person's own columns where they stand in SQL with those
+# of DuckDB (`rowid`) and of this package: none of these begins so.
+PREFIX = 'c_'
+
+# Longest value of a CSV file, in characters; DuckDB's lines are no longer.
+LONGEST_VALUE = 2**21
+
+# Texts that often stand for nothing.
+NOTHING = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
+
+# What a value of a DuckDB type should have been, for errors.
+EXPECTED = {
+  'BIGINT': 'a whole number',
+  'DOUBLE': 'a number',
+  'TIMESTAMPTZ': 'a time such as 2024-05-01 12:30:00',
+  'VARCHAR': 'text',
+}
+
+# A raw column, an SQL condition that is true of a fault, and what was expected,
+# which the row at fault may tell.
+Fault = tuple[str, str, str | Callable[[int], str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFile:
+  """One file of a raw table.
+
+  Attributes:
+    path: where it is.
+    first_row: the table's row id of its first row.
+    rows: data rows.
+    header_rows: rows before the first data row: 1 in CSV, 0 in Parquet.
+    delimiter: of a CSV file; empty for Parquet.
+  """
+
+  path: pathlib.Path
+  first_row: int
+  rows: int
+  header_rows: int = 1
+  delimiter: str = ','
+
+
+@dataclasses.dataclass(frozen=True)
+class RawTable:
+  """A DuckDB table with the rows of one or more raw files.
+
+  Attributes:
+    name: the table.
+    files: in the order of their rows.
+    warnings: what a person should know, one line each.
+    row_hash: SQL of a hash of all raw columns; empty if there is none.
+  """
+
+  name: str
+  files: tuple[RawFile, ...]
+  warnings: tuple[str, ...] = ()
+  row_hash: str = ''
+
+  @property
+  def rows(self) -> int:
+    """Data rows of all files."""
+    return sum(file.rows for file in self.files)
+
+  def fail(self, row_id: int, column: str, expected: str) -> NoReturn:
+    """Raises the error for a value of a raw column.
+
+    Args:
+      row_id: the table's row.
+      column: the raw column.
+      expected: what it should have been.
+
+    Raises:
+      types.InputError: always.
+    """
+    file = next(f for f in self.files if row_id < f.first_row + f.rows)
+    position = row_id - file.first_row
+    if file.delimiter:
+      row, found = _csv_value(file, position, column)
+    else:
+      row, found = position + 1, _parquet_value(file, position, column)
+    raise types.InputError(error_line(file.path, row, column, found, expected))
+
+
+def error_line(
+  path: pathlib.Path, row: int, column: str, found: Any, expected: str
+) -> str:
+  """The one line for a value that can't be used."""
+  shown = 'nothing' if found in (None, '') else repr(found)
+  if len(shown) > 80:
+    shown = shown[:77] + '...'
+  if found in NOTHING and expected in (EXPECTED['BIGINT'], EXPECTED['DOUBLE']):
+    expected += (
+      '; if it stands for nothing, leave it empty or list it as "missing" in'
+      ' the schema'
+    )
+  return f'{path}: row {row}, column {column!r}: {shown}, expected {expected}'
+
+
+def check(
+  connection: duckdb.DuckDBPyConnection,
+  table: RawTable,
+  faults: Sequence[Fault],
+  relation: str = '',
+  row_id: str = 'rowid',
+) -> None:
+  """Looks for rows that break a condition, in one pass.
+
+  Args:
+    connection: holds the table.
+    table: where the rows come from, for the error.
+    faults: what to look for.
+    relation: what to scan; the raw table if empty.
+    row_id: the raw table's row id in that relation.
+
+  Raises:
+    types.InputError: for the fault that comes first in the raw files.
+  """
+  if not faults:
+    return
+  firsts = ', '.join(
+    f'min({row_id}) FILTER (WHERE {condition})' for _, condition, _ in faults
+  )
+  found = sql.one(connection, f'SELECT {firsts} FROM {relation or table.name}')
+  wrong = [i for i, row in enumerate(found) if row is not None]
+  if wrong:
+    first = min(wrong, key=lambda i: found[i])
+    column, _, expected = faults[first]
+    if not isinstance(expected, str):
+      expected = expected(found[first])
+    table.fail(found[first], column, expected)
+
+
+def require(
+  connection: duckdb.DuckDBPyConnection,
+  table: RawTable,
+  expected: Mapping[str, str],
+) -> None:
+  """Checks that columns have a value in every row.
+
+  Args:
+    connection: holds the table.
+    table: the raw table.
+    expected: what to say of each required column, as `a whole number`.
+
+  Raises:
+    types.InputError: names file, column and row of the first lack.
+  """
+  faults: list[Fault] = [
+    (column, f'{sql.quote(column)} IS NULL', what)
+    for column, what in expected.items()
+  ]
+  check(connection, table, faults)
+
+
+def fill(
+  connection: duckdb.DuckDBPyConnection, table: str, query: str, first: bool
+) -> int:
+  """Makes a table of a query's rows or appends them; returns their number."""
+  verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
+  return sql.one(connection, f'{verb} {query}')[0]
+
+
+def rest_hash(
+  kept: Iterable[str], others: Iterable[str], prefix: str = ''
+) -> tuple[str, str]:
+  """How to hash all of a row's columns when somebody asks, not as it is read.
+
+  Args:
+    kept: columns that the table keeps as they are.
+    others: the other columns of the files.
+    prefix: of the kept columns' names in the table.
+
+  Returns:
+    SQL of a column to read with the kept ones, and, over the table, of the
+    hash.
+  """
+  rest = sql.names(sorted(others))
+  column = f'hash({rest})' if rest else '0::UBIGINT'
+  everything = [sql.quote(prefix + name) for name in sorted(kept)]
+  everything.append(REST_HASH)
+  return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
+
+
+def columns_present(
+  path: pathlib.Path, found: Sequence[str], wanted: Iterable[str]
+) -> None:
+  """Checks a file's column names.
+
+  Raises:
+    types.InputError: a name that stands twice (DuckDB and so we take no
+      account of case), or a wanted one that is missing.
+  """
+  seen: dict[str, str] = {}
+  for name in found:
+    other = seen.get(name.lower())
+    if other is not None:
+      same = '' if other == name else f' (and {other!r}; case does not count)'
+      raise types.InputError(f'{path}: column {name!r} stands twice{same}')
+    seen[name.lower()] = name
+  for name in wanted:
+    if name not in found:
+      listed = ', '.join(found[:20]) + (', ...' if len(found) > 20 else '')
+      raise types.InputError(
+        f'{path}: no column {name!r}; the file has {listed}'
+      )
+
+
+def find(
+  raw_dir: pathlib.Path, patterns: Sequence[str], what: str
+) -> list[pathlib.Path]:
+  """Files of a directory that match one of the patterns, by name.
+
+  Raises:
+    types.InputError: no such directory.
+  """
+  if not raw_dir.exists():
+    raise types.InputError(f'{raw_dir}: not found: expected {what}')
+  if not raw_dir.is_dir():
+    raise types.InputError(f'{raw_dir}: is a file, expected {what}')
+  matches = {
+    path
+    for pattern in patterns
+    for path in raw_dir.glob(pattern)
+    if path.is_file() and not path.name.startswith('.')
+  }
+  for path in matches:
+    try:
+      path.name.encode()
+    except UnicodeError:
+      raise types.InputError(
+        f'{raw_dir}: a file is named {path.name!r}, which is not valid UTF-8'
+      ) from None
+  return sorted(matches)
+
+
+def digest(path: pathlib.Path) -> dict[str, Any]:
+  """Name, bytes and SHA-256 of a file, as the manifest records them.
+
+  Raises:
+    types.InputError: a gzip file that is damaged, of which DuckDB may have
+      read a part without a word.
+  """
+  if is_gzip(path):
+    _check_gzip(path)
+  with path.open('rb') as file:
+    value = hashlib.file_digest(file, 'sha256').hexdigest()
+  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+
+
+def is_gzip(path: pathlib.Path) -> bool:
+  """Whether a file's name says that it is compressed."""
+  return path.name.lower().endswith('.gz')
+
+
+def _check_gzip(path: pathlib.Path) -> None:
+  try:
+    with gzip.open(path, 'rb') as file:
+      while file.read(2**20):
+        pass
+  except (OSError, EOFError, zlib.error) as error:
+    raise types.InputError(f'{path}: damaged gzip: {error}') from None
+
+
+def csv_records(
+  text: Iterable[str], delimiter: str, strict: bool = False
+) -> Any:
+  """A csv.reader that takes values as long as DuckDB does."""
+  csv.field_size_limit(LONGEST_VALUE)
+  return csv.reader(text, delimiter=delimiter, strict=strict)
+
+
+def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
+  """A CSV file as text, a byte-order mark left out, gzip undone."""
+  opener: Callable[..., Any] = gzip.open if is_gzip(path) else open
+  return opener(path, 'rt', encoding='utf-8-sig', errors=errors, newline='')
+
+
+def _csv_value(
+  file: RawFile, position: int, column: str
+) -> tuple[int, str | None]:
+  """(line of the file, raw text) of a row's column."""
+  with open_text(file.path, errors='replace') as text:
+    records = csv_records(text, file.delimiter)
+    try:
+      header = next(records)
+      line = records.line_num + 1
+      for record in records:
+        if record:  # DuckDB skips empty lines
+          if position == 0:
+            return line, record[header.index(column)]
+          position -= 1
+        line = records.line_num + 1
+    except (csv.Error, IndexError, ValueError):
+      pass
+  return position + 1 + file.header_rows, None
+
+
+def _parquet_value(file: RawFile, position: int, column: str) -> Any:
+  try:
+    with (
+      sql.connect() as connection,
+      sql.file_rows(file.path, 'parquet') as rows,
+    ):
+      row = connection.execute(
+        f'SELECT {sql.quote(column)} FROM {rows} LIMIT 1 OFFSET {position}'
+      ).fetchone()
+  except (duckdb.Error, OSError):  # a reader's own rows, in no file
+    return None
+  return row[0] if row else None

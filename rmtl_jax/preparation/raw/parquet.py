@@ -1,0 +1,236 @@
+"""Parquet files to a DuckDB table, cast to the types that are wanted."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import files as raw
+
+
+def load(
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  column_types: Mapping[str, str],
+  *,
+  late_hash: bool = False,
+  prefix: str = '',
+  missing: Sequence[str] = (),
+) -> raw.RawTable:
+  """Reads Parquet files into one new table, rows in order.
+
+  Args:
+    connection: where the table is made.
+    paths: the files, in order.
+    column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
+      TIMESTAMPTZ, VARCHAR[], or '' for whatever the files have: text where
+      they differ, of floats as of whole numbers.
+    late_hash: gives the table's `row_hash`, for few rows.
+    prefix: of the columns' names in the table.
+    missing: texts that become NULL, in columns of text.
+
+  Raises:
+    types.InputError: a file that is missing, empty or unreadable, a column
+      that is missing, stands twice or is of another type, or text that is no
+      number or time; names file, column and row.
+  """
+  table = sql.fresh('raw')
+  files: list[raw.RawFile] = []
+  start, told = 0, ''
+  schemas = [_read_schema(path) for path in paths]
+  for path, schema in zip(paths, schemas, strict=True):
+    raw.columns_present(path, schema.names, column_types)
+    for name, wanted in column_types.items():
+      check_type(path, name, schema.field(name).type, wanted)
+  # DuckDB would round the values of one file to the type of another.
+  mixed = {
+    name
+    for name, wanted in column_types.items()
+    if not wanted and len({_kind(s.field(name).type) for s in schemas}) > 1
+  }
+  column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
+  for path, schema in zip(paths, schemas, strict=True):
+    given = {name: _given(name, schema, missing) for name in column_types}
+    given |= {name: sql.key(given[name]) for name in mixed}
+    kept = ', '.join(
+      f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
+      for name, wanted in column_types.items()
+    )
+    if late_hash:
+      changed = _changed(schema, column_types)
+      rest, told = raw.rest_hash(column_types, changed, prefix)
+      kept += f', {rest}'
+    try:
+      with sql.file_rows(path, 'parquet') as source:
+        query = f'SELECT {kept} FROM {source}'
+        rows = raw.fill(connection, table, query, first=not files)
+        file = raw.RawFile(path, start, rows, 0, '')
+        texts = {
+          n: v for n, v in given.items() if is_text(schema.field(n).type)
+        }
+        _check_text(connection, file, source, texts, column_types)
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+      raise
+    except duckdb.Error as error:
+      first = types.first_line(error)
+      raise types.InputError(f'{path}: not readable: {first}') from None
+    files.append(file)
+    start += rows
+  if not start:
+    raise types.InputError(f'{paths[0]}: has no rows')
+  return raw.RawTable(table, tuple(files), row_hash=told)
+
+
+def _kind(found: pa.DataType) -> str:
+  """What tells types apart, of which a table's column can have one."""
+  return 'text' if is_text(found) else str(found)
+
+
+def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
+  """SQL of a column as the file has it; NULL where it is missing."""
+  value = sql.quote(name)
+  return (
+    sql.unless(value, missing) if is_text(schema.field(name).type) else value
+  )
+
+
+def _cast(value: str, wanted: str) -> str:
+  """SQL of a column as the wanted type, for `load`."""
+  if wanted == 'VARCHAR[]':
+    return sql.value_texts(value)
+  if wanted == 'VARCHAR':
+    return sql.value_text(value)
+  return f'TRY_CAST({value} AS {wanted})' if wanted else value
+
+
+def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
+  """Columns of which the table does not have every value as it is."""
+  return [
+    field.name
+    for field in schema
+    if not _is_kept(field.type, column_types.get(field.name))
+  ]
+
+
+def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
+  """Whether values that differ still do when they are cast."""
+  if wanted == 'DOUBLE':
+    narrow = pa.types.is_integer(found) and found.bit_width <= 32
+    single = pa.types.is_float32(found) or pa.types.is_float64(found)
+    return narrow or single or pa.types.is_boolean(found)
+  if wanted == 'BIGINT':
+    return pa.types.is_integer(found)
+  return wanted == '' or (wanted == 'VARCHAR' and is_text(found))
+
+
+def _read_schema(path: pathlib.Path) -> pa.Schema:
+  try:
+    with parquet.open_file(path) as file:
+      return file.schema_arrow
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except (OSError, pa.ArrowException) as error:
+    first = types.first_line(error)
+    raise types.InputError(
+      f'{path}: not readable as Parquet: {first}'
+    ) from None
+
+
+def check_type(
+  path: pathlib.Path, name: str, found: pa.DataType, wanted: str
+) -> None:
+  """Refuses a column whose type can't become the wanted one.
+
+  Args:
+    path: for the error.
+    name: the column.
+    found: its type.
+    wanted: as for `load`.
+
+  Raises:
+    types.InputError: names file, column and both types.
+  """
+  nested = pa.types.is_nested(found)
+  text = is_text(found)
+  number = (
+    pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+    or pa.types.is_boolean(found)
+  )
+  fits = {
+    'BIGINT': number or text,
+    'DOUBLE': number or text,
+    'TIMESTAMPTZ': text
+    or pa.types.is_timestamp(found)
+    or pa.types.is_date(found),
+    'VARCHAR': not nested,
+    'VARCHAR[]': nested
+    and not pa.types.is_struct(found)
+    and not pa.types.is_map(found),
+    '': not nested,
+  }
+  if not fits[wanted]:
+    expected = raw.EXPECTED.get(wanted, 'single values')
+    expected = 'a list' if wanted == 'VARCHAR[]' else expected
+    raise types.InputError(
+      f'{path}: column {name!r} is of type {found}, expected {expected}'
+    )
+
+
+def is_text(found: pa.DataType) -> bool:
+  """Whether values of the type are text, plain or as a dictionary."""
+  if pa.types.is_dictionary(found):
+    found = found.value_type
+  return (
+    pa.types.is_string(found)
+    or pa.types.is_large_string(found)
+    or pa.types.is_string_view(found)
+  )
+
+
+def _check_text(
+  connection: duckdb.DuckDBPyConnection,
+  file: raw.RawFile,
+  source: str,
+  texts: Mapping[str, str],
+  column_types: Mapping[str, str],
+) -> None:
+  """Raises for text that did not become the wanted number or time.
+
+  Args:
+    connection: where SQL runs.
+    file: for the error.
+    source: SQL of its rows.
+    texts: SQL of its wanted columns of text, by name.
+    column_types: as for `load`.
+  """
+  wrong = {
+    name: f'{given} IS NOT NULL AND {_cast(given, column_types[name])} IS NULL'
+    for name, given in texts.items()
+    if column_types[name] in ('BIGINT', 'DOUBLE', 'TIMESTAMPTZ')
+  }
+  if not wrong or not sql.any_row(
+    connection, source, ' OR '.join(wrong.values())
+  ):
+    return
+  # Counted here: a column of the file may have any name that DuckDB gives.
+  columns = [
+    f'{condition} AS wrong_{i}' for i, condition in enumerate(wrong.values())
+  ]
+  faults = [
+    (name, f'wrong_{i}', raw.EXPECTED[column_types[name]])
+    for i, name in enumerate(wrong)
+  ]
+  rows = (
+    f'(SELECT row_number() OVER () - 1 AS row, {", ".join(columns)}'
+    f' FROM {source})'
+  )
+  alone = raw.RawTable('', (raw.RawFile(file.path, 0, file.rows, 0, ''),))
+  raw.check(connection, alone, faults, rows, 'row')

@@ -1,0 +1,172 @@
+"""Places of rows in logs whose rows all name their session.
+
+Their rows need no sorting to find sessions: grouping tells when each begins
+and how many rows it has, and a row belongs where its session does. What comes
+out is what `sessions.number` and `sessions.place` give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.preparation import sessions, sql
+
+# Rows that are looked at before a log is taken to stand in order.
+_SAMPLE = 10_000
+
+
+def place(
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  shares: Sequence[int],
+  identity: Sequence[str] = (),
+) -> sessions.Placed | None:
+  """Splits sessions by their start, as `sessions.place` does.
+
+  Args:
+    connection: holds the relation.
+    relation: table or view with `session`, `timestamp` and what is in
+      `identity`.
+    shares: of train, validation and test.
+    identity: as for `sessions.number`.
+
+  Returns:
+    Places, one for each session: its name `session`, `before` (kept rows of
+    earlier sessions) and `ends` (of the split, ms). None if a row names no
+    session, or if there are duplicates.
+  """
+  if sql.any_row(connection, relation, 'session IS NULL'):
+    return None
+  found = sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {found} AS SELECT session, min(timestamp) AS start,'
+    ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
+    f' FROM {relation} GROUP BY session ORDER BY start, session'
+  )
+  if identity and _has_duplicates(connection, relation, found, identity):
+    connection.execute(f'DROP TABLE {found}')
+    return None
+  found = sessions.with_before(connection, found)
+  boundaries = sessions.find_boundaries(connection, found, shares)
+  table = _view(connection, found, boundaries)
+  if sql.any_row(connection, table, 'last >= ends'):
+    found = _drop_late(connection, relation, found, table)
+    table = _view(connection, found, boundaries)
+  rows, begun, dropped = sessions.count(
+    connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
+  )
+  kept = ' AND r.timestamp < p.ends' if any(dropped) else ''
+  return sessions.Placed(
+    table,
+    boundaries,
+    rows,
+    begun,
+    dropped,
+    condition=f'r.session = p.session{kept}',
+    columns='p.session_id, p.split, p.before AS marker',
+    order='session_id, timestamp, row_id',
+    step='CAST(rowid - marker AS INTEGER)',
+  )
+
+
+def _has_duplicates(
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  found: str,
+  identity: Sequence[str],
+) -> bool:
+  """Whether rows of one session and time agree in all of `identity`."""
+  sample = f'(FROM {relation} LIMIT {_SAMPLE})'
+  if _rises(
+    connection, sample, f'(SELECT DISTINCT session FROM {sample})'
+  ) and _rises(connection, relation, found):
+    return False
+  ordered, tied = sql.fresh('ordered'), sql.fresh('tied')
+  # Hardly any rows share session and time, and the columns that tell whether
+  # they are equal cost more: those two alone are sorted.
+  connection.execute(
+    f'CREATE TABLE {ordered} AS SELECT session, timestamp FROM {relation}'
+    ' ORDER BY session, timestamp'
+  )
+  connection.execute(
+    f'CREATE TABLE {tied} AS SELECT DISTINCT session, timestamp FROM (SELECT *,'
+    ' session = lag(session) OVER () AND timestamp = lag(timestamp) OVER ()'
+    f' AS tied FROM {ordered}) WHERE tied'
+  )
+  equal = (
+    f'(SELECT count(*) AS n FROM {relation} SEMI JOIN {tied}'
+    f' USING (session, timestamp) GROUP BY session, timestamp,'
+    f' {sql.names(identity)})'
+  )
+  repeated = sql.any_row(connection, tied, 'true') and sql.any_row(
+    connection, equal, 'n > 1'
+  )
+  connection.execute(f'DROP TABLE {ordered}')
+  connection.execute(f'DROP TABLE {tied}')
+  return repeated
+
+
+def _rises(
+  connection: duckdb.DuckDBPyConnection, rows: str, found: str
+) -> bool:
+  """Whether rows come session after session, each later than the one before.
+
+  Args:
+    connection: holds the rows.
+    rows: table or subquery with `session` and `timestamp`.
+    found: table or subquery with a row for each session of theirs.
+  """
+  runs, stays = sql.one(
+    connection,
+    'SELECT count(*) FILTER (NOT same), count(*) FILTER (same AND timestamp <='
+    ' earlier) FROM (SELECT timestamp, lag(timestamp) OVER () AS earlier,'
+    ' coalesce(session = lag(session) OVER (), false) AS same'
+    f' FROM {rows})',
+  )
+  count = sql.one(connection, f'SELECT count(*) FROM {found}')[0]
+  return stays == 0 and runs == count
+
+
+def _view(
+  connection: duckdb.DuckDBPyConnection,
+  found: str,
+  boundaries: tuple[int | None, int | None],
+) -> str:
+  """A view of sessions with their split and its end."""
+  view = sql.fresh('placed')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT *,'
+    f' {sessions.split("start", boundaries)} AS split,'
+    f' {sessions.ends("split", boundaries)} AS ends FROM {found}'
+  )
+  return view
+
+
+def _drop_late(
+  connection: duckdb.DuckDBPyConnection, relation: str, found: str, placed: str
+) -> str:
+  """A table of sessions without the rows at or after their split's end.
+
+  Args:
+    connection: holds the relation.
+    relation: as for `place`.
+    found: the sessions; dropped.
+    placed: the view of them; dropped.
+  """
+  late, table = sql.fresh('late'), sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
+    f' JOIN {placed} p ON r.session = p.session'
+    ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session, start, last,'
+    ' rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped'
+    f' FROM {placed} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
+  )
+  connection.execute(f'DROP VIEW {placed}')
+  connection.execute(f'DROP TABLE {found}')
+  connection.execute(f'DROP TABLE {late}')
+  return sessions.with_before(connection, table)

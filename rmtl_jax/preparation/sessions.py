@@ -1,0 +1,422 @@
+"""Rows to ordered sessions, sessions to splits; DuckDB does the work.
+
+`number` finds the sessions, `place` splits them by time. What they rely on:
+an ordered CREATE TABLE keeps its order, `rowid` counts it, and a window
+without PARTITION BY or ORDER BY walks it in one streaming pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+
+_FOREVER = 2**63 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbered:
+  """Rows in the order of sessions and time.
+
+  Attributes:
+    table: DuckDB table with `session_number` BIGINT (dense from 0, in key
+      order), `timestamp` BIGINT, `row_id` BIGINT and what was to be carried;
+      `rowid` is the position.
+    rows: its rows.
+    duplicates: exact duplicates that were found.
+    left_out: table of `row_id` of those that the table lacks; empty if it
+      lacks none.
+  """
+
+  table: str
+  rows: int
+  duplicates: int
+  left_out: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+  """Rows with session, step and split.
+
+  `p` is a place and `r` a reader's row; what a row takes of its place holds
+  `session_id` (dense, by session start) BIGINT and `split` (0, 1, 2) TINYINT.
+
+  Attributes:
+    table: DuckDB table or view of places: by default one for each kept row,
+      with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
+      rows by session and step; has gaps where rows were dropped) BIGINT and
+      `split` TINYINT.
+    boundaries: ms; starts of the first validation and first test session;
+      None where there is no such session.
+    rows: rows of every split.
+    sessions: sessions of every split.
+    dropped: rows at or after their split's end, of every split.
+    immature: further rows left out, those with a label that is not known
+      before their split's end, of every split.
+    delay_ms: how long after its row the last of its labels is known.
+    past: as `table`, with the immature rows too: later rows may see them;
+      empty if there can be none.
+    left_out: as in Numbered.
+    condition: SQL of whether `p` is the place of `r`.
+    columns: SQL of what `r` takes of `p`, with `marker` for its step.
+    order: SQL of the order of rows with these columns.
+    step: SQL of the step, of rows in this order.
+  """
+
+  table: str
+  boundaries: tuple[int | None, int | None]
+  rows: tuple[int, ...]
+  sessions: tuple[int, ...]
+  dropped: tuple[int, ...]
+  immature: tuple[int, ...] = (0, 0, 0)
+  delay_ms: int = 0
+  past: str = ''
+  left_out: str = ''
+  condition: str = 'r.row_id = p.row_id'
+  columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
+  order: str = 'position'
+  step: str = 'marker'
+
+  def is_train(self) -> str:
+    """SQL, over a reader's rows, of whether a row is one of train's.
+
+    A row of train lies before the first boundary, and every row before it is
+    one: its session began no later. So no join with the places is needed.
+    """
+    told = self.is_mature_train()
+    if self.left_out:
+      told += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
+    return told
+
+  def is_mature_train(self) -> str:
+    """As `is_train`, where no row is left out as a duplicate."""
+    first, _ = self.boundaries
+    return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
+
+
+def number(
+  connection: duckdb.DuckDBPyConnection,
+  relation: str,
+  idle_ms: int,
+  *,
+  has_session: bool = False,
+  has_user: bool = True,
+  identity: Sequence[str] = (),
+  carry: Sequence[str] = (),
+  drop: bool = True,
+) -> Numbered:
+  """Cuts sessions and orders rows; ties of time keep the raw order.
+
+  A row with a session id belongs to it. The others belong to their user's
+  sessions: a gap above `idle_ms` starts a new one.
+
+  Args:
+    connection: holds the relation.
+    relation: table or view with `row_id`, `session`, `user`, `timestamp`.
+    idle_ms: longest gap within a session, ms.
+    has_session: whether `session` is ever given.
+    has_user: whether `user` is ever given.
+    identity: rows of one session and time that agree in these columns are
+      duplicates, of which the first is kept.
+    carry: further columns to keep with the rows.
+    drop: leave duplicates out; else they are only counted.
+
+  Returns:
+    The numbered rows.
+  """
+  owner = '"user"'
+  if has_session:
+    # A row with a session of its own has no need of its user.
+    owner = 'CASE WHEN session IS NULL THEN "user" END'
+  keys = {'session_key': 'session'} if has_session else {}
+  keys |= {'owner': owner} if has_user else {}
+  kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
+  selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
+  ordered = sql.fresh('ordered')
+  connection.execute(
+    f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
+    f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
+  )
+  marked = _mark(connection, ordered, list(keys), kept, idle_ms)
+  connection.execute(f'DROP TABLE {ordered}')
+  rows = sql.one(connection, f'SELECT count(*) FROM {marked}')[0]
+  if not identity:
+    return Numbered(marked, rows, 0)
+  duplicates = _find_duplicates(connection, marked, relation, identity)
+  found = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  if not found or not drop:
+    return Numbered(marked, rows, found)
+  table = _without(connection, marked, duplicates, kept)
+  return Numbered(table, rows - found, found, duplicates)
+
+
+def place(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  shares: Sequence[int],
+  delay_ms: int = 0,
+) -> Placed:
+  """Splits sessions by their start, so that rows stand as the shares say.
+
+  Sessions are ordered by start. The first boundary is the start of the first
+  session before which at least the first share of the rows lies; so is the
+  second, for the first two shares. A session that starts before a boundary
+  keeps the rows before it that have labels known by then. A session without
+  any row left keeps its number.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `number`.
+    shares: of train, validation and test.
+    delay_ms: how long after its row the last of its labels is known.
+
+  Returns:
+    The placed rows.
+  """
+  by_start = _sessions_by_start(connection, numbered)
+  boundaries = find_boundaries(connection, by_start, shares)
+  return _place(connection, numbered, by_start, boundaries, 'false', delay_ms)
+
+
+def place_at(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  boundaries: tuple[int | None, int | None],
+  always: str = 'false',
+) -> Placed:
+  """Splits sessions at boundaries that are known, those of earlier data.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `number`.
+    boundaries: as in Placed.
+    always: SQL, over the numbered rows as `n`, of the rows to keep even at or
+      after their split's end.
+
+  Returns:
+    The placed rows.
+  """
+  by_start = _sessions_by_start(connection, numbered)
+  return _place(connection, numbered, by_start, boundaries, always)
+
+
+def _place(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: Numbered,
+  by_start: str,
+  boundaries: tuple[int | None, int | None],
+  always: str,
+  delay_ms: int = 0,
+) -> Placed:
+  table = sql.fresh('placed')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
+    ' CAST(n.rowid - s.first AS INTEGER) AS step,'
+    ' s.before + n.rowid - s.first AS position,'
+    f' n.timestamp < s.ends OR {always} AS seen,'
+    f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
+    f' FROM {numbered.table} n JOIN ('
+    f'  SELECT session_number, session_id, first, before,'
+    f'  {split("start", boundaries)} AS split,'
+    f'  {ends("split", boundaries)} AS ends FROM {by_start})'
+    ' s USING (session_number)'
+  )
+  connection.execute(f'DROP TABLE {by_start}')
+  rows, begun, dropped, immature = count(
+    connection,
+    table,
+    'count(*) FILTER (WHERE kept)',
+    'count(*) FILTER (WHERE kept AND step = 0)',
+    'count(*) FILTER (WHERE NOT seen)',
+    'count(*) FILTER (WHERE seen AND NOT kept)',
+  )
+  view, past = f'{table}_kept', ''
+  connection.execute(f'CREATE VIEW {view} AS FROM {table} WHERE kept')
+  if any(immature):
+    past = f'{table}_seen'
+    connection.execute(f'CREATE VIEW {past} AS FROM {table} WHERE seen')
+  return Placed(
+    view,
+    boundaries,
+    rows,
+    begun,
+    dropped,
+    immature,
+    delay_ms,
+    past,
+    numbered.left_out,
+  )
+
+
+def find_boundaries(
+  connection: duckdb.DuckDBPyConnection, by_start: str, shares: Sequence[int]
+) -> tuple[int | None, int | None]:
+  """The boundaries of `place`.
+
+  Args:
+    connection: holds the table.
+    by_start: sessions with `start`, `rows` and `before`, as `with_before`.
+    shares: of train, validation and test.
+  """
+  reached = [shares[0], shares[0] + shares[1]]
+  firsts = ', '.join(
+    f'min(start) FILTER (WHERE before * {sum(shares)} >= {share} * total)'
+    for share in reached
+  )
+  first, second = sql.one(
+    connection,
+    f'SELECT {firsts} FROM {by_start},'
+    f' (SELECT sum(rows)::BIGINT AS total FROM {by_start})',
+  )
+  return first, second
+
+
+def split(start: str, boundaries: tuple[int | None, int | None]) -> str:
+  """SQL of a session's split, 0, 1 or 2.
+
+  Args:
+    start: SQL of the session's start, ms.
+    boundaries: as in Placed.
+  """
+  first, second = (_reaches(start, boundary) for boundary in boundaries)
+  return f'CAST({first} + {second} AS TINYINT)'
+
+
+def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
+  """SQL of the time, ms, that no row or label of a split reaches.
+
+  Args:
+    split: SQL that gives 0, 1 or 2.
+    boundaries: as in Placed.
+  """
+  first, second = (_FOREVER if b is None else b for b in boundaries)
+  return (
+    f'CASE {split} WHEN 0 THEN {first} WHEN 1 THEN {second} ELSE {_FOREVER} END'
+  )
+
+
+def _mark(
+  connection: duckdb.DuckDBPyConnection,
+  ordered: str,
+  keys: Sequence[str],
+  kept: str,
+  idle_ms: int,
+) -> str:
+  """Numbers the sessions of ordered rows, and marks ties of time."""
+  table = sql.fresh('marked')
+  gap = f'timestamp - earlier_timestamp > {idle_ms}'
+  if 'session_key' in keys:
+    gap = f'session_key IS NULL AND {gap}'
+  changes = [f'{key} IS DISTINCT FROM earlier_{key}' for key in keys]
+  begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
+  earlier = ', '.join(
+    f'lag({name}) OVER () AS earlier_{name}' for name in [*keys, 'timestamp']
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {kept},'
+    ' NOT begins AND timestamp = earlier_timestamp AS tied,'
+    ' count(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
+    f' AS session_number FROM (SELECT *, {begins} AS begins'
+    f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))'
+  )
+  return table
+
+
+def _reaches(column: str, boundary: int | None) -> str:
+  return '0' if boundary is None else f'CAST({column} >= {boundary} AS INT)'
+
+
+def _find_duplicates(
+  connection: duckdb.DuckDBPyConnection,
+  marked: str,
+  relation: str,
+  identity: Sequence[str],
+) -> str:
+  """Makes a table of the row ids of all but the first of equal rows."""
+  table = sql.fresh('duplicates')
+  # Only rows that share session and time with a neighbour can be equal:
+  # few, so the columns to compare are fetched for those alone.
+  connection.execute(
+    f'CREATE TABLE {table} AS WITH tied AS ('
+    f' SELECT row_id, session_number, timestamp FROM {marked} m SEMI JOIN ('
+    f'  SELECT rowid AS position FROM {marked} WHERE tied'
+    f'  UNION SELECT rowid - 1 FROM {marked} WHERE tied) t'
+    ' ON m.rowid = t.position)'
+    ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
+    f'  PARTITION BY t.session_number, t.timestamp, {sql.names(identity)}'
+    f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'
+    '  ON r.row_id = t.row_id) WHERE n > 1'
+  )
+  return table
+
+
+def _without(
+  connection: duckdb.DuckDBPyConnection,
+  marked: str,
+  duplicates: str,
+  kept: str,
+) -> str:
+  """The marked rows, in order, without the duplicates."""
+  table = sql.fresh('numbered')
+  # A duplicate is never a session's first row, so no number gets lost.
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_number, {kept} FROM {marked}'
+    f' WHERE row_id NOT IN (SELECT row_id FROM {duplicates}) ORDER BY rowid'
+  )
+  connection.execute(f'DROP TABLE {marked}')
+  return table
+
+
+def _sessions_by_start(
+  connection: duckdb.DuckDBPyConnection, numbered: Numbered
+) -> str:
+  """A table of sessions in the order of their starts, as `with_before`."""
+  table = sql.fresh('sessions')
+  # Rows stand in order, so a session ends where the next begins.
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT session_number, start, first,'
+    f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
+    '  SELECT session_number, timestamp AS start, rowid AS first,'
+    '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
+    f'  FROM {numbered.table})'
+    ' WHERE begins ORDER BY start, session_number'
+  )
+  return with_before(connection, table)
+
+
+def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
+  """A table in place of one of ordered sessions, with two BIGINT columns.
+
+  `session_id` is the session's place, `before` the rows of earlier ones.
+
+  Args:
+    connection: holds the table, which is dropped.
+    ordered: sessions with `rows`.
+  """
+  table = sql.fresh('sessions')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT *, rowid AS session_id,'
+    ' CAST(coalesce(sum(rows) OVER (ROWS'
+    f' UNBOUNDED PRECEDING) - rows, 0) AS BIGINT) AS before FROM {ordered}'
+  )
+  connection.execute(f'DROP TABLE {ordered}')
+  return table
+
+
+def count(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  *wanted: str,
+) -> tuple[tuple[int, ...], ...]:
+  """What each SQL counts in every split."""
+  found: dict[int, tuple[int, ...]]
+  found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
+  for number, *counts in connection.execute(
+    f'SELECT split, {", ".join(wanted)} FROM {table} GROUP BY split'
+  ).fetchall():
+    found[number] = tuple(map(int, counts))
+  return tuple(zip(*found.values(), strict=True))

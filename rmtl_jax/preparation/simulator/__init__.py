@@ -1,0 +1,1 @@
+"""Sessions drawn from known probabilities."""

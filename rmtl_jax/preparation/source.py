@@ -1,0 +1,165 @@
+"""What a reader of raw logs hands to `prepare`.
+
+A reader is a function `read(connection, raw_dir, options) -> SourceTable`; it
+leaves a table or view in the connection with these columns:
+
+| column | type | meaning |
+|---|---|---|
+| `row_id` | BIGINT | the row of the raw file, from 0; unique |
+| `session` | any, may be NULL | the log's own session id |
+| `user` | any, may be NULL | who saw the row |
+| `timestamp` | BIGINT | ms since 1970, UTC |
+| `f_<name>` | any | value of a categorical field, NULL if missing |
+| `m_<name>` | list | values of a multi-valued field |
+| `x_<name>` | DOUBLE | a numeric field, NULL if missing |
+| `y_<task>` | DOUBLE | 0 or 1; the task may say when it is known |
+| `t_<task>` | BIGINT | ms of the first event that makes the task positive, NULL if none; the alternative to `y_<task>` |
+| `p_<task>` | DOUBLE | true probability (simulated data only) |
+
+A row without a session id belongs to the user's session: rows of one user with
+no gap above the idle time. Labels given as times are cut at the splits'
+boundaries, so that no label looks past its split. A row of train or validation
+with a `y_<task>` that is known only at its split's end or later is left out.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.preparation.raw import files as raw
+
+TRANSFORMS = ('standard', 'log1p', 'bins')
+# Why rows of a split are left out, for the manifest.
+AFTER_END = 'after the end of {}, in a session that starts in it'
+LABEL_UNKNOWN = 'label not yet known at the end of {}'
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceField:
+  """A feature as its reader declares it.
+
+  Attributes:
+    name: the field's name in prepared data.
+    kind: 'categorical', 'multi_valued' or 'numeric'.
+    column: the raw column, for errors; the name if empty.
+    transform: numeric only: `standard` (zero mean, unit deviation), `log1p`
+      (that of log(1 + x)) or `bins` (quantile bins: becomes categorical).
+    bins: number of quantile bins.
+    details: for the manifest.
+    shares: multi-valued only: the categorical field whose vocabulary it has;
+      such a field is a history of it (rmtl_jax.preparation.as_of.history),
+      and the view has no column of it. Empty for a vocabulary of its own.
+    width: slots of a field that shares a vocabulary.
+  """
+
+  name: str
+  kind: str
+  column: str = ''
+  transform: str = ''
+  bins: int = 0
+  details: dict[str, Any] = dataclasses.field(default_factory=dict)
+  shares: str = ''
+  width: int = 0
+
+  @property
+  def source_column(self) -> str:
+    """The field's column in the reader's view."""
+    prefix = {'categorical': 'f_', 'multi_valued': 'm_', 'numeric': 'x_'}
+    return prefix[self.kind] + self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceTask:
+  """A label as its reader declares it.
+
+  Attributes:
+    name: the task.
+    after: the task, listed before, that a positive of this one implies.
+    column: the raw column, for errors.
+    timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
+    known_after_ms: how long after its row a `y_<name>` is known, ms; None:
+      unknown, and as-of features take it as known once the row's session has
+      rested for the idle time.
+  """
+
+  name: str
+  after: str | None = None
+  column: str = ''
+  timed: bool = False
+  known_after_ms: int | None = None
+
+  @property
+  def tells_time(self) -> bool:
+    """Whether it can be told when a positive becomes known."""
+    return self.timed or self.known_after_ms is not None
+
+  @property
+  def delay_ms(self) -> int:
+    """How long after its row a `y_<name>` is not known yet, as far as told."""
+    return 0 if self.timed else self.known_after_ms or 0
+
+
+def slowest(tasks: Sequence[SourceTask]) -> SourceTask:
+  """The task with the longest delay."""
+  return max(tasks, key=lambda task: task.delay_ms)
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceTable:
+  """A reader's result.
+
+  Attributes:
+    view: the table or view; its columns stand in the module's docstring.
+    fields: features, in the order in which networks will see them.
+    tasks: labels, parents before children.
+    keys: a table or view with `row_id`, `session`, `user`, `timestamp` and the
+      columns of `identity` that costs less than the view; empty if none does.
+    table: the raw table that `row_id` counts, for errors.
+    files: raw files, for the manifest.
+    has_session: whether `session` is ever given.
+    has_user: whether `user` is ever given.
+    time_column: raw column of the time, for errors.
+    time_unit: of that column, one of schema.UNITS, for errors.
+    key_column: raw column of the session or user, for errors.
+    user_field: the categorical field that identifies the user.
+    item_field: the categorical field that identifies the item.
+    identity: columns of the view; rows of one session and time that agree in
+      all of them are exact duplicates. Empty if there can be none.
+    has_oracle: whether the view has `p_<task>`.
+    dropped: rows that the reader left out, by reason.
+    counts: other figures for the report.
+    warnings: lines for the report.
+    options: for the manifest, beside prepare's own.
+  """
+
+  view: str
+  fields: tuple[SourceField, ...]
+  tasks: tuple[SourceTask, ...]
+  table: raw.RawTable
+  keys: str = ''
+  files: tuple[pathlib.Path, ...] = ()
+  has_session: bool = False
+  has_user: bool = True
+  time_column: str = 'timestamp'
+  time_unit: str = 'ms'
+  key_column: str = 'user'
+  user_field: str | None = None
+  item_field: str | None = None
+  identity: tuple[str, ...] = ()
+  has_oracle: bool = False
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+  counts: dict[str, int] = dataclasses.field(default_factory=dict)
+  warnings: tuple[str, ...] = ()
+  options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+Reader = Callable[
+  [duckdb.DuckDBPyConnection, pathlib.Path, prepare_config.PrepareConfig],
+  SourceTable,
+]

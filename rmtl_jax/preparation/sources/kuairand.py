@@ -1,0 +1,304 @@
+"""KuaiRand (Pure, 1K, 27K), in the files that its authors publish.
+
+`log_standard_*.csv` (and `log_random_*.csv` if wanted), beside them, if they
+are there, `user_features_*.csv` and `video_features_basic_*.csv`; in parts or
+whole. A row is a row of the log, ordered by `time_ms`; click = `is_click`,
+conversion = click and another feedback column, `long_view` unless said
+otherwise. `date` and `hourmin` can run ahead of `time_ms` and are not used.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import duckdb
+
+from rmtl_jax import prepare_config, types
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.sources import pairs
+
+FEEDBACK = (
+  'long_view',
+  'is_like',
+  'is_follow',
+  'is_comment',
+  'is_forward',
+  'is_hate',
+  'is_profile_enter',
+)
+# The app's users live in Asia/Shanghai, which has no daylight saving.
+_OFFSET_MS = 8 * 3_600_000
+_VARIANT = re.compile(r'_(pure|1k|27k)(?=[_.])', re.IGNORECASE)
+_USER_CATEGORICAL = (
+  'user_active_degree',
+  'is_lowactive_period',
+  'is_live_streamer',
+  'is_video_author',
+  'follow_user_num_range',
+  'fans_user_num_range',
+  'friend_user_num_range',
+  'register_days_range',
+  *(f'onehot_feat{i}' for i in range(18)),
+)
+_USER_NUMERIC = (
+  'follow_user_num',
+  'fans_user_num',
+  'friend_user_num',
+  'register_days',
+)
+_VIDEO_CATEGORICAL = (
+  'author_id',
+  'video_type',
+  'upload_type',
+  'visible_status',
+  'music_id',
+  'music_type',
+)
+_VIDEO_NUMERIC = {
+  'video_duration': 'log1p',
+  'server_width': 'standard',
+  'server_height': 'standard',
+}
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Reads the log and joins users and videos to it.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: directory of the files.
+    options: `variant`, `conversion` and `include_random`.
+
+  Raises:
+    types.InputError: no log, files of two variants, an unknown feedback
+      column, or a faulty file.
+  """
+  if options.conversion not in FEEDBACK:
+    raise types.InputError(
+      f'conversion: {options.conversion!r} is not one of {", ".join(FEEDBACK)}'
+    )
+  files = _find(raw_dir, options)
+  log = _read_log(connection, files['log'], options.conversion)
+  columns = {
+    'f_user_id': 'g.user_id',
+    'f_video_id': 'g.video_id',
+    **{
+      f'f_{name}': value
+      for name, value in pairs.clock('g.time_ms', _OFFSET_MS).items()
+    },
+    'f_tab': 'g.tab',
+    'x_duration_ms': 'g.duration_ms',
+  }
+  labels = {
+    'y_click': 'g.is_click',
+    'y_conversion': f'g.is_click * g.{options.conversion}',
+  }
+  if options.include_random:
+    columns['f_is_rand'] = 'g.is_rand'
+  joins, warnings = '', []
+  if files['user']:
+    table = _read_users(connection, files['user'], log)
+    joins += f' LEFT JOIN {table} u ON g.user_id = u.user_id'
+    columns |= {f'f_{name}': f'u.{name}' for name in _USER_CATEGORICAL}
+    columns |= {f'x_{name}': f'u.{name}' for name in _USER_NUMERIC}
+  else:
+    warnings.append('no user_features_*.csv: fields of users are left out')
+  if files['video']:
+    table = _read_videos(connection, files['video'], log)
+    joins += f' LEFT JOIN {table} v ON g.video_id = v.video_id'
+    columns |= _video_columns()
+  else:
+    warnings.append(
+      'no video_features_basic_*.csv: fields of videos are left out'
+    )
+  view, keys = sql.fresh('rows'), sql.fresh('keys')
+  _make_view(connection, view, log, columns | labels, joins)
+  _make_view(connection, keys, log, {}, '')
+  return source.SourceTable(
+    view=view,
+    keys=keys,
+    fields=tuple(_field(column) for column in columns),
+    # The log does not tell when a label became known: `time_ms` may be the
+    # exposure's or the answer's, and a play has a length but no start.
+    tasks=(
+      source.SourceTask('click', None, 'is_click'),
+      source.SourceTask('conversion', 'click', options.conversion),
+    ),
+    table=log,
+    files=(*files['log'], *files['user'], *files['video']),
+    time_column='time_ms',
+    key_column='user_id',
+    user_field='user_id',
+    item_field='video_id',
+    identity=(raw.ROW_HASH,),
+    warnings=tuple(warnings),
+    options={
+      'conversion': options.conversion,
+      'include_random': options.include_random,
+    },
+  )
+
+
+def _find(
+  raw_dir: pathlib.Path, options: prepare_config.PrepareConfig
+) -> dict[str, list[pathlib.Path]]:
+  """Files of one variant: 'log', 'user', 'video'."""
+  what = 'a directory with log_standard_*.csv'
+  found = {
+    'log': raw.find(raw_dir, ['log_standard_*.csv*'], what),
+    'user': raw.find(raw_dir, ['user_features_*.csv*'], what),
+    'video': raw.find(raw_dir, ['video_features_basic_*.csv*'], what),
+  }
+  if options.include_random:
+    found['log'] += raw.find(raw_dir, ['log_random_*.csv*'], what)
+  variants = {
+    match.group(1).lower()
+    for paths in found.values()
+    for path in paths
+    if (match := _VARIANT.search(path.name))
+  }
+  if options.variant == 'auto' and len(variants) > 1:
+    raise types.InputError(
+      f'{raw_dir}: has files of {", ".join(sorted(variants))}; choose one'
+      ' with variant'
+    )
+  if options.variant != 'auto':
+    found = {
+      kind: [p for p in paths if _is_of(p, options.variant)]
+      for kind, paths in found.items()
+    }
+  if not found['log']:
+    wanted = 'log_standard_*.csv'
+    if options.variant != 'auto':
+      wanted += f' of variant {options.variant}'
+    raise types.InputError(f'{raw_dir}: no {wanted}')
+  return found
+
+
+def _is_of(path: pathlib.Path, variant: str) -> bool:
+  match = _VARIANT.search(path.name)
+  return match is None or match.group(1).lower() == variant
+
+
+def _read_log(
+  connection: duckdb.DuckDBPyConnection,
+  paths: list[pathlib.Path],
+  conversion: str,
+) -> raw.RawTable:
+  log = raw_csv.load(
+    connection,
+    paths,
+    {
+      'user_id': 'BIGINT',
+      'video_id': 'BIGINT',
+      'time_ms': 'BIGINT',
+      'tab': 'BIGINT',
+      'duration_ms': 'DOUBLE',
+      'is_rand': 'BIGINT',
+      'is_click': 'DOUBLE',
+      conversion: 'DOUBLE',
+    },
+    row_hash=True,
+  )
+  raw.require(connection, log, {'video_id': 'a whole number'})
+  # Before the two are multiplied: 0 x 2 would hide the 2.
+  raw.check(
+    connection,
+    log,
+    [
+      (name, f'{name} IS NULL OR {name} NOT IN (0, 1)', '0 or 1')
+      for name in ('is_click', conversion)
+    ],
+  )
+  return log
+
+
+def _read_users(
+  connection: duckdb.DuckDBPyConnection,
+  paths: list[pathlib.Path],
+  log: raw.RawTable,
+) -> str:
+  kinds = {'user_id': 'BIGINT'}
+  kinds |= dict.fromkeys(_USER_CATEGORICAL, 'VARCHAR')
+  kinds |= dict.fromkeys(_USER_NUMERIC, 'DOUBLE')
+  return _read_features(connection, paths, kinds, 'user_id', log)
+
+
+def _read_videos(
+  connection: duckdb.DuckDBPyConnection,
+  paths: list[pathlib.Path],
+  log: raw.RawTable,
+) -> str:
+  kinds = {'video_id': 'BIGINT', 'upload_dt': 'VARCHAR', 'tag': 'VARCHAR'}
+  kinds |= dict.fromkeys(_VIDEO_CATEGORICAL, 'VARCHAR')
+  kinds |= dict.fromkeys(_VIDEO_NUMERIC, 'DOUBLE')
+  return _read_features(connection, paths, kinds, 'video_id', log)
+
+
+def _read_features(
+  connection: duckdb.DuckDBPyConnection,
+  paths: list[pathlib.Path],
+  kinds: dict[str, str],
+  key: str,
+  log: raw.RawTable,
+) -> str:
+  """A table of the features of the log's users or videos, one row each."""
+  loaded = raw_csv.load(
+    connection,
+    paths,
+    kinds,
+    where=f'{key} IN (SELECT {key} FROM {log.name})',
+  )
+  table = sql.fresh('features')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) * FROM {loaded.name}'
+    f' ORDER BY {key}, rowid'
+  )
+  connection.execute(f'DROP TABLE {loaded.name}')
+  return table
+
+
+def _video_columns() -> dict[str, str]:
+  tags = "list_transform(string_split(v.tag, ','), lambda t: trim(t))"
+  uploaded = 'epoch_ms(CAST(TRY_CAST(v.upload_dt AS DATE) AS TIMESTAMP))'
+  age = f'(g.time_ms + {_OFFSET_MS} - {uploaded}) / 86400000'
+  return {
+    **{f'f_{name}': f'v.{name}' for name in _VIDEO_CATEGORICAL},
+    'm_tag': f"list_filter({tags}, lambda t: t <> '')",
+    **{f'x_{name}': f'v.{name}' for name in _VIDEO_NUMERIC},
+    # Days; a row can seem older than its video, whose time of day is unknown.
+    'x_video_age': f'CASE WHEN {uploaded} IS NULL THEN NULL'
+    f' ELSE greatest({age}, 0) END',
+  }
+
+
+def _field(column: str) -> source.SourceField:
+  kind, name = column[0], column[2:]
+  if kind == 'f':
+    return source.SourceField(name, 'categorical')
+  if kind == 'm':
+    return source.SourceField(name, 'multi_valued')
+  transform = _VIDEO_NUMERIC.get(name, 'log1p')
+  return source.SourceField(name, 'numeric', transform=transform)
+
+
+def _make_view(
+  connection: duckdb.DuckDBPyConnection,
+  view: str,
+  log: raw.RawTable,
+  columns: dict[str, str],
+  joins: str,
+) -> None:
+  extra = ''.join(f', {value} AS {name}' for name, value in columns.items())
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT g.row_id, NULL AS session,'
+    f' g.user_id AS "user", g.time_ms AS timestamp, g.{raw.ROW_HASH}{extra}'
+    f' FROM (SELECT rowid AS row_id, * FROM {log.name}) g {joins}'
+  )

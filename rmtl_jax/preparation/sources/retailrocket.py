@@ -1,0 +1,205 @@
+"""RetailRocket's shop log, in the files that Kaggle has.
+
+`events.csv`; beside it, if they are there, `item_properties_part*.csv` (weekly
+snapshots, each row valid from its time on) and `category_tree.csv`. Rows and
+labels as in `rmtl_jax.preparation.sources.pairs`. A row's item properties are
+the newest values at or before its time: later ones would leak.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.sources import pairs
+
+# Field name -> property, the ones that the paper's data has.
+PROPERTIES = {
+  'category': 'categoryid',
+  'available': 'available',
+  'property_364': '364',
+  'property_591': '591',
+  'property_776': '776',
+  'property_785': '785',
+  'property_814': '814',
+}
+_CODES = {
+  'view': pairs.VIEW,
+  'addtocart': pairs.CART,
+  'transaction': pairs.PURCHASE,
+}
+_EVENTS = {
+  'timestamp': 'BIGINT',
+  'visitorid': 'BIGINT',
+  'event': 'VARCHAR',
+  'itemid': 'BIGINT',
+  'transactionid': 'VARCHAR',
+}
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Reads the log.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: directory of the files.
+    options: `idle_minutes` and `keep_unviewed`.
+
+  Raises:
+    types.InputError: no events.csv, or a faulty file.
+  """
+  properties = raw.find(
+    raw_dir, ['item_properties_part*.csv*'], 'a directory with events.csv'
+  )
+  files = [raw_dir / 'events.csv', *properties]
+  table, events = _read_events(connection, files[0])
+  found = pairs.make(
+    connection,
+    events,
+    round(options.idle_minutes * 60_000),
+    has_session=False,
+    identity=('user', 'item', 'event', 'transactionid'),
+    keep_unviewed=options.keep_unviewed,
+  )
+  columns = {'visitor': 'p."user"', 'item': 'p.item'}
+  joins = ''
+  if properties:
+    history = _read_properties(connection, properties, found)
+    joins = f'JOIN {_as_of(connection, found, history)} a USING (row_id)'
+    columns |= {name: f'a.{name}' for name in PROPERTIES}
+    tree = raw_dir / 'category_tree.csv'
+    if tree.is_file():
+      parents = _read_tree(connection, tree)
+      joins += f' LEFT JOIN {parents} c ON a.category = c.category'
+      columns['category_parent'] = 'c.parent'
+      files.append(tree)
+  columns |= pairs.clock('p.timestamp')
+  view = pairs.make_view(
+    connection,
+    found,
+    {'user': 'p."user"'} | {f'f_{name}': e for name, e in columns.items()},
+    joins,
+  )
+  dropped, counts = pairs.report(found, options.keep_unviewed)
+  return source.SourceTable(
+    view=view,
+    fields=tuple(source.SourceField(n, 'categorical') for n in columns),
+    tasks=pairs.TASKS,
+    table=table,
+    keys=found.table,
+    files=tuple(files),
+    has_session=True,
+    user_field='visitor',
+    item_field='item',
+    dropped=dropped,
+    counts=counts,
+    options={'keep_unviewed': options.keep_unviewed},
+  )
+
+
+def _read_events(
+  connection: duckdb.DuckDBPyConnection, path: pathlib.Path
+) -> tuple[raw.RawTable, str]:
+  """The raw table and a view in the form that pairs.make asks for."""
+  codes = ' '.join(f"WHEN '{name}' THEN {n}" for name, n in _CODES.items())
+  table = raw_csv.load(
+    connection,
+    [path],
+    _EVENTS,
+    select='timestamp, visitorid, itemid, transactionid,'
+    f' CAST(CASE event {codes} END AS TINYINT) AS event',
+  )
+  raw.require(
+    connection,
+    table,
+    {
+      'timestamp': 'a time in ms',
+      'visitorid': 'a whole number',
+      'itemid': 'a whole number',
+      'event': f'one of {", ".join(_CODES)}',
+    },
+  )
+  view = sql.fresh('events')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT rowid AS row_id, NULL AS session,'
+    ' visitorid AS "user", visitorid AS visitor, timestamp, itemid AS item,'
+    f' event, transactionid FROM {table.name}'
+  )
+  return table, view
+
+
+def _read_properties(
+  connection: duckdb.DuckDBPyConnection,
+  paths: list[pathlib.Path],
+  found: pairs.Pairs,
+) -> str:
+  """A table of the wanted properties' values over time, of items in rows."""
+  wanted = ', '.join(map(sql.text, PROPERTIES.values()))
+  return raw_csv.load(
+    connection,
+    paths,
+    {
+      'timestamp': 'BIGINT',
+      'itemid': 'BIGINT',
+      'property': 'VARCHAR',
+      'value': 'VARCHAR',
+    },
+    where=f'property IN ({wanted})'
+    f' AND itemid IN (SELECT item FROM {found.table})',
+  ).name
+
+
+def _as_of(
+  connection: duckdb.DuckDBPyConnection, found: pairs.Pairs, history: str
+) -> str:
+  """A table with every row's newest property values at or before its time."""
+  changed = ', '.join(
+    # Two values of one time are one too many: the greater one, always.
+    f'max(value) FILTER (WHERE property = {sql.text(key)}) AS {name}'
+    for name, key in PROPERTIES.items()
+  )
+  newest = ', '.join(
+    f'last_value({name} IGNORE NULLS) OVER past AS {name}'
+    for name in PROPERTIES
+  )
+  # All properties of an item, whenever one of them changes: so one as-of join
+  # serves them all.
+  versions, table = sql.fresh('versions'), sql.fresh('properties')
+  connection.execute(
+    f'CREATE TABLE {versions} AS SELECT itemid AS item, timestamp, {newest}'
+    f' FROM (SELECT itemid, timestamp, {changed} FROM {history}'
+    '  GROUP BY itemid, timestamp) WINDOW past AS (PARTITION BY itemid'
+    '  ORDER BY timestamp ROWS UNBOUNDED PRECEDING)'
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT p.row_id, v.* EXCLUDE (item, timestamp)'
+    f' FROM {found.table} p ASOF LEFT JOIN {versions} v'
+    ' ON p.item = v.item AND p.timestamp >= v.timestamp'
+  )
+  connection.execute(f'DROP TABLE {history}')
+  connection.execute(f'DROP TABLE {versions}')
+  return table
+
+
+def _read_tree(
+  connection: duckdb.DuckDBPyConnection, path: pathlib.Path
+) -> str:
+  """A table of every category's parent."""
+  tree = raw_csv.load(
+    connection, [path], {'categoryid': 'VARCHAR', 'parentid': 'VARCHAR'}
+  )
+  table = sql.fresh('parents')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT categoryid AS category,'
+    f' max(parentid) AS parent FROM {tree.name} GROUP BY categoryid'
+  )
+  return table

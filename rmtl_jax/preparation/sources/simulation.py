@@ -1,0 +1,77 @@
+"""The simulator's log as a source: no raw files, true probabilities kept."""
+
+from __future__ import annotations
+
+import pathlib
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.simulator import log as simulated
+
+# The simulator's user answers a row before it meets the next.
+TASKS = (
+  source.SourceTask('click', known_after_ms=0),
+  source.SourceTask('conversion', 'click', known_after_ms=0),
+)
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Simulates a log.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: not used.
+    options: `simulated_rows` and `simulated_seed`.
+
+  Raises:
+    types.InputError: a setting out of range.
+  """
+  del raw_dir
+  log = simulated.simulate(options.simulated_rows, options.simulated_seed)
+  table, view = sql.fresh('raw'), sql.fresh('rows')
+  connection.register('simulated_log', log)
+  connection.execute(f'CREATE TABLE {table} AS FROM simulated_log')
+  connection.unregister('simulated_log')
+  fields = [
+    *(source.SourceField(n, 'categorical') for n in simulated.CATEGORICAL),
+    *(source.SourceField(n, 'multi_valued') for n in simulated.MULTI_VALUED),
+    *(
+      # Prices are lognormal; ages are days.
+      source.SourceField(
+        n, 'numeric', transform='log1p' if n == 'price' else 'standard'
+      )
+      for n in simulated.NUMERIC
+    ),
+  ]
+  columns = ', '.join(
+    f'{sql.quote(f.name)} AS {sql.quote(f.source_column)}' for f in fields
+  )
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT rowid AS row_id, session_id AS session,'
+    f' user_id AS "user", timestamp, {columns}, click AS y_click,'
+    ' conversion AS y_conversion, p_click, p_conversion'
+    f' FROM {table}'
+  )
+  file = raw.RawFile(pathlib.Path('simulated'), 0, log.num_rows, 0, '')
+  return source.SourceTable(
+    view=view,
+    fields=tuple(fields),
+    tasks=TASKS,
+    table=raw.RawTable(table, (file,)),
+    has_session=True,
+    user_field='user_id',
+    item_field='item_id',
+    has_oracle=True,
+    options={
+      'simulated_rows': options.simulated_rows,
+      'simulated_seed': options.simulated_seed,
+      'simulated_digest': simulated.parameters_digest(),
+    },
+  )

@@ -1,0 +1,213 @@
+"""A person's own CSV or Parquet files, described by a JSON schema."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax import prepare_config, types
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import lists, source, sql
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import parquet as raw_parquet
+
+_CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
+_PARQUET = ('.parquet',)
+# Of each unit: the DuckDB type as which it is read, and SQL of ms.
+TIME = {
+  'ms': ('BIGINT', '{}'),
+  'us': ('BIGINT', '{} // 1000'),
+  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
+  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
+}
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Reads one file, or all CSV or all Parquet files of a directory.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: the file or the directory; its files are read in name order.
+    options: `schema` names the JSON file (see rmtl_jax.preparation.schema).
+
+  Raises:
+    types.InputError: no schema or a faulty one, no files, or faulty ones.
+  """
+  if not options.schema:
+    raise types.InputError(
+      'schema: source table needs the JSON file that describes its columns'
+    )
+  schema = schema_lib.read(pathlib.Path(options.schema))
+  paths = find_files(raw_dir)
+  is_parquet = paths[0].suffix == '.parquet'
+  nested = _list_columns(paths[0]) if is_parquet else set()
+  # Parquet has types of its own: keys are faster as they are.
+  key = '' if is_parquet else 'VARCHAR'
+  kinds = _column_types(schema, key, nested)
+  if is_parquet:
+    table = raw_parquet.load(
+      connection,
+      paths,
+      kinds,
+      late_hash=True,
+      prefix=raw.PREFIX,
+      missing=schema.missing,
+    )
+  else:
+    table = raw_csv.load(
+      connection,
+      paths,
+      kinds,
+      late_hash=True,
+      delimiter=schema.delimiter,
+      prefix=raw.PREFIX,
+      missing=schema.missing,
+    )
+  _write_whole(
+    connection, table.name, [c for c, k in kinds.items() if k == key]
+  )
+  view = sql.fresh('rows')
+  connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
+  return source.SourceTable(
+    view=view,
+    fields=schema.fields,
+    tasks=schema.tasks,
+    table=table,
+    files=tuple(paths),
+    has_session=schema.session is not None,
+    has_user=schema.user is not None,
+    time_column=schema.time,
+    time_unit=schema.unit,
+    key_column=schema.session or schema.user or '',
+    user_field=schema.categorical_of(schema.user),
+    item_field=schema.categorical_of(schema.item),
+    identity=(raw.ROW_HASH,),
+    options={'schema': schema.to_dict()},
+  )
+
+
+def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
+  """The CSV or the Parquet files of a place, in the order of their rows.
+
+  Raises:
+    types.InputError: no such place, no such files, or both kinds.
+  """
+  if raw_dir.is_file():
+    if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
+      raise types.InputError(
+        f'{raw_dir}: expected a file that ends in {", ".join(_CSV + _PARQUET)}'
+      )
+    return [raw_dir]
+  what = 'a CSV or Parquet file, or a directory of such'
+  found = raw.find(raw_dir, ['*'], what)
+  csv = [path for path in found if path.name.lower().endswith(_CSV)]
+  parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
+  if csv and parquet:
+    raise types.InputError(
+      f'{raw_dir}: has CSV and Parquet files, expected one kind; name the file'
+    )
+  if not csv and not parquet:
+    raise types.InputError(f'{raw_dir}: no CSV or Parquet files')
+  return csv or parquet
+
+
+def _list_columns(path: pathlib.Path) -> set[str]:
+  """Columns that hold lists; faults are left to the loader."""
+  try:
+    with parquet.open_file(path) as file:
+      found = file.schema_arrow
+  except (OSError, ValueError):
+    return set()
+  return {field.name for field in found if field.type.num_fields}
+
+
+def _column_types(
+  schema: schema_lib.TableSchema, key: str, nested: set[str]
+) -> dict[str, str]:
+  """The DuckDB type in which each raw column is read; of keys it is given."""
+  kinds = {
+    column: key
+    for column in (schema.session, schema.user, schema.item)
+    if column is not None
+  }
+  for field in schema.fields:
+    if field.kind == 'categorical':
+      kinds[field.column] = key
+    elif field.kind == 'multi_valued':
+      kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
+  numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
+  numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
+  return kinds | numbers | {schema.time: TIME[schema.unit][0]}
+
+
+def _write_whole(
+  connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> None:
+  """Writes 118 for 118.0 in columns of text that hold numbers alone.
+
+  Where an id is missing pandas writes a file's ids as floats, and those of the
+  next file as whole numbers.
+
+  Args:
+    connection: holds the table.
+    table: the raw table.
+    columns: of keys.
+  """
+  described = connection.execute(f'DESCRIBE {table}').fetchall()
+  kinds = {name: kind for name, kind, *_ in described}
+  for column in columns:
+    value = _column(column)
+    if kinds[raw.PREFIX + column] != 'VARCHAR':
+      continue
+    ends = f"suffix({value}, '.0')"
+    is_number = f'regexp_matches({value}, {sql.text(sql.NUMBER)})'
+    if sql.any_row(connection, table, ends) and not sql.any_row(
+      connection, table, f"{value} <> '' AND NOT {is_number}"
+    ):
+      connection.execute(
+        f'UPDATE {table} SET {value} = {sql.whole(value)} WHERE {ends} AND'
+        f' abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+      )
+
+
+def _select(
+  schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
+) -> str:
+  """The reader's view; column names as in rmtl_jax.preparation.source."""
+  time = TIME[schema.unit][1].format(_column(schema.time))
+  columns = [
+    'SELECT rowid AS row_id',
+    f'{_key(schema.session)} AS session',
+    f'{_key(schema.user)} AS "user"',
+    f'{time} AS timestamp',
+    f'{table.row_hash} AS {raw.ROW_HASH}',
+  ]
+  for field in schema.fields:
+    value = _column(field.column)
+    if field.kind == 'multi_valued':
+      separator = field.details['separator']
+      separator = '' if field.column in nested else separator
+      value = lists.values(value, separator, schema.missing)
+    columns.append(f'{value} AS {sql.quote(field.source_column)}')
+  for task in schema.tasks:
+    name = sql.quote(f'y_{task.name}')
+    columns.append(f'{_column(task.column)} AS {name}')
+  return f'{", ".join(columns)} FROM {table.name}'
+
+
+def _column(column: str) -> str:
+  """A file's column in the raw table."""
+  return sql.quote(raw.PREFIX + column)
+
+
+def _key(column: str | None) -> str:
+  """A session or user; NULL where it is missing or empty."""
+  return 'NULL' if column is None else sql.key(_column(column))

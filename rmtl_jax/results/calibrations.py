@@ -1,0 +1,149 @@
+"""The calibration of a run's models: fitted on validation, kept, evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import calibration
+from rmtl_jax.results import summary
+from rmtl_jax.runtime import workdir
+
+# {stage: {task: map}}
+Maps = dict[str, dict[str, calibration.Calibration]]
+
+
+def saved(run: workdir.Run) -> Maps:
+  """Those in RUN/metrics.json, which a run has once it has been evaluated.
+
+  Raises:
+    types.InputError: the file holds something else.
+  """
+  path = run.path / 'metrics.json'
+  if not path.exists():
+    return {}
+  record = _object(json_files.read(path), f'{path}')
+  maps = of_record(record, f'{path}: calibration')
+  for stage, of_tasks in maps.items():
+    for task in run.manifest.task_names:
+      if task not in of_tasks:
+        raise types.InputError(f'{path}: calibration.{stage} lacks {task!r}')
+  return maps
+
+
+def of_record(record: Mapping[str, Any], where: str) -> Maps:
+  """Those in what metrics.json or evaluation/<split>.json holds.
+
+  Args:
+    record: `calibration` may be missing.
+    where: what to call that in errors.
+
+  Raises:
+    types.InputError: it is something else.
+  """
+  found = record.get('calibration', {})
+  return {
+    stage: {
+      task: calibration.from_json(fitted, f'{where}.{stage}.{task}')
+      for task, fitted in _object(maps, f'{where}.{stage}').items()
+    }
+    for stage, maps in _object(found, where).items()
+  }
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+  if not isinstance(value, dict):
+    raise types.InputError(f'{what}: expected a JSON object')
+  return value
+
+
+def fit(
+  stages: Iterable[str],
+  predict: Callable[[str], np.ndarray],
+  validation: columns_lib.Rows,
+  tasks: tuple[str, ...],
+  method: str,
+) -> Maps:
+  """A map per stage and task.
+
+  Args:
+    stages: names.
+    predict: a stage's probabilities of the validation rows, f32[R, K].
+    validation: these rows.
+    tasks: K names.
+    method: `config.evaluation.calibration`.
+  """
+  if method == 'none':
+    return {}
+  fit_one = calibration.FITS[method]
+  maps: Maps = {}
+  for stage in stages:
+    probabilities = predict(stage)
+    maps[stage] = {
+      task: fit_one(validation.labels[:, k], probabilities[:, k])
+      for k, task in enumerate(tasks)
+    }
+  return maps
+
+
+def evaluate(
+  maps: Maps,
+  predictions: Mapping[str, np.ndarray],
+  split: columns_lib.Rows,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
+) -> dict[str, Any]:
+  """What a record says of calibrated models.
+
+  Args:
+    maps: stages that have none are left out.
+    predictions: f32[R, K] per stage, of the models themselves.
+    split: the rows.
+    tasks: K names.
+    config: `evaluation`, `seed`.
+
+  Returns:
+    {'calibrated': {stage: {task: metrics}}, 'calibration': {stage: {task:
+    map as JSON}}}, or nothing where no stage has a map.
+  """
+  stages = [stage for stage in predictions if stage in maps]
+  if not stages:
+    return {}
+  calibrated = {
+    stage: np.stack(
+      [
+        maps[stage][task].apply(predictions[stage][:, k])
+        for k, task in enumerate(tasks)
+      ],
+      axis=1,
+    )
+    for stage in stages
+  }
+  return {
+    'calibrated': summary.stages(calibrated, split, tasks, config)['stages'],
+    'calibration': {
+      stage: {task: maps[stage][task].to_json() for task in tasks}
+      for stage in stages
+    },
+  }
+
+
+def warnings(record: Mapping[str, Any]) -> list[str]:
+  """One line per map that turns a model's ranking around.
+
+  Args:
+    record: what `evaluate` returned.
+  """
+  return [
+    f'the calibration of {task} after stage {stage} has slope'
+    f' {fitted["slope"]:.3g}: the model ranks the validation rows worse than'
+    ' chance would'
+    for stage, maps in record.get('calibration', {}).items()
+    for task, fitted in maps.items()
+    if fitted.get('slope', 1.0) <= 0.0
+  ]

@@ -1,0 +1,112 @@
+"""Evaluates a trained run again, on any split or other prepared data."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import calibrations, row_values
+from rmtl_jax.results import record as run_record
+from rmtl_jax.runtime import memory, mesh, processes, workdir, writers
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import stages as stages_lib
+
+
+def evaluate(
+  path: str | os.PathLike[str],
+  split: str = 'test',
+  data_dir: str | os.PathLike[str] | None = None,
+  layout: mesh.Layout | None = None,
+) -> dict[str, Any]:
+  """Restores a run's best checkpoints and writes evaluation/<split>.json.
+
+  Args:
+    path: RUN.
+    split: 'train', 'validation' or 'test'.
+    data_dir: prepared data with the run's own fields; what the run was
+      trained on if None.
+    layout: the mesh to predict on, or None: one device.
+
+  Returns:
+    What the file holds: the keys of metrics.json but for the training's own.
+
+  Raises:
+    types.InputError: not a run, no checkpoint, data of another form, or
+      others in place of the run's own.
+  """
+  run = workdir.read(pathlib.Path(path)).on(layout)
+  place = pathlib.Path(data_dir) if data_dir else run.data_dir
+  with contextlib.ExitStack() as held:
+    workdir.hold_data(held, place)
+    if not data_dir:
+      processes.first(
+        lambda: workdir.check_own_data(run, manifest_lib.SPLITS),
+        types.InputError,
+      )
+    return _evaluate(run, split, place, layout)
+
+
+def _evaluate(
+  run: workdir.Run,
+  split: str,
+  data_dir: pathlib.Path,
+  layout: mesh.Layout | None,
+) -> dict[str, Any]:
+  """As `evaluate`, of data that is held."""
+  path, manifest = run.path, manifest_lib.read(data_dir)
+  workdir.check_compatible(run, manifest, str(data_dir))
+  models = models_lib.Models(run.manifest.feature_spec(), layout)
+  check(layout, models, run.config, run, copies=1)
+  trained = stages_lib.restore(run, models)
+  if not trained.actors:
+    raise types.InputError(f'{path}: no finished stage to evaluate')
+  data = run_record.Data(
+    manifest,
+    *(
+      splits_lib.read(data_dir, manifest, name, run.config.batch, None, layout)
+      for name in ('train', 'validation', split)
+    ),
+  )
+  maps = calibrations.saved(run)
+  if data_dir == run.data_dir:
+    # A run that was cut off has not kept them yet.
+    maps = maps or run_record.fit_calibrations(
+      run, models, trained, data.validation
+    )
+  judged = row_values.judged(run.config, models, trained, data.validation)
+  record = {
+    'split': split,
+    **run_record.build(run, models, trained, data, maps, judged),
+  }
+  if processes.is_first():
+    (path / 'evaluation').mkdir(exist_ok=True)
+    writers.write_json(path / 'evaluation' / f'{split}.json', record)
+  return record
+
+
+def check(
+  layout: mesh.Layout | None,
+  models: models_lib.Models,
+  config: config_lib.Config,
+  run: workdir.Run,
+  copies: int,
+) -> None:
+  """Refuses settings that don't fit the data, the mesh, or the memory."""
+  if layout is None:
+    own = run.path / 'manifest.json'  # not yet there in a new run
+    memory.check_tables(
+      str(own if own.exists() else run.data_dir / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim * config.ensemble,
+      copies,
+    )
+  models.check(config)
+  if layout is not None:
+    actor, _ = models.forms(config)
+    layout.check(config, actor['first']['table'].shape[-2])

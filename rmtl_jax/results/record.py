@@ -1,0 +1,183 @@
+"""What metrics.json and evaluation/<split>.json hold of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import calibrations, row_values, summary
+from rmtl_jax.runtime import workdir
+from rmtl_jax.training import ensemble
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import stages as stages_lib
+from rmtl_jax.weighting import registry
+
+# What stage 3 leaves, in the order in which reports show it.
+ACTORS = ('pretrain', 'constant', 'finetune')
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """The rows that a record is about.
+
+  Attributes:
+    manifest: of the data.
+    train: what the rate baseline counts.
+    validation: what the critics are judged on.
+    evaluated: what the metrics are of.
+  """
+
+  manifest: manifest_lib.Manifest
+  train: splits_lib.Split
+  validation: splits_lib.Split
+  evaluated: splits_lib.Split
+
+
+def build(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  data: Data,
+  maps: calibrations.Maps,
+  judged: Sequence[row_values.Judged],
+) -> dict[str, Any]:
+  """What metrics.json and evaluation/<split>.json share.
+
+  Args:
+    run: the run.
+    models: of its data.
+    trained: its stages.
+    data: the rows.
+    maps: calibrations, by stage; none where nothing is calibrated.
+    judged: what the critics say of the validation rows.
+  """
+  tasks = run.manifest.task_names
+  predictions = {
+    name: models.predict(run.config, trained.actors[name], data.evaluated)
+    for name in ACTORS
+    if name in trained.actors
+  }
+  record = {
+    'backbone': run.config.backbone,
+    'weighting': run.config.weighting.name,
+    'form': registry.form_of(run.config.weighting).name,
+    'start': run.config.finetune.start,
+    'seed': run.config.seed,
+    'tasks': list(tasks),
+    **summary.stages(predictions, data.evaluated.host, tasks, run.config),
+    'difference': summary.differences(
+      predictions, data.evaluated.host, tasks, run.config
+    ),
+    'best_epoch': _best_epochs(trained, predictions),
+  }
+  record |= calibrations.evaluate(
+    maps, predictions, data.evaluated.host, tasks, run.config
+  )
+  rates = summary.rate_baseline(
+    data.train.host, data.evaluated.host, data.manifest, run.config
+  )
+  if rates is not None:
+    record['baseline'] = rates
+  warnings = summary.one_class_warnings(data.validation.host.labels, tasks)
+  warnings += calibrations.warnings(record)
+  if run.config.ensemble > 1:
+    record['ensemble'] = run.config.ensemble
+    record['members'] = _members(run, models, trained, data)
+  if judged:
+    found, lines = _critics(run, judged, data.validation)
+    record |= found
+    warnings += lines
+  return {
+    **record,
+    'warnings': warnings,
+    'versions': workdir.versions(),
+    'device': workdir.device(),
+  }
+
+
+def _best_epochs(
+  trained: stages_lib.Trained, names: Iterable[str]
+) -> dict[str, int | list[int]]:
+  """Of each actor; of an ensemble one per member."""
+  return {
+    name: epochs if len(epochs) > 1 else epochs[0]
+    for name in names
+    for epochs in (trained.best_epochs[name],)
+  }
+
+
+def _members(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  data: Data,
+) -> dict[str, Any]:
+  """{stage: {task: metrics of each member}}: what ensembling gained."""
+  settings = ensemble.members(run.config)
+  return {
+    name: ensemble.member_metrics(
+      [
+        models.predict(one, params, data.evaluated)
+        for one, params in zip(
+          settings,
+          ensemble.unstack(trained.actors[name], len(settings)),
+          strict=True,
+        )
+      ],
+      data.evaluated.host.labels,
+      run.manifest.task_names,
+    )
+    for name in ACTORS
+    if name in trained.actors
+  }
+
+
+def _critics(
+  run: workdir.Run,
+  judged: Sequence[row_values.Judged],
+  validation: splits_lib.Split,
+) -> tuple[dict[str, Any], list[str]]:
+  """What the critics know of validation rows, and warnings.
+
+  Each member's critics judge its own policy. Of an ensemble the figures are
+  means over members, `collapsed` says whether any member's has, the warnings
+  name the members, and the curves are of the members' mean Q.
+  """
+  count, host = len(judged), validation.host
+  tasks = run.manifest.task_names
+  records, warnings = [], []
+  for member, one in enumerate(judged):
+    records.append(
+      summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
+    )
+    title = f'member {member}: ' if count > 1 else ''
+    warnings += [title + line for line in summary.critic_warnings(records[-1])]
+  # Weights are linear in Q, so those of the mean Q are the members' mean.
+  q_values = [one.q_values for one in judged]
+  mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
+  found = {
+    'critic': summary.mean_of_critics(records),
+    'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
+  }
+  return found, warnings
+
+
+def fit_calibrations(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages_lib.Trained,
+  validation: splits_lib.Split,
+) -> calibrations.Maps:
+  """Of every actor, fitted on the validation rows."""
+  return calibrations.fit(
+    trained.actors,
+    lambda name: models.predict(run.config, trained.actors[name], validation),
+    validation.host,
+    run.manifest.task_names,
+    run.config.evaluation.calibration,
+  )

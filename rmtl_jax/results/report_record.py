@@ -1,0 +1,316 @@
+"""All that the report of a run is about, gathered from its directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, json_files, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
+from rmtl_jax.evaluation import reliability
+from rmtl_jax.results import calibrations, evaluate, row_values, summary
+from rmtl_jax.results import record as run_record
+from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import stages
+
+Record = dict[str, Any]
+
+# What a report of a comparison can't do without.
+_OF_COMPARISON = (
+  'split',
+  'tasks',
+  'seeds',
+  'data',
+  'budget',
+  'methods',
+  'summary',
+  'differences',
+  'verdicts',
+  'tuning',
+  'critics',
+  'baseline',
+  'oracle',
+  'warnings',
+  'runs',
+  'config',
+  'versions',
+  'device',
+  'commit',
+  'seconds',
+)
+
+# Positions in the session that are shown, and rows that one needs.
+_POSITIONS, _LEAST_ROWS = 30, 20
+# Of the rows at a position: where the spread begins and ends.
+_SPREAD = (0.1, 0.9)
+
+
+def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
+  """Reads a run, and computes what only its rows can tell.
+
+  What the run measured is taken from metrics.json; where that is missing or
+  older than the finished stages, the run is evaluated as `rmtl evaluate` does.
+  Without the run's data there is only what metrics.json holds.
+
+  Args:
+    path: RUN.
+    data_dir: the run's prepared data where it has moved; None is where it was.
+
+  Returns:
+    `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
+    `splits`); `stages` that have finished; `metrics` (as metrics.json);
+    `history`; `reliability`, `weights` ({} where the data is missing);
+    `missing`, why it is, or ''.
+
+  Raises:
+    types.InputError: not a run, no finished stage, a damaged file, or other
+      data than the run's.
+  """
+  run = workdir.read(path)
+  finished = [name for name in workdir.STAGES if run.has(name)]
+  if (path / 'trials').is_dir():
+    raise types.InputError(f'{path}: a search (rmtl tune) has no report')
+  if not set(finished) & set(run_record.ACTORS):
+    raise types.InputError(
+      f'{path}: no finished stage to report on (rmtl train goes on with it)'
+    )
+  with reading.held(data_dir or run.data_dir):
+    run, missing = _with_data(run, data_dir)
+    metrics = _metrics(run, finished, missing)
+    history = _history(path)
+    rows = {} if missing else _of_rows(run, metrics, history)
+  return {
+    'name': path.resolve().name,
+    'config': config_values.flatten(run.config),
+    'defaults': config_values.flatten(config_lib.Config()),
+    'data': _data(run.manifest),
+    'stages': finished,
+    'metrics': metrics,
+    'history': history,
+    'reliability': {},
+    'weights': {},
+    **rows,
+    'missing': missing,
+  }
+
+
+def is_comparison(path: pathlib.Path) -> bool:
+  """Whether a directory is one of `rmtl compare`.
+
+  Raises:
+    types.InputError: it is one that has not finished.
+  """
+  if (path / 'results.json').exists():
+    return True
+  if (path / 'config.json').exists() and (path / 'runs').is_dir():
+    raise types.InputError(
+      f'{path}: no finished comparison to report on (rmtl compare goes on with'
+      ' it)'
+    )
+  return False
+
+
+def comparison(path: pathlib.Path) -> Record:
+  """What COMPARISON/results.json holds, with `data` of its manifest.
+
+  Args:
+    path: COMPARISON.
+
+  Raises:
+    types.InputError: a damaged file.
+  """
+  file = path / 'results.json'
+  results = json_files.read(file)
+  lacking = [
+    name
+    for name in _OF_COMPARISON
+    if not isinstance(results, dict) or name not in results
+  ]
+  if lacking:
+    raise types.InputError(f'{file}: lacks {lacking[0]!r}')
+  return {
+    **results,
+    'name': path.resolve().name,
+    'splits': _data(manifest_lib.read(path))['splits'],
+    'defaults': config_values.flatten(config_lib.Config()),
+    'settings': config_values.flatten(
+      config_values.from_dict(results['config'], path=f'{file}: config')
+    ),
+  }
+
+
+def _with_data(
+  run: workdir.Run, data_dir: pathlib.Path | None
+) -> tuple[workdir.Run, str]:
+  """The run with where its data is, and why it can't be read, or ''."""
+  place = data_dir or run.data_dir
+  try:
+    found = manifest_lib.read(place)
+  except types.InputError as error:
+    if data_dir:
+      raise
+    return run, str(error)
+  if found != run.manifest:
+    raise types.InputError(
+      f'{place}: is not the data that {run.path} was trained on'
+    )
+  run = dataclasses.replace(run, data_dir=place)
+  workdir.check_own_data(run, manifest_lib.SPLITS)
+  return run, ''
+
+
+def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
+  """metrics.json, or the run evaluated anew where that is no longer right."""
+  file = run.path / 'metrics.json'
+  record = json_files.read(file) if file.exists() else {}
+  actors = {name for name in finished if name in run_record.ACTORS}
+  is_current = (
+    isinstance(record, dict)
+    and isinstance(record.get('stages'), dict)
+    and set(record['stages']) == actors
+    and ('critic' in record) == ('critic' in finished)
+  )
+  if is_current:
+    return record
+  if missing:
+    raise types.InputError(f'{missing}; {file} alone can not be reported on')
+  record = evaluate.evaluate(run.path, data_dir=run.data_dir)
+  record['warnings'] += summary.history_warnings(
+    _history(run.path), run.config.weighting.name
+  )
+  return record
+
+
+def _history(path: pathlib.Path) -> list[Record]:
+  file = path / 'metrics.jsonl'
+  if not file.exists():
+    return []
+  try:
+    return writers.read_history(path)
+  # JSON that was cut off or edited, no UTF-8.
+  except (ValueError, RecursionError) as error:
+    raise types.InputError(f'{file}: not JSON lines: {error}') from None
+
+
+def _data(manifest: manifest_lib.Manifest) -> Record:
+  return {
+    'source': manifest.source,
+    'fields': [[f.name, f.kind, f.size] for f in manifest.fields],
+    'splits': {
+      name: {
+        'rows': manifest.splits[name].rows,
+        'sessions': manifest.splits[name].sessions,
+        'positives': manifest.splits[name].positives,
+      }
+      for name in manifest_lib.SPLITS
+    },
+  }
+
+
+def _of_rows(
+  run: workdir.Run, metrics: Record, history: Sequence[Record]
+) -> Record:
+  """`reliability` on the test rows, `weights` on those of validation."""
+  models = models_lib.Models(run.manifest.feature_spec())
+  trained = stages.restore(run, models)
+
+  def place(name):
+    return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
+
+  rows = {
+    'reliability': _reliability(run, models, trained, place('test'), metrics)
+  }
+  if trained.critic is None:
+    return rows
+  validation = place('validation')
+  judged = row_values.judged(run.config, models, trained, validation)
+  lambdas = row_values.lambdas(
+    run.config, history, trained.best_epochs.get('finetune', ())
+  )
+  weights = row_values.weights(
+    run.config,
+    models,
+    judged,
+    validation,
+    lambdas,
+    lambda: row_values.judged(run.config, models, trained, place('train')),
+  )
+  if weights:
+    rows['weights'] = {
+      'lambdas': lambdas,
+      'by_position': by_position(
+        weights, validation.host.starts, run.manifest.task_names
+      ),
+    }
+  return rows
+
+
+def _reliability(
+  run: workdir.Run,
+  models: models_lib.Models,
+  trained: stages.Trained,
+  test: splits_lib.Split,
+  metrics: Record,
+) -> Record:
+  """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
+  stage = next(n for n in reversed(run_record.ACTORS) if n in trained.actors)
+  predictions = models.predict(run.config, trained.actors[stage], test)
+  where = f'{run.path / "metrics.json"}: calibration'
+  maps = calibrations.of_record(metrics, where).get(stage, {})
+  config, points = run.config.evaluation, {}
+  for k, task in enumerate(run.manifest.task_names):
+    versions = {'raw': predictions[:, k]}
+    if task in maps:
+      versions['calibrated'] = maps[task].apply(predictions[:, k])
+    points[task] = {
+      name: [
+        point._asdict()
+        for point in reliability.reliability(
+          test.host.labels[:, k],
+          values,
+          config.calibration_bins,
+          config.confidence,
+        )
+      ]
+      for name, values in versions.items()
+    }
+  return {'stage': stage, 'points': points}
+
+
+def by_position(
+  weights: Sequence[np.ndarray], starts: np.ndarray, tasks: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
+  """Mean and spread of weights at row 1, 2, ... of the session.
+
+  Args:
+    weights: f32[R, K] of each member.
+    starts: i64[S + 1], first row of every session, then R.
+    tasks: K names.
+
+  Returns:
+    {task: {'mean', 'low', 'high' (quantiles 0.1 and 0.9 of the rows there,
+    members pooled), 'rows'}}, up to the first position with few rows.
+  """
+  lengths = np.diff(starts)
+  position = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+  counts = np.bincount(position)[:_POSITIONS]
+  few = np.flatnonzero(counts < _LEAST_ROWS)
+  shown = max(int(few[0]) if len(few) else len(counts), 1)
+  found = {}
+  for k, task in enumerate(tasks):
+    curve: dict[str, list[float]] = {'mean': [], 'low': [], 'high': []}
+    for at in range(shown):
+      here = np.concatenate([w[position == at, k] for w in weights])
+      low, high = np.quantile(here.astype(np.float64), _SPREAD)
+      for name, value in (('mean', here.mean()), ('low', low), ('high', high)):
+        curve[name].append(float(value))
+    found[task] = {**curve, 'rows': counts[:shown].tolist()}
+  return found

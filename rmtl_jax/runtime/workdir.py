@@ -1,0 +1,398 @@
+"""RUN/: what a run's directory holds, and who may write to it.
+
+config.json     settings, data and digests of its files, versions
+manifest.json   the data's manifest, copied
+vocabulary/     the data's vocabularies, copied
+checkpoints/    state/ (unfinished stage; of an ensemble state/member_<m>/),
+                pretrain/, critic/, constant/, finetune/ (finished ones)
+metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.metadata
+import pathlib
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, durable, json_files, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
+from rmtl_jax.runtime import checkpoints, mesh, processes, writers
+
+_REMEDY = '; choose another --workdir'
+_NONE: Mapping[str, str] = {}
+STAGES = ('pretrain', 'critic', 'constant', 'finetune')
+# Settings that may change in a directory: a comparison may get more seeds and
+# methods; the others change no number.
+_FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
+_PACKAGES = (
+  'rmtl-jax',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'numpy',
+  'pyarrow',
+  'duckdb',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run as its directory describes it.
+
+  Attributes:
+    path: the directory.
+    config: settings.
+    data_dir: the prepared data it was trained on.
+    manifest: that data's manifest.
+    digests: SHA-256 of the data's files of rows when the run began, by their
+      names in the manifest; empty if an earlier version began it.
+    layout: where checkpoints are restored to, or None: on one device.
+  """
+
+  path: pathlib.Path
+  config: config_lib.Config
+  data_dir: pathlib.Path
+  manifest: manifest_lib.Manifest
+  digests: dict[str, str] = dataclasses.field(default_factory=dict)
+  layout: mesh.Layout | None = None
+
+  def on(self, layout: mesh.Layout | None) -> Run:
+    """The run with the settings that it computes with on a mesh, if any."""
+    if layout is None:
+      return self
+    config = layout.computing(self.config)
+    return dataclasses.replace(self, config=config, layout=layout)
+
+  def checkpoint(self, stage: str) -> checkpoints.Store:
+    """The store of a finished stage; it keeps one checkpoint."""
+    return self._store(self.path / 'checkpoints' / stage, keep=1)
+
+  def _store(self, path: pathlib.Path, keep: int = 2) -> checkpoints.Store:
+    shardings = self.layout.shardings if self.layout else None
+    return checkpoints.Store(path, keep, shardings)
+
+  def unfinished(self, member: int | None = None) -> checkpoints.Store:
+    """The store of the stage in training; an ensemble has one per member."""
+    path = self.path / 'checkpoints' / 'state'
+    return self._store(path if member is None else path / f'member_{member}')
+
+  def has(self, stage: str) -> bool:
+    """Whether the stage left a checkpoint."""
+    directory = self.path / 'checkpoints' / stage
+    return directory.is_dir() and any(
+      entry.name.isdigit() for entry in directory.iterdir()
+    )
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Holds the directory for one process; the system frees it on a crash.
+
+  Raises:
+    types.InputError: it can't be created, or another process holds it.
+  """
+  is_new = not path.exists()
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+    file = (path / '.lock').open('w')
+  except OSError as error:
+    raise types.InputError(f'{path}: not writable: {error.strerror}') from None
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise types.InputError(
+        f'{path}: another process is working in this directory'
+      ) from None
+    try:
+      yield
+    except BaseException:
+      if is_new:
+        _remove_unused(path)
+      raise
+
+
+def _remove_unused(path: pathlib.Path) -> None:
+  """Removes a directory that holds nothing but its lock."""
+  if [entry.name for entry in path.iterdir()] == ['.lock']:
+    with contextlib.suppress(OSError):
+      (path / '.lock').unlink()
+      path.rmdir()
+
+
+def find(
+  path: pathlib.Path, config: config_lib.Config, data_dir: pathlib.Path
+) -> Run:
+  """The run that the directory holds, or one that `create` can write there.
+
+  Args:
+    path: the run's directory.
+    config: settings.
+    data_dir: prepared data.
+
+  Raises:
+    types.InputError: the directory holds a run with other settings or data;
+      names the first that differs.
+  """
+  manifest = manifest_lib.read(data_dir)
+  contract_vocabulary.check_sizes(data_dir, manifest)
+  if not (path / 'config.json').exists():
+    return Run(path, config, data_dir, manifest)
+  old = read(path)
+  _compare(
+    path, config_values.flatten(old.config), config_values.flatten(config)
+  )
+  if _digest(path / 'manifest.json') != _digest(data_dir / 'manifest.json'):
+    if data_dir.resolve() == old.data_dir:
+      raise _replaced(old, _REMEDY)
+    check_compatible(old, manifest, f'{path}: {data_dir}')
+    raise types.InputError(
+      f'{path}: this run was trained on other data than {data_dir};'
+      ' choose another --workdir'
+    )
+  return dataclasses.replace(old, data_dir=data_dir)
+
+
+def create(
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  digests: Mapping[str, str] = _NONE,
+) -> Run:
+  """Writes what describes the run, or finds that it is there already.
+
+  Args:
+    path: the run's directory.
+    config: settings that fit the data.
+    data_dir: prepared data.
+    digests: of its files of rows; what is not told is not compared later.
+
+  Raises:
+    types.InputError: as `find`, or the run began with other files of rows.
+  """
+  run = find(path, config, data_dir)
+  if (path / 'config.json').exists():
+    reading.compare(data_dir, run.digests, digests, str(path), _REMEDY)
+    return run
+  # Synced before config.json, which says that all is there.
+  shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
+  durable.sync(path / 'manifest.json')
+  if (data_dir / 'vocabulary').is_dir():
+    shutil.copytree(
+      data_dir / 'vocabulary', path / 'vocabulary', dirs_exist_ok=True
+    )
+    durable.sync_tree(path / 'vocabulary')
+  durable.sync(path.parent)
+  writers.write_json(
+    path / 'config.json',
+    {
+      'config': config_values.to_dict(config),
+      'data_dir': str(data_dir.resolve()),
+      'manifest_sha256': _digest(path / 'manifest.json'),
+      'data_sha256': dict(digests),
+      'versions': versions(),
+    },
+  )
+  return dataclasses.replace(run, digests=dict(digests))
+
+
+def check_own_data(run: Run, splits: Sequence[str]) -> None:
+  """Refuses data that took the place of what the run was trained on.
+
+  Args:
+    run: with the place of its data.
+    splits: their files are compared.
+
+  Raises:
+    types.InputError: names the first file that differs, or is missing.
+  """
+  manifest = manifest_lib.read(run.data_dir)
+  if manifest != run.manifest:
+    raise _replaced(run)
+  digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
+  reading.compare(run.data_dir, run.digests, digests, str(run.path))
+
+
+def _replaced(run: Run, remedy: str = '') -> types.InputError:
+  return types.InputError(
+    f'{run.data_dir / "manifest.json"}: the data were replaced since'
+    f' {run.path} began{remedy}'
+  )
+
+
+def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
+  """Keeps the data in place, for every process of a job.
+
+  Args:
+    held: closes what is held.
+    data_dir: prepared data.
+
+  Raises:
+    types.InputError: it is being replaced.
+  """
+  processes.together(
+    lambda: held.enter_context(reading.held(data_dir)), types.InputError
+  )
+
+
+def opened(
+  held: contextlib.ExitStack,
+  path: pathlib.Path,
+  config: config_lib.Config,
+  data_dir: pathlib.Path,
+  layout: mesh.Layout | None,
+) -> Run:
+  """`find` by the first process, which holds the directory, then by all.
+
+  Args:
+    held: closes what is held.
+    path: the run's directory.
+    config: settings.
+    data_dir: prepared data.
+    layout: where it computes, or None: on one device.
+
+  Raises:
+    types.InputError: as `locked` and `find`, in every process.
+  """
+
+  def lock_and_find():
+    held.enter_context(locked(path))
+    find(path, config, data_dir)
+
+  processes.first(lock_and_find, types.InputError)
+  return find(path, config, data_dir).on(layout)
+
+
+def padded(
+  path: pathlib.Path, config: config_lib.Config, shape: mesh.Shape | None
+) -> config_lib.Config:
+  """The config whose tables a mesh can split, where it does not say.
+
+  A run that is there keeps its own `network.table_multiple`; a new one on a
+  mesh gets mesh.table_multiple.
+
+  Args:
+    path: RUN, which may be missing.
+    config: settings; with another table_multiple than 1 it is left as it is.
+    shape: of the mesh, or None.
+  """
+  if config.network.table_multiple != 1:
+    return config
+  multiple = mesh.table_multiple(shape) if shape else 1
+  if (path / 'config.json').exists():
+    multiple = read(path).config.network.table_multiple
+  network = dataclasses.replace(config.network, table_multiple=multiple)
+  return dataclasses.replace(config, network=network)
+
+
+def read(path: pathlib.Path) -> Run:
+  """Reads what describes a run.
+
+  Raises:
+    types.InputError: not a run's directory, or a malformed file in it.
+  """
+  file = path / 'config.json'
+  missing = f'{path} is not a run (make it with rmtl train)'
+  record = json_files.read(file, missing)
+  for name, kind in (('config', dict), ('data_dir', str)):
+    if not isinstance(record, dict) or not isinstance(record.get(name), kind):
+      what = 'an object' if kind is dict else 'a text'
+      raise types.InputError(f'{file}: expected {name!r}, {what}')
+  config = config_values.from_dict(record['config'], path=f'{file}: config')
+  data_dir = pathlib.Path(record['data_dir'])
+  digests = record.get('data_sha256', {})
+  if not isinstance(digests, dict) or not all(
+    isinstance(value, str) for value in digests.values()
+  ):
+    raise types.InputError(f"{file}: expected 'data_sha256', texts by file")
+  return Run(path, config, data_dir, manifest_lib.read(path), digests)
+
+
+def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
+  """Refuses data whose features or tasks are not those of the run.
+
+  Raises:
+    types.InputError: names the first field or task that differs.
+  """
+  old, new = (
+    [(f.name, f.kind, f.size, f.width, f.shares) for f in manifest.fields]
+    for manifest in (run.manifest, data)
+  )
+  for before, after in zip(old, new, strict=False):
+    if before != after:
+      raise types.InputError(
+        f'{path}: field {after[0]!r} is {after[1:]}, the run has'
+        f' {before[0]!r} {before[1:]} (kind, vocabulary rows, slots, whose'
+        ' vocabulary)'
+      )
+  if len(old) != len(new):
+    raise types.InputError(
+      f'{path}: has {len(new)} fields, the run has {len(old)}'
+    )
+  if run.manifest.task_names != data.task_names:
+    raise types.InputError(
+      f'{path}: tasks are {", ".join(data.task_names)}, the run has'
+      f' {", ".join(run.manifest.task_names)}'
+    )
+
+
+def versions() -> dict[str, str]:
+  """Versions of Python and of the packages that decide the numbers."""
+  found = {'python': platform.python_version()}
+  for name in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[name] = importlib.metadata.version(name)
+  return found
+
+
+def device() -> str:
+  """What the run computes on, in words."""
+  first = jax.devices()[0]
+  return f'{jax.device_count()} x {first.platform} ({first.device_kind})'
+
+
+def commit() -> str | None:
+  """The git commit of this code where it runs from a checkout."""
+  root = pathlib.Path(__file__).parents[2]
+  if not (root / '.git').exists():
+    return None
+  try:
+    found = subprocess.run(
+      ['git', '-C', str(root), 'rev-parse', 'HEAD'],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return found.stdout.strip()
+
+
+def _compare(
+  path: pathlib.Path, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+  for name, value in new.items():
+    if old.get(name) != value and not name.startswith(_FREE):
+      raise types.InputError(
+        f'{path}: this run has config.{name}={old.get(name)!r}, not'
+        f' {value!r}; choose another --workdir'
+      )
+
+
+def _digest(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()

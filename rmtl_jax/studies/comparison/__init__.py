@@ -1,0 +1,1 @@
+"""Methods x seeds on the same data, with paired tests."""

@@ -1,0 +1,238 @@
+"""Methods x seeds on the same data: every run, then what differs.
+
+COMPARISON/ holds config.json and manifest.json as a run does, runs/ and
+critics/ (a JSON file per finished one), checkpoints/ (stages 1 and 2),
+unfinished/ (a stage that was cut off), results.json.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values
+from rmtl_jax.data import reading
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.results import summary
+from rmtl_jax.runtime import progress as progress_lib
+from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.studies.comparison import methods as methods_lib
+from rmtl_jax.studies.comparison import runs as comparison_runs
+
+Method = methods_lib.Method
+Record = dict[str, Any]
+# {method's name: learning rate of its stage 3}
+Rates = Mapping[str, float]
+
+
+def compare(
+  config: config_lib.Config,
+  path: pathlib.Path,
+  data_dir: pathlib.Path,
+  live: progress_lib.Progress | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> Record:
+  """Runs what `config.compare` names, and compares.
+
+  Started again on the same directory it goes on: finished runs are read, not
+  trained, also where seeds or methods have been added.
+
+  Args:
+    config: settings; `compare` names methods, seeds and learning rates.
+    path: COMPARISON, created if missing; locked while this runs.
+    data_dir: prepared data.
+    live: where progress goes.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Returns:
+    What COMPARISON/results.json holds: `methods`, `runs`, `tuning`,
+    `critics`, `summary`, `differences`, `verdicts`, the setting, `warnings`.
+
+  Raises:
+    types.InputError: bad data or methods, a directory of another comparison,
+      or a stage 1 that has not converged.
+    trainer.Interrupted: a signal arrived; a later call goes on.
+    FloatingPointError: a loss was not finite.
+  """
+  config_values.validate(config)
+  methods = methods_lib.expand(config)
+  with reading.held(data_dir), workdir.locked(path):
+    run = workdir.find(path, config, data_dir)
+    snapshot = reading.Snapshot(data_dir, run.manifest)
+    runs = comparison_runs.Runs(
+      run, config, live or progress_lib.Progress(brief=True), interrupted
+    )
+    runs.check(method.config(config) for method in methods)
+    workdir.create(path, config, data_dir, snapshot.digests())
+    runs.expect(methods)
+    weighted = [m for m in methods if m.weighting]
+    tuning = _tune(runs, weighted)
+    rates = _choose(tuning, weighted, config.compare.learning_rates)
+    seeds = config.compare.seeds
+    runs.pretrain([m for m in methods if not m.weighting], seeds)
+    runs.train(
+      [comparison_runs.Variant(m, rates[m.name]) for m in weighted], seeds
+    )
+    results = _results(runs, run, methods, rates, tuning)
+    writers.write_json(path / 'results.json', results)
+    return results
+
+
+def _tune(
+  runs: comparison_runs.Runs, methods: Sequence[Method]
+) -> list[Record]:
+  """Every learning rate of every method, on validation, on the first seeds."""
+  config = runs.config.compare
+  rates, seeds = config.learning_rates, config.seeds[: config.tuning_seeds]
+  if len(rates) == 1:
+    return []
+  runs.train(
+    [comparison_runs.Variant(m, rate) for m in methods for rate in rates],
+    seeds,
+  )
+  return [
+    {
+      'method': method.name,
+      'learning_rate': rate,
+      'validation_auc': float(
+        np.mean(
+          [max(runs.record(method, s, rate)['validation_auc']) for s in seeds]
+        )
+      ),
+    }
+    for method in methods
+    for rate in rates
+  ]
+
+
+def _choose(
+  tuning: Sequence[Record], methods: Sequence[Method], rates: Sequence[float]
+) -> dict[str, float]:
+  """The learning rate with the best validation AUC; the first of equals."""
+  chosen = {method.name: rates[0] for method in methods}
+  best: dict[str, float] = {}
+  for entry in tuning:
+    name, value = entry['method'], entry['validation_auc']
+    if value > best.get(name, -np.inf):
+      best[name], chosen[name] = value, entry['learning_rate']
+  return chosen
+
+
+def _results(
+  runs: comparison_runs.Runs,
+  run: workdir.Run,
+  methods: Sequence[Method],
+  rates: Rates,
+  tuning: Sequence[Record],
+) -> Record:
+  """Everything that was measured, and what follows."""
+  config, tasks = runs.config, run.manifest.task_names
+  seeds = config.compare.seeds
+  described = [_describe(method, rates) for method in methods]
+  replicates, kept, seconds = {}, [], {}
+  for method in methods:
+    for seed in seeds:
+      record = runs.record(method, seed, rates.get(method.name))
+      draws = record.pop('replicates')
+      replicates[method.name, seed] = {
+        name: np.asarray(values, np.float64) for name, values in draws.items()
+      }
+      stage = 'finetune' if method.weighting else 'pretrain'
+      seconds[stage] = seconds.get(stage, 0.0) + record.pop('seconds')
+      kept.append(record)
+  critics = [
+    runs.critics_record(critic, seed)
+    for critic in dict.fromkeys(m.critics for m in methods if m.needs_critics)
+    for seed in seeds
+  ]
+  seconds['critic'] = sum(record.pop('seconds') for record in critics)
+  differences = comparison.differences(
+    described, kept, tasks, replicates, config.evaluation.confidence
+  )
+  test = runs.splits['test'].host
+  return {
+    'split': 'test',
+    'tasks': list(tasks),
+    'seeds': list(seeds),
+    'data': {
+      'source': run.manifest.source,
+      'rows': {name: s.host.rows for name, s in runs.splits.items()},
+    },
+    'budget': {
+      'finetune_epochs': config.finetune.max_epochs,
+      'learning_rates': list(config.compare.learning_rates),
+      'tuning_seeds': min(config.compare.tuning_seeds, len(seeds)),
+    },
+    'methods': described,
+    'summary': comparison.summarise([m.name for m in methods], kept, tasks),
+    'differences': differences,
+    'verdicts': comparison.verdicts(described, differences, tasks),
+    'tuning': list(tuning),
+    'critics': critics,
+    'baseline': summary.rate_baseline(
+      runs.splits['train'].host, test, run.manifest, config
+    ),
+    'oracle': summary.stages({}, test, tasks, config).get('oracle'),
+    'warnings': _warnings(critics, tuning, rates),
+    'runs': kept,
+    'config': config_values.to_dict(config),
+    'versions': workdir.versions(),
+    'device': workdir.device(),
+    'commit': workdir.commit(),
+    'seconds': seconds,
+  }
+
+
+def _describe(method: Method, rates: Rates) -> Record:
+  return {
+    'name': method.name,
+    'backbone': method.backbone,
+    'weighting': method.weighting,
+    'critic_backbone': (method.critic_backbone or method.backbone)
+    if method.needs_critics
+    else None,
+    'settings': dict(method.settings),
+    'controls': [control.name for control in method.controls()],
+    'learning_rate': rates.get(method.name),
+  }
+
+
+def _warnings(
+  critics: Sequence[Record], tuning: Sequence[Record], rates: Rates
+) -> list[str]:
+  """What a reader must know before believing a figure."""
+  lines = []
+  for name in dict.fromkeys(record['critic'] for record in critics):
+    own = [record for record in critics if record['critic'] == name]
+    collapsed = sum(any(r['statistics']['collapsed'].values()) for r in own)
+    diverged = sum(
+      any(r['statistics'].get('diverged', {}).values()) for r in own
+    )
+    unfinished = sum(not r['converged'] for r in own)
+    if collapsed:
+      lines.append(
+        f'critics of {name}: collapsed for {collapsed} of {len(own)} seeds:'
+        ' their weights are constants, so RMTL is the control there'
+      )
+    if diverged:
+      lines.append(
+        f'critics of {name}: diverged for {diverged} of {len(own)} seeds: their'
+        ' weights are noise there'
+      )
+    if unfinished:
+      lines.append(
+        f'critics of {name}: not converged for {unfinished} of {len(own)} seeds'
+        ' (--config.critic.max_passes)'
+      )
+  tried = sorted({entry['learning_rate'] for entry in tuning})
+  lowest = [name for name, rate in rates.items() if tried and rate == tried[0]]
+  if lowest:
+    lines.append(
+      f'the lowest learning rate, {tried[0]:g}, was the best for'
+      f' {", ".join(lowest)}: a lower one may be better'
+    )
+  return lines

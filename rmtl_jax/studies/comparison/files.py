@@ -1,0 +1,111 @@
+"""Where a comparison keeps what it has finished, and what was cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import re
+from typing import Any
+
+from rmtl_jax import json_files, types
+from rmtl_jax.runtime import checkpoints, writers
+from rmtl_jax.runtime import integrity as checkpoint_records
+from rmtl_jax.studies.comparison import methods
+
+Method = methods.Method
+Record = dict[str, Any]
+
+# An unfinished stage is saved this often, in seconds.
+SAVE_PERIOD = 60.0
+_LONGEST_NAME = 120
+
+
+class Files:
+  """The files of a comparison's directory; a run's file says it is finished."""
+
+  def __init__(self, path: pathlib.Path, runs: str = 'runs'):
+    """Reads nothing.
+
+    Args:
+      path: the directory.
+      runs: the folder of finished runs' files.
+    """
+    self._path, self._runs = path, path / runs
+
+  def run(
+    self, method: Method, seed: int, learning_rate: float | None = None
+  ) -> pathlib.Path:
+    """What a finished run is compared by, in JSON."""
+    rate = '' if learning_rate is None else str(learning_rate)
+    return self._runs / _slug(method) / rate / f'{seed}.json'
+
+  def critics(self, method: Method, seed: int) -> pathlib.Path:
+    """What finished critics know, in JSON."""
+    return self._path / 'critics' / _slug(method) / f'{seed}.json'
+
+  def read(self, file: pathlib.Path) -> Record:
+    """One of these.
+
+    Raises:
+      types.InputError: it is damaged.
+    """
+    remedy = 'remove it to train the run again'
+    try:
+      record = json_files.read(file)
+    except types.InputError as error:
+      raise types.InputError(f'{error}: {remedy}') from None
+    if not checkpoint_records.is_whole(record):
+      raise types.InputError(f'{file}: is not as it was written: {remedy}')
+    del record['record_digest']
+    return record
+
+  def write(self, file: pathlib.Path, record: Record) -> None:
+    """Writes one of these, atomically, with a digest of itself."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writers.write_json(file, checkpoint_records.sealed(record))
+
+  def unfinished(
+    self, stage: str, method: Method, seed: int, learning_rate: float | None
+  ) -> checkpoints.LateStore:
+    """Checkpoints of a stage in training."""
+    name = f'{stage}-{_slug(method)}-{learning_rate}-{seed}'
+    return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
+
+  def save_params(
+    self, stage: str, method: Method, seed: int, params: Any
+  ) -> None:
+    """Keeps the parameters that later stages start from."""
+    store = checkpoints.Store(self._params(stage, method, seed), keep=1)
+    store.save(0, params, {'stage': stage, 'epoch': 0})
+    store.close()
+
+  def load_params(
+    self, stage: str, method: Method, seed: int, form: Any
+  ) -> Any:
+    """Those parameters.
+
+    Raises:
+      types.InputError: they are damaged or gone.
+    """
+    directory = self._params(stage, method, seed)
+    store = checkpoints.Store(directory, keep=1)
+    restored = store.restore(lambda record: form)
+    store.close()
+    if restored is None:
+      raise types.InputError(
+        f'{directory}: no checkpoint, though the stage is finished: remove its'
+        ' file under runs/ or critics/ to train it again'
+      )
+    return restored.arrays
+
+  def _params(self, stage: str, method: Method, seed: int) -> pathlib.Path:
+    return self._path / 'checkpoints' / stage / _slug(method) / str(seed)
+
+
+def _slug(method: Method) -> str:
+  """The method's name as a file's; a long one is cut and told apart by hash."""
+  name = re.sub(r'[^\w.+@=-]', ',', method.name)
+  if len(name) <= _LONGEST_NAME:
+    return name
+  digest = hashlib.blake2b(method.name.encode(), digest_size=8).hexdigest()
+  return f'{name[:_LONGEST_NAME]}-{digest}'

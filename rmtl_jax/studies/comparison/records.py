@@ -1,0 +1,203 @@
+"""What a comparison keeps of a finished run: figures, no parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import evaluator, intervals
+from rmtl_jax.results import summary
+from rmtl_jax.training import actor_teams, critic_stage, ensemble
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import splits as splits_lib
+
+Record = dict[str, Any]
+
+# Of the session bootstrap: all runs see the same draws, so that differences
+# of their replicates are paired.
+_BOOTSTRAP_SEED = 0
+
+
+def of_actor(
+  context: context_lib.Context,
+  name: str,
+  arm: actor_teams.Arm,
+  before: Sequence[float],
+  test: splits_lib.Split | None,
+) -> Record:
+  """Of an actor stage.
+
+  Args:
+    context: the run.
+    name: the arm's.
+    arm: after its last epoch.
+    before: mean validation AUC before the first epoch, if it is a candidate.
+    test: the test split, or None where it must not be looked at.
+
+  Returns:
+    `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
+    `seconds`; `lambda` of the best epoch, where lambda was learnt; with
+    `test`, its `metrics` and bootstrap `replicates`, without,
+    `validation_halves`.
+  """
+  begin = time.perf_counter()
+  history = [entry for entry in context.history if entry['stage'] == name]
+  tasks = context.tasks
+  return {
+    'best_epoch': arm.stopping.best_epoch,
+    'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
+    'weights': _weights(history, tasks),
+    **_learnt_lambda(history, arm.stopping.best_epoch),
+    **_judged(context, arm.best_params, test),
+    'seconds': sum(entry['seconds'] for entry in history)
+    + time.perf_counter()
+    - begin,
+  }
+
+
+def _learnt_lambda(history: Sequence[Record], best_epoch: int) -> Record:
+  """Lambda after the epoch that is kept, where it was learnt."""
+  kept = [
+    e['lambda'] for e in history if e['epoch'] == best_epoch and 'lambda' in e
+  ]
+  return {'lambda': kept[0]} if kept else {}
+
+
+def of_ensemble(
+  config: config_lib.Config,
+  contexts: Sequence[context_lib.Context],
+  fitted: Sequence[ensemble.Fitted],
+  test: splits_lib.Split | None,
+) -> Record:
+  """Of an ensemble after stage 1: as `of_actor`, of the one model it is.
+
+  Args:
+    config: the ensemble's settings.
+    contexts: its members'.
+    fitted: what was kept of each.
+    test: the test split, or None where it must not be looked at.
+
+  Returns:
+    As `of_actor`, with `ensemble`, its number of members; `best_epoch` is the
+    latest member's, `validation_auc` the finished ensemble's alone.
+  """
+  begin = time.perf_counter()
+  # All that records want to know of a run, the settings being the whole's.
+  whole = dataclasses.replace(contexts[0], config=config, member=None)
+  params = ensemble.stack([one.params for one in fitted])
+  auc = actor_teams.validation_auc(whole, params)
+  return {
+    'ensemble': config.ensemble,
+    'best_epoch': max(one.stopping.best_epoch for one in fitted),
+    'validation_auc': [float(np.nanmean(auc))],
+    'weights': None,
+    **_judged(whole, params, test),
+    'seconds': sum(e['seconds'] for c in contexts for e in c.history)
+    + time.perf_counter()
+    - begin,
+  }
+
+
+def _judged(
+  context: context_lib.Context, params: Any, test: splits_lib.Split | None
+) -> Record:
+  """Figures of the test rows, or of validation's two halves without them."""
+  if test is not None:
+    return _tested(context, params, test)
+  return {'validation_halves': _halves(context, params)}
+
+
+def of_critics(training: critic_stage.Training) -> Record:
+  """Of stage 2: what the critics know of validation rows.
+
+  Args:
+    training: after its last pass.
+
+  Returns:
+    `statistics` and `curves` as in a run's record, `validation_<stopping>`
+    (the error that decides, by pass), `converged`, `seconds`.
+  """
+  context, errors = training.context, training.errors
+  config, host = context.config, context.validation.host
+  policy = training.validation_policy
+  q_values = context.values(training.params, context.validation, policy)
+  return {
+    'statistics': summary.critic(
+      q_values, policy, host, context.tasks, config.critic
+    ),
+    'curves': summary.curves(
+      q_values, host, context.tasks, config.weighting.lambda_
+    ),
+    f'validation_{config.critic.stopping}': errors,
+    'converged': critic_stage.converged(errors, config.critic),
+    'seconds': sum(entry['seconds'] for entry in context.history),
+  }
+
+
+def _tested(
+  context: context_lib.Context, params: Any, test: splits_lib.Split
+) -> Record:
+  predictions = context.predict(params, test)
+  host, config = test.host, context.config.evaluation
+  replicates = intervals.replicates(
+    [predictions], host.labels, host.session, config.bootstrap, _BOOTSTRAP_SEED
+  )
+  return {
+    'metrics': evaluator.evaluate(
+      predictions,
+      host.labels,
+      host.session,
+      host.user,
+      context.tasks,
+      # Intervals are of differences, from the replicates.
+      dataclasses.replace(config, bootstrap=0),
+      context.config.seed,
+    ),
+    # A draw whose labels are all alike has no AUC: None, as JSON knows no NaN.
+    'replicates': {
+      name: [[context_lib.finite(v) for v in draw] for draw in values[:, 0]]
+      for name, values in replicates.items()
+    },
+  }
+
+
+def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
+  """Mean AUC over tasks of the earlier and the later validation sessions.
+
+  Sessions are in the order of their start. A half whose labels are all alike
+  has None.
+  """
+  host = context.validation.host
+  predictions = context.predict(params, context.validation)
+  cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
+  means = []
+  for half in (slice(0, cut), slice(cut, None)):
+    auc = evaluator.validation_auc(predictions[half], host.labels[half])
+    defined = auc[~np.isnan(auc)]
+    means.append(float(np.mean(defined)) if len(defined) else None)
+  return means
+
+
+def _mean_auc(entry: Record, tasks: Sequence[str]) -> float:
+  values = [entry[f'validation_auc_{task}'] for task in tasks]
+  return float(np.mean([v for v in values if v is not None]))
+
+
+def _weights(
+  history: Sequence[Record], tasks: Sequence[str]
+) -> dict[str, dict[str, float]] | None:
+  """Mean and standard deviation of the weights, averaged over the epochs."""
+  if not history or f'weight_mean_{tasks[0]}' not in history[0]:
+    return None
+  return {
+    task: {
+      part: float(np.mean([e[f'weight_{part}_{task}'] for e in history]))
+      for part in ('mean', 'deviation')
+    }
+    for task in tasks
+  }

@@ -1,0 +1,395 @@
+"""The runs of a comparison: each trained once, kept in a file of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import summary
+from rmtl_jax.runtime import memory, workdir
+from rmtl_jax.runtime import progress as progress_lib
+from rmtl_jax.studies.comparison import files as comparison_files
+from rmtl_jax.studies.comparison import methods
+from rmtl_jax.studies.comparison import records as comparison_records
+from rmtl_jax.training import actor_stages, actor_teams, critic_stage, ensemble
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import population as population_lib
+from rmtl_jax.training import splits as splits_lib
+
+Method = methods.Method
+Record = dict[str, Any]
+
+
+class Variant(NamedTuple):
+  """A method with a learning rate of its stage 3.
+
+  Attributes:
+    method: with a weighting.
+    learning_rate: Adam's.
+  """
+
+  method: Method
+  learning_rate: float
+
+
+class Runs:
+  """Trains what a comparison needs and does not have yet.
+
+  Attributes:
+    config: settings of all runs.
+    splits: the data.
+    population: most runs that are trained together.
+    finished: runs that this start has trained.
+  """
+
+  def __init__(
+    self,
+    run: workdir.Run,
+    config: config_lib.Config,
+    live: progress_lib.Progress,
+    interrupted: Callable[[], int],
+    searching: bool = False,
+  ):
+    """Reads the data; trains nothing.
+
+    Args:
+      run: the comparison's directory and data.
+      config: settings; `compare.population`.
+      live: where progress goes.
+      interrupted: a signal's number once one has arrived, else 0.
+      searching: runs are for validation alone: the test split is not read,
+        and a stage 1 that has not converged is no reason to stop.
+    """
+    self.config, self._searching = config, searching
+    self.splits = {
+      name: splits_lib.read(run.data_dir, run.manifest, name, config.batch)
+      for name in manifest_lib.SPLITS
+      if name != 'test' or not searching
+    }
+    self._files = comparison_files.Files(
+      run.path, 'trials' if searching else 'runs'
+    )
+    self._tasks = run.manifest.task_names
+    self._numeric = run.manifest.numeric_names
+    memory.check_tables(
+      str(run.path / 'manifest.json'),
+      run.manifest,
+      config.network.embedding_dim,
+      copies=3,
+    )
+    self._models = models_lib.Models(
+      splits_lib.with_room(
+        run.manifest.feature_spec(), self.splits['train'], config.batch
+      )
+    )
+    self._live, self._interrupted = live, interrupted
+    self.population = population_lib.most(
+      config.compare.population, len(config.compare.seeds)
+    )
+    # Parameters of the seeds at hand.
+    self._params: dict[tuple[str, Method, int], Any] = {}
+    self._begin, self.finished, self._wanted = time.monotonic(), 0, 0
+
+  def check(self, configs: Iterable[config_lib.Config]) -> None:
+    """Raises InputError unless networks with these settings fit the data."""
+    for config in configs:
+      self._models.check(config)
+
+  def expect(self, methods: Sequence[Method]) -> None:
+    """Counts the runs that are missing, for the time that is left.
+
+    Args:
+      methods: all of the comparison, pre-trained ones included.
+    """
+    config = self.config.compare
+    tuned = len(config.learning_rates) > 1
+    for method in methods:
+      for position, seed in enumerate(config.seeds):
+        rates = [None] if not method.weighting else config.learning_rates
+        missing = sum(
+          not self._files.run(method, seed, rate).exists() for rate in rates
+        )
+        if method.weighting and not (tuned and position < config.tuning_seeds):
+          # One of the rates, whichever is chosen.
+          missing = int(missing == len(rates))
+        self._wanted += missing
+
+  def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
+    """Stage 3 of variants x seeds, and what has to come before it."""
+    for begin in range(0, len(seeds), self.population):
+      chunk = seeds[begin : begin + self.population]
+      self._params.clear()
+      jobs = [
+        (variant, seed)
+        for variant in variants
+        for seed in chunk
+        if not self._files.run(
+          variant.method, seed, variant.learning_rate
+        ).exists()
+      ]
+      programs = [
+        self._models.finetune(variant.method.config(self.config))
+        for variant, _ in jobs
+      ]
+      for _, group in population_lib.by_program(
+        zip(programs, jobs, strict=True), self.population
+      ):
+        memory.forget_programs()
+        self._finetune(group)
+
+  def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
+    """Stage 1 of pre-trained models x seeds; ensembles one by one."""
+    jobs = []
+    for method in dict.fromkeys(methods):
+      config = method.config(self.config)
+      for seed in seeds:
+        if self._files.run(method, seed).exists():
+          continue
+        if config.ensemble == 1:
+          jobs.append((method, seed))
+        else:
+          self._pretrain_ensemble(
+            method, dataclasses.replace(config, seed=seed)
+          )
+    programs = [
+      self._models.pretrain(method.config(self.config)) for method, _ in jobs
+    ]
+    for _, group in population_lib.by_program(
+      zip(programs, jobs, strict=True), self.population
+    ):
+      self._params.clear()
+      memory.forget_programs()
+      self._pretrain(group)
+
+  def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
+    teams = [
+      actor_teams.pretrain_team(self._context(method, seed, 'pretrain'))
+      for method, seed in jobs
+    ]
+    actor_stages.fit(teams, self.population)
+    for team, (method, seed) in zip(teams, jobs, strict=True):
+      arm = team.arms['pretrain']
+      self._check_converged(arm.stopping, method, seed)
+      self._keep('pretrain', method, seed, arm.best_params)
+      self._finish(team, method, seed, None, [])
+
+  def _pretrain_ensemble(
+    self, method: Method, config: config_lib.Config
+  ) -> None:
+    """Stage 1 of all members; their parameters are not kept.
+
+    Args:
+      method: an ensemble.
+      config: its settings, with the seed.
+    """
+    self._params.clear()
+    memory.forget_programs()
+    contexts = [
+      dataclasses.replace(
+        self._context(method, one.seed, 'pretrain'), member=member
+      )
+      for member, one in enumerate(ensemble.members(config))
+    ]
+    fitted = [
+      arms['pretrain']
+      for arms in ensemble.fit_actors(
+        contexts,
+        self.population,
+        lambda m: actor_teams.pretrain_team(contexts[m]),
+      )
+    ]
+    for one in fitted:
+      self._check_converged(one.stopping, method, config.seed)
+    record = {
+      'method': method.name,
+      'seed': config.seed,
+      'learning_rate': None,
+      **comparison_records.of_ensemble(
+        config,
+        contexts,
+        fitted,
+        None if self._searching else self.splits['test'],
+      ),
+    }
+    self._files.write(self._files.run(method, config.seed), record)
+    for context in contexts:
+      context.drop_store()
+    self._say_finished(
+      f'{method.name}, seed {config.seed}: validation AUC'
+      f' {record["validation_auc"][0]:.4f}, {record["seconds"]:.1f} s'
+    )
+
+  def _check_converged(
+    self, stopping: actor_teams.Stopping, method: Method, seed: int
+  ) -> None:
+    limits = method.config(self.config).pretrain
+    if stopping.bad < limits.patience and not self._searching:
+      raise types.InputError(
+        f'stage 1 of {method.name}, seed {seed}, has not converged in'
+        f' {limits.max_epochs} epochs, and unequal training would look like'
+        ' a difference between methods: start in another --workdir with a'
+        ' larger --config.pretrain.max_epochs'
+      )
+
+  def _actor(self, method: Method, seed: int) -> Any:
+    """The parameters of a pre-trained model."""
+    if not self._files.run(method, seed).exists():
+      self._pretrain([(method, seed)])
+    return self._kept('pretrain', method, seed)
+
+  def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
+    """Critics' parameters, after stage 2 of the seeds that lack it."""
+    missing = [s for s in seeds if not self._files.critics(method, s).exists()]
+    trainings = [
+      critic_stage.start(
+        self._context(method, seed, 'critic'),
+        self._actor(method.first, seed),
+      )
+      for seed in missing
+    ]
+    critic_stage.fit(trainings, self.population)
+    for training, seed in zip(trainings, missing, strict=True):
+      self._keep('critic', method, seed, training.params)
+      record = {
+        'critic': method.name,
+        'seed': seed,
+        **comparison_records.of_critics(training),
+      }
+      for line in summary.critic_warnings(record['statistics']):
+        self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
+      self._files.write(self._files.critics(method, seed), record)
+      training.context.drop_store()
+    return [self._kept('critic', method, seed) for seed in seeds]
+
+  def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
+    """Stage 3 of runs, all for the same number of epochs."""
+    critics: dict[Method, dict[int, Any]] = {}
+    for variant, seed in jobs:
+      if variant.method.needs_critics:
+        critics.setdefault(variant.method.critics, {})[seed] = None
+    for method, by_seed in critics.items():
+      params = self._critics(method, list(by_seed))
+      by_seed.update(zip(by_seed, params, strict=True))
+    teams = [
+      actor_teams.finetune_team(
+        self._context(v.method, seed, 'finetune', v.learning_rate),
+        {'finetune': v.method.weighting},
+        self._actor(v.method.first, seed),
+        critics[v.method.critics][seed] if v.method.needs_critics else (),
+      )
+      for v, seed in jobs
+    ]
+    actor_stages.fit(teams, self.population)
+    for team, (variant, seed) in zip(teams, jobs, strict=True):
+      method, before = variant.method, []
+      if team.limits.start == 'pretrained':
+        # Epoch 0 is the pre-trained model, at its best.
+        before = [max(self.record(method.first, seed)['validation_auc'])]
+      self._finish(team, method, seed, variant.learning_rate, before)
+
+  def _context(
+    self,
+    method: Method,
+    seed: int,
+    stage: str,
+    learning_rate: float | None = None,
+  ) -> context_lib.Context:
+    """One run's, or one member's."""
+    config = dataclasses.replace(
+      method.config(self.config), seed=seed, ensemble=1
+    )
+    if learning_rate is not None:
+      # The same number of steps for every method: patience never runs out.
+      config = dataclasses.replace(
+        config,
+        finetune=dataclasses.replace(
+          config.finetune,
+          learning_rate=learning_rate,
+          patience=config.finetune.max_epochs + 1,
+        ),
+      )
+    return context_lib.Context(
+      config,
+      self._tasks,
+      self.splits['train'],
+      self.splits['validation'],
+      self._models,
+      self._live,
+      store=self._files.unfinished(stage, method, seed, learning_rate),
+      interrupted=self._interrupted,
+      numeric=self._numeric,
+    )
+
+  def _finish(
+    self,
+    team: actor_teams.Team,
+    method: Method,
+    seed: int,
+    learning_rate: float | None,
+    before: Sequence[float],
+  ) -> None:
+    """Writes what a finished run is compared by.
+
+    Args:
+      team: with one arm.
+      method: what was trained.
+      seed: the run's.
+      learning_rate: of stage 3, or None after stage 1.
+      before: mean validation AUC before the first epoch, if it is a candidate.
+    """
+    context = team.context
+    ((name, arm),) = team.arms.items()
+    test = None if self._searching else self.splits['test']
+    record = {
+      'method': method.name,
+      'seed': seed,
+      'learning_rate': learning_rate,
+      **comparison_records.of_actor(context, name, arm, before, test),
+    }
+    self._files.write(self._files.run(method, seed, learning_rate), record)
+    context.drop_store()
+    rate = '' if learning_rate is None else f' at {learning_rate:g}'
+    self._say_finished(
+      f'{method.name}{rate}, seed {seed}: validation AUC'
+      f' {arm.stopping.best:.4f} at epoch {arm.stopping.best_epoch},'
+      f' {record["seconds"]:.1f} s'
+    )
+
+  def _say_finished(self, text: str) -> None:
+    """After 'run 3 of 40, 12:30 left': what this start has to train."""
+    self.finished += 1
+    count = f'run {self.finished}'
+    if self._wanted:
+      seconds = (time.monotonic() - self._begin) / self.finished
+      left = max(self._wanted - self.finished, 0)
+      clock = progress_lib.clock(seconds * left)
+      count += f' of {self._wanted}, {clock} left'
+    self._live.say(f'{count}  {text}')
+
+  def record(
+    self, method: Method, seed: int, learning_rate: float | None = None
+  ) -> Record:
+    """A finished run's file."""
+    return self._files.read(self._files.run(method, seed, learning_rate))
+
+  def critics_record(self, method: Method, seed: int) -> Record:
+    """The file of finished critics."""
+    return self._files.read(self._files.critics(method, seed))
+
+  def _keep(self, stage: str, method: Method, seed: int, params: Any) -> None:
+    self._files.save_params(stage, method, seed, params)
+    self._params[stage, method, seed] = params
+
+  def _kept(self, stage: str, method: Method, seed: int) -> Any:
+    key = (stage, method, seed)
+    if key not in self._params:
+      actor, critic = self._models.forms(method.config(self.config))
+      form = critic if stage == 'critic' else actor
+      self._params[key] = self._files.load_params(*key, form)
+    return self._params[key]

@@ -1,0 +1,261 @@
+"""The space that `rmtl tune` searches: `setting=low:high[:log]` or `a|b|c`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.networks import ignore
+from rmtl_jax.studies.comparison import methods
+
+# What is searched where nothing is named, by the last stage that is trained.
+_ALWAYS = {
+  'pretrain': (
+    'network.dropout=0.0:0.5',
+    'pretrain.learning_rate=1e-4:1e-2:log',
+    'pretrain.l2=1e-8:1e-4:log',
+  ),
+  'finetune': (
+    'critic.discount=0.0|0.5|0.9|0.95|0.99',
+    'finetune.learning_rate=1e-5:3e-3:log',
+    'weighting.lambda_=0.1:2.0',
+  ),
+}
+# And in stage 1, where the data have categories (embeddings)...
+_OF_CATEGORIES = (
+  'network.embedding_scale=0.003:1.0:log',
+  'network.id_dropout=0|0.1|0.2|0.3|0.5',
+  'pretrain.embedding_l2=1e-7:1e-2:log',
+)
+# ... where they have an item field: an encoder of the session before a row, and
+# an affinity ...
+_OF_ITEMS = (
+  'network.session_encoder=none|mean|target_attention',
+  'network.affinity_dim=0|8|16',
+)
+# ... whose state can move, where answers are known within the session ...
+_OF_ANSWERS = ('network.affinity_state=user|session',)
+# ... and where they have the user's earlier items.
+_OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
+# What gained in our measurements (experiments/results/recipes): the points that
+# a search tries first, everything else as it was given.
+START_POINTS = (
+  {
+    'network.embedding_scale': 0.1,
+    'pretrain.embedding_l2': 1e-3,
+  },
+  {
+    'network.embedding_scale': 0.3,
+    'pretrain.embedding_l2': 1e-3,
+    'network.session_encoder': 'mean',
+  },
+  {
+    'network.id_dropout': '0.2',
+    'network.session_encoder': 'target_attention',
+  },
+  {
+    'network.embedding_scale': 0.3,
+    'pretrain.embedding_l2': 1e-3,
+    'network.affinity_dim': 8,
+    'network.affinity_state': 'session',
+  },
+)
+# Digits of a number that is drawn: more would only look precise.
+_DIGITS = 3
+
+
+class Dimension(NamedTuple):
+  """One setting of the space.
+
+  Attributes:
+    name: 'group.field'.
+    choices: values to choose from, or () for a range.
+    low: of a range, inclusive.
+    high: of a range, inclusive.
+    log: the range is searched in the logarithm.
+  """
+
+  name: str
+  choices: tuple[Any, ...] = ()
+  low: float = 0.0
+  high: float = 0.0
+  log: bool = False
+
+
+def defaults(
+  stage: str, base: config_lib.Config, manifest: manifest_lib.Manifest
+) -> tuple[str, ...]:
+  """The space for some data: what they cannot have is left out.
+
+  Args:
+    stage: the last stage of a trial, 'pretrain' or 'finetune'.
+    base: the settings that are searched around; what they ignore stays so.
+    manifest: of the data.
+
+  Returns:
+    Texts for `parse`.
+
+  Raises:
+    types.InputError: `base` ignores what is no field.
+  """
+  space = _ALWAYS[stage]
+  if stage != 'pretrain':
+    return space
+  gone = ignore.fields(base.network.ignore, manifest.feature_spec())
+  seen = [field for field in manifest.fields if field.name not in gone]
+  if any(field.kind != 'numeric' for field in seen):
+    space += _OF_CATEGORIES
+  if manifest.item_field in [field.name for field in seen]:
+    space += _OF_ITEMS
+    if any(field.details.get('previous') for field in seen):
+      space += _OF_ANSWERS
+    if any(field.shares == manifest.item_field for field in seen):
+      space += _OF_HISTORIES
+  choices = _ignore_choices(base, manifest)
+  if len(choices) > 1:
+    space += (f'network.ignore={"|".join(choices)}',)
+  return space
+
+
+def _ignore_choices(
+  base: config_lib.Config, manifest: manifest_lib.Manifest
+) -> list[str]:
+  """What may be ignored: as given, one more as-of group, or all of them."""
+  spec, given = manifest.feature_spec(), base.network.ignore
+  gone = ignore.fields(given, spec)
+  sizes = {field.name: field.size for field in manifest.fields}
+  groups = {
+    group: names
+    for group, names in spec.groups
+    # A field with row 0 alone (size 1) tells nothing.
+    if any(sizes[name] != 1 for name in names if name not in gone)
+  }
+  if len(groups) > 1:
+    groups[ignore.ALL_GROUPS] = tuple(
+      n for _, names in spec.groups for n in names
+    )
+  choices = [given]
+  for group, names in groups.items():
+    # A field of the group's name would be meant instead.
+    word = '+'.join(names) if group in sizes else group
+    choice = f'{given}+{word}' if given else word
+    if len(ignore.fields(choice, spec)) < len(sizes):
+      choices.append(choice)
+  return choices
+
+
+def parse(text: str, base: config_lib.Config) -> Dimension:
+  """Reads one dimension.
+
+  Args:
+    text: `setting=low:high`, `setting=low:high:log` or `setting=a|b|c`.
+    base: the settings that are searched around.
+
+  Raises:
+    types.InputError: names the dimension and the part that is wrong.
+  """
+  name, _, values = text.strip().partition('=')
+  label = f'search {text!r:.80}'
+  if '|' in values:
+    choices = tuple(
+      methods.setting(label, f'{name}={value}', base)[1]
+      for value in values.split('|')
+    )
+    return Dimension(name, choices=choices)
+  low, *rest = values.split(':')
+  if len(rest) not in (1, 2) or rest[1:] not in ([], ['log']):
+    raise types.InputError(
+      f'{label}: expected SETTING=LOW:HIGH[:log] or SETTING=A|B|...'
+    )
+  ends = [
+    methods.setting(label, f'{name}={value}', base)[1]
+    for value in (low, rest[0])
+  ]
+  if any(
+    type(end) not in (int, float) or not math.isfinite(end) for end in ends
+  ):
+    raise types.InputError(
+      f'{label}: {name} is no number: name A|B|... instead'
+    )
+  if not ends[0] < ends[1] or (rest[1:] and ends[0] <= 0):
+    raise types.InputError(
+      f'{label}: expected LOW < HIGH'
+      + (', and LOW > 0 for a logarithm' if rest[1:] else '')
+    )
+  return Dimension(name, (), ends[0], ends[1], bool(rest[1:]))
+
+
+def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
+  """Raises InputError where the space ignores what is no field of the data."""
+  for d in space:
+    if d.name == 'network.ignore':
+      for choice in d.choices:
+        ignore.fields(choice, manifest.feature_spec())
+
+
+def suggest(
+  trial: Any, space: Sequence[Dimension], base: config_lib.Config
+) -> dict[str, Any]:
+  """One point.
+
+  Args:
+    trial: an optuna.Trial.
+    space: its dimensions.
+    base: the settings that are searched around.
+
+  Returns:
+    {'group.field': value} of what differs from `base`; numbers have three
+    digits.
+  """
+  flat = config_values.flatten(base)
+  values: dict[str, Any] = {}
+  for d in space:
+    if d.choices:
+      values[d.name] = trial.suggest_categorical(d.name, d.choices)
+    elif isinstance(flat[d.name], int):
+      values[d.name] = trial.suggest_int(
+        d.name, int(d.low), int(d.high), log=d.log
+      )
+    else:
+      drawn = trial.suggest_float(d.name, d.low, d.high, log=d.log)
+      rounded = float(f'{drawn:.{_DIGITS}g}')
+      values[d.name] = min(max(rounded, d.low), d.high)
+  return {k: v for k, v in values.items() if v != flat[k]}
+
+
+def start_points(
+  space: Sequence[Dimension], base: config_lib.Config
+) -> list[dict[str, Any]]:
+  """The points to try first: START_POINTS, and else what was given.
+
+  Args:
+    space: the dimensions that are searched.
+    base: the settings that are searched around.
+
+  Returns:
+    Points with a value for every dimension, for `optuna.Study.enqueue_trial`:
+    what was given, or the nearest that the dimension has. A point of which
+    the space has nothing is left out, and so is one that stands there already.
+  """
+  flat = config_values.flatten(base)
+  points: list[dict[str, Any]] = []
+  for wanted in START_POINTS:
+    good = {
+      d.name: wanted[d.name]
+      for d in space
+      if d.name in wanted and _nearest(d, wanted[d.name]) == wanted[d.name]
+    }
+    point = {d.name: _nearest(d, good.get(d.name, flat[d.name])) for d in space}
+    if good and point not in points:
+      points.append(point)
+  return points
+
+
+def _nearest(d: Dimension, value: Any) -> Any:
+  if d.choices:
+    return value if value in d.choices else d.choices[0]
+  return type(value)(min(max(value, d.low), d.high))

@@ -1,0 +1,226 @@
+"""Logs in memory, their as-of features, and those by plain loops."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from typing import NamedTuple
+
+import duckdb
+
+from rmtl_jax import prepare_config
+from rmtl_jax.preparation import sessions, source
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.raw import files as raw
+
+IDLE_MS = 60_000
+WEIGHT, WEIGHT_SESSION = 10, 5
+CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
+
+
+class Row(NamedTuple):
+  """A row of a log; times in ms, `click` is when the click came."""
+
+  session: int | None
+  user: str | None
+  item: str | None
+  time: int
+  label: int = 0
+  click: int | None = None
+
+
+def features(
+  rows: list[Row],
+  boundaries: tuple[int | None, int | None] = (None, None),
+  config: prepare_config.PrepareConfig = CONFIG,
+  known_after: int | None = None,
+) -> list[dict[str, float | None]]:
+  """The values before they are cut at quantiles, by row; two tasks.
+
+  Likes are known so many ms after their row, or nobody says when.
+  """
+  with duckdb.connect() as connection:
+    connection.execute('SET threads = 1')
+    connection.execute(
+      'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" VARCHAR,'
+      ' f_item VARCHAR, timestamp BIGINT, y_like DOUBLE, t_click BIGINT)'
+    )
+    connection.executemany(
+      'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)',
+      [(i, *row) for i, row in enumerate(rows)],
+    )
+    numbered = sessions.number(connection, 'log', IDLE_MS, has_session=True)
+    table = source.SourceTable(
+      view='log',
+      fields=(source.SourceField('item', 'categorical'),),
+      tasks=(
+        source.SourceTask('like', known_after_ms=known_after),
+        source.SourceTask('click', timed=True),
+      ),
+      table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 1),)),
+      has_session=True,
+      item_field='item',
+    )
+    placed = _place(connection, numbered, boundaries)
+    found = asof.add(connection, table, placed, config)
+    names = [
+      f.name
+      for f in found.fields
+      if f.name.startswith('asof_') and f.kind == 'numeric'
+    ]
+    columns = ', '.join(f'"x_{name}"' for name in names)
+    values = connection.execute(
+      f'SELECT {columns} FROM {found.view} ORDER BY row_id'
+    ).fetchall()
+  names = [name.removeprefix('asof_') for name in names]
+  return [dict(zip(names, value, strict=True)) for value in values]
+
+
+def _place(connection, numbered, boundaries):
+  """Splits at given times, which other rows cannot move."""
+  first, second = (math.inf if b is None else b for b in boundaries)
+  split = f"(start >= '{first}'::DOUBLE)::INT + (start >= '{second}'::DOUBLE)"
+  connection.execute(
+    'CREATE TABLE placed AS SELECT row_id, session_number AS session_id, 0 AS'
+    f' step, 0 AS position, {split}::INT AS split, timestamp FROM (SELECT *,'
+    ' min(timestamp) OVER (PARTITION BY session_number) AS start'
+    f' FROM {numbered.table})'
+  )
+  connection.execute(
+    'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM placed'
+    f' WHERE timestamp < {sessions.ends("split", boundaries)}'
+  )
+  return sessions.Placed('kept', boundaries, (), (), ())
+
+
+class _Placed(NamedTuple):
+  """A kept row; when its like and its click are known, None if never."""
+
+  row: Row
+  session: int
+  split: int
+  like: float | None
+  click: float | None
+
+
+def reference(
+  rows: list[Row],
+  boundaries: tuple[int | None, int | None] = (None, None),
+  known_after: int | None = None,
+) -> list[dict[str, float | None]]:
+  """The same by loops over all pairs of rows; {} where a row is not kept."""
+  ends = [math.inf if b is None else b for b in (*boundaries, None)]
+  placed: dict[int, _Placed] = {}
+  for members in _sessions(rows):
+    start = rows[members[0]].time
+    split = (start >= ends[0]) + (start >= ends[1])
+    for i in members:
+      row = rows[i]
+      if row.time < ends[split]:
+        like = row.time + (known_after or 0) if row.label else None
+        known = row.click is not None and row.click < ends[split]
+        click = row.click if known else None
+        placed[i] = _Placed(row, members[0], split, like, click)
+  train = [p for p in placed.values() if p.split == 0]
+  rates = {
+    task: sum(getattr(p, task) is not None for p in train) / len(train)
+    for task in ('like', 'click')
+  }
+  told = ('click',) if known_after is None else ('like', 'click')
+  every = list(placed.values())
+  return [
+    _of_row(placed[i], every, rates) | _feedback(placed[i], every, rates, told)
+    if i in placed
+    else {}
+    for i in range(len(rows))
+  ]
+
+
+def _sessions(rows):
+  """Row numbers of every session, in order of time."""
+  owners: dict[tuple[str, int | str | None], list[int]] = {}
+  for i, row in enumerate(rows):
+    given = row.session is not None
+    owner = ('session', row.session) if given else ('user', row.user)
+    owners.setdefault(owner, []).append(i)
+  found = []
+  for (kind, _), members in owners.items():
+    members.sort(key=lambda i: (rows[i].time, i))
+    for before, i in zip([None, *members], members, strict=False):
+      pause = before is not None and rows[i].time - rows[before].time > IDLE_MS
+      if before is None or (kind == 'user' and pause):
+        found.append([])
+      found[-1].append(i)
+  return found
+
+
+def _of_row(me, placed, rates):
+  time = me.row.time
+  past = [p for p in placed if p.row.time < time]
+  session = [p for p in past if p.session == me.session]
+  found = {
+    'gap': _since(time, session, max),
+    'position': len(session) or None,
+    'session_age': _since(time, session, min),
+  }
+  same = {
+    key: [
+      p for p in past if getattr(p.row, key) == getattr(me.row, key) is not None
+    ]
+    for key in ('user', 'item')
+  }
+  pairs = [p for p in same['user'] if p in same['item']]
+  found |= {'views': len(pairs) or None, 'view_gap': _since(time, pairs, max)}
+  found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
+  for key, rows in same.items():
+    known = [
+      p for p in rows if p.session != me.session and _rested(p, placed, time)
+    ]
+    for task in rates:
+      positives = sum(_known(p, task, time) for p in known)
+      rate = (positives + WEIGHT * rates[task]) / (len(known) + WEIGHT)
+      found[f'{key}_{task}_rate'] = rate if known else None
+  return found
+
+
+def _feedback(me, placed, rates, told):
+  time = me.row.time
+  session = [p for p in placed if p.session == me.session]
+  past = [p for p in session if p.row.time < time]
+  found = dict.fromkeys(
+    f'session_{t}{end}' for t in told for end in ('s', '_rate')
+  )
+  found |= dict.fromkeys(f'since_{t}' for t in told)
+  for task in told if past else ():
+    positives = [p for p in past if _known(p, task, time)]
+    found[f'session_{task}s'] = len(positives)
+    found[f'session_{task}_rate'] = (
+      len(positives) + WEIGHT_SESSION * rates[task]
+    ) / (len(past) + WEIGHT_SESSION)
+    if positives:
+      last = max(p.row.time for p in positives)
+      found[f'since_{task}'] = sum(p.row.time >= last for p in past)
+  return found
+
+
+def _known(one, task, time):
+  """Whether the row is a positive that was known before `time`."""
+  known = getattr(one, task)
+  return known is not None and known < time
+
+
+def _since(time, rows, which):
+  return time - which(p.row.time for p in rows) if rows else None
+
+
+def _rested(one, placed, time):
+  """Whether, by `time`, the row's session had paused for the idle time."""
+  times = sorted(
+    {
+      p.row.time
+      for p in placed
+      if p.session == one.session and one.row.time <= p.row.time < time
+    }
+  )
+  pauses = zip(times, [*times[1:], time], strict=True)
+  return any(after - before > IDLE_MS for before, after in pauses)

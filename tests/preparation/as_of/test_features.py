@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import math
+
+import duckdb
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation.as_of import rates as asof_rates
+from tests.preparation.as_of import reference as asof_reference
+from tests.preparation.as_of.reference import Row
+
+MINUTE = 60_000
+
+
+def only(found, *names):
+  return [tuple(row[name] for name in names) for row in found]
+
+
+def near(found, expected):
+  if found is None or expected is None:
+    return found is expected
+  return math.isclose(found, expected, rel_tol=1e-12)
+
+
+def test_gap_position_views_and_counts_by_hand():
+  found = asof_reference.features(
+    [
+      Row(1, 'u', 'a', 1000),
+      Row(1, 'u', 'b', 1000),  # a tie: neither sees the other
+      Row(1, 'u', 'a', 1400),
+      Row(1, 'u', 'a', 1400),
+      Row(1, 'u', 'a', 2000),
+      Row(2, 'u', 'a', 5000),  # another session of the user
+      Row(3, 'v', 'a', 5000),
+      Row(4, None, 'a', 9000),
+      Row(5, 'v', None, 9000),
+    ]
+  )
+  assert only(found, 'gap', 'position', 'session_age') == [
+    (None, None, None),
+    (None, None, None),
+    (400, 2, 400),
+    (400, 2, 400),
+    (600, 4, 1000),
+    *[(None, None, None)] * 4,
+  ]
+  assert only(found, 'views', 'view_gap', 'user_rows', 'item_rows') == [
+    (None, None, None, None),
+    (None, None, None, None),
+    (1, 400, 2, 1),
+    (1, 400, 2, 1),
+    (3, 600, 4, 3),
+    (4, 3000, 5, 4),
+    (None, None, None, 4),
+    (None, None, None, 6),
+    (None, None, 1, None),
+  ]
+
+
+def test_rates_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(1, 'u', 'b', 1000, 0),
+    Row(2, 'v', 'a', MINUTE + 1000, 1),  # a minute after 1000: not yet over
+    Row(3, 'v', 'a', MINUTE + 1001, 0),  # but now
+    Row(4, 'u', 'c', MINUTE + 1001, 0),
+    Row(5, 'w', 'a', 9 * MINUTE, 1),
+    Row(1, 'u', 'a', 9 * MINUTE, 1),  # session 1 goes on: not its own labels
+  ]
+  found = asof_reference.features(rows)
+  prior = 4 / 7
+  rate = lambda positives, n: (positives + 10 * prior) / (n + 10)
+  expected = [
+    (None, None),
+    (None, None),
+    (None, None),
+    (None, rate(1, 1)),
+    (rate(1, 2), None),
+    (None, rate(2, 3)),
+    (rate(0, 1), rate(1, 2)),
+  ]
+  for one, (user, item) in zip(found, expected, strict=True):
+    assert near(one['user_like_rate'], user)
+    assert near(one['item_like_rate'], item)
+
+
+def test_a_pause_of_just_the_idle_time_is_no_rest():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(1, 'u', 'a', MINUTE, 1),
+    Row(2, 'v', 'a', MINUTE + 1, 0),
+    Row(3, 'w', 'a', 2 * MINUTE + 1, 0),
+  ]
+  found = asof_reference.features(rows)
+  rate = (2 + 10 * 2 / 4) / 12
+  assert only(found[:3], 'item_like_rate') == [(None,)] * 3
+  assert near(found[3]['item_like_rate'], rate)
+
+
+def test_late_labels_count_from_when_they_come():
+  late = 5 * MINUTE
+  rows = [
+    Row(1, 'u', 'a', 0, click=late),
+    Row(2, 'v', 'a', 2 * MINUTE),  # the row counts, its click is to come
+    Row(3, 'w', 'a', late),
+    Row(4, 'x', 'a', late + 1, click=late + 2),
+  ]
+  found = asof_reference.features(rows)
+  prior = 2 / 4
+  assert only(found, 'item_click_rate') == [
+    (None,),
+    (pytest.approx((0 + 10 * prior) / 11),),
+    (pytest.approx((0 + 10 * prior) / 12),),
+    # The row before this one is too young to count.
+    (pytest.approx((1 + 10 * prior) / 12),),
+  ]
+
+
+def test_splits_see_earlier_ones_but_no_label_past_a_boundary():
+  hour = 60 * MINUTE
+  rows = [
+    Row(1, 'u', 'a', 0, 1, click=1),
+    # A click at validation's start does not count, a like does.
+    Row(2, 'u', 'a', hour, 1, click=2 * hour),
+    Row(2, 'u', 'a', 2 * hour, 1, click=2 * hour),  # past train's end: dropped
+    Row(3, 'u', 'a', 4 * hour, 1, click=4 * hour),  # validation
+    Row(4, 'u', 'a', 6 * hour, 0),  # test
+  ]
+  found = asof_reference.features(rows, (2 * hour, 5 * hour))
+  # Train's rates are 2 / 2 likes and 1 / 2 clicks.
+  assert only(found, 'user_rows', 'user_like_rate', 'user_click_rate') == [
+    (None, None, None),
+    (1, pytest.approx(11 / 11), pytest.approx(6 / 11)),
+    (None, None, None),
+    (2, pytest.approx(12 / 12), pytest.approx(6 / 12)),
+    (3, pytest.approx(13 / 13), pytest.approx(7 / 13)),
+  ]
+
+
+def test_feedback_of_labels_known_at_once_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 1000, 1),
+    Row(1, 'u', 'b', 1000, 0),  # a tie: neither sees the other
+    Row(1, 'u', 'c', 1001, 1),
+    Row(1, 'u', 'd', 1002, 0),
+    Row(1, 'u', 'e', 2000, 0),
+    Row(2, 'u', 'f', 3000, 0),  # another session of the user
+  ]
+  found = asof_reference.features(rows, known_after=0)
+  rate = lambda positives, n: pytest.approx((positives + 5 * 2 / 6) / (n + 5))
+  assert only(found, 'session_likes', 'session_like_rate', 'since_like') == [
+    (None, None, None),
+    (None, None, None),
+    (1, rate(1, 2), 2),  # two rows are of the positive's time
+    (2, rate(2, 3), 1),
+    (2, rate(2, 4), 2),
+    (None, None, None),
+  ]
+
+
+def test_feedback_counts_labels_from_when_they_are_known_by_hand():
+  rows = [
+    Row(1, 'u', 'a', 1000, 1, click=5000),
+    Row(1, 'u', 'b', 2000, 1, click=500),  # before its row: known with it
+    Row(1, 'u', 'c', 3000, 0, click=4000),
+    Row(1, 'u', 'd', 4000, 0),
+    Row(1, 'u', 'e', 4001, 1, click=4001),
+    Row(1, 'u', 'f', 6000, 0),
+  ]
+  found = asof_reference.features(rows, known_after=2000)
+  # A like at 1000 is known at 3000, and so seen from 3001 on.
+  assert only(found, 'session_likes', 'since_like') == [
+    (None, None),
+    (0, None),
+    (0, None),
+    (1, 3),
+    (2, 3),
+    (2, 4),
+  ]
+  # The click at 5000 is the first row's: the last row with one is the fifth.
+  assert only(found, 'session_clicks', 'since_click') == [
+    (None, None),
+    (0, None),
+    (1, 1),
+    (1, 2),
+    (2, 2),
+    (4, 1),
+  ]
+
+
+@pytest.mark.parametrize(
+  ('edges', 'row'),
+  [
+    ([1.0, 2.0, 5.0], 2),  # bin 1 holds 1 alone, and is the second word
+    ([1.0, 1.5], 2),
+    ([1.5, 4.0], 1),  # bin 0
+    ([1.0, 3.0], 0),  # bin 1 holds 1 and 2
+    ([4.0], 0),
+    ([], 0),
+    ([0.2, 0.5, 1.0, 2.0], 0),  # bin 3, which no train row has
+  ],
+)
+def test_the_word_for_the_row_before(edges, row):
+  connection = duckdb.connect()
+  connection.execute(
+    "CREATE TABLE words AS SELECT * FROM (VALUES ('0', 1), ('1', 2))"
+    ' AS t(key, id)'
+  )
+  assert asof_feedback.previous(connection, 'words', edges) == row
+
+
+def test_feedback_counts_no_label_past_a_boundary():
+  rows = [
+    Row(1, 'u', 'a', 0, click=1),
+    Row(2, 'u', 'a', 100, click=200),  # at validation's start: no click
+    Row(2, 'u', 'a', 150, click=199),
+    Row(2, 'u', 'a', 199),
+    Row(2, 'u', 'a', 201),  # past train's end: dropped
+    Row(3, 'u', 'a', 200),
+  ]
+  found = asof_reference.features(rows, (200, None))
+  rate = (0 + 5 * 2 / 4) / 7
+  assert only(found[3:], 'session_clicks', 'session_click_rate') == [
+    (0, pytest.approx(rate)),
+    (None, None),
+    (None, None),
+  ]
+
+
+def test_labels_known_after_the_idle_time_enter_rates_when_they_are():
+  rows = [
+    Row(1, 'u', 'a', 0, 1),
+    Row(2, 'v', 'a', 3 * MINUTE),
+    Row(3, 'w', 'a', 3 * MINUTE + 1),
+  ]
+  found = asof_reference.features(rows, known_after=3 * MINUTE)
+  prior = 10 / 3
+  assert only(found, 'item_like_rate') == [
+    (None,),
+    (pytest.approx(prior / 11),),
+    (pytest.approx((1 + prior) / 11),),
+  ]
+
+
+TIMES = st.builds(
+  lambda n, late: n * MINUTE // 2 + late, st.integers(0, 8), st.integers(0, 1)
+)
+ROWS = st.builds(
+  Row,
+  session=st.sampled_from([None, 1, 2, 3]),
+  user=st.sampled_from(['u', 'v']),
+  item=st.sampled_from(['a', 'b', '', None]),
+  time=TIMES,
+  label=st.integers(0, 1),
+  click=st.none() | TIMES,
+)
+FIRST = Row(9, 'first', 'first', 0)  # so that train has a row
+BOUNDARIES = st.sampled_from(
+  [(None, None), (2 * MINUTE, None), (MINUTE, 3 * MINUTE)]
+)
+KNOWN_AFTER = st.sampled_from([None, 0, 1, MINUTE // 2, 3 * MINUTE])
+SETTINGS = hypothesis.settings(max_examples=40, deadline=None)
+
+
+@SETTINGS
+@hypothesis.given(
+  st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES, KNOWN_AFTER
+)
+def test_as_plain_loops_have_it(rows, boundaries, known_after):
+  rows = [FIRST, *rows]
+  plain = [row._replace(item=row.item or None) for row in rows]
+  expected = asof_reference.reference(plain, boundaries, known_after)
+  found = asof_reference.features(rows, boundaries, known_after=known_after)
+  assert set(expected[0]) == set(found[0])
+  for one, other in zip(found, expected, strict=True):
+    for name, value in one.items():
+      assert near(value, other.get(name)), name
+
+
+@SETTINGS
+@hypothesis.given(
+  st.lists(ROWS, min_size=1, max_size=8),
+  st.lists(ROWS, max_size=6),
+  ROWS,
+  BOUNDARIES,
+  st.booleans(),
+  KNOWN_AFTER,
+)
+def test_the_future_changes_nothing(
+  rows, others, me, boundaries, liked, known_after
+):
+  """Rows and events at or after a row's time may be anything."""
+  past = [FIRST, *(row for row in rows if row.time < me.time)]
+  future = [row for row in rows if row.time >= me.time]
+  late = math.inf if known_after is None else me.time - known_after
+  changed = [
+    row._replace(
+      click=None if row.click and row.click >= me.time else row.click,
+      label=int(liked) if row.time >= late else row.label,
+    )
+    for row in past
+  ]
+  others = [row for row in others if row.time >= me.time]
+  with pytest.MonkeyPatch.context() as patch:
+    # Train's rate, one number for all rows, is the only thing they share.
+    patch.setattr(asof_rates, 'WEIGHT', 0)
+    patch.setattr(asof_feedback, 'WEIGHT', 0)
+    one = asof_reference.features(
+      [*past, me, *future], boundaries, known_after=known_after
+    )
+    other = asof_reference.features(
+      [*changed, me._replace(label=int(liked), click=None), *others],
+      boundaries,
+      known_after=known_after,
+    )
+  assert one[len(past)] == other[len(past)]
+
+
+def test_rows_whose_labels_nobody_tells_count_in_no_rate():
+  """Where a trained model predicts: rates start from the train rate given."""
+  connection = duckdb.connect()
+  connection.execute(
+    'CREATE TABLE keyed AS FROM (VALUES'
+    " (0, 1, 'u', 'a', 0, 1, NULL::BIGINT), (1, 2, 'u', 'a', 0, NULL, NULL),"
+    f" (2, 3, 'u', 'a', {9 * MINUTE}, NULL, NULL))"
+    ' t(row_id, session_id, "user", item, timestamp, y_0, t_0)'
+  )
+  tasks = [source.SourceTask('click')]
+  users, items = asof_rates.make(connection, 'keyed', tasks, MINUTE, [0.2])
+  for made in (users, items):
+    (name,) = made.details
+    found = connection.execute(
+      f'SELECT {name} FROM {made.table} ORDER BY row_id'
+    ).fetchall()
+    assert found == [(None,), (None,), (pytest.approx((1 + 2) / (1 + 10)),)]
+    assert made.details[name]['train_rate'] == 0.2

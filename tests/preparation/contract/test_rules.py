@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rmtl_jax import cli, prepare_config, types
+from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation.contract import sessions as contract_sessions
+from tests.preparation import raw_files
+
+SCHEMA = {
+  'session': 'session',
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'categorical': ['user', 'item'],
+  'multi_valued': [{'column': 'tags', 'separator': '|'}],
+  'numeric': ['price', {'column': 'age', 'transform': 'bins', 'bins': 4}],
+  'tasks': [
+    {'name': 'click', 'column': 'clicked'},
+    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+  ],
+}
+
+
+@pytest.fixture(scope='module')
+def good(tmp_path_factory):
+  """Prepared data: 30 sessions of three rows, train in two files."""
+  path = tmp_path_factory.mktemp('good')
+  lines = ['session,user,item,tags,price,age,ts,clicked,bought']
+  for i in range(90):
+    session, step = divmod(i, 3)
+    click, buy = int(i % 2 == 0), int(i % 4 == 0)
+    lines.append(
+      f's{session},u{session % 5},i{i % 7},a|b{i % 3},{i / 2},{i % 11},'
+      f'{session * 10**7 + step},{click},{buy}'
+    )
+  raw_files.run_table(
+    path,
+    lines,
+    schema=raw_files.write_schema(path / 'schema.json', SCHEMA),
+    rows_per_file=40,
+  )
+  return path / 'out'
+
+
+@pytest.fixture
+def data(good, tmp_path):
+  """A copy of it, to be damaged."""
+  return shutil.copytree(good, tmp_path / 'data')
+
+
+FIRST, SECOND = 'train/part-00000.parquet', 'train/part-00001.parquet'
+VALIDATION = 'validation/part-00000.parquet'
+TEST = 'test/part-00000.parquet'
+
+
+def change(path, column, row, value):
+  """Writes another value into one row, counted from 0."""
+  table = pq.read_table(path, partitioning=None)
+  at = table.schema.get_field_index(column)
+  values = table[column].to_pylist()
+  values[row] = value
+  kind = table.schema.field(at).type
+  pq.write_table(table.set_column(at, column, pa.array(values, kind)), path)
+
+
+def rewrite(path, make):
+  pq.write_table(make(pq.read_table(path, partitioning=None)), path)
+
+
+def edit(data, *keys, value):
+  """Sets an entry of the manifest."""
+  record = json.loads((data / 'manifest.json').read_text())
+  part = record
+  for key in keys[:-1]:
+    part = part[key]
+  part[keys[-1]] = value
+  (data / 'manifest.json').write_text(json.dumps(record))
+
+
+def fails(data, *words):
+  with pytest.raises(types.InputError) as caught:
+    contract.check(data)
+  line = str(caught.value)
+  assert '\n' not in line
+  for word in words:
+    assert word in line, line
+
+
+def test_what_prepare_writes_is_right(good):
+  found = contract.check(good)
+  assert (found.files, found.vocabularies) == (4, 4)
+  assert found.warnings == ()
+  assert len(found.manifest.splits['train'].files) == 2
+
+
+def test_simulated_data_with_as_of_features_is_right(tmp_path):
+  prepare.prepare(
+    prepare_config.PrepareConfig(
+      source='simulated',
+      data_dir=str(tmp_path / 'out'),
+      simulated_rows=2000,
+      as_of=('all',),
+    )
+  )
+  found = contract.check(tmp_path / 'out')
+  assert found.manifest.has_oracle
+  # The history has the item's vocabulary and no file of its own.
+  shared = [f for f in found.manifest.fields if f.shares]
+  with_words = [f for f in found.manifest.fields if f.kind != 'numeric']
+  assert shared and found.vocabularies == len(with_words) - len(shared)
+
+
+@pytest.mark.parametrize(
+  ('file', 'column', 'row', 'value', 'words'),
+  [
+    (FIRST, 'session_id', 4, None, ['row 5', 'is null']),
+    (FIRST, 'session_id', 4, 0, ['row 5', 'less than in the row before']),
+    (FIRST, 'row_id', 0, None, ['row 1', 'is null']),
+    (FIRST, 'step', 4, 0, ['row 5', 'is 0, expected 1']),
+    (FIRST, 'step', 3, 1, ['row 4', 'is 1, expected 0']),
+    (FIRST, 'timestamp', 5, 0, ['row 6', 'earlier than in the row before']),
+    (SECOND, 'timestamp', 11, 10**12, ['row 12', "not before its split's end"]),
+    (VALIDATION, 'timestamp', 0, 5, ['row 1', 'where the split before']),
+    (FIRST, 'f_item', 7, 99, ['row 8', 'is 99', 'vocabulary, 0 to 7']),
+    (FIRST, 'f_item', 7, -1, ['row 8', 'is -1']),
+    (FIRST, 'f_age', 2, 1000, ['row 3', 'is 1000']),
+    (FIRST, 'm_tags', 6, [1, 99], ['row 7', 'is 99']),
+    (FIRST, 'm_tags', 6, [], ['row 7', 'has 0 values, expected 1 to 2']),
+    (FIRST, 'm_tags', 6, [1, 1, 1], ['row 7', 'has 3 values']),
+    (FIRST, 'm_tags', 6, [1, None], ['row 7', 'holds a null']),
+    (FIRST, 'm_tags', 6, None, ['row 7', 'is null, expected a list']),
+    (FIRST, 'x_price', 1, float('nan'), ['row 2', 'is nan']),
+    (FIRST, 'x_price', 1, float('inf'), ['row 2', 'is inf']),
+    (FIRST, 'x_price', 1, None, ['row 2', 'is null']),
+    (FIRST, 'y_click', 3, 0.5, ['row 4', 'is 0.5, expected 0 or 1']),
+    (FIRST, 'y_conversion', 1, 1.0, ['row 2', 'is 1 where y_click is 0']),
+  ],
+)
+def test_a_value_that_breaks_a_rule(data, file, column, row, value, words):
+  change(data / file, column, row, value)
+  fails(data, str(data / file), repr(column), *words)
+
+
+def test_rows_are_counted_over_batches_and_row_groups(data, monkeypatch):
+  monkeypatch.setattr(contract.contract_columns, '_BATCH_ROWS', 4)
+  contract.check(data)
+  change(data / FIRST, 'f_item', 30, 99)
+  fails(data, 'row 31', "'f_item'")
+
+
+@pytest.mark.parametrize(
+  ('column', 'kind', 'expected'),
+  [
+    ('session_id', pa.int32(), 'int64'),
+    ('step', pa.int64(), 'int32'),
+    ('timestamp', pa.timestamp('ms'), 'int64'),
+    ('f_item', pa.int64(), 'int32'),
+    ('m_tags', pa.list_(pa.int64()), 'a list of int32'),
+    ('x_price', pa.float64(), 'float32'),
+    ('y_click', pa.int8(), 'float32'),
+  ],
+)
+def test_another_type(data, column, kind, expected):
+  def cast(table):
+    at = table.schema.get_field_index(column)
+    return table.set_column(at, column, table[column].cast(kind))
+
+  rewrite(data / SECOND, cast)
+  fails(data, SECOND, repr(column), f', expected {expected}')
+
+
+@pytest.mark.parametrize(
+  'column', ['session_id', 'row_id', 'm_tags', 'y_click']
+)
+def test_a_column_that_is_missing(data, column):
+  rewrite(data / SECOND, lambda table: table.drop_columns(column))
+  fails(data, SECOND, f'no column {column!r}')
+
+
+def test_a_column_that_stands_twice(data):
+  rewrite(
+    data / FIRST, lambda table: table.append_column('step', table['step'])
+  )
+  fails(data, FIRST, "'step' stands twice")
+
+
+def test_users_can_be_null_or_left_out_and_columns_added(data):
+  change(data / FIRST, 'user_id', 2, None)
+  rewrite(data / SECOND, lambda table: table.drop_columns('user_id'))
+  rewrite(
+    data / VALIDATION, lambda table: table.append_column('own', table['step'])
+  )
+  contract.check(data)
+
+
+def test_lists_can_be_large(data):
+  def cast(table):
+    at = table.schema.get_field_index('m_tags')
+    kind = pa.large_list(pa.int32())
+    return table.set_column(at, 'm_tags', table['m_tags'].cast(kind))
+
+  rewrite(data / FIRST, cast)
+  contract.check(data)
+
+
+def test_a_session_in_two_files(data):
+  one, two = (
+    pq.read_table(data / f, partitioning=None) for f in (FIRST, SECOND)
+  )
+  pq.write_table(one.slice(0, len(one) - 1), data / FIRST)
+  pq.write_table(
+    pa.concat_tables([one.slice(len(one) - 1), two]), data / SECOND
+  )
+  fails(data, SECOND, 'row 1', 'began in part-00000.parquet')
+
+
+def test_files_out_of_order(data):
+  edit(data, 'splits', 'train', 'files', value=[SECOND, FIRST])
+  fails(data, FIRST, 'row 1', 'less than in the row before')
+
+
+def renumber(path, number):
+  """Gives sessions other ids: a function of the ones that they have."""
+
+  def make(table):
+    ids = pa.array(number(table['session_id'].to_numpy()))
+    return table.set_column(0, 'session_id', ids)
+
+  rewrite(path, make)
+
+
+def test_a_session_in_two_splits(data):
+  # Ids of validation lie between those of train, in other rooms, then in one.
+  for file in (FIRST, SECOND, TEST):
+    renumber(data / file, lambda ids: 2 * ids)
+  renumber(data / VALIDATION, lambda ids: 2 * ids - 35)
+  contract.check(data)
+  renumber(data / VALIDATION, lambda ids: ids + 1)
+  fails(data, "'session_id'", 'session 2 is in train and in validation')
+
+
+def test_splits_without_ends_are_parted_by_their_starts(data):
+  for name in ('train', 'validation'):
+    edit(data, 'splits', name, 'end_ms', value=None)
+  contract.check(data)
+  change(data / VALIDATION, 'timestamp', 0, 10**7)
+  fails(data, VALIDATION, 'row 1', 'where the split before has not ended')
+
+
+@pytest.mark.parametrize(
+  ('keys', 'value', 'words'),
+  [
+    (['rows'], 55, ['rows is 55', 'the files say 54']),
+    (['sessions'], 17, ['sessions is 17', 'the files say 18']),
+    (['positives', 'click'], 1, ["positives: 'click' is 1", '27']),
+    (['start_ms'], 7, ['start_ms is 7', 'the files say 0']),
+    (['files'], [FIRST, FIRST], ['stands twice']),
+    (['files'], [FIRST], [SECOND, 'is not among the files']),
+    (
+      ['files'],
+      [FIRST, VALIDATION],
+      ["'validation/", 'expected one in train/'],
+    ),
+    (['files'], [FIRST, 'train/gone.parquet'], ['gone.parquet: not found']),
+  ],
+)
+def test_a_manifest_that_says_something_else(data, keys, value, words):
+  edit(data, 'splits', 'train', *keys, value=value)
+  fails(data, *words)
+
+
+def test_an_empty_split(data):
+  rewrite(data / VALIDATION, lambda table: table.slice(0, 0))
+  fails(data, "split 'validation' has no rows")
+
+
+def test_no_manifest_and_no_parquet(data, tmp_path):
+  fails(tmp_path / 'nothing', 'manifest.json: not found')
+  (data / FIRST).write_bytes(b'PAR1 and no more')
+  fails(data, FIRST, 'not readable')
+
+
+def words(data, field, make):
+  rewrite(data / 'vocabulary' / f'{field}.parquet', make)
+
+
+def replaced(column, row, value):
+  def make(table):
+    values = table[column].to_pylist()
+    values[row] = value
+    at = table.schema.get_field_index(column)
+    kind = table.schema.field(at).type
+    return table.set_column(at, column, pa.array(values, kind))
+
+  return make
+
+
+@pytest.mark.parametrize(
+  ('make', 'expected'),
+  [
+    (lambda t: t.slice(0, 3), ['has 3 rows, manifest.json says 8']),
+    (replaced('value', 0, 'i'), ['row 1', "'i', expected null"]),
+    (replaced('value', 3, None), ['row 4', 'is empty']),
+    (replaced('value', 3, ''), ['row 4', 'is empty']),
+    (replaced('value', 3, 'i0'), ["'i0' stands twice"]),
+    (replaced('count', 2, -5), ['row 3', "'count': -5"]),
+    (replaced('count', 2, None), ['row 3', "'count': None"]),
+    (lambda t: t.drop_columns('count'), ["one column 'count'"]),
+    (
+      lambda t: t.set_column(0, 'value', pa.array(range(len(t)))),
+      ["'value': is int64, expected string"],
+    ),
+  ],
+)
+def test_a_vocabulary_that_is_wrong(data, make, expected):
+  words(data, 'item', make)
+  fails(data, 'vocabulary/item.parquet', *expected)
+
+
+@pytest.mark.parametrize('field', ['item', 'age', 'tags'])
+def test_a_vocabulary_in_another_order(data, field):
+  def swap(table):
+    # The most and the least frequent value.
+    order = [0, len(table) - 1, *range(2, len(table) - 1), 1]
+    return table.take(order)
+
+  words(data, field, swap)
+  fails(data, f'vocabulary/{field}.parquet', 'row 2', 'in the order of ids')
+
+
+def test_a_vocabulary_that_is_missing(data):
+  (data / 'vocabulary' / 'age.parquet').unlink()
+  fails(data, 'age.parquet: not found')
+
+
+def test_large_row_groups_are_a_warning(data, monkeypatch):
+  monkeypatch.setattr(contract.writer, 'ROW_GROUP', 8)
+  found = contract.check(data)
+  assert len(found.warnings) == 1
+  assert found.warnings[0].startswith('1 file has row groups of more than 32')
+  assert FIRST in found.warnings[0]
+
+
+def test_command(good, data, capsys):
+  assert cli.main(['rmtl', 'prepare', '--check', f'--data_dir={good}']) == 0
+  out = capsys.readouterr().out
+  assert 'satisfies the contract of prepared data: 4 files of rows' in out
+  change(data / FIRST, 'f_item', 7, 99)
+  assert cli.main(['rmtl', 'prepare', '--check', f'--data_dir={data}']) == 2
+  assert "row 8, column 'f_item'" in capsys.readouterr().err
+  assert cli.main(['rmtl', 'prepare', '--check']) == 2
+  assert '--data_dir: is needed' in capsys.readouterr().err
+
+
+def test_command_refuses_what_it_would_ignore(good, capsys):
+  flags = ['--check', f'--data_dir={good}', '--min_count=3']
+  assert cli.main(['rmtl', 'prepare', *flags]) == 2
+  assert '--min_count: means nothing to --check' in capsys.readouterr().err
+
+
+@given(
+  st.lists(st.integers(0, 30), max_size=40),
+  st.lists(st.integers(0, 30), max_size=40),
+  st.integers(1, 5),
+)
+def test_first_shared_in_pieces(ones, others, size):
+  def pieces(values):
+    ordered = np.sort(values).astype(np.int64)
+    for begin in range(0, len(ordered), size):
+      yield ordered[begin : begin + size]
+
+  found = contract_sessions._first_shared(pieces(ones), pieces(others))
+  both = set(ones) & set(others)
+  assert found == (min(both) if both else None)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import gzip
+import re
+
+import duckdb
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+
+KINDS = {'a': 'BIGINT', 'c': 'DOUBLE'}
+
+
+@pytest.fixture
+def connection():
+  with duckdb.connect() as found:
+    found.execute("SET TimeZone = 'UTC'")
+    yield found
+
+
+def load(connection, path, data, **options):
+  path.write_bytes(data)
+  table = raw_csv.load(
+    connection, [path], options.pop('kinds', KINDS), **options
+  )
+  return connection.execute(
+    f'FROM {table.name} ORDER BY rowid'
+  ).fetchall(), table
+
+
+@pytest.mark.parametrize(
+  'data',
+  [
+    b'a,b,c\n1,x,2.5\n2,,\n',
+    b'\xef\xbb\xbfa,b,c\n1,x,2.5\n2,,\n',
+    b'a,b,c\r\n1,x,2.5\r\n2,,\r\n',
+    b'a,b,c\n1,x,2.5\n2,,',
+    b'"a","b","c"\n"1","x","2.5"\n"2","",""\n',
+    b'b,c,a\nx,2.5,1\n,,2\n',
+    b'a,b,c\n1,x,2.5\n\n2,,\n\n',
+  ],
+  ids=['plain', 'mark', 'crlf', 'no-end', 'quoted', 'order', 'blank-lines'],
+)
+def test_same_rows(connection, tmp_path, data):
+  rows, table = load(connection, tmp_path / 'x.csv', data)
+  assert rows == [(1, 2.5), (2, None)]
+  assert table.rows == 2
+  assert table.warnings == ()
+
+
+def test_gzip_tab_and_several_files(connection, tmp_path):
+  (tmp_path / '1.csv.gz').write_bytes(gzip.compress(b'a\tc\n1\t2\n5\t6\n'))
+  (tmp_path / '2.csv').write_bytes(b'c\ta\n4\t3\n')
+  paths = [tmp_path / '1.csv.gz', tmp_path / '2.csv']
+  table = raw_csv.load(connection, paths, KINDS, delimiter='\t')
+  assert connection.execute(
+    f'SELECT rowid, * FROM {table.name}'
+  ).fetchall() == [(0, 1, 2.0), (1, 5, 6.0), (2, 3, 4.0)]
+  assert [(f.first_row, f.rows) for f in table.files] == [(0, 2), (2, 1)]
+  with pytest.raises(types.InputError, match=r"2\.csv: row 2, column 'a': '3'"):
+    table.fail(2, 'a', 'something else')
+  with pytest.raises(types.InputError, match=r"gz: row 3, column 'c': '6'"):
+    table.fail(1, 'c', 'something else')
+
+
+def test_select_where_and_hash(connection, tmp_path):
+  rows, _ = load(
+    connection,
+    tmp_path / 'x.csv',
+    b'a,b,c\n1,x,2\n1,x,2\n1,y,2\n7,z,0\n',
+    select='a + 1 AS a',
+    where='a < 7',
+    row_hash=True,
+  )
+  values, hashes = zip(*rows, strict=True)
+  assert values == (2, 2, 2)
+  assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize('wanted', [{'a': 'BIGINT'}, {'b': 'VARCHAR'}])
+def test_late_hash_covers_all_columns(connection, tmp_path, wanted):
+  (tmp_path / 'x.csv').write_text('a,b\n1,x\n1,x\n1,y\n')
+  table = raw_csv.load(connection, [tmp_path / 'x.csv'], wanted, late_hash=True)
+  query = f'SELECT {table.row_hash} FROM {table.name} ORDER BY rowid'
+  hashes = [row[0] for row in connection.execute(query).fetchall()]
+  assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+  ('data', 'line'),
+  [
+    (b'', 'is empty, expected a header and rows'),
+    (b'a,b,c\n', 'no rows below the header'),
+    (b'a,b\n1,2\n', "no column 'c'; the file has a, b"),
+    (b'a,b,c,b\n1,2,3,4\n', "column 'b' stands twice"),
+    (b'a,b,c,A\n1,2,3,4\n', "column 'A' stands twice (and 'a'; case does not"),
+    (b'a,b,c\n1,x,2\nq,y,3\n', "row 3, column 'a': 'q', expected a whole"),
+    (b'a,b,c\n1,x,2\n3,y,z\n', "row 3, column 'c': 'z', expected a number"),
+    (b'a,b,c\n1,x,2\n3,y\n5,z,6\n', 'row 3: 2 values, expected 3'),
+    (b'a,b,c\n1,x,2\n3,y,4,5\n', 'row 3: 4 values, expected 3'),
+    (b'a,b,c\n1,x,2\n3,\xff,4\n', "row 3, column 'b': not valid UTF-8"),
+    (b'a,\xff,c\n1,x,2\n', 'row 1: not valid UTF-8'),
+    (b'a,b,c\n1,"x"y,2\n', "row 2, column 'b': a quoted value does not end"),
+    (b'a,b,c\r\n1,x,2\n3,y,4\n', 'line ends are mixed'),
+    (b'a,b,c\r\n1,x,2\r\n3,y,"q"\r\n', "row 3, column 'c': "),
+    (b'a,b,c\n' + b'9' * 10**6 + b',x,2\n', "row 2, column 'a': '999"),
+    (
+      b'a,b,c\n1,"x\ny",2\nbad,z,3\n',
+      "column 'a': 'bad', expected a whole number",
+    ),
+  ],
+)
+def test_faults(connection, tmp_path, data, line):
+  path = tmp_path / 'x.csv'
+  with pytest.raises(types.InputError, match=re.escape(line)) as caught:
+    load(connection, path, data, row_hash=True)
+  assert str(caught.value).startswith(f'{path}: ')
+  assert '\n' not in str(caught.value)
+
+
+def test_a_row_below_a_huge_value_is_found(connection, tmp_path):
+  huge = b'x' * 10**6
+  _, table = load(
+    connection, tmp_path / 'x.csv', b'a,b,c\n1,' + huge + b',2\n2,y,3\n'
+  )
+  with pytest.raises(types.InputError, match=r"row 3, column 'b': 'y'"):
+    table.fail(1, 'b', 'something else')
+
+
+@pytest.mark.parametrize('cut', [0, 1, 9])
+def test_damaged_gzip_is_found_with_the_digest(tmp_path, cut):
+  path = tmp_path / 'x.csv.gz'
+  data = bytearray(gzip.compress(b'a,b,c\n1,x,2\n'))
+  path.write_bytes(data)
+  assert raw.digest(path)['bytes'] == len(data)
+  data[-8] ^= 1
+  path.write_bytes(data[: len(data) - cut])
+  with pytest.raises(types.InputError, match=r'x\.csv\.gz: damaged gzip'):
+    raw.digest(path)
+
+
+def test_missing_file(connection, tmp_path):
+  with pytest.raises(types.InputError, match=r'x\.csv: not found'):
+    raw_csv.load(connection, [tmp_path / 'x.csv'], KINDS)
+
+
+def test_broken_gzip(connection, tmp_path):
+  path = tmp_path / 'x.csv.gz'
+  with pytest.raises(types.InputError, match='not readable'):
+    load(connection, path, b'no gzip at all')
+  whole = gzip.compress(b'a,b,c\n' + b'1,x,2\n' * 5000)
+  with pytest.raises(types.InputError, match='not readable'):
+    load(connection, path, whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize('end', [b'\n', b'\r\n'])
+@pytest.mark.parametrize('cut', [b'3', b'3,', b'3,y', b'3,"y'])
+def test_incomplete_final_record_is_dropped_on_request(
+  connection, tmp_path, end, cut
+):
+  data = b'a,b,c' + end + b'1,x,2' + end + cut
+  path = tmp_path / 'x.csv'
+  rows, table = load(connection, path, data, drop_cut_off=True)
+  assert rows == [(1, 2.0)]
+  assert table.warnings == ('x.csv: row 3 is incomplete; dropped',)
+  with pytest.raises(types.InputError, match='row 3'):
+    load(connection, path, data)
+
+
+def test_incomplete_record_within_is_an_error(connection, tmp_path):
+  data = b'a,b,c\n1,x,2\n3,y\n5,z,6\n7'
+  with pytest.raises(types.InputError, match='row 3: 2 values, expected 3'):
+    load(connection, tmp_path / 'x.csv', data, drop_cut_off=True)
+
+
+def test_ends_with_newline(tmp_path):
+  path = tmp_path / 'x.csv'
+  for data, expected in [(b'a\n', True), (b'a\r\n', True), (b'a', False)]:
+    path.write_bytes(data)
+    assert raw_csv.ends_with_newline(path) is expected
+
+
+def test_row_of_a_fault_counts_blank_and_broken_lines(connection, tmp_path):
+  data = b'a,b,c\n1,"x\ny",2\n\n3,z,4\n'
+  _, table = load(connection, tmp_path / 'x.csv', data)
+  with pytest.raises(types.InputError, match=r"row 5, column 'c': '4'"):
+    raw.check(connection, table, [('c', 'c > 3', 'less')])
+
+
+def test_unnamed_columns_are_no_hindrance(connection, tmp_path):
+  rows, _ = load(connection, tmp_path / 'x.csv', b',a,c\n0,1,2\n1,3,4\n')
+  assert rows == [(1, 2.0), (3, 4.0)]

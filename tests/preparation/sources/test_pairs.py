@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import datetime
+
+import duckdb
+import hypothesis
+from hypothesis import strategies as st
+
+from rmtl_jax.preparation.sources import pairs
+
+
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(
+  time=st.datetimes(
+    datetime.datetime(1970, 1, 2), datetime.datetime(2100, 1, 1)
+  ),
+  offset=st.integers(-12, 14),
+)
+def test_clock_is_that_of_datetime(time, offset):
+  epoch = datetime.datetime(1970, 1, 1)
+  ms = (time - epoch) // datetime.timedelta(milliseconds=1)
+  clock = pairs.clock(f'{ms}::BIGINT', offset * 3_600_000)
+  with duckdb.connect() as connection:
+    found = connection.execute(
+      f'SELECT {clock["hour"]}, {clock["weekday"]}'
+    ).fetchone()
+  local = time + datetime.timedelta(hours=offset)
+  assert found == (local.hour, local.weekday())
+
+
+EVENTS = st.lists(
+  st.tuples(
+    st.integers(0, 2),  # user
+    st.integers(0, 40),  # time
+    st.integers(0, 2),  # item
+    st.sampled_from([pairs.VIEW, pairs.VIEW, pairs.CART, pairs.PURCHASE]),
+  ),
+  min_size=1,
+  max_size=30,
+)
+IDLE = 5
+
+
+def reference(events, keep):
+  """Rows by a plain loop: (row, session's first, item, time, click, buy)."""
+  order = sorted(range(len(events)), key=lambda i: (*events[i][:2], i))
+  found, session, last = {}, None, None
+  for i in order:
+    user, time, item, event = events[i]
+    if last is None or last[0] != user or time - last[1] > IDLE:
+      session = i
+    last = events[i]
+    pair = found.setdefault((session, item), {'first': i, 'view': None})
+    if event == pairs.VIEW:
+      if pair['view'] is None:
+        pair['view'] = i
+    else:
+      pair.setdefault('click', time)
+    if event == pairs.PURCHASE:
+      pair.setdefault('buy', time)
+  rows = []
+  for (_, item), pair in found.items():
+    at = pair['view'] if pair['view'] is not None or not keep else pair['first']
+    if at is not None:
+      user, time, *_ = events[at]
+      rows.append((at, user, item, time, pair.get('click'), pair.get('buy')))
+  return sorted(rows), sum(pair['view'] is None for pair in found.values())
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(events=EVENTS, keep=st.booleans())
+def test_pairs_are_those_of_a_plain_loop(events, keep):
+  with duckdb.connect() as connection:
+    connection.execute(
+      'CREATE TABLE log (row_id BIGINT, session BIGINT, "user" BIGINT,'
+      ' visitor BIGINT, timestamp BIGINT, item BIGINT, event TINYINT)'
+    )
+    for i, (user, time, item, event) in enumerate(events):
+      connection.execute(
+        'INSERT INTO log VALUES (?, NULL, ?, ?, ?, ?, ?)',
+        [i, user, user, time, item, event],
+      )
+    found = pairs.make(
+      connection,
+      'log',
+      IDLE,
+      has_session=False,
+      identity=(),
+      keep_unviewed=keep,
+    )
+    rows = connection.execute(
+      'SELECT row_id, "user", item, timestamp, t_click, t_conversion'
+      f' FROM {found.table} ORDER BY row_id'
+    ).fetchall()
+  expected, unviewed = reference(events, keep)
+  assert rows == expected
+  assert found.unviewed == unviewed

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import pytest
+
+from rmtl_jax import types
+from tests.preparation import raw_files
+
+HEADER = 'timestamp,visitorid,event,itemid,transactionid'
+PROPERTY_HEADER = 'timestamp,itemid,property,value'
+DAY = 86_400_000
+# Monday 2015-06-01, 00:00 UTC.
+START = 1_433_116_800_000
+
+
+def filler(days=9, visitor=1000):
+  """One viewed pair a day for each of ten visitors: material for a split."""
+  return [
+    f'{START + day * DAY + v},{visitor + v},view,{v % 3},'
+    for day in range(days)
+    for v in range(10)
+  ]
+
+
+def prepare(tmp_path, events, **options):
+  raw_dir = tmp_path / 'raw'
+  raw_files.write(raw_dir / 'events.csv', [HEADER, *events])
+  return raw_files.run(tmp_path, 'retailrocket', raw_dir, **options)
+
+
+def of_visitor(tmp_path, visitor):
+  """(item, timestamp - START, click, conversion) of a visitor's rows."""
+  items = raw_files.vocabulary(tmp_path, 'item')
+  return [
+    (
+      int(items[row['f_item']]),
+      row['timestamp'] - START,
+      row['y_click'],
+      row['y_conversion'],
+    )
+    for row in raw_files.read(tmp_path)
+    if row['user_id'] == visitor
+  ]
+
+
+def test_rows_are_viewed_pairs_at_their_first_view(tmp_path):
+  events = [
+    f'{START + 500},7,view,51,',
+    f'{START + 100},7,view,50,',
+    f'{START + 900},7,view,50,',
+    f'{START + 1000},7,addtocart,50,',
+    f'{START + 1200},7,transaction,51,33',
+    f'{START + 1300},7,view,52,',
+  ]
+  manifest = prepare(tmp_path, events + filler())
+  assert of_visitor(tmp_path, 7) == [
+    (50, 100, 1, 0),
+    (51, 500, 1, 1),  # bought without a cart event
+    (52, 1300, 0, 0),
+  ]
+  assert [task.name for task in manifest.tasks] == ['click', 'conversion']
+  assert manifest.tasks[1].after == 'click'
+  assert [f.name for f in manifest.fields] == [
+    'visitor',
+    'item',
+    'hour',
+    'weekday',
+  ]
+  assert (manifest.user_field, manifest.item_field) == ('visitor', 'item')
+  # The rows point at the raw file: its first and second data row, and so on.
+  rows = raw_files.read(tmp_path, 'train')
+  assert [row['row_id'] for row in rows if row['user_id'] == 7] == [1, 0, 5]
+
+
+def test_a_view_after_the_purchase_is_a_positive_row(tmp_path):
+  events = [f'{START},7,transaction,50,1', f'{START + 60},7,view,50,']
+  prepare(tmp_path, events + filler())
+  assert of_visitor(tmp_path, 7) == [(50, 60, 1, 1)]
+
+
+@pytest.mark.parametrize('keep', [False, True])
+def test_pairs_without_a_view(tmp_path, keep):
+  events = [
+    f'{START + 5},7,addtocart,50,',
+    f'{START + 9},7,transaction,50,1',
+    f'{START + 20},7,view,51,',
+  ]
+  manifest = prepare(tmp_path, events + filler(), keep_unviewed=keep)
+  viewed = [(51, 20, 0, 0)]
+  assert of_visitor(tmp_path, 7) == [(50, 5, 1, 1)] * keep + viewed
+  report = manifest.report
+  assert report['pairs'] == 92
+  reason = '(session, item) pair without a view'
+  assert report['dropped'].get(reason) == (None if keep else 1)
+  assert report.get('pairs_without_a_view') == (1 if keep else None)
+  assert manifest.options['keep_unviewed'] is keep
+
+
+def test_labels_belong_to_their_session(tmp_path):
+  half_hour = 30 * 60_000
+  events = [
+    f'{START},7,view,50,',
+    f'{START + half_hour},7,view,51,',  # the gap is not above 30 minutes
+    f'{START + 2 * half_hour + 1},7,addtocart,50,',  # this one is
+    f'{START + 2 * half_hour + 2},7,view,50,',
+  ]
+  prepare(tmp_path, events + filler())
+  assert of_visitor(tmp_path, 7) == [
+    (50, 0, 0, 0),
+    (51, half_hour, 0, 0),
+    (50, 2 * half_hour + 2, 1, 0),
+  ]
+
+
+def test_events_without_views_still_bridge_gaps(tmp_path):
+  minute = 60_000
+  events = [
+    f'{START},7,view,50,',
+    f'{START + 20 * minute},7,addtocart,99,',
+    f'{START + 40 * minute},7,transaction,50,1',
+  ]
+  prepare(tmp_path, events + filler())
+  assert of_visitor(tmp_path, 7) == [(50, 0, 1, 1)]
+
+
+def test_labels_do_not_look_past_a_boundary(tmp_path):
+  # 93 rows; train ends with the session before which 55.8 rows lie: a filler
+  # row of day 5. The visitor views just before it and buys just after.
+  manifest = prepare(
+    tmp_path,
+    [
+      *filler(),
+      f'{START + 5 * DAY - 100},7,view,50,',
+      f'{START + 5 * DAY - 50},7,addtocart,50,',
+      f'{START + 5 * DAY + 60_000},7,transaction,50,1',
+      f'{START + 5 * DAY + 70_000},7,view,51,',
+    ],
+  )
+  end = manifest.splits['train'].end_ms
+  assert START + 5 * DAY < end < START + 5 * DAY + 60_000
+  assert of_visitor(tmp_path, 7) == [(50, -100 + 5 * DAY, 1, 0)]
+  reason = 'after the end of train, in a session that starts in it'
+  assert manifest.report['dropped'][reason] == 1
+
+
+def test_exact_duplicates_are_counted(tmp_path):
+  events = [f'{START},7,view,50,'] * 3 + [f'{START},7,view,51,']
+  manifest = prepare(tmp_path, events + filler())
+  assert manifest.report['dropped']['exact duplicate event'] == 2
+  assert manifest.report['raw_rows'] == 94
+  assert len(of_visitor(tmp_path, 7)) == 2
+
+
+def test_hour_and_weekday_are_utc(tmp_path):
+  events = [f'{START + 6 * DAY + 23 * 3_600_000},7,view,50,']
+  prepare(tmp_path, events + filler())
+  rows = raw_files.read(tmp_path)
+  at = [i for i, row in enumerate(rows) if row['user_id'] == 7]
+  hours = raw_files.decoded(tmp_path, 'hour')
+  days = raw_files.decoded(tmp_path, 'weekday', 'train')
+  assert days[0] == '0'  # a Monday
+  assert [hours[i] for i in at] == [None]  # 23 h is not in train
+  assert set(hours) == {'0', None}
+
+
+def write_properties(tmp_path, *parts, tree=()):
+  for i, lines in enumerate(parts):
+    path = tmp_path / 'raw' / f'item_properties_part{i + 1}.csv'
+    raw_files.write(path, [PROPERTY_HEADER, *lines])
+  if tree:
+    raw_files.write(
+      tmp_path / 'raw' / 'category_tree.csv', ['categoryid,parentid', *tree]
+    )
+
+
+def field_of(tmp_path, name, visitors=range(7, 12)):
+  rows = raw_files.read(tmp_path)
+  values = raw_files.decoded(tmp_path, name)
+  return [
+    value
+    for value, row in zip(values, rows, strict=True)
+    if row['user_id'] in visitors
+  ]
+
+
+def test_properties_are_the_newest_at_or_before_the_row(tmp_path):
+  write_properties(
+    tmp_path,
+    [
+      f'{START + 2 * DAY},50,785,new n5.000',
+      f'{START},50,categoryid,11',
+      f'{START + DAY},50,888,of no interest',
+    ],
+    [
+      f'{START + DAY},50,785,old',
+      f'{START + DAY},51,785,of another item',
+      f'{START + DAY},50,available,1',
+    ],
+    tree=['11,3', '3,', '12,3'],
+  )
+  events = [
+    f'{START + DAY - 1},7,view,50,',
+    f'{START + DAY},8,view,50,',
+    f'{START + 2 * DAY - 1},9,view,50,',
+    f'{START + 2 * DAY},10,view,50,',
+    f'{START + 3 * DAY},11,view,51,',
+  ]
+  manifest = prepare(tmp_path, events + filler())
+  assert field_of(tmp_path, 'property_785') == [
+    None,
+    'old',
+    'old',
+    'new n5.000',
+    'of another item',
+  ]
+  assert field_of(tmp_path, 'category') == ['11', '11', '11', '11', None]
+  assert field_of(tmp_path, 'category_parent') == ['3', '3', '3', '3', None]
+  assert field_of(tmp_path, 'available') == [None, '1', '1', '1', None]
+  assert field_of(tmp_path, 'property_364') == [None] * 5
+  assert [f.name for f in manifest.fields][2:10] == [
+    'category',
+    'available',
+    'property_364',
+    'property_591',
+    'property_776',
+    'property_785',
+    'property_814',
+    'category_parent',
+  ]
+  assert {file['name'] for file in manifest.source_files} == {
+    'events.csv',
+    'item_properties_part1.csv',
+    'item_properties_part2.csv',
+    'category_tree.csv',
+  }
+
+
+def test_properties_without_a_tree_and_of_no_item(tmp_path):
+  write_properties(tmp_path, [f'{START},77,785,x'])
+  manifest = prepare(tmp_path, filler())
+  names = [f.name for f in manifest.fields]
+  assert 'property_785' in names and 'category_parent' not in names
+  assert set(raw_files.decoded(tmp_path, 'property_785')) == {None}
+
+
+@pytest.mark.parametrize(
+  ('events', 'words'),
+  [
+    (['x,7,view,50,'], ("row 2, column 'timestamp': 'x', expected a whole",)),
+    ([f'{START},,view,50,'], ("row 2, column 'visitorid': nothing",)),
+    (
+      [f'{START},7,peek,50,'],
+      ("column 'event': 'peek', expected one of view",),
+    ),
+    ([f'{START},7,view,50'], ('row 2: 4 values, expected 5',)),
+    ([f'{START},7,view,50,'], ('cannot be split 6:2:2',)),
+    ([f'{START},7,addtocart,5,'], ('0 rows in 0 sessions cannot be split',)),
+  ],
+)
+def test_bad_logs(tmp_path, events, words):
+  raw_files.write(tmp_path / 'raw' / 'events.csv', [HEADER, *events])
+  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
+  raw_files.fails(tmp_path, call, str(tmp_path / 'raw'), *words)
+
+
+def test_bad_property_file(tmp_path):
+  raw_files.write(tmp_path / 'raw' / 'events.csv', [HEADER, *filler()])
+  write_properties(tmp_path, ['soon,1,785,x'])
+  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
+  raw_files.fails(
+    tmp_path, call, "part1.csv: row 2, column 'timestamp': 'soon'"
+  )
+
+
+def test_missing_log(tmp_path):
+  (tmp_path / 'raw').mkdir()
+  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'raw')
+  raw_files.fails(tmp_path, call, 'events.csv: not found')
+  call = lambda: raw_files.run(tmp_path, 'retailrocket', tmp_path / 'none')
+  raw_files.fails(tmp_path, call, 'none: not found', 'events.csv')
+
+
+def test_times_in_seconds_are_refused(tmp_path):
+  events = [line.replace(line.split(',')[0], line[:10], 1) for line in filler()]
+  with pytest.raises(types.InputError, match='in s it would be 2015-06-01'):
+    prepare(tmp_path, events, any_dates=False)

@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import datetime
+import gzip
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from tests.preparation import raw_files
+
+ROWS = 20
+
+
+def columns(**changes):
+  """Columns of a Parquet table: one session a row, an hour apart."""
+  base = {
+    'visit': [f'v{i:02d}' for i in range(ROWS)],
+    'ts': [i * 3_600_000 for i in range(ROWS)],
+    'item': [i % 4 for i in range(ROWS)],
+    'tags': [[str(t) for t in range(i % 3)] for i in range(ROWS)],
+    'y': [i % 2 for i in range(ROWS)],
+  }
+  return base | changes
+
+
+def schema(tmp_path, **changes):
+  record = {
+    'session': 'visit',
+    'time': {'column': 'ts'},
+    'categorical': ['item'],
+    'tasks': ['y'],
+  }
+  return raw_files.write_schema(tmp_path / 'schema.json', record | changes)
+
+
+def run(tmp_path, data, path=None, **options):
+  changes = options.pop('changes', {})
+  path = path or tmp_path / 'log.parquet'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  pq.write_table(pa.table(data), path)
+  raw_dir = options.pop('raw_dir', path)
+  return raw_files.run(
+    tmp_path, 'table', raw_dir, schema=schema(tmp_path, **changes), **options
+  )
+
+
+def run_csv(tmp_path, lines, name='log.csv', **changes):
+  raw_files.write(tmp_path / name, lines)
+  return raw_files.run(
+    tmp_path, 'table', tmp_path / name, schema=schema(tmp_path, **changes)
+  )
+
+
+def times(tmp_path):
+  return [row['timestamp'] for row in raw_files.read(tmp_path)]
+
+
+START = 1_714_521_600  # 2024-05-01 00:00 UTC, s
+
+
+@pytest.mark.parametrize(
+  ('unit', 'value'),
+  [
+    ('ms', lambda i: (START + i * 3600) * 1000),
+    ('us', lambda i: (START + i * 3600) * 1_000_000 + 999),
+    ('s', lambda i: START + i * 3600),
+    ('s', lambda i: START + i * 3600 + 0.0004),
+    ('iso', lambda i: f'2024-05-01 {i:02d}:00:00'),
+    ('iso', lambda i: f'2024-05-01T{i:02d}:00:00Z'),
+    ('iso', lambda i: f'2024-05-01 {i:02d}:00:00 UTC'),
+    ('iso', lambda i: f'2024-05-01T{(i + 2):02d}:00:00+02:00'),
+  ],
+)
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_units_of_time(tmp_path, form, unit, value):
+  values = [value(i) for i in range(ROWS)]
+  time = {'column': 'ts', 'unit': unit}
+  if form == 'parquet':
+    run(tmp_path, columns(ts=values), changes={'time': time})
+  else:
+    lines = ['visit,ts,item,y']
+    lines += [f'v{i:02d},{values[i]},{i % 4},1' for i in range(ROWS)]
+    run_csv(tmp_path, lines, time=time)
+  assert times(tmp_path) == [(START + i * 3600) * 1000 for i in range(ROWS)]
+
+
+@pytest.mark.parametrize('unit', ['us', 'ns', 'ms'])
+def test_parquet_times(tmp_path, unit):
+  start = datetime.datetime(2024, 5, 1)
+  values = pa.array(
+    [start + datetime.timedelta(hours=i) for i in range(ROWS)],
+    pa.timestamp(unit),
+  )
+  time = {'column': 'ts', 'unit': 'iso'}
+  run(tmp_path, columns(ts=values), changes={'time': time})
+  assert times(tmp_path) == [(START + i * 3600) * 1000 for i in range(ROWS)]
+
+
+def test_wrong_unit_is_an_error(tmp_path):
+  data = columns(ts=[(START + i) * 10**6 for i in range(ROWS)])
+  call = lambda: run(tmp_path, data)
+  pq.write_table(pa.table(data), tmp_path / 'log.parquet')
+  schema(tmp_path)
+  raw_files.fails(
+    tmp_path, call, "row 1, column 'ts': 1714521600000000, expected a time"
+  )
+
+
+def test_sessions_by_id(tmp_path):
+  data = columns(visit=[i // 2 for i in range(ROWS)])
+  manifest = run(tmp_path, data)
+  rows = raw_files.read(tmp_path)
+  assert [row['session_id'] for row in rows] == [i // 2 for i in range(ROWS)]
+  assert [row['step'] for row in rows] == [i % 2 for i in range(ROWS)]
+  assert {row['user_id'] for row in rows} == {None}
+  assert (manifest.user_field, manifest.item_field) == (None, None)
+
+
+def test_empty_session_id_falls_back_to_the_user(tmp_path):
+  data = columns(visit=[''] * ROWS, who=[5] * ROWS)
+  data['ts'][1] = 60_000  # a minute after the first row
+  run(tmp_path, data, changes={'user': 'who'})
+  rows = raw_files.read(tmp_path)
+  sessions = [row['session_id'] for row in rows]
+  assert sessions == [0, *range(ROWS - 1)]
+  assert {row['user_id'] for row in rows} == {5}
+
+
+def test_parquet_values_are_taken_as_they_are(tmp_path):
+  data = columns(item=pa.array([f'c{i % 2}' for i in range(ROWS)]))
+  data['item'] = data['item'].dictionary_encode()
+  run(tmp_path, data)
+  assert raw_files.decoded(tmp_path, 'item')[:3] == ['c0', 'c1', 'c0']
+
+
+@pytest.mark.parametrize('form', ['lists', 'numbers', 'text', 'csv'])
+def test_multi_valued(tmp_path, form):
+  field = {'column': 'tags', 'separator': '|'}
+  if form == 'csv':
+    lines = ['visit,ts,item,tags,y']
+    lines += [
+      f'v{i:02d},{i * 3_600_000},1,{"|".join(map(str, range(i % 3)))},1'
+      for i in range(ROWS)
+    ]
+    manifest = run_csv(tmp_path, lines, multi_valued=[field])
+  else:
+    data = columns()
+    if form == 'text':
+      data['tags'] = [' | '.join(tags) for tags in data['tags']]
+    if form == 'numbers':
+      data['tags'] = [[int(tag) for tag in tags] for tags in data['tags']]
+    manifest = run(tmp_path, data, changes={'multi_valued': [field]})
+  words = raw_files.vocabulary(tmp_path, 'tags')
+  assert words == [None, '0', '1']
+  found = [row['m_tags'] for row in raw_files.read(tmp_path)]
+  assert found[:3] == [[0], [1], [1, 2]]
+  assert manifest.fields[-1].width == 2
+
+
+def test_bins_become_categories(tmp_path):
+  data = columns(age=[float(i) if i % 5 else None for i in range(ROWS)])
+  field = {'column': 'age', 'transform': 'bins', 'bins': 2}
+  manifest = run(tmp_path, data, changes={'numeric': [field]}, min_count=9)
+  age = manifest.fields[-1]
+  # Train's ages: 1-4, 6-9, 11: the median is 6. Bins need no min_count.
+  assert (age.kind, age.size) == ('categorical', 3)
+  assert age.details['edges'] == [6.0]
+  found = raw_files.decoded(tmp_path, 'age')
+  assert found[:7] == [None, '0', '0', '0', '0', None, '1']
+  assert found[19] == '1'
+
+
+def test_delimiter_gzip_and_directory(tmp_path):
+  lines = ['visit;ts;item;y']
+  lines += [f'v{i:02d};{i * 3_600_000};"a;{i % 2}";1' for i in range(ROWS)]
+  for name, part in (('2.csv.gz', lines[:1] + lines[9:]), ('1.csv', lines[:9])):
+    raw_files.write(tmp_path / 'raw' / name, part)
+  raw_files.write(tmp_path / 'raw' / '.hidden.csv', ['no'])
+  raw_files.write(tmp_path / 'raw' / 'notes.txt', ['no'])
+  manifest = raw_files.run(
+    tmp_path, 'table', tmp_path / 'raw', schema=schema(tmp_path, delimiter=';')
+  )
+  assert [row['row_id'] for row in raw_files.read(tmp_path)] == list(
+    range(ROWS)
+  )
+  assert raw_files.decoded(tmp_path, 'item')[:2] == ['a;0', 'a;1']
+  names = [file['name'] for file in manifest.source_files]
+  assert names == ['1.csv', '2.csv.gz']
+  assert gzip.decompress((tmp_path / 'raw' / '2.csv.gz').read_bytes())
+
+
+@pytest.mark.parametrize(
+  ('other', 'expected'),
+  [('', ['2', '3', '1', None, '1', '2']), ('x', ['2', '3', '1', 'x', '1.0'])],
+)
+def test_ids_of_which_one_file_has_floats(tmp_path, other, expected):
+  """As pandas writes them where one is missing."""
+  for name, ids in (('1', [*'123']), ('2', [other, '1.0', '2.0', '3.0'])):
+    ids = (ids * ROWS)[: ROWS // 2]
+    first = int(name) * ROWS
+    lines = [f'v{i + first},{i + first},{n},0' for i, n in enumerate(ids)]
+    path = tmp_path / 'raw' / f'{name}.csv'
+    raw_files.write(path, ['visit,ts,item,y', *lines])
+  raw_files.run(
+    tmp_path,
+    'table',
+    tmp_path / 'raw',
+    schema=schema(tmp_path),
+    split=(18, 1, 1),
+    min_count=1,
+  )
+  found = raw_files.decoded(tmp_path, 'item')[7:]
+  # Of other text nobody says that it is a number.
+  assert found[: len(expected)] == expected
+
+
+def test_fault_in_a_later_file_names_it(tmp_path):
+  good = columns()
+  bad = columns(visit=['w'] * ROWS)
+  bad['y'][7] = 2
+  (tmp_path / 'raw').mkdir()
+  pq.write_table(pa.table(good), tmp_path / 'raw' / 'a.parquet')
+  pq.write_table(pa.table(bad), tmp_path / 'raw' / 'b.parquet')
+  path = schema(tmp_path)
+  call = lambda: raw_files.run(tmp_path, 'table', tmp_path / 'raw', schema=path)
+  raw_files.fails(tmp_path, call, "b.parquet: row 8, column 'y': 2, expected")
+
+
+@pytest.mark.parametrize(
+  ('changes', 'words'),
+  [
+    ({'y': [None, *[0] * 19]}, ("row 1, column 'y': nothing, expected 0 or",)),
+    ({'y': [float('nan'), *[0] * 19]}, ("row 1, column 'y': nan, expected 0",)),
+    ({'y': ['no', *['0'] * 19]}, ("row 1, column 'y': 'no', expected a numb",)),
+    (
+      {'visit': [None] * 20},
+      ("row 1, column 'visit': nothing, expected a se",),
+    ),
+    ({'ts': [float('nan'), *[1.0] * 19]}, ("row 1, column 'ts': nan",)),
+    ({'item': [[1]] * 20}, ("column 'item' is of type list", 'single values')),
+  ],
+)
+def test_bad_parquet(tmp_path, changes, words):
+  pq.write_table(pa.table(columns(**changes)), tmp_path / 'log.parquet')
+  path = schema(tmp_path)
+  call = lambda: raw_files.run(
+    tmp_path, 'table', tmp_path / 'log.parquet', schema=path
+  )
+  raw_files.fails(tmp_path, call, 'log.parquet: ', *words)
+
+
+def test_bad_places(tmp_path):
+  path = schema(tmp_path)
+  raw_dir = tmp_path / 'raw'
+
+  def call():
+    return raw_files.run(tmp_path, 'table', raw_dir, schema=path)
+
+  raw_dir.mkdir()
+  raw_files.fails(tmp_path, call, 'raw: no CSV or Parquet files')
+  raw_files.write(raw_dir / 'a.csv', ['x'])
+  (raw_dir / 'b.parquet').write_bytes(b'')
+  raw_files.fails(tmp_path, call, 'has CSV and Parquet files')
+  raw_dir = raw_dir / 'b.parquet'
+  raw_files.fails(tmp_path, call, 'b.parquet: not readable as Parquet')
+  raw_dir = tmp_path / 'schema.json'
+  raw_files.fails(tmp_path, call, 'schema.json: expected a file that ends in')
+
+
+def test_seconds_declared_as_ms(tmp_path):
+  """They would make few sessions, all of January 1970."""
+  data = columns(ts=[1_600_000_000 + i * 3_600 for i in range(ROWS)])
+  assert run(tmp_path, data).options['any_dates']
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, data, any_dates=False, overwrite=True)
+  assert str(caught.value).endswith(
+    "log.parquet: row 1, column 'ts': 1600000000, expected a time from"
+    ' 2000-01-01 to tomorrow: in ms this is 1970-01-19, in s it would be'
+    ' 2020-09-13; --any_dates takes such times'
+  )
+  manifest = run(
+    tmp_path,
+    data,
+    any_dates=False,
+    overwrite=True,
+    changes={'time': {'column': 'ts', 'unit': 's'}},
+  )
+  assert not manifest.options['any_dates']
+
+
+def nothing(**changes):
+  """Columns in which NULL and N/A stand for nothing."""
+  return columns(
+    item=['NULL' if i % 5 == 0 else f'i{i % 2}' for i in range(ROWS)],
+    shop=['N/A'] * ROWS,
+    price=['N/A' if i % 7 == 0 else str(i) for i in range(ROWS)],
+    tags=['NULL' if i % 2 else 'a|NULL|b' for i in range(ROWS)],
+    **changes,
+  )
+
+
+NOTHING = {
+  'categorical': ['item', 'shop'],
+  'multi_valued': [{'column': 'tags', 'separator': '|'}],
+  'numeric': ['price'],
+}
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_texts_that_stand_for_nothing(tmp_path, form):
+  data, changes = nothing(), NOTHING | {'missing': ['NULL', 'N/A']}
+  if form == 'csv':
+    path = tmp_path / 'log.csv'
+    pa_csv.write_csv(pa.table(data), path)
+    manifest = raw_files.run(
+      tmp_path, 'table', path, schema=schema(tmp_path, **changes)
+    )
+  else:
+    manifest = run(tmp_path, data, changes=changes)
+  assert manifest.options['schema']['missing'] == ['NULL', 'N/A']
+  known = [None if i % 5 == 0 else f'i{i % 2}' for i in range(ROWS)]
+  assert raw_files.decoded(tmp_path, 'item') == known
+  words = raw_files.vocabulary(tmp_path, 'tags')
+  tags = [[words[i] for i in row['m_tags']] for row in raw_files.read(tmp_path)]
+  assert tags == [['a', 'b'] if i % 2 == 0 else [None] for i in range(ROWS)]
+  prices = [row['x_price'] for row in raw_files.read(tmp_path)]
+  assert [i for i, x in enumerate(prices) if x == 0] == [0, 7, 14]
+  assert manifest.report['warnings'] == [
+    "field 'shop': one value over all train rows, which tells nothing"
+  ]
+
+
+def test_likely_texts_for_nothing_are_told(tmp_path):
+  data, changes = nothing(), NOTHING | {'numeric': []}
+  warnings = run(tmp_path, data, changes=changes).report['warnings']
+  assert warnings[1:] == [
+    f"field '{field}': '{text}' is a value like others, in {count} train rows;"
+    f' if it stands for nothing, add \'{text}\' to "missing" in the schema'
+    for field, text, count in (
+      ('item', 'NULL', 3),
+      ('shop', 'N/A', 12),
+      ('tags', 'NULL', 12),
+    )
+  ]
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_a_number_that_is_none_names_the_remedy(tmp_path, form):
+  path = tmp_path / f'log.{form}'
+  table = pa.table(nothing())
+  if form == 'csv':
+    pa_csv.write_csv(table, path)
+  else:
+    pq.write_table(table, path)
+  path_of_schema = schema(tmp_path, **NOTHING)
+  raw_files.fails(
+    tmp_path,
+    lambda: raw_files.run(tmp_path, 'table', path, schema=path_of_schema),
+    "column 'price': 'N/A', expected a number; if it stands for nothing",
+    'list it as "missing" in the schema',
+  )
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'price': [1.5] * ROWS},
+    {'price': pa.nulls(ROWS, pa.float64())},
+    {'price': [1.0] * 15 + [2.0] * 5},
+    # A missing number is the mean.
+    {'price': [1.0, None] * 10},
+    {'tags': [['a', 'b']] * ROWS},
+    {'item': ['x'] * 12 + ['y'] * 8},
+    {'ages': [3] * ROWS},
+  ],
+)
+def test_fields_with_one_value_are_told(tmp_path, changes):
+  data = columns(price=[i / 2 for i in range(ROWS)], ages=range(ROWS))
+  numeric = ['price', {'column': 'ages', 'transform': 'bins', 'bins': 3}]
+  changed = {'multi_valued': ['tags'], 'numeric': numeric}
+  manifest = run(tmp_path, data | changes, changes=changed)
+  (name,) = changes
+  assert manifest.report['warnings'] == [
+    f'field {name!r}: one value over all train rows, which tells nothing'
+  ]

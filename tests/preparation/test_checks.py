@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import time
+
+import duckdb
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.preparation import checks, source
+from rmtl_jax.preparation.raw import csv as raw_csv
+
+HEADER = 'key,ts,n,click,buy'
+
+
+def check(
+  tmp_path, *lines, transform='standard', any_dates=True, unit='ms', first=5
+):
+  path = tmp_path / 'log.csv'
+  path.write_text('\n'.join([HEADER, f'a,{first},1.5,1,1', *lines]) + '\n')
+  with duckdb.connect() as connection:
+    kinds = {'key': 'VARCHAR', 'ts': 'BIGINT'}
+    kinds |= dict.fromkeys(('n', 'click', 'buy'), 'DOUBLE')
+    table = raw_csv.load(connection, [path], kinds)
+    connection.execute(
+      'CREATE VIEW log AS SELECT rowid AS row_id, key AS session, NULL AS'
+      ' "user", ts AS timestamp, n AS x_n, click AS y_click, buy AS y_buy'
+      f' FROM {table.name}'
+    )
+    checks.check(
+      connection,
+      source.SourceTable(
+        view='log',
+        fields=(source.SourceField('n', 'numeric', transform=transform),),
+        tasks=(
+          source.SourceTask('click', None, 'click'),
+          source.SourceTask('buy', 'click', 'buy'),
+        ),
+        table=table,
+        has_session=True,
+        has_user=False,
+        time_column='ts',
+        time_unit=unit,
+        key_column='key',
+      ),
+      any_dates,
+    )
+
+
+@pytest.mark.parametrize(
+  'line', ['b,5,,0,0', 'b,5,nan,1,0', 'b,-5,-1,1,1', 'b,5,-1e30,1,1']
+)
+def test_good_rows(tmp_path, line):
+  check(tmp_path, line)
+
+
+@pytest.mark.parametrize(
+  ('line', 'column'),
+  [
+    (',5,1,1,1', 'key'),
+    ('b,,1,1,1', 'ts'),
+    ('b,32503680000001,1,1,1', 'ts'),
+    ('b,-2208988800001,1,1,1', 'ts'),
+    ('b,5,1e31,1,1', 'n'),
+    ('b,5,-inf,1,1', 'n'),
+    ('b,5,1,2,1', 'click'),
+    ('b,5,1,,0', 'click'),
+    ('b,5,1,nan,0', 'click'),
+    ('b,5,1,0,1', 'buy'),
+    ('b,5,1,1,-1', 'buy'),
+  ],
+)
+def test_faults_name_the_raw_column_and_row(tmp_path, line, column):
+  with pytest.raises(types.InputError, match=f"row 3, column '{column}': "):
+    check(tmp_path, line, 'b,5,1,9,9')
+
+
+def test_usual_dates_need_no_flag(tmp_path):
+  for ms in (946_684_800_000, time.time_ns() // 10**6 + 86_400_000):
+    check(tmp_path, f'b,{ms},1,1,1', any_dates=False, first=ms)
+
+
+@pytest.mark.parametrize(
+  ('unit', 'ms', 'words'),
+  [
+    (
+      'ms',
+      1_700_000_000,
+      'in ms this is 1970-01-20, in s it would be 2023-11-14',
+    ),
+    (
+      's',
+      1_700_000_000 * 10**6,
+      'this is 55840-11-08, in ms it would be 2023-11-14',
+    ),
+    (
+      'us',
+      1_700_000_000,
+      'in us this is 1970-01-20, in ms it would be 2023-11-14',
+    ),
+    ('ms', 1_700_000_000 * 10**6, 'in us it would be 2023-11-14'),
+    ('iso', 946_684_799_999, 'in iso this is 1999-12-31; --any_dates'),
+    ('ms', 946_684_799_999, 'in ms this is 1999-12-31; --any_dates'),
+    ('ms', time.time_ns() // 10**6 + 2 * 86_400_000, '; --any_dates'),
+  ],
+  # Of the clock: processes that share out the tests must agree on names.
+  ids=['ms', 's', 'us', 'far', 'iso', 'before', 'after'],
+)
+def test_dates_in_another_unit_are_told(tmp_path, unit, ms, words):
+  line = f"log.csv: row 3, column 'ts': '{ms}', expected a time from 2000-01-01"
+  with pytest.raises(types.InputError, match=line) as caught:
+    check(tmp_path, f'b,{ms},1,1,1', any_dates=False, unit=unit, first=10**12)
+  assert words in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_logarithms_need_more_than_minus_1(tmp_path):
+  check(tmp_path, 'b,5,-0.99,1,1', transform='log1p')
+  with pytest.raises(types.InputError, match=r"row 3, column 'n': '-1\.0'"):
+    check(tmp_path, 'b,5,-1.0,1,1', transform='log1p')

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from rmtl_jax.preparation import lists, sql
+
+
+@pytest.fixture
+def connection():
+  with duckdb.connect() as found:
+    found.execute('CREATE TABLE log (m VARCHAR[], split BIGINT)')
+    yield found
+
+
+def encode(connection, rows, min_count=1, max_values=8):
+  connection.executemany('INSERT INTO log VALUES (?, ?)', rows)
+  found = lists.encode(connection, 'log', 'm', min_count, max_values)
+  ids = connection.execute(f'SELECT key, ids FROM {found.table}').fetchall()
+  words = connection.execute(
+    f'SELECT value FROM {found.values.table} ORDER BY id'
+  ).fetchall()
+  return found, {tuple(key): value for key, value in ids}, [w for (w,) in words]
+
+
+def test_lists_by_hand(connection):
+  found, ids, words = encode(
+    connection,
+    [
+      (['x', 'y'], 0),
+      (['y'], 0),
+      (['y'], 0),
+      ([], 0),
+      (None, 0),
+      (['z', 'y', 'x'], 1),
+      (['new'], 2),
+    ],
+  )
+  assert words == ['y', 'x']  # three and one in train
+  assert (found.width, found.values.size, found.cut) == (2, 3, 1)
+  assert ids == {
+    ('x', 'y'): [2, 1],
+    ('y',): [1],
+    ('z', 'y', 'x'): [0, 1],
+    ('new',): [0],
+  }
+
+
+def test_cut_values_are_counted_and_have_no_word(connection):
+  found, ids, words = encode(
+    connection,
+    [(['a', 'b', 'c'], 0), (['a', 'b', 'c'], 0), (['c'], 0)],
+    max_values=2,
+  )
+  assert (found.width, found.cut) == (2, 2)
+  # `c` counts once: only the list in which it has a slot.
+  assert words == ['a', 'b', 'c']
+  assert ids[('a', 'b', 'c')] == [1, 2]
+
+
+def test_rare_values(connection):
+  found, ids, words = encode(
+    connection, [(['a', 'b'], 0), (['a'], 0)], min_count=2
+  )
+  assert words == ['a']
+  assert found.values.rest == 1
+  assert ids == {('a', 'b'): [1, 0], ('a',): [1]}
+
+
+def test_repeated_values_keep_their_slots(connection):
+  _, ids, _ = encode(connection, [(['b', 'a', 'b'], 0)])
+  assert ids == {('b', 'a', 'b'): [1, 2, 1]}
+
+
+def test_no_values_in_train(connection):
+  found, ids, words = encode(connection, [([], 0), (['a'], 2)])
+  assert (found.width, found.values.size, words) == (1, 1, [])
+  assert ids == {('a',): [0]}
+
+
+@pytest.mark.parametrize(
+  ('value', 'separator', 'expected'),
+  [
+    ("'a| b ||c|'", '|', ['a', 'b', 'c']),
+    ("['a', ' b', '', NULL]", '', ['a', 'b']),
+    ("''", ',', []),
+    ('NULL::VARCHAR', ',', None),
+  ],
+)
+def test_values_of_text_and_lists(connection, value, separator, expected):
+  assert sql.one(connection, f'SELECT {lists.values(value, separator)}') == (
+    expected,
+  )

@@ -1,0 +1,465 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import partial, prepare_config, types
+from rmtl_jax.data import columns
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import prepare, source, sources, sql
+from rmtl_jax.preparation.sources import table as table_source
+from tests.preparation import raw_files
+
+
+def test_contract(tmp_path):
+  manifest = raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  assert manifest == manifest_lib.read(tmp_path / 'out')
+  file = tmp_path / 'out' / manifest.splits['train'].files[0]
+  schema = pq.read_schema(file)
+  assert {name: str(schema.field(name).type) for name in schema.names} == {
+    'session_id': 'int64',
+    'user_id': 'int64',
+    'row_id': 'int64',
+    'step': 'int32',
+    'timestamp': 'int64',
+    'f_user': 'int32',
+    'f_item': 'int32',
+    'x_price': 'float',
+    'y_click': 'float',
+    'y_conversion': 'float',
+  }
+  assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == (
+    'SNAPPY'
+  )
+  splits = manifest.splits
+  assert [splits[s].rows for s in manifest_lib.SPLITS] == [12, 4, 4]
+  assert [splits[s].sessions for s in manifest_lib.SPLITS] == [12, 4, 4]
+  assert splits['train'].positives == {'click': 6, 'conversion': 3}
+  assert (splits['train'].start_ms, splits['train'].end_ms) == (0, 12 * 10**7)
+  assert splits['test'].start_ms == 16 * 10**7
+  assert splits['test'].end_ms is None
+  assert (manifest.user_field, manifest.item_field) == ('user', 'item')
+  assert [f.size for f in manifest.fields] == [4, 5, 0]
+  assert manifest.options['min_count'] == 1
+  assert manifest.options['split'] == [6, 2, 2]
+  assert manifest.options['schema']['item'] == 'item'
+  assert manifest.report['raw_rows'] == 20
+  assert manifest.report['session_rows'] == {
+    **dict.fromkeys(('p0', 'p25', 'p50', 'p75', 'p90', 'p99', 'p100'), 1),
+    'mean': 1.0,
+  }
+  data = (tmp_path / 'raw' / 'log.csv').read_bytes()
+  assert manifest.source_files == (
+    {
+      'name': 'log.csv',
+      'bytes': len(data),
+      'sha256': hashlib.sha256(data).hexdigest(),
+    },
+  )
+
+
+def test_rows_by_hand(tmp_path):
+  raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  rows = raw_files.read(tmp_path)
+  assert [row['session_id'] for row in rows] == list(range(20))
+  assert [row['row_id'] for row in rows] == list(range(20))
+  assert [row['timestamp'] for row in rows] == [i * 10**7 for i in range(20)]
+  assert raw_files.decoded(tmp_path, 'item') == [f'i{i % 4}' for i in range(20)]
+  # Train's prices are 0, 0.5, … 5.5: mean 2.75, variance (144 - 1) / 12 / 4.
+  expected = [(i / 2 - 2.75) / (143 / 48) ** 0.5 for i in range(20)]
+  assert [row['x_price'] for row in rows] == pytest.approx(expected, rel=1e-6)
+  # Text users are numbered in order.
+  assert [row['user_id'] for row in rows] == [i % 3 for i in range(20)]
+
+
+def test_the_reader_of_prepared_data_takes_it(tmp_path):
+  manifest = raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  found = columns.read_split(tmp_path / 'out', manifest, 'validation')
+  assert found.rows == 4
+  assert found.labels.tolist() == [[1, 1], [0, 0], [1, 0], [0, 0]]
+  assert found.starts.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_unseen_values_share_row_0(tmp_path):
+  lines = raw_files.table_lines(20)
+  lines[15] = lines[15].replace('i2', 'never')
+  raw_files.run_table(tmp_path, lines)
+  assert 'never' not in raw_files.vocabulary(tmp_path, 'item')
+  assert raw_files.decoded(tmp_path, 'item')[14] is None
+
+
+def test_order_of_raw_rows_does_not_matter(tmp_path):
+  lines = raw_files.table_lines(20)
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+  raw_files.run_table(tmp_path / 'a', lines)
+  raw_files.run_table(tmp_path / 'b', [lines[0], *reversed(lines[1:])])
+  one, other = (raw_files.read(tmp_path / name) for name in ('a', 'b'))
+  assert [row.pop('row_id') for row in other] == list(reversed(range(20)))
+  for row in one:
+    del row['row_id']
+  assert one == other
+
+
+def test_threads_change_nothing(tmp_path):
+  lines = raw_files.table_lines(400)
+  found = []
+  for name, threads in (('a', 1), ('b', 2)):
+    (tmp_path / name).mkdir()
+    manifest = raw_files.run_table(
+      tmp_path / name, lines, threads=threads, rows_per_file=50
+    )
+    out = tmp_path / name / 'out'
+    files = sorted(path.relative_to(out) for path in out.rglob('*.parquet'))
+    # Contents, not bytes: where row groups end depends on the threads.
+    tables = [pq.read_table(out / file, partitioning=None) for file in files]
+    found.append((manifest, files, tables))
+  assert found[0] == found[1]
+  assert len(found[0][1]) == 5 + 2 + 2 + 2  # parts of the splits, vocabularies
+
+
+@pytest.fixture
+def register(monkeypatch):
+  """Registers a reader for one test."""
+  monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
+  return sources.register
+
+
+def timed(clicks, conversions):
+  """A reader whose table has labels as times: None or ms per row."""
+
+  def read(connection, raw_dir, options):
+    table = table_source.read(connection, raw_dir, options)
+    times = sql.fresh('times')
+    connection.execute(
+      f'CREATE TABLE {times} (row_id BIGINT, t_click BIGINT,'
+      ' t_conversion BIGINT)'
+    )
+    connection.executemany(
+      f'INSERT INTO {times} VALUES (?, ?, ?)',
+      [
+        (i, *pair)
+        for i, pair in enumerate(zip(clicks, conversions, strict=True))
+      ],
+    )
+    view = sql.fresh('timed')
+    connection.execute(
+      f'CREATE VIEW {view} AS SELECT r.* EXCLUDE (y_click, y_conversion),'
+      f' t.t_click, t.t_conversion FROM {table.view} r JOIN {times} t'
+      ' USING (row_id)'
+    )
+    return dataclasses.replace(
+      table,
+      view=view,
+      tasks=(
+        source.SourceTask('click', timed=True),
+        source.SourceTask('conversion', 'click', timed=True),
+      ),
+    )
+
+  return read
+
+
+def run_timed(tmp_path, register, clicks, conversions):
+  raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
+  schema = raw_files.write_schema(tmp_path / 'schema.json')
+  register('timed', timed(clicks, conversions))
+  raw_files.run(tmp_path, 'timed', tmp_path / 'log.csv', schema=schema)
+  rows = raw_files.read(tmp_path)
+  return [(row['y_click'], row['y_conversion']) for row in rows]
+
+
+def test_labels_given_as_times_are_cut_at_the_boundary(tmp_path, register):
+  # Rows at 0, 1e7, …; train ends at 12e7, validation at 16e7.
+  clicks, conversions = [None] * 20, [None] * 20
+  clicks[3], conversions[3] = 12 * 10**7 - 1, 12 * 10**7
+  clicks[4] = 12 * 10**7
+  clicks[12], conversions[12] = 13 * 10**7, 16 * 10**7 - 1
+  clicks[19], conversions[19] = 10**12, 10**12
+  labels = run_timed(tmp_path, register, clicks, conversions)
+  assert labels[3] == (1, 0)
+  assert labels[4] == (0, 0)
+  assert labels[12] == (1, 1)
+  assert labels[19] == (1, 1)  # nothing ends the test split
+  assert sum(map(sum, labels)) == 5
+
+
+def test_conversion_without_a_click_makes_the_click(tmp_path, register):
+  clicks, conversions = [None] * 20, [None] * 20
+  conversions[1] = 2 * 10**7
+  clicks[2], conversions[2] = 13 * 10**7, 5 * 10**7
+  labels = run_timed(tmp_path, register, clicks, conversions)
+  assert labels[1] == (1, 1)
+  assert labels[2] == (1, 1)
+  assert sum(map(sum, labels)) == 4
+
+
+def test_duplicates_are_dropped_and_counted(tmp_path):
+  lines = raw_files.table_lines(20)
+  near = lines[3].replace('i2', 'i3')
+  manifest = raw_files.run_table(tmp_path, [*lines, lines[3], near])
+  assert manifest.report['dropped']['exact duplicate'] == 1
+  rows = raw_files.read(tmp_path)
+  assert sorted(row['row_id'] for row in rows) == [*range(20), 21]
+
+
+def test_rows_past_a_boundary_are_dropped_and_counted(tmp_path):
+  lines = raw_files.table_lines(20)
+  # User z's session starts before 12e7 and runs over it.
+  lines += [f'z,i0,{12 * 10**7 + d},1,0,0' for d in (-1000, 0, 1000)]
+  manifest = raw_files.run_table(tmp_path, lines, split=(13, 5, 5))
+  assert manifest.splits['train'].end_ms == 12 * 10**7
+  reason = 'after the end of train, in a session that starts in it'
+  assert manifest.report['dropped'] == {'exact duplicate': 0, reason: 2}
+  assert manifest.splits['train'].rows == 13
+
+
+def test_idle_minutes_cut_sessions(tmp_path):
+  lines = raw_files.table_lines(10)
+  lines += [f'a,i1,{t},1,0,0' for t in (500, 60_500, 120_501)]
+  manifest = raw_files.run_table(tmp_path, lines, idle_minutes=1)
+  steps = [
+    row['step'] for row in raw_files.read(tmp_path) if row['row_id'] >= 10
+  ]
+  assert steps == [0, 1, 0]
+  assert manifest.options['idle_minutes'] == 1
+
+
+def test_several_files_hold_whole_sessions(tmp_path):
+  lines = [raw_files.HEADER]
+  for i in range(90):
+    lines.append(f'u{i // 3},i{i % 4},{(i // 3) * 10**7 + i % 3},1,0,0')
+  manifest = raw_files.run_table(tmp_path, lines, rows_per_file=10)
+  files = manifest.splits['train'].files
+  assert len(files) == 6
+  seen = []
+  for file in files:
+    table = pq.read_table(tmp_path / 'out' / file, partitioning=None)
+    ids = table['session_id'].to_pylist()
+    assert ids == sorted(ids)
+    assert not set(ids) & set(seen)
+    seen += ids
+  assert seen == [i // 3 for i in range(54)]
+
+
+def test_numeric_users_keep_their_numbers(tmp_path):
+  lines = [raw_files.HEADER]
+  lines += [f'{700 + i % 3},i1,{i * 10**7},1,0,0' for i in range(10)]
+  raw_files.run_table(tmp_path, lines)
+  users = [row['user_id'] for row in raw_files.read(tmp_path)]
+  assert users == [700 + i % 3 for i in range(10)]
+
+
+def test_progress_rises_to_1(tmp_path):
+  raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
+  seen = []
+  prepare.prepare(
+    prepare_config.PrepareConfig(
+      source='table',
+      raw_dir=str(tmp_path / 'log.csv'),
+      schema=raw_files.write_schema(tmp_path / 'schema.json'),
+      data_dir=str(tmp_path / 'out'),
+      any_dates=True,
+    ),
+    lambda stage, fraction: seen.append((stage, fraction)),
+  )
+  stages = list(dict.fromkeys(stage for stage, _ in seen))
+  assert stages == ['read', 'check', 'sessions', 'encode', 'write', 'done']
+  fractions = [fraction for _, fraction in seen]
+  assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+def test_spilling_to_disk_changes_nothing_and_leaves_nothing(tmp_path):
+  lines = raw_files.table_lines(60_000)
+  found = []
+  for name, limit in (('a', ''), ('b', '40MB')):
+    (tmp_path / name).mkdir()
+    raw_files.run_table(tmp_path / name, lines, memory_limit=limit, threads=1)
+    found.append(raw_files.read(tmp_path / name, 'test'))
+  assert found[0] == found[1]
+  assert sorted(p.name for p in (tmp_path / 'b' / 'out').iterdir()) == [
+    'manifest.json',
+    'test',
+    'train',
+    'validation',
+    'vocabulary',
+  ]
+
+
+def row(at, **changes):
+  """The lines of a good table, one row of it changed."""
+  lines = raw_files.table_lines(20)
+  names = raw_files.HEADER.split(',')
+  values = dict(zip(names, lines[at].split(','), strict=True))
+  lines[at] = ','.join((values | changes).values())
+  return lines
+
+
+@pytest.mark.parametrize(
+  ('lines', 'words'),
+  [
+    (row(7, ts='noon'), ("row 8, column 'ts': 'noon', expected a whole",)),
+    (row(7, ts=''), ("row 8, column 'ts': nothing, expected a time",)),
+    (row(7, ts='99999999999999999'), ("row 8, column 'ts'", 'expected a time')),
+    (
+      row(7, price='cheap'),
+      ("row 8, column 'price': 'cheap', expected a num",),
+    ),
+    (row(7, price='inf'), ("row 8, column 'price': 'inf', expected a number",)),
+    (row(7, clicked='nan'), ("row 8, column 'clicked': 'nan', expected 0 or",)),
+    (row(7, clicked='2'), ("row 8, column 'clicked': '2', expected 0 or 1",)),
+    (row(7, clicked='0.5'), ("row 8, column 'clicked': '0.5', expected 0 or",)),
+    (row(7, clicked=''), ("row 8, column 'clicked': nothing, expected 0 or",)),
+    (
+      row(7, clicked='yes'),
+      ("row 8, column 'clicked': 'yes', expected a num",),
+    ),
+    (
+      row(7, clicked='0', bought='1'),
+      ("row 8, column 'bought': '1', expected 0 where", 'clicked'),
+    ),
+    (row(7, user=''), ("row 8, column 'user': nothing, expected a session",)),
+    ([], ('is empty',)),
+    ([raw_files.HEADER], ('no rows below the header',)),
+    (
+      raw_files.table_lines(1),
+      ('1 row in 1 session cannot be split 6:2:2', 'would be empty'),
+    ),
+    (['user,item,ts,clicked,bought'], ("no column 'price'",)),
+    (
+      [raw_files.HEADER + ',ts', 'u,i,0,1,0,0,0'],
+      ("column 'ts' stands twice",),
+    ),
+    ([raw_files.HEADER, 'u,i,0'], ('row 2: 3 values, expected 6',)),
+  ],
+)
+def test_bad_tables(tmp_path, lines, words):
+  raw_files.write(tmp_path / 'raw' / 'log.csv', lines)
+  schema = raw_files.write_schema(tmp_path / 'schema.json')
+  call = lambda: raw_files.run(
+    tmp_path, 'table', tmp_path / 'raw' / 'log.csv', schema=schema
+  )
+  raw_files.fails(tmp_path, call, 'log.csv: ', *words)
+
+
+def test_first_of_several_faults_is_named(tmp_path):
+  lines = row(9, clicked='3')
+  lines[5] = lines[5].replace(',0,0', ',0,1').replace(',1,', ',0,')
+  raw_files.write(tmp_path / 'raw' / 'log.csv', lines)
+  schema = raw_files.write_schema(tmp_path / 'schema.json')
+  call = lambda: raw_files.run(
+    tmp_path, 'table', tmp_path / 'raw', schema=schema
+  )
+  raw_files.fails(tmp_path, call, 'row 6')
+
+
+@pytest.mark.parametrize(
+  ('options', 'words'),
+  [
+    (
+      {'source': 'retailrockets'},
+      (
+        'retailrockets',
+        'did you mean retailr',
+      ),
+    ),
+    ({'raw_dir': ''}, ('raw_dir: missing',)),
+    ({'data_dir': ''}, ('data_dir: missing',)),
+    ({'raw_dir': 'nowhere'}, ('nowhere: not found',)),
+    ({'schema': ''}, ('schema: source table needs',)),
+    ({'schema': 'nowhere.json'}, ('nowhere.json: not found',)),
+    ({'min_count': 0}, ('min_count: 0 is not between 1',)),
+    ({'idle_minutes': float('nan')}, ('idle_minutes: nan',)),
+    ({'split': (6, 2)}, ('split: (6, 2) is not three whole numbers',)),
+    ({'split': (6, 4, 0)}, ('split: (6, 4, 0)',)),
+    ({'memory_limit': 'lots'}, ("memory_limit: 'lots' is not a size",)),
+    ({'variant': '2k'}, ("variant: '2k' is not one of",)),
+  ],
+)
+def test_bad_options(tmp_path, options, words):
+  raw_files.write(tmp_path / 'log.csv', raw_files.table_lines(20))
+  base = prepare_config.PrepareConfig(
+    source='table',
+    raw_dir=str(tmp_path / 'log.csv'),
+    schema=raw_files.write_schema(tmp_path / 'schema.json'),
+    data_dir=str(tmp_path / 'new' / 'out'),
+    any_dates=True,
+  )
+  config = dataclasses.replace(base, **options)
+  raw_files.fails(tmp_path, lambda: prepare.prepare(config), *words)
+
+
+def test_prepared_data_is_replaced_only_with_overwrite(tmp_path):
+  raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  call = lambda: raw_files.run_table(tmp_path, raw_files.table_lines(30))
+  with pytest.raises(types.InputError, match='--overwrite'):
+    call()
+  assert len(raw_files.read(tmp_path)) == 20
+  raw_files.run_table(tmp_path, raw_files.table_lines(30), overwrite=True)
+  assert len(raw_files.read(tmp_path)) == 30
+
+
+def test_failure_keeps_prepared_data(tmp_path):
+  raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  with pytest.raises(types.InputError, match='0 or 1'):
+    raw_files.run_table(tmp_path, row(3, clicked='2'), overwrite=True)
+  assert len(raw_files.read(tmp_path)) == 20
+  assert sorted(p.name for p in tmp_path.iterdir()) == [
+    'out',
+    'raw',
+    'schema.json',
+  ]
+
+
+def test_killed_run_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
+  class Killed(BaseException):
+    pass
+
+  def killed(*args, **kwargs):
+    raise Killed
+
+  # As if the power went: nothing of ours runs any more.
+  monkeypatch.setattr(manifest_lib, 'write', killed)
+  monkeypatch.setattr(partial.shutil, 'rmtree', lambda *a, **k: None)
+  with pytest.raises(Killed):
+    raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  assert not (tmp_path / 'out').exists()
+  assert not list(tmp_path.rglob('manifest.json'))
+
+
+@pytest.mark.parametrize(
+  ('raised', 'expected'),
+  [
+    (RuntimeError('Query interrupted'), KeyboardInterrupt),
+    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt),
+    (RuntimeError('something else'), RuntimeError),
+    (duckdb.OutOfMemoryException('no room'), types.InputError),
+  ],
+)
+def test_what_duckdb_raises(tmp_path, monkeypatch, raised, expected):
+  def fail(*args, **kwargs):
+    raise raised
+
+  monkeypatch.setattr(prepare.encode, 'encode', fail)
+  with pytest.raises(expected):
+    raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['raw', 'schema.json']
+
+
+def test_manifest_is_plain_json(tmp_path):
+  raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  text = (tmp_path / 'out' / 'manifest.json').read_text()
+  assert json.loads(text)['source'] == 'table'
+  assert str(tmp_path) not in text
+
+
+def test_directories_are_readable_by_others(tmp_path):
+  raw_files.run_table(tmp_path, raw_files.table_lines(20))
+  (tmp_path / 'plain').mkdir()
+  expected = (tmp_path / 'plain').stat().st_mode
+  assert (tmp_path / 'out').stat().st_mode == expected

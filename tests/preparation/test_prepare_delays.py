@@ -1,0 +1,175 @@
+"""Labels that are known only after their split's end: no row has one."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import summary as summary_lib
+from rmtl_jax.preparation.contract import rules as contract
+from tests.preparation import raw_files
+
+DAY = 86_400_000
+SCHEMA = {
+  'session': 'visit',
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'categorical': ['user', 'item'],
+}
+
+
+def run(tmp_path, delays, visits=20, item=lambda day: f'i{day}', **options):
+  """Prepares a visit a day with rows at its start and half a day later.
+
+  Train ends at day 12, validation at day 16. Everything is clicked, and bought
+  on odd days; labels are known so many days after their rows, or nobody says.
+  """
+  header = 'visit,user,item,ts,clicked,bought'
+  lines = [
+    f'{day},u{day % 2},{item(day)},{day * DAY + half * DAY // 2},1,{day % 2}'
+    for day in range(visits)
+    for half in range(2)
+  ]
+  tasks = [{'name': 'click', 'column': 'clicked'}, {'column': 'bought'}]
+  for task, delay in zip(tasks, delays, strict=True):
+    if delay is not None:
+      task['known_after_seconds'] = delay * DAY / 1000
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json', SCHEMA | {'tasks': tasks}
+  )
+  return raw_files.run_table(
+    tmp_path, [header, *lines], schema=schema, **options
+  )
+
+
+def days(tmp_path, split):
+  return [row['timestamp'] / DAY for row in raw_files.read(tmp_path, split)]
+
+
+def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
+  manifest = run(tmp_path, (0, 2.5))
+  assert [manifest.splits[s].end_ms for s in manifest_lib.SPLITS] == [
+    12 * DAY,
+    16 * DAY,
+    None,
+  ]
+  # The label of the row at day 9.5 is known at day 12, which is too late.
+  assert days(tmp_path, 'train') == [half / 2 for half in range(19)]
+  assert days(tmp_path, 'validation') == [12, 12.5, 13]
+  # The log ends with the test split, and holds all of its labels.
+  assert days(tmp_path, 'test') == [half / 2 for half in range(32, 40)]
+  assert [manifest.splits[s].rows for s in manifest_lib.SPLITS] == [19, 3, 8]
+  assert [manifest.splits[s].sessions for s in manifest_lib.SPLITS] == [
+    10,
+    2,
+    4,
+  ]
+  assert manifest.splits['train'].positives == {'click': 19, 'bought': 9}
+  assert manifest.report['dropped'] == {
+    'exact duplicate': 0,
+    'label not yet known at the end of train': 5,
+    'label not yet known at the end of validation': 5,
+  }
+  assert manifest.report['warnings'] == [
+    f'{share}% of the rows of {split} are left out, as their labels are not'
+    " known at its end: task 'bought' is known 216000 s after its row"
+    ' (known_after_seconds)'
+    for share, split in ((21, 'train'), (62, 'validation'))
+  ]
+  shown = summary_lib.summary(manifest)
+  assert 'dropped, label not yet known at the end of train: 5' in shown
+  contract.check(tmp_path / 'out')
+
+
+@pytest.mark.parametrize('delays', [(None, None), (0, None), (0, 0)])
+def test_labels_that_are_known_at_once_leave_out_nothing(tmp_path, delays):
+  manifest = run(tmp_path, delays)
+  assert [manifest.splits[s].rows for s in manifest_lib.SPLITS] == [24, 8, 8]
+  assert manifest.report['dropped'] == {'exact duplicate': 0}
+  assert manifest.report['warnings'] == []
+
+
+def test_a_few_rows_are_no_reason_to_warn(tmp_path):
+  manifest = run(tmp_path, (0, 0.5), visits=60)
+  assert manifest.report['dropped'] == {
+    'exact duplicate': 0,
+    'label not yet known at the end of train': 1,
+    'label not yet known at the end of validation': 1,
+  }
+  assert manifest.report['warnings'] == []
+
+
+@pytest.mark.parametrize(
+  'delay, split', [(40, 'train'), (12, 'train'), (5, 'validation')]
+)
+def test_a_delay_that_is_longer_than_a_split(tmp_path, delay, split):
+  run(tmp_path / 'other', (0, 0))
+  (tmp_path / 'raw').mkdir()
+  (tmp_path / 'raw' / 'log.csv').touch()
+  (tmp_path / 'schema.json').touch()
+  raw_files.fails(
+    tmp_path,
+    lambda: run(tmp_path, (0, delay)),
+    f"log.csv: {split} would be empty: task 'bought' is known",
+    f'{delay * DAY / 1000:g} s after its row (known_after_seconds), which is'
+    f' longer than {split}',
+  )
+
+
+def test_what_is_left_out_is_no_part_of_vocabularies(tmp_path):
+  run(tmp_path, (0, 2.5))
+  assert raw_files.vocabulary(tmp_path, 'item') == [
+    None,
+    *(f'i{day}' for day in range(10)),
+  ]
+
+
+def test_what_is_left_out_belongs_to_the_past(tmp_path):
+  """Other rows see it as they do without a delay, and as serving does."""
+  run(
+    tmp_path,
+    (0, 2.5),
+    # Of day 10 there are no rows; what it shows comes early too, or once more.
+    item=lambda day: 'once more' if day in (10, 12) else f'i{day % 7}',
+    as_of=('counts', 'history'),
+    history_items=3,
+  )
+  first, second, _ = raw_files.read(tmp_path, 'validation')
+  assert first['f_asof_item_rows'] and second['f_asof_item_rows']
+  run(
+    tmp_path,
+    (0, 2.5),
+    item=lambda day: f'i{day % 8}',
+    as_of=('history',),
+    history_items=3,
+    overwrite=True,
+  )
+  first, *_ = raw_files.read(tmp_path, 'validation')
+  words = raw_files.vocabulary(tmp_path, 'item')
+  assert [words[i] for i in first['m_asof_history']] == ['i0', 'i2', 'i2']
+
+
+def test_rates_start_from_labels_that_are_known(tmp_path):
+  manifest = run(tmp_path, (0, 2.5), as_of=('rates',))
+  details = {f.name: f.details for f in manifest.fields}
+  # Of 19 rows that are kept 9 were bought.
+  rate = details['asof_item_bought_rate']['train_rate']
+  assert rate == pytest.approx(9 / 19)
+
+
+def test_the_contract_knows_the_delay(tmp_path):
+  manifest = run(tmp_path, (0, 0))
+  manifest.options['schema']['tasks'][1]['known_after_seconds'] = 3600
+  manifest_lib.write(manifest, tmp_path / 'out')
+  contract.check(tmp_path / 'out')
+  manifest.options['schema']['tasks'][1]['known_after_seconds'] = 43_200
+  manifest_lib.write(manifest, tmp_path / 'out')
+  with pytest.raises(types.InputError) as caught:
+    contract.check(tmp_path / 'out')
+  assert str(caught.value).endswith(
+    "train/part-00000.parquet: row 24, column 'timestamp': has a label that is"
+    f" not known at its split's end, expected less than {23 * DAY // 2}, which"
+    ' is 43200000 ms before it'
+  )

@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import duckdb
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax.preparation import sessions
+
+IDLE = 10
+
+
+def relation(rows, connection):
+  """rows: (session, user, timestamp, payload); row_id counts them."""
+  connection.execute(
+    'CREATE TABLE log (row_id BIGINT, session VARCHAR, "user" BIGINT,'
+    ' timestamp BIGINT, payload BIGINT)'
+  )
+  for i, row in enumerate(rows):
+    connection.execute('INSERT INTO log VALUES (?, ?, ?, ?, ?)', [i, *row])
+  return 'log'
+
+
+def numbered(rows, **options):
+  connection = duckdb.connect()
+  found = sessions.number(
+    connection, relation(rows, connection), IDLE, **options
+  )
+  table = connection.execute(
+    f'SELECT session_number, row_id FROM {found.table} ORDER BY rowid'
+  ).fetchall()
+  assert found.rows == len(table)
+  return connection, found, table
+
+
+def test_gap_starts_a_session_only_above_the_idle_time():
+  rows = [(None, 1, 0, 0), (None, 1, 10, 0), (None, 1, 21, 0), (None, 2, 21, 0)]
+  _, _, table = numbered(rows)
+  assert table == [(0, 0), (0, 1), (1, 2), (2, 3)]
+
+
+def test_native_session_keeps_its_gaps_and_its_users():
+  rows = [
+    ('b', 1, 500, 0),
+    ('a', 2, 100, 0),
+    ('b', 1, 0, 0),
+    ('b', 9, 250, 0),
+    (None, 1, 505, 0),
+  ]
+  _, _, table = numbered(rows, has_session=True)
+  assert table == [(0, 1), (1, 2), (1, 3), (1, 0), (2, 4)]
+
+
+def test_ties_keep_the_raw_order():
+  rows = [(None, 1, 5, 3), (None, 1, 5, 2), (None, 1, 5, 1)]
+  _, _, table = numbered(rows)
+  assert [row for _, row in table] == [0, 1, 2]
+
+
+def test_exact_duplicates_leave_the_first():
+  rows = [
+    (None, 1, 5, 3),
+    (None, 1, 5, 4),
+    (None, 1, 5, 3),
+    (None, 1, 6, 3),
+    (None, 1, 6, 3),
+    (None, 2, 6, 3),
+  ]
+  _, found, table = numbered(rows, identity=('payload',))
+  assert found.duplicates == 2
+  assert table == [(0, 0), (0, 1), (0, 3), (1, 5)]
+
+
+def test_carried_columns_stay_with_their_rows():
+  rows = [(None, 2, 1, 70), (None, 1, 9, 50), (None, 1, 3, 60)]
+  connection = duckdb.connect()
+  found = sessions.number(
+    connection, relation(rows, connection), IDLE, carry=('payload',)
+  )
+  assert connection.execute(
+    f'SELECT row_id, payload FROM {found.table} ORDER BY rowid'
+  ).fetchall() == [(2, 60), (1, 50), (0, 70)]
+
+
+def reference(rows):
+  """Sessions by a plain loop: lists of row ids, in key order."""
+  found, last = [], None
+  order = sorted(
+    range(len(rows)),
+    key=lambda i: (
+      rows[i][0] is None,
+      rows[i][0] or '',
+      rows[i][1] if rows[i][0] is None else 0,
+      rows[i][2],
+      i,
+    ),
+  )
+  for i in order:
+    session, user, time, _ = rows[i]
+    if session is None:
+      same = (
+        last is not None
+        and last[0] is None
+        and last[1] == user
+        and time - last[2] <= IDLE
+      )
+    else:
+      same = last is not None and last[0] == session
+    if not same:
+      found.append([])
+    found[-1].append(i)
+    last = rows[i]
+  return found
+
+
+LOGS = st.lists(
+  st.tuples(
+    st.sampled_from([None, None, 'a', 'b']),
+    st.integers(0, 3),
+    st.integers(0, 60),
+    st.just(0),
+  ),
+  min_size=1,
+  max_size=40,
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(rows=LOGS)
+def test_numbering_is_that_of_a_plain_loop(rows):
+  _, _, table = numbered(rows, has_session=True)
+  expected = [
+    (n, row) for n, session in enumerate(reference(rows)) for row in session
+  ]
+  assert table == expected
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(rows=LOGS)
+def test_split_keeps_time_apart(rows):
+  connection, found, _ = numbered(rows, has_session=True)
+  placed = sessions.place(connection, found, (6, 2, 2))
+  table = connection.execute(
+    f'SELECT split, session_id, step, position, timestamp FROM {placed.table}'
+    ' JOIN log USING (row_id) ORDER BY position'
+  ).fetchall()
+  assert sum(placed.rows) == len(table)
+  assert sum(placed.rows) + sum(placed.dropped) == len(rows)
+  first, second = placed.boundaries
+  for split, _, _, _, time in table:
+    if split == 0:
+      assert first is None or time < first
+    if split == 1:
+      assert time >= first
+      assert second is None or time < second
+    if split == 2:
+      assert time >= second
+  # Dense, in order of the start; steps count from 0 within the session.
+  starts = {}
+  for _, session, step, _, time in table:
+    starts.setdefault(session, []).append((step, time))
+  assert list(starts) == list(range(len(reference(rows))))
+  begins = [steps[0][1] for steps in starts.values()]
+  assert begins == sorted(begins)
+  for steps in starts.values():
+    assert [step for step, _ in steps] == list(range(len(steps)))
+    assert [time for _, time in steps] == sorted(time for _, time in steps)
+
+
+def place(rows, shares=(6, 2, 2)):
+  connection, found, _ = numbered(rows)
+  placed = sessions.place(connection, found, shares)
+  table = connection.execute(
+    f'SELECT row_id, session_id, split FROM {placed.table} ORDER BY position'
+  ).fetchall()
+  return placed, table
+
+
+def test_boundaries_by_hand():
+  # Ten sessions of one row each, one user each, at 0, 100, ... 900.
+  rows = [(None, user, 100 * user, 0) for user in range(10)]
+  placed, table = place(rows)
+  assert placed.boundaries == (600, 800)
+  assert placed.rows == (6, 2, 2)
+  assert placed.sessions == (6, 2, 2)
+  assert placed.dropped == (0, 0, 0)
+  assert [split for *_, split in table] == [0] * 6 + [1] * 2 + [2] * 2
+
+
+def test_session_over_a_boundary_loses_its_later_rows():
+  rows = [(None, user, 100 * user, 0) for user in range(10)]
+  rows[5:5] = [(None, 50, 593 + 3 * i, 0) for i in range(4)]  # 593 … 602
+  # 14 rows: train ends with the first session before which 8.4 rows lie.
+  placed, table = place(rows)
+  assert placed.boundaries == (600, 800)
+  assert placed.dropped == (1, 0, 0)
+  assert placed.rows == (9, 2, 2)
+  assert 8 not in [row for row, *_ in table]  # the row at 602
+
+
+def test_equal_starts_are_not_torn_apart():
+  rows = [(None, user, 0, 0) for user in range(9)] + [(None, 9, 50, 0)]
+  placed, _ = place(rows)
+  # Nine sessions start at 0; none can be told from another by time.
+  assert placed.boundaries == (0, 0)
+  assert placed.rows == (0, 0, 10)
+
+
+@pytest.mark.parametrize('shares', [(1, 1, 1), (8, 1, 1), (60, 20, 20)])
+def test_shares(shares):
+  rows = [(None, user, 100 * user, 0) for user in range(30)]
+  placed, _ = place(rows, shares)
+  assert placed.rows == tuple(30 * s // sum(shares) for s in shares)
+
+
+def test_boundaries_that_are_known():
+  rows = [(s, None, t, 0) for s, t in (('a', 0), ('a', 9), ('b', 4), ('c', 7))]
+  rows += [('b', None, 8, 0), ('a', None, 5, 0)]
+  connection, found, _ = numbered(rows, has_session=True, has_user=False)
+  always = 'n.row_id = 1'
+  placed = sessions.place_at(connection, found, (4, 7), always)
+  table = connection.execute(
+    f'SELECT row_id, split, step FROM {placed.table} ORDER BY row_id'
+  ).fetchall()
+  # Row 5 comes after train's end and row 4 after validation's; row 1 too.
+  assert table == [(0, 0, 0), (1, 0, 2), (2, 1, 0), (3, 2, 0)]
+  assert placed.boundaries == (4, 7) and placed.rows == (2, 1, 1)
+  assert placed.dropped == (1, 1, 0)

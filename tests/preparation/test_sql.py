@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+
+import duckdb
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.preparation import sql
+
+
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(
+  value=st.floats(allow_nan=False, allow_infinity=False), word=st.text()
+)
+def test_literals_are_exact(value, word):
+  hypothesis.assume('\x00' not in word)
+  with sql.connect(threads=1) as connection:
+    found = sql.one(connection, f'SELECT {sql.number(value)}, {sql.text(word)}')
+  assert math.copysign(1, found[0]) == math.copysign(1, value)
+  assert found == (value, word)
+
+
+def test_quoted_names():
+  with sql.connect() as connection:
+    name = 'odd "name" of one'
+    connection.execute(f'CREATE TABLE t AS SELECT 3 AS {sql.quote(name)}')
+    assert sql.one(connection, f'SELECT {sql.names([name])} FROM t') == (3,)
+
+
+def test_fresh_names_differ():
+  assert sql.fresh('a') != sql.fresh('a')
+
+
+def test_connection_settings(tmp_path):
+  with sql.connect('100MB', 1, str(tmp_path / "it's")) as connection:
+    found = sql.one(
+      connection,
+      "SELECT current_setting('threads'), current_setting('TimeZone'),"
+      " current_setting('temp_directory')",
+    )
+  assert found == (1, 'UTC', str(tmp_path / "it's"))
+
+
+@pytest.mark.parametrize('limit', ['4', 'GB', '-4GB', "4GB'; DROP TABLE x"])
+def test_bad_memory_limits(limit):
+  with pytest.raises(types.InputError, match='is not a size such as 4GB'):
+    sql.connect(limit)
+
+
+@pytest.mark.parametrize('limit', ['4GB', '4 GiB', '1.5TB', '50%'])
+def test_good_memory_limits(limit):
+  sql.connect(limit).close()
+
+
+def test_empty_text_is_a_missing_key():
+  with sql.connect() as connection:
+    rows = "(VALUES ('a', 1::INTEGER, 1.5), ('', 0, 0.0), (NULL, NULL, NULL))"
+    found = connection.execute(
+      f'SELECT {sql.key("t")}, {sql.key("i")}, {sql.key("d")}'
+      f' FROM {rows} x(t, i, d)'
+    ).fetchall()
+    kinds = sql.one(
+      connection,
+      f'SELECT DISTINCT typeof({sql.key("t")}), typeof({sql.key("i")})'
+      f' FROM {rows} x(t, i, d)',
+    )
+  assert found == [('a', 1, 1.5), (None, 0, 0.0), (None, None, None)]
+  assert kinds == ('VARCHAR', 'INTEGER')
+
+
+def test_nan_is_a_missing_key():
+  rows = "(VALUES ('nan'::DOUBLE, 'nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
+  with sql.connect() as connection:
+    found = sql.one(
+      connection,
+      f'SELECT {", ".join(map(sql.key, "dfti"))} FROM {rows} x(d, f, t, i)',
+    )
+  assert found == (None, None, 'nan', float('inf'))
+
+
+@pytest.mark.parametrize(
+  ('value', 'text'),
+  [
+    ('118::DOUBLE', '118'),
+    ("'-0.0'::DOUBLE", '0'),
+    ('-7::DOUBLE', '-7'),
+    ('118.5::DOUBLE', '118.5'),
+    ('9007199254740991::DOUBLE', '9007199254740991'),
+    ('9007199254740992::DOUBLE', '9007199254740992.0'),
+    ('1e300::DOUBLE', '1e+300'),
+    ("'nan'::DOUBLE", 'nan'),
+    ("'-inf'::DOUBLE", '-inf'),
+    ('16777215::FLOAT', '16777215'),
+    ('16777216::FLOAT', '16777216.0'),
+    ('118::DECIMAL(10, 2)', '118'),
+    ('118.5::DECIMAL(10, 2)', '118.50'),
+    ("'118.0'", '118.0'),
+    ('118', '118'),
+    ('true', 'true'),
+    ("DATE '2024-01-01'", '2024-01-01'),
+    ('NULL', None),
+  ],
+)
+def test_values_as_text(value, text):
+  with sql.connect() as connection:
+    query = f'SELECT {sql.value_text("v")} FROM (SELECT {value} AS v)'
+    assert sql.one(connection, query) == (text,)
+    query = f'SELECT {sql.value_texts("v")} FROM (SELECT [{value}] AS v)'
+    assert sql.one(connection, query) == ([text],)
+
+
+def test_cursors_have_the_settings_too():
+  with sql.connect() as connection, connection.cursor() as cursor:
+    query = "SELECT current_setting('TimeZone')"
+    assert sql.one(cursor, query) == ('UTC',)
+
+
+def test_any_row():
+  with sql.connect() as connection:
+    assert sql.any_row(connection, 'range(5) x(i)', 'i = 4')
+    assert not sql.any_row(connection, 'range(5) x(i)', 'i = 5 OR i IS NULL')
+    assert not sql.any_row(connection, 'range(0) x(i)', 'true')
+
+
+@pytest.mark.parametrize(
+  ('raised', 'told', 'match'),
+  [
+    (
+      duckdb.OutOfMemoryException('no room\nfor more'),
+      types.InputError,
+      'memory_limit: too small: no room$',
+    ),
+    (duckdb.InterruptException('INTERRUPT Error'), KeyboardInterrupt, '^$'),
+    (RuntimeError('Query interrupted'), KeyboardInterrupt, '^$'),
+    (RuntimeError('another'), RuntimeError, '^another$'),
+    (duckdb.BinderException('no column'), duckdb.BinderException, 'no column'),
+  ],
+)
+def test_what_can_end_work_is_told_in_our_words(raised, told, match):
+  with pytest.raises(told, match=match), sql.plain_ends():
+    raise raised

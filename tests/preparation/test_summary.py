@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import summary
+
+
+def make(**changes):
+  fields = (
+    manifest_lib.Field('item', 'categorical', 1235),
+    manifest_lib.Field('tags', 'multi_valued', 7, 3),
+    manifest_lib.Field('price', 'numeric'),
+  )
+  split = manifest_lib.Split(2000, 500, (), {'click': 100, 'conversion': 3}, 0)
+  return manifest_lib.Manifest(
+    source='table',
+    fields=fields,
+    tasks=(
+      manifest_lib.Task('click'),
+      manifest_lib.Task('conversion', 'click'),
+    ),
+    splits={name: split for name in manifest_lib.SPLITS},
+    **changes,
+  )
+
+
+def test_what_a_person_reads():
+  report = {
+    'raw_rows': 6100,
+    'pairs': 6050,
+    'dropped': {'exact duplicate': 50},
+    'cut_values': {'tags': 4, 'other': 0},
+    'session_rows': {'p50': 3, 'mean': 4.25},
+    'warnings': ['log.csv: row 9 is incomplete; dropped'],
+  }
+  assert summary.summary(make(report=report)).splitlines() == [
+    'source table',
+    'split        rows  sessions  click  conversion        from (UTC)',
+    'train       2,000       500  5.00%       0.15%  1970-01-01 00:00',
+    'validation  2,000       500  5.00%       0.15%  1970-01-01 00:00',
+    'test        2,000       500  5.00%       0.15%  1970-01-01 00:00',
+    '',
+    'rows of a session: p50 3, mean 4.25',
+    'fields and vocabulary rows: item 1,235, tags 7 x 3, price (number)',
+    'raw rows: 6,100',
+    'pairs: 6,050',
+    'dropped, exact duplicate: 50',
+    'values cut from tags: 4',
+    'warning: log.csv: row 9 is incomplete; dropped',
+  ]
+
+
+def test_data_that_another_engine_wrote_has_no_report():
+  lines = summary.summary(make()).splitlines()
+  assert lines[-1].startswith('fields and vocabulary rows')

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import collections
+
+import duckdb
+import hypothesis
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax.preparation import vocabulary
+
+
+def rows(connection, columns, split=None):
+  """A table `log` with a row per position of the columns' lists."""
+  count = len(next(iter(columns.values())))
+  values = {**columns, 'split': split or [0] * count}
+  names = ', '.join(
+    f'{name} {"BIGINT" if isinstance(column[0], int) else "VARCHAR"}'
+    for name, column in values.items()
+  )
+  connection.execute(f'CREATE OR REPLACE TABLE log ({names})')
+  connection.executemany(
+    f'INSERT INTO log VALUES ({", ".join("?" for _ in values)})',
+    list(zip(*values.values(), strict=True)),
+  )
+  return 'log'
+
+
+def words(connection, found):
+  return connection.execute(
+    f'SELECT value, count, id FROM {found.table} ORDER BY id'
+  ).fetchall()
+
+
+def test_order_is_by_count_then_value_and_train_only():
+  with duckdb.connect() as connection:
+    log = rows(
+      connection,
+      {'f_a': ['b', 'c', 'a', 'c', 'b', '', None, 'd', 'e', 'e', 'e']},
+      [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2],
+    )
+    found = vocabulary.build_categorical(connection, log, {'f_a': 1})['f_a']
+    assert words(connection, found) == [
+      ('b', 2, 1),
+      ('c', 2, 2),
+      ('a', 1, 3),
+      ('d', 1, 4),
+    ]
+    assert (found.size, found.rest) == (5, 2)
+
+
+def test_rare_values_go_to_row_0():
+  with duckdb.connect() as connection:
+    log = rows(connection, {'f_a': ['b', 'b', 'a', 'a', 'a', 'c', None]})
+    found = vocabulary.build_categorical(connection, log, {'f_a': 3})['f_a']
+    assert words(connection, found) == [('a', 3, 1)]
+    assert (found.size, found.rest) == (2, 4)
+
+
+def test_nothing_known():
+  with duckdb.connect() as connection:
+    log = rows(connection, {'f_a': ['b', 'a']})
+    found = vocabulary.build_categorical(connection, log, {'f_a': 2})['f_a']
+    assert (words(connection, found), found.size, found.rest) == ([], 1, 2)
+
+
+def test_file(tmp_path):
+  with duckdb.connect() as connection:
+    log = rows(connection, {'f_a': [5, 5, 7, 30]})
+    found = vocabulary.build_categorical(connection, log, {'f_a': 1})['f_a']
+    found.write(connection, tmp_path / 'a.parquet')
+  table = pq.read_table(tmp_path / 'a.parquet')
+  assert table.to_pydict() == {
+    # By value as text: '30' before '7'.
+    'value': [None, '5', '30', '7'],
+    'count': [0, 2, 1, 1],
+  }
+  assert str(table.schema.field('count').type) == 'int64'
+
+
+@pytest.mark.parametrize('fields', [1, 40])
+def test_many_columns_are_counted_alike(fields):
+  with duckdb.connect() as connection:
+    columns = {
+      f'f_{i}': [(i + 1) * (row % (i + 2)) for row in range(60)]
+      for i in range(fields)
+    }
+    log = rows(connection, columns)
+    found = vocabulary.build_categorical(
+      connection, log, dict.fromkeys(columns, 1)
+    )
+    for name, column in columns.items():
+      expected = collections.Counter(map(str, column))
+      assert {v: c for v, c, _ in words(connection, found[name])} == expected
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(
+  values=st.lists(
+    st.one_of(st.none(), st.text('abc', max_size=2)), min_size=1, max_size=30
+  ),
+  min_count=st.integers(1, 4),
+)
+def test_against_a_counter(values, min_count):
+  with duckdb.connect() as connection:
+    log = rows(connection, {'f_a': values or [None]})
+    found = vocabulary.build_categorical(connection, log, {'f_a': min_count})
+    counts = collections.Counter(v for v in values if v)
+    expected = sorted(
+      ((-c, v) for v, c in counts.items() if c >= min_count),
+    )
+    assert [(v, c) for v, c, _ in words(connection, found['f_a'])] == [
+      (v, -c) for c, v in expected
+    ]
+    assert found['f_a'].rest == len(values) + sum(c for c, _ in expected)
+
+
+def test_many_values_are_written_in_the_order_of_ids(tmp_path):
+  # More than the rows of a row group of DuckDB's tables.
+  count = 200_000
+  with duckdb.connect() as connection:
+    found = vocabulary.build(
+      connection,
+      f'SELECT range AS key, range + 1 AS count FROM range({count})',
+      1,
+    )
+    found.write(connection, tmp_path / 'words.parquet')
+  table = pq.read_table(tmp_path / 'words.parquet')
+  assert table['value'][0].as_py() is None
+  assert table['count'].to_pylist() == [0, *range(count, 0, -1)]

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import pathlib
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.preparation import encode, sql, writer
+
+
+def prepared(path: pathlib.Path) -> pathlib.Path:
+  path.mkdir(parents=True)
+  (path / 'manifest.json').write_text('{}')
+  (path / 'old').write_text('old')
+  return path
+
+
+def fill(target, overwrite=False):
+  with writer.new_directory(target, overwrite) as directory:
+    (directory / 'new').write_text('new')
+
+
+def test_appears_only_at_the_end(tmp_path):
+  target = tmp_path / 'a' / 'b'
+  with writer.new_directory(target, overwrite=False) as directory:
+    (directory / 'new').write_text('new')
+    assert not target.exists()
+    assert directory.parent == target.parent
+  assert [p.name for p in target.iterdir()] == ['new']
+  assert list(target.parent.iterdir()) == [target]
+
+
+def test_empty_directory_is_filled(tmp_path):
+  (tmp_path / 'out').mkdir()
+  fill(tmp_path / 'out')
+  assert (tmp_path / 'out' / 'new').exists()
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
+def test_failure_leaves_nothing(tmp_path, error):
+  with (
+    pytest.raises(error),
+    writer.new_directory(tmp_path / 'a' / 'b', False) as directory,
+  ):
+    (directory / 'new').write_text('new')
+    raise error
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_keeps_what_was_there(tmp_path):
+  target = prepared(tmp_path / 'out')
+  with (
+    pytest.raises(ValueError),
+    writer.new_directory(target, overwrite=True),
+  ):
+    raise ValueError
+  assert sorted(p.name for p in target.iterdir()) == ['manifest.json', 'old']
+  assert list(tmp_path.iterdir()) == [target]
+
+
+def test_prepared_data_is_replaced_on_request_only(tmp_path):
+  target = prepared(tmp_path / 'out')
+  with pytest.raises(types.InputError, match='--overwrite replaces it'):
+    fill(target)
+  assert (target / 'old').exists()
+  fill(target, overwrite=True)
+  assert [p.name for p in target.iterdir()] == ['new']
+  assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_other_contents_are_never_replaced(tmp_path, overwrite):
+  target = tmp_path / 'out'
+  target.mkdir()
+  (target / 'thesis.tex').write_text('')
+  with pytest.raises(types.InputError, match='not prepared data'):
+    fill(target, overwrite)
+  assert (target / 'thesis.tex').exists()
+
+
+def test_file_in_the_way(tmp_path):
+  (tmp_path / 'out').write_text('')
+  with pytest.raises(types.InputError, match='is a file'):
+    fill(tmp_path / 'out')
+  with pytest.raises(types.InputError, match='cannot be written'):
+    fill(tmp_path / 'out' / 'below')
+
+
+def test_target_that_fills_meanwhile_is_kept(tmp_path):
+  target = tmp_path / 'out'
+  with (
+    pytest.raises(types.InputError, match='not prepared data'),
+    writer.new_directory(target, overwrite=False),
+  ):
+    target.mkdir()
+    (target / 'other').write_text('')
+  assert [p.name for p in target.iterdir()] == ['other']
+
+
+def test_symbolic_link_stays(tmp_path):
+  prepared(tmp_path / 'real')
+  (tmp_path / 'out').symlink_to(tmp_path / 'real')
+  fill(tmp_path / 'out', overwrite=True)
+  assert (tmp_path / 'out').is_symlink()
+  assert [p.name for p in (tmp_path / 'real').iterdir()] == ['new']
+
+
+def test_parts_end_with_a_session(tmp_path):
+  with duckdb.connect() as connection:
+    # Sessions of 3 rows: 4 in train, 1 in each of the others.
+    connection.execute(
+      'CREATE TABLE log AS SELECT range // 3 AS session_id, range % 3 AS step,'
+      ' greatest(range // 3 - 3, 0) AS split, range AS row_id FROM range(18)'
+    )
+    rows = encode.Encoded(
+      'log', 'step', ('session_id', 'row_id'), (), {}, {}, ()
+    )
+    done = []
+    files = writer.write_parts(connection, rows, tmp_path, 4, done.append)
+  assert files == {
+    'train': tuple(f'train/part-0000{i}.parquet' for i in range(3)),
+    'validation': ('validation/part-00000.parquet',),
+    'test': ('test/part-00000.parquet',),
+  }
+  found = [
+    pq.read_table(tmp_path / file)['row_id'].to_pylist()
+    for names in files.values()
+    for file in names
+  ]
+  # A file's first session is the first that starts in its four rows.
+  assert found == [
+    [0, 1, 2, 3, 4, 5],
+    [6, 7, 8],
+    [9, 10, 11],
+    [12, 13, 14],
+    [15, 16, 17],
+  ]
+  assert done == pytest.approx([6 / 18, 9 / 18, 12 / 18, 15 / 18, 1])
+
+
+def test_row_groups_are_small(tmp_path):
+  rows_written = 3 * writer.ROW_GROUP + 5
+  with duckdb.connect() as connection:
+    connection.execute(
+      'CREATE TABLE log AS SELECT range AS session_id, 0 AS step, CAST(range >='
+      f' {rows_written} AS INT) + CAST(range > {rows_written} AS INT) AS split,'
+      f' range AS row_id FROM range({rows_written + 2})'
+    )
+    rows = encode.Encoded(
+      'log', 'step', ('session_id', 'row_id'), (), {}, {}, ()
+    )
+    files = writer.write_parts(connection, rows, tmp_path, 10**6)
+  metadata = pq.ParquetFile(tmp_path / files['train'][0]).metadata
+  sizes = [
+    metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
+  ]
+  assert sum(sizes) == rows_written
+  # DuckDB ends a group with a chunk of its own, so one can be a bit larger.
+  assert max(sizes) < 2 * writer.ROW_GROUP
+
+
+@pytest.mark.parametrize('threads', [1, 3])
+def test_a_file_that_fails_ends_the_writing(tmp_path, threads):
+  """With its own error, once, and without the files that had not begun."""
+  with sql.connect(threads=threads) as connection:
+    connection.execute(
+      'CREATE TABLE log AS SELECT range AS row_id, 0 AS step, CAST(range >= 200'
+      ' AS INT) + CAST(range >= 201 AS INT) AS split FROM range(202)'
+    )
+    wrong = "CASE WHEN row_id = 2 THEN error('of row 2') ELSE '' END AS x"
+    rows = encode.Encoded('log', 'step', (wrong,), (), {}, {}, ())
+    done = []
+    with pytest.raises(duckdb.Error, match='of row 2'):
+      writer.write_parts(connection, rows, tmp_path, 1, done.append)
+  assert len(done) == 2
+  assert len(list(tmp_path.glob('*/*'))) < 202

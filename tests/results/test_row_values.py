@@ -1,0 +1,76 @@
+"""Weights of rows outside of a step, against the equations."""
+
+import dataclasses
+import types as python_types
+
+import numpy as np
+import pytest
+
+from rmtl_jax import config_values
+from rmtl_jax.results import row_values
+
+Q = np.array([[-1.0], [-2.0], [-4.0], [-1.0]], np.float32)
+LABELS = np.array([[0.0], [1.0], [0.0], [1.0]], np.float32)
+SPLIT = python_types.SimpleNamespace(
+  host=python_types.SimpleNamespace(labels=LABELS)
+)
+
+
+def _config(**weighting):
+  return config_values.from_dict(
+    {'weighting': {'lambda_': 0.5, 'lambda_warmup_steps': 9, **weighting}}
+  )
+
+
+def _weights(lambdas=(0.5,), train=None, **weighting):
+  config = _config(**weighting)
+  judged = row_values.Judged(config, None, Q, Q)
+  found = row_values.weights(
+    config, None, [judged], SPLIT, lambdas, lambda: [train]
+  )
+  return found[0].ravel() if found else None
+
+
+@pytest.mark.parametrize(
+  ('weighting', 'expected'),
+  [
+    ({'name': 'critic'}, [1.5, 2.0, 3.0, 1.5]),
+    ({'name': 'critic', 'max_weight': 1.75}, [1.5, 1.75, 1.75, 1.5]),
+    ({'name': 'critic', 'lambda_schedule': 'linear'}, [1.5, 2.0, 3.0, 1.5]),
+    ({'name': 'label_times_q'}, [1.0, 2.0, 1.0, 1.5]),
+    ({'name': 'negative_q'}, [1.0, 2.0, 4.0, 1.0]),
+    ({'name': 'mean_one'}, [0.75, 1.0, 1.5, 0.75]),
+  ],
+)
+def test_weights_by_hand(weighting, expected):
+  np.testing.assert_allclose(_weights(**weighting), expected, rtol=1e-6)
+
+
+def test_a_learnt_lambda_counts():
+  np.testing.assert_allclose(_weights((1.0,), name='critic')[:2], [2.0, 3.0])
+
+
+def test_shuffled_weights_are_the_same_ones():
+  shuffled = _weights(name='q_shuffled')
+  np.testing.assert_allclose(np.sort(shuffled), [1.5, 1.5, 2.0, 3.0])
+
+
+def test_the_constant_is_the_mean_of_the_train_rows():
+  train = row_values.Judged(_config(), None, Q, np.array([[-2.0], [-6.0]]))
+  found = _weights(name='constant_mean', train=train)
+  np.testing.assert_allclose(found, [3.0] * 4)
+
+
+@pytest.mark.parametrize('name', ['constant', 'ddpg', 'td3_bc'])
+def test_some_weigh_no_rows(name):
+  assert _weights(name=name) is None
+
+
+def test_lambda_is_that_of_the_epoch_that_was_kept():
+  config = dataclasses.replace(_config(), ensemble=2)
+  history = [
+    {'stage': 'finetune', 'member': member, 'epoch': epoch, 'lambda': value}
+    for member, epoch, value in ((0, 1, 0.6), (0, 2, 0.7), (1, 1, 0.8))
+  ]
+  assert row_values.lambdas(config, history, [2, 0]) == [0.7, 0.5]
+  assert row_values.lambdas(config, history) == [0.5, 0.5]

@@ -1,0 +1,85 @@
+"""What a run says in words, by hand."""
+
+import numpy as np
+
+from rmtl_jax.results import summary
+
+
+def test_tasks_of_one_class_are_said():
+  labels = np.array([[0, 0, 1], [1, 0, 1]], np.float32)
+  assert summary.one_class_warnings(labels[:, :1], ['a']) == []
+  (line,) = summary.one_class_warnings(labels[:, :2], ['a', 'b'])
+  assert line == (
+    'validation: b has one class only, so its AUC is undefined; early stopping'
+    ' looks at a alone'
+  )
+  (line,) = summary.one_class_warnings(labels, ['a', 'b', 'c'])
+  assert 'b, c have one class only, so their AUC' in line
+
+
+def _warnings(*entries, weighting='critic'):
+  return summary.history_warnings(entries, weighting)
+
+
+def _entry(stage, **figures):
+  return {'stage': stage, 'epoch': 1, **figures}
+
+
+def test_steps_that_were_left_out_are_counted_by_stage():
+  lines = _warnings(
+    _entry('pretrain', skipped_steps=2),
+    _entry('pretrain'),
+    _entry('pretrain', skipped_steps=3),
+    _entry('critic', td_error=1.0),
+    _entry('critic', td_error=1.0, skipped_steps=1, member=1),
+  )
+  assert [line.split(' because')[0] for line in lines] == [
+    'pretrain: 5 steps were left out',
+    'member 1: critic: 1 steps were left out',
+  ]
+
+
+def test_critics_whose_error_rises_diverge():
+  errors = [0.5, 0.2, 0.9, 2.0]
+  entries = [_entry('critic', td_error=e) for e in errors]
+  assert _warnings(*entries) == []
+  (line,) = _warnings(*entries, _entry('critic', td_error=2.1))
+  assert line == (
+    'critic: the critics diverge: their TD error has risen from 0.2 to 2.1'
+  )
+  (line,) = _warnings(
+    _entry('finetune', td_error=0.1), _entry('finetune', td_error=3.0)
+  )
+  assert line.startswith('finetune: the critics diverge')
+
+
+def test_weights_that_hardly_vary_are_told():
+  weights = {'weight_mean_click': 2.0, 'weight_mean_buy': 2.0}
+  entry = _entry(
+    'finetune',
+    **weights,
+    weight_deviation_click=0.0019,
+    weight_deviation_buy=0.0021,
+  )
+  (line,) = _warnings(entry)
+  assert line.startswith('finetune: the weights of click hardly varied')
+  assert _warnings(entry, weighting='constant_mean') == []
+  assert _warnings({**entry, 'stage': 'constant'}) == []
+
+
+def test_each_critic_that_failed_is_named():
+  tasks = ('click', 'buy')
+  record = {
+    name: dict.fromkeys(tasks, 1.5)
+    for name in ('mean_q', 'std_q', 'zero_share', 'mean_return')
+  }
+  record['collapsed'] = {'click': True, 'buy': False}
+  record['diverged'] = {'click': False, 'buy': True}
+  lines = summary.critic_warnings(record)
+  assert [line.split(' (')[0] for line in lines] == [
+    'the critic of click has collapsed',
+    'the critic of buy has diverged',
+  ]
+  # Files of earlier versions do not say.
+  del record['diverged']
+  assert len(summary.critic_warnings(record)) == 1

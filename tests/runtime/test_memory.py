@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import run, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.runtime import memory
+from tests import tiny
+
+# In a process of its own: a listener stays for good.
+PROGRAM = """
+import jax
+from rmtl_jax.training import memory
+
+calls = []
+memory._trimmer = lambda: calls.append
+assert memory.release_after_compiling()
+assert memory.release_after_compiling()
+double = jax.jit(lambda x: 2.0 * x)
+double(1.0)
+double(2.0)
+print(calls)
+"""
+
+
+def test_what_compiling_freed_is_given_back_once_per_program():
+  found = subprocess.run(
+    [sys.executable, '-c', PROGRAM], capture_output=True, text=True, check=True
+  )
+  assert found.stdout == '[0]\n'
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs glibc')
+def test_glibc_can_and_other_systems_are_left_alone(monkeypatch):
+  trim = memory._trimmer()
+  assert trim is None or trim(0) in (0, 1)
+  monkeypatch.setattr(sys, 'platform', 'darwin')
+  assert memory._trimmer() is None
+
+
+# In a process of its own: others' programs would be forgotten too.
+FORGETS = """
+import pathlib
+import jax
+from rmtl_jax.training import memory
+
+def mappings():
+  return memory._MAPPINGS.read_bytes().count(b'\\n')
+
+compiled = []
+
+@jax.jit
+def double(x):
+  compiled.append(x)
+  return 2.0 * x
+
+double(1.0)
+assert not memory.forget_programs()
+double(2.0)
+assert len(compiled) == 1
+kept = [jax.jit(lambda x, i=i: jax.numpy.sin(x) + i) for i in range(20)]
+for program in kept:
+  program(1.0)
+before = mappings()
+assert memory.forget_programs(share=0.0)
+assert mappings() < before - 20
+double(3.0)
+assert len(compiled) == 2
+memory._MOST_MAPPINGS = pathlib.Path('not there')
+assert not memory.forget_programs(share=0.0)
+print('done')
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_programs_are_forgotten_where_their_mappings_are_many():
+  found = subprocess.run(
+    [sys.executable, '-c', FORGETS], capture_output=True, text=True, check=False
+  )
+  assert (found.stdout, found.returncode) == ('done\n', 0), found.stderr
+
+
+def _manifest(data, **changes):
+  """Prepared data with a manifest that says another first field."""
+  manifest = tiny.write_prepared(data)
+  record = json.loads((data / 'manifest.json').read_text())
+  record['fields'][0] |= changes
+  (data / 'manifest.json').write_text(json.dumps(record))
+  return manifest
+
+
+def test_a_vocabulary_that_no_machine_has_room_for_is_refused(tmp_path):
+  data = tmp_path / 'data'
+  field = _manifest(data, size=2**31 - 1).fields[0].name
+  with pytest.raises(types.InputError) as error:
+    run.train(config_lib.Config(), tmp_path / 'run', data)
+  line = str(error.value)
+  assert line.startswith(f'{tmp_path}/data/manifest.json: embedding tables')
+  assert f'of {field!r}, 2,147,483,647 rows' in line and '\n' not in line
+
+
+def test_a_vocabulary_has_the_rows_that_the_manifest_says(tmp_path):
+  data = tmp_path / 'data'
+  field = _manifest(data, size=2**31 - 1).fields[0].name
+  file = data / 'vocabulary' / f'{field}.parquet'
+  file.parent.mkdir(exist_ok=True)
+  pq.write_table(pa.table({'value': [None, 'a'], 'count': [0, 1]}), file)
+  with pytest.raises(types.InputError, match=r'has 2 rows, manifest.json says'):
+    run.train(config_lib.Config(), tmp_path / 'run', data)
+  assert not (tmp_path / 'run' / 'config.json').exists()
+
+
+def test_lists_that_no_machine_has_room_for_are_refused():
+  fields = (
+    manifest_lib.Field('tags', 'multi_valued', 5, 2**31 - 1),
+    manifest_lib.Field('item', 'categorical', 5),
+  )
+  manifest = manifest_lib.Manifest('table', fields, (), {})
+  memory.check_rows('x', manifest, 0)
+  with pytest.raises(
+    types.InputError, match=r"'tags' with 2,147,483,647 slots"
+  ):
+    memory.check_rows('x', manifest, 10**6)
+
+
+def test_tables_are_counted_with_their_copies(monkeypatch):
+  field = manifest_lib.Field('item', 'categorical', 100)
+  manifest = manifest_lib.Manifest('table', (field,), (), {})
+  monkeypatch.setattr(memory, 'of_device', lambda: 8000)
+  memory.check_tables('x', manifest, 10, copies=2)
+  with pytest.raises(types.InputError, match="of 'item', 100 rows"):
+    memory.check_tables('x', manifest, 10, copies=3)
+
+
+def test_a_container_has_what_it_may_use(tmp_path, monkeypatch):
+  (tmp_path / 'max').write_text('max\n')
+  (tmp_path / 'limit').write_text('1234567\n')
+  monkeypatch.setattr(memory, '_CONTAINER', (tmp_path / 'max',))
+  assert memory.of_machine() > 2**28
+  monkeypatch.setattr(
+    memory, '_CONTAINER', (tmp_path / 'no', tmp_path / 'limit')
+  )
+  assert memory.of_machine() == 1234567

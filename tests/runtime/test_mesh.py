@@ -1,0 +1,237 @@
+"""Meshes: what they refuse, and that their losses are those of one device."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.runtime import mesh, workdir
+from tests import tiny
+from tests.updates import problem
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+  ('text', 'shape'),
+  [
+    ('data:4,model:2', (4, 2)),
+    ('model:8', (1, 8)),
+    ('data:8', (8, 1)),
+    ('model:2,data:1', (1, 2)),
+  ],
+)
+def test_a_shape_by_its_axes(text, shape):
+  assert mesh.parse(text) == shape
+  assert mesh.parse(str(mesh.parse(text))) == shape
+
+
+@pytest.mark.parametrize(
+  ('text', 'said'),
+  [
+    ('', r"--mesh: '' is not data:N"),
+    ('batch:4', r"--mesh: 'batch:4' is not data:N or model:N"),
+    ('data:2,data:4', 'names data twice'),
+    ('data', "'data': expected a number of devices after data:"),
+    ('data:0', 'expected a number'),
+    ('data:-1', 'expected a number'),
+    ('data:4.0', 'expected a number'),
+    ('data:٤', 'expected a number'),
+    ('data:' + '9' * 5000, 'expected a number'),
+  ],
+)
+def test_what_is_no_shape_is_said_in_one_line(text, said):
+  with pytest.raises(types.InputError, match=said) as caught:
+    mesh.parse(text)
+  assert len(str(caught.value)) < 200
+
+
+def test_as_many_devices_as_the_job_has():
+  wrong = len(jax.devices()) + 1
+  with pytest.raises(types.InputError, match=f'{wrong} devices, this job has'):
+    mesh.layout(mesh.Shape(wrong, 1))
+
+
+def _layout(data: int, model: int) -> mesh.Layout:
+  """Of devices that do not exist."""
+  abstract = jax.sharding.AbstractMesh((data, model), ('data', 'model'))
+  return mesh.Layout(abstract)  # pyright: ignore[reportArgumentType]
+
+
+def test_settings_that_can_not_be_split():
+  config = config_lib.Config(batch=config_lib.BatchConfig(lanes=30))
+  _layout(2, 8).check(config, table_rows=64)
+  with pytest.raises(types.InputError, match='data:4 does not divide the 30'):
+    _layout(4, 1).check(config, table_rows=64)
+  with pytest.raises(types.InputError, match='table_multiple=64') as caught:
+    _layout(1, 8).check(config, table_rows=63)
+  assert 'model:8 does not divide the 63 rows' in str(caught.value)
+
+
+def test_advice_about_settings_that_work_but_not_well():
+  """Of one process: it reads all rows whatever the readers."""
+  rows = config_lib.NetworkConfig(embedding_adam='rows')
+  layout = mesh.layout(mesh.Shape(1, 1))
+  assert not layout.advice(config_lib.Config())
+  assert not _layout(1, 2).check(config_lib.Config(network=rows), 64)
+  with pytest.raises(types.InputError, match='model:11 does not divide 80,640'):
+    _layout(1, 11).check(config_lib.Config(), table_rows=11)
+
+
+@pytest.mark.parametrize(('model', 'multiple'), [(1, 1), (2, 64), (3, 192)])
+def test_new_runs_pad_their_tables_for_other_meshes_too(model, multiple):
+  assert mesh.table_multiple(mesh.Shape(4, model)) == multiple
+
+
+def test_tables_are_split_and_nothing_else():
+  spec = types.FeatureSpec((10, 6), (), 0, 2)
+  network = functional.make_actor(spec, 'single_task', problem.NETWORK)
+  form = jax.eval_shape(network.init, jax.random.key(0))
+  specs = {
+    jax.tree_util.keystr(path): sharding.spec
+    for path, sharding in jax.tree.leaves_with_path(
+      _layout(2, 4).shardings(form)
+    )
+  }
+  table = specs.pop("['first']['table']")
+  assert tuple(table) == (None, 'model')
+  assert specs and all(tuple(s) == () for s in specs.values())
+  whole = _layout(8, 1).shardings(form)['first']['table']
+  assert tuple(whole.spec) == ()
+
+
+def test_a_run_keeps_the_padding_that_it_has_started_with(tmp_path):
+  default = config_lib.Config()
+  split, whole = mesh.Shape(4, 2), mesh.Shape(8, 1)
+
+  def multiple(path, config, shape):
+    return workdir.padded(path, config, shape).network.table_multiple
+
+  run, data = tmp_path / 'run', tmp_path / 'data'
+  assert multiple(run, default, split) == 64
+  assert multiple(run, default, whole) == multiple(run, default, None) == 1
+  tiny.write_prepared(data, sessions=30)
+  run.mkdir()
+  workdir.create(run, workdir.padded(run, default, split), data)
+  assert multiple(run, default, mesh.Shape(1, 3)) == 64
+  assert multiple(run, default, None) == 64
+  network = config_lib.NetworkConfig(table_multiple=9)
+  assert multiple(run, config_lib.Config(network=network), split) == 9
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+def test_padding_changes_no_number(backbone):
+  """The rows are those of unpadded tables; what follows them is zero."""
+  spec = types.FeatureSpec((10, 6), ((9, 2),), 1, 2)
+  padded = dataclasses.replace(problem.NETWORK, table_multiple=16)
+  table, longer = (
+    functional.make_actor(spec, backbone, config).init(jax.random.key(3))[
+      'first'
+    ]['table']
+    for config in (problem.NETWORK, padded)
+  )
+  assert longer.shape[-2:] == (32, 3)
+  np.testing.assert_array_equal(longer[..., :25, :], table)
+  assert not np.any(longer[..., 25:, :])
+
+
+def _losses(shape: str, backbones: str, adams: str) -> dict:
+  """What tests/runtime/mesh_steps.py prints."""
+  flags = os.environ.get('XLA_FLAGS', '')
+  done = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      'tests.runtime.mesh_steps',
+      shape,
+      backbones,
+      adams,
+    ],
+    env={
+      **os.environ,
+      'PYTHONPATH': str(ROOT),
+      'XLA_FLAGS': f'{flags} --xla_force_host_platform_device_count=8',
+    },
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  return json.loads(done.stdout)
+
+
+def _assert_equal(found: dict, expected: dict, share: float) -> None:
+  assert found.keys() == expected.keys()
+  for name, stages in expected.items():
+    assert stages.keys() == {'pretrain', 'critic', 'finetune'}
+    for stage, one in stages.items():
+      other = found[name][stage]
+      assert other['digests'] == one['digests'], (name, stage)
+      assert other['shares'] == [share], (name, stage)
+      assert other['compiled'] == 1, (name, stage)
+      for metrics, wanted in zip(other['metrics'], one['metrics'], strict=True):
+        # Sums over some hundred rows; their means differ by less.
+        assert metrics == pytest.approx(wanted, rel=1e-5, abs=1e-5)
+      np.testing.assert_allclose(other['sums'], one['sums'], rtol=1e-4)
+
+
+def test_losses_of_a_mesh_are_those_of_one_device():
+  """A short form of what follows, which does all backbones and meshes."""
+  expected = _losses('one', 'aitm', 'rows')
+  _assert_equal(_losses('data:4,model:2', 'aitm', 'rows'), expected, 0.5)
+
+
+COMMUNICATED = """\
+import json
+from absl import flags
+from benchmarks import mesh
+flags.FLAGS(['benchmarks/mesh.py', '--steps=1'])
+sizes = (3_000, 300_000)
+found = {
+  adam: [mesh.Program('data:4,model:2', adam, n).communicated for n in sizes]
+  for adam in ('rows', 'dense')
+}
+print(json.dumps(found))
+"""
+
+
+def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
+  """Unless the dense Adam sums gradients of the tables' size."""
+  done = subprocess.run(
+    [sys.executable, '-c', COMMUNICATED],
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads(done.stdout)
+  small, large = found['rows']
+  assert small == large and small['all-reduce'] > 0
+  assert sum(large.values()) < 4 * 300_000 * 16 / 2
+  small, large = found['dense']
+  assert large['all-reduce'] > 4 * 300_000 * 16 / 2 > small['all-reduce']
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('adam', ['rows', 'dense'])
+def test_losses_of_every_backbone_and_mesh(adam):
+  backbones = ','.join(config_lib.BACKBONES)
+  expected = _losses('one', backbones, adam)
+  for shape, tables in (
+    ('data:8', 1.0),
+    ('model:8', 1 / 8),
+    ('data:4,model:2', 0.5),
+  ):
+    _assert_equal(_losses(shape, backbones, adam), expected, tables)

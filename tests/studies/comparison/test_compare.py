@@ -1,0 +1,424 @@
+"""Whole comparisons on tiny data: pairing, going on, refusals."""
+
+import dataclasses
+import json
+import re
+import shutil
+import signal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.runtime import progress
+from rmtl_jax.studies.comparison import compare
+from rmtl_jax.training import trainer
+from tests import tiny
+
+METHODS = ('shared_bottom+critic', 'shared_bottom+critic@esmm', 'esmm')
+CONFIG = config_values.from_dict(
+  {
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8],
+      'tower_units': [6],
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 8},
+    'pretrain': {'max_epochs': 12, 'learning_rate': 0.03, 'patience': 1},
+    'critic': {'max_passes': 3, 'in_finetune': 'frozen'},
+    'finetune': {'max_epochs': 2},
+    'evaluation': {'bootstrap': 20},
+    'compare': {
+      'methods': list(METHODS),
+      'seeds': [5, 7],
+      'learning_rates': [1e-2, 1e-3],
+      'tuning_seeds': 1,
+    },
+  }
+)
+QUIET = progress.Progress(quiet=True)
+
+
+def changed(**changes):
+  return dataclasses.replace(
+    CONFIG, compare=dataclasses.replace(CONFIG.compare, **changes)
+  )
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def compared(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('comparison')
+  return path, compare.compare(CONFIG, path, data_dir, QUIET)
+
+
+def timeless(results):
+  skipped = ('seconds', 'config', 'commit')
+  return {k: v for k, v in results.items() if k not in skipped}
+
+
+def runs_of(results, method):
+  return [run for run in results['runs'] if run['method'] == method]
+
+
+def test_results_hold_every_run(compared):
+  path, results = compared
+  assert json.loads((path / 'results.json').read_text()) == json.loads(
+    json.dumps(results)
+  )
+  assert [m['name'] for m in results['methods']] == [
+    'shared_bottom',
+    'shared_bottom+constant',
+    'shared_bottom+constant_mean',
+    'shared_bottom+q_shuffled',
+    'shared_bottom+constant_mean@esmm',
+    'shared_bottom+q_shuffled@esmm',
+    'shared_bottom+critic',
+    'shared_bottom+critic@esmm',
+    'esmm',
+  ]
+  for method in results['methods']:
+    runs = runs_of(results, method['name'])
+    assert [run['seed'] for run in runs] == [5, 7]
+    for run in runs:
+      assert run['learning_rate'] == method['learning_rate']
+      assert 0 < run['metrics']['click']['auc'] < 1
+  assert {c['critic'] for c in results['critics']} == {'shared_bottom', 'esmm'}
+  assert len(results['critics']) == 4
+  assert results['oracle']['click']['auc'] > 0.5
+  assert results['baseline']['click']['auc'] > 0.4
+  assert results['seconds']['pretrain'] > 0
+
+
+def test_methods_start_from_one_stage_1_and_train_equally_long(compared):
+  _, results = compared
+  before = {
+    run['seed']: max(run['validation_auc'])
+    for run in runs_of(results, 'shared_bottom')
+  }
+  for method in results['methods']:
+    if method['weighting']:
+      for run in runs_of(results, method['name']):
+        assert len(run['validation_auc']) == 3
+        assert run['validation_auc'][0] == pytest.approx(
+          before[run['seed']], abs=1e-12
+        )
+        best = int(np.argmax(run['validation_auc']))
+        assert run['best_epoch'] == best
+
+
+def test_the_kept_pre_trained_model_is_the_pre_trained_model(compared):
+  """Where no epoch was better, the metrics are stage 1's, to the last bit."""
+  _, results = compared
+  kept = [r for r in results['runs'] if r['best_epoch'] == 0]
+  for run in kept:
+    (first,) = [
+      r
+      for r in runs_of(results, run['method'].split('+')[0])
+      if r['seed'] == run['seed']
+    ]
+    assert run['metrics'] == first['metrics']
+
+
+def test_learning_rates_are_chosen_on_validation(compared):
+  _, results = compared
+  for method in results['methods']:
+    tried = {
+      entry['learning_rate']: entry['validation_auc']
+      for entry in results['tuning']
+      if entry['method'] == method['name']
+    }
+    if method['weighting']:
+      assert list(tried) == [1e-2, 1e-3]
+      assert tried[method['learning_rate']] == max(tried.values())
+    else:
+      assert not tried and method['learning_rate'] is None
+
+
+def test_differences_are_of_paired_seeds(compared):
+  _, results = compared
+  assert len(results['differences']) == 2 * 4 * 2 * 3
+  for record in results['differences']:
+    values = [
+      [
+        run['metrics'][record['task']][record['metric']]
+        for run in runs_of(results, record[side])
+      ]
+      for side in ('method', 'control')
+    ]
+    expected = np.mean(np.subtract(*values))
+    assert record['mean'] == pytest.approx(expected, abs=1e-12)
+    assert record['pairs'] == 2 and record['p'] is None
+    low, high = record['bootstrap']
+    assert low <= high
+  assert all(v['passes'] is None for v in results['verdicts'])
+
+
+def test_weights_and_critics_stand_beside_the_metrics(compared):
+  _, results = compared
+  for run in results['runs']:
+    if run['method'].endswith('+constant'):
+      assert run['weights']['click'] == {'mean': 1.0, 'deviation': 0.0}
+    elif '+' in run['method']:
+      assert run['weights']['click']['mean'] > 1.0
+    else:
+      assert run['weights'] is None
+  mean = {
+    name: np.mean(
+      [r['weights']['click']['mean'] for r in runs_of(results, name)]
+    )
+    for name in ('shared_bottom+critic', 'shared_bottom+q_shuffled')
+  }
+  assert np.ptp(list(mean.values())) < 0.05
+  for critic in results['critics']:
+    assert critic['statistics']['r2']['click'] < 1.0
+
+
+class StopAfter:
+  """Says SIGTERM after some calls: an interruption between dispatches."""
+
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+def test_an_interrupted_comparison_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, compared, monkeypatch
+):
+  # Every epoch is saved, so that stages go on from their middle too.
+  monkeypatch.setattr('rmtl_jax.studies.comparison.files.SAVE_PERIOD', 0.0)
+  _, results = compared
+  stops = 0
+  while True:
+    try:
+      again = compare.compare(
+        CONFIG, tmp_path, data_dir, QUIET, StopAfter(12 + 30 * stops)
+      )
+      break
+    except trainer.Interrupted:
+      stops += 1
+      assert not (tmp_path / 'results.json').exists()
+  assert stops >= 3
+  assert timeless(again) == timeless(results)
+  assert not list((tmp_path / 'unfinished').iterdir())
+
+
+def test_more_seeds_and_methods_train_only_what_is_missing(
+  compared, data_dir, tmp_path
+):
+  path, results = compared
+  more = changed(seeds=(5, 7, 9), methods=(*METHODS, 'esmm+constant'))
+  files = {f: f.stat().st_mtime_ns for f in path.glob('runs/**/*.json')}
+  again = compare.compare(more, path, data_dir, QUIET)
+  for file, time in files.items():
+    assert file.stat().st_mtime_ns == time
+  assert again['seeds'] == [5, 7, 9]
+  assert len(runs_of(again, 'esmm+constant')) == 3
+  for run in results['runs']:
+    assert run in again['runs']
+
+
+def test_other_settings_are_refused(compared, data_dir):
+  path, _ = compared
+  other = dataclasses.replace(
+    CONFIG, finetune=dataclasses.replace(CONFIG.finetune, max_epochs=3)
+  )
+  with pytest.raises(types.InputError, match=r'finetune\.max_epochs=2, not 3'):
+    compare.compare(other, path, data_dir, QUIET)
+
+
+@pytest.mark.parametrize(
+  'settings', [{'network.ignore': 'itme'}, {'network.id_dropout': 'itme=0.1'}]
+)
+def test_settings_that_do_not_fit_leave_no_comparison(
+  tmp_path, data_dir, settings
+):
+  config = config_values.with_settings(CONFIG, settings)
+  with pytest.raises(types.InputError, match='itme'):
+    compare.compare(config, tmp_path / 'new', data_dir, QUIET)
+  method = ':'.join(['esmm', *(f'{k}={v}' for k, v in settings.items())])
+  with pytest.raises(types.InputError, match='itme'):
+    compare.compare(changed(methods=(method,)), tmp_path / 'new', data_dir)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
+  path = shutil.copytree(compared[0], tmp_path / 'comparison')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  part = data / 'test/part-00000.parquet'
+  pq.write_table(pq.read_table(part, partitioning=None), part, compression=None)
+  told = re.escape(f'{part}: the data were replaced since {path} began')
+  with pytest.raises(types.InputError, match=told):
+    compare.compare(CONFIG, path, data, QUIET)
+
+
+def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
+  short = dataclasses.replace(
+    changed(methods=('esmm',), seeds=(3,)),
+    pretrain=config_lib.StageConfig(max_epochs=1, patience=1),
+  )
+  with pytest.raises(
+    types.InputError, match='stage 1 of esmm, seed 3, has not converged in 1'
+  ):
+    compare.compare(short, tmp_path, data_dir, QUIET)
+  assert not list(tmp_path.glob('runs/**/*.json'))
+
+
+def test_a_population_gives_what_runs_one_by_one_give(
+  tmp_path, data_dir, compared
+):
+  """Up to rounding: seeds and learning rates trained in one program."""
+  _, results = compared
+  together = compare.compare(changed(population=2), tmp_path, data_dir, QUIET)
+  for one, other in zip(results['runs'], together['runs'], strict=True):
+    assert (one['method'], one['seed']) == (other['method'], other['seed'])
+    np.testing.assert_allclose(
+      one['validation_auc'], other['validation_auc'], atol=2e-3
+    )
+
+
+def test_a_damaged_run_file_is_named(tmp_path, data_dir):
+  config = changed(methods=('esmm',), seeds=(5,))
+  compare.compare(config, tmp_path, data_dir, QUIET)
+  (file,) = tmp_path.glob('runs/esmm/*.json')
+  file.write_text('{"method": ')
+  with pytest.raises(types.InputError, match=r'5\.json: .*remove it'):
+    compare.compare(config, tmp_path, data_dir, QUIET)
+
+
+def test_an_edited_run_file_is_named(tmp_path, data_dir):
+  config = changed(methods=('esmm',), seeds=(5,))
+  compare.compare(config, tmp_path, data_dir, QUIET)
+  (file,) = tmp_path.glob('runs/esmm/*.json')
+  record = json.loads(file.read_text())
+  for changes in ({'seconds': record['seconds'] + 1}, {'record_digest': 0}):
+    file.write_text(json.dumps({**record, **changes}))
+    with pytest.raises(types.InputError, match=r'5\.json: is not as it was'):
+      compare.compare(config, tmp_path, data_dir, QUIET)
+
+
+def test_draws_without_a_positive_are_left_out(tmp_path):
+  """All positives of the test split in two sessions: some draws miss them."""
+  manifest = tiny.write_prepared(tmp_path / 'data')
+  split = manifest.splits['test']
+  file = tmp_path / 'data' / split.files[0]
+  table = pq.read_table(file)
+  session = table['session_id'].to_numpy()
+  wanted = np.bincount(session).argsort()[-2:]  # the longest, of both kinds
+  first = [np.flatnonzero(session == w)[0] for w in wanted]
+  for name in ('y_click', 'y_conversion'):
+    column = table.column_names.index(name)
+    labels = np.isin(np.arange(len(session)), first).astype(np.float32)
+    table = table.set_column(column, name, pa.array(labels))
+  pq.write_table(table, file)
+  one = dataclasses.replace(split, positives=dict.fromkeys(tiny.TASKS, 2))
+  splits = {**manifest.splits, 'test': one}
+  manifest_lib.write(
+    dataclasses.replace(manifest, splits=splits), tmp_path / 'data'
+  )
+  config = dataclasses.replace(
+    changed(methods=('esmm:pretrain.l2=0.001',), seeds=(5, 7)),
+    evaluation=config_lib.EvaluationConfig(bootstrap=100),
+  )
+  results = compare.compare(config, tmp_path / 'run', tmp_path / 'data', QUIET)
+  (kept,) = (tmp_path / 'run').glob('runs/esmm/5.json')
+  draws = json.loads(kept.read_text())['replicates']['auc']
+  undefined = sum(draw[0] is None for draw in draws)
+  assert 0 < undefined < len(draws)
+  for difference in results['differences']:
+    if difference['metric'] == 'auc':
+      low, high = difference['bootstrap']
+      assert low <= difference['mean'] <= high
+      assert difference['undefined_draws'] == undefined
+
+
+def test_weighting_from_scratch_has_no_epoch_0(tmp_path, data_dir):
+  """Nor have its controls; the weights that are shuffled are its own."""
+  config = changed(
+    methods=('shared_bottom+advantage:finetune.start=scratch',),
+    seeds=(5,),
+    learning_rates=(1e-2,),
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  weighted = [m['name'] for m in results['methods'] if m['weighting']]
+  assert weighted == [
+    'shared_bottom+constant:finetune.start=scratch',
+    'shared_bottom+constant_mean:finetune.start=scratch',
+    'shared_bottom+q_shuffled:finetune.start=scratch:weighting.form=advantage',
+    'shared_bottom+advantage:finetune.start=scratch',
+  ]
+  for name in weighted:
+    (run,) = runs_of(results, name)
+    assert len(run['validation_auc']) == config.finetune.max_epochs
+    best = int(np.argmax(run['validation_auc']))
+    assert run['best_epoch'] == best + 1
+  weights = [runs_of(results, name)[0]['weights'] for name in weighted[2:]]
+  for task in tiny.TASKS:
+    shuffled, own = (w[task] for w in weights)
+    for part in (shuffled, own):
+      assert part['mean'] == pytest.approx(1, abs=1e-4)
+    assert shuffled['deviation'] == pytest.approx(own['deviation'], rel=0.05)
+    assert own['deviation'] > 0.1
+
+
+def test_lambda_is_learnt_by_a_method_and_its_shuffled_control(
+  tmp_path, data_dir
+):
+  """Alone or side by side with another seed."""
+  setting = 'finetune.start=scratch:weighting.meta_learning_rate=0.01'
+  config = changed(
+    methods=(f'shared_bottom+critic:{setting}',),
+    learning_rates=(1e-2,),
+    population=2,
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  weighted = [m['name'] for m in results['methods'] if m['weighting']]
+  assert weighted == [
+    'shared_bottom+constant:finetune.start=scratch',
+    'shared_bottom+constant_mean:finetune.start=scratch',
+    f'shared_bottom+q_shuffled:{setting}',
+    f'shared_bottom+critic:{setting}',
+  ]
+  for name in weighted:
+    runs = runs_of(results, name)
+    assert all(run['best_epoch'] >= 1 for run in runs)
+    learnt = [run.get('lambda') for run in runs]
+    if 'constant' in name:
+      assert learnt == [None, None]
+    else:
+      assert all(0.0 <= value != 0.7 for value in learnt)
+
+
+def test_an_ensemble_against_the_single_model(tmp_path, data_dir):
+  """Paired by seed, also after an interruption; nothing else is kept of it."""
+  config = changed(methods=('shared_bottom:ensemble=2',))
+  stop = iter([0] * 40 + [signal.SIGTERM] * 5)
+  with pytest.raises(trainer.Interrupted):
+    compare.compare(config, tmp_path, data_dir, QUIET, lambda: next(stop))
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  assert [m['name'] for m in results['methods']] == [
+    'shared_bottom',
+    'shared_bottom:ensemble=2',
+  ]
+  runs = runs_of(results, 'shared_bottom:ensemble=2')
+  assert [run['seed'] for run in runs] == [5, 7]
+  for run, single in zip(runs, runs_of(results, 'shared_bottom'), strict=True):
+    assert run['ensemble'] == 2 and 'ensemble' not in single
+    assert len(run['validation_auc']) == 1 and run['best_epoch'] >= 1
+    assert run['metrics']['click']['auc'] != single['metrics']['click']['auc']
+  kept = [path.name for path in (tmp_path / 'checkpoints').glob('*/*')]
+  assert kept == ['shared_bottom']
+  assert not list((tmp_path / 'unfinished').glob('*'))

@@ -1,0 +1,129 @@
+"""The guard against luck, by hand."""
+
+import math
+
+import pytest
+
+from rmtl_jax.studies.tuning import confirmation
+
+Measured = confirmation.Measured
+
+
+def test_fresh_seeds():
+  assert confirmation.fresh_seeds((0, 1)) == (2, 3, 4, 5)
+  assert confirmation.fresh_seeds((3, 1), 3) == (0, 2, 4)
+
+
+def trial(value, settings, pruned=False):
+  return {'settings': settings, 'validation_auc': value, 'pruned': pruned}
+
+
+def test_candidates_are_the_best_trials_that_beat_the_settings_given():
+  trials = [
+    trial(0.70, {}),
+    trial(0.71, {'a': 1}),
+    trial(0.69, {'a': 2}),
+    trial(0.73, {'a': 3}),
+    trial(0.99, {'a': 4}, pruned=True),
+    trial(0.73, {'a': 3}),
+    trial(0.72, {'a': 5}),
+    trial(0.75, {}),
+    trial(0.70, {'a': 6}),
+  ]
+  found = confirmation.candidates(trials, 9)
+  assert [t['settings'] for t in found] == [{'a': 3}, {'a': 5}, {'a': 1}]
+  assert confirmation.candidates(trials, 1) == found[:1]
+  assert confirmation.candidates(trials[:1], 3) == []
+
+
+def test_paired_by_hand():
+  # Differences 1, 2, 3, 6: mean 3, variance (4 + 1 + 0 + 9) / 3 = 14 / 3.
+  mean, error = confirmation.paired([1.0, 2.0, 3.0, 6.0])
+  assert mean == 3.0
+  assert error == pytest.approx(math.sqrt(14 / 3 / 4))
+
+
+BASE = [Measured(0.700), Measured(0.710), Measured(0.690), Measured(0.704)]
+
+
+def shifted(*gains, halves=None):
+  """Runs that differ from BASE by so much."""
+  return [
+    Measured(run.auc + gain, halves or run.halves)
+    for run, gain in zip(BASE, gains, strict=True)
+  ]
+
+
+def test_a_gain_beyond_seed_noise_is_chosen():
+  record = confirmation.decide(
+    BASE, [({'a': 1}, shifted(0.010, 0.014, 0.012, 0.012))]
+  )
+  assert not record['base_kept'] and record['chosen'] == {'a': 1}
+  base, entry = record['confirmed']
+  assert base['settings'] == {} and base['gain'] == 0.0
+  assert entry['gain'] == pytest.approx(0.012)
+  # Deviations -2, 2, 0, 0: variance 8 / 3, over 4 seeds 2 / 3 (in 1e-6).
+  assert entry['standard_error'] == pytest.approx(1e-3 * math.sqrt(2 / 3))
+  assert entry['by_seed'] == pytest.approx([0.710, 0.724, 0.702, 0.716])
+  assert entry['halves'] == [] and entry['passes']
+
+
+@pytest.mark.parametrize(
+  'gains',
+  [
+    # Mean 1, standard error sqrt(68 / 3 / 4) = 2.4 (in 1e-3).
+    (0.003, -0.005, 0.006, 0.000),
+    # Nothing, without any noise.
+    (0.0, 0.0, 0.0, 0.0),
+    # A clear loss.
+    (-0.01, -0.011, -0.01, -0.009),
+  ],
+)
+def test_noise_is_not_chosen(gains):
+  record = confirmation.decide(BASE, [({'a': 1}, shifted(*gains))])
+  assert record['base_kept'] and record['chosen'] == {}
+  assert not any(entry['passes'] for entry in record['confirmed'])
+
+
+def test_the_best_of_those_that_pass_is_chosen():
+  record = confirmation.decide(
+    BASE,
+    [
+      ({'a': 1}, shifted(0.002, 0.003, 0.002, 0.003)),
+      ({'a': 2}, []),  # diverged
+      ({'a': 3}, shifted(0.005, 0.006, 0.005, 0.006)),
+      # A larger mean, and not known to be one.
+      ({'a': 4}, shifted(0.08, -0.03, -0.03, 0.02)),
+    ],
+  )
+  assert record['chosen'] == {'a': 3}
+  passes = [entry['passes'] for entry in record['confirmed']]
+  assert passes == [False, True, False, True, False]
+  assert record['confirmed'][2]['gain'] is None
+
+
+@pytest.mark.parametrize(
+  ('later', 'passes'),
+  [
+    ((0.002, 0.004, 0.002, 0.004), True),
+    # -1, standard error 1 / 2 sqrt(12 / 3) = 1: not clearly a loss.
+    ((-0.004, 0.000, 0.000, 0.000), True),
+    ((-0.002, -0.003, -0.002, -0.003), False),
+  ],
+)
+def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
+  base = [Measured(0.7, (0.6, 0.8))] * 4
+  own = [Measured(0.71, (0.62, 0.8 + gain)) for gain in later]
+  record = confirmation.decide(base, [({'a': 1}, own)])
+  entry = record['confirmed'][1]
+  assert entry['halves'][0]['gain'] == pytest.approx(0.02)
+  assert entry['halves'][1]['gain'] == pytest.approx(sum(later) / 4)
+  assert entry['passes'] is passes
+
+
+def test_a_half_that_is_not_defined_decides_nothing():
+  base = [Measured(0.7, (0.6, math.nan))] * 2
+  own = [Measured(0.71, (0.61, math.nan))] * 2
+  record = confirmation.decide(base, [({'a': 1}, own)])
+  assert len(record['confirmed'][1]['halves']) == 1
+  assert record['chosen'] == {'a': 1}

@@ -1,0 +1,251 @@
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.studies.tuning import search
+
+BASE = config_lib.Config()
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    (
+      'network.dropout=0.1:0.5',
+      search.Dimension('network.dropout', (), 0.1, 0.5, False),
+    ),
+    (
+      ' pretrain.l2=1e-8:1e-4:log',
+      search.Dimension('pretrain.l2', (), 1e-8, 1e-4, True),
+    ),
+    (
+      'critic.max_passes=2:9',
+      search.Dimension('critic.max_passes', (), 2, 9, False),
+    ),
+    (
+      'network.id_dropout=0|0.3',
+      search.Dimension('network.id_dropout', ('0', '0.3')),
+    ),
+    (
+      'critic.target_dropout=true|false',
+      search.Dimension('critic.target_dropout', (True, False)),
+    ),
+  ],
+)
+def test_dimensions(text, expected):
+  assert search.parse(text, BASE) == expected
+
+
+def manifest(*fields, item=None):
+  split = manifest_lib.Split(0, 0, (), {'click': 0})
+  return manifest_lib.Manifest(
+    source='mine',
+    fields=fields,
+    tasks=(manifest_lib.Task('click'),),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+    item_field=item,
+  )
+
+
+def category(name, group='', size=9):
+  details = {'as_of': group} if group else {}
+  return manifest_lib.Field(name, 'categorical', size, details=details)
+
+
+PRICE = manifest_lib.Field('price', 'numeric')
+ITEM = category('item')
+GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
+RATE = category('asof_rate', 'rates')
+
+
+def space(*fields, item=None, stage='pretrain', ignore=''):
+  """{setting: values} of the default space, which `parse` must take."""
+  base = config_values.with_settings(BASE, {'network.ignore': ignore})
+  texts = search.defaults(stage, base, manifest(*fields, item=item))
+  for text in texts:
+    search.parse(text, base)
+  return dict(text.split('=') for text in texts)
+
+
+NUMBERS = {'network.dropout', 'pretrain.learning_rate', 'pretrain.l2'}
+CATEGORIES = {
+  'network.embedding_scale',
+  'network.id_dropout',
+  'pretrain.embedding_l2',
+}
+HISTORY = manifest_lib.Field(
+  'asof_history', 'multi_valued', 30, 5, {'as_of': 'history'}, shares='item'
+)
+
+
+def test_the_default_space_is_what_the_data_can_have():
+  assert set(space(PRICE)) == NUMBERS
+  assert set(space(PRICE, ITEM)) == NUMBERS | CATEGORIES
+  found = space(PRICE, ITEM, GAP, RATE, item='item')
+  assert set(found) == NUMBERS | CATEGORIES | {
+    'network.session_encoder',
+    'network.affinity_dim',
+    'network.ignore',
+  }
+  assert found['network.ignore'] == '|gap|rates|asof'
+  with_history = space(PRICE, ITEM, GAP, RATE, HISTORY, item='item')
+  assert set(with_history) == {*found, 'network.history_encoder'}
+  since = category('asof_since_click', 'feedback')
+  since.details['previous'] = 1
+  answered = space(PRICE, ITEM, GAP, RATE, since, item='item')
+  assert set(answered) == {*found, 'network.affinity_state'}
+  assert found['pretrain.embedding_l2'] == '1e-7:1e-2:log'
+  assert set(space(PRICE, ITEM, GAP, item='item', stage='finetune')) == {
+    'critic.discount',
+    'finetune.learning_rate',
+    'weighting.lambda_',
+  }
+
+
+@pytest.mark.parametrize(
+  ('fields', 'given', 'expected'),
+  [
+    # One group: all of them are that one.
+    ((ITEM, GAP), '', '|gap'),
+    # Row 0 alone tells nothing, so leaving it out is no choice.
+    ((ITEM, GAP, category('asof_x', 'views', 1), RATE), '', '|gap|rates|asof'),
+    ((ITEM, category('asof_x', 'views', 1)), '', None),
+    # What is ignored stays so.
+    ((ITEM, GAP, RATE, VIEWS), 'gap', 'gap|gap+views|gap+rates|gap+asof'),
+    ((ITEM, GAP, RATE), 'asof', None),
+    # A field has a group's name: its fields are named.
+    ((category('gap'), GAP, RATE), '', '|asof_gap|rates|asof'),
+    # Something must be left.
+    ((GAP, RATE), '', '|gap|rates'),
+    ((GAP,), '', None),
+  ],
+)
+def test_groups_to_ignore(fields, given, expected):
+  assert space(*fields, ignore=given).get('network.ignore') == expected
+
+
+def test_no_encoder_where_the_item_is_ignored():
+  found = space(ITEM, PRICE, item='item', ignore='item')
+  assert set(found) == NUMBERS
+
+
+def test_what_usually_gains_is_tried_first():
+  texts = search.defaults('pretrain', BASE, manifest(ITEM, GAP, item='item'))
+  dimensions = [search.parse(text, BASE) for text in texts]
+  given = {
+    'network.dropout': 0.2,
+    'pretrain.learning_rate': 1e-3,
+    'pretrain.l2': 1e-6,
+    'network.embedding_scale': 0.01,
+    'network.id_dropout': '0',
+    'pretrain.embedding_l2': 1e-7,  # the nearest to -1, which means l2
+    'network.session_encoder': 'none',
+    'network.affinity_dim': 0,
+    'network.ignore': '',
+  }
+  # These data lack what would move the affinity's state.
+  assert search.start_points(dimensions, BASE) == [
+    given | {k: v for k, v in wanted.items() if k != 'network.affinity_state'}
+    for wanted in search.START_POINTS
+  ]
+
+
+@pytest.mark.parametrize(
+  ('texts', 'expected'),
+  [
+    # Nothing of it can be had.
+    (('network.dropout=0.1:0.5',), []),
+    (('pretrain.embedding_l2=2e-3:1e-2:log',), []),
+    (('network.session_encoder=gru|none',), []),
+    # Two points are one there.
+    (
+      ('pretrain.embedding_l2=1e-4:1e-2:log',),
+      [{'pretrain.embedding_l2': 1e-3}],
+    ),
+    # What was given is outside: the nearest.
+    (
+      (
+        'network.session_encoder=none|mean',
+        'network.dropout=0.3:0.5',
+        'critic.max_passes=2:9',
+        'network.id_dropout=0.1|0.3',
+      ),
+      [
+        {
+          'network.session_encoder': 'mean',
+          'network.dropout': 0.3,
+          'critic.max_passes': 9,
+          'network.id_dropout': '0.1',
+        }
+      ],
+    ),
+  ],
+)
+def test_the_first_points_of_other_spaces(texts, expected):
+  dimensions = [search.parse(text, BASE) for text in texts]
+  found = search.start_points(dimensions, BASE)
+  assert found == expected
+  for point, wanted in zip(found, expected, strict=True):
+    types_found = [type(v) for v in point.values()]
+    assert types_found == [type(v) for v in wanted.values()]
+
+
+def test_what_was_given_is_no_setting_of_a_point():
+  class First(Trial):
+    def suggest_categorical(self, name, choices):
+      return choices[0]
+
+  texts = ('network.id_dropout=0|0.3', 'network.dropout=0.1:0.2')
+  dimensions = [search.parse(text, BASE) for text in texts]
+  assert search.suggest(First(), dimensions, BASE) == {}
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('network.dropout', 'expected SETTING=LOW:HIGH'),
+    ('network.dropout=0.1', 'expected SETTING=LOW:HIGH'),
+    ('network.dropout=0.1:0.5:exp', 'expected SETTING=LOW:HIGH'),
+    ('network.dropout=0.5:0.1', 'expected LOW < HIGH'),
+    ('network.dropout=0:0.5:log', 'LOW > 0 for a logarithm'),
+    ('network.dropout=a:b', 'network.dropout=a is not of type float'),
+    ('network.dropout=0:inf', 'is no number'),
+    ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
+    ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
+    ('batch.lanes=1:8', 'batch.lanes: no such setting'),
+  ],
+)
+def test_what_is_no_dimension(text, expected):
+  with pytest.raises(types.InputError, match=expected):
+    search.parse(text, BASE)
+
+
+class Trial:
+  """Draws the upper end of everything."""
+
+  def suggest_categorical(self, name, choices):
+    return choices[-1]
+
+  def suggest_int(self, name, low, high, *, log=False):
+    assert type(low) is type(high) is int
+    return high
+
+  def suggest_float(self, name, low, high, *, log=False):
+    return high
+
+
+def test_numbers_have_three_digits_and_stay_inside():
+  texts = (
+    'network.dropout=0.1:0.123456',
+    'network.embedding_scale=0.1:0.12399',
+    'critic.max_passes=2:9',
+    'network.id_dropout=0|0.3',
+  )
+  space = [search.parse(text, BASE) for text in texts]
+  assert search.suggest(Trial(), space, BASE) == {
+    'network.dropout': 0.123,
+    'network.embedding_scale': 0.12399,  # 0.124 is outside
+    'critic.max_passes': 9,
+    'network.id_dropout': '0.3',
+  }

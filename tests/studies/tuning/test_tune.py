@@ -1,0 +1,238 @@
+"""Searches on tiny data."""
+
+import dataclasses
+import json
+import re
+import shutil
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_flags, config_values, types
+from rmtl_jax.runtime import progress
+from rmtl_jax.studies.tuning import search, tune
+from rmtl_jax.training import trainer
+from tests import tiny
+from tests.studies.comparison import test_compare
+
+# Slower than what learns best, so that trials can gain.
+CONFIG = config_values.with_settings(
+  test_compare.CONFIG, {'pretrain.learning_rate': 1e-5}
+)
+QUIET = progress.Progress(quiet=True)
+
+
+def wanted(*texts, **more):
+  space = tuple(search.parse(text, CONFIG) for text in texts)
+  return tune.Search(
+    space, **{'trials': 3, 'seeds': (5,), 'confirm': 0, **more}
+  )
+
+
+RATE = wanted('pretrain.learning_rate=1e-6:0.05:log')
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  """Prepared data whose test split is not there: nothing may read it."""
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  shutil.rmtree(path / 'test')
+  return path
+
+
+@pytest.fixture(scope='module')
+def tuned(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('tuning')
+  return path, tune.tune(CONFIG, RATE, path, data_dir, QUIET)
+
+
+def test_the_best_trial_is_kept(tuned):
+  path, record = tuned
+  assert json.loads((path / 'tuning.json').read_text()) == record
+  trials = record['trials']
+  assert len(trials) == 4 and trials[0]['settings'] == {}
+  assert record['best'] == max(trials, key=lambda t: t['validation_auc'])
+  rates = {t['settings'].get('pretrain.learning_rate') for t in trials}
+  assert len(rates) == 4
+  assert all(1e-6 <= rate <= 0.05 for rate in rates - {None})
+
+
+def test_the_best_settings_are_a_config(tuned):
+  path, record = tuned
+  config = config_flags.load(str(path / 'best.json'))
+  best = record['best']['settings']
+  rate = best.get('pretrain.learning_rate', CONFIG.pretrain.learning_rate)
+  assert config.pretrain.learning_rate == rate
+  assert config.network == CONFIG.network
+
+
+def test_settings_that_do_not_fit_leave_no_search(tmp_path, data_dir):
+  config = config_values.with_settings(CONFIG, {'network.ignore': 'itme'})
+  with pytest.raises(types.InputError, match='itme'):
+    tune.tune(config, RATE, tmp_path / 'new', data_dir, QUIET)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_data_that_were_replaced_are_refused(tuned, data_dir, tmp_path):
+  path = shutil.copytree(tuned[0], tmp_path / 'tuning')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  part = data / 'train/part-00000.parquet'
+  pq.write_table(pq.read_table(part, partitioning=None), part, compression=None)
+  told = re.escape(f'{part}: the data were replaced since {path} began')
+  with pytest.raises(types.InputError, match=told):
+    tune.tune(CONFIG, RATE, path, data, QUIET)
+
+
+def test_a_search_goes_on_where_it_stopped(tmp_path, data_dir, tuned):
+  stops = 0
+  while True:
+    try:
+      stop = test_compare.StopAfter(20 + 20 * stops)
+      again = tune.tune(CONFIG, RATE, tmp_path, data_dir, QUIET, stop)
+      break
+    except trainer.Interrupted:
+      stops += 1
+  assert stops >= 1
+  assert again == tuned[1]
+
+
+def test_more_trials_go_on_from_the_finished_ones(tuned, data_dir):
+  path, record = tuned
+  more = tune.tune(CONFIG, RATE._replace(trials=4), path, data_dir, QUIET)
+  assert more['trials'][:4] == record['trials']
+  assert len(more['trials']) == 5
+
+
+def test_stage_3_is_searched_after_the_other_two(tmp_path, data_dir):
+  space = wanted(
+    'finetune.learning_rate=1e-4:1e-2:log',
+    'weighting.lambda_=0.1:1.0',
+    stage='finetune',
+    trials=2,
+  )
+  config = dataclasses.replace(CONFIG, backbone='shared_bottom')
+  record = tune.tune(config, space, tmp_path, data_dir, QUIET)
+  assert record['method'].startswith('shared_bottom+critic')
+  assert 'learning_rate' not in record['method']
+  for trial in record['trials'][1:]:
+    assert set(trial['settings']) == {
+      'finetune.learning_rate',
+      'weighting.lambda_',
+    }
+  # Epoch 0 is a candidate, so that no trial is worse than stage 1.
+  first = json.loads(
+    (tmp_path / 'trials' / 'shared_bottom' / '5.json').read_text()
+  )
+  assert record['best']['validation_auc'] >= max(first['validation_auc'])
+
+
+FRESH = RATE._replace(confirm=2, confirm_seeds=(8, 9))
+
+
+@pytest.fixture(scope='module')
+def confirmed(tuned, data_dir):
+  """The same search, gone on with to a confirmation."""
+  path, _ = tuned
+  files = {f: f.stat().st_mtime_ns for f in path.glob('trials/**/*.json')}
+  record = tune.tune(CONFIG, FRESH, path, data_dir, QUIET)
+  for file, time in files.items():
+    assert file.stat().st_mtime_ns == time
+  return path, record
+
+
+def test_fresh_seeds_choose(confirmed, tuned):
+  path, record = confirmed
+  assert record['trials'] == tuned[1]['trials']
+  assert record['confirm_seeds'] == [8, 9]
+  base, *tried = record['confirmed']
+  assert base['settings'] == {} and not base['passes']
+  better = [
+    t['settings']
+    for t in sorted(record['trials'], key=lambda t: -t['validation_auc'])
+    if t['validation_auc'] > record['trials'][0]['validation_auc']
+  ]
+  assert better and [t['settings'] for t in tried] == better[:2]
+  for entry in (base, *tried):
+    rate = entry['settings'].get('pretrain.learning_rate')
+    name = 'mmoe' if rate is None else f'mmoe,pretrain.learning_rate={rate}'
+    runs = [
+      json.loads((path / 'trials' / name / f'{seed}.json').read_text())
+      for seed in (8, 9)
+    ]
+    assert entry['by_seed'] == [max(run['validation_auc']) for run in runs]
+    assert len(entry['halves']) == 2
+    # The whole lies near its halves.
+    for run in runs:
+      whole, (low, high) = max(run['validation_auc']), run['validation_halves']
+      assert min(low, high) - 0.1 < whole < max(low, high) + 0.1
+  config = config_flags.load(str(path / 'best.json'))
+  rate = record['chosen'].get(
+    'pretrain.learning_rate', CONFIG.pretrain.learning_rate
+  )
+  assert config.pretrain.learning_rate == rate
+  assert record['base_kept'] == (record['chosen'] == {})
+
+
+def test_a_confirmation_goes_on_where_it_stopped(
+  tmp_path, data_dir, tuned, confirmed
+):
+  shutil.copytree(tuned[0] / 'trials', tmp_path / 'trials')
+  removed = [
+    file
+    for seed in (8, 9)
+    for file in (tmp_path / 'trials').glob(f'*/{seed}.json')
+  ]
+  assert len(removed) >= 4
+  for file in removed[1:]:
+    file.unlink()
+  with pytest.raises(trainer.Interrupted):
+    stop = test_compare.StopAfter(5)
+    tune.tune(CONFIG, FRESH, tmp_path, data_dir, QUIET, stop)
+  assert not (tmp_path / 'best.json').exists()
+  again = tune.tune(CONFIG, FRESH, tmp_path, data_dir, QUIET)
+  assert again == confirmed[1]
+
+
+def test_lost_trials_are_spared_their_other_seeds(
+  tmp_path, data_dir, monkeypatch
+):
+  space = wanted('pretrain.learning_rate=1e-9|0.03|2e9', seeds=(5, 7), trials=8)
+  said = []
+  live = progress.Progress(quiet=True)
+  monkeypatch.setattr(live, 'say', said.append)
+  record = tune.tune(CONFIG, space, tmp_path, data_dir, live)
+  tried = {
+    trial['settings']['pretrain.learning_rate']: trial
+    for trial in record['trials'][1:]
+  }
+  runs = {rate: len(trial['by_seed']) for rate, trial in tried.items()}
+  assert runs == {1e-9: 1, 0.03: 2, 2e9: 0}
+  assert {rate for rate in tried if tried[rate]['pruned']} == {1e-9, 2e9}
+  assert record['best'] == tried[0.03]
+  lines = [line for line in said if line.startswith('trial ')]
+  assert len(lines) == 8 and any('the others are spared' in x for x in lines)
+  assert all('at most' in line and 'left' in line for line in lines[:-1])
+  # Started again it meets its own files, and decides alike.
+  assert tune.tune(CONFIG, space, tmp_path, data_dir, QUIET) == record
+
+
+@pytest.mark.parametrize(
+  ('changes', 'expected'),
+  [
+    ({'confirm_seeds': (8, 5)}, '--confirm_seeds: 5 is one of --seeds'),
+    ({'confirm_seeds': (8,)}, '--confirm_seeds: 8 is not a list of at least'),
+    ({'confirm_seeds': (8, 8)}, 'at least two different seeds'),
+  ],
+)
+def test_seeds_that_confirm_nothing(tmp_path, data_dir, changes, expected):
+  with pytest.raises(types.InputError, match=expected):
+    tune.tune(CONFIG, FRESH._replace(**changes), tmp_path, data_dir, QUIET)
+
+
+def test_optuna_is_an_extra(tmp_path, data_dir, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'optuna', None)
+  with pytest.raises(types.InputError, match='pip install optuna'):
+    tune.tune(config_lib.Config(), RATE, tmp_path, data_dir, QUIET)

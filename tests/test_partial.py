@@ -1,0 +1,141 @@
+"""Directories in the making: whose they are, and when they are swept."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from rmtl_jax import partial, types
+from rmtl_jax.preparation import writer
+from rmtl_jax.serving import sinks
+from tests.preparation import raw_files
+
+
+def names(path):
+  return sorted(p.name for p in path.iterdir())
+
+
+def leftover(tmp_path, kind, token='00000000'):
+  path = tmp_path / f'.out.{kind}-{token}'
+  path.mkdir()
+  (path / 'some').write_text(kind)
+  return path
+
+
+def test_what_the_dead_left_is_swept(tmp_path):
+  leftover(tmp_path, 'partial')
+  (tmp_path / 'out').mkdir()
+  leftover(tmp_path, 'old', '11111111')
+  for other in ('.out2.partial-00000000', '.other', 'out.partial-00000000'):
+    (tmp_path / other).mkdir()
+  partial.sweep(tmp_path / 'out')
+  assert names(tmp_path) == [
+    '.other',
+    '.out2.partial-00000000',
+    'out',
+    'out.partial-00000000',
+  ]
+
+
+def test_what_the_living_make_is_left_alone(tmp_path):
+  target = tmp_path / 'out'
+  with partial.make(target) as path:
+    old = leftover(tmp_path, 'old', path.name[-8:])
+    partial.sweep(target)
+    assert path.is_dir() and old.is_dir() and not target.exists()
+  partial.sweep(target)
+  # Nobody is between the two renames any more.
+  assert names(tmp_path) == ['out']
+  assert (target / 'some').read_text() == 'old'
+
+
+def test_a_link_is_not_followed(tmp_path):
+  (tmp_path / 'dear').mkdir()
+  (tmp_path / '.out.partial-00000000').symlink_to(tmp_path / 'dear')
+  partial.sweep(tmp_path / 'out')
+  assert (tmp_path / 'dear').is_dir()
+
+
+def test_publish_replaces_whole_directories(tmp_path):
+  target = tmp_path / 'out'
+  for text in ('first', 'second'):
+    with partial.make(target) as path:
+      (path / 'some').write_text(text)
+      partial.publish(path, target)
+    assert names(tmp_path) == ['out'] and names(target) == ['some']
+    assert (target / 'some').read_text() == text
+
+
+def test_parents_that_were_made_are_removed_again(tmp_path):
+  (tmp_path / 'file').write_text('')
+  for place in (tmp_path / 'file' / 'a' / 'b', tmp_path / 'a' / ('b' * 300)):
+    with (
+      pytest.raises(types.InputError, match='cannot be written'),
+      writer.new_directory(place, False),
+    ):
+      raise AssertionError
+  assert names(tmp_path) == ['file']
+
+
+KILLED = """
+import pathlib, sys, time
+from rmtl_jax.data import writer
+with writer.new_directory(pathlib.Path(sys.argv[1]), False) as path:
+  (path / 'some').write_text('half')
+  print('ready', flush=True)
+  time.sleep(60)
+"""
+
+
+# As rmtl predict writes a file.
+KILLED_SINK = """
+import sys, time
+import pyarrow as pa
+from rmtl_jax.serving import sinks
+table = pa.table({'a': [1]})
+with sinks.open_sink(sys.argv[1], table.schema) as write:
+  write(table)
+  print('ready', flush=True)
+  time.sleep(60)
+"""
+
+
+def _started(program: str, target: pathlib.Path) -> subprocess.Popen[bytes]:
+  """The program, which is making its target."""
+  process = subprocess.Popen(
+    [sys.executable, '-c', program, str(target)],
+    stdout=subprocess.PIPE,
+    env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)},
+  )
+  assert process.stdout is not None
+  assert process.stdout.readline() == b'ready\n'
+  return process
+
+
+@pytest.mark.parametrize('name', ['scores.parquet', 'scores.csv'])
+def test_a_killed_predict_leaves_nothing_to_the_next(tmp_path, name):
+  target, table = tmp_path / name, pa.table({'a': [1]})
+  process = _started(KILLED_SINK, target)
+  for number in range(2):
+    with sinks.open_sink(str(target), table.schema) as write:
+      write(table)
+    left = [] if number else [n for n in names(tmp_path) if 'partial' in n]
+    assert names(tmp_path) == [*left, name]
+    assert len(left) == 1 - number  # the first is made beside one that lives
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
+  process = _started(KILLED, tmp_path / 'out')
+  partial.sweep(tmp_path / 'out')
+  assert len(names(tmp_path)) == 1  # it lives
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert len(names(tmp_path)) == 1
+  raw_files.run_table(tmp_path, raw_files.table_lines())
+  assert names(tmp_path) == ['out', 'raw', 'schema.json']

@@ -1,0 +1,677 @@
+"""Whole runs on tiny data: results, resume, restore, refusals."""
+
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import signal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import config_values, run, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import calibration
+from rmtl_jax.preparation import writer
+from rmtl_jax.results import evaluate, report_record
+from rmtl_jax.runtime import checkpoints, progress, workdir, writers
+from rmtl_jax.runtime import integrity as checkpoint_records
+from rmtl_jax.training import context, models, splits, trainer
+from tests import tiny
+from tests.runtime import test_writers
+
+CONFIG = config_values.from_dict(
+  {
+    'network': {
+      'embedding_dim': 4,
+      'bottom_units': [8, 6],
+      'tower_units': [6],
+      'num_experts': 2,
+    },
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
+    'critic': {'max_passes': 4},
+    'finetune': {'max_epochs': 2},
+    'evaluation': {'bootstrap': 20},
+  }
+)
+GENERALISING = config_values.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'control': False,
+    'weighting': {'name': 'constant'},
+    'pretrain': {
+      'max_epochs': 3,
+      'schedule': 'cosine',
+      'warmup_steps': 5,
+      'embedding_l2': 1e-3,
+      'label_smoothing': 0.1,
+      'reset_embeddings': True,
+    },
+    'finetune': {'schedule': 'linear', 'embedding_l2': 0.0},
+    'evaluation': {'calibration': 'isotonic'},
+  },
+  CONFIG,
+)
+QUIET = progress.Progress(quiet=True)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('run')
+  return path, run.train(CONFIG, path, data_dir, live=QUIET)
+
+
+def _without_times(record):
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
+
+
+def test_metrics_have_the_promised_keys(trained):
+  path, record = trained
+  on_disk = json.loads((path / 'metrics.json').read_text())
+  assert on_disk == json.loads(json.dumps(record))
+  assert record['backbone'] == 'mmoe' and record['weighting'] == 'critic'
+  assert record['tasks'] == list(tiny.TASKS) and record['split'] == 'test'
+  assert list(record['stages']) == ['pretrain', 'constant', 'finetune']
+  for metrics in (*record['stages'].values(), record['oracle']):
+    for task in tiny.TASKS:
+      for name in ('auc', 'logloss', 'session_logloss'):
+        assert metrics[task][name] > 0.0
+  for name in ('mean_q', 'std_q', 'collapsed'):
+    assert set(record['critic'][name]) == set(tiny.TASKS)
+  assert all(q < 0 for q in record['critic']['mean_q'].values())
+  assert {'pretrain', 'critic', 'constant', 'finetune'} <= set(
+    record['seconds']
+  )
+  assert record['versions']['jax'] and record['device']
+
+
+def test_tensorboard_shows_scalars_histograms_and_the_config(trained):
+  path, record = trained
+  values = {value.tag: value for value, _ in test_writers.plotted(path)}
+  assert values['pretrain/loss'].simple_value > 0.0
+  rows = record['critic']
+  for task in tiny.TASKS:
+    q, weight = (
+      values[f'{tag}_{task}'].histo for tag in ('critic/q', 'finetune/weight')
+    )
+    np.testing.assert_allclose(q.sum / q.num, rows['mean_q'][task], rtol=1e-4)
+    # RMTL's weights are linear in Q.
+    np.testing.assert_allclose(
+      weight.sum / weight.num, 1 - 0.7 * q.sum / q.num, rtol=1e-4
+    )
+    assert weight.min >= 1.0
+  (text,) = values['config/text_summary'].tensor.string_val
+  assert '| pretrain.max_epochs | 2 |' in text.decode()
+
+
+def test_the_oracle_is_best(trained):
+  _, record = trained
+  for stage in record['stages'].values():
+    for task in tiny.TASKS:
+      assert record['oracle'][task]['logloss'] < stage[task]['logloss']
+
+
+def test_evaluate_restores_what_training_measured(trained):
+  path, record = trained
+  again = evaluate.evaluate(path)
+  for key in ('stages', 'oracle', 'critic', 'baseline', 'difference'):
+    assert again[key] == record[key], key
+  on_disk = json.loads((path / 'evaluation' / 'test.json').read_text())
+  assert on_disk['stages'] == record['stages']
+
+
+def test_evaluate_other_splits(trained):
+  path, record = trained
+  validation = evaluate.evaluate(path, 'validation')
+  assert validation['split'] == 'validation'
+  assert validation['stages'] != record['stages']
+  with pytest.raises(types.InputError, match='split'):
+    evaluate.evaluate(path, 'tset')
+
+
+def test_calibration_is_fitted_on_validation_and_kept(trained):
+  path, record = trained
+  assert record['stages'].keys() == record['calibrated'].keys()
+  before = evaluate.evaluate(path, 'validation')
+  for stage, maps in record['calibration'].items():
+    for task in tiny.TASKS:
+      fitted = calibration.from_json(maps[task])
+      assert isinstance(fitted, calibration.Platt) and fitted.slope > 0
+      raw, after = (
+        before[which][stage][task] for which in ('stages', 'calibrated')
+      )
+      assert after.keys() == raw.keys()
+      assert after['logloss'] < raw['logloss']
+      assert after['auc'] == raw['auc']
+      # Of the least loss: the mean probability is the rate.
+      np.testing.assert_allclose(after['predicted_over_actual'], 1.0, rtol=1e-5)
+
+
+def test_evaluate_takes_the_calibration_that_was_kept(trained, tmp_path):
+  path, record = trained
+  tiny.write_prepared(tmp_path / 'other', seed=5)
+  other = evaluate.evaluate(path, data_dir=tmp_path / 'other')
+  assert other['calibration'] == record['calibration']
+  assert other['calibrated'] != record['calibrated']
+
+
+def test_a_calibration_that_lacks_a_task_is_named(trained, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(trained[0], path)
+  record = json.loads((path / 'metrics.json').read_text())
+  del record['calibration']['pretrain']['conversion']
+  (path / 'metrics.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match="pretrain lacks 'conversion'"):
+    evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
+
+
+@pytest.mark.parametrize('epochs', [[], [1, 2], ['x'], {'pretrain': 1}])
+def test_a_forged_record_of_other_members_is_damaged(trained, tmp_path, epochs):
+  path = tmp_path / 'run'
+  shutil.copytree(trained[0], path)
+  (said,) = (path / 'checkpoints' / 'pretrain').glob('*/record/metadata')
+  record = json.loads(said.read_text()) | {'epochs': epochs}
+  del record['record_digest']
+  said.write_text(json.dumps(checkpoint_records.sealed(record)))
+  with pytest.raises(checkpoints.Damaged, match=r'epochs is .* expected 1 num'):
+    evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
+
+
+@pytest.fixture(scope='module')
+def generalising(tmp_path_factory, data_dir):
+  path = tmp_path_factory.mktemp('generalising')
+  return run.train(GENERALISING, path, data_dir, live=QUIET)
+
+
+def test_settings_against_overfitting_in_a_whole_run(
+  tmp_path, data_dir, generalising
+):
+  """Schedules and new tables are exact under resume: cut in every epoch."""
+  interruptions = 0
+  for _ in range(50):
+    try:
+      again = run.train(
+        GENERALISING,
+        tmp_path,
+        data_dir,
+        live=QUIET,
+        interrupted=_StopAfter(9),
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert interruptions >= 3
+  assert _without_times(again) == _without_times(generalising)
+  kind = again['calibration']['finetune']['click']['kind']
+  assert kind == 'isotonic'
+
+
+def test_weighting_from_scratch_is_exact_under_resume(tmp_path, data_dir):
+  """With a lambda that falls; epoch 0 is no candidate."""
+  config = config_values.from_dict(
+    {
+      'backbone': 'shared_bottom',
+      'control': False,
+      'critic': {'in_finetune': 'frozen', 'max_passes': 1},
+      'pretrain': {'max_epochs': 1},
+      'finetune': {'start': 'scratch', 'max_epochs': 3, 'patience': 9},
+      'weighting': {'name': 'advantage', 'lambda_schedule': 'linear'},
+    },
+    CONFIG,
+  )
+  record = run.train(config, tmp_path / 'whole', data_dir, live=QUIET)
+  assert record['start'] == 'scratch' and record['best_epoch']['finetune'] > 0
+  weights = [
+    (r['weight_mean_click'], r['weight_deviation_click'])
+    for r in writers.read_history(tmp_path / 'whole')
+    if r['stage'] == 'finetune'
+  ]
+  mean, deviation = np.transpose(weights)
+  np.testing.assert_allclose(mean, 1.0, atol=1e-4)
+  assert deviation[0] > deviation[1] > deviation[2] > 0
+  interruptions = 0
+  while interruptions < 5:
+    # Each start gets further than the one before, whatever it saves.
+    stop = _StopAfter(8 + 6 * interruptions)
+    try:
+      again = run.train(
+        config, tmp_path / 'cut', data_dir, live=QUIET, interrupted=stop
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert 1 < interruptions < 5
+  assert _without_times(again) == _without_times(record)
+
+
+@pytest.mark.parametrize(
+  'setting',
+  [
+    {'embedding_l2': 0.1},
+    {'schedule': 'linear'},
+    {'warmup_steps': 20},
+    {'label_smoothing': 0.3},
+    {'reset_embeddings': True},
+  ],
+  ids=lambda s: next(iter(s)),
+)
+def test_each_setting_of_stage_1_changes_it(
+  tmp_path, data_dir, trained, setting
+):
+  config = config_values.from_dict({'pretrain': setting}, CONFIG)
+  path = tmp_path / 'run'
+  run.train(config, path, data_dir, ('pretrain',), QUIET)
+  found, plain = (
+    [r['loss'] for r in writers.read_history(p) if r['stage'] == 'pretrain']
+    for p in (path, trained[0])
+  )
+  assert len(found) == len(plain) == 2 and np.all(np.isfinite(found))
+  assert found[1] != plain[1]
+  # New tables come before the second epoch, not before the first.
+  assert (found[0] == plain[0]) == ('reset_embeddings' in setting)
+
+
+def test_history_and_logs(trained):
+  path, _ = trained
+  history = writers.read_history(path)
+  assert [h['stage'] for h in history[:2]] == ['pretrain', 'pretrain']
+  stages = [
+    h['stage'] for h in history if h['stage'] in ('constant', 'finetune')
+  ]
+  assert stages == ['constant', 'finetune'] * (len(stages) // 2)
+  assert any((path / 'tensorboard').iterdir())
+
+
+class _StopAfter:
+  """Says SIGTERM after some calls: an interruption between dispatches."""
+
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+@pytest.mark.parametrize(
+  ('calls', 'source'), [(1, 'resident'), (7, 'streaming')]
+)
+def test_an_interrupted_run_ends_as_an_undisturbed_one(
+  tmp_path, data_dir, trained, calls, source
+):
+  _, record = trained
+  config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
+  interruptions = 0
+  for _ in range(50):
+    try:
+      again = run.train(
+        config,
+        tmp_path,
+        data_dir,
+        live=QUIET,
+        interrupted=_StopAfter(calls + 5 * interruptions),
+      )
+      break
+    except trainer.Interrupted as stop:
+      assert stop.signal_number == signal.SIGTERM
+      interruptions += 1
+  assert interruptions >= 1
+  assert _without_times(again) == _without_times(record)
+  records = [
+    {k: v for k, v in r.items() if k != 'seconds'}
+    for r in writers.read_history(tmp_path)
+  ]
+  assert records == [
+    {k: v for k, v in r.items() if k != 'seconds'}
+    for r in writers.read_history(trained[0])
+  ]
+
+
+@pytest.mark.parametrize('stage', run.ORDER)
+def test_a_pass_goes_on_where_a_signal_cut_it_off(
+  tmp_path, data_dir, trained, stage
+):
+  """Two dispatches a start: far less than a pass of any stage."""
+  for earlier in run.ORDER[: run.ORDER.index(stage)]:
+    run.train(CONFIG, tmp_path, data_dir, (earlier,), QUIET)
+  told = io.StringIO()
+  starts = 0
+  while starts < 40:
+    live = progress.Progress(told)
+    try:
+      run.train(CONFIG, tmp_path, data_dir, (stage,), live, _StopAfter(2))
+      break
+    except trainer.Interrupted:
+      starts += 1
+  assert 3 < starts < 40
+  assert f'{stage}: going on in pass 2' in told.getvalue()
+  for later in run.ORDER[run.ORDER.index(stage) + 1 :]:
+    run.train(CONFIG, tmp_path, data_dir, (later,), QUIET)
+  again = json.loads((tmp_path / 'metrics.json').read_text())
+  assert _without_times(again) == _without_times(trained[1])
+
+
+def test_a_long_pass_is_saved_within_itself(
+  tmp_path, data_dir, trained, monkeypatch
+):
+  """And that changes nothing."""
+  saved = []
+  save = checkpoints.Store.save
+  monkeypatch.setattr(
+    checkpoints.Store,
+    'save',
+    lambda self, step, *rest: saved.append(step) or save(self, step, *rest),
+  )
+  config = config_values.from_dict(
+    {'faults': {'checkpoint_minutes': 0.0}}, CONFIG
+  )
+  again = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert _without_times(again) == _without_times(trained[1])
+  numbers = [step for step in saved if step > 10**6]
+  assert numbers == sorted(set(numbers))
+  assert sum(step % 10**6 > 0 for step in numbers) > len(numbers) / 2
+
+
+def test_the_same_directory_is_finished_already(trained, data_dir):
+  path, record = trained
+  again = run.train(CONFIG, path, data_dir, live=QUIET)
+  assert _without_times(again) == _without_times(record)
+
+
+def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
+  for stage in run.ORDER:
+    record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
+  assert _without_times(record) == _without_times(trained[1])
+
+
+def test_a_later_stage_needs_the_earlier(tmp_path, data_dir):
+  with pytest.raises(types.InputError, match='critic needs stage pretrain'):
+    run.train(CONFIG, tmp_path, data_dir, ('critic',), QUIET)
+
+
+def test_another_setting_in_the_same_directory_is_refused(trained, data_dir):
+  other = dataclasses.replace(CONFIG, seed=1)
+  with pytest.raises(types.InputError, match=r'config\.seed=0, not 1'):
+    run.train(other, trained[0], data_dir, live=QUIET)
+
+
+def test_other_data_in_the_same_directory_is_refused(trained, tmp_path):
+  tiny.write_prepared(tmp_path / 'other', seed=5)
+  with pytest.raises(types.InputError, match='other data'):
+    run.train(CONFIG, trained[0], tmp_path / 'other', live=QUIET)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'told'),
+  [
+    ({'backbone': 'pel'}, r"config\.backbone: 'pel' is not one of"),
+    ({'network.num_experts': 0}, r'config\.network\.num_experts: 0 is not'),
+    ({'network.ignore': 'itme'}, r"'itme' is neither a field .* mean item"),
+    ({'network.id_dropout': 'itme=0.1'}, r"'itme' is not a field of the data"),
+  ],
+)
+def test_settings_that_do_not_fit_leave_no_run(
+  tmp_path, data_dir, settings, told
+):
+  config = CONFIG
+  for name, value in settings.items():
+    group, _, field = name.rpartition('.')
+    if group:  # as Python does it, with no check of its own
+      part = dataclasses.replace(getattr(config, group), **{field: value})
+      field, value = group, part
+    config = dataclasses.replace(config, **{field: value})
+  with pytest.raises(types.InputError, match=told):
+    run.train(config, tmp_path / 'run', data_dir, live=QUIET)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_bad_data_leave_no_run(tmp_path):
+  tiny.write_prepared(tmp_path / 'data')
+  (tmp_path / 'data/test/part-00000.parquet').write_bytes(b'PAR1')
+  (tmp_path / 'run').mkdir()
+  with pytest.raises(types.InputError, match='test/part-00000'):
+    run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  assert [path.name for path in (tmp_path / 'run').iterdir()] == ['.lock']
+
+
+@pytest.fixture
+def moved(trained, data_dir, tmp_path):
+  """A finished run and its data, copied."""
+  path = shutil.copytree(trained[0], tmp_path / 'run')
+  data = shutil.copytree(data_dir, tmp_path / 'data')
+  record = json.loads((path / 'config.json').read_text())
+  record['data_dir'] = str(data)
+  (path / 'config.json').write_text(json.dumps(record))
+  return path, data
+
+
+def _flip_labels(file):
+  """Another file in its place; its size and its columns' may be the same."""
+  table = pq.read_table(file, partitioning=None)
+  at = table.schema.get_field_index('y_click')
+  labels = pa.array(table['y_click'].to_numpy()[::-1], pa.float32())
+  pq.write_table(table.set_column(at, 'y_click', labels), f'{file}.new')
+  os.replace(f'{file}.new', file)
+
+
+@pytest.mark.parametrize('source', ['resident', 'streaming'])
+def test_data_that_were_replaced_between_two_starts_are_refused(moved, source):
+  path, data = moved
+  config = config_values.from_dict({'batch': {'input': source}}, CONFIG)
+  part = data / 'train/part-00000.parquet'
+  _flip_labels(part)
+  told = f'{part}: the data were replaced since {path} began'
+  for call in (
+    lambda: run.train(config, path, data, live=QUIET),
+    lambda: evaluate.evaluate(path),
+    lambda: report_record.gather(path),
+  ):
+    with pytest.raises(types.InputError, match=re.escape(told)):
+      call()
+
+
+def test_other_data_in_the_same_place_are_refused(moved):
+  path, data = moved
+  shutil.rmtree(data)
+  tiny.write_prepared(data, seed=5)
+  told = f'{data}/manifest.json: the data were replaced since {path} began'
+  for call in (
+    lambda: run.train(CONFIG, path, data, live=QUIET),
+    lambda: evaluate.evaluate(path),
+  ):
+    with pytest.raises(types.InputError, match=re.escape(told)):
+      call()
+  # Named, it is data with the run's fields like any other.
+  assert evaluate.evaluate(path, data_dir=data)['split'] == 'test'
+
+
+def test_a_run_that_knows_no_digests_goes_on(moved, trained):
+  """As those that earlier versions began."""
+  path, data = moved
+  record = json.loads((path / 'config.json').read_text())
+  digests = record.pop('data_sha256')
+  assert list(digests) == [
+    f'{s}/part-00000.parquet' for s in manifest_lib.SPLITS
+  ]
+  (path / 'config.json').write_text(json.dumps(record))
+  again = run.train(CONFIG, path, data, live=QUIET)
+  assert _without_times(again) == _without_times(trained[1])
+  record['data_sha256'] = [1]
+  (path / 'config.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match="expected 'data_sha256'"):
+    run.train(CONFIG, path, data, live=QUIET)
+
+
+def test_data_that_are_streamed_are_held_and_watched(tmp_path):
+  data = tmp_path / 'data'
+  tiny.write_prepared(data)
+  config = config_values.from_dict(
+    {'batch': {'input': 'streaming'}, 'pretrain': {'max_epochs': 1}}, CONFIG
+  )
+  refused = []
+
+  def replace():
+    if refused:
+      return 0
+    with (
+      pytest.raises(types.InputError, match='data: is in use by') as caught,
+      writer.new_directory(data, overwrite=True),
+    ):
+      pass
+    refused.append(str(caught.value))
+    # By something that asks for no lock.
+    _flip_labels(data / 'validation/part-00000.parquet')
+    return 0
+
+  told = 'validation/part-00000.parquet: the data were replaced while they were'
+  with pytest.raises(types.InputError, match=told):
+    run.train(config, tmp_path / 'run', data, ('pretrain',), QUIET, replace)
+  assert len(refused) == 1 and f'process {os.getpid()} (' in refused[0]
+
+
+@pytest.mark.parametrize(
+  ('lanes', 'readers', 'told'),
+  [
+    (64, 1, ['2 steps an epoch', 'lanes=2 makes about 64']),
+    (64, 4, ['6 steps an epoch', 'lanes=4 makes about 96']),
+    (1, 1, []),
+  ],
+)
+def test_few_steps_an_epoch_are_told_of(data_dir, lanes, readers, told):
+  config = config_values.from_dict(
+    {'batch': {'lanes': lanes, 'readers': readers}}, CONFIG
+  )
+  manifest = manifest_lib.read(data_dir)
+  train = splits.read(data_dir, manifest, 'train', config.batch)
+  shared = context.Context(
+    config,
+    manifest.task_names,
+    train,
+    train,
+    models.Models(manifest.feature_spec()),
+    QUIET,
+  )
+  lines = run._step_advice(shared)
+  assert len(lines) == bool(told)
+  for words in told:
+    assert words in lines[0]
+
+
+def test_evaluate_refuses_data_with_other_tasks(trained, tmp_path):
+  tiny.write_prepared(tmp_path / 'other', tasks=('click', 'like'))
+  with pytest.raises(types.InputError, match='tasks are click, like'):
+    evaluate.evaluate(trained[0], data_dir=tmp_path / 'other')
+
+
+def test_two_processes_in_one_directory(tmp_path, data_dir):
+  with (
+    workdir.locked(tmp_path),
+    pytest.raises(types.InputError, match='another process'),
+  ):
+    run.train(CONFIG, tmp_path, data_dir, live=QUIET)
+
+
+def test_lambda_zero_is_the_control(tmp_path, data_dir):
+  """Up to rounding: the two are different programs."""
+  config = dataclasses.replace(
+    CONFIG,
+    weighting=config_lib.WeightingConfig(lambda_=0.0),
+    critic=dataclasses.replace(CONFIG.critic, in_finetune='frozen'),
+  )
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  for task, metrics in record['stages']['constant'].items():
+    other = record['stages']['finetune'][task]
+    for name in ('auc', 'logloss', 'session_logloss', 'calibration_error'):
+      assert metrics[name] == pytest.approx(other[name], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  'settings',
+  [
+    {'weighting': {'name': 'constant'}, 'control': False},
+    {'weighting': {'name': 'constant_mean'}, 'backbone': 'esmm'},
+    {'weighting': {'name': 'q_shuffled'}, 'backbone': 'single_task'},
+    {'weighting': {'name': 'td3_bc', 'lambda_schedule': 'cosine'}},
+  ],
+  ids=lambda s: s['weighting']['name'],
+)
+def test_other_weightings(tmp_path, data_dir, settings):
+  config = config_values.from_dict(settings, CONFIG)
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert ('critic' in record) == (config.weighting.name != 'constant')
+  assert ('constant' in record['stages']) == config.control
+  assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
+
+
+def test_official_preset_runs_and_reports_its_critics(tmp_path, data_dir):
+  config = config_values.from_dict(
+    {
+      **{
+        k: v
+        for k, v in config_values.to_dict(CONFIG).items()
+        if k in ('network', 'batch', 'pretrain', 'finetune', 'evaluation')
+      },
+      'critic': {'max_passes': 3},
+      'backbone': 'ple',
+    },
+    config_lib.preset('official'),
+  )
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  collapsed = record['critic']['collapsed']
+  assert [any(t in w for w in record['warnings']) for t in tiny.TASKS] == [
+    collapsed[t] for t in tiny.TASKS
+  ]
+
+
+def test_one_task(tmp_path):
+  tiny.write_prepared(tmp_path / 'data', tasks=('click',), sessions=60)
+  record = run.train(CONFIG, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  assert list(record['stages']['finetune']) == ['click']
+
+
+def test_nan_in_training_stops_and_keeps_the_last_checkpoint(
+  tmp_path, data_dir
+):
+  config = dataclasses.replace(
+    CONFIG,
+    pretrain=dataclasses.replace(CONFIG.pretrain, learning_rate=2e9),
+  )
+  with pytest.raises(FloatingPointError, match='not finite'):
+    run.train(config, tmp_path, data_dir, live=QUIET)
+  assert not (tmp_path / 'metrics.json').exists()
+
+
+def test_weights_are_reported_with_their_spread(trained):
+  last = writers.read_history(trained[0])[-1]
+  assert last['stage'] == 'finetune'
+  for task in tiny.TASKS:
+    assert last[f'weight_mean_{task}'] > 1.0
+    assert np.isfinite(last[f'weight_deviation_{task}'])
+
+
+def test_all_stages_train_on_the_rows_of_their_batches(tmp_path):
+  """Two lanes of 4 slots show fewer items and users than there are."""
+  tiny.write_prepared(tmp_path / 'data', sessions=30)
+  config = dataclasses.replace(
+    CONFIG,
+    network=dataclasses.replace(CONFIG.network, embedding_adam='rows'),
+    batch=dataclasses.replace(CONFIG.batch, lanes=2, lane_length=4),
+  )
+  record = run.train(config, tmp_path / 'run', tmp_path / 'data', live=QUIET)
+  for stage in record['stages'].values():
+    for task in tiny.TASKS:
+      assert 0 <= stage[task]['auc'] <= 1
+  assert evaluate.evaluate(tmp_path / 'run')['stages'] == record['stages']
