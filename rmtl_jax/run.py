@@ -64,7 +64,7 @@ def train(
     stages: of 'pretrain', 'critic', 'finetune', in this order.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0; several
-      processes must agree on it (`processes.largest`).
+      processes must agree on it (`processes.all_max`).
     layout: the mesh to train on, or None: one device.
 
   Returns:
@@ -98,14 +98,14 @@ def train(
     )
     models = models_lib.Models(spec, layout)
     evaluate.check(layout, models, config, run, copies=3)
-    processes.first(
+    processes.on_first(
       lambda: workdir.create(
         path, given, data_dir, snapshot.digests(live.step)
       ),
       types.InputError,
     )
     live.clear()
-    processes.together(snapshot.check, types.InputError)
+    processes.all_or_raise(snapshot.check, types.InputError)
     for line in layout.advice(config) if layout else ():
       live.say(line)
     # Restore the finished stages; a damaged one is trained again.

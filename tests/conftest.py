@@ -37,11 +37,15 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 # The smoke tier: a bit of every room, and one run of all three stages.
 _SMOKE = (
   *('ops/', 'test_types.py', 'test_json_files.py', 'test_config_values.py'),
-  *('data/test_batches.py', 'data/test_columns.py', 'data/test_raw_csv.py'),
+  *(
+    'data/test_batches.py',
+    'data/test_columns.py',
+    'preparation/raw/test_csv.py',
+  ),
   *('evaluation/test_metrics.py', 'evaluation/test_significance.py'),
   'networks/test_layers.py',
   *('weighting/test_critic.py', 'weighting/test_factory.py'),
-  'training/test_run.py::test_metrics_have_the_promised_keys',
+  'test_run.py::test_metrics_have_the_promised_keys',
   'serving/test_encoder.py',
 )
 

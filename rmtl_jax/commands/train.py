@@ -44,7 +44,7 @@ def execute(values: flags.FlagValues) -> int:
   def data():
     return common.data_dir(values, path, live)
 
-  processes.first(data, types.InputError)
+  processes.on_first(data, types.InputError)
   data_dir = data()
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
@@ -52,7 +52,7 @@ def execute(values: flags.FlagValues) -> int:
     lambda number: run.train(
       config, path, data_dir, stages, live, number, layout
     ),
-    processes.largest,
+    processes.all_max,
   )
   if isinstance(record, int):
     return record

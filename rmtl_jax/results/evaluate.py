@@ -45,7 +45,7 @@ def evaluate(
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
     if not data_dir:
-      processes.first(
+      processes.on_first(
         lambda: workdir.check_own_data(run, manifest_lib.SPLITS),
         types.InputError,
       )

@@ -136,7 +136,7 @@ class Store:
       self._manager.delete(step)
     if processes.is_first():
       shutil.rmtree(self.directory / str(step), ignore_errors=True)
-    processes.meet(f'deleted {step}')
+    processes.barrier(f'deleted {step}')
 
   def clear(self) -> None:
     """Deletes every checkpoint."""
@@ -150,7 +150,7 @@ class Store:
       names = [path.name for path in self.directory.iterdir()]
       return sorted((int(n) for n in names if n.isdigit()), reverse=True)
 
-    return processes.first_says(found)
+    return processes.broadcast(found)
 
   def wait(self) -> None:
     """Returns when everything saved is on disk.
@@ -217,7 +217,7 @@ class Store:
   ) -> Restored:
     path = self.directory / str(step)
     as_json = {_RECORD: ocp.args.JsonRestore()}
-    record = processes.together(
+    record = processes.all_or_raise(
       lambda: records.current(self._read(step, **as_json)[_RECORD], path),
       Damaged,
     )
@@ -231,7 +231,7 @@ class Store:
       self._shardings(form),
     )
     as_arrays = {_ARRAYS: ocp.args.StandardRestore(expected)}
-    arrays = processes.together(
+    arrays = processes.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
     found = records.digests(arrays, record['digest_form'])

@@ -81,7 +81,7 @@ def digests(arrays: Any, form: str = BLOCKS) -> dict[str, str]:
     result[name] = _digest(host.data, f'{host.shape}{host.dtype}').hex()
   if sums:
     words = np.array([_words(own) for _, own in sums.values()], np.uint32)
-    totals = processes.everyones(words).astype(object).sum(0)
+    totals = processes.all_gather(words).astype(object).sum(0)
     for (name, (leaf, _)), total in zip(sums.items(), totals, strict=True):
       number = sum(word << 32 * i for i, word in enumerate(total)) % 2**128
       form_of = f'{tuple(leaf.shape)}{leaf.dtype}'
@@ -170,7 +170,7 @@ def check_finite(arrays: Any) -> None:
     ):
       bad = len(leaves) - i
       break
-  bad = processes.largest(bad)
+  bad = processes.all_max(bad)
   if bad:
     path, _ = leaves[len(leaves) - bad]
     raise FloatingPointError(

@@ -1,7 +1,7 @@
-"""What several processes of one job agree on; alone, nothing is asked.
+"""Collective operations over the processes of one job.
 
-Every process calls these in the same order. The numbers are few: they go over
-the devices, as the job's own arrays do.
+Every process calls these in the same order; with one process they do nothing.
+The numbers are few: they go over the devices, as the job's own arrays do.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _Value = TypeVar('_Value')
 
 
 def count() -> int:
-  """How many processes the job has."""
+  """Number of processes of the job."""
   return jax.process_count()
 
 
 def is_first() -> bool:
-  """Whether this one writes what only one may write."""
+  """Whether this is process 0, the one that writes shared files."""
   return jax.process_index() == 0
 
 
-def meet(name: str) -> None:
-  """Returns when all processes are here.
+def barrier(name: str) -> None:
+  """Waits until all processes have come here.
 
   Args:
-    name: of the place, the same for all of them.
+    name: of the place, the same in all of them.
   """
   if count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
-def everyones(values: np.ndarray) -> np.ndarray:
-  """The processes' arrays, one after the other on a new leading axis.
+def all_gather(values: np.ndarray) -> np.ndarray:
+  """Stacks the processes' arrays on a new leading axis.
 
   Args:
     values: of one shape, and of a type of at most 32 bits.
@@ -48,28 +48,28 @@ def everyones(values: np.ndarray) -> np.ndarray:
   return np.asarray(multihost_utils.process_allgather(values))
 
 
-def largest(value: int) -> int:
-  """The largest of the processes' numbers, each an i32."""
+def all_max(value: int) -> int:
+  """The maximum over the processes; each value is an i32."""
   if count() == 1:
     return value
-  return int(everyones(np.array([value], np.int32)).max())
+  return int(all_gather(np.array([value], np.int32)).max())
 
 
-def first_says(make: Callable[[], Any]) -> Any:
-  """What make() gives in the first process, as JSON gives it back.
+def broadcast(make: Callable[[], Any]) -> Any:
+  """The first process's make(), as JSON carries it.
 
   Args:
-    make: called there alone; what it gives JSON must be able to hold.
+    make: called in the first process alone.
   """
   if count() == 1:
     return make()
   text = json.dumps(make()).encode() if is_first() else b''
-  size = largest(len(text))
+  size = all_max(len(text))
   padded = np.frombuffer(text.ljust(size), np.uint8)
-  return json.loads(everyones(padded)[0].tobytes())
+  return json.loads(all_gather(padded)[0].tobytes())
 
 
-def first(work: Callable[[], Any], error: type[Exception]) -> None:
+def on_first(work: Callable[[], Any], error: type[Exception]) -> None:
   """Runs work() in the first process, before the others go on.
 
   Args:
@@ -77,15 +77,15 @@ def first(work: Callable[[], Any], error: type[Exception]) -> None:
     error: what is raised in all processes if it does.
   """
   said = 'another process of this job has said what is wrong'
-  together(lambda: work() if is_first() else None, error, said)
+  all_or_raise(lambda: work() if is_first() else None, error, said)
 
 
-def together(
+def all_or_raise(
   work: Callable[[], _Value],
   error: type[Exception],
   told: str = 'another process of this job could not read it',
 ) -> _Value:
-  """What work() gives, if it has succeeded in every process.
+  """Runs work() in every process; raises in all if it fails in one.
 
   Args:
     work: may raise an `error`.
@@ -97,6 +97,8 @@ def together(
     value = work()
   except error as raised:
     failed = raised
-  if not largest(int(failed is not None)):
+  # The processes that succeeded must hear of a failure elsewhere: going on
+  # alone, they would wait at the next collective operation for ever.
+  if not all_max(int(failed is not None)):
     return value  # pyright: ignore[reportReturnType]
   raise failed or error(told)

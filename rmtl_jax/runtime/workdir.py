@@ -245,7 +245,7 @@ def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
   Raises:
     types.InputError: it is being replaced.
   """
-  processes.together(
+  processes.all_or_raise(
     lambda: held.enter_context(reading.held(data_dir)), types.InputError
   )
 
@@ -274,7 +274,7 @@ def opened(
     held.enter_context(locked(path))
     find(path, config, data_dir)
 
-  processes.first(lock_and_find, types.InputError)
+  processes.on_first(lock_and_find, types.InputError)
   return find(path, config, data_dir).on(layout)
 
 

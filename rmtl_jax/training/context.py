@@ -131,7 +131,7 @@ class Context:
     """Whether the last checkpoint is so old that a pass saves within itself."""
     passed = time.monotonic() - self._saved
     due = passed > 60.0 * self.config.faults.checkpoint_minutes
-    return bool(processes.largest(int(due)))
+    return bool(processes.all_max(int(due)))
 
   def save(
     self,
