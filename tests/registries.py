@@ -18,8 +18,8 @@ class Registries:
     found: tuple[dict[str, Any], ...] = (
       config_values.CHOICES,
       functional._BUILDERS,
-      registry.RECORDS,
-      registry.FORMS,
+      registry.RECORDS._records,
+      registry.FORMS._records,
       sources.SOURCES,
     )
     self._kept = [(one, dict(one)) for one in found]

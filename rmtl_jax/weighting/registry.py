@@ -8,12 +8,11 @@ command lines are checked before anything heavy starts.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import types
+from rmtl_jax import registry
 
 # When critics are asked: in every step, once before the first step, or never.
 STEP, START, NEVER = 'step', 'start', 'never'
@@ -73,23 +72,13 @@ class Weighting:
     return self.lambda_ != NONE and self.objective is None
 
 
-def _lazy(module: str, name: str) -> Callable[..., Any]:
-  """A function of a module of this package, imported when it is called."""
-
-  def call(*args: Any) -> Any:
-    found = importlib.import_module(f'rmtl_jax.weighting.{module}')
-    return getattr(found, name)(*args)
-
-  return call
-
-
-RECORDS = {
-  record.name: record
-  for record in (
+RECORDS = registry.Registry(
+  'weighting',
+  (
     Weighting(
       'critic',
       'RMTL: weights 1 - lambda Q',
-      _lazy('critic', 'scale_by_critic'),
+      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_critic'),
       formula='the weights 1 - lambda Q',
       short='RMTL',
       lambda_=ANY,
@@ -97,21 +86,21 @@ RECORDS = {
     Weighting(
       'label_times_q',
       'WL: weights 1 - lambda y Q',
-      _lazy('critic', 'scale_by_label_times_q'),
+      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_label_times_q'),
       formula="the weights 1 - lambda y Q, where y is the row's label",
       needs=('labels',),
     ),
     Weighting(
       'negative_q',
       'NLC: weights -Q',
-      _lazy('critic', 'scale_by_negative_q'),
+      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_negative_q'),
       formula='the weights -Q',
       lambda_=NONE,
     ),
     Weighting(
       'mean_one',
       'weights 1 - lambda Q by their mean',
-      _lazy('relative', 'scale_by_mean_one'),
+      registry.lazy('rmtl_jax.weighting.relative', 'scale_by_mean_one'),
       formula='the weights 1 - lambda Q, divided by their mean',
       lambda_=ANY,
       needs=('mask',),
@@ -121,7 +110,7 @@ RECORDS = {
     Weighting(
       'advantage',
       'weights 1 - lambda A, A is Q centred and normalised',
-      _lazy('relative', 'scale_by_advantage'),
+      registry.lazy('rmtl_jax.weighting.relative', 'scale_by_advantage'),
       formula=(
         'the weights 1 - lambda A, where A is Q centred and divided by its'
         ' deviation, not below 0 and divided by their mean'
@@ -134,7 +123,7 @@ RECORDS = {
     Weighting(
       'uncertainty',
       "weights by the critics' disagreement",
-      _lazy('relative', 'scale_by_uncertainty'),
+      registry.lazy('rmtl_jax.weighting.relative', 'scale_by_uncertainty'),
       formula=(
         "the weights 1 + lambda (u / mean u - 1), where u is the critics'"
         ' disagreement, not below 0 and divided by their mean'
@@ -147,7 +136,7 @@ RECORDS = {
     Weighting(
       'q_shuffled',
       'control: RMTL weights, shuffled over rows',
-      _lazy('critic', 'shuffle_weights'),
+      registry.lazy('rmtl_jax.weighting.critic', 'shuffle_weights'),
       takes=LINK,
       needs=('mask', 'key'),
       control=True,
@@ -155,7 +144,7 @@ RECORDS = {
     Weighting(
       'constant_mean',
       'control: mean RMTL weight per task',
-      _lazy('critic', 'scale_by_task'),
+      registry.lazy('rmtl_jax.weighting.critic', 'scale_by_task'),
       takes=MEANS,
       formula=(
         'one constant per task, the mean of 1 - lambda Q over the train rows'
@@ -171,17 +160,19 @@ RECORDS = {
       'ddpg',
       'DDPG: the actor climbs Q, no weighted loss',
       lambda_=NONE,
-      objective=_lazy('objectives', 'ddpg_losses'),
+      objective=registry.lazy('rmtl_jax.weighting.objectives', 'ddpg_losses'),
     ),
     Weighting(
       'td3_bc',
       'TD3+BC: the loss, and the actor climbs Q',
-      objective=_lazy('objectives', 'td3_bc_losses'),
+      objective=registry.lazy('rmtl_jax.weighting.objectives', 'td3_bc_losses'),
     ),
-  )
-}
+  ),
+)
 # What `q_shuffled` can shuffle: `config.weighting.form`.
-FORMS = {name: one for name, one in RECORDS.items() if one.by_row}
+FORMS = registry.Registry(
+  'weighting.form', (one for one in RECORDS.values() if one.by_row)
+)
 # Every method has to beat these: same batches, keys and steps, but nothing that
 # critics know of a row.
 CONTROLS = tuple(
@@ -198,11 +189,9 @@ def register(record: Weighting) -> None:
   Raises:
     types.InputError: the name is taken.
   """
-  if record.name in RECORDS:
-    raise types.InputError(f'weighting: {record.name!r} exists already')
-  RECORDS[record.name] = record
+  RECORDS.register(record)
   if record.by_row:
-    FORMS[record.name] = record
+    FORMS.register(record)
 
 
 def find(name: str) -> Weighting:
@@ -211,11 +200,7 @@ def find(name: str) -> Weighting:
   Raises:
     types.InputError: no such weighting.
   """
-  if name not in RECORDS:
-    raise types.InputError(
-      f'weighting.name: {name!r} is not one of {", ".join(RECORDS)}'
-    )
-  return RECORDS[name]
+  return RECORDS.find(name)
 
 
 def form_of(config: config_lib.WeightingConfig) -> Weighting:

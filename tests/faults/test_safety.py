@@ -41,8 +41,6 @@ _ALLOWED = {
   ('registry.py', 'import_module'),
   # A reader's module, whose name is one of a fixed list in that file.
   ('data/sources/__init__.py', 'import_module'),
-  # The same, of weightings.
-  ('weighting/registry.py', 'import_module'),
   # The same: public names, and packages that extras bring.
   ('__init__.py', 'import_module'),
   ('extras.py', 'import_module'),
