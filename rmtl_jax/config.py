@@ -12,15 +12,6 @@ import dataclasses
 from rmtl_jax import types
 
 PRESETS = ('paper', 'official')
-BACKBONES = (
-  'single_task',
-  'shared_bottom',
-  'omoe',
-  'mmoe',
-  'ple',
-  'aitm',
-  'esmm',
-)
 SCHEDULES = ('constant', 'cosine', 'linear')
 
 
@@ -382,7 +373,7 @@ class Config:
 
   Attributes:
     preset: what the other settings started from: `paper` or `official`.
-    backbone: the actor, one of BACKBONES.
+    backbone: the actor (rmtl_jax/networks/backbones.py).
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members that differ in their seed and predict as one model,
       by the mean of their probabilities; they train together or one after the

@@ -10,11 +10,12 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import backbones
 from rmtl_jax.weighting import registry
 
 CHOICES: dict[str, Collection[str]] = {
   'preset': config_lib.PRESETS,
-  'backbone': config_lib.BACKBONES,
+  'backbone': backbones.RECORDS,
   'network.init': ('scaled', 'torch'),
   'network.embedding_adam': ('dense', 'rows'),
   'network.expert_input': ('own', 'gate'),
@@ -130,12 +131,6 @@ def with_settings(
   return from_dict(record, config, path)
 
 
-def allow_backbone(name: str) -> None:
-  """Makes `name` a valid `config.backbone` in this process."""
-  if name not in CHOICES['backbone']:
-    CHOICES['backbone'] = (*CHOICES['backbone'], name)
-
-
 def validate(config: config_lib.Config) -> config_lib.Config:
   """Returns the config if every setting is in range.
 
@@ -162,9 +157,11 @@ def validate(config: config_lib.Config) -> config_lib.Config:
       f'config.batch.readers: {config.batch.readers} does not divide the'
       f' {config.batch.lanes} lanes of a batch'
     )
-  if config.backbone == 'ple' and config.network.num_experts < 2:
+  least = backbones.RECORDS.find(config.backbone).min_experts
+  if config.network.num_experts < least:
     raise types.InputError(
-      'config.network.num_experts: ple needs at least 2 (half are shared)'
+      f'config.network.num_experts: {config.backbone} needs at least {least}'
+      ' (half are shared)'
     )
   if config.critic.n_steps > 1 and config.critic.td_lambda > 0.0:
     raise types.InputError(

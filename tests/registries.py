@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rmtl_jax import config_values
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import backbones
 from rmtl_jax.preparation import sources
 from rmtl_jax.weighting import registry
 
@@ -16,8 +15,7 @@ class Registries:
   def __init__(self):
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
-      config_values.CHOICES,
-      functional._BUILDERS,
+      backbones.RECORDS._records,
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.SOURCES,

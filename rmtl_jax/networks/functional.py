@@ -17,10 +17,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
 from rmtl_jax.networks import (
-  actors,
   affinity,
+  backbones,
   features,
   history,
   id_dropout,
@@ -242,16 +242,6 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
   return network._replace(share=share, lane=lane, perturb=perturb)
 
 
-_BUILDERS: dict[str, Builder] = {
-  'shared_bottom': actors.SharedBottom,
-  'omoe': functools.partial(actors.MixtureOfExperts, gate_per_task=False),
-  'mmoe': functools.partial(actors.MixtureOfExperts, gate_per_task=True),
-  'ple': actors.Ple,
-  'aitm': actors.Aitm,
-  'esmm': actors.Esmm,
-}
-
-
 def register_backbone(name: str, builder: Builder) -> None:
   """Adds a backbone of the caller's own under a new name.
 
@@ -269,10 +259,7 @@ def register_backbone(name: str, builder: Builder) -> None:
   Raises:
     types.InputError: the name is taken.
   """
-  if name in config_lib.BACKBONES or name in _BUILDERS:
-    raise types.InputError(f'backbone: {name!r} exists already')
-  _BUILDERS[name] = builder
-  config_values.allow_backbone(name)
+  backbones.RECORDS.register(backbones.Backbone(name, builder))
 
 
 def make_actor(
@@ -289,7 +276,7 @@ def make_actor(
 
   Args:
     spec: the data's fields and tasks.
-    backbone: one of config.BACKBONES, or a registered one.
+    backbone: a name of backbones.RECORDS.
     config: sizes, and which fields are ignored.
 
   Raises:
@@ -301,15 +288,13 @@ def make_actor(
     rest = ignore.without(config, spec, seen)
     return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
-  if backbone == 'single_task':
-    one = dataclasses.replace(spec, num_tasks=1)
-    network = make_actor(one, 'shared_bottom', config)
-    return _one_per_task(network, spec.num_tasks)
-  if backbone not in _BUILDERS:
-    known = ', '.join(sorted({*config_lib.BACKBONES, *_BUILDERS}))
-    raise types.InputError(f'backbone: {backbone!r} is not one of {known}')
-  builder = _BUILDERS[backbone]
-  return _from_module(lambda rngs: builder(spec, config, rngs), spec, config)
+  record, num_tasks = backbones.RECORDS.find(backbone), spec.num_tasks
+  if record.by_task:
+    spec = dataclasses.replace(spec, num_tasks=1)
+  network = _from_module(
+    lambda rngs: record.make(spec, config, rngs), spec, config
+  )
+  return _one_per_task(network, num_tasks) if record.by_task else network
 
 
 def make_critic(

@@ -10,7 +10,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import affinity, functional
+from rmtl_jax.networks import affinity, backbones, functional
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
@@ -163,7 +163,7 @@ def test_the_order_of_rows_of_one_time_does_not_matter():
     )
 
 
-@pytest.mark.parametrize('backbone', config_lib.BACKBONES)
+@pytest.mark.parametrize('backbone', backbones.RECORDS)
 def test_every_backbone_adds_it_to_its_towers(backbone):
   network = actor(backbone)
   params, given = drawn_params(network), inputs()

@@ -12,7 +12,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, functional
+from rmtl_jax.networks import backbones, distinct, functional
 from tests.networks import small
 
 find = jax.jit(distinct.distinct, static_argnums=1)
@@ -50,7 +50,7 @@ def batch(variety: int) -> types.Inputs:
 # Distinct values of a field; there is room for 12.
 VARIETIES = (1, 8, 12, 90)
 ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
-NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+NAMES = (*backbones.RECORDS, 'shared', 'separate')
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -59,7 +59,7 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
   for spec, form in ((SPEC, 'plain'), (ROOMY, 'distinct')):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
-    if name in config_lib.BACKBONES:
+    if name in backbones.RECORDS:
       network = functional.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)

@@ -9,7 +9,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import features, functional
+from rmtl_jax.networks import backbones, features, functional
 from tests.networks import small
 
 
@@ -19,13 +19,13 @@ def strict():
     yield
 
 
-NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+NAMES = (*backbones.RECORDS, 'shared', 'separate')
 
 
 def named(name, **changes):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, **changes)
-  if name in config_lib.BACKBONES:
+  if name in backbones.RECORDS:
     return functional.make_actor(small.spec(), name, config), ()
   critic = config_lib.CriticConfig(form=name)
   network = functional.make_critic(small.spec(), config, critic)

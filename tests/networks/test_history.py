@@ -13,7 +13,13 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import features, functional, history, id_dropout
+from rmtl_jax.networks import (
+  backbones,
+  features,
+  functional,
+  history,
+  id_dropout,
+)
 from tests.networks import reference, small
 
 
@@ -63,7 +69,7 @@ def bare(made):
 def named(name, encoder='mean', spec=SPEC, **changes):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, history_encoder=encoder, **changes)
-  if name in config_lib.BACKBONES:
+  if name in backbones.RECORDS:
     return functional.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   return functional.make_critic(spec, config, critic), (small.actions(2),)
@@ -72,7 +78,7 @@ def named(name, encoder='mean', spec=SPEC, **changes):
 def expected(name, encoder, params, made):
   """What the numpy reference says."""
   config = dataclasses.replace(small.CONFIG, history_encoder=encoder)
-  if name in config_lib.BACKBONES:
+  if name in backbones.RECORDS:
     return reference.actor_logits(SPEC, name, config, params, made)
   critic = config_lib.CriticConfig(form=name)
   return reference.critic_values(
@@ -86,7 +92,7 @@ def test_every_choice_is_here():
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 
 
-NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+NAMES = (*backbones.RECORDS, 'shared', 'separate')
 
 
 CASES = [(name, 'target_attention') for name in NAMES]

@@ -13,7 +13,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import backbones, functional
 from rmtl_jax.ops import losses
 from tests.golden import released
 from tests.networks import small
@@ -57,7 +57,7 @@ def gradients(record, model):
   return get
 
 
-@pytest.mark.parametrize('model', config_lib.BACKBONES)
+@pytest.mark.parametrize('model', backbones.RECORDS)
 def test_backbones_are_the_released_ones(record, model):
   network = functional.make_actor(SPEC, model, NETWORK)
   params = released.actor(model, parts(record, f'{model}/p'))

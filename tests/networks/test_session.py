@@ -13,7 +13,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import features, functional, session
+from rmtl_jax.networks import backbones, features, functional, session
 from tests.networks import reference_session, small
 
 
@@ -354,13 +354,13 @@ def test_items_learn_through_the_history_alone():
   )
 
 
-NAMES = (*config_lib.BACKBONES, 'shared', 'separate')
+NAMES = (*backbones.RECORDS, 'shared', 'separate')
 
 
 def named(name, encoder, spec=SPEC):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, session_encoder=encoder)
-  if name in config_lib.BACKBONES:
+  if name in backbones.RECORDS:
     return functional.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   actions = np.full((small.LANES, SLOTS, 2), 0.3, np.float32)

@@ -15,7 +15,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import backbones, functional
 from rmtl_jax.runtime import mesh, workdir
 from tests import tiny
 from tests.updates import problem
@@ -227,11 +227,11 @@ def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
 @pytest.mark.long
 @pytest.mark.parametrize('adam', ['rows', 'dense'])
 def test_losses_of_every_backbone_and_mesh(adam):
-  backbones = ','.join(config_lib.BACKBONES)
-  expected = _losses('one', backbones, adam)
+  names = ','.join(backbones.RECORDS)
+  expected = _losses('one', names, adam)
   for shape, tables in (
     ('data:8', 1.0),
     ('model:8', 1 / 8),
     ('data:4,model:2', 0.5),
   ):
-    _assert_equal(_losses(shape, backbones, adam), expected, tables)
+    _assert_equal(_losses(shape, names, adam), expected, tables)
