@@ -65,7 +65,7 @@ if TYPE_CHECKING:
   )
   from rmtl_jax.preparation.prepare import prepare
   from rmtl_jax.preparation.source import SourceField, SourceTable, SourceTask
-  from rmtl_jax.preparation.sources import register as register_source
+  from rmtl_jax.preparation.sources import register_source
   from rmtl_jax.prepare_config import PrepareConfig
   from rmtl_jax.results.evaluate import evaluate
   from rmtl_jax.run import train
@@ -227,8 +227,6 @@ _MODULES = {
   ),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
-# Public names that are others where they come from.
-_RENAMED = {'register_source': 'register'}
 
 
 if not TYPE_CHECKING:  # who would take any name for one of the module's
@@ -241,7 +239,7 @@ if not TYPE_CHECKING:  # who would take any name for one of the module's
     if name == 'metrics':  # a module itself
       found = importlib.import_module(f'{module.__name__}.metrics')
     else:
-      found = getattr(module, _RENAMED.get(name, name))
+      found = getattr(module, name)
     globals()[name] = found
     return found
 

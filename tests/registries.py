@@ -18,7 +18,7 @@ class Registries:
       backbones.RECORDS._records,
       registry.RECORDS._records,
       registry.FORMS._records,
-      sources.SOURCES,
+      sources.RECORDS._records,
     )
     self._kept = [(one, dict(one)) for one in found]
 

@@ -69,11 +69,11 @@ def prepare(
     types.InputError: bad options or raw files; nothing is left behind.
   """
   prepare_config.validate(config)
-  reader = sources.find(config.source)
+  record = sources.RECORDS.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')
-  if not config.raw_dir and config.source != 'simulated':
-    raise types.InputError('raw_dir: missing: where the raw files are')
+  if not config.raw_dir and record.holds:
+    raise types.InputError(f'raw_dir: missing: expected {record.holds}')
   data_dir = pathlib.Path(config.data_dir)
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
@@ -81,7 +81,7 @@ def prepare(
       sql.plain_ends(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
-      manifest = _run(connection, reader, config, directory, progress)
+      manifest = _run(connection, record.read, config, directory, progress)
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)

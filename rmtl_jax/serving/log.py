@@ -15,20 +15,14 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation import checks, source, sources, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.sources import pairs, simulation, table
+from rmtl_jax.preparation.sources import table
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
-# How the package's own sources say when labels become known.
-_TASKS = {
-  'simulated': simulation.TASKS,
-  'retailrocket': pairs.TASKS,
-  'rees46': pairs.TASKS,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +94,11 @@ def form(manifest: manifest_lib.Manifest) -> Form:
       missing=schema.missing,
       any_dates=any_dates,
     )
-  tasks = _TASKS.get(
-    manifest.source,
-    tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks),
-  )
+  # Data of a source that is not registered here can be served all the same.
+  record = sources.RECORDS.get(manifest.source)
+  tasks = record.tasks if record else ()
+  if not tasks:
+    tasks = tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks)
   return Form(
     time='timestamp',
     unit='ms',

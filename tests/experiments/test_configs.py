@@ -22,7 +22,7 @@ def load(name: str) -> config_lib.Config:
 
 def test_every_source_of_rows_has_a_recipe():
   """All but `table`, whose rows are the user's own."""
-  assert set(NAMES) == set(sources.SOURCES) - {'table'}
+  assert set(NAMES) == set(sources.RECORDS) - {'table'}
   expected = {'plain', *(f'{name}_best' for name in NAMES)}
   assert {path.stem for path in CONFIGS.glob('*.py')} == expected
 

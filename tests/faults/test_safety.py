@@ -39,8 +39,6 @@ _ALLOWED = {
   ('config_flags.py', 'exec_module'),
   # Makers of parts, whose modules are named by the code that registers them.
   ('registry.py', 'import_module'),
-  # A reader's module, whose name is one of a fixed list in that file.
-  ('data/sources/__init__.py', 'import_module'),
   # The same: public names, and packages that extras bring.
   ('__init__.py', 'import_module'),
   ('extras.py', 'import_module'),

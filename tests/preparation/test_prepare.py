@@ -13,6 +13,7 @@ from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare, source, sources, sql
 from rmtl_jax.preparation.sources import table as table_source
+from tests import registries
 from tests.preparation import raw_files
 
 
@@ -124,10 +125,11 @@ def test_threads_change_nothing(tmp_path):
 
 
 @pytest.fixture
-def register(monkeypatch):
+def register():
   """Registers a reader for one test."""
-  monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
-  return sources.register
+  kept = registries.Registries()
+  yield sources.register_source
+  kept.undo()
 
 
 def timed(clicks, conversions):

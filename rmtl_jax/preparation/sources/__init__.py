@@ -1,61 +1,76 @@
-"""Readers of raw logs, by name; `register` adds one's own."""
+"""The registry of sources: readers of raw logs, by name."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import pathlib
+import dataclasses
 
-import duckdb
-
-from rmtl_jax import prepare_config, types
+from rmtl_jax import registry
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.sources import (
+  kuairand,
+  pairs,
+  rees46,
+  retailrocket,
+  simulation,
+  table,
+)
 
 
-def _lazy(module: str) -> source.Reader:
-  """A reader that is imported when it is called."""
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """One source of raw logs.
 
-  def read(
-    connection: duckdb.DuckDBPyConnection,
-    raw_dir: pathlib.Path,
-    options: prepare_config.PrepareConfig,
-  ) -> source.SourceTable:
-    found = importlib.import_module(f'rmtl_jax.preparation.sources.{module}')
-    return found.read(connection, raw_dir, options)
+  Attributes:
+    name: what `--source` says.
+    read: the reader; its contract stands in `rmtl_jax.preparation.source`.
+    holds: what its raw directory holds; '' where it reads no files.
+    tasks: its labels and when they become known, for models that are told
+      their past when they serve; empty: as prepared data has them.
+  """
 
-  return read
-
-
-SOURCES: dict[str, source.Reader] = {
-  'retailrocket': _lazy('retailrocket'),
-  'rees46': _lazy('rees46'),
-  'kuairand': _lazy('kuairand'),
-  'table': _lazy('table'),
-  'simulated': _lazy('simulation'),
-}
+  name: str
+  read: source.Reader
+  holds: str = 'the raw files'
+  tasks: tuple[source.SourceTask, ...] = ()
 
 
-def register(name: str, reader: source.Reader) -> None:
-  """Adds a reader; its contract stands in `rmtl_jax.preparation.source`.
+RECORDS = registry.Registry(
+  'source',
+  (
+    Source(
+      'retailrocket',
+      retailrocket.read,
+      'events.csv, item_properties_part*.csv and category_tree.csv',
+      pairs.TASKS,
+    ),
+    Source('rees46', rees46.read, 'the CSV files of the months', pairs.TASKS),
+    Source(
+      'kuairand',
+      kuairand.read,
+      'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
+    ),
+    Source('table', table.read, 'CSV or Parquet files, or one file'),
+    Source('simulated', simulation.read, '', simulation.TASKS),
+  ),
+)
+
+
+def register_source(
+  name: str,
+  read: source.Reader,
+  holds: str = Source.holds,
+  tasks: tuple[source.SourceTask, ...] = (),
+) -> None:
+  """Adds a source of the caller's own, in this process.
+
+  Args:
+    name: not one that exists.
+    read: the reader; its contract stands in `rmtl_jax.preparation.source`.
+    holds: what its raw directory holds; '' where it reads no files.
+    tasks: its labels and when they become known, for models that are told
+      their past when they serve; empty: as prepared data has them.
 
   Raises:
-    ValueError: the name is taken.
+    types.InputError: the name is taken.
   """
-  if name in SOURCES:
-    raise ValueError(f'source {name!r} is taken')
-  SOURCES[name] = reader
-
-
-def find(name: str) -> source.Reader:
-  """The reader of that name.
-
-  Raises:
-    types.InputError: no such reader; near matches are listed.
-  """
-  if name not in SOURCES:
-    near = difflib.get_close_matches(name, SOURCES, n=1)
-    hint = f' (did you mean {near[0]}?)' if near else ''
-    raise types.InputError(
-      f'source: {name!r} is not one of {", ".join(SOURCES)}{hint}'
-    )
-  return SOURCES[name]
+  RECORDS.register(Source(name, read, holds, tasks))
