@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     WeightingConfig,
     preset,
   )
+  from rmtl_jax.contrib.weightings.mean_one import scale_by_mean_one
+  from rmtl_jax.contrib.weightings.uncertainty import scale_by_uncertainty
   from rmtl_jax.evaluation import metrics
   from rmtl_jax.networks.functional import (
     Network,
@@ -96,11 +98,7 @@ if TYPE_CHECKING:
     stateless,
   )
   from rmtl_jax.weighting.factory import make_weighting, register_weighting
-  from rmtl_jax.weighting.relative import (
-    scale_by_advantage,
-    scale_by_mean_one,
-    scale_by_uncertainty,
-  )
+  from rmtl_jax.weighting.relative import scale_by_advantage
 
 __version__ = '0.1.0'
 
@@ -220,11 +218,9 @@ _MODULES = {
     'stateless',
   ),
   'weighting.factory': ('make_weighting', 'register_weighting'),
-  'weighting.relative': (
-    'scale_by_advantage',
-    'scale_by_mean_one',
-    'scale_by_uncertainty',
-  ),
+  'contrib.weightings.mean_one': ('scale_by_mean_one',),
+  'contrib.weightings.uncertainty': ('scale_by_uncertainty',),
+  'weighting.relative': ('scale_by_advantage',),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -280,3 +276,7 @@ def load(
   from rmtl_jax.serving import predictor
 
   return predictor.load(workdir, stage, calibrated)
+
+
+# Parts outside of the core register themselves, without starting JAX.
+importlib.import_module('rmtl_jax.contrib')

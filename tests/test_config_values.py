@@ -307,7 +307,7 @@ def test_a_negative_lambda_is_for_those_that_know_it(weighting, expected):
   with pytest.raises(
     types.InputError,
     match=rf'weighting\.lambda_: -0\.5 is negative, which {expected} does not'
-    ' know; critic, mean_one, advantage, uncertainty do',
+    ' know; critic, advantage, mean_one, uncertainty do',
   ):
     config_values.from_dict(record)
 

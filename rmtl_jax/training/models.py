@@ -219,7 +219,7 @@ class Models:
       config.weighting, lambda_=0.0, lambda_warmup_steps=0
     )
     stage = dataclasses.replace(config.finetune, learning_rate=0.0)
-    asks = registry.find(weighting.name).asks == registry.STEP
+    asks = registry.find(weighting.name).asks_every_step
     critic = config.critic if asks else None
     key = (
       config.backbone,

@@ -73,7 +73,7 @@ def train(
     types.InputError: a stage that needs one that has not been trained.
   """
   count = len(contexts)
-  needed = registry.find(config.weighting.name).asks != registry.NEVER
+  needed = registry.find(config.weighting.name).needs_critics
   population = min(population_lib.most(config.compare.population, count), count)
   if 'pretrain' in stages and not trained.has('pretrain'):
     _begin(contexts, trained, 'pretrain')

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
-from rmtl_jax.ops import losses, rewards, targets
+from rmtl_jax.ops import look_ahead, losses, rewards, targets
 from rmtl_jax.updates import forward, state
 
 Metrics = dict[str, jax.Array]
@@ -38,7 +38,7 @@ def td_losses(
     batch: [L, T].
     actions: the behaviour's, f32[L, T, K]; rewards come from them.
     target_actions: pi'(s), f32[L, T, K].
-    config: discount, reward, estimate, n_steps, td_lambda.
+    config: discount, reward, estimate, and how far targets look ahead.
     key: of dropout, or None.
 
   Returns:
@@ -54,6 +54,7 @@ def td_losses(
   shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
   reward = rewards.REWARDS[config.reward]
+  further = look_ahead.chosen(config)
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
     q_t = network.lane(params, shared, seen, a_t, dropout_key=lane_key)
@@ -81,12 +82,18 @@ def td_losses(
       target_q_t = jnp.minimum(target_q_t, online_q_t)
     members = network.members
     r_t = jnp.tile(reward(a_t, lane_batch.labels), (1, members))
-    target_r_t = jnp.tile(reward(target_a_t, lane_batch.labels), (1, members))
+    if further is not None:
+      # Rewards of pi', whose actions the target critic's values are of.
+      target_r_t = jnp.tile(reward(target_a_t, lane_batch.labels), (1, members))
+      target_q_t = further.values(
+        target_r_t,
+        target_q_t,
+        lane_batch.is_last,
+        targets.goes_on(lane_batch.segment),
+        config,
+      )
     target_t = targets.lane_targets(
-      r_t,
-      _values_ahead(target_r_t, target_q_t, lane_batch, config),
-      lane_batch.is_last,
-      config.discount,
+      r_t, target_q_t, lane_batch.is_last, config.discount
     )
     valid = targets.td_mask(
       lane_batch.mask, lane_batch.is_last, lane_batch.segment
@@ -103,25 +110,6 @@ def td_losses(
     actions,
     target_actions,
     forward.lane_keys(key, batch.mask.shape[0]),
-  )
-
-
-def _values_ahead(
-  r_t: jax.Array,
-  q_t: jax.Array,
-  lane: types.Batch,
-  config: config_lib.CriticConfig,
-) -> types.Array:
-  """What a target takes for the next row's value, f32[T, M * K]."""
-  if config.n_steps == 1 and not config.td_lambda:
-    return q_t
-  goes_on = targets.goes_on(lane.segment)
-  if config.td_lambda:
-    return targets.lambda_values(
-      r_t, q_t, lane.is_last, goes_on, config.discount, config.td_lambda
-    )
-  return targets.n_step_values(
-    r_t, q_t, lane.is_last, goes_on, config.discount, config.n_steps
   )
 
 

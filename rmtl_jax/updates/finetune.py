@@ -57,7 +57,7 @@ def make_finetune_step(
     and `weight_square_<k>` are the batch's sums of task k's weights and of
     their squares.
   """
-  asks = registry.find(config.weighting.name).asks == registry.STEP
+  asks = registry.find(config.weighting.name).asks_every_step
   learns = asks and config.critic.in_finetune == 'learning'
   actor_step = _make_actor_step(
     network,
@@ -128,7 +128,7 @@ def _make_actor_step(
   """
   record = registry.find(config.name)
   objective_of = record.objective
-  weighs = record.asks == registry.STEP and objective_of is None
+  weighs = record.asks_every_step and objective_of is None
 
   def step(actor, batch, key, shuffle_key, judge):
     def objective(params):
@@ -252,7 +252,7 @@ def init_finetune(
 ) -> state.FinetuneState:
   """Stage 3's state before its first step; all parameters are copied."""
   actor = state.init_actor(actor_params, optimizer, weighting)
-  if registry.find(config.weighting.name).asks != registry.STEP:
+  if not registry.find(config.weighting.name).asks_every_step:
     return state.FinetuneState(actor, (), ())
   new_meta = ()
   if factory.learns_lambda(config.weighting):

@@ -72,7 +72,7 @@ def register_weighting(
 
 def learns_lambda(config: config_lib.WeightingConfig) -> bool:
   """Whether steps move lambda, and so need a batch of validation rows."""
-  asks = registry.find(config.name).asks == registry.STEP
+  asks = registry.find(config.name).asks_every_step
   return bool(config.meta_learning_rate) and asks
 
 

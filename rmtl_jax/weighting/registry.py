@@ -62,9 +62,21 @@ class Weighting:
   objective: Callable[..., Any] | None = None
 
   @property
+  def needs_critics(self) -> bool:
+    """Whether stage 2 comes before its stage 3."""
+    return self.asks != NEVER
+
+  @property
+  def asks_every_step(self) -> bool:
+    """Whether every step of stage 3 asks the critics."""
+    return self.asks == STEP
+
+  @property
   def by_row(self) -> bool:
     """Whether rows differ in weight by what critics say: it can be shuffled."""
-    return self.make is not None and self.takes == LAMBDA
+    return (
+      self.make is not None and self.takes == LAMBDA and self.asks_every_step
+    )
 
   @property
   def learns_lambda(self) -> bool:
@@ -98,16 +110,6 @@ RECORDS = registry.Registry(
       lambda_=NONE,
     ),
     Weighting(
-      'mean_one',
-      'weights 1 - lambda Q by their mean',
-      registry.lazy('rmtl_jax.weighting.relative', 'scale_by_mean_one'),
-      formula='the weights 1 - lambda Q, divided by their mean',
-      lambda_=ANY,
-      needs=('mask',),
-      relative=True,
-      own_shuffle=True,
-    ),
-    Weighting(
       'advantage',
       'weights 1 - lambda A, A is Q centred and normalised',
       registry.lazy('rmtl_jax.weighting.relative', 'scale_by_advantage'),
@@ -117,19 +119,6 @@ RECORDS = registry.Registry(
       ),
       lambda_=ANY,
       needs=('mask',),
-      relative=True,
-      own_shuffle=True,
-    ),
-    Weighting(
-      'uncertainty',
-      "weights by the critics' disagreement",
-      registry.lazy('rmtl_jax.weighting.relative', 'scale_by_uncertainty'),
-      formula=(
-        "the weights 1 + lambda (u / mean u - 1), where u is the critics'"
-        ' disagreement, not below 0 and divided by their mean'
-      ),
-      lambda_=ANY,
-      needs=('q_deviation', 'mask'),
       relative=True,
       own_shuffle=True,
     ),
@@ -161,11 +150,6 @@ RECORDS = registry.Registry(
       'DDPG: the actor climbs Q, no weighted loss',
       lambda_=NONE,
       objective=registry.lazy('rmtl_jax.weighting.objectives', 'ddpg_losses'),
-    ),
-    Weighting(
-      'td3_bc',
-      'TD3+BC: the loss, and the actor climbs Q',
-      objective=registry.lazy('rmtl_jax.weighting.objectives', 'td3_bc_losses'),
     ),
   ),
 )
@@ -211,7 +195,7 @@ def form_of(config: config_lib.WeightingConfig) -> Weighting:
 
 def asks_critics(name: str) -> bool:
   """Whether stage 2 comes before its stage 3; one that is unknown does."""
-  return name not in RECORDS or RECORDS[name].asks != NEVER
+  return name not in RECORDS or RECORDS[name].needs_critics
 
 
 def short(name: str) -> str:

@@ -4,9 +4,7 @@ RMTL's weights are at least one, so they lengthen the steps too, and those of
 tasks with low values more. These only say which rows count more than others:
 the step sizes of the tasks and of all together are those of constant weights.
 None is below 0: no loss is ascended. Transformations as in
-weighting/critic.py, with two more extra arguments in use: `mask` bool[...]
-and `q_deviation` f32[..., K], the standard deviation over the critics'
-members (0 for one critic).
+weighting/critic.py, with the extra argument `mask` bool[...].
 """
 
 from __future__ import annotations
@@ -20,33 +18,6 @@ from rmtl_jax.weighting import critic, leafwise
 
 # Of the largest |Q|: what varies less is rounding, and would be blown up.
 _LEAST_DEVIATION = 1e-6
-
-
-def scale_by_mean_one(
-  lambda_: jax.Array | float = 0.7,
-) -> optax.GradientTransformationExtraArgs:
-  """RMTL's weights, 1 - lambda Q, divided by their mean over the batch.
-
-  Examples:
-    >>> link, ones = scale_by_mean_one(1.0), jnp.ones((1, 2, 1))
-    >>> weights, _ = link.update(
-    ...   ones, link.init(ones), q_values=jnp.array([[[-2.0], [0.0]]]),
-    ...   mask=jnp.array([[True, True]]))
-    >>> weights.ravel().tolist()
-    [1.5, 0.5]
-
-  Args:
-    lambda_: the paper's lambda; a negative one gives rows more weight whose
-      future looks good.
-
-  Returns:
-    A transformation that needs `q_values` and `mask`.
-  """
-  return critic.stateless(
-    lambda updates, q_values, mask, **_: (
-      updates * mean_one(critic.critic_weights(q_values, lambda_), mask)
-    )
-  )
 
 
 def scale_by_advantage(
@@ -73,25 +44,6 @@ def scale_by_advantage(
   return critic.stateless(
     lambda updates, q_values, mask, **_: (
       updates * advantage_weights(q_values, mask, lambda_)
-    )
-  )
-
-
-def scale_by_uncertainty(
-  lambda_: jax.Array | float = 0.7,
-) -> optax.GradientTransformationExtraArgs:
-  """1 + lambda (u - mean u) / mean u, where u is the critics' disagreement.
-
-  Args:
-    lambda_: a positive one gives rows more weight of whose future the critics
-      are unsure, a negative one those on which they agree.
-
-  Returns:
-    A transformation that needs `q_deviation` and `mask`.
-  """
-  return critic.stateless(
-    lambda updates, q_deviation, mask, **_: (
-      updates * uncertainty_weights(q_deviation, mask, lambda_)
     )
   )
 
@@ -126,28 +78,6 @@ def advantage_weights(
     varies, centred / jnp.where(varies, deviation, 1.0), 0.0
   )
   return mean_one(1.0 - lambda_ * advantage, mask)
-
-
-def uncertainty_weights(
-  q_deviation: types.Array, mask: types.Array, lambda_: types.Array | float
-) -> jax.Array:
-  """1 + lambda (u - mean u) / mean u over the valid rows of a task, mean one.
-
-  Bounded and normalised as `advantage_weights`; 1 where all u are 0, as those
-  of one critic.
-
-  Args:
-    q_deviation: u >= 0, f32[..., K].
-    mask: bool[...].
-    lambda_: f32[].
-
-  Returns:
-    f32[..., K], without gradient; 1 where there is no row.
-  """
-  u = jax.lax.stop_gradient(q_deviation)
-  mean = row_mean(u, mask)
-  relative = jnp.where(mean > 0.0, u / jnp.where(mean > 0.0, mean, 1.0), 1.0)
-  return mean_one(1.0 + lambda_ * (relative - 1.0), mask)
 
 
 def mean_one(weights: types.Array, mask: types.Array) -> jax.Array:

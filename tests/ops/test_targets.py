@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import targets
 
 VARIANTS = pytest.mark.parametrize(
@@ -95,64 +94,6 @@ SEGMENT = jnp.array([0, 0, 0, 1, 2, 2])
 def test_goes_on_by_hand():
   found = targets.goes_on(SEGMENT)
   np.testing.assert_array_equal(found, [True, True, False, False, True, False])
-
-
-@pytest.mark.parametrize(
-  'steps, expected',
-  [
-    (1, [-10, -20, -30, -40, -50, -60]),
-    # r + 0.5 Q of the next row; r at a session's end; Q at a cut.
-    (2, [-1 - 10, -2 - 15, -4, -8, -16 - 30, -60]),
-    (3, [-1 - 0.5 * 17, -2 - 2, -4, -8, -46, -60]),
-    (9, [-1 - 0.5 * 4, -4, -4, -8, -46, -60]),
-  ],
-)
-@VARIANTS
-def test_n_step_values_by_hand(variant, steps, expected):
-  function = variant(
-    lambda *args: targets.n_step_values(*args, discount=0.5, steps=steps)
-  )
-  value = function(REWARD, VALUE, IS_LAST, targets.goes_on(SEGMENT))
-  np.testing.assert_allclose(value[:, 0], expected)
-
-
-@VARIANTS
-def test_lambda_values_by_hand(variant):
-  function = variant(
-    lambda *args: targets.lambda_values(*args, discount=0.5, td_lambda=0.5)
-  )
-  value = function(REWARD, VALUE, IS_LAST, targets.goes_on(SEGMENT))
-  third = 0.5 * -30 + 0.5 * -4
-  second = 0.5 * -20 + 0.5 * (-2 + 0.5 * third)
-  first = 0.5 * -10 + 0.5 * (-1 + 0.5 * second)
-  cut = 0.5 * -50 + 0.5 * (-16 + 0.5 * -60)
-  np.testing.assert_allclose(
-    value[:, 0], [first, second, third, 0.5 * -40 + 0.5 * -8, cut, -60]
-  )
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-  st.lists(st.integers(1, 6), min_size=3, max_size=3),
-  st.floats(0, 1, width=32),
-  st.integers(0, 2**31 - 1),
-)
-def test_the_ends_of_lambda_are_one_step_and_the_return(
-  lengths, discount, seed
-):
-  """And as many steps as the longest session has give the return as well."""
-  rng = np.random.default_rng(seed)
-  reward, q = -rng.random((2, sum(lengths), 2)).astype(np.float32)
-  segment = np.repeat(np.arange(3), lengths)
-  is_last = np.append(segment[1:] != segment[:-1], True)
-  args = (reward, q, is_last, targets.goes_on(jnp.asarray(segment)), discount)
-  np.testing.assert_array_equal(targets.lambda_values(*args, td_lambda=0.0), q)
-  returns = critic_statistics.discounted_returns(reward, segment, discount)
-  for value in (
-    targets.lambda_values(*args, td_lambda=1.0),
-    targets.n_step_values(*args, steps=7),
-  ):
-    np.testing.assert_allclose(value, returns, rtol=1e-5, atol=1e-6)
 
 
 @VARIANTS

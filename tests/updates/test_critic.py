@@ -211,49 +211,6 @@ def test_dropout_in_targets_is_a_setting(target_dropout):
   assert not np.any(np.asarray(errors)[~valid])
 
 
-@pytest.mark.parametrize('changes', [{'td_lambda': 0.7}, {'n_steps': 3}])
-def test_longer_targets_take_the_target_policys_rewards(changes):
-  config = dataclasses.replace(QUIET, **changes)
-  network = problem.critic()
-  params = problem.critic_params(network, 'shared')
-  target = problem.critic_params(network, 'shared', 'target')
-  batch = problem.batch(ROWS)
-  actions, target_actions = in_batch(batch)
-
-  @jax.jit
-  def both():
-    found, valid = critic_lib.td_losses(
-      network, params, target, batch, actions, target_actions, config
-    )
-    q = forward.values(network, params, batch.inputs, actions)
-    ahead = forward.values(network, target, batch.inputs, target_actions)
-    earned = rewards.log_likelihood(target_actions, batch.labels)
-    args = (
-      earned,
-      ahead,
-      batch.is_last,
-      jax.vmap(targets.goes_on)(batch.segment),
-    )
-    if 'n_steps' in changes:
-      look_ahead = lambda *a: targets.n_step_values(*a, 0.95, 3)
-    else:
-      look_ahead = lambda *a: targets.lambda_values(*a, 0.95, 0.7)
-    target_t = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
-      rewards.log_likelihood(actions, batch.labels),
-      jax.vmap(look_ahead)(*args),
-      batch.is_last,
-      0.95,
-    )
-    return found, jnp.square(q - target_t), valid
-
-  found, expected, valid = (np.asarray(x) for x in both())
-  np.testing.assert_allclose(found[valid], expected[valid], rtol=1e-5)
-  plain, _ = critic_lib.td_losses(
-    network, params, target, batch, actions, target_actions, QUIET
-  )
-  assert np.abs(found - plain)[valid].max() > 0.01
-
-
 def test_members_have_targets_of_their_own():
   """Losses of two members are those of two critics by themselves."""
   config = dataclasses.replace(QUIET, members=2, td_lambda=0.5)

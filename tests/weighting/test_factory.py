@@ -10,6 +10,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
+from rmtl_jax.contrib.weightings import mean_one, uncertainty
 from rmtl_jax.weighting import annealing, critic, factory, registry, relative
 from tests import registries
 from tests.weighting import example
@@ -18,9 +19,9 @@ EVERY = pytest.mark.parametrize('name', list(registry.RECORDS))
 BUILT_ALONE = {
   'critic': critic.scale_by_critic,
   'label_times_q': critic.scale_by_label_times_q,
-  'mean_one': relative.scale_by_mean_one,
+  'mean_one': mean_one.scale_by_mean_one,
   'advantage': relative.scale_by_advantage,
-  'uncertainty': relative.scale_by_uncertainty,
+  'uncertainty': uncertainty.scale_by_uncertainty,
   'q_shuffled': lambda lambda_: critic.shuffle_weights(
     critic.scale_by_critic(lambda_)
   ),
@@ -248,9 +249,9 @@ def test_a_record_tells_what_asks_critics(name):
     weighting.update, jnp.asarray(example.COTANGENT), state, **extra
   )
   if registry.find(name).objective:  # which asks, not the weights
-    assert registry.find(name).asks == registry.STEP
+    assert registry.find(name).asks_every_step
     example.assert_weighted(name, update()[0], example.WEIGHTS[name])
-  elif registry.find(name).asks == registry.STEP:
+  elif registry.find(name).asks_every_step:
     with pytest.raises(TypeError, match=r'q_values|q_deviation'):
       update()
   else:

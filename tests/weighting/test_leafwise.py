@@ -176,7 +176,7 @@ def test_the_table_says_what_each_weighting_reads():
   assert set(NEEDS) == {
     name
     for name, one in registry.RECORDS.items()
-    if one.asks == registry.STEP and not one.objective
+    if one.asks_every_step and not one.objective
   }
   for name, extras in NEEDS.items():
     told = {'q_values', *registry.find(name).needs}

@@ -16,12 +16,11 @@ LAMBDAS = st.floats(-100, 100, width=32)
 
 @jax.jit
 def every(values, mask, lambda_):
-  """The weights of the three, with -Q for the deviation."""
+  """The weights of both."""
   weights = critic.critic_weights(values, lambda_)
   return {
     'mean_one': relative.mean_one(weights, mask),
     'advantage': relative.advantage_weights(values, mask, lambda_),
-    'uncertainty': relative.uncertainty_weights(-values, mask, lambda_),
   }
 
 
@@ -54,20 +53,13 @@ def test_values_that_do_not_vary_weigh_nothing(value, lambda_):
   mask = jnp.arange(64)[None, :] < jnp.arange(1, 33)[:, None]
   weights = every(values, mask, lambda_)
   np.testing.assert_array_equal(weights['advantage'], jnp.ones((32, 64, 2)))
-  for name in ('mean_one', 'uncertainty'):
-    np.testing.assert_allclose(weights[name], 1.0, rtol=1e-4)
+  np.testing.assert_allclose(weights['mean_one'], 1.0, rtol=1e-4)
   # So does what varies in the last digit alone.
   noisy = values * (
     1 + jnp.float32(1.2e-7) * (jnp.arange(64) % 2)[None, :, None]
   )
   weights = every(noisy, mask, lambda_)
   np.testing.assert_array_equal(weights['advantage'], jnp.ones((32, 64, 2)))
-
-
-def test_one_critic_has_no_uncertainty():
-  mask = jnp.array([[True, True, False]])
-  weights = relative.uncertainty_weights(jnp.zeros((1, 3, 2)), mask, 0.7)
-  np.testing.assert_array_equal(weights, jnp.ones((1, 3, 2)))
 
 
 def test_weights_below_zero_are_cut_and_the_rest_has_mean_one():
@@ -85,12 +77,9 @@ def test_a_negative_lambda_turns_the_weights_round():
   np.testing.assert_allclose(
     weights['advantage'][0, :, 0], [0.75, 1.25, 1.25, 0.75], rtol=1e-6
   )
-  # 1 + 0.25 Q = 0.25, 0.75 by their mean 0.5; u = 3, 1 by theirs, 2.
+  # 1 + 0.25 Q = 0.25, 0.75 by their mean 0.5.
   np.testing.assert_allclose(
     weights['mean_one'][0, :, 0], [0.5, 1.5, 1.5, 0.5], rtol=1e-6
-  )
-  np.testing.assert_allclose(
-    weights['uncertainty'][0, :, 0], [0.875, 1.125, 1.125, 0.875], rtol=1e-6
   )
 
 

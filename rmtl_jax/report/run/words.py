@@ -82,7 +82,7 @@ def weights(record: Record) -> list[str]:
     ' position; positions with few rows are left out.'
   )
   learns = config['critic.in_finetune'] == 'learning'
-  if learns and record_of.asks == registry.STEP:
+  if learns and record_of.asks_every_step:
     lines.append(
       'In stage 3 the critics learn on and the model moves; the table below has'
       ' the weights that its epochs applied.'

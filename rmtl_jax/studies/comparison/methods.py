@@ -63,7 +63,7 @@ class Method:
     """Whether stage 2 comes before its stage 3."""
     if not self.weighting:
       return False
-    return registry.find(self.weighting).asks != registry.NEVER
+    return registry.find(self.weighting).needs_critics
 
   @property
   def first(self) -> Method:
@@ -130,12 +130,11 @@ class Method:
       *(
         Method(
           self.backbone,
-          name,
-          '' if asks == registry.NEVER else self.critic_backbone,
-          settings[asks],
+          control.name,
+          self.critic_backbone if control.needs_critics else '',
+          settings[control.asks],
         )
-        for name in registry.CONTROLS
-        for asks in [registry.find(name).asks]
+        for control in map(registry.find, registry.CONTROLS)
       ),
     )
 
@@ -196,7 +195,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
       text, 'weighting', weighting, config_values.CHOICES['weighting.name']
     )
   record = registry.find(weighting) if weighting else None
-  asks = record is not None and record.asks != registry.NEVER
+  asks = record is not None and record.needs_critics
   if critic_backbone == backbone or not asks:
     critic_backbone = ''
   label = f'method {text!r:.80}'
