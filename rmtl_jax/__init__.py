@@ -280,3 +280,7 @@ def load(
   from rmtl_jax.serving import predictor
 
   return predictor.load(workdir, stage, calibrated)
+
+
+# Last: these parts register themselves with the core above.
+from rmtl_jax import contrib as contrib  # noqa: E402

@@ -7,6 +7,7 @@ from typing import Any
 from rmtl_jax import config_values
 from rmtl_jax.data import sources
 from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.weighting import registry
 
 
@@ -18,6 +19,7 @@ class Registries:
     found: tuple[dict[str, Any], ...] = (
       config_values.CHOICES,
       functional._BUILDERS,
+      networks_registry.WRAPPERS,
       registry.RECORDS,
       registry.FORMS,
       sources.SOURCES,

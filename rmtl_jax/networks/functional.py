@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +19,14 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.networks import (
-  actors,
-  affinity,
-  features,
+  backbones,
+  first_layer,
   history,
   id_dropout,
   ignore,
   layers,
   precision,
+  registry,
   session,
   tables,
   torch_init,
@@ -102,18 +102,18 @@ def apply(
   )
 
 
-def _from_module(
+def from_module(
   build: Callable[[nnx.Rngs], Any],
-  spec: types.FeatureSpec,
-  config: config_lib.NetworkConfig,
-) -> Network:
-  """The functions of a module with `first` and `__call__` (one lane)."""
-  field_rates = id_dropout.rates(config.id_dropout, spec)
+) -> tuple[Callable[[jax.Array], Params], Callable[[Params], Any], Any]:
+  """A module as functions of plain trees.
 
-  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
-    if key is None:
-      return inputs
-    return id_dropout.drop(key, inputs, spec, field_rates)
+  Args:
+    build: rngs -> the module.
+
+  Returns:
+    init(key) -> parameters; bind(parameters) -> the module with them, for use
+    while a function is traced; and the module with shapes for parameters.
+  """
 
   def make(key: jax.Array) -> Any:
     return build(nnx.Rngs(params=key))
@@ -121,15 +121,35 @@ def _from_module(
   # Shapes only: no parameter is drawn before `init`.
   abstract = nnx.eval_shape(lambda: make(jax.random.key(0)))
   graph, empty = nnx.split(abstract)
-  shared_axes = abstract.first.shared_axes
+
+  def init(key: jax.Array) -> Params:
+    return nnx.to_pure_dict(nnx.state(make(key)))
 
   def bind(params: Params) -> Any:
     state = jax.tree.map(lambda leaf: leaf, empty)
     nnx.replace_by_pure_dict(state, params)
     return nnx.merge(graph, state)
 
+  return init, bind, abstract
+
+
+def _network(
+  build: Callable[[nnx.Rngs], Any],
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  wrappers: Sequence[registry.Wrapper] = (),
+) -> Network:
+  """The functions of a module with `first` and `__call__` (one lane)."""
+  field_rates = id_dropout.rates(config.id_dropout, spec)
+  init_plain, bind, abstract = from_module(build)
+
+  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
+    if key is None:
+      return inputs
+    return id_dropout.drop(key, inputs, spec, field_rates)
+
   def init(key: jax.Array) -> Params:
-    params = nnx.to_pure_dict(nnx.state(make(key)))
+    params = init_plain(key)
     if config.init == 'torch':
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
@@ -148,10 +168,27 @@ def _from_module(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  network = Network(jax.jit(init), share, lane, shared_axes, perturb)
+  network = Network(
+    jax.jit(init), share, lane, abstract.first.shared_axes, perturb
+  )
   if config.first_layer == 'tables':
-    return network._replace(prepare=prepare)
-  return network
+    network = network._replace(prepare=prepare)
+  for wrapper in wrappers:
+    network = wrapper.wrap(network, spec, config)
+  # Last, so that what wrappers add to a tower's logit goes through the chain.
+  link = getattr(abstract, 'link', None)
+  return network if link is None else _linked(network, link)
+
+
+def _linked(
+  network: Network, link: Callable[[jax.Array], jax.Array]
+) -> Network:
+  """An actor whose tasks' logits are a function of its towers' outputs."""
+
+  def lane(*args, dropout_key=None):
+    return link(network.lane(*args, dropout_key=dropout_key))
+
+  return network._replace(lane=lane)
 
 
 def _one_per_task(network: Network, count: int) -> Network:
@@ -243,12 +280,12 @@ def _narrowed(network: Network, seen: ignore.View) -> Network:
 
 
 _BUILDERS: dict[str, Builder] = {
-  'shared_bottom': actors.SharedBottom,
-  'omoe': functools.partial(actors.MixtureOfExperts, gate_per_task=False),
-  'mmoe': functools.partial(actors.MixtureOfExperts, gate_per_task=True),
-  'ple': actors.Ple,
-  'aitm': actors.Aitm,
-  'esmm': actors.Esmm,
+  'shared_bottom': backbones.SharedBottom,
+  'omoe': backbones.Omoe,
+  'mmoe': backbones.Mmoe,
+  'ple': backbones.Ple,
+  'aitm': backbones.Aitm,
+  'esmm': backbones.Esmm,
 }
 
 
@@ -259,12 +296,12 @@ def register_backbone(name: str, builder: Builder) -> None:
 
   Args:
     name: not one that exists.
-    builder: (spec, config, rngs) -> an NNX module with an attribute `first`,
-      a `features.FirstLayer`, and
-      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane
-      (`actors.SharedBottom` is the shortest example). Lists of modules are
-      best kept as attributes with names of their own, so that parameters are
-      nested dicts with string keys.
+    builder: (spec, config, rngs) -> an NNX module: a `backbones.Backbone`
+      (`backbones.SharedBottom` is the shortest example), or any module with an
+      attribute `first`, a `first_layer.FirstLayer`, and
+      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane.
+      Lists of modules are best kept as attributes with names of their own, so
+      that parameters are nested dicts with string keys.
 
   Raises:
     types.InputError: the name is taken.
@@ -309,7 +346,12 @@ def make_actor(
     known = ', '.join(sorted({*config_lib.BACKBONES, *_BUILDERS}))
     raise types.InputError(f'backbone: {backbone!r} is not one of {known}')
   builder = _BUILDERS[backbone]
-  return _from_module(lambda rngs: builder(spec, config, rngs), spec, config)
+  return _network(
+    lambda rngs: builder(spec, config, rngs),
+    spec,
+    config,
+    registry.wanted(config),
+  )
 
 
 def make_critic(
@@ -341,7 +383,7 @@ def make_critic(
     shared = dataclasses.replace(critic, form='shared')
     made = _one_per_task(make_critic(one, network, shared), spec.num_tasks)
     return _equal_at_start(made) if network.init == 'torch' else made
-  return _from_module(
+  return _network(
     lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )
 
@@ -349,11 +391,16 @@ def make_critic(
 def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if spec.num_tasks < 1:
     raise types.InputError('tasks: found none, expected at least one')
-  if features.num_blocks(spec) < 1:
+  if first_layer.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  session.check(spec, config)
-  affinity.check(spec, config)
+  session.check(config)
   history.check(config)
+  reader = registry.item_reader(config)
+  if reader and spec.item is None:
+    raise types.InputError(
+      f'config.network.{reader}: {getattr(config, reader)!r} needs data whose'
+      ' manifest.json names an item_field, found none'
+    )
 
 
 def critic_from_actor(

@@ -9,7 +9,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import features, functional
+from rmtl_jax.networks import first_layer, functional
 from tests.networks import small
 
 
@@ -257,11 +257,11 @@ class Constant(nnx.Module):
   """A backbone of a user's own: the bias of the first layer."""
 
   def __init__(self, spec, config, rngs):
-    self.first = features.FirstLayer(spec, config, spec.num_tasks, 0, rngs)
+    self.first = first_layer.FirstLayer(spec, config, rngs, spec.num_tasks)
 
   def __call__(self, shared, inputs, dropout_key):
     hidden, _ = self.first(shared, inputs)
-    return 0.0 * hidden + self.first.bias[...][None, :]
+    return 0.0 * hidden[0] + self.first.bias[...][None, :]
 
 
 def test_a_registered_backbone_runs(monkeypatch):

@@ -13,7 +13,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import features, functional, session
+from rmtl_jax.networks import first_layer, functional, session
 from tests.networks import reference_session, small
 
 
@@ -289,12 +289,12 @@ def lanes(seed=0):
   )
 
 
-def first_layer(name, form):
+def make(name, form):
   config = dataclasses.replace(
     small.CONFIG, session_encoder=name, first_layer=form, embedding_scale=0.5
   )
   rngs = nnx.Rngs(params=jax.random.key(0))
-  return features.FirstLayer(SPEC, config, 3, 2, rngs)
+  return first_layer.FirstLayer(SPEC, config, rngs, units=3, gates=2)
 
 
 @pytest.mark.parametrize('name', ENCODERS)
@@ -302,12 +302,12 @@ def test_the_encoding_is_one_more_block(name):
   inputs = lanes()
   values = {}
   for form in ('plain', 'distinct'):
-    graph, state = nnx.split(first_layer(name, form))
+    graph, state = nnx.split(make(name, form))
 
     def loss(state, inputs, graph=graph):
       layer = nnx.merge(graph, state)
       axes = (layer.shared_axes, 0)
-      hidden, gates = jax.vmap(layer, axes)(layer.share(inputs), inputs)
+      (hidden,), gates = jax.vmap(layer, axes)(layer.share(inputs), inputs)
       y = jnp.concatenate([hidden, gates], axis=2)
       return jnp.sum(y**2), y
 
@@ -319,7 +319,7 @@ def test_the_encoding_is_one_more_block(name):
     values['plain'],
     values['distinct'],
   )
-  layer, bare = first_layer(name, 'plain'), first_layer('none', 'plain')
+  layer, bare = make(name, 'plain'), make('none', 'plain')
   bare.table[...] = layer.table[...]
   bare.kernel[...] = layer.kernel[...][:-1]
   bare.numeric.kernel[...] = layer.numeric.kernel[...]
@@ -338,7 +338,7 @@ def test_the_encoding_is_one_more_block(name):
 
 
 def test_items_learn_through_the_history_alone():
-  layer = first_layer('mean', 'plain')
+  layer = make('mean', 'plain')
   graph, state = nnx.split(layer)
   inputs = jax.tree.map(lambda x: x[0], lanes())
   # Item 3 stands in row 0 alone, and only row 2 of its session is asked.
@@ -409,7 +409,7 @@ def test_without_an_encoder_nothing_changes(name):
   assert init == bare_init
   params = jax.eval_shape(network.init, key)
   assert 'session' not in params['first']
-  assert params['first']['kernel'].shape[-3] == features.num_blocks(SPEC)
+  assert params['first']['kernel'].shape[-3] == first_layer.num_blocks(SPEC)
 
   def program(network, inputs):
     function = functools.partial(functional.apply, network)
@@ -422,7 +422,7 @@ def test_without_an_encoder_nothing_changes(name):
 
 
 def test_what_is_drawn_before_the_encoder_is_the_same_with_one():
-  layer, bare = first_layer('gru', 'plain'), first_layer('none', 'plain')
+  layer, bare = make('gru', 'plain'), make('none', 'plain')
   for one, other in (
     (layer.table, bare.table),
     (layer.numeric.kernel, bare.numeric.kernel),

@@ -10,7 +10,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import affinity, functional
+from rmtl_jax.contrib.affinity import network as affinity
+from rmtl_jax.networks import functional
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
@@ -339,7 +340,7 @@ def test_data_without_numbers():
 def test_it_needs_an_item():
   spec = dataclasses.replace(SPEC, item=None, shares=())
   with pytest.raises(types.InputError, match=r'affinity_dim: 2 needs data'):
-    affinity.check(spec, CONFIG)
+    functional.make_actor(spec, 'shared_bottom', CONFIG)
 
 
 def test_it_needs_the_item_that_is_ignored():

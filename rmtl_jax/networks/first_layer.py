@@ -11,19 +11,17 @@ range of its columns, so that it runs once.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   distinct,
+  embeddings,
   history,
   layers,
   precision,
@@ -45,86 +43,25 @@ def num_blocks(spec: types.FeatureSpec) -> int:
   )
 
 
-def offsets(spec: types.FeatureSpec) -> np.ndarray:
-  """First row of every categorical, then multi-valued field in the table.
-
-  A field that shares a categorical field's vocabulary has that field's rows.
-
-  Returns:
-    i64[fields + 1]; the last entry is the number of rows.
-  """
-  lists = len(spec.multi_valued)
-  shares = spec.shares or (None,) * lists
-  sizes = [
-    rows if owner is None else 0
-    for (rows, _), owner in zip(spec.multi_valued, shares, strict=True)
-  ]
-  starts = cumulative((*spec.categorical, *sizes))
-  for i, owner in enumerate(shares, start=len(spec.categorical)):
-    if owner is not None:
-      starts[i] = starts[owner]
-  return starts
-
-
-def cumulative(sizes: Sequence[int]) -> np.ndarray:
-  """The first row of each part, then their sum, i64[parts + 1]."""
-  return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-
-
-def init_table(
-  key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
-) -> jax.Array:
-  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
-  dim = config.embedding_dim
-  if config.init == 'torch':
-    # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
-    limit = (6.0 / (int(offsets(spec)[-1]) + dim)) ** 0.5
-    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
-    return init_rows(key, spec, config, dim, draw)
-  return config.embedding_scale * init_rows(key, spec, config, dim)
-
-
-def init_rows(
-  key: jax.Array,
-  spec: types.FeatureSpec,
-  config: config_lib.NetworkConfig,
-  width: int,
-  draw: Callable[..., jax.Array] = jax.random.normal,
-) -> jax.Array:
-  """Random values, f32[rows, width], row 0 of every field zero.
-
-  Zero rows follow, up to a multiple of `table_multiple`; nothing reads them.
-
-  Args:
-    key: of the draw.
-    spec: the data's fields.
-    config: `table_multiple`.
-    width: numbers of a row.
-    draw: (key, shape) -> values; standard normal ones if not given.
-  """
-  starts = offsets(spec)
-  table = draw(key, (int(starts[-1]), width))
-  table = table.at[np.unique(starts[:-1])].set(0.0)
-  return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
-
-
 class FirstLayer(nnx.Module):
   """Embeddings and the linear layer on top of them, before any dropout.
 
   Args:
     spec: the data's fields.
     config: embedding sizes.
-    hidden: columns that feed a ReLU (kernels of gain HE).
-    gates: further columns, which stay linear (kernels of gain LECUN).
     rngs: where the initial values come from.
-    members: whose columns the hidden ones are, side by side, equally many.
+    units: columns of a group: of an expert, a bottom or a tower. They feed a
+      ReLU, so their kernels have gain HE.
+    groups: how many of these are side by side.
+    gates: further columns, which feed no ReLU (kernels of gain LECUN).
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
-    kernel: f32[blocks, D, hidden + gates]; the session's block is the last.
-    bias: f32[hidden + gates].
+    kernel: f32[blocks, D, groups * units + gates]; the session's block is the
+      last.
+    bias: f32[groups * units + gates].
     numeric: linear layer of the numeric block, where N > 0.
-    products_<field>: its table of products, where form is `tables`
+    products_<field>: its table of products, with first_layer=tables
       (tables.py).
     session: the encoder of the session so far, where one is set.
     history_<i>: the encoder of multi-valued field i, where it is a history and
@@ -135,36 +72,35 @@ class FirstLayer(nnx.Module):
     self,
     spec: types.FeatureSpec,
     config: config_lib.NetworkConfig,
-    hidden: int,
-    gates: int,
     rngs: nnx.Rngs,
-    members: int = 1,
+    units: int,
+    groups: int = 1,
+    gates: int = 0,
   ):
     dim = config.embedding_dim
     self.spec = spec
-    self.widths = (hidden // members,) * members + ((gates,) if gates else ())
-    self.count = members
-    self.expert_form = config.expert_form
+    self.config = config
+    self.groups = groups
+    self.widths = (units,) * groups + ((gates,) if gates else ())
     self.encodes = config.session_encoder != 'none'
     self.histories = history.fields(spec)
     self.ignored = self.histories if config.history_encoder == 'none' else ()
     blocks = num_blocks(spec) - len(self.ignored) + int(self.encodes)
-    self.form = config.first_layer
-    self.table = nnx.Param(init_table(rngs.params(), spec, config))
-    kernel = layers.init_kernel(
-      rngs.params(), (blocks * dim, hidden), layers.HE
-    )
+    self.table = nnx.Param(embeddings.init_table(rngs.params(), spec, config))
+
+    def kernel(width: int, gain: float) -> jax.Array:
+      return layers.init_kernel(rngs.params(), (blocks * dim, width), gain)
+
+    kernels = [kernel(groups * units, layers.HE)]
     if gates:
-      linear = layers.init_kernel(
-        rngs.params(), (blocks * dim, gates), layers.LECUN
-      )
-      kernel = jnp.concatenate([kernel, linear], axis=1)
-    self.kernel = nnx.Param(kernel.reshape(blocks, dim, hidden + gates))
-    self.bias = nnx.Param(jnp.zeros((hidden + gates,)))
-    if self.form == 'tables':
+      kernels.append(kernel(gates, layers.LECUN))
+    width = sum(self.widths)
+    joined = jnp.concatenate(kernels, axis=1).reshape(blocks, dim, width)
+    self.kernel = nnx.Param(joined)
+    self.bias = nnx.Param(jnp.zeros((width,)))
+    if config.first_layer == 'tables':
       for f in self._tabled():
-        rows = spec.categorical[f]
-        products = nnx.Param(jnp.zeros((rows, hidden + gates)))
+        products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
         setattr(self, f'products_{f}', products)
     if spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
@@ -175,16 +111,16 @@ class FirstLayer(nnx.Module):
         setattr(self, f'history_{i}', history.TargetAttention(config, rngs))
 
   @property
-  def shares(self) -> bool:
-    """Whether `share` does the categories of a whole batch at once."""
-    if self.form == 'tables':
+  def by_batch(self) -> bool:
+    """Whether `share` takes the categories of a whole batch at once."""
+    if self.config.first_layer == 'tables':
       return bool(self.spec.categorical)
-    return distinct.is_wanted(self.form, self.spec)
+    return distinct.is_wanted(self.config.first_layer, self.spec)
 
   @property
   def shared_axes(self) -> Any:
     """`in_axes` of what `share` returns, in a vmap over lanes."""
-    return 0 if self.shares else None
+    return 0 if self.by_batch else None
 
   def _tabled(self) -> tuple[int, ...]:
     return tables.tabled(self.spec.categorical, sum(self.widths))
@@ -197,36 +133,29 @@ class FirstLayer(nnx.Module):
 
     Returns:
       What the categories add to the pre-activations, f32[L, T, width] of
-      every member and of the gates (distinct.py), or nothing.
+      every group and of the gates (distinct.py), or nothing.
     """
-    if not self.shares:
+    if not self.by_batch:
       return ()
-    sizes = self.spec.categorical
-    kernel = self.kernel[...][: len(sizes)]
+    form, sizes = self.config.first_layer, self.spec.categorical
+    table, kernel = self.table[...], self.kernel[...][: len(sizes)]
     categorical = jnp.asarray(inputs.categorical)
-    if self.form == 'tables':
+    if form == 'tables':
+      products = {
+        f: getattr(self, f'products_{f}')[...] for f in self._tabled()
+      }
       return tables.look_up(
-        {f: getattr(self, f'products_{f}')[...] for f in self._tabled()},
-        self.table[...],
-        sizes,
-        kernel,
-        categorical,
-        self.widths,
+        products, table, sizes, kernel, categorical, self.widths
       )
+    room = distinct.rooms(form, self.spec, table.shape[1], categorical.shape)
+    starts = embeddings.cumulative(sizes)
     return distinct.through(
-      self.table[...],
-      cumulative(sizes),
-      kernel,
-      categorical,
-      distinct.rooms(
-        self.form, self.spec, self.table.shape[1], categorical.shape
-      ),
-      self.widths,
+      table, starts, kernel, categorical, room, self.widths
     )
 
   def __call__(
     self, shared: Shared, inputs: types.Inputs
-  ) -> tuple[jax.Array, jax.Array]:
+  ) -> tuple[layers.Stack, jax.Array]:
     """Pre-activations of one lane.
 
     Args:
@@ -234,28 +163,17 @@ class FirstLayer(nnx.Module):
       inputs: leading dimension [T].
 
     Returns:
-      f32[T, hidden] and f32[T, gates].
+      A stack of each group's f32[T, units], and f32[T, gates].
     """
-    members, gates = self._parts(shared, inputs)
-    return jnp.concatenate(members, axis=1), gates
-
-  def members(
-    self, shared: Shared, inputs: types.Inputs
-  ) -> tuple[layers.Stack, jax.Array]:
-    """As a call, but the hidden columns as a stack of members."""
-    members, gates = self._parts(shared, inputs)
-    return layers.stack(members, self.expert_form), gates
-
-  def _parts(
-    self, shared: Shared, inputs: types.Inputs
-  ) -> tuple[list[jax.Array], jax.Array]:
-    """Each member's f32[T, hidden / members], and f32[T, gates]."""
     y = self._sum(inputs)
+    # Split before the batch's part is added: its parts are gathered one by one
+    # (distinct.gather_sum), and joining them would write them out first.
     parts = jax.lax.split(y, self.widths, axis=1)
-    if self.shares:
+    if self.by_batch:
       parts = [part + s for part, s in zip(parts, shared, strict=True)]
-    gates = parts[self.count :]
-    return list(parts[: self.count]), gates[0] if gates else y[:, :0]
+    gates = parts[self.groups :]
+    groups = layers.stack(list(parts[: self.groups]), self.config.expert_form)
+    return groups, gates[0] if gates else y[:, :0]
 
   def _sum(self, inputs: types.Inputs) -> jax.Array:
     """One lane's pre-activations without what is shared, f32[T, width]."""
@@ -265,7 +183,7 @@ class FirstLayer(nnx.Module):
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
     embedded = None
-    if self.spec.categorical and not self.shares:
+    if self.spec.categorical and not self.by_batch:
       embedded = self._categorical(inputs)
       y = y + _through(embedded, for_categorical)
     if for_multi_valued.shape[0]:
@@ -290,7 +208,7 @@ class FirstLayer(nnx.Module):
 
   def _categorical(self, inputs: types.Inputs) -> jax.Array:
     """Embeddings of one lane, f32[T, F, D]."""
-    return of_categories(self.table[...], self.spec, inputs)
+    return embeddings.of_categories(self.table[...], self.spec, inputs)
 
   def _multi_valued(
     self, inputs: types.Inputs, embedded: jax.Array | None
@@ -302,7 +220,7 @@ class FirstLayer(nnx.Module):
       embedded: what `_categorical` gave, or None.
     """
     slots = jnp.asarray(inputs.multi_valued)
-    starts = offsets(self.spec)[len(self.spec.categorical) :]
+    starts = embeddings.offsets(self.spec)[len(self.spec.categorical) :]
     widths = [width for _, width in self.spec.multi_valued]
     blocks = []
     for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
@@ -312,7 +230,7 @@ class FirstLayer(nnx.Module):
       if i in self.histories:  # row 0 is no item
         part = jnp.where(part > 0, part, -1)
       if attention is None:
-        blocks.append(mean_of_used(self.table[...], part, start))
+        blocks.append(embeddings.mean_of_used(self.table[...], part, start))
       else:
         rows = jnp.maximum(part, 0) + start
         items = jnp.take(self.table[...], rows, axis=0, mode='clip')
@@ -343,7 +261,7 @@ class FirstLayer(nnx.Module):
     if embedded is not None:
       return embedded[:, item]
     row = jnp.asarray(inputs.categorical)[:, item]
-    start = int(offsets(self.spec)[item])
+    start = int(embeddings.offsets(self.spec)[item])
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
@@ -369,57 +287,3 @@ def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
   return precision.product(
     blocks.reshape(-1, count * dim), kernel.reshape(-1, width)
   )
-
-
-def of_categories(
-  table: jax.Array, spec: types.FeatureSpec, inputs: types.Inputs
-) -> jax.Array:
-  """The categories' rows of a table of all fields below each other.
-
-  Args:
-    table: f32[rows, D].
-    spec: the data's fields.
-    inputs: leading dimension [T].
-
-  Returns:
-    f32[T, F, D].
-  """
-  starts = offsets(spec)[: len(spec.categorical)]
-  rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
-  return jnp.take(table, rows, axis=0, mode='clip')
-
-
-def of_slots(
-  table: jax.Array, slots: jax.Array, start: int
-) -> tuple[jax.Array, jax.Array]:
-  """The rows of a table that a list's slots hold.
-
-  Args:
-    table: f32[rows, D].
-    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
-    start: the field's first row in the table.
-
-  Returns:
-    f32[T, slots, D], zero where a slot is unused, and the number of used
-    slots, at least 1, f32[T, 1].
-  """
-  used = (slots >= 0).astype(table.dtype)
-  rows = jnp.maximum(slots, 0) + start
-  embedded = jnp.take(table, rows, axis=0, mode='clip')
-  count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
-  return embedded * used[:, :, None], count
-
-
-def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
-  """Mean of the used slots' embeddings; zero where no slot is used.
-
-  Args:
-    table: f32[rows, D].
-    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
-    start: the field's first row in the table.
-
-  Returns:
-    f32[T, D].
-  """
-  embedded, count = of_slots(table, slots, start)
-  return jnp.sum(embedded, axis=1) / count

@@ -1,0 +1,7 @@
+"""Parts that have not earned a place in the core (CONTRIBUTING.md says how).
+
+Each registers itself when it is imported here, without JAX: what a record
+names is imported when it is first called. The core imports none of them.
+"""
+
+from rmtl_jax.contrib import affinity as affinity

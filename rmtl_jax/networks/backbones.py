@@ -1,0 +1,296 @@
+"""The multi-task backbones: features of a row -> one logit per task.
+
+A backbone reads the features through one first layer and is called with one
+lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
+`functional`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import experts, first_layer, layers
+
+Key = jax.Array | None
+Gates = list[jax.Array]
+
+
+class Backbone(nnx.Module):
+  """A first layer and what stands on it; a subclass is one paper's figure.
+
+  A subclass says how many columns of the first layer it reads (`columns`),
+  which layers follow (`build`), and how these give logits (`logits`).
+  Everything that reads the features is a range of columns of one layer, so
+  that all experts and gates take one product.
+
+  Attributes:
+    link: towers' outputs -> logits of the tasks, f32[T, K] both; None where
+      they are the same.
+  """
+
+  link: Callable[[jax.Array], jax.Array] | None = None
+
+  def __init__(
+    self,
+    spec: types.FeatureSpec,
+    config: config_lib.NetworkConfig,
+    rngs: nnx.Rngs,
+  ):
+    self.config = config
+    self.num_tasks = spec.num_tasks
+    groups, self.gates = self.columns()
+    self.first = first_layer.FirstLayer(
+      spec, config, rngs, config.bottom_units[0], groups, sum(self.gates)
+    )
+    self.build(layers.Setup(config, rngs))
+
+  def __call__(
+    self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key
+  ) -> jax.Array:
+    """One lane -> outputs of the towers, f32[T, K]."""
+    x, gates = self.first(shared, inputs)
+    gates = experts.split_gates(gates, self.gates)
+    return self.logits(x, gates, dropout_key)
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """Groups of bottom_units[0] columns, and the width of each gate."""
+    return 1, ()
+
+  def build(self, setup: layers.Setup) -> None:
+    """Makes the layers after the first."""
+    raise NotImplementedError
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Outputs of the towers, f32[T, K].
+
+    Args:
+      x: each group's pre-activations, f32[T, bottom_units[0]].
+      gates: each gate's softmax, f32[T, width].
+      key: dropout's, or None.
+    """
+    raise NotImplementedError
+
+  def towers_on(self, xs: list[jax.Array], key: Key) -> jax.Array:
+    """Tower k on its own representation, f32[T, units] each."""
+    return self.towers(layers.stack(xs, self.config.expert_form), key)
+
+
+class SharedBottom(Backbone):
+  """One bottom, K towers (Caruana, 1997)."""
+
+  def build(self, setup: layers.Setup) -> None:
+    """One bottom for all tasks."""
+    self.bottom = layers.Hidden(1, self.config.bottom_units, setup)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every tower reads the bottom."""
+    return self.towers(self.bottom(x, key)[0], key)
+
+
+class Mmoe(Backbone):
+  """Multi-gate mixture of experts (Ma et al., KDD 2018, Eq. 5-7).
+
+  Tower k reads sum_e g_k(x)_e f_e(x), with one softmax gate g_k per task on
+  the features.
+  """
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """All experts', and a gate per task."""
+    count = self.config.num_experts
+    return count, (count,) * self.num_tasks
+
+  def build(self, setup: layers.Setup) -> None:
+    """Experts of equal form."""
+    count, units = self.config.num_experts, self.config.bottom_units
+    self.experts = layers.Hidden(count, units, setup)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every gate mixes the same experts, so these run once for all tasks."""
+    x = self.experts(x, key)
+    return self.towers_on([layers.mix(gate, x) for gate in gates], key)
+
+
+class Omoe(Mmoe):
+  """The same with one gate for all tasks (Jacobs et al., 1991)."""
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """All experts', and one gate."""
+    return self.config.num_experts, (self.config.num_experts,)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every tower reads the one mixture."""
+    return self.towers(layers.mix(gates[0], self.experts(x, key)), key)
+
+
+class Ple(Backbone):
+  """Progressive layered extraction (Tang et al., RecSys 2020).
+
+  One level per layer of `bottom_units`; the last has no shared path, since
+  nothing would read it.
+  """
+
+  @property
+  def counts(self) -> experts.ExpertCounts:
+    """Experts of each task, and of all tasks."""
+    return experts.ExpertCounts.split(self.num_tasks, self.config.num_experts)
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """The first level's experts and gates: its every input is the features."""
+    is_last = len(self.config.bottom_units) == 1
+    return self.counts.total, tuple(self.counts.gates(is_last))
+
+  def build(self, setup: layers.Setup) -> None:
+    """Levels 1, 2, ...; level 0 needs no kernels beside the first layer's."""
+    units = self.config.bottom_units
+    self.activation = layers.Activation(self.counts.total, setup)
+    for i in range(1, len(units)):
+      is_last = i == len(units) - 1
+      level = experts.ExtractionLevel(
+        self.counts, units[i - 1], units[i], is_last, setup
+      )
+      setattr(self, f'level_{i}', level)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Level by level: each task's path, and the path that all tasks share."""
+    x = self.activation(x, key)
+    per_task = self.counts.per_task
+    own = [x[k * per_task : (k + 1) * per_task] for k in range(self.num_tasks)]
+    common = x[self.num_tasks * per_task :]
+    tasks, path = experts.extract(gates, own, [common] * self.num_tasks, common)
+    for i in range(1, len(self.config.bottom_units)):
+      assert path is not None
+      tasks, path = getattr(self, f'level_{i}')(tasks, path, key)
+    return self.towers_on(tasks, key)
+
+
+class Aitm(Backbone):
+  """K bottoms with transfer along the task order (Xi et al., KDD 2021)."""
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """A bottom per task."""
+    return self.num_tasks, ()
+
+  def build(self, setup: layers.Setup) -> None:
+    """A bottom per task, and a transfer into every task but the first."""
+    units = self.config.bottom_units
+    self.bottoms = layers.Hidden(self.num_tasks, units, setup)
+    first = None
+    for k in range(1, self.num_tasks):
+      transfer = Transfer(units[-1], setup, first)
+      # The authors' code has one attention for all of its linear transfers.
+      if self.config.aitm_transfer == 'linear':
+        first = first or transfer
+      setattr(self, f'transfer_{k}', transfer)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Task k hears of task k - 1, which has heard of those before it."""
+    bottoms = self.bottoms(x, key)
+    outputs = [bottoms[0]]
+    for k in range(1, self.num_tasks):
+      transfer = getattr(self, f'transfer_{k}')
+      outputs.append(transfer(outputs[-1], bottoms[k], key))
+    return self.towers_on(outputs, key)
+
+
+class Transfer(nnx.Module):
+  """AITM's transfer from one task to the next (Xi et al., KDD 2021, Eq. 3-6).
+
+  The next task's representation attends over its own and the previous task's
+  message, which passes one hidden layer or, with `aitm_transfer=linear`, a
+  linear one.
+
+  Args:
+    units: width of both.
+    setup: `aitm_transfer`, dropout.
+    first: the transfer that shares its attention with this one, or None.
+  """
+
+  def __init__(
+    self, units: int, setup: layers.Setup, first: Transfer | None = None
+  ):
+    self.is_linear = setup.config.aitm_transfer == 'linear'
+    self.info = layers.Linear(units, units, layers.HE, setup.rngs)
+    self.activation = layers.Activation(1, setup)
+    for name in ('value', 'key', 'query'):
+      layer = (
+        getattr(first, name)
+        if first
+        else layers.Linear(units, units, layers.LECUN, setup.rngs)
+      )
+      setattr(self, name, layer)
+
+  def __call__(
+    self, previous: jax.Array, own: jax.Array, dropout_key: Key
+  ) -> jax.Array:
+    """Two f32[T, units] -> f32[T, units]."""
+    message = self.info(previous)
+    if not self.is_linear:
+      message = self.activation([message], dropout_key)[0]
+    sources = [own, message]
+    # Unscaled products grow with the width and would saturate the softmax.
+    scale = own.shape[1] ** -0.5
+    scores = [
+      jnp.sum(self.key(x) * self.query(x), axis=1) * scale for x in sources
+    ]
+    weights = jax.nn.softmax(jnp.stack(scores, axis=1), axis=1)
+    return layers.mix(weights, [self.value(x) for x in sources])
+
+
+def chain_logits(conditional: jax.Array) -> jax.Array:
+  """Logits of p_k = prod_{j <= k} sigmoid(z_j), without loss of digits.
+
+  With p_k = p_{k-1} sigmoid(z_k), log p_k is a sum, and
+  1 - p_k = (1 - p_{k-1}) + p_{k-1} sigmoid(-z_k) keeps log(1 - p_k) exact
+  where p_k is near 1.
+
+  Args:
+    conditional: z, logits of each task given the one before, f32[T, K].
+
+  Returns:
+    log p_k - log(1 - p_k), f32[T, K].
+  """
+  logits = [conditional[:, 0]]
+  log_p = jax.nn.log_sigmoid(conditional[:, 0])
+  log_not_p = jax.nn.log_sigmoid(-conditional[:, 0])
+  for k in range(1, conditional.shape[1]):
+    z = conditional[:, k]
+    log_not_p = jnp.logaddexp(log_not_p, log_p + jax.nn.log_sigmoid(-z))
+    log_p = log_p + jax.nn.log_sigmoid(z)
+    logits.append(log_p - log_not_p)
+  return jnp.stack(logits, axis=1)
+
+
+class Esmm(Backbone):
+  """K towers on shared embeddings, chained (Ma et al., SIGIR 2018, Eq. 2-3).
+
+  Tower k gives the probability of task k given task k - 1; the product along
+  the chain is the task's own probability. A tower is `bottom_units`, then
+  `tower_units`.
+  """
+
+  def columns(self) -> tuple[int, tuple[int, ...]]:
+    """A tower per task."""
+    return self.num_tasks, ()
+
+  def build(self, setup: layers.Setup) -> None:
+    """Towers from the embeddings on."""
+    units = (*self.config.bottom_units, *self.config.tower_units)
+    self.hidden = layers.Hidden(self.num_tasks, units, setup)
+    self.heads = layers.Heads(self.num_tasks, units[-1], setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Logits of each task given the one before."""
+    return self.heads(self.hidden(x, key))
+
+  # The chain: no task is likelier than the one before it.
+  link = staticmethod(chain_logits)
