@@ -24,10 +24,9 @@ Gates = list[jax.Array]
 class Backbone(nnx.Module):
   """A first layer and what stands on it; a subclass is one paper's figure.
 
-  A subclass says how many columns of the first layer it reads (`columns`),
-  which layers follow (`build`), and how these give logits (`logits`).
-  Everything that reads the features is a range of columns of one layer, so
-  that all experts and gates take one product.
+  A subclass says what its layers are (`build`) and how they make logits of the
+  features (`logits`). Everything that reads the features is a range of columns
+  of the first layer (`read`), so that all experts and gates take one product.
 
   Attributes:
     link: towers' outputs -> logits of the tasks, f32[T, K] both; None where
@@ -42,29 +41,35 @@ class Backbone(nnx.Module):
     config: config_lib.NetworkConfig,
     rngs: nnx.Rngs,
   ):
-    self.config = config
-    self.num_tasks = spec.num_tasks
-    groups, self.gates = self.columns()
-    self.first = first_layer.FirstLayer(
-      spec, config, rngs, config.bottom_units[0], groups, sum(self.gates)
-    )
+    self.spec, self.config, self.num_tasks = spec, config, spec.num_tasks
     self.build(layers.Setup(config, rngs))
+
+  def build(self, setup: layers.Setup) -> None:
+    """Makes the first layer, by `read`, and those on it."""
+    raise NotImplementedError
+
+  def read(
+    self, setup: layers.Setup, groups: int = 1, gates: tuple[int, ...] = ()
+  ) -> first_layer.FirstLayer:
+    """The first layer.
+
+    Args:
+      setup: of the network.
+      groups: experts, bottoms or towers, of bottom_units[0] columns each.
+      gates: experts that each gate on the features sees.
+    """
+    self.gates = gates
+    units = self.config.bottom_units[0]
+    return first_layer.FirstLayer(
+      self.spec, self.config, setup.rngs, units, groups, sum(gates)
+    )
 
   def __call__(
     self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> outputs of the towers, f32[T, K]."""
     x, gates = self.first(shared, inputs)
-    gates = experts.split_gates(gates, self.gates)
-    return self.logits(x, gates, dropout_key)
-
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """Groups of bottom_units[0] columns, and the width of each gate."""
-    return 1, ()
-
-  def build(self, setup: layers.Setup) -> None:
-    """Makes the layers after the first."""
-    raise NotImplementedError
+    return self.logits(x, experts.split_gates(gates, self.gates), dropout_key)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Outputs of the towers, f32[T, K].
@@ -86,6 +91,7 @@ class SharedBottom(Backbone):
 
   def build(self, setup: layers.Setup) -> None:
     """One bottom for all tasks."""
+    self.first = self.read(setup)
     self.bottom = layers.Hidden(1, self.config.bottom_units, setup)
     self.towers = layers.Towers(self.num_tasks, setup)
 
@@ -101,15 +107,16 @@ class Mmoe(Backbone):
   the features.
   """
 
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """All experts', and a gate per task."""
-    count = self.config.num_experts
-    return count, (count,) * self.num_tasks
+  @property
+  def num_gates(self) -> int:
+    """One per task."""
+    return self.num_tasks
 
   def build(self, setup: layers.Setup) -> None:
-    """Experts of equal form."""
-    count, units = self.config.num_experts, self.config.bottom_units
-    self.experts = layers.Hidden(count, units, setup)
+    """Experts and, on the features, a gate per task."""
+    count = self.config.num_experts
+    self.first = self.read(setup, count, (count,) * self.num_gates)
+    self.experts = layers.Hidden(count, self.config.bottom_units, setup)
     self.towers = layers.Towers(self.num_tasks, setup)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
@@ -121,9 +128,7 @@ class Mmoe(Backbone):
 class Omoe(Mmoe):
   """The same with one gate for all tasks (Jacobs et al., 1991)."""
 
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """All experts', and one gate."""
-    return self.config.num_experts, (self.config.num_experts,)
+  num_gates = 1
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Every tower reads the one mixture."""
@@ -142,14 +147,11 @@ class Ple(Backbone):
     """Experts of each task, and of all tasks."""
     return experts.ExpertCounts.split(self.num_tasks, self.config.num_experts)
 
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """The first level's experts and gates: its every input is the features."""
-    is_last = len(self.config.bottom_units) == 1
-    return self.counts.total, tuple(self.counts.gates(is_last))
-
   def build(self, setup: layers.Setup) -> None:
-    """Levels 1, 2, ...; level 0 needs no kernels beside the first layer's."""
+    """Level 0, whose every input is the features, is in the first layer."""
     units = self.config.bottom_units
+    gates = self.counts.gates(is_last=len(units) == 1)
+    self.first = self.read(setup, self.counts.total, tuple(gates))
     self.activation = layers.Activation(self.counts.total, setup)
     for i in range(1, len(units)):
       is_last = i == len(units) - 1
@@ -175,13 +177,10 @@ class Ple(Backbone):
 class Aitm(Backbone):
   """K bottoms with transfer along the task order (Xi et al., KDD 2021)."""
 
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """A bottom per task."""
-    return self.num_tasks, ()
-
   def build(self, setup: layers.Setup) -> None:
     """A bottom per task, and a transfer into every task but the first."""
     units = self.config.bottom_units
+    self.first = self.read(setup, self.num_tasks)
     self.bottoms = layers.Hidden(self.num_tasks, units, setup)
     first = None
     for k in range(1, self.num_tasks):
@@ -278,13 +277,10 @@ class Esmm(Backbone):
   `tower_units`.
   """
 
-  def columns(self) -> tuple[int, tuple[int, ...]]:
-    """A tower per task."""
-    return self.num_tasks, ()
-
   def build(self, setup: layers.Setup) -> None:
     """Towers from the embeddings on."""
     units = (*self.config.bottom_units, *self.config.tower_units)
+    self.first = self.read(setup, self.num_tasks)
     self.hidden = layers.Hidden(self.num_tasks, units, setup)
     self.heads = layers.Heads(self.num_tasks, units[-1], setup)
 

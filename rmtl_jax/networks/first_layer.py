@@ -166,8 +166,8 @@ class FirstLayer(nnx.Module):
       A stack of each group's f32[T, units], and f32[T, gates].
     """
     y = self._sum(inputs)
-    # Split before the batch's part is added: its parts are gathered one by one
-    # (distinct.gather_sum), and joining them would write them out first.
+    # Split first: what the batch shares comes in parts, which XLA would write
+    # out to join them (distinct.gather_sum).
     parts = jax.lax.split(y, self.widths, axis=1)
     if self.by_batch:
       parts = [part + s for part, s in zip(parts, shared, strict=True)]
@@ -176,23 +176,25 @@ class FirstLayer(nnx.Module):
     return groups, gates[0] if gates else y[:, :0]
 
   def _sum(self, inputs: types.Inputs) -> jax.Array:
-    """One lane's pre-activations without what is shared, f32[T, width]."""
-    for_categorical, for_multi_valued, for_numeric, for_session = (
-      self._kernels()
-    )
+    """One lane's pre-activations without what is shared, f32[T, width].
+
+    Each kind of block goes through its own rows of the kernel: joined blocks
+    would be written out, only to be read once.
+    """
+    for_categories, for_lists, for_numeric, for_session = self._kernels()
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
     embedded = None
     if self.spec.categorical and not self.by_batch:
-      embedded = self._categorical(inputs)
-      y = y + _through(embedded, for_categorical)
-    if for_multi_valued.shape[0]:
-      lists = self._multi_valued(inputs, embedded)
-      y = y + _through(lists, for_multi_valued)
+      embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
+      y = y + _through(embedded, for_categories)
+    if for_lists.shape[0]:
+      y = y + _through(self._lists(inputs, embedded), for_lists)
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric[0])
     if self.encodes:
-      so_far = self._session(inputs, embedded)
+      items = self._items(inputs, embedded)
+      so_far = self.session(items, *session.places(inputs))
       y = y + precision.product(so_far, for_session[0])
     return y
 
@@ -206,19 +208,10 @@ class FirstLayer(nnx.Module):
     )
     return list(jax.lax.split(self.kernel[...], sizes, axis=0))
 
-  def _categorical(self, inputs: types.Inputs) -> jax.Array:
-    """Embeddings of one lane, f32[T, F, D]."""
-    return embeddings.of_categories(self.table[...], self.spec, inputs)
-
-  def _multi_valued(
+  def _lists(
     self, inputs: types.Inputs, embedded: jax.Array | None
   ) -> jax.Array:
-    """Multi-valued fields of one lane, f32[T, fields that are read, D].
-
-    Args:
-      inputs: leading dimension [T].
-      embedded: what `_categorical` gave, or None.
-    """
+    """Multi-valued fields of one lane, f32[T, fields that are read, D]."""
     slots = jnp.asarray(inputs.multi_valued)
     starts = embeddings.offsets(self.spec)[len(self.spec.categorical) :]
     widths = [width for _, width in self.spec.multi_valued]
@@ -227,7 +220,9 @@ class FirstLayer(nnx.Module):
       start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
       if i in self.ignored:
         continue
-      if i in self.histories:  # row 0 is no item
+      # A history's row 0 is no item. Counted, it would pull short histories
+      # towards the embedding of rare items.
+      if i in self.histories:
         part = jnp.where(part > 0, part, -1)
       if attention is None:
         blocks.append(embeddings.mean_of_used(self.table[...], part, start))
@@ -238,26 +233,13 @@ class FirstLayer(nnx.Module):
         blocks.append(attention(query, items, part >= 0))
     return jnp.stack(blocks, axis=1)
 
-  def _session(
-    self, inputs: types.Inputs, embedded: jax.Array | None
-  ) -> jax.Array:
-    """The session so far at each row of one lane, f32[T, D].
-
-    Args:
-      inputs: leading dimension [T].
-      embedded: what `_categorical` gave, or None.
-    """
-    if self.spec.item is None:
-      raise ValueError('expected rows with items')
-    items = self._items(inputs, embedded)
-    return self.session(items, *session.places(inputs))
-
   def _items(
     self, inputs: types.Inputs, embedded: jax.Array | None
   ) -> jax.Array:
     """Embeddings of one lane's items, f32[T, D]."""
     item = self.spec.item
-    assert item is not None
+    if item is None:
+      raise ValueError('expected rows with items')
     if embedded is not None:
       return embedded[:, item]
     row = jnp.asarray(inputs.categorical)[:, item]
@@ -265,7 +247,7 @@ class FirstLayer(nnx.Module):
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
-    """The numeric block's share of the layer, f32[T, width].
+    """The numeric block through the layer, f32[T, width].
 
     (x A + c) W = x (A W) + c W: a term of rank N instead of D, exact.
     """

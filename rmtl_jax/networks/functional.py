@@ -191,47 +191,20 @@ def _linked(
   return network._replace(lane=lane)
 
 
-def _one_per_task(network: Network, count: int) -> Network:
-  """`count` complete one-task networks, one after another.
-
-  Parameters get a leading task axis. The networks are unrolled, not vmapped:
-  on CPU a batched GEMM is slower than `count` of them.
-  """
-
-  return _side_by_side(
-    network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
-  )
-
-
-def _equal_at_start(network: Network) -> Network:
-  """Networks side by side, all with the first one's initial parameters."""
-
-  def init(key: jax.Array) -> Params:
-    def repeat(x):
-      return jnp.broadcast_to(x[:1], x.shape)
-
-    return jax.tree.map(repeat, network.init(key))
-
-  return network._replace(init=jax.jit(init))
-
-
-def _members(network: Network, count: int) -> Network:
-  """`count` critics of the same tasks, each with parameters of its own."""
-  made = _side_by_side(network, count, lambda args, m: list(args))
-  return made._replace(members=count)
-
-
-def _side_by_side(
+def side_by_side(
   network: Network,
   count: int,
-  own: Callable[[tuple[jax.Array, ...], int], list[jax.Array]],
+  args_of: Callable[..., Sequence[jax.Array]] = lambda args, i: args,
 ) -> Network:
-  """`count` networks of one form; parameters get a leading axis.
+  """`count` networks with parameters of their own, on a leading axis.
+
+  They are unrolled, not vmapped: on CPU a batched GEMM is slower than `count`
+  of them.
 
   Args:
     network: one of them.
     count: how many.
-    own: (a lane's further arguments, number) -> those of one network.
+    args_of: (a lane's further arguments, number) -> those of one network.
 
   Returns:
     A network whose `lane` gives the outputs of all, side by side.
@@ -246,11 +219,14 @@ def _side_by_side(
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
     for i, one in enumerate(layers.unstack_tree(params)):
-      key = None
-      if dropout_key is not None:
-        key = jax.random.fold_in(dropout_key, i)
+      # A key of its own: else all would drop the same units.
+      key = (
+        dropout_key
+        if dropout_key is None
+        else jax.random.fold_in(dropout_key, i)
+      )
       outputs.append(
-        network.lane(one, shared[i], inputs, *own(args, i), dropout_key=key)
+        network.lane(one, shared[i], inputs, *args_of(args, i), dropout_key=key)
       )
     return jnp.concatenate(outputs, axis=1)
 
@@ -258,6 +234,25 @@ def _side_by_side(
   return network._replace(
     init=jax.jit(init), share=share, lane=lane, shared_axes=axes
   )
+
+
+def _one_per_task(network: Network, count: int) -> Network:
+  """`count` one-task networks; a critic's sees its own task's action."""
+  return side_by_side(
+    network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
+  )
+
+
+def _equal_at_start(network: Network) -> Network:
+  """Networks side by side, all with the first one's initial parameters."""
+
+  def init(key: jax.Array) -> Params:
+    def repeat(x):
+      return jnp.broadcast_to(x[:1], x.shape)
+
+    return jax.tree.map(repeat, network.init(key))
+
+  return network._replace(init=jax.jit(init))
 
 
 def _narrowed(network: Network, seen: ignore.View) -> Network:
@@ -376,8 +371,9 @@ def make_critic(
     return _narrowed(make_critic(seen.spec, rest, critic), seen)
   _check(spec, network)
   if critic.members > 1:
-    one = dataclasses.replace(critic, members=1)
-    return _members(make_critic(spec, network, one), critic.members)
+    one = make_critic(spec, network, dataclasses.replace(critic, members=1))
+    made = side_by_side(one, critic.members)
+    return made._replace(members=critic.members)
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1)
     shared = dataclasses.replace(critic, form='shared')

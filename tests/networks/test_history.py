@@ -168,7 +168,9 @@ def test_items_learn_from_the_histories_that_have_them():
   layer = make('mean')
   graph, state = nnx.split(layer)
   made = lane(LISTS, 1)
-  slope = jax.grad(lambda state: jnp.sum(nnx.merge(graph, state)((), made)[0]))
+  slope = jax.grad(
+    lambda state: jnp.sum(nnx.merge(graph, state)((), made)[0][0])
+  )
   slopes = small.jit(slope)(state)
   slopes = nnx.to_pure_dict(slopes)['table']
   assert slopes.shape == (4 + ITEMS + 5 + 4, 3)
@@ -187,7 +189,7 @@ def test_no_items_make_a_block_of_zeros_whatever_row_0_holds(encoder):
   layer = make(encoder)
   layer.table[...] = layer.table[...] + 1.0  # row 0 too
   made = lane([[0, -1, -1, -1], [-1] * 4, [0, 0, -1, 0]], [1, 2, 3])
-  blocks = layer._multi_valued(made, None)
+  blocks = layer._lists(made, None)
   assert blocks.shape == (3, 3, 3)
   np.testing.assert_array_equal(blocks[:, 1], 0.0)
   assert np.abs(blocks[:, (0, 2)]).min() > 0
@@ -213,7 +215,7 @@ def test_attention_by_hand():
 def test_attention_takes_padding_and_order_for_nothing():
   layer = make('target_attention')
   blocks = [
-    layer._multi_valued(lane(lists, [1, 2, 3]), None)[:, 1]
+    layer._lists(lane(lists, [1, 2, 3]), None)[:, 1]
     for lists in (
       [[3, 5, 5, 1], [3, -1, -1, -1], [2, 4, -1, -1]],
       [[5, 1, 3, 5], [-1, 0, 3, -1], [4, 0, 2, -1]],
@@ -229,7 +231,7 @@ def test_gradients_reach_query_and_history(encoder):
   layer = make(encoder)
   graph, state = nnx.split(layer)
   made = lane([[2, 3, -1, -1], [0, -1, -1, -1], [4, -1, -1, -1]], [1, 1, 1])
-  out = lambda state: nnx.merge(graph, state)._multi_valued(made, None)[:, 1]
+  out = lambda state: nnx.merge(graph, state)._lists(made, None)[:, 1]
   jacobian = small.jit(jax.jacrev(lambda s: out(s) ** 2))(state)
   jacobian = nnx.to_pure_dict(jacobian)
   reached = np.abs(jacobian['table']).max(axis=(1, 3)) > 0

@@ -332,7 +332,8 @@ def test_the_encoding_is_one_more_block(name):
     encoded = reference_session.encode(
       name, params, table[start + one.categorical[:, 1]], *one[3:]
     )
-    expected = np.concatenate(bare((), one), axis=1)
+    (hidden,), gates = bare((), one)
+    expected = np.concatenate([hidden, gates], axis=1)
     expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
     np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
 
@@ -345,7 +346,7 @@ def test_items_learn_through_the_history_alone():
   item = np.array([3, 1, 2, *[1] * (SLOTS - 3)], np.int32)
   inputs.categorical[:, 1] = item
   slopes = jax.grad(
-    lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][2])
+    lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][0][2])
   )(state)
   expected = layer.kernel[...][-1][:, :3].sum(axis=1) / 2
   start = SPEC.categorical[0]
