@@ -22,7 +22,7 @@ from absl import app, flags
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator
-from rmtl_jax.networks import backbones
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.training import actor_teams, critic_stage, feed
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
@@ -33,7 +33,7 @@ _ROWS = flags.DEFINE_integer('rows', 100_000, 'Rows of the log.')
 _STEPS = flags.DEFINE_integer('steps', 8, 'Steps of one dispatch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 5, 'Dispatches of a figure.')
 _BACKBONES = flags.DEFINE_list(
-  'backbones', list(backbones.RECORDS), 'Comma-separated.'
+  'backbones', list(networks_registry.BACKBONES), 'Comma-separated.'
 )
 _FIRST_LAYER = flags.DEFINE_string(
   'first_layer', 'auto', 'config.network.first_layer.'

@@ -278,5 +278,5 @@ def load(
   return predictor.load(workdir, stage, calibrated)
 
 
-# Parts outside of the core register themselves, without starting JAX.
-importlib.import_module('rmtl_jax.contrib')
+# Last: these parts register themselves with the core above.
+from rmtl_jax import contrib as contrib  # noqa: E402

@@ -64,7 +64,7 @@ class NetworkConfig:
       `transformer`. No free win: choose on validation.
     affinity_dim: factors of every category, for the affinity of user and item
       that is added to every task's logit beside the towers, with a term per
-      category (networks/affinity.py); 0 for none. Its decay is learnt, by
+      category (contrib/affinity); 0 for none. Its decay is learnt, by
       field. Data tell which fields are the user's and which the item's
       (manifest.json, `side`). Actors only.
     affinity_state: the user's side of it: the `user`'s factors throughout, or

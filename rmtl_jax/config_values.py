@@ -10,12 +10,12 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.weighting import registry
 
 CHOICES: dict[str, Collection[str]] = {
   'preset': config_lib.PRESETS,
-  'backbone': backbones.RECORDS,
+  'backbone': networks_registry.BACKBONES,
   'network.init': ('scaled', 'torch'),
   'network.embedding_adam': ('dense', 'rows'),
   'network.expert_input': ('own', 'gate'),
@@ -157,7 +157,7 @@ def validate(config: config_lib.Config) -> config_lib.Config:
       f'config.batch.readers: {config.batch.readers} does not divide the'
       f' {config.batch.lanes} lanes of a batch'
     )
-  least = backbones.RECORDS.find(config.backbone).min_experts
+  least = networks_registry.BACKBONES.find(config.backbone).min_experts
   if config.network.num_experts < least:
     raise types.InputError(
       f'config.network.num_experts: {config.backbone} needs at least {least}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rmtl_jax.networks import backbones
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
 from rmtl_jax.weighting import registry
 
@@ -15,7 +15,8 @@ class Registries:
   def __init__(self):
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
-      backbones.RECORDS._records,
+      networks_registry.BACKBONES._records,
+      networks_registry.WRAPPERS._records,
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.RECORDS._records,

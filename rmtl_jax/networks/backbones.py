@@ -1,69 +1,292 @@
-"""The registry of backbones: all that the package knows of each by name.
+"""The multi-task backbones: features of a row -> one logit per task.
 
-A backbone is one `Backbone`; nothing else tests for its name. This module
-imports no JAX, so that command lines are checked before anything heavy starts.
+A backbone reads the features through one first layer and is called with one
+lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
+`functional`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
-from rmtl_jax import registry
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import experts, first_layer, layers
+
+Key = jax.Array | None
+Gates = list[jax.Array]
 
 
-@dataclasses.dataclass(frozen=True)
-class Backbone:
-  """One multi-task actor.
+class Backbone(nnx.Module):
+  """A first layer and what stands on it; a subclass is one paper's figure.
+
+  A subclass says what its layers are (`build`) and how they make logits of the
+  features (`logits`). Everything that reads the features is a range of columns
+  of the first layer (`read`), so that all experts and gates take one product.
 
   Attributes:
-    name: what `config.backbone` says.
-    make: (spec, config, rngs) -> an NNX module, see
-      `functional.register_backbone`.
-    by_task: whether it is K networks of one task each, side by side.
-    min_experts: least value of `config.network.num_experts`.
+    link: towers' outputs -> logits of the tasks, f32[T, K] both; None where
+      they are the same.
   """
 
-  name: str
-  make: Callable[..., Any]
-  by_task: bool = False
-  min_experts: int = 1
+  link: Callable[[jax.Array], jax.Array] | None = None
+
+  def __init__(
+    self,
+    spec: types.FeatureSpec,
+    config: config_lib.NetworkConfig,
+    rngs: nnx.Rngs,
+  ):
+    self.spec, self.config, self.num_tasks = spec, config, spec.num_tasks
+    self.build(layers.Setup(config, rngs))
+
+  def build(self, setup: layers.Setup) -> None:
+    """Makes the first layer, by `read`, and those on it."""
+    raise NotImplementedError
+
+  def read(
+    self, setup: layers.Setup, groups: int = 1, gates: tuple[int, ...] = ()
+  ) -> first_layer.FirstLayer:
+    """The first layer.
+
+    Args:
+      setup: of the network.
+      groups: experts, bottoms or towers, of bottom_units[0] columns each.
+      gates: experts that each gate on the features sees.
+    """
+    self.gates = gates
+    units = self.config.bottom_units[0]
+    return first_layer.FirstLayer(
+      self.spec, self.config, setup.rngs, units, groups, sum(gates)
+    )
+
+  def __call__(
+    self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key
+  ) -> jax.Array:
+    """One lane -> outputs of the towers, f32[T, K]."""
+    x, gates = self.first(shared, inputs)
+    return self.logits(x, experts.split_gates(gates, self.gates), dropout_key)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Outputs of the towers, f32[T, K].
+
+    Args:
+      x: each group's pre-activations, f32[T, bottom_units[0]].
+      gates: each gate's softmax, f32[T, width].
+      key: dropout's, or None.
+    """
+    raise NotImplementedError
+
+  def towers_on(self, xs: list[jax.Array], key: Key) -> jax.Array:
+    """Tower k on its own representation, f32[T, units] each."""
+    return self.towers(layers.stack(xs, self.config.expert_form), key)
 
 
-_ACTORS = 'rmtl_jax.networks.actors'
-RECORDS = registry.Registry(
-  'backbone',
-  (
-    Backbone(
-      'single_task',
-      registry.lazy(_ACTORS, 'SharedBottom'),
-      by_task=True,
-    ),
-    Backbone(
-      'shared_bottom',
-      registry.lazy(_ACTORS, 'SharedBottom'),
-    ),
-    Backbone(
-      'omoe',
-      registry.lazy(_ACTORS, 'MixtureOfExperts', gate_per_task=False),
-    ),
-    Backbone(
-      'mmoe',
-      registry.lazy(_ACTORS, 'MixtureOfExperts', gate_per_task=True),
-    ),
-    Backbone(
-      'ple',
-      registry.lazy(_ACTORS, 'Ple'),
-      min_experts=2,  # half are shared
-    ),
-    Backbone(
-      'aitm',
-      registry.lazy(_ACTORS, 'Aitm'),
-    ),
-    Backbone(
-      'esmm',
-      registry.lazy(_ACTORS, 'Esmm'),
-    ),
-  ),
-)
+class SharedBottom(Backbone):
+  """One bottom, K towers (Caruana, 1997)."""
+
+  def build(self, setup: layers.Setup) -> None:
+    """One bottom for all tasks."""
+    self.first = self.read(setup)
+    self.bottom = layers.Hidden(1, self.config.bottom_units, setup)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every tower reads the bottom."""
+    return self.towers(self.bottom(x, key)[0], key)
+
+
+class Mmoe(Backbone):
+  """Multi-gate mixture of experts (Ma et al., KDD 2018, Eq. 5-7).
+
+  Tower k reads sum_e g_k(x)_e f_e(x), with one softmax gate g_k per task on
+  the features.
+  """
+
+  @property
+  def num_gates(self) -> int:
+    """One per task."""
+    return self.num_tasks
+
+  def build(self, setup: layers.Setup) -> None:
+    """Experts and, on the features, a gate per task."""
+    count = self.config.num_experts
+    self.first = self.read(setup, count, (count,) * self.num_gates)
+    self.experts = layers.Hidden(count, self.config.bottom_units, setup)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every gate mixes the same experts, so these run once for all tasks."""
+    x = self.experts(x, key)
+    return self.towers_on([layers.mix(gate, x) for gate in gates], key)
+
+
+class Omoe(Mmoe):
+  """The same with one gate for all tasks (Jacobs et al., 1991)."""
+
+  num_gates = 1
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Every tower reads the one mixture."""
+    return self.towers(layers.mix(gates[0], self.experts(x, key)), key)
+
+
+class Ple(Backbone):
+  """Progressive layered extraction (Tang et al., RecSys 2020).
+
+  One level per layer of `bottom_units`; the last has no shared path, since
+  nothing would read it.
+  """
+
+  @property
+  def counts(self) -> experts.ExpertCounts:
+    """Experts of each task, and of all tasks."""
+    return experts.ExpertCounts.split(self.num_tasks, self.config.num_experts)
+
+  def build(self, setup: layers.Setup) -> None:
+    """Level 0, whose every input is the features, is in the first layer."""
+    units = self.config.bottom_units
+    gates = self.counts.gates(is_last=len(units) == 1)
+    self.first = self.read(setup, self.counts.total, tuple(gates))
+    self.activation = layers.Activation(self.counts.total, setup)
+    for i in range(1, len(units)):
+      is_last = i == len(units) - 1
+      level = experts.ExtractionLevel(
+        self.counts, units[i - 1], units[i], is_last, setup
+      )
+      setattr(self, f'level_{i}', level)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Level by level: each task's path, and the path that all tasks share."""
+    x = self.activation(x, key)
+    per_task = self.counts.per_task
+    own = [x[k * per_task : (k + 1) * per_task] for k in range(self.num_tasks)]
+    common = x[self.num_tasks * per_task :]
+    tasks, path = experts.extract(gates, own, [common] * self.num_tasks, common)
+    for i in range(1, len(self.config.bottom_units)):
+      assert path is not None
+      tasks, path = getattr(self, f'level_{i}')(tasks, path, key)
+    return self.towers_on(tasks, key)
+
+
+class Aitm(Backbone):
+  """K bottoms with transfer along the task order (Xi et al., KDD 2021)."""
+
+  def build(self, setup: layers.Setup) -> None:
+    """A bottom per task, and a transfer into every task but the first."""
+    units = self.config.bottom_units
+    self.first = self.read(setup, self.num_tasks)
+    self.bottoms = layers.Hidden(self.num_tasks, units, setup)
+    first = None
+    for k in range(1, self.num_tasks):
+      transfer = Transfer(units[-1], setup, first)
+      # The authors' code has one attention for all of its linear transfers.
+      if self.config.aitm_transfer == 'linear':
+        first = first or transfer
+      setattr(self, f'transfer_{k}', transfer)
+    self.towers = layers.Towers(self.num_tasks, setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Task k hears of task k - 1, which has heard of those before it."""
+    bottoms = self.bottoms(x, key)
+    outputs = [bottoms[0]]
+    for k in range(1, self.num_tasks):
+      transfer = getattr(self, f'transfer_{k}')
+      outputs.append(transfer(outputs[-1], bottoms[k], key))
+    return self.towers_on(outputs, key)
+
+
+class Transfer(nnx.Module):
+  """AITM's transfer from one task to the next (Xi et al., KDD 2021, Eq. 3-6).
+
+  The next task's representation attends over its own and the previous task's
+  message, which passes one hidden layer or, with `aitm_transfer=linear`, a
+  linear one.
+
+  Args:
+    units: width of both.
+    setup: `aitm_transfer`, dropout.
+    first: the transfer that shares its attention with this one, or None.
+  """
+
+  def __init__(
+    self, units: int, setup: layers.Setup, first: Transfer | None = None
+  ):
+    self.is_linear = setup.config.aitm_transfer == 'linear'
+    self.info = layers.Linear(units, units, layers.HE, setup.rngs)
+    self.activation = layers.Activation(1, setup)
+    for name in ('value', 'key', 'query'):
+      layer = (
+        getattr(first, name)
+        if first
+        else layers.Linear(units, units, layers.LECUN, setup.rngs)
+      )
+      setattr(self, name, layer)
+
+  def __call__(
+    self, previous: jax.Array, own: jax.Array, dropout_key: Key
+  ) -> jax.Array:
+    """Two f32[T, units] -> f32[T, units]."""
+    message = self.info(previous)
+    if not self.is_linear:
+      message = self.activation([message], dropout_key)[0]
+    sources = [own, message]
+    # Unscaled products grow with the width and would saturate the softmax.
+    scale = own.shape[1] ** -0.5
+    scores = [
+      jnp.sum(self.key(x) * self.query(x), axis=1) * scale for x in sources
+    ]
+    weights = jax.nn.softmax(jnp.stack(scores, axis=1), axis=1)
+    return layers.mix(weights, [self.value(x) for x in sources])
+
+
+def chain_logits(conditional: jax.Array) -> jax.Array:
+  """Logits of p_k = prod_{j <= k} sigmoid(z_j), without loss of digits.
+
+  With p_k = p_{k-1} sigmoid(z_k), log p_k is a sum, and
+  1 - p_k = (1 - p_{k-1}) + p_{k-1} sigmoid(-z_k) keeps log(1 - p_k) exact
+  where p_k is near 1.
+
+  Args:
+    conditional: z, logits of each task given the one before, f32[T, K].
+
+  Returns:
+    log p_k - log(1 - p_k), f32[T, K].
+  """
+  logits = [conditional[:, 0]]
+  log_p = jax.nn.log_sigmoid(conditional[:, 0])
+  log_not_p = jax.nn.log_sigmoid(-conditional[:, 0])
+  for k in range(1, conditional.shape[1]):
+    z = conditional[:, k]
+    log_not_p = jnp.logaddexp(log_not_p, log_p + jax.nn.log_sigmoid(-z))
+    log_p = log_p + jax.nn.log_sigmoid(z)
+    logits.append(log_p - log_not_p)
+  return jnp.stack(logits, axis=1)
+
+
+class Esmm(Backbone):
+  """K towers on shared embeddings, chained (Ma et al., SIGIR 2018, Eq. 2-3).
+
+  Tower k gives the probability of task k given task k - 1; the product along
+  the chain is the task's own probability. A tower is `bottom_units`, then
+  `tower_units`.
+  """
+
+  def build(self, setup: layers.Setup) -> None:
+    """Towers from the embeddings on."""
+    units = (*self.config.bottom_units, *self.config.tower_units)
+    self.first = self.read(setup, self.num_tasks)
+    self.hidden = layers.Hidden(self.num_tasks, units, setup)
+    self.heads = layers.Heads(self.num_tasks, units[-1], setup)
+
+  def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
+    """Logits of each task given the one before."""
+    return self.heads(self.hidden(x, key))
+
+  # The chain: no task is likelier than the one before it.
+  link = staticmethod(chain_logits)

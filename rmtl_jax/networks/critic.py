@@ -10,7 +10,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import features, layers, session
+from rmtl_jax.networks import first_layer, layers, session
 
 # Output bias of a fresh critic with head `neg_softplus`: Q starts near
 # -softplus(-1) = -0.31, between the usual returns of a click (about 0.3 per
@@ -34,12 +34,11 @@ class Critic(nnx.Module):
     critic: config_lib.CriticConfig,
     rngs: nnx.Rngs,
   ):
-    numbers = layers.Numbers()
+    setup = layers.Setup(network, rngs)
     units, dim = network.bottom_units, network.embedding_dim
     self.head = critic.head
-    self.form = network.expert_form
-    self.num_tasks = spec.num_tasks
-    self.first = features.FirstLayer(spec, network, units[0], 0, rngs)
+    self.expert_form = network.expert_form
+    self.first = first_layer.FirstLayer(spec, network, rngs, units[0])
     self.action = layers.Linear(1, dim, layers.LECUN, rngs)
     # The whole first layer's inputs count, as in FirstLayer's own kernel.
     blocks = self.first.kernel.shape[0] + 1
@@ -50,24 +49,22 @@ class Critic(nnx.Module):
     self.sees_remaining = critic.sees_remaining
     if critic.sees_remaining:
       self.remaining = layers.Linear(1, units[0], layers.LECUN, rngs)
-    self.bottom = layers.Hidden(1, units, network, numbers, rngs)
-    self.towers = layers.Towers(
-      spec.num_tasks, units[-1], network, numbers, rngs
-    )
+    self.bottom = layers.Hidden(1, units, setup)
+    self.towers = layers.Towers(spec.num_tasks, setup)
     if critic.head == 'neg_softplus':
       bias = self.towers.heads.linear.bias
       bias[...] = jnp.full_like(bias[...], INITIAL_BIAS)
 
   def __call__(
     self,
-    shared: features.Shared,
+    shared: first_layer.Shared,
     inputs: types.Inputs,
     actions: jax.Array,
     dropout_key: jax.Array | None,
   ) -> jax.Array:
     """One lane and its actions f32[T, K] -> Q, f32[T, K]."""
     rows, tasks = actions.shape
-    state, _ = self.first(shared, inputs)
+    state = self.first(shared, inputs)[0][0]
     kernel = self.action_kernel[...]
     slope = self.action.kernel[...] @ kernel
     constant = self.action.bias[...] @ kernel
@@ -78,9 +75,9 @@ class Critic(nnx.Module):
       [state + actions[:, k : k + 1] * slope for k in range(tasks)], axis=0
     )
     # All tasks' rows below each other: one GEMM, and a mask for each.
-    x = self.bottom(layers.stack([x], self.form), dropout_key)[0]
+    x = self.bottom(layers.stack([x], self.expert_form), dropout_key)[0]
     x = x.reshape(tasks, rows, x.shape[1])
-    towers = layers.stack(layers.unstack(x), self.form)
+    towers = layers.stack(layers.unstack(x), self.expert_form)
     return apply_head(self.towers(towers, dropout_key), self.head)
 
 

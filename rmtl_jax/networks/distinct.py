@@ -30,7 +30,7 @@ from rmtl_jax.networks import layers, precision
 GATHER_COST = 10
 
 
-def is_wanted(form: str, spec: types.FeatureSpec) -> bool:
+def is_wanted(first_layer: str, spec: types.FeatureSpec) -> bool:
   """Whether the first layer looks for distinct categories at all.
 
   `auto` does on a single CPU device, where the room that a batch's categories
@@ -38,12 +38,12 @@ def is_wanted(form: str, spec: types.FeatureSpec) -> bool:
   and on other backends one large GEMM was not beaten yet.
 
   Args:
-    form: NetworkConfig.first_layer.
+    first_layer: NetworkConfig.first_layer.
     spec: the data's fields.
   """
-  if form == 'plain' or not spec.categorical:
+  if first_layer == 'plain' or not spec.categorical:
     return False
-  if form == 'distinct':
+  if first_layer == 'distinct':
     return True
   one_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
   return one_cpu and bool(spec.distinct)
@@ -61,7 +61,7 @@ def pays(room: int, slots: int, embedding_dim: int) -> bool:
 
 
 def rooms(
-  form: str,
+  first_layer: str,
   spec: types.FeatureSpec,
   embedding_dim: int,
   shape: Sequence[int],
@@ -69,7 +69,7 @@ def rooms(
   """Room for the distinct values of each field, 0 where every slot is used.
 
   Args:
-    form: NetworkConfig.first_layer; `distinct` takes every field.
+    first_layer: NetworkConfig.first_layer; `distinct` takes every field.
     spec: the data's fields.
     embedding_dim: D.
     shape: (L, T, ...) of the batch.
@@ -79,7 +79,7 @@ def rooms(
   for f, size in enumerate(spec.categorical):
     known = spec.distinct[f] if spec.distinct else slots
     room = min(known, size, slots)
-    use = form == 'distinct' or pays(room, slots, embedding_dim)
+    use = first_layer == 'distinct' or pays(room, slots, embedding_dim)
     found.append(room if use else 0)
   return found
 

@@ -8,6 +8,8 @@ position give the same mask on every device and in every form of the network.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,6 +74,7 @@ def keep(salt: jax.Array, shape: tuple[int, int], rate: float) -> jax.Array:
   return bits >= np.uint32(round(rate * 2**32))
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def relu_dropout(x: jax.Array, salt: jax.Array, rate: float) -> jax.Array:
   """ReLU, then dropout: kept units are scaled by 1 / (1 - rate).
 
@@ -83,16 +86,12 @@ def relu_dropout(x: jax.Array, salt: jax.Array, rate: float) -> jax.Array:
   Returns:
     f32[rows, units].
   """
-  return _relu_dropout(x, salt, rate)
-
-
-def _value(x: jax.Array, salt: jax.Array, rate: float) -> jax.Array:
   kept = keep(salt, (x.shape[0], x.shape[1]), rate)
   return jnp.where(kept & (x > 0), x * (1 / (1 - rate)), 0.0)
 
 
 def _forward(x, salt, rate):
-  y = _value(x, salt, rate)
+  y = relu_dropout(x, salt, rate)
   return y, y
 
 
@@ -102,5 +101,4 @@ def _backward(rate, y, cotangent):
   return jnp.where(y > 0, cotangent * (1 / (1 - rate)), 0.0), None
 
 
-_relu_dropout = jax.custom_vjp(_value, nondiff_argnums=(2,))
-_relu_dropout.defvjp(_forward, _backward)
+relu_dropout.defvjp(_forward, _backward)

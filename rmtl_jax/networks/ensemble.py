@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from rmtl_jax import types
 from rmtl_jax.networks import functional, layers
 from rmtl_jax.ops import ensembles
 
 
 def make_ensemble(
-  network: functional.Network, count: int, form: str = 'auto'
+  network: functional.Network, count: int, expert_form: str = 'auto'
 ) -> functional.Network:
   """M members of one network, whose `lane` gives the logits of their mean.
 
@@ -30,62 +27,35 @@ def make_ensemble(
   Args:
     network: an actor of `functional.make_actor`.
     count: M, at least 1.
-    form: NetworkConfig.expert_form.
+    expert_form: of NetworkConfig.
   """
 
-  def init(key: jax.Array) -> functional.Params:
-    return jax.vmap(network.init)(jax.random.split(key, count))
-
-  if layers.runs_separately(form):
-    share, logits, shared_axes = _separate(network, count)
+  if layers.runs_separately(expert_form):
+    members = functional.side_by_side(network, count)
   else:
-    share, logits, shared_axes = _vmapped(network)
+    members = _vmapped(network, count)
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    logits = members.lane(params, shared, inputs, dropout_key=dropout_key)
+    logits = logits.reshape(len(logits), count, -1)  # [T, M, K]
+    return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1))(logits)
+
+  return members._replace(lane=lane)
+
+
+def _vmapped(network: functional.Network, count: int) -> functional.Network:
+  """As `functional.side_by_side`, with members that run together."""
 
   def lane(params, shared, inputs, *, dropout_key=None):
     keys = None
     if dropout_key is not None:
       numbers = jnp.arange(count)
       keys = jax.vmap(jax.random.fold_in, (None, 0))(dropout_key, numbers)
-    members = logits(params, shared, inputs, keys)  # [M, T, K]
-    return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1), 1)(members)
 
-  return network._replace(
-    init=jax.jit(init), share=share, lane=lane, shared_axes=shared_axes
-  )
-
-
-def _separate(network: functional.Network, count: int) -> Any:
-  """(share, logits, shared_axes) of members that run one after the other."""
-
-  def share(params: functional.Params, inputs: types.Inputs) -> Any:
-    members = layers.unstack_tree(params)
-    return [network.share(member, inputs) for member in members]
-
-  def logits(params, shared, inputs, keys):
-    return jnp.stack(
-      [
-        network.lane(
-          member,
-          shared[m],
-          inputs,
-          dropout_key=None if keys is None else keys[m],
-        )
-        for m, member in enumerate(layers.unstack_tree(params))
-      ]
-    )
-
-  return share, logits, [network.shared_axes] * count
-
-
-def _vmapped(network: functional.Network) -> Any:
-  """(share, logits, shared_axes) of members that run together."""
-  share = jax.vmap(network.share, (0, None))
-
-  def logits(params, shared, inputs, keys):
     def one(params, shared, key):
       return network.lane(params, shared, inputs, dropout_key=key)
 
-    return jax.vmap(one)(params, shared, keys)
+    return jnp.concatenate(list(jax.vmap(one)(params, shared, keys)), axis=1)
 
   # The member axis comes first, so the lanes' own axis is the next.
   shared_axes = jax.tree.map(
@@ -93,4 +63,8 @@ def _vmapped(network: functional.Network) -> Any:
     network.shared_axes,
     is_leaf=lambda axis: axis is None,
   )
-  return share, logits, shared_axes
+  return functional.side_by_side(network, count)._replace(
+    share=jax.vmap(network.share, (0, None)),
+    lane=lane,
+    shared_axes=shared_axes,
+  )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,20 +18,19 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
-  affinity,
-  backbones,
-  features,
+  first_layer,
   history,
   id_dropout,
   ignore,
   layers,
   precision,
+  registry,
   session,
   tables,
   torch_init,
 )
-from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
 Shared = Any
@@ -102,18 +101,18 @@ def apply(
   )
 
 
-def _from_module(
+def from_module(
   build: Callable[[nnx.Rngs], Any],
-  spec: types.FeatureSpec,
-  config: config_lib.NetworkConfig,
-) -> Network:
-  """The functions of a module with `first` and `__call__` (one lane)."""
-  field_rates = id_dropout.rates(config.id_dropout, spec)
+) -> tuple[Callable[[jax.Array], Params], Callable[[Params], Any], Any]:
+  """A module as functions of plain trees.
 
-  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
-    if key is None:
-      return inputs
-    return id_dropout.drop(key, inputs, spec, field_rates)
+  Args:
+    build: rngs -> the module.
+
+  Returns:
+    init(key) -> parameters; bind(parameters) -> the module with them, for use
+    while a function is traced; and the module with shapes for parameters.
+  """
 
   def make(key: jax.Array) -> Any:
     return build(nnx.Rngs(params=key))
@@ -121,15 +120,35 @@ def _from_module(
   # Shapes only: no parameter is drawn before `init`.
   abstract = nnx.eval_shape(lambda: make(jax.random.key(0)))
   graph, empty = nnx.split(abstract)
-  shared_axes = abstract.first.shared_axes
+
+  def init(key: jax.Array) -> Params:
+    return nnx.to_pure_dict(nnx.state(make(key)))
 
   def bind(params: Params) -> Any:
     state = jax.tree.map(lambda leaf: leaf, empty)
     nnx.replace_by_pure_dict(state, params)
     return nnx.merge(graph, state)
 
+  return init, bind, abstract
+
+
+def _network(
+  build: Callable[[nnx.Rngs], Any],
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  wrappers: Sequence[registry.Wrapper] = (),
+) -> Network:
+  """The functions of a module with `first` and `__call__` (one lane)."""
+  field_rates = id_dropout.rates(config.id_dropout, spec)
+  init_plain, bind, abstract = from_module(build)
+
+  def perturb(inputs: types.Inputs, key: jax.Array | None) -> types.Inputs:
+    if key is None:
+      return inputs
+    return id_dropout.drop(key, inputs, spec, field_rates)
+
   def init(key: jax.Array) -> Params:
-    params = nnx.to_pure_dict(nnx.state(make(key)))
+    params = init_plain(key)
     if config.init == 'torch':
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
@@ -148,53 +167,43 @@ def _from_module(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  network = Network(jax.jit(init), share, lane, shared_axes, perturb)
-  if config.first_layer == 'tables':
-    return network._replace(prepare=prepare)
-  return network
-
-
-def _one_per_task(network: Network, count: int) -> Network:
-  """`count` complete one-task networks, one after another.
-
-  Parameters get a leading task axis. The networks are unrolled, not vmapped:
-  on CPU a batched GEMM is slower than `count` of them.
-  """
-
-  return _side_by_side(
-    network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
+  network = Network(
+    jax.jit(init), share, lane, abstract.first.shared_axes, perturb
   )
+  if config.first_layer == 'tables':
+    network = network._replace(prepare=prepare)
+  for wrapper in wrappers:
+    network = wrapper.wrap(network, spec, config)
+  # Last, so that what wrappers add to a tower's logit goes through the chain.
+  link = getattr(abstract, 'link', None)
+  return network if link is None else _linked(network, link)
 
 
-def _equal_at_start(network: Network) -> Network:
-  """Networks side by side, all with the first one's initial parameters."""
+def _linked(
+  network: Network, link: Callable[[jax.Array], jax.Array]
+) -> Network:
+  """An actor whose tasks' logits are a function of its towers' outputs."""
 
-  def init(key: jax.Array) -> Params:
-    def repeat(x):
-      return jnp.broadcast_to(x[:1], x.shape)
+  def lane(*args, dropout_key=None):
+    return link(network.lane(*args, dropout_key=dropout_key))
 
-    return jax.tree.map(repeat, network.init(key))
-
-  return network._replace(init=jax.jit(init))
-
-
-def _members(network: Network, count: int) -> Network:
-  """`count` critics of the same tasks, each with parameters of its own."""
-  made = _side_by_side(network, count, lambda args, m: list(args))
-  return made._replace(members=count)
+  return network._replace(lane=lane)
 
 
-def _side_by_side(
+def side_by_side(
   network: Network,
   count: int,
-  own: Callable[[tuple[jax.Array, ...], int], list[jax.Array]],
+  args_of: Callable[..., Sequence[jax.Array]] = lambda args, i: args,
 ) -> Network:
-  """`count` networks of one form; parameters get a leading axis.
+  """`count` networks with parameters of their own, on a leading axis.
+
+  They are unrolled, not vmapped: on CPU a batched GEMM is slower than `count`
+  of them.
 
   Args:
     network: one of them.
     count: how many.
-    own: (a lane's further arguments, number) -> those of one network.
+    args_of: (a lane's further arguments, number) -> those of one network.
 
   Returns:
     A network whose `lane` gives the outputs of all, side by side.
@@ -209,11 +218,14 @@ def _side_by_side(
   def lane(params, shared, inputs, *args, dropout_key=None):
     outputs = []
     for i, one in enumerate(layers.unstack_tree(params)):
-      key = None
-      if dropout_key is not None:
-        key = jax.random.fold_in(dropout_key, i)
+      # A key of its own: else all would drop the same units.
+      key = (
+        dropout_key
+        if dropout_key is None
+        else jax.random.fold_in(dropout_key, i)
+      )
       outputs.append(
-        network.lane(one, shared[i], inputs, *own(args, i), dropout_key=key)
+        network.lane(one, shared[i], inputs, *args_of(args, i), dropout_key=key)
       )
     return jnp.concatenate(outputs, axis=1)
 
@@ -221,6 +233,25 @@ def _side_by_side(
   return network._replace(
     init=jax.jit(init), share=share, lane=lane, shared_axes=axes
   )
+
+
+def _one_per_task(network: Network, count: int) -> Network:
+  """`count` one-task networks; a critic's sees its own task's action."""
+  return side_by_side(
+    network, count, lambda args, k: [arg[:, k : k + 1] for arg in args]
+  )
+
+
+def _equal_at_start(network: Network) -> Network:
+  """Networks side by side, all with the first one's initial parameters."""
+
+  def init(key: jax.Array) -> Params:
+    def repeat(x):
+      return jnp.broadcast_to(x[:1], x.shape)
+
+    return jax.tree.map(repeat, network.init(key))
+
+  return network._replace(init=jax.jit(init))
 
 
 def _narrowed(network: Network, seen: ignore.View) -> Network:
@@ -249,17 +280,17 @@ def register_backbone(name: str, builder: Builder) -> None:
 
   Args:
     name: not one that exists.
-    builder: (spec, config, rngs) -> an NNX module with an attribute `first`,
-      a `features.FirstLayer`, and
-      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane
-      (`actors.SharedBottom` is the shortest example). Lists of modules are
-      best kept as attributes with names of their own, so that parameters are
-      nested dicts with string keys.
+    builder: (spec, config, rngs) -> an NNX module: a `backbones.Backbone`
+      (`backbones.SharedBottom` is the shortest example), or any module with an
+      attribute `first`, a `first_layer.FirstLayer`, and
+      `__call__(shared, inputs, dropout_key) -> logits f32[T, K]` for one lane.
+      Lists of modules are best kept as attributes with names of their own, so
+      that parameters are nested dicts with string keys.
 
   Raises:
     types.InputError: the name is taken.
   """
-  backbones.RECORDS.register(backbones.Backbone(name, builder))
+  registry.BACKBONES.register(registry.BackboneRecord(name, builder))
 
 
 def make_actor(
@@ -276,7 +307,7 @@ def make_actor(
 
   Args:
     spec: the data's fields and tasks.
-    backbone: a name of backbones.RECORDS.
+    backbone: a name of registry.BACKBONES.
     config: sizes, and which fields are ignored.
 
   Raises:
@@ -288,11 +319,14 @@ def make_actor(
     rest = ignore.without(config, spec, seen)
     return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
-  record, num_tasks = backbones.RECORDS.find(backbone), spec.num_tasks
+  record, num_tasks = registry.BACKBONES.find(backbone), spec.num_tasks
   if record.by_task:
     spec = dataclasses.replace(spec, num_tasks=1)
-  network = _from_module(
-    lambda rngs: record.make(spec, config, rngs), spec, config
+  network = _network(
+    lambda rngs: record.make(spec, config, rngs),
+    spec,
+    config,
+    registry.wanted(config),
   )
   return _one_per_task(network, num_tasks) if record.by_task else network
 
@@ -319,14 +353,15 @@ def make_critic(
     return _narrowed(make_critic(seen.spec, rest, critic), seen)
   _check(spec, network)
   if critic.members > 1:
-    one = dataclasses.replace(critic, members=1)
-    return _members(make_critic(spec, network, one), critic.members)
+    one = make_critic(spec, network, dataclasses.replace(critic, members=1))
+    made = side_by_side(one, critic.members)
+    return made._replace(members=critic.members)
   if critic.form == 'separate':
     one = dataclasses.replace(spec, num_tasks=1)
     shared = dataclasses.replace(critic, form='shared')
     made = _one_per_task(make_critic(one, network, shared), spec.num_tasks)
     return _equal_at_start(made) if network.init == 'torch' else made
-  return _from_module(
+  return _network(
     lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )
 
@@ -334,11 +369,16 @@ def make_critic(
 def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if spec.num_tasks < 1:
     raise types.InputError('tasks: found none, expected at least one')
-  if features.num_blocks(spec) < 1:
+  if first_layer.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  session.check(spec, config)
-  affinity.check(spec, config)
+  session.check(config)
   history.check(config)
+  reader = registry.item_reader(config)
+  if reader and spec.item is None:
+    raise types.InputError(
+      f'config.network.{reader}: {getattr(config, reader)!r} needs data whose'
+      ' manifest.json names an item_field, found none'
+    )
 
 
 def critic_from_actor(

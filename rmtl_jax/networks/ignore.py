@@ -18,7 +18,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import id_dropout
+from rmtl_jax.networks import id_dropout, registry
 
 # Every field of every group of as-of features.
 ALL_GROUPS = 'asof'
@@ -107,7 +107,7 @@ def view(
 
   Raises:
     types.InputError: as for `fields`; nothing is left; or the item is ignored
-      and a session encoder or an affinity reads it.
+      and a setting has it read (registry.item_reader).
   """
   gone = fields(config.ignore, spec)
   if not gone:
@@ -183,18 +183,12 @@ def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
 def _check_item(
   spec: types.FeatureSpec, kept: list[int], config: config_lib.NetworkConfig
 ) -> None:
-  """Refuses to ignore the item where an encoder or an affinity reads it."""
-  if spec.item is None or spec.item in kept:
-    return
-  reader = ''
-  if config.session_encoder != 'none':
-    reader = f'session_encoder={config.session_encoder}'
-  elif config.affinity_dim:
-    reader = f'affinity_dim={config.affinity_dim}'
-  if reader:
+  """Refuses to ignore the item where a session encoder or the like reads it."""
+  reader = registry.item_reader(config)
+  if reader and spec.item is not None and spec.item not in kept:
     raise types.InputError(
       f'config.network.ignore: {spec.names[spec.item]!r} is the item, which'
-      f' {reader} reads'
+      f' {reader}={getattr(config, reader)} reads'
     )
 
 

@@ -34,26 +34,33 @@ def init_kernel(
   return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 
-def runs_separately(form: str) -> bool:
+def runs_separately(expert_form: str) -> bool:
   """Whether members of a stack run one GEMM each (NetworkConfig.expert_form).
 
   `auto` follows the backend: separate GEMMs on CPU, batched elsewhere.
   """
-  if form == 'auto':
+  if expert_form == 'auto':
     return jax.default_backend() == 'cpu'
-  return form == 'separate'
+  return expert_form == 'separate'
 
 
-class Numbers:
-  """Hands out the numbers that tell a network's dropout masks apart."""
+class Setup:
+  """What all layers of one network are made with.
 
-  def __init__(self):
-    self._next = 0
+  Attributes:
+    config: sizes, dropout's rate, how stacks run.
+    rngs: where the kernels come from.
+  """
 
-  def take(self, count: int) -> int:
-    """Reserves `count` numbers, returns the first."""
-    first = self._next
-    self._next += count
+  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+    self.config = config
+    self.rngs = rngs
+    self._next_mask = 0
+
+  def reserve_masks(self, count: int) -> int:
+    """The first of `count` numbers that no other dropout mask has."""
+    first = self._next_mask
+    self._next_mask += count
     return first
 
 
@@ -65,14 +72,14 @@ def unstack(x: jax.Array) -> list[jax.Array]:
 
 def unstack_tree(tree: Any) -> list[Any]:
   """The members of a tree whose leaves share a leading axis."""
-  leaves, form = jax.tree.flatten(tree)
+  leaves, treedef = jax.tree.flatten(tree)
   members = zip(*(unstack(leaf) for leaf in leaves), strict=True)
-  return [form.unflatten(member) for member in members]
+  return [treedef.unflatten(member) for member in members]
 
 
-def stack(members: list[jax.Array], form: str) -> Stack:
-  """Arrays f32[T, units] as a stack of that form."""
-  return members if runs_separately(form) else jnp.stack(members)
+def stack(members: list[jax.Array], expert_form: str) -> Stack:
+  """Arrays f32[T, units] as a stack (NetworkConfig.expert_form)."""
+  return members if runs_separately(expert_form) else jnp.stack(members)
 
 
 def concatenate(first: Stack, second: Stack) -> Stack:
@@ -156,23 +163,16 @@ class StackedLinear(nnx.Module):
     inputs: width of a member's input.
     units: width of a member's output.
     gain: of the kernels, HE or LECUN.
-    form: NetworkConfig.expert_form.
-    rngs: where the kernels come from.
+    setup: of the network.
   """
 
   def __init__(
-    self,
-    count: int,
-    inputs: int,
-    units: int,
-    gain: float,
-    form: str,
-    rngs: nnx.Rngs,
+    self, count: int, inputs: int, units: int, gain: float, setup: Setup
   ):
-    kernel = init_kernel(rngs.params(), (count, inputs, units), gain)
+    kernel = init_kernel(setup.rngs.params(), (count, inputs, units), gain)
     self.kernel = nnx.Param(kernel)
     self.bias = nnx.Param(jnp.zeros((count, units)))
-    self.form = form
+    self.expert_form = setup.config.expert_form
 
   def __call__(self, x: Stack) -> Stack:
     """A stack of f32[T, inputs], or one such array for all, -> f32[T, units].
@@ -181,7 +181,7 @@ class StackedLinear(nnx.Module):
     """
     kernel, bias = self.kernel[...], self.bias[...]
     shared = not isinstance(x, list) and x.ndim == 2
-    if runs_separately(self.form):
+    if runs_separately(self.expert_form):
       pairs = zip(unstack(kernel), unstack(bias[:, None, :]), strict=True)
       return [
         matmul(x if shared else x[e], w) + b  # pyright: ignore[reportArgumentType]
@@ -198,18 +198,12 @@ class StackedLinear(nnx.Module):
 
 
 class Activation(nnx.Module):
-  """ReLU and dropout after a hidden layer of E members.
+  """ReLU and dropout after a hidden layer of E members, each with its mask."""
 
-  Args:
-    count: E.
-    rate: dropout's.
-    numbers: where the masks' numbers come from.
-  """
-
-  def __init__(self, count: int, rate: float, numbers: Numbers):
+  def __init__(self, count: int, setup: Setup):
     self.count = count
-    self.rate = rate
-    self.number = numbers.take(count)
+    self.rate = setup.config.dropout
+    self.number = setup.reserve_masks(count)
 
   def __call__(self, x: Stack, dropout_key: jax.Array | None) -> Stack:
     """Stack -> stack; no dropout where the key is None."""
@@ -234,28 +228,16 @@ class Hidden(nnx.Module):
   Args:
     count: E.
     units: layers; the first one's linear part is the caller's.
-    config: dropout's rate and the form of the stacks.
-    numbers: where the masks' numbers come from.
-    rngs: where the kernels come from.
+    setup: of the network.
   """
 
-  def __init__(
-    self,
-    count: int,
-    units: Sequence[int],
-    config: config_lib.NetworkConfig,
-    numbers: Numbers,
-    rngs: nnx.Rngs,
-  ):
+  def __init__(self, count: int, units: Sequence[int], setup: Setup):
     self.depth = len(units)
     for i in range(self.depth):
       if i > 0:
-        linear = StackedLinear(
-          count, units[i - 1], units[i], HE, config.expert_form, rngs
-        )
+        linear = StackedLinear(count, units[i - 1], units[i], HE, setup)
         setattr(self, f'linear_{i}', linear)
-      activation = Activation(count, config.dropout, numbers)
-      setattr(self, f'activation_{i}', activation)
+      setattr(self, f'activation_{i}', Activation(count, setup))
 
   def __call__(self, x: Stack, dropout_key: jax.Array | None) -> Stack:
     """Pre-activations of the first layer -> the last layer's activations."""
@@ -269,12 +251,8 @@ class Hidden(nnx.Module):
 class Heads(nnx.Module):
   """The last layer of K towers: one unit each, side by side."""
 
-  def __init__(
-    self, count: int, inputs: int, config: config_lib.NetworkConfig, rngs
-  ):
-    self.linear = StackedLinear(
-      count, inputs, 1, LECUN, config.expert_form, rngs
-    )
+  def __init__(self, count: int, inputs: int, setup: Setup):
+    self.linear = StackedLinear(count, inputs, 1, LECUN, setup)
 
   def __call__(self, x: Stack) -> jax.Array:
     """K of f32[T, inputs] -> f32[T, K]."""
@@ -285,30 +263,13 @@ class Heads(nnx.Module):
 
 
 class Towers(nnx.Module):
-  """K towers `tower_units`, then one unit each.
+  """K towers on bottoms or experts: `tower_units`, then one unit each."""
 
-  Args:
-    count: K.
-    inputs: width of a tower's input.
-    config: sizes.
-    numbers: where the masks' numbers come from.
-    rngs: where the kernels come from.
-  """
-
-  def __init__(
-    self,
-    count: int,
-    inputs: int,
-    config: config_lib.NetworkConfig,
-    numbers: Numbers,
-    rngs: nnx.Rngs,
-  ):
-    units = config.tower_units
-    self.linear_0 = StackedLinear(
-      count, inputs, units[0], HE, config.expert_form, rngs
-    )
-    self.hidden = Hidden(count, units, config, numbers, rngs)
-    self.heads = Heads(count, units[-1], config, rngs)
+  def __init__(self, count: int, setup: Setup):
+    inputs, units = setup.config.bottom_units[-1], setup.config.tower_units
+    self.linear_0 = StackedLinear(count, inputs, units[0], HE, setup)
+    self.hidden = Hidden(count, units, setup)
+    self.heads = Heads(count, units[-1], setup)
 
   def __call__(self, x: Stack, dropout_key: jax.Array | None) -> jax.Array:
     """A stack of K, or one f32[T, inputs] for all towers, -> f32[T, K]."""

@@ -317,8 +317,8 @@ _ENCODERS = {
 }
 
 
-def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
-  """Raises InputError unless the encoder exists and has items to read."""
+def check(config: config_lib.NetworkConfig) -> None:
+  """Raises InputError unless the encoder exists."""
   name = config.session_encoder
   if name == 'none':
     return
@@ -326,11 +326,6 @@ def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     raise types.InputError(
       f'config.network.session_encoder: {name!r:.80} is not one of none,'
       f' {", ".join(_ENCODERS)}'
-    )
-  if spec.item is None:
-    raise types.InputError(
-      f'config.network.session_encoder: {name!r} needs data whose'
-      ' manifest.json names an item_field, found none'
     )
 
 

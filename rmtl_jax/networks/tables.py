@@ -21,18 +21,18 @@ TABLE_ROWS = 2**15
 TABLE_NUMBERS = 2**27
 
 
-def pay(form: str, embedding_dim: int) -> bool:
+def pay(first_layer: str, embedding_dim: int) -> bool:
   """Whether what predicts looks products up in tables (`prepare`).
 
   Args:
-    form: NetworkConfig.first_layer; `auto` does on CPU, where that pays.
+    first_layer: NetworkConfig.first_layer; `auto` does on CPU, where that pays.
     embedding_dim: D.
   """
-  if form == 'auto':
+  if first_layer == 'auto':
     return (
       jax.default_backend() == 'cpu' and embedding_dim > distinct.GATHER_COST
     )
-  return form == 'distinct'
+  return first_layer == 'distinct'
 
 
 def tabled(sizes: Sequence[int], width: int) -> tuple[int, ...]:

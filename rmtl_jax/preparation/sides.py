@@ -1,6 +1,6 @@
 """Which fields tell of the item alone, and which of the user alone.
 
-A factorised affinity (rmtl_jax.networks.affinity) is a product of the user's
+A factorised affinity (rmtl_jax.contrib.affinity) is a product of the user's
 side and the item's. Logs do not say which side a field is on; train rows do: a
 field of the item hardly differs between the rows that show one item.
 """

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import distinct, features
+from rmtl_jax.networks import distinct, embeddings
 from rmtl_jax.updates import state as state_lib
 
 
@@ -97,7 +97,7 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
   """
   lanes, length = inputs.categorical.shape[:2]
   single, multi = _room(spec, lanes * length)
-  starts = features.offsets(spec)
+  starts = embeddings.offsets(spec)
   categorical = jnp.asarray(inputs.categorical)
   widths = [width for _, width in spec.multi_valued]
   parts = jax.lax.split(jnp.asarray(inputs.multi_valued), widths, axis=2)

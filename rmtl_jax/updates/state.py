@@ -11,8 +11,8 @@ import optax
 from jax import tree_util
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.networks import registry
 from rmtl_jax.ops import schedules
-from rmtl_jax.updates import prior
 
 
 class ActorState(NamedTuple):
@@ -71,7 +71,7 @@ class FinetuneState(NamedTuple):
 def make_optimizer(
   config: config_lib.StageConfig | config_lib.CriticConfig,
   total_steps: int = 0,
-  prior_share: float = 0.0,
+  prior_weight: float = 0.0,
 ) -> optax.GradientTransformation:
   """Adam with L2 added to the gradient, as torch's `Adam(weight_decay)`.
 
@@ -83,8 +83,8 @@ def make_optimizer(
   Args:
     config: of the stage.
     total_steps: over which a schedule falls; only `init` uses it.
-    prior_share: of the divergence that an affinity pays per step (prior.py),
-      1 / (train rows * tasks); only `init` uses it.
+    prior_weight: of parameters that have a prior instead of L2 (wrappers of
+      networks may), 1 / (train rows * tasks); only `init` uses it.
   """
   links, last = [], []
   if config.clip_norm:
@@ -97,7 +97,12 @@ def make_optimizer(
     )
   links += _l2_links(config)
   if isinstance(config, config_lib.StageConfig):
-    links.append(prior.add_divergence(prior_share))
+    # Of every wrapper: the state has one form, whichever the settings want.
+    links += [
+      wrapper.prior(prior_weight)
+      for wrapper in registry.WRAPPERS.values()
+      if wrapper.prior
+    ]
   # Only the rate: traced betas could not be folded into Adam's constants.
   adam = optax.inject_hyperparams(
     optax.adam,
@@ -117,8 +122,10 @@ def _l2_links(
   if not (config.l2 or embedding):
     return []
 
+  priors = {one.name for one in registry.WRAPPERS.values() if one.prior}
+
   def decay(path, gradient, param):
-    if 'affinity' in _names(path):  # it has priors
+    if not priors.isdisjoint(_names(path)):
       return gradient
     l2 = embedding if is_embedding(path) else config.l2
     return gradient + l2 * param if l2 else gradient
@@ -130,17 +137,13 @@ def _l2_links(
   ]
 
 
-# The last two names of their paths.
-_TABLES = (['first', 'table'], ['affinity', 'table'], ['affinity', 'spread'])
-
-
 def is_embedding(path: Sequence[Any]) -> bool:
   """Whether a leaf of parameters (or of their moments) is embedding tables.
 
   Args:
     path: of the leaf, as `jax.tree.map_with_path` gives it.
   """
-  return _names(path)[-2:] in _TABLES
+  return tuple(_names(path)[-2:]) in registry.tables()
 
 
 def _names(path: Sequence[Any]) -> list[Any]:

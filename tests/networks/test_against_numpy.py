@@ -10,7 +10,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, functional
+from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import reference, small
 
 
@@ -28,7 +29,7 @@ FIELDS = [
 ] + [(2, True, False), (2, False, True)]
 
 
-@pytest.mark.parametrize('backbone', backbones.RECORDS)
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
 @pytest.mark.parametrize(('tasks', 'numeric', 'multi_valued'), FIELDS)
 def test_every_backbone_equals_numpy(backbone, tasks, numeric, multi_valued):
   spec = small.spec(tasks, numeric=numeric, multi_valued=multi_valued)

@@ -12,7 +12,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, distinct, functional
+from rmtl_jax.networks import distinct, functional
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
 find = jax.jit(distinct.distinct, static_argnums=1)
@@ -50,7 +51,7 @@ def batch(variety: int) -> types.Inputs:
 # Distinct values of a field; there is room for 12.
 VARIETIES = (1, 8, 12, 90)
 ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
-NAMES = (*backbones.RECORDS, 'shared', 'separate')
+NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -59,7 +60,7 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
   for spec, form in ((SPEC, 'plain'), (ROOMY, 'distinct')):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
-    if name in backbones.RECORDS:
+    if name in networks_registry.BACKBONES:
       network = functional.make_actor(spec, name, config)
     else:
       critic = config_lib.CriticConfig(form=name)

@@ -9,7 +9,8 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import backbones, features, functional
+from rmtl_jax.networks import first_layer, functional
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
 
@@ -19,13 +20,13 @@ def strict():
     yield
 
 
-NAMES = (*backbones.RECORDS, 'shared', 'separate')
+NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 
 
 def named(name, **changes):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, **changes)
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return functional.make_actor(small.spec(), name, config), ()
   critic = config_lib.CriticConfig(form=name)
   network = functional.make_critic(small.spec(), config, critic)
@@ -257,11 +258,11 @@ class Constant(nnx.Module):
   """A backbone of a user's own: the bias of the first layer."""
 
   def __init__(self, spec, config, rngs):
-    self.first = features.FirstLayer(spec, config, spec.num_tasks, 0, rngs)
+    self.first = first_layer.FirstLayer(spec, config, rngs, spec.num_tasks)
 
   def __call__(self, shared, inputs, dropout_key):
     hidden, _ = self.first(shared, inputs)
-    return 0.0 * hidden + self.first.bias[...][None, :]
+    return 0.0 * hidden[0] + self.first.bias[...][None, :]
 
 
 def test_a_registered_backbone_runs(monkeypatch):

@@ -14,12 +14,13 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.networks import (
-  backbones,
-  features,
+  embeddings,
+  first_layer,
   functional,
   history,
   id_dropout,
 )
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import reference, small
 
 
@@ -69,7 +70,7 @@ def bare(made):
 def named(name, encoder='mean', spec=SPEC, **changes):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, history_encoder=encoder, **changes)
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return functional.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   return functional.make_critic(spec, config, critic), (small.actions(2),)
@@ -78,7 +79,7 @@ def named(name, encoder='mean', spec=SPEC, **changes):
 def expected(name, encoder, params, made):
   """What the numpy reference says."""
   config = dataclasses.replace(small.CONFIG, history_encoder=encoder)
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return reference.actor_logits(SPEC, name, config, params, made)
   critic = config_lib.CriticConfig(form=name)
   return reference.critic_values(
@@ -92,7 +93,7 @@ def test_every_choice_is_here():
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 
 
-NAMES = (*backbones.RECORDS, 'shared', 'separate')
+NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 
 
 CASES = [(name, 'target_attention') for name in NAMES]
@@ -129,29 +130,28 @@ def test_both_forms_of_the_first_layer_agree(name, encoder):
 
 
 def test_fields_that_share_have_the_rows_of_their_owner():
-  np.testing.assert_array_equal(features.offsets(SPEC), [0, 4, 10, 4, 15, 19])
+  np.testing.assert_array_equal(embeddings.offsets(SPEC), [0, 4, 10, 4, 15, 19])
   last = dataclasses.replace(
     SPEC, multi_valued=SPEC.multi_valued[:2], shares=(None, 1)
   )
-  np.testing.assert_array_equal(features.offsets(last), [0, 4, 10, 4, 15])
-  np.testing.assert_array_equal(features.offsets(BARE), [0, 4, 10, 15, 19])
+  np.testing.assert_array_equal(embeddings.offsets(last), [0, 4, 10, 4, 15])
+  np.testing.assert_array_equal(embeddings.offsets(BARE), [0, 4, 10, 15, 19])
   assert history.fields(SPEC) == (1,) and history.fields(BARE) == ()
   # Of another field than the item: a list like any other.
   other = dataclasses.replace(SPEC, item=0)
   assert history.fields(other) == ()
-  table = features.init_table(jax.random.key(0), last, small.CONFIG)
+  table = embeddings.init_table(jax.random.key(0), last, small.CONFIG)
   assert table.shape == (15, 3)
   empty = np.flatnonzero((np.asarray(table) == 0).all(axis=1))
   np.testing.assert_array_equal(empty, [0, 4, 10])
 
 
-def first_layer(encoder, **changes):
+def make(encoder, **changes):
   config = dataclasses.replace(
     small.CONFIG, history_encoder=encoder, embedding_scale=0.5, **changes
   )
-  return features.FirstLayer(
-    SPEC, config, 3, 2, nnx.Rngs(params=jax.random.key(0))
-  )
+  rngs = nnx.Rngs(params=jax.random.key(0))
+  return first_layer.FirstLayer(SPEC, config, rngs, units=3, gates=2)
 
 
 def lane(lists, items):
@@ -166,10 +166,12 @@ LISTS = [[3, 5, -1, -1], [0, -1, -1, -1], [2, 2, 4, 0]]
 
 
 def test_items_learn_from_the_histories_that_have_them():
-  layer = first_layer('mean')
+  layer = make('mean')
   graph, state = nnx.split(layer)
   made = lane(LISTS, 1)
-  slope = jax.grad(lambda state: jnp.sum(nnx.merge(graph, state)((), made)[0]))
+  slope = jax.grad(
+    lambda state: jnp.sum(nnx.merge(graph, state)((), made)[0][0])
+  )
   slopes = small.jit(slope)(state)
   slopes = nnx.to_pure_dict(slopes)['table']
   assert slopes.shape == (4 + ITEMS + 5 + 4, 3)
@@ -185,10 +187,10 @@ def test_items_learn_from_the_histories_that_have_them():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_no_items_make_a_block_of_zeros_whatever_row_0_holds(encoder):
-  layer = first_layer(encoder)
+  layer = make(encoder)
   layer.table[...] = layer.table[...] + 1.0  # row 0 too
   made = lane([[0, -1, -1, -1], [-1] * 4, [0, 0, -1, 0]], [1, 2, 3])
-  blocks = layer._multi_valued(made, None)
+  blocks = layer._lists(made, None)
   assert blocks.shape == (3, 3, 3)
   np.testing.assert_array_equal(blocks[:, 1], 0.0)
   assert np.abs(blocks[:, (0, 2)]).min() > 0
@@ -212,9 +214,9 @@ def test_attention_by_hand():
 
 
 def test_attention_takes_padding_and_order_for_nothing():
-  layer = first_layer('target_attention')
+  layer = make('target_attention')
   blocks = [
-    layer._multi_valued(lane(lists, [1, 2, 3]), None)[:, 1]
+    layer._lists(lane(lists, [1, 2, 3]), None)[:, 1]
     for lists in (
       [[3, 5, 5, 1], [3, -1, -1, -1], [2, 4, -1, -1]],
       [[5, 1, 3, 5], [-1, 0, 3, -1], [4, 0, 2, -1]],
@@ -227,10 +229,10 @@ def test_attention_takes_padding_and_order_for_nothing():
 
 @pytest.mark.parametrize('encoder', ENCODERS)
 def test_gradients_reach_query_and_history(encoder):
-  layer = first_layer(encoder)
+  layer = make(encoder)
   graph, state = nnx.split(layer)
   made = lane([[2, 3, -1, -1], [0, -1, -1, -1], [4, -1, -1, -1]], [1, 1, 1])
-  out = lambda state: nnx.merge(graph, state)._multi_valued(made, None)[:, 1]
+  out = lambda state: nnx.merge(graph, state)._lists(made, None)[:, 1]
   jacobian = small.jit(jax.jacrev(lambda s: out(s) ** 2))(state)
   jacobian = nnx.to_pure_dict(jacobian)
   reached = np.abs(jacobian['table']).max(axis=(1, 3)) > 0

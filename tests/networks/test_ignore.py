@@ -8,7 +8,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, functional, ignore
+from rmtl_jax.networks import functional, ignore
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
 SPEC = types.FeatureSpec(
@@ -141,7 +142,7 @@ def test_what_is_left_is_the_data_without_the_fields():
 
 def named(name, spec, network):
   """A network of either kind, with its arguments after the inputs."""
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return functional.make_actor(spec, name, network), ()
   critic = config_lib.CriticConfig(form=name)
   return functional.make_critic(spec, network, critic), (small.actions(2),)

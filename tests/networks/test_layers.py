@@ -12,8 +12,9 @@ from rmtl_jax.networks import layers
 from tests.networks import small
 
 
-def rngs():
-  return nnx.Rngs(params=jax.random.key(0))
+def setup(**changes):
+  config = dataclasses.replace(small.CONFIG, **changes)
+  return layers.Setup(config, nnx.Rngs(params=jax.random.key(0)))
 
 
 @pytest.mark.parametrize('gain', [layers.HE, layers.LECUN])
@@ -27,7 +28,7 @@ def test_kernels_have_the_variance_of_their_gain(gain):
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
 def test_a_stacked_layer_by_hand(form):
-  linear = layers.StackedLinear(2, 2, 1, layers.HE, form, rngs())
+  linear = layers.StackedLinear(2, 2, 1, layers.HE, setup(expert_form=form))
   linear.kernel[...] = jnp.array([[[1.0], [2.0]], [[3.0], [4.0]]])
   linear.bias[...] = jnp.array([[10.0], [20.0]])
   x = jnp.array([[1.0, 1.0], [0.0, 2.0]])
@@ -63,8 +64,7 @@ def test_unstack_takes_members_apart():
 
 @pytest.mark.parametrize('form', ['separate', 'batched'])
 def test_heads_stand_side_by_side(form):
-  config = dataclasses.replace(small.CONFIG, expert_form=form)
-  heads = layers.Heads(3, 2, config, rngs())
+  heads = layers.Heads(3, 2, setup(expert_form=form))
   heads.linear.kernel[...] = jnp.ones((3, 2, 1))
   heads.linear.bias[...] = jnp.array([[0.0], [10.0], [20.0]])
   np.testing.assert_array_equal(
@@ -74,7 +74,7 @@ def test_heads_stand_side_by_side(form):
 
 @pytest.mark.parametrize('rate', [0.0, 0.5])
 def test_an_activation_without_key_or_rate_is_relu(rate):
-  activation = layers.Activation(1, rate, layers.Numbers())
+  activation = layers.Activation(1, setup(dropout=rate))
   x = jnp.array([[-1.0, 2.0]])
   for form in ([x], x[None]):
     np.testing.assert_array_equal(activation(form, None)[0], [[0, 2]])
@@ -82,21 +82,20 @@ def test_an_activation_without_key_or_rate_is_relu(rate):
   assert set(np.unique(dropped)) == ({1.0} if rate == 0 else {0.0, 2.0})
 
 
-def test_numbers_are_handed_out_once():
-  numbers = layers.Numbers()
-  assert [numbers.take(3), numbers.take(1), numbers.take(2)] == [0, 3, 4]
+def test_mask_numbers_are_handed_out_once():
+  network = setup()
+  assert [network.reserve_masks(n) for n in (3, 1, 2)] == [0, 3, 4]
 
 
 def test_layers_of_a_network_have_masks_of_their_own():
-  numbers = layers.Numbers()
-  config = dataclasses.replace(small.CONFIG, dropout=0.5)
-  hidden = layers.Hidden(2, (6, 6, 6), config, numbers, rngs())
+  network = setup(dropout=0.5)
+  hidden = layers.Hidden(2, (6, 6, 6), network)
   found = [
     (a.number, a.count)
     for a in (hidden.activation_0, hidden.activation_1, hidden.activation_2)
   ]
   assert found == [(0, 2), (2, 2), (4, 2)]
-  assert numbers.take(1) == 6
+  assert network.reserve_masks(1) == 6
 
 
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])

@@ -10,10 +10,11 @@ import pytest
 from jax.extend import core as jax_core
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import backbones, functional, precision
+from rmtl_jax.networks import functional, precision
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
-NAMES = (*backbones.RECORDS, 'shared', 'separate')
+NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 # 1 + 2^-8 lies halfway between two numbers of 8 bits and goes to the even one;
 # the next representable number above 1 is 1 + 2^-7.
 FINE = 1 + 2**-8
@@ -55,7 +56,7 @@ def network(name, spec, matmul_precision, **changes):
   config = dataclasses.replace(
     small.CONFIG, matmul_precision=matmul_precision, **changes
   )
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return functional.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   made = functional.make_critic(spec, config, critic)

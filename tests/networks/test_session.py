@@ -13,7 +13,8 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
-from rmtl_jax.networks import backbones, features, functional, session
+from rmtl_jax.networks import first_layer, functional, session
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import reference_session, small
 
 
@@ -289,12 +290,12 @@ def lanes(seed=0):
   )
 
 
-def first_layer(name, form):
+def make(name, form):
   config = dataclasses.replace(
     small.CONFIG, session_encoder=name, first_layer=form, embedding_scale=0.5
   )
   rngs = nnx.Rngs(params=jax.random.key(0))
-  return features.FirstLayer(SPEC, config, 3, 2, rngs)
+  return first_layer.FirstLayer(SPEC, config, rngs, units=3, gates=2)
 
 
 @pytest.mark.parametrize('name', ENCODERS)
@@ -302,12 +303,12 @@ def test_the_encoding_is_one_more_block(name):
   inputs = lanes()
   values = {}
   for form in ('plain', 'distinct'):
-    graph, state = nnx.split(first_layer(name, form))
+    graph, state = nnx.split(make(name, form))
 
     def loss(state, inputs, graph=graph):
       layer = nnx.merge(graph, state)
       axes = (layer.shared_axes, 0)
-      hidden, gates = jax.vmap(layer, axes)(layer.share(inputs), inputs)
+      (hidden,), gates = jax.vmap(layer, axes)(layer.share(inputs), inputs)
       y = jnp.concatenate([hidden, gates], axis=2)
       return jnp.sum(y**2), y
 
@@ -319,7 +320,7 @@ def test_the_encoding_is_one_more_block(name):
     values['plain'],
     values['distinct'],
   )
-  layer, bare = first_layer(name, 'plain'), first_layer('none', 'plain')
+  layer, bare = make(name, 'plain'), make('none', 'plain')
   bare.table[...] = layer.table[...]
   bare.kernel[...] = layer.kernel[...][:-1]
   bare.numeric.kernel[...] = layer.numeric.kernel[...]
@@ -332,20 +333,21 @@ def test_the_encoding_is_one_more_block(name):
     encoded = reference_session.encode(
       name, params, table[start + one.categorical[:, 1]], *one[3:]
     )
-    expected = np.concatenate(bare((), one), axis=1)
+    (hidden,), gates = bare((), one)
+    expected = np.concatenate([hidden, gates], axis=1)
     expected = expected + encoded @ np.asarray(layer.kernel[...][-1])
     np.testing.assert_allclose(y[lane], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_items_learn_through_the_history_alone():
-  layer = first_layer('mean', 'plain')
+  layer = make('mean', 'plain')
   graph, state = nnx.split(layer)
   inputs = jax.tree.map(lambda x: x[0], lanes())
   # Item 3 stands in row 0 alone, and only row 2 of its session is asked.
   item = np.array([3, 1, 2, *[1] * (SLOTS - 3)], np.int32)
   inputs.categorical[:, 1] = item
   slopes = jax.grad(
-    lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][2])
+    lambda state: jnp.sum(nnx.merge(graph, state)((), inputs)[0][0][2])
   )(state)
   expected = layer.kernel[...][-1][:, :3].sum(axis=1) / 2
   start = SPEC.categorical[0]
@@ -354,13 +356,13 @@ def test_items_learn_through_the_history_alone():
   )
 
 
-NAMES = (*backbones.RECORDS, 'shared', 'separate')
+NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
 
 
 def named(name, encoder, spec=SPEC):
   """A network of either kind, with its arguments after the inputs."""
   config = dataclasses.replace(small.CONFIG, session_encoder=encoder)
-  if name in backbones.RECORDS:
+  if name in networks_registry.BACKBONES:
     return functional.make_actor(spec, name, config), ()
   critic = config_lib.CriticConfig(form=name)
   actions = np.full((small.LANES, SLOTS, 2), 0.3, np.float32)
@@ -409,7 +411,7 @@ def test_without_an_encoder_nothing_changes(name):
   assert init == bare_init
   params = jax.eval_shape(network.init, key)
   assert 'session' not in params['first']
-  assert params['first']['kernel'].shape[-3] == features.num_blocks(SPEC)
+  assert params['first']['kernel'].shape[-3] == first_layer.num_blocks(SPEC)
 
   def program(network, inputs):
     function = functools.partial(functional.apply, network)
@@ -422,7 +424,7 @@ def test_without_an_encoder_nothing_changes(name):
 
 
 def test_what_is_drawn_before_the_encoder_is_the_same_with_one():
-  layer, bare = first_layer('gru', 'plain'), first_layer('none', 'plain')
+  layer, bare = make('gru', 'plain'), make('none', 'plain')
   for one, other in (
     (layer.table, bare.table),
     (layer.numeric.kernel, bare.numeric.kernel),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import backbones, functional, tables
+from rmtl_jax.networks import functional, tables
+from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small, test_distinct
 
 
@@ -23,7 +24,7 @@ def test_tables_equal_plain(name, rows, monkeypatch):
   for form in ('plain', 'tables'):
     config = dataclasses.replace(small.CONFIG, first_layer=form)
     args = ()
-    if name in backbones.RECORDS:
+    if name in networks_registry.BACKBONES:
       network = functional.make_actor(test_distinct.SPEC, name, config)
     else:
       critic = config_lib.CriticConfig(form=name, members=2)

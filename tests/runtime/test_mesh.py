@@ -15,7 +15,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, functional
+from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.runtime import mesh, workdir
 from tests import tiny
 from tests.updates import problem
@@ -227,7 +228,7 @@ def test_what_a_step_communicates_does_not_grow_with_the_vocabulary():
 @pytest.mark.long
 @pytest.mark.parametrize('adam', ['rows', 'dense'])
 def test_losses_of_every_backbone_and_mesh(adam):
-  names = ','.join(backbones.RECORDS)
+  names = ','.join(networks_registry.BACKBONES)
   expected = _losses('one', names, adam)
   for shape, tables in (
     ('data:8', 1.0),

@@ -18,7 +18,7 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.networks import backbones
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.serving import export, exported, predictor, program
 from tests.serving import forged, past_run, table_run
 
@@ -40,7 +40,7 @@ def check_round_trip(scorer, directory, *args):
     np.testing.assert_allclose(found[task], values, rtol=0.0, atol=1e-6)
 
 
-@pytest.mark.parametrize('backbone', backbones.RECORDS)
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
 def test_every_backbone(run_dir, tmp_path, backbone):
   raw = table_run.table(60)
   columns = {name: raw[name].to_pylist() for name in table_run.FEATURES}

@@ -14,7 +14,7 @@ from flax import nnx
 import rmtl_jax
 from rmtl_jax import cli, config_values, types
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import features
+from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.training import trainer
@@ -50,10 +50,10 @@ class _Wide(nnx.Module):
   """One linear layer over all embeddings."""
 
   def __init__(self, spec, config, rngs):
-    self.first = features.FirstLayer(spec, config, spec.num_tasks, 0, rngs)
+    self.first = first_layer.FirstLayer(spec, config, rngs, spec.num_tasks)
 
   def __call__(self, shared, inputs, dropout_key):
-    hidden, _ = self.first.members(shared, inputs)
+    hidden, _ = self.first(shared, inputs)
     return hidden[0]
 
 

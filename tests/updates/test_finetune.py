@@ -9,7 +9,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
-from rmtl_jax.networks import backbones, functional
+from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory, registry
 from tests.updates import problem, reference
@@ -41,7 +42,7 @@ def make(actor, critic, config, optimizer=None):
   return step, init
 
 
-@pytest.mark.parametrize('backbone', backbones.RECORDS)
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
 def test_learning_step_agrees_with_numpy(backbone):
   """Actor's and critics' losses and gradients, targets from other networks.
 

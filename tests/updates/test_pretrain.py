@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import backbones
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import pretrain, state
 from tests.updates import problem, reference
 
@@ -17,7 +17,7 @@ def start(params, optimizer):
   return state.init_actor(params, optimizer, UNWEIGHTED)
 
 
-@pytest.mark.parametrize('backbone', backbones.RECORDS)
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
 def test_step_agrees_with_numpy(backbone):
   network = problem.actor(backbone)
   params = problem.actor_params(network)

@@ -13,7 +13,8 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import backbones, functional
+from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.training import models
 from rmtl_jax.updates import pretrain, rows, state
 from rmtl_jax.weighting import factory
@@ -70,7 +71,7 @@ def test_small_vocabularies_stay_whole():
   np.testing.assert_array_equal(found.inputs.categorical, some.categorical)
 
 
-CONFIGS = [(name, {}) for name in backbones.RECORDS] + [
+CONFIGS = [(name, {}) for name in networks_registry.BACKBONES] + [
   ('esmm', {'id_dropout': '0.4'}),
   ('mmoe', {'ignore': 'b'}),
   ('ple', {'session_encoder': 'gru', 'first_layer': 'distinct'}),

@@ -10,7 +10,9 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import affinity, backbones, functional
+from rmtl_jax.contrib.affinity import network as affinity
+from rmtl_jax.networks import functional
+from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
@@ -163,7 +165,7 @@ def test_the_order_of_rows_of_one_time_does_not_matter():
     )
 
 
-@pytest.mark.parametrize('backbone', backbones.RECORDS)
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
 def test_every_backbone_adds_it_to_its_towers(backbone):
   network = actor(backbone)
   params, given = drawn_params(network), inputs()
@@ -339,7 +341,7 @@ def test_data_without_numbers():
 def test_it_needs_an_item():
   spec = dataclasses.replace(SPEC, item=None, shares=())
   with pytest.raises(types.InputError, match=r'affinity_dim: 2 needs data'):
-    affinity.check(spec, CONFIG)
+    functional.make_actor(spec, 'shared_bottom', CONFIG)
 
 
 def test_it_needs_the_item_that_is_ignored():

@@ -16,13 +16,13 @@ prior's standard deviation, one per field for the factors and one per field and
 task for the terms, is learnt: fields that say nothing are shrunk to nothing.
 Training draws from the posterior, in sums as in Kingma, Salimans and Welling
 (NeurIPS 2015, arXiv:1506.02557), and pays for its distance to the prior
-(updates/prior.py); predictions take the posterior's means.
+(prior.py); predictions take the posterior's means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import features, history, session
+from rmtl_jax.networks import embeddings, functional, history, session
 
 # What a number of the table is in standard deviations of its prior. Adam moves
 # a number by up to a learning rate a step, and the posterior lies about one
@@ -48,19 +48,11 @@ SPREAD = 0.7
 PULL = 0.2
 RETURN = 0.05
 
-# Numbers of dropout masks are far below: the draws share keys with none.
+# Numbers of dropout masks and of draws of initial values are far below: the
+# affinity shares keys with none of them.
 _DRAWS = 2**21
 # Under the square root of a variance, whose derivative at 0 is infinite.
 _TINY = 1e-12
-
-
-def check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
-  """Raises InputError where an affinity is set and the data have no item."""
-  if config.affinity_dim and spec.item is None:
-    raise types.InputError(
-      f'config.network.affinity_dim: {config.affinity_dim} needs data whose'
-      ' manifest.json names an item_field, found none'
-    )
 
 
 class Sums(NamedTuple):
@@ -105,7 +97,7 @@ class Affinity(nnx.Module):
     self.spec = spec
     self.dim = dim
     self.moves = config.affinity_state == 'session' and bool(spec.previous)
-    means = features.init_rows(rngs.params(), spec, config, dim)
+    means = embeddings.init_rows(rngs.params(), spec, config, dim)
     means = jnp.pad(MEANS / STEP * means, ((0, 0), (0, tasks)))
     self.table = nnx.Param(means)
     self.spread = nnx.Param(jnp.full(means.shape, np.log(SPREAD) / STEP))
@@ -178,15 +170,15 @@ class Affinity(nnx.Module):
     """
     spec = self.spec
     count = len(spec.categorical)
-    found = of(features.of_categories(table, spec, inputs))
+    found = of(embeddings.of_categories(table, spec, inputs))
     fields = {f: found[:, f] for f in range(count)}
-    starts, histories = features.offsets(spec), history.fields(spec)
+    starts, histories = embeddings.offsets(spec), history.fields(spec)
     widths = [width for _, width in spec.multi_valued]
     slots = jnp.asarray(inputs.multi_valued)
     for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
       if i in histories:
         continue
-      rows, number = features.of_slots(table, part, int(starts[count + i]))
+      rows, number = embeddings.of_slots(table, part, int(starts[count + i]))
       values = jnp.where((part >= 0)[:, :, None], of(rows), 0.0)
       fields[count + i] = jnp.sum(values, axis=1) / number**power
     return fields
@@ -229,31 +221,47 @@ class Affinity(nnx.Module):
     return session.fold(step, (start, start), rows, *session.places(inputs))
 
 
-def make(
-  spec: types.FeatureSpec, config: config_lib.NetworkConfig, rngs: nnx.Rngs
-) -> Affinity | None:
-  """The affinity that the settings ask for, or None."""
-  return Affinity(spec, config, rngs) if config.affinity_dim else None
-
-
-def added(
-  affinity: Affinity | None,
-  logits: jax.Array,
-  inputs: types.Inputs,
-  key: jax.Array | None,
-) -> jax.Array:
-  """Logits f32[T, K] of one lane with what the affinity adds to them.
+def wrap(
+  network: functional.Network,
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+) -> functional.Network:
+  """An actor whose towers' outputs have the affinity added to them.
 
   Args:
-    affinity: or None, which adds nothing.
-    logits: f32[T, K].
-    inputs: leading dimension [T].
-    key: of the draws in training, None for the posterior's means.
+    network: the actor without it.
+    spec: the data's fields, which name an item.
+    config: `affinity_dim` and `affinity_state`.
+
+  Returns:
+    The same with a group of parameters `affinity`.
   """
-  if affinity is None:
-    return logits
-  own = None if key is None else jax.random.fold_in(key, _DRAWS)
-  return logits + affinity(inputs, own)
+  init_own, bind, _ = functional.from_module(
+    lambda rngs: Affinity(spec, config, rngs)
+  )
+
+  def init(key: jax.Array) -> functional.Params:
+    own = init_own(jax.random.fold_in(key, _DRAWS))
+    return {**network.init(key), 'affinity': own}
+
+  def share(params: functional.Params, inputs: types.Inputs) -> Any:
+    return network.share(_rest(params), inputs)
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    logits = network.lane(
+      _rest(params), shared, inputs, dropout_key=dropout_key
+    )
+    key = dropout_key
+    # Training draws from the posterior, by a key that no mask has.
+    if key is not None:
+      key = jax.random.fold_in(key, _DRAWS)
+    return logits + bind(params['affinity'])(inputs, key)
+
+  return network._replace(init=jax.jit(init), share=share, lane=lane)
+
+
+def _rest(params: functional.Params) -> functional.Params:
+  return {name: leaf for name, leaf in params.items() if name != 'affinity'}
 
 
 def divergence_gradient(name: str, leaf: jax.Array) -> jax.Array:

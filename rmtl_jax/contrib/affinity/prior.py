@@ -3,7 +3,7 @@
 The loss of variational Bayes is the rows' expected loss plus
 KL(posterior || prior), once per pass over the train rows. A step descends the
 mean over rows and tasks, so it has a share 1 / (rows * tasks) of the
-divergence (networks/affinity.py).
+divergence (network.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax import tree_util
 
-from rmtl_jax.networks import affinity
+from rmtl_jax.contrib.affinity import network
 
 
 class PriorState(NamedTuple):
@@ -33,7 +33,7 @@ class PriorState(NamedTuple):
   paid: Any
 
 
-def add_divergence(share: float) -> optax.GradientTransformation:
+def add_divergence(weight: float) -> optax.GradientTransformation:
   """Adds the divergence's gradient to that of an affinity's tables.
 
   A row pays for all updates since it paid last. Where every update sees whole
@@ -41,7 +41,8 @@ def add_divergence(share: float) -> optax.GradientTransformation:
   a rare row pays at once for the updates that left it out.
 
   Args:
-    share: of the divergence per update; only `init` uses it.
+    weight: of the divergence in every update, 1 / (train rows * tasks); only
+      `init` uses it.
   """
 
   def init(params):
@@ -54,7 +55,7 @@ def add_divergence(share: float) -> optax.GradientTransformation:
     if not jax.tree.leaves(paid):
       return ()
     return PriorState(
-      jnp.array(share, jnp.float32), jnp.zeros((), jnp.int32), paid
+      jnp.array(weight, jnp.float32), jnp.zeros((), jnp.int32), paid
     )
 
   def update(updates, state, params=None):
@@ -69,7 +70,7 @@ def add_divergence(share: float) -> optax.GradientTransformation:
       name = _affinity_leaf(path)
       if name not in ('table', 'spread'):
         return gradient
-      divergence = affinity.divergence_gradient(name, param)
+      divergence = network.divergence_gradient(name, param)
       return gradient + state.share * due[path[:-1]] * divergence
 
     new_updates = jax.tree.map_with_path(add, updates, params)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import actors, functional, layers
+from rmtl_jax.networks import backbones, functional, layers
 from tests.networks import small
 
 
@@ -20,7 +20,7 @@ def test_chained_logits_by_hand():
   z = jnp.log(jnp.array([[1.0, 3.0, 1.0]]))  # 1/2, 3/4, 1/2
   # 1/2, 3/8, 3/16 as odds: 1, 3/5, 3/13.
   np.testing.assert_allclose(
-    np.exp(actors.chain_logits(z)), [[1, 3 / 5, 3 / 13]], rtol=1e-6
+    np.exp(backbones.chain_logits(z)), [[1, 3 / 5, 3 / 13]], rtol=1e-6
   )
 
 
@@ -30,7 +30,7 @@ def exact_logits(z):
   return log_p - np.log(-np.expm1(log_p))
 
 
-chain = jax.jit(actors.chain_logits)
+chain = jax.jit(backbones.chain_logits)
 
 
 @hypothesis.settings(deadline=None, max_examples=200)
@@ -48,7 +48,7 @@ def test_chained_logits_keep_their_digits(z):
 )
 def test_chained_logits_and_gradients_of_extremes_are_finite(z):
   z = jnp.array([z], jnp.float32)
-  logits, jacobian = chain(z), jax.jit(jax.jacobian(actors.chain_logits))(z)
+  logits, jacobian = chain(z), jax.jit(jax.jacobian(backbones.chain_logits))(z)
   assert np.isfinite(logits).all()
   assert np.isfinite(jacobian).all()
   assert (np.diff(logits) <= 1e-5).all()  # a product only shrinks
@@ -64,8 +64,8 @@ def test_esmm_never_expects_more_conversions_than_clicks():
 
 def test_transfer_by_hand():
   config = config_lib.NetworkConfig()
-  transfer = actors.Transfer(
-    1, config, layers.Numbers(), nnx.Rngs(params=jax.random.key(0))
+  transfer = backbones.Transfer(
+    1, layers.Setup(config, nnx.Rngs(params=jax.random.key(0)))
   )
   for name, kernel in (('info', 2), ('value', 10), ('key', 1), ('query', 1)):
     linear = getattr(transfer, name)
@@ -117,10 +117,9 @@ def test_linear_transfers_of_aitm_share_one_attention():
   config = dataclasses.replace(
     small.CONFIG, aitm_transfer='linear', dropout=0.5
   )
-  rngs = nnx.Rngs(params=jax.random.key(0))
-  numbers = layers.Numbers()
-  first = actors.Transfer(4, config, numbers, rngs)
-  second = actors.Transfer(4, config, numbers, rngs, first)
+  setup = layers.Setup(config, nnx.Rngs(params=jax.random.key(0)))
+  first = backbones.Transfer(4, setup)
+  second = backbones.Transfer(4, setup, first)
   rng = np.random.default_rng(0)
   previous, own = rng.normal(size=(2, 5, 4)).astype(np.float32)
   found = second(previous, own, jax.random.key(1))  # no dropout here

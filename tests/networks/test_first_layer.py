@@ -8,37 +8,25 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import features
+from rmtl_jax.networks import first_layer
 
 
-def test_fields_lie_below_each_other_in_one_table():
+def test_fields_are_blocks():
   spec = types.FeatureSpec((3, 5), ((4, 2),), 2, 1)
-  np.testing.assert_array_equal(features.offsets(spec), [0, 3, 8, 12])
-  assert features.num_blocks(spec) == 4
-  assert features.num_blocks(types.FeatureSpec((3,), (), 0, 1)) == 1
+  assert first_layer.num_blocks(spec) == 4
+  assert first_layer.num_blocks(types.FeatureSpec((3,), (), 0, 1)) == 1
 
 
-def test_a_multi_valued_field_is_the_mean_of_its_used_slots():
-  table = jnp.array([[9.0], [9.0], [1.0], [2.0], [4.0]])
-  slots = jnp.array([[0, -1, -1], [1, -1, 2], [2, 2, 1], [-1, -1, -1]])
-  np.testing.assert_allclose(
-    features.mean_of_used(table, slots, start=2),
-    [[1.0], [3.0], [10 / 3], [0.0]],
-    rtol=1e-6,
-  )
-
-
-def first_layer(spec, **changes):
+def make(spec, **changes):
   config = config_lib.NetworkConfig(embedding_dim=1, **changes)
-  return features.FirstLayer(
-    spec, config, 1, 1, nnx.Rngs(params=jax.random.key(0))
-  )
+  rngs = nnx.Rngs(params=jax.random.key(0))
+  return first_layer.FirstLayer(spec, config, rngs, units=1, gates=1)
 
 
 @pytest.mark.parametrize('form', ['plain', 'distinct'])
 def test_a_first_layer_by_hand(form):
   spec = types.FeatureSpec((2, 3), ((2, 2),), 2, 1)
-  layer = first_layer(spec, first_layer=form)
+  layer = make(spec, first_layer=form)
   layer.table[...] = jnp.array([[0.0], [1], [0], [2], [3], [0], [4]])
   # Columns: what a ReLU reads, then a gate.
   layer.kernel[...] = jnp.array(
@@ -53,7 +41,7 @@ def test_a_first_layer_by_hand(form):
     np.array([[[3.0, 1.0], [0.0, 4.0]]]),
   )
   lanes = jax.vmap(layer, in_axes=(layer.shared_axes, 0))
-  hidden, gates = lanes(layer.share(inputs), inputs)
+  (hidden,), gates = lanes(layer.share(inputs), inputs)
   # 1 + 10 * 3 + 100 * (4 + 0) / 2 + 1000 * (2 + 3 - 1) + 0.5
   # 0 + 10 * 2 + 100 * 4 + 1000 * (2 - 4) + 0.5
   np.testing.assert_allclose(hidden, [[[4231.5], [-1579.5]]], rtol=1e-6)
@@ -64,14 +52,14 @@ def test_a_first_layer_by_hand(form):
 def test_numeric_fields_few_and_many_add_the_same(count):
   """x (A W) + c W, as columns times rows or as a GEMM."""
   spec = types.FeatureSpec((2,), (), count, 1)
-  layer = first_layer(spec, first_layer='plain')
+  layer = make(spec, first_layer='plain')
   rng = np.random.default_rng(count)
   x = rng.normal(size=(3, count)).astype(np.float32)
   inputs = types.Inputs(
     np.zeros((3, 1), np.int32), np.zeros((3, 0), np.int32), x
   )
   layer.numeric.bias[...] = jnp.array([0.5])
-  hidden, gates = layer((), inputs)
+  (hidden,), gates = layer((), inputs)
   block = x @ np.asarray(layer.numeric.kernel[...]) + 0.5
   expected = block @ np.asarray(layer.kernel[...][1])
   np.testing.assert_allclose(

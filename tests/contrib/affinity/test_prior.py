@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import affinity
-from rmtl_jax.updates import prior, state
+from rmtl_jax.contrib.affinity import network, prior
+from rmtl_jax.updates import state
 
 
 def params(rows=3):
@@ -65,7 +65,7 @@ def test_a_row_that_was_left_out_pays_later():
   first, whole = on([0, 2], whole)
   second, whole = on([1, 2], whole)
   third, whole = on([0, 1], whole)
-  divergence = affinity.divergence_gradient('spread', jnp.array(-0.05))
+  divergence = network.divergence_gradient('spread', jnp.array(-0.05))
   for found, times in ((first, (1, 1)), (second, (2, 1)), (third, (2, 1))):
     wanted = np.repeat(np.array(times)[:, None] * divergence, 2, axis=1)
     np.testing.assert_allclose(found['affinity']['spread'], wanted, rtol=1e-5)
@@ -89,7 +89,7 @@ def test_the_optimizers_state_follows_the_table(stacked):
     lambda leaf: jnp.broadcast_to(leaf, (*stacked, *leaf.shape)), params()
   )
   optimizer = state.make_optimizer(
-    config_lib.StageConfig(l2=0.5), prior_share=0.125
+    config_lib.StageConfig(l2=0.5), prior_weight=0.125
   )
   opt_state = optimizer.init(given)
   (link,) = (s for s in opt_state if isinstance(s, prior.PriorState))
@@ -109,7 +109,7 @@ def test_priors_stand_in_for_the_affinitys_decay():
 
 def test_new_embeddings_keep_what_rows_have_paid():
   given = params()
-  optimizer = state.make_optimizer(config_lib.StageConfig(), prior_share=1.0)
+  optimizer = state.make_optimizer(config_lib.StageConfig(), prior_weight=1.0)
   actor = state.ActorState(
     given, optimizer.init(given), (), jnp.zeros((), jnp.int32)
   )

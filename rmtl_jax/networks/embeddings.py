@@ -1,0 +1,134 @@
+"""The table of embeddings: the rows of all fields' vocabularies in one array.
+
+A field's row r is row `offsets[field] + r` of the table. Row 0 of every field
+(missing, unseen or rare) starts at zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+
+
+def offsets(spec: types.FeatureSpec) -> np.ndarray:
+  """First row of every categorical, then multi-valued field in the table.
+
+  A field that shares a categorical field's vocabulary has that field's rows.
+
+  Returns:
+    i64[fields + 1]; the last entry is the number of rows.
+  """
+  lists = len(spec.multi_valued)
+  shares = spec.shares or (None,) * lists
+  sizes = [
+    rows if owner is None else 0
+    for (rows, _), owner in zip(spec.multi_valued, shares, strict=True)
+  ]
+  starts = cumulative((*spec.categorical, *sizes))
+  for i, owner in enumerate(shares, start=len(spec.categorical)):
+    if owner is not None:
+      starts[i] = starts[owner]
+  return starts
+
+
+def cumulative(sizes: Sequence[int]) -> np.ndarray:
+  """The first row of each part, then their sum, i64[parts + 1]."""
+  return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+
+def init_table(
+  key: jax.Array, spec: types.FeatureSpec, config: config_lib.NetworkConfig
+) -> jax.Array:
+  """f32[sum of the vocabularies' sizes, D], row 0 of every field zero."""
+  dim = config.embedding_dim
+  if config.init == 'torch':
+    # Xavier's rule, of the table as a matrix (Glorot and Bengio, 2010).
+    limit = (6.0 / (int(offsets(spec)[-1]) + dim)) ** 0.5
+    draw = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
+    return init_rows(key, spec, config, dim, draw)
+  return config.embedding_scale * init_rows(key, spec, config, dim)
+
+
+def init_rows(
+  key: jax.Array,
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+  width: int,
+  draw: Callable[..., jax.Array] = jax.random.normal,
+) -> jax.Array:
+  """Random values, f32[rows, width], row 0 of every field zero.
+
+  Zero rows follow, up to a multiple of `table_multiple`; nothing reads them.
+
+  Args:
+    key: of the draw.
+    spec: the data's fields.
+    config: `table_multiple`.
+    width: numbers of a row.
+    draw: (key, shape) -> values; standard normal ones if not given.
+  """
+  starts = offsets(spec)
+  table = draw(key, (int(starts[-1]), width))
+  table = table.at[np.unique(starts[:-1])].set(0.0)
+  return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
+
+
+def of_categories(
+  table: jax.Array, spec: types.FeatureSpec, inputs: types.Inputs
+) -> jax.Array:
+  """The categories' rows of a table of all fields below each other.
+
+  Args:
+    table: f32[rows, D].
+    spec: the data's fields.
+    inputs: leading dimension [T].
+
+  Returns:
+    f32[T, F, D].
+  """
+  starts = offsets(spec)[: len(spec.categorical)]
+  rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
+  return jnp.take(table, rows, axis=0, mode='clip')
+
+
+def of_slots(
+  table: jax.Array, slots: jax.Array, start: int
+) -> tuple[jax.Array, jax.Array]:
+  """The rows of a table that a list's slots hold.
+
+  Args:
+    table: f32[rows, D].
+    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
+    start: the field's first row in the table.
+
+  Returns:
+    f32[T, slots, D], zero where a slot is unused, and the number of used
+    slots, at least 1, f32[T, 1].
+  """
+  used = (slots >= 0).astype(table.dtype)
+  rows = jnp.maximum(slots, 0) + start
+  embedded = jnp.take(table, rows, axis=0, mode='clip')
+  count = jnp.maximum(jnp.sum(used, axis=1, keepdims=True), 1.0)
+  return embedded * used[:, :, None], count
+
+
+def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
+  """Mean of the used slots' embeddings; zero where no slot is used.
+
+  Args:
+    table: f32[rows, D].
+    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
+    start: the field's first row in the table.
+
+  Returns:
+    f32[T, D].
+  """
+  embedded, count = of_slots(table, slots, start)
+  return jnp.sum(embedded, axis=1) / count

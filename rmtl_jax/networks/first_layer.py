@@ -1,0 +1,271 @@
+"""Features to the first layer's pre-activations.
+
+Every field is a block of `embedding_dim` numbers: an embedding for a
+categorical field, the mean of the used slots' embeddings for a multi-valued
+one (of a history of items what its encoder says: history.py), and one linear
+layer for all numeric fields together; one block more holds the session so far,
+where an encoder is set (session.py). The first linear layer takes the blocks
+side by side; everything that reads the features (experts, bottoms, gates) is a
+range of its columns, so that it runs once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import (
+  distinct,
+  embeddings,
+  history,
+  layers,
+  precision,
+  session,
+  tables,
+)
+
+Shared = Any
+
+# Up to so many numeric fields are added as products of a column and a row: as
+# a GEMM, their gradient would copy the whole layer's transposed.
+FEW_NUMERIC = 4
+
+
+def num_blocks(spec: types.FeatureSpec) -> int:
+  """Blocks of the fields: F + multi-valued fields + 1 if N > 0."""
+  return (
+    len(spec.categorical) + len(spec.multi_valued) + (1 if spec.numeric else 0)
+  )
+
+
+class FirstLayer(nnx.Module):
+  """Embeddings and the linear layer on top of them, before any dropout.
+
+  Args:
+    spec: the data's fields.
+    config: embedding sizes.
+    rngs: where the initial values come from.
+    units: columns of a group: of an expert, a bottom or a tower. They feed a
+      ReLU, so their kernels have gain HE.
+    groups: how many of these are side by side.
+    gates: further columns, which feed no ReLU (kernels of gain LECUN).
+
+  Attributes:
+    table: embeddings of all fields below each other, f32[sum of sizes, D].
+    kernel: f32[blocks, D, groups * units + gates]; the session's block is the
+      last.
+    bias: f32[groups * units + gates].
+    numeric: linear layer of the numeric block, where N > 0.
+    products_<field>: its table of products, with first_layer=tables
+      (tables.py).
+    session: the encoder of the session so far, where one is set.
+    history_<i>: the encoder of multi-valued field i, where it is a history and
+      its encoder has parameters.
+  """
+
+  def __init__(
+    self,
+    spec: types.FeatureSpec,
+    config: config_lib.NetworkConfig,
+    rngs: nnx.Rngs,
+    units: int,
+    groups: int = 1,
+    gates: int = 0,
+  ):
+    dim = config.embedding_dim
+    self.spec = spec
+    self.config = config
+    self.groups = groups
+    self.widths = (units,) * groups + ((gates,) if gates else ())
+    self.encodes = config.session_encoder != 'none'
+    self.histories = history.fields(spec)
+    self.ignored = self.histories if config.history_encoder == 'none' else ()
+    blocks = num_blocks(spec) - len(self.ignored) + int(self.encodes)
+    self.table = nnx.Param(embeddings.init_table(rngs.params(), spec, config))
+
+    def kernel(width: int, gain: float) -> jax.Array:
+      return layers.init_kernel(rngs.params(), (blocks * dim, width), gain)
+
+    kernels = [kernel(groups * units, layers.HE)]
+    if gates:
+      kernels.append(kernel(gates, layers.LECUN))
+    width = sum(self.widths)
+    joined = jnp.concatenate(kernels, axis=1).reshape(blocks, dim, width)
+    self.kernel = nnx.Param(joined)
+    self.bias = nnx.Param(jnp.zeros((width,)))
+    if config.first_layer == 'tables':
+      for f in self._tabled():
+        products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
+        setattr(self, f'products_{f}', products)
+    if spec.numeric:
+      self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
+    if self.encodes:
+      self.session = session.make(config, rngs)
+    if config.history_encoder == 'target_attention':
+      for i in self.histories:
+        setattr(self, f'history_{i}', history.TargetAttention(config, rngs))
+
+  @property
+  def by_batch(self) -> bool:
+    """Whether `share` takes the categories of a whole batch at once."""
+    if self.config.first_layer == 'tables':
+      return bool(self.spec.categorical)
+    return distinct.is_wanted(self.config.first_layer, self.spec)
+
+  @property
+  def shared_axes(self) -> Any:
+    """`in_axes` of what `share` returns, in a vmap over lanes."""
+    return 0 if self.by_batch else None
+
+  def _tabled(self) -> tuple[int, ...]:
+    return tables.tabled(self.spec.categorical, sum(self.widths))
+
+  def share(self, inputs: types.Inputs) -> Shared:
+    """What the lanes of a batch share.
+
+    Args:
+      inputs: leading dimensions [L, T].
+
+    Returns:
+      What the categories add to the pre-activations, f32[L, T, width] of
+      every group and of the gates (distinct.py), or nothing.
+    """
+    if not self.by_batch:
+      return ()
+    form, sizes = self.config.first_layer, self.spec.categorical
+    table, kernel = self.table[...], self.kernel[...][: len(sizes)]
+    categorical = jnp.asarray(inputs.categorical)
+    if form == 'tables':
+      products = {
+        f: getattr(self, f'products_{f}')[...] for f in self._tabled()
+      }
+      return tables.look_up(
+        products, table, sizes, kernel, categorical, self.widths
+      )
+    room = distinct.rooms(form, self.spec, table.shape[1], categorical.shape)
+    starts = embeddings.cumulative(sizes)
+    return distinct.through(
+      table, starts, kernel, categorical, room, self.widths
+    )
+
+  def __call__(
+    self, shared: Shared, inputs: types.Inputs
+  ) -> tuple[layers.Stack, jax.Array]:
+    """Pre-activations of one lane.
+
+    Args:
+      shared: what `share` returned for the batch, the lane's part of it.
+      inputs: leading dimension [T].
+
+    Returns:
+      A stack of each group's f32[T, units], and f32[T, gates].
+    """
+    y = self._sum(inputs)
+    # Split first: what the batch shares comes in parts, which XLA would write
+    # out to join them (distinct.gather_sum).
+    parts = jax.lax.split(y, self.widths, axis=1)
+    if self.by_batch:
+      parts = [part + s for part, s in zip(parts, shared, strict=True)]
+    gates = parts[self.groups :]
+    groups = layers.stack(list(parts[: self.groups]), self.config.expert_form)
+    return groups, gates[0] if gates else y[:, :0]
+
+  def _sum(self, inputs: types.Inputs) -> jax.Array:
+    """One lane's pre-activations without what is shared, f32[T, width].
+
+    Each kind of block goes through its own rows of the kernel: joined blocks
+    would be written out, only to be read once.
+    """
+    for_categories, for_lists, for_numeric, for_session = self._kernels()
+    rows = inputs.categorical.shape[0]
+    y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
+    embedded = None
+    if self.spec.categorical and not self.by_batch:
+      embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
+      y = y + _through(embedded, for_categories)
+    if for_lists.shape[0]:
+      y = y + _through(self._lists(inputs, embedded), for_lists)
+    if self.spec.numeric:
+      y = y + self._numeric(inputs, for_numeric[0])
+    if self.encodes:
+      items = self._items(inputs, embedded)
+      so_far = self.session(items, *session.places(inputs))
+      y = y + precision.product(so_far, for_session[0])
+    return y
+
+  def _kernels(self) -> list[jax.Array]:
+    """The kernel's blocks: categorical, multi-valued, numeric, session."""
+    sizes = (
+      len(self.spec.categorical),
+      len(self.spec.multi_valued) - len(self.ignored),
+      1 if self.spec.numeric else 0,
+      1 if self.encodes else 0,
+    )
+    return list(jax.lax.split(self.kernel[...], sizes, axis=0))
+
+  def _lists(
+    self, inputs: types.Inputs, embedded: jax.Array | None
+  ) -> jax.Array:
+    """Multi-valued fields of one lane, f32[T, fields that are read, D]."""
+    slots = jnp.asarray(inputs.multi_valued)
+    starts = embeddings.offsets(self.spec)[len(self.spec.categorical) :]
+    widths = [width for _, width in self.spec.multi_valued]
+    blocks = []
+    for i, part in enumerate(jax.lax.split(slots, widths, axis=1)):
+      start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
+      if i in self.ignored:
+        continue
+      # A history's row 0 is no item. Counted, it would pull short histories
+      # towards the embedding of rare items.
+      if i in self.histories:
+        part = jnp.where(part > 0, part, -1)
+      if attention is None:
+        blocks.append(embeddings.mean_of_used(self.table[...], part, start))
+      else:
+        rows = jnp.maximum(part, 0) + start
+        items = jnp.take(self.table[...], rows, axis=0, mode='clip')
+        query = self._items(inputs, embedded)
+        blocks.append(attention(query, items, part >= 0))
+    return jnp.stack(blocks, axis=1)
+
+  def _items(
+    self, inputs: types.Inputs, embedded: jax.Array | None
+  ) -> jax.Array:
+    """Embeddings of one lane's items, f32[T, D]."""
+    item = self.spec.item
+    if item is None:
+      raise ValueError('expected rows with items')
+    if embedded is not None:
+      return embedded[:, item]
+    row = jnp.asarray(inputs.categorical)[:, item]
+    start = int(embeddings.offsets(self.spec)[item])
+    return jnp.take(self.table[...], row + start, axis=0, mode='clip')
+
+  def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
+    """The numeric block through the layer, f32[T, width].
+
+    (x A + c) W = x (A W) + c W: a term of rank N instead of D, exact.
+    """
+    through = self.numeric.kernel[...] @ kernel
+    constant = self.numeric.bias[...] @ kernel
+    numeric = jnp.asarray(inputs.numeric)
+    if self.spec.numeric > FEW_NUMERIC:
+      return numeric @ through + constant[None, :]
+    terms = [
+      numeric[:, i : i + 1] * through[i : i + 1]
+      for i in range(self.spec.numeric)
+    ]
+    return sum(terms, start=constant[None, :])
+
+
+def _through(blocks: jax.Array, kernel: jax.Array) -> jax.Array:
+  """Blocks f32[T, n, D] through their part f32[n, D, width] of the layer."""
+  count, dim, width = kernel.shape
+  return precision.product(
+    blocks.reshape(-1, count * dim), kernel.reshape(-1, width)
+  )

@@ -1,0 +1,97 @@
+"""The registries of backbones, and of wrappers, which change any backbone.
+
+Networks, optimizers and meshes ask a record; none tests for a name. This module
+imports no JAX, so that parts register before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneRecord:
+  """One multi-task actor.
+
+  Attributes:
+    name: what `config.backbone` says.
+    make: (spec, config, rngs) -> an NNX module, see
+      `functional.register_backbone`.
+    by_task: whether it is K networks of one task each, side by side.
+    min_experts: least value of `config.network.num_experts`.
+  """
+
+  name: str
+  make: Callable[..., Any]
+  by_task: bool = False
+  min_experts: int = 1
+
+
+def _backbone(class_name: str) -> Callable[..., Any]:
+  return registry.lazy('rmtl_jax.networks.backbones', class_name)
+
+
+BACKBONES = registry.Registry(
+  'backbone',
+  (
+    BackboneRecord('single_task', _backbone('SharedBottom'), by_task=True),
+    BackboneRecord('shared_bottom', _backbone('SharedBottom')),
+    BackboneRecord('omoe', _backbone('Omoe')),
+    BackboneRecord('mmoe', _backbone('Mmoe')),
+    # Half of ple's experts are shared.
+    BackboneRecord('ple', _backbone('Ple'), min_experts=2),
+    BackboneRecord('aitm', _backbone('Aitm')),
+    BackboneRecord('esmm', _backbone('Esmm')),
+  ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wrapper:
+  """What changes the network of every actor where a setting asks for it.
+
+  Attributes:
+    name: the group of its parameters in the network's.
+    setting: of NetworkConfig; its default, 0 or the like, is no wrapper.
+    wrap: (functional.Network, FeatureSpec, NetworkConfig) -> the new Network,
+      ahead of the backbone's link (ESMM's chain).
+    reads_item: whether data must name their item.
+    tables: its parameters that are embedding tables, f32[..., rows, D]: they
+      are split over devices, and row-wise steps take a batch's rows of them.
+    prior: weight -> the Optax link that adds the gradient of its prior, where
+      it has one instead of L2; the weight is 1 / terms of the whole loss.
+  """
+
+  name: str
+  setting: str
+  wrap: Callable[..., Any]
+  reads_item: bool = False
+  tables: tuple[str, ...] = ()
+  prior: Callable[[float], Any] | None = None
+
+
+WRAPPERS = registry.Registry[Wrapper]('wrapper')
+
+
+def wanted(config: config_lib.NetworkConfig) -> list[Wrapper]:
+  """The wrappers that the settings ask for."""
+  return [one for one in WRAPPERS.values() if getattr(config, one.setting)]
+
+
+def tables() -> set[tuple[str, str]]:
+  """(group, name) of every parameter that is embedding tables."""
+  return {('first', 'table')} | {
+    (one.name, table) for one in WRAPPERS.values() for table in one.tables
+  }
+
+
+def item_reader(config: config_lib.NetworkConfig) -> str:
+  """The setting by which a network reads the item's embeddings, or ''."""
+  if config.session_encoder != 'none':
+    return 'session_encoder'
+  return next((one.setting for one in wanted(config) if one.reads_item), '')
