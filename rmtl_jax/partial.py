@@ -54,9 +54,9 @@ def make_directory(
 def staging_directory(
   target: pathlib.Path, name: str, mode: int = 0o777
 ) -> Iterator[pathlib.Path]:
-  """As `make_directory`, after a sweep; the directory is gone when the block ends.
+  """Sweeps, then gives a directory that is removed when the block ends.
 
-  If the block raises, so are the parents that were made for it.
+  If the block raises, the parents that were made for it are removed too.
 
   Args:
     target: what is to be written; directories above it are made.
@@ -174,7 +174,7 @@ def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _siblings(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
-  """Directories beside the target that `make_directory` or `publish` have named."""
+  """Directories beside the target with a name of this module."""
   prefix = f'.{target.name}{kind}'
   try:
     entries = list(target.parent.iterdir())

@@ -143,12 +143,12 @@ def number_sessions(
   )
   marked = _mark(connection, ordered, list(keys), kept, idle_ms)
   connection.execute(f'DROP TABLE {ordered}')
-  rows = sql.fetch_row(connection, f'SELECT count_by_split(*) FROM {marked}')[0]
+  rows = sql.fetch_row(connection, f'SELECT count(*) FROM {marked}')[0]
   if not identity:
     return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
   found = sql.fetch_row(
-    connection, f'SELECT count_by_split(*) FROM {duplicates}'
+    connection, f'SELECT count(*) FROM {duplicates}'
   )[0]
   if not found or not drop:
     return NumberedRows(marked, rows, found)
@@ -321,7 +321,7 @@ def _mark(
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {kept},'
     ' NOT begins AND timestamp = earlier_timestamp AS tied,'
-    ' count_by_split(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
+    ' count(*) FILTER (begins) OVER (ROWS UNBOUNDED PRECEDING) - 1'
     f' AS session_number FROM (SELECT *, {begins} AS begins'
     f'  FROM (SELECT *, rowid, {earlier} FROM {ordered}))'
   )

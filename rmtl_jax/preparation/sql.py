@@ -88,7 +88,8 @@ def value_text(value: str) -> str:
   written = f'CAST({value} AS VARCHAR)'
   cases = ' '.join(
     f"WHEN typeof({value}) = '{kind}'"
-    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {strip_zero_fraction(written)}'
+    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit}'
+    f' THEN {strip_zero_fraction(written)}'
     for kind, limit in EXACT.items()
   )
   decimal = (

@@ -61,7 +61,8 @@ def build(
   # What is kept stands first, so that `rowid` numbers it.
   connection.execute(
     f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
-    f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count} AS kept'
+    f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count}'
+    ' AS kept'
     f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
   )

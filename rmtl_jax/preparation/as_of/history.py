@@ -17,7 +17,7 @@ GROUP = 'history'
 
 
 def history_field(name: str, item_field: str, items: int) -> source.SourceField:
-  """The field as `encode_histories` reads it; the reader's view has no column of it.
+  """Declares the field; `encode` computes it, so the view has no such column.
 
   Args:
     name: the field's name.

@@ -156,7 +156,8 @@ def _options(
   nulls = ', '.join(map(sql.literal, ('', *missing)))
   compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
-    f'auto_detect = false, header = true, compression = {sql.literal(compression)}'
+    'auto_detect = false, header = true,'
+    f' compression = {sql.literal(compression)}'
     f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'

@@ -173,8 +173,8 @@ def _write_whole(
       connection, table, f"{value} <> '' AND NOT {is_number}"
     ):
       connection.execute(
-        f'UPDATE {table} SET {value} = {sql.strip_zero_fraction(value)} WHERE {ends} AND'
-        f' abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+        f'UPDATE {table} SET {value} = {sql.strip_zero_fraction(value)}'
+        f' WHERE {ends} AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
 
 
