@@ -1,4 +1,4 @@
-"""A reader's rows and their places to the columns of prepared data."""
+"""Encodes a reader's rows as the columns of prepared data."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ from rmtl_jax.preparation.as_of import history
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-  """Rows as they will be written, in a DuckDB table in order.
+  """Rows as they will be written, in a sorted DuckDB table.
 
   Attributes:
-    table: columns of prepared data and `split`, in place of the step what it
-      follows from; numeric ones not normalised.
+    table: columns of prepared data and `split`; numeric ones not normalised,
+      and `marker` in place of the step.
     step: SQL of the step.
     columns: SQL of every column to write, in order.
     fields: for the manifest.
-    vocabularies: of the fields that have one, by name.
-    cut_values: values cut from multi-valued fields, by name.
-    constant: names of the log's own fields (as-of features are none) that have
-      one value over all train rows.
+    vocabularies: by field name, of the fields with one of their own.
+    cut_values: number of values cut from multi-valued fields, by field name.
+    constant: names of the log's own fields with one value over all train rows.
   """
 
   table: str
@@ -51,23 +50,25 @@ class Encoded:
 def encode(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   options: prepare_config.PrepareConfig,
 ) -> Encoded:
-  """Builds vocabularies, bins and normalisation from train; applies them.
+  """Fits vocabularies, bins and normalisation on train and applies them.
 
   Args:
     connection: holds the rows and their places.
     rows: the reader's result.
-    placed: session, step and split of every row that is kept.
+    places: session, step and split of every row that is kept.
     options: `min_count` and `max_values`.
 
   Returns:
     The encoded rows, sorted by session and step.
   """
+  # Bins come before vocabularies: a binned field is categorical from here on,
+  # and its vocabulary consists of the numbers of its bins.
   binned = [f for f in rows.fields if f.transform == 'bins']
-  joined, train, past = _join(connection, rows, placed)
-  edges = numbers.find_edges(connection, train, binned)
+  joined, train, past = _join(connection, rows, places)
+  edges = numbers.fit_bin_edges(connection, train, binned)
   featured = _add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
     connection,
@@ -79,16 +80,19 @@ def encode(
     },
   )
   encoded_lists = _lists(connection, featured, rows, options)
+  # Histories see immature rows too: they were shown, though not trained on.
   histories = _histories(connection, past, rows, vocabularies)
   table = _apply(
-    connection, featured, rows, placed, vocabularies, encoded_lists, histories
+    connection, featured, rows, places, vocabularies, encoded_lists, histories
   )
+  # Normalisation is fitted on the written table, a sorted one: sums over a view
+  # would depend on the order in which threads deliver rows.
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
-  scales = numbers.normalisations(
+  scales = numbers.fit_normalisations(
     connection, table, [f.source_column for f in scaled]
   )
   bins = _bins(connection, binned, edges, vocabularies)
-  fields = sides.tell(
+  fields = sides.infer_sides(
     connection,
     table,
     [
@@ -102,15 +106,15 @@ def encode(
   values = {field.name: _value(field, scales) for field in fields}
   return Encoded(
     table=table,
-    step=placed.step,
-    columns=_columns(rows, fields, values, placed.step),
+    step=places.step,
+    columns=_columns(rows, fields, values, places.step),
     fields=fields,
     vocabularies={
       field.name: encoded_lists[field.column].values
       if field.kind == 'multi_valued'
       else vocabularies[field.column]
       for field in fields
-      if field.kind != 'numeric' and field.shares is None
+      if field.kind != 'numeric' and field.vocabulary_owner is None
     },
     cut_values={
       f.name: encoded_lists[f.source_column].cut
@@ -132,7 +136,7 @@ def _is_categorical(field: source.SourceField) -> bool:
 
 def _has_lists(field: source.SourceField) -> bool:
   """Whether the field's lists have a vocabulary of their own."""
-  return field.kind == 'multi_valued' and not field.shares
+  return field.kind == 'multi_valued' and not field.vocabulary_owner
 
 
 def _id_column(field: source.SourceField) -> str:
@@ -142,32 +146,34 @@ def _id_column(field: source.SourceField) -> str:
 def _join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
 ) -> tuple[str, str, str]:
-  """Views of rows: with their places, train's with `split` alone, the past."""
-  train = sql.fresh('train')
+  """Makes views of the rows with their places, of train, and of the past."""
+  # Train rows are known by their time alone, so fitting scans the view without
+  # the join with the places.
+  train = sql.unique_name('train')
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
-    f' WHERE {placed.is_train()}'
+    f' WHERE {places.is_train()}'
   )
-  joined = _with_places(connection, rows, placed, placed.table)
+  joined = _with_places(connection, rows, places, places.table)
   past = joined
-  if placed.past:
-    past = _with_places(connection, rows, placed, placed.past)
+  if places.past:
+    past = _with_places(connection, rows, places, places.past)
   return joined, train, past
 
 
 def _with_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   table: str,
 ) -> str:
-  """A view of the rows that a table of places has, with their places."""
-  view = sql.fresh('joined')
+  """Makes a view of the rows that have a place, with it."""
+  view = sql.unique_name('joined')
   connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
-    f' JOIN {table} p ON {placed.condition}'
+    f'CREATE VIEW {view} AS SELECT r.*, {places.columns} FROM {rows.view} r'
+    f' JOIN {table} p ON {places.condition}'
   )
   return view
 
@@ -178,12 +184,12 @@ def _add_bins(
   binned: list[source.SourceField],
   edges: dict[str, list[float]],
 ) -> str:
-  """A view in which a binned field stands as a categorical one."""
+  """Makes a view with each binned field's bin as a categorical column."""
   if not binned:
     return joined
-  view = sql.fresh('featured')
+  view = sql.unique_name('featured')
   extra = ', '.join(
-    f'{numbers.bin_number(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
+    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
     for f in binned
   )
   connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
@@ -194,21 +200,22 @@ def _apply(
   connection: duckdb.DuckDBPyConnection,
   featured: str,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.Lists],
+  encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
 ) -> str:
-  """Looks every value up and sorts the rows."""
+  """Looks every value up and sorts the rows, in one query."""
+  # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
   user, joins = _user(connection, featured, rows)
   columns = [
     'r.session_id',
     f'{user} AS user_id',
     'r.row_id, r.marker, r.timestamp, r.split',
   ]
-  for i, (name, words) in enumerate(vocabularies.items()):
+  for i, (name, known) in enumerate(vocabularies.items()):
     joins.append(
-      f'LEFT JOIN {words.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
+      f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
     columns.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
   for i, (name, found) in enumerate(encoded_lists.items()):
@@ -225,21 +232,21 @@ def _apply(
   for field in rows.fields:
     if field.transform in ('standard', 'log1p'):
       columns.append(
-        f'{numbers.clean(field)} AS {sql.quote(field.source_column)}'
+        f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
   columns += [
     f'{label.value} AS {sql.quote(label.name)}'
-    for label in labels.of(rows.tasks, placed.boundaries, 'r.split')
+    for label in labels.label_columns(rows.tasks, places.boundaries, 'r.split')
   ]
   if rows.has_oracle:
     columns += [
       f'CAST({name} AS FLOAT) AS {name}'
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
-  table = sql.fresh('encoded')
+  table = sql.unique_name('encoded')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
-    f' {" ".join(joins)} ORDER BY {placed.order}'
+    f' {" ".join(joins)} ORDER BY {places.order}'
   )
   return table
 
@@ -247,23 +254,24 @@ def _apply(
 def _user(
   connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
 ) -> tuple[str, list[str]]:
-  """SQL of the user as BIGINT, and the joins that it needs."""
+  """SQL of the user as BIGINT, and the joins for it."""
   if not rows.has_user:
     return 'NULL::BIGINT', []
-  kind = sql.one(
+  kind = sql.fetch_row(
     connection,
     f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
   )[0]
   if kind in sql.INTEGERS:
     return 'CAST(r."user" AS BIGINT)', []
-  # Text that writes whole numbers keeps them; other users are numbered.
-  table, user = sql.fresh('users'), sql.quote('user')
+  # Text of whole numbers keeps them, so that users can be found in the raw log;
+  # other users are numbered in the order of their names.
+  table, user = sql.unique_name('users'), sql.quote('user')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
     f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
     ' ORDER BY name'
   )
-  numbers_only = sql.one(
+  numbers_only = sql.fetch_row(
     connection,
     'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
     f' VARCHAR) = name, false)), true) FROM {table}',
@@ -277,10 +285,10 @@ def _lists(
   featured: str,
   rows: source.SourceTable,
   options: prepare_config.PrepareConfig,
-) -> dict[str, lists.Lists]:
-  """Multi-valued fields with vocabularies of their own, by column."""
+) -> dict[str, lists.ListEncoding]:
+  """Encodes multi-valued fields with vocabularies of their own, by column."""
   return {
-    field.source_column: lists.encode(
+    field.source_column: lists.encode_lists(
       connection,
       featured,
       field.source_column,
@@ -298,17 +306,17 @@ def _histories(
   rows: source.SourceTable,
   vocabularies: dict[str, vocabulary.Vocabulary],
 ) -> dict[str, str]:
-  """Tables of the fields that share a vocabulary, by column."""
+  """Makes the tables of histories, which share a vocabulary, by column."""
   return {
-    field.source_column: history.encode(
+    field.source_column: history.encode_histories(
       connection,
       past,
-      f'f_{field.shares}',
-      vocabularies[f'f_{field.shares}'].table,
+      f'f_{field.vocabulary_owner}',
+      vocabularies[f'f_{field.vocabulary_owner}'].table,
       field.width,
     )
     for field in rows.fields
-    if field.shares
+    if field.vocabulary_owner
   }
 
 
@@ -318,14 +326,14 @@ def _bins(
   edges: dict[str, list[float]],
   vocabularies: dict[str, vocabulary.Vocabulary],
 ) -> dict[str, dict[str, Any]]:
-  """Details of binned fields for the manifest, by name."""
+  """Details of binned fields for the manifest, by field name."""
   details = {}
   for field in binned:
     found = {'transform': 'bins', 'edges': edges[field.name]}
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      words = vocabularies[_id_column(field)].table
-      found['previous'] = asof_feedback.previous(
-        connection, words, edges[field.name]
+      vocabulary = vocabularies[_id_column(field)].table
+      found['previous'] = asof_feedback.row_before_id(
+        connection, vocabulary, edges[field.name]
       )
     details[field.name] = found
   return details
@@ -334,7 +342,7 @@ def _bins(
 def _field(
   field: source.SourceField,
   vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.Lists],
+  encoded_lists: dict[str, lists.ListEncoding],
   scales: dict[str, numbers.Normalisation],
   bins: dict[str, dict[str, Any]],
   options: prepare_config.PrepareConfig,
@@ -342,8 +350,8 @@ def _field(
   """The field as the manifest records it."""
   details = {'column': field.column or field.name, **field.details}
   size, width, kind = 0, 0, field.kind
-  if field.shares:
-    size, width = vocabularies[f'f_{field.shares}'].size, field.width
+  if field.vocabulary_owner:
+    size, width = vocabularies[f'f_{field.vocabulary_owner}'].size, field.width
   elif field.kind == 'multi_valued':
     found = encoded_lists[field.source_column]
     size, width = found.values.size, found.width
@@ -358,14 +366,15 @@ def _field(
   else:
     scale = scales[field.source_column]
     details |= {'transform': field.transform, **dataclasses.asdict(scale)}
-  shares = field.shares or None
-  return manifest_lib.Field(field.name, kind, size, width, details, shares)
+  return manifest_lib.Field(
+    field.name, kind, size, width, details, field.vocabulary_owner or None
+  )
 
 
 def _value(
   field: manifest_lib.Field, scales: dict[str, numbers.Normalisation]
 ) -> str:
-  """SQL of what is written of a field."""
+  """SQL of the written value of a field."""
   name = sql.quote(field.column)
   return scales[field.column].apply(name) if field.kind == 'numeric' else name
 
@@ -374,7 +383,7 @@ def _varies(
   connection: duckdb.DuckDBPyConnection, table: str, value: str
 ) -> bool:
   """Whether a value differs between train rows."""
-  # Reads no further than to the first row that differs.
+  # Stops at the first row that differs, which most columns have early.
   first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
   differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
   return sql.any_row(connection, table, differs)
@@ -386,7 +395,7 @@ def _columns(
   values: dict[str, str],
   step: str,
 ) -> tuple[str, ...]:
-  """SQL of the columns to write, named as the contract has them."""
+  """SQL of the columns to write, with the names of the contract."""
   columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
   columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]

@@ -1,4 +1,4 @@
-"""SQL of labels: 0 or 1, or given as times and cut at the split's end."""
+"""SQL of labels: given as 0 or 1, or as times that the split's end censors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rmtl_jax.preparation import sessions, source, sql
 
 
 @dataclasses.dataclass(frozen=True)
-class Label:
+class LabelColumn:
   """A task's label over a reader's rows.
 
   Attributes:
@@ -24,61 +24,64 @@ class Label:
   time: str = ''
 
 
-def of(
+def label_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
-) -> list[Label]:
-  """Labels in the order of tasks; events at the split's end do not count.
+) -> list[LabelColumn]:
+  """Labels in the order of tasks; events from the split's end on don't count.
 
-  What makes a task positive makes the tasks that it implies positive too.
+  An event of a task makes the tasks that it implies positive too.
 
   Args:
     tasks: the reader's, parents before children.
-    boundaries: as in sessions.Placed.
+    boundaries: as in sessions.RowPlaces.
     split: SQL of the row's split.
   """
+  # From the last task of the funnel back, so that a task has the event times of
+  # all tasks that imply it when its turn comes.
   first: dict[str, list[str]] = {task.name: [] for task in tasks}
   found = []
   for task in reversed(tasks):
     column = f'y_{task.name}'
     if not task.timed:
       value = f'CAST({sql.quote(column)} AS FLOAT)'
-      found.append(Label(column, value, _time_after_row(task)))
+      delay = task.known_after_ms
+      time = '' if delay is None else f'timestamp + {delay}'
+      found.append(LabelColumn(column, value, time))
       continue
     first[task.name].append(sql.quote(f't_{task.name}'))
     if task.after is not None:
       first[task.after] += first[task.name]
     time = f'least({", ".join(first[task.name])})'
-    end = sessions.ends(split, boundaries)
+    end = sessions.split_end_sql(split, boundaries)
     value = f'CAST(coalesce({time} < {end}, false) AS FLOAT)'
-    found.append(Label(column, value, time))
+    found.append(LabelColumn(column, value, time))
   return found[::-1]
 
 
-def columns(
+def label_and_time_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
-  told: str = '',
+  has_labels: str = '',
 ) -> list[str]:
-  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
+  """SQL of each task's label `y_<i>` and its time `t_<i>` (ms or NULL).
 
   Args:
     tasks: the reader's.
-    boundaries: as in sessions.Placed; no label looks past its split.
+    boundaries: as in sessions.RowPlaces; no label looks past its split.
     split: SQL of the row's split.
-    told: SQL of whether the row's labels are told, else they are NULL; empty
-      if all are.
+    has_labels: SQL of whether a row has labels; where it has none they are
+      NULL. Empty if all rows have.
   """
   found = []
-  for i, label in enumerate(of(tasks, boundaries, split)):
-    value = f'CASE WHEN {told} THEN {label.value} END' if told else label.value
+  for i, label in enumerate(label_columns(tasks, boundaries, split)):
+    value = (
+      f'CASE WHEN {has_labels} THEN {label.value} END'
+      if has_labels
+      else label.value
+    )
     found.append(f'CAST({value} AS BIGINT) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
   return found
-
-
-def _time_after_row(task: source.SourceTask) -> str:
-  after = task.known_after_ms
-  return '' if after is None else f'timestamp + {after}'

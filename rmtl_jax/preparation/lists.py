@@ -1,4 +1,4 @@
-"""Multi-valued fields: each distinct list is encoded once."""
+"""Encodes multi-valued fields, each distinct list once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rmtl_jax.preparation import sql, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
-class Lists:
-  """One multi-valued field, encoded.
+class ListEncoding:
+  """The vocabulary and encoded lists of a multi-valued field.
 
   Attributes:
-    table: has `key` (a list as the source gives it) and `ids` INTEGER[], at
-      least one and at most `width` of them.
+    table: has `key` (a list of the source) and `ids` INTEGER[], 1 to `width`
+      of them.
     values: the vocabulary of the values.
-    width: slots: the longest list of train, capped.
-    cut: values beyond the slots, over all rows.
+    width: slots: length of train's longest list, capped.
+    cut: number of values beyond the slots, over all rows.
   """
 
   table: str
@@ -28,14 +28,14 @@ class Lists:
   cut: int
 
 
-def encode(
+def encode_lists(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   column: str,
   min_count: int,
   max_values: int,
-) -> Lists:
-  """Builds a multi-valued field's vocabulary from train and applies it.
+) -> ListEncoding:
+  """Fits a multi-valued field's vocabulary on train and applies it.
 
   Values beyond the slots are neither kept nor counted in the vocabulary.
 
@@ -47,21 +47,23 @@ def encode(
     max_values: most slots.
   """
   keys, flat, table = (
-    sql.fresh('keys'),
-    sql.fresh('flat'),
-    sql.fresh('lists'),
+    sql.unique_name('keys'),
+    sql.unique_name('flat'),
+    sql.unique_name('lists'),
   )
+  # Lists repeat (an item's tags come with each of its rows), so each distinct
+  # one is counted, unnested and looked up once.
   connection.execute(
     f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
     ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
     f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
   )
-  width = sql.one(
+  width = sql.fetch_row(
     connection,
     f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
     f' FROM {keys} WHERE train > 0',
   )[0]
-  cut = sql.one(
+  cut = sql.fetch_row(
     connection,
     f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
     f' FROM {keys}',
@@ -85,10 +87,12 @@ def encode(
   )
   connection.execute(f'DROP TABLE {flat}')
   connection.execute(f'DROP TABLE {keys}')
-  return Lists(table, values, width, cut)
+  return ListEncoding(table, values, width, cut)
 
 
-def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
+def split_values(
+  value: str, separator: str = '', missing: Sequence[str] = ()
+) -> str:
   """SQL of a list of text without empty values.
 
   Args:
@@ -97,7 +101,7 @@ def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
     missing: values that are left out, too.
   """
   if separator:
-    value = f'string_split({value}, {sql.text(separator)})'
+    value = f'string_split({value}, {sql.literal(separator)})'
   trimmed = f'list_transform({value}, lambda v: trim(v))'
-  nothing = ', '.join(map(sql.text, ('', *missing)))
+  nothing = ', '.join(map(sql.literal, ('', *missing)))
   return f'list_filter({trimmed}, lambda v: v NOT IN ({nothing}))'

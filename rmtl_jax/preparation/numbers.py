@@ -1,4 +1,4 @@
-"""Numeric fields: quantile bins and normalisation, both from train rows."""
+"""Quantile bins and normalisation of numeric fields, fitted on train rows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ class Normalisation:
 
   def apply(self, value: str) -> str:
     """SQL of the normalised value; a missing one becomes 0, the mean."""
-    mean, deviation = sql.number(self.mean), sql.number(self.deviation)
+    mean, deviation = (
+      sql.float_literal(self.mean),
+      sql.float_literal(self.deviation),
+    )
     # Bounded, so that an outlier of another split stays finite in float32.
     scaled = f'least(greatest(({value} - {mean}) / {deviation}, -1e30), 1e30)'
     return f'CAST(CASE WHEN {value} IS NULL THEN 0 ELSE {scaled} END AS FLOAT)'
 
 
-def clean(field: source.SourceField) -> str:
+def transformed(field: source.SourceField) -> str:
   """SQL of a numeric field before normalisation; NaN counts as missing."""
   value = sql.quote(field.source_column)
   if field.transform == 'log1p':
@@ -39,12 +42,12 @@ def clean(field: source.SourceField) -> str:
   return f'CASE WHEN NOT isnan({value}) THEN {value} END'
 
 
-def find_edges(
+def fit_bin_edges(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   fields: Sequence[source.SourceField],
 ) -> dict[str, list[float]]:
-  """Inner edges of quantile bins, from train rows, equal ones merged.
+  """Fits the inner edges of quantile bins on train rows; merges equal ones.
 
   Args:
     connection: holds the rows.
@@ -52,44 +55,47 @@ def find_edges(
     fields: numeric fields with transform `bins`.
 
   Returns:
-    Increasing edges per field name; a value's bin is the number of edges that
-    are not above it.
+    Increasing edges by field name; a value's bin is the number of edges at or
+    below it.
   """
   if not fields:
     return {}
-  # A quantile holds its column in memory: one at a time, from one pass.
-  train = sql.fresh('train')
-  columns = ', '.join(f'{clean(f)} AS c_{i}' for i, f in enumerate(fields))
+  # A quantile holds its whole column in memory. So the columns are computed in
+  # one pass over the view, which can be costly, and then taken one at a time.
+  train = sql.unique_name('train')
+  columns = ', '.join(
+    f'{transformed(f)} AS c_{i}' for i, f in enumerate(fields)
+  )
   connection.execute(
     f'CREATE TABLE {train} AS SELECT {columns} FROM {rows} WHERE split = 0'
   )
   edges = {}
   for i, field in enumerate(fields):
-    shares = [n / field.bins for n in range(1, field.bins)]
-    found = sql.one(
-      connection, f'SELECT quantile_cont(c_{i}, {shares}) FROM {train}'
+    quantiles = [n / field.bins for n in range(1, field.bins)]
+    found = sql.fetch_row(
+      connection, f'SELECT quantile_cont(c_{i}, {quantiles}) FROM {train}'
     )[0]
     edges[field.name] = sorted(set(found or []))
   connection.execute(f'DROP TABLE {train}')
   return edges
 
 
-def bin_number(field: source.SourceField, edges: Sequence[float]) -> str:
-  """SQL of the bin's number as text; NULL where the value is missing."""
-  value = clean(field)
+def bin_index(field: source.SourceField, edges: Sequence[float]) -> str:
+  """SQL of a value's bin as text; NULL where the value is missing."""
+  value = transformed(field)
   cases = ' '.join(
-    f"WHEN {value} < {sql.number(edge)} THEN '{i}'"
+    f"WHEN {value} < {sql.float_literal(edge)} THEN '{i}'"
     for i, edge in enumerate(edges)
   )
   return f"CASE WHEN {value} IS NULL THEN NULL {cases} ELSE '{len(edges)}' END"
 
 
-def normalisations(
+def fit_normalisations(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   columns: Sequence[str],
 ) -> dict[str, Normalisation]:
-  """Mean and deviation of columns over train rows.
+  """Fits mean and deviation of columns on train rows.
 
   Args:
     connection: holds the rows.
@@ -101,37 +107,35 @@ def normalisations(
     return {}
   names = [sql.quote(column) for column in columns]
   with _one_thread(connection):
-    means = sql.one(
+    means = sql.fetch_row(
       connection,
       f'SELECT {", ".join(f"avg({name})" for name in names)}'
       f' FROM {rows} WHERE split = 0',
     )
     means = [mean or 0.0 for mean in means]
     apart = [
-      f'({name} - {sql.number(mean)})'
+      f'({name} - {sql.float_literal(mean)})'
       for name, mean in zip(names, means, strict=True)
     ]
-    # Not a power: DuckDB takes those five times as long.
+    # Two passes: the mean of squares less the squared mean would cancel. And a
+    # product, as DuckDB takes five times as long for a power.
     squares = ', '.join(f'avg({one} * {one})' for one in apart)
-    variances = sql.one(
+    variances = sql.fetch_row(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
     )
-  return {
-    column: Normalisation(mean, _deviation(mean, variance or 0.0))
-    for column, mean, variance in zip(columns, means, variances, strict=True)
-  }
-
-
-def _deviation(mean: float, variance: float) -> float:
-  deviation = variance**0.5
-  # A constant column's mean can be off by rounding.
-  return deviation if deviation > 1e-9 * abs(mean) else 1.0
+  found = {}
+  for column, mean, variance in zip(columns, means, variances, strict=True):
+    deviation = (variance or 0.0) ** 0.5
+    # A constant column's deviation can be above 0 by the mean's rounding.
+    constant = deviation <= 1e-9 * abs(mean)
+    found[column] = Normalisation(mean, 1.0 if constant else deviation)
+  return found
 
 
 @contextlib.contextmanager
 def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-  """Sums in a fixed order, so that equal data gives equal numbers."""
-  before = sql.one(connection, "SELECT current_setting('threads')")[0]
+  """Runs DuckDB on one thread, so that sums have a fixed order."""
+  before = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
   connection.execute('SET threads = 1')
   try:
     yield

@@ -1,7 +1,7 @@
 """Raw logs to prepared sessions: the flow of `rmtl prepare`.
 
 read -> check -> number sessions -> split -> as-of features -> encode -> write.
-The contract of what comes out stands in `rmtl_jax.data.manifest`.
+`docs/prepared_data.md` states the contract of the result.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ from rmtl_jax.preparation.raw import files as raw
 
 Progress = Callable[[str, float], None]
 
-# Settings that hold for every source; readers record their own, and asof
-# the groups that it made.
+# Settings for every source; readers and as-of features record their own.
 _RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
-# Share of a split's rows that may be left out without a warning.
-_MOST_IMMATURE = 0.1
+# Fraction of a split's rows that may be immature without a warning.
+_MAX_IMMATURE = 0.1
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -78,7 +77,7 @@ def prepare(
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
     with (
-      sql.plain_ends(),
+      sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
       manifest = _run(connection, record.read, config, directory, progress)
@@ -100,15 +99,15 @@ def _run(
   progress('check', 0.35)
   checks.check(connection, rows, config.any_dates)
   progress('sessions', 0.4)
-  # Hashing releases the GIL, so it runs beside the rest, of which finding
-  # sessions leaves a core idle; faulty values have been found by now, and
-  # nobody waits for a hash to read of one.
+  # Hashing the raw files releases the GIL and finding sessions leaves a core
+  # idle, so both run at once. It starts after the checks: nobody should wait
+  # for a hash before reading of a faulty value.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    digests = pool.map(raw.digest, rows.files)
-    placed, duplicates = _place(connection, rows, config)
-    rows = asof.add(connection, rows, placed, config)
+    digests = pool.map(raw.file_record, rows.files)
+    places, duplicates = _find_places(connection, rows, config)
+    rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
-    encoded = encode.encode(connection, rows, placed, config)
+    encoded = encode.encode(connection, rows, places, config)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
     files = writer.write_parts(
@@ -123,30 +122,34 @@ def _run(
     source=config.source,
     fields=encoded.fields,
     tasks=tuple(manifest_lib.Task(t.name, t.after) for t in rows.tasks),
-    splits=_splits(connection, encoded, rows, placed, files),
+    splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
     has_oracle=rows.has_oracle,
-    options=_options(config) | rows.options,
+    options={name: getattr(config, name) for name in _RECORDED}
+    | {'split': list(config.split)}
+    | rows.options,
     source_files=source_files,
-    report=_report(connection, encoded, rows, placed, duplicates),
+    report=_report(connection, encoded, rows, places, duplicates),
   )
 
 
-def _place(
+def _find_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
-) -> tuple[sessions.Placed, int]:
-  """Places of the rows that are kept, and how many duplicates are not."""
+) -> tuple[sessions.RowPlaces, int]:
+  """Finds the places of rows; returns them and the number of duplicates."""
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.slowest(rows.tasks).delay_ms
-  placed: sessions.Placed | None = None
-  # Sessions tell of their rows as a whole, but not which labels come too late.
+  places: sessions.RowPlaces | None = None
+  # The faster way places whole sessions, but immature labels drop single rows.
   if rows.has_session and not delay_ms:
-    placed = session_names.place(connection, keys, config.split, rows.identity)
-  if placed is None:
-    numbered = sessions.number(
+    places = session_names.split_named_sessions(
+      connection, keys, config.split, rows.identity
+    )
+  if places is None:
+    numbered = sessions.number_sessions(
       connection,
       keys,
       round(config.idle_minutes * 60_000),
@@ -154,21 +157,23 @@ def _place(
       has_user=rows.has_user,
       identity=rows.identity,
     )
-    placed = sessions.place(connection, numbered, config.split, delay_ms)
+    places = sessions.split_sessions(
+      connection, numbered, config.split, delay_ms
+    )
     duplicates = numbered.duplicates
-  _check_split(rows, placed, config)
-  return placed, duplicates
+  _check_split(rows, places, config)
+  return places, duplicates
 
 
 def _check_split(
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> None:
   """Refuses a split without rows."""
   where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+    manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
     if immature and not count:
       raise types.InputError(
@@ -176,11 +181,11 @@ def _check_split(
         f' than {name}, so at its end no label is known'
       )
     if not count:
-      shares = ':'.join(map(str, config.split))
-      read = sum(placed.rows) + sum(placed.dropped) + sum(placed.immature)
+      ratio = ':'.join(map(str, config.split))
+      read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
-        f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
+        f' {_count(sum(places.sessions), "session")} cannot be split {ratio}'
         f' by session start: {name} would be empty'
       )
 
@@ -189,16 +194,11 @@ def _count(number: int, noun: str) -> str:
   return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
-def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
-  options = {name: getattr(config, name) for name in _RECORDED}
-  return options | {'split': list(config.split)}
-
-
 def _splits(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
   labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
@@ -209,15 +209,15 @@ def _splits(
   ).fetchall()
   return {
     name: manifest_lib.Split(
-      rows=placed.rows[i],
-      sessions=placed.sessions[i],
+      rows=places.rows[i],
+      sessions=places.sessions[i],
       files=files[name],
       positives={
         task.name: count
         for task, count in zip(rows.tasks, found[i][2:], strict=True)
       },
       start_ms=found[i][1],
-      end_ms=(*placed.boundaries, None)[i],
+      end_ms=(*places.boundaries, None)[i],
     )
     for i, name in enumerate(manifest_lib.SPLITS)
   }
@@ -227,7 +227,7 @@ def _report(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  places: sessions.RowPlaces,
   duplicates: int,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
@@ -235,8 +235,8 @@ def _report(
   if rows.identity:
     dropped['exact duplicate'] = duplicates
   for reason, counts in (
-    (source.AFTER_END, placed.dropped),
-    (source.LABEL_UNKNOWN, placed.immature),
+    (source.AFTER_END, places.dropped),
+    (source.LABEL_UNKNOWN, places.immature),
   ):
     for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
       if count:
@@ -250,21 +250,21 @@ def _report(
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,
-      *_immature_warnings(rows, placed),
-      *_odd_fields(connection, encoded, rows),
+      *_immature_warnings(rows, places),
+      *_field_warnings(connection, encoded, rows),
     ],
   }
 
 
 def _immature_warnings(
-  rows: source.SourceTable, placed: sessions.Placed
+  rows: source.SourceTable, places: sessions.RowPlaces
 ) -> list[str]:
-  """Of splits that lose many rows to labels that are known too late."""
+  """Warns about splits that lose many rows to labels known too late."""
   lines = []
   for name, kept, lost in zip(
-    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+    manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
-    if lost > _MOST_IMMATURE * (kept + lost):
+    if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(
         f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
         f' their labels are not known at its end: {_slowest(rows)}'
@@ -280,12 +280,12 @@ def _slowest(rows: source.SourceTable) -> str:
   )
 
 
-def _odd_fields(
+def _field_warnings(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
 ) -> list[str]:
-  """Warnings of fields that are likely not what was meant."""
+  """Warns about fields that were likely declared by mistake."""
   warnings = []
   if encoded.constant:
     names = ', '.join(map(repr, encoded.constant))
@@ -293,10 +293,10 @@ def _odd_fields(
     warnings.append(
       f'{noun} {names}: one value over all train rows, which tells nothing'
     )
-  nothing = ', '.join(map(sql.text, raw.NOTHING))
-  for name, words in encoded.vocabularies.items():
+  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
+  for name, vocabulary in encoded.vocabularies.items():
     for value, count in connection.execute(
-      f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'
+      f'SELECT value, count FROM {vocabulary.table} WHERE value IN ({nothing})'
       ' ORDER BY id'
     ).fetchall():
       remedy = 'empty it in the log'
@@ -313,7 +313,8 @@ def _session_rows(
   connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
 ) -> dict[str, float]:
   """Quantiles and mean of the sessions' rows."""
-  # As many sessions have more than n rows as there are rows of step n.
+  # The number of rows with step n is the number of sessions longer than n, so
+  # one small GROUP BY replaces a count per session.
   longer = connection.execute(
     f'SELECT count(*) FROM {encoded.table} GROUP BY {encoded.step}'
     f' ORDER BY {encoded.step}'

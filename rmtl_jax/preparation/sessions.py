@@ -1,8 +1,8 @@
 """Rows to ordered sessions, sessions to splits; DuckDB does the work.
 
-`number` finds the sessions, `place` splits them by time. What they rely on:
-an ordered CREATE TABLE keeps its order, `rowid` counts it, and a window
-without PARTITION BY or ORDER BY walks it in one streaming pass.
+`number_sessions` finds the sessions, `split_sessions` splits them by time.
+Both rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid` counts it,
+and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ _FOREVER = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbered:
-  """Rows in the order of sessions and time.
+class NumberedRows:
+  """Rows sorted by session and time, sessions numbered.
 
   Attributes:
     table: DuckDB table with `session_number` BIGINT (dense from 0, in key
-      order), `timestamp` BIGINT, `row_id` BIGINT and what was to be carried;
+      order), `timestamp` BIGINT, `row_id` BIGINT and the carried columns;
       `rowid` is the position.
     rows: its rows.
-    duplicates: exact duplicates that were found.
-    left_out: table of `row_id` of those that the table lacks; empty if it
-      lacks none.
+    duplicates: number of exact duplicates.
+    left_out: table of the `row_id` of dropped duplicates; empty if none.
   """
 
   table: str
@@ -39,11 +38,11 @@ class Numbered:
 
 
 @dataclasses.dataclass(frozen=True)
-class Placed:
-  """Rows with session, step and split.
+class RowPlaces:
+  """Session, step and split of every row that is kept.
 
-  `p` is a place and `r` a reader's row; what a row takes of its place holds
-  `session_id` (dense, by session start) BIGINT and `split` (0, 1, 2) TINYINT.
+  In the SQL `p` is a place and `r` a reader's row. A row gets from its place
+  `session_id` BIGINT (dense, by session start) and `split` TINYINT (0, 1, 2).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
@@ -55,16 +54,16 @@ class Placed:
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
-    immature: further rows left out, those with a label that is not known
-      before their split's end, of every split.
-    delay_ms: how long after its row the last of its labels is known.
-    past: as `table`, with the immature rows too: later rows may see them;
-      empty if there can be none.
-    left_out: as in Numbered.
-    condition: SQL of whether `p` is the place of `r`.
-    columns: SQL of what `r` takes of `p`, with `marker` for its step.
-    order: SQL of the order of rows with these columns.
-    step: SQL of the step, of rows in this order.
+    immature: rows left out because a label is known only at their split's end
+      or later, of every split.
+    delay_ms: time from a row to the last of its labels.
+    past: `table` with the immature rows too, which later rows may see; empty
+      if there are none.
+    left_out: as in NumberedRows.
+    condition: SQL that joins `r` to its `p`.
+    columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
+    order: SQL that orders rows with these columns.
+    step: SQL of the step, over rows in this order.
   """
 
   table: str
@@ -82,23 +81,23 @@ class Placed:
   step: str = 'marker'
 
   def is_train(self) -> str:
-    """SQL, over a reader's rows, of whether a row is one of train's.
+    """SQL condition, over a reader's rows, that selects the rows of train.
 
-    A row of train lies before the first boundary, and every row before it is
-    one: its session began no later. So no join with the places is needed.
+    A row before the first boundary belongs to train, as its session began
+    earlier still; no other row does. So no join with the places is needed.
     """
-    told = self.is_mature_train()
+    condition = self.is_mature_train()
     if self.left_out:
-      told += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
-    return told
+      condition += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
+    return condition
 
   def is_mature_train(self) -> str:
-    """As `is_train`, where no row is left out as a duplicate."""
+    """`is_train` before duplicates are dropped."""
     first, _ = self.boundaries
     return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
 
 
-def number(
+def number_sessions(
   connection: duckdb.DuckDBPyConnection,
   relation: str,
   idle_ms: int,
@@ -108,11 +107,11 @@ def number(
   identity: Sequence[str] = (),
   carry: Sequence[str] = (),
   drop: bool = True,
-) -> Numbered:
-  """Cuts sessions and orders rows; ties of time keep the raw order.
+) -> NumberedRows:
+  """Cuts rows into sessions and sorts them; ties of time keep the raw order.
 
-  A row with a session id belongs to it. The others belong to their user's
-  sessions: a gap above `idle_ms` starts a new one.
+  A row with a session id belongs to that session. Other rows belong to sessions
+  of their user, which end with a gap above `idle_ms`.
 
   Args:
     connection: holds the relation.
@@ -120,99 +119,78 @@ def number(
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.
-    identity: rows of one session and time that agree in these columns are
-      duplicates, of which the first is kept.
+    identity: rows of one session and time with equal values in these columns
+      are duplicates; the first is kept.
     carry: further columns to keep with the rows.
-    drop: leave duplicates out; else they are only counted.
+    drop: drop duplicates; else only count them.
 
   Returns:
     The numbered rows.
   """
   owner = '"user"'
   if has_session:
-    # A row with a session of its own has no need of its user.
+    # A session id overrides the user: one session may have rows of two users,
+    # as after a log-in, and is not to be cut there.
     owner = 'CASE WHEN session IS NULL THEN "user" END'
   keys = {'session_key': 'session'} if has_session else {}
   keys |= {'owner': owner} if has_user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
   selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
-  ordered = sql.fresh('ordered')
+  # The one sort of all rows. What follows reads `rowid` and neighbours in this
+  # order in streaming passes, which fit any log.
+  ordered = sql.unique_name('ordered')
   connection.execute(
     f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
   )
   marked = _mark(connection, ordered, list(keys), kept, idle_ms)
   connection.execute(f'DROP TABLE {ordered}')
-  rows = sql.one(connection, f'SELECT count(*) FROM {marked}')[0]
+  rows = sql.fetch_row(connection, f'SELECT count(*) FROM {marked}')[0]
   if not identity:
-    return Numbered(marked, rows, 0)
+    return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
-  found = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  found = sql.fetch_row(connection, f'SELECT count(*) FROM {duplicates}')[0]
   if not found or not drop:
-    return Numbered(marked, rows, found)
+    return NumberedRows(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)
-  return Numbered(table, rows - found, found, duplicates)
+  return NumberedRows(table, rows - found, found, duplicates)
 
 
-def place(
+def split_sessions(
   connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
-  shares: Sequence[int],
+  numbered: NumberedRows,
+  split_ratio: Sequence[int] = (),
   delay_ms: int = 0,
-) -> Placed:
-  """Splits sessions by their start, so that rows stand as the shares say.
+  *,
+  boundaries: tuple[int | None, int | None] | None = None,
+  always: str = 'false',
+) -> RowPlaces:
+  """Assigns sessions to splits by their start.
 
   Sessions are ordered by start. The first boundary is the start of the first
-  session before which at least the first share of the rows lies; so is the
-  second, for the first two shares. A session that starts before a boundary
+  session before which at least the first part of the rows lies; so is the
+  second, for the first two parts. A session that starts before a boundary
   keeps the rows before it that have labels known by then. A session without
   any row left keeps its number.
 
   Args:
     connection: holds the numbered rows.
-    numbered: from `number`.
-    shares: of train, validation and test.
+    numbered: from `number_sessions`.
+    split_ratio: parts of the rows for train, validation and test.
     delay_ms: how long after its row the last of its labels is known.
-
-  Returns:
-    The placed rows.
-  """
-  by_start = _sessions_by_start(connection, numbered)
-  boundaries = find_boundaries(connection, by_start, shares)
-  return _place(connection, numbered, by_start, boundaries, 'false', delay_ms)
-
-
-def place_at(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
-  boundaries: tuple[int | None, int | None],
-  always: str = 'false',
-) -> Placed:
-  """Splits sessions at boundaries that are known, those of earlier data.
-
-  Args:
-    connection: holds the numbered rows.
-    numbered: from `number`.
-    boundaries: as in Placed.
+    boundaries: as in RowPlaces, those of earlier data; found by `split_ratio`
+      if None.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
-
-  Returns:
-    The placed rows.
   """
   by_start = _sessions_by_start(connection, numbered)
-  return _place(connection, numbered, by_start, boundaries, always)
-
-
-def _place(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
-  by_start: str,
-  boundaries: tuple[int | None, int | None],
-  always: str,
-  delay_ms: int = 0,
-) -> Placed:
-  table = sql.fresh('placed')
+  if boundaries is None:
+    boundaries = find_boundaries(connection, by_start, split_ratio)
+  table = sql.unique_name('places')
+  # A row's step counts from its session's first row, its position from the
+  # first row of all: both follow from `rowid`, so nothing is sorted again.
+  # `seen` rows lie before their split's end; `kept` ones have labels that are
+  # known by then too, else training would look beyond the split.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
@@ -221,12 +199,12 @@ def _place(
     f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
     f'  SELECT session_number, session_id, first, before,'
-    f'  {split("start", boundaries)} AS split,'
-    f'  {ends("split", boundaries)} AS ends FROM {by_start})'
+    f'  {split_sql("start", boundaries)} AS split,'
+    f'  {split_end_sql("split", boundaries)} AS ends FROM {by_start})'
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
-  rows, begun, dropped, immature = count(
+  rows, session_counts, dropped, immature = count_by_split(
     connection,
     table,
     'count(*) FILTER (WHERE kept)',
@@ -239,11 +217,11 @@ def _place(
   if any(immature):
     past = f'{table}_seen'
     connection.execute(f'CREATE VIEW {past} AS FROM {table} WHERE seen')
-  return Placed(
+  return RowPlaces(
     view,
     boundaries,
     rows,
-    begun,
+    session_counts,
     dropped,
     immature,
     delay_ms,
@@ -253,21 +231,24 @@ def _place(
 
 
 def find_boundaries(
-  connection: duckdb.DuckDBPyConnection, by_start: str, shares: Sequence[int]
+  connection: duckdb.DuckDBPyConnection,
+  by_start: str,
+  split_ratio: Sequence[int],
 ) -> tuple[int | None, int | None]:
-  """The boundaries of `place`.
+  """Finds the boundaries for `split_sessions`.
 
   Args:
     connection: holds the table.
-    by_start: sessions with `start`, `rows` and `before`, as `with_before`.
-    shares: of train, validation and test.
+    by_start: sessions with `start`, `rows` and `before`, as `add_session_ids`.
+    split_ratio: of train, validation and test.
   """
-  reached = [shares[0], shares[0] + shares[1]]
+  reached = [split_ratio[0], split_ratio[0] + split_ratio[1]]
   firsts = ', '.join(
-    f'min(start) FILTER (WHERE before * {sum(shares)} >= {share} * total)'
+    f'min(start) FILTER (WHERE before * {sum(split_ratio)} >= {share} * total)'
     for share in reached
   )
-  first, second = sql.one(
+  # In whole numbers, so that no rounding moves a boundary by a session.
+  first, second = sql.fetch_row(
     connection,
     f'SELECT {firsts} FROM {by_start},'
     f' (SELECT sum(rows)::BIGINT AS total FROM {by_start})',
@@ -275,23 +256,23 @@ def find_boundaries(
   return first, second
 
 
-def split(start: str, boundaries: tuple[int | None, int | None]) -> str:
+def split_sql(start: str, boundaries: tuple[int | None, int | None]) -> str:
   """SQL of a session's split, 0, 1 or 2.
 
   Args:
     start: SQL of the session's start, ms.
-    boundaries: as in Placed.
+    boundaries: as in RowPlaces.
   """
   first, second = (_reaches(start, boundary) for boundary in boundaries)
   return f'CAST({first} + {second} AS TINYINT)'
 
 
-def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
-  """SQL of the time, ms, that no row or label of a split reaches.
+def split_end_sql(split: str, boundaries: tuple[int | None, int | None]) -> str:
+  """SQL of a split's end, ms; its rows and labels lie before it.
 
   Args:
     split: SQL that gives 0, 1 or 2.
-    boundaries: as in Placed.
+    boundaries: as in RowPlaces.
   """
   first, second = (_FOREVER if b is None else b for b in boundaries)
   return (
@@ -306,11 +287,13 @@ def _mark(
   kept: str,
   idle_ms: int,
 ) -> str:
-  """Numbers the sessions of ordered rows, and marks ties of time."""
-  table = sql.fresh('marked')
+  """Numbers the sessions of sorted rows and marks ties of time."""
+  table = sql.unique_name('marked')
   gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
+  # A running count of session starts numbers the sessions, without a second
+  # sort or a join. Keys may be NULL, which `<>` would not tell apart.
   changes = [f'{key} IS DISTINCT FROM earlier_{key}' for key in keys]
   begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
   earlier = ', '.join(
@@ -336,8 +319,8 @@ def _find_duplicates(
   relation: str,
   identity: Sequence[str],
 ) -> str:
-  """Makes a table of the row ids of all but the first of equal rows."""
-  table = sql.fresh('duplicates')
+  """Makes a table of the row ids of duplicates, each group's first excepted."""
+  table = sql.unique_name('duplicates')
   # Only rows that share session and time with a neighbour can be equal:
   # few, so the columns to compare are fetched for those alone.
   connection.execute(
@@ -347,7 +330,7 @@ def _find_duplicates(
     f'  UNION SELECT rowid - 1 FROM {marked} WHERE tied) t'
     ' ON m.rowid = t.position)'
     ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
-    f'  PARTITION BY t.session_number, t.timestamp, {sql.names(identity)}'
+    f'  PARTITION BY t.session_number, t.timestamp, {sql.quote_all(identity)}'
     f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'
     '  ON r.row_id = t.row_id) WHERE n > 1'
   )
@@ -360,8 +343,8 @@ def _without(
   duplicates: str,
   kept: str,
 ) -> str:
-  """The marked rows, in order, without the duplicates."""
-  table = sql.fresh('numbered')
+  """Copies the marked rows without the duplicates, in order."""
+  table = sql.unique_name('numbered')
   # A duplicate is never a session's first row, so no number gets lost.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_number, {kept} FROM {marked}'
@@ -372,10 +355,10 @@ def _without(
 
 
 def _sessions_by_start(
-  connection: duckdb.DuckDBPyConnection, numbered: Numbered
+  connection: duckdb.DuckDBPyConnection, numbered: NumberedRows
 ) -> str:
-  """A table of sessions in the order of their starts, as `with_before`."""
-  table = sql.fresh('sessions')
+  """Makes the table of sessions, ordered by start, of `add_session_ids`."""
+  table = sql.unique_name('sessions')
   # Rows stand in order, so a session ends where the next begins.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_number, start, first,'
@@ -385,19 +368,20 @@ def _sessions_by_start(
     f'  FROM {numbered.table})'
     ' WHERE begins ORDER BY start, session_number'
   )
-  return with_before(connection, table)
+  return add_session_ids(connection, table)
 
 
-def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
-  """A table in place of one of ordered sessions, with two BIGINT columns.
+def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
+  """Replaces a table of ordered sessions by one with two more columns.
 
-  `session_id` is the session's place, `before` the rows of earlier ones.
+  `session_id` BIGINT is the session's position, `before` BIGINT the number of
+  rows of earlier sessions.
 
   Args:
     connection: holds the table, which is dropped.
     ordered: sessions with `rows`.
   """
-  table = sql.fresh('sessions')
+  table = sql.unique_name('sessions')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT *, rowid AS session_id,'
     ' CAST(coalesce(sum(rows) OVER (ROWS'
@@ -407,12 +391,12 @@ def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
   return table
 
 
-def count(
+def count_by_split(
   connection: duckdb.DuckDBPyConnection,
   table: str,
   *wanted: str,
 ) -> tuple[tuple[int, ...], ...]:
-  """What each SQL counts in every split."""
+  """Evaluates SQL aggregates per split: a tuple of three counts for each."""
   found: dict[int, tuple[int, ...]]
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
   for number, *counts in connection.execute(

@@ -1,7 +1,7 @@
-"""Vocabularies from train rows, and the SQL that looks values up in them.
+"""Builds vocabularies from train rows.
 
-Row 0 stands for what is missing, unseen in train or rarer than `min_count`;
-the others follow by descending count, then by value as text.
+Row 0 stands for values that are missing, unseen in train or rarer than
+`min_count`; the others follow by descending count, then by text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import duckdb
 
 from rmtl_jax.preparation import sql
 
-# GROUPING_ID answers in 64 bits.
-_TOGETHER = 32
+# Columns of one pass; GROUPING_ID has 64 bits.
+_COLUMNS_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Vocabulary:
   """One field's vocabulary in DuckDB.
 
   Attributes:
-    table: has `key` (a value as the source gives it), `value` VARCHAR, `count`
-      BIGINT (of train) and `id` INTEGER (from 1); `value` is the key as
-      sql.value_text writes it.
+    table: has `key` (the source's value), `value` VARCHAR (the key as
+      sql.value_text writes it), `count` BIGINT (in train) and `id` INTEGER
+      (from 1).
     size: rows, row 0 included.
-    rest: how many train values row 0 stands for.
+    rest: number of train values that are row 0.
   """
 
   table: str
@@ -38,30 +38,31 @@ class Vocabulary:
     self, connection: duckdb.DuckDBPyConnection, path: pathlib.Path
   ) -> None:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
-    # A union keeps no order by itself, once a part has many rows.
+    # Sorted again: a large union keeps no order by itself.
     connection.execute(
       'COPY (SELECT value, count FROM (SELECT 0 AS id, NULL::VARCHAR AS value,'
       f' {self.rest}::BIGINT AS count UNION ALL SELECT id, value, count FROM'
       f' {self.table}) ORDER BY id)'
-      f' TO {sql.text(str(path))} (FORMAT parquet, COMPRESSION zstd)'
+      f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
     )
 
 
 def build(
   connection: duckdb.DuckDBPyConnection, counts: str, min_count: int
 ) -> Vocabulary:
-  """Numbers the values that are frequent enough.
+  """Numbers the values with at least `min_count` train rows.
 
   Args:
     connection: where the table is made.
     counts: query that gives `key` and `count` BIGINT of train values.
     min_count: least count of a value with a row of its own.
   """
-  table = sql.fresh('vocabulary')
-  # What is kept stands first, so that `rowid` numbers it.
+  table = sql.unique_name('vocabulary')
+  # Kept values stand first, so that `rowid` numbers them without a window.
   connection.execute(
     f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
-    f' count, {sql.key("key")} IS NOT NULL AND count >= {min_count} AS kept'
+    f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count}'
+    ' AS kept'
     f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
   )
@@ -69,7 +70,7 @@ def build(
     f'CREATE VIEW {table} AS SELECT key, value, count,'
     f' CAST(rowid + 1 AS INTEGER) AS id FROM {table}_0 WHERE kept'
   )
-  size, rest = sql.one(
+  size, rest = sql.fetch_row(
     connection,
     'SELECT count(*) FILTER (WHERE kept),'
     ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT'
@@ -83,7 +84,7 @@ def build_categorical(
   rows: str,
   min_counts: Mapping[str, int],
 ) -> dict[str, Vocabulary]:
-  """Vocabularies of single-valued columns, counted in one pass over the rows.
+  """Builds vocabularies of single-valued columns in one pass over the rows.
 
   Args:
     connection: holds the rows.
@@ -93,13 +94,15 @@ def build_categorical(
   Returns:
     A vocabulary per column.
   """
+  # Grouping sets count all columns while the rows are read once; the view may
+  # join several tables, so every pass is dear.
   columns = list(min_counts)
   found: dict[str, Vocabulary] = {}
-  for begin in range(0, len(columns), _TOGETHER):
-    group = columns[begin : begin + _TOGETHER]
-    names = sql.names(group)
+  for begin in range(0, len(columns), _COLUMNS_AT_ONCE):
+    group = columns[begin : begin + _COLUMNS_AT_ONCE]
+    names = sql.quote_all(group)
     sets = ', '.join(f'({sql.quote(name)})' for name in group)
-    table = sql.fresh('groups')
+    table = sql.unique_name('groups')
     connection.execute(
       f'CREATE TABLE {table} AS SELECT {names}, count(*) AS count,'
       f' GROUPING_ID({names}) AS others FROM {rows} WHERE split = 0'

@@ -1,7 +1,7 @@
-"""Prepared data on disk: all of it or nothing.
+"""Writes prepared data atomically.
 
-Everything is written into a directory beside the target and renamed when it
-is complete; the manifest is the last file of it.
+Files are written into a directory beside the target, the manifest last; then
+the directory is renamed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import encode, sql
 
-# Rows of a row group. Training that streams reads blocks of neighbouring
-# sessions at random, and a row group is the least that can be read: small ones
-# keep what is read beside a block small.
+# Rows of a row group, the least that can be read. Streaming reads blocks of
+# neighbouring sessions at random, so small groups waste little beside a block.
 ROW_GROUP = 8_192
 # Files that are written at once.
 _AT_ONCE = 4
-# Whole numbers as packed differences (V2), which makes up for small row groups;
-# dictionaries for few values alone, as one per row group costs a quarter of the
-# writing and, but for values in long runs, takes more room; no filters for
-# look-ups that nobody does. Of what is left zstd would save another sixth, but
-# training reads it every epoch in half as much time again.
+# V2 packs differences of whole numbers, which makes up for small row groups.
+# Dictionaries only for few values: one per row group takes a quarter of the
+# writing time and mostly more room. No Bloom filters, as nobody looks values
+# up. zstd would save another sixth of the size, but reading, which every epoch
+# does, would take half as long again.
 _FORMAT = (
   'FORMAT parquet, PARQUET_VERSION V2, COMPRESSION snappy,'
   ' WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 64,'
@@ -38,7 +37,7 @@ _FORMAT = (
 
 
 def check_target(data_dir: pathlib.Path, overwrite: bool) -> None:
-  """Refuses a target that would destroy something.
+  """Refuses a target that holds anything but replaceable prepared data.
 
   Raises:
     types.InputError: the target is a file, a directory with other contents
@@ -66,8 +65,8 @@ def new_directory(
 ) -> Iterator[pathlib.Path]:
   """Gives a directory to write into, which then becomes `data_dir`.
 
-  If the block raises, the directory is removed and `data_dir` untouched. What
-  a killed process left there is removed first.
+  If the block raises, the directory is removed and `data_dir` stays as it was.
+  Left-overs of killed processes are removed first.
 
   Args:
     data_dir: the target.
@@ -78,9 +77,9 @@ def new_directory(
       there, or the place can't be written to.
   """
   target = pathlib.Path(os.path.realpath(data_dir))
-  with partial.beside(target, str(data_dir)) as directory:
+  with partial.staging_directory(target, str(data_dir)) as directory:
     check_target(data_dir, overwrite)
-    with reading.replacing(data_dir):
+    with reading.exclusive_lock(data_dir):
       yield directory
       check_target(data_dir, overwrite)
       partial.publish(directory, target)
@@ -105,7 +104,7 @@ def write_parts(
   Returns:
     The files of every split, relative to the directory, in order.
   """
-  total = sql.one(connection, f'SELECT count(*) FROM {rows.table}')[0]
+  total = sql.fetch_row(connection, f'SELECT count(*) FROM {rows.table}')[0]
   begins = connection.execute(
     f'SELECT split, min(rowid) FROM {rows.table} GROUP BY split'
   ).fetchall()
@@ -126,20 +125,20 @@ def write_parts(
     queries.append(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'
       f' WHERE rowid >= {first} AND rowid < {end})'
-      f' TO {sql.text(str(directory / file))} ({_FORMAT})'
+      f' TO {sql.literal(str(directory / file))} ({_FORMAT})'
     )
     files[name].append(file)
-  for end, _ in zip(ends, _run_side_by_side(connection, queries), strict=True):
+  for end, _ in zip(ends, _run_concurrently(connection, queries), strict=True):
     on_file(end / total)
   return {name: tuple(found) for name, found in files.items()}
 
 
-def _run_side_by_side(
+def _run_concurrently(
   connection: duckdb.DuckDBPyConnection, queries: Sequence[str]
 ) -> Iterator[None]:
-  """Runs queries, as many at once as there are threads; yields in order."""
+  """Runs queries in as many threads as DuckDB has; yields in order."""
   # One file alone leaves a core idle while its last row groups are encoded.
-  threads = sql.one(connection, "SELECT current_setting('threads')")[0]
+  threads = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
 
   def run(query: str) -> None:
     with connection.cursor() as cursor:
@@ -162,5 +161,5 @@ def write_vocabularies(
 ) -> None:
   """Writes DIRECTORY/vocabulary/<field>.parquet."""
   (directory / 'vocabulary').mkdir()
-  for name, words in rows.vocabularies.items():
-    words.write(connection, directory / 'vocabulary' / f'{name}.parquet')
+  for name, vocabulary in rows.vocabularies.items():
+    vocabulary.write(connection, directory / 'vocabulary' / f'{name}.parquet')

@@ -1,8 +1,7 @@
-"""Raw rows to a network's inputs, as the run's own data was encoded.
+"""Encodes raw rows as a network's inputs.
 
-The numbers come from the run alone: its manifest's bin edges and
-normalisation, its vocabularies. The SQL is that of `rmtl prepare`, so a raw row
-gets the inputs that its prepared row has.
+Bin edges, normalisation and vocabularies come from the run, and the SQL is that
+of `rmtl prepare`, so a raw row gets the inputs of its prepared row.
 """
 
 from __future__ import annotations
@@ -19,18 +18,19 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, lists, source, sql
+from rmtl_jax.preparation import checks, lists, sql
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import rows as rows_lib
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
-# How a raw column may be typed, in the words of raw_parquet.load.
-_WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
+# Type of a raw column by the field's kind, as for raw_parquet.check_type.
+_COLUMN_TYPES = {'categorical': '', 'numeric': 'DOUBLE'}
 
 
 class Encoder:
@@ -38,11 +38,10 @@ class Encoder:
 
   Attributes:
     manifest: the run's.
-    fields: the features that are read, as their raw columns hold them; for
-      the source `table` a field's column is the one that the schema names, for
-      every other source it has the field's own name.
+    fields: the features that are read, as raw columns: for source `table` the
+      column that the schema names, else one with the field's name.
     columns: the raw columns that are read.
-    as_of: those of the features that tell of the past.
+    as_of: the as-of features among `fields`.
   """
 
   def __init__(
@@ -56,8 +55,8 @@ class Encoder:
     Args:
       run_dir: RUN, for its `vocabulary/`.
       manifest: RUN/manifest.json.
-      ignored: fields that the run's networks don't see: their columns are not
-        read, and their inputs are zeros.
+      ignored: fields that the networks don't see; their columns are not read
+        and their inputs are zeros.
 
     Raises:
       types.InputError: a vocabulary is missing or not the manifest's, or the
@@ -70,15 +69,18 @@ class Encoder:
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
-    schema = schema_lib.of_manifest(manifest)
+    schema = schema_lib.schema_of_manifest(manifest)
     self._missing = schema.missing if schema else ()
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self._read
-      if f.kind != 'numeric' and f.shares is None
+      if f.kind != 'numeric' and f.vocabulary_owner is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
-    self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
+    self._values = [
+      raw_fields.value_sql(f, s, where)
+      for f, s in zip(self._read, self.fields, strict=True)
+    ]
     self._connection = sql.connect()
 
   def check(
@@ -89,19 +91,19 @@ class Encoder:
     Args:
       schema: of the raw rows.
       path: for errors.
-      computed: columns that will be added.
+      computed: columns that are computed later.
 
     Raises:
       types.InputError: a column of a field is missing, stands twice or has a
         type that its field can't have.
     """
     wanted = [name for name in self.columns if name not in computed]
-    raw.columns_present(pathlib.Path(path), schema.names, wanted)
+    raw.check_columns(pathlib.Path(path), schema.names, wanted)
     for field in self.fields:
       if field.column in computed:
         continue
       found = schema.field(field.column).type
-      wanted = _WANTED.get(field.kind)
+      wanted = _COLUMN_TYPES.get(field.kind)
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
       # A column of nulls alone has no type; a boolean is a number.
@@ -111,11 +113,11 @@ class Encoder:
   def encode(
     self, chunk: rows_lib.Chunk, notes: notes_lib.Notes | None = None
   ) -> types.Inputs:
-    """The inputs of rows.
+    """Encodes rows.
 
     Args:
       chunk: R rows whose columns have passed `check`.
-      notes: told how many values are not in the run's vocabularies.
+      notes: counts values that the run's vocabularies lack.
 
     Returns:
       i32[R, F], i32[R, M] and f32[R, N] in numpy. A category that the run's
@@ -125,18 +127,21 @@ class Encoder:
       types.InputError: a value that its field can't have; names file, column
         and row.
     """
-    table = raw_fields.readable(
+    table = raw_fields.to_duckdb_types(
       chunk.table.select(list(self.columns)).combine_chunks()
     )
-    # A cursor of its own: other threads may use theirs.
+    # A cursor per call: threads share the connection, and `chunk` is the
+    # cursor's own name for the table.
     with self._connection.cursor() as connection:
-      found = self._found(connection, chunk, table)
+      found = self._field_values(connection, chunk, table)
     texts = {
       field.column
       for field in self.fields
       if _holds_text(table.schema.field(field.column).type)
     }
-    values = _Found(found, table.num_rows, texts, notes or notes_lib.Notes())
+    values = _ColumnValues(
+      found, table.num_rows, texts, notes or notes_lib.Notes()
+    )
     return types.Inputs(
       self._stack('categorical', values, np.int32),
       np.concatenate(
@@ -147,37 +152,27 @@ class Encoder:
       self._stack('numeric', values, np.float32),
     )
 
-  def _found(
+  def _field_values(
     self,
     connection: duckdb.DuckDBPyConnection,
     chunk: rows_lib.Chunk,
     table: pa.Table,
   ) -> pa.Table:
-    """The fields' values, not yet looked up."""
-    try:
+    """Computes the fields' values; vocabularies are looked up later."""
+    with sql.name_errors(chunk.path, 'not usable'):
       connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
       self._check_numbers(connection, chunk, raw_values)
       return connection.sql(
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
-    except duckdb.OutOfMemoryException:
-      raise
-    except duckdb.InterruptException:
-      raise KeyboardInterrupt from None
-    except duckdb.Error as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
-  def words(self, field: str) -> words_lib.Words | None:
-    """The vocabulary of a categorical field, or None if it is not read."""
+  def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
+    """The vocabulary of a categorical field; None if it is ignored."""
     return self._vocabularies.get(field)
 
-  def _pairs(self) -> list[tuple[manifest_lib.Field, source.SourceField]]:
-    return list(zip(self._read, self.fields, strict=True))
-
   def _raw_values(self, schema: pa.Schema) -> str:
-    """SQL of the fields as a reader's view has them (preparation/source.py)."""
+    """SQL of the fields' columns, as in a reader's view."""
     columns = ['row_number() OVER () - 1 AS position']
     missing = self._missing
     for field in self.fields:
@@ -186,18 +181,20 @@ class Encoder:
       if field.kind == 'numeric':
         given = raw_fields.number_text(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
-        columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
+        columns.append(
+          f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
+        )
       elif field.kind == 'categorical':
         value = raw_fields.text(value, kind, missing)
       elif pa.types.is_nested(kind):
         value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
-        if not field.shares:
-          value = lists.values(value, missing=missing)
+        if not field.vocabulary_owner:
+          value = lists.split_values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
         value = raw_fields.text(value, kind, missing)
-        value = lists.values(value, separator, missing)
+        value = lists.split_values(value, separator, missing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
@@ -207,17 +204,17 @@ class Encoder:
     chunk: rows_lib.Chunk,
     raw_values: str,
   ) -> None:
-    """Raises for the first value that is no number that the field can have."""
+    """Raises for the first invalid value of a numeric field."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
       if field.kind == 'numeric':
         number = sql.quote(field.source_column)
-        fault = f'{raw_fields.given(field)} AND {number} IS NULL'
+        fault = f'{raw_fields.given_column(field)} AND {number} IS NULL'
         faults.append((field.column, fault, 'a number'))
         faults += checks.field_faults(field)
     faults_lib.check(connection, chunk, raw_values, faults)
 
-  def _stack(self, kind: str, values: _Found, dtype: type) -> np.ndarray:
+  def _stack(self, kind: str, values: _ColumnValues, dtype: type) -> np.ndarray:
     fields = self.manifest.of_kind(kind)
     stacked = np.zeros((values.rows, len(fields)), dtype)
     for i, field in enumerate(fields):
@@ -231,24 +228,26 @@ class Encoder:
     return stacked
 
   def _ids(
-    self, field: manifest_lib.Field, column: pa.Array, values: _Found
+    self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
-    """Rows of the vocabulary; 0 for what it lacks."""
+    """Looks values up; 0 stands for unknown ones."""
     raw_field = self.fields[self._read.index(field)]
-    words = self._vocabularies[field.shares or field.name]
+    vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
-    ids = words.rows(column, is_text)
-    # Of a past in which nothing has happened yet nothing is known.
-    if 'as_of' not in field.details and len(words):
+    ids = vocabulary.rows(column, is_text)
+    # As-of features don't count as unseen: without a past they are missing.
+    if 'as_of' not in field.details and len(vocabulary):
       given = _is_given(column, is_text)
       counts = values.notes.fields.setdefault(
-        field.name, notes_lib.FieldCounts(raw_field.column, words.rest)
+        field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
       )
       counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
     return ids
 
-  def _slots(self, field: manifest_lib.Field, values: _Found) -> np.ndarray:
-    """i32[R, width], -1 in unused slots; a row without values has row 0."""
+  def _slots(
+    self, field: manifest_lib.Field, values: _ColumnValues
+  ) -> np.ndarray:
+    """Looks lists up, i32[R, width]; -1 in unused slots, 0 if empty."""
     rows = values.rows
     if field not in self._read:
       return np.zeros((rows, field.width), np.int32)
@@ -259,7 +258,9 @@ class Encoder:
       counts = joined.value_lengths().fill_null(0).to_numpy()
       ids = self._ids(field, joined.flatten(), values)
       owner = np.repeat(np.arange(rows), counts)
-      if field.shares is not None:
+      # Unknown items are dropped before a history is cut, so that known ones
+      # fill it; other lists were cut by the SQL.
+      if field.vocabulary_owner is not None:
         owner, ids = _recent(owner, ids, field.width)
         counts = np.bincount(owner, minlength=rows)
       slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -269,13 +270,13 @@ class Encoder:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
-  """Values of R rows.
+class _ColumnValues:
+  """Values of R rows before the look-up.
 
   Attributes:
-    table: a column per field, as raw_fields.value_sql makes it.
+    table: a column per field, from raw_fields.value_sql.
     rows: R.
-    texts: the raw columns that hold text.
+    texts: raw columns of text.
     notes: of the call.
   """
 
@@ -295,11 +296,11 @@ def _holds_text(found: pa.DataType) -> bool:
   """Whether a column holds text or lists of text."""
   if pa.types.is_nested(found) and found.num_fields == 1:
     found = found.field(0).type
-  return raw_parquet.is_text(found)
+  return parquet.is_text(found)
 
 
 def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
-  """Which values are not missing, bool[len(values)]; see sql.key."""
+  """Which values are not missing, bool[len(values)]; see sql.null_if_empty."""
   missing = pa.array([None, ''] if is_text else [None, '', 'nan'])
   options = pc.SetLookupOptions(value_set=missing)
   found = pc.call_function('is_in', [values], options)
@@ -309,7 +310,7 @@ def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
 def _recent(
   owner: np.ndarray, ids: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A history's last `width` known items, as `rmtl prepare` keeps them.
+  """Keeps the last `width` known items of each history, as `rmtl prepare`.
 
   Args:
     owner: the row of each item, in order, i64[items].
@@ -317,7 +318,7 @@ def _recent(
     width: most items of a row.
 
   Returns:
-    Owners and ids of those that stay.
+    Owners and ids of the kept items.
   """
   owner, ids = owner[ids > 0], ids[ids > 0]
   ends = np.searchsorted(owner, owner, side='right')
@@ -327,35 +328,16 @@ def _recent(
 
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
-) -> words_lib.Words:
-  """The words of a field in the order of their rows, from row 1."""
+) -> vocabulary_lib.Vocabulary:
+  """Reads the values of a field's vocabulary from row 1 on."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
-  try:
-    with parquet.open_file(path) as file:
-      table = file.read()
-    column = table['value']
-    rest = _rest(table)
-  except FileNotFoundError:
-    raise types.InputError(
-      f'{path}: not found: predictions need the vocabularies of the run'
-    ) from None
-  except (OSError, pa.ArrowException, KeyError) as error:
-    first = types.first_line(error)
-    raise types.InputError(f'{path}: not readable: {first}') from None
-  if len(column) != field.size:
-    raise types.InputError(
-      f"{path}: has {len(column)} rows, the run's manifest.json says"
-      f' {field.size}'
-    )
-  if not raw_parquet.is_text(column.type):
-    raise types.InputError(
-      f"{path}: column 'value' is of type {column.type}, expected text"
-    )
-  return words_lib.Words(column.cast(pa.string()).combine_chunks()[1:], rest)
+  table = contract_vocabulary.read(path, field)
+  values = table['value'].cast(pa.string()).combine_chunks()
+  return vocabulary_lib.Vocabulary(values[1:], _rest(table))
 
 
 def _rest(vocabulary: pa.Table) -> float:
-  """The share of train values that row 0 stands for; 0 if unknown."""
+  """The fraction of train values that are row 0; 0 if unknown."""
   if 'count' not in vocabulary.column_names or not len(vocabulary):
     return 0.0
   counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()

@@ -1,4 +1,4 @@
-"""Serves what `rmtl export` wrote, without the code that trained it.
+"""Serves exported models without the code that trained them.
 
     from rmtl_jax.serving import exported
 
@@ -23,13 +23,15 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import export_files, program, scorer
+from rmtl_jax.serving import scorer
+from rmtl_jax.serving.export import files as files_lib
+from rmtl_jax.serving.export import program
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
 _CHUNK_ROWS = 16_384
 _LEAST_ROWS = 8
-# Slots of a lane, which all are computed.
+# All slots of a lane are computed, so a forged length could exhaust memory.
 _LONGEST_LANE = 2**20
 
 
@@ -76,7 +78,7 @@ class Exported(scorer.Scorer):
     """
     try:
       return np.asarray(self._call(self._parameters, *inputs))
-    # JAX and XLA tell in many ways that a program is none.
+    # JAX and XLA report bad inputs and programs by many types of errors.
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
       first = types.first_line(error)[:300]
       raise types.InputError(f'{self._where}: not run: {first}') from None
@@ -86,8 +88,9 @@ class Exported(scorer.Scorer):
     columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
     count = len(columns[0])
     if not self.needs.sessions:
-      # Few sizes, so few programs; rows that fill up are thrown away.
-      padded = [_filled(np.asarray(x), _size(count)) for x in columns]
+      # Padded to powers of two, so that few sizes are compiled.
+      missing = [(0, _size(count) - count), (0, 0)]
+      padded = [np.pad(np.asarray(x), missing) for x in columns]
       return self.network(*padded)[:count].copy()
     row, segment = _lanes(starts, self.lane_length)
     gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
@@ -113,12 +116,12 @@ def load(path: str | os.PathLike[str]) -> Exported:
   extras.require('flatbuffers', 'an exported model')
   directory = pathlib.Path(path)
   record = _read_record(directory)
-  files = export_files.Files(directory, record['files'])
+  files = files_lib.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
   manifest = manifest_lib.read(directory)
   for field in manifest.fields:
-    if field.kind != 'numeric' and field.shares is None:
+    if field.kind != 'numeric' and field.vocabulary_owner is None:
       files.require(f'vocabulary/{field.name}.parquet')
   parameters = [
     files.read_array(entry['file'], tuple(entry['shape']), entry['dtype'])
@@ -134,7 +137,7 @@ def load(path: str | os.PathLike[str]) -> Exported:
       len(manifest.tasks),
       record['sessions'],
     )
-  except program.Refused as error:
+  except program.ProgramError as error:
     raise types.InputError(f'{where}: {error}') from None
   backend = jax.default_backend()
   platform = 'cuda' if backend == 'gpu' else backend
@@ -147,7 +150,7 @@ def load(path: str | os.PathLike[str]) -> Exported:
 
 
 def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
-  """Size of the last dimension and dtype of each of the features' inputs."""
+  """(last dimension, dtype) of each input of features."""
   slots = sum(field.width for field in manifest.of_kind('multi_valued'))
   return [
     (len(manifest.of_kind('categorical')), 'int32'),
@@ -158,7 +161,7 @@ def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
 
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   path = directory / RECORD
-  record = export_files.read_record(
+  record = files_lib.read_record(
     path,
     f'{directory} is not an exported model (make it with rmtl export)',
   )
@@ -211,16 +214,12 @@ def _is_parameter(entry: Any) -> bool:
 
 
 def _size(count: int) -> int:
-  """The power of two that holds so many rows or lanes."""
+  """The smallest power of two, at least _LEAST_ROWS, that holds `count`."""
   return max(_LEAST_ROWS, 1 << (count - 1).bit_length())
 
 
-def _filled(values: np.ndarray, size: int) -> np.ndarray:
-  return np.pad(values, [(0, size - len(values)), (0, 0)])
-
-
 def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-  """Which row fills which slot, and its session, i32[lanes, T] both.
+  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both.
 
   Args:
     starts: as for `Scorer.infer`.

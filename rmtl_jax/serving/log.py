@@ -1,8 +1,8 @@
-"""The log that a model takes the past from: who, when, which item, labels.
+"""The log that the past is computed from: users, times, items and labels.
 
-Rows of the history and rows to predict for stand in one DuckDB table, `log`, in
-the form that a reader of raw logs gives (rmtl_jax.preparation.source), so that
-the SQL of `rmtl prepare` runs over them.
+Rows of the history and rows to predict for stand in one DuckDB table, `log`,
+with the columns of a reader's view (rmtl_jax.preparation.source), so that the
+SQL of `rmtl prepare` runs over them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,20 @@ from rmtl_jax.preparation.sources import table
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
+<<<<<<< HEAD
+=======
+# Tasks of the package's own sources, with their label times.
+_TASKS = {
+  'simulated': simulation.TASKS,
+  'retailrocket': pairs.TASKS,
+  'rees46': pairs.TASKS,
+}
+>>>>>>> words
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
-  """Which raw columns tell what.
+class LogSchema:
+  """The raw columns of time, keys, item and labels.
 
   Attributes:
     time: column of the time.
@@ -35,11 +44,10 @@ class Form:
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
-    item_field: the categorical field made of it, or None.
+    item_field: the categorical field of the item, or None.
     tasks: labels as the source declares them.
-    labels: a raw column per task: of 0 and 1, or of times where the task is
-      `timed`.
-    optional: whether `session` or `user` may be missing (not both).
+    labels: a raw column per task: 0 and 1, or times if the task is `timed`.
+    optional: whether one of `session` and `user` may be missing.
     missing: texts that stand for nothing.
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
@@ -66,23 +74,22 @@ class Form:
     }
 
 
-def form(manifest: manifest_lib.Manifest) -> Form:
-  """How the raw rows of a run tell the past.
+def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
+  """The columns of a run's raw rows.
 
-  Of source `table` the schema says it. Rows of every other source have their
-  fields as columns, `session_id` or the user or both, `timestamp` (ms), and a
-  label column per task, or `t_<task>` (ms, empty where there was no such event)
-  where the source times its labels.
+  The schema names them for source `table`. Rows of other sources have a column
+  per field, `session_id` or the user or both, `timestamp` (ms), and a label per
+  task; or `t_<task>` (ms, empty without such an event) for timed tasks.
 
   Raises:
     types.InputError: the manifest has no usable schema.
   """
-  # Data of an earlier version does not say, and may have such times.
+  # Data of an earlier version may have such times and does not record it.
   any_dates = manifest.options.get('any_dates') is not False
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
-    return Form(
+    return LogSchema(
       time=schema.time,
       unit=schema.unit,
       session=schema.session,
@@ -94,12 +101,20 @@ def form(manifest: manifest_lib.Manifest) -> Form:
       missing=schema.missing,
       any_dates=any_dates,
     )
+<<<<<<< HEAD
   # Data of a source that is not registered here can be served all the same.
   record = sources.RECORDS.get(manifest.source)
   tasks = record.tasks if record else ()
   if not tasks:
     tasks = tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks)
   return Form(
+=======
+  tasks = _TASKS.get(
+    manifest.source,
+    tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks),
+  )
+  return LogSchema(
+>>>>>>> words
     time='timestamp',
     unit='ms',
     session='session_id',
@@ -114,171 +129,173 @@ def form(manifest: manifest_lib.Manifest) -> Form:
 
 
 def check(
-  form: Form,
+  log_schema: LogSchema,
   schema: pa.Schema,
   path: str,
   needs_user: bool = False,
   needs_item: bool = False,
   needs_labels: bool = False,
 ) -> None:
-  """Refuses columns of which no past can be told.
+  """Refuses columns that no past can be computed from.
 
   Args:
-    form: the run's.
+    log_schema: the run's.
     schema: of the raw rows.
     path: for errors.
     needs_user: whether the model's past is the user's.
     needs_item: whether the model knows earlier items.
-    needs_labels: whether the model's past has labels, and these rows are it.
+    needs_labels: whether the model reads labels of these rows.
 
   Raises:
     types.InputError: a column that is missing or of another type.
   """
-  wanted = [form.time]
-  if not form.optional:
-    wanted += [c for c in (form.session, form.user) if c is not None]
-  elif not form.keys(schema):
+  wanted = [log_schema.time]
+  if not log_schema.optional:
+    wanted += [
+      c for c in (log_schema.session, log_schema.user) if c is not None
+    ]
+  elif not log_schema.keys(schema):
     raise types.InputError(
-      f'{path}: no column {form.session!r} or {form.user!r}, to tell sessions'
-      ' by'
+      f'{path}: no column {log_schema.session!r} or'
+      f' {log_schema.user!r}, to tell sessions by'
     )
-  if needs_user and form.user is not None:
-    wanted.append(form.user)
-  if needs_item and form.item is not None:
-    wanted.append(form.item)
+  if needs_user and log_schema.user is not None:
+    wanted.append(log_schema.user)
+  if needs_item and log_schema.item is not None:
+    wanted.append(log_schema.item)
   if needs_labels:
-    wanted += form.labels
-  raw.columns_present(pathlib.Path(path), schema.names, wanted)
-  kinds = {form.time: table.TIME[form.unit][0]}
-  texts = [*form.keys(schema).values(), form.item]
+    wanted += log_schema.labels
+  raw.check_columns(pathlib.Path(path), schema.names, wanted)
+  kinds = {log_schema.time: table.TIME[log_schema.unit][0]}
+  texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
-  kinds |= {c: 'DOUBLE' for c in form.labels if c in schema.names}
+  kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
   for column, kind in kinds.items():
     found = schema.field(column).type
     if not pa.types.is_null(found):
       raw_parquet.check_type(pathlib.Path(path), column, found, kind)
 
 
-def create(connection: duckdb.DuckDBPyConnection, form: Form) -> None:
-  """Makes the table, empty.
+def create_table(
+  connection: duckdb.DuckDBPyConnection, log_schema: LogSchema
+) -> None:
+  """Makes the empty table.
 
-  Its columns are those of a reader's view and: `scored`, whether the row is to
-  be predicted for; `told`, whether its labels are told; `same` and `alone`,
-  both equal for rows of the history that are exact duplicates.
+  It has the columns of a reader's view and: `scored`, whether to predict for
+  the row; `labelled`, whether it has labels; `same` and `alone`, which are both
+  equal for exact duplicates in the history and for no other rows.
   """
   columns = [
-    f'{sql.quote(name)} {kind}' for name, kind in _columns(form).items()
+    f'{sql.quote(name)} {kind}' for name, kind in _columns(log_schema).items()
   ]
   connection.execute(f'CREATE TABLE {TABLE} ({", ".join(columns)})')
 
 
-def append(
+def append_rows(
   connection: duckdb.DuckDBPyConnection,
-  form: Form,
+  log_schema: LogSchema,
   chunk: rows.Chunk,
   first: int,
   scored: bool,
 ) -> None:
-  """Adds raw rows to the table.
+  """Appends raw rows to the table.
 
   Args:
     connection: holds the table.
-    form: the run's.
+    log_schema: the run's.
     chunk: rows whose columns have passed `check`.
     first: `row_id` of the first of them.
-    scored: whether they are to be predicted for.
+    scored: whether to predict for them.
 
   Raises:
     types.InputError: a time, key or label that can't be used; names file,
       column and row.
   """
-  values = raw_fields.readable(chunk.table.combine_chunks())
+  values = raw_fields.to_duckdb_types(chunk.table.combine_chunks())
   schema = values.schema
   names = [raw.PREFIX + name for name in schema.names]
   connection.register('chunk', values.rename_columns(names))
   try:
-    selected = _select(form, schema, first, scored)
-    faults.check(connection, chunk, selected, _faults(form, schema))
-    names = sql.names(_columns(form))
-    connection.execute(
-      f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
-    )
-  except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-    raise
-  except duckdb.Error as error:
-    text = types.first_line(error)
-    raise types.InputError(f'{chunk.path}: not usable: {text}') from None
+    with sql.name_errors(chunk.path, 'not usable'):
+      selected = _select(log_schema, schema, first, scored)
+      faults.check(connection, chunk, selected, _faults(log_schema, schema))
+      names = sql.quote_all(_columns(log_schema))
+      connection.execute(
+        f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
+      )
   finally:
     connection.unregister('chunk')
 
 
-def source_table(form: Form) -> source.SourceTable:
-  """The table as `rmtl prepare` knows the result of a reader."""
+def source_table(log_schema: LogSchema) -> source.SourceTable:
+  """The table as a reader's result."""
   return source.SourceTable(
     view=TABLE,
     fields=(),
-    tasks=form.tasks,
+    tasks=log_schema.tasks,
     table=raw.RawTable(TABLE, ()),
-    has_session=form.session is not None,
-    has_user=form.user is not None,
-    item_field=form.item_field or 'item',
+    has_session=log_schema.session is not None,
+    has_user=log_schema.user is not None,
+    item_field=log_schema.item_field or 'item',
   )
 
 
-def item_column(form: Form) -> str:
+def item_column(log_schema: LogSchema) -> str:
   """The table's column of items."""
-  return f'f_{form.item_field or "item"}'
+  return f'f_{log_schema.item_field or "item"}'
 
 
-def _columns(form: Form) -> dict[str, str]:
+def _columns(log_schema: LogSchema) -> dict[str, str]:
   """Names and types of the table's columns."""
   return {
     'row_id': 'BIGINT',
     'session': 'VARCHAR',
     'user': 'VARCHAR',
     'timestamp': 'BIGINT',
-    item_column(form): 'VARCHAR',
-    **dict.fromkeys(_labels(form), 'DOUBLE'),
+    item_column(log_schema): 'VARCHAR',
+    **dict.fromkeys(_labels(log_schema), 'DOUBLE'),
     'scored': 'BOOLEAN',
-    'told': 'BOOLEAN',
+    'labelled': 'BOOLEAN',
     'same': 'UBIGINT',
     'alone': 'BIGINT',
   }
 
 
-def _labels(form: Form) -> list[str]:
+def _labels(log_schema: LogSchema) -> list[str]:
   """Columns of the labels in the table."""
-  return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in form.tasks]
+  return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in log_schema.tasks]
 
 
-def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
-  """SQL of a chunk's rows as the table has them, and `position`."""
-  kind, ms = table.TIME[form.unit]
-  given = _number(form, schema, form.time)
+def _select(
+  log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
+) -> str:
+  """SQL of a chunk's rows with the table's columns and `position`."""
+  kind, ms = table.TIME[log_schema.unit]
+  given = _number(log_schema, schema, log_schema.time)
   time = ms.format(f'TRY_CAST({given} AS {kind})')
-  present = form.keys(schema)
+  present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
-    f'{_text(form, schema, present.get("session"))} AS session',
-    f'{_text(form, schema, present.get("user"))} AS "user"',
+    f'{_text(log_schema, schema, present.get("session"))} AS session',
+    f'{_text(log_schema, schema, present.get("user"))} AS "user"',
     f'CAST({time} AS BIGINT) AS timestamp',
   ]
-  item = form.item if form.item in schema.names else None
+  item = log_schema.item if log_schema.item in schema.names else None
   columns.append(
-    f'{_text(form, schema, item)} AS {sql.quote(item_column(form))}'
+    f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
-  told = []
-  for name, column in zip(_labels(form), form.labels, strict=True):
+  labelled = []
+  for name, column in zip(_labels(log_schema), log_schema.labels, strict=True):
     value = 'NULL'
     if column in schema.names:
-      value = _number(form, schema, column)
+      value = _number(log_schema, schema, column)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
-    # A time may be missing because there was no such event.
+    # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
-    told.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
-  columns.append(f'{scored} AS scored, {" AND ".join(told)} AS told')
-  # No row to predict for is a duplicate: it has a prediction of its own.
+    labelled.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
+  columns.append(f'{scored} AS scored, {" AND ".join(labelled)} AS labelled')
+  # Rows to predict for are never duplicates: each gets its own prediction.
   same = (
     '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
   )
@@ -293,31 +310,33 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
-def _number(form: Form, schema: pa.Schema, column: str) -> str:
-  """SQL of a time or label as it is given; NULL where it is missing."""
+def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
+  """SQL of a raw time or label; NULL where it is missing."""
   kind = schema.field(column).type
-  return raw_fields.number_text(_column(column), kind, form.missing)
+  return raw_fields.number_text(_column(column), kind, log_schema.missing)
 
 
-def _text(form: Form, schema: pa.Schema, column: str | None) -> str:
-  """SQL of a key as text; NULL where it is missing (see sql.key)."""
+def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
+  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = raw_fields.text(value, kind, form.missing)
-  return f'CASE WHEN {sql.key(value)} IS NOT NULL THEN {given} END'
+  given = raw_fields.text(value, kind, log_schema.missing)
+  return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 
-def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
-  """What `faults.check` looks for in a chunk."""
-  keys = form.keys(schema)
+def _faults(
+  log_schema: LogSchema, schema: pa.Schema
+) -> list[tuple[str, str, str]]:
+  """The faults that a chunk is checked for."""
+  keys = log_schema.keys(schema)
   roles = [sql.quote(role) for role in keys]
   found = [
-    checks.time_fault(form.time, form.any_dates),
+    checks.time_fault(log_schema.time, log_schema.any_dates),
     checks.key_fault(next(iter(keys.values())), roles),
   ]
   for task, name, column in zip(
-    form.tasks, _labels(form), form.labels, strict=True
+    log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
     value, given = sql.quote(name), sql.quote('given_' + name)
     fault = f'({value} IS NULL AND {given} IS NOT NULL)'

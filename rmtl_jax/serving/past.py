@@ -1,9 +1,9 @@
-"""What was known before each row to predict for: as-of features, sessions.
+"""As-of features and sessions of rows to predict for, from a history of rows.
 
-The rows of the history and those to predict for are one log, over which the
-SQL of `rmtl prepare` runs: sessions are cut and ordered, rows that prepared
-data would leave out are left out, and every row sees what is strictly earlier.
-Rates start from the run's own train rates, bins and vocabularies are the run's.
+History and rows to predict for form one log, and the SQL of `rmtl prepare` runs
+over it: it cuts and sorts sessions, drops the rows that prepared data would
+drop, and lets every row see strictly earlier rows. Prior rates, bins and
+vocabularies come from the run.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.serving import log, rows
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
 # Groups that look beyond the session.
-_BEYOND = ('views', 'counts', 'rates', history.GROUP)
+_USER_HISTORY = ('views', 'counts', 'rates', history.GROUP)
 _LABELLED = ('rates', 'feedback')
 
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-  """What a model takes from the past.
+  """What a model reads of a row's past.
 
   Attributes:
-    fields: its as-of features, as their raw columns would hold them.
+    fields: its as-of features, as raw columns.
     sessions: whether it encodes the session so far.
   """
 
@@ -51,7 +51,7 @@ class Needs:
 
   @property
   def columns(self) -> tuple[str, ...]:
-    """The columns that are computed."""
+    """The computed columns."""
     return tuple(field.column for field in self.fields)
 
   @property
@@ -60,20 +60,22 @@ class Needs:
     return tuple(dict.fromkeys(str(f.details['as_of']) for f in self.fields))
 
   @property
-  def beyond(self) -> bool:
-    """Whether the past is more than the row's session."""
-    return bool({*_BEYOND} & {*self.groups})
+  def user_history(self) -> bool:
+    """Whether it reads more than the row's session."""
+    return bool({*_USER_HISTORY} & {*self.groups})
 
   @property
   def labels(self) -> bool:
-    """Whether labels belong to the past."""
+    """Whether it reads earlier labels."""
     return bool({*_LABELLED} & {*self.groups})
 
 
 class Past:
-  """Rows to predict for, with their past.
+  """Computes the past of rows to predict for.
 
   Attributes:
+    connection: where tables are made.
+    manifest: the run's.
     warnings: lines for a person.
   """
 
@@ -94,10 +96,10 @@ class Past:
       types.InputError: the manifest does not say how its features were made.
     """
     self.warnings: list[str] = []
-    self._connection, self._manifest = connection, manifest
-    self._needs, self._form = needs, log.form(manifest)
+    self.connection, self.manifest = connection, manifest
+    self._needs, self._log_schema = needs, log.make_log_schema(manifest)
     self._rows = self._earlier = 0
-    log.create(connection, self._form)
+    log.create_table(connection, self._log_schema)
 
   @property
   def first(self) -> int:
@@ -105,86 +107,95 @@ class Past:
     return self._earlier
 
   def add(self, table: rows.Rows, scored: bool, size: int) -> None:
-    """Adds rows of the history, then those to predict for.
+    """Adds rows of the history (first), or rows to predict for.
 
     Raises:
       types.InputError: a column or a value that can't be used.
     """
     log.check(
-      self._form,
+      self._log_schema,
       table.schema,
       table.path,
-      needs_user=self._needs.beyond,
-      needs_item=self._needs.beyond or self._needs.sessions,
+      needs_user=self._needs.user_history,
+      needs_item=self._needs.user_history or self._needs.sessions,
       needs_labels=self._needs.labels and not scored,
     )
     for chunk in table.chunks(size):
-      log.append(self._connection, self._form, chunk, self._rows, scored)
+      log.append_rows(
+        self.connection, self._log_schema, chunk, self._rows, scored
+      )
       self._rows += chunk.table.num_rows
     if not scored:
       self._earlier = self._rows
 
-  def compute(self, items: words_lib.Words | None) -> None:
+  def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:
     """Computes the past of every row to predict for.
 
     Args:
-      items: the items that the run knows; None where it reads none.
+      items: the run's vocabulary of items; None if it reads none.
 
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """
+    # History and rows may write one key in two ways (118 and 118.0, as pandas
+    # does): they must be equal before anything is grouped by them.
+    self._items = items
     for key in ('session', '"user"'):
-      self._spell(key, words_lib.whole)
+      self._spell(key, vocabulary_lib.strip_zero_fractions)
     if items is not None:
-      item = sql.quote(log.item_column(self._form))
+      item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)
+    # Before sessions are cut: a row that stands in both would count as its own
+    # past.
     self._drop_repeated()
-    self._placed = self._place()
+    self._places = self._place()
     joins = self._features()
     if history.GROUP in self._needs.groups:
-      joins += self._histories(items)
+      joins += self._histories()
     values = ', '.join(sql.quote(column) for column in self._needs.columns)
-    self._made = sql.fresh('made')
-    self._connection.execute(
+    self._made = sql.unique_name('made')
+    self.connection.execute(
       f'CREATE TABLE {self._made} AS SELECT l.row_id{", " if values else ""}'
-      f'{values} FROM {log.TABLE} l JOIN {self._placed.table} p USING (row_id)'
+      f'{values} FROM {log.TABLE} l JOIN {self._places.table} p USING (row_id)'
       f' {joins} WHERE l.scored ORDER BY l.row_id'
     )
 
-  def columns(self) -> rows.Taker:
+  def columns(self) -> rows.RowReader:
     """The as-of columns of the rows to predict for, in their order."""
-    names = sql.names(self._needs.columns)
-    return rows.Taker(
+    names = sql.quote_all(self._needs.columns)
+    return rows.RowReader(
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
 
-  def sessions(self, encoded: str, words: pa.Array) -> Iterator[pa.Table]:
-    """Sessions that have rows to predict for.
+  def sessions(self, encoded: str) -> Iterator[pa.Table]:
+    """Reads the sessions that have rows to predict for.
 
     Args:
-      encoded: a table of `row_id` and what is to be given of these rows.
-      words: the vocabulary of items, from row 1.
+      encoded: a table of `row_id` and further columns of rows to predict for.
 
     Yields:
-      Some rows in the order of sessions: `row_id`, `session` (equal within
-      one), `begins_time` (whether the row is the first of its session and
-      time), `item` (the vocabulary's row) and the columns of `encoded`, NULL
-      for rows of the history.
+      Rows in the order of sessions: `row_id`, `session` (equal within one),
+      `begins_time` (true for the first row of a session and time), `item` (a
+      vocabulary row) and the columns of `encoded`, NULL for the history.
     """
-    self._keep('words', _numbered(words))
-    item = sql.quote(log.item_column(self._form))
-    whole = sql.fresh('sessions')
-    self._connection.execute(
+    assert self._items is not None  # a session encoder reads items
+    vocabulary = self._items.values
+    ids = np.arange(1, 1 + len(vocabulary), dtype=np.int32)
+    self._keep('vocabulary', pa.table({'value': vocabulary, 'id': ids}))
+    item = sql.quote(log.item_column(self._log_schema))
+    whole = sql.unique_name('sessions')
+    self.connection.execute(
       f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
       f' p.position - p.step AS session, l.{item} AS item,'
       ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
       '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
-      f' FROM {self._placed.table} p JOIN {log.TABLE} l USING (row_id)'
+      f' FROM {self._places.table} p JOIN {log.TABLE} l USING (row_id)'
     )
+    # Whole sessions, but only those with a row to predict for.
     query = (
       'SELECT p.row_id, p.session, p.begins_time, coalesce(w.id, 0) AS item,'
       f' e.* EXCLUDE (row_id) FROM {whole} p'
-      ' LEFT JOIN words w ON p.item = w.value'
+      ' LEFT JOIN vocabulary w ON p.item = w.value'
       f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.session IN ('
       f' SELECT session FROM {whole} WHERE row_id >= {self._earlier})'
       ' ORDER BY p.position'
@@ -193,26 +204,25 @@ class Past:
       yield pa.Table.from_batches([batch])
 
   def _reader(self, query: str) -> pa.RecordBatchReader:
-    # A cursor of its own: others may run while it is read.
-    return self._connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
+    # A cursor of its own: a query on the same one would end this result.
+    return self.connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
 
   def _keep(self, name: str, values: pa.Table) -> None:
-    """Makes a table of values that other cursors see."""
-    self._connection.register('values', values)
-    self._connection.execute(f'CREATE TABLE {name} AS FROM values')
-    self._connection.unregister('values')
+    """Makes a table of Arrow values, which other cursors see too."""
+    self.connection.register('values', values)
+    self.connection.execute(f'CREATE TABLE {name} AS FROM values')
+    self.connection.unregister('values')
 
   def _spell(
     self, column: str, spelled: Callable[[pa.Array], pa.Array | None]
   ) -> None:
-    """Writes values of a column in one way, so that equal ones are found.
+    """Rewrites a column's values in one spelling.
 
     Args:
       column: of the log, in SQL.
-      spelled: gives the distinct values as they are to be written; None to
-        leave all of them.
+      spelled: maps the distinct values to their spelling; None leaves all.
     """
-    found = self._connection.sql(
+    found = self.connection.sql(
       f'SELECT DISTINCT {column} AS value FROM {log.TABLE} WHERE {column} IS'
       ' NOT NULL'
     ).to_arrow_table()['value']
@@ -223,22 +233,22 @@ class Past:
     changed = pc.call_function('not_equal', [written, values])
     others = pa.table({'value': values, 'spelled': written}).filter(changed)
     if len(others):
-      table = sql.fresh('spellings')
+      table = sql.unique_name('spellings')
       self._keep(table, others)
-      self._connection.execute(
+      self.connection.execute(
         f'UPDATE {log.TABLE} SET {column} = s.spelled FROM {table} s'
         f' WHERE {column} = s.value'
       )
 
   def _drop_repeated(self) -> None:
-    """Rows of the history that are to be predicted for count once."""
-    item = sql.quote(log.item_column(self._form))
+    """Deletes rows of the history that are rows to predict for too."""
+    item = sql.quote(log.item_column(self._log_schema))
     same = ' AND '.join(
       f'l.{column} IS NOT DISTINCT FROM s.{column}'
       for column in ('session', '"user"', item)
     )
-    repeated = sql.one(
-      self._connection,
+    repeated = sql.fetch_row(
+      self.connection,
       f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
       f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
     )[0]
@@ -248,38 +258,41 @@ class Past:
         ' once'
       )
 
-  def _place(self) -> sessions.Placed:
-    rows_of = log.source_table(self._form)
-    numbered = sessions.number(
-      self._connection,
+  def _place(self) -> sessions.RowPlaces:
+    rows_of = log.source_table(self._log_schema)
+    numbered = sessions.number_sessions(
+      self.connection,
       log.TABLE,
-      _idle_ms(self._manifest),
+      _idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
-      # Of the history alone.
+      # Duplicates of the history only (see log.create_table).
       identity=('same', 'alone'),
     )
-    splits = self._manifest.splits
+    splits = self.manifest.splits
     boundaries = (splits['train'].end_ms, splits['validation'].end_ms)
-    return sessions.place_at(
-      self._connection, numbered, boundaries, f'n.row_id >= {self._earlier}'
+    return sessions.split_sessions(
+      self.connection,
+      numbered,
+      boundaries=boundaries,
+      always=f'n.row_id >= {self._earlier}',
     )
 
   def _features(self) -> str:
-    """SQL that joins the features that windows and label rates tell."""
+    """SQL that joins all as-of features but histories."""
     groups = tuple(g for g in self._needs.groups if g != history.GROUP)
     if not groups:
       return ''
-    made, _ = asof.compute(
-      self._connection,
-      log.source_table(self._form),
-      self._placed,
+    made, _ = asof.compute_features(
+      self.connection,
+      log.source_table(self._log_schema),
+      self._places,
       groups,
-      _idle_ms(self._manifest),
-      _train_rates(self._manifest, self._form.tasks),
-      labelled='r.told',
+      _idle_ms(self.manifest),
+      _train_rates(self.manifest, self._log_schema.tasks),
+      labelled='r.labelled',
     )
-    known = self._connection.execute(f'FROM {made} LIMIT 0').description
+    known = self.connection.execute(f'FROM {made} LIMIT 0').description
     names = {asof.PREFIX + column[0] for column in known}
     renamed = []
     for field in self._needs.fields:
@@ -296,43 +309,40 @@ class Past:
       ' USING (row_id)'
     )
 
-  def _histories(self, items: words_lib.Words | None) -> str:
-    """SQL that joins the user's earlier items, as the raw log has them."""
-    assert items is not None
-    shown = {'key': items.values, 'id': items.values}
+  def _histories(self) -> str:
+    """SQL that joins the user's earlier items, as raw values."""
+    assert self._items is not None
+    shown = {'key': self._items.values, 'id': self._items.values}
     self._keep('shown_items', pa.table(shown))
     field = next(
       f for f in self._needs.fields if f.details['as_of'] == history.GROUP
     )
-    view = sql.fresh('shown')
-    self._connection.execute(
+    view = sql.unique_name('shown')
+    self.connection.execute(
       f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {log.TABLE} l'
-      f' JOIN {self._placed.table} p USING (row_id)'
+      f' JOIN {self._places.table} p USING (row_id)'
     )
-    found = history.encode(
-      self._connection,
+    found = history.encode_histories(
+      self.connection,
       view,
-      log.item_column(self._form),
+      log.item_column(self._log_schema),
       'shown_items',
-      self._width(field),
+      field.width,
     )
     return (
       f'LEFT JOIN (SELECT session_id, "user", ids AS {sql.quote(field.column)}'
       f' FROM {found}) h ON p.session_id = h.session_id AND l."user" = h."user"'
     )
 
-  def _width(self, field: source.SourceField) -> int:
-    return next(f.width for f in self._manifest.fields if f.name == field.name)
-
 
 @contextlib.contextmanager
-def scratch(
+def scratch_database(
   memory_limit: str = '',
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
-  """A database that spills, and a directory that goes when the block ends.
+  """Gives a database that spills, and a directory until the block ends.
 
-  The directory is in TMPDIR, for its owner alone. What a process left there
-  that was killed is removed.
+  The directory is in TMPDIR, readable by its owner alone. Left-overs of killed
+  processes are removed.
 
   Raises:
     types.InputError: the memory limit is none, or too small.
@@ -340,16 +350,11 @@ def scratch(
   """
   target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
   with (
-    partial.beside(target, str(target), mode=0o700) as directory,
-    sql.plain_ends(),
+    partial.staging_directory(target, str(target), mode=0o700) as directory,
+    sql.translate_errors(),
     sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):
     yield connection, directory
-
-
-def _numbered(words: pa.Array) -> pa.Table:
-  ids = np.arange(1, 1 + len(words), dtype=np.int32)
-  return pa.table({'value': words, 'id': ids})
 
 
 def _idle_ms(manifest: manifest_lib.Manifest) -> int:
@@ -365,7 +370,7 @@ def _idle_ms(manifest: manifest_lib.Manifest) -> int:
 def _train_rates(
   manifest: manifest_lib.Manifest, tasks: Sequence[source.SourceTask]
 ) -> list[float]:
-  """Each task's rate among the train rows, where features record it."""
+  """Each task's train rate, as the run's features record it."""
   rates = []
   for task in tasks:
     found = [
@@ -379,6 +384,6 @@ def _train_rates(
         f'manifest.json: fields: train_rate is {found[0]!r:.80}, expected a'
         ' number'
       )
-    # No feature starts from a rate that none records.
+    # A task without a recorded rate has no feature that reads it.
     rates.append(float(found[0]) if found else 0.0)
   return rates

@@ -1,6 +1,6 @@
-"""A field of a run as its raw column holds it, and the SQL of its values.
+"""SQL of a run's fields from their raw columns.
 
-A manifest may be another person's: what of it goes into SQL is checked or
+A manifest can come from anybody, so all of it that enters SQL is checked or
 quoted.
 """
 
@@ -14,15 +14,15 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import numbers, source, sql
-from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 
 def source_field(
   field: manifest_lib.Field, manifest: manifest_lib.Manifest
 ) -> source.SourceField:
-  """The field as its raw column holds it."""
-  # What the other readers note is for errors: they compute their fields.
+  """Declares a field of the manifest as a reader would, by its raw column."""
+  # Other sources compute their fields; the columns they record are for errors.
   column = field.name
   if manifest.source == 'table':
     column = str(field.details.get('column', column))
@@ -34,19 +34,20 @@ def source_field(
     column,
     transform,
     details=field.details,
-    shares=field.shares or '',
+    vocabulary_owner=field.vocabulary_owner or '',
+    width=field.width,
   )
 
 
-def given(field: source.SourceField) -> str:
+def given_column(field: source.SourceField) -> str:
   """Name of the column that says whether a row has a number or text."""
   return sql.quote(f'given_{field.name}')
 
 
-def readable(table: pa.Table) -> pa.Table:
-  """The table with types that DuckDB takes from Parquet as what they become.
+def to_duckdb_types(table: pa.Table) -> pa.Table:
+  """Casts types to those that DuckDB reads from Parquet for them.
 
-  Of Arrow it takes some of them as something else, or not at all.
+  DuckDB reads some Arrow types differently from Parquet, or not at all.
   """
   for i, field in enumerate(table.schema):
     wanted = _of_parquet(field.type)
@@ -56,7 +57,7 @@ def readable(table: pa.Table) -> pa.Table:
 
 
 def _of_parquet(found: pa.DataType) -> pa.DataType:
-  """What DuckDB makes of an Arrow type that was written to Parquet."""
+  """The type that DuckDB reads from Parquet for an Arrow type."""
   if pa.types.is_float16(found):
     return pa.float32()
   if pa.types.is_duration(found):
@@ -76,18 +77,18 @@ def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
     missing: texts that stand for nothing, in columns of text.
   """
   written = sql.value_text(value)
-  return sql.unless(written, missing) if raw_parquet.is_text(found) else written
+  return sql.null_if_in(written, missing) if parquet.is_text(found) else written
 
 
 def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a number as it is given; NULL where it is missing.
+  """SQL of a raw number; NULL where it is missing.
 
   Args:
     value: SQL of the raw column.
     found: its type.
     missing: texts that stand for nothing, in columns of text.
   """
-  if raw_parquet.is_text(found):
+  if parquet.is_text(found):
     return f"nullif(trim({text(value, found, missing)}), '')"
   return value
 
@@ -95,7 +96,7 @@ def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
 def value_sql(
   field: manifest_lib.Field, raw_field: source.SourceField, where: str
 ) -> str:
-  """SQL of a field's value, its vocabulary's rows not yet looked up.
+  """SQL of a field's value before its vocabulary is looked up.
 
   Args:
     field: as the manifest has it.
@@ -109,8 +110,8 @@ def value_sql(
   if raw_field.kind == 'multi_valued':
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)
-    # Of a history the last known items stay, which a look-up must tell.
-    if field.shares is None:
+    # A history keeps its last known items, and only a look-up knows them.
+    if field.vocabulary_owner is None:
       value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':
     edges = _detail(field, 'edges', list, where)
@@ -119,13 +120,13 @@ def value_sql(
         f'{where}: {field.name!r}: details: edges are {edges!r:.80}, expected'
         ' numbers'
       )
-    value = numbers.bin_number(raw_field, edges)
+    value = numbers.bin_index(raw_field, edges)
   elif raw_field.kind == 'numeric':
     scale = numbers.Normalisation(
       _detail(field, 'mean', float, where),
       _detail(field, 'deviation', float, where),
     )
-    value = scale.apply(f'({numbers.clean(raw_field)})')
+    value = scale.apply(f'({numbers.transformed(raw_field)})')
   return f'{value} AS {sql.quote(field.column)}'
 
 

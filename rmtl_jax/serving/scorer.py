@@ -1,7 +1,7 @@
-"""Raw rows to probabilities, whatever computes them.
+"""Predicts for raw rows, by a run or by an exported model.
 
-`Predictor` (a run) and `Exported` (an exported model) differ in how a network
-is called; which rows it sees, in what order and with what past is told here.
+`Predictor` (a run) and `Exported` (an exported model) differ in how they call
+the network; reading, encoding, the past and the order of rows are shared here.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import session_rows
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-  """What `Scorer.score` gives for R raw rows.
+class Predictions:
+  """Predictions for R raw rows, with remarks.
 
   Attributes:
     probabilities: {task: f32[R]}, rows in their order.
-    unseen: of the fields that have a vocabulary, the share of the values (not
-      of the missing ones) that it lacks.
+    unseen: for each field with a vocabulary, the fraction of its non-missing
+      values that the vocabulary lacks.
     warnings: lines for a person.
   """
 
@@ -48,12 +48,12 @@ class Scorer(abc.ABC):
 
   Attributes:
     manifest: of the data that the model was trained on.
-    stage: whose parameters predict.
+    stage: the stage of the parameters.
     tasks: K names.
-    encoder: raw rows to inputs.
-    needs: what the model takes from the past.
-    chunk_rows: how many rows the network takes at most, R.
-    lane_length: T, after which an encoder of the session starts anew.
+    encoder: encodes raw rows.
+    needs: what the model reads of the past.
+    chunk_rows: most rows of a call of the network.
+    lane_length: T; longer sessions are cut, and the encoder starts anew.
   """
 
   manifest: manifest_lib.Manifest
@@ -96,15 +96,13 @@ class Scorer(abc.ABC):
 
   @property
   def delimiter(self) -> str:
-    """Between the values of CSV: what the log's own schema says."""
+    """The delimiter of CSV, from the schema of the run's log."""
     schema = self.manifest.options.get('schema')
     found = schema.get('delimiter') if isinstance(schema, dict) else None
     return found if isinstance(found, str) and len(found) == 1 else ','
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
-    """Probabilities of raw rows.
-
-    What a person should know is said by `warnings.warn`; `score` returns it.
+    """Probabilities of raw rows; remarks go to `warnings.warn`.
 
     Args:
       table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping
@@ -128,8 +126,8 @@ class Scorer(abc.ABC):
       warnings.warn(line, stacklevel=2)
     return scored.probabilities
 
-  def score(self, table: Any, history: Any = None) -> Scored:
-    """Probabilities of raw rows, and what is to be said of these rows.
+  def score(self, table: Any, history: Any = None) -> Predictions:
+    """Probabilities of raw rows, with remarks.
 
     Args:
       table: as for `predict`.
@@ -138,7 +136,7 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: as for `predict`.
     """
-    rows, notes = rows_lib.of_table(table), notes_lib.Notes()
+    rows, notes = rows_lib.rows_of_table(table), notes_lib.Notes()
     found = [np.zeros((0, len(self.tasks)), np.float32)]
     with contextlib.ExitStack() as stack:
       earlier = None
@@ -146,10 +144,10 @@ class Scorer(abc.ABC):
         log = rows_lib.open_log(os.fspath(history), self.delimiter)
         earlier = stack.enter_context(log)
       elif history is not None:
-        earlier = [rows_lib.of_table(history, 'history')]
+        earlier = [rows_lib.rows_of_table(history, 'history')]
       found += [v for _, v in self.stream(rows, earlier, notes=notes)]
     values = np.concatenate(found)
-    return Scored(
+    return Predictions(
       {task: values[:, k] for k, task in enumerate(self.tasks)},
       notes.unseen(),
       notes.warnings(),
@@ -162,27 +160,29 @@ class Scorer(abc.ABC):
     memory_limit: str = '',
     notes: notes_lib.Notes | None = None,
   ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
-    """Rows in their order, some at a time, with f32[R, K] probabilities.
+    """Predicts chunk by chunk, in the order of rows; f32[R, K] each.
 
     Args:
       rows: what to predict for.
       history: earlier rows.
-      memory_limit: what the past may take before it spills to disk.
-      notes: told of unseen values and what else a person should know.
+      memory_limit: memory of the past before it spills to disk.
+      notes: collects unseen values and warnings.
 
     Raises:
       types.InputError: as for `predict`.
     """
     notes = notes or notes_lib.Notes()
+    # Without a past, rows stream through; with one, all of them are needed
+    # before the first can be predicted for.
     if self._is_complete(rows, history, notes):
       self.encoder.check(rows.schema, rows.path)
       for chunk in rows.chunks(self.chunk_rows):
         inputs = self.encoder.encode(chunk, notes)
-        yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+        yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       return
     self.encoder.check(rows.schema, rows.path, self.needs.columns)
-    with past_lib.scratch(memory_limit) as (connection, directory):
-      again = rows_lib.readable_again(rows, directory)
+    with past_lib.scratch_database(memory_limit) as (connection, directory):
+      again = rows_lib.make_rereadable(rows, directory)
       past = past_lib.Past(connection, self.manifest, self.needs)
       for part in history or ():
         past.add(part, scored=False, size=self.chunk_rows)
@@ -191,10 +191,14 @@ class Scorer(abc.ABC):
       notes.lines += past.warnings
       if not self.needs.sessions:
         for chunk, inputs in self._encoded(again, past, notes):
-          yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+          yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       else:
         found = session_rows.infer(
-          connection, self, past, self._encoded(again, past, notes)
+          past,
+          self._encoded(again, past, notes),
+          self.infer,
+          self.chunk_rows,
+          self.lane_length,
         )
         for chunk in again.chunks(self.chunk_rows):
           yield chunk, found(chunk.table.num_rows)
@@ -205,10 +209,10 @@ class Scorer(abc.ABC):
     history: Iterable[rows_lib.Rows] | None,
     notes: notes_lib.Notes,
   ) -> bool:
-    """Whether rows alone tell all that the model takes.
+    """Whether rows have all that the model reads, so that no past is computed.
 
     Raises:
-      types.InputError: a past is needed and not given, or given twice.
+      types.InputError: a past is missing, or given as columns and history.
     """
     computed = self.needs.columns
     given = [name for name in computed if name in rows.schema.names]
@@ -229,7 +233,7 @@ class Scorer(abc.ABC):
         )
     elif len(given) == len(computed):
       return True
-    if self.needs.beyond:
+    if self.needs.user_history:
       names = ', '.join(computed)
       raise types.InputError(
         f'{rows.path}: the model has as-of features, which take the past: give'
@@ -243,15 +247,15 @@ class Scorer(abc.ABC):
       )
     return False
 
-  def _items(self) -> words_lib.Words | None:
-    """The items that the run knows; None where it reads none."""
+  def _items(self) -> vocabulary_lib.Vocabulary | None:
+    """The run's vocabulary of items; None if it reads none."""
     field = self.manifest.item_field
-    return self.encoder.words(field) if field is not None else None
+    return self.encoder.vocabulary(field) if field is not None else None
 
   def _encoded(
     self, rows: rows_lib.Rows, past: past_lib.Past, notes: notes_lib.Notes
   ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
-    """Rows in their order, with their inputs."""
+    """Encodes rows in their order, with their as-of features."""
     computed = past.columns() if self.needs.columns else None
     for chunk in rows.chunks(self.chunk_rows):
       table = chunk.table
@@ -266,5 +270,6 @@ class Scorer(abc.ABC):
       yield chunk, self.encoder.encode(whole, notes)
 
 
-def _one(count: int) -> np.ndarray:
+def _one_session(count: int) -> np.ndarray:
+  """`starts` of rows that no session binds."""
   return np.array([0, count])

@@ -1,10 +1,10 @@
-"""The items that a row's user was shown before the row's session began.
+"""Items that a row's user was shown before the row's session began.
 
-Rows of the user that are strictly earlier than the session's first row count,
-of whatever sessions; so no row of the session itself does, and all rows of one
-session and user have one history. The entries are rows of the item field's own
-vocabulary. Items that have none (row 0) say nothing and are left out before
-the list is cut; an item that was shown twice stands twice.
+The user's rows that are strictly earlier than the session's first row count,
+from any session. So all rows of one session and user have the same history, and
+it is computed once for them. Entries are rows of the item field's vocabulary.
+Unknown items (row 0) are dropped before the list is cut; an item that was shown
+twice stands twice.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rmtl_jax.preparation import source, sql
 GROUP = 'history'
 
 
-def field(name: str, item_field: str, items: int) -> source.SourceField:
-  """The field as `encode` reads it; the reader's view has no column of it.
+def history_field(name: str, item_field: str, items: int) -> source.SourceField:
+  """Declares the field; `encode` computes it, so the view has no such column.
 
   Args:
     name: the field's name.
@@ -28,43 +28,45 @@ def field(name: str, item_field: str, items: int) -> source.SourceField:
     name,
     'multi_valued',
     details={'as_of': GROUP},
-    shares=item_field,
+    vocabulary_owner=item_field,
     width=items,
   )
 
 
-def encode(
+def encode_histories(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   item: str,
-  words: str,
+  vocabulary: str,
   items: int,
 ) -> str:
-  """Makes a table of histories.
+  """Makes a table of histories, one per session and user.
 
-  Every session takes a range of its user's rows, which stand in the order of
-  time; those of one time stand in the order of their items' names, since the
-  file's order may tell more than was known.
+  A history is a range of its user's rows in the order of time. Rows of one time
+  are sorted by item, since the file's order may leak what happened next.
 
   Args:
     connection: holds the rows.
     rows: table or view with `session_id`, `user`, `timestamp` and the item.
     item: the column of items.
-    words: table of the items' vocabulary, with `key` and `id`.
+    vocabulary: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
 
   Returns:
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
-    `items` of them, most recent last; only where there are any.
+    `items` entries, most recent last; sessions without a history are missing.
   """
-  shown, spans, table = map(sql.fresh, ('shown', 'spans', 'histories'))
-  known = sql.key('r."user"') + ' IS NOT NULL'
+  shown, spans, table = map(sql.unique_name, ('shown', 'spans', 'histories'))
+  known = sql.null_if_empty('r."user"') + ' IS NOT NULL'
   connection.execute(
     f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
-    f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'
+    f' JOIN {vocabulary} v ON r.{sql.quote(item)} = v.key WHERE {known}'
     ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
   )
-  # `rowid` counts the ordered rows: a user's are neighbours.
+  # `rowid` counts the sorted rows, so a user's rows are neighbours and a
+  # history is a range [first, last]: `last` by an as-of join with the session's
+  # start, `first` the user's first row or `items` rows back. Only
+  # these ranges become lists: a window per row would hold all of a user's rows.
   connection.execute(
     f'CREATE TABLE {spans} AS SELECT b.session_id, b."user", e.last,'
     f' greatest(e.first, e.last - {items - 1}) AS first FROM ('

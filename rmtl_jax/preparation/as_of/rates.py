@@ -1,11 +1,10 @@
 """Smoothed label rates of a row's user and item, as known before the row.
 
-A label may come later than its row, so a row counts only when its session has
-rested: no row of the session for more than the idle time. That, and not that
-the session has ended, can be known without looking ahead. A row never sees
-labels of its own session, however long that has rested (asof_feedback has what
-may be seen of those). A label whose time of becoming known is given, and comes
-later than the rest, counts from then on.
+A label may come later than its row, so a row counts only once its session has
+rested: no row of the session for more than the idle time. A rest can be seen
+without looking ahead; the end of a session cannot. A row never sees labels of
+its own session, even after a rest (see asof_feedback for those). A label with a
+known time that lies after the rest counts from that time on.
 """
 
 from __future__ import annotations
@@ -18,28 +17,27 @@ import duckdb
 
 from rmtl_jax.preparation import source, sql
 
-# A user or an item starts from train's rate, as if so many rows had shown it.
+# Pseudo-rows with train's rate that a user or an item starts from.
 WEIGHT = 10
 KEYS = ('user', 'item')
 _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
-  """Features of labels.
+class FeatureTable:
+  """A table of features that are made from labels.
 
   Attributes:
-    table: DuckDB table with `row_id` and a DOUBLE per name; NULL where no
+    table: DuckDB table with `row_id` and a DOUBLE per feature; NULL where no
       earlier row counts.
-    details: for the manifest, by name; of a rate its key, task, train's rate
-      and weight.
+    details: for the manifest, by feature: key, task, train's rate, weight.
   """
 
   table: str
   details: dict[str, dict[str, Any]]
 
 
-def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+def rate_names(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all rates."""
   return [_name(key, task) for key in KEYS for task in tasks]
 
@@ -48,28 +46,28 @@ def _name(key: str, task: source.SourceTask) -> str:
   return f'{key}_{task.name}_rate'
 
 
-def make(
+def make_rates(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-) -> tuple[Made, ...]:
-  """Rates by user and by item.
+) -> tuple[FeatureTable, ...]:
+  """Computes rates by user and by item.
 
-  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
-  same user, or item, that count.
+  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the counting rows
+  of the same user or item.
 
   Args:
     connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
-      `item` and what labels.columns gives.
+      `item` and the columns of labels.label_and_time_columns.
     tasks: the reader's.
-    idle_ms: a session has rested when no row came for more than this, ms.
-    train: each task's share of positives, from which keys start.
+    idle_ms: a session rests after a gap of more than this, ms.
+    train: each task's prior rate.
 
   Returns:
-    One Made per key.
+    One table per key.
   """
   rested = _rest(connection, keyed, len(tasks), idle_ms)
   found = tuple(
@@ -82,27 +80,30 @@ def make(
 def train_rates(
   connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, is_train: str
 ) -> tuple[float, ...]:
-  """Each task's share of positives among the rows that `is_train` tells."""
+  """Each task's fraction of positives among the rows with `is_train`."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
-  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}')
+  return sql.fetch_row(
+    connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}'
+  )
 
 
 def _rest(
   connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, idle_ms: int
 ) -> str:
-  """A table of rows with `known` and `k_<n>`: when row and label count, ms.
+  """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
 
-  `resumed` tells whether rows of the same session come after the rest. Rows
-  whose labels nobody tells (in no prepared data, but where a trained model
-  predicts) are no longer there.
+  `resumed`: whether rows of the session follow the rest. Rows without labels,
+  which only prediction has, are dropped.
   """
-  table = sql.fresh('rested')
+  # A row counts one idle time after the last row before the next rest: `rests`
+  # marks those last rows, and each row looks for the first from it on.
+  table = sql.unique_name('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(tasks)
   )
-  told = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
+  labelled = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
   session = 'PARTITION BY session_id'
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
@@ -111,7 +112,8 @@ def _rest(
     f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
-    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed})) WHERE {told}'
+    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
+    f' WHERE {labelled}'
   )
   return table
 
@@ -123,8 +125,8 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> Made:
-  """Rates by one key."""
+) -> FeatureTable:
+  """Computes rates by one key."""
   details = {
     _name(key, task): {
       'key': key,
@@ -134,17 +136,19 @@ def _of_key(
     }
     for task, rate in zip(tasks, train, strict=True)
   }
+  # What every session has told of the key, less what the row's own session has:
+  # only sessions that go on after a rest can have told anything by then.
   every = _running(connection, rested, [key], len(tasks))
   resumed = f'(FROM {rested} WHERE resumed)'
   own = _running(connection, resumed, ['session_id', key], len(tasks))
   rows = 'every.n - coalesce(own.n, 0)'
   rates = ', '.join(
     f'CASE WHEN {rows} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
-    f' + {sql.number(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
     f' AS {sql.quote(name)}'
     for i, (name, rate) in enumerate(zip(details, train, strict=True))
   )
-  table = sql.fresh('rates')
+  table = sql.unique_name('rates')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
     f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
@@ -155,7 +159,7 @@ def _of_key(
   )
   connection.execute(f'DROP TABLE {every}')
   connection.execute(f'DROP TABLE {own}')
-  return Made(table, details)
+  return FeatureTable(table, details)
 
 
 def _running(
@@ -164,10 +168,11 @@ def _running(
   keys: Sequence[str],
   tasks: int,
 ) -> str:
-  """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
-  by, numbers = sql.names(keys), range(tasks)
+  """Makes running sums per key up to `time`: rows `n`, positives `s_<i>`."""
+  by, numbers = sql.quote_all(keys), range(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
-  # A label that comes after its row has counted adds to the positives alone.
+  # Each row is an event at `known`. A label that comes later is an event of its
+  # own, which adds to the positives and not again to the rows.
   events = [
     f'SELECT {by}, known AS time, 1 AS n, '
     + ', '.join(
@@ -185,7 +190,7 @@ def _running(
   running = ', '.join(
     f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
   )
-  table = sql.fresh('running')
+  table = sql.unique_name('running')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
     f' SELECT {by}, time, {totals} FROM ({" UNION ALL ".join(events)})'

@@ -1,14 +1,13 @@
-"""The columns of prepared data: types, and values in range.
+"""Checks types and values of the columns of prepared data.
 
-Stricter than what reading for training takes (`rmtl_jax.data.columns`): the
-types are those of the contract, so that any reader of it can rely on them.
+Stricter than reading for training (`rmtl_jax.data.columns`): types are exactly
+those of the contract, so that any reader can rely on them.
 """
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,31 +18,21 @@ from rmtl_jax.data import manifest as manifest_lib
 
 _OPTIONAL = ('user_id',)
 _BATCH_ROWS = 65_536
-# Of a file's pages that are read ahead, so that large row groups need no room.
+# Read-ahead per column: whole chunks of large row groups need not fit memory.
 _BUFFER_BYTES = 2**20
 
 
-class Kind(NamedTuple):
-  """What a column must be.
-
-  Attributes:
-    name: as the contract has it.
-    type: as Arrow has it; None for lists of int32.
-  """
-
-  name: str
-  type: pa.DataType | None
-
-
-_INT64 = Kind('int64', pa.int64())
-_INT32 = Kind('int32', pa.int32())
-_FLOAT32 = Kind('float32', pa.float32())
-_LIST = Kind('a list of int32', None)
+# How the contract calls each type, and Arrow's own; None for lists of int32.
+_INT64 = 'int64', pa.int64()
+_INT32 = 'int32', pa.int32()
+_FLOAT32 = 'float32', pa.float32()
+_LIST = 'a list of int32', None
+Kind = tuple[str, pa.DataType | None]
 
 
 def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
-  """What every column of a file of rows must be, in the contract's order."""
-  found = {
+  """The type of every column of a file of rows, in the contract's order."""
+  found: dict[str, Kind] = {
     'session_id': _INT64,
     'user_id': _INT64,
     'row_id': _INT64,
@@ -61,23 +50,23 @@ def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
   return found
 
 
-def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
+def check_types(path: pathlib.Path, expected: dict[str, Kind]) -> list[str]:
   """Refuses columns that are missing, stand twice or are of another type.
 
   Args:
     path: a file of rows.
-    wanted: of `expected_types`.
+    expected: of `expected_types`.
 
   Returns:
-    The wanted columns that the file has.
+    The expected columns that the file has.
 
   Raises:
     types.InputError: names file and column.
   """
-  with column_reader.readable(path), parquet.open_file(path) as file:
+  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
   found = []
-  for name, kind in wanted.items():
+  for name, kind in expected.items():
     count = schema.names.count(name)
     if count > 1:
       raise types.InputError(f'{path}: column {name!r} stands twice')
@@ -90,35 +79,35 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
 
 
 def _check_type(path: pathlib.Path, field: pa.Field, kind: Kind) -> None:
-  found = field.type
-  if kind.type is None:
+  found, (expected, arrow_type) = field.type, kind
+  if arrow_type is None:
     is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
     right = is_list and found.value_type == pa.int32()
   else:
-    right = found == kind.type
+    right = found == arrow_type
   if not right:
     raise types.InputError(
-      f'{path}: column {field.name!r}: is {found}, expected {kind.name}'
+      f'{path}: column {field.name!r}: is {found}, expected {expected}'
     )
 
 
 def batches(
   path: pathlib.Path, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-  """A file's rows, some at a time; it holds no more in memory than those.
+  """Reads a file's rows in batches, with one batch in memory.
 
   Raises:
     types.InputError: the file can't be read.
   """
   with (
-    column_reader.readable(path),
+    column_reader.one_line_errors(path),
     parquet.open_file(path, _BUFFER_BYTES) as file,
   ):
     yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 
 
-class Values(column_reader.Reader):
-  """Columns of some rows of a file, whose types have been checked."""
+class BatchColumns(column_reader.ColumnReader):
+  """Columns of some rows of a file; `check_types` has checked the types."""
 
   def __init__(self, path: pathlib.Path, first_row: int, batch: pa.RecordBatch):
     """Takes rows of a file.

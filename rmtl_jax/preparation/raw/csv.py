@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 
-# Kinds of faults that a record has when the file ends within it.
+# Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
 
 
@@ -36,17 +36,17 @@ def load(
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
-  Empty values become NULL. Other columns than the named ones are not kept.
+  Empty values become NULL. Only the named columns are kept.
 
   Args:
     connection: where the table is made.
     paths: the files, in order; each with a header.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
-    select: SQL expressions to keep in place of the wanted columns.
-    where: SQL condition of the rows to keep; row ids count those alone, and
-      there may be none.
+    select: SQL expressions to keep in place of the named columns.
+    where: SQL condition of the rows to keep, perhaps none; row ids count only
+      these.
     row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
-    late_hash: gives the table's `row_hash`, for few rows; not with `select`.
+    late_hash: sets the table's `row_hash`, for few rows; not with `select`.
     delimiter: between values.
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
@@ -57,32 +57,32 @@ def load(
       that is missing or stands twice, or a value of another type; names file,
       column and row.
   """
-  table = sql.fresh('raw')
+  table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   warnings: list[str] = []
-  start, told = 0, ''
+  start, row_hash_sql = 0, ''
   for path in paths:
     header = read_header(path, delimiter)
-    raw.columns_present(path, header, column_types)
-    rejects = sql.fresh('rejects')
+    raw.check_columns(path, header, column_types)
+    rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
       f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
     if row_hash:
-      everything = sql.names(sorted(header))
+      everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
       others = set(header) - set(column_types)
-      rest, told = raw.rest_hash(column_types, others, prefix)
+      rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
     options = _options(path, columns, delimiter, rejects, missing)
     try:
-      with sql.file_rows(path, 'csv', options) as source:
+      with sql.scan_file(path, 'csv', options) as source:
         query = f'SELECT {kept} FROM {source}{condition}'
-        rows = raw.fill(connection, table, query, first=not files)
+        rows = raw.append_rows(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
@@ -96,7 +96,7 @@ def load(
     start += rows
   if not start and not where:
     raise types.InputError(f'{paths[0]}: no rows below the header')
-  return raw.RawTable(table, tuple(files), tuple(warnings), told)
+  return raw.RawTable(table, tuple(files), tuple(warnings), row_hash_sql)
 
 
 def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
@@ -106,18 +106,16 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     types.InputError: no such file, an empty one, or one that is no UTF-8.
   """
   try:
-    with raw.open_text(path) as text:
+    # The text layer decodes ahead, so strict decoding would blame the header
+    # for a fault below it.
+    with raw.open_text(path, errors='surrogateescape') as text:
       header = next(raw.csv_records(text, delimiter), [])
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
-  except UnicodeDecodeError:
-    # The text layer decodes ahead, so the fault may be below the header.
-    try:
-      header = _lenient_header(path, delimiter)
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-      raise types.InputError(f'{path}: not readable: {error}') from None
   except (OSError, EOFError, zlib.error, csv.Error) as error:
     raise types.InputError(f'{path}: not readable: {error}') from None
+  if any('\udc80' <= sign <= '\udcff' for name in header for sign in name):
+    raise types.InputError(f'{path}: row 1: not valid UTF-8')
   if not header:
     raise types.InputError(f'{path}: is empty, expected a header and rows')
   # A file that pandas wrote with its index has a column without a name.
@@ -125,20 +123,12 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
 
 
 def ends_with_newline(path: pathlib.Path) -> bool:
-  """Whether the last byte ends a line; a gzip file is taken at its word."""
+  """Whether the last byte ends a line; true for gzip, which checks itself."""
   if raw.is_gzip(path):
     return True
   with path.open('rb') as file:
     file.seek(-1, 2)
     return file.read(1) in (b'\n', b'\r')
-
-
-def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
-  with raw.open_text(path, errors='surrogateescape') as text:
-    header = next(raw.csv_records(text, delimiter), [])
-  if any(not name.isprintable() for name in header):
-    raise types.InputError(f'{path}: row 1: not valid UTF-8')
-  return header
 
 
 def _options(
@@ -148,19 +138,21 @@ def _options(
   rejects: str,
   missing: Sequence[str],
 ) -> str:
-  """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
+  """Reader options that leave DuckDB no guess; faults go to `rejects`."""
   types_of = ', '.join(
-    f'{sql.text(name)}: {sql.text(kind)}' for name, kind in columns.items()
+    f'{sql.literal(name)}: {sql.literal(kind)}'
+    for name, kind in columns.items()
   )
-  nulls = ', '.join(map(sql.text, ('', *missing)))
+  nulls = ', '.join(map(sql.literal, ('', *missing)))
   compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
-    f'auto_detect = false, header = true, compression = {sql.text(compression)}'
-    f", delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
+    'auto_detect = false, header = true,'
+    f' compression = {sql.literal(compression)}'
+    f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'
-    f' rejects_table = {sql.text(rejects)},'
-    f' rejects_scan = {sql.text(rejects + "_scan")}'
+    f' rejects_table = {sql.literal(rejects)},'
+    f' rejects_scan = {sql.literal(rejects + "_scan")}'
   )
 
 
@@ -199,7 +191,7 @@ def _check_rejects(
 
 
 def _value(record: str, position: int, delimiter: str) -> str | None:
-  """A value of a record; None where that can't be told."""
+  """A value of a record; None where that can't be row_hash_sql."""
   try:
     return next(raw.csv_records([record], delimiter))[position]
   except (csv.Error, StopIteration, IndexError):
@@ -207,7 +199,7 @@ def _value(record: str, position: int, delimiter: str) -> str | None:
 
 
 def _fault(kind: str, message: str, columns: int) -> str:
-  """What is wrong with a record that DuckDB refused."""
+  """The fault of a record that DuckDB rejected, in words."""
   counted = re.search(r'Found: (\d+)', message)
   if 'COLUMNS' in kind and counted:
     return f'{counted.group(1)} values, expected {columns}'

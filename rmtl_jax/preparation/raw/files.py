@@ -1,7 +1,7 @@
 """Raw files in a DuckDB table, and errors that name file, column and row.
 
-`raw_csv.load` and `raw_parquet.load` fill the table; its `rowid` counts the
-rows of all files, in order, from 0: it is the `row_id` of prepared data.
+`raw_csv.load` and `raw_parquet.load` fill the table. Its `rowid` numbers the
+rows of all files, in order, from 0; it is the `row_id` of prepared data.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
-import hashlib
 import io
 import pathlib
 import zlib
@@ -19,24 +18,25 @@ from typing import Any, NoReturn
 import duckdb
 
 from rmtl_jax import types
+from rmtl_jax.data import reading
 from rmtl_jax.preparation import sql
 
-# Name of the column that holds a hash of all raw columns, and of one that
-# holds a hash of those that a table does not keep as they are.
+# Columns for a hash of all raw columns, and of those that a table does not keep
+# unchanged.
 ROW_HASH = 'row_hash_of_all'
 REST_HASH = 'row_hash_of_rest'
 
-# Before the names of a person's own columns where they stand in SQL with those
-# of DuckDB (`rowid`) and of this package: none of these begins so.
+# Prefix of a user's own columns in SQL, so that none has the name of a column
+# of DuckDB (`rowid`) or of this package.
 PREFIX = 'c_'
 
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
 
-# Texts that often stand for nothing.
-NOTHING = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
+# Texts that often mean a missing value.
+NULL_TEXTS = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
 
-# What a value of a DuckDB type should have been, for errors.
+# Expected values by DuckDB type, for errors.
 EXPECTED = {
   'BIGINT': 'a whole number',
   'DOUBLE': 'a number',
@@ -44,8 +44,8 @@ EXPECTED = {
   'VARCHAR': 'text',
 }
 
-# A raw column, an SQL condition that is true of a fault, and what was expected,
-# which the row at fault may tell.
+# A raw column, the SQL condition of a fault, and the expected value, which may
+# depend on the row.
 Fault = tuple[str, str, str | Callable[[int], str]]
 
 
@@ -112,11 +112,14 @@ class RawTable:
 def error_line(
   path: pathlib.Path, row: int, column: str, found: Any, expected: str
 ) -> str:
-  """The one line for a value that can't be used."""
+  """The error line for an invalid value."""
   shown = 'nothing' if found in (None, '') else repr(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
-  if found in NOTHING and expected in (EXPECTED['BIGINT'], EXPECTED['DOUBLE']):
+  if found in NULL_TEXTS and expected in (
+    EXPECTED['BIGINT'],
+    EXPECTED['DOUBLE'],
+  ):
     expected += (
       '; if it stands for nothing, leave it empty or list it as "missing" in'
       ' the schema'
@@ -143,22 +146,43 @@ def check(
   Raises:
     types.InputError: for the fault that comes first in the raw files.
   """
+  found = find_first(connection, faults, relation or table.name, row_id)
+  if found is not None:
+    row, (column, _, expected) = found
+    table.fail(
+      row, column, expected if isinstance(expected, str) else expected(row)
+    )
+
+
+def find_first(
+  connection: duckdb.DuckDBPyConnection,
+  faults: Sequence[Fault],
+  relation: str,
+  row_id: str,
+) -> tuple[int, Fault] | None:
+  """The first row that has one of the faults, and that fault; None if none.
+
+  Args:
+    connection: holds the relation.
+    faults: what to look for.
+    relation: SQL of the rows to scan.
+    row_id: the column that numbers them.
+  """
   if not faults:
-    return
+    return None
+  # One aggregate per fault: a single scan finds the first row of each.
   firsts = ', '.join(
     f'min({row_id}) FILTER (WHERE {condition})' for _, condition, _ in faults
   )
-  found = sql.one(connection, f'SELECT {firsts} FROM {relation or table.name}')
-  wrong = [i for i, row in enumerate(found) if row is not None]
-  if wrong:
-    first = min(wrong, key=lambda i: found[i])
-    column, _, expected = faults[first]
-    if not isinstance(expected, str):
-      expected = expected(found[first])
-    table.fail(found[first], column, expected)
+  rows = sql.fetch_row(connection, f'SELECT {firsts} FROM {relation}')
+  found = [(row, i) for i, row in enumerate(rows) if row is not None]
+  if not found:
+    return None
+  row, first = min(found)
+  return row, faults[first]
 
 
-def require(
+def require_values(
   connection: duckdb.DuckDBPyConnection,
   table: RawTable,
   expected: Mapping[str, str],
@@ -180,18 +204,18 @@ def require(
   check(connection, table, faults)
 
 
-def fill(
+def append_rows(
   connection: duckdb.DuckDBPyConnection, table: str, query: str, first: bool
 ) -> int:
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
-  return sql.one(connection, f'{verb} {query}')[0]
+  return sql.fetch_row(connection, f'{verb} {query}')[0]
 
 
 def rest_hash(
   kept: Iterable[str], others: Iterable[str], prefix: str = ''
 ) -> tuple[str, str]:
-  """How to hash all of a row's columns when somebody asks, not as it is read.
+  """SQL of a row hash that is computed on demand, not while reading.
 
   Args:
     kept: columns that the table keeps as they are.
@@ -199,24 +223,24 @@ def rest_hash(
     prefix: of the kept columns' names in the table.
 
   Returns:
-    SQL of a column to read with the kept ones, and, over the table, of the
-    hash.
+    SQL of one more column to read (a hash of the others), and SQL of the row
+    hash over the table.
   """
-  rest = sql.names(sorted(others))
+  rest = sql.quote_all(sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
   everything = [sql.quote(prefix + name) for name in sorted(kept)]
   everything.append(REST_HASH)
   return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
-def columns_present(
-  path: pathlib.Path, found: Sequence[str], wanted: Iterable[str]
+def check_columns(
+  path: pathlib.Path, found: Sequence[str], required: Iterable[str]
 ) -> None:
   """Checks a file's column names.
 
   Raises:
-    types.InputError: a name that stands twice (DuckDB and so we take no
-      account of case), or a wanted one that is missing.
+    types.InputError: a name that stands twice (regardless of case, as in
+      DuckDB), or a required one that is missing.
   """
   seen: dict[str, str] = {}
   for name in found:
@@ -225,7 +249,7 @@ def columns_present(
       same = '' if other == name else f' (and {other!r}; case does not count)'
       raise types.InputError(f'{path}: column {name!r} stands twice{same}')
     seen[name.lower()] = name
-  for name in wanted:
+  for name in required:
     if name not in found:
       listed = ', '.join(found[:20]) + (', ...' if len(found) > 20 else '')
       raise types.InputError(
@@ -233,7 +257,7 @@ def columns_present(
       )
 
 
-def find(
+def find_files(
   raw_dir: pathlib.Path, patterns: Sequence[str], what: str
 ) -> list[pathlib.Path]:
   """Files of a directory that match one of the patterns, by name.
@@ -261,22 +285,21 @@ def find(
   return sorted(matches)
 
 
-def digest(path: pathlib.Path) -> dict[str, Any]:
+def file_record(path: pathlib.Path) -> dict[str, Any]:
   """Name, bytes and SHA-256 of a file, as the manifest records them.
 
   Raises:
-    types.InputError: a gzip file that is damaged, of which DuckDB may have
-      read a part without a word.
+    types.InputError: a damaged gzip file, which DuckDB may read in part without
+      an error.
   """
   if is_gzip(path):
     _check_gzip(path)
-  with path.open('rb') as file:
-    value = hashlib.file_digest(file, 'sha256').hexdigest()
-  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+  digest = reading.sha256(path)
+  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': digest}
 
 
 def is_gzip(path: pathlib.Path) -> bool:
-  """Whether a file's name says that it is compressed."""
+  """Whether a file is compressed, by its name."""
   return path.name.lower().endswith('.gz')
 
 
@@ -327,7 +350,7 @@ def _parquet_value(file: RawFile, position: int, column: str) -> Any:
   try:
     with (
       sql.connect() as connection,
-      sql.file_rows(file.path, 'parquet') as rows,
+      sql.scan_file(file.path, 'parquet') as rows,
     ):
       row = connection.execute(
         f'SELECT {sql.quote(column)} FROM {rows} LIMIT 1 OFFSET {position}'

@@ -1,4 +1,4 @@
-"""Parquet files to a DuckDB table, cast to the types that are wanted."""
+"""Reads Parquet files into a DuckDB table, cast to given types."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def load(
     connection: where the table is made.
     paths: the files, in order.
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
-      TIMESTAMPTZ, VARCHAR[], or '' for whatever the files have: text where
-      they differ, of floats as of whole numbers.
-    late_hash: gives the table's `row_hash`, for few rows.
+      TIMESTAMPTZ, VARCHAR[], or '' for the files' own type; text if the files
+      differ, with whole floats as integers.
+    late_hash: sets the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
 
@@ -40,12 +40,12 @@ def load(
       that is missing, stands twice or is of another type, or text that is no
       number or time; names file, column and row.
   """
-  table = sql.fresh('raw')
+  table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
-  start, told = 0, ''
+  start, row_hash_sql = 0, ''
   schemas = [_read_schema(path) for path in paths]
   for path, schema in zip(paths, schemas, strict=True):
-    raw.columns_present(path, schema.names, column_types)
+    raw.check_columns(path, schema.names, column_types)
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
   # DuckDB would round the values of one file to the type of another.
@@ -57,46 +57,45 @@ def load(
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
   for path, schema in zip(paths, schemas, strict=True):
     given = {name: _given(name, schema, missing) for name in column_types}
-    given |= {name: sql.key(given[name]) for name in mixed}
+    given |= {name: sql.null_if_empty(given[name]) for name in mixed}
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
     if late_hash:
       changed = _changed(schema, column_types)
-      rest, told = raw.rest_hash(column_types, changed, prefix)
+      rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
-    try:
-      with sql.file_rows(path, 'parquet') as source:
-        query = f'SELECT {kept} FROM {source}'
-        rows = raw.fill(connection, table, query, first=not files)
-        file = raw.RawFile(path, start, rows, 0, '')
-        texts = {
-          n: v for n, v in given.items() if is_text(schema.field(n).type)
-        }
-        _check_text(connection, file, source, texts, column_types)
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-      raise
-    except duckdb.Error as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{path}: not readable: {first}') from None
+    with (
+      sql.name_errors(path, 'not readable'),
+      sql.scan_file(path, 'parquet') as source,
+    ):
+      query = f'SELECT {kept} FROM {source}'
+      rows = raw.append_rows(connection, table, query, first=not files)
+      file = raw.RawFile(path, start, rows, 0, '')
+      texts = {
+        n: v for n, v in given.items() if parquet.is_text(schema.field(n).type)
+      }
+      _check_text(connection, file, source, texts, column_types)
     files.append(file)
     start += rows
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
-  return raw.RawTable(table, tuple(files), row_hash=told)
+  return raw.RawTable(table, tuple(files), row_hash=row_hash_sql)
 
 
 def _kind(found: pa.DataType) -> str:
-  """What tells types apart, of which a table's column can have one."""
-  return 'text' if is_text(found) else str(found)
+  """A type's name; all types of text have one."""
+  return 'text' if parquet.is_text(found) else str(found)
 
 
 def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
-  """SQL of a column as the file has it; NULL where it is missing."""
+  """SQL of a file's column; NULL where it is missing."""
   value = sql.quote(name)
   return (
-    sql.unless(value, missing) if is_text(schema.field(name).type) else value
+    sql.null_if_in(value, missing)
+    if parquet.is_text(schema.field(name).type)
+    else value
   )
 
 
@@ -110,7 +109,7 @@ def _cast(value: str, wanted: str) -> str:
 
 
 def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
-  """Columns of which the table does not have every value as it is."""
+  """Columns that the table does not keep unchanged."""
   return [
     field.name
     for field in schema
@@ -119,14 +118,14 @@ def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
 
 
 def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
-  """Whether values that differ still do when they are cast."""
+  """Whether a cast keeps different values different."""
   if wanted == 'DOUBLE':
     narrow = pa.types.is_integer(found) and found.bit_width <= 32
     single = pa.types.is_float32(found) or pa.types.is_float64(found)
     return narrow or single or pa.types.is_boolean(found)
   if wanted == 'BIGINT':
     return pa.types.is_integer(found)
-  return wanted == '' or (wanted == 'VARCHAR' and is_text(found))
+  return wanted == '' or (wanted == 'VARCHAR' and parquet.is_text(found))
 
 
 def _read_schema(path: pathlib.Path) -> pa.Schema:
@@ -157,7 +156,7 @@ def check_type(
     types.InputError: names file, column and both types.
   """
   nested = pa.types.is_nested(found)
-  text = is_text(found)
+  text = parquet.is_text(found)
   number = (
     pa.types.is_integer(found)
     or pa.types.is_floating(found)
@@ -182,17 +181,6 @@ def check_type(
     raise types.InputError(
       f'{path}: column {name!r} is of type {found}, expected {expected}'
     )
-
-
-def is_text(found: pa.DataType) -> bool:
-  """Whether values of the type are text, plain or as a dictionary."""
-  if pa.types.is_dictionary(found):
-    found = found.value_type
-  return (
-    pa.types.is_string(found)
-    or pa.types.is_large_string(found)
-    or pa.types.is_string_view(found)
-  )
 
 
 def _check_text(
@@ -220,7 +208,7 @@ def _check_text(
     connection, source, ' OR '.join(wrong.values())
   ):
     return
-  # Counted here: a column of the file may have any name that DuckDB gives.
+  # Rows are numbered here, as the file may have a column `file_row_number`.
   columns = [
     f'{condition} AS wrong_{i}' for i, condition in enumerate(wrong.values())
   ]

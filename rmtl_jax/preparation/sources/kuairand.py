@@ -1,10 +1,10 @@
-"""KuaiRand (Pure, 1K, 27K), in the files that its authors publish.
+"""Reads KuaiRand (Pure, 1K, 27K) from the files that its authors publish.
 
-`log_standard_*.csv` (and `log_random_*.csv` if wanted), beside them, if they
-are there, `user_features_*.csv` and `video_features_basic_*.csv`; in parts or
-whole. A row is a row of the log, ordered by `time_ms`; click = `is_click`,
-conversion = click and another feedback column, `long_view` unless said
-otherwise. `date` and `hourmin` can run ahead of `time_ms` and are not used.
+`log_standard_*.csv`, optionally `log_random_*.csv`, and if they exist
+`user_features_*.csv` and `video_features_basic_*.csv`; each in one file or in
+parts. A row is a row of the log, ordered by `time_ms`; click: `is_click`;
+conversion: click and another feedback column, by default `long_view`. `date`
+and `hourmin` can run ahead of `time_ms` and are not used.
 """
 
 from __future__ import annotations
@@ -62,6 +62,17 @@ _VIDEO_NUMERIC = {
   'server_width': 'standard',
   'server_height': 'standard',
 }
+# DuckDB types of the columns that are read beside the key.
+_USER_COLUMNS = {
+  **dict.fromkeys(_USER_CATEGORICAL, 'VARCHAR'),
+  **dict.fromkeys(_USER_NUMERIC, 'DOUBLE'),
+}
+_VIDEO_COLUMNS = {
+  'upload_dt': 'VARCHAR',
+  'tag': 'VARCHAR',
+  **dict.fromkeys(_VIDEO_CATEGORICAL, 'VARCHAR'),
+  **dict.fromkeys(_VIDEO_NUMERIC, 'DOUBLE'),
+}
 
 
 def read(
@@ -91,7 +102,7 @@ def read(
     'f_video_id': 'g.video_id',
     **{
       f'f_{name}': value
-      for name, value in pairs.clock('g.time_ms', _OFFSET_MS).items()
+      for name, value in pairs.hour_and_weekday('g.time_ms', _OFFSET_MS).items()
     },
     'f_tab': 'g.tab',
     'x_duration_ms': 'g.duration_ms',
@@ -104,21 +115,25 @@ def read(
     columns['f_is_rand'] = 'g.is_rand'
   joins, warnings = '', []
   if files['user']:
-    table = _read_users(connection, files['user'], log)
+    table = _read_features(
+      connection, files['user'], 'user_id', log, _USER_COLUMNS
+    )
     joins += f' LEFT JOIN {table} u ON g.user_id = u.user_id'
     columns |= {f'f_{name}': f'u.{name}' for name in _USER_CATEGORICAL}
     columns |= {f'x_{name}': f'u.{name}' for name in _USER_NUMERIC}
   else:
     warnings.append('no user_features_*.csv: fields of users are left out')
   if files['video']:
-    table = _read_videos(connection, files['video'], log)
+    table = _read_features(
+      connection, files['video'], 'video_id', log, _VIDEO_COLUMNS
+    )
     joins += f' LEFT JOIN {table} v ON g.video_id = v.video_id'
     columns |= _video_columns()
   else:
     warnings.append(
       'no video_features_basic_*.csv: fields of videos are left out'
     )
-  view, keys = sql.fresh('rows'), sql.fresh('keys')
+  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
   _make_view(connection, view, log, columns | labels, joins)
   _make_view(connection, keys, log, {}, '')
   return source.SourceTable(
@@ -149,15 +164,15 @@ def read(
 def _find(
   raw_dir: pathlib.Path, options: prepare_config.PrepareConfig
 ) -> dict[str, list[pathlib.Path]]:
-  """Files of one variant: 'log', 'user', 'video'."""
+  """Finds the files of one variant: 'log', 'user', 'video'."""
   what = 'a directory with log_standard_*.csv'
   found = {
-    'log': raw.find(raw_dir, ['log_standard_*.csv*'], what),
-    'user': raw.find(raw_dir, ['user_features_*.csv*'], what),
-    'video': raw.find(raw_dir, ['video_features_basic_*.csv*'], what),
+    'log': raw.find_files(raw_dir, ['log_standard_*.csv*'], what),
+    'user': raw.find_files(raw_dir, ['user_features_*.csv*'], what),
+    'video': raw.find_files(raw_dir, ['video_features_basic_*.csv*'], what),
   }
   if options.include_random:
-    found['log'] += raw.find(raw_dir, ['log_random_*.csv*'], what)
+    found['log'] += raw.find_files(raw_dir, ['log_random_*.csv*'], what)
   variants = {
     match.group(1).lower()
     for paths in found.values()
@@ -207,7 +222,7 @@ def _read_log(
     },
     row_hash=True,
   )
-  raw.require(connection, log, {'video_id': 'a whole number'})
+  raw.require_values(connection, log, {'video_id': 'a whole number'})
   # Before the two are multiplied: 0 x 2 would hide the 2.
   raw.check(
     connection,
@@ -220,43 +235,21 @@ def _read_log(
   return log
 
 
-def _read_users(
-  connection: duckdb.DuckDBPyConnection,
-  paths: list[pathlib.Path],
-  log: raw.RawTable,
-) -> str:
-  kinds = {'user_id': 'BIGINT'}
-  kinds |= dict.fromkeys(_USER_CATEGORICAL, 'VARCHAR')
-  kinds |= dict.fromkeys(_USER_NUMERIC, 'DOUBLE')
-  return _read_features(connection, paths, kinds, 'user_id', log)
-
-
-def _read_videos(
-  connection: duckdb.DuckDBPyConnection,
-  paths: list[pathlib.Path],
-  log: raw.RawTable,
-) -> str:
-  kinds = {'video_id': 'BIGINT', 'upload_dt': 'VARCHAR', 'tag': 'VARCHAR'}
-  kinds |= dict.fromkeys(_VIDEO_CATEGORICAL, 'VARCHAR')
-  kinds |= dict.fromkeys(_VIDEO_NUMERIC, 'DOUBLE')
-  return _read_features(connection, paths, kinds, 'video_id', log)
-
-
 def _read_features(
   connection: duckdb.DuckDBPyConnection,
   paths: list[pathlib.Path],
-  kinds: dict[str, str],
   key: str,
   log: raw.RawTable,
+  columns: dict[str, str],
 ) -> str:
-  """A table of the features of the log's users or videos, one row each."""
+  """Makes a table of features of the log's users or videos, one row each."""
   loaded = raw_csv.load(
     connection,
     paths,
-    kinds,
+    {key: 'BIGINT', **columns},
     where=f'{key} IN (SELECT {key} FROM {log.name})',
   )
-  table = sql.fresh('features')
+  table = sql.unique_name('features')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) * FROM {loaded.name}'
     f' ORDER BY {key}, rowid'

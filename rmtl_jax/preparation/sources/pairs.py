@@ -1,8 +1,8 @@
-"""Shop events to rows: one per session and viewed item.
+"""Turns shop events into rows, one per session and viewed item.
 
-A row is a (session, item) pair with a view, timed at its first view; click =
-the item was put in the cart or bought in that session, conversion = bought.
-Pairs without a view are all positive, so they are dropped unless wanted
+A row is a (session, item) pair with a view, at the time of its first view;
+click: the item was put in the cart or bought in that session; conversion:
+bought. Pairs without a view are all positive and dropped by default
 (Liu et al., WWW 2023, by the base rates of the authors' data).
 """
 
@@ -25,7 +25,7 @@ TASKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """Rows made of events.
+  """(session, item) pairs of events.
 
   Attributes:
     table: `row_id` (of the first view), `session`, `user`, `item`,
@@ -43,7 +43,7 @@ class Pairs:
   duplicates: int
 
 
-def make(
+def make_pairs(
   connection: duckdb.DuckDBPyConnection,
   events: str,
   idle_ms: int,
@@ -52,7 +52,7 @@ def make(
   identity: tuple[str, ...],
   keep_unviewed: bool,
 ) -> Pairs:
-  """Cuts sessions and gathers each session's events of an item.
+  """Cuts sessions and joins each session's events of an item to a pair.
 
   Args:
     connection: holds the events.
@@ -60,19 +60,19 @@ def make(
       user again), `item` and `event` (VIEW, CART or PURCHASE).
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
-    identity: columns that exact duplicates have in common.
+    identity: columns in which exact duplicates are equal.
     keep_unviewed: keep pairs without a view, timed at their first event.
   """
-  numbered = sessions.number(
+  numbered = sessions.number_sessions(
     connection,
     events,
     idle_ms,
     has_session=has_session,
     identity=identity,
     carry=('visitor', 'item', 'event'),
-    drop=False,  # first times stay what they are
+    drop=False,  # they change no first time
   )
-  gathered, table = sql.fresh('gathered'), sql.fresh('pairs')
+  gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
   # Positions follow time within a session, so the least one is the first.
   connection.execute(
     f'CREATE TABLE {gathered} AS SELECT session_number, item,'
@@ -82,7 +82,7 @@ def make(
     f' min(timestamp) FILTER (WHERE event = {PURCHASE}) AS t_conversion'
     f' FROM {numbered.table} GROUP BY session_number, item'
   )
-  pairs, unviewed, last = sql.one(
+  pairs, unviewed, last = sql.fetch_row(
     connection,
     'SELECT count(*), count(*) FILTER (WHERE view IS NULL),'
     f' coalesce(max(session_number), -1) FROM {gathered}',
@@ -99,7 +99,7 @@ def make(
   return Pairs(table, unviewed, pairs, last + 1, numbered.duplicates)
 
 
-def clock(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
+def hour_and_weekday(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
   """SQL of the hour (0-23) and the weekday (0 is Monday).
 
   Args:
@@ -120,7 +120,7 @@ def make_view(
   columns: Mapping[str, str],
   joins: str,
 ) -> str:
-  """A view in the form that `rmtl_jax.preparation.source` asks for.
+  """Makes a reader's view (see `rmtl_jax.preparation.source`).
 
   Args:
     connection: holds the tables.
@@ -128,7 +128,7 @@ def make_view(
     columns: SQL of further columns, by name.
     joins: SQL that joins other tables to `p`.
   """
-  view = sql.fresh('rows')
+  view = sql.unique_name('rows')
   extra = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
   connection.execute(
     f'CREATE VIEW {view} AS SELECT p.row_id, p.session, p.timestamp,'
@@ -137,7 +137,7 @@ def make_view(
   return view
 
 
-def report(
+def count_pairs(
   pairs: Pairs, keep_unviewed: bool
 ) -> tuple[dict[str, int], dict[str, int]]:
   """(rows dropped by reason, counts) for the manifest."""

@@ -1,4 +1,4 @@
-"""A person's own CSV or Parquet files, described by a JSON schema."""
+"""Reads a user's own CSV or Parquet files, described by a JSON schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 _PARQUET = ('.parquet',)
-# Of each unit: the DuckDB type as which it is read, and SQL of ms.
+# By unit: DuckDB type of the raw column, and SQL of ms.
 TIME = {
   'ms': ('BIGINT', '{}'),
   'us': ('BIGINT', '{} // 1000'),
@@ -74,7 +74,7 @@ def read(
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
-  view = sql.fresh('rows')
+  view = sql.unique_name('rows')
   connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
   return source.SourceTable(
     view=view,
@@ -95,7 +95,7 @@ def read(
 
 
 def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
-  """The CSV or the Parquet files of a place, in the order of their rows.
+  """Finds the CSV or Parquet files of a place, in the order of their rows.
 
   Raises:
     types.InputError: no such place, no such files, or both kinds.
@@ -107,7 +107,7 @@ def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
       )
     return [raw_dir]
   what = 'a CSV or Parquet file, or a directory of such'
-  found = raw.find(raw_dir, ['*'], what)
+  found = raw.find_files(raw_dir, ['*'], what)
   csv = [path for path in found if path.name.lower().endswith(_CSV)]
   parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
   if csv and parquet:
@@ -120,7 +120,7 @@ def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _list_columns(path: pathlib.Path) -> set[str]:
-  """Columns that hold lists; faults are left to the loader."""
+  """Columns of lists; the loader reports unreadable files."""
   try:
     with parquet.open_file(path) as file:
       found = file.schema_arrow
@@ -132,7 +132,7 @@ def _list_columns(path: pathlib.Path) -> set[str]:
 def _column_types(
   schema: schema_lib.TableSchema, key: str, nested: set[str]
 ) -> dict[str, str]:
-  """The DuckDB type in which each raw column is read; of keys it is given."""
+  """DuckDB types of the raw columns; `key` is that of keys."""
   kinds = {
     column: key
     for column in (schema.session, schema.user, schema.item)
@@ -153,8 +153,8 @@ def _write_whole(
 ) -> None:
   """Writes 118 for 118.0 in columns of text that hold numbers alone.
 
-  Where an id is missing pandas writes a file's ids as floats, and those of the
-  next file as whole numbers.
+  Pandas writes a file's ids as floats if one is missing, and those of the next
+  file as integers.
 
   Args:
     connection: holds the table.
@@ -168,20 +168,21 @@ def _write_whole(
     if kinds[raw.PREFIX + column] != 'VARCHAR':
       continue
     ends = f"suffix({value}, '.0')"
-    is_number = f'regexp_matches({value}, {sql.text(sql.NUMBER)})'
+    is_number = f'regexp_matches({value}, {sql.literal(sql.NUMBER)})'
     if sql.any_row(connection, table, ends) and not sql.any_row(
       connection, table, f"{value} <> '' AND NOT {is_number}"
     ):
       connection.execute(
-        f'UPDATE {table} SET {value} = {sql.whole(value)} WHERE {ends} AND'
-        f' abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+        f'UPDATE {table} SET {value} = {sql.strip_zero_fraction(value)}'
+        f' WHERE {ends}'
+        f' AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
 
 
 def _select(
   schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
 ) -> str:
-  """The reader's view; column names as in rmtl_jax.preparation.source."""
+  """SQL of the reader's view (see rmtl_jax.preparation.source)."""
   time = TIME[schema.unit][1].format(_column(schema.time))
   columns = [
     'SELECT rowid AS row_id',
@@ -195,7 +196,7 @@ def _select(
     if field.kind == 'multi_valued':
       separator = field.details['separator']
       separator = '' if field.column in nested else separator
-      value = lists.values(value, separator, schema.missing)
+      value = lists.split_values(value, separator, schema.missing)
     columns.append(f'{value} AS {sql.quote(field.source_column)}')
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
@@ -210,4 +211,4 @@ def _column(column: str) -> str:
 
 def _key(column: str | None) -> str:
   """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.key(_column(column))
+  return 'NULL' if column is None else sql.null_if_empty(_column(column))

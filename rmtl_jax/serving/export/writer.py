@@ -1,4 +1,4 @@
-"""A trained model as StableHLO, with all that it takes to serve it.
+"""Writes a trained model as StableHLO, with all that serving needs.
 
 OUT/export.json       what the model is; bytes and SHA-256 of every other file
 OUT/model.bin         the network as a serialized `jax.export.Exported`
@@ -6,15 +6,15 @@ OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
 OUT/vocabulary/       values of the categorical fields
 
-The exported function is the plain forward pass of the network: the first
-layer's distinct categories, whose number depends on the values, are left out.
+The exported function is the plain forward pass of the network. The first
+layer's look-up of distinct categories is left out, as their number depends on
+the values.
 `rmtl_jax.serving.exported` serves the directory.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
@@ -28,10 +28,12 @@ from jax import export as jax_export
 
 import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
+from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
 from rmtl_jax.runtime import writers
-from rmtl_jax.serving import exported, predictor, program
+from rmtl_jax.serving import exported, predictor
+from rmtl_jax.serving.export import program
 from rmtl_jax.training import models as models_lib
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -54,7 +56,7 @@ def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
   extras.require('flatbuffers', 'rmtl export')
   _check_target(output)
   target = pathlib.Path(os.path.realpath(output))
-  with partial.beside(target, str(output)) as directory:
+  with partial.staging_directory(target, str(output)) as directory:
     record = _write(scorer, directory)
     _check_target(output)
     # Takes the place of an empty directory too.
@@ -130,17 +132,17 @@ def serialize(scorer: predictor.Predictor) -> bytes:
     batch = types.Inputs(*inputs)
     return calibrate(_probabilities(network, tree, leaves, batch))
 
-  forms = [
+  shapes = [
     jax.ShapeDtypeStruct(x.shape, x.dtype)
     for x in jax.tree.leaves(scorer.params)
   ]
   function = lanes if scorer.needs.sessions else rows
   jitted = jax.jit(function, keep_unused=True)
   make = jax_export.export(jitted, platforms=PLATFORMS)
-  made = make(forms, *_input_forms(scorer))
+  made = make(shapes, *_input_shapes(scorer))
   try:
     program.check(made)
-  except program.Refused as error:  # of a backbone of one's own
+  except program.ProgramError as error:  # of a backbone of one's own
     raise types.InputError(
       f'backbone {config.backbone}: its program {error}'
     ) from None
@@ -157,31 +159,31 @@ def _probabilities(
   return jax.nn.sigmoid(functional.apply(network, params, inputs))
 
 
-def _input_forms(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
-  """Shapes and types of the inputs, leading dimensions symbolic."""
+def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
+  """Shapes and types of the inputs, with symbolic leading dimensions."""
   sizes = 'b, t' if scorer.needs.sessions else 'b'
   lead = jax_export.symbolic_shape(sizes)
   spec = scorer.manifest.feature_spec()
   slots = sum(width for _, width in spec.multi_valued)
-  forms = [
+  shapes = [
     jax.ShapeDtypeStruct((*lead, len(spec.categorical)), jnp.int32),
     jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
     jax.ShapeDtypeStruct((*lead, spec.numeric), jnp.float32),
   ]
   if scorer.needs.sessions:
-    forms += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
-  return forms
+    shapes += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
+  return shapes
 
 
 def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
   return [
     {
       'name': name,
-      'shape': [str(n) if not isinstance(n, int) else n for n in form.shape],
-      'dtype': np.dtype(form.dtype).name,
+      'shape': [str(n) if not isinstance(n, int) else n for n in shape.shape],
+      'dtype': np.dtype(shape.dtype).name,
     }
-    for name, form in zip(
-      types.Inputs._fields, _input_forms(scorer), strict=False
+    for name, shape in zip(
+      types.Inputs._fields, _input_shapes(scorer), strict=False
     )
   ]
 
@@ -189,7 +191,7 @@ def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
 def _calibration(
   maps: Mapping[str, calibration.Calibration], tasks: tuple[str, ...]
 ) -> Callable[[jax.Array], jax.Array]:
-  """What the maps do to probabilities f32[..., K], as evaluation does it."""
+  """The calibration of probabilities f32[..., K] as a JAX function."""
 
   def apply(probabilities: jax.Array) -> jax.Array:
     columns = []
@@ -212,7 +214,7 @@ def _calibration(
 def _write_parameters(
   params: Any, directory: pathlib.Path
 ) -> list[dict[str, Any]]:
-  """Writes every array; they stay apart from the model, which has a limit."""
+  """Writes every array apart from the program, as that has a size limit."""
   (directory / exported.PARAMETERS).mkdir()
   records = []
   for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
@@ -228,6 +230,4 @@ def _write_parameters(
 
 def digest(path: pathlib.Path) -> dict[str, Any]:
   """Bytes and SHA-256 of a file, as export.json records them."""
-  with path.open('rb') as file:
-    value = hashlib.file_digest(file, 'sha256').hexdigest()
-  return {'bytes': path.stat().st_size, 'sha256': value}
+  return {'bytes': path.stat().st_size, 'sha256': reading.sha256(path)}
