@@ -151,28 +151,12 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-  streams.say(one_line(message), distributed.errors())
-  return code
-
-
-def one_line(message: str) -> str:
-  r"""A message that a terminal can show, whatever of the data it quotes.
-
-  White space is a single space, what can't be printed (control characters,
-  which a terminal might obey) an escape, and the middle of a long text is left
-  out.
-
-  >>> one_line('log.csv:\n no column \x1b[31m')
-  'log.csv: no column \\x1b[31m'
-  """
-  words = ' '.join(message.split())
-  shown = ''.join(
-    c if c.isprintable() else c.encode('unicode_escape').decode() for c in words
-  )
-  if len(shown) > _LONGEST_LINE:
+  line = types.one_line(message)
+  if len(line) > _LONGEST_LINE:  # its middle is left out
     half = _LONGEST_LINE // 2
-    shown = f'{shown[:half]} [...] {shown[-half:]}'
-  return shown
+    line = f'{line[:half]} [...] {line[-half:]}'
+  streams.say(line, distributed.errors())
+  return code
 
 
 def _help(name: str, command: Command, values: flags.FlagValues) -> str:

@@ -220,6 +220,25 @@ def text(table: rich.table.Table, width: int = 120) -> str:
   return buffer.getvalue().rstrip() + '\n'
 
 
+def provenance(record: Mapping[str, Any]) -> list[str]:
+  """Lists versions, device, commit and times, one line each.
+
+  Args:
+    record: a run's metrics or a comparison's results; only the latter have
+      `commit`.
+  """
+  versions = ', '.join(f'{k} {v}' for k, v in record['versions'].items())
+  lines = [f'Versions: {versions}', f'Device: {record["device"]}']
+  if 'commit' in record:
+    lines.append(f'Commit: {record["commit"] or "unknown"}')
+  times = [
+    f'{name} {value:.0f} s'
+    for name, value in record.get('seconds', {}).items()
+    if isinstance(value, int | float)
+  ]
+  return [*lines, f'Time: {", ".join(times)}'] if times else lines
+
+
 def text_of_paths(**paths: pathlib.Path) -> str:
   """Where to look next, one line each."""
   return '\n'.join(f'{name}: {path}' for name, path in paths.items())

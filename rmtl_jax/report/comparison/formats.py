@@ -82,7 +82,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     *_critics(results),
     *_pictures(pictures, 'weights.png', 'q_values.png'),
     '## How this was made',
-    page_markdown.bullets(words.provenance(results)),
+    page_markdown.bullets(tables.provenance(results)),
   ]
   return '\n\n'.join(blocks) + '\n'
 

@@ -22,7 +22,6 @@ _LABELS = {
   'session_logloss': 's-logloss',
 }
 _UNIT = 1e-4
-_NOTHING = '-'
 _CRITIC_COLUMNS = (
   ('r2', 'R2 of Q'),
   ('loss_correlation', 'corr(-Q, own loss)'),
@@ -74,7 +73,9 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
   rows = []
   if results['baseline']:
     cells = _single(results['baseline'][task])
-    rows.append(('user rate x item rate', 'no network', _NOTHING, *cells))
+    rows.append(
+      ('user rate x item rate', 'no network', content.NOTHING, *cells)
+    )
   for method in by_backbone(results):
     records = [found[method['name'], metric] for metric in _LABELS]
     seeds = str(max(record['n'] for record in records))
@@ -82,7 +83,7 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
     rows.append((method['name'], weights_name(method), seeds, *cells))
   if results['oracle']:
     cells = _single(results['oracle'][task])
-    rows.append(('oracle', 'true probabilities', _NOTHING, *cells))
+    rows.append(('oracle', 'true probabilities', content.NOTHING, *cells))
   header = ('method', 'weights', 'seeds', *_LABELS.values())
   if described:
     return Table(header, rows, 2)
@@ -128,7 +129,7 @@ def gains(results: Results) -> Table:
       row = cells.setdefault((d['task'], d['method']), {})
       row[roles[d['control']]] = cell
   rows = [
-    (task, method, *(row.get(c, _NOTHING) for c in columns))
+    (task, method, *(row.get(c, content.NOTHING) for c in columns))
     for task in results['tasks']
     for (of, method), row in cells.items()
     if of == task
@@ -163,8 +164,8 @@ def learning_rates(results: Results) -> Table:
     rows.append(
       (
         name,
-        *(_number(seen.get((name, rate)), '.5f') for rate in rates),
-        _number(method['learning_rate'], 'g'),
+        *(content.number(seen.get((name, rate)), '.5f') for rate in rates),
+        content.number(method['learning_rate'], 'g'),
         f'{sum(epochs) / len(epochs):.1f}',
         f'{epochs.count(0)} of {len(epochs)}',
       )
@@ -185,7 +186,7 @@ def critics(results: Results) -> Table:
         for name, _ in _CRITIC_COLUMNS
       )
       collapsed = sum(bool(s['collapsed'][task]) for s in found)
-      cells = (_number(mean, '.3g') for mean in means)
+      cells = (content.number(mean, '.3g') for mean in means)
       share = f'{collapsed} of {len(found)}'
       rows.append((label, task, str(len(found)), *cells, share))
   return Table((*header, 'collapsed'), rows, 2)
@@ -224,7 +225,7 @@ def _runs(
 
 
 def _single(values: Mapping[str, Any]) -> Sequence[str]:
-  return [_number(values[m], '.4f', 'undefined') for m in _LABELS]
+  return [content.number(values[m], '.4f', 'undefined') for m in _LABELS]
 
 
 def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
@@ -240,7 +241,7 @@ def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
 
 def _interval(low: float | None, high: float | None) -> str:
   if low is None or high is None:
-    return _NOTHING
+    return content.NOTHING
   text = f'{low / _UNIT:+.1f} to {high / _UNIT:+.1f}'
   return f'{text}, includes 0' if low <= 0.0 <= high else text
 
@@ -249,7 +250,3 @@ def _p_value(value: float | None) -> str:
   if value is None:
     return 'not tested'
   return '< 1e-9' if value < 1e-9 else f'{value:.3g}'
-
-
-def _number(value: float | None, form: str, nothing: str = _NOTHING) -> str:
-  return nothing if value is None else format(value, form)

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.report.comparison import tables
-from rmtl_jax.report.run import tables as run_tables
 
 Results = Mapping[str, Any]
 
@@ -144,14 +143,3 @@ def reasons(results: Results) -> list[tuple[str, str]]:
     (v['method'], f'{v["task"]}: {words[v["passes"]]} ({v["reason"]}).')
     for v in results['verdicts']
   ]
-
-
-def provenance(results: Results) -> Iterator[str]:
-  """Versions, device, commit and times, one line each."""
-  named = results['versions'].items()
-  yield 'Versions: ' + ', '.join(f'{name} {value}' for name, value in named)
-  yield f'Device: {results["device"]}'
-  yield f'Commit: {results["commit"] or "unknown"}'
-  times = run_tables.seconds(results['seconds'])
-  if times:
-    yield 'Time: ' + ', '.join(times)

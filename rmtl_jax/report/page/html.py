@@ -7,7 +7,7 @@ import re
 import jinja2
 import markupsafe
 
-from rmtl_jax.report import plain
+from rmtl_jax import types
 from rmtl_jax.report.page import content, vector
 
 
@@ -34,11 +34,11 @@ def _one_line(value: object) -> str:
   """What every expression of the template goes through before it is escaped."""
   if isinstance(value, markupsafe.Markup):
     return value
-  return plain.one_line(value)
+  return types.one_line(value)
 
 
 def _code(text: str) -> markupsafe.Markup:
   """Code in which a long name of a method or setting may be broken."""
-  escaped = str(markupsafe.escape(plain.one_line(text)))
+  escaped = str(markupsafe.escape(types.one_line(text)))
   broken = re.sub('(,|[.:_+=](?=[a-z]))', r'\1<wbr>', escaped)
   return markupsafe.Markup(f'<code>{broken}</code>')

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import matplotlib
 import matplotlib.figure
 
-from rmtl_jax.report import pictures, plain
+from rmtl_jax import types
+from rmtl_jax.report import pictures
 from rmtl_jax.report.page import content
 
 _SVG = 'http://www.w3.org/2000/svg'
@@ -87,7 +88,7 @@ def inline(picture: content.Picture) -> str:
     (('title', picture.title), ('desc', picture.alt))
   ):
     child = ElementTree.Element(f'{{{_SVG}}}{tag}', {'id': f'{name}-{tag}'})
-    child.text = plain.one_line(text)
+    child.text = types.one_line(text)
     root.insert(i, child)
   return ElementTree.tostring(root, encoding='unicode')
 

@@ -12,7 +12,8 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from rmtl_jax.report import pictures, plain
+from rmtl_jax import types
+from rmtl_jax.report import pictures
 from rmtl_jax.report.page import content, vector
 from rmtl_jax.report.run import words
 
@@ -320,7 +321,7 @@ def _picture(
   if task:  # a task's name could be no file's
     name += f'-{list(record["metrics"]["tasks"]).index(task) + 1}'
   return content.Picture(
-    name, vector.draw(figure), plain.one_line(title), plain.one_line(alt)
+    name, vector.draw(figure), types.one_line(title), types.one_line(alt)
   )
 
 

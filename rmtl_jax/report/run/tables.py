@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.report.page import content
@@ -14,7 +14,6 @@ from rmtl_jax.report.run import words
 Record = Mapping[str, Any]
 Table = content.Table
 
-_NOTHING = '-'
 _RANKED = (
   ('auc', 'AUC'),
   ('logloss', 'logloss'),
@@ -38,68 +37,10 @@ _CRITIC = (
 )
 
 
-def settings(record: Record, changed_only: bool) -> Table:
-  """Settings with their defaults; of the group `compare` what differs."""
-  return config(record['config'], record['defaults'], changed_only)
-
-
-def config(
-  flat: Mapping[str, Any], defaults: Mapping[str, Any], changed_only: bool
-) -> Table:
-  """Settings with their defaults.
-
-  Args:
-    flat: {'group.field': value}.
-    defaults: the same of the defaults.
-    changed_only: whether settings that have their default are left out.
-  """
-  rows = []
-  for name, value in flat.items():
-    if name.startswith('compare.') and not changed_only:
-      continue
-    if not changed_only or value != defaults[name]:
-      rows.append((name, setting(value), setting(defaults[name])))
-  return Table(('setting', 'value', 'default'), rows, 3)
-
-
-def setting(value: Any) -> str:
-  """A setting's value, as a flag takes it."""
-  if isinstance(value, list | tuple):
-    return ','.join(map(str, value)) or '(none)'
-  if isinstance(value, bool):
-    return str(value).lower()
-  return str(value) if value != '' else '(none)'
-
-
-def data(record: Record) -> Table:
-  """Rows, sessions and label rates of every split."""
-  return splits(record['data']['splits'], record['metrics']['tasks'])
-
-
-def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> Table:
-  """Rows, sessions and label rates of every split.
-
-  Args:
-    of: {name: {'rows', 'sessions', 'positives': {task: rows}}}.
-    tasks: K names.
-  """
-  rows = []
-  for name, split in of.items():
-    count, sessions = split['rows'], split['sessions']
-    rates = [
-      f'{split["positives"][task] / count:.2%}' if count else _NOTHING
-      for task in tasks
-    ]
-    mean = f'{count / sessions:.1f}' if sessions else _NOTHING
-    rows.append((name, f'{count:,}', f'{sessions:,}', mean, *rates))
-  header = ('split', 'rows', 'sessions', 'rows per session')
-  return Table((*header, *(f'{task} rate' for task in tasks)), rows, 1)
-
-
 def fields(record: Record) -> Table:
   """The features, and how large their vocabularies are."""
   rows = [
-    (name, kind, f'{size:,}' if size else _NOTHING)
+    (name, kind, f'{size:,}' if size else content.NOTHING)
     for name, kind, size in record['data']['fields']
   ]
   return Table(('field', 'kind', 'vocabulary rows'), rows, 2)
@@ -119,7 +60,7 @@ def further(record: Record, task: str) -> Table:
   """What practitioners read besides."""
   rows = []
   for name, of in words.models(record['metrics']):
-    cells = [_number(of[task].get(key), '.4f') for key, _ in _FURTHER]
+    cells = [content.number(of[task].get(key), '.4f') for key, _ in _FURTHER]
     rows.append((name, *cells))
   return Table(('model', *(label for _, label in _FURTHER)), rows, 1)
 
@@ -144,17 +85,19 @@ def epochs(record: Record) -> Table:
   has_members = any('member' in entry for entry in record['history'])
   rows = []
   for entry in record['history']:
-    member = (str(entry.get('member', _NOTHING)),) if has_members else ()
+    member = (str(entry.get('member', content.NOTHING)),) if has_members else ()
     rows.append(
       (
         entry['stage'],
         *member,
         str(entry['epoch']),
-        _number(entry.get('loss'), '.4f'),
-        *(_number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks),
-        _number(entry.get('td_error'), '.4g'),
-        _number(entry.get('validation_td_error'), '.4g'),
-        _number(entry.get('seconds'), '.1f'),
+        content.number(entry.get('loss'), '.4f'),
+        *(
+          content.number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks
+        ),
+        content.number(entry.get('td_error'), '.4g'),
+        content.number(entry.get('validation_td_error'), '.4g'),
+        content.number(entry.get('seconds'), '.1f'),
       )
     )
   header = (
@@ -179,7 +122,7 @@ def calibration(record: Record) -> Table:
       of = metrics.get(where, {}).get(stage, {}).get(task)
       if of:
         keys = ('calibration_error', 'predicted_over_actual', 'logloss')
-        cells = [_number(of.get(key), '.4f') for key in keys]
+        cells = [content.number(of.get(key), '.4f') for key in keys]
         rows.append((task, version, *cells))
   header = ('task', 'probabilities', 'calibration error', 'predicted / actual')
   return Table((*header, 'logloss'), rows, 2)
@@ -208,7 +151,7 @@ def critics(record: Record) -> Table:
   rows = []
   for task in record['metrics']['tasks']:
     cells = [
-      _number(statistics.get(key, {}).get(task), form)
+      content.number(statistics.get(key, {}).get(task), form)
       for key, _, form in _CRITIC
     ]
     state = [
@@ -232,16 +175,3 @@ def _with_interval(
     return format(value, form)
   low, high = (format(end, form) for end in interval)
   return f'{value:{form}} ({low} to {high})'
-
-
-def _number(value: float | None, form: str) -> str:
-  return _NOTHING if value is None else format(value, form)
-
-
-def seconds(times: Mapping[str, Any]) -> Sequence[str]:
-  """Seconds per stage, those that there are."""
-  return [
-    f'{name} {value:.0f} s'
-    for name, value in times.items()
-    if isinstance(value, int | float)
-  ]
