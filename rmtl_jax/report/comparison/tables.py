@@ -1,7 +1,7 @@
-"""A comparison as tables of plain cells.
+"""The tables of a comparison, as cells of plain text.
 
-formats.py beside it renders them for a terminal and as Markdown. `results` is
-everywhere what results.json of `rmtl compare` holds.
+formats.py renders them as Markdown and for a terminal. `results` is the
+content of results.json.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _CRITIC_COLUMNS = (
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:
-  """The methods, those of one backbone together, else in their order."""
+  """Sorts the methods by backbone, stably."""
   order = list(dict.fromkeys(m['backbone'] for m in results['methods']))
   return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
 
 
 def weights_name(method: Mapping[str, Any]) -> str:
-  """What weighs the losses of a method."""
+  """The label of a method's weighting."""
   if not method['weighting']:
     return 'pre-trained only'
   form = method.get('settings', {}).get('weighting.form', '')
@@ -47,7 +47,7 @@ def weights_name(method: Mapping[str, Any]) -> str:
 
 
 def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:
-  """Whether a method's stage 3 starts from initial parameters."""
+  """Whether a method's stage 3 starts from new parameters."""
   default = results['config'].get('finetune', {}).get('start')
   settings = method.get('settings', {})
   start = settings.get('finetune.start', default)
@@ -58,12 +58,9 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
   """Mean and standard error of every method on one task, by backbone.
 
   Args:
-    results: what results.json holds.
+    results: the content of results.json.
     task: its name.
-    described: whether a column says what weighs the losses.
-
-  Returns:
-    One row per method; those of one backbone stand together.
+    described: whether there is a column with the weighting's label.
   """
   found = {
     (s['method'], s['metric']): s
@@ -92,7 +89,7 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
 
 
 def differences(results: Results, task: str, metric: str) -> Table:
-  """Every judged method minus every control on one task, in 1e-4."""
+  """Every tested method minus each of its controls on one task, in 1e-4."""
   records = [
     d
     for d in results['differences']
@@ -117,7 +114,7 @@ def differences(results: Results, task: str, metric: str) -> Table:
 
 
 def gains(results: Results) -> Table:
-  """AUC minus each control on every task, in 1e-4: the short form."""
+  """AUC minus each control on every task, in 1e-4, a column per control."""
   roles = control_roles(results)
   columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
@@ -138,7 +135,7 @@ def gains(results: Results) -> Table:
 
 
 def control_roles(results: Results) -> dict[str, str]:
-  """Name of each control to what kind of control it is, in table order."""
+  """Maps each control's name to its weighting, or to 'pre-trained'."""
   weighting = {m['name']: m['weighting'] for m in results['methods']}
   roles = {}
   for method in results['methods']:
@@ -149,7 +146,7 @@ def control_roles(results: Results) -> dict[str, str]:
 
 
 def learning_rates(results: Results) -> Table:
-  """What tuning saw and chose, and where early stopping went."""
+  """Validation AUC by learning rate, the choice, and the epochs kept."""
   seen = {
     (t['method'], t['learning_rate']): t['validation_auc']
     for t in results['tuning']
@@ -175,7 +172,7 @@ def learning_rates(results: Results) -> Table:
 
 
 def critics(results: Results) -> Table:
-  """What each critic knew, means over its seeds."""
+  """Statistics of each critic, means over its seeds."""
   header = ('critic', 'task', 'seeds', *(c for _, c in _CRITIC_COLUMNS))
   rows = []
   for label, records in critics_by_label(results).items():
@@ -193,7 +190,7 @@ def critics(results: Results) -> Table:
 
 
 def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
-  """The critics' records, those of one label together."""
+  """Groups the critics' records, one per seed, by critic."""
   labels: dict[str, list[Mapping[str, Any]]] = {}
   for record in results['critics']:
     labels.setdefault(record['critic'], []).append(record)
@@ -201,7 +198,7 @@ def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def weights(results: Results) -> Table:
-  """Mean and deviation of each method's weights, means over its seeds."""
+  """Mean and deviation of each method's weights, averaged over its seeds."""
   rows = []
   for method in by_backbone(results):
     runs = [run for run in _runs(results, method) if run['weights']]
@@ -229,7 +226,7 @@ def _single(values: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
-  """'mean ± standard error'; the error only where there is one."""
+  """Formats 'mean ± standard error'; one seed has no error."""
   mean, error = record['mean'], record['standard_error']
   if mean is None:
     return 'undefined'

@@ -1,6 +1,6 @@
-"""The tables of a run's report, as plain cells.
+"""The tables of a run's page, as cells of plain text.
 
-`record` is everywhere what results/report_record.py gathered.
+`record` is the result of results/report_record.gather.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CRITIC = (
 
 
 def fields(record: Record) -> Table:
-  """The features, and how large their vocabularies are."""
+  """Kind and vocabulary size of every field."""
   rows = [
     (name, kind, f'{size:,}' if size else content.NOTHING)
     for name, kind, size in record['data']['fields']
@@ -57,7 +57,7 @@ def ranking(record: Record, task: str) -> Table:
 
 
 def further(record: Record, task: str) -> Table:
-  """What practitioners read besides."""
+  """GAUC, PR-AUC and calibration of every model."""
   rows = []
   for name, of in words.models(record['metrics']):
     cells = [content.number(of[task].get(key), '.4f') for key, _ in _FURTHER]
@@ -66,7 +66,7 @@ def further(record: Record, task: str) -> Table:
 
 
 def differences(record: Record) -> Table:
-  """RMTL minus the control and minus the pre-trained model, same rows."""
+  """RMTL minus the control and minus the pre-trained model, paired by row."""
   metrics = record['metrics']
   names = words.stage_names(metrics)
   rows = []
@@ -80,7 +80,7 @@ def differences(record: Record) -> Table:
 
 
 def epochs(record: Record) -> Table:
-  """Every epoch and pass: losses, validation AUC, TD error, time."""
+  """Losses, validation AUC, TD error and time of every epoch and pass."""
   tasks = record['metrics']['tasks']
   has_members = any('member' in entry for entry in record['history'])
   rows = []
@@ -114,7 +114,7 @@ def epochs(record: Record) -> Table:
 
 
 def calibration(record: Record) -> Table:
-  """Calibration of the model in the picture, raw and calibrated."""
+  """Calibration metrics of the last stage's model, raw and calibrated."""
   metrics, stage = record['metrics'], record['reliability']['stage']
   rows = []
   for task in metrics['tasks']:
@@ -129,7 +129,7 @@ def calibration(record: Record) -> Table:
 
 
 def applied_weights(record: Record) -> Table:
-  """Mean and deviation of the weights that each epoch of stage 3 applied."""
+  """Mean and deviation of the weights in each epoch of stage 3."""
   tasks = record['metrics']['tasks']
   rows = []
   for entry in record['history']:
@@ -146,7 +146,7 @@ def applied_weights(record: Record) -> Table:
 
 
 def critics(record: Record) -> Table:
-  """What each task's critic knew of the validation rows."""
+  """Statistics of each task's critic on the validation rows."""
   statistics = record['metrics']['critic']
   rows = []
   for task in record['metrics']['tasks']:
