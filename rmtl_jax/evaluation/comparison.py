@@ -97,7 +97,7 @@ def _values(
 def _rarer_sessions(
   runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
 ) -> dict[str, int | None]:
-  """Reads `rarer_sessions` by task; all runs share the rows, so any run has it."""
+  """Reads `rarer_sessions` by task; any run has it, all share the rows."""
   return {
     task: next(
       (

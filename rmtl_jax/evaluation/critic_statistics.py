@@ -8,10 +8,10 @@ import numpy as np
 
 from rmtl_jax import types
 
-# A critic has collapsed (method.md, section 2) where the deviation of Q is below
-# COLLAPSED_DEVIATION times that of the realised returns, or where more than
-# COLLAPSED_ZEROS of its values are exactly 0: its weights are then constants,
-# and RMTL is the baseline.
+# A critic has collapsed (method.md, section 2) where the deviation of Q is
+# below COLLAPSED_DEVIATION times that of the realised returns, or where more
+# than COLLAPSED_ZEROS of its values are exactly 0: its weights are then
+# constants, and RMTL is the baseline.
 COLLAPSED_DEVIATION = 1e-3
 COLLAPSED_ZEROS = 0.99
 # It has diverged where its root mean squared error as a prediction of the

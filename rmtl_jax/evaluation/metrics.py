@@ -12,8 +12,8 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.evaluation import ranking
 
-# Distance of clipped probabilities from 0 and 1: a single confident mistake then
-# costs 16.1 nats instead of infinity.
+# Distance of clipped probabilities from 0 and 1: a single confident mistake
+# then costs 16.1 nats instead of infinity.
 PROBABILITY_MARGIN = 1e-7
 
 

@@ -140,7 +140,7 @@ class Runs:
       for _, group in population_lib.by_program(
         zip(programs, jobs, strict=True), self.population
       ):
-        memory.forget_programs()
+        memory.clear_programs()
         self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
@@ -164,7 +164,7 @@ class Runs:
       zip(programs, jobs, strict=True), self.population
     ):
       self._params.clear()
-      memory.forget_programs()
+      memory.clear_programs()
       self._pretrain(group)
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
@@ -189,7 +189,7 @@ class Runs:
       config: its settings, with the seed.
     """
     self._params.clear()
-    memory.forget_programs()
+    memory.clear_programs()
     contexts = [
       dataclasses.replace(
         self._context(method, one.seed, 'pretrain'), member=member
