@@ -83,7 +83,7 @@ def execute(values: flags.FlagValues) -> int:
 
   stage = common.value(values, 'stage')
   named = common.value(values, 'search') or ()
-  wanted = tune.Search(
+  options = tune.Options(
     tuple(search.parse(text, config) for text in named),
     stage,
     common.value(values, 'trials'),
@@ -92,18 +92,18 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'confirm'),
     confirm_seeds,
   )
-  wanted.check()
+  options.check()
   path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.data_dir(values, path, progress.Progress())
   manifest = manifest_lib.read(data_dir)
   if not named:
     texts = search.defaults(stage, config, manifest)
     space = tuple(search.parse(text, config) for text in texts)
-    wanted = wanted._replace(space=space)
-  search.check(wanted.space, manifest)
+    options = options._replace(space=space)
+  search.check(options.space, manifest)
   live = progress.Progress(brief=True)
   record = common.interruptible(
-    lambda number: tune.tune(config, wanted, path, data_dir, live, number)
+    lambda number: tune.tune(config, options, path, data_dir, live, number)
   )
   if isinstance(record, int):
     return record
