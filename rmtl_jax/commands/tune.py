@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -69,7 +68,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   config = config_flags.parse(values)
   seeds, confirm_seeds = (
     tuple(common.integers(name, common.value(values, name)))
@@ -93,7 +92,6 @@ def execute(values: flags.FlagValues) -> int:
     confirm_seeds,
   )
   options.check()
-  path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.data_dir(values, path, progress.Progress())
   manifest = manifest_lib.read(data_dir)
   if not named:

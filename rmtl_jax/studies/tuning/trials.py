@@ -177,7 +177,7 @@ class Trainer:
     if self._stage == 'pretrain':
       self._runs.pretrain([v.method for v in variants], seeds)
     else:
-      self._runs.pretrain([v.method.first for v in variants], seeds)
+      self._runs.pretrain([v.method.pretrained for v in variants], seeds)
       self._runs.train(variants, seeds)
     # Runs that an earlier start finished take no time, which is no estimate.
     if self._runs.finished > finished:
