@@ -1,7 +1,7 @@
-"""The launcher: flags to a config to one of the commands; wires, no more.
+"""The launcher: parses the command line and runs a command.
 
-Heavy modules are imported by the command that needs them, so that `--help`
-and usage errors are instant.
+Commands import heavy modules when they run, so that `--help` and usage errors
+are instant.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
 First time? Run: rmtl train --workdir=runs/first
 """
 
-# Characters of an error: room for long paths and what is wrong with them.
+# Most characters of an error line: room for long paths.
 _LONGEST_LINE = 2000
 
 
@@ -67,10 +67,10 @@ class Command(NamedTuple):
   """A command of the launcher.
 
   Attributes:
-    summary: what it does, for --help.
-    define: defines its flags, given (flag values, command line).
-    execute: runs it, given the parsed flags; returns the exit code.
-    details: further text of --help.
+    summary: one line for --help.
+    define: called with (flag values, command line), defines its flags.
+    execute: called with the parsed flags, returns the exit code.
+    details: returns further text for --help.
   """
 
   summary: str
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
   except Exception as error:
     failure = failures.of(error, argv[1] if len(argv) > 1 else '')
     if distributed.is_worker() and not failure.expected:
-      raise  # which may be the loss of a peer: its supervisor looks
+      raise  # perhaps a peer was lost: the supervisor finds out
     distributed.note(error)
     failures.show(error)
     return _fail(failure.line, failure.code)
@@ -140,7 +140,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-  """Refuses what can't be a file's name here, nor anything else."""
+  """Refuses arguments with a NUL or without a UTF-8 encoding."""
   for argument in arguments:
     if '\0' in argument:
       raise types.InputError(f'{argument!r:.80}: holds a NUL')
@@ -151,28 +151,12 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> int:
-  streams.say(one_line(message), distributed.errors())
-  return code
-
-
-def one_line(message: str) -> str:
-  r"""A message that a terminal can show, whatever of the data it quotes.
-
-  White space is a single space, what can't be printed (control characters,
-  which a terminal might obey) an escape, and the middle of a long text is left
-  out.
-
-  >>> one_line('log.csv:\n no column \x1b[31m')
-  'log.csv: no column \\x1b[31m'
-  """
-  words = ' '.join(message.split())
-  shown = ''.join(
-    c if c.isprintable() else c.encode('unicode_escape').decode() for c in words
-  )
-  if len(shown) > _LONGEST_LINE:
+  line = types.one_line(message)
+  if len(line) > _LONGEST_LINE:  # its middle is left out
     half = _LONGEST_LINE // 2
-    shown = f'{shown[:half]} [...] {shown[-half:]}'
-  return shown
+    line = f'{line[:half]} [...] {line[-half:]}'
+  streams.say(line, distributed.errors())
+  return code
 
 
 def _help(name: str, command: Command, values: flags.FlagValues) -> str:

@@ -144,7 +144,9 @@ def train(
       data = run_record.Data(
         run.manifest, splits['train'], splits['validation'], splits['test']
       )
-      judged = row_values.judged(run.config, models, trained, data.validation)
+      judged = row_values.critic_values(
+        run.config, models, trained, data.validation
+      )
       _plot_critics(writer, run, models, trained, data, judged, history)
     return _finish(run, models, trained, data, judged, history, begin)
 
@@ -154,7 +156,7 @@ def _finish(
   models: models_lib.Models,
   trained: stages_lib.Trained,
   data: run_record.Data,
-  judged: Sequence[row_values.Judged],
+  judged: Sequence[row_values.CriticValues],
   history: Sequence[dict[str, Any]],
   begin: float,
 ) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def _plot_critics(
   models: models_lib.Models,
   trained: stages_lib.Trained,
   data: run_record.Data,
-  judged: Sequence[row_values.Judged],
+  judged: Sequence[row_values.CriticValues],
   history: Sequence[dict[str, Any]],
 ) -> None:
   """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
@@ -272,7 +274,7 @@ def _plot_critics(
     row_values.lambdas(
       run.config, history, trained.best_epochs.get('finetune', ())
     ),
-    lambda: row_values.judged(run.config, models, trained, data.train),
+    lambda: row_values.critic_values(run.config, models, trained, data.train),
   )
   values = {'critic/q': [one.q_values for one in judged]}
   values['finetune/weight'] = weights

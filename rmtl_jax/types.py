@@ -34,6 +34,20 @@ def first_line(error: BaseException) -> str:
   return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def one_line(text: object) -> str:
+  r"""Collapses white space and escapes characters that can't be printed.
+
+  A terminal might obey control characters of a text that came from data.
+
+  >>> one_line('log.csv:\n no column \x1b[31m')
+  'log.csv: no column \\x1b[31m'
+  """
+  return ''.join(
+    c if c.isprintable() else c.encode('unicode_escape').decode()
+    for c in ' '.join(str(text).split())
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.

@@ -1,4 +1,4 @@
-"""What commands share."""
+"""Helpers of the commands: flags, data, signals, JAX's set-up."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from absl import logging as absl_logging
 
 from rmtl_jax import prepare_config, types
 
-# Seconds after a signal within which work asks for it and in which the same
-# signal again counts as one; see _Signals.
+# Seconds that work has to notice a signal, and in which a repeat counts as the
+# same signal; see _Signals.
 GRACE = 5.0
 
 
 class Terminated(KeyboardInterrupt):
-  """SIGTERM arrived where Ctrl-C would have done the same."""
+  """SIGTERM arrived; handled as Ctrl-C."""
 
 
 @contextlib.contextmanager
 def cleaning_up() -> Iterator[None]:
-  """SIGTERM in the block does as Ctrl-C does: what is unfinished is removed.
+  """Turns SIGTERM into an exception, so that unfinished files are removed.
 
   Raises:
     Terminated: SIGTERM arrived.
@@ -40,7 +40,7 @@ def cleaning_up() -> Iterator[None]:
   def stop(number: int, frame: Any) -> None:
     del number, frame
     nonlocal arrived
-    if not arrived:  # a second one would stop the removal
+    if not arrived:  # a second signal must not interrupt the removal
       arrived = True
       raise Terminated
 
@@ -48,7 +48,7 @@ def cleaning_up() -> Iterator[None]:
   try:
     yield
   except KeyboardInterrupt:
-    # DuckDB has its own form of what the handler raised while it worked.
+    # DuckDB turns what the handler raised into a KeyboardInterrupt of its own.
     if arrived:
       raise Terminated from None
     raise
@@ -57,7 +57,7 @@ def cleaning_up() -> Iterator[None]:
 
 
 def define_data(values: flags.FlagValues) -> None:
-  """Flags of commands that read prepared data or simulate it."""
+  """Defines flags of commands that read prepared data or simulate it."""
   flags.DEFINE_string(
     'data_dir',
     '',
@@ -77,17 +77,17 @@ def define_data(values: flags.FlagValues) -> None:
 def data_dir(
   values: flags.FlagValues, path: pathlib.Path, live: Any
 ) -> pathlib.Path:
-  """The prepared data that is named, the run's own, or simulated sessions.
+  """Finds the prepared data: --data_dir, the run's own, or new simulated data.
 
   Raises:
-    types.InputError: the directory is in use for something else.
+    types.InputError: the directory has other files.
   """
-  from rmtl_jax.runtime import workdir
+  from rmtl_jax.runtime import workdir as workdir_lib
 
   if value(values, 'data_dir'):
     return pathlib.Path(value(values, 'data_dir'))
   if (path / 'config.json').exists():
-    return workdir.read(path).data_dir
+    return workdir_lib.read(path).data_dir
   if not (path / 'data' / 'manifest.json').exists():
     _check_unused(path)
     _simulate(path / 'data', value(values, 'simulated_rows'), live)
@@ -95,12 +95,12 @@ def data_dir(
 
 
 def _check_unused(path: pathlib.Path) -> None:
-  """Refuses a directory that holds more than attempts to simulate leave."""
+  """Refuses a directory with more than an interrupted simulation leaves."""
   try:
     names = sorted(entry.name for entry in path.iterdir())
-  except OSError:  # it is not there; or whoever writes to it says why not
+  except OSError:  # it is missing, or writing to it will say what is wrong
     return
-  # What locks, workers and a preparation that was killed leave.
+  # Files of locks, of workers and of a preparation that was killed.
   own = ('.lock', 'logs', '.data.')
   others = [name for name in names if not name.startswith(own)]
   if others:
@@ -114,11 +114,14 @@ def interruptible(
   work: Callable[[Callable[[], int]], Any],
   agree: Callable[[int], int] = lambda number: number,
 ) -> Any:
-  """What work(number of the signal that arrived) gives, or an exit code.
+  """Runs work until it ends or a signal stops it.
 
   Args:
-    work: is given what says the signal's number, or 0.
-    agree: what all processes of a job are told of each one's own number.
+    work: called with a function that returns the signal's number, or 0.
+    agree: maps this process's number to that of all processes of a job.
+
+  Returns:
+    The result of work, or the exit code after a signal.
   """
   from rmtl_jax.training import trainer
 
@@ -140,7 +143,7 @@ def _say_interrupted(number: int) -> None:
 
 
 def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
-  """Simulated sessions in RUN/data."""
+  """Simulates sessions into RUN/data."""
   from rmtl_jax.preparation import prepare, summary
 
   live.say(f'simulating {rows:,} rows into {data_dir}')
@@ -154,7 +157,7 @@ def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
 
 
 def integers(name: str, texts: Sequence[str]) -> list[int]:
-  """The values of a list flag; InputError if one is no integer."""
+  """Parses a list flag; InputError if a value is no integer."""
   try:
     return [int(text) for text in texts]
   except ValueError:
@@ -164,7 +167,7 @@ def integers(name: str, texts: Sequence[str]) -> list[int]:
 
 
 def define_workdir(values: flags.FlagValues) -> None:
-  """Flags of commands that compute."""
+  """Defines flags of commands that compute."""
   flags.DEFINE_string(
     'workdir', '', "RUN, the run's directory.", flag_values=values
   )
@@ -177,7 +180,7 @@ def define_workdir(values: flags.FlagValues) -> None:
 
 
 def define_stage(values: flags.FlagValues) -> None:
-  """Flags of commands that use what a run has learnt."""
+  """Defines flags of commands that use a trained model."""
   flags.DEFINE_enum(
     'stage',
     None,
@@ -195,12 +198,27 @@ def define_stage(values: flags.FlagValues) -> None:
 
 
 def value(values: flags.FlagValues, name: str) -> Any:
-  """What a flag is set to."""
+  """The value of a flag."""
   return values[name].value
 
 
+def path(values: flags.FlagValues, name: str) -> pathlib.Path | None:
+  """The path in a flag; None if it is not given."""
+  return pathlib.Path(values[name].value) if values[name].value else None
+
+
+def workdir(values: flags.FlagValues) -> pathlib.Path:
+  """The path in --workdir.
+
+  Raises:
+    types.InputError: it is not given.
+  """
+  require(values, 'workdir')
+  return pathlib.Path(values['workdir'].value)
+
+
 def require(values: flags.FlagValues, name: str) -> None:
-  """Refuses a command line that lacks a flag."""
+  """Refuses a command line without a flag."""
   if not values[name].value:
     raise types.InputError(f'--{name}: is needed')
 
@@ -217,11 +235,11 @@ def print_report(record: dict[str, Any]) -> None:
 
 
 def start_jax(values: flags.FlagValues) -> None:
-  """Strict mode, quiet logs, small memory, programs kept over runs."""
+  """Sets JAX up: strict mode, quiet logs, small memory, cached programs."""
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
   _quiet_orbax()
-  # It says that a user without a home has no place for its cache.
+  # Matplotlib warns of a user without a home directory.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   import jax
 
@@ -236,7 +254,7 @@ def start_jax(values: flags.FlagValues) -> None:
 
 
 def _cache() -> pathlib.Path | None:
-  """Where compiled programs are kept; None for a user who has no place."""
+  """The directory of compiled programs; None if it can't be written."""
   try:
     home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
     cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
@@ -247,11 +265,11 @@ def _cache() -> pathlib.Path | None:
 
 
 def _quiet_orbax() -> None:
-  """Leaves errors of checkpoints to those who catch them.
+  """Silences logs of errors that Orbax also raises.
 
-  Orbax raises each, but first it logs the traceback, asyncio that of its lost
-  futures, and TensorStore that nobody waits for its answer any more; coroutines
-  that Orbax has given up are warned of when the process ends.
+  Before it raises an error, Orbax logs a traceback, asyncio logs its lost
+  futures and TensorStore its lost callbacks; at the end of the process Python
+  warns of coroutines that Orbax did not await.
   """
   logging.getLogger('absl').addFilter(
     lambda record: not (record.exc_info and 'orbax' in record.pathname)
@@ -270,15 +288,15 @@ def _quiet_orbax() -> None:
 
 
 class _Signals:
-  """Remembers that SIGTERM or SIGINT arrived; a second of a kind ends at once.
+  """Remembers SIGTERM and SIGINT until training asks for them.
 
-  Training asks between dispatches, saves and ends. What does not ask within
-  GRACE seconds (a compilation, an evaluation) has nothing to save: the process
-  then ends at once. It may: checkpoints and files are whole whenever it does.
+  Training asks between dispatches, saves and ends. Work that does not ask
+  within GRACE seconds (a compilation, an evaluation) has nothing to save, so
+  the process then exits; files are written atomically, so it may at any time.
 
-  Within GRACE seconds the same signal again counts as one. Where a cluster, a
-  terminal or `timeout` signals all processes of a group, a worker hears of it
-  from its supervisor too.
+  The same signal exits at once if it comes again after GRACE seconds. Earlier
+  it counts as one: where a cluster, a terminal or `timeout` signals a whole
+  process group, a worker gets the signal from its supervisor too.
   """
 
   def __init__(self, agree: Callable[[int], int] = lambda number: number):
@@ -287,7 +305,8 @@ class _Signals:
     self._heard = threading.Event()
 
   def __enter__(self) -> _Signals:
-    # The system writes here even while no Python code runs.
+    # The system writes to this pipe even while a compilation holds the main
+    # thread, where Python's own handlers would have to wait.
     self._reads, self._writes = os.pipe()
     os.set_blocking(self._writes, False)
     self._old_fd = signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
@@ -325,9 +344,9 @@ class _Signals:
     self._number = number
 
   def number(self) -> int:
-    """The signal that arrived, here or in another process, or 0."""
+    """The signal that arrived in any process, or 0."""
     number = self._agree(self._number)
     if number:
-      # It is not asked again while it saves, when its own signal may come.
+      # Training will not ask again while it saves: the watcher must not exit.
       self._heard.set()
     return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +37,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   config = _compared(config_flags.parse(values), values)
   common.start_jax(values)
   from rmtl_jax.report import tables
@@ -46,7 +45,6 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.comparison import compare
 
-  path = pathlib.Path(common.value(values, 'workdir'))
   data_dir = common.data_dir(values, path, progress.Progress())
   live = progress.Progress(brief=True)
   results = common.interruptible(
@@ -71,12 +69,10 @@ def execute(values: flags.FlagValues) -> int:
 def _compared(
   config: config_lib.Config, values: flags.FlagValues
 ) -> config_lib.Config:
-  """The config with --methods and --seeds."""
+  """Sets --methods and --seeds in the config."""
   changes: dict[str, Any] = {}
-  methods, seeds = (
-    common.value(values, 'methods'),
-    common.value(values, 'seeds'),
-  )
+  methods = common.value(values, 'methods')
+  seeds = common.value(values, 'seeds')
   if methods:
     changes['methods'] = methods
   if seeds:

@@ -1,9 +1,9 @@
-"""A command as one of several processes, watched by the one that was started.
+"""Runs a command as one of several processes: a supervisor and its worker.
 
-JAX ends a process whose peer is lost, from within and with a dump of its
-stack. So what a user starts only supervises: it starts the same command line
-again as its worker, passes signals on, and says in one line what happened.
-What the worker's libraries print goes to a log in RUN.
+JAX aborts a process when a peer is lost, and dumps its stack. So the process
+that the user starts only supervises: it starts the same command line as its
+worker, forwards signals, and prints one line about the worker's end. Output of
+the worker's libraries goes to a log in RUN.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ from absl import flags
 from rmtl_jax import types
 from rmtl_jax.commands import common
 
-# Seconds without a sign of life after which a process counts as lost.
+# Seconds without a heartbeat after which a process counts as lost.
 HEARTBEAT = 15
 # Seconds that a process waits for the others to start.
 MEETING = 300
-# 'FD:LOG' in the environment makes a process a worker: it ends when FD, which
-# its supervisor holds the other end of, is closed.
+# 'FD:LOG' in the environment makes a process a worker. FD is a pipe from its
+# supervisor: when that dies, the pipe closes and the worker exits.
 _WORKER = 'RMTL_WORKER'
-# A worker's exit code where it raised what no one expected.
+# Exit code of a worker after an unexpected exception.
 _RAISED = 70
-# Seconds that a worker which knows its reason (bad input, say) gives the others
-# to find it too, so that they tell their own.
+# Seconds that a worker waits after an error of its own (bad input, say), so
+# that the other processes find the same error and not a lost peer.
 _GRACE = 2.0
-# Errors of the system that no lost peer looks like: a full disk.
+# System errors that a lost peer can't cause: a full disk.
 _OWN = (errno.ENOSPC, errno.EDQUOT)
 _LOST = re.compile(
   r'[Tt]ask:?\s?(\d+) heartbeat timeout'
   r'|stopped sending heartbeats\):\s*((?:\d+\s+)+)'
 )
-# Where no other task is named: what JAX says when the coordinator is gone.
+# JAX's messages when the coordinator, process 0, is lost.
 _LEADER_LOST = re.compile(
   r'leader task was preempted/died'
   r'|after coordination service has shut down'
   r'|JAX distributed service detected fatal errors'
 )
-# A collective that a peer left halfway: Gloo then reads what was meant for
-# another one, and ends the process before JAX knows of the loss.
+# Gloo aborts the process in a collective that a peer left halfway, before JAX
+# knows of the loss.
 _BROKEN = re.compile(r"terminate called after .* 'gloo::")
 _ABSENT = re.compile(r'CoordinationService/RegisterTask')
-# Of an error that the worker leaves to its supervisor to print.
-_SAID = 'rmtl: '
-# Bytes of a log's end that are searched for what happened.
+# Prefix of error lines in the worker's log, which the supervisor prints.
+_PREFIX = 'rmtl: '
+# Bytes at the end of a log that are searched for the reason.
 _TAIL = 2**18
 
 _log: TextIO | None = None  # in a worker
-_knows = False  # that its failure is no lost peer's
+_is_own_failure = False  # whether the worker's error can't be a lost peer
 
 
 def define(values: flags.FlagValues) -> None:
-  """Flags of commands that run on many devices or in many processes."""
+  """Defines flags for many devices and many processes."""
   flags.DEFINE_string(
     'mesh',
     '',
@@ -105,10 +105,10 @@ def define(values: flags.FlagValues) -> None:
 
 
 def is_asked(values: flags.FlagValues) -> bool:
-  """Whether the command line is that of one of several processes.
+  """Whether the command line asks for several processes.
 
   Raises:
-    types.InputError: flags that do not fit together.
+    types.InputError: the flags contradict each other.
   """
   if 'distributed' not in values:
     return False
@@ -142,29 +142,28 @@ def is_worker() -> bool:
 
 
 def errors() -> TextIO:
-  """Where the line of an error goes: a worker's supervisor prints it."""
+  """The stream of error lines; a worker's go to its log, for the supervisor."""
   return _log or sys.stderr
 
 
 def note(error: Exception) -> None:
-  """Learns why the command fails, before it does.
+  """Records whether an error of this worker can be a lost peer.
 
-  A lost peer breaks connections, which raises one error or another here; of
-  some others it can be told that they are no such thing.
+  A lost peer breaks connections, which may raise any error, but never one of a
+  full disk, of memory or of a loss that is not finite.
   """
-  global _knows
+  global _is_own_failure
   full = isinstance(error, OSError) and error.errno in _OWN
-  _knows = full or isinstance(error, FloatingPointError | MemoryError)
+  _is_own_failure = full or isinstance(error, FloatingPointError | MemoryError)
 
 
 def layout(values: flags.FlagValues) -> Any:
-  """Where arrays go: on --mesh, or None, which is one device.
-
-  Of several processes it meets the others first.
+  """The layout of --mesh; None: one device. Connects to the other processes.
 
   Raises:
-    types.InputError: no such mesh here, or nothing says which process this is.
-    ConnectionError: the processes did not meet.
+    types.InputError: the devices don't fit the mesh, or the process's number is
+      unknown.
+    ConnectionError: another process did not connect.
   """
   asked, text = is_asked(values), common.value(values, 'mesh')
   if asked:
@@ -184,7 +183,7 @@ def _initialize(values: flags.FlagValues) -> None:
 
   names = ('coordinator_address', 'num_processes', 'process_id')
   given = {name: common.value(values, name) for name in names}
-  # It would take SIGTERM for itself, which training handles.
+  # The service would handle SIGTERM itself; training does.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
@@ -221,7 +220,7 @@ def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
       [sys.executable, '-m', 'rmtl_jax', *argv],
       env={**os.environ, _WORKER: f'{reads}:{log}'},
       pass_fds=(reads,),
-      process_group=0,  # a terminal's signals reach it through this one alone
+      process_group=0,  # else a terminal's signals reach the worker twice
     )
     os.close(reads)
     numbers = (signal.SIGTERM, signal.SIGINT)
@@ -232,11 +231,11 @@ def supervise(argv: Sequence[str], values: flags.FlagValues) -> int:
       signal.signal(number, signal.SIG_DFL)
   finally:
     os.close(writes)
-  return _told(code, log, _only_peer(values))
+  return _report(code, log, _only_peer(values))
 
 
 def _only_peer(values: flags.FlagValues) -> int | None:
-  """The other process of a job of two, where the flags say so."""
+  """The other process of a job of two; else None."""
   own = common.value(values, 'process_id')
   is_one_of_two = common.value(values, 'num_processes') == 2
   return 1 - own if is_one_of_two and own is not None else None
@@ -249,40 +248,41 @@ def _log_path(values: flags.FlagValues) -> pathlib.Path:
   return path / f'{socket.gethostname()}_{name}.log'
 
 
-def _told(code: int, log: pathlib.Path, only_peer: int | None) -> int:
-  """Says why a worker has ended; returns the exit code of the command.
+def _report(code: int, log: pathlib.Path, only_peer: int | None) -> int:
+  """Prints why the worker ended; returns the exit code of the command.
 
   Args:
-    code: the worker's.
-    log: of the worker.
-    only_peer: of `_only_peer`.
+    code: the worker's exit code.
+    log: its log.
+    only_peer: from `_only_peer`.
   """
   if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
     return code
   if -code in (signal.SIGINT, signal.SIGTERM):
     return 128 - code
   text = _end_of(log)
-  said = [line for line in text.splitlines() if line.startswith(_SAID)]
+  errors = [line for line in text.splitlines() if line.startswith(_PREFIX)]
   lost = lost_processes(text)
+  # A loss comes first: the errors that it causes in the worker are no reason.
   broken = _BROKEN.search(text) is not None
   if broken and not lost and only_peer is not None:
     lost = [only_peer]
   if (lost or broken) and code != 2:
     print(_loss(lost, log), file=sys.stderr)
     return 1
-  if said:
-    print(said[-1], file=sys.stderr)
+  if errors:
+    print(errors[-1], file=sys.stderr)
     return code if code in (1, 2) else 1
   if _ABSENT.search(text):
     print(
-      f'{_SAID}the processes of this job did not meet within {MEETING} s: is'
+      f'{_PREFIX}the processes of this job did not meet within {MEETING} s: is'
       ' each of them started, and --coordinator_address reached from all?',
       file=sys.stderr,
     )
     return 1
   how = f'signal {-code}' if code < 0 else f'exit code {code}'
   print(
-    f'{_SAID}this process of the job ended with {how}; started again, the job'
+    f'{_PREFIX}this process of the job ended with {how}; started again, the job'
     f' goes on from its last checkpoint ({log} has the details)',
     file=sys.stderr,
   )
@@ -290,9 +290,9 @@ def _told(code: int, log: pathlib.Path, only_peer: int | None) -> int:
 
 
 def lost_processes(text: str) -> list[int]:
-  """The processes that a log says were lost; the coordinator is 0."""
-  found = ' '.join(word for words in _LOST.findall(text) for word in words)
-  lost = {int(number) for number in found.split()}
+  """The numbers of lost processes in a log; the coordinator is 0."""
+  numbers = ' '.join(word for words in _LOST.findall(text) for word in words)
+  lost = {int(number) for number in numbers.split()}
   if not lost and _LEADER_LOST.search(text):
     lost = {0}
   return sorted(lost)
@@ -304,7 +304,7 @@ def _loss(lost: Sequence[int], log: pathlib.Path) -> str:
   if len(lost) > 1:
     who, verb = f'processes {", ".join(map(str, lost))}', 'were'
   return (
-    f'{_SAID}{who} of this job {verb} lost; started again, the job'
+    f'{_PREFIX}{who} of this job {verb} lost; started again, the job'
     f' goes on from its last checkpoint ({log} has the details)'
   )
 
@@ -316,11 +316,7 @@ def _end_of(log: pathlib.Path) -> str:
 
 
 def work(command: Callable[[], int]) -> NoReturn:
-  """Runs a command line as a worker, and ends the process.
-
-  Args:
-    command: returns the exit code.
-  """
+  """Runs command() as a worker; exits with the code that it returns."""
   descriptor, _, path = os.environ[_WORKER].partition(':')
   threading.Thread(
     target=_end_with_supervisor, args=(int(descriptor),), daemon=True
@@ -329,21 +325,20 @@ def work(command: Callable[[], int]) -> NoReturn:
   try:
     code = command()
   except Exception:
-    # Perhaps the loss of a peer, which JAX is about to find out: it ends this
-    # process then, and says whose.
+    # Perhaps a peer was lost: JAX will then abort this process and name it.
     traceback.print_exc(file=_log)
     code = _RAISED
   _leave(code)
 
 
 def _end_with_supervisor(descriptor: int) -> None:
-  """Ends the process when nobody watches it any more."""
+  """Exits when the supervisor has died."""
   os.read(descriptor, 1)
   os._exit(1)
 
 
 def _split_streams(path: pathlib.Path) -> None:
-  """What Python prints goes where it went, what libraries print to a log."""
+  """Sends output of libraries to a log; Python's stays on the terminal."""
   global _log
   sys.stdout, sys.stderr = (
     os.fdopen(os.dup(number), 'w', buffering=1, errors='backslashreplace')
@@ -355,16 +350,16 @@ def _split_streams(path: pathlib.Path) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-  # A repeat of the signal that ends it must not hurry it, nor dump a stack.
+  # A repeat of the signal must neither kill the process nor dump a stack.
   saved = code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN if saved else signal.SIG_DFL)
   for stream in (sys.stdout, sys.stderr):
     stream.flush()
   if code == 0:
-    sys.exit(0)  # which waits for the others
-  # What failed may be a peer: a broken connection is noticed at once, in a
-  # save for example, whose it was only after HEARTBEAT.
-  unsure = code in (1, _RAISED) and not _knows
+    sys.exit(0)  # JAX waits for the other processes
+  # The cause may be a lost peer. A broken connection fails at once, but JAX
+  # names the peer only after HEARTBEAT seconds: wait for its message.
+  unsure = code in (1, _RAISED) and not _is_own_failure
   time.sleep(HEARTBEAT + 5.0 if unsure else _GRACE)
   os._exit(code)

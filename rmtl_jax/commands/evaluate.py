@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -34,17 +33,15 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax.report import tables
   from rmtl_jax.runtime import processes
 
-  path = pathlib.Path(common.value(values, 'workdir'))
   split = common.value(values, 'split')
-  data_dir = common.value(values, 'data_dir')
   record = evaluate.evaluate(
-    path, split, pathlib.Path(data_dir) if data_dir else None, layout
+    path, split, common.path(values, 'data_dir'), layout
   )
   if not processes.is_first():
     return 0

@@ -33,7 +33,7 @@ def execute(values: flags.FlagValues) -> int:
 
   output = pathlib.Path(common.value(values, 'output'))
   scorer = predictor.load(
-    pathlib.Path(common.value(values, 'workdir')),
+    common.workdir(values),
     common.value(values, 'stage') or '',
     common.value(values, 'calibrated'),
   )

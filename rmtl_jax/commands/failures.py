@@ -1,8 +1,8 @@
-"""What a command that failed says: one line, and an exit code.
+"""Turns the exception of a command into one line and an exit code.
 
-The one place that knows what the libraries beneath us raise. Bad input is
-found and named where it is read; what comes as far as this was not, and is
-told all the same in one line. `RMTL_DEBUG=1` shows the traceback above it.
+This is the one module that knows the exceptions of the libraries. Readers name
+bad input themselves, as `types.InputError`; other exceptions get one line here.
+`RMTL_DEBUG=1` also prints the traceback.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rmtl_jax import extras, types
 
 DEBUG = 'RMTL_DEBUG'
 _FAILED, _BAD = 1, 2
-# Places that can't be what a flag says they are: bad usage, no failure.
+# Errors of a path that a flag names: bad usage, not a failure.
 _BAD_PLACES = (
   errno.EACCES,
   errno.EISDIR,
@@ -31,19 +31,19 @@ _BAD_PLACES = (
   errno.EPERM,
   errno.EROFS,
 )
-# How DuckDB and XLA, which number no errors, say what the system told them.
+# Texts of system errors in DuckDB and XLA, whose exceptions have no number.
 _FULL = os.strerror(errno.ENOSPC)
 _EXHAUSTED = 'RESOURCE_EXHAUSTED'
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
 
 class Failure(NamedTuple):
-  """How a command failed.
+  """The end of a command that failed.
 
   Attributes:
-    line: what to say.
-    code: the exit code: 1 failed, 2 bad usage or bad input.
-    expected: False for a fault of ours, or input that no check foresaw.
+    line: the message.
+    code: exit code: 1 failed, 2 bad usage or bad input.
+    expected: False for a bug, or input that no check foresaw.
   """
 
   line: str
@@ -52,11 +52,11 @@ class Failure(NamedTuple):
 
 
 def of(error: Exception, command: str) -> Failure:
-  """What to say of an error.
+  """Describes an exception.
 
   Args:
-    error: what the command raised.
-    command: its name.
+    error: the exception.
+    command: the command's name.
   """
   if isinstance(error, types.InputError | flags.Error):
     return Failure(str(error), _BAD)
@@ -71,11 +71,11 @@ def of(error: Exception, command: str) -> Failure:
   if _is_memory(error):
     return Failure(f'not enough memory: {types.first_line(error)}', _FAILED)
   if isinstance(error, OSError):
-    said = str(error.strerror or types.first_line(error))
+    reason = str(error.strerror or types.first_line(error))
     place = error.filename
     if place is None and error.errno == errno.EPIPE:
-      place = 'standard output'  # what is broken elsewhere says where
-    line = f'{place}: {said}' if place else said
+      place = 'standard output'  # all other broken pipes have a name
+    line = f'{place}: {reason}' if place else reason
     return Failure(line, _BAD if error.errno in _BAD_PLACES else _FAILED)
   if isinstance(error, UnicodeError) or _is_of(error, 'duckdb', 'pyarrow'):
     full = _FULL in str(error)
@@ -104,14 +104,14 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _is_of(error: Exception, *packages: str) -> bool:
-  """Whether a package's own error; it need not be imported to know."""
+  """Whether a package defines the exception's class; imports nothing."""
   modules = {kind.__module__.split('.')[0] for kind in type(error).__mro__}
   # DuckDB's binary module has another name than the package.
   return bool({m.lstrip('_') for m in modules} & {*packages})
 
 
 def _where(error: Exception) -> str:
-  """The innermost line of ours, as ` (preparation/raw/files.py:12)`."""
+  """The innermost frame in this package, ` (preparation/raw/files.py:12)`."""
   for frame in reversed(traceback.extract_tb(error.__traceback__)):
     path = pathlib.Path(frame.filename)
     if path.is_relative_to(_PACKAGE):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -61,7 +60,7 @@ def execute(values: flags.FlagValues) -> int:
   value = functools.partial(common.value, values)
   output = value('output')
   predict.check_names(value('input'), output)
-  path = pathlib.Path(value('workdir'))
+  path = common.workdir(values)
   scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
   with common.cleaning_up():
     predict.predict(

@@ -52,12 +52,7 @@ def execute(values: flags.FlagValues) -> int:
     if isinstance(field.default, tuple):
       value = tuple(value)
     if field.name == 'split':
-      try:
-        value = tuple(int(part) for part in value)
-      except ValueError:
-        raise types.InputError(
-          f'--{field.name}: {",".join(value)!r} is not a list of integers'
-        ) from None
+      value = tuple(common.integers(field.name, value))
     settings[field.name] = value
   config = prepare_config.PrepareConfig(**settings)
   live = progress.Progress()
@@ -70,7 +65,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _check(values: flags.FlagValues) -> int:
-  """Checks prepared data; returns the exit code."""
+  """Checks the contract of prepared data; returns the exit code."""
   from rmtl_jax.preparation import summary
   from rmtl_jax.preparation.contract import rules as contract
   from rmtl_jax.runtime import progress
@@ -82,13 +77,13 @@ def _check(values: flags.FlagValues) -> int:
       )
   data_dir = common.value(values, 'data_dir')
   live = progress.Progress()
-  found = contract.check(data_dir, live.step)
+  checked = contract.check(data_dir, live.step)
   live.clear()
-  print('\n'.join(summary.splits(found.manifest)))
-  for line in found.warnings:
+  print('\n'.join(summary.splits(checked.manifest)))
+  for line in checked.warnings:
     print(f'warning: {line}')
   print(
     f'{data_dir} satisfies the contract of prepared data:'
-    f' {found.files} files of rows, {found.vocabularies} vocabularies'
+    f' {checked.files} files of rows, {checked.vocabularies} vocabularies'
   )
   return 0

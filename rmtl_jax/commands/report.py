@@ -33,15 +33,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   common.start_jax(values)
   from rmtl_jax.report import tables
   from rmtl_jax.report.page import content, html, markdown
 
-  path = pathlib.Path(common.value(values, 'workdir'))
-  data_dir = common.value(values, 'data_dir')
-  page = _page(path, pathlib.Path(data_dir) if data_dir else None)
-  output = pathlib.Path(common.value(values, 'output') or path / 'report')
+  page = _page(path, common.path(values, 'data_dir'))
+  output = common.path(values, 'output') or path / 'report'
   with durable.name_errors(output):
     (output / 'pictures').mkdir(parents=True, exist_ok=True)
   for picture in content.pictures(page):
@@ -58,7 +56,7 @@ def execute(values: flags.FlagValues) -> int:
 
 
 def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
-  """A comparison's where there are its results, else a run's."""
+  """Builds the page of a comparison or of a run."""
   from rmtl_jax import json_files
   from rmtl_jax.report.comparison import page as comparison_page
   from rmtl_jax.report.run import page as run_page

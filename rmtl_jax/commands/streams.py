@@ -1,4 +1,4 @@
-"""Standard streams that are closed, broken, full or of another encoding."""
+"""Handles standard streams that are closed, broken or full."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ OUTPUT = 'standard output'
 def prepare() -> None:
   """Makes the standard streams safe to print to, before anything is opened.
 
-  A stream that is closed would give its number to the next file that is
-  opened, into which libraries would then print: the null device takes its
-  place. Python prints nothing to a standard output that was closed, which is
-  what whoever closed it wants. Characters that the encoding of a stream lacks
-  are printed as escapes.
+  The next file that is opened would get the number of a closed stream, and
+  libraries would print into it, so the null device takes its place. Python
+  prints nothing to a closed standard output, as whoever closed it wants.
+  Characters outside of a stream's encoding are printed as escapes.
   """
   for number in range(3):
     try:
       os.fstat(number)
     except OSError:
-      # The lowest number that is free, so this one.
+      # The system assigns the lowest free number, which is this one.
       os.open(os.devnull, os.O_RDWR)
   if sys.stderr is None:
     sys.stderr = open(os.devnull, 'w', encoding='utf-8')  # noqa: SIM115
   for stream in (sys.stdout, sys.stderr):
-    if isinstance(stream, io.TextIOWrapper):  # not replaced by the caller's
+    if isinstance(stream, io.TextIOWrapper):  # else a caller replaced it
       stream.reconfigure(errors='backslashreplace')
 
 
@@ -39,8 +38,7 @@ def finish(code: int) -> int:
     code: the command's exit code.
 
   Returns:
-    The process's exit code: 1 where the command did what it should, but what
-    it printed is lost.
+    The process's exit code: 1 if the command succeeded but its output is lost.
   """
   lost = _flush(sys.stdout)
   if lost and code == 0:
@@ -51,13 +49,16 @@ def finish(code: int) -> int:
 
 
 def say(line: str, stream=None) -> None:
-  """Prints `rmtl: LINE` on standard error, if anybody listens there."""
+  """Prints `rmtl: LINE` on standard error, if that is open."""
   with contextlib.suppress(OSError, ValueError):
     print(f'rmtl: {line}', file=stream or sys.stderr, flush=True)
 
 
 def _flush(stream) -> str:
-  """Why a stream can't be written, or ''; what it holds is dropped then."""
+  """Flushes; returns why that failed, or ''. Lost output is dropped.
+
+  Else the interpreter would flush it again at exit and change the exit code.
+  """
   if stream is None:
     return ''
   try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -29,7 +28,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   config = config_flags.parse(values)
   common.start_jax(values)
   layout = distributed.layout(values)
@@ -37,7 +36,6 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.report import pictures, tables
   from rmtl_jax.runtime import processes, progress, workdir
 
-  path = pathlib.Path(common.value(values, 'workdir'))
   live = progress.Progress(quiet=not processes.is_first())
   config = workdir.padded(path, config, layout.shape if layout else None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 from absl import flags
@@ -69,7 +68,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'workdir')
+  path = common.workdir(values)
   config = config_flags.parse(values)
   seeds, confirm_seeds = (
     tuple(common.integers(name, common.value(values, name)))
@@ -83,7 +82,7 @@ def execute(values: flags.FlagValues) -> int:
 
   stage = common.value(values, 'stage')
   named = common.value(values, 'search') or ()
-  wanted = tune.Search(
+  options = tune.Options(
     tuple(search.parse(text, config) for text in named),
     stage,
     common.value(values, 'trials'),
@@ -92,18 +91,17 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'confirm'),
     confirm_seeds,
   )
-  wanted.check()
-  path = pathlib.Path(common.value(values, 'workdir'))
+  options.check()
   data_dir = common.data_dir(values, path, progress.Progress())
   manifest = manifest_lib.read(data_dir)
   if not named:
     texts = search.defaults(stage, config, manifest)
     space = tuple(search.parse(text, config) for text in texts)
-    wanted = wanted._replace(space=space)
-  search.check(wanted.space, manifest)
+    options = options._replace(space=space)
+  search.check(options.space, manifest)
   live = progress.Progress(brief=True)
   record = common.interruptible(
-    lambda number: tune.tune(config, wanted, path, data_dir, live, number)
+    lambda number: tune.tune(config, options, path, data_dir, live, number)
   )
   if isinstance(record, int):
     return record

@@ -1,8 +1,8 @@
-"""What users' and items' average rates alone predict.
+"""The rate baseline: predictions from users' and items' average rates.
 
-The yardstick that a network must clear to have learnt more than who is
-looking and at what. With n rows and c positives of a user in train, and g the
-rate over all train rows,
+A network that does not beat it has learnt no more than who looks and at what.
+With n rows and c positives of a user in train, and g the rate over all train
+rows,
 
   user_rate = (c + prior * g) / (n + prior)
 
@@ -42,7 +42,7 @@ def fit(
   item_size: int,
   prior: float = 20.0,
 ) -> RateBaseline:
-  """Counts the train rows.
+  """Fits the rates to the train rows.
 
   Args:
     user: int[R], rows of the user vocabulary; row 0 (missing, unseen or rare)
@@ -51,10 +51,7 @@ def fit(
     labels: [R, K], 0 or 1.
     user_size: U, rows of the user vocabulary; ignored without users.
     item_size: I, rows of the item vocabulary; ignored without items.
-    prior: rows at the global rate that every user and item starts with, > 0.
-
-  Returns:
-    The rates.
+    prior: pseudo-rows at the global rate for every user and item, > 0.
 
   Raises:
     ValueError: no rows, a prior that is not > 0, or an id out of range.
@@ -73,7 +70,7 @@ def fit(
 def predict(
   baseline: RateBaseline, user: np.ndarray | None, item: np.ndarray | None
 ) -> np.ndarray:
-  """Predicts user_rate * item_rate / global_rate, or what of it there is.
+  """Predicts user_rate * item_rate / global_rate.
 
   Args:
     baseline: what `fit` gave.
@@ -81,11 +78,12 @@ def predict(
     item: int[R], rows of the item vocabulary; None if `fit` had none.
 
   Returns:
-    f64[R, K], clipped to [1e-7, 1 - 1e-7]. With neither users nor items
-    there is no R to know, which is an error.
+    f64[R, K], clipped to [1e-7, 1 - 1e-7]; with users or items alone, their
+    rate.
 
   Raises:
-    ValueError: ids given or missing unlike in `fit`, or out of range.
+    ValueError: ids given or missing unlike in `fit`, or out of range; neither
+      users nor items.
   """
   # A task without train positives has rate 0 everywhere: 0 / 1 is 0.
   scale = np.where(baseline.global_rate > 0.0, baseline.global_rate, 1.0)
@@ -118,6 +116,7 @@ def _rates(
     [np.bincount(ids, column, minlength=size) for column in labels.T], axis=1
   )
   rates = (positives + prior * global_rate) / (rows[:, None] + prior)
+  # Row 0 pools everything unseen: its own rate would be that of rare ids.
   rates[0] = global_rate
   return rates
 
@@ -134,7 +133,7 @@ def _look_up(
 
 
 def _check_range(ids: np.ndarray, size: int) -> None:
-  """Negative ids would silently look up the table's end."""
+  """Refuses ids out of range: negative ones would read the table's end."""
   if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < size:
     raise ValueError(
       f'ids from {ids.min()} to {ids.max()}, the vocabulary has rows 0 to'

@@ -1,7 +1,7 @@
-"""Maps from a model's probabilities to calibrated ones, one per task.
+"""Calibration maps from a model's probabilities to calibrated ones.
 
-They are fitted on validation rows, saved as JSON beside a run's metrics, and
-applied to what the model predicts: `from_json(record).apply(probabilities)`.
+Each task has a map, which is fitted on validation rows and saved as JSON beside
+a run's metrics: `from_json(record).apply(probabilities)`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from rmtl_jax import types
 from rmtl_jax.evaluation import metrics
 
 _MOST_NEWTON_STEPS = 100
-# The gradient of the mean loss, in nats per standard deviation, at its end.
+# Newton's method stops at this gradient of the mean loss, in nats per standard
+# deviation of the logits.
 _FLAT = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class Platt:
-  """sigmoid(slope * logit + intercept): Platt (1999), on a model's logits.
+  """Platt scaling (Platt 1999): sigmoid(slope * logit + intercept).
 
-  A slope above 0 keeps the order of rows, and so AUC. With intercept 0 it is
-  temperature scaling (Guo et al., ICML 2017), of temperature 1 / slope.
+  A slope above 0 keeps the order of rows and so AUC. With intercept 0 it is
+  temperature scaling (Guo et al., ICML 2017) with temperature 1 / slope.
 
   Attributes:
     slope: a.
@@ -48,12 +49,12 @@ class Platt:
 
 @dataclasses.dataclass(frozen=True)
 class Isotonic:
-  """A rising function: flat over each pool of rows, linear between pools.
+  """Isotonic regression: flat over each pool of rows, linear between pools.
 
   Attributes:
-    probabilities: of the model, rising: the least and the greatest of each
+    probabilities: the model's, rising: the least and the greatest of each
       pool, or one number where they are equal.
-    values: calibrated, one each; beyond the ends the function is constant.
+    values: calibrated probability at each; constant beyond the ends.
   """
 
   probabilities: tuple[float, ...]
@@ -77,14 +78,14 @@ Calibration = Platt | Isotonic
 
 
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
-  """Reads what `to_json` gave.
+  """Reads the result of `to_json`.
 
   Args:
-    record: of JSON.
-    path: what to call it in errors.
+    record: a JSON value.
+    path: its name in errors.
 
   Raises:
-    types.InputError: not a calibration; says what was found.
+    types.InputError: not a calibration.
   """
   if not isinstance(record, Mapping):
     raise types.InputError(
@@ -123,11 +124,11 @@ def _is_rising(isotonic: Isotonic) -> bool:
 
 
 def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
-  """The slope and intercept of least logloss, by Newton's method.
+  """Fits slope and intercept to least logloss, by Newton's method.
 
-  Where that is not defined, less is fitted: with one class, or no rows,
-  nothing; the intercept alone where a threshold separates the classes (the
-  best slope would be infinite) or all probabilities are one number.
+  Only the intercept is fitted where a threshold separates the classes (the
+  best slope is infinite) or all probabilities are equal; with one class or no
+  rows the result is the identity.
 
   Args:
     labels: [R], 0 or 1.
@@ -141,7 +142,8 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
   y, z = labels > 0.5, logits(probabilities)
   if y.all() or not y.any():
     return Platt()
-  # Standardised: the two parameters are then of one size, whatever the logits.
+  # Newton's method works on standardised logits: rare positives put all logits
+  # near -6, where slope and intercept are almost collinear.
   center, scale = float(z.mean()), float(z.std())
   positive, negative = z[y], z[~y]
   separable = (
@@ -156,14 +158,16 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
     result = Platt(float(a / scale), float(b - a * center / scale))
   if not np.isfinite([result.slope, result.intercept]).all():
     return Platt()
-  better = _mean_loss(y, result.slope * z + result.intercept)
-  return result if better <= _mean_loss(y, z) else Platt()
+  # Newton's method may end early on extreme logits: never return a map that is
+  # worse than none.
+  loss = _mean_loss(y, result.slope * z + result.intercept)
+  return result if loss <= _mean_loss(y, z) else Platt()
 
 
 def _newton(
   y: np.ndarray, columns: np.ndarray, offset: np.ndarray, start: np.ndarray
 ) -> np.ndarray:
-  """Minimises the logloss of offset + columns @ w; steps halve if they fail.
+  """Minimises the logloss of offset + columns @ w over w.
 
   Args:
     y: bool[R].
@@ -179,8 +183,11 @@ def _newton(
     if np.abs(gradient).max() < _FLAT:
       break
     curvature = (columns.T * (p * (1.0 - p))) @ columns / len(y)
-    # Of rows that are all certain nothing is left to divide by.
+    # Least squares rather than a solve: where all rows are certain, the
+    # curvature is singular.
     step = np.linalg.lstsq(curvature, gradient, rcond=1e-15)[0]
+    # Where most rows are certain the curvature is tiny and a full step
+    # overshoots: it is halved until the loss falls.
     for _ in range(40):
       new_loss = _mean_loss(y, offset + columns @ (w - step))
       if new_loss < loss:
@@ -193,25 +200,24 @@ def _newton(
 
 
 def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
-  """The rising function of least squares (and of least logloss), exactly.
+  """Fits the rising function of least squares, by pool adjacent violators.
 
-  Pool adjacent violators (Ayer et al. 1955): rows with one probability are
-  one pool from the start, pools are merged while their rates fall; rates are
-  compared as fractions of whole numbers. Rates of 0 and 1 are then kept
-  1 / (R + 2) away from there: R rows can't tell that an event is impossible,
-  and no other rate is as near.
+  Ayer et al. (1955); the same function has the least logloss. Rates of 0 and 1
+  move 1 / (R + 2) inwards: R rows can't tell that an event is impossible, and
+  every other rate is further inside.
 
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], the model's.
 
   Returns:
-    The function; without rows the identity.
+    The map; without rows the identity.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
   if not len(labels):
     return Isotonic((0.0, 1.0), (0.0, 1.0))
+  # Equal probabilities can't get different values, so they start as one pool.
   p, group = np.unique(
     np.asarray(probabilities, np.float64), return_inverse=True
   )
@@ -221,7 +227,9 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
   for first, (n, hits) in enumerate(
     zip(rows.tolist(), positives.tolist(), strict=True)
   ):
-    # As long as the pool before has at least this rate.
+    # A pool before with at least this rate violates the order, and merging may
+    # make the merged pool violate it again. Rates are compared as fractions:
+    # rounded quotients could split pools of one rate.
     while pools and pools[-1][2] * n >= hits * pools[-1][1]:
       first, more, more_hits = pools.pop()
       n, hits = n + more, hits + more_hits
@@ -244,18 +252,18 @@ FITS: dict[str, Callable[[np.ndarray, np.ndarray], Calibration]] = {
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:
-  """log p - log(1 - p), f64[...], p kept as far from 0 and 1 as in logloss."""
+  """log p - log(1 - p), f64[...], with p clipped as in logloss."""
   margin = metrics.PROBABILITY_MARGIN
   p = np.clip(np.asarray(probabilities, np.float64), margin, 1.0 - margin)
   return np.log(p) - np.log1p(-p)
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
-  # Of -|z|, so that nothing overflows.
+  # exp(-|z|) can't overflow.
   small = np.exp(-np.abs(z))
   return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
 
 
 def _mean_loss(y: np.ndarray, z: np.ndarray) -> float:
-  """Logloss of logits z, bool[R] and f64[R]; exact for logits of any size."""
+  """Mean logloss of logits z, f64[R], for y, bool[R]; stable for large |z|."""
   return float(np.mean(np.logaddexp(0.0, z) - y * z))

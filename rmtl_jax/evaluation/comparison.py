@@ -1,8 +1,8 @@
-"""Which methods gain over all their controls: differences paired by seed.
+"""Differences between methods and controls, paired by seed, and verdicts.
 
-Two kinds of noise stand side by side and neither contains the other: the
-t-test and its interval tell what another seed would change on these sessions,
-the session bootstrap what other sessions would change for these seeds.
+There are two kinds of noise, and neither contains the other. The t-test and its
+interval estimate the effect of other seeds on these sessions, the session
+bootstrap the effect of other sessions on these seeds.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import numpy as np
 
 from rmtl_jax.evaluation import intervals, significance
 
-# A claim needs as many paired seeds; below, figures are shown, not tested.
+# Paired seeds that a test needs; with fewer, figures are shown, not tested.
 MIN_PAIRS = 16
-# In AUC. Paired seeds agree so well that far smaller gains reach p < 0.001.
+# Least AUC gain of a pass: paired seeds agree so well that far smaller gains
+# reach p < 0.001.
 MIN_EFFECT = 5e-4
-# Of the p-values after Holm.
+# Significance level of the p-values after Holm.
 LEVEL = 0.05
 METRICS = intervals.METRICS
 
@@ -34,14 +35,14 @@ def differences(
   replicates: Replicates,
   confidence: float,
 ) -> list[Record]:
-  """Every judged method minus each of its controls, seed by seed.
+  """Computes every method minus each of its controls, seed by seed.
 
   Args:
-    methods: `name` and `controls` of each; without controls it isn't judged.
+    methods: `name` and `controls` of each.
     runs: `method`, `seed` and `metrics` (evaluation/evaluator.py) of each.
     tasks: K names.
-    replicates: (method, seed) to {metric: f64[B, K]}: resampled sessions, the
-      same draws for every method and seed.
+    replicates: (method, seed) to {metric: f64[B, K]}, the same draws of
+      sessions for every method and seed.
     confidence: coverage of both intervals, in (0, 1).
 
   Returns:
@@ -49,9 +50,9 @@ def differences(
     values are defined), `mean`, `standard_error`, `low` and `high` (t
     interval), `p` (two-sided paired t-test), `wilcoxon_p` (signed rank,
     uncorrected), `bootstrap` ([low, high] of the mean over those seeds),
-    `undefined_draws` (resamples that it leaves out, since they hold one label
-    alone) and `p_holm` (`p` after Holm over all records). The three p-values
-    are None below MIN_PAIRS pairs, the others where nothing defines them.
+    `undefined_draws` (resamples that it leaves out because they hold one label
+    only) and `p_holm` (`p` after Holm over all records). The p-values are None
+    below MIN_PAIRS pairs, the other entries where they are undefined.
   """
   values = _values(runs, tasks)
   rarer = _rarer_sessions(runs, tasks)
@@ -69,6 +70,8 @@ def differences(
     for k, task in enumerate(tasks)
     for metric in METRICS
   ]
+  # Holm over every test of the comparison, all metrics and tasks included:
+  # correcting within one table would let a large comparison find gains by luck.
   tested = [record for record in records if record['p'] is not None]
   adjusted = significance.holm([record['p'] for record in tested])
   for record, p_value in zip(tested, adjusted, strict=True):
@@ -79,7 +82,7 @@ def differences(
 def _values(
   runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
 ) -> dict[tuple[str, str, str], dict[int, float]]:
-  """(method, task, metric) to {seed: value}; what is undefined is left out."""
+  """Maps (method, task, metric) to {seed: value}, of defined values."""
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
     for task in tasks:
@@ -94,7 +97,7 @@ def _values(
 def _rarer_sessions(
   runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
 ) -> dict[str, int | None]:
-  """Of the rows that all runs were tested on; None where none says."""
+  """Reads `rarer_sessions` by task; any run has it, all share the rows."""
   return {
     task: next(
       (
@@ -116,10 +119,11 @@ def _difference(
   confidence: float,
   sessions: int | None,
 ) -> Record:
-  """One record of `differences`, before Holm."""
+  """Builds one record of `differences`, before Holm."""
   task, metric = labels['task'], labels['metric']
   first = values.get((labels['method'], task, metric), {})
   second = values.get((labels['control'], task, metric), {})
+  # Pairs only: a seed with an undefined metric on one side says nothing.
   seeds = sorted(first.keys() & second.keys())
   record = {
     **labels,
@@ -152,7 +156,11 @@ def _drawn(
   replicates: Replicates,
   column: int,
 ) -> np.ndarray | None:
-  """Replicates of the mean difference over exactly these seeds, f64[B]."""
+  """Replicates of the mean difference over these seeds, f64[B].
+
+  A draw takes the same sessions for every method and seed, so the difference of
+  two methods' replicates is paired by session too.
+  """
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
@@ -169,18 +177,19 @@ def verdicts(
   differences: Sequence[Mapping[str, Any]],
   tasks: Sequence[str],
 ) -> list[Record]:
-  """Whether each judged method gains over all its controls.
+  """Decides whether each method gains over all its controls.
+
+  A method passes on a task where its mean AUC gain over every control is at
+  least MIN_EFFECT, with a p-value after Holm below LEVEL.
 
   Args:
-    methods: as for `differences`.
-    differences: what `differences` returned.
+    methods: as for `differences`; one without controls has no verdict.
+    differences: the result of `differences`.
     tasks: K names.
 
   Returns:
-    Per judged method and task: `passes` and `reason`, one sentence without a
-    full stop. It passes where the mean AUC gain over every control is at
-    least MIN_EFFECT and its p-value after Holm below LEVEL; None means that
-    some control has fewer than MIN_PAIRS pairs.
+    Per method and task `passes` (None where a control has fewer than MIN_PAIRS
+    pairs) and `reason`, one sentence without a full stop.
   """
   found = {
     (d['method'], d['control'], d['task']): d
@@ -201,7 +210,7 @@ def verdicts(
 
 
 def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
-  """Judges one method on one task by its AUC differences to its controls."""
+  """Decides for one method and task, from its AUC differences."""
   fewest = min(against, key=lambda d: d['pairs'])
   if fewest['pairs'] < MIN_PAIRS:
     return None, (
@@ -218,6 +227,7 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
     f' {least["control"]}, {least["mean"]:+.5f} AUC; every p at most'
     f' {worst:.3g} after Holm'
   )
+  # The p-values are about seeds: a pass may still rest on these sessions.
   unsure = [
     d['control'] for d in against if d['bootstrap'] and d['bootstrap'][0] <= 0.0
   ]
@@ -230,7 +240,7 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
 
 
 def _failure(difference: Mapping[str, Any]) -> str | None:
-  """Why a tested AUC difference is no gain; None where it is one."""
+  """Says why a tested AUC difference is no gain; None if it is one."""
   mean, p_value = difference['mean'], difference['p_holm']
   control = difference['control']
   figures = f'{mean:+.5f} AUC, p {p_value:.3g} after Holm'
@@ -251,16 +261,15 @@ def summarise(
   runs: Sequence[Mapping[str, Any]],
   tasks: Sequence[str],
 ) -> list[Record]:
-  """Mean and standard error over seeds.
+  """Computes mean and standard error of every metric over seeds.
 
   Args:
-    names: of the methods, in the order that is wanted.
+    names: of the methods, in the order of the result.
     runs: as for `differences`.
     tasks: K names.
 
   Returns:
-    Per method, task and metric: `mean`, `standard_error` and `n`, the seeds
-    where the metric is defined; None where n is too small for it.
+    A record per method, task and metric; see `mean_and_error`.
   """
   values = _values(runs, tasks)
   return [
@@ -277,13 +286,14 @@ def summarise(
 
 
 def mean_and_error(values: Sequence[float | None]) -> Record:
-  """`mean`, `standard_error` (deviation with n - 1 over sqrt(n)) and `n`.
+  """Computes mean and standard error over seeds.
 
   Args:
     values: one per seed; None and NaN are left out.
 
   Returns:
-    The three; None where n is 0, or 1 for the error.
+    `mean` (None if n is 0), `standard_error` (the deviation with n - 1 over
+    sqrt(n); None if n < 2) and `n`, the number of defined values.
   """
   defined = [v for v in values if v is not None and math.isfinite(v)]
   n = len(defined)
@@ -293,7 +303,7 @@ def mean_and_error(values: Sequence[float | None]) -> Record:
 
 
 def count(number: int, noun: str) -> str:
-  """'1 seed', '2 seeds'."""
+  """Formats '1 seed' or '2 seeds'."""
   return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
 
 

@@ -1,4 +1,4 @@
-"""Does a critic know anything, and what: its values against what happened."""
+"""Statistics of a critic: its Q-values against realised returns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from rmtl_jax import types
 
-# A critic is collapsed (method.md, section 2) where Q varies less than this
-# share of how much the realised returns vary, or where more than the other
-# share of its values is exactly 0: its weights are then constants, and RMTL
-# is the baseline.
+# A critic has collapsed (method.md, section 2) where the deviation of Q is
+# below COLLAPSED_DEVIATION times that of the realised returns, or where more
+# than COLLAPSED_ZEROS of its values are exactly 0: its weights are then
+# constants, and RMTL is the baseline.
 COLLAPSED_DEVIATION = 1e-3
 COLLAPSED_ZEROS = 0.99
-# One has diverged where its root mean squared error, as a prediction of the
-# realised returns, is this many times that of predicting 0.
+# It has diverged where its root mean squared error as a prediction of the
+# realised returns is this many times the error of predicting 0.
 DIVERGED_ERROR = 10.0
 
 CriticStatistics = dict[str, float | bool | None]
@@ -24,13 +24,10 @@ CriticStatistics = dict[str, float | bool | None]
 def discounted_returns(
   rewards: np.ndarray, session: np.ndarray, discount: float
 ) -> np.ndarray:
-  """G_t = r_t + discount * G_(t+1) within a session, 0 after its last row.
-
-  Computed in log2(longest session) passes: after the pass with stride d each
-  row holds the discounted sum of its own and the next 2d - 1 rewards.
+  """Computes G_t = r_t + discount * G_(t+1), 0 after a session's last row.
 
   Args:
-    rewards: [R, K]; rows of one session stand together, in order.
+    rewards: [R, K]; rows of one session are neighbours, in order.
     session: i64[R].
     discount: gamma in [0, 1].
 
@@ -40,9 +37,11 @@ def discounted_returns(
   types.check_ranks((2, 1), rewards, session)
   remaining = rows_remaining(session)
   returns = rewards.astype(np.float64)
+  # Doubling: after the pass with stride d a row holds the discounted sum of its
+  # own and the next 2d - 1 rewards, so log2(longest session) passes suffice.
   stride = 1
   while len(remaining) and stride <= remaining.max():
-    # Indexing copies, so no row sees a sum that this pass has extended.
+    # Indexing copies, so no row reads a sum that this pass has extended.
     rows = np.flatnonzero(remaining >= stride)
     returns[rows] += discount**stride * returns[rows + stride]
     stride *= 2
@@ -50,7 +49,7 @@ def discounted_returns(
 
 
 def rows_remaining(session: np.ndarray) -> np.ndarray:
-  """Rows of the same session after each row, i64[R]; 0 at the last."""
+  """Counts the rows of the same session after each row, i64[R]."""
   types.check_ranks((1,), session)
   rows = len(session)
   ends = np.append(np.flatnonzero(session[1:] != session[:-1]), rows - 1)
@@ -69,31 +68,27 @@ def describe(
   tasks: Sequence[str],
   losses: np.ndarray | None = None,
 ) -> dict[str, CriticStatistics]:
-  """Compares Q(s_t, pi(s_t)) with the returns that the rewards realised.
-
-  A session counts whole: cuts that packing made are no ends of it.
+  """Compares Q(s_t, pi(s_t)) with the realised returns of whole sessions.
 
   Args:
-    q_values: [R, K]; rows of one session stand together, in order.
+    q_values: [R, K]; rows of one session are neighbours, in order.
     rewards: [R, K], <= 0, of the actions pi(s_t).
     session: i64[R], the row's session.
     discount: gamma in [0, 1].
     labels: [R, K], 0 or 1.
     tasks: K names.
-    losses: [R, K], the row's own loss, or None where it is minus the reward.
+    losses: [R, K], the row's own loss; None: minus the reward.
 
   Returns:
     Per task: `mean_q`, `std_q`, `mean_q_positive` and `mean_q_negative` (over
     rows with label 1 and 0), `mean_return`, `std_return`, `r2` (of Q as a
     prediction of the return; 0 is as good as its mean, negative worse),
     `loss_correlation` and `remaining_correlation` (Pearson's, of -Q with the
-    row's loss and with the rows that remain), `zero_share`, `collapsed`,
-    `diverged`.
-    What the rows don't define is None.
+    row's loss and with the number of rows that remain), `zero_share`,
+    `collapsed`, `diverged`; None where undefined.
 
   Raises:
-    ValueError: no rows, shapes that don't belong together, or a value that is
-      not finite.
+    ValueError: no rows, shapes that don't fit, or a value that is not finite.
   """
   losses = -rewards if losses is None else losses
   _check(q_values, rewards, session, labels, losses, tasks)
@@ -155,7 +150,7 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _r2(actual: np.ndarray, predicted: np.ndarray) -> float | None:
-  """1 - residual over total sum of squares; None where nothing varies."""
+  """1 - residual / total sum of squares; None if the actual is constant."""
   if _is_constant(actual):
     return None
   total = float(np.sum((actual - actual.mean()) ** 2))
@@ -163,7 +158,7 @@ def _r2(actual: np.ndarray, predicted: np.ndarray) -> float | None:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-  """Pearson's correlation; None where one side doesn't vary."""
+  """Pearson's correlation; None if one side is constant."""
   if _is_constant(a) or _is_constant(b):
     return None
   a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
@@ -172,5 +167,5 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def _is_constant(values: np.ndarray) -> bool:
-  """Exactly so: the rounded mean of equal values can differ from them."""
+  """Compares values, not the deviation: rounding can make that positive."""
   return bool(np.all(values == values[0]))

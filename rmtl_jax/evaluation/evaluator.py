@@ -1,4 +1,4 @@
-"""All metrics of all tasks, as JSON can hold them."""
+"""All metrics of all tasks, as JSON values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def evaluate(
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> dict[str, TaskMetrics]:
-  """Every metric of every task; on true probabilities, the oracle's metrics.
+  """Computes every metric of every task.
 
   Args:
     predictions: f32[R, K] or f64[R, K], probabilities.
@@ -40,12 +40,11 @@ def evaluate(
     `gauc`, `pr_auc`, `calibration_error`, `predicted_over_actual`, and
     `auc_interval`, `logloss_interval`, `session_logloss_interval` as
     [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
-    `undefined_draws`, resamples without one of the labels, which the AUC's
-    interval leaves out. What the rows don't define is None.
+    `undefined_draws`, resamples with one label only, which the AUC's interval
+    leaves out. Undefined values are None.
 
   Raises:
-    ValueError: shapes that don't belong together, or a prediction that is no
-      probability.
+    ValueError: shapes that don't fit, or a prediction that is no probability.
   """
   _check(predictions, labels, session, user, tasks)
   use, group = _groups(session, user, config.group)
@@ -86,7 +85,7 @@ def evaluate_difference(
   config: config_lib.EvaluationConfig,
   seed: int,
 ) -> dict[str, TaskMetrics]:
-  """How two models differ on the same rows: metric(first) - metric(second).
+  """Computes metric(first) - metric(second) of two models on the same rows.
 
   Args:
     first: [R, K], probabilities.
@@ -130,7 +129,7 @@ def evaluate_difference(
 
 
 def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """AUC of every task and nothing else: what early stopping asks each epoch.
+  """Computes the AUC of every task, for early stopping.
 
   Args:
     predictions: [R, K].
@@ -152,7 +151,7 @@ def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _groups(
   session: np.ndarray, user: np.ndarray | None, group: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The rows that GAUC uses and their groups; no users, no rows."""
+  """Selects the rows of GAUC, and their groups; none without users."""
   if group == 'session':
     return np.arange(len(session)), session
   if user is None:
@@ -191,7 +190,7 @@ def _check(
 
 
 def _number(value: float) -> float | None:
-  """None for what is undefined: JSON has no NaN."""
+  """Turns NaN into None: JSON has no NaN."""
   return float(value) if math.isfinite(value) else None
 
 

@@ -1,20 +1,20 @@
-"""Session-bootstrap intervals of a metric, and of a difference of two models.
+"""Session-bootstrap intervals of metrics and of differences of two models.
 
-Rows of one session depend on each other, so sessions are what is resampled:
-a replicate draws as many sessions as there are, with replacement (the
-multinomial bootstrap), and every row counts as often as its session was
-drawn. All tasks, metrics and prediction sets of one call see the same draws,
-which is what makes the intervals of a difference paired.
+Rows of one session depend on each other, so the bootstrap resamples sessions: a
+replicate draws S of the S sessions with replacement (the multinomial bootstrap)
+and counts every row as often as its session was drawn. All tasks, metrics and
+prediction sets of one call share the draws, so that intervals of a difference
+are paired.
 
-The scores are sorted once; a replicate only re-weighs that order, exactly,
-ties included. Its sums are whole numbers, so that several replicates share the
-bits of one integer: one pass over the rows adds them all, and neither threads
-nor their number change a digit.
+The scores are sorted once and a replicate re-weighs that order, exactly, ties
+included. Its sums are integers, and several replicates share the bits of one
+64-bit word, so that one pass over the rows adds up all of them. Integer sums
+also do not depend on the number of threads.
 
 Intervals are percentiles at the levels of Student's t (Hesterberg, "What
 Teachers Should Know About the Bootstrap", 2015): the bootstrap's variance is
-too small by (n - 1) / n, and its tails are too thin where n is small; n is
-the number of sessions that hold the rarer label.
+too small by (n - 1) / n and its tails are too thin where n, the number of
+sessions with the rarer label, is small.
 tests/evaluation/test_coverage.py has the coverage by simulation.
 """
 
@@ -37,8 +37,8 @@ class Intervals(NamedTuple):
 
   Attributes:
     bounds: each of METRICS to f64[K, 2], low and high, NaN where undefined.
-    undefined_draws: i64[K], replicates that hold one label alone: they have no
-      AUC and are left out of its interval.
+    undefined_draws: i64[K], replicates with one label only, which have no AUC
+      and are left out of its interval.
   """
 
   bounds: dict[str, np.ndarray]
@@ -60,7 +60,7 @@ def replicates(
   count: int,
   seed: int,
 ) -> dict[str, np.ndarray]:
-  """Metrics of resampled sessions.
+  """Computes metrics of resampled sessions.
 
   Args:
     predictions: M prediction sets [R, K] of the same rows; finite.
@@ -71,7 +71,7 @@ def replicates(
 
   Returns:
     `auc`, `logloss` and `session_logloss` to f64[B, M, K]; NaN where a
-    replicate doesn't define the metric (one class only, no rows).
+    metric is undefined (one class only, no rows).
   """
   for scores in predictions:
     types.check_ranks((2, 2, 1), scores, labels, session)
@@ -82,6 +82,8 @@ def replicates(
   values = {name: np.full(shape, np.nan) for name in METRICS}
   if not sessions:
     return values
+  # Logloss needs only sums per session, AUC the order of the rows: both are
+  # computed once, before any draw.
   sizes = np.bincount(codes)
   sums = np.empty((len(predictions), tasks, sessions))
   ranked = []
@@ -93,16 +95,18 @@ def replicates(
   means = sums / sizes
   generator = np.random.default_rng(seed)
   reached = np.empty(len(labels) + 1, np.int64)
-  together = 63 // _bits(2 * len(labels))
-  for start in range(0, count, together):
-    part = slice(start, min(start + together, count))
+  # Replicates per 64-bit word, with room for twice the rows in each: a draw of
+  # many long sessions has more rows than the data.
+  per_word = 63 // _bits(2 * len(labels))
+  for start in range(0, count, per_word):
+    part = slice(start, min(start + per_word, count))
     times = np.stack(
       [_draw(generator, sessions) for _ in range(part.start, part.stop)]
     )
     rows = times @ sizes
     aucs = np.stack([_resampled_aucs(r, times, rows, reached) for r in ranked])
     values['auc'][part] = aucs.T.reshape(-1, *shape[1:])
-    # By einsum: the last digits of a BLAS product depend on its threads.
+    # einsum, because the last digits of a BLAS product depend on its threads.
     floats = times.astype(np.float64)
     total = np.einsum('bs,mks->bmk', floats, sums)
     values['logloss'][part] = total / rows[:, None, None]
@@ -112,13 +116,13 @@ def replicates(
 
 
 def _draw(generator: np.random.Generator, sessions: int) -> np.ndarray:
-  """How often a replicate has each session, i64[S]."""
+  """Draws how often a replicate has each session, i64[S]."""
   draws = generator.integers(sessions, size=sessions)
   return np.bincount(draws, minlength=sessions)
 
 
 def _bits(number: int) -> int:
-  """How many bits whole numbers up to `number` take."""
+  """Bits of the integers up to `number`."""
   return max(1, int(number).bit_length())
 
 
@@ -135,27 +139,29 @@ def _resampled_aucs(
   rows: np.ndarray,
   reached: np.ndarray,
 ) -> np.ndarray:
-  """AUCs where a row counts as often as its session was drawn.
+  """Computes AUCs in which a row counts as often as its session was drawn.
 
   Args:
     ranked: the task's rows.
     times: how often each replicate has each session, i64[B, S].
-    rows: how many rows that is, i64[B].
-    reached: i64[more than R], which is written over.
+    rows: number of drawn rows, i64[B].
+    reached: i64[more than R], a buffer.
 
   Returns:
     f64[B]; NaN where a class has no row.
   """
   order, bits = ranked.order, _bits(rows.max())
-  if len(times) > 63 // bits:  # too many rows were drawn to share a word
+  if len(times) > 63 // bits:  # the draws have too many rows to share a word
     parts = [
       _resampled_aucs(ranked, times[b : b + 1], rows[b : b + 1], reached)
       for b in range(len(times))
     ]
     return np.concatenate(parts)
+  # Replicate b has bits [bits * b, bits * (b + 1)) of every word. No sum below
+  # exceeds the replicate's rows, so none carries into the next one's bits.
   shifts = bits * np.arange(len(times))[:, None]
   packed = np.sum(times << shifts, axis=0)
-  # The weight of the negatives up to each place, as in ranking.weighted_auc.
+  # reached[i]: weight of the i lowest negatives, as in ranking.weighted_auc.
   reached = reached[: len(ranked.negative_session) + 1]
   reached[0] = 0
   np.take(packed, ranked.negative_session, out=reached[1:], mode='clip')
@@ -166,6 +172,8 @@ def _resampled_aucs(
     reached[order.not_above],
     reached[-1:],
   )
+  # Products of two sums would overflow their bits, so from here on every
+  # replicate is unpacked.
   aucs = np.full(len(times), np.nan)
   for b, shift in enumerate(shifts[:, 0]):
     positive, below, not_above, negatives = (
@@ -178,7 +186,9 @@ def _resampled_aucs(
 
 
 def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
-  """How many sessions hold the label that fewer of them hold, i64[K].
+  """Counts the sessions with the rarer label, i64[K].
+
+  The rarer label is the one that fewer sessions hold.
 
   Args:
     labels: [R, K], 0 or 1.
@@ -198,14 +208,14 @@ def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
 
 
 def clusters(metric: str, rarer: int | None) -> int | None:
-  """How many sessions a metric's interval rests on.
+  """The number of sessions n in the correction of a metric's interval.
 
   Args:
     metric: one of METRICS.
-    rarer: sessions that hold the rarer label, None if unknown.
+    rarer: sessions with the rarer label, None if unknown.
 
   Returns:
-    The same; at least two for what is defined without them.
+    `rarer`, but at least 2 for metrics that one class defines.
   """
   return rarer if rarer is None or metric == 'auc' else max(rarer, 2)
 
@@ -213,18 +223,16 @@ def clusters(metric: str, rarer: int | None) -> int | None:
 def percentile_interval(
   values: np.ndarray, confidence: float, sessions: int | None = None
 ) -> np.ndarray:
-  """The central interval of the replicates, at the levels of Student's t.
+  """Computes the central interval, at the levels of Student's t.
 
-  Replicates that don't define the metric are left out; where that is more
-  than half of them, an interval of the rest would mislead and is NaN.
+  Undefined replicates are left out. If they are more than half of all, an
+  interval of the rest would mislead and is NaN.
 
   Args:
     values: f64[B, ...], NaN where undefined.
     confidence: in (0, 1).
-    sessions: how many the metric rests on, n (see `clusters`): quantiles are
-      those of the normal at sqrt(n / (n - 1)) t with n - 1 degrees of freedom,
-      and at most the replicates' ends. None for many: then as many of the
-      replicates as `confidence` says are inside.
+    sessions: n, see `clusters`. The quantiles are those of the normal at
+      sqrt(n / (n - 1)) t, with n - 1 degrees of freedom. None: no correction.
 
   Returns:
     f64[..., 2], low and high; NaN below two sessions.
@@ -235,13 +243,15 @@ def percentile_interval(
   for i, column in enumerate(flat.T):
     defined = column[~np.isnan(column)]
     if tail is not None and len(defined) and 2 * len(defined) >= len(column):
-      # p (B + 1)-th of B: between two order statistics is a share 1 / (B + 1).
+      # Weibull's quantiles take order statistic p (B + 1): between neighbours
+      # lies a share 1 / (B + 1) of a new draw. The default, p (B - 1), would
+      # make intervals of few replicates too short.
       interval[i] = np.quantile(defined, [tail, 1.0 - tail], method='weibull')
   return interval.reshape(*values.shape[1:], 2)
 
 
 def _tail(confidence: float, sessions: int | None) -> float | None:
-  """The share of replicates to leave out at each end."""
+  """The share of replicates outside, at each end; None below two sessions."""
   tail = (1.0 - confidence) / 2.0
   if sessions is None:
     return tail
@@ -249,6 +259,7 @@ def _tail(confidence: float, sessions: int | None) -> float | None:
     return None
   from scipy import special
 
+  # Wider than normal by the t quantile and by the bootstrap's lost (n - 1) / n.
   widened = math.sqrt(sessions / (sessions - 1))
   return float(special.ndtr(widened * special.stdtrit(sessions - 1, tail)))
 
@@ -261,7 +272,7 @@ def session_intervals(
   confidence: float,
   seed: int,
 ) -> Intervals:
-  """Intervals of each bootstrapped metric.
+  """Computes the interval of each metric in METRICS.
 
   Args:
     predictions: [R, K], finite.
@@ -272,13 +283,12 @@ def session_intervals(
     seed: of the draws.
 
   Returns:
-    The intervals; NaN where undefined, with fewer than two sessions, or, of
-    the AUC, where fewer than two hold the rarer label: they can't tell how
-    sessions vary.
+    The intervals; NaN with fewer than two sessions (of AUC: with the rarer
+    label), which can't tell how sessions vary.
   """
   values = _checked_replicates([predictions], labels, session, count, seed)
-  only = {name: v[:, 0] for name, v in values.items()}
-  return _intervals(only, labels, session, confidence)
+  single = {name: v[:, 0] for name, v in values.items()}
+  return _intervals(single, labels, session, confidence)
 
 
 def difference_intervals(
@@ -290,7 +300,7 @@ def difference_intervals(
   confidence: float,
   seed: int,
 ) -> Intervals:
-  """Intervals of metric(first) - metric(second), paired.
+  """Computes paired intervals of metric(first) - metric(second).
 
   Args:
     first: [R, K], finite.
@@ -316,7 +326,7 @@ def _checked_replicates(
   count: int,
   seed: int,
 ) -> dict[str, np.ndarray]:
-  """`replicates`, or none at all where one session is all there is."""
+  """`replicates`; none of a single session, which every draw repeats."""
   if len(session) and np.all(session == session[0]):
     count = 0
   return replicates(predictions, labels, session, count, seed)
@@ -328,7 +338,7 @@ def _intervals(
   session: np.ndarray,
   confidence: float,
 ) -> Intervals:
-  """From replicates f64[B, K] of each metric."""
+  """Intervals from replicates f64[B, K] of each metric."""
   rarer = rarer_sessions(labels, session)
   bounds = {
     name: np.stack(

@@ -1,7 +1,7 @@
 """Exact metrics of one task's predictions (method.md's list of metrics).
 
-Nothing is binned where an exact form exists, ties count as ties, and a metric
-that the rows don't define (AUC of one class, say) is NaN, never an exception.
+Nothing is binned where an exact form exists, ties count as ties, and an
+undefined metric (AUC of one class, say) is NaN, never an exception.
 Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 from rmtl_jax import types
 from rmtl_jax.evaluation import ranking
 
-# Probabilities are kept this far from 0 and 1 before a logarithm: a single
-# confident mistake then costs 16.1 nats instead of infinity.
+# Distance of clipped probabilities from 0 and 1: a single confident mistake
+# then costs 16.1 nats instead of infinity.
 PROBABILITY_MARGIN = 1e-7
 
 
@@ -47,23 +47,24 @@ def auc(
     return ranking.weighted_auc(
       order, weights[order.positive], weights[order.negative]
     )
-  # Without weights the rows' identity doesn't matter: sorting values is many
-  # times faster than sorting positions, and early stopping calls this often.
+  # Without weights only the values count: sorting them is many times faster
+  # than sorting positions, and early stopping calls this often.
   positive = np.sort(scores[labels > 0.5])
   negative = np.sort(scores[labels <= 0.5])
   pairs = len(positive) * len(negative)
   if not pairs:
     return float('nan')
+  # A tie is half a pair: the mean of "below" and "not above" counts it so.
   below = np.searchsorted(negative, positive, 'left')
   not_above = np.searchsorted(negative, positive, 'right')
   return int(below.sum() + not_above.sum()) / (2 * pairs)
 
 
 def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-  """Average precision: precision at every positive's score, averaged.
+  """Average precision, the mean of the precision at every positive's score.
 
-  The step-wise area under the precision-recall curve without interpolation;
-  rows with one score enter together, so their order doesn't matter.
+  It is the area under the precision-recall steps without interpolation. Rows of
+  equal score enter together, so their order doesn't matter.
 
   Args:
     labels: [R], 0 or 1.
@@ -85,7 +86,7 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-  """Binary cross-entropy of every row, in nats, elementwise.
+  """Binary cross-entropy of every row, in nats.
 
   Args:
     labels: [...], 0 or 1.
@@ -201,7 +202,8 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   pairs = positives * (sizes - positives)
   if not pairs.any():
     return float('nan')
-  # Only groups with both labels are worth sorting: in logs, few are.
+  # Groups of one class have no pairs. In logs they are most groups, so leaving
+  # them out before the sort saves most of its time.
   kept = np.flatnonzero(pairs[codes])
   order = kept[np.lexsort((scores[kept], codes[kept]))]
   ordered = _ordered_pairs(scores[order], codes[order], is_positive[order])
@@ -215,7 +217,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
 def _ordered_pairs(
   scores: np.ndarray, codes: np.ndarray, is_positive: np.ndarray
 ) -> np.ndarray:
-  """For each positive, negatives of its group below it, ties a half.
+  """Counts for each positive the negatives below it in its group, ties half.
 
   Args:
     scores: [R], ascending within a group.
@@ -225,6 +227,8 @@ def _ordered_pairs(
   Returns:
     f64[P], in the order of the positive rows.
   """
+  # negatives[i] counts those before row i, over all groups: differences of it
+  # count within a group or a run of ties, without a loop over groups.
   negatives = np.concatenate([[0], np.cumsum(~is_positive)])
   new_group = codes[1:] != codes[:-1]
   group_start = _run_starts(new_group)
@@ -233,12 +237,14 @@ def _ordered_pairs(
   group = np.searchsorted(group_start, places, 'right') - 1
   tie = np.searchsorted(tie_start, places, 'right') - 1
   tie_end = np.append(tie_start[1:], len(scores))
+  # Negatives before the tie count 1, those in it 1/2: half of the sum of the
+  # counts at its two ends, less the negatives of earlier groups.
   twice = negatives[tie_start[tie]] + negatives[tie_end[tie]]
   return 0.5 * twice - negatives[group_start[group]]
 
 
 def _run_starts(changes: np.ndarray) -> np.ndarray:
-  """First position of every run, from bool[R - 1] "differs from the last"."""
+  """First position of every run, from bool[R - 1], true where values change."""
   return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
 
@@ -268,12 +274,13 @@ def calibration_error(
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
   row_bin = equal_mass_bins(p, bins)
+  # |sum of differences| per bin is rows_b * |difference of means|.
   gaps = np.bincount(row_bin, p - labels[order])
   return float(np.abs(gaps).sum() / rows)
 
 
 def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
-  """The bin of every row, by the mid-rank of its value: ties share one.
+  """Assigns every row a bin by the mid-rank of its value; ties share one.
 
   Args:
     ascending: [R], sorted, R >= 1.
@@ -292,7 +299,7 @@ def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
 def predicted_over_actual(
   labels: np.ndarray, probabilities: np.ndarray
 ) -> float:
-  """Sum of probabilities over number of positives; 1 is calibrated overall.
+  """Sum of probabilities / number of positives; 1 if calibrated overall.
 
   Args:
     labels: [R], 0 or 1.

@@ -1,4 +1,4 @@
-"""A sort of one task's rows that any weighting of the rows can reuse."""
+"""AUC of weighted rows, from one sort for all weightings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rmtl_jax import types
 
 
 class Ranking(NamedTuple):
-  """Every positive's place among the negatives: what AUC needs of the scores.
+  """Every positive's place among the negatives.
 
   Attributes:
     positive: i64[P], rows with label 1, by ascending score.
     negative: i64[N], rows with label 0, by ascending score.
-    below: i64[P], negatives scored below each positive.
-    not_above: i64[P], negatives scored below or equal to each positive.
+    below: i64[P], number of negatives with a lower score than each positive.
+    not_above: i64[P], number with a lower or equal score.
   """
 
   positive: np.ndarray
@@ -26,14 +26,11 @@ class Ranking(NamedTuple):
 
 
 def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
-  """Sorts once; any number of weightings of the rows can reuse the order.
+  """Ranks the rows of one task.
 
   Args:
     labels: [R], 0 or 1.
     scores: [R], no NaN.
-
-  Returns:
-    The ranking.
   """
   types.check_ranks((1, 1), labels, scores)
   types.check_same_shape(labels, scores)
@@ -53,12 +50,12 @@ def rank(labels: np.ndarray, scores: np.ndarray) -> Ranking:
 def weighted_auc(
   ranking: Ranking, positive_weights: np.ndarray, negative_weights: np.ndarray
 ) -> float:
-  """AUC of weighted rows: the weighted share of pairs in the right order.
+  """AUC of weighted rows: the weight of the pairs in the right order.
 
   Args:
     ranking: of the rows.
-    positive_weights: [P] >= 0, in the order of `ranking.positive`; whole
-      numbers keep the sums exact.
+    positive_weights: [P] >= 0, in the order of `ranking.positive`; integers
+      keep the sums exact.
     negative_weights: [N] >= 0, in the order of `ranking.negative`.
 
   Returns:
@@ -69,6 +66,6 @@ def weighted_auc(
   pairs = 2.0 * float(positive_weights.sum()) * float(reached[-1])
   if not pairs:
     return float('nan')
-  # A tie is half a pair; both ends are counted and the sum is halved.
+  # A tie is half a pair: both ends are counted, and `pairs` is doubled.
   ordered = reached[ranking.below] + reached[ranking.not_above]
   return float(positive_weights @ ordered) / pairs

@@ -1,4 +1,4 @@
-"""The points of a reliability diagram: what was predicted, what happened."""
+"""The points of a reliability diagram."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rmtl_jax.evaluation import metrics
 
 
 class Point(NamedTuple):
-  """Rows of similar probability.
+  """A bin of rows of similar probability.
 
   Attributes:
-    rows: how many.
+    rows: their number.
     predicted: their mean probability.
     actual: their share of positives.
-    low: the lower end of the interval of `actual`.
+    low: lower end of the interval of `actual`.
     high: its upper end.
   """
 
@@ -35,11 +35,11 @@ def reliability(
   bins: int = 20,
   confidence: float = 0.95,
 ) -> list[Point]:
-  """One point per bin of (nearly) equal numbers of rows, ascending.
+  """Computes one point per bin of nearly equal numbers of rows, ascending.
 
-  The bins are those of `metrics.calibration_error`, which is the mean of
-  |predicted - actual| over these points, weighted by rows. Bins that ties
-  leave empty are left out.
+  `metrics.calibration_error` has the same bins: it is the mean of
+  |predicted - actual| over these points, weighted by rows. Ties may leave bins
+  empty, which have no point.
 
   Args:
     labels: [R], 0 or 1.
@@ -74,14 +74,14 @@ def reliability(
 
 
 def wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
-  """The interval of a share that Wilson's score test does not reject.
+  """Wilson's score interval of a share.
 
   E. B. Wilson, "Probable inference, the law of succession, and statistical
   inference", JASA 22 (1927).
 
   Args:
-    hits: rows that count, <= rows.
-    rows: all, >= 1.
+    hits: number of positives, <= rows.
+    rows: number of rows, >= 1.
     confidence: coverage, in (0, 1).
 
   Returns:
@@ -91,6 +91,6 @@ def wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
   share, z2 = hits / rows, z * z / rows
   center = (share + z2 / 2) / (1 + z2)
   half = z / (1 + z2) * (share * (1 - share) / rows + z2 / (4 * rows)) ** 0.5
-  # Rounding may leave the share of none or of all just outside.
+  # Rounding may leave a share of 0 or 1 just outside.
   low, high = min(center - half, share), max(center + half, share)
   return max(low, 0.0), min(high, 1.0)

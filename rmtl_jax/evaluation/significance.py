@@ -1,8 +1,8 @@
-"""Is a difference between two models larger than the seeds' noise?
+"""Paired tests of the difference of two models over seeds.
 
-Paired over seeds: both models ran with the same seeds on the same data, so
-only the differences matter. Distributions are SciPy's special functions;
-`scipy.stats` would take a second to import.
+Both models ran with the same seeds on the same data, so only the differences
+count. The distributions are `scipy.special`'s: importing `scipy.stats` takes a
+second.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class SignedRank(NamedTuple):
   """Wilcoxon's two-sided signed-rank test of `first - second`.
 
   Attributes:
-    pairs: differences that are not zero.
+    pairs: number of non-zero differences.
     statistic: the smaller of the rank sums of positive and of negative
       differences.
     p_value: two-sided.
-    exact: from the enumerated distribution, not the normal approximation.
+    exact: whether the distribution was enumerated, not approximated.
   """
 
   pairs: int
@@ -67,12 +67,12 @@ def paired_t_test(
 
   Args:
     first: [n], one figure per seed.
-    second: [n], the other model's figures, seed by seed.
+    second: [n], the other model's, in the same order of seeds.
     confidence: coverage of the interval of the mean difference.
 
   Returns:
-    The test. Where all differences are equal, the deviation is zero: p is 1
-    if they are zero, else 0.
+    The test. If all differences are equal, the deviation is 0 and p is 1 for
+    differences of 0, else 0.
 
   Raises:
     ValueError: not n >= 1 finite pairs, or a confidence outside (0, 1).
@@ -120,14 +120,14 @@ def signed_rank(
 ) -> SignedRank:
   """Tests whether `first - second` is symmetric about zero.
 
-  Zero differences are dropped (Wilcoxon's way). Up to EXACT_PAIRS others have
-  the exact distribution over all signs, given their sizes, ties included;
-  more the normal approximation, its variance corrected for ties, without a
-  continuity correction.
+  Zero differences are dropped, as Wilcoxon did. Up to EXACT_PAIRS pairs the
+  distribution over all signs is exact, ties included; beyond, it is the normal
+  approximation with a variance corrected for ties, without a continuity
+  correction.
 
   Args:
     first: [n], one figure per seed.
-    second: [n], the other model's figures, seed by seed.
+    second: [n], the other model's, in the same order of seeds.
 
   Returns:
     The test; p is 1 where every difference is zero.
@@ -143,7 +143,7 @@ def signed_rank(
   _, position, counts = np.unique(
     np.abs(differences), return_inverse=True, return_counts=True
   )
-  # Twice the mid-ranks, so that halves of ties are whole numbers too.
+  # Twice the mid-ranks: integers, because mid-ranks of ties may be halves.
   ranks = (2 * np.cumsum(counts) - (counts - 1))[position]
   positive = int(ranks[differences > 0.0].sum())
   smaller = min(positive, pairs * (pairs + 1) - positive)
@@ -156,9 +156,11 @@ def signed_rank(
 
 
 def _exact_signed_rank(smaller: int, ranks: np.ndarray) -> float:
-  """2 P(W <= smaller), where each rank counts with a chance of one half."""
+  """2 P(W <= smaller), where each rank counts with probability 1/2."""
   chances = np.zeros(int(ranks.sum()) + 1)
   chances[0] = 1.0
+  # chances[w] is the probability of rank sum w over the ranks so far; each rank
+  # is added or not, so the new distribution averages the old one and its shift.
   for rank in ranks:
     chances[rank:] += chances[:-rank].copy()
     chances /= 2.0
@@ -176,11 +178,11 @@ def _normal_signed_rank(
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-  """Holm's step-down adjustment of m p-values (Holm, 1979).
+  """Adjusts p-values by Holm's step-down method (Holm, 1979).
 
-  The i-th smallest (from 0) is multiplied by m - i, and no adjusted value may
-  be smaller than one before it: reject where the adjusted value is at most
-  the level, and the chance of any false rejection is at most the level.
+  The i-th smallest (from 0) is multiplied by m - i, and adjusted values never
+  fall. Rejecting where they are at most a level keeps the probability of any
+  false rejection at most that level.
 
   Args:
     p_values: [m], of all the tests that were run.

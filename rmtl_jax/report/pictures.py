@@ -1,4 +1,4 @@
-"""The picture that ends a run."""
+"""The overview picture that ends a run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rmtl_jax.report import plain, tables
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+ACTOR_STAGES = ('pretrain', 'constant', 'finetune')
 
 
 @plain.figures()
@@ -23,11 +24,11 @@ def overview(
   history: Sequence[Mapping[str, Any]],
   path: pathlib.Path,
 ) -> None:
-  """Writes one PNG: AUCs, learning curves, weights and Q-values.
+  """Draws AUCs, learning curves, weights and Q-values into one PNG.
 
   Args:
-    record: what metrics.json holds.
-    history: one record per epoch (metrics.jsonl).
+    record: the content of metrics.json.
+    history: one record per epoch, the lines of metrics.jsonl.
     path: the PNG; its directory is created.
   """
   figure = matplotlib.figure.Figure(figsize=(12, 8), layout='constrained')
@@ -45,14 +46,14 @@ def overview(
 
 
 def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
-  """Writes a picture as PNG, all of it or nothing."""
+  """Writes a PNG atomically."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', dpi=110)
   durable.write_bytes(path, buffer.getvalue())
 
 
 def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
-  """AUC of every model with its interval, one group per task."""
+  """Draws the AUC of every model with its interval, one group per task."""
   models = list(tables.rows(record))
   for k, task in enumerate(record['tasks']):
     for i, (_, metrics) in enumerate(models):
@@ -81,21 +82,17 @@ def _curves(
   record: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],
 ) -> None:
-  """Mean validation AUC over the epochs of each actor stage, by member."""
-  for i, stage in enumerate(('pretrain', 'constant', 'finetune')):
-    lines: dict[int, list[tuple[int, float]]] = {}
-    for entry in history:
-      aucs = _defined_aucs(entry, record['tasks'])
-      if entry['stage'] == stage and aucs:
-        point = entry['epoch'], float(np.mean(aucs))
-        lines.setdefault(entry.get('member', 0), []).append(point)
-    for number, points in enumerate(lines.values()):
+  """Draws mean validation AUC over the epochs of each actor stage."""
+  lines = auc_lines(history, record['tasks'])
+  for i, stage in enumerate(ACTOR_STAGES):
+    own = [points for key, points in lines.items() if key[0] == stage]
+    for number, points in enumerate(own):
       axes.plot(
         *zip(*points, strict=True),
         marker='o',
         label=None if number else stage,
         color=COLOURS[i],
-        alpha=1.0 if len(lines) == 1 else 0.5,
+        alpha=1.0 if len(own) == 1 else 0.5,
       )
   axes.set_xlabel('epoch of the stage')
   axes.set_ylabel('mean validation AUC over tasks')
@@ -106,21 +103,36 @@ def _curves(
     axes.legend()
 
 
-def _defined_aucs(
-  entry: Mapping[str, Any], tasks: Sequence[str]
-) -> list[float]:
-  values = [entry.get(f'validation_auc_{task}') for task in tasks]
-  return [v for v in values if v is not None]
+def auc_lines(
+  history: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+) -> dict[tuple[str, Any], list[tuple[int, float]]]:
+  """Collects (epoch, mean validation AUC) by actor stage and member.
+
+  Tasks without an AUC are left out of the mean, and epochs without any task
+  out of the line. The member is None where the run is no ensemble.
+
+  Args:
+    history: one record per epoch.
+    tasks: K names.
+  """
+  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
+  for entry in history:
+    values = [entry.get(f'validation_auc_{task}') for task in tasks]
+    defined = [v for v in values if v is not None]
+    if entry['stage'] in ACTOR_STAGES and defined:
+      point = entry['epoch'], float(np.mean(defined))
+      lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
+  return lines
 
 
 def _weights(axes: Any, record: Mapping[str, Any]) -> None:
-  """Mean weight 1 - lambda Q over the position in the session."""
+  """Draws the mean weight 1 - lambda Q over the position in the session."""
   axes.set_title('Weight 1 - lambda Q over the position in the session')
   axes.set_xlabel('row of the session (first = 1)')
   axes.set_ylabel('mean weight, validation rows')
   curves = record.get('curves', {}).get('weight_by_step')
   if not curves:
-    _nothing(axes)
+    _no_critics(axes)
     return
   for k, (task, values) in enumerate(curves.items()):
     axes.plot(
@@ -136,13 +148,13 @@ def _weights(axes: Any, record: Mapping[str, Any]) -> None:
 
 
 def _q_values(axes: Any, record: Mapping[str, Any]) -> None:
-  """Distribution of Q(s, pi(s)) per task."""
+  """Draws the distribution of Q(s, pi(s)) per task."""
   axes.set_title('What the critics expect: Q(s, pi(s))')
   axes.set_xlabel('Q, nats')
   axes.set_ylabel('share of validation rows')
   histograms = record.get('curves', {}).get('q_histogram')
   if not histograms:
-    _nothing(axes)
+    _no_critics(axes)
     return
   for k, (task, histogram) in enumerate(histograms.items()):
     counts = np.asarray(histogram['counts'], float)
@@ -157,7 +169,7 @@ def _q_values(axes: Any, record: Mapping[str, Any]) -> None:
   axes.legend()
 
 
-def _nothing(axes: Any) -> None:
+def _no_critics(axes: Any) -> None:
   axes.text(
     0.5, 0.5, 'no critics in this run', ha='center', transform=axes.transAxes
   )

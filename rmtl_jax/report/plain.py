@@ -1,6 +1,6 @@
-"""Text that came from data: reports show it and never obey it.
+"""Escapes text that came from data, so that reports only show it.
 
-Names of tasks, fields and sources, paths and warnings may be a stranger's.
+Names of tasks, fields and sources, paths and warnings may come from anybody.
 """
 
 from __future__ import annotations
@@ -9,39 +9,29 @@ import html
 
 import matplotlib
 
+from rmtl_jax import types
+
 _MARKS = str.maketrans({mark: f'\\{mark}' for mark in '\\`[]|*'})
 
 
-def one_line(text: object) -> str:
-  r"""Text on one line whose every character can be shown, and be written.
-
-  >>> one_line('a\n b\x1b[31m')
-  'a b\\x1b[31m'
-  """
-  return ''.join(
-    c if c.isprintable() else c.encode('unicode_escape').decode()
-    for c in ' '.join(str(text).split())
-  )
-
-
 def markdown(text: object) -> str:
-  r"""Text that is no HTML, link, picture or emphasis in GitHub's Markdown.
+  r"""Escapes HTML, links, pictures and emphasis for GitHub's Markdown.
 
   >>> markdown('<img src=x> [click](http://x)')
   '&lt;img src=x&gt; \\[click\\](http://x)'
   """
-  return html.escape(one_line(text).translate(_MARKS), quote=False)
+  return html.escape(types.one_line(text).translate(_MARKS), quote=False)
 
 
 def code(text: object) -> str:
-  """Text as code in Markdown, where backslashes and entities mean nothing.
+  """Formats text as Markdown code, where no escapes are needed.
 
   >>> code('a`b')
   "`a'b`"
   """
-  return '`' + one_line(text).replace('`', "'") + '`'
+  return '`' + types.one_line(text).replace('`', "'") + '`'
 
 
 def figures():
-  """For a `with` or as a decorator: dollars in pictures are just dollars."""
+  """Turns Matplotlib's math mode off; a context manager and decorator."""
   return matplotlib.rc_context({'text.parse_math': False})

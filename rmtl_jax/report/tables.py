@@ -1,4 +1,4 @@
-"""The table that ends a run, for a terminal and as Markdown."""
+"""The table and the sentences that end a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _METRICS = (
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  """(what it is, metrics per task) of every model in a run's record."""
+  """Yields (label, metrics per task) of every model in a run's record."""
   for name, metrics, _ in _models(record):
     yield name, metrics
 
@@ -29,7 +29,7 @@ def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _models(
   record: Mapping[str, Any],
 ) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-  """What `rows` gives, and the stage that left the model, or ''."""
+  """Yields (label, metrics per task, stage); the stage is '' of baselines."""
   if 'baseline' in record:
     yield 'user rate x item rate', record['baseline'], ''
   scratch = record.get('start') == 'scratch'
@@ -51,7 +51,7 @@ def _models(
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   """AUC with its interval, logloss and s-logloss per model and task.
 
-  One more column, where models were calibrated, has their logloss then.
+  Calibrated models have their logloss in one more column.
   """
   calibrated = record.get('calibrated', {})
   table = rich.table.Table(
@@ -95,7 +95,7 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
-  """What a person should take from the table, one sentence each."""
+  """Puts differences, warnings and limits of the figures into sentences."""
   lines = []
   for (first, second), label in (
     (('finetune', 'constant'), 'the control with constant weights'),
@@ -132,7 +132,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
 
 
 def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
-  """By task; all models of a run saw the same draws."""
+  """Counts by task; all models of a run share the draws."""
   first = next(iter(record['stages'].values()), {})
   return {
     task: values.get('undefined_draws', 0)
@@ -142,22 +142,22 @@ def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
 
 
 def left_out(draws: Mapping[str, int]) -> list[str]:
-  """Says that resampled sessions have no AUC, where some haven't.
+  """Says how many resamples have no AUC, if any.
 
   Args:
-    draws: how many of each task.
+    draws: how many, by task.
   """
-  said = [f'{count} of {task}' for task, count in draws.items() if count]
-  if not said:
+  counts = [f'{count} of {task}' for task, count in draws.items() if count]
+  if not counts:
     return []
   return [
     'Resamples of sessions that hold one label alone have no AUC and are left'
-    f' out of its interval: {", ".join(said)}.'
+    f' out of its interval: {", ".join(counts)}.'
   ]
 
 
 def seed_text(record: Mapping[str, Any]) -> str:
-  """The seed of a run, and how many members start from it."""
+  """The seed of a run, and the size of its ensemble."""
   members = record.get('ensemble')
   return f'seed {record["seed"]}' + (
     f', ensemble of {members}' if members else ''
@@ -165,13 +165,13 @@ def seed_text(record: Mapping[str, Any]) -> str:
 
 
 def _never_improved(best_epoch: int | list[int] | None) -> bool:
-  """Whether an actor, or every member of it, kept its epoch 0."""
+  """Whether every member of an actor kept epoch 0."""
   epochs = best_epoch if isinstance(best_epoch, list) else [best_epoch]
   return all(epoch == 0 for epoch in epochs)
 
 
 def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
-  """What ensembling gained, of the last stage."""
+  """Compares the last stage's ensemble with the mean of its members."""
   members = record.get('members')
   if not members:
     return []
@@ -210,9 +210,9 @@ def _difference(task: str, difference: Mapping[str, Any]) -> str:
 
 
 def text(table: rich.table.Table, width: int = 120) -> str:
-  """A table as plain text."""
+  """Renders a table as plain text."""
   buffer = io.StringIO()
-  # What stands in brackets is text too, and `:tada:` is no picture.
+  # Cells may come from data: [brackets] are no markup, `:tada:` is no emoji.
   console = rich.console.Console(
     file=buffer, width=width, force_jupyter=False, markup=False, emoji=False
   )
@@ -220,6 +220,25 @@ def text(table: rich.table.Table, width: int = 120) -> str:
   return buffer.getvalue().rstrip() + '\n'
 
 
+def provenance(record: Mapping[str, Any]) -> list[str]:
+  """Lists versions, device, commit and times, one line each.
+
+  Args:
+    record: a run's metrics or a comparison's results; only the latter have
+      `commit`.
+  """
+  versions = ', '.join(f'{k} {v}' for k, v in record['versions'].items())
+  lines = [f'Versions: {versions}', f'Device: {record["device"]}']
+  if 'commit' in record:
+    lines.append(f'Commit: {record["commit"] or "unknown"}')
+  times = [
+    f'{name} {value:.0f} s'
+    for name, value in record.get('seconds', {}).items()
+    if isinstance(value, int | float)
+  ]
+  return [*lines, f'Time: {", ".join(times)}'] if times else lines
+
+
 def text_of_paths(**paths: pathlib.Path) -> str:
-  """Where to look next, one line each."""
+  """Lists files that were written, one per line."""
   return '\n'.join(f'{name}: {path}' for name, path in paths.items())

@@ -1,4 +1,4 @@
-"""What a search found, for a terminal."""
+"""The result of a search, for a terminal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 10
 
 
 def text(record: Mapping[str, Any]) -> str:
-  """The best trials, what was decided, and what to do next.
+  """Renders the best trials, the decision and the next command.
 
   Args:
-    record: what tuning.json holds.
+    record: the content of tuning.json.
   """
   parts = [tables.text(_trials(record))]
   if record['confirmed']:
@@ -28,10 +28,10 @@ def text(record: Mapping[str, Any]) -> str:
 
 
 def decision(record: Mapping[str, Any]) -> str:
-  """What best.json holds, and why, in one sentence.
+  """Says in one sentence which settings best.json has, and why.
 
   Args:
-    record: what tuning.json holds.
+    record: the content of tuning.json.
   """
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   kept = 'Kept the settings you started from: '

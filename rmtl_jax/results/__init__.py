@@ -1,1 +1,1 @@
-"""What a run says of itself: metrics, calibration, values of rows."""
+"""The records of a run: metrics, calibration, values of rows, report."""

@@ -1,4 +1,4 @@
-"""The calibration of a run's models: fitted on validation, kept, evaluated."""
+"""The calibration maps of a run: fitting, reading, evaluating."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Maps = dict[str, dict[str, calibration.Calibration]]
 
 
 def saved(run: workdir.Run) -> Maps:
-  """Those in RUN/metrics.json, which a run has once it has been evaluated.
+  """Reads the maps of RUN/metrics.json; none before the run is evaluated.
 
   Raises:
-    types.InputError: the file holds something else.
+    types.InputError: the file has no valid maps.
   """
   path = run.path / 'metrics.json'
   if not path.exists():
@@ -37,14 +37,14 @@ def saved(run: workdir.Run) -> Maps:
 
 
 def of_record(record: Mapping[str, Any], where: str) -> Maps:
-  """Those in what metrics.json or evaluation/<split>.json holds.
+  """Reads the maps of metrics.json or evaluation/<split>.json.
 
   Args:
-    record: `calibration` may be missing.
-    where: what to call that in errors.
+    record: its content; `calibration` may be missing.
+    where: name of that entry in errors.
 
   Raises:
-    types.InputError: it is something else.
+    types.InputError: an entry is no map.
   """
   found = record.get('calibration', {})
   return {
@@ -69,11 +69,11 @@ def fit(
   tasks: tuple[str, ...],
   method: str,
 ) -> Maps:
-  """A map per stage and task.
+  """Fits a map per stage and task.
 
   Args:
     stages: names.
-    predict: a stage's probabilities of the validation rows, f32[R, K].
+    predict: returns a stage's probabilities of the validation rows, f32[R, K].
     validation: these rows.
     tasks: K names.
     method: `config.evaluation.calibration`.
@@ -98,18 +98,18 @@ def evaluate(
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Any]:
-  """What a record says of calibrated models.
+  """Evaluates the calibrated models.
 
   Args:
-    maps: stages that have none are left out.
-    predictions: f32[R, K] per stage, of the models themselves.
+    maps: stages without maps are left out.
+    predictions: uncalibrated, f32[R, K] per stage.
     split: the rows.
     tasks: K names.
     config: `evaluation`, `seed`.
 
   Returns:
     {'calibrated': {stage: {task: metrics}}, 'calibration': {stage: {task:
-    map as JSON}}}, or nothing where no stage has a map.
+    map as JSON}}}; {} if no stage has a map.
   """
   stages = [stage for stage in predictions if stage in maps]
   if not stages:
@@ -134,10 +134,10 @@ def evaluate(
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:
-  """One line per map that turns a model's ranking around.
+  """Warns of maps that reverse a model's ranking, one line each.
 
   Args:
-    record: what `evaluate` returned.
+    record: the result of `evaluate`.
   """
   return [
     f'the calibration of {task} after stage {stage} has slope'

@@ -1,4 +1,4 @@
-"""Evaluates a trained run again, on any split or other prepared data."""
+"""Evaluates a trained run on any split or other prepared data."""
 
 from __future__ import annotations
 
@@ -29,16 +29,15 @@ def evaluate(
   Args:
     path: RUN.
     split: 'train', 'validation' or 'test'.
-    data_dir: prepared data with the run's own fields; what the run was
-      trained on if None.
-    layout: the mesh to predict on, or None: one device.
+    data_dir: prepared data with the run's fields; None: the run's own data.
+    layout: the mesh to predict on; None: one device.
 
   Returns:
-    What the file holds: the keys of metrics.json but for the training's own.
+    The content of the file: metrics.json without the entries of training.
 
   Raises:
-    types.InputError: not a run, no checkpoint, data of another form, or
-      others in place of the run's own.
+    types.InputError: not a run, no checkpoint, data with other fields, or the
+      run's own data was replaced.
   """
   run = workdir.read(pathlib.Path(path)).on(layout)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
@@ -58,7 +57,7 @@ def _evaluate(
   data_dir: pathlib.Path,
   layout: mesh.Layout | None,
 ) -> dict[str, Any]:
-  """As `evaluate`, of data that is held."""
+  """As `evaluate`, with the data locked."""
   path, manifest = run.path, manifest_lib.read(data_dir)
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
@@ -75,14 +74,17 @@ def _evaluate(
   )
   maps = calibrations.saved(run)
   if data_dir == run.data_dir:
-    # A run that was cut off has not kept them yet.
+    # An interrupted run has not fitted them yet. Other data must not fit them:
+    # its rows are those to evaluate.
     maps = maps or run_record.fit_calibrations(
       run, models, trained, data.validation
     )
-  judged = row_values.judged(run.config, models, trained, data.validation)
+  critic_values = row_values.critic_values(
+    run.config, models, trained, data.validation
+  )
   record = {
     'split': split,
-    **run_record.build(run, models, trained, data, maps, judged),
+    **run_record.build(run, models, trained, data, maps, critic_values),
   }
   if processes.is_first():
     (path / 'evaluation').mkdir(exist_ok=True)
@@ -97,7 +99,7 @@ def check(
   run: workdir.Run,
   copies: int,
 ) -> None:
-  """Refuses settings that don't fit the data, the mesh, or the memory."""
+  """Refuses settings that don't fit the data, the mesh or the memory."""
   if layout is None:
     own = run.path / 'manifest.json'  # not yet there in a new run
     memory.check_tables(

@@ -1,4 +1,4 @@
-"""What metrics.json and evaluation/<split>.json hold of a run."""
+"""The record of a run: metrics.json and evaluation/<split>.json."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import stages as stages_lib
 from rmtl_jax.weighting import registry
 
-# What stage 3 leaves, in the order in which reports show it.
+# The actors of a run, in the order of reports.
 ACTORS = ('pretrain', 'constant', 'finetune')
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-  """The rows that a record is about.
+  """The data of a record.
 
   Attributes:
     manifest: of the data.
-    train: what the rate baseline counts.
-    validation: what the critics are judged on.
-    evaluated: what the metrics are of.
+    train: rows of the rate baseline.
+    validation: rows of the critics' statistics.
+    evaluated: rows of the metrics.
   """
 
   manifest: manifest_lib.Manifest
@@ -44,17 +44,17 @@ def build(
   trained: stages_lib.Trained,
   data: Data,
   maps: calibrations.Maps,
-  judged: Sequence[row_values.Judged],
+  critic_values: Sequence[row_values.CriticValues],
 ) -> dict[str, Any]:
-  """What metrics.json and evaluation/<split>.json share.
+  """Builds the entries that metrics.json and evaluation/<split>.json share.
 
   Args:
     run: the run.
     models: of its data.
     trained: its stages.
     data: the rows.
-    maps: calibrations, by stage; none where nothing is calibrated.
-    judged: what the critics say of the validation rows.
+    maps: calibration maps by stage; {} without calibration.
+    critic_values: what the critics say of the validation rows.
   """
   tasks = run.manifest.task_names
   predictions = {
@@ -88,8 +88,8 @@ def build(
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)
-  if judged:
-    found, lines = _critics(run, judged, data.validation)
+  if critic_values:
+    found, lines = _critics(run, critic_values, data.validation)
     record |= found
     warnings += lines
   return {
@@ -103,7 +103,7 @@ def build(
 def _best_epochs(
   trained: stages_lib.Trained, names: Iterable[str]
 ) -> dict[str, int | list[int]]:
-  """Of each actor; of an ensemble one per member."""
+  """The best epoch of each actor; of an ensemble a list, one per member."""
   return {
     name: epochs if len(epochs) > 1 else epochs[0]
     for name in names
@@ -117,7 +117,7 @@ def _members(
   trained: stages_lib.Trained,
   data: Data,
 ) -> dict[str, Any]:
-  """{stage: {task: metrics of each member}}: what ensembling gained."""
+  """Metrics of each member, {stage: {task: ...}}, to compare the mean with."""
   settings = ensemble.members(run.config)
   return {
     name: ensemble.member_metrics(
@@ -139,26 +139,26 @@ def _members(
 
 def _critics(
   run: workdir.Run,
-  judged: Sequence[row_values.Judged],
+  critic_values: Sequence[row_values.CriticValues],
   validation: splits_lib.Split,
 ) -> tuple[dict[str, Any], list[str]]:
-  """What the critics know of validation rows, and warnings.
+  """Statistics and curves of the critics on validation rows, and warnings.
 
-  Each member's critics judge its own policy. Of an ensemble the figures are
-  means over members, `collapsed` says whether any member's has, the warnings
-  name the members, and the curves are of the members' mean Q.
+  Each member's critics evaluate its own policy. The statistics of an ensemble
+  are means over members, but `collapsed` is true if any member's is; warnings
+  name the member, and the curves are of the mean Q.
   """
-  count, host = len(judged), validation.host
+  count, host = len(critic_values), validation.host
   tasks = run.manifest.task_names
   records, warnings = [], []
-  for member, one in enumerate(judged):
+  for member, one in enumerate(critic_values):
     records.append(
       summary.critic(one.q_values, one.policy, host, tasks, one.config.critic)
     )
     title = f'member {member}: ' if count > 1 else ''
     warnings += [title + line for line in summary.critic_warnings(records[-1])]
   # Weights are linear in Q, so those of the mean Q are the members' mean.
-  q_values = [one.q_values for one in judged]
+  q_values = [one.q_values for one in critic_values]
   mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
   found = {
     'critic': summary.mean_of_critics(records),
@@ -173,7 +173,7 @@ def fit_calibrations(
   trained: stages_lib.Trained,
   validation: splits_lib.Split,
 ) -> calibrations.Maps:
-  """Of every actor, fitted on the validation rows."""
+  """Fits the calibration maps of every actor on the validation rows."""
   return calibrations.fit(
     trained.actors,
     lambda name: models.predict(run.config, trained.actors[name], validation),

@@ -1,4 +1,4 @@
-"""All that the report of a run is about, gathered from its directory."""
+"""The record of a report, read and computed from a run's directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rmtl_jax.training import stages
 
 Record = dict[str, Any]
 
-# What a report of a comparison can't do without.
+# Entries of results.json that the report of a comparison needs.
 _OF_COMPARISON = (
   'split',
   'tasks',
@@ -47,28 +47,28 @@ _OF_COMPARISON = (
   'seconds',
 )
 
-# Positions in the session that are shown, and rows that one needs.
+# Most positions in the session that are shown, and least rows at each.
 _POSITIONS, _LEAST_ROWS = 30, 20
-# Of the rows at a position: where the spread begins and ends.
+# Quantiles of the weights at a position: the ends of the band.
 _SPREAD = (0.1, 0.9)
 
 
 def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
-  """Reads a run, and computes what only its rows can tell.
+  """Reads a run's figures and computes calibration and weights of its rows.
 
-  What the run measured is taken from metrics.json; where that is missing or
-  older than the finished stages, the run is evaluated as `rmtl evaluate` does.
-  Without the run's data there is only what metrics.json holds.
+  The metrics come from metrics.json. If that is missing or lacks finished
+  stages, the run is evaluated as by `rmtl evaluate`. Without the run's data
+  there are the figures of metrics.json only.
 
   Args:
     path: RUN.
-    data_dir: the run's prepared data where it has moved; None is where it was.
+    data_dir: the run's prepared data if it has moved.
 
   Returns:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
     `splits`); `stages` that have finished; `metrics` (as metrics.json);
-    `history`; `reliability`, `weights` ({} where the data is missing);
-    `missing`, why it is, or ''.
+    `history`; `reliability` and `weights` ({} without data); `missing`, why
+    the data is, or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -103,10 +103,10 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
 
 
 def is_comparison(path: pathlib.Path) -> bool:
-  """Whether a directory is one of `rmtl compare`.
+  """Whether a directory is a comparison's.
 
   Raises:
-    types.InputError: it is one that has not finished.
+    types.InputError: it is one, and has not finished.
   """
   if (path / 'results.json').exists():
     return True
@@ -119,7 +119,7 @@ def is_comparison(path: pathlib.Path) -> bool:
 
 
 def comparison(path: pathlib.Path) -> Record:
-  """What COMPARISON/results.json holds, with `data` of its manifest.
+  """Reads COMPARISON/results.json, and adds `splits`, `settings`, `defaults`.
 
   Args:
     path: COMPARISON.
@@ -150,15 +150,15 @@ def comparison(path: pathlib.Path) -> Record:
 def _with_data(
   run: workdir.Run, data_dir: pathlib.Path | None
 ) -> tuple[workdir.Run, str]:
-  """The run with where its data is, and why it can't be read, or ''."""
+  """Sets the run's `data_dir`; also returns why it can't be read, or ''."""
   place = data_dir or run.data_dir
   try:
-    found = manifest_lib.read(place)
+    manifest = manifest_lib.read(place)
   except types.InputError as error:
     if data_dir:
       raise
     return run, str(error)
-  if found != run.manifest:
+  if manifest != run.manifest:
     raise types.InputError(
       f'{place}: is not the data that {run.path} was trained on'
     )
@@ -168,9 +168,11 @@ def _with_data(
 
 
 def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
-  """metrics.json, or the run evaluated anew where that is no longer right."""
+  """Reads metrics.json; evaluates the run if it is missing or outdated."""
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
+  # A run that stopped before its evaluation may have an older file,
+  # without the stages that have finished since.
   actors = {name for name in finished if name in run_record.ACTORS}
   is_current = (
     isinstance(record, dict)
@@ -195,7 +197,7 @@ def _history(path: pathlib.Path) -> list[Record]:
     return []
   try:
     return writers.read_history(path)
-  # JSON that was cut off or edited, no UTF-8.
+  # Truncated or edited JSON, or not UTF-8.
   except (ValueError, RecursionError) as error:
     raise types.InputError(f'{file}: not JSON lines: {error}') from None
 
@@ -218,30 +220,34 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
 def _of_rows(
   run: workdir.Run, metrics: Record, history: Sequence[Record]
 ) -> Record:
-  """`reliability` on the test rows, `weights` on those of validation."""
+  """Computes `reliability` of test rows and `weights` of validation rows."""
   models = models_lib.Models(run.manifest.feature_spec())
   trained = stages.restore(run, models)
 
-  def place(name):
+  def split(name):
     return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
 
   rows = {
-    'reliability': _reliability(run, models, trained, place('test'), metrics)
+    'reliability': _reliability(run, models, trained, split('test'), metrics)
   }
   if trained.critic is None:
     return rows
-  validation = place('validation')
-  judged = row_values.judged(run.config, models, trained, validation)
+  validation = split('validation')
+  critic_values = row_values.critic_values(
+    run.config, models, trained, validation
+  )
   lambdas = row_values.lambdas(
     run.config, history, trained.best_epochs.get('finetune', ())
   )
   weights = row_values.weights(
     run.config,
     models,
-    judged,
+    critic_values,
     validation,
     lambdas,
-    lambda: row_values.judged(run.config, models, trained, place('train')),
+    lambda: row_values.critic_values(
+      run.config, models, trained, split('train')
+    ),
   )
   if weights:
     rows['weights'] = {
@@ -260,7 +266,7 @@ def _reliability(
   test: splits_lib.Split,
   metrics: Record,
 ) -> Record:
-  """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
+  """Reliability points, {'stage', 'points': {task: {'raw', 'calibrated'}}}."""
   stage = next(n for n in reversed(run_record.ACTORS) if n in trained.actors)
   predictions = models.predict(run.config, trained.actors[stage], test)
   where = f'{run.path / "metrics.json"}: calibration'
@@ -288,7 +294,7 @@ def _reliability(
 def by_position(
   weights: Sequence[np.ndarray], starts: np.ndarray, tasks: Sequence[str]
 ) -> dict[str, dict[str, list[float]]]:
-  """Mean and spread of weights at row 1, 2, ... of the session.
+  """Mean and quantiles of the weights by position in the session.
 
   Args:
     weights: f32[R, K] of each member.
@@ -296,8 +302,8 @@ def by_position(
     tasks: K names.
 
   Returns:
-    {task: {'mean', 'low', 'high' (quantiles 0.1 and 0.9 of the rows there,
-    members pooled), 'rows'}}, up to the first position with few rows.
+    {task: {'mean', 'low', 'high' (quantiles 0.1 and 0.9, members pooled),
+    'rows'}}, lists up to the first position with few rows.
   """
   lengths = np.diff(starts)
   position = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)

@@ -1,4 +1,4 @@
-"""What a run's critics say of rows, and what its weighting makes of that."""
+"""Q-values and weights of rows, by a run's critics and weighting."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory, registry
 
 
-class Judged(NamedTuple):
-  """Rows as one member's critics see them.
+class CriticValues(NamedTuple):
+  """Values of rows by one member's critics.
 
   Attributes:
     config: the member's settings.
@@ -36,22 +36,24 @@ class Judged(NamedTuple):
   q_values: np.ndarray
 
 
-def judged(
+def critic_values(
   config: config_lib.Config,
   models: models_lib.Models,
   trained: stages.Trained,
   split: splits_lib.Split,
-) -> list[Judged]:
-  """Q of every row, one entry per member; each judges its own policy.
+) -> list[CriticValues]:
+  """Computes Q(s, pi(s)) of every row, by member.
+
+  Each member's critics evaluate its own policy.
 
   Args:
     config: the run's settings.
     models: of the run's data.
-    trained: its stages; the critics' may be missing.
+    trained: its stages.
     split: the rows.
 
   Returns:
-    Nothing where there are no critics.
+    An entry per member; [] without critics.
   """
   if trained.critic is None:
     return []
@@ -65,7 +67,7 @@ def judged(
   ):
     policy = models.predict(one, actor, split)
     q_values = models.values(one, critic, split, policy)
-    found.append(Judged(one, critic, policy, q_values))
+    found.append(CriticValues(one, critic, policy, q_values))
   return found
 
 
@@ -74,12 +76,12 @@ def lambdas(
   history: Sequence[Mapping[str, Any]],
   best_epochs: Sequence[int] = (),
 ) -> list[float]:
-  """Lambda of each member: as set, or as it was learnt up to its best epoch.
+  """Lambda of each member: as set, or as learnt at its best epoch.
 
   Args:
     config: the run's settings.
     history: one record per epoch.
-    best_epochs: of stage 3, one per member, if it has finished.
+    best_epochs: of stage 3, one per member; () if it has not finished.
   """
   values = [config.weighting.lambda_] * config.ensemble
   for entry in history:
@@ -95,26 +97,26 @@ def lambdas(
 def weights(
   config: config_lib.Config,
   models: models_lib.Models,
-  rows: Sequence[Judged],
+  rows: Sequence[CriticValues],
   split: splits_lib.Split,
   lambdas: Sequence[float],
-  train: Callable[[], Sequence[Judged]],
+  train: Callable[[], Sequence[CriticValues]],
 ) -> list[np.ndarray]:
-  """The weights that stage 3 begins with, were these rows one batch.
+  """Computes the weights at the start of stage 3, with the rows as one batch.
 
-  Lambda is as after its warmup and before its fall, the critics are as stage 2
-  left them, and there is no dropout.
+  Lambda is that between warmup and decay, the critics are those of stage 2, and
+  there is no dropout.
 
   Args:
     config: the run's settings.
     models: of the run's data.
-    rows: from `judged`.
+    rows: from `critic_values`.
     split: the rows.
     lambdas: one per member.
-    train: gives the train rows from `judged`, which `constant_mean` needs.
+    train: returns `critic_values` of the train rows, for `constant_mean`.
 
   Returns:
-    f32[R, K] per member; nothing where no loss is weighed by row.
+    f32[R, K] per member; [] if the weighting is not by row.
   """
   record = registry.find(config.weighting.name)
   if not rows or record.make is None:
@@ -134,7 +136,7 @@ def weights(
 
 
 def _weights(
-  one: Judged,
+  one: CriticValues,
   lambda_: float,
   means: Any,
   split: splits_lib.Split,
@@ -164,9 +166,9 @@ def _weights(
 
 
 def _deviation(
-  one: Judged, split: splits_lib.Split, models: models_lib.Models
+  one: CriticValues, split: splits_lib.Split, models: models_lib.Models
 ) -> np.ndarray:
-  """How much the members of each critic disagree, f32[R, K]."""
+  """Deviation of Q over each critic's ensemble, f32[R, K]."""
   network = functional.make_critic(
     dataclasses.replace(models.spec, distinct=()),
     dataclasses.replace(one.config.network, first_layer='plain'),

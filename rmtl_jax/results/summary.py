@@ -1,4 +1,4 @@
-"""From predictions to the record that metrics.json and evaluation/ hold."""
+"""Parts of a run's record: metrics, baseline, critics, warnings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
 
-# A TD error that ends so many times above its least has diverged.
+# Critics diverge if their TD error ends this many times above its minimum.
 RISEN = 10.0
-# Weights whose deviation is less than this share of their mean are constants;
-# so much the sums of a pass may be off by rounding.
+# Weights are constant if their deviation is below this times their mean:
+# rounding of a pass's sums can cause as much.
 CONSTANT_WEIGHTS = 1e-3
 
 
@@ -29,7 +29,7 @@ def stages(
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Record]:
-  """Every metric of every stage and task; on simulated data the oracle's.
+  """Computes every metric of every stage and task, and the oracle's.
 
   Args:
     predictions: f32[R, K] per stage.
@@ -39,26 +39,35 @@ def stages(
 
   Returns:
     {'stages': {stage: {task: metrics}}, 'oracle': {task: metrics}}, the
-    latter only where true probabilities exist.
+    latter for simulated data only, which has true probabilities.
   """
-
-  def metrics(values):
-    return evaluator.evaluate(
-      values,
-      split.labels,
-      split.session,
-      split.user,
-      tasks,
-      config.evaluation,
-      config.seed,
-    )
-
   record: dict[str, Record] = {
-    'stages': {name: metrics(values) for name, values in predictions.items()}
+    'stages': {
+      name: _metrics(values, split, tasks, config)
+      for name, values in predictions.items()
+    }
   }
   if split.oracle is not None:
-    record['oracle'] = metrics(split.oracle)
+    record['oracle'] = _metrics(split.oracle, split, tasks, config)
   return record
+
+
+def _metrics(
+  predictions: np.ndarray,
+  split: columns_lib.Rows,
+  tasks: tuple[str, ...],
+  config: config_lib.Config,
+) -> Record:
+  """Every metric of one model, {task: metrics}."""
+  return evaluator.evaluate(
+    predictions,
+    split.labels,
+    split.session,
+    split.user,
+    tasks,
+    config.evaluation,
+    config.seed,
+  )
 
 
 def rate_baseline(
@@ -67,7 +76,7 @@ def rate_baseline(
   manifest: manifest_lib.Manifest,
   config: config_lib.Config,
 ) -> Record | None:
-  """Metrics of user-rate x item-rate, or None without such fields."""
+  """Computes the metrics of the rate baseline; None without user and item."""
   names = [f.name for f in manifest.of_kind('categorical')]
   sizes = [f.size for f in manifest.of_kind('categorical')]
 
@@ -88,15 +97,7 @@ def rate_baseline(
     0 if item is None else sizes[item],
   )
   predictions = baseline.predict(rates, ids(split, user), ids(split, item))
-  return evaluator.evaluate(
-    predictions,
-    split.labels,
-    split.session,
-    split.user,
-    manifest.task_names,
-    config.evaluation,
-    config.seed,
-  )
+  return _metrics(predictions, split, manifest.task_names, config)
 
 
 def critic(
@@ -106,7 +107,7 @@ def critic(
   tasks: tuple[str, ...],
   config: config_lib.CriticConfig,
 ) -> dict[str, dict[str, Any]]:
-  """What the critics know: {'mean_q': {task: value}, 'collapsed': ...}.
+  """Computes the critics' statistics, {'mean_q': {task: value}, ...}.
 
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
@@ -135,14 +136,14 @@ def critic(
 
 
 def mean_of_critics(records: Sequence[Record]) -> Record:
-  """The critics of an ensemble's members as one record of the same form.
+  """Averages the statistics of an ensemble's critics.
 
   Args:
-    records: what `critic` gives, one per member.
+    records: from `critic`, one per member.
 
   Returns:
-    Means over the members that have the figure (None where none has);
-    `collapsed` and `diverged` where any member's critic is.
+    Means over the members with a defined figure (None without any);
+    `collapsed` and `diverged` are true if any member's is.
   """
 
   def joined(name, task):
@@ -168,14 +169,14 @@ def curves(
   steps: int = 20,
   bins: int = 40,
 ) -> dict[str, Any]:
-  """What pictures of the critics need, small enough for JSON.
+  """Computes the curves of the critics' pictures.
 
   Args:
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     split: the rows.
     tasks: K names.
     lambda_: the paper's lambda.
-    steps: positions in the session that are kept.
+    steps: number of positions in the session.
     bins: of the histograms.
 
   Returns:
@@ -201,7 +202,7 @@ def differences(
   tasks: tuple[str, ...],
   config: config_lib.Config,
 ) -> dict[str, Record]:
-  """RMTL minus the control, and minus the pre-trained model, same rows."""
+  """Metrics of RMTL minus those of the control and the pre-trained model."""
   return {
     f'finetune_minus_{other}': evaluator.evaluate_difference(
       predictions['finetune'],
@@ -220,14 +221,14 @@ def differences(
 def one_class_warnings(
   validation: np.ndarray, tasks: Sequence[str]
 ) -> list[str]:
-  """What early stopping looks at where it can't look at every task.
+  """Warns if early stopping can't use every task.
 
   Args:
     validation: labels of the validation rows, f32[R, K].
     tasks: K names.
 
   Returns:
-    A line, or none where every task has both classes.
+    A line; none if every task has both classes.
   """
   both = [0.0 < share < 1.0 for share in validation.mean(axis=0)]
   without = [t for t, has in zip(tasks, both, strict=True) if not has]
@@ -242,7 +243,7 @@ def one_class_warnings(
 
 
 def critic_warnings(record: Mapping[str, Any]) -> list[str]:
-  """One line per critic that has collapsed or diverged."""
+  """Warns of collapsed and diverged critics, one line each."""
   lines = []
   for task, collapsed in record['collapsed'].items():
     if collapsed:
@@ -268,11 +269,11 @@ def critic_warnings(record: Mapping[str, Any]) -> list[str]:
 def history_warnings(
   history: Sequence[Mapping[str, Any]], weighting: str
 ) -> list[str]:
-  """What went wrong in training, one line each.
+  """Warns of failures in training, one line each.
 
-  Steps that were left out; critics whose TD error ended far above its least
-  (RISEN times), in stage 2 or where they learn along in stage 3; and weights of
-  stage 3 that hardly varied in its last epoch.
+  These are skipped steps, a TD error that ended RISEN times above its minimum
+  (in stage 2, or in stage 3 if the critics learn there), and weights that
+  hardly varied in the last epoch of stage 3.
 
   Args:
     history: records of epochs and passes, each run's in order.

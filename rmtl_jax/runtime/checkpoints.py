@@ -1,12 +1,12 @@
-"""Checkpoints by Orbax, with our own digests: the one module that saves.
+"""Checkpoints by Orbax, with digests of their own.
 
 Orbax writes atomically and in the background, but it loads flipped bits
-without a word. So every checkpoint carries a digest per leaf and one of its
-record, checked on restore; one that is damaged is named, and the newest sound
-one is used. Nothing that is not finite is ever saved.
+silently. So every checkpoint has a digest per leaf and one of its record.
+Restoring checks them, names a damaged checkpoint and falls back to the newest
+sound one. Values that are not finite are never saved.
 
-Of several processes each saves and restores its own parts. All of them call
-the same methods in the same order, and see the same directory.
+Every process of a job saves and restores its own shards. All processes call
+the same methods in the same order and see the same directory.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from rmtl_jax import durable, types
 from rmtl_jax.runtime import integrity as records
 from rmtl_jax.runtime import processes
 
-# For those who open stores.
 Damaged = records.Damaged
 _ARRAYS, _RECORD = 'arrays', 'record'
-# Orbax names what is not whole yet after the checkpoint that it will be.
+# Suffix of Orbax's temporary directories.
 _PARTIAL = '.orbax-checkpoint-tmp'
 
 
 class Restored(NamedTuple):
-  """What a checkpoint held.
+  """A restored checkpoint.
 
   Attributes:
     step: its number.
     arrays: the tree of arrays.
-    record: the JSON beside them.
+    record: the JSON object beside them.
   """
 
   step: int
@@ -51,7 +50,7 @@ class Restored(NamedTuple):
 
 
 class Store:
-  """Checkpoints of one kind in one directory, the newest few kept."""
+  """The newest checkpoints of one stage, in one directory."""
 
   def __init__(
     self,
@@ -59,18 +58,18 @@ class Store:
     keep: int = 2,
     shardings: Callable[[Any], Any] | None = None,
   ):
-    """Opens (or creates) the directory.
+    """Opens or creates the directory.
 
     Args:
-      directory: its checkpoints are DIRECTORY/<step>.
-      keep: how many of the newest are kept.
-      shardings: from a tree to where its leaves are restored; one device if
-        None.
+      directory: has checkpoints DIRECTORY/<step>.
+      keep: number of newest checkpoints that are kept.
+      shardings: maps a tree to the shardings of its leaves on restore; None:
+        one device.
     """
     self.directory = directory.resolve()
     self._shardings = shardings or _on_one_device
-    self._saves = False
-    self._saved: int | None = None  # and not synced yet
+    self._has_saved = False
+    self._unsynced: int | None = None  # the step that is being written
     self._manager = ocp.CheckpointManager(
       epath.Path(self.directory),
       options=ocp.CheckpointManagerOptions(max_to_keep=keep),
@@ -79,19 +78,21 @@ class Store:
   def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
     """Saves in the background; the arrays may be donated right after.
 
-    What the directory holds from `step` on is replaced: after a restore these
-    are the damaged ones.
+    Checkpoints from `step` on are replaced: after a restore these are the
+    damaged ones.
 
     Args:
-      step: a number.
+      step: its number.
       arrays: a tree of arrays.
-      record: what JSON can hold.
+      record: a JSON object.
 
     Raises:
       FloatingPointError: an array is not finite; nothing is saved.
       OSError: this or the save before could not be written.
     """
     records.check_finite(arrays)
+    # One save at a time: an error of the one before would else be lost, and its
+    # checkpoint be deleted as an old one before it is durable.
     self.wait()
     record = records.sealed(
       {
@@ -99,11 +100,11 @@ class Store:
         'format_version': records.FORMAT_VERSION,
         'digest_form': records.BLOCKS,
         'digests': records.digests(arrays),
-        'forms': records.forms(arrays),
+        'forms': records.layouts(arrays),
       }
     )
     try:
-      self._make_way(step)
+      self._delete_from(step)
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -115,17 +116,17 @@ class Store:
       )
     except Exception as error:  # Orbax raises many kinds, a ValueError too.
       raise unsaved(self.directory, error) from None
-    self._saved = step
+    self._unsynced = step
 
-  def _make_way(self, step: int) -> None:
-    """Deletes what Orbax would leave in the way: it skips such saves silently.
+  def _delete_from(self, step: int) -> None:
+    """Deletes checkpoints from `step` on: Orbax skips such saves silently.
 
-    The first save also deletes what a killed process had not finished.
+    The first save also deletes temporary directories of a killed process.
     """
-    if not self._saves and processes.is_first():
+    if not self._has_saved and processes.is_first():
       for path in self.directory.glob(f'*{_PARTIAL}*'):
         shutil.rmtree(path, ignore_errors=True)
-    self._saves = True
+    self._has_saved = True
     for old in self._steps():
       if old >= step:
         self._delete(old)
@@ -134,8 +135,10 @@ class Store:
     self._manager.wait_until_finished()
     if step in self._manager.all_steps():
       self._manager.delete(step)
+    # Orbax does not list a damaged checkpoint, so it would stay.
     if processes.is_first():
       shutil.rmtree(self.directory / str(step), ignore_errors=True)
+    # No process may save into the directory while the first one removes it.
     processes.barrier(f'deleted {step}')
 
   def clear(self) -> None:
@@ -144,104 +147,108 @@ class Store:
       self._delete(step)
 
   def _steps(self) -> list[int]:
-    """Newest first; damaged ones that Orbax does not count too."""
+    """Steps of all checkpoints, newest first, damaged ones included."""
 
-    def found():
+    def read():
       names = [path.name for path in self.directory.iterdir()]
       return sorted((int(n) for n in names if n.isdigit()), reverse=True)
 
-    return processes.broadcast(found)
+    return processes.broadcast(read)
 
   def wait(self) -> None:
-    """Returns when everything saved is on disk.
+    """Returns when every save is on disk.
 
     Raises:
       OSError: it could not be written.
     """
     try:
       self._manager.wait_until_finished()
-      saved = self.directory / str(self._saved)
-      # Orbax renames, and leaves it to the system when that is written.
+      saved = self.directory / str(self._unsynced)
+      # Orbax renames without fsync: after a power failure the checkpoint could
+      # be empty while the ones before it are already deleted.
       if processes.is_first() and saved.is_dir():
         durable.sync_tree(saved)
         durable.sync(self.directory)
     except Exception as error:
       raise unsaved(self.directory, error) from None
-    self._saved = None
+    self._unsynced = None
 
   def close(self) -> None:
-    """Waits, then lets go of the directory.
+    """Waits, then closes Orbax's manager.
 
     Raises:
-      OSError: what was saved could not be written.
+      OSError: a save could not be written.
     """
     try:
       self.wait()
     finally:
       try:
         self._manager.close()
-      except Exception as error:  # what `wait` has met, once more
+      except Exception as error:  # Orbax raises the error of `wait` again
         raise unsaved(self.directory, error) from None
 
   def restore(
     self, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored | None:
-    """The newest sound checkpoint, or None where there is none at all.
+    """Restores the newest sound checkpoint; None if there is no checkpoint.
 
     Args:
-      abstract: from the JSON record to a tree of arrays or of
-        `jax.ShapeDtypeStruct` with the form of what was saved, or to None
-        where the record is all that is wanted.
+      abstract: maps the JSON record to a tree of arrays or
+        `jax.ShapeDtypeStruct` with the saved shapes and types, or to None to
+        restore the record alone.
 
     Raises:
-      Damaged: there are checkpoints, but each of them is damaged.
-      types.InputError: the newest sound one has another form, or was written
-        by a newer program.
+      Damaged: every checkpoint is damaged.
+      types.InputError: the newest sound one has other shapes or types, or a
+        newer program wrote it.
     """
-    damaged_ones = []
+    failures = []
     for step in self._steps():
       try:
         restored = self._restore(step, abstract)
       except Damaged as error:
-        damaged_ones.append(error)
+        failures.append(error)
         continue
-      for error in damaged_ones:
+      for error in failures:
         logging.warning('%s; the checkpoint before it is used', error)
       return restored
-    if damaged_ones:
-      raise damaged_ones[0]
+    if failures:
+      raise failures[0]
     return None
 
   def _restore(
     self, step: int, abstract: Callable[[dict[str, Any]], Any]
   ) -> Restored:
     path = self.directory / str(step)
+    # The record comes first: it says how the arrays are laid out, and a newer
+    # format is refused before anything of it is read.
     as_json = {_RECORD: ocp.args.JsonRestore()}
     record = processes.all_or_raise(
       lambda: records.current(self._read(step, **as_json)[_RECORD], path),
       Damaged,
     )
-    form = abstract(record)
-    if form is None:
+    template = abstract(record)
+    if template is None:
       return Restored(step, None, record)
-    records.check_form(path, record, form)
+    # Checked before the arrays are read: Orbax's own error names no leaf.
+    records.check_layout(path, record, template)
     expected = jax.tree.map(
       lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      form,
-      self._shardings(form),
+      template,
+      self._shardings(template),
     )
     as_arrays = {_ARRAYS: ocp.args.StandardRestore(expected)}
     arrays = processes.all_or_raise(
       lambda: self._read(step, **as_arrays)[_ARRAYS], Damaged
     )
-    found = records.digests(arrays, record['digest_form'])
-    for leaf, digest in found.items():
+    digests = records.digests(arrays, record['digest_form'])
+    for leaf, digest in digests.items():
       if record['digests'].get(leaf) != digest:
         raise Damaged(f'{path}: damaged: {leaf} is not what was saved')
     return Restored(step, arrays, record)
 
   def _read(self, step: int, **parts: Any) -> Any:
-    """Parts of a checkpoint, by name."""
+    """Reads items of a checkpoint, by name."""
     try:
       return self._manager.restore(step, args=ocp.args.Composite(**parts))
     except Exception as error:  # Orbax raises many kinds for a damaged file.
@@ -254,25 +261,25 @@ def _on_one_device(tree: Any) -> Any:
 
 
 class LateStore:
-  """A Store that waits: for work that is mostly over before it need be saved.
+  """A Store that saves at most once per period.
 
-  The directory appears with the first checkpoint, `period` seconds after the
-  start or after the checkpoint before.
+  Most runs of a study end before their first save. The directory appears with
+  the first checkpoint, a period after the start.
   """
 
   def __init__(self, directory: pathlib.Path, period: float):
-    """Opens what is there.
+    """Opens the directory if it exists.
 
     Args:
       directory: as for Store.
-      period: seconds.
+      period: least seconds between saves.
     """
     self._directory, self._period = directory, period
     self._store = Store(directory) if directory.is_dir() else None
     self._last = time.monotonic()
 
   def save(self, step: int, arrays: Any, record: dict[str, Any]) -> None:
-    """Saves before it returns, or does nothing if the last one is recent."""
+    """Saves and waits, or does nothing within the period."""
     if time.monotonic() - self._last < self._period:
       return
     if self._store is None:
@@ -293,26 +300,27 @@ class LateStore:
       self._store.clear()
 
   def close(self) -> None:
-    """Waits, then lets go of the directory."""
+    """As Store.close."""
     if self._store is not None:
       self._store.close()
 
   def remove(self) -> None:
-    """Closes, and deletes what the finished work no longer needs."""
+    """Closes, and deletes the directory."""
     self.close()
     shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def damaged(path: pathlib.Path, error: Exception) -> Damaged:
-  """The one line for a checkpoint that Orbax can't read."""
+  """The error of a checkpoint that Orbax can't read."""
   first = types.first_line(error)
   return Damaged(f'{path}: checkpoint is damaged: {first[:200]}')
 
 
 def unsaved(directory: pathlib.Path, error: Exception) -> OSError:
-  """The error for a checkpoint that could not be written.
+  """The error of a checkpoint that can't be written.
 
-  Orbax and TensorStore raise ValueErrors that hold the system's number.
+  Orbax and TensorStore raise ValueErrors with the system's error number in
+  their text.
   """
   code = re.search(r"os_error_code='(\d+)'", str(error))
   number = int(code[1]) if code else getattr(error, 'errno', None) or errno.EIO

@@ -1,10 +1,10 @@
-"""What a checkpoint says of itself: versions, digests, forms.
+"""Integrity of checkpoints: format versions, digests, shapes and types.
 
-The record is the JSON beside the arrays. It has a digest of every leaf and one
-of itself, so that nothing but what was saved is ever restored. An embedding
-table may be split over devices and processes, by rows: its digest is a sum
-over fixed blocks of rows, to which each process adds those that it holds, so
-that it is the same on every mesh.
+A checkpoint's record is the JSON object beside its arrays. It has a digest of
+every leaf and of itself, so that a restored checkpoint equals the saved one. An
+embedding table may be sharded by rows over devices and processes. Its digest is
+a sum over fixed blocks of rows, to which each process adds its own blocks, so
+it is the same on every mesh.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from rmtl_jax.runtime import processes
 from rmtl_jax.updates import state
 
 FORMAT_VERSION = 3
-# How leaves are digested: tables by blocks of rows, or (up to version 2) whole.
+# Digests of tables: by blocks of rows, or of the whole (up to version 2).
 BLOCKS, WHOLE = 'blocks', 'whole'
-# At most so many blocks, 2^8 * 3^2 * 5 * 7: their ends are those of parts too
-# wherever that is a multiple of the number of parts.
+# Most blocks of a table, 2^8 * 3^2 * 5 * 7: shards end where blocks do if the
+# number of shards divides it, so it has many divisors.
 MOST_BLOCKS = 80640
-# Beyond what a float of 64 bits can hold.
+# Numbers of a history stay below this: larger ones are infinite as f64.
 _LARGE = 1e308
 
 
-# Entries that are used, where a record has them.
+# Types of the entries of a record.
 _KINDS = {
   'digests': dict,
   'forms': dict,
@@ -50,11 +50,11 @@ _KINDS = {
 
 
 class Damaged(types.InputError):
-  """A checkpoint that is not what was saved."""
+  """A checkpoint that differs from the saved one."""
 
 
 class Record(dict[str, Any]):
-  """The JSON of a checkpoint; an error for a missing entry names the file."""
+  """The record of a checkpoint; the error of a missing entry names the file."""
 
   def __init__(self, record: Mapping[str, Any], path: pathlib.Path):
     super().__init__(record)
@@ -64,44 +64,46 @@ class Record(dict[str, Any]):
     raise Damaged(f'{self._path}: damaged: its record lacks {name!r}')
 
 
-def digests(arrays: Any, form: str = BLOCKS) -> dict[str, str]:
-  """One digest per leaf, by its path in the tree; bytes, shape and type.
+def digests(arrays: Any, kind: str = BLOCKS) -> dict[str, str]:
+  """Digests bytes, shape and type of every leaf, by its path in the tree.
 
   Args:
-    arrays: a tree; embedding tables may be split over processes.
-    form: BLOCKS or WHOLE.
+    arrays: a tree; embedding tables may be sharded over processes.
+    kind: BLOCKS or WHOLE.
   """
   result, sums = {}, {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
     name = jax.tree_util.keystr(path)
-    if form == BLOCKS and state.is_embedding(path):
+    if kind == BLOCKS and state.is_embedding(path):
       sums[name] = (leaf, _own_blocks(leaf))
       continue
     host = np.ascontiguousarray(_whole(leaf))
     result[name] = _digest(host.data, f'{host.shape}{host.dtype}').hex()
   if sums:
+    # Sums modulo 2^128 commute, so the order and number of processes do not
+    # matter. They travel as four words, because devices have no 128-bit types.
     words = np.array([_words(own) for _, own in sums.values()], np.uint32)
     totals = processes.all_gather(words).astype(object).sum(0)
     for (name, (leaf, _)), total in zip(sums.items(), totals, strict=True):
       number = sum(word << 32 * i for i, word in enumerate(total)) % 2**128
-      form_of = f'{tuple(leaf.shape)}{leaf.dtype}'
-      result[name] = _digest(number.to_bytes(16, 'little'), form_of).hex()
+      suffix = f'{tuple(leaf.shape)}{leaf.dtype}'
+      result[name] = _digest(number.to_bytes(16, 'little'), suffix).hex()
   return result
 
 
-def _digest(content: Any, more: str) -> bytes:
+def _digest(content: Any, suffix: str) -> bytes:
   digest = hashlib.blake2b(content, digest_size=16)
-  digest.update(more.encode())
+  digest.update(suffix.encode())
   return digest.digest()
 
 
 def _words(number: int) -> list[int]:
-  """An integer of 128 bits in four of 32, the lowest first."""
+  """Splits a 128-bit integer into four of 32 bits, the lowest first."""
   return [number >> 32 * i & 0xFFFFFFFF for i in range(4)]
 
 
 def _whole(leaf: Any) -> np.ndarray:
-  """A leaf on the host; of one that is split over processes all parts."""
+  """Copies a leaf to the host, gathering it if processes share it."""
   if isinstance(leaf, jax.Array) and not (
     leaf.is_fully_addressable or leaf.is_fully_replicated
   ):
@@ -109,8 +111,12 @@ def _whole(leaf: Any) -> np.ndarray:
   return np.asarray(leaf)
 
 
-def _own_parts(leaf: Any) -> Iterator[tuple[int, np.ndarray]]:
-  """(first row, rows) of a leaf's parts here, each in one process alone."""
+def _own_shards(leaf: Any) -> Iterator[tuple[int, np.ndarray]]:
+  """Yields (first row, rows) of the shards that this process answers for.
+
+  Of replicas only the first counts: else a replicated block would be added once
+  per device.
+  """
   if not isinstance(leaf, jax.Array):
     yield 0, np.asarray(leaf)
     return
@@ -121,15 +127,15 @@ def _own_parts(leaf: Any) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _own_blocks(table: Any) -> int:
-  """The sum of the digests of the blocks of rows that are here.
+  """Sums the digests of this process's blocks of rows, modulo 2^128.
 
   Args:
-    table: [..., rows, D], split by rows at most.
+    table: [..., rows, D], sharded by rows or not at all.
   """
   rows = table.shape[-2]
   size = rows // math.gcd(rows, MOST_BLOCKS)
   total = 0
-  for first, part in _own_parts(table):
+  for first, part in _own_shards(table):
     if first % size or part.shape[-2] % size:
       raise ValueError(
         f'{rows} rows in parts of {part.shape[-2]}: expected multiples of'
@@ -137,15 +143,16 @@ def _own_blocks(table: Any) -> int:
       )
     for begin in range(0, part.shape[-2], size):
       block = np.ascontiguousarray(part[..., begin : begin + size, :])
+      # The block's number is part of its digest: else blocks could be swapped.
       number = (first + begin) // size
       total += int.from_bytes(_digest(block.data, str(number)), 'little')
   return total % 2**128
 
 
-def forms(arrays: Any) -> dict[str, str]:
+def layouts(arrays: Any) -> dict[str, str]:
   """Type and shape of every leaf, by its path in the tree.
 
-  >>> forms({'w': np.zeros((2, 3), np.float32)})
+  >>> layouts({'w': np.zeros((2, 3), np.float32)})
   {"['w']": 'float32[2,3]'}
   """
   return {
@@ -160,13 +167,15 @@ def check_finite(arrays: Any) -> None:
   """Refuses NaN and infinity.
 
   Raises:
-    FloatingPointError: names the first leaf that holds one.
+    FloatingPointError: names the first leaf with one.
   """
   leaves = jax.tree_util.tree_leaves_with_path(arrays)
-  bad = 0  # how many leaves there are from the first bad one on
+  # Number of leaves from the first bad one on. Its maximum over the processes
+  # is the first bad leaf of all: every process then raises the same error.
+  bad = 0
   for i, (_, leaf) in enumerate(leaves):
     if leaf.dtype.kind == 'f' and not all(
-      np.isfinite(part).all() for _, part in _own_parts(leaf)
+      np.isfinite(part).all() for _, part in _own_shards(leaf)
     ):
       bad = len(leaves) - i
       break
@@ -179,13 +188,17 @@ def check_finite(arrays: Any) -> None:
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-  """The record as JSON gives it back, with a digest of itself."""
+  """Adds a digest of the record to it, after a round trip through JSON.
+
+  The round trip makes tuples lists and keys strings: the digest is of what a
+  reader will see.
+  """
   plain = json.loads(json.dumps(record))
   return {**plain, 'record_digest': _record_digest(plain)}
 
 
 def is_whole(record: Any) -> bool:
-  """Whether a record of `sealed` is what it was."""
+  """Whether a record is as `sealed` made it."""
   return isinstance(record, dict) and (
     record.get('record_digest') == _record_digest(record)
   )
@@ -198,15 +211,15 @@ def _record_digest(record: Mapping[str, Any]) -> str:
 
 
 def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
-  """A record as this version writes it, whichever version has written it.
+  """Migrates a record to this version.
 
   Args:
-    record: what the checkpoint's JSON says.
+    record: the checkpoint's JSON.
     path: of the checkpoint, for errors.
 
   Raises:
-    Damaged: the record is not what was saved.
-    types.InputError: a newer program has written it.
+    Damaged: the record differs from the saved one.
+    types.InputError: a newer program wrote it.
   """
   version = record.get('format_version') if isinstance(record, dict) else None
   if type(version) is not int or version < 1:
@@ -225,7 +238,7 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
 
 
 def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
-  """Refuses entries of another form: a digest can be forged with the rest."""
+  """Refuses entries of other types: a forged record has a right digest."""
   for name, kind in _KINDS.items():
     if name in record and not isinstance(record[name], kind):
       raise Damaged(
@@ -237,7 +250,7 @@ def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
 
 
 def _is_entry(entry: Any) -> bool:
-  """Whether a value is what a history holds of an epoch: numbers by name."""
+  """Whether a value is an epoch of a history: numbers by name."""
   return (
     isinstance(entry, dict)
     and isinstance(entry.get('stage'), str)
@@ -253,9 +266,9 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
-  """Version 1 had no digest of the record, no forms and no histories.
+  """Adds what version 1 lacked: layouts of the leaves, and histories.
 
-  Its finished stages say `epochs` for ensembles alone.
+  It also had `epochs` for ensembles only, and no digest of the record.
   """
   new = {**record, 'format_version': 2, 'forms': {}}
   if 'history' not in record:
@@ -267,38 +280,38 @@ def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_version_2(record: dict[str, Any]) -> dict[str, Any]:
-  """Version 2 digested embedding tables whole."""
+  """Marks tables as digested whole, as in version 2."""
   return {**record, 'format_version': 3, 'digest_form': WHOLE}
 
 
-# Of a record of each older version: what makes it one of the next.
+# By version, the function that migrates a record to the next one.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
   1: _from_version_1,
   2: _from_version_2,
 }
 
 
-def check_form(
-  path: pathlib.Path, record: Mapping[str, Any], form: Any
+def check_layout(
+  path: pathlib.Path, record: Mapping[str, Any], template: Any
 ) -> None:
   """Refuses a checkpoint of another backbone, vocabulary or task set.
 
   Args:
     path: of the checkpoint, for errors.
     record: of this version.
-    form: the tree that is expected.
+    template: a tree with the expected shapes and types.
 
   Raises:
     types.InputError: names the first leaf that differs.
   """
-  # Records of version 1 know the leaves' names alone.
+  # Records of version 1 have the names of the leaves only.
   saved = dict(record['forms']) or dict.fromkeys(record['digests'])
-  for leaf, wanted in forms(form).items():
+  for leaf, expected in layouts(template).items():
     found = saved.pop(leaf, 'missing')
-    if found not in (None, wanted):
+    if found not in (None, expected):
       raise types.InputError(
         f'{path}: checkpoint is of another form: {leaf} is {found}, expected'
-        f' {wanted}'
+        f' {expected}'
       )
   if saved:
     raise types.InputError(

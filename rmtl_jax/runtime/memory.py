@@ -1,4 +1,4 @@
-"""What compiling took of the process, given back."""
+"""Memory: what compiling takes is released, what can't fit is refused."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from rmtl_jax.data import manifest as manifest_lib
 # A compiled program has three mappings per function, some hundreds in all.
 _MAPPINGS = pathlib.Path('/proc/self/maps')
 _MOST_MAPPINGS = pathlib.Path('/proc/sys/vm/max_map_count')
-# What a container may use, of either version of Linux' control groups.
+# Memory limits of a container, by version 2 and 1 of Linux' control groups.
 _CONTAINER = (
   pathlib.Path('/sys/fs/cgroup/memory.max'),
   pathlib.Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
 )
-# Rows of all tables together have numbers of 32 bits.
+# Rows of all tables together are indexed by 32-bit integers.
 _MOST_ROWS = 2**31
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 @functools.cache
 def release_after_compiling() -> bool:
-  """From now on, what a compilation freed is no longer resident.
+  """Returns freed memory to the system after every compilation from now on.
 
-  XLA compiles in threads, and glibc keeps what they free for later: 200 MiB
-  for a step of ESMM and 310 for one of MMoE, which would stay beneath what
-  training needs.
+  XLA compiles in threads, and glibc keeps the memory that they free: 200 MiB
+  after a step of ESMM and 310 MiB after one of MMoE.
 
   Returns:
-    Whether the C library can; only glibc does.
+    Whether the C library is glibc, which alone can.
   """
   trim = _trimmer()
   if trim is None:
@@ -59,25 +58,25 @@ def _trimmer() -> Any:
   return getattr(ctypes.CDLL(None), 'malloc_trim', None)
 
 
-def forget_programs(share: float = 0.5) -> bool:
-  """Forgets all compiled programs where their mappings have become too many.
+def clear_programs(fraction: float = 0.5) -> bool:
+  """Clears JAX's caches where compiled programs have too many mappings.
 
   Linux allows a process some 65,000 memory mappings (vm.max_map_count), and
-  LLVM ends the process at the first that is refused: about twenty trials of a
-  search that differ in their networks. What runs again is compiled again.
+  LLVM aborts the process at the first one that is refused: after about twenty
+  trials with different networks. Programs that run again are compiled again.
 
   Args:
-    share: of the mappings allowed, above which programs are forgotten.
+    fraction: of the allowed mappings, above which caches are cleared.
 
   Returns:
-    Whether they were; never on other systems.
+    Whether they were; never outside of Linux.
   """
   try:
     allowed = int(_MOST_MAPPINGS.read_text())
     used = _MAPPINGS.read_bytes().count(b'\n')
   except (OSError, ValueError):
     return False
-  if used <= share * allowed:
+  if used <= fraction * allowed:
     return False
   jax.clear_caches()
   gc.collect()
@@ -85,13 +84,13 @@ def forget_programs(share: float = 0.5) -> bool:
 
 
 def of_device() -> int:
-  """Bytes of the first device; of the machine where that is its CPU."""
+  """Memory of the first device in bytes; a CPU's is the machine's."""
   statistics = jax.local_devices()[0].memory_stats() or {}
   return statistics.get('bytes_limit', of_machine())
 
 
 def of_machine() -> int:
-  """Bytes that this process may have at most."""
+  """Memory that this process may use, in bytes."""
   limits = [os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')]
   for file in _CONTAINER:
     try:
@@ -104,16 +103,16 @@ def of_machine() -> int:
 def check_tables(
   where: str, manifest: manifest_lib.Manifest, dim: int, copies: int
 ) -> None:
-  """Refuses embedding tables that can't fit, before anything of them is made.
+  """Refuses embedding tables that can't fit, before they are allocated.
 
-  Linux promises memory that it does not have, and ends the process that takes
-  it at its word.
+  Linux overcommits: the allocation would succeed, and the process be killed
+  when it writes to it.
 
   Args:
-    where: of the manifest, for the error.
+    where: path of the manifest, for the error.
     manifest: of the data.
-    dim: numbers of an embedding.
-    copies: how many tables there are: 3 with Adam's moments.
+    dim: length of an embedding.
+    copies: number of tables, 3 with Adam's moments.
 
   Raises:
     types.InputError: names the largest vocabulary.
@@ -135,12 +134,12 @@ def check_tables(
 
 
 def check_rows(where: str, manifest: manifest_lib.Manifest, rows: int) -> None:
-  """Refuses lists so wide that some rows at once can't fit.
+  """Refuses multi-valued fields too wide for the rows in memory at once.
 
   Args:
-    where: of the manifest, for the error.
+    where: path of the manifest, for the error.
     manifest: of the data.
-    rows: that are in memory at once.
+    rows: number in memory at once.
 
   Raises:
     types.InputError: names the widest field.

@@ -1,10 +1,10 @@
-"""Many devices: which of them holds what.
+"""The device mesh and the shardings of arrays on it.
 
-`--mesh=data:4,model:2` lays the devices out on two axes. Batches are split
-over `data` by their lanes; embedding tables, their moments and their target
-copies over `model` by their rows; everything else is on every device. The
-steps are the same functions: XLA puts the communication in, and sums over a
-batch are sums over all of its devices.
+`--mesh=data:4,model:2` arranges the devices on two axes. Batches are sharded
+over `data` by lanes; embedding tables, their moments and their target copies
+over `model` by rows; everything else is replicated. The steps are the same
+functions as on one device: XLA inserts the communication, and sums over a batch
+are sums over all of its devices.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from rmtl_jax import types
 from rmtl_jax.runtime import integrity as records
 from rmtl_jax.updates import state as state_lib
 
-# Divides the tables' rows of runs that start on a mesh with a model axis, so
-# that they go on on meshes of other shapes too.
+# Divides the rows of tables of runs that start on a mesh with a model axis, so
+# that such runs can resume on meshes of other shapes.
 TABLE_MULTIPLE = 64
 
 
 class Shape(NamedTuple):
-  """Devices on each axis.
+  """Number of devices on each axis.
 
   Attributes:
-    data: parts of a batch.
-    model: parts of an embedding table.
+    data: shards of a batch.
+    model: shards of an embedding table.
   """
 
   data: int
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 
 def parse(text: str) -> Shape:
-  """The shape that `--mesh` names; an axis that it leaves out is 1.
+  """Parses `--mesh`; an axis that it leaves out has size 1.
 
   >>> parse('data:4,model:2')
   Shape(data=4, model=2)
@@ -70,13 +70,13 @@ def parse(text: str) -> Shape:
 
 
 def table_multiple(shape: Shape) -> int:
-  """What the tables' rows of a run that starts on this mesh are padded to."""
+  """The multiple that rows of tables are padded to in a new run."""
   return 1 if shape.model == 1 else math.lcm(shape.model, TABLE_MULTIPLE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """A mesh, and where arrays go on it.
+  """A mesh and the shardings on it.
 
   Attributes:
     mesh: with the axes `data` and `model`.
@@ -86,28 +86,29 @@ class Layout:
 
   @property
   def shape(self) -> Shape:
-    """Devices on each axis."""
+    """Number of devices on each axis."""
     return Shape(self.mesh.shape['data'], self.mesh.shape['model'])
 
   @property
   def replicated(self) -> NamedSharding:
-    """The whole array on every device."""
+    """The sharding of an array that is whole on every device."""
     return NamedSharding(self.mesh, PartitionSpec())
 
   def lanes(self, axis: int) -> NamedSharding:
-    """An array whose lanes are on `axis`, split over `data`."""
+    """The sharding over `data` of an array with lanes on `axis`."""
     return NamedSharding(self.mesh, PartitionSpec(*[None] * axis, 'data'))
 
   def shardings(self, tree: Any) -> Any:
-    """Of every leaf of a state, of parameters, or of their forms.
+    """Shardings of all leaves of a state, parameters or their abstract values.
 
     Args:
-      tree: whose embedding tables are [..., rows, D].
+      tree: with embedding tables [..., rows, D].
     """
 
     def of(path, leaf):
-      # Named as XLA names its results: an axis of one device is none, and no
-      # None is the last. Other names of a sharding would compile anew.
+      # Spelt as XLA spells its results: without axes of one device and without
+      # a None at the end. The same sharding spelt differently would make jit
+      # compile the step again.
       if self.shape.model == 1 or not state_lib.is_embedding(path):
         return self.replicated
       spec = PartitionSpec(*[None] * (leaf.ndim - 2), 'model')
@@ -116,37 +117,40 @@ class Layout:
     return jax.tree.map_with_path(of, tree)
 
   def put(self, values: Any) -> Any:
-    """Numbers that every process has, on every device."""
+    """Replicates values that every process has."""
 
-    def placed(value):
+    def put_one(value):
       host = np.asarray(value)
       return jax.make_array_from_callback(
         host.shape, self.replicated, lambda index: host[index]
       )
 
-    return jax.tree.map(placed, values)
+    return jax.tree.map(put_one, values)
 
-  def pinned(self, step: Callable[..., Any]) -> Callable[..., Any]:
-    """A step whose new state stays where the old one was.
+  def pin_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a step so that the new state keeps the old one's shardings.
+
+    Without the constraint XLA may choose others, and the next call compiles
+    anew or, worse, gathers the tables on every device.
 
     Args:
       step: step(state, batch, key, *extras) -> (state, metrics).
     """
 
     def run(state, batch, key, *extras):
-      batch, extras = self.shared_out((batch, extras))
+      batch, extras = self.shard_lanes((batch, extras))
       new_state, metrics = step(state, batch, key, *extras)
       shardings = self.shardings(new_state)
       pinned = jax.lax.with_sharding_constraint(new_state, shardings)
-      return pinned, self.everywhere(metrics)
+      return pinned, self.replicate(metrics)
 
     return run
 
-  def shared_out(self, tree: Any) -> Any:
-    """Inside of a compiled function: lanes [L, ...] split over all devices.
+  def shard_lanes(self, tree: Any) -> Any:
+    """Shards lanes [L, ...] over all devices, within a compiled function.
 
-    Devices along `model` have the same lanes, of which each takes its share,
-    where they divide.
+    Devices along `model` hold the same lanes: if L divides, each computes only
+    its part of them; else all compute the same.
     """
     lanes = jax.tree.leaves(tree)[0].shape[0]
     if lanes % self.mesh.size:
@@ -155,37 +159,37 @@ class Layout:
       tree, NamedSharding(self.mesh, PartitionSpec(Shape._fields))
     )
 
-  def everywhere(self, tree: Any) -> Any:
-    """Inside of a compiled function: the whole tree on every device."""
+  def replicate(self, tree: Any) -> Any:
+    """Replicates a tree, within a compiled function."""
     return jax.lax.with_sharding_constraint(tree, self.replicated)
 
-  def made(self, init: Callable[..., Any], *args: Any) -> Any:
-    """What init(*args) gives, each part made on the device that keeps it."""
+  def init_sharded(self, init: Callable[..., Any], *args: Any) -> Any:
+    """Computes init(*args) sharded: no device ever holds a whole table."""
     shardings = self.shardings(jax.eval_shape(init, *args))
     return jax.jit(init, out_shardings=shardings)(*args)
 
   def put_lanes(self, tree: Any, axis: int) -> Any:
-    """A batch's arrays, split over `data`.
+    """Shards a batch over `data`.
 
     Args:
-      tree: of numpy arrays that hold the lanes of this process (`own_lanes`),
-        in order, on `axis`.
-      axis: where the lanes are.
+      tree: of numpy arrays with this process's lanes (`own_lanes`) on `axis`.
+      axis: of the lanes.
     """
     sharding = self.lanes(axis)
-    parts = self.shape.data // len(self.own_parts())
+    # Global lanes over this process's: all processes have equally many.
+    factor = self.shape.data // len(self.own_parts())
 
-    def placed(local):
+    def put_one(local):
       shape = list(local.shape)
-      shape[axis] *= parts
+      shape[axis] *= factor
       return jax.make_array_from_process_local_data(
         sharding, np.asarray(local), tuple(shape)
       )
 
-    return jax.tree.map(placed, tree)
+    return jax.tree.map(put_one, tree)
 
   def own_parts(self) -> list[int]:
-    """Which parts of a batch the devices of this process hold, in order."""
+    """Indices on `data` of this process's devices, in order."""
     here = jax.process_index()
     return [
       part
@@ -194,7 +198,7 @@ class Layout:
     ]
 
   def own_lanes(self, lanes: int) -> slice:
-    """Which lanes of a batch this process places, in order.
+    """The lanes of a batch that this process reads.
 
     Args:
       lanes: of a batch, L.
@@ -204,11 +208,7 @@ class Layout:
     return slice(parts[0] * each, (parts[-1] + 1) * each)
 
   def advice(self, config: config_lib.Config) -> list[str]:
-    """Lines about settings that work, but not well.
-
-    Args:
-      config: of the run.
-    """
+    """Warns of settings that work, but slowly."""
     groups, lines = self.shape.data // len(self.own_parts()), []
     if config.batch.readers % groups:
       lines.append(
@@ -223,10 +223,10 @@ class Layout:
     return lines
 
   def computing(self, config: config_lib.Config) -> config_lib.Config:
-    """The settings with those that a mesh chooses itself.
+    """Resolves settings that depend on the mesh: `first_layer=auto` is plain.
 
-    A batch's distinct categories would be looked for in all of it together:
-    `first_layer=auto` is plain.
+    The distinct categories of a batch are those of all lanes, so finding them
+    would gather the batch on every device.
     """
     if config.network.first_layer != 'auto':
       return config
@@ -234,7 +234,7 @@ class Layout:
     return dataclasses.replace(config, network=network)
 
   def check(self, config: config_lib.Config, table_rows: int) -> None:
-    """Refuses settings that this mesh can't split.
+    """Refuses settings that this mesh can't shard.
 
     Args:
       config: of the run.
@@ -264,20 +264,20 @@ class Layout:
 
 
 def layout(shape: Shape) -> Layout:
-  """All devices of all processes on a mesh.
-
-  Devices of one process are neighbours, along `model` first.
+  """Arranges all devices of all processes on a mesh.
 
   Raises:
-    types.InputError: there are not as many.
+    types.InputError: the shape has another number of devices.
   """
+  # Devices of a process are neighbours, along `model` first: the lookups of
+  # tables, which communicate most, then stay within a process.
   devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
   if shape.data * shape.model != len(devices):
     raise types.InputError(
       f'--mesh: {shape} is {shape.data * shape.model} devices, this job has'
       f' {len(devices)}'
     )
-  # Not jax.make_mesh: under its explicit axes a gather from rows that are
-  # split has no sharding of its own and raises.
+  # jax.make_mesh would make explicit axes, with which a gather from sharded
+  # rows raises because its sharding is ambiguous.
   grid = np.array(devices).reshape(shape)
   return Layout(jax.sharding.Mesh(grid, Shape._fields))

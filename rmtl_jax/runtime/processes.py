@@ -76,21 +76,21 @@ def on_first(work: Callable[[], Any], error: type[Exception]) -> None:
     work: may raise an `error`.
     error: what is raised in all processes if it does.
   """
-  said = 'another process of this job has said what is wrong'
-  all_or_raise(lambda: work() if is_first() else None, error, said)
+  message = 'another process of this job has said what is wrong'
+  all_or_raise(lambda: work() if is_first() else None, error, message)
 
 
 def all_or_raise(
   work: Callable[[], _Value],
   error: type[Exception],
-  told: str = 'another process of this job could not read it',
+  message: str = 'another process of this job could not read it',
 ) -> _Value:
   """Runs work() in every process; raises in all if it fails in one.
 
   Args:
     work: may raise an `error`.
     error: what is raised here if it failed in another process alone.
-    told: what it then says.
+    message: of that error.
   """
   failed, value = None, None
   try:
@@ -101,4 +101,4 @@ def all_or_raise(
   # alone, they would wait at the next collective operation for ever.
   if not all_max(int(failed is not None)):
     return value  # pyright: ignore[reportReturnType]
-  raise failed or error(told)
+  raise failed or error(message)

@@ -1,4 +1,4 @@
-"""One live line per stage: rows per second, time left, validation AUC."""
+"""The live line of a stage: rows per second, time left, validation AUC."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-# Where a terminal does not tell its width.
+# Assumed where a terminal does not tell its width.
 _COLUMNS = 80
 
 
 class Progress:
-  """A live line on a terminal; elsewhere, one line per epoch and no more.
+  """A live line on a terminal; elsewhere one line per epoch.
 
-  On a terminal a stage has one line, which every pass updates, and leaves one
-  line per model when it ends.
+  On a terminal every pass of a stage updates the same line, and one line per
+  model remains when the stage ends.
   """
 
   def __init__(
@@ -29,10 +29,10 @@ class Progress:
     """Writes to `stream`, standard error by default.
 
     Args:
-      stream: where to.
-      quiet: nothing at all.
-      brief: no line that stays for a pass or a stage that ends, for jobs of
-        many runs.
+      stream: an open text stream.
+      quiet: writes nothing.
+      brief: writes no permanent line at the end of passes and stages, for jobs
+        of many runs.
     """
     self._brief = brief
     self._stream = stream or sys.stderr
@@ -48,11 +48,11 @@ class Progress:
   def stage(
     self, rows: int, ends: Callable[[], Iterable[str]] = tuple
   ) -> Iterator[None]:
-    """While it lasts, passes are parts of one stage.
+    """Makes the passes within its block parts of one stage.
 
     Args:
-      rows: of all its passes, at most: early stopping may end it sooner.
-      ends: gives the lines that stay when it has ended on a terminal.
+      rows: most rows of all passes; early stopping may end the stage sooner.
+      ends: returns the permanent lines of the finished stage on a terminal.
     """
     self._note = ''
     self._stage_start = time.perf_counter()
@@ -69,12 +69,12 @@ class Progress:
         self.say(line)
 
   def start(self, label: str, total: int) -> None:
-    """Begins a pass over `total` rows; 0 where that is not known."""
+    """Begins a pass over `total` rows; 0 if unknown."""
     self._label, self._total, self._done = label, total, 0
     self._start = time.perf_counter()
 
   def advance(self, rows: int) -> None:
-    """Counts rows that are done."""
+    """Counts finished rows."""
     self._done += rows
     self._stage_done += rows
     self._seconds = time.perf_counter() - self._start
@@ -84,41 +84,42 @@ class Progress:
         self._draw(f'{self._label}  {self._done:,} rows  {rate:,.0f} rows/s')
         return
       share = 100 * self._done // max(self._total, 1)
-      told = (
+      rest = (
         (self._left(rate), self._note)
         if not self._stage_total
         else (self._note, self._left(rate))
       )
-      parts = (f'{self._label}  {share:3d} %', f'{rate:,.0f} rows/s', *told)
+      parts = (f'{self._label}  {share:3d} %', f'{rate:,.0f} rows/s', *rest)
       self._draw('  '.join(part for part in parts if part))
 
   def _left(self, rate: float) -> str:
-    """Of the pass; and of the stage, by its own pace, validation included."""
+    """Time left of the pass, and of the stage by its pace so far."""
     left = max(self._total - self._done, 0) / max(rate, 1e-9)
     if not self._stage_total:
       return f'{clock(left)} left in this pass'
+    # The stage's pace includes validation, which the pass's rate does not.
     spent = time.perf_counter() - self._stage_start
     rows = max(self._stage_total - self._stage_done, 0)
     most = rows * spent / max(self._stage_done, 1)
     return f'{clock(left)} left, stage < {clock(most)}'
 
   def step(self, label: str, fraction: float) -> None:
-    """A step of a job that counts no rows."""
+    """Shows the progress of a job that counts no rows."""
     if self._live:
       self._draw(f'{label}  {100 * fraction:3.0f} %')
 
   def clear(self) -> None:
-    """Wipes the live line."""
+    """Erases the live line."""
     self._draw('')
 
   def finish(self, summary: str, label: str = '', note: str = '') -> None:
-    """Ends the pass with a line that stays, but for a stage on a terminal.
+    """Ends the pass with a permanent line, except in a stage on a terminal.
 
     Args:
-      summary: what came out.
-      label: of this line, if not the pass's.
-      note: what the live line says of it from now on; `summary` in brackets
-        if not given.
+      summary: the result of the pass.
+      label: of this line; the pass's by default.
+      note: shown in the live line from now on; by default `summary` in
+        brackets.
     """
     rate = self._done / max(self._seconds, 1e-9)
     self._note = note or f'({summary})'
@@ -127,16 +128,17 @@ class Progress:
     self.say(f'{label or self._label}  {summary}  {rate:,.0f} rows/s')
 
   def say(self, text: str) -> None:
-    """A line that stays."""
+    """Writes a permanent line."""
     if self._quiet:
       return
     self._draw('')
     self._write(text + '\n')
 
   def _draw(self, text: str) -> None:
-    """The live line, cut where it would wrap: no return leads back from there.
+    """Redraws the live line.
 
-    Blanks over what was longer before.
+    It is cut at the terminal's width, because a carriage return does not lead
+    back from a wrapped line, and padded over a longer text before.
     """
     if self._live:
       text = text[: self._columns() - 1]
@@ -144,7 +146,7 @@ class Progress:
       self._width = len(text)
 
   def _write(self, text: str) -> None:
-    # Work goes on if its output has lost its reader.
+    # Training continues if the reader of its output has gone.
     with contextlib.suppress(OSError):
       self._stream.write(text)
       self._stream.flush()

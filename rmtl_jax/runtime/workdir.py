@@ -1,4 +1,4 @@
-"""RUN/: what a run's directory holds, and who may write to it.
+"""RUN/: a run's directory, its files and its lock.
 
 config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
@@ -33,8 +33,8 @@ from rmtl_jax.runtime import checkpoints, mesh, processes, writers
 _REMEDY = '; choose another --workdir'
 _NONE: Mapping[str, str] = {}
 STAGES = ('pretrain', 'critic', 'constant', 'finetune')
-# Settings that may change in a directory: a comparison may get more seeds and
-# methods; the others change no number.
+# Settings that may change on resume: a comparison may get more seeds and
+# methods, and the others change no number.
 _FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
 _PACKAGES = (
   'rmtl-jax',
@@ -51,16 +51,16 @@ _PACKAGES = (
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A run as its directory describes it.
+  """The description of a run, from its directory.
 
   Attributes:
     path: the directory.
     config: settings.
-    data_dir: the prepared data it was trained on.
-    manifest: that data's manifest.
-    digests: SHA-256 of the data's files of rows when the run began, by their
-      names in the manifest; empty if an earlier version began it.
-    layout: where checkpoints are restored to, or None: on one device.
+    data_dir: the prepared data of the run.
+    manifest: its manifest.
+    digests: SHA-256 of the data's Parquet files when the run began, by name in
+      the manifest; empty if an earlier version began it.
+    layout: the mesh that checkpoints are restored to; None: one device.
   """
 
   path: pathlib.Path
@@ -71,7 +71,7 @@ class Run:
   layout: mesh.Layout | None = None
 
   def on(self, layout: mesh.Layout | None) -> Run:
-    """The run with the settings that it computes with on a mesh, if any."""
+    """The run with the settings and shardings of a mesh, if there is one."""
     if layout is None:
       return self
     config = layout.computing(self.config)
@@ -86,12 +86,12 @@ class Run:
     return checkpoints.Store(path, keep, shardings)
 
   def unfinished(self, member: int | None = None) -> checkpoints.Store:
-    """The store of the stage in training; an ensemble has one per member."""
+    """The store of the stage in training, of an ensemble per member."""
     path = self.path / 'checkpoints' / 'state'
     return self._store(path if member is None else path / f'member_{member}')
 
   def has(self, stage: str) -> bool:
-    """Whether the stage left a checkpoint."""
+    """Whether the stage has finished, and so has a checkpoint."""
     directory = self.path / 'checkpoints' / stage
     return directory.is_dir() and any(
       entry.name.isdigit() for entry in directory.iterdir()
@@ -100,11 +100,13 @@ class Run:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-  """Holds the directory for one process; the system frees it on a crash.
+  """Locks the directory; a crash releases the lock.
 
   Raises:
-    types.InputError: it can't be created, or another process holds it.
+    types.InputError: it can't be created, or another process has the lock.
   """
+  # Bad input is found after locking: a directory that only the lock created is
+  # removed again.
   is_new = not path.exists()
   try:
     path.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 
 
 def _remove_unused(path: pathlib.Path) -> None:
-  """Removes a directory that holds nothing but its lock."""
+  """Removes a directory with nothing but its lock."""
   if [entry.name for entry in path.iterdir()] == ['.lock']:
     with contextlib.suppress(OSError):
       (path / '.lock').unlink()
@@ -137,7 +139,7 @@ def _remove_unused(path: pathlib.Path) -> None:
 def find(
   path: pathlib.Path, config: config_lib.Config, data_dir: pathlib.Path
 ) -> Run:
-  """The run that the directory holds, or one that `create` can write there.
+  """Reads the run of the directory, or describes a new one for `create`.
 
   Args:
     path: the run's directory.
@@ -145,7 +147,7 @@ def find(
     data_dir: prepared data.
 
   Raises:
-    types.InputError: the directory holds a run with other settings or data;
+    types.InputError: the directory has a run with other settings or data;
       names the first that differs.
   """
   manifest = manifest_lib.read(data_dir)
@@ -175,22 +177,24 @@ def create(
   data_dir: pathlib.Path,
   digests: Mapping[str, str] = _NONE,
 ) -> Run:
-  """Writes what describes the run, or finds that it is there already.
+  """Writes the description of the run unless it exists.
 
   Args:
     path: the run's directory.
     config: settings that fit the data.
     data_dir: prepared data.
-    digests: of its files of rows; what is not told is not compared later.
+    digests: of its Parquet files; files without one are not compared later.
 
   Raises:
-    types.InputError: as `find`, or the run began with other files of rows.
+    types.InputError: as `find`, or the data's files changed since the run
+      began.
   """
   run = find(path, config, data_dir)
   if (path / 'config.json').exists():
     reading.compare_digests(data_dir, run.digests, digests, str(path), _REMEDY)
     return run
-  # Synced before config.json, which says that all is there.
+  # config.json comes last and marks the description as complete, so the other
+  # files are synced before it.
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
   durable.sync(path / 'manifest.json')
   if (data_dir / 'vocabulary').is_dir():
@@ -213,14 +217,14 @@ def create(
 
 
 def check_own_data(run: Run, splits: Sequence[str]) -> None:
-  """Refuses data that took the place of what the run was trained on.
+  """Refuses data that replaced the run's own.
 
   Args:
-    run: with the place of its data.
-    splits: their files are compared.
+    run: with `data_dir`.
+    splits: of the files to compare.
 
   Raises:
-    types.InputError: names the first file that differs, or is missing.
+    types.InputError: names the first file that differs or is missing.
   """
   manifest = manifest_lib.read(run.data_dir)
   if manifest != run.manifest:
@@ -237,14 +241,14 @@ def _replaced(run: Run, remedy: str = '') -> types.InputError:
 
 
 def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
-  """Keeps the data in place, for every process of a job.
+  """Locks the data against replacement, in every process.
 
   Args:
-    held: closes what is held.
+    held: releases the lock when it closes.
     data_dir: prepared data.
 
   Raises:
-    types.InputError: it is being replaced.
+    types.InputError: a preparation is replacing it.
   """
   processes.all_or_raise(
     lambda: held.enter_context(reading.shared_lock(data_dir)), types.InputError
@@ -258,14 +262,14 @@ def opened(
   data_dir: pathlib.Path,
   layout: mesh.Layout | None,
 ) -> Run:
-  """`find` by the first process, which holds the directory, then by all.
+  """Locks and finds the run in the first process, then finds it in all.
 
   Args:
-    held: closes what is held.
+    held: releases the lock when it closes.
     path: the run's directory.
     config: settings.
     data_dir: prepared data.
-    layout: where it computes, or None: on one device.
+    layout: the mesh, or None: one device.
 
   Raises:
     types.InputError: as `locked` and `find`, in every process.
@@ -282,14 +286,13 @@ def opened(
 def padded(
   path: pathlib.Path, config: config_lib.Config, shape: mesh.Shape | None
 ) -> config_lib.Config:
-  """The config whose tables a mesh can split, where it does not say.
+  """Sets `network.table_multiple` so that a mesh can shard the tables.
 
-  A run that is there keeps its own `network.table_multiple`; a new one on a
-  mesh gets mesh.table_multiple.
+  An existing run keeps its own value; a new one gets mesh.table_multiple.
 
   Args:
     path: RUN, which may be missing.
-    config: settings; with another table_multiple than 1 it is left as it is.
+    config: settings; a table_multiple other than 1 stays.
     shape: of the mesh, or None.
   """
   if config.network.table_multiple != 1:
@@ -302,7 +305,7 @@ def padded(
 
 
 def read(path: pathlib.Path) -> Run:
-  """Reads what describes a run.
+  """Reads the description of a run.
 
   Raises:
     types.InputError: not a run's directory, or a malformed file in it.
@@ -325,7 +328,7 @@ def read(path: pathlib.Path) -> Run:
 
 
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
-  """Refuses data whose features or tasks are not those of the run.
+  """Refuses data with other features or tasks than the run's.
 
   Raises:
     types.InputError: names the first field or task that differs.
@@ -356,7 +359,7 @@ def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
 
 
 def versions() -> dict[str, str]:
-  """Versions of Python and of the packages that decide the numbers."""
+  """Versions of Python and of the packages that numbers depend on."""
   found = {'python': platform.python_version()}
   for name in _PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -365,13 +368,13 @@ def versions() -> dict[str, str]:
 
 
 def device() -> str:
-  """What the run computes on, in words."""
+  """Number, platform and kind of the devices."""
   first = jax.devices()[0]
   return f'{jax.device_count()} x {first.platform} ({first.device_kind})'
 
 
 def commit() -> str | None:
-  """The git commit of this code where it runs from a checkout."""
+  """The git commit of this code, or None outside of a checkout."""
   root = pathlib.Path(__file__).parents[2]
   if not (root / '.git').exists():
     return None

@@ -13,16 +13,16 @@ import numpy as np
 
 from rmtl_jax import durable
 
-# Of a histogram.
+# Bins of a histogram.
 _BINS = 50
 
 
 @functools.cache
 def _tensorboard() -> tuple[Any, Any, Any]:
-  """Files, summaries and events of tensorboardX, loaded without PyTorch.
+  """Imports the file, summary and event modules of tensorboardX.
 
-  Where PyTorch is installed tensorboardX would load it, for tensors that it
-  never sees here: about a second, and 190 MiB.
+  tensorboardX imports PyTorch where it is installed, which takes a second and
+  190 MiB and has no use here, so PyTorch is hidden from it.
   """
   hides = 'torch' not in sys.modules
   if hides:
@@ -44,19 +44,19 @@ def write_json(path: pathlib.Path, record: Any) -> None:
 
 
 class Writer:
-  """RUN/metrics.jsonl and RUN/tensorboard/, one record per epoch or pass.
+  """Writes RUN/metrics.jsonl and RUN/tensorboard/, a record per epoch or pass.
 
-  Both are started anew whenever the run is, from its history: however often
-  that happens they hold every epoch once.
+  Every start of the run writes both anew from its history, so they have every
+  epoch once, however often the run was resumed.
   """
 
   def __init__(self, workdir: pathlib.Path, history: list[dict[str, Any]]):
-    """Starts the logs anew from what the checkpoint remembers.
+    """Writes the logs anew from the checkpoint's history.
 
     Args:
       workdir: the run's directory.
-      history: records of the epochs that the checkpoint includes; later
-        lines, of epochs that a killed run had not saved, are dropped.
+      history: records of the epochs in the checkpoint; lines of later epochs,
+        which a killed run had not saved, are dropped.
     """
     self._path = workdir / 'metrics.jsonl'
     board = workdir / 'tensorboard'
@@ -64,7 +64,8 @@ class Writer:
       old.unlink()
     self.rewrite(history)
     board.mkdir(exist_ok=True)
-    # Not a SummaryWriter: its thread can only print what went wrong.
+    # Not a SummaryWriter: it writes in a thread, which prints errors (a full
+    # disk) and does not raise them.
     self._board_path = board
     files, self._summary, self._events = _tensorboard()
     with durable.name_errors(board):
@@ -73,12 +74,12 @@ class Writer:
       self._plot(record)
 
   def rewrite(self, history: list[dict[str, Any]]) -> None:
-    """Puts these records in place of what metrics.jsonl holds, atomically."""
+    """Replaces metrics.jsonl by these records, atomically."""
     lines = ''.join(_line(record) for record in history)
     durable.write_text(self._path, lines)
 
   def write(self, record: dict[str, Any]) -> None:
-    """Appends one record; its numbers go to TensorBoard by stage, member."""
+    """Appends a record; TensorBoard gets its numbers by stage and member."""
     with (
       durable.name_errors(self._path),
       self._path.open('a', encoding='utf-8') as file,
@@ -106,11 +107,11 @@ class Writer:
       self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
-    """A text for TensorBoard."""
+    """Writes a text to TensorBoard."""
     self._add(self._summary.text(name, text), 0)
 
   def histogram(self, name: str, values: np.ndarray) -> None:
-    """How numbers are distributed, for TensorBoard.
+    """Writes a histogram to TensorBoard.
 
     Args:
       name: its tag.
@@ -126,7 +127,7 @@ class Writer:
 
 
 class NoWriter:
-  """A Writer of a process that writes nothing: another one does."""
+  """The Writer of processes other than the first: it writes nothing."""
 
   def rewrite(self, history: list[dict[str, Any]]) -> None:
     """Nothing."""

@@ -23,15 +23,6 @@ from rmtl_jax.preparation.sources import table
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
-<<<<<<< HEAD
-=======
-# Tasks of the package's own sources, with their label times.
-_TASKS = {
-  'simulated': simulation.TASKS,
-  'retailrocket': pairs.TASKS,
-  'rees46': pairs.TASKS,
-}
->>>>>>> words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,20 +92,12 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       missing=schema.missing,
       any_dates=any_dates,
     )
-<<<<<<< HEAD
   # Data of a source that is not registered here can be served all the same.
   record = sources.RECORDS.get(manifest.source)
   tasks = record.tasks if record else ()
   if not tasks:
     tasks = tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks)
-  return Form(
-=======
-  tasks = _TASKS.get(
-    manifest.source,
-    tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks),
-  )
   return LogSchema(
->>>>>>> words
     time='timestamp',
     unit='ms',
     session='session_id',

@@ -44,7 +44,7 @@ class Program:
     layout: mesh.Layout | None = None,
   ):
     """Compiles nothing yet."""
-    self.step = layout.pinned(step) if layout else step
+    self.step = layout.pin_step(step) if layout else step
     self._skips = faults.on_nonfinite == 'skip'
 
   @functools.cached_property
@@ -131,7 +131,7 @@ class Models:
 
   def made(self, init: Callable[..., Any], *args: Any) -> Any:
     """What init(*args) gives, where it belongs: a state or parameters."""
-    return self.layout.made(init, *args) if self.layout else init(*args)
+    return self.layout.init_sharded(init, *args) if self.layout else init(*args)
 
   def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters.
@@ -333,9 +333,9 @@ class Models:
       return loop.make_row_map(function, prepare)
 
     def shared_out(params, *lanes):
-      return function(params, *layout.shared_out(lanes))
+      return function(params, *layout.shard_lanes(lanes))
 
-    return loop.make_row_map(shared_out, prepare, layout.everywhere)
+    return loop.make_row_map(shared_out, prepare, layout.replicate)
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
     made = self._made

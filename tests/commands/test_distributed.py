@@ -173,7 +173,7 @@ def test_who_knows_the_reason_does_not_wait(monkeypatch, capsys, error, waits):
 
   command = cli.Command('', lambda values, line: None, execute)
   monkeypatch.setitem(cli.COMMANDS, 'train', command)
-  monkeypatch.setattr(distributed, '_knows', False)
+  monkeypatch.setattr(distributed, '_is_own_failure', False)
   code = cli.main(['rmtl', 'train'])
   assert code == 1 and capsys.readouterr().err.startswith('rmtl: ')
   slept = []

@@ -27,7 +27,7 @@ def load(name: str, size: str = '') -> config_lib.Config:
 
 
 def judged(config: config_lib.Config) -> set[str]:
-  return {m.name for m in methods.expand(config) if m.is_judged}
+  return {m.name for m in methods.expand(config) if m.has_verdict}
 
 
 def test_no_config_is_left_out():
@@ -96,7 +96,7 @@ def test_transfer_has_all_nine_pairs_and_frozen_critics():
   pairs = {
     (m.backbone, m.critics.backbone)
     for m in methods.expand(config)
-    if m.is_judged
+    if m.has_verdict
   }
   every = ('esmm', 'mmoe', 'ple')
   assert pairs == {(a, b) for a in every for b in every}
@@ -119,7 +119,7 @@ def test_ablation_has_the_variants_of_the_paper_and_enough_seeds():
 
 def test_sensitivity_changes_one_setting_at_a_time():
   config = load('sensitivity')
-  found = [m for m in methods.expand(config) if m.is_judged]
+  found = [m for m in methods.expand(config) if m.has_verdict]
   assert len(found) == 16
   changes = set()
   for method in found:

@@ -150,7 +150,7 @@ def test_parameters_that_differ_are_named(tmp_path, pair):
     {
       'format_version': 2,
       'digests': records.digests(tree),
-      'forms': records.forms(tree),
+      'forms': records.layouts(tree),
     }
   )
   args = checkpoints.ocp.args

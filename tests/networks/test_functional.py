@@ -266,8 +266,8 @@ class Constant(nnx.Module):
 
 
 def test_a_registered_backbone_runs(monkeypatch):
-  monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
-  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
+  own = dict(networks_registry.BACKBONES._records)
+  monkeypatch.setattr(networks_registry.BACKBONES, '_records', own)
   with pytest.raises(types.InputError, match="'constant' is not one of"):
     config_values.validate(config_lib.Config(backbone='constant'))
   functional.register_backbone('constant', Constant)

@@ -24,7 +24,7 @@ def _config(**weighting):
 
 def _weights(lambdas=(0.5,), train=None, **weighting):
   config = _config(**weighting)
-  judged = row_values.Judged(config, None, Q, Q)
+  judged = row_values.CriticValues(config, None, Q, Q)
   found = row_values.weights(
     config, None, [judged], SPLIT, lambdas, lambda: [train]
   )
@@ -56,7 +56,9 @@ def test_shuffled_weights_are_the_same_ones():
 
 
 def test_the_constant_is_the_mean_of_the_train_rows():
-  train = row_values.Judged(_config(), None, Q, np.array([[-2.0], [-6.0]]))
+  train = row_values.CriticValues(
+    _config(), None, Q, np.array([[-2.0], [-6.0]])
+  )
   found = _weights(name='constant_mean', train=train)
   np.testing.assert_allclose(found, [3.0] * 4)
 

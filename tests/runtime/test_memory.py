@@ -17,7 +17,7 @@ from tests import tiny
 # In a process of its own: a listener stays for good.
 PROGRAM = """
 import jax
-from rmtl_jax.training import memory
+from rmtl_jax.runtime import memory
 
 calls = []
 memory._trimmer = lambda: calls.append
@@ -49,7 +49,7 @@ def test_glibc_can_and_other_systems_are_left_alone(monkeypatch):
 FORGETS = """
 import pathlib
 import jax
-from rmtl_jax.training import memory
+from rmtl_jax.runtime import memory
 
 def mappings():
   return memory._MAPPINGS.read_bytes().count(b'\\n')
@@ -62,19 +62,19 @@ def double(x):
   return 2.0 * x
 
 double(1.0)
-assert not memory.forget_programs()
+assert not memory.clear_programs()
 double(2.0)
 assert len(compiled) == 1
 kept = [jax.jit(lambda x, i=i: jax.numpy.sin(x) + i) for i in range(20)]
 for program in kept:
   program(1.0)
 before = mappings()
-assert memory.forget_programs(share=0.0)
+assert memory.clear_programs(fraction=0.0)
 assert mappings() < before - 20
 double(3.0)
 assert len(compiled) == 2
 memory._MOST_MAPPINGS = pathlib.Path('not there')
-assert not memory.forget_programs(share=0.0)
+assert not memory.clear_programs(fraction=0.0)
 print('done')
 """
 

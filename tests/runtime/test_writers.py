@@ -92,7 +92,7 @@ def test_pytorch_is_not_loaded_and_stays_loadable(tmp_path):
   (tmp_path / 'torch.py').write_text('print("torch is loaded")\n')
   program = (
     'import pathlib\n'
-    'from rmtl_jax.training import writers\n'
+    'from rmtl_jax.runtime import writers\n'
     "writer = writers.Writer(pathlib.Path('run'), [])\n"
     "writer.text('a', 'b')\n"
     'writer.close()\n'

@@ -18,14 +18,10 @@ import pytest
 import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax.evaluation import calibration
-<<<<<<< HEAD
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.serving import export, exported, predictor, program
-=======
 from rmtl_jax.serving import exported, predictor
 from rmtl_jax.serving.export import program
 from rmtl_jax.serving.export import writer as export_writer
->>>>>>> words
 from tests.serving import forged, past_run, table_run
 
 pytest.importorskip('flatbuffers')

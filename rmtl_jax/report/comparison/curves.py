@@ -1,7 +1,6 @@
 """The curves of `rmtl compare`: weights over the session, learning by epoch.
 
-Every function that draws returns a figure, or None where there is nothing to
-show.
+Public functions return a figure, or None where the results lack its data.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SCRATCH = 'from scratch'
 
 
 def weights(results: Results) -> Figure | None:
-  """Mean weight over the position in the session, one line per critic."""
+  """Draws mean weight by position in the session, one line per critic."""
   labels = tables.critics_by_label(results)
   if not labels:
     return None
@@ -76,11 +75,11 @@ def weights(results: Results) -> Figure | None:
 
 
 def learning(results: Results) -> Figure | None:
-  """Validation AUC by epoch: stage 1, then stage 3 of every backbone.
+  """Draws validation AUC by epoch: stage 1, then stage 3 of every backbone.
 
-  Stage 3 shows the gain since its start: methods of one seed start from the
-  same parameters, and seeds differ by more than methods do. What starts from
-  scratch has no epoch 0 either, as stage 1.
+  Stage 3 shows the gain since its start, because methods of one seed start
+  from the same parameters and seeds differ by more than methods do. A stage 3
+  that starts from scratch has no epoch 0, so it shows AUC itself, as stage 1.
   """
   panels: dict[str, dict[str, list[Curve]]] = {}
   for method in tables.by_backbone(results):
@@ -92,7 +91,7 @@ def learning(results: Results) -> Figure | None:
       for run in results['runs']
       if run['method'] == method['name']
       and run['validation_auc']
-      # Its members end at epochs of their own.
+      # Members of an ensemble end at different epochs: there is no one curve.
       and 'ensemble' not in run
     ]
     title = _FIRST
@@ -121,7 +120,7 @@ def learning(results: Results) -> Figure | None:
 
 
 def _gain(curve: Curve) -> Curve:
-  """Since epoch 0, in 1e-4."""
+  """Subtracts epoch 0, in units of 1e-4."""
   start = curve[0]
   return [
     None if start is None or value is None else (value - start) / _UNIT
@@ -132,7 +131,11 @@ def _gain(curve: Curve) -> Curve:
 def _learning_panel(
   axes: Any, title: str, curves_by_name: Mapping[str, list[Curve]]
 ) -> None:
-  """Drawn while half of the seeds still run; crosses where some have ended."""
+  """Draws a panel; lines end where fewer than half of the seeds go on.
+
+  Crosses mark epochs that some seeds did not reach: their mean is over fewer
+  seeds, and steps of the line there may come from who is missing.
+  """
   first = 1 if title.startswith((_FIRST, _SCRATCH)) else 0
   count = len(curves_by_name)
   for style, (name, curves) in zip(
@@ -159,7 +162,11 @@ def _learning_panel(
 def _over_seeds(
   curves: Sequence[Curve],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Mean, standard error (0 of one) and number of the curves at every x."""
+  """Averages curves of unequal length.
+
+  Returns:
+    Mean, standard error (0 for one seed) and number of seeds, f64[E] each.
+  """
   columns = list(itertools.zip_longest(*curves))
   records = [comparison.mean_and_error(column) for column in columns]
   return (
@@ -170,7 +177,7 @@ def _over_seeds(
 
 
 def _styles() -> Iterator[dict[str, Any]]:
-  """Colours first, then dashes, then markers: 48 that differ, then anew."""
+  """Cycles through 48 styles: colours first, then dashes, then markers."""
   for marker, dash, colour in itertools.cycle(
     itertools.product(_MARKERS, _DASHES, pictures.COLOURS)
   ):
@@ -186,7 +193,7 @@ def _line(
   style: dict[str, Any],
   lines: int,
 ) -> None:
-  """A line with its band, fainter where many lie over each other."""
+  """Draws a line with its band, which is fainter the more lines there are."""
   axes.plot(x, mean, label=label, markersize=5, **style)
   axes.fill_between(
     x,

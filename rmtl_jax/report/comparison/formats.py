@@ -1,4 +1,4 @@
-"""The report of `rmtl compare` as Markdown, as CSV and for a terminal."""
+"""Renders a comparison as Markdown, as CSV and for a terminal."""
 
 from __future__ import annotations
 
@@ -58,13 +58,11 @@ CSV_METRICS = (
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
-  """results.md: the verdict in words, then all the figures.
+  """Renders results.md: setting, verdicts, then all figures.
 
   Args:
-    results: what results.json holds, with `summary`, `differences` and
-      `verdicts` (evaluation/comparison.py).
-    pictures: names of the files that pictures.py drew next
-      to results.md.
+    results: the content of results.json.
+    pictures: names of the PNG files beside results.md; see pictures.draw.
 
   Returns:
     GitHub-flavoured Markdown.
@@ -82,13 +80,13 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     *_critics(results),
     *_pictures(pictures, 'weights.png', 'q_values.png'),
     '## How this was made',
-    page_markdown.bullets(words.provenance(results)),
+    page_markdown.bullets(tables.provenance(results)),
   ]
   return '\n\n'.join(blocks) + '\n'
 
 
 def runs_csv(results: Mapping[str, Any]) -> str:
-  """One line per run and task, for other programs."""
+  """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
   writer.writerow(
@@ -149,7 +147,7 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
 
 
 def about_tests(results: Mapping[str, Any]) -> str:
-  """What the p-values are, or '' where there are none."""
+  """Explains the p-values; '' where nothing was tested."""
   tests = sum(d['p'] is not None for d in results['differences'])
   if not tests:
     return ''
@@ -160,7 +158,7 @@ def about_tests(results: Mapping[str, Any]) -> str:
 
 
 def about_draws(results: Mapping[str, Any]) -> list[str]:
-  """Which resampled sessions the intervals leave out, if any."""
+  """Counts the resamples that the intervals leave out, if any."""
   return tables.left_out(
     {
       d['task']: d.get('undefined_draws') or 0
@@ -206,14 +204,11 @@ def _table(table: content.Table) -> str:
 
 
 def text(results: Mapping[str, Any], width: int = 120) -> str:
-  """The short report for a terminal: verdicts, metrics, gains.
+  """Renders the metrics, the gains and the verdicts for a terminal.
 
   Args:
     results: as for `markdown`.
     width: of the terminal, in columns.
-
-  Returns:
-    Plain text.
   """
   blocks = []
   for task in results['tasks']:

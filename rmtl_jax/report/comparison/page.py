@@ -1,8 +1,7 @@
-"""The report of `rmtl report` on a comparison: results.md as a page.
+"""The page of `rmtl report` on a comparison: results.md as HTML.
 
-Words, tables and pictures are those that `rmtl compare` writes itself.
-`results` is everywhere what results.json holds, with what
-results/report_record.py adds.
+Sentences, tables and pictures are those of results.md. `results` is the
+content of results.json and what results/report_record.py adds.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from typing import Any
 
 from rmtl_jax.report import plain
 from rmtl_jax.report.comparison import formats, pictures, tables, words
-from rmtl_jax.report.page import content, vector
-from rmtl_jax.report.run import tables as run_tables
+from rmtl_jax.report.page import content, sections, vector
 
 Results = Mapping[str, Any]
 Drawn = Mapping[str, content.Picture]
@@ -40,9 +38,9 @@ _ALT = {
 
 
 def build(results: Results) -> content.Page:
-  """The report: verdict and warnings first, then the setting and figures."""
+  """Builds the page: verdict and warnings, then the setting and figures."""
   drawn = _draw(results)
-  sections = [
+  chapters = [
     _verdict(results),
     _setting(results),
     _data(results),
@@ -50,10 +48,7 @@ def build(results: Results) -> content.Page:
     _differences(results, drawn),
     _learning(results, drawn),
     _critics(results, drawn),
-    content.Section(
-      'How this was made',
-      [content.Items(list(words.provenance(results)))],
-    ),
+    sections.provenance(results),
   ]
   lead: list[content.Block] = [
     content.Text(line, strong=True) for line in words.headlines(results)
@@ -63,7 +58,7 @@ def build(results: Results) -> content.Page:
   return content.Page(
     f'Comparison {results["name"]}',
     lead,
-    [section for section in sections if section is not None],
+    [chapter for chapter in chapters if chapter is not None],
   )
 
 
@@ -95,26 +90,24 @@ def _verdict(results: Results) -> content.Section | None:
 
 
 def _setting(results: Results) -> content.Section:
-  flat, defaults = results['settings'], results['defaults']
-  code = ('setting', 'value', 'default')
-  changed = run_tables.config(flat, defaults, changed_only=True)
-  whole = run_tables.config(flat, defaults, changed_only=False)
-  blocks: list[content.Block] = [content.Items(words.setting(results))]
-  if changed.rows:
-    caption = 'Settings that differ from the defaults, of all methods'
-    blocks.append(content.Grid(caption, changed, code))
-  blocks.append(
-    content.Folded(
-      f'All {len(whole.rows)} settings',
-      [content.Grid('Settings before those of the methods', whole, code)],
-    )
+  return content.Section(
+    'Setting',
+    [
+      content.Items(words.setting(results)),
+      *sections.settings(
+        results['settings'],
+        results['defaults'],
+        'Settings that differ from the defaults, of all methods',
+        'Settings before those of the methods',
+      ),
+    ],
   )
-  return content.Section('Setting', blocks)
 
 
 def _data(results: Results) -> content.Section:
-  table = run_tables.splits(results['splits'], results['tasks'])
-  return content.Section('Data', [content.Grid('Splits, by time', table)])
+  return content.Section(
+    'Data', [sections.splits(results['splits'], results['tasks'])]
+  )
 
 
 def _metrics(results: Results) -> content.Section:

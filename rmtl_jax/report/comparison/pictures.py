@@ -1,7 +1,6 @@
-"""The pictures of `rmtl compare`: differences and Q here, curves next door.
+"""The pictures of `rmtl compare`; curves.py beside this file has the lines.
 
-Every function that draws returns a figure, or None where there is nothing to
-show.
+Functions that draw return a figure, or None where the results lack its data.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ Figure = matplotlib.figure.Figure
 
 _UNIT = 1e-4
 _GREY = '#767676'
-# Seen values beyond these quantiles are cut off, or one row sets the scale.
+# The axis ends at these quantiles: else one extreme row would set its scale.
 _CENTRAL = (0.002, 0.998)
 _CELLS = 240
 
 
 @plain.figures()
 def draw(results: Results, directory: pathlib.Path) -> list[str]:
-  """Writes the pictures that have something to show.
+  """Writes the pictures of the comparison as PNG files.
 
   Args:
-    results: what results.json holds, with `differences`.
-    directory: created where it is missing.
+    results: the content of results.json.
+    directory: created if missing.
 
   Returns:
-    Names of the PNG files in `directory`.
+    Names of the files in `directory`.
   """
   directory.mkdir(parents=True, exist_ok=True)
   names = []
@@ -48,7 +47,7 @@ def draw(results: Results, directory: pathlib.Path) -> list[str]:
 
 
 def figures(results: Results) -> dict[str, Figure]:
-  """The pictures that have something to show, by name."""
+  """Draws all pictures; those without data are left out."""
   drawn = {
     'differences': differences(results),
     'weights': curves.weights(results),
@@ -59,10 +58,10 @@ def figures(results: Results) -> dict[str, Figure]:
 
 
 def differences(results: Results) -> Figure | None:
-  """AUC minus each control: a column per control, a row of axes per task.
+  """Draws AUC minus each control: a column per control, a row per task.
 
-  Every control has its own scale: the pre-trained model is often farther from
-  a method than the method is from the other controls.
+  Every control has its own scale, because a method is often farther from the
+  pre-trained model than from the other controls.
   """
   records = [
     d
@@ -102,7 +101,7 @@ def differences(results: Results) -> Figure | None:
 
 
 def _difference(axes: Any, y: int, record: Mapping[str, Any]) -> None:
-  """One method against one control at height y."""
+  """Draws one method against one control at height y."""
   low, high = record['low'], record['high']
   is_clear = low is not None and not low <= 0.0 <= high
   colour = _GREY
@@ -140,7 +139,7 @@ def _difference_axes(axes: Any, title: str, methods: Sequence[str]) -> None:
 
 
 def q_values(results: Results) -> Figure | None:
-  """Distribution of Q over rows, seeds pooled: a ridge per critic."""
+  """Draws the distribution of Q over rows, seeds pooled, a ridge per critic."""
   labels = tables.critics_by_label(results)
   if not labels:
     return None
@@ -181,14 +180,14 @@ def q_values(results: Results) -> Figure | None:
 
 
 def _quantiles(histogram: Mapping[str, Any]) -> np.ndarray:
-  """The central quantiles, rows spread evenly within their bin."""
+  """Interpolates the central quantiles, rows spread evenly within a bin."""
   counts = np.asarray(histogram['counts'], np.float64)
   shares = np.append(0.0, np.cumsum(counts)) / counts.sum()
   return np.interp(_CENTRAL, shares, histogram['edges'])
 
 
 def _common_edges(histograms: Sequence[Mapping[str, Any]]) -> np.ndarray:
-  """Cells that cover the central rows of every histogram."""
+  """Edges of cells that cover the central rows of every histogram."""
   ends = np.array([_quantiles(histogram) for histogram in histograms])
   return np.linspace(ends[:, 0].min(), ends[:, 1].max(), _CELLS + 1)
 
@@ -196,7 +195,11 @@ def _common_edges(histograms: Sequence[Mapping[str, Any]]) -> np.ndarray:
 def _pooled(
   histograms: Sequence[Mapping[str, Any]], edges: np.ndarray
 ) -> np.ndarray:
-  """Rows per cell of all histograms, spread evenly within their bin."""
+  """Sums the histograms on common cells.
+
+  Critics of different seeds have bins of their own, so each one's cumulative
+  counts are interpolated at the common edges.
+  """
   total = np.zeros(len(edges) - 1)
   for histogram in histograms:
     rows = np.append(0.0, np.cumsum(histogram['counts']))

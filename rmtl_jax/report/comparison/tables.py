@@ -1,7 +1,7 @@
-"""A comparison as tables of plain cells.
+"""The tables of a comparison, as cells of plain text.
 
-formats.py beside it renders them for a terminal and as Markdown. `results` is
-everywhere what results.json of `rmtl compare` holds.
+formats.py renders them as Markdown and for a terminal. `results` is the
+content of results.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ _LABELS = {
   'session_logloss': 's-logloss',
 }
 _UNIT = 1e-4
-_NOTHING = '-'
 _CRITIC_COLUMNS = (
   ('r2', 'R2 of Q'),
   ('loss_correlation', 'corr(-Q, own loss)'),
@@ -34,13 +33,13 @@ _CRITIC_COLUMNS = (
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:
-  """The methods, those of one backbone together, else in their order."""
+  """Sorts the methods by backbone, stably."""
   order = list(dict.fromkeys(m['backbone'] for m in results['methods']))
   return sorted(results['methods'], key=lambda m: order.index(m['backbone']))
 
 
 def weights_name(method: Mapping[str, Any]) -> str:
-  """What weighs the losses of a method."""
+  """The label of a method's weighting."""
   if not method['weighting']:
     return 'pre-trained only'
   form = method.get('settings', {}).get('weighting.form', '')
@@ -48,7 +47,7 @@ def weights_name(method: Mapping[str, Any]) -> str:
 
 
 def from_scratch(results: Results, method: Mapping[str, Any]) -> bool:
-  """Whether a method's stage 3 starts from initial parameters."""
+  """Whether a method's stage 3 starts from new parameters."""
   default = results['config'].get('finetune', {}).get('start')
   settings = method.get('settings', {})
   start = settings.get('finetune.start', default)
@@ -59,12 +58,9 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
   """Mean and standard error of every method on one task, by backbone.
 
   Args:
-    results: what results.json holds.
+    results: the content of results.json.
     task: its name.
-    described: whether a column says what weighs the losses.
-
-  Returns:
-    One row per method; those of one backbone stand together.
+    described: whether there is a column with the weighting's label.
   """
   found = {
     (s['method'], s['metric']): s
@@ -74,7 +70,9 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
   rows = []
   if results['baseline']:
     cells = _single(results['baseline'][task])
-    rows.append(('user rate x item rate', 'no network', _NOTHING, *cells))
+    rows.append(
+      ('user rate x item rate', 'no network', content.NOTHING, *cells)
+    )
   for method in by_backbone(results):
     records = [found[method['name'], metric] for metric in _LABELS]
     seeds = str(max(record['n'] for record in records))
@@ -82,7 +80,7 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
     rows.append((method['name'], weights_name(method), seeds, *cells))
   if results['oracle']:
     cells = _single(results['oracle'][task])
-    rows.append(('oracle', 'true probabilities', _NOTHING, *cells))
+    rows.append(('oracle', 'true probabilities', content.NOTHING, *cells))
   header = ('method', 'weights', 'seeds', *_LABELS.values())
   if described:
     return Table(header, rows, 2)
@@ -91,7 +89,7 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
 
 
 def differences(results: Results, task: str, metric: str) -> Table:
-  """Every judged method minus every control on one task, in 1e-4."""
+  """Every tested method minus each of its controls on one task, in 1e-4."""
   records = [
     d
     for d in results['differences']
@@ -116,7 +114,7 @@ def differences(results: Results, task: str, metric: str) -> Table:
 
 
 def gains(results: Results) -> Table:
-  """AUC minus each control on every task, in 1e-4: the short form."""
+  """AUC minus each control on every task, in 1e-4, a column per control."""
   roles = control_roles(results)
   columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
@@ -128,7 +126,7 @@ def gains(results: Results) -> Table:
       row = cells.setdefault((d['task'], d['method']), {})
       row[roles[d['control']]] = cell
   rows = [
-    (task, method, *(row.get(c, _NOTHING) for c in columns))
+    (task, method, *(row.get(c, content.NOTHING) for c in columns))
     for task in results['tasks']
     for (of, method), row in cells.items()
     if of == task
@@ -137,7 +135,7 @@ def gains(results: Results) -> Table:
 
 
 def control_roles(results: Results) -> dict[str, str]:
-  """Name of each control to what kind of control it is, in table order."""
+  """Maps each control's name to its weighting, or to 'pre-trained'."""
   weighting = {m['name']: m['weighting'] for m in results['methods']}
   roles = {}
   for method in results['methods']:
@@ -148,7 +146,7 @@ def control_roles(results: Results) -> dict[str, str]:
 
 
 def learning_rates(results: Results) -> Table:
-  """What tuning saw and chose, and where early stopping went."""
+  """Validation AUC by learning rate, the choice, and the epochs kept."""
   seen = {
     (t['method'], t['learning_rate']): t['validation_auc']
     for t in results['tuning']
@@ -163,8 +161,8 @@ def learning_rates(results: Results) -> Table:
     rows.append(
       (
         name,
-        *(_number(seen.get((name, rate)), '.5f') for rate in rates),
-        _number(method['learning_rate'], 'g'),
+        *(content.number(seen.get((name, rate)), '.5f') for rate in rates),
+        content.number(method['learning_rate'], 'g'),
         f'{sum(epochs) / len(epochs):.1f}',
         f'{epochs.count(0)} of {len(epochs)}',
       )
@@ -174,7 +172,7 @@ def learning_rates(results: Results) -> Table:
 
 
 def critics(results: Results) -> Table:
-  """What each critic knew, means over its seeds."""
+  """Statistics of each critic, means over its seeds."""
   header = ('critic', 'task', 'seeds', *(c for _, c in _CRITIC_COLUMNS))
   rows = []
   for label, records in critics_by_label(results).items():
@@ -185,14 +183,14 @@ def critics(results: Results) -> Table:
         for name, _ in _CRITIC_COLUMNS
       )
       collapsed = sum(bool(s['collapsed'][task]) for s in found)
-      cells = (_number(mean, '.3g') for mean in means)
+      cells = (content.number(mean, '.3g') for mean in means)
       share = f'{collapsed} of {len(found)}'
       rows.append((label, task, str(len(found)), *cells, share))
   return Table((*header, 'collapsed'), rows, 2)
 
 
 def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
-  """The critics' records, those of one label together."""
+  """Groups the critics' records, one per seed, by critic."""
   labels: dict[str, list[Mapping[str, Any]]] = {}
   for record in results['critics']:
     labels.setdefault(record['critic'], []).append(record)
@@ -200,7 +198,7 @@ def critics_by_label(results: Results) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def weights(results: Results) -> Table:
-  """Mean and deviation of each method's weights, means over its seeds."""
+  """Mean and deviation of each method's weights, averaged over its seeds."""
   rows = []
   for method in by_backbone(results):
     runs = [run for run in _runs(results, method) if run['weights']]
@@ -224,11 +222,11 @@ def _runs(
 
 
 def _single(values: Mapping[str, Any]) -> Sequence[str]:
-  return [_number(values[m], '.4f', 'undefined') for m in _LABELS]
+  return [content.number(values[m], '.4f', 'undefined') for m in _LABELS]
 
 
 def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
-  """'mean ± standard error'; the error only where there is one."""
+  """Formats 'mean ± standard error'; one seed has no error."""
   mean, error = record['mean'], record['standard_error']
   if mean is None:
     return 'undefined'
@@ -240,7 +238,7 @@ def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
 
 def _interval(low: float | None, high: float | None) -> str:
   if low is None or high is None:
-    return _NOTHING
+    return content.NOTHING
   text = f'{low / _UNIT:+.1f} to {high / _UNIT:+.1f}'
   return f'{text}, includes 0' if low <= 0.0 <= high else text
 
@@ -249,7 +247,3 @@ def _p_value(value: float | None) -> str:
   if value is None:
     return 'not tested'
   return '< 1e-9' if value < 1e-9 else f'{value:.3g}'
-
-
-def _number(value: float | None, form: str, nothing: str = _NOTHING) -> str:
-  return nothing if value is None else format(value, form)

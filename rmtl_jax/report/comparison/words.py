@@ -1,23 +1,22 @@
-"""A comparison in words: its setting, who passes and why, how it was made.
+"""The sentences of a comparison: setting, verdicts and their reasons.
 
-`results` is everywhere what results.json of `rmtl compare` holds.
+`results` is the content of results.json.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.report.comparison import tables
-from rmtl_jax.report.run import tables as run_tables
 
 Results = Mapping[str, Any]
 
 
 def setting(results: Results) -> list[str]:
-  """Data, seeds and budget, one sentence each."""
+  """Describes data, seeds and budget, one sentence each."""
   rows, budget = results['data']['rows'], results['budget']
   scratch = [
     method['name']
@@ -60,7 +59,7 @@ def _rates(budget: Mapping[str, Any]) -> str:
 
 
 def rule() -> str:
-  """When a method passes."""
+  """States the rule by which a method passes."""
   return (
     'A method passes on a task where its AUC exceeds that of every one of its'
     ' controls by at least'
@@ -75,7 +74,7 @@ def rule() -> str:
 
 
 def headlines(results: Results) -> list[str]:
-  """Which methods pass, and which never moved, in a few sentences."""
+  """Lists the methods that pass, and those that kept their start."""
   verdicts = results['verdicts']
   if not verdicts:
     return ['No method is judged: none of them has controls.']
@@ -108,7 +107,11 @@ def headlines(results: Results) -> list[str]:
 
 
 def _unmoved(results: Results) -> list[str]:
-  """Methods that kept the pre-trained parameters in every run."""
+  """Names methods that kept the pre-trained parameters in every run.
+
+  Their difference to that model is 0 because nothing was trained better, which
+  a reader could take for a precise tie.
+  """
   differences: dict[tuple[str, str], list[float | None]] = {}
   for d in results['differences']:
     means = differences.setdefault((d['method'], d['control']), [])
@@ -138,20 +141,9 @@ def _unmoved(results: Results) -> list[str]:
 
 
 def reasons(results: Results) -> list[tuple[str, str]]:
-  """(method, why it passes or doesn't), one sentence per task that is said."""
+  """Pairs of (method, sentence about its verdict on one task)."""
   words = {True: 'passes', False: 'does not pass', None: 'no verdict'}
   return [
     (v['method'], f'{v["task"]}: {words[v["passes"]]} ({v["reason"]}).')
     for v in results['verdicts']
   ]
-
-
-def provenance(results: Results) -> Iterator[str]:
-  """Versions, device, commit and times, one line each."""
-  named = results['versions'].items()
-  yield 'Versions: ' + ', '.join(f'{name} {value}' for name, value in named)
-  yield f'Device: {results["device"]}'
-  yield f'Commit: {results["commit"] or "unknown"}'
-  times = run_tables.seconds(results['seconds'])
-  if times:
-    yield 'Time: ' + ', '.join(times)

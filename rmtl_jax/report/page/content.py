@@ -1,6 +1,6 @@
-"""What a report consists of.
+"""The parts of a report page.
 
-All text is plain: whoever builds a page escapes nothing, the renderers
+All text is plain: code that builds a page escapes nothing, the renderers
 (markdown.py and html.py beside this file) escape everything.
 """
 
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+NOTHING = '-'  # in a cell without a value
+
 
 class Text(NamedTuple):
   """A paragraph.
 
   Attributes:
     text: one or more sentences.
-    strong: whether it is what a reader should take away.
+    strong: whether it is the page's main result.
   """
 
   text: str
@@ -29,24 +31,24 @@ class Items(NamedTuple):
 
 
 class Alert(NamedTuple):
-  """What a reader must know before believing a figure."""
+  """Warnings about the figures."""
 
   lines: Sequence[str]
 
 
 class Heading(NamedTuple):
-  """Of a part of a section."""
+  """The heading of a part of a section."""
 
   text: str
 
 
 class Table(NamedTuple):
-  """Cells as text.
+  """A table of text cells.
 
   Attributes:
     header: names of the columns.
-    rows: as many cells each.
-    names: how many columns on the left hold names, not numbers.
+    rows: as many cells as columns each.
+    names: number of columns on the left that hold names, not numbers.
   """
 
   header: tuple[str, ...]
@@ -72,11 +74,11 @@ class Picture(NamedTuple):
   """A picture.
 
   Attributes:
-    name: of its file, without extension; unique on the page.
+    name: its file's, without extension; unique on the page.
     svg: from vector.draw.
     title: a few words.
-    alt: what it shows, for those who can't see it.
-    wide: whether it has many panels, and so keeps its size on a small screen.
+    alt: a description for screen readers.
+    wide: whether it has many panels; it then keeps its size on a small screen.
   """
 
   name: str
@@ -87,13 +89,13 @@ class Picture(NamedTuple):
 
 
 class Pictures(NamedTuple):
-  """Pictures side by side, where there is room."""
+  """Pictures side by side, as far as the screen has room."""
 
   pictures: Sequence[Picture]
 
 
 class Folded(NamedTuple):
-  """What few readers want, behind one line."""
+  """Blocks that are folded behind one line."""
 
   summary: str
   blocks: Sequence[Text | Items | Grid]
@@ -123,8 +125,19 @@ class Page(NamedTuple):
   sections: Sequence[Section]
 
 
+def number(value: float | None, spec: str, undefined: str = NOTHING) -> str:
+  """Formats a number for a cell.
+
+  Args:
+    value: None where the rows don't define it.
+    spec: a format specification, as '.4f'.
+    undefined: the text for None.
+  """
+  return undefined if value is None else format(value, spec)
+
+
 def pictures(page: Page) -> Iterator[Picture]:
-  """All pictures, in order."""
+  """Yields all pictures, in order."""
   for blocks in (page.lead, *(s.blocks for s in page.sections)):
     for block in blocks:
       if isinstance(block, Pictures):

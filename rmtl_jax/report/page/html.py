@@ -1,4 +1,4 @@
-"""A report as one HTML page: no script, no network, no file beside it."""
+"""Renders a page as one HTML file: no script, no network, no other file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 import jinja2
 import markupsafe
 
-from rmtl_jax.report import plain
+from rmtl_jax import types
 from rmtl_jax.report.page import content, vector
 
 
 def render(page: content.Page) -> str:
-  """The whole document; whatever came from data is text in it."""
+  """Renders the document; everything that comes from data is escaped."""
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('rmtl_jax.report', 'page'),
     autoescape=True,
@@ -31,14 +31,14 @@ def render(page: content.Page) -> str:
 
 
 def _one_line(value: object) -> str:
-  """What every expression of the template goes through before it is escaped."""
+  """Cleans every expression of the template before it is escaped."""
   if isinstance(value, markupsafe.Markup):
     return value
-  return plain.one_line(value)
+  return types.one_line(value)
 
 
 def _code(text: str) -> markupsafe.Markup:
-  """Code in which a long name of a method or setting may be broken."""
-  escaped = str(markupsafe.escape(plain.one_line(text)))
+  """Formats code; long names may break after punctuation."""
+  escaped = str(markupsafe.escape(types.one_line(text)))
   broken = re.sub('(,|[.:_+=](?=[a-z]))', r'\1<wbr>', escaped)
   return markupsafe.Markup(f'<code>{broken}</code>')

@@ -1,4 +1,4 @@
-"""A report as GitHub-flavoured Markdown."""
+"""Renders a page as GitHub-flavoured Markdown."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rmtl_jax.report.page import content
 
 
 def render(page: content.Page, directory: str = 'pictures') -> str:
-  """The page as GitHub-flavoured Markdown.
+  """Renders the page.
 
   Args:
     page: the report.
-    directory: where the files of its pictures are, relative to the text.
+    directory: of the picture files, relative to the text.
   """
   parts = [f'# {plain.markdown(page.title)}', *_blocks(page.lead, directory)]
   for section in page.sections:
@@ -47,12 +47,12 @@ def _blocks(blocks: Iterable[content.Block], directory: str) -> Iterator[str]:
 
 
 def bullets(lines: Iterable[str]) -> str:
-  """A list of sentences, as text."""
+  """Renders a list of sentences."""
   return '\n'.join(f'- {plain.markdown(line)}' for line in lines)
 
 
 def table(cells: content.Table, code: Collection[str] = ()) -> str:
-  """A pipe table; names on the left, numbers on the right.
+  """Renders a pipe table, names aligned left and numbers right.
 
   Args:
     cells: the table.
@@ -64,7 +64,7 @@ def table(cells: content.Table, code: Collection[str] = ()) -> str:
   for row in cells.rows:
     rows.append(
       [
-        # A table ends its cell at a bar even in code.
+        # GitHub ends a cell at a bar even within code.
         plain.code(cell).replace('|', '\\|')
         if name in code
         else plain.markdown(cell)

@@ -1,4 +1,4 @@
-"""Pictures as SVG: text stays text, and inside a page colours follow it."""
+"""Pictures as SVG: text stays text, colours are those of the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import matplotlib
 import matplotlib.figure
 
-from rmtl_jax.report import pictures, plain
+from rmtl_jax import types
+from rmtl_jax.report import pictures
 from rmtl_jax.report.page import content
 
 _SVG = 'http://www.w3.org/2000/svg'
@@ -19,7 +20,7 @@ _XLINK = 'http://www.w3.org/1999/xlink'
 ElementTree.register_namespace('', _SVG)
 ElementTree.register_namespace('xlink', _XLINK)
 
-# What stands for a colour of the page (report.css) in a figure's.
+# Colours of figures, and the variables of report.css that replace them.
 _VARIABLES = {
   '#000000': 'ink',
   '#333333': 'ink',
@@ -31,7 +32,7 @@ _VARIABLES = {
 }
 _STYLE: dict[Any, Any] = {
   'svg.fonttype': 'none',
-  # Identifiers that depend on what is drawn alone.
+  # Else identifiers are random and no two files of a figure are alike.
   'svg.hashsalt': 'rmtl',
   'text.parse_math': False,
   'font.size': 11.0,
@@ -43,12 +44,12 @@ _STYLE: dict[Any, Any] = {
 
 
 def style():
-  """For a `with` or as a decorator: how figures of a page are drawn."""
+  """Sets the style of a page's figures; a context manager and decorator."""
   return matplotlib.rc_context(_STYLE)
 
 
 def draw(figure: matplotlib.figure.Figure) -> str:
-  """A figure as an SVG file on white, the same bytes for the same figure."""
+  """Renders a figure as SVG on white, deterministically."""
   buffer = io.StringIO()
   with style(), warnings.catch_warnings():
     # A browser has more scripts than the font that the layout is made for.
@@ -61,14 +62,14 @@ def draw(figure: matplotlib.figure.Figure) -> str:
 
 
 def inline(picture: content.Picture) -> str:
-  """An SVG for the inside of a page.
+  """Renders an SVG element for the inside of a page.
 
   Args:
-    picture: its name becomes a prefix of the identifiers in it; a reader of
-      the screen hears its title, then its alt.
+    picture: its name prefixes all identifiers, which must be unique on the
+      page; screen readers read its title, then its alt.
 
   Returns:
-    The element, with colours of the page and without a background.
+    The element, in the page's colours and without a background.
   """
   name = picture.name
   root = ElementTree.fromstring(picture.svg)
@@ -87,13 +88,13 @@ def inline(picture: content.Picture) -> str:
     (('title', picture.title), ('desc', picture.alt))
   ):
     child = ElementTree.Element(f'{{{_SVG}}}{tag}', {'id': f'{name}-{tag}'})
-    child.text = plain.one_line(text)
+    child.text = types.one_line(text)
     root.insert(i, child)
   return ElementTree.tostring(root, encoding='unicode')
 
 
 def _drop_background(root: ElementTree.Element) -> None:
-  """Matplotlib's first patch is the whole figure's."""
+  """Removes Matplotlib's first patch, the figure's background."""
   for group in root.iter(f'{{{_SVG}}}g'):
     for child in list(group):
       if child.get('id') == 'patch_1':
@@ -102,7 +103,7 @@ def _drop_background(root: ElementTree.Element) -> None:
 
 
 def _adapt(element: ElementTree.Element, name: str) -> None:
-  """Colours and identifiers of one element."""
+  """Replaces colours and prefixes identifiers of one element."""
   for key, value in list(element.attrib.items()):
     if key == 'id':
       element.set(key, f'{name}-{value}')

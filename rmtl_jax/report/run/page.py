@@ -1,4 +1,4 @@
-"""The report of `rmtl report` on a run of `rmtl train`."""
+"""The page of `rmtl report` on a run of `rmtl train`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.report import tables
-from rmtl_jax.report.page import content, vector
+from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import pictures, words
 from rmtl_jax.report.run import tables as run_tables
 from rmtl_jax.weighting import registry
@@ -29,17 +29,14 @@ _CALIBRATION = (
 
 @vector.style()
 def build(record: Record) -> content.Page:
-  """The report.
+  """Builds the page: warnings, the setting, the data, then the figures.
 
   Args:
-    record: what results/report_record.py gathered.
-
-  Returns:
-    Warnings first, then the setting, the data, and what was measured.
+    record: from results/report_record.gather.
   """
   metrics = record['metrics']
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
-  sections = [
+  chapters = [
     _setting(record),
     _data(record),
     _metrics(record),
@@ -47,7 +44,7 @@ def build(record: Record) -> content.Page:
     _calibration(record),
     _weights(record),
     _critics(record),
-    _provenance(record),
+    sections.provenance(metrics),
   ]
   return content.Page(
     f'Run {record["name"]}',
@@ -60,7 +57,7 @@ def build(record: Record) -> content.Page:
       ),
       *_warnings(record),
     ],
-    [section for section in sections if section is not None],
+    [chapter for chapter in chapters if chapter is not None],
   )
 
 
@@ -81,20 +78,14 @@ def _warnings(record: Record) -> list[content.Block]:
 
 
 def _setting(record: Record) -> content.Section:
-  changed = run_tables.settings(record, changed_only=True)
-  code = ('setting', 'value', 'default')
-  blocks: list[content.Block] = [
-    content.Grid('Settings that differ from the defaults', changed, code)
-    if changed.rows
-    else content.Text('Every setting has its default.')
-  ]
-  whole = run_tables.settings(record, changed_only=False)
-  blocks.append(
-    content.Folded(
-      f'All {len(whole.rows)} settings',
-      [content.Grid('Settings of the run', whole, code)],
-    )
+  blocks = sections.settings(
+    record['config'],
+    record['defaults'],
+    'Settings that differ from the defaults',
+    'Settings of the run',
   )
+  if len(blocks) == 1:
+    blocks.insert(0, content.Text('Every setting has its default.'))
   return content.Section('Setting', blocks)
 
 
@@ -103,7 +94,7 @@ def _data(record: Record) -> content.Section:
   return content.Section(
     'Data',
     [
-      content.Grid('Splits, by time', run_tables.data(record)),
+      sections.splits(record['data']['splits'], record['metrics']['tasks']),
       content.Folded(
         f'{len(fields.rows)} fields',
         [content.Grid('Features', fields, ('field',))],
@@ -173,7 +164,7 @@ def _learning(record: Record) -> content.Section | None:
 
 
 def _epochs(kept: int | list[int]) -> str:
-  """The epoch that was kept, or those of an ensemble's members."""
+  """The best epoch of a run, or of each member of an ensemble."""
   if isinstance(kept, int):
     return f'epoch {kept}'
   return f'epochs {", ".join(map(str, kept))} of its members'
@@ -228,16 +219,3 @@ def _critics(record: Record) -> content.Section | None:
   if picture:
     blocks.append(content.Pictures([picture]))
   return content.Section('Critics', blocks)
-
-
-def _provenance(record: Record) -> content.Section:
-  metrics = record['metrics']
-  named = metrics['versions'].items()
-  lines = [
-    'Versions: ' + ', '.join(f'{name} {value}' for name, value in named),
-    f'Device: {metrics["device"]}',
-  ]
-  times = run_tables.seconds(metrics.get('seconds', {}))
-  if times:
-    lines.append('Time: ' + ', '.join(times))
-  return content.Section('How this was made', [content.Items(lines)])

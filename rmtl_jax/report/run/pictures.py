@@ -1,7 +1,7 @@
-"""The pictures of a run's report: one panel each, so that a phone shows them.
+"""The pictures of a run's page, one panel each, so that they fit a phone.
 
-`record` is everywhere what results/report_record.py gathered. Functions give
-a picture, or None where there is nothing to show.
+`record` is the result of results/report_record.gather. Every function returns
+None where the record lacks what the picture shows.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from rmtl_jax.report import pictures, plain
+from rmtl_jax import types
+from rmtl_jax.report import pictures
 from rmtl_jax.report.page import content, vector
 from rmtl_jax.report.run import words
 
 Record = Mapping[str, Any]
 
 _SIZE = (4.8, 3.5)
-_ARMS = ('pretrain', 'constant', 'finetune')
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 _DASHES = ('-', '--', '-.', ':')
 
 
 def auc(record: Record, task: str) -> content.Picture | None:
-  """AUC of every model with its interval."""
+  """Draws the AUC of every model with its interval."""
   metrics = record['metrics']
   models = words.models(metrics)
   found = [
@@ -63,45 +63,39 @@ def auc(record: Record, task: str) -> content.Picture | None:
 
 
 def stage_1(record: Record) -> content.Picture | None:
-  """Mean validation AUC over the epochs of stage 1."""
-  return _learning(record, _ARMS[:1], 'Stage 1')
+  """Draws mean validation AUC over the epochs of stage 1."""
+  return _learning(record, pictures.ACTOR_STAGES[:1], 'Stage 1')
 
 
 def stage_3(record: Record) -> content.Picture | None:
-  """Mean validation AUC over the epochs of stage 3, and of its start."""
-  return _learning(record, _ARMS[1:], 'Stage 3')
+  """Draws mean validation AUC over the epochs of stage 3."""
+  return _learning(record, pictures.ACTOR_STAGES[1:], 'Stage 3')
 
 
 def _learning(
-  record: Record, arms: Sequence[str], title: str
+  record: Record, stages: Sequence[str], title: str
 ) -> content.Picture | None:
-  """One line per arm and member, from epoch 0 where that is a candidate."""
-  lines = _auc_lines(record)
-  start = record['metrics'].get('start', 'pretrained')
-  names = words.stage_names(record['metrics'])
-  figure, axes = _figure()
-  spoken, named = [], set()
-  for (stage, member), points in lines.items():
-    if stage not in arms:
+  """Draws a line per stage and member."""
+  metrics = record['metrics']
+  all_lines = pictures.auc_lines(record['history'], metrics['tasks'])
+  names = words.stage_names(metrics)
+  lines, spoken = {}, []
+  for (stage, member), points in all_lines.items():
+    if stage not in stages:
       continue
-    best = max(value for _, value in points)
-    before = lines.get(('pretrain', member))
-    if stage != 'pretrain' and before and start == 'pretrained':
-      points = [(0, max(value for _, value in before)), *points]
-    i = _ARMS.index(stage)
-    axes.plot(
-      *zip(*points, strict=True),
-      marker=_MARKERS[i],
-      linestyle=_DASHES[i],
-      label=None if stage in named else names[stage],
-      color=pictures.COLOURS[i],
-      alpha=1.0 if member is None else 0.6,
-    )
-    named.add(stage)
     of = '' if member is None else f' of member {member}'
+    best = max(value for _, value in points)
     spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
-  if not spoken:
+    # Fine-tuning may keep epoch 0, so the pre-trained model is a point too.
+    before = all_lines.get(('pretrain', member))
+    is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
+    if stage != 'pretrain' and before and is_tuned:
+      points = [(0, max(value for _, value in before)), *points]
+    lines[stage, member] = points
+  if not lines:
     return None
+  figure, axes = _figure()
+  _plot(axes, lines, names)
   _finish(axes, 'epoch of the stage', 'mean validation AUC')
   return _picture(
     record,
@@ -113,27 +107,35 @@ def _learning(
   )
 
 
-def _auc_lines(
-  record: Record,
-) -> dict[tuple[str, Any], list[tuple[int, float]]]:
-  """(epoch, mean validation AUC) by stage and member."""
-  tasks = record['metrics']['tasks']
-  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
-  for entry in record['history']:
-    values = [entry.get(f'validation_auc_{task}') for task in tasks]
-    defined = [v for v in values if v is not None]
-    if entry['stage'] in _ARMS and defined:
-      point = entry['epoch'], float(np.mean(defined))
-      lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
-  return lines
+def _plot(
+  axes: Any,
+  lines: Mapping[tuple[str, Any], Sequence[tuple[int, float]]],
+  labels: Mapping[str, str],
+) -> None:
+  """Draws lines by (name, member); a name's members share style and label.
+
+  Args:
+    axes: where to.
+    lines: points (x, y); the member is None outside of ensembles.
+    labels: of all names that there can be, which decide the styles' order.
+  """
+  drawn = set()
+  for (name, member), points in lines.items():
+    i = list(labels).index(name)
+    axes.plot(
+      *zip(*points, strict=True),
+      marker=_MARKERS[i],
+      linestyle=_DASHES[i],
+      color=pictures.COLOURS[i],
+      label=None if name in drawn else labels[name],
+      alpha=1.0 if member is None else 0.6,
+    )
+    drawn.add(name)
 
 
 def td_error(record: Record) -> content.Picture | None:
-  """TD error of the critics, pass by pass."""
-  kinds = {
-    'td_error': 'train',
-    'validation_td_error': 'validation',
-  }
+  """Draws the critics' TD error, pass by pass."""
+  kinds = {'td_error': 'train', 'validation_td_error': 'validation'}
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
   for entry in record['history']:
     for key in kinds:
@@ -143,22 +145,13 @@ def td_error(record: Record) -> content.Picture | None:
   if not lines:
     return None
   figure, axes = _figure()
-  spoken, named = [], set()
-  for (key, member), points in lines.items():
-    i = list(kinds).index(key)
-    axes.plot(
-      *zip(*points, strict=True),
-      marker=_MARKERS[i],
-      linestyle=_DASHES[i],
-      color=pictures.COLOURS[i],
-      label=None if key in named else kinds[key],
-      alpha=1.0 if member is None else 0.6,
-    )
-    named.add(key)
-    of = '' if member is None else f', member {member}'
-    spoken.append(
-      f'{kinds[key]}{of}: from {points[0][1]:.4g} to {points[-1][1]:.4g}'
-    )
+  _plot(axes, lines, kinds)
+  spoken = [
+    kinds[key]
+    + ('' if member is None else f', member {member}')
+    + f': from {points[0][1]:.4g} to {points[-1][1]:.4g}'
+    for (key, member), points in lines.items()
+  ]
   _finish(axes, 'pass of stage 2', 'mean squared TD error')
   return _picture(
     record,
@@ -171,7 +164,7 @@ def td_error(record: Record) -> content.Picture | None:
 
 
 def calibration(record: Record, task: str) -> content.Picture | None:
-  """Reliability: mean probability against share of positives, per bin."""
+  """Draws mean probability against share of positives, a point per bin."""
   versions = record['reliability'].get('points', {}).get(task, {})
   if not any(versions.values()):
     return None
@@ -216,7 +209,7 @@ def calibration(record: Record, task: str) -> content.Picture | None:
 
 
 def weights(record: Record, task: str) -> content.Picture | None:
-  """Mean weight over the position in the session, with the rows' spread."""
+  """Draws mean and spread of the weight by the position in the session."""
   curve = record['weights'].get('by_position', {}).get(task)
   if not curve:
     return None
@@ -251,7 +244,7 @@ def weights(record: Record, task: str) -> content.Picture | None:
 
 
 def q_values(record: Record, task: str) -> content.Picture | None:
-  """Distribution of Q(s, pi(s)), with the mean return that was realised."""
+  """Draws the distribution of Q(s, pi(s)) and the mean realised return."""
   metrics = record['metrics']
   histogram = metrics.get('curves', {}).get('q_histogram', {}).get(task)
   if not histogram:
@@ -293,7 +286,7 @@ def _figure(
 
 
 def _finish(axes: Any, x: str, y: str, whole: bool = True) -> None:
-  """Labels, a grid, and the legend where it hides nothing."""
+  """Adds labels, a grid, and a legend above the axes."""
   axes.set_xlabel(x)
   axes.set_ylabel(y)
   axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
@@ -317,17 +310,17 @@ def _picture(
   alt: str,
 ) -> content.Picture:
   name = kind
-  if task:  # a task's name could be no file's
+  if task:  # not its name, which may hold what a file's name can't
     name += f'-{list(record["metrics"]["tasks"]).index(task) + 1}'
   return content.Picture(
-    name, vector.draw(figure), plain.one_line(title), plain.one_line(alt)
+    name, vector.draw(figure), types.one_line(title), types.one_line(alt)
   )
 
 
 def per_task(
   draw: Any, record: Record, tasks: Sequence[str]
 ) -> list[content.Pictures]:
-  """The pictures of all tasks that there are, side by side."""
+  """Draws one picture per task, side by side, where the task has one."""
   drawn = [draw(record, task) for task in tasks]
   found = [picture for picture in drawn if picture is not None]
   return [content.Pictures(found)] if found else []

@@ -1,11 +1,11 @@
-"""The tables of a run's report, as plain cells.
+"""The tables of a run's page, as cells of plain text.
 
-`record` is everywhere what results/report_record.py gathered.
+`record` is the result of results/report_record.gather.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.report.page import content
@@ -14,7 +14,6 @@ from rmtl_jax.report.run import words
 Record = Mapping[str, Any]
 Table = content.Table
 
-_NOTHING = '-'
 _RANKED = (
   ('auc', 'AUC'),
   ('logloss', 'logloss'),
@@ -38,68 +37,10 @@ _CRITIC = (
 )
 
 
-def settings(record: Record, changed_only: bool) -> Table:
-  """Settings with their defaults; of the group `compare` what differs."""
-  return config(record['config'], record['defaults'], changed_only)
-
-
-def config(
-  flat: Mapping[str, Any], defaults: Mapping[str, Any], changed_only: bool
-) -> Table:
-  """Settings with their defaults.
-
-  Args:
-    flat: {'group.field': value}.
-    defaults: the same of the defaults.
-    changed_only: whether settings that have their default are left out.
-  """
-  rows = []
-  for name, value in flat.items():
-    if name.startswith('compare.') and not changed_only:
-      continue
-    if not changed_only or value != defaults[name]:
-      rows.append((name, setting(value), setting(defaults[name])))
-  return Table(('setting', 'value', 'default'), rows, 3)
-
-
-def setting(value: Any) -> str:
-  """A setting's value, as a flag takes it."""
-  if isinstance(value, list | tuple):
-    return ','.join(map(str, value)) or '(none)'
-  if isinstance(value, bool):
-    return str(value).lower()
-  return str(value) if value != '' else '(none)'
-
-
-def data(record: Record) -> Table:
-  """Rows, sessions and label rates of every split."""
-  return splits(record['data']['splits'], record['metrics']['tasks'])
-
-
-def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> Table:
-  """Rows, sessions and label rates of every split.
-
-  Args:
-    of: {name: {'rows', 'sessions', 'positives': {task: rows}}}.
-    tasks: K names.
-  """
-  rows = []
-  for name, split in of.items():
-    count, sessions = split['rows'], split['sessions']
-    rates = [
-      f'{split["positives"][task] / count:.2%}' if count else _NOTHING
-      for task in tasks
-    ]
-    mean = f'{count / sessions:.1f}' if sessions else _NOTHING
-    rows.append((name, f'{count:,}', f'{sessions:,}', mean, *rates))
-  header = ('split', 'rows', 'sessions', 'rows per session')
-  return Table((*header, *(f'{task} rate' for task in tasks)), rows, 1)
-
-
 def fields(record: Record) -> Table:
-  """The features, and how large their vocabularies are."""
+  """Kind and vocabulary size of every field."""
   rows = [
-    (name, kind, f'{size:,}' if size else _NOTHING)
+    (name, kind, f'{size:,}' if size else content.NOTHING)
     for name, kind, size in record['data']['fields']
   ]
   return Table(('field', 'kind', 'vocabulary rows'), rows, 2)
@@ -116,16 +57,16 @@ def ranking(record: Record, task: str) -> Table:
 
 
 def further(record: Record, task: str) -> Table:
-  """What practitioners read besides."""
+  """GAUC, PR-AUC and calibration of every model."""
   rows = []
   for name, of in words.models(record['metrics']):
-    cells = [_number(of[task].get(key), '.4f') for key, _ in _FURTHER]
+    cells = [content.number(of[task].get(key), '.4f') for key, _ in _FURTHER]
     rows.append((name, *cells))
   return Table(('model', *(label for _, label in _FURTHER)), rows, 1)
 
 
 def differences(record: Record) -> Table:
-  """RMTL minus the control and minus the pre-trained model, same rows."""
+  """RMTL minus the control and minus the pre-trained model, paired by row."""
   metrics = record['metrics']
   names = words.stage_names(metrics)
   rows = []
@@ -139,22 +80,24 @@ def differences(record: Record) -> Table:
 
 
 def epochs(record: Record) -> Table:
-  """Every epoch and pass: losses, validation AUC, TD error, time."""
+  """Losses, validation AUC, TD error and time of every epoch and pass."""
   tasks = record['metrics']['tasks']
   has_members = any('member' in entry for entry in record['history'])
   rows = []
   for entry in record['history']:
-    member = (str(entry.get('member', _NOTHING)),) if has_members else ()
+    member = (str(entry.get('member', content.NOTHING)),) if has_members else ()
     rows.append(
       (
         entry['stage'],
         *member,
         str(entry['epoch']),
-        _number(entry.get('loss'), '.4f'),
-        *(_number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks),
-        _number(entry.get('td_error'), '.4g'),
-        _number(entry.get('validation_td_error'), '.4g'),
-        _number(entry.get('seconds'), '.1f'),
+        content.number(entry.get('loss'), '.4f'),
+        *(
+          content.number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks
+        ),
+        content.number(entry.get('td_error'), '.4g'),
+        content.number(entry.get('validation_td_error'), '.4g'),
+        content.number(entry.get('seconds'), '.1f'),
       )
     )
   header = (
@@ -171,7 +114,7 @@ def epochs(record: Record) -> Table:
 
 
 def calibration(record: Record) -> Table:
-  """Calibration of the model in the picture, raw and calibrated."""
+  """Calibration metrics of the last stage's model, raw and calibrated."""
   metrics, stage = record['metrics'], record['reliability']['stage']
   rows = []
   for task in metrics['tasks']:
@@ -179,14 +122,14 @@ def calibration(record: Record) -> Table:
       of = metrics.get(where, {}).get(stage, {}).get(task)
       if of:
         keys = ('calibration_error', 'predicted_over_actual', 'logloss')
-        cells = [_number(of.get(key), '.4f') for key in keys]
+        cells = [content.number(of.get(key), '.4f') for key in keys]
         rows.append((task, version, *cells))
   header = ('task', 'probabilities', 'calibration error', 'predicted / actual')
   return Table((*header, 'logloss'), rows, 2)
 
 
 def applied_weights(record: Record) -> Table:
-  """Mean and deviation of the weights that each epoch of stage 3 applied."""
+  """Mean and deviation of the weights in each epoch of stage 3."""
   tasks = record['metrics']['tasks']
   rows = []
   for entry in record['history']:
@@ -203,12 +146,12 @@ def applied_weights(record: Record) -> Table:
 
 
 def critics(record: Record) -> Table:
-  """What each task's critic knew of the validation rows."""
+  """Statistics of each task's critic on the validation rows."""
   statistics = record['metrics']['critic']
   rows = []
   for task in record['metrics']['tasks']:
     cells = [
-      _number(statistics.get(key, {}).get(task), form)
+      content.number(statistics.get(key, {}).get(task), form)
       for key, _, form in _CRITIC
     ]
     state = [
@@ -232,16 +175,3 @@ def _with_interval(
     return format(value, form)
   low, high = (format(end, form) for end in interval)
   return f'{value:{form}} ({low} to {high})'
-
-
-def _number(value: float | None, form: str) -> str:
-  return _NOTHING if value is None else format(value, form)
-
-
-def seconds(times: Mapping[str, Any]) -> Sequence[str]:
-  """Seconds per stage, those that there are."""
-  return [
-    f'{name} {value:.0f} s'
-    for name, value in times.items()
-    if isinstance(value, int | float)
-  ]

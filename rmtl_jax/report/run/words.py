@@ -1,4 +1,4 @@
-"""A run in words: its models' names, what its weights are, where they act."""
+"""The sentences of a run's page: names of its models, and its weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASELINE, ORACLE = 'rate baseline', 'oracle'
 
 
 def stage_names(metrics: Record) -> dict[str, str]:
-  """Short names of what the actor stages leave."""
+  """Short names of the models after each actor stage."""
   weighting = metrics['weighting']
   return {
     'pretrain': 'pre-trained',
@@ -23,7 +23,7 @@ def stage_names(metrics: Record) -> dict[str, str]:
 
 
 def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
-  """(short name, metrics per task) of every model, as tables.rows orders."""
+  """Pairs of (short name, metrics per task), in the order of tables.rows."""
   found = []
   if 'baseline' in metrics:
     found.append((BASELINE, metrics['baseline']))
@@ -36,7 +36,7 @@ def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def key(metrics: Record) -> list[str]:
-  """What the short names of `models` mean, one text each."""
+  """Explains the short names of `models`, one line each."""
   names, scratch = stage_names(metrics), metrics.get('start') == 'scratch'
   how = 'stage 3 from scratch' if scratch else 'stage 3'
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
@@ -51,10 +51,10 @@ def key(metrics: Record) -> list[str]:
 
 
 def weights(record: Record) -> list[str]:
-  """What the weights that are shown are, and of which rows.
+  """Describes the weights that are shown, and their rows.
 
   Args:
-    record: what results/report_record.py gathered.
+    record: from results/report_record.gather.
   """
   config, metrics = record['config'], record['metrics']
   record_of = registry.find(metrics['weighting'])

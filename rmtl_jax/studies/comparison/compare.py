@@ -1,8 +1,8 @@
-"""Methods x seeds on the same data: every run, then what differs.
+"""Compares methods x seeds on the same data, with paired tests.
 
-COMPARISON/ holds config.json and manifest.json as a run does, runs/ and
-critics/ (a JSON file per finished one), checkpoints/ (stages 1 and 2),
-unfinished/ (a stage that was cut off), results.json.
+COMPARISON/ has config.json and manifest.json as a run, runs/ and critics/ (a
+JSON file per finished run or critics), checkpoints/ (of stages 1 and 2),
+unfinished/ (of an interrupted stage) and results.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rmtl_jax.studies.comparison import runs as comparison_runs
 
 Method = methods_lib.Method
 Record = dict[str, Any]
-# {method's name: learning rate of its stage 3}
+# Learning rate of stage 3 by method name.
 Rates = Mapping[str, float]
 
 
@@ -36,10 +36,10 @@ def compare(
   live: progress_lib.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
 ) -> Record:
-  """Runs what `config.compare` names, and compares.
+  """Trains all methods and seeds of `config.compare`, and compares them.
 
-  Started again on the same directory it goes on: finished runs are read, not
-  trained, also where seeds or methods have been added.
+  A restart on the same directory resumes: finished runs are read, not trained.
+  Seeds and methods may be added.
 
   Args:
     config: settings; `compare` names methods, seeds and learning rates.
@@ -49,13 +49,13 @@ def compare(
     interrupted: a signal's number once one has arrived, else 0.
 
   Returns:
-    What COMPARISON/results.json holds: `methods`, `runs`, `tuning`,
+    The content of COMPARISON/results.json: `methods`, `runs`, `tuning`,
     `critics`, `summary`, `differences`, `verdicts`, the setting, `warnings`.
 
   Raises:
     types.InputError: bad data or methods, a directory of another comparison,
       or a stage 1 that has not converged.
-    trainer.Interrupted: a signal arrived; a later call goes on.
+    trainer.Interrupted: a signal arrived; a later call resumes.
     FloatingPointError: a loss was not finite.
   """
   config_values.validate(config)
@@ -85,7 +85,7 @@ def compare(
 def _tune(
   runs: comparison_runs.Runs, methods: Sequence[Method]
 ) -> list[Record]:
-  """Every learning rate of every method, on validation, on the first seeds."""
+  """Trains every method with every learning rate on the first seeds."""
   config = runs.config.compare
   rates, seeds = config.learning_rates, config.seeds[: config.tuning_seeds]
   if len(rates) == 1:
@@ -112,7 +112,7 @@ def _tune(
 def _choose(
   tuning: Sequence[Record], methods: Sequence[Method], rates: Sequence[float]
 ) -> dict[str, float]:
-  """The learning rate with the best validation AUC; the first of equals."""
+  """Chooses each method's rate by validation AUC; the first of equals."""
   chosen = {method.name: rates[0] for method in methods}
   best: dict[str, float] = {}
   for entry in tuning:
@@ -129,7 +129,7 @@ def _results(
   rates: Rates,
   tuning: Sequence[Record],
 ) -> Record:
-  """Everything that was measured, and what follows."""
+  """Builds results.json from the finished runs."""
   config, tasks = runs.config, run.manifest.task_names
   seeds = config.compare.seeds
   described = [_describe(method, rates) for method in methods]
@@ -204,7 +204,7 @@ def _describe(method: Method, rates: Rates) -> Record:
 def _warnings(
   critics: Sequence[Record], tuning: Sequence[Record], rates: Rates
 ) -> list[str]:
-  """What a reader must know before believing a figure."""
+  """Warns of critics and learning rates that make figures misleading."""
   lines = []
   for name in dict.fromkeys(record['critic'] for record in critics):
     own = [record for record in critics if record['critic'] == name]

@@ -1,4 +1,4 @@
-"""Where a comparison keeps what it has finished, and what was cut off."""
+"""The files of a comparison's directory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rmtl_jax.studies.comparison import methods
 Method = methods.Method
 Record = dict[str, Any]
 
-# An unfinished stage is saved this often, in seconds.
+# Seconds between checkpoints of a stage in training.
 SAVE_PERIOD = 60.0
 _LONGEST_NAME = 120
 
 
 class Files:
-  """The files of a comparison's directory; a run's file says it is finished."""
+  """Reads and writes the files; a run is finished when its file exists."""
 
   def __init__(self, path: pathlib.Path, runs: str = 'runs'):
-    """Reads nothing.
+    """Remembers the directory; reads nothing.
 
     Args:
       path: the directory.
@@ -35,16 +35,16 @@ class Files:
   def run(
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> pathlib.Path:
-    """What a finished run is compared by, in JSON."""
+    """The JSON file of a finished run's metrics."""
     rate = '' if learning_rate is None else str(learning_rate)
     return self._runs / _slug(method) / rate / f'{seed}.json'
 
   def critics(self, method: Method, seed: int) -> pathlib.Path:
-    """What finished critics know, in JSON."""
+    """The JSON file of finished critics' statistics."""
     return self._path / 'critics' / _slug(method) / f'{seed}.json'
 
   def read(self, file: pathlib.Path) -> Record:
-    """One of these.
+    """Reads one of these files.
 
     Raises:
       types.InputError: it is damaged.
@@ -60,36 +60,42 @@ class Files:
     return record
 
   def write(self, file: pathlib.Path, record: Record) -> None:
-    """Writes one of these, atomically, with a digest of itself."""
+    """Writes one of these files atomically, with a digest of its record."""
     file.parent.mkdir(parents=True, exist_ok=True)
     writers.write_json(file, checkpoint_records.sealed(record))
 
   def unfinished(
     self, stage: str, method: Method, seed: int, learning_rate: float | None
   ) -> checkpoints.LateStore:
-    """Checkpoints of a stage in training."""
+    """The checkpoints of a stage in training."""
     name = f'{stage}-{_slug(method)}-{learning_rate}-{seed}'
     return checkpoints.LateStore(self._path / 'unfinished' / name, SAVE_PERIOD)
 
   def save_params(
     self, stage: str, method: Method, seed: int, params: Any
   ) -> None:
-    """Keeps the parameters that later stages start from."""
+    """Saves the parameters that later stages start from."""
     store = checkpoints.Store(self._params(stage, method, seed), keep=1)
     store.save(0, params, {'stage': stage, 'epoch': 0})
     store.close()
 
   def load_params(
-    self, stage: str, method: Method, seed: int, form: Any
+    self, stage: str, method: Method, seed: int, template: Any
   ) -> Any:
-    """Those parameters.
+    """Restores these parameters.
+
+    Args:
+      stage: 'pretrain' or 'critic'.
+      method: the pre-trained model or the critics.
+      seed: the run's.
+      template: a tree with their shapes and types.
 
     Raises:
       types.InputError: they are damaged or gone.
     """
     directory = self._params(stage, method, seed)
     store = checkpoints.Store(directory, keep=1)
-    restored = store.restore(lambda record: form)
+    restored = store.restore(lambda record: template)
     store.close()
     if restored is None:
       raise types.InputError(
@@ -103,7 +109,7 @@ class Files:
 
 
 def _slug(method: Method) -> str:
-  """The method's name as a file's; a long one is cut and told apart by hash."""
+  """Turns the method's name into a file name; a hash replaces a long end."""
   name = re.sub(r'[^\w.+@=-]', ',', method.name)
   if len(name) <= _LONGEST_NAME:
     return name

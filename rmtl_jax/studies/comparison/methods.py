@@ -1,4 +1,4 @@
-"""What a comparison compares: `backbone[+weighting[@critic_backbone]]...`."""
+"""The methods of a comparison: `backbone[+weighting[@critic_backbone]]...`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_values, types
 from rmtl_jax.weighting import registry
 
-# What makes no difference to weights that are constants.
+# Settings without an effect on constant weights.
 _NOT_OF_CONSTANTS = (
   'critic.in_finetune',
   'weighting.lambda_schedule',
   'weighting.lambda_warmup_steps',
   'weighting.meta_learning_rate',
 )
-# Settings of stage 1 make another model to start from; the others don't.
+# Prefixes of settings that change the model of stage 1.
 _STAGE_1 = ('network.', 'pretrain.', 'ensemble')
 _GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune', 'ensemble')
 
@@ -27,12 +27,12 @@ Settings = tuple[tuple[str, Any], ...]
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """A row of a comparison.
+  """A method: a backbone, a weighting of stage 3, and settings.
 
   Attributes:
     backbone: of the actor.
-    weighting: of stage 3; '' is the pre-trained model.
-    critic_backbone: the backbone that the critics were trained for.
+    weighting: of stage 3; '': the pre-trained model.
+    critic_backbone: the backbone of the critics; '': the actor's.
     settings: ('group.field', value) pairs over the config.
   """
 
@@ -43,7 +43,7 @@ class Method:
 
   @property
   def name(self) -> str:
-    """What parses to this method again."""
+    """The text that parses to this method."""
     name = self.backbone
     if self.weighting:
       name += f'+{self.weighting}'
@@ -52,27 +52,27 @@ class Method:
     return name + ''.join(f':{k}={v}' for k, v in self.settings)
 
   @property
-  def is_judged(self) -> bool:
-    """Whether it claims something: to be better than its controls."""
+  def has_verdict(self) -> bool:
+    """Whether it has controls, and so a verdict."""
     if not self.weighting:
       return bool(self.settings)
     return not registry.find(self.weighting).control
 
   @property
   def needs_critics(self) -> bool:
-    """Whether stage 2 comes before its stage 3."""
+    """Whether its stage 3 needs the critics of stage 2."""
     if not self.weighting:
       return False
     return registry.find(self.weighting).needs_critics
 
   @property
-  def first(self) -> Method:
-    """The pre-trained model that it starts from, or is."""
+  def pretrained(self) -> Method:
+    """The pre-trained model that it starts from; itself without weighting."""
     return Method(self.backbone, settings=_only(self.settings, _STAGE_1))
 
   @property
   def critics(self) -> Method:
-    """The critics it needs: a method without weighting, equal if shared."""
+    """Its critics, as a method without weighting; equal if they are shared."""
     settings = _only(self.settings, (*_STAGE_1, 'critic.'))
     return Method(
       self.critic_backbone or self.backbone,
@@ -80,17 +80,16 @@ class Method:
     )
 
   def config(self, base: config_lib.Config) -> config_lib.Config:
-    """The settings of one of its runs, but for seed and learning rate.
+    """The settings of its runs, except seed and learning rate.
 
-    Its name alone says what it shuffles, whatever `base` does.
+    `weighting.form` comes from the method's name, not from `base`.
 
     Raises:
       types.InputError: settings out of range, or an ensemble with a weighting.
     """
-    form = config_lib.WeightingConfig().form
     settings = {
       'backbone': self.backbone,
-      'weighting.form': form,
+      'weighting.form': config_lib.WeightingConfig().form,
       **dict(self.settings),
     }
     if self.weighting:
@@ -105,13 +104,13 @@ class Method:
     return config
 
   def controls(self) -> tuple[Method, ...]:
-    """What it has to beat, in the order of the tables.
+    """The methods that it must beat, in the order of the tables.
 
-    Of a weighted method: the pre-trained model, then the controls of
-    weighting/registry.py; all of them start where it does. Of another
-    stage 1: the backbone with the comparison's own settings.
+    A weighted method has its pre-trained model and the controls of
+    weighting/registry.py, which all start from that model. A pre-trained model
+    with settings has the backbone without them.
     """
-    if not self.is_judged:
+    if not self.has_verdict:
       return ()
     if not self.weighting:
       return (Method(self.backbone),)
@@ -119,6 +118,8 @@ class Method:
     shuffled = dict(self.settings)
     if registry.find(self.weighting).own_shuffle:
       shuffled['weighting.form'] = self.weighting
+    # Settings that can't change constant weights are left out, so that methods
+    # which differ in them share a control instead of training it twice.
     constants = (s for s in self.settings if s[0] not in _NOT_OF_CONSTANTS)
     settings = {
       registry.NEVER: finetune,
@@ -126,7 +127,7 @@ class Method:
       registry.STEP: tuple(sorted(shuffled.items())),
     }
     return (
-      self.first,
+      self.pretrained,
       *(
         Method(
           self.backbone,
@@ -140,41 +141,41 @@ class Method:
 
 
 def expand(config: config_lib.Config) -> list[Method]:
-  """The config's methods and the controls of those that are judged.
+  """Parses the config's methods and adds their controls.
 
   Returns:
-    Each once: backbones in the order in which they are named, and within a
+    Every method once: backbones in the order of the config, and within a
     backbone the pre-trained model, then controls, then the others.
 
   Raises:
-    types.InputError: a method that can't be read, with the part that is wrong.
+    types.InputError: names the method and the part that is wrong.
   """
-  named = [parse(text, config) for text in config.compare.methods]
-  found: dict[str, Method] = {}
-  for method in named:
-    # A weighted method starts from its pre-trained model.
-    for each in (method.first, method, *method.controls()):
-      found.setdefault(each.name, each)
-      for control in each.controls():  # of a pre-trained model
-        found.setdefault(control.name, control)
-  backbones = list(dict.fromkeys(method.backbone for method in named))
+  parsed = [parse(text, config) for text in config.compare.methods]
+  methods: dict[str, Method] = {}
+  for method in parsed:
+    for each in (method.pretrained, method, *method.controls()):
+      methods.setdefault(each.name, each)
+      # A pre-trained model with settings of its own has a control too.
+      for control in each.controls():
+        methods.setdefault(control.name, control)
+  backbones = list(dict.fromkeys(method.backbone for method in parsed))
 
   def place(method: Method) -> tuple[int, bool, bool]:
     return (
       backbones.index(method.backbone),
       bool(method.weighting),
-      method.is_judged,
+      method.has_verdict,
     )
 
-  return sorted(found.values(), key=place)
+  return sorted(methods.values(), key=place)
 
 
 def parse(text: str, base: config_lib.Config) -> Method:
-  """Reads one method.
+  """Parses one method.
 
   Args:
     text: `backbone[+weighting[@critic_backbone]][:group.field=value ...]`.
-    base: the settings that it changes.
+    base: the given settings.
 
   Raises:
     types.InputError: names the method and the part that is wrong.
@@ -205,10 +206,10 @@ def parse(text: str, base: config_lib.Config) -> Method:
       f'{label}: finetune.learning_rate is tuned for every method alike'
       ' (config.compare.learning_rates)'
     )
-  late = [name for name in pairs if not name.startswith(_STAGE_1)]
-  if late and not weighting:
+  later = [name for name in pairs if not name.startswith(_STAGE_1)]
+  if later and not weighting:
     raise types.InputError(
-      f'{label}: {late[0]} needs a weighting: it makes no'
+      f'{label}: {later[0]} needs a weighting: it makes no'
       ' difference to a pre-trained model'
     )
   if 'weighting.form' in pairs:
@@ -218,7 +219,7 @@ def parse(text: str, base: config_lib.Config) -> Method:
         f' difference to {weighting}'
       )
     if pairs['weighting.form'] == config_lib.WeightingConfig().form:
-      del pairs['weighting.form']  # one thing has one name
+      del pairs['weighting.form']  # the default: a method has one name only
   method = Method(
     backbone, weighting, critic_backbone, tuple(sorted(pairs.items()))
   )
@@ -227,12 +228,12 @@ def parse(text: str, base: config_lib.Config) -> Method:
 
 
 def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
-  """Reads one setting that a method may change.
+  """Parses one setting that a method may change.
 
   Args:
-    label: what it belongs to, for errors.
+    label: of its method or dimension, for errors.
     text: 'group.field=value'.
-    base: the settings that it changes.
+    base: the given settings.
 
   Returns:
     (name, value of the setting's type).
@@ -258,7 +259,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
 
 
 def _typed(label: str, name: str, value: str, old: Any) -> Any:
-  """The value as the type of the setting's default."""
+  """Converts the value to the type of the setting's default."""
   if isinstance(old, str):
     return value
   if isinstance(old, bool):

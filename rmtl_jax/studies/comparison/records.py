@@ -1,4 +1,4 @@
-"""What a comparison keeps of a finished run: figures, no parameters."""
+"""The record of a finished run in a comparison: figures, no parameters."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rmtl_jax.training import splits as splits_lib
 
 Record = dict[str, Any]
 
-# Of the session bootstrap: all runs see the same draws, so that differences
-# of their replicates are paired.
+# Of the session bootstrap: all runs share the draws, so that differences of
+# their replicates are paired.
 _BOOTSTRAP_SEED = 0
 
 
@@ -30,14 +30,14 @@ def of_actor(
   before: Sequence[float],
   test: splits_lib.Split | None,
 ) -> Record:
-  """Of an actor stage.
+  """Builds the record of an actor stage.
 
   Args:
     context: the run.
-    name: the arm's.
+    name: of the stage in the history.
     arm: after its last epoch.
-    before: mean validation AUC before the first epoch, if it is a candidate.
-    test: the test split, or None where it must not be looked at.
+    before: mean validation AUC at epoch 0, if that may be kept.
+    test: the test split, or None in a search.
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
@@ -53,7 +53,7 @@ def of_actor(
     'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
     'weights': _weights(history, tasks),
     **_learnt_lambda(history, arm.stopping.best_epoch),
-    **_judged(context, arm.best_params, test),
+    **_evaluate(context, arm.best_params, test),
     'seconds': sum(entry['seconds'] for entry in history)
     + time.perf_counter()
     - begin,
@@ -61,7 +61,7 @@ def of_actor(
 
 
 def _learnt_lambda(history: Sequence[Record], best_epoch: int) -> Record:
-  """Lambda after the epoch that is kept, where it was learnt."""
+  """Lambda at the best epoch, if it was learnt."""
   kept = [
     e['lambda'] for e in history if e['epoch'] == best_epoch and 'lambda' in e
   ]
@@ -74,17 +74,17 @@ def of_ensemble(
   fitted: Sequence[ensemble.Fitted],
   test: splits_lib.Split | None,
 ) -> Record:
-  """Of an ensemble after stage 1: as `of_actor`, of the one model it is.
+  """Builds the record of an ensemble after stage 1, as one model.
 
   Args:
     config: the ensemble's settings.
     contexts: its members'.
     fitted: what was kept of each.
-    test: the test split, or None where it must not be looked at.
+    test: the test split, or None in a search.
 
   Returns:
-    As `of_actor`, with `ensemble`, its number of members; `best_epoch` is the
-    latest member's, `validation_auc` the finished ensemble's alone.
+    As `of_actor`, with `ensemble`, the number of members; `best_epoch` is the
+    latest member's, `validation_auc` that of the finished ensemble.
   """
   begin = time.perf_counter()
   # All that records want to know of a run, the settings being the whole's.
@@ -96,24 +96,24 @@ def of_ensemble(
     'best_epoch': max(one.stopping.best_epoch for one in fitted),
     'validation_auc': [float(np.nanmean(auc))],
     'weights': None,
-    **_judged(whole, params, test),
+    **_evaluate(whole, params, test),
     'seconds': sum(e['seconds'] for c in contexts for e in c.history)
     + time.perf_counter()
     - begin,
   }
 
 
-def _judged(
+def _evaluate(
   context: context_lib.Context, params: Any, test: splits_lib.Split | None
 ) -> Record:
-  """Figures of the test rows, or of validation's two halves without them."""
+  """Evaluates on the test rows, or in a search on both validation halves."""
   if test is not None:
-    return _tested(context, params, test)
+    return _test_metrics(context, params, test)
   return {'validation_halves': _halves(context, params)}
 
 
 def of_critics(training: critic_stage.Training) -> Record:
-  """Of stage 2: what the critics know of validation rows.
+  """Builds the record of stage 2, on the validation rows.
 
   Args:
     training: after its last pass.
@@ -139,7 +139,7 @@ def of_critics(training: critic_stage.Training) -> Record:
   }
 
 
-def _tested(
+def _test_metrics(
   context: context_lib.Context, params: Any, test: splits_lib.Split
 ) -> Record:
   predictions = context.predict(params, test)
@@ -158,7 +158,7 @@ def _tested(
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
     ),
-    # A draw whose labels are all alike has no AUC: None, as JSON knows no NaN.
+    # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
       name: [[context_lib.finite(v) for v in draw] for draw in values[:, 0]]
       for name, values in replicates.items()
@@ -169,11 +169,11 @@ def _tested(
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   """Mean AUC over tasks of the earlier and the later validation sessions.
 
-  Sessions are in the order of their start. A half whose labels are all alike
-  has None.
+  Sessions are sorted by their start. A half of one class has None.
   """
   host = context.validation.host
   predictions = context.predict(params, context.validation)
+  # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):

@@ -1,4 +1,4 @@
-"""The runs of a comparison: each trained once, kept in a file of its own."""
+"""The runs of a comparison: each is trained once and has its own file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Record = dict[str, Any]
 
 
 class Variant(NamedTuple):
-  """A method with a learning rate of its stage 3.
+  """A method and its learning rate.
 
   Attributes:
     method: with a weighting.
-    learning_rate: Adam's.
+    learning_rate: of stage 3.
   """
 
   method: Method
@@ -39,13 +39,13 @@ class Variant(NamedTuple):
 
 
 class Runs:
-  """Trains what a comparison needs and does not have yet.
+  """Trains the missing runs of a comparison.
 
   Attributes:
     config: settings of all runs.
     splits: the data.
-    population: most runs that are trained together.
-    finished: runs that this start has trained.
+    population: most runs that one program trains together.
+    finished: number of runs that were trained since the start.
   """
 
   def __init__(
@@ -63,8 +63,8 @@ class Runs:
       config: settings; `compare.population`.
       live: where progress goes.
       interrupted: a signal's number once one has arrived, else 0.
-      searching: runs are for validation alone: the test split is not read,
-        and a stage 1 that has not converged is no reason to stop.
+      searching: whether runs are evaluated on validation only: the test split
+        is not read, and stage 1 need not converge.
     """
     self.config, self._searching = config, searching
     self.splits = {
@@ -94,7 +94,7 @@ class Runs:
     )
     # Parameters of the seeds at hand.
     self._params: dict[tuple[str, Method, int], Any] = {}
-    self._begin, self.finished, self._wanted = time.monotonic(), 0, 0
+    self._begin, self.finished, self._expected = time.monotonic(), 0, 0
 
   def check(self, configs: Iterable[config_lib.Config]) -> None:
     """Raises InputError unless networks with these settings fit the data."""
@@ -102,11 +102,7 @@ class Runs:
       self._models.check(config)
 
   def expect(self, methods: Sequence[Method]) -> None:
-    """Counts the runs that are missing, for the time that is left.
-
-    Args:
-      methods: all of the comparison, pre-trained ones included.
-    """
+    """Counts the missing runs of all methods, to estimate the time left."""
     config = self.config.compare
     tuned = len(config.learning_rates) > 1
     for method in methods:
@@ -118,12 +114,13 @@ class Runs:
         if method.weighting and not (tuned and position < config.tuning_seeds):
           # One of the rates, whichever is chosen.
           missing = int(missing == len(rates))
-        self._wanted += missing
+        self._expected += missing
 
   def train(self, variants: Sequence[Variant], seeds: Sequence[int]) -> None:
-    """Stage 3 of variants x seeds, and what has to come before it."""
+    """Trains stage 3 of variants x seeds, and the stages before it."""
     for begin in range(0, len(seeds), self.population):
       chunk = seeds[begin : begin + self.population]
+      # Parameters of earlier seeds are not needed again: memory stays constant.
       self._params.clear()
       jobs = [
         (variant, seed)
@@ -140,11 +137,11 @@ class Runs:
       for _, group in population_lib.by_program(
         zip(programs, jobs, strict=True), self.population
       ):
-        memory.forget_programs()
+        memory.clear_programs()
         self._finetune(group)
 
   def pretrain(self, methods: Sequence[Method], seeds: Sequence[int]) -> None:
-    """Stage 1 of pre-trained models x seeds; ensembles one by one."""
+    """Trains stage 1 of models x seeds; ensembles one by one."""
     jobs = []
     for method in dict.fromkeys(methods):
       config = method.config(self.config)
@@ -164,7 +161,7 @@ class Runs:
       zip(programs, jobs, strict=True), self.population
     ):
       self._params.clear()
-      memory.forget_programs()
+      memory.clear_programs()
       self._pretrain(group)
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
@@ -189,7 +186,7 @@ class Runs:
       config: its settings, with the seed.
     """
     self._params.clear()
-    memory.forget_programs()
+    memory.clear_programs()
     contexts = [
       dataclasses.replace(
         self._context(method, one.seed, 'pretrain'), member=member
@@ -220,7 +217,7 @@ class Runs:
     self._files.write(self._files.run(method, config.seed), record)
     for context in contexts:
       context.drop_store()
-    self._say_finished(
+    self._report_finished(
       f'{method.name}, seed {config.seed}: validation AUC'
       f' {record["validation_auc"][0]:.4f}, {record["seconds"]:.1f} s'
     )
@@ -238,18 +235,18 @@ class Runs:
       )
 
   def _actor(self, method: Method, seed: int) -> Any:
-    """The parameters of a pre-trained model."""
+    """Parameters of a pre-trained model, trained if they are missing."""
     if not self._files.run(method, seed).exists():
       self._pretrain([(method, seed)])
     return self._kept('pretrain', method, seed)
 
   def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
-    """Critics' parameters, after stage 2 of the seeds that lack it."""
+    """Critics' parameters by seed, trained if they are missing."""
     missing = [s for s in seeds if not self._files.critics(method, s).exists()]
     trainings = [
       critic_stage.start(
         self._context(method, seed, 'critic'),
-        self._actor(method.first, seed),
+        self._actor(method.pretrained, seed),
       )
       for seed in missing
     ]
@@ -268,7 +265,7 @@ class Runs:
     return [self._kept('critic', method, seed) for seed in seeds]
 
   def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
-    """Stage 3 of runs, all for the same number of epochs."""
+    """Trains stage 3 of runs, all for the same number of epochs."""
     critics: dict[Method, dict[int, Any]] = {}
     for variant, seed in jobs:
       if variant.method.needs_critics:
@@ -280,7 +277,7 @@ class Runs:
       actor_teams.finetune_team(
         self._context(v.method, seed, 'finetune', v.learning_rate),
         {'finetune': v.method.weighting},
-        self._actor(v.method.first, seed),
+        self._actor(v.method.pretrained, seed),
         critics[v.method.critics][seed] if v.method.needs_critics else (),
       )
       for v, seed in jobs
@@ -289,8 +286,8 @@ class Runs:
     for team, (variant, seed) in zip(teams, jobs, strict=True):
       method, before = variant.method, []
       if team.limits.start == 'pretrained':
-        # Epoch 0 is the pre-trained model, at its best.
-        before = [max(self.record(method.first, seed)['validation_auc'])]
+        # Epoch 0 may be kept: it is the pre-trained model.
+        before = [max(self.record(method.pretrained, seed)['validation_auc'])]
       self._finish(team, method, seed, variant.learning_rate, before)
 
   def _context(
@@ -300,12 +297,13 @@ class Runs:
     stage: str,
     learning_rate: float | None = None,
   ) -> context_lib.Context:
-    """One run's, or one member's."""
+    """The context of a run, or of a member."""
     config = dataclasses.replace(
       method.config(self.config), seed=seed, ensemble=1
     )
     if learning_rate is not None:
-      # The same number of steps for every method: patience never runs out.
+      # Patience never runs out, so that every method gets the same number of
+      # steps: unequal training would look like a difference of weightings.
       config = dataclasses.replace(
         config,
         finetune=dataclasses.replace(
@@ -334,14 +332,14 @@ class Runs:
     learning_rate: float | None,
     before: Sequence[float],
   ) -> None:
-    """Writes what a finished run is compared by.
+    """Writes the record of a finished run.
 
     Args:
       team: with one arm.
       method: what was trained.
       seed: the run's.
       learning_rate: of stage 3, or None after stage 1.
-      before: mean validation AUC before the first epoch, if it is a candidate.
+      before: mean validation AUC at epoch 0, if that may be kept.
     """
     context = team.context
     ((name, arm),) = team.arms.items()
@@ -355,31 +353,31 @@ class Runs:
     self._files.write(self._files.run(method, seed, learning_rate), record)
     context.drop_store()
     rate = '' if learning_rate is None else f' at {learning_rate:g}'
-    self._say_finished(
+    self._report_finished(
       f'{method.name}{rate}, seed {seed}: validation AUC'
       f' {arm.stopping.best:.4f} at epoch {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
 
-  def _say_finished(self, text: str) -> None:
-    """After 'run 3 of 40, 12:30 left': what this start has to train."""
+  def _report_finished(self, text: str) -> None:
+    """Prints 'run 3 of 40, 12:30 left' and the text."""
     self.finished += 1
     count = f'run {self.finished}'
-    if self._wanted:
+    if self._expected:
       seconds = (time.monotonic() - self._begin) / self.finished
-      left = max(self._wanted - self.finished, 0)
+      left = max(self._expected - self.finished, 0)
       clock = progress_lib.clock(seconds * left)
-      count += f' of {self._wanted}, {clock} left'
+      count += f' of {self._expected}, {clock} left'
     self._live.say(f'{count}  {text}')
 
   def record(
     self, method: Method, seed: int, learning_rate: float | None = None
   ) -> Record:
-    """A finished run's file."""
+    """Reads a finished run's record."""
     return self._files.read(self._files.run(method, seed, learning_rate))
 
   def critics_record(self, method: Method, seed: int) -> Record:
-    """The file of finished critics."""
+    """Reads finished critics' record."""
     return self._files.read(self._files.critics(method, seed))
 
   def _keep(self, stage: str, method: Method, seed: int, params: Any) -> None:
@@ -390,6 +388,6 @@ class Runs:
     key = (stage, method, seed)
     if key not in self._params:
       actor, critic = self._models.forms(method.config(self.config))
-      form = critic if stage == 'critic' else actor
-      self._params[key] = self._files.load_params(*key, form)
+      template = critic if stage == 'critic' else actor
+      self._params[key] = self._files.load_params(*key, template)
     return self._params[key]

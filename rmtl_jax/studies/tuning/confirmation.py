@@ -1,10 +1,9 @@
-"""Whether what a search found gains: fresh seeds and halves of time decide.
+"""Confirms the best trials of a search with fresh seeds.
 
-The best of many trials is too good on the rows and seeds that chose it. Its
-runs with seeds that the search has not used tell how much of its gain was luck
-of the seeds; the earlier and the later half of the validation period, whether
-it gains in one of them alone. What does not pass both is not chosen: a recipe
-that cannot be told from the settings it started from is no recipe.
+The best of many trials is biased upwards on the rows and seeds that chose it.
+Runs with seeds that the search has not used remove the seeds' part of the bias.
+The rows stay the same, so a trial must also gain in both halves of the
+validation period. Otherwise the given settings are kept.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ import numpy as np
 Record = dict[str, Any]
 
 
-class Measured(NamedTuple):
-  """A run on the validation split.
+class ValidationAuc(NamedTuple):
+  """A run's AUC on the validation split.
 
   Attributes:
     auc: mean over tasks.
     halves: the same of the earlier and the later sessions; NaN where it is
-      not defined or not known.
+      undefined or unknown.
   """
 
   auc: float
@@ -33,55 +32,55 @@ class Measured(NamedTuple):
 
 
 def fresh_seeds(used: Sequence[int], count: int = 4) -> tuple[int, ...]:
-  """The first seeds that are not among the used ones."""
+  """The first seeds from 0 on that are not used."""
   unused = (seed for seed in itertools.count() if seed not in used)
   return tuple(itertools.islice(unused, count))
 
 
 def candidates(trials: Sequence[Record], most: int) -> list[Record]:
-  """The trials that are worth a confirmation.
+  """Selects the trials to confirm.
 
   Args:
-    trials: of a search; the first has the settings that were given.
-    most: how many.
+    trials: of a search; the first has the given settings.
+    most: greatest number of candidates.
 
   Returns:
-    The best ones with different settings, best first: of those that have run
-    with all seeds, such as were better than the settings that were given.
+    The best unpruned trials with different settings that beat the given ones,
+    best first.
   """
   given = trials[0]['validation_auc']
-  found: list[Record] = []
+  best: list[Record] = []
   for trial in sorted(trials[1:], key=lambda t: -t['validation_auc']):
-    known = [trials[0], *found]
+    chosen = [trials[0], *best]
     if trial['pruned'] or trial['validation_auc'] <= given:
       continue
-    if trial['settings'] not in [other['settings'] for other in known]:
-      found.append(trial)
-  return found[:most]
+    if trial['settings'] not in [other['settings'] for other in chosen]:
+      best.append(trial)
+  return best[:most]
 
 
 def decide(
-  base: Sequence[Measured],
-  tried: Sequence[tuple[Mapping[str, Any], Sequence[Measured]]],
+  base: Sequence[ValidationAuc],
+  candidates: Sequence[tuple[Mapping[str, Any], Sequence[ValidationAuc]]],
 ) -> Record:
-  """What is chosen: the best trial that passes, else the settings given.
+  """Chooses the candidate with the greatest gain that passes, if any.
 
-  A trial passes if its mean gain over fresh seeds is above 0 and above one
-  standard error of the paired difference, and if in neither half of the
-  validation period its mean gain is below 0 by more than one standard error.
+  A candidate passes if its mean gain over fresh seeds is above 0 and above one
+  standard error of the paired difference, and if its mean gain in each half of
+  the validation period is not below 0 by more than one standard error.
 
   Args:
-    base: the settings that were given, one run per fresh seed.
-    tried: (settings, runs with the same seeds) of each candidate; a trial
-      that diverged has no runs, and does not pass.
+    base: the given settings, one run per fresh seed.
+    candidates: (settings, runs with the same seeds) of each; a candidate that
+      diverged has no runs and does not pass.
 
   Returns:
-    `confirmed`: of the settings given ({}) and of each candidate `settings`,
-    `by_seed`, `gain`, `standard_error`, `halves` (the same two of the earlier
+    `confirmed`: for the given settings ({}) and each candidate `settings`,
+    `by_seed`, `gain`, `standard_error`, `halves` (gain and error of the earlier
     and the later half) and `passes`; `chosen`: settings; `base_kept`.
   """
-  confirmed = [_judge({}, base, base)]
-  confirmed += [_judge(settings, runs, base) for settings, runs in tried]
+  confirmed = [_confirm({}, base, base)]
+  confirmed += [_confirm(settings, runs, base) for settings, runs in candidates]
   passing = [entry for entry in confirmed if entry['passes']]
   chosen = max(passing, key=lambda entry: entry['gain'], default=confirmed[0])
   return {
@@ -91,10 +90,10 @@ def decide(
   }
 
 
-def _judge(
+def _confirm(
   settings: Mapping[str, Any],
-  runs: Sequence[Measured],
-  base: Sequence[Measured],
+  runs: Sequence[ValidationAuc],
+  base: Sequence[ValidationAuc],
 ) -> Record:
   record: Record = {
     'settings': dict(settings),
@@ -106,12 +105,15 @@ def _judge(
   }
   if not runs:
     return record
+  # The same seed on both sides: seeds alone move AUC by more than settings do.
   pairs = list(zip(runs, base, strict=True))
   gain, error = paired([one.auc - other.auc for one, other in pairs])
   halves = [
     paired([one.halves[half] - other.halves[half] for one, other in pairs])
     for half in range(2)
   ]
+  # A gain in one half alone is a fit to that period's rows; a half without an
+  # AUC (one class, or a file of an earlier version) can't object.
   halves = [half for half in halves if not math.isnan(half[0])]
   return record | {
     'gain': gain,
@@ -122,11 +124,7 @@ def _judge(
 
 
 def paired(differences: Sequence[float]) -> tuple[float, float]:
-  """Mean of paired differences, and its standard error.
-
-  Args:
-    differences: of at least two pairs.
-  """
+  """Mean and standard error of at least two paired differences."""
   values = np.asarray(differences, np.float64)
   error = np.std(values, ddof=1) / np.sqrt(len(values))
   return float(np.mean(values)), float(error)

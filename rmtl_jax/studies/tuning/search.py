@@ -1,4 +1,4 @@
-"""The space that `rmtl tune` searches: `setting=low:high[:log]` or `a|b|c`."""
+"""The search space of `rmtl tune`: `setting=low:high[:log]` or `a|b|c`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.studies.comparison import methods
 
-# What is searched where nothing is named, by the last stage that is trained.
+# The default space, by the last stage that is trained.
 _ALWAYS = {
   'pretrain': (
     'network.dropout=0.0:0.5',
@@ -25,24 +25,24 @@ _ALWAYS = {
     'weighting.lambda_=0.1:2.0',
   ),
 }
-# And in stage 1, where the data have categories (embeddings)...
+# In stage 1 also: where the data has categorical fields (embeddings) ...
 _OF_CATEGORIES = (
   'network.embedding_scale=0.003:1.0:log',
   'network.id_dropout=0|0.1|0.2|0.3|0.5',
   'pretrain.embedding_l2=1e-7:1e-2:log',
 )
-# ... where they have an item field: an encoder of the session before a row, and
-# an affinity ...
+# ... where it has an item field: an encoder of the session so far, and an
+# affinity ...
 _OF_ITEMS = (
   'network.session_encoder=none|mean|target_attention',
   'network.affinity_dim=0|8|16',
 )
-# ... whose state can move, where answers are known within the session ...
-_OF_ANSWERS = ('network.affinity_state=user|session',)
-# ... and where they have the user's earlier items.
+# ... where feedback is known within the session: a moving affinity state ...
+_OF_FEEDBACK = ('network.affinity_state=user|session',)
+# ... and where it has the user's earlier items.
 _OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
-# What gained in our measurements (experiments/results/recipes): the points that
-# a search tries first, everything else as it was given.
+# Settings that gained in our measurements (experiments/results/recipes). A
+# search tries these points first, with all other settings as given.
 START_POINTS = (
   {
     'network.embedding_scale': 0.1,
@@ -64,19 +64,19 @@ START_POINTS = (
     'network.affinity_state': 'session',
   },
 )
-# Digits of a number that is drawn: more would only look precise.
+# Significant digits of sampled numbers: more would only look precise.
 _DIGITS = 3
 
 
 class Dimension(NamedTuple):
-  """One setting of the space.
+  """One dimension of the search space.
 
   Attributes:
     name: 'group.field'.
-    choices: values to choose from, or () for a range.
-    low: of a range, inclusive.
-    high: of a range, inclusive.
-    log: the range is searched in the logarithm.
+    choices: the values, or () for a range.
+    low: lower bound of a range, inclusive.
+    high: upper bound, inclusive.
+    log: whether the range is sampled in the logarithm.
   """
 
   name: str
@@ -89,31 +89,31 @@ class Dimension(NamedTuple):
 def defaults(
   stage: str, base: config_lib.Config, manifest: manifest_lib.Manifest
 ) -> tuple[str, ...]:
-  """The space for some data: what they cannot have is left out.
+  """The default space for some data, without settings that it can't use.
 
   Args:
     stage: the last stage of a trial, 'pretrain' or 'finetune'.
-    base: the settings that are searched around; what they ignore stays so.
+    base: the given settings; fields that they ignore stay ignored.
     manifest: of the data.
 
   Returns:
     Texts for `parse`.
 
   Raises:
-    types.InputError: `base` ignores what is no field.
+    types.InputError: `base` ignores an unknown field.
   """
   space = _ALWAYS[stage]
   if stage != 'pretrain':
     return space
-  gone = ignore.fields(base.network.ignore, manifest.feature_spec())
-  seen = [field for field in manifest.fields if field.name not in gone]
-  if any(field.kind != 'numeric' for field in seen):
+  ignored = ignore.fields(base.network.ignore, manifest.feature_spec())
+  used = [field for field in manifest.fields if field.name not in ignored]
+  if any(field.kind != 'numeric' for field in used):
     space += _OF_CATEGORIES
-  if manifest.item_field in [field.name for field in seen]:
+  if manifest.item_field in [field.name for field in used]:
     space += _OF_ITEMS
-    if any(field.details.get('previous') for field in seen):
-      space += _OF_ANSWERS
-    if any(field.vocabulary_owner == manifest.item_field for field in seen):
+    if any(field.details.get('previous') for field in used):
+      space += _OF_FEEDBACK
+    if any(field.vocabulary_owner == manifest.item_field for field in used):
       space += _OF_HISTORIES
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:
@@ -124,15 +124,15 @@ def defaults(
 def _ignore_choices(
   base: config_lib.Config, manifest: manifest_lib.Manifest
 ) -> list[str]:
-  """What may be ignored: as given, one more as-of group, or all of them."""
+  """Choices of network.ignore: as given, one as-of group more, or all."""
   spec, given = manifest.feature_spec(), base.network.ignore
-  gone = ignore.fields(given, spec)
+  ignored = ignore.fields(given, spec)
   sizes = {field.name: field.size for field in manifest.fields}
   groups = {
     group: names
     for group, names in spec.groups
-    # A field with row 0 alone (size 1) tells nothing.
-    if any(sizes[name] != 1 for name in names if name not in gone)
+    # A vocabulary of size 1 has row 0 only: its field is constant.
+    if any(sizes[name] != 1 for name in names if name not in ignored)
   }
   if len(groups) > 1:
     groups[ignore.ALL_GROUPS] = tuple(
@@ -140,9 +140,11 @@ def _ignore_choices(
     )
   choices = [given]
   for group, names in groups.items():
-    # A field of the group's name would be meant instead.
+    # `ignore` prefers a field to a group of the same name: then all fields of
+    # the group are named instead.
     word = '+'.join(names) if group in sizes else group
     choice = f'{given}+{word}' if given else word
+    # A model needs at least one field.
     if len(ignore.fields(choice, spec)) < len(sizes):
       choices.append(choice)
   return choices
@@ -153,7 +155,7 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
 
   Args:
     text: `setting=low:high`, `setting=low:high:log` or `setting=a|b|c`.
-    base: the settings that are searched around.
+    base: the given settings.
 
   Raises:
     types.InputError: names the dimension and the part that is wrong.
@@ -190,7 +192,7 @@ def parse(text: str, base: config_lib.Config) -> Dimension:
 
 
 def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
-  """Raises InputError where the space ignores what is no field of the data."""
+  """Raises InputError if the space ignores an unknown field."""
   for d in space:
     if d.name == 'network.ignore':
       for choice in d.choices:
@@ -200,16 +202,15 @@ def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
 def suggest(
   trial: Any, space: Sequence[Dimension], base: config_lib.Config
 ) -> dict[str, Any]:
-  """One point.
+  """Samples a point of the space.
 
   Args:
     trial: an optuna.Trial.
     space: its dimensions.
-    base: the settings that are searched around.
+    base: the given settings.
 
   Returns:
-    {'group.field': value} of what differs from `base`; numbers have three
-    digits.
+    {'group.field': value} of the settings that differ from `base`.
   """
   flat = config_values.flatten(base)
   values: dict[str, Any] = {}
@@ -221,8 +222,9 @@ def suggest(
         d.name, int(d.low), int(d.high), log=d.log
       )
     else:
-      drawn = trial.suggest_float(d.name, d.low, d.high, log=d.log)
-      rounded = float(f'{drawn:.{_DIGITS}g}')
+      sampled = trial.suggest_float(d.name, d.low, d.high, log=d.log)
+      # Rounding may leave the range at its ends.
+      rounded = float(f'{sampled:.{_DIGITS}g}')
       values[d.name] = min(max(rounded, d.low), d.high)
   return {k: v for k, v in values.items() if v != flat[k]}
 
@@ -230,27 +232,31 @@ def suggest(
 def start_points(
   space: Sequence[Dimension], base: config_lib.Config
 ) -> list[dict[str, Any]]:
-  """The points to try first: START_POINTS, and else what was given.
+  """Projects START_POINTS on the space.
 
   Args:
-    space: the dimensions that are searched.
-    base: the settings that are searched around.
+    space: the dimensions.
+    base: the given settings.
 
   Returns:
-    Points with a value for every dimension, for `optuna.Study.enqueue_trial`:
-    what was given, or the nearest that the dimension has. A point of which
-    the space has nothing is left out, and so is one that stands there already.
+    Different points with a value for every dimension, for
+    `optuna.Study.enqueue_trial`: that of the start point if the dimension has
+    it, else the given value or the nearest one.
   """
   flat = config_values.flatten(base)
   points: list[dict[str, Any]] = []
-  for wanted in START_POINTS:
-    good = {
-      d.name: wanted[d.name]
+  for start in START_POINTS:
+    # A value outside of the space says nothing about its nearest neighbour, so
+    # the given one stands in; a point without any value left is dropped.
+    inside = {
+      d.name: start[d.name]
       for d in space
-      if d.name in wanted and _nearest(d, wanted[d.name]) == wanted[d.name]
+      if d.name in start and _nearest(d, start[d.name]) == start[d.name]
     }
-    point = {d.name: _nearest(d, good.get(d.name, flat[d.name])) for d in space}
-    if good and point not in points:
+    point = {
+      d.name: _nearest(d, inside.get(d.name, flat[d.name])) for d in space
+    }
+    if inside and point not in points:
       points.append(point)
   return points
 

@@ -1,4 +1,4 @@
-"""Trials of a search: points of its space, trained with its seeds."""
+"""Trials of a search: points of the space, trained with several seeds."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation
 
 Record = dict[str, Any]
-Measured = confirmation.Measured
+ValidationAuc = confirmation.ValidationAuc
 
 _RATE = 'finetune.learning_rate'
-# A trial that is this much worse than the best after one seed has lost, in
-# AUC; or this many times as much as seeds of one trial differ.
+# A trial is pruned after one seed if its AUC is below the best trial's by more
+# than LEAST_MARGIN and by more than this many standard deviations over seeds.
 LEAST_MARGIN = 0.005
 _DEVIATIONS = 3.0
 
 
-def trial(
+def make_record(
   settings: Record, by_seed: Sequence[float], pruned: bool = False
 ) -> Record:
-  """A trial as tuning.json holds it; one that diverged has no value."""
+  """The record of a trial in tuning.json; without seeds it has diverged."""
   return {
     'settings': settings,
     'validation_auc': float(np.mean(by_seed)) if by_seed else 0.0,
@@ -38,20 +38,20 @@ def trial(
 
 
 def best(trials: Sequence[Record]) -> Record:
-  """The best trial that has run with all seeds, the first of equals."""
+  """The best unpruned trial, the first of equals."""
   whole = [t for t in trials if not t['pruned']]
   return max(whole, key=lambda t: t['validation_auc'])
 
 
 def margin(trials: Sequence[Record]) -> float:
-  """How much worse than the best a first seed shows a trial to have lost.
+  """The AUC below the best trial at which a trial is pruned.
 
   Args:
-    trials: at least one that has run with all seeds.
+    trials: at least one of them unpruned.
 
   Returns:
-    Three times the standard deviation over seeds, pooled over the trials that
-    have run with all of them; at least LEAST_MARGIN.
+    Three standard deviations over seeds, pooled over the unpruned trials; at
+    least LEAST_MARGIN.
   """
   spreads = [
     np.var(t['by_seed'], ddof=1)
@@ -62,23 +62,24 @@ def margin(trials: Sequence[Record]) -> float:
   return max(_DEVIATIONS * pooled, LEAST_MARGIN)
 
 
-def has_lost(first: float, trials: Sequence[Record]) -> bool:
-  """Whether a trial's other seeds can be spared.
+def is_hopeless(first: float, trials: Sequence[Record]) -> bool:
+  """Whether to prune a trial after its first seed.
 
   Args:
     first: its validation AUC with the first seed.
-    trials: that went before.
+    trials: the earlier ones.
   """
+  # The same seed of the best trial, not its mean: some seeds are easier.
   return first < best(trials)['by_seed'][0] - margin(trials)
 
 
 def variant(
   config: config_lib.Config, stage: str, point: Record
 ) -> comparison_runs.Variant:
-  """A point as the runs of a comparison know it.
+  """Turns a point into a method with a learning rate.
 
   Raises:
-    types.InputError: the values do not go together.
+    types.InputError: the values contradict each other.
   """
   settings = tuple(sorted((k, v) for k, v in point.items() if k != _RATE))
   weighting = config.weighting.name if stage == 'finetune' else ''
@@ -89,7 +90,7 @@ def variant(
 
 
 class Trainer:
-  """Trains trials, and knows how long that takes."""
+  """Trains trials and estimates the time left."""
 
   def __init__(
     self,
@@ -100,8 +101,8 @@ class Trainer:
     """Trains nothing yet.
 
     Args:
-      runs: of the search, which keep what is finished.
-      config: the settings that are searched around.
+      runs: of the search; they read finished runs and train the others.
+      config: the given settings.
       stage: the last stage of a trial.
     """
     self._runs, self._config, self._stage = runs, config, stage
@@ -113,16 +114,16 @@ class Trainer:
     seeds: Sequence[int],
     before: Sequence[Record],
   ) -> list[Record]:
-    """Points as trials.
+    """Trains points as trials.
 
-    Where runs are trained one after the other, a trial whose first seed shows
-    that it has lost is pruned: the other seeds are spared.
+    Where runs are trained one after the other, the first seed may prune a
+    trial, which saves its other seeds.
 
     Args:
       points: settings.
       seeds: of each trial.
-      before: the search's trials so far; without any nothing is pruned, and
-        a loss that is not finite is raised.
+      before: earlier trials of the search; () for the given settings, which
+        are never pruned and must not diverge.
 
     Raises:
       FloatingPointError: the first trial's loss was not finite.
@@ -134,7 +135,7 @@ class Trainer:
     else:
       measured = self.measure(points, seeds)
     return [
-      trial(point, _aucs(runs), pruned=not runs)
+      make_record(point, _aucs(runs), pruned=not runs)
       for point, runs in zip(points, measured, strict=True)
     ]
 
@@ -142,26 +143,27 @@ class Trainer:
     self, point: Record, seeds: Sequence[int], before: Sequence[Record]
   ) -> Record:
     first = self.measure([point], seeds[:1])[0]
-    if not first or has_lost(first[0].auc, before):
-      return trial(point, _aucs(first), pruned=True)
+    if not first or is_hopeless(first[0].auc, before):
+      return make_record(point, _aucs(first), pruned=True)
     rest = self.measure([point], seeds[1:])[0]
     if not rest:
-      return trial(point, [], pruned=True)
-    return trial(point, _aucs([*first, *rest]))
+      return make_record(point, [], pruned=True)
+    return make_record(point, _aucs([*first, *rest]))
 
   def measure(
     self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[Measured]]:
-    """Runs of every point and seed; none of a point that diverges."""
+  ) -> list[list[ValidationAuc]]:
+    """AUCs by point and seed; [] for a point that diverges."""
     try:
       return self._train(points, seeds)
     except FloatingPointError:
       if len(points) == 1:
         return [[]]
+      # One of them diverged and its program stopped for all: train each alone.
       return [self.measure([point], seeds)[0] for point in points]
 
   def left(self, runs: int) -> str:
-    """', at most 12:30 left' for so many points and seeds; '' if unknown."""
+    """Formats ', at most 12:30 left' for a number of runs; '' if unknown."""
     if not self._trained:
       return ''
     seconds = runs * self._seconds / self._trained
@@ -169,29 +171,32 @@ class Trainer:
 
   def _train(
     self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[Measured]]:
+  ) -> list[list[ValidationAuc]]:
     begin, finished = time.monotonic(), self._runs.finished
     variants = [variant(self._config, self._stage, point) for point in points]
     if self._stage == 'pretrain':
       self._runs.pretrain([v.method for v in variants], seeds)
     else:
-      self._runs.pretrain([v.method.first for v in variants], seeds)
+      self._runs.pretrain([v.method.pretrained for v in variants], seeds)
       self._runs.train(variants, seeds)
+    # Runs that an earlier start finished take no time, which is no estimate.
     if self._runs.finished > finished:
       self._seconds += time.monotonic() - begin
       self._trained += len(points) * len(seeds)
-    return [[self._measured(v, seed) for seed in seeds] for v in variants]
+    return [[self._validation_auc(v, seed) for seed in seeds] for v in variants]
 
-  def _measured(self, v: comparison_runs.Variant, seed: int) -> Measured:
+  def _validation_auc(
+    self, v: comparison_runs.Variant, seed: int
+  ) -> ValidationAuc:
     rate = v.learning_rate if v.method.weighting else None
     record = self._runs.record(v.method, seed, rate)
-    # Files of earlier versions have no halves.
+    # Files of an earlier version have no halves.
     earlier, later = (
       math.nan if value is None else value
       for value in record.get('validation_halves', (None, None))
     )
-    return Measured(max(record['validation_auc']), (earlier, later))
+    return ValidationAuc(max(record['validation_auc']), (earlier, later))
 
 
-def _aucs(runs: Sequence[Measured]) -> list[float]:
+def _aucs(runs: Sequence[ValidationAuc]) -> list[float]:
   return [run.auc for run in runs]

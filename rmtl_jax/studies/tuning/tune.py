@@ -1,10 +1,9 @@
-"""A search for better settings, on validation alone.
+"""A search for better settings, by validation alone.
 
-TUNING/ holds what a comparison's directory holds, but trials/ for runs/ (their
-test rows were not looked at), and tuning.json (every trial, and what fresh
-seeds confirmed) and best.json (a config). The search is a deterministic
-sequence: started again it meets its own finished runs, so that it goes on where
-it stopped without a database.
+TUNING/ has the files of a comparison with trials/ in place of runs/ (no test
+row was evaluated), tuning.json (all trials and the confirmation) and best.json
+(a config). The search is deterministic: a restart draws the same trials, finds
+their finished runs, and so resumes without a database.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from rmtl_jax.studies.tuning import confirmation, search, trials
 Record = dict[str, Any]
 
 
-class Search(NamedTuple):
-  """What to search, and how hard.
+class Options(NamedTuple):
+  """The settings of a search.
 
   Attributes:
-    space: the settings.
-    stage: the last stage of a trial: 'pretrain', or 'finetune' after all.
-    trials: how many points.
-    seeds: runs of a trial; their mean decides.
-    sampler_seed: of the search.
-    confirm: how many of the best trials run again with fresh seeds, which
-      choose among them and the settings given; 0 believes the search.
+    space: its dimensions.
+    stage: the last stage of a trial, 'pretrain' or 'finetune'.
+    trials: number of points.
+    seeds: runs of a trial; their mean is its value.
+    sampler_seed: of the sampler.
+    confirm: number of best trials that run again with fresh seeds, which
+      decide between them and the given settings; 0 takes the best trial.
     confirm_seeds: the fresh seeds; () takes four that the search does not use.
   """
 
@@ -53,7 +52,7 @@ class Search(NamedTuple):
     return self.confirm_seeds or confirmation.fresh_seeds(self.seeds)
 
   def check(self) -> None:
-    """Raises InputError unless the seeds can do what they are for."""
+    """Raises InputError unless the fresh seeds are fresh, and two or more."""
     if not self.confirm:
       return
     stale = [seed for seed in self.fresh if seed in self.seeds]
@@ -71,7 +70,7 @@ class Search(NamedTuple):
 
 def tune(
   config: config_lib.Config,
-  wanted: Search,
+  options: Options,
   path: pathlib.Path,
   data_dir: pathlib.Path,
   live: progress_lib.Progress | None = None,
@@ -79,30 +78,30 @@ def tune(
 ) -> Record:
   """Searches settings by their mean validation AUC over tasks and seeds.
 
-  The test split is not read. The best trial's value is too good: it was
-  chosen on the same rows and seeds. So the best trials and the settings given
-  run again with fresh seeds, and these alone choose (confirmation.py).
+  The test split is not read. The best trial's value is biased upwards, because
+  the same rows and seeds chose it. So the best trials and the given settings
+  run again with fresh seeds, which alone decide (confirmation.py).
 
   Args:
-    config: settings to start from; they are the first trial.
-    wanted: the search.
+    config: the given settings, which are the first trial.
+    options: of the search.
     path: TUNING, created if missing; locked while this runs.
     data_dir: prepared data.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
   Returns:
-    What TUNING/tuning.json holds: `trials` (settings and value of each, the
-    first without any), `best` of them, `confirmed`, `chosen` (settings),
-    `base_kept`, `method` (what is chosen, for rmtl compare).
+    The content of TUNING/tuning.json: `trials` (settings and value of each;
+    the first has no settings), `best` of them, `confirmed`, `chosen`
+    (settings), `base_kept`, `method` (the choice, for rmtl compare).
 
   Raises:
     types.InputError: Optuna is not installed; bad data or settings.
-    trainer.Interrupted: a signal arrived; a later call goes on.
-    FloatingPointError: a loss with the settings given was not finite.
+    trainer.Interrupted: a signal arrived; a later call resumes.
+    FloatingPointError: a loss with the given settings was not finite.
   """
   optuna = _optuna()
-  wanted.check()
+  options.check()
   config_values.validate(config)
   live = live or progress_lib.Progress(brief=True)
   with reading.shared_lock(data_dir), workdir.locked(path):
@@ -110,17 +109,18 @@ def tune(
     snapshot = reading.Snapshot(data_dir, run.manifest, ('train', 'validation'))
     config = dataclasses.replace(
       config,
-      compare=dataclasses.replace(config.compare, seeds=wanted.seeds),
+      compare=dataclasses.replace(config.compare, seeds=options.seeds),
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
     runs.check([base])
     workdir.create(path, base, data_dir, snapshot.digests())
-    trainer = trials.Trainer(runs, config, wanted.stage)
-    # Trials whose runs one program can train are drawn before any is told.
-    batch = max(runs.population // len(wanted.seeds), 1)
-    tried = _search(optuna, config, wanted, trainer, batch, live)
-    decision = _confirm(wanted, trainer, tried, live)
-    record = _record(config, wanted, tried, decision)
+    trainer = trials.Trainer(runs, config, options.stage)
+    # The sampler draws as many trials as one program can train together before
+    # it learns the value of any.
+    batch = max(runs.population // len(options.seeds), 1)
+    tried = _search(optuna, config, options, trainer, batch, live)
+    decision = _confirm(options, trainer, tried, live)
+    record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
     best = config_values.with_settings(config, record['chosen'])
     best = dataclasses.replace(best, compare=config_lib.CompareConfig())
@@ -139,34 +139,35 @@ def _optuna() -> Any:
 def _search(
   optuna: Any,
   config: config_lib.Config,
-  wanted: Search,
+  options: Options,
   trainer: trials.Trainer,
   batch: int,
   live: progress_lib.Progress,
 ) -> list[Record]:
-  """All trials, the settings given first."""
+  """Trains all trials, the given settings first."""
   study = optuna.create_study(
     direction='maximize',
-    sampler=optuna.samplers.TPESampler(seed=wanted.sampler_seed),
+    sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
   )
-  for start in search.start_points(wanted.space, config):
+  for start in search.start_points(options.space, config):
     study.enqueue_trial(start)
-  tried = trainer.trials([{}], wanted.seeds, [])
-  while len(tried) <= wanted.trials:
-    count = min(batch, wanted.trials + 1 - len(tried))
+  tried = trainer.trials([{}], options.seeds, [])
+  while len(tried) <= options.trials:
+    count = min(batch, options.trials + 1 - len(tried))
     asked = [study.ask() for _ in range(count)]
-    points = [search.suggest(t, wanted.space, config) for t in asked]
-    found = trainer.trials(points, wanted.seeds, tried)
-    for trial, record in zip(asked, found, strict=True):
-      # A pruned trial's one seed tells the sampler that it is far off.
+    points = [search.suggest(t, options.space, config) for t in asked]
+    records = trainer.trials(points, options.seeds, tried)
+    for trial, record in zip(asked, records, strict=True):
+      # A pruned trial has the value of its one seed: the sampler would learn
+      # nothing from a trial without a value.
       study.tell(trial, record['validation_auc'])
       tried.append(record)
-      live.say(_line(tried, wanted, trainer))
+      live.say(_line(tried, options, trainer))
   return tried
 
 
 def _line(
-  tried: Sequence[Record], wanted: Search, trainer: trials.Trainer
+  tried: Sequence[Record], options: Options, trainer: trials.Trainer
 ) -> str:
   best, last, done = trials.best(tried), tried[-1], len(tried) - 1
   value = f'validation AUC {last["validation_auc"]:.4f}'
@@ -174,40 +175,40 @@ def _line(
     value += ' after one seed, the others are spared'
   if not last['by_seed']:
     value = 'its loss was not finite'
-  left = (wanted.trials - done) * len(wanted.seeds)
-  if wanted.confirm:
-    left += (1 + wanted.confirm) * len(wanted.fresh)
+  left = (options.trials - done) * len(options.seeds)
+  if options.confirm:
+    left += (1 + options.confirm) * len(options.fresh)
   return (
-    f'trial {done} of {wanted.trials}: {value}, best'
+    f'trial {done} of {options.trials}: {value}, best'
     f' {best["validation_auc"]:.4f} at trial {tried.index(best)}'
     + trainer.left(left)
   )
 
 
 def _confirm(
-  wanted: Search,
+  options: Options,
   trainer: trials.Trainer,
   tried: Sequence[Record],
   live: progress_lib.Progress,
 ) -> Record:
-  """`confirmed`, `chosen` and `base_kept`, as confirmation.decide."""
-  if not wanted.confirm:
+  """Runs the candidates with fresh seeds; see confirmation.decide."""
+  if not options.confirm:
     chosen = trials.best(tried)['settings']
     return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
-  best = confirmation.candidates(tried, wanted.confirm)
+  best = confirmation.candidates(tried, options.confirm)
   if not best:
     return {'confirmed': [], 'chosen': {}, 'base_kept': True}
-  measured: list[list[trials.Measured]] = []
+  measured: list[list[trials.ValidationAuc]] = []
   for trial in [tried[0], *best]:
-    measured += trainer.measure([trial['settings']], wanted.fresh)
+    measured += trainer.measure([trial['settings']], options.fresh)
     if not measured[0]:
       raise FloatingPointError(
         f'loss is not finite with the settings given and one of the seeds'
-        f' {wanted.fresh}'
+        f' {options.fresh}'
       )
-    left = (len(best) + 1 - len(measured)) * len(wanted.fresh)
+    left = (len(best) + 1 - len(measured)) * len(options.fresh)
     live.say(
-      f'confirmation {len(measured)} of {len(best) + 1}, {len(wanted.fresh)}'
+      f'confirmation {len(measured)} of {len(best) + 1}, {len(options.fresh)}'
       f' fresh seeds{trainer.left(left)}'
     )
   settings = [trial['settings'] for trial in best]
@@ -217,17 +218,17 @@ def _confirm(
 
 def _record(
   config: config_lib.Config,
-  wanted: Search,
+  options: Options,
   tried: Sequence[Record],
   decision: Record,
 ) -> Record:
-  method = trials.variant(config, wanted.stage, decision['chosen']).method
+  method = trials.variant(config, options.stage, decision['chosen']).method
   return {
     'split': 'validation',
     'backbone': config.backbone,
-    'stage': wanted.stage,
-    'seeds': list(wanted.seeds),
-    'confirm_seeds': list(wanted.fresh) if wanted.confirm else [],
+    'stage': options.stage,
+    'seeds': list(options.seeds),
+    'confirm_seeds': list(options.fresh) if options.confirm else [],
     'best': trials.best(tried),
     **decision,
     'method': method.name,

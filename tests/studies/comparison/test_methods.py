@@ -139,7 +139,7 @@ def test_a_variant_has_controls_of_its_own():
 def test_an_ensemble_is_judged_against_the_single_model():
   assert names('ple:ensemble=4') == ['ple', 'ple:ensemble=4']
   method = methods.parse('ple:ensemble=4', BASE)
-  assert method.config(BASE).ensemble == 4 and method.first == method
+  assert method.config(BASE).ensemble == 4 and method.pretrained == method
   everything = dataclasses.replace(BASE, ensemble=2)
   with pytest.raises(types.InputError, match='compared as pre-trained'):
     methods.parse('ple+critic', everything)
@@ -155,7 +155,7 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
     'esmm+constant:pretrain.l2=0.0',
   ]
   variant = methods.parse('ple+critic@esmm:network.dropout=0.5', BASE)
-  assert variant.first.name == 'ple:network.dropout=0.5'
+  assert variant.pretrained.name == 'ple:network.dropout=0.5'
   assert variant.critics.name == 'esmm:network.dropout=0.5'
   assert [control.name for control in variant.controls()] == [
     'ple:network.dropout=0.5',
@@ -233,7 +233,7 @@ def test_the_default_form_has_no_second_name():
 )
 def test_what_is_judged_and_which_critics_are_shared(text, judged, critics):
   method = methods.parse(text, BASE)
-  assert method.is_judged == judged == bool(method.controls())
+  assert method.has_verdict == judged == bool(method.controls())
   assert method.needs_critics == (critics is not None)
   if critics:
     assert method.critics.name == critics

@@ -6,7 +6,7 @@ import pytest
 
 from rmtl_jax.studies.tuning import confirmation
 
-Measured = confirmation.Measured
+ValidationAuc = confirmation.ValidationAuc
 
 
 def test_fresh_seeds():
@@ -43,13 +43,18 @@ def test_paired_by_hand():
   assert error == pytest.approx(math.sqrt(14 / 3 / 4))
 
 
-BASE = [Measured(0.700), Measured(0.710), Measured(0.690), Measured(0.704)]
+BASE = [
+  ValidationAuc(0.700),
+  ValidationAuc(0.710),
+  ValidationAuc(0.690),
+  ValidationAuc(0.704),
+]
 
 
 def shifted(*gains, halves=None):
   """Runs that differ from BASE by so much."""
   return [
-    Measured(run.auc + gain, halves or run.halves)
+    ValidationAuc(run.auc + gain, halves or run.halves)
     for run, gain in zip(BASE, gains, strict=True)
   ]
 
@@ -112,8 +117,8 @@ def test_the_best_of_those_that_pass_is_chosen():
   ],
 )
 def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
-  base = [Measured(0.7, (0.6, 0.8))] * 4
-  own = [Measured(0.71, (0.62, 0.8 + gain)) for gain in later]
+  base = [ValidationAuc(0.7, (0.6, 0.8))] * 4
+  own = [ValidationAuc(0.71, (0.62, 0.8 + gain)) for gain in later]
   record = confirmation.decide(base, [({'a': 1}, own)])
   entry = record['confirmed'][1]
   assert entry['halves'][0]['gain'] == pytest.approx(0.02)
@@ -122,8 +127,8 @@ def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
 
 
 def test_a_half_that_is_not_defined_decides_nothing():
-  base = [Measured(0.7, (0.6, math.nan))] * 2
-  own = [Measured(0.71, (0.61, math.nan))] * 2
+  base = [ValidationAuc(0.7, (0.6, math.nan))] * 2
+  own = [ValidationAuc(0.71, (0.61, math.nan))] * 2
   record = confirmation.decide(base, [({'a': 1}, own)])
   assert len(record['confirmed'][1]['halves']) == 1
   assert record['chosen'] == {'a': 1}

@@ -9,20 +9,20 @@ from rmtl_jax.studies.tuning import trials
 
 
 def test_a_trial_has_the_mean_of_its_seeds():
-  assert trials.trial({'a': 1}, [0.5, 0.7]) == {
+  assert trials.make_record({'a': 1}, [0.5, 0.7]) == {
     'settings': {'a': 1},
     'validation_auc': pytest.approx(0.6),
     'by_seed': [0.5, 0.7],
     'pruned': False,
   }
-  assert trials.trial({}, [], True)['validation_auc'] == 0.0
+  assert trials.make_record({}, [], True)['validation_auc'] == 0.0
 
 
 def test_a_pruned_trial_is_never_the_best():
   tried = [
-    trials.trial({}, [0.70, 0.60]),
-    trials.trial({'a': 1}, [0.68], pruned=True),
-    trials.trial({'a': 2}, [0.66, 0.62]),
+    trials.make_record({}, [0.70, 0.60]),
+    trials.make_record({'a': 1}, [0.68], pruned=True),
+    trials.make_record({'a': 2}, [0.66, 0.62]),
   ]
   assert trials.best(tried) is tried[0]
 
@@ -30,13 +30,13 @@ def test_a_pruned_trial_is_never_the_best():
 def test_the_margin_is_three_deviations_of_seeds():
   # Variances 2e-4 (0.70, 0.72) and 8e-4 (0.60, 0.64), mean 5e-4.
   tried = [
-    trials.trial({}, [0.70, 0.72]),
-    trials.trial({'a': 1}, [0.60, 0.64]),
-    trials.trial({'a': 2}, [0.1], pruned=True),
+    trials.make_record({}, [0.70, 0.72]),
+    trials.make_record({'a': 1}, [0.60, 0.64]),
+    trials.make_record({'a': 2}, [0.1], pruned=True),
   ]
   assert trials.margin(tried) == pytest.approx(3 * math.sqrt(5e-4))
-  assert trials.margin([trials.trial({}, [0.7])]) == trials.LEAST_MARGIN
-  calm = [trials.trial({}, [0.7, 0.7001])]
+  assert trials.margin([trials.make_record({}, [0.7])]) == trials.LEAST_MARGIN
+  calm = [trials.make_record({}, [0.7, 0.7001])]
   assert trials.margin(calm) == trials.LEAST_MARGIN
 
 
@@ -45,11 +45,11 @@ def test_the_margin_is_three_deviations_of_seeds():
 )
 def test_a_first_seed_is_held_against_the_best_trials_first_seed(first, lost):
   tried = [
-    trials.trial({}, [0.6995, 0.6995]),
-    trials.trial({'a': 1}, [0.70, 0.70]),
-    trials.trial({'a': 2}, [0.60, 0.60]),
+    trials.make_record({}, [0.6995, 0.6995]),
+    trials.make_record({'a': 1}, [0.70, 0.70]),
+    trials.make_record({'a': 2}, [0.60, 0.60]),
   ]
-  assert trials.has_lost(first, tried) is lost
+  assert trials.is_hopeless(first, tried) is lost
 
 
 def test_a_point_is_a_method_and_a_rate():

@@ -26,7 +26,7 @@ QUIET = progress.Progress(quiet=True)
 
 def wanted(*texts, **more):
   space = tuple(search.parse(text, CONFIG) for text in texts)
-  return tune.Search(
+  return tune.Options(
     space, **{'trials': 3, 'seeds': (5,), 'confirm': 0, **more}
   )
 
