@@ -145,7 +145,7 @@ class Manifest:
       num_tasks=len(self.tasks),
       names=tuple(f.name for f in embedded),
       item=None if self.item_field is None else places[self.item_field],
-      shares=() if set(shares) <= {None} else shares,
+      vocabulary_owners=() if set(shares) <= {None} else shares,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
       item_side=_on(embedded, 'item', self.item_field),

@@ -65,6 +65,8 @@ class Critic(nnx.Module):
     """One lane and its actions f32[T, K] -> Q, f32[T, K]."""
     rows, tasks = actions.shape
     state = self.first(shared, inputs)[0][0]
+    # The features are the same for all tasks. An action adds a multiple of one
+    # row to their pre-activations, so that the layer runs once, not K times.
     kernel = self.action_kernel[...]
     slope = self.action.kernel[...] @ kernel
     constant = self.action.bias[...] @ kernel

@@ -181,7 +181,15 @@ class FirstLayer(nnx.Module):
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.
     """
-    for_categories, for_lists, for_numeric, for_session = self._kernels()
+    sizes = (
+      len(self.spec.categorical),
+      len(self.spec.multi_valued) - len(self.ignored),
+      int(self.spec.numeric > 0),
+      int(self.encodes),
+    )
+    for_categories, for_lists, for_numeric, for_session = jax.lax.split(
+      self.kernel[...], sizes, axis=0
+    )
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
     embedded = None
@@ -197,16 +205,6 @@ class FirstLayer(nnx.Module):
       so_far = self.session(items, *session.places(inputs))
       y = y + precision.product(so_far, for_session[0])
     return y
-
-  def _kernels(self) -> list[jax.Array]:
-    """The kernel's blocks: categorical, multi-valued, numeric, session."""
-    sizes = (
-      len(self.spec.categorical),
-      len(self.spec.multi_valued) - len(self.ignored),
-      1 if self.spec.numeric else 0,
-      1 if self.encodes else 0,
-    )
-    return list(jax.lax.split(self.kernel[...], sizes, axis=0))
 
   def _lists(
     self, inputs: types.Inputs, embedded: jax.Array | None

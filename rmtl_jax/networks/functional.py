@@ -21,13 +21,11 @@ from rmtl_jax import config_values, types
 from rmtl_jax.networks import (
   backbones,
   first_layer,
-  history,
   id_dropout,
   ignore,
   layers,
   precision,
   registry,
-  session,
   tables,
   torch_init,
 )
@@ -168,27 +166,17 @@ def _network(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  network = Network(
-    jax.jit(init), share, lane, abstract.first.shared_axes, perturb
-  )
+  axes = abstract.first.shared_axes
+  network = Network(jax.jit(init), share, lane, axes, perturb)
   if config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   for wrapper in wrappers:
     network = wrapper.wrap(network, spec, config)
-  # Last, so that what wrappers add to a tower's logit goes through the chain.
-  link = getattr(abstract, 'link', None)
-  return network if link is None else _linked(network, link)
-
-
-def _linked(
-  network: Network, link: Callable[[jax.Array], jax.Array]
-) -> Network:
-  """An actor whose tasks' logits are a function of its towers' outputs."""
-
-  def lane(*args, dropout_key=None):
-    return link(network.lane(*args, dropout_key=dropout_key))
-
-  return network._replace(lane=lane)
+  link, plain = getattr(abstract, 'link', None), network.lane
+  if link is None:
+    return network
+  # Last: what a wrapper adds to a tower's output goes through the chain too.
+  return network._replace(lane=lambda *args, **key: link(plain(*args, **key)))
 
 
 def side_by_side(
@@ -247,10 +235,8 @@ def _equal_at_start(network: Network) -> Network:
   """Networks side by side, all with the first one's initial parameters."""
 
   def init(key: jax.Array) -> Params:
-    def repeat(x):
-      return jnp.broadcast_to(x[:1], x.shape)
-
-    return jax.tree.map(repeat, network.init(key))
+    params = network.init(key)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), params)
 
   return network._replace(init=jax.jit(init))
 
@@ -389,8 +375,15 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     raise types.InputError('tasks: found none, expected at least one')
   if first_layer.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  session.check(config)
-  history.check(config)
+  for name in ('session_encoder', 'history_encoder'):
+    value, known = (
+      getattr(config, name),
+      config_values.CHOICES[f'network.{name}'],
+    )
+    if value not in known:
+      raise types.InputError(
+        f'config.network.{name}: {value!r:.80} is not one of {", ".join(known)}'
+      )
   reader = registry.item_reader(config)
   if reader and spec.item is None:
     raise types.InputError(

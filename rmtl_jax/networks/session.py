@@ -26,7 +26,7 @@ POSITIONS = 64
 # Blocks of the transformer.
 BLOCKS = 1
 
-# What a softmax gives no weight; finite, so that no gradient is NaN.
+# Score of what a softmax must leave out; finite, so that no gradient is NaN.
 _NEVER = -1e30
 
 
@@ -93,6 +93,7 @@ def fold(
     The outputs, leading dimension [T].
   """
   goes_on = jnp.any(earlier(segment, time), axis=1)
+  # Rows of one time of a session are neighbours in their lane.
   tied = (segment[1:] == segment[:-1]) & (time[1:] == time[:-1])
   tied = jnp.concatenate([jnp.zeros(1, bool), tied], axis=0)
 
@@ -100,6 +101,7 @@ def fold(
     before, total, count = carry
     row, goes_on, tied = slot
     mean = jax.tree.map(lambda x: x / jnp.maximum(count, 1.0), total)
+    # The first row of a new time closes the time before.
     before = jax.tree.map(
       lambda old, new: jnp.where(tied, old, new), before, mean
     )
@@ -315,18 +317,6 @@ _ENCODERS = {
   'gru': Gru,
   'transformer': Transformer,
 }
-
-
-def check(config: config_lib.NetworkConfig) -> None:
-  """Raises InputError unless the encoder exists."""
-  name = config.session_encoder
-  if name == 'none':
-    return
-  if name not in _ENCODERS:
-    raise types.InputError(
-      f'config.network.session_encoder: {name!r:.80} is not one of none,'
-      f' {", ".join(_ENCODERS)}'
-    )
 
 
 def make(config: config_lib.NetworkConfig, rngs: nnx.Rngs) -> Any:

@@ -181,7 +181,7 @@ def test_the_field_in_prepared_data(tmp_path):
     *('0', 'a', 'ab', 'ab', 'aba', 'bab', 'bab', 'aba', 'aba', 'bab')
   ]
   spec = manifest.feature_spec()
-  assert spec.shares == (1,) and spec.multi_valued == ((3, 3),)
+  assert spec.vocabulary_owners == (1,) and spec.multi_valued == ((3, 3),)
 
 
 def test_rows_that_a_split_drops_are_not_seen(tmp_path):

@@ -155,7 +155,7 @@ def test_feature_spec_and_columns():
     2,
     names,
     item=1,
-    shares=(None, 1),
+    vocabulary_owners=(None, 1),
     **keys,
     **rest,
   )

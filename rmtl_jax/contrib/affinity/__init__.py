@@ -1,30 +1,18 @@
 """A factorised affinity of user and item beside the towers, with priors."""
 
-from __future__ import annotations
-
-import importlib
-from collections.abc import Callable
-from typing import Any
+import pkgutil
 
 from rmtl_jax.networks import registry
-
-
-def _lazy(module: str, name: str) -> Callable[..., Any]:
-  """A function of a module of this package, imported when it is called."""
-
-  def call(*args: Any) -> Any:
-    return getattr(importlib.import_module(f'{__name__}.{module}'), name)(*args)
-
-  return call
-
 
 registry.register(
   registry.Wrapper(
     'affinity',
     setting='affinity_dim',
-    wrap=_lazy('network', 'wrap'),
+    wrap=lambda *args: pkgutil.resolve_name(f'{__name__}.network:wrap')(*args),
     reads_item=True,
     tables=('table', 'spread'),
-    prior=_lazy('prior', 'add_divergence'),
+    prior=lambda weight: pkgutil.resolve_name(
+      f'{__name__}.prior:add_divergence'
+    )(weight),
   )
 )
