@@ -148,7 +148,7 @@ class Ple(Backbone):
     return experts.ExpertCounts.split(self.num_tasks, self.config.num_experts)
 
   def build(self, setup: layers.Setup) -> None:
-    """Level 0, whose every input is the features, is in the first layer."""
+    """Level 0 reads the features only: it is columns of the first layer."""
     units = self.config.bottom_units
     gates = self.counts.gates(is_last=len(units) == 1)
     self.first = self.read(setup, self.counts.total, tuple(gates))
@@ -163,6 +163,7 @@ class Ple(Backbone):
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Level by level: each task's path, and the path that all tasks share."""
+    # Columns: the experts of task 1, of task 2, ..., then the common ones.
     x = self.activation(x, key)
     per_task = self.counts.per_task
     own = [x[k * per_task : (k + 1) * per_task] for k in range(self.num_tasks)]
@@ -194,6 +195,7 @@ class Aitm(Backbone):
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Task k hears of task k - 1, which has heard of those before it."""
     bottoms = self.bottoms(x, key)
+    # The first task has nobody to hear from.
     outputs = [bottoms[0]]
     for k in range(1, self.num_tasks):
       transfer = getattr(self, f'transfer_{k}')
@@ -259,6 +261,7 @@ def chain_logits(conditional: jax.Array) -> jax.Array:
     log p_k - log(1 - p_k), f32[T, K].
   """
   logits = [conditional[:, 0]]
+  # Both logarithms go along: 1 - exp(log p) would lose all digits near p = 1.
   log_p = jax.nn.log_sigmoid(conditional[:, 0])
   log_not_p = jax.nn.log_sigmoid(-conditional[:, 0])
   for k in range(1, conditional.shape[1]):

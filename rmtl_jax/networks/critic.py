@@ -117,7 +117,7 @@ def unapply_head(value: types.Array, head: str) -> jax.Array:
 def with_initial_values(
   params: Any, values: types.Array, head: str
 ) -> dict[str, Any]:
-  """A fresh critic's parameters whose last biases say `values`.
+  """A fresh critic that predicts `values`: its last biases are set.
 
   Args:
     params: of `functional.make_critic`; heads have one unit per task.

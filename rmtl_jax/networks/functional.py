@@ -195,7 +195,7 @@ def side_by_side(
     args_of: (a lane's further arguments, number) -> those of one network.
 
   Returns:
-    A network whose `lane` gives the outputs of all, side by side.
+    A network; its `lane` gives the outputs of all, side by side.
   """
 
   def init(key: jax.Array) -> Params:
@@ -296,7 +296,7 @@ def register_backbone(name: str, builder: Builder) -> None:
 def make_actor(
   spec: types.FeatureSpec, backbone: str, config: config_lib.NetworkConfig
 ) -> Network:
-  """A multi-task model whose `lane` gives the logits of K probabilities.
+  """A multi-task model; its `lane` gives the logits of K probabilities.
 
   Examples:
     >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
@@ -340,7 +340,7 @@ def make_critic(
   network: config_lib.NetworkConfig,
   critic: config_lib.CriticConfig,
 ) -> Network:
-  """The critics of all tasks, whose `lane` gives Q_k(s, a_k) of each member.
+  """The critics of all tasks; `lane` gives Q_k(s, a_k) of each member.
 
   Args:
     spec: the data's fields and tasks.
@@ -403,8 +403,8 @@ def critic_from_actor(
     members: critics of each task; all get the same tables.
 
   Returns:
-    The critic's parameters, whose tables are copies: no buffer is shared with
-    either argument. Where both have one table per task, each task has its
+    The critic's parameters. Tables are copies: no buffer is shared with either
+    argument. Where both have one table per task, each task has its
     own; where only the actor has, the first task's serves.
 
   Raises:

@@ -45,7 +45,7 @@ class TargetAttention(session.AttentionUnit):
     rows, width, dim = history.shape
     for_query, for_key, for_product = layers.unstack(self.kernel[...])
     query = precision.product(items, for_query) + self.bias[...][None, :]
-    # A sum of three, of which the query's has T rows: no [T, H, 3 D].
+    # The kernel in three parts: side by side, the inputs would be [T, H, 3 D].
     flat = history.reshape(rows * width, dim)
     products = (history * items[:, None, :]).reshape(rows * width, dim)
     pairs = precision.product(flat, for_key)

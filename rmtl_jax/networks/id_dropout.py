@@ -85,6 +85,7 @@ def drop(
   """
   if not any(field_rates):
     return inputs
+  # One mask per column over the whole batch, by the same hash as dropout's.
   slots = [width for _, width in spec.multi_valued]
   width = len(spec.categorical) + sum(slots)
   lead = inputs.categorical.shape[:-1]

@@ -196,6 +196,7 @@ class TargetAttention(AttentionUnit):
     )
     query = precision.product(items, for_query) + self.bias[...][None, :]
     key = precision.product(items, for_key)
+    # Rows x rows x units: one layer on both items and their product.
     hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
     scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)
     return attend(scores, earlier(segment, time), items)
@@ -271,12 +272,12 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-  """What a causal transformer says at the row before (as SASRec).
+  """A causal transformer's output at the row before (as SASRec).
 
   Kang and McAuley (ICDM 2018): items plus positions within the session, one
   head, no dropout. A row sees itself and the rows of earlier times; their
   number is its position. Where the time before has several rows, the mean of
-  what it says at them.
+  its outputs at them.
   """
 
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):

@@ -71,10 +71,10 @@ def n_step_values(
   discount: float,
   steps: int,
 ) -> types.Array:
-  """What n-step targets take for Q'(s_{t+1}, .): n - 1 rewards, then Q'.
+  """Values that n-step targets take for Q'(s_{t+1}, .): n - 1 rewards, then Q'.
 
   V^0_t = Q'(s_t, pi'(s_t)), V^j_t = r_t + gamma V^(j-1)_{t+1}; the session's
-  last row has V = r_t, and a cut, whose next row is in another lane, stays at
+  last row has V = r_t, and a cut (its next row is in another lane) stays at
   Q'. The rewards are those of the target policy's actions: the logged action
   changes neither the next state nor its label, so what pi' would have earned
   there is known, and no correction for another behaviour is needed.
@@ -108,7 +108,7 @@ def lambda_values(
   discount: float,
   td_lambda: float,
 ) -> types.Array:
-  """What TD(lambda) targets take for Q'(s_{t+1}, .).
+  """Values that TD(lambda) targets take for Q'(s_{t+1}, .).
 
   V_t = (1 - lambda) Q'(s_t, pi'(s_t)) + lambda (r_t + gamma V_{t+1}), where
   the session's last row has r_t alone in the brackets and a cut stays at Q'
