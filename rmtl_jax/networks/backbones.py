@@ -33,6 +33,8 @@ class Backbone(nnx.Module):
       they are the same.
   """
 
+  first: first_layer.FirstLayer
+  towers: layers.Towers
   link: Callable[[jax.Array], jax.Array] | None = None
 
   def __init__(
@@ -107,15 +109,13 @@ class Mmoe(Backbone):
   the features.
   """
 
-  @property
-  def num_gates(self) -> int:
-    """One per task."""
-    return self.num_tasks
+  one_gate = False
 
   def build(self, setup: layers.Setup) -> None:
     """Experts and, on the features, a gate per task."""
     count = self.config.num_experts
-    self.first = self.read(setup, count, (count,) * self.num_gates)
+    num_gates = 1 if self.one_gate else self.num_tasks
+    self.first = self.read(setup, count, (count,) * num_gates)
     self.experts = layers.Hidden(count, self.config.bottom_units, setup)
     self.towers = layers.Towers(self.num_tasks, setup)
 
@@ -128,7 +128,7 @@ class Mmoe(Backbone):
 class Omoe(Mmoe):
   """The same with one gate for all tasks (Jacobs et al., 1991)."""
 
-  num_gates = 1
+  one_gate = True
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Every tower reads the one mixture."""
@@ -222,13 +222,12 @@ class Transfer(nnx.Module):
     self.is_linear = setup.config.aitm_transfer == 'linear'
     self.info = layers.Linear(units, units, layers.HE, setup.rngs)
     self.activation = layers.Activation(1, setup)
-    for name in ('value', 'key', 'query'):
-      layer = (
-        getattr(first, name)
-        if first
-        else layers.Linear(units, units, layers.LECUN, setup.rngs)
-      )
-      setattr(self, name, layer)
+    if first is not None:
+      self.value, self.key, self.query = first.value, first.key, first.query
+      return
+    self.value, self.key, self.query = (
+      layers.Linear(units, units, layers.LECUN, setup.rngs) for _ in range(3)
+    )
 
   def __call__(
     self, previous: jax.Array, own: jax.Array, dropout_key: Key

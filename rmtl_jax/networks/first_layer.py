@@ -166,8 +166,7 @@ class FirstLayer(nnx.Module):
       A stack of each group's f32[T, units], and f32[T, gates].
     """
     y = self._sum(inputs)
-    # Split first: what the batch shares comes in parts, which XLA would write
-    # out to join them (distinct.gather_sum).
+    # Parts first: XLA would write the batch's out to join them (distinct.py).
     parts = jax.lax.split(y, self.widths, axis=1)
     if self.by_batch:
       parts = [part + s for part, s in zip(parts, shared, strict=True)]

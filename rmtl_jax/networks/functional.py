@@ -208,11 +208,9 @@ def side_by_side(
     outputs = []
     for i, one in enumerate(layers.unstack_tree(params)):
       # A key of its own: else all would drop the same units.
-      key = (
-        dropout_key
-        if dropout_key is None
-        else jax.random.fold_in(dropout_key, i)
-      )
+      key = dropout_key
+      if key is not None:
+        key = jax.random.fold_in(key, i)
       outputs.append(
         network.lane(one, shared[i], inputs, *args_of(args, i), dropout_key=key)
       )

@@ -59,9 +59,8 @@ class Setup:
 
   def reserve_masks(self, count: int) -> int:
     """The first of `count` numbers that no other dropout mask has."""
-    first = self._next_mask
     self._next_mask += count
-    return first
+    return self._next_mask - count
 
 
 def unstack(x: jax.Array) -> list[jax.Array]:

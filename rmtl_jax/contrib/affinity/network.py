@@ -242,28 +242,27 @@ def wrap(
     lambda rngs: Affinity(spec, config, rngs)
   )
 
+  def rest(params: functional.Params) -> functional.Params:
+    return {name: leaf for name, leaf in params.items() if name != 'affinity'}
+
   def init(key: jax.Array) -> functional.Params:
     own = init_own(jax.random.fold_in(key, _DRAWS))
     return {**network.init(key), 'affinity': own}
 
   def share(params: functional.Params, inputs: types.Inputs) -> Any:
-    return network.share(_rest(params), inputs)
+    return network.share(rest(params), inputs)
 
   def lane(params, shared, inputs, *, dropout_key=None):
-    logits = network.lane(
-      _rest(params), shared, inputs, dropout_key=dropout_key
-    )
-    key = dropout_key
+    logits = network.lane(rest(params), shared, inputs, dropout_key=dropout_key)
     # Training draws from the posterior, by a key that no mask has.
-    if key is not None:
-      key = jax.random.fold_in(key, _DRAWS)
-    return logits + bind(params['affinity'])(inputs, key)
+    own = (
+      dropout_key
+      if dropout_key is None
+      else jax.random.fold_in(dropout_key, _DRAWS)
+    )
+    return logits + bind(params['affinity'])(inputs, own)
 
   return network._replace(init=jax.jit(init), share=share, lane=lane)
-
-
-def _rest(params: functional.Params) -> functional.Params:
-  return {name: leaf for name, leaf in params.items() if name != 'affinity'}
 
 
 def divergence_gradient(name: str, leaf: jax.Array) -> jax.Array:
