@@ -255,11 +255,9 @@ def wrap(
   def lane(params, shared, inputs, *, dropout_key=None):
     logits = network.lane(rest(params), shared, inputs, dropout_key=dropout_key)
     # Training draws from the posterior, by a key that no mask has.
-    own = (
-      dropout_key
-      if dropout_key is None
-      else jax.random.fold_in(dropout_key, _DRAWS)
-    )
+    own = dropout_key
+    if own is not None:
+      own = jax.random.fold_in(own, _DRAWS)
     return logits + bind(params['affinity'])(inputs, own)
 
   return network._replace(init=jax.jit(init), share=share, lane=lane)
