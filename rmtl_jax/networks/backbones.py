@@ -33,6 +33,8 @@ class Backbone(nnx.Module):
       they are the same.
   """
 
+  first: first_layer.FirstLayer
+  towers: layers.Towers
   link: Callable[[jax.Array], jax.Array] | None = None
 
   def __init__(
@@ -107,15 +109,13 @@ class Mmoe(Backbone):
   the features.
   """
 
-  @property
-  def num_gates(self) -> int:
-    """One per task."""
-    return self.num_tasks
+  one_gate = False
 
   def build(self, setup: layers.Setup) -> None:
     """Experts and, on the features, a gate per task."""
     count = self.config.num_experts
-    self.first = self.read(setup, count, (count,) * self.num_gates)
+    num_gates = 1 if self.one_gate else self.num_tasks
+    self.first = self.read(setup, count, (count,) * num_gates)
     self.experts = layers.Hidden(count, self.config.bottom_units, setup)
     self.towers = layers.Towers(self.num_tasks, setup)
 
@@ -128,7 +128,7 @@ class Mmoe(Backbone):
 class Omoe(Mmoe):
   """The same with one gate for all tasks (Jacobs et al., 1991)."""
 
-  num_gates = 1
+  one_gate = True
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Every tower reads the one mixture."""
@@ -148,7 +148,7 @@ class Ple(Backbone):
     return experts.ExpertCounts.split(self.num_tasks, self.config.num_experts)
 
   def build(self, setup: layers.Setup) -> None:
-    """Level 0, whose every input is the features, is in the first layer."""
+    """Level 0 reads the features only: it is columns of the first layer."""
     units = self.config.bottom_units
     gates = self.counts.gates(is_last=len(units) == 1)
     self.first = self.read(setup, self.counts.total, tuple(gates))
@@ -163,6 +163,7 @@ class Ple(Backbone):
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Level by level: each task's path, and the path that all tasks share."""
+    # Columns: the experts of task 1, of task 2, ..., then the common ones.
     x = self.activation(x, key)
     per_task = self.counts.per_task
     own = [x[k * per_task : (k + 1) * per_task] for k in range(self.num_tasks)]
@@ -194,6 +195,7 @@ class Aitm(Backbone):
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Task k hears of task k - 1, which has heard of those before it."""
     bottoms = self.bottoms(x, key)
+    # The first task has nobody to hear from.
     outputs = [bottoms[0]]
     for k in range(1, self.num_tasks):
       transfer = getattr(self, f'transfer_{k}')
@@ -220,13 +222,12 @@ class Transfer(nnx.Module):
     self.is_linear = setup.config.aitm_transfer == 'linear'
     self.info = layers.Linear(units, units, layers.HE, setup.rngs)
     self.activation = layers.Activation(1, setup)
-    for name in ('value', 'key', 'query'):
-      layer = (
-        getattr(first, name)
-        if first
-        else layers.Linear(units, units, layers.LECUN, setup.rngs)
-      )
-      setattr(self, name, layer)
+    if first is not None:
+      self.value, self.key, self.query = first.value, first.key, first.query
+      return
+    self.value, self.key, self.query = (
+      layers.Linear(units, units, layers.LECUN, setup.rngs) for _ in range(3)
+    )
 
   def __call__(
     self, previous: jax.Array, own: jax.Array, dropout_key: Key
@@ -259,6 +260,7 @@ def chain_logits(conditional: jax.Array) -> jax.Array:
     log p_k - log(1 - p_k), f32[T, K].
   """
   logits = [conditional[:, 0]]
+  # Both logarithms go along: 1 - exp(log p) would lose all digits near p = 1.
   log_p = jax.nn.log_sigmoid(conditional[:, 0])
   log_not_p = jax.nn.log_sigmoid(-conditional[:, 0])
   for k in range(1, conditional.shape[1]):

@@ -65,6 +65,8 @@ class Critic(nnx.Module):
     """One lane and its actions f32[T, K] -> Q, f32[T, K]."""
     rows, tasks = actions.shape
     state = self.first(shared, inputs)[0][0]
+    # The features are the same for all tasks. An action adds a multiple of one
+    # row to their pre-activations, so that the layer runs once, not K times.
     kernel = self.action_kernel[...]
     slope = self.action.kernel[...] @ kernel
     constant = self.action.bias[...] @ kernel
@@ -115,7 +117,7 @@ def unapply_head(value: types.Array, head: str) -> jax.Array:
 def with_initial_values(
   params: Any, values: types.Array, head: str
 ) -> dict[str, Any]:
-  """A fresh critic's parameters whose last biases say `values`.
+  """A fresh critic that predicts `values`: its last biases are set.
 
   Args:
     params: of `functional.make_critic`; heads have one unit per task.

@@ -106,6 +106,7 @@ def distinct(array: jax.Array, room: int) -> Distinct:
     array: i32[...].
     room: values wanted at most.
   """
+  # Equal values are neighbours once sorted, and each new one is one rank up.
   flat = array.reshape(-1)
   order = jnp.argsort(flat)
   ordered = flat[order]
@@ -158,6 +159,7 @@ def through(
   def on_rows(table, kernel):
     return _on_rows(table, kernel, rows, index, slot_rows, widths)
 
+  # A batch with more distinct values than room must not lose any.
   if fits:
     parts = jax.lax.cond(
       jnp.all(jnp.stack(fits)),
@@ -280,6 +282,8 @@ def _products_backward(widths, matmul_precision, residuals, cotangents):
   for rows, block, places in zip(
     embedded, layers.unstack(kernel), index, strict=True
   ):
+    # Sum the slots' cotangents per category first: then both products have as
+    # few rows as the forward pass.
     zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
     of_product = zeros.at[places].add(cotangent, mode='drop')
     of_rows.append(multiply(of_product, block.T))

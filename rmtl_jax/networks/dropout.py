@@ -1,4 +1,4 @@
-"""Dropout whose mask is a hash of the key, the layer and the position.
+"""Dropout by a hash of the key, the layer and the position.
 
 No mask is stored and none is drawn: the forward pass hashes the position of
 every unit, the backward pass reads from the output which units were kept. So

@@ -17,22 +17,25 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 
 
+def owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
+  """Each multi-valued field's `vocabulary_owners`, None for its own."""
+  return spec.vocabulary_owners or (None,) * len(spec.multi_valued)
+
+
 def offsets(spec: types.FeatureSpec) -> np.ndarray:
   """First row of every categorical, then multi-valued field in the table.
 
-  A field that shares a categorical field's vocabulary has that field's rows.
+  A field with another's vocabulary has its owner's rows.
 
   Returns:
     i64[fields + 1]; the last entry is the number of rows.
   """
-  lists = len(spec.multi_valued)
-  shares = spec.vocabulary_owners or (None,) * lists
   sizes = [
     rows if owner is None else 0
-    for (rows, _), owner in zip(spec.multi_valued, shares, strict=True)
+    for (rows, _), owner in zip(spec.multi_valued, owners(spec), strict=True)
   ]
   starts = cumulative((*spec.categorical, *sizes))
-  for i, owner in enumerate(shares, start=len(spec.categorical)):
+  for i, owner in enumerate(owners(spec), start=len(spec.categorical)):
     if owner is not None:
       starts[i] = starts[owner]
   return starts
@@ -94,6 +97,7 @@ def of_categories(
     f32[T, F, D].
   """
   starts = offsets(spec)[: len(spec.categorical)]
+  # One gather for all fields, so that its gradient is one scatter.
   rows = jnp.asarray(inputs.categorical) + starts.astype(np.int32)[None, :]
   return jnp.take(table, rows, axis=0, mode='clip')
 
@@ -101,7 +105,7 @@ def of_categories(
 def of_slots(
   table: jax.Array, slots: jax.Array, start: int
 ) -> tuple[jax.Array, jax.Array]:
-  """The rows of a table that a list's slots hold.
+  """Embeddings of the values in a multi-valued field's slots.
 
   Args:
     table: f32[rows, D].
@@ -120,15 +124,9 @@ def of_slots(
 
 
 def mean_of_used(table: jax.Array, slots: jax.Array, start: int) -> jax.Array:
-  """Mean of the used slots' embeddings; zero where no slot is used.
+  """Mean of the used slots' embeddings, f32[T, D]; zero where none is used.
 
-  Args:
-    table: f32[rows, D].
-    slots: rows of the field's vocabulary, i32[T, slots], -1 = unused.
-    start: the field's first row in the table.
-
-  Returns:
-    f32[T, D].
+  Its arguments are those of `of_slots`.
   """
   embedded, count = of_slots(table, slots, start)
   return jnp.sum(embedded, axis=1) / count

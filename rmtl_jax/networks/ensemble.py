@@ -12,7 +12,7 @@ from rmtl_jax.ops import ensembles
 def make_ensemble(
   network: functional.Network, count: int, expert_form: str = 'auto'
 ) -> functional.Network:
-  """M members of one network, whose `lane` gives the logits of their mean.
+  """M members of one network; `lane` gives the logits of their mean.
 
   The mean is of the members' probabilities, not of their logits: members that
   are calibrated have a mean with the right sum over the rows, and, since the

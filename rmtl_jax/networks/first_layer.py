@@ -166,8 +166,7 @@ class FirstLayer(nnx.Module):
       A stack of each group's f32[T, units], and f32[T, gates].
     """
     y = self._sum(inputs)
-    # Split first: what the batch shares comes in parts, which XLA would write
-    # out to join them (distinct.gather_sum).
+    # Parts first: XLA would write the batch's out to join them (distinct.py).
     parts = jax.lax.split(y, self.widths, axis=1)
     if self.by_batch:
       parts = [part + s for part, s in zip(parts, shared, strict=True)]
@@ -181,7 +180,15 @@ class FirstLayer(nnx.Module):
     Each kind of block goes through its own rows of the kernel: joined blocks
     would be written out, only to be read once.
     """
-    for_categories, for_lists, for_numeric, for_session = self._kernels()
+    sizes = (
+      len(self.spec.categorical),
+      len(self.spec.multi_valued) - len(self.ignored),
+      int(self.spec.numeric > 0),
+      int(self.encodes),
+    )
+    for_categories, for_lists, for_numeric, for_session = jax.lax.split(
+      self.kernel[...], sizes, axis=0
+    )
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
     embedded = None
@@ -197,16 +204,6 @@ class FirstLayer(nnx.Module):
       so_far = self.session(items, *session.places(inputs))
       y = y + precision.product(so_far, for_session[0])
     return y
-
-  def _kernels(self) -> list[jax.Array]:
-    """The kernel's blocks: categorical, multi-valued, numeric, session."""
-    sizes = (
-      len(self.spec.categorical),
-      len(self.spec.multi_valued) - len(self.ignored),
-      1 if self.spec.numeric else 0,
-      1 if self.encodes else 0,
-    )
-    return list(jax.lax.split(self.kernel[...], sizes, axis=0))
 
   def _lists(
     self, inputs: types.Inputs, embedded: jax.Array | None

@@ -21,13 +21,11 @@ from rmtl_jax import types
 from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
   first_layer,
-  history,
   id_dropout,
   ignore,
   layers,
   precision,
   registry,
-  session,
   tables,
   torch_init,
 )
@@ -167,27 +165,17 @@ def _network(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  network = Network(
-    jax.jit(init), share, lane, abstract.first.shared_axes, perturb
-  )
+  axes = abstract.first.shared_axes
+  network = Network(jax.jit(init), share, lane, axes, perturb)
   if config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   for wrapper in wrappers:
     network = wrapper.wrap(network, spec, config)
-  # Last, so that what wrappers add to a tower's logit goes through the chain.
-  link = getattr(abstract, 'link', None)
-  return network if link is None else _linked(network, link)
-
-
-def _linked(
-  network: Network, link: Callable[[jax.Array], jax.Array]
-) -> Network:
-  """An actor whose tasks' logits are a function of its towers' outputs."""
-
-  def lane(*args, dropout_key=None):
-    return link(network.lane(*args, dropout_key=dropout_key))
-
-  return network._replace(lane=lane)
+  link, plain = getattr(abstract, 'link', None), network.lane
+  if link is None:
+    return network
+  # Last: what a wrapper adds to a tower's output goes through the chain too.
+  return network._replace(lane=lambda *args, **key: link(plain(*args, **key)))
 
 
 def side_by_side(
@@ -206,7 +194,7 @@ def side_by_side(
     args_of: (a lane's further arguments, number) -> those of one network.
 
   Returns:
-    A network whose `lane` gives the outputs of all, side by side.
+    A network; its `lane` gives the outputs of all, side by side.
   """
 
   def init(key: jax.Array) -> Params:
@@ -219,11 +207,9 @@ def side_by_side(
     outputs = []
     for i, one in enumerate(layers.unstack_tree(params)):
       # A key of its own: else all would drop the same units.
-      key = (
-        dropout_key
-        if dropout_key is None
-        else jax.random.fold_in(dropout_key, i)
-      )
+      key = dropout_key
+      if key is not None:
+        key = jax.random.fold_in(key, i)
       outputs.append(
         network.lane(one, shared[i], inputs, *args_of(args, i), dropout_key=key)
       )
@@ -246,10 +232,8 @@ def _equal_at_start(network: Network) -> Network:
   """Networks side by side, all with the first one's initial parameters."""
 
   def init(key: jax.Array) -> Params:
-    def repeat(x):
-      return jnp.broadcast_to(x[:1], x.shape)
-
-    return jax.tree.map(repeat, network.init(key))
+    params = network.init(key)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), params)
 
   return network._replace(init=jax.jit(init))
 
@@ -296,7 +280,7 @@ def register_backbone(name: str, builder: Builder) -> None:
 def make_actor(
   spec: types.FeatureSpec, backbone: str, config: config_lib.NetworkConfig
 ) -> Network:
-  """A multi-task model whose `lane` gives the logits of K probabilities.
+  """A multi-task model; its `lane` gives the logits of K probabilities.
 
   Examples:
     >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
@@ -336,7 +320,7 @@ def make_critic(
   network: config_lib.NetworkConfig,
   critic: config_lib.CriticConfig,
 ) -> Network:
-  """The critics of all tasks, whose `lane` gives Q_k(s, a_k) of each member.
+  """The critics of all tasks; `lane` gives Q_k(s, a_k) of each member.
 
   Args:
     spec: the data's fields and tasks.
@@ -371,8 +355,15 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
     raise types.InputError('tasks: found none, expected at least one')
   if first_layer.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  session.check(config)
-  history.check(config)
+  for name in ('session_encoder', 'history_encoder'):
+    value, known = (
+      getattr(config, name),
+      config_values.CHOICES[f'network.{name}'],
+    )
+    if value not in known:
+      raise types.InputError(
+        f'config.network.{name}: {value!r:.80} is not one of {", ".join(known)}'
+      )
   reader = registry.item_reader(config)
   if reader and spec.item is None:
     raise types.InputError(
@@ -392,8 +383,8 @@ def critic_from_actor(
     members: critics of each task; all get the same tables.
 
   Returns:
-    The critic's parameters, whose tables are copies: no buffer is shared with
-    either argument. Where both have one table per task, each task has its
+    The critic's parameters. Tables are copies: no buffer is shared with either
+    argument. Where both have one table per task, each task has its
     own; where only the actor has, the first task's serves.
 
   Raises:

@@ -11,8 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
 from rmtl_jax.networks import layers, precision, session
 
 
@@ -20,19 +19,8 @@ def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
   """Which multi-valued fields are histories of the item."""
   if spec.item is None:
     return ()
-  return tuple(
-    i for i, owner in enumerate(spec.vocabulary_owners) if owner == spec.item
-  )
-
-
-def check(config: config_lib.NetworkConfig) -> None:
-  """Raises InputError unless the encoder exists."""
-  known = config_values.CHOICES['network.history_encoder']
-  if config.history_encoder not in known:
-    raise types.InputError(
-      f'config.network.history_encoder: {config.history_encoder!r:.80} is not'
-      f' one of {", ".join(known)}'
-    )
+  owners = enumerate(spec.vocabulary_owners)
+  return tuple(i for i, owner in owners if owner == spec.item)
 
 
 class TargetAttention(session.AttentionUnit):
@@ -57,7 +45,7 @@ class TargetAttention(session.AttentionUnit):
     rows, width, dim = history.shape
     for_query, for_key, for_product = layers.unstack(self.kernel[...])
     query = precision.product(items, for_query) + self.bias[...][None, :]
-    # A sum of three, of which the query's has T rows: no [T, H, 3 D].
+    # The kernel in three parts: side by side, the inputs would be [T, H, 3 D].
     flat = history.reshape(rows * width, dim)
     products = (history * items[:, None, :]).reshape(rows * width, dim)
     pairs = precision.product(flat, for_key)

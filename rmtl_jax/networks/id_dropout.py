@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.networks import dropout
+from rmtl_jax.networks import dropout, embeddings
 
 # Masks of units are numbered from 0 on; these share keys with none of them.
 _FIRST_MASK = 2**20
@@ -28,7 +28,7 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
 
   Returns:
     One rate per categorical, then per multi-valued field, 0 <= rate < 1. A
-    field that shares another's vocabulary has a rate above 0 only by its own
+    field with another's vocabulary has a rate above 0 only by its own
     name: its row 0 is that field's, and needs no training here.
 
   Raises:
@@ -36,9 +36,8 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
   """
   if '=' not in setting:
     rate = _rate(setting, setting)
-    shares = spec.vocabulary_owners or (None,) * len(spec.multi_valued)
     return (rate,) * len(spec.categorical) + tuple(
-      rate if owner is None else 0.0 for owner in shares
+      rate if owner is None else 0.0 for owner in embeddings.owners(spec)
     )
   found = dict.fromkeys(spec.names, 0.0)
   for part in setting.split(','):
@@ -86,6 +85,7 @@ def drop(
   """
   if not any(field_rates):
     return inputs
+  # One mask per column over the whole batch, by the same hash as dropout's.
   slots = [width for _, width in spec.multi_valued]
   width = len(spec.categorical) + sum(slots)
   lead = inputs.categorical.shape[:-1]

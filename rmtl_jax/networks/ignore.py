@@ -18,7 +18,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import id_dropout, registry
+from rmtl_jax.networks import embeddings, id_dropout, registry
 
 # Every field of every group of as-of features.
 ALL_GROUPS = 'asof'
@@ -196,10 +196,8 @@ def _owners(
   spec: types.FeatureSpec, single: list[int], multi: list[int]
 ) -> tuple[int | None, ...]:
   """FeatureSpec.vocabulary_owners of the fields that stay."""
-  owners = (
-    [spec.vocabulary_owners[i] for i in multi] if spec.vocabulary_owners else []
-  )
-  for i, owner in zip(multi, owners, strict=False):
+  owners = [embeddings.owners(spec)[i] for i in multi]
+  for i, owner in zip(multi, owners, strict=True):
     if owner is not None and owner not in single:
       name = spec.names[len(spec.categorical) + i]
       raise types.InputError(

@@ -59,9 +59,8 @@ class Setup:
 
   def reserve_masks(self, count: int) -> int:
     """The first of `count` numbers that no other dropout mask has."""
-    first = self._next_mask
     self._next_mask += count
-    return first
+    return self._next_mask - count
 
 
 def unstack(x: jax.Array) -> list[jax.Array]:
@@ -71,7 +70,7 @@ def unstack(x: jax.Array) -> list[jax.Array]:
 
 
 def unstack_tree(tree: Any) -> list[Any]:
-  """The members of a tree whose leaves share a leading axis."""
+  """A tree per member; all leaves have one leading axis."""
   leaves, treedef = jax.tree.flatten(tree)
   members = zip(*(unstack(leaf) for leaf in leaves), strict=True)
   return [treedef.unflatten(member) for member in members]
@@ -120,7 +119,7 @@ _tilt.defvjp(lambda kernel: (kernel.T, None), _tilt_back)
 
 
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-  """x @ kernel, whose kernel gradient is a fast GEMM on CPU.
+  """x @ kernel, with a fast GEMM for the kernel's gradient on CPU.
 
   That gradient sums over rows. As cotangent^T x, transposed afterwards, it ran
   at 172 GFLOP/s on two cores where x^T cotangent, which XLA makes of it, ran
@@ -211,6 +210,7 @@ class Activation(nnx.Module):
       if isinstance(x, list):
         return [jax.nn.relu(member) for member in x]
       return jax.nn.relu(x)
+    # A number per member: equal masks would tie experts to each other.
     salts = dropout.salts(dropout_key, self.number, self.count)
     if isinstance(x, list):
       return [

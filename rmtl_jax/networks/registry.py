@@ -53,11 +53,11 @@ BACKBONES = registry.Registry(
 
 @dataclasses.dataclass(frozen=True)
 class Wrapper:
-  """What changes the network of every actor where a setting asks for it.
+  """A change of every actor's network, made where a setting asks for it.
 
   Attributes:
     name: the group of its parameters in the network's.
-    setting: of NetworkConfig; its default, 0 or the like, is no wrapper.
+    setting: of NetworkConfig; where it is 0 or empty, nothing changes.
     wrap: (functional.Network, FeatureSpec, NetworkConfig) -> the new Network,
       ahead of the backbone's link (ESMM's chain).
     reads_item: whether data must name their item.

@@ -26,7 +26,7 @@ POSITIONS = 64
 # Blocks of the transformer.
 BLOCKS = 1
 
-# What a softmax gives no weight; finite, so that no gradient is NaN.
+# Score of what a softmax must leave out; finite, so that no gradient is NaN.
 _NEVER = -1e30
 
 
@@ -93,6 +93,7 @@ def fold(
     The outputs, leading dimension [T].
   """
   goes_on = jnp.any(earlier(segment, time), axis=1)
+  # Rows of one time of a session are neighbours in their lane.
   tied = (segment[1:] == segment[:-1]) & (time[1:] == time[:-1])
   tied = jnp.concatenate([jnp.zeros(1, bool), tied], axis=0)
 
@@ -100,6 +101,7 @@ def fold(
     before, total, count = carry
     row, goes_on, tied = slot
     mean = jax.tree.map(lambda x: x / jnp.maximum(count, 1.0), total)
+    # The first row of a new time closes the time before.
     before = jax.tree.map(
       lambda old, new: jnp.where(tied, old, new), before, mean
     )
@@ -194,6 +196,7 @@ class TargetAttention(AttentionUnit):
     )
     query = precision.product(items, for_query) + self.bias[...][None, :]
     key = precision.product(items, for_key)
+    # Rows x rows x units: one layer on both items and their product.
     hidden = jax.nn.relu(pairs + query[:, :, None] + key.T[None, :, :])
     scores = jnp.sum(hidden * self.score[...][None, :, :], axis=1)
     return attend(scores, earlier(segment, time), items)
@@ -269,12 +272,12 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-  """What a causal transformer says at the row before (as SASRec).
+  """A causal transformer's output at the row before (as SASRec).
 
   Kang and McAuley (ICDM 2018): items plus positions within the session, one
   head, no dropout. A row sees itself and the rows of earlier times; their
   number is its position. Where the time before has several rows, the mean of
-  what it says at them.
+  its outputs at them.
   """
 
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
@@ -315,18 +318,6 @@ _ENCODERS = {
   'gru': Gru,
   'transformer': Transformer,
 }
-
-
-def check(config: config_lib.NetworkConfig) -> None:
-  """Raises InputError unless the encoder exists."""
-  name = config.session_encoder
-  if name == 'none':
-    return
-  if name not in _ENCODERS:
-    raise types.InputError(
-      f'config.network.session_encoder: {name!r:.80} is not one of none,'
-      f' {", ".join(_ENCODERS)}'
-    )
 
 
 def make(config: config_lib.NetworkConfig, rngs: nnx.Rngs) -> Any:

@@ -1,4 +1,4 @@
-"""The first layer from tables of products, for what predicts.
+"""The first layer from tables of products, for predictions.
 
 While parameters stay as they are, a category's product of embedding and kernel
 does too: computed once for the whole vocabulary, it is looked up in every
@@ -22,7 +22,7 @@ TABLE_NUMBERS = 2**27
 
 
 def pay(first_layer: str, embedding_dim: int) -> bool:
-  """Whether what predicts looks products up in tables (`prepare`).
+  """Whether predictions look products up in tables (`prepare`).
 
   Args:
     first_layer: NetworkConfig.first_layer; `auto` does on CPU, where that pays.
@@ -36,7 +36,7 @@ def pay(first_layer: str, embedding_dim: int) -> bool:
 
 
 def tabled(sizes: Sequence[int], width: int) -> tuple[int, ...]:
-  """The fields whose products are worth a table, smallest vocabularies first.
+  """Fields that get a table of products, smallest vocabularies first.
 
   Args:
     sizes: rows of each categorical field's vocabulary.

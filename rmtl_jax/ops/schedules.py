@@ -1,4 +1,4 @@
-"""What learning rates and lambda do over the steps of a stage."""
+"""Schedules of learning rates and of lambda over the steps of a stage."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import jax.numpy as jnp
 from rmtl_jax import config as config_lib
 
 
-def share_left(
+def decay_factor(
   schedule: str, step: jax.Array, total: jax.Array, warmup: jax.Array
 ) -> jax.Array:
-  """What is left of a number that falls to 0 after its warmup.
+  """Factor of a number that falls to 0 after its warmup.
 
   1 (`constant`), 1 - x (`linear`) or (1 + cos(pi x)) / 2 (`cosine`; Loshchilov
   and Hutter, "SGDR", ICLR 2017, without restarts), where x in [0, 1] is the
-  share of the steps after the warmup that are over.
+  fraction of the steps after the warmup that are over.
 
   Args:
     schedule: a name of config.SCHEDULES.
     step: steps so far, f32[].
-    total: steps at whose end nothing is left, nor later, f32[].
-    warmup: those before the fall, f32[].
+    total: length of the schedule; the factor is 0 afterwards, f32[].
+    warmup: steps before the fall, f32[].
 
   Returns:
     f32[], in [0, 1].

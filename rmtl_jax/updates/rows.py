@@ -44,17 +44,12 @@ def small_spec(spec: types.FeatureSpec, slots: int) -> types.FeatureSpec:
   )
 
 
-def _owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
-  """Whose vocabulary each multi-valued field has, None for its own."""
-  return spec.vocabulary_owners or (None,) * len(spec.multi_valued)
-
-
 def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:
   """Rows that each field's part of a small table has room for.
 
   A batch can't have more: one per slot that shows the vocabulary, and row 0.
   """
-  lists = list(zip(spec.multi_valued, _owners(spec), strict=True))
+  lists = list(zip(spec.multi_valued, embeddings.owners(spec), strict=True))
   # Whose rows networks know by number.
   fixed = {f for f, _ in spec.previous}
   single = []
@@ -103,14 +98,14 @@ def touched(spec: types.FeatureSpec, inputs: types.Inputs) -> Touched:
   parts = jax.lax.split(jnp.asarray(inputs.multi_valued), widths, axis=2)
   new_parts, rows, columns = list(parts), [], []
   for f, (size, room) in enumerate(zip(spec.categorical, single, strict=True)):
-    mine = [i for i, owner in enumerate(_owners(spec)) if owner == f]
+    mine = [i for i, owner in enumerate(embeddings.owners(spec)) if owner == f]
     values = [categorical[..., f : f + 1], *(parts[i] for i in mine)]
     found, places = _places(values, size, room)
     rows.append(jnp.where(found < size, found + int(starts[f]), NOWHERE))
     columns.append(places[0])
     for i, new in zip(mine, places[1:], strict=True):
       new_parts[i] = new
-  for i, owner in enumerate(_owners(spec)):
+  for i, owner in enumerate(embeddings.owners(spec)):
     if owner is None:
       size = spec.multi_valued[i][0]
       found, (new_parts[i],) = _places([parts[i]], size, multi[i])

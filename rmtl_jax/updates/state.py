@@ -155,7 +155,7 @@ class ProgressState(NamedTuple):
 
   Attributes:
     step: i32[], updates so far.
-    total: f32[], updates at whose end the factor is 0.
+    total: f32[], updates of the schedule; the factor is 0 afterwards.
     warmup: f32[], updates of the warmup.
   """
 
@@ -170,11 +170,11 @@ def scale_by_progress(
   """Multiplies updates by a factor in [0, 1] that depends on their number.
 
   Update t = 0, 1, ... has min(1, (t + 1) / warmup) times what
-  ops/schedules.py leaves of it.
+  ops/schedules.py says.
 
   Args:
     schedule: a name of config.SCHEDULES.
-    total_steps: at whose end the factor is 0; later ones are 0 too.
+    total_steps: length of the schedule; the factor is 0 afterwards.
     warmup_steps: 0 means none.
 
   Raises:
@@ -195,7 +195,7 @@ def scale_by_progress(
     del params
     step = state.step.astype(jnp.float32)
     factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
-    factor *= schedules.share_left(schedule, step, state.total, state.warmup)
+    factor *= schedules.decay_factor(schedule, step, state.total, state.warmup)
     new_updates = jax.tree.map(lambda u: u * factor, updates)
     return new_updates, state._replace(step=state.step + 1)
 

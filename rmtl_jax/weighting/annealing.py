@@ -43,7 +43,7 @@ def current(state: LambdaState, schedule: str) -> jax.Array:
     jnp.minimum(1.0, step / jnp.maximum(state.warmup, 1.0)),
     1.0,
   )
-  left = schedules.share_left(schedule, step, state.total, state.warmup)
+  left = schedules.decay_factor(schedule, step, state.total, state.warmup)
   return state.lambda_ * risen * left
 
 

@@ -14,7 +14,7 @@ from rmtl_jax.ops import schedules
 )
 def test_what_is_left_after_the_warmup(schedule, expected):
   found = [
-    float(schedules.share_left(schedule, *map(jnp.float32, (step, 6, 2))))
+    float(schedules.decay_factor(schedule, *map(jnp.float32, (step, 6, 2))))
     for step in (0, 2, 4, 6, 9)
   ]
   assert found == pytest.approx(expected, abs=1e-6)
@@ -22,4 +22,4 @@ def test_what_is_left_after_the_warmup(schedule, expected):
 
 def test_an_unknown_schedule_is_named():
   with pytest.raises(ValueError, match="'cosin' is unknown"):
-    schedules.share_left('cosin', *map(jnp.float32, (0, 6, 2)))
+    schedules.decay_factor('cosin', *map(jnp.float32, (0, 6, 2)))

@@ -33,7 +33,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import embeddings, functional, history, session
 
-# What a number of the table is in standard deviations of its prior. Adam moves
+# Standard deviations of the prior per unit of the table. Adam moves
 # a number by up to a learning rate a step, and the posterior lies about one
 # standard deviation away: without it that would take ten times the steps.
 STEP = 10.0
@@ -44,14 +44,14 @@ TERM_PRIOR = 0.2
 # the factors' means spread, and their own standard deviation.
 MEANS = 0.3
 SPREAD = 0.7
-# Where the shares that move the user's side start.
+# Initial step sizes: to an item that had a positive, and back home.
 PULL = 0.2
 RETURN = 0.05
 
 # Numbers of dropout masks and of draws of initial values are far below: the
 # affinity shares keys with none of them.
 _DRAWS = 2**21
-# Under the square root of a variance, whose derivative at 0 is infinite.
+# Added to a variance ahead of its root, which has no derivative at 0.
 _TINY = 1e-12
 
 
@@ -70,7 +70,7 @@ class Sums(NamedTuple):
 
 
 class Affinity(nnx.Module):
-  """What user and item, and every category alone, add to a task's logit.
+  """A product of user and item, and a term per category, in each task's logit.
 
   Attributes:
     table: means of the posteriors, in STEP standard deviations of the prior,
@@ -82,9 +82,9 @@ class Affinity(nnx.Module):
       and of its terms, f32[fields, 1 + K].
     numeric: f32[N, K], where N > 0.
     scale: of the affinity in each task's logit, f32[K].
-    pull: logits of the shares of the way to the item that a positive draws the
-      user's side, f32[tasks that tell].
-    back: logit of the share of the way home that every row draws it, f32[].
+    pull: logits of the user's step towards an item at a positive of each task
+      that tells, f32[tasks].
+    back: logit of the step home at every row, f32[].
   """
 
   def __init__(
@@ -116,6 +116,8 @@ class Affinity(nnx.Module):
   ) -> jax.Array:
     """One lane, inputs [T] -> f32[T, K]; without a key of the means."""
     sums = self._means(inputs)
+    # Draw a row's sums, not every category's numbers: the gradient has less
+    # variance, and rows of a batch differ (local reparametrisation).
     if key is not None:
       keys = jax.random.split(key, len(sums))
       sums = Sums(*map(_drawn, sums, self._variances(inputs), keys))
@@ -226,7 +228,7 @@ def wrap(
   spec: types.FeatureSpec,
   config: config_lib.NetworkConfig,
 ) -> functional.Network:
-  """An actor whose towers' outputs have the affinity added to them.
+  """The actor with the affinity added to its towers' outputs.
 
   Args:
     network: the actor without it.
@@ -240,28 +242,25 @@ def wrap(
     lambda rngs: Affinity(spec, config, rngs)
   )
 
+  def rest(params: functional.Params) -> functional.Params:
+    return {name: leaf for name, leaf in params.items() if name != 'affinity'}
+
   def init(key: jax.Array) -> functional.Params:
     own = init_own(jax.random.fold_in(key, _DRAWS))
     return {**network.init(key), 'affinity': own}
 
   def share(params: functional.Params, inputs: types.Inputs) -> Any:
-    return network.share(_rest(params), inputs)
+    return network.share(rest(params), inputs)
 
   def lane(params, shared, inputs, *, dropout_key=None):
-    logits = network.lane(
-      _rest(params), shared, inputs, dropout_key=dropout_key
-    )
-    key = dropout_key
+    logits = network.lane(rest(params), shared, inputs, dropout_key=dropout_key)
     # Training draws from the posterior, by a key that no mask has.
-    if key is not None:
-      key = jax.random.fold_in(key, _DRAWS)
-    return logits + bind(params['affinity'])(inputs, key)
+    own = dropout_key
+    if own is not None:
+      own = jax.random.fold_in(own, _DRAWS)
+    return logits + bind(params['affinity'])(inputs, own)
 
   return network._replace(init=jax.jit(init), share=share, lane=lane)
-
-
-def _rest(params: functional.Params) -> functional.Params:
-  return {name: leaf for name, leaf in params.items() if name != 'affinity'}
 
 
 def divergence_gradient(name: str, leaf: jax.Array) -> jax.Array:

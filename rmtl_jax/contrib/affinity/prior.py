@@ -1,9 +1,8 @@
-"""What an affinity's posteriors pay for their distance to their priors.
+"""The divergence of an affinity's posteriors from their priors, in the loss.
 
 The loss of variational Bayes is the rows' expected loss plus
 KL(posterior || prior), once per pass over the train rows. A step descends the
-mean over rows and tasks, so it has a share 1 / (rows * tasks) of the
-divergence (network.py).
+mean over rows and tasks, so the divergence has weight 1 / (rows * tasks).
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from rmtl_jax.contrib.affinity import network
 
 
 class PriorState(NamedTuple):
-  """What the link carries; () of a network without an affinity.
+  """State of the link; () for a network without an affinity.
 
   Attributes:
-    share: of the divergence in every step, f32[].
+    share: weight of the divergence in every step, f32[].
     step: i32[], updates so far.
     paid: beside every affinity's table the last update at which a row paid,
       i32[..., rows, 1]; nothing beside other parameters.
