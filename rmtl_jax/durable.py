@@ -46,7 +46,7 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
     OSError: it could not be written; what stood there is as it was.
   """
   partial = path.with_name(path.name + '.partial')
-  with named(path):
+  with name_errors(path):
     try:
       partial.write_bytes(data)
       replace(partial, path)
@@ -57,7 +57,7 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def named(path: str | os.PathLike[str]) -> Iterator[None]:
+def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
   """Gives errors of the system (a full disk) the file that they lack."""
   try:
     yield
@@ -79,7 +79,7 @@ def sync_tree(path: pathlib.Path) -> None:
 
 def sync(path: pathlib.Path) -> None:
   """Waits until a file or the entries of a directory are on disk."""
-  with named(path):
+  with name_errors(path):
     held = os.open(path, os.O_RDONLY)
     try:
       os.fsync(held)

@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
 
 
 @contextlib.contextmanager
-def complete(where: str) -> Iterator[None]:
+def parsing(where: str) -> Iterator[None]:
   """Around what takes apart a record of our own that has been read.
 
   Args:

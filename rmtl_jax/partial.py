@@ -22,7 +22,9 @@ _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
 
 @contextlib.contextmanager
-def make(target: pathlib.Path, mode: int = 0o777) -> Iterator[pathlib.Path]:
+def make_directory(
+  target: pathlib.Path, mode: int = 0o777
+) -> Iterator[pathlib.Path]:
   """Makes a directory beside the target that no other process sweeps.
 
   Args:
@@ -49,17 +51,17 @@ def make(target: pathlib.Path, mode: int = 0o777) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def beside(
+def staging_directory(
   target: pathlib.Path, name: str, mode: int = 0o777
 ) -> Iterator[pathlib.Path]:
-  """As `make`, after a sweep; the directory is gone when the block ends.
+  """Sweeps, then gives a directory that is removed when the block ends.
 
-  If the block raises, so are the parents that were made for it.
+  If the block raises, the parents that were made for it are removed too.
 
   Args:
     target: what is to be written; directories above it are made.
     name: what to call it in the error.
-    mode: of `make`.
+    mode: of `make_directory`.
 
   Raises:
     types.InputError: it can't be written there, or is a mount point, which
@@ -76,7 +78,7 @@ def beside(
     try:
       made = _make_parents(target.parent)
       # Made here, so that what can't be written is told before the work.
-      path = stack.enter_context(make(target, mode))
+      path = stack.enter_context(make_directory(target, mode))
     except OSError as error:
       _remove_parents(made)
       raise types.InputError(
@@ -172,7 +174,7 @@ def _put_back(old: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _siblings(target: pathlib.Path, kind: str) -> list[pathlib.Path]:
-  """Directories beside the target that `make` or `publish` have named."""
+  """Directories beside the target with a name of this module."""
   prefix = f'.{target.name}{kind}'
   try:
     entries = list(target.parent.iterdir())

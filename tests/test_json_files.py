@@ -65,7 +65,7 @@ def test_places_that_are_no_files(tmp_path):
 def test_a_record_that_is_not_as_written_is_named(take, said):
   with (
     pytest.raises(types.InputError, match=f'^a.json: not as rmtl.*{said}'),
-    json_files.complete('a.json'),
+    json_files.parsing('a.json'),
   ):
     take({'a': 1, 'c': 'x'})
 
@@ -74,7 +74,7 @@ def test_other_errors_pass_a_record_by():
   for error in (types.InputError('mine'), OSError(28, 'full')):
     with (
       pytest.raises(type(error)) as raised,
-      json_files.complete('a.json'),
+      json_files.parsing('a.json'),
     ):
       raise error
     assert raised.value is error

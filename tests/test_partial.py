@@ -43,7 +43,7 @@ def test_what_the_dead_left_is_swept(tmp_path):
 
 def test_what_the_living_make_is_left_alone(tmp_path):
   target = tmp_path / 'out'
-  with partial.make(target) as path:
+  with partial.make_directory(target) as path:
     old = leftover(tmp_path, 'old', path.name[-8:])
     partial.sweep(target)
     assert path.is_dir() and old.is_dir() and not target.exists()
@@ -63,7 +63,7 @@ def test_a_link_is_not_followed(tmp_path):
 def test_publish_replaces_whole_directories(tmp_path):
   target = tmp_path / 'out'
   for text in ('first', 'second'):
-    with partial.make(target) as path:
+    with partial.make_directory(target) as path:
       (path / 'some').write_text(text)
       partial.publish(path, target)
     assert names(tmp_path) == ['out'] and names(target) == ['some']

@@ -54,7 +54,8 @@ def encode(
 
   Args:
     work: where.
-    rows: of `sessions.place`; statistics come from these, which are on disk.
+    rows: of `sessions.split_sessions`; they are on disk, and statistics come
+      from them.
     coded: the rows with other fields encoded, this one not.
     field: the field.
     options: `min_count` and `max_values`.

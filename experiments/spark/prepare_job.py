@@ -68,7 +68,7 @@ def prepare(
     work = work_lib.Work(spark, directory / 'work')
     rows = raw_table.read(work, paths, schema)
     raw_rows = rows.count()
-    placed = sessions.place(
+    placed = sessions.split_sessions(
       work,
       rows,
       round(config.idle_minutes * 60_000),
@@ -88,7 +88,7 @@ def prepare(
     item_field = schema.categorical_of(schema.item)
     manifest = manifest_lib.Manifest(
       source='table',
-      fields=sides.tell(
+      fields=sides.infer_sides(
         spark.read.parquet(str(directory / manifest_lib.SPLITS[0])),
         [column.field for column in columns],
         item_field,
@@ -156,7 +156,7 @@ def _write_vocabulary(
 
 def _write(
   coded: sql.DataFrame,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   schema: schema_lib.TableSchema,
   rows_per_file: int,
   directory: pathlib.Path,
@@ -197,7 +197,7 @@ def _save(rows: sql.DataFrame, path: pathlib.Path) -> None:
 
 
 def _report(
-  raw_rows: int, placed: sessions.Placed, columns: Sequence[encode.Column]
+  raw_rows: int, placed: sessions.RowPlaces, columns: Sequence[encode.Column]
 ) -> dict[str, object]:
   dropped = {'exact duplicate': placed.duplicates}
   for reason, counts in (

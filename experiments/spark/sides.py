@@ -24,12 +24,12 @@ def tell(
   """As rmtl_jax.preparation.sides.tell, of the train rows as written."""
   if item_field is None:
     return tuple(fields)
-  columns = [field.column for field in sides.asked(fields)]
+  columns = [field.column for field in sides.candidate_fields(fields)]
   item = f'f_{item_field}'
   viewer = 'user_id' if has_user else 'session_id'
   items = train.where(F.col(item) != 0)
   users = train.where('user_id is not null')
-  return sides.assign(
+  return sides.assign_sides(
     fields,
     item_field,
     user_field,

@@ -42,7 +42,7 @@ def execute(values: flags.FlagValues) -> int:
   data_dir = common.value(values, 'data_dir')
   page = _page(path, pathlib.Path(data_dir) if data_dir else None)
   output = pathlib.Path(common.value(values, 'output') or path / 'report')
-  with durable.named(output):
+  with durable.name_errors(output):
     (output / 'pictures').mkdir(parents=True, exist_ok=True)
   for picture in content.pictures(page):
     file = output / 'pictures' / f'{picture.name}.svg'
@@ -65,7 +65,7 @@ def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
   from rmtl_jax.results import report_record
 
   if report_record.is_comparison(path):
-    with json_files.complete(str(path / 'results.json')):
+    with json_files.parsing(str(path / 'results.json')):
       return comparison_page.build(report_record.comparison(path))
-  with json_files.complete(f'{path / "metrics.json"} or metrics.jsonl'):
+  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
     return run_page.build(report_record.gather(path, data_dir))

@@ -60,7 +60,7 @@ def execute(values: flags.FlagValues) -> int:
     return 0
   common.print_report(record)
   picture = path / 'report' / 'overview.png'
-  with durable.named(picture):
+  with durable.name_errors(picture):
     pictures.overview(record, writers.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   return 0

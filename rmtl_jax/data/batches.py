@@ -20,7 +20,7 @@ from rmtl_jax import config as config_lib
 _FILLER_ROWS = 4
 # Share of the rows kept back as fillers.
 _FILLER_SHARE = 0.1
-# Batches that `distinct_room` looks at.
+# Batches that `distinct_capacity` looks at.
 _SAMPLED_BATCHES = 32
 
 
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
   segment: np.ndarray
 
 
-def cuts(
+def find_cuts(
   starts: np.ndarray,
   length: int,
   begins_time: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -67,14 +67,15 @@ def cuts(
     return full
   tied = np.unique(owner[~begins_time(full)])
   moved = [
-    starts[s] + cut(begins_time(np.arange(*starts[s : s + 2])), length)
+    starts[s]
+    + find_session_cuts(begins_time(np.arange(*starts[s : s + 2])), length)
     for s in tied
   ]
   return np.sort(np.concatenate([full[~np.isin(owner, tied)], *moved]))
 
 
-def cut(begins_time: np.ndarray, length: int) -> np.ndarray:
-  """As `cuts`, of one session, or of what follows one of its cuts.
+def find_session_cuts(begins_time: np.ndarray, length: int) -> np.ndarray:
+  """As `find_cuts`, of one session, or of what follows one of its cuts.
 
   Args:
     begins_time: whether a row is the first of its time, bool[n].
@@ -144,7 +145,7 @@ class Epoch:
     seed: the run's seed and what else tells shuffles apart (the stage).
     number: of the pass, counted from 0.
     config: lanes and lane length; block and window sizes; readers.
-    cuts: from `cuts`; None where no two rows of a session have one time.
+    cuts: from `find_cuts`; None where no two rows of a session have one time.
   """
 
   starts: np.ndarray
@@ -166,7 +167,7 @@ class Epoch:
     generator = np.random.default_rng((*self.seed, self.number, *own))
     for sessions in self._window_sessions(reader):
       first, length, ends = _pieces(self.starts, sessions, self._cuts)
-      lane, offset = pack(length, config.lane_length)
+      lane, offset = pack_lanes(length, config.lane_length)
       lanes = int(lane.max()) + 1
       # Shuffled, so that late lanes, made of left-overs, are no batch.
       lane = generator.permutation(lanes)[lane]
@@ -176,7 +177,7 @@ class Epoch:
   def _cuts(self) -> np.ndarray:
     if self.cuts is not None:
       return self.cuts
-    return cuts(self.starts, self.config.lane_length)
+    return find_cuts(self.starts, self.config.lane_length)
 
   def _window_sessions(self, reader: int) -> Iterator[np.ndarray]:
     """A reader's sessions in the pass's order, i64[W] for each window."""
@@ -194,7 +195,7 @@ class Epoch:
     lanes = 0
     for sessions in self._window_sessions(reader):
       _, length, _ = _pieces(self.starts, sessions, self._cuts)
-      lanes += int(pack(length, slots)[0].max()) + 1
+      lanes += int(pack_lanes(length, slots)[0].max()) + 1
     return lanes
 
   @functools.cached_property
@@ -228,7 +229,7 @@ def training_plan(
   return Epoch(starts, seed, epoch, config, cut_at).plan
 
 
-def distinct_room(
+def distinct_capacity(
   take: Callable[[np.ndarray], np.ndarray],
   starts: np.ndarray,
   config: config_lib.BatchConfig,
@@ -287,7 +288,7 @@ def ordered_plan(
     cut_at: `Epoch.cuts`.
   """
   if cut_at is None:
-    cut_at = cuts(starts, config.lane_length)
+    cut_at = find_cuts(starts, config.lane_length)
   order = np.arange(len(starts) - 1)
   first, length, ends = _pieces(starts, order, cut_at)
   lane, offset = _next_fit(length, config.lane_length)
@@ -314,7 +315,9 @@ def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
   )
 
 
-def pack(length: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
+def pack_lanes(
+  length: np.ndarray, capacity: int
+) -> tuple[np.ndarray, np.ndarray]:
   """Packs sessions into lanes with few empty slots.
 
   Sessions go into lanes in their order (next fit); a tenth of the rows, in
@@ -425,7 +428,7 @@ def _fill(
   )
 
 
-def no_lanes(lanes: int, slots: int) -> Plan:
+def empty_lanes(lanes: int, slots: int) -> Plan:
   """Empty lanes, [lanes, T]."""
   empty = np.full((lanes, slots), -1, np.int32)
   return Plan(empty, np.zeros((lanes, slots), bool), empty)
@@ -434,6 +437,6 @@ def no_lanes(lanes: int, slots: int) -> Plan:
 def _batches(windows: list[Plan], lanes: int, steps: int, slots: int) -> Plan:
   """Lanes in their order, `lanes` to a batch, [steps, lanes, T]."""
   used = sum(len(window.row) for window in windows)
-  full = (*windows, no_lanes(steps * lanes - used, slots))
+  full = (*windows, empty_lanes(steps * lanes - used, slots))
   joined = [np.concatenate(x) for x in zip(*full, strict=True)]
   return Plan(*(x.reshape(steps, lanes, slots) for x in joined))

@@ -18,7 +18,7 @@ _LARGEST_INTEGER = 2**63 - 1
 
 
 @contextlib.contextmanager
-def readable(path: pathlib.Path) -> Iterator[None]:
+def one_line_errors(path: pathlib.Path) -> Iterator[None]:
   """Turns what reading a Parquet file raises into one line.
 
   Raises:
@@ -34,7 +34,7 @@ def readable(path: pathlib.Path) -> Iterator[None]:
     raise types.InputError(f'{path}: not readable: {first}') from None
 
 
-class Reader:
+class ColumnReader:
   """Columns of some rows of one file."""
 
   def __init__(self, path: pathlib.Path, table: pa.Table, first: int = 0):

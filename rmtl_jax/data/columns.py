@@ -186,12 +186,12 @@ def read_split(
       names file, column and row.
   """
   rows, has_users = 0, True
-  for file in files(data_dir, manifest, split):
+  for file in open_files(data_dir, manifest, split):
     rows += file.rows
     has_users &= file.has_users
   said = manifest.splits[split]
   check_count(data_dir, split, 'rows', rows, said.rows)
-  columns = _read(files(data_dir, manifest, split), rows, has_users)
+  columns = _read(open_files(data_dir, manifest, split), rows, has_users)
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
   return columns
@@ -202,7 +202,7 @@ def _read(
 ) -> SplitColumns:
   """Reads files block by block into arrays for all, so no row is held twice."""
   whole: dict[str, Any] = {}
-  at, order, times = 0, Order(), 0
+  at, order, times = 0, OrderCheck(), 0
   for file in found:
     for first, groups in file.blocks(BLOCK_ROWS):
       block = file.whole(groups)
@@ -229,7 +229,7 @@ def _read(
   return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))
 
 
-def files(
+def open_files(
   data_dir: str | pathlib.Path, manifest: manifest_lib.Manifest, split: str
 ) -> Iterator[prepared_file.PreparedFile]:
   """Opens a split's files, one after the other.
@@ -264,7 +264,7 @@ def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
   return (np.cumsum(new_time) + (before - 1)).astype(np.int32)
 
 
-class Order:
+class OrderCheck:
   """The order of a split's rows, as blocks of them are read one by one."""
 
   def __init__(self):

@@ -52,7 +52,7 @@ class PreparedFile:
         missing or stands twice.
     """
     self.path, self._manifest = path, manifest
-    with column_reader.readable(path):
+    with column_reader.one_line_errors(path):
       self._file = parquet.open_file(path)
       present = self._file.schema_arrow.names
       groups = range(self._file.num_row_groups)
@@ -78,12 +78,12 @@ class PreparedFile:
 
   def _read(
     self, names: Sequence[str], groups: Sequence[int]
-  ) -> column_reader.Reader:
+  ) -> column_reader.ColumnReader:
     """Columns of row groups that stand side by side."""
-    with column_reader.readable(self.path):
+    with column_reader.one_line_errors(self.path):
       table = self._file.read_row_groups(list(groups), columns=list(names))
     first = int(self.group_rows[: groups[0]].sum()) if len(groups) else 0
-    return column_reader.Reader(self.path, table, first)
+    return column_reader.ColumnReader(self.path, table, first)
 
   @property
   def rows(self) -> int:
@@ -160,7 +160,9 @@ class PreparedFile:
     reader = self._read([field.column], range(len(self.group_rows)))
     return reader.ids(field).astype(np.int32)
 
-  def _features(self, reader: column_reader.Reader) -> dict[str, np.ndarray]:
+  def _features(
+    self, reader: column_reader.ColumnReader
+  ) -> dict[str, np.ndarray]:
     rows, of_kind = len(reader.table), self._manifest.of_kind
     single = [reader.ids(f) for f in of_kind('categorical')]
     lists = [reader.lists(f) for f in of_kind('multi_valued')]
@@ -173,12 +175,12 @@ class PreparedFile:
       'labels': self._labels(reader),
     }
 
-  def _labels(self, reader: column_reader.Reader) -> np.ndarray:
+  def _labels(self, reader: column_reader.ColumnReader) -> np.ndarray:
     columns = [reader.labels(f'y_{task}') for task in self._manifest.task_names]
     return _stack(columns, len(reader.table), np.float32)
 
   def _convert(
-    self, reader: column_reader.Reader, name: str
+    self, reader: column_reader.ColumnReader, name: str
   ) -> np.ndarray | None:
     if name == 'labels':
       return self._labels(reader)

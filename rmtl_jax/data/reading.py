@@ -27,7 +27,7 @@ _LONGEST_COMMAND = 160
 
 
 @contextlib.contextmanager
-def held(data_dir: str | os.PathLike[str]) -> Iterator[None]:
+def shared_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
   """Keeps prepared data in place; others may read it too.
 
   Raises:
@@ -43,7 +43,7 @@ def held(data_dir: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(data_dir: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
   """Keeps readers out, and others who would replace the data.
 
   Raises:
@@ -212,12 +212,12 @@ class Snapshot:
 
 def _stamp(path: pathlib.Path) -> tuple[int, int]:
   """Size and time of the last change, ns: what another file would not have."""
-  with column_reader.readable(path):
+  with column_reader.one_line_errors(path):
     found = path.stat()
   return found.st_size, found.st_mtime_ns
 
 
-def compare(
+def compare_digests(
   data_dir: pathlib.Path,
   old: Mapping[str, str],
   new: Mapping[str, str],
@@ -245,5 +245,5 @@ def compare(
 
 
 def _digest(path: pathlib.Path) -> str:
-  with column_reader.readable(path), path.open('rb') as file:
+  with column_reader.one_line_errors(path), path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()

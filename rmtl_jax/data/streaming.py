@@ -56,9 +56,11 @@ class StreamedColumns:
     self._names = columns.file_names(manifest, split)
     self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
     starts, groups, sizes = [], [], []
-    order, rows, self._has_users = columns.Order(), 0, True
+    order, rows, self._has_users = columns.OrderCheck(), 0, True
     packed, left = [], np.zeros(0, bool)
-    for number, file in enumerate(columns.files(data_dir, manifest, split)):
+    for number, file in enumerate(
+      columns.open_files(data_dir, manifest, split)
+    ):
       self._has_users &= file.has_users
       groups += [(number, g) for g in range(len(file.group_rows))]
       sizes.append(file.group_rows)
@@ -233,7 +235,7 @@ def pieces(
   config = epoch.config
   own = config.lanes // config.readers
   slots = config.lane_length
-  blank = (*batches.no_lanes(1, slots), *host.take(np.full((1, slots), -1)))
+  blank = (*batches.empty_lanes(1, slots), *host.take(np.full((1, slots), -1)))
   streams = [
     _cut(_windows(host, epoch, r, begin * size * own), size * own, blank)
     for r in (range(config.readers) if readers is None else readers)

@@ -84,7 +84,7 @@ def _date_fault(
   end = (int(today) + 2) * _DAY_MS
 
   def expected(row: int) -> str:
-    ms = sql.one(
+    ms = sql.fetch_row(
       connection,
       f'SELECT timestamp FROM {table.keys or table.view} WHERE row_id = {row}',
     )[0]

@@ -51,7 +51,7 @@ class Encoded:
 def encode(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   options: prepare_config.PrepareConfig,
 ) -> Encoded:
   """Builds vocabularies, bins and normalisation from train; applies them.
@@ -67,7 +67,7 @@ def encode(
   """
   binned = [f for f in rows.fields if f.transform == 'bins']
   joined, train, past = _join(connection, rows, placed)
-  edges = numbers.find_edges(connection, train, binned)
+  edges = numbers.fit_bin_edges(connection, train, binned)
   featured = _add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
     connection,
@@ -84,11 +84,11 @@ def encode(
     connection, featured, rows, placed, vocabularies, encoded_lists, histories
   )
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
-  scales = numbers.normalisations(
+  scales = numbers.fit_normalisations(
     connection, table, [f.source_column for f in scaled]
   )
   bins = _bins(connection, binned, edges, vocabularies)
-  fields = sides.tell(
+  fields = sides.infer_sides(
     connection,
     table,
     [
@@ -142,10 +142,10 @@ def _id_column(field: source.SourceField) -> str:
 def _join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
 ) -> tuple[str, str, str]:
   """Views of rows: with their places, train's with `split` alone, the past."""
-  train = sql.fresh('train')
+  train = sql.unique_name('train')
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
     f' WHERE {placed.is_train()}'
@@ -160,11 +160,11 @@ def _join(
 def _with_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   table: str,
 ) -> str:
   """A view of the rows that a table of places has, with their places."""
-  view = sql.fresh('joined')
+  view = sql.unique_name('joined')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
     f' JOIN {table} p ON {placed.condition}'
@@ -181,9 +181,9 @@ def _add_bins(
   """A view in which a binned field stands as a categorical one."""
   if not binned:
     return joined
-  view = sql.fresh('featured')
+  view = sql.unique_name('featured')
   extra = ', '.join(
-    f'{numbers.bin_number(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
+    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
     for f in binned
   )
   connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
@@ -194,9 +194,9 @@ def _apply(
   connection: duckdb.DuckDBPyConnection,
   featured: str,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.Lists],
+  encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
 ) -> str:
   """Looks every value up and sorts the rows."""
@@ -225,18 +225,18 @@ def _apply(
   for field in rows.fields:
     if field.transform in ('standard', 'log1p'):
       columns.append(
-        f'{numbers.clean(field)} AS {sql.quote(field.source_column)}'
+        f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
   columns += [
     f'{label.value} AS {sql.quote(label.name)}'
-    for label in labels.of(rows.tasks, placed.boundaries, 'r.split')
+    for label in labels.label_columns(rows.tasks, placed.boundaries, 'r.split')
   ]
   if rows.has_oracle:
     columns += [
       f'CAST({name} AS FLOAT) AS {name}'
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
-  table = sql.fresh('encoded')
+  table = sql.unique_name('encoded')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
     f' {" ".join(joins)} ORDER BY {placed.order}'
@@ -250,20 +250,20 @@ def _user(
   """SQL of the user as BIGINT, and the joins that it needs."""
   if not rows.has_user:
     return 'NULL::BIGINT', []
-  kind = sql.one(
+  kind = sql.fetch_row(
     connection,
     f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
   )[0]
   if kind in sql.INTEGERS:
     return 'CAST(r."user" AS BIGINT)', []
   # Text that writes whole numbers keeps them; other users are numbered.
-  table, user = sql.fresh('users'), sql.quote('user')
+  table, user = sql.unique_name('users'), sql.quote('user')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
     f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
     ' ORDER BY name'
   )
-  numbers_only = sql.one(
+  numbers_only = sql.fetch_row(
     connection,
     'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
     f' VARCHAR) = name, false)), true) FROM {table}',
@@ -277,10 +277,10 @@ def _lists(
   featured: str,
   rows: source.SourceTable,
   options: prepare_config.PrepareConfig,
-) -> dict[str, lists.Lists]:
+) -> dict[str, lists.ListEncoding]:
   """Multi-valued fields with vocabularies of their own, by column."""
   return {
-    field.source_column: lists.encode(
+    field.source_column: lists.encode_lists(
       connection,
       featured,
       field.source_column,
@@ -300,7 +300,7 @@ def _histories(
 ) -> dict[str, str]:
   """Tables of the fields that share a vocabulary, by column."""
   return {
-    field.source_column: history.encode(
+    field.source_column: history.encode_histories(
       connection,
       past,
       f'f_{field.shares}',
@@ -324,7 +324,7 @@ def _bins(
     found = {'transform': 'bins', 'edges': edges[field.name]}
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
       words = vocabularies[_id_column(field)].table
-      found['previous'] = asof_feedback.previous(
+      found['previous'] = asof_feedback.row_before_id(
         connection, words, edges[field.name]
       )
     details[field.name] = found
@@ -334,7 +334,7 @@ def _bins(
 def _field(
   field: source.SourceField,
   vocabularies: dict[str, vocabulary.Vocabulary],
-  encoded_lists: dict[str, lists.Lists],
+  encoded_lists: dict[str, lists.ListEncoding],
   scales: dict[str, numbers.Normalisation],
   bins: dict[str, dict[str, Any]],
   options: prepare_config.PrepareConfig,

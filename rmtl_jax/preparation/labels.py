@@ -9,7 +9,7 @@ from rmtl_jax.preparation import sessions, source, sql
 
 
 @dataclasses.dataclass(frozen=True)
-class Label:
+class LabelColumn:
   """A task's label over a reader's rows.
 
   Attributes:
@@ -24,18 +24,18 @@ class Label:
   time: str = ''
 
 
-def of(
+def label_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
-) -> list[Label]:
+) -> list[LabelColumn]:
   """Labels in the order of tasks; events at the split's end do not count.
 
   What makes a task positive makes the tasks that it implies positive too.
 
   Args:
     tasks: the reader's, parents before children.
-    boundaries: as in sessions.Placed.
+    boundaries: as in sessions.RowPlaces.
     split: SQL of the row's split.
   """
   first: dict[str, list[str]] = {task.name: [] for task in tasks}
@@ -44,19 +44,19 @@ def of(
     column = f'y_{task.name}'
     if not task.timed:
       value = f'CAST({sql.quote(column)} AS FLOAT)'
-      found.append(Label(column, value, _time_after_row(task)))
+      found.append(LabelColumn(column, value, _time_after_row(task)))
       continue
     first[task.name].append(sql.quote(f't_{task.name}'))
     if task.after is not None:
       first[task.after] += first[task.name]
     time = f'least({", ".join(first[task.name])})'
-    end = sessions.ends(split, boundaries)
+    end = sessions.split_end_sql(split, boundaries)
     value = f'CAST(coalesce({time} < {end}, false) AS FLOAT)'
-    found.append(Label(column, value, time))
+    found.append(LabelColumn(column, value, time))
   return found[::-1]
 
 
-def columns(
+def label_and_time_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
@@ -66,13 +66,13 @@ def columns(
 
   Args:
     tasks: the reader's.
-    boundaries: as in sessions.Placed; no label looks past its split.
+    boundaries: as in sessions.RowPlaces; no label looks past its split.
     split: SQL of the row's split.
     told: SQL of whether the row's labels are told, else they are NULL; empty
       if all are.
   """
   found = []
-  for i, label in enumerate(of(tasks, boundaries, split)):
+  for i, label in enumerate(label_columns(tasks, boundaries, split)):
     value = f'CASE WHEN {told} THEN {label.value} END' if told else label.value
     found.append(f'CAST({value} AS BIGINT) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')

@@ -11,7 +11,7 @@ from rmtl_jax.preparation import sql, vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
-class Lists:
+class ListEncoding:
   """One multi-valued field, encoded.
 
   Attributes:
@@ -28,13 +28,13 @@ class Lists:
   cut: int
 
 
-def encode(
+def encode_lists(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   column: str,
   min_count: int,
   max_values: int,
-) -> Lists:
+) -> ListEncoding:
   """Builds a multi-valued field's vocabulary from train and applies it.
 
   Values beyond the slots are neither kept nor counted in the vocabulary.
@@ -47,21 +47,21 @@ def encode(
     max_values: most slots.
   """
   keys, flat, table = (
-    sql.fresh('keys'),
-    sql.fresh('flat'),
-    sql.fresh('lists'),
+    sql.unique_name('keys'),
+    sql.unique_name('flat'),
+    sql.unique_name('lists'),
   )
   connection.execute(
     f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
     ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
     f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
   )
-  width = sql.one(
+  width = sql.fetch_row(
     connection,
     f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
     f' FROM {keys} WHERE train > 0',
   )[0]
-  cut = sql.one(
+  cut = sql.fetch_row(
     connection,
     f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
     f' FROM {keys}',
@@ -85,10 +85,12 @@ def encode(
   )
   connection.execute(f'DROP TABLE {flat}')
   connection.execute(f'DROP TABLE {keys}')
-  return Lists(table, values, width, cut)
+  return ListEncoding(table, values, width, cut)
 
 
-def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
+def split_values(
+  value: str, separator: str = '', missing: Sequence[str] = ()
+) -> str:
   """SQL of a list of text without empty values.
 
   Args:
@@ -97,7 +99,7 @@ def values(value: str, separator: str = '', missing: Sequence[str] = ()) -> str:
     missing: values that are left out, too.
   """
   if separator:
-    value = f'string_split({value}, {sql.text(separator)})'
+    value = f'string_split({value}, {sql.literal(separator)})'
   trimmed = f'list_transform({value}, lambda v: trim(v))'
-  nothing = ', '.join(map(sql.text, ('', *missing)))
+  nothing = ', '.join(map(sql.literal, ('', *missing)))
   return f'list_filter({trimmed}, lambda v: v NOT IN ({nothing}))'

@@ -25,13 +25,16 @@ class Normalisation:
 
   def apply(self, value: str) -> str:
     """SQL of the normalised value; a missing one becomes 0, the mean."""
-    mean, deviation = sql.number(self.mean), sql.number(self.deviation)
+    mean, deviation = (
+      sql.float_literal(self.mean),
+      sql.float_literal(self.deviation),
+    )
     # Bounded, so that an outlier of another split stays finite in float32.
     scaled = f'least(greatest(({value} - {mean}) / {deviation}, -1e30), 1e30)'
     return f'CAST(CASE WHEN {value} IS NULL THEN 0 ELSE {scaled} END AS FLOAT)'
 
 
-def clean(field: source.SourceField) -> str:
+def transformed(field: source.SourceField) -> str:
   """SQL of a numeric field before normalisation; NaN counts as missing."""
   value = sql.quote(field.source_column)
   if field.transform == 'log1p':
@@ -39,7 +42,7 @@ def clean(field: source.SourceField) -> str:
   return f'CASE WHEN NOT isnan({value}) THEN {value} END'
 
 
-def find_edges(
+def fit_bin_edges(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   fields: Sequence[source.SourceField],
@@ -58,15 +61,17 @@ def find_edges(
   if not fields:
     return {}
   # A quantile holds its column in memory: one at a time, from one pass.
-  train = sql.fresh('train')
-  columns = ', '.join(f'{clean(f)} AS c_{i}' for i, f in enumerate(fields))
+  train = sql.unique_name('train')
+  columns = ', '.join(
+    f'{transformed(f)} AS c_{i}' for i, f in enumerate(fields)
+  )
   connection.execute(
     f'CREATE TABLE {train} AS SELECT {columns} FROM {rows} WHERE split = 0'
   )
   edges = {}
   for i, field in enumerate(fields):
     shares = [n / field.bins for n in range(1, field.bins)]
-    found = sql.one(
+    found = sql.fetch_row(
       connection, f'SELECT quantile_cont(c_{i}, {shares}) FROM {train}'
     )[0]
     edges[field.name] = sorted(set(found or []))
@@ -74,17 +79,17 @@ def find_edges(
   return edges
 
 
-def bin_number(field: source.SourceField, edges: Sequence[float]) -> str:
+def bin_index(field: source.SourceField, edges: Sequence[float]) -> str:
   """SQL of the bin's number as text; NULL where the value is missing."""
-  value = clean(field)
+  value = transformed(field)
   cases = ' '.join(
-    f"WHEN {value} < {sql.number(edge)} THEN '{i}'"
+    f"WHEN {value} < {sql.float_literal(edge)} THEN '{i}'"
     for i, edge in enumerate(edges)
   )
   return f"CASE WHEN {value} IS NULL THEN NULL {cases} ELSE '{len(edges)}' END"
 
 
-def normalisations(
+def fit_normalisations(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   columns: Sequence[str],
@@ -101,19 +106,19 @@ def normalisations(
     return {}
   names = [sql.quote(column) for column in columns]
   with _one_thread(connection):
-    means = sql.one(
+    means = sql.fetch_row(
       connection,
       f'SELECT {", ".join(f"avg({name})" for name in names)}'
       f' FROM {rows} WHERE split = 0',
     )
     means = [mean or 0.0 for mean in means]
     apart = [
-      f'({name} - {sql.number(mean)})'
+      f'({name} - {sql.float_literal(mean)})'
       for name, mean in zip(names, means, strict=True)
     ]
     # Not a power: DuckDB takes those five times as long.
     squares = ', '.join(f'avg({one} * {one})' for one in apart)
-    variances = sql.one(
+    variances = sql.fetch_row(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
     )
   return {
@@ -131,7 +136,7 @@ def _deviation(mean: float, variance: float) -> float:
 @contextlib.contextmanager
 def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
   """Sums in a fixed order, so that equal data gives equal numbers."""
-  before = sql.one(connection, "SELECT current_setting('threads')")[0]
+  before = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
   connection.execute('SET threads = 1')
   try:
     yield

@@ -78,7 +78,7 @@ def prepare(
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
     with (
-      sql.plain_ends(),
+      sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
       manifest = _run(connection, reader, config, directory, progress)
@@ -104,9 +104,9 @@ def _run(
   # sessions leaves a core idle; faulty values have been found by now, and
   # nobody waits for a hash to read of one.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    digests = pool.map(raw.digest, rows.files)
+    digests = pool.map(raw.file_record, rows.files)
     placed, duplicates = _place(connection, rows, config)
-    rows = asof.add(connection, rows, placed, config)
+    rows = asof.add_features(connection, rows, placed, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, placed, config)
     progress('write', 0.8)
@@ -137,16 +137,18 @@ def _place(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
-) -> tuple[sessions.Placed, int]:
+) -> tuple[sessions.RowPlaces, int]:
   """Places of the rows that are kept, and how many duplicates are not."""
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.slowest(rows.tasks).delay_ms
-  placed: sessions.Placed | None = None
+  placed: sessions.RowPlaces | None = None
   # Sessions tell of their rows as a whole, but not which labels come too late.
   if rows.has_session and not delay_ms:
-    placed = session_names.place(connection, keys, config.split, rows.identity)
+    placed = session_names.split_named_sessions(
+      connection, keys, config.split, rows.identity
+    )
   if placed is None:
-    numbered = sessions.number(
+    numbered = sessions.number_sessions(
       connection,
       keys,
       round(config.idle_minutes * 60_000),
@@ -154,7 +156,9 @@ def _place(
       has_user=rows.has_user,
       identity=rows.identity,
     )
-    placed = sessions.place(connection, numbered, config.split, delay_ms)
+    placed = sessions.split_sessions(
+      connection, numbered, config.split, delay_ms
+    )
     duplicates = numbered.duplicates
   _check_split(rows, placed, config)
   return placed, duplicates
@@ -162,7 +166,7 @@ def _place(
 
 def _check_split(
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> None:
   """Refuses a split without rows."""
@@ -198,7 +202,7 @@ def _splits(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
   labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
@@ -227,7 +231,7 @@ def _report(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   duplicates: int,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
@@ -257,7 +261,7 @@ def _report(
 
 
 def _immature_warnings(
-  rows: source.SourceTable, placed: sessions.Placed
+  rows: source.SourceTable, placed: sessions.RowPlaces
 ) -> list[str]:
   """Of splits that lose many rows to labels that are known too late."""
   lines = []
@@ -293,7 +297,7 @@ def _odd_fields(
     warnings.append(
       f'{noun} {names}: one value over all train rows, which tells nothing'
     )
-  nothing = ', '.join(map(sql.text, raw.NOTHING))
+  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
   for name, words in encoded.vocabularies.items():
     for value, count in connection.execute(
       f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'

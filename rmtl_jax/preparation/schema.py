@@ -169,7 +169,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   return schema
 
 
-def of_manifest(manifest: manifest_lib.Manifest) -> TableSchema | None:
+def schema_of_manifest(manifest: manifest_lib.Manifest) -> TableSchema | None:
   """The schema of the raw log that data were prepared from, if one is told.
 
   Raises:

@@ -2,7 +2,7 @@
 
 Their rows need no sorting to find sessions: grouping tells when each begins
 and how many rows it has, and a row belongs where its session does. What comes
-out is what `sessions.number` and `sessions.place` give.
+out is what `sessions.number_sessions` and `sessions.split_sessions` give.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from rmtl_jax.preparation import sessions, sql
 _SAMPLE = 10_000
 
 
-def place(
+def split_named_sessions(
   connection: duckdb.DuckDBPyConnection,
   relation: str,
   shares: Sequence[int],
   identity: Sequence[str] = (),
-) -> sessions.Placed | None:
-  """Splits sessions by their start, as `sessions.place` does.
+) -> sessions.RowPlaces | None:
+  """Splits sessions by their start, as `sessions.split_sessions` does.
 
   Args:
     connection: holds the relation.
     relation: table or view with `session`, `timestamp` and what is in
       `identity`.
     shares: of train, validation and test.
-    identity: as for `sessions.number`.
+    identity: as for `sessions.number_sessions`.
 
   Returns:
     Places, one for each session: its name `session`, `before` (kept rows of
@@ -39,7 +39,7 @@ def place(
   """
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
-  found = sql.fresh('sessions')
+  found = sql.unique_name('sessions')
   connection.execute(
     f'CREATE TABLE {found} AS SELECT session, min(timestamp) AS start,'
     ' max(timestamp) AS last, count(*) AS rows, 0 AS dropped'
@@ -48,17 +48,17 @@ def place(
   if identity and _has_duplicates(connection, relation, found, identity):
     connection.execute(f'DROP TABLE {found}')
     return None
-  found = sessions.with_before(connection, found)
+  found = sessions.add_session_ids(connection, found)
   boundaries = sessions.find_boundaries(connection, found, shares)
   table = _view(connection, found, boundaries)
   if sql.any_row(connection, table, 'last >= ends'):
     found = _drop_late(connection, relation, found, table)
     table = _view(connection, found, boundaries)
-  rows, begun, dropped = sessions.count(
+  rows, begun, dropped = sessions.count_by_split(
     connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
   )
   kept = ' AND r.timestamp < p.ends' if any(dropped) else ''
-  return sessions.Placed(
+  return sessions.RowPlaces(
     table,
     boundaries,
     rows,
@@ -83,7 +83,7 @@ def _has_duplicates(
     connection, sample, f'(SELECT DISTINCT session FROM {sample})'
   ) and _rises(connection, relation, found):
     return False
-  ordered, tied = sql.fresh('ordered'), sql.fresh('tied')
+  ordered, tied = sql.unique_name('ordered'), sql.unique_name('tied')
   # Hardly any rows share session and time, and the columns that tell whether
   # they are equal cost more: those two alone are sorted.
   connection.execute(
@@ -98,7 +98,7 @@ def _has_duplicates(
   equal = (
     f'(SELECT count(*) AS n FROM {relation} SEMI JOIN {tied}'
     f' USING (session, timestamp) GROUP BY session, timestamp,'
-    f' {sql.names(identity)})'
+    f' {sql.quote_all(identity)})'
   )
   repeated = sql.any_row(connection, tied, 'true') and sql.any_row(
     connection, equal, 'n > 1'
@@ -118,14 +118,14 @@ def _rises(
     rows: table or subquery with `session` and `timestamp`.
     found: table or subquery with a row for each session of theirs.
   """
-  runs, stays = sql.one(
+  runs, stays = sql.fetch_row(
     connection,
     'SELECT count(*) FILTER (NOT same), count(*) FILTER (same AND timestamp <='
     ' earlier) FROM (SELECT timestamp, lag(timestamp) OVER () AS earlier,'
     ' coalesce(session = lag(session) OVER (), false) AS same'
     f' FROM {rows})',
   )
-  count = sql.one(connection, f'SELECT count(*) FROM {found}')[0]
+  count = sql.fetch_row(connection, f'SELECT count(*) FROM {found}')[0]
   return stays == 0 and runs == count
 
 
@@ -135,11 +135,11 @@ def _view(
   boundaries: tuple[int | None, int | None],
 ) -> str:
   """A view of sessions with their split and its end."""
-  view = sql.fresh('placed')
+  view = sql.unique_name('placed')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT *,'
-    f' {sessions.split("start", boundaries)} AS split,'
-    f' {sessions.ends("split", boundaries)} AS ends FROM {found}'
+    f' {sessions.split_sql("start", boundaries)} AS split,'
+    f' {sessions.split_end_sql("split", boundaries)} AS ends FROM {found}'
   )
   return view
 
@@ -151,11 +151,11 @@ def _drop_late(
 
   Args:
     connection: holds the relation.
-    relation: as for `place`.
+    relation: as for `split_named_sessions`.
     found: the sessions; dropped.
     placed: the view of them; dropped.
   """
-  late, table = sql.fresh('late'), sql.fresh('sessions')
+  late, table = sql.unique_name('late'), sql.unique_name('sessions')
   connection.execute(
     f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
     f' JOIN {placed} p ON r.session = p.session'
@@ -169,4 +169,4 @@ def _drop_late(
   connection.execute(f'DROP VIEW {placed}')
   connection.execute(f'DROP TABLE {found}')
   connection.execute(f'DROP TABLE {late}')
-  return sessions.with_before(connection, table)
+  return sessions.add_session_ids(connection, table)

@@ -1,6 +1,6 @@
 """Rows to ordered sessions, sessions to splits; DuckDB does the work.
 
-`number` finds the sessions, `place` splits them by time. What they rely on:
+`number_sessions` finds the sessions, `split_sessions` splits them by time. What they rely on:
 an ordered CREATE TABLE keeps its order, `rowid` counts it, and a window
 without PARTITION BY or ORDER BY walks it in one streaming pass.
 """
@@ -19,7 +19,7 @@ _FOREVER = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Numbered:
+class NumberedRows:
   """Rows in the order of sessions and time.
 
   Attributes:
@@ -39,17 +39,17 @@ class Numbered:
 
 
 @dataclasses.dataclass(frozen=True)
-class Placed:
+class RowPlaces:
   """Rows with session, step and split.
 
   `p` is a place and `r` a reader's row; what a row takes of its place holds
-  `session_id` (dense, by session start) BIGINT and `split` (0, 1, 2) TINYINT.
+  `session_id` (dense, by session start) BIGINT and `split_sql` (0, 1, 2) TINYINT.
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
       with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
       rows by session and step; has gaps where rows were dropped) BIGINT and
-      `split` TINYINT.
+      `split_sql` TINYINT.
     boundaries: ms; starts of the first validation and first test session;
       None where there is no such session.
     rows: rows of every split.
@@ -60,7 +60,7 @@ class Placed:
     delay_ms: how long after its row the last of its labels is known.
     past: as `table`, with the immature rows too: later rows may see them;
       empty if there can be none.
-    left_out: as in Numbered.
+    left_out: as in NumberedRows.
     condition: SQL of whether `p` is the place of `r`.
     columns: SQL of what `r` takes of `p`, with `marker` for its step.
     order: SQL of the order of rows with these columns.
@@ -98,7 +98,7 @@ class Placed:
     return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
 
 
-def number(
+def number_sessions(
   connection: duckdb.DuckDBPyConnection,
   relation: str,
   idle_ms: int,
@@ -108,7 +108,7 @@ def number(
   identity: Sequence[str] = (),
   carry: Sequence[str] = (),
   drop: bool = True,
-) -> Numbered:
+) -> NumberedRows:
   """Cuts sessions and orders rows; ties of time keep the raw order.
 
   A row with a session id belongs to it. The others belong to their user's
@@ -136,30 +136,32 @@ def number(
   keys |= {'owner': owner} if has_user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
   selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
-  ordered = sql.fresh('ordered')
+  ordered = sql.unique_name('ordered')
   connection.execute(
     f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
   )
   marked = _mark(connection, ordered, list(keys), kept, idle_ms)
   connection.execute(f'DROP TABLE {ordered}')
-  rows = sql.one(connection, f'SELECT count(*) FROM {marked}')[0]
+  rows = sql.fetch_row(connection, f'SELECT count(*) FROM {marked}')[0]
   if not identity:
-    return Numbered(marked, rows, 0)
+    return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
-  found = sql.one(connection, f'SELECT count(*) FROM {duplicates}')[0]
+  found = sql.fetch_row(
+    connection, f'SELECT count(*) FROM {duplicates}'
+  )[0]
   if not found or not drop:
-    return Numbered(marked, rows, found)
+    return NumberedRows(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)
-  return Numbered(table, rows - found, found, duplicates)
+  return NumberedRows(table, rows - found, found, duplicates)
 
 
-def place(
+def split_sessions(
   connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
+  numbered: NumberedRows,
   shares: Sequence[int],
   delay_ms: int = 0,
-) -> Placed:
+) -> RowPlaces:
   """Splits sessions by their start, so that rows stand as the shares say.
 
   Sessions are ordered by start. The first boundary is the start of the first
@@ -170,7 +172,7 @@ def place(
 
   Args:
     connection: holds the numbered rows.
-    numbered: from `number`.
+    numbered: from `number_sessions`.
     shares: of train, validation and test.
     delay_ms: how long after its row the last of its labels is known.
 
@@ -182,18 +184,18 @@ def place(
   return _place(connection, numbered, by_start, boundaries, 'false', delay_ms)
 
 
-def place_at(
+def split_sessions_at(
   connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
+  numbered: NumberedRows,
   boundaries: tuple[int | None, int | None],
   always: str = 'false',
-) -> Placed:
+) -> RowPlaces:
   """Splits sessions at boundaries that are known, those of earlier data.
 
   Args:
     connection: holds the numbered rows.
-    numbered: from `number`.
-    boundaries: as in Placed.
+    numbered: from `number_sessions`.
+    boundaries: as in RowPlaces.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
 
@@ -206,13 +208,13 @@ def place_at(
 
 def _place(
   connection: duckdb.DuckDBPyConnection,
-  numbered: Numbered,
+  numbered: NumberedRows,
   by_start: str,
   boundaries: tuple[int | None, int | None],
   always: str,
   delay_ms: int = 0,
-) -> Placed:
-  table = sql.fresh('placed')
+) -> RowPlaces:
+  table = sql.unique_name('placed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
@@ -221,12 +223,12 @@ def _place(
     f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
     f'  SELECT session_number, session_id, first, before,'
-    f'  {split("start", boundaries)} AS split,'
-    f'  {ends("split", boundaries)} AS ends FROM {by_start})'
+    f'  {split_sql("start", boundaries)} AS split,'
+    f'  {split_end_sql("split", boundaries)} AS ends FROM {by_start})'
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
-  rows, begun, dropped, immature = count(
+  rows, begun, dropped, immature = count_by_split(
     connection,
     table,
     'count(*) FILTER (WHERE kept)',
@@ -239,7 +241,7 @@ def _place(
   if any(immature):
     past = f'{table}_seen'
     connection.execute(f'CREATE VIEW {past} AS FROM {table} WHERE seen')
-  return Placed(
+  return RowPlaces(
     view,
     boundaries,
     rows,
@@ -255,11 +257,11 @@ def _place(
 def find_boundaries(
   connection: duckdb.DuckDBPyConnection, by_start: str, shares: Sequence[int]
 ) -> tuple[int | None, int | None]:
-  """The boundaries of `place`.
+  """The boundaries of `split_sessions`.
 
   Args:
     connection: holds the table.
-    by_start: sessions with `start`, `rows` and `before`, as `with_before`.
+    by_start: sessions with `start`, `rows` and `before`, as `add_session_ids`.
     shares: of train, validation and test.
   """
   reached = [shares[0], shares[0] + shares[1]]
@@ -267,7 +269,7 @@ def find_boundaries(
     f'min(start) FILTER (WHERE before * {sum(shares)} >= {share} * total)'
     for share in reached
   )
-  first, second = sql.one(
+  first, second = sql.fetch_row(
     connection,
     f'SELECT {firsts} FROM {by_start},'
     f' (SELECT sum(rows)::BIGINT AS total FROM {by_start})',
@@ -275,23 +277,23 @@ def find_boundaries(
   return first, second
 
 
-def split(start: str, boundaries: tuple[int | None, int | None]) -> str:
+def split_sql(start: str, boundaries: tuple[int | None, int | None]) -> str:
   """SQL of a session's split, 0, 1 or 2.
 
   Args:
     start: SQL of the session's start, ms.
-    boundaries: as in Placed.
+    boundaries: as in RowPlaces.
   """
   first, second = (_reaches(start, boundary) for boundary in boundaries)
   return f'CAST({first} + {second} AS TINYINT)'
 
 
-def ends(split: str, boundaries: tuple[int | None, int | None]) -> str:
+def split_end_sql(split: str, boundaries: tuple[int | None, int | None]) -> str:
   """SQL of the time, ms, that no row or label of a split reaches.
 
   Args:
     split: SQL that gives 0, 1 or 2.
-    boundaries: as in Placed.
+    boundaries: as in RowPlaces.
   """
   first, second = (_FOREVER if b is None else b for b in boundaries)
   return (
@@ -307,7 +309,7 @@ def _mark(
   idle_ms: int,
 ) -> str:
   """Numbers the sessions of ordered rows, and marks ties of time."""
-  table = sql.fresh('marked')
+  table = sql.unique_name('marked')
   gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
@@ -337,7 +339,7 @@ def _find_duplicates(
   identity: Sequence[str],
 ) -> str:
   """Makes a table of the row ids of all but the first of equal rows."""
-  table = sql.fresh('duplicates')
+  table = sql.unique_name('duplicates')
   # Only rows that share session and time with a neighbour can be equal:
   # few, so the columns to compare are fetched for those alone.
   connection.execute(
@@ -347,7 +349,7 @@ def _find_duplicates(
     f'  UNION SELECT rowid - 1 FROM {marked} WHERE tied) t'
     ' ON m.rowid = t.position)'
     ' SELECT row_id FROM (SELECT r.row_id, row_number() OVER ('
-    f'  PARTITION BY t.session_number, t.timestamp, {sql.names(identity)}'
+    f'  PARTITION BY t.session_number, t.timestamp, {sql.quote_all(identity)}'
     f'  ORDER BY r.row_id) AS n FROM {relation} r JOIN tied t'
     '  ON r.row_id = t.row_id) WHERE n > 1'
   )
@@ -361,7 +363,7 @@ def _without(
   kept: str,
 ) -> str:
   """The marked rows, in order, without the duplicates."""
-  table = sql.fresh('numbered')
+  table = sql.unique_name('numbered')
   # A duplicate is never a session's first row, so no number gets lost.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_number, {kept} FROM {marked}'
@@ -372,10 +374,10 @@ def _without(
 
 
 def _sessions_by_start(
-  connection: duckdb.DuckDBPyConnection, numbered: Numbered
+  connection: duckdb.DuckDBPyConnection, numbered: NumberedRows
 ) -> str:
-  """A table of sessions in the order of their starts, as `with_before`."""
-  table = sql.fresh('sessions')
+  """A table of sessions in the order of their starts, as `add_session_ids`."""
+  table = sql.unique_name('sessions')
   # Rows stand in order, so a session ends where the next begins.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_number, start, first,'
@@ -385,10 +387,10 @@ def _sessions_by_start(
     f'  FROM {numbered.table})'
     ' WHERE begins ORDER BY start, session_number'
   )
-  return with_before(connection, table)
+  return add_session_ids(connection, table)
 
 
-def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
+def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
   """A table in place of one of ordered sessions, with two BIGINT columns.
 
   `session_id` is the session's place, `before` the rows of earlier ones.
@@ -397,7 +399,7 @@ def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
     connection: holds the table, which is dropped.
     ordered: sessions with `rows`.
   """
-  table = sql.fresh('sessions')
+  table = sql.unique_name('sessions')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT *, rowid AS session_id,'
     ' CAST(coalesce(sum(rows) OVER (ROWS'
@@ -407,7 +409,7 @@ def with_before(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
   return table
 
 
-def count(
+def count_by_split(
   connection: duckdb.DuckDBPyConnection,
   table: str,
   *wanted: str,

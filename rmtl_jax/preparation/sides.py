@@ -20,7 +20,7 @@ from rmtl_jax.preparation import sql
 SHARE = 0.95
 
 
-def tell(
+def infer_sides(
   connection: duckdb.DuckDBPyConnection,
   table: str,
   fields: Sequence[manifest_lib.Field],
@@ -47,10 +47,10 @@ def tell(
   """
   if item_field is None:
     return tuple(fields)
-  columns = [sql.quote(field.column) for field in asked(fields)]
+  columns = [sql.quote(field.column) for field in candidate_fields(fields)]
   item = sql.quote(f'f_{item_field}')
   viewer = 'user_id' if has_user else 'session_id'
-  return assign(
+  return assign_sides(
     fields,
     item_field,
     user_field,
@@ -59,7 +59,7 @@ def tell(
   )
 
 
-def asked(
+def candidate_fields(
   fields: Sequence[manifest_lib.Field],
 ) -> tuple[manifest_lib.Field, ...]:
   """Those that can be on a side."""
@@ -70,26 +70,28 @@ def asked(
   )
 
 
-def assign(
+def assign_sides(
   fields: Sequence[manifest_lib.Field],
   item_field: str,
   user_field: str | None,
   of_item: Sequence[float],
   of_user: Sequence[float],
 ) -> tuple[manifest_lib.Field, ...]:
-  """The fields with their sides, as `tell` has them.
+  """The fields with their sides, as `infer_sides` has them.
 
   Args:
     fields: as they are without sides.
     item_field: the item.
     user_field: the user, or None.
-    of_item: of each of the `asked` fields, the share of rows whose item has
+    of_item: of each of the `candidate_fields` fields, the share of rows whose item has
       one value of it.
     of_user: of each, the share of rows whose user has.
   """
   sides = {
     field.name: _side(item, user)
-    for field, item, user in zip(asked(fields), of_item, of_user, strict=True)
+    for field, item, user in zip(
+      candidate_fields(fields), of_item, of_user, strict=True
+    )
   }
   sides[item_field] = 'item'
   if user_field is not None:
@@ -132,7 +134,7 @@ def _shares(
     f'min({column}) = max({column}) AS same_{i}'
     for i, column in enumerate(columns)
   )
-  found = sql.one(
+  found = sql.fetch_row(
     connection,
     'SELECT '
     + ', '.join(

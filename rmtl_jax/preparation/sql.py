@@ -45,12 +45,12 @@ def quote(name: str) -> str:
   return '"' + name.replace('"', '""') + '"'
 
 
-def text(value: str) -> str:
+def literal(value: str) -> str:
   """A string as an SQL literal."""
   return "'" + value.replace("'", "''") + "'"
 
 
-def key(value: str) -> str:
+def null_if_empty(value: str) -> str:
   """SQL of a key, or NULL where it is missing, from SQL of the key.
 
   Empty text is missing, as NULL is, and so is NaN.
@@ -64,17 +64,17 @@ def key(value: str) -> str:
   return f'CASE WHEN {kept} THEN {value} END'
 
 
-def unless(value: str, texts: Iterable[str]) -> str:
+def null_if_in(value: str, texts: Iterable[str]) -> str:
   """SQL of a text, or NULL where it is one of `texts`, from SQL of it."""
-  listed = ', '.join(map(text, texts))
+  listed = ', '.join(map(literal, texts))
   return (
     f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
   )
 
 
-def whole(written: str) -> str:
+def strip_zero_fraction(written: str) -> str:
   """SQL of text, SQL of which is given, with 118 for 118.0."""
-  return f'regexp_replace({written}, {text(WHOLE)}, {text(WHOLE_TEXT)})'
+  return f'regexp_replace({written}, {literal(WHOLE)}, {literal(WHOLE_TEXT)})'
 
 
 def value_text(value: str) -> str:
@@ -88,10 +88,13 @@ def value_text(value: str) -> str:
   written = f'CAST({value} AS VARCHAR)'
   cases = ' '.join(
     f"WHEN typeof({value}) = '{kind}'"
-    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit} THEN {whole(written)}'
+    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit}'
+    f' THEN {strip_zero_fraction(written)}'
     for kind, limit in EXACT.items()
   )
-  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole(written)}"
+  decimal = (
+    f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {strip_zero_fraction(written)}"
+  )
   return f'CASE {cases} {decimal} ELSE {written} END'
 
 
@@ -100,22 +103,24 @@ def value_texts(value: str) -> str:
   return f'list_transform({value}, lambda one: {value_text("one")})'
 
 
-def number(value: float) -> str:
+def float_literal(value: float) -> str:
   """A float as an SQL literal, exactly; a bare one would be a DECIMAL."""
   return f"'{value!r}'::DOUBLE"
 
 
-def names(columns: Iterable[str]) -> str:
+def quote_all(columns: Iterable[str]) -> str:
   """Quoted names with commas between."""
   return ', '.join(map(quote, columns))
 
 
-def fresh(prefix: str) -> str:
+def unique_name(prefix: str) -> str:
   """A table name that nothing else uses."""
   return f'{prefix}_{next(_numbers)}'
 
 
-def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
+def fetch_row(
+  connection: duckdb.DuckDBPyConnection, query: str
+) -> tuple[Any, ...]:
   """The single row of a query."""
   # All of it: a result that is not read to its end blocks the connection.
   rows = connection.execute(query).fetchall()
@@ -124,7 +129,7 @@ def one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
 
 
 @contextlib.contextmanager
-def file_rows(
+def scan_file(
   path: pathlib.Path, kind: str, options: str = ''
 ) -> Iterator[str]:
   """SQL of the rows of one file, with the file's own columns alone.
@@ -148,7 +153,7 @@ def file_rows(
     if not _PLAIN.fullmatch(name):
       # No escape works for every name; that of an open file has no need of one.
       name = f'/proc/self/fd/{stack.enter_context(open(name, "rb")).fileno()}'
-    yield f'read_{kind}({text(name)}, hive_partitioning = false{options})'
+    yield f'read_{kind}({literal(name)}, hive_partitioning = false{options})'
 
 
 def any_row(
@@ -156,11 +161,11 @@ def any_row(
 ) -> bool:
   """Whether a condition is true of any row of a table or subquery."""
   found = f'SELECT 1 FROM {rows} WHERE {condition} LIMIT 1'
-  return one(connection, f'SELECT count(*) FROM ({found})')[0] > 0
+  return fetch_row(connection, f'SELECT count(*) FROM ({found})')[0] > 0
 
 
 @contextlib.contextmanager
-def plain_ends() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
   """Around work of DuckDB: says in our words what can end it at any time.
 
   Raises:
@@ -200,13 +205,13 @@ def connect(
   # Of its cursors too.
   connection.execute("SET GLOBAL TimeZone = 'UTC'")
   # Setting it, even to what it is, fails in a notebook without widgets.
-  if one(connection, "SELECT current_setting('enable_progress_bar')")[0]:
+  if fetch_row(connection, "SELECT current_setting('enable_progress_bar')")[0]:
     connection.execute('SET enable_progress_bar = false')
   if memory_limit:
-    connection.execute(f'SET memory_limit = {text(memory_limit)}')
+    connection.execute(f'SET memory_limit = {literal(memory_limit)}')
   if threads:
     connection.execute(f'SET threads = {threads}')
   if temp_dir:
-    place = text(os.path.abspath(temp_dir))
+    place = literal(os.path.abspath(temp_dir))
     connection.execute(f'SET temp_directory = {place}')
   return connection

@@ -43,7 +43,7 @@ class Vocabulary:
       'COPY (SELECT value, count FROM (SELECT 0 AS id, NULL::VARCHAR AS value,'
       f' {self.rest}::BIGINT AS count UNION ALL SELECT id, value, count FROM'
       f' {self.table}) ORDER BY id)'
-      f' TO {sql.text(str(path))} (FORMAT parquet, COMPRESSION zstd)'
+      f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
     )
 
 
@@ -57,11 +57,12 @@ def build(
     counts: query that gives `key` and `count` BIGINT of train values.
     min_count: least count of a value with a row of its own.
   """
-  table = sql.fresh('vocabulary')
+  table = sql.unique_name('vocabulary')
   # What is kept stands first, so that `rowid` numbers it.
   connection.execute(
     f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
-    f' count, {sql.key("key")} IS NOT NULL AND count >= {min_count} AS kept'
+    f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count}'
+    ' AS kept'
     f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
   )
@@ -69,7 +70,7 @@ def build(
     f'CREATE VIEW {table} AS SELECT key, value, count,'
     f' CAST(rowid + 1 AS INTEGER) AS id FROM {table}_0 WHERE kept'
   )
-  size, rest = sql.one(
+  size, rest = sql.fetch_row(
     connection,
     'SELECT count(*) FILTER (WHERE kept),'
     ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT'
@@ -97,9 +98,9 @@ def build_categorical(
   found: dict[str, Vocabulary] = {}
   for begin in range(0, len(columns), _TOGETHER):
     group = columns[begin : begin + _TOGETHER]
-    names = sql.names(group)
+    names = sql.quote_all(group)
     sets = ', '.join(f'({sql.quote(name)})' for name in group)
-    table = sql.fresh('groups')
+    table = sql.unique_name('groups')
     connection.execute(
       f'CREATE TABLE {table} AS SELECT {names}, count(*) AS count,'
       f' GROUPING_ID({names}) AS others FROM {rows} WHERE split = 0'

@@ -78,9 +78,9 @@ def new_directory(
       there, or the place can't be written to.
   """
   target = pathlib.Path(os.path.realpath(data_dir))
-  with partial.beside(target, str(data_dir)) as directory:
+  with partial.staging_directory(target, str(data_dir)) as directory:
     check_target(data_dir, overwrite)
-    with reading.replacing(data_dir):
+    with reading.exclusive_lock(data_dir):
       yield directory
       check_target(data_dir, overwrite)
       partial.publish(directory, target)
@@ -105,7 +105,7 @@ def write_parts(
   Returns:
     The files of every split, relative to the directory, in order.
   """
-  total = sql.one(connection, f'SELECT count(*) FROM {rows.table}')[0]
+  total = sql.fetch_row(connection, f'SELECT count(*) FROM {rows.table}')[0]
   begins = connection.execute(
     f'SELECT split, min(rowid) FROM {rows.table} GROUP BY split'
   ).fetchall()
@@ -126,7 +126,7 @@ def write_parts(
     queries.append(
       f'COPY (SELECT {", ".join(rows.columns)} FROM {rows.table}'
       f' WHERE rowid >= {first} AND rowid < {end})'
-      f' TO {sql.text(str(directory / file))} ({_FORMAT})'
+      f' TO {sql.literal(str(directory / file))} ({_FORMAT})'
     )
     files[name].append(file)
   for end, _ in zip(ends, _run_side_by_side(connection, queries), strict=True):
@@ -139,7 +139,7 @@ def _run_side_by_side(
 ) -> Iterator[None]:
   """Runs queries, as many at once as there are threads; yields in order."""
   # One file alone leaves a core idle while its last row groups are encoded.
-  threads = sql.one(connection, "SELECT current_setting('threads')")[0]
+  threads = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
 
   def run(query: str) -> None:
     with connection.cursor() as cursor:

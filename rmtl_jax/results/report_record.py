@@ -82,7 +82,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
-  with reading.held(data_dir or run.data_dir):
+  with reading.shared_lock(data_dir or run.data_dir):
     run, missing = _with_data(run, data_dir)
     metrics = _metrics(run, finished, missing)
     history = _history(path)

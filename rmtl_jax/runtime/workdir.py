@@ -187,7 +187,7 @@ def create(
   """
   run = find(path, config, data_dir)
   if (path / 'config.json').exists():
-    reading.compare(data_dir, run.digests, digests, str(path), _REMEDY)
+    reading.compare_digests(data_dir, run.digests, digests, str(path), _REMEDY)
     return run
   # Synced before config.json, which says that all is there.
   shutil.copyfile(data_dir / 'manifest.json', path / 'manifest.json')
@@ -225,7 +225,7 @@ def check_own_data(run: Run, splits: Sequence[str]) -> None:
   if manifest != run.manifest:
     raise _replaced(run)
   digests = reading.Snapshot(run.data_dir, manifest, splits).digests()
-  reading.compare(run.data_dir, run.digests, digests, str(run.path))
+  reading.compare_digests(run.data_dir, run.digests, digests, str(run.path))
 
 
 def _replaced(run: Run, remedy: str = '') -> types.InputError:
@@ -246,7 +246,7 @@ def hold_data(held: contextlib.ExitStack, data_dir: pathlib.Path) -> None:
     types.InputError: it is being replaced.
   """
   processes.all_or_raise(
-    lambda: held.enter_context(reading.held(data_dir)), types.InputError
+    lambda: held.enter_context(reading.shared_lock(data_dir)), types.InputError
   )
 
 

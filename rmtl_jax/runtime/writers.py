@@ -67,7 +67,7 @@ class Writer:
     # Not a SummaryWriter: its thread can only print what went wrong.
     self._board_path = board
     files, self._summary, self._events = _tensorboard()
-    with durable.named(board):
+    with durable.name_errors(board):
       self._board = files.EventsWriter(str(board / 'events'))
     for record in history:
       self._plot(record)
@@ -80,7 +80,7 @@ class Writer:
   def write(self, record: dict[str, Any]) -> None:
     """Appends one record; its numbers go to TensorBoard by stage, member."""
     with (
-      durable.named(self._path),
+      durable.name_errors(self._path),
       self._path.open('a', encoding='utf-8') as file,
     ):
       file.write(_line(record))
@@ -95,14 +95,14 @@ class Writer:
       if isinstance(value, int | float) and name not in ('epoch', 'member'):
         content = self._summary.scalar(f'{tag}/{name}', value)
         self._add(content, step)
-    with durable.named(self._board_path):
+    with durable.name_errors(self._board_path):
       self._board.flush()
 
   def _add(self, content: Any, step: int) -> None:
     event = self._events.Event(
       wall_time=time.time(), step=step, summary=content
     )
-    with durable.named(self._board_path):
+    with durable.name_errors(self._board_path):
       self._board.write_event(event)
 
   def text(self, name: str, text: str) -> None:
@@ -121,7 +121,7 @@ class Writer:
 
   def close(self) -> None:
     """Flushes everything."""
-    with durable.named(self._board_path):
+    with durable.name_errors(self._board_path):
       self._board.close()
 
 

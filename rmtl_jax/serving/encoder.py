@@ -70,7 +70,7 @@ class Encoder:
     )
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
-    schema = schema_lib.of_manifest(manifest)
+    schema = schema_lib.schema_of_manifest(manifest)
     self._missing = schema.missing if schema else ()
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
@@ -96,7 +96,7 @@ class Encoder:
         type that its field can't have.
     """
     wanted = [name for name in self.columns if name not in computed]
-    raw.columns_present(pathlib.Path(path), schema.names, wanted)
+    raw.check_columns(pathlib.Path(path), schema.names, wanted)
     for field in self.fields:
       if field.column in computed:
         continue
@@ -125,7 +125,7 @@ class Encoder:
       types.InputError: a value that its field can't have; names file, column
         and row.
     """
-    table = raw_fields.readable(
+    table = raw_fields.to_duckdb_types(
       chunk.table.select(list(self.columns)).combine_chunks()
     )
     # A cursor of its own: other threads may use theirs.
@@ -169,7 +169,7 @@ class Encoder:
       first = types.first_line(error)
       raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
-  def words(self, field: str) -> words_lib.Words | None:
+  def words(self, field: str) -> words_lib.Vocabulary | None:
     """The vocabulary of a categorical field, or None if it is not read."""
     return self._vocabularies.get(field)
 
@@ -186,18 +186,20 @@ class Encoder:
       if field.kind == 'numeric':
         given = raw_fields.number_text(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
-        columns.append(f'{given} IS NOT NULL AS {raw_fields.given(field)}')
+        columns.append(
+          f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
+        )
       elif field.kind == 'categorical':
         value = raw_fields.text(value, kind, missing)
       elif pa.types.is_nested(kind):
         value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
         if not field.shares:
-          value = lists.values(value, missing=missing)
+          value = lists.split_values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
         value = raw_fields.text(value, kind, missing)
-        value = lists.values(value, separator, missing)
+        value = lists.split_values(value, separator, missing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
@@ -212,7 +214,7 @@ class Encoder:
     for field in self.fields:
       if field.kind == 'numeric':
         number = sql.quote(field.source_column)
-        fault = f'{raw_fields.given(field)} AND {number} IS NULL'
+        fault = f'{raw_fields.given_column(field)} AND {number} IS NULL'
         faults.append((field.column, fault, 'a number'))
         faults += checks.field_faults(field)
     faults_lib.check(connection, chunk, raw_values, faults)
@@ -299,7 +301,7 @@ def _holds_text(found: pa.DataType) -> bool:
 
 
 def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
-  """Which values are not missing, bool[len(values)]; see sql.key."""
+  """Which values are not missing, bool[len(values)]; see sql.null_if_empty."""
   missing = pa.array([None, ''] if is_text else [None, '', 'nan'])
   options = pc.SetLookupOptions(value_set=missing)
   found = pc.call_function('is_in', [values], options)
@@ -327,7 +329,7 @@ def _recent(
 
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
-) -> words_lib.Words:
+) -> words_lib.Vocabulary:
   """The words of a field in the order of their rows, from row 1."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
   try:
@@ -351,7 +353,9 @@ def _read_vocabulary(
     raise types.InputError(
       f"{path}: column 'value' is of type {column.type}, expected text"
     )
-  return words_lib.Words(column.cast(pa.string()).combine_chunks()[1:], rest)
+  return words_lib.Vocabulary(
+    column.cast(pa.string()).combine_chunks()[1:], rest
+  )
 
 
 def _rest(vocabulary: pa.Table) -> float:

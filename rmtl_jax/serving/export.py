@@ -54,7 +54,7 @@ def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
   extras.require('flatbuffers', 'rmtl export')
   _check_target(output)
   target = pathlib.Path(os.path.realpath(output))
-  with partial.beside(target, str(output)) as directory:
+  with partial.staging_directory(target, str(output)) as directory:
     record = _write(scorer, directory)
     _check_target(output)
     # Takes the place of an empty directory too.
@@ -140,7 +140,7 @@ def serialize(scorer: predictor.Predictor) -> bytes:
   made = make(forms, *_input_forms(scorer))
   try:
     program.check(made)
-  except program.Refused as error:  # of a backbone of one's own
+  except program.ProgramError as error:  # of a backbone of one's own
     raise types.InputError(
       f'backbone {config.backbone}: its program {error}'
     ) from None

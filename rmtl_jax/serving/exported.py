@@ -134,7 +134,7 @@ def load(path: str | os.PathLike[str]) -> Exported:
       len(manifest.tasks),
       record['sessions'],
     )
-  except program.Refused as error:
+  except program.ProgramError as error:
     raise types.InputError(f'{where}: {error}') from None
   backend = jax.default_backend()
   platform = 'cuda' if backend == 'gpu' else backend

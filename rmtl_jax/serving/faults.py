@@ -36,7 +36,7 @@ def check(
   firsts = ', '.join(
     f'min(position) FILTER (WHERE {condition})' for _, condition, _ in faults
   )
-  found = sql.one(connection, f'SELECT {firsts} FROM ({relation})')
+  found = sql.fetch_row(connection, f'SELECT {firsts} FROM ({relation})')
   wrong = [i for i, row in enumerate(found) if row is not None]
   if wrong:
     first = min(wrong, key=lambda i: found[i])

@@ -32,7 +32,7 @@ _TASKS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class LogSchema:
   """Which raw columns tell what.
 
   Attributes:
@@ -72,7 +72,7 @@ class Form:
     }
 
 
-def form(manifest: manifest_lib.Manifest) -> Form:
+def log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   """How the raw rows of a run tell the past.
 
   Of source `table` the schema says it. Rows of every other source have their
@@ -88,7 +88,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
-    return Form(
+    return LogSchema(
       time=schema.time,
       unit=schema.unit,
       session=schema.session,
@@ -104,7 +104,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
     manifest.source,
     tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks),
   )
-  return Form(
+  return LogSchema(
     time='timestamp',
     unit='ms',
     session='session_id',
@@ -119,7 +119,7 @@ def form(manifest: manifest_lib.Manifest) -> Form:
 
 
 def check(
-  form: Form,
+  form: LogSchema,
   schema: pa.Schema,
   path: str,
   needs_user: bool = False,
@@ -153,7 +153,7 @@ def check(
     wanted.append(form.item)
   if needs_labels:
     wanted += form.labels
-  raw.columns_present(pathlib.Path(path), schema.names, wanted)
+  raw.check_columns(pathlib.Path(path), schema.names, wanted)
   kinds = {form.time: table.TIME[form.unit][0]}
   texts = [*form.keys(schema).values(), form.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
@@ -164,7 +164,9 @@ def check(
       raw_parquet.check_type(pathlib.Path(path), column, found, kind)
 
 
-def create(connection: duckdb.DuckDBPyConnection, form: Form) -> None:
+def create_table(
+  connection: duckdb.DuckDBPyConnection, form: LogSchema
+) -> None:
   """Makes the table, empty.
 
   Its columns are those of a reader's view and: `scored`, whether the row is to
@@ -177,9 +179,9 @@ def create(connection: duckdb.DuckDBPyConnection, form: Form) -> None:
   connection.execute(f'CREATE TABLE {TABLE} ({", ".join(columns)})')
 
 
-def append(
+def append_rows(
   connection: duckdb.DuckDBPyConnection,
-  form: Form,
+  form: LogSchema,
   chunk: rows.Chunk,
   first: int,
   scored: bool,
@@ -197,14 +199,14 @@ def append(
     types.InputError: a time, key or label that can't be used; names file,
       column and row.
   """
-  values = raw_fields.readable(chunk.table.combine_chunks())
+  values = raw_fields.to_duckdb_types(chunk.table.combine_chunks())
   schema = values.schema
   names = [raw.PREFIX + name for name in schema.names]
   connection.register('chunk', values.rename_columns(names))
   try:
     selected = _select(form, schema, first, scored)
     faults.check(connection, chunk, selected, _faults(form, schema))
-    names = sql.names(_columns(form))
+    names = sql.quote_all(_columns(form))
     connection.execute(
       f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
     )
@@ -217,7 +219,7 @@ def append(
     connection.unregister('chunk')
 
 
-def source_table(form: Form) -> source.SourceTable:
+def source_table(form: LogSchema) -> source.SourceTable:
   """The table as `rmtl prepare` knows the result of a reader."""
   return source.SourceTable(
     view=TABLE,
@@ -230,12 +232,12 @@ def source_table(form: Form) -> source.SourceTable:
   )
 
 
-def item_column(form: Form) -> str:
+def item_column(form: LogSchema) -> str:
   """The table's column of items."""
   return f'f_{form.item_field or "item"}'
 
 
-def _columns(form: Form) -> dict[str, str]:
+def _columns(form: LogSchema) -> dict[str, str]:
   """Names and types of the table's columns."""
   return {
     'row_id': 'BIGINT',
@@ -251,12 +253,14 @@ def _columns(form: Form) -> dict[str, str]:
   }
 
 
-def _labels(form: Form) -> list[str]:
+def _labels(form: LogSchema) -> list[str]:
   """Columns of the labels in the table."""
   return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in form.tasks]
 
 
-def _select(form: Form, schema: pa.Schema, first: int, scored: bool) -> str:
+def _select(
+  form: LogSchema, schema: pa.Schema, first: int, scored: bool
+) -> str:
   """SQL of a chunk's rows as the table has them, and `position`."""
   kind, ms = table.TIME[form.unit]
   given = _number(form, schema, form.time)
@@ -298,22 +302,22 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
-def _number(form: Form, schema: pa.Schema, column: str) -> str:
+def _number(form: LogSchema, schema: pa.Schema, column: str) -> str:
   """SQL of a time or label as it is given; NULL where it is missing."""
   kind = schema.field(column).type
   return raw_fields.number_text(_column(column), kind, form.missing)
 
 
-def _text(form: Form, schema: pa.Schema, column: str | None) -> str:
-  """SQL of a key as text; NULL where it is missing (see sql.key)."""
+def _text(form: LogSchema, schema: pa.Schema, column: str | None) -> str:
+  """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
   given = raw_fields.text(value, kind, form.missing)
-  return f'CASE WHEN {sql.key(value)} IS NOT NULL THEN {given} END'
+  return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 
-def _faults(form: Form, schema: pa.Schema) -> list[tuple[str, str, str]]:
+def _faults(form: LogSchema, schema: pa.Schema) -> list[tuple[str, str, str]]:
   """What `faults.check` looks for in a chunk."""
   keys = form.keys(schema)
   roles = [sql.quote(role) for role in keys]

@@ -95,9 +95,9 @@ class Past:
     """
     self.warnings: list[str] = []
     self._connection, self._manifest = connection, manifest
-    self._needs, self._form = needs, log.form(manifest)
+    self._needs, self._form = needs, log.log_schema(manifest)
     self._rows = self._earlier = 0
-    log.create(connection, self._form)
+    log.create_table(connection, self._form)
 
   @property
   def first(self) -> int:
@@ -119,12 +119,12 @@ class Past:
       needs_labels=self._needs.labels and not scored,
     )
     for chunk in table.chunks(size):
-      log.append(self._connection, self._form, chunk, self._rows, scored)
+      log.append_rows(self._connection, self._form, chunk, self._rows, scored)
       self._rows += chunk.table.num_rows
     if not scored:
       self._earlier = self._rows
 
-  def compute(self, items: words_lib.Words | None) -> None:
+  def compute(self, items: words_lib.Vocabulary | None) -> None:
     """Computes the past of every row to predict for.
 
     Args:
@@ -134,7 +134,7 @@ class Past:
       types.InputError: the manifest does not say how its features were made.
     """
     for key in ('session', '"user"'):
-      self._spell(key, words_lib.whole)
+      self._spell(key, words_lib.strip_zero_fractions)
     if items is not None:
       item = sql.quote(log.item_column(self._form))
       self._spell(item, items.spelled)
@@ -144,17 +144,17 @@ class Past:
     if history.GROUP in self._needs.groups:
       joins += self._histories(items)
     values = ', '.join(sql.quote(column) for column in self._needs.columns)
-    self._made = sql.fresh('made')
+    self._made = sql.unique_name('made')
     self._connection.execute(
       f'CREATE TABLE {self._made} AS SELECT l.row_id{", " if values else ""}'
       f'{values} FROM {log.TABLE} l JOIN {self._placed.table} p USING (row_id)'
       f' {joins} WHERE l.scored ORDER BY l.row_id'
     )
 
-  def columns(self) -> rows.Taker:
+  def columns(self) -> rows.RowReader:
     """The as-of columns of the rows to predict for, in their order."""
-    names = sql.names(self._needs.columns)
-    return rows.Taker(
+    names = sql.quote_all(self._needs.columns)
+    return rows.RowReader(
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
 
@@ -173,7 +173,7 @@ class Past:
     """
     self._keep('words', _numbered(words))
     item = sql.quote(log.item_column(self._form))
-    whole = sql.fresh('sessions')
+    whole = sql.unique_name('sessions')
     self._connection.execute(
       f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
       f' p.position - p.step AS session, l.{item} AS item,'
@@ -223,7 +223,7 @@ class Past:
     changed = pc.call_function('not_equal', [written, values])
     others = pa.table({'value': values, 'spelled': written}).filter(changed)
     if len(others):
-      table = sql.fresh('spellings')
+      table = sql.unique_name('spellings')
       self._keep(table, others)
       self._connection.execute(
         f'UPDATE {log.TABLE} SET {column} = s.spelled FROM {table} s'
@@ -237,7 +237,7 @@ class Past:
       f'l.{column} IS NOT DISTINCT FROM s.{column}'
       for column in ('session', '"user"', item)
     )
-    repeated = sql.one(
+    repeated = sql.fetch_row(
       self._connection,
       f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
       f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
@@ -248,9 +248,9 @@ class Past:
         ' once'
       )
 
-  def _place(self) -> sessions.Placed:
+  def _place(self) -> sessions.RowPlaces:
     rows_of = log.source_table(self._form)
-    numbered = sessions.number(
+    numbered = sessions.number_sessions(
       self._connection,
       log.TABLE,
       _idle_ms(self._manifest),
@@ -261,7 +261,7 @@ class Past:
     )
     splits = self._manifest.splits
     boundaries = (splits['train'].end_ms, splits['validation'].end_ms)
-    return sessions.place_at(
+    return sessions.split_sessions_at(
       self._connection, numbered, boundaries, f'n.row_id >= {self._earlier}'
     )
 
@@ -270,7 +270,7 @@ class Past:
     groups = tuple(g for g in self._needs.groups if g != history.GROUP)
     if not groups:
       return ''
-    made, _ = asof.compute(
+    made, _ = asof.compute_features(
       self._connection,
       log.source_table(self._form),
       self._placed,
@@ -296,7 +296,7 @@ class Past:
       ' USING (row_id)'
     )
 
-  def _histories(self, items: words_lib.Words | None) -> str:
+  def _histories(self, items: words_lib.Vocabulary | None) -> str:
     """SQL that joins the user's earlier items, as the raw log has them."""
     assert items is not None
     shown = {'key': items.values, 'id': items.values}
@@ -304,12 +304,12 @@ class Past:
     field = next(
       f for f in self._needs.fields if f.details['as_of'] == history.GROUP
     )
-    view = sql.fresh('shown')
+    view = sql.unique_name('shown')
     self._connection.execute(
       f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {log.TABLE} l'
       f' JOIN {self._placed.table} p USING (row_id)'
     )
-    found = history.encode(
+    found = history.encode_histories(
       self._connection,
       view,
       log.item_column(self._form),
@@ -326,7 +326,7 @@ class Past:
 
 
 @contextlib.contextmanager
-def scratch(
+def scratch_database(
   memory_limit: str = '',
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
   """A database that spills, and a directory that goes when the block ends.
@@ -340,8 +340,8 @@ def scratch(
   """
   target = pathlib.Path(tempfile.gettempdir(), _SCRATCH)
   with (
-    partial.beside(target, str(target), mode=0o700) as directory,
-    sql.plain_ends(),
+    partial.staging_directory(target, str(target), mode=0o700) as directory,
+    sql.translate_errors(),
     sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):
     yield connection, directory

@@ -63,7 +63,7 @@ _ELEMENTS = {
 _DEEPEST = 100
 
 
-class Refused(Exception):
+class ProgramError(Exception):
   """Why a program is not run, in words."""
 
 
@@ -80,7 +80,7 @@ def read(data: bytes, where: str) -> jax_export.Exported:
   try:
     function = jax_export.deserialize(bytearray(data))
     check(function)
-  except Refused as error:
+  except ProgramError as error:
     raise types.InputError(f'{where}: {error}') from None
   # The readers of JAX and MLIR fail in many ways that mean the same.
   except Exception as error:
@@ -95,15 +95,15 @@ def check(function: jax_export.Exported) -> None:
   """Looks at every operation of a program.
 
   Raises:
-    Refused: one that is not on the list, or a program that is not what its
+    ProgramError: one that is not on the list, or a program that is not what its
       record says.
   """
   if function.nr_devices != 1:
-    raise Refused(f'is for {function.nr_devices} devices, expected 1')
+    raise ProgramError(f'is for {function.nr_devices} devices, expected 1')
   if function.ordered_effects or function.unordered_effects:
-    raise Refused('has side effects')
+    raise ProgramError('has side effects')
   if function.module_kept_var_idx != tuple(range(len(function.in_avals))):
-    raise Refused('leaves arguments out')
+    raise ProgramError('leaves arguments out')
   with mlir.make_ir_context():
     module = jax_mlir.deserialize_portable_artifact(
       function.mlir_module_serialized
@@ -124,7 +124,7 @@ def _operations(root: Any) -> Iterator[tuple[str, Any]]:
   while waiting:
     owner, operation, depth = waiting.pop()
     if depth > _DEEPEST:
-      raise Refused(f'has operations within operations, {depth} deep')
+      raise ProgramError(f'has operations within operations, {depth} deep')
     if operation.name == 'func.func':
       owner = ir.StringAttr(operation.attributes['sym_name']).value
     yield owner, operation
@@ -141,19 +141,25 @@ def _check_operation(operation: Any) -> None:
   if name == 'stablehlo.custom_call':
     target = ir.StringAttr(operation.attributes['call_target_name']).value
     if target not in CUSTOM_CALLS or len(operation.results):
-      raise Refused(f'has the custom call {target!r:.80}, which is not run')
+      raise ProgramError(
+        f'has the custom call {target!r:.80}, which is not run'
+      )
   elif name not in OPERATIONS:
-    raise Refused(f'has the operation {name!r:.80}, which is not run')
+    raise ProgramError(f'has the operation {name!r:.80}, which is not run')
   for attribute in _attribute_names(operation.attributes):
     if '.' in attribute and attribute not in _ATTRIBUTES:
-      raise Refused(f'has the attribute {attribute!r:.80}, expected none such')
+      raise ProgramError(
+        f'has the attribute {attribute!r:.80}, expected none such'
+      )
   if name == 'func.func':
     for kind in ('arg_attrs', 'res_attrs'):
       if kind in operation.attributes:
         for one in ir.ArrayAttr(operation.attributes[kind]):
           for attribute in _attribute_names(ir.DictAttr(one)):
             if attribute not in _ATTRIBUTES:
-              raise Refused(f'has the attribute {attribute!r:.80} of a value')
+              raise ProgramError(
+                f'has the attribute {attribute!r:.80} of a value'
+              )
 
 
 def _attribute_names(attributes: Any) -> list[str]:
@@ -172,7 +178,7 @@ def _check_depth(calls: dict[str, set[str]]) -> None:
     if deeper == depth:
       return
     depth = deeper
-  raise Refused('has functions that call themselves')
+  raise ProgramError('has functions that call themselves')
 
 
 def _check_main(module: Any, function: jax_export.Exported) -> None:
@@ -183,7 +189,7 @@ def _check_main(module: Any, function: jax_export.Exported) -> None:
     if ir.StringAttr(operation.operation.attributes['sym_name']).value == 'main'
   ]
   if len(mains) != 1:
-    raise Refused('has no function main')
+    raise ProgramError('has no function main')
   attribute = mains[0].operation.attributes['function_type']
   kind = ir.FunctionType(ir.TypeAttr(attribute).value)
   inputs = [_type(aval) for aval in function.in_avals]
@@ -192,13 +198,13 @@ def _check_main(module: Any, function: jax_export.Exported) -> None:
   expected = inputs, [_type(aval) for aval in function.out_avals]
   found = [str(t) for t in kind.inputs], [str(t) for t in kind.results]
   if found != expected:
-    raise Refused('takes or gives other arrays than its record says')
+    raise ProgramError('takes or gives other arrays than its record says')
 
 
 def _type(aval: Any) -> str:
   """An array's type as MLIR writes it."""
   if aval.dtype.name not in _ELEMENTS:
-    raise Refused(f'has arrays of {aval.dtype.name}')
+    raise ProgramError(f'has arrays of {aval.dtype.name}')
   sizes = [str(n) if isinstance(n, int) else '?' for n in aval.shape]
   return f'tensor<{"x".join([*sizes, _ELEMENTS[aval.dtype.name]])}>'
 
@@ -222,7 +228,7 @@ def check_signature(
       inputs i32[b, t] come last; else [b].
 
   Raises:
-    Refused: they differ.
+    ProgramError: they differ.
   """
   count = len(parameters)
   arguments = [(aval.shape, aval.dtype.name) for aval in function.in_avals]
@@ -230,32 +236,34 @@ def check_signature(
     (([0] * count, *[0] * (len(arguments) - count)), {})
   )
   if function.in_tree != tree or len(arguments) < count + len(widths):
-    raise Refused(f'does not take {count} parameters and the inputs')
+    raise ProgramError(f'does not take {count} parameters and the inputs')
   if arguments[:count] != list(parameters):
-    raise Refused('takes other parameters than those of export.json')
+    raise ProgramError('takes other parameters than those of export.json')
   rank = 2 if has_sessions else 1
   lead = str(arguments[count][0][:rank])
   further = len(arguments) - count - len(widths)
   if further and not has_sessions:
-    raise Refused('takes more inputs than there are')
+    raise ProgramError('takes more inputs than there are')
   expected = [
     *((rank + 1, (width,), dtype) for width, dtype in widths),
     *[(rank, (), 'int32')] * further,
   ]
   for (shape, dtype), wanted in zip(arguments[count:], expected, strict=True):
     if (len(shape), tuple(shape[rank:]), dtype) != wanted:
-      raise Refused(f'takes an input {dtype}{list(shape)}, which there is not')
+      raise ProgramError(
+        f'takes an input {dtype}{list(shape)}, which there is not'
+      )
     if str(shape[:rank]) != lead or any(
       isinstance(n, int) for n in shape[:rank]
     ):
-      raise Refused('does not take any number of rows')
+      raise ProgramError('does not take any number of rows')
   outputs = [(aval.shape, aval.dtype.name) for aval in function.out_avals]
   if function.out_tree != jax.tree.structure(0) or len(outputs) != 1:
-    raise Refused('gives other values than probabilities')
+    raise ProgramError('gives other values than probabilities')
   shape, dtype = outputs[0]
   if (str(shape[:rank]), tuple(shape[rank:]), dtype) != (
     lead,
     (tasks,),
     'float32',
   ):
-    raise Refused(f'gives {dtype}{list(shape)}, expected {tasks} tasks')
+    raise ProgramError(f'gives {dtype}{list(shape)}, expected {tasks} tasks')

@@ -38,12 +38,12 @@ def source_field(
   )
 
 
-def given(field: source.SourceField) -> str:
+def given_column(field: source.SourceField) -> str:
   """Name of the column that says whether a row has a number or text."""
   return sql.quote(f'given_{field.name}')
 
 
-def readable(table: pa.Table) -> pa.Table:
+def to_duckdb_types(table: pa.Table) -> pa.Table:
   """The table with types that DuckDB takes from Parquet as what they become.
 
   Of Arrow it takes some of them as something else, or not at all.
@@ -76,7 +76,9 @@ def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
     missing: texts that stand for nothing, in columns of text.
   """
   written = sql.value_text(value)
-  return sql.unless(written, missing) if raw_parquet.is_text(found) else written
+  return (
+    sql.null_if_in(written, missing) if raw_parquet.is_text(found) else written
+  )
 
 
 def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
@@ -119,13 +121,13 @@ def value_sql(
         f'{where}: {field.name!r}: details: edges are {edges!r:.80}, expected'
         ' numbers'
       )
-    value = numbers.bin_number(raw_field, edges)
+    value = numbers.bin_index(raw_field, edges)
   elif raw_field.kind == 'numeric':
     scale = numbers.Normalisation(
       _detail(field, 'mean', float, where),
       _detail(field, 'deviation', float, where),
     )
-    value = scale.apply(f'({numbers.clean(raw_field)})')
+    value = scale.apply(f'({numbers.transformed(raw_field)})')
   return f'{value} AS {sql.quote(field.column)}'
 
 

@@ -59,7 +59,7 @@ class Rows:
   chunks: Callable[[int], Iterator[Chunk]]
 
 
-class Taker:
+class RowReader:
   """Rows of a reader, any number at a time."""
 
   def __init__(self, reader: pa.RecordBatchReader):
@@ -80,7 +80,7 @@ class Taker:
     return pa.Table.from_batches(parts, self._reader.schema)
 
 
-def of_table(table: Any, path: str = 'table') -> Rows:
+def rows_of_table(table: Any, path: str = 'table') -> Rows:
   """Rows that are in memory.
 
   Args:
@@ -105,7 +105,7 @@ def of_table(table: Any, path: str = 'table') -> Rows:
   )
 
 
-def readable_again(rows: Rows, directory: pathlib.Path) -> Rows:
+def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
   """The rows as ones that can be read many times.
 
   Args:

@@ -28,7 +28,7 @@ from rmtl_jax.serving import words as words_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
+class Predictions:
   """What `Scorer.score` gives for R raw rows.
 
   Attributes:
@@ -128,7 +128,7 @@ class Scorer(abc.ABC):
       warnings.warn(line, stacklevel=2)
     return scored.probabilities
 
-  def score(self, table: Any, history: Any = None) -> Scored:
+  def score(self, table: Any, history: Any = None) -> Predictions:
     """Probabilities of raw rows, and what is to be said of these rows.
 
     Args:
@@ -138,7 +138,7 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: as for `predict`.
     """
-    rows, notes = rows_lib.of_table(table), notes_lib.Notes()
+    rows, notes = rows_lib.rows_of_table(table), notes_lib.Notes()
     found = [np.zeros((0, len(self.tasks)), np.float32)]
     with contextlib.ExitStack() as stack:
       earlier = None
@@ -146,10 +146,10 @@ class Scorer(abc.ABC):
         log = rows_lib.open_log(os.fspath(history), self.delimiter)
         earlier = stack.enter_context(log)
       elif history is not None:
-        earlier = [rows_lib.of_table(history, 'history')]
+        earlier = [rows_lib.rows_of_table(history, 'history')]
       found += [v for _, v in self.stream(rows, earlier, notes=notes)]
     values = np.concatenate(found)
-    return Scored(
+    return Predictions(
       {task: values[:, k] for k, task in enumerate(self.tasks)},
       notes.unseen(),
       notes.warnings(),
@@ -181,8 +181,8 @@ class Scorer(abc.ABC):
         yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
       return
     self.encoder.check(rows.schema, rows.path, self.needs.columns)
-    with past_lib.scratch(memory_limit) as (connection, directory):
-      again = rows_lib.readable_again(rows, directory)
+    with past_lib.scratch_database(memory_limit) as (connection, directory):
+      again = rows_lib.make_rereadable(rows, directory)
       past = past_lib.Past(connection, self.manifest, self.needs)
       for part in history or ():
         past.add(part, scored=False, size=self.chunk_rows)
@@ -243,7 +243,7 @@ class Scorer(abc.ABC):
       )
     return False
 
-  def _items(self) -> words_lib.Words | None:
+  def _items(self) -> words_lib.Vocabulary | None:
     """The items that the run knows; None where it reads none."""
     field = self.manifest.item_field
     return self.encoder.words(field) if field is not None else None

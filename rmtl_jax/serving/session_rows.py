@@ -43,7 +43,7 @@ def infer(
     take(n) -> the probabilities of the next n raw rows, f32[n, K].
   """
   writer = connection.cursor()
-  inputs, found = sql.fresh('inputs'), sql.fresh('found')
+  inputs, found = sql.unique_name('inputs'), sql.unique_name('found')
   writer.execute(
     f'CREATE TABLE {inputs} (row_id BIGINT, c INTEGER[], m INTEGER[],'
     ' x FLOAT[])'
@@ -67,7 +67,9 @@ def infer(
     values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
     _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
   query = f'SELECT p FROM {found} ORDER BY row_id'
-  ordered = rows_lib.Taker(writer.sql(query).to_arrow_reader(scorer.chunk_rows))
+  ordered = rows_lib.RowReader(
+    writer.sql(query).to_arrow_reader(scorer.chunk_rows)
+  )
   tasks = len(scorer.tasks)
   return lambda count: _matrix(ordered.take(count)['p'], tasks, np.float32)
 
@@ -162,6 +164,6 @@ def _starts(table: pa.Table, length: int) -> np.ndarray:
   starts = np.concatenate([[0], changes, [len(session)]])
   # The first session may go on with one that was cut.
   end = starts[1]
-  first = batches.cut(begins_time[:end], length)
-  others = batches.cuts(starts[1:], length, lambda rows: begins_time[rows])
+  first = batches.find_session_cuts(begins_time[:end], length)
+  others = batches.find_cuts(starts[1:], length, lambda rows: begins_time[rows])
   return np.sort(np.concatenate([starts, first, others]))

@@ -78,7 +78,7 @@ def open_sink(
   is_parquet = name.lower().endswith(rows.PARQUET)
   _check_types(name, schema, _try_parquet if is_parquet else _try_csv)
   target = pathlib.Path(os.path.realpath(name))
-  with partial.beside(target, name) as directory:
+  with partial.staging_directory(target, name) as directory:
     path = directory / target.name
     with path.open('wb', 0) as raw, _named(raw, name) as file:
       if is_parquet:
@@ -103,11 +103,11 @@ class _Named(io.RawIOBase):
     return True
 
   def write(self, data: Any) -> int:
-    with durable.named(self._name):
+    with durable.name_errors(self._name):
       return self._stream.write(data)
 
   def flush(self) -> None:
-    with durable.named(self._name):
+    with durable.name_errors(self._name):
       self._stream.flush()
 
 

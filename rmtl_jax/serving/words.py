@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from rmtl_jax.preparation import sql
 
 
-class Words:
+class Vocabulary:
   """A field's vocabulary.
 
   Values are found as they are written. Where all of the vocabulary are
@@ -61,10 +61,10 @@ class Words:
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
     """The vocabulary with 118 for 118.0, or None where it is not of numbers."""
-    return whole(self.values)
+    return strip_zero_fractions(self.values)
 
 
-def whole(values: pa.Array) -> pa.Array | None:
+def strip_zero_fractions(values: pa.Array) -> pa.Array | None:
   """Text with 118 for 118.0, or None where it is not of numbers alone."""
   are_numbers = _matches(values, sql.NUMBER)
   # Of no values it is true too.

@@ -227,7 +227,7 @@ def _resume(team: actor_teams.Team) -> None:
   team.epoch = restored.record['epoch']
   for name, (arm_state, best_params) in restored.arrays.items():
     record = restored.record
-    with json_files.complete(f'checkpoint of {team.stage}'):
+    with json_files.parsing(f'checkpoint of {team.stage}'):
       team.arms[name] = actor_teams.Arm(
         team.arms[name].program,
         arm_state,

@@ -175,7 +175,7 @@ def fit(trainings: Sequence[Training], population: int = 1) -> None:
       else:
         training.critic, training.best_params = restored.arrays
       training.errors = list(restored.record['errors'])
-      with json_files.complete('checkpoint of critic'):
+      with json_files.parsing('checkpoint of critic'):
         position = restored.record.get('position')
         training.position = trainer.position_of(position)
   groups = population_lib.Groups(population)

@@ -58,7 +58,7 @@ class Split:
   def cuts(self) -> np.ndarray:
     """Where long sessions are cut: see data/batches.cuts."""
     length = self.config.lane_length
-    return batches.cuts(self.host.starts, length, self.host.begins_time)
+    return batches.find_cuts(self.host.starts, length, self.host.begins_time)
 
   @functools.cached_property
   def equal_rows(self) -> columns_lib.EqualRows | None:
@@ -147,7 +147,7 @@ def with_room(
 ) -> types.FeatureSpec:
   """The fields, with the room that distinct values of train batches need."""
   host = train.host
-  room = batches.distinct_room(
+  room = batches.distinct_capacity(
     lambda rows: host.take(rows).categorical, host.starts, config
   )
   return dataclasses.replace(spec, distinct=room)

@@ -120,7 +120,7 @@ def test_cuts_by_hand():
   starts = np.array([0, 12, 16])
 
   def cuts(length):
-    found = batches.cuts(starts, length, lambda rows: begins_time[rows])
+    found = batches.find_cuts(starts, length, lambda rows: begins_time[rows])
     return found.tolist()
 
   # The second time does not end in a lane of 3; the fourth fills two.
@@ -130,7 +130,7 @@ def test_cuts_by_hand():
   assert cuts(6) == [5, 11]
   assert cuts(7) == [5]
   assert cuts(12) == []
-  assert batches.cuts(starts, 5).tolist() == [5, 10]
+  assert batches.find_cuts(starts, 5).tolist() == [5, 10]
 
 
 def pieces_between_times(lengths, begins_time, capacity):
@@ -165,7 +165,9 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
   begins_time = np.array(data.draw(drawn))
   starts = starts_of(lengths)
   begins_time[starts[:-1]] = True
-  cuts = batches.cuts(starts, config.lane_length, lambda at: begins_time[at])
+  cuts = batches.find_cuts(
+    starts, config.lane_length, lambda at: begins_time[at]
+  )
   expected = pieces_between_times(lengths, begins_time, config.lane_length)
   ends = {int(end) - 1 for end in starts[1:]}
   for plan in (
@@ -178,11 +180,13 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
       assert is_last == [row in ends for row in piece]
   # What is known of a session's first rows tells where it is cut so far.
   seen = data.draw(st.integers(1, rows))
-  whole = batches.cut(begins_time, config.lane_length).tolist()
-  part = batches.cut(begins_time[:seen], config.lane_length).tolist()
+  whole = batches.find_session_cuts(begins_time, config.lane_length).tolist()
+  part = batches.find_session_cuts(
+    begins_time[:seen], config.lane_length
+  ).tolist()
   assert part == whole[: len(part)]
   for at in part:
-    rest = batches.cut(begins_time[at:], config.lane_length) + at
+    rest = batches.find_session_cuts(begins_time[at:], config.lane_length) + at
     assert rest.tolist() == [later for later in whole if later > at]
 
 
@@ -264,7 +268,7 @@ def test_pack_never_overlaps(data):
   length = np.array(
     data.draw(st.lists(st.integers(1, capacity), min_size=1, max_size=80))
   )
-  lane, offset = batches.pack(length, capacity)
+  lane, offset = batches.pack_lanes(length, capacity)
   assert lane.min() >= 0 and offset.min() >= 0
   assert np.all(offset + length <= capacity)
   taken = [
@@ -340,7 +344,7 @@ def test_there_is_room_for_what_sampled_batches_have(lengths, config, seed):
   rows = int(starts[-1])
   fields = np.random.default_rng(seed).integers(0, [1, 3, 10**6], (rows, 3))
   slots = config.lanes * config.lane_length
-  room = batches.distinct_room(lambda rows: fields[rows], starts, config)
+  room = batches.distinct_capacity(lambda rows: fields[rows], starts, config)
   assert all(r <= slots for r in room)
   # So few rows are all sampled: a batch can't have more of a value.
   assert room[0] == min(32, slots)

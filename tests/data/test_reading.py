@@ -80,7 +80,7 @@ def test_data_that_is_replaced_is_not_read(tmp_path, other):
   told = f'out: is being replaced by process {writer.pid}'
   with (
     pytest.raises(types.InputError, match=told),
-    reading.held(tmp_path / 'out'),
+    reading.shared_lock(tmp_path / 'out'),
   ):
     pass
   raw_files.fails(tmp_path, lambda: overwrite(tmp_path), 'is in use by process')
@@ -101,7 +101,7 @@ def test_a_lock_on_data_that_is_gone_is_none(tmp_path, monkeypatch):
     flock(file, kind)
 
   monkeypatch.setattr(fcntl, 'flock', late)
-  with reading.held(tmp_path / 'out'):
+  with reading.shared_lock(tmp_path / 'out'):
     now = os.stat(tmp_path / 'out/manifest.json').st_ino
     assert len(locks) == 2 and locks[-1] == now != locks[0]
 
@@ -120,14 +120,17 @@ def test_data_that_nobody_may_write_to(tmp_path, monkeypatch, other):
     return path_open(path, flags, *args, **options)
 
   monkeypatch.setattr(os, 'open', denied)
-  with reading.held(tmp_path / 'out'), reading.held(tmp_path / 'out'):
+  with (
+    reading.shared_lock(tmp_path / 'out'),
+    reading.shared_lock(tmp_path / 'out'),
+  ):
     assert opened == [os.O_RDONLY] * 2
     with (
       pytest.raises(types.InputError, match='in use'),
-      reading.replacing(tmp_path / 'out'),
+      reading.exclusive_lock(tmp_path / 'out'),
     ):
       pass
-  with reading.replacing(tmp_path / 'out'):
+  with reading.exclusive_lock(tmp_path / 'out'):
     pass
 
 
@@ -139,9 +142,12 @@ def test_without_locks_data_is_read(tmp_path, monkeypatch, error):
     raise OSError(error, os.strerror(error))
 
   monkeypatch.setattr(fcntl, 'flock', flock)
-  with reading.held(tmp_path / 'out'), reading.replacing(tmp_path / 'out'):
+  with (
+    reading.shared_lock(tmp_path / 'out'),
+    reading.exclusive_lock(tmp_path / 'out'),
+  ):
     pass
-  with reading.held(tmp_path / 'nowhere'):
+  with reading.shared_lock(tmp_path / 'nowhere'):
     pass
 
 
@@ -153,9 +159,9 @@ def test_another_process_is_named_as_far_as_the_system_tells(
   for path in (tmp_path / 'locks', tmp_path / 'none'):
     monkeypatch.setattr(reading, '_LOCKS', path)
     with (
-      reading.held(tmp_path / 'out'),
+      reading.shared_lock(tmp_path / 'out'),
       pytest.raises(types.InputError, match='is in use by another process, so'),
-      reading.replacing(tmp_path / 'out'),
+      reading.exclusive_lock(tmp_path / 'out'),
     ):
       pass
 
@@ -182,8 +188,8 @@ def test_files_that_change_are_named(tmp_path):
   os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
   snapshot.check()
   with pytest.raises(types.InputError) as caught:
-    reading.compare(tmp_path, old, snapshot.digests(), 'RUN')
+    reading.compare_digests(tmp_path, old, snapshot.digests(), 'RUN')
   assert str(caught.value).startswith(
     f'{part}: the data were replaced since RUN began'
   )
-  reading.compare(tmp_path, {}, snapshot.digests(), 'RUN')
+  reading.compare_digests(tmp_path, {}, snapshot.digests(), 'RUN')

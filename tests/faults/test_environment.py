@@ -238,7 +238,10 @@ def test_scratch_of_a_predict_that_was_killed_is_swept(tmp_path, monkeypatch):
   dead = tmp_path / '.rmtl-predict.partial-00000000'
   dead.mkdir()
   (dead / 'input.arrow').write_text('rows of somebody')
-  with past.scratch() as (_, mine), past.scratch() as (_, other):
+  with (
+    past.scratch_database() as (_, mine),
+    past.scratch_database() as (_, other),
+  ):
     assert sorted(tmp_path.iterdir()) == sorted([mine, other])
     assert mine.stat().st_mode & 0o777 == 0o700
   assert not list(tmp_path.iterdir())

@@ -28,7 +28,9 @@ def encoded(columns, tasks, fields=(), **table):
     ' 0 AS step, range AS position, greatest(range - 1, 0) AS split'
     ' FROM range(4)'
   )
-  placed = sessions.Placed('places', (20, 30), (2, 1, 1), (2, 1, 1), (0, 0, 0))
+  placed = sessions.RowPlaces(
+    'places', (20, 30), (2, 1, 1), (2, 1, 1), (0, 0, 0)
+  )
   rows = source.SourceTable(
     view='log',
     fields=fields,

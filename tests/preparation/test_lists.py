@@ -15,7 +15,7 @@ def connection():
 
 def encode(connection, rows, min_count=1, max_values=8):
   connection.executemany('INSERT INTO log VALUES (?, ?)', rows)
-  found = lists.encode(connection, 'log', 'm', min_count, max_values)
+  found = lists.encode_lists(connection, 'log', 'm', min_count, max_values)
   ids = connection.execute(f'SELECT key, ids FROM {found.table}').fetchall()
   words = connection.execute(
     f'SELECT value FROM {found.values.table} ORDER BY id'
@@ -88,6 +88,6 @@ def test_no_values_in_train(connection):
   ],
 )
 def test_values_of_text_and_lists(connection, value, separator, expected):
-  assert sql.one(connection, f'SELECT {lists.values(value, separator)}') == (
-    expected,
-  )
+  assert sql.fetch_row(
+    connection, f'SELECT {lists.split_values(value, separator)}'
+  ) == (expected,)

@@ -34,28 +34,28 @@ def values(connection, expression):
 
 def test_normalisation_by_hand(connection):
   fill(connection, [1.0, 3.0, None], [5.0])
-  found = numbers.normalisations(connection, 'log', ['x_a'])['x_a']
+  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
   assert found == numbers.Normalisation(mean=2.0, deviation=1.0)
   assert values(connection, found.apply('x_a')) == [-1.0, 1.0, 0.0, 3.0]
 
 
 def test_constant_column_has_deviation_1(connection):
   fill(connection, [0.1] * 7, [1.1])
-  found = numbers.normalisations(connection, 'log', ['x_a'])['x_a']
+  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
   assert found.deviation == 1.0
   assert values(connection, found.apply('x_a'))[-1] == pytest.approx(1.0)
 
 
 def test_column_without_train_values(connection):
   fill(connection, [None, None], [4.0])
-  found = numbers.normalisations(connection, 'log', ['x_a'])['x_a']
+  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
   assert found == numbers.Normalisation(mean=0.0, deviation=1.0)
   assert values(connection, found.apply('x_a')) == [0.0, 0.0, 4.0]
 
 
 def test_outliers_stay_finite_in_float32(connection):
   fill(connection, [0.0, 1e-9], [1e30, -1e30])
-  found = numbers.normalisations(connection, 'log', ['x_a'])['x_a']
+  found = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
   result = values(connection, found.apply('x_a'))
   assert np.isfinite(np.float32(result)).all()
   assert result[2] > 1e29 and result[3] < -1e29
@@ -64,7 +64,7 @@ def test_outliers_stay_finite_in_float32(connection):
 def test_clean_takes_nan_as_missing_and_the_logarithm(connection):
   fill(connection, [0.0, math.nan, None, math.e - 1])
   field = source.SourceField('a', 'numeric', transform='log1p')
-  assert values(connection, numbers.clean(field)) == [
+  assert values(connection, numbers.transformed(field)) == [
     0.0,
     None,
     None,
@@ -75,9 +75,9 @@ def test_clean_takes_nan_as_missing_and_the_logarithm(connection):
 def test_bins_by_hand(connection):
   fill(connection, [1.0, 2.0, 3.0, 4.0, 5.0, None], [-9.0, 2.0, 99.0])
   field = source.SourceField('a', 'numeric', transform='bins', bins=4)
-  edges = numbers.find_edges(connection, 'log', [field])['a']
+  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
   assert edges == [2.0, 3.0, 4.0]
-  assert values(connection, numbers.bin_number(field, edges)) == [
+  assert values(connection, numbers.bin_index(field, edges)) == [
     '0', '1', '2', '3', '3', None, '0', '1', '3',
   ]  # fmt: skip
 
@@ -85,15 +85,15 @@ def test_bins_by_hand(connection):
 def test_equal_edges_are_merged(connection):
   fill(connection, [7.0] * 9 + [8.0])
   field = source.SourceField('a', 'numeric', transform='bins', bins=5)
-  assert numbers.find_edges(connection, 'log', [field]) == {'a': [7.0]}
+  assert numbers.fit_bin_edges(connection, 'log', [field]) == {'a': [7.0]}
 
 
 def test_bins_without_train_values(connection):
   fill(connection, [None], [3.0])
   field = source.SourceField('a', 'numeric', transform='bins', bins=3)
-  edges = numbers.find_edges(connection, 'log', [field])['a']
+  edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
   assert edges == []
-  assert values(connection, numbers.bin_number(field, edges)) == [None, '0']
+  assert values(connection, numbers.bin_index(field, edges)) == [None, '0']
 
 
 @hypothesis.settings(deadline=None, max_examples=40)
@@ -106,18 +106,18 @@ def test_against_numpy(train, bins):
     connection.execute('CREATE TABLE log (x_a DOUBLE, split BIGINT)')
     fill(connection, train)
     field = source.SourceField('a', 'numeric', transform='bins', bins=bins)
-    edges = numbers.find_edges(connection, 'log', [field])['a']
+    edges = numbers.fit_bin_edges(connection, 'log', [field])['a']
     expected = np.quantile(train, np.arange(1, bins) / bins)
     np.testing.assert_allclose(
       edges, np.unique(edges), rtol=0, atol=0
     )  # increasing
     for edge in expected:
       assert np.min(np.abs(np.array(edges) - edge)) <= 1e-9 * (1 + abs(edge))
-    found = values(connection, numbers.bin_number(field, edges))
+    found = values(connection, numbers.bin_index(field, edges))
     assert found == [
       str(n) for n in np.searchsorted(edges, train, side='right')
     ]
-    scale = numbers.normalisations(connection, 'log', ['x_a'])['x_a']
+    scale = numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a']
     assert scale.mean == pytest.approx(np.mean(train), rel=1e-9, abs=1e-9)
     if np.std(train) > 1e-6 * (1 + abs(np.mean(train))):
       assert scale.deviation == pytest.approx(np.std(train), rel=1e-6)
@@ -131,14 +131,14 @@ def test_sums_do_not_depend_on_threads(connection):
   found = set()
   for threads in (1, 4, 4, 4, 4, 4):
     connection.execute(f'SET threads = {threads}')
-    found.add(numbers.normalisations(connection, 'log', ['x_a'])['x_a'])
+    found.add(numbers.fit_normalisations(connection, 'log', ['x_a'])['x_a'])
   assert len(found) == 1
 
 
 def test_threads_are_as_before(connection):
   connection.execute('SET threads = 2')
   fill(connection, [1.0])
-  numbers.normalisations(connection, 'log', ['x_a'])
+  numbers.fit_normalisations(connection, 'log', ['x_a'])
   assert connection.execute("SELECT current_setting('threads')").fetchone() == (
     2,
   )

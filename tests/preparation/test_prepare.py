@@ -135,7 +135,7 @@ def timed(clicks, conversions):
 
   def read(connection, raw_dir, options):
     table = table_source.read(connection, raw_dir, options)
-    times = sql.fresh('times')
+    times = sql.unique_name('times')
     connection.execute(
       f'CREATE TABLE {times} (row_id BIGINT, t_click BIGINT,'
       ' t_conversion BIGINT)'
@@ -147,7 +147,7 @@ def timed(clicks, conversions):
         for i, pair in enumerate(zip(clicks, conversions, strict=True))
       ],
     )
-    view = sql.fresh('timed')
+    view = sql.unique_name('timed')
     connection.execute(
       f'CREATE VIEW {view} AS SELECT r.* EXCLUDE (y_click, y_conversion),'
       f' t.t_click, t.t_conversion FROM {table.view} r JOIN {times} t'

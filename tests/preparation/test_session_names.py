@@ -38,10 +38,10 @@ def placed_rows(connection, placed):
 
 
 def by_sorting(connection, identity=()):
-  numbered = sessions.number(
+  numbered = sessions.number_sessions(
     connection, 'log', 10, has_session=True, identity=identity
   )
-  return sessions.place(connection, numbered, SHARES)
+  return sessions.split_sessions(connection, numbered, SHARES)
 
 
 def summary(placed):
@@ -64,7 +64,7 @@ LOGS = st.lists(
 def test_places_are_those_of_sorting(rows):
   connection = log(rows)
   expected = by_sorting(connection)
-  found = session_names.place(connection, 'log', SHARES)
+  found = session_names.split_named_sessions(connection, 'log', SHARES)
   assert summary(found) == summary(expected)
   assert found.is_train() == expected.is_train()
   assert placed_rows(connection, found) == placed_rows(connection, expected)
@@ -74,7 +74,9 @@ def test_places_are_those_of_sorting(rows):
 @hypothesis.given(rows=LOGS, in_order=st.booleans())
 def test_duplicates_are_left_to_sorting(rows, in_order):
   connection = log(sorted(rows) if in_order else rows)
-  found = session_names.place(connection, 'log', SHARES, ('payload',))
+  found = session_names.split_named_sessions(
+    connection, 'log', SHARES, ('payload',)
+  )
   assert (found is None) == (len(set(rows)) < len(rows))
 
 
@@ -86,14 +88,14 @@ def test_a_log_that_falls_out_of_order_late_is_looked_through(
   monkeypatch.setattr(session_names, '_SAMPLE', 3)
   rows = [('a', 1, 0), ('a', 5, 1), ('b', 2, 0), ('b', 3, 0), later]
   connection = log(rows)
-  place = session_names.place
+  place = session_names.split_named_sessions
   assert place(connection, 'log', SHARES, ('payload',)) is None
   assert place(log(rows[:-1]), 'log', SHARES, ('payload',)) is not None
 
 
 def test_rows_without_a_name_are_left_to_sorting():
   rows = [('a', 0, 0), (None, 5, 0)]
-  assert session_names.place(log(rows), 'log', SHARES) is None
+  assert session_names.split_named_sessions(log(rows), 'log', SHARES) is None
 
 
 def test_session_over_a_boundary_by_hand():
@@ -101,7 +103,7 @@ def test_session_over_a_boundary_by_hand():
   rows = [(f's{i}', 100 * i, 0) for i in range(10)]
   rows += [('s4', t, 1) for t in (450, 650, 651, 900)]
   connection = log(rows)
-  placed = session_names.place(connection, 'log', SHARES)
+  placed = session_names.split_named_sessions(connection, 'log', SHARES)
   # Before s5 lie 9 rows of 14, before s8 lie 12.
   assert placed.boundaries == (500, 800)
   assert placed.rows == (6, 3, 2)

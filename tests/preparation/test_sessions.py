@@ -23,7 +23,7 @@ def relation(rows, connection):
 
 def numbered(rows, **options):
   connection = duckdb.connect()
-  found = sessions.number(
+  found = sessions.number_sessions(
     connection, relation(rows, connection), IDLE, **options
   )
   table = connection.execute(
@@ -74,7 +74,7 @@ def test_exact_duplicates_leave_the_first():
 def test_carried_columns_stay_with_their_rows():
   rows = [(None, 2, 1, 70), (None, 1, 9, 50), (None, 1, 3, 60)]
   connection = duckdb.connect()
-  found = sessions.number(
+  found = sessions.number_sessions(
     connection, relation(rows, connection), IDLE, carry=('payload',)
   )
   assert connection.execute(
@@ -139,7 +139,7 @@ def test_numbering_is_that_of_a_plain_loop(rows):
 @hypothesis.given(rows=LOGS)
 def test_split_keeps_time_apart(rows):
   connection, found, _ = numbered(rows, has_session=True)
-  placed = sessions.place(connection, found, (6, 2, 2))
+  placed = sessions.split_sessions(connection, found, (6, 2, 2))
   table = connection.execute(
     f'SELECT split, session_id, step, position, timestamp FROM {placed.table}'
     ' JOIN log USING (row_id) ORDER BY position'
@@ -169,7 +169,7 @@ def test_split_keeps_time_apart(rows):
 
 def place(rows, shares=(6, 2, 2)):
   connection, found, _ = numbered(rows)
-  placed = sessions.place(connection, found, shares)
+  placed = sessions.split_sessions(connection, found, shares)
   table = connection.execute(
     f'SELECT row_id, session_id, split FROM {placed.table} ORDER BY position'
   ).fetchall()
@@ -218,7 +218,7 @@ def test_boundaries_that_are_known():
   rows += [('b', None, 8, 0), ('a', None, 5, 0)]
   connection, found, _ = numbered(rows, has_session=True, has_user=False)
   always = 'n.row_id = 1'
-  placed = sessions.place_at(connection, found, (4, 7), always)
+  placed = sessions.split_sessions_at(connection, found, (4, 7), always)
   table = connection.execute(
     f'SELECT row_id, split, step FROM {placed.table} ORDER BY row_id'
   ).fetchall()

@@ -37,7 +37,7 @@ def told(rows, *, item='item', user='user', has_user=True):
       f'INSERT INTO encoded VALUES ({", ".join("?" * 11)})',
       [split, session, who, who or 0, *rest, rest[1], [rest[1], 3], 1.0],
     )
-  found = sides.tell(connection, 'encoded', FIELDS, item, user, has_user)
+  found = sides.infer_sides(connection, 'encoded', FIELDS, item, user, has_user)
   assert [f.name for f in found] == [f.name for f in FIELDS]
   return {f.name: f.details['side'] for f in found if 'side' in f.details}
 

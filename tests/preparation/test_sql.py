@@ -18,7 +18,9 @@ from rmtl_jax.preparation import sql
 def test_literals_are_exact(value, word):
   hypothesis.assume('\x00' not in word)
   with sql.connect(threads=1) as connection:
-    found = sql.one(connection, f'SELECT {sql.number(value)}, {sql.text(word)}')
+    found = sql.fetch_row(
+      connection, f'SELECT {sql.float_literal(value)}, {sql.literal(word)}'
+    )
   assert math.copysign(1, found[0]) == math.copysign(1, value)
   assert found == (value, word)
 
@@ -27,16 +29,18 @@ def test_quoted_names():
   with sql.connect() as connection:
     name = 'odd "name" of one'
     connection.execute(f'CREATE TABLE t AS SELECT 3 AS {sql.quote(name)}')
-    assert sql.one(connection, f'SELECT {sql.names([name])} FROM t') == (3,)
+    assert sql.fetch_row(
+      connection, f'SELECT {sql.quote_all([name])} FROM t'
+    ) == (3,)
 
 
 def test_fresh_names_differ():
-  assert sql.fresh('a') != sql.fresh('a')
+  assert sql.unique_name('a') != sql.unique_name('a')
 
 
 def test_connection_settings(tmp_path):
   with sql.connect('100MB', 1, str(tmp_path / "it's")) as connection:
-    found = sql.one(
+    found = sql.fetch_row(
       connection,
       "SELECT current_setting('threads'), current_setting('TimeZone'),"
       " current_setting('temp_directory')",
@@ -59,12 +63,12 @@ def test_empty_text_is_a_missing_key():
   with sql.connect() as connection:
     rows = "(VALUES ('a', 1::INTEGER, 1.5), ('', 0, 0.0), (NULL, NULL, NULL))"
     found = connection.execute(
-      f'SELECT {sql.key("t")}, {sql.key("i")}, {sql.key("d")}'
+      f'SELECT {sql.null_if_empty("t")}, {sql.null_if_empty("i")}, {sql.null_if_empty("d")}'
       f' FROM {rows} x(t, i, d)'
     ).fetchall()
-    kinds = sql.one(
+    kinds = sql.fetch_row(
       connection,
-      f'SELECT DISTINCT typeof({sql.key("t")}), typeof({sql.key("i")})'
+      f'SELECT DISTINCT typeof({sql.null_if_empty("t")}), typeof({sql.null_if_empty("i")})'
       f' FROM {rows} x(t, i, d)',
     )
   assert found == [('a', 1, 1.5), (None, 0, 0.0), (None, None, None)]
@@ -74,9 +78,9 @@ def test_empty_text_is_a_missing_key():
 def test_nan_is_a_missing_key():
   rows = "(VALUES ('nan'::DOUBLE, 'nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
   with sql.connect() as connection:
-    found = sql.one(
+    found = sql.fetch_row(
       connection,
-      f'SELECT {", ".join(map(sql.key, "dfti"))} FROM {rows} x(d, f, t, i)',
+      f'SELECT {", ".join(map(sql.null_if_empty, "dfti"))} FROM {rows} x(d, f, t, i)',
     )
   assert found == (None, None, 'nan', float('inf'))
 
@@ -107,15 +111,15 @@ def test_nan_is_a_missing_key():
 def test_values_as_text(value, text):
   with sql.connect() as connection:
     query = f'SELECT {sql.value_text("v")} FROM (SELECT {value} AS v)'
-    assert sql.one(connection, query) == (text,)
+    assert sql.fetch_row(connection, query) == (text,)
     query = f'SELECT {sql.value_texts("v")} FROM (SELECT [{value}] AS v)'
-    assert sql.one(connection, query) == ([text],)
+    assert sql.fetch_row(connection, query) == ([text],)
 
 
 def test_cursors_have_the_settings_too():
   with sql.connect() as connection, connection.cursor() as cursor:
     query = "SELECT current_setting('TimeZone')"
-    assert sql.one(cursor, query) == ('UTC',)
+    assert sql.fetch_row(cursor, query) == ('UTC',)
 
 
 def test_any_row():
@@ -140,5 +144,5 @@ def test_any_row():
   ],
 )
 def test_what_can_end_work_is_told_in_our_words(raised, told, match):
-  with pytest.raises(told, match=match), sql.plain_ends():
+  with pytest.raises(told, match=match), sql.translate_errors():
     raise raised

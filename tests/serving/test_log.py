@@ -32,17 +32,17 @@ def manifest(source, **options):
 def appended(form, table, scored=False):
   """The rows of the log that a table becomes."""
   connection = sql.connect()
-  log.create(connection, form)
-  found = rows.of_table(table, 'log.csv')
+  log.create_table(connection, form)
+  found = rows.rows_of_table(table, 'log.csv')
   log.check(form, found.schema, found.path)
   for chunk in found.chunks(100):
-    log.append(connection, form, chunk, 7, scored)
+    log.append_rows(connection, form, chunk, 7, scored)
   query = f'FROM {log.TABLE} ORDER BY row_id'
   return connection.sql(query).to_arrow_table().to_pydict()
 
 
 def test_a_source_that_times_its_labels():
-  form = log.form(manifest('retailrocket'))
+  form = log.log_schema(manifest('retailrocket'))
   assert form.labels == ('t_click', 't_conversion')
   assert (form.user, form.time, form.item) == ('visitor', 'timestamp', 'item')
   found = appended(
@@ -67,7 +67,7 @@ def test_a_source_that_times_its_labels():
 
 
 def test_labels_that_are_not_there_are_not_told():
-  form = log.form(manifest('mine'))
+  form = log.log_schema(manifest('mine'))
   assert form.labels == ('click', 'conversion')
   assert not form.tasks[0].tells_time
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'x']}
@@ -92,14 +92,14 @@ def test_labels_that_are_not_there_are_not_told():
 )
 def test_times_of_a_schema(unit, values, expected):
   schema = past_run.SCHEMA | {'time': {'column': 'time', 'unit': unit}}
-  form = log.form(manifest('table', schema=schema))
+  form = log.log_schema(manifest('table', schema=schema))
   table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
   assert appended(form, table)['timestamp'] == expected
 
 
 def test_texts_that_stand_for_nothing():
   schema = past_run.SCHEMA | {'missing': ['NULL']}
-  form = log.form(manifest('table', schema=schema))
+  form = log.log_schema(manifest('table', schema=schema))
   table = {
     'visit': ['NULL', 'a'],
     'who': ['u', 'NULL'],
@@ -118,10 +118,10 @@ def test_texts_that_stand_for_nothing():
 def test_times_before_2000_need_data_that_has_such():
   table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
   for options in ({}, {'any_dates': True}):
-    found = appended(log.form(manifest('mine', **options)), table)
+    found = appended(log.log_schema(manifest('mine', **options)), table)
     assert found['timestamp'] == table['timestamp']
   with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
-    appended(log.form(manifest('mine', any_dates=False)), table)
+    appended(log.log_schema(manifest('mine', any_dates=False)), table)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_what_is_refused(change, message):
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'y']}
   table = {k: v for k, v in (table | change).items() if v is not None}
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    appended(log.form(manifest('mine')), table)
+    appended(log.log_schema(manifest('mine')), table)
   assert message in str(error.value)
 
 
 def test_a_table_needs_its_schema():
   with pytest.raises(types.InputError, match='options: schema'):
-    log.form(manifest('table'))
+    log.log_schema(manifest('table'))

@@ -250,13 +250,13 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
     ((WHOLE, TEXT), (WHOLE, WHOLE)),
     ((FLOAT, WHOLE), (FLOAT, TEXT)),
   ):
-    with past.scratch() as (connection, _):
+    with past.scratch_database() as (connection, _):
       found = past.Past(connection, scorer.manifest, scorer.needs)
       for rows, kinds, scored in (
         (raw.slice(0, 300), earlier, False),
         (raw.slice(300), later, True),
       ):
-        table = rows_lib.of_table(numbered(rows, *kinds))
+        table = rows_lib.rows_of_table(numbered(rows, *kinds))
         found.add(table, scored, 100)
       items = scorer.encoder.words('item')
       found.compute(items)
@@ -317,7 +317,7 @@ def test_what_duckdb_says_is_said_in_our_words(raised, expected):
   kind = types.InputError if expected else KeyboardInterrupt
   with (
     pytest.raises(kind, match=expected or None),
-    past.scratch() as (_, directory),
+    past.scratch_database() as (_, directory),
   ):
     assert directory.is_dir()
     raise raised
@@ -328,5 +328,7 @@ def test_a_memory_limit_that_is_none(loaded):
   raw = past_run.log(8)
   with pytest.raises(types.InputError, match="'much' is not a size"):
     list(
-      loaded.stream(rows_lib.of_table(raw), [rows_lib.of_table(raw)], 'much')
+      loaded.stream(
+        rows_lib.rows_of_table(raw), [rows_lib.rows_of_table(raw)], 'much'
+      )
     )

@@ -342,5 +342,5 @@ sys.stdin = types.SimpleNamespace(
 )
 with rows.open_rows('-') as found:
   read(found)
-read(rows.of_table(pa.ipc.open_stream(data).read_all()))
+read(rows.rows_of_table(pa.ipc.open_stream(data).read_all()))
 """

@@ -168,7 +168,7 @@ def test_records_that_are_not_those_of_the_program(sound):
     ({'module_kept_var_idx': (0,)}, 'leaves arguments out'),
     ({'platforms': ('cpu',)}, 'other arrays than its record'),
   ):
-    with pytest.raises(program.Refused, match=message):
+    with pytest.raises(program.ProgramError, match=message):
       program.check(dataclasses.replace(function, **changes))
 
 
@@ -225,12 +225,12 @@ def test_signatures(rows, further):
       'tasks': 2,
       'has_sessions': sessions,
     }
-    with pytest.raises(program.Refused, match=message):
+    with pytest.raises(program.ProgramError, match=message):
       program.check_signature(function, **{**given, **changes})
 
 
 def test_programs_of_a_fixed_number_of_rows_are_none():
   for function in (served(rows='8'), served(rows='b, 8', further=(jnp.int32,))):
     sessions = len(function.in_avals) > 4
-    with pytest.raises(program.Refused, match='any number of rows'):
+    with pytest.raises(program.ProgramError, match='any number of rows'):
       program.check_signature(function, WEIGHTS, WIDTHS, 2, sessions)

@@ -81,10 +81,10 @@ _FEATURES = (
 )
 
 
-def add(
+def add_features(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """The reader's result with the as-of features that the options name.
@@ -120,12 +120,12 @@ def add(
     return rows
   made = {f.name: f.group for f in _FEATURES if f.group in groups}
   if 'rates' in groups:
-    made |= dict.fromkeys(asof_rates.names(rows.tasks), 'rates')
+    made |= dict.fromkeys(asof_rates.rate_names(rows.tasks), 'rates')
   if 'feedback' in groups:
-    made |= dict.fromkeys(asof_feedback.names(rows.tasks), 'feedback')
+    made |= dict.fromkeys(asof_feedback.feedback_names(rows.tasks), 'feedback')
   _check_names(rows, made)
   idle_ms = round(config.idle_minutes * 60_000)
-  table, details = compute(connection, rows, placed, groups, idle_ms)
+  table, details = compute_features(connection, rows, placed, groups, idle_ms)
   fields = tuple(
     source.SourceField(
       PREFIX + name,
@@ -143,10 +143,10 @@ def add(
   )
 
 
-def compute(
+def compute_features(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None = None,
@@ -179,7 +179,7 @@ def compute(
   # Joined two by two, once: every join of a view takes memory at every use.
   whole = tables[0]
   for table in tables[1:]:
-    joined = sql.fresh('joined')
+    joined = sql.unique_name('joined')
     connection.execute(
       f'CREATE TABLE {joined} AS FROM {whole} JOIN {table} USING (row_id)'
     )
@@ -218,7 +218,7 @@ def _lack(rows: source.SourceTable, group: str) -> str:
     return 'needs a user, and the log has no column of users'
   if group in _KEYED and rows.item_field is None:
     return 'needs an item, and no categorical field of the log is the item'
-  if group == 'feedback' and not asof_feedback.names(rows.tasks):
+  if group == 'feedback' and not asof_feedback.feedback_names(rows.tasks):
     return (
       'needs a task that tells when its labels become known, and the log has'
       ' none; in a schema, "known_after_seconds" of a task tells'
@@ -241,14 +241,14 @@ def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
   """The reader's result with the field of histories, which `encode` makes."""
   _check_names(rows, {history.GROUP: history.GROUP})
   assert rows.item_field is not None
-  field = history.field(PREFIX + history.GROUP, rows.item_field, items)
+  field = history.history_field(PREFIX + history.GROUP, rows.item_field, items)
   return dataclasses.replace(rows, fields=(*rows.fields, field))
 
 
 def _with_keys(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.Placed,
+  placed: sessions.RowPlaces,
   groups: tuple[str, ...],
   labelled: str,
 ) -> str:
@@ -259,13 +259,13 @@ def _with_keys(
     relation = rows.view
   if set(groups) & set(_KEYED):
     item = sql.quote(f'f_{rows.item_field}')
-    columns.append(sql.key('r."user"') + ' AS "user"')
-    columns.append(f'{sql.key(f"r.{item}")} AS item')
+    columns.append(sql.null_if_empty('r."user"') + ' AS "user"')
+    columns.append(f'{sql.null_if_empty(f"r.{item}")} AS item')
   if set(groups) & set(_LABELLED):
-    columns += labels.columns(
+    columns += labels.label_and_time_columns(
       rows.tasks, placed.boundaries, 'p.split', labelled
     )
-  table = sql.fresh('keyed')
+  table = sql.unique_name('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
     f' JOIN {placed.past or placed.table} p ON {placed.condition}'
@@ -286,17 +286,17 @@ def _make(
   features = [feature for feature in _FEATURES if feature.group in groups]
   if features:
     columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
-    tables.append(sql.fresh('windows'))
+    tables.append(sql.unique_name('windows'))
     connection.execute(
       f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
       f' FROM {keyed}'
     )
   if 'rates' in groups:
     assert train is not None
-    made += asof_rates.make(connection, keyed, tasks, idle_ms, train)
+    made += asof_rates.make_rates(connection, keyed, tasks, idle_ms, train)
   if 'feedback' in groups:
     assert train is not None
-    made.append(asof_feedback.make(connection, keyed, tasks, train))
+    made.append(asof_feedback.make_feedback(connection, keyed, tasks, train))
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details
 
@@ -308,7 +308,7 @@ def _view(
   fields: tuple[source.SourceField, ...],
 ) -> str:
   """The reader's view with the columns of the table, `x_asof_` and a name."""
-  view = sql.fresh('asof')
+  view = sql.unique_name('asof')
   columns = ', '.join(
     f'a.{sql.quote(field.name.removeprefix(PREFIX))}'
     f' AS {sql.quote(field.source_column)}'

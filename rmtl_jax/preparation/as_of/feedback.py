@@ -28,7 +28,7 @@ def tasks_without_label_time(tasks: Sequence[source.SourceTask]) -> list[str]:
   return [task.name for task in tasks if not task.tells_time]
 
 
-def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+def feedback_names(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all features, task by task."""
   return [name for task in tasks if task.tells_time for name in _names(task)]
 
@@ -42,12 +42,12 @@ def _names(task: source.SourceTask) -> tuple[str, str, str]:
   )
 
 
-def make(
+def make_feedback(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> asof_rates.Made:
+) -> asof_rates.FeatureTable:
   """Positives of the session so far.
 
   Per task: how many are known; (that + WEIGHT * train's rate) / (earlier rows
@@ -58,7 +58,7 @@ def make(
   Args:
     connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp` and what
-      labels.columns gives.
+      labels.label_and_time_columns gives.
     tasks: the reader's; at least one tells its time.
     train: each task's share of positives, from which sessions start.
 
@@ -71,7 +71,7 @@ def make(
   details: dict[str, dict[str, Any]] = {}
   for i, task in told.items():
     number, rate, since = _names(task)
-    prior = sql.number(WEIGHT * train[i])
+    prior = sql.float_literal(WEIGHT * train[i])
     share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
     columns += [
       f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE)'
@@ -82,12 +82,12 @@ def make(
     of_task = {'key': 'session', 'task': task.name}
     details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
     details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
-  table = sql.fresh('feedback')
+  table = sql.unique_name('feedback')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT row_id, {", ".join(columns)} FROM {past}'
   )
   connection.execute(f'DROP TABLE {past}')
-  return asof_rates.Made(table, details)
+  return asof_rates.FeatureTable(table, details)
 
 
 def _past(
@@ -98,7 +98,7 @@ def _past(
   `position`: earlier rows of the session; `n_<n>`: positives known; `last_<n>`:
   the greatest position of a row that they belong to.
   """
-  rows, table = sql.fresh('rows'), sql.fresh('past')
+  rows, table = sql.unique_name('rows'), sql.unique_name('past')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
     for i in numbers
@@ -133,7 +133,7 @@ def _past(
   return table
 
 
-def previous(
+def row_before_id(
   connection: duckdb.DuckDBPyConnection, words: str, edges: Sequence[float]
 ) -> int:
   """The row of `since_<task>`'s vocabulary that means: of the row before.

@@ -16,8 +16,8 @@ from rmtl_jax.preparation import source, sql
 GROUP = 'history'
 
 
-def field(name: str, item_field: str, items: int) -> source.SourceField:
-  """The field as `encode` reads it; the reader's view has no column of it.
+def history_field(name: str, item_field: str, items: int) -> source.SourceField:
+  """Declares the field; `encode` computes it, so the view has no such column.
 
   Args:
     name: the field's name.
@@ -33,7 +33,7 @@ def field(name: str, item_field: str, items: int) -> source.SourceField:
   )
 
 
-def encode(
+def encode_histories(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   item: str,
@@ -57,8 +57,8 @@ def encode(
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
     `items` of them, most recent last; only where there are any.
   """
-  shown, spans, table = map(sql.fresh, ('shown', 'spans', 'histories'))
-  known = sql.key('r."user"') + ' IS NOT NULL'
+  shown, spans, table = map(sql.unique_name, ('shown', 'spans', 'histories'))
+  known = sql.null_if_empty('r."user"') + ' IS NOT NULL'
   connection.execute(
     f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
     f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'

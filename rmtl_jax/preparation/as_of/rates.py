@@ -25,7 +25,7 @@ _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class FeatureTable:
   """Features of labels.
 
   Attributes:
@@ -39,7 +39,7 @@ class Made:
   details: dict[str, dict[str, Any]]
 
 
-def names(tasks: Sequence[source.SourceTask]) -> list[str]:
+def rate_names(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all rates."""
   return [_name(key, task) for key in KEYS for task in tasks]
 
@@ -48,13 +48,13 @@ def _name(key: str, task: source.SourceTask) -> str:
   return f'{key}_{task.name}_rate'
 
 
-def make(
+def make_rates(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
-) -> tuple[Made, ...]:
+) -> tuple[FeatureTable, ...]:
   """Rates by user and by item.
 
   (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
@@ -63,13 +63,13 @@ def make(
   Args:
     connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
-      `item` and what labels.columns gives.
+      `item` and what labels.label_and_time_columns gives.
     tasks: the reader's.
     idle_ms: a session has rested when no row came for more than this, ms.
     train: each task's share of positives, from which keys start.
 
   Returns:
-    One Made per key.
+    One FeatureTable per key.
   """
   rested = _rest(connection, keyed, len(tasks), idle_ms)
   found = tuple(
@@ -85,7 +85,9 @@ def train_rates(
   """Each task's share of positives among the rows that `is_train` tells."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
-  return sql.one(connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}')
+  return sql.fetch_row(
+    connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}'
+  )
 
 
 def _rest(
@@ -97,7 +99,7 @@ def _rest(
   whose labels nobody tells (in no prepared data, but where a trained model
   predicts) are no longer there.
   """
-  table = sql.fresh('rested')
+  table = sql.unique_name('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(tasks)
@@ -123,7 +125,7 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> Made:
+) -> FeatureTable:
   """Rates by one key."""
   details = {
     _name(key, task): {
@@ -140,11 +142,11 @@ def _of_key(
   rows = 'every.n - coalesce(own.n, 0)'
   rates = ', '.join(
     f'CASE WHEN {rows} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
-    f' + {sql.number(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
     f' AS {sql.quote(name)}'
     for i, (name, rate) in enumerate(zip(details, train, strict=True))
   )
-  table = sql.fresh('rates')
+  table = sql.unique_name('rates')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
     f' ASOF LEFT JOIN {every} every ON r.{sql.quote(key)} ='
@@ -155,7 +157,7 @@ def _of_key(
   )
   connection.execute(f'DROP TABLE {every}')
   connection.execute(f'DROP TABLE {own}')
-  return Made(table, details)
+  return FeatureTable(table, details)
 
 
 def _running(
@@ -165,7 +167,7 @@ def _running(
   tasks: int,
 ) -> str:
   """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
-  by, numbers = sql.names(keys), range(tasks)
+  by, numbers = sql.quote_all(keys), range(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
   # A label that comes after its row has counted adds to the positives alone.
   events = [
@@ -185,7 +187,7 @@ def _running(
   running = ', '.join(
     f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
   )
-  table = sql.fresh('running')
+  table = sql.unique_name('running')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
     f' SELECT {by}, time, {totals} FROM ({" UNION ALL ".join(events)})'

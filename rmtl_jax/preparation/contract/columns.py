@@ -74,7 +74,7 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
   Raises:
     types.InputError: names file and column.
   """
-  with column_reader.readable(path), parquet.open_file(path) as file:
+  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
   found = []
   for name, kind in wanted.items():
@@ -111,13 +111,13 @@ def batches(
     types.InputError: the file can't be read.
   """
   with (
-    column_reader.readable(path),
+    column_reader.one_line_errors(path),
     parquet.open_file(path, _BUFFER_BYTES) as file,
   ):
     yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 
 
-class Values(column_reader.Reader):
+class BatchColumns(column_reader.ColumnReader):
   """Columns of some rows of a file, whose types have been checked."""
 
   def __init__(self, path: pathlib.Path, first_row: int, batch: pa.RecordBatch):

@@ -28,7 +28,7 @@ _PATIENCE = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
+class ContractReport:
   """What was found to be right.
 
   Attributes:
@@ -47,7 +47,7 @@ class Checked:
 def check(
   data_dir: str | pathlib.Path,
   progress: Callable[[str, float], None] = lambda stage, fraction: None,
-) -> Checked:
+) -> ContractReport:
   """Checks prepared data against every rule of its contract.
 
   Args:
@@ -61,36 +61,36 @@ def check(
     types.InputError: for the first rule that is broken; names file, column
       and row where there are such.
   """
-  with reading.held(data_dir):
+  with reading.shared_lock(data_dir):
     return _check(pathlib.Path(data_dir), progress)
 
 
 def _check(
   directory: pathlib.Path, progress: Callable[[str, float], None]
-) -> Checked:
+) -> ContractReport:
   manifest = manifest_lib.read(directory)
   _check_files(directory, manifest)
   vocabularies = contract_vocabulary.check(directory, manifest)
   total = max(1, sum(split.rows for split in manifest.splits.values()))
-  walks: dict[str, contract_sessions.Walk] = {}
-  counts = contract_vocabulary.Counts(manifest)
+  walks: dict[str, contract_sessions.SplitCounts] = {}
+  counts = contract_vocabulary.ValueCounts(manifest)
   done = 0
   for name in manifest_lib.SPLITS:
     floor = _floor(manifest, walks)
-    walk = walks[name] = contract_sessions.Walk()
+    walk = walks[name] = contract_sessions.SplitCounts()
     for path, first_row, batch in _batches(directory, manifest, name):
       _check_batch(path, first_row, batch, manifest, name, walk, floor, counts)
       done += len(batch)
       progress('check', min(1.0, done / total))
     _check_counts(directory, manifest, name, walk)
   counts.check(directory)
-  contract_sessions.check_apart(directory, manifest, walks)
+  contract_sessions.check_disjoint(directory, manifest, walks)
   files = [
     directory / file
     for split in manifest.splits.values()
     for file in split.files
   ]
-  return Checked(manifest, len(files), vocabularies, _slow_groups(files))
+  return ContractReport(manifest, len(files), vocabularies, _slow_groups(files))
 
 
 def _check_files(
@@ -137,7 +137,8 @@ def _batches(
 
 
 def _floor(
-  manifest: manifest_lib.Manifest, walks: dict[str, contract_sessions.Walk]
+  manifest: manifest_lib.Manifest,
+  walks: dict[str, contract_sessions.SplitCounts],
 ) -> int | None:
   """The time before which no session of the next split may begin, ms."""
   floors = [walk.last_start for walk in walks.values()]
@@ -149,7 +150,7 @@ def _floor(
 
 def _delay_ms(manifest: manifest_lib.Manifest) -> int:
   """How long after its row the last label is known, if a schema says so."""
-  schema = schema_lib.of_manifest(manifest)
+  schema = schema_lib.schema_of_manifest(manifest)
   return source.slowest(schema.tasks).delay_ms if schema else 0
 
 
@@ -159,15 +160,15 @@ def _check_batch(
   batch: pa.RecordBatch,
   manifest: manifest_lib.Manifest,
   split: str,
-  walk: contract_sessions.Walk,
+  walk: contract_sessions.SplitCounts,
   floor: int | None,
-  counts: contract_vocabulary.Counts,
+  counts: contract_vocabulary.ValueCounts,
 ) -> None:
   """Checks rows, and counts them into the walk."""
   if not len(batch):
     return
-  values = contract_columns.Values(path, first_row, batch)
-  contract_sessions.advance(
+  values = contract_columns.BatchColumns(path, first_row, batch)
+  contract_sessions.check_rows(
     values,
     walk,
     floor,
@@ -212,7 +213,7 @@ def _check_counts(
   directory: pathlib.Path,
   manifest: manifest_lib.Manifest,
   name: str,
-  walk: contract_sessions.Walk,
+  walk: contract_sessions.SplitCounts,
 ) -> None:
   """The manifest's counts against those of the rows."""
   split = manifest.splits[name]

@@ -14,7 +14,7 @@ from rmtl_jax.preparation.contract import columns as contract_columns
 
 
 @dataclasses.dataclass
-class Walk:
+class SplitCounts:
   """What the rows of one split had so far.
 
   Attributes:
@@ -38,9 +38,9 @@ class Walk:
   last_start: int = -(2**63)
 
 
-def advance(
-  values: contract_columns.Values,
-  walk: Walk,
+def check_rows(
+  values: contract_columns.BatchColumns,
+  walk: SplitCounts,
   floor: int | None,
   end: int | None,
   delay_ms: int = 0,
@@ -90,7 +90,7 @@ def advance(
 
 
 def _check_order(
-  values: contract_columns.Values, session: np.ndarray, walk: Walk
+  values: contract_columns.BatchColumns, session: np.ndarray, walk: SplitCounts
 ) -> bool:
   """Whether the first row goes on with the last row's session."""
   last = None if walk.last is None else walk.last[0]
@@ -116,7 +116,7 @@ def _check_order(
 
 
 def _check_times(
-  values: contract_columns.Values,
+  values: contract_columns.BatchColumns,
   time: np.ndarray,
   begins: np.ndarray,
   floor: int | None,
@@ -145,10 +145,10 @@ def _check_times(
     )
 
 
-def check_apart(
+def check_disjoint(
   directory: pathlib.Path,
   manifest: manifest_lib.Manifest,
-  walks: Mapping[str, Walk],
+  walks: Mapping[str, SplitCounts],
 ) -> None:
   """Checks that no session is in two splits.
 

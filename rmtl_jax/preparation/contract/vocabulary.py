@@ -13,7 +13,7 @@ from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import manifest as manifest_lib
 
 
-class Counts:
+class ValueCounts:
   """How often train has each value, to compare with what vocabularies say.
 
   A vocabulary whose rows are not in the order of its ids has other counts.
@@ -26,7 +26,7 @@ class Counts:
     }
 
   def add(self, field: manifest_lib.Field, ids: np.ndarray) -> None:
-    """Counts rows of the field's vocabulary."""
+    """ValueCounts rows of the field's vocabulary."""
     if field.name in self._found:
       np.add.at(self._found[field.name], ids, 1)
 
@@ -90,7 +90,7 @@ def check_sizes(
   for field in _with_words(manifest):
     path = directory / 'vocabulary' / f'{field.name}.parquet'
     if path.exists():
-      with column_reader.readable(path), parquet.open_file(path) as file:
+      with column_reader.one_line_errors(path), parquet.open_file(path) as file:
         _check_size(path, field, file.metadata.num_rows)
 
 
@@ -113,7 +113,7 @@ def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
-  with column_reader.readable(path), parquet.open_file(path) as file:
+  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
     table = file.read(columns=['value', 'count'])
   _check_size(path, field, len(table))

@@ -57,20 +57,20 @@ def load(
       that is missing or stands twice, or a value of another type; names file,
       column and row.
   """
-  table = sql.fresh('raw')
+  table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   warnings: list[str] = []
   start, told = 0, ''
   for path in paths:
     header = read_header(path, delimiter)
-    raw.columns_present(path, header, column_types)
-    rejects = sql.fresh('rejects')
+    raw.check_columns(path, header, column_types)
+    rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
       f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
     if row_hash:
-      everything = sql.names(sorted(header))
+      everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
       others = set(header) - set(column_types)
@@ -80,9 +80,9 @@ def load(
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
     options = _options(path, columns, delimiter, rejects, missing)
     try:
-      with sql.file_rows(path, 'csv', options) as source:
+      with sql.scan_file(path, 'csv', options) as source:
         query = f'SELECT {kept} FROM {source}{condition}'
-        rows = raw.fill(connection, table, query, first=not files)
+        rows = raw.append_rows(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
       raise
     except duckdb.Error as error:
@@ -150,17 +150,19 @@ def _options(
 ) -> str:
   """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
   types_of = ', '.join(
-    f'{sql.text(name)}: {sql.text(kind)}' for name, kind in columns.items()
+    f'{sql.literal(name)}: {sql.literal(kind)}'
+    for name, kind in columns.items()
   )
-  nulls = ', '.join(map(sql.text, ('', *missing)))
+  nulls = ', '.join(map(sql.literal, ('', *missing)))
   compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
-    f'auto_detect = false, header = true, compression = {sql.text(compression)}'
-    f", delim = {sql.text(delimiter)}, quote = '\"', escape = '\"',"
+    'auto_detect = false, header = true,'
+    f' compression = {sql.literal(compression)}'
+    f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'
-    f' rejects_table = {sql.text(rejects)},'
-    f' rejects_scan = {sql.text(rejects + "_scan")}'
+    f' rejects_table = {sql.literal(rejects)},'
+    f' rejects_scan = {sql.literal(rejects + "_scan")}'
   )
 
 

@@ -34,7 +34,7 @@ PREFIX = 'c_'
 LONGEST_VALUE = 2**21
 
 # Texts that often stand for nothing.
-NOTHING = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
+NULL_TEXTS = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
 
 # What a value of a DuckDB type should have been, for errors.
 EXPECTED = {
@@ -116,7 +116,10 @@ def error_line(
   shown = 'nothing' if found in (None, '') else repr(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
-  if found in NOTHING and expected in (EXPECTED['BIGINT'], EXPECTED['DOUBLE']):
+  if found in NULL_TEXTS and expected in (
+    EXPECTED['BIGINT'],
+    EXPECTED['DOUBLE'],
+  ):
     expected += (
       '; if it stands for nothing, leave it empty or list it as "missing" in'
       ' the schema'
@@ -148,7 +151,9 @@ def check(
   firsts = ', '.join(
     f'min({row_id}) FILTER (WHERE {condition})' for _, condition, _ in faults
   )
-  found = sql.one(connection, f'SELECT {firsts} FROM {relation or table.name}')
+  found = sql.fetch_row(
+    connection, f'SELECT {firsts} FROM {relation or table.name}'
+  )
   wrong = [i for i, row in enumerate(found) if row is not None]
   if wrong:
     first = min(wrong, key=lambda i: found[i])
@@ -158,7 +163,7 @@ def check(
     table.fail(found[first], column, expected)
 
 
-def require(
+def require_values(
   connection: duckdb.DuckDBPyConnection,
   table: RawTable,
   expected: Mapping[str, str],
@@ -180,12 +185,12 @@ def require(
   check(connection, table, faults)
 
 
-def fill(
+def append_rows(
   connection: duckdb.DuckDBPyConnection, table: str, query: str, first: bool
 ) -> int:
   """Makes a table of a query's rows or appends them; returns their number."""
   verb = f'CREATE TABLE {table} AS' if first else f'INSERT INTO {table}'
-  return sql.one(connection, f'{verb} {query}')[0]
+  return sql.fetch_row(connection, f'{verb} {query}')[0]
 
 
 def rest_hash(
@@ -202,14 +207,14 @@ def rest_hash(
     SQL of a column to read with the kept ones, and, over the table, of the
     hash.
   """
-  rest = sql.names(sorted(others))
+  rest = sql.quote_all(sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
   everything = [sql.quote(prefix + name) for name in sorted(kept)]
   everything.append(REST_HASH)
   return f'{column} AS {REST_HASH}', f'hash({", ".join(everything)})'
 
 
-def columns_present(
+def check_columns(
   path: pathlib.Path, found: Sequence[str], wanted: Iterable[str]
 ) -> None:
   """Checks a file's column names.
@@ -233,7 +238,7 @@ def columns_present(
       )
 
 
-def find(
+def find_files(
   raw_dir: pathlib.Path, patterns: Sequence[str], what: str
 ) -> list[pathlib.Path]:
   """Files of a directory that match one of the patterns, by name.
@@ -261,7 +266,7 @@ def find(
   return sorted(matches)
 
 
-def digest(path: pathlib.Path) -> dict[str, Any]:
+def file_record(path: pathlib.Path) -> dict[str, Any]:
   """Name, bytes and SHA-256 of a file, as the manifest records them.
 
   Raises:
@@ -327,7 +332,7 @@ def _parquet_value(file: RawFile, position: int, column: str) -> Any:
   try:
     with (
       sql.connect() as connection,
-      sql.file_rows(file.path, 'parquet') as rows,
+      sql.scan_file(file.path, 'parquet') as rows,
     ):
       row = connection.execute(
         f'SELECT {sql.quote(column)} FROM {rows} LIMIT 1 OFFSET {position}'

@@ -40,12 +40,12 @@ def load(
       that is missing, stands twice or is of another type, or text that is no
       number or time; names file, column and row.
   """
-  table = sql.fresh('raw')
+  table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   start, told = 0, ''
   schemas = [_read_schema(path) for path in paths]
   for path, schema in zip(paths, schemas, strict=True):
-    raw.columns_present(path, schema.names, column_types)
+    raw.check_columns(path, schema.names, column_types)
     for name, wanted in column_types.items():
       check_type(path, name, schema.field(name).type, wanted)
   # DuckDB would round the values of one file to the type of another.
@@ -57,7 +57,7 @@ def load(
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
   for path, schema in zip(paths, schemas, strict=True):
     given = {name: _given(name, schema, missing) for name in column_types}
-    given |= {name: sql.key(given[name]) for name in mixed}
+    given |= {name: sql.null_if_empty(given[name]) for name in mixed}
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
@@ -67,9 +67,9 @@ def load(
       rest, told = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
     try:
-      with sql.file_rows(path, 'parquet') as source:
+      with sql.scan_file(path, 'parquet') as source:
         query = f'SELECT {kept} FROM {source}'
-        rows = raw.fill(connection, table, query, first=not files)
+        rows = raw.append_rows(connection, table, query, first=not files)
         file = raw.RawFile(path, start, rows, 0, '')
         texts = {
           n: v for n, v in given.items() if is_text(schema.field(n).type)
@@ -96,7 +96,9 @@ def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
   """SQL of a column as the file has it; NULL where it is missing."""
   value = sql.quote(name)
   return (
-    sql.unless(value, missing) if is_text(schema.field(name).type) else value
+    sql.null_if_in(value, missing)
+    if is_text(schema.field(name).type)
+    else value
   )
 
 

@@ -91,7 +91,7 @@ def read(
     'f_video_id': 'g.video_id',
     **{
       f'f_{name}': value
-      for name, value in pairs.clock('g.time_ms', _OFFSET_MS).items()
+      for name, value in pairs.hour_and_weekday('g.time_ms', _OFFSET_MS).items()
     },
     'f_tab': 'g.tab',
     'x_duration_ms': 'g.duration_ms',
@@ -118,7 +118,7 @@ def read(
     warnings.append(
       'no video_features_basic_*.csv: fields of videos are left out'
     )
-  view, keys = sql.fresh('rows'), sql.fresh('keys')
+  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
   _make_view(connection, view, log, columns | labels, joins)
   _make_view(connection, keys, log, {}, '')
   return source.SourceTable(
@@ -152,12 +152,12 @@ def _find(
   """Files of one variant: 'log', 'user', 'video'."""
   what = 'a directory with log_standard_*.csv'
   found = {
-    'log': raw.find(raw_dir, ['log_standard_*.csv*'], what),
-    'user': raw.find(raw_dir, ['user_features_*.csv*'], what),
-    'video': raw.find(raw_dir, ['video_features_basic_*.csv*'], what),
+    'log': raw.find_files(raw_dir, ['log_standard_*.csv*'], what),
+    'user': raw.find_files(raw_dir, ['user_features_*.csv*'], what),
+    'video': raw.find_files(raw_dir, ['video_features_basic_*.csv*'], what),
   }
   if options.include_random:
-    found['log'] += raw.find(raw_dir, ['log_random_*.csv*'], what)
+    found['log'] += raw.find_files(raw_dir, ['log_random_*.csv*'], what)
   variants = {
     match.group(1).lower()
     for paths in found.values()
@@ -207,7 +207,7 @@ def _read_log(
     },
     row_hash=True,
   )
-  raw.require(connection, log, {'video_id': 'a whole number'})
+  raw.require_values(connection, log, {'video_id': 'a whole number'})
   # Before the two are multiplied: 0 x 2 would hide the 2.
   raw.check(
     connection,
@@ -256,7 +256,7 @@ def _read_features(
     kinds,
     where=f'{key} IN (SELECT {key} FROM {log.name})',
   )
-  table = sql.fresh('features')
+  table = sql.unique_name('features')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) * FROM {loaded.name}'
     f' ORDER BY {key}, rowid'

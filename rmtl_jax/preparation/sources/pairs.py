@@ -43,7 +43,7 @@ class Pairs:
   duplicates: int
 
 
-def make(
+def make_pairs(
   connection: duckdb.DuckDBPyConnection,
   events: str,
   idle_ms: int,
@@ -63,7 +63,7 @@ def make(
     identity: columns that exact duplicates have in common.
     keep_unviewed: keep pairs without a view, timed at their first event.
   """
-  numbered = sessions.number(
+  numbered = sessions.number_sessions(
     connection,
     events,
     idle_ms,
@@ -72,7 +72,7 @@ def make(
     carry=('visitor', 'item', 'event'),
     drop=False,  # first times stay what they are
   )
-  gathered, table = sql.fresh('gathered'), sql.fresh('pairs')
+  gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
   # Positions follow time within a session, so the least one is the first.
   connection.execute(
     f'CREATE TABLE {gathered} AS SELECT session_number, item,'
@@ -82,7 +82,7 @@ def make(
     f' min(timestamp) FILTER (WHERE event = {PURCHASE}) AS t_conversion'
     f' FROM {numbered.table} GROUP BY session_number, item'
   )
-  pairs, unviewed, last = sql.one(
+  pairs, unviewed, last = sql.fetch_row(
     connection,
     'SELECT count(*), count(*) FILTER (WHERE view IS NULL),'
     f' coalesce(max(session_number), -1) FROM {gathered}',
@@ -99,7 +99,7 @@ def make(
   return Pairs(table, unviewed, pairs, last + 1, numbered.duplicates)
 
 
-def clock(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
+def hour_and_weekday(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
   """SQL of the hour (0-23) and the weekday (0 is Monday).
 
   Args:
@@ -128,7 +128,7 @@ def make_view(
     columns: SQL of further columns, by name.
     joins: SQL that joins other tables to `p`.
   """
-  view = sql.fresh('rows')
+  view = sql.unique_name('rows')
   extra = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
   connection.execute(
     f'CREATE VIEW {view} AS SELECT p.row_id, p.session, p.timestamp,'
@@ -137,7 +137,7 @@ def make_view(
   return view
 
 
-def report(
+def count_pairs(
   pairs: Pairs, keep_unviewed: bool
 ) -> tuple[dict[str, int], dict[str, int]]:
   """(rows dropped by reason, counts) for the manifest."""

@@ -65,11 +65,11 @@ def read(
     types.InputError: no CSV files, or a faulty one.
   """
   what = 'a directory with CSV files such as 2019-Oct.csv'
-  paths = raw.find(raw_dir, ['*.csv', '*.csv.gz'], what)
+  paths = raw.find_files(raw_dir, ['*.csv', '*.csv.gz'], what)
   if not paths:
     raise types.InputError(f'{raw_dir}: no *.csv or *.csv.gz, expected {what}')
   table, events, warnings = _read_events(connection, paths)
-  found = pairs.make(
+  found = pairs.make_pairs(
     connection,
     events,
     round(options.idle_minutes * 60_000),
@@ -77,7 +77,7 @@ def read(
     identity=(raw.ROW_HASH,),
     keep_unviewed=options.keep_unviewed,
   )
-  categorical = _CATEGORICAL | pairs.clock('p.timestamp')
+  categorical = _CATEGORICAL | pairs.hour_and_weekday('p.timestamp')
   # Some of the logs have prices below zero: they say nothing.
   price = 'CASE WHEN e.price >= 0 THEN e.price END'
   view = pairs.make_view(
@@ -90,8 +90,8 @@ def read(
     },
     f'JOIN {table.name} e ON p.row_id = e.rowid',
   )
-  dropped, counts = pairs.report(found, options.keep_unviewed)
-  removals = sql.one(
+  dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
+  removals = sql.fetch_row(
     connection,
     f'SELECT count(*) FROM {table.name} WHERE event = {_NO_EVENT}',
   )[0]
@@ -123,7 +123,7 @@ def read(
 def _read_events(
   connection: duckdb.DuckDBPyConnection, paths: list[pathlib.Path]
 ) -> tuple[raw.RawTable, str, tuple[str, ...]]:
-  """The raw table, a view as pairs.make asks for, and warnings."""
+  """The raw table, a view as pairs.make_pairs asks for, and warnings."""
   codes = ' '.join(f"WHEN '{name}' THEN {n}" for name, n in _CODES.items())
   table = raw_csv.load(
     connection,
@@ -150,7 +150,7 @@ def _read_events(
       ('user_id', 'user_id IS NULL', 'a whole number'),
     ],
   )
-  view = sql.fresh('events')
+  view = sql.unique_name('events')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT rowid AS row_id, user_session AS session,'
     ' user_id AS "user", user_id AS visitor, event_time AS timestamp,'
@@ -173,7 +173,7 @@ def _drop_short_end(
   if file.rows < 2 or raw_csv.ends_with_newline(file.path):
     return ''
   last = file.first_row + file.rows - 1
-  short = sql.one(
+  short = sql.fetch_row(
     connection,
     'SELECT min(n) FILTER (WHERE row < '
     f'{last}) > min(n) FILTER (WHERE row = {last}) FROM ('

@@ -57,12 +57,12 @@ def read(
   Raises:
     types.InputError: no events.csv, or a faulty file.
   """
-  properties = raw.find(
+  properties = raw.find_files(
     raw_dir, ['item_properties_part*.csv*'], 'a directory with events.csv'
   )
   files = [raw_dir / 'events.csv', *properties]
   table, events = _read_events(connection, files[0])
-  found = pairs.make(
+  found = pairs.make_pairs(
     connection,
     events,
     round(options.idle_minutes * 60_000),
@@ -82,14 +82,14 @@ def read(
       joins += f' LEFT JOIN {parents} c ON a.category = c.category'
       columns['category_parent'] = 'c.parent'
       files.append(tree)
-  columns |= pairs.clock('p.timestamp')
+  columns |= pairs.hour_and_weekday('p.timestamp')
   view = pairs.make_view(
     connection,
     found,
     {'user': 'p."user"'} | {f'f_{name}': e for name, e in columns.items()},
     joins,
   )
-  dropped, counts = pairs.report(found, options.keep_unviewed)
+  dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
   return source.SourceTable(
     view=view,
     fields=tuple(source.SourceField(n, 'categorical') for n in columns),
@@ -109,7 +109,7 @@ def read(
 def _read_events(
   connection: duckdb.DuckDBPyConnection, path: pathlib.Path
 ) -> tuple[raw.RawTable, str]:
-  """The raw table and a view in the form that pairs.make asks for."""
+  """The raw table and a view in the form that pairs.make_pairs asks for."""
   codes = ' '.join(f"WHEN '{name}' THEN {n}" for name, n in _CODES.items())
   table = raw_csv.load(
     connection,
@@ -118,7 +118,7 @@ def _read_events(
     select='timestamp, visitorid, itemid, transactionid,'
     f' CAST(CASE event {codes} END AS TINYINT) AS event',
   )
-  raw.require(
+  raw.require_values(
     connection,
     table,
     {
@@ -128,7 +128,7 @@ def _read_events(
       'event': f'one of {", ".join(_CODES)}',
     },
   )
-  view = sql.fresh('events')
+  view = sql.unique_name('events')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT rowid AS row_id, NULL AS session,'
     ' visitorid AS "user", visitorid AS visitor, timestamp, itemid AS item,'
@@ -143,7 +143,7 @@ def _read_properties(
   found: pairs.Pairs,
 ) -> str:
   """A table of the wanted properties' values over time, of items in rows."""
-  wanted = ', '.join(map(sql.text, PROPERTIES.values()))
+  wanted = ', '.join(map(sql.literal, PROPERTIES.values()))
   return raw_csv.load(
     connection,
     paths,
@@ -164,7 +164,7 @@ def _as_of(
   """A table with every row's newest property values at or before its time."""
   changed = ', '.join(
     # Two values of one time are one too many: the greater one, always.
-    f'max(value) FILTER (WHERE property = {sql.text(key)}) AS {name}'
+    f'max(value) FILTER (WHERE property = {sql.literal(key)}) AS {name}'
     for name, key in PROPERTIES.items()
   )
   newest = ', '.join(
@@ -173,7 +173,7 @@ def _as_of(
   )
   # All properties of an item, whenever one of them changes: so one as-of join
   # serves them all.
-  versions, table = sql.fresh('versions'), sql.fresh('properties')
+  versions, table = sql.unique_name('versions'), sql.unique_name('properties')
   connection.execute(
     f'CREATE TABLE {versions} AS SELECT itemid AS item, timestamp, {newest}'
     f' FROM (SELECT itemid, timestamp, {changed} FROM {history}'
@@ -197,7 +197,7 @@ def _read_tree(
   tree = raw_csv.load(
     connection, [path], {'categoryid': 'VARCHAR', 'parentid': 'VARCHAR'}
   )
-  table = sql.fresh('parents')
+  table = sql.unique_name('parents')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT categoryid AS category,'
     f' max(parentid) AS parent FROM {tree.name} GROUP BY categoryid'

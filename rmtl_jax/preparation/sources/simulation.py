@@ -35,7 +35,7 @@ def read(
   """
   del raw_dir
   log = simulated.simulate(options.simulated_rows, options.simulated_seed)
-  table, view = sql.fresh('raw'), sql.fresh('rows')
+  table, view = sql.unique_name('raw'), sql.unique_name('rows')
   connection.register('simulated_log', log)
   connection.execute(f'CREATE TABLE {table} AS FROM simulated_log')
   connection.unregister('simulated_log')

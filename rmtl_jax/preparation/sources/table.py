@@ -74,7 +74,7 @@ def read(
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
-  view = sql.fresh('rows')
+  view = sql.unique_name('rows')
   connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
   return source.SourceTable(
     view=view,
@@ -107,7 +107,7 @@ def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
       )
     return [raw_dir]
   what = 'a CSV or Parquet file, or a directory of such'
-  found = raw.find(raw_dir, ['*'], what)
+  found = raw.find_files(raw_dir, ['*'], what)
   csv = [path for path in found if path.name.lower().endswith(_CSV)]
   parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
   if csv and parquet:
@@ -168,13 +168,13 @@ def _write_whole(
     if kinds[raw.PREFIX + column] != 'VARCHAR':
       continue
     ends = f"suffix({value}, '.0')"
-    is_number = f'regexp_matches({value}, {sql.text(sql.NUMBER)})'
+    is_number = f'regexp_matches({value}, {sql.literal(sql.NUMBER)})'
     if sql.any_row(connection, table, ends) and not sql.any_row(
       connection, table, f"{value} <> '' AND NOT {is_number}"
     ):
       connection.execute(
-        f'UPDATE {table} SET {value} = {sql.whole(value)} WHERE {ends} AND'
-        f' abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+        f'UPDATE {table} SET {value} = {sql.strip_zero_fraction(value)}'
+        f' WHERE {ends} AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
 
 
@@ -195,7 +195,7 @@ def _select(
     if field.kind == 'multi_valued':
       separator = field.details['separator']
       separator = '' if field.column in nested else separator
-      value = lists.values(value, separator, schema.missing)
+      value = lists.split_values(value, separator, schema.missing)
     columns.append(f'{value} AS {sql.quote(field.source_column)}')
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
@@ -210,4 +210,4 @@ def _column(column: str) -> str:
 
 def _key(column: str | None) -> str:
   """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.key(_column(column))
+  return 'NULL' if column is None else sql.null_if_empty(_column(column))

@@ -60,7 +60,7 @@ def compare(
   """
   config_values.validate(config)
   methods = methods_lib.expand(config)
-  with reading.held(data_dir), workdir.locked(path):
+  with reading.shared_lock(data_dir), workdir.locked(path):
     run = workdir.find(path, config, data_dir)
     snapshot = reading.Snapshot(data_dir, run.manifest)
     runs = comparison_runs.Runs(

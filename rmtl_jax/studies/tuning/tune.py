@@ -105,7 +105,7 @@ def tune(
   wanted.check()
   config_values.validate(config)
   live = live or progress_lib.Progress(brief=True)
-  with reading.held(data_dir), workdir.locked(path):
+  with reading.shared_lock(data_dir), workdir.locked(path):
     run, base = workdir.find(path, config, data_dir), config
     snapshot = reading.Snapshot(data_dir, run.manifest, ('train', 'validation'))
     config = dataclasses.replace(

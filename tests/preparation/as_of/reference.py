@@ -49,7 +49,9 @@ def features(
       'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)',
       [(i, *row) for i, row in enumerate(rows)],
     )
-    numbered = sessions.number(connection, 'log', IDLE_MS, has_session=True)
+    numbered = sessions.number_sessions(
+      connection, 'log', IDLE_MS, has_session=True
+    )
     table = source.SourceTable(
       view='log',
       fields=(source.SourceField('item', 'categorical'),),
@@ -62,7 +64,7 @@ def features(
       item_field='item',
     )
     placed = _place(connection, numbered, boundaries)
-    found = asof.add(connection, table, placed, config)
+    found = asof.add_features(connection, table, placed, config)
     names = [
       f.name
       for f in found.fields
@@ -88,9 +90,9 @@ def _place(connection, numbered, boundaries):
   )
   connection.execute(
     'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM placed'
-    f' WHERE timestamp < {sessions.ends("split", boundaries)}'
+    f' WHERE timestamp < {sessions.split_end_sql("split", boundaries)}'
   )
-  return sessions.Placed('kept', boundaries, (), (), ())
+  return sessions.RowPlaces('kept', boundaries, (), (), ())
 
 
 class _Placed(NamedTuple):

@@ -210,7 +210,7 @@ def test_the_word_for_the_row_before(edges, row):
     "CREATE TABLE words AS SELECT * FROM (VALUES ('0', 1), ('1', 2))"
     ' AS t(key, id)'
   )
-  assert asof_feedback.previous(connection, 'words', edges) == row
+  assert asof_feedback.row_before_id(connection, 'words', edges) == row
 
 
 def test_feedback_counts_no_label_past_a_boundary():
@@ -330,7 +330,9 @@ def test_rows_whose_labels_nobody_tells_count_in_no_rate():
     ' t(row_id, session_id, "user", item, timestamp, y_0, t_0)'
   )
   tasks = [source.SourceTask('click')]
-  users, items = asof_rates.make(connection, 'keyed', tasks, MINUTE, [0.2])
+  users, items = asof_rates.make_rates(
+    connection, 'keyed', tasks, MINUTE, [0.2]
+  )
   for made in (users, items):
     (name,) = made.details
     found = connection.execute(

@@ -42,7 +42,7 @@ def database():
 
 def histories(rows: list[Row], items: int) -> list[list[int]]:
   """The history of every row; [] where it has none."""
-  connection, log = database(), sql.fresh('log')
+  connection, log = database(), sql.unique_name('log')
   connection.execute(
     f'CREATE TABLE {log} (row_id BIGINT, session_id BIGINT, "user" VARCHAR,'
     ' f_item VARCHAR, timestamp BIGINT)'
@@ -51,7 +51,7 @@ def histories(rows: list[Row], items: int) -> list[list[int]]:
     f'INSERT INTO {log} VALUES (?, ?, ?, ?, ?)',
     [(i, *row) for i, row in enumerate(rows)],
   )
-  table = history.encode(connection, log, 'f_item', 'words', items)
+  table = history.encode_histories(connection, log, 'f_item', 'words', items)
   found = connection.execute(
     f'SELECT coalesce(ids, []) FROM {log} LEFT JOIN {table}'
     ' USING (session_id, "user") ORDER BY row_id'

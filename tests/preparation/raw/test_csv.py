@@ -134,11 +134,11 @@ def test_damaged_gzip_is_found_with_the_digest(tmp_path, cut):
   path = tmp_path / 'x.csv.gz'
   data = bytearray(gzip.compress(b'a,b,c\n1,x,2\n'))
   path.write_bytes(data)
-  assert raw.digest(path)['bytes'] == len(data)
+  assert raw.file_record(path)['bytes'] == len(data)
   data[-8] ^= 1
   path.write_bytes(data[: len(data) - cut])
   with pytest.raises(types.InputError, match=r'x\.csv\.gz: damaged gzip'):
-    raw.digest(path)
+    raw.file_record(path)
 
 
 def test_missing_file(connection, tmp_path):

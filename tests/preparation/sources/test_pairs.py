@@ -19,7 +19,7 @@ from rmtl_jax.preparation.sources import pairs
 def test_clock_is_that_of_datetime(time, offset):
   epoch = datetime.datetime(1970, 1, 1)
   ms = (time - epoch) // datetime.timedelta(milliseconds=1)
-  clock = pairs.clock(f'{ms}::BIGINT', offset * 3_600_000)
+  clock = pairs.hour_and_weekday(f'{ms}::BIGINT', offset * 3_600_000)
   with duckdb.connect() as connection:
     found = connection.execute(
       f'SELECT {clock["hour"]}, {clock["weekday"]}'
@@ -80,7 +80,7 @@ def test_pairs_are_those_of_a_plain_loop(events, keep):
         'INSERT INTO log VALUES (?, NULL, ?, ?, ?, ?, ?)',
         [i, user, user, time, item, event],
       )
-    found = pairs.make(
+    found = pairs.make_pairs(
       connection,
       'log',
       IDLE,
