@@ -94,7 +94,7 @@ def one_pass(
     columns_lib.read_split(data_dir, manifest, name) for name in manifest.splits
   ]
   for split in splits:
-    batches.training_plan(split.starts, (0, 1), 1, config_lib.BatchConfig())
+    _ = batches.Epoch(split.starts, (0, 1), 1, config_lib.BatchConfig()).plan
   packed = _clocks()
   return {
     'prepare': prepared - begin,

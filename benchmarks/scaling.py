@@ -59,7 +59,7 @@ def plan_seconds(rows: int) -> float:
   starts = workload.session_starts(rng, rows, 4.0)
   config = config_lib.BatchConfig()
   return machine.seconds(
-    lambda: batches.training_plan(starts, (0, 1), 1, config), _REPETITIONS.value
+    lambda: batches.Epoch(starts, (0, 1), 1, config).plan, _REPETITIONS.value
   )
 
 

@@ -47,8 +47,9 @@ class FeatureSpec:
     names: of the categorical, then the multi-valued fields; settings that name
       a field need them.
     item: which of the categorical fields is the item, or None.
-    shares: for each multi-valued field, which of the categorical fields has
-      its vocabulary and embeddings, or None; empty if none does.
+    vocabulary_owners: for each multi-valued field, the place of the categorical
+      field that lends it vocabulary and embeddings, or None; empty if none
+      does.
     numeric_names: of the numeric fields.
     groups: (name, names of its fields) of each group of as-of features; one
       that the data lacks has none.
@@ -68,7 +69,7 @@ class FeatureSpec:
   num_tasks: int
   names: tuple[str, ...] = ()
   item: int | None = None
-  shares: tuple[int | None, ...] = ()
+  vocabulary_owners: tuple[int | None, ...] = ()
   numeric_names: tuple[str, ...] = ()
   groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
   item_side: tuple[int, ...] = ()

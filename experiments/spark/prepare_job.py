@@ -68,22 +68,22 @@ def prepare(
     work = work_lib.Work(spark, directory / 'work')
     rows = raw_table.read(work, paths, schema)
     raw_rows = rows.count()
-    placed = sessions.split_sessions(
+    places = sessions.split_sessions(
       work,
       rows,
       round(config.idle_minutes * 60_000),
       config.split,
       source.slowest(schema.tasks).delay_ms,
     )
-    if not all(placed.kept):
-      empty = manifest_lib.SPLITS[placed.kept.index(0)]
+    if not all(places.kept):
+      empty = manifest_lib.SPLITS[places.kept.index(0)]
       raise types.InputError(
         f'{config.raw_dir}: {raw_rows} rows cannot be split'
         f' {":".join(map(str, config.split))} by session start: {empty} would'
         ' be empty'
       )
-    columns, coded = _encode(work, placed.rows, schema, config)
-    splits = _write(coded, placed, schema, config.rows_per_file, directory)
+    columns, coded = _encode(work, places.rows, schema, config)
+    splits = _write(coded, places, schema, config.rows_per_file, directory)
     user_field = schema.categorical_of(schema.user)
     item_field = schema.categorical_of(schema.item)
     manifest = manifest_lib.Manifest(
@@ -105,7 +105,7 @@ def prepare(
         'schema': schema.to_dict(),
         'engine': f'spark {spark.version}',
       },
-      report=_report(raw_rows, placed, columns),
+      report=_report(raw_rows, places, columns),
     )
     shutil.rmtree(work.directory)
     manifest_lib.write(manifest, directory)
@@ -156,7 +156,7 @@ def _write_vocabulary(
 
 def _write(
   coded: sql.DataFrame,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   schema: schema_lib.TableSchema,
   rows_per_file: int,
   directory: pathlib.Path,
@@ -165,7 +165,7 @@ def _write(
   splits = {}
   for i, name in enumerate(manifest_lib.SPLITS):
     rows = coded.where(F.col('split') == i).drop('split')
-    parts = -(-placed.kept[i] // rows_per_file)
+    parts = -(-places.kept[i] // rows_per_file)
     # Rows of one session are equal in the key, so they share a part.
     ordered = rows.repartitionByRange(parts, 'session_id')
     ordered = ordered.sortWithinPartitions('session_id', 'step')
@@ -177,15 +177,15 @@ def _write(
     sums = [F.sum(f'y_{task.name}').cast('long') for task in schema.tasks]
     start, *positives = written.agg(F.min('timestamp'), *sums).collect()[0]
     splits[name] = manifest_lib.Split(
-      rows=placed.kept[i],
-      sessions=placed.sessions[i],
+      rows=places.kept[i],
+      sessions=places.sessions[i],
       files=tuple(f'{name}/{p.name}' for p in sorted(path.glob('*.parquet'))),
       positives={
         task.name: count
         for task, count in zip(schema.tasks, positives, strict=True)
       },
       start_ms=start,
-      end_ms=(*placed.boundaries, None)[i],
+      end_ms=(*places.boundaries, None)[i],
     )
   return splits
 
@@ -197,12 +197,12 @@ def _save(rows: sql.DataFrame, path: pathlib.Path) -> None:
 
 
 def _report(
-  raw_rows: int, placed: sessions.RowPlaces, columns: Sequence[encode.Column]
+  raw_rows: int, places: sessions.RowPlaces, columns: Sequence[encode.Column]
 ) -> dict[str, object]:
-  dropped = {'exact duplicate': placed.duplicates}
+  dropped = {'exact duplicate': places.duplicates}
   for reason, counts in (
-    (source.AFTER_END, placed.dropped),
-    (source.LABEL_UNKNOWN, placed.immature),
+    (source.AFTER_END, places.dropped),
+    (source.LABEL_UNKNOWN, places.immature),
   ):
     for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
       if count:

@@ -54,14 +54,14 @@ def read(
     for column in sorted(raw.columns)
     for part in (_column(column), _column(column).isNull())
   ]
-  placed = raw.select(
+  places = raw.select(
     *map(_column, raw.columns),
     F.xxhash64(*everything).alias('row_hash'),
     F.col('_metadata.file_path').alias('raw_file'),
     F.col('_metadata.file_block_start').alias('raw_block'),
     F.monotonically_increasing_id().alias('raw_place'),
   )
-  rows = _number_rows(work, placed, paths)
+  rows = _number_rows(work, places, paths)
   _check(rows, paths[0].parent, schema)
   return work.keep(rows.select(*_columns(rows, schema)), 'rows')
 
@@ -82,11 +82,11 @@ def _column(name: str) -> sql.Column:
 
 
 def _number_rows(
-  work: work_lib.Work, placed: sql.DataFrame, paths: Sequence[pathlib.Path]
+  work: work_lib.Work, places: sql.DataFrame, paths: Sequence[pathlib.Path]
 ) -> sql.DataFrame:
   """Adds `row_id`: blocks come in order, and one task reads each in order."""
   blocks = (
-    placed.groupBy('raw_file', 'raw_block')
+    places.groupBy('raw_file', 'raw_block')
     .agg(F.min('raw_place'), F.count('*'))
     .collect()
   )
@@ -101,7 +101,7 @@ def _number_rows(
     offsets.append((file, block, rows - place))
     rows += count
   table = work.table(offsets, 'raw_file string, raw_block long, shift long')
-  return placed.join(table, ['raw_file', 'raw_block']).withColumn(
+  return places.join(table, ['raw_file', 'raw_block']).withColumn(
     'row_id', F.col('raw_place') + F.col('shift')
   )
 

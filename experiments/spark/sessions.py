@@ -43,7 +43,7 @@ def place(
   work: work_lib.Work,
   rows: sql.DataFrame,
   idle_ms: int,
-  shares: Sequence[int],
+  split_ratio: Sequence[int],
   delay_ms: int = 0,
 ) -> Placed:
   """Cuts sessions by their id or by a user's idle time, and splits them.
@@ -52,7 +52,7 @@ def place(
     work: where.
     rows: of `raw_table.read`.
     idle_ms: longest gap within a session that has no id, ms.
-    shares: of train, validation and test.
+    split_ratio: of train, validation and test.
     delay_ms: how long after its row the last of its labels is known.
   """
   keyed = rows.withColumn('session_key', F.col('session')).withColumn(
@@ -70,15 +70,15 @@ def place(
     work.number(groups, order, 'sessions_sorted', weight='rows'), 'sessions'
   )
   boundaries = tuple(
-    ordered.where(F.col('before') * sum(shares) >= share * total)
+    ordered.where(F.col('before') * sum(split_ratio) >= share * total)
     .agg(F.min('start'))
     .collect()[0][0]
-    for share in (shares[0], shares[0] + shares[1])
+    for share in (split_ratio[0], split_ratio[0] + split_ratio[1])
   )
-  placed = work.keep(_join(cut, ordered, boundaries, delay_ms), 'placed')
+  places = work.keep(_join(cut, ordered, boundaries, delay_ms), 'places')
   counts = {
     split: counted
-    for split, *counted in placed.groupBy('split')
+    for split, *counted in places.groupBy('split')
     .agg(
       F.count_if('kept'),
       F.count_if(F.col('kept') & (F.col('step') == 0)),
@@ -91,7 +91,7 @@ def place(
     *(counts.get(split, [0] * 4) for split in range(3)), strict=True
   )
   return Placed(
-    rows=placed.where('kept').drop('seen', 'kept'),
+    rows=places.where('kept').drop('seen', 'kept'),
     boundaries=boundaries,
     kept=kept,
     sessions=sessions,

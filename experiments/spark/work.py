@@ -58,7 +58,7 @@ class Work(NamedTuple):
       the weights of earlier rows.
     """
     weight_of = F.col(weight) if weight else F.lit(0)
-    placed = self.keep(
+    places = self.keep(
       frame.sort(*order).select(
         '*',
         weight_of.cast('long').alias('weight'),
@@ -67,7 +67,7 @@ class Work(NamedTuple):
       ),
       name,
     )
-    parts = placed.groupBy('part').agg(F.count('*'), F.sum('weight')).collect()
+    parts = places.groupBy('part').agg(F.count('*'), F.sum('weight')).collect()
     offsets, rows, total = [], 0, 0
     for part, count, sum_ in sorted(parts):
       offsets.append((part, rows, total))
@@ -78,7 +78,7 @@ class Work(NamedTuple):
     )
     columns = 'part int, rows_of_earlier long, sum_of_earlier long'
     return (
-      placed.join(self.table(offsets, columns), 'part')
+      places.join(self.table(offsets, columns), 'part')
       .withColumn(
         'number',
         F.col('rows_of_earlier') + F.row_number().over(earlier) - F.lit(1),

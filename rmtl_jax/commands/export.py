@@ -28,7 +28,8 @@ def execute(values: flags.FlagValues) -> int:
   for name in ('workdir', 'output'):
     common.require(values, name)
   common.start_jax(values)
-  from rmtl_jax.serving import export, predictor
+  from rmtl_jax.serving import predictor
+  from rmtl_jax.serving.export import writer as export_writer
 
   output = pathlib.Path(common.value(values, 'output'))
   scorer = predictor.load(
@@ -37,7 +38,7 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'calibrated'),
   )
   with common.cleaning_up():
-    record = export.export(scorer, output)
+    record = export_writer.export(scorer, output)
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

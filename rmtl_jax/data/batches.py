@@ -218,17 +218,6 @@ class Epoch:
     return -(-most // (config.lanes // config.readers))
 
 
-def training_plan(
-  starts: np.ndarray,
-  seed: tuple[int, ...],
-  epoch: int,
-  config: config_lib.BatchConfig,
-  cut_at: np.ndarray | None = None,
-) -> Plan:
-  """The batches of an `Epoch`, which see."""
-  return Epoch(starts, seed, epoch, config, cut_at).plan
-
-
 def distinct_capacity(
   take: Callable[[np.ndarray], np.ndarray],
   starts: np.ndarray,

@@ -18,6 +18,8 @@ SPLITS = ('train', 'validation', 'test')
 KINDS = ('categorical', 'multi_valued', 'numeric')
 # In bytes; what a file's name may have beside it fits too.
 _LONGEST_NAME = 200
+# Attributes that have another key in the file.
+_KEYS = {'vocabulary_owner': 'shares'}
 # Vocabulary rows are int32.
 _LARGEST_SIZE = 2**31 - 1
 
@@ -33,8 +35,9 @@ class Field:
     width: slots of a multi-valued field; longer lists were cut; else 0.
     details: how it was made, for the record and for `predict` (bin edges,
       mean and deviation, min_count).
-    shares: the categorical field whose vocabulary a multi-valued one has, so
-      that both have one table of embeddings; None for one of its own.
+    vocabulary_owner: the categorical field that lends a multi-valued field its
+      vocabulary and embedding table (`shares` in the file); None if the field
+      has its own.
   """
 
   name: str
@@ -42,7 +45,7 @@ class Field:
   size: int = 0
   width: int = 0
   details: dict[str, Any] = dataclasses.field(default_factory=dict)
-  shares: str | None = None
+  vocabulary_owner: str | None = None
 
   @property
   def column(self) -> str:
@@ -134,8 +137,9 @@ class Manifest:
     categorical = self.of_kind('categorical')
     multi_valued = self.of_kind('multi_valued')
     places = {f.name: i for i, f in enumerate(categorical)}
-    shares = tuple(
-      None if f.shares is None else places[f.shares] for f in multi_valued
+    owners = tuple(
+      None if f.vocabulary_owner is None else places[f.vocabulary_owner]
+      for f in multi_valued
     )
     embedded = (*categorical, *multi_valued)
     return types.FeatureSpec(
@@ -145,7 +149,7 @@ class Manifest:
       num_tasks=len(self.tasks),
       names=tuple(f.name for f in embedded),
       item=None if self.item_field is None else places[self.item_field],
-      shares=() if set(shares) <= {None} else shares,
+      vocabulary_owners=() if set(owners) <= {None} else owners,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
       item_side=_on(embedded, 'item', self.item_field),
@@ -182,9 +186,17 @@ def _on(
   )
 
 
+def to_dict(manifest: Manifest) -> dict[str, Any]:
+  """The JSON object that `parse` reads."""
+  return dataclasses.asdict(
+    manifest,
+    dict_factory=lambda pairs: {_KEYS.get(k, k): v for k, v in pairs},
+  )
+
+
 def write(manifest: Manifest, data_dir: str | os.PathLike[str]) -> None:
   """Writes DATA/manifest.json atomically."""
-  text = json.dumps(dataclasses.asdict(manifest), indent=2, allow_nan=False)
+  text = json.dumps(to_dict(manifest), indent=2, allow_nan=False)
   durable.write_text(pathlib.Path(data_dir) / 'manifest.json', text + '\n')
 
 
@@ -259,7 +271,7 @@ def _expect_count(value: Any, what: str, low: int = 0) -> None:
 def _build(kind: Any, record: Any, what: str) -> Any:
   """The dataclass with the entries of a JSON object."""
   _expect(record, dict, what)
-  fields = {field.name: field for field in dataclasses.fields(kind)}
+  fields = {_KEYS.get(f.name, f.name): f for f in dataclasses.fields(kind)}
   for name in record:
     if name not in fields:
       raise types.InputError(f'{what}: no such entry: {name!r:.80}')
@@ -270,7 +282,7 @@ def _build(kind: Any, record: Any, what: str) -> Any:
     )
     if name not in record and not optional:
       raise types.InputError(f'{what} lacks {name!r}')
-  return kind(**record)
+  return kind(**{fields[key].name: value for key, value in record.items()})
 
 
 def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
@@ -335,7 +347,7 @@ def _check_fields(manifest: Manifest, path: str) -> None:
         f'{what}: details: previous is {row}, expected a row of the vocabulary'
         f' of {field.size}'
       )
-    if field.shares is not None:
+    if field.vocabulary_owner is not None:
       _check_shares(field, manifest, what)
   categorical = [field.name for field in manifest.of_kind('categorical')]
   for role in ('user_field', 'item_field'):
@@ -351,14 +363,18 @@ def _check_shares(field: Field, manifest: Manifest, what: str) -> None:
   sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
   if field.kind != 'multi_valued':
     raise types.InputError(f'{what} shares, expected that of multi_valued only')
-  if type(field.shares) is not str or field.shares not in sizes:
+  if (
+    type(field.vocabulary_owner) is not str
+    or field.vocabulary_owner not in sizes
+  ):
     raise types.InputError(
-      f'{what} shares {field.shares!r:.80}, expected a categorical field'
+      f'{what} shares {field.vocabulary_owner!r:.80}, expected a categorical'
+      ' field'
     )
-  if field.size != sizes[field.shares]:
+  if field.size != sizes[field.vocabulary_owner]:
     raise types.InputError(
       f'{what} has {field.size} vocabulary rows and shares those of'
-      f' {field.shares!r}, which has {sizes[field.shares]}'
+      f' {field.vocabulary_owner!r}, which has {sizes[field.vocabulary_owner]}'
     )
 
 

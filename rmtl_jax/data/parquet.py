@@ -1,14 +1,15 @@
-"""Parquet files, opened by their names alone."""
+"""Parquet files, opened by their names alone, and their types."""
 
 from __future__ import annotations
 
 import pathlib
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
 def open_file(path: str | pathlib.Path, buffer_size: int = 0) -> pq.ParquetFile:
-  """The Parquet file of that name.
+  """Opens the Parquet file of that name.
 
   Args:
     path: where it is. Arrow would take a relative one such as `file:/x` or
@@ -20,3 +21,14 @@ def open_file(path: str | pathlib.Path, buffer_size: int = 0) -> pq.ParquetFile:
     pyarrow.ArrowException: not a Parquet file.
   """
   return pq.ParquetFile(pathlib.Path(path).absolute(), buffer_size=buffer_size)
+
+
+def is_text(kind: pa.DataType) -> bool:
+  """Whether values of the type are text, plain or as a dictionary."""
+  if pa.types.is_dictionary(kind):
+    kind = kind.value_type
+  return (
+    pa.types.is_string(kind)
+    or pa.types.is_large_string(kind)
+    or pa.types.is_string_view(kind)
+  )

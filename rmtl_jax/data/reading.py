@@ -202,7 +202,7 @@ class Snapshot:
     found, done = {}, 0
     paths = [self._dir / name for name in self._rows]
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-      for name, value in zip(self._rows, pool.map(_digest, paths), strict=True):
+      for name, value in zip(self._rows, pool.map(sha256, paths), strict=True):
         found[name] = value
         done += 1
         progress('comparing the data', done / len(paths))
@@ -244,6 +244,11 @@ def compare_digests(
       )
 
 
-def _digest(path: pathlib.Path) -> str:
+def sha256(path: pathlib.Path) -> str:
+  """SHA-256 of a file, in hexadecimal.
+
+  Raises:
+    types.InputError: it can't be read.
+  """
   with column_reader.one_line_errors(path), path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -54,7 +54,7 @@ def offsets(spec: types.FeatureSpec) -> np.ndarray:
     i64[fields + 1]; the last entry is the number of rows.
   """
   lists = len(spec.multi_valued)
-  shares = spec.shares or (None,) * lists
+  shares = spec.vocabulary_owners or (None,) * lists
   sizes = [
     rows if owner is None else 0
     for (rows, _), owner in zip(spec.multi_valued, shares, strict=True)

@@ -20,7 +20,9 @@ def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
   """Which multi-valued fields are histories of the item."""
   if spec.item is None:
     return ()
-  return tuple(i for i, owner in enumerate(spec.shares) if owner == spec.item)
+  return tuple(
+    i for i, owner in enumerate(spec.vocabulary_owners) if owner == spec.item
+  )
 
 
 def check(config: config_lib.NetworkConfig) -> None:

@@ -36,7 +36,7 @@ def rates(setting: str, spec: types.FeatureSpec) -> tuple[float, ...]:
   """
   if '=' not in setting:
     rate = _rate(setting, setting)
-    shares = spec.shares or (None,) * len(spec.multi_valued)
+    shares = spec.vocabulary_owners or (None,) * len(spec.multi_valued)
     return (rate,) * len(spec.categorical) + tuple(
       rate if owner is None else 0.0 for owner in shares
     )

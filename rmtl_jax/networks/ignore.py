@@ -130,7 +130,7 @@ def view(
     numeric=len(numeric),
     names=tuple(name for name in spec.names if name not in gone),
     item=single.index(spec.item) if spec.item in single else None,
-    shares=_owners(spec, single, multi),
+    vocabulary_owners=_owners(spec, single, multi),
     numeric_names=tuple(n for n in spec.numeric_names if n not in gone),
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
@@ -201,8 +201,10 @@ def _check_item(
 def _owners(
   spec: types.FeatureSpec, single: list[int], multi: list[int]
 ) -> tuple[int | None, ...]:
-  """FeatureSpec.shares of the fields that stay."""
-  owners = [spec.shares[i] for i in multi] if spec.shares else []
+  """FeatureSpec.vocabulary_owners of the fields that stay."""
+  owners = (
+    [spec.vocabulary_owners[i] for i in multi] if spec.vocabulary_owners else []
+  )
   for i, owner in zip(multi, owners, strict=False):
     if owner is not None and owner not in single:
       name = spec.names[len(spec.categorical) + i]

@@ -51,7 +51,7 @@ class Encoded:
 def encode(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   options: prepare_config.PrepareConfig,
 ) -> Encoded:
   """Builds vocabularies, bins and normalisation from train; applies them.
@@ -59,14 +59,14 @@ def encode(
   Args:
     connection: holds the rows and their places.
     rows: the reader's result.
-    placed: session, step and split of every row that is kept.
+    places: session, step and split of every row that is kept.
     options: `min_count` and `max_values`.
 
   Returns:
     The encoded rows, sorted by session and step.
   """
   binned = [f for f in rows.fields if f.transform == 'bins']
-  joined, train, past = _join(connection, rows, placed)
+  joined, train, past = _join(connection, rows, places)
   edges = numbers.fit_bin_edges(connection, train, binned)
   featured = _add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
@@ -81,7 +81,7 @@ def encode(
   encoded_lists = _lists(connection, featured, rows, options)
   histories = _histories(connection, past, rows, vocabularies)
   table = _apply(
-    connection, featured, rows, placed, vocabularies, encoded_lists, histories
+    connection, featured, rows, places, vocabularies, encoded_lists, histories
   )
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
   scales = numbers.fit_normalisations(
@@ -102,15 +102,15 @@ def encode(
   values = {field.name: _value(field, scales) for field in fields}
   return Encoded(
     table=table,
-    step=placed.step,
-    columns=_columns(rows, fields, values, placed.step),
+    step=places.step,
+    columns=_columns(rows, fields, values, places.step),
     fields=fields,
     vocabularies={
       field.name: encoded_lists[field.column].values
       if field.kind == 'multi_valued'
       else vocabularies[field.column]
       for field in fields
-      if field.kind != 'numeric' and field.shares is None
+      if field.kind != 'numeric' and field.vocabulary_owner is None
     },
     cut_values={
       f.name: encoded_lists[f.source_column].cut
@@ -132,7 +132,7 @@ def _is_categorical(field: source.SourceField) -> bool:
 
 def _has_lists(field: source.SourceField) -> bool:
   """Whether the field's lists have a vocabulary of their own."""
-  return field.kind == 'multi_valued' and not field.shares
+  return field.kind == 'multi_valued' and not field.vocabulary_owner
 
 
 def _id_column(field: source.SourceField) -> str:
@@ -142,32 +142,32 @@ def _id_column(field: source.SourceField) -> str:
 def _join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
 ) -> tuple[str, str, str]:
   """Views of rows: with their places, train's with `split` alone, the past."""
   train = sql.unique_name('train')
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
-    f' WHERE {placed.is_train()}'
+    f' WHERE {places.is_train()}'
   )
-  joined = _with_places(connection, rows, placed, placed.table)
+  joined = _with_places(connection, rows, places, places.table)
   past = joined
-  if placed.past:
-    past = _with_places(connection, rows, placed, placed.past)
+  if places.past:
+    past = _with_places(connection, rows, places, places.past)
   return joined, train, past
 
 
 def _with_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   table: str,
 ) -> str:
   """A view of the rows that a table of places has, with their places."""
   view = sql.unique_name('joined')
   connection.execute(
-    f'CREATE VIEW {view} AS SELECT r.*, {placed.columns} FROM {rows.view} r'
-    f' JOIN {table} p ON {placed.condition}'
+    f'CREATE VIEW {view} AS SELECT r.*, {places.columns} FROM {rows.view} r'
+    f' JOIN {table} p ON {places.condition}'
   )
   return view
 
@@ -194,7 +194,7 @@ def _apply(
   connection: duckdb.DuckDBPyConnection,
   featured: str,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
@@ -206,9 +206,9 @@ def _apply(
     f'{user} AS user_id',
     'r.row_id, r.marker, r.timestamp, r.split',
   ]
-  for i, (name, words) in enumerate(vocabularies.items()):
+  for i, (name, known) in enumerate(vocabularies.items()):
     joins.append(
-      f'LEFT JOIN {words.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
+      f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
     columns.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
   for i, (name, found) in enumerate(encoded_lists.items()):
@@ -229,7 +229,7 @@ def _apply(
       )
   columns += [
     f'{label.value} AS {sql.quote(label.name)}'
-    for label in labels.label_columns(rows.tasks, placed.boundaries, 'r.split')
+    for label in labels.label_columns(rows.tasks, places.boundaries, 'r.split')
   ]
   if rows.has_oracle:
     columns += [
@@ -239,7 +239,7 @@ def _apply(
   table = sql.unique_name('encoded')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
-    f' {" ".join(joins)} ORDER BY {placed.order}'
+    f' {" ".join(joins)} ORDER BY {places.order}'
   )
   return table
 
@@ -303,12 +303,12 @@ def _histories(
     field.source_column: history.encode_histories(
       connection,
       past,
-      f'f_{field.shares}',
-      vocabularies[f'f_{field.shares}'].table,
+      f'f_{field.vocabulary_owner}',
+      vocabularies[f'f_{field.vocabulary_owner}'].table,
       field.width,
     )
     for field in rows.fields
-    if field.shares
+    if field.vocabulary_owner
   }
 
 
@@ -323,9 +323,9 @@ def _bins(
   for field in binned:
     found = {'transform': 'bins', 'edges': edges[field.name]}
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      words = vocabularies[_id_column(field)].table
+      vocabulary = vocabularies[_id_column(field)].table
       found['previous'] = asof_feedback.row_before_id(
-        connection, words, edges[field.name]
+        connection, vocabulary, edges[field.name]
       )
     details[field.name] = found
   return details
@@ -342,8 +342,8 @@ def _field(
   """The field as the manifest records it."""
   details = {'column': field.column or field.name, **field.details}
   size, width, kind = 0, 0, field.kind
-  if field.shares:
-    size, width = vocabularies[f'f_{field.shares}'].size, field.width
+  if field.vocabulary_owner:
+    size, width = vocabularies[f'f_{field.vocabulary_owner}'].size, field.width
   elif field.kind == 'multi_valued':
     found = encoded_lists[field.source_column]
     size, width = found.values.size, found.width
@@ -358,8 +358,9 @@ def _field(
   else:
     scale = scales[field.source_column]
     details |= {'transform': field.transform, **dataclasses.asdict(scale)}
-  shares = field.shares or None
-  return manifest_lib.Field(field.name, kind, size, width, details, shares)
+  return manifest_lib.Field(
+    field.name, kind, size, width, details, field.vocabulary_owner or None
+  )
 
 
 def _value(

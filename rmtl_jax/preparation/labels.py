@@ -60,7 +60,7 @@ def label_and_time_columns(
   tasks: Sequence[source.SourceTask],
   boundaries: tuple[int | None, int | None],
   split: str,
-  told: str = '',
+  has_labels: str = '',
 ) -> list[str]:
   """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
 
@@ -68,12 +68,16 @@ def label_and_time_columns(
     tasks: the reader's.
     boundaries: as in sessions.RowPlaces; no label looks past its split.
     split: SQL of the row's split.
-    told: SQL of whether the row's labels are told, else they are NULL; empty
-      if all are.
+    has_labels: SQL of whether a row has labels; where it has none they are
+      NULL. Empty if all rows have.
   """
   found = []
   for i, label in enumerate(label_columns(tasks, boundaries, split)):
-    value = f'CASE WHEN {told} THEN {label.value} END' if told else label.value
+    value = (
+      f'CASE WHEN {has_labels} THEN {label.value} END'
+      if has_labels
+      else label.value
+    )
     found.append(f'CAST({value} AS BIGINT) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
   return found

@@ -105,10 +105,10 @@ def _run(
   # nobody waits for a hash to read of one.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.file_record, rows.files)
-    placed, duplicates = _place(connection, rows, config)
-    rows = asof.add_features(connection, rows, placed, config)
+    places, duplicates = _place(connection, rows, config)
+    rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
-    encoded = encode.encode(connection, rows, placed, config)
+    encoded = encode.encode(connection, rows, places, config)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
     files = writer.write_parts(
@@ -123,13 +123,13 @@ def _run(
     source=config.source,
     fields=encoded.fields,
     tasks=tuple(manifest_lib.Task(t.name, t.after) for t in rows.tasks),
-    splits=_splits(connection, encoded, rows, placed, files),
+    splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
     has_oracle=rows.has_oracle,
     options=_options(config) | rows.options,
     source_files=source_files,
-    report=_report(connection, encoded, rows, placed, duplicates),
+    report=_report(connection, encoded, rows, places, duplicates),
   )
 
 
@@ -141,13 +141,13 @@ def _place(
   """Places of the rows that are kept, and how many duplicates are not."""
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.slowest(rows.tasks).delay_ms
-  placed: sessions.RowPlaces | None = None
+  places: sessions.RowPlaces | None = None
   # Sessions tell of their rows as a whole, but not which labels come too late.
   if rows.has_session and not delay_ms:
-    placed = session_names.split_named_sessions(
+    places = session_names.split_named_sessions(
       connection, keys, config.split, rows.identity
     )
-  if placed is None:
+  if places is None:
     numbered = sessions.number_sessions(
       connection,
       keys,
@@ -156,23 +156,23 @@ def _place(
       has_user=rows.has_user,
       identity=rows.identity,
     )
-    placed = sessions.split_sessions(
+    places = sessions.split_sessions(
       connection, numbered, config.split, delay_ms
     )
     duplicates = numbered.duplicates
-  _check_split(rows, placed, config)
-  return placed, duplicates
+  _check_split(rows, places, config)
+  return places, duplicates
 
 
 def _check_split(
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> None:
   """Refuses a split without rows."""
   where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+    manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
     if immature and not count:
       raise types.InputError(
@@ -181,10 +181,10 @@ def _check_split(
       )
     if not count:
       shares = ':'.join(map(str, config.split))
-      read = sum(placed.rows) + sum(placed.dropped) + sum(placed.immature)
+      read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
-        f' {_count(sum(placed.sessions), "session")} cannot be split {shares}'
+        f' {_count(sum(places.sessions), "session")} cannot be split {shares}'
         f' by session start: {name} would be empty'
       )
 
@@ -202,7 +202,7 @@ def _splits(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
   labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
@@ -213,15 +213,15 @@ def _splits(
   ).fetchall()
   return {
     name: manifest_lib.Split(
-      rows=placed.rows[i],
-      sessions=placed.sessions[i],
+      rows=places.rows[i],
+      sessions=places.sessions[i],
       files=files[name],
       positives={
         task.name: count
         for task, count in zip(rows.tasks, found[i][2:], strict=True)
       },
       start_ms=found[i][1],
-      end_ms=(*placed.boundaries, None)[i],
+      end_ms=(*places.boundaries, None)[i],
     )
     for i, name in enumerate(manifest_lib.SPLITS)
   }
@@ -231,7 +231,7 @@ def _report(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   duplicates: int,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
@@ -239,8 +239,8 @@ def _report(
   if rows.identity:
     dropped['exact duplicate'] = duplicates
   for reason, counts in (
-    (source.AFTER_END, placed.dropped),
-    (source.LABEL_UNKNOWN, placed.immature),
+    (source.AFTER_END, places.dropped),
+    (source.LABEL_UNKNOWN, places.immature),
   ):
     for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
       if count:
@@ -254,19 +254,19 @@ def _report(
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,
-      *_immature_warnings(rows, placed),
+      *_immature_warnings(rows, places),
       *_odd_fields(connection, encoded, rows),
     ],
   }
 
 
 def _immature_warnings(
-  rows: source.SourceTable, placed: sessions.RowPlaces
+  rows: source.SourceTable, places: sessions.RowPlaces
 ) -> list[str]:
   """Of splits that lose many rows to labels that are known too late."""
   lines = []
   for name, kept, lost in zip(
-    manifest_lib.SPLITS, placed.rows, placed.immature, strict=True
+    manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
     if lost > _MOST_IMMATURE * (kept + lost):
       lines.append(
@@ -298,9 +298,9 @@ def _odd_fields(
       f'{noun} {names}: one value over all train rows, which tells nothing'
     )
   nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
-  for name, words in encoded.vocabularies.items():
+  for name, vocabulary in encoded.vocabularies.items():
     for value, count in connection.execute(
-      f'SELECT value, count FROM {words.table} WHERE value IN ({nothing})'
+      f'SELECT value, count FROM {vocabulary.table} WHERE value IN ({nothing})'
       ' ORDER BY id'
     ).fetchall():
       remedy = 'empty it in the log'

@@ -20,7 +20,7 @@ _SAMPLE = 10_000
 def split_named_sessions(
   connection: duckdb.DuckDBPyConnection,
   relation: str,
-  shares: Sequence[int],
+  split_ratio: Sequence[int],
   identity: Sequence[str] = (),
 ) -> sessions.RowPlaces | None:
   """Splits sessions by their start, as `sessions.split_sessions` does.
@@ -29,7 +29,7 @@ def split_named_sessions(
     connection: holds the relation.
     relation: table or view with `session`, `timestamp` and what is in
       `identity`.
-    shares: of train, validation and test.
+    split_ratio: of train, validation and test.
     identity: as for `sessions.number_sessions`.
 
   Returns:
@@ -49,12 +49,12 @@ def split_named_sessions(
     connection.execute(f'DROP TABLE {found}')
     return None
   found = sessions.add_session_ids(connection, found)
-  boundaries = sessions.find_boundaries(connection, found, shares)
+  boundaries = sessions.find_boundaries(connection, found, split_ratio)
   table = _view(connection, found, boundaries)
   if sql.any_row(connection, table, 'last >= ends'):
     found = _drop_late(connection, relation, found, table)
     table = _view(connection, found, boundaries)
-  rows, begun, dropped = sessions.count_by_split(
+  rows, session_counts, dropped = sessions.count_by_split(
     connection, table, 'sum(rows)', 'count(*)', 'sum(dropped)'
   )
   kept = ' AND r.timestamp < p.ends' if any(dropped) else ''
@@ -62,7 +62,7 @@ def split_named_sessions(
     table,
     boundaries,
     rows,
-    begun,
+    session_counts,
     dropped,
     condition=f'r.session = p.session{kept}',
     columns='p.session_id, p.split, p.before AS marker',
@@ -135,7 +135,7 @@ def _view(
   boundaries: tuple[int | None, int | None],
 ) -> str:
   """A view of sessions with their split and its end."""
-  view = sql.unique_name('placed')
+  view = sql.unique_name('places')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT *,'
     f' {sessions.split_sql("start", boundaries)} AS split,'
@@ -145,7 +145,7 @@ def _view(
 
 
 def _drop_late(
-  connection: duckdb.DuckDBPyConnection, relation: str, found: str, placed: str
+  connection: duckdb.DuckDBPyConnection, relation: str, found: str, places: str
 ) -> str:
   """A table of sessions without the rows at or after their split's end.
 
@@ -153,20 +153,20 @@ def _drop_late(
     connection: holds the relation.
     relation: as for `split_named_sessions`.
     found: the sessions; dropped.
-    placed: the view of them; dropped.
+    places: the view of them; dropped.
   """
   late, table = sql.unique_name('late'), sql.unique_name('sessions')
   connection.execute(
     f'CREATE TABLE {late} AS SELECT session_id, count(*) AS n FROM {relation} r'
-    f' JOIN {placed} p ON r.session = p.session'
+    f' JOIN {places} p ON r.session = p.session'
     ' WHERE p.last >= p.ends AND r.timestamp >= p.ends GROUP BY session_id'
   )
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session, start, last,'
     ' rows - coalesce(n, 0) AS rows, coalesce(n, 0) AS dropped'
-    f' FROM {placed} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
+    f' FROM {places} LEFT JOIN {late} USING (session_id) ORDER BY session_id'
   )
-  connection.execute(f'DROP VIEW {placed}')
+  connection.execute(f'DROP VIEW {places}')
   connection.execute(f'DROP TABLE {found}')
   connection.execute(f'DROP TABLE {late}')
   return sessions.add_session_ids(connection, table)

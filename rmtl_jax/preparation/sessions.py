@@ -1,8 +1,8 @@
 """Rows to ordered sessions, sessions to splits; DuckDB does the work.
 
-`number_sessions` finds the sessions, `split_sessions` splits them by time. What they rely on:
-an ordered CREATE TABLE keeps its order, `rowid` counts it, and a window
-without PARTITION BY or ORDER BY walks it in one streaming pass.
+`number_sessions` finds the sessions, `split_sessions` splits them by time.
+Both rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid` counts it,
+and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class NumberedRows:
 class RowPlaces:
   """Rows with session, step and split.
 
-  `p` is a place and `r` a reader's row; what a row takes of its place holds
-  `session_id` (dense, by session start) BIGINT and `split_sql` (0, 1, 2) TINYINT.
+  In the SQL `p` is a place and `r` a reader's row. A row gets from its place
+  `session_id` BIGINT (dense, by session start) and `split` TINYINT (0, 1, 2).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
       with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
       rows by session and step; has gaps where rows were dropped) BIGINT and
-      `split_sql` TINYINT.
+      `split` TINYINT.
     boundaries: ms; starts of the first validation and first test session;
       None where there is no such session.
     rows: rows of every split.
@@ -87,10 +87,10 @@ class RowPlaces:
     A row of train lies before the first boundary, and every row before it is
     one: its session began no later. So no join with the places is needed.
     """
-    told = self.is_mature_train()
+    condition = self.is_mature_train()
     if self.left_out:
-      told += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
-    return told
+      condition += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
+    return condition
 
   def is_mature_train(self) -> str:
     """As `is_train`, where no row is left out as a duplicate."""
@@ -147,9 +147,7 @@ def number_sessions(
   if not identity:
     return NumberedRows(marked, rows, 0)
   duplicates = _find_duplicates(connection, marked, relation, identity)
-  found = sql.fetch_row(
-    connection, f'SELECT count(*) FROM {duplicates}'
-  )[0]
+  found = sql.fetch_row(connection, f'SELECT count(*) FROM {duplicates}')[0]
   if not found or not drop:
     return NumberedRows(marked, rows, found)
   table = _without(connection, marked, duplicates, kept)
@@ -159,62 +157,38 @@ def number_sessions(
 def split_sessions(
   connection: duckdb.DuckDBPyConnection,
   numbered: NumberedRows,
-  shares: Sequence[int],
+  split_ratio: Sequence[int] = (),
   delay_ms: int = 0,
+  *,
+  boundaries: tuple[int | None, int | None] | None = None,
+  always: str = 'false',
 ) -> RowPlaces:
-  """Splits sessions by their start, so that rows stand as the shares say.
+  """Assigns sessions to splits by their start.
 
   Sessions are ordered by start. The first boundary is the start of the first
-  session before which at least the first share of the rows lies; so is the
-  second, for the first two shares. A session that starts before a boundary
+  session before which at least the first part of the rows lies; so is the
+  second, for the first two parts. A session that starts before a boundary
   keeps the rows before it that have labels known by then. A session without
   any row left keeps its number.
 
   Args:
     connection: holds the numbered rows.
     numbered: from `number_sessions`.
-    shares: of train, validation and test.
+    split_ratio: parts of the rows for train, validation and test.
     delay_ms: how long after its row the last of its labels is known.
-
-  Returns:
-    The placed rows.
-  """
-  by_start = _sessions_by_start(connection, numbered)
-  boundaries = find_boundaries(connection, by_start, shares)
-  return _place(connection, numbered, by_start, boundaries, 'false', delay_ms)
-
-
-def split_sessions_at(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: NumberedRows,
-  boundaries: tuple[int | None, int | None],
-  always: str = 'false',
-) -> RowPlaces:
-  """Splits sessions at boundaries that are known, those of earlier data.
-
-  Args:
-    connection: holds the numbered rows.
-    numbered: from `number_sessions`.
-    boundaries: as in RowPlaces.
+    boundaries: as in RowPlaces, those of earlier data; found by `split_ratio`
+      if None.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
-
-  Returns:
-    The placed rows.
   """
   by_start = _sessions_by_start(connection, numbered)
-  return _place(connection, numbered, by_start, boundaries, always)
-
-
-def _place(
-  connection: duckdb.DuckDBPyConnection,
-  numbered: NumberedRows,
-  by_start: str,
-  boundaries: tuple[int | None, int | None],
-  always: str,
-  delay_ms: int = 0,
-) -> RowPlaces:
-  table = sql.unique_name('placed')
+  if boundaries is None:
+    boundaries = find_boundaries(connection, by_start, split_ratio)
+  table = sql.unique_name('places')
+  # A row's step counts from its session's first row, its position from the
+  # first row of all: both follow from `rowid`, so nothing is sorted again.
+  # `seen` rows lie before their split's end; `kept` ones have labels that are
+  # known by then too, else training would look beyond the split.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
@@ -228,7 +202,7 @@ def _place(
     ' s USING (session_number)'
   )
   connection.execute(f'DROP TABLE {by_start}')
-  rows, begun, dropped, immature = count_by_split(
+  rows, session_counts, dropped, immature = count_by_split(
     connection,
     table,
     'count(*) FILTER (WHERE kept)',
@@ -245,7 +219,7 @@ def _place(
     view,
     boundaries,
     rows,
-    begun,
+    session_counts,
     dropped,
     immature,
     delay_ms,
@@ -255,18 +229,20 @@ def _place(
 
 
 def find_boundaries(
-  connection: duckdb.DuckDBPyConnection, by_start: str, shares: Sequence[int]
+  connection: duckdb.DuckDBPyConnection,
+  by_start: str,
+  split_ratio: Sequence[int],
 ) -> tuple[int | None, int | None]:
   """The boundaries of `split_sessions`.
 
   Args:
     connection: holds the table.
     by_start: sessions with `start`, `rows` and `before`, as `add_session_ids`.
-    shares: of train, validation and test.
+    split_ratio: of train, validation and test.
   """
-  reached = [shares[0], shares[0] + shares[1]]
+  reached = [split_ratio[0], split_ratio[0] + split_ratio[1]]
   firsts = ', '.join(
-    f'min(start) FILTER (WHERE before * {sum(shares)} >= {share} * total)'
+    f'min(start) FILTER (WHERE before * {sum(split_ratio)} >= {share} * total)'
     for share in reached
   )
   first, second = sql.fetch_row(

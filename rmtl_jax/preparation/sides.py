@@ -83,9 +83,9 @@ def assign_sides(
     fields: as they are without sides.
     item_field: the item.
     user_field: the user, or None.
-    of_item: of each of the `candidate_fields` fields, the share of rows whose item has
-      one value of it.
-    of_user: of each, the share of rows whose user has.
+    of_item: for each of the `candidate_fields`, the fraction of rows that show
+      an item with one value of the field.
+    of_user: likewise for users.
   """
   sides = {
     field.name: _side(item, user)

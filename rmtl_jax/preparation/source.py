@@ -52,9 +52,10 @@ class SourceField:
       (that of log(1 + x)) or `bins` (quantile bins: becomes categorical).
     bins: number of quantile bins.
     details: for the manifest.
-    shares: multi-valued only: the categorical field whose vocabulary it has;
-      such a field is a history of it (rmtl_jax.preparation.as_of.history),
-      and the view has no column of it. Empty for a vocabulary of its own.
+    vocabulary_owner: multi-valued only: the categorical field that lends its
+      vocabulary. The field is then a history of it, which
+      rmtl_jax.preparation.as_of.history computes, and the view has no such
+      column. Empty for a vocabulary of its own.
     width: slots of a field that shares a vocabulary.
   """
 
@@ -64,7 +65,7 @@ class SourceField:
   transform: str = ''
   bins: int = 0
   details: dict[str, Any] = dataclasses.field(default_factory=dict)
-  shares: str = ''
+  vocabulary_owner: str = ''
   width: int = 0
 
   @property
@@ -95,7 +96,7 @@ class SourceTask:
   known_after_ms: int | None = None
 
   @property
-  def tells_time(self) -> bool:
+  def has_label_time(self) -> bool:
     """Whether it can be told when a positive becomes known."""
     return self.timed or self.known_after_ms is not None
 

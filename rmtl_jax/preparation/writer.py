@@ -162,5 +162,5 @@ def write_vocabularies(
 ) -> None:
   """Writes DIRECTORY/vocabulary/<field>.parquet."""
   (directory / 'vocabulary').mkdir()
-  for name, words in rows.vocabularies.items():
-    words.write(connection, directory / 'vocabulary' / f'{name}.parquet')
+  for name, vocabulary in rows.vocabularies.items():
+    vocabulary.write(connection, directory / 'vocabulary' / f'{name}.parquet')

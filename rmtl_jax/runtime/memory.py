@@ -118,7 +118,9 @@ def check_tables(
   Raises:
     types.InputError: names the largest vocabulary.
   """
-  rows = sum(field.size for field in manifest.fields if field.shares is None)
+  rows = sum(
+    field.size for field in manifest.fields if field.vocabulary_owner is None
+  )
   needed, there = 4 * copies * rows * dim, of_device()
   if needed <= there and rows < _MOST_ROWS:
     return

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import hashlib
 import importlib.metadata
 import pathlib
 import platform
@@ -157,7 +156,9 @@ def find(
   _compare(
     path, config_values.flatten(old.config), config_values.flatten(config)
   )
-  if _digest(path / 'manifest.json') != _digest(data_dir / 'manifest.json'):
+  if reading.sha256(path / 'manifest.json') != reading.sha256(
+    data_dir / 'manifest.json'
+  ):
     if data_dir.resolve() == old.data_dir:
       raise _replaced(old, _REMEDY)
     check_compatible(old, manifest, f'{path}: {data_dir}')
@@ -203,7 +204,7 @@ def create(
     {
       'config': config_values.to_dict(config),
       'data_dir': str(data_dir.resolve()),
-      'manifest_sha256': _digest(path / 'manifest.json'),
+      'manifest_sha256': reading.sha256(path / 'manifest.json'),
       'data_sha256': dict(digests),
       'versions': versions(),
     },
@@ -330,7 +331,10 @@ def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:
     types.InputError: names the first field or task that differs.
   """
   old, new = (
-    [(f.name, f.kind, f.size, f.width, f.shares) for f in manifest.fields]
+    [
+      (f.name, f.kind, f.size, f.width, f.vocabulary_owner)
+      for f in manifest.fields
+    ]
     for manifest in (run.manifest, data)
   )
   for before, after in zip(old, new, strict=False):
@@ -392,7 +396,3 @@ def _compare(
         f'{path}: this run has config.{name}={old.get(name)!r}, not'
         f' {value!r}; choose another --workdir'
       )
-
-
-def _digest(path: pathlib.Path) -> str:
-  return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -21,13 +21,14 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, lists, source, sql
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import rows as rows_lib
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 # How a raw column may be typed, in the words of raw_parquet.load.
 _WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
@@ -75,7 +76,7 @@ class Encoder:
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self._read
-      if f.kind != 'numeric' and f.shares is None
+      if f.kind != 'numeric' and f.vocabulary_owner is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
@@ -130,13 +131,15 @@ class Encoder:
     )
     # A cursor of its own: other threads may use theirs.
     with self._connection.cursor() as connection:
-      found = self._found(connection, chunk, table)
+      found = self._field_values(connection, chunk, table)
     texts = {
       field.column
       for field in self.fields
       if _holds_text(table.schema.field(field.column).type)
     }
-    values = _Found(found, table.num_rows, texts, notes or notes_lib.Notes())
+    values = _ColumnValues(
+      found, table.num_rows, texts, notes or notes_lib.Notes()
+    )
     return types.Inputs(
       self._stack('categorical', values, np.int32),
       np.concatenate(
@@ -147,7 +150,7 @@ class Encoder:
       self._stack('numeric', values, np.float32),
     )
 
-  def _found(
+  def _field_values(
     self,
     connection: duckdb.DuckDBPyConnection,
     chunk: rows_lib.Chunk,
@@ -169,7 +172,7 @@ class Encoder:
       first = types.first_line(error)
       raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
-  def words(self, field: str) -> words_lib.Vocabulary | None:
+  def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
     """The vocabulary of a categorical field, or None if it is not read."""
     return self._vocabularies.get(field)
 
@@ -194,7 +197,7 @@ class Encoder:
       elif pa.types.is_nested(kind):
         value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
-        if not field.shares:
+        if not field.vocabulary_owner:
           value = lists.split_values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
@@ -219,7 +222,7 @@ class Encoder:
         faults += checks.field_faults(field)
     faults_lib.check(connection, chunk, raw_values, faults)
 
-  def _stack(self, kind: str, values: _Found, dtype: type) -> np.ndarray:
+  def _stack(self, kind: str, values: _ColumnValues, dtype: type) -> np.ndarray:
     fields = self.manifest.of_kind(kind)
     stacked = np.zeros((values.rows, len(fields)), dtype)
     for i, field in enumerate(fields):
@@ -233,23 +236,25 @@ class Encoder:
     return stacked
 
   def _ids(
-    self, field: manifest_lib.Field, column: pa.Array, values: _Found
+    self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
     """Rows of the vocabulary; 0 for what it lacks."""
     raw_field = self.fields[self._read.index(field)]
-    words = self._vocabularies[field.shares or field.name]
+    vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
-    ids = words.rows(column, is_text)
+    ids = vocabulary.rows(column, is_text)
     # Of a past in which nothing has happened yet nothing is known.
-    if 'as_of' not in field.details and len(words):
+    if 'as_of' not in field.details and len(vocabulary):
       given = _is_given(column, is_text)
       counts = values.notes.fields.setdefault(
-        field.name, notes_lib.FieldCounts(raw_field.column, words.rest)
+        field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
       )
       counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
     return ids
 
-  def _slots(self, field: manifest_lib.Field, values: _Found) -> np.ndarray:
+  def _slots(
+    self, field: manifest_lib.Field, values: _ColumnValues
+  ) -> np.ndarray:
     """i32[R, width], -1 in unused slots; a row without values has row 0."""
     rows = values.rows
     if field not in self._read:
@@ -261,7 +266,7 @@ class Encoder:
       counts = joined.value_lengths().fill_null(0).to_numpy()
       ids = self._ids(field, joined.flatten(), values)
       owner = np.repeat(np.arange(rows), counts)
-      if field.shares is not None:
+      if field.vocabulary_owner is not None:
         owner, ids = _recent(owner, ids, field.width)
         counts = np.bincount(owner, minlength=rows)
       slot = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -271,7 +276,7 @@ class Encoder:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
+class _ColumnValues:
   """Values of R rows.
 
   Attributes:
@@ -297,7 +302,7 @@ def _holds_text(found: pa.DataType) -> bool:
   """Whether a column holds text or lists of text."""
   if pa.types.is_nested(found) and found.num_fields == 1:
     found = found.field(0).type
-  return raw_parquet.is_text(found)
+  return parquet.is_text(found)
 
 
 def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
@@ -329,33 +334,12 @@ def _recent(
 
 def _read_vocabulary(
   run_dir: pathlib.Path, field: manifest_lib.Field
-) -> words_lib.Vocabulary:
-  """The words of a field in the order of their rows, from row 1."""
+) -> vocabulary_lib.Vocabulary:
+  """Reads the values of a field's vocabulary from row 1 on."""
   path = run_dir / 'vocabulary' / f'{field.name}.parquet'
-  try:
-    with parquet.open_file(path) as file:
-      table = file.read()
-    column = table['value']
-    rest = _rest(table)
-  except FileNotFoundError:
-    raise types.InputError(
-      f'{path}: not found: predictions need the vocabularies of the run'
-    ) from None
-  except (OSError, pa.ArrowException, KeyError) as error:
-    first = types.first_line(error)
-    raise types.InputError(f'{path}: not readable: {first}') from None
-  if len(column) != field.size:
-    raise types.InputError(
-      f"{path}: has {len(column)} rows, the run's manifest.json says"
-      f' {field.size}'
-    )
-  if not raw_parquet.is_text(column.type):
-    raise types.InputError(
-      f"{path}: column 'value' is of type {column.type}, expected text"
-    )
-  return words_lib.Vocabulary(
-    column.cast(pa.string()).combine_chunks()[1:], rest
-  )
+  table = contract_vocabulary.read(path, field)
+  values = table['value'].cast(pa.string()).combine_chunks()
+  return vocabulary_lib.Vocabulary(values[1:], _rest(table))
 
 
 def _rest(vocabulary: pa.Table) -> float:

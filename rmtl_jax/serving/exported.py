@@ -23,7 +23,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import export_files, program, scorer
+from rmtl_jax.serving import scorer
+from rmtl_jax.serving.export import files as files_lib
+from rmtl_jax.serving.export import program
 
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
@@ -113,12 +115,12 @@ def load(path: str | os.PathLike[str]) -> Exported:
   extras.require('flatbuffers', 'an exported model')
   directory = pathlib.Path(path)
   record = _read_record(directory)
-  files = export_files.Files(directory, record['files'])
+  files = files_lib.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
   manifest = manifest_lib.read(directory)
   for field in manifest.fields:
-    if field.kind != 'numeric' and field.shares is None:
+    if field.kind != 'numeric' and field.vocabulary_owner is None:
       files.require(f'vocabulary/{field.name}.parquet')
   parameters = [
     files.read_array(entry['file'], tuple(entry['shape']), entry['dtype'])
@@ -158,7 +160,7 @@ def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
 
 def _read_record(directory: pathlib.Path) -> dict[str, Any]:
   path = directory / RECORD
-  record = export_files.read_record(
+  record = files_lib.read_record(
     path,
     f'{directory} is not an exported model (make it with rmtl export)',
   )

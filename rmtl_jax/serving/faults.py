@@ -1,4 +1,4 @@
-"""Values of raw rows that can't be used: the first one, in one line."""
+"""Errors for values of raw rows that a model can't use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import duckdb
 
 from rmtl_jax import types
-from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.serving import rows
 
@@ -31,21 +30,15 @@ def check(
   Raises:
     types.InputError: names file, column and row.
   """
-  if not faults:
+  found = raw.find_first(connection, faults, f'({relation})', 'position')
+  if found is None:
     return
-  firsts = ', '.join(
-    f'min(position) FILTER (WHERE {condition})' for _, condition, _ in faults
+  row, (column, _, expected) = found
+  # The user of a row may be missing because the whole column is.
+  value = None
+  if column in chunk.table.column_names:
+    value = chunk.table[column][row].as_py()
+  path, line = pathlib.Path(chunk.path), chunk.lines[row]
+  raise types.InputError(
+    raw.error_line(path, line, column, value, str(expected))
   )
-  found = sql.fetch_row(connection, f'SELECT {firsts} FROM ({relation})')
-  wrong = [i for i, row in enumerate(found) if row is not None]
-  if wrong:
-    first = min(wrong, key=lambda i: found[i])
-    row, (column, _, expected) = found[first], faults[first]
-    value = None
-    if column in chunk.table.column_names:
-      value = chunk.table[column][row].as_py()
-    raise types.InputError(
-      raw.error_line(
-        pathlib.Path(chunk.path), chunk.lines[row], column, value, expected
-      )
-    )

@@ -72,7 +72,7 @@ class LogSchema:
     }
 
 
-def log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
+def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   """How the raw rows of a run tell the past.
 
   Of source `table` the schema says it. Rows of every other source have their
@@ -119,7 +119,7 @@ def log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
 
 
 def check(
-  form: LogSchema,
+  log_schema: LogSchema,
   schema: pa.Schema,
   path: str,
   needs_user: bool = False,
@@ -129,7 +129,7 @@ def check(
   """Refuses columns of which no past can be told.
 
   Args:
-    form: the run's.
+    log_schema: the run's.
     schema: of the raw rows.
     path: for errors.
     needs_user: whether the model's past is the user's.
@@ -139,25 +139,27 @@ def check(
   Raises:
     types.InputError: a column that is missing or of another type.
   """
-  wanted = [form.time]
-  if not form.optional:
-    wanted += [c for c in (form.session, form.user) if c is not None]
-  elif not form.keys(schema):
+  wanted = [log_schema.time]
+  if not log_schema.optional:
+    wanted += [
+      c for c in (log_schema.session, log_schema.user) if c is not None
+    ]
+  elif not log_schema.keys(schema):
     raise types.InputError(
-      f'{path}: no column {form.session!r} or {form.user!r}, to tell sessions'
-      ' by'
+      f'{path}: no column {log_schema.session!r} or'
+      f' {log_schema.user!r}, to tell sessions by'
     )
-  if needs_user and form.user is not None:
-    wanted.append(form.user)
-  if needs_item and form.item is not None:
-    wanted.append(form.item)
+  if needs_user and log_schema.user is not None:
+    wanted.append(log_schema.user)
+  if needs_item and log_schema.item is not None:
+    wanted.append(log_schema.item)
   if needs_labels:
-    wanted += form.labels
+    wanted += log_schema.labels
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
-  kinds = {form.time: table.TIME[form.unit][0]}
-  texts = [*form.keys(schema).values(), form.item]
+  kinds = {log_schema.time: table.TIME[log_schema.unit][0]}
+  texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
-  kinds |= {c: 'DOUBLE' for c in form.labels if c in schema.names}
+  kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
   for column, kind in kinds.items():
     found = schema.field(column).type
     if not pa.types.is_null(found):
@@ -165,23 +167,23 @@ def check(
 
 
 def create_table(
-  connection: duckdb.DuckDBPyConnection, form: LogSchema
+  connection: duckdb.DuckDBPyConnection, log_schema: LogSchema
 ) -> None:
   """Makes the table, empty.
 
   Its columns are those of a reader's view and: `scored`, whether the row is to
-  be predicted for; `told`, whether its labels are told; `same` and `alone`,
+  be predicted for; `labelled`, whether its labels are told; `same` and `alone`,
   both equal for rows of the history that are exact duplicates.
   """
   columns = [
-    f'{sql.quote(name)} {kind}' for name, kind in _columns(form).items()
+    f'{sql.quote(name)} {kind}' for name, kind in _columns(log_schema).items()
   ]
   connection.execute(f'CREATE TABLE {TABLE} ({", ".join(columns)})')
 
 
 def append_rows(
   connection: duckdb.DuckDBPyConnection,
-  form: LogSchema,
+  log_schema: LogSchema,
   chunk: rows.Chunk,
   first: int,
   scored: bool,
@@ -190,7 +192,7 @@ def append_rows(
 
   Args:
     connection: holds the table.
-    form: the run's.
+    log_schema: the run's.
     chunk: rows whose columns have passed `check`.
     first: `row_id` of the first of them.
     scored: whether they are to be predicted for.
@@ -204,9 +206,9 @@ def append_rows(
   names = [raw.PREFIX + name for name in schema.names]
   connection.register('chunk', values.rename_columns(names))
   try:
-    selected = _select(form, schema, first, scored)
-    faults.check(connection, chunk, selected, _faults(form, schema))
-    names = sql.quote_all(_columns(form))
+    selected = _select(log_schema, schema, first, scored)
+    faults.check(connection, chunk, selected, _faults(log_schema, schema))
+    names = sql.quote_all(_columns(log_schema))
     connection.execute(
       f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
     )
@@ -219,74 +221,74 @@ def append_rows(
     connection.unregister('chunk')
 
 
-def source_table(form: LogSchema) -> source.SourceTable:
+def source_table(log_schema: LogSchema) -> source.SourceTable:
   """The table as `rmtl prepare` knows the result of a reader."""
   return source.SourceTable(
     view=TABLE,
     fields=(),
-    tasks=form.tasks,
+    tasks=log_schema.tasks,
     table=raw.RawTable(TABLE, ()),
-    has_session=form.session is not None,
-    has_user=form.user is not None,
-    item_field=form.item_field or 'item',
+    has_session=log_schema.session is not None,
+    has_user=log_schema.user is not None,
+    item_field=log_schema.item_field or 'item',
   )
 
 
-def item_column(form: LogSchema) -> str:
+def item_column(log_schema: LogSchema) -> str:
   """The table's column of items."""
-  return f'f_{form.item_field or "item"}'
+  return f'f_{log_schema.item_field or "item"}'
 
 
-def _columns(form: LogSchema) -> dict[str, str]:
+def _columns(log_schema: LogSchema) -> dict[str, str]:
   """Names and types of the table's columns."""
   return {
     'row_id': 'BIGINT',
     'session': 'VARCHAR',
     'user': 'VARCHAR',
     'timestamp': 'BIGINT',
-    item_column(form): 'VARCHAR',
-    **dict.fromkeys(_labels(form), 'DOUBLE'),
+    item_column(log_schema): 'VARCHAR',
+    **dict.fromkeys(_labels(log_schema), 'DOUBLE'),
     'scored': 'BOOLEAN',
-    'told': 'BOOLEAN',
+    'labelled': 'BOOLEAN',
     'same': 'UBIGINT',
     'alone': 'BIGINT',
   }
 
 
-def _labels(form: LogSchema) -> list[str]:
+def _labels(log_schema: LogSchema) -> list[str]:
   """Columns of the labels in the table."""
-  return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in form.tasks]
+  return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in log_schema.tasks]
 
 
 def _select(
-  form: LogSchema, schema: pa.Schema, first: int, scored: bool
+  log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
   """SQL of a chunk's rows as the table has them, and `position`."""
-  kind, ms = table.TIME[form.unit]
-  given = _number(form, schema, form.time)
+  kind, ms = table.TIME[log_schema.unit]
+  given = _number(log_schema, schema, log_schema.time)
   time = ms.format(f'TRY_CAST({given} AS {kind})')
-  present = form.keys(schema)
+  present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
-    f'{_text(form, schema, present.get("session"))} AS session',
-    f'{_text(form, schema, present.get("user"))} AS "user"',
+    f'{_text(log_schema, schema, present.get("session"))} AS session',
+    f'{_text(log_schema, schema, present.get("user"))} AS "user"',
     f'CAST({time} AS BIGINT) AS timestamp',
   ]
-  item = form.item if form.item in schema.names else None
+  item = log_schema.item if log_schema.item in schema.names else None
   columns.append(
-    f'{_text(form, schema, item)} AS {sql.quote(item_column(form))}'
+    f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
-  told = []
-  for name, column in zip(_labels(form), form.labels, strict=True):
+  labelled = []
+  for name, column in zip(_labels(log_schema), log_schema.labels, strict=True):
     value = 'NULL'
     if column in schema.names:
-      value = _number(form, schema, column)
+      value = _number(log_schema, schema, column)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
     # A time may be missing because there was no such event.
     is_timed = name.startswith('t_') and column in schema.names
-    told.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
-  columns.append(f'{scored} AS scored, {" AND ".join(told)} AS told')
+    labelled.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
+  columns.append(f'{scored} AS scored, {" AND ".join(labelled)} AS labelled')
   # No row to predict for is a duplicate: it has a prediction of its own.
   same = (
     '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
@@ -302,31 +304,33 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
-def _number(form: LogSchema, schema: pa.Schema, column: str) -> str:
+def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
   """SQL of a time or label as it is given; NULL where it is missing."""
   kind = schema.field(column).type
-  return raw_fields.number_text(_column(column), kind, form.missing)
+  return raw_fields.number_text(_column(column), kind, log_schema.missing)
 
 
-def _text(form: LogSchema, schema: pa.Schema, column: str | None) -> str:
+def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
   """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = raw_fields.text(value, kind, form.missing)
+  given = raw_fields.text(value, kind, log_schema.missing)
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 
-def _faults(form: LogSchema, schema: pa.Schema) -> list[tuple[str, str, str]]:
+def _faults(
+  log_schema: LogSchema, schema: pa.Schema
+) -> list[tuple[str, str, str]]:
   """What `faults.check` looks for in a chunk."""
-  keys = form.keys(schema)
+  keys = log_schema.keys(schema)
   roles = [sql.quote(role) for role in keys]
   found = [
-    checks.time_fault(form.time, form.any_dates),
+    checks.time_fault(log_schema.time, log_schema.any_dates),
     checks.key_fault(next(iter(keys.values())), roles),
   ]
   for task, name, column in zip(
-    form.tasks, _labels(form), form.labels, strict=True
+    log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
     value, given = sql.quote(name), sql.quote('given_' + name)
     fault = f'({value} IS NULL AND {given} IS NOT NULL)'

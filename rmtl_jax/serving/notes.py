@@ -78,8 +78,8 @@ class Notes:
 
   def warnings(self) -> list[str]:
     """Lines for a person."""
-    told = {name: counts.warning() for name, counts in self.fields.items()}
+    lines = {name: counts.warning() for name, counts in self.fields.items()}
     return [
       *self.lines,
-      *(f'field {name!r}: {line}' for name, line in told.items() if line),
+      *(f'field {name!r}: {line}' for name, line in lines.items() if line),
     ]

@@ -25,12 +25,12 @@ from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.serving import log, rows
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
 # Groups that look beyond the session.
-_BEYOND = ('views', 'counts', 'rates', history.GROUP)
+_USER_HISTORY = ('views', 'counts', 'rates', history.GROUP)
 _LABELLED = ('rates', 'feedback')
 
 
@@ -60,9 +60,9 @@ class Needs:
     return tuple(dict.fromkeys(str(f.details['as_of']) for f in self.fields))
 
   @property
-  def beyond(self) -> bool:
+  def user_history(self) -> bool:
     """Whether the past is more than the row's session."""
-    return bool({*_BEYOND} & {*self.groups})
+    return bool({*_USER_HISTORY} & {*self.groups})
 
   @property
   def labels(self) -> bool:
@@ -74,6 +74,8 @@ class Past:
   """Rows to predict for, with their past.
 
   Attributes:
+    connection: where tables are made.
+    manifest: the run's.
     warnings: lines for a person.
   """
 
@@ -94,10 +96,10 @@ class Past:
       types.InputError: the manifest does not say how its features were made.
     """
     self.warnings: list[str] = []
-    self._connection, self._manifest = connection, manifest
-    self._needs, self._form = needs, log.log_schema(manifest)
+    self.connection, self.manifest = connection, manifest
+    self._needs, self._log_schema = needs, log.make_log_schema(manifest)
     self._rows = self._earlier = 0
-    log.create_table(connection, self._form)
+    log.create_table(connection, self._log_schema)
 
   @property
   def first(self) -> int:
@@ -111,20 +113,22 @@ class Past:
       types.InputError: a column or a value that can't be used.
     """
     log.check(
-      self._form,
+      self._log_schema,
       table.schema,
       table.path,
-      needs_user=self._needs.beyond,
-      needs_item=self._needs.beyond or self._needs.sessions,
+      needs_user=self._needs.user_history,
+      needs_item=self._needs.user_history or self._needs.sessions,
       needs_labels=self._needs.labels and not scored,
     )
     for chunk in table.chunks(size):
-      log.append_rows(self._connection, self._form, chunk, self._rows, scored)
+      log.append_rows(
+        self.connection, self._log_schema, chunk, self._rows, scored
+      )
       self._rows += chunk.table.num_rows
     if not scored:
       self._earlier = self._rows
 
-  def compute(self, items: words_lib.Vocabulary | None) -> None:
+  def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:
     """Computes the past of every row to predict for.
 
     Args:
@@ -133,21 +137,22 @@ class Past:
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """
+    self._items = items
     for key in ('session', '"user"'):
-      self._spell(key, words_lib.strip_zero_fractions)
+      self._spell(key, vocabulary_lib.strip_zero_fractions)
     if items is not None:
-      item = sql.quote(log.item_column(self._form))
+      item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)
     self._drop_repeated()
-    self._placed = self._place()
+    self._places = self._place()
     joins = self._features()
     if history.GROUP in self._needs.groups:
-      joins += self._histories(items)
+      joins += self._histories()
     values = ', '.join(sql.quote(column) for column in self._needs.columns)
     self._made = sql.unique_name('made')
-    self._connection.execute(
+    self.connection.execute(
       f'CREATE TABLE {self._made} AS SELECT l.row_id{", " if values else ""}'
-      f'{values} FROM {log.TABLE} l JOIN {self._placed.table} p USING (row_id)'
+      f'{values} FROM {log.TABLE} l JOIN {self._places.table} p USING (row_id)'
       f' {joins} WHERE l.scored ORDER BY l.row_id'
     )
 
@@ -158,12 +163,11 @@ class Past:
       self._reader(f'SELECT {names} FROM {self._made} ORDER BY row_id')
     )
 
-  def sessions(self, encoded: str, words: pa.Array) -> Iterator[pa.Table]:
+  def sessions(self, encoded: str) -> Iterator[pa.Table]:
     """Sessions that have rows to predict for.
 
     Args:
       encoded: a table of `row_id` and what is to be given of these rows.
-      words: the vocabulary of items, from row 1.
 
     Yields:
       Some rows in the order of sessions: `row_id`, `session` (equal within
@@ -171,20 +175,23 @@ class Past:
       time), `item` (the vocabulary's row) and the columns of `encoded`, NULL
       for rows of the history.
     """
-    self._keep('words', _numbered(words))
-    item = sql.quote(log.item_column(self._form))
+    assert self._items is not None  # a session encoder reads items
+    vocabulary = self._items.values
+    ids = np.arange(1, 1 + len(vocabulary), dtype=np.int32)
+    self._keep('vocabulary', pa.table({'value': vocabulary, 'id': ids}))
+    item = sql.quote(log.item_column(self._log_schema))
     whole = sql.unique_name('sessions')
-    self._connection.execute(
+    self.connection.execute(
       f'CREATE TABLE {whole} AS SELECT p.row_id, p.position,'
       f' p.position - p.step AS session, l.{item} AS item,'
       ' l.timestamp IS DISTINCT FROM lag(l.timestamp) OVER ('
       '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
-      f' FROM {self._placed.table} p JOIN {log.TABLE} l USING (row_id)'
+      f' FROM {self._places.table} p JOIN {log.TABLE} l USING (row_id)'
     )
     query = (
       'SELECT p.row_id, p.session, p.begins_time, coalesce(w.id, 0) AS item,'
       f' e.* EXCLUDE (row_id) FROM {whole} p'
-      ' LEFT JOIN words w ON p.item = w.value'
+      ' LEFT JOIN vocabulary w ON p.item = w.value'
       f' LEFT JOIN {encoded} e ON p.row_id = e.row_id WHERE p.session IN ('
       f' SELECT session FROM {whole} WHERE row_id >= {self._earlier})'
       ' ORDER BY p.position'
@@ -194,13 +201,13 @@ class Past:
 
   def _reader(self, query: str) -> pa.RecordBatchReader:
     # A cursor of its own: others may run while it is read.
-    return self._connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
+    return self.connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
 
   def _keep(self, name: str, values: pa.Table) -> None:
     """Makes a table of values that other cursors see."""
-    self._connection.register('values', values)
-    self._connection.execute(f'CREATE TABLE {name} AS FROM values')
-    self._connection.unregister('values')
+    self.connection.register('values', values)
+    self.connection.execute(f'CREATE TABLE {name} AS FROM values')
+    self.connection.unregister('values')
 
   def _spell(
     self, column: str, spelled: Callable[[pa.Array], pa.Array | None]
@@ -212,7 +219,7 @@ class Past:
       spelled: gives the distinct values as they are to be written; None to
         leave all of them.
     """
-    found = self._connection.sql(
+    found = self.connection.sql(
       f'SELECT DISTINCT {column} AS value FROM {log.TABLE} WHERE {column} IS'
       ' NOT NULL'
     ).to_arrow_table()['value']
@@ -225,20 +232,20 @@ class Past:
     if len(others):
       table = sql.unique_name('spellings')
       self._keep(table, others)
-      self._connection.execute(
+      self.connection.execute(
         f'UPDATE {log.TABLE} SET {column} = s.spelled FROM {table} s'
         f' WHERE {column} = s.value'
       )
 
   def _drop_repeated(self) -> None:
     """Rows of the history that are to be predicted for count once."""
-    item = sql.quote(log.item_column(self._form))
+    item = sql.quote(log.item_column(self._log_schema))
     same = ' AND '.join(
       f'l.{column} IS NOT DISTINCT FROM s.{column}'
       for column in ('session', '"user"', item)
     )
     repeated = sql.fetch_row(
-      self._connection,
+      self.connection,
       f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
       f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
     )[0]
@@ -249,20 +256,23 @@ class Past:
       )
 
   def _place(self) -> sessions.RowPlaces:
-    rows_of = log.source_table(self._form)
+    rows_of = log.source_table(self._log_schema)
     numbered = sessions.number_sessions(
-      self._connection,
+      self.connection,
       log.TABLE,
-      _idle_ms(self._manifest),
+      _idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
       # Of the history alone.
       identity=('same', 'alone'),
     )
-    splits = self._manifest.splits
+    splits = self.manifest.splits
     boundaries = (splits['train'].end_ms, splits['validation'].end_ms)
-    return sessions.split_sessions_at(
-      self._connection, numbered, boundaries, f'n.row_id >= {self._earlier}'
+    return sessions.split_sessions(
+      self.connection,
+      numbered,
+      boundaries=boundaries,
+      always=f'n.row_id >= {self._earlier}',
     )
 
   def _features(self) -> str:
@@ -271,15 +281,15 @@ class Past:
     if not groups:
       return ''
     made, _ = asof.compute_features(
-      self._connection,
-      log.source_table(self._form),
-      self._placed,
+      self.connection,
+      log.source_table(self._log_schema),
+      self._places,
       groups,
-      _idle_ms(self._manifest),
-      _train_rates(self._manifest, self._form.tasks),
-      labelled='r.told',
+      _idle_ms(self.manifest),
+      _train_rates(self.manifest, self._log_schema.tasks),
+      labelled='r.labelled',
     )
-    known = self._connection.execute(f'FROM {made} LIMIT 0').description
+    known = self.connection.execute(f'FROM {made} LIMIT 0').description
     names = {asof.PREFIX + column[0] for column in known}
     renamed = []
     for field in self._needs.fields:
@@ -296,33 +306,30 @@ class Past:
       ' USING (row_id)'
     )
 
-  def _histories(self, items: words_lib.Vocabulary | None) -> str:
+  def _histories(self) -> str:
     """SQL that joins the user's earlier items, as the raw log has them."""
-    assert items is not None
-    shown = {'key': items.values, 'id': items.values}
+    assert self._items is not None
+    shown = {'key': self._items.values, 'id': self._items.values}
     self._keep('shown_items', pa.table(shown))
     field = next(
       f for f in self._needs.fields if f.details['as_of'] == history.GROUP
     )
     view = sql.unique_name('shown')
-    self._connection.execute(
+    self.connection.execute(
       f'CREATE VIEW {view} AS SELECT l.*, p.session_id FROM {log.TABLE} l'
-      f' JOIN {self._placed.table} p USING (row_id)'
+      f' JOIN {self._places.table} p USING (row_id)'
     )
     found = history.encode_histories(
-      self._connection,
+      self.connection,
       view,
-      log.item_column(self._form),
+      log.item_column(self._log_schema),
       'shown_items',
-      self._width(field),
+      field.width,
     )
     return (
       f'LEFT JOIN (SELECT session_id, "user", ids AS {sql.quote(field.column)}'
       f' FROM {found}) h ON p.session_id = h.session_id AND l."user" = h."user"'
     )
-
-  def _width(self, field: source.SourceField) -> int:
-    return next(f.width for f in self._manifest.fields if f.name == field.name)
 
 
 @contextlib.contextmanager
@@ -345,11 +352,6 @@ def scratch_database(
     sql.connect(memory_limit, temp_dir=f'{directory}/spill') as connection,
   ):
     yield connection, directory
-
-
-def _numbered(words: pa.Array) -> pa.Table:
-  ids = np.arange(1, 1 + len(words), dtype=np.int32)
-  return pa.table({'value': words, 'id': ids})
 
 
 def _idle_ms(manifest: manifest_lib.Manifest) -> int:

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import numbers, source, sql
-from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 
 def source_field(
@@ -34,7 +34,8 @@ def source_field(
     column,
     transform,
     details=field.details,
-    shares=field.shares or '',
+    vocabulary_owner=field.vocabulary_owner or '',
+    width=field.width,
   )
 
 
@@ -76,9 +77,7 @@ def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
     missing: texts that stand for nothing, in columns of text.
   """
   written = sql.value_text(value)
-  return (
-    sql.null_if_in(written, missing) if raw_parquet.is_text(found) else written
-  )
+  return sql.null_if_in(written, missing) if parquet.is_text(found) else written
 
 
 def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
@@ -89,7 +88,7 @@ def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
     found: its type.
     missing: texts that stand for nothing, in columns of text.
   """
-  if raw_parquet.is_text(found):
+  if parquet.is_text(found):
     return f"nullif(trim({text(value, found, missing)}), '')"
   return value
 
@@ -112,7 +111,7 @@ def value_sql(
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)
     # Of a history the last known items stay, which a look-up must tell.
-    if field.shares is None:
+    if field.vocabulary_owner is None:
       value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':
     edges = _detail(field, 'edges', list, where)

@@ -24,7 +24,7 @@ from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import session_rows
-from rmtl_jax.serving import words as words_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Scorer(abc.ABC):
       self.encoder.check(rows.schema, rows.path)
       for chunk in rows.chunks(self.chunk_rows):
         inputs = self.encoder.encode(chunk, notes)
-        yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+        yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       return
     self.encoder.check(rows.schema, rows.path, self.needs.columns)
     with past_lib.scratch_database(memory_limit) as (connection, directory):
@@ -191,10 +191,14 @@ class Scorer(abc.ABC):
       notes.lines += past.warnings
       if not self.needs.sessions:
         for chunk, inputs in self._encoded(again, past, notes):
-          yield chunk, self.infer(inputs, _one(chunk.table.num_rows))
+          yield chunk, self.infer(inputs, _one_session(chunk.table.num_rows))
       else:
         found = session_rows.infer(
-          connection, self, past, self._encoded(again, past, notes)
+          past,
+          self._encoded(again, past, notes),
+          self.infer,
+          self.chunk_rows,
+          self.lane_length,
         )
         for chunk in again.chunks(self.chunk_rows):
           yield chunk, found(chunk.table.num_rows)
@@ -229,7 +233,7 @@ class Scorer(abc.ABC):
         )
     elif len(given) == len(computed):
       return True
-    if self.needs.beyond:
+    if self.needs.user_history:
       names = ', '.join(computed)
       raise types.InputError(
         f'{rows.path}: the model has as-of features, which take the past: give'
@@ -243,10 +247,10 @@ class Scorer(abc.ABC):
       )
     return False
 
-  def _items(self) -> words_lib.Vocabulary | None:
+  def _items(self) -> vocabulary_lib.Vocabulary | None:
     """The items that the run knows; None where it reads none."""
     field = self.manifest.item_field
-    return self.encoder.words(field) if field is not None else None
+    return self.encoder.vocabulary(field) if field is not None else None
 
   def _encoded(
     self, rows: rows_lib.Rows, past: past_lib.Past, notes: notes_lib.Notes
@@ -266,5 +270,6 @@ class Scorer(abc.ABC):
       yield chunk, self.encoder.encode(whole, notes)
 
 
-def _one(count: int) -> np.ndarray:
+def _one_session(count: int) -> np.ndarray:
+  """`starts` of rows that no session binds."""
   return np.array([0, count])

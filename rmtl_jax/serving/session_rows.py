@@ -8,7 +8,7 @@ are wanted in the order of the raw rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -21,33 +21,34 @@ from rmtl_jax.preparation import sql
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 
-if TYPE_CHECKING:
-  from rmtl_jax.serving import scorer as scorer_lib
-
 
 def infer(
-  connection: duckdb.DuckDBPyConnection,
-  scorer: scorer_lib.Scorer,
   past: past_lib.Past,
   encoded: Iterable[tuple[rows_lib.Chunk, types.Inputs]],
+  model: Callable[[types.Inputs, np.ndarray], np.ndarray],
+  chunk_rows: int,
+  lane_length: int,
 ) -> Callable[[int], np.ndarray]:
-  """Probabilities of raw rows whose sessions matter.
+  """Probabilities of raw rows, by a model that reads the session so far.
 
   Args:
-    connection: of the past.
-    scorer: the model.
     past: what was computed.
     encoded: the raw rows in their order, with their inputs.
+    model: `Scorer.infer`.
+    chunk_rows: most rows of a call of the model.
+    lane_length: most rows of a session, or of a piece of one.
 
   Returns:
     take(n) -> the probabilities of the next n raw rows, f32[n, K].
   """
-  writer = connection.cursor()
+  writer = past.connection.cursor()
   inputs, found = sql.unique_name('inputs'), sql.unique_name('found')
   writer.execute(
     f'CREATE TABLE {inputs} (row_id BIGINT, c INTEGER[], m INTEGER[],'
     ' x FLOAT[])'
   )
+  # Raw rows come in the file's order; sessions may lie anywhere in it. So all
+  # inputs wait in DuckDB, which spills them, until a join orders them.
   first = past.first
   for _, part in encoded:
     row_id = np.arange(first, first + len(part.categorical))
@@ -55,29 +56,23 @@ def infer(
     _insert(writer, inputs, row_id, **lists)
     first += len(row_id)
   writer.execute(f'CREATE TABLE {found} (row_id BIGINT, p FLOAT[])')
-  item = scorer.manifest.item_field
-  assert item is not None  # a session encoder reads items
-  words = scorer.encoder.words(item)
-  assert words is not None
   for table, starts in _whole_pieces(
-    past.sessions(inputs, words.values), scorer.chunk_rows, scorer.lane_length
+    past.sessions(inputs), chunk_rows, lane_length
   ):
-    table, starts = _asked(table, starts)
+    # Pieces of the history alone would be computed and thrown away.
+    table, starts = _with_own_rows(table, starts)
     own = table['c'].is_valid().to_numpy()
-    values = scorer.infer(_inputs(table, scorer.manifest, item), starts)
+    values = model(_inputs(table, past.manifest), starts)
     _insert(writer, found, table['row_id'].to_numpy()[own], p=values[own])
+  # Back to the order of the raw rows, which the output keeps.
   query = f'SELECT p FROM {found} ORDER BY row_id'
-  ordered = rows_lib.RowReader(
-    writer.sql(query).to_arrow_reader(scorer.chunk_rows)
-  )
-  tasks = len(scorer.tasks)
+  ordered = rows_lib.RowReader(writer.sql(query).to_arrow_reader(chunk_rows))
+  tasks = len(past.manifest.tasks)
   return lambda count: _matrix(ordered.take(count)['p'], tasks, np.float32)
 
 
-def _inputs(
-  table: pa.Table, manifest: manifest_lib.Manifest, item: str
-) -> types.Inputs:
-  """Inputs of sessions' rows; of the history's the item alone is known."""
+def _inputs(table: pa.Table, manifest: manifest_lib.Manifest) -> types.Inputs:
+  """Inputs of sessions' rows; rows of the history have their item alone."""
   own = table['c'].is_valid().to_numpy()
   kinds = manifest.of_kind
   widths = {
@@ -89,7 +84,8 @@ def _inputs(
   for name, (width, dtype) in widths.items():
     found[name] = np.zeros((table.num_rows, width), dtype)
     found[name][own] = _matrix(table[name].drop_null(), width, dtype)
-  at = [f.name for f in kinds('categorical')].index(item)
+  # Encoders of the session read nothing else of earlier rows.
+  at = [f.name for f in kinds('categorical')].index(str(manifest.item_field))
   found['c'][~own, at] = table['item'].to_numpy()[~own]
   time = np.cumsum(table['begins_time'].to_numpy()).astype(np.int32)
   return types.Inputs(found['c'], found['m'], found['x'], time=time)
@@ -149,12 +145,14 @@ def _whole_pieces(
     yield rest, _starts(rest, length)
 
 
-def _asked(table: pa.Table, starts: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+def _with_own_rows(
+  table: pa.Table, starts: np.ndarray
+) -> tuple[pa.Table, np.ndarray]:
   """The pieces that have rows to predict for."""
   own = table['c'].is_valid().to_numpy()
-  asked, length = np.logical_or.reduceat(own, starts[:-1]), np.diff(starts)
-  kept = table.filter(pa.array(np.repeat(asked, length)))
-  return kept, np.cumsum([0, *length[asked]])
+  kept, length = np.logical_or.reduceat(own, starts[:-1]), np.diff(starts)
+  rows = table.filter(pa.array(np.repeat(kept, length)))
+  return rows, np.cumsum([0, *length[kept]])
 
 
 def _starts(table: pa.Table, length: int) -> np.ndarray:

@@ -70,17 +70,24 @@ def open_sink(
     if sys.stdout is None:
       raise types.InputError(f'{_STDOUT}: is closed')
     with (
-      _named(sys.stdout.buffer, _STDOUT) as output,
+      io.BufferedWriter(_NamedStream(sys.stdout.buffer, _STDOUT)) as output,
       pa.ipc.new_stream(output, schema) as stream,
     ):
       yield stream.write_table
     return
   is_parquet = name.lower().endswith(rows.PARQUET)
-  _check_types(name, schema, _try_parquet if is_parquet else _try_csv)
+  attempt = _try_parquet if is_parquet else _try_csv
+  # Before the work: a column that the output can't hold would end it late.
+  for field in schema:
+    with _naming_column(name, field):
+      attempt(field)
   target = pathlib.Path(os.path.realpath(name))
   with partial.staging_directory(target, name) as directory:
     path = directory / target.name
-    with path.open('wb', 0) as raw, _named(raw, name) as file:
+    with (
+      path.open('wb', 0) as raw,
+      io.BufferedWriter(_NamedStream(raw, name)) as file,
+    ):
       if is_parquet:
         with pq.ParquetWriter(file, schema, compression='zstd') as writer:
           yield _parquet_writer(name, writer, schema)
@@ -90,12 +97,9 @@ def open_sink(
     durable.replace(path, target)
 
 
-def _named(stream: Any, name: str) -> io.BufferedWriter:
-  """Writes to a stream, with errors that say which; leaves it open."""
-  return io.BufferedWriter(_Named(stream, name))
+class _NamedStream(io.RawIOBase):
+  """Writes to a stream, with errors that name it; leaves it open."""
 
-
-class _Named(io.RawIOBase):
   def __init__(self, stream: Any, name: str):
     self._stream, self._name = stream, name
 
@@ -111,23 +115,8 @@ class _Named(io.RawIOBase):
       self._stream.flush()
 
 
-def _check_types(
-  name: str, schema: pa.Schema, attempt: Callable[[pa.Field], Any]
-) -> None:
-  """Refuses columns of a type that the output can't hold, before the work.
-
-  Args:
-    name: the output.
-    schema: of what will be written.
-    attempt: raises for a column of such a type.
-  """
-  for field in schema:
-    with _held(name, field):
-      attempt(field)
-
-
 @contextlib.contextmanager
-def _held(name: str, field: pa.Field) -> Iterator[None]:
+def _naming_column(name: str, field: pa.Field) -> Iterator[None]:
   """Around what Arrow may find that it can't write of a column."""
   try:
     yield
@@ -160,7 +149,7 @@ def _parquet_writer(
       # Which column it is, Arrow does not say.
       for field, column in zip(schema, table.itercolumns(), strict=True):
         alone = pa.table([column], schema=pa.schema([field]))
-        with _held(name, field):
+        with _naming_column(name, field):
           pq.write_table(alone, pa.BufferOutputStream())
       raise
 
@@ -174,7 +163,7 @@ def _csv_writer(name: str, file, schema: pa.Schema, delimiter: str) -> Write:
   def write(table: pa.Table) -> None:
     columns = []
     for field, column in zip(schema, table.itercolumns(), strict=True):
-      with _held(name, field):
+      with _naming_column(name, field):
         columns.append(column.cast(pa.string()).to_numpy())
     writer.writerows(zip(*columns, strict=True))
 

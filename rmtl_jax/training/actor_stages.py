@@ -109,13 +109,13 @@ def _guide(team: actor_teams.Team, name: str) -> feed.Guide | None:
   context = team.context
   return feed.Guide(
     context.validation,
-    batches.training_plan(
+    batches.Epoch(
       context.validation.host.starts,
       (context.config.seed, context_lib.NUMBERS[team.stage], _GUIDE),
       team.epoch + 1,
       context.config.batch,
       context.validation.cuts,
-    ),
+    ).plan,
   )
 
 

@@ -46,7 +46,7 @@ def small_spec(spec: types.FeatureSpec, slots: int) -> types.FeatureSpec:
 
 def _owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
   """Whose vocabulary each multi-valued field has, None for its own."""
-  return spec.shares or (None,) * len(spec.multi_valued)
+  return spec.vocabulary_owners or (None,) * len(spec.multi_valued)
 
 
 def _room(spec: types.FeatureSpec, slots: int) -> tuple[list[int], list[int]]:

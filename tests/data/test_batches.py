@@ -80,7 +80,7 @@ def check_plan(plan, lengths, config):
 @settings(deadline=None, max_examples=200)
 @given(LENGTHS, CONFIGS, SEEDS, st.integers(0, 5))
 def test_training_plan_has_every_row_once(lengths, config, seed, epoch):
-  plan = batches.training_plan(starts_of(lengths), seed, epoch, config)
+  plan = batches.Epoch(starts_of(lengths), seed, epoch, config).plan
   check_plan(plan, lengths, config)
 
 
@@ -171,7 +171,7 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
   expected = pieces_between_times(lengths, begins_time, config.lane_length)
   ends = {int(end) - 1 for end in starts[1:]}
   for plan in (
-    batches.training_plan(starts, seed, 1, config, cuts),
+    batches.Epoch(starts, seed, 1, config, cuts).plan,
     batches.ordered_plan(starts, config, cuts),
   ):
     found = sorted(runs_of(plan))
@@ -194,8 +194,8 @@ def test_no_time_is_cut_unless_it_is_longer_than_a_lane(
 @given(LENGTHS, CONFIGS, SEEDS)
 def test_plans_follow_seed_and_epoch(lengths, config, seed):
   starts = starts_of(lengths)
-  first = batches.training_plan(starts, seed, 1, config)
-  again = batches.training_plan(starts, seed, 1, config)
+  first = batches.Epoch(starts, seed, 1, config).plan
+  again = batches.Epoch(starts, seed, 1, config).plan
   for one, other in zip(first, again, strict=True):
     np.testing.assert_array_equal(one, other)
 
@@ -206,7 +206,7 @@ def test_other_epochs_seeds_and_stages_are_other_plans():
     lanes=4, lane_length=16, block_sessions=8, window_blocks=4
   )
   rows = [
-    batches.training_plan(starts, seed, epoch, config).row.ravel().tolist()
+    batches.Epoch(starts, seed, epoch, config).plan.row.ravel().tolist()
     for seed, epoch in (((0, 1), 1), ((0, 1), 2), ((1, 1), 1), ((0, 2), 1))
   ]
   orders = {tuple(r for r in row if r >= 0) for row in rows}
@@ -289,9 +289,9 @@ def test_padding_is_below_five_percent(mean, deviation):
   location = np.log(mean) - deviation**2 / 2
   lengths = rng.lognormal(location, deviation, 40_000)
   lengths = np.maximum(1, np.round(lengths)).astype(int)
-  plan = batches.training_plan(
+  plan = batches.Epoch(
     starts_of(lengths), (0, 1), 1, config_lib.BatchConfig()
-  )
+  ).plan
   used = (plan.row >= 0).mean()
   assert 1 - used < 0.05
   # Every batch but the last is about as full as the others.
@@ -307,7 +307,7 @@ def test_windows_are_packed_by_themselves():
   )
   starts = starts_of(lengths)
   order = batches.session_order(60, (1, 1), 2, config)
-  plan = batches.training_plan(starts, (1, 1), 2, config)
+  plan = batches.Epoch(starts, (1, 1), 2, config).plan
   session_of = np.repeat(np.arange(60), lengths)
   place = np.argsort(order)
   last = -1
@@ -322,7 +322,7 @@ def test_windows_are_packed_by_themselves():
 @pytest.mark.parametrize('lanes', [1, 3])
 def test_one_short_session(lanes):
   config = config_lib.BatchConfig(lanes=lanes, lane_length=4)
-  plan = batches.training_plan(np.array([0, 1]), (0, 1), 1, config)
+  plan = batches.Epoch(np.array([0, 1]), (0, 1), 1, config).plan
   check_plan(plan, [1], config)
   assert plan.row.shape == (1, lanes, 4)
 
@@ -331,9 +331,9 @@ def test_lanes_of_a_plan_are_those_of_the_config():
   config = config_lib.BatchConfig(lanes=3, lane_length=8)
   starts = starts_of([4] * 10)
   for lanes in (1, 3, 7):
-    plan = batches.training_plan(
+    plan = batches.Epoch(
       starts, (0, 1), 1, dataclasses.replace(config, lanes=lanes)
-    )
+    ).plan
     assert plan.row.shape == (-(-5 // lanes), lanes, 8)
 
 

@@ -16,7 +16,7 @@ FULL = manifest_lib.Manifest(
     manifest_lib.Field('item', 'categorical', size=20),
     manifest_lib.Field('tags', 'multi_valued', size=8, width=3),
     manifest_lib.Field('price', 'numeric', details={'mean': 1.5}),
-    manifest_lib.Field('seen', 'multi_valued', 20, 4, shares='item'),
+    manifest_lib.Field('seen', 'multi_valued', 20, 4, vocabulary_owner='item'),
   ),
   tasks=(
     manifest_lib.Task('click'),
@@ -44,7 +44,7 @@ FULL = manifest_lib.Manifest(
 
 def record():
   """FULL as json.load gives it."""
-  return json.loads(json.dumps(dataclasses.asdict(FULL)))
+  return json.loads(json.dumps(manifest_lib.to_dict(FULL)))
 
 
 def at(tree, *path):
@@ -155,7 +155,7 @@ def test_feature_spec_and_columns():
     2,
     names,
     item=1,
-    shares=(None, 1),
+    vocabulary_owners=(None, 1),
     **keys,
     **rest,
   )
@@ -368,5 +368,5 @@ def test_mutated_manifests_parse_or_are_refused(data):
   assert all(type(size) is int and size > 0 for size in spec.categorical)
   assert all(size > 0 and width > 0 for size, width in spec.multi_valued)
   assert all(isinstance(field.column, str) for field in manifest.fields)
-  again = json.loads(json.dumps(dataclasses.asdict(manifest)))
+  again = json.loads(json.dumps(manifest_lib.to_dict(manifest)))
   assert manifest_lib.parse(again) == manifest

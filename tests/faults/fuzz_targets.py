@@ -25,7 +25,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.serving import export, predictor
+from rmtl_jax.serving import predictor
+from rmtl_jax.serving.export import writer as export_writer
 from tests import tiny
 from tests.faults import mutations
 from tests.preparation import raw_files
@@ -108,7 +109,7 @@ def build(base: pathlib.Path) -> None:
     base / 'run' / 'rows.csv.gz',
     (base / 'run' / 'rows.csv').read_text().splitlines(),
   )
-  export.export(predictor.load(run), base / 'export' / 'model')
+  export_writer.export(predictor.load(run), base / 'export' / 'model')
   shutil.copy(base / 'run' / 'rows.parquet', base / 'export')
   compared = base / 'comparison' / 'compared'
   compared.mkdir(parents=True)
@@ -300,7 +301,7 @@ def check_prepared(out: pathlib.Path) -> None:
     for k, task in enumerate(manifest.task_names):
       assert columns.labels[:, k].sum() == split.positives[task], task
   for field in manifest.fields:
-    if field.kind != 'numeric' and field.shares is None:
+    if field.kind != 'numeric' and field.vocabulary_owner is None:
       words = pq.read_table(out / 'vocabulary' / f'{field.name}.parquet')
       assert len(words) == field.size, field.name
   report = manifest.report

@@ -12,7 +12,6 @@ from absl import flags
 from hypothesis import strategies as st
 
 from rmtl_jax import cli, config_flags, run
-from rmtl_jax.serving import export
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.studies.tuning import tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations
@@ -105,7 +104,7 @@ def _stubs():
       (run, 'evaluate'),
       (compare, 'compare'),
       (tune, 'tune'),
-      (export, 'export'),
+      (export_writer, 'export'),
     ):
       patch.setattr(module, name, stop)
     yield patch

@@ -59,7 +59,7 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
   for field, (size, slots) in enumerate(spec.multi_valued):
     values = row.multi_valued[slot : slot + slots]
     slot += slots
-    if spec.shares and spec.shares[field] is not None:
+    if spec.vocabulary_owners and spec.vocabulary_owners[field] is not None:
       if config.history_encoder != 'none':
         owner = sum(spec.categorical[: spec.item])
         own = table[owner + row.categorical[spec.item]]

@@ -30,7 +30,7 @@ SPEC = types.FeatureSpec(
   num_tasks=2,
   names=('user', 'item', 'since', 'tags', 'history'),
   item=1,
-  shares=(None, 1),
+  vocabulary_owners=(None, 1),
   numeric_names=('price', 'age'),
   item_side=(1, 3),
   user_side=(0,),
@@ -296,7 +296,7 @@ def test_ignored_fields_are_on_no_side():
     categorical=(6,),
     names=('item', 'tags', 'history'),
     item=0,
-    shares=(None, 0),
+    vocabulary_owners=(None, 0),
     item_side=(0, 1),
     user_side=(),
     previous=(),
@@ -337,7 +337,7 @@ def test_data_without_numbers():
 
 
 def test_it_needs_an_item():
-  spec = dataclasses.replace(SPEC, item=None, shares=())
+  spec = dataclasses.replace(SPEC, item=None, vocabulary_owners=())
   with pytest.raises(types.InputError, match=r'affinity_dim: 2 needs data'):
     affinity.check(spec, CONFIG)
 

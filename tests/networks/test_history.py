@@ -33,10 +33,10 @@ SPEC = types.FeatureSpec(
   num_tasks=2,
   names=('user', 'item', 'tags', 'asof_history', 'labels'),
   item=1,
-  shares=(None, 1, None),
+  vocabulary_owners=(None, 1, None),
 )
 BARE = dataclasses.replace(
-  SPEC, multi_valued=((5, 3), (4, 2)), names=(), shares=()
+  SPEC, multi_valued=((5, 3), (4, 2)), names=(), vocabulary_owners=()
 )
 HISTORY = slice(3, 3 + WIDTH)
 START = SPEC.categorical[0]
@@ -125,7 +125,7 @@ def test_both_forms_of_the_first_layer_agree(name, encoder):
 def test_fields_that_share_have_the_rows_of_their_owner():
   np.testing.assert_array_equal(features.offsets(SPEC), [0, 4, 10, 4, 15, 19])
   last = dataclasses.replace(
-    SPEC, multi_valued=SPEC.multi_valued[:2], shares=(None, 1)
+    SPEC, multi_valued=SPEC.multi_valued[:2], vocabulary_owners=(None, 1)
   )
   np.testing.assert_array_equal(features.offsets(last), [0, 4, 10, 4, 15])
   np.testing.assert_array_equal(features.offsets(BARE), [0, 4, 10, 15, 19])

@@ -28,7 +28,7 @@ def encoded(columns, tasks, fields=(), **table):
     ' 0 AS step, range AS position, greatest(range - 1, 0) AS split'
     ' FROM range(4)'
   )
-  placed = sessions.RowPlaces(
+  places = sessions.RowPlaces(
     'places', (20, 30), (2, 1, 1), (2, 1, 1), (0, 0, 0)
   )
   rows = source.SourceTable(
@@ -38,7 +38,7 @@ def encoded(columns, tasks, fields=(), **table):
     table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 4),)),
     **table,
   )
-  found = encode.encode(connection, rows, placed, OPTIONS)
+  found = encode.encode(connection, rows, places, OPTIONS)
   query = f'SELECT {", ".join(found.columns)} FROM {found.table}'
   result = connection.execute(query)
   names = [column[0] for column in result.description or ()]

@@ -25,14 +25,14 @@ def log(rows):
   return connection
 
 
-def placed_rows(connection, placed):
+def placed_rows(connection, places):
   """(row id, session, split, step) of the kept rows, in order."""
   connection.execute(
-    f'CREATE OR REPLACE TABLE joined AS SELECT r.*, {placed.columns} FROM log r'
-    f' JOIN {placed.table} p ON {placed.condition} ORDER BY {placed.order}'
+    f'CREATE OR REPLACE TABLE joined AS SELECT r.*, {places.columns} FROM log r'
+    f' JOIN {places.table} p ON {places.condition} ORDER BY {places.order}'
   )
   return connection.execute(
-    f'SELECT row_id, session_id, split, {placed.step} FROM joined'
+    f'SELECT row_id, session_id, split, {places.step} FROM joined'
     ' ORDER BY rowid'
   ).fetchall()
 
@@ -44,8 +44,8 @@ def by_sorting(connection, identity=()):
   return sessions.split_sessions(connection, numbered, SHARES)
 
 
-def summary(placed):
-  return placed.boundaries, placed.rows, placed.sessions, placed.dropped
+def summary(places):
+  return places.boundaries, places.rows, places.sessions, places.dropped
 
 
 LOGS = st.lists(
@@ -103,13 +103,13 @@ def test_session_over_a_boundary_by_hand():
   rows = [(f's{i}', 100 * i, 0) for i in range(10)]
   rows += [('s4', t, 1) for t in (450, 650, 651, 900)]
   connection = log(rows)
-  placed = session_names.split_named_sessions(connection, 'log', SHARES)
+  places = session_names.split_named_sessions(connection, 'log', SHARES)
   # Before s5 lie 9 rows of 14, before s8 lie 12.
-  assert placed.boundaries == (500, 800)
-  assert placed.rows == (6, 3, 2)
-  assert placed.sessions == (5, 3, 2)
-  assert placed.dropped == (3, 0, 0)
-  table = placed_rows(connection, placed)
+  assert places.boundaries == (500, 800)
+  assert places.rows == (6, 3, 2)
+  assert places.sessions == (5, 3, 2)
+  assert places.dropped == (3, 0, 0)
+  table = placed_rows(connection, places)
   assert [row for row, *_ in table] == [0, 1, 2, 3, 4, 10, 5, 6, 7, 8, 9]
   assert [session for _, session, *_ in table] == [0, 1, 2, 3, 4, *range(4, 10)]
   assert [step for *_, step in table] == [0] * 5 + [1] + [0] * 5
@@ -142,5 +142,5 @@ def test_prepared_data_is_that_of_sorting(
     return manifest, raw_files.read(place)
 
   found = prepared('names')
-  monkeypatch.setattr(session_names, 'place', lambda *_: None)
+  monkeypatch.setattr(session_names, 'split_named_sessions', lambda *_: None)
   assert found == prepared('sorting')

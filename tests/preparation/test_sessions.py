@@ -139,14 +139,14 @@ def test_numbering_is_that_of_a_plain_loop(rows):
 @hypothesis.given(rows=LOGS)
 def test_split_keeps_time_apart(rows):
   connection, found, _ = numbered(rows, has_session=True)
-  placed = sessions.split_sessions(connection, found, (6, 2, 2))
+  places = sessions.split_sessions(connection, found, (6, 2, 2))
   table = connection.execute(
-    f'SELECT split, session_id, step, position, timestamp FROM {placed.table}'
+    f'SELECT split, session_id, step, position, timestamp FROM {places.table}'
     ' JOIN log USING (row_id) ORDER BY position'
   ).fetchall()
-  assert sum(placed.rows) == len(table)
-  assert sum(placed.rows) + sum(placed.dropped) == len(rows)
-  first, second = placed.boundaries
+  assert sum(places.rows) == len(table)
+  assert sum(places.rows) + sum(places.dropped) == len(rows)
+  first, second = places.boundaries
   for split, _, _, _, time in table:
     if split == 0:
       assert first is None or time < first
@@ -167,23 +167,23 @@ def test_split_keeps_time_apart(rows):
     assert [time for _, time in steps] == sorted(time for _, time in steps)
 
 
-def place(rows, shares=(6, 2, 2)):
+def place(rows, split_ratio=(6, 2, 2)):
   connection, found, _ = numbered(rows)
-  placed = sessions.split_sessions(connection, found, shares)
+  places = sessions.split_sessions(connection, found, split_ratio)
   table = connection.execute(
-    f'SELECT row_id, session_id, split FROM {placed.table} ORDER BY position'
+    f'SELECT row_id, session_id, split FROM {places.table} ORDER BY position'
   ).fetchall()
-  return placed, table
+  return places, table
 
 
 def test_boundaries_by_hand():
   # Ten sessions of one row each, one user each, at 0, 100, ... 900.
   rows = [(None, user, 100 * user, 0) for user in range(10)]
-  placed, table = place(rows)
-  assert placed.boundaries == (600, 800)
-  assert placed.rows == (6, 2, 2)
-  assert placed.sessions == (6, 2, 2)
-  assert placed.dropped == (0, 0, 0)
+  places, table = place(rows)
+  assert places.boundaries == (600, 800)
+  assert places.rows == (6, 2, 2)
+  assert places.sessions == (6, 2, 2)
+  assert places.dropped == (0, 0, 0)
   assert [split for *_, split in table] == [0] * 6 + [1] * 2 + [2] * 2
 
 
@@ -191,26 +191,26 @@ def test_session_over_a_boundary_loses_its_later_rows():
   rows = [(None, user, 100 * user, 0) for user in range(10)]
   rows[5:5] = [(None, 50, 593 + 3 * i, 0) for i in range(4)]  # 593 … 602
   # 14 rows: train ends with the first session before which 8.4 rows lie.
-  placed, table = place(rows)
-  assert placed.boundaries == (600, 800)
-  assert placed.dropped == (1, 0, 0)
-  assert placed.rows == (9, 2, 2)
+  places, table = place(rows)
+  assert places.boundaries == (600, 800)
+  assert places.dropped == (1, 0, 0)
+  assert places.rows == (9, 2, 2)
   assert 8 not in [row for row, *_ in table]  # the row at 602
 
 
 def test_equal_starts_are_not_torn_apart():
   rows = [(None, user, 0, 0) for user in range(9)] + [(None, 9, 50, 0)]
-  placed, _ = place(rows)
+  places, _ = place(rows)
   # Nine sessions start at 0; none can be told from another by time.
-  assert placed.boundaries == (0, 0)
-  assert placed.rows == (0, 0, 10)
+  assert places.boundaries == (0, 0)
+  assert places.rows == (0, 0, 10)
 
 
-@pytest.mark.parametrize('shares', [(1, 1, 1), (8, 1, 1), (60, 20, 20)])
-def test_shares(shares):
+@pytest.mark.parametrize('split_ratio', [(1, 1, 1), (8, 1, 1), (60, 20, 20)])
+def test_shares(split_ratio):
   rows = [(None, user, 100 * user, 0) for user in range(30)]
-  placed, _ = place(rows, shares)
-  assert placed.rows == tuple(30 * s // sum(shares) for s in shares)
+  places, _ = place(rows, split_ratio)
+  assert places.rows == tuple(30 * s // sum(split_ratio) for s in split_ratio)
 
 
 def test_boundaries_that_are_known():
@@ -218,11 +218,13 @@ def test_boundaries_that_are_known():
   rows += [('b', None, 8, 0), ('a', None, 5, 0)]
   connection, found, _ = numbered(rows, has_session=True, has_user=False)
   always = 'n.row_id = 1'
-  placed = sessions.split_sessions_at(connection, found, (4, 7), always)
+  places = sessions.split_sessions(
+    connection, found, boundaries=(4, 7), always=always
+  )
   table = connection.execute(
-    f'SELECT row_id, split, step FROM {placed.table} ORDER BY row_id'
+    f'SELECT row_id, split, step FROM {places.table} ORDER BY row_id'
   ).fetchall()
   # Row 5 comes after train's end and row 4 after validation's; row 1 too.
   assert table == [(0, 0, 0), (1, 0, 2), (2, 1, 0), (3, 2, 0)]
-  assert placed.boundaries == (4, 7) and placed.rows == (2, 1, 1)
-  assert placed.dropped == (1, 1, 0)
+  assert places.boundaries == (4, 7) and places.rows == (2, 1, 1)
+  assert places.dropped == (1, 1, 0)

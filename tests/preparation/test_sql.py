@@ -60,15 +60,15 @@ def test_good_memory_limits(limit):
 
 
 def test_empty_text_is_a_missing_key():
+  key = sql.null_if_empty
   with sql.connect() as connection:
     rows = "(VALUES ('a', 1::INTEGER, 1.5), ('', 0, 0.0), (NULL, NULL, NULL))"
     found = connection.execute(
-      f'SELECT {sql.null_if_empty("t")}, {sql.null_if_empty("i")}, {sql.null_if_empty("d")}'
-      f' FROM {rows} x(t, i, d)'
+      f'SELECT {key("t")}, {key("i")}, {key("d")} FROM {rows} x(t, i, d)'
     ).fetchall()
     kinds = sql.fetch_row(
       connection,
-      f'SELECT DISTINCT typeof({sql.null_if_empty("t")}), typeof({sql.null_if_empty("i")})'
+      f'SELECT DISTINCT typeof({key("t")}), typeof({key("i")})'
       f' FROM {rows} x(t, i, d)',
     )
   assert found == [('a', 1, 1.5), (None, 0, 0.0), (None, None, None)]
@@ -76,11 +76,12 @@ def test_empty_text_is_a_missing_key():
 
 
 def test_nan_is_a_missing_key():
+  key = sql.null_if_empty
   rows = "(VALUES ('nan'::DOUBLE, 'nan'::FLOAT, 'nan', 'inf'::DOUBLE))"
   with sql.connect() as connection:
     found = sql.fetch_row(
       connection,
-      f'SELECT {", ".join(map(sql.null_if_empty, "dfti"))} FROM {rows} x(d, f, t, i)',
+      f'SELECT {", ".join(map(key, "dfti"))} FROM {rows} x(d, f, t, i)',
     )
   assert found == (None, None, 'nan', float('inf'))
 

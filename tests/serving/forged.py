@@ -14,7 +14,7 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
-from rmtl_jax.serving import export
+from rmtl_jax.serving.export import writer as export_writer
 
 
 def with_text(data: bytes, change: Callable[[str], str]) -> bytes:
@@ -47,7 +47,7 @@ def seal(directory: pathlib.Path) -> None:
   try:
     record = json.loads(path.read_bytes())
     for name in record['files']:
-      record['files'][name] = export.digest(directory / name)
+      record['files'][name] = export_writer.digest(directory / name)
   except (ValueError, LookupError, TypeError, AttributeError, OSError):
     return
   path.write_text(json.dumps(record))

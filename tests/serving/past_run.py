@@ -135,6 +135,6 @@ def evaluated(
   """(rows of the raw log, f32[R, K]) as `evaluate` computes them."""
   run = scorer.run
   host = columns_lib.read_split(run.data_dir, run.manifest, split)
-  placed = splits_lib.place(host, run.config.batch)
+  places = splits_lib.place(host, run.config.batch)
   models = models_lib.Models(run.manifest.feature_spec())
-  return host.row_id, models.predict(run.config, scorer.params, placed)
+  return host.row_id, models.predict(run.config, scorer.params, places)

@@ -19,7 +19,9 @@ import rmtl_jax
 from rmtl_jax import cli, types
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import calibration
-from rmtl_jax.serving import export, exported, predictor, program
+from rmtl_jax.serving import exported, predictor
+from rmtl_jax.serving.export import program
+from rmtl_jax.serving.export import writer as export_writer
 from tests.serving import forged, past_run, table_run
 
 pytest.importorskip('flatbuffers')
@@ -31,7 +33,7 @@ MAPS = {
 
 
 def check_round_trip(scorer, directory, *args):
-  export.export(scorer, directory)
+  export_writer.export(scorer, directory)
   expected = scorer.predict(*args)
   found = rmtl_jax.load(directory).predict(*args)
   assert list(found) == list(expected)
@@ -126,7 +128,7 @@ def test_a_fresh_process_without_training_code(run_dir, tmp_path):
 
 def test_the_command_predict_takes_it(run_dir, tmp_path):
   target = tmp_path / 'out'
-  export.export(predictor.load(run_dir), target)
+  export_writer.export(predictor.load(run_dir), target)
   raw = table_run.table(30)
   pq.write_table(raw, tmp_path / 'in.parquet')
   argv = ['rmtl', 'predict', f'--workdir={target}', '--nocompilation_cache']
@@ -141,7 +143,7 @@ def test_the_command_predict_takes_it(run_dir, tmp_path):
 
 def test_encoded_rows(run_dir, tmp_path):
   scorer = past_run.untrained(run_dir)
-  export.export(scorer, tmp_path / 'out')
+  export_writer.export(scorer, tmp_path / 'out')
   model = exported.load(tmp_path / 'out')
   rows = 3
   slots = sum(f.width for f in scorer.manifest.of_kind('multi_valued'))
@@ -351,7 +353,7 @@ BAD = {
 @pytest.fixture(scope='module')
 def model_dir(run_dir, tmp_path_factory):
   directory = tmp_path_factory.mktemp('model') / 'out'
-  export.export(predictor.load(run_dir, 'pretrain'), directory)
+  export_writer.export(predictor.load(run_dir, 'pretrain'), directory)
   return directory
 
 
@@ -380,7 +382,7 @@ def test_a_network_that_could_not_be_served_is_not_exported(
 ):
   monkeypatch.setattr(program, 'CUSTOM_CALLS', frozenset())
   with pytest.raises(types.InputError, match="custom call 'shape_assertion'"):
-    export.export(predictor.load(run_dir, 'pretrain'), tmp_path / 'out')
+    export_writer.export(predictor.load(run_dir, 'pretrain'), tmp_path / 'out')
   assert not list(tmp_path.iterdir())
 
 
@@ -408,18 +410,18 @@ def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):
   (tmp_path / 'full' / 'x').write_text('x')
   for name, part in (('file', 'is a file'), ('full', 'is not empty')):
     with pytest.raises(types.InputError, match=part):
-      export.export(scorer, tmp_path / name)
+      export_writer.export(scorer, tmp_path / name)
 
   def fail(scorer):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(export, 'serialize', fail)
+  monkeypatch.setattr(export_writer, 'serialize', fail)
   with pytest.raises(KeyboardInterrupt):
-    export.export(scorer, tmp_path / 'out')
+    export_writer.export(scorer, tmp_path / 'out')
   assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'full']
   monkeypatch.undo()
   (tmp_path / 'out').mkdir()
-  record = export.export(scorer, tmp_path / 'out')
+  record = export_writer.export(scorer, tmp_path / 'out')
   assert record['stage'] == 'pretrain' and not record['calibrated']
   parameters = {entry['file'] for entry in record['parameters']}
   assert 'parameters/first.table.npy' in parameters

@@ -42,7 +42,7 @@ def appended(form, table, scored=False):
 
 
 def test_a_source_that_times_its_labels():
-  form = log.log_schema(manifest('retailrocket'))
+  form = log.make_log_schema(manifest('retailrocket'))
   assert form.labels == ('t_click', 't_conversion')
   assert (form.user, form.time, form.item) == ('visitor', 'timestamp', 'item')
   found = appended(
@@ -63,20 +63,20 @@ def test_a_source_that_times_its_labels():
   assert found['timestamp'] == [1000, 2000, 2000]
   assert found['t_click'] == [None, 3000.0, None]
   # A missing time says that there was no such event.
-  assert found['told'] == [True] * 3 and found['alone'] == [-1] * 3
+  assert found['labelled'] == [True] * 3 and found['alone'] == [-1] * 3
 
 
 def test_labels_that_are_not_there_are_not_told():
-  form = log.log_schema(manifest('mine'))
+  form = log.make_log_schema(manifest('mine'))
   assert form.labels == ('click', 'conversion')
-  assert not form.tasks[0].tells_time
+  assert not form.tasks[0].has_label_time
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'x']}
   found = appended(form, table, scored=True)
-  assert found['told'] == [False, False] and found['scored'] == [True, True]
+  assert found['labelled'] == [False, False] and found['scored'] == [True, True]
   assert found['y_click'] == [None, None] and found['alone'] == [0, 1]
   labelled = table | {'click': ['1', ''], 'conversion': [True, False]}
   found = appended(form, labelled)
-  assert found['told'] == [True, False]
+  assert found['labelled'] == [True, False]
   assert found['y_click'] == [1.0, None]
   assert found['y_conversion'] == [1.0, 0.0]
 
@@ -92,14 +92,14 @@ def test_labels_that_are_not_there_are_not_told():
 )
 def test_times_of_a_schema(unit, values, expected):
   schema = past_run.SCHEMA | {'time': {'column': 'time', 'unit': unit}}
-  form = log.log_schema(manifest('table', schema=schema))
+  form = log.make_log_schema(manifest('table', schema=schema))
   table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
   assert appended(form, table)['timestamp'] == expected
 
 
 def test_texts_that_stand_for_nothing():
   schema = past_run.SCHEMA | {'missing': ['NULL']}
-  form = log.log_schema(manifest('table', schema=schema))
+  form = log.make_log_schema(manifest('table', schema=schema))
   table = {
     'visit': ['NULL', 'a'],
     'who': ['u', 'NULL'],
@@ -110,7 +110,10 @@ def test_texts_that_stand_for_nothing():
   }
   found = appended(form, table)
   assert (found['session'], found['user']) == ([None, 'a'], ['u', None])
-  assert found['f_item'] == [None, 'null'] and found['told'] == [True, False]
+  assert found['f_item'] == [None, 'null'] and found['labelled'] == [
+    True,
+    False,
+  ]
   with pytest.raises(types.InputError, match="row 2, column 'visit': 'NULL'"):
     appended(form, table | {'visit': [None, 'NULL']})
 
@@ -118,10 +121,10 @@ def test_texts_that_stand_for_nothing():
 def test_times_before_2000_need_data_that_has_such():
   table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
   for options in ({}, {'any_dates': True}):
-    found = appended(log.log_schema(manifest('mine', **options)), table)
+    found = appended(log.make_log_schema(manifest('mine', **options)), table)
     assert found['timestamp'] == table['timestamp']
   with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
-    appended(log.log_schema(manifest('mine', any_dates=False)), table)
+    appended(log.make_log_schema(manifest('mine', any_dates=False)), table)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +142,10 @@ def test_what_is_refused(change, message):
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'y']}
   table = {k: v for k, v in (table | change).items() if v is not None}
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    appended(log.log_schema(manifest('mine')), table)
+    appended(log.make_log_schema(manifest('mine')), table)
   assert message in str(error.value)
 
 
 def test_a_table_needs_its_schema():
   with pytest.raises(types.InputError, match='options: schema'):
-    log.log_schema(manifest('table'))
+    log.make_log_schema(manifest('table'))

@@ -258,7 +258,7 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
       ):
         table = rows_lib.rows_of_table(numbered(rows, *kinds))
         found.add(table, scored, 100)
-      items = scorer.encoder.words('item')
+      items = scorer.encoder.vocabulary('item')
       found.compute(items)
       columns = found.columns().take(len(raw) - 300)
       connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
-from rmtl_jax.serving import export, predictor
+from rmtl_jax.serving import predictor
+from rmtl_jax.serving.export import writer as export_writer
 from tests.serving import past_run, table_run
 
 pytest.importorskip('flatbuffers')
@@ -22,7 +23,7 @@ def models(run_dir, tmp_path_factory):
   """A run and its export, each in a fresh state for every module."""
   directory = tmp_path_factory.mktemp('scorers') / 'out'
   run = predictor.load(run_dir, 'pretrain')
-  export.export(run, directory)
+  export_writer.export(run, directory)
   return {'run': run, 'export': rmtl_jax.load(directory)}
 
 
@@ -58,7 +59,7 @@ def test_threads_whose_models_take_the_past(past_dir, tmp_path):
   parts = [(raw.slice(n, 30), earlier) for n in (400, 500, 600)]
   settings = {'network.session_encoder': 'mean', 'batch.lanes': 1}
   run = past_run.untrained(past_dir, **settings)
-  export.export(run, tmp_path / 'out')
+  export_writer.export(run, tmp_path / 'out')
   check_threads(run, parts)
   check_threads(rmtl_jax.load(tmp_path / 'out'), parts)
 

@@ -14,7 +14,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.serving import export
+from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from tests.serving import past_run
@@ -124,7 +124,7 @@ def test_of_raw_rows(runs, tmp_path, reads):
   pytest.importorskip('flatbuffers')
   order, run_dir = runs['as it comes']
   scorer = past_run.untrained(run_dir, **SETTINGS[reads])
-  export.export(scorer, tmp_path / 'out')
+  export_writer.export(scorer, tmp_path / 'out')
   row_id, expected = past_run.evaluated(scorer)
   wanted = np.full((ROWS, 2), np.nan)
   wanted[order[row_id]] = expected

@@ -63,7 +63,7 @@ def test_streamed_batches_are_the_resident_ones(both, begin, guided):
   for split in both:
     guide = None
     if guided:
-      plan = batches.training_plan(split.host.starts, (9,), 1, BATCH)
+      plan = batches.Epoch(split.host.starts, (9,), 1, BATCH).plan
       guide = feed.Guide(split, jax.tree.map(lambda x: x[:5], plan))
     extras = (split.beside(values),)
     lists.append(

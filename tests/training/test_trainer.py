@@ -52,7 +52,7 @@ SPLIT = make_split()
 
 def plan_of(seed, epoch=0, size=None):
   """A shuffled plan, or its first `size` batches."""
-  plan = batches.training_plan(STARTS, (seed,), epoch, BATCH)
+  plan = batches.Epoch(STARTS, (seed,), epoch, BATCH).plan
   return jax.tree.map(lambda x: x[:size], plan)
 
 

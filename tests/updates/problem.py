@@ -63,7 +63,7 @@ def slots(lanes: int, lane_length: int = LANE_LENGTH) -> loop.Slots:
   """A plan over the rows, [S, L, T]."""
   config = config_lib.BatchConfig(lanes=lanes, lane_length=lane_length)
   starts = np.concatenate([[0], np.cumsum(LENGTHS)])
-  return loop.Slots(*batches.training_plan(starts, (3,), 1, config))
+  return loop.Slots(*batches.Epoch(starts, (3,), 1, config).plan)
 
 
 def batch(

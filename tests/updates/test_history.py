@@ -17,7 +17,7 @@ SPEC = dataclasses.replace(
   problem.SPEC,
   multi_valued=(*problem.SPEC.multi_valued, (7, WIDTH)),
   names=('item', 'user', 'tags', 'asof_history'),
-  shares=(None, 0),
+  vocabulary_owners=(None, 0),
 )
 
 

@@ -21,7 +21,9 @@ from tests.updates import problem
 
 # The second field and the list have more rows than a batch of 4 slots shows;
 # the history shares the first field's.
-SPEC = types.FeatureSpec((20, 50), ((30, 2), (20, 2)), 1, 2, shares=(None, 0))
+SPEC = types.FeatureSpec(
+  (20, 50), ((30, 2), (20, 2)), 1, 2, vocabulary_owners=(None, 0)
+)
 STARTS = (0, 20, 70)
 
 

@@ -35,7 +35,7 @@ def test_rows_are_scored_alike_wherever_their_session_is_packed(encoder):
   # Lanes of 22 slots cut no session; evaluation's plan and a training one.
   config = config_lib.BatchConfig(lanes=4, lane_length=22)
   evaluated = in_order(row_map, params, batches.ordered_plan(STARTS, config))
-  trained = batches.training_plan(STARTS, (3,), 1, config)
+  trained = batches.Epoch(STARTS, (3,), 1, config).plan
   np.testing.assert_allclose(
     in_order(row_map, params, trained), evaluated, rtol=1e-5, atol=1e-6
   )

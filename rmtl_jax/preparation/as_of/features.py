@@ -84,7 +84,7 @@ _FEATURES = (
 def add_features(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
   """The reader's result with the as-of features that the options name.
@@ -92,7 +92,7 @@ def add_features(
   Args:
     connection: holds the rows and their places.
     rows: the reader's result.
-    placed: session and split of every row that is kept.
+    places: session and split of every row that is kept.
     config: `as_of`; `idle_minutes`, after which a label counts as known;
       `history_items`.
 
@@ -125,7 +125,7 @@ def add_features(
     made |= dict.fromkeys(asof_feedback.feedback_names(rows.tasks), 'feedback')
   _check_names(rows, made)
   idle_ms = round(config.idle_minutes * 60_000)
-  table, details = compute_features(connection, rows, placed, groups, idle_ms)
+  table, details = compute_features(connection, rows, places, groups, idle_ms)
   fields = tuple(
     source.SourceField(
       PREFIX + name,
@@ -146,7 +146,7 @@ def add_features(
 def compute_features(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None = None,
@@ -157,7 +157,7 @@ def compute_features(
   Args:
     connection: holds the rows and their places.
     rows: the reader's result.
-    placed: session and split of every row that is kept.
+    places: session and split of every row that is kept.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
     train: each task's rate, from which rates start; that of the train rows if
@@ -169,10 +169,10 @@ def compute_features(
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
     details for the manifest, by name.
   """
-  keyed = _with_keys(connection, rows, placed, groups, labelled)
+  keyed = _with_keys(connection, rows, places, groups, labelled)
   if train is None and set(groups) & set(_LABELLED):
     train = asof_rates.train_rates(
-      connection, keyed, len(rows.tasks), placed.is_mature_train()
+      connection, keyed, len(rows.tasks), places.is_mature_train()
     )
   tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms, train)
   connection.execute(f'DROP TABLE {keyed}')
@@ -203,11 +203,11 @@ def _supported(
       continue
     groups.append(group)
     if group == 'feedback' and (
-      silent := asof_feedback.tasks_without_label_time(rows.tasks)
+      without_time := asof_feedback.tasks_without_label_time(rows.tasks)
     ):
       warnings.append(
-        f'as_of: {group!r} leaves out {", ".join(silent)}: when such labels'
-        ' become known is not told'
+        f'as_of: {group!r} leaves out {", ".join(without_time)}: when such'
+        ' labels become known is not told'
       )
   return tuple(groups), tuple(warnings)
 
@@ -248,7 +248,7 @@ def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
 def _with_keys(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
-  placed: sessions.RowPlaces,
+  places: sessions.RowPlaces,
   groups: tuple[str, ...],
   labelled: str,
 ) -> str:
@@ -263,12 +263,12 @@ def _with_keys(
     columns.append(f'{sql.null_if_empty(f"r.{item}")} AS item')
   if set(groups) & set(_LABELLED):
     columns += labels.label_and_time_columns(
-      rows.tasks, placed.boundaries, 'p.split', labelled
+      rows.tasks, places.boundaries, 'p.split', labelled
     )
   table = sql.unique_name('keyed')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {relation} r'
-    f' JOIN {placed.past or placed.table} p ON {placed.condition}'
+    f' JOIN {places.past or places.table} p ON {places.condition}'
   )
   return table
 

@@ -25,12 +25,14 @@ ROWS_BACK = 'rows back'
 
 def tasks_without_label_time(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of the tasks without a time at which a positive is known."""
-  return [task.name for task in tasks if not task.tells_time]
+  return [task.name for task in tasks if not task.has_label_time]
 
 
 def feedback_names(tasks: Sequence[source.SourceTask]) -> list[str]:
   """Names of all features, task by task."""
-  return [name for task in tasks if task.tells_time for name in _names(task)]
+  return [
+    name for task in tasks if task.has_label_time for name in _names(task)
+  ]
 
 
 def _names(task: source.SourceTask) -> tuple[str, str, str]:
@@ -65,11 +67,11 @@ def make_feedback(
   Returns:
     The features and their details.
   """
-  told = {i: task for i, task in enumerate(tasks) if task.tells_time}
-  past = _past(connection, keyed, list(told))
+  timed = {i: task for i, task in enumerate(tasks) if task.has_label_time}
+  past = _past(connection, keyed, list(timed))
   columns: list[str] = []
   details: dict[str, dict[str, Any]] = {}
-  for i, task in told.items():
+  for i, task in timed.items():
     number, rate, since = _names(task)
     prior = sql.float_literal(WEIGHT * train[i])
     share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
@@ -134,13 +136,13 @@ def _past(
 
 
 def row_before_id(
-  connection: duckdb.DuckDBPyConnection, words: str, edges: Sequence[float]
+  connection: duckdb.DuckDBPyConnection, vocabulary: str, edges: Sequence[float]
 ) -> int:
   """The row of `since_<task>`'s vocabulary that means: of the row before.
 
   Args:
     connection: holds the vocabulary.
-    words: table of the field's vocabulary, with `key` (the number of a bin, as
+    vocabulary: table of the field's vocabulary, with `key` (a bin's number as
       text) and `id`.
     edges: of the bins.
 
@@ -152,6 +154,6 @@ def row_before_id(
   if one == two:
     return 0
   found = connection.execute(
-    f"SELECT id FROM {words} WHERE key = '{one}'"
+    f"SELECT id FROM {vocabulary} WHERE key = '{one}'"
   ).fetchall()
   return found[0][0] if found else 0

@@ -28,7 +28,7 @@ def history_field(name: str, item_field: str, items: int) -> source.SourceField:
     name,
     'multi_valued',
     details={'as_of': GROUP},
-    shares=item_field,
+    vocabulary_owner=item_field,
     width=items,
   )
 
@@ -37,7 +37,7 @@ def encode_histories(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   item: str,
-  words: str,
+  vocabulary: str,
   items: int,
 ) -> str:
   """Makes a table of histories.
@@ -50,7 +50,7 @@ def encode_histories(
     connection: holds the rows.
     rows: table or view with `session_id`, `user`, `timestamp` and the item.
     item: the column of items.
-    words: table of the items' vocabulary, with `key` and `id`.
+    vocabulary: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
 
   Returns:
@@ -61,7 +61,7 @@ def encode_histories(
   known = sql.null_if_empty('r."user"') + ' IS NOT NULL'
   connection.execute(
     f'CREATE TABLE {shown} AS SELECT r."user", r.timestamp, v.id FROM {rows} r'
-    f' JOIN {words} v ON r.{sql.quote(item)} = v.key WHERE {known}'
+    f' JOIN {vocabulary} v ON r.{sql.quote(item)} = v.key WHERE {known}'
     ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
   )
   # `rowid` counts the ordered rows: a user's are neighbours.

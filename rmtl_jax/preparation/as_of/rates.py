@@ -104,7 +104,7 @@ def _rest(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(tasks)
   )
-  told = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
+  labelled = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
   session = 'PARTITION BY session_id'
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
@@ -113,7 +113,8 @@ def _rest(
     f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
-    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed})) WHERE {told}'
+    f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
+    f' WHERE {labelled}'
   )
   return table
 

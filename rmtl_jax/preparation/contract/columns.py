@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,27 +22,17 @@ _BATCH_ROWS = 65_536
 _BUFFER_BYTES = 2**20
 
 
-class Kind(NamedTuple):
-  """What a column must be.
-
-  Attributes:
-    name: as the contract has it.
-    type: as Arrow has it; None for lists of int32.
-  """
-
-  name: str
-  type: pa.DataType | None
-
-
-_INT64 = Kind('int64', pa.int64())
-_INT32 = Kind('int32', pa.int32())
-_FLOAT32 = Kind('float32', pa.float32())
-_LIST = Kind('a list of int32', None)
+# How the contract calls each type, and Arrow's own; None for lists of int32.
+_INT64 = 'int64', pa.int64()
+_INT32 = 'int32', pa.int32()
+_FLOAT32 = 'float32', pa.float32()
+_LIST = 'a list of int32', None
+Kind = tuple[str, pa.DataType | None]
 
 
 def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
   """What every column of a file of rows must be, in the contract's order."""
-  found = {
+  found: dict[str, Kind] = {
     'session_id': _INT64,
     'user_id': _INT64,
     'row_id': _INT64,
@@ -90,15 +79,15 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
 
 
 def _check_type(path: pathlib.Path, field: pa.Field, kind: Kind) -> None:
-  found = field.type
-  if kind.type is None:
+  found, (expected, arrow_type) = field.type, kind
+  if arrow_type is None:
     is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
     right = is_list and found.value_type == pa.int32()
   else:
-    right = found == kind.type
+    right = found == arrow_type
   if not right:
     raise types.InputError(
-      f'{path}: column {field.name!r}: is {found}, expected {kind.name}'
+      f'{path}: column {field.name!r}: is {found}, expected {expected}'
     )
 
 

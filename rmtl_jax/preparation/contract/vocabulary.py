@@ -20,7 +20,7 @@ class ValueCounts:
   """
 
   def __init__(self, manifest: manifest_lib.Manifest):
-    self._fields = _with_words(manifest)
+    self._fields = _with_vocabulary(manifest)
     self._found = {
       field.name: np.zeros(field.size, np.int64) for field in self._fields
     }
@@ -66,10 +66,36 @@ def check(directory: pathlib.Path, manifest: manifest_lib.Manifest) -> int:
     types.InputError: one that is missing, unreadable or wrong; names file,
       column and row, counted from 1 (the file's first row is id 0).
   """
-  fields = _with_words(manifest)
+  fields = _with_vocabulary(manifest)
   for field in fields:
     _check(directory / 'vocabulary' / f'{field.name}.parquet', field)
   return len(fields)
+
+
+def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
+  """Reads `value` and, where it is there, `count`, in the order of ids.
+
+  Less strict than `check`: predictions need no counts.
+
+  Args:
+    path: the field's vocabulary.
+    field: has the vocabulary.
+
+  Raises:
+    types.InputError: the file is missing or unreadable, lacks text, or has
+      another number of rows than the manifest says.
+  """
+  with column_reader.one_line_errors(path), parquet.open_file(path) as file:
+    schema = file.schema_arrow
+    if schema.names.count('value') != 1:
+      raise types.InputError(f"{path}: expected one column 'value'")
+    has_counts = schema.names.count('count') == 1
+    table = file.read(columns=['value', 'count'] if has_counts else ['value'])
+  _check_size(path, field, len(table))
+  found = schema.field('value').type
+  if not parquet.is_text(found):
+    raise types.InputError(f"{path}: column 'value': is {found}, expected text")
+  return table
 
 
 def check_sizes(
@@ -87,7 +113,7 @@ def check_sizes(
   Raises:
     types.InputError: names the file and both numbers.
   """
-  for field in _with_words(manifest):
+  for field in _with_vocabulary(manifest):
     path = directory / 'vocabulary' / f'{field.name}.parquet'
     if path.exists():
       with column_reader.one_line_errors(path), parquet.open_file(path) as file:
@@ -103,20 +129,21 @@ def _check_size(
     )
 
 
-def _with_words(manifest: manifest_lib.Manifest) -> list[manifest_lib.Field]:
+def _with_vocabulary(
+  manifest: manifest_lib.Manifest,
+) -> list[manifest_lib.Field]:
   """The fields that have a vocabulary of their own."""
   return [
     field
     for field in manifest.fields
-    if field.kind != 'numeric' and field.shares is None
+    if field.kind != 'numeric' and field.vocabulary_owner is None
   ]
 
 
 def _check(path: pathlib.Path, field: manifest_lib.Field) -> None:
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     _check_types(path, file.schema_arrow)
-    table = file.read(columns=['value', 'count'])
-  _check_size(path, field, len(table))
+  table = read(path, field)
   _check_values(path, table['value'])
   counts = table['count']
   wrong = counts.fill_null(-1).to_numpy() < 0

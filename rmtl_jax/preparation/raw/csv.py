@@ -60,7 +60,7 @@ def load(
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   warnings: list[str] = []
-  start, told = 0, ''
+  start, row_hash_sql = 0, ''
   for path in paths:
     header = read_header(path, delimiter)
     raw.check_columns(path, header, column_types)
@@ -74,7 +74,7 @@ def load(
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
       others = set(header) - set(column_types)
-      rest, told = raw.rest_hash(column_types, others, prefix)
+      rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
@@ -96,7 +96,7 @@ def load(
     start += rows
   if not start and not where:
     raise types.InputError(f'{paths[0]}: no rows below the header')
-  return raw.RawTable(table, tuple(files), tuple(warnings), told)
+  return raw.RawTable(table, tuple(files), tuple(warnings), row_hash_sql)
 
 
 def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
@@ -106,18 +106,16 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     types.InputError: no such file, an empty one, or one that is no UTF-8.
   """
   try:
-    with raw.open_text(path) as text:
+    # The text layer decodes ahead, so strict decoding would blame the header
+    # for a fault below it.
+    with raw.open_text(path, errors='surrogateescape') as text:
       header = next(raw.csv_records(text, delimiter), [])
   except FileNotFoundError:
     raise types.InputError(f'{path}: not found') from None
-  except UnicodeDecodeError:
-    # The text layer decodes ahead, so the fault may be below the header.
-    try:
-      header = _lenient_header(path, delimiter)
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-      raise types.InputError(f'{path}: not readable: {error}') from None
   except (OSError, EOFError, zlib.error, csv.Error) as error:
     raise types.InputError(f'{path}: not readable: {error}') from None
+  if any('\udc80' <= sign <= '\udcff' for name in header for sign in name):
+    raise types.InputError(f'{path}: row 1: not valid UTF-8')
   if not header:
     raise types.InputError(f'{path}: is empty, expected a header and rows')
   # A file that pandas wrote with its index has a column without a name.
@@ -131,14 +129,6 @@ def ends_with_newline(path: pathlib.Path) -> bool:
   with path.open('rb') as file:
     file.seek(-1, 2)
     return file.read(1) in (b'\n', b'\r')
-
-
-def _lenient_header(path: pathlib.Path, delimiter: str) -> list[str]:
-  with raw.open_text(path, errors='surrogateescape') as text:
-    header = next(raw.csv_records(text, delimiter), [])
-  if any(not name.isprintable() for name in header):
-    raise types.InputError(f'{path}: row 1: not valid UTF-8')
-  return header
 
 
 def _options(
@@ -201,7 +191,7 @@ def _check_rejects(
 
 
 def _value(record: str, position: int, delimiter: str) -> str | None:
-  """A value of a record; None where that can't be told."""
+  """A value of a record; None where that can't be row_hash_sql."""
   try:
     return next(raw.csv_records([record], delimiter))[position]
   except (csv.Error, StopIteration, IndexError):

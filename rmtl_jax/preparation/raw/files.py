@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
-import hashlib
 import io
 import pathlib
 import zlib
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 import duckdb
 
 from rmtl_jax import types
+from rmtl_jax.data import reading
 from rmtl_jax.preparation import sql
 
 # Name of the column that holds a hash of all raw columns, and of one that
@@ -146,21 +146,40 @@ def check(
   Raises:
     types.InputError: for the fault that comes first in the raw files.
   """
+  found = find_first(connection, faults, relation or table.name, row_id)
+  if found is not None:
+    row, (column, _, expected) = found
+    table.fail(
+      row, column, expected if isinstance(expected, str) else expected(row)
+    )
+
+
+def find_first(
+  connection: duckdb.DuckDBPyConnection,
+  faults: Sequence[Fault],
+  relation: str,
+  row_id: str,
+) -> tuple[int, Fault] | None:
+  """The first row that has one of the faults, and that fault; None if none.
+
+  Args:
+    connection: holds the relation.
+    faults: what to look for.
+    relation: SQL of the rows to scan.
+    row_id: the column that numbers them.
+  """
   if not faults:
-    return
+    return None
+  # One aggregate per fault: a single scan finds the first row of each.
   firsts = ', '.join(
     f'min({row_id}) FILTER (WHERE {condition})' for _, condition, _ in faults
   )
-  found = sql.fetch_row(
-    connection, f'SELECT {firsts} FROM {relation or table.name}'
-  )
-  wrong = [i for i, row in enumerate(found) if row is not None]
-  if wrong:
-    first = min(wrong, key=lambda i: found[i])
-    column, _, expected = faults[first]
-    if not isinstance(expected, str):
-      expected = expected(found[first])
-    table.fail(found[first], column, expected)
+  rows = sql.fetch_row(connection, f'SELECT {firsts} FROM {relation}')
+  found = [(row, i) for i, row in enumerate(rows) if row is not None]
+  if not found:
+    return None
+  row, first = min(found)
+  return row, faults[first]
 
 
 def require_values(
@@ -275,9 +294,8 @@ def file_record(path: pathlib.Path) -> dict[str, Any]:
   """
   if is_gzip(path):
     _check_gzip(path)
-  with path.open('rb') as file:
-    value = hashlib.file_digest(file, 'sha256').hexdigest()
-  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': value}
+  digest = reading.sha256(path)
+  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': digest}
 
 
 def is_gzip(path: pathlib.Path) -> bool:

@@ -42,7 +42,7 @@ def load(
   """
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
-  start, told = 0, ''
+  start, row_hash_sql = 0, ''
   schemas = [_read_schema(path) for path in paths]
   for path, schema in zip(paths, schemas, strict=True):
     raw.check_columns(path, schema.names, column_types)
@@ -64,7 +64,7 @@ def load(
     )
     if late_hash:
       changed = _changed(schema, column_types)
-      rest, told = raw.rest_hash(column_types, changed, prefix)
+      rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
     try:
       with sql.scan_file(path, 'parquet') as source:
@@ -72,7 +72,9 @@ def load(
         rows = raw.append_rows(connection, table, query, first=not files)
         file = raw.RawFile(path, start, rows, 0, '')
         texts = {
-          n: v for n, v in given.items() if is_text(schema.field(n).type)
+          n: v
+          for n, v in given.items()
+          if parquet.is_text(schema.field(n).type)
         }
         _check_text(connection, file, source, texts, column_types)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
@@ -84,12 +86,12 @@ def load(
     start += rows
   if not start:
     raise types.InputError(f'{paths[0]}: has no rows')
-  return raw.RawTable(table, tuple(files), row_hash=told)
+  return raw.RawTable(table, tuple(files), row_hash=row_hash_sql)
 
 
 def _kind(found: pa.DataType) -> str:
   """What tells types apart, of which a table's column can have one."""
-  return 'text' if is_text(found) else str(found)
+  return 'text' if parquet.is_text(found) else str(found)
 
 
 def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
@@ -97,7 +99,7 @@ def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
   value = sql.quote(name)
   return (
     sql.null_if_in(value, missing)
-    if is_text(schema.field(name).type)
+    if parquet.is_text(schema.field(name).type)
     else value
   )
 
@@ -128,7 +130,7 @@ def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
     return narrow or single or pa.types.is_boolean(found)
   if wanted == 'BIGINT':
     return pa.types.is_integer(found)
-  return wanted == '' or (wanted == 'VARCHAR' and is_text(found))
+  return wanted == '' or (wanted == 'VARCHAR' and parquet.is_text(found))
 
 
 def _read_schema(path: pathlib.Path) -> pa.Schema:
@@ -159,7 +161,7 @@ def check_type(
     types.InputError: names file, column and both types.
   """
   nested = pa.types.is_nested(found)
-  text = is_text(found)
+  text = parquet.is_text(found)
   number = (
     pa.types.is_integer(found)
     or pa.types.is_floating(found)
@@ -184,17 +186,6 @@ def check_type(
     raise types.InputError(
       f'{path}: column {name!r} is of type {found}, expected {expected}'
     )
-
-
-def is_text(found: pa.DataType) -> bool:
-  """Whether values of the type are text, plain or as a dictionary."""
-  if pa.types.is_dictionary(found):
-    found = found.value_type
-  return (
-    pa.types.is_string(found)
-    or pa.types.is_large_string(found)
-    or pa.types.is_string_view(found)
-  )
 
 
 def _check_text(

@@ -174,7 +174,8 @@ def _write_whole(
     ):
       connection.execute(
         f'UPDATE {table} SET {value} = {sql.strip_zero_fraction(value)}'
-        f' WHERE {ends} AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
+        f' WHERE {ends}'
+        f' AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
 
 

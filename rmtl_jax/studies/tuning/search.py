@@ -113,7 +113,7 @@ def defaults(
     space += _OF_ITEMS
     if any(field.details.get('previous') for field in seen):
       space += _OF_ANSWERS
-    if any(field.shares == manifest.item_field for field in seen):
+    if any(field.vocabulary_owner == manifest.item_field for field in seen):
       space += _OF_HISTORIES
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:

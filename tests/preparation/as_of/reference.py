@@ -63,8 +63,8 @@ def features(
       has_session=True,
       item_field='item',
     )
-    placed = _place(connection, numbered, boundaries)
-    found = asof.add_features(connection, table, placed, config)
+    places = _place(connection, numbered, boundaries)
+    found = asof.add_features(connection, table, places, config)
     names = [
       f.name
       for f in found.fields
@@ -83,13 +83,13 @@ def _place(connection, numbered, boundaries):
   first, second = (math.inf if b is None else b for b in boundaries)
   split = f"(start >= '{first}'::DOUBLE)::INT + (start >= '{second}'::DOUBLE)"
   connection.execute(
-    'CREATE TABLE placed AS SELECT row_id, session_number AS session_id, 0 AS'
+    'CREATE TABLE places AS SELECT row_id, session_number AS session_id, 0 AS'
     f' step, 0 AS position, {split}::INT AS split, timestamp FROM (SELECT *,'
     ' min(timestamp) OVER (PARTITION BY session_number) AS start'
     f' FROM {numbered.table})'
   )
   connection.execute(
-    'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM placed'
+    'CREATE VIEW kept AS SELECT * EXCLUDE timestamp FROM places'
     f' WHERE timestamp < {sessions.split_end_sql("split", boundaries)}'
   )
   return sessions.RowPlaces('kept', boundaries, (), (), ())
@@ -112,7 +112,7 @@ def reference(
 ) -> list[dict[str, float | None]]:
   """The same by loops over all pairs of rows; {} where a row is not kept."""
   ends = [math.inf if b is None else b for b in (*boundaries, None)]
-  placed: dict[int, _Placed] = {}
+  places: dict[int, _Placed] = {}
   for members in _sessions(rows):
     start = rows[members[0]].time
     split = (start >= ends[0]) + (start >= ends[1])
@@ -122,17 +122,17 @@ def reference(
         like = row.time + (known_after or 0) if row.label else None
         known = row.click is not None and row.click < ends[split]
         click = row.click if known else None
-        placed[i] = _Placed(row, members[0], split, like, click)
-  train = [p for p in placed.values() if p.split == 0]
+        places[i] = _Placed(row, members[0], split, like, click)
+  train = [p for p in places.values() if p.split == 0]
   rates = {
     task: sum(getattr(p, task) is not None for p in train) / len(train)
     for task in ('like', 'click')
   }
   told = ('click',) if known_after is None else ('like', 'click')
-  every = list(placed.values())
+  every = list(places.values())
   return [
-    _of_row(placed[i], every, rates) | _feedback(placed[i], every, rates, told)
-    if i in placed
+    _of_row(places[i], every, rates) | _feedback(places[i], every, rates, told)
+    if i in places
     else {}
     for i in range(len(rows))
   ]
@@ -156,9 +156,9 @@ def _sessions(rows):
   return found
 
 
-def _of_row(me, placed, rates):
+def _of_row(me, places, rates):
   time = me.row.time
-  past = [p for p in placed if p.row.time < time]
+  past = [p for p in places if p.row.time < time]
   session = [p for p in past if p.session == me.session]
   found = {
     'gap': _since(time, session, max),
@@ -176,7 +176,7 @@ def _of_row(me, placed, rates):
   found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
   for key, rows in same.items():
     known = [
-      p for p in rows if p.session != me.session and _rested(p, placed, time)
+      p for p in rows if p.session != me.session and _rested(p, places, time)
     ]
     for task in rates:
       positives = sum(_known(p, task, time) for p in known)
@@ -185,9 +185,9 @@ def _of_row(me, placed, rates):
   return found
 
 
-def _feedback(me, placed, rates, told):
+def _feedback(me, places, rates, told):
   time = me.row.time
-  session = [p for p in placed if p.session == me.session]
+  session = [p for p in places if p.session == me.session]
   past = [p for p in session if p.row.time < time]
   found = dict.fromkeys(
     f'session_{t}{end}' for t in told for end in ('s', '_rate')
@@ -215,12 +215,12 @@ def _since(time, rows, which):
   return time - which(p.row.time for p in rows) if rows else None
 
 
-def _rested(one, placed, time):
+def _rested(one, places, time):
   """Whether, by `time`, the row's session had paused for the idle time."""
   times = sorted(
     {
       p.row.time
-      for p in placed
+      for p in places
       if p.session == one.session and one.row.time <= p.row.time < time
     }
   )

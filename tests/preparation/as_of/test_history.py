@@ -169,8 +169,8 @@ def test_the_field_in_prepared_data(tmp_path):
   user, item, field = manifest.fields
   assert (field.name, field.column) == ('asof_history', 'm_asof_history')
   assert (field.kind, field.width) == ('multi_valued', 3)
-  assert (field.shares, field.size) == ('item', item.size)
-  assert user.shares is None and item.shares is None
+  assert (field.vocabulary_owner, field.size) == ('item', item.size)
+  assert user.vocabulary_owner is None and item.vocabulary_owner is None
   assert field.details == {'column': 'asof_history', 'as_of': 'history'}
   assert manifest.options['as_of'] == ['history']
   assert manifest.options['history_items'] == 3
@@ -182,7 +182,7 @@ def test_the_field_in_prepared_data(tmp_path):
     *('0', 'a', 'ab', 'ab', 'aba', 'bab', 'bab', 'aba', 'aba', 'bab')
   ]
   spec = manifest.feature_spec()
-  assert spec.shares == (1,) and spec.multi_valued == ((3, 3),)
+  assert spec.vocabulary_owners == (1,) and spec.multi_valued == ((3, 3),)
 
 
 def test_rows_that_a_split_drops_are_not_seen(tmp_path):

@@ -115,7 +115,7 @@ def test_simulated_data_with_as_of_features_is_right(tmp_path):
   found = contract.check(tmp_path / 'out')
   assert found.manifest.has_oracle
   # The history has the item's vocabulary and no file of its own.
-  shared = [f for f in found.manifest.fields if f.shares]
+  shared = [f for f in found.manifest.fields if f.vocabulary_owner]
   with_words = [f for f in found.manifest.fields if f.kind != 'numeric']
   assert shared and found.vocabularies == len(with_words) - len(shared)
 

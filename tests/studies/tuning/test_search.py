@@ -75,7 +75,12 @@ CATEGORIES = {
   'pretrain.embedding_l2',
 }
 HISTORY = manifest_lib.Field(
-  'asof_history', 'multi_valued', 30, 5, {'as_of': 'history'}, shares='item'
+  'asof_history',
+  'multi_valued',
+  30,
+  5,
+  {'as_of': 'history'},
+  vocabulary_owner='item',
 )
 
 

@@ -14,7 +14,6 @@ layer's distinct categories, whose number depends on the values, are left out.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 import shutil
@@ -28,10 +27,12 @@ from jax import export as jax_export
 
 import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
+from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional, ignore
 from rmtl_jax.runtime import writers
-from rmtl_jax.serving import exported, predictor, program
+from rmtl_jax.serving import exported, predictor
+from rmtl_jax.serving.export import program
 from rmtl_jax.training import models as models_lib
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -130,14 +131,14 @@ def serialize(scorer: predictor.Predictor) -> bytes:
     batch = types.Inputs(*inputs)
     return calibrate(_probabilities(network, tree, leaves, batch))
 
-  forms = [
+  shapes = [
     jax.ShapeDtypeStruct(x.shape, x.dtype)
     for x in jax.tree.leaves(scorer.params)
   ]
   function = lanes if scorer.needs.sessions else rows
   jitted = jax.jit(function, keep_unused=True)
   make = jax_export.export(jitted, platforms=PLATFORMS)
-  made = make(forms, *_input_forms(scorer))
+  made = make(shapes, *_input_shapes(scorer))
   try:
     program.check(made)
   except program.ProgramError as error:  # of a backbone of one's own
@@ -157,31 +158,31 @@ def _probabilities(
   return jax.nn.sigmoid(functional.apply(network, params, inputs))
 
 
-def _input_forms(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
+def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
   """Shapes and types of the inputs, leading dimensions symbolic."""
   sizes = 'b, t' if scorer.needs.sessions else 'b'
   lead = jax_export.symbolic_shape(sizes)
   spec = scorer.manifest.feature_spec()
   slots = sum(width for _, width in spec.multi_valued)
-  forms = [
+  shapes = [
     jax.ShapeDtypeStruct((*lead, len(spec.categorical)), jnp.int32),
     jax.ShapeDtypeStruct((*lead, slots), jnp.int32),
     jax.ShapeDtypeStruct((*lead, spec.numeric), jnp.float32),
   ]
   if scorer.needs.sessions:
-    forms += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
-  return forms
+    shapes += [jax.ShapeDtypeStruct(lead, jnp.int32)] * 2
+  return shapes
 
 
 def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
   return [
     {
       'name': name,
-      'shape': [str(n) if not isinstance(n, int) else n for n in form.shape],
-      'dtype': np.dtype(form.dtype).name,
+      'shape': [str(n) if not isinstance(n, int) else n for n in shape.shape],
+      'dtype': np.dtype(shape.dtype).name,
     }
-    for name, form in zip(
-      types.Inputs._fields, _input_forms(scorer), strict=False
+    for name, shape in zip(
+      types.Inputs._fields, _input_shapes(scorer), strict=False
     )
   ]
 
@@ -228,6 +229,4 @@ def _write_parameters(
 
 def digest(path: pathlib.Path) -> dict[str, Any]:
   """Bytes and SHA-256 of a file, as export.json records them."""
-  with path.open('rb') as file:
-    value = hashlib.file_digest(file, 'sha256').hexdigest()
-  return {'bytes': path.stat().st_size, 'sha256': value}
+  return {'bytes': path.stat().st_size, 'sha256': reading.sha256(path)}

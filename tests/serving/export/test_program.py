@@ -10,7 +10,7 @@ import pytest
 from jax import export as jax_export
 
 from rmtl_jax import types
-from rmtl_jax.serving import program
+from rmtl_jax.serving.export import program
 from tests.serving import forged
 
 pytest.importorskip('flatbuffers')

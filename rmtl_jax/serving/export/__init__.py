@@ -1,0 +1,1 @@
+"""Exported models: what `rmtl export` writes and `exported` reads."""
