@@ -1,9 +1,9 @@
-"""Files and directories that take their place whole, and stay after a crash.
+"""Atomic and durable renames of files and directories.
 
-A rename is atomic, but without a sync the system may write it to disk before
-what it names: after a power loss the name would stand for an empty file. So
-every rename that promises something goes through here: first what is renamed
-is synced, then its directory once the name has changed.
+A rename is atomic, but without a sync it may reach the disk before the file's
+contents: after a power loss the name would belong to an empty file. So every
+rename goes through here, which syncs the contents first and the directory
+afterwards.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-# A file system that knows no sync of such an object has nothing to sync.
+# Errors of file systems that can't sync such an object, and needn't.
 _UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 
 
 def replace(path: pathlib.Path, target: pathlib.Path) -> None:
-  """Puts a file, or a directory and all in it, in the place of a target.
+  """Renames a file or a directory to a target, durably.
 
   Args:
-    path: what is complete; on the target's file system.
-    target: a file, or an empty directory, or nothing yet.
+    path: complete, on the target's file system.
+    target: a file, an empty directory, or nothing yet.
 
   Raises:
     OSError: it could not be synced (a full disk) or renamed; the target is as
@@ -35,15 +35,15 @@ def replace(path: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """As `write_bytes`, in UTF-8."""
+  """`write_bytes` of text in UTF-8."""
   write_bytes(path, text.encode())
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
-  """Writes a file that is whole whenever the process or the machine stops.
+  """Writes a file atomically and durably.
 
   Raises:
-    OSError: it could not be written; what stood there is as it was.
+    OSError: it could not be written; an older file stays as it was.
   """
   partial = path.with_name(path.name + '.partial')
   with name_errors(path):
@@ -58,7 +58,7 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def name_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-  """Gives errors of the system (a full disk) the file that they lack."""
+  """Adds the file's name to errors of the system (a full disk)."""
   try:
     yield
   except OSError as error:

@@ -1,4 +1,4 @@
-"""Packages that not every installation has: the one line that says which."""
+"""Optional packages: importing them, or one line on how to install them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from rmtl_jax import types
 
-# Those that an extra of pyproject.toml brings, and those that every
-# installation has unless it was damaged.
+# Packages of the extras in pyproject.toml, and required ones that a damaged
+# installation may lack.
 PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
   *('matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'),
@@ -16,11 +16,11 @@ PACKAGES = (
 
 
 def require(package: str, what: str) -> Any:
-  """The package, imported.
+  """Imports a package.
 
   Args:
     package: one of PACKAGES.
-    what: what needs it, for the error.
+    what: the command or feature that needs it, for the error.
 
   Raises:
     types.InputError: it is not installed; says how to install it.
@@ -35,7 +35,7 @@ def require(package: str, what: str) -> Any:
 
 
 def missing(package: str) -> str | None:
-  """What to do about a package that is not installed, or None.
+  """How to install a package of PACKAGES; None for any other.
 
   >>> missing('optuna.samplers')
   'the package optuna: pip install optuna'

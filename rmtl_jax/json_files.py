@@ -1,4 +1,4 @@
-"""JSON that others may have written: read strictly, refused in one line."""
+"""Reads JSON strictly; errors are one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from rmtl_jax import types
 
-# What taking a record apart raises where it is another one than expected.
+# Errors of taking a malformed record apart.
 _DAMAGE = (
   LookupError,
   TypeError,
@@ -26,20 +26,18 @@ _DAMAGE = (
 def read(path: str | os.PathLike[str], missing: str = '') -> Any:
   """Decodes a JSON file.
 
-  A byte-order mark is left out. Keys that stand twice are refused, as one of
-  the two would count for nothing; so are NaN and infinity, which JSON has
-  not.
+  A byte-order mark is skipped. Repeated keys are refused, as Python would
+  ignore all but the last; so are NaN and infinity, which JSON lacks.
 
   Args:
     path: the file.
-    missing: what to say further where there is no such file.
+    missing: a hint for the error that there is no such file.
 
   Returns:
     The document.
 
   Raises:
-    types.InputError: no such file, one that can't be read, or no JSON; names
-      the row.
+    types.InputError: a missing or unreadable file, or no JSON; names the row.
   """
   path = pathlib.Path(path)
   try:
@@ -67,14 +65,13 @@ def read(path: str | os.PathLike[str], missing: str = '') -> Any:
 
 @contextlib.contextmanager
 def parsing(where: str) -> Iterator[None]:
-  """Around what takes apart a record of our own that has been read.
+  """Turns errors of parsing a record of our own into one line.
 
   Args:
     where: the record's file.
 
   Raises:
-    types.InputError: the record lacks something, or holds something else than
-      was written there.
+    types.InputError: the record is not as the package wrote it.
   """
   try:
     yield

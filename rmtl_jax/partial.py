@@ -1,7 +1,7 @@
-"""Directories in the making: locked by who makes them, swept once nobody does.
+"""Temporary directories beside a target, and the removal of abandoned ones.
 
-A process that is killed leaves `.NAME.partial-TOKEN` beside its target. The
-system frees its lock, so the next one that writes there knows it for dead.
+A killed process leaves `.NAME.partial-TOKEN` beside its target. The system
+releases its lock, so the next process that writes there can remove it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from rmtl_jax import durable, types
 
 _MAKING, _OLD = '.partial-', '.old-'
-# Also has what os.path.ismount can't see: parts of one file system.
+# Lists bind mounts too, which os.path.ismount can't see.
 _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 
 
@@ -25,10 +25,10 @@ _MOUNTS = pathlib.Path('/proc/self/mountinfo')
 def make_directory(
   target: pathlib.Path, mode: int = 0o777
 ) -> Iterator[pathlib.Path]:
-  """Makes a directory beside the target that no other process sweeps.
+  """Makes a locked directory beside the target, which no process sweeps.
 
   Args:
-    target: what the directory is to become; its parent is there.
+    target: the future name; its parent exists.
     mode: its permissions, before the umask.
 
   Raises:
@@ -38,7 +38,7 @@ def make_directory(
     path = target.with_name(f'.{target.name}{_MAKING}{secrets.token_hex(4)}')
     path.mkdir(mode)
     held = _lock(path, wait=True)
-    # Swept between the two lines above, while it was nobody's.
+    # Another process may have swept it between mkdir and lock: try again.
     if path.exists():
       break
     if held is not None:
@@ -59,13 +59,13 @@ def staging_directory(
   If the block raises, the parents that were made for it are removed too.
 
   Args:
-    target: what is to be written; directories above it are made.
-    name: what to call it in the error.
+    target: the future name; missing parents are made.
+    name: of the target, for the error.
     mode: of `make_directory`.
 
   Raises:
-    types.InputError: it can't be written there, or is a mount point, which
-      nothing can take the place of.
+    types.InputError: it can't be written, or is a mount point, which no rename
+      can replace.
   """
   if is_mount(target):
     raise types.InputError(
@@ -77,7 +77,7 @@ def staging_directory(
   with contextlib.ExitStack() as stack:
     try:
       made = _make_parents(target.parent)
-      # Made here, so that what can't be written is told before the work.
+      # Before the work, so that an unwritable place is reported at once.
       path = stack.enter_context(make_directory(target, mode))
     except OSError as error:
       _remove_parents(made)
@@ -94,21 +94,21 @@ def staging_directory(
 
 
 def is_mount(path: pathlib.Path) -> bool:
-  """Whether something is mounted there, be it a file or of the same disk."""
+  """Whether anything is mounted there, bind mounts and files included."""
   if os.path.ismount(path):
     return True
   try:
     mounts = _MOUNTS.read_text(encoding='utf-8', errors='surrogateescape')
   except OSError:  # a system without it
     return False
-  # The fifth word of a line; what would end a word is an octal number.
+  # The fifth word of each line, in which white space is an octal escape.
   places = {line.split(' ')[4] for line in mounts.splitlines()}
   shown = ''.join(f'\\{ord(c):03o}' if c in ' \t\n\\' else c for c in str(path))
   return shown in places
 
 
 def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
-  """Makes missing directories; returns those that it made, outermost first."""
+  """Makes missing parents; returns those that it made, outermost first."""
   missing = []
   while not parent.exists():
     missing.append(parent)
@@ -125,14 +125,14 @@ def _make_parents(parent: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _remove_parents(made: list[pathlib.Path]) -> None:
-  """Removes directories that `_make_parents` made, those that are empty."""
+  """Removes those directories of `_make_parents` that are empty."""
   for parent in reversed(made):
     with contextlib.suppress(OSError):
       parent.rmdir()
 
 
 def publish(path: pathlib.Path, target: pathlib.Path) -> None:
-  """Puts the finished directory in the target's place."""
+  """Renames a finished directory to the target, over older data."""
   if target.exists() and any(target.iterdir()):
     durable.sync_tree(path)  # which may fail, while the target is there
     old = path.with_name(path.name.replace(_MAKING, _OLD))
@@ -148,11 +148,11 @@ def publish(path: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def sweep(target: pathlib.Path) -> None:
-  """Removes what processes that were killed left beside the target.
+  """Removes left-overs of killed processes beside the target.
 
-  Where one was killed between the two renames of `publish`, the data that were
-  to be replaced are put back. What a living process makes is left alone, as is
-  everything where the file system knows no locks.
+  If a process was killed between the two renames of `publish`, the old data are
+  put back. Directories of living processes stay, and so does everything on file
+  systems without locks.
   """
   for path in _siblings(target, _MAKING):
     held = _lock(path, wait=False)

@@ -1,4 +1,4 @@
-"""The arrays that travel together, and the error that a person reads.
+"""Batches, features and the error for bad input.
 
 Shapes use these letters throughout the package: `L` lanes of a batch, `T`
 slots of a lane, `K` tasks, `F` categorical fields, `M` multi-valued slots (all
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class InputError(Exception):
-  """Bad input or bad usage, said in one line; the launcher exits with 2.
+  """Bad input or usage, in one line; the launcher exits with 2.
 
-  The message names what is needed to mend it: the file, the column and the
-  row where there are such, what was found and what was expected.
+  The message names file, column and row if there are any, what was found and
+  what was expected.
   """
 
 
 def first_line(error: BaseException) -> str:
-  """The first line of what an error says; if it says nothing, its type.
+  """The first line of an error's message; its type if it has none.
 
   >>> first_line(ValueError('no such row\\nin 3 rows'))
   'no such row'
@@ -36,7 +36,7 @@ def first_line(error: BaseException) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
-  """What a network must know of the data: vocabulary sizes and widths.
+  """Sizes and names of the features, from which networks are built.
 
   Attributes:
     categorical: rows of each categorical field's vocabulary, row 0 (missing,
@@ -44,23 +44,23 @@ class FeatureSpec:
     multi_valued: (vocabulary rows, slots) of each multi-valued field.
     numeric: number of numeric fields.
     num_tasks: K.
-    names: of the categorical, then the multi-valued fields; settings that name
-      a field need them.
-    item: which of the categorical fields is the item, or None.
+    names: of the categorical, then the multi-valued fields; needed by settings
+      that name a field.
+    item: place of the item among the categorical fields, or None.
     vocabulary_owners: for each multi-valued field, the place of the categorical
       field that lends it vocabulary and embeddings, or None; empty if none
       does.
     numeric_names: of the numeric fields.
-    groups: (name, names of its fields) of each group of as-of features; one
-      that the data lacks has none.
-    item_side: places in `names` of the fields that tell of the item alone
-      (preparation/sides.py), the item among them.
-    user_side: likewise of the user.
-    previous: (categorical field, row of its vocabulary) pairs: the field has
-      that row where a positive of a task is known of the session's row before
-      (data/asof_feedback.previous); a pair per task that tells.
-    distinct: room for the distinct values that a training batch has of each
-      categorical field (data/batches.distinct_room); empty where unknown.
+    groups: (name, names of its fields) of each group of as-of features; empty
+      for a group that the data lacks.
+    item_side: places in `names` of the fields of the item's side
+      (preparation/sides.py), the item included.
+    user_side: likewise of the user's.
+    previous: (categorical field, vocabulary row) pairs, one per task with a
+      label time: the field has this row where the session's row before is known
+      to be positive (preparation/as_of/feedback.row_before_id).
+    distinct: capacity for the distinct values of each categorical field in a
+      training batch (data/batches.distinct_capacity); empty if unknown.
   """
 
   categorical: tuple[int, ...]
@@ -79,7 +79,7 @@ class FeatureSpec:
 
 
 class Inputs(NamedTuple):
-  """The features of rows: what a network sees.
+  """The features of rows, a network's inputs.
 
   Attributes:
     categorical: i32[..., F], a row of each field's own vocabulary.
@@ -88,9 +88,8 @@ class Inputs(NamedTuple):
     numeric: f32[..., N], normalised.
     segment: i32[..., T], as in Batch, for encoders of the session so far; None
       where rows are not in lanes.
-    time: i32[...], rises with time within a session and is equal for its rows
-      of one time, which don't see each other; None where nothing reads
-      sessions.
+    time: i32[...], rises within a session and is equal for its rows of one
+      time, which don't see each other; None if nothing reads sessions.
   """
 
   categorical: Array
@@ -121,14 +120,14 @@ class Batch(NamedTuple):
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:
-  """Raises ValueError unless each array has the rank that belongs to it."""
+  """Raises ValueError unless the arrays have these ranks."""
   found = tuple(a.ndim for a in arrays)
   if found != ranks:
     raise ValueError(f'expected arrays of ranks {ranks}, found {found}')
 
 
 def check_same_shape(*arrays: Array) -> None:
-  """Raises ValueError unless all arrays have one shape."""
+  """Raises ValueError unless all arrays have the same shape."""
   shapes = {a.shape for a in arrays}
   if len(shapes) > 1:
     raise ValueError(f'expected one shape, found {sorted(shapes)}')

@@ -83,7 +83,7 @@ def test_parents_that_were_made_are_removed_again(tmp_path):
 
 KILLED = """
 import pathlib, sys, time
-from rmtl_jax.data import writer
+from rmtl_jax.preparation import writer
 with writer.new_directory(pathlib.Path(sys.argv[1]), False) as path:
   (path / 'some').write_text('half')
   print('ready', flush=True)

@@ -15,7 +15,7 @@ _FOREVER = 2**63 - 1
 _KEYS = ('session_key', 'owner')
 
 
-class Placed(NamedTuple):
+class RowPlaces(NamedTuple):
   """Rows with session, step and split.
 
   Attributes:
@@ -39,13 +39,13 @@ class Placed(NamedTuple):
   duplicates: int
 
 
-def place(
+def split_sessions(
   work: work_lib.Work,
   rows: sql.DataFrame,
   idle_ms: int,
   split_ratio: Sequence[int],
   delay_ms: int = 0,
-) -> Placed:
+) -> RowPlaces:
   """Cuts sessions by their id or by a user's idle time, and splits them.
 
   Args:
@@ -90,7 +90,7 @@ def place(
   kept, sessions, dropped, immature = zip(
     *(counts.get(split, [0] * 4) for split in range(3)), strict=True
   )
-  return Placed(
+  return RowPlaces(
     rows=places.where('kept').drop('seen', 'kept'),
     boundaries=boundaries,
     kept=kept,

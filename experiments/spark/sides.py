@@ -1,4 +1,4 @@
-"""Which fields tell of the item alone, and which of the user alone.
+"""Infers which fields describe the item and which the user.
 
 What rmtl_jax.preparation.sides does, by Spark.
 """
@@ -14,7 +14,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sides
 
 
-def tell(
+def infer_sides(
   train: sql.DataFrame,
   fields: Sequence[manifest_lib.Field],
   item_field: str | None,
@@ -33,15 +33,15 @@ def tell(
     fields,
     item_field,
     user_field,
-    _shares(items, columns, item, viewer),
-    _shares(users, columns, 'user_id', item),
+    _constant_fractions(items, columns, item, viewer),
+    _constant_fractions(users, columns, 'user_id', item),
   )
 
 
-def _shares(
+def _constant_fractions(
   rows: sql.DataFrame, columns: Sequence[str], key: str, other: str
 ) -> list[float]:
-  """Of each column, the share of rows whose key has one value of it.
+  """For each column, the fraction of rows with a key that has one value of it.
 
   Args:
     rows: with a key each.
@@ -60,9 +60,9 @@ def _shares(
       for i, column in enumerate(columns)
     ),
   )
-  shares = (
+  fractions = (
     F.sum(F.when(F.col(f'same_{i}'), F.col('n')).otherwise(0)) / F.sum('n')
     for i in range(len(columns))
   )
-  found = keys.where('counts').agg(*shares).collect()[0]
-  return [float(share or 0) for share in found]
+  found = keys.where('counts').agg(*fractions).collect()[0]
+  return [float(fraction or 0) for fraction in found]

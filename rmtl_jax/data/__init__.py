@@ -1,1 +1,1 @@
-"""Raw logs to prepared sessions to packed lanes; knows no JAX."""
+"""Prepared sessions to packed lanes; knows no JAX."""

@@ -25,7 +25,7 @@ _SAMPLED_BATCHES = 32
 
 
 class Plan(NamedTuple):
-  """Which rows fill the slots of S batches; of lanes alone without the S.
+  """Row numbers for the slots of S batches, or of lanes without the S axis.
 
   Attributes:
     row: i32[S, L, T], -1 in padding.
@@ -43,21 +43,24 @@ def find_cuts(
   length: int,
   begins_time: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
-  """Where sessions of more rows than a lane has slots are cut.
+  """Finds where sessions that are longer than a lane are cut.
 
-  A cut comes where a lane is full, or before a time that would not end in the
-  lane: rows of one time know the same. A time with more rows than a lane is in
-  pieces of its own, and the next time begins another.
+  A cut comes where a lane is full, or before the rows of one time if they would
+  not all fit: those rows see the same past, so they stay together. Rows of one
+  time that exceed a lane get pieces of their own, and the next time begins
+  another piece.
 
   Args:
     starts: i64[S + 1], first row of every session, then R.
     length: slots of a lane, T.
-    begins_time: which rows are the first of their session and time, bool[n] of
-      i64[n]; None: all are.
+    begins_time: maps rows i64[n] to bool[n], true for the first row of a
+      session and time; None if every row is.
 
   Returns:
     i64[C], ascending: first rows of the pieces that don't begin a session.
   """
+  # First as if no two rows had one time: every `length` rows, for all sessions
+  # at once.
   rows = np.diff(starts)
   count = (np.maximum(rows, 1) - 1) // length
   owner = np.repeat(np.arange(len(rows)), count)
@@ -65,6 +68,8 @@ def find_cuts(
   full = starts[owner] + (part + 1) * length
   if begins_time is None:
     return full
+  # Few sessions have a cut within a time; only those are walked one by one, as
+  # a cut that moves moves all later cuts of its session.
   tied = np.unique(owner[~begins_time(full)])
   moved = [
     starts[s]
@@ -75,14 +80,15 @@ def find_cuts(
 
 
 def find_session_cuts(begins_time: np.ndarray, length: int) -> np.ndarray:
-  """As `find_cuts`, of one session, or of what follows one of its cuts.
+  """`find_cuts` for one session, or for its rows from one of its cuts on.
 
   Args:
     begins_time: whether a row is the first of its time, bool[n].
     length: T.
 
   Returns:
-    i64[C], counted from the first row; rows that follow change none of them.
+    i64[C], counted from the first row. Later rows don't change earlier cuts, so
+    that serving cuts a session that goes on as training cuts all of it.
   """
   rows, begin, found = len(begins_time), 0, []
   firsts = np.append(np.flatnonzero(begins_time), rows)
@@ -106,23 +112,25 @@ def session_order(
   config: config_lib.BatchConfig,
   reader: int = 0,
 ) -> np.ndarray:
-  """The epoch's order of sessions: blocks permuted, then windows shuffled.
+  """Shuffles sessions in two levels: permutes blocks, then shuffles windows.
 
   Fixed blocks of neighbouring sessions are permuted over the whole split and
-  dealt out to the readers, then sessions are shuffled within a window of
-  blocks. Who holds one window at a time gives the same order, in however many
-  files.
+  dealt out to the readers; then sessions are shuffled within windows of blocks.
+  A reader that holds one window in memory gives the same order as one that
+  holds all, whatever the files.
 
   Args:
     sessions: S.
-    seed: the run's seed and what else tells shuffles apart (the stage).
+    seed: the run's seed and the stage's number.
     epoch: counted from 0.
     config: block and window sizes, readers.
-    reader: whose sessions, 0 to `config.readers` - 1.
+    reader: 0 to `config.readers` - 1.
 
   Returns:
-    i64[S], a permutation; with several readers one's share of it.
+    i64[S], a permutation; with several readers the part of this reader.
   """
+  # All readers draw the same permutation of blocks, so they agree on who reads
+  # what without talking; within its blocks each draws on its own.
   generator = np.random.default_rng((*seed, epoch))
   size = config.block_sessions
   blocks = generator.permutation(-(-sessions // size))[reader :: config.readers]
@@ -142,7 +150,7 @@ class Epoch:
 
   Attributes:
     starts: i64[S + 1], first row of every session, then the number of rows.
-    seed: the run's seed and what else tells shuffles apart (the stage).
+    seed: the run's seed and the stage's number.
     number: of the pass, counted from 0.
     config: lanes and lane length; block and window sizes; readers.
     cuts: from `find_cuts`; None where no two rows of a session have one time.
@@ -155,12 +163,12 @@ class Epoch:
   cuts: np.ndarray | None = None
 
   def windows(self, reader: int = 0) -> Iterator[Plan]:
-    """One reader's lanes, [N, T] for each window of the shuffle.
+    """Packs one reader's sessions, [N, T] lanes per window of the shuffle.
 
     A window is packed by itself, so that a reader needs one at a time.
 
     Args:
-      reader: 0 to `config.readers` - 1; each has its share of the blocks.
+      reader: 0 to `config.readers` - 1.
     """
     config = self.config
     own = (1, reader) if config.readers > 1 else (1,)
@@ -169,7 +177,8 @@ class Epoch:
       first, length, ends = _pieces(self.starts, sessions, self._cuts)
       lane, offset = pack_lanes(length, config.lane_length)
       lanes = int(lane.max()) + 1
-      # Shuffled, so that late lanes, made of left-overs, are no batch.
+      # The last lanes hold left-overs: short sessions and gaps. Shuffled, they
+      # spread over the batches in place of making up a batch of their own.
       lane = generator.permutation(lanes)[lane]
       yield _fill(first, length, ends, lane, offset, config.lane_length)
 
@@ -190,7 +199,7 @@ class Epoch:
       yield order[begin : begin + size]
 
   def _lanes(self, reader: int) -> int:
-    """How many lanes `windows` gives; none is filled."""
+    """Counts the lanes of `windows` without filling them."""
     slots = self.config.lane_length
     lanes = 0
     for sessions in self._window_sessions(reader):
@@ -212,7 +221,7 @@ class Epoch:
 
   @functools.cached_property
   def steps(self) -> int:
-    """Batches of the pass, of which a reader needs to know all readers'."""
+    """Number of batches: that of the reader with the most lanes."""
     config = self.config
     most = max(self._lanes(reader) for reader in range(config.readers))
     return -(-most // (config.lanes // config.readers))
@@ -223,11 +232,11 @@ def distinct_capacity(
   starts: np.ndarray,
   config: config_lib.BatchConfig,
 ) -> tuple[int, ...]:
-  """Room that the distinct values of a training batch need, per field.
+  """Estimates how many distinct values a training batch has, per field.
 
-  The most that a sample of batches has, and a twentieth more, in steps of
-  32: a later batch that needs more is possible, but rare. The sample does not
-  depend on the run's seed, so that seeds share compiled programs.
+  The maximum over a sample of batches, plus a twentieth, rounded up to a
+  multiple of 32; later batches rarely need more. The sample does not depend on
+  the run's seed, so that seeds share compiled programs.
 
   Args:
     take: the categorical fields of some rows: i64[B] to i32[B, F].
@@ -240,7 +249,9 @@ def distinct_capacity(
   slots = config.lanes * config.lane_length
   sessions = len(starts) - 1
   window = config.block_sessions * config.window_blocks
-  if sessions > window:  # as a pass has them: mostly of one window at a time
+  # A batch of a pass comes mostly from one window, so its sessions are
+  # neighbours in time and have fewer distinct values than any others.
+  if sessions > window:
     order = session_order(sessions, (0,), 0, config)
   else:
     order = np.random.default_rng(0).permutation(sessions)
@@ -269,7 +280,7 @@ def ordered_plan(
   config: config_lib.BatchConfig,
   cut_at: np.ndarray | None = None,
 ) -> Plan:
-  """All rows once, sessions in their own order: for evaluation.
+  """Packs all rows once, sessions in their own order: for evaluation.
 
   Args:
     starts: i64[S + 1], first row of every session, then R.
@@ -287,7 +298,7 @@ def ordered_plan(
 
 
 def rows_plan(rows: np.ndarray, config: config_lib.BatchConfig) -> Plan:
-  """Some rows, in their order, each a session of its own.
+  """Packs some rows in their order, each as a session of its own.
 
   Args:
     rows: i64[U].
@@ -309,15 +320,15 @@ def pack_lanes(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Packs sessions into lanes with few empty slots.
 
-  Sessions go into lanes in their order (next fit); a tenth of the rows, in
-  short sessions, is kept back and fills the gaps that remain.
+  Next fit: sessions go into lanes in their order. A tenth of the rows, in short
+  sessions, is held back and then fills the gaps.
 
   Args:
     length: i64[P], rows of each session or piece, 1 <= length <= capacity.
     capacity: T.
 
   Returns:
-    (lane i64[P], offset i64[P]): where each one goes; no slot twice.
+    (lane i64[P], offset i64[P]) of each; no slot twice.
   """
   lane = np.zeros(len(length), np.int64)
   offset = np.zeros(len(length), np.int64)
@@ -328,6 +339,8 @@ def pack_lanes(
   used = np.bincount(lane[body], weights=length[body], minlength=lanes)
   used = used.astype(np.int64)
   left = []
+  # Longest fillers first: a gap of 4 takes one of 4 or four of 1, but a gap
+  # that ones have filled takes no other.
   for size in range(_FILLER_ROWS, 0, -1):
     pieces = np.flatnonzero(filler & (length == size))
     room = (capacity - used) // size
@@ -339,6 +352,7 @@ def pack_lanes(
     offset[placed] = used[goal] + (np.arange(len(goal)) - before[goal]) * size
     used += taken * size
     left.append(pieces[len(goal) :])
+  # Fillers that found no gap go into further lanes, in their order.
   rest = np.sort(np.concatenate(left))
   lane[rest], offset[rest] = _next_fit(length[rest], capacity)
   lane[rest] += lanes
@@ -357,7 +371,8 @@ def _next_fit(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Fills one lane after the other; a lane closes when the next won't fit."""
   ends = np.cumsum(length)
-  # Of each one, the first that won't fit into a lane which it begins.
+  # For each session: the first one that no longer fits if it begins a lane.
+  # Following these from session 0 on visits every lane's first session.
   after = np.searchsorted(ends, ends - length + capacity, side='right')
   firsts, start = [], 0
   while start < len(length):
@@ -374,13 +389,20 @@ def _next_fit(
 def _pieces(
   starts: np.ndarray, order: np.ndarray, cut_at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Sessions in order, the long ones cut: first row, length, ends there."""
+  """Cuts sessions: each piece's first row, length and whether it is the last.
+
+  Args:
+    starts: i64[S + 1].
+    order: sessions, i64[W].
+    cut_at: of `find_cuts`.
+  """
   begin, end = starts[order], starts[order + 1]
   earlier = np.searchsorted(cut_at, begin)
   count = np.minimum(end - begin, 1) + np.searchsorted(cut_at, end) - earlier
   owner = np.repeat(np.arange(len(order)), count)
   part = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-  # Of each piece, the cut that it begins at and the one that it ends at.
+  # A session with n cuts has n + 1 pieces: the first begins at the session's
+  # start, the others at a cut; the last ends with the session.
   bounds = np.append(cut_at, 0)
   at = earlier[owner] + part
   is_last = part == count[owner] - 1
@@ -397,7 +419,7 @@ def _fill(
   offset: np.ndarray,
   slots: int,
 ) -> Plan:
-  """Writes every piece into its slots, [N, T] of the N lanes that are used."""
+  """Writes every piece into its slots of N lanes, [N, T]."""
   lanes = int(lane.max()) + 1 if len(lane) else 0
   row = np.full(lanes * slots, -1, np.int32)
   segment = np.full(lanes * slots, -1, np.int32)
@@ -424,7 +446,7 @@ def empty_lanes(lanes: int, slots: int) -> Plan:
 
 
 def _batches(windows: list[Plan], lanes: int, steps: int, slots: int) -> Plan:
-  """Lanes in their order, `lanes` to a batch, [steps, lanes, T]."""
+  """Groups lanes into batches, [steps, lanes, T], the last filled up."""
   used = sum(len(window.row) for window in windows)
   full = (*windows, empty_lanes(steps * lanes - used, slots))
   joined = [np.concatenate(x) for x in zip(*full, strict=True)]

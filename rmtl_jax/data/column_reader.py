@@ -1,4 +1,4 @@
-"""Columns of Parquet tables as arrays; errors name file, column and row."""
+"""Parquet columns as checked arrays; errors name file, column and row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_INTEGER = 2**63 - 1
 
 @contextlib.contextmanager
 def one_line_errors(path: pathlib.Path) -> Iterator[None]:
-  """Turns what reading a Parquet file raises into one line.
+  """Turns errors of reading a Parquet file into one line.
 
   Raises:
     types.InputError: the file is missing or unreadable.
@@ -56,7 +56,7 @@ class ColumnReader:
     return values.astype(np.int64, copy=False)
 
   def _integers(self, name: str, nullable: bool = False) -> np.ndarray:
-    """As `integers`, of the column's own type."""
+    """`integers` in the column's own type."""
     column = self.table[name]
     if not pa.types.is_integer(column.type):
       self.fail(name, None, f'is {column.type}', 'an integer')
@@ -84,10 +84,7 @@ class ColumnReader:
   def values_of_lists(
     self, field: manifest_lib.Field
   ) -> tuple[np.ndarray, np.ndarray]:
-    """A multi-valued column: all values in a row, and each row's count i64[R].
-
-    Values are rows of the field's vocabulary.
-    """
+    """A multi-valued column: flattened vocabulary rows, and counts i64[R]."""
     name, width = field.column, field.width
     column = self.table[name].combine_chunks()
     if not (

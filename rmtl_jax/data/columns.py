@@ -20,7 +20,7 @@ BLOCK_ROWS = 262_144
 
 
 class Rows(Protocol):
-  """A split, wherever its rows are; as SplitColumns."""
+  """A split in memory or on disk; SplitColumns describes the columns."""
 
   @property
   def rows(self) -> int:
@@ -132,11 +132,11 @@ class SplitColumns:
 
 
 class EqualRows(NamedTuple):
-  """Rows with the same features, numbered.
+  """Groups of rows with equal features.
 
   Attributes:
-    first: the first row of each number, i64[U], ascending.
-    number: each row's number, i64[R].
+    first: first row of each group, i64[U], ascending.
+    number: group of each row, i64[R].
   """
 
   first: np.ndarray
@@ -144,10 +144,10 @@ class EqualRows(NamedTuple):
 
 
 def equal_rows(features: prepared_file.Features) -> EqualRows:
-  """Which rows have the same features, bit for bit.
+  """Groups rows with bit-wise equal features.
 
-  Rows are told apart by a 64-bit hash, and the answer is checked: where two
-  rows that differ had one hash, all rows count as different.
+  Rows are compared by a 64-bit hash. If two rows that differ have one hash,
+  every row becomes a group of its own, which is slower and still right.
   """
   rows = len(features.labels)
   words = [np.ascontiguousarray(part).view(np.uint32) for part in features[:3]]
@@ -156,7 +156,8 @@ def equal_rows(features: prepared_file.Features) -> EqualRows:
     code = (code ^ word) * _HASH_FACTOR
     code ^= code >> np.uint64(29)
   _, first, number = np.unique(code, return_index=True, return_inverse=True)
-  # In the order of the rows, so that a plan of them walks through the split.
+  # np.unique sorts by hash; groups in the order of their rows let a plan read
+  # the split from front to back.
   order = np.argsort(first)
   rank = np.empty_like(order)
   rank[order] = np.arange(len(order))
@@ -200,7 +201,10 @@ def read_split(
 def _read(
   found: Iterable[prepared_file.PreparedFile], rows: int, has_users: bool
 ) -> SplitColumns:
-  """Reads files block by block into arrays for all, so no row is held twice."""
+  """Reads files block by block into arrays of the split's size.
+
+  Concatenating the files' columns would hold every row twice.
+  """
   whole: dict[str, Any] = {}
   at, order, times = 0, OrderCheck(), 0
   for file in found:
@@ -211,7 +215,7 @@ def _read(
       )
       block['time'] = number_times(new_time, times)
       times += int(new_time.sum())
-      if not has_users:  # where a file lacks them, the split has none
+      if not has_users:  # if one file lacks users, the split has none
         block['user'] = None
       whole = whole or {
         name: None
@@ -255,17 +259,17 @@ def file_names(manifest: manifest_lib.Manifest, split: str) -> tuple[str, ...]:
 
 
 def number_times(new_time: np.ndarray, before: int) -> np.ndarray:
-  """Numbers of the rows' times, i32[B].
+  """Counts the (session, time) pairs up to each row, i32[B], from 0.
 
   Args:
     new_time: whether a row is the first of its session and time, bool[B].
-    before: how many of the rows before are.
+    before: number of such rows before these.
   """
   return (np.cumsum(new_time) + (before - 1)).astype(np.int32)
 
 
 class OrderCheck:
-  """The order of a split's rows, as blocks of them are read one by one."""
+  """Checks that rows, read block by block, are sorted by session and time."""
 
   def __init__(self):
     """Before the first row."""
@@ -288,13 +292,15 @@ class OrderCheck:
       timestamp: i64[B].
 
     Returns:
-      Which rows are the first of their session, and which the first of their
-      session and time, bool[B] both.
+      bool[B] twice: whether a row is the first of its session, and of its
+      session and time.
 
     Raises:
       types.InputError: sessions that are not in order, or times that fall
         within a session; names file and row.
     """
+    # The row before the block stands in front of it, so that one comparison
+    # of neighbours serves within blocks and between them.
     last, last_time = self._last
     known = len(last)
     session = np.concatenate([last, session])
@@ -323,7 +329,7 @@ class OrderCheck:
 def check_count(
   data_dir: str | pathlib.Path, split: str, noun: str, found: int, said: int
 ) -> None:
-  """Refuses a split that is empty, or not what the manifest says.
+  """Refuses an empty split and one with another count than the manifest's.
 
   Args:
     data_dir: the directory that holds manifest.json.

@@ -1,4 +1,4 @@
-"""DATA/manifest.json: what prepared data is, and whether it can be trusted.
+"""DATA/manifest.json: fields, tasks and splits of prepared data, checked.
 
 The manifest is written last, so a directory without one is not prepared data.
 """
@@ -33,8 +33,8 @@ class Field:
     kind: 'categorical', 'multi_valued' or 'numeric'.
     size: rows of the vocabulary, row 0 included; 0 for a numeric field.
     width: slots of a multi-valued field; longer lists were cut; else 0.
-    details: how it was made, for the record and for `predict` (bin edges,
-      mean and deviation, min_count).
+    details: how it was made (bin edges, mean and deviation, min_count);
+      `predict` repeats it.
     vocabulary_owner: the categorical field that lends a multi-valued field its
       vocabulary and embedding table (`shares` in the file); None if the field
       has its own.
@@ -162,10 +162,10 @@ class Manifest:
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:
-    """The fields of every group of as-of features.
+    """Names of the fields of every group of as-of features.
 
-    A group that the data lacks has none, so that settings which name it fit
-    data with it and data without it.
+    A group that the data lacks is empty, so that settings can name it for any
+    data.
     """
     return {
       group: tuple(
@@ -178,7 +178,7 @@ class Manifest:
 def _on(
   fields: tuple[Field, ...], side: str, key: str | None
 ) -> tuple[int, ...]:
-  """Places of the fields on a side, which its key always is."""
+  """Places of the fields on a side; its key is always among them."""
   return tuple(
     i
     for i, field in enumerate(fields)
@@ -298,7 +298,7 @@ def _parts(kind: Any, records: Any, what: str) -> tuple[Any, ...]:
 
 
 def _check_name(name: Any, what: str) -> None:
-  """Refuses a name that could not be part of a file's, or leads elsewhere."""
+  """Refuses a name that can't be part of a file's name or leaves the folder."""
   _expect(name, str, what)
   if (
     not name.isprintable()
@@ -359,7 +359,7 @@ def _check_fields(manifest: Manifest, path: str) -> None:
 
 
 def _check_shares(field: Field, manifest: Manifest, what: str) -> None:
-  """Refuses a vocabulary that is not there or of another size."""
+  """Refuses an owner that is missing or has another vocabulary size."""
   sizes = {f.name: f.size for f in manifest.of_kind('categorical')}
   if field.kind != 'multi_valued':
     raise types.InputError(f'{what} shares, expected that of multi_valued only')
@@ -379,7 +379,7 @@ def _check_shares(field: Field, manifest: Manifest, what: str) -> None:
 
 
 def _check_tasks(manifest: Manifest, path: str) -> None:
-  """Refuses tasks that are no funnel."""
+  """Refuses tasks that form no funnel."""
   if not manifest.tasks:
     raise types.InputError(f'{path}: tasks is empty')
   for i, task in enumerate(manifest.tasks):

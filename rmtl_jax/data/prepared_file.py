@@ -14,7 +14,7 @@ from rmtl_jax.data import manifest as manifest_lib
 
 
 class Features(NamedTuple):
-  """What networks and losses need of some rows.
+  """Columns of some rows that networks and losses read.
 
   Attributes:
     categorical: i32[..., F].
@@ -79,7 +79,7 @@ class PreparedFile:
   def _read(
     self, names: Sequence[str], groups: Sequence[int]
   ) -> column_reader.ColumnReader:
-    """Columns of row groups that stand side by side."""
+    """Reads columns of adjacent row groups."""
     with column_reader.one_line_errors(self.path):
       table = self._file.read_row_groups(list(groups), columns=list(names))
     first = int(self.group_rows[: groups[0]].sum()) if len(groups) else 0
@@ -91,10 +91,10 @@ class PreparedFile:
     return int(self.group_rows.sum())
 
   def blocks(self, most: int) -> Iterator[tuple[int, list[int]]]:
-    """Cuts the file into row groups side by side.
+    """Groups adjacent row groups into blocks.
 
     Args:
-      most: rows of a block, unless one group has more.
+      most: rows of a block; a single group may have more.
 
     Yields:
       The first row of each block, and the numbers of its row groups.
@@ -111,11 +111,11 @@ class PreparedFile:
       yield first, groups
 
   def features(self, groups: Sequence[int], time: np.ndarray) -> Features:
-    """Features and labels of row groups that stand side by side.
+    """Reads features and labels of adjacent row groups.
 
     Args:
       groups: their numbers.
-      time: of their rows, i32[R], which depends on the rows before.
+      time: of their rows, i32[R]; the file alone can't tell it.
 
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
@@ -124,11 +124,11 @@ class PreparedFile:
     return Features(**self._features(reader), time=time)
 
   def whole(self, groups: Sequence[int]) -> dict[str, Any]:
-    """All columns of row groups that stand side by side.
+    """Reads all columns of adjacent row groups.
 
     Returns:
-      Arrays by the names that columns.SplitColumns has for them, `starts` and
-      `time` not among them, and `timestamp`, i64[R].
+      Arrays by their names in columns.SplitColumns, without `starts` and
+      `time`, and `timestamp`, i64[R].
 
     Raises:
       types.InputError: unreadable, or a value out of range; names the row.
@@ -142,7 +142,7 @@ class PreparedFile:
     }
 
   def column(self, name: str) -> np.ndarray | None:
-    """One of what `whole` gives: session, row_id, user, oracle or labels."""
+    """Reads session, row_id, user, oracle or labels of the whole file."""
     tasks = self._manifest.task_names
     names = {
       'session': ['session_id'],

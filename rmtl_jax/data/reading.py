@@ -1,9 +1,9 @@
-"""Prepared data while somebody reads it: kept in place, known to be the same.
+"""Locks prepared data while it is read, and detects files that changed.
 
 Readers share a lock on DATA/manifest.json, which keeps `rmtl prepare
---overwrite` out; it is taken on a descriptor that only reads, so data that
-nobody may write to can be read. Where the file system knows no locks, what
-follows holds still: files are compared with what they were.
+--overwrite` out. A read-only descriptor suffices for it, so read-only data can
+be locked too. On file systems without locks the second guard remains: sizes,
+times and digests of the files are compared with those at the start.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def shared_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusive_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
-  """Keeps readers out, and others who would replace the data.
+  """Keeps readers and other writers out.
 
   Raises:
     types.InputError: another process reads the data, or replaces it.
@@ -62,14 +62,13 @@ def exclusive_lock(data_dir: str | os.PathLike[str]) -> Iterator[None]:
 def _locked(
   data_dir: pathlib.Path, flags: int, kind: int, refusal: str
 ) -> Iterator[None]:
-  """Holds a lock on the manifest that is there; none where there can't be.
+  """Holds a lock on the manifest, if the file system can lock it.
 
   Args:
     data_dir: DATA.
     flags: how the manifest is opened, if that is allowed.
     kind: of the lock.
-    refusal: what to say of the data if another process is in the way, `{}`
-      for that.
+    refusal: the error if another process holds it; `{}` names that process.
   """
   path = data_dir / 'manifest.json'
   while True:
@@ -110,7 +109,7 @@ def _is_at(file: int, path: pathlib.Path) -> bool:
 
 
 def _holder(file: int) -> str:
-  """Who locks a file, as far as the system tells."""
+  """Names the process that locks a file, if the system tells."""
   inode = str(os.fstat(file).st_ino)
   with contextlib.suppress(OSError, LookupError, ValueError):
     for line in _LOCKS.read_text().splitlines():
@@ -172,7 +171,7 @@ class Snapshot:
       self.check_file(name)
 
   def check_file(self, name: str) -> None:
-    """Refuses a file that was written since, or has another one's place.
+    """Refuses a file that was written or replaced since.
 
     Raises:
       types.InputError: names the file.
@@ -211,7 +210,7 @@ class Snapshot:
 
 
 def _stamp(path: pathlib.Path) -> tuple[int, int]:
-  """Size and time of the last change, ns: what another file would not have."""
+  """Size and time of the last change, ns; a replaced file differs in them."""
   with column_reader.one_line_errors(path):
     found = path.stat()
   return found.st_size, found.st_mtime_ns

@@ -1,10 +1,9 @@
-"""A split that stays on disk: rows are read as they are needed.
+"""A split that stays on disk: rows are read when they are needed.
 
-What is in memory is eight bytes per session, a bit per row, and the rows that
-are asked for.
-Training asks for a window of the shuffle at a time (data/batches.Epoch), which
-is made of blocks of neighbouring rows; files with small row groups give them
-without much else.
+Memory holds eight bytes per session, a bit per row and the requested rows.
+Training requests one window of the shuffle at a time (data/batches.Epoch). A
+window consists of blocks of neighbouring rows, so small row groups keep what is
+read beside them small.
 """
 
 from __future__ import annotations
@@ -57,6 +56,8 @@ class StreamedColumns:
     self._snapshot = reading.Snapshot(data_dir, manifest, (split,))
     starts, groups, sizes = [], [], []
     order, rows, self._has_users = columns.OrderCheck(), 0, True
+    # One bit per row says whether the row begins a time. Bits of a block that
+    # don't fill a byte wait in `left` for the next block.
     packed, left = [], np.zeros(0, bool)
     for number, file in enumerate(
       columns.open_files(data_dir, manifest, split)
@@ -94,7 +95,8 @@ class StreamedColumns:
 
   def _open(self, number: int) -> prepared_file.PreparedFile:
     name = self._names[number]
-    # Before too, as a file that is being written may not open at all.
+    # Checked twice: a file that is being replaced may not open at all, which
+    # would be reported as damage; one that opened may be the new one.
     self._snapshot.check_file(name)
     file = prepared_file.PreparedFile(self._dir / name, self._manifest)
     self._snapshot.check_file(name)
@@ -152,10 +154,9 @@ class StreamedColumns:
     return map(self._open, range(len(self._names)))
 
   def take(self, rows: np.ndarray) -> prepared_file.Features:
-    """Some rows; -1 stands for the first.
+    """Reads some rows; -1 stands for the first.
 
-    Each row group that holds one of them is read once. One thread at a time
-    may call this.
+    Each row group that holds one of them is read once. Not safe for threads.
 
     Args:
       rows: int[...].
@@ -167,6 +168,8 @@ class StreamedColumns:
       types.InputError: a file has changed since it was checked.
     """
     wanted = np.maximum(rows.reshape(-1), 0)
+    # Sorted by row group, so that each group is decoded once, and written back
+    # to the place of each row.
     group = np.searchsorted(self._ends, wanted, side='right')
     order = np.argsort(group, kind='stable')
     found, begins = np.unique(group[order], return_index=True)
@@ -186,7 +189,7 @@ class StreamedColumns:
     )
 
   def _group(self, number: int) -> prepared_file.Features:
-    """A row group; the last one is kept, for readers that go in order."""
+    """Reads a row group; keeps the last one, for readers that go in order."""
     if self._kept is None or self._kept[0] != number:
       file, group = self._groups[number]
       begin, before = 0, 0
@@ -195,18 +198,18 @@ class StreamedColumns:
       new_time = self._begins(begin, self._ends[number])
       time = columns.number_times(new_time, before)
       found = self._file(int(file)).features([int(group)], time)
-      # A file that is open may still be written to.
+      # An open file can still change; its rows were checked as they were.
       self._snapshot.check_file(self._names[int(file)])
       self._kept = number, found
     return self._kept[1]
 
 
 class Piece(NamedTuple):
-  """Some batches of an epoch, with their rows.
+  """S batches of an epoch with their rows.
 
   Attributes:
-    plan: which rows fill the slots, [S, L, T].
-    features: of these rows, [S, L, T, ...]; padding holds the first row's.
+    plan: row numbers of the slots, [S, L, T].
+    features: of these rows, [S, L, T, ...]; padding repeats the first row.
   """
 
   plan: batches.Plan
@@ -220,24 +223,21 @@ def pieces(
   begin: int = 0,
   readers: Sequence[int] | None = None,
 ) -> Iterator[Piece]:
-  """An epoch's batches, some at a time; a window of rows is in memory.
+  """Reads an epoch's batches, `size` at a time, with one window in memory.
 
   Args:
     host: the split.
     epoch: over its sessions.
-    size: S, batches of a piece; the last one is filled up with empty ones.
-    begin: pieces that are left out; what only they need is not read.
-    readers: whose lanes; all readers' if None.
-
-  Returns:
-    Pieces whose batches have the lanes of these readers, side by side.
+    size: S, batches of a piece; empty batches fill up the last piece.
+    begin: first piece; rows that only earlier pieces need are not read.
+    readers: their lanes stand side by side in a batch; all if None.
   """
   config = epoch.config
   own = config.lanes // config.readers
   slots = config.lane_length
   blank = (*batches.empty_lanes(1, slots), *host.take(np.full((1, slots), -1)))
   streams = [
-    _cut(_windows(host, epoch, r, begin * size * own), size * own, blank)
+    _regroup(_windows(host, epoch, r, begin * size * own), size * own, blank)
     for r in (range(config.readers) if readers is None else readers)
   ]
   for _ in range(begin, -(-epoch.steps // size)):
@@ -252,26 +252,31 @@ def pieces(
 def _windows(
   host: columns.Rows, epoch: batches.Epoch, reader: int, skip: int
 ) -> Iterator[list[np.ndarray]]:
-  """A reader's lanes after the first `skip`: plan and features, [N, T, ...].
+  """Reads a reader's lanes after the first `skip`: plan, features [N, T, ...].
 
-  Padding has the features of the split's first row.
+  Padding repeats the split's first row.
   """
   for plan in epoch.windows(reader):
     left = batches.Plan(*(x[skip:] for x in plan))
     skip = max(skip - len(plan.row), 0)
     if len(left.row):
+      # Rows in ascending order: neighbours share row groups.
       wanted = np.maximum(left.row, 0)
       rows, place = np.unique(wanted, return_inverse=True)
       place = place.reshape(wanted.shape)
       yield [*left, *(x[place] for x in host.take(rows))]
 
 
-def _cut(
+def _regroup(
   windows: Iterator[list[np.ndarray]],
   lanes: int,
   blank: Sequence[np.ndarray],
 ) -> Iterator[list[np.ndarray]]:
-  """Windows joined, and cut into `lanes` each; blank lanes without end."""
+  """Regroups windows into groups of `lanes`, then gives blank lanes forever.
+
+  Readers have different numbers of lanes, and a step needs lanes from each:
+  one that has run out goes on with blank ones.
+  """
   waiting: list[list[np.ndarray]] = []
   have = 0
   for window in windows:
@@ -283,6 +288,7 @@ def _cut(
     for first in range(0, have - lanes + 1, lanes):
       yield [x[first : first + lanes] for x in joined]
     rest = have - have % lanes
+    # Copied: a slice would keep all of the window in memory.
     waiting, have = [[x[rest:].copy() for x in joined]], have - rest
   while True:
     empty = [np.repeat(x, lanes - have, axis=0) for x in blank]

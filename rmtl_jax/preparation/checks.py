@@ -1,4 +1,4 @@
-"""Checks of a reader's rows that hold for every source."""
+"""Checks the rows of a reader, for every source."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 
-# 1900 to 3000: outside of it a time is most likely in another unit.
+# 1900 to 3000: other times most likely have another unit.
 _EARLIEST_MS = -2_208_988_800_000
 _LATEST_MS = 32_503_680_000_000
 # 2000: hardly any log began earlier.
 _USUAL_MS = 946_684_800_000
 _DAY_MS = 86_400_000
-# Milliseconds of one of each unit. No schema can declare the last.
+# Milliseconds per unit. No schema can declare the last.
 _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Squares of normalised values must stay within double precision.
 _LARGEST = 1e30
@@ -33,7 +33,7 @@ def check(
   Args:
     connection: holds the reader's view.
     table: the reader's result.
-    any_dates: take times before the year 2000 and after tomorrow, too.
+    any_dates: accept times before the year 2000 and after tomorrow.
 
   Raises:
     types.InputError: for the first row at fault; names file, column and row.
@@ -56,13 +56,13 @@ def check(
     faults += field_faults(field)
   for task in table.tasks:
     faults += _task_faults(task, table)
-  # Times and keys alone need no features.
+  # Times and keys alone don't need the view, which may join other tables.
   cheap = table.keys if len(faults) == 2 else ''
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
 
 
 def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
-  """What `timestamp` may not be, as `raw.check` takes it.
+  """The fault of an implausible `timestamp`, for `raw.check`.
 
   Args:
     column: of the time.
@@ -79,7 +79,7 @@ def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
 def _date_fault(
   connection: duckdb.DuckDBPyConnection, table: source.SourceTable
 ) -> raw.Fault:
-  """A time before the year 2000 or after tomorrow; says its date."""
+  """The fault of a time before the year 2000 or after tomorrow."""
   today = datetime.datetime.now(datetime.UTC).timestamp() * 1000 // _DAY_MS
   end = (int(today) + 2) * _DAY_MS
 
@@ -98,7 +98,7 @@ def _date_fault(
 
 
 def _expected_date(ms: int | None, unit: str, end: int) -> str:
-  """What is said of a time that is missing, or not from 2000 to tomorrow.
+  """The expected value in the error for such a time.
 
   Args:
     ms: the time in the unit that was declared; None if it is missing.
@@ -121,13 +121,13 @@ def _date(ms: int) -> str:
 
 
 def key_fault(column: str, keys: Sequence[str]) -> tuple[str, str, str]:
-  """That a row has none of the keys, SQL of which is given."""
+  """The fault of a row without any of the keys (SQL)."""
   nothing = ' AND '.join(f'{key} IS NULL' for key in keys) or 'true'
   return column, nothing, 'a session id or a user'
 
 
 def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
-  """What a numeric field's values may not be, as `raw.check` takes it."""
+  """The faults of a numeric field's values, for `raw.check`."""
   if field.kind != 'numeric':
     return []
   value = sql.quote(field.source_column)

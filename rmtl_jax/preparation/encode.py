@@ -1,4 +1,4 @@
-"""A reader's rows and their places to the columns of prepared data."""
+"""Encodes a reader's rows as the columns of prepared data."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ from rmtl_jax.preparation.as_of import history
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-  """Rows as they will be written, in a DuckDB table in order.
+  """Rows as they will be written, in a sorted DuckDB table.
 
   Attributes:
-    table: columns of prepared data and `split`, in place of the step what it
-      follows from; numeric ones not normalised.
+    table: columns of prepared data and `split`; numeric ones not normalised,
+      and `marker` in place of the step.
     step: SQL of the step.
     columns: SQL of every column to write, in order.
     fields: for the manifest.
-    vocabularies: of the fields that have one, by name.
-    cut_values: values cut from multi-valued fields, by name.
-    constant: names of the log's own fields (as-of features are none) that have
-      one value over all train rows.
+    vocabularies: by field name, of the fields with one of their own.
+    cut_values: number of values cut from multi-valued fields, by field name.
+    constant: names of the log's own fields with one value over all train rows.
   """
 
   table: str
@@ -54,7 +53,7 @@ def encode(
   places: sessions.RowPlaces,
   options: prepare_config.PrepareConfig,
 ) -> Encoded:
-  """Builds vocabularies, bins and normalisation from train; applies them.
+  """Fits vocabularies, bins and normalisation on train and applies them.
 
   Args:
     connection: holds the rows and their places.
@@ -65,6 +64,8 @@ def encode(
   Returns:
     The encoded rows, sorted by session and step.
   """
+  # Bins come before vocabularies: a binned field is categorical from here on,
+  # and its vocabulary consists of the numbers of its bins.
   binned = [f for f in rows.fields if f.transform == 'bins']
   joined, train, past = _join(connection, rows, places)
   edges = numbers.fit_bin_edges(connection, train, binned)
@@ -79,10 +80,13 @@ def encode(
     },
   )
   encoded_lists = _lists(connection, featured, rows, options)
+  # Histories see immature rows too: they were shown, though not trained on.
   histories = _histories(connection, past, rows, vocabularies)
   table = _apply(
     connection, featured, rows, places, vocabularies, encoded_lists, histories
   )
+  # Normalisation is fitted on the written table, a sorted one: sums over a view
+  # would depend on the order in which threads deliver rows.
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
   scales = numbers.fit_normalisations(
     connection, table, [f.source_column for f in scaled]
@@ -144,7 +148,9 @@ def _join(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
 ) -> tuple[str, str, str]:
-  """Views of rows: with their places, train's with `split` alone, the past."""
+  """Makes views of the rows with their places, of train, and of the past."""
+  # Train rows are known by their time alone, so fitting scans the view without
+  # the join with the places.
   train = sql.unique_name('train')
   connection.execute(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
@@ -163,7 +169,7 @@ def _with_places(
   places: sessions.RowPlaces,
   table: str,
 ) -> str:
-  """A view of the rows that a table of places has, with their places."""
+  """Makes a view of the rows that have a place, with it."""
   view = sql.unique_name('joined')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT r.*, {places.columns} FROM {rows.view} r'
@@ -178,7 +184,7 @@ def _add_bins(
   binned: list[source.SourceField],
   edges: dict[str, list[float]],
 ) -> str:
-  """A view in which a binned field stands as a categorical one."""
+  """Makes a view with each binned field's bin as a categorical column."""
   if not binned:
     return joined
   view = sql.unique_name('featured')
@@ -199,7 +205,8 @@ def _apply(
   encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
 ) -> str:
-  """Looks every value up and sorts the rows."""
+  """Looks every value up and sorts the rows, in one query."""
+  # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
   user, joins = _user(connection, featured, rows)
   columns = [
     'r.session_id',
@@ -247,7 +254,7 @@ def _apply(
 def _user(
   connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
 ) -> tuple[str, list[str]]:
-  """SQL of the user as BIGINT, and the joins that it needs."""
+  """SQL of the user as BIGINT, and the joins for it."""
   if not rows.has_user:
     return 'NULL::BIGINT', []
   kind = sql.fetch_row(
@@ -256,7 +263,8 @@ def _user(
   )[0]
   if kind in sql.INTEGERS:
     return 'CAST(r."user" AS BIGINT)', []
-  # Text that writes whole numbers keeps them; other users are numbered.
+  # Text of whole numbers keeps them, so that users can be found in the raw log;
+  # other users are numbered in the order of their names.
   table, user = sql.unique_name('users'), sql.quote('user')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
@@ -278,7 +286,7 @@ def _lists(
   rows: source.SourceTable,
   options: prepare_config.PrepareConfig,
 ) -> dict[str, lists.ListEncoding]:
-  """Multi-valued fields with vocabularies of their own, by column."""
+  """Encodes multi-valued fields with vocabularies of their own, by column."""
   return {
     field.source_column: lists.encode_lists(
       connection,
@@ -298,7 +306,7 @@ def _histories(
   rows: source.SourceTable,
   vocabularies: dict[str, vocabulary.Vocabulary],
 ) -> dict[str, str]:
-  """Tables of the fields that share a vocabulary, by column."""
+  """Makes the tables of histories, which share a vocabulary, by column."""
   return {
     field.source_column: history.encode_histories(
       connection,
@@ -318,7 +326,7 @@ def _bins(
   edges: dict[str, list[float]],
   vocabularies: dict[str, vocabulary.Vocabulary],
 ) -> dict[str, dict[str, Any]]:
-  """Details of binned fields for the manifest, by name."""
+  """Details of binned fields for the manifest, by field name."""
   details = {}
   for field in binned:
     found = {'transform': 'bins', 'edges': edges[field.name]}
@@ -366,7 +374,7 @@ def _field(
 def _value(
   field: manifest_lib.Field, scales: dict[str, numbers.Normalisation]
 ) -> str:
-  """SQL of what is written of a field."""
+  """SQL of the written value of a field."""
   name = sql.quote(field.column)
   return scales[field.column].apply(name) if field.kind == 'numeric' else name
 
@@ -375,7 +383,7 @@ def _varies(
   connection: duckdb.DuckDBPyConnection, table: str, value: str
 ) -> bool:
   """Whether a value differs between train rows."""
-  # Reads no further than to the first row that differs.
+  # Stops at the first row that differs, which most columns have early.
   first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
   differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
   return sql.any_row(connection, table, differs)
@@ -387,7 +395,7 @@ def _columns(
   values: dict[str, str],
   step: str,
 ) -> tuple[str, ...]:
-  """SQL of the columns to write, named as the contract has them."""
+  """SQL of the columns to write, with the names of the contract."""
   columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
   columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]

@@ -1,4 +1,4 @@
-"""SQL of labels: 0 or 1, or given as times and cut at the split's end."""
+"""SQL of labels: given as 0 or 1, or as times that the split's end censors."""
 
 from __future__ import annotations
 
@@ -29,22 +29,26 @@ def label_columns(
   boundaries: tuple[int | None, int | None],
   split: str,
 ) -> list[LabelColumn]:
-  """Labels in the order of tasks; events at the split's end do not count.
+  """Labels in the order of tasks; events from the split's end on don't count.
 
-  What makes a task positive makes the tasks that it implies positive too.
+  An event of a task makes the tasks that it implies positive too.
 
   Args:
     tasks: the reader's, parents before children.
     boundaries: as in sessions.RowPlaces.
     split: SQL of the row's split.
   """
+  # From the last task of the funnel back, so that a task has the event times of
+  # all tasks that imply it when its turn comes.
   first: dict[str, list[str]] = {task.name: [] for task in tasks}
   found = []
   for task in reversed(tasks):
     column = f'y_{task.name}'
     if not task.timed:
       value = f'CAST({sql.quote(column)} AS FLOAT)'
-      found.append(LabelColumn(column, value, _time_after_row(task)))
+      delay = task.known_after_ms
+      time = '' if delay is None else f'timestamp + {delay}'
+      found.append(LabelColumn(column, value, time))
       continue
     first[task.name].append(sql.quote(f't_{task.name}'))
     if task.after is not None:
@@ -62,7 +66,7 @@ def label_and_time_columns(
   split: str,
   has_labels: str = '',
 ) -> list[str]:
-  """SQL of each task's label, `y_<n>`, and of its time, `t_<n>` (ms or NULL).
+  """SQL of each task's label `y_<i>` and its time `t_<i>` (ms or NULL).
 
   Args:
     tasks: the reader's.
@@ -81,8 +85,3 @@ def label_and_time_columns(
     found.append(f'CAST({value} AS BIGINT) AS y_{i}')
     found.append(f'{label.time or "NULL::BIGINT"} AS t_{i}')
   return found
-
-
-def _time_after_row(task: source.SourceTask) -> str:
-  after = task.known_after_ms
-  return '' if after is None else f'timestamp + {after}'

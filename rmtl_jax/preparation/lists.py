@@ -1,4 +1,4 @@
-"""Multi-valued fields: each distinct list is encoded once."""
+"""Encodes multi-valued fields, each distinct list once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rmtl_jax.preparation import sql, vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class ListEncoding:
-  """One multi-valued field, encoded.
+  """The vocabulary and encoded lists of a multi-valued field.
 
   Attributes:
-    table: has `key` (a list as the source gives it) and `ids` INTEGER[], at
-      least one and at most `width` of them.
+    table: has `key` (a list of the source) and `ids` INTEGER[], 1 to `width`
+      of them.
     values: the vocabulary of the values.
-    width: slots: the longest list of train, capped.
-    cut: values beyond the slots, over all rows.
+    width: slots: length of train's longest list, capped.
+    cut: number of values beyond the slots, over all rows.
   """
 
   table: str
@@ -35,7 +35,7 @@ def encode_lists(
   min_count: int,
   max_values: int,
 ) -> ListEncoding:
-  """Builds a multi-valued field's vocabulary from train and applies it.
+  """Fits a multi-valued field's vocabulary on train and applies it.
 
   Values beyond the slots are neither kept nor counted in the vocabulary.
 
@@ -51,6 +51,8 @@ def encode_lists(
     sql.unique_name('flat'),
     sql.unique_name('lists'),
   )
+  # Lists repeat (an item's tags come with each of its rows), so each distinct
+  # one is counted, unnested and looked up once.
   connection.execute(
     f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
     ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'

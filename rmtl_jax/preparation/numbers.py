@@ -1,4 +1,4 @@
-"""Numeric fields: quantile bins and normalisation, both from train rows."""
+"""Quantile bins and normalisation of numeric fields, fitted on train rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fit_bin_edges(
   rows: str,
   fields: Sequence[source.SourceField],
 ) -> dict[str, list[float]]:
-  """Inner edges of quantile bins, from train rows, equal ones merged.
+  """Fits the inner edges of quantile bins on train rows; merges equal ones.
 
   Args:
     connection: holds the rows.
@@ -55,12 +55,13 @@ def fit_bin_edges(
     fields: numeric fields with transform `bins`.
 
   Returns:
-    Increasing edges per field name; a value's bin is the number of edges that
-    are not above it.
+    Increasing edges by field name; a value's bin is the number of edges at or
+    below it.
   """
   if not fields:
     return {}
-  # A quantile holds its column in memory: one at a time, from one pass.
+  # A quantile holds its whole column in memory. So the columns are computed in
+  # one pass over the view, which can be costly, and then taken one at a time.
   train = sql.unique_name('train')
   columns = ', '.join(
     f'{transformed(f)} AS c_{i}' for i, f in enumerate(fields)
@@ -70,9 +71,9 @@ def fit_bin_edges(
   )
   edges = {}
   for i, field in enumerate(fields):
-    shares = [n / field.bins for n in range(1, field.bins)]
+    quantiles = [n / field.bins for n in range(1, field.bins)]
     found = sql.fetch_row(
-      connection, f'SELECT quantile_cont(c_{i}, {shares}) FROM {train}'
+      connection, f'SELECT quantile_cont(c_{i}, {quantiles}) FROM {train}'
     )[0]
     edges[field.name] = sorted(set(found or []))
   connection.execute(f'DROP TABLE {train}')
@@ -80,7 +81,7 @@ def fit_bin_edges(
 
 
 def bin_index(field: source.SourceField, edges: Sequence[float]) -> str:
-  """SQL of the bin's number as text; NULL where the value is missing."""
+  """SQL of a value's bin as text; NULL where the value is missing."""
   value = transformed(field)
   cases = ' '.join(
     f"WHEN {value} < {sql.float_literal(edge)} THEN '{i}'"
@@ -94,7 +95,7 @@ def fit_normalisations(
   rows: str,
   columns: Sequence[str],
 ) -> dict[str, Normalisation]:
-  """Mean and deviation of columns over train rows.
+  """Fits mean and deviation of columns on train rows.
 
   Args:
     connection: holds the rows.
@@ -116,7 +117,8 @@ def fit_normalisations(
       f'({name} - {sql.float_literal(mean)})'
       for name, mean in zip(names, means, strict=True)
     ]
-    # Not a power: DuckDB takes those five times as long.
+    # Two passes: the mean of squares less the squared mean would cancel. And a
+    # product, as DuckDB takes five times as long for a power.
     squares = ', '.join(f'avg({one} * {one})' for one in apart)
     variances = sql.fetch_row(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
@@ -135,7 +137,7 @@ def _deviation(mean: float, variance: float) -> float:
 
 @contextlib.contextmanager
 def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-  """Sums in a fixed order, so that equal data gives equal numbers."""
+  """Runs DuckDB on one thread, so that sums have a fixed order."""
   before = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
   connection.execute('SET threads = 1')
   try:

@@ -1,7 +1,7 @@
 """Raw logs to prepared sessions: the flow of `rmtl prepare`.
 
 read -> check -> number sessions -> split -> as-of features -> encode -> write.
-The contract of what comes out stands in `rmtl_jax.data.manifest`.
+`docs/prepared_data.md` states the contract of the result.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ from rmtl_jax.preparation.raw import files as raw
 
 Progress = Callable[[str, float], None]
 
-# Settings that hold for every source; readers record their own, and asof
-# the groups that it made.
+# Settings for every source; readers and as-of features record their own.
 _RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
-# Share of a split's rows that may be left out without a warning.
-_MOST_IMMATURE = 0.1
+# Fraction of a split's rows that may be immature without a warning.
+_MAX_IMMATURE = 0.1
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -100,12 +99,12 @@ def _run(
   progress('check', 0.35)
   checks.check(connection, rows, config.any_dates)
   progress('sessions', 0.4)
-  # Hashing releases the GIL, so it runs beside the rest, of which finding
-  # sessions leaves a core idle; faulty values have been found by now, and
-  # nobody waits for a hash to read of one.
+  # Hashing the raw files releases the GIL and finding sessions leaves a core
+  # idle, so both run at once. It starts after the checks: nobody should wait
+  # for a hash before reading of a faulty value.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.file_record, rows.files)
-    places, duplicates = _place(connection, rows, config)
+    places, duplicates = _find_places(connection, rows, config)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)
@@ -127,22 +126,24 @@ def _run(
     user_field=rows.user_field,
     item_field=rows.item_field,
     has_oracle=rows.has_oracle,
-    options=_options(config) | rows.options,
+    options={name: getattr(config, name) for name in _RECORDED}
+    | {'split': list(config.split)}
+    | rows.options,
     source_files=source_files,
     report=_report(connection, encoded, rows, places, duplicates),
   )
 
 
-def _place(
+def _find_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
 ) -> tuple[sessions.RowPlaces, int]:
-  """Places of the rows that are kept, and how many duplicates are not."""
+  """Finds the places of rows; returns them and the number of duplicates."""
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.slowest(rows.tasks).delay_ms
   places: sessions.RowPlaces | None = None
-  # Sessions tell of their rows as a whole, but not which labels come too late.
+  # The faster way places whole sessions, but immature labels drop single rows.
   if rows.has_session and not delay_ms:
     places = session_names.split_named_sessions(
       connection, keys, config.split, rows.identity
@@ -180,22 +181,17 @@ def _check_split(
         f' than {name}, so at its end no label is known'
       )
     if not count:
-      shares = ':'.join(map(str, config.split))
+      ratio = ':'.join(map(str, config.split))
       read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
-        f' {_count(sum(places.sessions), "session")} cannot be split {shares}'
+        f' {_count(sum(places.sessions), "session")} cannot be split {ratio}'
         f' by session start: {name} would be empty'
       )
 
 
 def _count(number: int, noun: str) -> str:
   return f'{number} {noun}' + ('' if number == 1 else 's')
-
-
-def _options(config: prepare_config.PrepareConfig) -> dict[str, Any]:
-  options = {name: getattr(config, name) for name in _RECORDED}
-  return options | {'split': list(config.split)}
 
 
 def _splits(
@@ -255,7 +251,7 @@ def _report(
       *rows.table.warnings,
       *rows.warnings,
       *_immature_warnings(rows, places),
-      *_odd_fields(connection, encoded, rows),
+      *_field_warnings(connection, encoded, rows),
     ],
   }
 
@@ -263,12 +259,12 @@ def _report(
 def _immature_warnings(
   rows: source.SourceTable, places: sessions.RowPlaces
 ) -> list[str]:
-  """Of splits that lose many rows to labels that are known too late."""
+  """Warns about splits that lose many rows to labels known too late."""
   lines = []
   for name, kept, lost in zip(
     manifest_lib.SPLITS, places.rows, places.immature, strict=True
   ):
-    if lost > _MOST_IMMATURE * (kept + lost):
+    if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(
         f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
         f' their labels are not known at its end: {_slowest(rows)}'
@@ -284,12 +280,12 @@ def _slowest(rows: source.SourceTable) -> str:
   )
 
 
-def _odd_fields(
+def _field_warnings(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
   rows: source.SourceTable,
 ) -> list[str]:
-  """Warnings of fields that are likely not what was meant."""
+  """Warns about fields that were likely declared by mistake."""
   warnings = []
   if encoded.constant:
     names = ', '.join(map(repr, encoded.constant))
@@ -317,7 +313,8 @@ def _session_rows(
   connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
 ) -> dict[str, float]:
   """Quantiles and mean of the sessions' rows."""
-  # As many sessions have more than n rows as there are rows of step n.
+  # The number of rows with step n is the number of sessions longer than n, so
+  # one small GROUP BY replaces a count per session.
   longer = connection.execute(
     f'SELECT count(*) FROM {encoded.table} GROUP BY {encoded.step}'
     f' ORDER BY {encoded.step}'

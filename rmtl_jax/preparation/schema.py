@@ -1,4 +1,4 @@
-"""The JSON that describes a person's own table to the source `table`.
+"""The JSON schema of a user's own table, for the source `table`.
 
     {
       "session": "visit_id",
@@ -24,21 +24,20 @@
       "missing": ["NULL", "N/A"]
     }
 
-`session` names the column of session ids, unique over the whole log; without
-it (or where it is empty) rows of one `user` belong together until a gap above
-the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for text
-such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for Parquet's
-own times. A field's `name` is its column's unless given. `separator` splits
-text; Parquet lists need none. `transform` is `standard` (the default), `log1p`
-or `bins`. Labels are 0 or 1; `after` names the task that a positive implies;
-`known_after_seconds` says how long after its row a label is known at the
-latest: as-of features of group `feedback` need it, and a row of train or
-validation is left out if its label is not known before its split's end.
-Without it none is, and as-of features take a label as known once its session
-has rested for the idle time. `missing` lists texts that stand for nothing, as
-an empty text does, in columns of text and for each value of a multi-valued
-field. `session`, `user`, `item`, `delimiter`, `missing` and any kind of field
-can be left out.
+`session` names the column of session ids, unique over the whole log. Without it
+(or where it is empty) rows of one `user` form sessions that end with a gap
+above the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
+text such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for
+Parquet's own times. A field's `name` is its column's unless given. `separator`
+splits text; Parquet lists need none. `transform` is `standard` (the default),
+`log1p` or `bins`. Labels are 0 or 1; `after` names the task that a positive
+implies; `known_after_seconds` is the delay after its row at which a label is
+known at the latest: as-of features of group `feedback` need it, and rows of
+train and validation with a label that is unknown before their split's end are
+dropped. Without it no row is dropped, and labels count after the idle timeout.
+`missing` lists texts that mean a missing value, as empty text does, in columns
+of text and among the values of a multi-valued field. `session`, `user`, `item`,
+`delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ _KEYS = (
 
 @dataclasses.dataclass(frozen=True)
 class TableSchema:
-  """The columns of a person's own table.
+  """The columns of a user's own table.
 
   Attributes:
     time: column of the time.
@@ -84,7 +83,7 @@ class TableSchema:
     user: column of users, or None; one of the two is there.
     item: column of items, or None.
     delimiter: between a CSV file's values.
-    missing: texts that stand for nothing.
+    missing: texts that mean a missing value.
   """
 
   time: str
@@ -132,8 +131,8 @@ def read(path: pathlib.Path) -> TableSchema:
   """Reads a schema file.
 
   Raises:
-    types.InputError: no such file, not JSON, or a part that is missing,
-      unknown or contradicts another; names the part.
+    types.InputError: no such file, not JSON, or a key that is missing, unknown
+      or contradicts another; names the key.
   """
   return parse(json_files.read(path), str(path))
 
@@ -170,7 +169,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
 
 
 def schema_of_manifest(manifest: manifest_lib.Manifest) -> TableSchema | None:
-  """The schema of the raw log that data were prepared from, if one is told.
+  """The schema that data were prepared with; None for other sources.
 
   Raises:
     types.InputError: as for `parse`.
@@ -240,7 +239,7 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
 
 
 def _check(schema: TableSchema, part: _Part) -> None:
-  """Refuses a schema whose parts contradict each other."""
+  """Refuses a schema with contradictory keys."""
   if schema.session is None and schema.user is None:
     part.fail('expected "session" or "user", to cut sessions by')
   if len(schema.delimiter) != 1 or schema.delimiter in '"\r\n':
@@ -262,7 +261,7 @@ def _check(schema: TableSchema, part: _Part) -> None:
 
 
 def _check_missing(schema: TableSchema, part: _Part) -> None:
-  """Numbers are compared as numbers, and a CSV file's values are cut first."""
+  """Refuses numbers and text that CSV would split, as neither is compared."""
   for text in schema.missing:
     try:
       number = not math.isnan(float(text))
@@ -277,7 +276,7 @@ def _check_missing(schema: TableSchema, part: _Part) -> None:
 
 
 def _check_roles(schema: TableSchema, part: _Part) -> None:
-  """A column is read as one type, so it can't be both text and number."""
+  """Refuses a column that is needed as text and as number."""
   texts = {schema.session, schema.user, schema.item}
   texts |= {f.column for f in schema.fields if f.kind != 'numeric'}
   numbers = {schema.time, *(task.column for task in schema.tasks)}

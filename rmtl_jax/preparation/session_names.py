@@ -1,8 +1,8 @@
-"""Places of rows in logs whose rows all name their session.
+"""Splits logs in which every row has a session id, without sorting rows.
 
-Their rows need no sorting to find sessions: grouping tells when each begins
-and how many rows it has, and a row belongs where its session does. What comes
-out is what `sessions.number_sessions` and `sessions.split_sessions` give.
+Grouping by the id gives each session's start and number of rows, and a row gets
+the split of its session. The result equals that of `sessions.number_sessions`
+and `sessions.split_sessions`, at a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import duckdb
 
 from rmtl_jax.preparation import sessions, sql
 
-# Rows that are looked at before a log is taken to stand in order.
+# Rows that must be sorted before the whole log is checked for it.
 _SAMPLE = 10_000
 
 
@@ -23,7 +23,7 @@ def split_named_sessions(
   split_ratio: Sequence[int],
   identity: Sequence[str] = (),
 ) -> sessions.RowPlaces | None:
-  """Splits sessions by their start, as `sessions.split_sessions` does.
+  """Does what `sessions.split_sessions` does, for rows with session ids.
 
   Args:
     connection: holds the relation.
@@ -33,9 +33,9 @@ def split_named_sessions(
     identity: as for `sessions.number_sessions`.
 
   Returns:
-    Places, one for each session: its name `session`, `before` (kept rows of
-    earlier sessions) and `ends` (of the split, ms). None if a row names no
-    session, or if there are duplicates.
+    Places, one per session: `session` (the id), `before` (kept rows of earlier
+    sessions) and `ends` (the split's end, ms). None if a row has no session id
+    or the log has duplicates: both need the rows sorted.
   """
   if sql.any_row(connection, relation, 'session IS NULL'):
     return None
@@ -77,7 +77,10 @@ def _has_duplicates(
   found: str,
   identity: Sequence[str],
 ) -> bool:
-  """Whether rows of one session and time agree in all of `identity`."""
+  """Whether rows of one session and time are equal in all of `identity`."""
+  # Logs are often written session after session, in the order of time. Where
+  # time rises strictly in each, no two rows can be equal; a sample tells first
+  # whether looking at all rows is worth it.
   sample = f'(FROM {relation} LIMIT {_SAMPLE})'
   if _rises(
     connection, sample, f'(SELECT DISTINCT session FROM {sample})'
@@ -111,7 +114,7 @@ def _has_duplicates(
 def _rises(
   connection: duckdb.DuckDBPyConnection, rows: str, found: str
 ) -> bool:
-  """Whether rows come session after session, each later than the one before.
+  """Whether each session is one run of rows with strictly rising time.
 
   Args:
     connection: holds the rows.
@@ -134,7 +137,7 @@ def _view(
   found: str,
   boundaries: tuple[int | None, int | None],
 ) -> str:
-  """A view of sessions with their split and its end."""
+  """Makes a view of sessions with their split and the split's end."""
   view = sql.unique_name('places')
   connection.execute(
     f'CREATE VIEW {view} AS SELECT *,'
@@ -147,13 +150,13 @@ def _view(
 def _drop_late(
   connection: duckdb.DuckDBPyConnection, relation: str, found: str, places: str
 ) -> str:
-  """A table of sessions without the rows at or after their split's end.
+  """Recounts sessions without the rows at or after their split's end.
 
   Args:
     connection: holds the relation.
     relation: as for `split_named_sessions`.
     found: the sessions; dropped.
-    places: the view of them; dropped.
+    places: their view; dropped.
   """
   late, table = sql.unique_name('late'), sql.unique_name('sessions')
   connection.execute(

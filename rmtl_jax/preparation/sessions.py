@@ -20,16 +20,15 @@ _FOREVER = 2**63 - 1
 
 @dataclasses.dataclass(frozen=True)
 class NumberedRows:
-  """Rows in the order of sessions and time.
+  """Rows sorted by session and time, sessions numbered.
 
   Attributes:
     table: DuckDB table with `session_number` BIGINT (dense from 0, in key
-      order), `timestamp` BIGINT, `row_id` BIGINT and what was to be carried;
+      order), `timestamp` BIGINT, `row_id` BIGINT and the carried columns;
       `rowid` is the position.
     rows: its rows.
-    duplicates: exact duplicates that were found.
-    left_out: table of `row_id` of those that the table lacks; empty if it
-      lacks none.
+    duplicates: number of exact duplicates.
+    left_out: table of the `row_id` of dropped duplicates; empty if none.
   """
 
   table: str
@@ -40,7 +39,7 @@ class NumberedRows:
 
 @dataclasses.dataclass(frozen=True)
 class RowPlaces:
-  """Rows with session, step and split.
+  """Session, step and split of every row that is kept.
 
   In the SQL `p` is a place and `r` a reader's row. A row gets from its place
   `session_id` BIGINT (dense, by session start) and `split` TINYINT (0, 1, 2).
@@ -55,16 +54,16 @@ class RowPlaces:
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
-    immature: further rows left out, those with a label that is not known
-      before their split's end, of every split.
-    delay_ms: how long after its row the last of its labels is known.
-    past: as `table`, with the immature rows too: later rows may see them;
-      empty if there can be none.
+    immature: rows left out because a label is known only at their split's end
+      or later, of every split.
+    delay_ms: time from a row to the last of its labels.
+    past: `table` with the immature rows too, which later rows may see; empty
+      if there are none.
     left_out: as in NumberedRows.
-    condition: SQL of whether `p` is the place of `r`.
-    columns: SQL of what `r` takes of `p`, with `marker` for its step.
-    order: SQL of the order of rows with these columns.
-    step: SQL of the step, of rows in this order.
+    condition: SQL that joins `r` to its `p`.
+    columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
+    order: SQL that orders rows with these columns.
+    step: SQL of the step, over rows in this order.
   """
 
   table: str
@@ -82,10 +81,10 @@ class RowPlaces:
   step: str = 'marker'
 
   def is_train(self) -> str:
-    """SQL, over a reader's rows, of whether a row is one of train's.
+    """SQL condition, over a reader's rows, that selects the rows of train.
 
-    A row of train lies before the first boundary, and every row before it is
-    one: its session began no later. So no join with the places is needed.
+    A row before the first boundary belongs to train, as its session began
+    earlier still; no other row does. So no join with the places is needed.
     """
     condition = self.is_mature_train()
     if self.left_out:
@@ -93,7 +92,7 @@ class RowPlaces:
     return condition
 
   def is_mature_train(self) -> str:
-    """As `is_train`, where no row is left out as a duplicate."""
+    """`is_train` before duplicates are dropped."""
     first, _ = self.boundaries
     return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
 
@@ -109,10 +108,10 @@ def number_sessions(
   carry: Sequence[str] = (),
   drop: bool = True,
 ) -> NumberedRows:
-  """Cuts sessions and orders rows; ties of time keep the raw order.
+  """Cuts rows into sessions and sorts them; ties of time keep the raw order.
 
-  A row with a session id belongs to it. The others belong to their user's
-  sessions: a gap above `idle_ms` starts a new one.
+  A row with a session id belongs to that session. Other rows belong to sessions
+  of their user, which end with a gap above `idle_ms`.
 
   Args:
     connection: holds the relation.
@@ -120,22 +119,25 @@ def number_sessions(
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.
-    identity: rows of one session and time that agree in these columns are
-      duplicates, of which the first is kept.
+    identity: rows of one session and time with equal values in these columns
+      are duplicates; the first is kept.
     carry: further columns to keep with the rows.
-    drop: leave duplicates out; else they are only counted.
+    drop: drop duplicates; else only count them.
 
   Returns:
     The numbered rows.
   """
   owner = '"user"'
   if has_session:
-    # A row with a session of its own has no need of its user.
+    # A session id overrides the user: one session may have rows of two users,
+    # as after a log-in, and is not to be cut there.
     owner = 'CASE WHEN session IS NULL THEN "user" END'
   keys = {'session_key': 'session'} if has_session else {}
   keys |= {'owner': owner} if has_user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
   selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
+  # The one sort of all rows. What follows reads `rowid` and neighbours in this
+  # order in streaming passes, which fit any log.
   ordered = sql.unique_name('ordered')
   connection.execute(
     f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
@@ -233,7 +235,7 @@ def find_boundaries(
   by_start: str,
   split_ratio: Sequence[int],
 ) -> tuple[int | None, int | None]:
-  """The boundaries of `split_sessions`.
+  """Finds the boundaries for `split_sessions`.
 
   Args:
     connection: holds the table.
@@ -245,6 +247,7 @@ def find_boundaries(
     f'min(start) FILTER (WHERE before * {sum(split_ratio)} >= {share} * total)'
     for share in reached
   )
+  # In whole numbers, so that no rounding moves a boundary by a session.
   first, second = sql.fetch_row(
     connection,
     f'SELECT {firsts} FROM {by_start},'
@@ -265,7 +268,7 @@ def split_sql(start: str, boundaries: tuple[int | None, int | None]) -> str:
 
 
 def split_end_sql(split: str, boundaries: tuple[int | None, int | None]) -> str:
-  """SQL of the time, ms, that no row or label of a split reaches.
+  """SQL of a split's end, ms; its rows and labels lie before it.
 
   Args:
     split: SQL that gives 0, 1 or 2.
@@ -284,11 +287,13 @@ def _mark(
   kept: str,
   idle_ms: int,
 ) -> str:
-  """Numbers the sessions of ordered rows, and marks ties of time."""
+  """Numbers the sessions of sorted rows and marks ties of time."""
   table = sql.unique_name('marked')
   gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
+  # A running count of session starts numbers the sessions, without a second
+  # sort or a join. Keys may be NULL, which `<>` would not tell apart.
   changes = [f'{key} IS DISTINCT FROM earlier_{key}' for key in keys]
   begins = ' OR '.join(['rowid = 0', *changes, f'({gap})'])
   earlier = ', '.join(
@@ -314,7 +319,7 @@ def _find_duplicates(
   relation: str,
   identity: Sequence[str],
 ) -> str:
-  """Makes a table of the row ids of all but the first of equal rows."""
+  """Makes a table of the row ids of duplicates, each group's first excepted."""
   table = sql.unique_name('duplicates')
   # Only rows that share session and time with a neighbour can be equal:
   # few, so the columns to compare are fetched for those alone.
@@ -338,7 +343,7 @@ def _without(
   duplicates: str,
   kept: str,
 ) -> str:
-  """The marked rows, in order, without the duplicates."""
+  """Copies the marked rows without the duplicates, in order."""
   table = sql.unique_name('numbered')
   # A duplicate is never a session's first row, so no number gets lost.
   connection.execute(
@@ -352,7 +357,7 @@ def _without(
 def _sessions_by_start(
   connection: duckdb.DuckDBPyConnection, numbered: NumberedRows
 ) -> str:
-  """A table of sessions in the order of their starts, as `add_session_ids`."""
+  """Makes the table of sessions, ordered by start, of `add_session_ids`."""
   table = sql.unique_name('sessions')
   # Rows stand in order, so a session ends where the next begins.
   connection.execute(
@@ -367,9 +372,10 @@ def _sessions_by_start(
 
 
 def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:
-  """A table in place of one of ordered sessions, with two BIGINT columns.
+  """Replaces a table of ordered sessions by one with two more columns.
 
-  `session_id` is the session's place, `before` the rows of earlier ones.
+  `session_id` BIGINT is the session's position, `before` BIGINT the number of
+  rows of earlier sessions.
 
   Args:
     connection: holds the table, which is dropped.
@@ -390,7 +396,7 @@ def count_by_split(
   table: str,
   *wanted: str,
 ) -> tuple[tuple[int, ...], ...]:
-  """What each SQL counts in every split."""
+  """Evaluates SQL aggregates per split: a tuple of three counts for each."""
   found: dict[int, tuple[int, ...]]
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
   for number, *counts in connection.execute(

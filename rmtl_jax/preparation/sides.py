@@ -1,8 +1,8 @@
-"""Which fields tell of the item alone, and which of the user alone.
+"""Infers which fields describe the item and which the user.
 
-A factorised affinity (rmtl_jax.networks.affinity) is a product of the user's
-side and the item's. Logs do not say which side a field is on; train rows do: a
-field of the item hardly differs between the rows that show one item.
+A factorised affinity (rmtl_jax.networks.affinity) multiplies a user side and an
+item side. Logs don't name the side of a field, but train rows show it: a field
+of the item has one value over nearly all rows of an item.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import duckdb
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 
-# Least share of rows whose item (or user) has one value of the field in all of
-# them: properties change now and then, and logs have slips.
-SHARE = 0.95
+# Minimum fraction of rows with an item (or user) that has one value of the
+# field: below 1, as properties change now and then and logs have errors.
+MIN_CONSTANT = 0.95
 
 
 def infer_sides(
@@ -28,20 +28,19 @@ def infer_sides(
   user_field: str | None,
   has_user: bool,
 ) -> tuple[manifest_lib.Field, ...]:
-  """The fields, with `side` in the details of those that are on one.
+  """Adds `side` to the details of the fields that have one.
 
-  A field is the item's if at least SHARE of the train rows show an item that
-  has one value of it throughout, and the user's likewise; where both hold, the
-  greater share decides. Only items that several users saw count (several
-  sessions, in a log without users), and users who saw several items: of the
-  others every field would look to be. As-of features and numbers are on no
-  side.
+  A field is on the item's side if at least MIN_CONSTANT of the train rows show
+  an item with one value of the field, and likewise for the user; if both hold,
+  the greater fraction decides. Only items with several users count (several
+  sessions, in a log without users), and users with several items: for others
+  every field is constant. As-of features and numbers have no side.
 
   Args:
     connection: holds the rows.
     table: encoded rows, with `user_id` and `split`.
     fields: as they are without sides.
-    item_field: the item; without one nothing is told.
+    item_field: the item; without one no field gets a side.
     user_field: the user, or None.
     has_user: whether `user_id` is ever given.
   """
@@ -54,15 +53,17 @@ def infer_sides(
     fields,
     item_field,
     user_field,
-    _shares(connection, table, columns, f'nullif({item}, 0)', viewer),
-    _shares(connection, table, columns, 'user_id', item),
+    _constant_fractions(
+      connection, table, columns, f'nullif({item}, 0)', viewer
+    ),
+    _constant_fractions(connection, table, columns, 'user_id', item),
   )
 
 
 def candidate_fields(
   fields: Sequence[manifest_lib.Field],
 ) -> tuple[manifest_lib.Field, ...]:
-  """Those that can be on a side."""
+  """The fields that can have a side."""
   return tuple(
     field
     for field in fields
@@ -77,7 +78,7 @@ def assign_sides(
   of_item: Sequence[float],
   of_user: Sequence[float],
 ) -> tuple[manifest_lib.Field, ...]:
-  """The fields with their sides, as `infer_sides` has them.
+  """Assigns sides by the fractions that `infer_sides` measures.
 
   Args:
     fields: as they are without sides.
@@ -105,30 +106,28 @@ def assign_sides(
 
 
 def _side(of_item: float, of_user: float) -> str:
-  """'item', 'user' or '' for neither, from the shares of rows."""
-  if of_item >= max(SHARE, of_user):
+  """'item', 'user' or '' for neither."""
+  if of_item >= max(MIN_CONSTANT, of_user):
     return 'item'
-  return 'user' if of_user >= SHARE else ''
+  return 'user' if of_user >= MIN_CONSTANT else ''
 
 
-def _shares(
+def _constant_fractions(
   connection: duckdb.DuckDBPyConnection,
   table: str,
   columns: Sequence[str],
   key: str,
   other: str,
 ) -> list[float]:
-  """Of each column, the share of rows whose key has one value of it.
+  """For each column, the fraction of rows with a key that has one value of it.
 
   Args:
     connection: holds the rows.
     table: encoded rows.
     columns: SQL of the columns.
     key: SQL of what groups rows; NULL is no key.
-    other: only keys with several values of this column count.
-
-  Returns:
-    0 for every column where no key counts.
+    other: only keys with several values of this column count; if none has, all
+      fractions are 0.
   """
   same = ', '.join(
     f'min({column}) = max({column}) AS same_{i}'
@@ -144,4 +143,4 @@ def _shares(
     + f' FROM (SELECT count(*) AS n, {same} FROM {table} WHERE split = 0 AND'
     f' {key} IS NOT NULL GROUP BY {key} HAVING min({other}) <> max({other}))',
   )
-  return [float(share) for share in found]
+  return [float(fraction) for fraction in found]

@@ -1,4 +1,4 @@
-"""What a reader of raw logs hands to `prepare`.
+"""The contract between readers of raw logs and `prepare`.
 
 A reader is a function `read(connection, raw_dir, options) -> SourceTable`; it
 leaves a table or view in the connection with these columns:
@@ -12,14 +12,14 @@ leaves a table or view in the connection with these columns:
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
-| `y_<task>` | DOUBLE | 0 or 1; the task may say when it is known |
+| `y_<task>` | DOUBLE | 0 or 1; the task may have a label time |
 | `t_<task>` | BIGINT | ms of the first event that makes the task positive, NULL if none; the alternative to `y_<task>` |
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
-A row without a session id belongs to the user's session: rows of one user with
-no gap above the idle time. Labels given as times are cut at the splits'
-boundaries, so that no label looks past its split. A row of train or validation
-with a `y_<task>` that is known only at its split's end or later is left out.
+A row without a session id belongs to a session of its user: rows with no gap
+above the idle time. Labels given as times are censored at the end of the row's
+split. A row of train or validation with a `y_<task>` that becomes known only at
+its split's end or later is dropped.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rmtl_jax import prepare_config
 from rmtl_jax.preparation.raw import files as raw
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
-# Why rows of a split are left out, for the manifest.
+# Reasons for dropping rows, in the manifest.
 AFTER_END = 'after the end of {}, in a session that starts in it'
 LABEL_UNKNOWN = 'label not yet known at the end of {}'
 
@@ -49,7 +49,7 @@ class SourceField:
     kind: 'categorical', 'multi_valued' or 'numeric'.
     column: the raw column, for errors; the name if empty.
     transform: numeric only: `standard` (zero mean, unit deviation), `log1p`
-      (that of log(1 + x)) or `bins` (quantile bins: becomes categorical).
+      (`standard` of log(1 + x)) or `bins` (quantile bins: categorical).
     bins: number of quantile bins.
     details: for the manifest.
     vocabulary_owner: multi-valued only: the categorical field that lends its
@@ -84,9 +84,8 @@ class SourceTask:
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
-    known_after_ms: how long after its row a `y_<name>` is known, ms; None:
-      unknown, and as-of features take it as known once the row's session has
-      rested for the idle time.
+    known_after_ms: delay after its row at which a `y_<name>` is known, ms.
+      None: unknown; labels count after the idle timeout.
   """
 
   name: str
@@ -97,12 +96,12 @@ class SourceTask:
 
   @property
   def has_label_time(self) -> bool:
-    """Whether it can be told when a positive becomes known."""
+    """Whether the time at which a positive becomes known is known."""
     return self.timed or self.known_after_ms is not None
 
   @property
   def delay_ms(self) -> int:
-    """How long after its row a `y_<name>` is not known yet, as far as told."""
+    """Delay of a `y_<name>` after its row, ms; 0 if unknown."""
     return 0 if self.timed else self.known_after_ms or 0
 
 
@@ -116,11 +115,11 @@ class SourceTable:
   """A reader's result.
 
   Attributes:
-    view: the table or view; its columns stand in the module's docstring.
-    fields: features, in the order in which networks will see them.
+    view: the table or view; see the module's docstring for its columns.
+    fields: features, in the networks' order.
     tasks: labels, parents before children.
-    keys: a table or view with `row_id`, `session`, `user`, `timestamp` and the
-      columns of `identity` that costs less than the view; empty if none does.
+    keys: a cheaper table or view with `row_id`, `session`, `user`, `timestamp`
+      and the columns of `identity`; empty if there is none.
     table: the raw table that `row_id` counts, for errors.
     files: raw files, for the manifest.
     has_session: whether `session` is ever given.
@@ -130,10 +129,10 @@ class SourceTable:
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
-    identity: columns of the view; rows of one session and time that agree in
-      all of them are exact duplicates. Empty if there can be none.
+    identity: columns of the view; rows of one session and time with equal
+      values in them are duplicates. Empty if there can be none.
     has_oracle: whether the view has `p_<task>`.
-    dropped: rows that the reader left out, by reason.
+    dropped: rows that the reader dropped, by reason.
     counts: other figures for the report.
     warnings: lines for the report.
     options: for the manifest, beside prepare's own.

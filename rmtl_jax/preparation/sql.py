@@ -1,4 +1,4 @@
-"""Small helpers for the SQL that DuckDB runs."""
+"""Helpers for SQL in DuckDB."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import duckdb
 
 from rmtl_jax import types
 
-# Types of whole numbers that a BIGINT holds.
+# Integer types that fit a BIGINT.
 INTEGERS = (
   'TINYINT',
   'SMALLINT',
@@ -25,17 +25,17 @@ INTEGERS = (
   'UINTEGER',
 )
 
-# What DuckDB writes of a number.
+# Text that DuckDB writes for a number.
 NUMBER = r'^(?:-?\d+(?:\.\d+)?(?:e[+-]\d+)?|nan|-?inf)$'
-# Text of a float or decimal that is a whole number, and what it becomes: 118.0
-# is 118. In RE2, which DuckDB and Arrow know.
+# Text of a whole float or decimal, and its replacement: 118.0 is 118. In RE2,
+# which DuckDB and Arrow share.
 WHOLE = r'^(?:-?(0)|(-?[1-9]\d{0,15}))\.0+$'
 WHOLE_TEXT = r'\1\2'
-# From here on neighbouring whole numbers are the same float, by DuckDB's type.
+# From here on neighbouring whole numbers are one float, by DuckDB's type.
 EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
 
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
-# Names of files that mean themselves to DuckDB: no pattern, no URL.
+# File names that DuckDB takes neither for a pattern nor for a URL.
 _PLAIN = re.compile(r'/[A-Za-z0-9_/.,=+@ -]*')
 _numbers = itertools.count()
 
@@ -51,11 +51,8 @@ def literal(value: str) -> str:
 
 
 def null_if_empty(value: str) -> str:
-  """SQL of a key, or NULL where it is missing, from SQL of the key.
-
-  Empty text is missing, as NULL is, and so is NaN.
-  """
-  # Of whole numbers, which can't be empty, DuckDB leaves the value alone.
+  """SQL of a key; NULL for empty text and NaN."""
+  # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
   written = f'CAST({value} AS VARCHAR)'
   kept = (
     f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
@@ -65,7 +62,7 @@ def null_if_empty(value: str) -> str:
 
 
 def null_if_in(value: str, texts: Iterable[str]) -> str:
-  """SQL of a text, or NULL where it is one of `texts`, from SQL of it."""
+  """SQL of a text; NULL if it is one of `texts`."""
   listed = ', '.join(map(literal, texts))
   return (
     f'CASE WHEN {value} NOT IN ({listed}) THEN {value} END' if listed else value
@@ -73,16 +70,16 @@ def null_if_in(value: str, texts: Iterable[str]) -> str:
 
 
 def strip_zero_fraction(written: str) -> str:
-  """SQL of text, SQL of which is given, with 118 for 118.0."""
+  """SQL of text with 118 for 118.0."""
   return f'regexp_replace({written}, {literal(WHOLE)}, {literal(WHOLE_TEXT)})'
 
 
 def value_text(value: str) -> str:
-  """SQL of a value as text, by which it is looked up in a vocabulary.
+  """SQL of a value as text, for look-ups in vocabularies.
 
-  A column of whole numbers becomes one of floats where a value is missing (as
-  in pandas), so a float that is a whole number is written as one: 118.0 is
-  '118'. Floats that are too large to tell neighbours apart stay as they are.
+  Pandas turns integers into floats if a value is missing, so whole floats are
+  written as integers: 118.0 is '118'. Floats beyond EXACT keep their text, as
+  one float may stand for two neighbouring ids.
   """
   # `typeof` is known when the query is planned: other types cost nothing.
   written = f'CAST({value} AS VARCHAR)'
@@ -99,7 +96,7 @@ def value_text(value: str) -> str:
 
 
 def value_texts(value: str) -> str:
-  """SQL of a list's values as text, as `value_text` writes each."""
+  """SQL of a list with `value_text` of each value."""
   return f'list_transform({value}, lambda one: {value_text("one")})'
 
 
@@ -109,7 +106,7 @@ def float_literal(value: float) -> str:
 
 
 def quote_all(columns: Iterable[str]) -> str:
-  """Quoted names with commas between."""
+  """Quoted names, separated by commas."""
   return ', '.join(map(quote, columns))
 
 
@@ -122,7 +119,7 @@ def fetch_row(
   connection: duckdb.DuckDBPyConnection, query: str
 ) -> tuple[Any, ...]:
   """The single row of a query."""
-  # All of it: a result that is not read to its end blocks the connection.
+  # fetchall, not fetchone: an unread result blocks the connection.
   rows = connection.execute(query).fetchall()
   assert len(rows) == 1, query
   return rows[0]
@@ -132,11 +129,11 @@ def fetch_row(
 def scan_file(
   path: pathlib.Path, kind: str, options: str = ''
 ) -> Iterator[str]:
-  """SQL of the rows of one file, with the file's own columns alone.
+  """SQL of the rows of one file, with the file's own columns.
 
-  DuckDB takes a name for a pattern or a URL where it can (`log[1].csv` means
-  `log1.csv`, `file:/log.csv` is absolute), and folders `name=value` for
-  columns. Every raw file is read through here, so that none of it happens.
+  DuckDB expands patterns and URLs (`log[1].csv` means `log1.csv`,
+  `file:/log.csv` is absolute) and adds columns for folders `name=value`. Every
+  raw file is read through here, so that none of this happens.
 
   Args:
     path: the file.
@@ -151,7 +148,7 @@ def scan_file(
     options = f', {options}'
   with contextlib.ExitStack() as stack:
     if not _PLAIN.fullmatch(name):
-      # No escape works for every name; that of an open file has no need of one.
+      # No escape works for every name, so DuckDB gets that of a descriptor.
       name = f'/proc/self/fd/{stack.enter_context(open(name, "rb")).fileno()}'
     yield f'read_{kind}({literal(name)}, hive_partitioning = false{options})'
 
@@ -166,7 +163,7 @@ def any_row(
 
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
-  """Around work of DuckDB: says in our words what can end it at any time.
+  """Translates errors that can end DuckDB's work at any time.
 
   Raises:
     types.InputError: the memory limit is too small.
@@ -178,7 +175,7 @@ def translate_errors() -> Iterator[None]:
     first = types.first_line(error)
     raise types.InputError(f'memory_limit: too small: {first}') from None
   except (duckdb.InterruptException, RuntimeError) as error:
-    # DuckDB's own form of what Ctrl-C means everywhere else.
+    # DuckDB raises an error of its own for Ctrl-C.
     if 'interrupt' in str(error).lower():
       raise KeyboardInterrupt from None
     raise

@@ -1,4 +1,4 @@
-"""Prepared data in words: counts, rates, session lengths, what was dropped."""
+"""A text summary of prepared data: counts, rates, lengths, dropped rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rmtl_jax.data import manifest as manifest_lib
 
 
 def summary(manifest: manifest_lib.Manifest) -> str:
-  """A table of the splits and lines on what was dropped and why.
+  """A table of the splits, and lines about fields and dropped rows.
 
   Args:
     manifest: of prepared data.

@@ -1,7 +1,7 @@
-"""Vocabularies from train rows, and the SQL that looks values up in them.
+"""Builds vocabularies from train rows.
 
-Row 0 stands for what is missing, unseen in train or rarer than `min_count`;
-the others follow by descending count, then by value as text.
+Row 0 stands for values that are missing, unseen in train or rarer than
+`min_count`; the others follow by descending count, then by text.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import duckdb
 
 from rmtl_jax.preparation import sql
 
-# GROUPING_ID answers in 64 bits.
-_TOGETHER = 32
+# Columns of one pass; GROUPING_ID has 64 bits.
+_COLUMNS_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Vocabulary:
   """One field's vocabulary in DuckDB.
 
   Attributes:
-    table: has `key` (a value as the source gives it), `value` VARCHAR, `count`
-      BIGINT (of train) and `id` INTEGER (from 1); `value` is the key as
-      sql.value_text writes it.
+    table: has `key` (the source's value), `value` VARCHAR (the key as
+      sql.value_text writes it), `count` BIGINT (in train) and `id` INTEGER
+      (from 1).
     size: rows, row 0 included.
-    rest: how many train values row 0 stands for.
+    rest: number of train values that are row 0.
   """
 
   table: str
@@ -38,7 +38,7 @@ class Vocabulary:
     self, connection: duckdb.DuckDBPyConnection, path: pathlib.Path
   ) -> None:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
-    # A union keeps no order by itself, once a part has many rows.
+    # Sorted again: a large union keeps no order by itself.
     connection.execute(
       'COPY (SELECT value, count FROM (SELECT 0 AS id, NULL::VARCHAR AS value,'
       f' {self.rest}::BIGINT AS count UNION ALL SELECT id, value, count FROM'
@@ -50,7 +50,7 @@ class Vocabulary:
 def build(
   connection: duckdb.DuckDBPyConnection, counts: str, min_count: int
 ) -> Vocabulary:
-  """Numbers the values that are frequent enough.
+  """Numbers the values with at least `min_count` train rows.
 
   Args:
     connection: where the table is made.
@@ -58,7 +58,7 @@ def build(
     min_count: least count of a value with a row of its own.
   """
   table = sql.unique_name('vocabulary')
-  # What is kept stands first, so that `rowid` numbers it.
+  # Kept values stand first, so that `rowid` numbers them without a window.
   connection.execute(
     f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
     f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count}'
@@ -84,7 +84,7 @@ def build_categorical(
   rows: str,
   min_counts: Mapping[str, int],
 ) -> dict[str, Vocabulary]:
-  """Vocabularies of single-valued columns, counted in one pass over the rows.
+  """Builds vocabularies of single-valued columns in one pass over the rows.
 
   Args:
     connection: holds the rows.
@@ -94,10 +94,12 @@ def build_categorical(
   Returns:
     A vocabulary per column.
   """
+  # Grouping sets count all columns while the rows are read once; the view may
+  # join several tables, so every pass is dear.
   columns = list(min_counts)
   found: dict[str, Vocabulary] = {}
-  for begin in range(0, len(columns), _TOGETHER):
-    group = columns[begin : begin + _TOGETHER]
+  for begin in range(0, len(columns), _COLUMNS_AT_ONCE):
+    group = columns[begin : begin + _COLUMNS_AT_ONCE]
     names = sql.quote_all(group)
     sets = ', '.join(f'({sql.quote(name)})' for name in group)
     table = sql.unique_name('groups')

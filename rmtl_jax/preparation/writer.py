@@ -1,7 +1,7 @@
-"""Prepared data on disk: all of it or nothing.
+"""Writes prepared data atomically.
 
-Everything is written into a directory beside the target and renamed when it
-is complete; the manifest is the last file of it.
+Files are written into a directory beside the target, the manifest last; then
+the directory is renamed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import encode, sql
 
-# Rows of a row group. Training that streams reads blocks of neighbouring
-# sessions at random, and a row group is the least that can be read: small ones
-# keep what is read beside a block small.
+# Rows of a row group, the least that can be read. Streaming reads blocks of
+# neighbouring sessions at random, so small groups waste little beside a block.
 ROW_GROUP = 8_192
 # Files that are written at once.
 _AT_ONCE = 4
-# Whole numbers as packed differences (V2), which makes up for small row groups;
-# dictionaries for few values alone, as one per row group costs a quarter of the
-# writing and, but for values in long runs, takes more room; no filters for
-# look-ups that nobody does. Of what is left zstd would save another sixth, but
-# training reads it every epoch in half as much time again.
+# V2 packs differences of whole numbers, which makes up for small row groups.
+# Dictionaries only for few values: one per row group takes a quarter of the
+# writing time and mostly more room. No Bloom filters, as nobody looks values
+# up. zstd would save another sixth of the size, but reading, which every epoch
+# does, would take half as long again.
 _FORMAT = (
   'FORMAT parquet, PARQUET_VERSION V2, COMPRESSION snappy,'
   ' WRITE_BLOOM_FILTER false, DICTIONARY_SIZE_LIMIT 64,'
@@ -38,7 +37,7 @@ _FORMAT = (
 
 
 def check_target(data_dir: pathlib.Path, overwrite: bool) -> None:
-  """Refuses a target that would destroy something.
+  """Refuses a target that holds anything but replaceable prepared data.
 
   Raises:
     types.InputError: the target is a file, a directory with other contents
@@ -66,8 +65,8 @@ def new_directory(
 ) -> Iterator[pathlib.Path]:
   """Gives a directory to write into, which then becomes `data_dir`.
 
-  If the block raises, the directory is removed and `data_dir` untouched. What
-  a killed process left there is removed first.
+  If the block raises, the directory is removed and `data_dir` stays as it was.
+  Left-overs of killed processes are removed first.
 
   Args:
     data_dir: the target.
@@ -129,15 +128,15 @@ def write_parts(
       f' TO {sql.literal(str(directory / file))} ({_FORMAT})'
     )
     files[name].append(file)
-  for end, _ in zip(ends, _run_side_by_side(connection, queries), strict=True):
+  for end, _ in zip(ends, _run_concurrently(connection, queries), strict=True):
     on_file(end / total)
   return {name: tuple(found) for name, found in files.items()}
 
 
-def _run_side_by_side(
+def _run_concurrently(
   connection: duckdb.DuckDBPyConnection, queries: Sequence[str]
 ) -> Iterator[None]:
-  """Runs queries, as many at once as there are threads; yields in order."""
+  """Runs queries in as many threads as DuckDB has; yields in order."""
   # One file alone leaves a core idle while its last row groups are encoded.
   threads = sql.fetch_row(connection, "SELECT current_setting('threads')")[0]
 

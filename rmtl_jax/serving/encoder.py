@@ -1,8 +1,7 @@
-"""Raw rows to a network's inputs, as the run's own data was encoded.
+"""Encodes raw rows as a network's inputs.
 
-The numbers come from the run alone: its manifest's bin edges and
-normalisation, its vocabularies. The SQL is that of `rmtl prepare`, so a raw row
-gets the inputs that its prepared row has.
+Bin edges, normalisation and vocabularies come from the run, and the SQL is that
+of `rmtl prepare`, so a raw row gets the inputs of its prepared row.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, lists, source, sql
+from rmtl_jax.preparation import checks, lists, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
@@ -30,8 +29,8 @@ from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
-# How a raw column may be typed, in the words of raw_parquet.load.
-_WANTED = {'categorical': '', 'numeric': 'DOUBLE'}
+# Type of a raw column by the field's kind, as for raw_parquet.check_type.
+_COLUMN_TYPES = {'categorical': '', 'numeric': 'DOUBLE'}
 
 
 class Encoder:
@@ -39,11 +38,10 @@ class Encoder:
 
   Attributes:
     manifest: the run's.
-    fields: the features that are read, as their raw columns hold them; for
-      the source `table` a field's column is the one that the schema names, for
-      every other source it has the field's own name.
+    fields: the features that are read, as raw columns: for source `table` the
+      column that the schema names, else one with the field's name.
     columns: the raw columns that are read.
-    as_of: those of the features that tell of the past.
+    as_of: the as-of features among `fields`.
   """
 
   def __init__(
@@ -57,8 +55,8 @@ class Encoder:
     Args:
       run_dir: RUN, for its `vocabulary/`.
       manifest: RUN/manifest.json.
-      ignored: fields that the run's networks don't see: their columns are not
-        read, and their inputs are zeros.
+      ignored: fields that the networks don't see; their columns are not read
+        and their inputs are zeros.
 
     Raises:
       types.InputError: a vocabulary is missing or not the manifest's, or the
@@ -79,7 +77,10 @@ class Encoder:
       if f.kind != 'numeric' and f.vocabulary_owner is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
-    self._values = [raw_fields.value_sql(f, s, where) for f, s in self._pairs()]
+    self._values = [
+      raw_fields.value_sql(f, s, where)
+      for f, s in zip(self._read, self.fields, strict=True)
+    ]
     self._connection = sql.connect()
 
   def check(
@@ -90,7 +91,7 @@ class Encoder:
     Args:
       schema: of the raw rows.
       path: for errors.
-      computed: columns that will be added.
+      computed: columns that are computed later.
 
     Raises:
       types.InputError: a column of a field is missing, stands twice or has a
@@ -102,7 +103,7 @@ class Encoder:
       if field.column in computed:
         continue
       found = schema.field(field.column).type
-      wanted = _WANTED.get(field.kind)
+      wanted = _COLUMN_TYPES.get(field.kind)
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
       # A column of nulls alone has no type; a boolean is a number.
@@ -112,11 +113,11 @@ class Encoder:
   def encode(
     self, chunk: rows_lib.Chunk, notes: notes_lib.Notes | None = None
   ) -> types.Inputs:
-    """The inputs of rows.
+    """Encodes rows.
 
     Args:
       chunk: R rows whose columns have passed `check`.
-      notes: told how many values are not in the run's vocabularies.
+      notes: counts values that the run's vocabularies lack.
 
     Returns:
       i32[R, F], i32[R, M] and f32[R, N] in numpy. A category that the run's
@@ -129,7 +130,8 @@ class Encoder:
     table = raw_fields.to_duckdb_types(
       chunk.table.select(list(self.columns)).combine_chunks()
     )
-    # A cursor of its own: other threads may use theirs.
+    # A cursor per call: threads share the connection, and `chunk` is the
+    # cursor's own name for the table.
     with self._connection.cursor() as connection:
       found = self._field_values(connection, chunk, table)
     texts = {
@@ -156,7 +158,7 @@ class Encoder:
     chunk: rows_lib.Chunk,
     table: pa.Table,
   ) -> pa.Table:
-    """The fields' values, not yet looked up."""
+    """Computes the fields' values; vocabularies are looked up later."""
     try:
       connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
@@ -173,14 +175,11 @@ class Encoder:
       raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
   def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
-    """The vocabulary of a categorical field, or None if it is not read."""
+    """The vocabulary of a categorical field; None if it is ignored."""
     return self._vocabularies.get(field)
 
-  def _pairs(self) -> list[tuple[manifest_lib.Field, source.SourceField]]:
-    return list(zip(self._read, self.fields, strict=True))
-
   def _raw_values(self, schema: pa.Schema) -> str:
-    """SQL of the fields as a reader's view has them (preparation/source.py)."""
+    """SQL of the fields' columns, as in a reader's view."""
     columns = ['row_number() OVER () - 1 AS position']
     missing = self._missing
     for field in self.fields:
@@ -212,7 +211,7 @@ class Encoder:
     chunk: rows_lib.Chunk,
     raw_values: str,
   ) -> None:
-    """Raises for the first value that is no number that the field can have."""
+    """Raises for the first invalid value of a numeric field."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
       if field.kind == 'numeric':
@@ -238,12 +237,12 @@ class Encoder:
   def _ids(
     self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
-    """Rows of the vocabulary; 0 for what it lacks."""
+    """Looks values up; 0 stands for unknown ones."""
     raw_field = self.fields[self._read.index(field)]
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
-    # Of a past in which nothing has happened yet nothing is known.
+    # As-of features don't count as unseen: without a past they are missing.
     if 'as_of' not in field.details and len(vocabulary):
       given = _is_given(column, is_text)
       counts = values.notes.fields.setdefault(
@@ -255,7 +254,7 @@ class Encoder:
   def _slots(
     self, field: manifest_lib.Field, values: _ColumnValues
   ) -> np.ndarray:
-    """i32[R, width], -1 in unused slots; a row without values has row 0."""
+    """Looks lists up, i32[R, width]; -1 in unused slots, 0 if empty."""
     rows = values.rows
     if field not in self._read:
       return np.zeros((rows, field.width), np.int32)
@@ -266,6 +265,8 @@ class Encoder:
       counts = joined.value_lengths().fill_null(0).to_numpy()
       ids = self._ids(field, joined.flatten(), values)
       owner = np.repeat(np.arange(rows), counts)
+      # Unknown items are dropped before a history is cut, so that known ones
+      # fill it; other lists were cut by the SQL.
       if field.vocabulary_owner is not None:
         owner, ids = _recent(owner, ids, field.width)
         counts = np.bincount(owner, minlength=rows)
@@ -277,12 +278,12 @@ class Encoder:
 
 @dataclasses.dataclass(frozen=True)
 class _ColumnValues:
-  """Values of R rows.
+  """Values of R rows before the look-up.
 
   Attributes:
-    table: a column per field, as raw_fields.value_sql makes it.
+    table: a column per field, from raw_fields.value_sql.
     rows: R.
-    texts: the raw columns that hold text.
+    texts: raw columns of text.
     notes: of the call.
   """
 
@@ -316,7 +317,7 @@ def _is_given(values: pa.Array, is_text: bool) -> np.ndarray:
 def _recent(
   owner: np.ndarray, ids: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A history's last `width` known items, as `rmtl prepare` keeps them.
+  """Keeps the last `width` known items of each history, as `rmtl prepare`.
 
   Args:
     owner: the row of each item, in order, i64[items].
@@ -324,7 +325,7 @@ def _recent(
     width: most items of a row.
 
   Returns:
-    Owners and ids of those that stay.
+    Owners and ids of the kept items.
   """
   owner, ids = owner[ids > 0], ids[ids > 0]
   ends = np.searchsorted(owner, owner, side='right')
@@ -343,7 +344,7 @@ def _read_vocabulary(
 
 
 def _rest(vocabulary: pa.Table) -> float:
-  """The share of train values that row 0 stands for; 0 if unknown."""
+  """The fraction of train values that are row 0; 0 if unknown."""
   if 'count' not in vocabulary.column_names or not len(vocabulary):
     return 0.0
   counts = vocabulary['count'].cast(pa.float64()).fill_null(0.0).to_numpy()

@@ -1,4 +1,4 @@
-"""Serves what `rmtl export` wrote, without the code that trained it.
+"""Serves exported models without the code that trained them.
 
     from rmtl_jax.serving import exported
 
@@ -31,7 +31,7 @@ FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
 _CHUNK_ROWS = 16_384
 _LEAST_ROWS = 8
-# Slots of a lane, which all are computed.
+# All slots of a lane are computed, so a forged length could exhaust memory.
 _LONGEST_LANE = 2**20
 
 
@@ -78,7 +78,7 @@ class Exported(scorer.Scorer):
     """
     try:
       return np.asarray(self._call(self._parameters, *inputs))
-    # JAX and XLA tell in many ways that a program is none.
+    # JAX and XLA report bad inputs and programs by many types of errors.
     except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
       first = types.first_line(error)[:300]
       raise types.InputError(f'{self._where}: not run: {first}') from None
@@ -88,7 +88,7 @@ class Exported(scorer.Scorer):
     columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
     count = len(columns[0])
     if not self.needs.sessions:
-      # Few sizes, so few programs; rows that fill up are thrown away.
+      # Padded to powers of two, so that few sizes are compiled.
       padded = [_filled(np.asarray(x), _size(count)) for x in columns]
       return self.network(*padded)[:count].copy()
     row, segment = _lanes(starts, self.lane_length)
@@ -149,7 +149,7 @@ def load(path: str | os.PathLike[str]) -> Exported:
 
 
 def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
-  """Size of the last dimension and dtype of each of the features' inputs."""
+  """(last dimension, dtype) of each input of features."""
   slots = sum(field.width for field in manifest.of_kind('multi_valued'))
   return [
     (len(manifest.of_kind('categorical')), 'int32'),
@@ -213,7 +213,7 @@ def _is_parameter(entry: Any) -> bool:
 
 
 def _size(count: int) -> int:
-  """The power of two that holds so many rows or lanes."""
+  """The smallest power of two, at least _LEAST_ROWS, that holds `count`."""
   return max(_LEAST_ROWS, 1 << (count - 1).bit_length())
 
 
@@ -222,7 +222,7 @@ def _filled(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-  """Which row fills which slot, and its session, i32[lanes, T] both.
+  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both.
 
   Args:
     starts: as for `Scorer.infer`.

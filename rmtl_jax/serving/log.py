@@ -1,8 +1,8 @@
-"""The log that a model takes the past from: who, when, which item, labels.
+"""The log that the past is computed from: users, times, items and labels.
 
-Rows of the history and rows to predict for stand in one DuckDB table, `log`, in
-the form that a reader of raw logs gives (rmtl_jax.preparation.source), so that
-the SQL of `rmtl prepare` runs over them.
+Rows of the history and rows to predict for stand in one DuckDB table, `log`,
+with the columns of a reader's view (rmtl_jax.preparation.source), so that the
+SQL of `rmtl prepare` runs over them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rmtl_jax.preparation.sources import pairs, simulation, table
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
-# How the package's own sources say when labels become known.
+# Tasks of the package's own sources, with their label times.
 _TASKS = {
   'simulated': simulation.TASKS,
   'retailrocket': pairs.TASKS,
@@ -33,7 +33,7 @@ _TASKS = {
 
 @dataclasses.dataclass(frozen=True)
 class LogSchema:
-  """Which raw columns tell what.
+  """The raw columns of time, keys, item and labels.
 
   Attributes:
     time: column of the time.
@@ -41,11 +41,10 @@ class LogSchema:
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
-    item_field: the categorical field made of it, or None.
+    item_field: the categorical field of the item, or None.
     tasks: labels as the source declares them.
-    labels: a raw column per task: of 0 and 1, or of times where the task is
-      `timed`.
-    optional: whether `session` or `user` may be missing (not both).
+    labels: a raw column per task: 0 and 1, or times if the task is `timed`.
+    optional: whether one of `session` and `user` may be missing.
     missing: texts that stand for nothing.
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
@@ -73,17 +72,16 @@ class LogSchema:
 
 
 def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
-  """How the raw rows of a run tell the past.
+  """The columns of a run's raw rows.
 
-  Of source `table` the schema says it. Rows of every other source have their
-  fields as columns, `session_id` or the user or both, `timestamp` (ms), and a
-  label column per task, or `t_<task>` (ms, empty where there was no such event)
-  where the source times its labels.
+  The schema names them for source `table`. Rows of other sources have a column
+  per field, `session_id` or the user or both, `timestamp` (ms), and a label per
+  task; or `t_<task>` (ms, empty without such an event) for timed tasks.
 
   Raises:
     types.InputError: the manifest has no usable schema.
   """
-  # Data of an earlier version does not say, and may have such times.
+  # Data of an earlier version may have such times and does not record it.
   any_dates = manifest.options.get('any_dates') is not False
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
@@ -126,7 +124,7 @@ def check(
   needs_item: bool = False,
   needs_labels: bool = False,
 ) -> None:
-  """Refuses columns of which no past can be told.
+  """Refuses columns that no past can be computed from.
 
   Args:
     log_schema: the run's.
@@ -134,7 +132,7 @@ def check(
     path: for errors.
     needs_user: whether the model's past is the user's.
     needs_item: whether the model knows earlier items.
-    needs_labels: whether the model's past has labels, and these rows are it.
+    needs_labels: whether the model reads labels of these rows.
 
   Raises:
     types.InputError: a column that is missing or of another type.
@@ -169,11 +167,11 @@ def check(
 def create_table(
   connection: duckdb.DuckDBPyConnection, log_schema: LogSchema
 ) -> None:
-  """Makes the table, empty.
+  """Makes the empty table.
 
-  Its columns are those of a reader's view and: `scored`, whether the row is to
-  be predicted for; `labelled`, whether its labels are told; `same` and `alone`,
-  both equal for rows of the history that are exact duplicates.
+  It has the columns of a reader's view and: `scored`, whether to predict for
+  the row; `labelled`, whether it has labels; `same` and `alone`, which are both
+  equal for exact duplicates in the history and for no other rows.
   """
   columns = [
     f'{sql.quote(name)} {kind}' for name, kind in _columns(log_schema).items()
@@ -188,14 +186,14 @@ def append_rows(
   first: int,
   scored: bool,
 ) -> None:
-  """Adds raw rows to the table.
+  """Appends raw rows to the table.
 
   Args:
     connection: holds the table.
     log_schema: the run's.
     chunk: rows whose columns have passed `check`.
     first: `row_id` of the first of them.
-    scored: whether they are to be predicted for.
+    scored: whether to predict for them.
 
   Raises:
     types.InputError: a time, key or label that can't be used; names file,
@@ -222,7 +220,7 @@ def append_rows(
 
 
 def source_table(log_schema: LogSchema) -> source.SourceTable:
-  """The table as `rmtl prepare` knows the result of a reader."""
+  """The table as a reader's result."""
   return source.SourceTable(
     view=TABLE,
     fields=(),
@@ -263,7 +261,7 @@ def _labels(log_schema: LogSchema) -> list[str]:
 def _select(
   log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
-  """SQL of a chunk's rows as the table has them, and `position`."""
+  """SQL of a chunk's rows with the table's columns and `position`."""
   kind, ms = table.TIME[log_schema.unit]
   given = _number(log_schema, schema, log_schema.time)
   time = ms.format(f'TRY_CAST({given} AS {kind})')
@@ -285,11 +283,11 @@ def _select(
       value = _number(log_schema, schema, column)
     columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
-    # A time may be missing because there was no such event.
+    # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
     labelled.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
   columns.append(f'{scored} AS scored, {" AND ".join(labelled)} AS labelled')
-  # No row to predict for is a duplicate: it has a prediction of its own.
+  # Rows to predict for are never duplicates: each gets its own prediction.
   same = (
     '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'
   )
@@ -305,7 +303,7 @@ def _column(column: str) -> str:
 
 
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
-  """SQL of a time or label as it is given; NULL where it is missing."""
+  """SQL of a raw time or label; NULL where it is missing."""
   kind = schema.field(column).type
   return raw_fields.number_text(_column(column), kind, log_schema.missing)
 
@@ -322,7 +320,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
 def _faults(
   log_schema: LogSchema, schema: pa.Schema
 ) -> list[tuple[str, str, str]]:
-  """What `faults.check` looks for in a chunk."""
+  """The faults that a chunk is checked for."""
   keys = log_schema.keys(schema)
   roles = [sql.quote(role) for role in keys]
   found = [

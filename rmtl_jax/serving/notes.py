@@ -1,23 +1,23 @@
-"""What one call says beside its probabilities: unseen values, warnings."""
+"""Remarks of one call: unseen values and warnings."""
 
 from __future__ import annotations
 
 import dataclasses
 
-# So many values, or rows without any, tell more than a stranger passing by.
+# Fewer values, or empty rows, raise no warning.
 _MANY = 20
 
 
 @dataclasses.dataclass
 class FieldCounts:
-  """What a call saw of a field.
+  """Counts of a field's values in one call.
 
   Attributes:
     column: the raw column.
-    rest: the share of train values that have no embedding of their own.
+    rest: fraction of train values that are row 0.
     rows: rows of the call.
-    values: values that are not missing; of a list all of them.
-    unseen: those of them that are not in the vocabulary.
+    values: non-missing values; all of a list count.
+    unseen: values that the vocabulary lacks.
   """
 
   column: str
@@ -28,7 +28,7 @@ class FieldCounts:
 
   @property
   def share(self) -> float:
-    """Of the values, how many are unseen; 0 where there are none."""
+    """Fraction of unseen values; 0 without values."""
     return self.unseen / self.values if self.values else 0.0
 
   def add(self, rows: int, values: int, unseen: int) -> None:
@@ -38,7 +38,7 @@ class FieldCounts:
     self.unseen += int(unseen)
 
   def warning(self) -> str:
-    """A line where the column may be another than in training, else ''."""
+    """A warning if the column may be another than in training, else ''."""
     where = f'column {self.column!r}'
     if not self.values:
       return f'{where} has no value in {self.rows:,} rows' * (
@@ -60,7 +60,7 @@ class FieldCounts:
 
 
 class Notes:
-  """Filled as a call goes; each call has its own.
+  """Collects the remarks of one call.
 
   Attributes:
     lines: warnings about other things than values.

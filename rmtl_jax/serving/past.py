@@ -1,9 +1,9 @@
-"""What was known before each row to predict for: as-of features, sessions.
+"""As-of features and sessions of rows to predict for, from a history of rows.
 
-The rows of the history and those to predict for are one log, over which the
-SQL of `rmtl prepare` runs: sessions are cut and ordered, rows that prepared
-data would leave out are left out, and every row sees what is strictly earlier.
-Rates start from the run's own train rates, bins and vocabularies are the run's.
+History and rows to predict for form one log, and the SQL of `rmtl prepare` runs
+over it: it cuts and sorts sessions, drops the rows that prepared data would
+drop, and lets every row see strictly earlier rows. Prior rates, bins and
+vocabularies come from the run.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _LABELLED = ('rates', 'feedback')
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-  """What a model takes from the past.
+  """What a model reads of a row's past.
 
   Attributes:
-    fields: its as-of features, as their raw columns would hold them.
+    fields: its as-of features, as raw columns.
     sessions: whether it encodes the session so far.
   """
 
@@ -51,7 +51,7 @@ class Needs:
 
   @property
   def columns(self) -> tuple[str, ...]:
-    """The columns that are computed."""
+    """The computed columns."""
     return tuple(field.column for field in self.fields)
 
   @property
@@ -61,17 +61,17 @@ class Needs:
 
   @property
   def user_history(self) -> bool:
-    """Whether the past is more than the row's session."""
+    """Whether it reads more than the row's session."""
     return bool({*_USER_HISTORY} & {*self.groups})
 
   @property
   def labels(self) -> bool:
-    """Whether labels belong to the past."""
+    """Whether it reads earlier labels."""
     return bool({*_LABELLED} & {*self.groups})
 
 
 class Past:
-  """Rows to predict for, with their past.
+  """Computes the past of rows to predict for.
 
   Attributes:
     connection: where tables are made.
@@ -107,7 +107,7 @@ class Past:
     return self._earlier
 
   def add(self, table: rows.Rows, scored: bool, size: int) -> None:
-    """Adds rows of the history, then those to predict for.
+    """Adds rows of the history (first), or rows to predict for.
 
     Raises:
       types.InputError: a column or a value that can't be used.
@@ -132,17 +132,21 @@ class Past:
     """Computes the past of every row to predict for.
 
     Args:
-      items: the items that the run knows; None where it reads none.
+      items: the run's vocabulary of items; None if it reads none.
 
     Raises:
       types.InputError: the manifest does not say how its features were made.
     """
+    # History and rows may write one key in two ways (118 and 118.0, as pandas
+    # does): they must be equal before anything is grouped by them.
     self._items = items
     for key in ('session', '"user"'):
       self._spell(key, vocabulary_lib.strip_zero_fractions)
     if items is not None:
       item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)
+    # Before sessions are cut: a row that stands in both would count as its own
+    # past.
     self._drop_repeated()
     self._places = self._place()
     joins = self._features()
@@ -164,16 +168,15 @@ class Past:
     )
 
   def sessions(self, encoded: str) -> Iterator[pa.Table]:
-    """Sessions that have rows to predict for.
+    """Reads the sessions that have rows to predict for.
 
     Args:
-      encoded: a table of `row_id` and what is to be given of these rows.
+      encoded: a table of `row_id` and further columns of rows to predict for.
 
     Yields:
-      Some rows in the order of sessions: `row_id`, `session` (equal within
-      one), `begins_time` (whether the row is the first of its session and
-      time), `item` (the vocabulary's row) and the columns of `encoded`, NULL
-      for rows of the history.
+      Rows in the order of sessions: `row_id`, `session` (equal within one),
+      `begins_time` (true for the first row of a session and time), `item` (a
+      vocabulary row) and the columns of `encoded`, NULL for the history.
     """
     assert self._items is not None  # a session encoder reads items
     vocabulary = self._items.values
@@ -188,6 +191,7 @@ class Past:
       '  PARTITION BY p.position - p.step ORDER BY p.position) AS begins_time'
       f' FROM {self._places.table} p JOIN {log.TABLE} l USING (row_id)'
     )
+    # Whole sessions, but only those with a row to predict for.
     query = (
       'SELECT p.row_id, p.session, p.begins_time, coalesce(w.id, 0) AS item,'
       f' e.* EXCLUDE (row_id) FROM {whole} p'
@@ -200,11 +204,11 @@ class Past:
       yield pa.Table.from_batches([batch])
 
   def _reader(self, query: str) -> pa.RecordBatchReader:
-    # A cursor of its own: others may run while it is read.
+    # A cursor of its own: a query on the same one would end this result.
     return self.connection.cursor().sql(query).to_arrow_reader(_BATCH_ROWS)
 
   def _keep(self, name: str, values: pa.Table) -> None:
-    """Makes a table of values that other cursors see."""
+    """Makes a table of Arrow values, which other cursors see too."""
     self.connection.register('values', values)
     self.connection.execute(f'CREATE TABLE {name} AS FROM values')
     self.connection.unregister('values')
@@ -212,12 +216,11 @@ class Past:
   def _spell(
     self, column: str, spelled: Callable[[pa.Array], pa.Array | None]
   ) -> None:
-    """Writes values of a column in one way, so that equal ones are found.
+    """Rewrites a column's values in one spelling.
 
     Args:
       column: of the log, in SQL.
-      spelled: gives the distinct values as they are to be written; None to
-        leave all of them.
+      spelled: maps the distinct values to their spelling; None leaves all.
     """
     found = self.connection.sql(
       f'SELECT DISTINCT {column} AS value FROM {log.TABLE} WHERE {column} IS'
@@ -238,7 +241,7 @@ class Past:
       )
 
   def _drop_repeated(self) -> None:
-    """Rows of the history that are to be predicted for count once."""
+    """Deletes rows of the history that are rows to predict for too."""
     item = sql.quote(log.item_column(self._log_schema))
     same = ' AND '.join(
       f'l.{column} IS NOT DISTINCT FROM s.{column}'
@@ -263,7 +266,7 @@ class Past:
       _idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
-      # Of the history alone.
+      # Duplicates of the history only (see log.create_table).
       identity=('same', 'alone'),
     )
     splits = self.manifest.splits
@@ -276,7 +279,7 @@ class Past:
     )
 
   def _features(self) -> str:
-    """SQL that joins the features that windows and label rates tell."""
+    """SQL that joins all as-of features but histories."""
     groups = tuple(g for g in self._needs.groups if g != history.GROUP)
     if not groups:
       return ''
@@ -307,7 +310,7 @@ class Past:
     )
 
   def _histories(self) -> str:
-    """SQL that joins the user's earlier items, as the raw log has them."""
+    """SQL that joins the user's earlier items, as raw values."""
     assert self._items is not None
     shown = {'key': self._items.values, 'id': self._items.values}
     self._keep('shown_items', pa.table(shown))
@@ -336,10 +339,10 @@ class Past:
 def scratch_database(
   memory_limit: str = '',
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, pathlib.Path]]:
-  """A database that spills, and a directory that goes when the block ends.
+  """Gives a database that spills, and a directory until the block ends.
 
-  The directory is in TMPDIR, for its owner alone. What a process left there
-  that was killed is removed.
+  The directory is in TMPDIR, readable by its owner alone. Left-overs of killed
+  processes are removed.
 
   Raises:
     types.InputError: the memory limit is none, or too small.
@@ -367,7 +370,7 @@ def _idle_ms(manifest: manifest_lib.Manifest) -> int:
 def _train_rates(
   manifest: manifest_lib.Manifest, tasks: Sequence[source.SourceTask]
 ) -> list[float]:
-  """Each task's rate among the train rows, where features record it."""
+  """Each task's train rate, as the run's features record it."""
   rates = []
   for task in tasks:
     found = [
@@ -381,6 +384,6 @@ def _train_rates(
         f'manifest.json: fields: train_rate is {found[0]!r:.80}, expected a'
         ' number'
       )
-    # No feature starts from a rate that none records.
+    # A task without a recorded rate has no feature that reads it.
     rates.append(float(found[0]) if found else 0.0)
   return rates

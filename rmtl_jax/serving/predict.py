@@ -36,7 +36,7 @@ def predict(
       appears when it is complete, or `-` (Arrow IPC stream on standard
       output).
     history: earlier raw rows: a file or a directory of files; '' for none.
-    memory_limit: what the past may take before it spills to disk.
+    memory_limit: memory of the past before it spills to disk.
     live: where progress and warnings go.
 
   Returns:

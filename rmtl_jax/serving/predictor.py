@@ -20,18 +20,18 @@ from rmtl_jax.serving import scorer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
-# The actors that a run leaves; without a wish the first that is there is used.
+# Actors of a run; by default the first that exists.
 STAGES = ('finetune', 'pretrain', 'constant')
 _CHUNK_ROWS = 65_536
 
 
 class Predictor(scorer.Scorer):
-  """What `load` returns.
+  """A trained run that predicts.
 
   Attributes:
     run: the run's directory, settings and manifest.
-    stage: whose parameters predict: one of STAGES.
-    maps: calibration of each task's probabilities, or none.
+    stage: the stage of the parameters, one of STAGES.
+    maps: calibration by task; empty for none.
   """
 
   def __init__(
@@ -138,10 +138,10 @@ def load(
 def _split(
   inputs: types.Inputs, size: int, tasks: int, starts: np.ndarray
 ) -> columns_lib.SplitColumns:
-  """Inputs as a split, filled up to `size` rows.
+  """Pads inputs to a split of `size` rows.
 
-  Every chunk has the same shape, so that one program serves them all; the rows
-  that fill it are in no session and cost nothing.
+  All chunks have one shape, so that one compiled program serves them; padding
+  is in no session and costs nothing.
   """
   count = len(inputs.categorical)
 

@@ -1,6 +1,6 @@
-"""A field of a run as its raw column holds it, and the SQL of its values.
+"""SQL of a run's fields from their raw columns.
 
-A manifest may be another person's: what of it goes into SQL is checked or
+A manifest can come from anybody, so all of it that enters SQL is checked or
 quoted.
 """
 
@@ -21,8 +21,8 @@ from rmtl_jax.preparation import numbers, source, sql
 def source_field(
   field: manifest_lib.Field, manifest: manifest_lib.Manifest
 ) -> source.SourceField:
-  """The field as its raw column holds it."""
-  # What the other readers note is for errors: they compute their fields.
+  """Declares a field of the manifest as a reader would, by its raw column."""
+  # Other sources compute their fields; the columns they record are for errors.
   column = field.name
   if manifest.source == 'table':
     column = str(field.details.get('column', column))
@@ -45,9 +45,9 @@ def given_column(field: source.SourceField) -> str:
 
 
 def to_duckdb_types(table: pa.Table) -> pa.Table:
-  """The table with types that DuckDB takes from Parquet as what they become.
+  """Casts types to those that DuckDB reads from Parquet for them.
 
-  Of Arrow it takes some of them as something else, or not at all.
+  DuckDB reads some Arrow types differently from Parquet, or not at all.
   """
   for i, field in enumerate(table.schema):
     wanted = _of_parquet(field.type)
@@ -57,7 +57,7 @@ def to_duckdb_types(table: pa.Table) -> pa.Table:
 
 
 def _of_parquet(found: pa.DataType) -> pa.DataType:
-  """What DuckDB makes of an Arrow type that was written to Parquet."""
+  """The type that DuckDB reads from Parquet for an Arrow type."""
   if pa.types.is_float16(found):
     return pa.float32()
   if pa.types.is_duration(found):
@@ -81,7 +81,7 @@ def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
 
 
 def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a number as it is given; NULL where it is missing.
+  """SQL of a raw number; NULL where it is missing.
 
   Args:
     value: SQL of the raw column.
@@ -96,7 +96,7 @@ def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
 def value_sql(
   field: manifest_lib.Field, raw_field: source.SourceField, where: str
 ) -> str:
-  """SQL of a field's value, its vocabulary's rows not yet looked up.
+  """SQL of a field's value before its vocabulary is looked up.
 
   Args:
     field: as the manifest has it.
@@ -110,7 +110,7 @@ def value_sql(
   if raw_field.kind == 'multi_valued':
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)
-    # Of a history the last known items stay, which a look-up must tell.
+    # A history keeps its last known items, and only a look-up knows them.
     if field.vocabulary_owner is None:
       value = f'{value}[:{field.width}]'
   elif raw_field.transform == 'bins':

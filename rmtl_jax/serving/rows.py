@@ -1,4 +1,4 @@
-"""Raw rows from a file or from standard input, some thousands at a time."""
+"""Reads raw rows from files, tables and standard input in chunks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rmtl_jax.preparation.raw import files as raw
 STANDARD = '-'
 CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 PARQUET = ('.parquet',)
-# Of a stream that is kept to be read again, at a time.
+# Rows of a chunk while standard input is copied to a file.
 _SPOOL_ROWS = 65_536
 _STDIN, _ARROW = 'standard input', 'an Arrow IPC stream'
 
@@ -32,9 +32,9 @@ class Chunk:
   """Some raw rows.
 
   Attributes:
-    table: their columns, those of the fields among them.
-    path: what to call their file in errors.
-    lines: each row's number in the file, from 1, for errors.
+    table: their columns.
+    path: the file's name, for errors.
+    lines: row numbers in the file, from 1, for errors.
   """
 
   table: pa.Table
@@ -44,13 +44,13 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-  """Raw rows; those of standard input can be read once.
+  """A source of raw rows; standard input can be read only once.
 
   Attributes:
     path: what to call them in errors.
     schema: their columns.
-    total: how many there are; 0 where that is not known.
-    chunks: chunks(size) gives them in order, `size` at a time.
+    total: number of rows; 0 if unknown.
+    chunks: chunks(size) reads them in order, `size` at a time.
   """
 
   path: str
@@ -60,7 +60,7 @@ class Rows:
 
 
 class RowReader:
-  """Rows of a reader, any number at a time."""
+  """Reads any number of rows at a time from a stream of batches."""
 
   def __init__(self, reader: pa.RecordBatchReader):
     """Reads nothing yet."""
@@ -68,7 +68,7 @@ class RowReader:
     self._held: pa.RecordBatch | None = None
 
   def take(self, count: int) -> pa.Table:
-    """The next rows, as many as that; they must be there."""
+    """Reads the next `count` rows, which must exist."""
     parts = []
     while count:
       batch = self._held
@@ -81,7 +81,7 @@ class RowReader:
 
 
 def rows_of_table(table: Any, path: str = 'table') -> Rows:
-  """Rows that are in memory.
+  """Wraps rows that are in memory.
 
   Args:
     table: a pyarrow.Table, or what `pyarrow.table` takes: a mapping of column
@@ -106,11 +106,11 @@ def rows_of_table(table: Any, path: str = 'table') -> Rows:
 
 
 def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
-  """The rows as ones that can be read many times.
+  """Makes rows readable many times; copies standard input to a file.
 
   Args:
     rows: what `open_rows` gave.
-    directory: where what comes from standard input is kept.
+    directory: where the copy goes.
   """
   if rows.path != _STDIN:
     return rows
@@ -248,7 +248,7 @@ def _reading(path: str, kind: str) -> Iterator[None]:
 def _grouped(
   path: str, kind: str, batches: Iterable[pa.RecordBatch], size: int
 ) -> Iterator[Chunk]:
-  """Batches of any lengths as chunks of `size` rows, once they are checked."""
+  """Checks batches and regroups them into chunks of `size` rows."""
   held: list[pa.RecordBatch] = []
   count, first = 0, 1
   source = iter(batches)
@@ -271,10 +271,10 @@ def _grouped(
 
 
 def _check_batch(where: str, batch: pa.RecordBatch) -> None:
-  """Refuses values outside of their buffers, before anything reads them.
+  """Refuses batches with offsets or lengths beyond their buffers.
 
-  Arrow takes offsets and lengths as they are given: what they point to may be
-  another part of the process's memory, or none.
+  Arrow does not check them by itself: they could point to any memory of the
+  process.
   """
   parts = [
     (f'{where}, column {name!r}', column)
@@ -297,7 +297,7 @@ def _csv_chunks(
   path: str, schema: pa.Schema, delimiter: str, size: int
 ) -> Iterator[Chunk]:
   """Records of a CSV file below its header; empty lines are skipped."""
-  # What is no UTF-8 is found, with its row, when it becomes a column.
+  # Invalid UTF-8 survives until _text_table, which can name its row.
   with raw.open_text(pathlib.Path(path), errors='surrogateescape') as text:
     records = raw.csv_records(text, delimiter, strict=True)
     next(records)

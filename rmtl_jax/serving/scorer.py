@@ -1,7 +1,7 @@
-"""Raw rows to probabilities, whatever computes them.
+"""Predicts for raw rows, by a run or by an exported model.
 
-`Predictor` (a run) and `Exported` (an exported model) differ in how a network
-is called; which rows it sees, in what order and with what past is told here.
+`Predictor` (a run) and `Exported` (an exported model) differ in how they call
+the network; reading, encoding, the past and the order of rows are shared here.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """What `Scorer.score` gives for R raw rows.
+  """Predictions for R raw rows, with remarks.
 
   Attributes:
     probabilities: {task: f32[R]}, rows in their order.
-    unseen: of the fields that have a vocabulary, the share of the values (not
-      of the missing ones) that it lacks.
+    unseen: for each field with a vocabulary, the fraction of its non-missing
+      values that the vocabulary lacks.
     warnings: lines for a person.
   """
 
@@ -48,12 +48,12 @@ class Scorer(abc.ABC):
 
   Attributes:
     manifest: of the data that the model was trained on.
-    stage: whose parameters predict.
+    stage: the stage of the parameters.
     tasks: K names.
-    encoder: raw rows to inputs.
-    needs: what the model takes from the past.
-    chunk_rows: how many rows the network takes at most, R.
-    lane_length: T, after which an encoder of the session starts anew.
+    encoder: encodes raw rows.
+    needs: what the model reads of the past.
+    chunk_rows: most rows of a call of the network.
+    lane_length: T; longer sessions are cut, and the encoder starts anew.
   """
 
   manifest: manifest_lib.Manifest
@@ -96,15 +96,13 @@ class Scorer(abc.ABC):
 
   @property
   def delimiter(self) -> str:
-    """Between the values of CSV: what the log's own schema says."""
+    """The delimiter of CSV, from the schema of the run's log."""
     schema = self.manifest.options.get('schema')
     found = schema.get('delimiter') if isinstance(schema, dict) else None
     return found if isinstance(found, str) and len(found) == 1 else ','
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
-    """Probabilities of raw rows.
-
-    What a person should know is said by `warnings.warn`; `score` returns it.
+    """Probabilities of raw rows; remarks go to `warnings.warn`.
 
     Args:
       table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping
@@ -129,7 +127,7 @@ class Scorer(abc.ABC):
     return scored.probabilities
 
   def score(self, table: Any, history: Any = None) -> Predictions:
-    """Probabilities of raw rows, and what is to be said of these rows.
+    """Probabilities of raw rows, with remarks.
 
     Args:
       table: as for `predict`.
@@ -162,18 +160,20 @@ class Scorer(abc.ABC):
     memory_limit: str = '',
     notes: notes_lib.Notes | None = None,
   ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
-    """Rows in their order, some at a time, with f32[R, K] probabilities.
+    """Predicts chunk by chunk, in the order of rows; f32[R, K] each.
 
     Args:
       rows: what to predict for.
       history: earlier rows.
-      memory_limit: what the past may take before it spills to disk.
-      notes: told of unseen values and what else a person should know.
+      memory_limit: memory of the past before it spills to disk.
+      notes: collects unseen values and warnings.
 
     Raises:
       types.InputError: as for `predict`.
     """
     notes = notes or notes_lib.Notes()
+    # Without a past, rows stream through; with one, all of them are needed
+    # before the first can be predicted for.
     if self._is_complete(rows, history, notes):
       self.encoder.check(rows.schema, rows.path)
       for chunk in rows.chunks(self.chunk_rows):
@@ -209,10 +209,10 @@ class Scorer(abc.ABC):
     history: Iterable[rows_lib.Rows] | None,
     notes: notes_lib.Notes,
   ) -> bool:
-    """Whether rows alone tell all that the model takes.
+    """Whether rows have all that the model reads, so that no past is computed.
 
     Raises:
-      types.InputError: a past is needed and not given, or given twice.
+      types.InputError: a past is missing, or given as columns and history.
     """
     computed = self.needs.columns
     given = [name for name in computed if name in rows.schema.names]
@@ -248,14 +248,14 @@ class Scorer(abc.ABC):
     return False
 
   def _items(self) -> vocabulary_lib.Vocabulary | None:
-    """The items that the run knows; None where it reads none."""
+    """The run's vocabulary of items; None if it reads none."""
     field = self.manifest.item_field
     return self.encoder.vocabulary(field) if field is not None else None
 
   def _encoded(
     self, rows: rows_lib.Rows, past: past_lib.Past, notes: notes_lib.Notes
   ) -> Iterator[tuple[rows_lib.Chunk, types.Inputs]]:
-    """Rows in their order, with their inputs."""
+    """Encodes rows in their order, with their as-of features."""
     computed = past.columns() if self.needs.columns else None
     for chunk in rows.chunks(self.chunk_rows):
       table = chunk.table

@@ -1,8 +1,8 @@
-"""Rows in the order of sessions, for models that encode the session so far.
+"""Scores rows in the order of sessions, for models that encode the session.
 
-Encoded rows wait in DuckDB until their sessions can be read in order, with the
-rows of the history that belong to them; probabilities wait there until they
-are wanted in the order of the raw rows.
+Encoded rows are stored in DuckDB, read back session by session together with
+the history, scored, and their probabilities are stored until the output reads
+them in the order of the raw rows.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _insert(
   row_id: np.ndarray,
   **columns: Any,
 ) -> None:
-  """Adds rows whose columns are lists of one length, [R, n] each."""
+  """Inserts rows with columns of fixed-length lists, [R, n] each."""
   arrays: dict[str, Any] = {'row_id': row_id}
   for name, values in columns.items():
     flat = np.ascontiguousarray(values)
@@ -111,7 +111,7 @@ def _insert(
 
 
 def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
-  """Lists of one length as rows, [R, width]."""
+  """Fixed-length lists as an array, [R, width]."""
   parts = [chunk.flatten().to_numpy() for chunk in column.chunks]
   flat = np.concatenate(parts) if parts else np.zeros(0)
   return flat.astype(dtype).reshape(len(column), width)
@@ -120,13 +120,12 @@ def _matrix(column: pa.ChunkedArray, width: int, dtype: type) -> np.ndarray:
 def _whole_pieces(
   tables: Iterable[pa.Table], size: int, length: int
 ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-  """Groups of up to `size` rows, and where pieces of sessions start in them.
+  """Regroups tables into whole pieces of sessions, up to `size` rows each.
 
   Args:
     tables: rows in order, with columns `session` and `begins_time`.
     size: most rows of a group.
-    length: most rows of a piece, at most `size`; sessions are cut as training
-      cuts them.
+    length: most rows of a piece, at most `size`; cut as in training.
 
   Yields:
     (rows, i64[pieces + 1]).
@@ -136,7 +135,7 @@ def _whole_pieces(
     held = table if rest is None else pa.concat_tables([rest, table])
     while held.num_rows > size:
       starts = _starts(held, length)
-      # What comes last may go on in the next table.
+      # The last piece may go on in the next table, so it waits for that.
       end = int(starts[starts <= size][-1])
       yield held.slice(0, end), starts[starts <= end]
       held = held.slice(end)
@@ -148,7 +147,7 @@ def _whole_pieces(
 def _with_own_rows(
   table: pa.Table, starts: np.ndarray
 ) -> tuple[pa.Table, np.ndarray]:
-  """The pieces that have rows to predict for."""
+  """Keeps the pieces that have rows to predict for."""
   own = table['c'].is_valid().to_numpy()
   kept, length = np.logical_or.reduceat(own, starts[:-1]), np.diff(starts)
   rows = table.filter(pa.array(np.repeat(kept, length)))
@@ -156,11 +155,13 @@ def _with_own_rows(
 
 
 def _starts(table: pa.Table, length: int) -> np.ndarray:
+  """First rows of the pieces of sessions, then the number of rows."""
   session = table['session'].to_numpy()
   begins_time = table['begins_time'].to_numpy()
   changes = np.flatnonzero(np.diff(session)) + 1
   starts = np.concatenate([[0], changes, [len(session)]])
-  # The first session may go on with one that was cut.
+  # The first session may continue one that was cut, so its first row may lie
+  # within a time; find_session_cuts takes that, find_cuts does not.
   end = starts[1]
   first = batches.find_session_cuts(begins_time[:end], length)
   others = batches.find_cuts(starts[1:], length, lambda rows: begins_time[rows])

@@ -1,4 +1,4 @@
-"""Where predictions go: a file, all of it or nothing, or standard output."""
+"""Writes predictions to a file, atomically, or to standard output."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class _NamedStream(io.RawIOBase):
 
 @contextlib.contextmanager
 def _naming_column(name: str, field: pa.Field) -> Iterator[None]:
-  """Around what Arrow may find that it can't write of a column."""
+  """Names the column in Arrow's errors of writing it."""
   try:
     yield
   except pa.ArrowException as error:
@@ -146,7 +146,7 @@ def _parquet_writer(
     try:
       writer.write_table(table)
     except pa.ArrowException:
-      # Which column it is, Arrow does not say.
+      # Arrow does not name the column, so each is tried alone.
       for field, column in zip(schema, table.itercolumns(), strict=True):
         alone = pa.table([column], schema=pa.schema([field]))
         with _naming_column(name, field):

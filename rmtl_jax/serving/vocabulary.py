@@ -1,4 +1,4 @@
-"""The values of a field that a run has embeddings of, and how to find them."""
+"""Looks values up in the vocabularies of a run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from rmtl_jax.preparation import sql
 class Vocabulary:
   """A field's vocabulary.
 
-  Values are found as they are written. Where all of the vocabulary are
-  numbers, 118.0 is 118 too: data that were prepared from a float column, or
-  from CSV that pandas wrote, may have the one and rows to predict for the
-  other.
+  Values are compared as text. In a vocabulary of numbers 118.0 equals 118: data
+  that were prepared from a float column, or from CSV that pandas wrote, may
+  have one and rows to predict for the other.
 
   Attributes:
     values: the vocabulary from row 1 on, text[size - 1].
-    rest: the share of train values, missing ones among them, that row 0 stands
-      for.
+    rest: fraction of train values that are row 0 (missing ones included).
   """
 
   def __init__(self, values: pa.Array, rest: float = 0.0):
@@ -35,12 +33,12 @@ class Vocabulary:
     return len(self.values)
 
   def rows(self, values: pa.Array, is_text: bool = False) -> np.ndarray:
-    """Rows of the vocabulary, 0 for what it lacks.
+    """Looks values up; 0 stands for unknown ones.
 
     Args:
-      values: text as sql.value_text writes it.
-      is_text: whether the raw column was text: 118.0 may then stand for 118,
-        which of a column of numbers has been told already.
+      values: text from sql.value_text, which has written 118.0 of a column of
+        numbers as 118.
+      is_text: whether the raw column was text, so that 118.0 may remain.
 
     Returns:
       i64[len(values)].
@@ -53,32 +51,32 @@ class Vocabulary:
     return found.fill_null(-1).to_numpy() + 1
 
   def spelled(self, values: pa.Array) -> pa.Array:
-    """Text as the vocabulary writes it; what it lacks stays as it is."""
+    """Rewrites known values in the vocabulary's spelling."""
     rows = self.rows(values, is_text=True)
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
     return _call('coalesce', taken, values)
 
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
-    """The vocabulary with 118 for 118.0, or None where it is not of numbers."""
+    """The vocabulary with 118 for 118.0, or None if it has other text."""
     return strip_zero_fractions(self.values)
 
 
 def strip_zero_fractions(values: pa.Array) -> pa.Array | None:
-  """Text with 118 for 118.0, or None where it is not of numbers alone."""
+  """Text with 118 for 118.0, or None if any of it is no number."""
   are_numbers = _matches(values, sql.NUMBER)
-  # Of no values it is true too.
+  # True for no values, too.
   return _whole(values) if _call('all', are_numbers).as_py() else None
 
 
 def _index(values: pa.Array, options: pa.Array) -> pa.Array:
-  """Places of values among the options, the first where there are several."""
+  """First positions of values among the options; null if missing."""
   chosen = pc.SetLookupOptions(value_set=options)
   return pc.call_function('index_in', [values], chosen)
 
 
 def _whole(values: pa.Array) -> pa.Array:
-  """Text of floats that are whole numbers, as text of these."""
+  """Writes text of whole floats as whole numbers, where floats are exact."""
   none = pa.scalar(None, values.type)
   numbers = _call('if_else', _matches(values, sql.WHOLE), values, none)
   size = _call('abs', numbers.cast(pa.float64()))

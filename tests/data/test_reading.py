@@ -58,8 +58,8 @@ def overwrite(tmp_path, lines=40):
 
 def test_data_that_is_read_is_not_replaced(tmp_path, other):
   overwrite(tmp_path)
-  reader = other('held', tmp_path / 'out')
-  second = other('held', tmp_path / 'out')
+  reader = other('shared_lock', tmp_path / 'out')
+  second = other('shared_lock', tmp_path / 'out')
   for process in (reader, second):
     line = raw_files.fails(
       tmp_path, lambda: overwrite(tmp_path), f'{tmp_path / "out"}: is in use by'
@@ -76,7 +76,7 @@ def test_data_that_is_read_is_not_replaced(tmp_path, other):
 
 def test_data_that_is_replaced_is_not_read(tmp_path, other):
   overwrite(tmp_path)
-  writer = other('replacing', tmp_path / 'out')
+  writer = other('exclusive_lock', tmp_path / 'out')
   told = f'out: is being replaced by process {writer.pid}'
   with (
     pytest.raises(types.InputError, match=told),

@@ -12,6 +12,7 @@ from absl import flags
 from hypothesis import strategies as st
 
 from rmtl_jax import cli, config_flags, run
+from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.studies.tuning import tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations

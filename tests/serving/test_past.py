@@ -262,7 +262,7 @@ def test_the_past_of_whole_numbers_that_are_floats(tmp_path, prepared):
       found.compute(items)
       columns = found.columns().take(len(raw) - 300)
       connection.execute('CREATE TABLE none (row_id BIGINT, c INTEGER[])')
-      rows = pa.concat_tables(found.sessions('none', items.values))
+      rows = pa.concat_tables(found.sessions('none'))
       made.append((columns, rows.select(['row_id', 'item'])))
   (columns, rows), *others = made
   assert columns.num_columns > 5 and rows['item'].to_numpy().all()

@@ -1,13 +1,12 @@
-"""As-of features: what was known of a row's session, user and item before it.
+"""As-of features: statistics of a row's session, user and item before the row.
 
-Past is what is strictly earlier: rows of one time do not see each other. It
-holds the rows that prepared data holds, of the row's own split and of earlier
-ones, as serving would see them; never of a later one. Rows that are left out
-because a label is known too late for their split belong to it: they were shown,
-and their labels count once they are known. Where there is no earlier
-row, a feature is missing (row 0). Every feature is cut at its quantiles over
-train, as a numeric field with transform `bins` is; but `history` is a list of
-items (rmtl_jax.preparation.as_of.history).
+A row's past consists of strictly earlier rows; rows of one time do not see each
+other. It covers the rows of prepared data of the row's own split and earlier
+ones, as serving would see them. Rows that are dropped because a label comes
+too late for their split belong to it: they were shown, and their labels count
+once they are known. Without an earlier row a feature is missing (row 0). Every
+feature is binned at its quantiles over train, as a numeric field with transform
+`bins`; `history` is a list of items (rmtl_jax.preparation.as_of.history).
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _WINDOWS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Feature:
-  """A feature that windows can tell.
+  """A feature that an SQL window function computes.
 
   Attributes:
     name: of the field, without PREFIX.
@@ -57,8 +56,11 @@ class _Feature:
 
   @property
   def sql(self) -> str:
-    """SQL of the value, over rows with their keys."""
+    """SQL of the value over the rows of `_with_keys`."""
     order = f'PARTITION BY {_WINDOWS[self.window]} ORDER BY timestamp'
+    # Rows of one time share a rank, so the rank counts strictly earlier rows.
+    # `first_value` may be a row of the same time; its distance is 0 then, which
+    # means that nothing is earlier.
     if self.what == 'rows':
       value = f'nullif(rank() OVER ({order}) - 1, 0)'
     elif self.what == 'first':
@@ -87,23 +89,23 @@ def add_features(
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
 ) -> source.SourceTable:
-  """The reader's result with the as-of features that the options name.
+  """Adds the as-of features that the options name to the reader's result.
 
   Args:
     connection: holds the rows and their places.
     rows: the reader's result.
     places: session and split of every row that is kept.
-    config: `as_of`; `idle_minutes`, after which a label counts as known;
-      `history_items`.
+    config: `as_of`, `history_items` and `idle_minutes`; a label of unknown
+      time counts once its session has been idle for so long.
 
   Returns:
-    The result with further fields, `asof_` and a name, at the end; its options
-    name the groups. Of `all`, groups that the log cannot support are left out
-    with a warning.
+    The result with further fields `asof_<name>` at the end; its options name
+    the groups. `all` leaves out groups that the log can't support, with a
+    warning.
 
   Raises:
-    types.InputError: a group is named that needs a user, an item or times of
-      labels that the log lacks, or a field has the name of a feature.
+    types.InputError: a named group needs a user, an item or label times that
+      the log lacks, or a field has the name of a feature.
   """
   groups, warnings = _supported(rows, config)
   if not groups:
@@ -152,7 +154,7 @@ def compute_features(
   train: Sequence[float] | None = None,
   labelled: str = '',
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-  """The values of groups, before they are cut at quantiles.
+  """Computes the features of groups, not yet binned.
 
   Args:
     connection: holds the rows and their places.
@@ -160,10 +162,9 @@ def compute_features(
     places: session and split of every row that is kept.
     groups: some of prepare_config.AS_OF, not `history`; at least one.
     idle_ms: the idle time after which a label counts as known.
-    train: each task's rate, from which rates start; that of the train rows if
-      None.
-    labelled: SQL, over the rows as `r`, of whether a row's labels are told;
-      a row whose labels are not counts in no rate. Empty if all are.
+    train: each task's prior rate; that of the train rows if None.
+    labelled: SQL condition, over the rows as `r`, that a row has labels; other
+      rows count in no rate. Empty if all have.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
@@ -174,7 +175,9 @@ def compute_features(
     train = asof_rates.train_rates(
       connection, keyed, len(rows.tasks), places.is_mature_train()
     )
-  tables, details = _make(connection, keyed, rows.tasks, groups, idle_ms, train)
+  tables, details = _compute_groups(
+    connection, keyed, rows.tasks, groups, idle_ms, train
+  )
   connection.execute(f'DROP TABLE {keyed}')
   # Joined two by two, once: every join of a view takes memory at every use.
   whole = tables[0]
@@ -192,10 +195,10 @@ def compute_features(
 def _supported(
   rows: source.SourceTable, config: prepare_config.PrepareConfig
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-  """The groups to make, and warnings of what is left out."""
+  """The groups to compute, and warnings about those left out."""
   groups, warnings = [], []
   for group in prepare_config.as_of_groups(config):
-    lack = _lack(rows, group)
+    lack = _missing_input(rows, group)
     if lack and group in config.as_of:
       raise types.InputError(f'as_of: {group!r} {lack}')
     if lack:
@@ -212,8 +215,8 @@ def _supported(
   return tuple(groups), tuple(warnings)
 
 
-def _lack(rows: source.SourceTable, group: str) -> str:
-  """What a group needs that the log lacks; empty if it lacks nothing."""
+def _missing_input(rows: source.SourceTable, group: str) -> str:
+  """Says what a group needs that the log lacks; empty if nothing."""
   if group in _KEYED and not rows.has_user:
     return 'needs a user, and the log has no column of users'
   if group in _KEYED and rows.item_field is None:
@@ -227,7 +230,7 @@ def _lack(rows: source.SourceTable, group: str) -> str:
 
 
 def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
-  """Refuses features that have the name of a field."""
+  """Refuses features with the name of a field of the log."""
   taken = {field.name.lower() for field in rows.fields}
   for name, group in made.items():
     if (PREFIX + name).lower() in taken:
@@ -238,7 +241,7 @@ def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
 
 
 def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
-  """The reader's result with the field of histories, which `encode` makes."""
+  """Declares the field of histories; `encode` computes it."""
   _check_names(rows, {history.GROUP: history.GROUP})
   assert rows.item_field is not None
   field = history.history_field(PREFIX + history.GROUP, rows.item_field, items)
@@ -252,7 +255,9 @@ def _with_keys(
   groups: tuple[str, ...],
   labelled: str,
 ) -> str:
-  """A table of past rows: place, time, keys and labels as needed."""
+  """Makes a table of past rows: places, time, and keys and labels if needed."""
+  # Only what the groups read: the view joins further tables (users, items),
+  # which every column of theirs would make DuckDB do.
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
   relation = rows.keys or rows.view
   if set(groups) & {*_KEYED, *_LABELLED}:
@@ -273,7 +278,7 @@ def _with_keys(
   return table
 
 
-def _make(
+def _compute_groups(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   tasks: Sequence[source.SourceTask],
@@ -281,7 +286,7 @@ def _make(
   idle_ms: int,
   train: Sequence[float] | None,
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
-  """Tables of the groups' features by `row_id`, and details by name."""
+  """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, made = [], []
   features = [feature for feature in _FEATURES if feature.group in groups]
   if features:
@@ -307,7 +312,7 @@ def _view(
   table: str,
   fields: tuple[source.SourceField, ...],
 ) -> str:
-  """The reader's view with the columns of the table, `x_asof_` and a name."""
+  """Joins the features to the reader's view, as columns `x_asof_<name>`."""
   view = sql.unique_name('asof')
   columns = ', '.join(
     f'a.{sql.quote(field.name.removeprefix(PREFIX))}'

@@ -1,8 +1,8 @@
-"""What the session so far has answered, as known before a row.
+"""Positives of the session so far, as known before a row.
 
-Only tasks that tell when a positive becomes known can be used: its time, if
-that is given, or so long after its row; never before its row. A row counts a
-positive that was known strictly before the row's time.
+Only tasks with a label time can be used: the time of the event, or a fixed
+delay after the row, but never before the row. A row counts the positives that
+were known strictly before the row's own time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import duckdb
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import rates as asof_rates
 
-# A session starts from train's rate, as if so many rows had shown it. Fewer
-# than for users and items: sessions are short, and moods differ.
+# Pseudo-rows with train's rate that a session starts from. Fewer than for users
+# and items: sessions are short, and intents differ.
 WEIGHT = 5
-# In the details of `since_<task>`: what the field counts.
+# Details of `since_<task>`: the unit of the field.
 ROWS_BACK = 'rows back'
 
 
@@ -36,7 +36,7 @@ def feedback_names(tasks: Sequence[source.SourceTask]) -> list[str]:
 
 
 def _names(task: source.SourceTask) -> tuple[str, str, str]:
-  """Of the number of positives, of their rate, of the rows since the last."""
+  """Names of the count of positives, their rate, the rows since the last."""
   return (
     f'session_{task.name}s',
     f'session_{task.name}_rate',
@@ -50,19 +50,19 @@ def make_feedback(
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
 ) -> asof_rates.FeatureTable:
-  """Positives of the session so far.
+  """Computes the features of the session's positives so far.
 
-  Per task: how many are known; (that + WEIGHT * train's rate) / (earlier rows
-  of the session + WEIGHT); and how many rows back the last of them is, by its
-  row: 1 if that is the row before. All NULL where no row is earlier, the last
-  where no positive is known.
+  Per task: the number n of known positives; (n + WEIGHT * train's rate) /
+  (earlier rows of the session + WEIGHT); and the distance in rows to the last
+  known positive, 1 for the row before. All are NULL for a session's first row,
+  the last also where no positive is known.
 
   Args:
     connection: holds the rows.
-    keyed: table with `row_id`, `session_id`, `split`, `timestamp` and what
-      labels.label_and_time_columns gives.
-    tasks: the reader's; at least one tells its time.
-    train: each task's share of positives, from which sessions start.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp` and the
+      columns of labels.label_and_time_columns.
+    tasks: the reader's; at least one has a label time.
+    train: each task's prior rate.
 
   Returns:
     The features and their details.
@@ -95,10 +95,10 @@ def make_feedback(
 def _past(
   connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[int]
 ) -> str:
-  """A table of rows with what is known before them of each numbered task.
+  """Makes a table of rows with the known positives of each numbered task.
 
-  `position`: earlier rows of the session; `n_<n>`: positives known; `last_<n>`:
-  the greatest position of a row that they belong to.
+  `position`: number of earlier rows of the session; `n_<i>`: known positives of
+  task i; `last_<i>`: position of the last row with one.
   """
   rows, table = sql.unique_name('rows'), sql.unique_name('past')
   known = ', '.join(
@@ -138,7 +138,7 @@ def _past(
 def row_before_id(
   connection: duckdb.DuckDBPyConnection, vocabulary: str, edges: Sequence[float]
 ) -> int:
-  """The row of `since_<task>`'s vocabulary that means: of the row before.
+  """Finds the vocabulary row of `since_<task>` that means "the row before".
 
   Args:
     connection: holds the vocabulary.
@@ -147,8 +147,8 @@ def row_before_id(
     edges: of the bins.
 
   Returns:
-    0 where no bin holds 1 and nothing else: positives are so rare, or sessions
-    so long, that a quantile of the field has several rows.
+    0 if no bin holds the distance 1 alone: positives are so rare, or sessions
+    so long, that a bin spans several distances.
   """
   one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
   if one == two:

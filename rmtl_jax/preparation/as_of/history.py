@@ -1,10 +1,10 @@
-"""The items that a row's user was shown before the row's session began.
+"""Items that a row's user was shown before the row's session began.
 
-Rows of the user that are strictly earlier than the session's first row count,
-of whatever sessions; so no row of the session itself does, and all rows of one
-session and user have one history. The entries are rows of the item field's own
-vocabulary. Items that have none (row 0) say nothing and are left out before
-the list is cut; an item that was shown twice stands twice.
+The user's rows that are strictly earlier than the session's first row count,
+from any session. So all rows of one session and user have the same history, and
+it is computed once for them. Entries are rows of the item field's vocabulary.
+Unknown items (row 0) are dropped before the list is cut; an item that was shown
+twice stands twice.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ def encode_histories(
   vocabulary: str,
   items: int,
 ) -> str:
-  """Makes a table of histories.
+  """Makes a table of histories, one per session and user.
 
-  Every session takes a range of its user's rows, which stand in the order of
-  time; those of one time stand in the order of their items' names, since the
-  file's order may tell more than was known.
+  A history is a range of its user's rows in the order of time. Rows of one time
+  are sorted by item, since the file's order may leak what happened next.
 
   Args:
     connection: holds the rows.
@@ -55,7 +54,7 @@ def encode_histories(
 
   Returns:
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
-    `items` of them, most recent last; only where there are any.
+    `items` entries, most recent last; sessions without a history are missing.
   """
   shown, spans, table = map(sql.unique_name, ('shown', 'spans', 'histories'))
   known = sql.null_if_empty('r."user"') + ' IS NOT NULL'
@@ -64,7 +63,10 @@ def encode_histories(
     f' JOIN {vocabulary} v ON r.{sql.quote(item)} = v.key WHERE {known}'
     ' ORDER BY r."user", r.timestamp, CAST(v.key AS VARCHAR)'
   )
-  # `rowid` counts the ordered rows: a user's are neighbours.
+  # `rowid` counts the sorted rows, so a user's rows are neighbours and a
+  # history is a range [first, last]: `last` by an as-of join with the session's
+  # start, `first` the user's first row or `items` rows back. Only
+  # these ranges become lists: a window per row would hold all of a user's rows.
   connection.execute(
     f'CREATE TABLE {spans} AS SELECT b.session_id, b."user", e.last,'
     f' greatest(e.first, e.last - {items - 1}) AS first FROM ('

@@ -1,11 +1,10 @@
 """Smoothed label rates of a row's user and item, as known before the row.
 
-A label may come later than its row, so a row counts only when its session has
-rested: no row of the session for more than the idle time. That, and not that
-the session has ended, can be known without looking ahead. A row never sees
-labels of its own session, however long that has rested (asof_feedback has what
-may be seen of those). A label whose time of becoming known is given, and comes
-later than the rest, counts from then on.
+A label may come later than its row, so a row counts only once its session has
+rested: no row of the session for more than the idle time. A rest can be seen
+without looking ahead; the end of a session cannot. A row never sees labels of
+its own session, even after a rest (see asof_feedback for those). A label with a
+known time that lies after the rest counts from that time on.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import duckdb
 
 from rmtl_jax.preparation import source, sql
 
-# A user or an item starts from train's rate, as if so many rows had shown it.
+# Pseudo-rows with train's rate that a user or an item starts from.
 WEIGHT = 10
 KEYS = ('user', 'item')
 _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
@@ -26,13 +25,12 @@ _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
 
 @dataclasses.dataclass(frozen=True)
 class FeatureTable:
-  """Features of labels.
+  """A table of features that are made from labels.
 
   Attributes:
-    table: DuckDB table with `row_id` and a DOUBLE per name; NULL where no
+    table: DuckDB table with `row_id` and a DOUBLE per feature; NULL where no
       earlier row counts.
-    details: for the manifest, by name; of a rate its key, task, train's rate
-      and weight.
+    details: for the manifest, by feature: key, task, train's rate, weight.
   """
 
   table: str
@@ -55,21 +53,21 @@ def make_rates(
   idle_ms: int,
   train: Sequence[float],
 ) -> tuple[FeatureTable, ...]:
-  """Rates by user and by item.
+  """Computes rates by user and by item.
 
-  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the rows of the
-  same user, or item, that count.
+  (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the counting rows
+  of the same user or item.
 
   Args:
     connection: holds the rows.
     keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
-      `item` and what labels.label_and_time_columns gives.
+      `item` and the columns of labels.label_and_time_columns.
     tasks: the reader's.
-    idle_ms: a session has rested when no row came for more than this, ms.
-    train: each task's share of positives, from which keys start.
+    idle_ms: a session rests after a gap of more than this, ms.
+    train: each task's prior rate.
 
   Returns:
-    One FeatureTable per key.
+    One table per key.
   """
   rested = _rest(connection, keyed, len(tasks), idle_ms)
   found = tuple(
@@ -82,7 +80,7 @@ def make_rates(
 def train_rates(
   connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, is_train: str
 ) -> tuple[float, ...]:
-  """Each task's share of positives among the rows that `is_train` tells."""
+  """Each task's fraction of positives among the rows with `is_train`."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
   return sql.fetch_row(
@@ -93,12 +91,13 @@ def train_rates(
 def _rest(
   connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, idle_ms: int
 ) -> str:
-  """A table of rows with `known` and `k_<n>`: when row and label count, ms.
+  """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
 
-  `resumed` tells whether rows of the same session come after the rest. Rows
-  whose labels nobody tells (in no prepared data, but where a trained model
-  predicts) are no longer there.
+  `resumed`: whether rows of the session follow the rest. Rows without labels,
+  which only prediction has, are dropped.
   """
+  # A row counts one idle time after the last row before the next rest: `rests`
+  # marks those last rows, and each row looks for the first from it on.
   table = sql.unique_name('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
@@ -127,7 +126,7 @@ def _of_key(
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
 ) -> FeatureTable:
-  """Rates by one key."""
+  """Computes rates by one key."""
   details = {
     _name(key, task): {
       'key': key,
@@ -137,6 +136,8 @@ def _of_key(
     }
     for task, rate in zip(tasks, train, strict=True)
   }
+  # What every session has told of the key, less what the row's own session has:
+  # only sessions that go on after a rest can have told anything by then.
   every = _running(connection, rested, [key], len(tasks))
   resumed = f'(FROM {rested} WHERE resumed)'
   own = _running(connection, resumed, ['session_id', key], len(tasks))
@@ -167,10 +168,11 @@ def _running(
   keys: Sequence[str],
   tasks: int,
 ) -> str:
-  """A table of rows `n` and positives `s_<n>` of the keys, up to `time`."""
+  """Makes running sums per key up to `time`: rows `n`, positives `s_<i>`."""
   by, numbers = sql.quote_all(keys), range(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
-  # A label that comes after its row has counted adds to the positives alone.
+  # Each row is an event at `known`. A label that comes later is an event of its
+  # own, which adds to the positives and not again to the rows.
   events = [
     f'SELECT {by}, known AS time, 1 AS n, '
     + ', '.join(

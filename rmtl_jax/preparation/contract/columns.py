@@ -1,7 +1,7 @@
-"""The columns of prepared data: types, and values in range.
+"""Checks types and values of the columns of prepared data.
 
-Stricter than what reading for training takes (`rmtl_jax.data.columns`): the
-types are those of the contract, so that any reader of it can rely on them.
+Stricter than reading for training (`rmtl_jax.data.columns`): types are exactly
+those of the contract, so that any reader can rely on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rmtl_jax.data import manifest as manifest_lib
 
 _OPTIONAL = ('user_id',)
 _BATCH_ROWS = 65_536
-# Of a file's pages that are read ahead, so that large row groups need no room.
+# Read-ahead per column: whole chunks of large row groups need not fit memory.
 _BUFFER_BYTES = 2**20
 
 
@@ -31,7 +31,7 @@ Kind = tuple[str, pa.DataType | None]
 
 
 def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
-  """What every column of a file of rows must be, in the contract's order."""
+  """The type of every column of a file of rows, in the contract's order."""
   found: dict[str, Kind] = {
     'session_id': _INT64,
     'user_id': _INT64,
@@ -50,15 +50,15 @@ def expected_types(manifest: manifest_lib.Manifest) -> dict[str, Kind]:
   return found
 
 
-def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
+def check_types(path: pathlib.Path, expected: dict[str, Kind]) -> list[str]:
   """Refuses columns that are missing, stand twice or are of another type.
 
   Args:
     path: a file of rows.
-    wanted: of `expected_types`.
+    expected: of `expected_types`.
 
   Returns:
-    The wanted columns that the file has.
+    The expected columns that the file has.
 
   Raises:
     types.InputError: names file and column.
@@ -66,7 +66,7 @@ def check_types(path: pathlib.Path, wanted: dict[str, Kind]) -> list[str]:
   with column_reader.one_line_errors(path), parquet.open_file(path) as file:
     schema = file.schema_arrow
   found = []
-  for name, kind in wanted.items():
+  for name, kind in expected.items():
     count = schema.names.count(name)
     if count > 1:
       raise types.InputError(f'{path}: column {name!r} stands twice')
@@ -94,7 +94,7 @@ def _check_type(path: pathlib.Path, field: pa.Field, kind: Kind) -> None:
 def batches(
   path: pathlib.Path, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-  """A file's rows, some at a time; it holds no more in memory than those.
+  """Reads a file's rows in batches, with one batch in memory.
 
   Raises:
     types.InputError: the file can't be read.
@@ -107,7 +107,7 @@ def batches(
 
 
 class BatchColumns(column_reader.ColumnReader):
-  """Columns of some rows of a file, whose types have been checked."""
+  """Columns of some rows of a file; `check_types` has checked the types."""
 
   def __init__(self, path: pathlib.Path, first_row: int, batch: pa.RecordBatch):
     """Takes rows of a file.

@@ -1,8 +1,8 @@
-"""Whether prepared data, of whatever engine, is what training relies on.
+"""Checks prepared data, of any engine, against its contract.
 
-docs/prepared_data.md states the rules for those who write such data. Rows are
-read a batch at a time, so a log larger than memory can be checked; beside them
-there are a vocabulary and a number for every row of every vocabulary.
+docs/prepared_data.md states the rules. Rows are read a batch at a time, so data
+larger than memory can be checked; memory holds a batch, one vocabulary and a
+count per vocabulary row.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from rmtl_jax.preparation.contract import columns as contract_columns
 from rmtl_jax.preparation.contract import sessions as contract_sessions
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 
-# Row groups up to this many times the usual size raise no warning.
-_PATIENCE = 4
+# Row groups above this many times the usual size raise a warning.
+_MAX_GROUP_RATIO = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class ContractReport:
-  """What was found to be right.
+  """The result of a successful check.
 
   Attributes:
     manifest: of the data.
     files: Parquet files of rows.
     vocabularies: Parquet files of vocabularies.
-    warnings: what is allowed, but costs something, one line each.
+    warnings: allowed but slow properties, one line each.
   """
 
   manifest: manifest_lib.Manifest
@@ -72,19 +72,21 @@ def _check(
   _check_files(directory, manifest)
   vocabularies = contract_vocabulary.check(directory, manifest)
   total = max(1, sum(split.rows for split in manifest.splits.values()))
-  walks: dict[str, contract_sessions.SplitCounts] = {}
+  split_counts: dict[str, contract_sessions.SplitCounts] = {}
   counts = contract_vocabulary.ValueCounts(manifest)
   done = 0
   for name in manifest_lib.SPLITS:
-    floor = _floor(manifest, walks)
-    walk = walks[name] = contract_sessions.SplitCounts()
+    min_start = _min_start(manifest, split_counts)
+    totals = split_counts[name] = contract_sessions.SplitCounts()
     for path, first_row, batch in _batches(directory, manifest, name):
-      _check_batch(path, first_row, batch, manifest, name, walk, floor, counts)
+      _check_batch(
+        path, first_row, batch, manifest, name, totals, min_start, counts
+      )
       done += len(batch)
       progress('check', min(1.0, done / total))
-    _check_counts(directory, manifest, name, walk)
+    _check_counts(directory, manifest, name, totals)
   counts.check(directory)
-  contract_sessions.check_disjoint(directory, manifest, walks)
+  contract_sessions.check_disjoint(directory, manifest, split_counts)
   files = [
     directory / file
     for split in manifest.splits.values()
@@ -96,7 +98,7 @@ def _check(
 def _check_files(
   directory: pathlib.Path, manifest: manifest_lib.Manifest
 ) -> None:
-  """Every file in its split's directory, named once, and no others there."""
+  """Refuses files outside their split's directory, repeated or unnamed."""
   seen: set[pathlib.Path] = set()
   for name in manifest_lib.SPLITS:
     where = directory / name
@@ -136,20 +138,22 @@ def _batches(
       first_row += len(batch)
 
 
-def _floor(
+def _min_start(
   manifest: manifest_lib.Manifest,
-  walks: dict[str, contract_sessions.SplitCounts],
+  split_counts: dict[str, contract_sessions.SplitCounts],
 ) -> int | None:
-  """The time before which no session of the next split may begin, ms."""
-  floors = [walk.last_start for walk in walks.values()]
-  floors += [
-    end for name in walks if (end := manifest.splits[name].end_ms) is not None
+  """The earliest allowed start of the next split's sessions, ms."""
+  starts = [totals.last_start for totals in split_counts.values()]
+  starts += [
+    end
+    for name in split_counts
+    if (end := manifest.splits[name].end_ms) is not None
   ]
-  return max(floors, default=None)
+  return max(starts, default=None)
 
 
 def _delay_ms(manifest: manifest_lib.Manifest) -> int:
-  """How long after its row the last label is known, if a schema says so."""
+  """Delay after its row of the last label, ms; 0 without a schema."""
   schema = schema_lib.schema_of_manifest(manifest)
   return source.slowest(schema.tasks).delay_ms if schema else 0
 
@@ -160,18 +164,18 @@ def _check_batch(
   batch: pa.RecordBatch,
   manifest: manifest_lib.Manifest,
   split: str,
-  walk: contract_sessions.SplitCounts,
-  floor: int | None,
+  totals: contract_sessions.SplitCounts,
+  min_start: int | None,
   counts: contract_vocabulary.ValueCounts,
 ) -> None:
-  """Checks rows, and counts them into the walk."""
+  """Checks rows and adds them to the split's counts."""
   if not len(batch):
     return
   values = contract_columns.BatchColumns(path, first_row, batch)
   contract_sessions.check_rows(
     values,
-    walk,
-    floor,
+    totals,
+    min_start,
     manifest.splits[split].end_ms,
     _delay_ms(manifest),
   )
@@ -193,7 +197,7 @@ def _check_batch(
   }
   for task in manifest.tasks:
     found = labels[task.name]
-    walk.positives[task.name] = walk.positives.get(task.name, 0) + int(
+    totals.positives[task.name] = totals.positives.get(task.name, 0) + int(
       np.count_nonzero(found)
     )
     if task.after is not None:
@@ -205,42 +209,45 @@ def _check_batch(
       )
     if manifest.has_oracle:
       values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
-  walk.rows += len(batch)
-  walk.last_file = path
+  totals.rows += len(batch)
+  totals.last_file = path
 
 
 def _check_counts(
   directory: pathlib.Path,
   manifest: manifest_lib.Manifest,
   name: str,
-  walk: contract_sessions.SplitCounts,
+  totals: contract_sessions.SplitCounts,
 ) -> None:
-  """The manifest's counts against those of the rows."""
+  """Compares the manifest's counts with those of the rows."""
   split = manifest.splits[name]
-  if not walk.rows:
+  if not totals.rows:
     raise types.InputError(
       f'{directory}: split {name!r} has no rows; an empty split is of no use'
     )
   pairs = {
-    'rows': (split.rows, walk.rows),
-    'sessions': (split.sessions, walk.sessions),
+    'rows': (split.rows, totals.rows),
+    'sessions': (split.sessions, totals.sessions),
     **{
-      f'positives: {task!r}': (split.positives[task], walk.positives[task])
+      f'positives: {task!r}': (
+        split.positives[task],
+        totals.positives[task],
+      )
       for task in manifest.task_names
     },
   }
   if split.start_ms is not None:
-    pairs['start_ms'] = split.start_ms, walk.first_time
-  for entry, (said, found) in pairs.items():
-    if said != found:
+    pairs['start_ms'] = split.start_ms, totals.first_time
+  for entry, (stated, found) in pairs.items():
+    if stated != found:
       raise types.InputError(
-        f'{directory / "manifest.json"}: splits: {name!r}: {entry} is {said},'
+        f'{directory / "manifest.json"}: splits: {name!r}: {entry} is {stated},'
         f' the files say {found}'
       )
 
 
 def _slow_groups(files: list[pathlib.Path]) -> tuple[str, ...]:
-  """A warning if files have row groups that slow streaming down."""
+  """Warns about row groups that are too large for streaming."""
   largest, where, count = 0, pathlib.Path(), 0
   for path in files:
     with parquet.open_file(path) as file:
@@ -250,14 +257,14 @@ def _slow_groups(files: list[pathlib.Path]) -> tuple[str, ...]:
       if found.num_row_groups
       else 0
     )
-    count += rows > _PATIENCE * writer.ROW_GROUP
+    count += rows > _MAX_GROUP_RATIO * writer.ROW_GROUP
     if rows > largest:
       largest, where = rows, path
   if not count:
     return ()
   noun = 'file has' if count == 1 else 'files have'
   return (
-    f'{count} {noun} row groups of more than {_PATIENCE * writer.ROW_GROUP:,}'
-    f' rows ({where}: {largest:,}); training that streams reads whole groups'
+    f'{count} {noun} row groups of more than'
+    f' {_MAX_GROUP_RATIO * writer.ROW_GROUP:,} rows ({where}: {largest:,}); training that streams reads whole groups'
     f' for small blocks, so write groups of {writer.ROW_GROUP:,}',
   )

@@ -1,4 +1,4 @@
-"""The sessions of prepared data: sorted, whole, within their split's time."""
+"""Checks sessions of prepared data: sorted, whole, within their split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rmtl_jax.preparation.contract import columns as contract_columns
 
 @dataclasses.dataclass
 class SplitCounts:
-  """What the rows of one split had so far.
+  """Counts over the rows of one split so far.
 
   Attributes:
     rows: their number.
@@ -40,38 +40,38 @@ class SplitCounts:
 
 def check_rows(
   values: contract_columns.BatchColumns,
-  walk: SplitCounts,
-  floor: int | None,
+  totals: SplitCounts,
+  min_start: int | None,
   end: int | None,
   delay_ms: int = 0,
 ) -> None:
-  """Checks the sessions of some rows, and counts them into the walk.
+  """Checks the sessions of some rows, and adds them to the totals.
 
   Args:
     values: at least one row.
-    walk: of the rows before.
-    floor: time before which no session of the split may begin, ms.
-    end: time that no row of the split may reach, ms.
-    delay_ms: how long after its row the last of its labels is known; that
-      may not reach the end either.
+    totals: of the rows before.
+    min_start: earliest allowed start of a session, ms.
+    end: end of the split, ms; rows lie before it.
+    delay_ms: delay of the last label after its row, which lies before `end`
+      too.
 
   Raises:
-    types.InputError: sessions that are not in order, in two pieces or two
-      files, steps that do not count from 0, times that fall within a session
-      or are not the split's.
+    types.InputError: sessions out of order or in several pieces or files, steps
+      that don't count from 0, times that fall within a session or lie outside
+      the split.
   """
   session = values.integers('session_id')
   step = values.integers('step')
   time = values.integers('timestamp')
-  goes_on = _check_order(values, session, walk)
+  goes_on = _check_order(values, session, totals)
   begins = np.append(not goes_on, session[1:] != session[:-1])
-  _, last_step, last_time = walk.last or (0, 0, 0)
-  wanted = np.where(begins, 0, np.append(last_step, step[:-1]) + 1)
-  wrong = step != wanted
+  _, last_step, last_time = totals.last or (0, 0, 0)
+  expected_step = np.where(begins, 0, np.append(last_step, step[:-1]) + 1)
+  wrong = step != expected_step
   if wrong.any():
     row = int(np.argmax(wrong))
     values.fail(
-      'step', row, f'is {step[row]}', f'{wanted[row]}, counted from 0'
+      'step', row, f'is {step[row]}', f'{expected_step[row]}, counted from 0'
     )
   values.require(
     begins | (time >= np.append(last_time, time[:-1])),
@@ -79,21 +79,23 @@ def check_rows(
     'is earlier than in the row before',
     'rows of a session in the order of time',
   )
-  _check_times(values, time, begins, floor, end, delay_ms)
-  if walk.last is None:
-    walk.first_session = int(session[0])
-  walk.sessions += int(np.count_nonzero(begins))
-  walk.last = int(session[-1]), int(step[-1]), int(time[-1])
-  walk.first_time = min(walk.first_time, int(time.min()))
+  _check_times(values, time, begins, min_start, end, delay_ms)
+  if totals.last is None:
+    totals.first_session = int(session[0])
+  totals.sessions += int(np.count_nonzero(begins))
+  totals.last = int(session[-1]), int(step[-1]), int(time[-1])
+  totals.first_time = min(totals.first_time, int(time.min()))
   if begins.any():
-    walk.last_start = max(walk.last_start, int(time[begins].max()))
+    totals.last_start = max(totals.last_start, int(time[begins].max()))
 
 
 def _check_order(
-  values: contract_columns.BatchColumns, session: np.ndarray, walk: SplitCounts
+  values: contract_columns.BatchColumns,
+  session: np.ndarray,
+  totals: SplitCounts,
 ) -> bool:
-  """Whether the first row goes on with the last row's session."""
-  last = None if walk.last is None else walk.last[0]
+  """Whether the first row continues the previous session."""
+  last = None if totals.last is None else totals.last[0]
   falls = session < np.append(
     session[0] if last is None else last, session[:-1]
   )
@@ -105,11 +107,11 @@ def _check_order(
   )
   if last != session[0]:
     return False
-  if values.path != walk.last_file:
+  if values.path != totals.last_file:
     values.fail(
       'session_id',
       0,
-      f'session {last} began in {walk.last_file.name}',
+      f'session {last} began in {totals.last_file.name}',
       'all rows of a session in one file',
     )
   return True
@@ -119,7 +121,7 @@ def _check_times(
   values: contract_columns.BatchColumns,
   time: np.ndarray,
   begins: np.ndarray,
-  floor: int | None,
+  min_start: int | None,
   end: int | None,
   delay_ms: int,
 ) -> None:
@@ -136,33 +138,33 @@ def _check_times(
       "has a label that is not known at its split's end",
       f'less than {end - delay_ms}, which is {delay_ms} ms before it',
     )
-  if floor is not None:
+  if min_start is not None:
     values.require(
-      ~begins | (time >= floor),
+      ~begins | (time >= min_start),
       'timestamp',
       'begins a session where the split before has not ended',
-      f'at least {floor}, as sessions are split by their start',
+      f'at least {min_start}, as sessions are split by their start',
     )
 
 
 def check_disjoint(
   directory: pathlib.Path,
   manifest: manifest_lib.Manifest,
-  walks: Mapping[str, SplitCounts],
+  split_counts: Mapping[str, SplitCounts],
 ) -> None:
   """Checks that no session is in two splits.
 
   Args:
     directory: DATA.
     manifest: its manifest.
-    walks: through all rows of every split.
+    split_counts: through all rows of every split.
 
   Raises:
     types.InputError: names such a session and its splits.
   """
   for i, one in enumerate(manifest_lib.SPLITS):
     for other in manifest_lib.SPLITS[i + 1 :]:
-      a, b = walks[one], walks[other]
+      a, b = split_counts[one], split_counts[other]
       assert a.last is not None and b.last is not None
       if a.last[0] < b.first_session or b.last[0] < a.first_session:
         continue

@@ -1,4 +1,4 @@
-"""The vocabularies of prepared data: one file per field, a row per id."""
+"""Reads and checks vocabularies: one file per field, a row per id."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rmtl_jax.data import manifest as manifest_lib
 
 
 class ValueCounts:
-  """How often train has each value, to compare with what vocabularies say.
+  """Counts of values in train, to compare with those of the vocabularies.
 
-  A vocabulary whose rows are not in the order of its ids has other counts.
+  They differ if a vocabulary's rows are not in the order of the ids.
   """
 
   def __init__(self, manifest: manifest_lib.Manifest):
@@ -101,10 +101,10 @@ def read(path: pathlib.Path, field: manifest_lib.Field) -> pa.Table:
 def check_sizes(
   directory: pathlib.Path, manifest: manifest_lib.Manifest
 ) -> None:
-  """Refuses vocabularies of another length than the manifest says.
+  """Refuses vocabularies with another size than the manifest's.
 
-  Reads no more than the files' ends, before anything of that size is made;
-  vocabularies that are not there are not missed.
+  Reads only the files' footers, before tables of that size are allocated.
+  Missing vocabularies are accepted.
 
   Args:
     directory: DATA, or RUN.
@@ -170,7 +170,7 @@ def _check_types(path: pathlib.Path, schema: pa.Schema) -> None:
 
 
 def _check_values(path: pathlib.Path, values: pa.ChunkedArray) -> None:
-  """Null in row 0 and there alone; every value once."""
+  """Refuses null outside of row 0, and values that stand twice."""
   where = f"{path}: row {{}}, column 'value': "
   if values[0].is_valid:
     raise types.InputError(

@@ -16,7 +16,7 @@ from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 
-# Kinds of faults that a record has when the file ends within it.
+# Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
 
 
@@ -36,17 +36,17 @@ def load(
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
-  Empty values become NULL. Other columns than the named ones are not kept.
+  Empty values become NULL. Only the named columns are kept.
 
   Args:
     connection: where the table is made.
     paths: the files, in order; each with a header.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
-    select: SQL expressions to keep in place of the wanted columns.
-    where: SQL condition of the rows to keep; row ids count those alone, and
-      there may be none.
+    select: SQL expressions to keep in place of the named columns.
+    where: SQL condition of the rows to keep, perhaps none; row ids count only
+      these.
     row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
-    late_hash: gives the table's `row_hash`, for few rows; not with `select`.
+    late_hash: sets the table's `row_hash`, for few rows; not with `select`.
     delimiter: between values.
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
@@ -123,7 +123,7 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
 
 
 def ends_with_newline(path: pathlib.Path) -> bool:
-  """Whether the last byte ends a line; a gzip file is taken at its word."""
+  """Whether the last byte ends a line; true for gzip, which checks itself."""
   if raw.is_gzip(path):
     return True
   with path.open('rb') as file:
@@ -138,7 +138,7 @@ def _options(
   rejects: str,
   missing: Sequence[str],
 ) -> str:
-  """Leaves DuckDB nothing to guess; faulty records go to `rejects`."""
+  """Reader options that leave DuckDB no guess; faults go to `rejects`."""
   types_of = ', '.join(
     f'{sql.literal(name)}: {sql.literal(kind)}'
     for name, kind in columns.items()
@@ -199,7 +199,7 @@ def _value(record: str, position: int, delimiter: str) -> str | None:
 
 
 def _fault(kind: str, message: str, columns: int) -> str:
-  """What is wrong with a record that DuckDB refused."""
+  """The fault of a record that DuckDB rejected, in words."""
   counted = re.search(r'Found: (\d+)', message)
   if 'COLUMNS' in kind and counted:
     return f'{counted.group(1)} values, expected {columns}'

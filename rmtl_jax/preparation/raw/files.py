@@ -1,7 +1,7 @@
 """Raw files in a DuckDB table, and errors that name file, column and row.
 
-`raw_csv.load` and `raw_parquet.load` fill the table; its `rowid` counts the
-rows of all files, in order, from 0: it is the `row_id` of prepared data.
+`raw_csv.load` and `raw_parquet.load` fill the table. Its `rowid` numbers the
+rows of all files, in order, from 0; it is the `row_id` of prepared data.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from rmtl_jax import types
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import sql
 
-# Name of the column that holds a hash of all raw columns, and of one that
-# holds a hash of those that a table does not keep as they are.
+# Columns for a hash of all raw columns, and of those that a table does not keep
+# unchanged.
 ROW_HASH = 'row_hash_of_all'
 REST_HASH = 'row_hash_of_rest'
 
-# Before the names of a person's own columns where they stand in SQL with those
-# of DuckDB (`rowid`) and of this package: none of these begins so.
+# Prefix of a user's own columns in SQL, so that none has the name of a column
+# of DuckDB (`rowid`) or of this package.
 PREFIX = 'c_'
 
 # Longest value of a CSV file, in characters; DuckDB's lines are no longer.
 LONGEST_VALUE = 2**21
 
-# Texts that often stand for nothing.
+# Texts that often mean a missing value.
 NULL_TEXTS = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
 
-# What a value of a DuckDB type should have been, for errors.
+# Expected values by DuckDB type, for errors.
 EXPECTED = {
   'BIGINT': 'a whole number',
   'DOUBLE': 'a number',
@@ -44,8 +44,8 @@ EXPECTED = {
   'VARCHAR': 'text',
 }
 
-# A raw column, an SQL condition that is true of a fault, and what was expected,
-# which the row at fault may tell.
+# A raw column, the SQL condition of a fault, and the expected value, which may
+# depend on the row.
 Fault = tuple[str, str, str | Callable[[int], str]]
 
 
@@ -112,7 +112,7 @@ class RawTable:
 def error_line(
   path: pathlib.Path, row: int, column: str, found: Any, expected: str
 ) -> str:
-  """The one line for a value that can't be used."""
+  """The error line for an invalid value."""
   shown = 'nothing' if found in (None, '') else repr(found)
   if len(shown) > 80:
     shown = shown[:77] + '...'
@@ -215,7 +215,7 @@ def append_rows(
 def rest_hash(
   kept: Iterable[str], others: Iterable[str], prefix: str = ''
 ) -> tuple[str, str]:
-  """How to hash all of a row's columns when somebody asks, not as it is read.
+  """SQL of a row hash that is computed on demand, not while reading.
 
   Args:
     kept: columns that the table keeps as they are.
@@ -223,8 +223,8 @@ def rest_hash(
     prefix: of the kept columns' names in the table.
 
   Returns:
-    SQL of a column to read with the kept ones, and, over the table, of the
-    hash.
+    SQL of one more column to read (a hash of the others), and SQL of the row
+    hash over the table.
   """
   rest = sql.quote_all(sorted(others))
   column = f'hash({rest})' if rest else '0::UBIGINT'
@@ -234,13 +234,13 @@ def rest_hash(
 
 
 def check_columns(
-  path: pathlib.Path, found: Sequence[str], wanted: Iterable[str]
+  path: pathlib.Path, found: Sequence[str], required: Iterable[str]
 ) -> None:
   """Checks a file's column names.
 
   Raises:
-    types.InputError: a name that stands twice (DuckDB and so we take no
-      account of case), or a wanted one that is missing.
+    types.InputError: a name that stands twice (regardless of case, as in
+      DuckDB), or a required one that is missing.
   """
   seen: dict[str, str] = {}
   for name in found:
@@ -249,7 +249,7 @@ def check_columns(
       same = '' if other == name else f' (and {other!r}; case does not count)'
       raise types.InputError(f'{path}: column {name!r} stands twice{same}')
     seen[name.lower()] = name
-  for name in wanted:
+  for name in required:
     if name not in found:
       listed = ', '.join(found[:20]) + (', ...' if len(found) > 20 else '')
       raise types.InputError(
@@ -289,8 +289,8 @@ def file_record(path: pathlib.Path) -> dict[str, Any]:
   """Name, bytes and SHA-256 of a file, as the manifest records them.
 
   Raises:
-    types.InputError: a gzip file that is damaged, of which DuckDB may have
-      read a part without a word.
+    types.InputError: a damaged gzip file, which DuckDB may read in part without
+      an error.
   """
   if is_gzip(path):
     _check_gzip(path)
@@ -299,7 +299,7 @@ def file_record(path: pathlib.Path) -> dict[str, Any]:
 
 
 def is_gzip(path: pathlib.Path) -> bool:
-  """Whether a file's name says that it is compressed."""
+  """Whether a file is compressed, by its name."""
   return path.name.lower().endswith('.gz')
 
 

@@ -1,4 +1,4 @@
-"""Parquet files to a DuckDB table, cast to the types that are wanted."""
+"""Reads Parquet files into a DuckDB table, cast to given types."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def load(
     connection: where the table is made.
     paths: the files, in order.
     column_types: wanted type of every wanted column: BIGINT, DOUBLE, VARCHAR,
-      TIMESTAMPTZ, VARCHAR[], or '' for whatever the files have: text where
-      they differ, of floats as of whole numbers.
-    late_hash: gives the table's `row_hash`, for few rows.
+      TIMESTAMPTZ, VARCHAR[], or '' for the files' own type; text if the files
+      differ, with whole floats as integers.
+    late_hash: sets the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
 
@@ -90,12 +90,12 @@ def load(
 
 
 def _kind(found: pa.DataType) -> str:
-  """What tells types apart, of which a table's column can have one."""
+  """A type's name; all types of text have one."""
   return 'text' if parquet.is_text(found) else str(found)
 
 
 def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
-  """SQL of a column as the file has it; NULL where it is missing."""
+  """SQL of a file's column; NULL where it is missing."""
   value = sql.quote(name)
   return (
     sql.null_if_in(value, missing)
@@ -114,7 +114,7 @@ def _cast(value: str, wanted: str) -> str:
 
 
 def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
-  """Columns of which the table does not have every value as it is."""
+  """Columns that the table does not keep unchanged."""
   return [
     field.name
     for field in schema
@@ -123,7 +123,7 @@ def _changed(schema: pa.Schema, column_types: Mapping[str, str]) -> list[str]:
 
 
 def _is_kept(found: pa.DataType, wanted: str | None) -> bool:
-  """Whether values that differ still do when they are cast."""
+  """Whether a cast keeps different values different."""
   if wanted == 'DOUBLE':
     narrow = pa.types.is_integer(found) and found.bit_width <= 32
     single = pa.types.is_float32(found) or pa.types.is_float64(found)
@@ -213,7 +213,7 @@ def _check_text(
     connection, source, ' OR '.join(wrong.values())
   ):
     return
-  # Counted here: a column of the file may have any name that DuckDB gives.
+  # Rows are numbered here, as the file may have a column `file_row_number`.
   columns = [
     f'{condition} AS wrong_{i}' for i, condition in enumerate(wrong.values())
   ]

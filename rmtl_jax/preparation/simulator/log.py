@@ -2,9 +2,9 @@
 
 Users with tastes meet items by category and popularity, session by session;
 a hidden state (interest, mood, fatigue, budget) moves along every session. The
-columns that a model may see tell part of the traits and nothing of the hidden
-state but what the session so far betrays, while `p_click` and `p_conversion`
-know all: metrics computed with them (the oracle's) bound those of any model.
+features of a model reveal part of the traits, and the session so far reveals
+part of the hidden state; `p_click` and `p_conversion` are computed from all of
+it, so metrics of these (the oracle's) bound those of any model.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def simulate(
 
 
 def parameters_digest() -> str:
-  """Sha256 of the default parameters and of a sample of what they give.
+  """SHA-256 of the default parameters and of a sample of their log.
 
   Floating-point columns of the sample are rounded to six decimals, so that
   platforms may differ in the last bits. A change of the simulator that changes

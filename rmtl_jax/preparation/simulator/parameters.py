@@ -1,4 +1,4 @@
-"""What a simulated world is made of: every knob of the simulator."""
+"""The parameters of the simulator."""
 
 from __future__ import annotations
 

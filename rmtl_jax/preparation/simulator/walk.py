@@ -53,7 +53,7 @@ class _Row(NamedTuple):
 
 
 class Log(NamedTuple):
-  """What was shown and what came of it, [R] each, row by row.
+  """Shown items and their labels, [R] each.
 
   Attributes:
     item: i64[R], index of an item.
@@ -116,8 +116,8 @@ def make_sessions(
   hours = np.arange(24)
   profile = np.cumsum(1 + 0.8 * np.cos(2 * np.pi * (hours - 20) / 24))
   hour = simulated_world.pick(rng, profile, count) + rng.random(count)
-  wanted = (day * simulated_world.DAY_MS + hour * HOUR_MS).astype(np.int64)
-  start = _apart(user, wanted, duration)
+  drawn_start = (day * simulated_world.DAY_MS + hour * HOUR_MS).astype(np.int64)
+  start = _keep_apart(user, drawn_start, duration)
   timestamp = np.repeat(start, length) + elapsed
   return Sessions(length, first_row, user, device, start, timestamp)
 
@@ -178,25 +178,23 @@ def _lengths(
   return np.sort(length[:enough])[::-1]
 
 
-def _apart(
-  user: np.ndarray, wanted: np.ndarray, duration: np.ndarray
+def _keep_apart(
+  user: np.ndarray, drawn_start: np.ndarray, duration: np.ndarray
 ) -> np.ndarray:
-  """Starts i64[S], the wanted ones or later: a user's sessions keep apart.
-
-  Between the end of one and the start of the next lie at least SESSION_GAP_MS.
+  """Delays starts i64[S] so that a user's sessions keep SESSION_GAP_MS apart.
 
   start_j = max over a user's sessions i <= j of wanted_i + the durations from
   i to j: with those summed from the user's first session on, a running
   maximum. Users are kept apart by an offset that grows with the user.
   """
-  order = np.lexsort((wanted, user))
+  order = np.lexsort((drawn_start, user))
   taken = (duration + SESSION_GAP_MS)[order]
   before = np.cumsum(taken) - taken
   is_first = np.diff(user[order], prepend=-1) != 0
   before -= np.maximum.accumulate(np.where(is_first, before, 0))
-  slack = wanted[order] - before
+  slack = drawn_start[order] - before
   offset = np.cumsum(is_first) * (int(slack.max()) - int(slack.min()) + 1)
-  start = np.empty_like(wanted)
+  start = np.empty_like(drawn_start)
   start[order] = np.maximum.accumulate(slack + offset) - offset + before
   return start
 

@@ -1,8 +1,8 @@
-"""Who and what exists in a simulated log: its users and items.
+"""Draws the users and items of a simulated log.
 
-Users and items meet in a taste space: a user's taste and an item's vector have
-components of unit variance, and their affinity is the scaled dot product. What
-a model may see of both (segment, category, tags, ...) tells part of it.
+Users and items lie in a taste space: a user's taste and an item's vector have
+components of unit variance, and their affinity is the scaled dot product. The
+features of a model (segment, category, tags, ...) reveal part of it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _DEVICE_SHARE = np.array([0.6, 0.3, 0.1])
 
 
 class Users(NamedTuple):
-  """Users, [U] each; what a model may not see stands last.
+  """Users, [U] each; traits that no model sees stand last.
 
   Attributes:
     segment: i64[U].
@@ -110,12 +110,12 @@ class Items(NamedTuple):
 
 
 class World(NamedTuple):
-  """All that stands before the first session.
+  """The state of the world before the first session.
 
   Attributes:
-    parameters: what it was drawn by.
-    users: who can have sessions.
-    items: what can be shown.
+    parameters: of the simulation.
+    users: all users.
+    items: all items.
   """
 
   parameters: simulated_parameters.Parameters
@@ -137,9 +137,8 @@ def make_world(
 def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
   """Standard normal draws, f64[shape], by Box and Muller's formula.
 
-  Only `rng.random` is drawn from anywhere in the simulator: its values follow
-  from the bit stream, which numpy keeps, while numpy may change how it draws
-  from other distributions (NEP 19).
+  The simulator draws from `rng.random` alone: numpy guarantees its values for a
+  bit stream, but may change those of other distributions (NEP 19).
   """
   radius = np.sqrt(-2 * np.log1p(-rng.random(shape)))
   return radius * np.cos(2 * np.pi * rng.random(shape))
@@ -148,7 +147,7 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def pick(
   rng: np.random.Generator, cumulative: np.ndarray, count: int
 ) -> np.ndarray:
-  """Indices i64[count], drawn by weights of which the cumulative is given."""
+  """Draws indices i64[count] by weights with these cumulative sums."""
   drawn = rng.random(count) * cumulative[-1]
   index = np.searchsorted(cumulative, drawn, side='right')
   return np.minimum(index, len(cumulative) - 1)
@@ -253,7 +252,7 @@ def _mixture(
   weight: np.ndarray,
   share: float,
 ) -> np.ndarray:
-  """Vectors of unit variance, `share` of which their group explains."""
+  """Draws vectors of unit variance; groups explain `share` of it."""
   own = normal(rng, len(group), centres.shape[1])
   drawn = math.sqrt(share) * centres[group] + math.sqrt(1 - share) * own
   return drawn - np.average(drawn, axis=0, weights=weight)
@@ -267,8 +266,8 @@ def _trait(
 ) -> np.ndarray:
   """A scalar of unit variance; each of two groups explains a third.
 
-  Centred, as the vectors are, over what is seen: a few users, items and groups
-  hold most rows, and without it the rates would hang on the seed.
+  Centred over the rows, as the vectors are: few users, items and groups have
+  most rows, and without centring label rates would depend on the seed.
   """
   one = normal(rng, int(first.max()) + 1)[first]
   two = normal(rng, int(second.max()) + 1)[second]

@@ -1,10 +1,10 @@
-"""KuaiRand (Pure, 1K, 27K), in the files that its authors publish.
+"""Reads KuaiRand (Pure, 1K, 27K) from the files that its authors publish.
 
-`log_standard_*.csv` (and `log_random_*.csv` if wanted), beside them, if they
-are there, `user_features_*.csv` and `video_features_basic_*.csv`; in parts or
-whole. A row is a row of the log, ordered by `time_ms`; click = `is_click`,
-conversion = click and another feedback column, `long_view` unless said
-otherwise. `date` and `hourmin` can run ahead of `time_ms` and are not used.
+`log_standard_*.csv`, optionally `log_random_*.csv`, and if they exist
+`user_features_*.csv` and `video_features_basic_*.csv`; each in one file or in
+parts. A row is a row of the log, ordered by `time_ms`; click: `is_click`;
+conversion: click and another feedback column, by default `long_view`. `date`
+and `hourmin` can run ahead of `time_ms` and are not used.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def read(
 def _find(
   raw_dir: pathlib.Path, options: prepare_config.PrepareConfig
 ) -> dict[str, list[pathlib.Path]]:
-  """Files of one variant: 'log', 'user', 'video'."""
+  """Finds the files of one variant: 'log', 'user', 'video'."""
   what = 'a directory with log_standard_*.csv'
   found = {
     'log': raw.find_files(raw_dir, ['log_standard_*.csv*'], what),
@@ -249,7 +249,7 @@ def _read_features(
   key: str,
   log: raw.RawTable,
 ) -> str:
-  """A table of the features of the log's users or videos, one row each."""
+  """Makes a table of features of the log's users or videos, one row each."""
   loaded = raw_csv.load(
     connection,
     paths,

@@ -1,8 +1,8 @@
-"""Shop events to rows: one per session and viewed item.
+"""Turns shop events into rows, one per session and viewed item.
 
-A row is a (session, item) pair with a view, timed at its first view; click =
-the item was put in the cart or bought in that session, conversion = bought.
-Pairs without a view are all positive, so they are dropped unless wanted
+A row is a (session, item) pair with a view, at the time of its first view;
+click: the item was put in the cart or bought in that session; conversion:
+bought. Pairs without a view are all positive and dropped by default
 (Liu et al., WWW 2023, by the base rates of the authors' data).
 """
 
@@ -25,7 +25,7 @@ TASKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-  """Rows made of events.
+  """(session, item) pairs of events.
 
   Attributes:
     table: `row_id` (of the first view), `session`, `user`, `item`,
@@ -52,7 +52,7 @@ def make_pairs(
   identity: tuple[str, ...],
   keep_unviewed: bool,
 ) -> Pairs:
-  """Cuts sessions and gathers each session's events of an item.
+  """Cuts sessions and joins each session's events of an item to a pair.
 
   Args:
     connection: holds the events.
@@ -60,7 +60,7 @@ def make_pairs(
       user again), `item` and `event` (VIEW, CART or PURCHASE).
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
-    identity: columns that exact duplicates have in common.
+    identity: columns in which exact duplicates are equal.
     keep_unviewed: keep pairs without a view, timed at their first event.
   """
   numbered = sessions.number_sessions(
@@ -70,7 +70,7 @@ def make_pairs(
     has_session=has_session,
     identity=identity,
     carry=('visitor', 'item', 'event'),
-    drop=False,  # first times stay what they are
+    drop=False,  # they change no first time
   )
   gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
   # Positions follow time within a session, so the least one is the first.
@@ -120,7 +120,7 @@ def make_view(
   columns: Mapping[str, str],
   joins: str,
 ) -> str:
-  """A view in the form that `rmtl_jax.preparation.source` asks for.
+  """Makes a reader's view (see `rmtl_jax.preparation.source`).
 
   Args:
     connection: holds the tables.

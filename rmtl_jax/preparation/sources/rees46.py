@@ -1,8 +1,8 @@
-"""REES46's shop logs, in the raw files (`2019-Oct.csv`, … or .csv.gz).
+"""Reads REES46's shop logs from the raw files (`2019-Oct.csv`, … or .csv.gz).
 
 Rows and labels as in `rmtl_jax.preparation.sources.pairs`; `remove_from_cart`
-counts for nothing. Sessions are the log's own (`user_session`); events without
-one belong to their user's, cut at the idle time. An incomplete final record (a
+is ignored. Sessions are the log's own (`user_session`); events without one form
+sessions of their user, cut at the idle time. An incomplete final record (a
 download that was cut off) is dropped with a warning.
 """
 
@@ -78,7 +78,7 @@ def read(
     keep_unviewed=options.keep_unviewed,
   )
   categorical = _CATEGORICAL | pairs.hour_and_weekday('p.timestamp')
-  # Some of the logs have prices below zero: they say nothing.
+  # Some logs have prices below zero, which are missing values.
   price = 'CASE WHEN e.price >= 0 THEN e.price END'
   view = pairs.make_view(
     connection,
@@ -167,8 +167,8 @@ def _drop_short_end(
 ) -> str:
   """Drops a final record that was cut within its last value.
 
-  Such a record has all its columns; what gives it away is that no line end
-  follows and that its session id is shorter than every other.
+  Such a record has all its columns, but no line end follows it and its session
+  id is shorter than all others.
   """
   if file.rows < 2 or raw_csv.ends_with_newline(file.path):
     return ''

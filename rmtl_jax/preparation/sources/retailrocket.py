@@ -1,9 +1,9 @@
-"""RetailRocket's shop log, in the files that Kaggle has.
+"""Reads RetailRocket's shop log from the files of Kaggle.
 
-`events.csv`; beside it, if they are there, `item_properties_part*.csv` (weekly
-snapshots, each row valid from its time on) and `category_tree.csv`. Rows and
-labels as in `rmtl_jax.preparation.sources.pairs`. A row's item properties are
-the newest values at or before its time: later ones would leak.
+`events.csv`, and if they exist `item_properties_part*.csv` (weekly snapshots,
+each row valid from its time on) and `category_tree.csv`. Rows and labels are
+those of `rmtl_jax.preparation.sources.pairs`. A row has the newest values of
+its item's properties at or before its time: later ones would leak.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _read_properties(
   paths: list[pathlib.Path],
   found: pairs.Pairs,
 ) -> str:
-  """A table of the wanted properties' values over time, of items in rows."""
+  """Makes a table of property values over time, for items with rows."""
   wanted = ', '.join(map(sql.literal, PROPERTIES.values()))
   return raw_csv.load(
     connection,
@@ -161,9 +161,10 @@ def _read_properties(
 def _as_of(
   connection: duckdb.DuckDBPyConnection, found: pairs.Pairs, history: str
 ) -> str:
-  """A table with every row's newest property values at or before its time."""
+  """Makes a table of each row's newest property values up to its time."""
   changed = ', '.join(
-    # Two values of one time are one too many: the greater one, always.
+    # A property can have two values at one time; the greater one is taken, so
+    # that the result does not depend on the order of rows.
     f'max(value) FILTER (WHERE property = {sql.literal(key)}) AS {name}'
     for name, key in PROPERTIES.items()
   )
@@ -171,8 +172,8 @@ def _as_of(
     f'last_value({name} IGNORE NULLS) OVER past AS {name}'
     for name in PROPERTIES
   )
-  # All properties of an item, whenever one of them changes: so one as-of join
-  # serves them all.
+  # One version per change, with all properties carried forward, so that a
+  # single as-of join serves all of them.
   versions, table = sql.unique_name('versions'), sql.unique_name('properties')
   connection.execute(
     f'CREATE TABLE {versions} AS SELECT itemid AS item, timestamp, {newest}'

@@ -1,4 +1,4 @@
-"""A person's own CSV or Parquet files, described by a JSON schema."""
+"""Reads a user's own CSV or Parquet files, described by a JSON schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rmtl_jax.preparation.raw import parquet as raw_parquet
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 _PARQUET = ('.parquet',)
-# Of each unit: the DuckDB type as which it is read, and SQL of ms.
+# By unit: DuckDB type of the raw column, and SQL of ms.
 TIME = {
   'ms': ('BIGINT', '{}'),
   'us': ('BIGINT', '{} // 1000'),
@@ -95,7 +95,7 @@ def read(
 
 
 def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
-  """The CSV or the Parquet files of a place, in the order of their rows.
+  """Finds the CSV or Parquet files of a place, in the order of their rows.
 
   Raises:
     types.InputError: no such place, no such files, or both kinds.
@@ -120,7 +120,7 @@ def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _list_columns(path: pathlib.Path) -> set[str]:
-  """Columns that hold lists; faults are left to the loader."""
+  """Columns of lists; the loader reports unreadable files."""
   try:
     with parquet.open_file(path) as file:
       found = file.schema_arrow
@@ -132,7 +132,7 @@ def _list_columns(path: pathlib.Path) -> set[str]:
 def _column_types(
   schema: schema_lib.TableSchema, key: str, nested: set[str]
 ) -> dict[str, str]:
-  """The DuckDB type in which each raw column is read; of keys it is given."""
+  """DuckDB types of the raw columns; `key` is that of keys."""
   kinds = {
     column: key
     for column in (schema.session, schema.user, schema.item)
@@ -153,8 +153,8 @@ def _write_whole(
 ) -> None:
   """Writes 118 for 118.0 in columns of text that hold numbers alone.
 
-  Where an id is missing pandas writes a file's ids as floats, and those of the
-  next file as whole numbers.
+  Pandas writes a file's ids as floats if one is missing, and those of the next
+  file as integers.
 
   Args:
     connection: holds the table.
@@ -182,7 +182,7 @@ def _write_whole(
 def _select(
   schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
 ) -> str:
-  """The reader's view; column names as in rmtl_jax.preparation.source."""
+  """SQL of the reader's view (see rmtl_jax.preparation.source)."""
   time = TIME[schema.unit][1].format(_column(schema.time))
   columns = [
     'SELECT rowid AS row_id',

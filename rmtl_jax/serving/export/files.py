@@ -1,7 +1,6 @@
-"""Files of an exported model: inside its directory, regular, as recorded.
+"""Reads files of an exported model: regular, inside its directory, unchanged.
 
-Digests find damage. They prove nothing of where a file comes from: who changes
-it can change its record too.
+Digests find damage, not forgery: a forger can change the record too.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _BLOCK = 2**20
 
 
 def read_record(path: pathlib.Path, missing: str) -> Any:
-  """A JSON file that no record tells of.
+  """Reads the record itself, which has no digest.
 
   Raises:
     types.InputError: not there (`missing` says more), not a regular file, or
@@ -35,7 +34,7 @@ def read_record(path: pathlib.Path, missing: str) -> Any:
 
 
 class Files:
-  """What a record tells of the files of a directory."""
+  """The files of a directory, checked against their record."""
 
   def __init__(self, directory: pathlib.Path, listed: dict[str, Any]):
     """Checks the record, and no file yet.
@@ -45,8 +44,8 @@ class Files:
       listed: {name: {'bytes': size, 'sha256': hex}}, names relative.
 
     Raises:
-      types.InputError: an entry that is no such thing, or a name that leads
-        out of the directory.
+      types.InputError: a malformed entry, or a name that leads out of the
+        directory.
     """
     self._directory, self._listed = directory, listed
     for name, entry in listed.items():
@@ -74,10 +73,10 @@ class Files:
         pass
 
   def require(self, name: str) -> None:
-    """Refuses a record without a file that is going to be used.
+    """Refuses a record that lacks a file.
 
     Raises:
-      types.InputError: there is no digest of it.
+      types.InputError: the file has no digest.
     """
     if name not in self._listed:
       raise types.InputError(
@@ -85,14 +84,14 @@ class Files:
       )
 
   def read(self, name: str) -> bytes:
-    """What a file holds, checked; raises as `require` and `check`."""
+    """Reads and checks a file; raises as `require` and `check`."""
     self.require(name)
     return b''.join(self._blocks(name))
 
   def read_array(
     self, name: str, shape: tuple[int, ...], dtype: str
   ) -> np.ndarray:
-    """An array of numbers as `np.save` writes it; raises as `read`."""
+    """Reads an array that `np.save` wrote; raises as `read`."""
     data = self.read(name)
     try:
       found = _array(data, shape, dtype)
@@ -104,7 +103,7 @@ class Files:
     return found
 
   def _blocks(self, name: str) -> Iterator[bytes]:
-    """The file's bytes; raises in the end if they are not what they were."""
+    """The file's bytes; raises after the last if the digest differs."""
     path, entry = self._directory / name, self._listed[name]
     with _open(path, self._directory) as file:
       size = os.fstat(file.fileno()).st_size
@@ -114,7 +113,7 @@ class Files:
           f' {entry["bytes"]!r:.80})'
         )
       digest, left = hashlib.sha256(), size
-      # No more than is recorded, should it grow meanwhile.
+      # At most the recorded size: the file may grow meanwhile.
       while left and (block := file.read(min(left, _BLOCK))):
         digest.update(block)
         left -= len(block)
@@ -126,7 +125,7 @@ class Files:
 
 
 def _check_name(directory: pathlib.Path, name: Any) -> None:
-  """Refuses a name that is no plain relative path."""
+  """Refuses a name that is not a plain relative path."""
   plain = (
     isinstance(name, str)
     and name.isprintable()
@@ -142,8 +141,8 @@ def _check_name(directory: pathlib.Path, name: Any) -> None:
 def _open(path: pathlib.Path, directory: pathlib.Path) -> IO[bytes]:
   """Opens a regular file of a directory for reading.
 
-  Links may lead to other files of the directory. Devices and pipes, which never
-  end or never begin, are not opened for good.
+  Links may lead to other files of the directory. Non-blocking, as opening a
+  pipe would wait for a writer; what is not a regular file is closed again.
   """
   inside = pathlib.Path(os.path.realpath(directory))
   real = pathlib.Path(os.path.realpath(path))
@@ -163,7 +162,7 @@ def _open(path: pathlib.Path, directory: pathlib.Path) -> IO[bytes]:
 
 
 def _array(data: bytes, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-  """The array without a copy; ValueError if it is another one."""
+  """The array without a copy; ValueError if it differs from its record."""
   size = min(len(data), 2**14)  # of the longest header that is read
   file = io.BytesIO(data[:size])
   version = np.lib.format.read_magic(file)

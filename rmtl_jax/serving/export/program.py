@@ -1,10 +1,9 @@
-"""What an exported program may be, checked before anything compiles it.
+"""Checks exported programs before anything compiles them.
 
-A program can be another person's. Custom calls run what the process happens to
-have registered, with pointers of the program's choice; others talk to devices
-and hosts. So a program has the operations of this list alone: they compute
-tensors from tensors. Its digest says nothing here: who changes a program can
-change its digest.
+A program can come from anybody. Custom calls run functions that the process has
+registered, with pointers of the program's choice; other operations talk to
+devices and hosts. So only listed operations are allowed, which compute tensors
+from tensors. Digests don't help here: a forger can change them too.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from jax.interpreters import mlir
 
 from rmtl_jax import types
 
-# Of StableHLO.
+# Operations of StableHLO.
 _NAMES = """
   abs add and atan2 broadcast_in_dim case cbrt ceil clamp compare concatenate
   constant convert cosine divide dot_general dynamic_broadcast_in_dim
@@ -37,9 +36,9 @@ OPERATIONS = frozenset(
     *('builtin.module', 'func.call', 'func.func', 'func.return'),
   }
 )
-# JAX's own check of sizes, which never reaches a device.
+# JAX's check of symbolic sizes, which never reaches a device.
 CUSTOM_CALLS = frozenset({'shape_assertion'})
-# Attributes of dialects, which other parts of the compiler act on.
+# Attributes of dialects, on which other parts of the compiler act.
 _ATTRIBUTES = frozenset(
   {
     'jax.global_constant',
@@ -59,12 +58,12 @@ _ELEMENTS = {
   'float32': 'f32',
   'float64': 'f64',
 }
-# Regions within regions, and calls within calls; ours have less than ten.
+# Nesting of regions and of calls; real exports have less than ten.
 _DEEPEST = 100
 
 
 class ProgramError(Exception):
-  """Why a program is not run, in words."""
+  """A program that is not run; the message says why."""
 
 
 def read(data: bytes, where: str) -> jax_export.Exported:
@@ -82,7 +81,7 @@ def read(data: bytes, where: str) -> jax_export.Exported:
     check(function)
   except ProgramError as error:
     raise types.InputError(f'{where}: {error}') from None
-  # The readers of JAX and MLIR fail in many ways that mean the same.
+  # JAX and MLIR report unreadable bytes by many types of errors.
   except Exception as error:
     first = types.first_line(error)[:200]
     raise types.InputError(
@@ -92,7 +91,7 @@ def read(data: bytes, where: str) -> jax_export.Exported:
 
 
 def check(function: jax_export.Exported) -> None:
-  """Looks at every operation of a program.
+  """Checks every operation of a program.
 
   Raises:
     ProgramError: one that is not on the list, or a program that is not what its
@@ -119,7 +118,7 @@ def check(function: jax_export.Exported) -> None:
 
 
 def _operations(root: Any) -> Iterator[tuple[str, Any]]:
-  """(the function that it is in, operation) of all operations."""
+  """(name of the function, operation) for all operations."""
   waiting = [('', root, 0)]
   while waiting:
     owner, operation, depth = waiting.pop()
@@ -163,12 +162,12 @@ def _check_operation(operation: Any) -> None:
 
 
 def _attribute_names(attributes: Any) -> list[str]:
-  """Names, whether the version of JAX gives these or named attributes."""
+  """Names of attributes; JAX versions iterate over names or over pairs."""
   return [getattr(entry, 'name', entry) for entry in attributes]
 
 
 def _check_depth(calls: dict[str, set[str]]) -> None:
-  """Refuses functions that call themselves, at whatever distance."""
+  """Refuses functions that call themselves, directly or not."""
   depth = dict.fromkeys(calls, 0)
   for _ in range(_DEEPEST):
     deeper = {
@@ -182,7 +181,7 @@ def _check_depth(calls: dict[str, set[str]]) -> None:
 
 
 def _check_main(module: Any, function: jax_export.Exported) -> None:
-  """Compares the types of the program itself with those of its record."""
+  """Compares the types of `main` with those of the program's record."""
   mains = [
     operation
     for operation in module.body.operations
@@ -216,7 +215,7 @@ def check_signature(
   tasks: int,
   has_sessions: bool,
 ) -> None:
-  """Compares what a program takes and gives with what it will be given.
+  """Compares a program's arguments and results with the model's.
 
   Args:
     function: what `read` returned.

@@ -1,4 +1,4 @@
-"""A trained model as StableHLO, with all that it takes to serve it.
+"""Writes a trained model as StableHLO, with all that serving needs.
 
 OUT/export.json       what the model is; bytes and SHA-256 of every other file
 OUT/model.bin         the network as a serialized `jax.export.Exported`
@@ -6,8 +6,9 @@ OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
 OUT/vocabulary/       values of the categorical fields
 
-The exported function is the plain forward pass of the network: the first
-layer's distinct categories, whose number depends on the values, are left out.
+The exported function is the plain forward pass of the network. The first
+layer's look-up of distinct categories is left out, as their number depends on
+the values.
 `rmtl_jax.serving.exported` serves the directory.
 """
 
@@ -159,7 +160,7 @@ def _probabilities(
 
 
 def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:
-  """Shapes and types of the inputs, leading dimensions symbolic."""
+  """Shapes and types of the inputs, with symbolic leading dimensions."""
   sizes = 'b, t' if scorer.needs.sessions else 'b'
   lead = jax_export.symbolic_shape(sizes)
   spec = scorer.manifest.feature_spec()
@@ -190,7 +191,7 @@ def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
 def _calibration(
   maps: Mapping[str, calibration.Calibration], tasks: tuple[str, ...]
 ) -> Callable[[jax.Array], jax.Array]:
-  """What the maps do to probabilities f32[..., K], as evaluation does it."""
+  """The calibration of probabilities f32[..., K] as a JAX function."""
 
   def apply(probabilities: jax.Array) -> jax.Array:
     columns = []
@@ -213,7 +214,7 @@ def _calibration(
 def _write_parameters(
   params: Any, directory: pathlib.Path
 ) -> list[dict[str, Any]]:
-  """Writes every array; they stay apart from the model, which has a limit."""
+  """Writes every array apart from the program, as that has a size limit."""
   (directory / exported.PARAMETERS).mkdir()
   records = []
   for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
