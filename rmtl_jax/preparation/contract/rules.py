@@ -265,6 +265,7 @@ def _slow_groups(files: list[pathlib.Path]) -> tuple[str, ...]:
   noun = 'file has' if count == 1 else 'files have'
   return (
     f'{count} {noun} row groups of more than'
-    f' {_MAX_GROUP_RATIO * writer.ROW_GROUP:,} rows ({where}: {largest:,}); training that streams reads whole groups'
+    f' {_MAX_GROUP_RATIO * writer.ROW_GROUP:,} rows ({where}: {largest:,});'
+    ' training that streams reads whole groups'
     f' for small blocks, so write groups of {writer.ROW_GROUP:,}',
   )
