@@ -123,16 +123,13 @@ def fit_normalisations(
     variances = sql.fetch_row(
       connection, f'SELECT {squares} FROM {rows} WHERE split = 0'
     )
-  return {
-    column: Normalisation(mean, _deviation(mean, variance or 0.0))
-    for column, mean, variance in zip(columns, means, variances, strict=True)
-  }
-
-
-def _deviation(mean: float, variance: float) -> float:
-  deviation = variance**0.5
-  # A constant column's mean can be off by rounding.
-  return deviation if deviation > 1e-9 * abs(mean) else 1.0
+  found = {}
+  for column, mean, variance in zip(columns, means, variances, strict=True):
+    deviation = (variance or 0.0) ** 0.5
+    # A constant column's deviation can be above 0 by the mean's rounding.
+    constant = deviation <= 1e-9 * abs(mean)
+    found[column] = Normalisation(mean, 1.0 if constant else deviation)
+  return found
 
 
 @contextlib.contextmanager

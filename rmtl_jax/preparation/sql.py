@@ -181,6 +181,25 @@ def translate_errors() -> Iterator[None]:
     raise
 
 
+@contextlib.contextmanager
+def name_errors(path: str | pathlib.Path, what: str) -> Iterator[None]:
+  """Names the file in DuckDB's errors about its rows.
+
+  Raises:
+    types.InputError: the rows can't be used; `what` says so.
+  """
+  try:
+    yield
+  # Not the file's fault; `translate_errors` around the work has words for it.
+  except duckdb.OutOfMemoryException:
+    raise
+  except duckdb.InterruptException:
+    raise KeyboardInterrupt from None
+  except duckdb.Error as error:
+    first = types.first_line(error)
+    raise types.InputError(f'{path}: {what}: {first}') from None
+
+
 def connect(
   memory_limit: str = '', threads: int = 0, temp_dir: str = ''
 ) -> duckdb.DuckDBPyConnection:

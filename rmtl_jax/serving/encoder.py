@@ -159,20 +159,13 @@ class Encoder:
     table: pa.Table,
   ) -> pa.Table:
     """Computes the fields' values; vocabularies are looked up later."""
-    try:
+    with sql.name_errors(chunk.path, 'not usable'):
       connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
       self._check_numbers(connection, chunk, raw_values)
       return connection.sql(
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
-    except duckdb.OutOfMemoryException:
-      raise
-    except duckdb.InterruptException:
-      raise KeyboardInterrupt from None
-    except duckdb.Error as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{chunk.path}: not usable: {first}') from None
 
   def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
     """The vocabulary of a categorical field; None if it is ignored."""

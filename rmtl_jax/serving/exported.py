@@ -89,7 +89,8 @@ class Exported(scorer.Scorer):
     count = len(columns[0])
     if not self.needs.sessions:
       # Padded to powers of two, so that few sizes are compiled.
-      padded = [_filled(np.asarray(x), _size(count)) for x in columns]
+      missing = [(0, _size(count) - count), (0, 0)]
+      padded = [np.pad(np.asarray(x), missing) for x in columns]
       return self.network(*padded)[:count].copy()
     row, segment = _lanes(starts, self.lane_length)
     gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
@@ -215,10 +216,6 @@ def _is_parameter(entry: Any) -> bool:
 def _size(count: int) -> int:
   """The smallest power of two, at least _LEAST_ROWS, that holds `count`."""
   return max(_LEAST_ROWS, 1 << (count - 1).bit_length())
-
-
-def _filled(values: np.ndarray, size: int) -> np.ndarray:
-  return np.pad(values, [(0, size - len(values)), (0, 0)])
 
 
 def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -204,17 +204,13 @@ def append_rows(
   names = [raw.PREFIX + name for name in schema.names]
   connection.register('chunk', values.rename_columns(names))
   try:
-    selected = _select(log_schema, schema, first, scored)
-    faults.check(connection, chunk, selected, _faults(log_schema, schema))
-    names = sql.quote_all(_columns(log_schema))
-    connection.execute(
-      f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
-    )
-  except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-    raise
-  except duckdb.Error as error:
-    text = types.first_line(error)
-    raise types.InputError(f'{chunk.path}: not usable: {text}') from None
+    with sql.name_errors(chunk.path, 'not usable'):
+      selected = _select(log_schema, schema, first, scored)
+      faults.check(connection, chunk, selected, _faults(log_schema, schema))
+      names = sql.quote_all(_columns(log_schema))
+      connection.execute(
+        f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
+      )
   finally:
     connection.unregister('chunk')
 

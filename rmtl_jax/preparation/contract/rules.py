@@ -61,38 +61,35 @@ def check(
     types.InputError: for the first rule that is broken; names file, column
       and row where there are such.
   """
-  with reading.shared_lock(data_dir):
-    return _check(pathlib.Path(data_dir), progress)
-
-
-def _check(
-  directory: pathlib.Path, progress: Callable[[str, float], None]
-) -> ContractReport:
-  manifest = manifest_lib.read(directory)
-  _check_files(directory, manifest)
-  vocabularies = contract_vocabulary.check(directory, manifest)
-  total = max(1, sum(split.rows for split in manifest.splits.values()))
-  split_counts: dict[str, contract_sessions.SplitCounts] = {}
-  counts = contract_vocabulary.ValueCounts(manifest)
-  done = 0
-  for name in manifest_lib.SPLITS:
-    min_start = _min_start(manifest, split_counts)
-    totals = split_counts[name] = contract_sessions.SplitCounts()
-    for path, first_row, batch in _batches(directory, manifest, name):
-      _check_batch(
-        path, first_row, batch, manifest, name, totals, min_start, counts
-      )
-      done += len(batch)
-      progress('check', min(1.0, done / total))
-    _check_counts(directory, manifest, name, totals)
-  counts.check(directory)
-  contract_sessions.check_disjoint(directory, manifest, split_counts)
-  files = [
-    directory / file
-    for split in manifest.splits.values()
-    for file in split.files
-  ]
-  return ContractReport(manifest, len(files), vocabularies, _slow_groups(files))
+  directory = pathlib.Path(data_dir)
+  with reading.shared_lock(directory):
+    manifest = manifest_lib.read(directory)
+    _check_files(directory, manifest)
+    vocabularies = contract_vocabulary.check(directory, manifest)
+    total = max(1, sum(split.rows for split in manifest.splits.values()))
+    split_counts: dict[str, contract_sessions.SplitCounts] = {}
+    counts = contract_vocabulary.ValueCounts(manifest)
+    done = 0
+    for name in manifest_lib.SPLITS:
+      min_start = _min_start(manifest, split_counts)
+      totals = split_counts[name] = contract_sessions.SplitCounts()
+      for path, first_row, batch in _batches(directory, manifest, name):
+        _check_batch(
+          path, first_row, batch, manifest, name, totals, min_start, counts
+        )
+        done += len(batch)
+        progress('check', min(1.0, done / total))
+      _check_counts(directory, manifest, name, totals)
+    counts.check(directory)
+    contract_sessions.check_disjoint(directory, manifest, split_counts)
+    files = [
+      directory / file
+      for split in manifest.splits.values()
+      for file in split.files
+    ]
+    return ContractReport(
+      manifest, len(files), vocabularies, _slow_groups(files)
+    )
 
 
 def _check_files(

@@ -66,22 +66,17 @@ def load(
       changed = _changed(schema, column_types)
       rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
-    try:
-      with sql.scan_file(path, 'parquet') as source:
-        query = f'SELECT {kept} FROM {source}'
-        rows = raw.append_rows(connection, table, query, first=not files)
-        file = raw.RawFile(path, start, rows, 0, '')
-        texts = {
-          n: v
-          for n, v in given.items()
-          if parquet.is_text(schema.field(n).type)
-        }
-        _check_text(connection, file, source, texts, column_types)
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-      raise
-    except duckdb.Error as error:
-      first = types.first_line(error)
-      raise types.InputError(f'{path}: not readable: {first}') from None
+    with (
+      sql.name_errors(path, 'not readable'),
+      sql.scan_file(path, 'parquet') as source,
+    ):
+      query = f'SELECT {kept} FROM {source}'
+      rows = raw.append_rows(connection, table, query, first=not files)
+      file = raw.RawFile(path, start, rows, 0, '')
+      texts = {
+        n: v for n, v in given.items() if parquet.is_text(schema.field(n).type)
+      }
+      _check_text(connection, file, source, texts, column_types)
     files.append(file)
     start += rows
   if not start:

@@ -62,6 +62,17 @@ _VIDEO_NUMERIC = {
   'server_width': 'standard',
   'server_height': 'standard',
 }
+# DuckDB types of the columns that are read beside the key.
+_USER_COLUMNS = {
+  **dict.fromkeys(_USER_CATEGORICAL, 'VARCHAR'),
+  **dict.fromkeys(_USER_NUMERIC, 'DOUBLE'),
+}
+_VIDEO_COLUMNS = {
+  'upload_dt': 'VARCHAR',
+  'tag': 'VARCHAR',
+  **dict.fromkeys(_VIDEO_CATEGORICAL, 'VARCHAR'),
+  **dict.fromkeys(_VIDEO_NUMERIC, 'DOUBLE'),
+}
 
 
 def read(
@@ -104,14 +115,18 @@ def read(
     columns['f_is_rand'] = 'g.is_rand'
   joins, warnings = '', []
   if files['user']:
-    table = _read_users(connection, files['user'], log)
+    table = _read_features(
+      connection, files['user'], 'user_id', log, _USER_COLUMNS
+    )
     joins += f' LEFT JOIN {table} u ON g.user_id = u.user_id'
     columns |= {f'f_{name}': f'u.{name}' for name in _USER_CATEGORICAL}
     columns |= {f'x_{name}': f'u.{name}' for name in _USER_NUMERIC}
   else:
     warnings.append('no user_features_*.csv: fields of users are left out')
   if files['video']:
-    table = _read_videos(connection, files['video'], log)
+    table = _read_features(
+      connection, files['video'], 'video_id', log, _VIDEO_COLUMNS
+    )
     joins += f' LEFT JOIN {table} v ON g.video_id = v.video_id'
     columns |= _video_columns()
   else:
@@ -220,40 +235,18 @@ def _read_log(
   return log
 
 
-def _read_users(
-  connection: duckdb.DuckDBPyConnection,
-  paths: list[pathlib.Path],
-  log: raw.RawTable,
-) -> str:
-  kinds = {'user_id': 'BIGINT'}
-  kinds |= dict.fromkeys(_USER_CATEGORICAL, 'VARCHAR')
-  kinds |= dict.fromkeys(_USER_NUMERIC, 'DOUBLE')
-  return _read_features(connection, paths, kinds, 'user_id', log)
-
-
-def _read_videos(
-  connection: duckdb.DuckDBPyConnection,
-  paths: list[pathlib.Path],
-  log: raw.RawTable,
-) -> str:
-  kinds = {'video_id': 'BIGINT', 'upload_dt': 'VARCHAR', 'tag': 'VARCHAR'}
-  kinds |= dict.fromkeys(_VIDEO_CATEGORICAL, 'VARCHAR')
-  kinds |= dict.fromkeys(_VIDEO_NUMERIC, 'DOUBLE')
-  return _read_features(connection, paths, kinds, 'video_id', log)
-
-
 def _read_features(
   connection: duckdb.DuckDBPyConnection,
   paths: list[pathlib.Path],
-  kinds: dict[str, str],
   key: str,
   log: raw.RawTable,
+  columns: dict[str, str],
 ) -> str:
   """Makes a table of features of the log's users or videos, one row each."""
   loaded = raw_csv.load(
     connection,
     paths,
-    kinds,
+    {key: 'BIGINT', **columns},
     where=f'{key} IN (SELECT {key} FROM {log.name})',
   )
   table = sql.unique_name('features')
