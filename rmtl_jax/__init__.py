@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     preset,
   )
   from rmtl_jax.evaluation import metrics
+  from rmtl_jax.evaluation.metrics import register_metric
   from rmtl_jax.networks.functional import (
     Network,
     apply,
@@ -163,6 +164,7 @@ __all__ = [
   'SourceTable',
   'SourceTask',
   'register_backbone',
+  'register_metric',
   'register_source',
   'register_weighting',
 ]
@@ -183,6 +185,7 @@ _MODULES = {
   'preparation.source': ('SourceField', 'SourceTable', 'SourceTask'),
   'preparation.sources': ('register_source',),
   'evaluation': ('metrics',),
+  'evaluation.metrics': ('register_metric',),
   'networks.functional': (
     'Network',
     'apply',

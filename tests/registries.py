@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import backbones
 from rmtl_jax.preparation import sources
 from rmtl_jax.weighting import registry
@@ -16,6 +17,7 @@ class Registries:
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
       backbones.RECORDS._records,
+      metrics.RECORDS._records,
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.RECORDS._records,

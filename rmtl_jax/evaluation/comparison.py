@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax.evaluation import intervals, significance
+from rmtl_jax.evaluation import intervals, metrics, significance
 
 # A claim needs as many paired seeds; below, figures are shown, not tested.
 MIN_PAIRS = 16
@@ -21,7 +21,6 @@ MIN_PAIRS = 16
 MIN_EFFECT = 5e-4
 # Of the p-values after Holm.
 LEVEL = 0.05
-METRICS = intervals.METRICS
 
 Record = dict[str, Any]
 Replicates = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
@@ -67,7 +66,7 @@ def differences(
     for m in methods
     for c in m['controls']
     for k, task in enumerate(tasks)
-    for metric in METRICS
+    for metric in metrics.compared()
   ]
   tested = [record for record in records if record['p'] is not None]
   adjusted = significance.holm([record['p'] for record in tested])
@@ -83,7 +82,7 @@ def _values(
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
     for task in tasks:
-      for metric in METRICS:
+      for metric in metrics.compared():
         value = run['metrics'][task].get(metric)
         if value is not None and math.isfinite(value):
           by_seed = values.setdefault((run['method'], task, metric), {})
@@ -156,8 +155,8 @@ def _drawn(
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
-  drawn = [replicates[key][labels['metric']] for key in keys]
-  if not len(drawn[0]):  # no bootstrap was asked for
+  drawn = [replicates[key].get(labels['metric'], ()) for key in keys]
+  if not len(drawn[0]):  # no bootstrap was asked for, or the metric has none
     return None
   drawn = [values[:, column] for values in drawn]
   count = len(seeds)
@@ -272,7 +271,7 @@ def summarise(
     }
     for name in names
     for task in tasks
-    for metric in METRICS
+    for metric in metrics.compared()
   ]
 
 
