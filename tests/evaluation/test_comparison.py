@@ -7,7 +7,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import comparison, intervals, significance
+from rmtl_jax.evaluation import comparison, intervals, metrics, significance
+from tests import registries
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
 METHODS = [
@@ -55,6 +56,27 @@ def chosen(records, **labels):
   found = [r for r in records if all(r[k] == v for k, v in labels.items())]
   assert len(found) == 1
   return found[0]
+
+
+def test_a_registered_metric_is_tested_without_resampled_sessions():
+  kept = registries.Registries()
+  metrics.register_metric('accuracy', lambda y, p, rows: 0.0)
+  runs = pair([1e-3] * 16)
+  for one in runs:
+    better = 0.01 * (one['method'] == 'ple+critic')
+    one['metrics']['click']['accuracy'] = 0.9 + better + 1e-4 * one['seed']
+  drawn = dict.fromkeys(intervals.METRICS, np.zeros((5, 1)))
+  replicates = {(one['method'], one['seed']): drawn for one in runs}
+  try:
+    records = compared(runs, replicates=replicates)
+  finally:
+    kept.undo()
+  assert len(records) == 4 * len(CONTROLS)
+  for name in CONTROLS:
+    record = chosen(records, control=name, metric='accuracy')
+    assert record['mean'] == pytest.approx(0.01) and record['p_holm'] < 1e-9
+    assert record['bootstrap'] is None
+    assert chosen(records, control=name, metric='auc')['bootstrap']
 
 
 def judged(runs):

@@ -142,13 +142,11 @@ def _accuracy(labels, probabilities, rows):
 
 @pytest.mark.usefixtures('registries')
 def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
-  rmtl_jax.register_source('mine', _read)
+  rmtl_jax.register_source('mine', _read, holds='')
   rmtl_jax.register_backbone('wide', _Wide)
   rmtl_jax.register_metric('accuracy', _accuracy, label='share right')
   data, run = tmp_path / 'data', tmp_path / 'run'
-  rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(source='mine', raw_dir='.', data_dir=str(data))
-  )
+  rmtl_jax.prepare(rmtl_jax.PrepareConfig(source='mine', data_dir=str(data)))
   settings = config_values.to_dict(_small('constant'))
   settings['backbone'], settings['pretrain']['max_epochs'] = 'wide', 6
   config = config_values.from_dict(settings)
@@ -172,7 +170,7 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
   table = (compared / 'results.md').read_text()
   assert 'share right' in table
-  assert 'accuracy' in (compared / 'runs.csv').read_text().splitlines()[0]
+  assert 'accuracy' in (compared / 'results.csv').read_text().splitlines()[0]
   found = json.loads((compared / 'results.json').read_text())
   tested = {one['metric'] for one in found['summary']}
   assert tested == {'auc', 'logloss', 'session_logloss', 'accuracy'}
