@@ -155,7 +155,8 @@ def _drawn(
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
-  drawn = [replicates[key].get(labels['metric'], ()) for key in keys]
+  nothing = np.zeros((0, 1))
+  drawn = [replicates[key].get(labels['metric'], nothing) for key in keys]
   if not len(drawn[0]):  # no bootstrap was asked for, or the metric has none
     return None
   drawn = [values[:, column] for values in drawn]
