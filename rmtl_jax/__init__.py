@@ -58,6 +58,7 @@ if TYPE_CHECKING:
   from rmtl_jax.contrib.weightings.mean_one import scale_by_mean_one
   from rmtl_jax.contrib.weightings.uncertainty import scale_by_uncertainty
   from rmtl_jax.evaluation import metrics
+  from rmtl_jax.evaluation.metrics import register_metric
   from rmtl_jax.networks.functional import (
     Network,
     apply,
@@ -161,6 +162,7 @@ __all__ = [
   'SourceTable',
   'SourceTask',
   'register_backbone',
+  'register_metric',
   'register_source',
   'register_weighting',
 ]
@@ -181,6 +183,7 @@ _MODULES = {
   'preparation.source': ('SourceField', 'SourceTable', 'SourceTask'),
   'preparation.sources': ('register_source',),
   'evaluation': ('metrics',),
+  'evaluation.metrics': ('register_metric',),
   'networks.functional': (
     'Network',
     'apply',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
 from rmtl_jax.weighting import registry
@@ -17,6 +18,7 @@ class Registries:
     found: tuple[dict[str, Any], ...] = (
       networks_registry.BACKBONES._records,
       networks_registry.WRAPPERS._records,
+      metrics.RECORDS._records,
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.RECORDS._records,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rmtl_jax.evaluation import intervals, significance
+from rmtl_jax.evaluation import intervals, metrics, significance
 
 # Paired seeds that a test needs; with fewer, figures are shown, not tested.
 MIN_PAIRS = 16
@@ -22,7 +22,6 @@ MIN_PAIRS = 16
 MIN_EFFECT = 5e-4
 # Significance level of the p-values after Holm.
 LEVEL = 0.05
-METRICS = intervals.METRICS
 
 Record = dict[str, Any]
 Replicates = Mapping[tuple[str, int], Mapping[str, np.ndarray]]
@@ -68,7 +67,7 @@ def differences(
     for m in methods
     for c in m['controls']
     for k, task in enumerate(tasks)
-    for metric in METRICS
+    for metric in metrics.compared()
   ]
   # Holm over every test of the comparison, all metrics and tasks included:
   # correcting within one table would let a large comparison find gains by luck.
@@ -86,7 +85,7 @@ def _values(
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
     for task in tasks:
-      for metric in METRICS:
+      for metric in metrics.compared():
         value = run['metrics'][task].get(metric)
         if value is not None and math.isfinite(value):
           by_seed = values.setdefault((run['method'], task, metric), {})
@@ -164,8 +163,9 @@ def _drawn(
   keys = [(labels[m], s) for m in ('method', 'control') for s in seeds]
   if not keys or any(key not in replicates for key in keys):
     return None
-  drawn = [replicates[key][labels['metric']] for key in keys]
-  if not len(drawn[0]):  # no bootstrap was asked for
+  nothing = np.zeros((0, 1))
+  drawn = [replicates[key].get(labels['metric'], nothing) for key in keys]
+  if not len(drawn[0]):  # no bootstrap was asked for, or the metric has none
     return None
   drawn = [values[:, column] for values in drawn]
   count = len(seeds)
@@ -281,7 +281,7 @@ def summarise(
     }
     for name in names
     for task in tasks
-    for metric in METRICS
+    for metric in metrics.compared()
   ]
 
 

@@ -36,8 +36,7 @@ def evaluate(
     seed: of the bootstrap.
 
   Returns:
-    Per task: `rows`, `positives`, `auc`, `logloss`, `session_logloss`,
-    `gauc`, `pr_auc`, `calibration_error`, `predicted_over_actual`, and
+    Per task: `rows`, `positives`, every metric (`metrics.RECORDS`), and
     `auc_interval`, `logloss_interval`, `session_logloss_interval` as
     [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
     `undefined_draws`, resamples with one label only, which the AUC's interval
@@ -47,7 +46,7 @@ def evaluate(
     ValueError: shapes that don't fit, or a prediction that is no probability.
   """
   _check(predictions, labels, session, user, tasks)
-  use, group = _groups(session, user, config.group)
+  rows = _rows(session, user, config)
   rarer = intervals.rarer_sessions(labels, session)
   found = intervals.session_intervals(
     predictions, labels, session, config.bootstrap, config.confidence, seed
@@ -58,15 +57,10 @@ def evaluate(
     record: TaskMetrics = {
       'rows': len(y),
       'positives': int(np.count_nonzero(y > 0.5)),
-      'auc': _number(metrics.auc(y, p)),
-      'logloss': _number(metrics.logloss(y, p)),
-      'session_logloss': _number(metrics.session_logloss(y, p, session)),
-      'gauc': _number(metrics.gauc(y[use], p[use], group)),
-      'pr_auc': _number(metrics.pr_auc(y, p)),
-      'calibration_error': _number(
-        metrics.calibration_error(y, p, config.calibration_bins)
-      ),
-      'predicted_over_actual': _number(metrics.predicted_over_actual(y, p)),
+      **{
+        name: _number(one.function(y, p, rows))
+        for name, one in metrics.RECORDS.items()
+      },
     }
     for name in intervals.METRICS:
       record[f'{name}_interval'] = _interval(found.bounds[name][k])
@@ -84,6 +78,7 @@ def evaluate_difference(
   tasks: Sequence[str],
   config: config_lib.EvaluationConfig,
   seed: int,
+  user: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
 
@@ -93,37 +88,32 @@ def evaluate_difference(
     labels: [R, K], 0 or 1.
     session: i64[R], the row's session.
     tasks: K names.
-    config: of the intervals.
+    config: of the intervals, and what groups are.
     seed: of the bootstrap.
+    user: i64[R], as for `evaluate`.
 
   Returns:
-    Per task: `auc`, `logloss` and `session_logloss` (differences), each with
-    its `<metric>_interval` over paired resamples of sessions; None where
-    undefined.
+    Per task: differences of `auc`, `logloss` and `session_logloss`, each with
+    its `<metric>_interval` over paired resamples of sessions, and of the
+    registered metrics that are compared; None where undefined.
 
   Raises:
     ValueError: as for `evaluate`.
   """
   for predictions in (first, second):
-    _check(predictions, labels, session, None, tasks)
+    _check(predictions, labels, session, user, tasks)
   bounds = intervals.difference_intervals(
     first, second, labels, session, config.bootstrap, config.confidence, seed
   ).bounds
-  results = {}
+  rows, results = _rows(session, user, config), {}
   for k, task in enumerate(tasks):
-    y = labels[:, k]
-    a, b = (
-      {
-        'auc': metrics.auc(y, p),
-        'logloss': metrics.logloss(y, p),
-        'session_logloss': metrics.session_logloss(y, p, session),
-      }
-      for p in (first[:, k], second[:, k])
-    )
     record: TaskMetrics = {}
-    for name in intervals.METRICS:
-      record[name] = _number(a[name] - b[name])
-      record[f'{name}_interval'] = _interval(bounds[name][k])
+    for name in metrics.compared():
+      value = metrics.RECORDS[name].function
+      a, b = (value(labels[:, k], p[:, k], rows) for p in (first, second))
+      record[name] = _number(a - b)
+      if name in bounds:
+        record[f'{name}_interval'] = _interval(bounds[name][k])
     results[task] = record
   return results
 
@@ -148,16 +138,18 @@ def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
   )
 
 
-def _groups(
-  session: np.ndarray, user: np.ndarray | None, group: str
-) -> tuple[np.ndarray, np.ndarray]:
-  """Selects the rows of GAUC, and their groups; none without users."""
-  if group == 'session':
-    return np.arange(len(session)), session
-  if user is None:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64)
-  use = np.flatnonzero(user >= 0)
-  return use, user[use]
+def _rows(
+  session: np.ndarray,
+  user: np.ndarray | None,
+  config: config_lib.EvaluationConfig,
+) -> metrics.Rows:
+  """The rows as metrics see them; without users none has a group."""
+  grouped, group = np.arange(len(session)), session
+  if config.group != 'session':
+    found = np.zeros(0, np.int64) if user is None else user
+    grouped = np.flatnonzero(found >= 0)
+    group = found[grouped]
+  return metrics.Rows(session, grouped, group, config.calibration_bins)
 
 
 def _check(

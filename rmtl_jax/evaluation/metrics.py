@@ -1,15 +1,20 @@
 """Exact metrics of one task's predictions (method.md's list of metrics).
 
 Nothing is binned where an exact form exists, ties count as ties, and an
-undefined metric (AUC of one class, say) is NaN, never an exception.
+undefined metric (AUC of one class, say) is NaN, never an exception. The
+registry of metrics stands at the end: tables and tests follow its records.
 Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
 import numpy as np
 
-from rmtl_jax import types
+from rmtl_jax import registry, types
 from rmtl_jax.evaluation import ranking
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
@@ -314,3 +319,151 @@ def predicted_over_actual(
   if not positives:
     return float('nan')
   return float(np.sum(probabilities, dtype=np.float64)) / positives
+
+
+class Rows(NamedTuple):
+  """What metrics read beside labels and predictions.
+
+  Attributes:
+    session: i64[R], the row's session, in any order.
+    grouped: i64[G], places of the rows that have a group.
+    group: i64[G], their session or user (`config.evaluation.group`).
+    bins: of calibration errors.
+  """
+
+  session: np.ndarray
+  grouped: np.ndarray
+  group: np.ndarray
+  bins: int
+
+
+Function = Callable[[np.ndarray, np.ndarray, Rows], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """One metric of a task's predictions.
+
+  Attributes:
+    name: its key in metrics.json.
+    label: what it is, in tables.
+    function: (labels [R], probabilities [R], rows) -> its value, NaN where the
+      rows don't define it.
+    better: `higher` or `lower`; '' where neither is.
+    compared: whether it stands in the first table of a report, and
+      comparisons test it.
+    form: its figures in tables, as `format` takes it.
+  """
+
+  name: str
+  label: str
+  function: Function
+  better: str = ''
+  compared: bool = False
+  form: str = '.4f'
+
+
+RECORDS = registry.Registry(
+  'metric',
+  (
+    Metric('auc', 'AUC', lambda y, p, _: auc(y, p), 'higher', compared=True),
+    Metric(
+      'logloss',
+      'logloss',
+      lambda y, p, _: logloss(y, p),
+      'lower',
+      compared=True,
+    ),
+    Metric(
+      'session_logloss',
+      's-logloss',
+      lambda y, p, rows: session_logloss(y, p, rows.session),
+      'lower',
+      compared=True,
+    ),
+    Metric(
+      'gauc',
+      'GAUC',
+      lambda y, p, rows: gauc(y[rows.grouped], p[rows.grouped], rows.group),
+      'higher',
+    ),
+    Metric('pr_auc', 'PR-AUC', lambda y, p, _: pr_auc(y, p), 'higher'),
+    Metric(
+      'calibration_error',
+      'calibration error',
+      lambda y, p, rows: calibration_error(y, p, rows.bins),
+      'lower',
+    ),
+    Metric(
+      'predicted_over_actual',
+      'predicted / actual',
+      lambda y, p, _: predicted_over_actual(y, p),
+    ),
+  ),
+)
+
+
+def register_metric(
+  name: str,
+  function: Function,
+  *,
+  label: str = '',
+  better: str = 'higher',
+  compared: bool = True,
+  form: str = '.4f',
+) -> None:
+  """Adds a metric of the caller's own under a new name, in this process.
+
+  From then on it stands in metrics.json, reports and comparisons.
+
+  Examples:
+    The share of the rows whose probability is on the label's side of a half:
+
+        def accuracy(labels, probabilities, rows):
+          return float(np.mean((probabilities > 0.5) == (labels > 0.5)))
+
+        register_metric('accuracy', accuracy)
+
+  Args:
+    name: not one that exists.
+    function: (labels [R], probabilities [R], rows) -> its value; NaN where the
+      rows, see `Rows`, don't define it.
+    label: what it is, in tables; the name if empty.
+    better: `higher` or `lower`.
+    compared: whether it stands in the first table of a report, and
+      comparisons test it: every test makes Holm's correction stricter.
+    form: its figures in tables, as `format` takes it.
+
+  Raises:
+    types.InputError: the name is taken.
+  """
+  RECORDS.register(
+    Metric(name, label or name, function, better, compared, form)
+  )
+
+
+def compared() -> tuple[str, ...]:
+  """Names of the metrics that comparisons test."""
+  return tuple(one.name for one in RECORDS.values() if one.compared)
+
+
+def known(values: Iterable[str], compared: bool) -> list[Metric]:
+  """The records of the metrics among some names, in the registry's order.
+
+  Args:
+    values: keys of a task's metrics, in a record of this or an earlier process.
+    compared: which of the two kinds is wanted.
+  """
+  names = set(values)
+  return [
+    one
+    for one in RECORDS.values()
+    if one.name in names and one.compared == compared
+  ]
+
+
+def describe(name: str) -> Metric:
+  """The record of a metric; one that is not registered here stays a name."""
+  return RECORDS.get(name) or Metric(
+    name, name, lambda *_: float('nan'), compared=True
+  )

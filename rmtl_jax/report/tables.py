@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import io
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import rich.box
 import rich.console
 import rich.table
 
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.weighting import registry
-
-_METRICS = (
-  ('auc', 'AUC', '.4f'),
-  ('logloss', 'logloss', '.4f'),
-  ('session_logloss', 's-logloss', '.4f'),
-)
 
 
 def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -49,7 +44,7 @@ def _models(
 
 
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
-  """AUC with its interval, logloss and s-logloss per model and task.
+  """The metrics that are compared per model and task, AUC with its interval.
 
   Calibrated models have their logloss in one more column.
   """
@@ -64,15 +59,19 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   )
   table.add_column('task')
   table.add_column('model')
-  for _, label, _ in _METRICS:
-    table.add_column(label, justify='right')
-    if label == 'AUC':
+  shown = metrics_lib.known(
+    (name for _, of, _ in _models(record) for name in of[record['tasks'][0]]),
+    compared=True,
+  )
+  for i, one in enumerate(shown):
+    table.add_column(one.label, justify='right')
+    if not i:
       table.add_column('interval', justify='right')
   if calibrated:
     table.add_column('calibrated\nlogloss', justify='right')
   for task in record['tasks']:
     for name, metrics, stage in _models(record):
-      cells = _cells(metrics[task])
+      cells = _cells(metrics[task], shown)
       if stage in calibrated:
         cells.append(_cell(calibrated[stage][task]['logloss'], '.4f'))
       table.add_row(task, name, *cells)
@@ -80,12 +79,14 @@ def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
   return table
 
 
-def _cells(metrics: Mapping[str, Any]) -> list[str]:
+def _cells(
+  metrics: Mapping[str, Any], shown: Sequence[metrics_lib.Metric]
+) -> list[str]:
   cells = []
-  for key, label, form in _METRICS:
-    cells.append(_cell(metrics[key], form))
-    if label == 'AUC':
-      low_high = metrics.get('auc_interval')
+  for i, one in enumerate(shown):
+    cells.append(_cell(metrics.get(one.name), one.form))
+    if not i:
+      low_high = metrics.get(f'{one.name}_interval')
       cells.append(f'{low_high[0]:.4f} - {low_high[1]:.4f}' if low_high else '')
   return cells
 

@@ -212,6 +212,7 @@ def differences(
       tasks,
       config.evaluation,
       config.seed,
+      split.user,
     )
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions

@@ -7,7 +7,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmtl_jax.evaluation import comparison, intervals, significance
+from rmtl_jax.evaluation import comparison, intervals, metrics, significance
+from tests import registries
 
 CONTROLS = ['ple', 'ple+constant', 'ple+constant_mean', 'ple+q_shuffled']
 METHODS = [
@@ -55,6 +56,27 @@ def chosen(records, **labels):
   found = [r for r in records if all(r[k] == v for k, v in labels.items())]
   assert len(found) == 1
   return found[0]
+
+
+def test_a_registered_metric_is_tested_without_resampled_sessions():
+  kept = registries.Registries()
+  metrics.register_metric('accuracy', lambda y, p, rows: 0.0)
+  runs = pair([1e-3] * 16)
+  for one in runs:
+    better = 0.01 * (one['method'] == 'ple+critic')
+    one['metrics']['click']['accuracy'] = 0.9 + better + 1e-4 * one['seed']
+  drawn = dict.fromkeys(intervals.METRICS, np.zeros((5, 1)))
+  replicates = {(one['method'], one['seed']): drawn for one in runs}
+  try:
+    records = compared(runs, replicates=replicates)
+  finally:
+    kept.undo()
+  assert len(records) == 4 * len(CONTROLS)
+  for name in CONTROLS:
+    record = chosen(records, control=name, metric='accuracy')
+    assert record['mean'] == pytest.approx(0.01) and record['p_holm'] < 1e-9
+    assert record['bootstrap'] is None
+    assert chosen(records, control=name, metric='auc')['bootstrap']
 
 
 def judged(runs):
@@ -167,7 +189,7 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
   offset = np.sin(np.arange(1.0, 120.0))[:, None]
   replicates = {}
   for seed in (0, 1):
-    same = {m: offset * (seed + 1) + 0.0 * b for m in comparison.METRICS}
+    same = {m: offset * (seed + 1) + 0.0 * b for m in intervals.METRICS}
     replicates['ple', seed] = same
     replicates['ple+critic', seed] = {
       m: v + b * (1 + 2 * seed) for m, v in same.items()
@@ -188,7 +210,7 @@ def test_the_bootstrap_interval_is_of_the_mean_over_seeds():
 @pytest.mark.parametrize('empty', [np.zeros((0, 1)), np.full((9, 1), np.nan)])
 def test_a_bootstrap_without_figures_is_none(empty):
   replicates = {
-    (m, 0): dict.fromkeys(comparison.METRICS, empty)
+    (m, 0): dict.fromkeys(intervals.METRICS, empty)
     for m in ('ple', 'ple+critic')
   }
   records = compared(pair([1e-3]), replicates=replicates)
@@ -209,7 +231,7 @@ def test_no_bootstrap_is_no_interval():
 def _replicates(values):
   """The method's; those of the control are 0."""
   return {
-    (m, 0): dict.fromkeys(comparison.METRICS, sign * values[:, None])
+    (m, 0): dict.fromkeys(intervals.METRICS, sign * values[:, None])
     for m, sign in (('ple', 0.0), ('ple+critic', 1.0))
   }
 
@@ -256,7 +278,7 @@ def test_a_pass_says_which_bootstrap_interval_includes_zero(shift, said):
   for r in runs:
     drawn = draws + shift if r['method'] == 'ple+critic' else 0.0 * draws
     key = r['method'], r['seed']
-    replicates[key] = dict.fromkeys(comparison.METRICS, drawn)
+    replicates[key] = dict.fromkeys(intervals.METRICS, drawn)
   found = compared(runs, replicates=replicates)
   (verdict,) = comparison.verdicts(METHODS, found, ['click'])
   assert verdict['passes'] is True

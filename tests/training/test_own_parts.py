@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from flax import nnx
@@ -132,6 +133,48 @@ def test_parts_of_ones_own_go_all_the_way(
   registries.undo()  # another process
   with pytest.raises(types.InputError, match=r'^[^\n]*wide[^\n]*\Z'):
     rmtl_jax.evaluate(run)
+
+
+def _accuracy(labels, probabilities, rows):
+  del rows
+  return float(np.mean((probabilities > 0.5) == (labels > 0.5)))
+
+
+@pytest.mark.usefixtures('registries')
+def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
+  rmtl_jax.register_source('mine', _read, holds='')
+  rmtl_jax.register_backbone('wide', _Wide)
+  rmtl_jax.register_metric('accuracy', _accuracy, label='share right')
+  data, run = tmp_path / 'data', tmp_path / 'run'
+  rmtl_jax.prepare(rmtl_jax.PrepareConfig(source='mine', data_dir=str(data)))
+  settings = config_values.to_dict(_small('constant'))
+  settings['backbone'], settings['pretrain']['max_epochs'] = 'wide', 6
+  config = config_values.from_dict(settings)
+  quiet = rmtl_jax.Progress(quiet=True)
+  record = rmtl_jax.train(config, run, data, live=quiet)
+  values = record['stages']['finetune']['click']
+  assert 0.7 < values['accuracy'] <= 1.0
+  assert rmtl_jax.evaluate(run)['stages'] == record['stages']
+
+  assert cli.main(['rmtl', 'report', f'--workdir={run}']) == 0
+  page = (run / 'report' / 'report.md').read_text()
+  assert 'wide on mine' in page
+  assert f'| {values["accuracy"]:.4f} |' in page
+  assert '| AUC | logloss | s-logloss | share right |' in page
+
+  file, compared = tmp_path / 'config.json', tmp_path / 'compared'
+  file.write_text(json.dumps({'config': settings}))
+  line = ['--methods=wide,wide+constant', '--seeds=0,1']
+  line += [f'--workdir={compared}', f'--data_dir={data}', f'--config={file}']
+  line += ['--config.compare.learning_rates=0.001', '--nocompilation_cache']
+  assert cli.main(['rmtl', 'compare', *line]) == 0, capsys.readouterr()
+  table = (compared / 'results.md').read_text()
+  assert 'share right' in table
+  assert 'accuracy' in (compared / 'results.csv').read_text().splitlines()[0]
+  found = json.loads((compared / 'results.json').read_text())
+  tested = {one['metric'] for one in found['summary']}
+  assert tested == {'auc', 'logloss', 'session_logloss', 'accuracy'}
+  assert cli.main(['rmtl', 'report', f'--workdir={compared}']) == 0
 
 
 class _Stop:

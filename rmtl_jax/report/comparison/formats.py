@@ -10,6 +10,7 @@ from typing import Any
 import rich.box
 import rich.table
 
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import plain, tables
 from rmtl_jax.report.comparison import tables as comparison_tables
 from rmtl_jax.report.comparison import words
@@ -39,22 +40,8 @@ pre-trained model)."""
 METRICS = """\
 Mean ± standard error over seeds. The errors of two rows do not tell whether
 they differ: seeds are paired, see the differences below."""
-SHOWN = (
-  ('auc', 'AUC (higher is better)'),
-  ('logloss', 'logloss (lower is better)'),
-  ('session_logloss', 's-logloss (lower is better)'),
-)
 # The columns whose cells are set as code.
 CODE = ('method', 'minus', 'critic')
-CSV_METRICS = (
-  'auc',
-  'logloss',
-  'session_logloss',
-  'gauc',
-  'pr_auc',
-  'calibration_error',
-  'predicted_over_actual',
-)
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
@@ -89,14 +76,15 @@ def runs_csv(results: Mapping[str, Any]) -> str:
   """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
+  names = metrics_lib.RECORDS.names()
   writer.writerow(
-    ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *CSV_METRICS]
+    ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *names]
   )
   for run in results['runs']:
     own = [run['method'], run['seed'], run['learning_rate'], run['best_epoch']]
     for task in results['tasks']:
       metrics = run['metrics'][task]
-      writer.writerow([*own, task, *(metrics[name] for name in CSV_METRICS)])
+      writer.writerow([*own, task, *(metrics.get(name) for name in names)])
   return buffer.getvalue()
 
 
@@ -139,11 +127,18 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   if tests:
     blocks.append(tests)
   blocks += about_draws(results)
-  for metric, label in SHOWN:
+  for one in comparison_tables.compared(results):
     for task in results['tasks']:
-      table = comparison_tables.differences(results, task, metric)
-      blocks += [f'### {label}, {plain.markdown(task)}', _table(table)]
+      table = comparison_tables.differences(results, task, one.name)
+      label = plain.markdown(f'{titled(one)}, {task}')
+      blocks += [f'### {label}', _table(table)]
   return blocks
+
+
+def titled(metric: metrics_lib.Metric) -> str:
+  """A metric's label, and which way is better."""
+  better = f' ({metric.better} is better)' if metric.better else ''
+  return metric.label + better
 
 
 def about_tests(results: Mapping[str, Any]) -> str:

@@ -129,10 +129,10 @@ def _differences(results: Results, drawn: Drawn) -> content.Section | None:
   tests = formats.about_tests(results)
   blocks += [content.Text(tests)] if tests else []
   blocks += map(content.Text, formats.about_draws(results))
-  for metric, label in formats.SHOWN:
+  for one in tables.compared(results):
     for task in results['tasks']:
-      table = tables.differences(results, task, metric)
-      title = f'{label}, {task}'
+      table = tables.differences(results, task, one.name)
+      title = f'{formats.titled(one)}, {task}'
       blocks += [
         content.Heading(title),
         content.Grid(title, table, formats.CODE),

@@ -10,17 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report.page import content
 from rmtl_jax.weighting import registry
 
 Results = Mapping[str, Any]
 Table = content.Table
 
-_LABELS = {
-  'auc': 'AUC',
-  'logloss': 'logloss',
-  'session_logloss': 's-logloss',
-}
 _UNIT = 1e-4
 _CRITIC_COLUMNS = (
   ('r2', 'R2 of Q'),
@@ -30,6 +26,12 @@ _CRITIC_COLUMNS = (
   ('mean_q', 'mean Q'),
   ('std_q', 'sd Q'),
 )
+
+
+def compared(results: Results) -> list[metrics_lib.Metric]:
+  """The metrics that a comparison tested."""
+  names = dict.fromkeys(s['metric'] for s in results['summary'])
+  return [metrics_lib.describe(name) for name in names]
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:
@@ -67,21 +69,24 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
     for s in results['summary']
     if s['task'] == task
   }
-  rows = []
+  rows, shown = [], compared(results)
   if results['baseline']:
-    cells = _single(results['baseline'][task])
+    cells = _single(results['baseline'][task], shown)
     rows.append(
       ('user rate x item rate', 'no network', content.NOTHING, *cells)
     )
   for method in by_backbone(results):
-    records = [found[method['name'], metric] for metric in _LABELS]
+    records = [found[method['name'], one.name] for one in shown]
     seeds = str(max(record['n'] for record in records))
-    cells = [_mean_error(record, '.4f') for record in records]
+    cells = [
+      _mean_error(record, one.form)
+      for one, record in zip(shown, records, strict=True)
+    ]
     rows.append((method['name'], weights_name(method), seeds, *cells))
   if results['oracle']:
-    cells = _single(results['oracle'][task])
+    cells = _single(results['oracle'][task], shown)
     rows.append(('oracle', 'true probabilities', content.NOTHING, *cells))
-  header = ('method', 'weights', 'seeds', *_LABELS.values())
+  header = ('method', 'weights', 'seeds', *(one.label for one in shown))
   if described:
     return Table(header, rows, 2)
   short = [(row[0], *row[2:]) for row in rows]
@@ -97,7 +102,12 @@ def differences(results: Results, task: str, metric: str) -> Table:
   ]
   tested = any(d['p'] is not None for d in records)
   bootstrap = any(d['bootstrap'] for d in records)
-  header = ['method', 'minus', 'seeds', f'{_LABELS[metric]}, 1e-4']
+  header = [
+    'method',
+    'minus',
+    'seeds',
+    f'{metrics_lib.describe(metric).label}, 1e-4',
+  ]
   header += ['interval (seeds)']
   header += ['p', 'p after Holm', 'p Wilcoxon'] if tested else []
   header += ['interval (sessions)'] if bootstrap else []
@@ -221,8 +231,12 @@ def _runs(
   return [run for run in results['runs'] if run['method'] == method['name']]
 
 
-def _single(values: Mapping[str, Any]) -> Sequence[str]:
-  return [content.number(values[m], '.4f', 'undefined') for m in _LABELS]
+def _single(
+  values: Mapping[str, Any], shown: Sequence[metrics_lib.Metric]
+) -> Sequence[str]:
+  return [
+    content.number(values.get(one.name), one.form, 'undefined') for one in shown
+  ]
 
 
 def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:

@@ -5,26 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report.page import content
 from rmtl_jax.report.run import words
 
 Record = Mapping[str, Any]
 Table = content.Table
 
-_RANKED = (
-  ('auc', 'AUC'),
-  ('logloss', 'logloss'),
-  ('session_logloss', 's-logloss'),
-)
-_FURTHER = (
-  ('gauc', 'GAUC'),
-  ('pr_auc', 'PR-AUC'),
-  ('calibration_error', 'calibration error'),
-  ('predicted_over_actual', 'predicted / actual'),
-)
 _CRITIC = (
   ('r2', 'R2 of Q', '.3f'),
   ('mean_q', 'mean Q', '.3f'),
@@ -47,35 +38,51 @@ def fields(record: Record) -> Table:
 
 
 def ranking(record: Record, task: str) -> Table:
-  """AUC, logloss and s-logloss of every model, with intervals."""
-  metrics = record['metrics']
-  rows = []
-  for name, of in words.models(metrics):
-    cells = [_with_interval(of[task], key) for key, _ in _RANKED]
-    rows.append((name, *cells))
-  return Table(('model', *(label for _, label in _RANKED)), rows, 1)
+  """The metrics that are compared, of every model, with intervals."""
+  models = words.models(record['metrics'])
+  shown = _shown((of[task] for _, of in models), compared=True)
+  rows = [
+    (name, *(_with_interval(of[task], one.name, one.form) for one in shown))
+    for name, of in models
+  ]
+  return Table(('model', *(one.label for one in shown)), rows, 1)
+
+
+def _shown(
+  values: Iterable[Mapping[str, Any]], compared: bool
+) -> list[metrics_lib.Metric]:
+  """The metrics of either kind that a task's records have."""
+  return metrics_lib.known(itertools.chain(*values), compared)
 
 
 def further(record: Record, task: str) -> Table:
-  """GAUC, PR-AUC and calibration of every model."""
-  rows = []
-  for name, of in words.models(record['metrics']):
-    cells = [content.number(of[task].get(key), '.4f') for key, _ in _FURTHER]
-    rows.append((name, *cells))
-  return Table(('model', *(label for _, label in _FURTHER)), rows, 1)
+  """What practitioners read besides."""
+  models = words.models(record['metrics'])
+  shown = _shown((of[task] for _, of in models), compared=False)
+  rows = [
+    (name, *(content.number(of[task].get(one.name), one.form) for one in shown))
+    for name, of in models
+  ]
+  return Table(('model', *(one.label for one in shown)), rows, 1)
 
 
 def differences(record: Record) -> Table:
   """RMTL minus the control and minus the pre-trained model, paired by row."""
   metrics = record['metrics']
   names = words.stage_names(metrics)
+  found = metrics.get('difference', {})
+  shown = _shown(
+    (of[task] for of in found.values() for task in of), compared=True
+  )
   rows = []
-  for key, of in metrics.get('difference', {}).items():
+  for key, of in found.items():
     first, second = key.split('_minus_')
     for task in metrics['tasks']:
-      cells = [_with_interval(of[task], k, '+.4f') for k, _ in _RANKED]
+      cells = [
+        _with_interval(of[task], one.name, f'+{one.form}') for one in shown
+      ]
       rows.append((f'{names[first]} minus {names[second]}', task, *cells))
-  header = ('difference', 'task', *(label for _, label in _RANKED))
+  header = ('difference', 'task', *(one.label for one in shown))
   return Table(header, rows, 2)
 
 
