@@ -1,4 +1,4 @@
-"""Longer targets by hand, against realised returns, and in the critics' loss."""
+"""Longer targets: by hand, against realised returns, in the critics' loss."""
 
 import dataclasses
 
