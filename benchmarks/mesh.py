@@ -76,7 +76,7 @@ def settings(adam: str) -> config_lib.Config:
   return config_lib.Config(backbone='mmoe', network=network)
 
 
-def dispatch(spec: types.FeatureSpec) -> tuple[loop.Laid, loop.Slots]:
+def dispatch(spec: types.FeatureSpec) -> tuple[loop.SlotRows, loop.Slots]:
   """Random rows in the slots of some batches."""
   rng = np.random.default_rng(0)
   config = config_lib.BatchConfig()
@@ -94,7 +94,7 @@ def dispatch(spec: types.FeatureSpec) -> tuple[loop.Laid, loop.Slots]:
     np.broadcast_to(slot % 4 == 3, shape),
     np.broadcast_to(slot // 4, shape).astype(np.int32),
   )
-  return loop.Laid(inputs, labels), slots
+  return loop.SlotRows(inputs, labels), slots
 
 
 class Program:

@@ -221,8 +221,8 @@ class WeightingConfig:
       or a `linear` function.
     meta_learning_rate: lambda is learnt: a step of Adam with this rate after
       every step of the actor, along the hypergradient of the loss of
-      validation rows (updates/meta.py); 0 means lambda stays. Validation then
-      chooses one more number, beside the epoch.
+      validation rows (contrib/learnt_lambda); 0 means lambda stays. Validation
+      then chooses one more number, beside the epoch.
     max_weight: upper bound of a weight; 0 means none. It comes last: weights
       of mean one have a smaller mean where it cuts.
     form: the weights that `q_shuffled` shuffles over the rows.

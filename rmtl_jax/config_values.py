@@ -11,7 +11,7 @@ from typing import Any
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.weighting import registry
+from rmtl_jax.weighting import registry, tuners
 
 CHOICES: dict[str, Collection[str]] = {
   'preset': config_lib.PRESETS,
@@ -186,15 +186,8 @@ def validate(config: config_lib.Config) -> config_lib.Config:
       ' choice; only finetune has it'
     )
   _check_lambda(config.weighting)
-  if (
-    config.weighting.meta_learning_rate
-    and config.network.embedding_adam == 'rows'
-  ):
-    raise types.InputError(
-      'config.network.embedding_adam: rows updates the rows of one batch, but'
-      ' lambda is learnt from a batch of validation rows beside it; set'
-      ' config.weighting.meta_learning_rate=0 or embedding_adam=dense'
-    )
+  for tuner in tuners.RECORDS.values():
+    tuner.check(config)
   form = registry.form_of(config.weighting)
   if 'q_deviation' in form.needs and config.critic.members < 2:
     raise types.InputError(
@@ -211,7 +204,7 @@ def lowest_lambda(weighting: config_lib.WeightingConfig) -> float:
 
 
 def _check_lambda(weighting: config_lib.WeightingConfig) -> None:
-  """A lambda that would ascend losses, mean nothing, or can't be learnt."""
+  """Refuses a lambda that would ascend losses or mean nothing."""
   form = registry.form_of(weighting)
   if weighting.lambda_ < lowest_lambda(weighting):
     signed = [
@@ -220,12 +213,6 @@ def _check_lambda(weighting: config_lib.WeightingConfig) -> None:
     raise types.InputError(
       f'config.weighting.lambda_: {weighting.lambda_!r:.80} is negative, which'
       f' {form.name} does not know; {", ".join(signed)} do'
-    )
-  if weighting.meta_learning_rate and not form.learns_lambda:
-    raise types.InputError(
-      f'config.weighting.meta_learning_rate: {form.name} has no weights with a'
-      ' lambda to learn (rmtl compare: set it for one method,'
-      ' ple+critic:weighting.meta_learning_rate=0.02)'
     )
 
 

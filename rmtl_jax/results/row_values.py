@@ -175,7 +175,7 @@ def _deviation(
     one.config.critic,
   )
   row_map = models.row_map(
-    lambda params, batch, actions: forward.judge(
+    lambda params, batch, actions: forward.values_and_deviation(
       network, params, batch.inputs, actions
     )[1],
     network.prepare,

@@ -17,9 +17,9 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import population as population_lib
 from rmtl_jax.updates import state
-from rmtl_jax.weighting import factory
+from rmtl_jax.weighting import tuners
 
-# Tells the order of validation rows that guide lambda from other shuffles.
+# Tells the order of the validation rows of tuners from other shuffles.
 _GUIDE = 7
 # More than the dispatches of a pass: numbers of checkpoints rise.
 _ARM = 200_000
@@ -102,9 +102,9 @@ def _train_epoch(
 
 
 def _guide(team: actor_teams.Team, name: str) -> feed.Guide | None:
-  """Validation rows for an arm that learns lambda, in an order of their own."""
+  """Validation rows for an arm with a tuner, in an order of their own."""
   arm_state = team.arms[name].state
-  if team.stage == 'pretrain' or not arm_state.meta:
+  if team.stage == 'pretrain' or not arm_state.tuner:
     return None
   context = team.context
   return feed.Guide(
@@ -164,8 +164,8 @@ def _validate(
     **_weight_statistics(sums, context.tasks),
     'seconds': seconds,
   }
-  if team.stage != 'pretrain' and new_state.meta:
-    record['lambda'] = float(factory.lambda_of(actor.weighting_state))
+  if team.stage != 'pretrain' and new_state.tuner:
+    record |= tuners.numbers(actor.weighting_state)
   if sums.get('skipped'):
     record['skipped_steps'] = int(sums['skipped'])
   if 'td_error' in sums:

@@ -104,7 +104,10 @@ def pretrain_team(context: context_lib.Context) -> Team:
   )
   optimizer = _optimizer(context, 'pretrain', config.pretrain)
   actor = context.models.made(
-    lambda params: state.init_actor(params, optimizer, unweighted), params
+    lambda params: state.init_actor(
+      params, optimizer, unweighted, len(context.tasks)
+    ),
+    params,
   )
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, Stopping())
@@ -174,6 +177,7 @@ def _finetune_arm(
       state.make_optimizer(config.critic),
       weighting,
       config,
+      len(context.tasks),
     ),
     initial_params,
     critic_params,

@@ -36,10 +36,10 @@ class Dispatch(NamedTuple):
   """Some steps of a pass.
 
   Attributes:
-    columns: the split's on the device, or rows in their slots; Guided with a
-      guide.
+    columns: the split's on the device, or rows in their slots; WithValidation
+      with a guide.
     extras: f32[R, K] arrays beside the columns, or f32[S, L, T, K].
-    slots: which rows fill the slots; Guided with a guide.
+    slots: which rows fill the slots; WithValidation with a guide.
     steps: how many, at most S; of a population i32[P].
     row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
       Epoch that several processes read, the lanes of this one.
@@ -95,7 +95,7 @@ def _resident(
 ) -> Iterator[Dispatch]:
   columns: Any = split.device
   if guide is not None:
-    columns = loop_lib.Guided(columns, _guide_columns(guide))
+    columns = loop_lib.WithValidation(columns, _guide_columns(guide))
   for slots, count in chunks(plan, size, guide, begin):
     placed, steps = jax.device_put((slots, np.int32(count)))
     yield Dispatch(columns, extras, placed, steps, _train_row(slots))
@@ -105,13 +105,15 @@ def _guide_columns(guide: Guide) -> Any:
   if guide.split.device is None:
     raise types.InputError(
       'config.batch.input: train data is in memory and validation data is'
-      ' not, which learns no lambda; set streaming'
+      ' not, which no tuner can read; set streaming'
     )
   return guide.split.device
 
 
 def _train_row(slots: Any) -> np.ndarray:
-  return slots.train.row if isinstance(slots, loop_lib.Guided) else slots.row
+  return (
+    slots.train.row if isinstance(slots, loop_lib.WithValidation) else slots.row
+  )
 
 
 def _streamed(
@@ -137,8 +139,8 @@ def _streamed(
       )
       beside = guide.split.host.take(plan.row)
       guide_slots, guide_columns, _ = arranged(plan, beside, ())
-      columns = loop_lib.Guided(columns, guide_columns)
-      slots = loop_lib.Guided(slots, guide_slots)
+      columns = loop_lib.WithValidation(columns, guide_columns)
+      slots = loop_lib.WithValidation(slots, guide_slots)
     count = np.int32(min(size, steps - number * size))
     placed, on_device = _put(split, (columns, values, slots), count)
     columns, extra_rows, slots = placed
@@ -224,7 +226,7 @@ def _laid(
   *inputs, labels, time = features
   at = np.maximum(plan.row, 0)
   values = tuple(np.asarray(x)[at] for x in extras)
-  columns = loop_lib.Laid(types.Inputs(*inputs, time=time), labels)
+  columns = loop_lib.SlotRows(types.Inputs(*inputs, time=time), labels)
   return loop_lib.Slots(*plan), columns, values
 
 
@@ -256,8 +258,8 @@ def chunks(
 ) -> list[tuple[Any, int]]:
   """The plan in pieces of `size` batches, the last one padded, with counts.
 
-  A piece is Slots; with a guide it is Guided, of Slots both. The first `begin`
-  pieces are left out.
+  A piece is Slots; with a guide it is WithValidation, of Slots both. The first
+  `begin` pieces are left out.
   """
   return [
     _piece(plan, first, size, guide)
@@ -278,9 +280,9 @@ def population_chunks(
     guides: one per member, or None.
 
   Returns:
-    (slots [size, P, L, T], Guided where there are guides; each member's count
-    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
-    for members that are done.
+    (slots [size, P, L, T], WithValidation where there are guides; each member's
+    count i32[P]); the pieces go on to the end of the longest plan, with counts
+    of 0 for members that are done.
   """
   pieces = []
   for begin in range(0, max(len(plan.row) for plan in plans), size):
@@ -316,7 +318,7 @@ def population_dispatches(
   """
   columns: Any = split.device
   if guides:
-    columns = loop_lib.Guided(columns, _guide_columns(guides[0]))
+    columns = loop_lib.WithValidation(columns, _guide_columns(guides[0]))
   plans = [_plan(one) for one in passes]
   for slots, counts in population_chunks(plans, size, guides):
     placed, steps = jax.device_put((slots, counts))
@@ -336,7 +338,7 @@ def _piece(
   )
   if guide is None:
     return slots, count
-  return loop_lib.Guided(slots, _guide_slots(guide, begin, size)), count
+  return loop_lib.WithValidation(slots, _guide_slots(guide, begin, size)), count
 
 
 def _guide_slots(guide: Guide, begin: int, size: int) -> loop_lib.Slots:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
+from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, meta, pretrain, state
-from rmtl_jax.weighting import factory, registry
-
-Metrics = dict[str, jax.Array]
-# Weighting state -> (weighted cotangent, new weighting state).
-_Weigh = Callable[[Any], tuple[Any, Any]]
+from rmtl_jax.updates import forward, state
+from rmtl_jax.weighting import factory, registry, tuners
 
 
 def make_finetune_step(
@@ -29,16 +24,13 @@ def make_finetune_step(
   config: config_lib.Config,
   critic_network: functional.Network,
   critic_optimizer: optax.GradientTransformation,
-) -> Callable[
-  [state.FinetuneState, types.Batch, jax.Array],
-  tuple[state.FinetuneState, Metrics],
-]:
+) -> Callable[..., tuple[state.FinetuneState, actor_lib.Metrics]]:
   """The step of stage 3, for any weighting.
 
-  The action that critics judge is the one whose loss is weighed: the training
-  forward pass's own output (with dropout), so that a step needs no second
-  pass of the actor. `ddpg` descends -Q of that action instead of a loss,
-  `td3_bc` the loss minus a share of it.
+  The action whose value the critics give is the one whose loss is weighed: the
+  training forward pass's own output (with dropout), so that a step needs no
+  second pass of the actor. A weighting with an objective, such as `ddpg`,
+  descends that instead of a weighted loss.
 
   Args:
     network: the actor.
@@ -51,195 +43,78 @@ def make_finetune_step(
     critic_optimizer: of the critics.
 
   Returns:
-    step(state, batch, key) -> (new state, metrics); where lambda is learnt
-    step(state, batch, key, guide), with a batch of validation rows. `loss` is
-    the sum of row losses without weights, whatever is descended; `weight_<k>`
-    and `weight_square_<k>` are the batch's sums of task k's weights and of
-    their squares.
+    step(state, batch, key) -> (new state, metrics) of updates/actor.py; with a
+    tuner step(state, batch, key, validation), a batch of validation rows.
   """
-  asks = registry.find(config.weighting.name).asks_every_step
-  learns = asks and config.critic.in_finetune == 'learning'
-  actor_step = _make_actor_step(
-    network,
-    optimizer,
-    weighting,
-    config.weighting,
-    config.finetune.label_smoothing,
+  record = registry.find(config.weighting.name)
+  learns = record.asks_every_step and config.critic.in_finetune == 'learning'
+  actor_step = actor_lib.make_actor_step(
+    network, optimizer, weighting, config.finetune.label_smoothing
   )
-  learns_lambda = factory.learns_lambda(config.weighting)
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
   )
+  tuner = tuners.chosen(config.weighting)
+  tune = tuner.make(network, config) if tuner else None
 
-  def step(full, batch, key, guide: Any = None):
-    # The same dropout key as a step without critics: the control sees it too.
-    shuffle_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
+  def step(full, batch, key, validation: Any = None):
+    # The actor keeps the key as it is: the same dropout as in a step without
+    # critics, so that the control differs in its weights alone.
+    weighting_key, critic_key = jax.random.split(jax.random.fold_in(key, 1))
 
-    def judge(actions):
-      """Q_k(s, a_k) and its deviation over the critics' members."""
-      params = full.critic.params if learns else full.critic
-      dropout = critic_key if config.critic.target_dropout else None
-      return forward.judge(
-        critic_network, params, batch.inputs, actions, dropout
+    def values(actions):
+      q_values, q_deviation = forward.values_and_deviation(
+        critic_network,
+        full.critic.params,
+        batch.inputs,
+        actions,
+        critic_key if config.critic.target_dropout else None,
       )
+      return {'q_values': q_values, 'q_deviation': q_deviation}
 
-    new_actor, metrics, actions, weigh = actor_step(
-      full.actor, batch, key, shuffle_key, judge
+    def objective(row_losses, actions):
+      # The critics' parameters are not differentiated: Q moves by the action.
+      lambda_ = factory.current_lambda(
+        full.actor.weighting_state, config.weighting
+      )
+      q_values = values(actions)['q_values']
+      return record.objective(row_losses, q_values, batch.mask, lambda_)
+
+    has_objective = record.objective is not None
+    new_actor, metrics, taken = actor_step(
+      full.actor,
+      batch,
+      key,
+      weighting_key,
+      # What is descended instead of weighted losses holds Q already.
+      values if record.asks_every_step and not has_objective else None,
+      objective if has_objective else None,
     )
-    new_meta = full.meta
-    if learns_lambda:
-      new_actor, new_meta = _learn_lambda(
-        network, config, full, new_actor, batch, guide, key, weigh
-      )
+    new_tuner = full.tuner
+    if tune is not None:
+      new_actor, new_tuner = tune(taken, new_actor, validation, full.tuner)
+    new_full = full._replace(actor=new_actor, tuner=new_tuner)
     if not learns:
-      return full._replace(actor=new_actor, meta=new_meta), metrics
+      return new_full, metrics
+
+    # Critics learn from the actions that were just weighed. The targets come
+    # from the target actor of before this step, as in stage 2.
     target_policy = forward.policy(network, full.target_actor, batch.inputs)
-    logged = actions
+    logged = taken.actions
     if config.critic.behaviour == 'uniform':
-      logged = actions_lib.uniform(jax.random.fold_in(critic_key, 1), actions)
+      logged = actions_lib.uniform(jax.random.fold_in(critic_key, 1), logged)
     new_critic, critic_metrics = critic_step(
       full.critic, batch, critic_key, logged, target_policy
     )
     new_target_actor = critic_lib.soft_update(
       new_actor.params, full.target_actor, new_actor.step, config.critic
     )
-    new_full = state.FinetuneState(
-      new_actor, new_target_actor, new_critic, new_meta
+    new_full = new_full._replace(
+      target_actor=new_target_actor, critic=new_critic
     )
     return new_full, metrics | critic_metrics
 
   return step
-
-
-def _make_actor_step(
-  network: functional.Network,
-  optimizer: optax.GradientTransformation,
-  weighting: optax.GradientTransformationExtraArgs,
-  config: config_lib.WeightingConfig,
-  label_smoothing: float,
-) -> Callable[..., tuple[state.ActorState, Metrics, jax.Array, _Weigh]]:
-  """The actor's half of a step.
-
-  Returns:
-    step(actor, batch, key, shuffle_key, judge) -> (new actor, metrics, the
-    actions without gradient f32[L, T, K], weigh); judge(actions) gives
-    Q_k(s, a_k) and its deviation over the critics' members, f32[L, T, K] each;
-    weigh(weighting state) the weighted cotangent and the next such state.
-  """
-  record = registry.find(config.name)
-  objective_of = record.objective
-  weighs = record.asks_every_step and objective_of is None
-
-  def step(actor, batch, key, shuffle_key, judge):
-    def objective(params):
-      descended, row_losses, actions = forward.actor_losses(
-        network, params, batch, key, label_smoothing
-      )
-      if objective_of is not None:
-        # The critics' parameters are not differentiated: Q moves by the action.
-        q_values, _ = judge(actions)
-        lambda_ = factory.current_lambda(actor.weighting_state, config)
-        descended = objective_of(descended, q_values, batch.mask, lambda_)
-      return descended, (row_losses, actions)
-
-    _, pullback, (row_losses, actions) = forward.pull_back(
-      objective, actor.params
-    )
-    actions = jax.lax.stop_gradient(actions)
-    extra = {}
-    if weighs:
-      extra['q_values'], extra['q_deviation'] = judge(actions)
-
-    def weigh(weighting_state):
-      return weighting.update(
-        forward.mean_cotangent(batch.mask, row_losses.shape[-1]),
-        weighting_state,
-        losses=row_losses,
-        labels=batch.labels,
-        mask=batch.mask,
-        key=shuffle_key,
-        **extra,
-      )
-
-    weighted, new_weighting_state = weigh(actor.weighting_state)
-    weighted = cast(jax.Array, weighted)
-    new_actor = pretrain.apply_gradients(actor, pullback(weighted), optimizer)
-    new_actor = new_actor._replace(weighting_state=new_weighting_state)
-    metrics = pretrain.loss_metrics(row_losses, batch.mask)
-    metrics |= weight_metrics(weighted, batch.mask)
-    return new_actor, metrics, actions, weigh
-
-  return step
-
-
-def _learn_lambda(
-  network: functional.Network,
-  config: config_lib.Config,
-  full: state.FinetuneState,
-  new_actor: state.ActorState,
-  batch: types.Batch,
-  guide: types.Batch,
-  key: jax.Array,
-  weigh: _Weigh,
-) -> tuple[state.ActorState, Any]:
-  """Moves lambda so that the step just taken would have helped more.
-
-  Args:
-    network: the actor.
-    config: `weighting`, `finetune`.
-    full: the state before the step.
-    new_actor: after it.
-    batch: that the step saw, with `key`.
-    guide: validation rows.
-    key: of the step.
-    weigh: weighting state -> (weighted cotangent, new weighting state).
-
-  Returns:
-    (the actor with another lambda, the state of lambda's optimizer).
-  """
-  old_state = full.actor.weighting_state
-
-  def row_losses(params):
-    smoothing = config.finetune.label_smoothing
-    return forward.actor_losses(network, params, batch, key, smoothing)[0]
-
-  def guide_loss(params):
-    _, losses, _ = forward.actor_losses(network, params, guide, None)
-    return jnp.sum(
-      losses * forward.mean_cotangent(guide.mask, losses.shape[-1])
-    )
-
-  lambda_ = factory.lambda_of(old_state)
-  gradient = meta.hypergradient(
-    row_losses,
-    guide_loss,
-    full.actor.params,
-    new_actor.params,
-    meta.adam_scale(new_actor.opt_state),
-    lambda value: weigh(factory.with_values(old_state, lambda_=value))[0],
-    lambda_,
-  )
-  new_lambda, new_meta = meta.new_lambda(
-    gradient,
-    full.meta,
-    lambda_,
-    config.weighting.meta_learning_rate,
-    config_values.lowest_lambda(config.weighting),
-  )
-  new_state = factory.with_values(new_actor.weighting_state, lambda_=new_lambda)
-  return new_actor._replace(weighting_state=new_state), new_meta
-
-
-def weight_metrics(weighted: Any, mask: jax.Array) -> Metrics:
-  """Sums of weights and their squares over the batch's rows, per task."""
-  rows = jnp.maximum(jnp.sum(mask), 1)
-  tasks = weighted.shape[-1]
-  weights = jnp.where(mask[..., None], weighted * (rows * tasks), 0.0)
-  sums = jnp.sum(weights, (0, 1))
-  squares = jnp.sum(jnp.square(weights), (0, 1))
-  return {f'weight_{k}': sums[k] for k in range(tasks)} | {
-    f'weight_square_{k}': squares[k] for k in range(tasks)
-  }
 
 
 def init_finetune(
@@ -249,19 +124,30 @@ def init_finetune(
   critic_optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
   config: config_lib.Config,
+  num_tasks: int = 1,
 ) -> state.FinetuneState:
-  """Stage 3's state before its first step; all parameters are copied."""
-  actor = state.init_actor(actor_params, optimizer, weighting)
+  """Stage 3's state before its first step; all parameters are copied.
+
+  Args:
+    actor_params: the actor's.
+    critic_params: the critics', or () where no step asks them.
+    optimizer: of the actor.
+    critic_optimizer: of the critics.
+    weighting: the chain over the row losses' cotangent.
+    config: of the run.
+    num_tasks: K, which weightings of whole tasks need for their state.
+  """
+  actor = state.init_actor(actor_params, optimizer, weighting, num_tasks)
+  tuner = tuners.chosen(config.weighting)
+  new_tuner = tuner.init() if tuner else ()
   if not registry.find(config.weighting.name).asks_every_step:
-    return state.FinetuneState(actor, (), ())
-  new_meta = ()
-  if factory.learns_lambda(config.weighting):
-    new_meta = meta.OPTIMIZER.init(jnp.zeros(()))
+    return state.FinetuneState(actor, (), None, new_tuner)
   if config.critic.in_finetune == 'frozen':
-    return state.FinetuneState(actor, (), state.copy(critic_params), new_meta)
+    critic = state.frozen_critic(critic_params)
+    return state.FinetuneState(actor, (), critic, new_tuner)
   return state.FinetuneState(
     actor,
     state.copy(actor_params),
     state.init_critic(critic_params, critic_optimizer),
-    new_meta,
+    new_tuner,
   )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -74,10 +73,10 @@ def values(
   key: jax.Array | None = None,
 ) -> jax.Array:
   """Q_k(s_t, a_{k,t}) of the critics, f32[L, T, K]: their members' mean."""
-  return judge(network, params, inputs, actions, key)[0]
+  return values_and_deviation(network, params, inputs, actions, key)[0]
 
 
-def judge(
+def values_and_deviation(
   network: functional.Network,
   params: Any,
   inputs: types.Inputs,
@@ -102,14 +101,6 @@ def judge(
     return q, jnp.zeros_like(q)
   by_member = q.reshape(*actions.shape[:-1], network.members, -1)
   return jnp.mean(by_member, -2), jnp.std(by_member, -2)
-
-
-def pull_back(
-  loss: Callable[[Any], tuple[jax.Array, Any]], params: Any
-) -> tuple[jax.Array, Callable[[jax.Array], Any], Any]:
-  """Row losses, the function from their cotangent to gradients, and aux."""
-  row_losses, pullback, aux = jax.vjp(loss, params, has_aux=True)
-  return row_losses, lambda cotangent: pullback(cotangent)[0], aux
 
 
 def mean_cotangent(mask: types.Array, tasks: int) -> jax.Array:

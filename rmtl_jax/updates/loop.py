@@ -23,8 +23,8 @@ class Columns(NamedTuple):
   labels: types.Array
 
 
-class Laid(NamedTuple):
-  """Rows that lie in their slots already, of a dispatch's batches.
+class SlotRows(NamedTuple):
+  """The rows of a dispatch's batches, slot by slot: nothing to gather.
 
   Attributes:
     inputs: the features, leading dimensions [S, L, T], without segments.
@@ -49,19 +49,19 @@ class Slots(NamedTuple):
   segment: types.Array
 
 
-class Guided(NamedTuple):
-  """What a step trains on, beside rows of another split that guide it.
+class WithValidation(NamedTuple):
+  """What a step trains on, and validation rows beside it.
 
   Attributes:
-    train: Columns, or Slots.
-    guide: the same of the other split.
+    train: Columns, SlotRows or Slots.
+    validation: the same of the validation split.
   """
 
   train: Any
-  guide: Any
+  validation: Any
 
 
-def gather(columns: Columns | Laid, slots: Slots) -> types.Batch:
+def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
   """One batch; padding holds some row's values behind a false mask.
 
   Args:
@@ -88,15 +88,15 @@ def _at(i: jax.Array, columns: Any, extras: Any, slots: Any) -> tuple[Any, ...]:
   def one(tree):
     return jax.tree.map(lambda x: x[i], tree)
 
-  first = columns.train if isinstance(columns, Guided) else columns
-  if isinstance(first, Laid):
+  first = columns.train if isinstance(columns, WithValidation) else columns
+  if isinstance(first, SlotRows):
     return one((columns, extras, slots))
   return columns, extras, one(slots)
 
 
-def _rows_of(extras: Any, columns: Columns | Laid, slots: Slots) -> Any:
+def _rows_of(extras: Any, columns: Columns | SlotRows, slots: Slots) -> Any:
   """Extra values of a batch's rows."""
-  if isinstance(columns, Laid):
+  if isinstance(columns, SlotRows):
     return extras
   return tuple(x[jnp.maximum(slots.row, 0)] for x in extras)
 
@@ -114,7 +114,7 @@ def make_loop(
   Args:
     step: step(state, batch, key, *extras) -> (state, metrics), where extras
       are the rows of `extras` below, f32[L, T, K]; of columns and slots that
-      are Guided, the other split's batch comes last.
+      are WithValidation, the batch of validation rows comes last.
     skips: leave out steps whose metrics or new state are not finite.
 
   Returns:
@@ -192,14 +192,14 @@ def _on_slots(step: Callable[..., Any], skips: bool) -> Callable[..., Any]:
   """
 
   def run(state, columns, extras, slots, key):
-    guide = ()
-    if isinstance(columns, Guided):
-      guide = (gather(columns.guide, slots.guide),)
+    validation = ()
+    if isinstance(columns, WithValidation):
+      validation = (gather(columns.validation, slots.validation),)
       columns, slots = columns.train, slots.train
     batch = gather(columns, slots)
     rows = _rows_of(extras, columns, slots)
     new_state, metrics = step(
-      state, batch, jax.random.fold_in(key, state.step), *rows, *guide
+      state, batch, jax.random.fold_in(key, state.step), *rows, *validation
     )
     if skips:
       sound = _all_finite((new_state, metrics))
@@ -240,15 +240,14 @@ def _sum_steps(
 def make_row_map(
   function: Callable[..., Any],
   prepare: Callable[[Any], Any] = lambda params: params,
-  leave: Callable[[Any], Any] = lambda values: values,
+  place: Callable[[Any], Any] = lambda values: values,
 ) -> Callable[..., Any]:
   """Applies a function of batches over a plan, in one compiled loop.
 
   Args:
     function: function(prepared, batch, *extras) -> pytree of [L, T, ...].
     prepare: params -> prepared, once per call.
-    leave: what the values go through in the end, which says on what devices
-      they are left.
+    place: puts the values on the devices where they are wanted.
 
   Returns:
     A jitted map(params, columns, extras, slots, count) -> pytree of
@@ -275,6 +274,6 @@ def make_row_map(
       values = one(prepared, columns, extras, slots, i)
       return jax.tree.map(lambda o, v: o.at[i].set(v), out, values)
 
-    return leave(jax.lax.fori_loop(first, count, body, zeros))
+    return place(jax.lax.fori_loop(first, count, body, zeros))
 
   return jax.jit(mapped)

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.updates import forward, state
-
-Metrics = dict[str, jax.Array]
+from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import state
 
 
 def make_pretrain_step(
   network: functional.Network,
   optimizer: optax.GradientTransformation,
   label_smoothing: float = 0.0,
+  weighting: optax.GradientTransformationExtraArgs | None = None,
 ) -> Callable[
   [state.ActorState, types.Batch, jax.Array],
-  tuple[state.ActorState, Metrics],
+  tuple[state.ActorState, actor_lib.Metrics],
 ]:
   """The step of stage 1.
 
@@ -29,47 +28,26 @@ def make_pretrain_step(
     network: the actor.
     optimizer: of its parameters.
     label_smoothing: of the loss that is descended.
+    weighting: a chain that asks no critics, since there are none yet; None
+      leaves the plain mean.
 
   Returns:
     step(state, batch, key) -> (new state, metrics): `loss` is the batch's
     sum of row losses (mean over tasks, labels as they are), `rows` its number
     of rows.
   """
+  actor_step = actor_lib.make_actor_step(
+    network,
+    optimizer,
+    weighting or optax.with_extra_args_support(optax.identity()),
+    label_smoothing,
+  )
 
   def step(actor, batch, key):
-    def objective(params):
-      descended, row_losses, _ = forward.actor_losses(
-        network, params, batch, key, label_smoothing
-      )
-      return descended, row_losses
-
-    _, pullback, row_losses = forward.pull_back(objective, actor.params)
-    cotangent = forward.mean_cotangent(batch.mask, row_losses.shape[-1])
-    new_actor = apply_gradients(actor, pullback(cotangent), optimizer)
-    return new_actor, loss_metrics(row_losses, batch.mask)
+    weighting_key = jax.random.fold_in(key, 1)
+    new_actor, metrics, _ = actor_step(actor, batch, key, weighting_key)
+    if weighting is None:  # every weight is 1
+      metrics = {name: metrics[name] for name in ('loss', 'rows')}
+    return new_actor, metrics
 
   return step
-
-
-def apply_gradients(
-  actor: state.ActorState,
-  gradients: optax.Updates,
-  optimizer: optax.GradientTransformation,
-) -> state.ActorState:
-  """One step of the actor's optimizer."""
-  updates, new_opt_state = optimizer.update(
-    gradients, actor.opt_state, actor.params
-  )
-  return actor._replace(
-    params=optax.apply_updates(actor.params, updates),
-    opt_state=new_opt_state,
-    step=actor.step + 1,
-  )
-
-
-def loss_metrics(row_losses: jax.Array, mask: jax.Array) -> Metrics:
-  """Sums over the batch, so that they add up over steps."""
-  return {
-    'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask),
-    'rows': jnp.sum(mask).astype(jnp.float32),
-  }

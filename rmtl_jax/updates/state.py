@@ -36,8 +36,8 @@ class CriticState(NamedTuple):
 
   Attributes:
     params: the online critics' parameters.
-    target_params: the target critics'.
-    opt_state: the optimizer's.
+    target_params: the target critics', or () where they are frozen.
+    opt_state: the optimizer's, or ().
     step: i32[], steps taken.
   """
 
@@ -53,14 +53,15 @@ class FinetuneState(NamedTuple):
   Attributes:
     actor: the actor in training.
     target_actor: parameters of pi', or () where critics are frozen or unused.
-    critic: a CriticState (learning), parameters alone (frozen) or ().
-    meta: the state of lambda's own optimizer, or () where lambda stays.
+    critic: the critics. Frozen ones have () for target parameters and
+      optimizer; None where no step asks any.
+    tuner: the state of what tunes the weighting (weighting/tuners.py), or ().
   """
 
   actor: ActorState
   target_actor: Any
-  critic: Any
-  meta: Any = ()
+  critic: CriticState | None
+  tuner: Any = ()
 
   @property
   def step(self) -> jax.Array:
@@ -262,13 +263,22 @@ def init_actor(
   params: Any,
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
+  num_tasks: int = 1,
 ) -> ActorState:
-  """The state before the first step; the parameters are copied."""
+  """The state before the first step; the parameters are copied.
+
+  Args:
+    params: the network's.
+    optimizer: of the parameters.
+    weighting: the chain over the row losses' cotangent.
+    num_tasks: K, which weightings of whole tasks need for their state.
+  """
   new_params = copy(params)
   return ActorState(
     new_params,
     optimizer.init(new_params),
-    weighting.init(jnp.zeros(())),
+    # What a chain weighs has the tasks last; how many rows differs by batch.
+    weighting.init(jnp.zeros((num_tasks,))),
     jnp.zeros((), jnp.int32),
   )
 
@@ -284,3 +294,8 @@ def init_critic(
     optimizer.init(new_params),
     jnp.zeros((), jnp.int32),
   )
+
+
+def frozen_critic(params: Any) -> CriticState:
+  """Critics that weigh and no longer learn; the parameters are copied."""
+  return CriticState(copy(params), (), (), jnp.zeros((), jnp.int32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,108 @@ import optax
 
 from rmtl_jax.updates import forward
 from rmtl_jax.weighting import leafwise
+
+
+class RowLosses(NamedTuple):
+  """The losses of a batch's rows, and what turns weights into a gradient.
+
+  Attributes:
+    losses: [..., K], or a pytree of such.
+    aux: what the loss function returned beside them.
+    even: the cotangent of their plain mean, like `losses`: what weights
+      multiply.
+    pullback: from a cotangent like `losses` to the gradient in the parameters.
+  """
+
+  losses: Any
+  aux: Any
+  even: Any
+  pullback: Callable[[Any], Any]
+
+  def task_gradients(self, cotangent: Any) -> Any:
+    """The gradient that each task has in the pullback of a cotangent.
+
+    Args:
+      cotangent: like `losses`.
+
+    Returns:
+      A tree like the parameters with a leading axis of tasks, which sums to
+      the cotangent's own gradient. The tasks of several leaves stand one after
+      the other.
+    """
+    leaves, structure = jax.tree.flatten(cotangent)
+    widths = [leaf.shape[-1] for leaf in leaves]
+    ends = [sum(widths[:i]) for i in range(1, len(widths))]
+
+    def of_task(chosen):  # one-hot, f32[tasks]
+      parts = jnp.split(chosen, ends)
+      return self.pullback(
+        structure.unflatten(
+          leaf * part.reshape((1,) * (leaf.ndim - 1) + (-1,))
+          for leaf, part in zip(leaves, parts, strict=True)
+        )
+      )
+
+    return jax.vmap(of_task)(jnp.eye(sum(widths)))
+
+
+def differentiate(
+  loss_fn: Callable[[Any], Any], params: Any, mask: Any = None
+) -> RowLosses:
+  """The forward pass: row losses, and their pullback for the backward one.
+
+  Args:
+    loss_fn: params -> (losses [..., K] or a pytree of such, aux).
+    params: where to differentiate.
+    mask: which rows count, bool[...] or a pytree of such; None: all.
+
+  Raises:
+    ValueError: the losses are a scalar, or the mask does not belong to them.
+  """
+  losses, pullback, aux = jax.vjp(loss_fn, params, has_aux=True)
+  leaves, structure = jax.tree.flatten(losses)
+  if not all(leaf.ndim for leaf in leaves):
+    raise ValueError(
+      'loss_fn: expected the losses of rows, [..., K], found a scalar'
+    )
+  if mask is None:
+    mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape[:-1], bool), losses)
+
+  def gradient(cotangent):
+    # A pullback takes the dtype of the losses alone.
+    return pullback(
+      jax.tree.map(lambda c, leaf: c.astype(leaf.dtype), cotangent, losses)
+    )[0]
+
+  even = structure.unflatten(_mean_cotangents(leaves, structure, mask))
+  return RowLosses(losses, aux, even, gradient)
+
+
+def weigh(
+  rows: RowLosses,
+  weighting: optax.GradientTransformation,
+  weighting_state: Any,
+  params: Any,
+  **extra: Any,
+) -> tuple[Any, Any]:
+  """The cotangent of the weighted mean, and the weighting's next state.
+
+  Args:
+    rows: of `differentiate`.
+    weighting: a chain over the cotangent.
+    weighting_state: its state.
+    params: of the network.
+    **extra: what the chain needs. `losses` are those of `rows` where none are
+      given; `task_gradients`, a function of a cotangent, costs a backward pass
+      per task in the link that calls it, and nothing in a chain without one.
+  """
+  chain = optax.with_extra_args_support(weighting)
+  return chain.update(
+    rows.even,
+    weighting_state,
+    params,
+    **{'losses': rows.losses, 'task_gradients': rows.task_gradients, **extra},
+  )
 
 
 def value_and_weighted_grad(
@@ -48,40 +150,40 @@ def value_and_weighted_grad(
     which of them count; None: all. `extra` is what the weighting needs
     (`q_values`, `labels`, `key`, ...). A function among them is called with
     what `loss_fn` returned, for values that depend on it: `q_values=lambda
-    losses, aux: ...`.
+    losses, aux: ...`. Links also find `losses`, and `task_gradients`: a
+    function from a cotangent to a gradient per task.
 
   Raises:
     ValueError: when it is called, where the losses are a scalar, or the mask
       or an extra argument does not belong to them.
   """
-  chain = optax.with_extra_args_support(weighting)
 
   def grad_fn(params, weighting_state, *args, mask=None, **extra):
-    losses, pullback, *aux = jax.vjp(
-      lambda p: loss_fn(p, *args), params, has_aux=has_aux
-    )
-    leaves, structure = jax.tree.flatten(losses)
-    if not all(leaf.ndim for leaf in leaves):
-      raise ValueError(
-        'loss_fn: expected the losses of rows, [..., K], found a scalar'
-      )
+    def losses_of(p):
+      found = loss_fn(p, *args)
+      return found if has_aux else (found, ())
+
+    rows = differentiate(losses_of, params, mask)
+    aux = (rows.aux,) if has_aux else ()
     if mask is None:
-      mask = jax.tree.map(lambda leaf: jnp.ones(leaf.shape[:-1], bool), losses)
-    even = structure.unflatten(_mean_cotangents(leaves, structure, mask))
+      mask = jax.tree.map(
+        lambda leaf: jnp.ones(leaf.shape[:-1], bool), rows.losses
+      )
     told = {
-      name: value(losses, *aux) if callable(value) else value
+      name: value(rows.losses, *aux) if callable(value) else value
       for name, value in extra.items()
     }
-    weighted, new_state = chain.update(
-      even, weighting_state, params, mask=mask, **told
+    weighted, new_state = weigh(
+      rows, weighting, weighting_state, params, mask=mask, **told
     )
+    # Padding may hold anything, infinite losses too: it has no share.
     value = sum(
       jnp.sum(jnp.where(share > 0.0, leaf * share, 0.0))
-      for leaf, share in zip(leaves, jax.tree.leaves(even), strict=True)
+      for leaf, share in zip(
+        jax.tree.leaves(rows.losses), jax.tree.leaves(rows.even), strict=True
+      )
     )
-    (gradient,) = pullback(
-      jax.tree.map(lambda w, leaf: w.astype(leaf.dtype), weighted, losses)
-    )
+    gradient = rows.pullback(weighted)
     return ((value, *aux) if has_aux else value), gradient, new_state
 
   return grad_fn

@@ -70,12 +70,6 @@ def register_weighting(
   )
 
 
-def learns_lambda(config: config_lib.WeightingConfig) -> bool:
-  """Whether steps move lambda, and so need a batch of validation rows."""
-  asks = registry.find(config.name).asks_every_step
-  return bool(config.meta_learning_rate) and asks
-
-
 def lambda_of(weighting_state: Any) -> jax.Array:
   """Lambda before its warmup and schedule, of a chain that has one."""
   ((_, value),) = optax.tree.get_all_with_path(weighting_state, 'lambda_')

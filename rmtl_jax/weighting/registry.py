@@ -78,11 +78,6 @@ class Weighting:
       self.make is not None and self.takes == LAMBDA and self.asks_every_step
     )
 
-  @property
-  def learns_lambda(self) -> bool:
-    """Whether its weights have a lambda that validation rows can move."""
-    return self.lambda_ != NONE and self.objective is None
-
 
 RECORDS = registry.Registry(
   'weighting',

@@ -73,7 +73,7 @@ def settings(backbone: str, adam: str) -> config_lib.Config:
   )
 
 
-def dispatch(seed: int) -> tuple[loop.Laid, loop.Slots]:
+def dispatch(seed: int) -> tuple[loop.SlotRows, loop.Slots]:
   """Rows in the slots of STEPS batches; some slots are padding."""
   rng = np.random.default_rng(seed)
   shape = (STEPS, LANES, LENGTH)
@@ -90,7 +90,7 @@ def dispatch(seed: int) -> tuple[loop.Laid, loop.Slots]:
     np.broadcast_to(np.arange(LENGTH) % 3 == 2, shape),
     np.where(mask, np.arange(LENGTH) // 3, -1).astype(np.int32),
   )
-  return loop.Laid(inputs, labels), slots
+  return loop.SlotRows(inputs, labels), slots
 
 
 def stages(

@@ -41,8 +41,11 @@ def _batches(made):
   for one in made:
     columns, slots = one.columns, one.slots
     parts = [(columns, slots)]
-    if isinstance(columns, loop_lib.Guided):
-      parts = [(columns.train, slots.train), (columns.guide, slots.guide)]
+    if isinstance(columns, loop_lib.WithValidation):
+      parts = [
+        (columns.train, slots.train),
+        (columns.validation, slots.validation),
+      ]
     for i in range(int(one.steps)):
       at = [(c, jax.tree.map(lambda x, i=i: x[i], s)) for c, s in parts]
       row = np.maximum(at[0][1].row, 0)

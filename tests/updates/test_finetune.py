@@ -11,6 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
+from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory, registry
 from tests.updates import problem, reference
@@ -515,7 +516,7 @@ def test_weight_metrics_by_hand():
   # Weights 1, 3 and 2, 2 in the rows; 1 / (rows * tasks) each; one padding.
   weighted = jnp.array([[[1.0, 2.0], [3.0, 2.0], [7.0, 7.0]]]) / 4
   mask = jnp.array([[True, True, False]])
-  metrics = finetune.weight_metrics(weighted, mask)
+  metrics = actor_lib.weight_metrics(weighted, mask)
   assert {name: float(m) for name, m in metrics.items()} == {
     'weight_0': 4.0,
     'weight_1': 4.0,

@@ -4,7 +4,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.updates import forward
+from rmtl_jax.updates import forward, weighted_grad
 from rmtl_jax.weighting import critic as weights_lib
 from tests.updates import problem
 
@@ -51,18 +51,19 @@ def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
     weighed = (1 - 0.7 * q) * row_losses(params)
     return jnp.sum(jnp.where(mask[..., None], weighed, 0.0)) / (5 * 2)
 
-  losses, pullback, aux = forward.pull_back(
-    lambda p: (row_losses(p), 'aux'), params
+  rows = weighted_grad.differentiate(
+    lambda p: (row_losses(p), jnp.float32(3.0)), params, jnp.asarray(mask)
   )
   link = weights_lib.scale_by_critic(lambda_=0.7)
   cotangent = forward.mean_cotangent(jnp.asarray(mask), 2)
   weighed, _ = link.update(
     cotangent, link.init(cotangent), q_values=jnp.asarray(q)
   )
-  assert aux == 'aux'
-  np.testing.assert_allclose(losses, row_losses(params))
+  assert rows.aux == 3.0
+  np.testing.assert_array_equal(rows.even, cotangent)
+  np.testing.assert_allclose(rows.losses, row_losses(params))
   np.testing.assert_allclose(
-    pullback(weighed)['w'], jax.grad(mean)(params)['w'], rtol=1e-6
+    rows.pullback(weighed)['w'], jax.grad(mean)(params)['w'], rtol=1e-6
   )
 
 
@@ -139,7 +140,9 @@ def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
   actions = jnp.full((*batch.mask.shape, 2), 0.3)
   q = functional.apply(network, params, batch.inputs, actions)
   members = np.asarray(q).reshape(*batch.mask.shape, 3, 2)
-  mean, deviation = forward.judge(network, params, batch.inputs, actions)
+  mean, deviation = forward.values_and_deviation(
+    network, params, batch.inputs, actions
+  )
   np.testing.assert_allclose(mean, members.mean(-2), rtol=1e-5, atol=1e-6)
   np.testing.assert_allclose(deviation, members.std(-2), rtol=1e-4, atol=1e-6)
   np.testing.assert_array_equal(

@@ -18,7 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import forward, state
+from rmtl_jax.updates import forward, state, weighted_grad
 from rmtl_jax.weighting import factory
 from tests.golden import released
 from tests.updates import problem
@@ -145,18 +145,18 @@ def test_the_weighted_loss_is_the_released_one(record, lambda_):
 
   @jax.jit
   def weigh(params, q):
-    values, pullback, _ = forward.pull_back(row_losses, params)
+    rows = weighted_grad.differentiate(row_losses, params, one.mask)
     weighted, _ = weighting.update(
       forward.mean_cotangent(one.mask, 2),
       weighting.init(jnp.zeros(())),
-      losses=values,
+      losses=rows.losses,
       labels=one.labels,
       mask=one.mask,
       key=KEY,
       q_values=q,
       q_deviation=jnp.zeros_like(q),
     )
-    return jnp.sum(weighted * values), pullback(weighted)
+    return jnp.sum(weighted * rows.losses), rows.pullback(weighted)
 
   loss, found = weigh(params, q)
   np.testing.assert_allclose(loss, record[f'{stage}/loss'], rtol=1e-5)

@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.updates import finetune, pretrain, state
+from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import finetune, state
 from rmtl_jax.weighting import factory
 from tests.updates import problem, reference
 
@@ -223,7 +224,7 @@ def test_new_embeddings_leave_all_else_alone():
   actor = state.init_actor(
     params, optimizer, factory.make_weighting(config_lib.WeightingConfig())
   )
-  moved = pretrain.apply_gradients(actor, params, optimizer)
+  moved = actor_lib.apply_gradients(actor, params, optimizer)
   found = state.with_new_embeddings(moved, new)
   table = found.params['first']['table']
   np.testing.assert_array_equal(table, new['first']['table'])

@@ -1,9 +1,9 @@
 """Lambda learnt on validation: the hypergradient of one step.
 
-Lambda weighs train rows, and a step with these weights changes what another
-split loses. One step's influence can be told exactly and cheaply: no
-unrolling, one backward pass over a batch of the other split and a derivative
-of the train batch's pullback (Ren et al., "Learning to Reweight Examples for
+Lambda weighs train rows, and a step with these weights changes the loss of
+validation rows. The influence of one step is exact and cheap: no unrolling, one
+backward pass over a batch of validation rows and a derivative of the train
+batch's pullback (Ren et al., "Learning to Reweight Examples for
 Robust Deep Learning", ICML 2018, for one number instead of one per row).
 """
 
@@ -22,14 +22,14 @@ OPTIMIZER = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 def hypergradient(
   row_losses: Callable[[Any], jax.Array],
-  guide_loss: Callable[[Any], jax.Array],
+  validation_loss: Callable[[Any], jax.Array],
   params: Any,
   new_params: Any,
   scale: Any,
   weigh: Callable[[jax.Array], jax.Array],
   lambda_: jax.Array,
 ) -> jax.Array:
-  """d(guide loss after the step) / d(lambda), up to the learning rate.
+  """d(validation loss after the step) / d(lambda), up to the learning rate.
 
   The step is theta' = theta - eta P g(lambda) with g = sum_i c_i(lambda)
   grad l_i(theta), where c is the weighted cotangent. So dL(theta')/dlambda =
@@ -38,7 +38,7 @@ def hypergradient(
 
   Args:
     row_losses: of the train batch, params -> f32[L, T, K].
-    guide_loss: of the other split's batch, params -> f32[].
+    validation_loss: of a batch of validation rows, params -> f32[].
     params: theta, before the step.
     new_params: theta', after it.
     scale: P, a tree like params: how the optimizer scales a gradient.
@@ -48,7 +48,9 @@ def hypergradient(
   Returns:
     The derivative divided by eta, f32[].
   """
-  towards = jax.tree.map(jnp.multiply, scale, jax.grad(guide_loss)(new_params))
+  towards = jax.tree.map(
+    jnp.multiply, scale, jax.grad(validation_loss)(new_params)
+  )
   # The forward derivative as the transpose of the pullback, since layers with
   # a pullback of their own have no other.
   losses, pullback = jax.vjp(row_losses, params)

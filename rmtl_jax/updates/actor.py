@@ -1,0 +1,145 @@
+"""One step of the actor, the same in stage 1 and in stage 3.
+
+A step has four parts: the losses of the batch's rows and their pullback, the
+weight of every loss, one backward pass, and the optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rmtl_jax import types
+from rmtl_jax.networks import functional
+from rmtl_jax.updates import forward, state, weighted_grad
+
+Metrics = dict[str, jax.Array]
+
+
+class Step(NamedTuple):
+  """A step that was taken, for whatever comes after it.
+
+  Attributes:
+    before: the actor before the step.
+    batch: what it was taken on.
+    key: of its dropout.
+    actions: pi(s) of its forward pass, without gradient, f32[L, T, K].
+    weigh: weighting state -> (weighted cotangent f32[L, T, K], next weighting
+      state), of this batch.
+  """
+
+  before: state.ActorState
+  batch: types.Batch
+  key: jax.Array
+  actions: jax.Array
+  weigh: Callable[[Any], tuple[Any, Any]]
+
+
+def make_actor_step(
+  network: functional.Network,
+  optimizer: optax.GradientTransformation,
+  weighting: optax.GradientTransformationExtraArgs,
+  label_smoothing: float = 0.0,
+) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
+  """The step of an actor whose row losses a chain weighs.
+
+  The chain gets `losses`, `labels`, `mask`, `key` and `task_gradients` in both
+  stages, and in stage 3 what critics say beside them.
+
+  Args:
+    network: the actor.
+    optimizer: of its parameters.
+    weighting: the chain over the cotangent of row losses; its state is in the
+      actor's, and so in checkpoints.
+    label_smoothing: of the loss that is descended.
+
+  Returns:
+    step(actor, batch, key, weighting_key, values=None, objective=None) -> (new
+    actor, metrics, Step). `values(actions)` gives more extra arguments of the
+    chain by name. `objective(row losses, actions)` gives what is descended
+    instead of the row losses, f32[L, T, K]. In the metrics `loss` is the sum
+    of row losses without weights, whatever is descended, and `weight_<k>` and
+    `weight_square_<k>` are the sums of task k's weights and of their squares.
+  """
+
+  def step(actor, batch, key, weighting_key, values=None, objective=None):
+    def losses_of(params):
+      descended, row_losses, actions = forward.actor_losses(
+        network, params, batch, key, label_smoothing
+      )
+      if objective is not None:
+        descended = objective(descended, actions)
+      return descended, (row_losses, actions)
+
+    rows = weighted_grad.differentiate(losses_of, actor.params, batch.mask)
+    row_losses, actions = rows.aux
+    # Weights are constants of the step: no gradient goes through the action
+    # whose value makes them.
+    actions = jax.lax.stop_gradient(actions)
+    extra = {} if values is None else values(actions)
+
+    def weigh(weighting_state):
+      return weighted_grad.weigh(
+        rows,
+        weighting,
+        weighting_state,
+        actor.params,
+        mask=batch.mask,
+        # Without smoothing, whatever is descended: what a reader compares.
+        losses=row_losses,
+        labels=batch.labels,
+        key=weighting_key,
+        **extra,
+      )
+
+    weighted, new_weighting_state = weigh(actor.weighting_state)
+    weighted = cast(jax.Array, weighted)
+    # All weights are in the cotangent now, so one backward pass is enough.
+    new_actor = apply_gradients(actor, rows.pullback(weighted), optimizer)
+    new_actor = new_actor._replace(weighting_state=new_weighting_state)
+    metrics = loss_metrics(row_losses, batch.mask)
+    metrics |= weight_metrics(weighted, batch.mask)
+    return new_actor, metrics, Step(actor, batch, key, actions, weigh)
+
+  return step
+
+
+def apply_gradients(
+  actor: state.ActorState,
+  gradients: optax.Updates,
+  optimizer: optax.GradientTransformation,
+) -> state.ActorState:
+  """One step of the actor's optimizer."""
+  updates, new_opt_state = optimizer.update(
+    gradients, actor.opt_state, actor.params
+  )
+  return actor._replace(
+    params=optax.apply_updates(actor.params, updates),
+    opt_state=new_opt_state,
+    step=actor.step + 1,
+  )
+
+
+def loss_metrics(row_losses: jax.Array, mask: jax.Array) -> Metrics:
+  """Sums over the batch, so that they add up over steps."""
+  return {
+    'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask),
+    'rows': jnp.sum(mask).astype(jnp.float32),
+  }
+
+
+def weight_metrics(weighted: Any, mask: jax.Array) -> Metrics:
+  """Sums of weights and their squares over the batch's rows, per task."""
+  rows = jnp.maximum(jnp.sum(mask), 1)
+  tasks = weighted.shape[-1]
+  # The cotangent of the plain mean is 1 / (rows * tasks).
+  weights = jnp.where(mask[..., None], weighted * (rows * tasks), 0.0)
+  sums = jnp.sum(weights, (0, 1))
+  squares = jnp.sum(jnp.square(weights), (0, 1))
+  return {f'weight_{k}': sums[k] for k in range(tasks)} | {
+    f'weight_square_{k}': squares[k] for k in range(tasks)
+  }
