@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rmtl_jax import config_values
+from rmtl_jax import config as config_lib
 from rmtl_jax.data import sources
 from rmtl_jax.networks import functional
 from rmtl_jax.weighting import registry
@@ -16,7 +16,7 @@ class Registries:
   def __init__(self):
     """Remembers what is registered now."""
     found: tuple[dict[str, Any], ...] = (
-      config_values.CHOICES,
+      config_lib.BACKBONES,
       functional._BUILDERS,
       registry.RECORDS,
       registry.FORMS,

@@ -17,7 +17,8 @@ from typing import Any
 from absl import flags
 from absl import logging as absl_logging
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 
 # Seconds after a signal within which work asks for it and in which the same
 # signal again counts as one; see _Signals.

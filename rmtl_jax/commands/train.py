@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags, durable, types
+from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed
+from rmtl_jax.config import flags as config_flags
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:

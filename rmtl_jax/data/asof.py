@@ -18,7 +18,8 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import (
   asof_feedback,
   asof_rates,

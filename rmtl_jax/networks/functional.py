@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
 from rmtl_jax.networks import (
   actors,
   affinity,
@@ -272,7 +272,7 @@ def register_backbone(name: str, builder: Builder) -> None:
   if name in config_lib.BACKBONES or name in _BUILDERS:
     raise types.InputError(f'backbone: {name!r} exists already')
   _BUILDERS[name] = builder
-  config_values.allow_backbone(name)
+  config_lib.BACKBONES[name] = None
 
 
 def make_actor(

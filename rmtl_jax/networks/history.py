@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import layers, precision, session
 
 
@@ -25,12 +26,7 @@ def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
 
 def check(config: config_lib.NetworkConfig) -> None:
   """Raises InputError unless the encoder exists."""
-  known = config_values.CHOICES['network.history_encoder']
-  if config.history_encoder not in known:
-    raise types.InputError(
-      f'config.network.history_encoder: {config.history_encoder!r:.80} is not'
-      f' one of {", ".join(known)}'
-    )
+  config_values.check('network.history_encoder', config.history_encoder)
 
 
 class TargetAttention(session.AttentionUnit):

@@ -294,7 +294,7 @@ class Runs:
     actor_stages.fit(teams, self.population)
     for team, (variant, seed) in zip(teams, jobs, strict=True):
       method, before = variant.method, []
-      if team.limits.start == 'pretrained':
+      if team.context.config.finetune.start == 'pretrained':
         # Epoch 0 is the pre-trained model, at its best.
         before = [max(self.record(method.first, seed)['validation_auc'])]
       self._finish(team, method, seed, variant.learning_rate, before)

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.training import methods
+
+
+def _all(name: str) -> str:
+  """The dimension with every value of a setting."""
+  return f'{name}={"|".join(config_values.choices(name))}'
+
 
 # What is searched where nothing is named, by the last stage that is trained.
 _ALWAYS = {
@@ -38,9 +45,9 @@ _OF_ITEMS = (
   'network.affinity_dim=0|8|16',
 )
 # ... whose state can move, where answers are known within the session ...
-_OF_ANSWERS = ('network.affinity_state=user|session',)
+_OF_ANSWERS = (_all('network.affinity_state'),)
 # ... and where they have the user's earlier items.
-_OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
+_OF_HISTORIES = (_all('network.history_encoder'),)
 # What gained in our measurements (experiments/results/recipes): the points that
 # a search tries first, everything else as it was given.
 START_POINTS = (

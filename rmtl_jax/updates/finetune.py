@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import rules
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import critic as critic_lib
@@ -224,7 +225,7 @@ def _learn_lambda(
     full.meta,
     lambda_,
     config.weighting.meta_learning_rate,
-    config_values.lowest_lambda(config.weighting),
+    rules.lowest_lambda(config.weighting),
   )
   new_state = factory.with_values(new_actor.weighting_state, lambda_=new_lambda)
   return new_actor._replace(weighting_state=new_state), new_meta

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import asof, raw, sessions, source
 
 IDLE_MS = 60_000

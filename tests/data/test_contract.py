@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmtl_jax import cli, prepare_config, types
+from rmtl_jax import cli, types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import contract, contract_sessions, prepare
 from tests.data import raw_files
 

@@ -5,7 +5,7 @@ import pathlib
 import duckdb
 import pytest
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import encode, raw, sessions, source
 
 OPTIONS = prepare_config.PrepareConfig(min_count=1)

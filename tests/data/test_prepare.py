@@ -8,7 +8,8 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import (
   columns,
   partial,
@@ -133,7 +134,7 @@ def test_threads_change_nothing(tmp_path):
 def register(monkeypatch):
   """Registers a reader for one test."""
   monkeypatch.setattr(sources, 'SOURCES', dict(sources.SOURCES))
-  return sources.register
+  return sources.register_source
 
 
 def timed(clicks, conversions):

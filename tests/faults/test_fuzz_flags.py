@@ -11,7 +11,8 @@ import pytest
 from absl import flags
 from hypothesis import strategies as st
 
-from rmtl_jax import cli, config_flags
+from rmtl_jax import cli
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.serving import export
 from rmtl_jax.training import compare, run, tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.training import progress, run
 from tests import tiny
 from tests.training import test_run

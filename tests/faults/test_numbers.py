@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.training import progress, run
 from tests import tiny
 from tests.training import test_run

@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import features, functional
 from tests.networks import small
 
@@ -266,7 +267,8 @@ class Constant(nnx.Module):
 
 def test_a_registered_backbone_runs(monkeypatch):
   monkeypatch.setattr(functional, '_BUILDERS', dict(functional._BUILDERS))
-  monkeypatch.setattr(config_values, 'CHOICES', dict(config_values.CHOICES))
+  monkeypatch.setitem(config_lib.BACKBONES, 'constant', None)  # undone later
+  del config_lib.BACKBONES['constant']
   with pytest.raises(types.InputError, match="'constant' is not one of"):
     config_values.validate(config_lib.Config(backbone='constant'))
   functional.register_backbone('constant', Constant)

@@ -12,7 +12,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import features, functional, history, id_dropout
 from tests.networks import reference, small
 
@@ -81,7 +82,7 @@ def expected(name, encoder, params, made):
 
 
 def test_every_choice_is_here():
-  choices = config_values.CHOICES['network.history_encoder']
+  choices = config_values.choices('network.history_encoder')
   assert choices == (*ENCODERS, 'none')
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 

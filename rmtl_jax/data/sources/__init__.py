@@ -1,4 +1,4 @@
-"""Readers of raw logs, by name; `register` adds one's own."""
+"""Readers of raw logs, by name; `register_source` adds one's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import source
 
 
@@ -35,7 +36,7 @@ SOURCES: dict[str, source.Reader] = {
 }
 
 
-def register(name: str, reader: source.Reader) -> None:
+def register_source(name: str, reader: source.Reader) -> None:
   """Adds a reader; its contract stands in `rmtl_jax.data.source`.
 
   Raises:

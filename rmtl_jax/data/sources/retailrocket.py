@@ -12,7 +12,7 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import raw, raw_csv, source, sql
 from rmtl_jax.data.sources import pairs
 

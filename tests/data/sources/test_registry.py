@@ -13,13 +13,13 @@ def own_registry(monkeypatch):
 
 
 def test_own_reader_is_found():
-  sources.register('mine', rees46.read)
+  sources.register_source('mine', rees46.read)
   assert sources.find('mine') is rees46.read
 
 
 def test_names_are_taken_once():
   with pytest.raises(ValueError, match="'table' is taken"):
-    sources.register('table', rees46.read)
+    sources.register_source('table', rees46.read)
 
 
 def test_unknown_source_lists_near_matches():
