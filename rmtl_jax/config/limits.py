@@ -11,6 +11,7 @@ A field's type says what its values may be:
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import pkgutil
 import typing
@@ -114,7 +115,9 @@ def _fault(value: Any, kind: Any) -> str:
     return f'{value!r:.80} is not of type {expected.__name__}'
   allowed = choices(kind)
   if allowed and value not in allowed:
-    return f'{value!r:.80} is not one of {", ".join(allowed)}'
+    near = difflib.get_close_matches(value, allowed, n=1)
+    hint = f' (did you mean {near[0]}?)' if near else ''
+    return f'{value!r:.80} is not one of {", ".join(allowed)}{hint}'
   for limit in limits:
     # Written so that NaN is out of every range.
     if isinstance(limit, Range) and not limit.low <= value <= limit.high:

@@ -63,7 +63,10 @@ class PrepareConfig:
   schema: str = ''
   idle_minutes: Annotated[float, Range(1e-3, 1e6)] = 30.0
   min_count: Positive = 2
-  split: Annotated[tuple[Positive, ...], ListOf('shares', count=3)] = (6, 2, 2)
+  split: Annotated[
+    tuple[Positive, ...],
+    ListOf('whole numbers (train, validation, test)', count=3),
+  ] = (6, 2, 2)
   as_of: tuple[Literal[AsOf, 'all'], ...] = ()
   history_items: Annotated[int, Range(1, 1000)] = 20
   max_values: Annotated[int, Range(1, 2**10)] = 8

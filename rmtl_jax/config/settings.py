@@ -31,7 +31,7 @@ LayerSizes = Annotated[
 PRESETS: tuple[str, ...] = typing.get_args(Preset)
 SCHEDULES: tuple[str, ...] = typing.get_args(Schedule)
 # Backbones of this package, and those that a program has registered.
-BACKBONES = dict.fromkeys(
+BACKBONES: dict[str, None] = dict.fromkeys(
   ('single_task', 'shared_bottom', 'omoe', 'mmoe', 'ple', 'aitm', 'esmm')
 )
 

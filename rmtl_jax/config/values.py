@@ -86,7 +86,8 @@ def validate(config: config_lib.Config) -> config_lib.Config:
 
 
 def _check_group(group: Any, path: str) -> None:
-  for name, expected in limits.fields(type(group)).items():
+  kinds = limits.fields(type(group))
+  for name, expected in kinds.items():
     value = getattr(group, name)
     if not dataclasses.is_dataclass(expected):
       limits.check(f'{path}.{name}', value, expected)
@@ -94,7 +95,7 @@ def _check_group(group: Any, path: str) -> None:
       _check_group(value, f'{path}.{name}')
     else:
       raise types.InputError(
-        f'{path}.{name}: expected a {expected.__name__}, not a'
+        f'{path}.{name}: expected a {kinds[name].__name__}, not a'
         f' {type(value).__name__}'
       )
 

@@ -83,7 +83,7 @@ def expected(name, encoder, params, made):
 
 def test_every_choice_is_here():
   choices = config_values.choices('network.history_encoder')
-  assert choices == (*ENCODERS, 'none')
+  assert choices == ('none', *ENCODERS)
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 
 
