@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the settings' own docstrings.
+"""Writes docs/configuration.md from the settings' own fields and docstrings.
 
 python .ci/docs_configuration.py
 """
@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values, prepare_config
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import limits
+from rmtl_jax.config import prepare as prepare_config
 
 PAGE = pathlib.Path(__file__).parents[1] / 'docs' / 'configuration.md'
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Written by .ci/docs_configuration.py from the dataclasses' docstrings. -->
+<!-- Written by .ci/docs_configuration.py from the dataclasses' fields and docstrings. -->
 
-Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
+Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form, and `allowed` what it may be. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
 
 A setting that does not exist, a value of another type or out of range ends a command with one line and exit code 2.
 """  # noqa: E501
@@ -66,18 +68,16 @@ def _table(
 ) -> Iterator[str]:
   """The lines of one table, an empty one last."""
   texts = config_flags.attribute_texts(type(group))
-  yield '| setting | default | what it does |'
-  yield '|---|---|---|'
+  kinds = limits.fields(type(group))
+  yield '| setting | default | allowed | what it does |'
+  yield '|---|---|---|---|'
   for name in names:
     default, other = getattr(group, name), getattr(official, name)
     shown = _code(default)
     if other != default:
       shown += f' ({_code(other)})'
-    text = _escaped(texts[name])
-    values = config_values.CHOICES.get(prefix + name)
-    if values and not all(f'`{value}`' in text for value in values):
-      text += f' One of {", ".join(f"`{value}`" for value in values)}.'
-    yield f'| `{prefix}{name}` | {shown} | {text} |'
+    text, allowed = _escaped(texts[name]), limits.words(kinds[name])
+    yield f'| `{prefix}{name}` | {shown} | {allowed} | {text} |'
   yield ''
 
 

@@ -106,7 +106,7 @@ class Theirs:
     )
     self._directory = tempfile.TemporaryDirectory()
     model = _their_model(backbone, [*sparse, *dense], network)
-    stage = config_lib.StageConfig()
+    stage = config_lib.PretrainConfig()
     self.trainer = mtl_trainer.MTLTrainer(
       model,
       task_types=['classification'] * labels.shape[1],

@@ -21,7 +21,7 @@ import jax
 from absl import app, flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.preparation import prepare
 from rmtl_jax.runtime import progress, workdir

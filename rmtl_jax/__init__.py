@@ -1,7 +1,7 @@
 """Multi-task recommendation in JAX, its losses weighed by session critics.
 
-What stands in `__all__` is public: it is imported when it is first used, so
-that `import rmtl_jax` itself starts neither JAX nor anything else.
+The names below are public: each is imported when it is first used, so that
+`import rmtl_jax` itself starts neither JAX nor anything else.
 
 From sessions to predictions, here with a network that is far too small:
 
@@ -20,7 +20,7 @@ From sessions to predictions, here with a network that is far too small:
 ...   network=rmtl_jax.NetworkConfig(
 ...     embedding_dim=2, bottom_units=(4,), tower_units=(2,)
 ...   ),
-...   pretrain=rmtl_jax.StageConfig(max_epochs=1),
+...   pretrain=rmtl_jax.PretrainConfig(max_epochs=1),
 ... )
 >>> live = rmtl_jax.Progress(quiet=True)
 >>> record = rmtl_jax.train(
@@ -40,212 +40,103 @@ True
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
+import pathlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-  from rmtl_jax.config import (
-    BatchConfig,
-    Config,
-    CriticConfig,
-    EvaluationConfig,
-    NetworkConfig,
-    StageConfig,
-    WeightingConfig,
-    preset,
+# The one list of public names. Type checkers read it as imports; `_public`
+# reads it too, for everything that is known of them when the program runs.
+if TYPE_CHECKING:  # isort: off
+  # Settings.
+  from rmtl_jax.config import BatchConfig as BatchConfig
+  from rmtl_jax.config import CompareConfig as CompareConfig
+  from rmtl_jax.config import Config as Config
+  from rmtl_jax.config import CriticConfig as CriticConfig
+  from rmtl_jax.config import EvaluationConfig as EvaluationConfig
+  from rmtl_jax.config import FaultsConfig as FaultsConfig
+  from rmtl_jax.config import FinetuneConfig as FinetuneConfig
+  from rmtl_jax.config import NetworkConfig as NetworkConfig
+  from rmtl_jax.config import PrepareConfig as PrepareConfig
+  from rmtl_jax.config import PretrainConfig as PretrainConfig
+  from rmtl_jax.config import StageConfig as StageConfig
+  from rmtl_jax.config import WeightingConfig as WeightingConfig
+  from rmtl_jax.config import preset as preset
+
+  # From raw logs to metrics.
+  from rmtl_jax.preparation.prepare import prepare as prepare
+  from rmtl_jax.evaluation import metrics as metrics
+  from rmtl_jax.serving.scorer import Scorer as Scorer
+  from rmtl_jax.runtime.progress import Progress as Progress
+  from rmtl_jax.results.evaluate import evaluate as evaluate
+  from rmtl_jax.run import train as train
+  from rmtl_jax.types import InputError as InputError
+
+  # Networks.
+  from rmtl_jax.networks.functional import Network as Network
+  from rmtl_jax.networks.functional import apply as apply
+  from rmtl_jax.networks.functional import make_actor as make_actor
+  from rmtl_jax.networks.functional import make_critic as make_critic
+  from rmtl_jax.types import Batch as Batch
+  from rmtl_jax.types import FeatureSpec as FeatureSpec
+  from rmtl_jax.types import Inputs as Inputs
+
+  # Steps and their states.
+  from rmtl_jax.updates.critic import make_critic_step as make_critic_step
+  from rmtl_jax.updates.finetune import init_finetune as init_finetune
+  from rmtl_jax.updates.finetune import make_finetune_step as make_finetune_step
+  from rmtl_jax.updates.pretrain import make_pretrain_step as make_pretrain_step
+  from rmtl_jax.updates.state import ActorState as ActorState
+  from rmtl_jax.updates.state import CriticState as CriticState
+  from rmtl_jax.updates.state import FinetuneState as FinetuneState
+  from rmtl_jax.updates.state import init_actor as init_actor
+  from rmtl_jax.updates.state import init_critic as init_critic
+  from rmtl_jax.updates.state import make_optimizer as make_optimizer
+
+  # Weightings: Optax transformations of the cotangent of row losses.
+  from rmtl_jax.updates.forward import mean_cotangent as mean_cotangent
+  from rmtl_jax.updates.weighted_grad import (
+    value_and_weighted_grad as value_and_weighted_grad,
   )
-  from rmtl_jax.contrib.weightings.mean_one import scale_by_mean_one
-  from rmtl_jax.contrib.weightings.uncertainty import scale_by_uncertainty
-  from rmtl_jax.evaluation import metrics
-  from rmtl_jax.evaluation.metrics import register_metric
-  from rmtl_jax.networks.functional import (
-    Network,
-    apply,
-    make_actor,
-    make_critic,
-    register_backbone,
-  )
-  from rmtl_jax.preparation.prepare import prepare
-  from rmtl_jax.preparation.source import SourceField, SourceTable, SourceTask
-  from rmtl_jax.preparation.sources import register_source
-  from rmtl_jax.prepare_config import PrepareConfig
-  from rmtl_jax.results.evaluate import evaluate
-  from rmtl_jax.run import train
-  from rmtl_jax.runtime.progress import Progress
-  from rmtl_jax.serving.scorer import Scorer
-  from rmtl_jax.types import Batch, FeatureSpec, InputError, Inputs
-  from rmtl_jax.updates.critic import make_critic_step
-  from rmtl_jax.updates.finetune import init_finetune, make_finetune_step
-  from rmtl_jax.updates.forward import mean_cotangent
-  from rmtl_jax.updates.pretrain import make_pretrain_step
-  from rmtl_jax.updates.state import (
-    ActorState,
-    CriticState,
-    FinetuneState,
-    init_actor,
-    init_critic,
-    make_optimizer,
-  )
-  from rmtl_jax.updates.weighted_grad import value_and_weighted_grad
+  from rmtl_jax.weighting.critic import clip_weights as clip_weights
+  from rmtl_jax.weighting.critic import critic_weights as critic_weights
+  from rmtl_jax.weighting.critic import scale_by_critic as scale_by_critic
   from rmtl_jax.weighting.critic import (
-    clip_weights,
-    critic_weights,
-    scale_by_critic,
-    scale_by_label_times_q,
-    scale_by_negative_q,
-    scale_by_task,
-    shuffle_weights,
-    stateless,
+    scale_by_label_times_q as scale_by_label_times_q,
   )
-  from rmtl_jax.weighting.factory import make_weighting, register_weighting
-  from rmtl_jax.weighting.relative import scale_by_advantage
+  from rmtl_jax.weighting.critic import (
+    scale_by_negative_q as scale_by_negative_q,
+  )
+  from rmtl_jax.weighting.critic import scale_by_task as scale_by_task
+  from rmtl_jax.weighting.critic import shuffle_weights as shuffle_weights
+  from rmtl_jax.weighting.critic import stateless as stateless
+  from rmtl_jax.weighting.factory import make_weighting as make_weighting
+  from rmtl_jax.weighting.relative import (
+    scale_by_advantage as scale_by_advantage,
+  )
+  from rmtl_jax.contrib.weightings.mean_one import (
+    scale_by_mean_one as scale_by_mean_one,
+  )
+  from rmtl_jax.contrib.weightings.uncertainty import (
+    scale_by_uncertainty as scale_by_uncertainty,
+  )
+
+  # Parts of one's own.
+  from rmtl_jax.evaluation.metrics import register_metric as register_metric
+  from rmtl_jax.preparation.source import SourceField as SourceField
+  from rmtl_jax.preparation.source import SourceTable as SourceTable
+  from rmtl_jax.preparation.source import SourceTask as SourceTask
+  from rmtl_jax.networks.functional import (
+    register_backbone as register_backbone,
+  )
+  from rmtl_jax.weighting.factory import (
+    register_weighting as register_weighting,
+  )
+  from rmtl_jax.preparation.sources import register_source as register_source
+  # isort: on
 
 __version__ = '0.1.0'
-
-__all__ = [
-  'load',
-  # Settings.
-  'BatchConfig',
-  'Config',
-  'CriticConfig',
-  'EvaluationConfig',
-  'NetworkConfig',
-  'PrepareConfig',
-  'StageConfig',
-  'WeightingConfig',
-  'preset',
-  # From raw logs to metrics.
-  'InputError',
-  'Progress',
-  'Scorer',
-  'evaluate',
-  'metrics',
-  'prepare',
-  'train',
-  # Networks.
-  'Batch',
-  'FeatureSpec',
-  'Inputs',
-  'Network',
-  'apply',
-  'make_actor',
-  'make_critic',
-  # Steps and their states.
-  'ActorState',
-  'CriticState',
-  'FinetuneState',
-  'init_actor',
-  'init_critic',
-  'init_finetune',
-  'make_critic_step',
-  'make_finetune_step',
-  'make_optimizer',
-  'make_pretrain_step',
-  # Weightings: Optax transformations of the cotangent of row losses.
-  'clip_weights',
-  'critic_weights',
-  'make_weighting',
-  'mean_cotangent',
-  'scale_by_advantage',
-  'scale_by_critic',
-  'scale_by_label_times_q',
-  'scale_by_mean_one',
-  'scale_by_negative_q',
-  'scale_by_task',
-  'scale_by_uncertainty',
-  'shuffle_weights',
-  'stateless',
-  'value_and_weighted_grad',
-  # Parts of one's own.
-  'SourceField',
-  'SourceTable',
-  'SourceTask',
-  'register_backbone',
-  'register_metric',
-  'register_source',
-  'register_weighting',
-]
-
-# Where each public name comes from; the imports above say it to type checkers.
-_MODULES = {
-  'config': (
-    'BatchConfig',
-    'Config',
-    'CriticConfig',
-    'EvaluationConfig',
-    'NetworkConfig',
-    'StageConfig',
-    'WeightingConfig',
-    'preset',
-  ),
-  'preparation.prepare': ('prepare',),
-  'preparation.source': ('SourceField', 'SourceTable', 'SourceTask'),
-  'preparation.sources': ('register_source',),
-  'evaluation': ('metrics',),
-  'evaluation.metrics': ('register_metric',),
-  'networks.functional': (
-    'Network',
-    'apply',
-    'make_actor',
-    'make_critic',
-    'register_backbone',
-  ),
-  'prepare_config': ('PrepareConfig',),
-  'serving.scorer': ('Scorer',),
-  'runtime.progress': ('Progress',),
-  'results.evaluate': ('evaluate',),
-  'run': ('train',),
-  'types': ('Batch', 'FeatureSpec', 'InputError', 'Inputs'),
-  'updates.critic': ('make_critic_step',),
-  'updates.finetune': ('init_finetune', 'make_finetune_step'),
-  'updates.forward': ('mean_cotangent',),
-  'updates.pretrain': ('make_pretrain_step',),
-  'updates.state': (
-    'ActorState',
-    'CriticState',
-    'FinetuneState',
-    'init_actor',
-    'init_critic',
-    'make_optimizer',
-  ),
-  'updates.weighted_grad': ('value_and_weighted_grad',),
-  'weighting.critic': (
-    'clip_weights',
-    'critic_weights',
-    'scale_by_critic',
-    'scale_by_label_times_q',
-    'scale_by_negative_q',
-    'scale_by_task',
-    'shuffle_weights',
-    'stateless',
-  ),
-  'weighting.factory': ('make_weighting', 'register_weighting'),
-  'contrib.weightings.mean_one': ('scale_by_mean_one',),
-  'contrib.weightings.uncertainty': ('scale_by_uncertainty',),
-  'weighting.relative': ('scale_by_advantage',),
-}
-_WHERE = {name: module for module, names in _MODULES.items() for name in names}
-
-
-if not TYPE_CHECKING:  # who would take any name for one of the module's
-
-  def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first asked for (PEP 562)."""
-    if name not in _WHERE:
-      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    module = importlib.import_module(f'{__name__}.{_WHERE[name]}')
-    if name == 'metrics':  # a module itself
-      found = importlib.import_module(f'{module.__name__}.metrics')
-    else:
-      found = getattr(module, name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-  """The public names, whether or not they have been used."""
-  return sorted({*globals(), *__all__})
 
 
 def load(
@@ -279,6 +170,40 @@ def load(
   from rmtl_jax.serving import predictor
 
   return predictor.load(workdir, stage, calibrated)
+
+
+def _public() -> dict[str, tuple[str, str]]:
+  """{public name: (module, name there)}: the imports for type checkers."""
+  tree = ast.parse(pathlib.Path(__file__).read_text(encoding='utf-8'))
+  block = next(node for node in tree.body if isinstance(node, ast.If))
+  return {
+    alias.asname or alias.name: (str(node.module), alias.name)
+    for node in block.body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+  }
+
+
+if not TYPE_CHECKING:  # who would take any name for one of the module's
+  _PUBLIC = _public()
+  __all__ = ['load', *_PUBLIC]
+
+  def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for (PEP 562)."""
+    if name not in _PUBLIC:
+      raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module, there = _PUBLIC[name]
+    try:
+      found = getattr(importlib.import_module(module), there)
+    except AttributeError:  # a module itself
+      found = importlib.import_module(f'{module}.{there}')
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+  """The public names, whether or not they have been used."""
+  return sorted({*globals(), *_public()})
 
 
 # Last: these parts register themselves with the core above.

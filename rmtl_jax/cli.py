@@ -13,7 +13,7 @@ from typing import NamedTuple
 from absl import flags
 
 import rmtl_jax
-from rmtl_jax import config_flags, types
+from rmtl_jax import types
 from rmtl_jax.commands import (
   common,
   compare,
@@ -28,6 +28,7 @@ from rmtl_jax.commands import (
   train,
   tune,
 )
+from rmtl_jax.config import flags as config_flags
 
 _OVERVIEW = """\
 rmtl: multi-task recommendation whose critics weigh every row's loss.

@@ -36,7 +36,7 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 # The smoke tier: a bit of every room, and one run of all three stages.
 _SMOKE = (
-  *('ops/', 'test_types.py', 'test_json_files.py', 'test_config_values.py'),
+  *('ops/', 'test_types.py', 'test_json_files.py', 'config/test_values.py'),
   *(
     'data/test_batches.py',
     'data/test_columns.py',

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, run, types
+from rmtl_jax import run, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.preparation import writer

@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax.config import flags as config_flags
 
 
 def get_config() -> config_lib.Config:

@@ -22,7 +22,8 @@ with the settings below for SETTING=VALUE, joined by colons.
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 
 # Over plain.py.
 SETTINGS = {

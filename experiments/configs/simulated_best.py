@@ -33,7 +33,8 @@ the affinity (PLE, all as-of features, session_encoder=mean) closed 39 % and
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 
 # Over plain.py.
 SETTINGS = {

@@ -87,9 +87,9 @@ config = rmtl_jax.Config(
   network=rmtl_jax.NetworkConfig(
     embedding_dim=8, bottom_units=(32,), tower_units=(16,)
   ),
-  pretrain=rmtl_jax.StageConfig(learning_rate=0.01, max_epochs=3),
+  pretrain=rmtl_jax.PretrainConfig(learning_rate=0.01, max_epochs=3),
   critic=rmtl_jax.CriticConfig(max_passes=3 if quick else 20),
-  finetune=rmtl_jax.StageConfig(max_epochs=1 if quick else 5),
+  finetune=rmtl_jax.FinetuneConfig(max_epochs=1 if quick else 5),
   batch=rmtl_jax.BatchConfig(lanes=8 if quick else 32),
 )
 path = place / 'data'

@@ -150,7 +150,7 @@ config = rmtl_jax.Config(
   network=rmtl_jax.NetworkConfig(
     embedding_dim=8, bottom_units=(32,), tower_units=(16,)
   ),
-  pretrain=rmtl_jax.StageConfig(
+  pretrain=rmtl_jax.PretrainConfig(
     learning_rate=0.01, max_epochs=2 if quick else 10
   ),
   batch=rmtl_jax.BatchConfig(lanes=4 if quick else 32),

@@ -104,9 +104,9 @@ if quick:
     network=rmtl_jax.NetworkConfig(
       embedding_dim=8, bottom_units=(32,), tower_units=(16,), num_experts=2
     ),
-    pretrain=rmtl_jax.StageConfig(learning_rate=0.01, max_epochs=3),
+    pretrain=rmtl_jax.PretrainConfig(learning_rate=0.01, max_epochs=3),
     critic=rmtl_jax.CriticConfig(max_passes=3),
-    finetune=rmtl_jax.StageConfig(max_epochs=1),
+    finetune=rmtl_jax.FinetuneConfig(max_epochs=1),
     batch=rmtl_jax.BatchConfig(lanes=4),
   )
 record = rmtl_jax.train(config, workdir, data_dir, live=live)

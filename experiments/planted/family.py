@@ -142,9 +142,9 @@ def config(embedding_dim: int = 1, **compare: Any) -> config_lib.Config:
       dropout=0.0,
       first_layer='plain',
     ),
-    pretrain=config_lib.StageConfig(learning_rate=0.03, patience=3),
+    pretrain=config_lib.PretrainConfig(learning_rate=0.03, patience=3),
     critic=config_lib.CriticConfig(learning_rate=0.03, min_passes=8, l2=1e-6),
-    finetune=config_lib.StageConfig(learning_rate=0.03, max_epochs=10),
+    finetune=config_lib.FinetuneConfig(learning_rate=0.03, max_epochs=10),
     batch=config_lib.BatchConfig(lanes=4, lane_length=32),
     compare=config_lib.CompareConfig(
       **{

@@ -25,7 +25,8 @@ from pyspark.sql import functions as F
 
 from experiments.spark import encode, raw_table, sessions, sides
 from experiments.spark import work as work_lib
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, writer

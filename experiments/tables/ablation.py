@@ -37,7 +37,7 @@ experiments/results/retailrocket_small/ablation.md.
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax.config import flags as config_flags
 
 
 def get_config(size: str = 'paper') -> config_lib.Config:
@@ -51,7 +51,7 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     network=config_flags.load(f'{sizes}:{size}').network,
     # As the results were made.
     critic=config_lib.CriticConfig(in_finetune='learning', l2=1e-6),
-    finetune=config_lib.StageConfig(max_epochs=3),
+    finetune=config_lib.FinetuneConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         'ple+constant',

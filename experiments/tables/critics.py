@@ -29,7 +29,7 @@ pre-trained model (experiments/results/retailrocket_small/critics.md).
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax.config import flags as config_flags
 
 
 def get_config(size: str = 'paper') -> config_lib.Config:
@@ -49,7 +49,7 @@ def get_config(size: str = 'paper') -> config_lib.Config:
       in_finetune='learning',  # this and l2 as the results were made
       l2=1e-6,
     ),
-    finetune=config_lib.StageConfig(max_epochs=3),
+    finetune=config_lib.FinetuneConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=(
         'ple+critic',

@@ -31,7 +31,7 @@ result: experiments/results/retailrocket_small/transfer.md.
 import pathlib
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags
+from rmtl_jax.config import flags as config_flags
 
 BACKBONES = ('esmm', 'mmoe', 'ple')
 
@@ -47,7 +47,7 @@ def get_config(size: str = 'paper') -> config_lib.Config:
     network=config_flags.load(f'{sizes}:{size}').network,
     # l2 as the results were made.
     critic=config_lib.CriticConfig(in_finetune='frozen', l2=1e-6),
-    finetune=config_lib.StageConfig(max_epochs=3),
+    finetune=config_lib.FinetuneConfig(max_epochs=3),
     compare=config_lib.CompareConfig(
       methods=tuple(
         f'{actor}+critic@{critic}'

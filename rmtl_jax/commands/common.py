@@ -17,7 +17,8 @@ from typing import Any
 from absl import flags
 from absl import logging as absl_logging
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 
 # Seconds that work has to notice a signal, and in which a repeat counts as the
 # same signal; see _Signals.

@@ -8,8 +8,10 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values, durable
+from rmtl_jax import durable
 from rmtl_jax.commands import common
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 from absl import flags
 
-from rmtl_jax import config_flags, prepare_config, types
+from rmtl_jax import types
 from rmtl_jax.commands import common
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import limits
+from rmtl_jax.config import prepare as prepare_config
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -23,8 +26,10 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     flag_values=values,
   )
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
+  kinds = limits.fields(prepare_config.PrepareConfig)
   for field in dataclasses.fields(prepare_config.PrepareConfig):
-    default, text = field.default, texts[field.name]
+    default = field.default
+    text = config_flags.described(texts[field.name], kinds[field.name])
     if isinstance(default, bool):
       flags.DEFINE_boolean(field.name, default, text, flag_values=values)
     elif isinstance(default, int):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags, durable, types
+from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.runtime import writers
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from rmtl_jax import config_flags
 from rmtl_jax.commands import common
+from rmtl_jax.config import flags as config_flags
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ import os
 import pathlib
 from typing import Any
 
-from rmtl_jax import durable, json_files, prepare_config, types
+from rmtl_jax import durable, json_files, types
+from rmtl_jax.config import prepare as prepare_config
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')

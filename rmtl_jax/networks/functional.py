@@ -18,6 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
   first_layer,
@@ -356,14 +357,7 @@ def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if first_layer.num_blocks(spec) < 1:
     raise types.InputError('fields: found none, expected at least one')
   for name in ('session_encoder', 'history_encoder'):
-    value, known = (
-      getattr(config, name),
-      config_values.CHOICES[f'network.{name}'],
-    )
-    if value not in known:
-      raise types.InputError(
-        f'config.network.{name}: {value!r:.80} is not one of {", ".join(known)}'
-      )
+    config_values.check(f'network.{name}', getattr(config, name))
   reader = registry.item_reader(config)
   if reader and spec.item is None:
     raise types.InputError(

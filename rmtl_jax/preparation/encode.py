@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   labels,

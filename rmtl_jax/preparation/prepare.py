@@ -15,7 +15,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,

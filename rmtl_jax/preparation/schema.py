@@ -49,7 +49,8 @@ import pathlib
 import re
 from typing import Any
 
-from rmtl_jax import config_values, json_files, types
+from rmtl_jax import json_files, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 

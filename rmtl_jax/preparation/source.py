@@ -31,7 +31,7 @@ from typing import Any
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation.raw import files as raw
 
 TRANSFORMS = ('standard', 'log1p', 'bins')

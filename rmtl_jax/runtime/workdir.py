@@ -24,7 +24,8 @@ from typing import Any
 import jax
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, durable, json_files, types
+from rmtl_jax import durable, json_files, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary

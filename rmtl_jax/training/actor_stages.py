@@ -129,7 +129,7 @@ def _before_epoch(team: actor_teams.Team, name: str) -> Any:
   if team.arms[name].position.dispatches:
     return arm_state  # which was saved after the reset
   if team.stage != 'pretrain' or not (
-    team.limits.reset_embeddings and team.epoch
+    team.context.config.pretrain.reset_embeddings and team.epoch
   ):
     return arm_state
   params = team.context.init_actor(team.epoch + 1)

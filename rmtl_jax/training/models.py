@@ -365,13 +365,11 @@ def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
 
 def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
   """The stage with what its step does not know at its default."""
-  default = config_lib.StageConfig()
+  default = type(stage)()
+  unknown = ('max_epochs', 'patience', 'reset_embeddings', 'start')
   return dataclasses.replace(
     stage,
-    max_epochs=default.max_epochs,
-    patience=default.patience,
     # Its number is in the state; a step knows whether there is a warmup.
     warmup_steps=min(stage.warmup_steps, 1),
-    reset_embeddings=default.reset_embeddings,
-    start=default.start,
+    **{n: getattr(default, n) for n in unknown if hasattr(default, n)},
   )

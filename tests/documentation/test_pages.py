@@ -11,7 +11,7 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from tests import registries as registries_lib
 
 _ROOT = pathlib.Path(__file__).parents[2]

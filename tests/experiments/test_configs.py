@@ -8,7 +8,8 @@ import pathlib
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import sources
 from rmtl_jax.studies.comparison import methods
 

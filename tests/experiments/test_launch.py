@@ -17,8 +17,9 @@ import time
 import pytest
 from absl import flags
 
-from rmtl_jax import cli, config_flags
+from rmtl_jax import cli
 from rmtl_jax.commands import distributed
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.runtime import mesh
 
 LAUNCH = pathlib.Path(__file__).parents[2] / 'experiments' / 'launch'

@@ -14,7 +14,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import cli, prepare_config, types
+from rmtl_jax import cli, types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation.contract import rules as contract

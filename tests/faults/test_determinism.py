@@ -13,7 +13,8 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import config_values, run
+from rmtl_jax import run
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import progress, writers
 from tests import test_run

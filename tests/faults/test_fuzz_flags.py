@@ -11,7 +11,8 @@ import pytest
 from absl import flags
 from hypothesis import strategies as st
 
-from rmtl_jax import cli, config_flags, run
+from rmtl_jax import cli, run
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.studies.tuning import tune

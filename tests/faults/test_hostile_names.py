@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import rmtl_jax
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare
 from rmtl_jax.serving import rows as rows_lib

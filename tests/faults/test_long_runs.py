@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from rmtl_jax import config_values, run
+from rmtl_jax import run
+from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from tests import test_run, tiny
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, run
+from rmtl_jax import run
+from rmtl_jax.config import values as config_values
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, writers
 from tests import test_run, tiny

@@ -11,7 +11,8 @@ import time
 import jax.numpy as jnp
 import pytest
 
-from rmtl_jax import config_values, run, types
+from rmtl_jax import run, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import checkpoints, progress
 from tests import tiny
 from tests.faults import runs

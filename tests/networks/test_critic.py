@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import critic, functional
 from tests.networks import small
 
@@ -84,8 +84,8 @@ def test_a_critic_can_be_told_what_remains():
   np.testing.assert_allclose(np.diff(apart, axis=1), 0.0, atol=1e-6)
 
 
-@pytest.mark.parametrize('head', config_values.CHOICES['critic.head'])
-@pytest.mark.parametrize('form', config_values.CHOICES['critic.form'])
+@pytest.mark.parametrize('head', config_values.choices('critic.head'))
+@pytest.mark.parametrize('form', config_values.choices('critic.form'))
 @pytest.mark.parametrize('members', [1, 3])
 def test_initial_values_are_what_a_fresh_critic_says(head, form, members):
   config = config_lib.CriticConfig(head=head, form=form, members=members)
@@ -120,7 +120,7 @@ def test_members_are_critics_of_their_own():
   assert np.abs(found[..., :2] - found[..., 2:4]).max() > 1e-3
 
 
-@pytest.mark.parametrize('form', config_values.CHOICES['critic.form'])
+@pytest.mark.parametrize('form', config_values.choices('critic.form'))
 @pytest.mark.parametrize('backbone', ['shared_bottom', 'single_task'])
 def test_all_members_start_from_the_actors_tables(form, backbone):
   spec = small.spec()

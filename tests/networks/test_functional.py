@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer, functional
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small

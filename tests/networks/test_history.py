@@ -12,7 +12,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import (
   embeddings,
   first_layer,
@@ -88,8 +89,8 @@ def expected(name, encoder, params, made):
 
 
 def test_every_choice_is_here():
-  choices = config_values.CHOICES['network.history_encoder']
-  assert choices == (*ENCODERS, 'none')
+  choices = config_values.choices('network.history_encoder')
+  assert choices == ('none', *ENCODERS)
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 
 

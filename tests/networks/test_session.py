@@ -12,7 +12,8 @@ import pytest
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer, functional, session
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import reference_session, small
@@ -39,7 +40,7 @@ DIM = 4
 
 
 def test_every_choice_is_here():
-  assert config_values.CHOICES['network.session_encoder'] == ('none', *ENCODERS)
+  assert config_values.choices('network.session_encoder') == ('none', *ENCODERS)
 
 
 def test_the_earlier_rows_of_a_session():

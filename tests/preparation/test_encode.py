@@ -5,7 +5,7 @@ import pathlib
 import duckdb
 import pytest
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import encode, sessions, source
 from rmtl_jax.preparation.raw import files as raw
 

@@ -8,7 +8,8 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import partial, prepare_config, types
+from rmtl_jax import partial, types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import prepare, source, sources, sql
@@ -377,7 +378,7 @@ def test_first_of_several_faults_is_named(tmp_path):
     ({'schema': 'nowhere.json'}, ('nowhere.json: not found',)),
     ({'min_count': 0}, ('min_count: 0 is not between 1',)),
     ({'idle_minutes': float('nan')}, ('idle_minutes: nan',)),
-    ({'split': (6, 2)}, ('split: (6, 2) is not three whole numbers',)),
+    ({'split': (6, 2)}, ('split: (6, 2) is not a list of 3 whole numbers',)),
     ({'split': (6, 4, 0)}, ('split: (6, 4, 0)',)),
     ({'memory_limit': 'lots'}, ("memory_limit: 'lots' is not a size",)),
     ({'variant': '2k'}, ("variant: '2k' is not one of",)),

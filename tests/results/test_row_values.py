@@ -6,7 +6,7 @@ import types as python_types
 import numpy as np
 import pytest
 
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.results import row_values
 
 Q = np.array([[-1.0], [-2.0], [-4.0], [-1.0]], np.float32)

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, prepare_config, run
+from rmtl_jax import run
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import prepare
 from rmtl_jax.runtime import progress
 

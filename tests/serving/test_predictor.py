@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 import rmtl_jax
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.serving import predictor

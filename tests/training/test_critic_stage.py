@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from rmtl_jax import config_values, run, types
+from rmtl_jax import run, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import evaluate

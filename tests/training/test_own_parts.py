@@ -13,8 +13,9 @@ import pytest
 from flax import nnx
 
 import rmtl_jax
-from rmtl_jax import cli, config_values, types
+from rmtl_jax import cli, types
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import first_layer
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.studies.comparison import methods
@@ -115,10 +116,10 @@ def test_parts_of_ones_own_go_all_the_way(
     network=rmtl_jax.NetworkConfig(
       embedding_dim=4, bottom_units=(4,), tower_units=(4,)
     ),
-    pretrain=rmtl_jax.StageConfig(learning_rate=0.05, max_epochs=6),
+    pretrain=rmtl_jax.PretrainConfig(learning_rate=0.05, max_epochs=6),
     critic=rmtl_jax.CriticConfig(max_passes=3),
     weighting=rmtl_jax.WeightingConfig(name='worst', lambda_=0.5),
-    finetune=rmtl_jax.StageConfig(max_epochs=1),
+    finetune=rmtl_jax.FinetuneConfig(max_epochs=1),
     batch=rmtl_jax.BatchConfig(lanes=4, lane_length=8),
     evaluation=rmtl_jax.EvaluationConfig(bootstrap=0),
   )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import rewards, targets
 from rmtl_jax.updates import critic as critic_lib
@@ -26,7 +26,7 @@ def in_batch(batch):
   return problem.in_slots(POLICY, batch), problem.in_slots(TARGET_POLICY, batch)
 
 
-@pytest.mark.parametrize('form', config_values.CHOICES['critic.form'])
+@pytest.mark.parametrize('form', config_values.choices('critic.form'))
 @pytest.mark.parametrize(
   'estimate, reward, head',
   [
@@ -238,7 +238,7 @@ def test_members_have_targets_of_their_own():
   np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
+@pytest.mark.parametrize('preset', config_values.choices('preset'))
 def test_two_steps_move_critics_and_targets_follow(preset):
   config = dataclasses.replace(config_lib.preset(preset).critic, l2=0.0)
   network = problem.critic(config.form, config.head, dropout=0.2)

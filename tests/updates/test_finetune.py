@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import functional
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import actor as actor_lib
@@ -104,7 +104,7 @@ def test_learning_step_agrees_with_numpy(backbone):
 def frozen(name, **changes):
   """Settings of frozen critics in the authors' form."""
   return config_lib.Config(
-    finetune=config_lib.StageConfig(l2=0.0),
+    finetune=config_lib.FinetuneConfig(l2=0.0),
     critic=dataclasses.replace(QUIET, form='separate', in_finetune='frozen'),
     weighting=config_lib.WeightingConfig(name=name, **changes),
   )
@@ -202,7 +202,7 @@ def test_two_steps_with_frozen_critics_agree_with_numpy(name):
 def test_smoothed_labels_are_descended_with_the_weights_of_true_ones():
   config = frozen('label_times_q')
   config = dataclasses.replace(
-    config, finetune=config_lib.StageConfig(l2=0.0, label_smoothing=0.3)
+    config, finetune=config_lib.FinetuneConfig(l2=0.0, label_smoothing=0.3)
   )
   states, history = two_steps(config)
   params = states[0].actor.params
@@ -250,7 +250,7 @@ def test_shuffled_weights_stand_at_other_rows():
 )
 def test_two_steps_with_learning_critics(name, period):
   config = config_lib.Config(
-    finetune=config_lib.StageConfig(l2=0.0),
+    finetune=config_lib.FinetuneConfig(l2=0.0),
     critic=dataclasses.replace(LEARNING, update_period=period),
     weighting=config_lib.WeightingConfig(name=name),
   )
@@ -290,7 +290,7 @@ def test_uniform_actions_are_what_critics_learn_from():
   assert errors['policy'] != errors['uniform']
 
 
-@pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
+@pytest.mark.parametrize('preset', config_values.choices('preset'))
 def test_lambda_zero_is_the_control(preset):
   """With critics that learn (paper) or are frozen and drop out (official).
 

@@ -104,7 +104,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
       network=dataclasses.replace(
         problem.NETWORK, embedding_adam=adam, **changes
       ),
-      pretrain=config_lib.StageConfig(l2=0.0),
+      pretrain=config_lib.PretrainConfig(l2=0.0),
       batch=config_lib.BatchConfig(lanes=14, lane_length=6),
     )
     made = models.Models(spec)

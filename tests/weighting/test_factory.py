@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.contrib.weightings import mean_one, uncertainty
 from rmtl_jax.weighting import annealing, critic, factory, registry, relative
 from tests import registries

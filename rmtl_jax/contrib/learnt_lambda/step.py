@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import rules
 from rmtl_jax.contrib.learnt_lambda import hypergradient
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import actor as actor_lib
@@ -82,7 +83,7 @@ def make(
       tuner_state,
       lambda_,
       config.weighting.meta_learning_rate,
-      config_values.lowest_lambda(config.weighting),
+      rules.lowest_lambda(config.weighting),
     )
     new_state = factory.with_values(
       new_actor.weighting_state, lambda_=new_lambda

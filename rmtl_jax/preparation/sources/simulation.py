@@ -6,7 +6,7 @@ import pathlib
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.simulator import log as simulated

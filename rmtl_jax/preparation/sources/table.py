@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import duckdb
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import lists, source, sql
 from rmtl_jax.preparation import schema as schema_lib

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.weighting import registry
 
 # Settings without an effect on constant weights.
@@ -188,12 +189,12 @@ def parse(text: str, base: config_lib.Config) -> Method:
       '[:SETTING=VALUE ...]'
     )
   backbone, weighting, critic_backbone = match.groups('')
-  _check(text, 'backbone', backbone, config_values.CHOICES['backbone'])
+  _check(text, 'backbone', backbone, config_values.choices('backbone'))
   if critic_backbone:
-    _check(text, 'backbone', critic_backbone, config_values.CHOICES['backbone'])
+    _check(text, 'backbone', critic_backbone, config_values.choices('backbone'))
   if weighting:
     _check(
-      text, 'weighting', weighting, config_values.CHOICES['weighting.name']
+      text, 'weighting', weighting, config_values.choices('weighting.name')
     )
   record = registry.find(weighting) if weighting else None
   asks = record is not None and record.needs_critics

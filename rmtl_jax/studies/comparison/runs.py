@@ -285,7 +285,7 @@ class Runs:
     actor_stages.fit(teams, self.population)
     for team, (variant, seed) in zip(teams, jobs, strict=True):
       method, before = variant.method, []
-      if team.limits.start == 'pretrained':
+      if team.context.config.finetune.start == 'pretrained':
         # Epoch 0 may be kept: it is the pre-trained model.
         before = [max(self.record(method.pretrained, seed)['validation_auc'])]
       self._finish(team, method, seed, variant.learning_rate, before)

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.networks import ignore
 from rmtl_jax.studies.comparison import methods
+
+
+def _all(name: str) -> str:
+  """The dimension with every value of a setting."""
+  return f'{name}={"|".join(config_values.choices(name))}'
+
 
 # The default space, by the last stage that is trained.
 _ALWAYS = {
@@ -38,9 +45,9 @@ _OF_ITEMS = (
   'network.affinity_dim=0|8|16',
 )
 # ... where feedback is known within the session: a moving affinity state ...
-_OF_FEEDBACK = ('network.affinity_state=user|session',)
+_OF_FEEDBACK = (_all('network.affinity_state'),)
 # ... and where it has the user's earlier items.
-_OF_HISTORIES = ('network.history_encoder=none|mean|target_attention',)
+_OF_HISTORIES = (_all('network.history_encoder'),)
 # Settings that gained in our measurements (experiments/results/recipes). A
 # search tries these points first, with all other settings as given.
 START_POINTS = (

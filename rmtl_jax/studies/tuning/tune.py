@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, extras, types
+from rmtl_jax import extras, types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import workdir, writers

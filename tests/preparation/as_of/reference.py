@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from rmtl_jax import prepare_config
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import sessions, source
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.raw import files as raw

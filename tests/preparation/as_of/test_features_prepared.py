@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from rmtl_jax import cli, prepare_config
+from rmtl_jax import cli
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
 from tests.preparation import raw_files

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmtl_jax import cli, prepare_config, types
+from rmtl_jax import cli, types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import prepare
 from rmtl_jax.preparation.contract import rules as contract
 from rmtl_jax.preparation.contract import sessions as contract_sessions

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from rmtl_jax import cli, config_values
+from rmtl_jax import cli
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import values as config_values
 from rmtl_jax.report.comparison import page as comparison_page
 from rmtl_jax.report.page import html, markdown
 from rmtl_jax.results import report_record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values
+from rmtl_jax.config import values as config_values
 
 STAGES = ('pretrain', 'constant', 'finetune')
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.comparison import compare
@@ -268,7 +269,7 @@ def test_data_that_were_replaced_are_refused(compared, data_dir, tmp_path):
 def test_an_unconverged_stage_1_is_refused(tmp_path, data_dir):
   short = dataclasses.replace(
     changed(methods=('esmm',), seeds=(3,)),
-    pretrain=config_lib.StageConfig(max_epochs=1, patience=1),
+    pretrain=config_lib.PretrainConfig(max_epochs=1, patience=1),
   )
   with pytest.raises(
     types.InputError, match='stage 1 of esmm, seed 3, has not converged in 1'

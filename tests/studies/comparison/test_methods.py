@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 from rmtl_jax.studies.comparison import methods
 
 BASE = config_lib.Config()
@@ -88,7 +89,10 @@ def test_one_thing_has_one_name():
     ('ple+critic:critic.discount=2', 'critic.discount: 2.0 is not between'),
     ('ple+advantage:weighting.form=critic', 'no difference to advantage'),
     ('ple+q_shuffled:weighting.form=ddpg', "form: 'ddpg' is not one of"),
-    ('ple:pretrain.start=scratch', 'pretrain.start: .*only finetune has it'),
+    (
+      'ple:pretrain.start=scratch',
+      r'pretrain\.start: no such setting \(did you mean finetune\.start',
+    ),
     ('ple+ddpg:weighting.lambda_=-1', 'lambda_: -1.0 is negative'),
     ('ple+critic:critic.head=relu', "critic.head: 'relu' is not one of"),
     ('ple:ensemble=65', 'ensemble: 65 is not between 1 and 64'),

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 from rmtl_jax.runtime import progress
 from rmtl_jax.studies.tuning import search, tune
 from rmtl_jax.training import trainer

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import limits
+from rmtl_jax.config import values as config_values
 
 FLAT = config_values.flatten(config_lib.Config())
 NUMBERS = [
@@ -25,7 +27,7 @@ def nested(name, value):
   return value
 
 
-@pytest.mark.parametrize('preset', config_values.CHOICES['preset'])
+@pytest.mark.parametrize('preset', config_values.choices('preset'))
 def test_to_dict_then_from_dict(preset):
   config = config_lib.preset(preset)
   assert config_values.from_dict(config_values.to_dict(config)) == config
@@ -72,14 +74,21 @@ def test_flatten_names_every_setting():
   assert len(FLAT) == leaves
 
 
-def test_choices_and_bounds_are_of_settings():
-  assert set(config_values.CHOICES) <= set(FLAT)
-  assert set(config_values._BOUNDS) <= set(NUMBERS)
+def test_every_field_has_the_limits_of_its_type():
+  """Numbers have a range, lists say of what they are."""
+  marked = {name: config_values.kind(name).__metadata__ for name in NUMBERS}
+  assert all(isinstance(m[0], limits.Range) for m in marked.values())
+  lists = [name for name in FLAT if isinstance(FLAT[name], tuple)]
+  for name in lists:
+    assert isinstance(config_values.kind(name).__metadata__[0], limits.ListOf)
 
 
-@pytest.mark.parametrize('name', sorted(config_values.CHOICES))
+CHOOSING = sorted(name for name in FLAT if config_values.choices(name))
+
+
+@pytest.mark.parametrize('name', CHOOSING)
 def test_choices(name):
-  for value in config_values.CHOICES[name]:
+  for value in config_values.choices(name):
     base = config_lib.Config(critic=config_lib.CriticConfig(members=2))
     config = config_values.from_dict(nested(name, value), base)
     assert config_values.flatten(config)[name] == value
@@ -89,7 +98,8 @@ def test_choices(name):
 
 @pytest.mark.parametrize('name', NUMBERS)
 def test_numbers_have_bounds(name):
-  low, high = config_values._BOUNDS.get(name, config_values._DEFAULT_BOUNDS)
+  (limit,) = config_values.kind(name).__metadata__
+  low, high = limit.low, limit.high
   kind = type(FLAT[name])
   base = config_lib.Config()
   if name == 'batch.readers':  # each has a lane
@@ -245,7 +255,7 @@ VALUES = st.recursive(
   | st.floats()
   | st.text(max_size=5)
   | st.sampled_from(
-    sorted({c for cs in config_values.CHOICES.values() for c in cs})
+    sorted({c for name in CHOOSING for c in config_values.choices(name)})
   ),
   lambda inner: (
     st.lists(inner, max_size=3)
@@ -338,9 +348,39 @@ def test_stage_1_starts_where_it_starts():
   config = config_values.from_dict({'finetune': {'start': 'scratch'}})
   assert config.finetune.start == 'scratch'
   with pytest.raises(
-    types.InputError, match=r"pretrain\.start: 'scratch': stage 1 has no choice"
+    types.InputError,
+    match=r'pretrain\.start: no such setting \(did you mean finetune\.start\?',
   ):
     config_values.from_dict({'pretrain': {'start': 'scratch'}})
+
+
+def test_records_in_which_both_stages_have_all_settings():
+  """Versions before wrote these two for the stage that ignored them."""
+  config = config_values.from_dict({'finetune': {'start': 'scratch'}})
+  record = config_values.to_dict(config)
+  record['pretrain']['start'] = 'pretrained'
+  record['finetune']['reset_embeddings'] = False
+  assert config_values.from_dict(record) == config
+
+
+def test_each_stage_has_its_own_group():
+  config = config_lib.Config(pretrain=config_lib.StageConfig())  # pyright: ignore
+  with pytest.raises(
+    types.InputError,
+    match=r'^config\.pretrain: expected a PretrainConfig, not a StageConfig',
+  ):
+    config_values.validate(config)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [('seed', 'x'), ('seed', True), ('seed', 1.5), ('control', 1)],
+)
+def test_types_are_checked_in_configs_from_python(name, value):
+  with pytest.raises(types.InputError, match=f'config.{name}: .* not of type'):
+    config_values.validate(
+      dataclasses.replace(config_lib.Config(), **{name: value})
+    )
 
 
 def test_numbers_too_large_for_a_float_are_refused():

@@ -1,7 +1,8 @@
 import pytest
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
 
 
 def test_the_paper_preset_is_the_default():

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
+from typing import Annotated, Literal
 
-from rmtl_jax import types
+from rmtl_jax.config import limits
+from rmtl_jax.config.limits import ListOf, Positive, Range, Registered
 
 # Groups of as-of features.
-AS_OF = (
-  'gap',
-  'position',
-  'views',
-  'counts',
-  'rates',
-  'feedback',
-  'history',
-)
+AsOf = Literal[
+  'gap', 'position', 'views', 'counts', 'rates', 'feedback', 'history'
+]
+AS_OF: tuple[str, ...] = typing.get_args(AsOf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,40 +57,31 @@ class PrepareConfig:
     simulated_seed: simulated: the seed.
   """
 
-  source: str = 'table'
+  source: Annotated[str, Registered('source')] = 'table'
   raw_dir: str = ''
   data_dir: str = ''
   schema: str = ''
-  idle_minutes: float = 30.0
-  min_count: int = 2
-  split: tuple[int, ...] = (6, 2, 2)
-  as_of: tuple[str, ...] = ()
-  history_items: int = 20
-  max_values: int = 8
-  rows_per_file: int = 1_000_000
+  idle_minutes: Annotated[float, Range(1e-3, 1e6)] = 30.0
+  min_count: Positive = 2
+  split: Annotated[
+    tuple[Positive, ...],
+    ListOf('whole numbers (train, validation, test)', count=3),
+  ] = (6, 2, 2)
+  as_of: tuple[Literal[AsOf, 'all'], ...] = ()
+  history_items: Annotated[int, Range(1, 1000)] = 20
+  max_values: Annotated[int, Range(1, 2**10)] = 8
+  rows_per_file: Positive = 1_000_000
   memory_limit: str = ''
-  threads: int = 0
+  threads: Annotated[int, Range(0, 2**10)] = 0
   temp_dir: str = ''
   overwrite: bool = False
   any_dates: bool = False
   keep_unviewed: bool = False
-  variant: str = 'auto'
+  variant: Literal['auto', 'pure', '1k', '27k'] = 'auto'
   conversion: str = 'long_view'
   include_random: bool = False
-  simulated_rows: int = 300_000
-  simulated_seed: int = 0
-
-
-_BOUNDS = {
-  'idle_minutes': (1e-3, 1e6),
-  'min_count': (1, 2**31 - 1),
-  'history_items': (1, 1000),
-  'max_values': (1, 2**10),
-  'rows_per_file': (1, 2**31 - 1),
-  'threads': (0, 2**10),
-  'simulated_rows': (1, 2**40),
-  'simulated_seed': (0, 2**63 - 1),
-}
+  simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
+  simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
 
 
 def validate(config: PrepareConfig) -> PrepareConfig:
@@ -101,36 +90,11 @@ def validate(config: PrepareConfig) -> PrepareConfig:
   Raises:
     types.InputError: names the setting, its value and what is allowed.
   """
-  for name, (low, high) in _BOUNDS.items():
-    value = getattr(config, name)
-    if not low <= value <= high:  # False for NaN too
-      raise types.InputError(
-        f'{name}: {value!r} is not between {low} and {high}'
-      )
-  if len(config.split) != 3 or any(
-    not isinstance(part, int) or part < 1 for part in config.split
-  ):
-    raise types.InputError(
-      f'split: {config.split!r} is not three whole numbers >= 1 (train,'
-      ' validation, test)'
-    )
-  as_of_groups(config)
-  if config.variant not in ('auto', 'pure', '1k', '27k'):
-    raise types.InputError(
-      f'variant: {config.variant!r} is not one of auto, pure, 1k, 27k'
-    )
+  for name, kind in limits.fields(PrepareConfig).items():
+    limits.check(name, getattr(config, name), kind)
   return config
 
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:
-  """The groups that `as_of` names, in the order of AS_OF.
-
-  Raises:
-    types.InputError: no such group.
-  """
-  for name in config.as_of:
-    if name != 'all' and name not in AS_OF:
-      raise types.InputError(
-        f'as_of: {name!r} is not one of {", ".join(AS_OF)}, all'
-      )
+  """The groups that `as_of` names, in the order of AS_OF."""
   return tuple(g for g in AS_OF if {g, 'all'} & set(config.as_of))

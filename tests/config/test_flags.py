@@ -5,7 +5,9 @@ import pytest
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_flags, config_values, types
+from rmtl_jax import types
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
 
 FLAT = config_values.flatten(config_lib.Config())
 NAMES = [name for name in FLAT if name not in ('preset', 'compare.methods')]
@@ -48,13 +50,7 @@ def test_no_flags_are_the_paper():
   assert parse() == config_lib.Config()
 
 
-# They are of both actor stages, but one of these has no choice.
-OF_THE_OTHER_STAGE = ('finetune.reset_embeddings', 'pretrain.start')
-
-
-@pytest.mark.parametrize(
-  'name', [name for name in NAMES if name not in OF_THE_OTHER_STAGE]
-)
+@pytest.mark.parametrize('name', NAMES)
 def test_every_setting_has_a_flag(name):
   old = FLAT[name]
   if isinstance(old, bool):
@@ -66,7 +62,7 @@ def test_every_setting_has_a_flag(name):
   elif isinstance(old, tuple):
     text, value = '16,8', (16, 8)
   else:
-    first, *_, value = config_values.CHOICES.get(name, ('', 'user=0.3'))
+    first, *_, value = config_values.choices(name) or ('', 'user=0.3')
     value = value if value != old else first
     text = value
   assert changed(f'--config.{name}={text}') == {name: value}
@@ -132,6 +128,15 @@ def test_other_ways_to_write_a_flag():
     (
       '--config.weighting.lambda=1',
       '--config.weighting.lambda: no such setting (did you mean weighting.la',
+    ),
+    (
+      '--config.pretrain.start=scratch',
+      '--config.pretrain.start: no such setting (did you mean finetune.start',
+    ),
+    (
+      '--config.finetune.reset_embeddings=true',
+      '--config.finetune.reset_embeddings: no such setting (did you mean'
+      ' pretrain.reset_embeddings',
     ),
     ('--config.critic=3', '--config.critic: no such setting'),
     ('--config.preset=official', '--config.preset: the flag is --preset'),

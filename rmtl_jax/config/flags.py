@@ -14,7 +14,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import config_values, json_files, types
+from rmtl_jax import json_files, types
+from rmtl_jax.config import limits
+from rmtl_jax.config import values as config_values
 
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
@@ -35,7 +37,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_enum(
     'preset',
     'paper',
-    config_values.CHOICES['preset'],
+    config_lib.PRESETS,
     "What settings start from: the paper's, or the authors' released code's.",
     flag_values=values,
   )
@@ -137,7 +139,7 @@ def settings_help(compares: bool = False) -> str:
       ','.join(map(str, default)) if isinstance(default, tuple) else default
     )
     lines.append(f'  --config.{name}={shown}')
-    lines.append(f'      {text}')
+    lines.append(f'      {described(text, config_values.kind(name))}')
   return '\n'.join(lines)
 
 
@@ -157,10 +159,20 @@ def describe(
   return rows
 
 
+def described(text: str, kind: Any) -> str:
+  """What a setting does, and what it may be where that is not said."""
+  allowed = limits.words(kind)
+  said = all(f'`{value}`' in text for value in limits.choices(kind) or ('',))
+  return text if not allowed or said else f'{text} May be: {allowed}.'
+
+
 def attribute_texts(kind: type) -> dict[str, str]:
   """The Attributes section of a dataclass's docstring, one text a field."""
-  section = inspect.getdoc(kind).split('Attributes:\n')[1]  # pyright: ignore
   texts, name = {}, ''
+  for base in kind.__bases__:
+    if dataclasses.is_dataclass(base):
+      texts |= attribute_texts(base)
+  section = inspect.getdoc(kind).split('Attributes:\n')[1]  # pyright: ignore
   for line in section.splitlines():
     match = re.match(r'  (\w+): (.*)', line)
     if match:

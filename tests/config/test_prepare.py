@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from rmtl_jax import prepare_config, types
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 
 
 @pytest.mark.parametrize(

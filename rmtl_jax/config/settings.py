@@ -2,17 +2,34 @@
 
 `--config.<group>.<field>=VALUE` sets one; `preset('official')` changes many.
 The defaults are the paper's form (Liu et al., WWW 2023) unless a comment says
-otherwise.
+otherwise. A field's type has its limits (config/limits.py), its docstring says
+what it does: checks, flags and docs/configuration.md are made from these.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import typing
+from typing import Annotated, Literal
 
-from rmtl_jax import types
+from rmtl_jax.config.limits import (
+  Count,
+  ListOf,
+  NonNegative,
+  Positive,
+  Range,
+  Registered,
+  Share,
+)
 
-PRESETS = ('paper', 'official')
-SCHEDULES = ('constant', 'cosine', 'linear')
+Preset = Literal['paper', 'official']
+Schedule = Literal['constant', 'cosine', 'linear']
+LayerSizes = Annotated[
+  tuple[Annotated[int, Range(1, 2**20)], ...], ListOf('layer sizes')
+]
+
+PRESETS: tuple[str, ...] = typing.get_args(Preset)
+SCHEDULES: tuple[str, ...] = typing.get_args(Schedule)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,26 +102,28 @@ class NetworkConfig:
       activations and the optimizer are float32 either way.
   """
 
-  embedding_dim: int = 128
-  embedding_scale: float = 0.01
-  init: str = 'scaled'
-  embedding_adam: str = 'dense'
-  table_multiple: int = 1
-  bottom_units: tuple[int, ...] = (512, 256)
-  tower_units: tuple[int, ...] = (128, 64)
-  num_experts: int = 8
-  dropout: float = 0.2
+  embedding_dim: Annotated[int, Range(1, 2**16)] = 128
+  embedding_scale: NonNegative = 0.01
+  init: Literal['scaled', 'torch'] = 'scaled'
+  embedding_adam: Literal['dense', 'rows'] = 'dense'
+  table_multiple: Annotated[int, Range(1, 2**20)] = 1
+  bottom_units: LayerSizes = (512, 256)
+  tower_units: LayerSizes = (128, 64)
+  num_experts: Annotated[int, Range(1, 2**10)] = 8
+  dropout: Annotated[float, Range(0.0, 0.95)] = 0.2
   id_dropout: str = '0'
-  expert_input: str = 'own'
-  aitm_transfer: str = 'hidden'
-  expert_form: str = 'auto'
+  expert_input: Literal['own', 'gate'] = 'own'
+  aitm_transfer: Literal['hidden', 'linear'] = 'hidden'
+  expert_form: Literal['auto', 'separate', 'batched'] = 'auto'
   ignore: str = ''
-  session_encoder: str = 'none'
-  affinity_dim: int = 0
-  affinity_state: str = 'user'
-  history_encoder: str = 'mean'
-  first_layer: str = 'auto'
-  matmul_precision: str = 'default'
+  session_encoder: Literal[
+    'none', 'mean', 'target_attention', 'gru', 'transformer'
+  ] = 'none'
+  affinity_dim: Annotated[int, Range(0, 2**10)] = 0
+  affinity_state: Literal['user', 'session'] = 'user'
+  history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'
+  first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
+  matmul_precision: Literal['default', 'bfloat16'] = 'default'
 
   @property
   def reads_sessions(self) -> bool:
@@ -170,33 +189,33 @@ class CriticConfig:
       (docs/deviations.md).
   """
 
-  form: str = 'shared'
-  head: str = 'neg_softplus'
-  discount: float = 0.95
-  reward: str = 'log_likelihood'
-  behaviour: str = 'policy'
-  behaviour_noise: float = 0.05
-  behaviour_noise_clip: float = 0.1
-  members: int = 1
-  initial_value: str = 'constant'
+  form: Literal['shared', 'separate'] = 'shared'
+  head: Literal['neg_softplus', 'linear', 'neg_relu'] = 'neg_softplus'
+  discount: Share = 0.95
+  reward: Literal['log_likelihood', 'absolute_error'] = 'log_likelihood'
+  behaviour: Literal['policy', 'uniform'] = 'policy'
+  behaviour_noise: NonNegative = 0.05
+  behaviour_noise_clip: NonNegative = 0.1
+  members: Annotated[int, Range(1, 64)] = 1
+  initial_value: Literal['constant', 'mean_return'] = 'constant'
   sees_remaining: bool = False
-  estimate: str = 'target'
-  n_steps: int = 1
-  td_lambda: float = 0.0
-  target_noise: float = 0.0
-  target_noise_clip: float = 3e-3
-  target_noise_draw: str = 'row'
-  soft_update: float = 0.2
-  update_period: int = 1
+  estimate: Literal['target', 'minimum'] = 'target'
+  n_steps: Annotated[int, Range(1, 2**20)] = 1
+  td_lambda: Share = 0.0
+  target_noise: NonNegative = 0.0
+  target_noise_clip: NonNegative = 3e-3
+  target_noise_draw: Literal['row', 'batch'] = 'row'
+  soft_update: Share = 0.2
+  update_period: Positive = 1
   target_dropout: bool = False
-  learning_rate: float = 1e-3
-  l2: float = 0.0
-  clip_norm: float = 0.0
-  stopping: str = 'td_error'
-  max_passes: int = 20
-  min_passes: int = 3
-  min_improvement: float = 0.01
-  in_finetune: str = 'frozen'
+  learning_rate: NonNegative = 1e-3
+  l2: NonNegative = 0.0
+  clip_norm: NonNegative = 0.0
+  stopping: Literal['td_error', 'return_error'] = 'td_error'
+  max_passes: Annotated[int, Range(1, 10**6)] = 20
+  min_passes: Count = 3
+  min_improvement: NonNegative = 0.01
+  in_finetune: Literal['learning', 'frozen'] = 'frozen'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,18 +247,18 @@ class WeightingConfig:
     form: the weights that `q_shuffled` shuffles over the rows.
   """
 
-  name: str = 'critic'
-  lambda_: float = 0.7
-  lambda_warmup_steps: int = 0
-  lambda_schedule: str = 'constant'
-  meta_learning_rate: float = 0.0
-  max_weight: float = 0.0
-  form: str = 'critic'
+  name: Annotated[str, Registered('weighting')] = 'critic'
+  lambda_: Annotated[float, Range(-100.0, 100.0)] = 0.7
+  lambda_warmup_steps: Count = 0
+  lambda_schedule: Schedule = 'constant'
+  meta_learning_rate: NonNegative = 0.0
+  max_weight: NonNegative = 0.0
+  form: Annotated[str, Registered('form')] = 'critic'
 
 
 @dataclasses.dataclass(frozen=True)
 class StageConfig:
-  """An actor stage: its optimizer and early stopping.
+  """What both actor stages have: an optimizer and early stopping.
 
   Attributes:
     learning_rate: Adam's.
@@ -250,28 +269,47 @@ class StageConfig:
     embedding_l2: the same for the embedding tables; -1 means l2.
     label_smoothing: share s of a label that is given up for 1/2: the loss
       that is descended has y (1 - s) + s / 2 for y; what is logged has y.
-    reset_embeddings: stage 1 only: every epoch after the first starts from
-      new embedding tables (MEDA: Liu et al., arXiv:2305.19531), since it is
-      they that overfit when rows are seen again.
     clip_norm: largest global gradient norm; 0 means no clipping.
-    start: stage 3 only: from the `pretrained` parameters, or from `scratch`,
-      those that stage 1 started from: then the pre-trained model, for whose
-      policy the critics were trained, is no candidate of early stopping.
     max_epochs: most passes over the train rows.
     patience: epochs without a better mean validation AUC before stopping.
   """
 
-  learning_rate: float = 1e-3
-  schedule: str = 'constant'
-  warmup_steps: int = 0
-  l2: float = 1e-6
-  embedding_l2: float = -1.0
-  label_smoothing: float = 0.0
+  learning_rate: NonNegative = 1e-3
+  schedule: Schedule = 'constant'
+  warmup_steps: Count = 0
+  l2: NonNegative = 1e-6
+  embedding_l2: Annotated[float, Range(-1.0)] = -1.0
+  label_smoothing: Annotated[float, Range(0.0, 0.9)] = 0.0
+  clip_norm: NonNegative = 0.0
+  max_epochs: Count = 20
+  patience: Count = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainConfig(StageConfig):
+  """Stage 1: its optimizer and early stopping.
+
+  Attributes:
+    reset_embeddings: every epoch after the first starts from new embedding
+      tables (MEDA: Liu et al., arXiv:2305.19531), since it is they that
+      overfit when rows are seen again.
+  """
+
+  max_epochs: Annotated[int, Range(1, 10**6)] = 20
   reset_embeddings: bool = False
-  clip_norm: float = 0.0
-  start: str = 'pretrained'
-  max_epochs: int = 20
-  patience: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig(StageConfig):
+  """Stage 3: its optimizer, early stopping and where it starts.
+
+  Attributes:
+    start: from the `pretrained` parameters, or from `scratch`, those that
+      stage 1 started from: then the pre-trained model, for whose policy the
+      critics were trained, is no candidate of early stopping.
+  """
+
+  start: Literal['pretrained', 'scratch'] = 'pretrained'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,14 +332,14 @@ class BatchConfig:
       memory.
   """
 
-  lanes: int = 32
-  lane_length: int = 64
-  block_sessions: int = 256
-  window_blocks: int = 256
-  steps_per_dispatch: int = 32
-  readers: int = 1
-  input: str = 'auto'
-  resident_gib: float = 0.0
+  lanes: Annotated[int, Range(1, 2**20)] = 32
+  lane_length: Annotated[int, Range(2, 2**20)] = 64
+  block_sessions: Positive = 256
+  window_blocks: Positive = 256
+  steps_per_dispatch: Annotated[int, Range(1, 2**20)] = 32
+  readers: Annotated[int, Range(1, 2**20)] = 1
+  input: Literal['auto', 'resident', 'streaming'] = 'auto'
+  resident_gib: NonNegative = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,11 +356,11 @@ class EvaluationConfig:
     group: rows of one group in GAUC: `session` or `user`.
   """
 
-  bootstrap: int = 1000
-  confidence: float = 0.95
-  calibration_bins: int = 20
-  calibration: str = 'platt'
-  group: str = 'session'
+  bootstrap: Annotated[int, Range(0, 10**6)] = 1000
+  confidence: Annotated[float, Range(0.5, 0.9999)] = 0.95
+  calibration_bins: Annotated[int, Range(1, 10**6)] = 20
+  calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
+  group: Literal['session', 'user'] = 'session'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -337,8 +375,8 @@ class FaultsConfig:
       after every pass too.
   """
 
-  on_nonfinite: str = 'stop'
-  checkpoint_minutes: float = 10.0
+  on_nonfinite: Literal['stop', 'skip'] = 'stop'
+  checkpoint_minutes: NonNegative = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -360,11 +398,22 @@ class CompareConfig:
       all together elsewhere).
   """
 
-  methods: tuple[str, ...] = ('mmoe+critic',)
-  seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-  learning_rates: tuple[float, ...] = (1e-3, 3e-4, 1e-4)
-  tuning_seeds: int = 4
-  population: int = 0
+  methods: Annotated[tuple[str, ...], ListOf('methods', distinct=True)] = (
+    'mmoe+critic',
+  )
+  seeds: Annotated[tuple[Count, ...], ListOf('seeds', distinct=True)] = (
+    0,
+    1,
+    2,
+    3,
+    4,
+  )
+  learning_rates: Annotated[
+    tuple[Annotated[float, Range(0.0, 1e3)], ...],
+    ListOf('learning rates', distinct=True),
+  ] = (1e-3, 3e-4, 1e-4)
+  tuning_seeds: Positive = 4
+  population: Count = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -373,7 +422,7 @@ class Config:
 
   Attributes:
     preset: what the other settings started from: `paper` or `official`.
-    backbone: the actor (rmtl_jax/networks/backbones.py).
+    backbone: the actor (rmtl_jax/networks/registry.py).
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members that differ in their seed and predict as one model,
       by the mean of their probabilities; they train together or one after the
@@ -392,47 +441,17 @@ class Config:
       population.
   """
 
-  preset: str = 'paper'
-  backbone: str = 'mmoe'
-  seed: int = 0
-  ensemble: int = 1
+  preset: Preset = 'paper'
+  backbone: Annotated[str, Registered('backbone')] = 'mmoe'
+  seed: Count = 0
+  ensemble: Annotated[int, Range(1, 64)] = 1
   control: bool = True
   network: NetworkConfig = NetworkConfig()
-  pretrain: StageConfig = StageConfig()
+  pretrain: PretrainConfig = PretrainConfig()
   critic: CriticConfig = CriticConfig()
-  finetune: StageConfig = StageConfig()
+  finetune: FinetuneConfig = FinetuneConfig()
   weighting: WeightingConfig = WeightingConfig()
   batch: BatchConfig = BatchConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
   faults: FaultsConfig = FaultsConfig()
   compare: CompareConfig = CompareConfig()
-
-
-def preset(name: str) -> Config:
-  """The paper's settings, or those of the authors' released code.
-
-  Raises:
-    types.InputError: no such preset.
-  """
-  if name == 'paper':
-    return Config()
-  if name == 'official':
-    return Config(
-      preset='official',
-      network=NetworkConfig(
-        init='torch', expert_input='gate', aitm_transfer='linear'
-      ),
-      critic=CriticConfig(
-        form='separate',
-        head='neg_relu',
-        discount=0.9,
-        behaviour='uniform',
-        estimate='minimum',
-        target_noise=0.4,
-        target_noise_draw='batch',
-        update_period=2,
-        target_dropout=True,
-      ),
-      weighting=WeightingConfig(lambda_=1.0),
-    )
-  raise types.InputError(f'preset: {name!r} is not one of {", ".join(PRESETS)}')

@@ -1,0 +1,43 @@
+"""Settings, their limits, and how they become flags and files.
+
+This module has the settings themselves; `values` checks and converts them,
+`flags` makes command lines of them. No module here imports JAX.
+"""
+
+from __future__ import annotations
+
+from rmtl_jax.config.prepare import PrepareConfig
+from rmtl_jax.config.presets import preset
+from rmtl_jax.config.settings import (
+  PRESETS,
+  SCHEDULES,
+  BatchConfig,
+  CompareConfig,
+  Config,
+  CriticConfig,
+  EvaluationConfig,
+  FaultsConfig,
+  FinetuneConfig,
+  NetworkConfig,
+  PretrainConfig,
+  StageConfig,
+  WeightingConfig,
+)
+
+__all__ = [
+  'PRESETS',
+  'SCHEDULES',
+  'BatchConfig',
+  'CompareConfig',
+  'Config',
+  'CriticConfig',
+  'EvaluationConfig',
+  'FaultsConfig',
+  'FinetuneConfig',
+  'NetworkConfig',
+  'PrepareConfig',
+  'PretrainConfig',
+  'StageConfig',
+  'WeightingConfig',
+  'preset',
+]

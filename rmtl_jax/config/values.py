@@ -1,0 +1,178 @@
+"""Settings checked, by dotted names, and as nested dicts."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import limits, rules
+
+# Settings that every actor stage had once, with the value that does nothing:
+# records of then name them, and the setting that there is.
+_GONE = {
+  'pretrain.start': ('pretrained', 'finetune.start'),
+  'finetune.reset_embeddings': (False, 'pretrain.reset_embeddings'),
+}
+
+
+def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
+  """All settings as {'group.field': value}."""
+  flat: dict[str, Any] = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      flat.update(flatten(value, f'{prefix}{field.name}.'))
+    else:
+      flat[prefix + field.name] = value
+  return flat
+
+
+def with_settings(
+  config: config_lib.Config, settings: Mapping[str, Any], path: str = 'config'
+) -> config_lib.Config:
+  """The config with some settings changed, validated.
+
+  Args:
+    config: what to start from.
+    settings: {'group.field': value}, as `flatten` names them.
+    path: what to call the settings in errors.
+
+  Raises:
+    types.InputError: as for `from_dict`.
+  """
+  record: dict[str, Any] = {}
+  for name, value in settings.items():
+    *groups, field = name.split('.')
+    group = record
+    for part in groups:
+      group = group.setdefault(part, {})
+    group[field] = value
+  return from_dict(record, config, path)
+
+
+def kind(name: str) -> Any:
+  """The type of the setting 'group.field', with its limits."""
+  *groups, field = name.split('.')
+  group: Any = config_lib.Config
+  for part in groups:
+    group = limits.fields(group)[part]
+  return limits.fields(group)[field]
+
+
+def choices(name: str) -> tuple[str, ...]:
+  """The values of the setting 'group.field', () where it may have any."""
+  return limits.choices(kind(name))
+
+
+def check(name: str, value: Any) -> None:
+  """Raises InputError unless the setting 'group.field' may have the value."""
+  limits.check(f'config.{name}', value, kind(name))
+
+
+def validate(config: config_lib.Config) -> config_lib.Config:
+  """Returns the config if every setting is within its limits and the rules.
+
+  Raises:
+    types.InputError: names the setting, its value and what is allowed.
+  """
+  _check_group(config, 'config')
+  rules.check(config)
+  return config
+
+
+def _check_group(group: Any, path: str) -> None:
+  kinds = limits.fields(type(group))
+  for name, expected in kinds.items():
+    value = getattr(group, name)
+    if not dataclasses.is_dataclass(expected):
+      limits.check(f'{path}.{name}', value, expected)
+    elif isinstance(value, typing.cast(type, expected)):
+      _check_group(value, f'{path}.{name}')
+    else:
+      raise types.InputError(
+        f'{path}.{name}: expected a {kinds[name].__name__}, not a'
+        f' {type(value).__name__}'
+      )
+
+
+def to_dict(config: config_lib.Config) -> dict[str, Any]:
+  """The config as nested dicts that JSON can hold."""
+  return dataclasses.asdict(config)
+
+
+def from_dict(
+  record: Any, base: config_lib.Config | None = None, path: str = 'config'
+) -> config_lib.Config:
+  """Nested dicts (of config.json, of a config file) over `base`, validated.
+
+  Args:
+    record: what `to_dict` gives, or part of it.
+    base: settings that the record does not name; the paper's if None.
+    path: what to call the record in errors.
+
+  Raises:
+    types.InputError: an unknown setting (near matches are listed), a value of
+      another type, or a value out of range.
+  """
+  merged = _merge(base or config_lib.Config(), record, path)
+  try:
+    return validate(merged)
+  except types.InputError as error:
+    # `FILE: config` and `config.seed: ...` become `FILE: config.seed: ...`.
+    file, found, _ = path.rpartition(': config')
+    raise types.InputError(
+      f'{file}: {error}' if found else str(error)
+    ) from None
+
+
+def _merge(group: Any, record: Any, path: str, prefix: str = '') -> Any:
+  if not isinstance(record, dict):
+    raise types.InputError(f'{path}: expected a group of settings')
+  known = [field.name for field in dataclasses.fields(group)]
+  changes = {}
+  for name, value in record.items():
+    where = f'{path}.{name}'
+    if f'{prefix}{name}' in _GONE:
+      idle, successor = _GONE[f'{prefix}{name}']
+      if value != idle:
+        raise types.InputError(unknown_setting(where, [successor]))
+      continue
+    if name not in known:
+      raise types.InputError(unknown_setting(where, known))
+    old = getattr(group, name)
+    if dataclasses.is_dataclass(old):
+      changes[name] = _merge(old, value, where, f'{prefix}{name}.')
+    else:
+      changes[name] = _converted(value, old, where)
+  return dataclasses.replace(group, **changes)
+
+
+def unknown_setting(path: str, known: typing.Iterable[str]) -> str:
+  """The line for a setting that does not exist, with near matches."""
+  by_last: dict[str, list[str]] = {}
+  for name in known:
+    by_last.setdefault(name.rsplit('.', 1)[-1], []).append(name)
+  wanted = path.rsplit('.', 1)[-1]
+  close = difflib.get_close_matches(wanted, by_last, n=3)
+  names = [name for last in close for name in by_last[last]]
+  # Of settings with one name in many groups, those of the nearest group.
+  near = difflib.get_close_matches(path, names, n=3, cutoff=0.0)
+  hint = f' (did you mean {" or ".join(near)}?)' if near else ''
+  return f'{path}: no such setting{hint}'
+
+
+def _converted(value: Any, old: Any, path: str) -> Any:
+  """Lists as tuples and whole numbers as floats, where the setting has them."""
+  if isinstance(old, tuple) and isinstance(value, list | tuple):
+    return tuple(_converted(v, old[0], path) for v in value)
+  if type(value) is int and isinstance(old, float):
+    try:
+      return float(value)
+    except OverflowError:
+      raise types.InputError(f'{path}: {value!r:.80} is too large') from None
+  return value
