@@ -84,8 +84,8 @@ def make_weighting(
 
   Lambda, its warmup and the steps of its schedule, and the constants of
   `constant_mean` are numbers in its state: one compiled step serves every
-  value, see `with_values`. `constant` leaves the cotangent as it is, and so does
-  a weighting with an objective, which holds the critics already; its state
+  value, see `with_values`. `constant` leaves the cotangent as it is, and so
+  does a weighting with an objective, which holds the critics already; its state
   still says what lambda is, where it has one, see `current_lambda`.
 
   Args:
