@@ -79,6 +79,7 @@ def make_finetune_step(
         full.actor.weighting_state, config.weighting
       )
       q_values = values(actions)['q_values']
+      assert record.objective is not None
       return record.objective(row_losses, q_values, batch.mask, lambda_)
 
     has_objective = record.objective is not None

@@ -48,9 +48,8 @@ def register_weighting(
       f32[L, T, K] by weights >= 0; its extra arguments stand in
       weighting/critic.py, and `critic.stateless` makes one of a function.
       Weights must not depend on what they multiply. Its state, if it has one,
-      is kept in checkpoints; `init` is called with the actor's parameters, and
-      by reports with an array: the state's form must depend on neither, nor on
-      lambda.
+      is kept in checkpoints; `init` is called with an array whose last axis is
+      the tasks: the state's form may depend on their number, not on lambda.
     label: what it is, in tables; the name if empty.
     formula: its weights in words, for reports.
     needs: extra arguments that it reads beside `q_values`.
@@ -85,9 +84,9 @@ def make_weighting(
 
   Lambda, its warmup and the steps of its schedule, and the constants of
   `constant_mean` are numbers in its state: one compiled step serves every
-  value, see `with_values`. `constant`, and `ddpg` and `td3_bc`, whose
-  objectives hold the critics already, leave the cotangent as it is; the state
-  of `td3_bc` still says what lambda is, see `current_lambda`.
+  value, see `with_values`. `constant` leaves the cotangent as it is, and so
+  does a weighting with an objective, which holds the critics already; its state
+  still says what lambda is, where it has one, see `current_lambda`.
 
   Args:
     config: name, lambda and its schedule, bound, form.

@@ -38,7 +38,9 @@ class Weighting:
     short: its name in narrow tables; the name if empty.
     asks: when critics are asked: STEP, START or NEVER.
     lambda_: what lambda may be: ANY, POSITIVE or NONE.
-    needs: extra arguments that its weights read, beside `q_values`.
+    needs: extra arguments that its weights read, beside `q_values`: `labels`,
+      `mask`, `losses`, `key`, `q_deviation`; `task_gradients` is a function
+      from a cotangent to one gradient per task (updates/weighted_grad.py).
     relative: whether means over the batch's rows go into its weights.
     own_shuffle: whether its control shuffles its own weights over the rows;
       else RMTL's are shuffled.
