@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -77,11 +77,12 @@ def dispatches(
     Arrays on the device; those of a split on disk are made ahead of time.
   """
   if split.device is not None:
-    return _resident(split, _plan(passes), size, begin, extras, guide)
+    return _resident(split, whole_plan(passes), size, begin, extras, guide)
   return ahead(_streamed(split, passes, size, begin, extras, guide))
 
 
-def _plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
+def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
+  """A plan, or that of an epoch."""
   return passes.plan if isinstance(passes, batches.Epoch) else passes
 
 
@@ -93,24 +94,26 @@ def _resident(
   extras: tuple[Any, ...],
   guide: Guide | None,
 ) -> Iterator[Dispatch]:
-  columns: Any = split.device
-  if guide is not None:
-    columns = loop_lib.Guided(columns, _guide_columns(guide))
+  columns = guided(split, guide)
   for slots, count in chunks(plan, size, guide, begin):
     placed, steps = jax.device_put((slots, np.int32(count)))
-    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
+    yield Dispatch(columns, extras, placed, steps, train_row(slots))
 
 
-def _guide_columns(guide: Guide) -> Any:
+def guided(split: splits_lib.Split, guide: Guide | None) -> Any:
+  """The columns of a split on the device, with those of its guide, if any."""
+  if guide is None:
+    return split.device
   if guide.split.device is None:
     raise types.InputError(
       'config.batch.input: train data is in memory and validation data is'
       ' not, which learns no lambda; set streaming'
     )
-  return guide.split.device
+  return loop_lib.Guided(split.device, guide.split.device)
 
 
-def _train_row(slots: Any) -> np.ndarray:
+def train_row(slots: Any) -> np.ndarray:
+  """The train rows in slots, -1 in padding."""
   return slots.train.row if isinstance(slots, loop_lib.Guided) else slots.row
 
 
@@ -126,10 +129,10 @@ def _streamed(
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
   arranged = _found if split.layout is None else _laid
-  for number, (piece, shown) in enumerate(
+  for number, (own, shown) in enumerate(
     _pieces(split, passes, size, begin, lanes), begin
   ):
-    slots, columns, values = arranged(*piece, extras)
+    slots, columns, values = arranged(*own, extras)
     if guide is not None:
       shown_beside = _guide_slots(guide, number * size, size)
       plan = batches.Plan(
@@ -171,10 +174,10 @@ def _pieces(
     own = split.config.lanes // split.config.readers
     whole = lanes.start % own == 0 and lanes.stop % own == 0
     readers = range(lanes.start // own, lanes.stop // own) if whole else None
-    for piece in streaming.pieces(split.host, passes, size, begin, readers):
+    for one in streaming.pieces(split.host, passes, size, begin, readers):
       if not whole:
-        piece = jax.tree.map(lambda x: x[:, lanes], piece)
-      yield piece, piece.plan.row
+        one = jax.tree.map(lambda x: x[:, lanes], one)
+      yield one, one.plan.row
     return
   for slots, _ in chunks(passes, size, begin=begin):
     mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))
@@ -260,72 +263,18 @@ def chunks(
   pieces are left out.
   """
   return [
-    _piece(plan, first, size, guide)
+    piece(plan, first, size, guide)
     for first in range(begin * size, len(plan.row), size)
   ]
 
 
-def population_chunks(
-  plans: Sequence[batches.Plan],
-  size: int,
-  guides: Sequence[Guide] | None = None,
-) -> list[tuple[Any, np.ndarray]]:
-  """The plans side by side, in pieces of `size` batches.
-
-  Args:
-    plans: one per member, of S_p batches.
-    size: batches of a piece.
-    guides: one per member, or None.
-
-  Returns:
-    (slots [size, P, L, T], Guided where there are guides; each member's count
-    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
-    for members that are done.
-  """
-  pieces = []
-  for begin in range(0, max(len(plan.row) for plan in plans), size):
-    members, counts = zip(
-      *(
-        _piece(plan, begin, size, guide)
-        for plan, guide in zip(
-          plans, guides or [None] * len(plans), strict=True
-        )
-      ),
-      strict=True,
-    )
-    slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
-    pieces.append((slots, np.array(counts, np.int32)))
-  return pieces
-
-
-def population_dispatches(
-  split: splits_lib.Split,
-  passes: Sequence[batches.Epoch | batches.Plan],
-  size: int,
-  extras: tuple[Any, ...],
-  guides: Sequence[Guide] | None,
-) -> Iterator[Dispatch]:
-  """Passes of P members over a split on the device, side by side.
-
-  Args:
-    split: the rows, which members share.
-    passes: each member's batches; their numbers may differ.
-    size: steps of a dispatch.
-    extras: f32[P, R, K] arrays.
-    guides: one per member, or None.
-  """
-  columns: Any = split.device
-  if guides:
-    columns = loop_lib.Guided(columns, _guide_columns(guides[0]))
-  plans = [_plan(one) for one in passes]
-  for slots, counts in population_chunks(plans, size, guides):
-    placed, steps = jax.device_put((slots, counts))
-    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
-
-
-def _piece(
+def piece(
   plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
 ) -> tuple[Any, int]:
+  """`size` batches of a plan from `begin` on, padded, and how many there are.
+
+  Slots; with a guide Guided, of Slots both.
+  """
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]
   end = begin + count
