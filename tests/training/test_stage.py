@@ -33,6 +33,7 @@ class Counting:
       split,
       models.Models(problem.SPEC),
       progress.Progress(quiet=True),
+      numeric=tuple(f'field_{i}' for i in range(problem.SPEC.numeric)),
       **changes,
     )
     self.epochs, self.epoch, self.rows = epochs, 0, []
