@@ -1,4 +1,8 @@
-"""What each dispatch of the compiled loop gets, made while another runs."""
+"""The dispatches of a pass: some steps of the compiled loop and their rows.
+
+Rows are in memory on the device (`_resident`), or come from disk with each
+dispatch (`_streamed`), read by a thread while the dispatch before runs.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +78,7 @@ def dispatches(
     guide: rows of another split for the step.
 
   Returns:
-    Arrays on the device; those of a split on disk are made ahead of time.
+    Arrays on the device; those of a split on disk are read ahead.
   """
   if split.device is not None:
     return _resident(split, whole_plan(passes), size, begin, extras, guide)
@@ -128,18 +132,20 @@ def _streamed(
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
-  arranged = _found if split.layout is None else _laid
+  arrange = _as_columns if split.layout is None else _in_slots
+  # The lanes of this process alone are read and put on its devices; a mesh
+  # joins them with the others'.
   for number, (own, shown) in enumerate(
     _pieces(split, passes, size, begin, lanes), begin
   ):
-    slots, columns, values = arranged(*own, extras)
+    slots, columns, values = arrange(*own, extras)
     if guide is not None:
       shown_beside = _guide_slots(guide, number * size, size)
       plan = batches.Plan(
         *(np.asarray(part)[:, lanes] for part in shown_beside)
       )
       beside = guide.split.host.take(plan.row)
-      guide_slots, guide_columns, _ = arranged(plan, beside, ())
+      guide_slots, guide_columns, _ = arrange(plan, beside, ())
       columns = loop_lib.Guided(columns, guide_columns)
       slots = loop_lib.Guided(slots, guide_slots)
     count = np.int32(min(size, steps - number * size))
@@ -169,7 +175,7 @@ def _pieces(
   begin: int,
   lanes: slice,
 ) -> Iterator[tuple[streaming.Piece, np.ndarray]]:
-  """The own lanes of some batches at a time, and the rows that are told of."""
+  """The own lanes of some batches at a time, and the rows that are counted."""
   if isinstance(passes, batches.Epoch):
     own = split.config.lanes // split.config.readers
     whole = lanes.start % own == 0 and lanes.stop % own == 0
@@ -184,11 +190,11 @@ def _pieces(
     yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
 
 
-# Slots, columns and extras: what a dispatch is made of.
+# Slots, columns and extras of a dispatch.
 _Arranged = tuple[Any, Any, tuple[np.ndarray, ...]]
 
 
-def _found(
+def _as_columns(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
   """The rows of a dispatch as columns, and where its slots find them.
@@ -220,10 +226,10 @@ def _found(
   return slots, columns, values
 
 
-def _laid(
+def _in_slots(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
-  """As `_found`, with the rows in their slots, whose lanes a mesh splits."""
+  """As `_as_columns`, with the rows in their slots: a mesh splits lanes."""
   *inputs, labels, time = features
   at = np.maximum(plan.row, 0)
   values = tuple(np.asarray(x)[at] for x in extras)
@@ -231,15 +237,15 @@ def _laid(
   return loop_lib.Slots(*plan), columns, values
 
 
-def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:
-  """The same, made in another thread before they are asked for."""
+def ahead(dispatches: Iterator[Dispatch]) -> Iterator[Dispatch]:
+  """The same dispatches, read by another thread before they are asked for."""
   waiting = collections.deque(
-    _reader().submit(next, made, None) for _ in range(_AHEAD)
+    _reader().submit(next, dispatches, None) for _ in range(_AHEAD)
   )
   try:
-    while (found := waiting.popleft().result()) is not None:
-      waiting.append(_reader().submit(next, made, None))
-      yield found
+    while (one := waiting.popleft().result()) is not None:
+      waiting.append(_reader().submit(next, dispatches, None))
+      yield one
   finally:
     for future in waiting:
       future.cancel()
