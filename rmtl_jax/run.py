@@ -328,9 +328,9 @@ def _plot_critics(
   values = {'critic/q': [one.q_values for one in judged]}
   values['finetune/weight'] = weights
   for tag, members in values.items():
-    stage, name = tag.split('/')
+    group, name = tag.split('/')
     for member, rows in enumerate(members):
-      own = f'{stage}/member_{member}' if len(members) > 1 else stage
+      own = f'{group}/member_{member}' if len(members) > 1 else group
       for k, task in enumerate(run.manifest.task_names):
         writer.histogram(f'{own}/{name}_{task}', rows[:, k])
 
@@ -339,8 +339,8 @@ def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
   """Seconds per stage, over all epochs."""
   seconds: dict[str, float] = {}
   for entry in history:
-    stage = entry['stage']
-    seconds[stage] = seconds.get(stage, 0.0) + entry.get('seconds', 0.0)
+    name = entry['stage']
+    seconds[name] = seconds.get(name, 0.0) + entry.get('seconds', 0.0)
   return seconds
 
 

@@ -198,15 +198,7 @@ def _dispatches(
   extras: tuple[Any, ...],
   guides: Sequence[feed.Guide],
 ) -> Iterator[feed.Dispatch]:
-  """Passes of P members side by side; see `feed.Dispatch`.
-
-  Args:
-    split: the rows, on the device.
-    epochs: each member's batches; their numbers may differ.
-    size: steps of a dispatch.
-    extras: f32[P, R, K] arrays.
-    guides: one per member, or none.
-  """
+  """Passes of P members side by side, extras f32[P, R, K]; see feed.py."""
   columns = feed.guided(split, guides[0] if guides else None)
   plans = [feed.whole_plan(one) for one in epochs]
   for slots, counts in chunks(plans, size, guides):

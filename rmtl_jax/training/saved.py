@@ -140,8 +140,8 @@ def keep(
   results: Mapping[str, Result],
 ) -> None:
   """Saves what a stage has left, and adds it to the finished ones."""
-  # Else the unfinished stage's last checkpoint could be newer than the
-  # finished one's, and a crash in between would leave the older of the two.
+  # The unfinished stage's last checkpoint is on disk before the finished
+  # stage's is: whatever a crash leaves, the newest of them is whole.
   if isinstance(context.store, checkpoints.Store):
     context.store.wait()
   for name, result in results.items():

@@ -40,6 +40,20 @@ class Pass(NamedTuple):
   start: trainer.Position = trainer.START
 
 
+class Cut(NamedTuple):
+  """A pass that is not at its end.
+
+  Attributes:
+    one: the pass.
+    state: between two dispatches of it.
+    position: how far it has come.
+  """
+
+  one: Pass
+  state: Any
+  position: trainer.Position
+
+
 class Stage(Protocol):
   """Stage 1, 2 or 3 of a run while it trains."""
 
@@ -71,28 +85,16 @@ class Stage(Protocol):
       sums: the step's metrics, summed over its steps.
       seconds: that it took.
     """
-    ...
 
   def end_epoch(self) -> None:
     """Counts an epoch of which every pass is made."""
-    ...
 
   def to_save(self, cut: Cut | None = None) -> saved.Unfinished:
-    """What a checkpoint of the unfinished stage holds.
-
-    Args:
-      cut: the pass that is not at its end, or None between epochs.
-    """
+    """What a checkpoint holds, between epochs or inside of a pass."""
     ...
 
   def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
-    """Goes on from such a checkpoint.
-
-    Args:
-      record: its JSON.
-      arrays: its arrays.
-    """
-    ...
+    """Goes on from such a checkpoint: its JSON and its arrays."""
 
   def summary(self) -> Iterable[str]:
     """The lines that stay when the stage has ended, one per arm."""
@@ -101,20 +103,6 @@ class Stage(Protocol):
   def result(self) -> dict[str, saved.Result]:
     """What the stage leaves, by the names of the finished checkpoints."""
     ...
-
-
-class Cut(NamedTuple):
-  """A pass that is not at its end.
-
-  Attributes:
-    one: the pass.
-    state: between two dispatches of it.
-    position: how far it has come.
-  """
-
-  one: Pass
-  state: Any
-  position: trainer.Position
 
 
 def run(stage: Stage) -> dict[str, saved.Result]:

@@ -119,9 +119,9 @@ def stages(
       actor, critic, optimizers[2], optimizers[1], weighting, config
     )
 
-  yield 'pretrain', made.pretrain(config), made.made(pretrain, actor_params)
-  yield 'critic', made.train_critics(config), made.made(critic, critic_params)
-  before = made.made(full, actor_params, critic_params)
+  yield 'pretrain', made.pretrain(config), made.place(pretrain, actor_params)
+  yield 'critic', made.train_critics(config), made.place(critic, critic_params)
+  before = made.place(full, actor_params, critic_params)
   yield 'finetune', made.finetune(config), before
 
 

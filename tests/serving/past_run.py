@@ -120,7 +120,7 @@ def untrained(
   run = workdir.read(run_dir)
   config = config_values.with_settings(run.config, settings)
   models = models_lib.Models(run.manifest.feature_spec())
-  leaves, tree = jax.tree.flatten(models.forms(config)[0])
+  leaves, tree = jax.tree.flatten(models.shapes(config)[0])
   rng = np.random.default_rng(1)
   params = jax.tree.unflatten(
     tree, [rng.normal(0, 0.5, x.shape).astype(x.dtype) for x in leaves]

@@ -25,7 +25,7 @@ def _evaluated(run_dir, stage):
   run = workdir.read(run_dir)
   models = models_lib.Models(run.manifest.feature_spec())
   store = run.checkpoint(stage)
-  params = store.restore(lambda record: models.forms(run.config)[0]).arrays
+  params = store.restore(lambda record: models.shapes(run.config)[0]).arrays
   store.close()
   host = columns_lib.read_split(run_dir.parent / 'data', run.manifest, 'test')
   split = splits_lib.place(host, run.config.batch)
