@@ -303,6 +303,8 @@ def finetune(
     actor_params: the pre-trained actor's.
     critic_params: the critics' after stage 2, or () where none are needed.
   """
+  # The pre-trained actor competes as epoch 0, so that fine-tuning can't leave a
+  # run worse than it found it on validation.
   initial, stopping = actor_params, EarlyStopping()
   if context.config.finetune.start == 'scratch':
     initial = context.init_actor()

@@ -218,6 +218,8 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     actor_params: the pre-trained actor's.
   """
   config = context.config
+  # pi(s) of all rows at once: the actor stays as it is in this stage, and every
+  # pass reads the same numbers.
   policies = [
     context.predict(actor_params, split)
     for split in (context.train, context.validation)

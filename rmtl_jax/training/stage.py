@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -119,6 +119,9 @@ def run(stage: Stage) -> dict[str, saved.Result]:
     FloatingPointError: a loss was not finite; names the pass and rows.
   """
   context = stage.context
+  # Whole epochs come back, and the place inside of a pass that was cut off:
+  # steps fold their own number into the key, so that what follows is what an
+  # undisturbed run would have drawn.
   resume(stage)
   with context.progress.stage(stage.rows_left, stage.summary):
     while stage.goes_on:
@@ -145,15 +148,20 @@ def run(stage: Stage) -> dict[str, saved.Result]:
             one.start,
             _saver(stage, one),
           )
-        # The old state's buffers are gone: the loop donates them.
+        # `one.state` is gone: the loop has donated its buffers. From here on
+        # only the new state may be used.
         totals = {name: float(value) for name, value in sums.items()}
         stage.validate(one, new_state, totals, time.perf_counter() - begin)
+      # Only when every arm has made its pass: saved between them, a method
+      # could go on an epoch ahead of its control.
       stage.end_epoch()
       save(stage)
   return stage.result()
 
 
-def _saver(stage: Stage, one: Pass):
+def _saver(
+  stage: Stage, one: Pass
+) -> Callable[[Any, trainer.Position, bool], None]:
   """Saves inside of a long pass where it is time, and where a signal came."""
 
   def between_dispatches(
@@ -172,7 +180,7 @@ def save(stage: Stage, cut: Cut | None = None) -> None:
 
 def resume(stage: Stage) -> None:
   """Takes up the stage's newest sound checkpoint, if it has one."""
-  arrays = stage.to_save().arrays  # the form of what was saved
+  arrays = stage.to_save().arrays  # of the shapes that were saved
   restored = saved.resume(stage.context, stage.name, arrays)
   if restored is not None:
     stage.resume(restored.record, restored.arrays)
