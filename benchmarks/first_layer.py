@@ -20,7 +20,7 @@ from absl import app, flags
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import actor_teams, feed
+from rmtl_jax.training import actor_stage, feed
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _BACKBONE = flags.DEFINE_string('backbone', 'esmm', 'Which.')
@@ -37,7 +37,7 @@ _SCALES = flags.DEFINE_multi_float(
 def dispatch_of(log: workload.Workload, config: config_lib.Config) -> Any:
   """A call that runs some steps, and the room that the fields have."""
   context = workload.context(log, config)
-  arm = actor_teams.pretrain_team(context).arms['pretrain']
+  arm = actor_stage.pretrain(context).arms['pretrain']
   plan = context.epoch('pretrain', 1).plan
   slots, count = feed.chunks(plan, _STEPS.value)[0]
   slots = jax.device_put(slots)

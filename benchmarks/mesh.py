@@ -120,7 +120,7 @@ class Program:
       return state.init_actor(params, optimizer, weighting)
 
     program = made.pretrain(config)
-    self._state = made.made(init, jax.random.key(0))
+    self._state = made.place(init, jax.random.key(0))
     self.tables = bytes_of_tables(self._state)
     columns, slots = dispatch(spec)
     self._loop = program.loop

@@ -27,7 +27,7 @@ from absl import app, flags
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator
-from rmtl_jax.training import actor_teams, trainer
+from rmtl_jax.training import actor_stage, feed, trainer
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
@@ -43,7 +43,7 @@ class Ours:
   def __init__(self, log: workload.Workload, backbone: str):
     self.config = config_lib.Config(backbone=backbone)
     self.context = workload.context(log, self.config)
-    arm = actor_teams.pretrain_team(self.context).arms['pretrain']
+    arm = actor_stage.pretrain(self.context).arms['pretrain']
     self._loop, self._state = arm.program.loop, arm.state
     self._epoch = 0
 
@@ -54,10 +54,12 @@ class Ours:
     self._state, _ = trainer.run_epoch(
       self._loop,
       self._state,
-      context.train,
-      context.epoch('pretrain', self._epoch),
+      feed.dispatches(
+        context.train,
+        context.epoch('pretrain', self._epoch),
+        self.config.batch.steps_per_dispatch,
+      ),
       context.key('pretrain'),
-      self.config.batch,
       workload.QUIET,
     )
     jax.block_until_ready(self._state)

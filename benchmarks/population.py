@@ -25,7 +25,8 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.preparation import prepare
 from rmtl_jax.runtime import progress, workdir
-from rmtl_jax.training import actor_teams, models, trainer
+from rmtl_jax.studies import population
+from rmtl_jax.training import actor_stage, feed, models, stage, trainer
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -57,8 +58,8 @@ def measure(
 ) -> dict[str, Any]:
   """Seconds of one pass of every member, one by one and together."""
   made = models.Models(described.feature_spec())
-  teams = [
-    actor_teams.pretrain_team(
+  stages = [
+    actor_stage.pretrain(
       context_lib.Context(
         dataclasses.replace(config, seed=seed),
         described.task_names,
@@ -70,26 +71,29 @@ def measure(
     )
     for seed in range(members)
   ]
-  program = made.pretrain(config)
-  arms = [team.arms['pretrain'] for team in teams]
-  plans = [team.context.epoch('pretrain', 1) for team in teams]
-  keys = [team.context.key('pretrain') for team in teams]
-  common = (config.batch, QUIET)
+  passes = [one.passes()[0] for one in stages]
+  steps = config.batch.steps_per_dispatch
+
+  def alone(one: stage.Pass, state: Any) -> Any:
+    dispatches = feed.dispatches(data['train'], one.plan, steps)
+    found = trainer.run_epoch(
+      one.program.loop, state, dispatches, one.key, QUIET
+    )
+    return found[0]
 
   def one_by_one(states):
-    return [
-      trainer.run_epoch(program.loop, s, data['train'], plan, key, *common)[0]
-      for s, plan, key in zip(states, plans, keys, strict=True)
-    ]
+    return [alone(*each) for each in zip(passes, states, strict=True)]
 
   def together(states):
-    return trainer.run_epochs(
-      program.population_loop, states, data['train'], plans, keys, *common
-    )[0]
+    now = [
+      one._replace(state=state)
+      for one, state in zip(passes, states, strict=True)
+    ]
+    return population.run_epochs(now, data['train'], steps, QUIET)[0]
 
   forms = {'one_by_one': one_by_one, 'together': together}
   states = {
-    name: [jax.tree.map(lambda x: x.copy(), arm.state) for arm in arms]
+    name: [jax.tree.map(lambda x: x.copy(), one.state) for one in passes]
     for name in forms
   }
   seconds: dict[str, list[float]] = {name: [] for name in forms}

@@ -23,7 +23,7 @@ from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.networks import registry as networks_registry
-from rmtl_jax.training import actor_teams, critic_stage, feed
+from rmtl_jax.training import actor_stage, critic_stage, feed
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import loop as loop_lib
@@ -105,7 +105,7 @@ def measure(
     critic=dataclasses.replace(config.critic, form='separate'),
   )
   context = workload.context(log, config, split)
-  arm = actor_teams.pretrain_team(context).arms['pretrain']
+  arm = actor_stage.pretrain(context).arms['pretrain']
   actor_params = arm.best_params
   rows = [
     figures('pretrain', backbone, arm.program, arm.state, context, roofline)
@@ -127,7 +127,7 @@ def measure(
     context.config = dataclasses.replace(
       config, critic=dataclasses.replace(config.critic, in_finetune=critics)
     )
-    team = actor_teams.finetune_team(
+    team = actor_stage.finetune(
       context,
       {'finetune': 'critic'},
       actor_params,

@@ -28,7 +28,7 @@ from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.training import actor_teams, feed, trainer
+from rmtl_jax.training import actor_stage, feed, trainer
 from rmtl_jax.training import splits as splits_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
@@ -58,7 +58,7 @@ class Trainer:
     self.config = config
     split = splits_lib.read(path, manifest, 'train', config.batch)
     self.context = workload.context(log, config, split)
-    arm = actor_teams.pretrain_team(self.context).arms['pretrain']
+    arm = actor_stage.pretrain(self.context).arms['pretrain']
     self._loop, self._state = arm.program.loop, arm.state
     self._epoch = 0
 
@@ -68,10 +68,12 @@ class Trainer:
     self._state, _ = trainer.run_epoch(
       self._loop,
       self._state,
-      self.context.train,
-      self.context.epoch('pretrain', self._epoch),
+      feed.dispatches(
+        self.context.train,
+        self.context.epoch('pretrain', self._epoch),
+        self.config.batch.steps_per_dispatch,
+      ),
       self.context.key('pretrain'),
-      self.config.batch,
       workload.QUIET,
     )
     return self._state

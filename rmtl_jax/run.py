@@ -1,9 +1,11 @@
-"""A run from prepared data to metrics.json.
+"""A run, from prepared data to metrics.json: this file is the whole flow.
 
-What a run starts from, stage by stage:
+What a stage starts from, in this order (training/saved.py):
   1. the finished stage of this run, if its checkpoint is sound;
-  2. else the newest sound checkpoint of the unfinished stage;
-  3. else what the stage before left.
+  2. else the newest sound checkpoint of the unfinished stage, with its place
+     in the data;
+  3. else what the stage before has left.
+A directory of other settings or other data is refused (runtime/workdir.py).
 """
 
 from __future__ import annotations
@@ -13,32 +15,46 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
-from rmtl_jax.results import evaluate, row_values, summary
+from rmtl_jax.results import ensemble, evaluate, row_values, summary
 from rmtl_jax.results import record as run_record
-from rmtl_jax.runtime import (
-  checkpoints,
-  mesh,
-  processes,
-  progress,
-  workdir,
-  writers,
+from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
+from rmtl_jax.training import (
+  actor_stage,
+  critic_stage,
+  models,
+  saved,
+  splits,
+  stage,
 )
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import ensemble
-from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages as stages_lib
+from rmtl_jax.weighting import registry
 
 ORDER = ('pretrain', 'critic', 'finetune')
-# Of an epoch: so few are told of, so many would be enough.
+# Fewer steps an epoch than this are warned of, and how many would be enough.
 _FEW_STEPS, _ENOUGH_STEPS = 20, 50
+
+
+class Inputs(NamedTuple):
+  """What runs on the same data share, as the members of an ensemble do.
+
+  Attributes:
+    splits: train, validation and test rows, by name.
+    models: networks and compiled programs.
+    snapshot: the data's files as they were before they were read.
+    digests: of these files.
+  """
+
+  splits: Mapping[str, splits.Split]
+  models: models.Models
+  snapshot: reading.Snapshot
+  digests: dict[str, str]
 
 
 def train(
@@ -49,6 +65,7 @@ def train(
   live: progress.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
   layout: mesh.Layout | None = None,
+  inputs: Inputs | None = None,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -59,7 +76,8 @@ def train(
   writes.
 
   Args:
-    config: settings.
+    config: settings. An ensemble is trained as a run of each member, one
+      after the other, in RUN/members, and evaluated as their mean.
     path: RUN, created if missing; locked while this runs.
     data_dir: prepared data.
     stages: of 'pretrain', 'critic', 'finetune', in this order.
@@ -67,6 +85,7 @@ def train(
     interrupted: a signal's number once one has arrived, else 0; several
       processes must agree on it (`processes.all_max`).
     layout: the mesh to train on, or None: one device.
+    inputs: of these data, where another run has read them already.
 
   Returns:
     What RUN/metrics.json holds.
@@ -79,99 +98,188 @@ def train(
   config_values.validate(config)
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
+  stages = tuple(stages)
   with contextlib.ExitStack() as held:
-    # Read: the data stay in place, and RUN is ours, until all is written.
+    # --- Read and build. The data stay in place, and RUN is ours, until all is
+    # written. Nothing of a run that can't begin is left in its directory.
     workdir.hold_data(held, data_dir)
     run = workdir.opened(held, path, config, data_dir, layout)
-    snapshot = reading.Snapshot(data_dir, run.manifest)
-    given = config
-    config = layout.computing(config) if layout else config
-    splits = {
-      name: splits_lib.read(
-        data_dir, run.manifest, name, config.batch, live, layout
+    inputs = _read_and_build(run, config, live, layout, inputs)
+
+    # An ensemble is M ordinary runs, and a mean when it predicts.
+    if config.ensemble > 1:
+      _train_members(config, run, stages, live, interrupted, layout, inputs)
+      trained = ensemble.restore(run, inputs.models)
+      history = trained.history
+      writer = _open_writer(held, run, history)
+      return _evaluate_and_write(run, trained, inputs, history, writer)
+
+    # --- Restore what is finished; a damaged stage is trained again.
+    finished = saved.restore(run, inputs.models, trains=True)
+    for line in finished.damaged:
+      live.say(f'WARNING: {line}; the stage is trained again')
+    store = run.unfinished()
+    held.callback(store.close)
+    context = context_lib.Context(
+      run.config,
+      run.manifest.task_names,
+      inputs.splits['train'],
+      inputs.splits['validation'],
+      inputs.models,
+      live,
+      store=store,
+      interrupted=interrupted,
+      numeric=run.manifest.numeric_names,
+    )
+    context.history = saved.latest_history(context, finished)
+    writer = _open_writer(held, run, context.history)
+    context.on_record = writer.write
+    if 'pretrain' not in finished.results:
+      for line in _step_advice(context):
+        live.say(f'WARNING: {line}')
+
+    # --- Pre-train: the actor, on the unweighted loss.
+    if 'pretrain' in stages and not finished.has('pretrain'):
+      saved.begin(context, finished, 'pretrain')
+      left = stage.run(actor_stage.pretrain(context))
+      saved.keep(run, context, finished, left)
+
+    # --- Critics: one per task learns what the pre-trained actor's
+    # predictions earn over the rest of a session. Constant weights need none.
+    needs_critics = registry.find(config.weighting.name).asks != registry.NEVER
+    if 'critic' in stages and needs_critics and not finished.has('critic'):
+      actor = finished.needed('pretrain', 'critic', path)
+      saved.begin(context, finished, 'critic')
+      left = stage.run(critic_stage.start(context, actor))
+      saved.keep(run, context, finished, left)
+
+    # --- Fine-tune: the actor goes on, its losses weighed by what the critics
+    # say; the control does the same without weights.
+    if 'finetune' in stages and not finished.has('finetune', config.control):
+      actor = finished.needed('pretrain', 'finetune', path)
+      critic = ()
+      if needs_critics:
+        critic = finished.needed('critic', 'finetune', path)
+      weightings = {'finetune': config.weighting.name}
+      if config.control:
+        weightings = {'constant': 'constant', **weightings}
+      saved.begin(context, finished, 'finetune')
+      left = stage.run(actor_stage.finetune(context, weightings, actor, critic))
+      saved.keep(run, context, finished, left)
+
+    # --- Evaluate and write. Stages that were trained again stand where they
+    # belong.
+    history = ensemble.in_order(context.history)
+    writer.rewrite(history)
+    trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
+    return _evaluate_and_write(run, trained, inputs, history, writer)
+
+
+def _read_and_build(
+  run: workdir.Run,
+  given: config_lib.Config,
+  live: progress.Progress,
+  layout: mesh.Layout | None,
+  inputs: Inputs | None,
+) -> Inputs:
+  """Reads the data, builds the networks, and describes the run on disk.
+
+  Args:
+    run: with the settings that it computes with.
+    given: the settings that its directory says.
+    live: where progress goes.
+    layout: the mesh, or None.
+    inputs: what another run on these data has read, or None.
+  """
+  config, manifest = run.config, run.manifest
+  if inputs is None:
+    snapshot = reading.Snapshot(run.data_dir, manifest)
+    by_name = {
+      name: splits.read(
+        run.data_dir, manifest, name, config.batch, live, layout
       )
       for name in manifest_lib.SPLITS
     }
-    # Build the networks, before anything of the run is written: nothing of a
-    # run that can't begin is left in its directory.
-    spec = splits_lib.with_room(
-      run.manifest.feature_spec(), splits['train'], config.batch
+    spec = splits.with_room(
+      manifest.feature_spec(), by_name['train'], config.batch
     )
-    models = models_lib.Models(spec, layout)
-    evaluate.check(layout, models, config, run, copies=3)
-    processes.on_first(
-      lambda: workdir.create(
-        path, given, data_dir, snapshot.digests(live.step)
-      ),
-      types.InputError,
-    )
-    live.clear()
-    processes.all_or_raise(snapshot.check, types.InputError)
-    for line in layout.advice(config) if layout else ():
-      live.say(line)
-    # Restore the finished stages; a damaged one is trained again.
-    trained = stages_lib.restore(run, models, trains=True)
-    for line in trained.damaged:
-      live.say(f'WARNING: {line}; the stage is trained again')
-    with contextlib.ExitStack() as stack:
-      contexts = _contexts(
-        run,
-        config,
-        splits,
-        models,
-        trained,
-        live,
-        interrupted,
-        stack,
-      )
-      for line in _step_advice(contexts[0]) if not trained.actors else ():
-        live.say(f'WARNING: {line}')
-      writer = (
-        writers.Writer(path, whole_history(contexts))
-        if processes.is_first()
-        else writers.NoWriter()
-      )
-      stack.callback(writer.close)
-      writer.text('config', _as_markdown(config))
-      for context in contexts:
-        context.on_record = writer.write
-      # Pre-train, critics, fine-tune.
-      stages_lib.train(run, config, contexts, tuple(stages), trained)
-      # Stages that were trained again stand where they belong.
-      history = whole_history(contexts)
-      writer.rewrite(history)
-      # Evaluate and write.
-      begin = time.perf_counter()
-      data = run_record.Data(
-        run.manifest, splits['train'], splits['validation'], splits['test']
-      )
-      judged = row_values.critic_values(
-        run.config, models, trained, data.validation
-      )
-      _plot_critics(writer, run, models, trained, data, judged, history)
-    return _finish(run, models, trained, data, judged, history, begin)
+    inputs = Inputs(by_name, models.Models(spec, layout), snapshot, {})
+  evaluate.check(layout, inputs.models, config, run, copies=3)
+
+  def describe():
+    if not inputs.digests:  # of all files: it takes its time
+      inputs.digests.update(inputs.snapshot.digests(live.step))
+    workdir.create(run.path, given, run.data_dir, inputs.digests)
+
+  processes.on_first(describe, types.InputError)
+  live.clear()
+  processes.all_or_raise(inputs.snapshot.check, types.InputError)
+  for line in layout.advice(config) if layout else ():
+    live.say(line)
+  return inputs
 
 
-def _finish(
+def _train_members(
+  config: config_lib.Config,
   run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
-  data: run_record.Data,
-  judged: Sequence[row_values.CriticValues],
+  stages: Iterable[str],
+  live: progress.Progress,
+  interrupted: Callable[[], int],
+  layout: mesh.Layout | None,
+  inputs: Inputs,
+) -> None:
+  """Trains every member of an ensemble as a run of its own."""
+  paths = [one.path for one in run.members]
+  members = workdir.member_configs(config)
+  for number, (member, path) in enumerate(zip(members, paths, strict=True)):
+    live.say(f'member {number} of {len(paths)}: {path}')
+    try:
+      train(
+        member, path, run.data_dir, stages, live, interrupted, layout, inputs
+      )
+    except FloatingPointError as error:
+      raise FloatingPointError(f'member {number}: {error}') from None
+
+
+def _open_writer(
+  held: contextlib.ExitStack,
+  run: workdir.Run,
+  history: list[dict[str, Any]],
+) -> writers.Writer | writers.NoWriter:
+  """The run's logs, begun anew from its history; `held` closes them."""
+  writer = (
+    writers.Writer(run.path, history)
+    if processes.is_first()
+    else writers.NoWriter()
+  )
+  held.callback(writer.close)
+  writer.text('config', _as_markdown(run.config))
+  return writer
+
+
+def _evaluate_and_write(
+  run: workdir.Run,
+  trained: ensemble.Ensemble,
+  inputs: Inputs,
   history: Sequence[dict[str, Any]],
-  begin: float,
+  writer: writers.Writer | writers.NoWriter,
 ) -> dict[str, Any]:
   """Evaluates a trained run and writes metrics.json, which it returns.
 
   Args:
     run: the run.
-    models: of its data.
-    trained: its stages.
-    data: train, validation and test rows.
-    judged: what the critics say of the validation rows.
+    trained: its finished stages, of every member of an ensemble.
+    inputs: its data and networks.
     history: one record per epoch or pass.
-    begin: when evaluation began, of time.perf_counter.
+    writer: of its logs.
   """
+  begin = time.perf_counter()
+  models, rows = inputs.models, inputs.splits
+  data = run_record.Data(
+    run.manifest, rows['train'], rows['validation'], rows['test']
+  )
+  judged = row_values.critic_values(models, trained, data.validation)
+  _plot_critics(writer, run, trained, data, judged, history)
   maps = run_record.fit_calibrations(run, models, trained, data.validation)
   record = {
     'split': 'test',
@@ -180,9 +288,8 @@ def _finish(
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
   )
-  seconds = _seconds(history)
-  seconds['evaluation'] = time.perf_counter() - begin
-  record['seconds'] = seconds
+  record['seconds'] = _seconds(history)
+  record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():
     writers.write_json(run.path / 'metrics.json', record)
   return record
@@ -202,66 +309,10 @@ def _step_advice(context: context_lib.Context) -> list[str]:
   ]
 
 
-def _contexts(
-  run: workdir.Run,
-  config: config_lib.Config,
-  splits: Mapping[str, splits_lib.Split],
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
-  live: progress.Progress,
-  interrupted: Callable[[], int],
-  stack: contextlib.ExitStack,
-) -> list[context_lib.Context]:
-  """One per member, each with its own store of what is unfinished.
-
-  The stack closes the stores. Of a member's histories the longest counts: a
-  finished stage may know more than what is left of the unfinished one.
-  """
-  contexts = []
-  for member, settings in enumerate(ensemble.members(config)):
-    number = member if config.ensemble > 1 else None
-    store = run.unfinished(number)
-    stack.callback(store.close)
-    histories = [[], *(h[member] for h in [trained.histories] if h)]
-    try:
-      newest = store.restore(lambda record: None)
-    except checkpoints.Damaged as error:
-      live.say(f'WARNING: {error}; the stage is trained from its start')
-      store.clear()
-    else:
-      histories += [newest.record['history']] if newest else []
-    contexts.append(
-      context_lib.Context(
-        settings,
-        run.manifest.task_names,
-        splits['train'],
-        splits['validation'],
-        models,
-        live,
-        list(max(histories, key=len)),
-        store,
-        interrupted=interrupted,
-        member=number,
-        numeric=run.manifest.numeric_names,
-      )
-    )
-  return contexts
-
-
-def whole_history(
-  contexts: Sequence[context_lib.Context],
-) -> list[dict[str, Any]]:
-  """The members' histories, stage by stage, then member by member."""
-  entries = [entry for context in contexts for entry in context.history]
-  stages = {'pretrain': 1, 'critic': 2}
-  return sorted(entries, key=lambda entry: stages.get(entry['stage'], 3))
-
-
 def _plot_critics(
   writer: writers.Writer | writers.NoWriter,
   run: workdir.Run,
-  models: models_lib.Models,
-  trained: stages_lib.Trained,
+  trained: ensemble.Ensemble,
   data: run_record.Data,
   judged: Sequence[row_values.CriticValues],
   history: Sequence[dict[str, Any]],
@@ -269,20 +320,18 @@ def _plot_critics(
   """Histograms for TensorBoard, of validation rows: Q, stage 3's weights."""
   weights = row_values.weights(
     run.config,
-    models,
+    trained.models,
     judged,
     data.validation,
-    row_values.lambdas(
-      run.config, history, trained.best_epochs.get('finetune', ())
-    ),
-    lambda: row_values.critic_values(run.config, models, trained, data.train),
+    row_values.lambdas(run.config, history, trained.best_epochs('finetune')),
+    lambda: row_values.critic_values(trained.models, trained, data.train),
   )
   values = {'critic/q': [one.q_values for one in judged]}
   values['finetune/weight'] = weights
   for tag, members in values.items():
-    stage, name = tag.split('/')
+    group, name = tag.split('/')
     for member, rows in enumerate(members):
-      own = f'{stage}/member_{member}' if len(members) > 1 else stage
+      own = f'{group}/member_{member}' if len(members) > 1 else group
       for k, task in enumerate(run.manifest.task_names):
         writer.histogram(f'{own}/{name}_{task}', rows[:, k])
 
@@ -291,8 +340,8 @@ def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
   """Seconds per stage, over all epochs."""
   seconds: dict[str, float] = {}
   for entry in history:
-    stage = entry['stage']
-    seconds[stage] = seconds.get(stage, 0.0) + entry.get('seconds', 0.0)
+    name = entry['stage']
+    seconds[name] = seconds.get(name, 0.0) + entry.get('seconds', 0.0)
   return seconds
 
 

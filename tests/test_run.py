@@ -179,15 +179,15 @@ def test_a_calibration_that_lacks_a_task_is_named(trained, tmp_path):
     evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
 
 
-@pytest.mark.parametrize('epochs', [[], [1, 2], ['x'], {'pretrain': 1}])
-def test_a_forged_record_of_other_members_is_damaged(trained, tmp_path, epochs):
+@pytest.mark.parametrize('epoch', [None, [1, 2], 'x', {'pretrain': 1}])
+def test_a_forged_record_without_its_epoch_is_damaged(trained, tmp_path, epoch):
   path = tmp_path / 'run'
   shutil.copytree(trained[0], path)
   (said,) = (path / 'checkpoints' / 'pretrain').glob('*/record/metadata')
-  record = json.loads(said.read_text()) | {'epochs': epochs}
+  record = json.loads(said.read_text()) | {'epoch': epoch}
   del record['record_digest']
   said.write_text(json.dumps(checkpoint_records.sealed(record)))
-  with pytest.raises(checkpoints.Damaged, match=r'epochs is .* expected 1 num'):
+  with pytest.raises(checkpoints.Damaged, match='its record: epoch is '):
     evaluate.evaluate(path, data_dir=workdir.read(trained[0]).data_dir)
 
 

@@ -61,8 +61,8 @@ from rmtl_jax.ops import rewards
 from rmtl_jax.report import tables
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import saved
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages
 
 # %% [markdown]
 # ## Sessions in lanes
@@ -126,13 +126,13 @@ display.display(tables.metrics_table(record))
 # %%
 run = workdir.read(place / 'run')
 models = models_lib.Models(run.manifest.feature_spec())
-trained = stages.restore(run, models)
+trained = saved.restore(run, models).results
 validation = splits_lib.place(
   columns.read_split(path, manifest, 'validation'), config.batch
 )
 host = validation.host
-policy = models.predict(config, trained.actors['pretrain'], validation)
-q_values = models.values(config, trained.critic, validation, policy)
+policy = models.predict(config, trained['pretrain'].params, validation)
+q_values = models.values(config, trained['critic'].params, validation, policy)
 reward = np.asarray(rewards.log_likelihood(policy, host.labels))
 returns = critic_statistics.discounted_returns(
   reward, host.session, config.critic.discount

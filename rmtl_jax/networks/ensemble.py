@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -20,9 +23,9 @@ def make_ensemble(
   mean of theirs, whatever the data (Jensen's inequality).
 
   Parameters are the members' trees, stacked on a leading axis. `init` draws
-  M members from one key; training (training/ensemble.py) gives each its own
-  seed. The members run one after the other where members of any stack do (on
-  CPU a batched GEMM is slower than M of them), else vmapped.
+  M members from one key; trained members are runs with seeds of their own
+  (runtime/workdir.py). The members run one after the other where members of
+  any stack do (on CPU a batched GEMM is slower than M of them), else vmapped.
 
   Args:
     network: an actor of `functional.make_actor`.
@@ -68,3 +71,15 @@ def _vmapped(network: functional.Network, count: int) -> functional.Network:
     lane=lane,
     shared_axes=shared_axes,
   )
+
+
+@jax.jit
+def stack(*trees: Any) -> Any:
+  """Trees of equal shapes as one, whose leaves get a leading axis."""
+  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def unstack(tree: Any, size: int) -> list[Any]:
+  """The `size` trees that `stack` joined, bit for bit."""
+  return [jax.tree.map(lambda x, p=p: x[p], tree) for p in range(size)]

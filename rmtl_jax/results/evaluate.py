@@ -10,12 +10,11 @@ from typing import Any
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import calibrations, row_values
+from rmtl_jax.results import calibrations, ensemble, row_values
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import memory, mesh, processes, workdir, writers
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages as stages_lib
 
 
 def evaluate(
@@ -62,7 +61,7 @@ def _evaluate(
   workdir.check_compatible(run, manifest, str(data_dir))
   models = models_lib.Models(run.manifest.feature_spec(), layout)
   check(layout, models, run.config, run, copies=1)
-  trained = stages_lib.restore(run, models)
+  trained = ensemble.restore(run, models)
   if not trained.actors:
     raise types.InputError(f'{path}: no finished stage to evaluate')
   data = run_record.Data(
@@ -79,9 +78,7 @@ def _evaluate(
     maps = maps or run_record.fit_calibrations(
       run, models, trained, data.validation
     )
-  critic_values = row_values.critic_values(
-    run.config, models, trained, data.validation
-  )
+  critic_values = row_values.critic_values(models, trained, data.validation)
   record = {
     'split': split,
     **run_record.build(run, models, trained, data, maps, critic_values),
@@ -110,5 +107,5 @@ def check(
     )
   models.check(config)
   if layout is not None:
-    actor, _ = models.forms(config)
+    actor, _ = models.shapes(config)
     layout.check(config, actor['first']['table'].shape[-2])

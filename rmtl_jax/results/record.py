@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import calibrations, row_values, summary
+from rmtl_jax.results import calibrations, ensemble, row_values, summary
 from rmtl_jax.runtime import workdir
-from rmtl_jax.training import ensemble
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages as stages_lib
 from rmtl_jax.weighting import registry
-
-# The actors of a run, in the order of reports.
-ACTORS = ('pretrain', 'constant', 'finetune')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Data:
 def build(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: stages_lib.Trained,
+  trained: ensemble.Ensemble,
   data: Data,
   maps: calibrations.Maps,
   critic_values: Sequence[row_values.CriticValues],
@@ -51,16 +46,15 @@ def build(
   Args:
     run: the run.
     models: of its data.
-    trained: its stages.
+    trained: its finished stages.
     data: the rows.
     maps: calibration maps by stage; {} without calibration.
     critic_values: what the critics say of the validation rows.
   """
   tasks = run.manifest.task_names
   predictions = {
-    name: models.predict(run.config, trained.actors[name], data.evaluated)
-    for name in ACTORS
-    if name in trained.actors
+    name: models.predict(run.config, params, data.evaluated)
+    for name, params in trained.actors.items()
   }
   record = {
     'backbone': run.config.backbone,
@@ -101,39 +95,33 @@ def build(
 
 
 def _best_epochs(
-  trained: stages_lib.Trained, names: Iterable[str]
+  trained: ensemble.Ensemble, names: Iterable[str]
 ) -> dict[str, int | list[int]]:
   """The best epoch of each actor; of an ensemble a list, one per member."""
   return {
     name: epochs if len(epochs) > 1 else epochs[0]
     for name in names
-    for epochs in (trained.best_epochs[name],)
+    for epochs in (trained.best_epochs(name),)
   }
 
 
 def _members(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: stages_lib.Trained,
+  trained: ensemble.Ensemble,
   data: Data,
 ) -> dict[str, Any]:
-  """Metrics of each member, {stage: {task: ...}}, to compare the mean with."""
-  settings = ensemble.members(run.config)
+  """{stage: {task: metrics of each member}}: what ensembling gained."""
   return {
     name: ensemble.member_metrics(
       [
-        models.predict(one, params, data.evaluated)
-        for one, params in zip(
-          settings,
-          ensemble.unstack(trained.actors[name], len(settings)),
-          strict=True,
-        )
+        models.predict(config, one.results[name].params, data.evaluated)
+        for config, one in zip(trained.configs, trained.members, strict=True)
       ],
       data.evaluated.host.labels,
       run.manifest.task_names,
     )
-    for name in ACTORS
-    if name in trained.actors
+    for name in trained.actors
   }
 
 
@@ -170,7 +158,7 @@ def _critics(
 def fit_calibrations(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: stages_lib.Trained,
+  trained: ensemble.Ensemble,
   validation: splits_lib.Split,
 ) -> calibrations.Maps:
   """Fits the calibration maps of every actor on the validation rows."""

@@ -15,12 +15,16 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import reliability
-from rmtl_jax.results import calibrations, evaluate, row_values, summary
-from rmtl_jax.results import record as run_record
+from rmtl_jax.results import (
+  calibrations,
+  ensemble,
+  evaluate,
+  row_values,
+  summary,
+)
 from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages
 
 Record = dict[str, Any]
 
@@ -79,7 +83,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   finished = [name for name in workdir.STAGES if run.has(name)]
   if (path / 'trials').is_dir():
     raise types.InputError(f'{path}: a search (rmtl tune) has no report')
-  if not set(finished) & set(run_record.ACTORS):
+  if not set(finished) & set(ensemble.ACTORS):
     raise types.InputError(
       f'{path}: no finished stage to report on (rmtl train goes on with it)'
     )
@@ -172,9 +176,7 @@ def _metrics(run: workdir.Run, finished: Sequence[str], missing: str) -> Record:
   """Reads metrics.json; evaluates the run if it is missing or outdated."""
   file = run.path / 'metrics.json'
   record = json_files.read(file) if file.exists() else {}
-  # A run that stopped before its evaluation may have an older file,
-  # without the stages that have finished since.
-  actors = {name for name in finished if name in run_record.ACTORS}
+  actors = {name for name in finished if name in ensemble.ACTORS}
   is_current = (
     isinstance(record, dict)
     and isinstance(record.get('stages'), dict)
@@ -223,7 +225,7 @@ def _of_rows(
 ) -> Record:
   """Computes `reliability` of test rows and `weights` of validation rows."""
   models = models_lib.Models(run.manifest.feature_spec())
-  trained = stages.restore(run, models)
+  trained = ensemble.restore(run, models)
 
   def split(name):
     return splits_lib.read(run.data_dir, run.manifest, name, run.config.batch)
@@ -231,14 +233,12 @@ def _of_rows(
   rows = {
     'reliability': _reliability(run, models, trained, split('test'), metrics)
   }
-  if trained.critic is None:
+  if not trained.has_critics:
     return rows
   validation = split('validation')
-  critic_values = row_values.critic_values(
-    run.config, models, trained, validation
-  )
+  critic_values = row_values.critic_values(models, trained, validation)
   lambdas = row_values.lambdas(
-    run.config, history, trained.best_epochs.get('finetune', ())
+    run.config, history, trained.best_epochs('finetune')
   )
   weights = row_values.weights(
     run.config,
@@ -246,9 +246,7 @@ def _of_rows(
     critic_values,
     validation,
     lambdas,
-    lambda: row_values.critic_values(
-      run.config, models, trained, split('train')
-    ),
+    lambda: row_values.critic_values(models, trained, split('train')),
   )
   if weights:
     rows['weights'] = {
@@ -263,12 +261,12 @@ def _of_rows(
 def _reliability(
   run: workdir.Run,
   models: models_lib.Models,
-  trained: stages.Trained,
+  trained: ensemble.Ensemble,
   test: splits_lib.Split,
   metrics: Record,
 ) -> Record:
-  """Reliability points, {'stage', 'points': {task: {'raw', 'calibrated'}}}."""
-  stage = next(n for n in reversed(run_record.ACTORS) if n in trained.actors)
+  """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
+  stage = next(n for n in reversed(ensemble.ACTORS) if n in trained.actors)
   predictions = models.predict(run.config, trained.actors[stage], test)
   where = f'{run.path / "metrics.json"}: calibration'
   maps = calibrations.of_record(metrics, where).get(stage, {})

@@ -12,9 +12,10 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
-from rmtl_jax.training import ensemble, stages, trainer
+from rmtl_jax.results import ensemble
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.training import trainer
 from rmtl_jax.updates import forward
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory, registry
@@ -37,9 +38,8 @@ class CriticValues(NamedTuple):
 
 
 def critic_values(
-  config: config_lib.Config,
   models: models_lib.Models,
-  trained: stages.Trained,
+  trained: ensemble.Ensemble,
   split: splits_lib.Split,
 ) -> list[CriticValues]:
   """Computes Q(s, pi(s)) of every row, by member.
@@ -47,27 +47,21 @@ def critic_values(
   Each member's critics evaluate its own policy.
 
   Args:
-    config: the run's settings.
     models: of the run's data.
-    trained: its stages.
+    trained: its finished stages; the critics' may be missing.
     split: the rows.
 
   Returns:
     An entry per member; [] without critics.
   """
-  if trained.critic is None:
+  if not trained.has_critics:
     return []
-  members = ensemble.members(config)
   found = []
-  for one, actor, critic in zip(
-    members,
-    ensemble.unstack(trained.actors['pretrain'], len(members)),
-    ensemble.unstack(trained.critic, len(members)),
-    strict=True,
-  ):
-    policy = models.predict(one, actor, split)
-    q_values = models.values(one, critic, split, policy)
-    found.append(CriticValues(one, critic, policy, q_values))
+  for config, one in zip(trained.configs, trained.members, strict=True):
+    actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
+    policy = models.predict(config, actor, split)
+    q_values = models.values(config, critic, split, policy)
+    found.append(CriticValues(config, critic, policy, q_values))
   return found
 
 

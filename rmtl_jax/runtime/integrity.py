@@ -24,8 +24,8 @@ from rmtl_jax import types
 from rmtl_jax.runtime import processes
 from rmtl_jax.updates import state
 
-FORMAT_VERSION = 3
-# Digests of tables: by blocks of rows, or of the whole (up to version 2).
+FORMAT_VERSION = 4
+# How leaves are digested: tables by blocks of rows, or (up to version 2) whole.
 BLOCKS, WHOLE = 'blocks', 'whole'
 # Most blocks of a table, 2^8 * 3^2 * 5 * 7: shards end where blocks do if the
 # number of shards divides it, so it has many divisors.
@@ -41,9 +41,8 @@ _KINDS = {
   'digest_form': str,
   'stage': str,
   'epoch': int,
-  'epochs': (list, dict),
+  'epochs': dict,
   'history': list,
-  'histories': list,
   'errors': list,
   'stopping': dict,
 }
@@ -244,9 +243,8 @@ def _check(record: Mapping[str, Any], path: pathlib.Path) -> None:
       raise Damaged(
         f'{path}: damaged: its record: {name} is {record[name]!r:.80}'
       )
-  for history in (record.get('history', []), *record.get('histories', [])):
-    if not isinstance(history, list) or not all(map(_is_entry, history)):
-      raise Damaged(f'{path}: damaged: its record: history is none')
+  if not all(map(_is_entry, record.get('history', []))):
+    raise Damaged(f'{path}: damaged: its record: history is none')
 
 
 def _is_entry(entry: Any) -> bool:
@@ -266,17 +264,8 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _from_version_1(record: dict[str, Any]) -> dict[str, Any]:
-  """Adds what version 1 lacked: layouts of the leaves, and histories.
-
-  It also had `epochs` for ensembles only, and no digest of the record.
-  """
-  new = {**record, 'format_version': 2, 'forms': {}}
-  if 'history' not in record:
-    new |= {
-      'epochs': record.get('epochs', [record.get('epoch', 0)]),
-      'histories': [],
-    }
-  return new
+  """Version 1 had no digest of the record and no forms."""
+  return {**record, 'format_version': 2, 'forms': {}}
 
 
 def _from_version_2(record: dict[str, Any]) -> dict[str, Any]:
@@ -284,10 +273,26 @@ def _from_version_2(record: dict[str, Any]) -> dict[str, Any]:
   return {**record, 'format_version': 3, 'digest_form': WHOLE}
 
 
-# By version, the function that migrates a record to the next one.
+def _from_version_3(record: dict[str, Any]) -> dict[str, Any]:
+  """Version 3 had lists in finished stages' records: one entry per member.
+
+  Version 1 had no histories in them. A run is one model now; ensembles of
+  then are refused by their directory (workdir.py).
+  """
+  new = {**record, 'format_version': 4}
+  if 'history' not in record:
+    new.pop('epochs', None)
+    histories = new.pop('histories', [])
+    is_list = isinstance(histories, list) and histories
+    new['history'] = histories[0] if is_list else []
+  return new
+
+
+# Of a record of each older version: what makes it one of the next.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
   1: _from_version_1,
   2: _from_version_2,
+  3: _from_version_3,
 }
 
 

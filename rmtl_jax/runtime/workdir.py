@@ -3,8 +3,9 @@
 config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
-checkpoints/    state/ (unfinished stage; of an ensemble state/member_<m>/),
-                pretrain/, critic/, constant/, finetune/ (finished ones)
+checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
+                finetune/ (finished ones)
+members/        of an ensemble, which has no checkpoints: a run per model
 metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
 """
 
@@ -37,6 +38,9 @@ STAGES = ('pretrain', 'critic', 'constant', 'finetune')
 # Settings that may change on resume: a comparison may get more seeds and
 # methods, and the others change no number.
 _FREE = ('compare.', 'batch.input', 'batch.resident_gib', 'faults.checkpoint')
+# A prime: ensembles whose seeds are nearer to each other share no member.
+_SEED_STRIDE = 1_000_003
+_SEEDS = 2**31
 _PACKAGES = (
   'rmtl-jax',
   'jax',
@@ -86,16 +90,70 @@ class Run:
     shardings = self.layout.shardings if self.layout else None
     return checkpoints.Store(path, keep, shardings)
 
-  def unfinished(self, member: int | None = None) -> checkpoints.Store:
-    """The store of the stage in training, of an ensemble per member."""
-    path = self.path / 'checkpoints' / 'state'
-    return self._store(path if member is None else path / f'member_{member}')
+  def unfinished(self) -> checkpoints.Store:
+    """The store of the stage in training."""
+    return self._store(self.path / 'checkpoints' / 'state')
+
+  @property
+  def members(self) -> tuple[Run, ...]:
+    """The runs of one model each: those of an ensemble, or this one."""
+    if self.config.ensemble == 1:
+      return (self,)
+    return tuple(
+      dataclasses.replace(self, path=self.path / f'members/{m}', config=config)
+      for m, config in enumerate(member_configs(self.config))
+    )
 
   def has(self, stage: str) -> bool:
-    """Whether the stage has finished, and so has a checkpoint."""
-    directory = self.path / 'checkpoints' / stage
-    return directory.is_dir() and any(
-      entry.name.isdigit() for entry in directory.iterdir()
+    """Whether the stage left a checkpoint, of every member of an ensemble."""
+    return all(
+      _holds_checkpoint(run.path / 'checkpoints' / stage)
+      for run in self.members
+    )
+
+
+def _holds_checkpoint(directory: pathlib.Path) -> bool:
+  return directory.is_dir() and any(
+    entry.name.isdigit() for entry in directory.iterdir()
+  )
+
+
+def member_seed(seed: int, member: int) -> int:
+  """The seed of an ensemble's member.
+
+  (seed + 1,000,003 member) mod 2^31: member 0 is the single model of the seed,
+  the members of a seed differ (64 strides are far below 2^31), and ensembles
+  of two seeds share a member only if the seeds lie a stride or more apart.
+
+  >>> [member_seed(7, m) for m in range(3)]
+  [7, 1000010, 2000013]
+  """
+  return (seed + _SEED_STRIDE * member) % _SEEDS
+
+
+def member_configs(config: config_lib.Config) -> tuple[config_lib.Config, ...]:
+  """The settings of each member of an ensemble, which are those of a run."""
+  return tuple(
+    dataclasses.replace(
+      config, ensemble=1, seed=member_seed(config.seed, member)
+    )
+    for member in range(config.ensemble)
+  )
+
+
+def _refuse_stacked(run: Run) -> None:
+  """Refuses an ensemble that earlier versions trained as one stacked model.
+
+  Raises:
+    types.InputError: it is one.
+  """
+  directory = run.path / 'checkpoints'
+  stacked = any(map(_holds_checkpoint, map(directory.joinpath, STAGES)))
+  if run.config.ensemble > 1 and (stacked or (directory / 'state').is_dir()):
+    raise types.InputError(
+      f'{directory}: an earlier version trained this ensemble, as one stacked'
+      ' model, where each member is a run of its own now (RUN/members): use'
+      ' that version, or train it again in another --workdir'
     )
 
 
@@ -309,7 +367,8 @@ def read(path: pathlib.Path) -> Run:
   """Reads the description of a run.
 
   Raises:
-    types.InputError: not a run's directory, or a malformed file in it.
+    types.InputError: not a run's directory, a malformed file in it, or an
+      ensemble of an earlier version.
   """
   file = path / 'config.json'
   missing = f'{path} is not a run (make it with rmtl train)'
@@ -325,7 +384,9 @@ def read(path: pathlib.Path) -> Run:
     isinstance(value, str) for value in digests.values()
   ):
     raise types.InputError(f"{file}: expected 'data_sha256', texts by file")
-  return Run(path, config, data_dir, manifest_lib.read(path), digests)
+  run = Run(path, config, data_dir, manifest_lib.read(path), digests)
+  _refuse_stacked(run)
+  return run
 
 
 def check_compatible(run: Run, data: manifest_lib.Manifest, path: str) -> None:

@@ -14,7 +14,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.networks import ignore
-from rmtl_jax.results import calibrations
+from rmtl_jax.results import calibrations, ensemble
 from rmtl_jax.runtime import memory, workdir
 from rmtl_jax.serving import scorer
 from rmtl_jax.training import models as models_lib
@@ -120,11 +120,10 @@ def load(
     copies=1,
   )
   models = models_lib.Models(run.manifest.feature_spec())
-  form = models.forms(run.config)[0]
-  store = run.checkpoint(name)
-  restored = store.restore(lambda record: form)
-  store.close()
-  assert restored is not None, name
+  shapes, _ = models.shapes(run.config)
+  params = ensemble.stacked(
+    models, [_params(one, name, shapes) for one in run.members]
+  )
   maps = None
   if calibrated:
     maps = calibrations.saved(run).get(name)
@@ -132,7 +131,16 @@ def load(
       raise types.InputError(
         f'{run.path}: no calibration of stage {name} in metrics.json'
       )
-  return Predictor(run, name, restored.arrays, maps)
+  return Predictor(run, name, params, maps)
+
+
+def _params(run: workdir.Run, name: str, shapes: Any) -> Any:
+  """The parameters that a finished stage of one model has left."""
+  store = run.checkpoint(name)
+  restored = store.restore(lambda record: shapes)
+  store.close()
+  assert restored is not None, name
+  return restored.arrays
 
 
 def _split(

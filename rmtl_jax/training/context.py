@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,8 +12,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
-from rmtl_jax.runtime import checkpoints, processes, progress
-from rmtl_jax.training import models, suspects
+from rmtl_jax.runtime import checkpoints, progress
+from rmtl_jax.training import models, outliers
 from rmtl_jax.training import splits as splits_lib
 
 # Stage numbers tell the stages' keys and shuffles apart.
@@ -34,10 +34,10 @@ class Context:
     progress: the live line.
     history: one record per epoch or pass, all stages, oldest first.
     store: checkpoints of unfinished stages, or None (nothing is saved).
-    on_record: told every record that is added to the history.
+    on_record: called with every record that is added to the history.
     interrupted: a signal's number once one has arrived, else 0.
-    member: its number in an ensemble, or None where the run is one model.
     numeric: names of the numeric fields, in the order of their columns.
+    saved_at: when the unfinished stage was last saved, of time.monotonic.
   """
 
   config: config_lib.Config
@@ -50,13 +50,8 @@ class Context:
   store: checkpoints.Store | checkpoints.LateStore | None = None
   on_record: Callable[[dict[str, Any]], None] = lambda record: None
   interrupted: Callable[[], int] = lambda: 0
-  member: int | None = None
   numeric: tuple[str, ...] = ()
-  _saved: float = dataclasses.field(default_factory=time.monotonic)
-
-  def title(self, text: str) -> str:
-    """A line of progress, with the member that it is about."""
-    return text if self.member is None else f'member {self.member}: {text}'
+  saved_at: float = dataclasses.field(default_factory=time.monotonic)
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
@@ -99,100 +94,14 @@ class Context:
 
   def record(self, **values: Any) -> None:
     """Adds a record to the history."""
-    if self.member is not None:
-      values['member'] = self.member
     self.history.append(values)
     self.on_record(values)
 
-  def suspects(self, rows: np.ndarray | None = None) -> str:
+  def outliers(self, rows: np.ndarray | None = None) -> str:
     """Words about train rows that may have broken the numbers; None is all."""
     host = self.train.host
     rows = np.arange(host.rows) if rows is None else rows
-    return suspects.describe(host, rows, self.numeric, self.tasks)
-
-  def begin(self, stage: str, finished: Sequence[str]) -> None:
-    """Takes up a stage that is not finished.
-
-    Where the store holds a later one (the stage's own checkpoint was lost),
-    that is dropped: numbers of checkpoints rise.
-
-    Args:
-      stage: of NUMBERS.
-      finished: names in the history whose records stay.
-    """
-    if self.store is None:
-      return
-    newest = self.store.restore(lambda record: None)
-    if newest and NUMBERS[newest.record['stage']] > NUMBERS[stage]:
-      self.store.clear()
-    self.history[:] = [e for e in self.history if e['stage'] in finished]
-
-  def due(self) -> bool:
-    """Whether the last checkpoint is so old that a pass saves within itself."""
-    passed = time.monotonic() - self._saved
-    due = passed > 60.0 * self.config.faults.checkpoint_minutes
-    return bool(processes.all_max(int(due)))
-
-  def save(
-    self,
-    stage: str,
-    epoch: int,
-    arrays: Any,
-    dispatches: int = 0,
-    **host: Any,
-  ) -> None:
-    """Saves an unfinished stage.
-
-    Args:
-      stage: of NUMBERS.
-      epoch: passes that are done.
-      arrays: what `resume` gives back.
-      dispatches: of passes that are not.
-      **host: what JSON can hold.
-    """
-    if self.store is None:
-      return
-    self._saved = time.monotonic()
-    record = {'stage': stage, 'epoch': epoch, 'history': self.history, **host}
-    number = (NUMBERS[stage] * 10**6 + epoch) * 10**6 + dispatches
-    try:
-      self.store.save(number, arrays, record)
-    except FloatingPointError as error:
-      # Of a step whose gradient broke, but not the losses after it.
-      told = f'{stage} epoch {epoch}: {error}; {self.suspects()}'
-      raise FloatingPointError(self.title(told)) from None
-
-  def wait(self) -> None:
-    """Returns when what is saved is on disk."""
-    if isinstance(self.store, checkpoints.Store):
-      self.store.wait()
-
-  def resume(self, stage: str, arrays: Any) -> checkpoints.Restored | None:
-    """The stage's newest checkpoint, if it is this stage that was cut off.
-
-    The history is then what it was when that was saved.
-    """
-    if self.store is None:
-      return None
-    try:
-      restored = self.store.restore(
-        lambda record: arrays if record['stage'] == stage else None
-      )
-    except checkpoints.Damaged as error:
-      self.progress.say(
-        self.title(f'WARNING: {error}; {stage} is trained from its start')
-      )
-      self.store.clear()
-      return None
-    if restored is None or restored.record['stage'] != stage:
-      return None
-    self.history[:] = restored.record['history']
-    epoch = restored.record['epoch']
-    where = (
-      f'in pass {epoch + 1}' if restored.step % 10**6 else f'after pass {epoch}'
-    )
-    self.progress.say(self.title(f'{stage}: going on {where}'))
-    return restored
+    return outliers.describe_outliers(host, rows, self.numeric, self.tasks)
 
   def drop_store(self) -> None:
     """Deletes the checkpoints of what is finished, where they are its own."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,9 +16,8 @@ from rmtl_jax.networks import critic as critic_network
 from rmtl_jax.ops import rewards
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import population as population_lib
+from rmtl_jax.training import saved, stage, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import trainer
 from rmtl_jax.updates import state
 
 # Tells the draws of logged actions apart from shuffles of the same seed.
@@ -28,8 +25,8 @@ _LOGGED = 103
 
 
 @dataclasses.dataclass
-class Training:
-  """The critics of a run in training.
+class CriticStage:
+  """Stage 2: the critics of a run in training.
 
   The actor is frozen, so pi(s) and pi'(s) are the same numbers in every pass:
   they are computed once per split. So are uniform actions.
@@ -47,6 +44,7 @@ class Training:
     best_params: the critics at the pass with the least such error, or None
       where the last pass is kept.
     position: in a pass that was cut off.
+    name: 'critic'.
   """
 
   context: context_lib.Context
@@ -58,6 +56,7 @@ class Training:
   validation_returns: np.ndarray | None = None
   best_params: Any = None
   position: trainer.Position = trainer.START
+  name: str = 'critic'
 
   @property
   def validation_policy(self) -> np.ndarray:
@@ -82,8 +81,136 @@ class Training:
       self.errors, config
     )
 
+  @property
+  def rows_left(self) -> int:
+    """Rows of all passes that may still come."""
+    passes = self.context.config.critic.max_passes - len(self.errors)
+    return max(passes, 0) * self.context.train.host.rows
 
-def start(context: context_lib.Context, actor_params: Any) -> Training:
+  def passes(self) -> list[stage.Pass]:
+    """The next pass: an epoch of stage 2 is one pass of all critics."""
+    number = len(self.errors) + 1
+    return [
+      stage.Pass(
+        self.name,
+        f'critic pass {number}',
+        self.program,
+        self.critic,
+        self.context.epoch(self.name, number),
+        self.context.key(self.name),
+        self.extras,
+        start=self.position,
+      )
+    ]
+
+  def validate(
+    self,
+    one: stage.Pass,
+    new_state: Any,
+    sums: Mapping[str, float],
+    seconds: float,
+  ) -> None:
+    """The validation error of a pass, its record and the new best."""
+    context = self.context
+    self.critic, self.position = new_state, trainer.START
+    figures = {'validation_td_error': self._validation_td_error()}
+    if self.validation_returns is not None:
+      figures['validation_return_error'] = self._validation_return_error()
+    stopping = context.config.critic.stopping
+    error = figures[f'validation_{stopping}']
+    if not np.isfinite(error):
+      raise FloatingPointError(
+        f'{one.label}: validation {stopping.replace("_", " ")} is not finite;'
+        f' {context.outliers()}'
+      )
+    keeps_best = self.best_params is not None
+    if keeps_best and error < min(self.errors, default=np.inf):
+      # A copy: the next pass donates the state.
+      self.best_params = state.copy(self.critic.params)
+    self.errors = [*self.errors, error]
+    record = {
+      'stage': self.name,
+      'epoch': len(self.errors),
+      'td_error': sums['td_error'] / max(sums['td_rows'], 1.0),
+      **figures,
+      'seconds': seconds,
+    }
+    if sums.get('skipped'):
+      record['skipped_steps'] = int(sums['skipped'])
+    context.progress.finish(
+      f'TD error {record["td_error"]:.5f}'
+      + ''.join(
+        f'  {_in_words(name)} {value:.5f}' for name, value in figures.items()
+      ),
+      label=one.label,
+      note=f'TD error {figures["validation_td_error"]:.4f}',
+    )
+    context.record(**record)
+
+  def _validation_td_error(self) -> float:
+    """Mean squared TD error over validation rows, the same noise every time."""
+    context, critic = self.context, self.critic
+    key = jax.random.fold_in(context.key(self.name), 0)
+    losses, valid = trainer.map_rows(
+      context.models.td_errors(context.config),
+      (critic.params, critic.target_params, key),
+      context.validation,
+      context.config.batch,
+      self.validation_extras,
+    )
+    return float(losses.mean(-1).sum() / max(valid.sum(), 1))
+
+  def _validation_return_error(self) -> float:
+    """Mean squared error of Q(s, pi(s)) as a prediction of the returns."""
+    context, policy = self.context, self.validation_policy
+    q_values = context.values(self.critic.params, context.validation, policy)
+    return float(np.mean(np.square(q_values - self.validation_returns)))
+
+  def end_epoch(self) -> None:
+    """Nothing more to count: `errors` has one of each pass."""
+
+  def to_save(self, cut: stage.Cut | None = None) -> saved.Unfinished:
+    """The critics' state, their best parameters and the errors so far."""
+    critic, position = self.critic, self.position
+    if cut is not None:
+      critic, position = cut.state, cut.position
+    best = self.best_params
+    return saved.Unfinished(
+      len(self.errors),
+      critic if best is None else (critic, best),
+      {'errors': self.errors, 'position': position.as_json()},
+      position.dispatches,
+    )
+
+  def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
+    """Goes on from a checkpoint, maybe in the middle of a pass."""
+    if self.best_params is None:
+      self.critic = arrays
+    else:
+      self.critic, self.best_params = arrays
+    self.errors = list(record['errors'])
+    with json_files.parsing('checkpoint of critic'):
+      self.position = trainer.position_of(record.get('position'))
+
+  def summary(self) -> Iterator[str]:
+    """One line."""
+    stopping = _in_words(self.context.config.critic.stopping)
+    yield (
+      f'critic  {len(self.errors)} passes  validation {stopping}'
+      f' {self.errors[-1]:.5f}'
+    )
+
+  def result(self) -> dict[str, saved.Result]:
+    """The critics' parameters; says so if their error has not converged."""
+    if not converged(self.errors, self.context.config.critic):
+      self.context.progress.say(
+        f'WARNING: critics have not converged after {len(self.errors)} passes'
+        ' (--config.critic.max_passes)'
+      )
+    return {self.name: saved.Result(self.params, 0)}
+
+
+def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
   """Stage 2 of a run, before its first pass.
 
   Args:
@@ -91,6 +218,8 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
     actor_params: the pre-trained actor's.
   """
   config = context.config
+  # pi(s) of all rows at once: the actor stays as it is in this stage, and every
+  # pass reads the same numbers.
   policies = [
     context.predict(actor_params, split)
     for split in (context.train, context.validation)
@@ -102,7 +231,7 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
       _returns(context, context.train, policies[0]).mean(0),
       config.critic.head,
     )
-  critic = context.models.made(
+  critic = context.models.place(
     lambda params: state.init_critic(
       params, state.make_optimizer(config.critic)
     ),
@@ -111,13 +240,13 @@ def start(context: context_lib.Context, actor_params: Any) -> Training:
   program = context.models.train_critics(config)
   extras = _extras(context, context.train, policies[0], 0)
   validation_extras = _extras(context, context.validation, policies[1], 1)
-  training = Training(context, program, critic, extras, validation_extras)
+  started = CriticStage(context, program, critic, extras, validation_extras)
   if config.critic.stopping == 'return_error':
-    training.validation_returns = _returns(
+    started.validation_returns = _returns(
       context, context.validation, policies[1]
     )
-    training.best_params = state.copy(params)
-  return training
+    started.best_params = state.copy(params)
+  return started
 
 
 def _extras(
@@ -156,165 +285,6 @@ def _returns(
   )
 
 
-def fit(trainings: Sequence[Training], population: int = 1) -> None:
-  """Trains critics until each run's have converged.
-
-  Args:
-    trainings: changed in place; one whose run has saved an unfinished stage
-      goes on from there.
-    population: most runs of one program that are trained together; 1 trains
-      one after the other.
-  """
-  if not trainings:
-    return
-  for training in trainings:
-    restored = training.context.resume('critic', _saved(training))
-    if restored is not None:
-      if training.best_params is None:
-        training.critic = restored.arrays
-      else:
-        training.critic, training.best_params = restored.arrays
-      training.errors = list(restored.record['errors'])
-      with json_files.parsing('checkpoint of critic'):
-        position = restored.record.get('position')
-        training.position = trainer.position_of(position)
-  groups = population_lib.Groups(population)
-  groups.reserve(training.program for training in trainings)
-  live = trainings[0].context.progress
-  with live.stage(_rows_left(trainings), lambda: _ends(trainings)):
-    while running := [training for training in trainings if training.goes_on]:
-      members = [(training.program, training) for training in running]
-      for program, group in groups.cut(members):
-        _train_pass(groups, program, group)
-  for training in trainings:
-    if not converged(training.errors, training.context.config.critic):
-      training.context.progress.say(
-        training.context.title(
-          f'WARNING: critics have not converged after {len(training.errors)}'
-          ' passes (--config.critic.max_passes)'
-        )
-      )
-
-
-def _rows_left(trainings: Sequence[Training]) -> int:
-  """Rows of all passes that the critics may still see."""
-  return sum(
-    max(t.context.config.critic.max_passes - len(t.errors), 0)
-    * t.context.train.host.rows
-    for t in trainings
-  )
-
-
-def _ends(trainings: Sequence[Training]) -> Iterator[str]:
-  """One line per run."""
-  for training in trainings:
-    stopping = _spoken(training.context.config.critic.stopping)
-    errors = training.errors
-    yield training.context.title(
-      f'critic  {len(errors)} passes  validation {stopping} {errors[-1]:.5f}'
-    )
-
-
-def _spoken(name: str) -> str:
-  return name.replace('_', ' ').replace('td ', 'TD ')
-
-
-def _train_pass(
-  groups: population_lib.Groups,
-  program: models_lib.Program,
-  trainings: list[Training],
-) -> None:
-  """One pass of some runs' critics, their validation, their records."""
-  begin = time.perf_counter()
-  passes = [
-    population_lib.Pass(
-      t.critic,
-      t.context.epoch('critic', len(t.errors) + 1),
-      t.context.key('critic'),
-      t.extras,
-      start=t.position,
-      after=functools.partial(_save_within, t),
-    )
-    for t in trainings
-  ]
-  first = trainings[0]
-  label = f'critic pass {len(first.errors) + 1}'
-  outcomes = groups.run(first.context, label, program, passes)
-  seconds = (time.perf_counter() - begin) / len(trainings)
-  for training, (critic, sums) in zip(trainings, outcomes, strict=True):
-    training.critic, training.position = critic, trainer.START
-    figures = {'validation_td_error': _validation_td_error(training)}
-    if training.validation_returns is not None:
-      figures['validation_return_error'] = _validation_return_error(training)
-    stopping = training.context.config.critic.stopping
-    error = figures[f'validation_{stopping}']
-    if not np.isfinite(error):
-      raise FloatingPointError(
-        training.context.title(
-          f'critic pass {len(training.errors) + 1}: validation'
-          f' {stopping.replace("_", " ")} is not finite;'
-          f' {training.context.suspects()}'
-        )
-      )
-    keeps = training.best_params is not None
-    if keeps and error < min(training.errors, default=np.inf):
-      training.best_params = state.copy(critic.params)
-    training.errors = [*training.errors, error]
-    _record(training, sums, figures, seconds)
-
-
-def _saved(training: Training, critic: state.CriticState | None = None) -> Any:
-  """What a checkpoint of an unfinished stage holds."""
-  critic, best = critic or training.critic, training.best_params
-  return critic if best is None else (critic, best)
-
-
-def _save_within(
-  training: Training,
-  critic: state.CriticState,
-  position: trainer.Position,
-  interrupted: bool,
-) -> None:
-  """A checkpoint inside of a pass, if it is time."""
-  if interrupted or training.context.due():
-    training.context.save(
-      'critic',
-      len(training.errors),
-      _saved(training, critic),
-      position.dispatches,
-      errors=training.errors,
-      position=position.as_json(),
-    )
-
-
-def _record(
-  training: Training,
-  sums: dict[str, float],
-  figures: dict[str, float],
-  seconds: float,
-) -> None:
-  context, number = training.context, len(training.errors)
-  record = {
-    'stage': 'critic',
-    'epoch': number,
-    'td_error': sums['td_error'] / max(sums['td_rows'], 1.0),
-    **figures,
-    'seconds': seconds,
-  }
-  if sums.get('skipped'):
-    record['skipped_steps'] = int(sums['skipped'])
-  context.progress.finish(
-    f'TD error {record["td_error"]:.5f}'
-    + ''.join(
-      f'  {_spoken(name)} {value:.5f}' for name, value in figures.items()
-    ),
-    label=context.title(f'critic pass {number}'),
-    note=f'TD error {figures["validation_td_error"]:.4f}',
-  )
-  context.record(**record)
-  context.save('critic', number, _saved(training), errors=training.errors)
-
-
 def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
   """The last validation error is hardly better than the best of two before.
 
@@ -328,23 +298,5 @@ def converged(errors: list[float], config: config_lib.CriticConfig) -> bool:
   return errors[-1] > (1.0 - config.min_improvement) * best
 
 
-def _validation_td_error(training: Training) -> float:
-  """Mean squared TD error over validation rows, the same noise every time."""
-  context, critic = training.context, training.critic
-  key = jax.random.fold_in(context.key('critic'), 0)
-  losses, valid = trainer.map_rows(
-    context.models.td_errors(context.config),
-    (critic.params, critic.target_params, key),
-    context.validation,
-    context.config.batch,
-    training.validation_extras,
-  )
-  return float(losses.mean(-1).sum() / max(valid.sum(), 1))
-
-
-def _validation_return_error(training: Training) -> float:
-  """Mean squared error of Q(s, pi(s)) as a prediction of the returns."""
-  context = training.context
-  policy = training.validation_policy
-  q_values = context.values(training.critic.params, context.validation, policy)
-  return float(np.mean(np.square(q_values - training.validation_returns)))
+def _in_words(name: str) -> str:
+  return name.replace('_', ' ').replace('td ', 'TD ')

@@ -1,11 +1,15 @@
-"""What each dispatch of the compiled loop gets, made while another runs."""
+"""The dispatches of a pass: some steps of the compiled loop and their rows.
+
+Rows are in memory on the device (`_resident`), or come from disk with each
+dispatch (`_streamed`), read by a thread while the dispatch before runs.
+"""
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -74,14 +78,15 @@ def dispatches(
     guide: rows of another split for the step.
 
   Returns:
-    Arrays on the device; those of a split on disk are made ahead of time.
+    Arrays on the device; those of a split on disk are read ahead.
   """
   if split.device is not None:
-    return _resident(split, _plan(passes), size, begin, extras, guide)
+    return _resident(split, whole_plan(passes), size, begin, extras, guide)
   return ahead(_streamed(split, passes, size, begin, extras, guide))
 
 
-def _plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
+def whole_plan(passes: batches.Epoch | batches.Plan) -> batches.Plan:
+  """A plan, or that of an epoch."""
   return passes.plan if isinstance(passes, batches.Epoch) else passes
 
 
@@ -93,24 +98,26 @@ def _resident(
   extras: tuple[Any, ...],
   guide: Guide | None,
 ) -> Iterator[Dispatch]:
-  columns: Any = split.device
-  if guide is not None:
-    columns = loop_lib.WithValidation(columns, _guide_columns(guide))
+  columns = guided(split, guide)
   for slots, count in chunks(plan, size, guide, begin):
     placed, steps = jax.device_put((slots, np.int32(count)))
-    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
+    yield Dispatch(columns, extras, placed, steps, train_row(slots))
 
 
-def _guide_columns(guide: Guide) -> Any:
+def guided(split: splits_lib.Split, guide: Guide | None) -> Any:
+  """The columns of a split on the device, with those of its guide, if any."""
+  if guide is None:
+    return split.device
   if guide.split.device is None:
     raise types.InputError(
       'config.batch.input: train data is in memory and validation data is'
       ' not, which no tuner can read; set streaming'
     )
-  return guide.split.device
+  return loop_lib.WithValidation(split.device, guide.split.device)
 
 
-def _train_row(slots: Any) -> np.ndarray:
+def train_row(slots: Any) -> np.ndarray:
+  """The train rows in slots, -1 in padding."""
   return (
     slots.train.row if isinstance(slots, loop_lib.WithValidation) else slots.row
   )
@@ -127,18 +134,20 @@ def _streamed(
   """Each with rows of its own; of several processes with the lanes of this."""
   steps = passes.steps if isinstance(passes, batches.Epoch) else len(passes.row)
   lanes = _own_lanes(split)
-  arranged = _found if split.layout is None else _laid
-  for number, (piece, shown) in enumerate(
+  arrange = _as_columns if split.layout is None else _in_slots
+  # The lanes of this process alone are read and put on its devices; a mesh
+  # joins them with the others'.
+  for number, (own, shown) in enumerate(
     _pieces(split, passes, size, begin, lanes), begin
   ):
-    slots, columns, values = arranged(*piece, extras)
+    slots, columns, values = arrange(*own, extras)
     if guide is not None:
       shown_beside = _guide_slots(guide, number * size, size)
       plan = batches.Plan(
         *(np.asarray(part)[:, lanes] for part in shown_beside)
       )
       beside = guide.split.host.take(plan.row)
-      guide_slots, guide_columns, _ = arranged(plan, beside, ())
+      guide_slots, guide_columns, _ = arrange(plan, beside, ())
       columns = loop_lib.WithValidation(columns, guide_columns)
       slots = loop_lib.WithValidation(slots, guide_slots)
     count = np.int32(min(size, steps - number * size))
@@ -168,26 +177,26 @@ def _pieces(
   begin: int,
   lanes: slice,
 ) -> Iterator[tuple[streaming.Piece, np.ndarray]]:
-  """The own lanes of some batches at a time, and the rows that are told of."""
+  """The own lanes of some batches at a time, and the rows that are counted."""
   if isinstance(passes, batches.Epoch):
     own = split.config.lanes // split.config.readers
     whole = lanes.start % own == 0 and lanes.stop % own == 0
     readers = range(lanes.start // own, lanes.stop // own) if whole else None
-    for piece in streaming.pieces(split.host, passes, size, begin, readers):
+    for one in streaming.pieces(split.host, passes, size, begin, readers):
       if not whole:
-        piece = jax.tree.map(lambda x: x[:, lanes], piece)
-      yield piece, piece.plan.row
+        one = jax.tree.map(lambda x: x[:, lanes], one)
+      yield one, one.plan.row
     return
   for slots, _ in chunks(passes, size, begin=begin):
     mine = batches.Plan(*(np.asarray(part)[:, lanes] for part in slots))
     yield streaming.Piece(mine, split.host.take(mine.row)), slots.row
 
 
-# Slots, columns and extras: what a dispatch is made of.
+# Slots, columns and extras of a dispatch.
 _Arranged = tuple[Any, Any, tuple[np.ndarray, ...]]
 
 
-def _found(
+def _as_columns(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
   """The rows of a dispatch as columns, and where its slots find them.
@@ -219,10 +228,10 @@ def _found(
   return slots, columns, values
 
 
-def _laid(
+def _in_slots(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
-  """As `_found`, with the rows in their slots, whose lanes a mesh splits."""
+  """As `_as_columns`, with the rows in their slots: a mesh splits lanes."""
   *inputs, labels, time = features
   at = np.maximum(plan.row, 0)
   values = tuple(np.asarray(x)[at] for x in extras)
@@ -230,15 +239,15 @@ def _laid(
   return loop_lib.Slots(*plan), columns, values
 
 
-def ahead(made: Iterator[Dispatch]) -> Iterator[Dispatch]:
-  """The same, made in another thread before they are asked for."""
+def ahead(dispatches: Iterator[Dispatch]) -> Iterator[Dispatch]:
+  """The same dispatches, read by another thread before they are asked for."""
   waiting = collections.deque(
-    _reader().submit(next, made, None) for _ in range(_AHEAD)
+    _reader().submit(next, dispatches, None) for _ in range(_AHEAD)
   )
   try:
-    while (found := waiting.popleft().result()) is not None:
-      waiting.append(_reader().submit(next, made, None))
-      yield found
+    while (one := waiting.popleft().result()) is not None:
+      waiting.append(_reader().submit(next, dispatches, None))
+      yield one
   finally:
     for future in waiting:
       future.cancel()
@@ -262,72 +271,18 @@ def chunks(
   `begin` pieces are left out.
   """
   return [
-    _piece(plan, first, size, guide)
+    piece(plan, first, size, guide)
     for first in range(begin * size, len(plan.row), size)
   ]
 
 
-def population_chunks(
-  plans: Sequence[batches.Plan],
-  size: int,
-  guides: Sequence[Guide] | None = None,
-) -> list[tuple[Any, np.ndarray]]:
-  """The plans side by side, in pieces of `size` batches.
-
-  Args:
-    plans: one per member, of S_p batches.
-    size: batches of a piece.
-    guides: one per member, or None.
-
-  Returns:
-    (slots [size, P, L, T], WithValidation where there are guides; each member's
-    count i32[P]); the pieces go on to the end of the longest plan, with counts
-    of 0 for members that are done.
-  """
-  pieces = []
-  for begin in range(0, max(len(plan.row) for plan in plans), size):
-    members, counts = zip(
-      *(
-        _piece(plan, begin, size, guide)
-        for plan, guide in zip(
-          plans, guides or [None] * len(plans), strict=True
-        )
-      ),
-      strict=True,
-    )
-    slots = jax.tree.map(lambda *x: np.stack(x, axis=1), *members)
-    pieces.append((slots, np.array(counts, np.int32)))
-  return pieces
-
-
-def population_dispatches(
-  split: splits_lib.Split,
-  passes: Sequence[batches.Epoch | batches.Plan],
-  size: int,
-  extras: tuple[Any, ...],
-  guides: Sequence[Guide] | None,
-) -> Iterator[Dispatch]:
-  """Passes of P members over a split on the device, side by side.
-
-  Args:
-    split: the rows, which members share.
-    passes: each member's batches; their numbers may differ.
-    size: steps of a dispatch.
-    extras: f32[P, R, K] arrays.
-    guides: one per member, or None.
-  """
-  columns: Any = split.device
-  if guides:
-    columns = loop_lib.WithValidation(columns, _guide_columns(guides[0]))
-  plans = [_plan(one) for one in passes]
-  for slots, counts in population_chunks(plans, size, guides):
-    placed, steps = jax.device_put((slots, counts))
-    yield Dispatch(columns, extras, placed, steps, _train_row(slots))
-
-
-def _piece(
+def piece(
   plan: batches.Plan, begin: int, size: int, guide: Guide | None = None
 ) -> tuple[Any, int]:
+  """`size` batches of a plan from `begin` on, padded, and how many there are.
+
+  Slots; with a guide Guided, of Slots both.
+  """
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]
   end = begin + count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,15 +25,16 @@ from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
 from rmtl_jax.weighting import factory, registry
 
-_Made = TypeVar('_Made')
+_Part = TypeVar('_Part')
 _STOP = config_lib.FaultsConfig()
 
 
 class Program:
-  """A step, and its compiled loops over one state or over many.
+  """A step, and its compiled loop.
 
   Attributes:
     step: step(state, batch, key, *extras) -> (state, metrics).
+    skips: whether steps that are not finite are left out.
   """
 
   def __init__(
@@ -45,25 +45,20 @@ class Program:
   ):
     """Compiles nothing yet."""
     self.step = layout.pin_step(step) if layout else step
-    self._skips = faults.on_nonfinite == 'skip'
+    self.skips = faults.on_nonfinite == 'skip'
 
   @functools.cached_property
   def loop(self) -> Callable[..., Any]:
     """See updates/loop.make_loop."""
-    return loop.make_loop(self.step, self._skips)
-
-  @functools.cached_property
-  def population_loop(self) -> Callable[..., Any]:
-    """See updates/loop.make_population_loop."""
-    return loop.make_population_loop(self.step, self._skips)
+    return loop.make_loop(self.step, self.skips)
 
 
 class Models:
-  """What runs on data of one form share.
+  """Networks, programs and predictions that runs on the same fields share.
 
   Attributes:
-    spec: the form of the features; with `distinct`, steps use it, while what
-      predicts does not, so that it gives the same bits without.
+    spec: the features' names and sizes. Steps use `distinct`; what predicts
+      does not, which gives the same bits.
     layout: where states and parameters are, or None: on one device.
   """
 
@@ -74,9 +69,7 @@ class Models:
     self.spec = spec
     self.layout = layout
     self._plain = dataclasses.replace(spec, distinct=())
-    self._made: dict[tuple[str, Any], Any] = {}
-    # Of a thread: what is built may ask for another part.
-    self._lock = threading.RLock()
+    self._built: dict[tuple[str, Any], Any] = {}
 
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
@@ -115,7 +108,7 @@ class Models:
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
-    return self.made(self.actor(config).init, key)
+    return self.place(self.actor(config).init, key)
 
   def init_critic(
     self, config: config_lib.Config, key: jax.Array, actor_params: Any
@@ -127,27 +120,18 @@ class Models:
       params = network.init(key)
       return functional.critic_from_actor(params, actor_params, members)
 
-    return self.made(init, key, actor_params)
+    return self.place(init, key, actor_params)
 
-  def made(self, init: Callable[..., Any], *args: Any) -> Any:
-    """What init(*args) gives, where it belongs: a state or parameters."""
+  def place(self, init: Callable[..., Any], *args: Any) -> Any:
+    """A state or parameters, init(*args), on the devices that hold them."""
     return self.layout.init_sharded(init, *args) if self.layout else init(*args)
 
-  def forms(self, config: config_lib.Config) -> tuple[Any, Any]:
-    """Shapes and types of the actor's and of the critics' parameters.
-
-    Those of an ensemble's members are stacked on a leading axis.
-    """
+  def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
+    """Shapes and types of the actor's and of the critics' parameters."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
     init_critic = functools.partial(self.init_critic, config)
-    critic = jax.eval_shape(init_critic, key, actor)
-    if config.ensemble == 1:
-      return actor, critic
-    return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct((config.ensemble, *x.shape), x.dtype),
-      (actor, critic),
-    )
+    return actor, jax.eval_shape(init_critic, key, actor)
 
   def _in_steps(
     self, config: config_lib.Config
@@ -337,12 +321,10 @@ class Models:
 
     return loop.make_row_map(shared_out, prepare, layout.replicate)
 
-  def _once(self, kind: str, key: Any, build: Callable[[], _Made]) -> _Made:
-    made = self._made
-    with self._lock:
-      if (kind, key) not in made:
-        made[kind, key] = build()
-      return made[kind, key]
+  def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
+    if (kind, key) not in self._built:
+      self._built[kind, key] = build()
+    return self._built[kind, key]
 
 
 def _row_slots(config: config_lib.Config) -> int:

@@ -1,14 +1,12 @@
-"""The host's loop: chunks of steps, metrics and predictions back."""
+"""The host's loop over dispatches: metrics and predictions come back."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -76,131 +74,46 @@ START = Position()
 def run_epoch(
   loop: Callable[..., Any],
   state: Any,
-  split: splits_lib.Split,
-  plan: batches.Epoch | batches.Plan,
+  dispatches: Iterable[feed.Dispatch],
   key: jax.Array,
-  config: config_lib.BatchConfig,
   progress: progress_lib.Progress,
-  extras: tuple[Any, ...] = (),
   interrupted: Callable[[], int] = lambda: 0,
-  guide: feed.Guide | None = None,
   start: Position = START,
-  after: Callable[[Any, Position, bool], None] = lambda *_: None,
-) -> tuple[Any, dict[str, float]]:
-  """One pass over a plan.
+  between: Callable[[Any, Position, bool], None] = lambda *_: None,
+) -> tuple[Any, dict[str, Any]]:
+  """One pass: a compiled loop of steps after the other.
 
   Args:
     loop: from updates/loop.make_loop; its state argument is donated.
     state: before the pass, or where it goes on.
-    split: the data.
-    plan: the pass's batches.
+    dispatches: the steps that are left of it, from feed.dispatches.
     key: of the stage; steps fold in their own number.
-    config: `steps_per_dispatch`.
     progress: told the rows that are done.
-    extras: f32[R, K] arrays that the step wants beside the batch, from
-      `split.beside`.
     interrupted: a signal's number once one has arrived, else 0.
-    guide: what the step wants of another split.
     start: where the pass goes on.
-    after: told between dispatches, and where a signal has arrived, the state,
-      the position and whether that is so.
+    between: called between dispatches, and where a signal has arrived, with
+      the state, the position and whether that is so.
 
   Returns:
-    (state after the pass, metrics summed over its steps).
+    (state after the pass, metrics summed over its steps in f64).
 
   Raises:
     Interrupted: a signal arrived.
     NotFinite: a metric was not finite.
     FloatingPointError: every step was left out because it was not.
   """
-  made = feed.dispatches(
-    split, plan, config.steps_per_dispatch, start.dispatches, extras, guide
-  )
-  new_state, totals = _run(
-    loop, state, made, key, progress, interrupted, start, after
-  )
-  return new_state, {name: float(value) for name, value in totals.items()}
-
-
-def run_epochs(
-  loop: Callable[..., Any],
-  states: Sequence[Any],
-  split: splits_lib.Split,
-  plans: Sequence[batches.Epoch | batches.Plan],
-  keys: Sequence[jax.Array],
-  config: config_lib.BatchConfig,
-  progress: progress_lib.Progress,
-  extras: Sequence[tuple[Any, ...]] | None = None,
-  interrupted: Callable[[], int] = lambda: 0,
-  guides: Sequence[feed.Guide] | None = None,
-) -> tuple[list[Any], list[dict[str, float]]]:
-  """One pass of P members, each over its own plan, in one program.
-
-  Args:
-    loop: from updates/loop.make_population_loop.
-    states: each member's before the pass; copied, so they stay.
-    split: the data, which members share; on the device.
-    plans: each member's batches; their numbers may differ.
-    keys: each member's, of the stage.
-    config: `steps_per_dispatch`.
-    progress: told the rows that are done, all members' together.
-    extras: each member's f32[R, K] arrays that the step wants beside the
-      batch; None means none.
-    interrupted: a signal's number once one has arrived, else 0.
-    guides: what each member's step wants of another split, which members
-      share, or None.
-
-  Returns:
-    (each member's state after the pass, each member's metrics summed over its
-    steps).
-
-  Raises:
-    Interrupted: a signal arrived.
-    NotFinite: a metric was not finite; names the first such member by its
-      index.
-    FloatingPointError: every step of a member was left out because of that.
-    ValueError: states, plans, keys or extras are not as many.
-  """
-  extras = [()] * len(states) if extras is None else extras
-  if not len(states) == len(plans) == len(keys) == len(extras):
-    raise ValueError(
-      f'found {len(states)} states, {len(plans)} plans, {len(keys)} keys and'
-      f' {len(extras)} extras, expected one of each per member'
-    )
-  made = feed.population_dispatches(
-    split, plans, config.steps_per_dispatch, stack(*extras), guides
-  )
-  new_state, totals = _run(
-    loop, stack(*states), made, stack(*keys), progress, interrupted
-  )
-  sums = [
-    {name: float(value[p]) for name, value in totals.items()}
-    for p in range(len(states))
-  ]
-  return unstack(new_state, len(states)), sums
-
-
-def _run(
-  loop: Callable[..., Any],
-  state: Any,
-  made: Iterator[feed.Dispatch],
-  key: jax.Array,
-  progress: progress_lib.Progress,
-  interrupted: Callable[[], int],
-  start: Position = START,
-  after: Callable[[Any, Position, bool], None] = lambda *_: None,
-) -> tuple[Any, dict[str, Any]]:
-  """Dispatches what is made; metrics f64[], or f64[P] of a population."""
   position = start
-  for one in made:
+  for one in dispatches:
     signal_number = interrupted()
     if signal_number or position != start:
-      after(state, position, bool(signal_number))
+      between(state, position, bool(signal_number))
     if signal_number:
       raise Interrupted(signal_number)
     state, sums = loop(
       state, one.columns, one.extras, one.slots, one.steps, key
     )
+    # Sums of a dispatch are f32 on the device; those of a pass would lose
+    # digits there, so they are added up here.
     totals: dict[str, Any] = dict(position.totals)
     for name, value in jax.device_get(sums).items():
       totals[name] = totals.get(name, 0.0) + np.asarray(value, np.float64)
@@ -242,18 +155,6 @@ def _check_finite(
     f'{member}loss or gradient is not finite at step {at}',
     np.unique(np.maximum(seen, 0)),  # padding holds the values of row 0
   )
-
-
-@jax.jit
-def stack(*trees: Any) -> Any:
-  """Trees of one form as one, whose leaves get a leading axis."""
-  return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def unstack(tree: Any, size: int) -> list[Any]:
-  """The `size` trees that `stack` joined, bit for bit."""
-  return [jax.tree.map(lambda x, p=p: x[p], tree) for p in range(size)]
 
 
 def map_rows(

@@ -128,13 +128,11 @@ def make_loop(
   on_slots = _on_slots(step, skips)
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
-  def one(state, columns, extras, slots, i, key):
+  def one(state, i, columns, extras, slots, key):
     return on_slots(state, *_at(i, columns, extras, slots), key)
 
   def loop(state, columns, extras, slots, count, key):
-    return _sum_steps(
-      lambda state, i: one(state, columns, extras, slots, i, key), state, count
-    )
+    return _sum_steps(one, state, count, columns, extras, slots, key)
 
   return jax.jit(loop, donate_argnums=0)
 
@@ -162,7 +160,7 @@ def make_population_loop(
   on_slots = jax.vmap(_on_slots(step, skips), (0, None, 0, 0, 0))
 
   @jax.jit  # so that it is traced once, for its shapes and for the loop
-  def one(state, columns, extras, slots, i, count, key):
+  def one(state, i, columns, extras, slots, count, key):
     at_step = jax.tree.map(lambda x: x[i], slots)
     new_state, metrics = on_slots(state, columns, extras, at_step, key)
     runs = i < count
@@ -176,11 +174,8 @@ def make_population_loop(
     )
 
   def loop(state, columns, extras, slots, count, key):
-    return _sum_steps(
-      lambda state, i: one(state, columns, extras, slots, i, count, key),
-      state,
-      jnp.max(count),
-    )
+    most = jnp.max(count)
+    return _sum_steps(one, state, most, columns, extras, slots, count, key)
 
   return jax.jit(loop, donate_argnums=0)
 
@@ -223,15 +218,15 @@ def _all_finite(tree: Any) -> jax.Array:
 
 
 def _sum_steps(
-  one: Callable[..., Any], state: Any, count: jax.Array
+  one: Callable[..., Any], state: Any, count: jax.Array, *args: Any
 ) -> tuple[Any, dict[str, jax.Array]]:
-  """`count` times one(state, i) -> (state, metrics), metrics added up."""
+  """`count` times one(state, i, *args) -> (state, metrics), metrics added."""
   first = jnp.int32(0)
-  shapes = jax.eval_shape(one, state, first)[1]
+  shapes = jax.eval_shape(one, state, first, *args)[1]
   zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
   def body(i, carry):
-    new_state, metrics = one(carry[0], i)
+    new_state, metrics = one(carry[0], i, *args)
     return new_state, jax.tree.map(jnp.add, carry[1], metrics)
 
   return jax.lax.fori_loop(first, count, body, (state, zeros))

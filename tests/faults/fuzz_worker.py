@@ -31,7 +31,7 @@ _LIMIT = 12 * 2**30
 _LONGEST_LINE = 2100
 
 
-class Judged(Exception):
+class CriticValues(Exception):
   """What was wrong with how the program answered."""
 
 
@@ -71,7 +71,7 @@ def attempt(
   }
   try:
     verdict, line = _judge(target, scratch, path.name)
-  except Judged as error:
+  except CriticValues as error:
     return record | {'verdict': 'lost', 'line': str(error)}
   return record | {'verdict': verdict, 'line': line}
 
@@ -88,46 +88,46 @@ def _judge(
     try:
       code = cli.main(['rmtl', *target.argv(scratch)])
     except BaseException:
-      raise Judged(traceback.format_exc()) from None
+      raise CriticValues(traceback.format_exc()) from None
   del out
   if code == 130 and target.name.startswith('config '):
     return 'handled', ''  # it came as far as training
   left = sorted(_tree(scratch) - before)
   if any('partial' in name or 'spill' in name for name in left):
-    raise Judged(f'left behind: {left}')
+    raise CriticValues(f'left behind: {left}')
   if code == 0:
     try:
       target.check(scratch)
     except Exception:
-      raise Judged(f'not whole: {traceback.format_exc()}') from None
+      raise CriticValues(f'not whole: {traceback.format_exc()}') from None
     return 'handled', ''
   line = one_line(code, err.getvalue())
   for name in left:
     if name.split('/')[0] not in target.created:
-      raise Judged(f'left behind after {line!r}: {left}')
+      raise CriticValues(f'left behind after {line!r}: {left}')
   if any(fuzz_targets.FINISHED.search(name) for name in left):
-    raise Judged(f'looks finished after {line!r}: {left}')
+    raise CriticValues(f'looks finished after {line!r}: {left}')
   named = (file, str(scratch), 'as_of: ', 'standard input: ')
   if not any(name in line for name in named):
-    raise Judged(f'names no file: {line}')
+    raise CriticValues(f'names no file: {line}')
   return 'refused', line
 
 
 def one_line(code: int, text: str) -> str:
-  """The line that was said; Judged says what is wrong with it."""
+  """The line that was said; CriticValues says what is wrong with it."""
   # Warnings and progress may stand above it.
   lines = text.splitlines()
   said_last = lines[-1] if lines else ''
   if code != 2:
-    raise Judged(f'exit code {code}: {text[-2000:]}')
+    raise CriticValues(f'exit code {code}: {text[-2000:]}')
   if not said_last.startswith('rmtl: ') or 'Traceback' in text:
-    raise Judged(f'no clear line: {text[-2000:]}')
+    raise CriticValues(f'no clear line: {text[-2000:]}')
   if sum(line.startswith('rmtl: ') for line in lines) != 1:
-    raise Judged(f'many lines: {text[-2000:]}')
+    raise CriticValues(f'many lines: {text[-2000:]}')
   if len(said_last) > _LONGEST_LINE:
-    raise Judged(f'{len(said_last)} characters: {said_last[:300]}')
+    raise CriticValues(f'{len(said_last)} characters: {said_last[:300]}')
   if not said_last.isprintable():
-    raise Judged(f'control characters: {said_last!r:.300}')
+    raise CriticValues(f'control characters: {said_last!r:.300}')
   return said_last
 
 

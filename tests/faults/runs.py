@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from rmtl_jax.results import ensemble
 from rmtl_jax.runtime import integrity as records
 from rmtl_jax.runtime import workdir, writers
-from rmtl_jax.training import models, stages
+from rmtl_jax.training import models
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Small networks; lanes of few rows, so that an epoch has many dispatches.
@@ -90,12 +91,11 @@ def partial(path: pathlib.Path) -> set[str]:
 def _checkpoints(path: pathlib.Path) -> set[str]:
   """Entries of the stages' directories, of members' too; some may be gone."""
   found = set()
-  for stage in _names(path / 'checkpoints'):
-    for name in _names(path / 'checkpoints' / stage):
-      found.add(f'{stage}/{name}')
-      if name.startswith('member_'):
-        deeper = _names(path / 'checkpoints' / stage / name)
-        found.update(f'{stage}/{name}/{entry}' for entry in deeper)
+  members = [f'members/{m}/' for m in _names(path / 'members')]
+  for run in ('', *members):
+    for stage in _names(path / run / 'checkpoints'):
+      for name in _names(path / run / 'checkpoints' / stage):
+        found.add(f'{run}{stage}/{name}')
   return found
 
 
@@ -111,13 +111,12 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
   record = json.loads((path / 'metrics.json').read_text())
   history = writers.read_history(path)
   found = workdir.read(path)
-  trained = stages.restore(found, models.Models(found.manifest.feature_spec()))
-  members = (
-    range(found.config.ensemble) if found.config.ensemble > 1 else [None]
+  trained = ensemble.restore(
+    found, models.Models(found.manifest.feature_spec())
   )
   states = []
-  for member in members:
-    store = found.unfinished(member)
+  for member in found.members:
+    store = member.unfinished()
     newest = store.restore(lambda record: None)
     store.close()
     assert newest is not None
@@ -125,8 +124,11 @@ def outcome(path: pathlib.Path) -> dict[str, Any]:
   return {
     'metrics': without_times(record),
     'history': [without_times(entry) for entry in history],
-    'parameters': records.digests([trained.actors, trained.critic]),
-    'best_epochs': trained.best_epochs,
+    'parameters': [
+      {name: records.digests(left.params) for name, left in one.results.items()}
+      for one in trained.members
+    ],
+    'best_epochs': {name: trained.best_epochs(name) for name in trained.actors},
     # The optimizers' states too.
     'states': states,
   }

@@ -119,9 +119,9 @@ def stages(
       actor, critic, optimizers[2], optimizers[1], weighting, config
     )
 
-  yield 'pretrain', made.pretrain(config), made.made(pretrain, actor_params)
-  yield 'critic', made.train_critics(config), made.made(critic, critic_params)
-  before = made.made(full, actor_params, critic_params)
+  yield 'pretrain', made.pretrain(config), made.place(pretrain, actor_params)
+  yield 'critic', made.train_critics(config), made.place(critic, critic_params)
+  before = made.place(full, actor_params, critic_params)
   yield 'finetune', made.finetune(config), before
 
 
@@ -135,8 +135,8 @@ def run(layout: mesh.Layout | None, backbone: str, adam: str) -> dict[str, Any]:
     columns, slots = dispatch(0)
     if stage == 'finetune' and config.weighting.meta_learning_rate:
       guide_columns, guide_slots = dispatch(1)
-      columns = loop.Guided(columns, guide_columns)
-      slots = loop.Guided(slots, guide_slots)
+      columns = loop.WithValidation(columns, guide_columns)
+      slots = loop.WithValidation(slots, guide_slots)
     extras = ()
     if stage == 'critic':
       extras = (np.full((STEPS, LANES, LENGTH, 2), 0.3, np.float32),)

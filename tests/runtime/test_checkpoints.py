@@ -110,7 +110,7 @@ def test_a_newer_format_version_is_refused(tmp_path, tree, monkeypatch):
   monkeypatch.undo()
   with pytest.raises(
     types.InputError,
-    match=r'/1: checkpoint format 99, this program reads formats up to 3',
+    match=r'/1: checkpoint format 99, this program reads formats up to 4',
   ) as caught:
     store.restore(_form(tree))
   # Nothing is wrong with it: it must not be trained over.
@@ -130,17 +130,28 @@ UNFINISHED = {**FINISHED, 'history': [{'stage': 'pretrain', 'epoch': 1}]}
 @pytest.mark.parametrize(
   ('old', 'more'),
   [
-    (FINISHED, {'epochs': [3], 'histories': []}),
-    ({**FINISHED, 'epochs': [2, 3]}, {'epochs': [2, 3], 'histories': []}),
+    (FINISHED, {'history': []}),
     (UNFINISHED, {}),
   ],
 )
 def test_records_of_version_1_are_read(old, more):
   before = dict(old)
   found = records.current(old, pathlib.Path('x'))
-  expected = {**old, 'format_version': 3, 'forms': {}, 'digest_form': 'whole'}
+  expected = {**old, 'format_version': 4, 'forms': {}, 'digest_form': 'whole'}
   assert found == {**expected, **more}
   assert old == before
+
+
+@pytest.mark.parametrize(
+  ('histories', 'history'),
+  [([UNFINISHED['history']], UNFINISHED['history']), ([], []), ({}, [])],
+)
+def test_a_finished_record_of_version_3_is_of_one_model(histories, history):
+  old = {'stage': 'critic', 'epoch': 3, 'format_version': 3}
+  more = {'epochs': [3], 'histories': histories}
+  found = records.current(records.sealed({**old, **more}), pathlib.Path('x'))
+  del found['record_digest']
+  assert found == {**old, 'format_version': 4, 'history': history}
 
 
 def test_migrations_go_from_version_to_version(monkeypatch):
@@ -179,7 +190,7 @@ def test_a_record_without_a_version_is_damaged(record):
     ({'forms': [1]}, r'its record: forms is \[1\]'),
     ({'epoch': 'x'}, "its record: epoch is 'x'"),
     ({'history': [{'stage': 1}]}, 'its record: history is none'),
-    ({'histories': [None]}, 'its record: history is none'),
+    ({'history': [None]}, 'its record: history is none'),
     ({'history': [{'stage': 'pretrain'}]}, 'its record: history is none'),
     (
       {'history': [{'stage': 'finetune', 'epoch': 1, 'lambda': [1]}]},
@@ -249,7 +260,7 @@ def test_a_checkpoint_of_version_1_is_restored(tmp_path, tree, monkeypatch):
   store = _saved(tmp_path, tree)
   monkeypatch.undo()
   restored = store.restore(_form(tree))
-  assert restored is not None and restored.record['epochs'] == [1]
+  assert restored is not None and restored.record['epoch'] == 1
   with pytest.raises(
     types.InputError, match=r"another form: \['step'\] is not"
   ):

@@ -121,10 +121,12 @@ def untrained(
   run = workdir.read(run_dir)
   config = config_values.with_settings(run.config, settings)
   models = models_lib.Models(run.manifest.feature_spec())
-  leaves, tree = jax.tree.flatten(models.forms(config)[0])
+  leaves, tree = jax.tree.flatten(models.shapes(config)[0])
   rng = np.random.default_rng(1)
+  members = (config.ensemble,) if config.ensemble > 1 else ()
   params = jax.tree.unflatten(
-    tree, [rng.normal(0, 0.5, x.shape).astype(x.dtype) for x in leaves]
+    tree,
+    [rng.normal(0, 0.5, (*members, *x.shape)).astype(x.dtype) for x in leaves],
   )
   run = dataclasses.replace(run, config=config)
   return predictor.Predictor(run, 'finetune', params, maps)

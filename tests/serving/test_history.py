@@ -116,7 +116,7 @@ def test_predict_equals_evaluate(data, tmp_path):
   run = workdir.read(tmp_path)
   models = models_lib.Models(run.manifest.feature_spec())
   store = run.checkpoint('pretrain')
-  params = store.restore(lambda record: models.forms(run.config)[0]).arrays
+  params = store.restore(lambda record: models.shapes(run.config)[0]).arrays
   store.close()
   host = columns_lib.read_split(data, run.manifest, 'test')
   split = splits_lib.place(host, run.config.batch)

@@ -9,7 +9,7 @@ from rmtl_jax.data import columns, manifest
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.ops import rewards
 from rmtl_jax.runtime import checkpoints, progress
-from rmtl_jax.training import context, critic_stage, models, trainer
+from rmtl_jax.training import context, critic_stage, models, stage, trainer
 from rmtl_jax.training import splits as splits_lib
 from tests import tiny
 
@@ -62,7 +62,7 @@ def return_error(training, params):
 
 def test_the_pass_nearest_to_the_returns_is_kept(shared):
   training = start(shared)
-  critic_stage.fit([training])
+  stage.run(training)
   errors = training.errors
   assert errors == [
     r['validation_return_error'] for r in training.context.history
@@ -78,7 +78,7 @@ def test_the_pass_nearest_to_the_returns_is_kept(shared):
 
 def test_by_td_error_the_last_pass_is_kept(shared):
   training = start(shared, {'critic.stopping': 'td_error'})
-  critic_stage.fit([training])
+  stage.run(training)
   assert training.params is training.critic.params
   assert 'validation_return_error' not in training.context.history[0]
 
@@ -109,13 +109,13 @@ def test_uniform_actions_are_drawn_once_per_row(shared):
   # A step sees them: with others than these it ends elsewhere.
   again.extras = (again.extras[0], again.extras[0])
   for one in (training, again):
-    critic_stage.fit([one])
+    stage.run(one)
   assert training.errors[0] != again.errors[0]
 
 
 def test_a_stage_that_was_cut_off_ends_as_it_would_have(shared, tmp_path):
   whole = start(shared)
-  critic_stage.fit([whole])
+  stage.run(whole)
 
   def stop_after_two():
     return 15 if len(first.context.history) >= 2 else 0
@@ -124,9 +124,9 @@ def test_a_stage_that_was_cut_off_ends_as_it_would_have(shared, tmp_path):
   first = start(shared, store=store)
   first.context.interrupted = stop_after_two
   with pytest.raises(trainer.Interrupted):
-    critic_stage.fit([first])
+    stage.run(first)
   again = start(shared, store=store)
-  critic_stage.fit([again])
+  stage.run(again)
   store.close()
   assert again.errors == whole.errors
   jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)

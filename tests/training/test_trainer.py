@@ -1,4 +1,4 @@
-"""Passes of one state and of populations, on a tiny problem's rows."""
+"""Passes of one state, on a tiny problem's rows."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.training import feed, trainer
+from rmtl_jax.training import feed, models, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import finetune, forward, loop, pretrain, state
@@ -129,39 +129,17 @@ def policies(p):
   return (SPLIT.beside(values),)
 
 
-@pytest.mark.parametrize('stage', [pretraining, critics, finetuning])
-def test_members_end_where_they_end_alone(stage):
-  assert [len(plan.row) for plan in PLANS[:2]] == [1, 3]
-  assert len(PLANS[2].row) > 4  # more than two chunks
-  step, start = stage()
-  run, alone = loop.make_population_loop(step), loop.make_loop(step)
-  extras = [policies(p) for p in range(3)] if stage is critics else None
-  together = [start(p) for p in range(3)]
-  expected = [start(p) for p in range(3)]
-  kept = list(together)
-  for epoch in range(2):
-    plans = PLANS if epoch == 0 else [plan_of(p, epoch) for p in range(3)]
-    together, sums = trainer.run_epochs(
-      run, together, SPLIT, plans, KEYS, BATCH, QUIET, extras
-    )
-    assert run._cache_size() == 1  # pyright: ignore
-    for p in range(3):
-      expected[p], totals = trainer.run_epoch(
-        alone,
-        expected[p],
-        SPLIT,
-        plans[p],
-        KEYS[p],
-        BATCH,
-        QUIET,
-        extras[p] if extras else (),
-      )
-      problem.assert_trees_close(together[p], expected[p], rtol=1e-4, atol=1e-5)
-      assert sums[p] == pytest.approx(totals, rel=1e-5)
-      if epoch == 0:
-        assert int(together[p].step) == len(plans[p].row)
-  # What was handed in stays, though the loop donates its state.
-  assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(kept))
+def run_epoch(
+  loop, state, split, plan, key, progress=QUIET, extras=(), interrupted=int
+):
+  """A pass, with its sums as numbers."""
+  dispatches = feed.dispatches(
+    split, plan, BATCH.steps_per_dispatch, extras=extras
+  )
+  new_state, sums = trainer.run_epoch(
+    loop, state, dispatches, key, progress, interrupted
+  )
+  return new_state, {name: float(value) for name, value in sums.items()}
 
 
 def trail(kept, batch, key, *extras):
@@ -177,45 +155,20 @@ def counter():
 
 
 @functools.cache
-def trail_loops():
-  return loop.make_loop(trail), loop.make_population_loop(trail)
-
-
-def test_chunks_side_by_side_by_hand():
-  row = np.arange(6, dtype=np.int32).reshape(3, 1, 2)
-  long = batches.Plan(row, row % 2 == 0, row + 10)
-  short = jax.tree.map(lambda x: x[:1], long)
-  (first, counts), (second, later) = feed.population_chunks([long, short], 2)
-  assert counts.tolist() == [2, 1] and later.tolist() == [1, 0]
-  nothing = [[-1, -1]]
-  assert first.row.tolist() == [[[[0, 1]], [[0, 1]]], [[[2, 3]], nothing]]
-  assert second.row.tolist() == [[[[4, 5]], nothing], [nothing, nothing]]
-  assert second.segment[0].tolist() == [[[14, 15]], nothing]
-  assert second.is_last[0].tolist() == [[[True, False]], [[False, False]]]
+def trail_program():
+  return models.Program(trail)
 
 
 def test_one_pass_sees_every_row_once_and_says_so():
   progress = progress_lib.Progress(io.StringIO(), quiet=True)
   progress.start('one', problem.ROWS)
-  single, population = trail_loops()
-  new_state, totals = trainer.run_epoch(
-    single, counter(), SPLIT, plan_of(3), KEYS[0], BATCH, progress
+  new_state, totals = run_epoch(
+    trail_program().loop, counter(), SPLIT, plan_of(3), KEYS[0], progress
   )
   labels = float(np.sum(SPLIT.host.labels))
   expected = {'rows': problem.ROWS, 'labels': labels, 'nonfinite': 0.0}
   assert totals == expected and int(new_state.step) == len(plan_of(3).row)
   assert progress._done == problem.ROWS
-  _, sums = trainer.run_epochs(
-    population,
-    [counter(), counter()],
-    SPLIT,
-    [plan_of(3), plan_of(4)],
-    KEYS[:2],
-    BATCH,
-    progress,
-  )
-  assert sums == [expected, expected]
-  assert progress._done == 3 * problem.ROWS
 
 
 def test_a_signal_stops_between_chunks():
@@ -225,59 +178,33 @@ def test_a_signal_stops_between_chunks():
     asked.append(1)
     return 15 if len(asked) > 1 else 0
 
-  single, population = trail_loops()
-  common = (BATCH, QUIET)
   with pytest.raises(trainer.Interrupted, match='15') as caught:
-    trainer.run_epoch(
-      single, counter(), SPLIT, PLANS[2], KEYS[0], *common, (), interrupted
+    run_epoch(
+      trail_program().loop,
+      counter(),
+      SPLIT,
+      PLANS[2],
+      KEYS[0],
+      interrupted=interrupted,
     )
   assert caught.value.signal_number == 15
-  asked.clear()
-  with pytest.raises(trainer.Interrupted, match='15'):
-    trainer.run_epochs(
-      population,
-      [counter()],
-      SPLIT,
-      PLANS[2:],
-      KEYS[:1],
-      *common,
-      None,
-      interrupted,
-    )
 
 
-def test_a_loss_that_is_not_finite_stops_the_pass_and_names_the_member():
+def with_a_nan():
+  """The split with a NaN label that PLANS[2] alone sees, in its chunk 2."""
   labels = np.array(SPLIT.host.labels)
-  row = int(PLANS[2].row[3, 0, 0])  # in its second chunk
+  row = int(PLANS[2].row[3, 0, 0])
   labels[row] = np.nan
-  split = make_split(labels=labels)
   assert row not in PLANS[0].row
-  single, population = trail_loops()
+  return make_split(labels=labels)
+
+
+def test_a_loss_that_is_not_finite_stops_the_pass():
   with pytest.raises(trainer.NotFinite, match=r'^loss .* at step 4$') as caught:
-    trainer.run_epoch(single, counter(), split, PLANS[2], KEYS[0], BATCH, QUIET)
+    run_epoch(trail_program().loop, counter(), with_a_nan(), PLANS[2], KEYS[0])
   seen = PLANS[2].row[2:4]
   # Padding holds the values of row 0.
   assert set(caught.value.rows) == set(np.maximum(seen, 0).ravel())
-  with pytest.raises(
-    FloatingPointError, match=r'^member 1: loss .* at step 4$'
-  ):
-    trainer.run_epochs(
-      population,
-      [counter(), counter()],
-      split,
-      [PLANS[0], PLANS[2]],
-      KEYS[:2],
-      BATCH,
-      QUIET,
-    )
-
-
-def test_members_that_lack_something_are_refused():
-  _, population = trail_loops()
-  with pytest.raises(ValueError, match='1 states, 2 plans, 1 keys and 1 ext'):
-    trainer.run_epochs(
-      population, [counter()], SPLIT, PLANS[:2], KEYS[:1], BATCH, QUIET
-    )
 
 
 def repeated(host, times):

@@ -11,8 +11,8 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator, intervals
-from rmtl_jax.results import summary
-from rmtl_jax.training import actor_teams, critic_stage, ensemble
+from rmtl_jax.results import ensemble, summary
+from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -26,7 +26,7 @@ _BOOTSTRAP_SEED = 0
 def of_actor(
   context: context_lib.Context,
   name: str,
-  arm: actor_teams.Arm,
+  arm: actor_stage.Arm,
   before: Sequence[float],
   test: splits_lib.Split | None,
 ) -> Record:
@@ -70,17 +70,15 @@ def _learnt_lambda(history: Sequence[Record], best_epoch: int) -> Record:
 
 def of_ensemble(
   config: config_lib.Config,
-  contexts: Sequence[context_lib.Context],
-  fitted: Sequence[ensemble.Fitted],
+  members: Sequence[actor_stage.ActorStage],
   test: splits_lib.Split | None,
 ) -> Record:
   """Builds the record of an ensemble after stage 1, as one model.
 
   Args:
     config: the ensemble's settings.
-    contexts: its members'.
-    fitted: what was kept of each.
-    test: the test split, or None in a search.
+    members: each one's stage 1, after its last epoch.
+    test: the test split, or None where it must not be looked at.
 
   Returns:
     As `of_actor`, with `ensemble`, the number of members; `best_epoch` is the
@@ -88,16 +86,17 @@ def of_ensemble(
   """
   begin = time.perf_counter()
   # All that records want to know of a run, the settings being the whole's.
-  whole = dataclasses.replace(contexts[0], config=config, member=None)
-  params = ensemble.stack([one.params for one in fitted])
-  auc = actor_teams.validation_auc(whole, params)
+  whole = dataclasses.replace(members[0].context, config=config)
+  left = [one.result()['pretrain'] for one in members]
+  params = ensemble.stacked(whole.models, [one.params for one in left])
+  auc = actor_stage.validation_auc(whole, params)
   return {
     'ensemble': config.ensemble,
-    'best_epoch': max(one.stopping.best_epoch for one in fitted),
+    'best_epoch': max(one.epoch for one in left),
     'validation_auc': [float(np.nanmean(auc))],
     'weights': None,
     **_evaluate(whole, params, test),
-    'seconds': sum(e['seconds'] for c in contexts for e in c.history)
+    'seconds': sum(e['seconds'] for m in members for e in m.context.history)
     + time.perf_counter()
     - begin,
   }
@@ -112,20 +111,20 @@ def _evaluate(
   return {'validation_halves': _halves(context, params)}
 
 
-def of_critics(training: critic_stage.Training) -> Record:
-  """Builds the record of stage 2, on the validation rows.
+def of_critics(stage: critic_stage.CriticStage) -> Record:
+  """Of stage 2: what the critics know of validation rows.
 
   Args:
-    training: after its last pass.
+    stage: after its last pass.
 
   Returns:
     `statistics` and `curves` as in a run's record, `validation_<stopping>`
     (the error that decides, by pass), `converged`, `seconds`.
   """
-  context, errors = training.context, training.errors
+  context, errors = stage.context, stage.errors
   config, host = context.config, context.validation.host
-  policy = training.validation_policy
-  q_values = context.values(training.params, context.validation, policy)
+  policy = stage.validation_policy
+  q_values = context.values(stage.params, context.validation, policy)
   return {
     'statistics': summary.critic(
       q_values, policy, host, context.tasks, config.critic

@@ -13,13 +13,13 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import memory, workdir
 from rmtl_jax.runtime import progress as progress_lib
+from rmtl_jax.studies import population as population_lib
 from rmtl_jax.studies.comparison import files as comparison_files
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.studies.comparison import records as comparison_records
-from rmtl_jax.training import actor_stages, actor_teams, critic_stage, ensemble
+from rmtl_jax.training import actor_stage, critic_stage, stage
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import population as population_lib
 from rmtl_jax.training import splits as splits_lib
 
 Method = methods.Method
@@ -89,7 +89,7 @@ class Runs:
       )
     )
     self._live, self._interrupted = live, interrupted
-    self.population = population_lib.most(
+    self.population = population_lib.size(
       config.compare.population, len(config.compare.seeds)
     )
     # Parameters of the seeds at hand.
@@ -165,21 +165,21 @@ class Runs:
       self._pretrain(group)
 
   def _pretrain(self, jobs: Sequence[tuple[Method, int]]) -> None:
-    teams = [
-      actor_teams.pretrain_team(self._context(method, seed, 'pretrain'))
+    stages = [
+      actor_stage.pretrain(self._context(method, seed, 'pretrain'))
       for method, seed in jobs
     ]
-    actor_stages.fit(teams, self.population)
-    for team, (method, seed) in zip(teams, jobs, strict=True):
-      arm = team.arms['pretrain']
+    population_lib.fit_together(stages, self.population)
+    for one, (method, seed) in zip(stages, jobs, strict=True):
+      arm = one.arms['pretrain']
       self._check_converged(arm.stopping, method, seed)
       self._keep('pretrain', method, seed, arm.best_params)
-      self._finish(team, method, seed, None, [])
+      self._finish(one, method, seed, None, [])
 
   def _pretrain_ensemble(
     self, method: Method, config: config_lib.Config
   ) -> None:
-    """Stage 1 of all members; their parameters are not kept.
+    """Stage 1 of every member, one after the other; no parameters are kept.
 
     Args:
       method: an ensemble.
@@ -187,43 +187,31 @@ class Runs:
     """
     self._params.clear()
     memory.clear_programs()
-    contexts = [
-      dataclasses.replace(
-        self._context(method, one.seed, 'pretrain'), member=member
-      )
-      for member, one in enumerate(ensemble.members(config))
-    ]
-    fitted = [
-      arms['pretrain']
-      for arms in ensemble.fit_actors(
-        contexts,
-        self.population,
-        lambda m: actor_teams.pretrain_team(contexts[m]),
-      )
-    ]
-    for one in fitted:
-      self._check_converged(one.stopping, method, config.seed)
+    members = []
+    for one in workdir.member_configs(config):
+      context = self._context(method, one.seed, 'pretrain')
+      members.append(actor_stage.pretrain(context))
+      stage.run(members[-1])
+      stopping = members[-1].arms['pretrain'].stopping
+      self._check_converged(stopping, method, config.seed)
     record = {
       'method': method.name,
       'seed': config.seed,
       'learning_rate': None,
       **comparison_records.of_ensemble(
-        config,
-        contexts,
-        fitted,
-        None if self._searching else self.splits['test'],
+        config, members, None if self._searching else self.splits['test']
       ),
     }
     self._files.write(self._files.run(method, config.seed), record)
-    for context in contexts:
-      context.drop_store()
+    for member in members:
+      member.context.drop_store()
     self._report_finished(
       f'{method.name}, seed {config.seed}: validation AUC'
       f' {record["validation_auc"][0]:.4f}, {record["seconds"]:.1f} s'
     )
 
   def _check_converged(
-    self, stopping: actor_teams.Stopping, method: Method, seed: int
+    self, stopping: actor_stage.EarlyStopping, method: Method, seed: int
   ) -> None:
     limits = method.config(self.config).pretrain
     if stopping.bad < limits.patience and not self._searching:
@@ -243,25 +231,25 @@ class Runs:
   def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
     """Critics' parameters by seed, trained if they are missing."""
     missing = [s for s in seeds if not self._files.critics(method, s).exists()]
-    trainings = [
+    stages = [
       critic_stage.start(
         self._context(method, seed, 'critic'),
         self._actor(method.pretrained, seed),
       )
       for seed in missing
     ]
-    critic_stage.fit(trainings, self.population)
-    for training, seed in zip(trainings, missing, strict=True):
-      self._keep('critic', method, seed, training.params)
+    left = population_lib.fit_together(stages, self.population)
+    for one, seed, results in zip(stages, missing, left, strict=True):
+      self._keep('critic', method, seed, results['critic'].params)
       record = {
         'critic': method.name,
         'seed': seed,
-        **comparison_records.of_critics(training),
+        **comparison_records.of_critics(one),
       }
       for line in summary.critic_warnings(record['statistics']):
         self._live.say(f'WARNING: {method.name}, seed {seed}: {line}')
       self._files.write(self._files.critics(method, seed), record)
-      training.context.drop_store()
+      one.context.drop_store()
     return [self._kept('critic', method, seed) for seed in seeds]
 
   def _finetune(self, jobs: Sequence[tuple[Variant, int]]) -> None:
@@ -273,8 +261,8 @@ class Runs:
     for method, by_seed in critics.items():
       params = self._critics(method, list(by_seed))
       by_seed.update(zip(by_seed, params, strict=True))
-    teams = [
-      actor_teams.finetune_team(
+    stages = [
+      actor_stage.finetune(
         self._context(v.method, seed, 'finetune', v.learning_rate),
         {'finetune': v.method.weighting},
         self._actor(v.method.pretrained, seed),
@@ -282,13 +270,13 @@ class Runs:
       )
       for v, seed in jobs
     ]
-    actor_stages.fit(teams, self.population)
-    for team, (variant, seed) in zip(teams, jobs, strict=True):
+    population_lib.fit_together(stages, self.population)
+    for one, (variant, seed) in zip(stages, jobs, strict=True):
       method, before = variant.method, []
-      if team.context.config.finetune.start == 'pretrained':
-        # Epoch 0 may be kept: it is the pre-trained model.
+      if one.context.config.finetune.start == 'pretrained':
+        # Epoch 0 is the pre-trained model, at its best.
         before = [max(self.record(method.pretrained, seed)['validation_auc'])]
-      self._finish(team, method, seed, variant.learning_rate, before)
+      self._finish(one, method, seed, variant.learning_rate, before)
 
   def _context(
     self,
@@ -326,7 +314,7 @@ class Runs:
 
   def _finish(
     self,
-    team: actor_teams.Team,
+    one: actor_stage.ActorStage,
     method: Method,
     seed: int,
     learning_rate: float | None,
@@ -335,14 +323,14 @@ class Runs:
     """Writes the record of a finished run.
 
     Args:
-      team: with one arm.
+      one: its last stage, with one arm.
       method: what was trained.
       seed: the run's.
       learning_rate: of stage 3, or None after stage 1.
       before: mean validation AUC at epoch 0, if that may be kept.
     """
-    context = team.context
-    ((name, arm),) = team.arms.items()
+    context = one.context
+    ((name, arm),) = one.arms.items()
     test = None if self._searching else self.splits['test']
     record = {
       'method': method.name,
@@ -387,7 +375,7 @@ class Runs:
   def _kept(self, stage: str, method: Method, seed: int) -> Any:
     key = (stage, method, seed)
     if key not in self._params:
-      actor, critic = self._models.forms(method.config(self.config))
-      template = critic if stage == 'critic' else actor
-      self._params[key] = self._files.load_params(*key, template)
+      actor, critic = self._models.shapes(method.config(self.config))
+      shapes = critic if stage == 'critic' else actor
+      self._params[key] = self._files.load_params(*key, shapes)
     return self._params[key]

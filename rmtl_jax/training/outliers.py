@@ -1,4 +1,4 @@
-"""Which rows may have broken the numbers."""
+"""Rows whose values stand out, where a loss was not finite."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SEEN = 2**22
 _MOST = 3
 
 
-def describe(
+def describe_outliers(
   split: columns_lib.Rows,
   rows: np.ndarray,
   numeric: Sequence[str],
   tasks: Sequence[str],
 ) -> str:
-  """Words about rows whose loss was not finite.
+  """Names the values that stand out in rows whose loss was not finite.
 
   Args:
     split: the rows' split.
@@ -38,20 +38,20 @@ def describe(
   found = split.take(seen)
   row_id = split.row_id[seen]
   values = np.concatenate([found.numeric, found.labels], axis=1)
-  told = _outstanding(row_id, values, np.searchsorted(seen, rows), names)
-  if told:
-    return f'suspicious rows: {told}'
+  words = _largest(row_id, values, np.searchsorted(seen, rows), names)
+  if words:
+    return f'suspicious rows: {words}'
   # A gradient that broke shows in the loss of the step after.
-  told = _outstanding(row_id, values, np.arange(len(seen)), names)
-  if told:
-    return f'suspicious rows, seen earlier: {told}'
+  words = _largest(row_id, values, np.arange(len(seen)), names)
+  if words:
+    return f'suspicious rows, seen earlier: {words}'
   return (
     f'none of the {len(rows)} rows seen last has an input that stands out (a'
     ' smaller learning_rate, clip_norm or weighting.max_weight may help)'
   )
 
 
-def _outstanding(
+def _largest(
   row_id: np.ndarray,
   values: np.ndarray,
   rows: np.ndarray,
@@ -61,13 +61,13 @@ def _outstanding(
   scores = _scores(values, rows)
   found = np.argwhere(scores > OUTSTANDING)
   order = np.argsort([-scores[tuple(at)] for at in found], kind='stable')
-  told = [
+  words = [
     f'row_id {row_id[rows[row]]}: {names[column]} ='
     f' {values[rows[row], column]:g}'
     for row, column in found[order[:_MOST]]
   ]
-  more = len(found) - len(told)
-  return ', '.join(told) + (f' and {more} more' if more else '')
+  more = len(found) - len(words)
+  return ', '.join(words) + (f' and {more} more' if more else '')
 
 
 def _scores(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.data import columns
-from rmtl_jax.training import suspects
+from rmtl_jax.training import outliers
 
 
 def _describe(numeric, labels, rows):
@@ -22,7 +22,9 @@ def _describe(numeric, labels, rows):
     time=np.arange(count),
     starts=np.array([0, count]),
   )
-  return suspects.describe(split, np.array(rows), ('price', 'age'), ('click',))
+  return outliers.describe_outliers(
+    split, np.array(rows), ('price', 'age'), ('click',)
+  )
 
 
 NUMERIC = [[1.0, 0.0], [-2.0, 0.5], [4000.0, 0.5], [np.nan, 2e9], [2.0, 1.0]]

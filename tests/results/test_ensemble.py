@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 
 import hypothesis
@@ -14,11 +15,11 @@ from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.report import pictures, tables
-from rmtl_jax.results import evaluate
+from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import ensemble, models, trainer
+from rmtl_jax.serving import predictor
+from rmtl_jax.training import models, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.training import stages as stages_lib
 from tests import tiny
 
 QUIET = progress.Progress(quiet=True)
@@ -68,17 +69,17 @@ def history(path):
 )
 def test_seeds_of_members(seed, distance):
   """Within bounds, distinct, and no near ensemble has one of them."""
-  own = [ensemble.member_seed(seed, m) for m in range(64)]
+  own = [workdir.member_seed(seed, m) for m in range(64)]
   assert own[0] == seed and len(set(own)) == 64
   assert all(0 <= s < 2**31 for s in own)
   if distance and 0 <= seed + distance < 2**31:
-    near = {ensemble.member_seed(seed + distance, m) for m in range(64)}
+    near = {workdir.member_seed(seed + distance, m) for m in range(64)}
     assert not near & set(own)
 
 
 def test_members_are_single_models():
-  assert ensemble.members(ONE) == (ONE,)
-  members = ensemble.members(CONFIG)
+  assert workdir.member_configs(ONE) == (ONE,)
+  members = workdir.member_configs(CONFIG)
   assert [one.seed for one in members] == SEEDS
   assert members[0] == ONE
 
@@ -113,7 +114,7 @@ def test_predicts_the_mean_of_the_members_probabilities(trained, data_dir):
   made = models.Models(saved.manifest.feature_spec())
   host = columns_lib.read_split(data_dir, saved.manifest, 'test')
   split = splits_lib.place(host, CONFIG.batch)
-  params = stages_lib.restore(saved, made).actors['finetune']
+  params = ensemble.restore(saved, made).actors['finetune']
   members = [
     made.predict(ONE, jax.tree.map(lambda x, m=m: x[m], params), split)
     for m in range(COUNT)
@@ -190,13 +191,10 @@ def test_an_interrupted_ensemble_ends_as_an_undisturbed_one(
   assert history(tmp_path) == history(path)
 
 
-def test_members_that_train_together_resume_exactly(tmp_path, data_dir):
+def test_members_that_end_apart_resume_exactly(tmp_path, data_dir):
   """Also after one of them has finished."""
   config = config_values.from_dict(
-    {
-      'pretrain': {'max_epochs': 9, 'learning_rate': 0.03, 'patience': 1},
-      'compare': {'population': 2},
-    },
+    {'pretrain': {'max_epochs': 9, 'learning_rate': 0.03, 'patience': 1}},
     CONFIG,
   )
   stages, whole, cut = ('pretrain',), tmp_path / 'whole', tmp_path / 'cut'
@@ -205,11 +203,47 @@ def test_members_that_train_together_resume_exactly(tmp_path, data_dir):
   epochs = [entry['member'] for entry in history(whole)]
   assert interruptions >= 2 and epochs.count(0) != epochs.count(1)
   assert timeless(again) == timeless(record)
-  by_member = [
-    sorted(history(path), key=lambda entry: entry['member'])
-    for path in (whole, cut)
-  ]
-  assert by_member[0] == by_member[1]
+  assert history(whole) == history(cut)
+
+
+def test_a_member_is_a_run_like_any_other(trained, data_dir):
+  """It evaluates, and goes on, by itself."""
+  path, record = trained
+  for m, seed in enumerate(SEEDS):
+    own = workdir.read(path / f'members/{m}')
+    assert own.config == dataclasses.replace(ONE, seed=seed)
+    alone = json.loads((own.path / 'metrics.json').read_text())
+    for task in tiny.TASKS:
+      auc = record['members']['finetune'][task]['auc'][m]
+      assert alone['stages']['finetune'][task]['auc'] == auc
+    again = run.train(own.config, own.path, data_dir, live=QUIET)
+    assert timeless(again) == timeless(alone)
+  assert not (path / 'checkpoints').exists()
+
+
+def test_a_stage_counts_once_all_members_have_it(trained, tmp_path):
+  path = shutil.copytree(trained[0], tmp_path / 'run')
+  shutil.rmtree(path / 'members/1/checkpoints/finetune')
+  assert list(evaluate.evaluate(path)['stages']) == ['pretrain', 'constant']
+  assert not workdir.read(path).has('finetune')
+
+
+@pytest.mark.parametrize('left', ['pretrain/1', 'state/member_0'])
+def test_an_ensemble_of_an_earlier_version_is_refused(
+  trained, tmp_path, data_dir, left
+):
+  """Its members' checkpoints were stacked."""
+  path = shutil.copytree(trained[0], tmp_path / 'run')
+  shutil.rmtree(path / 'members')
+  (path / 'checkpoints' / left).mkdir(parents=True)
+  for call in (
+    lambda: run.train(CONFIG, path, data_dir, live=QUIET),
+    lambda: evaluate.evaluate(path),
+    lambda: predictor.load(path),
+  ):
+    with pytest.raises(types.InputError, match='train it again in another --w'):
+      call()
+  assert not (path / 'members').exists()
 
 
 def test_a_collapsed_member_is_named(trained, monkeypatch):

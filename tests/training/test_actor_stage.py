@@ -7,13 +7,8 @@ import pytest
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns, manifest
 from rmtl_jax.runtime import progress
-from rmtl_jax.training import (
-  actor_stages,
-  actor_teams,
-  context,
-  models,
-  population,
-)
+from rmtl_jax.studies import population
+from rmtl_jax.training import actor_stage, context, models, stage, trainer
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.updates import state
 from tests import tiny
@@ -46,9 +41,9 @@ def shared(tmp_path_factory):
   return (*splits, models.Models(written.feature_spec()))
 
 
-def team_of(shared, seed=0, **changes):
+def stage_of(shared, seed=0, **changes):
   config = config_values.from_dict({'seed': seed, 'pretrain': changes}, CONFIG)
-  return actor_teams.pretrain_team(
+  return actor_stage.pretrain(
     context.Context(config, tiny.TASKS, *shared, progress.Progress(quiet=True))
   )
 
@@ -61,18 +56,18 @@ def test_every_epoch_but_the_first_starts_from_new_tables(shared, monkeypatch):
   """The same ones for a seed and an epoch; all else goes on."""
   starts = []
 
-  def run(self, ctx, label, program, passes):
-    starts.append(state.copy(passes[0].state))
-    return original(self, ctx, label, program, passes)
+  def run_epoch(loop, before, *args):
+    starts.append(state.copy(before))
+    return original(loop, before, *args)
 
-  original = population.Groups.run
-  monkeypatch.setattr(population.Groups, 'run', run)
-  team = team_of(shared)
-  actor_stages.fit([team])
+  original = trainer.run_epoch
+  monkeypatch.setattr(trainer, 'run_epoch', run_epoch)
+  one = stage_of(shared)
+  stage.run(one)
   assert len(starts) == 3
   tables = [table(start.params) for start in starts]
   for epoch in (2, 3):
-    other = team_of(shared).context.init_actor(epoch)
+    other = stage_of(shared).context.init_actor(epoch)
     np.testing.assert_array_equal(tables[epoch - 1], table(other))
   assert np.abs(tables[1] - tables[2]).max() > 0.01
   assert not np.any(tables[2][0])  # row 0: unseen, at zero again
@@ -92,22 +87,22 @@ def test_tables_stay_without_the_setting(shared, monkeypatch):
   monkeypatch.setattr(
     state, 'with_new_embeddings', lambda *_: pytest.fail('tables were reset')
   )
-  actor_stages.fit([team_of(shared, reset_embeddings=False)])
+  stage.run(stage_of(shared, reset_embeddings=False))
 
 
 def test_a_population_resets_and_schedules_each_member(shared):
   """As if alone, though plans of other seeds have other numbers of steps."""
-  together = [team_of(shared, seed) for seed in (0, 1, 2)]
-  actor_stages.fit(together, population=3)
-  for team, seed in zip(together, (0, 1, 2), strict=True):
-    alone = team_of(shared, seed)
-    actor_stages.fit([alone])
+  together = [stage_of(shared, seed) for seed in (0, 1, 2)]
+  population.fit_together(together, 3)
+  for one, seed in zip(together, (0, 1, 2), strict=True):
+    alone = stage_of(shared, seed)
+    stage.run(alone)
     found, expected = (
-      [r['loss'] for r in t.context.history] for t in (team, alone)
+      [r['loss'] for r in t.context.history] for t in (one, alone)
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     np.testing.assert_allclose(
-      table(team.arms['pretrain'].state.params),
+      table(one.arms['pretrain'].state.params),
       table(alone.arms['pretrain'].state.params),
       rtol=1e-3,
       atol=1e-4,
@@ -118,17 +113,17 @@ def test_a_population_resets_and_schedules_each_member(shared):
 def test_a_schedule_falls_over_all_epochs_of_the_first_ones_length(
   shared, stage_steps
 ):
-  team = team_of(shared, max_epochs=stage_steps, patience=9)
-  steps = len(team.context.epoch('pretrain', 1).plan.row)
-  *_, schedule = team.arms['pretrain'].state.opt_state
+  one = stage_of(shared, max_epochs=stage_steps, patience=9)
+  steps = len(one.context.epoch('pretrain', 1).plan.row)
+  *_, schedule = one.arms['pretrain'].state.opt_state
   assert float(schedule.total) == stage_steps * steps
   assert (
-    team.arms['pretrain'].program is team_of(shared).arms['pretrain'].program
+    one.arms['pretrain'].program is stage_of(shared).arms['pretrain'].program
   )
 
 
 def finetune_of(shared, weightings, **changes):
-  """A team of stage 3, the pre-trained actor and the critics' parameters."""
+  """Stage 3, the pre-trained actor and the critics' parameters."""
   config = config_values.from_dict(
     {
       'critic': {'in_finetune': 'frozen'},
@@ -144,34 +139,34 @@ def finetune_of(shared, weightings, **changes):
   actor = run.init_actor(7)
   critics = run.init_critic(actor)
   names = {name: name for name in weightings}
-  return actor_teams.finetune_team(run, names, actor, critics), actor, critics
+  return actor_stage.finetune(run, names, actor, critics), actor, critics
 
 
 def test_from_scratch_is_from_the_initial_parameters(shared):
   """Of all arms alike, and without the pre-trained model for a candidate."""
-  team, actor, _ = finetune_of(
+  one, actor, _ = finetune_of(
     shared,
     ('constant', 'mean_one'),
     finetune={'start': 'scratch', 'max_epochs': 2, 'learning_rate': 0.0},
   )
-  initial = team.context.init_actor()
+  initial = one.context.init_actor()
   assert np.any(table(initial) != table(actor))
-  for arm in team.arms.values():
+  for arm in one.arms.values():
     np.testing.assert_array_equal(table(arm.state.actor.params), table(initial))
-    assert arm.stopping == actor_teams.Stopping()
-  actor_stages.fit([team])
-  for arm in team.arms.values():
+    assert arm.stopping == actor_stage.EarlyStopping()
+  stage.run(one)
+  for arm in one.arms.values():
     # Nothing moves, so the first epoch is as good as any.
     assert arm.stopping.best_epoch == 1 and arm.stopping.bad == 1
     np.testing.assert_array_equal(table(arm.best_params), table(initial))
 
 
 def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
-  team, actor, _ = finetune_of(shared, ('mean_one',))
-  arm = team.arms['mean_one']
+  one, actor, _ = finetune_of(shared, ('mean_one',))
+  arm = one.arms['mean_one']
   np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
-  auc = np.nanmean(actor_teams.validation_auc(team.context, actor))
-  assert arm.stopping == actor_teams.Stopping(float(auc), 0, 0)
+  auc = np.nanmean(actor_stage.validation_auc(one.context, actor))
+  assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
 
 
 def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
@@ -189,17 +184,17 @@ def test_the_mean_weights_are_of_the_policy_that_the_critics_know(shared):
 @pytest.mark.parametrize('epochs', [3, 5])
 def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
   def start(**weighting):
-    team, _, _ = finetune_of(
+    one, _, _ = finetune_of(
       shared,
       ('critic',),
       finetune={'max_epochs': epochs},
       weighting={'lambda_schedule': 'linear', **weighting},
     )
-    return team, team.arms['critic']
+    return one, one.arms['critic']
 
-  team, arm = start(lambda_=0.9, lambda_warmup_steps=3)
+  one, arm = start(lambda_=0.9, lambda_warmup_steps=3)
   (falling,) = arm.state.actor.weighting_state
-  steps = len(team.context.epoch('finetune', 1).plan.row)
+  steps = len(one.context.epoch('finetune', 1).plan.row)
   assert float(falling.total) == epochs * steps
   assert float(falling.lambda_) == np.float32(0.9)
   assert float(falling.warmup) == 3
@@ -207,13 +202,13 @@ def test_lambda_falls_over_all_epochs_by_one_program(shared, epochs):
 
 
 def test_weights_end_where_lambda_does(shared):
-  team, _, _ = finetune_of(
+  one, _, _ = finetune_of(
     shared,
     ('critic',),
     finetune={'max_epochs': 2, 'patience': 9, 'learning_rate': 0.0},
     weighting={'lambda_schedule': 'linear'},
   )
-  actor_stages.fit([team])
-  first, second = (r['weight_mean_click'] - 1 for r in team.context.history)
+  stage.run(one)
+  first, second = (r['weight_mean_click'] - 1 for r in one.context.history)
   # Means of 1 - x over the halves of the steps: 3/4 and 1/4, about.
   assert second > 0 and first / second == pytest.approx(3, rel=0.25)

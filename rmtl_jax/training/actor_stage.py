@@ -1,0 +1,430 @@
+"""Stages 1 and 3: the actor, with early stopping on validation AUC."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import optax
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
+from rmtl_jax.data import batches
+from rmtl_jax.evaluation import evaluator
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import feed, models, saved, stage, trainer
+from rmtl_jax.updates import finetune as finetune_lib
+from rmtl_jax.updates import state
+from rmtl_jax.weighting import critic as weights_lib
+from rmtl_jax.weighting import factory, registry, tuners
+
+# Tells the order of the validation rows of tuners from other shuffles.
+_GUIDE = 7
+# More than the dispatches of a pass: numbers of checkpoints rise.
+_ARM = 200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+  """Early stopping of one actor on its mean validation AUC.
+
+  Attributes:
+    best: the best value so far.
+    best_epoch: its epoch; 0 is before the first.
+    bad: epochs since.
+  """
+
+  best: float = -np.inf
+  best_epoch: int = 0
+  bad: int = 0
+
+  def update(self, epoch: int, value: float) -> EarlyStopping:
+    """After an epoch."""
+    if value > self.best:
+      return EarlyStopping(value, epoch, 0)
+    return dataclasses.replace(self, bad=self.bad + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+  """One actor of a stage: the method's, or its control's.
+
+  Attributes:
+    program: the step that trains it.
+    state: an ActorState or a FinetuneState.
+    best_params: the actor's parameters at its best epoch.
+    stopping: when to stop.
+    epoch: passes that it has trained.
+    position: in a pass that was cut off.
+  """
+
+  program: models.Program
+  state: Any
+  best_params: Any
+  stopping: EarlyStopping
+  epoch: int = 0
+  position: trainer.Position = trainer.START
+
+
+@dataclasses.dataclass
+class ActorStage:
+  """Stage 1 or 3: arms that see the same batches and keys.
+
+  They train for the same number of epochs, until none of them gets better.
+
+  Attributes:
+    context: the run.
+    name: 'pretrain' or 'finetune'.
+    arms: by name.
+    epoch: epochs that all of them have trained.
+  """
+
+  context: context_lib.Context
+  name: str
+  arms: dict[str, Arm]
+  epoch: int = 0
+
+  @property
+  def limits(self) -> config_lib.StageConfig:
+    """The stage's settings."""
+    return getattr(self.context.config, self.name)
+
+  @property
+  def goes_on(self) -> bool:
+    """Until the patience with each arm has run out."""
+    return self.epoch < self.limits.max_epochs and any(
+      arm.stopping.bad < self.limits.patience for arm in self.arms.values()
+    )
+
+  @property
+  def rows_left(self) -> int:
+    """Rows of all passes that may still come."""
+    epochs = max(self.limits.max_epochs - self.epoch, 0)
+    return epochs * len(self.arms) * self.context.train.host.rows
+
+  def passes(self) -> list[stage.Pass]:
+    """A pass for each arm that has not trained the current epoch yet.
+
+    All arms get the same plan and key, so that only their weights differ.
+    """
+    epoch = self.epoch + 1
+    return [
+      stage.Pass(
+        name,
+        f'{name} epoch {epoch}',
+        arm.program,
+        self._before_epoch(arm),
+        self.context.epoch(self.name, epoch),
+        self.context.key(self.name),
+        guide=self._guide(arm),
+        start=arm.position,
+      )
+      for name, arm in self.arms.items()
+      if arm.epoch == self.epoch
+    ]
+
+  def _before_epoch(self, arm: Arm) -> Any:
+    """The state from which an arm's next epoch starts.
+
+    The checkpoint of the epoch before is older than the reset of the tables: a
+    resumed stage draws the same ones again, from the seed and the epoch.
+    """
+    if arm.position.dispatches:
+      return arm.state  # which was saved after the reset
+    if self.name != 'pretrain' or not (
+      self.context.config.pretrain.reset_embeddings and self.epoch
+    ):
+      return arm.state
+    params = self.context.init_actor(self.epoch + 1)
+    place = self.context.models.place
+    return place(state.with_new_embeddings, arm.state, params)
+
+  def _guide(self, arm: Arm) -> feed.Guide | None:
+    """Validation rows for an arm with a tuner, in an order of their own."""
+    if self.name == 'pretrain' or not arm.state.tuner:
+      return None
+    context = self.context
+    return feed.Guide(
+      context.validation,
+      batches.Epoch(
+        context.validation.host.starts,
+        (context.config.seed, context_lib.NUMBERS[self.name], _GUIDE),
+        self.epoch + 1,
+        context.config.batch,
+        context.validation.cuts,
+      ).plan,
+    )
+
+  def validate(
+    self,
+    one: stage.Pass,
+    new_state: Any,
+    sums: Mapping[str, float],
+    seconds: float,
+  ) -> None:
+    """Early stopping and the record of an arm's epoch; see `Stage`."""
+    context, epoch, arm = self.context, self.epoch + 1, self.arms[one.name]
+    actor = new_state if self.name == 'pretrain' else new_state.actor
+    try:
+      auc = validation_auc(context, actor.params)
+    except FloatingPointError as error:
+      # Any row of the epoch may have done it.
+      rows = context.outliers()
+      raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
+    stopping = arm.stopping.update(epoch, float(np.nanmean(auc)))
+    is_best = stopping.best_epoch == epoch
+    record = {
+      'stage': one.name,
+      'epoch': epoch,
+      'loss': sums['loss'] / sums['rows'],
+      **{
+        f'validation_auc_{t}': context_lib.finite(a)
+        for t, a in zip(context.tasks, auc, strict=True)
+      },
+      **_weight_statistics(sums, context.tasks),
+      'seconds': seconds,
+    }
+    if self.name != 'pretrain' and new_state.tuner:
+      record |= tuners.numbers(actor.weighting_state)
+    if sums.get('skipped'):
+      record['skipped_steps'] = int(sums['skipped'])
+    if 'td_error' in sums:
+      record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
+    context.progress.finish(
+      f'loss {record["loss"]:.4f}  validation AUC '
+      + '  '.join(
+        f'{t} {a:.4f}' for t, a in zip(context.tasks, auc, strict=True)
+      )
+      + ('  best' if is_best else ''),
+      label=one.label,
+      note=('' if len(self.arms) == 1 else f'{one.name} ')
+      + f'AUC {np.nanmean(auc):.4f}',
+    )
+    context.record(**record)
+    # A copy: the next pass donates the state, and its buffers are gone then.
+    best_params = state.copy(actor.params) if is_best else arm.best_params
+    self.arms[one.name] = Arm(
+      arm.program, new_state, best_params, stopping, epoch
+    )
+
+  def end_epoch(self) -> None:
+    """Counts an epoch that all arms have trained."""
+    self.epoch += 1
+
+  def to_save(self, cut: stage.Cut | None = None) -> saved.Unfinished:
+    """Every arm's state, best parameters and place; see `Stage`."""
+    arms = dict(self.arms)
+    if cut is not None:
+      arms[cut.one.name] = dataclasses.replace(
+        arms[cut.one.name], state=cut.state, position=cut.position
+      )
+    return saved.Unfinished(
+      self.epoch,
+      {name: (arm.state, arm.best_params) for name, arm in arms.items()},
+      {
+        'stopping': {
+          name: dataclasses.asdict(arm.stopping) for name, arm in arms.items()
+        },
+        'epochs': {name: arm.epoch for name, arm in arms.items()},
+        'positions': {
+          name: arm.position.as_json() for name, arm in arms.items()
+        },
+      },
+      # Whole passes of some arms, and a part of another's.
+      sum(
+        arm.position.dispatches + _ARM * (arm.epoch > self.epoch)
+        for arm in arms.values()
+      ),
+    )
+
+  def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
+    """Goes on from a checkpoint, maybe in the middle of a pass."""
+    self.epoch = record['epoch']
+    for name, (arm_state, best_params) in arrays.items():
+      with json_files.parsing(f'checkpoint of {self.name}'):
+        self.arms[name] = Arm(
+          self.arms[name].program,
+          arm_state,
+          best_params,
+          EarlyStopping(**record['stopping'][name]),
+          record.get('epochs', {}).get(name, self.epoch),
+          trainer.position_of(record.get('positions', {}).get(name)),
+        )
+
+  def summary(self) -> Iterator[str]:
+    """One line per arm."""
+    for name, arm in self.arms.items():
+      yield (
+        f'{name}  {self.epoch} epochs  validation AUC {arm.stopping.best:.4f}'
+        f' (mean over tasks) at epoch {arm.stopping.best_epoch}'
+      )
+
+  def result(self) -> dict[str, saved.Result]:
+    """Every arm's parameters at its best epoch."""
+    return {
+      name: saved.Result(arm.best_params, arm.stopping.best_epoch)
+      for name, arm in self.arms.items()
+    }
+
+
+def pretrain(context: context_lib.Context) -> ActorStage:
+  """Stage 1 of a run, before its first epoch: one arm, 'pretrain'."""
+  config = context.config
+  params = context.init_actor()
+  unweighted = factory.make_weighting(
+    config_lib.WeightingConfig(name='constant')
+  )
+  optimizer = _optimizer(context, 'pretrain', config.pretrain)
+  actor = context.models.place(
+    lambda params: state.init_actor(
+      params, optimizer, unweighted, len(context.tasks)
+    ),
+    params,
+  )
+  program = context.models.pretrain(config)
+  arm = Arm(program, actor, params, EarlyStopping())
+  return ActorStage(context, 'pretrain', {'pretrain': arm})
+
+
+def finetune(
+  context: context_lib.Context,
+  weightings: Mapping[str, str],
+  actor_params: Any,
+  critic_params: Any,
+) -> ActorStage:
+  """Stage 3 of a run: arms that start from the same actor.
+
+  That is the pre-trained one, which stays a candidate: it is every arm's
+  epoch 0. Under `finetune.start=scratch` it is the actor as stage 1 began, and
+  epoch 1 is the first candidate.
+
+  Args:
+    context: the run.
+    weightings: the weighting of each arm, by the arm's name.
+    actor_params: the pre-trained actor's.
+    critic_params: the critics' after stage 2, or () where none are needed.
+  """
+  # The pre-trained actor competes as epoch 0, so that fine-tuning can't leave a
+  # run worse than it found it on validation.
+  initial, stopping = actor_params, EarlyStopping()
+  if context.config.finetune.start == 'scratch':
+    initial = context.init_actor()
+  else:
+    before = float(np.nanmean(validation_auc(context, actor_params)))
+    stopping = stopping.update(0, before)
+  arms = {}
+  for name, weighting in weightings.items():
+    means = None
+    if registry.find(weighting).takes == registry.MEANS:
+      # Of the policy that the critics know, wherever the arm starts.
+      means = mean_weights(context, actor_params, critic_params)
+    arms[name] = _finetune_arm(
+      context, weighting, initial, critic_params, means, stopping
+    )
+  return ActorStage(context, 'finetune', arms)
+
+
+def _finetune_arm(
+  context: context_lib.Context,
+  weighting_name: str,
+  initial_params: Any,
+  critic_params: Any,
+  means: np.ndarray | None,
+  stopping: EarlyStopping,
+) -> Arm:
+  config = dataclasses.replace(
+    context.config,
+    weighting=dataclasses.replace(
+      context.config.weighting, name=weighting_name
+    ),
+  )
+  steps = _scheduled_steps(
+    context, 'finetune', config.weighting.lambda_schedule
+  )
+  optimizer = _optimizer(context, 'finetune', config.finetune)
+  weighting = factory.make_weighting(config.weighting, means, steps)
+  initial = context.models.place(
+    lambda actor_params, critic_params: finetune_lib.init_finetune(
+      actor_params,
+      critic_params,
+      optimizer,
+      state.make_optimizer(config.critic),
+      weighting,
+      config,
+      len(context.tasks),
+    ),
+    initial_params,
+    critic_params,
+  )
+  program = context.models.finetune(config)
+  return Arm(program, initial, initial_params, stopping)
+
+
+def _optimizer(
+  context: context_lib.Context, name: str, config: config_lib.StageConfig
+) -> optax.GradientTransformation:
+  """The stage's, with its learning rate's schedule and the priors' share."""
+  steps = _scheduled_steps(context, name, config.schedule)
+  terms = context.train.host.rows * len(context.tasks)
+  return state.make_optimizer(config, steps, 1 / terms)
+
+
+def _scheduled_steps(
+  context: context_lib.Context, name: str, schedule: str
+) -> int:
+  """Steps of max_epochs epochs; 0 for a schedule that does not ask.
+
+  Every epoch is taken to be as long as the first: packing makes them differ
+  by a step or so.
+  """
+  if schedule == 'constant':
+    return 0
+  epochs = getattr(context.config, name).max_epochs
+  return epochs * context.epoch(name, 1).steps
+
+
+def validation_auc(context: context_lib.Context, params: Any) -> np.ndarray:
+  """Validation AUC of each task, f64[K]; NaN where only one class exists."""
+  predictions = context.predict(params, context.validation)
+  if not np.all(np.isfinite(predictions)):
+    # The step that broke the parameters was the last before validation.
+    raise FloatingPointError('predictions on validation are not finite')
+  auc = evaluator.validation_auc(predictions, context.validation.host.labels)
+  if np.all(np.isnan(auc)):
+    raise types.InputError(
+      'validation: every task has one class only, so AUC is undefined and'
+      ' early stopping has nothing to look at'
+    )
+  return auc
+
+
+def mean_weights(
+  context: context_lib.Context, actor_params: Any, critic_params: Any
+) -> np.ndarray:
+  """Mean of 1 - lambda Q over all train rows, f32[K]: constant_mean's.
+
+  Lambda is that of the settings, before its schedule.
+  """
+  policy = context.predict(actor_params, context.train)
+  q_values = context.values(critic_params, context.train, policy)
+  weights = weights_lib.critic_weights(
+    q_values, context.config.weighting.lambda_
+  )
+  return np.asarray(weights, np.float64).mean(0).astype(np.float32)
+
+
+def _weight_statistics(
+  sums: Mapping[str, float], tasks: tuple[str, ...]
+) -> dict[str, float]:
+  """Mean and standard deviation of the epoch's weights, per task."""
+  if 'weight_0' not in sums:
+    return {}
+  result = {}
+  for k, task in enumerate(tasks):
+    mean = sums[f'weight_{k}'] / sums['rows']
+    variance = sums[f'weight_square_{k}'] / sums['rows'] - mean**2
+    result[f'weight_mean_{task}'] = mean
+    result[f'weight_deviation_{task}'] = max(variance, 0.0) ** 0.5
+  return result

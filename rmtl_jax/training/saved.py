@@ -1,0 +1,274 @@
+"""What a run has saved of its stages, and how it is taken up again.
+
+A stage in training has checkpoints in checkpoints/state, a finished one leaves
+one checkpoint per model: pretrain, critic, constant, finetune.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rmtl_jax import types
+from rmtl_jax.runtime import checkpoints, processes, workdir
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import models as models_lib
+
+# What each stage leaves: names of checkpoints, which are those of records.
+LEAVES = {
+  'pretrain': ('pretrain',),
+  'critic': ('critic',),
+  'finetune': ('constant', 'finetune'),
+}
+
+
+class Result(NamedTuple):
+  """What a finished stage leaves of a model.
+
+  Attributes:
+    params: its parameters at the best epoch.
+    epoch: that epoch; 0 is before the first, and for critics.
+  """
+
+  params: Any
+  epoch: int
+
+
+class Unfinished(NamedTuple):
+  """What a checkpoint of a stage in training holds.
+
+  Attributes:
+    epoch: epochs that are done.
+    arrays: what `resume` gives back.
+    record: what JSON can hold.
+    dispatches: of the epoch that is not done.
+  """
+
+  epoch: int
+  arrays: Any
+  record: dict[str, Any]
+  dispatches: int = 0
+
+
+@dataclasses.dataclass
+class Trained:
+  """The finished stages of a run.
+
+  Attributes:
+    results: by the names of `LEAVES`.
+    history: as the last finished stage knew it.
+    damaged: one line per checkpoint that could not be used.
+  """
+
+  results: dict[str, Result] = dataclasses.field(default_factory=dict)
+  history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  damaged: list[str] = dataclasses.field(default_factory=list)
+
+  def has(self, stage: str, control: bool = True) -> bool:
+    """Whether a stage has left all that it leaves.
+
+    Args:
+      stage: of LEAVES.
+      control: whether stage 3 leaves its control.
+    """
+    leaves = LEAVES[stage] if control else (stage,)
+    return all(name in self.results for name in leaves)
+
+  def needed(self, name: str, stage: str, path: Any) -> Any:
+    """The parameters that a later stage starts from.
+
+    Args:
+      name: the earlier stage.
+      stage: the later one.
+      path: of the run, for the error.
+
+    Raises:
+      types.InputError: the earlier stage has not been trained.
+    """
+    if name not in self.results:
+      raise types.InputError(
+        f'{path}: stage {stage} needs stage {name}, which has not been'
+        f' trained here (--stage={name} first, or --stage=all)'
+      )
+    return self.results[name].params
+
+
+def restore(
+  run: workdir.Run, models: models_lib.Models, trains: bool = False
+) -> Trained:
+  """The finished stages of a run that is one model.
+
+  Args:
+    run: where they are kept; its settings tell the parameters' shapes.
+    models: of the run's data.
+    trains: whether a damaged one is left out, to be trained again.
+
+  Raises:
+    checkpoints.Damaged: a damaged checkpoint, which is named.
+  """
+  trained = Trained()
+  actor, critic = models.shapes(run.config)
+  for name in workdir.STAGES:
+    if not run.has(name):
+      continue
+    shapes = critic if name == 'critic' else actor
+    store = run.checkpoint(name)
+    try:
+      restored = store.restore(lambda record, shapes=shapes: shapes)
+    except checkpoints.Damaged as error:
+      if not trains:
+        raise
+      trained.damaged.append(str(error))
+      continue
+    finally:
+      store.close()
+    assert restored is not None
+    epoch, history = restored.record['epoch'], restored.record['history']
+    trained.results[name] = Result(restored.arrays, epoch)
+    # A stage knows all that went before it: the longest history is whole.
+    if len(history) > len(trained.history):
+      trained.history = history
+  return trained
+
+
+def keep(
+  run: workdir.Run,
+  context: context_lib.Context,
+  trained: Trained,
+  results: Mapping[str, Result],
+) -> None:
+  """Saves what a stage has left, and adds it to the finished ones."""
+  # The unfinished stage's last checkpoint is on disk before the finished
+  # stage's is: whatever a crash leaves, the newest of them is whole.
+  if isinstance(context.store, checkpoints.Store):
+    context.store.wait()
+  for name, result in results.items():
+    if name in trained.results:  # and only the other arm was lost
+      continue
+    record = {
+      'stage': name,
+      'epoch': result.epoch,
+      'history': context.history,
+    }
+    store = run.checkpoint(name)
+    store.save(result.epoch, result.params, record)
+    store.close()
+    trained.results[name] = result
+
+
+def latest_history(
+  context: context_lib.Context, trained: Trained
+) -> list[dict[str, Any]]:
+  """The longest history: the unfinished stage's, or the last finished one's.
+
+  A finished stage may know more than what is left of the unfinished one.
+  Unfinished checkpoints that are all damaged are deleted.
+  """
+  store = context.store
+  assert store is not None
+  try:
+    newest = store.restore(lambda record: None)
+  except checkpoints.Damaged as error:
+    context.progress.say(
+      f'WARNING: {error}; the stage is trained from its start'
+    )
+    store.clear()
+    newest = None
+  unfinished = newest.record['history'] if newest else []
+  return list(max(trained.history, unfinished, key=len))
+
+
+def begin(context: context_lib.Context, trained: Trained, stage: str) -> None:
+  """Takes up a stage that is not finished.
+
+  Of the history that stays which belongs to finished stages; `resume` brings
+  back what the unfinished one has. Where the store holds a later stage (this
+  one's own checkpoint was lost), that is dropped: numbers of checkpoints rise.
+
+  Args:
+    context: the run.
+    trained: its finished stages.
+    stage: that begins, or goes on.
+  """
+  if context.store is None:
+    return
+  newest = context.store.restore(lambda record: None)
+  numbers = context_lib.NUMBERS
+  if newest and numbers[newest.record['stage']] > numbers[stage]:
+    context.store.clear()
+  stays = [
+    name
+    for other, leaves in LEAVES.items()
+    if other != stage and leaves[-1] in trained.results
+    for name in leaves
+  ]
+  context.history[:] = [e for e in context.history if e['stage'] in stays]
+
+
+def is_due(context: context_lib.Context) -> bool:
+  """Whether the last checkpoint is so old that a pass saves within itself."""
+  passed = time.monotonic() - context.saved_at
+  due = passed > 60.0 * context.config.faults.checkpoint_minutes
+  return bool(processes.all_max(int(due)))
+
+
+def save(
+  context: context_lib.Context, stage: str, unfinished: Unfinished
+) -> None:
+  """Saves a stage in training, with the history so far.
+
+  Raises:
+    FloatingPointError: an array is not finite; nothing is saved.
+  """
+  if context.store is None:
+    return
+  context.saved_at = time.monotonic()
+  epoch, arrays, record, dispatches = unfinished
+  record = {
+    'stage': stage,
+    'epoch': epoch,
+    'history': context.history,
+    **record,
+  }
+  # Later stages, epochs and dispatches have higher numbers.
+  number = (context_lib.NUMBERS[stage] * 10**6 + epoch) * 10**6 + dispatches
+  try:
+    context.store.save(number, arrays, record)
+  except FloatingPointError as error:
+    # Of a step whose gradient broke, but not the losses after it.
+    raise FloatingPointError(
+      f'{stage} epoch {epoch}: {error}; {context.outliers()}'
+    ) from None
+
+
+def resume(
+  context: context_lib.Context, stage: str, arrays: Any
+) -> checkpoints.Restored | None:
+  """The newest sound checkpoint, if it is this stage that was cut off.
+
+  The history is then what it was when that was saved.
+
+  Args:
+    context: the run.
+    stage: its name.
+    arrays: a tree of the shapes that were saved.
+  """
+  if context.store is None:
+    return None
+  try:
+    restored = context.store.restore(
+      lambda record: arrays if record['stage'] == stage else None
+    )
+  except checkpoints.Damaged as error:
+    context.progress.say(f'WARNING: {error}; {stage} is trained from its start')
+    context.store.clear()
+    return None
+  if restored is None or restored.record['stage'] != stage:
+    return None
+  context.history[:] = restored.record['history']
+  epoch, is_within = restored.record['epoch'], restored.step % 10**6
+  where = f'in pass {epoch + 1}' if is_within else f'after pass {epoch}'
+  context.progress.say(f'{stage}: going on {where}')
+  return restored

@@ -1,0 +1,202 @@
+"""What a stage is, and the one loop over passes that all stages share."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from rmtl_jax.data import batches
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import feed, models, saved, trainer
+
+
+class Pass(NamedTuple):
+  """One pass over the train rows that a stage still has to make.
+
+  Attributes:
+    name: of what it trains: 'pretrain', 'critic', 'constant' or 'finetune'.
+    label: what progress and errors call the pass.
+    program: the step that trains it.
+    state: before the pass, or where it goes on.
+    plan: its batches.
+    key: of the stage; steps fold in their own number.
+    extras: f32[R, K] arrays that the step wants beside the batch.
+    guide: rows of another split for the step, or None.
+    start: how far the pass had come when it was cut off.
+  """
+
+  name: str
+  label: str
+  program: models.Program
+  state: Any
+  plan: batches.Epoch
+  key: jax.Array
+  extras: tuple[Any, ...] = ()
+  guide: feed.Guide | None = None
+  start: trainer.Position = trainer.START
+
+
+class Cut(NamedTuple):
+  """A pass that is not at its end.
+
+  Attributes:
+    one: the pass.
+    state: between two dispatches of it.
+    position: how far it has come.
+  """
+
+  one: Pass
+  state: Any
+  position: trainer.Position
+
+
+class Stage(Protocol):
+  """Stage 1, 2 or 3 of a run while it trains."""
+
+  name: str
+  context: context_lib.Context
+
+  @property
+  def goes_on(self) -> bool:
+    """Whether there is another epoch to train."""
+    ...
+
+  @property
+  def rows_left(self) -> int:
+    """Rows of all passes that may still come, for the time that is left."""
+    ...
+
+  def passes(self) -> Sequence[Pass]:
+    """The passes that are missing in the current epoch, one per arm."""
+    ...
+
+  def validate(
+    self, one: Pass, new_state: Any, sums: Mapping[str, float], seconds: float
+  ) -> None:
+    """Early stopping, the record and the new best after a pass.
+
+    Args:
+      one: the pass.
+      new_state: after it.
+      sums: the step's metrics, summed over its steps.
+      seconds: that it took.
+    """
+
+  def end_epoch(self) -> None:
+    """Counts an epoch of which every pass is made."""
+
+  def to_save(self, cut: Cut | None = None) -> saved.Unfinished:
+    """What a checkpoint holds, between epochs or inside of a pass."""
+    ...
+
+  def resume(self, record: Mapping[str, Any], arrays: Any) -> None:
+    """Goes on from such a checkpoint: its JSON and its arrays."""
+
+  def summary(self) -> Iterable[str]:
+    """The lines that stay when the stage has ended, one per arm."""
+    ...
+
+  def result(self) -> dict[str, saved.Result]:
+    """What the stage leaves, by the names of the finished checkpoints."""
+    ...
+
+
+def run(stage: Stage) -> dict[str, saved.Result]:
+  """Trains a stage until it has ended; goes on where it was cut off.
+
+  Args:
+    stage: changed in place.
+
+  Returns:
+    What it leaves.
+
+  Raises:
+    trainer.Interrupted: a signal arrived; the stage is saved.
+    FloatingPointError: a loss was not finite; names the pass and rows.
+  """
+  context = stage.context
+  # Whole epochs come back, and the place inside of a pass that was cut off:
+  # steps fold their own number into the key, so that what follows is what an
+  # undisturbed run would have drawn.
+  resume(stage)
+  with context.progress.stage(stage.rows_left, stage.summary):
+    while stage.goes_on:
+      for one in stage.passes():
+        begin = time.perf_counter()
+        context.progress.start(one.label, context.train.host.rows)
+        # Rows of the next dispatches are read while this one runs.
+        dispatches = feed.dispatches(
+          context.train,
+          one.plan,
+          context.config.batch.steps_per_dispatch,
+          one.start.dispatches,
+          one.extras,
+          one.guide,
+        )
+        with named_errors(context, one.label):
+          new_state, sums = trainer.run_epoch(
+            one.program.loop,
+            one.state,
+            dispatches,
+            one.key,
+            context.progress,
+            context.interrupted,
+            one.start,
+            _saver(stage, one),
+          )
+        # `one.state` is gone: the loop has donated its buffers. From here on
+        # only the new state may be used.
+        totals = {name: float(value) for name, value in sums.items()}
+        stage.validate(one, new_state, totals, time.perf_counter() - begin)
+      # Only when every arm has made its pass: saved between them, a method
+      # could go on an epoch ahead of its control.
+      stage.end_epoch()
+      save(stage)
+  return stage.result()
+
+
+def _saver(
+  stage: Stage, one: Pass
+) -> Callable[[Any, trainer.Position, bool], None]:
+  """Saves inside of a long pass where it is time, and where a signal came."""
+
+  def between_dispatches(
+    state: Any, position: trainer.Position, interrupted: bool
+  ) -> None:
+    if interrupted or saved.is_due(stage.context):
+      save(stage, Cut(one, state, position))
+
+  return between_dispatches
+
+
+def save(stage: Stage, cut: Cut | None = None) -> None:
+  """A checkpoint of the unfinished stage; see `Stage.to_save`."""
+  saved.save(stage.context, stage.name, stage.to_save(cut))
+
+
+def resume(stage: Stage) -> None:
+  """Takes up the stage's newest sound checkpoint, if it has one."""
+  arrays = stage.to_save().arrays  # of the shapes that were saved
+  restored = saved.resume(stage.context, stage.name, arrays)
+  if restored is not None:
+    stage.resume(restored.record, restored.arrays)
+
+
+@contextlib.contextmanager
+def named_errors(context: context_lib.Context, label: str) -> Iterator[None]:
+  """Says of a loss that is not finite in which pass, and rows that stand out.
+
+  Raises:
+    FloatingPointError: in place of every such error.
+  """
+  try:
+    yield
+  except trainer.NotFinite as error:
+    rows = context.outliers(error.rows)
+    raise FloatingPointError(f'{label}: {error}; {rows}') from None
+  except FloatingPointError as error:
+    raise FloatingPointError(f'{label}: {error}') from None
