@@ -204,7 +204,7 @@ def value(values: flags.FlagValues, name: str) -> Any:
 
 def path(values: flags.FlagValues, name: str) -> pathlib.Path | None:
   """The path in a flag; None if it is not given."""
-  return pathlib.Path(values[name].value) if values[name].value else None
+  return pathlib.Path(value(values, name)) if value(values, name) else None
 
 
 def workdir(values: flags.FlagValues) -> pathlib.Path:
@@ -214,7 +214,7 @@ def workdir(values: flags.FlagValues) -> pathlib.Path:
     types.InputError: it is not given.
   """
   require(values, 'workdir')
-  return pathlib.Path(values['workdir'].value)
+  return pathlib.Path(value(values, 'workdir'))
 
 
 def require(values: flags.FlagValues, name: str) -> None:
