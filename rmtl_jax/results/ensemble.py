@@ -32,7 +32,7 @@ class Ensemble:
 
   models: models_lib.Models
   configs: tuple[config_lib.Config, ...]
-  members: tuple[saved.Trained, ...]
+  members: tuple[saved.FinishedStages, ...]
 
   @functools.cached_property
   def actors(self) -> dict[str, Any]:

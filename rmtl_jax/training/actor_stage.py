@@ -213,14 +213,14 @@ class ActorStage:
     """Counts an epoch that all arms have trained."""
     self.epoch += 1
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.Unfinished:
+  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
     """Every arm's state, best parameters and place; see `Stage`."""
     arms = dict(self.arms)
     if cut is not None:
       arms[cut.one.name] = dataclasses.replace(
         arms[cut.one.name], state=cut.state, position=cut.position
       )
-    return saved.Unfinished(
+    return saved.StageCheckpoint(
       self.epoch,
       {name: (arm.state, arm.best_params) for name, arm in arms.items()},
       {

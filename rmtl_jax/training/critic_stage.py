@@ -169,13 +169,13 @@ class CriticStage:
   def end_epoch(self) -> None:
     """Nothing more to count: `errors` has one of each pass."""
 
-  def to_save(self, cut: stage.Cut | None = None) -> saved.Unfinished:
+  def to_save(self, cut: stage.Cut | None = None) -> saved.StageCheckpoint:
     """The critics' state, their best parameters and the errors so far."""
     critic, position = self.critic, self.position
     if cut is not None:
       critic, position = cut.state, cut.position
     best = self.best_params
-    return saved.Unfinished(
+    return saved.StageCheckpoint(
       len(self.errors),
       critic if best is None else (critic, best),
       {'errors': self.errors, 'position': position.as_json()},

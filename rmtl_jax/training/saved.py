@@ -36,7 +36,7 @@ class Result(NamedTuple):
   epoch: int
 
 
-class Unfinished(NamedTuple):
+class StageCheckpoint(NamedTuple):
   """What a checkpoint of a stage in training holds.
 
   Attributes:
@@ -53,7 +53,7 @@ class Unfinished(NamedTuple):
 
 
 @dataclasses.dataclass
-class Trained:
+class FinishedStages:
   """The finished stages of a run.
 
   Attributes:
@@ -97,7 +97,7 @@ class Trained:
 
 def restore(
   run: workdir.Run, models: models_lib.Models, trains: bool = False
-) -> Trained:
+) -> FinishedStages:
   """The finished stages of a run that is one model.
 
   Args:
@@ -108,7 +108,7 @@ def restore(
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
   """
-  trained = Trained()
+  finished = FinishedStages()
   actor, critic = models.shapes(run.config)
   for name in workdir.STAGES:
     if not run.has(name):
@@ -120,23 +120,23 @@ def restore(
     except checkpoints.Damaged as error:
       if not trains:
         raise
-      trained.damaged.append(str(error))
+      finished.damaged.append(str(error))
       continue
     finally:
       store.close()
     assert restored is not None
     epoch, history = restored.record['epoch'], restored.record['history']
-    trained.results[name] = Result(restored.arrays, epoch)
+    finished.results[name] = Result(restored.arrays, epoch)
     # A stage knows all that went before it: the longest history is whole.
-    if len(history) > len(trained.history):
-      trained.history = history
-  return trained
+    if len(history) > len(finished.history):
+      finished.history = history
+  return finished
 
 
 def keep(
   run: workdir.Run,
   context: context_lib.Context,
-  trained: Trained,
+  finished: FinishedStages,
   results: Mapping[str, Result],
 ) -> None:
   """Saves what a stage has left, and adds it to the finished ones."""
@@ -145,7 +145,7 @@ def keep(
   if isinstance(context.store, checkpoints.Store):
     context.store.wait()
   for name, result in results.items():
-    if name in trained.results:  # and only the other arm was lost
+    if name in finished.results:  # and only the other arm was lost
       continue
     record = {
       'stage': name,
@@ -155,11 +155,11 @@ def keep(
     store = run.checkpoint(name)
     store.save(result.epoch, result.params, record)
     store.close()
-    trained.results[name] = result
+    finished.results[name] = result
 
 
 def latest_history(
-  context: context_lib.Context, trained: Trained
+  context: context_lib.Context, finished: FinishedStages
 ) -> list[dict[str, Any]]:
   """The longest history: the unfinished stage's, or the last finished one's.
 
@@ -177,10 +177,12 @@ def latest_history(
     store.clear()
     newest = None
   unfinished = newest.record['history'] if newest else []
-  return list(max(trained.history, unfinished, key=len))
+  return list(max(finished.history, unfinished, key=len))
 
 
-def begin(context: context_lib.Context, trained: Trained, stage: str) -> None:
+def begin(
+  context: context_lib.Context, finished: FinishedStages, stage: str
+) -> None:
   """Takes up a stage that is not finished.
 
   Of the history that stays which belongs to finished stages; `resume` brings
@@ -189,7 +191,7 @@ def begin(context: context_lib.Context, trained: Trained, stage: str) -> None:
 
   Args:
     context: the run.
-    trained: its finished stages.
+    finished: its finished stages.
     stage: that begins, or goes on.
   """
   if context.store is None:
@@ -201,7 +203,7 @@ def begin(context: context_lib.Context, trained: Trained, stage: str) -> None:
   stays = [
     name
     for other, leaves in LEAVES.items()
-    if other != stage and leaves[-1] in trained.results
+    if other != stage and leaves[-1] in finished.results
     for name in leaves
   ]
   context.history[:] = [e for e in context.history if e['stage'] in stays]
@@ -215,7 +217,7 @@ def is_due(context: context_lib.Context) -> bool:
 
 
 def save(
-  context: context_lib.Context, stage: str, unfinished: Unfinished
+  context: context_lib.Context, stage: str, checkpoint: StageCheckpoint
 ) -> None:
   """Saves a stage in training, with the history so far.
 
@@ -225,7 +227,7 @@ def save(
   if context.store is None:
     return
   context.saved_at = time.monotonic()
-  epoch, arrays, record, dispatches = unfinished
+  epoch, arrays, record, dispatches = checkpoint
   record = {
     'stage': stage,
     'epoch': epoch,

@@ -89,7 +89,7 @@ class Stage(Protocol):
   def end_epoch(self) -> None:
     """Counts an epoch of which every pass is made."""
 
-  def to_save(self, cut: Cut | None = None) -> saved.Unfinished:
+  def to_save(self, cut: Cut | None = None) -> saved.StageCheckpoint:
     """What a checkpoint holds, between epochs or inside of a pass."""
     ...
 

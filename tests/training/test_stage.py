@@ -74,7 +74,7 @@ class Counting:
     if cut is not None:
       at, position = cut.state, cut.position
     record = {'position': position.as_json()}
-    return saved.Unfinished(self.epoch, at, record, position.dispatches)
+    return saved.StageCheckpoint(self.epoch, at, record, position.dispatches)
 
   def resume(self, record, arrays):
     self.epoch, self.state = record['epoch'], arrays
