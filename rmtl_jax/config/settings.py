@@ -393,9 +393,8 @@ class CompareConfig:
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean validation AUC over the tuning seeds decides.
     tuning_seeds: how many of the seeds tune the learning rate.
-    population: seeds, or members of an ensemble, trained together in one
-      program; 1 is one after the other, 0 chooses (one after the other on CPU,
-      all together elsewhere).
+    population: seeds trained together in one program; 1 is one after the
+      other, 0 chooses (one after the other on CPU, all together elsewhere).
   """
 
   methods: Annotated[tuple[str, ...], ListOf('methods', distinct=True)] = (
@@ -424,9 +423,9 @@ class Config:
     preset: what the other settings started from: `paper` or `official`.
     backbone: the actor (rmtl_jax/networks/registry.py).
     seed: of parameters, shuffles, dropout and noise.
-    ensemble: M members that differ in their seed and predict as one model,
-      by the mean of their probabilities; they train together or one after the
-      other, as compare.population says. Member 0 is the model of the seed.
+    ensemble: M members that differ in their seed, each a run of its own in
+      RUN/members, and predict as one model, by the mean of their
+      probabilities. Member 0 is the model of the seed.
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
@@ -437,8 +436,7 @@ class Config:
     batch: how sessions become batches.
     evaluation: what evaluation computes.
     faults: what training does where numbers break.
-    compare: what `rmtl compare` runs; the other commands ignore it, but for
-      population.
+    compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
   preset: Preset = 'paper'
