@@ -103,7 +103,7 @@ def lazy(module: str, name: str, **fixed: Any) -> Callable[..., Any]:
   """A function or class that is imported when it is called.
 
   Args:
-    module: its module, `rmtl_jax.networks.actors`.
+    module: its module, `rmtl_jax.networks.backbones`.
     name: its name there.
     **fixed: keyword arguments that every call gets.
   """

@@ -47,10 +47,7 @@ def _backbone_has_its_experts(config: settings.Config) -> str:
   least = backbones.BACKBONES.find(config.backbone).min_experts
   if config.network.num_experts >= least:
     return ''
-  return (
-    f'network.num_experts: {config.backbone} needs at least {least} (half are'
-    ' shared)'
-  )
+  return f'network.num_experts: {config.backbone} needs at least {least}'
 
 
 def _targets_have_one_form(config: settings.Config) -> str:

@@ -6,7 +6,7 @@ gathered, it costs a GEMM of as many rows as there are categories, instead of
 as many as there are slots.
 
 Shapes are static, so there is *room* for as many distinct values of a field as
-its batches were seen to have (data/batches.distinct_room). A batch that has
+its batches were seen to have (data/batches.distinct_capacity). A batch that has
 more goes through every slot instead: the result is exact for every batch.
 """
 

@@ -219,9 +219,9 @@ def chunks(
     guides: one per member, or none.
 
   Returns:
-    (slots [size, P, L, T], Guided where there are guides; each member's count
-    i32[P]); the pieces go on to the end of the longest plan, with counts of 0
-    for members that are done.
+    (slots [size, P, L, T], WithValidation where there are guides; each
+    member's count i32[P]); the pieces go on to the end of the longest plan,
+    with counts of 0 for members that are done.
   """
   pieces = []
   for begin in range(0, max(len(plan.row) for plan in plans), size):

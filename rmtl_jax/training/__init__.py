@@ -1,1 +1,1 @@
-"""The host's side: stages, the loop, checkpoints and logs."""
+"""The three stages, and the one loop over passes that trains them."""

@@ -47,7 +47,8 @@ class Dispatch(NamedTuple):
     steps: how many, at most S; of a population i32[P].
     row: i32[S, L, T], or i32[S, P, L, T], on the host; -1 in padding. Of an
       Epoch that several processes read, the lanes of this one.
-    shares: how many such shares the batches have.
+    num_readers: processes that read lanes of these batches; rows here times
+      this are the rows of all.
   """
 
   columns: Any
@@ -55,7 +56,7 @@ class Dispatch(NamedTuple):
   slots: Any
   steps: Any
   row: np.ndarray
-  shares: int = 1
+  num_readers: int = 1
 
 
 def dispatches(
@@ -281,7 +282,7 @@ def piece(
 ) -> tuple[Any, int]:
   """`size` batches of a plan from `begin` on, padded, and how many there are.
 
-  Slots; with a guide Guided, of Slots both.
+  Slots; with a guide WithValidation, of Slots both.
   """
   count = min(size, max(len(plan.row) - begin, 0))
   pad = [(0, size - count), (0, 0), (0, 0)]

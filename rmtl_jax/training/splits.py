@@ -56,7 +56,7 @@ class Split:
 
   @functools.cached_property
   def cuts(self) -> np.ndarray:
-    """Where long sessions are cut: see data/batches.cuts."""
+    """Where long sessions are cut: see data/batches.find_cuts."""
     length = self.config.lane_length
     return batches.find_cuts(self.host.starts, length, self.host.begins_time)
 

@@ -20,7 +20,7 @@ _WORTH_SKIPPING = 0.9
 
 
 class Interrupted(Exception):
-  """SIGTERM or SIGINT arrived; everything up to the last epoch is saved."""
+  """SIGTERM or SIGINT arrived; the unfinished stage is saved."""
 
   def __init__(self, signal_number: int):
     super().__init__(f'interrupted by signal {signal_number}')
@@ -120,7 +120,7 @@ def run_epoch(
     steps = np.asarray(one.steps)
     if 'nonfinite' in totals:
       _check_finite(totals['nonfinite'], state.step, steps, one.row)
-    progress.advance(int(np.count_nonzero(one.row >= 0)) * one.shares)
+    progress.advance(int(np.count_nonzero(one.row >= 0)) * one.num_readers)
     position = Position(position.dispatches + 1, position.steps + steps, totals)
   sums = dict(position.totals)
   if 'skipped' in sums and np.any(sums['skipped'] >= position.steps):

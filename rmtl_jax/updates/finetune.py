@@ -73,7 +73,6 @@ def make_finetune_step(
       return {'q_values': q_values, 'q_deviation': q_deviation}
 
     def objective(row_losses, actions):
-      assert record.objective is not None
       # The critics' parameters are not differentiated: Q moves by the action.
       lambda_ = factory.current_lambda(
         full.actor.weighting_state, config.weighting

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.config import PrepareConfig
 from rmtl_jax.preparation import prepare, source, sources
 from rmtl_jax.preparation.sources import rees46
-from rmtl_jax.prepare_config import PrepareConfig
 from tests import registries
 
 
