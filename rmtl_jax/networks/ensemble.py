@@ -40,7 +40,9 @@ def make_ensemble(
 
   def lane(params, shared, inputs, *, dropout_key=None):
     logits = members.lane(params, shared, inputs, dropout_key=dropout_key)
-    logits = logits.reshape(len(logits), count, -1)  # [T, M, K]
+    # The number of rows is a symbol in an export: `len` could not take it.
+    rows, columns = logits.shape
+    logits = logits.reshape(rows, count, columns // count)  # [T, M, K]
     return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1))(logits)
 
   return members._replace(lane=lane)

@@ -101,7 +101,8 @@ from rmtl_jax.serving import exported
 model = exported.load(sys.argv[1])
 import pyarrow.parquet as pq
 found = model.predict(pq.read_table(sys.argv[2]))
-gone = ['flax', 'optax', 'orbax', 'rmtl_jax.training', 'rmtl_jax.networks']
+gone = ['flax', 'optax', 'orbax', 'rmtl_jax.training',
+        'rmtl_jax.networks.functional', 'rmtl_jax.networks.layers']
 json.dump([[m for m in gone if m in sys.modules],
            {k: v.tolist() for k, v in found.items()}], sys.stdout)
 """

@@ -205,7 +205,7 @@ def test_sessions_of_a_user_are_put_apart():
   user = np.array([1, 0, 1, 0, 1])
   wanted = np.array([0, 10, 1, 200, 100]) * _MINUTE
   duration = np.array([5, 20, 30, 7, 1]) * _MINUTE
-  start = simulated_walk._apart(user, wanted, duration)
+  start = simulated_walk._keep_apart(user, wanted, duration)
   # User 0: both fit. User 1: 0 to 5, then 50 to 80, then not before 125.
   assert (start // _MINUTE).tolist() == [0, 10, 50, 200, 125]
 
