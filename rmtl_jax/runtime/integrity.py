@@ -217,7 +217,8 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
     path: of the checkpoint, for errors.
 
   Raises:
-    Damaged: the record differs from the saved one.
+    Damaged: the record differs from the saved one, or is that of an unfinished
+      stage 3 of an earlier version.
     types.InputError: a newer program wrote it.
   """
   version = record.get('format_version') if isinstance(record, dict) else None
@@ -230,6 +231,13 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
     )
   if version > 1 and not is_whole(record):
     raise Damaged(f'{path}: damaged: its record is not what was saved')
+  # Until version 4 frozen critics were not a CriticState: such a state can't be
+  # read, and the stage is trained again. What a stage left is the same.
+  if version < 4 and record.get('stage') == 'finetune' and 'stopping' in record:
+    raise Damaged(
+      f'{path}: an earlier version left this stage unfinished, in a layout that'
+      ' this one does not read'
+    )
   for old in range(version, FORMAT_VERSION):
     record = MIGRATIONS[old](record)
   _check(record, path)

@@ -154,6 +154,14 @@ def test_a_finished_record_of_version_3_is_of_one_model(histories, history):
   assert found == {**old, 'format_version': 4, 'history': history}
 
 
+def test_an_unfinished_stage_3_of_an_earlier_version_is_not_read():
+  old = {'stage': 'finetune', 'epoch': 1, 'format_version': 3, 'history': []}
+  path = pathlib.Path('x')
+  with pytest.raises(checkpoints.Damaged, match=r'^x: an earlier version left'):
+    records.current(records.sealed({**old, 'stopping': {}}), path)
+  assert records.current(records.sealed(old), path)['format_version'] == 4
+
+
 def test_migrations_go_from_version_to_version(monkeypatch):
   monkeypatch.setattr(records, 'FORMAT_VERSION', 4)
   monkeypatch.setattr(
