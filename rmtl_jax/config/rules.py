@@ -8,6 +8,7 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import limits, settings
 from rmtl_jax.networks import registry as backbones
+from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
 
 
@@ -52,11 +53,15 @@ def _backbone_has_its_experts(config: settings.Config) -> str:
 
 def _targets_have_one_form(config: settings.Config) -> str:
   critic = config.critic
-  if critic.n_steps == 1 or not critic.td_lambda:
+  asked = [
+    one.name for one in look_ahead.RECORDS.values() if one.is_set(critic)
+  ]
+  if len(asked) < 2:
     return ''
+  first, second = asked[:2]
   return (
-    f'critic.n_steps: {critic.n_steps} and td_lambda {critic.td_lambda:g} are'
-    ' two forms of a target; set one'
+    f'critic.{first}: {getattr(critic, first)} and {second}'
+    f' {getattr(critic, second):g} are two forms of a target; set one'
   )
 
 

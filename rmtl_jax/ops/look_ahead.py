@@ -20,7 +20,7 @@ class LookAhead:
   """What a target takes for the next row's value.
 
   Attributes:
-    name: what errors call it.
+    name: the critics' setting that asks for it.
     is_set: whether the critics' settings ask for it.
     values: (rewards of pi'(s_t) f32[T, K], Q'(s_t, pi'(s_t)) f32[T, K],
       whether the session ends here bool[T], whether the next slot goes on with

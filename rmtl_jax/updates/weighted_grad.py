@@ -19,14 +19,14 @@ class RowLosses(NamedTuple):
   Attributes:
     losses: [..., K], or a pytree of such.
     aux: what the loss function returned beside them.
-    even: the cotangent of their plain mean, like `losses`: what weights
-      multiply.
+    mean_cotangent: the cotangent of their plain mean, like `losses`; weights
+      multiply it.
     pullback: from a cotangent like `losses` to the gradient in the parameters.
   """
 
   losses: Any
   aux: Any
-  even: Any
+  mean_cotangent: Any
   pullback: Callable[[Any], Any]
 
   def task_gradients(self, cotangent: Any) -> Any:
@@ -108,7 +108,7 @@ def weigh(
   """
   chain = optax.with_extra_args_support(weighting)
   return chain.update(
-    rows.even,
+    rows.mean_cotangent,
     weighting_state,
     params,
     **{'losses': rows.losses, 'task_gradients': rows.task_gradients, **extra},
@@ -180,7 +180,9 @@ def value_and_weighted_grad(
     value = sum(
       jnp.sum(jnp.where(share > 0.0, leaf * share, 0.0))
       for leaf, share in zip(
-        jax.tree.leaves(rows.losses), jax.tree.leaves(rows.even), strict=True
+        jax.tree.leaves(rows.losses),
+        jax.tree.leaves(rows.mean_cotangent),
+        strict=True,
       )
     )
     gradient = rows.pullback(weighted)

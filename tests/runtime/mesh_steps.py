@@ -83,6 +83,7 @@ def dispatch(seed: int) -> tuple[loop.SlotRows, loop.Slots]:
     np.stack(categorical, -1).astype(np.int32),
     rng.integers(0, 300, (*shape, 2)).astype(np.int32),
     rng.normal(size=(*shape, 1)).astype(np.float32),
+    time=np.broadcast_to(np.arange(LENGTH, dtype=np.int32), shape),
   )
   labels = (rng.random((*shape, 2)) < 0.5).astype(np.float32)
   slots = loop.Slots(

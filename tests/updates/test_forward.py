@@ -60,7 +60,7 @@ def test_weighed_pullback_is_the_gradient_of_the_weighed_mean():
     cotangent, link.init(cotangent), q_values=jnp.asarray(q)
   )
   assert rows.aux == 3.0
-  np.testing.assert_array_equal(rows.even, cotangent)
+  np.testing.assert_array_equal(rows.mean_cotangent, cotangent)
   np.testing.assert_allclose(rows.losses, row_losses(params))
   np.testing.assert_allclose(
     rows.pullback(weighed)['w'], jax.grad(mean)(params)['w'], rtol=1e-6
