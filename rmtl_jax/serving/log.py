@@ -219,7 +219,7 @@ def source_table(log_schema: LogSchema) -> source.SourceTable:
     table=raw.RawTable(TABLE, ()),
     has_session=log_schema.session is not None,
     has_user=log_schema.user is not None,
-    item_field=log_schema.item_field or 'item',
+    item_field=log_schema.item_field,
   )
 
 

@@ -65,6 +65,15 @@ class Needs:
     return bool({*_USER_HISTORY} & {*self.groups})
 
   @property
+  def users(self) -> bool:
+    """Whether it reads earlier rows of the user, and not of the item alone."""
+    return any(
+      field.details['as_of'] in _USER_HISTORY
+      and not field.column.startswith(f'{asof.PREFIX}item_')
+      for field in self.fields
+    )
+
+  @property
   def labels(self) -> bool:
     """Whether it reads earlier labels."""
     return bool({*_LABELLED} & {*self.groups})
@@ -116,7 +125,7 @@ class Past:
       self._log_schema,
       table.schema,
       table.path,
-      needs_user=self._needs.user_history,
+      needs_user=self._needs.users,
       needs_item=self._needs.user_history or self._needs.sessions,
       needs_labels=self._needs.labels and not scored,
     )

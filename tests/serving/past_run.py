@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -88,13 +89,14 @@ def prepare_run(
   directory: pathlib.Path,
   config: config_lib.Config = CONFIG,
   raw: pa.Table | None = None,
+  schema: dict[str, Any] = SCHEMA,
   **options,
 ) -> pathlib.Path:
   """Prepares a log with all as-of features; RUN, nothing in it trained."""
   data = directory / 'data'
   if raw is not None:
     pq.write_table(raw, directory / 'log.parquet')
-    (directory / 'schema.json').write_text(json.dumps(SCHEMA))
+    (directory / 'schema.json').write_text(json.dumps(schema))
     options |= {
       'source': 'table',
       'raw_dir': str(directory / 'log.parquet'),

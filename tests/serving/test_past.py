@@ -82,6 +82,36 @@ def test_the_simulated_source(tmp_path):
   assert 0 < (np.abs(changed) > 1e-5).any(axis=1).mean() < 1
 
 
+@pytest.mark.parametrize(
+  ('lack', 'other'), [('user', 'item'), ('item', 'user')]
+)
+def test_a_log_without_users_or_items(tmp_path, lack, other):
+  """What it has is counted and rated all the same, and what it lacks is not."""
+  schema = {k: v for k, v in past_run.SCHEMA.items() if k != lack}
+  column = past_run.SCHEMA[lack]
+  schema['categorical'] = [c for c in schema['categorical'] if c != column]
+  raw = past_run.log()
+  if lack == 'user':  # then every row needs a session
+    visits = [visit or 'alone' for visit in raw['visit'].to_pylist()]
+    at = raw.schema.get_field_index('visit')
+    raw = raw.set_column(at, 'visit', pa.array(visits))
+  raw = raw.drop_columns([column])
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=raw, schema=schema),
+    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+  )
+  keyed = [c for c in scorer.needs.columns if lack in c or other in c]
+  assert keyed == [
+    f'asof_{other}_{what}' for what in ('rows', 'click_rate', 'conversion_rate')
+  ]
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(raw, row_id)
+  scored = scorer.score(rows, earlier)
+  close(stacked(scored.probabilities), expected)
+  alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
+  assert np.abs(alone - expected).max() > 1e-3
+
+
 def test_sessions_that_began_in_the_history_go_on(loaded, expected):
   """Cut the test rows by time: what comes later has the same predictions."""
   row_id, expected = expected

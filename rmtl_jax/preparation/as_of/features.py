@@ -26,15 +26,18 @@ from rmtl_jax.preparation.as_of import rates as asof_rates
 
 BINS = 32
 PREFIX = 'asof_'
-_KEYED = ('views', 'counts', 'rates', history.GROUP)
+_KEYS = {'user': 'a user', 'item': 'an item'}
+# Groups of users' rows with items, and groups with a part per key.
+_PAIRED = ('views', history.GROUP)
+_KEYED = ('counts', 'rates')
 _LABELLED = ('rates', 'feedback')
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
 _WINDOWS = {
   'session': 'session_id',
   'pair': '"user", item',
-  'one_user': '"user"',
-  'one_item': 'item',
+  'user': '"user"',
+  'item': 'item',
 }
 
 
@@ -79,8 +82,8 @@ _FEATURES = (
   _Feature('session_age', 'position', 'session', 'first'),
   _Feature('views', 'views', 'pair', 'rows'),
   _Feature('view_gap', 'views', 'pair', 'last'),
-  _Feature('user_rows', 'counts', 'one_user', 'rows'),
-  _Feature('item_rows', 'counts', 'one_item', 'rows'),
+  _Feature('user_rows', 'counts', 'user', 'rows'),
+  _Feature('item_rows', 'counts', 'item', 'rows'),
 )
 
 
@@ -101,8 +104,8 @@ def add_features(
 
   Returns:
     The result with further fields `asof_<name>` at the end; its options name
-    the groups. `all` leaves out groups that the log can't support, with a
-    warning.
+    the groups. `all` leaves out groups that the log can't support, and `counts`
+    and `rates` the part of a user or an item that it lacks, with a warning.
 
   Raises:
     types.InputError: a named group needs a user, an item or label times that
@@ -121,9 +124,10 @@ def add_features(
   groups = tuple(group for group in groups if group != history.GROUP)
   if not groups:
     return rows
-  made = {f.name: f.group for f in _FEATURES if f.group in groups}
+  made = {f.name: f.group for f in _window_features(rows, groups)}
   if 'rates' in groups:
-    made |= dict.fromkeys(asof_rates.rate_names(rows.tasks), 'rates')
+    names = asof_rates.rate_names(_keys(rows), rows.tasks)
+    made |= dict.fromkeys(names, 'rates')
   if 'feedback' in groups:
     made |= dict.fromkeys(asof_feedback.feedback_names(rows.tasks), 'feedback')
   _check_names(rows, made)
@@ -177,7 +181,7 @@ def compute_features(
       connection, keyed, len(rows.tasks), places.is_mature_train()
     )
   tables, details = _compute_groups(
-    connection, keyed, rows.tasks, groups, idle_ms, train
+    connection, keyed, rows, groups, idle_ms, train
   )
   connection.execute(f'DROP TABLE {keyed}')
   # Joined two by two, once: every join of a view takes memory at every use.
@@ -206,6 +210,11 @@ def _supported(
       warnings.append(f'as_of: {group!r} is left out: it {lack}')
       continue
     groups.append(group)
+    if group in _KEYED:
+      warnings += [
+        f"as_of: {group!r} leaves out the {key}'s: {why}"
+        for key, why in _lacking(rows).items()
+      ]
     if group == 'feedback' and (
       without_time := asof_feedback.tasks_without_label_time(rows.tasks)
     ):
@@ -218,16 +227,42 @@ def _supported(
 
 def _missing_input(rows: source.SourceTable, group: str) -> str:
   """Says what a group needs that the log lacks; empty if nothing."""
-  if group in _KEYED and not rows.has_user:
-    return 'needs a user, and the log has no column of users'
-  if group in _KEYED and rows.item_field is None:
-    return 'needs an item, and no categorical field of the log is the item'
+  lacking = _lacking(rows)
+  if group in _PAIRED and lacking:
+    key, why = next(iter(lacking.items()))
+    return f'needs {_KEYS[key]}, and {why}'
+  if group in _KEYED and len(lacking) == len(_KEYS):
+    whys = ', and '.join(lacking.values())
+    return f'needs {" or ".join(_KEYS.values())}, and {whys}'
   if group == 'feedback' and not asof_feedback.feedback_names(rows.tasks):
     return (
       'needs a task that tells when its labels become known, and the log has'
       ' none; in a schema, "known_after_seconds" of a task tells'
     )
   return ''
+
+
+def _lacking(rows: source.SourceTable) -> dict[str, str]:
+  """The keys that the log lacks, and why."""
+  lacking = {}
+  if not rows.has_user:
+    lacking['user'] = 'the log has no column of users'
+  if rows.item_field is None:
+    lacking['item'] = 'no categorical field of the log is the item'
+  return lacking
+
+
+def _keys(rows: source.SourceTable) -> list[str]:
+  """The keys that the log has."""
+  return [key for key in _KEYS if key not in _lacking(rows)]
+
+
+def _window_features(
+  rows: source.SourceTable, groups: Sequence[str]
+) -> list[_Feature]:
+  """The features of groups that SQL windows compute, of the log's keys."""
+  lacking = _lacking(rows)
+  return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
 
 
 def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
@@ -261,12 +296,13 @@ def _with_keys(
   # which every column of theirs would make DuckDB do.
   columns = ['r.row_id, p.session_id, p.split, r.timestamp']
   relation = rows.keys or rows.view
-  if set(groups) & {*_KEYED, *_LABELLED}:
+  if set(groups) & {*_PAIRED, *_KEYED, *_LABELLED}:
     relation = rows.view
-  if set(groups) & set(_KEYED):
-    item = sql.quote(f'f_{rows.item_field}')
-    columns.append(sql.null_if_empty('r."user"') + ' AS "user"')
-    columns.append(f'{sql.null_if_empty(f"r.{item}")} AS item')
+  if set(groups) & {*_PAIRED, *_KEYED}:
+    given = {'user': 'user', 'item': f'f_{rows.item_field}'}
+    for key in _keys(rows):
+      value = sql.null_if_empty(f'r.{sql.quote(given[key])}')
+      columns.append(f'{value} AS {sql.quote(key)}')
   if set(groups) & set(_LABELLED):
     columns += labels.label_and_time_columns(
       rows.tasks, places.boundaries, 'p.split', labelled
@@ -282,14 +318,14 @@ def _with_keys(
 def _compute_groups(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
-  tasks: Sequence[source.SourceTask],
+  rows: source.SourceTable,
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None,
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, made = [], []
-  features = [feature for feature in _FEATURES if feature.group in groups]
+  features = _window_features(rows, groups)
   if features:
     columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
     tables.append(sql.unique_name('windows'))
@@ -299,10 +335,14 @@ def _compute_groups(
     )
   if 'rates' in groups:
     assert train is not None
-    made += asof_rates.make_rates(connection, keyed, tasks, idle_ms, train)
+    made += asof_rates.make_rates(
+      connection, keyed, _keys(rows), rows.tasks, idle_ms, train
+    )
   if 'feedback' in groups:
     assert train is not None
-    made.append(asof_feedback.make_feedback(connection, keyed, tasks, train))
+    made.append(
+      asof_feedback.make_feedback(connection, keyed, rows.tasks, train)
+    )
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details
 

@@ -19,7 +19,6 @@ from rmtl_jax.preparation import source, sql
 
 # Pseudo-rows with train's rate that a user or an item starts from.
 WEIGHT = 10
-KEYS = ('user', 'item')
 _FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
 
 
@@ -37,9 +36,11 @@ class FeatureTable:
   details: dict[str, dict[str, Any]]
 
 
-def rate_names(tasks: Sequence[source.SourceTask]) -> list[str]:
+def rate_names(
+  keys: Sequence[str], tasks: Sequence[source.SourceTask]
+) -> list[str]:
   """Names of all rates."""
-  return [_name(key, task) for key in KEYS for task in tasks]
+  return [_name(key, task) for key in keys for task in tasks]
 
 
 def _name(key: str, task: source.SourceTask) -> str:
@@ -49,19 +50,21 @@ def _name(key: str, task: source.SourceTask) -> str:
 def make_rates(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
+  keys: Sequence[str],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
 ) -> tuple[FeatureTable, ...]:
-  """Computes rates by user and by item.
+  """Computes rates by each key.
 
   (positives + WEIGHT * train's rate) / (rows + WEIGHT), over the counting rows
   of the same user or item.
 
   Args:
     connection: holds the rows.
-    keyed: table with `row_id`, `session_id`, `split`, `timestamp`, `user`,
-      `item` and the columns of labels.label_and_time_columns.
+    keyed: table with `row_id`, `session_id`, `split`, `timestamp`, the keys and
+      the columns of labels.label_and_time_columns.
+    keys: `user`, `item` or both.
     tasks: the reader's.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
@@ -69,9 +72,9 @@ def make_rates(
   Returns:
     One table per key.
   """
-  rested = _rest(connection, keyed, len(tasks), idle_ms)
+  rested = _rest(connection, keyed, keys, len(tasks), idle_ms)
   found = tuple(
-    _of_key(connection, keyed, rested, key, tasks, train) for key in KEYS
+    _of_key(connection, keyed, rested, key, tasks, train) for key in keys
   )
   connection.execute(f'DROP TABLE {rested}')
   return found
@@ -89,7 +92,11 @@ def train_rates(
 
 
 def _rest(
-  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, idle_ms: int
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  keys: Sequence[str],
+  tasks: int,
+  idle_ms: int,
 ) -> str:
   """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
 
@@ -106,8 +113,8 @@ def _rest(
   labelled = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
   session = 'PARTITION BY session_id'
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_id, "user", item, known,'
-    f' known < last AS resumed, {known} FROM ('
+    f'CREATE TABLE {table} AS SELECT session_id, {sql.quote_all(keys)},'
+    f' known, known < last AS resumed, {known} FROM ('
     f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
     f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'

@@ -15,6 +15,7 @@ from rmtl_jax.preparation.raw import files as raw
 
 IDLE_MS = 60_000
 WEIGHT, WEIGHT_SESSION = 10, 5
+KEYS = ('user', 'item')
 CONFIG = prepare_config.PrepareConfig(as_of=('all',), idle_minutes=1)
 
 
@@ -34,10 +35,12 @@ def features(
   boundaries: tuple[int | None, int | None] = (None, None),
   config: prepare_config.PrepareConfig = CONFIG,
   known_after: int | None = None,
+  keys: tuple[str, ...] = KEYS,
 ) -> list[dict[str, float | None]]:
   """The values before they are cut at quantiles, by row; two tasks.
 
-  Likes are known so many ms after their row, or nobody says when.
+  Likes are known so many ms after their row, or nobody says when. The log says
+  that it has no other keys than these.
   """
   with duckdb.connect() as connection:
     connection.execute('SET threads = 1')
@@ -61,7 +64,8 @@ def features(
       ),
       table=raw.RawTable('log', (raw.RawFile(pathlib.Path('log'), 0, 1),)),
       has_session=True,
-      item_field='item',
+      has_user='user' in keys,
+      item_field='item' if 'item' in keys else None,
     )
     places = _place(connection, numbered, boundaries)
     found = asof.add_features(connection, table, places, config)
@@ -109,6 +113,7 @@ def reference(
   rows: list[Row],
   boundaries: tuple[int | None, int | None] = (None, None),
   known_after: int | None = None,
+  keys: tuple[str, ...] = KEYS,
 ) -> list[dict[str, float | None]]:
   """The same by loops over all pairs of rows; {} where a row is not kept."""
   ends = [math.inf if b is None else b for b in (*boundaries, None)]
@@ -131,7 +136,8 @@ def reference(
   told = ('click',) if known_after is None else ('like', 'click')
   every = list(places.values())
   return [
-    _of_row(places[i], every, rates) | _feedback(places[i], every, rates, told)
+    _of_row(places[i], every, rates, keys)
+    | _feedback(places[i], every, rates, told)
     if i in places
     else {}
     for i in range(len(rows))
@@ -156,7 +162,7 @@ def _sessions(rows):
   return found
 
 
-def _of_row(me, places, rates):
+def _of_row(me, places, rates, keys):
   time = me.row.time
   past = [p for p in places if p.row.time < time]
   session = [p for p in past if p.session == me.session]
@@ -169,10 +175,11 @@ def _of_row(me, places, rates):
     key: [
       p for p in past if getattr(p.row, key) == getattr(me.row, key) is not None
     ]
-    for key in ('user', 'item')
+    for key in keys
   }
-  pairs = [p for p in same['user'] if p in same['item']]
-  found |= {'views': len(pairs) or None, 'view_gap': _since(time, pairs, max)}
+  if keys == KEYS:
+    pairs = [p for p in same['user'] if p in same['item']]
+    found |= {'views': len(pairs) or None, 'view_gap': _since(time, pairs, max)}
   found |= {f'{key}_rows': len(rows) or None for key, rows in same.items()}
   for key, rows in same.items():
     known = [

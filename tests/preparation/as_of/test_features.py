@@ -266,15 +266,18 @@ KNOWN_AFTER = st.sampled_from([None, 0, 1, MINUTE // 2, 3 * MINUTE])
 SETTINGS = hypothesis.settings(max_examples=40, deadline=None)
 
 
+@pytest.mark.parametrize('keys', [asof_reference.KEYS, ('user',), ('item',)])
 @SETTINGS
 @hypothesis.given(
   st.lists(ROWS, min_size=1, max_size=12), BOUNDARIES, KNOWN_AFTER
 )
-def test_as_plain_loops_have_it(rows, boundaries, known_after):
+def test_as_plain_loops_have_it(keys, rows, boundaries, known_after):
   rows = [FIRST, *rows]
   plain = [row._replace(item=row.item or None) for row in rows]
-  expected = asof_reference.reference(plain, boundaries, known_after)
-  found = asof_reference.features(rows, boundaries, known_after=known_after)
+  expected = asof_reference.reference(plain, boundaries, known_after, keys)
+  found = asof_reference.features(
+    rows, boundaries, known_after=known_after, keys=keys
+  )
   assert set(expected[0]) == set(found[0])
   for one, other in zip(found, expected, strict=True):
     for name, value in one.items():
@@ -331,7 +334,7 @@ def test_rows_whose_labels_nobody_tells_count_in_no_rate():
   )
   tasks = [source.SourceTask('click')]
   users, items = asof_rates.make_rates(
-    connection, 'keyed', tasks, MINUTE, [0.2]
+    connection, 'keyed', asof_reference.KEYS, tasks, MINUTE, [0.2]
   )
   for made in (users, items):
     (name,) = made.details

@@ -27,6 +27,7 @@ WITHOUT = {
   'user': {k: v for k, v in SCHEMA.items() if k != 'user'},
   'item': {k: v for k, v in SCHEMA.items() if k != 'item'},
 }
+NO_KEY = {k: v for k, v in WITHOUT['user'].items() if k != 'item'}
 
 
 def known_after(seconds):
@@ -356,14 +357,22 @@ def test_feedback_does_not_see_a_purchase_that_ends_the_session(tmp_path):
     (SCHEMA, {'as_of': ('gaps',)}, ("as_of: 'gaps' is not one of gap, pos",)),
     (
       WITHOUT['user'],
-      {'as_of': ('gap', 'counts')},
-      ("as_of: 'counts' needs a user",),
+      {'as_of': ('gap', 'views')},
+      ("as_of: 'views' needs a user, and the log has no column of users",),
+    ),
+    (
+      NO_KEY,
+      {'as_of': ('counts',)},
+      (
+        "as_of: 'counts' needs a user or an item, and the log has no column of"
+        ' users, and no categorical field of the log is the item',
+      ),
     ),
     (WITHOUT['item'], {'as_of': ('views',)}, ("as_of: 'views' needs an item",)),
     (
       WITHOUT['item'],
-      {'as_of': ('all', 'rates')},
-      ("as_of: 'rates' needs an item",),
+      {'as_of': ('all', 'history')},
+      ("as_of: 'history' needs an item",),
     ),
     (
       SCHEMA,
@@ -391,21 +400,45 @@ def test_bad_groups(tmp_path, schema, options, words):
   )
 
 
-@pytest.mark.parametrize('lack', ['user', 'item'])
-def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack):
+@pytest.mark.parametrize(
+  ('lack', 'other', 'why'),
+  [
+    ('user', 'item', 'the log has no column of users'),
+    ('item', 'user', 'no categorical field of the log is the item'),
+  ],
+)
+def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
   manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('all',))
-  assert manifest.options['as_of'] == ['gap', 'position']
-  warnings = manifest.report['warnings']
-  assert [line.split(' needs a')[0] for line in warnings] == [
-    f"as_of: '{group}' is left out: it"
-    for group in ('views', 'counts', 'rates', 'feedback', 'history')
-  ]
-  assert f'needs a{"n" if lack == "item" else ""} {lack}' in warnings[0]
+  assert manifest.options['as_of'] == ['gap', 'position', 'counts', 'rates']
+  made = [f.name for f in manifest.fields if 'as_of' in f.details]
+  assert made[3:] == [f'asof_{other}_rows', f'asof_{other}_click_rate']
+  views, counts, rates, feedback, history = manifest.report['warnings']
+  needed = f'needs a{"n" if lack == "item" else ""} {lack}'
+  assert views == f"as_of: 'views' is left out: it {needed}, and {why}"
+  assert counts == f"as_of: 'counts' leaves out the {lack}'s: {why}"
+  assert rates == f"as_of: 'rates' leaves out the {lack}'s: {why}"
+  assert feedback.startswith("as_of: 'feedback' is left out: it needs a task")
+  assert history == f"as_of: 'history' is left out: it {needed}, and {why}"
+
+
+@pytest.mark.parametrize(
+  ('lack', 'other'), [('user', 'item'), ('item', 'user')]
+)
+def test_the_part_of_one_key_is_as_with_both(tmp_path, lack, other):
+  """Sessions are given, so what a log lacks changes nothing else."""
+  found = []
+  for name, schema in (('both', SCHEMA), ('one', WITHOUT[lack])):
+    (tmp_path / name).mkdir()
+    run(tmp_path / name, visits(60), schema, as_of=('counts', 'rates'))
+    columns_of = (f'f_asof_{other}_rows', f'f_asof_{other}_click_rate')
+    rows = raw_files.read(tmp_path / name)
+    found.append([[row[column] for column in columns_of] for row in rows])
+  assert found[0] == found[1]
+  assert any(map(all, found[0]))
 
 
 def test_session_groups_need_no_user_and_no_item(tmp_path):
-  schema = {k: v for k, v in WITHOUT['user'].items() if k != 'item'}
-  manifest = run(tmp_path, visits(), schema, as_of=('position', 'gap'))
+  manifest = run(tmp_path, visits(), NO_KEY, as_of=('position', 'gap'))
   assert manifest.options['as_of'] == ['gap', 'position']
   # Sessions of one row: nothing is earlier, in train or elsewhere.
   assert [f.size for f in manifest.fields[-3:]] == [1, 1, 1]
