@@ -85,6 +85,18 @@ def log(rows=1500, seed=0):
   return pa.concat_tables([table.slice(0, 700), table.slice(690)])
 
 
+def log_without(key: str) -> tuple[pa.Table, dict[str, Any]]:
+  """Raw rows that have no `user` or no `item`, and their schema."""
+  raw, column = log(), SCHEMA[key]
+  schema = {name: value for name, value in SCHEMA.items() if name != key}
+  schema['categorical'] = [c for c in schema['categorical'] if c != column]
+  if key == 'user':  # then every row needs a session
+    visits = [visit or 'alone' for visit in raw['visit'].to_pylist()]
+    at = raw.schema.get_field_index('visit')
+    raw = raw.set_column(at, 'visit', pa.array(visits))
+  return raw.drop_columns([column]), schema
+
+
 def prepare_run(
   directory: pathlib.Path,
   config: config_lib.Config = CONFIG,

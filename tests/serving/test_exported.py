@@ -95,6 +95,18 @@ def test_sessions_and_the_past(past_dir, tmp_path, changes):
   assert [i['name'] for i in record['inputs'][3:]] == ['segment', 'time']
 
 
+@pytest.mark.parametrize('lack', ['user', 'item'])
+def test_the_past_of_a_log_without_users_or_items(tmp_path, lack):
+  raw, schema = past_run.log_without(lack)
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=raw, schema=schema),
+    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+  )
+  check_round_trip(
+    scorer, tmp_path / 'out', raw.slice(1200), raw.slice(0, 1200)
+  )
+
+
 FRESH = """
 import json, sys
 from rmtl_jax.serving import exported

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.preparation import source
 from rmtl_jax.preparation.simulator import log as simulated
 from rmtl_jax.serving import past, predict
 from rmtl_jax.serving import rows as rows_lib
@@ -87,15 +88,7 @@ def test_the_simulated_source(tmp_path):
 )
 def test_a_log_without_users_or_items(tmp_path, lack, other):
   """What it has is counted and rated all the same, and what it lacks is not."""
-  schema = {k: v for k, v in past_run.SCHEMA.items() if k != lack}
-  column = past_run.SCHEMA[lack]
-  schema['categorical'] = [c for c in schema['categorical'] if c != column]
-  raw = past_run.log()
-  if lack == 'user':  # then every row needs a session
-    visits = [visit or 'alone' for visit in raw['visit'].to_pylist()]
-    at = raw.schema.get_field_index('visit')
-    raw = raw.set_column(at, 'visit', pa.array(visits))
-  raw = raw.drop_columns([column])
+  raw, schema = past_run.log_without(lack)
   scorer = past_run.untrained(
     past_run.prepare_run(tmp_path, raw=raw, schema=schema),
     **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
@@ -110,6 +103,27 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   close(stacked(scored.probabilities), expected)
   alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
   assert np.abs(alone - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+  ('name', 'group', 'users'),
+  [
+    ('item_rows', 'counts', False),
+    ('item_click_rate', 'rates', False),
+    ('user_click_rate', 'rates', True),
+    ('views', 'views', True),
+    ('history', 'history', True),
+    ('gap', 'gap', False),
+  ],
+)
+def test_features_of_items_alone_need_no_users(name, group, users):
+  column = past.asof.PREFIX + name
+  field = source.SourceField(
+    column, 'numeric', column, details={'as_of': group}
+  )
+  needs = past.Needs((field,), sessions=False)
+  assert needs.users == users
+  assert needs.user_history == (group != 'gap')
 
 
 def test_sessions_that_began_in_the_history_go_on(loaded, expected):
