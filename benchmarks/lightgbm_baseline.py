@@ -1,6 +1,6 @@
 r"""LightGBM on prepared data, one model per task, beside the rate baseline.
 
-    pip install 'rmtl-jax[baselines]'
+    pip install '.[baselines]'
     python -m benchmarks.lightgbm_baseline --data_dir=data/mine \
       --seed=0 --seed=1 --output=benchmarks/results/lightgbm_baseline.json
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,8 +214,8 @@ class Task:
 
 def measure(
   data_dir: str, seeds: list[int], max_categories: int
-) -> list[dict[str, Any]]:
-  """Every task of prepared data: settings, test metrics, seconds, seeds' mean.
+) -> Iterator[dict[str, Any]]:
+  """Yields each task's settings, test metrics and seconds, with their means.
 
   Args:
     data_dir: prepared data.
@@ -234,7 +235,6 @@ def measure(
   )
   test = splits['test']
   rates = summary.rate_baseline(splits['train'], test, manifest, config)
-  found = []
   for k, name in enumerate(manifest.task_names):
     runs = []
     for seed in seeds:
@@ -253,28 +253,25 @@ def measure(
           'seconds': time.perf_counter() - begin,
         }
       )
-    found.append(
-      {
-        'data': pathlib.Path(data_dir).name,
-        'task': name,
-        'rates': rates and {metric: rates[name][metric] for metric in METRICS},
-        **{
-          metric: comparison.mean_and_error([run[metric] for run in runs])
-          for metric in (*METRICS, 'seconds')
-        },
-        'runs': runs,
-        'left_out': [f.name for f in manifest.of_kind('multi_valued')],
-      }
-    )
-  return found
+    yield {
+      'data': pathlib.Path(data_dir).name,
+      'task': name,
+      'rates': rates and {metric: rates[name][metric] for metric in METRICS},
+      **{
+        metric: comparison.mean_and_error([run[metric] for run in runs])
+        for metric in (*METRICS, 'seconds')
+      },
+      'runs': runs,
+      'left_out': [f.name for f in manifest.of_kind('multi_valued')],
+    }
 
 
 def row(figure: dict[str, Any]) -> dict[str, str]:
   """One task's line of the table."""
 
   def text(metric):
-    error = figure[metric]['standard_error']
-    shown = f'{figure[metric]["mean"]:.4f}'
+    mean, error = figure[metric]['mean'], figure[metric]['standard_error']
+    shown = '-' if mean is None else f'{mean:.4f}'
     return shown if error is None else f'{shown} ± {error:.4f}'
 
   rates = figure['rates']
@@ -294,9 +291,10 @@ def main(argv: list[str]) -> None:
   try:
     lightgbm = extras.require('lightgbm', 'the baseline')
     for data_dir in _DATA_DIR.value:
-      figures += measure(data_dir, _SEEDS.value, most)
-      left_out = ', '.join(figures[-1]['left_out'])
-      print(f'{data_dir}: done; left out: {left_out or "nothing"}', flush=True)
+      for figure in measure(data_dir, _SEEDS.value, most):
+        left_out = ', '.join(figure['left_out']) or 'nothing'
+        print(f'{data_dir}: {figure["task"]}; left out: {left_out}', flush=True)
+        figures.append(figure)
   except types.InputError as error:
     print(f'lightgbm_baseline: {error}', file=sys.stderr)
     sys.exit(2)
