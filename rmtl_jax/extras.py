@@ -11,7 +11,8 @@ from rmtl_jax import types
 # installation may lack.
 PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
-  *('matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb', 'pyarrow'),
+  *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
+  'pyarrow',
 )
 
 

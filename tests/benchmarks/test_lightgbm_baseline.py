@@ -1,0 +1,93 @@
+"""LightGBM beside the networks: its features, its choice, its absence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import lightgbm_baseline as lightgbm_lib
+from rmtl_jax.data import manifest as manifest_lib
+from tests import tiny
+
+
+def test_fields_by_what_they_are(tmp_path):
+  manifest = tiny.write_prepared(tmp_path)
+  binned = manifest_lib.Field(
+    'asof_gap', 'categorical', size=300, details={'transform': 'bins'}
+  )
+  manifest = dataclasses.replace(manifest, fields=(*manifest.fields, binned))
+  # Of user 29 values, of item 19.
+  assert lightgbm_lib.part(manifest, 29) == ([2], [0, 1], [])
+  assert lightgbm_lib.part(manifest, 28) == ([2], [1], [0])
+
+
+def test_ids_are_encoded_without_the_fold_of_the_row():
+  rng = np.random.default_rng(0)
+  ids = rng.integers(0, 4, 200).astype(np.int32)
+  labels = (rng.random(200) < 0.3).astype(np.float32)
+  encoded, rates = lightgbm_lib.encode(ids, labels, 4, seed=1)
+  of_two = labels[ids == 2]
+  expected = (of_two.sum() + 20 * labels.mean()) / (len(of_two) + 20)
+  assert rates[2] == pytest.approx(expected)
+  assert rates[0] == pytest.approx(labels.mean())
+  fold = np.random.default_rng(1).integers(0, lightgbm_lib.FOLDS, 200)
+  for row in np.flatnonzero(ids == 3)[:5]:
+    others = labels[fold != fold[row]]
+    mine = labels[(fold != fold[row]) & (ids == 3)]
+    assert encoded[row] == pytest.approx(
+      (mine.sum() + 20 * others.mean()) / (len(mine) + 20)
+    )
+  # A row's own label never reaches its feature.
+  changed = labels.copy()
+  changed[7] = 1 - changed[7]
+  again, _ = lightgbm_lib.encode(ids, changed, 4, seed=1)
+  same = fold == fold[7]
+  np.testing.assert_array_equal(again[same], encoded[same])
+  assert not np.array_equal(again[~same], encoded[~same])
+
+
+def test_a_search_on_tiny_data(tmp_path):
+  pytest.importorskip('lightgbm')
+  tiny.write_prepared(tmp_path, sessions=300)
+  click, conversion = lightgbm_lib.measure(str(tmp_path), [0, 1], 25)
+  assert (click['task'], conversion['task']) == tiny.TASKS
+  assert click['left_out'] == ['tags']
+  # Users are ids, items are small: 1 + 1 + 1 + 3 + 2 models.
+  assert [run['models'] for run in click['runs']] == [8, 8]
+  assert click['auc']['n'] == 2
+  assert click['auc']['mean'] > 0.7
+  assert click['rates']['logloss'] > click['logloss']['mean']
+  assert set(lightgbm_lib.row(click)) == set(lightgbm_lib.row(conversion))
+  json.dumps([click, conversion], allow_nan=False)
+
+
+def test_equal_seeds_give_equal_figures(tmp_path):
+  pytest.importorskip('lightgbm')
+  tiny.write_prepared(tmp_path)
+  figure, _ = lightgbm_lib.measure(str(tmp_path), [3, 3], 25)
+  first, second = figure['runs']
+  assert first | {'seconds': 0} == second | {'seconds': 0}
+
+
+def test_absence_is_one_line(tmp_path):
+  tiny.write_prepared(tmp_path)
+  program = (
+    "import sys; sys.modules['lightgbm'] = None;"
+    'from absl import app; from benchmarks import lightgbm_baseline as module;'
+    'app.run(module.main)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program, f'--data_dir={tmp_path}'],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2
+  assert done.stderr == (
+    'lightgbm_baseline: the baseline needs the package lightgbm: pip install'
+    ' lightgbm\n'
+  )
