@@ -219,7 +219,7 @@ def test_what_was_given_is_no_setting_of_a_point():
     ('network.dropout=0:inf', 'is no number'),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
-    ('batch.lanes=1:8', 'batch.lanes: no such setting'),
+    ('batch.input=auto|resident', 'batch.input says how the data are read'),
   ],
 )
 def test_what_is_no_dimension(text, expected):
