@@ -338,16 +338,18 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
   code, ((_, wanted),) = _tune(monkeypatch, tmp_path)
   assert code == 130
   assert {d.name for d in wanted.space} == {
+    'batch.lanes',
     'network.affinity_dim',
     'network.dropout',
     'network.embedding_scale',
     'network.id_dropout',
+    'network.ignore',
     'network.session_encoder',
     'pretrain.embedding_l2',
     'pretrain.l2',
     'pretrain.learning_rate',
   }
-  assert (wanted.confirm, wanted.seeds) == (3, (0, 1))
+  assert (wanted.confirm, wanted.seeds, wanted.minutes) == (3, (0, 1), 0)
   assert wanted.fresh == (2, 3, 4, 5)
   _, ((config, wanted),) = _tune(
     monkeypatch,
@@ -357,7 +359,9 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     '--confirm=1',
     '--confirm_seeds=7,9',
     '--trials=4',
+    '--minutes=0.5',
   )
+  assert wanted.minutes == 0.5
   assert config.network.ignore == 'tags+asof'
   assert wanted.space[0].choices == ('', 'user', 'user+price')
   assert (wanted.confirm, wanted.fresh, wanted.trials) == (1, (7, 9), 4)
@@ -370,6 +374,8 @@ def test_tune_searches_what_the_data_can_have(tmp_path, monkeypatch):
     ('--confirm_seeds=x', ["--confirm_seeds: 'x' is not a list of integers"]),
     ('--search=network.ignore=usr|tags', ["'usr'", 'did you mean user']),
     ('--config.network.ignore=prices', ['did you mean price?']),
+    ('--minutes=-1', ['--minutes: -1.0 is not a time']),
+    ('--minutes=x', ['--minutes']),
   ],
 )
 def test_tune_refuses_in_one_line(

@@ -18,12 +18,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'search',
     None,
     'The space: SETTING=LOW:HIGH, SETTING=LOW:HIGH:log or SETTING=A|B|...'
-    ' each; the settings of network, pretrain, critic, weighting and finetune'
-    ' that are numbers, texts or true/false, and ensemble. Without it: of stage'
-    ' 1 learning rate, L2 (of embeddings too), scale of embeddings, dropout,'
-    ' id-dropout, encoders of session and history and the as-of groups to'
-    ' ignore, as far as the data have them; of stage 3 learning rate, lambda'
-    ' and gamma.',
+    ' each; the settings of network, pretrain, critic, weighting, finetune'
+    ' and batch that are numbers, texts or true/false, and ensemble. Without'
+    ' it: of stage 1 learning rate, L2 (of embeddings too), scale of'
+    ' embeddings, dropout, id-dropout, encoders of session and history, the'
+    ' as-of groups and ids to ignore, as far as the data have them, and the'
+    ' lanes of a batch where an epoch has fewer than 50 steps; of stage 3'
+    ' learning rate, lambda and gamma.',
     flag_values=values,
   )
   flags.DEFINE_enum(
@@ -35,6 +36,14 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   )
   flags.DEFINE_integer(
     'trials', 30, 'Points to try.', lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_float(
+    'minutes',
+    0.0,
+    'No trial starts later than this after the start; 0 is no limit. The trial'
+    ' at hand is finished, and the best are confirmed as without. A search that'
+    ' is started again has its finished trials and all of the time again.',
+    flag_values=values,
   )
   flags.DEFINE_list(
     'seeds',
@@ -90,6 +99,7 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'sampler_seed'),
     common.value(values, 'confirm'),
     confirm_seeds,
+    common.value(values, 'minutes'),
   )
   options.check()
   data_dir = common.data_dir(values, path, progress.Progress())

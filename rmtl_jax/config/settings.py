@@ -387,8 +387,8 @@ class CompareConfig:
     methods: each BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
       backbone alone is its pre-trained model; @ takes the critics that were
       trained for another backbone; settings are of network, pretrain, critic,
-      weighting or finetune, or ensemble. The controls of every method are
-      added.
+      weighting, finetune or batch, or ensemble. The controls of every method
+      are added.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean validation AUC over the tuning seeds decides.

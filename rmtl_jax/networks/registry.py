@@ -95,3 +95,11 @@ def item_reader(config: config_lib.NetworkConfig) -> str:
   if config.session_encoder != 'none':
     return 'session_encoder'
   return next((one.setting for one in wanted(config) if one.reads_item), '')
+
+
+def without_item() -> dict[str, Any]:
+  """Settings with which no network reads the item's embeddings."""
+  default = config_lib.NetworkConfig()
+  settings = [one.setting for one in WRAPPERS.values() if one.reads_item]
+  off = {name: type(getattr(default, name))() for name in settings}
+  return {'session_encoder': 'none', **off}

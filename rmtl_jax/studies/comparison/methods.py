@@ -20,8 +20,18 @@ _NOT_OF_CONSTANTS = (
   'weighting.meta_learning_rate',
 )
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = ('network.', 'pretrain.', 'ensemble')
-_GROUPS = ('network', 'pretrain', 'critic', 'weighting', 'finetune', 'ensemble')
+_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble')
+_GROUPS = (
+  'network',
+  'pretrain',
+  'critic',
+  'weighting',
+  'finetune',
+  'batch',
+  'ensemble',
+)
+# How the data that all methods share are read; not what is in a batch.
+_OF_READING = ('batch.steps_per_dispatch', 'batch.input', 'batch.resident_gib')
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -243,12 +253,17 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
     types.InputError: no such setting, or a value of another type.
   """
   name, _, value = text.partition('=')
+  if name in _OF_READING:
+    raise types.InputError(
+      f'{label}: {name} says how the data are read, which is the same for'
+      f' all: --config.{name}'
+    )
   known = {
     k: v
     for k, v in config_values.flatten(base).items()
     if k.split('.')[0] in _GROUPS
     and not isinstance(v, tuple)
-    and k != 'weighting.name'  # part of a method's name
+    and k not in ('weighting.name', *_OF_READING)  # the name is the method's
   }
   if name not in known:
     raise types.InputError(

@@ -38,6 +38,18 @@ class Variant(NamedTuple):
   learning_rate: float
 
 
+class _Shared(NamedTuple):
+  """What runs with the same batches share.
+
+  Attributes:
+    splits: the data; all batches have the same columns, on the device once.
+    models: networks and programs.
+  """
+
+  splits: dict[str, splits_lib.Split]
+  models: models_lib.Models
+
+
 class Runs:
   """Trains the missing runs of a comparison.
 
@@ -83,11 +95,8 @@ class Runs:
       config.network.embedding_dim,
       copies=3,
     )
-    self._models = models_lib.Models(
-      splits_lib.with_room(
-        run.manifest.feature_spec(), self.splits['train'], config.batch
-      )
-    )
+    self._spec = run.manifest.feature_spec()
+    self._shared: dict[config_lib.BatchConfig, _Shared] = {}
     self._live, self._interrupted = live, interrupted
     self.population = population_lib.size(
       config.compare.population, len(config.compare.seeds)
@@ -99,7 +108,19 @@ class Runs:
   def check(self, configs: Iterable[config_lib.Config]) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for config in configs:
-      self._models.check(config)
+      self._share(config).models.check(config)
+
+  def _share(self, config: config_lib.Config) -> _Shared:
+    """What runs with these settings share with others of the same batches."""
+    batch = config.batch
+    if batch not in self._shared:
+      splits = {
+        name: dataclasses.replace(split, config=batch)
+        for name, split in self.splits.items()
+      }
+      spec = splits_lib.with_room(self._spec, splits['train'], batch)
+      self._shared[batch] = _Shared(splits, models_lib.Models(spec))
+    return self._shared[batch]
 
   def expect(self, methods: Sequence[Method]) -> None:
     """Counts the missing runs of all methods, to estimate the time left."""
@@ -130,10 +151,8 @@ class Runs:
           variant.method, seed, variant.learning_rate
         ).exists()
       ]
-      programs = [
-        self._models.finetune(variant.method.config(self.config))
-        for variant, _ in jobs
-      ]
+      configs = [variant.method.config(self.config) for variant, _ in jobs]
+      programs = [self._share(c).models.finetune(c) for c in configs]
       for _, group in population_lib.by_program(
         zip(programs, jobs, strict=True), self.population
       ):
@@ -154,9 +173,8 @@ class Runs:
           self._pretrain_ensemble(
             method, dataclasses.replace(config, seed=seed)
           )
-    programs = [
-      self._models.pretrain(method.config(self.config)) for method, _ in jobs
-    ]
+    configs = [method.config(self.config) for method, _ in jobs]
+    programs = [self._share(c).models.pretrain(c) for c in configs]
     for _, group in population_lib.by_program(
       zip(programs, jobs, strict=True), self.population
     ):
@@ -199,7 +217,7 @@ class Runs:
       'seed': config.seed,
       'learning_rate': None,
       **comparison_records.of_ensemble(
-        config, members, None if self._searching else self.splits['test']
+        config, members, self._share(config).splits.get('test')
       ),
     }
     self._files.write(self._files.run(method, config.seed), record)
@@ -300,12 +318,13 @@ class Runs:
           patience=config.finetune.max_epochs + 1,
         ),
       )
+    shared = self._share(config)
     return context_lib.Context(
       config,
       self._tasks,
-      self.splits['train'],
-      self.splits['validation'],
-      self._models,
+      shared.splits['train'],
+      shared.splits['validation'],
+      shared.models,
       self._live,
       store=self._files.unfinished(stage, method, seed, learning_rate),
       interrupted=self._interrupted,
@@ -331,7 +350,7 @@ class Runs:
     """
     context = one.context
     ((name, arm),) = one.arms.items()
-    test = None if self._searching else self.splits['test']
+    test = self._share(context.config).splits.get('test')
     record = {
       'method': method.name,
       'seed': seed,
@@ -375,7 +394,8 @@ class Runs:
   def _kept(self, stage: str, method: Method, seed: int) -> Any:
     key = (stage, method, seed)
     if key not in self._params:
-      actor, critic = self._models.shapes(method.config(self.config))
+      config = method.config(self.config)
+      actor, critic = self._share(config).models.shapes(config)
       shapes = critic if stage == 'critic' else actor
       self._params[key] = self._files.load_params(*key, shapes)
     return self._params[key]

@@ -10,7 +10,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.networks import ignore
+from rmtl_jax.networks import ignore, registry
 from rmtl_jax.studies.comparison import methods
 
 
@@ -71,6 +71,9 @@ START_POINTS = (
     'network.affinity_state': 'session',
   },
 )
+# Where an epoch has fewer steps, lanes are a dimension: large batches leave
+# a small log too few updates before early stopping.
+_FEW_STEPS = 50
 # Significant digits of sampled numbers: more would only look precise.
 _DIGITS = 3
 
@@ -125,13 +128,28 @@ def defaults(
   choices = _ignore_choices(base, manifest)
   if len(choices) > 1:
     space += (f'network.ignore={"|".join(choices)}',)
+  lanes = _lane_choices(base.batch, manifest.splits['train'].rows)
+  if len(lanes) > 1:
+    space += (f'batch.lanes={"|".join(map(str, lanes))}',)
   return space
+
+
+def _lane_choices(batch: config_lib.BatchConfig, rows: int) -> list[int]:
+  """Choices of batch.lanes: as given; where steps are few also 1/4 and 1/16."""
+  if rows >= _FEW_STEPS * batch.lanes * batch.lane_length:
+    return [batch.lanes]
+  fewer = dict.fromkeys(max(batch.lanes // n, 1) for n in (1, 4, 16))
+  return [lanes for lanes in fewer if lanes % batch.readers == 0]
 
 
 def _ignore_choices(
   base: config_lib.Config, manifest: manifest_lib.Manifest
 ) -> list[str]:
-  """Choices of network.ignore: as given, one as-of group more, or all."""
+  """Choices of network.ignore: as given, or more of it ignored.
+
+  One as-of group more, or all of them; the ids of the user, of the item (with
+  the histories that share its embeddings), or of both.
+  """
   spec, given = manifest.feature_spec(), base.network.ignore
   ignored = ignore.fields(given, spec)
   sizes = {field.name: field.size for field in manifest.fields}
@@ -145,16 +163,29 @@ def _ignore_choices(
     groups[ignore.ALL_GROUPS] = tuple(
       n for _, names in spec.groups for n in names
     )
-  choices = [given]
-  for group, names in groups.items():
-    # `ignore` prefers a field to a group of the same name: then all fields of
-    # the group are named instead.
-    word = '+'.join(names) if group in sizes else group
-    choice = f'{given}+{word}' if given else word
-    # A model needs at least one field.
-    if len(ignore.fields(choice, spec)) < len(sizes):
-      choices.append(choice)
-  return choices
+  # `ignore` prefers a field to a group of the same name: then all fields of the
+  # group are named instead.
+  words = [
+    '+'.join(names) if group in sizes else group
+    for group, names in groups.items()
+  ]
+  # What shares an id's embeddings can't be read without it.
+  ids = [
+    '+'.join(
+      f.name
+      for f in manifest.fields
+      if key in (f.name, f.vocabulary_owner) and f.name not in ignored
+    )
+    for key in (manifest.user_field, manifest.item_field)
+    if key is not None and key not in ignored and sizes[key] != 1
+  ]
+  words += [*ids, '+'.join(ids)] if len(ids) > 1 else ids
+  choices = [f'{given}+{word}' if given else word for word in words]
+  # A model needs at least one field.
+  return [
+    given,
+    *(c for c in choices if len(ignore.fields(c, spec)) < len(sizes)),
+  ]
 
 
 def parse(text: str, base: config_lib.Config) -> Dimension:
@@ -207,7 +238,10 @@ def check(space: Sequence[Dimension], manifest: manifest_lib.Manifest) -> None:
 
 
 def suggest(
-  trial: Any, space: Sequence[Dimension], base: config_lib.Config
+  trial: Any,
+  space: Sequence[Dimension],
+  base: config_lib.Config,
+  spec: types.FeatureSpec,
 ) -> dict[str, Any]:
   """Samples a point of the space.
 
@@ -215,9 +249,11 @@ def suggest(
     trial: an optuna.Trial.
     space: its dimensions.
     base: the given settings.
+    spec: the data's fields.
 
   Returns:
-    {'group.field': value} of the settings that differ from `base`.
+    {'group.field': value} of the settings that differ from `base`. A point that
+    ignores the item has nothing that reads it, whatever was sampled.
   """
   flat = config_values.flatten(base)
   values: dict[str, Any] = {}
@@ -233,6 +269,10 @@ def suggest(
       # Rounding may leave the range at its ends.
       rounded = float(f'{sampled:.{_DIGITS}g}')
       values[d.name] = min(max(rounded, d.low), d.high)
+  gone = ignore.fields(values.get('network.ignore', ''), spec)
+  if spec.item is not None and spec.names[spec.item] in gone:
+    for name, off in registry.without_item().items():
+      values[f'network.{name}'] = off
   return {k: v for k, v in values.items() if v != flat[k]}
 
 

@@ -162,11 +162,18 @@ class Trainer:
       # One of them diverged and its program stopped for all: train each alone.
       return [self.measure([point], seeds)[0] for point in points]
 
-  def left(self, runs: int) -> str:
-    """Formats ', at most 12:30 left' for a number of runs; '' if unknown."""
+  def left(self, runs: int, limited: int = 0, limit: float = math.inf) -> str:
+    """Formats ', at most 12:30 left'; '' if unknown.
+
+    Args:
+      runs: how many are left, whatever the time.
+      limited: how many more there are until the time limit.
+      limit: seconds until then.
+    """
     if not self._trained:
       return ''
-    seconds = runs * self._seconds / self._trained
+    each = self._seconds / self._trained
+    seconds = runs * each + min(limited * each, limit)
     return f', at most {progress_lib.clock(seconds)} left'
 
   def _train(

@@ -9,7 +9,9 @@ their finished runs, and so resumes without a database.
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -37,6 +39,8 @@ class Options(NamedTuple):
     confirm: number of best trials that run again with fresh seeds, which
       decide between them and the given settings; 0 takes the best trial.
     confirm_seeds: the fresh seeds; () takes four that the search does not use.
+    minutes: no trial starts later than this; 0 is no limit. Neither earlier
+      starts of an interrupted search count, nor the confirmation.
   """
 
   space: tuple[search.Dimension, ...]
@@ -46,6 +50,7 @@ class Options(NamedTuple):
   sampler_seed: int = 0
   confirm: int = 3
   confirm_seeds: tuple[int, ...] = ()
+  minutes: float = 0.0
 
   @property
   def fresh(self) -> tuple[int, ...]:
@@ -53,7 +58,12 @@ class Options(NamedTuple):
     return self.confirm_seeds or confirmation.fresh_seeds(self.seeds)
 
   def check(self) -> None:
-    """Raises InputError unless the fresh seeds are fresh, and two or more."""
+    """Raises InputError unless fresh seeds are fresh, and time is a time."""
+    if not self.minutes >= 0:
+      raise types.InputError(
+        f'--minutes: {self.minutes} is not a time, expected 0 (no limit) or'
+        ' more'
+      )
     if not self.confirm:
       return
     stale = [seed for seed in self.fresh if seed in self.seeds]
@@ -119,7 +129,8 @@ def tune(
     # The sampler draws as many trials as one program can train together before
     # it learns the value of any.
     batch = max(runs.population // len(options.seeds), 1)
-    tried = _search(optuna, config, options, trainer, batch, live)
+    spec = run.manifest.feature_spec()
+    tried = _search(optuna, config, options, spec, trainer, batch, live)
     decision = _confirm(options, trainer, tried, live)
     record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
@@ -141,11 +152,13 @@ def _search(
   optuna: Any,
   config: config_lib.Config,
   options: Options,
+  spec: types.FeatureSpec,
   trainer: trials.Trainer,
   batch: int,
   live: progress_lib.Progress,
 ) -> list[Record]:
-  """Trains all trials, the given settings first."""
+  """Trains trials until there is no time, the given settings first."""
+  end = time.monotonic() + (60 * options.minutes or math.inf)
   study = optuna.create_study(
     direction='maximize',
     sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
@@ -154,35 +167,46 @@ def _search(
     study.enqueue_trial(start)
   tried = trainer.trials([{}], options.seeds, [])
   while len(tried) <= options.trials:
+    if time.monotonic() >= end:
+      done = len(tried) - 1
+      live.say(f'--minutes are over after {done} of {options.trials} trials')
+      break
     count = min(batch, options.trials + 1 - len(tried))
     asked = [study.ask() for _ in range(count)]
-    points = [search.suggest(t, options.space, config) for t in asked]
+    points = [search.suggest(t, options.space, config, spec) for t in asked]
     records = trainer.trials(points, options.seeds, tried)
     for trial, record in zip(asked, records, strict=True):
       # A pruned trial has the value of its one seed: the sampler would learn
       # nothing from a trial without a value.
       study.tell(trial, record['validation_auc'])
       tried.append(record)
-      live.say(_line(tried, options, trainer))
+      live.say(_line(tried, options, trainer, end - time.monotonic()))
   return tried
 
 
 def _line(
-  tried: Sequence[Record], options: Options, trainer: trials.Trainer
+  tried: Sequence[Record],
+  options: Options,
+  trainer: trials.Trainer,
+  seconds: float,
 ) -> str:
+  """One trial's result; `seconds` are those in which others may start."""
   best, last, done = trials.best(tried), tried[-1], len(tried) - 1
   value = f'validation AUC {last["validation_auc"]:.4f}'
   if last['pruned']:
     value += ' after one seed, the others are spared'
   if not last['by_seed']:
     value = 'its loss was not finite'
-  left = (options.trials - done) * len(options.seeds)
-  if options.confirm:
-    left += (1 + options.confirm) * len(options.fresh)
+  seeds = len(options.seeds)
+  more = options.trials - done if seconds > 0 else 0
+  runs = (1 + options.confirm) * len(options.fresh) if options.confirm else 0
+  if more:
+    # The last one may start just before the end, and is finished.
+    runs, more = runs + seeds, more - 1
   return (
     f'trial {done} of {options.trials}: {value}, best'
     f' {best["validation_auc"]:.4f} at trial {tried.index(best)}'
-    + trainer.left(left)
+    + trainer.left(runs, more * seeds, seconds)
   )
 
 

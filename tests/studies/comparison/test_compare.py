@@ -291,6 +291,51 @@ def test_a_population_gives_what_runs_one_by_one_give(
     )
 
 
+def test_a_method_of_other_batches_is_the_run_with_that_setting(
+  tmp_path, data_dir
+):
+  batches = 'batch.lane_length=4:batch.lanes=2'
+  names = (f'shared_bottom+critic:{batches}', 'shared_bottom')
+  config = changed(
+    methods=names, seeds=(5, 7), learning_rates=(1e-3,), population=2
+  )
+  mixed = compare.compare(config, tmp_path / 'mixed', data_dir, QUIET)
+  alone = compare.compare(
+    dataclasses.replace(
+      changed(
+        methods=('shared_bottom+critic',),
+        seeds=(5, 7),
+        learning_rates=(1e-3,),
+        population=2,
+      ),
+      batch=dataclasses.replace(config.batch, lane_length=4, lanes=2),
+    ),
+    tmp_path / 'alone',
+    data_dir,
+    QUIET,
+  )
+  wanted = {
+    (run['method'], run['seed']): run['metrics'] for run in alone['runs']
+  }
+  found = {}
+  for run in mixed['runs']:
+    name, _, settings = run['method'].partition(':')
+    assert settings in ('', batches)
+    if settings:
+      found[name, run['seed']] = run['metrics']
+  assert found == wanted
+  for seed in (5, 7):
+    small, given = (
+      next(
+        run['validation_auc']
+        for run in runs_of(mixed, name)
+        if run['seed'] == seed
+      )
+      for name in (f'shared_bottom:{batches}', 'shared_bottom')
+    )
+    assert small != given
+
+
 def test_a_damaged_run_file_is_named(tmp_path, data_dir):
   config = changed(methods=('esmm',), seeds=(5,))
   compare.compare(config, tmp_path, data_dir, QUIET)

@@ -34,6 +34,8 @@ def names(*wanted):
     'ple+critic:network.id_dropout=user=0.1:network.ignore=',
     'ple:ensemble=4',
     'ple:ensemble=4:network.dropout=0.5',
+    'ple:batch.lanes=8',
+    'ple+critic:batch.lane_length=16:batch.lanes=8',
   ],
 )
 def test_a_name_parses_to_what_it_names(text):
@@ -79,7 +81,11 @@ def test_one_thing_has_one_name():
     ('ple:finetune.l2=0', 'finetune.l2 needs a weighting'),
     ('ple+critic:discount=0.5', 'discount: no such setting.*critic.discount'),
     ('ple+critic:network.bottom_units=8', 'bottom_units: no such setting'),
-    ('ple+critic:batch.lanes=8', 'batch.lanes: no such setting'),
+    ('ple+critic:batch.lane=8', 'batch.lane: no such setting.*batch.lanes'),
+    ('ple:batch.lanes=0', 'batch.lanes: 0 is not between 1 and'),
+    ('ple:batch.readers=3', '3 does not divide the 32 lanes'),
+    ('ple:batch.input=streaming', 'the same for all: --config.batch.input'),
+    ('ple:batch.steps_per_dispatch=8', 'how the data are read'),
     ('ple+critic:weighting.name=x', 'weighting.name: no such setting'),
     ('ple+critic:finetune.learning_rate=1', 'is tuned for every method alike'),
     ('ple+critic:critic.discount', 'critic.discount= is not of type float'),
@@ -166,6 +172,18 @@ def test_another_stage_1_is_judged_against_the_own_backbone():
     'ple+constant:network.dropout=0.5',
     'ple+constant_mean@esmm:network.dropout=0.5',
     'ple+q_shuffled@esmm:network.dropout=0.5',
+  ]
+
+
+def test_other_batches_are_those_of_every_stage_and_control():
+  variant = methods.parse('ple+critic@esmm:batch.lanes=8', BASE)
+  assert variant.pretrained.name == 'ple:batch.lanes=8'
+  assert variant.critics.name == 'esmm:batch.lanes=8'
+  assert [control.name for control in variant.controls()] == [
+    'ple:batch.lanes=8',
+    'ple+constant:batch.lanes=8',
+    'ple+constant_mean@esmm:batch.lanes=8',
+    'ple+q_shuffled@esmm:batch.lanes=8',
   ]
 
 

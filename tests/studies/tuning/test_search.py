@@ -38,13 +38,14 @@ def test_dimensions(text, expected):
   assert search.parse(text, BASE) == expected
 
 
-def manifest(*fields, item=None):
-  split = manifest_lib.Split(0, 0, (), {'click': 0})
+def manifest(*fields, item=None, user=None, rows=10**6):
+  split = manifest_lib.Split(rows, 0, (), {'click': 0})
   return manifest_lib.Manifest(
     source='mine',
     fields=fields,
     tasks=(manifest_lib.Task('click'),),
     splits=dict.fromkeys(manifest_lib.SPLITS, split),
+    user_field=user,
     item_field=item,
   )
 
@@ -55,15 +56,18 @@ def category(name, group='', size=9):
 
 
 PRICE = manifest_lib.Field('price', 'numeric')
-ITEM = category('item')
+ITEM, USER = category('item'), category('user')
 GAP, VIEWS = category('asof_gap', 'gap'), category('asof_views', 'views')
 RATE = category('asof_rate', 'rates')
+SPEC = manifest(PRICE).feature_spec()
 
 
-def space(*fields, item=None, stage='pretrain', ignore=''):
+def space(*fields, stage='pretrain', ignore='', batch=(), **more):
   """{setting: values} of the default space, which `parse` must take."""
-  base = config_values.with_settings(BASE, {'network.ignore': ignore})
-  texts = search.defaults(stage, base, manifest(*fields, item=item))
+  base = config_values.with_settings(
+    BASE, {'network.ignore': ignore, **dict(batch)}
+  )
+  texts = search.defaults(stage, base, manifest(*fields, **more))
   for text in texts:
     search.parse(text, base)
   return dict(text.split('=') for text in texts)
@@ -94,7 +98,7 @@ def test_the_default_space_is_what_the_data_can_have():
     'network.affinity_dim',
     'network.ignore',
   }
-  assert found['network.ignore'] == '|gap|rates|asof'
+  assert found['network.ignore'] == '|gap|rates|asof|item'
   with_history = space(PRICE, ITEM, GAP, RATE, HISTORY, item='item')
   assert set(with_history) == {*found, 'network.history_encoder'}
   since = category('asof_since_click', 'feedback')
@@ -129,6 +133,45 @@ def test_the_default_space_is_what_the_data_can_have():
 )
 def test_groups_to_ignore(fields, given, expected):
   assert space(*fields, ignore=given).get('network.ignore') == expected
+
+
+@pytest.mark.parametrize(
+  ('fields', 'given', 'expected'),
+  [
+    ((PRICE, USER, ITEM), '', '|user|item|user+item'),
+    ((PRICE, ITEM, GAP), '', '|gap|item'),
+    # A history has the item's embeddings: it can't stay alone.
+    (
+      (PRICE, USER, ITEM, HISTORY),
+      '',
+      '|history|user|item+asof_history|user+item+asof_history',
+    ),
+    ((PRICE, USER, ITEM), 'item', 'item|item+user'),
+    # A constant says nothing, and something must be left.
+    ((PRICE, category('user', size=1), ITEM), '', '|item'),
+    ((USER, ITEM), '', '|user|item'),
+  ],
+)
+def test_ids_to_ignore(fields, given, expected):
+  names = [field.name for field in fields]
+  keys = {key: key for key in ('user', 'item') if key in names}
+  assert space(*fields, ignore=given, **keys)['network.ignore'] == expected
+
+
+@pytest.mark.parametrize(
+  ('rows', 'batch', 'expected'),
+  [
+    (102_400, {}, None),
+    (102_399, {}, '32|8|2'),
+    (3_000, {'batch.lanes': 8, 'batch.readers': 2}, '8|2'),
+    (3_000, {'batch.lanes': 3}, '3|1'),
+    (3_000, {'batch.lanes': 1}, None),
+    (3_200, {'batch.lanes': 1}, None),
+  ],
+)
+def test_fewer_lanes_where_an_epoch_has_few_steps(rows, batch, expected):
+  found = space(PRICE, rows=rows, batch=batch)
+  assert found.get('batch.lanes') == expected
 
 
 def test_no_encoder_where_the_item_is_ignored():
@@ -204,7 +247,23 @@ def test_what_was_given_is_no_setting_of_a_point():
 
   texts = ('network.id_dropout=0|0.3', 'network.dropout=0.1:0.2')
   dimensions = [search.parse(text, BASE) for text in texts]
-  assert search.suggest(First(), dimensions, BASE) == {}
+  assert search.suggest(First(), dimensions, BASE, SPEC) == {}
+
+
+def test_nothing_reads_an_item_that_is_ignored():
+  spec = manifest(PRICE, USER, ITEM, item='item').feature_spec()
+  base = config_values.with_settings(BASE, {'network.affinity_dim': 4})
+  texts = ('network.ignore=|item+user', 'network.session_encoder=none|mean')
+  dimensions = [search.parse(text, base) for text in texts]
+  assert search.suggest(Trial(), dimensions, base, spec) == {
+    'network.ignore': 'item+user',
+    'network.affinity_dim': 0,
+  }
+  others = [search.parse('network.ignore=|user', base), dimensions[1]]
+  assert search.suggest(Trial(), others, base, spec) == {
+    'network.ignore': 'user',
+    'network.session_encoder': 'mean',
+  }
 
 
 @pytest.mark.parametrize(
@@ -219,7 +278,7 @@ def test_what_was_given_is_no_setting_of_a_point():
     ('network.dropout=0:inf', 'is no number'),
     ('network.id_dropout=0:1', 'is no number: name A|B|... instead'),
     ('network.droput=0:1', 'no such setting .did you mean network.dropout'),
-    ('batch.lanes=1:8', 'batch.lanes: no such setting'),
+    ('batch.input=auto|resident', 'batch.input says how the data are read'),
   ],
 )
 def test_what_is_no_dimension(text, expected):
@@ -249,7 +308,7 @@ def test_numbers_have_three_digits_and_stay_inside():
     'network.id_dropout=0|0.3',
   )
   space = [search.parse(text, BASE) for text in texts]
-  assert search.suggest(Trial(), space, BASE) == {
+  assert search.suggest(Trial(), space, BASE, SPEC) == {
     'network.dropout': 0.123,
     'network.embedding_scale': 0.12399,  # 0.124 is outside
     'critic.max_passes': 9,

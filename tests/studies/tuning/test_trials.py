@@ -63,3 +63,12 @@ def test_a_point_is_a_method_and_a_rate():
   assert v.learning_rate == 1.0
   v = trials.variant(config, 'pretrain', {'network.ignore': 'rates+gap'})
   assert v.method.name == 'mmoe:network.ignore=rates+gap'
+
+
+def test_the_time_left_ends_with_the_limit():
+  trainer = trials.Trainer(None, config_lib.Config(), 'pretrain')
+  assert trainer.left(3) == ''
+  trainer._seconds, trainer._trained = 20.0, 2
+  assert trainer.left(3) == ', at most 0:30 left'
+  assert trainer.left(3, 9) == ', at most 2:00 left'
+  assert trainer.left(3, 9, 50.0) == ', at most 1:20 left'

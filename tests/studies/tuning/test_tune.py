@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+import types as types_lib
 
 import pyarrow.parquet as pq
 import pytest
@@ -106,6 +107,45 @@ def test_more_trials_go_on_from_the_finished_ones(tuned, data_dir):
   more = tune.tune(CONFIG, RATE._replace(trials=4), path, data_dir, QUIET)
   assert more['trials'][:4] == record['trials']
   assert len(more['trials']) == 5
+
+
+def test_no_trial_starts_after_the_time_is_over(
+  tmp_path, data_dir, tuned, monkeypatch
+):
+  shutil.copytree(tuned[0] / 'trials', tmp_path / 'trials')
+  # The start, before each trial (two are in time) and after each.
+  ticks = iter([0.0, 1.0, 30.0, 59.0, 70.0, 71.0])
+  clock = types_lib.SimpleNamespace(monotonic=lambda: next(ticks))
+  said = []
+  live = progress.Progress(quiet=True)
+  monkeypatch.setattr(live, 'say', said.append)
+  with monkeypatch.context() as patched:
+    patched.setattr(tune, 'time', clock)
+    options = RATE._replace(minutes=1, confirm=2, confirm_seeds=(8, 9))
+    record = tune.tune(CONFIG, options, tmp_path, data_dir, live)
+  assert record['trials'] == tuned[1]['trials'][:3]
+  assert '--minutes are over after 2 of 3 trials' in said
+  better = [
+    t['settings']
+    for t in record['trials'][1:]
+    if t['validation_auc'] > record['trials'][0]['validation_auc']
+  ]
+  assert len(record['confirmed']) == (1 + len(better) if better else 0)
+  # A start without a limit goes on from there.
+  assert tune.tune(CONFIG, RATE, tmp_path, data_dir, QUIET) == tuned[1]
+
+
+def test_ids_and_batches_are_searched(tmp_path, data_dir):
+  space = wanted(
+    'network.ignore=item|user+item',
+    'network.session_encoder=mean|target_attention',
+    'batch.lanes=2|1',
+    trials=2,
+  )
+  record = tune.tune(CONFIG, space, tmp_path, data_dir, QUIET)
+  for trial in record['trials'][1:]:
+    assert set(trial['settings']) == {'network.ignore', 'batch.lanes'}
+    assert not trial['pruned']
 
 
 def test_stage_3_is_searched_after_the_other_two(tmp_path, data_dir):
@@ -227,9 +267,11 @@ def test_lost_trials_are_spared_their_other_seeds(
     ({'confirm_seeds': (8, 5)}, '--confirm_seeds: 5 is one of --seeds'),
     ({'confirm_seeds': (8,)}, '--confirm_seeds: 8 is not a list of at least'),
     ({'confirm_seeds': (8, 8)}, 'at least two different seeds'),
+    ({'minutes': -1.0}, '--minutes: -1.0 is not a time'),
+    ({'minutes': float('nan'), 'confirm': 0}, '--minutes: nan is not a time'),
   ],
 )
-def test_seeds_that_confirm_nothing(tmp_path, data_dir, changes, expected):
+def test_options_that_mean_nothing(tmp_path, data_dir, changes, expected):
   with pytest.raises(types.InputError, match=expected):
     tune.tune(CONFIG, FRESH._replace(**changes), tmp_path, data_dir, QUIET)
 
