@@ -30,17 +30,6 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import baseline, comparison, metrics
 from rmtl_jax.results import summary
 
-_DATA_DIR = flags.DEFINE_multi_string(
-  'data_dir', None, 'Prepared data; repeatable.', required=True
-)
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_SEEDS = flags.DEFINE_multi_integer(
-  'seed', [0], 'Of folds and of sampling; repeatable.'
-)
-_MAX_CATEGORIES = flags.DEFINE_integer(
-  'max_categories', 200, 'A categorical field with more values is an id.'
-)
-
 METRICS = ('auc', 'logloss')
 FOLDS = 5
 # Trees at most; trees without a better validation logloss at the end.
@@ -287,11 +276,11 @@ def row(figure: dict[str, Any]) -> dict[str, str]:
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
-  most, figures = _MAX_CATEGORIES.value, []
+  most, figures = flags.FLAGS.max_categories, []
   try:
     lightgbm = extras.require('lightgbm', 'the baseline')
-    for data_dir in _DATA_DIR.value:
-      for figure in measure(data_dir, _SEEDS.value, most):
+    for data_dir in flags.FLAGS.data_dir:
+      for figure in measure(data_dir, flags.FLAGS.seed, most):
         left_out = ', '.join(figure['left_out']) or 'nothing'
         print(f'{data_dir}: {figure["task"]}; left out: {left_out}', flush=True)
         figures.append(figure)
@@ -300,7 +289,7 @@ def main(argv: list[str]) -> None:
     sys.exit(2)
   print(machine.table([row(figure) for figure in figures]))
   machine.write(
-    _OUTPUT.value,
+    flags.FLAGS.output,
     {
       'benchmark': 'lightgbm_baseline',
       'lightgbm': lightgbm.__version__,
@@ -313,5 +302,20 @@ def main(argv: list[str]) -> None:
   )
 
 
+def define_flags() -> None:
+  """Defines the flags; not on import, since a test imports this module."""
+  flags.DEFINE_multi_string(
+    'data_dir', None, 'Prepared data; repeatable.', required=True
+  )
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_multi_integer(
+    'seed', [0], 'Of folds and of sampling; repeatable.'
+  )
+  flags.DEFINE_integer(
+    'max_categories', 200, 'A categorical field with more values is an id.'
+  )
+
+
 if __name__ == '__main__':
+  define_flags()
   app.run(main)
