@@ -79,7 +79,7 @@ def test_absence_is_one_line(tmp_path):
   program = (
     "import sys; sys.modules['lightgbm'] = None;"
     'from absl import app; from benchmarks import lightgbm_baseline as module;'
-    'app.run(module.main)'
+    'module.define_flags(); app.run(module.main)'
   )
   done = subprocess.run(
     [sys.executable, '-c', program, f'--data_dir={tmp_path}'],
