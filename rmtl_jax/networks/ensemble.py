@@ -77,7 +77,7 @@ def _vmapped(network: functional.Network, count: int) -> functional.Network:
 
 @jax.jit
 def stack(*trees: Any) -> Any:
-  """Trees of equal shapes as one, whose leaves get a leading axis."""
+  """Stacks the leaves of equal trees on a new leading axis."""
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 

@@ -318,7 +318,7 @@ def finetune(
   for name, weighting in weightings.items():
     means = None
     if registry.find(weighting).takes == registry.MEANS:
-      # Of the policy that the critics know, wherever the arm starts.
+      # The critics know the pre-trained policy, also if the arm starts anew.
       means = mean_weights(context, actor_params, critic_params)
     arms[name] = _finetune_arm(
       context, weighting, initial, critic_params, means, stopping

@@ -87,7 +87,7 @@ class Stage(Protocol):
     """
 
   def end_epoch(self) -> None:
-    """Counts an epoch of which every pass is made."""
+    """Counts an epoch once every arm has made its pass."""
 
   def to_save(self, cut: Cut | None = None) -> saved.StageCheckpoint:
     """What a checkpoint holds, between epochs or inside of a pass."""

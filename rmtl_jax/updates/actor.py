@@ -45,7 +45,7 @@ def make_actor_step(
   weighting: optax.GradientTransformationExtraArgs,
   label_smoothing: float = 0.0,
 ) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
-  """The step of an actor whose row losses a chain weighs.
+  """Makes the actor's step; a weighting chain scales its row losses.
 
   The chain gets `losses`, `labels`, `mask`, `key` and `task_gradients` in both
   stages, and in stage 3 what critics say beside them.

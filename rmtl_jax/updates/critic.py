@@ -83,7 +83,7 @@ def td_losses(
     members = network.members
     r_t = jnp.tile(reward(a_t, lane_batch.labels), (1, members))
     if further is not None:
-      # Rewards of pi', whose actions the target critic's values are of.
+      # Rewards of the same actions of pi' that the target critic values.
       target_r_t = jnp.tile(reward(target_a_t, lane_batch.labels), (1, members))
       target_q_t = further.values(
         target_r_t,

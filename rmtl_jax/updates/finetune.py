@@ -27,7 +27,7 @@ def make_finetune_step(
 ) -> Callable[..., tuple[state.FinetuneState, actor_lib.Metrics]]:
   """The step of stage 3, for any weighting.
 
-  The action whose value the critics give is the one whose loss is weighed: the
+  The critics value the very action that the weighed loss is of: the
   training forward pass's own output (with dropout), so that a step needs no
   second pass of the actor. A weighting with an objective, such as `ddpg`,
   descends that instead of a weighted loss.

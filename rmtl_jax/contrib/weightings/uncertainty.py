@@ -18,8 +18,8 @@ def scale_by_uncertainty(
   u is `q_deviation`: the standard deviation over several critics of one task.
 
   Args:
-    lambda_: a positive one gives rows more weight of whose future the critics
-      are unsure, a negative one those on which they agree.
+    lambda_: positive gives more weight to rows on which the critics disagree,
+      negative to rows on which they agree.
 
   Returns:
     A transformation that needs `q_deviation` and `mask`.
