@@ -109,7 +109,9 @@ def train(
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
       _train_members(config, run, stages, live, interrupted, layout, inputs)
-      trained = ensemble.restore(run, inputs.models)
+      trained = ensemble.weighed(
+        ensemble.restore(run, inputs.models), inputs.splits['validation']
+      )
       history = trained.history
       writer = _open_writer(held, run, history)
       return _evaluate_and_write(run, trained, inputs, history, writer)

@@ -271,7 +271,8 @@ class StageConfig:
       that is descended has y (1 - s) + s / 2 for y; what is logged has y.
     clip_norm: largest global gradient norm; 0 means no clipping.
     max_epochs: most passes over the train rows.
-    patience: epochs without a better mean validation AUC before stopping.
+    patience: epochs without a better validation (evaluation.monitor) before
+      stopping.
   """
 
   learning_rate: NonNegative = 1e-3
@@ -354,6 +355,9 @@ class EvaluationConfig:
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b), `isotonic` (any rising function) or `none`.
     group: rows of one group in GAUC: `session` or `user`.
+    monitor: what stages 1 and 3 stop on, over the validation rows: the mean
+      `auc` of the tasks, or their mean `logloss`, each in units of that of its
+      rate.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -361,6 +365,7 @@ class EvaluationConfig:
   calibration_bins: Annotated[int, Range(1, 10**6)] = 20
   calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
   group: Literal['session', 'user'] = 'session'
+  monitor: Literal['auc', 'logloss'] = 'auc'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -426,6 +431,11 @@ class Config:
     ensemble: M members that differ in their seed, each a run of its own in
       RUN/members, and predict as one model, by the mean of their
       probabilities. Member 0 is the model of the seed.
+    variants: what the members of an ensemble differ in beside their seed:
+      SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`, of which the
+      members take one after the other. `network.ignore=user;` makes every
+      other member one that does not see `user`. Such members are weighed on
+      validation, each task's by the lowest logloss of their logits' mean.
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
@@ -443,6 +453,7 @@ class Config:
   backbone: Annotated[str, Registered('backbone')] = 'mmoe'
   seed: Count = 0
   ensemble: Annotated[int, Range(1, 64)] = 1
+  variants: str = ''
   control: bool = True
   network: NetworkConfig = NetworkConfig()
   pretrain: PretrainConfig = PretrainConfig()

@@ -74,6 +74,44 @@ def check(name: str, value: Any) -> None:
   limits.check(f'config.{name}', value, kind(name))
 
 
+def parse_setting(
+  label: str, text: str, known: Mapping[str, Any]
+) -> tuple[str, Any]:
+  """Parses 'group.field=value'.
+
+  Args:
+    label: what to call it in errors.
+    text: one setting.
+    known: the settings that may be named, with a value of their type.
+
+  Returns:
+    (name, value of the setting's type).
+
+  Raises:
+    types.InputError: no such setting, or a value of another type.
+  """
+  name, _, value = text.partition('=')
+  if name not in known:
+    groups = ', '.join(dict.fromkeys(each.split('.')[0] for each in known))
+    raise types.InputError(
+      f'{label}: {unknown_setting(name, known)}; those of {groups} can be set'
+    )
+  old = known[name]
+  if isinstance(old, str):
+    return name, value
+  if isinstance(old, bool):
+    if value.lower() in ('true', 'false'):
+      return name, value.lower() == 'true'
+  else:
+    try:
+      return name, type(old)(value)
+    except ValueError:
+      pass
+  raise types.InputError(
+    f'{label}: {name}={value} is not of type {type(old).__name__}'
+  )
+
+
 def validate(config: config_lib.Config) -> config_lib.Config:
   """Returns the config if every setting is within its limits and the rules.
 

@@ -1,13 +1,15 @@
-"""Actors that differ in their seed, as one actor."""
+"""Actors that differ in their seed, or in more, as one actor."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from rmtl_jax import types
 from rmtl_jax.networks import functional, layers
 from rmtl_jax.ops import ensembles
 
@@ -46,6 +48,54 @@ def make_ensemble(
     return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1))(logits)
 
   return members._replace(lane=lane)
+
+
+def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
+  """Members of several networks; `lane` gives their logits' weighted mean.
+
+  Parameters are {'members': a tree of each network's, 'weights': f32[M, K]}.
+
+  Args:
+    networks: M actors of the same fields and tasks.
+  """
+
+  def init(key: jax.Array) -> Any:
+    keys = jax.random.split(key, len(networks))
+    members = [n.init(k) for n, k in zip(networks, keys, strict=True)]
+    return mixture(members, None)
+
+  def share(params: Any, inputs: types.Inputs) -> Any:
+    pairs = zip(networks, params['members'], strict=True)
+    return [network.share(own, inputs) for network, own in pairs]
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    logits = [
+      network.lane(own, part, inputs, dropout_key=dropout_key)
+      for network, own, part in zip(
+        networks, params['members'], shared, strict=True
+      )
+    ]
+    weights = params['weights']
+    if weights is None:
+      return jnp.mean(jnp.stack(logits), axis=0)
+    return jnp.einsum('mtk,mk->tk', jnp.stack(logits), weights)
+
+  def prepare(params: Any) -> Any:
+    pairs = zip(networks, params['members'], strict=True)
+    return {**params, 'members': [n.prepare(own) for n, own in pairs]}
+
+  return networks[0]._replace(
+    init=init,
+    share=share,
+    lane=lane,
+    shared_axes=[network.shared_axes for network in networks],
+    prepare=prepare,
+  )
+
+
+def mixture(members: Sequence[Any], weights: Any) -> Any:
+  """The parameters of `make_mixture`; weights of None are equal."""
+  return {'members': list(members), 'weights': weights}
 
 
 def _vmapped(network: functional.Network, count: int) -> functional.Network:

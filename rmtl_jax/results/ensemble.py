@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import metrics
+from rmtl_jax import json_files, types
+from rmtl_jax.evaluation import metrics, mixing
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import context, saved
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
 
 # What stages leave for predictions, in the order in which reports show it.
 ACTORS = ('pretrain', 'constant', 'finetune')
@@ -28,26 +30,39 @@ class Ensemble:
     models: of the run's data.
     configs: the settings of each member.
     members: the finished stages of each; one of a run that is one model.
+    weights: of members of several networks, f32[M, K] by the actor's name;
+      equal where there are none.
   """
 
   models: models_lib.Models
   configs: tuple[config_lib.Config, ...]
   members: tuple[saved.FinishedStages, ...]
+  weights: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def actors(self) -> dict[str, Any]:
     """Parameters of the actors that every member has, by name.
 
-    Those of an ensemble are stacked on a leading axis, as
-    networks/ensemble.make_ensemble wants them.
+    Those of an ensemble are as networks/ensemble.make_ensemble or, of members
+    of several networks, make_mixture wants them.
     """
     return {
-      name: stacked(
-        self.models, [one.results[name].params for one in self.members]
-      )
+      name: self._joined(name)
       for name in ACTORS
       if all(name in one.results for one in self.members)
     }
+
+  @property
+  def is_mixture(self) -> bool:
+    """Whether members differ in more than their seed."""
+    same = {dataclasses.replace(one, seed=0) for one in self.configs}
+    return len(same) > 1
+
+  def _joined(self, name: str) -> Any:
+    params = [one.results[name].params for one in self.members]
+    if not self.is_mixture:
+      return stacked(self.models, params)
+    return ensemble_lib.mixture(params, self.weights.get(name))
 
   def best_epochs(self, name: str) -> list[int]:
     """The epoch that was kept of an actor, one per member; [] if unfinished."""
@@ -80,18 +95,85 @@ def in_order(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
   )
 
 
-def restore(run: workdir.Run, models: models_lib.Models) -> Ensemble:
+def restore(
+  run: workdir.Run,
+  models: models_lib.Models,
+  names: Sequence[str] = workdir.STAGES,
+) -> Ensemble:
   """The finished stages of a run, or of all members of an ensemble.
+
+  Args:
+    run: where they are kept.
+    models: of its data.
+    names: of what stages leave, to restore.
 
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
+    types.InputError: metrics.json has no valid weights.
   """
   runs = run.members
   return Ensemble(
     models,
     tuple(one.config for one in runs),
-    tuple(saved.restore(one, models) for one in runs),
+    tuple(saved.restore(one, models, names=names) for one in runs),
+    saved_weights(run),
   )
+
+
+def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
+  """With weights from validation rows, where members differ in their network.
+
+  Args:
+    trained: all of its members.
+    validation: these rows.
+  """
+  if not trained.is_mixture:
+    return trained
+  labels, weights = validation.host.labels, {}
+  for name in trained.actors:
+    probabilities = [
+      trained.models.predict(config, one.results[name].params, validation)
+      for config, one in zip(trained.configs, trained.members, strict=True)
+    ]
+    weights[name] = mixing.fit_weights(np.stack(probabilities), labels)
+  return dataclasses.replace(trained, weights=weights)
+
+
+def saved_weights(run: workdir.Run) -> dict[str, np.ndarray]:
+  """Reads `member_weights` of RUN/metrics.json; {} before there are any.
+
+  Raises:
+    types.InputError: the file has no valid ones.
+  """
+  path = run.path / 'metrics.json'
+  if not (run.config.variants and path.exists()):
+    return {}
+  record = json_files.read(path)
+  where = f'{path}: member_weights'
+  with json_files.parsing(where):
+    found = {
+      name: np.array(
+        [by_task[task] for task in run.manifest.task_names], np.float32
+      ).T
+      for name, by_task in record.get('member_weights', {}).items()
+    }
+  shape = (run.config.ensemble, len(run.manifest.task_names))
+  for name, weights in found.items():
+    if weights.shape != shape or not np.all(weights >= 0):
+      raise types.InputError(f'{where}.{name}: expected {shape} weights')
+  return found
+
+
+def weights_record(
+  trained: Ensemble, tasks: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
+  """{stage: {task: a weight per member}}."""
+  return {
+    name: {
+      task: [float(w) for w in weights[:, k]] for k, task in enumerate(tasks)
+    }
+    for name, weights in trained.weights.items()
+  }
 
 
 def stacked(models: models_lib.Models, params: Sequence[Any]) -> Any:

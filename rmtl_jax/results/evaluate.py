@@ -75,6 +75,8 @@ def _evaluate(
   if data_dir == run.data_dir:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
+    if not trained.weights:
+      trained = ensemble.weighed(trained, data.validation)
     maps = maps or run_record.fit_calibrations(
       run, models, trained, data.validation
     )

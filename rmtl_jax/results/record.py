@@ -82,6 +82,8 @@ def build(
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
     record['members'] = _members(run, models, trained, data)
+  if trained.weights:
+    record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
     found, lines = _critics(run, critic_values, data.validation)
     record |= found

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import variants
 from rmtl_jax.networks import functional
 from rmtl_jax.results import ensemble
 from rmtl_jax.training import models as models_lib
@@ -77,7 +78,8 @@ def lambdas(
     history: one record per epoch.
     best_epochs: of stage 3, one per member; () if it has not finished.
   """
-  values = [config.weighting.lambda_] * config.ensemble
+  members = variants.of_members(config)
+  values = [one.weighting.lambda_ for one in members]
   for entry in history:
     member = entry.get('member', 0)
     is_kept = (

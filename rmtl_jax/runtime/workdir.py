@@ -27,6 +27,7 @@ import jax
 from rmtl_jax import config as config_lib
 from rmtl_jax import durable, json_files, types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
@@ -134,10 +135,8 @@ def member_seed(seed: int, member: int) -> int:
 def member_configs(config: config_lib.Config) -> tuple[config_lib.Config, ...]:
   """The settings of each member of an ensemble, which are those of a run."""
   return tuple(
-    dataclasses.replace(
-      config, ensemble=1, seed=member_seed(config.seed, member)
-    )
-    for member in range(config.ensemble)
+    dataclasses.replace(one, seed=member_seed(config.seed, member))
+    for member, one in enumerate(variants.of_members(config))
   )
 
 

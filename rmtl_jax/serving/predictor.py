@@ -31,6 +31,7 @@ class Predictor(scorer.Scorer):
   Attributes:
     run: the run's directory, settings and manifest.
     stage: the stage of the parameters, one of STAGES.
+    ignored: fields that no member of it sees.
     maps: calibration by task; empty for none.
   """
 
@@ -53,12 +54,15 @@ class Predictor(scorer.Scorer):
       types.InputError: the vocabularies are not the run's.
     """
     spec = run.manifest.feature_spec()
-    network = run.config.network
+    networks = [one.config.network for one in run.members]
+    self.ignored = frozenset.intersection(
+      *(ignore.fields(network.ignore, spec) for network in networks)
+    )
     super().__init__(
       run.path,
       run.manifest,
-      ignore.fields(network.ignore, spec),
-      network.reads_sessions,
+      self.ignored,
+      any(network.reads_sessions for network in networks),
     )
     self.run, self.stage, self.params = run, stage, params
     self.maps = dict(maps or {})
@@ -120,10 +124,7 @@ def load(
     copies=1,
   )
   models = models_lib.Models(run.manifest.feature_spec())
-  shapes, _ = models.shapes(run.config)
-  params = ensemble.stacked(
-    models, [_params(one, name, shapes) for one in run.members]
-  )
+  params = ensemble.restore(run, models, (name,)).actors[name]
   maps = None
   if calibrated:
     maps = calibrations.saved(run).get(name)
@@ -132,15 +133,6 @@ def load(
         f'{run.path}: no calibration of stage {name} in metrics.json'
       )
   return Predictor(run, name, params, maps)
-
-
-def _params(run: workdir.Run, name: str, shapes: Any) -> Any:
-  """The parameters that a finished stage of one model has left."""
-  store = run.checkpoint(name)
-  restored = store.restore(lambda record: shapes)
-  store.close()
-  assert restored is not None, name
-  return restored.arrays
 
 
 def _split(

@@ -1,18 +1,19 @@
-"""Stages 1 and 3: the actor, with early stopping on validation AUC."""
+"""Stages 1 and 3: the actor, with early stopping on validation."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optax
+from scipy import special
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
-from rmtl_jax.evaluation import evaluator
+from rmtl_jax.evaluation import evaluator, metrics
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import feed, models, saved, stage, trainer
 from rmtl_jax.updates import finetune as finetune_lib
@@ -28,7 +29,7 @@ _ARM = 200_000
 
 @dataclasses.dataclass(frozen=True)
 class EarlyStopping:
-  """Early stopping of one actor on its mean validation AUC.
+  """Early stopping of one actor on a value that should rise.
 
   Attributes:
     best: the best value so far.
@@ -168,20 +169,21 @@ class ActorStage:
     context, epoch, arm = self.context, self.epoch + 1, self.arms[one.name]
     actor = new_state if self.name == 'pretrain' else new_state.actor
     try:
-      auc = validation_auc(context, actor.params)
+      found = validation(context, actor.params)
     except FloatingPointError as error:
       # Any row of the epoch may have done it.
       rows = context.outliers()
       raise FloatingPointError(f'{one.label}: {error}; {rows}') from None
-    stopping = arm.stopping.update(epoch, float(np.nanmean(auc)))
+    stopping = arm.stopping.update(epoch, found.monitored(context.config))
     is_best = stopping.best_epoch == epoch
     record = {
       'stage': one.name,
       'epoch': epoch,
       'loss': sums['loss'] / sums['rows'],
       **{
-        f'validation_auc_{t}': context_lib.finite(a)
-        for t, a in zip(context.tasks, auc, strict=True)
+        f'validation_{name}_{t}': context_lib.finite(value)
+        for name in ('auc', 'logloss')
+        for t, value in zip(context.tasks, getattr(found, name), strict=True)
       },
       **_weight_statistics(sums, context.tasks),
       'seconds': seconds,
@@ -195,12 +197,12 @@ class ActorStage:
     context.progress.finish(
       f'loss {record["loss"]:.4f}  validation AUC '
       + '  '.join(
-        f'{t} {a:.4f}' for t, a in zip(context.tasks, auc, strict=True)
+        f'{t} {a:.4f}' for t, a in zip(context.tasks, found.auc, strict=True)
       )
       + ('  best' if is_best else ''),
       label=one.label,
       note=('' if len(self.arms) == 1 else f'{one.name} ')
-      + f'AUC {np.nanmean(auc):.4f}',
+      + f'AUC {np.nanmean(found.auc):.4f}',
     )
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
@@ -256,9 +258,13 @@ class ActorStage:
   def summary(self) -> Iterator[str]:
     """One line per arm."""
     for name, arm in self.arms.items():
+      best = arm.stopping.best
+      what = f'AUC {best:.4f} (mean over tasks)'
+      if self.context.config.evaluation.monitor == 'logloss':
+        what = f'logloss {-best:.4f} of that of the rates'
       yield (
-        f'{name}  {self.epoch} epochs  validation AUC {arm.stopping.best:.4f}'
-        f' (mean over tasks) at epoch {arm.stopping.best_epoch}'
+        f'{name}  {self.epoch} epochs  validation {what} at epoch'
+        f' {arm.stopping.best_epoch}'
       )
 
   def result(self) -> dict[str, saved.Result]:
@@ -312,8 +318,8 @@ def finetune(
   if context.config.finetune.start == 'scratch':
     initial = context.init_actor()
   else:
-    before = float(np.nanmean(validation_auc(context, actor_params)))
-    stopping = stopping.update(0, before)
+    before = validation(context, actor_params)
+    stopping = stopping.update(0, before.monitored(context.config))
   arms = {}
   for name, weighting in weightings.items():
     means = None
@@ -385,19 +391,54 @@ def _scheduled_steps(
   return epochs * context.epoch(name, 1).steps
 
 
-def validation_auc(context: context_lib.Context, params: Any) -> np.ndarray:
-  """Validation AUC of each task, f64[K]; NaN where only one class exists."""
+class Validation(NamedTuple):
+  """What an actor is worth on the validation rows.
+
+  Attributes:
+    auc: of each task, f64[K]; NaN where only one class exists.
+    logloss: of each task, f64[K].
+    relative: the same in units of the logloss of the task's rate, f64[K]; NaN
+      where only one class exists.
+  """
+
+  auc: np.ndarray
+  logloss: np.ndarray
+  relative: np.ndarray
+
+  def monitored(self, config: config_lib.Config) -> float:
+    """The value that early stopping wants high (evaluation.monitor)."""
+    if config.evaluation.monitor == 'auc':
+      return float(np.nanmean(self.auc))
+    return -float(np.nanmean(self.relative))
+
+
+def validation(context: context_lib.Context, params: Any) -> Validation:
+  """What the actor is worth on the validation rows.
+
+  Raises:
+    FloatingPointError: a prediction is not finite.
+    types.InputError: every task has one class only.
+  """
   predictions = context.predict(params, context.validation)
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  auc = evaluator.validation_auc(predictions, context.validation.host.labels)
+  labels = context.validation.host.labels
+  auc = evaluator.validation_auc(predictions, labels)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  return auc
+  columns = range(labels.shape[1])
+  logloss = np.array(
+    [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
+  )
+  rates = np.mean(labels, axis=0, dtype=np.float64)
+  of_rates = np.where((rates > 0) & (rates < 1), special.entr(rates), np.nan)
+  return Validation(
+    auc, logloss, logloss / (of_rates + special.entr(1 - rates))
+  )
 
 
 def mean_weights(

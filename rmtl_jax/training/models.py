@@ -16,6 +16,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import variants
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
 from rmtl_jax.runtime import mesh
@@ -84,6 +85,18 @@ class Models:
     Its parameters are those of training, once `prepare` has seen them.
     """
     settings, count = _of_prediction(config.network), config.ensemble
+    if config.variants:
+      members = tuple(
+        (one.backbone, _of_prediction(one.network))
+        for one in variants.of_members(config)
+      )
+      return self._once(
+        'mixture',
+        members,
+        lambda: ensemble_lib.make_mixture(
+          [functional.make_actor(self._plain, *one) for one in members]
+        ),
+      )
 
     def build():
       network = functional.make_actor(self._plain, config.backbone, settings)
@@ -103,8 +116,9 @@ class Models:
 
   def check(self, config: config_lib.Config) -> None:
     """Raises InputError unless networks with these settings fit the data."""
-    self.actor(config)
-    self.critic(config)
+    for one in variants.of_members(config):
+      self.actor(one)
+      self.critic(one)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
@@ -244,13 +258,14 @@ class Models:
     network = self.predictor(config)
     row_map = self._once(
       'policy_map',
-      (config.backbone, config.network, config.ensemble),
+      (config.backbone, config.network, config.ensemble, config.variants),
       lambda: self.row_map(
         lambda params, batch: forward.policy(network, params, batch.inputs),
         network.prepare,
       ),
     )
-    if not config.network.reads_sessions:
+    members = variants.of_members(config)
+    if not any(one.network.reads_sessions for one in members):
       return trainer.map_distinct_rows(row_map, params, split, config.batch)
     return trainer.map_rows(row_map, params, split, config.batch)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import types
@@ -96,7 +96,10 @@ class FinishedStages:
 
 
 def restore(
-  run: workdir.Run, models: models_lib.Models, trains: bool = False
+  run: workdir.Run,
+  models: models_lib.Models,
+  trains: bool = False,
+  names: Sequence[str] = workdir.STAGES,
 ) -> FinishedStages:
   """The finished stages of a run that is one model.
 
@@ -104,13 +107,14 @@ def restore(
     run: where they are kept; its settings tell the parameters' shapes.
     models: of the run's data.
     trains: whether a damaged one is left out, to be trained again.
+    names: of what stages leave, to restore.
 
   Raises:
     checkpoints.Damaged: a damaged checkpoint, which is named.
   """
   finished = FinishedStages()
   actor, critic = models.shapes(run.config)
-  for name in workdir.STAGES:
+  for name in names:
     if not run.has(name):
       continue
     shapes = critic if name == 'critic' else actor

@@ -165,7 +165,7 @@ def test_by_default_stage_3_starts_from_the_pre_trained_actor(shared):
   one, actor, _ = finetune_of(shared, ('mean_one',))
   arm = one.arms['mean_one']
   np.testing.assert_array_equal(table(arm.state.actor.params), table(actor))
-  auc = np.nanmean(actor_stage.validation_auc(one.context, actor))
+  auc = np.nanmean(actor_stage.validation(one.context, actor).auc)
   assert arm.stopping == actor_stage.EarlyStopping(float(auc), 0, 0)
 
 

@@ -30,7 +30,7 @@ import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics
-from rmtl_jax.networks import functional, ignore
+from rmtl_jax.networks import functional
 from rmtl_jax.runtime import writers
 from rmtl_jax.serving import exported, predictor
 from rmtl_jax.serving.export import program
@@ -80,8 +80,6 @@ def _write(
     scorer.run.path / 'manifest.json', directory / 'manifest.json'
   )
   shutil.copytree(scorer.run.path / 'vocabulary', directory / 'vocabulary')
-  network = scorer.run.config.network
-  spec = scorer.manifest.feature_spec()
   record = {
     'format_version': exported.FORMAT_VERSION,
     'tasks': list(scorer.tasks),
@@ -92,7 +90,7 @@ def _write(
     'platforms': list(PLATFORMS),
     'sessions': scorer.needs.sessions,
     'lane_length': scorer.lane_length,
-    'ignored': sorted(ignore.fields(network.ignore, spec)),
+    'ignored': sorted(scorer.ignored),
     'inputs': _described(scorer),
     'parameters': parameters,
     'versions': {'rmtl-jax': rmtl_jax.__version__, 'jax': jax.__version__},

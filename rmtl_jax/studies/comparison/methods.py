@@ -252,7 +252,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
   Raises:
     types.InputError: no such setting, or a value of another type.
   """
-  name, _, value = text.partition('=')
+  name = text.partition('=')[0]
   if name in _OF_READING:
     raise types.InputError(
       f'{label}: {name} says how the data are read, which is the same for'
@@ -265,30 +265,7 @@ def setting(label: str, text: str, base: config_lib.Config) -> tuple[str, Any]:
     and not isinstance(v, tuple)
     and k not in ('weighting.name', *_OF_READING)  # the name is the method's
   }
-  if name not in known:
-    raise types.InputError(
-      f'{label}: '
-      + config_values.unknown_setting(name, known)
-      + f'; those of {", ".join(_GROUPS)} can be set'
-    )
-  return name, _typed(label, name, value, known[name])
-
-
-def _typed(label: str, name: str, value: str, old: Any) -> Any:
-  """Converts the value to the type of the setting's default."""
-  if isinstance(old, str):
-    return value
-  if isinstance(old, bool):
-    if value.lower() in ('true', 'false'):
-      return value.lower() == 'true'
-  else:
-    try:
-      return type(old)(value)
-    except ValueError:
-      pass
-  raise types.InputError(
-    f'{label}: {name}={value} is not of type {type(old).__name__}'
-  )
+  return config_values.parse_setting(label, text, known)
 
 
 def _check(text: str, what: str, name: str, known: Iterable[str]) -> None:

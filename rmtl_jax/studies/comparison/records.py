@@ -89,7 +89,7 @@ def of_ensemble(
   whole = dataclasses.replace(members[0].context, config=config)
   left = [one.result()['pretrain'] for one in members]
   params = ensemble.stacked(whole.models, [one.params for one in left])
-  auc = actor_stage.validation_auc(whole, params)
+  auc = actor_stage.validation(whole, params).auc
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(one.epoch for one in left),

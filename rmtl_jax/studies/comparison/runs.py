@@ -362,7 +362,8 @@ class Runs:
     rate = '' if learning_rate is None else f' at {learning_rate:g}'
     self._report_finished(
       f'{method.name}{rate}, seed {seed}: validation AUC'
-      f' {arm.stopping.best:.4f} at epoch {arm.stopping.best_epoch},'
+      f' {max(record["validation_auc"]):.4f}, kept epoch'
+      f' {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
 

@@ -1,0 +1,57 @@
+"""What an ensemble's members differ in beside their seed (Config.variants)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.config import settings as settings_lib
+from rmtl_jax.config import values as config_values
+
+# Members share the data and so the batches.
+_GROUPS = (
+  'backbone',
+  'network',
+  'pretrain',
+  'critic',
+  'finetune',
+  'weighting',
+)
+
+
+def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
+  """The settings of each member, seeds apart.
+
+  Args:
+    config: an ensemble's, or those of one model.
+
+  Raises:
+    types.InputError: a variant that is no list of settings, or settings that
+      members must share.
+  """
+  variants = [_settings(text, config) for text in config.variants.split(';')]
+  if len(variants) > config.ensemble:
+    raise types.InputError(
+      f'config.variants: {len(variants)} variants, and config.ensemble is'
+      f' {config.ensemble}: every variant needs a member'
+    )
+  return [
+    config_values.with_settings(
+      config, {**variants[m % len(variants)], 'ensemble': 1, 'variants': ''}
+    )
+    for m in range(config.ensemble)
+  ]
+
+
+def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:
+  """One variant's: {'group.field': value}."""
+  known = {
+    name: value
+    for name, value in config_values.flatten(config).items()
+    if name.split('.')[0] in _GROUPS and not isinstance(value, tuple)
+  }
+  label = f'config.variants: {text!r:.80}'
+  return dict(
+    config_values.parse_setting(label, part, known)
+    for part in (text.split(':') if text else ())
+  )

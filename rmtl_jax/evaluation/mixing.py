@@ -1,0 +1,60 @@
+"""Weights of an ensemble's members, from rows that none was trained on.
+
+Stacking (Wolpert, 1992) with weights of at least 0 that sum to 1, which keeps
+members that are much alike from cancelling each other (Breiman, 1996).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import optimize, special
+
+# A probability's distance to 0 and 1, ahead of its logit.
+_LEAST = 1e-7
+
+
+def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """The weights of the members' logits with the lowest logloss, by task.
+
+  Args:
+    probabilities: f32[M, R, K].
+    labels: f32[R, K], 0 or 1.
+
+  Returns:
+    f32[M, K], of sum 1 over the members; equal where a task has one class
+    only, which tells nothing.
+  """
+  count, _, tasks = probabilities.shape
+  weights = np.full((count, tasks), 1 / count)
+  bounded = np.clip(probabilities, _LEAST, 1 - _LEAST, dtype=np.float64)
+  logits = special.logit(bounded)
+  for k in range(tasks):
+    if 0 < np.mean(labels[:, k]) < 1:
+      weights[:, k] = _of_task(logits[:, :, k].T, labels[:, k])
+  return weights.astype(np.float32)
+
+
+def _of_task(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """One task's weights, f64[M], of logits f64[R, M]."""
+  count = logits.shape[1]
+
+  def logloss(weights):
+    z = logits @ weights
+    value = np.mean(np.logaddexp(0.0, z) - labels * z)
+    return value, logits.T @ (special.expit(z) - labels) / len(labels)
+
+  found = optimize.minimize(
+    logloss,
+    np.full(count, 1 / count),
+    jac=True,
+    method='SLSQP',
+    bounds=[(0.0, 1.0)] * count,
+    constraints={
+      'type': 'eq',
+      'fun': lambda weights: np.sum(weights) - 1.0,
+      'jac': lambda weights: np.ones(count),
+    },
+    options={'ftol': 1e-10, 'maxiter': 200},
+  )
+  weights = np.clip(found.x, 0.0, None)
+  return weights / np.sum(weights)
