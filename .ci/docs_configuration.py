@@ -21,10 +21,17 @@ _INTRODUCTION = """\
 
 <!-- Written by .ci/docs_configuration.py from the dataclasses' fields and docstrings. -->
 
-Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form, and `allowed` what it may be. `--preset=official` starts from the released code's form instead; where that has another value, it stands in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
+Every setting of a run is a flag of `rmtl train`, `rmtl compare` and `rmtl tune`: `--config.<group>.<field>=VALUE`; the column `default` shows the paper's form, and `allowed` what it may be. `--preset=NAME` starts from [other settings](#presets); where those of `official`, the released code's form, differ, they stand in brackets. `--config=FILE.json` loads settings (a run's `config.json`, the `best.json` of `rmtl tune`), `--config=FILE.py` runs a Python file that you trust, and calls its `get_config()` (`--config=FILE.py:TEXT`: `get_config('TEXT')`); flags override either. From Python: `rmtl_jax.Config(backbone='ple', network=rmtl_jax.NetworkConfig(embedding_dim=16))`.
 
 A setting that does not exist, a value of another type or out of range ends a command with one line and exit code 2.
 """  # noqa: E501
+_PRESETS = """\
+## Presets
+
+What each gained: [public logs](public_logs.md#recipes).
+
+| preset | what it is | what it sets |
+|---|---|---|"""
 _PREPARE = """\
 ## rmtl prepare
 
@@ -41,7 +48,12 @@ def page() -> str:
     for field in dataclasses.fields(config)
     if not dataclasses.is_dataclass(getattr(config, field.name))
   ]
-  parts.append('## The run\n')
+  parts.append(_PRESETS)
+  parts += [
+    f'| `{one.name}` | {one.help} | {_changes(one)} |'
+    for one in config_lib.PRESETS.values()
+  ]
+  parts.append('\n## The run\n')
   parts += _table(config, official, '', single)
   for field in dataclasses.fields(config):
     group = getattr(config, field.name)
@@ -57,6 +69,15 @@ def page() -> str:
   names = [f.name for f in dataclasses.fields(prepare)]
   parts += _table(prepare, prepare, '', names)
   return '\n'.join(parts)
+
+
+def _changes(preset: config_lib.Preset) -> str:
+  """A preset's settings over the paper's."""
+  if callable(preset.settings):
+    return 'made from the prepared data'
+  return ', '.join(
+    f'`{name}={_shown(value)}`' for name, value in preset.settings.items()
+  )
 
 
 def _summary(kind: type) -> str:
@@ -88,8 +109,12 @@ def _escaped(text: str) -> str:
   return '`'.join(parts)
 
 
+def _shown(value: Any) -> str:
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _code(value: Any) -> str:
-  shown = ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+  shown = _shown(value)
   return f'`{shown}`' if shown else ''
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rmtl_jax.config import presets
 from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
@@ -22,6 +23,7 @@ class Registries:
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.RECORDS._records,
+      presets.PRESETS._records,
     )
     self._kept = [(one, dict(one)) for one in found]
 

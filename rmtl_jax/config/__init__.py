@@ -7,9 +7,8 @@ This module has the settings themselves; `values` checks and converts them,
 from __future__ import annotations
 
 from rmtl_jax.config.prepare import PrepareConfig
-from rmtl_jax.config.presets import preset
+from rmtl_jax.config.presets import PRESETS, Preset, preset
 from rmtl_jax.config.settings import (
-  PRESETS,
   SCHEDULES,
   BatchConfig,
   CompareConfig,
@@ -36,6 +35,7 @@ __all__ = [
   'FinetuneConfig',
   'NetworkConfig',
   'PrepareConfig',
+  'Preset',
   'PretrainConfig',
   'StageConfig',
   'WeightingConfig',

@@ -34,11 +34,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     types.InputError: a setting that does not exist (near matches are listed),
       or an unknown preset.
   """
+  presets = config_lib.PRESETS.values()
   flags.DEFINE_enum(
     'preset',
     'paper',
-    config_lib.PRESETS,
-    "What settings start from: the paper's, or the authors' released code's.",
+    config_lib.PRESETS.names(),
+    'What settings start from.\n'
+    + '\n'.join(f'{one.name}: {one.help}.' for one in presets),
     flag_values=values,
   )
   _check_names(argv)

@@ -24,6 +24,7 @@ LARGEST = 2**31 - 1
 # Where the names of each registry are, imported when they are asked for.
 _REGISTRIES = {
   'backbone': 'rmtl_jax.networks.registry:BACKBONES',
+  'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',
   'weighting': 'rmtl_jax.weighting.registry:RECORDS',
   'form': 'rmtl_jax.weighting.registry:FORMS',

@@ -1,6 +1,6 @@
 """Every setting of a run, in frozen dataclasses grouped by part.
 
-`--config.<group>.<field>=VALUE` sets one; `preset('official')` changes many.
+`--config.<group>.<field>=VALUE` sets one, `--preset=NAME` many.
 The defaults are the paper's form (Liu et al., WWW 2023) unless a comment says
 otherwise. A field's type has its limits (config/limits.py), its docstring says
 what it does: checks, flags and docs/configuration.md are made from these.
@@ -22,13 +22,11 @@ from rmtl_jax.config.limits import (
   Share,
 )
 
-Preset = Literal['paper', 'official']
 Schedule = Literal['constant', 'cosine', 'linear']
 LayerSizes = Annotated[
   tuple[Annotated[int, Range(1, 2**20)], ...], ListOf('layer sizes')
 ]
 
-PRESETS: tuple[str, ...] = typing.get_args(Preset)
 SCHEDULES: tuple[str, ...] = typing.get_args(Schedule)
 
 
@@ -425,7 +423,7 @@ class Config:
   """A run.
 
   Attributes:
-    preset: what the other settings started from: `paper` or `official`.
+    preset: what the other settings started from (config/presets.py).
     backbone: the actor (rmtl_jax/networks/registry.py).
     seed: of parameters, shuffles, dropout and noise.
     ensemble: M members that differ in their seed, each a run of its own in
@@ -449,7 +447,7 @@ class Config:
     compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
-  preset: Preset = 'paper'
+  preset: Annotated[str, Registered('preset')] = 'paper'
   backbone: Annotated[str, Registered('backbone')] = 'mmoe'
   seed: Count = 0
   ensemble: Annotated[int, Range(1, 64)] = 1

@@ -1,8 +1,17 @@
+import dataclasses
+import pathlib
+
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
+from rmtl_jax.preparation import sources
+from rmtl_jax.studies.comparison import methods
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECIPES = ('kuairand', 'rees46', 'retailrocket', 'simulated')
 
 
 def test_the_paper_preset_is_the_default():
@@ -60,3 +69,65 @@ def test_the_official_preset_is_the_released_code():
 def test_an_unknown_preset_is_named():
   with pytest.raises(types.InputError, match="'mine' is not one of paper, off"):
     config_lib.preset('mine')
+
+
+@pytest.mark.parametrize('name', config_lib.PRESETS)
+def test_a_preset_is_valid_and_recorded(name):
+  config = config_lib.preset(name)
+  assert config_values.validate(config).preset == name
+  assert config_lib.PRESETS[name].help
+
+
+def test_every_source_of_rows_has_a_recipe():
+  """All but `table`, whose rows are the user's own."""
+  assert set(RECIPES) == set(sources.RECORDS) - {'table'}
+  assert set(config_lib.PRESETS) == {'paper', 'official', 'plain', *RECIPES}
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_the_page_of_public_logs_has_the_recipe(name):
+  text = (ROOT / 'docs' / 'public_logs.md').read_text(encoding='utf-8')
+  recipes = text.split('## Recipes', 1)[1]
+  assert f'`--preset={name}`, on data prepared with' in recipes
+  assert f'`--source={name} --as_of=all`' in recipes
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_a_recipe_is_a_method_over_the_plain_preset(name):
+  """So that `rmtl compare` can judge it by the plain model of its size."""
+  recipe = config_lib.preset(name)
+  plain = config_lib.preset('plain')
+  before, after = (config_values.flatten(c) for c in (plain, recipe))
+  changed = {k: v for k, v in after.items() if v != before[k]}
+  assert changed.pop('preset') == name
+  backbone = changed.pop('backbone', 'ple')
+  text = backbone + ''.join(f':{k}={v}' for k, v in changed.items())
+  method = methods.parse(text, plain)
+  assert dataclasses.replace(method.config(plain), preset=name) == recipe
+  assert [m.name for m in method.controls()] == [backbone]
+  # The width of every layer is the plain model's.
+  for setting in ('embedding_dim', 'bottom_units', 'tower_units'):
+    assert getattr(recipe.network, setting) == getattr(plain.network, setting)
+
+
+def test_the_plain_preset_has_the_tables_small_networks():
+  path = ROOT / 'experiments' / 'tables' / 'sizes.py'
+  small = config_flags.load(f'{path}:small').network
+  plain = config_lib.preset('plain').network
+  assert plain == dataclasses.replace(small, ignore='asof')
+
+
+def test_a_preset_of_the_data(monkeypatch):
+  made = config_lib.Preset(
+    'sized', 'by rows', lambda manifest: {'network.num_experts': manifest}
+  )
+  monkeypatch.setitem(config_lib.PRESETS._records, 'sized', made)
+  assert made.needs_data and not config_lib.PRESETS['plain'].needs_data
+  found = config_values.flatten(config_lib.preset('sized', 6))
+  paper = config_values.flatten(config_lib.Config())
+  assert {k: v for k, v in found.items() if v != paper[k]} == {
+    'preset': 'sized',
+    'network.num_experts': 6,
+  }
+  with pytest.raises(types.InputError, match='sized is made from prepared da'):
+    config_lib.preset('sized')
