@@ -76,7 +76,8 @@ def _changes(preset: config_lib.Preset) -> str:
   if callable(preset.settings):
     return 'made from the prepared data'
   return ', '.join(
-    f'`{name}={_shown(value)}`' for name, value in preset.settings.items()
+    f'`{name}={config_flags.shown(value)}`'
+    for name, value in preset.settings.items()
   )
 
 
@@ -109,12 +110,8 @@ def _escaped(text: str) -> str:
   return '`'.join(parts)
 
 
-def _shown(value: Any) -> str:
-  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
 def _code(value: Any) -> str:
-  shown = _shown(value)
+  shown = config_flags.shown(value)
   return f'`{shown}`' if shown else ''
 
 

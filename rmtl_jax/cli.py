@@ -13,7 +13,7 @@ from typing import NamedTuple
 from absl import flags
 
 import rmtl_jax
-from rmtl_jax import types
+from rmtl_jax import registry, types
 from rmtl_jax.commands import (
   common,
   compare,
@@ -28,7 +28,7 @@ from rmtl_jax.commands import (
   train,
   tune,
 )
-from rmtl_jax.config import flags as config_flags
+from rmtl_jax.commands import help as help_lib
 
 _OVERVIEW = """\
 rmtl: multi-task recommendation whose critics weigh every row's loss.
@@ -53,13 +53,14 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
                           better settings, by validation alone
 
-  rmtl COMMAND --help     flags and settings of a command
+  rmtl help COMMAND       the flags that people set; COMMAND --helpfull: all
   rmtl --version
   RMTL_DEBUG=1 rmtl ...   the traceback of an error above its line
 
 First time? Run: rmtl train --workdir=runs/first
 """
 
+_HELP = ('-h', '-help', '--help', '-helpfull', '--helpfull')
 # Most characters of an error line: room for long paths.
 _LONGEST_LINE = 2000
 
@@ -71,13 +72,13 @@ class Command(NamedTuple):
     summary: one line for --help.
     define: called with (flag values, command line), defines its flags.
     execute: called with the parsed flags, returns the exit code.
-    details: returns further text for --help.
+    settings: returns the settings that are flags of it, for --help.
   """
 
   summary: str
   define: Callable[[flags.FlagValues, Sequence[str]], None]
   execute: Callable[[flags.FlagValues], int]
-  details: Callable[[], str] = lambda: ''
+  settings: Callable[[], Sequence[help_lib.Entry]] = tuple
 
 
 def run() -> None:
@@ -113,7 +114,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-  if len(argv) < 2 or argv[1] in ('help', '-h', '--help', '--helpfull'):
+  asks = argv[1:2] == ['help'] and len(argv) > 2
+  if asks:  # `rmtl help train` is `rmtl train --help`
+    argv = [argv[0], *argv[2:], '--help']
+  if len(argv) < 2 or argv[1] in ('help', *_HELP):
     print(_OVERVIEW, end='')
     return 0 if len(argv) > 1 else 2
   if argv[1] == '--version':
@@ -122,17 +126,26 @@ def _run(argv: Sequence[str]) -> int:
   name = argv[1]
   if name not in COMMANDS:
     raise types.InputError(
-      f'{name!r} is not one of {", ".join(COMMANDS)} (see rmtl --help)'
+      f'{registry.not_one_of(name, COMMANDS)}; see rmtl help'
     )
   command = COMMANDS[name]
   _check_text(argv[2:])
   values = flags.FlagValues()
   line = [f'rmtl {name}', *argv[2:]]
   command.define(values, line)
-  if any(a in ('-h', '-help', '--help', '--helpfull') for a in argv[2:]):
-    print(_help(name, command, values), end='')
+  if any(a in _HELP for a in argv[2:]):
+    full = any(a.endswith('helpfull') for a in argv[2:])
+    print(
+      help_lib.page(name, command.summary, values, command.settings(), full),
+      end='',
+    )
     return 0
-  rest = values(line)[1:]
+  try:
+    rest = values(line)[1:]
+  except flags.UnrecognizedFlagError as error:
+    raise types.InputError(
+      _unknown_flag(error.flagname, name, values)
+    ) from None
   if rest:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
   if distributed.is_asked(values) and not distributed.is_worker():
@@ -160,21 +173,16 @@ def _fail(message: str, code: int) -> int:
   return code
 
 
-def _help(name: str, command: Command, values: flags.FlagValues) -> str:
-  lines = [f'rmtl {name}: {command.summary}', '']
-  for flag_name in sorted(values):
-    flag = values[flag_name]
-    if flag_name.startswith('config.'):
-      continue
-    default = '' if flag_name == 'config' else f'={flag.default_as_str or ""}'
-    lines.append(f'  --{flag_name}{default}'.replace("='", '=').rstrip("'"))
-    lines.append(f'      {" ".join((flag.help or "").split())}')
-  return '\n'.join(lines) + '\n' + command.details()
-
-
-def _settings(compares: bool = False) -> str:
-  lines = config_flags.settings_help(compares)
-  return f'\nSettings, with their defaults:\n{lines}\n'
+def _unknown_flag(flag: str, name: str, values: flags.FlagValues) -> str:
+  """The error of a flag that the command does not have."""
+  elsewhere = {}
+  for other, command in COMMANDS.items():
+    theirs = flags.FlagValues()
+    command.define(theirs, [other])
+    elsewhere[other] = set(theirs)
+  return help_lib.unknown_flag(
+    flag, name, values, COMMANDS[name].settings(), elsewhere
+  )
 
 
 COMMANDS = {
@@ -185,7 +193,7 @@ COMMANDS = {
     'the three stages of RMTL, then metrics, a table and a picture',
     train.define,
     train.execute,
-    _settings,
+    help_lib.settings,
   ),
   'evaluate': Command(
     "restores a run's best checkpoints and computes all metrics",
@@ -211,12 +219,12 @@ COMMANDS = {
     'methods x seeds on the same data, with controls and paired tests',
     compare.define,
     compare.execute,
-    lambda: _settings(compares=True),
+    lambda: help_lib.settings(compares=True),
   ),
   'tune': Command(
     'searches settings by their validation AUC; the test split is not read',
     tune.define,
     tune.execute,
-    _settings,
+    help_lib.settings,
   ),
 }

@@ -226,10 +226,50 @@ def test_help_lists_commands_flags_and_settings(capsys):
     assert f'rmtl {command}' in overview
     assert _run(command, '--help') == 0
     assert f'rmtl {command}:' in capsys.readouterr().out
-  _run('train', '--help')
+  _run('train', '--helpfull')
   out = capsys.readouterr().out
   assert '--config.critic.discount=0.95' in out
   assert '--config.network.bottom_units=512,256' in out
+
+
+def test_help_of_a_command_by_any_name(capsys):
+  pages = []
+  for argv in (('help', 'train'), ('train', '--help'), ('train', '-h')):
+    assert _run(*argv) == 0
+    pages.append(capsys.readouterr().out)
+  assert pages[0] == pages[1] == pages[2]
+  assert _run('help', 'train', '--helpfull') == 0
+  assert len(capsys.readouterr().out) > 2 * len(pages[0])
+  assert _run('help') == 0
+  overview = capsys.readouterr().out
+  assert overview.startswith('rmtl: multi-task')
+  assert max(map(len, overview.splitlines())) <= 80
+  assert _run('help', 'trian') == 2
+  _one_line(capsys, 'did you mean train?')
+
+
+@pytest.mark.parametrize(
+  ('argv', 'expected'),
+  [
+    (
+      ('train', '--learning_rate=1'),
+      '--learning_rate: rmtl train has no such flag (did you mean'
+      ' --config.pretrain.learning_rate, --config.critic.learning_rate or'
+      ' --config.finetune.learning_rate?)',
+    ),
+    (('train', '--backbone', 'ple'), '(did you mean --config.backbone?)'),
+    (('tune', '--as_of=all'), '; rmtl prepare has'),
+    (('predict', '--nothing=3'), '(see rmtl predict --helpfull)'),
+    (
+      ('train', '--config.pretrain.lr=1'),
+      '--config.pretrain.lr: no such setting (did you mean'
+      ' pretrain.learning_rate or finetune.learning_rate?)',
+    ),
+  ],
+)
+def test_unknown_flags_name_what_may_be_meant(capsys, argv, expected):
+  assert _run(*argv) == 2
+  assert _one_line(capsys).endswith(f'{expected}\n')
 
 
 def test_version_is_that_of_the_package(capsys):

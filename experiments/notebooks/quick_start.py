@@ -129,7 +129,7 @@ display.display(display.Image(str(picture)))
 #
 # - Your own log: `rmtl prepare --source=table --help`, then
 #   `rmtl train --data_dir=...`.
-# - Every setting: `rmtl train --help`; here,
+# - Every setting: `rmtl train --helpfull`; here,
 #   `rmtl_jax.Config(backbone='ple')` is the same as
 #   `--config.backbone=ple` there.
 # - What this run left: `runs/quick_start` holds its settings, checkpoints,

@@ -39,8 +39,8 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'preset',
     'paper',
     config_lib.PRESETS.names(),
-    'What settings start from.\n'
-    + '\n'.join(f'{one.name}: {one.help}.' for one in presets),
+    'What settings start from:\n'
+    + '\n'.join(f'{one.name}: {one.help}' for one in presets),
     flag_values=values,
   )
   _check_names(argv)
@@ -127,22 +127,9 @@ def _load_json(path: str) -> config_lib.Config:
   )
 
 
-def settings_help(compares: bool = False) -> str:
-  """Every setting with its default and what it does, for --help.
-
-  Args:
-    compares: with the group `compare`, which one run ignores.
-  """
-  lines = []
-  for name, default, text in describe():
-    if name.startswith('compare.') and not compares:
-      continue
-    shown = (
-      ','.join(map(str, default)) if isinstance(default, tuple) else default
-    )
-    lines.append(f'  --config.{name}={shown}')
-    lines.append(f'      {described(text, config_values.kind(name))}')
-  return '\n'.join(lines)
+def shown(value: Any) -> str:
+  """A setting's value as its flag takes it."""
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def describe(

@@ -18,6 +18,16 @@ _GONE = {
   'pretrain.start': ('pretrained', 'finetune.start'),
   'finetune.reset_embeddings': (False, 'pretrain.reset_embeddings'),
 }
+# What other programs call a setting.
+ALIASES = {
+  'batch_size': ('batch.lanes', 'batch.lane_length'),
+  'epochs': ('pretrain.max_epochs', 'finetune.max_epochs'),
+  'gamma': ('critic.discount',),
+  'lr': ('pretrain.learning_rate', 'finetune.learning_rate'),
+  'model': ('backbone',),
+  'num_epochs': ('pretrain.max_epochs', 'finetune.max_epochs'),
+  'weight_decay': ('pretrain.l2', 'finetune.l2'),
+}
 
 
 def flatten(config: Any, prefix: str = '') -> dict[str, Any]:
@@ -200,6 +210,9 @@ def unknown_setting(path: str, known: typing.Iterable[str]) -> str:
   names = [name for last in close for name in by_last[last]]
   # Of settings with one name in many groups, those of the nearest group.
   near = difflib.get_close_matches(path, names, n=3, cutoff=0.0)
+  aliases = ALIASES.get(wanted, ())
+  if aliases and all(name.rsplit('.', 1)[-1] in by_last for name in aliases):
+    near = list(aliases)
   hint = f' (did you mean {" or ".join(near)}?)' if near else ''
   return f'{path}: no such setting{hint}'
 
