@@ -22,7 +22,13 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
-from rmtl_jax.results import ensemble, evaluate, row_values, summary
+from rmtl_jax.results import (
+  ensemble,
+  evaluate,
+  finetuned,
+  row_values,
+  summary,
+)
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
 from rmtl_jax.training import (
@@ -166,8 +172,9 @@ def train(
       if config.control:
         weightings = {'constant': 'constant', **weightings}
       saved.begin(context, finished, 'finetune')
-      left = stage.run(actor_stage.finetune(context, weightings, actor, critic))
-      saved.keep(run, context, finished, left)
+      arms = actor_stage.finetune(context, weightings, actor, critic)
+      saved.keep(run, context, finished, stage.run(arms))
+      del arms  # with what only training needs
 
     # --- Evaluate and write. Stages that were trained again stand where they
     # belong.
@@ -290,6 +297,7 @@ def _evaluate_and_write(
   record['warnings'] += summary.history_warnings(
     history, run.config.weighting.name
   )
+  record = finetuned.extend(record, run, models, trained, data, history)
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():

@@ -232,7 +232,7 @@ def print_report(record: dict[str, Any]) -> None:
   print()
   print(tables.text(tables.metrics_table(record)))
   for sentence in tables.sentences(record):
-    print(sentence)
+    print(tables.wrapped(sentence))
   print()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from absl import flags
@@ -62,4 +63,5 @@ def execute(values: flags.FlagValues) -> int:
   with durable.name_errors(picture):
     pictures.overview(record, writers.read_history(path), picture)
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
+  print(f'next: rmtl report --workdir={shlex.quote(str(path))}')
   return 0

@@ -11,7 +11,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import durable
-from rmtl_jax.report import plain, tables
+from rmtl_jax.report import models, plain, tables
+from rmtl_jax.results import verdict
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -37,10 +38,11 @@ def overview(
   _curves(axes[0, 1], record, history)
   _weights(axes[1, 0], record)
   _q_values(axes[1, 1], record)
-  figure.suptitle(
+  title = (
     f'{record["backbone"]}, {record["weighting"]} weighting,'
     f' {record["split"]} split, {tables.seed_text(record)}'
   )
+  figure.suptitle('\n'.join(filter(None, (title, verdict.headline(record)))))
   path.parent.mkdir(parents=True, exist_ok=True)
   save(figure, path)
 
@@ -54,13 +56,14 @@ def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
 
 def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
   """Draws the AUC of every model with its interval, one group per task."""
-  models = list(tables.rows(record))
+  rows = models.models(record)
   for k, task in enumerate(record['tasks']):
-    for i, (_, metrics) in enumerate(models):
-      value = metrics[task]['auc']
+    for i, row in enumerate(rows):
+      values = row.shown[task]
+      value = values['auc']
       if value is None:
         continue
-      low, high = metrics[task].get('auc_interval') or (value, value)
+      low, high = values.get('auc_interval') or (value, value)
       axes.errorbar(
         value,
         -(i + 0.15 * k),
@@ -70,7 +73,7 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
         label=task if i == 0 else None,
         capsize=3,
       )
-  axes.set_yticks([-i for i in range(len(models))], [m for m, _ in models])
+  axes.set_yticks([-i for i in range(len(rows))], [row.folded for row in rows])
   axes.set_xlabel('AUC with session-bootstrap interval')
   axes.set_title('How well each model ranks')
   axes.legend()
@@ -82,19 +85,29 @@ def _curves(
   record: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],
 ) -> None:
-  """Draws mean validation AUC over the epochs of each actor stage."""
+  """Draws mean validation AUC over the epochs of each actor stage.
+
+  Stage 3 starts where it took over, at the epoch of stage 1 that was kept.
+  """
   lines = auc_lines(history, record['tasks'])
+  names = models.stage_names(record)
+  goes_on = record.get('start') != 'scratch'
   for i, stage in enumerate(ACTOR_STAGES):
-    own = [points for key, points in lines.items() if key[0] == stage]
-    for number, points in enumerate(own):
+    own = [key for key in lines if key[0] == stage]
+    for number, (_, member) in enumerate(own):
+      points, before = lines[stage, member], lines.get(('pretrain', member))
+      if stage != 'pretrain' and before and goes_on:
+        kept, value = max(before, key=lambda point: point[1])
+        points = [(kept, value), *((kept + x, y) for x, y in points)]
       axes.plot(
         *zip(*points, strict=True),
         marker='o',
-        label=None if number else stage,
+        markersize=4,
+        label=None if number else names[stage],
         color=COLOURS[i],
         alpha=1.0 if len(own) == 1 else 0.5,
       )
-  axes.set_xlabel('epoch of the stage')
+  axes.set_xlabel('epoch; stage 3 follows the kept one' if goes_on else 'epoch')
   axes.set_ylabel('mean validation AUC over tasks')
   axes.set_title('Learning curves')
   axes.xaxis.get_major_locator().set_params(integer=True)

@@ -4,109 +4,152 @@ from __future__ import annotations
 
 import io
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rich.box
 import rich.console
+import rich.measure
 import rich.table
 
 from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.report import models as models_lib
+from rmtl_jax.report.page import content
+from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
-
-def rows(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  """Yields (label, metrics per task) of every model in a run's record."""
-  for name, metrics, _ in _models(record):
-    yield name, metrics
-
-
-def _models(
-  record: Mapping[str, Any],
-) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-  """Yields (label, metrics per task, stage); the stage is '' of baselines."""
-  if 'baseline' in record:
-    yield 'user rate x item rate', record['baseline'], ''
-  scratch = record.get('start') == 'scratch'
-  how = 'from scratch' if scratch else 'fine-tuned'
-  for stage, name in (
-    ('pretrain', 'pre-trained (stage 1)'),
-    ('constant', f'{how}, constant weights (control)'),
-    (
-      'finetune',
-      f'{how}, {registry.label(record["weighting"], record.get("form", ""))}',
-    ),
-  ):
-    if stage in record['stages']:
-      yield name, record['stages'][stage], stage
-  if 'oracle' in record:
-    yield 'oracle: true probabilities', record['oracle'], ''
+# The metrics of the short table.
+SHOWN = tuple(metrics_lib.RECORDS[name] for name in ('auc', 'logloss'))
+# Columns of a terminal that nobody has widened.
+WIDTH = 80
 
 
 def metrics_table(record: Mapping[str, Any]) -> rich.table.Table:
-  """The metrics that are compared per model and task, AUC with its interval.
+  """AUC and logloss of every model and task, in 80 columns.
 
-  Calibrated models have their logloss in one more column.
+  Tasks stand side by side where that fits, else one below the other. Trained
+  models have the figures of their calibrated probabilities, if there are any.
+
+  Args:
+    record: the content of metrics.json.
   """
-  calibrated = record.get('calibrated', {})
-  table = rich.table.Table(
-    title=(
-      f'{record["backbone"]} on the {record["split"]} split'
-      f' ({seed_text(record)})'
-    ),
-    box=rich.box.SIMPLE_HEAD,
-    title_justify='left',
-  )
-  table.add_column('task')
+  rows = models_lib.models(record)
+  beside, below = _beside(record, rows), _below(record, rows)
+  return beside if _natural_width(beside) <= WIDTH else below
+
+
+def _beside(
+  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+) -> rich.table.Table:
+  """One row per model, two columns per task."""
+  table = _empty(record, rows)
   table.add_column('model')
-  shown = metrics_lib.known(
-    (name for _, of, _ in _models(record) for name in of[record['tasks'][0]]),
-    compared=True,
-  )
-  for i, one in enumerate(shown):
-    table.add_column(one.label, justify='right')
-    if not i:
-      table.add_column('interval', justify='right')
-  if calibrated:
-    table.add_column('calibrated\nlogloss', justify='right')
   for task in record['tasks']:
-    for name, metrics, stage in _models(record):
-      cells = _cells(metrics[task], shown)
-      if stage in calibrated:
-        cells.append(_cell(calibrated[stage][task]['logloss'], '.4f'))
-      table.add_row(task, name, *cells)
+    for i, one in enumerate(SHOWN):
+      heading = f'{"" if i else task}\n{one.label}'
+      table.add_column(heading, justify='right', no_wrap=True)
+  for row in rows:
+    cells = [cell for task in record['tasks'] for cell in cells_of(row, task)]
+    table.add_row(row.folded, *cells)
+  return table
+
+
+def _below(
+  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+) -> rich.table.Table:
+  """One row per task and model."""
+  table = _empty(record, rows)
+  table.add_column('task', overflow='fold')
+  table.add_column('model')
+  for one in SHOWN:
+    table.add_column(one.label, justify='right', no_wrap=True)
+  for task in record['tasks']:
+    for row in rows:
+      table.add_row(task, row.folded, *cells_of(row, task))
     table.add_section()
   return table
 
 
-def _cells(
-  metrics: Mapping[str, Any], shown: Sequence[metrics_lib.Metric]
-) -> list[str]:
-  cells = []
-  for i, one in enumerate(shown):
-    cells.append(_cell(metrics.get(one.name), one.form))
-    if not i:
-      low_high = metrics.get(f'{one.name}_interval')
-      cells.append(f'{low_high[0]:.4f} - {low_high[1]:.4f}' if low_high else '')
-  return cells
+def _empty(
+  record: Mapping[str, Any], rows: Sequence[models_lib.Model]
+) -> rich.table.Table:
+  is_calibrated = any(row.calibrated is not None for row in rows)
+  return rich.table.Table(
+    title=(
+      f'{record["backbone"]} on the {record["split"]} split'
+      f' ({seed_text(record)})'
+    ),
+    caption=(
+      'Trained models: calibrated on validation rows.'
+      if is_calibrated
+      else None
+    ),
+    box=rich.box.SIMPLE_HEAD,
+    title_justify='left',
+    caption_justify='left',
+  )
 
 
-def _cell(value: float | None, form: str) -> str:
-  return 'undefined' if value is None else format(value, form)
+def cells_of(row: models_lib.Model, task: str) -> list[str]:
+  """A model's cells of SHOWN, of the probabilities that are used."""
+  values = row.shown[task]
+  return [
+    content.number(values[one.name], one.form, 'undefined') for one in SHOWN
+  ]
+
+
+def _natural_width(table: rich.table.Table) -> int:
+  """Columns of the terminal that a table takes if nothing is folded."""
+  console = _console(io.StringIO(), 10_000)
+  return rich.measure.Measurement.get(console, console.options, table).maximum
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
-  """Puts differences, warnings and limits of the figures into sentences."""
+  """The verdict, remarks on the figures, and the warnings."""
+  warnings = [f'WARNING: {line}.' for line in record.get('warnings', [])]
+  return [*verdict.sentences(record), *remarks(record), *warnings]
+
+
+def remarks(record: Mapping[str, Any]) -> list[str]:
+  """What was kept and how it differs, and limits of the figures."""
+  return [
+    *_kept(record),
+    *_unmoved(record),
+    *_ensemble_sentences(record),
+    *left_out(_undefined_draws(record)),
+  ]
+
+
+def _kept(record: Mapping[str, Any]) -> list[str]:
+  """Says how the kept models differ, where the verdict does not."""
   lines = []
-  for (first, second), label in (
-    (('finetune', 'constant'), 'the control with constant weights'),
-    (('finetune', 'pretrain'), 'the pre-trained model'),
+  last = record.get('finetuned_at', {}).get('epoch')
+  is_told = last is None or all(
+    record['best_epoch'].get(arm) == last for arm in ('constant', 'finetune')
+  )
+  for other, label in (
+    ('constant', 'the control with constant weights'),
+    ('pretrain', 'the pre-trained model'),
   ):
-    difference = record.get('difference', {}).get(f'{first}_minus_{second}')
-    if not difference:
+    key = f'finetune_minus_{other}'
+    by_task = record.get('difference', {}).get(key)
+    if not by_task or models_lib.same(record, 'finetune', other):
       continue
-    parts = [_difference(task, difference[task]) for task in record['tasks']]
-    lines.append(f'AUC against {label}: ' + '; '.join(parts) + '.')
+    if other == 'constant' and is_told and verdict.headline(record):
+      continue
+    parts = [verdict.difference(t, by_task[t]) for t in record['tasks']]
+    lines.append(f'As kept, AUC against {label}: {"; ".join(parts)}.')
+  if lines:
+    lines.append(
+      'One seed says little: the same model with another seed often differs'
+      ' by more than these differences.'
+    )
+  return lines
+
+
+def _unmoved(record: Mapping[str, Any]) -> list[str]:
+  """Says which arms kept the pre-trained parameters."""
   kept = [
     label
     for stage, label in (
@@ -115,21 +158,12 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     )
     if _never_improved(record['best_epoch'].get(stage))
   ]
-  if kept:
-    lines.append(
-      f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
-      ' fine-tuning ranked the validation rows better. Differences between the'
-      ' same parameters are 0 by construction.'
-    )
-  if lines:
-    lines.append(
-      'One seed says little: the same model with another seed often differs'
-      ' by more than these differences.'
-    )
-  lines += _ensemble_sentences(record)
-  lines += left_out(_undefined_draws(record))
-  lines += [f'WARNING: {warning}.' for warning in record.get('warnings', [])]
-  return lines
+  if not kept:
+    return []
+  return [
+    f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
+    ' fine-tuning ranked the validation rows better.'
+  ]
 
 
 def _undefined_draws(record: Mapping[str, Any]) -> dict[str, int]:
@@ -198,27 +232,26 @@ def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
   ]
 
 
-def _difference(task: str, difference: Mapping[str, Any]) -> str:
-  value, interval = difference['auc'], difference['auc_interval']
-  if value is None:
-    return f'{task} undefined'
-  if not interval:
-    return f'{task} {value:+.4f}'
-  inside = interval[0] <= 0.0 <= interval[1]
-  return f'{task} {value:+.4f} ({interval[0]:+.4f} to {interval[1]:+.4f}' + (
-    ', which includes 0)' if inside else ')'
-  )
-
-
-def text(table: rich.table.Table, width: int = 120) -> str:
+def text(table: rich.table.Table, width: int = WIDTH) -> str:
   """Renders a table as plain text."""
   buffer = io.StringIO()
+  _console(buffer, width).print(table)
+  lines = (line.rstrip() for line in buffer.getvalue().splitlines())
+  return '\n'.join(lines).strip('\n') + '\n'
+
+
+def _console(file: io.StringIO, width: int) -> rich.console.Console:
   # Cells may come from data: [brackets] are no markup, `:tada:` is no emoji.
-  console = rich.console.Console(
-    file=buffer, width=width, force_jupyter=False, markup=False, emoji=False
+  return rich.console.Console(
+    file=file, width=width, force_jupyter=False, markup=False, emoji=False
   )
-  console.print(table)
-  return buffer.getvalue().rstrip() + '\n'
+
+
+def wrapped(sentence: str) -> str:
+  """A sentence in lines that fit a terminal; paths and names stay whole."""
+  return textwrap.fill(
+    sentence, WIDTH, break_long_words=False, break_on_hyphens=False
+  )
 
 
 def provenance(record: Mapping[str, Any]) -> list[str]:

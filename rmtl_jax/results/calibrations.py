@@ -18,8 +18,12 @@ from rmtl_jax.runtime import workdir
 Maps = dict[str, dict[str, calibration.Calibration]]
 
 
-def saved(run: workdir.Run) -> Maps:
+def saved(run: workdir.Run, part: str = '') -> Maps:
   """Reads the maps of RUN/metrics.json; none before the run is evaluated.
+
+  Args:
+    run: the run.
+    part: the entry that holds them, as `finetuned_at`; '': the file itself.
 
   Raises:
     types.InputError: the file has no valid maps.
@@ -28,11 +32,15 @@ def saved(run: workdir.Run) -> Maps:
   if not path.exists():
     return {}
   record = _object(json_files.read(path), f'{path}')
-  maps = of_record(record, f'{path}: calibration')
+  where = 'calibration'
+  if part:
+    record = _object(record.get(part, {}), f'{path}: {part}')
+    where = f'{part}.calibration'
+  maps = of_record(record, f'{path}: {where}')
   for stage, of_tasks in maps.items():
     for task in run.manifest.task_names:
       if task not in of_tasks:
-        raise types.InputError(f'{path}: calibration.{stage} lacks {task!r}')
+        raise types.InputError(f'{path}: {where}.{stage} lacks {task!r}')
   return maps
 
 

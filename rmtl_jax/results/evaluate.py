@@ -10,7 +10,7 @@ from typing import Any
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import calibrations, ensemble, row_values
+from rmtl_jax.results import calibrations, ensemble, finetuned, row_values
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import memory, mesh, processes, workdir, writers
 from rmtl_jax.training import models as models_lib
@@ -72,6 +72,8 @@ def _evaluate(
     ),
   )
   maps = calibrations.saved(run)
+  last_maps: calibrations.Maps | None
+  last_maps = calibrations.saved(run, 'finetuned_at')
   if data_dir == run.data_dir:
     # An interrupted run has not fitted them yet. Other data must not fit them:
     # its rows are those to evaluate.
@@ -80,11 +82,15 @@ def _evaluate(
     maps = maps or run_record.fit_calibrations(
       run, models, trained, data.validation
     )
+    last_maps = last_maps or None
   critic_values = row_values.critic_values(models, trained, data.validation)
   record = {
     'split': split,
     **run_record.build(run, models, trained, data, maps, critic_values),
   }
+  record = finetuned.extend(
+    record, run, models, trained, data, trained.history, last_maps
+  )
   if processes.is_first():
     (path / 'evaluation').mkdir(exist_ok=True)
     writers.write_json(path / 'evaluation' / f'{split}.json', record)

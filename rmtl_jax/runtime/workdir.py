@@ -4,7 +4,8 @@ config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
-                finetune/ (finished ones)
+                finetune/ (finished ones), constant_last/, finetune_last/
+                (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model
 metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
 """
@@ -111,6 +112,15 @@ class Run:
       _holds_checkpoint(run.path / 'checkpoints' / stage)
       for run in self.members
     )
+
+
+def last(stage: str) -> str:
+  """The checkpoint of stage 3 after its last epoch.
+
+  Args:
+    stage: 'constant' or 'finetune', which is the best epoch's.
+  """
+  return f'{stage}_last'
 
 
 def _holds_checkpoint(directory: pathlib.Path) -> bool:

@@ -268,11 +268,23 @@ class ActorStage:
       )
 
   def result(self) -> dict[str, saved.Result]:
-    """Every arm's parameters at its best epoch."""
+    """Every arm's parameters at its best epoch; of stage 3 the last one's too.
+
+    Early stopping may keep the pre-trained parameters of both arms. The last
+    epoch tells them apart: both have trained it, no score has chosen it for one
+    of them, and its parameters are there without another copy.
+    """
     return {
-      name: saved.Result(arm.best_params, arm.stopping.best_epoch)
+      name: saved.Result(
+        arm.best_params, arm.stopping.best_epoch, self._last(arm)
+      )
       for name, arm in self.arms.items()
     }
+
+  def _last(self, arm: Arm) -> saved.Result | None:
+    if self.name == 'pretrain' or arm.stopping.best_epoch == self.epoch:
+      return None
+    return saved.Result(arm.state.actor.params, self.epoch)
 
 
 def pretrain(context: context_lib.Context) -> ActorStage:

@@ -1,7 +1,9 @@
 """What a run has saved of its stages, and how it is taken up again.
 
 A stage in training has checkpoints in checkpoints/state, a finished one leaves
-one checkpoint per model: pretrain, critic, constant, finetune.
+one checkpoint per model: pretrain, critic, constant, finetune. Where stage 3
+keeps an earlier epoch than its last, that one has a checkpoint beside it:
+constant_last, finetune_last.
 """
 
 from __future__ import annotations
@@ -30,10 +32,12 @@ class Result(NamedTuple):
   Attributes:
     params: its parameters at the best epoch.
     epoch: that epoch; 0 is before the first, and for critics.
+    last: an arm of stage 3 after its last epoch; None where that is the best.
   """
 
   params: Any
   epoch: int
+  last: Result | None = None
 
 
 class StageCheckpoint(NamedTuple):
@@ -151,15 +155,53 @@ def keep(
   for name, result in results.items():
     if name in finished.results:  # and only the other arm was lost
       continue
-    record = {
-      'stage': name,
-      'epoch': result.epoch,
-      'history': context.history,
-    }
-    store = run.checkpoint(name)
-    store.save(result.epoch, result.params, record)
+    # The last epoch first: a model that is finished has both.
+    if result.last is not None:
+      _keep(run, context, workdir.last(name), result.last)
+    _keep(run, context, name, result)
+    finished.results[name] = result._replace(last=None)
+
+
+def _keep(
+  run: workdir.Run, context: context_lib.Context, name: str, result: Result
+) -> None:
+  record = {
+    'stage': name,
+    'epoch': result.epoch,
+    'history': context.history,
+  }
+  store = run.checkpoint(name)
+  store.save(result.epoch, result.params, record)
+  store.close()
+
+
+def restore_last(
+  run: workdir.Run, models: models_lib.Models, name: str
+) -> Result | None:
+  """An arm of stage 3 after its last epoch.
+
+  Args:
+    run: one model's.
+    models: of the run's data.
+    name: 'constant' or 'finetune'.
+
+  Returns:
+    None where the run has no such checkpoint: the last epoch was the best, or
+    an earlier version trained it.
+
+  Raises:
+    checkpoints.Damaged: it is damaged.
+  """
+  if not run.has(workdir.last(name)):
+    return None
+  store = run.checkpoint(workdir.last(name))
+  actor, _ = models.shapes(run.config)
+  try:
+    restored = store.restore(lambda record: actor)
+  finally:
     store.close()
-    finished.results[name] = result
+  assert restored is not None
+  return Result(restored.arrays, restored.record['epoch'])
 
 
 def latest_history(

@@ -1,6 +1,7 @@
 import pytest
 
 from rmtl_jax.report import pictures, tables
+from tests.report.run import example
 
 
 def _metrics(auc):
@@ -36,35 +37,79 @@ def _record(**changes):
   }
 
 
+def _rows(record):
+  """The printed table's lines with figures, split."""
+  text = tables.text(tables.metrics_table(record))
+  return [line.split() for line in text.splitlines() if '0.2' in line]
+
+
 def test_every_model_has_a_row():
-  text = tables.text(tables.metrics_table(_record()))
-  lines = [line for line in text.splitlines() if 'click' in line]
-  assert [line.split()[-3] for line in lines] == [
-    '0.6500',
-    '0.7000',
-    '0.7100',
-    '0.7200',
-    '0.9000',
+  rows = _rows(_record())
+  assert [row[-2:] for row in rows] == [
+    ['0.5500', '0.2500'],
+    ['0.6000', '0.2500'],
+    ['0.6100', '0.2500'],
+    ['0.6200', '0.2500'],
+    ['0.8000', '0.2500'],
   ]
-  assert 'oracle' in lines[-1] and 'control' in lines[2]
-  assert 'RMTL' in lines[3] and '0.6200' in lines[3]
+  names = [' '.join(row[:-2]) for row in rows]
+  assert names[1:] == [
+    'pre-trained',
+    'control (kept: epoch 1)',
+    'RMTL (kept: epoch 1)',
+    'oracle',
+  ]
+
+
+@pytest.mark.parametrize('kept', [0, 10])
+def test_two_tasks_stand_side_by_side_in_80_columns(kept):
+  tasks = ('click', 'conversion')
+  record = example.build()['metrics']
+  record['best_epoch'] = {'pretrain': 2, 'constant': kept, 'finetune': kept}
+  if not kept:
+    record['stages'] = dict.fromkeys(
+      record['stages'], record['stages']['pretrain']
+    )
+  text = tables.text(tables.metrics_table(record))
+  head = text.splitlines()[2:4]
+  assert head[0].split() == list(tasks)
+  assert head[1].split() == ['model', *('AUC', 'logloss') * 2]
+  assert max(map(len, text.splitlines())) <= 80
+  assert ('pre-trained = control = RMTL' in text) == (not kept)
+
+
+def test_tasks_that_do_not_fit_stand_below_each_other():
+  tasks = ('click', 'conversion', 'a_third_task_of_a_long_name')
+  record = example.build(tasks)['metrics']
+  text = tables.text(tables.metrics_table(record))
+  assert max(map(len, text.splitlines())) <= 80
+  lines = [line.split() for line in text.splitlines()]
+  assert ['task', 'model', 'AUC', 'logloss'] in lines
+  assert [line[0] for line in lines if line[-2:-1] == ['0.8123']] == ['click']
+  assert ' '.join(lines[2]) == 'task model AUC logloss'
 
 
 def test_models_from_scratch_are_not_said_to_be_fine_tuned():
   text = tables.text(tables.metrics_table(_record(start='scratch')))
-  assert text.count('from scratch, ') == 2 and 'fine-tuned' not in text
+  assert text.count('from scratch, kept: epoch 1') == 2
+  assert 'fine-tuned' not in text
 
 
-def test_calibrated_models_have_their_logloss_in_a_column():
+def test_calibrated_models_have_their_calibrated_figures():
   calibrated = {
-    stage: {'click': {'logloss': loss}}
-    for stage, loss in (('pretrain', 0.211), ('finetune', None))
+    stage: {'click': {'auc': auc, 'logloss': 0.2}}
+    for stage, auc in (('pretrain', 0.6), ('finetune', None))
   }
-  text = tables.text(tables.metrics_table(_record(calibrated=calibrated)))
-  assert 'calibrated' in text
-  last = [line.split()[-1] for line in text.splitlines() if 'click' in line]
-  # Neither the baseline, the control nor the oracle has been calibrated here.
-  assert last == ['0.2600', '0.2110', '0.2600', 'undefined', '0.2600']
+  record = _record(calibrated=calibrated)
+  assert [row[-2:] for row in _rows(record)] == [
+    ['0.5500', '0.2500'],
+    ['0.6000', '0.2000'],
+    ['0.6100', '0.2500'],
+    ['undefined', '0.2000'],
+    ['0.8000', '0.2500'],
+  ]
+  text = tables.text(tables.metrics_table(record))
+  assert text.endswith('\nTrained models: calibrated on validation rows.\n')
   assert 'calibrated' not in tables.text(tables.metrics_table(_record()))
 
 
@@ -75,10 +120,44 @@ def test_undefined_metrics_are_said_to_be():
   assert 'undefined' in text
 
 
-def test_sentences_say_what_the_interval_includes():
-  lines = tables.sentences(_record())
-  assert 'click +0.0100 (-0.0100 to +0.0300, which includes 0)' in lines[0]
-  assert 'One seed' in lines[1]
+def _last(epoch):
+  """Stage 3 after its last epoch."""
+  by_task = {'click': {'auc': 0.001, 'auc_interval': [0.0005, 0.0015]}}
+  return {
+    'epoch': epoch,
+    'stages': {'constant': _metrics(0.63), 'finetune': _metrics(0.64)},
+    'difference': {'finetune_minus_constant': by_task},
+  }
+
+
+def test_sentences_begin_with_the_verdict():
+  first, figures, kept, seed = tables.sentences(_record(finetuned_at=_last(3)))
+  assert first.startswith('RMTL ranked better on click than its control')
+  assert 'click +0.0010 (+0.0005 to +0.0015)' in figures
+  # Which is not what was kept.
+  assert kept == (
+    'As kept, AUC against the control with constant weights: click +0.0100'
+    ' (-0.0100 to +0.0300, which includes 0).'
+  )
+  assert seed.startswith('One seed says little')
+
+
+def test_what_the_verdict_told_is_not_told_again():
+  assert len(tables.sentences(_record(finetuned_at=_last(1)))) == 2
+  # An earlier version knows the kept epochs alone.
+  first, figures = tables.sentences(_record())
+  assert 'can not be told apart' in first
+  assert 'click +0.0100 (-0.0100 to +0.0300, which includes 0)' in figures
+  same = dict.fromkeys(('pretrain', 'constant', 'finetune'), _metrics(0.6))
+  found = tables.sentences(_record(stages=same, finetuned_at=_last(3)))
+  assert not any('As kept' in line for line in found)
+
+
+def test_lines_fit_the_terminal():
+  long = 'a/' + 'path' * 30
+  lines = tables.wrapped(f'{"some words " * 20}{long} end').splitlines()
+  assert [len(line) <= 80 for line in lines] == [True, True, True, False, True]
+  assert long in lines
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.report import tables
+from rmtl_jax.report import models, tables
 from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import pictures, words
 from rmtl_jax.report.run import tables as run_tables
+from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -29,7 +30,7 @@ _CALIBRATION = (
 
 @vector.style()
 def build(record: Record) -> content.Page:
-  """Builds the page: warnings, the setting, the data, then the figures.
+  """Builds the page: verdict and warnings, the setting, the data, figures.
 
   Args:
     record: from results/report_record.gather.
@@ -49,6 +50,7 @@ def build(record: Record) -> content.Page:
   return content.Page(
     f'Run {record["name"]}',
     [
+      *_verdict(record),
       content.Text(
         f'{metrics["backbone"]} on {record["data"]["source"]}, stage 3 by'
         f' {weighting}'
@@ -59,6 +61,20 @@ def build(record: Record) -> content.Page:
     ],
     [chapter for chapter in chapters if chapter is not None],
   )
+
+
+def _verdict(record: Record) -> list[content.Block]:
+  """Whether weighting was worth it, in a headline, and the figures."""
+  metrics = record['metrics']
+  first, figures = verdict.headline(metrics), verdict.details(metrics)
+  calibrated = '; trained models calibrated on the validation rows'
+  caption = f'In short: {metrics["split"]} split'
+  caption += calibrated if metrics.get('calibrated') else ''
+  return [
+    *([content.Text(first, strong=True)] if first else []),
+    content.Grid(caption, run_tables.short(record)),
+    *([content.Text(' '.join(figures))] if figures else []),
+  ]
 
 
 def _warnings(record: Record) -> list[content.Block]:
@@ -105,7 +121,7 @@ def _data(record: Record) -> content.Section:
 
 def _metrics(record: Record) -> content.Section:
   metrics = record['metrics']
-  lines = tables.sentences({**metrics, 'warnings': []})
+  lines = tables.remarks(metrics)
   blocks: list[content.Block] = [
     *([content.Items(lines)] if lines else []),
     content.Items(words.key(metrics)),
@@ -144,7 +160,7 @@ def _learning(record: Record) -> content.Section | None:
   table = run_tables.epochs(record)
   blocks: list[content.Block] = [content.Pictures(drawn)] if drawn else []
   kept = record['metrics']['best_epoch']
-  names = words.stage_names(record['metrics'])
+  names = models.stage_names(record['metrics'])
   blocks.append(
     content.Text(
       'Kept: '
@@ -175,7 +191,7 @@ def _calibration(record: Record) -> content.Section | None:
   drawn = pictures.per_task(pictures.calibration, record, tasks)
   if not drawn:
     return None
-  stage = words.stage_names(record['metrics'])[record['reliability']['stage']]
+  stage = models.stage_names(record['metrics'])[record['reliability']['stage']]
   return content.Section(
     'Calibration',
     [

@@ -13,9 +13,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.report import pictures
+from rmtl_jax.report import models, pictures
 from rmtl_jax.report.page import content, vector
-from rmtl_jax.report.run import words
 
 Record = Mapping[str, Any]
 
@@ -27,18 +26,20 @@ _DASHES = ('-', '--', '-.', ':')
 def auc(record: Record, task: str) -> content.Picture | None:
   """Draws the AUC of every model with its interval."""
   metrics = record['metrics']
-  models = words.models(metrics)
   found = [
-    (name, of[task]) for name, of in models if of[task]['auc'] is not None
+    row
+    for row in models.models(metrics)
+    if row.metrics[task]['auc'] is not None
   ]
   if not found:
     return None
   figure, axes = _figure((_SIZE[0], 1.1 + 0.42 * len(found)))
   spoken = []
-  for i, (name, values) in enumerate(found):
+  for i, row in enumerate(found):
+    values = row.metrics[task]
     value = values['auc']
     low, high = values.get('auc_interval') or (value, value)
-    is_own = name not in (words.BASELINE, words.ORACLE)
+    is_own = row.kind == models.TRAINED
     axes.errorbar(
       value,
       -i,
@@ -47,8 +48,10 @@ def auc(record: Record, task: str) -> content.Picture | None:
       color=pictures.COLOURS[0] if is_own else '#767676',
       capsize=4,
     )
-    spoken.append(f'{name} {value:.4f}')
-  axes.set_yticks([-i for i in range(len(found))], [name for name, _ in found])
+    spoken.append(f'{row.label} {value:.4f}')
+  axes.set_yticks(
+    [-i for i in range(len(found))], [row.folded for row in found]
+  )
   axes.set_ylim(-len(found) + 0.4, 0.6)
   axes.set_xlabel('AUC')
   axes.grid(axis='x', alpha=0.4)
@@ -78,7 +81,7 @@ def _learning(
   """Draws a line per stage and member."""
   metrics = record['metrics']
   all_lines = pictures.auc_lines(record['history'], metrics['tasks'])
-  names = words.stage_names(metrics)
+  names = models.stage_names(metrics)
   lines, spoken = {}, []
   for (stage, member), points in all_lines.items():
     if stage not in stages:

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.report import models
+from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content
-from rmtl_jax.report.run import words
+from rmtl_jax.results import verdict
 
 Record = Mapping[str, Any]
 Table = content.Table
@@ -37,13 +39,30 @@ def fields(record: Record) -> Table:
   return Table(('field', 'kind', 'vocabulary rows'), rows, 2)
 
 
+def short(record: Record) -> Table:
+  """The table that ends `rmtl train`: AUC and logloss of every model."""
+  tasks = record['metrics']['tasks']
+  rows = [
+    (
+      row.label,
+      *(cell for task in tasks for cell in report_tables.cells_of(row, task)),
+    )
+    for row in models.models(record['metrics'])
+  ]
+  header = [f'{task} {o.label}' for task in tasks for o in report_tables.SHOWN]
+  return Table(('model', *header), rows, 1)
+
+
 def ranking(record: Record, task: str) -> Table:
   """The metrics that are compared, of every model, with intervals."""
-  models = words.models(record['metrics'])
-  shown = _shown((of[task] for _, of in models), compared=True)
+  rows_of = models.models(record['metrics'])
+  shown = _shown((row.metrics[task] for row in rows_of), compared=True)
   rows = [
-    (name, *(_with_interval(of[task], one.name, one.form) for one in shown))
-    for name, of in models
+    (
+      row.label,
+      *(_with_interval(row.metrics[task], one.name, one.form) for one in shown),
+    )
+    for row in rows_of
   ]
   return Table(('model', *(one.label for one in shown)), rows, 1)
 
@@ -57,31 +76,49 @@ def _shown(
 
 def further(record: Record, task: str) -> Table:
   """What practitioners read besides."""
-  models = words.models(record['metrics'])
-  shown = _shown((of[task] for _, of in models), compared=False)
+  rows_of = models.models(record['metrics'])
+  shown = _shown((row.metrics[task] for row in rows_of), compared=False)
   rows = [
-    (name, *(content.number(of[task].get(one.name), one.form) for one in shown))
-    for name, of in models
+    (
+      row.label,
+      *(
+        content.number(row.metrics[task].get(one.name), one.form)
+        for one in shown
+      ),
+    )
+    for row in rows_of
   ]
   return Table(('model', *(one.label for one in shown)), rows, 1)
 
 
 def differences(record: Record) -> Table:
-  """RMTL minus the control and minus the pre-trained model, paired by row."""
+  """RMTL minus the control and minus the pre-trained model, paired by row.
+
+  First at the same number of epochs, then as early stopping kept them; models
+  that are the same have no difference to show.
+  """
   metrics = record['metrics']
-  names = words.stage_names(metrics)
-  found = metrics.get('difference', {})
-  shown = _shown(
-    (of[task] for of in found.values() for task in of), compared=True
-  )
+  names = models.stage_names(metrics)
+  found = []
+  if 'finetuned_at' in metrics:
+    last = metrics['finetuned_at']
+    note = f', after {verdict.count(last["epoch"])}'
+    found += [(key, note, of) for key, of in last['difference'].items()]
+  found += [
+    (key, ', as kept', of)
+    for key, of in metrics.get('difference', {}).items()
+    if not models.same(metrics, *key.split('_minus_'))
+  ]
+  shown = _shown((of[task] for *_, of in found for task in of), compared=True)
   rows = []
-  for key, of in found.items():
+  for key, note, of in found:
     first, second = key.split('_minus_')
     for task in metrics['tasks']:
       cells = [
         _with_interval(of[task], one.name, f'+{one.form}') for one in shown
       ]
-      rows.append((f'{names[first]} minus {names[second]}', task, *cells))
+      what = f'{names[first]} minus {names[second]}{note}'
+      rows.append((what, task, *cells))
   header = ('difference', 'task', *(one.label for one in shown))
   return Table(header, rows, 2)
 

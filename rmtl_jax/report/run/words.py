@@ -1,53 +1,46 @@
-"""The sentences of a run's page: names of its models, and its weights."""
+"""The sentences of a run's page: what its models and its weights are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from rmtl_jax.report import models
+from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
 
-BASELINE, ORACLE = 'rate baseline', 'oracle'
-
-
-def stage_names(metrics: Record) -> dict[str, str]:
-  """Short names of the models after each actor stage."""
-  weighting = metrics['weighting']
-  return {
-    'pretrain': 'pre-trained',
-    'constant': 'constant weights',
-    'finetune': registry.short(weighting),
-  }
-
-
-def models(metrics: Record) -> list[tuple[str, Mapping[str, Any]]]:
-  """Pairs of (short name, metrics per task), in the order of tables.rows."""
-  found = []
-  if 'baseline' in metrics:
-    found.append((BASELINE, metrics['baseline']))
-  for stage, name in stage_names(metrics).items():
-    if stage in metrics['stages']:
-      found.append((name, metrics['stages'][stage]))
-  if 'oracle' in metrics:
-    found.append((ORACLE, metrics['oracle']))
-  return found
-
 
 def key(metrics: Record) -> list[str]:
-  """Explains the short names of `models`, one line each."""
-  names, scratch = stage_names(metrics), metrics.get('start') == 'scratch'
+  """Explains the names of the models, one line each."""
+  scratch = metrics.get('start') == 'scratch'
   how = 'stage 3 from scratch' if scratch else 'stage 3'
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   meanings = {
-    BASELINE: 'user rate x item rate, no network',
-    names['pretrain']: 'after stage 1',
-    names['finetune']: f'{how}, {weighting}',
-    names['constant']: f'{how} without critics, the control',
-    ORACLE: "the simulation's true probabilities",
+    models.BASELINE: 'rates of the train rows, no network',
+    'pretrain': 'after stage 1',
+    'constant': f'{how} without critics: constant weights',
+    'finetune': f'{how}, {weighting}',
+    models.ORACLE: "the simulation's true probabilities",
   }
-  return [f'{name}: {meanings[name]}' for name, _ in models(metrics)]
+  shown = {
+    models.BASELINE: 'baseline' in metrics,
+    **{stage: True for stage in metrics['stages']},
+    models.ORACLE: 'oracle' in metrics,
+  }
+  names = models.stage_names(metrics)
+  lines = [
+    f'{names.get(each, each)}: {meanings[each]}'
+    for each, is_there in shown.items()
+    if is_there and each in meanings
+  ]
+  if 'finetuned_at' in metrics:
+    lines.append(
+      f'after {verdict.count(metrics["finetuned_at"]["epoch"])}: both arms of'
+      ' stage 3 after their last epoch, whatever early stopping kept'
+    )
+  return lines
 
 
 def weights(record: Record) -> list[str]:

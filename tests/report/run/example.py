@@ -98,6 +98,15 @@ def _metrics(tasks):
     'calibration': {'finetune': per_task({'kind': 'platt'})},
     'difference': {'finetune_minus_constant': per_task(difference)},
     'best_epoch': {'pretrain': 2, 'constant': 1, 'finetune': 0},
+    'finetuned_at': {
+      'epoch': 2,
+      'stages': {'constant': models(0.6301), 'finetune': models(0.6317)},
+      'difference': {
+        'finetune_minus_constant': per_task(
+          {**difference, 'auc': 0.0016, 'auc_interval': [0.0001, 0.0031]}
+        )
+      },
+    },
     'critic': {
       'mean_q': per_task(-1.25),
       'std_q': per_task(0.5),

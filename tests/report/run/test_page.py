@@ -51,10 +51,12 @@ def test_figures_stand_in_the_tables(read):
   (ranking,) = (rows for c, rows in read.tables.items() if 'click, test' in c)
   assert ranking[0] == ['model', 'AUC', 'logloss', 's-logloss']
   assert [row[0] for row in ranking[1:]] == [
-    'rate baseline',
+    'user rate x item rate',
     'pre-trained',
-    'constant weights',
-    'RMTL',
+    'control (kept: epoch 1)',
+    'RMTL (kept: epoch 0)',
+    'control (after 2 epochs)',
+    'RMTL (after 2 epochs)',
     'oracle',
   ]
   assert ranking[2][1] == '0.6212 (0.6089 to 0.6335)'
@@ -75,6 +77,40 @@ def test_figures_stand_in_the_tables(read):
   assert 'Shown: the weights 1 - lambda Q; lambda = 0.7.' in read.text
 
 
+def test_the_verdict_opens_the_page(built, read):
+  first, short, figures, *_ = built.lead
+  assert first.strong and first.text.startswith(
+    'RMTL ranked better on click and conversion than its control'
+  )
+  assert 'click +0.0016 (+0.0001 to +0.0031)' in figures.text
+  assert 'click 0.123 (collapsed); conversion 0.123' in figures.text
+  assert short.table.header == (
+    *('model', 'click AUC', 'click logloss'),
+    *('conversion AUC', 'conversion logloss'),
+  )
+  assert short.table.rows[3][:3] == ('RMTL (kept: epoch 0)', '0.6412', '0.3206')
+  assert read.text.index('ranked better') < read.text.index('Setting')
+
+
+def test_differences_are_of_the_same_epochs_first(read):
+  found = read.tables['Differences on the same rows']
+  names = [row[0] for row in found[1:]]
+  assert names == [
+    *['RMTL minus control, after 2 epochs'] * 2,
+    *['RMTL minus control, as kept'] * 2,
+  ]
+  assert found[1][2] == '+0.0016 (+0.0001 to +0.0031)'
+  assert found[3][2] == '+0.0021 (-0.0011 to +0.0033)'
+
+
+def test_models_that_are_the_same_have_no_difference():
+  record = example.build()
+  stages = record['metrics']['stages']
+  stages['finetune'] = stages['constant']
+  rows = tables.differences(record).rows
+  assert {row[0] for row in rows} == {'RMTL minus control, after 2 epochs'}
+
+
 def test_pictures_can_be_heard(read):
   titles = [title for title, _ in read.pictures]
   assert titles == [
@@ -91,7 +127,7 @@ def test_pictures_can_be_heard(read):
     "The critics' TD error in stage 2",
   ]
   spoken = dict(read.pictures)
-  assert 'RMTL 0.6412' in spoken[titles[0]]
+  assert 'RMTL (kept: epoch 0) 0.6412' in spoken[titles[0]]
   assert (
     'calibrated: 2 bins, mean distance from the diagonal 0.0250'
     in (spoken['Calibration of click, test split'])

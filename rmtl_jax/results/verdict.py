@@ -1,0 +1,155 @@
+"""What a run says of weighting and of its critics, in plain sentences.
+
+A run is one seed, so nothing here is a claim: `rmtl compare` makes those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax.evaluation import comparison
+from rmtl_jax.weighting import registry
+
+Record = Mapping[str, Any]
+
+
+def sentences(record: Record) -> list[str]:
+  """The verdict of a run: whether weighting was worth it, what critics knew.
+
+  Args:
+    record: the content of metrics.json.
+
+  Returns:
+    The headline first, where there is one.
+  """
+  first = headline(record)
+  return [*([first] if first else []), *details(record)]
+
+
+def headline(record: Record) -> str:
+  """Says whether weighting was worth it in this run.
+
+  Args:
+    record: the content of metrics.json.
+
+  Returns:
+    '' where stage 3 has not finished or has constant weights.
+  """
+  name = registry.short(record['weighting'])
+  if 'finetune' not in record['stages'] or record['weighting'] == 'constant':
+    return ''
+  if 'constant' not in record['stages']:
+    return f'No control was trained, so {name} can not be judged in this run.'
+  by_task = _against_control(record)
+  better, worse, unclear = (
+    [task for task, d in by_task.items() if _outcome(d) == outcome]
+    for outcome in ('better', 'worse', 'unclear')
+  )
+  parts = [
+    f'{word} on {_listed(tasks)}'
+    for word, tasks in (('better', better), ('worse', worse))
+    if tasks
+  ]
+  if parts:
+    text = f'{name} ranked {" and ".join(parts)} than its control in this run'
+  elif all(d['auc'] is None for d in by_task.values()):
+    return f'{name} and its control have no AUC to compare in this run.'
+  elif unclear:
+    text = f'{name} and its control can not be told apart in this run'
+  else:
+    text = (
+      f'No difference that counts was found between {name} and its control in'
+      ' this run'
+    )
+  return f'{text} (one seed; rmtl compare decides).'
+
+
+def details(record: Record) -> list[str]:
+  """The figures behind the headline, and what the critics knew.
+
+  Args:
+    record: the content of metrics.json.
+  """
+  lines = []
+  by_task = _against_control(record)
+  if headline(record) and by_task:
+    figures = '; '.join(difference(task, d) for task, d in by_task.items())
+    lines.append(
+      f"AUC minus the control's, {_when(record)}: {figures}. Less than"
+      f' {comparison.MIN_EFFECT:g} does not count.'
+    )
+  if 'critic' in record:
+    known = '; '.join(
+      f'{task} {_r2(record["critic"], task)}' for task in record['tasks']
+    )
+    lines.append(
+      'What the critics knew of the returns (R2 of Q on the validation rows; 1'
+      f' is all, 0 no more than their mean): {known}.'
+    )
+  return lines
+
+
+def difference(task: str, values: Record) -> str:
+  """A difference of AUC with its interval, if it has one.
+
+  Args:
+    task: its name.
+    values: `auc` and `auc_interval`.
+  """
+  value, interval = values['auc'], values['auc_interval']
+  if value is None:
+    return f'{task} undefined'
+  if not interval:
+    return f'{task} {value:+.4f}'
+  inside = interval[0] <= 0.0 <= interval[1]
+  return f'{task} {value:+.4f} ({interval[0]:+.4f} to {interval[1]:+.4f}' + (
+    ', which includes 0)' if inside else ')'
+  )
+
+
+def count(epochs: int | Sequence[int]) -> str:
+  """Counts epochs; of an ensemble from the fewest to the most of a member.
+
+  >>> count(1), count(2), count([2, 2]), count([1, 3])
+  ('1 epoch', '2 epochs', '2 epochs', '1 to 3 epochs')
+  """
+  every = [epochs] if isinstance(epochs, int) else sorted(set(epochs))
+  if len(every) > 1:
+    return f'{every[0]} to {every[-1]} epochs'
+  return comparison.count(every[0], 'epoch')
+
+
+def _against_control(record: Record) -> dict[str, Record]:
+  """{task: difference to the control}, at the same number of epochs."""
+  found = record.get('finetuned_at', record).get('difference', {})
+  by_task = found.get('finetune_minus_constant', {})
+  return {task: by_task[task] for task in record['tasks'] if task in by_task}
+
+
+def _when(record: Record) -> str:
+  if 'finetuned_at' not in record:
+    return 'of the epochs that were kept'
+  what = 'training' if record.get('start') == 'scratch' else 'fine-tuning'
+  return f'both after {count(record["finetuned_at"]["epoch"])} of {what}'
+
+
+def _outcome(values: Record) -> str:
+  """'none' below the least effect, 'unclear' where the interval has 0."""
+  value, interval = values['auc'], values['auc_interval']
+  if value is None or abs(value) < comparison.MIN_EFFECT:
+    return 'none'
+  if not interval or interval[0] <= 0.0 <= interval[1]:
+    return 'unclear'
+  return 'better' if value > 0.0 else 'worse'
+
+
+def _r2(critic: Record, task: str) -> str:
+  value = critic['r2'][task]
+  words = 'undefined' if value is None else f'{value:.3f}'
+  return words + (' (collapsed)' if critic['collapsed'][task] else '')
+
+
+def _listed(names: Sequence[str]) -> str:
+  """Joins names: 'a', 'a and b', 'a, b and c'."""
+  return ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))

@@ -1,0 +1,103 @@
+"""Which models of a run are rows of its tables."""
+
+from rmtl_jax.report import models
+
+
+def of(auc):
+  return {'click': {'auc': auc, 'logloss': 0.25}}
+
+
+def record(kept=(0.6, 0.6), epochs=(0, 0), **changes):
+  """A run; AUC and kept epoch of the control and of RMTL."""
+  constant, finetune = kept
+  return {
+    'weighting': 'critic',
+    'stages': {
+      'pretrain': of(0.6),
+      'constant': of(constant),
+      'finetune': of(finetune),
+    },
+    'best_epoch': {
+      'pretrain': 4,
+      **dict(zip(('constant', 'finetune'), epochs, strict=True)),
+    },
+    'finetuned_at': {
+      'epoch': 2,
+      'stages': {'constant': of(0.61), 'finetune': of(0.62)},
+    },
+    **changes,
+  }
+
+
+def labels(record):
+  return [row.label for row in models.models(record)]
+
+
+def test_models_that_are_the_same_are_one():
+  assert labels(record(baseline=of(0.5), oracle=of(0.9))) == [
+    'user rate x item rate',
+    'pre-trained = control = RMTL (kept: epoch 0)',
+    'control (after 2 epochs)',
+    'RMTL (after 2 epochs)',
+    'oracle',
+  ]
+
+
+def test_an_arm_that_kept_its_last_epoch_stands_there_once():
+  assert labels(record((0.6, 0.62), (0, 2))) == [
+    'pre-trained = control (kept: epoch 0)',
+    'RMTL (kept: epoch 2)',
+    'control (after 2 epochs)',
+  ]
+  assert labels(record((0.61, 0.62), (2, 2))) == [
+    'pre-trained',
+    'control (kept: epoch 2)',
+    'RMTL (kept: epoch 2)',
+  ]
+
+
+def test_members_of_an_ensemble_may_keep_and_end_at_different_epochs():
+  found = record((0.605, 0.62), ([0, 1], [2, 3]))
+  found['finetuned_at']['epoch'] = [2, 3]
+  assert labels(found) == [
+    'pre-trained',
+    'control (kept: epochs 0, 1)',
+    'RMTL (kept: epochs 2, 3)',
+    'control (after 2 to 3 epochs)',
+  ]
+
+
+def test_training_from_scratch_is_said():
+  found = record((0.59, 0.62), (1, 2), start='scratch')
+  assert labels(found)[1:3] == [
+    'control (from scratch, kept: epoch 1)',
+    'RMTL (from scratch, kept: epoch 2)',
+  ]
+
+
+def test_stages_that_are_not_known_here_keep_their_name():
+  found = record((0.61, 0.62), (2, 2))
+  found['stages']['plain'] = of(0.58)
+  assert labels(found)[-1] == 'plain'
+
+
+def test_calibrated_figures_are_shown_where_there_are_any():
+  found = record(baseline=of(0.5), calibrated={'finetune': of(0.7)})
+  found['stages']['finetune'] = of(0.65)
+  baseline, kept, finetune, *last = models.models(found)
+  assert baseline.shown == of(0.5) and kept.shown == of(0.6)
+  assert finetune.shown == of(0.7) and finetune.metrics == of(0.65)
+  assert [row.shown for row in last] == [of(0.61), of(0.62)]
+  assert [row.kind for row in (baseline, kept)] == ['bound', 'trained']
+
+
+def test_only_long_labels_are_folded():
+  same, control, _ = models.models(record())
+  assert same.folded == 'pre-trained = control = RMTL\n  (kept: epoch 0)'
+  assert control.folded == control.label
+
+
+def test_same_compares_figures():
+  found = record((0.6, 0.62))
+  assert models.same(found, 'pretrain', 'constant')
+  assert not models.same(found, 'finetune', 'constant')

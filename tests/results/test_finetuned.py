@@ -1,0 +1,247 @@
+"""Stage 3 after its last epoch: kept, restored, evaluated."""
+
+import json
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import run
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.results import evaluate, finetuned
+from rmtl_jax.runtime import progress, workdir
+from rmtl_jax.training import actor_stage, models, saved, splits, trainer
+from tests import tiny
+
+# At this learning rate no epoch of stage 3 is better than epoch 0.
+CONFIG = config_values.from_dict(
+  {
+    'backbone': 'shared_bottom',
+    'network': {'embedding_dim': 4, 'bottom_units': [8], 'tower_units': [6]},
+    'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 4},
+    'pretrain': {'max_epochs': 2, 'learning_rate': 0.01},
+    'critic': {'max_passes': 3},
+    'finetune': {'learning_rate': 0.3, 'max_epochs': 3},
+    'evaluation': {'bootstrap': 20},
+  }
+)
+QUIET = progress.Progress(quiet=True)
+LAST = ('constant_last', 'finetune_last')
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+  path = tmp_path_factory.mktemp('data')
+  tiny.write_prepared(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, data_dir):
+  """A run, its record, and what the arms were when stage 3 ended."""
+  path, ends = tmp_path_factory.mktemp('run'), {}
+  original = actor_stage.ActorStage.result
+
+  def result(self):
+    for name, arm in self.arms.items():
+      if self.name == 'finetune':
+        ends[name] = jax.tree.map(np.asarray, arm.state.actor.params)
+    return original(self)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(actor_stage.ActorStage, 'result', result)
+    record = run.train(CONFIG, path, data_dir, live=QUIET)
+  return path, record, ends
+
+
+def timeless(record):
+  return {k: v for k, v in record.items() if k not in ('seconds', 'device')}
+
+
+def test_both_arms_are_evaluated_after_the_last_epoch(trained, data_dir):
+  path, record, ends = trained
+  assert record['best_epoch'] == {'pretrain': 2, 'constant': 0, 'finetune': 0}
+  found = record['finetuned_at']
+  assert found['epoch'] == 2  # patience
+  one = workdir.read(path)
+  made = models.Models(one.manifest.feature_spec())
+  host = columns_lib.read_split(data_dir, one.manifest, 'test')
+  split = splits.place(host, CONFIG.batch)
+  for arm, params in ends.items():
+    predictions = made.predict(CONFIG, params, split).astype(np.float64)
+    for k, task in enumerate(tiny.TASKS):
+      rows = np.where(
+        host.labels[:, k] > 0.5, predictions[:, k], 1 - predictions[:, k]
+      )
+      np.testing.assert_allclose(
+        found['stages'][arm][task]['logloss'], -np.log(rows).mean(), rtol=1e-5
+      )
+  # The kept ones are one model, these are not.
+  assert record['stages']['constant'] == record['stages']['finetune']
+  assert found['stages']['constant'] != found['stages']['finetune']
+  for task, values in found['difference']['finetune_minus_constant'].items():
+    aucs = [found['stages'][arm][task]['auc'] for arm in finetuned.ARMS]
+    assert values['auc'] == pytest.approx(aucs[1] - aucs[0])
+    low, high = values['auc_interval']
+    assert low <= high
+
+
+def test_its_parameters_are_a_checkpoint(trained):
+  path, _, ends = trained
+  one = workdir.read(path)
+  made = models.Models(one.manifest.feature_spec())
+  for arm in finetuned.ARMS:
+    restored = saved.restore_last(one, made, arm)
+    assert restored is not None and restored.epoch == 2
+    jax.tree.map(np.testing.assert_array_equal, restored.params, ends[arm])
+
+
+def test_it_is_calibrated_as_the_kept_models_are(trained):
+  _, record, _ = trained
+  found = record['finetuned_at']
+  assert found['calibrated'].keys() == found['stages'].keys()
+  for arm, maps in found['calibration'].items():
+    for task in tiny.TASKS:
+      assert maps[task] != record['calibration'][arm][task]
+
+
+def test_the_verdict_is_in_the_record(trained):
+  path, record, _ = trained
+  assert json.loads((path / 'metrics.json').read_text()) == record
+  first, figures, critics = record['verdict']
+  assert 'RMTL' in first and first.endswith('rmtl compare decides).')
+  assert 'both after 2 epochs of fine-tuning: click' in figures
+  r2 = record['critic']['r2']['click']
+  assert f'click {r2:.3f}' in critics
+
+
+def test_evaluate_restores_it(trained, tmp_path):
+  path, record, _ = trained
+  again = evaluate.evaluate(path)
+  for key in ('finetuned_at', 'verdict', 'warnings'):
+    assert again[key] == record[key]
+  validation = evaluate.evaluate(path, 'validation')['finetuned_at']
+  assert validation['epoch'] == 2
+  assert validation['stages'] != record['finetuned_at']['stages']
+  # Other data are calibrated by what was fitted here.
+  tiny.write_prepared(tmp_path / 'other', seed=5)
+  other = evaluate.evaluate(path, data_dir=tmp_path / 'other')['finetuned_at']
+  assert other['calibration'] == record['finetuned_at']['calibration']
+  assert other['calibrated'] != record['finetuned_at']['calibrated']
+
+
+class _StopAfter:
+  def __init__(self, calls):
+    self.calls = calls
+
+  def __call__(self):
+    self.calls -= 1
+    return signal.SIGTERM if self.calls < 0 else 0
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(
+  tmp_path, data_dir, trained
+):
+  _, record, ends = trained
+  interruptions = 0
+  for _ in range(60):
+    try:
+      again = run.train(
+        CONFIG, tmp_path, data_dir, live=QUIET, interrupted=_StopAfter(9)
+      )
+      break
+    except trainer.Interrupted:
+      interruptions += 1
+  assert interruptions > 3
+  assert timeless(again) == timeless(record)
+  one = workdir.read(tmp_path)
+  made = models.Models(one.manifest.feature_spec())
+  for arm in finetuned.ARMS:
+    restored = saved.restore_last(one, made, arm)
+    jax.tree.map(np.testing.assert_array_equal, restored.params, ends[arm])
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+  return shutil.copytree(trained[0], tmp_path / 'run')
+
+
+@pytest.mark.parametrize('left', [LAST, LAST[:1], ()])
+def test_a_run_killed_while_stage_3_was_kept_ends_the_same(
+  copied, trained, data_dir, left
+):
+  """Between any two of the checkpoints that it leaves."""
+  for name in {'constant', 'finetune', *LAST} - set(left):
+    shutil.rmtree(copied / 'checkpoints' / name)
+  (copied / 'metrics.json').unlink()
+  again = run.train(CONFIG, copied, data_dir, live=QUIET)
+  assert timeless(again) == timeless(trained[1])
+
+
+def test_a_run_of_an_earlier_version_is_evaluated_without(copied, trained):
+  for name in LAST:
+    shutil.rmtree(copied / 'checkpoints' / name)
+  again = evaluate.evaluate(copied)
+  assert 'finetuned_at' not in again
+  assert again['stages'] == trained[1]['stages']
+  assert 'of the epochs that were kept' in again['verdict'][1]
+
+
+def test_a_damaged_checkpoint_is_told_and_costs_no_more(copied, trained):
+  directory = copied / 'checkpoints' / LAST[1]
+  for file in directory.rglob('*'):
+    if file.is_file():
+      file.write_bytes(b'')
+  again = evaluate.evaluate(copied)
+  assert again['stages'] == trained[1]['stages']
+  assert 'finetuned_at' not in again
+  (line,) = [w for w in again['warnings'] if 'last epoch' in w]
+  assert str(directory) in line
+
+
+def test_an_arm_that_keeps_its_last_epoch_has_no_second_checkpoint(
+  tmp_path, data_dir
+):
+  config = config_values.from_dict(
+    {'finetune': {'start': 'scratch', 'max_epochs': 1}}, CONFIG
+  )
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert record['finetuned_at']['epoch'] == 1
+  assert record['finetuned_at']['stages'] == {
+    arm: record['stages'][arm] for arm in finetuned.ARMS
+  }
+  names = {path.name for path in (tmp_path / 'checkpoints').iterdir()}
+  assert not names & set(LAST)
+
+
+def test_without_stage_3_there_is_nothing_to_evaluate(
+  tmp_path, data_dir, trained
+):
+  record = run.train(CONFIG, tmp_path, data_dir, ('pretrain',), QUIET)
+  assert 'finetuned_at' not in record and record['verdict'] == []
+  assert record['stages']['pretrain'] == trained[1]['stages']['pretrain']
+
+
+def test_members_of_an_ensemble_each_have_their_last_epoch(tmp_path, data_dir):
+  config = config_values.from_dict({'ensemble': 2, 'control': False}, CONFIG)
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  found = record['finetuned_at']
+  assert len(found['epoch']) == 2 and min(found['epoch']) >= 1
+  assert list(found['stages']) == ['finetune'] and not found['difference']
+  assert evaluate.evaluate(tmp_path)['finetuned_at'] == found
+  assert record['verdict'][0].startswith('No control was trained')
+
+
+def test_epochs_are_counted_per_member():
+  history = [
+    {'stage': stage, 'epoch': epoch, 'member': member}
+    for member, epochs in ((0, 2), (1, 3))
+    for epoch in range(1, epochs + 1)
+    for stage in ('pretrain', 'constant', 'finetune')
+  ]
+  history.append({'stage': 'pretrain', 'epoch': 9, 'member': 0})
+  assert finetuned.last_epochs(history, 2) == [2, 3]
+  assert finetuned.last_epochs([], 1) == [0]
