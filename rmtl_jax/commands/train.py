@@ -10,6 +10,7 @@ from absl import flags
 from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import writers
 
 
@@ -31,7 +32,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
-  config = config_flags.parse(values)
+  config_flags.parse(values)  # what is wrong is said before any work
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
@@ -39,13 +40,18 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import processes, progress, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
-  config = workdir.padded(path, config, layout.shape if layout else None)
 
   def data():
     return common.data_dir(values, path, live)
 
   processes.on_first(data, types.InputError)
   data_dir = data()
+  config = config_flags.parse(
+    values,
+    manifest_lib.read(data_dir),
+    workdir.read(path).config if (path / 'config.json').exists() else None,
+  )
+  config = workdir.padded(path, config, layout.shape if layout else None)
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(

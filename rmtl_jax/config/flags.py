@@ -18,6 +18,8 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
 
+# What settings start from where no flag says so.
+DEFAULT_PRESET = 'recommended'
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
 _OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}
@@ -37,7 +39,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   presets = config_lib.PRESETS.values()
   flags.DEFINE_enum(
     'preset',
-    'paper',
+    DEFAULT_PRESET,
     config_lib.PRESETS.names(),
     'What settings start from:\n'
     + '\n'.join(f'{one.name}: {one.help}' for one in presets),
@@ -46,7 +48,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   _check_names(argv)
   config_flags.DEFINE_config_dataclass(
     'config',
-    _thaw(config_lib.preset(_value_of('preset', argv) or 'paper')),
+    _thaw(_start(_value_of('preset', argv) or DEFAULT_PRESET)),
     'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
     " run: use files you trust; FILE.py:TEXT calls get_config('TEXT')), or"
     " JSON: a run's config.json, the best.json of rmtl tune."
@@ -57,18 +59,46 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   )
 
 
-def parse(values: flags.FlagValues) -> config_lib.Config:
+def parse(
+  values: flags.FlagValues,
+  manifest: Any = None,
+  own: config_lib.Config | None = None,
+) -> config_lib.Config:
   """The config that the parsed flags describe, frozen and validated.
+
+  Args:
+    values: the flags.
+    manifest: of the prepared data, from which a preset may be made; without
+      it, such a preset stands at the paper's settings.
+    own: the settings of a run that is there: what others are changes to, where
+      no flag names another start.
 
   Raises:
     types.InputError: a value out of range, or --config with --preset.
   """
-  if values['preset'].present and values['config'].present:
+  has_preset, has_file = values['preset'].present, values['config'].present
+  if has_preset and has_file:
     raise types.InputError(
       '--preset: --config=FILE names its own start; give one of the two'
     )
+  name = values['preset'].value
+  if not has_file:
+    changes = config_flags.get_override_values(values['config'])
+    if own is not None and not has_preset:
+      return config_values.with_settings(own, changes)
+    if manifest is not None and config_lib.PRESETS.find(name).needs_data:
+      return config_values.with_settings(
+        config_lib.preset(name, manifest), changes
+      )
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))
+
+
+def _start(name: str) -> config_lib.Config:
+  """A preset's settings, as far as they are known without data."""
+  if config_lib.PRESETS.find(name).needs_data:
+    return dataclasses.replace(config_lib.Config(), preset=name)
+  return config_lib.preset(name)
 
 
 def load(path: str) -> config_lib.Config:

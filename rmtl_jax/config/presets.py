@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from rmtl_jax import registry, types
-from rmtl_jax.config import settings
+from rmtl_jax.config import recommended, settings
 
 Settings = Mapping[str, Any]
 
@@ -140,7 +140,12 @@ _SIMULATED = {
 PRESETS: registry.Registry[Preset] = registry.Registry(
   'preset',
   [
-    Preset('paper', "the paper's form (the default)", {}),
+    Preset(
+      'recommended',
+      'sizes, batches and ids by the data (the default)',
+      recommended.settings,
+    ),
+    Preset('paper', "the paper's form", {}),
     Preset('official', "the form of the authors' released code", _OFFICIAL),
     Preset('plain', 'PLE with small networks, without as-of features', _PLAIN),
     Preset(

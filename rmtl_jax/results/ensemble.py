@@ -47,7 +47,9 @@ class Ensemble:
     of several networks, make_mixture wants them.
     """
     return {
-      name: self._joined(name)
+      name: self.joined(
+        name, [one.results[name].params for one in self.members]
+      )
       for name in ACTORS
       if all(name in one.results for one in self.members)
     }
@@ -58,8 +60,8 @@ class Ensemble:
     same = {dataclasses.replace(one, seed=0) for one in self.configs}
     return len(same) > 1
 
-  def _joined(self, name: str) -> Any:
-    params = [one.results[name].params for one in self.members]
+  def joined(self, name: str, params: Sequence[Any]) -> Any:
+    """The members' parameters as one actor's, with the weights of `name`."""
     if not self.is_mixture:
       return stacked(self.models, params)
     return ensemble_lib.mixture(params, self.weights.get(name))

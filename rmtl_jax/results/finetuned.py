@@ -136,4 +136,4 @@ def _params(
     if result is None:
       return None
     found.append(result.params)
-  return ensemble.stacked(models, found)
+  return trained.joined(name, found)

@@ -1,0 +1,92 @@
+"""Settings by the size and the fields of prepared data: preset `recommended`.
+
+Chosen on RetailRocket, Criteo attribution, KuaiRand, Census-Income, REES46 and
+simulated logs, and what each choice is worth there: docs/results.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+# A categorical field with more values is an id: what a network learns of its
+# values it may not see again.
+MOST_CATEGORIES = 200
+# Steps that an epoch should have, so that early stopping can choose among
+# epochs, and steps without a better validation that stages wait for.
+_STEPS, _PATIENCE_STEPS = 50, 250
+_SLOTS = 64
+_LANES = (2, 32)
+
+
+class _Size(NamedTuple):
+  """Networks for up to so many train rows."""
+
+  rows: float
+  embedding_dim: int
+  bottom_units: tuple[int, ...]
+  tower_units: tuple[int, ...]
+  epochs: int
+
+
+_SIZES = (
+  _Size(1e6, 8, (64, 32), (16,), 60),
+  _Size(2e7, 16, (128, 64), (32,), 20),
+  _Size(math.inf, 32, (256, 128), (64, 32), 8),
+)
+
+
+def settings(manifest: Any) -> Mapping[str, Any]:
+  """{'group.field': value} over the paper's settings.
+
+  Args:
+    manifest: of the prepared data (data/manifest.py).
+  """
+  rows = manifest.splits['train'].rows
+  size = next(one for one in _SIZES if rows <= one.rows)
+  least, most = _LANES
+  # Powers of two, which meshes and readers divide.
+  lanes = 2 ** int(math.log2(min(max(rows / (_STEPS * _SLOTS), least), most)))
+  steps = max(rows / (lanes * _SLOTS), 1)
+  ids = id_fields(manifest)
+  return {
+    'backbone': 'ple',
+    'ensemble': 2,
+    # One member knows who and what, the other only what is known of them:
+    # which of them to believe is for validation to say.
+    'variants': f'network.ignore={"+".join(ids)};' if ids else '',
+    'network.embedding_dim': size.embedding_dim,
+    'network.bottom_units': size.bottom_units,
+    'network.tower_units': size.tower_units,
+    'network.num_experts': 4,
+    'network.dropout': 0.1,
+    'batch.lanes': lanes,
+    'batch.lane_length': _SLOTS,
+    'evaluation.monitor': 'logloss',
+    'pretrain.max_epochs': size.epochs,
+    'pretrain.patience': min(max(math.ceil(_PATIENCE_STEPS / steps), 2), 12),
+    # Critics that come nearest to the realised returns, and the weights that
+    # came nearest to a gain: docs/when_weighting_helps.md.
+    'critic.td_lambda': 1.0,
+    'critic.initial_value': 'mean_return',
+    'critic.sees_remaining': True,
+    'critic.stopping': 'return_error',
+    'weighting.name': 'advantage',
+    'finetune.learning_rate': 1e-4,
+    'finetune.max_epochs': 5,
+  }
+
+
+def id_fields(manifest: Any) -> list[str]:
+  """Fields of many values, and lists of the same values."""
+  ids = [
+    field.name
+    for field in manifest.fields
+    if field.kind == 'categorical'
+    and field.size - 1 > MOST_CATEGORIES
+    and field.details.get('transform') != 'bins'
+  ]
+  return ids + [
+    field.name for field in manifest.fields if field.vocabulary_owner in ids
+  ]
