@@ -41,7 +41,8 @@ def execute(values: flags.FlagValues) -> int:
   config = workdir.padded(path, config, layout.shape if layout else None)
 
   def data():
-    return common.data_dir(values, path, live)
+    as_of = common.simulated_as_of(config)
+    return common.data_dir(values, path, live, as_of)
 
   processes.on_first(data, types.InputError)
   data_dir = data()

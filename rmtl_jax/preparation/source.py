@@ -136,6 +136,7 @@ class SourceTable:
     counts: other figures for the report.
     warnings: lines for the report.
     options: for the manifest, beside prepare's own.
+    as_of_left_out: as-of features that are not made, and why.
   """
 
   view: str
@@ -157,6 +158,7 @@ class SourceTable:
   counts: dict[str, int] = dataclasses.field(default_factory=dict)
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
+  as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 Reader = Callable[
