@@ -13,7 +13,8 @@ plain PLE 0.549 and 0.559, with as-of features 0.597 and 0.601, this recipe
 0.652 and 0.660: +0.104 +- 0.016 and +0.101 +- 0.017 (standard error over seeds)
 over plain PLE. The 95 % intervals over sessions are as wide as 40 positives
 make them, +0.032 to +0.175 and +0.005 to +0.181. Seeds differ by 0.07 (standard
-deviation): average some with --config.ensemble.
+deviation): average some with --config.ensemble. Measured while the affinity
+took the hour for a field of the user; it is on no side since.
 All of it: experiments/results/recipes/rees46.md.
 """
 
