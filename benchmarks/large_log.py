@@ -163,6 +163,7 @@ def measure(directory: pathlib.Path, rows: int) -> list[dict[str, Any]]:
       f'--memory_limit={_LIMIT.value}',
       f'--threads={_THREADS.value}',
       f'--temp_dir={spill}',
+      '--as_of=none',
     ],
     spill,
   )

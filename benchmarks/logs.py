@@ -87,6 +87,7 @@ def one_pass(
       data_dir=str(data_dir),
       schema=str(directory / 'schema.json'),
       any_dates=True,
+      as_of=(),
     )
   )
   prepared = _clocks()

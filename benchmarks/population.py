@@ -126,7 +126,10 @@ def main(argv: list[str]) -> None:
   with tempfile.TemporaryDirectory() as directory:
     prepare.prepare(
       prepare_config.PrepareConfig(
-        source='simulated', data_dir=directory, simulated_rows=_ROWS.value
+        source='simulated',
+        data_dir=directory,
+        simulated_rows=_ROWS.value,
+        as_of=(),
       ),
       lambda label, fraction: None,
     )

@@ -189,7 +189,8 @@ def _prepare(log: str, data: pathlib.Path) -> None:
     'simulated': ('--simulated_rows=3000',),
     'retailrocket': (f'--raw_dir={raw}/retailrocket',),
   }[log]
-  _rmtl('prepare', f'--source={log}', f'--data_dir={data}', *flags)
+  named = (f'--source={log}', f'--data_dir={data}', '--as_of=none')
+  _rmtl('prepare', *named, *flags)
 
 
 def _rmtl(*line: str) -> None:

@@ -80,6 +80,7 @@ if not (place / 'data' / 'manifest.json').exists():
       source='simulated',
       data_dir=str(place / 'data'),
       simulated_rows=4_000 if quick else 60_000,
+      as_of=('none',),
     )
   )
 config = rmtl_jax.Config(

@@ -110,6 +110,7 @@ print(
 #
 # `session`, `user` and `item` say who saw what when; `categorical`, `numeric`
 # and `multi_valued` are what the model sees; `tasks` what it predicts.
+# `prepare` adds what was known of a row's session, user and item before it.
 
 # %%
 schema = {
@@ -169,15 +170,16 @@ display.display(tables.metrics_table(record))
 #
 # ## Predict for new rows
 #
-# New rows need the columns of the features, no labels. A category that training
-# never saw counts as unseen.
+# New rows need the columns of the features, no labels. What was known of their
+# users and items before comes from the history: earlier rows, with labels. A
+# category that training never saw counts as unseen.
 
 # %%
 today = log.filter(pa_compute.invert(earlier)).drop_columns(
   ['clicked', 'bought']
 )
 model = rmtl_jax.load(place / 'run')
-scores = model.predict(today)
+scores = model.predict(today, history=log.filter(earlier))
 for task, probabilities in scores.items():
   today = today.append_column(f'p_{task}', pa.array(probabilities))
 for row in today.slice(0, 5).to_pylist():
@@ -191,5 +193,6 @@ for row in today.slice(0, 5).to_pylist():
 #   --data_dir=data
 # rmtl train --data_dir=data --workdir=run
 # rmtl evaluate --workdir=run --split=test
-# rmtl predict --workdir=run --input=today.csv --output=scored.csv
+# rmtl predict --workdir=run --input=today.csv --output=scored.csv \
+#   --history=log.csv
 # ```

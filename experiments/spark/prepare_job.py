@@ -43,7 +43,8 @@ def prepare(
   Args:
     spark: its time zone is set to UTC.
     config: `raw_dir`, `schema`, `data_dir`, `idle_minutes`, `min_count`,
-      `split`, `max_values`, `rows_per_file`; the others mean nothing here.
+      `split`, `max_values`, `rows_per_file`; the others mean nothing here
+      (`as_of` is `auto` or `none`, and makes none).
 
   Returns:
     The manifest that was written.
@@ -52,9 +53,10 @@ def prepare(
     types.InputError: bad options, schema or rows; nothing is left behind.
   """
   prepare_config.validate(config)
-  if config.as_of:
+  named = [group for group in config.as_of if group not in ('auto', 'none')]
+  if named:
     raise types.InputError(
-      f'as_of: {",".join(config.as_of)}: the Spark job makes no as-of features;'
+      f'as_of: {",".join(named)}: the Spark job makes no as-of features;'
       ' rmtl prepare does'
     )
   schema = schema_lib.read(pathlib.Path(config.schema))
@@ -258,5 +260,5 @@ if __name__ == '__main__':
     'idle_minutes', _DEFAULT.idle_minutes, 'As of rmtl prepare.'
   )
   flags.DEFINE_list('split', '6,2,2', 'As of rmtl prepare.')
-  flags.DEFINE_list('as_of', '', 'Not made by this job.')
+  flags.DEFINE_list('as_of', 'auto', 'auto or none: this job makes none.')
   app.run(main)

@@ -35,6 +35,7 @@ def infer_sides(
     user_field,
     _constant_fractions(items, columns, item, viewer),
     _constant_fractions(users, columns, 'user_id', item),
+    _varying(train, columns),
   )
 
 
@@ -66,3 +67,9 @@ def _constant_fractions(
   )
   found = keys.where('counts').agg(*fractions).collect()[0]
   return [float(fraction or 0) for fraction in found]
+
+
+def _varying(rows: sql.DataFrame, columns: Sequence[str]) -> list[bool]:
+  """For each column, whether rows differ in it."""
+  differ = (F.min(column) != F.max(column) for column in columns)
+  return [bool(varies) for varies in rows.agg(*differ).collect()[0]]

@@ -17,12 +17,15 @@ from typing import Any
 from absl import flags
 from absl import logging as absl_logging
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 
 # Seconds that work has to notice a signal, and in which a repeat counts as the
 # same signal; see _Signals.
 GRACE = 5.0
+# Presets of published forms; data that are simulated for them stay plain.
+_PLAIN_PRESETS = ('paper', 'official')
 
 
 class Terminated(KeyboardInterrupt):
@@ -75,10 +78,26 @@ def define_data(values: flags.FlagValues) -> None:
   )
 
 
+def simulated_as_of(
+  config: config_lib.Config,
+) -> tuple[prepare_config.AsOfChoice, ...]:
+  """The `as_of` of data that are simulated for a run: none for the papers'."""
+  return ('none',) if config.preset in _PLAIN_PRESETS else ('auto',)
+
+
 def data_dir(
-  values: flags.FlagValues, path: pathlib.Path, live: Any
+  values: flags.FlagValues,
+  path: pathlib.Path,
+  live: Any,
+  as_of: tuple[prepare_config.AsOfChoice, ...] = ('auto',),
 ) -> pathlib.Path:
   """Finds the prepared data: --data_dir, the run's own, or new simulated data.
+
+  Args:
+    values: the parsed flags.
+    path: RUN.
+    live: shows progress.
+    as_of: of `rmtl prepare`, for data that are simulated.
 
   Raises:
     types.InputError: the directory has other files.
@@ -91,7 +110,7 @@ def data_dir(
     return workdir_lib.read(path).data_dir
   if not (path / 'data' / 'manifest.json').exists():
     _check_unused(path)
-    _simulate(path / 'data', value(values, 'simulated_rows'), live)
+    _simulate(path / 'data', value(values, 'simulated_rows'), live, as_of)
   return path / 'data'
 
 
@@ -143,13 +162,21 @@ def _say_interrupted(number: int) -> None:
   )
 
 
-def _simulate(data_dir: pathlib.Path, rows: int, live: Any) -> None:
+def _simulate(
+  data_dir: pathlib.Path,
+  rows: int,
+  live: Any,
+  as_of: tuple[prepare_config.AsOfChoice, ...],
+) -> None:
   """Simulates sessions into RUN/data."""
   from rmtl_jax.preparation import prepare, summary
 
   live.say(f'simulating {rows:,} rows into {data_dir}')
   config = prepare_config.PrepareConfig(
-    source='simulated', data_dir=str(data_dir), simulated_rows=rows
+    source='simulated',
+    data_dir=str(data_dir),
+    simulated_rows=rows,
+    as_of=as_of,
   )
   with cleaning_up():
     manifest = prepare.prepare(config, live.step)

@@ -47,7 +47,9 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.comparison import compare
 
-  data_dir = common.data_dir(values, path, progress.Progress())
+  data_dir = common.data_dir(
+    values, path, progress.Progress(), common.simulated_as_of(config)
+  )
   live = progress.Progress(brief=True)
   results = common.interruptible(
     lambda number: compare.compare(config, path, data_dir, live, number)

@@ -42,7 +42,8 @@ def execute(values: flags.FlagValues) -> int:
   live = progress.Progress(quiet=not processes.is_first())
 
   def data():
-    return common.data_dir(values, path, live)
+    as_of = common.simulated_as_of(config)
+    return common.data_dir(values, path, live, as_of)
 
   processes.on_first(data, types.InputError)
   data_dir = data()

@@ -102,7 +102,9 @@ def execute(values: flags.FlagValues) -> int:
     common.value(values, 'minutes'),
   )
   options.check()
-  data_dir = common.data_dir(values, path, progress.Progress())
+  data_dir = common.data_dir(
+    values, path, progress.Progress(), common.simulated_as_of(config)
+  )
   manifest = manifest_lib.read(data_dir)
   if not named:
     texts = search.defaults(stage, config, manifest)

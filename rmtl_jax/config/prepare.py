@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from typing import Annotated, Literal
 
+from rmtl_jax import types
 from rmtl_jax.config import limits
 from rmtl_jax.config.limits import ListOf, Positive, Range, Registered
 
@@ -14,6 +15,8 @@ AsOf = Literal[
   'gap', 'position', 'views', 'counts', 'rates', 'feedback', 'history'
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
+# What `as_of` lists: groups, or which of them to make.
+AsOfChoice = Literal[AsOf, 'auto', 'all', 'none']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +38,9 @@ class PrepareConfig:
       session, time since its start), `views` (of this item by this user),
       `counts` (rows of the user, of the item), `rates` (their label rates),
       `feedback` (what the session so far has answered), `history` (the items
-      that the user was shown before the session), or `all` that the log can
-      support.
+      that the user was shown before the session); `all` that the log can
+      support, with a warning for each that it can't; `auto`, those of `all`
+      that vary over the train rows, without warnings; or `none`.
     history_items: most items of `history`; the most recent ones stay.
     max_values: most slots of a multi-valued field; longer lists are cut.
     rows_per_file: about how many rows a Parquet file holds.
@@ -67,7 +71,7 @@ class PrepareConfig:
     tuple[Positive, ...],
     ListOf('whole numbers (train, validation, test)', count=3),
   ] = (6, 2, 2)
-  as_of: tuple[Literal[AsOf, 'all'], ...] = ()
+  as_of: tuple[AsOfChoice, ...] = ('auto',)
   history_items: Annotated[int, Range(1, 1000)] = 20
   max_values: Annotated[int, Range(1, 2**10)] = 8
   rows_per_file: Positive = 1_000_000
@@ -92,9 +96,17 @@ def validate(config: PrepareConfig) -> PrepareConfig:
   """
   for name, kind in limits.fields(PrepareConfig).items():
     limits.check(name, getattr(config, name), kind)
+  if 'none' in config.as_of and set(config.as_of) != {'none'}:
+    named = ', '.join(group for group in config.as_of if group != 'none')
+    raise types.InputError(f"as_of: 'none' and {named}: give one of the two")
   return config
 
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:
   """The groups that `as_of` names, in the order of AS_OF."""
-  return tuple(g for g in AS_OF if {g, 'all'} & set(config.as_of))
+  return tuple(g for g in AS_OF if {g, 'all', 'auto'} & set(config.as_of))
+
+
+def is_auto(config: PrepareConfig, group: str) -> bool:
+  """Whether a group is made only if the log supports it and it varies."""
+  return 'auto' in config.as_of and not {group, 'all'} & set(config.as_of)

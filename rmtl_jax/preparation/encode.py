@@ -36,6 +36,8 @@ class Encoded:
     vocabularies: by field name, of the fields with one of their own.
     cut_values: number of values cut from multi-valued fields, by field name.
     constant: names of the log's own fields with one value over all train rows.
+    left_out: names of as-of features that were not encoded, as they have one
+      value over all train rows and nobody named their group.
   """
 
   table: str
@@ -45,6 +47,7 @@ class Encoded:
   vocabularies: dict[str, vocabulary.Vocabulary]
   cut_values: dict[str, int]
   constant: tuple[str, ...]
+  left_out: tuple[str, ...] = ()
 
 
 def encode(
@@ -59,7 +62,7 @@ def encode(
     connection: holds the rows and their places.
     rows: the reader's result.
     places: session, step and split of every row that is kept.
-    options: `min_count` and `max_values`.
+    options: `min_count`, `max_values` and `as_of`.
 
   Returns:
     The encoded rows, sorted by session and step.
@@ -85,6 +88,13 @@ def encode(
   table = _apply(
     connection, featured, rows, places, vocabularies, encoded_lists, histories
   )
+  left_out = tuple(
+    field.name
+    for field in rows.fields
+    if 'as_of' in field.details
+    and prepare_config.is_auto(options, field.details['as_of'])
+    and not _varies(connection, table, sql.quote(_encoded_column(field)))
+  )
   # Normalisation is fitted on the written table, a sorted one: sums over a view
   # would depend on the order in which threads deliver rows.
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
@@ -98,6 +108,7 @@ def encode(
     [
       _field(f, vocabularies, encoded_lists, scales, bins, options)
       for f in rows.fields
+      if f.name not in left_out
     ],
     rows.item_field,
     rows.user_field,
@@ -127,6 +138,7 @@ def encode(
       if 'as_of' not in field.details
       and not _varies(connection, table, values[field.name])
     ),
+    left_out=left_out,
   )
 
 
@@ -137,6 +149,11 @@ def _is_categorical(field: source.SourceField) -> bool:
 def _has_lists(field: source.SourceField) -> bool:
   """Whether the field's lists have a vocabulary of their own."""
   return field.kind == 'multi_valued' and not field.vocabulary_owner
+
+
+def _encoded_column(field: source.SourceField) -> str:
+  """The field's column in the encoded table."""
+  return _id_column(field) if _is_categorical(field) else field.source_column
 
 
 def _id_column(field: source.SourceField) -> str:

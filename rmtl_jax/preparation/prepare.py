@@ -109,6 +109,7 @@ def _run(
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)
+    rows = asof.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
     files = writer.write_parts(
@@ -248,6 +249,7 @@ def _report(
     'dropped': dropped,
     'cut_values': encoded.cut_values,
     'session_rows': _session_rows(connection, encoded),
+    **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,

@@ -34,7 +34,8 @@ def infer_sides(
   an item with one value of the field, and likewise for the user; if both hold,
   the greater fraction decides. Only items with several users count (several
   sessions, in a log without users), and users with several items: for others
-  every field is constant. As-of features and numbers have no side.
+  every field is constant. As-of features and numbers have no side, nor have
+  fields with one value over all train rows; a reader may have given one.
 
   Args:
     connection: holds the rows.
@@ -57,17 +58,18 @@ def infer_sides(
       connection, table, columns, f'nullif({item}, 0)', viewer
     ),
     _constant_fractions(connection, table, columns, 'user_id', item),
+    _varying(connection, table, columns),
   )
 
 
 def candidate_fields(
   fields: Sequence[manifest_lib.Field],
 ) -> tuple[manifest_lib.Field, ...]:
-  """The fields that can have a side."""
+  """The fields whose side is inferred."""
   return tuple(
     field
     for field in fields
-    if field.kind != 'numeric' and 'as_of' not in field.details
+    if field.kind != 'numeric' and not {'as_of', 'side'} & {*field.details}
   )
 
 
@@ -77,6 +79,7 @@ def assign_sides(
   user_field: str | None,
   of_item: Sequence[float],
   of_user: Sequence[float],
+  varying: Sequence[bool],
 ) -> tuple[manifest_lib.Field, ...]:
   """Assigns sides by the fractions that `infer_sides` measures.
 
@@ -87,12 +90,14 @@ def assign_sides(
     of_item: for each of the `candidate_fields`, the fraction of rows that show
       an item with one value of the field.
     of_user: likewise for users.
+    varying: for each of them, whether train rows differ in it.
   """
   sides = {
     field.name: _side(item, user)
-    for field, item, user in zip(
-      candidate_fields(fields), of_item, of_user, strict=True
+    for field, item, user, varies in zip(
+      candidate_fields(fields), of_item, of_user, varying, strict=True
     )
+    if varies
   }
   sides[item_field] = 'item'
   if user_field is not None:
@@ -144,3 +149,16 @@ def _constant_fractions(
     f' {key} IS NOT NULL GROUP BY {key} HAVING min({other}) <> max({other}))',
   )
   return [float(fraction) for fraction in found]
+
+
+def _varying(
+  connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
+) -> list[bool]:
+  """For each column, whether train rows differ in it."""
+  differ = ', '.join(f'min({column}) <> max({column})' for column in columns)
+  return [
+    bool(varies)
+    for varies in sql.fetch_row(
+      connection, f'SELECT {differ} FROM {table} WHERE split = 0'
+    )
+  ]

@@ -38,6 +38,8 @@ TRANSFORMS = ('standard', 'log1p', 'bins')
 # Reasons for dropping rows, in the manifest.
 AFTER_END = 'after the end of {}, in a session that starts in it'
 LABEL_UNKNOWN = 'label not yet known at the end of {}'
+# The side of a field that describes neither user nor item, such as the hour.
+NO_SIDE = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,8 @@ class SourceField:
     transform: numeric only: `standard` (zero mean, unit deviation), `log1p`
       (`standard` of log(1 + x)) or `bins` (quantile bins: categorical).
     bins: number of quantile bins.
-    details: for the manifest.
+    details: for the manifest. A `side` in it (`item`, `user`, or NO_SIDE) is
+      not inferred from the rows (rmtl_jax.preparation.sides).
     vocabulary_owner: multi-valued only: the categorical field that lends its
       vocabulary. The field is then a history of it, which
       rmtl_jax.preparation.as_of.history computes, and the view has no such
@@ -136,6 +139,7 @@ class SourceTable:
     counts: other figures for the report.
     warnings: lines for the report.
     options: for the manifest, beside prepare's own.
+    as_of_left_out: as-of features that are not made, and why.
   """
 
   view: str
@@ -157,6 +161,7 @@ class SourceTable:
   counts: dict[str, int] = dataclasses.field(default_factory=dict)
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
+  as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 Reader = Callable[

@@ -23,6 +23,7 @@ def summary(manifest: manifest_lib.Manifest) -> str:
     shown = ', '.join(f'{name} {value:g}' for name, value in lengths.items())
     lines.append(f'rows of a session: {shown}')
   lines += _fields(manifest)
+  lines += _as_of(manifest)
   if 'raw_rows' in report:
     lines.append(f'raw rows: {report["raw_rows"]:,}')
   for name, count in report.items():
@@ -75,6 +76,22 @@ def _fields(manifest: manifest_lib.Manifest) -> list[str]:
     else:
       shown.append(f'{field.name} {field.size:,}')
   return [f'fields and vocabulary rows: {", ".join(shown)}']
+
+
+def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
+  """A line about as-of features; none if nobody asked for any."""
+  made = manifest.options.get('as_of', ())
+  left_out = manifest.report.get('as_of_left_out', {})
+  if not made and not left_out:
+    return []
+  line = f'as-of features: {", ".join(made) or "none"}'
+  names: dict[str, list[str]] = {}
+  for name, why in left_out.items():
+    names.setdefault(why, []).append(name)
+  if names:
+    reasons = (f'{", ".join(some)} ({why})' for why, some in names.items())
+    line += f'; left out: {", ".join(reasons)}'
+  return [line]
 
 
 def _time(ms: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -63,3 +64,24 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path, name):
     ' data with --data_dir'
   )
   assert names(tmp_path) == ['.lock', name]
+
+
+@pytest.mark.parametrize(
+  ('preset', 'expected'),
+  [('paper', ('none',)), ('official', ('none',)), ('another', ('auto',))],
+)
+def test_data_that_are_simulated_for_the_papers_presets_are_plain(
+  preset, expected
+):
+  config = dataclasses.replace(config_lib.Config(), preset=preset)
+  assert common.simulated_as_of(config) == expected
+
+
+@pytest.mark.parametrize('as_of', ['auto', 'none'])
+def test_simulated_data_have_the_as_of_features_of_their_run(tmp_path, as_of):
+  values = flags.FlagValues()
+  common.define_data(values)
+  values(['rmtl', '--simulated_rows=300'])
+  made = common.data_dir(values, tmp_path / 'run', QUIET, (as_of,))
+  groups = manifest_lib.read(made).options.get('as_of')
+  assert (groups is None) is (as_of == 'none')

@@ -23,6 +23,8 @@ from rmtl_jax.config import prepare as prepare_config
     ({'threads': -1}, 'threads: -1 is not between 0 and'),
     ({'simulated_rows': 0}, 'simulated_rows: 0 is not between'),
     ({'simulated_seed': -1}, 'simulated_seed: -1 is not between'),
+    ({'as_of': ('clicks',)}, 'as_of: '),
+    ({'as_of': ('none', 'gap')}, "as_of: 'none' and gap: give one of the two"),
     ({'variant': '2k'}, "variant: '2k' is not one of auto, pure, 1k, 27k"),
   ],
 )
@@ -32,3 +34,26 @@ def test_settings_of_prepare_have_bounds(changes, expected):
   with pytest.raises(types.InputError) as error:
     prepare_config.validate(dataclasses.replace(config, **changes))
   assert str(error.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+  ('as_of', 'groups', 'auto'),
+  [
+    (('auto',), prepare_config.AS_OF, prepare_config.AS_OF),
+    (('all',), prepare_config.AS_OF, ()),
+    (('all', 'auto'), prepare_config.AS_OF, ()),
+    (('rates', 'gap'), ('gap', 'rates'), ()),
+    (('auto', 'gap'), prepare_config.AS_OF, prepare_config.AS_OF[1:]),
+    (('none',), (), ()),
+    ((), (), ()),
+  ],
+)
+def test_the_groups_that_as_of_names(as_of, groups, auto):
+  config = prepare_config.validate(prepare_config.PrepareConfig(as_of=as_of))
+  found = prepare_config.as_of_groups(config)
+  assert found == groups
+  assert tuple(g for g in found if prepare_config.is_auto(config, g)) == auto
+
+
+def test_as_of_features_are_made_without_further_settings():
+  assert prepare_config.PrepareConfig().as_of == ('auto',)

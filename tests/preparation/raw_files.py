@@ -59,13 +59,16 @@ def write_schema(path: pathlib.Path, record: Any = None, **changes: Any) -> str:
 def run(
   tmp_path: pathlib.Path, source: str, raw_dir: pathlib.Path, **options: Any
 ) -> manifest_lib.Manifest:
-  """Prepares into tmp_path/out; every value in a vocabulary, any dates."""
+  """Prepares into tmp_path/out.
+
+  Every value in a vocabulary, any dates, no as-of features if not asked for.
+  """
   return prepare.prepare(
     prepare_config.PrepareConfig(
       source=source,
       raw_dir=str(raw_dir),
       data_dir=str(tmp_path / 'out'),
-      **{'min_count': 1, 'any_dates': True, **options},
+      **{'min_count': 1, 'any_dates': True, 'as_of': (), **options},
     )
   )
 

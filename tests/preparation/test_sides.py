@@ -21,10 +21,11 @@ FIELDS = (
 )
 
 
-def told(rows, *, item='item', user='user', has_user=True):
+def told(rows, *, item='item', user='user', has_user=True, hour=None):
   """Sides by field, of rows (split, session, user, item, kind, age, hour).
 
-  Tags say the item's kind, the as-of feature too.
+  Tags say the item's kind, the as-of feature too; a reader may have said the
+  hour's side.
   """
   connection = duckdb.connect()
   connection.execute(
@@ -37,7 +38,11 @@ def told(rows, *, item='item', user='user', has_user=True):
       f'INSERT INTO encoded VALUES ({", ".join("?" * 11)})',
       [split, session, who, who or 0, *rest, rest[1], [rest[1], 3], 1.0],
     )
-  found = sides.infer_sides(connection, 'encoded', FIELDS, item, user, has_user)
+  given = {} if hour is None else {'side': hour}
+  fields = [
+    field('hour', **given) if one.name == 'hour' else one for one in FIELDS
+  ]
+  found = sides.infer_sides(connection, 'encoded', fields, item, user, has_user)
   assert [f.name for f in found] == [f.name for f in FIELDS]
   return {f.name: f.details['side'] for f in found if 'side' in f.details}
 
@@ -93,9 +98,24 @@ def test_what_holds_for_both_goes_where_it_holds_more():
 
 def test_a_log_without_users_goes_by_sessions():
   rows = [(s, n, None, *rest) for s, n, _, *rest in log()]
-  # A column that is empty throughout is on any side.
-  empty = {'user': 'item'}
-  assert told(rows, user=None, has_user=False) == OF_ITEMS | empty
+  assert told(rows, user=None, has_user=False) == OF_ITEMS
+
+
+@pytest.mark.parametrize('column', [4, 5, 6])
+def test_one_value_over_all_train_rows_is_on_no_side(column):
+  rows = [(*row[:column], 7, *row[column + 1 :]) for row in log()]
+  others = [(1, 9, 1, i, 50 + i, 60 + i, i) for i in range(1, 7)]
+  constant = {4: ('kind', 'tags'), 5: ('age',), 6: ()}[column]
+  found = told([*rows, *others])
+  assert found == {k: v for k, v in ALL.items() if k not in constant}
+
+
+def test_what_a_reader_says_is_not_inferred():
+  """An hour that every user has one of, in a log of a few hours."""
+  rows = [(*row[:6], row[2]) for row in log()]
+  assert told(rows) == ALL | {'hour': 'user'}
+  assert told(rows, hour='') == ALL | {'hour': ''}
+  assert told(rows, hour='item') == ALL | {'hour': 'item'}
 
 
 def test_without_an_item_nothing_is_told():

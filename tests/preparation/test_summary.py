@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import summary
 
@@ -52,3 +54,29 @@ def test_what_a_person_reads():
 def test_data_that_another_engine_wrote_has_no_report():
   lines = summary.summary(make()).splitlines()
   assert lines[-1].startswith('fields and vocabulary rows')
+
+
+@pytest.mark.parametrize(
+  ('made', 'left_out', 'line'),
+  [
+    (
+      ['gap', 'counts'],
+      {'views': 'no item', 'feedback': 'no label times', 'history': 'no item'},
+      'gap, counts; left out: views, history (no item), feedback (no label'
+      ' times)',
+    ),
+    (['gap'], {}, 'gap'),
+    (
+      [],
+      {'gap': 'one value in train'},
+      'none; left out: gap (one value in train)',
+    ),
+  ],
+)
+def test_as_of_features_have_one_line(made, left_out, line):
+  manifest = make(
+    options={'as_of': made} if made else {},
+    report={'as_of_left_out': left_out} if left_out else {},
+  )
+  lines = summary.summary(manifest).splitlines()
+  assert lines[-1] == f'as-of features: {line}'

@@ -100,7 +100,7 @@ def prepare_table(
       schema=str(directory / 'schema.json'),
       data_dir=str(directory / 'data'),
       any_dates=True,
-      **options,
+      **{'as_of': (), **options},
     )
   )
   return directory / 'data'

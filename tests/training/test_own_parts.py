@@ -108,7 +108,9 @@ def test_parts_of_ones_own_go_all_the_way(
   rmtl_jax.register_weighting('worst', _scale_by_worst)
   data, run = tmp_path / 'data', tmp_path / 'run'
   rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(source='mine', raw_dir='.', data_dir=str(data))
+    rmtl_jax.PrepareConfig(
+      source='mine', raw_dir='.', data_dir=str(data), as_of=()
+    )
   )
   config = rmtl_jax.Config(
     backbone='wide',
@@ -147,7 +149,9 @@ def test_a_source_a_backbone_and_a_metric_reach_every_table(tmp_path, capsys):
   rmtl_jax.register_backbone('wide', _Wide)
   rmtl_jax.register_metric('accuracy', _accuracy, label='share right')
   data, run = tmp_path / 'data', tmp_path / 'run'
-  rmtl_jax.prepare(rmtl_jax.PrepareConfig(source='mine', data_dir=str(data)))
+  rmtl_jax.prepare(
+    rmtl_jax.PrepareConfig(source='mine', data_dir=str(data), as_of=())
+  )
   settings = config_values.to_dict(_small('constant'))
   settings['backbone'], settings['pretrain']['max_epochs'] = 'wide', 6
   config = config_values.from_dict(settings)

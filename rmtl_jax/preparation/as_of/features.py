@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -31,6 +31,9 @@ _KEYS = {'user': 'a user', 'item': 'an item'}
 _PAIRED = ('views', history.GROUP)
 _KEYED = ('counts', 'rates')
 _LABELLED = ('rates', 'feedback')
+# Short reasons for what is left out.
+_NO_TIMES = 'no label times'
+_ONE_VALUE = 'one value in train'
 # The rows of a window that are strictly earlier: times are whole ms.
 _EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
 _WINDOWS = {
@@ -105,32 +108,31 @@ def add_features(
   Returns:
     The result with further fields `asof_<name>` at the end; its options name
     the groups. `all` leaves out groups that the log can't support, and `counts`
-    and `rates` the part of a user or an item that it lacks, with a warning.
+    and `rates` the part of a user or an item that it lacks, with a warning;
+    `auto` does so without one, and leaves out groups with a field's name.
 
   Raises:
     types.InputError: a named group needs a user, an item or label times that
       the log lacks, or a field has the name of a feature.
   """
-  groups, warnings = _supported(rows, config)
+  supported = _supported(rows, config)
+  groups = supported.groups
+  rows = dataclasses.replace(
+    rows,
+    warnings=rows.warnings + supported.warnings,
+    as_of_left_out=supported.left_out,
+  )
   if not groups:
     return rows
   options = rows.options | {'as_of': list(groups)}
   if history.GROUP in groups:
     rows = _with_history(rows, config.history_items)
     options['history_items'] = config.history_items
-  rows = dataclasses.replace(
-    rows, warnings=rows.warnings + warnings, options=options
-  )
+  rows = dataclasses.replace(rows, options=options)
   groups = tuple(group for group in groups if group != history.GROUP)
   if not groups:
     return rows
-  made = {f.name: f.group for f in _window_features(rows, groups)}
-  if 'rates' in groups:
-    names = asof_rates.rate_names(_keys(rows), rows.tasks)
-    made |= dict.fromkeys(names, 'rates')
-  if 'feedback' in groups:
-    made |= dict.fromkeys(asof_feedback.feedback_names(rows.tasks), 'feedback')
-  _check_names(rows, made)
+  made = {name: group for group in groups for name in _names(rows, group)}
   idle_ms = round(config.idle_minutes * 60_000)
   table, details = compute_features(connection, rows, places, groups, idle_ms)
   fields = tuple(
@@ -147,6 +149,42 @@ def add_features(
     rows,
     view=_view(connection, rows, table, fields),
     fields=rows.fields + fields,
+  )
+
+
+def without_fields(
+  rows: source.SourceTable, names: Sequence[str]
+) -> source.SourceTable:
+  """Leaves out as-of features that have one value over all train rows.
+
+  Args:
+    rows: with as-of features.
+    names: of the fields to leave out.
+
+  Returns:
+    The result without them; a group without fields is not in its options.
+  """
+  if not names:
+    return rows
+  fields = tuple(field for field in rows.fields if field.name not in names)
+  left = {field.details.get('as_of') for field in fields}
+  gone = [group for group in rows.options['as_of'] if group not in left]
+  options = dict(rows.options)
+  options['as_of'] = [g for g in options['as_of'] if g not in gone]
+  if not options['as_of']:
+    del options['as_of']
+  if history.GROUP in gone:
+    del options['history_items']
+  said = gone + [
+    field.name
+    for field in rows.fields
+    if field.name in names and field.details['as_of'] not in gone
+  ]
+  return dataclasses.replace(
+    rows,
+    fields=fields,
+    options=options,
+    as_of_left_out=rows.as_of_left_out | dict.fromkeys(said, _ONE_VALUE),
   )
 
 
@@ -197,49 +235,85 @@ def compute_features(
   return whole, details
 
 
+class _Supported(NamedTuple):
+  """Groups to compute, warnings, and what is left out quietly, and why."""
+
+  groups: tuple[str, ...]
+  warnings: tuple[str, ...]
+  left_out: dict[str, str]
+
+
 def _supported(
   rows: source.SourceTable, config: prepare_config.PrepareConfig
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-  """The groups to compute, and warnings about those left out."""
-  groups, warnings = [], []
+) -> _Supported:
+  groups: list[str] = []
+  warnings: list[str] = []
+  left_out: dict[str, str] = {}
   for group in prepare_config.as_of_groups(config):
+    auto = prepare_config.is_auto(config, group)
     lack = _missing_input(rows, group)
+    taken = _taken_name(rows, group) if not lack else ''
     if lack and group in config.as_of:
-      raise types.InputError(f'as_of: {group!r} {lack}')
-    if lack:
-      warnings.append(f'as_of: {group!r} is left out: it {lack}')
-      continue
-    groups.append(group)
-    if group in _KEYED:
-      warnings += [
-        f"as_of: {group!r} leaves out the {key}'s: {why}"
-        for key, why in _lacking(rows).items()
-      ]
-    if group == 'feedback' and (
-      without_time := asof_feedback.tasks_without_label_time(rows.tasks)
-    ):
-      warnings.append(
-        f'as_of: {group!r} leaves out {", ".join(without_time)}: when such'
-        ' labels become known is not told'
+      raise types.InputError(f'as_of: {group!r} {lack.long}')
+    if taken and not auto:
+      raise types.InputError(
+        f'as_of: {group!r} makes a field {taken!r}, and the log has one; give'
+        ' that another name'
       )
-  return tuple(groups), tuple(warnings)
+    if taken:
+      left_out[group] = f'the log has a field {taken!r}'
+    elif lack and auto:
+      left_out[group] = lack.short
+    elif lack:
+      warnings.append(f'as_of: {group!r} is left out: it {lack.long}')
+    else:
+      groups.append(group)
+      for part, why in _missing_parts(rows, group).items():
+        if auto:
+          left_out[f'{group} of {part}'] = why.short
+        else:
+          warnings.append(f'as_of: {group!r} leaves out {why.long}')
+  return _Supported(tuple(groups), tuple(warnings), left_out)
 
 
-def _missing_input(rows: source.SourceTable, group: str) -> str:
-  """Says what a group needs that the log lacks; empty if nothing."""
+class _Lack(NamedTuple):
+  """What the log lacks: in a word or two, and to end a sentence."""
+
+  short: str
+  long: str
+
+
+def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
+  """What a group needs that the log lacks; None if nothing."""
   lacking = _lacking(rows)
   if group in _PAIRED and lacking:
     key, why = next(iter(lacking.items()))
-    return f'needs {_KEYS[key]}, and {why}'
+    return _Lack(f'no {key}', f'needs {_KEYS[key]}, and {why}')
   if group in _KEYED and len(lacking) == len(_KEYS):
     whys = ', and '.join(lacking.values())
-    return f'needs {" or ".join(_KEYS.values())}, and {whys}'
+    needed = ' or '.join(_KEYS.values())
+    return _Lack(f'no {" or ".join(_KEYS)}', f'needs {needed}, and {whys}')
   if group == 'feedback' and not asof_feedback.feedback_names(rows.tasks):
-    return (
+    return _Lack(
+      _NO_TIMES,
       'needs a task that tells when its labels become known, and the log has'
-      ' none; in a schema, "known_after_seconds" of a task tells'
+      ' none; in a schema, "known_after_seconds" of a task tells',
     )
-  return ''
+  return None
+
+
+def _missing_parts(rows: source.SourceTable, group: str) -> dict[str, _Lack]:
+  """The parts of a group that the log can't support: keys or tasks."""
+  if group in _KEYED:
+    return {
+      f'{key}s': _Lack(f'no {key}', f"the {key}'s: {why}")
+      for key, why in _lacking(rows).items()
+    }
+  if group == 'feedback':
+    names = ', '.join(asof_feedback.tasks_without_label_time(rows.tasks))
+    why = f'{names}: when such labels become known is not told'
+    return {names: _Lack(_NO_TIMES, why)} if names else {}
+  return {}
 
 
 def _lacking(rows: source.SourceTable) -> dict[str, str]:
@@ -265,20 +339,26 @@ def _window_features(
   return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
 
 
-def _check_names(rows: source.SourceTable, made: dict[str, str]) -> None:
-  """Refuses features with the name of a field of the log."""
+def _names(rows: source.SourceTable, group: str) -> list[str]:
+  """Names of a group's fields, without PREFIX."""
+  if group == history.GROUP:
+    return [group]
+  if group == 'rates':
+    return asof_rates.rate_names(_keys(rows), rows.tasks)
+  if group == 'feedback':
+    return asof_feedback.feedback_names(rows.tasks)
+  return [feature.name for feature in _window_features(rows, (group,))]
+
+
+def _taken_name(rows: source.SourceTable, group: str) -> str:
+  """The first field of a group with the name of a field of the log, or ''."""
   taken = {field.name.lower() for field in rows.fields}
-  for name, group in made.items():
-    if (PREFIX + name).lower() in taken:
-      raise types.InputError(
-        f'as_of: {group!r} makes a field {PREFIX + name!r}, and the log has'
-        ' one; give that another name'
-      )
+  names = (PREFIX + name for name in _names(rows, group))
+  return next((name for name in names if name.lower() in taken), '')
 
 
 def _with_history(rows: source.SourceTable, items: int) -> source.SourceTable:
   """Declares the field of histories; `encode` computes it."""
-  _check_names(rows, {history.GROUP: history.GROUP})
   assert rows.item_field is not None
   field = history.history_field(PREFIX + history.GROUP, rows.item_field, items)
   return dataclasses.replace(rows, fields=(*rows.fields, field))

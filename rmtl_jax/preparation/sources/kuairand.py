@@ -276,7 +276,7 @@ def _video_columns() -> dict[str, str]:
 def _field(column: str) -> source.SourceField:
   kind, name = column[0], column[2:]
   if kind == 'f':
-    return source.SourceField(name, 'categorical')
+    return pairs.categorical_field(name)
   if kind == 'm':
     return source.SourceField(name, 'multi_valued')
   transform = _VIDEO_NUMERIC.get(name, 'log1p')

@@ -99,6 +99,12 @@ def make_pairs(
   return Pairs(table, unviewed, pairs, last + 1, numbered.duplicates)
 
 
+def categorical_field(name: str) -> source.SourceField:
+  """A field; those of `hour_and_weekday` describe neither user nor item."""
+  no_side = {'side': source.NO_SIDE} if name in hour_and_weekday('') else {}
+  return source.SourceField(name, 'categorical', details=no_side)
+
+
 def hour_and_weekday(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
   """SQL of the hour (0-23) and the weekday (0 is Monday).
 

@@ -101,7 +101,7 @@ def read(
   return source.SourceTable(
     view=view,
     fields=(
-      *(source.SourceField(name, 'categorical') for name in categorical),
+      *(pairs.categorical_field(name) for name in categorical),
       source.SourceField('price', 'numeric', transform='log1p'),
     ),
     tasks=pairs.TASKS,

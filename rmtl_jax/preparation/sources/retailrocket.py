@@ -92,7 +92,7 @@ def read(
   dropped, counts = pairs.count_pairs(found, options.keep_unviewed)
   return source.SourceTable(
     view=view,
-    fields=tuple(source.SourceField(n, 'categorical') for n in columns),
+    fields=tuple(map(pairs.categorical_field, columns)),
     tasks=pairs.TASKS,
     table=table,
     keys=found.table,

@@ -10,6 +10,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.simulator import log as simulated
+from rmtl_jax.preparation.sources import pairs
 
 # The simulator's user answers a row before it meets the next.
 TASKS = (
@@ -40,7 +41,7 @@ def read(
   connection.execute(f'CREATE TABLE {table} AS FROM simulated_log')
   connection.unregister('simulated_log')
   fields = [
-    *(source.SourceField(n, 'categorical') for n in simulated.CATEGORICAL),
+    *(pairs.categorical_field(n) for n in simulated.CATEGORICAL),
     *(source.SourceField(n, 'multi_valued') for n in simulated.MULTI_VALUED),
     *(
       # Prices are lognormal; ages are days.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from rmtl_jax import cli
+from rmtl_jax import cli, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
@@ -445,11 +445,128 @@ def test_session_groups_need_no_user_and_no_item(tmp_path):
   assert {row['f_asof_gap'] for row in raw_files.read(tmp_path)} == {0}
 
 
+def as_of_fields(manifest):
+  return [f.name for f in manifest.fields if 'as_of' in f.details]
+
+
+def test_auto_makes_what_the_log_supports_and_what_varies(tmp_path):
+  # Twelve train rows: no session has two, nobody sees an item again.
+  manifest = run(tmp_path, visits(), as_of=('auto',))
+  assert manifest.options['as_of'] == ['counts', 'rates', 'history']
+  assert manifest.options['history_items'] == 20
+  assert as_of_fields(manifest) == [
+    'asof_history',
+    'asof_user_rows',
+    'asof_item_rows',
+    'asof_user_click_rate',
+    'asof_item_click_rate',
+  ]
+  assert manifest.report['warnings'] == []
+  assert manifest.report['as_of_left_out'] == {
+    'feedback': 'no label times',
+    **dict.fromkeys(('gap', 'position', 'views'), 'one value in train'),
+  }
+  words = {path.stem for path in (tmp_path / 'out' / 'vocabulary').iterdir()}
+  assert words == {f.name for f in manifest.fields if not f.vocabulary_owner}
+
+
+def test_auto_is_all_but_for_what_is_left_out(tmp_path):
+  found = {}
+  for name in ('auto', 'all'):
+    (tmp_path / name).mkdir()
+    manifest = run(tmp_path / name, visits(), as_of=(name,))
+    columns_of = {f.column for f in manifest.fields if f.kind != 'numeric'}
+    found[name] = columns_of, raw_files.read(tmp_path / name)
+  kept, rows = found['auto']
+  assert kept < found['all'][0]
+  dropped = found['all'][0] - kept
+  assert rows == [
+    {k: v for k, v in row.items() if k not in dropped}
+    for row in found['all'][1]
+  ]
+
+
+def test_auto_leaves_out_single_fields_of_a_group(tmp_path):
+  """No user comes back, items do."""
+  rows = [(i, f'u{i}', f'i{i % 4}', i * DAY, i % 2) for i in range(20)]
+  manifest = run(tmp_path, rows, known_after(0), as_of=('auto',))
+  assert manifest.options['as_of'] == ['counts', 'rates']
+  assert 'history_items' not in manifest.options
+  assert as_of_fields(manifest) == ['asof_item_rows', 'asof_item_click_rate']
+  assert list(manifest.report['as_of_left_out']) == [
+    *('gap', 'position', 'views', 'feedback', 'history'),
+    *('asof_user_rows', 'asof_user_click_rate'),
+  ]
+
+
+@pytest.mark.parametrize(
+  ('lack', 'other'), [('user', 'item'), ('item', 'user')]
+)
+def test_auto_says_quietly_what_the_log_lacks(tmp_path, lack, other):
+  manifest = run(tmp_path, visits(), WITHOUT[lack], as_of=('auto',))
+  assert as_of_fields(manifest) == [
+    f'asof_{other}_rows',
+    f'asof_{other}_click_rate',
+  ]
+  assert manifest.report['warnings'] == []
+  left_out = manifest.report['as_of_left_out']
+  lacks = ('views', f'counts of {lack}s', f'rates of {lack}s', 'history')
+  assert [k for k, why in left_out.items() if why == f'no {lack}'] == [*lacks]
+
+
+def test_auto_names_tasks_without_label_times(tmp_path):
+  tasks = [
+    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 1.5},
+    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
+  ]
+  lines = [raw_files.HEADER]
+  for i in range(40):
+    lines.append(f'u{i // 2 % 3},i{i % 4},{i // 2 * DAY + i % 2},1,{i % 2},0')
+  manifest = raw_files.run_table(
+    tmp_path,
+    lines,
+    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
+    as_of=('auto',),
+  )
+  left_out = manifest.report['as_of_left_out']
+  assert left_out['feedback of conversion'] == 'no label times'
+
+
+def test_auto_with_a_named_group_keeps_that(tmp_path):
+  manifest = run(tmp_path, visits(), as_of=('auto', 'gap'))
+  assert manifest.options['as_of'] == ['gap', 'counts', 'rates', 'history']
+  with pytest.raises(types.InputError, match="'feedback' needs a task"):
+    run(tmp_path, visits(), as_of=('auto', 'feedback'), overwrite=True)
+
+
+def test_auto_keeps_a_field_of_the_log_with_the_name_of_a_feature(tmp_path):
+  own = {'column': 'user', 'name': 'ASOF_item_rows'}
+  schema = SCHEMA | {'categorical': [*SCHEMA['categorical'], own]}
+  manifest = run(tmp_path, visits(), schema, as_of=('auto',))
+  assert manifest.options['as_of'] == ['rates', 'history']
+  assert manifest.report['as_of_left_out']['counts'] == (
+    "the log has a field 'asof_item_rows'"
+  )
+
+
+def test_auto_of_a_log_that_supports_nothing(tmp_path):
+  manifest = run(tmp_path, visits(), NO_KEY, as_of=('auto',))
+  assert as_of_fields(manifest) == []
+  assert 'as_of' not in manifest.options
+  assert manifest.report['as_of_left_out']['rates'] == 'no user or item'
+
+
+SUPPORTED = ['counts', 'rates', 'history']
+
+
 @pytest.mark.parametrize(
   ('flag', 'expected'),
   [
     ('--as_of=views,gap', ['gap', 'views']),
     ('--as_of=all', ALL),
+    ('--as_of=auto', SUPPORTED),
+    ('--any_dates', SUPPORTED),
+    ('--as_of=none', None),
     ('--as_of=', None),
   ],
 )
