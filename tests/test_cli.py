@@ -165,7 +165,11 @@ def test_own_table_from_log_to_evaluation(
   assert 'train' in capsys.readouterr().out
   assert _run('train', f'--data_dir={data}', f'--workdir={run}', *SMALL) == 0
   out, error = capsys.readouterr()
-  assert 'control' in out and 'RMTL' in out and 's-logloss' in out
+  assert 'control' in out and 'RMTL' in out and 'logloss' in out
+  report = out[out.index('on the test split') :]
+  assert max(len(line) for line in report.splitlines() if '/' not in line) <= 80
+  assert 'rmtl compare' in report and 'R2 of Q' in report
+  assert report.endswith(f"\nnext: rmtl report --workdir='{run}'\n")
   # What the run warns of is said once.
   assert (out + error + caplog.text).count(known) == 1
   assert (run / 'report' / 'overview.png').stat().st_size > 10_000

@@ -104,10 +104,12 @@ def _note(record: Record, stage: str) -> str:
 
 def _last(record: Record) -> Iterator[Model]:
   """Of stage 3 at the same number of epochs, where that was not kept."""
-  of = record.get('finetuned_at', {})
-  for stage, metrics in of.get('stages', {}).items():
+  of: Record = record.get('finetuned_at', {})
+  stages: dict[str, Record] = of.get('stages', {})
+  names = stage_names(record)
+  for stage, metrics in stages.items():
     if record.get('best_epoch', {}).get(stage) != of['epoch']:
-      name = stage_names(record).get(stage, stage)
+      name = names.get(stage, stage)
       calibrated = of.get('calibrated', {}).get(stage)
       note = f'after {verdict.count(of["epoch"])}'
       yield Model((name,), note, TRAINED, metrics, calibrated)

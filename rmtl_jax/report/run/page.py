@@ -67,8 +67,8 @@ def _verdict(record: Record) -> list[content.Block]:
   """Whether weighting was worth it, in a headline, and the figures."""
   metrics = record['metrics']
   first, figures = verdict.headline(metrics), verdict.details(metrics)
-  calibrated = '; trained models calibrated on the validation rows'
-  caption = f'In short: {metrics["split"]} split'
+  calibrated = '; trained models are calibrated on the validation rows'
+  caption = f'In short, {metrics["split"]} split'
   caption += calibrated if metrics.get('calibrated') else ''
   return [
     *([content.Text(first, strong=True)] if first else []),
