@@ -64,6 +64,11 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
 
+  # Studies and reports.
+  from rmtl_jax.library.studies import compare as compare
+  from rmtl_jax.library.studies import tune as tune
+  from rmtl_jax.library.studies import write_report as write_report
+
   # From raw logs to metrics.
   from rmtl_jax.preparation.prepare import prepare as prepare
   from rmtl_jax.evaluation import metrics as metrics
