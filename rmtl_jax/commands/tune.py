@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
+
+# Flags that are arguments of the search as they stand.
+_PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -98,11 +102,9 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.studies.tuning import search, tune
 
   named = common.value(values, 'search') or ()
-  plain = {
-    name: common.value(values, name)
-    for name in ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed')
+  plain: dict[str, Any] = {
+    name: common.value(values, name) for name in _PLAIN
   } | {'seeds': seeds, 'confirm_seeds': confirm_seeds}
-  plain['storage'] = common.value(values, 'storage')
   # Faults are told of before data are simulated.
   space = tuple(search.parse(text, config) for text in named)
   tune.Options(space, **plain).check()
