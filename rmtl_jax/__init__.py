@@ -136,6 +136,10 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.networks.functional import (
     register_backbone as register_backbone,
   )
+  from rmtl_jax.runtime.tracking.registry import Tracker as Tracker
+  from rmtl_jax.runtime.tracking.registry import (
+    register_tracker as register_tracker,
+  )
   from rmtl_jax.weighting.factory import (
     register_weighting as register_weighting,
   )

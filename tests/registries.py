@@ -7,6 +7,7 @@ from typing import Any
 from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.preparation import sources
+from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.weighting import registry
 
 
@@ -22,6 +23,7 @@ class Registries:
       registry.RECORDS._records,
       registry.FORMS._records,
       sources.RECORDS._records,
+      tracking.TRACKERS._records,
     )
     self._kept = [(one, dict(one)) for one in found]
 

@@ -10,6 +10,7 @@ from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.runtime import writers
+from rmtl_jax.runtime.tracking import registry as tracking
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -24,6 +25,14 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'Train one stage only; earlier ones must have been trained in RUN.',
     flag_values=values,
   )
+  flags.DEFINE_list(
+    'tracker',
+    list(tracking.DEFAULT),
+    'What keeps track of the run beside RUN/metrics.jsonl:'
+    f' {", ".join(tracking.TRACKERS)}, or several joined by commas. mlflow and'
+    ' wandb find their server in their own environment variables.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
@@ -31,6 +40,8 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   config = config_flags.parse(values)
+  trackers = common.value(values, 'tracker')
+  tracking.check(trackers)
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
@@ -49,7 +60,14 @@ def execute(values: flags.FlagValues) -> int:
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
     lambda number: run.train(
-      config, path, data_dir, stages, live, number, layout
+      config,
+      path,
+      data_dir,
+      stages,
+      live,
+      number,
+      layout,
+      trackers=trackers,
     ),
     processes.all_max,
   )

@@ -18,6 +18,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.library import columns, fitting, tables
 from rmtl_jax.runtime import progress, workdir
+from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.serving import predictor, scorer
 
 # Parameters that are not the model's.
@@ -63,6 +64,7 @@ class Ranker:
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
     workdir: str | os.PathLike[str] | None = None,
+    tracker: str | Sequence[str] = tracking.DEFAULT,
     verbose: bool = False,
   ):
     """Reads nothing yet; `fit` checks the parameters.
@@ -96,6 +98,8 @@ class Ranker:
       seed: of everything that is drawn.
       workdir: RUN, to keep it and to resume there; None: a private temporary
         directory, which goes with this object.
+      tracker: what keeps track of the run: `tensorboard`, `mlflow`, `wandb`, or
+        several of them.
       verbose: shows a live line on a terminal, elsewhere a line per epoch.
     """
     self.tasks = tasks
@@ -108,7 +112,7 @@ class Ranker:
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset
     self.settings, self.seed = settings, seed
-    self.workdir, self.verbose = workdir, verbose
+    self.workdir, self.tracker, self.verbose = workdir, tracker, verbose
 
   def get_params(self, deep: bool = True) -> dict[str, Any]:
     """The parameters as they were given, by name, as scikit-learn asks."""
@@ -154,6 +158,9 @@ class Ranker:
     described = columns.describe(rows, self._wanted())
     config, options = self._config(), self._options()
     live = progress.Progress(quiet=not self.verbose)
+    trackers = self.tracker
+    trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
+    tracking.check(trackers)
     scratch, place = self._place()
     asked = {
       'schema': described.schema,
@@ -167,7 +174,9 @@ class Ranker:
     }
     manifest = fitting.prepare(place, rows, asked, live)
     stages = run.ORDER if self.fine_tune else run.ORDER[:1]
-    record = run.train(config, place, place / fitting.DATA, stages, live)
+    record = run.train(
+      config, place, place / fitting.DATA, stages, live, trackers=trackers
+    )
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
     for line in (*manifest.report.get('warnings', ()), *record['warnings']):
