@@ -64,6 +64,12 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
 
+  # A table in, a model out; studies and reports.
+  from rmtl_jax.library.ranker import Ranker as Ranker
+  from rmtl_jax.library.studies import compare as compare
+  from rmtl_jax.library.studies import tune as tune
+  from rmtl_jax.library.studies import write_report as write_report
+
   # From raw logs to metrics.
   from rmtl_jax.preparation.prepare import prepare as prepare
   from rmtl_jax.evaluation import metrics as metrics
@@ -130,6 +136,10 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.networks.functional import (
     register_backbone as register_backbone,
   )
+  from rmtl_jax.runtime.tracking.registry import Tracker as Tracker
+  from rmtl_jax.runtime.tracking.registry import (
+    register_tracker as register_tracker,
+  )
   from rmtl_jax.weighting.factory import (
     register_weighting as register_weighting,
   )
@@ -141,17 +151,19 @@ __version__ = '0.1.0'
 
 def load(
   workdir: str | os.PathLike[str], stage: str = '', calibrated: bool = False
-) -> Scorer:
+) -> Scorer | Ranker:
   """Restores a trained model; its `predict(table, history)` scores raw rows.
 
   Args:
-    workdir: RUN, the run's directory, or what `rmtl export` wrote.
+    workdir: RUN, the run's directory, or what `rmtl export` or `Ranker.save`
+      wrote.
     stage: of a run, whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
     calibrated: of a run, apply the calibration that was fitted on validation.
 
   Returns:
-    What predicts (rmtl_jax.serving.scorer has its methods).
+    What predicts (rmtl_jax.serving.scorer has its methods). A Ranker where one
+    wrote the directory and neither stage nor calibration is asked for.
 
   Raises:
     types.InputError: neither of the two, or one that can't predict.
@@ -167,6 +179,10 @@ def load(
         ' out'
       )
     return exported.load(workdir)
+  is_ranker = os.path.isfile(os.path.join(workdir, 'ranker.json'))
+  if is_ranker and not stage and not calibrated:
+    # Named as a text, because rooms below the library import this package.
+    return importlib.import_module('rmtl_jax.library.ranker').load(workdir)
   from rmtl_jax.serving import predictor
 
   return predictor.load(workdir, stage, calibrated)

@@ -31,6 +31,7 @@ from rmtl_jax.results import (
 )
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
+from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
   critic_stage,
@@ -72,6 +73,7 @@ def train(
   interrupted: Callable[[], int] = lambda: 0,
   layout: mesh.Layout | None = None,
   inputs: Inputs | None = None,
+  trackers: Sequence[str] = tracking.DEFAULT,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -92,6 +94,8 @@ def train(
       processes must agree on it (`processes.all_max`).
     layout: the mesh to train on, or None: one device.
     inputs: of these data, where another run has read them already.
+    trackers: what keeps track of the run beside RUN/metrics.jsonl, names of
+      `rmtl_jax.runtime.tracking`.
 
   Returns:
     What RUN/metrics.json holds.
@@ -102,6 +106,7 @@ def train(
     FloatingPointError: a loss was not finite.
   """
   config_values.validate(config)
+  tracking.check(trackers)
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   stages = tuple(stages)
@@ -114,12 +119,15 @@ def train(
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
-      _train_members(config, run, stages, live, interrupted, layout, inputs)
+      # Trackers outside of RUN get the members as parts of one run.
+      local = [n for n in trackers if tracking.TRACKERS.find(n).is_local]
+      shared = (stages, live, interrupted, layout, inputs, local)
+      _train_members(config, run, *shared)
       trained = ensemble.weighed(
         ensemble.restore(run, inputs.models), inputs.splits['validation']
       )
       history = trained.history
-      writer = _open_writer(held, run, history)
+      writer = _open_writer(held, run, history, trackers, live)
       return _evaluate_and_write(run, trained, inputs, history, writer)
 
     # --- Restore what is finished; a damaged stage is trained again.
@@ -140,7 +148,7 @@ def train(
       numeric=run.manifest.numeric_names,
     )
     context.history = saved.latest_history(context, finished)
-    writer = _open_writer(held, run, context.history)
+    writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
     if 'pretrain' not in finished.results:
       for line in _step_advice(context):
@@ -236,6 +244,7 @@ def _train_members(
   interrupted: Callable[[], int],
   layout: mesh.Layout | None,
   inputs: Inputs,
+  trackers: Sequence[str],
 ) -> None:
   """Trains every member of an ensemble as a run of its own."""
   paths = [one.path for one in run.members]
@@ -244,7 +253,15 @@ def _train_members(
     live.say(f'member {number} of {len(paths)}: {path}')
     try:
       train(
-        member, path, run.data_dir, stages, live, interrupted, layout, inputs
+        member,
+        path,
+        run.data_dir,
+        stages,
+        live,
+        interrupted,
+        layout,
+        inputs,
+        trackers,
       )
     except FloatingPointError as error:
       raise FloatingPointError(f'member {number}: {error}') from None
@@ -254,15 +271,17 @@ def _open_writer(
   held: contextlib.ExitStack,
   run: workdir.Run,
   history: list[dict[str, Any]],
+  trackers: Sequence[str],
+  live: progress.Progress,
 ) -> writers.Writer | writers.NoWriter:
   """The run's logs, begun anew from its history; `held` closes them."""
   writer = (
-    writers.Writer(run.path, history)
+    writers.Writer(run.path, history, trackers, live.say)
     if processes.is_first()
     else writers.NoWriter()
   )
   held.callback(writer.close)
-  writer.text('config', _as_markdown(run.config))
+  writer.parameters(config_values.flatten(run.config))
   return writer
 
 
@@ -302,6 +321,7 @@ def _evaluate_and_write(
   record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():
     writers.write_json(run.path / 'metrics.json', record)
+  writer.finish(record)
   return record
 
 
@@ -353,11 +373,3 @@ def _seconds(history: Sequence[dict[str, Any]]) -> dict[str, float]:
     name = entry['stage']
     seconds[name] = seconds.get(name, 0.0) + entry.get('seconds', 0.0)
   return seconds
-
-
-def _as_markdown(config: config_lib.Config) -> str:
-  rows = [
-    f'| {name} | {value} |'
-    for name, value in config_values.flatten(config).items()
-  ]
-  return '\n'.join(['| setting | value |', '|---|---|', *rows])

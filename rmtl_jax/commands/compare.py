@@ -8,7 +8,6 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax import durable
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
@@ -42,25 +41,23 @@ def execute(values: flags.FlagValues) -> int:
   path = common.workdir(values)
   config = _compared(config_flags.parse(values), values)
   common.start_jax(values)
+  from rmtl_jax.library import studies
   from rmtl_jax.report import tables
-  from rmtl_jax.report.comparison import formats, pictures
+  from rmtl_jax.report.comparison import formats
   from rmtl_jax.runtime import progress
-  from rmtl_jax.studies.comparison import compare
 
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
   live = progress.Progress(brief=True)
   results = common.interruptible(
-    lambda number: compare.compare(config, path, data_dir, live, number)
+    lambda number: studies.compare(
+      path, data_dir, config=config, live=live, interrupted=number
+    )
   )
   if isinstance(results, int):
     return results
   live.clear()
-  text = formats.markdown(results, pictures.draw(results, path))
-  durable.write_text(path / 'results.md', text)
-  table = formats.runs_csv(results)
-  durable.write_text(path / 'results.csv', table)
   print(formats.text(results))
   print(
     tables.text_of_paths(

@@ -61,7 +61,8 @@ def execute(values: flags.FlagValues) -> int:
   output = value('output')
   predict.check_names(value('input'), output)
   path = common.workdir(values)
-  scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
+  model = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
+  scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
   with common.cleaning_up():
     predict.predict(
       scorer, value('input'), output, value('history'), value('memory_limit')

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from rmtl_jax import durable
 from rmtl_jax.commands import common
 
 
@@ -35,35 +32,11 @@ def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
   common.start_jax(values)
+  from rmtl_jax.library import studies
   from rmtl_jax.report import tables
-  from rmtl_jax.report.page import content, html, markdown
 
-  page = _page(path, common.path(values, 'data_dir'))
-  output = common.path(values, 'output') or path / 'report'
-  with durable.name_errors(output):
-    (output / 'pictures').mkdir(parents=True, exist_ok=True)
-  for picture in content.pictures(page):
-    file = output / 'pictures' / f'{picture.name}.svg'
-    durable.write_text(file, picture.svg)
-  durable.write_text(output / 'report.md', markdown.render(page))
-  durable.write_text(output / 'report.html', html.render(page))
-  print(
-    tables.text_of_paths(
-      report=output / 'report.html', markdown=output / 'report.md'
-    )
+  report = studies.write_report(
+    path, common.value(values, 'output'), common.value(values, 'data_dir')
   )
+  print(tables.text_of_paths(report=report, markdown=report.with_suffix('.md')))
   return 0
-
-
-def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
-  """Builds the page of a comparison or of a run."""
-  from rmtl_jax import json_files
-  from rmtl_jax.report.comparison import page as comparison_page
-  from rmtl_jax.report.run import page as run_page
-  from rmtl_jax.results import report_record
-
-  if report_record.is_comparison(path):
-    with json_files.parsing(str(path / 'results.json')):
-      return comparison_page.build(report_record.comparison(path))
-  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
-    return run_page.build(report_record.gather(path, data_dir))

@@ -12,6 +12,7 @@ from rmtl_jax.commands import common, distributed
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import writers
+from rmtl_jax.runtime.tracking import registry as tracking
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -26,13 +27,24 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'Train one stage only; earlier ones must have been trained in RUN.',
     flag_values=values,
   )
+  flags.DEFINE_list(
+    'tracker',
+    list(tracking.DEFAULT),
+    'What keeps track of the run beside RUN/metrics.jsonl:'
+    f' {", ".join(tracking.TRACKERS)}, or several joined by commas. mlflow and'
+    ' wandb find their server in their own environment variables.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
   path = common.workdir(values)
-  config_flags.parse(values)  # what is wrong is said before any work
+  # What is wrong is said before any work.
+  given = config_flags.parse(values)
+  trackers = common.value(values, 'tracker')
+  tracking.check(trackers)
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
@@ -42,7 +54,7 @@ def execute(values: flags.FlagValues) -> int:
   live = progress.Progress(quiet=not processes.is_first())
 
   def data():
-    as_of = common.simulated_as_of(config)
+    as_of = common.simulated_as_of(given)
     return common.data_dir(values, path, live, as_of)
 
   processes.on_first(data, types.InputError)
@@ -57,7 +69,14 @@ def execute(values: flags.FlagValues) -> int:
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
     lambda number: run.train(
-      config, path, data_dir, stages, live, number, layout
+      config,
+      path,
+      data_dir,
+      stages,
+      live,
+      number,
+      layout,
+      trackers=trackers,
     ),
     processes.all_max,
   )

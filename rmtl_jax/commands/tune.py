@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.data import manifest as manifest_lib
+
+# Flags that are arguments of the search as they stand.
+_PLAIN = ('stage', 'trials', 'minutes', 'confirm', 'sampler_seed', 'storage')
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -72,6 +77,14 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_integer(
     'sampler_seed', 0, 'Of the search.', lower_bound=0, flag_values=values
   )
+  flags.DEFINE_string(
+    'storage',
+    '',
+    'A database in which Optuna keeps a copy of the trials, as'
+    ' sqlite:///trials.db, for its dashboard and other processes to look at;'
+    ' the search is the same without it.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
@@ -84,36 +97,33 @@ def execute(values: flags.FlagValues) -> int:
     for name in ('seeds', 'confirm_seeds')
   )
   common.start_jax(values)
-  from rmtl_jax.data import manifest as manifest_lib
+  from rmtl_jax.library import studies
   from rmtl_jax.report import tables, tuning
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.tuning import search, tune
 
-  stage = common.value(values, 'stage')
   named = common.value(values, 'search') or ()
-  options = tune.Options(
-    tuple(search.parse(text, config) for text in named),
-    stage,
-    common.value(values, 'trials'),
-    seeds,
-    common.value(values, 'sampler_seed'),
-    common.value(values, 'confirm'),
-    confirm_seeds,
-    common.value(values, 'minutes'),
-  )
-  options.check()
+  plain: dict[str, Any] = {
+    name: common.value(values, name) for name in _PLAIN
+  } | {'seeds': seeds, 'confirm_seeds': confirm_seeds}
+  # Faults are told of before data are simulated.
+  space = tuple(search.parse(text, config) for text in named)
+  tune.Options(space, **plain).check()
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
-  manifest = manifest_lib.read(data_dir)
-  if not named:
-    texts = search.defaults(stage, config, manifest)
-    space = tuple(search.parse(text, config) for text in texts)
-    options = options._replace(space=space)
-  search.check(options.space, manifest)
+  config = config_flags.parse_one_model(values, manifest_lib.read(data_dir))
   live = progress.Progress(brief=True)
   record = common.interruptible(
-    lambda number: tune.tune(config, options, path, data_dir, live, number)
+    lambda number: studies.tune(
+      path,
+      data_dir,
+      named,
+      config=config,
+      live=live,
+      interrupted=number,
+      **plain,
+    )
   )
   if isinstance(record, int):
     return record

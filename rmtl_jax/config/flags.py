@@ -15,7 +15,7 @@ from ml_collections import config_flags
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
-from rmtl_jax.config import limits
+from rmtl_jax.config import limits, variants
 from rmtl_jax.config import values as config_values
 
 # What settings start from where no flag says so.
@@ -92,6 +92,14 @@ def parse(
       )
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))
+
+
+def parse_one_model(
+  values: flags.FlagValues, manifest: Any
+) -> config_lib.Config:
+  """The same for studies of one model: of an ensemble's variants the first."""
+  config = parse(values, manifest)
+  return variants.of_members(config)[0] if config.variants else config
 
 
 def _start(name: str) -> config_lib.Config:

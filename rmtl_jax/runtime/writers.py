@@ -1,40 +1,17 @@
-"""Logs of a run: JSON lines and TensorBoard."""
+"""Logs of a run: JSON lines, and what trackers make of them."""
 
 from __future__ import annotations
 
-import functools
 import json
+import math
 import pathlib
-import sys
-import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import durable
-
-# Bins of a histogram.
-_BINS = 50
-
-
-@functools.cache
-def _tensorboard() -> tuple[Any, Any, Any]:
-  """Imports the file, summary and event modules of tensorboardX.
-
-  tensorboardX imports PyTorch where it is installed, which takes a second and
-  190 MiB and has no use here, so PyTorch is hidden from it.
-  """
-  hides = 'torch' not in sys.modules
-  if hides:
-    sys.modules['torch'] = None  # pyright: ignore[reportArgumentType]
-  try:
-    from tensorboardX import event_file_writer, summary
-    from tensorboardX.proto import event_pb2
-
-    return event_file_writer, summary, event_pb2
-  finally:
-    if hides:
-      del sys.modules['torch']
+from rmtl_jax.runtime.tracking import registry, sending
 
 
 def write_json(path: pathlib.Path, record: Any) -> None:
@@ -44,34 +21,42 @@ def write_json(path: pathlib.Path, record: Any) -> None:
 
 
 class Writer:
-  """Writes RUN/metrics.jsonl and RUN/tensorboard/, a record per epoch or pass.
+  """Writes RUN/metrics.jsonl, a record per epoch or pass, and tells trackers.
 
-  Every start of the run writes both anew from its history, so they have every
-  epoch once, however often the run was resumed.
+  Every start of the run writes metrics.jsonl and RUN/tensorboard/ anew from its
+  history, so they have every epoch once, however often the run was resumed.
   """
 
-  def __init__(self, workdir: pathlib.Path, history: list[dict[str, Any]]):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    history: list[dict[str, Any]],
+    trackers: Sequence[str] = registry.DEFAULT,
+    say: Callable[[str], None] = lambda line: None,
+  ):
     """Writes the logs anew from the checkpoint's history.
 
     Args:
       workdir: the run's directory.
       history: records of the epochs in the checkpoint; lines of later epochs,
         which a killed run had not saved, are dropped.
+      trackers: their names.
+      say: where warnings go.
+
+    Raises:
+      types.InputError: no such tracker, or one that can't be opened.
     """
     self._path = workdir / 'metrics.jsonl'
-    board = workdir / 'tensorboard'
-    for old in board.glob('events.out.tfevents.*'):
-      old.unlink()
     self.rewrite(history)
-    board.mkdir(exist_ok=True)
-    # Not a SummaryWriter: it writes in a thread, which prints errors (a full
-    # disk) and does not raise them.
-    self._board_path = board
-    files, self._summary, self._events = _tensorboard()
-    with durable.name_errors(board):
-      self._board = files.EventsWriter(str(board / 'events'))
-    for record in history:
-      self._plot(record)
+    self._trackers: list[registry.Tracker | sending.Sender] = []
+    for record in map(registry.TRACKERS.find, dict.fromkeys(trackers)):
+      self._trackers.append(
+        record.open(workdir, '')
+        if record.is_local
+        else sending.Sender(record, workdir, say)
+      )
+    for one in history:
+      self._track(one)
 
   def rewrite(self, history: list[dict[str, Any]]) -> None:
     """Replaces metrics.jsonl by these records, atomically."""
@@ -79,51 +64,60 @@ class Writer:
     durable.write_text(self._path, lines)
 
   def write(self, record: dict[str, Any]) -> None:
-    """Appends a record; TensorBoard gets its numbers by stage and member."""
+    """Appends a record; trackers get its numbers by stage and member."""
     with (
       durable.name_errors(self._path),
       self._path.open('a', encoding='utf-8') as file,
     ):
       file.write(_line(record))
-    self._plot(record)
+    self._track(record)
 
-  def _plot(self, record: dict[str, Any]) -> None:
-    step = int(record.get('epoch', 0))
+  def _track(self, record: dict[str, Any]) -> None:
     tag = record['stage']
     if 'member' in record:
       tag += f'/member_{record["member"]}'
-    for name, value in record.items():
-      if isinstance(value, int | float) and name not in ('epoch', 'member'):
-        content = self._summary.scalar(f'{tag}/{name}', value)
-        self._add(content, step)
-    with durable.name_errors(self._board_path):
-      self._board.flush()
+    values = {
+      f'{tag}/{name}': value
+      for name, value in record.items()
+      if isinstance(value, int | float) and name not in ('epoch', 'member')
+    }
+    for tracker in self._trackers:
+      tracker.metrics(values, int(record.get('epoch', 0)))
 
-  def _add(self, content: Any, step: int) -> None:
-    event = self._events.Event(
-      wall_time=time.time(), step=step, summary=content
-    )
-    with durable.name_errors(self._board_path):
-      self._board.write_event(event)
-
-  def text(self, name: str, text: str) -> None:
-    """Writes a text to TensorBoard."""
-    self._add(self._summary.text(name, text), 0)
+  def parameters(self, values: Mapping[str, Any]) -> None:
+    """Hands the settings to trackers."""
+    for tracker in self._trackers:
+      tracker.parameters(values)
 
   def histogram(self, name: str, values: np.ndarray) -> None:
-    """Writes a histogram to TensorBoard.
+    """Hands a histogram to trackers that take them.
 
     Args:
       name: its tag.
       values: [R], finite, R >= 1.
     """
-    content = self._summary.histogram(name, np.asarray(values), _BINS)
-    self._add(content, 0)
+    for tracker in self._trackers:
+      take = getattr(tracker, 'histogram', None)
+      if take is not None:
+        take(name, values)
+
+  def finish(self, record: Mapping[str, Any]) -> None:
+    """Hands the metrics and files of a finished run to trackers.
+
+    Args:
+      record: the content of metrics.json, which is written.
+    """
+    values = _results(record)
+    names = ('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl')
+    paths = [self._path.parent / name for name in names]
+    for tracker in self._trackers:
+      tracker.metrics(values, None)
+      tracker.artifacts([path for path in paths if path.is_file()])
 
   def close(self) -> None:
     """Flushes everything."""
-    with durable.name_errors(self._board_path):
-      self._board.close()
+    for tracker in self._trackers:
+      tracker.close()
 
 
 class NoWriter:
@@ -135,14 +129,28 @@ class NoWriter:
   def write(self, record: dict[str, Any]) -> None:
     """Nothing."""
 
-  def text(self, name: str, text: str) -> None:
+  def parameters(self, values: Mapping[str, Any]) -> None:
     """Nothing."""
 
   def histogram(self, name: str, values: np.ndarray) -> None:
     """Nothing."""
 
+  def finish(self, record: Mapping[str, Any]) -> None:
+    """Nothing."""
+
   def close(self) -> None:
     """Nothing."""
+
+
+def _results(record: Mapping[str, Any]) -> dict[str, float]:
+  """{'split/stage/metric_task': value} of metrics.json."""
+  return {
+    f'{record["split"]}/{stage}/{name}_{task}': value
+    for stage, tasks in record['stages'].items()
+    for task, metrics in tasks.items()
+    for name, value in metrics.items()
+    if isinstance(value, int | float) and math.isfinite(value)
+  }
 
 
 def _line(record: dict[str, Any]) -> str:

@@ -126,6 +126,13 @@ class Scorer(abc.ABC):
       warnings.warn(line, stacklevel=2)
     return scored.probabilities
 
+  def predict_proba(self, table: Any, history: Any = None) -> np.ndarray:
+    """As `predict`, f32[R, K]: a column per task, in the order of `tasks`."""
+    scored = self.score(table, history)
+    for line in scored.warnings:
+      warnings.warn(line, stacklevel=2)
+    return np.stack([scored.probabilities[t] for t in self.tasks], axis=1)
+
   def score(self, table: Any, history: Any = None) -> Predictions:
     """Probabilities of raw rows, with remarks.
 

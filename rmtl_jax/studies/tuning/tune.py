@@ -22,7 +22,7 @@ from rmtl_jax.data import reading
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
-from rmtl_jax.studies.tuning import confirmation, search, trials
+from rmtl_jax.studies.tuning import confirmation, search, storage, trials
 
 Record = dict[str, Any]
 
@@ -41,6 +41,7 @@ class Options(NamedTuple):
     confirm_seeds: the fresh seeds; () takes four that the search does not use.
     minutes: no trial starts later than this; 0 is no limit. Neither earlier
       starts of an interrupted search count, nor the confirmation.
+    storage: the URL of a database for a copy of the trials; '' for none.
   """
 
   space: tuple[search.Dimension, ...]
@@ -51,11 +52,22 @@ class Options(NamedTuple):
   confirm: int = 3
   confirm_seeds: tuple[int, ...] = ()
   minutes: float = 0.0
+  storage: str = ''
 
   @property
   def fresh(self) -> tuple[int, ...]:
     """The seeds of the confirmation."""
     return self.confirm_seeds or confirmation.fresh_seeds(self.seeds)
+
+  @property
+  def follows(self) -> Record:
+    """What the trials follow from, beside the given settings."""
+    return {
+      'space': [list(map(str, dimension)) for dimension in self.space],
+      'stage': self.stage,
+      'seeds': list(self.seeds),
+      'sampler_seed': self.sampler_seed,
+    }
 
   def check(self) -> None:
     """Raises InputError unless fresh seeds are fresh, and time is a time."""
@@ -124,13 +136,14 @@ def tune(
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
     runs.check([base])
+    copy = storage.open_copy(optuna, options.storage, path, options.follows)
     workdir.create(path, base, data_dir, snapshot.digests())
     trainer = trials.Trainer(runs, config, options.stage)
     # The sampler draws as many trials as one program can train together before
     # it learns the value of any.
     batch = max(runs.population // len(options.seeds), 1)
     spec = run.manifest.feature_spec()
-    tried = _search(optuna, config, options, spec, trainer, batch, live)
+    tried = _search(optuna, config, options, spec, trainer, batch, live, copy)
     decision = _confirm(options, trainer, tried, live)
     record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
@@ -156,6 +169,7 @@ def _search(
   trainer: trials.Trainer,
   batch: int,
   live: progress_lib.Progress,
+  copy: storage.Copy,
 ) -> list[Record]:
   """Trains trials until there is no time, the given settings first."""
   end = time.monotonic() + (60 * options.minutes or math.inf)
@@ -166,6 +180,7 @@ def _search(
   for start in search.start_points(options.space, config):
     study.enqueue_trial(start)
   tried = trainer.trials([{}], options.seeds, [])
+  copy.add(tried[0], 0)
   while len(tried) <= options.trials:
     if time.monotonic() >= end:
       done = len(tried) - 1
@@ -179,6 +194,7 @@ def _search(
       # A pruned trial has the value of its one seed: the sampler would learn
       # nothing from a trial without a value.
       study.tell(trial, record['validation_auc'])
+      copy.add(record, len(tried), trial)
       tried.append(record)
       live.say(_line(tried, options, trainer, end - time.monotonic()))
   return tried

@@ -280,3 +280,38 @@ def test_optuna_is_an_extra(tmp_path, data_dir, monkeypatch):
   monkeypatch.setitem(sys.modules, 'optuna', None)
   with pytest.raises(types.InputError, match='pip install optuna'):
     tune.tune(config_lib.Config(), RATE, tmp_path, data_dir, QUIET)
+
+
+def test_a_database_gets_every_trial_once(tmp_path, data_dir, tuned):
+  optuna = pytest.importorskip('optuna')
+  url = f'sqlite:///{tmp_path / "trials.db"}'
+  options = RATE._replace(storage=url)
+  path = shutil.copytree(tuned[0], tmp_path / 'tuning')
+  # With a copy and without, and started again, the search is the same.
+  for _ in range(2):
+    assert tune.tune(CONFIG, options, path, data_dir, QUIET) == tuned[1]
+  (name,) = optuna.get_all_study_names(url)
+  assert name == str(path.resolve())
+  study = optuna.load_study(study_name=name, storage=url)
+  trials = tuned[1]['trials']
+  assert [t.user_attrs['number'] for t in study.trials] == [0, 1, 2, 3]
+  assert [t.user_attrs['settings'] for t in study.trials] == [
+    t['settings'] for t in trials
+  ]
+  assert [t.value for t in study.trials] == [
+    t['validation_auc'] for t in trials
+  ]
+  assert study.trials[0].params == {}
+  assert all('pretrain.learning_rate' in t.params for t in study.trials[1:])
+  # Numbers of another search mean other settings.
+  other = options._replace(sampler_seed=1, trials=1)
+  tune.tune(CONFIG, other, path, data_dir, QUIET)
+  again = optuna.load_study(study_name=name, storage=url)
+  assert [t.user_attrs['number'] for t in again.trials] == [0, 1]
+
+
+def test_a_database_that_is_none_is_refused(tmp_path, data_dir):
+  options = RATE._replace(storage='nothing://here')
+  with pytest.raises(types.InputError, match='--storage: cannot be opened'):
+    tune.tune(CONFIG, options, tmp_path / 'new', data_dir, QUIET)
+  assert not (tmp_path / 'new').exists()

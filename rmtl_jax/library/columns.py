@@ -1,0 +1,297 @@
+"""What the columns of a table mean: a schema for `rmtl prepare`.
+
+Roles that are not named are found by the columns' names and types where only
+one column can have them; features are the other columns, by their types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
+from rmtl_jax.library import tables
+
+# What a role is when the table decides.
+AUTO = 'auto'
+ROLES = ('session', 'user', 'item', 'time')
+# Names of columns without case, blanks and signs, by role.
+_NAMES = {
+  'session': ('session', 'sessionid', 'visit', 'visitid'),
+  'user': tuple(
+    name + end
+    for name in ('user', 'customer', 'visitor', 'client', 'member')
+    for end in ('', 'id')
+  ),
+  'item': tuple(
+    name + end
+    for name in ('item', 'product', 'article', 'video', 'movie', 'sku', 'ad')
+    for end in ('', 'id')
+  ),
+  'time': (
+    *('time', 'timestamp', 'ts', 'datetime', 'date', 'eventtime'),
+    *('eventtimestamp', 'timestampms', 'timems'),
+  ),
+}
+# Seconds since 1970 of the years 2000 and 2100.
+_YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
+_PER_SECOND = {'s': 1, 'ms': 1_000, 'us': 1_000_000}
+# Integers under such names are categories, not numbers.
+_ID = re.compile(r'(id|ids|code|category|type|class|group)$')
+_ODD = re.compile(r'[^A-Za-z0-9_.-]')
+_LONGEST_NAME = 100
+Entry = str | Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+  """What a person says about the columns.
+
+  Attributes:
+    tasks: columns of labels, or {task: column, or an entry of a schema}.
+    session: column of session ids, None for none, or AUTO, as the next three.
+    user: column of users.
+    item: column of items.
+    time: column of times.
+    time_unit: of schema.UNITS; None: by the column.
+    categorical: fields; None: by type.
+    numeric: fields; None: by type.
+    multi_valued: fields; None: by type.
+    exclude: columns that are no features.
+    missing: texts that stand for nothing.
+  """
+
+  tasks: Sequence[str] | Mapping[str, Entry]
+  session: str | None = AUTO
+  user: str | None = AUTO
+  item: str | None = AUTO
+  time: str = AUTO
+  time_unit: str | None = None
+  categorical: Sequence[Entry] | None = None
+  numeric: Sequence[Entry] | None = None
+  multi_valued: Sequence[Entry] | None = None
+  exclude: Sequence[str] = ()
+  missing: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+  """What the columns of a table mean.
+
+  Attributes:
+    schema: the JSON of rmtl_jax.preparation.schema.
+    left_out: why, by the columns that are nothing of it.
+  """
+
+  schema: dict[str, Any]
+  left_out: dict[str, str]
+
+
+def describe(table: pa.Table, wanted: Wanted) -> Described:
+  """Says what the columns of a table mean.
+
+  Args:
+    table: raw rows, as tables.to_arrow gives them.
+    wanted: what is known.
+
+  Raises:
+    types.InputError: a column that is missing, or a role that no column or
+      more than one could have; says what to pass.
+  """
+  names = table.column_names
+  for name in names:
+    if names.count(name) > 1:
+      raise types.InputError(f'table: column {name!r} stands twice')
+  tasks = _tasks(wanted.tasks, names)
+  labels = {entry['column'] for entry in tasks}
+  given = {role: getattr(wanted, role) for role in ROLES}
+  for role, column in given.items():
+    if column not in (AUTO, None):
+      _check(role, column, names)
+  roles: dict[str, str | None] = {
+    role: column for role, column in given.items() if column != AUTO
+  }
+  for role in ROLES:
+    if role not in roles:
+      others = [n for n in names if n not in {*labels, *roles.values()}]
+      roles[role] = _find(role, table, others)
+  time = roles['time']
+  if time is None:
+    _ask(names, 'time: which column has the times of the rows', 'time')
+  if roles['session'] is None and roles['user'] is None:
+    _ask(
+      names,
+      'session: which column has session ids, or (user=) users whose rows are'
+      ' cut into sessions',
+      'session',
+    )
+  unit = wanted.time_unit or _unit(table, time)
+  fields, left_out = _fields(table, wanted, roles, labels)
+  schema: dict[str, Any] = {
+    role: roles[role] for role in ROLES[:3] if roles[role] is not None
+  }
+  schema['time'] = {'column': time, 'unit': unit}
+  schema |= fields
+  schema['tasks'] = tasks
+  if wanted.missing:
+    schema['missing'] = list(wanted.missing)
+  return Described(schema, left_out)
+
+
+def _tasks(
+  wanted: Sequence[str] | Mapping[str, Entry], names: Sequence[str]
+) -> list[dict[str, Any]]:
+  if isinstance(wanted, str):
+    wanted = (wanted,)
+  entries = []
+  pairs = (
+    wanted.items()
+    if isinstance(wanted, Mapping)
+    else [(column, column) for column in wanted]
+  )
+  for name, given in pairs:
+    entry = {'column': given} if isinstance(given, str) else dict(given)
+    entry.setdefault('column', name)
+    entries.append({'name': _name(name), **entry})
+    _check('tasks', entry['column'], names)
+  if not entries:
+    raise types.InputError("tasks: expected columns of labels, as ('click',)")
+  return entries
+
+
+def _find(role: str, table: pa.Table, names: Sequence[str]) -> str | None:
+  """The only column that looks like the role; None if none does."""
+  if role == 'time':
+    temporal = [n for n in names if _is_time(table.schema.field(n).type)]
+    if len(temporal) == 1:
+      return temporal[0]
+    names = temporal or names
+  found = [n for n in names if _bare(n) in _NAMES[role]]
+  if len(found) > 1:
+    _ask(found, f'{role}: which of the columns that look like it is it', role)
+  return found[0] if found else None
+
+
+def _unit(table: pa.Table, column: str | None) -> str:
+  """The unit of a column of times, if its values leave no doubt."""
+  kind = table.schema.field(column).type
+  if _is_time(kind) or parquet.is_text(kind):
+    return 'iso'
+  try:
+    ends = pc.call_function('min_max', [table[column]]).as_py()
+    low, high = float(ends['min']), float(ends['max'])
+  except (pa.ArrowException, TypeError):  # no numbers, or none at all
+    low = high = 0.0
+  for unit, per_second in _PER_SECOND.items():
+    if _YEAR_2000 <= low / per_second <= high / per_second < _YEAR_2100:
+      return unit
+  raise types.InputError(
+    f'time: column {column!r} goes from {low:g} to {high:g}, which tells no'
+    " unit: pass time_unit='s', 'ms', 'us' or 'iso'"
+  )
+
+
+def _fields(
+  table: pa.Table,
+  wanted: Wanted,
+  roles: Mapping[str, str | None],
+  labels: set[str],
+) -> tuple[dict[str, Any], dict[str, str]]:
+  """Entries of the fields by kind, and the columns that are left out."""
+  names = table.column_names
+  for column in wanted.exclude:
+    _check('exclude', column, names)
+  given = {kind: getattr(wanted, kind) for kind in manifest_lib.KINDS}
+  fields: dict[str, list[dict[str, Any]]] = {}
+  named: set[str] = set()
+  for kind, entries in given.items():
+    fields[kind] = [_entry(entry) for entry in entries or ()]
+    for entry in fields[kind]:
+      _check(kind, str(entry.get('column')), names)
+      named.add(str(entry['column']))
+  keys = {roles['user'], roles['item']}
+  used = labels | {c for c in roles.values() if c is not None}
+  left_out: dict[str, str] = {}
+  for column in map(str, names):
+    if column in named or column in used - keys:
+      continue
+    kind = 'categorical' if column in keys else _kind(table, column)
+    if column in wanted.exclude:
+      left_out[column] = 'excluded'
+    elif kind not in given:
+      left_out[column] = kind
+    elif given[kind] is None:
+      fields[kind].append(_entry(column))
+    else:
+      left_out[column] = f'not among {kind}'
+  _name_apart(fields)
+  return dict(fields), left_out
+
+
+def _kind(table: pa.Table, column: str) -> str:
+  """The kind of field that a column's type makes, or why it makes none."""
+  kind = table.schema.field(column).type
+  if table[column].null_count == len(table):
+    return 'holds nothing'
+  if pa.types.is_boolean(kind) or parquet.is_text(kind):
+    return 'categorical'
+  if pa.types.is_integer(kind):
+    return 'categorical' if _ID.search(_bare(column)) else 'numeric'
+  if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    return 'numeric'
+  if tables.is_list(kind) and not pa.types.is_nested(kind.value_type):
+    return 'multi_valued'
+  return f'is of type {kind}'
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+  found = {'column': entry} if isinstance(entry, str) else dict(entry)
+  return {'name': _name(str(found.get('column'))), **found}
+
+
+def _name(column: str) -> str:
+  """A field's name, which names files, from that of its column."""
+  return _ODD.sub('_', column)[:_LONGEST_NAME].lstrip('.-') or 'field'
+
+
+def _name_apart(fields: Mapping[str, list[dict[str, Any]]]) -> None:
+  """Numbers fields whose columns would give them one name."""
+  taken: set[str] = set()
+  for entry in (entry for entries in fields.values() for entry in entries):
+    name, number = entry['name'], 1
+    while entry['name'].lower() in taken:
+      number += 1
+      entry['name'] = f'{name}_{number}'
+    taken.add(entry['name'].lower())
+
+
+def _is_time(kind: pa.DataType) -> bool:
+  return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+
+
+def _bare(name: str) -> str:
+  return re.sub(r'[\W_]+', '', name).lower()
+
+
+def _check(what: str, column: str, names: Sequence[str]) -> None:
+  if column not in names:
+    near = difflib.get_close_matches(str(column), names, n=2)
+    hint = f' (did you mean {" or ".join(near)}?)' if near else ''
+    raise types.InputError(
+      f'{what}: the table has no column {column!r:.80}{hint}; it has'
+      f' {", ".join(names):.500}'
+    )
+
+
+def _ask(names: Sequence[str], question: str, role: str) -> NoReturn:
+  raise types.InputError(
+    f"{question}? Pass {role}='COLUMN', one of {', '.join(names):.500}"
+  )

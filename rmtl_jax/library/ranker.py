@@ -1,0 +1,368 @@
+"""A table in, a ranking model out: `Ranker(tasks=...).fit(table)`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pathlib
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import values as config_values
+from rmtl_jax.library import columns, fitting, tables
+from rmtl_jax.runtime import progress, workdir
+from rmtl_jax.runtime.tracking import registry as tracking
+from rmtl_jax.serving import predictor, scorer
+
+# Parameters that are not the model's.
+_LOCAL = ('workdir', 'tracker', 'verbose')
+_OWN_OPTIONS = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite', 'as_of')
+
+
+class Ranker:
+  """A multi-task ranking model that is trained on a table.
+
+  Attributes:
+    tasks_: K names, once fitted, as are all that follow.
+    metrics_: test metrics of the model that predicts, {task: {metric: value}}.
+    record_: the content of metrics.json.
+    schema_: what the columns mean, as `rmtl prepare --schema` takes it.
+    left_out_: why, by the columns that are nothing of it.
+    feature_names_in_: columns that predictions read.
+    run_dir_: RUN, for `evaluate`, `write_report` and the commands.
+    data_dir_: the prepared data, for `compare` and `tune`.
+    model_: what predicts, a Scorer.
+  """
+
+  def __init__(
+    self,
+    *,
+    tasks: Sequence[str] | Mapping[str, columns.Entry],
+    session: str | None = columns.AUTO,
+    user: str | None = columns.AUTO,
+    item: str | None = columns.AUTO,
+    time: str = columns.AUTO,
+    time_unit: str | None = None,
+    categorical: Sequence[columns.Entry] | None = None,
+    numeric: Sequence[columns.Entry] | None = None,
+    multi_valued: Sequence[columns.Entry] | None = None,
+    exclude: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    as_of: str | Sequence[str] | None = None,
+    prepare: Mapping[str, Any] | None = None,
+    backbone: str | None = None,
+    weighting: str | None = None,
+    fine_tune: bool = True,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    workdir: str | os.PathLike[str] | None = None,
+    tracker: str | Sequence[str] = tracking.DEFAULT,
+    verbose: bool = False,
+  ):
+    """Reads nothing yet; `fit` checks the parameters.
+
+    Args:
+      tasks: columns of labels of 0 and 1, or {task: column}, or {task: entry
+        of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}`.
+      session: column of session ids; 'auto' finds it by its name, None says
+        that there is none, as in the next two.
+      user: column of users; without sessions their rows are cut by idle gaps.
+      item: column of items.
+      time: column of times; 'auto' finds it by its type or name.
+      time_unit: `ms`, `s` or `us` since 1970, or `iso`; None: by the column.
+      categorical: columns that get embeddings, or entries of a schema. None:
+        user and item, text, true/false, and integers whose name ends like an
+        id's.
+      numeric: columns of numbers, or entries of a schema, as `{'column':
+        'price', 'transform': 'log1p'}`. None: all other numbers.
+      multi_valued: columns of lists, or entries of a schema, as `{'column':
+        'tags', 'separator': '|'}` for text. None: lists.
+      exclude: columns that are no features. Labels, times and sessions never
+        are.
+      missing: texts that stand for nothing, as `NULL`.
+      as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
+      prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
+      backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
+      weighting: how stage 3 weighs rows: `critic` (RMTL), `constant`, ...
+      fine_tune: whether stages 2 and 3 follow stage 1.
+      preset: what settings start from; None: the default.
+      settings: any settings, as `{'pretrain.learning_rate': 1e-3}`.
+      seed: of everything that is drawn.
+      workdir: RUN, to keep it and to resume there; None: a private temporary
+        directory, which goes with this object.
+      tracker: what keeps track of the run: `tensorboard`, `mlflow`, `wandb`, or
+        several of them.
+      verbose: shows a live line on a terminal, elsewhere a line per epoch.
+    """
+    self.tasks = tasks
+    self.session, self.user, self.item = session, user, item
+    self.time, self.time_unit = time, time_unit
+    self.categorical, self.numeric = categorical, numeric
+    self.multi_valued = multi_valued
+    self.exclude, self.missing = exclude, missing
+    self.as_of, self.prepare = as_of, prepare
+    self.backbone, self.weighting = backbone, weighting
+    self.fine_tune, self.preset = fine_tune, preset
+    self.settings, self.seed = settings, seed
+    self.workdir, self.tracker, self.verbose = workdir, tracker, verbose
+
+  def get_params(self, deep: bool = True) -> dict[str, Any]:
+    """The parameters as they were given, by name, as scikit-learn asks."""
+    del deep
+    return {name: getattr(self, name) for name in _parameters()}
+
+  def set_params(self, **params: Any) -> Ranker:
+    """Changes parameters for the next `fit`; returns self.
+
+    Raises:
+      types.InputError: no such parameter.
+    """
+    for name, value in params.items():
+      if name not in _parameters():
+        raise types.InputError(
+          config_values.unknown_setting(f'Ranker.{name}', _parameters())
+        )
+      setattr(self, name, value)
+    return self
+
+  def fit(self, table: Any) -> Ranker:
+    """Prepares the table, trains on it and evaluates.
+
+    Rows are split by time into train, validation and test (`prepare={'split':
+    ...}`). Remarks go to `warnings.warn`. With `workdir` a call that was cut
+    off goes on when it is made again.
+
+    Args:
+      table: raw rows, labels included: a pandas or Polars frame, an Arrow
+        table or reader (what has `__arrow_c_stream__`), a list of dicts, or a
+        dict of columns.
+
+    Returns:
+      self.
+
+    Raises:
+      types.InputError: a parameter, column or value that can't be used.
+      FloatingPointError: a loss was not finite.
+    """
+    from rmtl_jax import run
+
+    rows = tables.to_arrow(table)
+    described = columns.describe(rows, self._wanted())
+    config, options = self._config(), self._options()
+    live = progress.Progress(quiet=not self.verbose)
+    trackers = self.tracker
+    trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
+    tracking.check(trackers)
+    scratch, place = self._place()
+    asked = {
+      'schema': described.schema,
+      'prepare': options,
+      'left_out': described.left_out,
+      'parameters': {
+        name: value
+        for name, value in self.get_params().items()
+        if name not in _LOCAL
+      },
+    }
+    manifest = fitting.prepare(place, rows, asked, live)
+    stages = run.ORDER if self.fine_tune else run.ORDER[:1]
+    record = run.train(
+      config, place, place / fitting.DATA, stages, live, trackers=trackers
+    )
+    self._scratch = scratch  # that of an earlier fit goes now
+    self._restore(place)
+    for line in (*manifest.report.get('warnings', ()), *record['warnings']):
+      warnings.warn(line, stacklevel=2)
+    return self
+
+  def predict_proba(self, table: Any, history: Any = None) -> np.ndarray:
+    """Probabilities of raw rows; remarks go to `warnings.warn`.
+
+    Args:
+      table: R rows as for `fit`; labels are not needed.
+      history: earlier rows, labels included, for models that read the past: a
+        table as for `fit`, or the path of a file. None: the rows that the
+        model was fitted on.
+
+    Returns:
+      f32[R, K], rows and `tasks_` in their order.
+
+    Raises:
+      types.InputError: it is not fitted, or a column is missing or has a value
+        that can't be used.
+    """
+    found = self._score(table, history)
+    return np.stack([found[task] for task in self.tasks_], axis=1)
+
+  def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
+    """As `predict_proba`, by task: {task: f32[R]}."""
+    return self._score(table, history)
+
+  def save(
+    self,
+    path: str | os.PathLike[str],
+    with_log: bool = True,
+    overwrite: bool = False,
+  ) -> None:
+    """Writes a directory that `rmtl_jax.load` restores, and the commands take.
+
+    Args:
+      path: where, a new directory.
+      with_log: whether a model that reads the past keeps the rows that it was
+        fitted on as its history.
+      overwrite: replaces a saved model that is there.
+
+    Raises:
+      types.InputError: it is not fitted, or the place is taken.
+    """
+    source = self._fitted().path
+    log = with_log and bool(self.model_.needs)
+    fitting.save(source, pathlib.Path(path), log, overwrite)
+
+  def __repr__(self) -> str:
+    if not hasattr(self, 'model_'):
+      return f'Ranker({_shown(self.get_params())})'
+    config, splits = self._run.config, self.model_.manifest.splits
+    rows = ', '.join(f'{s.rows:,} {name}' for name, s in splits.items())
+    lines = [
+      f'Ranker: {config.backbone}, stage {self.model_.stage}, seed'
+      f' {config.seed}',
+      f'  rows: {rows}',
+    ]
+    for task, found in self.metrics_.items():
+      values = '  '.join(
+        f'{title} {found[name]:.4f}'
+        for title, name in (('AUC', 'auc'), ('logloss', 'logloss'))
+        if found.get(name) is not None
+      )
+      lines.append(f'  test {task}: {values}')
+    return '\n'.join([*lines, f'  {self.run_dir_}'])
+
+  def _wanted(self) -> columns.Wanted:
+    names = inspect.signature(columns.Wanted).parameters
+    return columns.Wanted(**{name: getattr(self, name) for name in names})
+
+  def _config(self) -> config_lib.Config:
+    """The settings, whose start is that of `rmtl train`."""
+    config = config_lib.Config()
+    if self.preset is not None:
+      config = config_lib.preset(self.preset)
+    changes: dict[str, Any] = {}
+    for name, value in (
+      ('backbone', self.backbone),
+      ('weighting.name', self.weighting),
+      ('seed', self.seed),
+    ):
+      if value is not None:
+        changes[name] = value
+    changes |= dict(self.settings or {})
+    return config_values.with_settings(config, changes, 'settings')
+
+  def _options(self) -> dict[str, Any]:
+    """Settings of the preparation, checked before anything is written."""
+    options = dict(self.prepare or {})
+    known = inspect.signature(prepare_config.PrepareConfig).parameters
+    for name in options:
+      if name not in known or name in _OWN_OPTIONS:
+        others = [n for n in known if n not in _OWN_OPTIONS]
+        raise types.InputError(
+          config_values.unknown_setting(f'prepare.{name}', others)
+        )
+    if self.as_of is not None:
+      options['as_of'] = (
+        (self.as_of,) if isinstance(self.as_of, str) else self.as_of
+      )
+    options = {
+      name: tuple(value) if isinstance(value, list) else value
+      for name, value in options.items()
+    }
+    prepare_config.validate(prepare_config.PrepareConfig(**options))
+    return options
+
+  def _place(
+    self,
+  ) -> tuple[tempfile.TemporaryDirectory[str] | None, pathlib.Path]:
+    """RUN, and what removes it if it is private."""
+    if self.workdir is not None:
+      return None, pathlib.Path(self.workdir)
+    scratch = tempfile.TemporaryDirectory(prefix='rmtl-')
+    return scratch, pathlib.Path(scratch.name)
+
+  def _fitted(self) -> workdir.Run:
+    if not hasattr(self, 'model_'):
+      raise types.InputError('this Ranker is not fitted: call fit(table) first')
+    return self._run
+
+  def _score(self, table: Any, history: Any) -> dict[str, np.ndarray]:
+    run = self._fitted()
+    rows = tables.to_arrow(table)
+    if history is None and self.model_.needs:
+      given = set(self.model_.needs.columns)
+      if not given or not given <= set(rows.column_names):
+        log = run.path / fitting.LOG
+        history = log if log.is_file() else None
+    elif history is not None and not isinstance(history, str | os.PathLike):
+      history = tables.to_arrow(history, 'history')
+    scored = self.model_.score(rows, history)
+    for line in scored.warnings:
+      warnings.warn(line, stacklevel=3)
+    return scored.probabilities
+
+  def _restore(self, path: pathlib.Path) -> None:
+    """Sets what a fitted one has, from its directory."""
+    self._run = workdir.read(path)
+    self.model_: scorer.Scorer = predictor.load(path)
+    self.run_dir_, self.data_dir_ = path, self._run.data_dir
+    self.tasks_ = self.model_.tasks
+    computed = self.model_.needs.columns
+    self.feature_names_in_ = tuple(
+      name for name in self.model_.encoder.columns if name not in computed
+    )
+    self.schema_ = self.model_.manifest.options['schema']
+    with json_files.parsing(f'{path}: {fitting.FILE} or metrics.json'):
+      self.left_out_ = dict(json_files.read(path / fitting.FILE)['left_out'])
+      self.record_ = json_files.read(path / 'metrics.json')
+      self.metrics_ = dict(self.record_['stages'][self.model_.stage])
+
+
+def load(path: str | os.PathLike[str]) -> Ranker:
+  """Restores a saved Ranker.
+
+  Args:
+    path: what `Ranker.save` wrote, or the `workdir` of a fitted one.
+
+  Raises:
+    types.InputError: neither of the two, or a damaged file in it.
+  """
+  place = pathlib.Path(path)
+  file = place / fitting.FILE
+  with json_files.parsing(str(file)):
+    given = dict(json_files.read(file)['parameters'])
+  unknown = [name for name in given if name not in _parameters()]
+  if unknown or not {*given}.isdisjoint(_LOCAL):
+    raise types.InputError(f'{file}: parameters are not as rmtl wrote them')
+  ranker = Ranker(**{'tasks': (), **given})
+  ranker._restore(place)
+  return ranker
+
+
+def _parameters() -> list[str]:
+  return list(inspect.signature(Ranker).parameters)
+
+
+def _shown(params: Mapping[str, Any]) -> str:
+  """The parameters that differ from their defaults."""
+  defaults = inspect.signature(Ranker).parameters
+  return ', '.join(
+    f'{name}={value!r}'
+    for name, value in params.items()
+    if value is not defaults[name].default and value != defaults[name].default
+  )

@@ -1,0 +1,191 @@
+"""Comparisons, searches and reports with plain arguments.
+
+`rmtl compare`, `rmtl tune` and `rmtl report` call these functions.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import durable, json_files
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import report_record
+from rmtl_jax.runtime import progress
+from rmtl_jax.studies.comparison import compare as comparison
+from rmtl_jax.studies.tuning import search as search_lib
+from rmtl_jax.studies.tuning import tune as tuning
+
+Path = str | os.PathLike[str]
+_DEFAULTS = tuning.Options(())
+
+
+def compare(
+  path: Path,
+  data_dir: Path,
+  methods: Sequence[str] = (),
+  seeds: Sequence[int] = (),
+  config: config_lib.Config | None = None,
+  live: progress.Progress | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> dict[str, Any]:
+  """Trains methods x seeds on the same data, with paired tests and controls.
+
+  What is there already in the directory is not trained again, so a call that
+  was cut off goes on, and seeds and methods may be added.
+
+  Args:
+    path: COMPARISON, created if missing; gets results.json, results.md,
+      results.csv and pictures.
+    data_dir: prepared data.
+    methods: as BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...], say
+      `ple+critic`; the controls of weighted ones are added. Empty: those of
+      `config.compare`.
+    seeds: of the paired runs, 16 for a claim. Empty: those of
+      `config.compare`.
+    config: settings of every method.
+    live: where progress goes.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Returns:
+    The content of results.json: `methods`, `runs`, `summary`, `differences`,
+    `verdicts` and more.
+
+  Raises:
+    types.InputError: bad data, methods or settings, or a directory of another
+      comparison.
+    FloatingPointError: a loss was not finite.
+  """
+  from rmtl_jax.report.comparison import formats, pictures
+
+  changes: dict[str, Any] = {}
+  if methods:
+    changes['methods'] = list(methods)
+  if seeds:
+    changes['seeds'] = list(seeds)
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  config = config_values.from_dict({'compare': changes}, config)
+  results = comparison.compare(config, path, data_dir, live, interrupted)
+  text = formats.markdown(results, pictures.draw(results, path))
+  durable.write_text(path / 'results.md', text)
+  durable.write_text(path / 'results.csv', formats.runs_csv(results))
+  return results
+
+
+def tune(
+  path: Path,
+  data_dir: Path,
+  search: Sequence[str] = (),
+  stage: str = _DEFAULTS.stage,
+  trials: int = _DEFAULTS.trials,
+  minutes: float = _DEFAULTS.minutes,
+  seeds: Sequence[int] = _DEFAULTS.seeds,
+  confirm: int = _DEFAULTS.confirm,
+  confirm_seeds: Sequence[int] = _DEFAULTS.confirm_seeds,
+  sampler_seed: int = _DEFAULTS.sampler_seed,
+  storage: str = _DEFAULTS.storage,
+  config: config_lib.Config | None = None,
+  live: progress.Progress | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> dict[str, Any]:
+  """Searches better settings on validation; the test split is not read.
+
+  A call that was cut off goes on: finished trials are not trained again.
+
+  Args:
+    path: TUNING, created if missing; gets tuning.json and best.json.
+    data_dir: prepared data.
+    search: the space, a text per dimension: `SETTING=LOW:HIGH`,
+      `SETTING=LOW:HIGH:log` or `SETTING=A|B`. Empty: the default space for the
+      data.
+    stage: the last stage of a trial, `pretrain` or `finetune`.
+    trials: points to try.
+    minutes: no trial starts later than this; 0 is no limit.
+    seeds: runs of a trial; their mean decides.
+    confirm: how many of the best trials run again with fresh seeds, which
+      choose; 0 takes the best trial as it is.
+    confirm_seeds: the fresh seeds, by default four.
+    sampler_seed: of the search.
+    storage: a database in which Optuna keeps a copy of the trials for others
+      to look at, say `sqlite:///trials.db`.
+    config: the given settings, which are the first trial.
+    live: where progress goes.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Returns:
+    The content of tuning.json: `trials`, `confirmed`, `chosen` (settings) and
+    more.
+
+  Raises:
+    types.InputError: Optuna is not installed, or bad data or settings.
+    FloatingPointError: a loss with the given settings was not finite.
+  """
+  config = config_values.validate(config or config_lib.Config())
+  options = tuning.Options(
+    tuple(search_lib.parse(text, config) for text in search),
+    stage,
+    trials,
+    tuple(seeds),
+    sampler_seed,
+    confirm,
+    tuple(confirm_seeds),
+    minutes,
+    storage,
+  )
+  options.check()
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  manifest = manifest_lib.read(data_dir)
+  if not search:
+    texts = search_lib.defaults(stage, config, manifest)
+    space = tuple(search_lib.parse(text, config) for text in texts)
+    options = options._replace(space=space)
+  search_lib.check(options.space, manifest)
+  return tuning.tune(config, options, path, data_dir, live, interrupted)
+
+
+def write_report(
+  path: Path, output: Path = '', data_dir: Path = ''
+) -> pathlib.Path:
+  """Writes a run or a comparison as one HTML page and as Markdown.
+
+  Args:
+    path: RUN or COMPARISON.
+    output: where report.html, report.md and pictures/ go; `path`/report if
+      empty.
+    data_dir: the run's prepared data, where it is no longer where it was.
+
+  Returns:
+    report.html.
+
+  Raises:
+    types.InputError: neither of the two, or files of another version.
+  """
+  from rmtl_jax.report.page import content, html, markdown
+
+  path = pathlib.Path(path)
+  page = _page(path, pathlib.Path(data_dir) if data_dir else None)
+  place = pathlib.Path(output) if output else path / 'report'
+  with durable.name_errors(place):
+    (place / 'pictures').mkdir(parents=True, exist_ok=True)
+  for picture in content.pictures(page):
+    file = place / 'pictures' / f'{picture.name}.svg'
+    durable.write_text(file, picture.svg)
+  durable.write_text(place / 'report.md', markdown.render(page))
+  durable.write_text(place / 'report.html', html.render(page))
+  return place / 'report.html'
+
+
+def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
+  """Builds the page of a comparison or of a run."""
+  from rmtl_jax.report.comparison import page as comparison_page
+  from rmtl_jax.report.run import page as run_page
+
+  if report_record.is_comparison(path):
+    with json_files.parsing(str(path / 'results.json')):
+      return comparison_page.build(report_record.comparison(path))
+  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
+    return run_page.build(report_record.gather(path, data_dir))

@@ -1,0 +1,260 @@
+"""A table in, a model out, in four lines."""
+
+import json
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import rmtl_jax
+from rmtl_jax import types
+from rmtl_jax.results import evaluate
+from rmtl_jax.serving import predictor
+from tests.library import small
+
+TASKS = ('click', 'buy')
+
+
+def ranker(**more):
+  return rmtl_jax.Ranker(
+    **{
+      'tasks': TASKS,
+      'backbone': 'shared_bottom',
+      'as_of': (),
+      'fine_tune': False,
+      'settings': small.SETTINGS,
+      **more,
+    }
+  )
+
+
+def quietly(work, *args):
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    return work(*args)
+
+
+def without_labels(table, rows=slice(None)):
+  return {k: v[rows] for k, v in table.items() if k not in TASKS}
+
+
+@pytest.fixture(scope='module')
+def model():
+  return quietly(ranker().fit, small.table())
+
+
+@pytest.fixture(scope='module')
+def with_past():
+  """A model whose features look back beyond the session."""
+  return quietly(ranker(as_of=('views', 'rates')).fit, small.table())
+
+
+def test_a_fitted_model_says_what_it_is(model):
+  assert model.tasks_ == TASKS and list(model.metrics_) == list(TASKS)
+  assert model.metrics_ == model.record_['stages']['pretrain']
+  assert model.schema_['user'] == 'user_id' and model.left_out_ == {}
+  assert model.feature_names_in_ == ('user_id', 'item_id', 'tags', 'price')
+  shown = repr(model).splitlines()
+  assert shown[0] == 'Ranker: shared_bottom, stage pretrain, seed 0'
+  assert shown[1] == '  rows: 240 train, 80 validation, 80 test'
+  assert shown[2].startswith('  test click: AUC 0.')
+  assert 'logloss' in shown[3]
+  assert shown[4] == f'  {model.run_dir_}'
+
+
+def test_probabilities_are_those_of_the_run(model):
+  new = without_labels(small.table(), slice(-10, None))
+  found = model.predict_proba(new)
+  assert found.shape == (10, 2) and found.dtype == np.float32
+  loaded = predictor.load(model.run_dir_)
+  expected = loaded.predict(pa.table(new))
+  for k, task in enumerate(TASKS):
+    np.testing.assert_array_equal(found[:, k], expected[task])
+    np.testing.assert_array_equal(model.predict(new)[task], expected[task])
+  np.testing.assert_array_equal(loaded.predict_proba(pa.table(new)), found)
+  # Item says a lot about the click.
+  assert model.metrics_['click']['auc'] > 0.55
+
+
+@pytest.mark.parametrize(
+  'form', [pa.table, lambda t: pa.table(t).to_reader(), small.rows_of]
+)
+def test_all_forms_are_predicted_for(model, form):
+  new = without_labels(small.table(), slice(0, 5))
+  np.testing.assert_array_equal(
+    model.predict_proba(form(new)), model.predict_proba(new)
+  )
+
+
+def test_frames_are_fitted_and_predicted_for(model):
+  pandas, polars = map(pytest.importorskip, ('pandas', 'polars'))
+  table = small.table()
+  frame = pandas.DataFrame(table).assign(
+    timestamp=pandas.to_datetime(table['timestamp'], unit='s'),
+    user_id=pandas.Categorical(table['user_id']),
+  )
+  fitted = quietly(ranker().fit, frame)
+  # Only how times and users are written differs.
+  assert fitted.schema_['time']['unit'] == 'iso'
+  assert fitted.metrics_ == model.metrics_
+  new = without_labels(table, slice(0, 5))
+  expected = model.predict_proba(new)
+  np.testing.assert_array_equal(fitted.predict_proba(frame[:5]), expected)
+  also = polars.DataFrame(new)
+  np.testing.assert_array_equal(model.predict_proba(also), expected)
+
+
+def test_a_saved_model_is_the_model(model, tmp_path):
+  model.save(tmp_path / 'saved')
+  loaded = rmtl_jax.load(tmp_path / 'saved')
+  assert isinstance(loaded, rmtl_jax.Ranker)
+  new = without_labels(small.table(), slice(0, 5))
+  np.testing.assert_array_equal(
+    loaded.predict_proba(new), model.predict_proba(new)
+  )
+  assert repr(loaded).splitlines()[:4] == repr(model).splitlines()[:4]
+  # JSON has lists in place of tuples.
+  assert loaded.get_params() == json.loads(json.dumps(model.get_params()))
+  # It reads no past, so its rows are nobody's business.
+  assert not (tmp_path / 'saved' / 'log.parquet').exists()
+  assert not (tmp_path / 'saved' / 'checkpoints' / 'state').exists()
+  # The commands know it as a run.
+  assert rmtl_jax.load(tmp_path / 'saved', 'pretrain').stage == 'pretrain'
+  with pytest.raises(types.InputError, match='overwrite=True replaces it'):
+    model.save(tmp_path / 'saved')
+  model.save(tmp_path / 'saved', overwrite=True)
+  (tmp_path / 'other').mkdir()
+  (tmp_path / 'other' / 'mine.txt').write_text('mine')
+  with pytest.raises(types.InputError, match='and no saved Ranker'):
+    model.save(tmp_path / 'other', overwrite=True)
+  with pytest.raises(types.InputError, match='it was fitted there'):
+    model.save(model.run_dir_, overwrite=True)
+
+
+def test_the_past_is_the_fitted_table_unless_one_is_given(with_past, tmp_path):
+  table = small.table()
+  new = {**without_labels(table, slice(0, 6)), 'session_id': [1000] * 6}
+  new['timestamp'] = [table['timestamp'][-1] + 100 + n for n in range(6)]
+  found = with_past.predict_proba(new)
+  np.testing.assert_array_equal(found, with_past.predict_proba(new, table))
+  first = {name: values[:40] for name, values in table.items()}
+  assert not np.array_equal(found, with_past.predict_proba(new, first))
+  with_past.save(tmp_path / 'with')
+  with_past.save(tmp_path / 'without', with_log=False)
+  loaded = rmtl_jax.load(tmp_path / 'with')
+  np.testing.assert_array_equal(loaded.predict_proba(new), found)
+  loaded = rmtl_jax.load(tmp_path / 'without')
+  np.testing.assert_array_equal(loaded.predict_proba(new, table), found)
+  with pytest.raises(types.InputError, match='give a history'):
+    loaded.predict_proba(new)
+
+
+def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
+  path = tmp_path / 'run'
+  fitted = quietly(ranker(workdir=path).fit, small.table())
+  assert fitted.run_dir_ == path and fitted.data_dir_ == path / 'data'
+  assert fitted.metrics_ == model.metrics_
+  record = evaluate.evaluate(path)
+  assert record['stages']['pretrain'] == fitted.metrics_
+  assert isinstance(rmtl_jax.load(path), rmtl_jax.Ranker)
+  # Nothing is prepared or trained again.
+  before = (path / 'data' / 'manifest.json').stat().st_mtime_ns
+  again = quietly(ranker(workdir=path).fit, small.table())
+  assert again.metrics_ == fitted.metrics_
+  assert (path / 'data' / 'manifest.json').stat().st_mtime_ns == before
+  for more, table, told in (
+    ({}, small.table(200), 'with another table'),
+    ({'item': None}, small.table(), 'with another schema'),
+    ({'prepare': {'min_count': 1}}, small.table(), 'with another prepare'),
+    ({'seed': 3}, small.table(), 'this run has config.seed=0'),
+  ):
+    with pytest.raises(types.InputError, match=told):
+      quietly(ranker(workdir=path, **more).fit, table)
+  assert quietly(ranker(workdir=path).fit, small.table()).metrics_
+
+
+def test_private_directories_go_with_their_model():
+  fitted = quietly(ranker(seed=1).fit, small.table())
+  path = fitted.run_dir_
+  assert (path / 'metrics.json').is_file()
+  del fitted
+  assert not path.exists()
+
+
+def test_faults_leave_nothing_behind(tmp_path):
+  table = small.table()
+  broken = {**table, 'click': [2, *table['click'][1:]]}
+  path = tmp_path / 'run'
+  with pytest.raises(
+    types.InputError, match=r"^table: row 1, column 'click': 2"
+  ):
+    ranker(workdir=path).fit(broken)
+  assert not path.exists()
+  path.mkdir()
+  (path / 'log.parquet').write_text('mine')
+  with pytest.raises(types.InputError, match=r"holds 'log\.parquet' and no"):
+    ranker(workdir=path).fit(table)
+  assert [entry.name for entry in path.iterdir()] == ['log.parquet']
+
+
+@pytest.mark.parametrize(
+  ('more', 'told'),
+  [
+    ({'settings': {'pretrain.lerning_rate': 1}}, 'settings.pretrain.lerning'),
+    ({'backbone': 'mmoo'}, 'did you mean mmoe'),
+    ({'weighting': 'crtic'}, 'did you mean critic'),
+    ({'preset': 'mine'}, 'preset'),
+    ({'prepare': {'splits': (1, 1, 1)}}, 'did you mean split'),
+    ({'prepare': {'raw_dir': 'x'}}, 'prepare.raw_dir: no such setting'),
+    ({'as_of': ('ratess',)}, 'ratess'),
+  ],
+)
+def test_parameters_are_checked_before_anything_is_written(
+  more, told, tmp_path
+):
+  with pytest.raises(types.InputError, match=told):
+    ranker(workdir=tmp_path / 'run', **more).fit(small.table())
+  assert not (tmp_path / 'run').exists()
+
+
+def test_unfitted_use_is_one_clear_error(tmp_path):
+  for use in (
+    lambda: ranker().predict_proba(small.table()),
+    lambda: ranker().predict(small.table()),
+    lambda: ranker().save(tmp_path / 'saved'),
+  ):
+    with pytest.raises(types.InputError, match=r'call fit\(table\) first'):
+      use()
+  assert repr(rmtl_jax.Ranker(tasks=TASKS, seed=3)) == (
+    "Ranker(tasks=('click', 'buy'), seed=3)"
+  )
+
+
+def test_parameters_are_read_and_set_as_scikit_learn_does():
+  base = pytest.importorskip('sklearn.base')
+  one = ranker(seed=3)
+  other = base.clone(one)
+  assert other is not one and other.get_params() == one.get_params()
+  assert other.set_params(seed=4).seed == 4 and one.seed == 3
+  with pytest.raises(types.InputError, match='did you mean seed'):
+    other.set_params(sed=4)
+  with pytest.raises(TypeError):
+    rmtl_jax.Ranker(TASKS)
+
+
+@pytest.mark.parametrize(
+  ('name', 'text'),
+  [
+    ('ranker.json', '{"parameters": {"tsks": []}, "left_out": {}}'),
+    ('ranker.json', '[]'),
+    ('ranker.json', '{'),
+    ('metrics.json', '{"stages": {}}'),
+  ],
+)
+def test_damaged_files_are_named(model, tmp_path, name, text):
+  model.save(tmp_path / 'saved')
+  (tmp_path / 'saved' / name).write_text(text)
+  with pytest.raises(types.InputError, match=r'ranker\.json') as error:
+    rmtl_jax.load(tmp_path / 'saved')
+  assert '\n' not in str(error.value)

@@ -1,0 +1,301 @@
+"""Trackers outside of RUN: every epoch once, and never a run's end."""
+
+import json
+import sys
+import types as types_lib
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.runtime import writers
+from rmtl_jax.runtime.tracking import registry
+from tests import registries as registries_lib
+
+EPOCHS = [
+  {'stage': 'pretrain', 'epoch': n, 'loss': 1 / n, 'note': 'x'} for n in (1, 2)
+]
+METRICS = {'click': {'auc': 0.75, 'positives': 3, 'auc_interval': [0.5, 1.0]}}
+RECORD = {'split': 'test', 'stages': {'pretrain': METRICS}}
+
+
+class Fake:
+  """Remembers what it was called with, in all runs of a test."""
+
+  def __init__(self, run_id, calls, fails=''):
+    self.run_id, self.calls, self.fails = run_id, calls, fails
+
+  def _note(self, *call):
+    if call[0] == self.fails:
+      raise OSError('the server\nhas gone')
+    self.calls.append(call)
+
+  def parameters(self, values):
+    self._note('parameters', dict(values))
+
+  def metrics(self, values, step):
+    self._note('metrics', dict(values), step)
+
+  def artifacts(self, paths):
+    self._note('artifacts', [path.name for path in paths])
+
+  def close(self):
+    self._note('close')
+
+
+@pytest.fixture
+def register():
+  """register(open) makes it the tracker `fake` of one test."""
+  kept = registries_lib.Registries()
+  yield lambda open: registry.register_tracker('fake', open)
+  kept.undo()
+
+
+def test_a_tracker_gets_three_calls(tmp_path, register):
+  calls = []
+  register(lambda workdir, run_id: Fake(run_id or 'r1', calls))
+  (tmp_path / 'metrics.json').write_text('{}')
+  writer = writers.Writer(tmp_path, EPOCHS[:1], ['fake'])
+  writer.parameters({'seed': 3})
+  writer.write(EPOCHS[1])
+  writer.histogram('critic/q', [1.0])  # which it does not take
+  writer.finish(RECORD)
+  writer.close()
+  assert calls == [
+    ('metrics', {'pretrain/loss': 1.0}, 1),
+    ('parameters', {'seed': 3}),
+    ('metrics', {'pretrain/loss': 0.5}, 2),
+    (
+      'metrics',
+      {'test/pretrain/auc_click': 0.75, 'test/pretrain/positives_click': 3},
+      None,
+    ),
+    ('artifacts', ['metrics.json', 'metrics.jsonl']),
+    ('close',),
+  ]
+  assert not (tmp_path / 'tensorboard').exists()
+
+
+def test_a_run_that_goes_on_sends_an_epoch_once(tmp_path, register):
+  calls, opened = [], []
+
+  def open_(workdir, run_id):
+    opened.append(run_id)
+    return Fake(run_id or 'r1', calls)
+
+  register(open_)
+  for _ in range(3):
+    writer = writers.Writer(tmp_path, EPOCHS[:1], ['fake'])
+    writer.write(EPOCHS[1])
+    writer.close()
+  assert opened == ['', 'r1', 'r1']
+  assert [call[2] for call in calls if call[0] == 'metrics'] == [1, 2]
+
+
+def test_a_run_that_the_tracker_lost_is_sent_again(tmp_path, register):
+  calls = []
+  register(lambda workdir, run_id: Fake(f'{run_id}x', calls))
+  for _ in range(2):
+    writers.Writer(tmp_path, EPOCHS, ['fake']).close()
+  assert [call[2] for call in calls if call[0] == 'metrics'] == [1, 2, 1, 2]
+
+
+def test_a_tracker_that_fails_is_told_of_once(tmp_path, register):
+  calls, said = [], []
+  register(lambda workdir, run_id: Fake('r1', calls, fails='metrics'))
+  writer = writers.Writer(tmp_path, EPOCHS, ['fake'], said.append)
+  writer.write({**EPOCHS[1], 'epoch': 3})
+  writer.finish(RECORD)
+  writer.close()
+  assert calls == []
+  assert said == ['WARNING: tracker fake gets no more of this run: the server']
+  assert len(writers.read_history(tmp_path)) == 3
+
+
+def test_a_tracker_that_does_not_open_is_refused(tmp_path, register):
+  def open_(workdir, run_id):
+    raise RuntimeError('no such server')
+
+  register(open_)
+  with pytest.raises(types.InputError, match='tracker fake: no such server'):
+    writers.Writer(tmp_path, [], ['fake'])
+
+
+def test_unknown_and_missing_trackers_are_named(monkeypatch):
+  with pytest.raises(types.InputError, match='did you mean mlflow'):
+    registry.check(['mlflo'])
+  monkeypatch.setitem(sys.modules, 'wandb', None)
+  told = 'tracker wandb needs the package wandb: pip install wandb'
+  with pytest.raises(types.InputError, match=told):
+    registry.check(['tensorboard', 'wandb'])
+
+
+class MLflow(types_lib.SimpleNamespace):
+  """As much of mlflow as the adapter calls."""
+
+  class MlflowException(Exception):
+    """What mlflow raises for a run that it does not have."""
+
+  def __init__(self, runs=(), active=None):
+    super().__init__(calls=[], runs=dict.fromkeys(runs, 'active'))
+    self.active = active and self._run(active)
+
+  @staticmethod
+  def _run(run_id, stage='active'):
+    info = types_lib.SimpleNamespace(run_id=run_id, lifecycle_stage=stage)
+    return types_lib.SimpleNamespace(info=info)
+
+  def active_run(self):
+    return self.active
+
+  def get_run(self, run_id):
+    if run_id not in self.runs:
+      raise self.MlflowException(run_id)
+    return self._run(run_id, self.runs[run_id])
+
+  def start_run(self, run_id=None, run_name=None):
+    self.calls.append(('start', run_id, run_name))
+    return self._run(run_id or 'new')
+
+  def log_params(self, values):
+    self.calls.append(('params', len(values)))
+
+  def log_metrics(self, values, step):
+    self.calls.append(('metrics', values, step))
+
+  def log_artifact(self, path):
+    self.calls.append(('artifact', path.rpartition('/')[2]))
+
+  def end_run(self, status):
+    self.calls.append(('end', status))
+
+
+def test_mlflow_by_its_calls(tmp_path, monkeypatch):
+  fake = MLflow()
+  monkeypatch.setitem(sys.modules, 'mlflow', fake)
+  run = tmp_path / 'mine'
+  run.mkdir()
+  writer = writers.Writer(run, EPOCHS[:1], ['mlflow'])
+  writer.parameters({f's{n}': n for n in range(150)})
+  writer.close()
+  assert fake.calls == [
+    ('start', None, 'mine'),
+    ('metrics', {'pretrain/loss': 1.0}, 1),
+    *[('params', 100), ('params', 50)],
+    ('end', 'KILLED'),
+  ]
+  # It goes on with its run, and ends it once it is finished.
+  again = MLflow(runs=['new'])
+  monkeypatch.setitem(sys.modules, 'mlflow', again)
+  writer = writers.Writer(run, EPOCHS[:1], ['mlflow'])
+  writer.finish(RECORD)
+  writer.close()
+  assert again.calls[0] == ('start', 'new', None)
+  assert again.calls[1][1]['test/pretrain/auc_click'] == 0.75
+  assert again.calls[2:] == [('artifact', 'metrics.jsonl'), ('end', 'FINISHED')]
+  # A run that its user has begun is the user's to end.
+  theirs = MLflow(active='theirs')
+  monkeypatch.setitem(sys.modules, 'mlflow', theirs)
+  writers.Writer(tmp_path, EPOCHS[:1], ['mlflow']).close()
+  assert theirs.calls == [('metrics', {'pretrain/loss': 1.0}, 1)]
+
+
+def test_mlflow_itself(tmp_path, monkeypatch):
+  mlflow = pytest.importorskip('mlflow')
+  mlflow.set_tracking_uri(f'sqlite:///{tmp_path / "mlflow.db"}')
+  experiment = mlflow.create_experiment('mine', (tmp_path / 'files').as_uri())
+  mlflow.set_experiment(experiment_id=experiment)
+  run = tmp_path / 'run'
+  run.mkdir()
+  for last in (False, True):
+    writer = writers.Writer(run, EPOCHS, ['mlflow'])
+    writer.parameters({'seed': 3, 'network.bottom_units': (8, 6), 'text': ''})
+    if last:
+      writer.finish(RECORD)
+    writer.close()
+    (found,) = mlflow.search_runs([experiment], output_format='list')
+    assert found.info.status == ('FINISHED' if last else 'KILLED')
+  assert found.info.run_name == 'run'
+  assert found.data.params['network.bottom_units'] == '(8, 6)'
+  assert found.data.metrics['test/pretrain/auc_click'] == 0.75
+  client = mlflow.MlflowClient()
+  losses = client.get_metric_history(found.info.run_id, 'pretrain/loss')
+  assert [(m.step, m.value) for m in losses] == [(1, 1.0), (2, 0.5)]
+  (file,) = client.list_artifacts(found.info.run_id)
+  assert file.path == 'metrics.jsonl'
+
+
+class Wandb(types_lib.SimpleNamespace):
+  """As much of wandb as the adapter calls, run and module in one."""
+
+  def __init__(self):
+    super().__init__(calls=[], run=None, id='abc', config=self, summary=self)
+
+  def init(self, **arguments):
+    self.calls.append(('init', arguments['id'], arguments['resume']))
+    return self
+
+  def define_metric(self, name, step_metric=None):
+    pass
+
+  def update(self, values, allow_val_change=False):
+    self.calls.append(('update', values))
+
+  def log(self, values):
+    self.calls.append(('log', values))
+
+  def Artifact(self, name, type):
+    return types_lib.SimpleNamespace(
+      add_file=lambda path: self.calls.append(('file', path.split('/')[-1]))
+    )
+
+  def log_artifact(self, artifact):
+    self.calls.append(('artifact',))
+
+  def finish(self, exit_code):
+    self.calls.append(('finish', exit_code))
+
+
+def test_wandb_by_its_calls(tmp_path, monkeypatch):
+  fake = Wandb()
+  monkeypatch.setitem(sys.modules, 'wandb', fake)
+  writer = writers.Writer(tmp_path, EPOCHS[:1], ['wandb'])
+  writer.parameters({'seed': 3})
+  writer.close()
+  assert fake.calls == [
+    ('init', None, None),
+    ('log', {'pretrain/loss': 1.0, 'epoch': 1}),
+    ('update', {'seed': 3}),
+    ('finish', 1),
+  ]
+  fake.calls.clear()
+  writer = writers.Writer(tmp_path, EPOCHS[:1], ['wandb'])
+  writer.finish(RECORD)
+  writer.close()
+  assert fake.calls[0] == ('init', 'abc', 'allow')
+  assert fake.calls[1][1]['test/pretrain/auc_click'] == 0.75
+  assert fake.calls[2:] == [
+    *[('file', 'metrics.jsonl'), ('artifact',)],
+    ('finish', 0),
+  ]
+
+
+def test_wandb_itself_offline(tmp_path, monkeypatch):
+  wandb = pytest.importorskip('wandb')
+  for name, value in (
+    ('WANDB_MODE', 'offline'),
+    ('WANDB_SILENT', 'true'),
+    ('WANDB_DIR', str(tmp_path)),
+    ('WANDB_CACHE_DIR', str(tmp_path / 'cache')),
+    ('WANDB_DATA_DIR', str(tmp_path / 'data')),
+  ):
+    monkeypatch.setenv(name, value)
+  run = tmp_path / 'run'
+  run.mkdir()
+  writer = writers.Writer(run, EPOCHS, ['wandb'])
+  writer.parameters({'seed': 3, 'network.bottom_units': (8, 6)})
+  writer.finish(RECORD)
+  writer.close()
+  run_id = json.loads((run / 'tracking' / 'wandb.json').read_text())['run_id']
+  files = [path.name for path in tmp_path.rglob('*.wandb')]
+  assert files == [f'run-{run_id}.wandb']
+  assert wandb.run is None
