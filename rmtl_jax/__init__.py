@@ -140,7 +140,10 @@ __version__ = '0.1.0'
 
 
 def load(
-  workdir: str | os.PathLike[str], stage: str = '', calibrated: bool = False
+  workdir: str | os.PathLike[str],
+  stage: str = '',
+  calibrated: bool = False,
+  warm_up: int = 128,
 ) -> Scorer:
   """Restores a trained model; its `predict(table, history)` scores raw rows.
 
@@ -149,6 +152,9 @@ def load(
     stage: of a run, whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
     calibrated: of a run, apply the calibration that was fitted on validation.
+    warm_up: compile the programs of requests of up to so many rows now, and
+      keep them on disk for the next process unless JAX has a cache of its own;
+      0: at the first request.
 
   Returns:
     What predicts (rmtl_jax.serving.scorer has its methods).
@@ -157,6 +163,10 @@ def load(
     types.InputError: neither of the two, or one that can't predict.
   """
   # Imported here, so that `import rmtl_jax` does not start JAX.
+  from rmtl_jax.runtime import programs
+
+  if warm_up:
+    programs.keep_unless_set(least_seconds=0.1)
   if os.path.isfile(os.path.join(workdir, 'export.json')):
     from rmtl_jax import types
     from rmtl_jax.serving import exported
@@ -166,10 +176,10 @@ def load(
         f'{workdir}: was exported with its stage and calibration; leave them'
         ' out'
       )
-    return exported.load(workdir)
+    return exported.load(workdir, warm_up)
   from rmtl_jax.serving import predictor
 
-  return predictor.load(workdir, stage, calibrated)
+  return predictor.load(workdir, stage, calibrated, warm_up)
 
 
 def _public() -> dict[str, tuple[str, str]]:

@@ -61,7 +61,10 @@ def execute(values: flags.FlagValues) -> int:
   output = value('output')
   predict.check_names(value('input'), output)
   path = common.workdir(values)
-  scorer = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
+  # Without warm-up: a file is one request, mostly of more rows.
+  scorer = rmtl_jax.load(
+    path, value('stage') or '', value('calibrated'), warm_up=0
+  )
   with common.cleaning_up():
     predict.predict(
       scorer, value('input'), output, value('history'), value('memory_limit')

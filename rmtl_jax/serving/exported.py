@@ -75,11 +75,12 @@ class Exported(scorer.Scorer):
     return self._infer_padded(inputs, starts)
 
 
-def load(path: str | os.PathLike[str]) -> Exported:
+def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   """Reads an exported model and checks its files.
 
   Args:
     path: OUT of `rmtl export`.
+    warm_up: compile the programs of requests of up to so many rows.
 
   Raises:
     types.InputError: not an exported model; a file that is missing, changed or
@@ -120,7 +121,10 @@ def load(path: str | os.PathLike[str]) -> Exported:
       f'{directory}: was exported for {", ".join(function.platforms)}, and this'
       f' machine computes on {platform}'
     )
-  return Exported(directory, record, manifest, function, parameters)
+  loaded = Exported(directory, record, manifest, function, parameters)
+  if warm_up:
+    loaded.warm_up(warm_up)
+  return loaded
 
 
 def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:

@@ -22,6 +22,10 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
 
+# What DuckDB's trim takes away: Unicode's space separators.
+_SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
+  map(chr, range(0x2000, 0x200B))
+)
 # Text that every reader of numbers takes for the same number.
 _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
 
@@ -142,6 +146,8 @@ def _lists(
 ) -> pa.Array:
   """As `lists.split_values` and the cut to the field's width."""
   kind = column.type
+  if pa.types.is_null(kind):
+    return pa.nulls(len(column), pa.list_(pa.string()))
   if pa.types.is_list(kind) or pa.types.is_large_list(kind):
     lengths = column.value_lengths().to_pylist()
     flat = iter(_texts(column.flatten(), frozenset()))
@@ -171,7 +177,7 @@ def _lists(
 
 
 def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
-  trimmed = (v.strip(' ') for v in values if v is not None)
+  trimmed = (v.strip(_SPACES) for v in values if v is not None)
   return [v for v in trimmed if v not in nothing]
 
 
@@ -207,7 +213,7 @@ def _numbers(
 
 
 def _number(text: str | None) -> float:
-  text = (text or '').strip(' ')
+  text = (text or '').strip(_SPACES)
   if not text:
     return math.nan
   if not _PLAIN_NUMBER.fullmatch(text):

@@ -117,6 +117,7 @@ def load(
   workdir_path: str | os.PathLike[str],
   stage: str = '',
   calibrated: bool = False,
+  warm_up: int = 0,
 ) -> Predictor:
   """Restores a run for prediction.
 
@@ -125,6 +126,7 @@ def load(
     stage: whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
     calibrated: apply the calibration that was fitted on validation.
+    warm_up: compile the programs of requests of up to so many rows.
 
   Returns:
     The predictor.
@@ -160,7 +162,10 @@ def load(
       raise types.InputError(
         f'{run.path}: no calibration of stage {name} in metrics.json'
       )
-  return Predictor(run, name, params, maps)
+  loaded = Predictor(run, name, params, maps)
+  if warm_up:
+    loaded.warm_up(warm_up)
+  return loaded
 
 
 def _params(run: workdir.Run, name: str, shapes: Any) -> Any:
