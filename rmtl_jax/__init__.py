@@ -150,7 +150,10 @@ __version__ = '0.1.0'
 
 
 def load(
-  workdir: str | os.PathLike[str], stage: str = '', calibrated: bool = False
+  workdir: str | os.PathLike[str],
+  stage: str = '',
+  calibrated: bool | None = None,
+  warm_up: int = 128,
 ) -> Scorer | Ranker:
   """Restores a trained model; its `predict(table, history)` scores raw rows.
 
@@ -159,7 +162,11 @@ def load(
       wrote.
     stage: of a run, whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
-    calibrated: of a run, apply the calibration that was fitted on validation.
+    calibrated: of a run, whether to apply the calibration that was fitted on
+      validation; None: where one was.
+    warm_up: compile the programs of requests of up to so many rows now, and
+      keep them on disk for the next process unless JAX has a cache of its own;
+      0: at the first request.
 
   Returns:
     What predicts (rmtl_jax.serving.scorer has its methods). A Ranker where one
@@ -169,23 +176,27 @@ def load(
     types.InputError: neither of the two, or one that can't predict.
   """
   # Imported here, so that `import rmtl_jax` does not start JAX.
+  from rmtl_jax.runtime import programs
+
+  if warm_up:
+    programs.keep_unless_set(least_seconds=0.1)
   if os.path.isfile(os.path.join(workdir, 'export.json')):
     from rmtl_jax import types
     from rmtl_jax.serving import exported
 
-    if stage or calibrated:
+    if stage or calibrated is not None:
       raise types.InputError(
         f'{workdir}: was exported with its stage and calibration; leave them'
         ' out'
       )
-    return exported.load(workdir)
+    return exported.load(workdir, warm_up)
   is_ranker = os.path.isfile(os.path.join(workdir, 'ranker.json'))
-  if is_ranker and not stage and not calibrated:
+  if is_ranker and not stage and calibrated is None:
     # Named as a text, because rooms below the library import this package.
     return importlib.import_module('rmtl_jax.library.ranker').load(workdir)
   from rmtl_jax.serving import predictor
 
-  return predictor.load(workdir, stage, calibrated)
+  return predictor.load(workdir, stage, calibrated, warm_up)
 
 
 def _public() -> dict[str, tuple[str, str]]:

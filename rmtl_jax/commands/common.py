@@ -219,8 +219,9 @@ def define_stage(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_boolean(
     'calibrated',
-    False,
-    'Apply the calibration that was fitted on validation.',
+    None,
+    'Whether to apply the calibration that was fitted on validation; if not'
+    ' given, where one was.',
     flag_values=values,
   )
 
@@ -272,25 +273,12 @@ def start_jax(values: flags.FlagValues) -> None:
   logging.getLogger('matplotlib').setLevel(logging.ERROR)
   import jax
 
-  from rmtl_jax.runtime import memory
+  from rmtl_jax.runtime import memory, programs
 
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
-  cache = _cache() if values['compilation_cache'].value else None
-  if cache is not None:
-    jax.config.update('jax_compilation_cache_dir', str(cache))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
-
-
-def _cache() -> pathlib.Path | None:
-  """The directory of compiled programs; None if it can't be written."""
-  try:
-    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    cache = pathlib.Path(home) / 'rmtl_jax' / 'xla'
-    cache.mkdir(parents=True, exist_ok=True)
-  except (OSError, RuntimeError):  # a container's user has no home
-    return None
-  return cache if os.access(cache, os.W_OK) else None
+  if values['compilation_cache'].value:
+    programs.keep(least_seconds=0.5)
 
 
 def _quiet_orbax() -> None:

@@ -11,6 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -48,6 +49,9 @@ def execute(values: flags.FlagValues) -> int:
 
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
+  )
+  config = _compared(
+    config_flags.parse_one_model(values, manifest_lib.read(data_dir)), values
   )
   live = progress.Progress(brief=True)
   results = common.interruptible(

@@ -61,7 +61,10 @@ def execute(values: flags.FlagValues) -> int:
   output = value('output')
   predict.check_names(value('input'), output)
   path = common.workdir(values)
-  model = rmtl_jax.load(path, value('stage') or '', value('calibrated'))
+  # Without warm-up: a file is one request, mostly of more rows.
+  model = rmtl_jax.load(
+    path, value('stage') or '', value('calibrated'), warm_up=0
+  )
   scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
   with common.cleaning_up():
     predict.predict(

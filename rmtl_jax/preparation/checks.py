@@ -20,7 +20,7 @@ _DAY_MS = 86_400_000
 # Milliseconds per unit. No schema can declare the last.
 _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Squares of normalised values must stay within double precision.
-_LARGEST = 1e30
+LARGEST = 1e30
 
 
 def check(
@@ -136,8 +136,8 @@ def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
   faults = [
     (
       column,
-      f'abs({value}) > {_LARGEST} AND NOT isnan({value})',
-      f'a number below {_LARGEST:g} in size',
+      f'abs({value}) > {LARGEST} AND NOT isnan({value})',
+      f'a number below {LARGEST:g} in size',
     )
   ]
   if field.transform == 'log1p':

@@ -24,11 +24,14 @@ from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.serving import faults as faults_lib
+from rmtl_jax.serving import lookup, raw_fields
 from rmtl_jax.serving import notes as notes_lib
-from rmtl_jax.serving import raw_fields
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
+# Rows of a chunk that is encoded without a query: from some thousands on that
+# takes longer.
+_FEW_ROWS = 2048
 # Type of a raw column by the field's kind, as for raw_parquet.check_type.
 _COLUMN_TYPES = {'categorical': '', 'numeric': 'DOUBLE'}
 
@@ -81,7 +84,13 @@ class Encoder:
       raw_fields.value_sql(f, s, where)
       for f, s in zip(self._read, self.fields, strict=True)
     ]
+    self._lookup = lookup.Lookup(self._read, self.fields, self._missing)
     self._connection = sql.connect()
+
+  def warm_up(self) -> None:
+    """Makes what the first rows would wait for."""
+    for vocabulary in self._vocabularies.values():
+      vocabulary.warm_up()
 
   def check(
     self, schema: pa.Schema, path: str, computed: Collection[str] = ()
@@ -130,10 +139,11 @@ class Encoder:
     table = raw_fields.to_duckdb_types(
       chunk.table.select(list(self.columns)).combine_chunks()
     )
-    # A cursor per call: threads share the connection, and `chunk` is the
-    # cursor's own name for the table.
-    with self._connection.cursor() as connection:
-      found = self._field_values(connection, chunk, table)
+    found = None
+    if 0 < table.num_rows <= _FEW_ROWS:
+      found = self._lookup.values(table)
+    if found is None:
+      found = self._queried(chunk, table)
     texts = {
       field.column
       for field in self.fields
@@ -152,14 +162,14 @@ class Encoder:
       self._stack('numeric', values, np.float32),
     )
 
-  def _field_values(
-    self,
-    connection: duckdb.DuckDBPyConnection,
-    chunk: rows_lib.Chunk,
-    table: pa.Table,
-  ) -> pa.Table:
+  def _queried(self, chunk: rows_lib.Chunk, table: pa.Table) -> pa.Table:
     """Computes the fields' values; vocabularies are looked up later."""
-    with sql.name_errors(chunk.path, 'not usable'):
+    # A cursor per call: threads share the connection, and `chunk` is the
+    # cursor's own name for the table.
+    with (
+      self._connection.cursor() as connection,
+      sql.name_errors(chunk.path, 'not usable'),
+    ):
       connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
       self._check_numbers(connection, chunk, raw_values)

@@ -19,9 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
-from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import scorer
 from rmtl_jax.serving.export import files as files_lib
@@ -30,7 +28,6 @@ from rmtl_jax.serving.export import program
 FORMAT_VERSION = 2
 RECORD, MODEL, PARAMETERS = 'export.json', 'model.bin', 'parameters'
 _CHUNK_ROWS = 16_384
-_LEAST_ROWS = 8
 # All slots of a lane are computed, so a forged length could exhaust memory.
 _LONGEST_LANE = 2**20
 
@@ -60,17 +57,7 @@ class Exported(scorer.Scorer):
     self._where = path / MODEL
 
   def network(self, *inputs: Any) -> np.ndarray:
-    """Probabilities of encoded rows.
-
-    Args:
-      *inputs: categorical i32[b, F], multi_valued i32[b, M] (-1 in unused
-        slots), numeric f32[b, N]; of a model that encodes sessions [b, t, ...]
-        segment i32[b, t] (equal within a session, -1 in padding) and time
-        i32[b, t] (rises within a session; equal for its rows of one time,
-        which don't see each other).
-
-    Returns:
-      f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
+    """See `Scorer.network`.
 
     Raises:
       types.InputError: inputs of other shapes or types, or a program that can't
@@ -85,27 +72,15 @@ class Exported(scorer.Scorer):
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""
-    columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
-    count = len(columns[0])
-    if not self.needs.sessions:
-      # Padded to powers of two, so that few sizes are compiled.
-      missing = [(0, _size(count) - count), (0, 0)]
-      padded = [np.pad(np.asarray(x), missing) for x in columns]
-      return self.network(*padded)[:count].copy()
-    row, segment = _lanes(starts, self.lane_length)
-    gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
-    time = np.asarray(inputs.time, np.int32)[np.maximum(row, 0)]
-    values = self.network(*gathered, segment, time)
-    found = np.zeros((count, len(self.tasks)), np.float32)
-    found[row[row >= 0]] = values[row >= 0]
-    return found
+    return self._infer_padded(inputs, starts)
 
 
-def load(path: str | os.PathLike[str]) -> Exported:
+def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   """Reads an exported model and checks its files.
 
   Args:
     path: OUT of `rmtl export`.
+    warm_up: compile the programs of requests of up to so many rows.
 
   Raises:
     types.InputError: not an exported model; a file that is missing, changed or
@@ -146,7 +121,10 @@ def load(path: str | os.PathLike[str]) -> Exported:
       f'{directory}: was exported for {", ".join(function.platforms)}, and this'
       f' machine computes on {platform}'
     )
-  return Exported(directory, record, manifest, function, parameters)
+  loaded = Exported(directory, record, manifest, function, parameters)
+  if warm_up:
+    loaded.warm_up(warm_up)
+  return loaded
 
 
 def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
@@ -210,26 +188,4 @@ def _is_parameter(entry: Any) -> bool:
     and type(entry.get('dtype')) is str
     and type(entry.get('shape')) is list
     and all(type(n) is int for n in entry['shape'])
-  )
-
-
-def _size(count: int) -> int:
-  """The smallest power of two, at least _LEAST_ROWS, that holds `count`."""
-  return max(_LEAST_ROWS, 1 << (count - 1).bit_length())
-
-
-def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both.
-
-  Args:
-    starts: as for `Scorer.infer`.
-    length: T.
-  """
-  config = config_lib.BatchConfig(lanes=1, lane_length=length)
-  plan = batches.ordered_plan(starts, config)
-  lanes = plan.row.shape[0]
-  padding = [(0, _size(lanes) - lanes), (0, 0)]
-  return (
-    np.pad(plan.row[:, 0], padding, constant_values=-1),
-    np.pad(plan.segment[:, 0], padding, constant_values=-1),
   )

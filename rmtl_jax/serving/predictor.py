@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from rmtl_jax import types
@@ -19,10 +20,13 @@ from rmtl_jax.runtime import memory, workdir
 from rmtl_jax.serving import scorer
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import forward
 
 # Actors of a run; by default the first that exists.
 STAGES = ('finetune', 'pretrain', 'constant')
 _CHUNK_ROWS = 65_536
+# A batch of training; the loop over batches would compute one whole.
+_FEW_ROWS = 2_048
 
 
 class Predictor(scorer.Scorer):
@@ -64,7 +68,8 @@ class Predictor(scorer.Scorer):
       self.ignored,
       any(network.reads_sessions for network in networks),
     )
-    self.run, self.stage, self.params = run, stage, params
+    self.run, self.stage = run, stage
+    self.params = jax.device_put(params)
     self.maps = dict(maps or {})
     self._models = models_lib.Models(spec)
     batch = run.config.batch
@@ -75,23 +80,48 @@ class Predictor(scorer.Scorer):
     )
     self.chunk_rows = steps * slots
     self.lane_length = batch.lane_length
+    plain = dataclasses.replace(
+      run.config, network=dataclasses.replace(network, first_layer='plain')
+    )
+    actor = self._models.predictor(plain)
+
+    def policy(params, inputs):
+      return forward.policy(actor, params, inputs)
+
+    self._few = jax.jit(policy)
+
+  def network(self, *inputs: Any) -> np.ndarray:
+    """See `Scorer.network`."""
+    if self.needs.sessions:
+      return np.asarray(self._few(self.params, types.Inputs(*inputs)))
+    lane = types.Inputs(*(x[None] for x in inputs))
+    return np.asarray(self._few(self.params, lane))[0]
 
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
     """See `Scorer.infer`."""
-    split = _split(inputs, self.chunk_rows, len(self.tasks), starts)
-    found = self._models.predict(
-      self._config, self.params, splits_lib.place(split, self._config.batch)
+    found = (
+      self._infer_padded(inputs, starts)
+      if len(inputs.categorical) <= _FEW_ROWS
+      else self._infer_many(inputs, starts)
     )
     for k, task in enumerate(self.tasks):
       if task in self.maps:
         found[:, k] = self.maps[task].apply(found[:, k])
     return found
 
+  def _infer_many(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
+    """`infer` by the loop over batches that evaluates a run."""
+    split = _split(inputs, self.chunk_rows, len(self.tasks), starts)
+    return self._models.predict(
+      self._config, self.params, splits_lib.place(split, self._config.batch)
+    )
+
 
 def load(
   workdir_path: str | os.PathLike[str],
   stage: str = '',
-  calibrated: bool = False,
+  calibrated: bool | None = None,
+  warm_up: int = 0,
 ) -> Predictor:
   """Restores a run for prediction.
 
@@ -99,7 +129,9 @@ def load(
     workdir_path: RUN.
     stage: whose parameters: `finetune`, `constant` (the control) or
       `pretrain`; if empty `finetune`, or `pretrain` where that is all there is.
-    calibrated: apply the calibration that was fitted on validation.
+    calibrated: whether to apply the calibration that was fitted on validation;
+      None: where one was.
+    warm_up: compile the programs of requests of up to so many rows.
 
   Returns:
     The predictor.
@@ -126,13 +158,16 @@ def load(
   models = models_lib.Models(run.manifest.feature_spec())
   params = ensemble.restore(run, models, (name,)).actors[name]
   maps = None
-  if calibrated:
+  if calibrated is not False:
     maps = calibrations.saved(run).get(name)
-    if not maps:
+    if calibrated and not maps:
       raise types.InputError(
         f'{run.path}: no calibration of stage {name} in metrics.json'
       )
-  return Predictor(run, name, params, maps)
+  loaded = Predictor(run, name, params, maps)
+  if warm_up:
+    loaded.warm_up(warm_up)
+  return loaded
 
 
 def _split(

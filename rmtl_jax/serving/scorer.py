@@ -17,14 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import encoder as encoder_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
-from rmtl_jax.serving import session_rows
+from rmtl_jax.serving import session_rows, sizes
 from rmtl_jax.serving import vocabulary as vocabulary_lib
+
+_LEAST_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,66 @@ class Scorer(abc.ABC):
       starts: i64[S + 1], the first row of every session (or piece of one, of
         at most `lane_length` rows), then R; [0, R] where sessions don't count.
     """
+
+  @abc.abstractmethod
+  def network(self, *inputs: Any) -> np.ndarray:
+    """Probabilities of encoded rows.
+
+    Args:
+      *inputs: categorical i32[b, F], multi_valued i32[b, M] (-1 in unused
+        slots), numeric f32[b, N]; of a model that encodes sessions [b, t, ...]
+        segment i32[b, t] (equal within a session, -1 in padding) and time
+        i32[b, t] (rises within a session; equal for its rows of one time,
+        which don't see each other).
+
+    Returns:
+      f32[b, K] or f32[b, t, K]. Every new b or t compiles a program.
+    """
+
+  def warm_up(self, rows: int = 1) -> None:
+    """Compiles the programs of requests, and makes look-ups ready.
+
+    Args:
+      rows: of the largest request.
+    """
+    self.encoder.warm_up()
+    rows = min(rows, self.chunk_rows)
+    if self.needs.sessions:
+      leads = [
+        (lanes, self.lane_length)
+        for lanes in sizes.up_to(-(-rows // _LEAST_ROWS))
+      ]
+    else:
+      leads = [(size,) for size in sizes.up_to(rows, _LEAST_ROWS)]
+    spec = self.manifest.feature_spec()
+    widths = [
+      (len(spec.categorical), np.int32),
+      (sum(width for _, width in spec.multi_valued), np.int32),
+      (spec.numeric, np.float32),
+    ]
+    for lead in leads:
+      inputs = [np.zeros((*lead, width), kind) for width, kind in widths]
+      if self.needs.sessions:
+        inputs += [np.zeros(lead, np.int32)] * 2
+      self.network(*inputs)
+
+  def _infer_padded(
+    self, inputs: types.Inputs, starts: np.ndarray
+  ) -> np.ndarray:
+    """`infer` by one call of `network`, on one of few sizes."""
+    columns = (inputs.categorical, inputs.multi_valued, inputs.numeric)
+    count = len(columns[0])
+    if not self.needs.sessions:
+      missing = [(0, sizes.padded(count, _LEAST_ROWS) - count), (0, 0)]
+      padded = [np.pad(np.asarray(x), missing) for x in columns]
+      return self.network(*padded)[:count].copy()
+    row, segment = _lanes(starts, self.lane_length)
+    gathered = [np.asarray(x)[np.maximum(row, 0)] for x in columns]
+    time = np.asarray(inputs.time, np.int32)[np.maximum(row, 0)]
+    values = self.network(*gathered, segment, time)
+    found = np.zeros((count, len(self.tasks)), np.float32)
+    found[row[row >= 0]] = values[row >= 0]
+    return found
 
   @property
   def delimiter(self) -> str:
@@ -275,6 +339,23 @@ class Scorer(abc.ABC):
           table = table.append_column(field, column)
       whole = rows_lib.Chunk(table, chunk.path, chunk.lines)
       yield chunk, self.encoder.encode(whole, notes)
+
+
+def _lanes(starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+  """Packs rows into lanes: row and session of each slot, i32[lanes, T] both.
+
+  Args:
+    starts: as for `Scorer.infer`.
+    length: T.
+  """
+  config = config_lib.BatchConfig(lanes=1, lane_length=length)
+  plan = batches.ordered_plan(starts, config)
+  lanes = plan.row.shape[0]
+  padding = [(0, sizes.padded(lanes) - lanes), (0, 0)]
+  return (
+    np.pad(plan.row[:, 0], padding, constant_values=-1),
+    np.pad(plan.segment[:, 0], padding, constant_values=-1),
+  )
 
 
 def _one_session(count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rmtl_jax.preparation import sql
+
+# Arrow hashes the whole vocabulary in each call, in the time that so many of
+# its values for one of the rows take to be found by `_Places`.
+_WORTH_KEEPING = 16
 
 
 class Vocabulary:
@@ -44,6 +49,8 @@ class Vocabulary:
       i64[len(values)].
     """
     values = values.cast(self.values.type)
+    if self._keeps(len(values)):
+      return self._find(values, is_text) + 1
     found = _index(values, self.values)
     if found.null_count > values.null_count and self._whole is not None:
       others = _whole(values) if is_text else values
@@ -56,10 +63,87 @@ class Vocabulary:
     taken = self.values.take(pa.array(rows - 1, mask=rows == 0))
     return _call('coalesce', taken, values)
 
+  def warm_up(self) -> None:
+    """Makes what the first look-up of one value would make."""
+    if self._keeps(1):
+      _ = self._places, self._whole_places
+
+  def _keeps(self, count: int) -> bool:
+    """Whether so few values are looked up that places are worth keeping."""
+    return len(self.values) > _WORTH_KEEPING * count
+
+  def _find(self, values: pa.Array, is_text: bool) -> np.ndarray:
+    """First positions of few values, i64[len(values)]; -1 for unknown ones."""
+    found = self._places.find(values.to_pylist())
+    lacking = np.flatnonzero((found < 0) & _valid(values))
+    if len(lacking) and self._whole_places is not None:
+      others = values.take(pa.array(lacking))
+      others = _whole(others) if is_text else others
+      found[lacking] = self._whole_places.find(others.to_pylist())
+    return found
+
+  @functools.cached_property
+  def _places(self) -> _Places:
+    return _Places(self.values)
+
+  @functools.cached_property
+  def _whole_places(self) -> _Places | None:
+    if self._whole is None:
+      return None
+    same = self._whole.equals(self.values)
+    return self._places if same else _Places(self._whole)
+
   @functools.cached_property
   def _whole(self) -> pa.Array | None:
     """The vocabulary with 118 for 118.0, or None if it has other text."""
     return strip_zero_fractions(self.values)
+
+
+class _Places:
+  """Positions of texts, sorted by the hash of the text: 16 bytes each."""
+
+  def __init__(self, texts: pa.Array):
+    """Hashes all texts."""
+    self._texts = texts
+    hashes = np.fromiter(
+      (hash(text) for part in _parts(texts) for text in part.to_pylist()),
+      np.int64,
+      len(texts),
+    )
+    # Stable: of equal texts the first comes first.
+    self._order = np.argsort(hashes, kind='stable')
+    self._hashes = hashes[self._order]
+
+  def find(self, texts: list[str | None]) -> np.ndarray:
+    """First positions, i64[len(texts)]; -1 for None and what is not there."""
+    hashes = np.fromiter(map(hash, texts), np.int64, len(texts))
+    starts = np.searchsorted(self._hashes, hashes)
+    places = self._order[np.minimum(starts, len(self._order) - 1)]
+    candidates = self._texts.take(pa.array(places)).to_pylist()
+    for i, (text, other) in enumerate(zip(texts, candidates, strict=True)):
+      if text is None:
+        places[i] = -1
+      elif text != other:
+        places[i] = self._search(text, int(hashes[i]), int(starts[i]))
+    return places
+
+  def _search(self, text: str, code: int, start: int) -> int:
+    """The first position of a text among those with its hash, or -1."""
+    for at in range(start, len(self._hashes)):
+      if self._hashes[at] != code:
+        break
+      place = int(self._order[at])
+      if self._texts[place].as_py() == text:
+        return place
+    return -1
+
+
+def _parts(values: pa.Array, size: int = 65_536) -> Iterator[pa.Array]:
+  return (values.slice(n, size) for n in range(0, len(values), size))
+
+
+def _valid(values: pa.Array) -> np.ndarray:
+  return values.is_valid().to_numpy(zero_copy_only=False)
 
 
 def strip_zero_fractions(values: pa.Array) -> pa.Array | None:

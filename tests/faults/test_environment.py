@@ -13,7 +13,7 @@ import tempfile
 import pytest
 
 from rmtl_jax import cli, partial, types
-from rmtl_jax.commands import common
+from rmtl_jax.runtime import programs
 from rmtl_jax.serving import past, sinks
 from tests.faults import runs
 
@@ -104,7 +104,7 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
 
   monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
   monkeypatch.setattr(pathlib.Path, 'home', classmethod(nobody))
-  assert common._cache() is None
+  assert programs.directory() is None
 
 
 @pytest.mark.parametrize('home', ['file', 'read-only'])
@@ -114,7 +114,7 @@ def test_a_cache_that_cannot_be_written_is_none(tmp_path, monkeypatch, home):
   else:
     monkeypatch.setattr(os, 'access', lambda *_: False)
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-  assert common._cache() is None
+  assert programs.directory() is None
 
 
 def _as_nobody(place: pathlib.Path, *argv: str) -> subprocess.CompletedProcess:

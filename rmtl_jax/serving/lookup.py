@@ -1,0 +1,250 @@
+"""Computes the fields' values of few rows in memory, without a query.
+
+A query of DuckDB takes ten milliseconds to plan, however few its rows are. Here
+plain values (numbers, text, lists of them) become what the query makes of them,
+bit by bit. Everything else is left to the query: other types, text that may be
+no number, and values that are at fault, so that there is one place that words
+errors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import checks, source, sql
+
+# What DuckDB's trim takes away: Unicode's space separators.
+_SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
+  map(chr, range(0x2000, 0x200B))
+)
+# Text that every reader of numbers takes for the same number.
+_PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
+
+
+class _Undecided(Exception):
+  """A type or a value that only the query knows how to take."""
+
+
+class Lookup:
+  """Computes values of the fields, before their vocabularies are looked up."""
+
+  def __init__(
+    self,
+    fields: Sequence[manifest_lib.Field],
+    raw_fields: Sequence[source.SourceField],
+    missing: Sequence[str],
+  ):
+    """Computes nothing yet.
+
+    Args:
+      fields: as the manifest has them; `raw_fields.value_sql` has taken them.
+      raw_fields: the same, by their raw columns.
+      missing: texts that stand for nothing, in columns of text.
+    """
+    missing = frozenset(missing)
+    self._columns = [
+      (field.column, raw.column, _maker(field, raw, missing))
+      for field, raw in zip(fields, raw_fields, strict=True)
+    ]
+
+  def values(self, table: pa.Table) -> pa.Table | None:
+    """The fields' values as `raw_fields.value_sql` computes them.
+
+    Args:
+      table: R > 0 raw rows, types as `raw_fields.to_duckdb_types` gives them.
+
+    Returns:
+      A column per field; None if only a query can tell, which may then raise.
+    """
+    try:
+      made = {
+        name: make(table.column(raw).combine_chunks())
+        for name, raw, make in self._columns
+      }
+    except _Undecided:
+      return None
+    return pa.table(made)
+
+
+def _maker(
+  field: manifest_lib.Field, raw: source.SourceField, missing: frozenset[str]
+) -> Callable[[pa.Array], pa.Array]:
+  """Makes the function of a raw column that gives the field's values."""
+  if raw.kind == 'categorical':
+    return lambda column: pa.array(_texts(column, missing), pa.string())
+  if raw.kind == 'multi_valued':
+    return lambda column: _lists(column, field, missing)
+  if raw.transform == 'bins':
+    edges = np.array(field.details['edges'], np.float64)
+    if np.any(np.diff(edges) < 0.0):  # no edges of `rmtl prepare`
+      return _undecided
+    return lambda column: _bins(_numbers(column, raw, missing), edges)
+  mean = float(field.details['mean'])
+  deviation = float(field.details['deviation'])
+  if not (math.isfinite(mean) and math.isfinite(deviation) and deviation):
+    return _undecided
+  return lambda column: _normalised(
+    _numbers(column, raw, missing), raw.transform, mean, deviation
+  )
+
+
+def _undecided(column: pa.Array) -> pa.Array:
+  raise _Undecided
+
+
+def _texts(column: pa.Array, missing: frozenset[str]) -> list[str | None]:
+  """As `raw_fields.text`: whole floats without a fraction."""
+  kind = column.type
+  if parquet.is_text(kind):
+    return [None if v in missing else v for v in column.to_pylist()]
+  if pa.types.is_null(kind):
+    return [None] * len(column)
+  if pa.types.is_integer(kind):
+    return [None if v is None else str(v) for v in column.to_pylist()]
+  if pa.types.is_boolean(kind):
+    written = {None: None, False: 'false', True: 'true'}
+    return [written[v] for v in column.to_pylist()]
+  if pa.types.is_float64(kind):
+    return _float_texts(column, float, sql.EXACT['DOUBLE'])
+  if pa.types.is_float32(kind):
+    return _float_texts(column, np.float32, sql.EXACT['FLOAT'])
+  raise _Undecided
+
+
+def _float_texts(column: pa.Array, kind: type, exact: int) -> list[str | None]:
+  """Shortest text of floats, as DuckDB's cast and `sql.value_text` write it.
+
+  Args:
+    column: the floats.
+    kind: their type in Python.
+    exact: from here on neighbouring whole numbers are one float.
+  """
+
+  def text(value: float | None) -> str | None:
+    if value is None:
+      return None
+    if value != value:  # DuckDB writes the sign of NaN
+      return '-nan' if math.copysign(1.0, value) < 0.0 else 'nan'
+    if abs(value) < exact and value == int(value):
+      return str(int(value))
+    return str(kind(value))
+
+  return [text(value) for value in column.to_pylist()]
+
+
+def _lists(
+  column: pa.Array, field: manifest_lib.Field, missing: frozenset[str]
+) -> pa.Array:
+  """As `lists.split_values` and the cut to the field's width."""
+  kind = column.type
+  if pa.types.is_null(kind):
+    return pa.nulls(len(column), pa.list_(pa.string()))
+  if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    lengths = column.value_lengths().to_pylist()
+    flat = iter(_texts(column.flatten(), frozenset()))
+    found = [
+      None if n is None else [next(flat) for _ in range(n)] for n in lengths
+    ]
+    # A history holds values of a categorical field, spaces and all; unknown
+    # ones are dropped before it is cut.
+    if field.vocabulary_owner is not None:
+      return pa.array(found, pa.list_(pa.string()))
+  elif parquet.is_text(kind) and field.vocabulary_owner is None:
+    separator = str(field.details.get('separator', ','))
+    if not separator:
+      raise _Undecided
+    found = [
+      None if text is None else text.split(separator)
+      for text in _texts(column, missing)
+    ]
+  else:
+    raise _Undecided
+  nothing = missing | {''}
+  kept = [
+    None if values is None else _without(values, nothing)[: field.width]
+    for values in found
+  ]
+  return pa.array(kept, pa.list_(pa.string()))
+
+
+def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
+  trimmed = (v.strip(_SPACES) for v in values if v is not None)
+  return [v for v in trimmed if v not in nothing]
+
+
+def _numbers(
+  column: pa.Array, raw: source.SourceField, missing: frozenset[str]
+) -> np.ndarray:
+  """As `raw_fields.number_text` and its cast, f64[R]; NaN where missing.
+
+  Raises:
+    _Undecided: a value that is at fault (checks.field_faults), among others.
+  """
+  kind = column.type
+  if parquet.is_text(kind):
+    found = np.array([_number(v) for v in _texts(column, missing)])
+  elif pa.types.is_null(kind):
+    found = np.full(len(column), np.nan)
+  elif (
+    pa.types.is_integer(kind)
+    or pa.types.is_boolean(kind)
+    or pa.types.is_float32(kind)
+    or pa.types.is_float64(kind)
+  ):
+    found = pc.cast(column, pa.float64(), safe=False).to_numpy(
+      zero_copy_only=False
+    )
+  else:
+    raise _Undecided
+  if np.any(np.abs(found) > checks.LARGEST):
+    raise _Undecided
+  if raw.transform == 'log1p' and np.any(found <= -1.0):
+    raise _Undecided
+  return found
+
+
+def _number(text: str | None) -> float:
+  text = (text or '').strip(_SPACES)
+  if not text:
+    return math.nan
+  if not _PLAIN_NUMBER.fullmatch(text):
+    raise _Undecided
+  return float(text)
+
+
+def _bins(values: np.ndarray, edges: np.ndarray) -> pa.Array:
+  """As `numbers.bin_index`."""
+  found = np.searchsorted(edges, values, side='right')
+  return pa.array(
+    [
+      None if is_missing else str(n)
+      for n, is_missing in zip(found, np.isnan(values), strict=True)
+    ],
+    pa.string(),
+  )
+
+
+def _normalised(
+  values: np.ndarray, transform: str, mean: float, deviation: float
+) -> pa.Array:
+  """As `numbers.Normalisation.apply` of `numbers.transformed`."""
+  if transform == 'log1p':
+    # Of the C library, as DuckDB's; numpy's own may differ in the last bit.
+    values = np.array([math.log(1.0 + v) for v in values])
+  with np.errstate(over='raise'):
+    try:
+      scaled = (values - mean) / deviation
+    except FloatingPointError:
+      raise _Undecided from None
+  bounded = np.clip(scaled, -1e30, 1e30)
+  found = np.where(np.isnan(values), 0.0, bounded).astype(np.float32)
+  return pa.array(found, pa.float32())

@@ -1,0 +1,312 @@
+"""Few rows, encoded in memory, against the query, bit by bit."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.serving import encoder, notes, rows, vocabulary
+
+_WORDS = {
+  'item': ['7', 'b', '118', '-nan', '', ' b ', 'true', '2.5', '1e+16'],
+  'age': ['1', '3', '0'],
+  'tags': ['x', '7', 'y z', '2.5', 'nan'],
+}
+_SCHEMA = {
+  'session': 'visit',
+  'item': 'item',
+  'time': {'column': 'time'},
+  'missing': ['-', 'none'],
+  'categorical': ['item'],
+  'multi_valued': [{'column': 'tags', 'separator': '|'}, 'seen'],
+  'numeric': [
+    {'column': 'age', 'transform': 'bins'},
+    {'column': 'price', 'transform': 'log1p'},
+    'weight',
+  ],
+  'tasks': [{'name': 'click', 'column': 'click'}],
+}
+_FIELDS = (
+  manifest_lib.Field('item', 'categorical', 10),
+  manifest_lib.Field(
+    'age',
+    'categorical',
+    4,
+    details={'transform': 'bins', 'edges': [-1.5, 0.0, 20, 2**53 + 1]},
+  ),
+  manifest_lib.Field('tags', 'multi_valued', 6, 2, details={'separator': '|'}),
+  manifest_lib.Field('seen', 'multi_valued', 10, 2, vocabulary_owner='item'),
+  manifest_lib.Field(
+    'price',
+    'numeric',
+    details={'transform': 'log1p', 'mean': 1.1, 'deviation': 0.7},
+  ),
+  manifest_lib.Field(
+    'weight',
+    'numeric',
+    details={'transform': 'standard', 'mean': -3, 'deviation': 1e-9},
+  ),
+)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+  directory = tmp_path_factory.mktemp('lookup')
+  (directory / 'vocabulary').mkdir()
+  for name, words in _WORDS.items():
+    pq.write_table(
+      pa.table({'value': [None, *words], 'count': [1] * (1 + len(words))}),
+      directory / 'vocabulary' / f'{name}.parquet',
+    )
+  split = manifest_lib.Split(0, 0, (), {'click': 0})
+  return encoder.Encoder(
+    directory,
+    manifest_lib.Manifest(
+      source='table',
+      fields=_FIELDS,
+      tasks=(manifest_lib.Task('click'),),
+      splits=dict.fromkeys(manifest_lib.SPLITS, split),
+      options={'schema': _SCHEMA},
+    ),
+  )
+
+
+_ODD_TEXT = (
+  *('7', '7.0', 'b', ' b ', '', ' ', '-', 'none', ' - ', '118.0', '-0.0'),
+  *('nan', '-nan', 'NaN', 'inf', '-Infinity', '1e5', '1E5', '1e-400', '1e400'),
+  *('007', '+1', '1.', '.5', '-', '0x1A', '1_000', '1,5', '\t7', '7\n', '7\0'),
+  *(f'{chr(n)}7' for n in (0xA0, 0x180E, 0x2007, 0x200B, 0x3000, 0x85)),
+  *('\u2028x', '\u0663', 'x|y z|', '|', '| x |-|x', 'x|none|y', '2.50'),
+  *('123456789012345678901234567890', '0.1', '1e+16', '1e16', 'true'),
+)
+_TEXT = st.sampled_from(_ODD_TEXT) | st.text(max_size=6)
+_ODD_FLOATS = (
+  *(118.0, 7.0, -0.0, 2.5, math.nan, -math.nan, math.inf, -1.0, -1.5, 20.0),
+  *(2.0**53, 2.0**53 - 1, 2.0**24, 1e15, 1e16, 1e17, 1e-4, 1e-5, 1e30, 1.1e30),
+  *(123456789.125, 5e-324, -0.9999999999999999),
+)
+_DOUBLES = st.sampled_from(_ODD_FLOATS) | st.floats() | st.floats(-2.0, 50.0)
+_SINGLES = st.sampled_from(_ODD_FLOATS) | st.floats(width=32)
+_VALUES = (
+  (pa.string(), _TEXT),
+  (pa.large_string(), _TEXT),
+  (pa.float64(), _DOUBLES),
+  (pa.float32(), _SINGLES),
+  (pa.int64(), st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 130)),
+  (pa.uint64(), st.integers(0, 2**64 - 1)),
+  (pa.int8(), st.integers(-128, 127)),
+  (pa.bool_(), st.booleans()),
+  (pa.null(), st.none()),
+  (pa.decimal128(10, 2), st.integers(-999, 999)),
+  (pa.timestamp('ms'), st.integers(0, 2**40)),
+  (pa.date32(), st.integers(0, 20_000)),
+)
+_ROWS = 3
+
+
+def _array(kind, values):
+  if pa.types.is_floating(kind):
+    width = np.float32 if kind == pa.float32() else np.float64
+    mask = np.array([v is None for v in values], bool)
+    with np.errstate(all='ignore'):
+      numbers = np.array([0.0 if v is None else v for v in values], width)
+    return pa.array(numbers, kind, mask=mask)
+  return pa.array(values, kind)
+
+
+@st.composite
+def _single(draw):
+  """A column of single values."""
+  kind, values = draw(st.sampled_from(_VALUES))
+  drawn = draw(st.lists(st.none() | values, min_size=_ROWS, max_size=_ROWS))
+  column = _array(kind, drawn)
+  if kind == pa.string() and draw(st.booleans()):
+    return column.dictionary_encode()
+  return column
+
+
+@st.composite
+def _lists(draw):
+  """A column of lists, some of them missing."""
+  kind, values = draw(st.sampled_from(_VALUES))
+  drawn = draw(
+    st.lists(
+      st.none() | st.lists(st.none() | values, max_size=4),
+      min_size=_ROWS,
+      max_size=_ROWS,
+    )
+  )
+  flat = _array(kind, [v for one in drawn for v in one or []])
+  offsets = np.cumsum([0, *(len(one or []) for one in drawn)])
+  starts = pa.array(
+    [None if n else int(at) for n, at in _missing_starts(drawn, offsets)],
+    pa.int32(),
+  )
+  return pa.ListArray.from_arrays(starts, flat)
+
+
+def _missing_starts(drawn, offsets):
+  return [
+    *((one is None, at) for one, at in zip(drawn, offsets, strict=False)),
+    (False, offsets[-1]),
+  ]
+
+
+def _chunk(columns):
+  table = pa.table(columns)
+  return rows.Chunk(table, 'log.parquet', range(1, 1 + table.num_rows))
+
+
+def _encoded(model, chunk):
+  """Inputs and counts, or the error."""
+  told = notes.Notes()
+  try:
+    return model.encode(chunk, told), told.fields
+  except types.InputError as error:
+    return str(error)
+
+
+def _bits(inputs):
+  return [(x.dtype, x.shape, x.tobytes()) for x in inputs[:3]]
+
+
+def _check(model, monkeypatch, columns):
+  chunk = _chunk(columns)
+  with monkeypatch.context() as patch:
+    patch.setattr(vocabulary, '_WORTH_KEEPING', 0)  # all values by `_Places`
+    few = _encoded(model, chunk)
+    patch.setattr(vocabulary, '_WORTH_KEEPING', 10**9)
+    patch.setattr(encoder, '_FEW_ROWS', 0)
+    many = _encoded(model, chunk)
+  if isinstance(many, str):
+    assert few == many and '\n' not in many
+  else:
+    assert _bits(few[0]) == _bits(many[0])
+    assert few[1] == many[1]
+  return few
+
+
+_PLAIN = {
+  'item': pa.array(['7', 'new', None]),
+  'age': pa.array([19.0, 20.0, None]),
+  'tags': pa.array(['y z|x|x', '', None]),
+  'seen': pa.array([['7', 'new', 'b', '118'], [], None]),
+  'price': pa.array(['0', '2.5', ' ']),
+  'weight': pa.array([1, None, -3]),
+}
+_EXAMPLES = 100
+
+
+@settings(max_examples=_EXAMPLES, deadline=None)
+@given(st.data())
+def test_both_paths_agree(model, data):
+  """Any values in one column, and plain ones in the others."""
+  name = data.draw(st.sampled_from(sorted(_PLAIN)))
+  column = data.draw(_lists() if name == 'seen' else _single() | _lists())
+  with pytest.MonkeyPatch.context() as patch:
+    _check(model, patch, _PLAIN | {name: column})
+
+
+@settings(max_examples=20, deadline=None)
+@given(_single(), _single(), _single(), _single(), _lists(), _lists())
+def test_both_paths_agree_on_all_columns(
+  model, item, age, price, weight, tags, seen
+):
+  columns = {'item': item, 'age': age, 'price': price, 'weight': weight}
+  with pytest.MonkeyPatch.context() as patch:
+    _check(model, patch, columns | {'tags': tags, 'seen': seen})
+
+
+_IN_MEMORY = {
+  'text': {},
+  'categories': {'item': pa.array(['7', None, 'b']).dictionary_encode()},
+  'large text': {'item': pa.array(['7', None, 'b'], pa.large_string())},
+  'whole numbers': {
+    'item': pa.array([7, 118, None], pa.uint64()),
+    'age': pa.array([-2, 0, 2**53 + 1]),
+    'tags': pa.array([[7], None, [1, 2, 3]]),
+  },
+  'floats': {
+    'item': pa.array([118.0, 2.5, None]),
+    'age': pa.array([math.nan, -1.5, 1e29], pa.float32()),
+    'price': pa.array([0.1, -0.5, 1e30]),
+    'weight': pa.array([-0.0, 1e30, math.nan]),
+    'tags': pa.array([[7.0], [2.5, math.nan], []], pa.list_(pa.float32())),
+  },
+  'half floats': {'price': pa.array(np.array([0, 1, 2], np.float16))},
+  'booleans': {
+    'item': pa.array([True, False, None]),
+    'weight': pa.array([True, False, None]),
+  },
+  'nulls': {name: pa.nulls(3) for name in _PLAIN if name != 'seen'}
+  | {'seen': pa.nulls(3, pa.list_(pa.string()))},
+}
+
+
+@pytest.mark.parametrize('name', _IN_MEMORY)
+def test_plain_values_take_no_query(model, monkeypatch, name):
+  expected = _check(model, monkeypatch, _PLAIN | _IN_MEMORY[name])
+  monkeypatch.setattr(model, '_queried', lambda *_: pytest.fail('queried'))
+  inputs, counts = _encoded(model, _chunk(_PLAIN | _IN_MEMORY[name]))
+  assert _bits(inputs) == _bits(expected[0]) and counts == expected[1]
+
+
+def test_values_by_hand(model):
+  found = model.encode(_chunk(_PLAIN))
+  # 19 is in bin 2, which training did not have; 20 in bin 3.
+  np.testing.assert_array_equal(found.categorical, [[1, 0], [0, 2], [0, 0]])
+  np.testing.assert_array_equal(
+    found.multi_valued,
+    # Of a list the first two values, of a history the last two known ones.
+    [[3, 1, 2, 3], [0, -1, 0, -1], [0, -1, 0, -1]],
+  )
+  np.testing.assert_array_equal(
+    found.numeric,
+    np.array(
+      [
+        [-1.1 / 0.7, 4.0 / 1e-9],
+        [(math.log(3.5) - 1.1) / 0.7, 0.0],
+        [0.0, 0.0],
+      ],
+      np.float32,
+    ),
+  )
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'price': ['1', 'x', 'y']}, "row 2, column 'price': 'x', expected a num"),
+    ({'price': [0.0, -1.0, -2.0]}, "row 2, column 'price': -1.0, expected a"),
+    ({'weight': [1.0, 2.0, math.inf]}, "row 3, column 'weight': inf, expected"),
+    ({'age': [1e31, 0.0, 0.0]}, "row 1, column 'age': 1e+31, expected a numb"),
+  ],
+)
+def test_values_at_fault_are_told_as_by_the_query(
+  model, monkeypatch, change, message
+):
+  found = _check(model, monkeypatch, _PLAIN | change)
+  assert found.startswith('log.parquet: row') and message in found
+
+
+def test_many_rows_are_queried(model, monkeypatch):
+  monkeypatch.setattr(encoder, '_FEW_ROWS', 2)
+  monkeypatch.setattr(
+    model, '_lookup', type('Never', (), {'values': pytest.fail})
+  )
+  assert len(model.encode(_chunk(_PLAIN)).categorical) == 3
+
+
+def test_texts_of_one_hash(monkeypatch):
+  words = pa.array(['a', 'b', 'a', 'c'])
+  monkeypatch.setattr(vocabulary, 'hash', lambda _: 5, raising=False)
+  known = vocabulary.Vocabulary(words)
+  monkeypatch.setattr(vocabulary, '_WORTH_KEEPING', 0)
+  found = known.rows(pa.array(['c', 'a', 'd', None, 'b']))
+  assert found.tolist() == [4, 1, 0, 0, 2]
