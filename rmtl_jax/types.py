@@ -73,6 +73,8 @@ class FeatureSpec:
     previous: (categorical field, vocabulary row) pairs, one per task with a
       label time: the field has this row where the session's row before is known
       to be positive (preparation/as_of/feedback.row_before_id).
+    quantiles: of each numeric field's values over train rows, increasing; () of
+      a field without; empty if no field has any.
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
   """
@@ -89,6 +91,7 @@ class FeatureSpec:
   item_side: tuple[int, ...] = ()
   user_side: tuple[int, ...] = ()
   previous: tuple[tuple[int, int], ...] = ()
+  quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
 
 

@@ -16,7 +16,7 @@ from pyspark.sql import types as spark_types
 from experiments.spark import work as work_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import source
+from rmtl_jax.preparation import numbers, source
 
 _TRAIN = 'split = 0'
 _INTEGERS = (
@@ -184,7 +184,7 @@ def _number(
   cleaned = _clean(field)
   scaled = (cleaned - F.lit(mean)) / F.lit(deviation)
   bounded = F.least(F.greatest(scaled, F.lit(-1e30)), F.lit(1e30))
-  value = F.when(cleaned.isNull(), F.lit(0.0)).otherwise(bounded)
+  value = F.when(cleaned.isNull(), F.lit(0.0)).otherwise(bounded).cast('float')
   details = {
     'column': field.column,
     **field.details,
@@ -192,8 +192,20 @@ def _number(
     'mean': mean,
     'deviation': deviation,
   }
+  if quantiles := _quantiles(rows.where(_TRAIN).select(value.alias('value'))):
+    details['quantiles'] = quantiles
   made = manifest_lib.Field(field.name, 'numeric', 0, 0, details)
-  return Column(coded.withColumn(column, value.cast('float')), made)
+  return Column(coded.withColumn(column, value), made)
+
+
+def _quantiles(values: sql.DataFrame) -> list[float]:
+  """Edges of equally full bins of a column `value`; none of a constant one."""
+  shares = ', '.join(str(n / numbers.BINS) for n in range(numbers.BINS + 1))
+  within = F.expr(
+    f'percentile_disc(array({shares})) WITHIN GROUP (ORDER BY value)'
+  )
+  edges = sorted(set(values.agg(within).collect()[0][0] or []))
+  return edges if len(edges) > 1 else []
 
 
 def _bins(

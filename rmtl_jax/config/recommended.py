@@ -61,6 +61,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.tower_units': size.tower_units,
     'network.num_experts': 4,
     'network.dropout': 0.1,
+    'network.numeric_encoding': 'piecewise',
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',

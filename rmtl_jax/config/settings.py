@@ -86,6 +86,11 @@ class NetworkConfig:
       those of the `session`, which every positive draws to what was shown, as
       soon as the next row knows of it (as-of group `feedback`; without it, or
       where `previous` is 0 in manifest.json, they stay the user's).
+    numeric_encoding: how numeric fields are read: `linear`, one linear layer
+      to one block for all; or `piecewise`, by the bins between their quantiles
+      over train rows, which manifest.json has, to a block for each
+      (piecewise-linear encoding; Gorishniy et al., NeurIPS 2022). A field
+      without quantiles has one bin, the whole line.
     history_encoder: how lists of the user's earlier items are read (as-of
       group `history`; without it the setting does nothing): the `mean` of
       their embeddings, `target_attention` (of the row's own item) or `none`.
@@ -119,6 +124,7 @@ class NetworkConfig:
   ] = 'none'
   affinity_dim: Annotated[int, Range(0, 2**10)] = 0
   affinity_state: Literal['user', 'session'] = 'user'
+  numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16'] = 'default'

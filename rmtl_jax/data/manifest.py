@@ -6,6 +6,7 @@ The manifest is written last, so a directory without one is not prepared data.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -21,6 +22,9 @@ KINDS = ('categorical', 'multi_valued', 'numeric')
 _LONGEST_NAME = 200
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
+# How many quantiles a numeric field has (`details`), and their largest size.
+_QUANTILES = (2, 1025)
+_LARGEST_QUANTILE = 1e30
 # Vocabulary rows are int32.
 _LARGEST_SIZE = 2**31 - 1
 
@@ -35,7 +39,8 @@ class Field:
     size: rows of the vocabulary, row 0 included; 0 for a numeric field.
     width: slots of a multi-valued field; longer lists were cut; else 0.
     details: how it was made (bin edges, mean and deviation, min_count);
-      `predict` repeats it.
+      `predict` repeats it. `quantiles` of a numeric field are those of its
+      normalised values over train rows.
     vocabulary_owner: the categorical field that lends a multi-valued field its
       vocabulary and embedding table (`shares` in the file); None if the field
       has its own.
@@ -143,6 +148,9 @@ class Manifest:
       for f in multi_valued
     )
     embedded = (*categorical, *multi_valued)
+    quantiles = tuple(
+      tuple(f.details.get('quantiles', ())) for f in self.of_kind('numeric')
+    )
     return types.FeatureSpec(
       categorical=tuple(f.size for f in categorical),
       multi_valued=tuple((f.size, f.width) for f in multi_valued),
@@ -160,6 +168,7 @@ class Manifest:
         for i, f in enumerate(categorical)
         if f.details.get('previous')
       ),
+      quantiles=quantiles if any(quantiles) else (),
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:
@@ -348,6 +357,8 @@ def _check_fields(manifest: Manifest, path: str) -> None:
         f'{what}: details: previous is {row}, expected a row of the vocabulary'
         f' of {field.size}'
       )
+    if field.kind == 'numeric' and 'quantiles' in field.details:
+      _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:
       _check_shares(field, manifest, what)
   categorical = [field.name for field in manifest.of_kind('categorical')]
@@ -357,6 +368,24 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       raise types.InputError(
         f'{path}: {role} is {name!r:.80}, expected a categorical field'
       )
+
+
+def _check_quantiles(found: Any, what: str) -> None:
+  """Refuses what can't be the edges of bins."""
+  least, most = _QUANTILES
+  right = (
+    type(found) is list
+    and least <= len(found) <= most
+    and all(type(q) in (int, float) for q in found)
+    and all(abs(q) <= _LARGEST_QUANTILE for q in found)
+    and all(a < b for a, b in itertools.pairwise(found))
+  )
+  if not right:
+    raise types.InputError(
+      f'{what}: details: quantiles are {found!r:.80}, expected a list of'
+      f' {least} to {most} increasing numbers of at most'
+      f' {_LARGEST_QUANTILE:.0e}'
+    )
 
 
 def _check_shares(field: Field, manifest: Manifest, what: str) -> None:

@@ -3,10 +3,11 @@
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
 one (of a history of items what its encoder says: history.py), and one linear
-layer for all numeric fields together; one block more holds the session so far,
-where an encoder is set (session.py). The first linear layer takes the blocks
-side by side; everything that reads the features (experts, bottoms, gates) is a
-range of its columns, so that it runs once.
+layer for all numeric fields together, or a block for each (numeric.py); one
+block more holds the session so far, where an encoder is set (session.py). The
+first linear layer takes the blocks side by side; everything that reads the
+features (experts, bottoms, gates) is a range of its columns, so that it runs
+once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rmtl_jax.networks import (
   embeddings,
   history,
   layers,
+  numeric,
   precision,
   session,
   tables,
@@ -36,10 +38,20 @@ Shared = Any
 FEW_NUMERIC = 4
 
 
-def num_blocks(spec: types.FeatureSpec) -> int:
-  """Blocks of the fields: F + multi-valued fields + 1 if N > 0."""
+def num_blocks(
+  spec: types.FeatureSpec, numeric_encoding: str = 'linear'
+) -> int:
+  """Blocks of the fields: F + multi-valued fields + those of the numeric ones.
+
+  Args:
+    spec: the data's fields.
+    numeric_encoding: of NetworkConfig; the N numeric fields are N blocks if
+      `piecewise`, else one.
+  """
   return (
-    len(spec.categorical) + len(spec.multi_valued) + (1 if spec.numeric else 0)
+    len(spec.categorical)
+    + len(spec.multi_valued)
+    + numeric.num_blocks(spec, numeric_encoding)
   )
 
 
@@ -60,7 +72,8 @@ class FirstLayer(nnx.Module):
     kernel: f32[blocks, D, groups * units + gates]; the session's block is the
       last.
     bias: f32[groups * units + gates].
-    numeric: linear layer of the numeric block, where N > 0.
+    numeric: linear layer of the numeric block, or those of the numeric fields'
+      blocks (numeric.Piecewise), where N > 0.
     products_<field>: its table of products, with first_layer=tables
       (tables.py).
     session: the encoder of the session so far, where one is set.
@@ -85,7 +98,8 @@ class FirstLayer(nnx.Module):
     self.encodes = config.session_encoder != 'none'
     self.histories = history.fields(spec)
     self.ignored = self.histories if config.history_encoder == 'none' else ()
-    blocks = num_blocks(spec) - len(self.ignored) + int(self.encodes)
+    blocks = num_blocks(spec, config.numeric_encoding)
+    blocks += int(self.encodes) - len(self.ignored)
     self.table = nnx.Param(embeddings.init_table(rngs.params(), spec, config))
 
     def kernel(width: int, gain: float) -> jax.Array:
@@ -102,7 +116,9 @@ class FirstLayer(nnx.Module):
       for f in self._tabled():
         products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
         setattr(self, f'products_{f}', products)
-    if spec.numeric:
+    if spec.numeric and config.numeric_encoding == 'piecewise':
+      self.numeric = numeric.Piecewise(spec, config, rngs)
+    elif spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
     if self.encodes:
       self.session = session.make(config, rngs)
@@ -183,7 +199,7 @@ class FirstLayer(nnx.Module):
     sizes = (
       len(self.spec.categorical),
       len(self.spec.multi_valued) - len(self.ignored),
-      int(self.spec.numeric > 0),
+      numeric.num_blocks(self.spec, self.config.numeric_encoding),
       int(self.encodes),
     )
     for_categories, for_lists, for_numeric, for_session = jax.lax.split(
@@ -198,7 +214,7 @@ class FirstLayer(nnx.Module):
     if for_lists.shape[0]:
       y = y + _through(self._lists(inputs, embedded), for_lists)
     if self.spec.numeric:
-      y = y + self._numeric(inputs, for_numeric[0])
+      y = y + self._numeric(inputs, for_numeric)
     if self.encodes:
       items = self._items(inputs, embedded)
       so_far = self.session(items, *session.places(inputs))
@@ -244,18 +260,19 @@ class FirstLayer(nnx.Module):
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
-    """The numeric block through the layer, f32[T, width].
+    """The numeric blocks through the layer, f32[T, width].
 
     (x A + c) W = x (A W) + c W: a term of rank N instead of D, exact.
     """
-    through = self.numeric.kernel[...] @ kernel
-    constant = self.numeric.bias[...] @ kernel
-    numeric = jnp.asarray(inputs.numeric)
+    if isinstance(self.numeric, numeric.Piecewise):
+      return self.numeric.through(inputs.numeric, kernel)
+    through = self.numeric.kernel[...] @ kernel[0]
+    constant = self.numeric.bias[...] @ kernel[0]
+    x = jnp.asarray(inputs.numeric)
     if self.spec.numeric > FEW_NUMERIC:
-      return numeric @ through + constant[None, :]
+      return x @ through + constant[None, :]
     terms = [
-      numeric[:, i : i + 1] * through[i : i + 1]
-      for i in range(self.spec.numeric)
+      x[:, i : i + 1] * through[i : i + 1] for i in range(self.spec.numeric)
     ]
     return sum(terms, start=constant[None, :])
 

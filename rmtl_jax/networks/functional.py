@@ -354,9 +354,9 @@ def make_critic(
 def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:
   if spec.num_tasks < 1:
     raise types.InputError('tasks: found none, expected at least one')
-  if first_layer.num_blocks(spec) < 1:
+  if first_layer.num_blocks(spec, config.numeric_encoding) < 1:
     raise types.InputError('fields: found none, expected at least one')
-  for name in ('session_encoder', 'history_encoder'):
+  for name in ('session_encoder', 'history_encoder', 'numeric_encoding'):
     config_values.check(f'network.{name}', getattr(config, name))
   reader = registry.item_reader(config)
   if reader and spec.item is None:

@@ -132,6 +132,7 @@ def view(
     item=single.index(spec.item) if spec.item in single else None,
     vocabulary_owners=_owners(spec, single, multi),
     numeric_names=tuple(n for n in spec.numeric_names if n not in gone),
+    quantiles=tuple(spec.quantiles[i] for i in numeric if spec.quantiles),
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups

@@ -101,12 +101,19 @@ def encode(
   scales = numbers.fit_normalisations(
     connection, table, [f.source_column for f in scaled]
   )
+  quantiles = numbers.fit_quantiles(
+    connection,
+    table,
+    {
+      column: scale.apply(sql.quote(column)) for column, scale in scales.items()
+    },
+  )
   bins = _bins(connection, binned, edges, vocabularies)
   fields = sides.infer_sides(
     connection,
     table,
     [
-      _field(f, vocabularies, encoded_lists, scales, bins, options)
+      _field(f, vocabularies, encoded_lists, scales, quantiles, bins, options)
       for f in rows.fields
       if f.name not in left_out
     ],
@@ -361,6 +368,7 @@ def _field(
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.ListEncoding],
   scales: dict[str, numbers.Normalisation],
+  quantiles: dict[str, list[float]],
   bins: dict[str, dict[str, Any]],
   options: prepare_config.PrepareConfig,
 ) -> manifest_lib.Field:
@@ -383,6 +391,8 @@ def _field(
   else:
     scale = scales[field.source_column]
     details |= {'transform': field.transform, **dataclasses.asdict(scale)}
+    if edges := quantiles[field.source_column]:
+      details['quantiles'] = edges
   return manifest_lib.Field(
     field.name, kind, size, width, details, field.vocabulary_owner or None
   )

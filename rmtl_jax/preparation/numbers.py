@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
 from rmtl_jax.preparation import source, sql
+
+# Equally full bins of a numeric field, for piecewise-linear encodings.
+BINS = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +132,36 @@ def fit_normalisations(
     # A constant column's deviation can be above 0 by the mean's rounding.
     constant = deviation <= 1e-9 * abs(mean)
     found[column] = Normalisation(mean, 1.0 if constant else deviation)
+  return found
+
+
+def fit_quantiles(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  values: Mapping[str, str],
+) -> dict[str, list[float]]:
+  """Fits quantiles on train rows, the edges of `BINS` equally full bins.
+
+  Args:
+    connection: holds the rows.
+    rows: a table with `split` (0 is train).
+    values: SQL of a FLOAT that is never NULL, by name.
+
+  Returns:
+    Increasing values by name, each one that a train row has: BINS + 1 from the
+    least to the largest, fewer where bins share an edge. A value that all rows
+    share has none.
+  """
+  shares = [n / BINS for n in range(BINS + 1)]
+  found = {}
+  # A quantile holds its whole column in memory, so one at a time.
+  for name, value in values.items():
+    edges = sql.fetch_row(
+      connection,
+      f'SELECT quantile_disc({value}, {shares}) FROM {rows} WHERE split = 0',
+    )[0]
+    distinct = sorted(set(edges or []))
+    found[name] = distinct if len(distinct) > 1 else []
   return found
 
 

@@ -81,7 +81,8 @@ class Predictor(scorer.Scorer):
     self.chunk_rows = steps * slots
     self.lane_length = batch.lane_length
     plain = dataclasses.replace(
-      run.config, network=dataclasses.replace(network, first_layer='plain')
+      run.config,
+      network=dataclasses.replace(run.config.network, first_layer='plain'),
     )
     actor = self._models.predictor(plain)
 

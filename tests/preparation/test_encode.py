@@ -118,6 +118,7 @@ def test_details_say_how_a_field_was_made():
     'transform': 'standard',
     'mean': 2.0,
     'deviation': 1.0,
+    'quantiles': [-1.0, 1.0],
   }
   assert [(row['f_a'], row['x_n']) for row in rows] == [
     (1, -1),

@@ -1,0 +1,163 @@
+"""Numeric fields as piecewise-linear encodings, a block for each.
+
+A linear layer sees a number as one slope. The encoding of Gorishniy, Rubachev
+and Babenko (NeurIPS 2022, section 3.2) gives it a slope per bin: with edges
+b_0 < ... < b_B, quantiles over train rows, component i of x is
+
+    e_i(x) = (x - b_{i-1}) / (b_i - b_{i-1}), clipped to [0, 1],
+
+but the first component is not clipped below and the last not above. They stop
+at -1 and at 2 here, one bin's width beyond the edges, so that outliers stay as
+small as other values are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import layers, precision
+
+# What the first component is at least, and the last at most.
+BELOW, ABOVE = -1.0, 2.0
+# Narrower bins would make 1 / width infinite in float32.
+_NARROWEST = 1e-30
+
+
+def num_blocks(spec: types.FeatureSpec, numeric_encoding: str) -> int:
+  """Blocks of the numeric fields.
+
+  Args:
+    spec: the data's fields.
+    numeric_encoding: of NetworkConfig.
+
+  Returns:
+    One for all fields together if `linear`, else one for each.
+  """
+  if numeric_encoding == 'piecewise':
+    return spec.numeric
+  return int(spec.numeric > 0)
+
+
+class Bins(NamedTuple):
+  """The bins of N fields, padded to the most that a field has, f32[N, B].
+
+  A component is clip((x - start) / width, low, high). Padding has low and high
+  0. A field without quantiles has one component, x itself.
+
+  Attributes:
+    start: a bin's lower edge.
+    scale: 1 / width.
+    low: least value of a component.
+    high: largest value of a component.
+  """
+
+  start: np.ndarray
+  scale: np.ndarray
+  low: np.ndarray
+  high: np.ndarray
+
+  @classmethod
+  def of(cls, quantiles: Sequence[Sequence[float]]) -> Bins:
+    """The bins between each field's quantiles; () for a field without."""
+    # What is distinct in float64 may be equal in float32.
+    edges = [np.unique(np.asarray(q, np.float32)) for q in quantiles]
+    most = max([1, *(len(e) - 1 for e in edges)])
+    bins = cls(*np.zeros((4, len(edges), most), np.float32))
+    for n, found in enumerate(edges):
+      count = len(found) - 1
+      if count < 1:
+        bins.scale[n, 0], bins.low[n, 0], bins.high[n, 0] = 1, -np.inf, np.inf
+        continue
+      widths = np.maximum(np.diff(found.astype(np.float64)), _NARROWEST)
+      bins.start[n, :count] = found[:-1]
+      bins.scale[n, :count] = 1 / widths
+      bins.high[n, :count] = 1
+      bins.low[n, 0], bins.high[n, count - 1] = BELOW, ABOVE
+    return bins
+
+  def encode(self, x: types.Array) -> jax.Array:
+    """Components of f32[T, N], f32[T, N, B]."""
+    found = (jnp.asarray(x)[:, :, None] - self.start[None]) * self.scale[None]
+    return jnp.clip(found, self.low[None], self.high[None])
+
+  def counts(self) -> np.ndarray:
+    """Components of each field, i64[N]."""
+    return np.count_nonzero(self.high > self.low, axis=1)
+
+
+class Piecewise(nnx.Module):
+  """Each field's components through a linear layer of its own to a block.
+
+  At the start a block is a linear function of the value's rank among train
+  rows: its D numbers have variance 1 / N over rows of equally full bins, and
+  mean 0, as the N fields' shares of the linear form's block have.
+
+  Args:
+    spec: the data's fields; `quantiles` of the numeric ones.
+    config: embedding_dim.
+    rngs: where the initial values come from.
+
+  Attributes:
+    bins: the fields' bins.
+    slopes: A, f32[N, B, D]; zero at padding, where no component is.
+    offset: c, f32[N, D].
+  """
+
+  def __init__(
+    self,
+    spec: types.FeatureSpec,
+    config: config_lib.NetworkConfig,
+    rngs: nnx.Rngs,
+  ):
+    self.quantiles = spec.quantiles or ((),) * spec.numeric
+    bins = self.bins
+    # A rank, uniform in [0, 1], has mean 1/2 and variance 1/12.
+    counts = bins.counts()
+    ranked = np.isfinite(bins.low[:, 0])
+    slopes = np.where(ranked, np.sqrt(12.0) / counts, 1.0)
+    used = np.arange(bins.start.shape[1])[None, :] < counts[:, None]
+    weight = jnp.asarray(np.where(used, slopes[:, None], 0.0), jnp.float32)
+    offset = jnp.asarray(np.where(ranked, -np.sqrt(3.0), 0.0), jnp.float32)
+    direction = layers.init_kernel(
+      rngs.params(), (spec.numeric, config.embedding_dim), layers.LECUN
+    )
+    self.slopes = nnx.Param(weight[:, :, None] * direction[:, None, :])
+    self.offset = nnx.Param(offset[:, None] * direction)
+
+  @property
+  def bins(self) -> Bins:
+    """The fields' bins."""
+    return Bins.of(self.quantiles)
+
+  def through(self, x: types.Array, kernel: jax.Array) -> jax.Array:
+    """The blocks through the first layer.
+
+    sum_n (e_n A_n + c_n) W_n, with A_n W_n first: one GEMM of N B rows. That
+    is faster than the blocks themselves on CPU from D = 16 on (a training
+    step of 2,048 rows at N = 7, B = 32: 8 against 12 ms at 300 columns).
+
+    Args:
+      x: f32[T, N].
+      kernel: W, f32[N, D, width].
+
+    Returns:
+      f32[T, width].
+    """
+    fields, dim, width = kernel.shape
+    components = self.bins.encode(x)
+    folded = jnp.einsum('nbd,ndw->nbw', self.slopes[...], kernel)
+    constant = self.offset[...].reshape(-1) @ kernel.reshape(
+      fields * dim, width
+    )
+    y = precision.product(
+      components.reshape(components.shape[0], -1), folded.reshape(-1, width)
+    )
+    return y + constant[None, :]
