@@ -104,7 +104,7 @@ def prepare_run(
   schema: dict[str, Any] = SCHEMA,
   **options,
 ) -> pathlib.Path:
-  """Prepares a log with all as-of features; RUN, nothing in it trained."""
+  """Prepares a log with as-of features; RUN, nothing in it trained."""
   data = directory / 'data'
   if raw is not None:
     pq.write_table(raw, directory / 'log.parquet')
@@ -117,10 +117,9 @@ def prepare_run(
   prepare.prepare(
     prepare_config.PrepareConfig(
       data_dir=str(data),
-      as_of=('all',),
       history_items=4,
       any_dates=True,
-      **options,
+      **{'as_of': ('all',), **options},
     )
   )
   (directory / 'run').mkdir()

@@ -105,6 +105,29 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   assert np.abs(alone - expected).max() > 1e-3
 
 
+def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
+  """Every row is a user of its own and a session: only items come back."""
+  raw = past_run.log().slice(0, 700)
+  names = pa.array([f'u{i}' for i in range(len(raw))])
+  for column in ('visit', 'who'):
+    at = raw.schema.get_field_index(column)
+    raw = raw.set_column(at, column, names)
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=raw, as_of=('auto',)),
+    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+  )
+  assert scorer.needs.columns == (
+    'asof_item_rows',
+    'asof_item_click_rate',
+    'asof_item_conversion_rate',
+  )
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(raw, row_id)
+  close(stacked(scorer.predict(rows, earlier)), expected)
+  alone = stacked(scorer.predict(rows, earlier.slice(0, 0)))
+  assert np.abs(alone - expected).max() > 1e-3
+
+
 @pytest.mark.parametrize(
   ('name', 'group', 'users'),
   [
