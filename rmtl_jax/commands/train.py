@@ -24,6 +24,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'Train one stage only; earlier ones must have been trained in RUN.',
     flag_values=values,
   )
+  flags.DEFINE_boolean(
+    'keep_checkpoints',
+    False,
+    'Keep what only a resume needed (optimizer states, the place in the data)'
+    ' when the stages have finished; rmtl prune drops it later.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
@@ -49,7 +56,14 @@ def execute(values: flags.FlagValues) -> int:
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
     lambda number: run.train(
-      config, path, data_dir, stages, live, number, layout
+      config,
+      path,
+      data_dir,
+      stages,
+      live,
+      number,
+      layout,
+      keep_checkpoints=common.value(values, 'keep_checkpoints'),
     ),
     processes.all_max,
   )
