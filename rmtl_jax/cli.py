@@ -23,6 +23,7 @@ from rmtl_jax.commands import (
   failures,
   predict,
   prepare,
+  prune,
   report,
   streams,
   train,
@@ -52,6 +53,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           methods x seeds with paired tests and controls
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
                           better settings, by validation alone
+  rmtl prune RUN [RUN ...]
+                          drops what only an unfinished run needs on disk
 
   rmtl help COMMAND       the flags that people set; COMMAND --helpfull: all
   rmtl --version
@@ -73,12 +76,14 @@ class Command(NamedTuple):
     define: called with (flag values, command line), defines its flags.
     execute: called with the parsed flags, returns the exit code.
     settings: returns the settings that are flags of it, for --help.
+    arguments: the flag, of many values, that words without dashes are of.
   """
 
   summary: str
   define: Callable[[flags.FlagValues, Sequence[str]], None]
   execute: Callable[[flags.FlagValues], int]
   settings: Callable[[], Sequence[help_lib.Entry]] = tuple
+  arguments: str = ''
 
 
 def run() -> None:
@@ -146,7 +151,10 @@ def _run(argv: Sequence[str]) -> int:
     raise types.InputError(
       _unknown_flag(error.flagname, name, values)
     ) from None
-  if rest:
+  if rest and command.arguments:
+    given = values[command.arguments]
+    given.value = [*(given.value or []), *rest]
+  elif rest:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
   if distributed.is_asked(values) and not distributed.is_worker():
     return distributed.supervise(argv[1:], values)
@@ -226,5 +234,11 @@ COMMANDS = {
     tune.define,
     tune.execute,
     help_lib.settings,
+  ),
+  'prune': Command(
+    'drops what only a resume needs, of runs that have finished',
+    prune.define,
+    prune.execute,
+    arguments='workdir',
   ),
 }

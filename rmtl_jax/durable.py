@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 # Errors of file systems that can't sync such an object, and needn't.
@@ -32,6 +33,24 @@ def replace(path: pathlib.Path, target: pathlib.Path) -> None:
   sync_tree(path)
   os.replace(path, target)
   sync(target.parent)
+
+
+def remove_tree(path: pathlib.Path) -> None:
+  """Removes a directory so that no part of it is left under its name.
+
+  It is renamed first, to a hidden name beside it; one that a killed process
+  left there is removed too. A link is no directory, and stays.
+
+  Raises:
+    OSError: it can't be renamed or removed.
+  """
+  hidden = path.with_name(f'.{path.name}.removed')
+  if hidden.is_dir():
+    shutil.rmtree(hidden)
+  if path.is_dir() and not path.is_symlink():
+    os.replace(path, hidden)
+    sync(path.parent)
+    shutil.rmtree(hidden)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

@@ -36,6 +36,7 @@ from rmtl_jax.training import (
   actor_stage,
   critic_stage,
   models,
+  prune,
   saved,
   splits,
   stage,
@@ -74,6 +75,7 @@ def train(
   layout: mesh.Layout | None = None,
   inputs: Inputs | None = None,
   trackers: Sequence[str] = tracking.DEFAULT,
+  keep_checkpoints: bool = False,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -96,6 +98,8 @@ def train(
     inputs: of these data, where another run has read them already.
     trackers: what keeps track of the run beside RUN/metrics.jsonl, names of
       `rmtl_jax.runtime.tracking`.
+    keep_checkpoints: whether checkpoints of stages in training stay when these
+      have finished and nothing needs them (training/prune.py).
 
   Returns:
     What RUN/metrics.json holds.
@@ -121,8 +125,23 @@ def train(
     if config.ensemble > 1:
       # Trackers outside of RUN get the members as parts of one run.
       local = [n for n in trackers if tracking.TRACKERS.find(n).is_local]
-      shared = (stages, live, interrupted, layout, inputs, local)
-      _train_members(config, run, *shared)
+      _train_members(
+        config,
+        run,
+        lambda member, place: train(
+          member,
+          place,
+          data_dir,
+          stages,
+          live,
+          interrupted,
+          layout,
+          inputs,
+          local,
+          keep_checkpoints,
+        ),
+        live,
+      )
       trained = ensemble.weighed(
         ensemble.restore(run, inputs.models), inputs.splits['validation']
       )
@@ -135,7 +154,8 @@ def train(
     for line in finished.damaged:
       live.say(f'WARNING: {line}; the stage is trained again')
     store = run.unfinished()
-    held.callback(store.close)
+    opened = held.enter_context(contextlib.ExitStack())
+    opened.callback(store.close)
     context = context_lib.Context(
       run.config,
       run.manifest.task_names,
@@ -189,7 +209,13 @@ def train(
     history = ensemble.in_order(context.history)
     writer.rewrite(history)
     trained = ensemble.Ensemble(inputs.models, (run.config,), (finished,))
-    return _evaluate_and_write(run, trained, inputs, history, writer)
+    record = _evaluate_and_write(run, trained, inputs, history, writer)
+
+    # --- Drop what a resume would have needed.
+    opened.close()
+    if not keep_checkpoints:
+      _prune(run, live)
+    return record
 
 
 def _read_and_build(
@@ -236,15 +262,21 @@ def _read_and_build(
   return inputs
 
 
+def _prune(run: workdir.Run, live: progress.Progress) -> None:
+  """Drops checkpoints; a disk that refuses leaves a run as whole."""
+  if processes.is_first():
+    try:
+      prune.drop(run)
+    except OSError as error:
+      live.say(f'WARNING: old checkpoints stay: {error}')
+  processes.barrier('pruned')
+
+
 def _train_members(
   config: config_lib.Config,
   run: workdir.Run,
-  stages: Iterable[str],
+  train_one: Callable[[config_lib.Config, pathlib.Path], Any],
   live: progress.Progress,
-  interrupted: Callable[[], int],
-  layout: mesh.Layout | None,
-  inputs: Inputs,
-  trackers: Sequence[str],
 ) -> None:
   """Trains every member of an ensemble as a run of its own."""
   paths = [one.path for one in run.members]
@@ -252,17 +284,7 @@ def _train_members(
   for number, (member, path) in enumerate(zip(members, paths, strict=True)):
     live.say(f'member {number} of {len(paths)}: {path}')
     try:
-      train(
-        member,
-        path,
-        run.data_dir,
-        stages,
-        live,
-        interrupted,
-        layout,
-        inputs,
-        trackers,
-      )
+      train_one(member, path)
     except FloatingPointError as error:
       raise FloatingPointError(f'member {number}: {error}') from None
 

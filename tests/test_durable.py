@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -94,6 +95,28 @@ def test_every_rename_of_the_package_goes_through_here():
         found.setdefault(name, []).append(ast.unparse(node.func))
   # What partial renames on its own is the old data, moved aside and back.
   assert found == {
-    'durable.py': ['os.replace'],
+    'durable.py': ['os.replace', 'os.replace'],
     'partial.py': ['target.rename', 'old.rename'],
   }
+
+
+def test_a_directory_loses_its_name_before_its_files(tmp_path, monkeypatch):
+  path, hidden = tmp_path / 'state', tmp_path / '.state.removed'
+  (path / '1').mkdir(parents=True)
+  (path / '1' / 'a').touch()
+  rmtree = shutil.rmtree
+  monkeypatch.setattr(shutil, 'rmtree', lambda path: (path / '1/a').unlink())
+  durable.remove_tree(path)  # as if killed while files are removed
+  assert not path.exists() and (hidden / '1').is_dir()
+  monkeypatch.setattr(shutil, 'rmtree', rmtree)
+  (path / '2').mkdir(parents=True)
+  durable.remove_tree(path)
+  assert not list(tmp_path.iterdir())
+  durable.remove_tree(path)  # nothing is there
+
+
+def test_a_link_to_a_directory_stays(tmp_path):
+  (tmp_path / 'far').mkdir()
+  (tmp_path / 'near').symlink_to(tmp_path / 'far')
+  durable.remove_tree(tmp_path / 'near')
+  assert (tmp_path / 'near').is_dir()

@@ -395,6 +395,7 @@ def test_the_same_directory_is_finished_already(trained, data_dir):
 def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
   for stage in run.ORDER:
     record = run.train(CONFIG, tmp_path, data_dir, (stage,), QUIET)
+    assert not (tmp_path / 'checkpoints' / 'state').exists()
   assert _without_times(record) == _without_times(trained[1])
 
 

@@ -253,6 +253,16 @@ def require(values: flags.FlagValues, name: str) -> None:
     raise types.InputError(f'--{name}: is needed')
 
 
+def bytes_text(number: int) -> str:
+  """Bytes in a unit that people read: `431.2 MB`."""
+  size = float(number)
+  for unit in ('B', 'kB', 'MB', 'GB'):
+    if size < 1000.0:
+      return f'{size:.0f} B' if unit == 'B' else f'{size:.1f} {unit}'
+    size /= 1000.0
+  return f'{size:.1f} TB'
+
+
 def print_report(record: dict[str, Any]) -> None:
   """Prints the table and the sentences that end a run."""
   from rmtl_jax.report import tables
@@ -277,7 +287,8 @@ def start_jax(values: flags.FlagValues) -> None:
 
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
-  if values['compilation_cache'].value:
+  caches = 'compilation_cache' in values and value(values, 'compilation_cache')
+  if caches:
     programs.keep(least_seconds=0.5)
 
 

@@ -58,9 +58,6 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Training': {
       'config.pretrain.learning_rate': 'Of stage 1.',
       'config.pretrain.max_epochs': 'Most passes over the train rows, stage 1.',
-      'config.pretrain.patience': (
-        'Epochs without a better validation AUC before stage 1 stops.'
-      ),
       'config.batch.lanes': (
         'Lanes of a batch, each of config.batch.lane_length=64 rows.'
       ),
@@ -77,6 +74,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         ' --config.GROUP.FIELD=VALUE overrides one.'
       ),
       'mesh': 'Devices on two axes, as data:4,model:2.',
+      'keep_checkpoints': '',
     },
   },
   'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},
@@ -120,6 +118,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
       'config.backbone': 'The network of the actor.',
     },
   },
+  'prune': {'Runs': {'workdir': ''}},
 }
 
 

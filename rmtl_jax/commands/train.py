@@ -35,6 +35,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' wandb find their server in their own environment variables.',
     flag_values=values,
   )
+  flags.DEFINE_boolean(
+    'keep_checkpoints',
+    False,
+    'Keep what only a resume needed (optimizer states, the place in the data)'
+    ' when the stages have finished; rmtl prune drops it later.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
@@ -77,6 +84,7 @@ def execute(values: flags.FlagValues) -> int:
       number,
       layout,
       trackers=trackers,
+      keep_checkpoints=common.value(values, 'keep_checkpoints'),
     ),
     processes.all_max,
   )

@@ -124,8 +124,7 @@ class Store:
     The first save also deletes temporary directories of a killed process.
     """
     if not self._has_saved and processes.is_first():
-      for path in self.directory.glob(f'*{_PARTIAL}*'):
-        shutil.rmtree(path, ignore_errors=True)
+      remove_partial(self.directory)
     self._has_saved = True
     for old in self._steps():
       if old >= step:
@@ -308,6 +307,12 @@ class LateStore:
     """Closes, and deletes the directory."""
     self.close()
     shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def remove_partial(directory: pathlib.Path) -> None:
+  """Deletes the temporary directories that a killed process left of saves."""
+  for path in directory.glob(f'*{_PARTIAL}*'):
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def damaged(path: pathlib.Path, error: Exception) -> Damaged:

@@ -3,7 +3,7 @@
 config.json     settings, data and digests of its files, versions
 manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
-checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
+checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones), constant_last/, finetune_last/
                 (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model

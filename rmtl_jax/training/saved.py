@@ -24,6 +24,8 @@ LEAVES = {
   'critic': ('critic',),
   'finetune': ('constant', 'finetune'),
 }
+# Units of the numbers of checkpoints in training.
+_STAGE, _EPOCH = 10**12, 10**6
 
 
 class Result(NamedTuple):
@@ -255,6 +257,11 @@ def begin(
   context.history[:] = [e for e in context.history if e['stage'] in stays]
 
 
+def stage_number(checkpoint: int) -> int:
+  """The number of the stage that a checkpoint in training belongs to."""
+  return checkpoint // _STAGE
+
+
 def is_due(context: context_lib.Context) -> bool:
   """Whether the last checkpoint is so old that a pass saves within itself."""
   passed = time.monotonic() - context.saved_at
@@ -281,7 +288,7 @@ def save(
     **record,
   }
   # Later stages, epochs and dispatches have higher numbers.
-  number = (context_lib.NUMBERS[stage] * 10**6 + epoch) * 10**6 + dispatches
+  number = context_lib.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
   try:
     context.store.save(number, arrays, record)
   except FloatingPointError as error:
@@ -316,7 +323,7 @@ def resume(
   if restored is None or restored.record['stage'] != stage:
     return None
   context.history[:] = restored.record['history']
-  epoch, is_within = restored.record['epoch'], restored.step % 10**6
+  epoch, is_within = restored.record['epoch'], restored.step % _EPOCH
   where = f'in pass {epoch + 1}' if is_within else f'after pass {epoch}'
   context.progress.say(f'{stage}: going on {where}')
   return restored

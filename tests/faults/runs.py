@@ -76,6 +76,13 @@ def small_disk(path: pathlib.Path, size: str) -> Iterator[pathlib.Path]:
     subprocess.run(['umount', '-l', str(path)], check=True)
 
 
+def files(path: pathlib.Path) -> set[str]:
+  """The names of all files below a directory."""
+  return {
+    str(file.relative_to(path)) for file in path.rglob('*') if file.is_file()
+  }
+
+
 def saved(path: pathlib.Path) -> set[str]:
   """Whole checkpoints of a run, as STAGE/STEP."""
   return {name for name in _checkpoints(path) if name.rsplit('/')[-1].isdigit()}

@@ -81,6 +81,7 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
     ],
     'export': [f'--workdir={directory}/run', f'--output={directory}/out'],
     'report': [f'--workdir={directory}/run', f'--output={directory}/page'],
+    'prune': [f'--workdir={directory}/run'],
   }[command]
 
 

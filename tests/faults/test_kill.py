@@ -27,6 +27,7 @@ STAGES = (
   '--config.critic.min_passes=5',
   '--config.finetune.max_epochs=4',
   '--config.finetune.patience=9',
+  '--keep_checkpoints',  # the optimizers' states are compared
   *runs.SMALL,
 )
 # Every dispatch is saved, of a split that is read from disk.

@@ -48,7 +48,14 @@ def test_memory_and_logs_stay_small(tmp_path):
   tiny.write_prepared(tmp_path / 'data', sessions=300)
   watch = _Watch()
   path = tmp_path / 'run'
-  run.train(CONFIG, path, tmp_path / 'data', ('pretrain',), watch)
+  run.train(
+    CONFIG,
+    path,
+    tmp_path / 'data',
+    ('pretrain',),
+    watch,
+    keep_checkpoints=True,
+  )
   assert len(watch.seen) == EPOCHS
   # By then the allocator has the pieces that saving threads ask for.
   settled, end = np.mean(watch.seen[90:110]), np.mean(watch.seen[-20:])

@@ -51,7 +51,14 @@ def undisturbed(tmp_path_factory):
   """A directory with the data and a run of one stage."""
   path = tmp_path_factory.mktemp('undisturbed')
   tiny.write_prepared(path / 'data', sessions=200)
-  run.train(CONFIG, path / 'run', path / 'data', ('pretrain',), QUIET)
+  run.train(
+    CONFIG,
+    path / 'run',
+    path / 'data',
+    ('pretrain',),
+    QUIET,
+    keep_checkpoints=True,
+  )
   return path
 
 
@@ -81,12 +88,12 @@ def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
   assert runs.wait_until(lambda: runs.partial(path), process)
   process.send_signal(signal.SIGSTOP)  # holds the lock, changes nothing
   with pytest.raises(types.InputError, match='another process is working in'):
-    run.train(CONFIG, path, data, ('pretrain',), QUIET)
+    run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
   process.send_signal(signal.SIGKILL)
   process.communicate()
 
   # The lock is free again; what the kill had left half-written is gone.
-  run.train(CONFIG, path, data, ('pretrain',), QUIET)
+  run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
   assert not runs.partial(path)
   assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
 
@@ -95,7 +102,7 @@ def test_stopped_killed_and_locked_out_a_run_ends_as_it_would_have(
 def test_sigint_too(tmp_path, undisturbed):
   path, data = tmp_path / 'run', undisturbed / 'data'
   assert _stopped(path, data, signal.SIGINT, 0)[0] == 130
-  run.train(CONFIG, path, data, ('pretrain',), QUIET)
+  run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
   assert runs.outcome(path) == runs.outcome(undisturbed / 'run')
 
 
@@ -159,5 +166,5 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     newest = store.restore(lambda record: None)
     store.close()
     assert newest is not None and newest.record['epoch'] >= 1
-    run.train(CONFIG, path, data, ('pretrain',), QUIET)
+    run.train(CONFIG, path, data, ('pretrain',), QUIET, keep_checkpoints=True)
     assert runs.outcome(path) == runs.outcome(undisturbed / 'run')

@@ -79,6 +79,10 @@ class Files:
     store.save(0, params, {'stage': stage, 'epoch': 0})
     store.close()
 
+  def has_params(self, stage: str, method: Method, seed: int) -> bool:
+    """Whether these parameters are there; `rmtl prune` drops them."""
+    return self._params(stage, method, seed).is_dir()
+
   def load_params(
     self, stage: str, method: Method, seed: int, template: Any
   ) -> Any:

@@ -242,13 +242,21 @@ class Runs:
 
   def _actor(self, method: Method, seed: int) -> Any:
     """Parameters of a pre-trained model, trained if they are missing."""
-    if not self._files.run(method, seed).exists():
+    if not (
+      self._files.run(method, seed).exists()
+      and self._has('pretrain', method, seed)
+    ):
       self._pretrain([(method, seed)])
     return self._kept('pretrain', method, seed)
 
   def _critics(self, method: Method, seeds: Sequence[int]) -> list[Any]:
     """Critics' parameters by seed, trained if they are missing."""
-    missing = [s for s in seeds if not self._files.critics(method, s).exists()]
+    missing = [
+      seed
+      for seed in seeds
+      if not self._files.critics(method, seed).exists()
+      or not self._has('critic', method, seed)
+    ]
     stages = [
       critic_stage.start(
         self._context(method, seed, 'critic'),
@@ -391,6 +399,11 @@ class Runs:
   def _keep(self, stage: str, method: Method, seed: int, params: Any) -> None:
     self._files.save_params(stage, method, seed, params)
     self._params[stage, method, seed] = params
+
+  def _has(self, stage: str, method: Method, seed: int) -> bool:
+    """Whether parameters are here or on disk."""
+    kept = (stage, method, seed) in self._params
+    return kept or self._files.has_params(stage, method, seed)
 
   def _kept(self, stage: str, method: Method, seed: int) -> Any:
     key = (stage, method, seed)
