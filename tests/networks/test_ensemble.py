@@ -96,3 +96,29 @@ def test_init_draws_members_that_differ():
   )
   table = np.asarray(params['first']['table'])
   assert len(table) == COUNT and np.all(np.std(table, axis=0)[1:4] > 0)
+
+
+def test_a_mixture_is_the_weighted_mean_of_different_networks_logits():
+  spec = small.spec()
+  made = [
+    functional.make_actor(spec, 'mmoe', small.CONFIG),
+    functional.make_actor(
+      spec, 'esmm', dataclasses.replace(small.CONFIG, embedding_dim=3)
+    ),
+  ]
+  whole, inputs = ensemble.make_mixture(made), small.inputs(spec)
+  trees = [small.params(one, seed) for seed, one in enumerate(made)]
+  logits = np.array(
+    [
+      small.run(one, tree, inputs)
+      for one, tree in zip(made, trees, strict=True)
+    ]
+  )
+  weights = np.array([[0.25, 1.0], [0.75, 0.0]], np.float32)
+  found = small.run(whole, ensemble.mixture(trees, weights), inputs)
+  expected = np.einsum('mltk,mk->ltk', logits, weights)
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+  equal = small.run(whole, ensemble.mixture(trees, None), inputs)
+  np.testing.assert_allclose(equal, logits.mean(0), atol=1e-6)
+  init = whole.init(jax.random.key(0))
+  assert len(init['members']) == 2 and init['weights'] is None

@@ -10,10 +10,12 @@ import jax
 import numpy as np
 import pytest
 from hypothesis import strategies
+from scipy import special
 
 from rmtl_jax import run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import mixing
 from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
@@ -265,3 +267,51 @@ def test_a_collapsed_member_is_named(trained, monkeypatch):
   assert found['critic']['zero_share'][task] == pytest.approx(0.5)
   (line,) = [w for w in found['warnings'] if 'collapsed' in w]
   assert line.startswith(f'member 1: the critic of {task} has collapsed')
+
+
+def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):
+  """The weights are in the record; prediction and evaluation take them."""
+  config = dataclasses.replace(
+    CONFIG, variants='network.ignore=user;network.embedding_dim=3'
+  )
+  record = run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
+  saved = workdir.read(tmp_path)
+  made = models.Models(saved.manifest.feature_spec())
+  restored = ensemble.restore(saved, made)
+  assert restored.is_mixture
+
+  def probabilities(name):
+    host = columns_lib.read_split(data_dir, saved.manifest, name)
+    split = splits_lib.place(host, config.batch)
+    own = [
+      made.predict(one, member.results['pretrain'].params, split)
+      for one, member in zip(restored.configs, restored.members, strict=True)
+    ]
+    whole = made.predict(config, restored.actors['pretrain'], split)
+    return np.array(own, np.float64), whole, host
+
+  own, _, validation = probabilities('validation')
+  weights = mixing.fit_weights(own, validation.labels)
+  by_task = record['member_weights']['pretrain']
+  found = np.array([by_task[task] for task in tiny.TASKS]).T
+  np.testing.assert_allclose(found, weights, atol=1e-6)
+  own, whole, _ = probabilities('test')
+  mean = np.sum(weights[:, None] * special.logit(own), axis=0)
+  np.testing.assert_allclose(whole, special.expit(mean), atol=1e-5)
+  again = evaluate.evaluate(tmp_path)
+  assert again['stages'] == record['stages']
+  assert again['member_weights'] == record['member_weights']
+  # Without metrics.json (an interrupted run) they are fitted anew.
+  (tmp_path / 'metrics.json').unlink()
+  assert evaluate.evaluate(tmp_path)['stages'] == record['stages']
+
+
+def test_weights_that_are_none_are_refused(tmp_path, data_dir):
+  config = dataclasses.replace(CONFIG, variants=';network.embedding_dim=3')
+  run.train(config, tmp_path, data_dir, ('pretrain',), live=QUIET)
+  path = tmp_path / 'metrics.json'
+  record = json.loads(path.read_text())
+  record['member_weights']['pretrain'][tiny.TASKS[0]] = [1.0]
+  path.write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match='member_weights'):
+    evaluate.evaluate(tmp_path)

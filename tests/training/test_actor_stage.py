@@ -1,5 +1,7 @@
 """What happens between the epochs of stage 1, and where stage 3 starts."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -212,3 +214,23 @@ def test_weights_end_where_lambda_does(shared):
   first, second = (r['weight_mean_click'] - 1 for r in one.context.history)
   # Means of 1 - x over the halves of the steps: 3/4 and 1/4, about.
   assert second > 0 and first / second == pytest.approx(3, rel=0.25)
+
+
+def test_stages_stop_on_what_is_monitored(shared):
+  """Both by hand, from the predictions of validation rows."""
+  one, actor, _ = finetune_of(shared, ('mean_one',))
+  context = one.context
+  found = actor_stage.validation(context, actor)
+  labels = context.validation.host.labels.astype(np.float64)
+  p = context.predict(actor, context.validation).astype(np.float64)
+  logloss = -np.mean(labels * np.log(p) + (1 - labels) * np.log1p(-p), axis=0)
+  np.testing.assert_allclose(found.logloss, logloss, rtol=1e-5)
+  rate = labels.mean(0)
+  of_rate = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
+  config = context.config
+  assert found.monitored(config) == np.mean(found.auc)
+  monitoring = dataclasses.replace(
+    config, evaluation=dataclasses.replace(config.evaluation, monitor='logloss')
+  )
+  expected = -np.mean(logloss / of_rate)
+  assert found.monitored(monitoring) == pytest.approx(expected, rel=1e-5)

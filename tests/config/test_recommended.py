@@ -1,0 +1,65 @@
+"""What the recommended settings make of a log's size and fields."""
+
+import math
+import types as python_types
+
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.config import recommended, variants
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
+
+SMALL = manifest_lib.Field('country', 'categorical', 40)
+USER = manifest_lib.Field('user', 'categorical', 5000)
+BINS = manifest_lib.Field(
+  'asof_gap', 'categorical', 300, details={'transform': 'bins'}
+)
+ITEM = manifest_lib.Field('item', 'categorical', 900)
+HISTORY = manifest_lib.Field('seen', 'multi_valued', 900, 20, {}, 'item')
+
+
+def config(rows, fields=(SMALL, USER, BINS, ITEM, HISTORY)):
+  train = python_types.SimpleNamespace(rows=rows)
+  manifest = python_types.SimpleNamespace(
+    splits={'train': train}, fields=fields
+  )
+  return config_values.validate(config_lib.preset('recommended', manifest))
+
+
+def test_one_member_sees_no_ids():
+  """Fields of many values that are no bins, and lists of the same values."""
+  first, second = variants.of_members(config(50_000))
+  assert first.network.ignore == 'user+item+seen'
+  assert second.network.ignore == ''
+
+
+def test_without_ids_members_differ_in_their_seed():
+  found = config(50_000, (SMALL, BINS))
+  assert (found.ensemble, found.variants) == (2, '')
+
+
+@pytest.mark.parametrize('rows', [1, 300, 3_000, 45_000, 10**6, 10**8, 10**10])
+def test_an_epoch_has_steps_and_stages_have_patience(rows):
+  found = config(rows)
+  slots = found.batch.lanes * found.batch.lane_length
+  steps = math.ceil(rows / slots)
+  # Batches of two lanes are the smallest.
+  assert steps >= 50 or slots == 2 * 64
+  assert math.log2(found.batch.lanes).is_integer()
+  patience = found.pretrain.patience
+  assert 2 <= patience <= 12
+  assert patience * steps >= 250 or patience == 12
+
+
+def test_networks_grow_with_the_rows():
+  dims = [config(r).network.embedding_dim for r in (10**4, 10**7, 10**9)]
+  assert dims == sorted(set(dims))
+  assert recommended.MOST_CATEGORIES == 200
+
+
+def test_it_records_its_name_and_keeps_the_control():
+  found = config(1000)
+  assert found.preset == 'recommended' and found.control
+  assert found.evaluation.monitor == 'logloss'
+  assert found.evaluation.calibration == 'platt'

@@ -1,0 +1,38 @@
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
+
+
+def config(text, ensemble=3):
+  return config_values.from_dict({'ensemble': ensemble, 'variants': text})
+
+
+def test_members_take_the_variants_in_turn():
+  text = 'network.ignore=user+item:pretrain.learning_rate=0.01;'
+  found = variants.of_members(config(text))
+  assert [one.network.ignore for one in found] == ['user+item', '', 'user+item']
+  rates = [one.pretrain.learning_rate for one in found]
+  assert rates == [0.01, 1e-3, 0.01]
+  assert all((one.ensemble, one.variants) == (1, '') for one in found)
+
+
+def test_one_model_is_its_only_member():
+  assert variants.of_members(config_lib.Config()) == [config_lib.Config()]
+
+
+@pytest.mark.parametrize(
+  ('text', 'ensemble', 'error'),
+  [
+    ('a;b', 1, 'config.variants: .*no such setting'),
+    (';', 1, '2 variants, and config.ensemble is 1'),
+    ('batch.lanes=8;', 2, r"config.variants: 'batch.lanes=8': batch.lanes"),
+    ('network.dropout=much;', 2, 'network.dropout=much is not of type float'),
+    ('network.dropout=2;', 2, 'config.network.dropout: 2.0 is not between'),
+  ],
+)
+def test_what_is_refused(text, ensemble, error):
+  with pytest.raises(types.InputError, match=error):
+    variants.of_members(config(text, ensemble))

@@ -1,0 +1,46 @@
+import hypothesis
+import numpy as np
+from hypothesis import strategies
+from scipy import special
+
+from rmtl_jax.evaluation import mixing
+
+
+def drawn(seed, rows=400):
+  """Labels of known logits, and two views of these."""
+  rng = np.random.default_rng(seed)
+  z = rng.normal(size=(rows, 1))
+  labels = (rng.random((rows, 1)) < special.expit(2 * z)).astype(np.float32)
+  views = np.stack([2 * z + rng.normal(size=z.shape) for _ in range(2)])
+  return labels, views
+
+
+def logloss(labels, z):
+  return np.mean(np.logaddexp(0.0, z) - labels * z)
+
+
+@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.given(strategies.integers(0, 2**31))
+def test_no_mixture_has_a_lower_logloss(seed):
+  labels, views = drawn(seed)
+  found = mixing.fit_weights(special.expit(views), labels)
+  assert found.shape == (2, 1) and found.dtype == np.float32
+  np.testing.assert_allclose(found.sum(0), 1.0, rtol=1e-6)
+  best = logloss(labels, np.sum(found[:, None] * views, axis=0))
+  for share in np.linspace(0, 1, 51):
+    other = logloss(labels, share * views[0] + (1 - share) * views[1])
+    assert best <= other + 1e-6
+
+
+def test_a_member_of_noise_gets_nothing():
+  labels, views = drawn(0, 4000)
+  views[1] = 3 * np.random.default_rng(1).normal(size=views[1].shape)
+  found = mixing.fit_weights(special.expit(views), labels)
+  np.testing.assert_allclose(found[:, 0], [1, 0], atol=0.02)
+
+
+def test_one_class_tells_nothing_and_sure_members_stay_finite():
+  labels = np.array([[0, 1], [0, 0]], np.float32)
+  certain = np.array([[[0, 1], [0, 0]]] * 2, np.float32)
+  found = mixing.fit_weights(certain, labels)
+  np.testing.assert_allclose(found, 0.5)
