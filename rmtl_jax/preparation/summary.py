@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -75,11 +76,11 @@ def _fields(manifest: manifest_lib.Manifest) -> list[str]:
       shown.append(f'{field.name} {field.size:,} x {field.width}')
     else:
       shown.append(f'{field.name} {field.size:,}')
-  return [f'fields and vocabulary rows: {", ".join(shown)}']
+  return _wrapped(f'fields and vocabulary rows: {", ".join(shown)}')
 
 
 def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
-  """A line about as-of features; none if nobody asked for any."""
+  """A sentence about as-of features; none if nobody asked for any."""
   made = manifest.options.get('as_of', ())
   left_out = manifest.report.get('as_of_left_out', {})
   if not made and not left_out:
@@ -91,7 +92,18 @@ def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
   if names:
     reasons = (f'{", ".join(some)} ({why})' for why, some in names.items())
     line += f'; left out: {", ".join(reasons)}'
-  return [line]
+  return _wrapped(line)
+
+
+def _wrapped(line: str) -> list[str]:
+  """The line on as many of 80 columns as it takes; words stay whole."""
+  return textwrap.wrap(
+    line,
+    80,
+    subsequent_indent='  ',
+    break_long_words=False,
+    break_on_hyphens=False,
+  )
 
 
 def _time(ms: int | None) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from rmtl_jax.data import manifest as manifest_lib
@@ -57,26 +59,38 @@ def test_data_that_another_engine_wrote_has_no_report():
 
 
 @pytest.mark.parametrize(
-  ('made', 'left_out', 'line'),
+  ('made', 'left_out', 'lines'),
   [
     (
       ['gap', 'counts'],
       {'views': 'no item', 'feedback': 'no label times', 'history': 'no item'},
-      'gap, counts; left out: views, history (no item), feedback (no label'
-      ' times)',
+      [
+        'gap, counts; left out: views, history (no item), feedback (no',
+        '  label times)',
+      ],
     ),
-    (['gap'], {}, 'gap'),
+    (['gap'], {}, ['gap']),
     (
       [],
       {'gap': 'one value in train'},
-      'none; left out: gap (one value in train)',
+      ['none; left out: gap (one value in train)'],
     ),
   ],
 )
-def test_as_of_features_have_one_line(made, left_out, line):
+def test_as_of_features_have_one_sentence(made, left_out, lines):
   manifest = make(
     options={'as_of': made} if made else {},
     report={'as_of_left_out': left_out} if left_out else {},
   )
+  found = summary.summary(manifest).splitlines()[-len(lines) :]
+  assert found == [f'as-of features: {lines[0]}', *lines[1:]]
+
+
+def test_many_fields_stay_within_the_width():
+  fields = tuple(
+    manifest_lib.Field(f'field_{i}', 'categorical', i) for i in range(40)
+  )
+  manifest = dataclasses.replace(make(), fields=fields)
   lines = summary.summary(manifest).splitlines()
-  assert lines[-1] == f'as-of features: {line}'
+  assert max(map(len, lines)) <= 80
+  assert 'field_39 39' in lines[-1]
