@@ -6,7 +6,7 @@ vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (unfinished stage), pretrain/, critic/, constant/,
                 finetune/ (finished ones)
 members/        of an ensemble, which has no checkpoints: a run per model
-metrics.jsonl, metrics.json, evaluation/, tensorboard/, report/
+metrics.jsonl, metrics.json, evaluation/, tensorboard/, tracking/, report/
 """
 
 from __future__ import annotations
