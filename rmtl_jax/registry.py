@@ -1,9 +1,9 @@
 """Registries: parts of one kind by name, each one record.
 
-A weighting, a backbone, a source of raw logs and a metric are one record each;
-settings, steps and reports ask the record and never test for a name. Nothing
-here imports JAX, so that command lines are checked before anything heavy
-starts.
+A weighting, a backbone, a source of raw logs, a metric and a tracker are one
+record each; settings, steps and reports ask the record and never test for a
+name. Nothing here imports JAX, so that command lines are checked before
+anything heavy starts.
 """
 
 from __future__ import annotations

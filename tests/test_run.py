@@ -116,6 +116,10 @@ def test_tensorboard_shows_scalars_histograms_and_the_config(trained):
     assert weight.min >= 1.0
   (text,) = values['config/text_summary'].tensor.string_val
   assert '| pretrain.max_epochs | 2 |' in text.decode()
+  rate = values['pretrain/learning_rate'].simple_value
+  assert round(rate, 6) == CONFIG.pretrain.learning_rate
+  auc = values['test/finetune/auc_click'].simple_value
+  assert round(auc - record['stages']['finetune']['click']['auc'], 6) == 0
 
 
 def test_the_oracle_is_best(trained):

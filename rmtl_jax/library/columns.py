@@ -25,11 +25,14 @@ AUTO = 'auto'
 ROLES = ('session', 'user', 'item', 'time')
 # Names of columns without case, blanks and signs, by role.
 _NAMES = {
-  'session': ('session', 'sessionid', 'visit', 'visitid'),
-  'user': tuple(
-    name + end
-    for name in ('user', 'customer', 'visitor', 'client', 'member')
-    for end in ('', 'id')
+  'session': ('session', 'sessionid', 'usersession', 'visit', 'visitid'),
+  'user': (
+    'uid',
+    *(
+      name + end
+      for name in ('user', 'customer', 'visitor', 'client', 'member')
+      for end in ('', 'id')
+    ),
   ),
   'item': tuple(
     name + end
@@ -44,8 +47,10 @@ _NAMES = {
 # Seconds since 1970 of the years 2000 and 2100.
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
 _PER_SECOND = {'s': 1, 'ms': 1_000, 'us': 1_000_000}
-# Integers under such names are categories, not numbers.
-_ID = re.compile(r'(id|ids|code|category|type|class|group)$')
+# Integers under such names are categories, not numbers, and so are integers of
+# few values in many times as many rows.
+_ID = re.compile(r'(ids?|code|category|type|class|group|(cat|feat)\d+)$')
+_FEW_VALUES, _ROWS_PER_VALUE = 32, 20
 _ODD = re.compile(r'[^A-Za-z0-9_.-]')
 _LONGEST_NAME = 100
 Entry = str | Mapping[str, Any]
@@ -244,7 +249,10 @@ def _kind(table: pa.Table, column: str) -> str:
   if pa.types.is_boolean(kind) or parquet.is_text(kind):
     return 'categorical'
   if pa.types.is_integer(kind):
-    return 'categorical' if _ID.search(_bare(column)) else 'numeric'
+    few = min(_FEW_VALUES, len(table) // _ROWS_PER_VALUE)
+    if _ID.search(_bare(column)) or len(table[column].unique()) <= few:
+      return 'categorical'
+    return 'numeric'
   if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
     return 'numeric'
   if tables.is_list(kind) and not pa.types.is_nested(kind.value_type):

@@ -16,11 +16,14 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.library import columns, fitting, tables
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.serving import predictor, scorer
 
+# A test AUC above this is a label among the features more often than not.
+_TOO_GOOD = 0.99
 # Parameters that are not the model's.
 _LOCAL = ('workdir', 'tracker', 'verbose')
 _OWN_OPTIONS = ('source', 'raw_dir', 'data_dir', 'schema', 'overwrite', 'as_of')
@@ -80,7 +83,7 @@ class Ranker:
       time_unit: `ms`, `s` or `us` since 1970, or `iso`; None: by the column.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
-        id's.
+        id's or that have few values.
       numeric: columns of numbers, or entries of a schema, as `{'column':
         'price', 'transform': 'log1p'}`. None: all other numbers.
       multi_valued: columns of lists, or entries of a schema, as `{'column':
@@ -156,7 +159,8 @@ class Ranker:
 
     rows = tables.to_arrow(table)
     described = columns.describe(rows, self._wanted())
-    config, options = self._config(), self._options()
+    self._config()  # what is wrong is said before any work
+    options = self._options()
     live = progress.Progress(quiet=not self.verbose)
     trackers = self.tracker
     trackers = (trackers,) if isinstance(trackers, str) else tuple(trackers)
@@ -173,13 +177,18 @@ class Ranker:
       },
     }
     manifest = fitting.prepare(place, rows, asked, live)
+    config = self._config(manifest)
     stages = run.ORDER if self.fine_tune else run.ORDER[:1]
     record = run.train(
       config, place, place / fitting.DATA, stages, live, trackers=trackers
     )
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
-    for line in (*manifest.report.get('warnings', ()), *record['warnings']):
+    for line in (
+      *manifest.report.get('warnings', ()),
+      *record['warnings'],
+      *_leaks(self.metrics_),
+    ):
       warnings.warn(line, stacklevel=2)
     return self
 
@@ -250,11 +259,11 @@ class Ranker:
     names = inspect.signature(columns.Wanted).parameters
     return columns.Wanted(**{name: getattr(self, name) for name in names})
 
-  def _config(self) -> config_lib.Config:
-    """The settings, whose start is that of `rmtl train`."""
-    config = config_lib.Config()
-    if self.preset is not None:
-      config = config_lib.preset(self.preset)
+  def _config(
+    self, manifest: manifest_lib.Manifest | None = None
+  ) -> config_lib.Config:
+    """The settings, as far as they are known without the prepared data."""
+    config = _start(self.preset, manifest)
     changes: dict[str, Any] = {}
     for name, value in (
       ('backbone', self.backbone),
@@ -352,6 +361,24 @@ def load(path: str | os.PathLike[str]) -> Ranker:
   ranker = Ranker(**{'tasks': (), **given})
   ranker._restore(place)
   return ranker
+
+
+def _start(
+  preset: str | None, manifest: manifest_lib.Manifest | None
+) -> config_lib.Config:
+  """What settings start from: a preset, or the default."""
+  del manifest  # no preset is made from data
+  return config_lib.Config() if preset is None else config_lib.preset(preset)
+
+
+def _leaks(metrics: Mapping[str, Any]) -> list[str]:
+  """A line for each task whose test AUC is too good to be true."""
+  return [
+    f'task {task!r}: test AUC {found["auc"]:.4f}: is there a column that is'
+    ' known only after the label? Leave it out with exclude='
+    for task, found in metrics.items()
+    if (found.get('auc') or 0.0) > _TOO_GOOD
+  ]
 
 
 def _parameters() -> list[str]:

@@ -42,9 +42,10 @@ def compare(
     path: COMPARISON, created if missing; gets results.json, results.md,
       results.csv and pictures.
     data_dir: prepared data.
-    methods: as BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...], say
-      `ple+critic`; the controls of weighted ones are added. Empty: those of
-      `config.compare`.
+    methods: backbones, with a weighting to fine-tune by it: `ple`,
+      `ple+critic`, `ple+critic@esmm` (critics of ESMM),
+      `ple+critic:weighting.lambda_=0.3` (another setting). The controls of
+      weighted ones are added. Empty: those of `config.compare`.
     seeds: of the paired runs, 16 for a claim. Empty: those of
       `config.compare`.
     config: settings of every method.

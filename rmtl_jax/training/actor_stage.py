@@ -190,6 +190,9 @@ class ActorStage:
     }
     if self.name != 'pretrain' and new_state.tuner:
       record |= tuners.numbers(actor.weighting_state)
+    record['learning_rate'] = state.learning_rate(
+      actor.opt_state, self.limits.schedule
+    )
     if sums.get('skipped'):
       record['skipped_steps'] = int(sums['skipped'])
     if 'td_error' in sums:

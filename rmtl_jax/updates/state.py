@@ -194,13 +194,40 @@ def scale_by_progress(
 
   def update(updates, state, params=None):
     del params
-    step = state.step.astype(jnp.float32)
-    factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
-    factor *= schedules.decay_factor(schedule, step, state.total, state.warmup)
+    factor = _progress_factor(schedule, state.step, state)
     new_updates = jax.tree.map(lambda u: u * factor, updates)
     return new_updates, state._replace(step=state.step + 1)
 
   return optax.GradientTransformation(init, update)
+
+
+def _progress_factor(
+  schedule: str, number: jax.Array, state: ProgressState
+) -> jax.Array:
+  """What update `number` is multiplied by, see `scale_by_progress`."""
+  step = number.astype(jnp.float32)
+  factor = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(state.warmup, 1.0))
+  return factor * schedules.decay_factor(
+    schedule, step, state.total, state.warmup
+  )
+
+
+def learning_rate(opt_state: Any, schedule: str) -> float:
+  """The learning rate of the last update, schedule and warmup included.
+
+  Args:
+    opt_state: of a `make_optimizer`.
+    schedule: of its stage, a name of config.SCHEDULES.
+  """
+  ((_, rate),) = optax.tree.get_all_with_path(opt_state, 'learning_rate')
+  found = jax.tree.leaves(
+    opt_state, is_leaf=lambda leaf: isinstance(leaf, ProgressState)
+  )
+  for state in found:
+    if isinstance(state, ProgressState):
+      last = jnp.maximum(state.step - 1, 0)
+      rate *= _progress_factor(schedule, last, state)
+  return float(rate)
 
 
 def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:

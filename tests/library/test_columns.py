@@ -102,6 +102,16 @@ def test_types_tell_the_kinds_of_fields():
   }
 
 
+def test_integers_of_few_values_are_categories():
+  more = {'hour': [n % 4 for n in range(100)], 'age': list(range(100))}
+  found = described({**small.table(100), **more})
+  assert [e['name'] for e in found.schema['categorical']] == [
+    *('user_id', 'item_id'),
+    'hour',
+  ]
+  assert [e['name'] for e in found.schema['numeric']] == ['price', 'age']
+
+
 def test_what_is_named_is_taken_as_it_is():
   found = described(
     small.table(8),

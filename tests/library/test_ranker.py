@@ -198,6 +198,14 @@ def test_faults_leave_nothing_behind(tmp_path):
   assert [entry.name for entry in path.iterdir()] == ['log.parquet']
 
 
+def test_a_label_among_the_features_is_told_of():
+  table = small.table()
+  spent = {**table, 'spent': [float(5 * y) for y in table['click']]}
+  settings = {**small.SETTINGS, 'pretrain.max_epochs': 12}
+  with pytest.warns(UserWarning, match=r"task 'click': test AUC 0\.99|1\.0"):
+    ranker(tasks=('click',), settings=settings).fit(spent)
+
+
 @pytest.mark.parametrize(
   ('more', 'told'),
   [

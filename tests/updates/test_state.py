@@ -308,3 +308,20 @@ def test_states_start_at_the_parameters_given():
   )
   problem.assert_trees_close(actor.params, params, rtol=0)
   assert int(state.FinetuneState(actor, (), ()).step) == 0
+
+
+def test_the_last_rate_has_its_schedule_and_warmup():
+  config = config_lib.StageConfig(
+    learning_rate=0.1, schedule='linear', warmup_steps=2
+  )
+  optimizer = state.make_optimizer(config, total_steps=6)
+  params = jax.tree.map(jnp.asarray, PARAMS)
+  opt_state, found = optimizer.init(params), []
+  for _ in range(7):
+    _, opt_state = optimizer.update(params, opt_state, params)
+    found.append(state.learning_rate(opt_state, config.schedule))
+  expected = [0.05, 0.1, 0.1, 0.075, 0.05, 0.025, 0]
+  np.testing.assert_allclose(found, expected, atol=1e-7)
+  constant = state.make_optimizer(config_lib.StageConfig(learning_rate=0.1))
+  opt_state = constant.init(params)
+  assert round(state.learning_rate(opt_state, 'constant'), 6) == 0.1
