@@ -154,6 +154,19 @@ def test_every_backbone_equals_numpy(backbone):
     assert np.ptp(other - found) > 1e-4
 
 
+def test_data_without_quantiles_has_one_bin_per_field():
+  spec = small.spec()  # as of a manifest of an earlier version
+  network = functional.make_actor(spec, 'shared_bottom', CONFIG)
+  params, inputs = small.params(network), small.inputs(spec)
+  assert params['first']['numeric']['slopes'].shape == (2, 1, 3)
+  known = dataclasses.replace(spec, quantiles=((), ()))
+  expected = reference.actor_logits(
+    known, 'shared_bottom', CONFIG, params, inputs
+  )
+  found = small.run(network, params, inputs)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize('form', ['shared', 'separate'])
 def test_critics_equal_numpy(form):
   spec, critic = small_spec(), config_lib.CriticConfig(form=form)
