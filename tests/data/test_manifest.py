@@ -138,6 +138,45 @@ def test_a_row_that_the_vocabulary_lacks(row):
     manifest_lib.parse(wrong)
 
 
+def test_quantiles_of_numeric_fields():
+  assert FULL.feature_spec().quantiles == ()  # data of earlier versions
+  given = record()
+  given['fields'][3]['details'] = {'quantiles': [-1, 0.5, 2.0]}
+  assert manifest_lib.parse(given).feature_spec().quantiles == ((-1, 0.5, 2.0),)
+  given['fields'].append({'name': 'age', 'kind': 'numeric'})
+  assert manifest_lib.parse(given).feature_spec().quantiles == (
+    (-1, 0.5, 2.0),
+    (),
+  )
+
+
+@pytest.mark.parametrize(
+  'quantiles',
+  [
+    None,
+    [],
+    [1.0],
+    [0.0, 0.0],
+    [1.0, 0.0],
+    [0.0, True],
+    [0.0, '1'],
+    [0.0, float('nan')],
+    [0.0, float('inf')],
+    [-(10**400), 0.0],
+    [0.0, 2e30],
+    {'0': 1.0},
+    list(range(1026)),
+  ],
+)
+def test_quantiles_that_are_no_edges(quantiles):
+  wrong = record()
+  wrong['fields'][3]['details'] = {'quantiles': quantiles}
+  expected = r"'price': details: quantiles are .* 2 to 1025 increasing numbers"
+  with pytest.raises(types.InputError, match=expected) as error:
+    manifest_lib.parse(wrong)
+  assert '\n' not in str(error.value)
+
+
 def test_what_later_programs_add_is_not_read():
   assert manifest_lib.parse({**record(), 'added_later': [1]}) == FULL
 

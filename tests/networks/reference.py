@@ -69,11 +69,29 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
     used = [v for v in values if v >= 0]
     blocks.append(sum(table[start + v] for v in used) / len(used))
     start += size
-  if spec.numeric:
+  if config.numeric_encoding == 'piecewise':
+    blocks += piecewise(spec, first['numeric'], row.numeric)
+  elif spec.numeric:
     numeric = first['numeric']
     blocks.append(dense(row.numeric, numeric['kernel'], numeric['bias']))
   assert start == len(table)
   return np.concatenate(blocks)
+
+
+def piecewise(spec, numeric, values):
+  """A block of every numeric field: a slope per bin between quantiles."""
+  blocks = []
+  for n, edges in enumerate(spec.quantiles):
+    slopes, block = numeric['slopes'][n], numeric['offset'][n]
+    for i in range(max(1, len(edges) - 1)):
+      part = values[n]
+      if edges:
+        part = (part - edges[i]) / (edges[i + 1] - edges[i])
+        part = max(part, -1.0 if i == 0 else 0.0)
+        part = min(part, 2.0 if i == len(edges) - 2 else 1.0)
+      block = block + part * slopes[i]
+    blocks.append(block)
+  return blocks
 
 
 def history(attention, items, own):

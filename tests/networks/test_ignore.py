@@ -20,6 +20,7 @@ SPEC = types.FeatureSpec(
   names=('user', 'gap', 'item', 'rate', 'tags', 'marks'),
   item=2,
   numeric_names=('price', 'age', 'rates'),
+  quantiles=((-1.0, 1.0), (0.0, 2.0), (-1.0, 0.0, 3.0)),
   groups=(
     ('gap', ('gap',)),
     ('views', ()),
@@ -37,6 +38,7 @@ REST = types.FeatureSpec(
   names=('gap', 'item', 'marks'),
   item=1,
   numeric_names=('price', 'rates'),
+  quantiles=((-1.0, 1.0), (-1.0, 0.0, 3.0)),
   groups=(
     ('gap', ('gap',)),
     ('views', ()),
@@ -158,8 +160,13 @@ FORMS = [
 
 
 @pytest.mark.parametrize(('name', 'form'), FORMS)
-def test_equals_a_network_for_data_without_the_fields(name, form):
-  more = {'first_layer': form, 'session_encoder': 'mean'}
+@pytest.mark.parametrize('encoding', ['linear', 'piecewise'])
+def test_equals_a_network_for_data_without_the_fields(name, form, encoding):
+  more = {
+    'first_layer': form,
+    'session_encoder': 'mean',
+    'numeric_encoding': encoding,
+  }
   one, args = named(name, SPEC, config(SETTING, **more))
   other, _ = named(name, REST, config('', **more))
   key = jax.random.key(3)

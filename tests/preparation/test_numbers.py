@@ -96,6 +96,41 @@ def test_bins_without_train_values(connection):
   assert values(connection, numbers.bin_index(field, edges)) == [None, '0']
 
 
+def test_quantiles_by_hand(connection):
+  fill(connection, [2.0] * 30 + [3.0] + [5.0] * 33, [-9.0, 99.0])
+  found = numbers.fit_quantiles(
+    connection, 'log', {'a': 'CAST(x_a AS FLOAT)', 'b': '7::FLOAT'}
+  )
+  # 64 rows, so that a bin is two rows wide: 3 is the second of its bin.
+  assert found == {'a': [2.0, 5.0], 'b': []}
+  fill(connection, [3.0] * 2)
+  columns = {'a': 'CAST(x_a AS FLOAT)'}
+  found = numbers.fit_quantiles(connection, 'log', columns)
+  assert found == {'a': [2.0, 3.0, 5.0]}
+
+
+@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.given(
+  st.lists(
+    st.floats(-10, 10, width=16).map(lambda x: x + 0.0),
+    min_size=1,
+    max_size=80,
+  )
+)
+def test_quantiles_against_numpy(train):
+  with duckdb.connect() as connection:
+    connection.execute('CREATE TABLE log (x_a DOUBLE, split BIGINT)')
+    fill(connection, train, [-99.0, 99.0])
+    found = numbers.fit_quantiles(
+      connection, 'log', {'a': 'CAST(x_a AS FLOAT)'}
+    )['a']
+    shares = np.arange(numbers.BINS + 1) / numbers.BINS
+    expected = np.unique(
+      np.quantile(np.float32(train), shares, method='inverted_cdf')
+    )
+    assert found == (expected.tolist() if len(expected) > 1 else [])
+
+
 @hypothesis.settings(deadline=None, max_examples=40)
 @hypothesis.given(
   train=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30),

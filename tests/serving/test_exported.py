@@ -50,6 +50,20 @@ def test_every_backbone(run_dir, tmp_path, backbone):
   check_round_trip(scorer, tmp_path / 'out', columns)
 
 
+def test_numbers_by_their_quantiles(run_dir, tmp_path):
+  raw = table_run.table(60)
+  columns = {name: raw[name].to_pylist() for name in table_run.FEATURES}
+  settings = {'backbone': 'shared_bottom'}
+  linear = past_run.untrained(run_dir, **settings)
+  settings['network.numeric_encoding'] = 'piecewise'
+  scorer = past_run.untrained(run_dir, **settings)
+  quantiles = scorer.manifest.feature_spec().quantiles
+  assert [len(edges) > 2 for edges in quantiles] == [True, True]
+  check_round_trip(scorer, tmp_path / 'out', columns)
+  other = linear.predict(columns)['click']
+  assert np.ptp(other - scorer.predict(columns)['click']) > 1e-3
+
+
 def test_an_ensemble_calibrated_with_fields_that_are_ignored(run_dir, tmp_path):
   settings = {
     'ensemble': 3,

@@ -47,6 +47,15 @@ def test_an_ensemble_equals_its_evaluation(tmp_path):
   )
 
 
+def test_numbers_by_their_quantiles_equal_their_evaluation(tmp_path):
+  config = config_values.with_settings(
+    table_run.CONFIG,
+    {'backbone': 'shared_bottom', 'network.numeric_encoding': 'piecewise'},
+  )
+  run_dir = table_run.train(tmp_path, ('pretrain',), config)
+  _check_equals_evaluation(run_dir, 'pretrain')
+
+
 def _check_equals_evaluation(run_dir, stage):
   expected = _evaluated(run_dir, stage or 'finetune')
   rows = np.array(sorted(expected))

@@ -1,0 +1,208 @@
+"""Piecewise-linear encodings: the components, the blocks, every network."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import first_layer, functional, numeric
+from rmtl_jax.networks import registry as networks_registry
+from tests.networks import reference, small
+
+QUANTILES = ((-1.0, 0.0, 0.5, 2.5), (), (0.0, 4.0))
+CONFIG = dataclasses.replace(small.CONFIG, numeric_encoding='piecewise')
+
+
+def small_spec(num_tasks=2):
+  spec = small.spec(num_tasks)
+  return dataclasses.replace(spec, quantiles=QUANTILES[: spec.numeric])
+
+
+def test_components_by_hand():
+  bins = numeric.Bins.of(QUANTILES)
+  x = np.array(
+    [[-1.0, 7.0, 0.0], [0.25, -7.0, 1.0], [-1.5, 0.0, 5.0], [3.5, 1e9, -3.0]],
+    np.float32,
+  )
+  np.testing.assert_array_equal(
+    bins.encode(x),
+    [
+      [[0.0, 0.0, 0.0], [7.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+      [[1.0, 0.5, 0.0], [-7.0, 0.0, 0.0], [0.25, 0.0, 0.0]],
+      [[-0.5, 0.0, 0.0], [0.0, 0.0, 0.0], [1.25, 0.0, 0.0]],
+      [[1.0, 1.0, 1.5], [1e9, 0.0, 0.0], [-0.75, 0.0, 0.0]],
+    ],
+  )
+  np.testing.assert_array_equal(bins.counts(), [3, 1, 1])
+
+
+def test_outliers_stop_a_bin_beyond_the_edges():
+  found = numeric.Bins.of(((-1.0, 0.0, 0.5),)).encode(
+    np.array([[-1e30], [1e30], [np.nan]], np.float32)
+  )
+  np.testing.assert_array_equal(
+    found, [[[-1.0, 0.0]], [[1.0, 2.0]], [[np.nan, np.nan]]]
+  )
+
+
+def test_edges_that_are_one_in_float32_are_one():
+  found = numeric.Bins.of(((1.0, 1.0 + 1e-12, 2.0), (3.0, 3.0 + 1e-12)))
+  np.testing.assert_array_equal(found.counts(), [1, 1])
+  np.testing.assert_array_equal(
+    found.encode(np.array([[1.5, 3.5]], np.float32)), [[[0.5], [3.5]]]
+  )
+
+
+EDGES = st.lists(
+  st.floats(-100, 100, width=16), min_size=2, max_size=12, unique=True
+).map(sorted)
+
+
+@hypothesis.settings(deadline=None, max_examples=100)
+@hypothesis.given(EDGES, st.integers(0, 2**16))
+def test_a_line_through_the_components_interpolates(edges, seed):
+  """Sum of steps times components: np.interp, continuous and monotone."""
+  rng = np.random.default_rng(seed)
+  steps = rng.exponential(size=len(edges) - 1)
+  values = np.concatenate([[0.0], np.cumsum(steps)])
+  first, last = np.diff(edges)[[0, -1]]
+  # One bin's width further at both ends.
+  knots = np.array([edges[0] - first, *edges, edges[-1] + last])
+  heights = np.array([-steps[0], *values, values[-1] + steps[-1]])
+  low, high = knots[0] - 1, knots[-1] + 1
+  x = np.sort(np.r_[knots, rng.uniform(low, high, 50)]).astype(np.float32)
+  found = np.asarray(numeric.Bins.of((edges,)).encode(x[:, None]))[:, 0] @ steps
+  expected = np.interp(x.astype(np.float64), knots, heights)
+  np.testing.assert_allclose(found, expected, atol=1e-4 * (1 + values[-1]))
+  assert (np.diff(found) >= -1e-5 * (1 + values[-1])).all()
+
+
+def test_blocks_through_the_layer_by_hand():
+  spec = types.FeatureSpec((2,), (), 2, 1, quantiles=((0.0, 1.0, 3.0), ()))
+  config = config_lib.NetworkConfig(
+    embedding_dim=1, first_layer='plain', numeric_encoding='piecewise'
+  )
+  layer = first_layer.FirstLayer(
+    spec, config, nnx.Rngs(params=jax.random.key(0)), units=1
+  )
+  assert layer.kernel.shape == (3, 1, 1)
+  layer.table[...] = jnp.array([[1.0], [2.0]])
+  layer.kernel[...] = jnp.array([[[1.0]], [[10.0]], [[100.0]]])
+  layer.bias[...] = jnp.array([0.5])
+  layer.numeric.slopes[...] = jnp.array([[[2.0], [4.0]], [[3.0], [9.0]]])
+  layer.numeric.offset[...] = jnp.array([[1.0], [-1.0]])
+  inputs = types.Inputs(
+    np.array([[1], [0]]),
+    np.zeros((2, 0), np.int32),
+    np.array([[2.0, 5.0], [0.5, -1.0]], np.float32),
+  )
+  (hidden,), _ = layer((), inputs)
+  # 2 + 10 (2 + 4 / 2 + 1) + 100 (15 - 1) + 0.5
+  # 1 + 10 (2 / 2 + 1) + 100 (-3 - 1) + 0.5
+  np.testing.assert_allclose(hidden, [[1452.5], [-378.5]], rtol=1e-6)
+
+
+def test_blocks_of_fields():
+  spec = types.FeatureSpec((3, 5), ((4, 2),), 3, 1)
+  assert numeric.num_blocks(spec, 'linear') == 1
+  assert first_layer.num_blocks(spec, 'linear') == 4
+  assert first_layer.num_blocks(spec, 'piecewise') == 6
+  none = types.FeatureSpec((3,), (), 0, 1)
+  assert numeric.num_blocks(none, 'piecewise') == 0
+
+
+def test_a_fresh_block_is_a_line_of_the_rank():
+  """Mean 0 and variance 1 / N over rows of equally full bins."""
+  edges = tuple(np.exp(np.linspace(-3, 3, 17)).tolist())
+  spec = types.FeatureSpec((), (), 4, 1, quantiles=(edges,) * 3 + ((),))
+  config = dataclasses.replace(CONFIG, embedding_dim=512)
+  layer = numeric.Piecewise(spec, config, nnx.Rngs(params=jax.random.key(0)))
+  rank = np.linspace(0, 16, 4001)
+  x = np.interp(rank, np.arange(17), edges).astype(np.float32)
+  inputs = np.stack([x, x, x, (rank - 8) / np.std(rank)], axis=1)
+  components = np.asarray(layer.bins.encode(inputs.astype(np.float32)))
+  blocks = np.einsum('tnb,nbd->tnd', components, layer.slopes[...])
+  blocks = blocks + np.asarray(layer.offset[...])
+  np.testing.assert_allclose(blocks.mean(axis=0), 0.0, atol=1e-3)
+  np.testing.assert_allclose((blocks**2).mean(axis=(0, 2)), 0.25, rtol=0.1)
+  np.testing.assert_allclose(np.diff(blocks, 2, axis=0), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
+def test_every_backbone_equals_numpy(backbone):
+  spec = small_spec()
+  inputs = small.inputs(spec)
+  network = functional.make_actor(spec, backbone, CONFIG)
+  params = small.params(network)
+  found = small.run(network, params, inputs)
+  expected = reference.actor_logits(spec, backbone, CONFIG, params, inputs)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+  # Every field counts.
+  for n in range(spec.numeric):
+    moved = np.array(inputs.numeric)
+    moved[..., n] += 0.4
+    other = small.run(network, params, inputs._replace(numeric=moved))
+    assert np.ptp(other - found) > 1e-4
+
+
+def test_data_without_quantiles_has_one_bin_per_field():
+  spec = small.spec()  # as of a manifest of an earlier version
+  network = functional.make_actor(spec, 'shared_bottom', CONFIG)
+  params, inputs = small.params(network), small.inputs(spec)
+  assert params['first']['numeric']['slopes'].shape == (2, 1, 3)
+  known = dataclasses.replace(spec, quantiles=((), ()))
+  expected = reference.actor_logits(
+    known, 'shared_bottom', CONFIG, params, inputs
+  )
+  found = small.run(network, params, inputs)
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('form', ['shared', 'separate'])
+def test_critics_equal_numpy(form):
+  spec, critic = small_spec(), config_lib.CriticConfig(form=form)
+  inputs, actions = small.inputs(spec), small.actions(2)
+  network = functional.make_critic(spec, CONFIG, critic)
+  params = small.params(network)
+  found = small.run(network, params, inputs, actions)
+  expected = reference.critic_values(
+    spec, CONFIG, critic, params, inputs, actions
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('form', ['distinct', 'tables'])
+def test_other_forms_of_the_first_layer_give_the_same(form):
+  spec = small_spec()
+  config = dataclasses.replace(CONFIG, first_layer=form)
+  plain = functional.make_actor(spec, 'mmoe', CONFIG)
+  other = functional.make_actor(spec, 'mmoe', config)
+  params, inputs = small.params(plain), small.inputs(spec)
+  np.testing.assert_allclose(
+    small.run(other, other.prepare(params), inputs),
+    small.run(plain, params, inputs),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+def test_torch_init_keeps_the_line_of_the_rank():
+  config = dataclasses.replace(CONFIG, init='torch')
+  network = functional.make_actor(small_spec(), 'mmoe', config)
+  found = network.init(jax.random.key(0))['first']['numeric']
+  slopes, offset = np.asarray(found['slopes']), np.asarray(found['offset'])
+  # Three bins: offset -sqrt(3), slopes sqrt(12) / 3 times one direction.
+  np.testing.assert_allclose(
+    slopes[0], np.tile(-offset[0] * 2 / 3, (3, 1)), rtol=1e-6
+  )
+  np.testing.assert_array_equal(slopes[1, 1:], 0.0)
+  assert np.ptp(slopes) > 1e-3
