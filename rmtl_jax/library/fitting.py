@@ -9,6 +9,7 @@ data/           the table prepared
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -71,8 +72,15 @@ def prepare(
     durable.write_text(place / _SCHEMA, json.dumps(wanted['schema'], indent=2))
   except OSError as error:
     raise types.InputError(f'{place}: not writable: {error.strerror}') from None
+  except pa.ArrowException as error:
+    raise types.InputError(
+      f'table: not usable: {types.first_line(error)}'
+    ) from None
   finally:
-    partly.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+      partly.unlink(missing_ok=True)
+      if is_new and not any(place.iterdir()):
+        place.rmdir()
   if (place / DATA / 'manifest.json').is_file():
     return manifest_lib.read(place / DATA)
   options: dict[str, Any] = {

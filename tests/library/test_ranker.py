@@ -11,7 +11,9 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.results import evaluate
 from rmtl_jax.serving import predictor
+from tests import registries as registries_lib
 from tests.library import small
+from tests.runtime.tracking import test_trackers
 
 TASKS = ('click', 'buy')
 
@@ -115,7 +117,8 @@ def test_a_saved_model_is_the_model(model, tmp_path):
   )
   assert repr(loaded).splitlines()[:4] == repr(model).splitlines()[:4]
   # JSON has lists in place of tuples.
-  assert loaded.get_params() == json.loads(json.dumps(model.get_params()))
+  kept = json.loads(json.dumps(model.get_params()))
+  assert loaded.get_params() == {**kept, 'tracker': ('tensorboard',)}
   # It reads no past, so its rows are nobody's business.
   assert not (tmp_path / 'saved' / 'log.parquet').exists()
   assert not (tmp_path / 'saved' / 'checkpoints' / 'state').exists()
@@ -174,6 +177,30 @@ def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
   assert quietly(ranker(workdir=path).fit, small.table()).metrics_
 
 
+def test_a_tracker_is_told_of_the_fit(model):
+  kept, calls = registries_lib.Registries(), []
+  rmtl_jax.register_tracker(
+    'fake', lambda workdir, run_id: test_trackers.Fake('r1', calls)
+  )
+  try:
+    fitted = quietly(ranker(tracker='fake').fit, small.table())
+  finally:
+    kept.undo()
+  assert [call[0] for call in calls] == [
+    'parameters',
+    *['metrics'] * small.SETTINGS['pretrain.max_epochs'],
+    *('metrics', 'artifacts', 'close'),
+  ]
+  assert calls[0][1]['network.embedding_dim'] == 4
+  assert calls[1][1]['pretrain/learning_rate'] == pytest.approx(0.05)
+  auc = calls[-3][1]['test/pretrain/auc_click']
+  assert (
+    auc == fitted.metrics_['click']['auc'] == model.metrics_['click']['auc']
+  )
+  with pytest.raises(types.InputError, match='did you mean mlflow'):
+    ranker(tracker='mlflo').fit(small.table())
+
+
 def test_private_directories_go_with_their_model():
   fitted = quietly(ranker(seed=1).fit, small.table())
   path = fitted.run_dir_
@@ -191,6 +218,14 @@ def test_faults_leave_nothing_behind(tmp_path):
   ):
     ranker(workdir=path).fit(broken)
   assert not path.exists()
+  odd = pa.table({**table, 'odd': pa.array([{}] * 400, pa.struct([]))})
+  with pytest.raises(types.InputError, match=r'^table: not usable'):
+    ranker(workdir=path).fit(odd)
+  assert not path.exists()
+  path.write_text('a file')
+  with pytest.raises(types.InputError, match='not writable: File exists'):
+    ranker(workdir=path).fit(table)
+  path.unlink()
   path.mkdir()
   (path / 'log.parquet').write_text('mine')
   with pytest.raises(types.InputError, match=r"holds 'log\.parquet' and no"):

@@ -1,15 +1,17 @@
 """Trackers outside of RUN: every epoch once, and never a run's end."""
 
+import dataclasses
 import json
 import sys
 import types as types_lib
 
 import pytest
 
-from rmtl_jax import types
-from rmtl_jax.runtime import writers
+from rmtl_jax import cli, run, types
+from rmtl_jax.runtime import progress, writers
 from rmtl_jax.runtime.tracking import registry
 from tests import registries as registries_lib
+from tests import test_run, tiny
 
 EPOCHS = [
   {'stage': 'pretrain', 'epoch': n, 'loss': 1 / n, 'note': 'x'} for n in (1, 2)
@@ -120,6 +122,35 @@ def test_a_tracker_that_does_not_open_is_refused(tmp_path, register):
     writers.Writer(tmp_path, [], ['fake'])
 
 
+def test_an_ensemble_is_one_run(tmp_path, register):
+  tiny.write_prepared(tmp_path / 'data')
+  calls, opened = [], []
+
+  def open_(workdir, run_id):
+    opened.append(workdir)
+    return Fake('r1', calls)
+
+  register(open_)
+  config = dataclasses.replace(test_run.CONFIG, ensemble=2)
+  path, live = tmp_path / 'run', progress.Progress(quiet=True)
+  names = ['tensorboard', 'fake']
+  run.train(config, path, tmp_path / 'data', ['pretrain'], live, trackers=names)
+  assert opened == [path]
+  tags = {next(iter(call[1])) for call in calls if call[0] == 'metrics'}
+  assert {'pretrain/member_0/loss', 'pretrain/member_1/loss'} <= tags
+  assert calls[-2][0] == 'artifacts'
+  for place in (path, path / 'members' / '1'):
+    assert any((place / 'tensorboard').iterdir())
+
+
+def test_the_command_refuses_unknown_trackers(tmp_path, capsys):
+  workdir = tmp_path / 'run'
+  assert cli.main(['rmtl', 'train', f'--workdir={workdir}', '--tracker=a']) == 2
+  line = "rmtl: tracker: 'a' is not one of tensorboard, mlflow, wandb\n"
+  assert capsys.readouterr().err == line
+  assert not workdir.exists()
+
+
 def test_unknown_and_missing_trackers_are_named(monkeypatch):
   with pytest.raises(types.InputError, match='did you mean mlflow'):
     registry.check(['mlflo'])
@@ -172,9 +203,9 @@ class MLflow(types_lib.SimpleNamespace):
 def test_mlflow_by_its_calls(tmp_path, monkeypatch):
   fake = MLflow()
   monkeypatch.setitem(sys.modules, 'mlflow', fake)
-  run = tmp_path / 'mine'
-  run.mkdir()
-  writer = writers.Writer(run, EPOCHS[:1], ['mlflow'])
+  place = tmp_path / 'mine'
+  place.mkdir()
+  writer = writers.Writer(place, EPOCHS[:1], ['mlflow'])
   writer.parameters({f's{n}': n for n in range(150)})
   writer.close()
   assert fake.calls == [
@@ -186,7 +217,7 @@ def test_mlflow_by_its_calls(tmp_path, monkeypatch):
   # It goes on with its run, and ends it once it is finished.
   again = MLflow(runs=['new'])
   monkeypatch.setitem(sys.modules, 'mlflow', again)
-  writer = writers.Writer(run, EPOCHS[:1], ['mlflow'])
+  writer = writers.Writer(place, EPOCHS[:1], ['mlflow'])
   writer.finish(RECORD)
   writer.close()
   assert again.calls[0] == ('start', 'new', None)
@@ -204,10 +235,10 @@ def test_mlflow_itself(tmp_path, monkeypatch):
   mlflow.set_tracking_uri(f'sqlite:///{tmp_path / "mlflow.db"}')
   experiment = mlflow.create_experiment('mine', (tmp_path / 'files').as_uri())
   mlflow.set_experiment(experiment_id=experiment)
-  run = tmp_path / 'run'
-  run.mkdir()
+  place = tmp_path / 'run'
+  place.mkdir()
   for last in (False, True):
-    writer = writers.Writer(run, EPOCHS, ['mlflow'])
+    writer = writers.Writer(place, EPOCHS, ['mlflow'])
     writer.parameters({'seed': 3, 'network.bottom_units': (8, 6), 'text': ''})
     if last:
       writer.finish(RECORD)
@@ -289,13 +320,13 @@ def test_wandb_itself_offline(tmp_path, monkeypatch):
     ('WANDB_DATA_DIR', str(tmp_path / 'data')),
   ):
     monkeypatch.setenv(name, value)
-  run = tmp_path / 'run'
-  run.mkdir()
-  writer = writers.Writer(run, EPOCHS, ['wandb'])
+  place = tmp_path / 'run'
+  place.mkdir()
+  writer = writers.Writer(place, EPOCHS, ['wandb'])
   writer.parameters({'seed': 3, 'network.bottom_units': (8, 6)})
   writer.finish(RECORD)
   writer.close()
-  run_id = json.loads((run / 'tracking' / 'wandb.json').read_text())['run_id']
+  run_id = json.loads((place / 'tracking' / 'wandb.json').read_text())['run_id']
   files = [path.name for path in tmp_path.rglob('*.wandb')]
   assert files == [f'run-{run_id}.wandb']
   assert wandb.run is None
