@@ -17,6 +17,8 @@ MOST_CATEGORIES = 200
 # epochs, and steps without a better validation that stages wait for.
 _STEPS, _PATIENCE_STEPS = 50, 250
 _SLOTS = 64
+# Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
+_WITH_IDS = 'pretrain.learning_rate=0.0003'
 _LANES = (2, 32)
 
 
@@ -55,7 +57,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'ensemble': 2,
     # One member knows who and what, the other only what is known of them:
     # which of them to believe is for validation to say.
-    'variants': f'network.ignore={"+".join(ids)};' if ids else '',
+    'variants': f'network.ignore={"+".join(ids)};{_WITH_IDS}' if ids else '',
     'network.embedding_dim': size.embedding_dim,
     'network.bottom_units': size.bottom_units,
     'network.tower_units': size.tower_units,

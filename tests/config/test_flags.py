@@ -9,7 +9,9 @@ from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 
-FLAT = config_values.flatten(config_lib.Config())
+# Without data, the recommended preset stands at the paper's settings.
+START = dataclasses.replace(config_lib.Config(), preset='recommended')
+FLAT = config_values.flatten(START)
 NAMES = [name for name in FLAT if name not in ('preset', 'compare.methods')]
 
 
@@ -23,9 +25,11 @@ def parse(*arguments):
 
 
 def changed(*arguments):
-  """{setting: value} of what differs from the default."""
+  """{setting: value} of what differs from the default, the preset apart."""
   found = config_values.flatten(parse(*arguments))
-  return {name: v for name, v in found.items() if v != FLAT[name]}
+  return {
+    name: v for name, v in found.items() if v != FLAT[name] and name != 'preset'
+  }
 
 
 def fails(*arguments):
@@ -46,8 +50,9 @@ def config_file(tmp_path, expression):
   return write(tmp_path, f'def get_config():\n  return {expression}')
 
 
-def test_no_flags_are_the_paper():
-  assert parse() == config_lib.Config()
+def test_no_flags_are_the_recommended_settings():
+  assert parse() == START
+  assert parse('--preset=paper') == config_lib.Config()
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -147,7 +152,7 @@ def test_other_ways_to_write_a_flag():
     ('--config.=3', '--config.: no such setting'),
     ('--config.seed.x=3', '--config.seed.x: no such setting'),
     ('--config.critic[discount]=1', '--config.critic[discount]: no such set'),
-    ('--preset=mine', "preset: 'mine' is not one of paper, official"),
+    ('--preset=mine', "preset: 'mine' is not one of recommended, paper"),
     ('--preset', 'Missing value for flag --preset'),
     ('--config', 'Missing value for flag --config'),
     ('--nothing=3', "Unknown command line flag 'nothing'"),
@@ -199,7 +204,7 @@ def test_overrides_come_after_the_file(tmp_path):
     ('1 / 0', 'ZeroDivisionError: division by zero'),
     ("c.Config(seed='x')", "config.seed: 'x' is not of type int"),
     ('c.Config(network=None)', 'config.network: expected a group of settings'),
-    ("c.preset('mine')", "preset: 'mine' is not one of paper, official"),
+    ("c.preset('mine')", "preset: 'mine' is not one of recommended, paper"),
   ],
 )
 def test_config_files_that_give_no_config(tmp_path, expression, expected):
@@ -324,3 +329,43 @@ def test_what_is_no_json_config(tmp_path, text, expected):
   path = tmp_path / 'bad.json'
   path.write_text(text)
   assert expected in fails(f'--config={path}')
+
+
+def of_line(*arguments):
+  values = flags.FlagValues()
+  line = ['rmtl train', *arguments]
+  config_flags.define(values, line)
+  values(line)
+  return values
+
+
+def test_a_preset_of_the_data_takes_the_flags_on_top(monkeypatch):
+  made = config_lib.Preset(
+    'recommended',
+    '',
+    lambda manifest: {'network.embedding_dim': manifest, 'ensemble': 2},
+  )
+  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
+  values = of_line('--config.network.dropout=0.5')
+  found = config_flags.parse(values, 8)
+  assert found.network == config_lib.NetworkConfig(embedding_dim=8, dropout=0.5)
+  assert (found.preset, found.ensemble) == ('recommended', 2)
+  values = of_line('--config.network.embedding_dim=4')
+  assert config_flags.parse(values, 8).network.embedding_dim == 4
+  # A run that is there goes on with its own settings, unless a preset is named.
+  own = config_lib.preset('official')
+  values = of_line('--config.seed=3')
+  assert config_flags.parse(values, 8, own) == dataclasses.replace(own, seed=3)
+  values = of_line('--preset=paper')
+  assert config_flags.parse(values, 8, own) == config_lib.Config()
+
+
+def test_studies_are_of_the_first_variant():
+  values = of_line(
+    '--preset=paper',
+    '--config.ensemble=2',
+    '--config.variants=network.ignore=user;',
+  )
+  found = config_flags.parse_one_model(values, None)
+  assert (found.ensemble, found.variants) == (1, '')
+  assert found.network.ignore == 'user'

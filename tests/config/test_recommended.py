@@ -32,6 +32,7 @@ def test_one_member_sees_no_ids():
   first, second = variants.of_members(config(50_000))
   assert first.network.ignore == 'user+item+seen'
   assert second.network.ignore == ''
+  assert second.pretrain.learning_rate < first.pretrain.learning_rate
 
 
 def test_without_ids_members_differ_in_their_seed():

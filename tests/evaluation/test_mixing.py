@@ -7,12 +7,12 @@ from rmtl_jax.evaluation import mixing
 
 
 def drawn(seed, rows=400):
-  """Labels of known logits, and two views of these."""
+  """Labels, two views of their logits, and these, f64[1, R, 1]."""
   rng = np.random.default_rng(seed)
   z = rng.normal(size=(rows, 1))
   labels = (rng.random((rows, 1)) < special.expit(2 * z)).astype(np.float32)
   views = np.stack([2 * z + rng.normal(size=z.shape) for _ in range(2)])
-  return labels, views
+  return labels, views, 2 * z[None]
 
 
 def logloss(labels, z):
@@ -22,7 +22,7 @@ def logloss(labels, z):
 @hypothesis.settings(max_examples=20, deadline=None)
 @hypothesis.given(strategies.integers(0, 2**31))
 def test_no_mixture_has_a_lower_logloss(seed):
-  labels, views = drawn(seed)
+  labels, views, _ = drawn(seed)
   found = mixing.fit_weights(special.expit(views), labels)
   assert found.shape == (2, 1) and found.dtype == np.float32
   np.testing.assert_allclose(found.sum(0), 1.0, rtol=1e-6)
@@ -33,9 +33,10 @@ def test_no_mixture_has_a_lower_logloss(seed):
 
 
 def test_a_member_of_noise_gets_nothing():
-  labels, views = drawn(0, 4000)
-  views[1] = 3 * np.random.default_rng(1).normal(size=views[1].shape)
-  found = mixing.fit_weights(special.expit(views), labels)
+  labels, _, true = drawn(0, 4000)
+  noise = 3 * np.random.default_rng(1).normal(size=true.shape)
+  members = special.expit(np.concatenate([true, noise]))
+  found = mixing.fit_weights(members, labels)
   np.testing.assert_allclose(found[:, 0], [1, 0], atol=0.02)
 
 
