@@ -68,6 +68,7 @@ _SMALL = {
   'bottom_units': [64, 32],
   'tower_units': [16],
 }
+_KINDS = ('run', 'export', 'look-ups', 'query')
 _QUIET = progress.Progress(quiet=True)
 
 
@@ -143,6 +144,8 @@ def first_calls(
     if name != 'to fill the cache':
       found[f'load, {name}'] = 1e3 * (loaded - begin)
       found[f'first, {name}'] = 1e3 * (time.perf_counter() - loaded)
+  # The directory goes away.
+  jax.config.update('jax_enable_compilation_cache', False)
   return found
 
 
@@ -221,13 +224,12 @@ def main(argv: list[str]) -> None:
   log = simulated.simulate(_LOG_ROWS.value, seed=0)
   log = log.drop_columns(['p_click', 'p_conversion']).sort_by('timestamp')
   rows = [row for model in _MODELS for row in measure(model, log)]
-  kinds = ('run', 'export', 'look-ups', 'query')
   print('milliseconds, median (p95)')
   print(
     machine.table(
       [
         {'model': row['model'], 'rows': row['rows']}
-        | {kind: _cell(row.get(kind)) for kind in kinds}
+        | {kind: _cell(row.get(kind)) for kind in _KINDS}
         for row in rows
       ]
     )
@@ -241,7 +243,20 @@ def main(argv: list[str]) -> None:
 
 
 def _cell(found: dict[str, float] | None) -> str:
-  return f'{found["median"]:.1f} ({found["p95"]:.1f})' if found else '-'
+  return f'{found["median"]:.1f} ({found["p95"]:.1f})' if found else ''
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+  """The table of docs/speed.md."""
+  lines = [
+    f'| model | rows | {" | ".join(_KINDS)} |',
+    f'|---|---{"|---" * len(_KINDS)}|',
+  ]
+  for row in results:
+    cells = [row['model'], f'{row["rows"]:,}']
+    cells += [_cell(row.get(kind)) for kind in _KINDS]
+    lines.append('|' + ''.join(f' {c} |' if c else ' |' for c in cells))
+  return '\n'.join(lines)
 
 
 if __name__ == '__main__':

@@ -50,9 +50,9 @@ class Lookup:
       raw_fields: the same, by their raw columns.
       missing: texts that stand for nothing, in columns of text.
     """
-    missing = frozenset(missing)
+    left_out = frozenset(missing)
     self._columns = [
-      (field.column, raw.column, _maker(field, raw, missing))
+      (field.column, raw.column, _maker(field, raw, left_out))
       for field, raw in zip(fields, raw_fields, strict=True)
     ]
 

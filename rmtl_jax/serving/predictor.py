@@ -25,8 +25,8 @@ from rmtl_jax.updates import forward
 # Actors of a run; by default the first that exists.
 STAGES = ('finetune', 'pretrain', 'constant')
 _CHUNK_ROWS = 65_536
-# A batch of training; the loop over batches would compute one whole.
-_FEW_ROWS = 2_048
+# Above, the loop over batches, which computes whole ones, takes less time.
+_FEW_ROWS = 1_024
 
 
 class Predictor(scorer.Scorer):
