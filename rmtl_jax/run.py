@@ -66,7 +66,7 @@ class Inputs(NamedTuple):
 
 
 def train(
-  config: config_lib.Config,
+  config: config_lib.Config | None,
   path: str | os.PathLike[str],
   data_dir: str | os.PathLike[str],
   stages: Iterable[str] = ORDER,
@@ -86,8 +86,9 @@ def train(
   writes.
 
   Args:
-    config: settings. An ensemble is trained as a run of each member, one
-      after the other, in RUN/members, and evaluated as their mean.
+    config: settings; None: the recommended ones for the data. An ensemble is
+      trained as a run of each member, one after the other, in RUN/members, and
+      evaluated as their mean.
     path: RUN, created if missing; locked while this runs.
     data_dir: prepared data.
     stages: of 'pretrain', 'critic', 'finetune', in this order.

@@ -16,10 +16,9 @@ from ml_collections import config_flags
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import limits, variants
+from rmtl_jax.config import presets as presets_lib
 from rmtl_jax.config import values as config_values
 
-# What settings start from where no flag says so.
-DEFAULT_PRESET = 'recommended'
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
 _OWN_FLAGS = {'preset': '--preset', 'compare.methods': '--methods'}
@@ -39,7 +38,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   presets = config_lib.PRESETS.values()
   flags.DEFINE_enum(
     'preset',
-    DEFAULT_PRESET,
+    presets_lib.DEFAULT_PRESET,
     config_lib.PRESETS.names(),
     'What settings start from:\n'
     + '\n'.join(f'{one.name}: {one.help}' for one in presets),
@@ -48,7 +47,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   _check_names(argv)
   config_flags.DEFINE_config_dataclass(
     'config',
-    _thaw(_start(_value_of('preset', argv) or DEFAULT_PRESET)),
+    _thaw(presets_lib.start(name=_value_of('preset', argv) or '')),
     'A Python file whose get_config() returns a rmtl_jax.config.Config (it is'
     " run: use files you trust; FILE.py:TEXT calls get_config('TEXT')), or"
     " JSON: a run's config.json, the best.json of rmtl tune."
@@ -98,15 +97,7 @@ def parse_one_model(
   values: flags.FlagValues, manifest: Any
 ) -> config_lib.Config:
   """The same for studies of one model: of an ensemble's variants the first."""
-  config = parse(values, manifest)
-  return variants.of_members(config)[0] if config.variants else config
-
-
-def _start(name: str) -> config_lib.Config:
-  """A preset's settings, as far as they are known without data."""
-  if config_lib.PRESETS.find(name).needs_data:
-    return dataclasses.replace(config_lib.Config(), preset=name)
-  return config_lib.preset(name)
+  return variants.first(parse(values, manifest))
 
 
 def load(path: str) -> config_lib.Config:

@@ -14,6 +14,8 @@ from rmtl_jax import registry, types
 from rmtl_jax.config import recommended, settings
 
 Settings = Mapping[str, Any]
+# What settings start from where nobody says so.
+DEFAULT_PRESET = 'recommended'
 
 
 class Preset(NamedTuple):
@@ -53,6 +55,23 @@ def preset(name: str, manifest: Any = None) -> settings.Config:
       raise types.InputError(f'preset: {name} is made from prepared data')
     changes = changes(manifest)
   return _changed(settings.Config(), {'preset': name, **changes})
+
+
+def start(manifest: Any = None, name: str = '') -> settings.Config:
+  """What settings start from.
+
+  Args:
+    manifest: of the prepared data; without it, a preset that is made from data
+      stands at the paper's settings.
+    name: of a preset; the default if empty.
+
+  Raises:
+    types.InputError: no such preset.
+  """
+  name = name or DEFAULT_PRESET
+  if manifest is None and PRESETS.find(name).needs_data:
+    return settings.Config(preset=name)
+  return preset(name, manifest)
 
 
 def _changed(group: Any, changes: Settings) -> Any:

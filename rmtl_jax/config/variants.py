@@ -43,6 +43,11 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
   ]
 
 
+def first(config: settings_lib.Config) -> settings_lib.Config:
+  """One model in place of unlike members: the first of them."""
+  return of_members(config)[0] if config.variants else config
+
+
 def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:
   """One variant's: {'group.field': value}."""
   known = {

@@ -15,6 +15,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.library import columns, fitting, tables
@@ -263,7 +264,7 @@ class Ranker:
     self, manifest: manifest_lib.Manifest | None = None
   ) -> config_lib.Config:
     """The settings, as far as they are known without the prepared data."""
-    config = _start(self.preset, manifest)
+    config = presets.start(manifest, self.preset or '')
     changes: dict[str, Any] = {}
     for name, value in (
       ('backbone', self.backbone),
@@ -339,7 +340,8 @@ class Ranker:
     with json_files.parsing(f'{path}: {fitting.FILE} or metrics.json'):
       self.left_out_ = dict(json_files.read(path / fitting.FILE)['left_out'])
       self.record_ = json_files.read(path / 'metrics.json')
-      self.metrics_ = dict(self.record_['stages'][self.model_.stage])
+      shown = self.record_.get('calibrated', self.record_['stages'])
+      self.metrics_ = dict(shown[self.model_.stage])
 
 
 def load(path: str | os.PathLike[str]) -> Ranker:
@@ -361,14 +363,6 @@ def load(path: str | os.PathLike[str]) -> Ranker:
   ranker = Ranker(**{'tasks': (), **given})
   ranker._restore(place)
   return ranker
-
-
-def _start(
-  preset: str | None, manifest: manifest_lib.Manifest | None
-) -> config_lib.Config:
-  """What settings start from: a preset, or the default."""
-  del manifest  # no preset is made from data
-  return config_lib.Config() if preset is None else config_lib.preset(preset)
 
 
 def _leaks(metrics: Mapping[str, Any]) -> list[str]:

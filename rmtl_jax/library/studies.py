@@ -12,6 +12,7 @@ from typing import Any
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import durable, json_files
+from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import report_record
@@ -48,7 +49,8 @@ def compare(
       weighted ones are added. Empty: those of `config.compare`.
     seeds: of the paired runs, 16 for a claim. Empty: those of
       `config.compare`.
-    config: settings of every method.
+    config: settings of every method; None: the recommended ones for the data,
+      of its member without ids.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
@@ -69,7 +71,9 @@ def compare(
   if seeds:
     changes['seeds'] = list(seeds)
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
-  config = config_values.from_dict({'compare': changes}, config)
+  config = config_values.from_dict(
+    {'compare': changes}, config or _recommended(data_dir)
+  )
   results = comparison.compare(config, path, data_dir, live, interrupted)
   text = formats.markdown(results, pictures.draw(results, path))
   durable.write_text(path / 'results.md', text)
@@ -113,7 +117,8 @@ def tune(
     sampler_seed: of the search.
     storage: a database in which Optuna keeps a copy of the trials for others
       to look at, say `sqlite:///trials.db`.
-    config: the given settings, which are the first trial.
+    config: the given settings, which are the first trial; None: as for
+      `compare`.
     live: where progress goes.
     interrupted: a signal's number once one has arrived, else 0.
 
@@ -125,7 +130,8 @@ def tune(
     types.InputError: Optuna is not installed, or bad data or settings.
     FloatingPointError: a loss with the given settings was not finite.
   """
-  config = config_values.validate(config or config_lib.Config())
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  config = config_values.validate(config or _recommended(data_dir))
   options = tuning.Options(
     tuple(search_lib.parse(text, config) for text in search),
     stage,
@@ -138,7 +144,6 @@ def tune(
     storage,
   )
   options.check()
-  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   manifest = manifest_lib.read(data_dir)
   if not search:
     texts = search_lib.defaults(stage, config, manifest)
@@ -146,6 +151,11 @@ def tune(
     options = options._replace(space=space)
   search_lib.check(options.space, manifest)
   return tuning.tune(config, options, path, data_dir, live, interrupted)
+
+
+def _recommended(data_dir: pathlib.Path) -> config_lib.Config:
+  """The recommended settings of one model for the data."""
+  return variants.first(presets.start(manifest_lib.read(data_dir)))
 
 
 def write_report(
