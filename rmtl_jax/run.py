@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
@@ -110,9 +111,11 @@ def train(
     trainer.Interrupted: a signal arrived; a later call goes on.
     FloatingPointError: a loss was not finite.
   """
+  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  if config is None:
+    config = presets.start(manifest_lib.read(data_dir))
   config_values.validate(config)
   tracking.check(trackers)
-  path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
   live = live or progress.Progress()
   stages = tuple(stages)
   with contextlib.ExitStack() as held:

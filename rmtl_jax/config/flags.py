@@ -80,7 +80,7 @@ def parse(
     raise types.InputError(
       '--preset: --config=FILE names its own start; give one of the two'
     )
-  name = values['preset'].value
+  name = values['preset'].value or ''
   if not has_file:
     changes = config_flags.get_override_values(values['config'])
     if own is not None and not has_preset:

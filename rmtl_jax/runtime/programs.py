@@ -37,5 +37,5 @@ def keep(least_seconds: float) -> None:
 
 def keep_unless_set(least_seconds: float) -> None:
   """As `keep`, where the process has not been told a place of its own."""
-  if jax.config.jax_compilation_cache_dir is None:
+  if getattr(jax.config, 'jax_compilation_cache_dir', None) is None:
     keep(least_seconds)
