@@ -9,12 +9,17 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize, special
 
+# What the squared distance to equal weights costs, in the rows' summed logloss:
+# so few rows say little of whom to believe.
+PRIOR = 10.0
 # A probability's distance to 0 and 1, ahead of its logit.
 _LEAST = 1e-7
 
 
 def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
+
+  They minimise the mean logloss plus PRIOR / R |w - 1 / M|^2.
 
   Args:
     probabilities: f32[M, R, K].
@@ -39,9 +44,10 @@ def _of_task(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
   count = logits.shape[1]
 
   def logloss(weights):
-    z = logits @ weights
-    value = np.mean(np.logaddexp(0.0, z) - labels * z)
-    return value, logits.T @ (special.expit(z) - labels) / len(labels)
+    z, away = logits @ weights, weights - 1 / count
+    value = np.sum(np.logaddexp(0.0, z) - labels * z) + PRIOR * away @ away
+    gradient = logits.T @ (special.expit(z) - labels) + 2 * PRIOR * away
+    return value / len(labels), gradient / len(labels)
 
   found = optimize.minimize(
     logloss,

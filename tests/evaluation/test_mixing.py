@@ -15,8 +15,11 @@ def drawn(seed, rows=400):
   return labels, views, 2 * z[None]
 
 
-def logloss(labels, z):
-  return np.mean(np.logaddexp(0.0, z) - labels * z)
+def objective(labels, views, weights):
+  z = np.sum(weights[:, None, None] * views, axis=0)
+  away = weights - 1 / len(weights)
+  logloss = np.sum(np.logaddexp(0.0, z) - labels * z)
+  return (logloss + mixing.PRIOR * np.sum(away**2)) / len(labels)
 
 
 @hypothesis.settings(max_examples=20, deadline=None)
@@ -26,9 +29,9 @@ def test_no_mixture_has_a_lower_logloss(seed):
   found = mixing.fit_weights(special.expit(views), labels)
   assert found.shape == (2, 1) and found.dtype == np.float32
   np.testing.assert_allclose(found.sum(0), 1.0, rtol=1e-6)
-  best = logloss(labels, np.sum(found[:, None] * views, axis=0))
+  best = objective(labels, views, found[:, 0])
   for share in np.linspace(0, 1, 51):
-    other = logloss(labels, share * views[0] + (1 - share) * views[1])
+    other = objective(labels, views, np.array([share, 1 - share]))
     assert best <= other + 1e-6
 
 
@@ -38,6 +41,13 @@ def test_a_member_of_noise_gets_nothing():
   members = special.expit(np.concatenate([true, noise]))
   found = mixing.fit_weights(members, labels)
   np.testing.assert_allclose(found[:, 0], [1, 0], atol=0.02)
+
+
+def test_few_rows_say_little():
+  labels, views, _ = drawn(0, 2)
+  views[1] = -views[0]
+  found = mixing.fit_weights(special.expit(views), labels)
+  np.testing.assert_allclose(found, 0.5, atol=0.15)
 
 
 def test_one_class_tells_nothing_and_sure_members_stay_finite():
