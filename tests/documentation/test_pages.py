@@ -1,6 +1,7 @@
 """The documentation: up to date, its links lead somewhere, its code runs."""
 
 import importlib.util
+import json
 import pathlib
 import re
 import subprocess
@@ -13,6 +14,7 @@ import rmtl_jax
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from tests import registries as registries_lib
+from tests import walks
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DOCS = _ROOT / 'docs'
@@ -90,6 +92,9 @@ def test_code_of_a_page_runs(name, leaves, tmp_path, monkeypatch):
   for block in blocks:
     exec(compile(block, f'{name}.md', 'exec'), space)
   assert (tmp_path / leaves).is_file()
+  if leaves.endswith('metrics.json'):
+    record = json.loads((tmp_path / leaves).read_text(encoding='utf-8'))
+    walks.assert_beats_rates(record, 'pretrain')
 
 
 @pytest.mark.parametrize(
