@@ -27,6 +27,8 @@ SHORT = (
 def blocks(page: str, language: str) -> list[str]:
   """The blocks of code of a page, in order; '' are those of a shell."""
   text = (ROOT / page).read_text(encoding='utf-8')
+  if page.endswith('.py'):  # a notebook, its text in comments
+    text = re.sub(r'^# ?', '', text, flags=re.MULTILINE)
   found = re.findall(r'^```(\w*)\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
   return [block for kind, block in found if kind == language]
 

@@ -4,14 +4,18 @@ import importlib.util
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+from absl import flags
 
 import rmtl_jax
+from rmtl_jax import cli
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from tests import registries as registries_lib
 from tests import walks
@@ -21,6 +25,7 @@ _DOCS = _ROOT / 'docs'
 _PAGES = sorted(
   [*_DOCS.glob('*.md'), *_ROOT.glob('*.md'), *_ROOT.glob('experiments/*.md')]
 )
+_NOTEBOOKS = sorted(_ROOT.glob('experiments/notebooks/*.py'))
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
@@ -63,6 +68,27 @@ def test_links_lead_somewhere(path):
       titles = re.findall(r'^#+ (.*)$', found.read_text('utf-8'), re.MULTILINE)
       slugs = [re.sub(r'[^\w\- ]', '', t.lower()) for t in titles]
       assert anchor in [slug.replace(' ', '-') for slug in slugs], link
+
+
+@pytest.mark.parametrize(
+  'page',
+  [str(path.relative_to(_ROOT)) for path in _PAGES]
+  + [f'experiments/notebooks/{p.name}' for p in _NOTEBOOKS],
+)
+def test_commands_have_flags_that_there_are(page):
+  """Each `rmtl COMMAND --flag=value` of a page is parsed, and not run."""
+  for line in walks.lines(page):
+    # Optional flags stand in brackets.
+    _, name, *rest = shlex.split(re.sub(r'[][]', '', line), comments=True)
+    # Of words that stand for something, and of files that are not here.
+    kept = [a for a in rest if not a.startswith(('--config=', '--help', '...'))]
+    values, argv = flags.FlagValues(), [f'rmtl {name}', *kept]
+    if name == 'help':
+      continue
+    cli.COMMANDS[name].define(values, argv)
+    assert not values(argv)[1:] or cli.COMMANDS[name].arguments, line
+    if 'preset' in values:
+      config_flags.parse(values)
 
 
 @pytest.fixture
