@@ -66,11 +66,19 @@ if TYPE_CHECKING:  # isort: off
 
   # A table in, a model out; studies and reports.
   from rmtl_jax.library.ranker import Ranker as Ranker
+  from rmtl_jax.library.rows import row_values as row_values
+  from rmtl_jax.library.rows import RowValues as RowValues
   from rmtl_jax.library.studies import compare as compare
+  from rmtl_jax.library.studies import draw_overview as draw_overview
   from rmtl_jax.library.studies import tune as tune
   from rmtl_jax.library.studies import write_report as write_report
+  from rmtl_jax.preparation.simulator.log import simulate as simulate
+  from rmtl_jax.preparation.summary import summary as summary
+  from rmtl_jax.report.tables import metrics_table as metrics_table
+  from rmtl_jax.report.tables import sentences as sentences
 
   # From raw logs to metrics.
+  from rmtl_jax.data.batches import pack_lanes as pack_lanes
   from rmtl_jax.preparation.prepare import prepare as prepare
   from rmtl_jax.evaluation import metrics as metrics
   from rmtl_jax.serving.scorer import Scorer as Scorer

@@ -21,11 +21,11 @@
 # Sessions packed in lanes, what the critics foresee along a session, the
 # weights that this makes, and the controls without which a gain says nothing.
 #
-# A few minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so far it
-# has been run on CPU only, neither on a GPU or TPU nor on Colab.
+# Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
+# far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
 
 # %%
-# Installs the package where it is missing, as on Colab.
+# Installs the package where it is missing, as on Colab; PACKAGE is where from.
 import importlib.util
 import os
 import pathlib
@@ -33,36 +33,21 @@ import shutil
 import subprocess
 import sys
 
-SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
+PACKAGE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
   tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
   extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
   pip = [sys.executable, '-m', 'pip', 'install', '-q']
-  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {PACKAGE}'], check=True)
 
 import jax
 from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 shrinks the run to a smoke test.
+# RMTL_QUICK=1 trains for few epochs only.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
-
-# %%
-import jax.numpy as jnp
-import numpy as np
-from matplotlib import pyplot as plt
-
-from rmtl_jax.data import batches, columns
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import critic_statistics
-from rmtl_jax.ops import rewards
-from rmtl_jax.report import tables
-from rmtl_jax.runtime import workdir
-from rmtl_jax.training import models as models_lib
-from rmtl_jax.training import saved
-from rmtl_jax.training import splits as splits_lib
 
 # %% [markdown]
 # ## Sessions in lanes
@@ -73,49 +58,63 @@ from rmtl_jax.training import splits as splits_lib
 # slots are padding.
 
 # %%
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pyarrow.parquet as pq
+from matplotlib import pyplot as plt
+
 place = pathlib.Path('runs/inside_rmtl')
-if not (place / 'data' / 'manifest.json').exists():
-  rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(
-      source='simulated',
-      data_dir=str(place / 'data'),
-      simulated_rows=4_000 if quick else 60_000,
-      as_of=('none',),
-    )
+manifest = rmtl_jax.prepare(
+  rmtl_jax.PrepareConfig(
+    source='simulated',
+    data_dir=str(place / 'data'),
+    simulated_rows=20_000,
+    overwrite=True,
   )
-config = rmtl_jax.Config(
-  backbone='shared_bottom',
-  network=rmtl_jax.NetworkConfig(
-    embedding_dim=8, bottom_units=(32,), tower_units=(16,)
-  ),
-  pretrain=rmtl_jax.PretrainConfig(learning_rate=0.01, max_epochs=3),
-  critic=rmtl_jax.CriticConfig(max_passes=3 if quick else 20),
-  finetune=rmtl_jax.FinetuneConfig(max_epochs=1 if quick else 5),
-  batch=rmtl_jax.BatchConfig(lanes=8 if quick else 32),
 )
-path = place / 'data'
-manifest = manifest_lib.read(path)
-train = columns.read_split(path, manifest, 'train')
-plan = batches.Epoch(train.starts, (0, 1), 1, config.batch).plan
-segment = plan.segment[0][:8]
-shown = np.ma.masked_where(segment < 0, segment % 12)
+train = pq.read_table(place / 'data' / 'train', columns=['session_id'])
+_, rows = np.unique(train['session_id'], return_counts=True)
+rows = np.random.default_rng(0).permutation(rows)
+slots = 64
+rows = rows[rows <= slots]  # longer ones are cut
+lane, offset = rmtl_jax.pack_lanes(rows, slots)
+lanes = np.full((lane.max() + 1, slots), -1)
+for session, count in enumerate(rows):
+  at = offset[session] + np.arange(count)
+  lanes[lane[session], at] = session
+shown = np.ma.masked_where(lanes[:8] < 0, lanes[:8] % 12)
 plt.figure(figsize=(8, 2))
 plt.imshow(shown, cmap='tab20', aspect='auto', interpolation='nearest')
 plt.xlabel('slot')
 plt.ylabel('lane')
 plt.show()
-print(f'{(plan.row >= 0).mean():.1%} of all slots hold a row')
+print(f'{(lanes >= 0).mean():.1%} of all slots hold a row')
 
 # %% [markdown]
 # ## The three stages
 #
 # Pre-train the actor, train the critics, fine-tune by weighted losses. Beside
 # RMTL a control is fine-tuned with constant weights: same batches, same steps.
+# The settings are the recommended ones for these data; the weights are those of
+# the paper.
 
 # %%
+config = dataclasses.replace(
+  rmtl_jax.preset('recommended', manifest),
+  weighting=rmtl_jax.WeightingConfig(name='critic'),
+)
+if quick:
+  config = dataclasses.replace(
+    config,
+    pretrain=dataclasses.replace(config.pretrain, max_epochs=6),
+    critic=dataclasses.replace(config.critic, max_passes=2),
+    finetune=dataclasses.replace(config.finetune, max_epochs=1),
+  )
 live = rmtl_jax.Progress(sys.stdout)
-record = rmtl_jax.train(config, place / 'run', path, live=live)
-display.display(tables.metrics_table(record))
+record = rmtl_jax.train(config, place / 'run', place / 'data', live=live)
+display.display(rmtl_jax.metrics_table(record))
 
 # %% [markdown]
 # ## What the critics foresee
@@ -125,26 +124,13 @@ display.display(tables.metrics_table(record))
 # session of the validation rows: Q, and the return that came.
 
 # %%
-run = workdir.read(place / 'run')
-models = models_lib.Models(run.manifest.feature_spec())
-trained = saved.restore(run, models).results
-validation = splits_lib.place(
-  columns.read_split(path, manifest, 'validation'), config.batch
-)
-host = validation.host
-policy = models.predict(config, trained['pretrain'].params, validation)
-q_values = models.values(config, trained['critic'].params, validation, policy)
-reward = np.asarray(rewards.log_likelihood(policy, host.labels))
-returns = critic_statistics.discounted_returns(
-  reward, host.session, config.critic.discount
-)
-
-longest = int(np.argmax(np.diff(host.starts)))
-session = slice(host.starts[longest], host.starts[longest + 1])
+found = rmtl_jax.row_values(place / 'run', split='validation')
+first = np.argmax(found.rows_left)
+session = slice(first, first + found.rows_left[first] + 1)
 for task, name in enumerate(manifest.task_names):
-  (line,) = plt.plot(q_values[session, task], label=f'Q, {name}')
-  color = line.get_color()
-  plt.plot(returns[session, task], '--', color=color, label=f'return, {name}')
+  (line,) = plt.plot(found.q_values[session, task], label=f'Q, {name}')
+  came = found.returns[session, task]
+  plt.plot(came, '--', color=line.get_color(), label=f'return, {name}')
 plt.xlabel('row of the session')
 plt.legend()
 plt.show()
@@ -165,10 +151,11 @@ for name, known in record['critic']['r2'].items():
 # - **q_shuffled**: RMTL's own weights, at other rows of the batch.
 
 # %%
-cotangent = jnp.ones((1, *q_values.shape))
+q_values = jnp.asarray(found.q_values)[None]
+cotangent = jnp.ones(q_values.shape)
 seen = {
-  'q_values': jnp.asarray(q_values)[None],
-  'mask': jnp.ones((1, len(q_values)), bool),
+  'q_values': q_values,
+  'mask': jnp.ones(q_values.shape[:2], bool),
   'key': jax.random.key(0),
 }
 rmtl = rmtl_jax.scale_by_critic(config.weighting.lambda_)
@@ -178,7 +165,7 @@ moved, _ = shuffled.update(cotangent, shuffled.init(cotangent), **seen)
 constant = rmtl_jax.scale_by_task(weights.mean((0, 1)))
 mean, _ = constant.update(cotangent, constant.init(cotangent))
 
-left = critic_statistics.rows_remaining(host.session)
+left = found.rows_left
 for name, by_row in (
   ('RMTL', weights),
   ('q_shuffled', moved),

@@ -18,15 +18,15 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/rmtl_jax/blob/main/experiments/notebooks/own_data.ipynb)
 #
-# From a table of impressions to predictions for new rows: describe the columns,
-# prepare, train, evaluate, predict. The table is made up here, so that the
-# notebook runs anywhere; put your own CSV or Parquet file in its place.
+# From a table of impressions to predictions for new rows. The table is made up
+# here, so that the notebook runs anywhere; put your own in its place, say a
+# data frame from `pandas.read_csv`.
 #
-# A minute or two on two CPU cores. It runs on CPU, GPU or TPU as found; so far
-# it has been run on CPU only, neither on a GPU or TPU nor on Colab.
+# Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
+# far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
 
 # %%
-# Installs the package where it is missing, as on Colab.
+# Installs the package where it is missing, as on Colab; PACKAGE is where from.
 import importlib.util
 import os
 import pathlib
@@ -34,32 +34,21 @@ import shutil
 import subprocess
 import sys
 
-SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
+PACKAGE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
   tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
   extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
   pip = [sys.executable, '-m', 'pip', 'install', '-q']
-  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {PACKAGE}'], check=True)
 
 import jax
 from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 shrinks the run to a smoke test.
+# RMTL_QUICK=1 trains for few epochs only.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
-
-# %%
-import json
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pa_compute
-import pyarrow.csv as pa_csv
-
-from rmtl_jax.preparation import summary
-from rmtl_jax.report import tables
 
 # %% [markdown]
 # ## A log
@@ -70,11 +59,13 @@ from rmtl_jax.report import tables
 # session.
 
 # %%
-place = pathlib.Path('runs/own_data')
-place.mkdir(parents=True, exist_ok=True)
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pa_compute
 
+place = pathlib.Path('runs/own_data')
 rng = np.random.default_rng(0)
-visits = 400 if quick else 10_000
+visits = 4_000
 lengths = 1 + rng.poisson(4, visits)
 visit = np.repeat(np.arange(visits), lengths)
 rows = len(visit)
@@ -97,102 +88,90 @@ log = pa.table(
     'bought': bought.astype(int),
   }
 )
-known = int(0.9 * visits)
-earlier = pa.array(visit < known)
-pa_csv.write_csv(log.filter(earlier), place / 'log.csv')
+is_earlier = pa.array(visit < 0.9 * visits)
+earlier = log.filter(is_earlier)
+today = log.filter(pa_compute.invert(is_earlier))
+today = today.drop_columns(['clicked', 'bought'])
 print(log.slice(0, 5).to_pylist()[0])
 print(
   f'{rows:,} rows, {clicked.mean():.0%} clicked, {bought.mean():.0%} bought'
 )
 
 # %% [markdown]
-# ## What its columns mean
+# ## A table in, a model out
 #
-# `session`, `user` and `item` say who saw what when; `categorical`, `numeric`
-# and `multi_valued` are what the model sees; `tasks` what it predicts.
-# `prepare` adds what was known of a row's session, user and item before it.
+# `fit` takes pandas and Polars frames as well. What is not named, such as
+# `device` and `price`, is used by its type. The earliest 60 % of the rows
+# train, the next 20 % stop training in time, the last 20 % are the test. With
+# `workdir` the model stays on disk, and run again, this cell goes on where it
+# was.
 
 # %%
-schema = {
-  'session': 'visit',
-  'user': 'customer',
-  'item': 'article',
-  'time': {'column': 'shown_at', 'unit': 's'},
-  'categorical': ['customer', 'article', 'device'],
-  'numeric': [{'column': 'price', 'transform': 'log1p'}],
-  'tasks': [
-    {'name': 'click', 'column': 'clicked'},
-    {'name': 'conversion', 'column': 'bought', 'after': 'click'},
-  ],
-}
-(place / 'schema.json').write_text(json.dumps(schema), encoding='utf-8')
-
-manifest = rmtl_jax.prepare(
-  rmtl_jax.PrepareConfig(
-    source='table',
-    raw_dir=str(place / 'log.csv'),
-    schema=str(place / 'schema.json'),
-    data_dir=str(place / 'data'),
-    overwrite=True,
-  )
-)
-print(summary.summary(manifest))
+model = rmtl_jax.Ranker(
+  tasks={
+    'click': 'clicked',
+    'conversion': {'column': 'bought', 'after': 'click'},
+  },
+  session='visit',
+  user='customer',
+  item='article',
+  time='shown_at',
+  fine_tune=False,
+  settings={'pretrain.max_epochs': 6} if quick else {},
+  workdir=place / 'model',
+).fit(earlier)
+print(model)
 
 # %% [markdown]
-# ## Train and evaluate
-#
-# The earliest 60 % of the rows train, the next 20 % stop training in time, the
-# last 20 % are the test. Run again, this cell goes on where it was;
-# `rmtl_jax.evaluate` restores the run later, in another process.
+# Is that good? The table puts it beside the rates of customers and articles,
+# multiplied: what one gets without any model.
 
 # %%
-config = rmtl_jax.Config(
-  backbone='shared_bottom',
-  network=rmtl_jax.NetworkConfig(
-    embedding_dim=8, bottom_units=(32,), tower_units=(16,)
-  ),
-  pretrain=rmtl_jax.PretrainConfig(
-    learning_rate=0.01, max_epochs=2 if quick else 10
-  ),
-  batch=rmtl_jax.BatchConfig(lanes=4 if quick else 32),
-)
-live = rmtl_jax.Progress(sys.stdout)
-rmtl_jax.train(
-  config, place / 'run', place / 'data', stages=['pretrain'], live=live
-)
-record = rmtl_jax.evaluate(place / 'run', split='test')
-display.display(tables.metrics_table(record))
+display.display(rmtl_jax.metrics_table(model.record_))
 
 # %% [markdown]
-# That is stage 1, a multi-task model. `stages=['pretrain', 'critic',
-# 'finetune']`, the default, goes on to the critics and their weights, and puts
-# a control beside them: see `inside_rmtl.ipynb`.
+# That is stage 1, a multi-task model. `fine_tune=True`, the default, goes on to
+# the critics and their weights, and puts a control beside them: see
+# `inside_rmtl.ipynb`.
 #
 # ## Predict for new rows
 #
 # New rows need the columns of the features, no labels. What was known of their
-# users and items before comes from the history: earlier rows, with labels. A
-# category that training never saw counts as unseen.
+# customers and articles before comes from the rows that the model was fitted
+# on, or from `history=`: earlier rows, with labels. A category that training
+# never saw counts as unseen.
 
 # %%
-today = log.filter(pa_compute.invert(earlier)).drop_columns(
-  ['clicked', 'bought']
-)
-model = rmtl_jax.load(place / 'run')
-scores = model.predict(today, history=log.filter(earlier))
-for task, probabilities in scores.items():
-  today = today.append_column(f'p_{task}', pa.array(probabilities))
-for row in today.slice(0, 5).to_pylist():
-  print(row['article'], f'{row["p_click"]:.3f} {row["p_conversion"]:.3f}')
+probabilities = model.predict_proba(today)
+shown = today['article'].slice(0, 5).to_pylist()
+for article, found in zip(shown, probabilities[:5], strict=True):
+  print(article, *(f'{value:.3f}' for value in found))
 
 # %% [markdown]
-# The command line does the same, file by file:
+# Keep it, and take it up in another process:
+
+# %%
+model.save(place / 'saved', overwrite=True)
+again = rmtl_jax.load(place / 'saved')
+print(np.array_equal(again.predict_proba(today), probabilities))
+
+# %% [markdown]
+# ## The same from files
 #
+# For logs that are files, and larger than memory. `schema.json` says what the
+# columns mean; this is what the model above made of them:
+
+# %%
+import json
+
+print(json.dumps(model.schema_, indent=2))
+
+# %% [markdown]
 # ```
-# rmtl prepare --source=table --raw_dir=log.csv --schema=schema.json \
+# rmtl prepare --source=table --raw_dir=log.parquet --schema=schema.json \
 #   --data_dir=data
 # rmtl train --data_dir=data --workdir=run
 # rmtl evaluate --workdir=run --split=test
-# rmtl predict --workdir=run --input=today.csv --output=scored.csv \
-#   --history=log.csv
+# rmtl predict --workdir=run --input=today.parquet --output=scored.parquet \
+#   --history=log.parquet
 # ```

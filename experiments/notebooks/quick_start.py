@@ -30,11 +30,11 @@
 # The sessions are simulated, so the true probabilities are known, and with
 # them the best that any model can reach: the *oracle*.
 #
-# Takes a few minutes on two CPU cores. It runs on CPU, GPU or TPU as found;
-# so far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
+# Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
+# far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
 
 # %%
-# Installs the package where it is missing, as on Colab.
+# Installs the package where it is missing, as on Colab; PACKAGE is where from.
 import importlib.util
 import os
 import pathlib
@@ -42,96 +42,90 @@ import shutil
 import subprocess
 import sys
 
-SOURCE = 'git+https://github.com/OWNER/rmtl_jax'
+PACKAGE = 'git+https://github.com/OWNER/rmtl_jax'
 if importlib.util.find_spec('rmtl_jax') is None:
   tpu = os.path.exists('/dev/accel0') or os.path.exists('/dev/vfio/0')
   extra = '[gpu]' if shutil.which('nvidia-smi') else '[tpu]' if tpu else ''
   pip = [sys.executable, '-m', 'pip', 'install', '-q']
-  subprocess.run([*pip, f'rmtl-jax{extra} @ {SOURCE}'], check=True)
+  subprocess.run([*pip, f'rmtl-jax{extra} @ {PACKAGE}'], check=True)
 
 import jax
 from IPython import display
 
 import rmtl_jax
 
-# RMTL_QUICK=1 shrinks the run to a smoke test.
+# RMTL_QUICK=1 trains for few epochs only.
 quick = os.environ.get('RMTL_QUICK') == '1'
 print(f'Runs on {jax.devices()}')
-
-# %%
-import dataclasses
-
-from rmtl_jax.preparation import summary
-from rmtl_jax.report import pictures, tables
-from rmtl_jax.runtime import writers
 
 # %% [markdown]
 # ## Sessions
 #
 # A hidden state (interest, mood, fatigue, budget) moves along every session and
-# decides on clicks and conversions. The model sees users' and items' fields,
-# never that state. Train, validation and test follow each other in time.
+# decides on clicks and conversions. The model sees users' and items' fields and
+# what was known of them before a row, never that state. Train, validation and
+# test follow each other in time.
 
 # %%
+import dataclasses
+
 workdir = pathlib.Path('runs/quick_start')
 data_dir = workdir / 'data'
 live = rmtl_jax.Progress(sys.stdout)
 
-if not (data_dir / 'manifest.json').exists():
-  manifest = rmtl_jax.prepare(
-    rmtl_jax.PrepareConfig(
-      source='simulated',
-      data_dir=str(data_dir),
-      simulated_rows=4_000 if quick else 200_000,
-    ),
-    live.step,
-  )
-  print(summary.summary(manifest))
+manifest = rmtl_jax.prepare(
+  rmtl_jax.PrepareConfig(
+    source='simulated',
+    data_dir=str(data_dir),
+    simulated_rows=20_000,
+    overwrite=True,
+  ),
+  live.step,
+)
+print(rmtl_jax.summary(manifest))
 
 # %% [markdown]
 # ## Three stages
 #
-# The backbone is one of `single_task`, `shared_bottom`, `omoe`, `mmoe`, `ple`,
-# `aitm` and `esmm`. Beside RMTL a control is fine-tuned with constant weights:
-# same batches, same steps, so that a gain is the weights' and not the extra
-# training's. Interrupted, or run again, this cell goes on where it was.
+# `recommended` chooses the settings by the number of rows and the fields, as
+# `rmtl train` does: PLE with small networks, two models that predict as one
+# (the second without ids). Beside RMTL a control is fine-tuned with constant
+# weights: same batches, same steps, so that a gain is the weights' and not the
+# extra training's. Interrupted, or run again, this cell goes on where it was.
 
 # %%
-config = rmtl_jax.Config(backbone='mmoe')
+config = rmtl_jax.preset('recommended', manifest)
 if quick:
   config = dataclasses.replace(
     config,
-    network=rmtl_jax.NetworkConfig(
-      embedding_dim=8, bottom_units=(32,), tower_units=(16,), num_experts=2
-    ),
-    pretrain=rmtl_jax.PretrainConfig(learning_rate=0.01, max_epochs=3),
-    critic=rmtl_jax.CriticConfig(max_passes=3),
-    finetune=rmtl_jax.FinetuneConfig(max_epochs=1),
-    batch=rmtl_jax.BatchConfig(lanes=4),
+    pretrain=dataclasses.replace(config.pretrain, max_epochs=6),
+    critic=dataclasses.replace(config.critic, max_passes=2),
+    finetune=dataclasses.replace(config.finetune, max_epochs=1),
   )
 record = rmtl_jax.train(config, workdir, data_dir, live=live)
 
 # %% [markdown]
 # ## What came out
+#
+# The first line is a table of rates without a network, which a model should
+# beat; the last is the best that any model can reach.
 
 # %%
-display.display(tables.metrics_table(record))
-for sentence in tables.sentences(record):
+display.display(rmtl_jax.metrics_table(record))
+for sentence in rmtl_jax.sentences(record):
   print(sentence)
 
 # %%
-picture = workdir / 'report' / 'overview.png'
-pictures.overview(record, writers.read_history(workdir), picture)
-display.display(display.Image(str(picture)))
+display.display(display.Image(str(rmtl_jax.draw_overview(workdir))))
 
 # %% [markdown]
 # ## On from here
 #
-# - Your own log: `rmtl prepare --source=table --help`, then
-#   `rmtl train --data_dir=...`.
+# - Your own log: `own_data.ipynb`.
+# - The critics and their weights: `inside_rmtl.ipynb`.
 # - Every setting: `rmtl train --helpfull`; here,
-#   `rmtl_jax.Config(backbone='ple')` is the same as
-#   `--config.backbone=ple` there.
-# - What this run left: `runs/quick_start` holds its settings, checkpoints,
+#   `dataclasses.replace(config, backbone='mmoe')` is the same as
+#   `--config.backbone=mmoe` there.
+# - What this run left: `runs/quick_start` holds its settings, parameters,
 #   metrics and TensorBoard logs; `rmtl evaluate --workdir=runs/quick_start`
 #   restores it.

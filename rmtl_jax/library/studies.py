@@ -16,7 +16,7 @@ from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import report_record
-from rmtl_jax.runtime import progress
+from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.comparison import compare as comparison
 from rmtl_jax.studies.tuning import search as search_lib
 from rmtl_jax.studies.tuning import tune as tuning
@@ -188,6 +188,30 @@ def write_report(
   durable.write_text(place / 'report.md', markdown.render(page))
   durable.write_text(place / 'report.html', html.render(page))
   return place / 'report.html'
+
+
+def draw_overview(path: Path) -> pathlib.Path:
+  """Draws the picture that ends `rmtl train`.
+
+  Args:
+    path: RUN, finished.
+
+  Returns:
+    RUN/report/overview.png.
+
+  Raises:
+    types.InputError: not a run, or one that has not finished.
+  """
+  from rmtl_jax.report import pictures
+
+  run = workdir.read(pathlib.Path(path))
+  file = run.path / 'metrics.json'
+  picture = run.path / 'report' / 'overview.png'
+  with json_files.parsing(f'{file} or metrics.jsonl'):
+    record, history = json_files.read(file), writers.read_history(run.path)
+    with durable.name_errors(picture):
+      pictures.overview(record, history, picture)
+  return picture
 
 
 def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:

@@ -1,24 +1,31 @@
 """The documentation: up to date, its links lead somewhere, its code runs."""
 
 import importlib.util
+import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+from absl import flags
 
 import rmtl_jax
+from rmtl_jax import cli
 from rmtl_jax import config as config_lib
+from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from tests import registries as registries_lib
+from tests import walks
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _DOCS = _ROOT / 'docs'
 _PAGES = sorted(
   [*_DOCS.glob('*.md'), *_ROOT.glob('*.md'), *_ROOT.glob('experiments/*.md')]
 )
+_NOTEBOOKS = sorted(_ROOT.glob('experiments/notebooks/*.py'))
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
@@ -63,6 +70,27 @@ def test_links_lead_somewhere(path):
       assert anchor in [slug.replace(' ', '-') for slug in slugs], link
 
 
+@pytest.mark.parametrize(
+  'page',
+  [str(path.relative_to(_ROOT)) for path in _PAGES]
+  + [f'experiments/notebooks/{p.name}' for p in _NOTEBOOKS],
+)
+def test_commands_have_flags_that_there_are(page):
+  """Each `rmtl COMMAND --flag=value` of a page is parsed, and not run."""
+  for line in walks.lines(page):
+    # Optional flags stand in brackets.
+    _, name, *rest = shlex.split(re.sub(r'[][]', '', line), comments=True)
+    # Of words that stand for something, and of files that are not here.
+    kept = [a for a in rest if not a.startswith(('--config=', '--help', '...'))]
+    values, argv = flags.FlagValues(), [f'rmtl {name}', *kept]
+    if name == 'help':
+      continue
+    cli.COMMANDS[name].define(values, argv)
+    assert not values(argv)[1:] or cli.COMMANDS[name].arguments, line
+    if 'preset' in values:
+      config_flags.parse(values)
+
+
 @pytest.fixture
 def registries():
   """What pages register is forgotten after the test."""
@@ -90,6 +118,9 @@ def test_code_of_a_page_runs(name, leaves, tmp_path, monkeypatch):
   for block in blocks:
     exec(compile(block, f'{name}.md', 'exec'), space)
   assert (tmp_path / leaves).is_file()
+  if leaves.endswith('metrics.json'):
+    record = json.loads((tmp_path / leaves).read_text(encoding='utf-8'))
+    walks.assert_beats_rates(record, 'pretrain')
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import rmtl_jax
+from tests import walks
 
 jupytext = pytest.importorskip('jupytext')
 nbclient = pytest.importorskip('nbclient')
@@ -66,10 +67,26 @@ def test_badge_and_install_name_the_same_repository(name):
 
 def test_set_up_is_the_same_in_every_notebook():
   (shared,) = {_notebook(name).cells[1].source for name in _NAMES}
-  assert "SOURCE = 'git+https://github.com/" in shared
+  assert "\nPACKAGE = 'git+https://github.com/" in shared
+  assert shared.count('github.com') == shared.count('{PACKAGE}') == 1
   for name in _NAMES:
     for cell in _notebook(name).cells[2:]:
       assert 'pip' not in cell.source and 'RMTL_QUICK' not in cell.source
+
+
+@EVERY
+def test_notebook_imports_public_names_only(name):
+  tree = ast.parse((_DIRECTORY / f'{name}.py').read_text(encoding='utf-8'))
+  for node in ast.walk(tree):
+    if isinstance(node, ast.ImportFrom):
+      assert not str(node.module).startswith('rmtl_jax'), node.module
+    if isinstance(node, ast.Import):
+      for alias in node.names:
+        assert not alias.name.startswith('rmtl_jax.'), alias.name
+    if (
+      isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'rmtl_jax'
+    ):
+      assert node.attr in rmtl_jax.__all__
 
 
 @EVERY
@@ -86,12 +103,6 @@ def execute(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
   monkeypatch.setenv('RMTL_QUICK', '1')
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
   monkeypatch.setenv('PYTHONPATH', str(_ROOT))
-  # Compiling is most of it; few rows need no optimised programs.
-  monkeypatch.setenv(
-    'XLA_FLAGS',
-    '--xla_backend_optimization_level=0'
-    ' --xla_llvm_disable_expensive_passes=true',
-  )
   for name in ('IPYTHONDIR', 'JUPYTER_CONFIG_DIR', 'JUPYTER_RUNTIME_DIR'):
     monkeypatch.setenv(name, str(tmp_path / name))
   place = tmp_path / 'place'
@@ -124,7 +135,7 @@ def _pictures(outputs: list[Any]) -> int:
 
 def test_quick_start_runs(execute):
   outputs, shown, run = execute('quick_start')
-  for words in ('oracle: true probabilities', 'RMTL', 'click', 'conversion'):
+  for words in ('oracle', 'user rate x item rate', 'click', 'conversion'):
     assert words in shown
   assert _pictures(outputs) == 1
   record = json.loads((run / 'metrics.json').read_text(encoding='utf-8'))
@@ -137,20 +148,22 @@ def test_quick_start_runs(execute):
   ]
   assert losses[-1] < 0.8 * losses[0]
   assert record['oracle']['click']['auc'] > 0.75
+  walks.assert_beats_rates(record, 'pretrain')
+  walks.assert_beats_rates(record, 'finetune')
 
 
 def test_own_data_runs(execute):
   _, shown, run = execute('own_data')
-  assert 'source table' in shown
-  assert 'AUC' in shown
-  record = run / 'run' / 'evaluation' / 'test.json'
-  stages = json.loads(record.read_text(encoding='utf-8'))['stages']
-  assert stages['pretrain']['click']['logloss'] < 0.8
-  predicted = [line.split() for line in shown.splitlines()[-5:]]
-  for article, click, conversion in predicted:
+  assert 'Ranker: ple' in shown and 'user rate x item rate' in shown
+  record = json.loads((run / 'model' / 'metrics.json').read_text('utf-8'))
+  walks.assert_beats_rates(record, 'pretrain')
+  predicted, schema = shown.split('True\n{')
+  for line in predicted.splitlines()[-5:]:
+    article, click, conversion = line.split()
     assert article.startswith('a')
     assert 0.0 < float(click) < 1.0
     assert 0.0 < float(conversion) < 1.0
+  assert json.loads(f'{{{schema}')['user'] == 'customer'
 
 
 def test_inside_rmtl_runs(execute):
@@ -158,4 +171,6 @@ def test_inside_rmtl_runs(execute):
   assert _pictures(outputs) == 3  # lanes, Q along a session, weights
   for words in ('hold a row', 'R2 of Q', 'RMTL: weights'):
     assert words in shown
-  assert (run / 'run' / 'checkpoints' / 'critic').is_dir()
+  record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
+  assert record['weighting'] == 'critic'
+  walks.assert_beats_rates(record, 'finetune')

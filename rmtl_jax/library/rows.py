@@ -1,0 +1,79 @@
+"""What a run's critics foresee at every row, for pictures of one's own."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.data import reading
+from rmtl_jax.evaluation import critic_statistics
+from rmtl_jax.ops import rewards
+from rmtl_jax.results import ensemble
+from rmtl_jax.results import row_values as values_lib
+from rmtl_jax.runtime import workdir
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import splits as splits_lib
+
+
+class RowValues(NamedTuple):
+  """R rows, sessions one after the other, each in its own order.
+
+  Attributes:
+    session: number of the row's session, i64[R].
+    rows_left: rows of its session after it, i64[R].
+    policy: probabilities by the pre-trained actor, pi(s), f32[R, K].
+    q_values: what the critics expect, Q(s, pi(s)), f32[R, K].
+    returns: the discounted sum of this and the later rows' rewards, f64[R, K].
+  """
+
+  session: np.ndarray
+  rows_left: np.ndarray
+  policy: np.ndarray
+  q_values: np.ndarray
+  returns: np.ndarray
+
+
+def row_values(
+  path: str | os.PathLike[str], split: str = 'validation'
+) -> RowValues:
+  """Computes a run's Q-values and the returns that came.
+
+  Args:
+    path: RUN, its stage 2 finished. Of an ensemble the figures are means over
+      the members.
+    split: 'train', 'validation' or 'test'.
+
+  Returns:
+    The split's rows; tasks in the order of the manifest.
+
+  Raises:
+    types.InputError: not a run, one without critics, or its data was replaced.
+  """
+  run = workdir.read(pathlib.Path(path))
+  with reading.shared_lock(run.data_dir):
+    workdir.check_own_data(run, (split,))
+    models = models_lib.Models(run.manifest.feature_spec())
+    trained = ensemble.restore(run, models)
+    rows = splits_lib.read(run.data_dir, run.manifest, split, run.config.batch)
+    members = values_lib.critic_values(models, trained, rows)
+  if not members:
+    raise types.InputError(f'{path}: no critics; rmtl train goes on with them')
+  host, config = rows.host, run.config.critic
+  reward = rewards.REWARDS[config.reward]
+  returns = [
+    critic_statistics.discounted_returns(
+      np.asarray(reward(one.policy, host.labels)), host.session, config.discount
+    )
+    for one in members
+  ]
+  return RowValues(
+    np.asarray(host.session),
+    critic_statistics.rows_remaining(host.session),
+    np.mean([one.policy for one in members], axis=0),
+    np.mean([one.q_values for one in members], axis=0),
+    np.mean(returns, axis=0),
+  )

@@ -1,0 +1,106 @@
+"""README, quick start and own data as they stand beat the table of rates.
+
+In small: simulated rows, and few passes over them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from tests import walks
+
+_README, _QUICK_START, _OWN_DATA = (
+  'README.md',
+  'docs/quick_start.md',
+  'docs/own_data.md',
+)
+_STAGE_1 = ('--stage=pretrain', *walks.SHORT)
+_SIMULATED = ('--simulated_rows=20000', *_STAGE_1)
+
+
+def _record(path):
+  return json.loads(path.read_text(encoding='utf-8'))
+
+
+def test_quick_start_beats_the_table_of_rates(tmp_path):
+  """Stage 1 of the first command; the notebook has all three stages."""
+  line = walks.lines(_QUICK_START, '.venv/bin/rmtl')[0]
+  line = line.removeprefix('.venv/bin/')
+  assert line in ''.join(walks.blocks(_README, ''))
+  shown = walks.run(tmp_path, line, {'train': _SIMULATED})
+  page = (walks.ROOT / _QUICK_START).read_text(encoding='utf-8')
+  for words in ('user rate x item rate', 'pre-trained', 'oracle'):
+    assert words in page and words in shown
+  run = tmp_path / 'runs/first'
+  walks.assert_beats_rates(_record(run / 'metrics.json'), 'pretrain')
+  # What the page says that the run leaves.
+  table = page.split('What the run left')[1].split('\n\n')[1]
+  names = [row.split('|')[1] for row in table.splitlines()[2:]]
+  named = set(re.findall(r'`([\w./]+)`', ' '.join(names)))
+  assert {'metrics.json', 'members/'} < named
+  for name in named - {'tracking/', 'evaluation/'}:  # other commands leave them
+    assert (run / name).exists(), name
+
+
+def _log() -> pa.Table:
+  """A log with the columns of the pages' schemas."""
+  log = rmtl_jax.simulate(20_000, seed=0).sort_by('timestamp')
+  tags = [','.join(map(str, tags)) for tags in log['item_tags'].to_pylist()]
+  return pa.table(
+    {
+      'session_id': log['session_id'],
+      'timestamp': log['timestamp'],
+      'user_id': log['user_id'],
+      'item_id': log['item_id'],
+      'category': log['brand'],
+      'tags': tags,
+      'price': log['price'],
+      'clicked': log['click'],
+      'bought': log['conversion'],
+    }
+  )
+
+
+@pytest.fixture(scope='module')
+def own_data(tmp_path_factory):
+  """The directory after README's commands, with own_data.md's schema."""
+  directory = tmp_path_factory.mktemp('own_data')
+  log = _log()
+  pq.write_table(log.slice(0, 18_000), directory / 'log.parquet')
+  new = log.slice(18_000).drop_columns(['clicked', 'bought'])
+  pq.write_table(new, directory / 'new.parquet')
+  schema = walks.blocks(_OWN_DATA, 'json')[0]
+  (directory / 'schema.json').write_text(schema, encoding='utf-8')
+  for line in walks.lines(_README):
+    walks.run(directory, line, {'train': _STAGE_1})
+  return directory
+
+
+def test_both_pages_say_the_same():
+  commands = walks.lines(_README)
+  assert [line.split()[1] for line in commands] == [
+    *('prepare', 'train', 'evaluate', 'report', 'predict')
+  ]
+  own = walks.lines(_OWN_DATA)
+  assert own[:4] == [line for line in commands if ' report ' not in line]
+  schemas = [
+    json.loads(walks.blocks(page, 'json')[0]) for page in (_README, _OWN_DATA)
+  ]
+  assert schemas[0] == {
+    key: value for key, value in schemas[1].items() if key != 'multi_valued'
+  }
+
+
+def test_own_data_beats_the_table_of_rates(own_data):
+  for name in ('metrics.json', 'evaluation/test.json'):
+    record = _record(own_data / 'runs/mine' / name)
+    walks.assert_beats_rates(record, 'pretrain')
+  scored = pq.read_table(own_data / 'scored.parquet')
+  assert scored.num_rows == pq.read_metadata(own_data / 'new.parquet').num_rows
+  assert {f'p_{task}' for task in walks.TASKS} <= set(scored.column_names)

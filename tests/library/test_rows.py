@@ -1,0 +1,73 @@
+"""Q-values and returns of a run's rows, and its picture, from Python."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from tests import tiny
+from tests.studies.comparison import test_compare
+
+QUIET = rmtl_jax.Progress(quiet=True)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """(RUN, record, prepared data) of an ensemble after stages 1 and 2."""
+  path = tmp_path_factory.mktemp('rows')
+  tiny.write_prepared(path / 'data')
+  config = dataclasses.replace(test_compare.CONFIG, ensemble=2)
+  record = rmtl_jax.train(
+    config, path / 'run', path / 'data', ['pretrain', 'critic'], QUIET
+  )
+  return path / 'run', record, path / 'data'
+
+
+def test_returns_are_discounted_sums_of_log_likelihoods(trained):
+  run, _, data = trained
+  found = rmtl_jax.row_values(run / 'members' / '0')
+  rows = pq.read_table(data / 'validation')
+  labels = np.stack([rows[f'y_{task}'].to_numpy() for task in tiny.TASKS], 1)
+  reward = np.log(np.where(labels > 0.5, found.policy, 1.0 - found.policy))
+  session, step = (rows[n].to_numpy() for n in ('session_id', 'step'))
+  discount = test_compare.CONFIG.critic.discount
+  expected = np.zeros_like(found.returns)
+  for row in reversed(range(len(session))):
+    expected[row] = reward[row]
+    if row + 1 < len(session) and session[row + 1] == session[row]:
+      assert step[row + 1] == step[row] + 1
+      expected[row] += discount * expected[row + 1]
+  np.testing.assert_allclose(found.returns, expected, rtol=1e-4)
+  _, first, count = np.unique(session, return_index=True, return_counts=True)
+  assert found.rows_left[first].tolist() == (count - 1).tolist()
+
+
+def test_values_of_an_ensemble_are_means_over_its_members(trained):
+  run, record, _ = trained
+  found = rmtl_jax.row_values(run)
+  members = [rmtl_jax.row_values(run / 'members' / str(m)) for m in range(2)]
+  for name in ('policy', 'q_values', 'returns'):
+    mean = np.mean([getattr(one, name) for one in members], axis=0)
+    np.testing.assert_allclose(getattr(found, name), mean, rtol=1e-6)
+  said = [record['critic']['mean_q'][task] for task in tiny.TASKS]
+  np.testing.assert_allclose(found.q_values.mean(0), said, rtol=1e-4)
+
+
+def test_a_picture_is_drawn_where_the_command_puts_it(trained):
+  run, _, _ = trained
+  picture = rmtl_jax.draw_overview(run)
+  assert picture == run / 'report' / 'overview.png'
+  assert picture.read_bytes().startswith(b'\x89PNG')
+
+
+def test_what_is_no_run_or_has_no_critics_is_told(trained, tmp_path):
+  _, _, data = trained
+  for function in (rmtl_jax.row_values, rmtl_jax.draw_overview):
+    with pytest.raises(rmtl_jax.InputError, match='is not a run'):
+      function(tmp_path / 'nothing')
+  config = dataclasses.replace(test_compare.CONFIG, ensemble=1)
+  rmtl_jax.train(config, tmp_path / 'run', data, ['pretrain'], QUIET)
+  with pytest.raises(rmtl_jax.InputError, match='no critics'):
+    rmtl_jax.row_values(tmp_path / 'run')
