@@ -138,10 +138,8 @@ class CriticStage:
     if sums.get('skipped'):
       record['skipped_steps'] = int(sums['skipped'])
     context.progress.finish(
-      f'TD error {record["td_error"]:.5f}'
-      + ''.join(
-        f'  {_in_words(name)} {value:.5f}' for name, value in figures.items()
-      ),
+      f'TD error {record["td_error"]:#.4g}'
+      f'  validation {_in_words(stopping)} {error:#.4g}',
       label=one.label,
       note=f'TD error {figures["validation_td_error"]:.4f}',
     )
