@@ -247,6 +247,7 @@ def _read_and_build(
     spec = splits.with_room(
       manifest.feature_spec(), by_name['train'], config.batch
     )
+    by_name = splits.of_one_size(by_name)
     inputs = Inputs(by_name, models.Models(spec, layout), snapshot, {})
   evaluate.check(layout, inputs.models, config, run, copies=3)
 

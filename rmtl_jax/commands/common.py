@@ -317,7 +317,7 @@ def start_jax(values: flags.FlagValues) -> None:
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   caches = 'compilation_cache' in values and value(values, 'compilation_cache')
   if caches:
-    programs.keep(least_seconds=0.5)
+    programs.keep(least_seconds=0.1)
 
 
 def _quiet_orbax() -> None:

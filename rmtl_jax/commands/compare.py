@@ -50,7 +50,8 @@ def execute(values: flags.FlagValues) -> int:
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
-  streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
+  if not common.value(values, 'data_dir'):
+    streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
   config = _compared(
     config_flags.parse_one_model(values, manifest_lib.read(data_dir)), values
   )

@@ -80,7 +80,8 @@ def execute(values: flags.FlagValues) -> int:
     workdir.read(path).config if (path / 'config.json').exists() else None,
   )
   config = workdir.padded(path, config, layout.shape if layout else None)
-  live.say(opening.text(config, manifest, data_dir))
+  if not (path / 'config.json').exists():
+    live.say(opening.text(config, manifest, data_dir))
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(

@@ -76,10 +76,10 @@ def _units(units: tuple[int, ...]) -> str:
 
 
 def _stages(config: config_lib.Config) -> str:
-  words = 'stages: pretrain trains the model'
+  words = 'stages: pretrain trains the model; '
   if registry.find(config.weighting.name).needs_critics:
-    words += ', critic what will weigh its losses'
-  words += f', finetune goes on with weighting {config.weighting.name}'
+    words += 'critic trains the critics that will weigh its losses; '
+  words += f'finetune goes on with weighting {config.weighting.name}'
   if config.control:
     words += ' and, as its control, with constant weights'
   return (

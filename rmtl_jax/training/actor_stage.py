@@ -201,7 +201,8 @@ class ActorStage:
     context.progress.finish(
       f'loss {record["loss"]:.4f}  {figures}' + ('  best' if is_best else ''),
       label=one.label,
-      note=('' if len(self.arms) == 1 else f'{one.name} ') + figures,
+      note=('' if len(self.arms) == 1 else f'{one.name} ')
+      + figures.split('  ')[0],
     )
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.

@@ -61,7 +61,8 @@ class CriticStage:
   @property
   def validation_policy(self) -> np.ndarray:
     """pi(s) of the validation rows, f32[R, K]."""
-    return np.asarray(self.validation_extras[0])
+    rows = self.context.validation.host.rows
+    return np.asarray(self.validation_extras[0])[:rows]
 
   @property
   def params(self) -> Any:
