@@ -98,7 +98,7 @@ def _curves(
     for number, (_, member) in enumerate(own):
       points, before = lines[stage, member], lines.get(('pretrain', member))
       if stage != 'pretrain' and before and goes_on:
-        kept, value = _kept(record, number, before)
+        kept, value = kept_point(record, member, before)
         points = [(kept, value), *((kept + x, y) for x, y in points)]
       axes.plot(
         *zip(*points, strict=True),
@@ -118,12 +118,20 @@ def _curves(
     axes.legend()
 
 
-def _kept(
-  record: Mapping[str, Any], number: int, points: Sequence[tuple[int, float]]
+def kept_point(
+  record: Mapping[str, Any],
+  member: int | None,
+  points: Sequence[tuple[int, float]],
 ) -> tuple[int, float]:
-  """The point of the pre-training epoch that a member has kept."""
+  """The point of the epoch of stage 1 that was kept.
+
+  Args:
+    record: the content of metrics.json.
+    member: of an ensemble, from 0 on, or None.
+    points: (epoch, value) of stage 1; the highest where none was kept.
+  """
   best = record.get('best_epoch', {}).get('pretrain')
-  epoch = best[number] if isinstance(best, list) else best
+  epoch = best[member or 0] if isinstance(best, list) else best
   found = [point for point in points if point[0] == epoch]
   return found[0] if found else max(points, key=lambda point: point[1])
 
