@@ -21,6 +21,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
+from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.results import (
@@ -250,6 +251,7 @@ def _read_and_build(
     spec = splits.with_room(
       manifest.feature_spec(), by_name['train'], config.batch
     )
+    by_name = splits.of_one_size(by_name)
     inputs = Inputs(by_name, models.Models(spec, layout), snapshot, {})
   evaluate.check(layout, inputs.models, config, run, copies=3)
 
@@ -286,7 +288,12 @@ def _train_members(
   paths = [one.path for one in run.members]
   members = workdir.member_configs(config)
   for number, (member, path) in enumerate(zip(members, paths, strict=True)):
-    live.say(f'member {number} of {len(paths)}: {path}')
+    live.say(
+      progress.filled(
+        f'member {number + 1} of {len(paths)} (members/{number}):'
+        f' {variants.difference(config, number)}'
+      )
+    )
     try:
       train_one(member, path)
     except FloatingPointError as error:

@@ -44,8 +44,10 @@ def _run(*argv):
 
 
 def _one_line(capsys, *parts):
-  error = capsys.readouterr().err
-  assert error.startswith('rmtl: ') and error.count('\n') == 1, error
+  # Lines of progress may stand above it.
+  *above, error, end = capsys.readouterr().err.split('\n')
+  assert not any(line.startswith('rmtl: ') for line in above), above
+  assert error.startswith('rmtl: ') and not end, error
   for part in parts:
     assert part in error
   return error

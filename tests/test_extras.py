@@ -46,7 +46,8 @@ def test_commands_say_it_in_one_line(monkeypatch, capsys, tmp_path):
     if module.startswith('rmtl_jax.report'):
       monkeypatch.delitem(sys.modules, module)
   monkeypatch.delattr('rmtl_jax.report', raising=False)
-  assert _main(capsys, 'train', *arguments) == (
+  code, error = _main(capsys, 'train', *arguments)
+  assert (code, error.split('\n', 1)[1]) == (  # below a line of progress
     2,
     'rmtl: rmtl train needs the package matplotlib: pip install matplotlib\n',
   )

@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -20,6 +21,7 @@ from absl import logging as absl_logging
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
 
 # Seconds that work has to notice a signal, and in which a repeat counts as the
 # same signal; see _Signals.
@@ -114,6 +116,33 @@ def data_dir(
   return path / 'data'
 
 
+def check_paths(values: flags.FlagValues, path: pathlib.Path) -> None:
+  """Refuses paths of a new run before JAX and other slow imports start.
+
+  Args:
+    values: the parsed flags.
+    path: RUN.
+
+  Raises:
+    types.InputError: --data_dir is no prepared data, or RUN can't be written
+      or holds something else.
+  """
+  if value(values, 'data_dir'):
+    manifest_lib.read(value(values, 'data_dir'))
+  elif not any(
+    (path / name).exists() for name in ('config.json', 'data/manifest.json')
+  ):
+    _check_unused(path)
+  there = next(p for p in (path, *path.absolute().parents) if p.exists())
+  try:
+    # A file without a name: nothing of it stays.
+    tempfile.TemporaryFile(dir=there).close()
+  except OSError as error:
+    raise types.InputError(
+      f'--workdir: {path}: cannot be written: {error.strerror}'
+    ) from None
+
+
 def _check_unused(path: pathlib.Path) -> None:
   """Refuses a directory with more than an interrupted simulation leaves."""
   try:
@@ -169,7 +198,7 @@ def _simulate(
   as_of: tuple[prepare_config.AsOfChoice, ...],
 ) -> None:
   """Simulates sessions into RUN/data."""
-  from rmtl_jax.preparation import prepare, summary
+  from rmtl_jax.preparation import prepare
 
   live.say(f'simulating {rows:,} rows into {data_dir}')
   config = prepare_config.PrepareConfig(
@@ -179,9 +208,8 @@ def _simulate(
     as_of=as_of,
   )
   with cleaning_up():
-    manifest = prepare.prepare(config, live.step)
+    prepare.prepare(config, live.step)
   live.clear()
-  live.say(summary.summary(manifest))
 
 
 def integers(name: str, texts: Sequence[str]) -> list[int]:
@@ -289,7 +317,7 @@ def start_jax(values: flags.FlagValues) -> None:
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   caches = 'compilation_cache' in values and value(values, 'compilation_cache')
   if caches:
-    programs.keep(least_seconds=0.5)
+    programs.keep(least_seconds=0.1)
 
 
 def _quiet_orbax() -> None:

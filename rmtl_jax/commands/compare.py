@@ -8,7 +8,7 @@ from typing import Any
 from absl import flags
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.commands import common
+from rmtl_jax.commands import common, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
@@ -43,13 +43,15 @@ def execute(values: flags.FlagValues) -> int:
   config = _compared(config_flags.parse(values), values)
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import tables
+  from rmtl_jax.report import opening, tables
   from rmtl_jax.report.comparison import formats
   from rmtl_jax.runtime import progress
 
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
+  if not common.value(values, 'data_dir'):
+    streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
   config = _compared(
     config_flags.parse_one_model(values, manifest_lib.read(data_dir)), values
   )

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from absl import flags
 
 from rmtl_jax.commands import common, distributed
-from rmtl_jax.results import evaluate
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -37,6 +36,7 @@ def execute(values: flags.FlagValues) -> int:
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax.report import tables
+  from rmtl_jax.results import evaluate
   from rmtl_jax.runtime import processes
 
   split = common.value(values, 'split')

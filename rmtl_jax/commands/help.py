@@ -18,6 +18,11 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 
 WIDTH = 80
+_DEFAULTS = (
+  "Settings are shown as the paper's; without --preset those of the preset"
+  f' {config_flags.DEFAULT_PRESET} hold, chosen by the data, where no flag says'
+  ' otherwise.'
+)
 
 # {command: {group: {flag without dashes: what it does}}}. Where the text is
 # empty, the flag's own is shown.
@@ -164,6 +169,8 @@ def page(
   groups = FIRST.get(name, {})
   first = {flag for group in groups.values() for flag in group}
   lines = [*_wrapped(f'rmtl {name}: {summary}', '')]
+  if 'preset' in known:
+    lines += _wrapped(_DEFAULTS, '')
   for title, shown in groups.items():
     lines += _group(
       title,

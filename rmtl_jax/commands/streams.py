@@ -54,6 +54,12 @@ def say(line: str, stream=None) -> None:
     print(f'rmtl: {line}', file=stream or sys.stderr, flush=True)
 
 
+def note(line: str) -> None:
+  """Prints a line of progress on standard error, if that is open."""
+  with contextlib.suppress(OSError, ValueError):
+    print(line, file=sys.stderr, flush=True)
+
+
 def _flush(stream) -> str:
   """Flushes; returns why that failed, or ''. Lost output is dropped.
 

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from absl import flags
 
 from rmtl_jax import durable, types
-from rmtl_jax.commands import common, distributed
+from rmtl_jax.commands import common, distributed, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
+
+_STARTS = 'starting; compiling takes about a minute in all the first time'
+_KEPT = ', and is kept'
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -52,10 +55,14 @@ def execute(values: flags.FlagValues) -> int:
   given = config_flags.parse(values)
   trackers = common.value(values, 'tracker')
   tracking.check(trackers)
+  if not distributed.is_worker():
+    common.check_paths(values, path)
+    kept = common.value(values, 'compilation_cache')
+    streams.note(_STARTS + (_KEPT if kept else ''))
   common.start_jax(values)
   layout = distributed.layout(values)
   from rmtl_jax import run
-  from rmtl_jax.report import pictures, tables
+  from rmtl_jax.report import opening, pictures, tables
   from rmtl_jax.runtime import processes, progress, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
@@ -66,12 +73,15 @@ def execute(values: flags.FlagValues) -> int:
 
   processes.on_first(data, types.InputError)
   data_dir = data()
+  manifest = manifest_lib.read(data_dir)
   config = config_flags.parse(
     values,
-    manifest_lib.read(data_dir),
+    manifest,
     workdir.read(path).config if (path / 'config.json').exists() else None,
   )
   config = workdir.padded(path, config, layout.shape if layout else None)
+  if not (path / 'config.json').exists():
+    live.say(opening.text(config, manifest, data_dir))
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(

@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from rmtl_jax.commands import common
+from rmtl_jax.commands import common, streams
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -98,7 +98,7 @@ def execute(values: flags.FlagValues) -> int:
   )
   common.start_jax(values)
   from rmtl_jax.library import studies
-  from rmtl_jax.report import tables, tuning
+  from rmtl_jax.report import opening, tables, tuning
   from rmtl_jax.runtime import progress
   from rmtl_jax.studies.tuning import search, tune
 
@@ -112,6 +112,8 @@ def execute(values: flags.FlagValues) -> int:
   data_dir = common.data_dir(
     values, path, progress.Progress(), common.simulated_as_of(config)
   )
+  if not common.value(values, 'data_dir'):
+    streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
   config = config_flags.parse_one_model(values, manifest_lib.read(data_dir))
   live = progress.Progress(brief=True)
   record = common.interruptible(

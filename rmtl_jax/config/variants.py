@@ -48,6 +48,33 @@ def first(config: settings_lib.Config) -> settings_lib.Config:
   return of_members(config)[0] if config.variants else config
 
 
+def difference(config: settings_lib.Config, number: int) -> str:
+  """What a member's settings are beside the ensemble's, in words.
+
+  Args:
+    config: an ensemble's.
+    number: of the member, from 0 on.
+  """
+  if not config.variants:
+    return 'a seed of its own'
+  common = config_values.flatten(config)
+  members = of_members(config)
+  own = config_values.flatten(members[number])
+  unlike = {
+    name: value
+    for name, value in own.items()
+    if value != common[name] and name not in ('ensemble', 'variants')
+  }
+  hidden = unlike.pop('network.ignore', '')
+  words = []
+  if hidden:
+    words = [f'without {hidden.replace("+", ", ")}']
+  elif any(one.network.ignore for one in members) and not own['network.ignore']:
+    words = ['with all fields']
+  words += [f'{name}={value}' for name, value in unlike.items()]
+  return '; '.join(words) or 'no difference but the seed'
+
+
 def _settings(text: str, config: settings_lib.Config) -> dict[str, Any]:
   """One variant's: {'group.field': value}."""
   known = {

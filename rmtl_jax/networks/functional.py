@@ -167,7 +167,9 @@ def _network(
       return tables.prepare(params, spec.categorical)
 
   axes = abstract.first.shared_axes
-  network = Network(jax.jit(init), share, lane, axes, perturb)
+  # `init` is not compiled: the draws of equal shapes share small programs,
+  # where one of all draws would take seconds to compile.
+  network = Network(init, share, lane, axes, perturb)
   if config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   for wrapper in wrappers:

@@ -16,6 +16,7 @@ from rmtl_jax.results import verdict
 
 # Okabe and Ito's palette: told apart by most colour-blind readers.
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+STYLES = ('-', '--', ':')
 ACTOR_STAGES = ('pretrain', 'constant', 'finetune')
 
 
@@ -97,15 +98,16 @@ def _curves(
     for number, (_, member) in enumerate(own):
       points, before = lines[stage, member], lines.get(('pretrain', member))
       if stage != 'pretrain' and before and goes_on:
-        kept, value = max(before, key=lambda point: point[1])
+        kept, value = kept_point(record, member, before)
         points = [(kept, value), *((kept + x, y) for x, y in points)]
       axes.plot(
         *zip(*points, strict=True),
         marker='o',
         markersize=4,
-        label=None if number else names[stage],
+        label=_label(names[stage], member, record),
         color=COLOURS[i],
-        alpha=1.0 if len(own) == 1 else 0.5,
+        linestyle=STYLES[number % len(STYLES)],
+        alpha=1.0 if len(own) == 1 else 0.7,
       )
   axes.set_xlabel('epoch; stage 3 follows the kept one' if goes_on else 'epoch')
   axes.set_ylabel('mean validation AUC over tasks')
@@ -114,6 +116,31 @@ def _curves(
   axes.grid(alpha=0.3)
   if axes.has_data():
     axes.legend()
+
+
+def kept_point(
+  record: Mapping[str, Any],
+  member: int | None,
+  points: Sequence[tuple[int, float]],
+) -> tuple[int, float]:
+  """The point of the epoch of stage 1 that was kept.
+
+  Args:
+    record: the content of metrics.json.
+    member: of an ensemble, from 0 on, or None.
+    points: (epoch, value) of stage 1; the highest where none was kept.
+  """
+  best = record.get('best_epoch', {}).get('pretrain')
+  epoch = best[member or 0] if isinstance(best, list) else best
+  found = [point for point in points if point[0] == epoch]
+  return found[0] if found else max(points, key=lambda point: point[1])
+
+
+def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:
+  """A line's name; members of large ensembles share one."""
+  if member is None or record['ensemble'] > len(STYLES):
+    return '' if member else name
+  return f'{name}, member {member + 1}'
 
 
 def auc_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,12 +42,18 @@ def stages(
     {'stages': {stage: {task: metrics}}, 'oracle': {task: metrics}}, the
     latter for simulated data only, which has true probabilities.
   """
-  record: dict[str, Record] = {
-    'stages': {
-      name: _metrics(values, split, tasks, config)
-      for name, values in predictions.items()
-    }
-  }
+  found: dict[str, Record] = {}
+  for name, values in predictions.items():
+    # Arms that kept the pre-trained parameters predict the same.
+    same = next(
+      (n for n in found if np.array_equal(predictions[n], values)), None
+    )
+    found[name] = (
+      copy.deepcopy(found[same])
+      if same
+      else _metrics(values, split, tasks, config)
+    )
+  record: dict[str, Record] = {'stages': found}
   if split.oracle is not None:
     record['oracle'] = _metrics(split.oracle, split, tasks, config)
   return record

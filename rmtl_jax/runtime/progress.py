@@ -1,10 +1,11 @@
-"""The live line of a stage: rows per second, time left, validation AUC."""
+"""The live line of a stage: rows per second, time left, what is monitored."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
@@ -41,6 +42,7 @@ class Progress:
     self._label, self._note = '', ''
     self._start, self._seconds = 0.0, 0.0
     self._done, self._total = 0, 0
+    self._compiles = False
     self._stage_start, self._stage_done, self._stage_total = 0.0, 0, 0
     self._width = 0
 
@@ -68,10 +70,20 @@ class Progress:
       for line in ends():
         self.say(line)
 
-  def start(self, label: str, total: int) -> None:
-    """Begins a pass over `total` rows; 0 if unknown."""
+  def start(self, label: str, total: int, compiles: bool = False) -> None:
+    """Begins a pass.
+
+    Args:
+      label: of the pass.
+      total: its rows; 0 if unknown.
+      compiles: whether its program is compiled first, so that its rows per
+        second say nothing.
+    """
     self._label, self._total, self._done = label, total, 0
+    self._compiles = compiles
     self._start = time.perf_counter()
+    if compiles and self._live:
+      self._draw(f'{label}  compiling')
 
   def advance(self, rows: int) -> None:
     """Counts finished rows."""
@@ -84,6 +96,9 @@ class Progress:
         self._draw(f'{self._label}  {self._done:,} rows  {rate:,.0f} rows/s')
         return
       share = 100 * self._done // max(self._total, 1)
+      if self._compiles:  # by its pace no time can be told
+        self._draw(f'{self._label}  {share:3d} %')
+        return
       rest = (
         (self._left(rate), self._note)
         if not self._stage_total
@@ -121,11 +136,13 @@ class Progress:
       note: shown in the live line from now on; by default `summary` in
         brackets.
     """
-    rate = self._done / max(self._seconds, 1e-9)
     self._note = note or f'({summary})'
     if self._brief or (self._live and self._stage_total):
       return
-    self.say(f'{label or self._label}  {summary}  {rate:,.0f} rows/s')
+    rate = f'{self._done / max(self._seconds, 1e-9):,.0f} rows/s'
+    if self._compiles:
+      rate = '(compiled)'
+    self.say(f'{label or self._label}  {summary}  {rate}')
 
   def say(self, text: str) -> None:
     """Writes a permanent line."""
@@ -156,6 +173,17 @@ class Progress:
       return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS
     except (OSError, ValueError):  # no terminal, or no file at all
       return _COLUMNS
+
+
+def filled(text: str) -> str:
+  """A sentence as lines for an unwidened terminal; words stay whole."""
+  return textwrap.fill(
+    text,
+    _COLUMNS,
+    subsequent_indent='  ',
+    break_long_words=False,
+    break_on_hyphens=False,
+  )
 
 
 def clock(seconds: float) -> str:

@@ -197,15 +197,12 @@ class ActorStage:
       record['skipped_steps'] = int(sums['skipped'])
     if 'td_error' in sums:
       record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
+    figures = found.in_words(context.config)
     context.progress.finish(
-      f'loss {record["loss"]:.4f}  validation AUC '
-      + '  '.join(
-        f'{t} {a:.4f}' for t, a in zip(context.tasks, found.auc, strict=True)
-      )
-      + ('  best' if is_best else ''),
+      f'loss {record["loss"]:.4f}  {figures}' + ('  best' if is_best else ''),
       label=one.label,
       note=('' if len(self.arms) == 1 else f'{one.name} ')
-      + f'AUC {np.nanmean(found.auc):.4f}',
+      + figures.split('  ')[0],
     )
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
@@ -261,14 +258,12 @@ class ActorStage:
   def summary(self) -> Iterator[str]:
     """One line per arm."""
     for name, arm in self.arms.items():
-      best = arm.stopping.best
-      what = f'AUC {best:.4f} (mean over tasks)'
+      best, epoch = arm.stopping.best, arm.stopping.best_epoch
+      what = f'AUC {best:.4f}'
       if self.context.config.evaluation.monitor == 'logloss':
-        what = f'logloss {-best:.4f} of that of the rates'
-      yield (
-        f'{name}  {self.epoch} epochs  validation {what} at epoch'
-        f' {arm.stopping.best_epoch}'
-      )
+        what = f'logloss {-best:.4f}'
+      kept = f'kept: epoch {epoch}' if epoch else 'kept: as before epoch 1'
+      yield f'{name}  {self.epoch} epochs  {kept}  validation {what}'
 
   def result(self) -> dict[str, saved.Result]:
     """Every arm's parameters at its best epoch; of stage 3 the last one's too.
@@ -425,6 +420,16 @@ class Validation(NamedTuple):
     if config.evaluation.monitor == 'auc':
       return float(np.nanmean(self.auc))
     return -float(np.nanmean(self.relative))
+
+  def in_words(self, config: config_lib.Config) -> str:
+    """Means over the tasks, with the monitored figure first."""
+    figures = [
+      f'AUC {np.nanmean(self.auc):.4f}',
+      f'logloss {np.nanmean(self.relative):.4f}',
+    ]
+    if config.evaluation.monitor == 'logloss':
+      figures.reverse()
+    return '  '.join(figures)
 
 
 def validation(context: context_lib.Context, params: Any) -> Validation:

@@ -61,7 +61,8 @@ class CriticStage:
   @property
   def validation_policy(self) -> np.ndarray:
     """pi(s) of the validation rows, f32[R, K]."""
-    return np.asarray(self.validation_extras[0])
+    rows = self.context.validation.host.rows
+    return np.asarray(self.validation_extras[0])[:rows]
 
   @property
   def params(self) -> Any:
@@ -138,10 +139,8 @@ class CriticStage:
     if sums.get('skipped'):
       record['skipped_steps'] = int(sums['skipped'])
     context.progress.finish(
-      f'TD error {record["td_error"]:.5f}'
-      + ''.join(
-        f'  {_in_words(name)} {value:.5f}' for name, value in figures.items()
-      ),
+      f'TD error {record["td_error"]:#.4g}'
+      f'  validation {_in_words(stopping)} {error:#.4g}',
       label=one.label,
       note=f'TD error {figures["validation_td_error"]:.4f}',
     )

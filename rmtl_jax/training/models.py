@@ -48,6 +48,11 @@ class Program:
     self.step = layout.pin_step(step) if layout else step
     self.skips = faults.on_nonfinite == 'skip'
 
+  @property
+  def is_compiled(self) -> bool:
+    """Whether the loop has been asked for."""
+    return 'loop' in vars(self)
+
   @functools.cached_property
   def loop(self) -> Callable[..., Any]:
     """See updates/loop.make_loop."""

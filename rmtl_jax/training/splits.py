@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,6 +25,8 @@ _SHARE = 0.25
 _MOST_ROWS = 2**31 - 1
 # Equal rows are looked for in splits of so many rows, streamed or not.
 _MOST_COMPARED = 2**24
+# Splits of up to so many rows are filled up to one size (of_one_size).
+_MOST_FILLED = 2**18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +75,9 @@ class Split:
   def beside(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""
     values = values.astype(np.float32)
-    return values if self.device is None else jax.device_put(values)
+    if self.device is None:
+      return values
+    return jax.device_put(_filled(values, len(self.device.labels)))
 
 
 def place(
@@ -87,6 +93,36 @@ def place(
   )
   device = jax.device_put(loop_lib.Columns(inputs, host.labels))
   return Split(host, device, config)
+
+
+def of_one_size(by_name: Mapping[str, Split]) -> dict[str, Split]:
+  """The splits, small ones on the device with as many rows as the largest.
+
+  No plan names the rows that are added; programs of a split then serve all of
+  them, where each would be compiled for its own number of rows.
+  """
+  rows = max(
+    len(one.device.labels) if one.device else 0 for one in by_name.values()
+  )
+  if rows > _MOST_FILLED:
+    return dict(by_name)
+  return {
+    name: one
+    if not one.device
+    else dataclasses.replace(
+      one, device=jax.tree.map(lambda x: _filled(x, rows), one.device)
+    )
+    for name, one in by_name.items()
+  }
+
+
+def _filled(values: Any, rows: int) -> Any:
+  """Values with zeros for rows that are missing, [rows, ...]."""
+  missing = rows - len(values)
+  if not missing:
+    return values
+  widths = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
+  return jax.device_put(np.pad(np.asarray(values), widths))
 
 
 def read(

@@ -127,7 +127,9 @@ def run(stage: Stage) -> dict[str, saved.Result]:
     while stage.goes_on:
       for one in stage.passes():
         begin = time.perf_counter()
-        context.progress.start(one.label, context.train.host.rows)
+        context.progress.start(
+          one.label, context.train.host.rows, not one.program.is_compiled
+        )
         # Rows of the next dispatches are read while this one runs.
         dispatches = feed.dispatches(
           context.train,

@@ -58,7 +58,8 @@ def test_names_are_whole_and_choices_listed():
   for name in ('shared_bottom', 'constant_mean', 'target_attention'):
     assert name in words
   assert 'One of all, pretrain, critic, finetune.' in words
-  assert "paper: the paper's form (the default)\n" in text
+  assert 'recommended: sizes, batches and ids by the data (the default)' in text
+  assert 'without --preset those of the preset recommended hold' in words
   assert '<' not in text.split('Settings', 1)[0]
 
 

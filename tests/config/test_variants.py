@@ -36,3 +36,25 @@ def test_one_model_is_its_only_member():
 def test_what_is_refused(text, ensemble, error):
   with pytest.raises(types.InputError, match=error):
     variants.of_members(config(text, ensemble))
+
+
+@pytest.mark.parametrize(
+  ('text', 'count', 'expected'),
+  [
+    ('', 2, ['a seed of its own', 'a seed of its own']),
+    (
+      'network.ignore=user+item;pretrain.learning_rate=0.0003',
+      2,
+      ['without user, item', 'with all fields; pretrain.learning_rate=0.0003'],
+    ),
+    (
+      'backbone=esmm;',
+      3,
+      ['backbone=esmm', 'no difference but the seed', 'backbone=esmm'],
+    ),
+  ],
+)
+def test_the_difference_of_a_member_in_words(text, count, expected):
+  ensemble = config(text, count)
+  found = [variants.difference(ensemble, m) for m in range(count)]
+  assert found == expected

@@ -203,6 +203,16 @@ def test_picture_with_and_without_critics(tmp_path):
     assert path.read_bytes().startswith(b'\x89PNG')
 
 
+def test_stage_3_follows_the_epoch_that_was_kept():
+  points = [(1, 0.6), (2, 0.8), (3, 0.7)]
+  record = _record(best_epoch={'pretrain': [3, 1]})
+  assert pictures.kept_point(record, 0, points) == (3, 0.7)
+  assert pictures.kept_point(record, 1, points) == (1, 0.6)
+  record = _record(best_epoch={'pretrain': 1})
+  assert pictures.kept_point(record, None, points) == (1, 0.6)
+  assert pictures.kept_point(_record(best_epoch={}), None, points) == (2, 0.8)
+
+
 def test_what_an_ensemble_gained_is_said():
   members = {'click': {'auc': [0.60, 0.61], 'logloss': [0.27, 0.25]}}
   record = _record(

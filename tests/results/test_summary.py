@@ -1,7 +1,10 @@
 """What a run says in words, by hand."""
 
+import types
+
 import numpy as np
 
+from rmtl_jax import config as config_lib
 from rmtl_jax.results import summary
 
 
@@ -83,3 +86,23 @@ def test_each_critic_that_failed_is_named():
   # Files of earlier versions do not say.
   del record['diverged']
   assert len(summary.critic_warnings(record)) == 1
+
+
+def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
+  calls = []
+
+  def evaluate(predictions, *_):
+    calls.append(float(predictions[0, 0]))
+    return {'click': {'auc': float(predictions[0, 0])}}
+
+  monkeypatch.setattr(summary.evaluator, 'evaluate', evaluate)
+  split = types.SimpleNamespace(
+    labels=None, session=None, user=None, oracle=None
+  )
+  constants = {'a': 0.1, 'b': 0.2, 'c': 0.1}
+  values = {n: np.full((2, 1), v) for n, v in constants.items()}
+  found = summary.stages(values, split, ('click',), config_lib.Config())
+  assert calls == [0.1, 0.2]
+  assert found['stages']['a'] == found['stages']['c'] != found['stages']['b']
+  found['stages']['a']['click']['auc'] = None
+  assert found['stages']['c']['click']['auc'] == 0.1

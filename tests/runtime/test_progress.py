@@ -127,3 +127,25 @@ def test_a_line_is_cut_where_it_would_wrap(monkeypatch):
   live.start('y' * 300, 100)
   live.advance(10)
   assert 'y' * 29 in stream.getvalue() and 'y' * 30 not in stream.getvalue()
+
+
+def test_a_pass_that_compiles_tells_no_time():
+  stream = _Terminal()
+  live = progress.Progress(stream)
+  with live.stage(200):
+    live.start('pretrain epoch 1', 100, compiles=True)
+    assert shown(stream) == ['pretrain epoch 1  compiling']
+    live.advance(50)
+    assert shown(stream) == ['pretrain epoch 1   50 %']
+
+
+def test_a_first_pass_says_that_it_was_compiled():
+  stream = io.StringIO()
+  live = progress.Progress(stream)
+  for compiles in (True, False):
+    live.start('pretrain epoch 1', 100, compiles)
+    live.advance(100)
+    live.finish('loss 0.5')
+  first, second = stream.getvalue().splitlines()
+  assert first == 'pretrain epoch 1  loss 0.5  (compiled)'
+  assert second.endswith(' rows/s')

@@ -93,7 +93,8 @@ def _learning(
     before = all_lines.get(('pretrain', member))
     is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
     if stage != 'pretrain' and before and is_tuned:
-      points = [(0, max(value for _, value in before)), *points]
+      kept = pictures.kept_point(metrics, member, before)
+      points = [(0, kept[1]), *points]
     lines[stage, member] = points
   if not lines:
     return None
@@ -134,6 +135,15 @@ def _plot(
       alpha=1.0 if member is None else 0.6,
     )
     drawn.add(name)
+    if member is not None and len(drawn) == 1:
+      axes.annotate(
+        f'member {member + 1}',
+        points[-1],
+        xytext=(0, 5),
+        textcoords='offset points',
+        ha='right',
+        fontsize='x-small',
+      )
 
 
 def td_error(record: Record) -> content.Picture | None:

@@ -1,0 +1,97 @@
+"""What a run says before it starts: its data, its settings, how to read it."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.config import presets
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import summary
+from rmtl_jax.runtime import progress
+from rmtl_jax.weighting import registry
+
+
+def text(
+  config: config_lib.Config,
+  manifest: manifest_lib.Manifest,
+  data_dir: str | os.PathLike[str],
+) -> str:
+  """Some paragraphs of at most 80 columns, unless names are longer.
+
+  Args:
+    config: of the run.
+    manifest: of its data.
+    data_dir: where these are.
+  """
+  paragraphs = [
+    data(manifest, data_dir),
+    progress.filled(_settings(config, manifest)),
+    progress.filled(_stages(config)),
+  ]
+  return '\n\n'.join(paragraphs) + '\n'
+
+
+def data(
+  manifest: manifest_lib.Manifest, data_dir: str | os.PathLike[str]
+) -> str:
+  """Rows, sessions and the tasks' rates of every split."""
+  fields = f'{len(manifest.fields)} fields'
+  as_of = sum(len(names) for names in manifest.as_of_groups().values())
+  if as_of:
+    fields += f', {as_of} of them as-of features'
+  return '\n'.join(
+    [progress.filled(f'data: {data_dir} ({fields})'), *summary.splits(manifest)]
+  )
+
+
+def _settings(
+  config: config_lib.Config, manifest: manifest_lib.Manifest
+) -> str:
+  network, batch = config.network, config.batch
+  slots = batch.lanes * batch.lane_length
+  steps = math.ceil(manifest.splits['train'].rows / slots)
+  words = (
+    f'settings: preset {config.preset}{_chosen(config.preset)}:'
+    f' {config.backbone}, embeddings of {network.embedding_dim}, layers of'
+    f' {_units(network.bottom_units)}, towers of'
+    f' {_units(network.tower_units)}; batches of {slots:,} rows, about'
+    f' {steps:,} steps an epoch'
+  )
+  if config.ensemble > 1:
+    words += f'; {config.ensemble} members, which predict as one'
+  if config.preset != 'paper':
+    words += ". The paper's: --preset=paper"
+  return f'{words}. Every setting: rmtl train --helpfull.'
+
+
+def _chosen(preset: str) -> str:
+  found = presets.PRESETS.find(preset)
+  return ', chosen by the size of the data' if found.needs_data else ''
+
+
+def _units(units: tuple[int, ...]) -> str:
+  return '-'.join(map(str, units)) or '0'
+
+
+def _stages(config: config_lib.Config) -> str:
+  words = 'stages: pretrain trains the model; '
+  if registry.find(config.weighting.name).needs_critics:
+    words += 'critic trains the critics that will weigh its losses; '
+  words += f'finetune goes on with weighting {config.weighting.name}'
+  if config.control:
+    words += ' and, as its control, with constant weights'
+  return (
+    f'{words}. Their lines have the loss of the train rows and, of the'
+    " validation rows, the mean of the tasks' AUC and logloss (1 is that of"
+    ' the mean rate). best: the best'
+    f' {monitored(config)} so far, which is kept.'
+  )
+
+
+def monitored(config: config_lib.Config) -> str:
+  """What early stopping looks at, in words."""
+  return {'auc': 'AUC'}.get(
+    config.evaluation.monitor, config.evaluation.monitor
+  )

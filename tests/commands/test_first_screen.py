@@ -1,0 +1,73 @@
+"""What `rmtl train` says before JAX starts, and refuses without it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rmtl_jax import cli, types
+from rmtl_jax.commands import common
+
+SCRIPT = """
+import sys
+from rmtl_jax import cli
+code = cli.main(['rmtl', *sys.argv[1:]])
+slow = {'jax', 'flax', 'optax', 'orbax', 'duckdb', 'matplotlib'}
+print(code, sorted(slow & {name.split('.')[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(
+  ('argv', 'part'),
+  [
+    (['--workdir=run', '--data_dir=nowhere'], 'nowhere is not prepared data'),
+    (['--workdir=file/run'], '--workdir: file/run: cannot be written'),
+    (['--workdir=run', '--config=no.json'], 'no.json: no such file'),
+    (['--workdir=other'], "other: holds no run but 'notes'"),
+  ],
+)
+def test_paths_are_checked_before_slow_imports(tmp_path, argv, part):
+  (tmp_path / 'file').touch()
+  (tmp_path / 'other').mkdir()
+  (tmp_path / 'other' / 'notes').touch()
+  before = sorted(tmp_path.rglob('*'))
+  found = subprocess.run(
+    [sys.executable, '-c', SCRIPT, 'train', *argv],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert found.stdout == '2 []\n'
+  assert part in found.stderr and found.stderr.count('\n') == 1
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize('command', cli.COMMANDS)
+def test_help_starts_no_jax(command):
+  found = subprocess.run(
+    [sys.executable, '-c', SCRIPT, command, '--help'],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  last = found.stdout.splitlines()[-1]
+  assert last in ('0 []', "0 ['duckdb']")  # which the readers of logs need
+
+
+@pytest.mark.parametrize(
+  ('flag', 'kept'), [('', True), ('--nocompilation_cache', False)]
+)
+def test_a_line_says_that_programs_are_compiled_before_jax_starts(
+  tmp_path, monkeypatch, capsys, flag, kept
+):
+  def start(values):
+    raise types.InputError('starts')
+
+  monkeypatch.setattr(common, 'start_jax', start)
+  argv = ['rmtl', 'train', f'--workdir={tmp_path / "run"}', flag]
+  assert cli.main([a for a in argv if a]) == 2
+  line, error, end = capsys.readouterr().err.split('\n')
+  assert line.startswith('starting; compiling') and len(line) <= 80
+  assert line.endswith('and is kept') == kept
+  assert (error, end) == ('rmtl: starts', '')

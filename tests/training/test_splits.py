@@ -1,0 +1,48 @@
+"""Splits of one size on the device."""
+
+import jax
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.training import splits
+from tests import tiny
+
+
+def _read(path, **settings):
+  manifest = manifest_lib.read(path)
+  batch = config_lib.BatchConfig(lanes=2, lane_length=8, **settings)
+  return {
+    name: splits.read(path, manifest, name, batch)
+    for name in manifest_lib.SPLITS
+  }
+
+
+def test_small_splits_are_filled_up_to_one_size(tmp_path):
+  tiny.write_prepared(tmp_path, sessions=30)
+  plain = _read(tmp_path)
+  filled = splits.of_one_size(plain)
+  most = max(one.host.rows for one in plain.values())
+  assert len({one.host.rows for one in plain.values()}) > 1
+  for name, one in filled.items():
+    rows = plain[name].host.rows
+    assert one.host is plain[name].host
+    for old, new in zip(
+      jax.tree.leaves(plain[name].device),
+      jax.tree.leaves(one.device),
+      strict=True,
+    ):
+      assert len(new) == most
+      np.testing.assert_array_equal(new[:rows], old)
+      assert not np.any(new[rows:])
+    beside = one.beside(np.ones((rows, 2)))
+    assert beside.shape == (most, 2) and beside.sum() == 2 * rows
+
+
+def test_large_and_streamed_splits_stay(tmp_path, monkeypatch):
+  tiny.write_prepared(tmp_path, sessions=30)
+  streamed = _read(tmp_path, input='streaming')
+  assert splits.of_one_size(streamed) == streamed
+  plain = _read(tmp_path)
+  monkeypatch.setattr(splits, '_MOST_FILLED', 10)
+  assert splits.of_one_size(plain) == plain
