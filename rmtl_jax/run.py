@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.config import presets
+from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
-from rmtl_jax.config import variants
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.results import (
