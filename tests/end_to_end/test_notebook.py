@@ -169,7 +169,7 @@ def test_own_data_runs(execute):
 def test_inside_rmtl_runs(execute):
   outputs, shown, run = execute('inside_rmtl')
   assert _pictures(outputs) == 3  # lanes, Q along a session, weights
-  for words in ('hold a row', 'R2 of Q', 'RMTL: weights'):
+  for words in ('hold a row', 'R2 of Q', 'RMTL'):
     assert words in shown
   record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
   assert record['weighting'] == 'critic'
