@@ -9,8 +9,7 @@ import tempfile
 def _quick_flags() -> str:
   """XLA's flags with which tests compile in a quarter of the time.
 
-  Their programs run for milliseconds. The notebook's test takes the flags away
-  and compiles all stages as users do; `XLA_FLAGS= pytest` does so everywhere.
+  Their programs run for milliseconds. `XLA_FLAGS= pytest` compiles as users do.
   """
   least = '--xla_backend_optimization_level=0'
   flags = f'{least} --xla_cpu_use_fusion_emitters=false'
