@@ -50,7 +50,7 @@ def _one_line(capsys, *parts):
   assert error.startswith('rmtl: ') and not end, error
   for part in parts:
     assert part in error
-  return error
+  return f'{error}\n'
 
 
 def _table(rows=240):
