@@ -166,8 +166,11 @@ def auc_lines(
 
 
 def _weights(axes: Any, record: Mapping[str, Any]) -> None:
-  """Draws the mean weight 1 - lambda Q over the position in the session."""
-  axes.set_title('Weight 1 - lambda Q over the position in the session')
+  """Draws the mean of 1 - lambda Q, RMTL's weight, by row of the session.
+
+  Other weightings make other weights of the same Q.
+  """
+  axes.set_title("RMTL's weight 1 - lambda Q, by row of the session")
   axes.set_xlabel('row of the session (first = 1)')
   axes.set_ylabel('mean weight, validation rows')
   curves = record.get('curves', {}).get('weight_by_step')

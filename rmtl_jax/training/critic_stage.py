@@ -194,9 +194,10 @@ class CriticStage:
   def summary(self) -> Iterator[str]:
     """One line."""
     stopping = _in_words(self.context.config.critic.stopping)
+    keeps_best = self.best_params is not None
+    error = min(self.errors) if keeps_best else self.errors[-1]
     yield (
-      f'critic  {len(self.errors)} passes  validation {stopping}'
-      f' {self.errors[-1]:.5f}'
+      f'critic  {len(self.errors)} passes  validation {stopping} {error:#.4g}'
     )
 
   def result(self) -> dict[str, saved.Result]:
