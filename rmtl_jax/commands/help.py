@@ -15,12 +15,13 @@ from typing import NamedTuple
 from absl import flags
 
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 
 WIDTH = 80
 _DEFAULTS = (
   "Settings are shown as the paper's; without --preset those of the preset"
-  f' {config_flags.DEFAULT_PRESET} hold, chosen by the data, where no flag says'
+  f' {presets.DEFAULT_PRESET} hold, chosen by the data, where no flag says'
   ' otherwise.'
 )
 

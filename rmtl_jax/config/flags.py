@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -86,11 +86,22 @@ def parse(
     if own is not None and not has_preset:
       return config_values.with_settings(own, changes)
     if manifest is not None and config_lib.PRESETS.find(name).needs_data:
-      return config_values.with_settings(
-        config_lib.preset(name, manifest), changes
-      )
+      start = config_lib.preset(name, manifest)
+      return _with_item(config_values.with_settings(start, changes), changes)
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))
+
+
+def _with_item(
+  config: config_lib.Config, changes: Mapping[str, Any]
+) -> config_lib.Config:
+  """Without a preset's own variants where a given setting reads the item.
+
+  Variants hide ids, and so would refuse a setting that the user asked for.
+  """
+  if networks.item_reader(config.network) and 'variants' not in changes:
+    return dataclasses.replace(config, variants='')
+  return config
 
 
 def parse_one_model(

@@ -360,6 +360,19 @@ def test_a_preset_of_the_data_takes_the_flags_on_top(monkeypatch):
   assert config_flags.parse(values, 8, own) == config_lib.Config()
 
 
+def test_what_reads_the_item_is_no_reason_to_refuse_a_preset(monkeypatch):
+  made = config_lib.Preset(
+    'recommended',
+    '',
+    lambda manifest: {'ensemble': 2, 'variants': 'network.ignore=item;'},
+  )
+  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
+  for flag in ('session_encoder=mean', 'affinity_dim=4'):
+    found = config_flags.parse(of_line(f'--config.network.{flag}'), 1)
+    assert (found.ensemble, found.variants) == (2, '')
+  assert config_flags.parse(of_line(), 1).variants == 'network.ignore=item;'
+
+
 def test_studies_are_of_the_first_variant():
   values = of_line(
     '--preset=paper',
