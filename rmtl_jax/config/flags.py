@@ -18,6 +18,7 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import limits, variants
 from rmtl_jax.config import presets as presets_lib
 from rmtl_jax.config import values as config_values
+from rmtl_jax.networks import registry as networks
 
 # Settings that flags of their own set: what settings start from is no setting,
 # and ml_collections does not split a list of texts.
