@@ -43,6 +43,7 @@ MESHES = ('', 'data:2,model:2')
 DEVICES = 4
 # Two epochs of every stage, in small networks and batches.
 SETTINGS = (
+  '--preset=paper',
   '--config.network.embedding_dim=8',
   '--config.network.bottom_units=16,8',
   '--config.network.tower_units=(8,)',

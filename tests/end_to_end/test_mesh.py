@@ -21,6 +21,7 @@ from tests.faults import runs
 
 ROOT = pathlib.Path(__file__).parents[2]
 SETTINGS = (
+  '--preset=paper',
   '--config.batch.lanes=8',
   '--config.batch.lane_length=8',
   '--config.batch.readers=4',
@@ -28,7 +29,7 @@ SETTINGS = (
   '--config.batch.steps_per_dispatch=4',
   '--config.network.embedding_adam=rows',
   '--config.network.table_multiple=64',
-  *runs.SMALL[:4],
+  *runs.SMALL[1:5],
   '--config.evaluation.bootstrap=10',
   '--nocompilation_cache',
 )

@@ -37,6 +37,7 @@ from tests.report.comparison import example as comparison_results
 from tests.serving import forged, table_run
 
 TINY = (
+  '--preset=paper',
   '--config.network.embedding_dim=4',
   '--config.network.bottom_units=8,6',
   '--config.network.tower_units=(6,)',

@@ -22,6 +22,7 @@ from rmtl_jax.training import models
 ROOT = pathlib.Path(__file__).parents[2]
 # Small networks; lanes of few rows, so that an epoch has many dispatches.
 SMALL = (
+  '--preset=paper',
   '--config.network.embedding_dim=4',
   '--config.network.bottom_units=8,6',
   '--config.network.tower_units=(6,)',

@@ -20,6 +20,7 @@ from tests.faults import runs
 # One stage of which an epoch has hundreds of dispatches.
 FLAGS = (
   '--stage=pretrain',
+  '--preset=paper',
   '--config.backbone=shared_bottom',
   '--config.batch.lanes=1',
   '--config.batch.lane_length=8',

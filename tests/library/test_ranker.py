@@ -54,7 +54,7 @@ def with_past():
 
 def test_a_fitted_model_says_what_it_is(model):
   assert model.tasks_ == TASKS and list(model.metrics_) == list(TASKS)
-  assert model.metrics_ == model.record_['stages']['pretrain']
+  assert model.metrics_ == model.record_['calibrated']['pretrain']
   assert model.schema_['user'] == 'user_id' and model.left_out_ == {}
   assert model.feature_names_in_ == ('user_id', 'item_id', 'tags', 'price')
   shown = repr(model).splitlines()
