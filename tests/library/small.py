@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 SETTINGS = {
+  'ensemble': 1,
+  'variants': '',
   'network.embedding_dim': 4,
   'network.bottom_units': (8,),
   'network.tower_units': (6,),

@@ -159,7 +159,7 @@ def test_a_named_directory_is_a_run_and_goes_on(tmp_path, model):
   assert fitted.run_dir_ == path and fitted.data_dir_ == path / 'data'
   assert fitted.metrics_ == model.metrics_
   record = evaluate.evaluate(path)
-  assert record['stages']['pretrain'] == fitted.metrics_
+  assert record['calibrated']['pretrain'] == fitted.metrics_
   assert isinstance(rmtl_jax.load(path), rmtl_jax.Ranker)
   # Nothing is prepared or trained again.
   before = (path / 'data' / 'manifest.json').stat().st_mtime_ns
