@@ -17,7 +17,7 @@ import tempfile
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from benchmarks import machine
 from rmtl_jax import config as config_lib
@@ -101,6 +101,7 @@ def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
   values, figures = flags.FLAGS, []
+  logging.set_verbosity(logging.WARNING)
   try:
     others = json_files.read(values.lightgbm) if values.lightgbm else {}
     for data_dir in values.data_dir:

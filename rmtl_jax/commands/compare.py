@@ -53,7 +53,8 @@ def execute(values: flags.FlagValues) -> int:
   if not common.value(values, 'data_dir'):
     streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
   config = _compared(
-    config_flags.parse_one_model(values, manifest_lib.read(data_dir)), values
+    config_flags.parse(values, manifest_lib.read(data_dir), one_model=True),
+    values,
   )
   live = progress.Progress(brief=True)
   results = common.interruptible(

@@ -114,7 +114,9 @@ def execute(values: flags.FlagValues) -> int:
   )
   if not common.value(values, 'data_dir'):
     streams.note(opening.data(manifest_lib.read(data_dir), data_dir))
-  config = config_flags.parse_one_model(values, manifest_lib.read(data_dir))
+  config = config_flags.parse(
+    values, manifest_lib.read(data_dir), one_model=True
+  )
   live = progress.Progress(brief=True)
   record = common.interruptible(
     lambda number: studies.tune(

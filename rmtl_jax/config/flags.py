@@ -63,6 +63,7 @@ def parse(
   values: flags.FlagValues,
   manifest: Any = None,
   own: config_lib.Config | None = None,
+  one_model: bool = False,
 ) -> config_lib.Config:
   """The config that the parsed flags describe, frozen and validated.
 
@@ -72,6 +73,7 @@ def parse(
       it, such a preset stands at the paper's settings.
     own: the settings of a run that is there: what others are changes to, where
       no flag names another start.
+    one_model: of a preset that is an ensemble the first member, for studies.
 
   Raises:
     types.InputError: a value out of range, or --config with --preset.
@@ -88,6 +90,7 @@ def parse(
       return config_values.with_settings(own, changes)
     if manifest is not None and config_lib.PRESETS.find(name).needs_data:
       start = config_lib.preset(name, manifest)
+      start = variants.first(start) if one_model else start
       return _with_item(config_values.with_settings(start, changes), changes)
   flag_side: Any = values['config'].value
   return config_values.from_dict(dataclasses.asdict(flag_side))
@@ -103,13 +106,6 @@ def _with_item(
   if networks.item_reader(config.network) and 'variants' not in changes:
     return dataclasses.replace(config, variants='')
   return config
-
-
-def parse_one_model(
-  values: flags.FlagValues, manifest: Any
-) -> config_lib.Config:
-  """The same for studies of one model: of an ensemble's variants the first."""
-  return variants.first(parse(values, manifest))
 
 
 def load(path: str) -> config_lib.Config:

@@ -44,8 +44,8 @@ def of_members(config: settings_lib.Config) -> list[settings_lib.Config]:
 
 
 def first(config: settings_lib.Config) -> settings_lib.Config:
-  """One model in place of unlike members: the first of them."""
-  return of_members(config)[0] if config.variants else config
+  """One model in place of an ensemble: its first member."""
+  return of_members(config)[0]
 
 
 def difference(config: settings_lib.Config, number: int) -> str:

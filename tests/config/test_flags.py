@@ -373,12 +373,16 @@ def test_what_reads_the_item_is_no_reason_to_refuse_a_preset(monkeypatch):
   assert config_flags.parse(of_line(), 1).variants == 'network.ignore=item;'
 
 
-def test_studies_are_of_the_first_variant():
-  values = of_line(
-    '--preset=paper',
-    '--config.ensemble=2',
-    '--config.variants=network.ignore=user;',
+def test_studies_are_of_a_presets_first_member(monkeypatch):
+  made = config_lib.Preset(
+    'recommended',
+    '',
+    lambda manifest: {'ensemble': 2, 'variants': 'network.ignore=user;'},
   )
-  found = config_flags.parse_one_model(values, None)
+  monkeypatch.setitem(config_lib.PRESETS._records, 'recommended', made)
+  found = config_flags.parse(of_line(), 1, one_model=True)
   assert (found.ensemble, found.variants) == (1, '')
   assert found.network.ignore == 'user'
+  # An ensemble that a flag asks for stays one.
+  values = of_line('--config.ensemble=3')
+  assert config_flags.parse(values, 1, one_model=True).ensemble == 3
