@@ -147,7 +147,7 @@ def _configurations_alone(target: fuzz_targets.Target) -> Iterator[None]:
     return
   whole = run_lib.train
 
-  def train(*_: Any) -> dict[str, Any]:
+  def train(*_: Any, **__: Any) -> dict[str, Any]:
     raise KeyboardInterrupt
 
   run_lib.train = train

@@ -449,7 +449,7 @@ def test_the_output_is_all_or_nothing(run_dir, tmp_path, monkeypatch):
   monkeypatch.undo()
   (tmp_path / 'out').mkdir()
   record = export_writer.export(scorer, tmp_path / 'out')
-  assert record['stage'] == 'pretrain' and not record['calibrated']
+  assert record['stage'] == 'pretrain' and record['calibrated']
   parameters = {entry['file'] for entry in record['parameters']}
   assert 'parameters/first.table.npy' in parameters
   assert parameters < record['files'].keys()
@@ -459,9 +459,9 @@ def test_calibration_of_a_run(run_dir, tmp_path):
   raw = table_run.table(40)
   argv = ['rmtl', 'export', f'--workdir={run_dir}', '--nocompilation_cache']
   target = tmp_path / 'out'
-  assert cli.main([*argv, f'--output={target}', '--calibrated']) == 0
-  plain = rmtl_jax.load(run_dir)
-  loaded = rmtl_jax.load(run_dir, calibrated=True)
+  assert cli.main([*argv, f'--output={target}']) == 0
+  plain = rmtl_jax.load(run_dir, calibrated=False)
+  loaded = rmtl_jax.load(run_dir)
   found = rmtl_jax.load(target).predict(raw)
   for task, values in plain.predict(raw).items():
     fitted = loaded.maps[task].apply(values)
