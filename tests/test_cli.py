@@ -170,7 +170,8 @@ def test_own_table_from_log_to_evaluation(
   assert 'control' in out and 'advantage' in out and 'logloss' in out
   report = out[out.index('on the test split') :]
   assert max(len(line) for line in report.splitlines() if '/' not in line) <= 80
-  assert 'rmtl compare' in report and 'R2 of Q' in report
+  words = ' '.join(report.split())
+  assert 'rmtl compare' in words and 'R2 of Q' in words
   assert report.endswith(f"\nnext: rmtl report --workdir='{run}'\n")
   # What the run warns of is said once.
   assert (out + error + caplog.text).count(known) == 1
