@@ -40,10 +40,6 @@ from rmtl_jax.serving import encoder, predictor
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving.export import writer
 
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_REPETITIONS = flags.DEFINE_integer('repetitions', 100, 'Requests of a figure.')
-_SIZES = flags.DEFINE_list('sizes', ['1', '10', '100', '1000'], 'Rows.')
-_LOG_ROWS = flags.DEFINE_integer('log_rows', 20_000, 'Rows of the log.')
 
 _SCHEMA = {
   'session': 'session_id',
@@ -189,10 +185,10 @@ def measure(model: Model, log: pa.Table) -> list[dict[str, Any]]:
       kind: rmtl_jax.load(place / kind, warm_up=1024)
       for kind in ('run', 'export')
     }
-    repetitions = _REPETITIONS.value
+    repetitions = flags.FLAGS.repetitions
     if model.as_of:
       repetitions = max(3, repetitions // 5)
-    for size in map(int, _SIZES.value):
+    for size in map(int, flags.FLAGS.sizes):
       request = today.slice(0, size)
       calls: dict[str, Callable[[], Any]] = {
         kind: lambda m=m, r=request: m.predict(r, history)
@@ -221,7 +217,7 @@ def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
   absl_logging.set_verbosity(absl_logging.WARNING)
-  log = simulated.simulate(_LOG_ROWS.value, seed=0)
+  log = simulated.simulate(flags.FLAGS.log_rows, seed=0)
   log = log.drop_columns(['p_click', 'p_conversion']).sort_by('timestamp')
   rows = [row for model in _MODELS for row in measure(model, log)]
   print('milliseconds, median (p95)')
@@ -239,7 +235,9 @@ def main(argv: list[str]) -> None:
       if values := row.get(f'{kind}, first'):
         told = ', '.join(f'{k} {v:,.0f}' for k, v in values.items())
         print(f'{row["model"]}, {kind}: {told}')
-  machine.write(_OUTPUT.value, {'log_rows': _LOG_ROWS.value, 'results': rows})
+  machine.write(
+    flags.FLAGS.output, {'log_rows': flags.FLAGS.log_rows, 'results': rows}
+  )
 
 
 def _cell(found: dict[str, float] | None) -> str:
@@ -259,5 +257,14 @@ def markdown(results: list[dict[str, Any]]) -> str:
   return '\n'.join(lines)
 
 
+def define_flags() -> None:
+  """Defines the flags; not on import, since a test imports this module."""
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_integer('repetitions', 100, 'Requests of a figure.')
+  flags.DEFINE_list('sizes', ['1', '10', '100', '1000'], 'Rows.')
+  flags.DEFINE_integer('log_rows', 20_000, 'Rows of the log.')
+
+
 if __name__ == '__main__':
+  define_flags()
   app.run(main)
