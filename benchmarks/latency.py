@@ -40,7 +40,6 @@ from rmtl_jax.serving import encoder, predictor
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving.export import writer
 
-
 _SCHEMA = {
   'session': 'session_id',
   'user': 'user_id',
