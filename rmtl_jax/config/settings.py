@@ -436,8 +436,8 @@ class Config:
       RUN/members, and predict as one model, by the mean of their
       probabilities. Member 0 is the model of the seed.
     variants: what the members of an ensemble differ in beside their seed:
-      SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`, of which the
-      members take one after the other. `network.ignore=user;` makes every
+      SETTING=VALUE:SETTING=VALUE for each variant, joined by `;`; the members
+      take them in turn. `network.ignore=user;` makes every
       other member one that does not see `user`. Such members are weighed on
       validation, each task's by the lowest logloss of their logits' mean.
     control: fine-tune a second actor with constant weights: same batches,

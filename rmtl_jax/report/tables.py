@@ -162,7 +162,7 @@ def _unmoved(record: Mapping[str, Any]) -> list[str]:
     return []
   return [
     f'{" and ".join(kept)} kept the pre-trained parameters: no epoch of'
-    ' fine-tuning ranked the validation rows better.'
+    ' fine-tuning was better on the validation rows.'
   ]
 
 
