@@ -97,7 +97,7 @@ def _setting(results: Results) -> content.Section:
       *sections.settings(
         results['settings'],
         results['defaults'],
-        'Settings that differ from the defaults, of all methods',
+        "Settings that differ from the paper's, of all methods",
         'Settings before those of the methods',
       ),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 from rmtl_jax.report import tables
 from rmtl_jax.report.page import content
 
-_CODE = ('setting', 'value', 'default')
+_CODE = ('setting', 'value', 'paper')
 
 
 def settings(
@@ -17,7 +17,7 @@ def settings(
   changed_caption: str,
   all_caption: str,
 ) -> list[content.Block]:
-  """Shows the settings that differ from the defaults, then all, folded.
+  """Shows the settings that differ from the paper's, then all, folded.
 
   Args:
     values: {'group.field': value}.

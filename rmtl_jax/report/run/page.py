@@ -97,7 +97,7 @@ def _setting(record: Record) -> content.Section:
   blocks = sections.settings(
     record['config'],
     record['defaults'],
-    'Settings that differ from the defaults',
+    "Settings that differ from the paper's",
     'Settings of the run',
   )
   if len(blocks) == 1:

@@ -62,7 +62,7 @@ def test_figures_stand_in_the_tables(read):
   assert ranking[2][1] == '0.6212 (0.6089 to 0.6335)'
   further = read.tables['click, further metrics']
   assert further[1][1:] == ['-', '0.3131', '0.0456', '1.2345']
-  assert read.tables['Settings that differ from the defaults'][1:] == [
+  assert read.tables["Settings that differ from the paper's"][1:] == [
     ['pretrain.max_epochs', '3', '20']
   ]
   assert read.tables['Splits, by time'][1] == [
@@ -175,7 +175,7 @@ def test_names_of_data_are_text_and_no_more():
     assert name in found.text
     assert any(name in title for title, _ in found.pictures)
   assert 'bell\\x07 and \\ud800' in found.text
-  settings = found.tables['Settings that differ from the defaults']
+  settings = found.tables["Settings that differ from the paper's"]
   assert ['data.name', HOSTILE[2], HOSTILE[0]] in settings
   assert f'(/data/{HOSTILE[2]})' in found.text
   text = markdown.render(built)
