@@ -10,6 +10,7 @@ from rmtl_jax.config.prepare import PrepareConfig
 from rmtl_jax.config.presets import PRESETS, Preset, preset
 from rmtl_jax.config.settings import (
   SCHEDULES,
+  BalancingConfig,
   BatchConfig,
   CompareConfig,
   Config,
@@ -24,6 +25,7 @@ from rmtl_jax.config.settings import (
 )
 
 __all__ = [
+  'BalancingConfig',
   'PRESETS',
   'SCHEDULES',
   'BatchConfig',

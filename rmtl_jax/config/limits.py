@@ -23,6 +23,7 @@ from rmtl_jax import types
 LARGEST = 2**31 - 1
 # Where the names of each registry are, imported when they are asked for.
 _REGISTRIES = {
+  'balancer': 'rmtl_jax.balancing.registry:RECORDS',
   'backbone': 'rmtl_jax.networks.registry:BACKBONES',
   'preset': 'rmtl_jax.config.presets:PRESETS',
   'source': 'rmtl_jax.preparation.sources:RECORDS',

@@ -261,6 +261,51 @@ class WeightingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class BalancingConfig:
+  """What balances the tasks of an actor stage (docs/balancers.md).
+
+  It acts on losses that may have weights of their rows already. -1 is the
+  value of the balancer's own paper; a balancer refuses what it does not know.
+
+  Attributes:
+    name: `equal` leaves the mean of the tasks' losses as it is.
+    weights: of the tasks, as `click=1,conversion=3` or, in their order,
+      `1,3`: those of `static`, what `upgrad` and `dualproj` prefer; they are
+      divided by their mean. Empty: all equal.
+    alpha: the strength: gradnorm's and fairgrad's alpha, cagrad's c, focal's
+      gamma, graddrop's leak, metabalance's and multibalance's r, sdmgrad's
+      lambda.
+    temperature: of dwa's softmax; stch's mu.
+    learning_rate: of weights that learn (gradnorm, famo, imtl_l, modo,
+      homoscedastic_uncertainty), or excess_mtl's step.
+    decay: of moving averages (gradvac, db_mtl, metabalance, multibalance); what
+      draws weights to equal ones (famo, modo).
+    minimum: least share of a task's weight (pareto), below 1 / K.
+    period: steps from one change of the weights to the next (dwa, nash_mtl);
+      0 is an epoch.
+    warmup_steps: steps in which stch sums log losses and excess_mtl leaves
+      weights equal, to learn what losses are at first; 0 is an epoch.
+    averaging: share of the weights before in those of a step, for balancers
+      whose weights come from products of gradients (CR-MOGM: Zhou et al.,
+      NeurIPS 2022); 0 for none.
+    noise: of homoscedastic_uncertainty: that of a `classification` or of a
+      `regression`.
+  """
+
+  name: Annotated[str, Registered('balancer')] = 'equal'
+  weights: str = ''
+  alpha: Annotated[float, Range(-1.0)] = -1.0
+  temperature: Annotated[float, Range(-1.0)] = -1.0
+  learning_rate: Annotated[float, Range(-1.0)] = -1.0
+  decay: Annotated[float, Range(-1.0)] = -1.0
+  minimum: Annotated[float, Range(0.0, 1.0)] = 0.0
+  period: Annotated[int, Range(-1)] = -1
+  warmup_steps: Annotated[int, Range(-1)] = -1
+  averaging: Annotated[float, Range(0.0, 0.9999)] = 0.0
+  noise: Literal['classification', 'regression'] = 'classification'
+
+
+@dataclasses.dataclass(frozen=True)
 class StageConfig:
   """What both actor stages have: an optimizer and early stopping.
 
@@ -277,6 +322,7 @@ class StageConfig:
     max_epochs: most passes over the train rows.
     patience: epochs without a better validation (evaluation.monitor) before
       stopping.
+    balancing: what balances the tasks.
   """
 
   learning_rate: NonNegative = 1e-3
@@ -288,6 +334,7 @@ class StageConfig:
   clip_norm: NonNegative = 0.0
   max_epochs: Count = 20
   patience: Count = 2
+  balancing: BalancingConfig = BalancingConfig()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,13 +64,14 @@ def test_settings_that_an_older_record_lacks_are_what_it_did():
 def test_flatten_names_every_setting():
   assert FLAT['backbone'] == 'mmoe'
   assert FLAT['network.bottom_units'] == (512, 256)
-  groups = [
-    value
-    for value in vars(config_lib.Config()).values()
-    if dataclasses.is_dataclass(value)
-  ]
-  leaves = len(dataclasses.fields(config_lib.Config)) - len(groups)
-  leaves += sum(len(dataclasses.fields(group)) for group in groups)
+  def leaves_of(group):
+    values = [getattr(group, f.name) for f in dataclasses.fields(group)]
+    return sum(
+      leaves_of(value) if dataclasses.is_dataclass(value) else 1
+      for value in values
+    )
+
+  leaves = leaves_of(config_lib.Config())
   assert len(FLAT) == leaves
 
 

@@ -1,0 +1,1 @@
+"""Loss balancers: task weights and combined task gradients, as Optax links."""

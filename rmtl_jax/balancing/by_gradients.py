@@ -1,0 +1,1 @@
+"""Balancers that read task gradients themselves, or whose weights learn."""
