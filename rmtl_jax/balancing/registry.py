@@ -82,6 +82,7 @@ def _by_gram(name: str, label: str, paper: str, **details: Any) -> Balancer:
     paper,
     GRADIENTS,
     registry.lazy('rmtl_jax.balancing.by_gram', name),
+    settings={**details.pop('settings', {}), 'averaging': 0.0},
     **{'cost': '1 forward, K backward', **details},
   )
 
