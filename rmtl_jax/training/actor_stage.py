@@ -14,8 +14,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, models, saved, stage, trainer
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -186,6 +186,11 @@ class ActorStage:
         for t, value in zip(context.tasks, getattr(found, name), strict=True)
       },
       **_weight_statistics(sums, context.tasks),
+      **(
+        conflicts.figures(context, actor.params)
+        if context.compares_gradients
+        else {}
+      ),
       'seconds': seconds,
     }
     if self.name != 'pretrain' and new_state.tuner:

@@ -22,12 +22,13 @@ from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import balance as balance_lib
-from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import (
+  conflicts,
   finetune,
   forward,
   loop,
@@ -36,6 +37,7 @@ from rmtl_jax.updates import (
   shared,
   state,
 )
+from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
@@ -212,11 +214,14 @@ class Models:
     record = balancer_records.find(getattr(config, stage).balancing.name)
     if record.acts_on == balancer_records.LOSSES:
       return balance_lib.Balance(record, link)
+    return balance_lib.Balance(record, link, self._shared(config))
+
+  def _shared(self, config: config_lib.Config) -> Any:
+    """Where the actor's parameters are shared."""
     key = (config.backbone, config.network)
-    where = self._once(
+    return self._once(
       'shared', key, lambda: shared.shared_parameters(self._plain, *key)
     )
-    return balance_lib.Balance(record, link, where)
 
   def pretrain(self, config: config_lib.Config) -> Program:
     """Stage 1's."""
@@ -240,6 +245,19 @@ class Models:
       _row_slots(config),
     )
     return self._once('pretrain', key, build)
+
+  def conflicts(self, config: config_lib.Config) -> Program | None:
+    """What compares the tasks' gradients; None where they share nothing."""
+    if networks.BACKBONES.find(config.backbone).by_task:
+      return None
+
+    def build():
+      actor, _, wrap = self._in_steps(config)
+      step = conflicts.make_conflict_step(actor, self._shared(config))
+      return Program(wrap(step), layout=self.layout)
+
+    key = (config.backbone, config.network, _row_slots(config))
+    return self._once('conflicts', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
