@@ -222,12 +222,8 @@ def aligned_mtl_weights(gram: jax.Array) -> solvers.Solution:
   Args:
     gram: [K, K].
   """
-  scaled = _over_largest(gram)
-  values, vectors, converged = solvers.eigen(scaled)
-  # A direction's eigenvalue over what it would be of orthogonal gradients.
-  alone = jnp.diagonal(scaled) @ jnp.square(vectors)
-  slack = solvers.TOLERANCE * solvers.precision(gram)
-  kept = (values > slack * alone) & (values > 0.0)
+  values, vectors, converged = solvers.eigen(gram)
+  kept = values > 0.0
   least = jnp.min(jnp.where(kept, values, jnp.inf))
   roots = jnp.where(kept, jnp.sqrt(least / jnp.where(kept, values, 1.0)), 0.0)
   weights = vectors @ (roots * jnp.sum(vectors, 0))
@@ -292,9 +288,11 @@ def imtl_g_weights(gram: jax.Array) -> solvers.Solution:
   if tasks == 2:
     parts = jnp.ones(2, gram.dtype)
   else:
-    parts = jnp.linalg.solve(
-      solvers.ridged(cosines), jnp.ones(tasks, gram.dtype)
-    )
+    ones = jnp.ones(tasks, gram.dtype)
+    solve = lambda side: jnp.linalg.solve(solvers.ridged(cosines), side)
+    parts = solve(ones)
+    # Once more, for what the ridge changed.
+    parts = parts + solve(ones - cosines @ parts)
   shares = jnp.where(present, parts * (jnp.min(norms) / norms), 0.0)
   total, size = jnp.sum(shares), jnp.sum(jnp.abs(shares))
   slack = solvers.TOLERANCE * solvers.precision(gram)

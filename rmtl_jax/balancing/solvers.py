@@ -210,8 +210,10 @@ def widest_of_radius(
   high = jnp.min((jnp.sqrt(jnp.diagonal(matrix)) * radius + offsets) / slopes)
 
   def solve(level, free):
-    found = nonnegative_quadratic(matrix, level * slopes - offsets, free)
-    return found, found.weights @ (matrix @ found.weights)
+    linear = level * slopes - offsets
+    found = nonnegative_quadratic(matrix, linear, free)
+    # x M x at the optimum, with less rounding where x nearly cancels.
+    return found, found.weights @ linear
 
   def root(free):
     both = free[:, None] & free[None, :]
@@ -223,11 +225,11 @@ def widest_of_radius(
     return (b + jnp.sqrt(b**2 - a * c)) / a
 
   def unfinished(carry):
-    step, _, _, _, _, done, _ = carry
+    step, _, _, _, _, done, _, _ = carry
     return (step < _RADIUS_STEPS) & ~done
 
   def narrow(carry):
-    step, low, high, level, free, _, _ = carry
+    step, low, high, level, free, *_ = carry
     found, norm = solve(level, free)
     new_free = found.weights > 0.0
     near = jnp.abs(norm - square) <= slack * square
@@ -241,14 +243,13 @@ def widest_of_radius(
     fine = near | (still & (jnp.abs(norm - square) <= 1e-2 * square))
     return (
       *(step + 1, new_low, new_high, new_level, new_free),
-      *(near | still, Solution(found.weights, found.converged & fine)),
+      *(near | still, Solution(found.weights, found.converged & fine), norm),
     )
 
   empty = Solution(jnp.zeros_like(slopes), jnp.asarray(False))
   everything = jnp.ones(size, bool)
-  carry = (0, low, high, high, everything, radius <= 0.0, empty)
-  *_, found = jax.lax.while_loop(unfinished, narrow, carry)
-  norm = found.weights @ (matrix @ found.weights)
+  carry = (0, low, high, high, everything, radius <= 0.0, empty, square)
+  *_, found, norm = jax.lax.while_loop(unfinished, narrow, carry)
   scale = jnp.where(norm > 0.0, radius / jnp.sqrt(_or_one(norm)), 0.0)
   return Solution(found.weights * scale, found.converged | (radius <= 0.0))
 
@@ -320,21 +321,27 @@ def eigen(gram: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     gram: symmetric, positive semidefinite, [K, K].
 
   Returns:
-    Eigenvalues [K], vectors in the columns of [K, K], and whether the rest
-    beside the diagonal is small.
+    Eigenvalues [K], 0 where they are by rounding; vectors in the columns of
+    [K, K]; and whether the rest beside the diagonal is small.
   """
   size = len(gram)
   slack = TOLERANCE * precision(gram)
   rounds = jnp.asarray(_rounds(size))
+  scale = _or_one(jnp.max(jnp.diagonal(gram)))
+  scaled = gram / scale
 
-  def rest(matrix):
-    squares = jnp.maximum(jnp.diagonal(matrix), 0.0)
-    scale = jnp.sqrt(squares)[:, None] * jnp.sqrt(squares)[None, :]
+  def sizes(matrix, vectors):
+    values = jnp.diagonal(matrix)
+    # What it would be of gradients that are orthogonal: rounding's measure.
+    alone = jnp.diagonal(scaled) @ jnp.square(vectors)
+    return values, alone, values > slack * alone
+
+  def rest(matrix, vectors):
+    values, alone, some = sizes(matrix, vectors)
+    roots = jnp.sqrt(jnp.where(some, values, alone))
     off = jnp.abs(matrix) * (1.0 - jnp.eye(size, dtype=matrix.dtype))
-    # A negative eigenvalue is rounding of 0, and so is what stands beside it.
-    least = jnp.finfo(matrix.dtype).eps * jnp.max(squares)
-    floor = jnp.finfo(matrix.dtype).tiny + jnp.where(scale > 0.0, 0.0, least)
-    return jnp.max(off / (slack * scale + floor))
+    floor = float(jnp.finfo(matrix.dtype).tiny)
+    return jnp.max(off / (slack * roots[:, None] * roots[None, :] + floor))
 
   def rotate(pairs, carry):
     matrix, vectors = carry
@@ -362,12 +369,13 @@ def eigen(gram: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     )
     return count + 1, matrix, vectors
 
-  scale = _or_one(jnp.max(jnp.diagonal(gram)))
-  start = (0, gram / scale, jnp.eye(size, dtype=gram.dtype))
+  start = (0, scaled, jnp.eye(size, dtype=gram.dtype))
   _, matrix, vectors = jax.lax.while_loop(
-    lambda carry: (carry[0] < _SWEEPS) & (rest(carry[1]) > 1.0), sweep, start
+    lambda carry: (carry[0] < _SWEEPS) & (rest(*carry[1:]) > 1.0), sweep, start
   )
-  return jnp.diagonal(matrix) * scale, vectors, rest(matrix) <= 1.0
+  values, _, some = sizes(matrix, vectors)
+  converged = rest(matrix, vectors) <= 1.0
+  return jnp.where(some, values * scale, 0.0), vectors, converged
 
 
 def _rounds(size: int) -> np.ndarray:
