@@ -15,7 +15,7 @@ already (balancing/tasks.mean_losses). Losses are at least 0; they may be 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ def from_losses(
     >>> link = from_losses(2, lambda losses, state, key: (1 / losses, state))
     >>> cotangent = jnp.full((1, 2), 0.5)
     >>> weighted, _ = link.update(
-    ...   cotangent, link.init(None), losses=jnp.array([[2.0, 0.5]]))
+    ...   cotangent, link.init(()), losses=jnp.array([[2.0, 0.5]]))
     >>> weighted.tolist()
     [[0.25, 1.0]]
 
@@ -66,9 +66,9 @@ def from_losses(
     del params
     return init_state()
 
-  def update(updates, state, params=None, *, losses, key=None, **extra):
+  def update(updates, state, params=None, *, losses=None, key=None, **extra):
     del params, extra
-    _check_count(updates, num_tasks)
+    _check(updates, losses, num_tasks)
     of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
     weights, new_state = weights_of(of_tasks, state, key)
     return tasks.scale(updates, weights), new_state
@@ -374,11 +374,11 @@ def famo(
   Examples:
     >>> link, cotangent = famo(2), jnp.full((1, 2), 0.5)
     >>> weighted, state = link.update(
-    ...   cotangent, link.init(None), losses=jnp.array([[1.0, 3.0]]))
-    >>> print(weighted.round(3))
+    ...   cotangent, link.init(()), losses=jnp.array([[1.0, 3.0]]))
+    >>> print(np.asarray(weighted).round(3))
     [[0.75 0.25]]
     >>> state = observe_famo(state, jnp.array([0.5, 3.0]))  # one fell
-    >>> print(state.logits.round(3))
+    >>> print(np.asarray(state.logits).round(3))
     [-0.025  0.025]
 
   Args:
@@ -439,7 +439,7 @@ def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
     gradient, state.optimizer_state
   )
   return state._replace(
-    logits=state.logits - state.learning_rate * step,
+    logits=state.logits - state.learning_rate * cast(jax.Array, step),
     optimizer_state=optimizer_state,
   )
 
@@ -604,9 +604,9 @@ def _of_rows(
     )
     return (leaf * weights.reshape(leaf.shape)).astype(leaf.dtype)
 
-  def update(updates, state, params=None, *, losses, **extra):
+  def update(updates, state, params=None, *, losses=None, **extra):
     del params, extra
-    _check_count(updates, num_tasks)
+    _check(updates, losses, num_tasks)
     leaves, structure = jax.tree.flatten(updates)
     by_leaf = leafwise.split('losses', losses, leaves, structure)
     return structure.unflatten(map(of_leaf, leaves, by_leaf)), state
@@ -616,7 +616,10 @@ def _of_rows(
   )
 
 
-def _check_count(updates: Any, num_tasks: int) -> None:
+def _check(updates: Any, losses: Any, num_tasks: int) -> None:
+  """Raises ValueError unless there are losses, and the cotangent has K."""
+  if losses is None:
+    raise ValueError('losses: expected those of the rows, found none')
   found = tasks.count(updates)
   if found != num_tasks:
     raise ValueError(f'row losses: expected {num_tasks} tasks, found {found}')
