@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rmtl_jax.balancing import by_gram
+from tests import registries as registries_lib
 from tests import walks
 from tests.balancing import loops
 
@@ -105,9 +107,21 @@ def test_states_of_a_skipped_balancer_are_not_named_twice():
   assert set(loops.SKIPPED) <= set(loops.NAMES)
 
 
+@pytest.fixture
+def registries():
+  """What the page registers is forgotten after the test."""
+  kept = registries_lib.Registries()
+  yield
+  kept.undo()
+
+
+@pytest.mark.usefixtures('registries')
 def test_code_of_the_page_runs():
+  if not hasattr(by_gram, 'pcgrad'):
+    pytest.skip('not written yet')
   space = {'__name__': 'balancers'}
   blocks = walks.blocks(PAGE, 'python')
-  assert blocks
+  assert len(blocks) > 5
   for block in blocks:
     exec(compile(block, PAGE, 'exec'), space)
+  assert space['settings'].pretrain.balancing.name == 'inverse_losses'
