@@ -274,7 +274,7 @@ class BalancingConfig:
       divided by their mean. Empty: all equal.
     alpha: the strength: gradnorm's and fairgrad's alpha, cagrad's c, focal's
       gamma, graddrop's leak, metabalance's and multibalance's r, sdmgrad's
-      lambda.
+      lambda; hard_examples' share of rows.
     temperature: of dwa's softmax; stch's mu.
     learning_rate: of weights that learn (gradnorm, famo, imtl_l, modo,
       homoscedastic_uncertainty), or excess_mtl's step.
