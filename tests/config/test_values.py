@@ -64,6 +64,7 @@ def test_settings_that_an_older_record_lacks_are_what_it_did():
 def test_flatten_names_every_setting():
   assert FLAT['backbone'] == 'mmoe'
   assert FLAT['network.bottom_units'] == (512, 256)
+
   def leaves_of(group):
     values = [getattr(group, f.name) for f in dataclasses.fields(group)]
     return sum(
