@@ -401,6 +401,8 @@ def metabalance(
   of the target task: the strategy that shrinks and enlarges, with a relax
   factor (He et al., WWW 2022). The factors do not average 1: the target's is 1.
   At alpha = 1 the result does not react to the scale of the other losses.
+  Leaves without any gradient of the target yet, such as other tasks' towers,
+  stay as they are: the paper has shared parameters alone.
 
   `task_weights` are norms of the scaled gradients over all leaves, relative to
   those before; leaves have factors of their own.
@@ -421,7 +423,10 @@ def metabalance(
     del params, extra
     found = _leaf_norms(updates)
     norms = decay * state.norms + (1.0 - decay) * found
-    factors = alpha * _scales_to(norms[target][None], norms) + 1.0 - alpha
+    targets = norms[target][None]
+    factors = jnp.where(
+      targets > 0.0, alpha * _scales_to(targets, norms) + 1.0 - alpha, 1.0
+    )
     leaves, structure = jax.tree.flatten(updates)
     combined = structure.unflatten(
       tasks.combine(leaf, factors[:, i]) for i, leaf in enumerate(leaves)

@@ -204,7 +204,7 @@ def test_gradnorm_pulls_the_task_that_is_slow():
 
 def test_graddrop_draws_signs_as_often_as_they_are_pure():
   gradients = jnp.broadcast_to(jnp.array([[3.0], [-1.0]]), (2, 20_000))
-  link = by_gradients.graddrop(2)
+  link: Any = by_gradients.graddrop(2)
   kept, _ = link.update(
     gradients, link.init(gradients[0]), key=jax.random.key(1)
   )
@@ -213,7 +213,7 @@ def test_graddrop_draws_signs_as_often_as_they_are_pure():
 
 
 def test_leaves_of_one_shape_draw_apart():
-  link = by_gradients.graddrop(2)
+  link: Any = by_gradients.graddrop(2)
   gradients = {
     name: jnp.broadcast_to(jnp.array([[1.0], [-1.0]]), (2, 50)) for name in 'ab'
   }
@@ -249,6 +249,14 @@ def test_metabalance_of_another_target():
   link = by_gradients.metabalance(2, alpha=1.0, target=1)
   ((combined, _),) = steps(link, gradients)
   assert combined[0] == 16.0
+
+
+def test_metabalance_leaves_other_tasks_towers_alone():
+  gradients = np.zeros((1, 2, 6))
+  gradients[0, :, 0], gradients[0, 1, 4] = [2.0, 8.0], 3.0
+  link = by_gradients.metabalance(2, alpha=1.0)
+  ((combined, _),) = steps(link, gradients)
+  close(combined[[0, 4]], [4.0, 3.0])
 
 
 def test_multibalance_by_hand():
@@ -445,7 +453,7 @@ def test_one_compilation_serves_all_steps(name):
 
 def test_one_compilation_serves_all_warmups():
   traced = []
-  inner = by_gradients.excess_mtl(2)
+  inner: Any = by_gradients.excess_mtl(2)
 
   @jax.jit
   def update(g, state):
@@ -453,7 +461,8 @@ def test_one_compilation_serves_all_warmups():
     return inner.update(g, state)
 
   for warmup_steps in (0, 3):
-    state = by_gradients.excess_mtl(2, warmup_steps=warmup_steps).init(PARAMS)
+    link = by_gradients.excess_mtl(2, warmup_steps=warmup_steps)
+    state: Any = link.init(PARAMS)
     for g in np.random.default_rng(0).normal(size=(3, 2, 6)):
       _, state = update(tree(g), state)
     assert np.allclose(state.task_weights, 1.0) == (warmup_steps == 3)

@@ -50,8 +50,8 @@ def cases(seed):
 def excess_mtl(gradients, losses, rng):
   """TorchJD's, whose weights sum to 1."""
   del losses, rng
-  import torch
-  from torchjd import aggregation
+  import torch  # pyright: ignore[reportMissingImports]
+  from torchjd import aggregation  # pyright: ignore[reportMissingImports]
 
   weighting = aggregation.ExcessMTLWeighting(ROBUST_STEP_SIZE, WARMUP_STEPS)
   weights = [weighting(torch.tensor(g)).numpy() for g in gradients]
@@ -62,8 +62,8 @@ def excess_mtl(gradients, losses, rng):
 def graddrop(gradients, losses, rng):
   """TorchJD's, with the draws that it makes, for two leaks."""
   del losses
-  import torch
-  from torchjd import aggregation
+  import torch  # pyright: ignore[reportMissingImports]
+  from torchjd import aggregation  # pyright: ignore[reportMissingImports]
 
   found = {'uniform': []}
   for leak in (0.0, 0.25):
