@@ -174,8 +174,10 @@ RECORDS = registry.Registry(
     _by_gradients(
       'excess_mtl',
       'weights by estimated excess risk',
-      'He et al., ICML 2024',
-      settings={'learning_rate': 1.0, 'warmup_steps': EPOCH},
+      'He et al., ICML 2024, Equations 6, 7 and 9',
+      settings={'learning_rate': 0.01, 'warmup_steps': EPOCH},
+      cost='1 forward, K backward; K squares of every parameter',
+      invariant='weights: the scale of any loss',
     ),
     _by_gram(
       'pareto',
@@ -186,8 +188,9 @@ RECORDS = registry.Registry(
     _by_gradients(
       'gradnorm',
       'learnt weights that even out gradient norms',
-      'Chen et al., ICML 2018',
+      'Chen et al., ICML 2018, Equations 1 and 2, Algorithm 1',
       settings={'alpha': 1.5, 'learning_rate': 0.025},
+      invariant='weights: the common scale of the losses',
     ),
     _by_gram('mgda', 'least norm', 'Sener and Koltun, NeurIPS 2018'),
     _by_gram('pcgrad', 'conflicts projected out', 'Yu et al., NeurIPS 2020'),
@@ -200,7 +203,7 @@ RECORDS = registry.Registry(
     _by_gradients(
       'graddrop',
       'signs drawn by what tasks agree on',
-      'Chen et al., NeurIPS 2020',
+      'Chen et al., NeurIPS 2020, Algorithm 1',
       settings={'alpha': 0.0},
     ),
     _by_gram(
@@ -247,8 +250,10 @@ RECORDS = registry.Registry(
     _by_gradients(
       'db_mtl',
       'log losses, gradients of one norm',
-      'Lin et al., 2023',
+      'Lin et al., 2023, Algorithm 1',
       settings={'decay': 0.9},
+      cost='1 forward, K backward; K averages of every parameter',
+      invariant='the scale of any loss',
     ),
     _by_gram(
       'sdmgrad',
@@ -271,12 +276,14 @@ RECORDS = registry.Registry(
       "gradient norms near the first task's, layer by layer",
       'He et al., WWW 2022',
       settings={'alpha': 0.7, 'decay': 0.9},
+      invariant='the scale of the other losses, at alpha 1',
     ),
     _by_gradients(
       'multibalance',
-      'gradient norms of representations near each other',
-      'He et al., 2024',
+      'gradient norms near their mean',
+      'after He et al., 2024 (arXiv:2411.11871)',
       settings={'alpha': 0.7, 'decay': 0.9},
+      invariant='direction: the scale of any loss, at alpha 1',
     ),
   ),
 )
