@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,7 +74,8 @@ def task_weights(
     (1.0, 3.0)
 
   Args:
-    text: numbers in the order of the tasks, or TASK=NUMBER, joined by commas.
+    text: numbers in the order of the tasks, or TASK=NUMBER, joined by commas or
+      plus signs.
     num_tasks: K.
     tasks: their names.
     label: of the settings, for errors.
@@ -84,7 +86,7 @@ def task_weights(
   """
   if not text:
     return None
-  parts = [part.strip() for part in text.split(',')]
+  parts = [part.strip() for part in re.split('[,+]', text)]
   named = [part.rpartition('=') for part in parts]
   if any(name for name, _, _ in named):
     names = [name.strip() for name, _, _ in named]

@@ -289,7 +289,7 @@ RECORDS = registry.Registry(
 )
 
 
-def register(record: Balancer) -> None:
+def register_balancer(record: Balancer) -> None:
   """Adds a balancer under a new name, in this process.
 
   Raises:
