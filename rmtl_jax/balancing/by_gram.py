@@ -104,6 +104,8 @@ def from_gram(
         )
     gram = tasks.gram(updates) if groups == 1 else cross_gram(updates)
     weights, converged, memory = weights_of(gram, state.memory, key, losses)
+    # A gradient that is no finite number ends a run; no solver hides it.
+    weights = jnp.where(jnp.all(jnp.isfinite(gram)), weights, jnp.nan)
     weights = averaging * state.task_weights + (1.0 - averaging) * weights
     failures = state.failures + jnp.where(converged, 0, 1)
     new_state = GramState(weights, failures, memory)
