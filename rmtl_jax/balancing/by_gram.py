@@ -91,7 +91,7 @@ def from_gram(
   def init(params):
     del params
     return GramState(
-      jnp.ones(num_tasks), jnp.zeros((), jnp.int32), init_memory()
+      jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32), init_memory()
     )
 
   def update(updates, state, params=None, *, key=None, losses=None, **extra):
@@ -215,7 +215,7 @@ def gradvac(
   return from_gram(
     num_tasks,
     weights_of,
-    lambda: jnp.zeros((num_tasks, num_tasks)),
+    lambda: jnp.zeros((num_tasks, num_tasks), jnp.float32),
     averaging,
   )
 
@@ -282,7 +282,7 @@ def nash_mtl(
     return NashState(
       jnp.asarray(period, jnp.int32),
       jnp.zeros((), jnp.int32),
-      jnp.ones(num_tasks),
+      jnp.ones(num_tasks, jnp.float32),
     )
 
   return from_gram(num_tasks, weights_of, init_memory, averaging)
@@ -428,7 +428,7 @@ def _of_halves(
   return from_gram(
     num_tasks,
     weights_of,
-    lambda: jnp.full(num_tasks, 1.0 / num_tasks),
+    lambda: jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32),
     averaging,
     groups=2,
   )

@@ -35,7 +35,8 @@ METHODS = {
   'upgrad': methods.upgrad_weights,
   'dualproj': methods.dualproj_weights,
 }
-FUNCTIONS = {name: jax.jit(method) for name, method in METHODS.items()}
+GRADVAC = jax.jit(methods.gradvac_weights)
+SDMGRAD = jax.jit(methods.sdmgrad_shares)
 # Where tasks are taken in turns, their order counts.
 IN_TURNS = ('pcgrad', 'gradvac')
 # Cases in which the methods' problems have one solution in TorchJD's form.
@@ -47,24 +48,32 @@ def _gram(gradients, dtype=np.float64):
   return gradients @ gradients.T
 
 
+@functools.cache
+def _jitted(method, numbers):
+  return jax.jit(functools.partial(method, **dict(numbers)))
+
+
+def _weights(method, gram, settings):
+  """Weights of a method by name or function, which must have converged."""
+  function = METHODS[method] if isinstance(method, str) else method
+  numbers = {k: v for k, v in settings.items() if isinstance(v, float)}
+  arrays = {k: v for k, v in settings.items() if k not in numbers}
+  compiled = _jitted(function, tuple(sorted(numbers.items())))
+  weights, converged = compiled(jnp.asarray(gram), **arrays)
+  assert bool(converged)
+  assert weights.dtype == gram.dtype
+  return np.asarray(weights, np.float64)
+
+
 def _double(method, gradients, **settings):
-  """Weights of a method in double precision, which must have converged."""
+  """Weights in double precision."""
   with jax.enable_x64(True):
-    function = jax.jit(functools.partial(method, **settings))
-    weights, converged = function(jnp.asarray(_gram(gradients)))
-    assert bool(converged)
-    return np.asarray(weights)
+    return _weights(method, _gram(gradients), settings)
 
 
 def _single(method, gradients, **settings):
-  """Weights of a method in single precision, which must have converged."""
-  function = (
-    functools.partial(method, **settings) if settings else FUNCTIONS[method]
-  )
-  weights, converged = function(jnp.asarray(_gram(gradients, np.float32)))
-  assert bool(converged)
-  assert weights.dtype == jnp.float32
-  return np.asarray(weights, np.float64)
+  """Weights in single precision."""
+  return _weights(method, _gram(gradients, np.float32), settings)
 
 
 def _random(seed, tasks, extra=2):
@@ -182,33 +191,24 @@ def test_torchjd_gives_the_same_sum(name):
   """
   gradients = CASES[name]
   tasks = len(gradients)
-  wanted = jnp.arange(1.0, tasks + 1) / tasks
-  order = jnp.asarray(GOLDEN['cases'][name]['order'])
-  ones = {
-    'aligned_mtl': METHODS['aligned_mtl'],
-    'imtl_g': METHODS['imtl_g'],
-    'upgrad': METHODS['upgrad'],
-    'dualproj': METHODS['dualproj'],
-    'upgrad_preferring': functools.partial(
-      methods.upgrad_weights, preference=wanted
-    ),
-    'dualproj_preferring': functools.partial(
-      methods.dualproj_weights, preference=wanted
-    ),
-  }
-  for method, function in ones.items():
-    found = _double(function, gradients) @ gradients
+  wanted = np.arange(1.0, tasks + 1) / tasks
+  for method in ('aligned_mtl', 'imtl_g', 'upgrad', 'dualproj'):
+    found = _double(method, gradients) @ gradients
+    expected = tasks * _torchjd(name, method) @ gradients
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+  for method in ('upgrad', 'dualproj'):
     # A preference is what weights are where nothing conflicts, in both.
-    scale = 1 if method.endswith('preferring') else tasks
-    expected = scale * _torchjd(name, method) @ gradients
+    found = _double(method, gradients, preference=wanted) @ gradients
+    expected = _torchjd(name, f'{method}_preferring') @ gradients
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
   # Frank-Wolfe comes near the least norm, from above.
-  least = np.linalg.norm(_double(METHODS['mgda'], gradients) @ gradients)
+  least = np.linalg.norm(_double('mgda', gradients) @ gradients)
   theirs = np.linalg.norm(tasks * _torchjd(name, 'mgda') @ gradients)
   assert theirs / 1.01 <= least <= theirs * (1 + 1e-9)
-  found = _double(METHODS['config'], gradients) @ gradients
+  found = _double('config', gradients) @ gradients
   np.testing.assert_allclose(found, _torchjd(name, 'config_sum'), rtol=1e-6)
-  found = _double(methods.pcgrad_weights, gradients, order=order)
+  order = np.array(GOLDEN['cases'][name]['order'])
+  found = _double('pcgrad', gradients, order=order)
   np.testing.assert_allclose(found, _torchjd(name, 'pcgrad'), rtol=1e-6)
   for c in GOLDEN['c']:
     found = _double(methods.cagrad_weights, gradients, c=c) @ gradients
@@ -227,7 +227,7 @@ def test_torchjd_turns_gradients_to_the_same_angles(name):
     order = jnp.asarray(case['order'])
     targets = jnp.zeros((len(gradients),) * 2)
     for both, step in ((gradients, 'first'), (turned, 'second')):
-      (weights, _), targets = methods.gradvac_weights(
+      (weights, _), targets = GRADVAC(
         jnp.asarray(_gram(both)), targets, GOLDEN['beta'], order
       )
       expected = case['torchjd'][f'gradvac_{step}']
@@ -241,7 +241,7 @@ def test_torchjd_moves_shares_of_two_samples_alike():
       sdmgrad = modo = jnp.full(tasks, 1 / tasks)
       for step, cross in enumerate(case['crosses']):
         matrix = jnp.asarray(cross)
-        (weights, _), sdmgrad = methods.sdmgrad_shares(matrix, sdmgrad, 0.3)
+        (weights, _), sdmgrad = SDMGRAD(matrix, sdmgrad, 0.3)
         expected = tasks * np.array(case['sdmgrad'][step])
         np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-6)
         modo = methods.modo_shares(matrix, modo, 0.1, 0.1)
@@ -411,7 +411,7 @@ def test_single_precision_is_near_double(method, tasks):
   names = ['random_{}_0', 'scales_{}', 'million_{}']
   for name in names:
     gradients = CASES[name.format(tasks)]
-    exact = _double(METHODS[method], gradients)
+    exact = _double(method, gradients)
     found = _single(method, gradients)
     if method == 'pareto':
       # A least share of a far larger gradient hides the others' products.
@@ -421,10 +421,9 @@ def test_single_precision_is_near_double(method, tasks):
 
 
 @pytest.mark.parametrize('method', METHODS)
-@pytest.mark.parametrize('name', CASES)
-def test_weights_are_finite_and_their_solver_converges(method, name):
-  weights = _single(method, CASES[name])
-  assert np.all(np.isfinite(weights))
+def test_weights_are_finite_and_their_solver_converges(method):
+  for name, gradients in CASES.items():
+    assert np.all(np.isfinite(_single(method, gradients))), name
 
 
 # What weights of degenerate gradients are, K = 3; the module says why.
