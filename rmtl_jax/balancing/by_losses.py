@@ -196,7 +196,7 @@ def imtl_l(
 ) -> optax.GradientTransformationExtraArgs:
   """Weights exp(s), learnt so that all scaled losses are one.
 
-  Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), section 3.2:
+  Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), IMTL-L:
   the sum over tasks of exp(s) L - s is descended in s by Adam. The weights keep
   the paper's scale: 1 at first, 1 / L where losses no longer change. |s| stays
   within 20.

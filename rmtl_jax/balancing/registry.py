@@ -134,7 +134,7 @@ RECORDS = registry.Registry(
     _by_losses(
       'imtl_l',
       'learnt scales that make losses equal',
-      'Liu et al., ICLR 2021, section 3.2',
+      'Liu et al., ICLR 2021, IMTL-L',
       settings={'learning_rate': 1e-3},
     ),
     _by_losses(
