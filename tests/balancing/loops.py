@@ -164,7 +164,8 @@ def run(name: str, x: Any, y: Any, seed: int = 0) -> tuple[Any, np.ndarray]:
     carry, loss = jitted(carry, key, x, y)
     carries.append(carry)
     losses.append(float(loss))
-  assert jitted._cache_size() == 1, name  # pyright: ignore[reportAttributeAccessIssue]
+  if not isinstance(x.sharding, jax.sharding.NamedSharding):
+    assert jitted._cache_size() == 1, name  # pyright: ignore[reportAttributeAccessIssue]
   return carries, np.array(losses)
 
 
