@@ -50,6 +50,7 @@ from typing import TYPE_CHECKING, Any
 # reads it too, for everything that is known of them when the program runs.
 if TYPE_CHECKING:  # isort: off
   # Settings.
+  from rmtl_jax.config import BalancingConfig as BalancingConfig
   from rmtl_jax.config import BatchConfig as BatchConfig
   from rmtl_jax.config import CompareConfig as CompareConfig
   from rmtl_jax.config import Config as Config
@@ -135,6 +136,11 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.contrib.weightings.uncertainty import (
     scale_by_uncertainty as scale_by_uncertainty,
   )
+
+  # Balancers: Optax transformations of task losses or task gradients.
+  from rmtl_jax.balancing.factory import make_balancer as make_balancer
+  from rmtl_jax.balancing.registry import Balancer as Balancer
+  from rmtl_jax.balancing.registry import register_balancer as register_balancer
 
   # Parts of one's own.
   from rmtl_jax.evaluation.metrics import register_metric as register_metric

@@ -170,6 +170,7 @@ def train(
       store=store,
       interrupted=interrupted,
       numeric=run.manifest.numeric_names,
+      compares_gradients=True,
     )
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)

@@ -77,6 +77,7 @@ class FeatureSpec:
       a field without; empty if no field has any.
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
+    tasks: names of the tasks; needed by settings that name one.
   """
 
   categorical: tuple[int, ...]
@@ -93,6 +94,7 @@ class FeatureSpec:
   previous: tuple[tuple[int, int], ...] = ()
   quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
+  tasks: tuple[str, ...] = ()
 
 
 class Inputs(NamedTuple):

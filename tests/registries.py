@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import presets
 from rmtl_jax.evaluation import metrics
 from rmtl_jax.networks import registry as networks_registry
@@ -26,6 +27,7 @@ class Registries:
       sources.RECORDS._records,
       presets.PRESETS._records,
       tracking.TRACKERS._records,
+      balancers.RECORDS._records,
     )
     self._kept = [(one, dict(one)) for one in found]
 

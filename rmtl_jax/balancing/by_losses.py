@@ -2,23 +2,78 @@
 
 Every maker here gives an Optax transformation of the cotangent of the row
 losses ([..., K], or a pytree of such), which multiplies each task's part by a
-weight; the weights average 1 unless a paper says otherwise. `update` takes
+weight; the weights average 1 unless a docstring says otherwise. `update` takes
 `losses`, like the cotangent, and `key` where a maker says so. Losses of tasks
 are means over the batch's rows, of losses times the weights that rows have
-already (balancing/tasks.mean_losses).
+already (balancing/tasks.mean_losses). Losses are at least 0; they may be 0.
+
+    balancer = gls(num_tasks=2)
+    grad_fn = value_and_weighted_grad(losses_of_rows, balancer)
+    loss, gradient, state = grad_fn(params, state, x, labels)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rmtl_jax import types
 from rmtl_jax.balancing import tasks
+from rmtl_jax.weighting import leafwise
+
+# Added to losses, or the least of them, where they are divisors or in logs.
+_LEAST_LOSS = 1e-8
+# Of log weights that learn: a task without any loss would drive its own up
+# for ever.
+_LARGEST_LOG = 20.0
+
+
+def from_losses(
+  num_tasks: int,
+  weights_of: Callable[[jax.Array, Any, Any], tuple[jax.Array, Any]],
+  init_state: Callable[[], Any] = optax.EmptyState,
+) -> optax.GradientTransformationExtraArgs:
+  """A transformation from a function of the tasks' losses.
+
+  Examples:
+    >>> link = from_losses(2, lambda losses, state, key: (1 / losses, state))
+    >>> cotangent = jnp.full((1, 2), 0.5)
+    >>> weighted, _ = link.update(
+    ...   cotangent, link.init(()), losses=jnp.array([[2.0, 0.5]]))
+    >>> weighted.tolist()
+    [[0.25, 1.0]]
+
+  Args:
+    num_tasks: K.
+    weights_of: (losses f32[K], state, key or None) -> (weights f32[K], new
+      state). Losses have no gradient: weights are constants of the step.
+    init_state: gives the state before the first step.
+
+  Returns:
+    A transformation that needs `losses`, and hands `key` on.
+
+  Raises:
+    ValueError: when it is called, where the cotangent has another number of
+      tasks or `losses` does not belong to it.
+  """
+
+  def init(params):
+    del params
+    return init_state()
+
+  def update(updates, state, params=None, *, losses=None, key=None, **extra):
+    del params, extra
+    _check(updates, losses, num_tasks)
+    of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
+    weights, new_state = weights_of(of_tasks, state, key)
+    return tasks.scale(updates, weights), new_state
+
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 class StaticState(NamedTuple):
@@ -60,3 +115,525 @@ def static(
     return tasks.scale(updates, state.weights), state
 
   return optax.GradientTransformationExtraArgs(init, update)
+
+
+def rlw(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """Random weights, drawn anew in every step: K softmax(normal draws).
+
+  Lin et al., "Reasonable Effectiveness of Random Weighting: A Litmus Test for
+  Multi-Task Learning" (TMLR 2022), Algorithm 2.
+
+  Args:
+    num_tasks: K.
+
+  Returns:
+    A transformation that needs `losses` and `key`.
+  """
+
+  def weights_of(losses, state, key):
+    if key is None:
+      raise ValueError('rlw: expected a random key, key=...')
+    draws = jax.random.normal(key, losses.shape, losses.dtype)
+    return num_tasks * jax.nn.softmax(draws), state
+
+  return from_losses(num_tasks, weights_of)
+
+
+class LearntState(NamedTuple):
+  """The state of balancers whose weights take steps of Adam.
+
+  Attributes:
+    s: the paper's parameter of every task, f32[K], 0 at first.
+    optimizer_state: Adam's.
+  """
+
+  s: jax.Array
+  optimizer_state: Any
+
+
+def homoscedastic_uncertainty(
+  num_tasks: int,
+  learning_rate: float = 1e-3,
+  noise: Literal['classification', 'regression'] = 'classification',
+) -> optax.GradientTransformationExtraArgs:
+  """Weights exp(-s), where s = log sigma^2 is the learnt noise of a task.
+
+  Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses"
+  (CVPR 2018): the sum over tasks of exp(-s) L + s / 2 (Eq. 10, a task of
+  classification) or of exp(-s) L / 2 + s / 2 (Eq. 7, regression) is descended
+  in s by Adam, in the network by its own optimizer. The weights keep the
+  paper's scale, and start at 1: those of `regression` are twice the paper's,
+  so that both start where equal weights are. They approach 1 / (2 L) and 1 / L
+  where losses no longer change. |s| stays within 20.
+
+  Args:
+    num_tasks: K.
+    learning_rate: of s.
+    noise: which of the two.
+
+  Raises:
+    types.InputError: another noise, or a learning rate below 0.
+  """
+  if noise not in ('classification', 'regression'):
+    raise types.InputError(
+      f'homoscedastic_uncertainty: noise={noise!r}: expected classification or'
+      ' regression'
+    )
+
+  def weights_and_gradient(losses, s):
+    weights = jnp.exp(-s)
+    if noise == 'classification':
+      return weights, 0.5 - weights * losses
+    return weights, 0.5 - 0.5 * weights * losses
+
+  return _learnt(
+    'homoscedastic_uncertainty', num_tasks, learning_rate, weights_and_gradient
+  )
+
+
+def imtl_l(
+  num_tasks: int, learning_rate: float = 1e-3
+) -> optax.GradientTransformationExtraArgs:
+  """Weights exp(s), learnt so that all scaled losses are one.
+
+  Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), section 3.2:
+  the sum over tasks of exp(s) L - s is descended in s by Adam. The weights keep
+  the paper's scale: 1 at first, 1 / L where losses no longer change. |s| stays
+  within 20.
+
+  Args:
+    num_tasks: K.
+    learning_rate: of s.
+
+  Raises:
+    types.InputError: a learning rate below 0.
+  """
+
+  def weights_and_gradient(losses, s):
+    weights = jnp.exp(s)
+    return weights, weights * losses - 1.0
+
+  return _learnt('imtl_l', num_tasks, learning_rate, weights_and_gradient)
+
+
+def _learnt(
+  name: str,
+  num_tasks: int,
+  learning_rate: float,
+  weights_and_gradient: Callable[..., tuple[jax.Array, jax.Array]],
+) -> optax.GradientTransformationExtraArgs:
+  """Weights of s, which takes a step after they have been used.
+
+  Args:
+    name: of the balancer, for errors.
+    num_tasks: K.
+    learning_rate: of Adam.
+    weights_and_gradient: (losses f32[K], s f32[K]) -> (weights, derivative of
+      what is descended in s), f32[K] each.
+  """
+  _check_at_least(name, 'learning_rate', learning_rate, 0)
+  optimizer = optax.adam(learning_rate)
+
+  def init_state():
+    s = jnp.zeros(num_tasks, jnp.float32)
+    return LearntState(s, optimizer.init(s))
+
+  def weights_of(losses, state, key):
+    del key
+    weights, gradient = weights_and_gradient(losses, state.s)
+    step, optimizer_state = optimizer.update(gradient, state.optimizer_state)
+    s = jnp.clip(state.s + step, -_LARGEST_LOG, _LARGEST_LOG)
+    return weights, LearntState(s, optimizer_state)
+
+  return from_losses(num_tasks, weights_of, init_state)
+
+
+class DwaState(NamedTuple):
+  """The state of `dwa`.
+
+  Attributes:
+    before: mean losses of the last two whole periods, the older one first,
+      f32[2, K].
+    mean: that of the steps of this period so far, f32[K].
+    steps: their number, i32[].
+    periods: whole ones so far, at most 2, i32[].
+    period: steps of one, i32[].
+  """
+
+  before: jax.Array
+  mean: jax.Array
+  steps: jax.Array
+  periods: jax.Array
+  period: jax.Array
+
+
+def dwa(
+  num_tasks: int, temperature: float = 2.0, period: int = 1
+) -> optax.GradientTransformationExtraArgs:
+  """Dynamic weight average: more for tasks whose losses fall slowly.
+
+  Liu et al., "End-to-End Multi-Task Learning with Attention" (CVPR 2019),
+  Eq. (7): K softmax(r / T), where r is a task's mean loss of the last period
+  by that of the period before. Weights are equal until two periods are over.
+
+  Args:
+    num_tasks: K.
+    temperature: T; the larger, the more even the weights.
+    period: steps; an epoch in the paper.
+
+  Raises:
+    types.InputError: a temperature that is not above 0, a period below 1.
+  """
+  _check_above_0('dwa', 'temperature', temperature)
+  _check_at_least('dwa', 'period', period, 1)
+
+  def init_state():
+    return DwaState(
+      before=jnp.zeros((2, num_tasks), jnp.float32),
+      mean=jnp.zeros(num_tasks, jnp.float32),
+      steps=jnp.zeros((), jnp.int32),
+      periods=jnp.zeros((), jnp.int32),
+      period=jnp.array(period, jnp.int32),
+    )
+
+  def weights_of(losses, state, key):
+    del key
+    older, newer = jnp.maximum(state.before, _LEAST_LOSS)
+    weights = num_tasks * jax.nn.softmax(newer / older / temperature)
+    weights = jnp.where(state.periods < 2, 1.0, weights)
+    steps = state.steps + 1
+    mean = state.mean + (losses - state.mean) / steps
+    is_over = steps >= state.period
+    new_state = DwaState(
+      before=jnp.where(
+        is_over, jnp.stack([state.before[1], mean]), state.before
+      ),
+      mean=jnp.where(is_over, 0.0, mean),
+      steps=jnp.where(is_over, 0, steps),
+      periods=jnp.minimum(state.periods + is_over, 2),
+      period=state.period,
+    )
+    return weights, new_state
+
+  return from_losses(num_tasks, weights_of, init_state)
+
+
+def gls(num_tasks: int) -> optax.GradientTransformationExtraArgs:
+  """The gradient of the losses' geometric mean in place of their mean's.
+
+  Chennupati et al., "MultiNet++: Multi-Stream Feature Aggregation and
+  Geometric Loss Strategy for Multi-Task Learning" (CVPR workshops 2019):
+  F = (prod_k L_k)^(1/K) has the derivative F / (K L_k). So the weights in the
+  mean are F / L_k: 1 where losses are equal, and else at least 1 on average.
+
+  Args:
+    num_tasks: K.
+  """
+
+  def weights_of(losses, state, key):
+    del key
+    log_losses = jnp.log(jnp.maximum(losses, _LEAST_LOSS))
+    return jnp.exp(jnp.mean(log_losses) - log_losses), state
+
+  return from_losses(num_tasks, weights_of)
+
+
+class FamoState(NamedTuple):
+  """The state of `famo`.
+
+  Attributes:
+    logits: xi of the paper, f32[K], 0 at first.
+    before: losses of the last batch before the step, f32[K].
+    optimizer_state: Adam's, of the logits.
+    minima: lower bounds of the losses, f32[K].
+    learning_rate: of the logits, f32[].
+    decay: gamma of the paper, f32[].
+  """
+
+  logits: jax.Array
+  before: jax.Array
+  optimizer_state: Any
+  minima: jax.Array
+  learning_rate: jax.Array
+  decay: jax.Array
+
+
+def famo(
+  num_tasks: int,
+  learning_rate: float = 0.025,
+  decay: float = 1e-3,
+  minima: Sequence[float] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+  """Weights with which all losses fall at one rate, from losses alone.
+
+  Liu et al., "FAMO: Fast Adaptive Multitask Optimization" (NeurIPS 2023),
+  Algorithm 1: z = softmax(xi), and the gradient of sum_k z_k log(L_k - b_k),
+  scaled so that the weights average 1. After every step `observe_famo` must be
+  told the losses of the same batch; weights don't learn without it.
+
+  Examples:
+    >>> link, cotangent = famo(2), jnp.full((1, 2), 0.5)
+    >>> weighted, state = link.update(
+    ...   cotangent, link.init(()), losses=jnp.array([[1.0, 3.0]]))
+    >>> print(np.asarray(weighted).round(3))
+    [[0.75 0.25]]
+    >>> state = observe_famo(state, jnp.array([0.5, 3.0]))  # one fell
+    >>> print(np.asarray(state.logits).round(3))
+    [-0.025  0.025]
+
+  Args:
+    num_tasks: K.
+    learning_rate: beta of the paper, of Adam on the logits.
+    decay: gamma of the paper: draws logits to 0.
+    minima: b, a lower bound of each loss, f32[K]; None: 0.
+
+  Raises:
+    types.InputError: a learning rate or decay below 0, another number of
+      minima.
+  """
+  _check_at_least('famo', 'learning_rate', learning_rate, 0)
+  _check_at_least('famo', 'decay', decay, 0)
+  bounds = np.zeros(num_tasks) if minima is None else np.asarray(minima)
+  if bounds.shape != (num_tasks,):
+    raise types.InputError(
+      f'famo: minima: expected {num_tasks} numbers, found {bounds.size}'
+    )
+
+  def init_state():
+    logits = jnp.zeros(num_tasks, jnp.float32)
+    return FamoState(
+      logits=logits,
+      before=jnp.zeros(num_tasks, jnp.float32),
+      optimizer_state=optax.scale_by_adam().init(logits),
+      minima=jnp.array(bounds, jnp.float32),
+      learning_rate=jnp.array(learning_rate, jnp.float32),
+      decay=jnp.array(decay, jnp.float32),
+    )
+
+  def weights_of(losses, state, key):
+    del key
+    log_weights = state.logits - _log_above(losses, state.minima)
+    weights = num_tasks * jax.nn.softmax(log_weights)
+    return weights, state._replace(before=losses)
+
+  return from_losses(num_tasks, weights_of, init_state)
+
+
+def observe_famo(state: FamoState, losses: jax.Array) -> FamoState:
+  """The step of FAMO's logits, after that of the network.
+
+  Their gradient is d z / d xi times the fall of the log losses, plus decay
+  times xi (Algorithm 1, lines 5 and 6; Adam as in the paper's experiments).
+
+  Args:
+    state: after the update on the batch.
+    losses: of the tasks on the same batch after the step, f32[K]; means with
+      the same weights of rows as those before it.
+  """
+  fall = _log_above(state.before, state.minima) - _log_above(
+    losses, state.minima
+  )
+  z = jax.nn.softmax(state.logits)
+  gradient = z * (fall - jnp.sum(z * fall)) + state.decay * state.logits
+  step, optimizer_state = optax.scale_by_adam().update(
+    gradient, state.optimizer_state
+  )
+  return state._replace(
+    logits=state.logits - state.learning_rate * cast(jax.Array, step),
+    optimizer_state=optimizer_state,
+  )
+
+
+def _log_above(losses: jax.Array, minima: jax.Array) -> jax.Array:
+  return jnp.log(jnp.maximum(losses - minima, 0.0) + _LEAST_LOSS)
+
+
+class StchState(NamedTuple):
+  """The state of `stch`.
+
+  Attributes:
+    nadir: mean losses of the warm-up so far, f32[K].
+    steps: of the warm-up, i32[].
+    warmup_steps: how many it has, i32[].
+  """
+
+  nadir: jax.Array
+  steps: jax.Array
+  warmup_steps: jax.Array
+
+
+def stch(
+  num_tasks: int, temperature: float = 1.0, warmup_steps: int = 1
+) -> optax.GradientTransformationExtraArgs:
+  """A smooth maximum of log losses, each relative to what it was at first.
+
+  Lin et al., "Smooth Tchebycheff Scalarization for Multi-Objective
+  Optimization" (ICML 2024): the gradient of
+  mu log sum_k exp(log(L_k / nadir_k) / mu), scaled so that the weights average
+  1. The nadir is the mean losses of the warm-up, which descends the sum of log
+  losses.
+
+  Args:
+    num_tasks: K.
+    temperature: mu; the smaller, the more the largest alone counts.
+    warmup_steps: steps of the warm-up.
+
+  Raises:
+    types.InputError: a temperature that is not above 0, no warm-up.
+  """
+  _check_above_0('stch', 'temperature', temperature)
+  _check_at_least('stch', 'warmup_steps', warmup_steps, 1)
+
+  def init_state():
+    return StchState(
+      nadir=jnp.zeros(num_tasks, jnp.float32),
+      steps=jnp.zeros((), jnp.int32),
+      warmup_steps=jnp.array(warmup_steps, jnp.int32),
+    )
+
+  def weights_of(losses, state, key):
+    del key
+    log_losses, log_nadir = (
+      jnp.log(jnp.maximum(values, _LEAST_LOSS))
+      for values in (losses, state.nadir)
+    )
+    warms_up = state.steps < state.warmup_steps
+    shares = jax.nn.log_softmax((log_losses - log_nadir) / temperature)
+    log_weights = jnp.where(warms_up, 0.0, shares) - log_losses
+    steps = state.steps + 1
+    new_state = StchState(
+      jnp.where(
+        warms_up, state.nadir + (losses - state.nadir) / steps, state.nadir
+      ),
+      jnp.where(warms_up, steps, state.steps),
+      state.warmup_steps,
+    )
+    return num_tasks * jax.nn.softmax(log_weights), new_state
+
+  return from_losses(num_tasks, weights_of, init_state)
+
+
+def focal(
+  num_tasks: int, alpha: float = 2.0
+) -> optax.GradientTransformationExtraArgs:
+  """Weights of rows: the focal loss in place of the cross-entropy.
+
+  Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), Eq. (4):
+  (1 - p)^gamma L, where L = -log p is a row's cross-entropy. Its weight is the
+  exact derivative in L, so what is descended is the focal loss itself, in the
+  paper's scale: weights don't average 1, and are small where L is.
+
+  Args:
+    num_tasks: K.
+    alpha: gamma of the paper; 0 is the cross-entropy.
+
+  Returns:
+    A transformation that needs `losses`, which must be cross-entropies.
+
+  Raises:
+    types.InputError: a gamma below 0.
+  """
+  _check_at_least('focal', 'alpha', alpha, 0)
+
+  def weights_of(losses, counts):
+    del counts
+    missed = -jnp.expm1(-losses)  # 1 - p
+    # L / (1 - p) is 1 at L = 0.
+    ratio = jnp.where(missed > 0.0, losses, 1.0) / jnp.where(
+      missed > 0.0, missed, 1.0
+    )
+    return missed**alpha * (1.0 + alpha * jnp.exp(-losses) * ratio)
+
+  return _of_rows(num_tasks, weights_of)
+
+
+def hard_examples(
+  num_tasks: int, alpha: float = 0.5
+) -> optax.GradientTransformationExtraArgs:
+  """Weights of rows: only those with a task's largest losses count.
+
+  Shrivastava et al., "Training Region-based Object Detectors with Online Hard
+  Example Mining" (CVPR 2016), section 4, for rows. All hard rows of a task
+  count alike, and the weights of its rows average 1. Rows that tie with the
+  last of the hard ones are hard too.
+
+  Args:
+    num_tasks: K.
+    alpha: share of the batch's rows that are hard, rounded up.
+
+  Raises:
+    types.InputError: a share that is not in (0, 1].
+  """
+  _check_above_0('hard_examples', 'alpha', alpha)
+  if alpha > 1.0:
+    raise types.InputError(f'hard_examples: alpha={alpha}: expected at most 1')
+
+  def weights_of(losses, counts):
+    rows = jnp.sum(counts, 0)
+    hardness = jnp.where(counts, losses, -jnp.inf)
+    # A share such as 0.3 is slightly more than 0.3 in single precision.
+    kept = jnp.ceil(alpha * rows * (1.0 - 1e-6)).astype(jnp.int32)
+    last = jnp.maximum(kept - 1, 0)[None]
+    bound = jnp.take_along_axis(
+      jnp.sort(hardness, 0, descending=True), last, axis=0
+    )
+    is_hard = counts & (hardness >= bound)
+    return is_hard * (rows / jnp.maximum(jnp.sum(is_hard, 0), 1))[None]
+
+  return _of_rows(num_tasks, weights_of)
+
+
+def _of_rows(
+  num_tasks: int, weights_of: Callable[[jax.Array, jax.Array], jax.Array]
+) -> optax.GradientTransformationExtraArgs:
+  """A transformation from weights of rows.
+
+  Args:
+    num_tasks: K.
+    weights_of: (losses f32[rows, K], which of them count bool[rows, K]) ->
+      weights f32[rows, K]; called for each leaf of the row losses.
+  """
+
+  def of_leaf(leaf, losses):
+    counts = leaf != 0.0
+    # Rows that don't count may have any loss.
+    own = jnp.where(counts, losses.astype(jnp.float32), 0.0)
+    flat = (-1, leaf.shape[-1])
+    weights = weights_of(
+      jax.lax.stop_gradient(own).reshape(flat), counts.reshape(flat)
+    )
+    return (leaf * weights.reshape(leaf.shape)).astype(leaf.dtype)
+
+  def update(updates, state, params=None, *, losses=None, **extra):
+    del params, extra
+    _check(updates, losses, num_tasks)
+    leaves, structure = jax.tree.flatten(updates)
+    by_leaf = leafwise.split('losses', losses, leaves, structure)
+    return structure.unflatten(map(of_leaf, leaves, by_leaf)), state
+
+  return optax.GradientTransformationExtraArgs(
+    lambda params: optax.EmptyState(), update
+  )
+
+
+def _check(updates: Any, losses: Any, num_tasks: int) -> None:
+  """Raises ValueError unless there are losses, and the cotangent has K."""
+  if losses is None:
+    raise ValueError('losses: expected those of the rows, found none')
+  found = tasks.count(updates)
+  if found != num_tasks:
+    raise ValueError(f'row losses: expected {num_tasks} tasks, found {found}')
+
+
+def _check_above_0(name: str, setting: str, value: float) -> None:
+  if not value > 0:
+    raise types.InputError(f'{name}: {setting}={value}: expected above 0')
+
+
+def _check_at_least(
+  name: str, setting: str, value: float, least: float
+) -> None:
+  if not value >= least:
+    raise types.InputError(
+      f'{name}: {setting}={value}: expected at least {least}'
+    )

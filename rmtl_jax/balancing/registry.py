@@ -82,6 +82,7 @@ def _by_gram(name: str, label: str, paper: str, **details: Any) -> Balancer:
     paper,
     GRADIENTS,
     registry.lazy('rmtl_jax.balancing.by_gram', name),
+    settings={**details.pop('settings', {}), 'averaging': 0.0},
     **{'cost': '1 forward, K backward', **details},
   )
 
@@ -111,36 +112,43 @@ RECORDS = registry.Registry(
       settings={'weights': ''},
       is_static=True,
     ),
-    _by_losses('rlw', 'random weights', 'Lin et al., TMLR 2022'),
+    _by_losses(
+      'rlw',
+      'random weights',
+      'Lin et al., TMLR 2022, Algorithm 2',
+    ),
     _by_losses(
       'homoscedastic_uncertainty',
       'weights from learnt noise of the tasks',
-      'Kendall et al., CVPR 2018',
+      'Kendall et al., CVPR 2018, Eq. 7 and 10',
       settings={'learning_rate': 1e-3, 'noise': 'classification'},
     ),
     _by_losses(
       'dwa',
       'weights by how fast losses fall',
-      'Liu et al., CVPR 2019',
+      'Liu et al., CVPR 2019, Eq. 7',
       settings={'temperature': 2.0, 'period': EPOCH},
+      invariant='weights: scale of each loss',
     ),
     _by_losses(
       'gls',
       'geometric mean of the losses',
       'Chennupati et al., CVPR workshops 2019',
+      invariant='direction: scale of each loss',
     ),
     _by_losses(
       'imtl_l',
       'learnt scales that make losses equal',
-      'Liu et al., ICLR 2021',
+      'Liu et al., ICLR 2021, section 3.2',
       settings={'learning_rate': 1e-3},
     ),
     _by_losses(
       'famo',
       'weights that make losses fall at one rate',
-      'Liu et al., NeurIPS 2023',
+      'Liu et al., NeurIPS 2023, Algorithm 1',
       settings={'learning_rate': 0.025, 'decay': 1e-3},
       cost='2 forward, 1 backward',
+      invariant='direction: scale of each loss',
       observe=registry.lazy('rmtl_jax.balancing.by_losses', 'observe_famo'),
     ),
     _by_losses(
@@ -148,12 +156,20 @@ RECORDS = registry.Registry(
       'smooth largest loss',
       'Lin et al., ICML 2024',
       settings={'temperature': 1.0, 'warmup_steps': EPOCH},
+      invariant='direction: scale of each loss',
     ),
     _by_losses(
       'focal',
       'hard rows count more',
-      'Lin et al., ICCV 2017',
+      'Lin et al., ICCV 2017, Eq. 4',
       settings={'alpha': 2.0},
+    ),
+    _by_losses(
+      'hard_examples',
+      'only rows with the largest losses',
+      'Shrivastava et al., CVPR 2016, section 4',
+      settings={'alpha': 0.5},
+      invariant='weights: scale of each loss',
     ),
     _by_gradients(
       'excess_mtl',
@@ -273,7 +289,7 @@ RECORDS = registry.Registry(
 )
 
 
-def register(record: Balancer) -> None:
+def register_balancer(record: Balancer) -> None:
   """Adds a balancer under a new name, in this process.
 
   Raises:

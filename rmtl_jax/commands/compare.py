@@ -22,10 +22,11 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'methods',
     None,
     'What to compare (config.compare.methods), as'
-    ' BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: mmoe is the'
-    ' pre-trained model, ple+critic is RMTL, ple+critic@esmm takes the critics'
-    ' of esmm, ple+critic:weighting.lambda_=0.3 changes a setting. The controls'
-    ' of weighted methods are added.',
+    ' BACKBONE[/BALANCER][+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]:'
+    ' mmoe is the pre-trained model, mmoe/famo one whose losses famo balances,'
+    ' ple+critic is RMTL, ple+critic@esmm takes the critics of esmm,'
+    ' ple+critic:weighting.lambda_=0.3 changes a setting. The controls of'
+    ' methods are added.',
     flag_values=values,
   )
   flags.DEFINE_list(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 from rmtl_jax import types
+from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import limits, settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
+
+_STAGES = ('pretrain', 'finetune')
 
 
 def check(config: settings.Config) -> None:
@@ -103,6 +107,70 @@ def _disagreement_needs_two_critics(config: settings.Config) -> str:
   )
 
 
+def _balancers_know_their_settings(config: settings.Config) -> str:
+  default = settings.BalancingConfig()
+  for stage in _STAGES:
+    own = getattr(config, stage).balancing
+    record = balancers.find(own.name)
+    for field in dataclasses.fields(own):
+      value = getattr(own, field.name)
+      known = field.name == 'name' or field.name in record.settings
+      if not known and value != getattr(default, field.name):
+        takes = ', '.join(record.settings) or 'no settings'
+        return (
+          f'{stage}.balancing.{field.name}: {own.name} does not know it; it'
+          f' takes {takes}'
+        )
+      if isinstance(value, float) and -1.0 < value < 0.0:
+        return (
+          f'{stage}.balancing.{field.name}: {value!r:.80} is neither -1 (the'
+          " paper's) nor at least 0"
+        )
+  return ''
+
+
+def _gradients_are_balanced_where_tasks_share(config: settings.Config) -> str:
+  if not backbones.BACKBONES.find(config.backbone).by_task:
+    return ''
+  for stage in _STAGES:
+    name = getattr(config, stage).balancing.name
+    if balancers.find(name).acts_on == balancers.GRADIENTS:
+      return (
+        f'{stage}.balancing.name: {name} combines the gradients of parameters'
+        f' that tasks share, and {config.backbone} shares none'
+      )
+  return ''
+
+
+def _groups_have_lanes(config: settings.Config) -> str:
+  for stage in _STAGES:
+    record = balancers.find(getattr(config, stage).balancing.name)
+    if record.groups > config.batch.lanes:
+      return (
+        f'{stage}.balancing.name: {record.name} needs at least {record.groups}'
+        f' lanes, and config.batch.lanes is {config.batch.lanes}'
+      )
+  return ''
+
+
+def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
+  balancer = config.finetune.balancing.name
+  weighting = registry.find(config.weighting.name)
+  if balancer == settings.BalancingConfig().name:
+    return ''
+  if weighting.objective is not None:
+    return (
+      f'finetune.balancing.name: {balancer} balances losses, and'
+      f' {weighting.name} descends something else'
+    )
+  if config.weighting.meta_learning_rate:
+    return (
+      f'finetune.balancing.name: {balancer}: lambda can be learnt'
+      ' (weighting.meta_learning_rate) under equal alone'
+    )
+  return ''
+
+
 # Each gives its error, from the setting's name on, or '' where it is kept.
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
@@ -111,4 +179,8 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _embedding_l2_is_l2_or_positive,
   _lambda_has_a_known_sign,
   _disagreement_needs_two_critics,
+  _balancers_know_their_settings,
+  _gradients_are_balanced_where_tasks_share,
+  _groups_have_lanes,
+  _balanced_losses_are_of_tasks,
 )

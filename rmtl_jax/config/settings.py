@@ -270,11 +270,11 @@ class BalancingConfig:
   Attributes:
     name: `equal` leaves the mean of the tasks' losses as it is.
     weights: of the tasks, as `click=1,conversion=3` or, in their order,
-      `1,3`: those of `static`, what `upgrad` and `dualproj` prefer; they are
-      divided by their mean. Empty: all equal.
+      `1,3` (a + may stand for a comma): those of `static`, what `upgrad` and
+      `dualproj` prefer; they are divided by their mean. Empty: all equal.
     alpha: the strength: gradnorm's and fairgrad's alpha, cagrad's c, focal's
       gamma, graddrop's leak, metabalance's and multibalance's r, sdmgrad's
-      lambda.
+      lambda; hard_examples' share of rows.
     temperature: of dwa's softmax; stch's mu.
     learning_rate: of weights that learn (gradnorm, famo, imtl_l, modo,
       homoscedastic_uncertainty), or excess_mtl's step.
@@ -440,8 +440,10 @@ class CompareConfig:
   """What `rmtl compare` runs: methods x seeds on the same data.
 
   Attributes:
-    methods: each BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
-      backbone alone is its pre-trained model; @ takes the critics that were
+    methods: each
+      BACKBONE[/BALANCER][+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
+      backbone alone is its pre-trained model; / balances the losses of stage 1
+      (docs/balancers.md); @ takes the critics that were
       trained for another backbone; settings are of network, pretrain, critic,
       weighting, finetune or batch, or ensemble. The controls of every method
       are added.

@@ -169,6 +169,7 @@ class Manifest:
         if f.details.get('previous')
       ),
       quantiles=quantiles if any(quantiles) else (),
+      tasks=self.task_names,
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:

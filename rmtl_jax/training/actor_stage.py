@@ -14,8 +14,8 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
-from rmtl_jax.training import feed, models, saved, stage, trainer
 from rmtl_jax.updates import finetune as finetune_lib
 from rmtl_jax.updates import state
 from rmtl_jax.weighting import critic as weights_lib
@@ -186,6 +186,11 @@ class ActorStage:
         for t, value in zip(context.tasks, getattr(found, name), strict=True)
       },
       **_weight_statistics(sums, context.tasks),
+      **(
+        conflicts.figures(context, actor.params)
+        if context.compares_gradients
+        else {}
+      ),
       'seconds': seconds,
     }
     if self.name != 'pretrain' and new_state.tuner:
@@ -195,6 +200,13 @@ class ActorStage:
     )
     if sums.get('skipped'):
       record['skipped_steps'] = int(sums['skipped'])
+    if sums.get('solver_failures'):
+      record['solver_failures'] = int(sums['solver_failures'])
+      balancer = self.limits.balancing.name
+      context.progress.say(
+        f'WARNING: {one.label}: in {record["solver_failures"]} steps the solver'
+        f' of {balancer} did not converge; its best weights were taken'
+      )
     if 'td_error' in sums:
       record['td_error'] = sums['td_error'] / max(sums['td_rows'], 1.0)
     figures = found.in_words(context.config)
@@ -293,9 +305,10 @@ def pretrain(context: context_lib.Context) -> ActorStage:
     config_lib.WeightingConfig(name='constant')
   )
   optimizer = _optimizer(context, 'pretrain', config.pretrain)
+  balancer = _balancer(context, 'pretrain')
   actor = context.models.place(
     lambda params: state.init_actor(
-      params, optimizer, unweighted, len(context.tasks)
+      params, optimizer, unweighted, len(context.tasks), balancer
     ),
     params,
   )
@@ -361,6 +374,7 @@ def _finetune_arm(
   )
   optimizer = _optimizer(context, 'finetune', config.finetune)
   weighting = factory.make_weighting(config.weighting, means, steps)
+  balancer = _balancer(context, 'finetune')
   initial = context.models.place(
     lambda actor_params, critic_params: finetune_lib.init_finetune(
       actor_params,
@@ -370,6 +384,7 @@ def _finetune_arm(
       weighting,
       config,
       len(context.tasks),
+      balancer,
     ),
     initial_params,
     critic_params,
@@ -385,6 +400,14 @@ def _optimizer(
   steps = _scheduled_steps(context, name, config.schedule)
   terms = context.train.host.rows * len(context.tasks)
   return state.make_optimizer(config, steps, 1 / terms)
+
+
+def _balancer(
+  context: context_lib.Context, name: str
+) -> optax.GradientTransformation | None:
+  """The stage's, for its first state."""
+  steps = context.epoch(name, 1).steps
+  return context.models.balancer(context.config, name, steps)
 
 
 def _scheduled_steps(

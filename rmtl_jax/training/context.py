@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from rmtl_jax.training import splits as splits_lib
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
 _ACTOR_INIT, _CRITIC_INIT = 101, 102
+# Train batches at which task gradients are compared after every epoch.
+_SAMPLED = 4
 
 
 @dataclasses.dataclass
@@ -38,6 +41,8 @@ class Context:
     interrupted: a signal's number once one has arrived, else 0.
     numeric: names of the numeric fields, in the order of their columns.
     saved_at: when the unfinished stage was last saved, of time.monotonic.
+    compares_gradients: whether the history says, after every epoch, how far the
+      tasks' gradients agree.
   """
 
   config: config_lib.Config
@@ -52,6 +57,7 @@ class Context:
   interrupted: Callable[[], int] = lambda: 0
   numeric: tuple[str, ...] = ()
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
+  compares_gradients: bool = False
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
@@ -91,6 +97,23 @@ class Context:
       self.config.batch,
       self.train.cuts,
     )
+
+  @functools.cached_property
+  def sample(self) -> batches.Plan:
+    """A few train batches, always the same: epochs can be compared on them."""
+    first = next(self.epoch('pretrain', 1).windows())
+    lanes = self.config.batch.lanes
+    # Whole batches; a window with less than one is filled up.
+    count = min(max(len(first.row) // lanes, 1), _SAMPLED)
+    empty = batches.Plan(-1, False, -1)
+
+    def as_batches(lane_values, filler):
+      filled = np.full((count * lanes, lane_values.shape[1]), filler)
+      own = lane_values[: count * lanes]
+      filled[: len(own)] = own
+      return filled.reshape(count, lanes, -1).astype(lane_values.dtype)
+
+    return batches.Plan(*map(as_batches, first, empty))
 
   def record(self, **values: Any) -> None:
     """Adds a record to the history."""

@@ -13,17 +13,31 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.balancing import factory as balancers
+from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
+from rmtl_jax.networks import registry as networks
 from rmtl_jax.runtime import mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
+from rmtl_jax.updates import balance as balance_lib
+from rmtl_jax.updates import (
+  conflicts,
+  finetune,
+  forward,
+  loop,
+  pretrain,
+  rows,
+  shared,
+  state,
+)
 from rmtl_jax.updates import critic as critic_lib
-from rmtl_jax.updates import finetune, forward, loop, pretrain, rows, state
 from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
@@ -124,6 +138,8 @@ class Models:
     for one in variants.of_members(config):
       self.actor(one)
       self.critic(one)
+      for stage in ('pretrain', 'finetune'):
+        self.balancer(one, stage)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
@@ -172,6 +188,41 @@ class Models:
       lambda step: rows.on_rows(step, spec, narrow),
     )
 
+  def balancer(
+    self, config: config_lib.Config, stage: str, epoch_steps: int = 1
+  ) -> optax.GradientTransformationExtraArgs | None:
+    """What balances this data's tasks in a stage; None: nothing.
+
+    Raises:
+      types.InputError: weights that are not those of these tasks.
+    """
+    return balancers.make_balancer(
+      getattr(config, stage).balancing,
+      self.spec.num_tasks,
+      epoch_steps,
+      self.spec.tasks,
+      f'config.{stage}.balancing',
+    )
+
+  def _balance(
+    self, config: config_lib.Config, stage: str
+  ) -> balance_lib.Balance | None:
+    """A stage's balancer as a part of its step."""
+    link = self.balancer(config, stage)
+    if link is None:
+      return None
+    record = balancer_records.find(getattr(config, stage).balancing.name)
+    if record.acts_on == balancer_records.LOSSES:
+      return balance_lib.Balance(record, link)
+    return balance_lib.Balance(record, link, self._shared(config))
+
+  def _shared(self, config: config_lib.Config) -> Any:
+    """Where the actor's parameters are shared."""
+    key = (config.backbone, config.network)
+    return self._once(
+      'shared', key, lambda: shared.shared_parameters(self._plain, *key)
+    )
+
   def pretrain(self, config: config_lib.Config) -> Program:
     """Stage 1's."""
     stage = dataclasses.replace(config.pretrain, learning_rate=0.0)
@@ -179,7 +230,10 @@ class Models:
     def build():
       actor, _, wrap = self._in_steps(config)
       step = pretrain.make_pretrain_step(
-        actor, state.make_optimizer(stage), stage.label_smoothing
+        actor,
+        state.make_optimizer(stage),
+        stage.label_smoothing,
+        balance=self._balance(config, 'pretrain'),
       )
       return Program(wrap(step), config.faults, self.layout)
 
@@ -191,6 +245,19 @@ class Models:
       _row_slots(config),
     )
     return self._once('pretrain', key, build)
+
+  def conflicts(self, config: config_lib.Config) -> Program | None:
+    """What compares the tasks' gradients; None where they share nothing."""
+    if networks.BACKBONES.find(config.backbone).by_task:
+      return None
+
+    def build():
+      actor, _, wrap = self._in_steps(config)
+      step = conflicts.make_conflict_step(actor, self._shared(config))
+      return Program(wrap(step), layout=self.layout)
+
+    key = (config.backbone, config.network, _row_slots(config))
+    return self._once('conflicts', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
     """Stage 2's; its extra rows are pi(s) and perhaps the logged actions.
@@ -245,6 +312,7 @@ class Models:
             dataclasses.replace(config, weighting=weighting),
             critic_network,
             state.make_optimizer(config.critic),
+            self._balance(config, 'finetune'),
           )
         ),
         config.faults,
@@ -368,10 +436,15 @@ def _of_network(critic: config_lib.CriticConfig) -> tuple[Any, ...]:
 def _of_step(stage: config_lib.StageConfig) -> config_lib.StageConfig:
   """The stage with what its step does not know at its default."""
   default = type(stage)()
+  balancing = dataclasses.replace(stage.balancing, period=1, warmup_steps=1)
+  if balancer_records.find(balancing.name).is_static:
+    balancing = dataclasses.replace(balancing, weights='')
   unknown = ('max_epochs', 'patience', 'reset_embeddings', 'start')
   return dataclasses.replace(
     stage,
     # Its number is in the state; a step knows whether there is a warmup.
     warmup_steps=min(stage.warmup_steps, 1),
+    # Numbers of a run are in the balancer's state.
+    balancing=balancing,
     **{n: getattr(default, n) for n in unknown if hasattr(default, n)},
   )

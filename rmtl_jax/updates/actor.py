@@ -1,7 +1,8 @@
 """One step of the actor, the same in stage 1 and in stage 3.
 
 A step has four parts: the losses of the batch's rows and their pullback, the
-weight of every loss, one backward pass, and the optimizer.
+weight of every loss, the gradient (one backward pass, or one per task where a
+balancer combines them), and the optimizer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
+from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import forward, state, weighted_grad
 
 Metrics = dict[str, jax.Array]
+# Tells a balancer's draws from a weighting's.
+_BALANCING = 3
 
 
 class Step(NamedTuple):
@@ -44,6 +48,7 @@ def make_actor_step(
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
   label_smoothing: float = 0.0,
+  balance: balance_lib.Balance | None = None,
 ) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
   """Makes the actor's step; a weighting chain scales its row losses.
 
@@ -56,6 +61,7 @@ def make_actor_step(
     weighting: the chain over the cotangent of row losses; its state is in the
       actor's, and so in checkpoints.
     label_smoothing: of the loss that is descended.
+    balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:
     step(actor, batch, key, weighting_key, values=None, objective=None) -> (new
@@ -63,7 +69,9 @@ def make_actor_step(
     chain by name. `objective(row losses, actions)` gives what is descended
     instead of the row losses, f32[L, T, K]. In the metrics `loss` is the sum
     of row losses without weights, whatever is descended, and `weight_<k>` and
-    `weight_square_<k>` are the sums of task k's weights and of their squares.
+    `weight_square_<k>` are the sums of task k's weights and of their squares, a
+    balancer's weights of tasks included; `solver_failures` is 1 where the
+    balancer has a solver that did not converge.
   """
 
   def step(actor, batch, key, weighting_key, values=None, objective=None):
@@ -98,14 +106,47 @@ def make_actor_step(
 
     weighted, new_weighting_state = weigh(actor.weighting_state)
     weighted = cast(jax.Array, weighted)
-    # All weights are in the cotangent now, so one backward pass is enough.
-    new_actor = apply_gradients(actor, rows.pullback(weighted), optimizer)
-    new_actor = new_actor._replace(weighting_state=new_weighting_state)
     metrics = loss_metrics(row_losses, batch.mask)
+    if balance is None:
+      # All weights are in the cotangent, so one backward pass is enough.
+      gradient, new_balancing_state = rows.pullback(weighted), ()
+    else:
+      gradient, in_tasks, new_balancing_state = balance_lib.balanced(
+        balance,
+        rows,
+        weighted,
+        actor.balancing_state,
+        actor.params,
+        jax.random.fold_in(weighting_key, _BALANCING),
+      )
+    new_actor = apply_gradients(actor, gradient, optimizer)
+    if balance is not None:
+
+      def losses_after():
+        return forward.actor_losses(
+          network, new_actor.params, batch, key, label_smoothing
+        )[0]
+
+      metrics |= _failed_solver(actor.balancing_state, new_balancing_state)
+      new_balancing_state = balance_lib.observed(
+        balance, new_balancing_state, weighted, losses_after
+      )
+      weighted = in_tasks
+    new_actor = new_actor._replace(
+      weighting_state=new_weighting_state, balancing_state=new_balancing_state
+    )
     metrics |= weight_metrics(weighted, batch.mask)
     return new_actor, metrics, Step(actor, batch, key, actions, weigh)
 
   return step
+
+
+def _failed_solver(old_state: Any, new_state: Any) -> Metrics:
+  """Whether a balancer's solver did not converge in the step."""
+  old, new = map(balance_lib.failures, (old_state, new_state))
+  if old is None or new is None:
+    return {}
+  return {'solver_failures': (new - old).astype(jnp.float32)}
 
 
 def apply_gradients(

@@ -12,6 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.updates import forward, state
 from rmtl_jax.weighting import factory, registry, tuners
@@ -24,6 +25,7 @@ def make_finetune_step(
   config: config_lib.Config,
   critic_network: functional.Network,
   critic_optimizer: optax.GradientTransformation,
+  balance: balance_lib.Balance | None = None,
 ) -> Callable[..., tuple[state.FinetuneState, actor_lib.Metrics]]:
   """The step of stage 3, for any weighting.
 
@@ -41,6 +43,7 @@ def make_finetune_step(
       `finetune.label_smoothing` what loss is descended.
     critic_network: the critics.
     critic_optimizer: of the critics.
+    balance: what balances the tasks, after the weighting; None: nothing.
 
   Returns:
     step(state, batch, key) -> (new state, metrics) of updates/actor.py; with a
@@ -49,7 +52,7 @@ def make_finetune_step(
   record = registry.find(config.weighting.name)
   learns = record.asks_every_step and config.critic.in_finetune == 'learning'
   actor_step = actor_lib.make_actor_step(
-    network, optimizer, weighting, config.finetune.label_smoothing
+    network, optimizer, weighting, config.finetune.label_smoothing, balance
   )
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
@@ -126,6 +129,7 @@ def init_finetune(
   weighting: optax.GradientTransformationExtraArgs,
   config: config_lib.Config,
   num_tasks: int = 1,
+  balancer: optax.GradientTransformation | None = None,
 ) -> state.FinetuneState:
   """Stage 3's state before its first step; all parameters are copied.
 
@@ -137,8 +141,11 @@ def init_finetune(
     weighting: the chain over the row losses' cotangent.
     config: of the run.
     num_tasks: K, which weightings of whole tasks need for their state.
+    balancer: of the tasks, or None.
   """
-  actor = state.init_actor(actor_params, optimizer, weighting, num_tasks)
+  actor = state.init_actor(
+    actor_params, optimizer, weighting, num_tasks, balancer
+  )
   tuner = tuners.chosen(config.weighting)
   new_tuner = tuner.init() if tuner else ()
   if not registry.find(config.weighting.name).asks_every_step:

@@ -10,6 +10,7 @@ import optax
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import state
 
 
@@ -18,6 +19,7 @@ def make_pretrain_step(
   optimizer: optax.GradientTransformation,
   label_smoothing: float = 0.0,
   weighting: optax.GradientTransformationExtraArgs | None = None,
+  balance: balance_lib.Balance | None = None,
 ) -> Callable[
   [state.ActorState, types.Batch, jax.Array],
   tuple[state.ActorState, actor_lib.Metrics],
@@ -30,6 +32,7 @@ def make_pretrain_step(
     label_smoothing: of the loss that is descended.
     weighting: a chain that asks no critics, since there are none yet; None
       leaves the plain mean.
+    balance: what balances the tasks; None: nothing.
 
   Returns:
     step(state, batch, key) -> (new state, metrics): `loss` is the batch's
@@ -41,12 +44,13 @@ def make_pretrain_step(
     optimizer,
     weighting or optax.with_extra_args_support(optax.identity()),
     label_smoothing,
+    balance,
   )
 
   def step(actor, batch, key):
     weighting_key = jax.random.fold_in(key, 1)
     new_actor, metrics, _ = actor_step(actor, batch, key, weighting_key)
-    if weighting is None:  # every weight is 1
+    if weighting is None and balance is None:  # every weight is 1
       metrics = {name: metrics[name] for name in ('loss', 'rows')}
     return new_actor, metrics
 

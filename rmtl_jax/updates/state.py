@@ -23,12 +23,14 @@ class ActorState(NamedTuple):
     opt_state: the optimizer's.
     weighting_state: the weighting chain's.
     step: i32[], steps taken.
+    balancing_state: the balancer's, or ().
   """
 
   params: Any
   opt_state: Any
   weighting_state: Any
   step: jax.Array
+  balancing_state: Any = ()
 
 
 class CriticState(NamedTuple):
@@ -291,6 +293,7 @@ def init_actor(
   optimizer: optax.GradientTransformation,
   weighting: optax.GradientTransformationExtraArgs,
   num_tasks: int = 1,
+  balancer: optax.GradientTransformation | None = None,
 ) -> ActorState:
   """The state before the first step; the parameters are copied.
 
@@ -299,6 +302,7 @@ def init_actor(
     optimizer: of the parameters.
     weighting: the chain over the row losses' cotangent.
     num_tasks: K, which weightings of whole tasks need for their state.
+    balancer: of the tasks, or None.
   """
   new_params = copy(params)
   return ActorState(
@@ -307,6 +311,7 @@ def init_actor(
     # What a chain weighs has the tasks last; how many rows differs by batch.
     weighting.init(jnp.zeros((num_tasks,))),
     jnp.zeros((), jnp.int32),
+    balancer.init(new_params) if balancer else (),
   )
 
 

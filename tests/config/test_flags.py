@@ -8,6 +8,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
+from tests.config import companions
 
 # Without data, the recommended preset stands at the paper's settings.
 START = dataclasses.replace(config_lib.Config(), preset='recommended')
@@ -70,10 +71,11 @@ def test_every_setting_has_a_flag(name):
     first, *_, value = config_values.choices(name) or ('', 'user=0.3')
     value = value if value != old else first
     text = value
-  assert changed(f'--config.{name}={text}') == {name: value}
-  assert type(
-    config_values.flatten(parse(f'--config.{name}={text}'))[name]
-  ) is (type(old))
+  needed = companions.of(name)
+  flags = [f'--config.{k}={v}' for k, v in needed.items()]
+  flags.append(f'--config.{name}={text}')
+  assert changed(*flags) == {**needed, name: value}
+  assert type(config_values.flatten(parse(*flags))[name]) is type(old)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import limits
 from rmtl_jax.config import values as config_values
+from tests.config import companions
 
 FLAT = config_values.flatten(config_lib.Config())
 NUMBERS = [
@@ -92,6 +93,7 @@ CHOOSING = sorted(name for name in FLAT if config_values.choices(name))
 def test_choices(name):
   for value in config_values.choices(name):
     base = config_lib.Config(critic=config_lib.CriticConfig(members=2))
+    base = config_values.with_settings(base, companions.of(name))
     config = config_values.from_dict(nested(name, value), base)
     assert config_values.flatten(config)[name] == value
   with pytest.raises(types.InputError, match=f"config.{name}: 'x' is not one"):
@@ -103,7 +105,7 @@ def test_numbers_have_bounds(name):
   (limit,) = config_values.kind(name).__metadata__
   low, high = limit.low, limit.high
   kind = type(FLAT[name])
-  base = config_lib.Config()
+  base = config_values.with_settings(config_lib.Config(), companions.of(name))
   if name == 'batch.readers':  # each has a lane
     base = config_values.from_dict(nested('batch.lanes', high))
   for value in (low, high):
@@ -132,7 +134,8 @@ def test_numbers_are_finite(name, value):
   'name', [n for n in FLOATS if n != 'evaluation.confidence']
 )
 def test_whole_numbers_do_for_floats(name):
-  config = config_values.from_dict(nested(name, 0))
+  base = config_values.with_settings(config_lib.Config(), companions.of(name))
+  config = config_values.from_dict(nested(name, 0), base)
   found = config_values.flatten(config)[name]
   assert type(found) is float and found == 0.0
 

@@ -15,6 +15,7 @@ from absl import flags
 import rmtl_jax
 from rmtl_jax import cli
 from rmtl_jax import config as config_lib
+from rmtl_jax.balancing import registry as balancers
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import values as config_values
 from tests import registries as registries_lib
@@ -29,9 +30,10 @@ _NOTEBOOKS = sorted(_ROOT.glob('experiments/notebooks/*.py'))
 _LINK = re.compile(r'\]\(([^)\s]+)\)')
 
 
-def _configuration() -> str:
-  path = _ROOT / '.ci' / 'docs_configuration.py'
-  spec = importlib.util.spec_from_file_location('docs_configuration', path)
+def _written(script: str) -> str:
+  """What a script of .ci would write."""
+  path = _ROOT / '.ci' / f'{script}.py'
+  spec = importlib.util.spec_from_file_location(script, path)
   assert spec is not None and spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
@@ -41,9 +43,17 @@ def _configuration() -> str:
 def test_the_configuration_page_is_up_to_date():
   """Mended by `python .ci/docs_configuration.py`."""
   page = (_DOCS / 'configuration.md').read_text(encoding='utf-8')
-  assert page == _configuration()
+  assert page == _written('docs_configuration')
   for name in config_values.flatten(config_lib.Config()):
     assert f'| `{name}` |' in page
+
+
+def test_the_table_of_balancers_is_up_to_date():
+  """Mended by `python .ci/docs_balancers.py`."""
+  page = (_DOCS / 'balancers.md').read_text(encoding='utf-8')
+  assert page == _written('docs_balancers')
+  for name, record in balancers.RECORDS.items():
+    assert f'| `{name}` | {record.label} |' in page
 
 
 def test_the_api_page_has_every_public_name():

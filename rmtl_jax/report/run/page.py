@@ -7,7 +7,7 @@ from typing import Any
 
 from rmtl_jax.report import models, tables
 from rmtl_jax.report.page import content, sections, vector
-from rmtl_jax.report.run import pictures, words
+from rmtl_jax.report.run import balance, pictures, words
 from rmtl_jax.report.run import tables as run_tables
 from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
@@ -42,6 +42,7 @@ def build(record: Record) -> content.Page:
     _data(record),
     _metrics(record),
     _learning(record),
+    balance.section(record),
     _calibration(record),
     _weights(record),
     _critics(record),

@@ -146,6 +146,51 @@ def _plot(
       )
 
 
+def cosines(
+  record: Record,
+  entries: Sequence[Record],
+  pairs: Sequence[tuple[str, str]],
+) -> content.Picture | None:
+  """Draws the cosine of each pair of tasks' gradients over epochs.
+
+  Args:
+    record: of the run.
+    entries: of its history, those that have cosines, stage 1 first.
+    pairs: of tasks; the first few are drawn.
+  """
+  labels = {
+    f'gradient_cosine_{a}_and_{b}': f'{a}, {b}'
+    for a, b in pairs[: min(len(_DASHES), len(pictures.COLOURS))]
+  }
+  lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
+  for entry in entries:
+    if entry['stage'] != 'pretrain':
+      continue
+    for key in labels:
+      point = entry['epoch'], entry[key]
+      lines.setdefault((key, entry.get('member')), []).append(point)
+  if not lines:
+    return None
+  figure, axes = _figure()
+  axes.axhline(0.0, color='#767676', linestyle=':')
+  _plot(axes, lines, labels)
+  _finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
+  spoken = [
+    labels[key]
+    + ('' if member is None else f', member {member}')
+    + f': from {points[0][1]:.2f} to {points[-1][1]:.2f}'
+    for (key, member), points in lines.items()
+  ]
+  return _picture(
+    record,
+    'cosines',
+    '',
+    figure,
+    "The cosine of the tasks' gradients in stage 1",
+    '; '.join(spoken) + '.',
+  )
+
+
 def td_error(record: Record) -> content.Picture | None:
   """Draws the critics' TD error, pass by pass."""
   kinds = {'td_error': 'train', 'validation_td_error': 'validation'}

@@ -1,4 +1,4 @@
-"""The methods of a comparison: `backbone[+weighting[@critic_backbone]]...`."""
+"""The methods of a comparison: `backbone[/balancer][+weighting]...`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ _GROUPS = (
 _OF_READING = ('batch.steps_per_dispatch', 'batch.input', 'batch.resident_gib')
 
 Settings = tuple[tuple[str, Any], ...]
+# What stands behind the slash: the balancer of stage 1.
+_BALANCER = 'pretrain.balancing.name'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Method:
   @property
   def name(self) -> str:
     """The text that parses to this method."""
-    name = self.backbone
+    name, settings = self.backbone, dict(self.settings)
+    if _BALANCER in settings:
+      name += f'/{settings.pop(_BALANCER)}'
     if self.weighting:
       name += f'+{self.weighting}'
     if self.critic_backbone not in ('', self.backbone):
       name += f'@{self.critic_backbone}'
-    return name + ''.join(f':{k}={v}' for k, v in self.settings)
+    return name + ''.join(f':{k}={v}' for k, v in settings.items())
 
   @property
   def has_verdict(self) -> bool:
@@ -185,20 +189,21 @@ def parse(text: str, base: config_lib.Config) -> Method:
   """Parses one method.
 
   Args:
-    text: `backbone[+weighting[@critic_backbone]][:group.field=value ...]`.
+    text: `backbone[/balancer][+weighting[@critic_backbone]][:group.field=value
+      ...]`; the balancer is that of stage 1.
     base: the given settings.
 
   Raises:
     types.InputError: names the method and the part that is wrong.
   """
   head, *parts = text.strip().split(':')
-  match = re.fullmatch(r'(\w+)(?:\+(\w+)(?:@(\w+))?)?', head)
+  match = re.fullmatch(r'(\w+)(?:/(\w+))?(?:\+(\w+)(?:@(\w+))?)?', head)
   if not match:
     raise types.InputError(
-      f'method {text!r:.80}: expected BACKBONE[+WEIGHTING[@CRITIC_BACKBONE]]'
-      '[:SETTING=VALUE ...]'
+      f'method {text!r:.80}: expected BACKBONE[/BALANCER][+WEIGHTING'
+      '[@CRITIC_BACKBONE]][:SETTING=VALUE ...]'
     )
-  backbone, weighting, critic_backbone = match.groups('')
+  backbone, balancer, weighting, critic_backbone = match.groups('')
   _check(text, 'backbone', backbone, config_values.choices('backbone'))
   if critic_backbone:
     _check(text, 'backbone', critic_backbone, config_values.choices('backbone'))
@@ -206,12 +211,18 @@ def parse(text: str, base: config_lib.Config) -> Method:
     _check(
       text, 'weighting', weighting, config_values.choices('weighting.name')
     )
+  if balancer:
+    _check(text, 'balancer', balancer, config_values.choices(_BALANCER))
   record = registry.find(weighting) if weighting else None
   asks = record is not None and record.needs_critics
   if critic_backbone == backbone or not asks:
     critic_backbone = ''
   label = f'method {text!r:.80}'
   pairs = dict(setting(label, part, base) for part in parts)
+  if balancer:
+    pairs[_BALANCER] = balancer
+  if pairs.get(_BALANCER) == config_values.flatten(base)[_BALANCER]:
+    del pairs[_BALANCER]  # a method has one name only
   if 'finetune.learning_rate' in pairs:
     raise types.InputError(
       f'{label}: finetune.learning_rate is tuned for every method alike'

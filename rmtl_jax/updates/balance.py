@@ -1,0 +1,149 @@
+"""A balancer in the actor's step: from row losses to one gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rmtl_jax.balancing import registry, tasks
+from rmtl_jax.updates import weighted_grad
+
+
+class Balance(NamedTuple):
+  """A balancer and what it acts on.
+
+  Attributes:
+    record: what is known of it.
+    link: its transformation (balancing/factory.py).
+    shared: where parameters are shared, see updates/shared.py; None: all are.
+  """
+
+  record: registry.Balancer
+  link: optax.GradientTransformationExtraArgs
+  shared: Any = None
+
+
+class Balanced(NamedTuple):
+  """What a balancer made of a batch.
+
+  Attributes:
+    gradient: like the parameters.
+    weighted: the row losses' cotangent with the weights of tasks in it, where
+      there are such, f32[L, T, K].
+    state: the balancer's next one.
+  """
+
+  gradient: Any
+  weighted: jax.Array
+  state: Any
+
+
+def balanced(
+  balance: Balance,
+  rows: weighted_grad.RowLosses,
+  weighted: jax.Array,
+  balancing_state: Any,
+  params: Any,
+  key: jax.Array,
+) -> Balanced:
+  """The gradient of a batch's balanced losses.
+
+  Args:
+    balance: the balancer.
+    rows: the batch's row losses, f32[L, T, K], and their pullback.
+    weighted: their cotangent, with weights of rows, if there are any.
+    balancing_state: the balancer's.
+    params: of the network.
+    key: of the balancer's draws.
+  """
+  update = optax.with_extra_args_support(balance.link).update
+  if balance.record.acts_on == registry.LOSSES:
+    new_weighted, new_state = update(
+      weighted, balancing_state, params, losses=rows.losses, key=key
+    )
+    return Balanced(rows.pullback(new_weighted), new_weighted, new_state)
+  gradients = _task_gradients(rows, weighted, balance.record.groups)
+  gradient, new_state = _on_shared(update, balance)(
+    gradients,
+    balancing_state,
+    params,
+    losses=tasks.mean_losses(weighted, rows.losses),
+    key=key,
+  )
+  found = optax.tree.get_all_with_path(new_state, 'task_weights')
+  if found:
+    weighted = tasks.scale(weighted, found[0][1])
+  return Balanced(gradient, weighted, new_state)
+
+
+def observed(
+  balance: Balance,
+  balancing_state: Any,
+  weighted: jax.Array,
+  losses_after: Callable[[], jax.Array],
+) -> Any:
+  """The state of a balancer that asks for the losses after the step.
+
+  Args:
+    balance: the balancer.
+    balancing_state: its state after `balanced`.
+    weighted: the cotangent that the step began with.
+    losses_after: gives the batch's row losses with the new parameters; not
+      called where the balancer does not ask.
+  """
+  observe = balance.record.observe
+  if observe is None:
+    return balancing_state
+  return observe(balancing_state, tasks.mean_losses(weighted, losses_after()))
+
+
+def failures(balancing_state: Any) -> jax.Array | None:
+  """Steps so far whose solver did not converge, i32[]; None without one."""
+  found = optax.tree.get_all_with_path(balancing_state, 'failures')
+  return found[0][1] if found else None
+
+
+def _task_gradients(
+  rows: weighted_grad.RowLosses, weighted: jax.Array, groups: int
+) -> Any:
+  """One gradient per task, [K, ...], or per group of lanes and task."""
+  if groups == 1:
+    return rows.task_gradients(weighted)
+  # Sessions of one lane stay together: groups are independent samples.
+  own = np.arange(weighted.shape[0]) % groups == np.arange(groups)[:, None]
+  parts = jnp.where(own[..., None, None], weighted[None], 0.0)
+  return jax.vmap(rows.task_gradients)(parts)
+
+
+def _on_shared(update: Callable[..., Any], balance: Balance):
+  """The update on shared parameters; the others get their plain gradient."""
+  if balance.shared is None:
+    return update
+  # Of groups and tasks.
+  lead = 1 + (balance.record.groups > 1)
+
+  def on_shared(gradients, balancing_state, params, **extra):
+    seen = jax.tree.map(
+      lambda g, mask: g if mask is np.True_ else jnp.where(mask, g, 0),
+      gradients,
+      balance.shared,
+    )
+    combined, new_state = update(seen, balancing_state, params, **extra)
+    gradient = jax.tree.map(
+      lambda g, whole, mask: (
+        whole
+        if mask is np.True_
+        else jnp.where(mask, whole, jnp.sum(g, tuple(range(lead))))
+      ),
+      gradients,
+      combined,
+      balance.shared,
+    )
+    return gradient, new_state
+
+  return on_shared

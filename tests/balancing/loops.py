@@ -1,0 +1,187 @@
+"""A loop of one's own with any balancer, for tests and for a mesh of devices.
+
+`python -m tests.balancing.loops DEVICES NAME...` prints the parameters that
+each balancer leaves, as JSON, where the rows of every batch are split over so
+many devices.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax.balancing import by_gram, registry
+from rmtl_jax.updates import weighted_grad
+from rmtl_jax.weighting import relative
+
+TASKS, ROWS, STEPS = 2, 8, 6
+# Balancers that these loops do not suit, and why.
+SKIPPED: dict[str, str] = {}
+NAMES = [name for name, one in registry.RECORDS.items() if one.make]
+_RNG = np.random.default_rng(0)
+X = np.asarray(_RNG.normal(size=(ROWS, 3)), np.float32)
+Y = np.asarray(_RNG.random((ROWS, TASKS)) < 0.4, np.float32)
+Q = -np.asarray(_RNG.random((ROWS, TASKS)), np.float32)
+
+
+def losses_of_rows(params, x, y):
+  """Cross-entropies [rows, K] of a shared layer and a head per task."""
+  hidden = jnp.tanh(x @ params['shared']['w'] + params['shared']['b'][None])
+  logits = hidden @ params['heads']
+  return jax.nn.softplus(logits) - y * logits
+
+
+def init_params(key: jax.Array) -> Any:
+  """As `losses_of_rows` takes them."""
+  keys = jax.random.split(key)
+  return {
+    'shared': {
+      'w': 0.5 * jax.random.normal(keys[0], (3, 4)),
+      'b': jnp.zeros(4),
+    },
+    'heads': 0.5 * jax.random.normal(keys[1], (4, TASKS)),
+  }
+
+
+def _own() -> optax.GradientTransformationExtraArgs:
+  """Weights by the inverse of the norms, a function of one's own."""
+
+  def weights_of(gram, memory, key, losses):
+    del key, losses
+    inverse = 1.0 / jnp.sqrt(jnp.diagonal(gram) + 1e-12)
+    return TASKS * inverse / jnp.sum(inverse), jnp.array(True), memory
+
+  return by_gram.from_gram(TASKS, weights_of)
+
+
+OWN = registry.Balancer(
+  'own', 'of one', acts_on=registry.GRADIENTS, make=lambda _: _own()
+)
+
+
+def find(name: str) -> registry.Balancer:
+  """A record, `own` too."""
+  return OWN if name == 'own' else registry.find(name)
+
+
+def make_link(name: str) -> optax.GradientTransformationExtraArgs:
+  """The balancer of 2 tasks with its paper's settings; epochs have 2 steps.
+
+  A test is skipped where there is none yet.
+  """
+  record = find(name)
+  if name in SKIPPED:
+    pytest.skip(SKIPPED[name])
+  given = {
+    setting: 2 if value == registry.EPOCH and is_steps else value
+    for setting, value in record.settings.items()
+    if (is_steps := setting in ('period', 'warmup_steps')) or value != ''
+  }
+  assert record.make is not None
+  try:
+    return record.make(TASKS, **given)
+  except AttributeError as error:
+    if f'no attribute {name!r}' not in str(error):
+      raise
+    pytest.skip('not written yet')
+
+
+def make_step(
+  name: str,
+) -> tuple[Callable[[Any], Any], Callable[..., tuple[Any, jax.Array]]]:
+  """(init, step) of Adam behind a balancer, on the mean of two batches.
+
+  init(params) -> carry; step(carry, key, x, y) -> (carry, mean loss). A carry
+  is (params, state of the balancer, state of the optimizer).
+  """
+  record, link = find(name), make_link(name)
+  adam = optax.MultiSteps(optax.adam(0.05), every_k_schedule=2)
+  if record.acts_on == registry.LOSSES:
+    chain = optax.chain(relative.scale_by_advantage(0.3), link)
+    grad_fn = weighted_grad.value_and_weighted_grad(losses_of_rows, chain)
+
+    def init(params):
+      return params, chain.init(params), adam.init(params)
+
+    def step(carry, key, x, y):
+      params, state, opt_state = carry
+      loss, gradient, new_state = grad_fn(
+        params, state, x, y, q_values=jnp.asarray(Q),
+        mask=jnp.ones(len(x), bool), key=key,
+      )  # fmt: skip
+      updates, opt_state = adam.update(gradient, opt_state, params)
+      params = optax.apply_updates(params, updates)
+      if record.observe is not None:
+        after = jnp.mean(losses_of_rows(params, x, y), 0)
+        new_state = (new_state[0], record.observe(new_state[1], after))
+      return (params, new_state, opt_state), loss
+
+    return init, step
+
+  chain = optax.chain(link, adam.gradient_transformation())
+
+  def init_chain(params):
+    return params, *chain.init(params)
+
+  def step_chain(carry, key, x, y):
+    params, *state = carry
+
+    def losses_of(params):
+      rows = losses_of_rows(params, x, y).reshape(record.groups, -1, TASKS)
+      return jnp.mean(rows, 1)[0] if record.groups == 1 else jnp.mean(rows, 1)
+
+    losses = losses_of(params)
+    # They sum to the gradient of the mean over groups and tasks.
+    gradients = jax.tree.map(
+      lambda leaf: leaf / losses.size, jax.jacrev(losses_of)(params)
+    )
+    updates, state = chain.update(
+      gradients,
+      tuple(state),
+      params,
+      key=key,
+      losses=losses.reshape(-1, TASKS).mean(0),
+    )
+    return (optax.apply_updates(params, updates), *state), jnp.mean(losses)
+
+  return init_chain, step_chain
+
+
+def run(name: str, x: Any, y: Any, seed: int = 0) -> tuple[Any, np.ndarray]:
+  """Every step's carry and mean loss, the step jitted once."""
+  init, step = make_step(name)
+  jitted = jax.jit(step)
+  carry, carries, losses = init(init_params(jax.random.key(seed))), [], []
+  for key in jax.random.split(jax.random.key(seed + 1), STEPS):
+    carry, loss = jitted(carry, key, x, y)
+    carries.append(carry)
+    losses.append(float(loss))
+  assert jitted._cache_size() == 1, name  # pyright: ignore[reportAttributeAccessIssue]
+  return carries, np.array(losses)
+
+
+def main(devices: int, names: list[str]) -> None:
+  """Runs the balancers with rows split over devices."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ('data',))
+  rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('data'))
+  x, y = jax.device_put((X, Y), rows)
+  assert len(x.sharding.device_set) == devices
+  found = {}
+  for name in names:
+    carries, _ = run(name, x, y)
+    found[name] = [
+      np.asarray(leaf).tolist() for leaf in jax.tree.leaves(carries[-1][0])
+    ]
+  print(json.dumps(found))
+
+
+if __name__ == '__main__':
+  main(int(sys.argv[1]), sys.argv[2:])

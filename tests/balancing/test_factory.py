@@ -1,0 +1,132 @@
+"""From settings to a balancer, and the rules that settings keep."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.balancing import factory, registry
+from rmtl_jax.config import values
+
+
+def _settings(**changes):
+  return dataclasses.replace(config_lib.BalancingConfig(), **changes)
+
+
+def test_equal_balances_nothing():
+  assert factory.make_balancer(_settings(), 2) is None
+
+
+@pytest.mark.parametrize('name', [n for n in registry.RECORDS if n != 'equal'])
+def test_every_balancer_is_made_with_its_papers_settings(name):
+  link = factory.make_balancer(_settings(name=name), 3, epoch_steps=7)
+  assert link is not None
+  # A run begins with equal weights, whatever comes later.
+  state = link.init({'w': jnp.zeros(2)})
+  weights = getattr(state, 'task_weights', getattr(state, 'weights', None))
+  if weights is not None:
+    np.testing.assert_allclose(weights, np.ones(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(('given', 'steps'), [(-1, 7), (0, 7), (5, 5)])
+def test_a_period_is_an_epoch_unless_it_is_given(given, steps):
+  link = factory.make_balancer(
+    _settings(name='dwa', period=given), 2, epoch_steps=7
+  )
+  assert link is not None
+  assert int(link.init(jnp.zeros(2)).period) == steps
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [
+    ('', None),
+    ('1,3', (1.0, 3.0)),
+    (' 0 , 2.5', (0.0, 2.5)),
+    ('buy=3, click=1', (1.0, 3.0)),
+  ],
+)
+def test_weights_by_order_or_by_name(text, expected):
+  assert factory.task_weights(text, 2, ('click', 'buy')) == expected
+
+
+@pytest.mark.parametrize(
+  ('text', 'fault'),
+  [
+    ('1,2,3', 'has 3 numbers, expected one for each of 2 tasks'),
+    ('click=1', 'does not name each task once (click, buy)'),
+    ('click=1,buy=2,buy=3', 'does not name each task once'),
+    ('clik=1,buy=3', 'does not name each task once'),
+    ('click=1,3', 'does not name each task once'),
+    ('1,x', 'expected numbers that are at least 0'),
+    ('1,-1', 'expected numbers that are at least 0'),
+    ('1,inf', 'expected numbers that are at least 0'),
+    ('0,0', 'not all 0'),
+  ],
+)
+def test_weights_that_are_not_those_of_the_tasks(text, fault):
+  with pytest.raises(types.InputError) as caught:
+    factory.task_weights(text, 2, ('click', 'buy'), 'config.pretrain.balancing')
+  assert str(caught.value).startswith('config.pretrain.balancing.weights: ')
+  assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'fault'),
+  [
+    (
+      {'pretrain.balancing.name': 'pcgrad', 'pretrain.balancing.alpha': 1.0},
+      'config.pretrain.balancing.alpha: pcgrad does not know it; it takes'
+      ' averaging',
+    ),
+    (
+      {'pretrain.balancing.weights': '1,2'},
+      'config.pretrain.balancing.weights: equal does not know it; it takes no'
+      ' settings',
+    ),
+    (
+      {
+        'pretrain.balancing.name': 'dwa',
+        'pretrain.balancing.temperature': -0.5,
+      },
+      "is neither -1 (the paper's) nor at least 0",
+    ),
+    (
+      {'finetune.balancing.name': 'mgda', 'backbone': 'single_task'},
+      'config.finetune.balancing.name: mgda combines the gradients of'
+      ' parameters that tasks share, and single_task shares none',
+    ),
+    (
+      {
+        'pretrain.balancing.name': 'modo',
+        'batch.lanes': 1,
+      },
+      'modo needs at least 2 lanes, and config.batch.lanes is 1',
+    ),
+    (
+      {'finetune.balancing.name': 'dwa', 'weighting.name': 'ddpg'},
+      'dwa balances losses, and ddpg descends something else',
+    ),
+    (
+      {
+        'finetune.balancing.name': 'dwa',
+        'weighting.meta_learning_rate': 0.1,
+      },
+      'lambda can be learnt (weighting.meta_learning_rate) under equal alone',
+    ),
+    ({'pretrain.balancing.name': 'pcgad'}, 'did you mean pcgrad'),
+  ],
+)
+def test_rules(settings, fault):
+  with pytest.raises(types.InputError) as caught:
+    values.with_settings(config_lib.Config(), settings)
+  assert fault in str(caught.value)
+
+
+def test_single_task_may_weigh_its_losses():
+  settings = {'pretrain.balancing.name': 'dwa', 'backbone': 'single_task'}
+  config = values.with_settings(config_lib.Config(), settings)
+  assert config.pretrain.balancing.name == 'dwa'

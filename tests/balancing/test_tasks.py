@@ -1,0 +1,138 @@
+"""Losses, weights and gradients of whole tasks, by hand and by properties."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from rmtl_jax.balancing import tasks
+from rmtl_jax.updates import forward, weighted_grad
+
+LOSSES = jnp.array([[[1.0, 8.0], [3.0, 2.0]], [[5.0, 2.0], [9.0, 9.0]]])
+MASK = jnp.array([[True, True], [True, False]])
+EVEN = forward.mean_cotangent(MASK, 2)
+TREE = {'a': jnp.ones((3, 2)), 'b': (jnp.ones((2, 2, 1)), jnp.ones((4, 3)))}
+
+
+def test_tasks_are_counted_over_all_leaves():
+  assert tasks.count(LOSSES) == 2
+  assert tasks.count(TREE) == 6
+
+
+def test_mean_losses_by_hand():
+  np.testing.assert_allclose(tasks.mean_losses(EVEN, LOSSES), [3.0, 4.0])
+
+
+def test_weights_of_rows_are_in_the_means():
+  weights = jnp.array([[[2.0, 1.0], [1.0, 0.0]], [[0.0, 0.5], [7.0, 7.0]]])
+  found = tasks.mean_losses(EVEN * weights, LOSSES)
+  np.testing.assert_allclose(found, [5.0 / 3, 9.0 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize('anything', [jnp.nan, jnp.inf, -jnp.inf])
+def test_rows_that_do_not_count_may_have_any_loss(anything):
+  losses = LOSSES.at[1, 1].set(anything)
+  np.testing.assert_allclose(tasks.mean_losses(EVEN, losses), [3.0, 4.0])
+
+
+def test_a_batch_without_rows_has_no_losses():
+  even = forward.mean_cotangent(jnp.zeros((2, 2), bool), 2)
+  assert tasks.mean_losses(even, LOSSES).tolist() == [0.0, 0.0]
+
+
+def test_leaves_with_rows_of_their_own_have_means_of_their_own():
+  def losses_of(scale):
+    return {
+      'a': scale * jnp.array([[1.0, 2.0]]),
+      'b': scale * jnp.array([[1.0], [3.0], [8.0], [0.0]]),
+    }
+
+  rows = weighted_grad.differentiate(lambda s: (losses_of(s), ()), jnp.ones(()))
+  found = tasks.mean_losses(rows.mean_cotangent, rows.losses)
+  np.testing.assert_allclose(found, [1.0, 2.0, 3.0], rtol=1e-6)
+
+
+def test_losses_that_do_not_belong_to_the_cotangent_are_refused():
+  for losses in (LOSSES[0], {'a': LOSSES}, LOSSES[..., :1]):
+    with pytest.raises(ValueError, match='losses: expected'):
+      tasks.mean_losses(EVEN, losses)
+
+
+def test_scale_weighs_the_tasks_of_all_leaves_in_order():
+  weights = jnp.arange(6.0)
+  found = tasks.scale(TREE, weights)
+  assert jax.tree.structure(found) == jax.tree.structure(TREE)
+  np.testing.assert_array_equal(found['a'], np.tile([0.0, 1.0], (3, 1)))
+  np.testing.assert_array_equal(found['b'][0], np.full((2, 2, 1), 2.0))
+  np.testing.assert_array_equal(found['b'][1], np.tile([3.0, 4, 5], (4, 1)))
+
+
+def test_scale_keeps_the_dtype():
+  half = EVEN.astype(jnp.bfloat16)
+  assert tasks.scale(half, jnp.array([2.0, 0.5])).dtype == jnp.bfloat16
+
+
+def gradients(rng, num_tasks):
+  return {
+    'w': jnp.asarray(rng.normal(size=(num_tasks, 3, 2)), jnp.float32),
+    'b': (jnp.asarray(rng.normal(size=(num_tasks,)), jnp.float32),),
+  }
+
+
+@pytest.mark.parametrize('num_tasks', [1, 2, 5])
+def test_products_and_sums_are_those_of_flat_gradients(num_tasks):
+  tree = gradients(np.random.default_rng(0), num_tasks)
+  flat = np.concatenate(
+    [np.reshape(leaf, (num_tasks, -1)) for leaf in jax.tree.leaves(tree)], -1
+  )
+  np.testing.assert_allclose(tasks.gram(tree), flat @ flat.T, rtol=1e-5)
+  weights = jnp.arange(1.0, num_tasks + 1)
+  combined = tasks.combine(tree, weights)
+  assert combined['w'].shape == (3, 2) and combined['b'][0].shape == ()
+  found = np.concatenate(
+    [np.reshape(leaf, -1) for leaf in jax.tree.leaves(combined)]
+  )
+  np.testing.assert_allclose(found, np.asarray(weights) @ flat, rtol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+  hnp.arrays(np.float32, (3, 4), elements=st.floats(-8, 8, width=16)),
+  hnp.arrays(np.float32, 3, elements=st.floats(-2, 2, width=16)),
+)
+def test_the_norm_of_a_sum_is_a_form_of_the_products(rows, weights):
+  """|sum_k w_k g_k|^2 = w' G w: what solvers on the products rest on."""
+  product = tasks.gram(jnp.asarray(rows))
+  combined = tasks.combine(jnp.asarray(rows), jnp.asarray(weights))
+  np.testing.assert_allclose(
+    weights @ np.asarray(product) @ weights,
+    np.sum(np.square(combined)),
+    rtol=1e-3,
+    atol=1e-2,
+  )
+  np.testing.assert_array_equal(product, product.T)
+
+
+def test_products_of_halves_are_taken_in_single_precision():
+  tree = jnp.full((2, 4096), 0.1, jnp.bfloat16)
+  found = tasks.gram(tree)
+  assert found.dtype == jnp.float32
+  np.testing.assert_allclose(found, 4096 * float(tree[0, 0]) ** 2, rtol=1e-3)
+  assert tasks.combine(tree, jnp.ones(2)).dtype == jnp.bfloat16
+
+
+def test_task_gradients_sum_to_the_gradient():
+  params = {'w': jnp.array([0.3, -0.5]), 'c': jnp.array(2.0)}
+
+  def losses_of(p):
+    return jnp.square(LOSSES * p['w'][None, None] - p['c']), ()
+
+  rows = weighted_grad.differentiate(losses_of, params, MASK)
+  by_task = rows.task_gradients(rows.mean_cotangent)
+  whole = rows.pullback(rows.mean_cotangent)
+  found = tasks.combine(by_task, jnp.ones(2))
+  for name, expected in whole.items():
+    np.testing.assert_allclose(found[name], expected, rtol=1e-5)

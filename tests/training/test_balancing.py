@@ -1,0 +1,124 @@
+"""Balanced runs: resumed, and as a reader sees them."""
+
+import json
+import signal
+
+import pytest
+
+import rmtl_jax
+from rmtl_jax.config import values as config_values
+from rmtl_jax.training import trainer
+from tests import tiny
+
+QUIET = rmtl_jax.Progress(quiet=True)
+
+
+def _settings(name, **changes):
+  """Both stages balanced, on networks and batches that are tiny."""
+  return config_values.from_dict(
+    {
+      'backbone': 'mmoe',
+      'network': {
+        'embedding_dim': 4,
+        'bottom_units': [4],
+        'tower_units': [4],
+        'num_experts': 2,
+      },
+      'pretrain': {
+        'learning_rate': 0.05,
+        'max_epochs': 2,
+        'balancing': {'name': name},
+      },
+      'critic': {'max_passes': 2, 'min_passes': 1},
+      'finetune': {'max_epochs': 2, 'balancing': {'name': name}},
+      'batch': {'lanes': 4, 'lane_length': 8, 'steps_per_dispatch': 2},
+      'faults': {'checkpoint_minutes': 0.0},
+      'evaluation': {'bootstrap': 0},
+      **changes,
+    }
+  )
+
+
+class _Stop:
+  """A signal that arrives at one of the questions for it."""
+
+  def __init__(self, question):
+    self.left = question
+
+  def __call__(self):
+    self.left -= 1
+    return signal.SIGTERM if not self.left else 0
+
+
+def _assert_resumes(config, tmp_path, stages, questions):
+  """Cut off at some questions, a run ends with the figures of a whole one."""
+  data, run = tmp_path / 'data', tmp_path / 'run'
+  tiny.write_prepared(data, sessions=60)
+  record = rmtl_jax.train(config, tmp_path / 'whole', data, stages, live=QUIET)
+  for question in questions:
+    with pytest.raises(trainer.Interrupted):
+      rmtl_jax.train(
+        config, run, data, stages, live=QUIET, interrupted=_Stop(question)
+      )
+  again = rmtl_jax.train(config, run, data, stages, live=QUIET)
+  assert again['stages'] == record['stages']
+
+
+def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
+  """One like the parameters, of which row-wise Adam sees a batch's rows."""
+  config = config_values.with_settings(
+    _settings('db_mtl'), {'network.embedding_adam': 'rows'}
+  )
+  _assert_resumes(config, tmp_path, ['pretrain'], [3])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+  'name',
+  ['famo', 'dwa', 'gradnorm', 'gradvac', 'excess_mtl', 'modo', 'metabalance'],
+)
+def test_balanced_runs_of_three_stages_resume(name, tmp_path):
+  stages = ['pretrain', 'critic', 'finetune']
+  _assert_resumes(_settings(name), tmp_path, stages, [3, 16])
+
+
+def test_the_history_tells_weights_and_whether_tasks_conflict(tmp_path):
+  data, run = tmp_path / 'data', tmp_path / 'run'
+  tiny.write_prepared(data, sessions=60)
+  config = config_values.with_settings(
+    _settings('static'),
+    {
+      'pretrain.balancing.weights': 'click=1,conversion=3',
+      'finetune.balancing.name': 'equal',
+    },
+  )
+  rmtl_jax.train(config, run, data, ['pretrain'], live=QUIET)
+  lines = (run / 'metrics.jsonl').read_text().splitlines()
+  epochs = [json.loads(line) for line in lines]
+  assert len(epochs) == 2
+  for epoch in epochs:
+    assert epoch['weight_mean_click'] == pytest.approx(0.5)
+    assert epoch['weight_mean_conversion'] == pytest.approx(1.5)
+    assert epoch['gradient_norm_click'] > 0.0
+    assert -1.0 <= epoch['gradient_cosine_click_and_conversion'] <= 1.0
+    share = epoch['gradient_conflict_click_and_conversion']
+    assert 0.0 <= share <= 1.0
+  rmtl_jax.write_report(run)
+  page = (run / 'report' / 'report.md').read_text()
+  assert '## Tasks' in page
+  assert 'Stage 1: constant weights.' in page
+  assert '| stage 1 | 2 | 0.500 | 1.500 |' in page
+
+
+def test_weights_of_other_tasks_are_refused_before_training(tmp_path):
+  data, run = tmp_path / 'data', tmp_path / 'run'
+  tiny.write_prepared(data, sessions=60)
+  config = config_values.with_settings(
+    _settings('static'), {'pretrain.balancing.weights': '1,2,3'}
+  )
+  with pytest.raises(
+    rmtl_jax.InputError,
+    match=r'^config\.pretrain\.balancing\.weights: .* each of 2 tasks\Z',
+  ):
+    rmtl_jax.train(config, run, data, live=QUIET)
+  assert not run.exists()

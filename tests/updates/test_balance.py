@@ -1,0 +1,260 @@
+"""Balancers in a real step: what they get, and what comes out."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.balancing import factory, registry, tasks
+from rmtl_jax.updates import balance as balance_lib
+from rmtl_jax.updates import finetune, forward, pretrain, shared, state
+from rmtl_jax.weighting import factory as weightings
+from tests.updates import problem
+
+ROWS = problem.columns()
+KEY = jax.random.key(0)
+NAMES = [name for name in registry.RECORDS if name != 'equal']
+UNWEIGHTED = optax.with_extra_args_support(optax.identity())
+
+
+@functools.cache
+def _masks(backbone):
+  return shared.shared_parameters(problem.SPEC, backbone, problem.NETWORK)
+
+
+def _balance(name, backbone='shared_bottom', **settings):
+  config = config_lib.BalancingConfig(name=name, **settings)
+  link = factory.make_balancer(config, 2)
+  record = registry.find(name)
+  masks = None
+  if record.acts_on == registry.GRADIENTS:
+    masks = _masks(backbone)
+  return balance_lib.Balance(record, link, masks)
+
+
+def _stage_1(balance, optimizer, backbone='shared_bottom'):
+  network = problem.actor(backbone)
+  step = pretrain.make_pretrain_step(network, optimizer, balance=balance)
+  params = problem.actor_params(network)
+  return jax.jit(step), state.init_actor(
+    params, optimizer, UNWEIGHTED, 2, balance.link
+  )
+
+
+def _stage_3(balance, optimizer, backbone='shared_bottom'):
+  """With RMTL's weights of rows ahead of the balancer."""
+  network, critic = problem.actor(backbone), problem.critic()
+  config = config_lib.Config(backbone=backbone)
+  weighting = weightings.make_weighting(config.weighting)
+  step = finetune.make_finetune_step(
+    network, optimizer, weighting, config, critic, optimizer, balance
+  )
+  full = finetune.init_finetune(
+    problem.actor_params(network),
+    problem.critic_params(critic, 'shared'),
+    optimizer,
+    optimizer,
+    weighting,
+    config,
+    2,
+    balance.link,
+  )
+  return jax.jit(step), full
+
+
+def _actor(full):
+  return getattr(full, 'actor', full)
+
+
+def _task_gradients(params, batch, backbone, weights=1.0):
+  """Of each task's share of the mean, by jax.grad."""
+
+  def share(params, k):
+    _, losses, _ = forward.actor_losses(
+      problem.actor(backbone), params, batch, KEY
+    )
+    cotangent = forward.mean_cotangent(batch.mask, 2) * weights
+    return jnp.sum((losses * cotangent)[..., k])
+
+  return [jax.grad(share)(params, k) for k in range(2)]
+
+
+@pytest.mark.parametrize(
+  ('name', 'make'),
+  [(name, _stage_1) for name in NAMES]
+  + [(name, _stage_3) for name in ('famo', 'focal', 'pcgrad', 'modo')],
+)
+def test_every_balancer_takes_steps(name, make):
+  """Finite, moving, compiled once, a state of one form, another each step."""
+  optimizer = state.make_optimizer(config_lib.StageConfig())
+  step, full = make(_balance(name), optimizer)
+  first = full
+  batches = problem.two_batches(ROWS)
+  for batch in (*batches, *batches):
+    new_full, metrics = step(full, batch, KEY)
+    problem.assert_finite((_actor(new_full), metrics))
+    assert jax.tree.structure(new_full) == jax.tree.structure(full)
+    full = new_full
+  assert step._cache_size() == 1
+  problem.assert_all_moved(_actor(full).params, _actor(first).params)
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'ple', 'esmm'])
+def test_static_weights_are_those_of_the_losses(backbone):
+  balance = _balance('static', weights='1,3')
+  step, actor = _stage_1(balance, problem.recorder(), backbone)
+  batch = problem.batch(ROWS)
+  new_actor, metrics = step(actor, batch, KEY)
+  click, buy = _task_gradients(actor.params, batch, backbone)
+  expected = jax.tree.map(lambda a, b: 0.5 * a + 1.5 * b, click, buy)
+  problem.assert_trees_close(
+    new_actor.opt_state, expected, rtol=1e-4, atol=1e-6
+  )
+  for k, weight in enumerate((0.5, 1.5)):
+    found = metrics[f'weight_{k}'] / metrics['rows']
+    np.testing.assert_allclose(found, weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'mmoe', 'ple', 'esmm'])
+def test_gradients_are_combined_where_tasks_share(backbone):
+  """A tower's own parameters keep their plain gradient."""
+  step, actor = _stage_1(
+    _balance('mgda', backbone), problem.recorder(), backbone
+  )
+  batch = problem.batch(ROWS)
+  new_actor, metrics = step(actor, batch, KEY)
+  gradients = _task_gradients(actor.params, batch, backbone)
+  stacked = jax.tree.map(lambda *g: jnp.stack(g), *gradients)
+  seen = jax.tree.map(
+    lambda mask, g: jnp.where(mask, g, 0.0), _masks(backbone), stacked
+  )
+  (a, c), (_, b) = np.asarray(tasks.gram(seen), np.float64)
+  # The point of least norm on the line between two gradients.
+  share = np.clip((b - c) / (a + b - 2 * c), 0.0, 1.0)
+  weights = 2 * np.array([share, 1 - share])
+  expected = jax.tree.map(
+    lambda mask, g: jnp.where(
+      mask, weights[0] * g[0] + weights[1] * g[1], g[0] + g[1]
+    ),
+    _masks(backbone),
+    stacked,
+  )
+  problem.assert_trees_close(
+    new_actor.opt_state, expected, rtol=2e-3, atol=1e-5
+  )
+  found = [float(metrics[f'weight_{k}'] / metrics['rows']) for k in range(2)]
+  np.testing.assert_allclose(found, weights, rtol=1e-3)
+
+
+def test_rows_weights_come_first():
+  """In stage 3 the tasks' losses and gradients are those that RMTL weighs."""
+  step, full = _stage_3(_balance('gls'), problem.recorder())
+  batch = problem.batch(ROWS)
+  new_full, _ = step(full, batch, KEY)
+  network, critic = problem.actor(), problem.critic()
+  _, losses, actions = forward.actor_losses(
+    network, full.actor.params, batch, KEY
+  )
+  q_values = forward.values(critic, full.critic.params, batch.inputs, actions)
+  weights = 1.0 - 0.7 * q_values
+  gradients = _task_gradients(
+    full.actor.params, batch, 'shared_bottom', weights
+  )
+  rows = jnp.sum(batch.mask)
+  means = (
+    jnp.sum(jnp.where(batch.mask[..., None], weights * losses, 0.0), (0, 1))
+    / rows
+  )
+  # d sqrt(L1 L2) = sqrt(L1 L2) / 2 sum dL_k / L_k; a gradient is dL_k / 2.
+  scale = jnp.sqrt(means[0] * means[1]) / means
+  by_hand = jax.tree.map(lambda a, b: scale[0] * a + scale[1] * b, *gradients)
+  found = new_full.actor.opt_state
+  # Up to a factor, which the balancer's convention decides.
+  ratio = float(optax.global_norm(found) / optax.global_norm(by_hand))
+  problem.assert_trees_close(
+    found,
+    jax.tree.map(lambda g: ratio * g, by_hand),
+    rtol=1e-3,
+    atol=1e-5,
+  )
+
+
+def test_groups_are_of_whole_lanes():
+  """Their gradients sum to the batch's, and each is of every other lane."""
+  seen = {}
+
+  def update(updates, state, params=None, **extra):
+    del params, extra
+    seen['gradients'] = updates
+    return jax.tree.map(lambda g: jnp.sum(g, (0, 1)), updates), state
+
+  link = optax.GradientTransformationExtraArgs(lambda params: (), update)
+  record = registry.Balancer('halves', '', acts_on=registry.GRADIENTS, groups=2)
+  balance = balance_lib.Balance(record, link)
+  network = problem.actor()
+  step = pretrain.make_pretrain_step(
+    network, problem.recorder(), balance=balance
+  )
+  params = problem.actor_params(network)
+  actor = state.init_actor(params, problem.recorder(), UNWEIGHTED, 2, link)
+  batch = problem.batch(ROWS)
+  new_actor, _ = step(actor, batch, KEY)
+  for group in range(2):
+    own = np.arange(batch.mask.shape[0]) % 2 == group
+    part = _task_gradients(
+      params, batch, 'shared_bottom', jnp.asarray(own)[:, None, None]
+    )
+    found = jax.tree.map(lambda g, group=group: g[group], seen['gradients'])
+    problem.assert_trees_close(
+      found,
+      jax.tree.map(lambda *g: jnp.stack(g), *part),
+      rtol=1e-4,
+      atol=1e-6,
+    )
+  whole = jax.tree.map(
+    jnp.add, *_task_gradients(params, batch, 'shared_bottom')
+  )
+  problem.assert_trees_close(new_actor.opt_state, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_after_the_step_are_of_the_same_batch():
+  """What FAMO is told: the new parameters' losses, with the same dropout."""
+  link = optax.GradientTransformationExtraArgs(
+    lambda params: jnp.zeros(2),
+    lambda updates, state, params=None, **extra: (updates, state),
+  )
+  record = registry.Balancer('told', '', observe=lambda state, losses: losses)
+  network = problem.actor(dropout=0.5)
+  optimizer = optax.sgd(0.5)
+  step = pretrain.make_pretrain_step(
+    network, optimizer, balance=balance_lib.Balance(record, link)
+  )
+  actor = state.init_actor(
+    problem.actor_params(network), optimizer, UNWEIGHTED, 2, link
+  )
+  batch = problem.batch(ROWS)
+  new_actor, _ = step(actor, batch, KEY)
+  _, losses, _ = forward.actor_losses(network, new_actor.params, batch, KEY)
+  expected = tasks.mean_losses(forward.mean_cotangent(batch.mask, 2), losses)
+  np.testing.assert_allclose(new_actor.balancing_state, expected, rtol=1e-5)
+
+
+def test_a_solver_that_fails_is_counted():
+  def update(updates, state, params=None, **extra):
+    del params, extra
+    return jax.tree.map(lambda g: jnp.sum(g, 0), updates), {
+      'failures': state['failures'] + 1
+    }
+
+  link = optax.GradientTransformationExtraArgs(
+    lambda params: {'failures': jnp.zeros((), jnp.int32)}, update
+  )
+  record = registry.Balancer('fails', '', acts_on=registry.GRADIENTS)
+  step, actor = _stage_1(balance_lib.Balance(record, link), problem.recorder())
+  for _ in range(2):
+    actor, metrics = step(actor, problem.batch(ROWS), KEY)
+    assert float(metrics['solver_failures']) == 1.0

@@ -1,0 +1,103 @@
+"""Which parameters tasks share, counted by hand for every backbone."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional, registry
+from rmtl_jax.updates import shared
+
+SPEC = types.FeatureSpec(
+  (50, 20), ((30, 3),), numeric=2, num_tasks=3, names=('user', 'item', 'tags')
+)
+SIZES = config_lib.NetworkConfig(
+  4, bottom_units=(8, 6), tower_units=(4,), num_experts=4
+)
+# Leaves that are not shared as a whole: how many numbers of them are, beside
+# the embeddings and all else, which are.
+TOWERS = {
+  'towers/heads/linear/bias': 0,
+  'towers/heads/linear/kernel': 0,
+  'towers/linear_0/bias': 0,
+  'towers/linear_0/kernel': 0,
+}
+OWN = {
+  'shared_bottom': TOWERS,
+  'omoe': TOWERS,
+  # Four experts of 8 columns; then a gate of 4 columns per task.
+  'mmoe': TOWERS | {'first/bias': 4 * 8, 'first/kernel': 4 * 8 * 16},
+  # Task experts of level 0 feed the shared path, whose gate sees all 8.
+  'ple': TOWERS
+  | {'first/bias': 8 * 8 + 8, 'first/kernel': (8 * 8 + 8) * 16}
+  | {
+    f'level_1/{part}_{k}/{leaf}': 0
+    for part in ('experts', 'gate')
+    for k in range(3)
+    for leaf in ('bias', 'kernel')
+  },
+  # The first tower is in all three probabilities, the second in two.
+  'esmm': {
+    'first/bias': 2 * 8,
+    'first/kernel': 2 * 8 * 16,
+    'hidden/linear_1/bias': 2 * 6,
+    'hidden/linear_1/kernel': 2 * 8 * 6,
+    'hidden/linear_2/bias': 2 * 4,
+    'hidden/linear_2/kernel': 2 * 6 * 4,
+    'heads/linear/bias': 2,
+    'heads/linear/kernel': 2 * 4,
+  },
+  # A bottom hears of those before it; the last one's is its task's alone.
+  'aitm': TOWERS
+  | {
+    'first/bias': 2 * 8,
+    'first/kernel': 2 * 8 * 16,
+    'bottoms/linear_1/bias': 2 * 6,
+    'bottoms/linear_1/kernel': 2 * 8 * 6,
+  }
+  | {
+    f'transfer_2/{part}/{leaf}': 0
+    for part in ('info', 'value', 'key', 'query')
+    for leaf in ('bias', 'kernel')
+  },
+}
+
+
+def _by_leaf(backbone, sizes=SIZES):
+  """{path: a bool, or the number of shared elements} of a backbone."""
+  masks = shared.shared_parameters(SPEC, backbone, sizes)
+  return {
+    '/'.join(entry.key for entry in path): (
+      int(mask.sum()) if np.shape(mask) else bool(mask)
+    )
+    for path, mask in jax.tree_util.tree_leaves_with_path(masks)
+  }
+
+
+@pytest.mark.parametrize('backbone', OWN)
+def test_what_is_shared(backbone):
+  found, own = _by_leaf(backbone), OWN[backbone]
+  for name, value in found.items():
+    assert value == own.get(name, True), name
+  assert found['first/table'] is True
+
+
+def test_single_task_shares_nothing():
+  assert not any(_by_leaf('single_task').values())
+
+
+def test_of_every_backbone_masks_fit_the_parameters():
+  for backbone in registry.BACKBONES:
+    sizes = dataclasses.replace(SIZES, ignore='user')
+    masks = shared.shared_parameters(SPEC, backbone, sizes)
+    network = functional.make_actor(SPEC, backbone, sizes)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    shapes = jax.tree.map(
+      lambda p, mask: np.broadcast_shapes(p.shape, np.shape(mask)) == p.shape,
+      params,
+      masks,
+    )
+    assert all(jax.tree.leaves(shapes)), backbone
