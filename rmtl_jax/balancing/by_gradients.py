@@ -300,14 +300,20 @@ def keep_one_sign(
   Returns:
     f32[...].
   """
-  gradients, uniform = gradients.astype(jnp.float32), uniform[None]
-  sizes = jnp.sum(jnp.abs(gradients), axis=0, keepdims=True)
-  sums = jnp.sum(gradients, axis=0, keepdims=True)
+  # One addition after the other: XLA's reductions over a short leading axis
+  # take many times as long on CPUs.
+  parts = list(gradients.astype(jnp.float32))
+  sizes = sum(map(jnp.abs, parts), jnp.zeros(()))
+  sums = sum(parts, jnp.zeros(()))
   purity = 0.5 * (1.0 + sums / jnp.where(sizes > 0.0, sizes, 1.0))
-  is_kept = jnp.where(
-    purity > uniform, gradients > 0.0, (purity < uniform) & (gradients < 0.0)
-  )
-  return jnp.sum(jnp.where(is_kept, 1.0, leak) * gradients, axis=0)
+
+  def kept(part):
+    is_kept = jnp.where(
+      purity > uniform, part > 0.0, (purity < uniform) & (part < 0.0)
+    )
+    return jnp.where(is_kept, 1.0, leak) * part
+
+  return sum(map(kept, parts), jnp.zeros(()))
 
 
 class AveragedState(NamedTuple):
@@ -367,10 +373,8 @@ def db_mtl(
     norms = _norms(averages)
     scales = _scales_to(jnp.max(norms), norms)
     combined = jax.tree.map(
-      lambda average, g: jnp.sum(_along(scales, g) * average, 0).astype(
-        g.dtype
-      ),
-      averages,
+      lambda total, g: total.astype(g.dtype),
+      tasks.combine(averages, scales),
       updates,
     )
     return combined, AveragedState(scales * of_log, averages)

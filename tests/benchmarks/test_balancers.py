@@ -1,0 +1,30 @@
+import pytest
+
+from benchmarks import balancers
+
+TIMES = {
+  balancers.FORWARD: [0.001, 0.002, 0.001],
+  balancers.BOTH: [0.003, 0.004, 0.004],
+  balancers.EQUAL: [0.004, 0.008, 0.005],
+  balancers.OWN: [0.008, 0.008, 0.012],
+}
+
+
+def test_a_balancer_on_gradients_has_a_backward_pass_per_task():
+  found = balancers.figures('gradnorm', 3, TIMES)
+  assert found['backward'] == 3
+  assert found['milliseconds'] == pytest.approx(8.0)
+  # Pairs 2, 1 and 2.4; bounds 7, 8 and 10 ms.
+  assert found['to_equal'] == pytest.approx(2.0)
+  assert found['to_passes'] == pytest.approx(8 / 7)
+  assert found['equal_to_passes'] == pytest.approx(4 / 3)
+
+
+def test_groups_of_rows_have_passes_of_their_own():
+  assert balancers.figures('sdmgrad', 3, TIMES)['backward'] == 6
+
+
+def test_a_balancer_on_losses_has_one_backward_pass():
+  found = balancers.figures('static', 3, TIMES)
+  assert found['backward'] == 1
+  assert found['to_passes'] == pytest.approx(8 / 3)
