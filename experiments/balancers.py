@@ -10,8 +10,8 @@ commas; without these all four. Settings are the recommended ones for the data
 Methods: equal weights; every balancer of docs/balancers.md with its paper's
 settings; and static weights of one task from a quarter to four times those of
 the others. The best of that grid on validation is a method that many balancers
-lose to (`best_static` says which it is). What a step costs is another command's:
-python -m benchmarks.balancers.
+lose to; `python -m experiments.balancers RESULTS.json BACKBONE...` says which
+it is. `python -m benchmarks.balancers` measures what a step costs.
 
 Expected: docs/balancers.md. Four seeds give means and intervals, and no claims;
 the verdict's tests need --seeds=0,1,...,15.

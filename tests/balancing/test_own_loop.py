@@ -19,6 +19,12 @@ from tests.balancing import loops
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = 'docs/balancers.md'
 NAMES = ['own', *loops.NAMES]
+# One of each kind of state; the rest is slow together.
+FEW = ('own', 'dwa', 'focal', 'pcgrad', 'modo', 'graddrop', 'db_mtl')
+EVERY = [
+  name if name in FEW else pytest.param(name, marks=pytest.mark.long)
+  for name in NAMES
+]
 
 
 @functools.cache
@@ -41,7 +47,7 @@ def test_it_learns_behind_one_program_with_steps_of_two_batches(name):
   assert losses[-1] < losses[0]
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', EVERY)
 def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
   init, step = loops.make_step(name)
 
@@ -68,12 +74,13 @@ def test_scan_over_steps_and_vmap_over_seeds_are_the_loop(name):
     np.testing.assert_allclose(found[0], leaf, rtol=1e-3, atol=1e-4)
 
 
-@pytest.fixture(scope='module')
-def on_two_devices():
-  """The parameters that every balancer leaves, by another process."""
+@pytest.mark.parametrize(
+  'names', [FEW, pytest.param(NAMES, marks=pytest.mark.long)], ids=len
+)
+def test_rows_on_two_devices_give_the_numbers_of_one(names):
   flags = os.environ.get('XLA_FLAGS', '')
   done = subprocess.run(
-    [sys.executable, '-m', 'tests.balancing.loops', '2', *NAMES],
+    [sys.executable, '-m', 'tests.balancing.loops', '2', *names],
     env={
       **os.environ,
       'PYTHONPATH': str(ROOT),
@@ -84,14 +91,11 @@ def on_two_devices():
     text=True,
   )
   assert done.returncode == 0, done.stderr
-  return json.loads(done.stdout)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_rows_on_two_devices_give_the_numbers_of_one(name, on_two_devices):
-  leaves = jax.tree.leaves(_run(name)[0][-1][0])
-  for found, expected in zip(on_two_devices[name], leaves, strict=True):
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+  by_name = json.loads(done.stdout)
+  for name in names:
+    leaves = jax.tree.leaves(_run(name)[0][-1][0])
+    for found, expected in zip(by_name[name], leaves, strict=True):
+      np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture
