@@ -404,7 +404,8 @@ class EvaluationConfig:
     confidence: coverage of the intervals.
     calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
-      (logit' = a logit + b), `isotonic` (any rising function) or `none`.
+      (logit' = a logit + b, held towards the raw model by a prior of some
+      rows), `isotonic` (any rising function) or `none`.
     group: rows of one group in GAUC: `session` or `user`.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
       by, over the validation rows: the mean `auc` of the tasks, or their mean
