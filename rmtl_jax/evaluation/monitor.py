@@ -107,7 +107,7 @@ def rates_logloss(labels: np.ndarray) -> np.ndarray:
   return of_rates + special.entr(1 - rates)
 
 
-def mean(values: Sequence[float | None]) -> float | None:
+def mean(values: Sequence[float | None] | np.ndarray) -> float | None:
   """The mean of the values that are defined; None if none is."""
   defined = [v for v in values if v is not None and not np.isnan(v)]
   return float(np.mean(defined)) if defined else None

@@ -205,7 +205,7 @@ def _curves(
   history: Sequence[Record],
   tasks: Sequence[str],
   before: Mapping[str, float],
-) -> dict[str, list[float]]:
+) -> dict[str, list[float | None]]:
   """Mean validation AUC by epoch, and logloss where it is monitored."""
   curves = {
     monitor_lib.AUC.figure: [
