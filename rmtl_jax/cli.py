@@ -230,7 +230,7 @@ COMMANDS = {
     lambda: help_lib.settings(compares=True),
   ),
   'tune': Command(
-    'searches settings by their validation AUC; the test split is not read',
+    'searches settings on validation rows; the test split is not read',
     tune.define,
     tune.execute,
     help_lib.settings,

@@ -404,11 +404,12 @@ class EvaluationConfig:
     confidence: coverage of the intervals.
     calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
-      (logit' = a logit + b), `isotonic` (any rising function) or `none`.
+      (logit' = a logit + b, held towards the raw model by a prior of some
+      rows), `isotonic` (any rising function) or `none`.
     group: rows of one group in GAUC: `session` or `user`.
-    monitor: what stages 1 and 3 stop on, over the validation rows: the mean
-      `auc` of the tasks, or their mean `logloss`, each in units of that of its
-      rate.
+    monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
+      by, over the validation rows: the mean `auc` of the tasks, or their mean
+      `logloss`, each in units of that of its rate.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -449,7 +450,7 @@ class CompareConfig:
       are added.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
-      best mean validation AUC over the tuning seeds decides.
+      best mean of evaluation.monitor over the tuning seeds decides.
     tuning_seeds: how many of the seeds tune the learning rate.
     population: seeds trained together in one program; 1 is one after the
       other, 0 chooses (one after the other on CPU, all together elsewhere).

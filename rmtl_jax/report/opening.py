@@ -8,6 +8,7 @@ import os
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.preparation import summary
 from rmtl_jax.runtime import progress
 from rmtl_jax.weighting import registry
@@ -92,6 +93,4 @@ def _stages(config: config_lib.Config) -> str:
 
 def monitored(config: config_lib.Config) -> str:
   """What early stopping looks at, in words."""
-  return {'auc': 'AUC'}.get(
-    config.evaluation.monitor, config.evaluation.monitor
-  )
+  return monitor_lib.of(config.evaluation.monitor).word

@@ -11,6 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import durable
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import models, plain, tables
 from rmtl_jax.results import verdict
 
@@ -86,11 +87,11 @@ def _curves(
   record: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],
 ) -> None:
-  """Draws mean validation AUC over the epochs of each actor stage.
+  """Draws what is monitored over the epochs of each actor stage.
 
   Stage 3 starts where it took over, at the epoch of stage 1 that was kept.
   """
-  lines = auc_lines(history, record['tasks'])
+  monitor, lines = validation_lines(history, record['tasks'])
   names = models.stage_names(record)
   goes_on = record.get('start') != 'scratch'
   for i, stage in enumerate(ACTOR_STAGES):
@@ -98,7 +99,7 @@ def _curves(
     for number, (_, member) in enumerate(own):
       points, before = lines[stage, member], lines.get(('pretrain', member))
       if stage != 'pretrain' and before and goes_on:
-        kept, value = kept_point(record, member, before)
+        kept, value = kept_point(record, member, before, monitor)
         points = [(kept, value), *((kept + x, y) for x, y in points)]
       axes.plot(
         *zip(*points, strict=True),
@@ -110,7 +111,7 @@ def _curves(
         alpha=1.0 if len(own) == 1 else 0.7,
       )
   axes.set_xlabel('epoch; stage 3 follows the kept one' if goes_on else 'epoch')
-  axes.set_ylabel('mean validation AUC over tasks')
+  axes.set_ylabel(monitor.long)
   axes.set_title('Learning curves')
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)
@@ -122,18 +123,22 @@ def kept_point(
   record: Mapping[str, Any],
   member: int | None,
   points: Sequence[tuple[int, float]],
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
 ) -> tuple[int, float]:
   """The point of the epoch of stage 1 that was kept.
 
   Args:
     record: the content of metrics.json.
     member: of an ensemble, from 0 on, or None.
-    points: (epoch, value) of stage 1; the highest where none was kept.
+    points: (epoch, value) of stage 1; the best where none was kept.
+    monitor: what the values are.
   """
   best = record.get('best_epoch', {}).get('pretrain')
   epoch = best[member or 0] if isinstance(best, list) else best
   found = [point for point in points if point[0] == epoch]
-  return found[0] if found else max(points, key=lambda point: point[1])
+  if found:
+    return found[0]
+  return max(points, key=lambda point: monitor.sign * point[1])
 
 
 def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:
@@ -143,10 +148,10 @@ def _label(name: str, member: int | None, record: Mapping[str, Any]) -> str:
   return f'{name}, member {member + 1}'
 
 
-def auc_lines(
+def validation_lines(
   history: Sequence[Mapping[str, Any]], tasks: Sequence[str]
-) -> dict[tuple[str, Any], list[tuple[int, float]]]:
-  """Collects (epoch, mean validation AUC) by actor stage and member.
+) -> tuple[monitor_lib.Monitor, dict[tuple[str, Any], list[tuple[int, float]]]]:
+  """Collects (epoch, monitored mean over tasks) by actor stage and member.
 
   Tasks without an AUC are left out of the mean, and epochs without any task
   out of the line. The member is None where the run is no ensemble.
@@ -154,15 +159,22 @@ def auc_lines(
   Args:
     history: one record per epoch.
     tasks: K names.
+
+  Returns:
+    What stages stop on, and the lines.
   """
+  monitor = monitor_lib.of_history(history)
   lines: dict[tuple[str, Any], list[tuple[int, float]]] = {}
   for entry in history:
-    values = [entry.get(f'validation_auc_{task}') for task in tasks]
-    defined = [v for v in values if v is not None]
-    if entry['stage'] in ACTOR_STAGES and defined:
-      point = entry['epoch'], float(np.mean(defined))
+    if monitor is monitor_lib.AUC:
+      values = [entry.get(f'validation_auc_{task}') for task in tasks]
+    else:
+      values = [entry.get(monitor.figure)]
+    mean = monitor_lib.mean(values)
+    if entry['stage'] in ACTOR_STAGES and mean is not None:
+      point = entry['epoch'], mean
       lines.setdefault((entry['stage'], entry.get('member')), []).append(point)
-  return lines
+  return monitor, lines
 
 
 def _weights(axes: Any, record: Mapping[str, Any]) -> None:

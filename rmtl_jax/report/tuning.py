@@ -10,6 +10,7 @@ import rich.box
 import rich.table
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import tables
 
 _SHOWN = 10
@@ -53,20 +54,26 @@ def decision(record: Mapping[str, Any]) -> str:
   return f'Chosen: {settings}, not confirmed with fresh seeds.'
 
 
+def _monitor(record: Mapping[str, Any]) -> monitor_lib.Monitor:
+  return monitor_lib.of(record.get('monitor', monitor_lib.AUC.name))
+
+
 def _trials(record: Mapping[str, Any]) -> rich.table.Table:
+  monitor = _monitor(record)
   seeds = comparison.count(len(record['seeds']), 'seed')
   table = _table(
     f'{record["backbone"]}, {len(record["trials"]) - 1} trials: mean'
-    f' validation AUC over tasks and {seeds}',
-    ('rank', 'AUC'),
+    f' validation {monitor.word} over tasks and {seeds}',
+    ('rank', monitor.word),
   )
   ranked = sorted(
-    record['trials'], key=lambda t: (t['pruned'], -t['validation_auc'])
+    record['trials'],
+    key=lambda t: (t['pruned'], -monitor.sign * t[monitor.figure]),
   )
   base = record['trials'][0]
   for rank, trial in enumerate(ranked, 1):
     if rank <= _SHOWN or trial is base:
-      shown = f'{trial["validation_auc"]:.4f}'
+      shown = f'{trial[monitor.figure]:.4f}'
       if trial['pruned']:
         shown = f'{shown} (1 seed)' if trial['by_seed'] else 'diverged'
       table.add_row(str(rank), shown, _settings(trial['settings']))
@@ -77,7 +84,7 @@ def _confirmed(record: Mapping[str, Any]) -> rich.table.Table:
   seeds = comparison.count(len(record['confirm_seeds']), 'fresh seed')
   table = _table(
     f'again with {seeds}, the gain also in each half of the validation period',
-    ('AUC', 'gain', 'earlier', 'later'),
+    (_monitor(record).word, 'gain', 'earlier', 'later'),
   )
   for entry in record['confirmed']:
     values, halves = entry['by_seed'], entry['halves']
@@ -119,7 +126,8 @@ def _advice(record: Mapping[str, Any]) -> list[str]:
   unused = (seed for seed in itertools.count(100) if seed not in used)
   seeds = ','.join(map(str, itertools.islice(unused, 16)))
   return [
-    'It was chosen on the rows that it was measured on, so its AUC is too good.'
-    ' Whether it gains, other seeds tell on the test split:',
+    'It was chosen on the rows that it was measured on, so its'
+    f' {_monitor(record).word} is too good. Whether it gains, other seeds tell'
+    ' on the test split:',
     f'  rmtl compare --methods={record["method"]} --seeds={seeds} ...',
   ]

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
+import typing
 from collections.abc import Callable, Iterator, Sequence
 
 import duckdb
@@ -27,11 +28,16 @@ from rmtl_jax.preparation.as_of import history
 from rmtl_jax.serving import log, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
+if typing.TYPE_CHECKING:
+  from rmtl_jax.serving import kept
+
 _BATCH_ROWS = 65_536
 _SCRATCH = 'rmtl-predict'
 # Groups that look beyond the session.
 _USER_HISTORY = ('views', 'counts', 'rates', history.GROUP)
 _LABELLED = ('rates', 'feedback')
+# Keys that history and rows may spell in two ways.
+KEYS = ('session', 'user')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +114,7 @@ class Past:
     self.connection, self.manifest = connection, manifest
     self._needs, self._log_schema = needs, log.make_log_schema(manifest)
     self._rows = self._earlier = 0
+    self._numbers = frozenset(KEYS)
     log.create_table(connection, self._log_schema)
 
   @property
@@ -137,6 +144,26 @@ class Past:
     if not scored:
       self._earlier = self._rows
 
+  def start_after(self, rows: int) -> None:
+    """Numbers the next rows as if so many rows of a history were there."""
+    self._rows = self._earlier = rows
+
+  def look_back(self, history: kept.KeptHistory, seen: kept.Snapshot) -> None:
+    """Adds what a kept history has of the past of the rows that are there.
+
+    Args:
+      history: of the same model.
+      seen: what it had when `start_after` was told of its rows.
+    """
+    item = sql.quote(log.item_column(self._log_schema))
+    keys = self.connection.sql(
+      f'SELECT session, "user", {item} AS item FROM {log.TABLE}'
+    ).to_arrow_table()
+    self.connection.register('values', history.near(seen, keys))
+    self.connection.execute(f'INSERT INTO {log.TABLE} BY NAME FROM values')
+    self.connection.unregister('values')
+    self._numbers = seen.numbers
+
   def compute(self, items: vocabulary_lib.Vocabulary | None) -> None:
     """Computes the past of every row to predict for.
 
@@ -149,8 +176,10 @@ class Past:
     # History and rows may write one key in two ways (118 and 118.0, as pandas
     # does): they must be equal before anything is grouped by them.
     self._items = items
-    for key in ('session', '"user"'):
-      self._spell(key, vocabulary_lib.strip_zero_fractions)
+    for key in KEYS:
+      # 118.0 is no number where any value of the whole history is none.
+      if key in self._numbers:
+        self._spell(sql.quote(key), vocabulary_lib.strip_zero_fractions)
     if items is not None:
       item = sql.quote(log.item_column(self._log_schema))
       self._spell(item, items.spelled)

@@ -22,6 +22,7 @@ from rmtl_jax import types
 from rmtl_jax.data import batches
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.serving import encoder as encoder_lib
+from rmtl_jax.serving import kept as kept_lib
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
@@ -176,7 +177,8 @@ class Scorer(abc.ABC):
         needs the past needs session, user and time too (serving/log.py);
         labels are not needed.
       history: earlier raw rows, labels included: a table, or the path of a
-        Parquet or CSV file or of a directory of such.
+        Parquet or CSV file or of a directory of such, or what `keep_history`
+        gave.
 
     Returns:
       {task: f32[R]}, rows in their order.
@@ -210,12 +212,9 @@ class Scorer(abc.ABC):
     rows, notes = rows_lib.rows_of_table(table), notes_lib.Notes()
     found = [np.zeros((0, len(self.tasks)), np.float32)]
     with contextlib.ExitStack() as stack:
-      earlier = None
-      if isinstance(history, str | os.PathLike):
-        log = rows_lib.open_log(os.fspath(history), self.delimiter)
-        earlier = stack.enter_context(log)
-      elif history is not None:
-        earlier = [rows_lib.rows_of_table(history, 'history')]
+      earlier = history
+      if not isinstance(history, kept_lib.KeptHistory | None):
+        earlier = stack.enter_context(self._opened(history))
       found += [v for _, v in self.stream(rows, earlier, notes=notes)]
     values = np.concatenate(found)
     return Predictions(
@@ -224,10 +223,48 @@ class Scorer(abc.ABC):
       notes.warnings(),
     )
 
+  def keep_history(self, history: Any) -> kept_lib.KeptHistory:
+    """Reads a history once, for many calls of `predict`.
+
+    Args:
+      history: as for `predict`.
+
+    Returns:
+      What `predict` takes as its history; `extend_history` appends to it.
+
+    Raises:
+      types.InputError: as for `predict`.
+    """
+    found = kept_lib.KeptHistory(self.manifest, self.needs, self._items())
+    self.extend_history(found, history)
+    return found
+
+  def extend_history(self, history: kept_lib.KeptHistory, table: Any) -> None:
+    """Appends rows to a kept history, all or none.
+
+    Args:
+      history: from `keep_history`.
+      table: later raw rows, labels included: as the history of `predict`.
+
+    Raises:
+      types.InputError: as for `predict`; the history is as before.
+    """
+    with self._opened(table) as parts:
+      history.append(parts, self.chunk_rows)
+
+  @contextlib.contextmanager
+  def _opened(self, history: Any) -> Iterator[list[rows_lib.Rows]]:
+    """Opens a history that is a table or a path."""
+    if isinstance(history, str | os.PathLike):
+      with rows_lib.open_log(os.fspath(history), self.delimiter) as parts:
+        yield parts
+    else:
+      yield [rows_lib.rows_of_table(history, 'history')]
+
   def stream(
     self,
     rows: rows_lib.Rows,
-    history: Iterable[rows_lib.Rows] | None = None,
+    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None = None,
     memory_limit: str = '',
     notes: notes_lib.Notes | None = None,
   ) -> Iterator[tuple[rows_lib.Chunk, np.ndarray]]:
@@ -255,9 +292,15 @@ class Scorer(abc.ABC):
     with past_lib.scratch_database(memory_limit) as (connection, directory):
       again = rows_lib.make_rereadable(rows, directory)
       past = past_lib.Past(connection, self.manifest, self.needs)
-      for part in history or ():
-        past.add(part, scored=False, size=self.chunk_rows)
-      past.add(again, scored=True, size=self.chunk_rows)
+      if isinstance(history, kept_lib.KeptHistory):
+        seen = history.snapshot
+        past.start_after(seen.rows)
+        past.add(again, scored=True, size=self.chunk_rows)
+        past.look_back(history, seen)
+      else:
+        for part in history or ():
+          past.add(part, scored=False, size=self.chunk_rows)
+        past.add(again, scored=True, size=self.chunk_rows)
       past.compute(self._items())
       notes.lines += past.warnings
       if not self.needs.sessions:
@@ -277,7 +320,7 @@ class Scorer(abc.ABC):
   def _is_complete(
     self,
     rows: rows_lib.Rows,
-    history: Iterable[rows_lib.Rows] | None,
+    history: Iterable[rows_lib.Rows] | kept_lib.KeptHistory | None,
     notes: notes_lib.Notes,
   ) -> bool:
     """Whether rows have all that the model reads, so that no past is computed.
@@ -285,6 +328,12 @@ class Scorer(abc.ABC):
     Raises:
       types.InputError: a past is missing, or given as columns and history.
     """
+    if isinstance(history, kept_lib.KeptHistory) and (
+      (history.manifest, history.needs) != (self.manifest, self.needs)
+    ):
+      raise types.InputError(
+        'history: was kept by a model of other data; let this one keep its own'
+      )
     computed = self.needs.columns
     given = [name for name in computed if name in rows.schema.names]
     if history is not None:

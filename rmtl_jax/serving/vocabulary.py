@@ -53,7 +53,7 @@ class Vocabulary:
       return self._find(values, is_text) + 1
     found = _index(values, self.values)
     if found.null_count > values.null_count and self._whole is not None:
-      others = _whole(values) if is_text else values
+      others = whole(values) if is_text else values
       found = _call('coalesce', found, _index(others, self._whole))
     return found.fill_null(-1).to_numpy() + 1
 
@@ -78,7 +78,7 @@ class Vocabulary:
     lacking = np.flatnonzero((found < 0) & _valid(values))
     if len(lacking) and self._whole_places is not None:
       others = values.take(pa.array(lacking))
-      others = _whole(others) if is_text else others
+      others = whole(others) if is_text else others
       found[lacking] = self._whole_places.find(others.to_pylist())
     return found
 
@@ -150,7 +150,7 @@ def strip_zero_fractions(values: pa.Array) -> pa.Array | None:
   """Text with 118 for 118.0, or None if any of it is no number."""
   are_numbers = _matches(values, sql.NUMBER)
   # True for no values, too.
-  return _whole(values) if _call('all', are_numbers).as_py() else None
+  return whole(values) if _call('all', are_numbers).as_py() else None
 
 
 def _index(values: pa.Array, options: pa.Array) -> pa.Array:
@@ -159,7 +159,7 @@ def _index(values: pa.Array, options: pa.Array) -> pa.Array:
   return pc.call_function('index_in', [values], chosen)
 
 
-def _whole(values: pa.Array) -> pa.Array:
+def whole(values: pa.Array) -> pa.Array:
   """Writes text of whole floats as whole numbers, where floats are exact."""
   none = pa.scalar(None, values.type)
   numbers = _call('if_else', _matches(values, sql.WHOLE), values, none)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optax
-from scipy import special
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
 from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.updates import finetune as finetune_lib
@@ -193,6 +193,8 @@ class ActorStage:
       ),
       'seconds': seconds,
     }
+    if context.config.evaluation.monitor == monitor_lib.LOGLOSS.name:
+      record[monitor_lib.LOGLOSS.figure] = float(np.nanmean(found.relative))
     if self.name != 'pretrain' and new_state.tuner:
       record |= tuners.numbers(actor.weighting_state)
     record['learning_rate'] = state.learning_rate(
@@ -271,9 +273,8 @@ class ActorStage:
     """One line per arm."""
     for name, arm in self.arms.items():
       best, epoch = arm.stopping.best, arm.stopping.best_epoch
-      what = f'AUC {best:.4f}'
-      if self.context.config.evaluation.monitor == 'logloss':
-        what = f'logloss {-best:.4f}'
+      one = monitor_lib.of(self.context.config.evaluation.monitor)
+      what = f'{one.word} {one.sign * best:.4f}'
       kept = f'kept: epoch {epoch}' if epoch else 'kept: as before epoch 1'
       yield f'{name}  {self.epoch} epochs  {kept}  validation {what}'
 
@@ -477,11 +478,7 @@ def validation(context: context_lib.Context, params: Any) -> Validation:
   logloss = np.array(
     [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
   )
-  rates = np.mean(labels, axis=0, dtype=np.float64)
-  of_rates = np.where((rates > 0) & (rates < 1), special.entr(rates), np.nan)
-  return Validation(
-    auc, logloss, logloss / (of_rates + special.entr(1 - rates))
-  )
+  return Validation(auc, logloss, logloss / monitor_lib.rates_logloss(labels))
 
 
 def mean_weights(

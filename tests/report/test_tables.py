@@ -1,5 +1,6 @@
 import pytest
 
+from rmtl_jax.evaluation import monitor
 from rmtl_jax.report import pictures, tables
 from tests.report.run import example
 
@@ -211,6 +212,26 @@ def test_stage_3_follows_the_epoch_that_was_kept():
   record = _record(best_epoch={'pretrain': 1})
   assert pictures.kept_point(record, None, points) == (1, 0.6)
   assert pictures.kept_point(_record(best_epoch={}), None, points) == (2, 0.8)
+
+
+def test_learning_curves_have_what_is_monitored():
+  history = [
+    {'stage': 'pretrain', 'epoch': e, 'validation_auc_click': 0.5 + e / 10}
+    for e in (1, 2)
+  ]
+  found, lines = pictures.validation_lines(history, ['click', 'other'])
+  assert found is monitor.AUC
+  assert lines == {('pretrain', None): [(1, 0.6), (2, 0.7)]}
+  history = [
+    {**entry, 'validation_logloss': value}
+    for entry, value in zip(history, (0.9, 0.8), strict=True)
+  ]
+  found, lines = pictures.validation_lines(history, ['click'])
+  assert found is monitor.LOGLOSS
+  points = lines['pretrain', None]
+  assert points == [(1, 0.9), (2, 0.8)]
+  best = pictures.kept_point(_record(best_epoch={}), None, points, found)
+  assert best == (2, 0.8)
 
 
 def test_what_an_ensemble_gained_is_said():

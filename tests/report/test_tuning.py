@@ -108,3 +108,20 @@ def test_without_a_confirmation():
   text = tuning.text(believed)
   assert 'Chosen: network.dropout=0.1, not confirmed with fresh seeds.' in text
   assert '--seeds=100,101,' in text
+
+
+def test_a_search_by_logloss_says_so():
+  def low(value, settings):
+    return {
+      'settings': settings,
+      'validation_logloss': value,
+      'by_seed': [value, value],
+      'pruned': False,
+    }
+
+  text = tuning.text(
+    record(monitor='logloss', trials=[low(0.90, {}), low(0.88, BEST)])
+  )
+  assert 'mean validation logloss' in text and 'AUC' not in text
+  # The lowest comes first.
+  assert text.index('0.8800') < text.index('0.9000')

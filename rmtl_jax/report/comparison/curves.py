@@ -13,6 +13,7 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import pictures
 from rmtl_jax.report.comparison import tables
 
@@ -75,22 +76,24 @@ def weights(results: Results) -> Figure | None:
 
 
 def learning(results: Results) -> Figure | None:
-  """Draws validation AUC by epoch: stage 1, then stage 3 of every backbone.
+  """Draws what is monitored by epoch: stage 1, then stage 3 by backbone.
 
   Stage 3 shows the gain since its start, because methods of one seed start
   from the same parameters and seeds differ by more than methods do. A stage 3
-  that starts from scratch has no epoch 0, so it shows AUC itself, as stage 1.
+  that starts from scratch has no epoch 0, so it shows the figure itself, as
+  stage 1.
   """
+  monitor = monitor_lib.of_record(results)
   panels: dict[str, dict[str, list[Curve]]] = {}
   for method in tables.by_backbone(results):
     scratch = tables.from_scratch(results, method)
     curves = [
-      _gain(run['validation_auc'])
+      _gain(run[monitor.figure])
       if method['weighting'] and not scratch
-      else run['validation_auc']
+      else run[monitor.figure]
       for run in results['runs']
       if run['method'] == method['name']
-      and run['validation_auc']
+      and run.get(monitor.figure)
       # Members of an ensemble end at different epochs: there is no one curve.
       and 'ensemble' not in run
     ]
@@ -112,7 +115,7 @@ def learning(results: Results) -> Figure | None:
     len(order), 1, squeeze=False, gridspec_kw={'height_ratios': heights}
   )[:, 0]
   for axes, title in zip(grid, order, strict=True):
-    _learning_panel(axes, title, panels[title])
+    _learning_panel(axes, title, panels[title], monitor)
   grid[-1].set_xlabel(
     'epoch (bands: ± standard error over seeds; crosses: not every seed)'
   )
@@ -129,7 +132,10 @@ def _gain(curve: Curve) -> Curve:
 
 
 def _learning_panel(
-  axes: Any, title: str, curves_by_name: Mapping[str, list[Curve]]
+  axes: Any,
+  title: str,
+  curves_by_name: Mapping[str, list[Curve]],
+  monitor: monitor_lib.Monitor,
 ) -> None:
   """Draws a panel; lines end where fewer than half of the seeds go on.
 
@@ -150,7 +156,9 @@ def _learning_panel(
     )
   axes.set_title(title)
   axes.set_ylabel(
-    'mean validation AUC' if first else 'validation AUC minus epoch 0, 1e-4'
+    f'mean validation {monitor.word}'
+    if first
+    else f'validation {monitor.word} minus epoch 0, 1e-4'
   )
   axes.xaxis.get_major_locator().set_params(integer=True)
   axes.grid(alpha=0.3)

@@ -34,9 +34,9 @@ realised returns: 0 is as good as their mean, negative is worse. The dead share
 is that of rows where Q is exactly 0. A collapsed critic gives constant
 weights."""
 LEARNING = """\
-Mean validation AUC over tasks and tuning seeds at every learning rate that was
-tried; then, over all seeds, the epoch of stage 3 that was kept (0: the
-pre-trained model)."""
+Mean over tasks and tuning seeds, on validation, at every learning rate that was
+tried (a logloss in units of that of the mean rate); then, over all seeds, the
+epoch of stage 3 that was kept (0: the pre-trained model)."""
 METRICS = """\
 Mean ± standard error over seeds. The errors of two rows do not tell whether
 they differ: seeds are paired, see the differences below."""

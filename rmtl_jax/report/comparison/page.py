@@ -31,8 +31,9 @@ _ALT = {
     ' table of what the critics knew has mean and deviation.'
   ),
   'learning': (
-    'Mean validation AUC over tasks by epoch, averaged over seeds, one panel'
-    ' for stage 1 and one per backbone for stage 3.'
+    'What the stages stop on, the mean over tasks on validation, by epoch,'
+    ' averaged over seeds, one panel for stage 1 and one per backbone for stage'
+    ' 3.'
   ),
 }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import comparison
 from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report.page import content
 from rmtl_jax.weighting import registry
 
@@ -156,9 +157,10 @@ def control_roles(results: Results) -> dict[str, str]:
 
 
 def learning_rates(results: Results) -> Table:
-  """Validation AUC by learning rate, the choice, and the epochs kept."""
+  """What is monitored by learning rate, the choice, and the epochs kept."""
+  monitor = monitor_lib.of_record(results)
   seen = {
-    (t['method'], t['learning_rate']): t['validation_auc']
+    (t['method'], t['learning_rate']): t.get(monitor.figure)
     for t in results['tuning']
   }
   rates = sorted({rate for _, rate in seen}, reverse=True)
@@ -177,7 +179,11 @@ def learning_rates(results: Results) -> Table:
         f'{epochs.count(0)} of {len(epochs)}',
       )
     )
-  header = ('method', *(f'AUC at {rate:g}' for rate in rates), 'chosen')
+  header = (
+    'method',
+    *(f'{monitor.word} at {rate:g}' for rate in rates),
+    'chosen',
+  )
   return Table((*header, 'best epoch', 'kept pre-trained'), rows, 1)
 
 

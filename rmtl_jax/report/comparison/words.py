@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report.comparison import tables
 
 Results = Mapping[str, Any]
@@ -43,17 +44,18 @@ def setting(results: Results) -> list[str]:
       if scratch
       else []
     ),
-    _rates(budget),
+    _rates(results),
   ]
 
 
-def _rates(budget: Mapping[str, Any]) -> str:
+def _rates(results: Results) -> str:
+  budget = results['budget']
   rates = ', '.join(f'{rate:g}' for rate in budget['learning_rates'])
   if len(budget['learning_rates']) == 1:
     return f'Learning rate of stage 3: {rates} for all, not tuned.'
   return (
     f'Learning rates of stage 3 tried for every method and control: {rates};'
-    ' the best mean validation AUC over'
+    f' the best mean validation {monitor_lib.of_record(results).word} over'
     f' {comparison.count(budget["tuning_seeds"], "tuning seed")} decides.'
   )
 

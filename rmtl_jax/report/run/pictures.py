@@ -66,12 +66,12 @@ def auc(record: Record, task: str) -> content.Picture | None:
 
 
 def stage_1(record: Record) -> content.Picture | None:
-  """Draws mean validation AUC over the epochs of stage 1."""
+  """Draws what is monitored over the epochs of stage 1."""
   return _learning(record, pictures.ACTOR_STAGES[:1], 'Stage 1')
 
 
 def stage_3(record: Record) -> content.Picture | None:
-  """Draws mean validation AUC over the epochs of stage 3."""
+  """Draws what is monitored over the epochs of stage 3."""
   return _learning(record, pictures.ACTOR_STAGES[1:], 'Stage 3')
 
 
@@ -80,33 +80,35 @@ def _learning(
 ) -> content.Picture | None:
   """Draws a line per stage and member."""
   metrics = record['metrics']
-  all_lines = pictures.auc_lines(record['history'], metrics['tasks'])
+  monitor, all_lines = pictures.validation_lines(
+    record['history'], metrics['tasks']
+  )
   names = models.stage_names(metrics)
   lines, spoken = {}, []
   for (stage, member), points in all_lines.items():
     if stage not in stages:
       continue
     of = '' if member is None else f' of member {member}'
-    best = max(value for _, value in points)
+    best = monitor.best(value for _, value in points)
     spoken.append(f'{names[stage]}{of}: best epoch at {best:.4f}')
     # Fine-tuning may keep epoch 0, so the pre-trained model is a point too.
     before = all_lines.get(('pretrain', member))
     is_tuned = metrics.get('start', 'pretrained') == 'pretrained'
     if stage != 'pretrain' and before and is_tuned:
-      kept = pictures.kept_point(metrics, member, before)
+      kept = pictures.kept_point(metrics, member, before, monitor)
       points = [(0, kept[1]), *points]
     lines[stage, member] = points
   if not lines:
     return None
   figure, axes = _figure()
   _plot(axes, lines, names)
-  _finish(axes, 'epoch of the stage', 'mean validation AUC')
+  _finish(axes, 'epoch of the stage', f'mean validation {monitor.word}')
   return _picture(
     record,
     title.lower().replace(' ', '_'),
     '',
     figure,
-    f'{title}: mean validation AUC over tasks',
+    f'{title}: {monitor.long}',
     '; '.join(spoken) + '.',
   )
 

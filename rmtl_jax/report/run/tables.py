@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import models
 from rmtl_jax.report import tables as report_tables
 from rmtl_jax.report.page import content
@@ -124,8 +125,10 @@ def differences(record: Record) -> Table:
 
 
 def epochs(record: Record) -> Table:
-  """Losses, validation AUC, TD error and time of every epoch and pass."""
+  """Losses, validation figures, TD error and time of every epoch and pass."""
   tasks = record['metrics']['tasks']
+  monitor = monitor_lib.of_history(record['history'])
+  has_mean = monitor is not monitor_lib.AUC
   has_members = any('member' in entry for entry in record['history'])
   rows = []
   for entry in record['history']:
@@ -139,6 +142,9 @@ def epochs(record: Record) -> Table:
         *(
           content.number(entry.get(f'validation_auc_{t}'), '.4f') for t in tasks
         ),
+        *(
+          [content.number(entry.get(monitor.figure), '.4f')] if has_mean else []
+        ),
         content.number(entry.get('td_error'), '.4g'),
         content.number(entry.get('validation_td_error'), '.4g'),
         content.number(entry.get('seconds'), '.1f'),
@@ -150,6 +156,7 @@ def epochs(record: Record) -> Table:
     'epoch',
     'loss',
     *(f'validation AUC {task}' for task in tasks),
+    *([f'validation {monitor.word}'] if has_mean else []),
     'TD error',
     'validation TD error',
     'seconds',

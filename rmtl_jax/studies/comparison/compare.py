@@ -17,6 +17,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import workdir, writers
@@ -71,7 +72,9 @@ def compare(
     runs.expect(methods)
     weighted = [m for m in methods if m.weighting]
     tuning = _tune(runs, weighted)
-    rates = _choose(tuning, weighted, config.compare.learning_rates)
+    rates = _choose(
+      runs.monitor, tuning, weighted, config.compare.learning_rates
+    )
     seeds = config.compare.seeds
     runs.pretrain([m for m in methods if not m.weighting], seeds)
     runs.train(
@@ -98,10 +101,8 @@ def _tune(
     {
       'method': method.name,
       'learning_rate': rate,
-      'validation_auc': float(
-        np.mean(
-          [max(runs.record(method, s, rate)['validation_auc']) for s in seeds]
-        )
+      runs.monitor.figure: float(
+        np.mean([runs.best(method, seed, rate) for seed in seeds])
       ),
     }
     for method in methods
@@ -110,13 +111,16 @@ def _tune(
 
 
 def _choose(
-  tuning: Sequence[Record], methods: Sequence[Method], rates: Sequence[float]
+  monitor: monitor_lib.Monitor,
+  tuning: Sequence[Record],
+  methods: Sequence[Method],
+  rates: Sequence[float],
 ) -> dict[str, float]:
-  """Chooses each method's rate by validation AUC; the first of equals."""
+  """Chooses each method's rate by what is monitored; the first of equals."""
   chosen = {method.name: rates[0] for method in methods}
   best: dict[str, float] = {}
   for entry in tuning:
-    name, value = entry['method'], entry['validation_auc']
+    name, value = entry['method'], monitor.sign * entry[monitor.figure]
     if value > best.get(name, -np.inf):
       best[name], chosen[name] = value, entry['learning_rate']
   return chosen

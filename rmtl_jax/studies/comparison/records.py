@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator, intervals
+from rmtl_jax.evaluation import evaluator, intervals, metrics
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
@@ -27,7 +28,7 @@ def of_actor(
   context: context_lib.Context,
   name: str,
   arm: actor_stage.Arm,
-  before: Sequence[float],
+  before: Mapping[str, float],
   test: splits_lib.Split | None,
 ) -> Record:
   """Builds the record of an actor stage.
@@ -36,21 +37,21 @@ def of_actor(
     context: the run.
     name: of the stage in the history.
     arm: after its last epoch.
-    before: mean validation AUC at epoch 0, if that may be kept.
+    before: the validation figures at epoch 0, if that may be kept.
     test: the test split, or None in a search.
 
   Returns:
-    `best_epoch`, `validation_auc` (means over tasks, by epoch), `weights`,
-    `seconds`; `lambda` of the best epoch, where lambda was learnt; with
-    `test`, its `metrics` and bootstrap `replicates`, without,
-    `validation_halves`.
+    `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
+    logloss is monitored, `validation_logloss`, `weights`, `seconds`; `lambda`
+    of the best epoch, where lambda was learnt; with `test`, its `metrics` and
+    bootstrap `replicates`, without, `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
   tasks = context.tasks
   return {
     'best_epoch': arm.stopping.best_epoch,
-    'validation_auc': [*before, *(_mean_auc(e, tasks) for e in history)],
+    **_curves(context.config, history, tasks, before),
     'weights': _weights(history, tasks),
     **_learnt_lambda(history, arm.stopping.best_epoch),
     **_evaluate(context, arm.best_params, test),
@@ -82,18 +83,21 @@ def of_ensemble(
 
   Returns:
     As `of_actor`, with `ensemble`, the number of members; `best_epoch` is the
-    latest member's, `validation_auc` that of the finished ensemble.
+    latest member's, the validation figures those of the finished ensemble.
   """
   begin = time.perf_counter()
   # All that records want to know of a run, the settings being the whole's.
   whole = dataclasses.replace(members[0].context, config=config)
   left = [one.result()['pretrain'] for one in members]
   params = ensemble.stacked(whole.models, [one.params for one in left])
-  auc = actor_stage.validation(whole, params).auc
+  found = actor_stage.validation(whole, params)
+  figures = {monitor_lib.AUC.figure: [float(np.nanmean(found.auc))]}
+  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
+    figures[monitor_lib.LOGLOSS.figure] = [float(np.nanmean(found.relative))]
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(one.epoch for one in left),
-    'validation_auc': [float(np.nanmean(auc))],
+    **figures,
     'weights': None,
     **_evaluate(whole, params, test),
     'seconds': sum(e['seconds'] for m in members for e in m.context.history)
@@ -166,9 +170,10 @@ def _test_metrics(
 
 
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
-  """Mean AUC over tasks of the earlier and the later validation sessions.
+  """What is monitored, of the earlier and the later validation sessions.
 
-  Sessions are sorted by their start. A half of one class has None.
+  It is the mean over tasks. Sessions are sorted by their start. A half of one
+  class has None.
   """
   host = context.validation.host
   predictions = context.predict(params, context.validation)
@@ -176,15 +181,45 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):
-    auc = evaluator.validation_auc(predictions[half], host.labels[half])
-    defined = auc[~np.isnan(auc)]
-    means.append(float(np.mean(defined)) if len(defined) else None)
+    p, labels = predictions[half], host.labels[half]
+    if context.config.evaluation.monitor == monitor_lib.AUC.name:
+      values = evaluator.validation_auc(p, labels)
+    else:
+      values = _relative_logloss(p, labels)
+    means.append(monitor_lib.mean(values))
   return means
 
 
-def _mean_auc(entry: Record, tasks: Sequence[str]) -> float:
-  values = [entry[f'validation_auc_{task}'] for task in tasks]
-  return float(np.mean([v for v in values if v is not None]))
+def _relative_logloss(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+  """Each task's logloss in units of its rate's, f64[K]."""
+  if not len(labels):
+    return np.full(labels.shape[1], np.nan)
+  found = [
+    metrics.logloss(labels[:, k], p[:, k]) for k in range(labels.shape[1])
+  ]
+  return np.array(found) / monitor_lib.rates_logloss(labels)
+
+
+def _curves(
+  config: config_lib.Config,
+  history: Sequence[Record],
+  tasks: Sequence[str],
+  before: Mapping[str, float],
+) -> dict[str, list[float | None]]:
+  """Mean validation AUC by epoch, and logloss where it is monitored."""
+  curves = {
+    monitor_lib.AUC.figure: [
+      monitor_lib.mean([e[f'validation_auc_{task}'] for task in tasks])
+      for e in history
+    ]
+  }
+  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
+    name = monitor_lib.LOGLOSS.figure
+    curves[name] = [entry[name] for entry in history]
+  return {
+    name: [*([before[name]] if name in before else []), *values]
+    for name, values in curves.items()
+  }
 
 
 def _weights(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import memory, workdir
 from rmtl_jax.runtime import progress as progress_lib
@@ -55,6 +56,7 @@ class Runs:
 
   Attributes:
     config: settings of all runs.
+    monitor: what decides between runs, of the validation rows.
     splits: the data.
     population: most runs that one program trains together.
     finished: number of runs that were trained since the start.
@@ -79,6 +81,7 @@ class Runs:
         is not read, and stage 1 need not converge.
     """
     self.config, self._searching = config, searching
+    self.monitor = monitor_lib.of(config.evaluation.monitor)
     self.splits = {
       name: splits_lib.read(run.data_dir, run.manifest, name, config.batch)
       for name in manifest_lib.SPLITS
@@ -192,7 +195,7 @@ class Runs:
       arm = one.arms['pretrain']
       self._check_converged(arm.stopping, method, seed)
       self._keep('pretrain', method, seed, arm.best_params)
-      self._finish(one, method, seed, None, [])
+      self._finish(one, method, seed, None, {})
 
   def _pretrain_ensemble(
     self, method: Method, config: config_lib.Config
@@ -224,8 +227,8 @@ class Runs:
     for member in members:
       member.context.drop_store()
     self._report_finished(
-      f'{method.name}, seed {config.seed}: validation AUC'
-      f' {record["validation_auc"][0]:.4f}, {record["seconds"]:.1f} s'
+      f'{method.name}, seed {config.seed}: validation {self.monitor.word}'
+      f' {record[self.monitor.figure][0]:.4f}, {record["seconds"]:.1f} s'
     )
 
   def _check_converged(
@@ -298,10 +301,10 @@ class Runs:
     ]
     population_lib.fit_together(stages, self.population)
     for one, (variant, seed) in zip(stages, jobs, strict=True):
-      method, before = variant.method, []
+      method, before = variant.method, {}
       if one.context.config.finetune.start == 'pretrained':
         # Epoch 0 is the pre-trained model, at its best.
-        before = [max(self.record(method.pretrained, seed)['validation_auc'])]
+        before = _kept(self.record(method.pretrained, seed))
       self._finish(one, method, seed, variant.learning_rate, before)
 
   def _context(
@@ -345,7 +348,7 @@ class Runs:
     method: Method,
     seed: int,
     learning_rate: float | None,
-    before: Sequence[float],
+    before: Mapping[str, float],
   ) -> None:
     """Writes the record of a finished run.
 
@@ -354,7 +357,7 @@ class Runs:
       method: what was trained.
       seed: the run's.
       learning_rate: of stage 3, or None after stage 1.
-      before: mean validation AUC at epoch 0, if that may be kept.
+      before: the validation figures at epoch 0, if that may be kept.
     """
     context = one.context
     ((name, arm),) = one.arms.items()
@@ -369,8 +372,8 @@ class Runs:
     context.drop_store()
     rate = '' if learning_rate is None else f' at {learning_rate:g}'
     self._report_finished(
-      f'{method.name}{rate}, seed {seed}: validation AUC'
-      f' {max(record["validation_auc"]):.4f}, kept epoch'
+      f'{method.name}{rate}, seed {seed}: validation {self.monitor.word}'
+      f' {self.monitor.best(record[self.monitor.figure]):.4f}, kept epoch'
       f' {arm.stopping.best_epoch},'
       f' {record["seconds"]:.1f} s'
     )
@@ -391,6 +394,24 @@ class Runs:
   ) -> Record:
     """Reads a finished run's record."""
     return self._files.read(self._files.run(method, seed, learning_rate))
+
+  def best(
+    self, method: Method, seed: int, learning_rate: float | None = None
+  ) -> float:
+    """The best epoch's value of what is monitored, of a finished run.
+
+    Raises:
+      types.InputError: its file, of an earlier version, does not have it.
+    """
+    record = self.record(method, seed, learning_rate)
+    if self.monitor.figure not in record:
+      path = self._files.run(method, seed, learning_rate)
+      raise types.InputError(
+        f'{path}: has no {self.monitor.figure}, which decides'
+        f' (--config.evaluation.monitor={self.monitor.name}): start in another'
+        ' --workdir'
+      )
+    return self.monitor.best(record[self.monitor.figure])
 
   def critics_record(self, method: Method, seed: int) -> Record:
     """Reads finished critics' record."""
@@ -413,3 +434,17 @@ class Runs:
       shapes = critic if stage == 'critic' else actor
       self._params[key] = self._files.load_params(*key, shapes)
     return self._params[key]
+
+
+def _kept(record: Record) -> dict[str, float]:
+  """The validation figures of a finished stage 1 at the epoch it kept."""
+  figures = {
+    one.figure: record[one.figure]
+    for one in (monitor_lib.AUC, monitor_lib.LOGLOSS)
+    if one.figure in record
+  }
+  # Epochs count from 1; an ensemble has one value, when it was finished.
+  return {
+    name: values[min(record['best_epoch'], len(values)) - 1]
+    for name, values in figures.items()
+  }

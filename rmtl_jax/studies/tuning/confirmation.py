@@ -15,19 +15,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtl_jax.evaluation import monitor as monitor_lib
+
 Record = dict[str, Any]
 
 
-class ValidationAuc(NamedTuple):
-  """A run's AUC on the validation split.
+class Validated(NamedTuple):
+  """What is monitored of a run on the validation split.
 
   Attributes:
-    auc: mean over tasks.
+    value: mean over tasks.
     halves: the same of the earlier and the later sessions; NaN where it is
       undefined or unknown.
   """
 
-  auc: float
+  value: float
   halves: tuple[float, float] = (math.nan, math.nan)
 
 
@@ -37,22 +39,30 @@ def fresh_seeds(used: Sequence[int], count: int = 4) -> tuple[int, ...]:
   return tuple(itertools.islice(unused, count))
 
 
-def candidates(trials: Sequence[Record], most: int) -> list[Record]:
+def candidates(
+  trials: Sequence[Record],
+  most: int,
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
+) -> list[Record]:
   """Selects the trials to confirm.
 
   Args:
     trials: of a search; the first has the given settings.
     most: greatest number of candidates.
+    monitor: what decides.
 
   Returns:
     The best unpruned trials with different settings that beat the given ones,
     best first.
   """
-  given = trials[0]['validation_auc']
+
+  def score(trial: Record) -> float:
+    return monitor.sign * trial[monitor.figure]
+
   best: list[Record] = []
-  for trial in sorted(trials[1:], key=lambda t: -t['validation_auc']):
+  for trial in sorted(trials[1:], key=score, reverse=True):
     chosen = [trials[0], *best]
-    if trial['pruned'] or trial['validation_auc'] <= given:
+    if trial['pruned'] or score(trial) <= score(trials[0]):
       continue
     if trial['settings'] not in [other['settings'] for other in chosen]:
       best.append(trial)
@@ -60,8 +70,9 @@ def candidates(trials: Sequence[Record], most: int) -> list[Record]:
 
 
 def decide(
-  base: Sequence[ValidationAuc],
-  candidates: Sequence[tuple[Mapping[str, Any], Sequence[ValidationAuc]]],
+  base: Sequence[Validated],
+  candidates: Sequence[tuple[Mapping[str, Any], Sequence[Validated]]],
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
 ) -> Record:
   """Chooses the candidate with the greatest gain that passes, if any.
 
@@ -73,14 +84,17 @@ def decide(
     base: the given settings, one run per fresh seed.
     candidates: (settings, runs with the same seeds) of each; a candidate that
       diverged has no runs and does not pass.
+    monitor: what decides; a gain is above 0 whether it rises or falls.
 
   Returns:
     `confirmed`: for the given settings ({}) and each candidate `settings`,
     `by_seed`, `gain`, `standard_error`, `halves` (gain and error of the earlier
     and the later half) and `passes`; `chosen`: settings; `base_kept`.
   """
-  confirmed = [_confirm({}, base, base)]
-  confirmed += [_confirm(settings, runs, base) for settings, runs in candidates]
+  confirmed = [
+    _confirm(settings, runs, base, monitor)
+    for settings, runs in [({}, base), *candidates]
+  ]
   passing = [entry for entry in confirmed if entry['passes']]
   chosen = max(passing, key=lambda entry: entry['gain'], default=confirmed[0])
   return {
@@ -92,12 +106,13 @@ def decide(
 
 def _confirm(
   settings: Mapping[str, Any],
-  runs: Sequence[ValidationAuc],
-  base: Sequence[ValidationAuc],
+  runs: Sequence[Validated],
+  base: Sequence[Validated],
+  monitor: monitor_lib.Monitor,
 ) -> Record:
   record: Record = {
     'settings': dict(settings),
-    'by_seed': [run.auc for run in runs],
+    'by_seed': [run.value for run in runs],
     'gain': None,
     'standard_error': None,
     'halves': [],
@@ -105,15 +120,15 @@ def _confirm(
   }
   if not runs:
     return record
-  # The same seed on both sides: seeds alone move AUC by more than settings do.
+  # The same seed on both sides: seeds alone move it by more than settings do.
   pairs = list(zip(runs, base, strict=True))
-  gain, error = paired([one.auc - other.auc for one, other in pairs])
+  gain, error = paired([monitor.gain(a.value, b.value) for a, b in pairs])
   halves = [
-    paired([one.halves[half] - other.halves[half] for one, other in pairs])
+    paired([monitor.gain(a.halves[half], b.halves[half]) for a, b in pairs])
     for half in range(2)
   ]
   # A gain in one half alone is a fit to that period's rows; a half without an
-  # AUC (one class, or a file of an earlier version) can't object.
+  # value (one class, or a file of an earlier version) can't object.
   halves = [half for half in halves if not math.isnan(half[0])]
   return record | {
     'gain': gain,

@@ -11,14 +11,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from rmtl_jax import types
+from rmtl_jax.evaluation import monitor as monitor_lib
 
 
 class Copy:
   """Adds finished trials to a study; without a study it does nothing."""
 
-  def __init__(self, optuna: Any = None, study: Any = None):
+  def __init__(
+    self,
+    optuna: Any = None,
+    study: Any = None,
+    monitor: monitor_lib.Monitor = monitor_lib.AUC,
+  ):
     """Asks the study which trials an earlier start of the search has added."""
-    self._optuna, self._study = optuna, study
+    self._optuna, self._study, self._monitor = optuna, study, monitor
     self._there = {
       trial.user_attrs.get('number')
       for trial in (study.get_trials(deepcopy=False) if study else ())
@@ -41,7 +47,7 @@ class Copy:
       self._optuna.trial.create_trial(
         params=trial.params if trial else {},
         distributions=trial.distributions if trial else {},
-        value=record['validation_auc'],
+        value=record[self._monitor.figure],
         user_attrs={
           'number': number,
           'settings': dict(record['settings']),
@@ -53,7 +59,11 @@ class Copy:
 
 
 def open_copy(
-  optuna: Any, url: str, path: pathlib.Path, search: Mapping[str, Any]
+  optuna: Any,
+  url: str,
+  path: pathlib.Path,
+  search: Mapping[str, Any],
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
 ) -> Copy:
   """Opens the study of a search, which has the name of its directory.
 
@@ -65,6 +75,7 @@ def open_copy(
     url: of the database, created if missing; '' for no copy.
     path: TUNING.
     search: what the trials follow from, as JSON can hold it.
+    monitor: what decides.
 
   Raises:
     types.InputError: the database can't be opened.
@@ -73,20 +84,25 @@ def open_copy(
     return Copy()
   name = str(path.resolve())
   try:
-    study = _open(optuna, url, name)
+    study = _open(optuna, url, name, monitor)
     if study.user_attrs.get('search', search) != search:
       optuna.delete_study(study_name=name, storage=url)
-      study = _open(optuna, url, name)
+      study = _open(optuna, url, name, monitor)
     study.set_user_attr('search', dict(search))
   except Exception as error:  # of SQLAlchemy, of a driver, of Optuna
     raise types.InputError(
       '--storage: cannot be opened, expected a URL such as'
       f' sqlite:///trials.db: {types.first_line(error)}'
     ) from None
-  return Copy(optuna, study)
+  return Copy(optuna, study, monitor)
 
 
-def _open(optuna: Any, url: str, name: str) -> Any:
+def _open(
+  optuna: Any, url: str, name: str, monitor: monitor_lib.Monitor
+) -> Any:
   return optuna.create_study(
-    storage=url, study_name=name, direction='maximize', load_if_exists=True
+    storage=url,
+    study_name=name,
+    direction=monitor.direction,
+    load_if_exists=True,
   )

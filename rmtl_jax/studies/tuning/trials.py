@@ -10,41 +10,48 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.studies.comparison import methods
 from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation
 
 Record = dict[str, Any]
-ValidationAuc = confirmation.ValidationAuc
+Validated = confirmation.Validated
 
 _RATE = 'finetune.learning_rate'
-# A trial is pruned after one seed if its AUC is below the best trial's by more
-# than LEAST_MARGIN and by more than this many standard deviations over seeds.
+# A trial is pruned after one seed if it is worse than the best trial by more
+# than LEAST_MARGIN (of AUC, or of logloss in units of the rate's) and by more
+# than this many standard deviations over seeds.
 LEAST_MARGIN = 0.005
 _DEVIATIONS = 3.0
 
 
 def make_record(
-  settings: Record, by_seed: Sequence[float], pruned: bool = False
+  settings: Record,
+  by_seed: Sequence[float],
+  pruned: bool = False,
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
 ) -> Record:
   """The record of a trial in tuning.json; without seeds it has diverged."""
   return {
     'settings': settings,
-    'validation_auc': float(np.mean(by_seed)) if by_seed else 0.0,
+    monitor.figure: float(np.mean(by_seed)) if by_seed else monitor.worst,
     'by_seed': list(by_seed),
     'pruned': pruned,
   }
 
 
-def best(trials: Sequence[Record]) -> Record:
+def best(
+  trials: Sequence[Record], monitor: monitor_lib.Monitor = monitor_lib.AUC
+) -> Record:
   """The best unpruned trial, the first of equals."""
   whole = [t for t in trials if not t['pruned']]
-  return max(whole, key=lambda t: t['validation_auc'])
+  return max(whole, key=lambda t: monitor.sign * t[monitor.figure])
 
 
 def margin(trials: Sequence[Record]) -> float:
-  """The AUC below the best trial at which a trial is pruned.
+  """By how much a trial that is pruned is worse than the best one.
 
   Args:
     trials: at least one of them unpruned.
@@ -62,15 +69,21 @@ def margin(trials: Sequence[Record]) -> float:
   return max(_DEVIATIONS * pooled, LEAST_MARGIN)
 
 
-def is_hopeless(first: float, trials: Sequence[Record]) -> bool:
+def is_hopeless(
+  first: float,
+  trials: Sequence[Record],
+  monitor: monitor_lib.Monitor = monitor_lib.AUC,
+) -> bool:
   """Whether to prune a trial after its first seed.
 
   Args:
-    first: its validation AUC with the first seed.
+    first: its value with the first seed.
     trials: the earlier ones.
+    monitor: what decides.
   """
   # The same seed of the best trial, not its mean: some seeds are easier.
-  return first < best(trials)['by_seed'][0] - margin(trials)
+  of_best = best(trials, monitor)['by_seed'][0]
+  return monitor.sign * first < monitor.sign * of_best - margin(trials)
 
 
 def variant(
@@ -106,6 +119,7 @@ class Trainer:
       stage: the last stage of a trial.
     """
     self._runs, self._config, self._stage = runs, config, stage
+    self._monitor = monitor_lib.of(config.evaluation.monitor)
     self._seconds, self._trained = 0.0, 0
 
   def trials(
@@ -135,7 +149,7 @@ class Trainer:
     else:
       measured = self.measure(points, seeds)
     return [
-      make_record(point, _aucs(runs), pruned=not runs)
+      self._record(point, runs, pruned=not runs)
       for point, runs in zip(points, measured, strict=True)
     ]
 
@@ -143,17 +157,23 @@ class Trainer:
     self, point: Record, seeds: Sequence[int], before: Sequence[Record]
   ) -> Record:
     first = self.measure([point], seeds[:1])[0]
-    if not first or is_hopeless(first[0].auc, before):
-      return make_record(point, _aucs(first), pruned=True)
+    if not first or is_hopeless(first[0].value, before, self._monitor):
+      return self._record(point, first, pruned=True)
     rest = self.measure([point], seeds[1:])[0]
     if not rest:
-      return make_record(point, [], pruned=True)
-    return make_record(point, _aucs([*first, *rest]))
+      return self._record(point, [], pruned=True)
+    return self._record(point, [*first, *rest])
+
+  def _record(
+    self, point: Record, runs: Sequence[Validated], pruned: bool = False
+  ) -> Record:
+    values = [run.value for run in runs]
+    return make_record(point, values, pruned, self._monitor)
 
   def measure(
     self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[ValidationAuc]]:
-    """AUCs by point and seed; [] for a point that diverges."""
+  ) -> list[list[Validated]]:
+    """Validation figures by point and seed; [] for a point that diverges."""
     try:
       return self._train(points, seeds)
     except FloatingPointError:
@@ -178,7 +198,7 @@ class Trainer:
 
   def _train(
     self, points: Sequence[Record], seeds: Sequence[int]
-  ) -> list[list[ValidationAuc]]:
+  ) -> list[list[Validated]]:
     begin, finished = time.monotonic(), self._runs.finished
     variants = [variant(self._config, self._stage, point) for point in points]
     if self._stage == 'pretrain':
@@ -190,11 +210,9 @@ class Trainer:
     if self._runs.finished > finished:
       self._seconds += time.monotonic() - begin
       self._trained += len(points) * len(seeds)
-    return [[self._validation_auc(v, seed) for seed in seeds] for v in variants]
+    return [[self._validated(v, seed) for seed in seeds] for v in variants]
 
-  def _validation_auc(
-    self, v: comparison_runs.Variant, seed: int
-  ) -> ValidationAuc:
+  def _validated(self, v: comparison_runs.Variant, seed: int) -> Validated:
     rate = v.learning_rate if v.method.weighting else None
     record = self._runs.record(v.method, seed, rate)
     # Files of an earlier version have no halves.
@@ -202,8 +220,5 @@ class Trainer:
       math.nan if value is None else value
       for value in record.get('validation_halves', (None, None))
     )
-    return ValidationAuc(max(record['validation_auc']), (earlier, later))
-
-
-def _aucs(runs: Sequence[ValidationAuc]) -> list[float]:
-  return [run.auc for run in runs]
+    value = self._runs.best(v.method, seed, rate)
+    return Validated(value, (earlier, later))

@@ -19,6 +19,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import extras, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
+from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.runtime import progress as progress_lib
 from rmtl_jax.runtime import workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
@@ -99,7 +100,7 @@ def tune(
   live: progress_lib.Progress | None = None,
   interrupted: Callable[[], int] = lambda: 0,
 ) -> Record:
-  """Searches settings by their mean validation AUC over tasks and seeds.
+  """Searches settings by evaluation.monitor, its mean over tasks and seeds.
 
   The test split is not read. The best trial's value is biased upwards, because
   the same rows and seeds chose it. So the best trials and the given settings
@@ -136,7 +137,9 @@ def tune(
     )
     runs = comparison_runs.Runs(run, config, live, interrupted, searching=True)
     runs.check([base])
-    copy = storage.open_copy(optuna, options.storage, path, options.follows)
+    monitor = monitor_lib.of(config.evaluation.monitor)
+    follows = {**options.follows, 'monitor': monitor.name}
+    copy = storage.open_copy(optuna, options.storage, path, follows, monitor)
     workdir.create(path, base, data_dir, snapshot.digests())
     trainer = trials.Trainer(runs, config, options.stage)
     # The sampler draws as many trials as one program can train together before
@@ -144,7 +147,7 @@ def tune(
     batch = max(runs.population // len(options.seeds), 1)
     spec = run.manifest.feature_spec()
     tried = _search(optuna, config, options, spec, trainer, batch, live, copy)
-    decision = _confirm(options, trainer, tried, live)
+    decision = _confirm(options, monitor, trainer, tried, live)
     record = _record(config, options, tried, decision)
     writers.write_json(path / 'tuning.json', record)
     best = config_values.with_settings(config, record['chosen'])
@@ -173,8 +176,9 @@ def _search(
 ) -> list[Record]:
   """Trains trials until there is no time, the given settings first."""
   end = time.monotonic() + (60 * options.minutes or math.inf)
+  monitor = monitor_lib.of(config.evaluation.monitor)
   study = optuna.create_study(
-    direction='maximize',
+    direction=monitor.direction,
     sampler=optuna.samplers.TPESampler(seed=options.sampler_seed),
   )
   for start in search.start_points(options.space, config):
@@ -193,22 +197,25 @@ def _search(
     for trial, record in zip(asked, records, strict=True):
       # A pruned trial has the value of its one seed: the sampler would learn
       # nothing from a trial without a value.
-      study.tell(trial, record['validation_auc'])
+      study.tell(trial, record[monitor.figure])
       copy.add(record, len(tried), trial)
       tried.append(record)
-      live.say(_line(tried, options, trainer, end - time.monotonic()))
+      seconds = end - time.monotonic()
+      live.say(_line(tried, options, monitor, trainer, seconds))
   return tried
 
 
 def _line(
   tried: Sequence[Record],
   options: Options,
+  monitor: monitor_lib.Monitor,
   trainer: trials.Trainer,
   seconds: float,
 ) -> str:
   """One trial's result; `seconds` are those in which others may start."""
-  best, last, done = trials.best(tried), tried[-1], len(tried) - 1
-  value = f'validation AUC {last["validation_auc"]:.4f}'
+  best, last = trials.best(tried, monitor), tried[-1]
+  done = len(tried) - 1
+  value = f'validation {monitor.word} {last[monitor.figure]:.4f}'
   if last['pruned']:
     value += ' after one seed, the others are spared'
   if not last['by_seed']:
@@ -221,25 +228,26 @@ def _line(
     runs, more = runs + seeds, more - 1
   return (
     f'trial {done} of {options.trials}: {value}, best'
-    f' {best["validation_auc"]:.4f} at trial {tried.index(best)}'
+    f' {best[monitor.figure]:.4f} at trial {tried.index(best)}'
     + trainer.left(runs, more * seeds, seconds)
   )
 
 
 def _confirm(
   options: Options,
+  monitor: monitor_lib.Monitor,
   trainer: trials.Trainer,
   tried: Sequence[Record],
   live: progress_lib.Progress,
 ) -> Record:
   """Runs the candidates with fresh seeds; see confirmation.decide."""
   if not options.confirm:
-    chosen = trials.best(tried)['settings']
+    chosen = trials.best(tried, monitor)['settings']
     return {'confirmed': [], 'chosen': chosen, 'base_kept': not chosen}
-  best = confirmation.candidates(tried, options.confirm)
+  best = confirmation.candidates(tried, options.confirm, monitor)
   if not best:
     return {'confirmed': [], 'chosen': {}, 'base_kept': True}
-  measured: list[list[trials.ValidationAuc]] = []
+  measured: list[list[trials.Validated]] = []
   for trial in [tried[0], *best]:
     measured += trainer.measure([trial['settings']], options.fresh)
     if not measured[0]:
@@ -254,7 +262,7 @@ def _confirm(
     )
   settings = [trial['settings'] for trial in best]
   tried_again = list(zip(settings, measured[1:], strict=True))
-  return confirmation.decide(measured[0], tried_again)
+  return confirmation.decide(measured[0], tried_again, monitor)
 
 
 def _record(
@@ -264,13 +272,15 @@ def _record(
   decision: Record,
 ) -> Record:
   method = trials.variant(config, options.stage, decision['chosen']).method
+  monitor = monitor_lib.of(config.evaluation.monitor)
   return {
     'split': 'validation',
+    'monitor': monitor.name,
     'backbone': config.backbone,
     'stage': options.stage,
     'seeds': list(options.seeds),
     'confirm_seeds': list(options.fresh) if options.confirm else [],
-    'best': trials.best(tried),
+    'best': trials.best(tried, monitor),
     **decision,
     'method': method.name,
     'trials': list(tried),

@@ -250,6 +250,17 @@ def test_learning_rates_say_what_was_tried_and_kept():
   assert 'ple' not in [r['method'] for r in rows]
 
 
+def test_rates_that_logloss_chose_say_so():
+  results = example.build(seeds=2)
+  results['config'] = {'evaluation': {'monitor': 'logloss'}}
+  for entry in results['tuning']:
+    entry['validation_logloss'] = entry['learning_rate']
+  text = formats.markdown(results)
+  assert 'the best mean validation logloss over' in text
+  rows = tables(text)['Learning rates and early stopping']
+  assert row(rows, method='ple+critic')['logloss at 0.0003'] == '0.00030'
+
+
 def test_without_tuning_the_rate_is_said_not_to_be_tuned():
   results = example.build(seeds=2)
   results['budget']['learning_rates'], results['tuning'] = [1e-3], []

@@ -206,6 +206,18 @@ def test_stage_three_shows_the_gain_since_its_start():
   np.testing.assert_allclose(line.get_ydata(), [0.0, 15.0])
 
 
+def test_curves_have_what_is_monitored():
+  results = example.build(seeds=2, tasks=('click',))
+  results['config'] = {'evaluation': {'monitor': 'logloss'}}
+  for run in results['runs']:
+    run['validation_logloss'] = [0.9, 0.9 - 1e-3 * (1 + run['seed'])]
+  figure = curves.learning(results)
+  axes = panel(figure, 'stage 3, ple')
+  (line,) = (a for a in axes.lines if a.get_label() == 'ple+critic')
+  np.testing.assert_allclose(line.get_ydata(), [0.0, -15.0])
+  assert 'logloss' in axes.get_ylabel()
+
+
 def test_what_starts_from_scratch_has_no_epoch_0():
   name = 'ple+critic:finetune.start=scratch'
   results = example.build(seeds=2, tasks=('click',), judged=(name,))

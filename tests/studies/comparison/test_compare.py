@@ -146,6 +146,39 @@ def test_learning_rates_are_chosen_on_validation(compared):
       assert not tried and method['learning_rate'] is None
 
 
+def test_what_is_monitored_chooses_learning_rates(tmp_path, data_dir):
+  config = config_values.with_settings(
+    dataclasses.replace(
+      CONFIG,
+      compare=dataclasses.replace(
+        CONFIG.compare, methods=('shared_bottom+constant',), seeds=(5,)
+      ),
+    ),
+    {'evaluation.monitor': 'logloss'},
+  )
+  results = compare.compare(config, tmp_path, data_dir, QUIET)
+  (method,) = [m for m in results['methods'] if m['weighting']]
+  tried = {
+    e['learning_rate']: e['validation_logloss'] for e in results['tuning']
+  }
+  assert tried[method['learning_rate']] == min(tried.values())
+  (before,) = runs_of(results, 'shared_bottom')
+  (run,) = runs_of(results, method['name'])
+  assert len(run['validation_auc']) == len(run['validation_logloss']) == 3
+  # Epoch 0 is the pre-trained model, at the epoch that it kept.
+  kept = before['best_epoch'] - 1
+  assert before['validation_logloss'][kept] == min(before['validation_logloss'])
+  for figure in ('validation_auc', 'validation_logloss'):
+    assert run[figure][0] == before[figure][kept]
+  # A run of an earlier version does not say what decides.
+  path = next((tmp_path / 'runs').glob('*constant*/*'))
+  record = json.loads(path.read_text())
+  del record['validation_logloss']
+  path.write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match='has no validation_logloss'):
+    compare.compare(config, tmp_path, data_dir, QUIET)
+
+
 def test_differences_are_of_paired_seeds(compared):
   _, results = compared
   assert len(results['differences']) == 2 * 4 * 2 * 3

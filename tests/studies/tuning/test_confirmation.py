@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from rmtl_jax.evaluation import monitor
 from rmtl_jax.studies.tuning import confirmation
 
-ValidationAuc = confirmation.ValidationAuc
+Validated = confirmation.Validated
 
 
 def test_fresh_seeds():
@@ -44,17 +45,17 @@ def test_paired_by_hand():
 
 
 BASE = [
-  ValidationAuc(0.700),
-  ValidationAuc(0.710),
-  ValidationAuc(0.690),
-  ValidationAuc(0.704),
+  Validated(0.700),
+  Validated(0.710),
+  Validated(0.690),
+  Validated(0.704),
 ]
 
 
 def shifted(*gains, halves=None):
   """Runs that differ from BASE by so much."""
   return [
-    ValidationAuc(run.auc + gain, halves or run.halves)
+    Validated(run.value + gain, halves or run.halves)
     for run, gain in zip(BASE, gains, strict=True)
   ]
 
@@ -117,8 +118,8 @@ def test_the_best_of_those_that_pass_is_chosen():
   ],
 )
 def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
-  base = [ValidationAuc(0.7, (0.6, 0.8))] * 4
-  own = [ValidationAuc(0.71, (0.62, 0.8 + gain)) for gain in later]
+  base = [Validated(0.7, (0.6, 0.8))] * 4
+  own = [Validated(0.71, (0.62, 0.8 + gain)) for gain in later]
   record = confirmation.decide(base, [({'a': 1}, own)])
   entry = record['confirmed'][1]
   assert entry['halves'][0]['gain'] == pytest.approx(0.02)
@@ -127,8 +128,33 @@ def test_a_gain_in_one_half_alone_is_not_chosen(later, passes):
 
 
 def test_a_half_that_is_not_defined_decides_nothing():
-  base = [ValidationAuc(0.7, (0.6, math.nan))] * 2
-  own = [ValidationAuc(0.71, (0.61, math.nan))] * 2
+  base = [Validated(0.7, (0.6, math.nan))] * 2
+  own = [Validated(0.71, (0.61, math.nan))] * 2
   record = confirmation.decide(base, [({'a': 1}, own)])
   assert len(record['confirmed'][1]['halves']) == 1
   assert record['chosen'] == {'a': 1}
+
+
+def test_logloss_that_falls_is_a_gain():
+  trials = [
+    {'settings': {'a': i}, 'validation_logloss': value, 'pruned': False}
+    for i, value in enumerate([0.90, 0.91, 0.88, 0.89])
+  ]
+  found = confirmation.candidates(trials, 9, monitor.LOGLOSS)
+  assert [t['settings'] for t in found] == [{'a': 2}, {'a': 3}]
+  record = confirmation.decide(
+    [Validated(0.90, (0.8, 1.0))] * 2,
+    [
+      ({'a': 2}, [Validated(0.88, (0.79, 0.97))] * 2),
+      ({'a': 3}, [Validated(0.91, (0.81, 1.01))] * 2),
+    ],
+    monitor.LOGLOSS,
+  )
+  better, worse = record['confirmed'][1:]
+  assert better['gain'] == pytest.approx(0.02) and better['passes']
+  assert [half['gain'] for half in better['halves']] == [
+    pytest.approx(0.01),
+    pytest.approx(0.03),
+  ]
+  assert worse['gain'] == pytest.approx(-0.01) and not worse['passes']
+  assert record['chosen'] == {'a': 2}

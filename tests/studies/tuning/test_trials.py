@@ -5,6 +5,7 @@ import math
 import pytest
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import monitor
 from rmtl_jax.studies.tuning import trials
 
 
@@ -50,6 +51,22 @@ def test_a_first_seed_is_held_against_the_best_trials_first_seed(first, lost):
     trials.make_record({'a': 2}, [0.60, 0.60]),
   ]
   assert trials.is_hopeless(first, tried) is lost
+
+
+@pytest.mark.parametrize(
+  ('first', 'lost'), [(0.906, True), (0.904, False), (0.85, False)]
+)
+def test_low_logloss_is_good(first, lost):
+  def record(values, **more):
+    return trials.make_record({}, values, monitor=monitor.LOGLOSS, **more)
+
+  tried = [record([0.901, 0.899]), record([0.90, 0.88])]
+  assert tried[0]['validation_logloss'] == pytest.approx(0.9)
+  assert trials.best(tried, monitor.LOGLOSS) is tried[1]
+  tried = [record([0.901, 0.901]), record([0.90, 0.90])]
+  assert trials.is_hopeless(first, tried, monitor.LOGLOSS) is lost
+  diverged = record([], pruned=True)
+  assert diverged['validation_logloss'] > 10
 
 
 def test_a_point_is_a_method_and_a_rate():

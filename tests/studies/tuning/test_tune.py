@@ -310,6 +310,40 @@ def test_a_database_gets_every_trial_once(tmp_path, data_dir, tuned):
   assert [t.user_attrs['number'] for t in again.trials] == [0, 1]
 
 
+def test_a_search_goes_by_logloss_where_that_is_monitored(tmp_path, data_dir):
+  optuna = pytest.importorskip('optuna')
+  config = config_values.with_settings(
+    CONFIG, {'evaluation.monitor': 'logloss'}
+  )
+  url = f'sqlite:///{tmp_path / "trials.db"}'
+  options = RATE._replace(
+    trials=2, confirm=1, confirm_seeds=(8, 9), storage=url
+  )
+  said = []
+  live = progress.Progress(quiet=True)
+  live.say = said.append
+  record = tune.tune(config, options, tmp_path / 't', data_dir, live)
+  assert record['monitor'] == 'logloss'
+  figures = [trial['validation_logloss'] for trial in record['trials']]
+  assert record['best']['validation_logloss'] == min(figures)
+  assert all('validation logloss' in x for x in said if x.startswith('trial '))
+  (name,) = optuna.get_all_study_names(url)
+  study = optuna.load_study(study_name=name, storage=url)
+  assert [trial.value for trial in study.trials] == figures
+  assert study.direction == optuna.study.StudyDirection.MINIMIZE
+  base, *others = record['confirmed']
+  for entry in others:
+    pairs = zip(base['by_seed'], entry['by_seed'], strict=True)
+    gain = sum(old - new for old, new in pairs) / 2
+    assert entry['gain'] == pytest.approx(gain)
+  path = next((tmp_path / 't' / 'trials').glob('*/5.json'))
+  run = json.loads(path.read_text())
+  # The epoch with the lowest logloss was kept, whatever its AUC.
+  best = run['validation_logloss'].index(min(run['validation_logloss']))
+  assert run['best_epoch'] == best + 1
+  assert len(run['validation_halves']) == 2
+
+
 def test_a_database_that_is_none_is_refused(tmp_path, data_dir):
   options = RATE._replace(storage='nothing://here')
   with pytest.raises(types.InputError, match='--storage: cannot be opened'):

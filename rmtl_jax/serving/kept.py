@@ -1,0 +1,163 @@
+"""A history that is read once and serves many requests.
+
+A row's past is made of the rows of its user, its item and its session, and of
+the sessions that these rows stand in: those tell when labels count. `near`
+finds them, and the SQL of past.py over them alone computes what it would
+compute over all of the history. So a request costs what its own rows' past
+costs, beside one scan of the keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.serving import log, past, rows
+from rmtl_jax.serving import vocabulary as vocabulary_lib
+
+_KEYS = 'keys'
+# Groups that look at earlier rows of the item, whosever they are.
+_OF_ITEMS = {'counts', 'rates'}
+
+
+class Snapshot(NamedTuple):
+  """What a request sees of a history to which rows may be appended meanwhile.
+
+  Attributes:
+    rows: how many there are.
+    numbers: keys of which every value is a number, so that 118.0 may be 118.
+  """
+
+  rows: int
+  numbers: frozenset[str]
+
+
+class KeptHistory:
+  """Earlier rows, read and checked once; threads may share it."""
+
+  def __init__(
+    self,
+    manifest: manifest_lib.Manifest,
+    needs: past.Needs,
+    items: vocabulary_lib.Vocabulary | None,
+    memory_limit: str = '',
+  ):
+    """Keeps no rows yet.
+
+    Args:
+      manifest: the run's.
+      needs: what the model takes.
+      items: the run's vocabulary of items; None if it reads none.
+      memory_limit: memory of the rows before they spill to disk.
+    """
+    self.manifest, self.needs = manifest, needs
+    self._items, self._lock = items, threading.Lock()
+    stack = contextlib.ExitStack()
+    self._connection, _ = stack.enter_context(
+      past.scratch_database(memory_limit)
+    )
+    self.close = weakref.finalize(self, stack.close)
+    self._past = past.Past(self._connection, manifest, needs)
+    self._item = log.item_column(log.make_log_schema(manifest))
+    self._connection.execute(
+      f'CREATE TABLE {_KEYS} (row_id BIGINT, session VARCHAR, "user" VARCHAR,'
+      ' item VARCHAR)'
+    )
+    self._seen = Snapshot(0, frozenset(past.KEYS))
+
+  def __len__(self) -> int:
+    return self._seen.rows
+
+  def append(self, parts: Iterable[rows.Rows], size: int) -> None:
+    """Adds rows, all or none.
+
+    Args:
+      parts: raw rows.
+      size: how many are read at a time.
+
+    Raises:
+      types.InputError: a column or a value that can't be used.
+    """
+    with self._lock:
+      before = self._past.first
+      self._connection.begin()
+      try:
+        for part in parts:
+          self._past.add(part, scored=False, size=size)
+        numbers = self._add_keys(before)
+      except BaseException:
+        self._connection.rollback()
+        self._past.start_after(before)
+        raise
+      self._connection.commit()
+      self._seen = Snapshot(self._past.first, numbers)
+
+  def _add_keys(self, first: int) -> frozenset[str]:
+    """Writes the keys of rows from `first` on; which keys are numbers still."""
+    item = sql.quote(self._item)
+    found = self._connection.sql(
+      f'SELECT row_id, session, "user", {item} AS item FROM {log.TABLE}'
+      f' WHERE row_id >= {first} ORDER BY row_id'
+    ).to_arrow_table()
+    numbers = set(self._seen.numbers)
+    columns = {'row_id': found['row_id']}
+    for name in ('session', 'user'):
+      values = found[name].combine_chunks()
+      if vocabulary_lib.strip_zero_fractions(values.drop_null()) is None:
+        numbers.discard(name)
+      columns[name] = vocabulary_lib.whole(values)
+    columns['item'] = self._spelled_items(found['item'].combine_chunks())
+    self._connection.register('values', pa.table(columns))
+    self._connection.execute(f'INSERT INTO {_KEYS} BY NAME FROM values')
+    self._connection.unregister('values')
+    return frozenset(numbers)
+
+  def _spelled_items(self, values: pa.Array) -> pa.Array:
+    return values if self._items is None else self._items.spelled(values)
+
+  @property
+  def snapshot(self) -> Snapshot:
+    """What there is now."""
+    return self._seen
+
+  def near(self, seen: Snapshot, keys: pa.Table) -> pa.Table:
+    """Rows that the past of a request is made of, in their order.
+
+    Args:
+      seen: what the request sees.
+      keys: `session`, `user` and `item` of its rows.
+
+    Returns:
+      Rows of the log (serving/log.py).
+    """
+    wanted = {
+      name: vocabulary_lib.whole(keys[name].combine_chunks())
+      for name in ('session', 'user')
+    }
+    if _OF_ITEMS & {*self.needs.groups}:
+      wanted['item'] = self._spelled_items(keys['item'].combine_chunks())
+    # Keys are compared in one spelling; rows that the log tells apart after all
+    # are more of the past than is needed, which changes nothing.
+    with self._connection.cursor() as cursor:
+      for name, values in wanted.items():
+        table = pa.table({'value': values.drop_null()})
+        cursor.register(f'of_{name}', table)
+      own = ' OR '.join(
+        f'{sql.quote(name)} IN (FROM of_{name})' for name in wanted
+      )
+      return cursor.sql(
+        f'WITH seen AS (FROM {_KEYS} WHERE row_id < {seen.rows}),'
+        f' own AS (FROM seen WHERE {own})'
+        f' SELECT l.* FROM {log.TABLE} l SEMI JOIN (SELECT row_id FROM seen'
+        f'  WHERE {own} OR session IN (SELECT session FROM own WHERE session'
+        '   IS NOT NULL) OR (session IS NULL AND "user" IN (SELECT "user" FROM'
+        '   own WHERE session IS NULL AND "user" IS NOT NULL))) k'
+        ' ON l.row_id = k.row_id ORDER BY l.row_id'
+      ).to_arrow_table()

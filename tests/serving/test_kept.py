@@ -1,0 +1,161 @@
+"""Histories that are kept: requests get what the whole history gives."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rmtl_jax import types
+from tests.serving import past_run
+
+
+@pytest.fixture(scope='module')
+def loaded(past_dir):
+  return past_run.untrained(past_dir)
+
+
+def in_order(raw):
+  return raw.sort_by('time')
+
+
+def same(found, expected):
+  assert list(found) == list(expected)
+  for task, values in expected.items():
+    np.testing.assert_array_equal(found[task], values)
+
+
+def pasts(model, rows, history):
+  """The as-of columns that the encoder gets, as Arrow."""
+  seen, encode = [], model.encoder.encode
+
+  def spy(chunk, notes=None):
+    seen.append(chunk.table.select(model.needs.columns))
+    return encode(chunk, notes)
+
+  model.encoder.encode = spy
+  try:
+    found = model.predict(rows, history)
+  finally:
+    del model.encoder.encode
+  return found, pa.concat_tables(seen)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_requests_see_what_the_whole_history_gives_them(loaded, seed):
+  raw = in_order(past_run.log(seed=seed))
+  rng = np.random.default_rng(seed)
+  kept = loaded.keep_history(raw.slice(0, 900))
+  assert len(kept) == 900
+  for _ in range(4):
+    count = int(rng.integers(1, 6))
+    # Rows after the history, as they come, or any: some are in it.
+    places = np.arange(900, 900 + count)
+    if rng.random() < 0.5:
+      places = np.sort(rng.choice(len(raw), count, replace=False))
+    rows = raw.take(pa.array(places)).drop_columns(['clicked', 'bought'])
+    found, columns = pasts(loaded, rows, kept)
+    expected, whole = pasts(loaded, rows, raw.slice(0, 900))
+    assert columns.equals(whole)
+    same(found, expected)
+
+
+def test_rows_are_appended(loaded):
+  raw = in_order(past_run.log(seed=5))
+  kept = loaded.keep_history(raw.slice(0, 300))
+  loaded.extend_history(kept, raw.slice(300, 400))
+  loaded.extend_history(kept, raw.slice(700, 0))
+  assert len(kept) == 700
+  rows = raw.slice(700, 5)
+  same(loaded.predict(rows, kept), loaded.predict(rows, raw.slice(0, 700)))
+
+
+@pytest.mark.parametrize('key', ['user', 'item'])
+def test_logs_without_a_key(tmp_path, key):
+  raw, schema = past_run.log_without(key)
+  settings = {'network.session_encoder': 'none'}
+  settings['network.history_encoder'] = 'none'
+  model = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=raw, schema=schema), **settings
+  )
+  raw = in_order(raw)
+  kept = model.keep_history(raw.slice(0, 900))
+  for begin in (900, 1000):
+    rows = raw.slice(begin, 3)
+    found, columns = pasts(model, rows, kept)
+    expected, whole = pasts(model, rows, raw.slice(0, 900))
+    assert columns.equals(whole)
+    same(found, expected)
+
+
+@pytest.mark.parametrize('other', ['x', '7'])
+def test_one_key_in_two_spellings(loaded, other):
+  """Users 7 and 7.0 are one where all users are numbers, and else are two."""
+  raw = in_order(past_run.log())
+  users = [
+    f'{user or "u0"}'.strip('u') + '.0' for user in raw['who'].to_pylist()
+  ]
+  users[10] = other
+  at = raw.schema.get_field_index('who')
+  raw = raw.set_column(at, 'who', pa.array(users))
+  history, rows = raw.slice(0, 800), raw.slice(800, 1)
+  plain = [user.removesuffix('.0') for user in rows['who'].to_pylist()]
+  rows = rows.set_column(at, 'who', pa.array(plain))
+  kept = loaded.keep_history(history)
+  found, columns = pasts(loaded, rows, kept)
+  expected, whole = pasts(loaded, rows, history)
+  assert columns.equals(whole)
+  same(found, expected)
+  known = columns['asof_user_rows'].null_count == 0
+  assert known is (other == '7')
+
+
+def test_bad_rows_leave_a_history_as_it_was(loaded):
+  raw = in_order(past_run.log())
+  kept = loaded.keep_history(raw.slice(0, 600))
+  bad = raw.slice(600, 5).drop_columns(['clicked'])
+  bad = bad.append_column('clicked', pa.array([0, 1, 0, 2, 0]))
+  with pytest.raises(types.InputError, match="row 4, column 'clicked'"):
+    loaded.extend_history(kept, bad)
+  assert len(kept) == 600
+  loaded.extend_history(kept, raw.slice(600, 100))
+  rows = raw.slice(700, 3)
+  same(loaded.predict(rows, kept), loaded.predict(rows, raw.slice(0, 700)))
+
+
+def test_a_history_of_another_model_is_refused(loaded, tmp_path):
+  other = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=past_run.log(400), as_of=('counts',)),
+    **{
+      'network.session_encoder': 'none',
+      'network.history_encoder': 'none',
+    },
+  )
+  kept = other.keep_history(past_run.log(400))
+  with pytest.raises(types.InputError, match='of other data'):
+    loaded.predict(past_run.log(400).slice(0, 1), kept)
+
+
+def test_threads_share_a_history_that_grows(loaded):
+  raw = in_order(past_run.log(seed=6))
+  kept = loaded.keep_history(raw.slice(0, 600))
+  rows = raw.slice(600, 2)
+  # What comes later changes nothing for these rows.
+  expected, found = loaded.predict(rows, raw.slice(0, 600)), []
+
+  def ask():
+    found.extend(loaded.predict(rows, kept) for _ in range(3))
+
+  threads = [threading.Thread(target=ask) for _ in range(3)]
+  later = raw.filter(pa.array(raw['time'].to_numpy() > rows['time'][1].as_py()))
+  for thread in threads:
+    thread.start()
+  for begin in range(0, 200, 50):
+    loaded.extend_history(kept, later.slice(begin, 50))
+  for thread in threads:
+    thread.join()
+  assert len(found) == 9
+  for one in found:
+    same(one, expected)
