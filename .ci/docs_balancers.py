@@ -46,13 +46,22 @@ def _settings() -> Iterator[str]:
   yield '| setting | what it is | whose, and the value of its paper |'
   yield '|---|---|---|'
   for name, text in texts.items():
-    whose = [
-      f'`{record.name}` {_value(name, record.settings[name])}'.strip()
+    values = {
+      record.name: _value(name, record.settings[name])
       for record in registry.RECORDS.values()
       if name in record.settings
-    ]
-    if whose:
-      yield f'| `{name}` | {text} | {", ".join(whose)} |'
+    }
+    if values:
+      yield f'| `{name}` | {text} | {_whose(values)} |'
+
+
+def _whose(values: dict[str, str]) -> str:
+  if len(values) > 1 and len(set(values.values())) == 1:
+    names = ', '.join(f'`{name}`' for name in values)
+    return f'{names} {next(iter(values.values()))}'.strip()
+  return ', '.join(
+    f'`{name}` {value}'.strip() for name, value in values.items()
+  )
 
 
 def _value(name: str, value: Any) -> str:

@@ -91,7 +91,7 @@ def from_gram(
   def init(params):
     del params
     return GramState(
-      jnp.ones(num_tasks), jnp.zeros((), jnp.int32), init_memory()
+      jnp.ones(num_tasks, jnp.float32), jnp.zeros((), jnp.int32), init_memory()
     )
 
   def update(updates, state, params=None, *, key=None, losses=None, **extra):
@@ -104,6 +104,8 @@ def from_gram(
         )
     gram = tasks.gram(updates) if groups == 1 else cross_gram(updates)
     weights, converged, memory = weights_of(gram, state.memory, key, losses)
+    # A gradient that is no finite number ends a run; no solver hides it.
+    weights = jnp.where(jnp.all(jnp.isfinite(gram)), weights, jnp.nan)
     weights = averaging * state.task_weights + (1.0 - averaging) * weights
     failures = state.failures + jnp.where(converged, 0, 1)
     new_state = GramState(weights, failures, memory)
@@ -213,7 +215,7 @@ def gradvac(
   return from_gram(
     num_tasks,
     weights_of,
-    lambda: jnp.zeros((num_tasks, num_tasks)),
+    lambda: jnp.zeros((num_tasks, num_tasks), jnp.float32),
     averaging,
   )
 
@@ -280,7 +282,7 @@ def nash_mtl(
     return NashState(
       jnp.asarray(period, jnp.int32),
       jnp.zeros((), jnp.int32),
-      jnp.ones(num_tasks),
+      jnp.ones(num_tasks, jnp.float32),
     )
 
   return from_gram(num_tasks, weights_of, init_memory, averaging)
@@ -426,7 +428,7 @@ def _of_halves(
   return from_gram(
     num_tasks,
     weights_of,
-    lambda: jnp.full(num_tasks, 1.0 / num_tasks),
+    lambda: jnp.full(num_tasks, 1.0 / num_tasks, jnp.float32),
     averaging,
     groups=2,
   )

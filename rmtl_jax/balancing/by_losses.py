@@ -102,9 +102,17 @@ def static(
   Args:
     num_tasks: K.
     weights: K numbers >= 0, divided by their mean; None: all 1.
+
+  Raises:
+    types.InputError: another number of weights, one below 0, or all 0.
   """
-  initial = np.ones(num_tasks) if weights is None else np.asarray(weights)
-  initial = (initial / initial.mean()).astype(np.float32)
+  given = _numbers('static', 'weights', weights, num_tasks, 1.0)
+  if not (np.all(given >= 0) and 0 < given.sum() < np.inf):
+    raise types.InputError(
+      f'static: weights={given.tolist()}: expected numbers that are at least'
+      ' 0, not all 0'
+    )
+  initial = (given / given.mean()).astype(np.float32)
 
   def init(params):
     del params
@@ -112,6 +120,7 @@ def static(
 
   def update(updates, state, params=None, **extra):
     del params, extra
+    _check_tasks(updates, num_tasks)
     return tasks.scale(updates, state.weights), state
 
   return optax.GradientTransformationExtraArgs(init, update)
@@ -196,7 +205,7 @@ def imtl_l(
 ) -> optax.GradientTransformationExtraArgs:
   """Weights exp(s), learnt so that all scaled losses are one.
 
-  Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), section 3.2:
+  Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), IMTL-L:
   the sum over tasks of exp(s) L - s is descended in s by Adam. The weights keep
   the paper's scale: 1 at first, 1 / L where losses no longer change. |s| stays
   within 20.
@@ -393,11 +402,7 @@ def famo(
   """
   _check_at_least('famo', 'learning_rate', learning_rate, 0)
   _check_at_least('famo', 'decay', decay, 0)
-  bounds = np.zeros(num_tasks) if minima is None else np.asarray(minima)
-  if bounds.shape != (num_tasks,):
-    raise types.InputError(
-      f'famo: minima: expected {num_tasks} numbers, found {bounds.size}'
-    )
+  bounds = _numbers('famo', 'minima', minima, num_tasks, 0.0)
 
   def init_state():
     logits = jnp.zeros(num_tasks, jnp.float32)
@@ -620,9 +625,31 @@ def _check(updates: Any, losses: Any, num_tasks: int) -> None:
   """Raises ValueError unless there are losses, and the cotangent has K."""
   if losses is None:
     raise ValueError('losses: expected those of the rows, found none')
+  _check_tasks(updates, num_tasks)
+
+
+def _check_tasks(updates: Any, num_tasks: int) -> None:
   found = tasks.count(updates)
   if found != num_tasks:
     raise ValueError(f'row losses: expected {num_tasks} tasks, found {found}')
+
+
+def _numbers(
+  name: str,
+  setting: str,
+  values: Sequence[float] | None,
+  num_tasks: int,
+  default: float,
+) -> np.ndarray:
+  """One number per task, f64[K]; None is the default for all."""
+  if values is None:
+    return np.full(num_tasks, default)
+  found = np.asarray(values, np.float64)
+  if found.shape != (num_tasks,):
+    raise types.InputError(
+      f'{name}: {setting}: expected {num_tasks} numbers, found {found.size}'
+    )
+  return found
 
 
 def _check_above_0(name: str, setting: str, value: float) -> None:

@@ -22,7 +22,9 @@ RIDGE = 4.0
 # Of residuals, times K and the dtype's precision.
 TOLERANCE = 16.0
 _PIVOTS = 60
-_NEWTON_STEPS = 60
+_NEWTON_STEPS = 100
+# Entries of a fair point are not below this: larger alphas go on to 0.
+_FLOOR = 1e-10
 _RADIUS_STEPS = 60
 _SWEEPS = 12
 
@@ -83,8 +85,6 @@ def geometry(gram: jax.Array) -> Geometry:
   both = present[:, None] & present[None, :]
   cosines = jnp.clip(jnp.where(both, cosines, 0.0), -1.0, 1.0)
   eye = jnp.eye(len(gram), dtype=bool)
-  # NaN and infinite gradients are not hidden: they end a run.
-  norms = jnp.where(jnp.isfinite(squares), norms, jnp.nan)
   return Geometry(norms, jnp.where(eye, 1.0, cosines), present)
 
 
@@ -106,11 +106,12 @@ def project_on_simplex(point: jax.Array) -> jax.Array:
   Args:
     point: [K].
   """
+  # From the largest entry: 1 is not lost beside entries of any size.
+  point = point - jnp.max(point)
   falling = -jnp.sort(-point)
   counts = jnp.arange(1, len(point) + 1, dtype=point.dtype)
   shifts = (jnp.cumsum(falling) - 1.0) / counts
-  kept = jnp.sum(falling > shifts)
-  shift = shifts[jnp.maximum(kept - 1, 0)]
+  shift = shifts[jnp.sum(falling > shifts) - 1]
   positive = jnp.maximum(point - shift, 0.0)
   return positive / jnp.sum(positive)
 
@@ -259,7 +260,8 @@ def fair_point(matrix: jax.Array, shares: jax.Array, alpha: float) -> Solution:
 
   It is the minimum of a strictly convex function of which M x - b x ** (-1 /
   alpha) is the gradient. A step is halved until the slope along it is half
-  of what it was or less, and never leaves x > 0.
+  of what it was or less, and never leaves x > 0. Entries that would fall
+  below 1e-10, as of a large alpha, stay there.
 
   Examples:
     >>> fair_point(jnp.eye(2), jnp.array([1.0, 8.0]), 2.0).weights.round(3)
@@ -281,9 +283,12 @@ def fair_point(matrix: jax.Array, shares: jax.Array, alpha: float) -> Solution:
       -1.0 / alpha
     )
 
+  def held(x):
+    return (x <= _FLOOR) & (gradient(x) >= 0.0)
+
   def residual(x):
     parts = x @ jnp.abs(matrix) + shares * x ** (-1.0 / alpha)
-    return jnp.max(jnp.abs(gradient(x)) / parts)
+    return jnp.max(jnp.where(held(x), 0.0, jnp.abs(gradient(x)) / parts))
 
   def unfinished(carry):
     step, x = carry
@@ -292,13 +297,15 @@ def fair_point(matrix: jax.Array, shares: jax.Array, alpha: float) -> Solution:
   def newton(carry):
     step, x = carry
     # In relative changes of x, so that entries of any size weigh alike.
-    slope = x * gradient(x)
-    curve = jnp.diag(shares * x ** (1.0 - 1.0 / alpha) / alpha)
-    hessian = x[:, None] * matrix * x[None, :] + curve
+    slope = jnp.where(held(x), 0.0, x * gradient(x))
+    moving = jnp.where(held(x), 0.0, x)
+    curve = jnp.where(held(x), 1.0, shares * x ** (1.0 - 1.0 / alpha) / alpha)
+    hessian = moving[:, None] * matrix * moving[None, :] + jnp.diag(curve)
     change = jnp.linalg.solve(hessian, -slope)
     reach = 0.9 / jnp.maximum(-jnp.min(change), 0.9)
     lengths = reach * halves
     points = x[None, :] * (1.0 + lengths[:, None] * change[None, :])
+    points = jnp.maximum(points, _FLOOR)
     slopes = gradient(points) @ (x * change)
     fine = slopes <= 0.5 * jnp.abs(slope @ change)
     # Of none that is fine, the shortest.

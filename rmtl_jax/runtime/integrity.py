@@ -24,7 +24,7 @@ from rmtl_jax import types
 from rmtl_jax.runtime import processes
 from rmtl_jax.updates import state
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 # How leaves are digested: tables by blocks of rows, or (up to version 2) whole.
 BLOCKS, WHOLE = 'blocks', 'whole'
 # Most blocks of a table, 2^8 * 3^2 * 5 * 7: shards end where blocks do if the
@@ -217,8 +217,8 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
     path: of the checkpoint, for errors.
 
   Raises:
-    Damaged: the record differs from the saved one, or is that of an unfinished
-      stage 3 of an earlier version.
+    Damaged: the record differs from the saved one, or is that of an actor stage
+      that an earlier version left unfinished.
     types.InputError: a newer program wrote it.
   """
   version = record.get('format_version') if isinstance(record, dict) else None
@@ -231,9 +231,9 @@ def current(record: Any, path: pathlib.Path) -> dict[str, Any]:
     )
   if version > 1 and not is_whole(record):
     raise Damaged(f'{path}: damaged: its record is not what was saved')
-  # Until version 4 frozen critics were not a CriticState: such a state can't be
-  # read, and the stage is trained again. What a stage left is the same.
-  if version < 4 and record.get('stage') == 'finetune' and 'stopping' in record:
+  # Until version 5 actors had no balancer: such a state can't be read, and the
+  # stage is trained again. What a stage left is the same.
+  if version < 5 and 'stopping' in record:
     raise Damaged(
       f'{path}: an earlier version left this stage unfinished, in a layout that'
       ' this one does not read'
@@ -296,11 +296,17 @@ def _from_version_3(record: dict[str, Any]) -> dict[str, Any]:
   return new
 
 
+def _from_version_4(record: dict[str, Any]) -> dict[str, Any]:
+  """Only states of unfinished stages changed."""
+  return {**record, 'format_version': 5}
+
+
 # Of a record of each older version: what makes it one of the next.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
   1: _from_version_1,
   2: _from_version_2,
   3: _from_version_3,
+  4: _from_version_4,
 }
 
 

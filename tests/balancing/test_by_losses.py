@@ -490,6 +490,10 @@ def test_states_share_no_buffers(name):
 @pytest.mark.parametrize(
   ('make', 'said'),
   [
+    (lambda: by_losses.static(2, (1.0,)), 'static: weights: expected 2 numb'),
+    (lambda: by_losses.static(2, (0.0, 0.0)), 'at least 0, not all 0'),
+    (lambda: by_losses.static(2, (-1.0, 3.0)), 'at least 0, not all 0'),
+    (lambda: by_losses.static(2, (1.0, math.inf)), 'at least 0, not all 0'),
     (lambda: by_losses.dwa(2, temperature=0.0), 'dwa: temperature=0.0: expec'),
     (lambda: by_losses.dwa(2, period=0), 'dwa: period=0: expected at least 1'),
     (lambda: by_losses.stch(2, temperature=math.nan), 'stch: temperature=nan'),
@@ -511,6 +515,12 @@ def test_settings_that_make_no_sense_are_refused_in_one_line(make, said):
   with pytest.raises(types.InputError, match=said) as caught:
     make()
   assert '\n' not in str(caught.value)
+
+
+def test_static_weights_of_other_tasks_are_refused():
+  link = by_losses.static(1)
+  with pytest.raises(ValueError, match='row losses: expected 1 tasks, found 2'):
+    link.update(jnp.ones((3, 2)), link.init(()))
 
 
 @pytest.mark.parametrize('name', LINKS)

@@ -110,7 +110,7 @@ def test_a_newer_format_version_is_refused(tmp_path, tree, monkeypatch):
   monkeypatch.undo()
   with pytest.raises(
     types.InputError,
-    match=r'/1: checkpoint format 99, this program reads formats up to 4',
+    match=r'/1: checkpoint format 99, this program reads formats up to 5',
   ) as caught:
     store.restore(_form(tree))
   # Nothing is wrong with it: it must not be trained over.
@@ -137,7 +137,7 @@ UNFINISHED = {**FINISHED, 'history': [{'stage': 'pretrain', 'epoch': 1}]}
 def test_records_of_version_1_are_read(old, more):
   before = dict(old)
   found = records.current(old, pathlib.Path('x'))
-  expected = {**old, 'format_version': 4, 'forms': {}, 'digest_form': 'whole'}
+  expected = {**old, 'format_version': 5, 'forms': {}, 'digest_form': 'whole'}
   assert found == {**expected, **more}
   assert old == before
 
@@ -151,15 +151,17 @@ def test_a_finished_record_of_version_3_is_of_one_model(histories, history):
   more = {'epochs': [3], 'histories': histories}
   found = records.current(records.sealed({**old, **more}), pathlib.Path('x'))
   del found['record_digest']
-  assert found == {**old, 'format_version': 4, 'history': history}
+  assert found == {**old, 'format_version': 5, 'history': history}
 
 
-def test_an_unfinished_stage_3_of_an_earlier_version_is_not_read():
-  old = {'stage': 'finetune', 'epoch': 1, 'format_version': 3, 'history': []}
+@pytest.mark.parametrize('version', [3, 4])
+@pytest.mark.parametrize('stage', ['pretrain', 'finetune'])
+def test_an_unfinished_stage_of_an_earlier_version_is_not_read(stage, version):
+  old = {'stage': stage, 'epoch': 1, 'format_version': version, 'history': []}
   path = pathlib.Path('x')
   with pytest.raises(checkpoints.Damaged, match=r'^x: an earlier version left'):
     records.current(records.sealed({**old, 'stopping': {}}), path)
-  assert records.current(records.sealed(old), path)['format_version'] == 4
+  assert records.current(records.sealed(old), path)['format_version'] == 5
 
 
 def test_migrations_go_from_version_to_version(monkeypatch):
