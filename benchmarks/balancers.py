@@ -114,19 +114,21 @@ def figures(
 
   Returns:
     Milliseconds, and medians of ratios within a repetition: to `equal`, and to
-    the passes alone, one forward and as many backward as the balancer has
-    gradients.
+    the passes alone, as many as the balancer has.
   """
   record = registry.find(name)
   backward = 1
   if record.acts_on == registry.GRADIENTS:
     backward = tasks * record.groups
+  # One that observes losses after the step has a forward pass for it.
+  forward = 1 if record.observe is None else 2
   bounds = [
-    f + backward * (both - f)
+    forward * f + backward * (both - f)
     for f, both in zip(times[FORWARD], times[BOTH], strict=True)
   ]
   return {
     'balancer': name,
+    'forward': forward,
     'backward': backward,
     'milliseconds': 1e3 * statistics.median(times[OWN]),
     'to_equal': _ratio(times[OWN], times[EQUAL]),
@@ -215,7 +217,7 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'balancers',
       'unit': 'milliseconds of a step of stage 1; ratios to a step of equal'
-      ' weights, and to one forward pass and the backward passes alone',
+      ' weights, and to the forward and backward passes alone',
       'backbone': values.backbone,
       'tasks': values.tasks,
       'rows': values.rows,

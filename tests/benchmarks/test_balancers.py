@@ -28,3 +28,10 @@ def test_a_balancer_on_losses_has_one_backward_pass():
   found = balancers.figures('static', 3, TIMES)
   assert found['backward'] == 1
   assert found['to_passes'] == pytest.approx(8 / 3)
+
+
+def test_losses_after_the_step_cost_a_forward_pass():
+  found = balancers.figures('famo', 3, TIMES)
+  assert (found['forward'], found['backward']) == (2, 1)
+  # Bounds 4, 6 and 5 ms.
+  assert found['to_passes'] == pytest.approx(2.0)
