@@ -110,7 +110,7 @@ def from_gram(
     failures = state.failures + jnp.where(converged, 0, 1)
     new_state = GramState(weights, failures, memory)
     if groups > 1:
-      updates = jax.tree.map(lambda leaf: jnp.sum(leaf, 0), updates)
+      updates = tasks.total(updates)
     return tasks.combine(updates, weights), new_state
 
   return optax.GradientTransformationExtraArgs(init, update)

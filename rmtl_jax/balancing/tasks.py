@@ -69,11 +69,10 @@ def scale(cotangent: Any, weights: jax.Array) -> Any:
 
 
 def gram(gradients: Any) -> jax.Array:
-  """Products of all pairs of task gradients, f32[..., K, K].
+  """Products of all pairs of task gradients, f32[K, K].
 
   Args:
-    gradients: a tree whose leaves have leading axes [..., K]; every leaf the
-      same ones.
+    gradients: a tree whose leaves are [K, ...].
   """
 
   def of_leaf(leaf):
@@ -83,6 +82,21 @@ def gram(gradients: Any) -> jax.Array:
     )
 
   return sum(map(of_leaf, jax.tree.leaves(gradients)), jnp.zeros(()))
+
+
+def total(gradients: Any, axes: int = 1) -> Any:
+  """The sum over leading axes, as a product, which CPUs do much faster.
+
+  Args:
+    gradients: a tree whose leaves have these axes.
+    axes: how many.
+  """
+
+  def of_leaf(leaf):
+    flat = leaf.reshape(-1, *leaf.shape[axes:])
+    return jnp.tensordot(jnp.ones(len(flat), leaf.dtype), flat, 1)
+
+  return jax.tree.map(of_leaf, gradients)
 
 
 def combine(gradients: Any, weights: jax.Array) -> Any:

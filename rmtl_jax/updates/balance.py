@@ -116,8 +116,11 @@ def _task_gradients(
     return rows.task_gradients(weighted)
   # Sessions of one lane stay together: groups are independent samples.
   own = np.arange(weighted.shape[0]) % groups == np.arange(groups)[:, None]
-  parts = jnp.where(own[..., None, None], weighted[None], 0.0)
-  return jax.vmap(rows.task_gradients)(parts)
+  each = [
+    rows.task_gradients(jnp.where(part[:, None, None], weighted, 0.0))
+    for part in own
+  ]
+  return jax.tree.map(lambda *parts: jnp.stack(parts), *each)
 
 
 def _on_shared(update: Callable[..., Any], balance: Balance):
@@ -138,7 +141,7 @@ def _on_shared(update: Callable[..., Any], balance: Balance):
       lambda g, whole, mask: (
         whole
         if mask is np.True_
-        else jnp.where(mask, whole, jnp.sum(g, tuple(range(lead))))
+        else jnp.where(mask, whole, tasks.total(g, lead))
       ),
       gradients,
       combined,
