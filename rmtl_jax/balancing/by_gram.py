@@ -186,7 +186,8 @@ def pcgrad(
   def weights_of(gram, memory, key, losses):
     del losses
     order = _random_order(key, num_tasks, 'pcgrad')
-    return (*gram_weights.pcgrad_weights(gram, order), memory)
+    found = gram_weights.pcgrad_weights(gram, order)
+    return found.weights, found.converged, memory
 
   return from_gram(num_tasks, weights_of, averaging=averaging)
 
@@ -209,8 +210,8 @@ def gradvac(
   def weights_of(gram, memory, key, losses):
     del losses
     order = _random_order(key, num_tasks, 'gradvac')
-    solution, targets = gram_weights.gradvac_weights(gram, memory, decay, order)
-    return (*solution, targets)
+    found, targets = gram_weights.gradvac_weights(gram, memory, decay, order)
+    return found.weights, found.converged, targets
 
   return from_gram(
     num_tasks,
@@ -354,8 +355,8 @@ def sdmgrad(
 
   def weights_of(cross, memory, key, losses):
     del key, losses
-    solution, shares = gram_weights.sdmgrad_shares(cross, memory, alpha)
-    return (*solution, shares)
+    found, shares = gram_weights.sdmgrad_shares(cross, memory, alpha)
+    return found.weights, found.converged, shares
 
   return _of_halves(num_tasks, weights_of, averaging)
 
@@ -397,7 +398,8 @@ def _stateless(
 
   def weights_of(gram, memory, key, losses):
     del key, losses
-    return (*method(gram), memory)
+    found = method(gram)
+    return found.weights, found.converged, memory
 
   return from_gram(num_tasks, weights_of, averaging=averaging)
 
@@ -414,7 +416,8 @@ def _preferring(
 
   def weights_of(gram, memory, key, losses):
     del key, losses
-    return (*method(gram, memory), memory)
+    found = method(gram, memory)
+    return found.weights, found.converged, memory
 
   return from_gram(num_tasks, weights_of, lambda: jnp.array(wanted), averaging)
 

@@ -33,6 +33,7 @@ _WIDEST_COSINE = 0.9999
 _SDMGRAD_STEP, _SDMGRAD_MOMENTUM, _SDMGRAD_STEPS = 10.0, 0.5, 20
 
 
+@solvers.in_full_precision
 def mgda_weights(gram: jax.Array) -> solvers.Solution:
   """K times the shares of the least norm on the simplex (MGDA).
 
@@ -52,6 +53,7 @@ def mgda_weights(gram: jax.Array) -> solvers.Solution:
   return pareto_weights(gram)
 
 
+@solvers.in_full_precision
 def pareto_weights(gram: jax.Array, minimum: float = 0.0) -> solvers.Solution:
   """K times the shares of the least norm, none below `minimum` (PE-LTR).
 
@@ -81,6 +83,7 @@ def pareto_weights(gram: jax.Array, minimum: float = 0.0) -> solvers.Solution:
   return solvers.Solution(tasks * (left * shares + minimum), converged)
 
 
+@solvers.in_full_precision
 def pcgrad_weights(
   gram: jax.Array, order: jax.Array | None = None
 ) -> solvers.Solution:
@@ -117,6 +120,7 @@ def pcgrad_weights(
   return _closed(_of_units(parts, norms))
 
 
+@solvers.in_full_precision
 def gradvac_weights(
   gram: jax.Array,
   targets: jax.Array,
@@ -167,6 +171,7 @@ def gradvac_weights(
   return _closed(_of_units(parts, norms)), new_targets
 
 
+@solvers.in_full_precision
 def cagrad_weights(gram: jax.Array, c: float = 0.5) -> solvers.Solution:
   """CAGrad: within c norms of the mean, the best for the worst task.
 
@@ -208,6 +213,7 @@ def cagrad_weights(gram: jax.Array, c: float = 0.5) -> solvers.Solution:
   return solvers.Solution(1.0 + extra, converged)
 
 
+@solvers.in_full_precision
 def aligned_mtl_weights(gram: jax.Array) -> solvers.Solution:
   """Aligned-MTL: gradients whose principal parts all have the least's size.
 
@@ -231,6 +237,7 @@ def aligned_mtl_weights(gram: jax.Array) -> solvers.Solution:
   return solvers.Solution(jnp.where(jnp.any(kept), weights, 1.0), converged)
 
 
+@solvers.in_full_precision
 def config_weights(gram: jax.Array) -> solvers.Solution:
   """ConFIG: the direction of one cosine to every gradient.
 
@@ -267,6 +274,7 @@ def config_weights(gram: jax.Array) -> solvers.Solution:
   return _closed(jnp.where(jnp.any(present), weights, 1.0))
 
 
+@solvers.in_full_precision
 def imtl_g_weights(gram: jax.Array) -> solvers.Solution:
   """IMTL-G: the sum's projections on all gradients are equal.
 
@@ -304,6 +312,7 @@ def imtl_g_weights(gram: jax.Array) -> solvers.Solution:
   return solvers.Solution(jnp.where(nothing, 1.0, weights), scaled | nothing)
 
 
+@solvers.in_full_precision
 def nash_mtl_weights(gram: jax.Array) -> solvers.Solution:
   """Nash-MTL: the bargain in which no task can gain relatively more.
 
@@ -321,6 +330,7 @@ def nash_mtl_weights(gram: jax.Array) -> solvers.Solution:
   return fairgrad_weights(gram, alpha=1.0)
 
 
+@solvers.in_full_precision
 def fairgrad_weights(gram: jax.Array, alpha: float = 2.0) -> solvers.Solution:
   """FairGrad: an alpha-fair decrease of the losses.
 
@@ -355,6 +365,7 @@ def fairgrad_weights(gram: jax.Array, alpha: float = 2.0) -> solvers.Solution:
   return solvers.Solution(weights, converged)
 
 
+@solvers.in_full_precision
 def upgrad_weights(
   gram: jax.Array, preference: jax.Array | None = None
 ) -> solvers.Solution:
@@ -381,6 +392,7 @@ def upgrad_weights(
   return solvers.Solution(weights, jnp.all(converged))
 
 
+@solvers.in_full_precision
 def dualproj_weights(
   gram: jax.Array, preference: jax.Array | None = None
 ) -> solvers.Solution:
@@ -404,6 +416,7 @@ def dualproj_weights(
   return solvers.Solution(parts / norms, converged)
 
 
+@solvers.in_full_precision
 def sdmgrad_shares(
   cross: jax.Array, shares: jax.Array, lambda_: float = 0.3
 ) -> tuple[solvers.Solution, jax.Array]:
@@ -442,6 +455,7 @@ def sdmgrad_shares(
   return _closed(tasks * mixed), new_shares
 
 
+@solvers.in_full_precision
 def modo_shares(
   cross: jax.Array,
   shares: jax.Array,

@@ -11,7 +11,9 @@ solver says by a test of its own whether it converged. All are for `jax.jit`,
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,9 @@ _NEWTON_STEPS = 100
 _FLOOR = 1e-10
 _RADIUS_STEPS = 60
 _SWEEPS = 12
+
+
+Function = TypeVar('Function', bound=Callable)
 
 
 class Solution(NamedTuple):
@@ -56,6 +61,20 @@ class Geometry(NamedTuple):
   norms: jax.Array
   cosines: jax.Array
   present: jax.Array
+
+
+def in_full_precision(function: Function) -> Function:
+  """The function with products of matrices in their own dtype.
+
+  Accelerators round single precision to fewer digits otherwise.
+  """
+
+  @functools.wraps(function)
+  def call(*args, **kwargs):
+    with jax.default_matmul_precision('highest'):
+      return function(*args, **kwargs)
+
+  return call  # pyright: ignore
 
 
 def precision(matrix: jax.Array) -> float:
@@ -354,12 +373,13 @@ def eigen(gram: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     matrix, vectors = carry
     p, q = pairs[:, 0], pairs[:, 1]
     across = matrix[p, q]
-    angle = 0.5 * jnp.arctan2(2.0 * across, matrix[p, p] - matrix[q, q])
-    # The smaller of the two rotations, which keeps large before small.
-    half = jnp.asarray(jnp.pi / 2, matrix.dtype)
-    angle = jnp.where(angle > half / 2, angle - half, angle)
-    angle = jnp.where(angle < -half / 2, angle + half, angle)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    # The smaller of the two angles, by its tangent: precise if it is tiny.
+    ratio = (matrix[q, q] - matrix[p, p]) / jnp.where(across, 2 * across, 1)
+    sign = jnp.where(ratio < 0.0, -1.0, 1.0)
+    tangent = sign / (jnp.abs(ratio) + jnp.sqrt(1.0 + ratio**2))
+    tangent = jnp.where(across, tangent, 0.0)
+    cos = 1.0 / jnp.sqrt(1.0 + tangent**2)
+    sin = -tangent * cos
     turn = jnp.eye(size, dtype=matrix.dtype)
     turn = turn.at[p, p].set(cos).at[q, q].set(cos)
     turn = turn.at[p, q].set(-sin).at[q, p].set(sin)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,17 @@ def _gradients(name, tasks, seed=0):
   }
 
 
+def _make(name, *args, **settings) -> Any:
+  """The transformation of a maker here; Any: Optax's states are."""
+  return getattr(by_gram, name)(*args, **settings)
+
+
+def _by_record(name, tasks) -> Any:
+  make = registry.find(name).make
+  assert make is not None
+  return make(tasks)
+
+
 def _flat(gradients, axes=1):
   leaves = jax.tree.leaves(gradients)
   return np.concatenate(
@@ -57,7 +69,7 @@ def _flat(gradients, axes=1):
 @functools.cache
 def _link(name, tasks=2):
   """The transformation as its record makes it, and its compiled update."""
-  link = registry.find(name).make(tasks)
+  link = _by_record(name, tasks)
   step = jax.jit(lambda updates, state: link.update(updates, state, key=KEY))
   return link, step
 
@@ -106,7 +118,7 @@ def test_the_weights_are_those_of_all_leaves_together(name):
 
 @pytest.mark.parametrize('name', NAMES)
 def test_the_state_keeps_its_shapes_and_compiles_once(name):
-  link = registry.find(name).make(3)
+  link = _by_record(name, 3)
   step = jax.jit(
     lambda updates, state, key: link.update(updates, state, key=key)
   )
@@ -163,7 +175,7 @@ def test_update_under_vmap_is_that_of_each(name):
 
 
 def test_weights_are_averaged_over_steps():
-  link = by_gram.mgda(2, averaging=0.75)
+  link = _make('mgda', 2, averaging=0.75)
   gradients = jnp.array([[1.0, 0.0], [0.0, 3**0.5]])
   update, state = link.update(gradients, link.init(None))
   # The step's own are 3/2 and 1/2; before the first step they are 1.
@@ -174,7 +186,8 @@ def test_weights_are_averaged_over_steps():
 
 
 def test_failures_are_counted_and_their_weights_taken():
-  link = by_gram.from_gram(
+  link = _make(
+    'from_gram',
     2,
     lambda gram, memory, key, losses: (
       jnp.array([0.5, 1.5]),
@@ -229,13 +242,13 @@ def test_the_order_of_tasks_is_drawn_anew():
 
 
 def test_gradvac_remembers_cosines():
-  link = by_gram.gradvac(2, decay=0.1)
+  link = _make('gradvac', 2, decay=0.1)
   _, state = link.update(jnp.array([[1.0, 0.0], [1.0, 0.0]]), link.init(None))
   np.testing.assert_allclose(state.memory, [[0, 0.1], [0.1, 0]], rtol=1e-5)
 
 
 def test_nash_keeps_its_weights_for_a_period():
-  link = by_gram.nash_mtl(2, period=2)
+  link = _make('nash_mtl', 2, period=2)
   step = jax.jit(link.update)
   state, found = link.init(None), []
   for scale in (1.0, 3.0, 3.0, 1.0):
@@ -248,9 +261,9 @@ def test_nash_keeps_its_weights_for_a_period():
 
 def test_one_compiled_step_serves_all_periods_and_preferences():
   for make, values in [
-    (lambda v: by_gram.nash_mtl(2, period=v), (1, 3)),
-    (lambda v: by_gram.upgrad(2, weights=v), ((1, 1), (1, 3))),
-    (lambda v: by_gram.dualproj(2, weights=v), (None, (1, 3))),
+    (lambda v: _make('nash_mtl', 2, period=v), (1, 3)),
+    (lambda v: _make('upgrad', 2, weights=v), ((1, 1), (1, 3))),
+    (lambda v: _make('dualproj', 2, weights=v), (None, (1, 3))),
   ]:
     step = jax.jit(make(values[0]).update)
     weights = []
@@ -265,8 +278,8 @@ def test_one_compiled_step_serves_all_periods_and_preferences():
 
 
 def test_a_preference_is_divided_by_its_mean():
-  for make in (by_gram.upgrad, by_gram.dualproj):
-    link = make(2, weights=(2, 6))
+  for name in ('upgrad', 'dualproj'):
+    link = _make(name, 2, weights=(2, 6))
     update, state = link.update(jnp.eye(2), link.init(None))
     np.testing.assert_allclose(update, [0.5, 1.5])
     np.testing.assert_allclose(state.memory, [0.5, 1.5])
@@ -275,7 +288,7 @@ def test_a_preference_is_divided_by_its_mean():
 def test_pareto_refuses_minima_that_are_more_than_all():
   with pytest.raises(ValueError, match=r'minimum: expected from 0 to 1 / 3'):
     by_gram.pareto(3, minimum=0.4)
-  link = by_gram.pareto(3, minimum=1 / 3)
+  link = _make('pareto', 3, minimum=1 / 3)
   _, state = link.update(_gradients('pareto', 3), link.init(None))
   np.testing.assert_allclose(state.task_weights, 1, rtol=1e-5)
 
@@ -312,8 +325,7 @@ def test_a_loop_of_ones_own_descends_both_losses(name):
   def losses(w):
     return jnp.array([jnp.sum((w - 1) ** 2), 3 * jnp.sum((w - 2) ** 2)]) / 2
 
-  make = registry.find(name).make
-  optimizer = optax.chain(make(2), optax.adam(0.1))
+  optimizer = optax.chain(_by_record(name, 2), optax.adam(0.1))
   w = jnp.array([-1.0, 4.0])
   before = losses(w)
 

@@ -43,7 +43,7 @@ IN_TURNS = ('pcgrad', 'gradvac')
 REGULAR = [name for name in CASES if name.split('_')[0] in ('random', 'scales')]
 
 
-def _gram(gradients, dtype=np.float64):
+def _gram(gradients, dtype: type = np.float64):
   gradients = np.asarray(gradients, dtype)
   return gradients @ gradients.T
 
@@ -213,7 +213,7 @@ def test_torchjd_gives_the_same_sum(name):
   for c in GOLDEN['c']:
     found = _double(methods.cagrad_weights, gradients, c=c) @ gradients
     expected = tasks * _torchjd(name, f'cagrad_{c}') @ gradients
-    size = np.linalg.norm(expected)
+    size = float(np.linalg.norm(expected))
     np.testing.assert_allclose(found, expected, atol=3e-4 * size)
 
 
