@@ -298,6 +298,9 @@ def _meant(
   if wanted in known:  # with dashes for underscores
     return [wanted]
   ends = [name for name in names if name.endswith(f'.{wanted}')]
+  # A group's own setting comes before that of a group inside of it.
+  depth = min((name.count('.') for name in ends), default=0)
+  ends = [name for name in ends if name.count('.') == depth]
   if ends:  # `seed` may be `seeds` too
     return difflib.get_close_matches(wanted, known, n=1, cutoff=0.85) + ends
   aliases = [f'config.{name}' for name in config_values.ALIASES.get(wanted, ())]
