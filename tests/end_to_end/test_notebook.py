@@ -17,7 +17,7 @@ nbformat = pytest.importorskip('nbformat')
 
 _ROOT = pathlib.Path(rmtl_jax.__file__).parents[1]
 _DIRECTORY = pathlib.Path(__file__).parents[2] / 'experiments' / 'notebooks'
-_NAMES = ('quick_start', 'own_data', 'inside_rmtl')
+_NAMES = ('quick_start', 'own_data', 'inside_rmtl', 'balancers')
 EVERY = pytest.mark.parametrize('name', _NAMES)
 
 
@@ -176,3 +176,15 @@ def test_inside_rmtl_runs(execute):
   record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
   assert record['weighting'] == 'critic'
   walks.assert_beats_rates(record, 'finetune')
+
+
+def test_balancers_runs(execute):
+  outputs, shown, run = execute('balancers')
+  assert _pictures(outputs) == 1
+  for words in ('epoch 2: cosine', 'mmoe/pcgrad', 'mmoe/static:'):
+    assert words in shown
+  record = json.loads((run / 'run' / 'metrics.json').read_text('utf-8'))
+  walks.assert_beats_rates(record, 'pretrain')
+  results = json.loads((run / 'compared' / 'results.json').read_text('utf-8'))
+  names = {one['name'] for one in results['methods']}
+  assert {'mmoe', 'mmoe/pcgrad', 'mmoe/famo'} < names
