@@ -9,9 +9,10 @@ commas; without these all four. Settings are the recommended ones for the data
 
 Methods: equal weights; every balancer of docs/balancers.md with its paper's
 settings; and static weights of one task from a quarter to four times those of
-the others. The best of that grid on validation is a method that many balancers
-lose to; `python -m experiments.balancers RESULTS.json BACKBONE...` says which
-it is. `python -m benchmarks.balancers` measures what a step costs.
+the others. `python -m experiments.balancers RESULTS.json...` prints a table of
+what each gained over equal weights; `static` in it is the best of the grid on
+validation, a method that many balancers lose to. What a step costs is measured
+by `python -m benchmarks.balancers`.
 
 Expected: docs/balancers.md. Four seeds give means and intervals, and no claims;
 the verdict's tests need --seeds=0,1,...,15.
@@ -21,8 +22,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
@@ -89,21 +92,67 @@ def methods_of(backbone: str, num_tasks: int) -> list[str]:
   ]
 
 
-def best_static(results: Mapping[str, Any], backbone: str) -> str:
-  """The static weights that validation chooses, equal ones among them.
+def differences(
+  results: Mapping[str, Any], metric: str = 'auc'
+) -> dict[str, tuple[float, float]]:
+  """Each method minus equal weights, paired by seed, mean over tasks.
+
+  The static weights that validation chooses, equal ones among them, are the
+  method `BACKBONE/static`.
 
   Args:
     results: of the comparison (results.json).
-    backbone: of the methods.
+    metric: of the test split.
+
+  Returns:
+    {method: (mean, standard error)} over seeds.
   """
-  by_method: dict[str, list[float]] = {}
+  by_method: dict[str, dict[int, float]] = {}
+  validation: dict[str, list[float]] = {}
   for run in results['runs']:
-    method = run['method']
-    if method == backbone or method.startswith(f'{backbone}/static:'):
-      by_method.setdefault(method, []).append(min(run['validation_logloss']))
-  return min(by_method, key=lambda m: sum(by_method[m]) / len(by_method[m]))
+    values = [of_task[metric] for of_task in run['metrics'].values()]
+    by_method.setdefault(run['method'], {})[run['seed']] = np.mean(values)
+    validation.setdefault(run['method'], []).append(
+      min(run['validation_logloss'])
+    )
+  found = {}
+  for method in list(by_method):
+    backbone, _, balancer = method.partition('/')
+    if balancer.startswith('static:'):
+      grid = [m for m in by_method if m.split('/static:')[0] == backbone]
+      best = min(grid, key=lambda m: np.mean(validation[m]))
+      by_method[f'{backbone}/static'] = by_method[best]
+  for method, by_seed in by_method.items():
+    backbone, _, balancer = method.partition('/')
+    if balancer and not balancer.startswith('static:'):
+      equal = by_method[backbone]
+      gains = [by_seed[seed] - equal[seed] for seed in by_seed]
+      error = np.std(gains, ddof=1) / len(gains) ** 0.5
+      found[method] = (float(np.mean(gains)), float(error))
+  return found
+
+
+def markdown(paths: Sequence[str]) -> str:
+  """A table of comparisons, a row per balancer, in units of 1e-4 AUC."""
+  columns: dict[str, dict[str, str]] = {}
+  for path in paths:
+    results = json_files.read(path)
+    for method, (mean, error) in differences(results).items():
+      backbone, balancer = method.split('/')
+      name = f'{results["data"]["source"]}, {backbone}'
+      columns.setdefault(name, {})[balancer] = (
+        f'{1e4 * mean:+.0f} ± {1e4 * error:.0f}'
+      )
+  lines = [
+    f'| balancer | {" | ".join(columns)} |',
+    f'|---|{"---|" * len(columns)}',
+  ]
+  for name in registry.RECORDS:
+    cells = [column.get(name, '') for column in columns.values()]
+    if any(cells):
+      lines.append(f'| `{name}` | {" | ".join(cells)} |')
+  return '\n'.join(lines)
 
 
 if __name__ == '__main__':
-  for one in sys.argv[2:]:
-    print(one, best_static(json_files.read(sys.argv[1]), one))
+  print(markdown(sys.argv[1:]))
