@@ -89,18 +89,29 @@ def _table(
   group: Any, official: Any, prefix: str, names: list[str]
 ) -> Iterator[str]:
   """The lines of one table, an empty one last."""
-  texts = config_flags.attribute_texts(type(group))
-  kinds = limits.fields(type(group))
   yield '| setting | default | allowed | what it does |'
   yield '|---|---|---|---|'
+  yield from _rows(group, official, prefix, names)
+  yield ''
+
+
+def _rows(
+  group: Any, official: Any, prefix: str, names: list[str]
+) -> Iterator[str]:
+  """A row per setting; those of a group inside of it in its place."""
+  texts = config_flags.attribute_texts(type(group))
+  kinds = limits.fields(type(group))
   for name in names:
     default, other = getattr(group, name), getattr(official, name)
+    if dataclasses.is_dataclass(default):
+      inner = [field.name for field in dataclasses.fields(default)]
+      yield from _rows(default, other, f'{prefix}{name}.', inner)
+      continue
     shown = _code(default)
     if other != default:
       shown += f' ({_code(other)})'
     text, allowed = _escaped(texts[name]), limits.words(kinds[name])
     yield f'| `{prefix}{name}` | {shown} | {allowed} | {text} |'
-  yield ''
 
 
 def _escaped(text: str) -> str:
