@@ -32,6 +32,14 @@ BASE = config_lib.Config()
       'critic.target_dropout=true|false',
       search.Dimension('critic.target_dropout', (True, False)),
     ),
+    (
+      'pretrain.balancing.name=equal|pcgrad',
+      search.Dimension('pretrain.balancing.name', ('equal', 'pcgrad')),
+    ),
+    (
+      'pretrain.balancing.weights=1+1|1+4',
+      search.Dimension('pretrain.balancing.weights', ('1+1', '1+4')),
+    ),
   ],
 )
 def test_dimensions(text, expected):
