@@ -23,8 +23,7 @@ import numpy as np
 import optax
 
 from rmtl_jax import types
-from rmtl_jax.balancing import tasks
-from rmtl_jax.weighting import leafwise
+from rmtl_jax.balancing import checks, tasks
 
 # Added to losses, or the least of them, where they are divisors or in logs.
 _LEAST_LOSS = 1e-8
@@ -68,7 +67,7 @@ def from_losses(
 
   def update(updates, state, params=None, *, losses=None, key=None, **extra):
     del params, extra
-    _check(updates, losses, num_tasks)
+    checks.check_losses(updates, losses, num_tasks)
     of_tasks = jax.lax.stop_gradient(tasks.mean_losses(updates, losses))
     weights, new_state = weights_of(of_tasks, state, key)
     return tasks.scale(updates, weights), new_state
@@ -106,7 +105,7 @@ def static(
   Raises:
     types.InputError: another number of weights, one below 0, or all 0.
   """
-  given = _numbers('static', 'weights', weights, num_tasks, 1.0)
+  given = checks.numbers_of_tasks('static', 'weights', weights, num_tasks, 1.0)
   if not (np.all(given >= 0) and 0 < given.sum() < np.inf):
     raise types.InputError(
       f'static: weights={given.tolist()}: expected numbers that are at least'
@@ -120,7 +119,7 @@ def static(
 
   def update(updates, state, params=None, **extra):
     del params, extra
-    _check_tasks(updates, num_tasks)
+    checks.check_tasks(updates, num_tasks)
     return tasks.scale(updates, state.weights), state
 
   return optax.GradientTransformationExtraArgs(init, update)
@@ -240,7 +239,7 @@ def _learnt(
     weights_and_gradient: (losses f32[K], s f32[K]) -> (weights, derivative of
       what is descended in s), f32[K] each.
   """
-  _check_at_least(name, 'learning_rate', learning_rate, 0)
+  checks.check_at_least(name, 'learning_rate', learning_rate, 0)
   optimizer = optax.adam(learning_rate)
 
   def init_state():
@@ -293,8 +292,8 @@ def dwa(
   Raises:
     types.InputError: a temperature that is not above 0, a period below 1.
   """
-  _check_above_0('dwa', 'temperature', temperature)
-  _check_at_least('dwa', 'period', period, 1)
+  checks.check_above_0('dwa', 'temperature', temperature)
+  checks.check_at_least('dwa', 'period', period, 1)
 
   def init_state():
     return DwaState(
@@ -400,9 +399,9 @@ def famo(
     types.InputError: a learning rate or decay below 0, another number of
       minima.
   """
-  _check_at_least('famo', 'learning_rate', learning_rate, 0)
-  _check_at_least('famo', 'decay', decay, 0)
-  bounds = _numbers('famo', 'minima', minima, num_tasks, 0.0)
+  checks.check_at_least('famo', 'learning_rate', learning_rate, 0)
+  checks.check_at_least('famo', 'decay', decay, 0)
+  bounds = checks.numbers_of_tasks('famo', 'minima', minima, num_tasks, 0.0)
 
   def init_state():
     logits = jnp.zeros(num_tasks, jnp.float32)
@@ -486,8 +485,8 @@ def stch(
   Raises:
     types.InputError: a temperature that is not above 0, no warm-up.
   """
-  _check_above_0('stch', 'temperature', temperature)
-  _check_at_least('stch', 'warmup_steps', warmup_steps, 1)
+  checks.check_above_0('stch', 'temperature', temperature)
+  checks.check_at_least('stch', 'warmup_steps', warmup_steps, 1)
 
   def init_state():
     return StchState(
@@ -516,151 +515,3 @@ def stch(
     return num_tasks * jax.nn.softmax(log_weights), new_state
 
   return from_losses(num_tasks, weights_of, init_state)
-
-
-def focal(
-  num_tasks: int, alpha: float = 2.0
-) -> optax.GradientTransformationExtraArgs:
-  """Weights of rows: the focal loss in place of the cross-entropy.
-
-  Lin et al., "Focal Loss for Dense Object Detection" (ICCV 2017), Eq. (4):
-  (1 - p)^gamma L, where L = -log p is a row's cross-entropy. Its weight is the
-  exact derivative in L, so what is descended is the focal loss itself, in the
-  paper's scale: weights don't average 1, and are small where L is.
-
-  Args:
-    num_tasks: K.
-    alpha: gamma of the paper; 0 is the cross-entropy.
-
-  Returns:
-    A transformation that needs `losses`, which must be cross-entropies.
-
-  Raises:
-    types.InputError: a gamma below 0.
-  """
-  _check_at_least('focal', 'alpha', alpha, 0)
-
-  def weights_of(losses, counts):
-    del counts
-    missed = -jnp.expm1(-losses)  # 1 - p
-    # L / (1 - p) is 1 at L = 0.
-    ratio = jnp.where(missed > 0.0, losses, 1.0) / jnp.where(
-      missed > 0.0, missed, 1.0
-    )
-    return missed**alpha * (1.0 + alpha * jnp.exp(-losses) * ratio)
-
-  return _of_rows(num_tasks, weights_of)
-
-
-def hard_examples(
-  num_tasks: int, alpha: float = 0.5
-) -> optax.GradientTransformationExtraArgs:
-  """Weights of rows: only those with a task's largest losses count.
-
-  Shrivastava et al., "Training Region-based Object Detectors with Online Hard
-  Example Mining" (CVPR 2016), section 4, for rows. All hard rows of a task
-  count alike, and the weights of its rows average 1. Rows that tie with the
-  last of the hard ones are hard too.
-
-  Args:
-    num_tasks: K.
-    alpha: share of the batch's rows that are hard, rounded up.
-
-  Raises:
-    types.InputError: a share that is not in (0, 1].
-  """
-  _check_above_0('hard_examples', 'alpha', alpha)
-  if alpha > 1.0:
-    raise types.InputError(f'hard_examples: alpha={alpha}: expected at most 1')
-
-  def weights_of(losses, counts):
-    rows = jnp.sum(counts, 0)
-    hardness = jnp.where(counts, losses, -jnp.inf)
-    # A share such as 0.3 is slightly more than 0.3 in single precision.
-    kept = jnp.ceil(alpha * rows * (1.0 - 1e-6)).astype(jnp.int32)
-    last = jnp.maximum(kept - 1, 0)[None]
-    bound = jnp.take_along_axis(
-      jnp.sort(hardness, 0, descending=True), last, axis=0
-    )
-    is_hard = counts & (hardness >= bound)
-    return is_hard * (rows / jnp.maximum(jnp.sum(is_hard, 0), 1))[None]
-
-  return _of_rows(num_tasks, weights_of)
-
-
-def _of_rows(
-  num_tasks: int, weights_of: Callable[[jax.Array, jax.Array], jax.Array]
-) -> optax.GradientTransformationExtraArgs:
-  """A transformation from weights of rows.
-
-  Args:
-    num_tasks: K.
-    weights_of: (losses f32[rows, K], which of them count bool[rows, K]) ->
-      weights f32[rows, K]; called for each leaf of the row losses.
-  """
-
-  def of_leaf(leaf, losses):
-    counts = leaf != 0.0
-    # Rows that don't count may have any loss.
-    own = jnp.where(counts, losses.astype(jnp.float32), 0.0)
-    flat = (-1, leaf.shape[-1])
-    weights = weights_of(
-      jax.lax.stop_gradient(own).reshape(flat), counts.reshape(flat)
-    )
-    return (leaf * weights.reshape(leaf.shape)).astype(leaf.dtype)
-
-  def update(updates, state, params=None, *, losses=None, **extra):
-    del params, extra
-    _check(updates, losses, num_tasks)
-    leaves, structure = jax.tree.flatten(updates)
-    by_leaf = leafwise.split('losses', losses, leaves, structure)
-    return structure.unflatten(map(of_leaf, leaves, by_leaf)), state
-
-  return optax.GradientTransformationExtraArgs(
-    lambda params: optax.EmptyState(), update
-  )
-
-
-def _check(updates: Any, losses: Any, num_tasks: int) -> None:
-  """Raises ValueError unless there are losses, and the cotangent has K."""
-  if losses is None:
-    raise ValueError('losses: expected those of the rows, found none')
-  _check_tasks(updates, num_tasks)
-
-
-def _check_tasks(updates: Any, num_tasks: int) -> None:
-  found = tasks.count(updates)
-  if found != num_tasks:
-    raise ValueError(f'row losses: expected {num_tasks} tasks, found {found}')
-
-
-def _numbers(
-  name: str,
-  setting: str,
-  values: Sequence[float] | None,
-  num_tasks: int,
-  default: float,
-) -> np.ndarray:
-  """One number per task, f64[K]; None is the default for all."""
-  if values is None:
-    return np.full(num_tasks, default)
-  found = np.asarray(values, np.float64)
-  if found.shape != (num_tasks,):
-    raise types.InputError(
-      f'{name}: {setting}: expected {num_tasks} numbers, found {found.size}'
-    )
-  return found
-
-
-def _check_above_0(name: str, setting: str, value: float) -> None:
-  if not value > 0:
-    raise types.InputError(f'{name}: {setting}={value}: expected above 0')
-
-
-def _check_at_least(
-  name: str, setting: str, value: float, least: float
-) -> None:
-  if not value >= least:
-    raise types.InputError(
-      f'{name}: {setting}={value}: expected at least {least}'
-    )

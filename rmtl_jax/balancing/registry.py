@@ -74,6 +74,18 @@ def _by_losses(name: str, label: str, paper: str, **details: Any) -> Balancer:
   )
 
 
+def _by_rows(name: str, label: str, paper: str, **details: Any) -> Balancer:
+  """One that weighs rows by their losses."""
+  return Balancer(
+    name,
+    label,
+    paper,
+    LOSSES,
+    registry.lazy('rmtl_jax.balancing.by_rows', name),
+    **details,
+  )
+
+
 def _by_gram(name: str, label: str, paper: str, **details: Any) -> Balancer:
   """One whose weights rest on the products of task gradients alone."""
   return Balancer(
@@ -154,13 +166,13 @@ RECORDS = registry.Registry(
       settings={'temperature': 1.0, 'warmup_steps': EPOCH},
       invariant='direction: the scale of any loss',
     ),
-    _by_losses(
+    _by_rows(
       'focal',
       'hard rows count more',
       'Lin et al., ICCV 2017, Equation 4',
       settings={'alpha': 2.0},
     ),
-    _by_losses(
+    _by_rows(
       'hard_examples',
       'only rows with the largest losses',
       'Shrivastava et al., CVPR 2016, section 4',

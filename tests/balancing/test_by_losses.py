@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rmtl_jax import types
-from rmtl_jax.balancing import by_losses, registry
+from rmtl_jax.balancing import by_losses, by_rows, registry
 from rmtl_jax.updates import weighted_grad
 from rmtl_jax.weighting import critic
 
@@ -59,8 +59,8 @@ MAKERS = {
 LINKS = {
   'rlw': by_losses.rlw,
   **{name: make for name, (make, _) in MAKERS.items()},
-  'focal': by_losses.focal,
-  'hard_examples': by_losses.hard_examples,
+  'focal': by_rows.focal,
+  'hard_examples': by_rows.hard_examples,
 }
 AVERAGE_ONE = ('rlw', 'dwa', 'famo', 'stch', 'hard_examples')
 KEY = jax.random.key(3)
@@ -100,7 +100,7 @@ def test_weights_are_the_gradients_that_pytorch_finds(name, case):
 @pytest.mark.parametrize('gamma', GOLDEN['focal']['gradients'])
 def test_focal_is_the_exact_derivative(gamma):
   losses = jnp.array(GOLDEN['focal']['losses'], jnp.float32)[:, None]
-  link = by_losses.focal(1, float(gamma))
+  link = by_rows.focal(1, float(gamma))
   weights, _ = link.update(jnp.ones_like(losses), link.init(()), losses=losses)
   np.testing.assert_allclose(
     weights[:, 0], GOLDEN['focal']['gradients'][gamma], rtol=2e-5, atol=1e-12
@@ -110,7 +110,7 @@ def test_focal_is_the_exact_derivative(gamma):
 def test_focal_of_rows_without_a_loss():
   losses = jnp.array([[0.0], [0.0], [1e6]])
   for gamma, weight in ((0.0, 1.0), (0.5, 0.0), (2.0, 0.0)):
-    link = by_losses.focal(1, gamma)
+    link = by_rows.focal(1, gamma)
     weights, _ = link.update(
       jnp.ones_like(losses), link.init(()), losses=losses
     )
@@ -119,7 +119,7 @@ def test_focal_of_rows_without_a_loss():
 
 def test_focal_by_hand():
   """p = 1/2: (1/2)^2 + 2 (1/2) (1/2) log 2."""
-  link, one = by_losses.focal(1), jnp.ones((1, 1))
+  link, one = by_rows.focal(1), jnp.ones((1, 1))
   weights, _ = link.update(one, link.init(()), losses=one * math.log(2))
   assert float(weights[0, 0]) == pytest.approx(0.25 + 0.5 * math.log(2))
 
@@ -228,7 +228,7 @@ def test_stch_with_a_small_mu_is_the_largest():
 def test_hard_examples_by_hand():
   losses = jnp.array([[0.1, 5.0], [0.4, 4.0], [0.2, 3.0], [9.0, 9.0]])
   even = jnp.full((4, 2), 0.125).at[3].set(0.0)  # the last row is padding
-  link = by_losses.hard_examples(2, alpha=0.5)
+  link = by_rows.hard_examples(2, alpha=0.5)
   weighted, _ = link.update(even, link.init(()), losses=losses)
   np.testing.assert_allclose(
     weighted / 0.125, [[0, 1.5], [1.5, 1.5], [1.5, 0], [0, 0]]
@@ -237,14 +237,14 @@ def test_hard_examples_by_hand():
 
 @pytest.mark.parametrize(('alpha', 'hard'), [(0.3, 3), (1.0, 10), (1e-6, 1)])
 def test_hard_examples_are_rounded_up(alpha, hard):
-  losses, link = jnp.arange(10.0)[:, None], by_losses.hard_examples(1, alpha)
+  losses, link = jnp.arange(10.0)[:, None], by_rows.hard_examples(1, alpha)
   weighted, _ = link.update(jnp.ones_like(losses), link.init(()), losses=losses)
   assert int(jnp.sum(weighted > 0)) == hard
   np.testing.assert_allclose(jnp.mean(weighted), 1.0, rtol=1e-6)
 
 
 def test_hard_examples_that_tie_all_count():
-  link, ones = by_losses.hard_examples(1, 0.1), jnp.ones((8, 1))
+  link, ones = by_rows.hard_examples(1, 0.1), jnp.ones((8, 1))
   weighted, _ = link.update(ones, link.init(()), losses=0 * ones)
   np.testing.assert_array_equal(weighted, ones)
 
@@ -378,7 +378,7 @@ def test_the_gradient_of_gls_is_that_of_the_geometric_mean():
 
 
 def test_the_gradient_of_focal_is_that_of_the_focal_loss():
-  link = by_losses.focal(3, 2.0)
+  link = by_rows.focal(3, 2.0)
   _, gradient, _ = weighted_grad.value_and_weighted_grad(losses_by_hand, link)(
     PARAMS, link.init(()), X, mask=MASK
   )
@@ -502,9 +502,9 @@ def test_states_share_no_buffers(name):
     (lambda: by_losses.famo(2, decay=-0.1), 'famo: decay=-0.1'),
     (lambda: by_losses.famo(2, minima=(1.0,)), 'famo: minima: expected 2 num'),
     (lambda: by_losses.imtl_l(2, -1.0), 'imtl_l: learning_rate=-1.0'),
-    (lambda: by_losses.focal(2, -0.5), 'focal: alpha=-0.5: expected at least'),
-    (lambda: by_losses.hard_examples(2, 0.0), 'hard_examples: alpha=0.0'),
-    (lambda: by_losses.hard_examples(2, 1.5), 'alpha=1.5: expected at most 1'),
+    (lambda: by_rows.focal(2, -0.5), 'focal: alpha=-0.5: expected at least'),
+    (lambda: by_rows.hard_examples(2, 0.0), 'hard_examples: alpha=0.0'),
+    (lambda: by_rows.hard_examples(2, 1.5), 'alpha=1.5: expected at most 1'),
     (
       lambda: by_losses.homoscedastic_uncertainty(2, noise='gauss'),  # pyright: ignore[reportArgumentType]
       "noise='gauss': expected classification or regression",
