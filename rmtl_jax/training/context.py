@@ -105,15 +105,21 @@ class Context:
     lanes = self.config.batch.lanes
     # Whole batches; a window with less than one is filled up.
     count = min(max(len(first.row) // lanes, 1), _SAMPLED)
-    empty = batches.Plan(-1, False, -1)
 
     def as_batches(lane_values, filler):
-      filled = np.full((count * lanes, lane_values.shape[1]), filler)
       own = lane_values[: count * lanes]
-      filled[: len(own)] = own
-      return filled.reshape(count, lanes, -1).astype(lane_values.dtype)
+      filled = np.pad(
+        own,
+        ((0, count * lanes - len(own)), (0, 0)),
+        constant_values=filler,
+      )
+      return filled.reshape(count, lanes, -1)
 
-    return batches.Plan(*map(as_batches, first, empty))
+    return batches.Plan(
+      as_batches(first.row, -1),
+      as_batches(first.is_last, False),
+      as_batches(first.segment, -1),
+    )
 
   def record(self, **values: Any) -> None:
     """Adds a record to the history."""

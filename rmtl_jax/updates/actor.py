@@ -106,36 +106,30 @@ def make_actor_step(
 
     weighted, new_weighting_state = weigh(actor.weighting_state)
     weighted = cast(jax.Array, weighted)
-    metrics = loss_metrics(row_losses, batch.mask)
-    if balance is None:
-      # All weights are in the cotangent, so one backward pass is enough.
-      gradient, new_balancing_state = rows.pullback(weighted), ()
-    else:
-      gradient, in_tasks, new_balancing_state = balance_lib.balanced(
-        balance,
-        rows,
-        weighted,
-        actor.balancing_state,
-        actor.params,
-        jax.random.fold_in(weighting_key, _BALANCING),
-      )
-    new_actor = apply_gradients(actor, gradient, optimizer)
-    if balance is not None:
+    balanced = balance_lib.balanced(
+      balance,
+      rows,
+      weighted,
+      actor.balancing_state,
+      actor.params,
+      jax.random.fold_in(weighting_key, _BALANCING),
+    )
+    new_actor = apply_gradients(actor, balanced.gradient, optimizer)
 
-      def losses_after():
-        return forward.actor_losses(
-          network, new_actor.params, batch, key, label_smoothing
-        )[0]
+    def losses_after():
+      return forward.actor_losses(
+        network, new_actor.params, batch, key, label_smoothing
+      )[0]
 
-      metrics |= _failed_solver(actor.balancing_state, new_balancing_state)
-      new_balancing_state = balance_lib.observed(
-        balance, new_balancing_state, weighted, losses_after
-      )
-      weighted = in_tasks
+    new_balancing_state = balance_lib.observed(
+      balance, balanced.state, weighted, losses_after
+    )
     new_actor = new_actor._replace(
       weighting_state=new_weighting_state, balancing_state=new_balancing_state
     )
-    metrics |= weight_metrics(weighted, batch.mask)
+    metrics = loss_metrics(row_losses, batch.mask)
+    metrics |= weight_metrics(balanced.weighted, batch.mask)
+    metrics |= _failed_solver(actor.balancing_state, balanced.state)
     return new_actor, metrics, Step(actor, batch, key, actions, weigh)
 
   return step

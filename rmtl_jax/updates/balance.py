@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class Balanced(NamedTuple):
 
 
 def balanced(
-  balance: Balance,
+  balance: Balance | None,
   rows: weighted_grad.RowLosses,
   weighted: jax.Array,
   balancing_state: Any,
@@ -54,18 +54,22 @@ def balanced(
   """The gradient of a batch's balanced losses.
 
   Args:
-    balance: the balancer.
+    balance: the balancer, or None.
     rows: the batch's row losses, f32[L, T, K], and their pullback.
     weighted: their cotangent, with weights of rows, if there are any.
     balancing_state: the balancer's.
     params: of the network.
     key: of the balancer's draws.
   """
+  if balance is None:
+    # All weights are in the cotangent, so one backward pass is enough.
+    return Balanced(rows.pullback(weighted), weighted, ())
   update = optax.with_extra_args_support(balance.link).update
   if balance.record.acts_on == registry.LOSSES:
     new_weighted, new_state = update(
       weighted, balancing_state, params, losses=rows.losses, key=key
     )
+    new_weighted = cast(jax.Array, new_weighted)
     return Balanced(rows.pullback(new_weighted), new_weighted, new_state)
   gradients = _task_gradients(rows, weighted, balance.record.groups)
   gradient, new_state = _on_shared(update, balance)(
@@ -82,7 +86,7 @@ def balanced(
 
 
 def observed(
-  balance: Balance,
+  balance: Balance | None,
   balancing_state: Any,
   weighted: jax.Array,
   losses_after: Callable[[], jax.Array],
@@ -90,13 +94,13 @@ def observed(
   """The state of a balancer that asks for the losses after the step.
 
   Args:
-    balance: the balancer.
+    balance: the balancer, or None.
     balancing_state: its state after `balanced`.
     weighted: the cotangent that the step began with.
     losses_after: gives the batch's row losses with the new parameters; not
       called where the balancer does not ask.
   """
-  observe = balance.record.observe
+  observe = balance.record.observe if balance else None
   if observe is None:
     return balancing_state
   return observe(balancing_state, tasks.mean_losses(weighted, losses_after()))
