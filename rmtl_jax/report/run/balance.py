@@ -62,7 +62,9 @@ def _words(record: Record, entries: list[Any], pairs: list[Any]) -> list[str]:
       lines.append(
         f'{_STAGES[stage].capitalize()}: {registry.find(name).label}.'
       )
-  last = entries[-1]
+  # Of stage 1, by member; stage 3 alone has its own.
+  first_stage = [e for e in entries if e['stage'] == 'pretrain'] or entries
+  last = {entry.get('member'): entry for entry in first_stage}.values()
   for first, second in pairs:
     of = f'{first}_and_{second}'
     shares = [entry[f'gradient_conflict_{of}'] for entry in entries]
@@ -72,10 +74,11 @@ def _words(record: Record, entries: list[Any], pairs: list[Any]) -> list[str]:
       if share
       else 'in no batch that was looked at do they conflict'
     )
+    cosines = ' and '.join(f'{e[_cosine(first, second)]:.2f}' for e in last)
     lines.append(
-      f'{first} and {second}: the cosine of their gradients is'
-      f' {last[_cosine(first, second)]:.2f} after the last epoch; {conflicts}'
-      ' (a cosine below 0).'
+      f'{first} and {second}: the cosine of their gradients is {cosines} after'
+      f' the last epoch of {_STAGES[first_stage[0]["stage"]]}; {conflicts} (a'
+      ' cosine below 0).'
     )
   lines.append(
     'Of the parameters that tasks share, on the same few train batches after'
