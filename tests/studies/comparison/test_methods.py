@@ -36,6 +36,10 @@ def names(*wanted):
     'ple:ensemble=4:network.dropout=0.5',
     'ple:batch.lanes=8',
     'ple+critic:batch.lane_length=16:batch.lanes=8',
+    'mmoe/famo',
+    'mmoe/static:pretrain.balancing.weights=1+3',
+    'ple/pcgrad+critic@esmm:critic.discount=0.5',
+    'ple+critic:finetune.balancing.name=dwa',
   ],
 )
 def test_a_name_parses_to_what_it_names(text):
@@ -51,6 +55,19 @@ def test_parts():
   assert changed.backbone == 'ple' and changed.weighting.name == 'critic'
   assert changed.critic.max_passes == 3
   assert changed.network == BASE.network
+
+
+def test_a_balancer_behind_a_slash_is_that_of_stage_1():
+  method = methods.parse('ple:pretrain.balancing.name=pcgrad', BASE)
+  assert method.name == 'ple/pcgrad'
+  assert method == methods.parse('ple/pcgrad', BASE)
+  assert method.config(BASE).pretrain.balancing.name == 'pcgrad'
+  assert methods.parse('ple/equal', BASE).name == 'ple'
+  # It is judged against equal weights, and weighted methods start from it.
+  assert names('ple/pcgrad') == ['ple', 'ple/pcgrad']
+  weighted = methods.parse('ple/pcgrad+critic', BASE)
+  assert weighted.pretrained == method
+  assert weighted.controls()[0] == method
 
 
 def test_one_thing_has_one_name():
@@ -76,6 +93,7 @@ def test_one_thing_has_one_name():
     ('ple+critic+critic', 'expected BACKBONE'),
     ('pel', "'pel'.*backbone 'pel' is not one of"),
     ('ple+crtic', "weighting 'crtic' is not one of"),
+    ('ple/pcgrd', "balancer 'pcgrd' is not one of"),
     ('ple+critic@x', "backbone 'x' is not one of"),
     ('ple:critic.discount=0.5', 'critic.discount needs a weighting'),
     ('ple:finetune.l2=0', 'finetune.l2 needs a weighting'),
