@@ -186,6 +186,7 @@ def test_feature_spec_and_columns():
   rest = {
     'numeric_names': ('price',),
     'groups': tuple((g, ()) for g in prepare_config.AS_OF),
+    'tasks': ('click', 'conversion'),
   }
   keys = {'item_side': (1,), 'user_side': (0,)}
   assert FULL.feature_spec() == types.FeatureSpec(
