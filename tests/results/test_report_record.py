@@ -158,7 +158,7 @@ def test_the_command_writes_a_page(trained, tmp_path, capsys):
     assert page.count(f'{value:.4f} (') and task in page
   text = (output / 'report.md').read_text(encoding='utf-8')
   named = re.findall(r'\]\(pictures/([\w-]+\.svg)\)', text)
-  assert len(named) == len(set(named)) == 2 * 4 + 3
+  assert len(named) == len(set(named)) == 2 * 4 + 4
   files = [file.name for file in (output / 'pictures').iterdir()]
   assert sorted(named) == sorted(files)
   assert cli.main(['rmtl', 'report', *arguments]) == 0
