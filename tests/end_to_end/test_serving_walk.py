@@ -27,17 +27,18 @@ def walk(tmp_path_factory):
 
 
 def test_all_ways_of_serving_agree(walk):
-  (_, loaded, exported, network) = walks.blocks(_PAGE, 'python')
+  (_, loaded, kept, exported, network) = walks.blocks(_PAGE, 'python')
   checks = f"""
 import json
-found = {{'loaded': loaded, 'exported': found}}
+found = {{'loaded': loaded, 'kept': kept, 'exported': found}}
 json.dump(
   {{k: {{t: v.tolist() for t, v in p.items()}} for k, p in found.items()}},
   open('served.json', 'w'),
 )
 assert probabilities.shape[-1] == {len(walks.TASKS)}
 """
-  text = '\n'.join([loaded, 'loaded = found', exported, network, checks])
+  parts = [loaded, 'loaded = found', kept, 'kept = found', exported, network]
+  text = '\n'.join([*parts, checks])
   (walk / 'serve.py').write_text(text)
   walks.run(walk, _SERVE, {})
   served = json.loads((walk / 'served.json').read_text())
