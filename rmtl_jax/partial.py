@@ -36,11 +36,15 @@ def make_directory(
   """
   while True:
     path = target.with_name(f'.{target.name}{_MAKING}{secrets.token_hex(4)}')
-    path.mkdir(mode)
-    held = _lock(path, wait=True)
-    # Another process may have swept it between mkdir and lock: try again.
-    if path.exists():
-      break
+    try:
+      path.mkdir(mode)
+      held = _lock(path, wait=True)
+      # Another process may have swept it between mkdir and lock: try again.
+      if path.exists():
+        break
+    except BaseException:  # a signal too
+      shutil.rmtree(path, ignore_errors=True)
+      raise
     if held is not None:
       os.close(held)
   try:

@@ -139,3 +139,17 @@ def test_a_killed_prepare_leaves_nothing_to_the_next(tmp_path):
   assert len(names(tmp_path)) == 1
   raw_files.run_table(tmp_path, raw_files.table_lines())
   assert names(tmp_path) == ['out', 'raw', 'schema.json']
+
+
+def test_a_signal_while_a_directory_is_made_leaves_none(tmp_path, monkeypatch):
+  class Signal(BaseException):
+    pass
+
+  def lock(path, wait):
+    assert path.is_dir() and wait
+    raise Signal
+
+  monkeypatch.setattr(partial, '_lock', lock)
+  with pytest.raises(Signal), partial.make_directory(tmp_path / 'out'):
+    pass
+  assert not list(tmp_path.iterdir())
