@@ -13,6 +13,7 @@ them on the first.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,57 +63,28 @@ class Balancer:
   is_static: bool = False
 
 
-def _by_losses(name: str, label: str, paper: str, **details: Any) -> Balancer:
-  """One whose links are in balancing/by_losses.py, under its own name."""
-  return Balancer(
-    name,
-    label,
-    paper,
-    LOSSES,
-    registry.lazy('rmtl_jax.balancing.by_losses', name),
-    **details,
-  )
-
-
-def _by_rows(name: str, label: str, paper: str, **details: Any) -> Balancer:
-  """One that weighs rows by their losses."""
-  return Balancer(
-    name,
-    label,
-    paper,
-    LOSSES,
-    registry.lazy('rmtl_jax.balancing.by_rows', name),
-    **details,
-  )
+def _in_module(
+  module: str, acts_on: str, name: str, label: str, paper: str, **details: Any
+) -> Balancer:
+  """One whose maker has its name, in a module of this package."""
+  make = registry.lazy(f'rmtl_jax.balancing.{module}', name)
+  return Balancer(name, label, paper, acts_on, make, **details)
 
 
 def _by_gram(name: str, label: str, paper: str, **details: Any) -> Balancer:
   """One whose weights rest on the products of task gradients alone."""
-  return Balancer(
-    name,
-    label,
-    paper,
-    GRADIENTS,
-    registry.lazy('rmtl_jax.balancing.by_gram', name),
-    settings={**details.pop('settings', {}), 'averaging': 0.0},
-    **{'cost': '1 forward, K backward', **details},
-  )
+  settings = {**details.pop('settings', {}), 'averaging': 0.0}
+  details = {'cost': _K_PASSES, 'settings': settings, **details}
+  return _in_module('by_gram', GRADIENTS, name, label, paper, **details)
 
 
-def _by_gradients(
-  name: str, label: str, paper: str, **details: Any
-) -> Balancer:
-  """One that reads the gradients themselves, or has weights that learn."""
-  return Balancer(
-    name,
-    label,
-    paper,
-    GRADIENTS,
-    registry.lazy('rmtl_jax.balancing.by_gradients', name),
-    **{'cost': '1 forward, K backward', **details},
-  )
-
-
+_K_PASSES = '1 forward, K backward'
+_by_losses = functools.partial(_in_module, 'by_losses', LOSSES)
+_by_rows = functools.partial(_in_module, 'by_rows', LOSSES)
+# These read the gradients themselves, or have weights that learn.
+_by_gradients = functools.partial(
+  _in_module, 'by_gradients', GRADIENTS, cost=_K_PASSES
+)
 RECORDS = registry.Registry(
   'balancer',
   (
