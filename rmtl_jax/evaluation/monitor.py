@@ -63,7 +63,7 @@ LOGLOSS = Monitor(
   -1.0,
   # Far above what any model has that learns: the mean rate's is 1.
   100.0,
-  "mean validation logloss over tasks (1: the mean rate's)",
+  "validation logloss (1: the mean rate's)",
 )
 _MONITORS = {one.name: one for one in (AUC, LOGLOSS)}
 
