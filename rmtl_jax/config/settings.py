@@ -306,6 +306,21 @@ class BalancingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+  """What stages 1 and 3 descend before weights (docs/objectives.md).
+
+  Attributes:
+    name: the loss of every row: `pointwise`, its own; or one of the order
+      within its session: `bpr` (pairs), `softmax` (a list).
+    pointwise_share: share of the point-wise loss beside an objective of
+      another name, in [0, 1]; with 0 logits say an order and no probability.
+  """
+
+  name: Annotated[str, Registered('objective')] = 'pointwise'
+  pointwise_share: Share = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
 class StageConfig:
   """What both actor stages have: an optimizer and early stopping.
 
@@ -444,10 +459,9 @@ class CompareConfig:
     methods: each
       BACKBONE[/BALANCER][+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
       backbone alone is its pre-trained model; / balances the losses of stage 1
-      (docs/balancers.md); @ takes the critics that were
-      trained for another backbone; settings are of network, pretrain, critic,
-      weighting, finetune or batch, or ensemble. The controls of every method
-      are added.
+      (docs/balancers.md); @ takes the critics that were trained for another
+      backbone; settings are of network, objective, pretrain, critic, weighting,
+      finetune or batch, or ensemble. The controls of every method are added.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean of evaluation.monitor over the tuning seeds decides.
@@ -493,6 +507,7 @@ class Config:
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
+    objective: what stages 1 and 3 descend.
     pretrain: stage 1.
     critic: stage 2.
     finetune: stage 3.
@@ -510,6 +525,7 @@ class Config:
   variants: str = ''
   control: bool = True
   network: NetworkConfig = NetworkConfig()
+  objective: ObjectiveConfig = ObjectiveConfig()
   pretrain: PretrainConfig = PretrainConfig()
   critic: CriticConfig = CriticConfig()
   finetune: FinetuneConfig = FinetuneConfig()

@@ -23,6 +23,7 @@ from rmtl_jax.config import variants
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
 from rmtl_jax.networks import registry as networks
+from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.runtime import mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
@@ -234,12 +235,14 @@ class Models:
         state.make_optimizer(stage),
         stage.label_smoothing,
         balance=self._balance(config, 'pretrain'),
+        objective=objectives.make_objective(config.objective),
       )
       return Program(wrap(step), config.faults, self.layout)
 
     key = (
       config.backbone,
       config.network,
+      config.objective,
       _of_step(stage),
       config.faults,
       _row_slots(config),
@@ -253,10 +256,19 @@ class Models:
 
     def build():
       actor, _, wrap = self._in_steps(config)
-      step = conflicts.make_conflict_step(actor, self._shared(config))
+      step = conflicts.make_conflict_step(
+        actor,
+        self._shared(config),
+        objectives.make_objective(config.objective),
+      )
       return Program(wrap(step), layout=self.layout)
 
-    key = (config.backbone, config.network, _row_slots(config))
+    key = (
+      config.backbone,
+      config.network,
+      config.objective,
+      _row_slots(config),
+    )
     return self._once('conflicts', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
@@ -294,6 +306,7 @@ class Models:
     key = (
       config.backbone,
       config.network,
+      config.objective,
       _of_step(stage),
       weighting,
       critic,

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory as objectives
+from rmtl_jax.objectives import within_session
 from rmtl_jax.ops import losses
 
 
@@ -25,6 +27,7 @@ def actor_losses(
   batch: types.Batch,
   key: jax.Array | None,
   label_smoothing: float = 0.0,
+  objective: objectives.Mix | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Every row's loss of every task, and the actions.
 
@@ -34,25 +37,33 @@ def actor_losses(
     batch: [L, T].
     key: of dropout, or None.
     label_smoothing: of the loss to descend.
+    objective: what is descended; None: the point-wise loss.
 
   Returns:
     (loss to descend, binary cross-entropy, pi(s)), each f32[L, T, K]; the
-    first two are one without smoothing.
+    first two are one without smoothing and objective.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
 
-  def lane(shared, inputs, labels, lane_key):
+  def lane(shared, inputs, labels, segment, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
     row_losses = losses.binary_cross_entropy(logits, labels)
     descended = row_losses
     if label_smoothing:
       smooth = losses.smooth_labels(labels, label_smoothing)
       descended = losses.binary_cross_entropy(logits, smooth)
+    if objective is not None:
+      beside = within_session.Lane(segment)
+      descended = objective(descended, logits, labels, beside)
     return descended, row_losses, jax.nn.sigmoid(logits)
 
-  return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
-    shared, inputs, batch.labels, lane_keys(key, batch.mask.shape[0])
+  return jax.vmap(lane, (network.shared_axes, 0, 0, 0, 0))(
+    shared,
+    inputs,
+    batch.labels,
+    batch.segment,
+    lane_keys(key, batch.mask.shape[0]),
   )
 
 
