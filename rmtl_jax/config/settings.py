@@ -421,10 +421,13 @@ class EvaluationConfig:
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`.
-    group: rows of one group in GAUC: `session` or `user`.
+    group: rows of one group in GAUC, NDCG and MRR: `session` or `user`.
+    top: ranks of a group that NDCG counts.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
-      by, over the validation rows: the mean `auc` of the tasks, or their mean
-      `logloss`, each in units of that of its rate.
+      by, over the validation rows: the mean `auc` of the tasks, their mean
+      `logloss`, each in units of that of its rate, or a weighted sum of
+      metrics by their names in metrics.json, which should rise, as
+      `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -432,7 +435,8 @@ class EvaluationConfig:
   calibration_bins: Annotated[int, Range(1, 10**6)] = 20
   calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
   group: Literal['session', 'user'] = 'session'
-  monitor: Literal['auc', 'logloss'] = 'auc'
+  top: Positive = 10
+  monitor: str = 'auc'
 
 
 @dataclasses.dataclass(frozen=True)

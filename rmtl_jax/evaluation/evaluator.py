@@ -46,7 +46,7 @@ def evaluate(
     ValueError: shapes that don't fit, or a prediction that is no probability.
   """
   _check(predictions, labels, session, user, tasks)
-  rows = _rows(session, user, config)
+  rows = rows_of(session, user, config)
   rarer = intervals.rarer_sessions(labels, session)
   found = intervals.session_intervals(
     predictions, labels, session, config.bootstrap, config.confidence, seed
@@ -105,7 +105,7 @@ def evaluate_difference(
   bounds = intervals.difference_intervals(
     first, second, labels, session, config.bootstrap, config.confidence, seed
   ).bounds
-  rows, results = _rows(session, user, config), {}
+  rows, results = rows_of(session, user, config), {}
   for k, task in enumerate(tasks):
     record: TaskMetrics = {}
     for name in metrics.compared():
@@ -138,7 +138,7 @@ def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
   )
 
 
-def _rows(
+def rows_of(
   session: np.ndarray,
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,
@@ -149,7 +149,9 @@ def _rows(
     found = np.zeros(0, np.int64) if user is None else user
     grouped = np.flatnonzero(found >= 0)
     group = found[grouped]
-  return metrics.Rows(session, grouped, group, config.calibration_bins)
+  return metrics.Rows(
+    session, grouped, group, config.calibration_bins, config.top
+  )
 
 
 def _check(

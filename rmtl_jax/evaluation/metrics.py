@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import registry, types
-from rmtl_jax.evaluation import ranking
+from rmtl_jax.evaluation import lists, ranking
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
 # then costs 16.1 nats instead of infinity.
@@ -329,12 +329,14 @@ class Rows(NamedTuple):
     grouped: i64[G], places of the rows that have a group.
     group: i64[G], their session or user (`config.evaluation.group`).
     bins: of calibration errors.
+    top: ranks that NDCG counts.
   """
 
   session: np.ndarray
   grouped: np.ndarray
   group: np.ndarray
   bins: int
+  top: int = 10
 
 
 Function = Callable[[np.ndarray, np.ndarray, Rows], float]
@@ -385,6 +387,22 @@ RECORDS = registry.Registry(
       'gauc',
       'GAUC',
       lambda y, p, rows: gauc(y[rows.grouped], p[rows.grouped], rows.group),
+      'higher',
+    ),
+    Metric(
+      'ndcg',
+      'NDCG',
+      lambda y, p, rows: lists.ndcg(
+        y[rows.grouped], p[rows.grouped], *group_codes(rows.group), rows.top
+      ),
+      'higher',
+    ),
+    Metric(
+      'mrr',
+      'MRR',
+      lambda y, p, rows: lists.mrr(
+        y[rows.grouped], p[rows.grouped], *group_codes(rows.group)
+      ),
       'higher',
     ),
     Metric('pr_auc', 'PR-AUC', lambda y, p, _: pr_auc(y, p), 'higher'),

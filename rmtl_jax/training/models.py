@@ -20,6 +20,7 @@ from rmtl_jax import types
 from rmtl_jax.balancing import factory as balancers
 from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
+from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
 from rmtl_jax.networks import registry as networks
@@ -141,6 +142,7 @@ class Models:
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
+    monitor.check(config.evaluation.monitor, self.spec.tasks)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""

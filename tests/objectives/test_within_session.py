@@ -49,14 +49,15 @@ def test_listwise_by_hand():
 
 def test_sums_are_those_of_rax():
   logits, labels = jnp.float32(LOGITS[:, 0]), LABELS[:, 0]
-  where = SEGMENT >= 0
+  segments = jnp.asarray(SEGMENT)
+  where = segments >= 0
   whole = rax.softmax_loss(
-    logits, labels, segments=SEGMENT, where=where, reduce_fn=jnp.sum
+    logits, labels, segments=segments, where=where, reduce_fn=jnp.sum
   )
   rows = within_session.listwise(logits[:, None], labels[:, None], LANE)
   np.testing.assert_allclose(rows[where].sum(), whole, rtol=1e-6)
   pairs = rax.pairwise_logistic_loss(
-    logits, labels, segments=SEGMENT, where=where, reduce_fn=jnp.sum
+    logits, labels, segments=segments, where=where, reduce_fn=jnp.sum
   )
   # Rows have the mean over their pairs; sums count each pair at both rows.
   own = within_session.pairwise(logits[:, None], labels[:, None], LANE)[:, 0]

@@ -42,9 +42,10 @@ def of_actor(
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
-    logloss is monitored, `validation_logloss`, `weights`, `seconds`; `lambda`
-    of the best epoch, where lambda was learnt; with `test`, its `metrics` and
-    bootstrap `replicates`, without, `validation_halves`.
+    something else is monitored, that (`validation_logloss`, `_score`),
+    `weights`, `seconds`; `lambda` of the best epoch, where lambda was learnt;
+    with `test`, its `metrics` and bootstrap `replicates`, without,
+    `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
@@ -91,9 +92,10 @@ def of_ensemble(
   left = [one.result()['pretrain'] for one in members]
   params = ensemble.stacked(whole.models, [one.params for one in left])
   found = actor_stage.validation(whole, params)
-  figures = {monitor_lib.AUC.figure: [float(np.nanmean(found.auc))]}
-  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
-    figures[monitor_lib.LOGLOSS.figure] = [float(np.nanmean(found.relative))]
+  monitor = monitor_lib.of(config.evaluation.monitor)
+  figures = {
+    one.figure: [found.value(one)] for one in {monitor_lib.AUC, monitor}
+  }
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(one.epoch for one in left),
@@ -176,13 +178,20 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   class has None.
   """
   host = context.validation.host
+  monitor = monitor_lib.of(context.config.evaluation.monitor)
   predictions = context.predict(params, context.validation)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):
     p, labels = predictions[half], host.labels[half]
-    if context.config.evaluation.monitor == monitor_lib.AUC.name:
+    if monitor.terms:
+      user = None if host.user is None else host.user[half]
+      rows = evaluator.rows_of(
+        host.session[half], user, context.config.evaluation
+      )
+      values = [monitor_lib.score(monitor, p, labels, rows, context.tasks)]
+    elif monitor == monitor_lib.AUC:
       values = evaluator.validation_auc(p, labels)
     else:
       values = _relative_logloss(p, labels)
@@ -206,15 +215,16 @@ def _curves(
   tasks: Sequence[str],
   before: Mapping[str, float],
 ) -> dict[str, list[float | None]]:
-  """Mean validation AUC by epoch, and logloss where it is monitored."""
+  """Mean validation AUC by epoch, and what is monitored instead."""
   curves = {
     monitor_lib.AUC.figure: [
       monitor_lib.mean([e[f'validation_auc_{task}'] for task in tasks])
       for e in history
     ]
   }
-  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
-    name = monitor_lib.LOGLOSS.figure
+  monitor = monitor_lib.of(config.evaluation.monitor)
+  if monitor != monitor_lib.AUC:
+    name = monitor.figure
     curves[name] = [entry[name] for entry in history]
   return {
     name: [*([before[name]] if name in before else []), *values]
