@@ -76,6 +76,33 @@ def listwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   return -labels * (logits - session_logsumexp(logits, lane))
 
 
+def of_classes(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
+  """JRC: log(sum of exp z_j[y_i] over its session) - z_i[y_i].
+
+  A task has a logit for each class, z[0] and z[1]; its probability is that of
+  their softmax. Each class is a list, and each row competes in its own
+  (Sheng et al., KDD 2023, the generative part of the objective). Beside the
+  point-wise loss, which sees z[1] - z[0] alone, that gives the logits' common
+  part a meaning.
+
+  Args:
+    logits: z, f32[T, K, 2].
+    labels: 0 or 1, f32[T, K].
+    lane: where sessions are.
+
+  Returns:
+    f32[T, K], in nats.
+  """
+  is_positive = labels > 0.5
+  own = jnp.where(is_positive, logits[..., 1], logits[..., 0])
+  total = jnp.where(
+    is_positive,
+    session_logsumexp(logits[..., 1], lane),
+    session_logsumexp(logits[..., 0], lane),
+  )
+  return total - own
+
+
 def session_logsumexp(values: jax.Array, lane: Lane) -> jax.Array:
   """log of the sum of exp v_j over each row's session, f32[T, K]."""
   same = _same_session(lane)[:, :, None]

@@ -121,3 +121,18 @@ def test_every_objective_says_where_it_is_from():
   for one in registry.RECORDS.values():
     assert one.label
     assert bool(one.paper) == (one.name != 'pointwise')
+
+
+def test_classes_compete_in_lists_of_their_own():
+  z = np.array([[0.2, 1.0], [-0.3, 0.5], [0.7, -1.0], [3.0, 4.0]])
+  labels = jnp.array([[1.0], [0.0], [0.0], [1.0]])
+  lane = within_session.Lane(np.array([0, 0, 0, 1], np.int32))
+  found = within_session.of_classes(jnp.float32(z[:, None]), labels, lane)
+  of_class = np.log(np.exp(z[:3]).sum(0))
+  expected = [
+    of_class[1] - 1.0,
+    of_class[0] + 0.3,
+    of_class[0] - 0.7,
+    0.0,  # alone in its session
+  ]
+  np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-6)
