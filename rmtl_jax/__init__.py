@@ -88,6 +88,9 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.run import train as train
   from rmtl_jax.types import InputError as InputError
 
+  # The session MDP for any agent.
+  from rmtl_jax import environment as environment
+
   # Networks.
   from rmtl_jax.networks.functional import Network as Network
   from rmtl_jax.networks.functional import apply as apply
@@ -234,6 +237,8 @@ if not TYPE_CHECKING:  # who would take any name for one of the module's
     if name not in _PUBLIC:
       raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module, there = _PUBLIC[name]
+    if module == __name__:  # one of its rooms
+      return importlib.import_module(f'{module}.{there}')
     try:
       found = getattr(importlib.import_module(module), there)
     except AttributeError:  # a module itself
