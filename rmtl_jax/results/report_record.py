@@ -72,8 +72,9 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   Returns:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
     `splits`); `stages` that have finished; `metrics` (as metrics.json);
-    `history`; `reliability` and `weights` ({} without data); `missing`, why
-    the data is, or ''.
+    `history`; `importance` (as importance.json, None without);
+    `reliability` and `weights` ({} without data); `missing`, why the data is,
+    or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -102,6 +103,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'history': history,
     'reliability': {},
     'weights': {},
+    'importance': _importance(path),
     **rows,
     'missing': missing,
   }
@@ -203,6 +205,11 @@ def _history(path: pathlib.Path) -> list[Record]:
   # Truncated or edited JSON, or not UTF-8.
   except (ValueError, RecursionError) as error:
     raise types.InputError(f'{file}: not JSON lines: {error}') from None
+
+
+def _importance(path: pathlib.Path) -> Record | None:
+  file = path / 'importance.json'
+  return json_files.read(file) if file.exists() else None
 
 
 def _data(manifest: manifest_lib.Manifest) -> Record:
