@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.ops import losses
+from rmtl_jax.ops import losses, task_losses
 
 
 def lane_keys(key: jax.Array | None, lanes: int) -> jax.Array | None:
@@ -33,17 +33,29 @@ def actor_losses(
     params: its parameters.
     batch: [L, T].
     key: of dropout, or None.
-    label_smoothing: of the loss to descend.
+    label_smoothing: of binary tasks, in the loss to descend.
 
   Returns:
-    (loss to descend, binary cross-entropy, pi(s)), each f32[L, T, K]; the
-    first two are one without smoothing.
+    (loss to descend, loss of the labels as they are, pi(s)), each f32[L, T, K];
+    the first two are one without smoothing.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
 
+  tasks = network.tasks
+
   def lane(shared, inputs, labels, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
+    if tasks:
+      row_losses = task_losses.row_losses(tasks, logits, labels)
+      descended = row_losses
+      if label_smoothing:
+        descended = task_losses.row_losses(
+          tasks, logits, labels, label_smoothing
+        )
+      predicted = task_losses.predictions(tasks, logits)
+      actions = task_losses.actions(tasks, predicted)
+      return descended, row_losses, jnp.asarray(actions)
     row_losses = losses.binary_cross_entropy(logits, labels)
     descended = row_losses
     if label_smoothing:
@@ -61,8 +73,19 @@ def policy(
   params: Any,
   inputs: types.Inputs,
 ) -> jax.Array:
-  """pi(s) without dropout, f32[L, T, K]."""
-  return jax.nn.sigmoid(functional.apply(network, params, inputs))
+  """pi(s) without dropout, f32[L, T, K]: predictions as actions in [0, 1]."""
+  found = predictions(network, params, inputs)
+  return jnp.asarray(task_losses.actions(network.tasks, found))
+
+
+def predictions(
+  network: functional.Network,
+  params: Any,
+  inputs: types.Inputs,
+) -> jax.Array:
+  """Predictions on the labels' scale, f32[L, T, K]: binary, probabilities."""
+  outputs = functional.apply(network, params, inputs)
+  return task_losses.predictions(network.tasks, outputs)
 
 
 def values(
