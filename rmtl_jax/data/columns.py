@@ -202,7 +202,7 @@ def read_split(
   columns = _read(open_files(data_dir, manifest, split), rows, has_users)
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
-  return dataclasses.replace(columns, losses=manifest.feature_spec().losses)
+  return dataclasses.replace(columns, losses=manifest.losses)
 
 
 def _read(

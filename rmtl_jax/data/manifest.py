@@ -166,6 +166,13 @@ class Manifest:
     return tuple(t.name for t in self.tasks)
 
   @property
+  def losses(self) -> tuple[types.TaskLoss, ...]:
+    """What the labels stand for; () if all are binary."""
+    if all(task.is_binary for task in self.tasks):
+      return ()
+    return tuple(task.task_loss() for task in self.tasks)
+
+  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -202,9 +209,7 @@ class Manifest:
       ),
       quantiles=quantiles if any(quantiles) else (),
       tasks=self.task_names,
-      losses=()
-      if all(task.is_binary for task in self.tasks)
-      else tuple(task.task_loss() for task in self.tasks),
+      losses=self.losses,
       parents=self._parents(),
     )
 

@@ -111,7 +111,7 @@ class StreamedColumns:
   @property
   def losses(self) -> tuple[types.TaskLoss, ...]:
     """What the labels stand for; () if all are binary."""
-    return self._manifest.feature_spec().losses
+    return self._manifest.losses
 
   @property
   def labels(self) -> np.ndarray:
