@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from rmtl_jax import registry, types
-from rmtl_jax.config import monitors
+from rmtl_jax.config import kinds, monitors
 from rmtl_jax.evaluation import metrics
 
 Record = Mapping[str, Any]
@@ -104,12 +104,15 @@ def of(name: str) -> Monitor:
   return SCORE._replace(name=name, long=f'validation {long}', terms=terms)
 
 
-def check(name: str, tasks: Sequence[str]) -> None:
+def check(
+  name: str, tasks: Sequence[str], losses: Sequence[types.TaskLoss] = ()
+) -> None:
   """Checks a setting against the data's tasks.
 
   Args:
     name: a value of evaluation.monitor.
     tasks: K names.
+    losses: K of them; () if all tasks are binary.
 
   Raises:
     types.InputError: no such task or metric, or a weight with the sign by which
@@ -121,10 +124,12 @@ def check(name: str, tasks: Sequence[str]) -> None:
         f'evaluation.monitor: {task}.{metric}: {task!r} is not a task of these'
         f' data ({", ".join(tasks)})'
       )
-    if metric not in metrics.RECORDS:
+    kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
+    known = [n for n, one in metrics.RECORDS.items() if kind in one.kinds]
+    if metric not in known:
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}:'
-        f' {registry.not_one_of(metric, metrics.RECORDS)}'
+        f' {registry.not_one_of(metric, known)}'
       )
     better = metrics.RECORDS[metric].better
     if better != ('higher' if weight > 0.0 else 'lower'):

@@ -14,6 +14,7 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import reliability
 from rmtl_jax.results import (
   calibrations,
@@ -279,6 +280,11 @@ def _reliability(
   maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
   for k, task in enumerate(run.manifest.task_names):
+    if not run.manifest.tasks[k].is_binary:
+      points[task] = {
+        'raw': _decile_points(test.host.labels[:, k], predictions[:, k])
+      }
+      continue
     versions = {'raw': predictions[:, k]}
     if task in maps:
       versions['calibrated'] = maps[task].apply(predictions[:, k])
@@ -295,6 +301,15 @@ def _reliability(
       for name, values in versions.items()
     }
   return {'stage': stage, 'points': points}
+
+
+def _decile_points(labels: np.ndarray, values: np.ndarray) -> list[Record]:
+  """Points of a calibration curve of a task that is not binary."""
+  found = metrics_lib.deciles(labels, values)
+  return [
+    {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
+    for p, y, n in found
+  ]
 
 
 def by_position(

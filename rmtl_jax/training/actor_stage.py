@@ -12,7 +12,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
-from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
@@ -430,9 +430,10 @@ class Validation(NamedTuple):
   """What an actor is worth on the validation rows.
 
   Attributes:
-    auc: of each task, f64[K]; NaN where only one class exists.
-    logloss: of each task, f64[K].
-    relative: the same in units of the logloss of the task's rate, f64[K]; NaN
+    auc: of each task, f64[K], XAUC where it is not binary; NaN where only one
+      class exists.
+    logloss: of each task, f64[K]; RMSE where it is not binary.
+    relative: the error in units of that of the task's rate or mean, f64[K]; NaN
       where only one class exists.
     score: of a monitor that is a weighted sum of metrics.
   """
@@ -476,19 +477,15 @@ def validation(context: context_lib.Context, params: Any) -> Validation:
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  labels = context.validation.host.labels
-  auc = evaluator.validation_auc(predictions, labels)
+  labels, losses = context.validation.host.labels, context.models.spec.losses
+  auc = evaluator.validation_auc(predictions, labels, losses)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  columns = range(labels.shape[1])
-  logloss = np.array(
-    [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
-  )
-  relative = logloss / monitor_lib.rates_logloss(labels)
-  return Validation(auc, logloss, relative, _score(context, predictions))
+  errors = evaluator.validation_errors(predictions, labels, losses)
+  return Validation(auc, *errors, _score(context, predictions))
 
 
 def _score(context: context_lib.Context, predictions: np.ndarray) -> float:
@@ -520,7 +517,7 @@ def mean_weights(
 
   Lambda is that of the settings, before its schedule.
   """
-  policy = context.predict(actor_params, context.train)
+  policy = context.policy(actor_params, context.train)
   q_values = context.values(critic_params, context.train, policy)
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_

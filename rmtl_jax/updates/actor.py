@@ -17,6 +17,7 @@ import optax
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.objectives import factory as objectives
+from rmtl_jax.ops import task_losses
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import forward, state, weighted_grad
 
@@ -103,7 +104,8 @@ def make_actor_step(
         mask=batch.mask,
         # Without smoothing, whatever is descended: what a reader compares.
         losses=row_losses,
-        labels=batch.labels,
+        # As actions: between 0 and 1 for every kind of task.
+        labels=task_losses.actions(network.tasks, batch.labels),
         key=weighting_key,
         **extra,
       )

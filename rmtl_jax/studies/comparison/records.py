@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator, intervals, metrics
+from rmtl_jax.config import kinds
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
@@ -149,9 +151,7 @@ def _test_metrics(
 ) -> Record:
   predictions = context.predict(params, test)
   host, config = test.host, context.config.evaluation
-  replicates = intervals.replicates(
-    [predictions], host.labels, host.session, config.bootstrap, _BOOTSTRAP_SEED
-  )
+  replicates = _replicates(predictions, host, config.bootstrap)
   return {
     'metrics': evaluator.evaluate(
       predictions,
@@ -162,6 +162,7 @@ def _test_metrics(
       # Intervals are of differences, from the replicates.
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
+      host.losses,
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -169,6 +170,28 @@ def _test_metrics(
       for name, values in replicates.items()
     },
   }
+
+
+def _replicates(
+  predictions: np.ndarray, host: columns_lib.Rows, count: int
+) -> dict[str, np.ndarray]:
+  """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
+  rest = host.session, count, _BOOTSTRAP_SEED
+  if not host.losses:
+    return intervals.replicates([predictions], host.labels, *rest)
+  is_binary = np.array([one.kind == kinds.BINARY for one in host.losses])
+  found: dict[str, np.ndarray] = {}
+  for draw, columns in (
+    (intervals.replicates, is_binary),
+    (intervals.error_replicates, ~is_binary),
+  ):
+    if not columns.any():
+      continue
+    drawn = draw([predictions[:, columns]], host.labels[:, columns], *rest)
+    for name, values in drawn.items():
+      found[name] = np.full((count, 1, len(columns)), np.nan)
+      found[name][..., columns] = values
+  return found
 
 
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
@@ -192,21 +215,13 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
       )
       values = [monitor_lib.score(monitor, p, labels, rows, context.tasks)]
     elif monitor == monitor_lib.AUC:
-      values = evaluator.validation_auc(p, labels)
+      values = evaluator.validation_auc(p, labels, host.losses)
+    elif len(labels):
+      values = evaluator.validation_errors(p, labels, host.losses)[1]
     else:
-      values = _relative_logloss(p, labels)
+      values = [np.nan]
     means.append(monitor_lib.mean(values))
   return means
-
-
-def _relative_logloss(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Each task's logloss in units of its rate's, f64[K]."""
-  if not len(labels):
-    return np.full(labels.shape[1], np.nan)
-  found = [
-    metrics.logloss(labels[:, k], p[:, k]) for k in range(labels.shape[1])
-  ]
-  return np.array(found) / monitor_lib.rates_logloss(labels)
 
 
 def _curves(
