@@ -103,7 +103,7 @@ def importance(
     measured.measure(part, live.advance, is_read)
     for part, is_read in zip(parts, read, strict=True)
   ]
-  live.clear()
+  live.finish(f'{sum(read) * repeats} permutations')
   record = {
     'name': path.resolve().name,
     'stage': model.stage,

@@ -20,8 +20,8 @@ from rmtl_jax.report.page import content, vector
 
 Record = Mapping[str, Any]
 
-# Parts of a picture; a table has all.
-_MOST_DRAWN = 25
+# Parts of a picture and of what a terminal shows; other tables have all.
+_MOST_SHOWN = 25
 _KEY = (
   'By how much a metric gets worse when the values of a field are handed to'
   ' other rows: of AUC a fall, of logloss a rise; 0 where nothing is lost. A'
@@ -58,7 +58,7 @@ def sentences(record: Record) -> list[str]:
   ]
   if record['bootstrap']:
     lines.append(
-      f'In brackets {100 * record["confidence"]:g} % intervals by the bootstrap'
+      f'Brackets: {100 * record["confidence"]:g} % intervals by the bootstrap'
       ' over sessions and permutations.'
     )
   unread = [part['name'] for part in record['parts'] if not part['read']]
@@ -67,13 +67,13 @@ def sentences(record: Record) -> list[str]:
   return lines
 
 
-def _cell(of: Record, name: str) -> str:
-  """'0.0123 [0.0101, 0.0145]'."""
+def _cell(of: Record, name: str, bounds: bool = True) -> str:
+  """'0.0123 [0.0101, 0.0145]', or without the interval."""
   value, interval = of[name], of[f'{name}_interval']
   form = metrics_lib.RECORDS[name].form
   if value is None:
     return 'undefined'
-  if not interval:
+  if not (interval and bounds):
     return format(value, form)
   low, high = (format(end, form) for end in interval)
   return f'{value:{form}} [{low}, {high}]'
@@ -89,8 +89,11 @@ def table(record: Record, task: str) -> content.Table:
     )
     for part in in_order(record, task)
   ]
-  labels = [metrics_lib.RECORDS[m].label for m in importance_lib.METRICS]
-  return content.Table(('field', 'between', *labels), rows, 2)
+  return content.Table(('field', 'between', *_metric_labels()), rows, 2)
+
+
+def _metric_labels() -> list[str]:
+  return [metrics_lib.RECORDS[name].label for name in importance_lib.METRICS]
 
 
 def _label(part: Record) -> str:
@@ -101,28 +104,33 @@ def _label(part: Record) -> str:
 
 
 def terminal_table(record: Record, task: str) -> rich.table.Table:
-  """`table` for 80 columns."""
-  cells = table(record, task)
+  """The first parts of `table`, for 80 columns: one interval is left."""
   base = ', '.join(
-    f'{metrics_lib.RECORDS[name].label}'
-    f' {content.number(value, metrics_lib.RECORDS[name].form, "undefined")}'
-    for name, value in record['base'][task].items()
+    f'{label} {content.number(record["base"][task][name], ".4f", "undefined")}'
+    for name, label in zip(
+      importance_lib.METRICS, _metric_labels(), strict=True
+    )
   )
+  parts = in_order(record, task)
+  shown = parts[:_MOST_SHOWN]
+  rest = len(parts) - len(shown)
   made = rich.table.Table(
     title=f'{task}: what is lost of {base}',
+    caption=f'{rest} more are in importance.csv' if rest else None,
     box=rich.box.SIMPLE_HEAD,
     title_justify='left',
+    caption_justify='left',
     padding=(0, 1, 0, 0),
   )
-  for i, name in enumerate(cells.header):
-    made.add_column(
-      name,
-      overflow='fold',
-      justify='left' if i < cells.names else 'right',
-      no_wrap=i > 0,
-    )
-  for row in cells.rows:
-    made.add_row(*row)
+  made.add_column('field', overflow='fold')
+  made.add_column('between')
+  for label in _metric_labels():
+    made.add_column(label, justify='right', no_wrap=True)
+  for part in shown:
+    first, *others = importance_lib.METRICS
+    of = part['tasks'][task]
+    cells = [_cell(of, first), *(_cell(of, name, False) for name in others)]
+    made.add_row(_label(part), part['between'], *cells)
   return made
 
 
@@ -144,7 +152,7 @@ def csv_text(record: Record) -> str:
 
 def _draw(axes: Any, record: Record, task: str, metric: str = 'auc') -> str:
   """Points with intervals, the most important on top; what they say."""
-  parts = in_order(record, task)[:_MOST_DRAWN]
+  parts = in_order(record, task)[:_MOST_SHOWN]
   spoken = []
   for i, part in enumerate(parts):
     of = part['tasks'][task]
@@ -173,7 +181,7 @@ def _draw(axes: Any, record: Record, task: str, metric: str = 'auc') -> str:
 
 
 def _height(record: Record) -> float:
-  return 1.1 + 0.24 * min(len(record['parts']), _MOST_DRAWN)
+  return 1.1 + 0.24 * min(len(record['parts']), _MOST_SHOWN)
 
 
 @plain.figures()
@@ -187,9 +195,11 @@ def overview(record: Record, path: pathlib.Path) -> None:
   for axes, task in zip(panels, tasks, strict=True):
     _draw(axes, record, task)
     axes.set_title(types.one_line(task))
+  has_groups = any(_label(p) != p['name'] for p in record['parts'])
   figure.suptitle(
-    f'Permutation importance, {record["split"]} split, mean of'
-    f' {record["repeats"]} permutations'
+    f'Permutation importance in {types.one_line(record["name"])},'
+    f' {record["split"]} split, mean of {record["repeats"]} permutations'
+    + ('; squares are groups' if has_groups else '')
   )
   path.parent.mkdir(parents=True, exist_ok=True)
   pictures.save(figure, path)

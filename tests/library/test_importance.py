@@ -17,8 +17,10 @@ from tests.serving import table_run
 # Two members, of which one does not see users; both ignore the discount.
 CONFIG = config_values.from_dict(
   {
+    'backbone': 'shared_bottom',
     'ensemble': 2,
     'variants': 'network.ignore=user+discount;network.ignore=discount',
+    'pretrain': {'max_epochs': 1},
     'evaluation': {'bootstrap': 50},
   },
   table_run.CONFIG,
@@ -37,6 +39,7 @@ def test_from_a_run_to_a_table_a_picture_and_a_chapter(path, capsys):
     f'--workdir={path}',
     '--groups=who:user+age',
     '--repeats=2',
+    '--split=test',
     '--nocompilation_cache',
   ]
   assert cli.main(['rmtl', *argv]) == 0
@@ -49,9 +52,10 @@ def test_from_a_run_to_a_table_a_picture_and_a_chapter(path, capsys):
   assert [part['name'] for part in record['parts']] == [*fields, 'who']
   by_name = {part['name']: part for part in record['parts']}
   assert by_name['who']['fields'] == ['user', 'age']
-  # The rows as they are get the metrics of `rmtl evaluate`, calibrated.
+  # The rows as they are get the metrics of the run, calibrated.
   assert record['calibrated'] and record['stage'] == 'pretrain'
-  evaluated = rmtl_jax.evaluate(path, 'validation')['calibrated']['pretrain']
+  metrics = json.loads((path / 'metrics.json').read_text())
+  evaluated = metrics['calibrated']['pretrain']
   for task, base in record['base'].items():
     for name, value in base.items():
       assert value == pytest.approx(evaluated[task][name], abs=1e-6)
