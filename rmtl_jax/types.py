@@ -8,7 +8,7 @@ multi-valued fields side by side), `N` numeric fields.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
   import jax
@@ -49,6 +49,56 @@ def one_line(text: object) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sampling:
+  """How a log was sampled: negatives of one task kept at a rate.
+
+  A row that is no negative of that task was kept for certain. Odds of the whole
+  log follow from those of the sampled one (He et al., "Practical Lessons from
+  Predicting Clicks on Ads at Facebook", ADKDD 2014, section 6.3).
+
+  Attributes:
+    task: place of the task by whose label rows were sampled.
+    rate: at which its negatives were kept, in (0, 1).
+    corrected: for each task, whether the network learns its probability among
+      the sampled rows, which `correct` turns into that of the whole log. The
+      others' rows have weights in training instead, or none was sampled away.
+  """
+
+  task: int
+  rate: float
+  corrected: tuple[bool, ...]
+
+  def correct(self, probabilities: Any) -> Any:
+    """Probabilities of the whole log, by those among sampled rows.
+
+    With q = P(s = 1) among sampled rows of task s, by which they were sampled,
+    there are q + (1 - q) / rate rows of the log to each of them. A positive of
+    s or of a task that implies s was never sampled away, so its probability is
+    divided by that number: p / (p + (1 - p) / rate) for s itself.
+
+    Examples:
+      >>> import numpy as np
+      >>> log = Sampling(task=0, rate=0.1, corrected=(True, True))
+      >>> log.correct(np.array([[0.5, 0.11]])).round(3).tolist()
+      [[0.091, 0.02]]
+
+    Args:
+      probabilities: f32[..., K], of numpy or JAX.
+
+    Returns:
+      Of the same kind and shape.
+    """
+    import numpy as np
+
+    own = probabilities[..., self.task : self.task + 1]
+    rows = own + (1.0 - own) / self.rate
+    chosen = np.array(self.corrected, probabilities.dtype)
+    # Aligned by hand: rank promotion may be forbidden.
+    chosen = chosen.reshape((1,) * (probabilities.ndim - 1) + (-1,))
+    return probabilities / (rows * chosen + (1.0 - chosen))
+
+
+@dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
 
@@ -78,6 +128,7 @@ class FeatureSpec:
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
+    sampling: how the log was sampled, or None.
   """
 
   categorical: tuple[int, ...]
@@ -95,6 +146,7 @@ class FeatureSpec:
   quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
+  sampling: Sampling | None = None
 
 
 class Inputs(NamedTuple):
@@ -128,6 +180,8 @@ class Batch(NamedTuple):
     is_last: bool[L, T], true at the last row of a session; false at a cut.
     segment: i32[L, T], equal within one session of the lane, -1 in padding.
     row: i32[L, T], the row's position in its split, -1 in padding.
+    sample_weight: f32[L, T, K] >= 0, how much a row's label counts, 0 where it
+      is not observed (it is 0 there too); None: every row counts 1.
   """
 
   inputs: Inputs
@@ -136,6 +190,7 @@ class Batch(NamedTuple):
   is_last: Array
   segment: Array
   row: Array
+  sample_weight: Array | None = None
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
@@ -22,6 +23,8 @@ KINDS = ('categorical', 'multi_valued', 'numeric')
 _LONGEST_NAME = 200
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
+# Attributes that are in the file only where they say something.
+_SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
 # How many quantiles a numeric field has (`details`), and their largest size.
 _QUANTILES = (2, 1025)
 _LARGEST_QUANTILE = 1e30
@@ -67,10 +70,17 @@ class Task:
   Attributes:
     name: its column is `y_` plus the name.
     after: the task that a positive of this one implies (the funnel), or None.
+    weighted: whether a column `w_` plus the name says how much its rows count.
+    only_after: whether only positives of `after` count.
+    negatives_kept: the rate at which its negatives were kept in the log, or
+      None.
   """
 
   name: str
   after: str | None = None
+  weighted: bool = False
+  only_after: bool = False
+  negatives_kept: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +94,7 @@ class Split:
     positives: rows with label 1, per task name.
     start_ms: earliest session start, ms; None if empty.
     end_ms: the boundary that no row or label reaches, ms; None for test.
+    observed: rows with a weight above 0, per weighted task.
   """
 
   rows: int
@@ -92,6 +103,11 @@ class Split:
   positives: dict[str, int]
   start_ms: int | None = None
   end_ms: int | None = None
+  observed: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  def rows_of(self, task: str) -> int:
+    """Rows in which a task's label is observed."""
+    return self.observed.get(task, self.rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +150,11 @@ class Manifest:
     return tuple(t.name for t in self.tasks)
 
   @property
+  def weighted(self) -> bool:
+    """Whether rows of any task have weights."""
+    return any(t.weighted for t in self.tasks)
+
+  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -170,6 +191,7 @@ class Manifest:
       ),
       quantiles=quantiles if any(quantiles) else (),
       tasks=self.task_names,
+      sampling=sampling(self.tasks),
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:
@@ -184,6 +206,35 @@ class Manifest:
       )
       for group in prepare_config.AS_OF
     }
+
+
+def sampling(tasks: Sequence[Any]) -> types.Sampling | None:
+  """How a log with these tasks was sampled; None if it was not.
+
+  A task's probability can be corrected where it is the one by which rows were
+  sampled, or implies it, and is judged on all rows.
+
+  Args:
+    tasks: each with `name`, `after`, `only_after` and `negatives_kept`.
+  """
+  names = [t.name for t in tasks]
+  by = next((t for t in tasks if (t.negatives_kept or 1.0) < 1.0), None)
+  if by is None:
+    return None
+
+  def implies(task):
+    while task is not None and task is not by:
+      task = tasks[names.index(task.after)] if task.after in names else None
+    return task is by
+
+  return types.Sampling(
+    names.index(by.name),
+    by.negatives_kept,
+    tuple(
+      t is by or (implies(t) and not t.only_after and not by.only_after)
+      for t in tasks
+    ),
+  )
 
 
 def _on(
@@ -201,7 +252,9 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
   """The JSON object that `parse` reads."""
   return dataclasses.asdict(
     manifest,
-    dict_factory=lambda pairs: {_KEYS.get(k, k): v for k, v in pairs},
+    dict_factory=lambda pairs: {
+      _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
+    },
   )
 
 
@@ -419,6 +472,26 @@ def _check_tasks(manifest: Manifest, path: str) -> None:
         f'{path}: tasks: {task.name!r} comes after {task.after!r:.80},'
         ' expected a task listed before'
       )
+    _check_task_rows(task, f'{path}: tasks: {task.name!r}')
+  if sum(t.negatives_kept is not None for t in manifest.tasks) > 1:
+    raise types.InputError(
+      f'{path}: tasks: several have negatives_kept, expected one at most'
+    )
+
+
+def _check_task_rows(task: Task, what: str) -> None:
+  """Refuses what can't say which rows of a task count."""
+  for entry in ('weighted', 'only_after'):
+    _expect(getattr(task, entry), bool, f'{what}: {entry}')
+  if task.only_after and not (task.weighted and task.after is not None):
+    raise types.InputError(
+      f'{what}: only_after is true, expected after and weighted beside it'
+    )
+  rate = task.negatives_kept
+  if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
+    raise types.InputError(
+      f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
+    )
 
 
 def _check_split(split: Split, manifest: Manifest, what: str) -> None:
@@ -431,6 +504,11 @@ def _check_split(split: Split, manifest: Manifest, what: str) -> None:
       raise types.InputError(f'{what}: positives lacks {name!r}')
   for name, count in split.positives.items():
     _expect_count(count, f'{what}: positives: {name!r:.80}')
+  _expect(split.observed, dict, f'{what}: observed')
+  for task in manifest.tasks:
+    if task.weighted:
+      found = split.observed.get(task.name)
+      _expect_count(found, f'{what}: observed: {task.name!r:.80}')
   for entry in ('start_ms', 'end_ms'):
     value = getattr(split, entry)
     if value is not None:

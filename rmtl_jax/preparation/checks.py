@@ -21,6 +21,8 @@ _DAY_MS = 86_400_000
 _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Squares of normalised values must stay within double precision.
 LARGEST = 1e30
+# The product of two weights must be a float of 32 bits.
+_LARGEST_WEIGHT = 1e15
 
 
 def check(
@@ -154,7 +156,19 @@ def _task_faults(
     return []
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
-  faults = [(column, f'{value} IS NULL OR {value} NOT IN (0, 1)', '0 or 1')]
+  faults = [(column, f'{value} NOT IN (0, 1)', '0 or 1')]
+  if not task.nullable:
+    # Only tasks of a schema have a column of their own name.
+    remedy = (
+      '; "null": "not_observed" in its task takes missing labels'
+      if task.column
+      else ''
+    )
+    faults.append((column, f'{value} IS NULL', f'0 or 1{remedy}'))
+  for weight in task.weights:
+    given = sql.quote(f'v_{weight}')
+    wrong = f'{given} IS NULL OR NOT {given} BETWEEN 0 AND {_LARGEST_WEIGHT}'
+    faults.append((weight, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'))
   parent = next((t for t in table.tasks if t.name == task.after), None)
   if parent is not None and not parent.timed:
     faults.append(
