@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtl_jax import types
 from rmtl_jax.data import batches, columns, prepared_file, reading
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -111,6 +112,16 @@ class StreamedColumns:
   def labels(self) -> np.ndarray:
     """f32[R, K]."""
     return self._column('labels')
+
+  @property
+  def sample_weight(self) -> np.ndarray | None:
+    """f32[R, K], or None where every row counts 1."""
+    return self._column('sample_weight') if self._manifest.weighted else None
+
+  @property
+  def sampling(self) -> types.Sampling | None:
+    """How the log was sampled, or None."""
+    return manifest_lib.sampling(self._manifest.tasks)
 
   @property
   def session(self) -> np.ndarray:

@@ -22,6 +22,7 @@ def evaluate(
   tasks: Sequence[str],
   config: config_lib.EvaluationConfig,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
@@ -34,9 +35,12 @@ def evaluate(
     tasks: K names.
     config: intervals, bins, and what GAUC groups by.
     seed: of the bootstrap.
+    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
+      is not observed; None: every row counts 1.
 
   Returns:
-    Per task: `rows`, `positives`, every metric (`metrics.RECORDS`), and
+    Per task: `rows` and `positives` (where its label is observed), with
+    weights `rate` (the weighted share of positives), every metric (`metrics.RECORDS`), and
     `auc_interval`, `logloss_interval`, `session_logloss_interval` as
     [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
     `undefined_draws`, resamples with one label only, which the AUC's interval
@@ -46,17 +50,26 @@ def evaluate(
     ValueError: shapes that don't fit, or a prediction that is no probability.
   """
   _check(predictions, labels, session, user, tasks)
-  rows = _rows(session, user, config)
-  rarer = intervals.rarer_sessions(labels, session)
+  rarer = intervals.rarer_sessions(labels, session, weights)
   found = intervals.session_intervals(
-    predictions, labels, session, config.bootstrap, config.confidence, seed
+    predictions,
+    labels,
+    session,
+    config.bootstrap,
+    config.confidence,
+    seed,
+    weights,
   )
-  results = {}
+  every, results = _rows(session, user, config), {}
   for k, task in enumerate(tasks):
-    p, y = predictions[:, k], labels[:, k]
+    p, y, rows = predictions[:, k], labels[:, k], every
+    if weights is not None:
+      seen, rows = _observed(session, user, config, weights[:, k])
+      p, y = p[seen], y[seen]
     record: TaskMetrics = {
       'rows': len(y),
       'positives': int(np.count_nonzero(y > 0.5)),
+      **({'rate': _rate(y, rows)} if weights is not None else {}),
       **{
         name: _number(one.function(y, p, rows))
         for name, one in metrics.RECORDS.items()
@@ -79,6 +92,7 @@ def evaluate_difference(
   config: config_lib.EvaluationConfig,
   seed: int,
   user: np.ndarray | None = None,
+  weights: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
 
@@ -91,6 +105,7 @@ def evaluate_difference(
     config: of the intervals, and what groups are.
     seed: of the bootstrap.
     user: i64[R], as for `evaluate`.
+    weights: [R, K], as for `evaluate`.
 
   Returns:
     Per task: differences of `auc`, `logloss` and `session_logloss`, each with
@@ -103,14 +118,25 @@ def evaluate_difference(
   for predictions in (first, second):
     _check(predictions, labels, session, user, tasks)
   bounds = intervals.difference_intervals(
-    first, second, labels, session, config.bootstrap, config.confidence, seed
+    first,
+    second,
+    labels,
+    session,
+    config.bootstrap,
+    config.confidence,
+    seed,
+    weights,
   ).bounds
-  rows, results = _rows(session, user, config), {}
+  every, results = _rows(session, user, config), {}
   for k, task in enumerate(tasks):
     record: TaskMetrics = {}
+    y, pair, rows = labels[:, k], (first[:, k], second[:, k]), every
+    if weights is not None:
+      seen, rows = _observed(session, user, config, weights[:, k])
+      y, pair = y[seen], tuple(p[seen] for p in pair)
     for name in metrics.compared():
       value = metrics.RECORDS[name].function
-      a, b = (value(labels[:, k], p[:, k], rows) for p in (first, second))
+      a, b = (value(y, p, rows) for p in pair)
       record[name] = _number(a - b)
       if name in bounds:
         record[f'{name}_interval'] = _interval(bounds[name][k])
@@ -118,12 +144,17 @@ def evaluate_difference(
   return results
 
 
-def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def validation_auc(
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> np.ndarray:
   """Computes the AUC of every task, for early stopping.
 
   Args:
     predictions: [R, K].
     labels: [R, K], 0 or 1.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     f64[K]; NaN where a task has one class only, or a prediction is NaN.
@@ -132,7 +163,29 @@ def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
   types.check_same_shape(predictions, labels)
   return np.array(
     [
-      metrics.auc(labels[:, k], predictions[:, k])
+      metrics.auc(
+        labels[:, k],
+        predictions[:, k],
+        None if weights is None else weights[:, k],
+      )
+      for k in range(labels.shape[1])
+    ]
+  )
+
+
+def validation_logloss(
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> np.ndarray:
+  """Computes the logloss of every task, f64[K]; arguments as above."""
+  return np.array(
+    [
+      metrics.logloss(
+        labels[:, k],
+        predictions[:, k],
+        None if weights is None else weights[:, k],
+      )
       for k in range(labels.shape[1])
     ]
   )
@@ -150,6 +203,26 @@ def _rows(
     grouped = np.flatnonzero(found >= 0)
     group = found[grouped]
   return metrics.Rows(session, grouped, group, config.calibration_bins)
+
+
+def _observed(
+  session: np.ndarray,
+  user: np.ndarray | None,
+  config: config_lib.EvaluationConfig,
+  weight: np.ndarray,
+) -> tuple[np.ndarray, metrics.Rows]:
+  """Places of the rows in which a task is observed, and these as metrics see
+  them; weights that are all 1 are none."""
+  seen = np.flatnonzero(weight > 0.0)
+  rows = _rows(session[seen], None if user is None else user[seen], config)
+  own = np.asarray(weight[seen], np.float64)
+  return seen, rows._replace(weight=None if np.all(own == 1.0) else own)
+
+
+def _rate(labels: np.ndarray, rows: metrics.Rows) -> float | None:
+  if not len(labels):
+    return None
+  return float(np.average(labels > 0.5, weights=rows.weight))
 
 
 def _check(

@@ -59,6 +59,7 @@ def replicates(
   session: np.ndarray,
   count: int,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """Computes metrics of resampled sessions.
 
@@ -68,6 +69,7 @@ def replicates(
     session: i64[R], the row's session, in any order.
     count: B, number of replicates.
     seed: of the draws.
+    weights: [R, K] >= 0, as metrics take them; None: rows count alike.
 
   Returns:
     `auc`, `logloss` and `session_logloss` to f64[B, M, K]; NaN where a
@@ -82,6 +84,10 @@ def replicates(
   values = {name: np.full(shape, np.nan) for name in METRICS}
   if not sessions:
     return values
+  if weights is not None:
+    return _weighted_replicates(
+      predictions, labels, codes, sessions, weights, values, seed
+    )
   # Logloss needs only sums per session, AUC the order of the rows: both are
   # computed once, before any draw.
   sizes = np.bincount(codes)
@@ -112,6 +118,49 @@ def replicates(
     values['logloss'][part] = total / rows[:, None, None]
     total = np.einsum('bs,mks->bmk', floats, means)
     values['session_logloss'][part] = total / sessions
+  return values
+
+
+def _weighted_replicates(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  codes: np.ndarray,
+  sessions: int,
+  weights: np.ndarray,
+  values: dict[str, np.ndarray],
+  seed: int,
+) -> dict[str, np.ndarray]:
+  """`replicates` of weighted rows, filled into `values`.
+
+  The draws are those of rows that count alike. Their sums are no integers, so a
+  draw is a pass of its own. A session counts for a task's `session_logloss` if
+  one of its rows does.
+  """
+  parts = {}
+  weights = np.asarray(weights, np.float64)
+  for k in range(labels.shape[1]):
+    rows = np.flatnonzero(weights[:, k] > 0.0)
+    y, w, code = labels[rows, k], weights[rows, k], codes[rows]
+    sizes = np.bincount(code, w, minlength=sessions)
+    for m, scores in enumerate(predictions):
+      p = scores[rows, k]
+      losses = w * metrics.row_logloss(y, p)
+      sums = np.bincount(code, losses, minlength=sessions)
+      parts[m, k] = ranking.rank(y, p), w, code, sizes, sums
+  generator = np.random.default_rng(seed)
+  for b in range(len(values['auc'])):
+    times = _draw(generator, sessions).astype(np.float64)
+    for (m, k), (order, w, code, sizes, sums) in parts.items():
+      drawn = w * times[code]
+      values['auc'][b, m, k] = ranking.weighted_auc(
+        order, drawn[order.positive], drawn[order.negative]
+      )
+      has = times * (sizes > 0.0)
+      if has.any():
+        means = sums / np.where(sizes > 0.0, sizes, 1.0)
+        total, mean = np.sum(times * sums), np.sum(has * means)
+        values['logloss'][b, m, k] = total / np.sum(times * sizes)
+        values['session_logloss'][b, m, k] = mean / np.sum(has)
   return values
 
 
@@ -185,7 +234,11 @@ def _resampled_aucs(
   return aucs
 
 
-def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
+def rarer_sessions(
+  labels: np.ndarray,
+  session: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> np.ndarray:
   """Counts the sessions with the rarer label, i64[K].
 
   The rarer label is the one that fewer sessions hold.
@@ -193,14 +246,16 @@ def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
   Args:
     labels: [R, K], 0 or 1.
     session: i64[R], in any order.
+    weights: [R, K] >= 0, or None; rows of weight 0 are left out.
   """
   types.check_ranks((2, 1), labels, session)
   codes, sessions = metrics.group_codes(session)
+  counted = np.ones(labels.shape, bool) if weights is None else weights > 0.0
   found = []
-  for column in labels.T:
+  for column, counts in zip(labels.T, counted.T, strict=True):
     is_positive = column > 0.5
     held = [
-      np.count_nonzero(np.bincount(codes[rows], minlength=sessions))
+      np.count_nonzero(np.bincount(codes[rows & counts], minlength=sessions))
       for rows in (is_positive, ~is_positive)
     ]
     found.append(min(held))
@@ -271,6 +326,7 @@ def session_intervals(
   count: int,
   confidence: float,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> Intervals:
   """Computes the interval of each metric in METRICS.
 
@@ -281,14 +337,17 @@ def session_intervals(
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     The intervals; NaN with fewer than two sessions (of AUC: with the rarer
     label), which can't tell how sessions vary.
   """
-  values = _checked_replicates([predictions], labels, session, count, seed)
+  values = _checked_replicates(
+    [predictions], labels, session, count, seed, weights
+  )
   single = {name: v[:, 0] for name, v in values.items()}
-  return _intervals(single, labels, session, confidence)
+  return _intervals(single, labels, session, confidence, weights)
 
 
 def difference_intervals(
@@ -299,6 +358,7 @@ def difference_intervals(
   count: int,
   confidence: float,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> Intervals:
   """Computes paired intervals of metric(first) - metric(second).
 
@@ -310,13 +370,16 @@ def difference_intervals(
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     As `session_intervals`.
   """
-  values = _checked_replicates([first, second], labels, session, count, seed)
+  values = _checked_replicates(
+    [first, second], labels, session, count, seed, weights
+  )
   differences = {name: v[:, 0] - v[:, 1] for name, v in values.items()}
-  return _intervals(differences, labels, session, confidence)
+  return _intervals(differences, labels, session, confidence, weights)
 
 
 def _checked_replicates(
@@ -325,11 +388,12 @@ def _checked_replicates(
   session: np.ndarray,
   count: int,
   seed: int,
+  weights: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
   """`replicates`; none of a single session, which every draw repeats."""
   if len(session) and np.all(session == session[0]):
     count = 0
-  return replicates(predictions, labels, session, count, seed)
+  return replicates(predictions, labels, session, count, seed, weights)
 
 
 def _intervals(
@@ -337,9 +401,10 @@ def _intervals(
   labels: np.ndarray,
   session: np.ndarray,
   confidence: float,
+  weights: np.ndarray | None,
 ) -> Intervals:
   """Intervals from replicates f64[B, K] of each metric."""
-  rarer = rarer_sessions(labels, session)
+  rarer = rarer_sessions(labels, session, weights)
   bounds = {
     name: np.stack(
       [

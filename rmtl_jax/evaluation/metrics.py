@@ -1,8 +1,8 @@
 """Exact metrics of one task's predictions (method.md's list of metrics).
 
 Nothing is binned where an exact form exists, ties count as ties, and an
-undefined metric (AUC of one class, say) is NaN, never an exception. The
-registry of metrics stands at the end: tables and tests follow its records.
+undefined metric (AUC of one class, say) is NaN, never an exception. A row of
+weight 2 is the row twice, one of weight 0 is not there. The registry of metrics stands at the end: tables and tests follow its records.
 Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
 """
 
@@ -65,7 +65,9 @@ def auc(
   return int(below.sum() + not_above.sum()) / (2 * pairs)
 
 
-def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+def pr_auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> float:
   """Average precision, the mean of the precision at every positive's score.
 
   It is the area under the precision-recall steps without interpolation. Rows of
@@ -74,6 +76,7 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   Args:
     labels: [R], 0 or 1.
     scores: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     Average precision in (0, 1]; NaN without positives, or where a score is
@@ -81,6 +84,8 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   """
   types.check_ranks((1, 1), labels, scores)
   types.check_same_shape(labels, scores)
+  if weights is not None:
+    return _weighted_pr_auc(labels, scores, weights)
   positive = np.sort(scores[labels > 0.5])
   if not len(positive) or np.isnan(scores).any():
     return float('nan')
@@ -88,6 +93,24 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   hits = len(positive) - np.searchsorted(positive, positive, 'left')
   misses = len(negative) - np.searchsorted(negative, positive, 'left')
   return float(np.mean(hits / (hits + misses)))
+
+
+def _weighted_pr_auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> float:
+  order = np.argsort(scores, kind='stable')
+  scores, weights = scores[order], np.asarray(weights, np.float64)[order]
+  hits = np.where(labels[order] > 0.5, weights, 0.0)
+  if not hits.any() or np.isnan(scores).any():
+    return float('nan')
+  # Weight of the rows with at least a row's score, ties included.
+  first = np.searchsorted(scores, scores, 'left')
+  above, hits_above = (
+    np.cumsum(x[::-1])[::-1][first] for x in (weights, hits)
+  )
+  counted = hits > 0.0
+  precision = hits_above[counted] / above[counted]
+  return float(np.average(precision, weights=hits[counted]))
 
 
 def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -109,7 +132,11 @@ def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
   return -(labels * np.log(p) + (1.0 - labels) * np.log1p(-p))
 
 
-def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def logloss(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Mean binary cross-entropy over rows, in nats.
 
   Examples:
@@ -119,18 +146,29 @@ def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The mean; NaN without rows.
   """
   types.check_ranks((1, 1), labels, probabilities)
-  if not len(labels):
+  if not _has_rows(labels, weights):
     return float('nan')
-  return float(row_logloss(labels, probabilities).mean())
+  losses = row_logloss(labels, probabilities)
+  if weights is None:
+    return float(losses.mean())
+  return float(np.average(losses, weights=weights))
+
+
+def _has_rows(labels: np.ndarray, weights: np.ndarray | None) -> bool:
+  return bool(len(labels)) and (weights is None or bool(np.any(weights > 0)))
 
 
 def session_logloss(
-  labels: np.ndarray, probabilities: np.ndarray, session: np.ndarray
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  session: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """s-logloss: mean over sessions of the session's mean row cross-entropy.
 
@@ -143,17 +181,23 @@ def session_logloss(
     labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
     session: i64[R], the row's session, in any order.
+    weights: [R] >= 0, or None; those of a session make its mean, and sessions
+      of any weight count alike.
 
   Returns:
     The mean, in nats; NaN without rows.
   """
   types.check_ranks((1, 1, 1), labels, probabilities, session)
   types.check_same_shape(labels, session)
-  if not len(labels):
+  if not _has_rows(labels, weights):
     return float('nan')
   codes, _ = group_codes(session)
-  sums = np.bincount(codes, row_logloss(labels, probabilities))
-  return float(np.mean(sums / np.bincount(codes)))
+  losses = row_logloss(labels, probabilities)
+  if weights is None:
+    sums = np.bincount(codes, losses)
+    return float(np.mean(sums / np.bincount(codes)))
+  sums, sizes = np.bincount(codes, losses * weights), np.bincount(codes, weights)
+  return float(np.mean(sums[sizes > 0.0] / sizes[sizes > 0.0]))
 
 
 def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
@@ -176,7 +220,12 @@ def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
   return codes, int(codes[-1]) + 1
 
 
-def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
+def gauc(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  group: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """AUC within each group, averaged with the groups' numbers of rows.
 
   Examples:
@@ -192,6 +241,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
     labels: [R], 0 or 1.
     scores: [R].
     group: i64[R], the row's session or user, in any order.
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     GAUC in [0, 1]; NaN where no group has both labels, or a score is NaN.
@@ -200,10 +250,14 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   types.check_same_shape(labels, scores, group)
   if np.isnan(scores).any():
     return float('nan')
+  if weights is None:
+    weights = np.ones(len(labels), np.int64)
   codes, groups = group_codes(group)
   is_positive = labels > 0.5
-  sizes = np.bincount(codes, minlength=groups)
-  positives = np.bincount(codes[is_positive], minlength=groups)
+  sizes = np.bincount(codes, weights, minlength=groups)
+  positives = np.bincount(
+    codes[is_positive], weights[is_positive], minlength=groups
+  )
   pairs = positives * (sizes - positives)
   if not pairs.any():
     return float('nan')
@@ -211,22 +265,31 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   # them out before the sort saves most of its time.
   kept = np.flatnonzero(pairs[codes])
   order = kept[np.lexsort((scores[kept], codes[kept]))]
-  ordered = _ordered_pairs(scores[order], codes[order], is_positive[order])
+  is_positive, weights = is_positive[order], weights[order]
+  ordered = _ordered_pairs(
+    scores[order], codes[order], np.where(is_positive, 0, weights), is_positive
+  )
   sums = np.bincount(
-    codes[order][is_positive[order]], ordered, minlength=groups
+    codes[order][is_positive],
+    ordered * weights[is_positive],
+    minlength=groups,
   )
   use = pairs > 0
   return float(np.average(sums[use] / pairs[use], weights=sizes[use]))
 
 
 def _ordered_pairs(
-  scores: np.ndarray, codes: np.ndarray, is_positive: np.ndarray
+  scores: np.ndarray,
+  codes: np.ndarray,
+  negative: np.ndarray,
+  is_positive: np.ndarray,
 ) -> np.ndarray:
   """Counts for each positive the negatives below it in its group, ties half.
 
   Args:
     scores: [R], ascending within a group.
     codes: i64[R], ascending.
+    negative: [R], the weights of negatives, 0 of positives.
     is_positive: bool[R].
 
   Returns:
@@ -234,7 +297,7 @@ def _ordered_pairs(
   """
   # negatives[i] counts those before row i, over all groups: differences of it
   # count within a group or a run of ties, without a loop over groups.
-  negatives = np.concatenate([[0], np.cumsum(~is_positive)])
+  negatives = np.concatenate([[0], np.cumsum(negative)])
   new_group = codes[1:] != codes[:-1]
   group_start = _run_starts(new_group)
   tie_start = _run_starts(new_group | (scores[1:] != scores[:-1]))
@@ -254,7 +317,10 @@ def _run_starts(changes: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(
-  labels: np.ndarray, probabilities: np.ndarray, bins: int = 20
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  bins: int = 20,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Expected calibration error over bins of (nearly) equal numbers of rows.
 
@@ -267,29 +333,35 @@ def calibration_error(
     labels: [R], 0 or 1.
     probabilities: [R].
     bins: number of bins, >= 1.
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The error in [0, 1]; NaN without rows, or where a probability is NaN.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
-  rows = len(labels)
-  if not rows or np.isnan(probabilities).any():
+  if not _has_rows(labels, weights) or np.isnan(probabilities).any():
     return float('nan')
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
-  row_bin = equal_mass_bins(p, bins)
+  mass = None if weights is None else weights[order]
+  row_bin = equal_mass_bins(p, bins, mass)
   # |sum of differences| per bin is rows_b * |difference of means|.
-  gaps = np.bincount(row_bin, p - labels[order])
-  return float(np.abs(gaps).sum() / rows)
+  gaps, rows = p - labels[order], float(len(labels))
+  if mass is not None:
+    gaps, rows = gaps * mass, float(mass.sum(dtype=np.float64))
+  return float(np.abs(np.bincount(row_bin, gaps)).sum() / rows)
 
 
-def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
+def equal_mass_bins(
+  ascending: np.ndarray, bins: int, weights: np.ndarray | None = None
+) -> np.ndarray:
   """Assigns every row a bin by the mid-rank of its value; ties share one.
 
   Args:
     ascending: [R], sorted, R >= 1.
     bins: number of bins, >= 1.
+    weights: [R] >= 0 in this order, not all 0; None: rows count alike.
 
   Returns:
     i64[R] in [0, bins), ascending.
@@ -297,24 +369,34 @@ def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
   rows = len(ascending)
   start = _run_starts(ascending[1:] != ascending[:-1])
   end = np.append(start[1:], rows)
+  if weights is not None:
+    reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
+    middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
+    # The end of the last bin is where rows of weight 0 may stand.
+    return np.repeat(np.minimum(middle, bins - 1).astype(np.int64), end - start)
   # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
   return np.repeat((start + end) * bins // (2 * rows), end - start)
 
 
 def predicted_over_actual(
-  labels: np.ndarray, probabilities: np.ndarray
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Sum of probabilities / number of positives; 1 if calibrated overall.
 
   Args:
     labels: [R], 0 or 1.
     probabilities: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The ratio; NaN without positives.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
+  if weights is not None:
+    labels, probabilities = labels * weights, probabilities * weights
   positives = float(np.sum(labels, dtype=np.float64))
   if not positives:
     return float('nan')
@@ -329,12 +411,20 @@ class Rows(NamedTuple):
     grouped: i64[G], places of the rows that have a group.
     group: i64[G], their session or user (`config.evaluation.group`).
     bins: of calibration errors.
+    weight: f64[R] > 0, how much each row counts; None: 1. Rows in which the
+      task's label is not observed are not among the R.
   """
 
   session: np.ndarray
   grouped: np.ndarray
   group: np.ndarray
   bins: int
+  weight: np.ndarray | None = None
+
+  @property
+  def group_weight(self) -> np.ndarray | None:
+    """The weights of the rows that have a group."""
+    return None if self.weight is None else self.weight[self.grouped]
 
 
 Function = Callable[[np.ndarray, np.ndarray, Rows], float]
@@ -366,38 +456,51 @@ class Metric:
 RECORDS = registry.Registry(
   'metric',
   (
-    Metric('auc', 'AUC', lambda y, p, _: auc(y, p), 'higher', compared=True),
+    Metric(
+      'auc',
+      'AUC',
+      lambda y, p, rows: auc(y, p, rows.weight),
+      'higher',
+      compared=True,
+    ),
     Metric(
       'logloss',
       'logloss',
-      lambda y, p, _: logloss(y, p),
+      lambda y, p, rows: logloss(y, p, rows.weight),
       'lower',
       compared=True,
     ),
     Metric(
       'session_logloss',
       's-logloss',
-      lambda y, p, rows: session_logloss(y, p, rows.session),
+      lambda y, p, rows: session_logloss(y, p, rows.session, rows.weight),
       'lower',
       compared=True,
     ),
     Metric(
       'gauc',
       'GAUC',
-      lambda y, p, rows: gauc(y[rows.grouped], p[rows.grouped], rows.group),
+      lambda y, p, rows: gauc(
+        y[rows.grouped], p[rows.grouped], rows.group, rows.group_weight
+      ),
       'higher',
     ),
-    Metric('pr_auc', 'PR-AUC', lambda y, p, _: pr_auc(y, p), 'higher'),
+    Metric(
+      'pr_auc',
+      'PR-AUC',
+      lambda y, p, rows: pr_auc(y, p, rows.weight),
+      'higher',
+    ),
     Metric(
       'calibration_error',
       'calibration error',
-      lambda y, p, rows: calibration_error(y, p, rows.bins),
+      lambda y, p, rows: calibration_error(y, p, rows.bins, rows.weight),
       'lower',
     ),
     Metric(
       'predicted_over_actual',
       'predicted / actual',
-      lambda y, p, _: predicted_over_actual(y, p),
+      lambda y, p, rows: predicted_over_actual(y, p, rows.weight),
     ),
   ),
 )

@@ -16,7 +16,11 @@ PRIOR = 10.0
 _LEAST = 1e-7
 
 
-def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def fit_weights(
+  probabilities: np.ndarray,
+  labels: np.ndarray,
+  sample_weight: np.ndarray | None = None,
+) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
   They minimise the mean logloss plus PRIOR / R |w - 1 / M|^2.
@@ -24,6 +28,7 @@ def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
   Args:
     probabilities: f32[M, R, K].
     labels: f32[R, K], 0 or 1.
+    sample_weight: f32[R, K] >= 0, or None.
 
   Returns:
     f32[M, K], of sum 1 over the members; equal where a task has one class
@@ -34,20 +39,26 @@ def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
   bounded = np.clip(probabilities, _LEAST, 1 - _LEAST, dtype=np.float64)
   logits = special.logit(bounded)
   for k in range(tasks):
-    if 0 < np.mean(labels[:, k]) < 1:
-      weights[:, k] = _of_task(logits[:, :, k].T, labels[:, k])
+    y = labels[:, k]
+    own = np.ones_like(y) if sample_weight is None else sample_weight[:, k]
+    if np.any(own[y > 0] > 0) and np.any(own[y == 0] > 0):
+      weights[:, k] = _of_task(logits[:, :, k].T, y, own)
   return weights.astype(np.float32)
 
 
-def _of_task(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """One task's weights, f64[M], of logits f64[R, M]."""
-  count = logits.shape[1]
+def _of_task(
+  logits: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+  """One task's weights, f64[M], of logits f64[R, M] and weights of rows."""
+  count, total = logits.shape[1], np.sum(rows, dtype=np.float64)
 
   def logloss(weights):
     z, away = logits @ weights, weights - 1 / count
-    value = np.sum(np.logaddexp(0.0, z) - labels * z) + PRIOR * away @ away
-    gradient = logits.T @ (special.expit(z) - labels) + 2 * PRIOR * away
-    return value / len(labels), gradient / len(labels)
+    losses = rows * (np.logaddexp(0.0, z) - labels * z)
+    value = np.sum(losses) + PRIOR * away @ away
+    slopes = rows * (special.expit(z) - labels)
+    gradient = logits.T @ slopes + 2 * PRIOR * away
+    return value / total, gradient / total
 
   found = optimize.minimize(
     logloss,

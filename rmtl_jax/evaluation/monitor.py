@@ -89,11 +89,14 @@ def of_history(history: Sequence[Record]) -> Monitor:
   return AUC
 
 
-def rates_logloss(labels: np.ndarray) -> np.ndarray:
+def rates_logloss(
+  labels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
   """The logloss of each task's mean rate, the unit of monitored loglosses.
 
   Args:
     labels: [R, K], 0 or 1.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     Nats, f64[K]; NaN where a task has one class only.
@@ -102,7 +105,12 @@ def rates_logloss(labels: np.ndarray) -> np.ndarray:
     >>> rates_logloss(np.array([[0, 1], [1, 1]]))  # log 2
     array([0.69314718,        nan])
   """
-  rates = np.mean(labels, axis=0, dtype=np.float64)
+  if weights is None:
+    rates = np.mean(labels, axis=0, dtype=np.float64)
+  else:
+    total = np.sum(weights, axis=0, dtype=np.float64)
+    positives = np.sum(labels * weights, axis=0, dtype=np.float64)
+    rates = positives / np.where(total > 0.0, total, 1.0)
   of_rates = np.where((rates > 0) & (rates < 1), special.entr(rates), np.nan)
   return of_rates + special.entr(1 - rates)
 
