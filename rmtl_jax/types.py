@@ -129,6 +129,7 @@ class FeatureSpec:
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
     sampling: how the log was sampled, or None.
+    only_after: names of the tasks that are judged on the positives of another.
   """
 
   categorical: tuple[int, ...]
@@ -147,6 +148,7 @@ class FeatureSpec:
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
   sampling: Sampling | None = None
+  only_after: tuple[str, ...] = ()
 
 
 class Inputs(NamedTuple):

@@ -192,6 +192,7 @@ class Manifest:
       quantiles=quantiles if any(quantiles) else (),
       tasks=self.task_names,
       sampling=sampling(self.tasks),
+      only_after=tuple(t.name for t in self.tasks if t.only_after),
     )
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:

@@ -89,11 +89,16 @@ def fit(
   if method == 'none':
     return {}
   fit_one = calibration.FITS[method]
+  weights = columns_lib.metric_weight(validation)
   maps: Maps = {}
   for stage in stages:
     probabilities = predict(stage)
     maps[stage] = {
-      task: fit_one(validation.labels[:, k], probabilities[:, k])
+      task: fit_one(
+        validation.labels[:, k],
+        probabilities[:, k],
+        None if weights is None else weights[:, k],
+      )
       for k, task in enumerate(tasks)
     }
   return maps

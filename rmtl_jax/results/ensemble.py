@@ -131,13 +131,16 @@ def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
   """
   if not trained.is_mixture:
     return trained
-  labels, weights = validation.host.labels, {}
+  host, weights = validation.host, {}
   for name in trained.actors:
     probabilities = [
       trained.models.predict(config, one.results[name].params, validation)
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
-    weights[name] = mixing.fit_weights(np.stack(probabilities), labels)
+    # Members are mixed before what they say is corrected for sampling.
+    weights[name] = mixing.fit_weights(
+      np.stack(probabilities), host.labels, host.sample_weight
+    )
   return dataclasses.replace(trained, weights=weights)
 
 
@@ -189,6 +192,7 @@ def member_metrics(
   predictions: Sequence[np.ndarray],
   labels: np.ndarray,
   tasks: Sequence[str],
+  weights: np.ndarray | None = None,
 ) -> dict[str, dict[str, list[float | None]]]:
   """How good the members are on their own.
 
@@ -196,14 +200,22 @@ def member_metrics(
     predictions: each member's, f32[R, K].
     labels: f32[R, K].
     tasks: K names.
+    weights: f32[R, K] of metrics, or None.
 
   Returns:
     {task: {'auc': one per member, 'logloss': one per member}}; None where
     undefined.
   """
+
+  def of(metric, k):
+    own = None if weights is None else weights[:, k]
+    return [
+      context.finite(metric(labels[:, k], p[:, k], own)) for p in predictions
+    ]
+
   return {
     task: {
-      name: [context.finite(metric(labels[:, k], p[:, k])) for p in predictions]
+      name: of(metric, k)
       for name, metric in (('auc', metrics.auc), ('logloss', metrics.logloss))
     }
     for k, task in enumerate(tasks)

@@ -74,6 +74,7 @@ def _metrics(
     tasks,
     config.evaluation,
     config.seed,
+    columns_lib.metric_weight(split),
   )
 
 
@@ -102,6 +103,7 @@ def rate_baseline(
     train.labels,
     0 if user is None else sizes[user],
     0 if item is None else sizes[item],
+    weights=columns_lib.metric_weight(train),
   )
   predictions = baseline.predict(rates, ids(split, user), ids(split, item))
   return _metrics(predictions, split, manifest.task_names, config)
@@ -126,15 +128,16 @@ def critic(
   Returns:
     One entry per statistic (evaluation/critic_statistics.py), each per task.
   """
-  reward = rewards.REWARDS[config.reward]
+  reward = rewards.REWARDS[config.reward](policy, split.labels)
   by_task = critic_statistics.describe(
     q_values,
-    np.asarray(reward(policy, split.labels)),
+    np.asarray(rewards.observed(reward, split.sample_weight)),
     split.session,
     config.discount,
     split.labels,
     tasks,
     -np.asarray(rewards.log_likelihood(policy, split.labels)),
+    split.sample_weight,
   )
   statistics = by_task[tasks[0]]
   return {
@@ -220,6 +223,7 @@ def differences(
       config.evaluation,
       config.seed,
       split.user,
+      columns_lib.metric_weight(split),
     )
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions
@@ -227,18 +231,26 @@ def differences(
 
 
 def one_class_warnings(
-  validation: np.ndarray, tasks: Sequence[str]
+  validation: np.ndarray,
+  tasks: Sequence[str],
+  weights: np.ndarray | None = None,
 ) -> list[str]:
   """Warns if early stopping can't use every task.
 
   Args:
     validation: labels of the validation rows, f32[R, K].
     tasks: K names.
+    weights: f32[R, K], 0 where a label is not observed; or None.
 
   Returns:
     A line; none if every task has both classes.
   """
-  both = [0.0 < share < 1.0 for share in validation.mean(axis=0)]
+  seen = np.ones(validation.shape, bool) if weights is None else weights > 0
+  # Of the labels that are observed, if any is.
+  both = [
+    np.any(column[counts]) and not np.all(column[counts])
+    for column, counts in zip(validation.T, seen.T, strict=True)
+  ]
   without = [t for t, has in zip(tasks, both, strict=True) if not has]
   left = [t for t, has in zip(tasks, both, strict=True) if has]
   if not without:

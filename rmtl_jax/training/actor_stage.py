@@ -12,7 +12,8 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
-from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
@@ -463,22 +464,21 @@ def validation(context: context_lib.Context, params: Any) -> Validation:
     FloatingPointError: a prediction is not finite.
     types.InputError: every task has one class only.
   """
-  predictions = context.predict(params, context.validation)
+  predictions = context.probabilities(params, context.validation)
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
   labels = context.validation.host.labels
-  auc = evaluator.validation_auc(predictions, labels)
+  weights = columns_lib.metric_weight(context.validation.host)
+  auc = evaluator.validation_auc(predictions, labels, weights)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  columns = range(labels.shape[1])
-  logloss = np.array(
-    [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
-  )
-  return Validation(auc, logloss, logloss / monitor_lib.rates_logloss(labels))
+  logloss = evaluator.validation_logloss(predictions, labels, weights)
+  rates = monitor_lib.rates_logloss(labels, weights)
+  return Validation(auc, logloss, logloss / rates)
 
 
 def mean_weights(
@@ -493,7 +493,18 @@ def mean_weights(
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_
   )
-  return np.asarray(weights, np.float64).mean(0).astype(np.float32)
+  weights = np.asarray(weights, np.float64)
+  counted = context.train.host.sample_weight
+  if counted is None:
+    return weights.mean(0).astype(np.float32)
+  return row_means(weights, counted).astype(np.float32)
+
+
+def row_means(values: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+  """Each task's mean over its weighted rows, f64[K]; 1 without any."""
+  total = sample_weight.sum(0, dtype=np.float64)
+  sums = (values * sample_weight).sum(0, dtype=np.float64)
+  return np.where(total > 0, sums, 1.0) / np.where(total > 0, total, 1.0)
 
 
 def _weight_statistics(

@@ -277,10 +277,11 @@ def _returns(
   context: context_lib.Context, split: splits_lib.Split, policy: np.ndarray
 ) -> np.ndarray:
   """The discounted returns that a policy realises in a split, f64[R, K]."""
-  config = context.config.critic
+  config, host = context.config.critic, split.host
+  found = rewards.REWARDS[config.reward](policy, host.labels)
   return critic_statistics.discounted_returns(
-    np.asarray(rewards.REWARDS[config.reward](policy, split.host.labels)),
-    split.host.session,
+    np.asarray(rewards.observed(found, host.sample_weight)),
+    host.session,
     config.discount,
   )
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator, intervals, metrics
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
@@ -145,10 +146,16 @@ def of_critics(stage: critic_stage.CriticStage) -> Record:
 def _test_metrics(
   context: context_lib.Context, params: Any, test: splits_lib.Split
 ) -> Record:
-  predictions = context.predict(params, test)
+  predictions = context.probabilities(params, test)
   host, config = test.host, context.config.evaluation
+  weights = columns_lib.metric_weight(host)
   replicates = intervals.replicates(
-    [predictions], host.labels, host.session, config.bootstrap, _BOOTSTRAP_SEED
+    [predictions],
+    host.labels,
+    host.session,
+    config.bootstrap,
+    _BOOTSTRAP_SEED,
+    weights,
   )
   return {
     'metrics': evaluator.evaluate(
@@ -160,6 +167,7 @@ def _test_metrics(
       # Intervals are of differences, from the replicates.
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
+      weights,
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -176,28 +184,30 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   class has None.
   """
   host = context.validation.host
-  predictions = context.predict(params, context.validation)
+  predictions = context.probabilities(params, context.validation)
+  weights = columns_lib.metric_weight(host)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):
     p, labels = predictions[half], host.labels[half]
+    own = None if weights is None else weights[half]
     if context.config.evaluation.monitor == monitor_lib.AUC.name:
-      values = evaluator.validation_auc(p, labels)
+      values = evaluator.validation_auc(p, labels, own)
     else:
-      values = _relative_logloss(p, labels)
+      values = _relative_logloss(p, labels, own)
     means.append(monitor_lib.mean(values))
   return means
 
 
-def _relative_logloss(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _relative_logloss(
+  p: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
   """Each task's logloss in units of its rate's, f64[K]."""
   if not len(labels):
     return np.full(labels.shape[1], np.nan)
-  found = [
-    metrics.logloss(labels[:, k], p[:, k]) for k in range(labels.shape[1])
-  ]
-  return np.array(found) / monitor_lib.rates_logloss(labels)
+  found = evaluator.validation_logloss(p, labels, weights)
+  return found / monitor_lib.rates_logloss(labels, weights)
 
 
 def _curves(
