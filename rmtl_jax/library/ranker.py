@@ -60,6 +60,7 @@ class Ranker:
     multi_valued: Sequence[columns.Entry] | None = None,
     exclude: Sequence[str] = (),
     missing: Sequence[str] = (),
+    weight: str | None = None,
     as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
     backbone: str | None = None,
@@ -93,6 +94,8 @@ class Ranker:
       exclude: columns that are no features. Labels, times and sessions never
         are.
       missing: texts that stand for nothing, as `NULL`.
+      weight: column that says how much a row counts; tasks may have their own
+        (docs/rows.md).
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
       prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
       backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
@@ -112,7 +115,7 @@ class Ranker:
     self.time, self.time_unit = time, time_unit
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
-    self.exclude, self.missing = exclude, missing
+    self.exclude, self.missing, self.weight = exclude, missing, weight
     self.as_of, self.prepare = as_of, prepare
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset

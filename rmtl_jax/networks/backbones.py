@@ -344,7 +344,7 @@ class Esmm(Backbone):
     place = {k: i for i, k in enumerate(binary)}
     logits = chain_logits(
       jnp.concatenate([columns[k] for k in binary], axis=1),
-      [None if funnel[k] is None else place[funnel[k]] for k in binary],
+      [None if (up := funnel[k]) is None else place[up] for k in binary],
     )
     for k, i in place.items():
       columns[k] = logits[:, i : i + 1]

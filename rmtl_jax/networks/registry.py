@@ -24,12 +24,15 @@ class BackboneRecord:
       `functional.register_backbone`.
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
+    of_all_rows: whether a task's probability is that of all rows, the product
+      along the funnel, and can't be judged on the positives of another task.
   """
 
   name: str
   make: Callable[..., Any]
   by_task: bool = False
   min_experts: int = 1
+  of_all_rows: bool = False
 
 
 def _backbone(class_name: str) -> Callable[..., Any]:
@@ -46,7 +49,7 @@ BACKBONES = registry.Registry(
     # Half of ple's experts are shared.
     BackboneRecord('ple', _backbone('Ple'), min_experts=2),
     BackboneRecord('aitm', _backbone('Aitm')),
-    BackboneRecord('esmm', _backbone('Esmm')),
+    BackboneRecord('esmm', _backbone('Esmm'), of_all_rows=True),
   ),
 )
 
