@@ -16,8 +16,13 @@ from rmtl_jax.ops import task_losses
 from tests.networks import small
 
 NUMBERS = {
-  'mean': 3.0, 'deviation': 2.0, 'zeros': 0.3, 'largest': 40.0,
-  'log_mean': 1.0, 'log_deviation': 0.8, 'deviance': 1.5,
+  'mean': 3.0,
+  'deviation': 2.0,
+  'zeros': 0.3,
+  'largest': 40.0,
+  'log_mean': 1.0,
+  'log_deviation': 0.8,
+  'deviance': 1.5,
 }
 
 

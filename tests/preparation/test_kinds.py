@@ -77,8 +77,11 @@ def test_statistics_of_train_rows_by_hand(tmp_path):
   assert by_name['gain'].statistics['least'] == -6.5
   train = manifest.splits['train']
   assert train.positives == {
-    'click': 6, 'like': 0, 'watch': 6,
-    'stars': 12, 'gain': 12,
+    'click': 6,
+    'like': 0,
+    'watch': 6,
+    'stars': 12,
+    'gain': 12,
   }
 
 
