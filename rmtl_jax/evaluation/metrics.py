@@ -383,7 +383,7 @@ def xauc(labels: np.ndarray, predictions: np.ndarray) -> float:
   from scipy import stats
 
   # Kendall's tau-b is (ordered - reversed pairs) / sqrt(different apart).
-  tau = stats.kendalltau(predictions, labels).statistic
+  tau: Any = stats.kendalltau(predictions, labels)[0]
   surplus = round(float(tau) * math.sqrt(different) * math.sqrt(apart))
   return (different + surplus) / (2 * different)
 
