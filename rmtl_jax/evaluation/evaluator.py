@@ -125,12 +125,10 @@ def _intervals(
   rest = session, config.bootstrap, config.confidence, seed
   if binary:
     *sets, y, w = columns(binary)
-    estimate: Any = (
-      intervals.session_intervals
-      if len(sets) == 1
-      else intervals.difference_intervals
-    )
-    found = estimate(*sets, y, *rest, weights=w)
+    if len(sets) == 1:
+      found = intervals.session_intervals(sets[0], y, *rest, w)
+    else:
+      found = intervals.difference_intervals(sets[0], sets[1], y, *rest, w)
     rarer = intervals.rarer_sessions(y, session, w)
     for i, k in enumerate(binary):
       bounds[k] = {name: found.bounds[name][i] for name in intervals.METRICS}

@@ -486,10 +486,8 @@ def xauc(
   from scipy import stats
 
   # Kendall's tau-b is (ordered - reversed pairs) / sqrt(different apart).
-  tau: Any = stats.kendalltau(predictions, labels)
-  surplus = round(
-    float(tau.statistic) * math.sqrt(different) * math.sqrt(apart)
-  )
+  tau: Any = stats.kendalltau(predictions, labels)[0]
+  surplus = round(float(tau) * math.sqrt(different) * math.sqrt(apart))
   return (different + surplus) / (2 * different)
 
 

@@ -77,7 +77,8 @@ class Ranker:
 
     Args:
       tasks: columns of labels of 0 and 1, or {task: column}, or {task: entry
-        of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}`.
+        of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}` or
+        `{'watch': {'column': 'seconds', 'kind': 'regression'}}`.
       session: column of session ids; 'auto' finds it by its name, None says
         that there is none, as in the next two.
       user: column of users; without sessions their rows are cut by idle gaps.
@@ -198,7 +199,9 @@ class Ranker:
     return self
 
   def predict_proba(self, table: Any, history: Any = None) -> np.ndarray:
-    """Probabilities of raw rows; remarks go to `warnings.warn`.
+    """Probabilities of raw rows, of tasks that are not binary expected labels.
+
+    Remarks go to `warnings.warn`.
 
     Args:
       table: R rows as for `fit`; labels are not needed.

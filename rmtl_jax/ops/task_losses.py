@@ -88,7 +88,7 @@ class CrossEntropy(Loss):
 
   def at_action(self, action, y):
     """Paper, Eq. (3), with the other sign."""
-    return jnp.asarray(-rewards.log_likelihood(action, y))
+    return -jnp.asarray(rewards.log_likelihood(action, y))
 
 
 class Squared(Loss):
@@ -349,7 +349,7 @@ class CumulativeLogits(Loss):
 
   def at_action(self, action, y):
     """Cross-entropy of the label's place; its mean minimises it."""
-    return jnp.asarray(-rewards.log_likelihood(action, self.action(y)))
+    return -jnp.asarray(rewards.log_likelihood(action, self.action(y)))
 
 
 def make(tasks: Sequence[types.TaskLoss]) -> list[Loss]:
