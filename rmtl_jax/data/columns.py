@@ -165,9 +165,9 @@ def metric_weight(rows: Rows) -> np.ndarray | None:
   weight = np.ones_like(labels) if weight is None else weight
   is_negative = (labels[:, sampling.task] == 0) & (weight[:, sampling.task] > 0)
   stands_for = np.where(is_negative, np.float32(1.0 / sampling.rate), 1.0)
-  return weight * np.where(
-    sampling.corrected, stands_for[:, None], 1.0
-  ).astype(np.float32)
+  return weight * np.where(sampling.corrected, stands_for[:, None], 1.0).astype(
+    np.float32
+  )
 
 
 class EqualRows(NamedTuple):

@@ -77,7 +77,9 @@ class PreparedFile:
 
   def _feature_names(self) -> list[str]:
     labels = [f'y_{task}' for task in self._manifest.task_names]
-    weights = [f'w_{task.name}' for task in self._manifest.tasks if task.weighted]
+    weights = [
+      f'w_{task.name}' for task in self._manifest.tasks if task.weighted
+    ]
     fields = (field.column for field in self._manifest.fields)
     return [*fields, *labels, *weights]
 

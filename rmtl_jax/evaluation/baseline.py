@@ -118,6 +118,7 @@ def _rates(
     return None
   types.check_ranks((1,), ids)
   _check_range(ids, size)
+
   def sums(columns):
     return np.stack(
       [np.bincount(ids, column, minlength=size) for column in columns.T], axis=1

@@ -40,11 +40,11 @@ def evaluate(
 
   Returns:
     Per task: `rows` and `positives` (where its label is observed), with
-    weights `rate` (the weighted share of positives), every metric (`metrics.RECORDS`), and
-    `auc_interval`, `logloss_interval`, `session_logloss_interval` as
-    [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
-    `undefined_draws`, resamples with one label only, which the AUC's interval
-    leaves out. Undefined values are None.
+    weights `rate` (the weighted share of positives), every metric
+    (`metrics.RECORDS`), and `auc_interval`, `logloss_interval`,
+    `session_logloss_interval` as [low, high]; `rarer_sessions`, how many
+    sessions hold the rarer label, and `undefined_draws`, resamples with one
+    label only, which the AUC's interval leaves out. Undefined values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability.

@@ -2,8 +2,8 @@
 
 Nothing is binned where an exact form exists, ties count as ties, and an
 undefined metric (AUC of one class, say) is NaN, never an exception. A row of
-weight 2 is the row twice, one of weight 0 is not there. The registry of metrics stands at the end: tables and tests follow its records.
-Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
+weight 2 is the row twice, one of weight 0 is not there. The registry of metrics
+stands at the end: tables and tests follow its records. Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ def _weighted_pr_auc(
     return float('nan')
   # Weight of the rows with at least a row's score, ties included.
   first = np.searchsorted(scores, scores, 'left')
-  above, hits_above = (
-    np.cumsum(x[::-1])[::-1][first] for x in (weights, hits)
-  )
+  above, hits_above = (np.cumsum(x[::-1])[::-1][first] for x in (weights, hits))
   counted = hits > 0.0
   precision = hits_above[counted] / above[counted]
   return float(np.average(precision, weights=hits[counted]))
@@ -196,7 +194,10 @@ def session_logloss(
   if weights is None:
     sums = np.bincount(codes, losses)
     return float(np.mean(sums / np.bincount(codes)))
-  sums, sizes = np.bincount(codes, losses * weights), np.bincount(codes, weights)
+  sums, sizes = (
+    np.bincount(codes, losses * weights),
+    np.bincount(codes, weights),
+  )
   return float(np.mean(sums[sizes > 0.0] / sizes[sizes > 0.0]))
 
 

@@ -163,7 +163,7 @@ def _is_judged_on(
   other: source.SourceTask,
   tasks: Sequence[source.SourceTask],
 ) -> bool:
-  """Whether the other task's positives are the rows that a task is judged on."""
+  """Whether a task is judged on the other task's positives."""
   while task.only_after:
     task = next(t for t in tasks if t.name == task.after)
     if task == other:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
@@ -124,7 +124,7 @@ def _run(
   return manifest_lib.Manifest(
     source=config.source,
     fields=encoded.fields,
-    tasks=_tasks(rows),
+    tasks=tasks(rows.tasks),
     splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
@@ -137,13 +137,16 @@ def _run(
   )
 
 
-def _tasks(rows: source.SourceTable) -> tuple[manifest_lib.Task, ...]:
-  weighted = labels.weighted(rows.tasks)
+def tasks(
+  of_log: Sequence[source.SourceTask],
+) -> tuple[manifest_lib.Task, ...]:
+  """A reader's tasks as the manifest records them."""
+  weighted = labels.weighted(of_log)
   return tuple(
     manifest_lib.Task(
       t.name, t.after, t.name in weighted, t.only_after, t.negatives_kept
     )
-    for t in rows.tasks
+    for t in of_log
   )
 
 

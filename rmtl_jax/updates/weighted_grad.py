@@ -207,9 +207,7 @@ def value_and_weighted_grad(
   return grad_fn
 
 
-def _mean_cotangents(
-  leaves, structure, mask, sample_weight
-) -> list[jax.Array]:
+def _mean_cotangents(leaves, structure, mask, sample_weight) -> list[jax.Array]:
   """d(mean over rows and all leaves' tasks) / d(losses), leaf by leaf.
 
   Single precision at least: the weights are multiplied before they are

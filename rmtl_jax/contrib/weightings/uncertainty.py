@@ -54,6 +54,4 @@ def uncertainty_weights(
   u = jax.lax.stop_gradient(q_deviation)
   mean = relative.row_mean(u, mask, sample_weight)
   by_mean = jnp.where(mean > 0.0, u / jnp.where(mean > 0.0, mean, 1.0), 1.0)
-  return relative.mean_one(
-    1.0 + lambda_ * (by_mean - 1.0), mask, sample_weight
-  )
+  return relative.mean_one(1.0 + lambda_ * (by_mean - 1.0), mask, sample_weight)

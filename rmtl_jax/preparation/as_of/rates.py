@@ -122,7 +122,9 @@ def _rest(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(len(tasks))
   )
-  known += ''.join(f', (y_{i} IS NOT NULL)::INT AS o_{i}' for i in lacking(tasks))
+  known += ''.join(
+    f', (y_{i} IS NOT NULL)::INT AS o_{i}' for i in lacking(tasks)
+  )
   join = ' OR ' if lacking(tasks) else ' AND '
   labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
   session = 'PARTITION BY session_id'
