@@ -3,7 +3,8 @@
 Nothing is binned where an exact form exists, ties count as ties, and an
 undefined metric (AUC of one class, say) is NaN, never an exception. A row of
 weight 2 is the row twice, one of weight 0 is not there. The registry of metrics
-stands at the end: tables and tests follow its records. Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
+stands at the end: tables and tests follow its records. Labels are 0 or 1; `R`
+is the number of rows, all arrays are one-dimensional.
 """
 
 from __future__ import annotations
