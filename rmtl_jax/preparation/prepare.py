@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import duckdb
