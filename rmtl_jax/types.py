@@ -78,6 +78,8 @@ class FeatureSpec:
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
+    domain: place of the domain (scenario) among the categorical fields, or
+      None.
   """
 
   categorical: tuple[int, ...]
@@ -95,6 +97,7 @@ class FeatureSpec:
   quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
+  domain: int | None = None
 
 
 class Inputs(NamedTuple):

@@ -137,7 +137,10 @@ def _network(
   config: config_lib.NetworkConfig,
   wrappers: Sequence[registry.Wrapper] = (),
 ) -> Network:
-  """The functions of a module with `first` and `__call__` (one lane)."""
+  """The functions of a module with `first` and `__call__` (one lane).
+
+  A module with several first layers has `share` and `shared_axes` of its own.
+  """
   field_rates = id_dropout.rates(config.id_dropout, spec)
   init_plain, bind, abstract = from_module(build)
 
@@ -152,11 +155,14 @@ def _network(
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
 
+  def sharing(module: Any) -> Any:
+    return module if hasattr(module, 'share') else module.first
+
   traced = functools.partial(precision.traced_with, config.matmul_precision)
 
   def share(params: Params, inputs: types.Inputs) -> Shared:
     with traced():
-      return bind(params).first.share(inputs)
+      return sharing(bind(params)).share(inputs)
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     with traced():
@@ -166,11 +172,11 @@ def _network(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  axes = abstract.first.shared_axes
+  axes = sharing(abstract).shared_axes
   # `init` is not compiled: the draws of equal shapes share small programs,
   # where one of all draws would take seconds to compile.
   network = Network(init, share, lane, axes, perturb)
-  if config.first_layer == 'tables':
+  if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   for wrapper in wrappers:
     network = wrapper.wrap(network, spec, config)
@@ -299,7 +305,8 @@ def make_actor(
 
   Raises:
     types.InputError: no such backbone, nothing to read, no such field to
-      ignore, or a session encoder without an item field.
+      ignore, a session encoder without an item field, or a backbone of domains
+      without a domain field.
   """
   seen = ignore.view(spec, config)
   if seen is not None:
@@ -307,6 +314,11 @@ def make_actor(
     return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
   record, num_tasks = registry.BACKBONES.find(backbone), spec.num_tasks
+  if record.needs_domain and spec.domain is None:
+    raise types.InputError(
+      f'config.backbone: {backbone} needs data whose manifest.json names a'
+      ' domain_field that is not ignored, found none'
+    )
   if record.by_task:
     spec = dataclasses.replace(spec, num_tasks=1)
   network = _network(

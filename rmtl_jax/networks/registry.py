@@ -24,16 +24,19 @@ class BackboneRecord:
       `functional.register_backbone`.
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
+    needs_domain: whether data must name the field of their domain.
   """
 
   name: str
   make: Callable[..., Any]
   by_task: bool = False
   min_experts: int = 1
+  needs_domain: bool = False
 
 
-def _backbone(class_name: str) -> Callable[..., Any]:
-  return registry.lazy('rmtl_jax.networks.backbones', class_name)
+def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
+  module = 'rmtl_jax.networks.backbones' + (f'.{file}' if file else '')
+  return registry.lazy(module, class_name)
 
 
 BACKBONES = registry.Registry(
@@ -47,6 +50,13 @@ BACKBONES = registry.Registry(
     BackboneRecord('ple', _backbone('Ple'), min_experts=2),
     BackboneRecord('aitm', _backbone('Aitm')),
     BackboneRecord('esmm', _backbone('Esmm')),
+    BackboneRecord('dbmtl', _backbone('Dbmtl', 'dbmtl')),
+    BackboneRecord('cross_stitch', _backbone('CrossStitch', 'cross_stitch')),
+    BackboneRecord('adatt', _backbone('Adatt', 'adatt')),
+    BackboneRecord('home', _backbone('Home', 'home'), min_experts=2),
+    BackboneRecord('stem', _backbone('Stem', 'stem')),
+    BackboneRecord('pepnet', _backbone('Pepnet', 'pepnet'), needs_domain=True),
+    BackboneRecord('star', _backbone('Star', 'star'), needs_domain=True),
   ),
 )
 
