@@ -127,6 +127,7 @@ def _run(
     splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
+    domain_field=rows.domain_field,
     has_oracle=rows.has_oracle,
     options={name: getattr(config, name) for name in _RECORDED}
     | {'split': list(config.split)}

@@ -4,10 +4,12 @@
       "session": "visit_id",
       "user": "customer",
       "item": "article",
+      "domain": "page",
       "time": {"column": "shown_at", "unit": "ms"},
       "categorical": [
         "customer",
         "article",
+        "page",
         {"column": "Shop Department", "name": "department"}
       ],
       "multi_valued": [{"column": "tags", "separator": "|"}],
@@ -35,9 +37,11 @@ implies; `known_after_seconds` is the delay after its row at which a label is
 known at the latest: as-of features of group `feedback` need it, and rows of
 train and validation with a label that is unknown before their split's end are
 dropped. Without it no row is dropped, and labels count after the idle timeout.
-`missing` lists texts that mean a missing value, as empty text does, in columns
-of text and among the values of a multi-valued field. `session`, `user`, `item`,
-`delimiter`, `missing` and any kind of field can be left out.
+`domain` names the column of the domain (scenario) that a row is of, a
+categorical field: the backbones pepnet and star need it. `missing` lists texts
+that mean a missing value, as empty text does, in columns of text and among the
+values of a multi-valued field. `session`, `user`, `item`,
+`domain`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -61,6 +65,7 @@ _KEYS = (
   'session',
   'user',
   'item',
+  'domain',
   'time',
   'categorical',
   'multi_valued',
@@ -83,6 +88,7 @@ class TableSchema:
     session: column of session ids, or None.
     user: column of users, or None; one of the two is there.
     item: column of items, or None.
+    domain: column of the domain, or None.
     delimiter: between a CSV file's values.
     missing: texts that mean a missing value.
   """
@@ -94,6 +100,7 @@ class TableSchema:
   session: str | None = None
   user: str | None = None
   item: str | None = None
+  domain: str | None = None
   delimiter: str = ','
   missing: tuple[str, ...] = ()
 
@@ -109,7 +116,7 @@ class TableSchema:
         for t in self.tasks
       ],
     }
-    for role in ('session', 'user', 'item'):
+    for role in ('session', 'user', 'item', 'domain'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
     if self.missing:
@@ -162,6 +169,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     session=part.optional('session'),
     user=part.optional('user'),
     item=part.optional('item'),
+    domain=part.optional('domain'),
     delimiter=part.text('delimiter', ','),
     missing=part.texts('missing'),
   )
@@ -249,6 +257,10 @@ def _check(schema: TableSchema, part: _Part) -> None:
     part.fail('expected at least one categorical, multi_valued or numeric')
   _check_missing(schema, part)
   _check_roles(schema, part)
+  if schema.domain and schema.categorical_of(schema.domain) is None:
+    part.fail(
+      f'domain: {schema.domain!r} is the column of no categorical field'
+    )
   counts = collections.Counter(f.name.lower() for f in schema.fields)
   labels = {task.column: task.name for task in schema.tasks}
   for field in schema.fields:
