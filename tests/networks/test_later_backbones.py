@@ -182,7 +182,7 @@ def test_a_layer_of_star_by_hand(form):
   made.domain_bias[...] = jnp.array([[[0.0], [10.0]], [[0.0], [0.0]]])
   rows = jax.nn.one_hot(jnp.array([0, 1]), 2)
   x = layers.stack([jnp.array([[1.0], [1.0]])] * 2, form)
-  first, second = made(x, rows)
+  first, second = made.of_rows(x, rows)
   # Domain 0: 2 + 1 and 3. Domain 1: 2 * 5 + 1 + 10 and 3 * -1.
   np.testing.assert_allclose(first, [[3.0], [21.0]])
   np.testing.assert_allclose(second, [[3.0], [-3.0]])

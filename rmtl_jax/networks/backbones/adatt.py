@@ -51,17 +51,22 @@ class Adatt(backbones.Backbone):
     self, x: layers.Stack, gates: backbones.Gates, key: backbones.Key
   ) -> jax.Array:
     """Level by level; no level has a path of its own for what is shared."""
-    x = self.activation_0(x, key)
-    tasks = fuse(gates, self.native_0[...], x)
-    for i in range(1, len(self.config.bottom_units)):
-      paths = layers.stack(tasks, self.config.expert_form)
-      x = getattr(self, f'experts_{i}')(paths)
+    tasks: list[jax.Array] = []
+    for i in range(len(self.config.bottom_units)):
+      if i > 0:
+        x, gates = self.level(i, tasks)
       x = getattr(self, f'activation_{i}')(x, key)
-      gates = [
-        jax.nn.softmax(z, axis=1) for z in getattr(self, f'gates_{i}')(paths)
-      ]
       tasks = fuse(gates, getattr(self, f'native_{i}')[...], x)
     return self.towers_on(tasks, key)
+
+  def level(
+    self, i: int, tasks: list[jax.Array]
+  ) -> tuple[layers.Stack, backbones.Gates]:
+    """Experts and gates of level i, on the tasks' representations."""
+    paths = layers.stack(tasks, self.config.expert_form)
+    gates = getattr(self, f'gates_{i}')(paths)
+    weights = [jax.nn.softmax(z, axis=1) for z in gates]
+    return getattr(self, f'experts_{i}')(paths), weights
 
 
 def fuse(

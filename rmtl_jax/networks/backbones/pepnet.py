@@ -63,7 +63,7 @@ class Pepnet(backbones.Backbone):
   def split(self, gates: jax.Array) -> backbones.Gates:
     """PPNet's first product -> the gate of each layer, task by task."""
     scales = gate_unit(gates, self.gate)
-    return jax.lax.split(scales, self.widths, axis=1)
+    return list(jax.lax.split(scales, self.widths, axis=1))
 
   def logits(
     self, x: layers.Stack, gates: backbones.Gates, key: backbones.Key

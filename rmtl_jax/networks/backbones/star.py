@@ -77,14 +77,14 @@ class Star(backbones.Backbone):
     x, auxiliary = self.first(shared, inputs)
     bottoms, towers = self.depth
     z = [self.normalised(layers.mix(rows, x), domain)]
-    z = self.activation_0(z, dropout_key)
-    for i in range(1, bottoms):
-      z = getattr(self, f'bottom_{i}')(z, rows)
+    for i in range(bottoms):
+      if i > 0:
+        z = getattr(self, f'bottom_{i}').of_rows(z, rows)
       z = getattr(self, f'activation_{i}')(z, dropout_key)
     for i in range(1, towers + 1):
-      z = getattr(self, f'tower_{i}')(z, rows)
+      z = getattr(self, f'tower_{i}').of_rows(z, rows)
       z = getattr(self, f'activation_{bottoms - 1 + i}')(z, dropout_key)
-    z = getattr(self, f'tower_{towers + 1}')(z, rows)
+    z = getattr(self, f'tower_{towers + 1}').of_rows(z, rows)
     last = getattr(self, f'activation_{bottoms + towers}')
     (hidden,) = last([auxiliary], dropout_key)
     return jnp.concatenate(list(z), axis=1) + self.auxiliary(hidden)
@@ -134,7 +134,7 @@ class StarLinear(layers.StackedLinear):
     self.domain_kernel = nnx.Param(jnp.ones((count, domains, inputs, units)))
     self.domain_bias = nnx.Param(jnp.zeros((count, domains, units)))
 
-  def __call__(self, x: layers.Stack, rows: jax.Array) -> layers.Stack:
+  def of_rows(self, x: layers.Stack, rows: jax.Array) -> layers.Stack:
     """A stack of E (or one for all) f32[T, inputs] -> E of f32[T, units].
 
     Args:
