@@ -66,6 +66,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import preset as preset
 
   # A table in, a model out; studies and reports.
+  from rmtl_jax.library.importance import importance as importance
   from rmtl_jax.library.ranker import Ranker as Ranker
   from rmtl_jax.library.rows import row_values as row_values
   from rmtl_jax.library.rows import RowValues as RowValues
@@ -87,6 +88,9 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.results.evaluate import evaluate as evaluate
   from rmtl_jax.run import train as train
   from rmtl_jax.types import InputError as InputError
+
+  # The session MDP for any agent.
+  from rmtl_jax import environment as environment
 
   # Networks.
   from rmtl_jax.networks.functional import Network as Network
@@ -234,6 +238,8 @@ if not TYPE_CHECKING:  # who would take any name for one of the module's
     if name not in _PUBLIC:
       raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module, there = _PUBLIC[name]
+    if module == __name__:  # one of its rooms
+      return importlib.import_module(f'{module}.{there}')
     try:
       found = getattr(importlib.import_module(module), there)
     except AttributeError:  # a module itself

@@ -21,6 +21,7 @@ from rmtl_jax.commands import (
   evaluate,
   export,
   failures,
+  importance,
   predict,
   prepare,
   prune,
@@ -45,6 +46,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           restores a run and computes its metrics
   rmtl report --workdir=RUN [--output=DIR]
                           a run or a comparison as a page with pictures
+  rmtl importance --workdir=RUN [--groups=NAME:FIELD+FIELD,...]
+                          what the model owes to each field, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
   rmtl export --workdir=RUN --output=DIR
@@ -212,6 +215,11 @@ COMMANDS = {
     'a run or a comparison as Markdown and one self-contained HTML page',
     report.define,
     report.execute,
+  ),
+  'importance': Command(
+    'what AUC and logloss lose when a field or a group is permuted',
+    importance.define,
+    importance.execute,
   ),
   'predict': Command(
     'raw rows to the same rows with a probability per task',

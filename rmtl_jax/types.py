@@ -1,8 +1,9 @@
 """Batches, features and the error for bad input.
 
 Shapes use these letters throughout the package: `L` lanes of a batch, `T`
-slots of a lane, `K` tasks, `F` categorical fields, `M` multi-valued slots (all
-multi-valued fields side by side), `N` numeric fields.
+slots of a lane, `K` tasks, `O` outputs of all tasks, `F` categorical fields,
+`M` multi-valued slots (all multi-valued fields side by side), `N` numeric
+fields.
 """
 
 from __future__ import annotations
@@ -49,6 +50,31 @@ def one_line(text: object) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaskLoss:
+  """What a task's outputs stand for: its kind and its loss.
+
+  Attributes:
+    name: of the loss (config/kinds.py).
+    kind: `binary`, `regression` or `ordinal`.
+    units: outputs of the task's tower.
+    outputs: columns of the network; as `units`, but of an ordinal task one per
+      threshold.
+    numbers: (name, value) of the loss's settings and of the label's statistics
+      over train rows.
+    levels: of an ordinal label, increasing.
+    shares: of train rows at each level.
+  """
+
+  name: str = 'cross_entropy'
+  kind: str = 'binary'
+  units: int = 1
+  outputs: int = 1
+  numbers: tuple[tuple[str, float], ...] = ()
+  levels: tuple[float, ...] = ()
+  shares: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
 
@@ -80,6 +106,10 @@ class FeatureSpec:
     tasks: names of the tasks; needed by settings that name one.
     domain: place of the domain (scenario) among the categorical fields, or
       None.
+    losses: of each task; empty if all tasks are binary.
+    parents: for each task, the place of the task that a positive of it implies,
+      or None; empty if every task implies the one before it, or none is known
+      to imply another.
   """
 
   categorical: tuple[int, ...]
@@ -98,6 +128,27 @@ class FeatureSpec:
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
   domain: int | None = None
+  losses: tuple[TaskLoss, ...] = ()
+  parents: tuple[int | None, ...] = ()
+
+  @property
+  def outputs(self) -> tuple[int, ...]:
+    """Columns of the network for each task, which stand one after the other."""
+    if not self.losses:
+      return (1,) * self.num_tasks
+    return tuple(loss.outputs for loss in self.losses)
+
+  @property
+  def units(self) -> tuple[int, ...]:
+    """Outputs of each task's tower; a task's first one is its main one."""
+    if not self.losses:
+      return (1,) * self.num_tasks
+    return tuple(loss.units for loss in self.losses)
+
+  @property
+  def first_units(self) -> tuple[int, ...]:
+    """The column of each task's first unit among those of all towers."""
+    return tuple(sum(self.units[:k]) for k in range(self.num_tasks))
 
 
 class Inputs(NamedTuple):
@@ -126,7 +177,7 @@ class Batch(NamedTuple):
 
   Attributes:
     inputs: the features, leading dimensions [L, T].
-    labels: f32[L, T, K], 0 or 1.
+    labels: f32[L, T, K]; of a binary task 0 or 1.
     mask: bool[L, T], true where the slot holds a row.
     is_last: bool[L, T], true at the last row of a session; false at a cut.
     segment: i32[L, T], equal within one session of the lane, -1 in padding.

@@ -213,6 +213,8 @@ def test_own_table_from_log_to_evaluation(
     (('train', f'--workdir={"x" * 10**6}'), '[...]'),
     (('evaluate', '--workdir=\x1b[31m'), '\\x1b[31m'),
     (('evaluate', '--workdir=nowhere'), 'nowhere'),
+    (('importance', '--workdir=nowhere'), 'nowhere'),
+    (('importance', '--workdir=x', '--repeats=0'), 'repeats'),
     (('prepare', '--source=table', '--split=6,2,x', '--data_dir=x'), 'split'),
     (('prepare', '--source=tabel', '--data_dir=x', '--raw_dir=x'), 'tabel'),
   ],

@@ -28,8 +28,8 @@ from experiments.spark import work as work_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import label_statistics, source, writer
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source, writer
 from rmtl_jax.preparation.sources import table as table_source
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
@@ -98,7 +98,7 @@ def prepare(
         user_field,
         schema.user is not None,
       ),
-      tasks=tuple(manifest_lib.Task(t.name, t.after) for t in schema.tasks),
+      tasks=label_statistics.of_files(directory, schema.tasks, config.raw_dir),
       splits=splits,
       user_field=user_field,
       item_field=item_field,
@@ -177,7 +177,10 @@ def _write(
     for other in [*path.glob('_*'), *path.glob('.*')]:
       other.unlink()
     written = coded.sparkSession.read.parquet(str(path))
-    sums = [F.sum(f'y_{task.name}').cast('long') for task in schema.tasks]
+    sums = [
+      F.sum((F.col(f'y_{task.name}') != 0).cast('long'))
+      for task in schema.tasks
+    ]
     start, *positives = written.agg(F.min('timestamp'), *sums).collect()[0]
     splits[name] = manifest_lib.Split(
       rows=places.kept[i],

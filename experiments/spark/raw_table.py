@@ -12,8 +12,9 @@ from pyspark.sql import types as spark_types
 
 from experiments.spark import work as work_lib
 from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.preparation import checks, source
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import source
 
 # As in rmtl_jax.preparation.checks.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
@@ -199,10 +200,12 @@ def _check(
   columns = {task.name: task.column for task in schema.tasks}
   for task in schema.tasks:
     value = F.coalesce(_number(task.column), F.lit(-1.0))
-    faults.append((task.column, ~value.isin(0.0, 1.0), '0 or 1'))
+    record = kinds.LOSSES.find(task.loss)
+    expected = kinds.expected(record, task.levels)
+    faults.append((task.column, _is_no_label(task), expected))
     if task.after is not None:
       parent = columns[task.after]
-      wrong = (value == 1) & (_number(parent) == 0)
+      wrong = (value != 0) & (_number(parent) == 0)
       faults.append((task.column, wrong, f'0 where {parent!r} is 0'))
   firsts = rows.agg(
     *(F.min(F.when(fault, F.col('row_id'))) for _, fault, _ in faults)
@@ -218,6 +221,22 @@ def _check(
       f'{where}: row_id {firsts[first]} (counted from 0 over all files), column'
       f' {column!r}: {row[column]!r:.80}, expected {expected}'
     )
+
+
+def _is_no_label(task: source.SourceTask) -> sql.Column:
+  """Rows whose label is missing, or one that the task can't have."""
+  value, labels = _number(task.column), kinds.LOSSES.find(task.loss).labels
+  if task.kind == kinds.BINARY:
+    right = value.isin(0.0, 1.0)
+  elif task.levels:
+    right = value.isin(*map(float, task.levels))
+  elif task.kind == kinds.ORDINAL:
+    right = (value == F.round(value)) & (F.abs(value) <= checks.LARGEST_LEVEL)
+  else:
+    right = ~F.isnan(value) & (F.abs(value) <= checks.LARGEST)
+    if labels != 'any':
+      right &= value >= 0 if labels == 'zero' else value > 0
+  return ~F.coalesce(right, F.lit(False))
 
 
 def _field_faults(

@@ -85,6 +85,10 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   },
   'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},
   'report': {'Run': {'workdir': '', 'output': '', 'data_dir': ''}},
+  'importance': {
+    'Run': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Measure': {'groups': '', 'repeats': '', 'rows': '', 'split': ''},
+  },
   'predict': {
     'Rows': {'input': '', 'output': '', 'history': ''},
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},

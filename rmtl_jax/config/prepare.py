@@ -15,6 +15,18 @@ AsOf = Literal[
   'gap', 'position', 'views', 'counts', 'rates', 'feedback', 'history'
 ]
 AS_OF: tuple[str, ...] = typing.get_args(AsOf)
+# Columns of KuaiRand's log that answer an exposure, beside the click.
+Feedback = Literal[
+  'long_view',
+  'is_like',
+  'is_follow',
+  'is_comment',
+  'is_forward',
+  'is_hate',
+  'is_profile_enter',
+]
+FEEDBACK: tuple[str, ...] = typing.get_args(Feedback)
+
 # What `as_of` lists: groups, or which of them to make.
 AsOfChoice = Literal[AsOf, 'auto', 'all', 'none']
 
@@ -56,6 +68,8 @@ class PrepareConfig:
     variant: kuairand: `pure`, `1k`, `27k`, or `auto` by the files' names.
     conversion: kuairand: the feedback column that, with a click, makes a
       conversion.
+    feedback: kuairand: the feedback columns that are tasks beside the click,
+      instead of the conversion; `all` for every one.
     include_random: kuairand: the logs of randomly exposed videos too.
     simulated_rows: simulated: rows to draw.
     simulated_seed: simulated: the seed.
@@ -82,7 +96,8 @@ class PrepareConfig:
   any_dates: bool = False
   keep_unviewed: bool = False
   variant: Literal['auto', 'pure', '1k', '27k'] = 'auto'
-  conversion: str = 'long_view'
+  conversion: Feedback = 'long_view'
+  feedback: tuple[Literal[Feedback, 'all'], ...] = ()
   include_random: bool = False
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
   simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0

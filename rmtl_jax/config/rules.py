@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
-from rmtl_jax.config import limits, settings
+from rmtl_jax.config import limits, monitors, settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
@@ -171,6 +171,14 @@ def _balanced_losses_are_of_tasks(config: settings.Config) -> str:
   return ''
 
 
+def _monitor_is_a_sum(config: settings.Config) -> str:
+  try:
+    monitors.terms(config.evaluation.monitor)
+  except types.InputError as error:
+    return str(error)
+  return ''
+
+
 # Each gives its error, from the setting's name on, or '' where it is kept.
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
@@ -183,4 +191,5 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _gradients_are_balanced_where_tasks_share,
   _groups_have_lanes,
   _balanced_losses_are_of_tasks,
+  _monitor_is_a_sum,
 )

@@ -307,6 +307,21 @@ class BalancingConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+  """What stages 1 and 3 descend before weights (docs/objectives.md).
+
+  Attributes:
+    name: the loss of every row: `pointwise`, its own; or one of the order
+      within its session: `bpr` (pairs), `softmax` (a list).
+    pointwise_share: share of the point-wise loss beside an objective of
+      another name, in [0, 1]; with 0 logits say an order and no probability.
+  """
+
+  name: Annotated[str, Registered('objective')] = 'pointwise'
+  pointwise_share: Share = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
 class StageConfig:
   """What both actor stages have: an optimizer and early stopping.
 
@@ -407,10 +422,13 @@ class EvaluationConfig:
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
       rows), `isotonic` (any rising function) or `none`.
-    group: rows of one group in GAUC: `session` or `user`.
+    group: rows of one group in GAUC, NDCG and MRR: `session` or `user`.
+    top: ranks of a group that NDCG counts.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
-      by, over the validation rows: the mean `auc` of the tasks, or their mean
-      `logloss`, each in units of that of its rate.
+      by, over the validation rows: the mean `auc` of the tasks, their mean
+      `logloss`, each in units of that of its rate, or a weighted sum of
+      metrics by their names in metrics.json, which should rise, as
+      `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -418,7 +436,8 @@ class EvaluationConfig:
   calibration_bins: Annotated[int, Range(1, 10**6)] = 20
   calibration: Literal['none', 'platt', 'isotonic'] = 'platt'
   group: Literal['session', 'user'] = 'session'
-  monitor: Literal['auc', 'logloss'] = 'auc'
+  top: Positive = 10
+  monitor: str = 'auc'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -445,10 +464,9 @@ class CompareConfig:
     methods: each
       BACKBONE[/BALANCER][+WEIGHTING[@CRITIC_BACKBONE]][:SETTING=VALUE ...]: a
       backbone alone is its pre-trained model; / balances the losses of stage 1
-      (docs/balancers.md); @ takes the critics that were
-      trained for another backbone; settings are of network, pretrain, critic,
-      weighting, finetune or batch, or ensemble. The controls of every method
-      are added.
+      (docs/balancers.md); @ takes the critics that were trained for another
+      backbone; settings are of network, objective, pretrain, critic, weighting,
+      finetune or batch, or ensemble. The controls of every method are added.
     seeds: of the paired runs; 16 for a claim.
     learning_rates: of stage 3, tried for every method and control alike; the
       best mean of evaluation.monitor over the tuning seeds decides.
@@ -494,6 +512,7 @@ class Config:
     control: fine-tune a second actor with constant weights: same batches,
       keys, steps and learning rate.
     network: sizes.
+    objective: what stages 1 and 3 descend.
     pretrain: stage 1.
     critic: stage 2.
     finetune: stage 3.
@@ -511,6 +530,7 @@ class Config:
   variants: str = ''
   control: bool = True
   network: NetworkConfig = NetworkConfig()
+  objective: ObjectiveConfig = ObjectiveConfig()
   pretrain: PretrainConfig = PretrainConfig()
   critic: CriticConfig = CriticConfig()
   finetune: FinetuneConfig = FinetuneConfig()

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from rmtl_jax import types
+from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 
 _LARGEST_FLOAT = float(np.finfo(np.float32).max)
@@ -131,8 +132,18 @@ class ColumnReader:
     self._check(name, (values >= low) & (values <= high), values, expected)
     return values
 
-  def labels(self, name: str) -> np.ndarray:
-    """A label column, 0 or 1."""
+  def labels(self, task: manifest_lib.Task) -> np.ndarray:
+    """A task's labels: 0 or 1, of other kinds what their loss takes."""
+    name, record = f'y_{task.name}', kinds.LOSSES.find(task.loss)
+    if not task.is_binary:
+      expected = kinds.expected(record, tuple(task.levels))
+      values = self.floats(name, expected=expected)
+      right = {'any': values == values, 'zero': values >= 0}
+      right |= {'positive': values > 0}
+      if task.levels:
+        right['any'] = np.isin(values, task.levels)
+      self._check(name, right[record.labels], values, expected)
+      return values
     values = self.floats(name, 0.0, 1.0, '0 or 1')
     self._check(name, (values == 0) | (values == 1), values, '0 or 1')
     return values

@@ -57,6 +57,11 @@ class Rows(Protocol):
     """f64[R, K] or None."""
     ...
 
+  @property
+  def losses(self) -> tuple[types.TaskLoss, ...]:
+    """What the labels stand for; () if all are binary."""
+    ...
+
   def field(self, number: int) -> np.ndarray:
     """A categorical field of all rows, i32[R]."""
     ...
@@ -86,6 +91,7 @@ class SplitColumns:
     time: i32[R], distinct pairs of session and timestamp before the row's:
       equal for the rows of a session that have one time.
     starts: i64[S + 1], first row of every session, then R.
+    losses: what the labels stand for; () if all are binary.
   """
 
   categorical: np.ndarray
@@ -98,6 +104,7 @@ class SplitColumns:
   oracle: np.ndarray | None
   time: np.ndarray
   starts: np.ndarray
+  losses: tuple[types.TaskLoss, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -195,7 +202,7 @@ def read_split(
   columns = _read(open_files(data_dir, manifest, split), rows, has_users)
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
-  return columns
+  return dataclasses.replace(columns, losses=manifest.losses)
 
 
 def _read(

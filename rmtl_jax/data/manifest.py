@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
+from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 
 FORMAT_VERSION = 1
@@ -62,15 +63,46 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """One binary label.
+  """One label.
 
   Attributes:
     name: its column is `y_` plus the name.
-    after: the task that a positive of this one implies (the funnel), or None.
+    after: the task that a label of this one other than 0 implies (the funnel),
+      or None.
+    kind: `binary`, `regression` or `ordinal`.
+    loss: its name (config/kinds.py).
+    settings: of the loss.
+    levels: of an ordinal label, increasing.
+    statistics: of the labels of train rows (preparation/label_statistics.py);
+      none of a binary task's.
   """
 
   name: str
   after: str | None = None
+  kind: str = kinds.BINARY
+  loss: str = kinds.losses_of(kinds.BINARY)[0]
+  settings: dict[str, float] = dataclasses.field(default_factory=dict)
+  levels: tuple[int, ...] = ()
+  statistics: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @property
+  def is_binary(self) -> bool:
+    """Whether labels are 0 or 1."""
+    return self.kind == kinds.BINARY
+
+  def task_loss(self) -> types.TaskLoss:
+    """What networks must know of the task."""
+    units = kinds.LOSSES.find(self.loss).units
+    single = {k: v for k, v in self.statistics.items() if k != 'shares'}
+    return types.TaskLoss(
+      self.loss,
+      self.kind,
+      units,
+      max(len(self.levels) - 1, 1) if self.kind == kinds.ORDINAL else units,
+      kinds.numbers(self.settings, single),
+      tuple(map(float, self.levels)),
+      tuple(map(float, self.statistics.get('shares', ()))),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +113,7 @@ class Split:
     rows: rows over all files.
     sessions: sessions over all files.
     files: paths relative to the data directory, in order.
-    positives: rows with label 1, per task name.
+    positives: rows with a label other than 0, per task name.
     start_ms: earliest session start, ms; None if empty.
     end_ms: the boundary that no row or label reaches, ms; None for test.
   """
@@ -136,6 +168,13 @@ class Manifest:
     return tuple(t.name for t in self.tasks)
 
   @property
+  def losses(self) -> tuple[types.TaskLoss, ...]:
+    """What the labels stand for; () if all are binary."""
+    if all(task.is_binary for task in self.tasks):
+      return ()
+    return tuple(task.task_loss() for task in self.tasks)
+
+  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -173,7 +212,18 @@ class Manifest:
       ),
       quantiles=quantiles if any(quantiles) else (),
       tasks=self.task_names,
+      losses=self.losses,
+      parents=self._parents(),
     )
+
+  def _parents(self) -> tuple[int | None, ...]:
+    """See types.FeatureSpec; () where tasks name no parent, or are a chain."""
+    places = {name: k for k, name in enumerate(self.task_names)}
+    found = tuple(
+      None if task.after is None else places[task.after] for task in self.tasks
+    )
+    is_chain = found == (None, *range(len(found) - 1))
+    return () if is_chain or set(found) == {None} else found
 
   def as_of_groups(self) -> dict[str, tuple[str, ...]]:
     """Names of the fields of every group of as-of features.
@@ -202,10 +252,20 @@ def _on(
 
 def to_dict(manifest: Manifest) -> dict[str, Any]:
   """The JSON object that `parse` reads."""
-  return dataclasses.asdict(
+  record = dataclasses.asdict(
     manifest,
     dict_factory=lambda pairs: {_KEYS.get(k, k): v for k, v in pairs},
   )
+  # Of a binary task as before there were others.
+  record['tasks'] = [
+    {
+      name: value
+      for name, value in task.items()
+      if name in ('name', 'after') or not one.is_binary
+    }
+    for task, one in zip(record['tasks'], manifest.tasks, strict=True)
+  ]
+  return record
 
 
 def write(manifest: Manifest, data_dir: str | os.PathLike[str]) -> None:
@@ -421,6 +481,46 @@ def _check_tasks(manifest: Manifest, path: str) -> None:
       raise types.InputError(
         f'{path}: tasks: {task.name!r} comes after {task.after!r:.80},'
         ' expected a task listed before'
+      )
+    _check_kind(task, f'{path}: tasks: {task.name!r}')
+
+
+def _check_kind(task: Task, what: str) -> None:
+  """Refuses a kind, a loss or statistics that no network could use."""
+  possible = kinds.losses_of(task.kind) if task.kind in kinds.KINDS else ()
+  if task.loss not in possible:
+    raise types.InputError(
+      f'{what} has kind {task.kind!r:.80} and loss {task.loss!r:.80}, expected'
+      f' a loss of {", ".join(kinds.KINDS)}'
+    )
+  if task.is_binary:
+    return
+  levels = list(task.levels) if type(task.levels) in (list, tuple) else []
+  if task.kind == kinds.ORDINAL and not (
+    2 <= len(levels) <= kinds.MOST_LEVELS
+    and all(type(n) is int for n in levels)
+    and sorted(set(levels)) == levels
+  ):
+    raise types.InputError(
+      f'{what}: levels are {task.levels!r:.80}, expected 2 to'
+      f' {kinds.MOST_LEVELS} increasing whole numbers'
+    )
+  statistics = _expect(task.statistics, dict, f'{what}: statistics')
+  numbers = {**_expect(task.settings, dict, f'{what}: settings'), **statistics}
+  shares = numbers.pop('shares', [])
+  wanted = kinds.STATISTICS[task.kind]
+  for name in wanted:
+    if name not in statistics:
+      raise types.InputError(f'{what}: statistics lacks {name!r}')
+  shares = shares if type(shares) in (list, tuple) else [None]
+  if 'shares' in wanted and len(shares) != len(levels):
+    raise types.InputError(
+      f'{what}: statistics: shares are {shares!r:.80}, expected one per level'
+    )
+  for name, value in [*numbers.items(), *(('shares', s) for s in shares)]:
+    if type(value) not in (int, float) or not abs(value) <= _LARGEST_QUANTILE:
+      raise types.InputError(
+        f'{what}: {name} is {value!r:.80}, expected a number'
       )
 
 

@@ -176,7 +176,7 @@ class PreparedFile:
     }
 
   def _labels(self, reader: column_reader.ColumnReader) -> np.ndarray:
-    columns = [reader.labels(f'y_{task}') for task in self._manifest.task_names]
+    columns = [reader.labels(task) for task in self._manifest.tasks]
     return _stack(columns, len(reader.table), np.float32)
 
   def _convert(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rmtl_jax import types
 from rmtl_jax.data import batches, columns, prepared_file, reading
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -106,6 +107,11 @@ class StreamedColumns:
   def rows(self) -> int:
     """R."""
     return int(self.starts[-1])
+
+  @property
+  def losses(self) -> tuple[types.TaskLoss, ...]:
+    """What the labels stand for; () if all are binary."""
+    return self._manifest.losses
 
   @property
   def labels(self) -> np.ndarray:

@@ -7,11 +7,14 @@ rows,
   user_rate = (c + prior * g) / (n + prior)
 
 and alike for the item; the prediction is user_rate * item_rate / g, so that a
-user twice as active as the average doubles every item's rate.
+user twice as active as the average doubles every item's rate. Of a task that is
+not binary rates are mean labels, and the prediction is user_rate + item_rate -
+g, as labels may be negative.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +71,10 @@ def fit(
 
 
 def predict(
-  baseline: RateBaseline, user: np.ndarray | None, item: np.ndarray | None
+  baseline: RateBaseline,
+  user: np.ndarray | None,
+  item: np.ndarray | None,
+  is_binary: Sequence[bool] = (),
 ) -> np.ndarray:
   """Predicts user_rate * item_rate / global_rate.
 
@@ -76,10 +82,11 @@ def predict(
     baseline: what `fit` gave.
     user: int[R], rows of the user vocabulary; None if `fit` had none.
     item: int[R], rows of the item vocabulary; None if `fit` had none.
+    is_binary: of each task; () if all are.
 
   Returns:
-    f64[R, K], clipped to [1e-7, 1 - 1e-7]; with users or items alone, their
-    rate.
+    f64[R, K], of binary tasks clipped to [1e-7, 1 - 1e-7]; with users or items
+    alone, their rate.
 
   Raises:
     ValueError: ids given or missing unlike in `fit`, or out of range; neither
@@ -96,7 +103,11 @@ def predict(
     raise ValueError('the baseline has neither users nor items')
   product = known[0] * known[1] / scale if len(known) == 2 else known[0]
   margin = metrics.PROBABILITY_MARGIN
-  return np.clip(product, margin, 1.0 - margin)
+  probabilities = np.clip(product, margin, 1.0 - margin)
+  if all(is_binary):
+    return probabilities
+  means = sum(known) - (len(known) - 1) * baseline.global_rate
+  return np.where(np.array(is_binary, bool), probabilities, means)
 
 
 def _rates(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import intervals, metrics, significance
 
 # Paired seeds that a test needs; with fewer, figures are shown, not tested.
@@ -67,7 +68,7 @@ def differences(
     for m in methods
     for c in m['controls']
     for k, task in enumerate(tasks)
-    for metric in metrics.compared()
+    for metric in metrics.compared(_kind(runs, task))
   ]
   # Holm over every test of the comparison, all metrics and tasks included:
   # correcting within one table would let a large comparison find gains by luck.
@@ -85,12 +86,17 @@ def _values(
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
     for task in tasks:
-      for metric in metrics.compared():
+      for metric in metrics.compared(_kind(runs, task)):
         value = run['metrics'][task].get(metric)
         if value is not None and math.isfinite(value):
           by_seed = values.setdefault((run['method'], task, metric), {})
           by_seed[run['seed']] = float(value)
   return values
+
+
+def _kind(runs: Sequence[Mapping[str, Any]], task: str) -> str:
+  """The task's kind; all runs share the data."""
+  return metrics.kind_of(runs[0]['metrics'][task]) if runs else kinds.BINARY
 
 
 def _rarer_sessions(
@@ -194,7 +200,7 @@ def verdicts(
   found = {
     (d['method'], d['control'], d['task']): d
     for d in differences
-    if d['metric'] == 'auc'
+    if d['metric'] in metrics.RANKING
   }
   records = []
   for method in methods:
@@ -210,7 +216,7 @@ def verdicts(
 
 
 def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
-  """Decides for one method and task, from its AUC differences."""
+  """Decides for one method and task, from its AUC (or XAUC) differences."""
   fewest = min(against, key=lambda d: d['pairs'])
   if fewest['pairs'] < MIN_PAIRS:
     return None, (
@@ -224,7 +230,8 @@ def _verdict(against: Sequence[Mapping[str, Any]]) -> tuple[bool | None, str]:
   worst = max(d['p_holm'] for d in against)
   reason = (
     f'gains over {count(len(against), "control")}: least over'
-    f' {least["control"]}, {least["mean"]:+.5f} AUC; every p at most'
+    f' {least["control"]}, {least["mean"]:+.5f}'
+    f' {metrics.describe(least["metric"]).label}; every p at most'
     f' {worst:.3g} after Holm'
   )
   # The p-values are about seeds: a pass may still rest on these sessions.
@@ -243,7 +250,8 @@ def _failure(difference: Mapping[str, Any]) -> str | None:
   """Says why a tested AUC difference is no gain; None if it is one."""
   mean, p_value = difference['mean'], difference['p_holm']
   control = difference['control']
-  figures = f'{mean:+.5f} AUC, p {p_value:.3g} after Holm'
+  label = metrics.describe(difference['metric']).label
+  figures = f'{mean:+.5f} {label}, p {p_value:.3g} after Holm'
   if p_value >= LEVEL:
     return f'no gain over {control}: {figures}'
   if mean < 0.0:
@@ -251,7 +259,7 @@ def _failure(difference: Mapping[str, Any]) -> str | None:
   if mean < MIN_EFFECT:
     return (
       f'too small a gain over {control}: {figures}, but less than'
-      f' {MIN_EFFECT:g} AUC'
+      f' {MIN_EFFECT:g} {label}'
     )
   return None
 
@@ -281,7 +289,7 @@ def summarise(
     }
     for name in names
     for task in tasks
-    for metric in metrics.compared()
+    for metric in metrics.compared(_kind(runs, task))
   ]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import intervals, metrics
+from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import intervals, metrics, monitor
 
-TaskMetrics = dict[str, float | int | list[float] | None]
+TaskMetrics = dict[str, Any]
 
 
 def evaluate(
@@ -22,52 +24,114 @@ def evaluate(
   tasks: Sequence[str],
   config: config_lib.EvaluationConfig,
   seed: int,
+  losses: Sequence[types.TaskLoss] = (),
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
   Args:
-    predictions: f32[R, K] or f64[R, K], probabilities.
-    labels: [R, K], 0 or 1.
+    predictions: f32[R, K] or f64[R, K], on the labels' scale; of binary tasks
+      probabilities.
+    labels: [R, K], of binary tasks 0 or 1.
     session: i64[R], the row's session.
     user: i64[R], the row's user, negative where unknown (such rows are left
       out of GAUC by user), or None where the data has no users.
     tasks: K names.
     config: intervals, bins, and what GAUC groups by.
     seed: of the bootstrap.
+    losses: K of them; () if all tasks are binary.
 
   Returns:
-    Per task: `rows`, `positives`, every metric (`metrics.RECORDS`), and
-    `auc_interval`, `logloss_interval`, `session_logloss_interval` as
-    [low, high]; `rarer_sessions`, how many sessions hold the rarer label, and
-    `undefined_draws`, resamples with one label only, which the AUC's interval
-    leaves out. Undefined values are None.
+    Per task: `rows`, `positives` (labels other than 0), every metric of its
+    kind (`metrics.RECORDS`), and `<metric>_interval` as [low, high] of those
+    that have one. Of a binary task `rarer_sessions`, how many sessions hold
+    the rarer label, and `undefined_draws`, resamples with one label only, which
+    the AUC's interval leaves out; of others `kind`, and `deciles`, mean
+    prediction / mean label of each tenth of the rows by prediction. Undefined
+    values are None.
 
   Raises:
-    ValueError: shapes that don't fit, or a prediction that is no probability.
+    ValueError: shapes that don't fit, or a prediction that is no probability,
+      or not finite.
   """
-  _check(predictions, labels, session, user, tasks)
-  rows = _rows(session, user, config)
-  rarer = intervals.rarer_sessions(labels, session)
-  found = intervals.session_intervals(
-    predictions, labels, session, config.bootstrap, config.confidence, seed
-  )
+  of = _kinds(tasks, losses)
+  _check(predictions, labels, session, user, tasks, of)
+  rows = rows_of(session, user, config)
+  bounds, extra = _intervals([predictions], labels, session, of, config, seed)
   results = {}
   for k, task in enumerate(tasks):
     p, y = predictions[:, k], labels[:, k]
-    record: TaskMetrics = {
+    record: TaskMetrics = {} if of[k] == kinds.BINARY else {'kind': of[k]}
+    record |= {
       'rows': len(y),
-      'positives': int(np.count_nonzero(y > 0.5)),
+      'positives': int(np.count_nonzero(y > 0.5 if not record else y)),
       **{
-        name: _number(one.function(y, p, rows))
-        for name, one in metrics.RECORDS.items()
+        one.name: _number(one.function(y, p, rows))
+        for one in metrics.of_kind(of[k])
       },
     }
-    for name in intervals.METRICS:
-      record[f'{name}_interval'] = _interval(found.bounds[name][k])
-    record['rarer_sessions'] = int(rarer[k])
-    record['undefined_draws'] = int(found.undefined_draws[k])
+    for name, found in bounds[k].items():
+      record[f'{name}_interval'] = _interval(found)
+    record |= extra[k]
+    if of[k] != kinds.BINARY:
+      record['deciles'] = [
+        a / b if b else None for a, b, _ in metrics.deciles(y, p)
+      ]
     results[task] = record
   return results
+
+
+def _kinds(
+  tasks: Sequence[str], losses: Sequence[types.TaskLoss]
+) -> tuple[str, ...]:
+  return tuple(one.kind for one in losses) or (kinds.BINARY,) * len(tasks)
+
+
+def _intervals(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  session: np.ndarray,
+  of: Sequence[str],
+  config: config_lib.EvaluationConfig,
+  seed: int,
+) -> tuple[list[dict[str, np.ndarray]], list[TaskMetrics]]:
+  """Intervals of each task's metrics, or of the first set minus the second.
+
+  Returns:
+    {metric: f64[2]} of each task, and what else the bootstrap says.
+  """
+  bounds: list[dict[str, np.ndarray]] = [{} for _ in of]
+  extra: list[TaskMetrics] = [{} for _ in of]
+  binary = [k for k, kind in enumerate(of) if kind == kinds.BINARY]
+  others = [k for k, kind in enumerate(of) if kind != kinds.BINARY]
+
+  def columns(places: list[int]) -> list[np.ndarray]:
+    return [
+      values if len(places) == len(of) else values[:, places]
+      for values in (*predictions, labels)
+    ]
+
+  rest = session, config.bootstrap, config.confidence, seed
+  if binary:
+    *sets, y = columns(binary)
+    estimate = (
+      intervals.session_intervals
+      if len(sets) == 1
+      else intervals.difference_intervals
+    )
+    found = estimate(*sets, y, *rest)
+    rarer = intervals.rarer_sessions(y, session)
+    for i, k in enumerate(binary):
+      bounds[k] = {name: found.bounds[name][i] for name in intervals.METRICS}
+      extra[k] = {
+        'rarer_sessions': int(rarer[i]),
+        'undefined_draws': int(found.undefined_draws[i]),
+      }
+  if others:
+    *sets, y = columns(others)
+    errors = intervals.error_intervals(sets, y, *rest)
+    for i, k in enumerate(others):
+      bounds[k] = {name: found[i] for name, found in errors.items()}
+  return bounds, extra
 
 
 def evaluate_difference(
@@ -79,51 +143,57 @@ def evaluate_difference(
   config: config_lib.EvaluationConfig,
   seed: int,
   user: np.ndarray | None = None,
+  losses: Sequence[types.TaskLoss] = (),
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
 
   Args:
-    first: [R, K], probabilities.
-    second: [R, K], probabilities.
-    labels: [R, K], 0 or 1.
+    first: [R, K], as for `evaluate`.
+    second: [R, K].
+    labels: [R, K].
     session: i64[R], the row's session.
     tasks: K names.
     config: of the intervals, and what groups are.
     seed: of the bootstrap.
     user: i64[R], as for `evaluate`.
+    losses: as for `evaluate`.
 
   Returns:
-    Per task: differences of `auc`, `logloss` and `session_logloss`, each with
-    its `<metric>_interval` over paired resamples of sessions, and of the
-    registered metrics that are compared; None where undefined.
+    Per task: differences of the registered metrics of its kind that are
+    compared, with `<metric>_interval` over paired resamples of sessions where
+    there is one; None where undefined.
 
   Raises:
     ValueError: as for `evaluate`.
   """
+  of = _kinds(tasks, losses)
   for predictions in (first, second):
-    _check(predictions, labels, session, user, tasks)
-  bounds = intervals.difference_intervals(
-    first, second, labels, session, config.bootstrap, config.confidence, seed
-  ).bounds
-  rows, results = _rows(session, user, config), {}
+    _check(predictions, labels, session, user, tasks, of)
+  bounds, _ = _intervals([first, second], labels, session, of, config, seed)
+  rows, results = rows_of(session, user, config), {}
   for k, task in enumerate(tasks):
     record: TaskMetrics = {}
-    for name in metrics.compared():
+    for name in metrics.compared(of[k]):
       value = metrics.RECORDS[name].function
       a, b = (value(labels[:, k], p[:, k], rows) for p in (first, second))
       record[name] = _number(a - b)
-      if name in bounds:
-        record[f'{name}_interval'] = _interval(bounds[name][k])
+      if name in bounds[k]:
+        record[f'{name}_interval'] = _interval(bounds[k][name])
     results[task] = record
   return results
 
 
-def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Computes the AUC of every task, for early stopping.
+def validation_auc(
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  losses: Sequence[types.TaskLoss] = (),
+) -> np.ndarray:
+  """Computes the AUC of every task, for early stopping; of others the XAUC.
 
   Args:
     predictions: [R, K].
-    labels: [R, K], 0 or 1.
+    labels: [R, K], of binary tasks 0 or 1.
+    losses: as for `evaluate`.
 
   Returns:
     f64[K]; NaN where a task has one class only, or a prediction is NaN.
@@ -132,13 +202,51 @@ def validation_auc(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
   types.check_same_shape(predictions, labels)
   return np.array(
     [
-      metrics.auc(labels[:, k], predictions[:, k])
+      (
+        metrics.xauc
+        if losses and losses[k].kind != kinds.BINARY
+        else metrics.auc
+      )(labels[:, k], predictions[:, k])
       for k in range(labels.shape[1])
     ]
   )
 
 
-def _rows(
+def validation_errors(
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  losses: Sequence[types.TaskLoss] = (),
+) -> tuple[np.ndarray, np.ndarray]:
+  """Computes every task's logloss, of others the RMSE, for early stopping.
+
+  Args:
+    predictions: [R, K].
+    labels: [R, K], of binary tasks 0 or 1.
+    losses: as for `evaluate`.
+
+  Returns:
+    The errors, f64[K], and the same in units of those of the label's mean
+    (metrics.relative_error), f64[K]; NaN where all labels are equal.
+  """
+  columns = range(labels.shape[1])
+  if not losses:
+    logloss = np.array(
+      [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
+    )
+    return logloss, logloss / monitor.rates_logloss(labels)
+  errors, relative = np.empty((2, labels.shape[1]))
+  for k, one in enumerate(losses):
+    y, p = labels[:, k], predictions[:, k]
+    if one.kind == kinds.BINARY:
+      errors[k] = metrics.logloss(y, p)
+      relative[k] = errors[k] / monitor.rates_logloss(y[:, None])[0]
+    else:
+      errors[k] = metrics.rmse(y, p)
+      relative[k] = metrics.relative_error(one.name, y, p)
+  return errors, relative
+
+
+def rows_of(
   session: np.ndarray,
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,
@@ -149,7 +257,9 @@ def _rows(
     found = np.zeros(0, np.int64) if user is None else user
     grouped = np.flatnonzero(found >= 0)
     group = found[grouped]
-  return metrics.Rows(session, grouped, group, config.calibration_bins)
+  return metrics.Rows(
+    session, grouped, group, config.calibration_bins, config.top
+  )
 
 
 def _check(
@@ -158,6 +268,7 @@ def _check(
   session: np.ndarray,
   user: np.ndarray | None,
   tasks: Sequence[str],
+  of: Sequence[str],
 ) -> None:
   types.check_ranks((2, 2, 1), predictions, labels, session)
   types.check_same_shape(predictions, labels)
@@ -171,12 +282,18 @@ def _check(
       f'expected {len(tasks)} tasks ({", ".join(tasks)}), found'
       f' {labels.shape[1]} columns of labels'
     )
-  wrong = ~((predictions >= 0.0) & (predictions <= 1.0))  # true for NaN too
+  is_binary = np.array([kind == kinds.BINARY for kind in of], bool)
+  wrong = np.where(
+    is_binary,
+    ~((predictions >= 0.0) & (predictions <= 1.0)),  # true for NaN too
+    ~np.isfinite(predictions),
+  )
   if wrong.any():
     row, task = np.argwhere(wrong)[0]
     raise ValueError(
       f'task {tasks[task]!r}: prediction of row {row} is'
-      f' {predictions[row, task]}, expected a probability'
+      f' {predictions[row, task]}, expected a'
+      f' {"probability" if is_binary[task] else "finite number"}'
       f' ({np.count_nonzero(wrong)} predictions are none)'
     )
 

@@ -30,6 +30,8 @@ from rmtl_jax import types
 from rmtl_jax.evaluation import metrics, ranking
 
 METRICS = ('auc', 'logloss', 'session_logloss')
+# Of tasks that are not binary.
+ERRORS = ('mae', 'rmse')
 
 
 class Intervals(NamedTuple):
@@ -112,6 +114,51 @@ def replicates(
     values['logloss'][part] = total / rows[:, None, None]
     total = np.einsum('bs,mks->bmk', floats, means)
     values['session_logloss'][part] = total / sessions
+  return values
+
+
+def error_replicates(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  session: np.ndarray,
+  count: int,
+  seed: int,
+) -> dict[str, np.ndarray]:
+  """As `replicates`, of the errors of tasks that are not binary.
+
+  The draws of a seed are those of `replicates`.
+
+  Args:
+    predictions: M prediction sets [R, K] of the same rows; finite.
+    labels: [R, K].
+    session: i64[R], in any order.
+    count: B.
+    seed: of the draws.
+
+  Returns:
+    `mae` and `rmse` to f64[B, M, K].
+  """
+  codes, sessions = metrics.group_codes(session)
+  tasks = labels.shape[1]
+  values = {
+    name: np.full((count, len(predictions), tasks), np.nan) for name in ERRORS
+  }
+  if not sessions:
+    return values
+  sizes = np.bincount(codes)
+  sums = np.empty((2, len(predictions), tasks, sessions))
+  for m, scores in enumerate(predictions):
+    errors = np.abs(scores.astype(np.float64) - labels)
+    for k in range(tasks):
+      sums[0, m, k] = np.bincount(codes, errors[:, k])
+      sums[1, m, k] = np.bincount(codes, errors[:, k] ** 2)
+  generator = np.random.default_rng(seed)
+  for b in range(count):
+    times = _draw(generator, sessions)
+    # einsum, because the last digits of a BLAS product depend on its threads.
+    means = np.einsum('emks,s->emk', sums, times.astype(np.float64))
+    means /= times @ sizes
+    values['mae'][b], values['rmse'][b] = means[0], np.sqrt(means[1])
   return values
 
 
@@ -317,6 +364,39 @@ def difference_intervals(
   values = _checked_replicates([first, second], labels, session, count, seed)
   differences = {name: v[:, 0] - v[:, 1] for name, v in values.items()}
   return _intervals(differences, labels, session, confidence)
+
+
+def error_intervals(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  session: np.ndarray,
+  count: int,
+  confidence: float,
+  seed: int,
+) -> dict[str, np.ndarray]:
+  """Intervals of ERRORS, or paired ones of the first minus the second's.
+
+  Args:
+    predictions: one prediction set [R, K], or two.
+    labels: [R, K], of tasks that are not binary.
+    session: i64[R].
+    count: number of replicates; 0 gives NaN.
+    confidence: coverage, in (0, 1).
+    seed: of the draws.
+
+  Returns:
+    Each of ERRORS to f64[K, 2]; NaN with fewer than two sessions.
+  """
+  sessions = metrics.group_codes(session)[1]
+  values = error_replicates(predictions, labels, session, count, seed)
+  return {
+    name: percentile_interval(
+      v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0],
+      confidence,
+      sessions,
+    )
+    for name, v in values.items()
+  }
 
 
 def _checked_replicates(

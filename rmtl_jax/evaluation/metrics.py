@@ -3,19 +3,23 @@
 Nothing is binned where an exact form exists, ties count as ties, and an
 undefined metric (AUC of one class, say) is NaN, never an exception. The
 registry of metrics stands at the end: tables and tests follow its records.
-Labels are 0 or 1; `R` is the number of rows, all arrays are one-dimensional.
+Labels are 0 or 1 unless said otherwise; `R` is the number of rows, all arrays
+are one-dimensional.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from rmtl_jax import registry, types
-from rmtl_jax.evaluation import ranking
+from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import lists, ranking
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
 # then costs 16.1 nats instead of infinity.
@@ -321,6 +325,153 @@ def predicted_over_actual(
   return float(np.sum(probabilities, dtype=np.float64)) / positives
 
 
+def mae(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Mean absolute error, in the label's units; NaN without rows.
+
+  >>> mae(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+  1.5
+  """
+  errors = _errors(labels, predictions)
+  return float(np.mean(np.abs(errors))) if len(errors) else float('nan')
+
+
+def rmse(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Root of the mean squared error, in the label's units; NaN without rows.
+
+  >>> rmse(np.array([1.0, 2.0]), np.array([2.0, 9.0]))
+  5.0
+  """
+  errors = _errors(labels, predictions)
+  return float(np.sqrt(np.mean(errors**2))) if len(errors) else float('nan')
+
+
+def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+  types.check_ranks((1, 1), labels, predictions)
+  types.check_same_shape(labels, predictions)
+  return predictions.astype(np.float64) - labels
+
+
+def xauc(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Share of pairs of rows that are predicted in the order of their labels.
+
+  Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction for Video
+  Recommendation" (KDD 2022), exact: over all pairs with different labels, equal
+  predictions counted as a half. Of labels of 0 and 1 it is the AUC. Pairs are
+  counted by sorting (Knight, 1966), in O(R log R).
+
+  Examples:
+    >>> xauc(np.array([0.0, 1.5, 9.0]), np.array([0.1, 0.7, 0.3]))
+    0.6666666666666666
+
+  Args:
+    labels: [R], any numbers.
+    predictions: [R].
+
+  Returns:
+    In [0, 1]; NaN where all labels are equal, or a prediction is NaN.
+  """
+  types.check_ranks((1, 1), labels, predictions)
+  types.check_same_shape(labels, predictions)
+  rows = len(labels)
+  pairs = rows * (rows - 1) // 2
+  different = pairs - _tied_pairs(labels)
+  if np.isnan(predictions).any() or not different:
+    return float('nan')
+  apart = pairs - _tied_pairs(predictions)
+  if not apart:
+    return 0.5
+  from scipy import stats
+
+  # Kendall's tau-b is (ordered - reversed pairs) / sqrt(different apart).
+  tau = stats.kendalltau(predictions, labels).statistic
+  surplus = round(float(tau) * math.sqrt(different) * math.sqrt(apart))
+  return (different + surplus) / (2 * different)
+
+
+def _tied_pairs(values: np.ndarray) -> int:
+  counts = np.unique(values, return_counts=True)[1].astype(object)
+  return int(np.sum(counts * (counts - 1)) // 2)
+
+
+def deciles(
+  labels: np.ndarray, predictions: np.ndarray, bins: int = 10
+) -> list[tuple[float, float, int]]:
+  """Mean prediction, mean label and rows of each tenth of the rows.
+
+  Rows are binned by the mid-rank of their prediction (`equal_mass_bins`);
+  empty bins are left out.
+
+  Args:
+    labels: [R], any numbers.
+    predictions: [R], finite.
+    bins: how many.
+  """
+  types.check_ranks((1, 1), labels, predictions)
+  types.check_same_shape(labels, predictions)
+  if not len(labels):
+    return []
+  order = np.argsort(predictions, kind='stable')
+  p = predictions[order].astype(np.float64)
+  row_bin = equal_mass_bins(p, bins)
+  rows = np.bincount(row_bin)
+  found = zip(
+    np.bincount(row_bin, p),
+    np.bincount(row_bin, labels[order].astype(np.float64)),
+    rows.tolist(),
+    strict=True,
+  )
+  return [(float(a / n), float(b / n), n) for a, b, n in found if n]
+
+
+def decile_error(labels: np.ndarray, predictions: np.ndarray) -> float:
+  """Calibration error of deciles, in units of the mean size of the labels.
+
+  sum over deciles of rows |mean prediction - mean label| / sum of |label|: 0 if
+  every decile's predictions sum to its labels.
+
+  Args:
+    labels: [R], any numbers.
+    predictions: [R].
+
+  Returns:
+    >= 0; NaN without a label other than 0, or where a prediction is NaN.
+  """
+  size = float(np.abs(labels.astype(np.float64)).sum())
+  if not size or np.isnan(predictions).any():
+    return float('nan')
+  found = deciles(labels, predictions)
+  return sum(n * abs(a - b) for a, b, n in found) / size
+
+
+def relative_error(
+  loss: str, labels: np.ndarray, predictions: np.ndarray
+) -> float:
+  """Error of predictions in units of that of the labels' mean.
+
+  It is squared error, of which 1 - R2 is this, or of the losses with labels of
+  at least 0 Poisson's deviance p - y + y log(y / p), which the conditional
+  mean minimises too and which large labels do not rule.
+
+  Args:
+    loss: its name (config/kinds.py).
+    labels: [R], of a regression or ordinal task.
+    predictions: [R].
+
+  Returns:
+    >= 0; NaN where all labels are equal.
+  """
+  y, p = labels.astype(np.float64), predictions.astype(np.float64)
+  if not len(y) or np.all(y == y[0]):
+    return float('nan')
+  mean = np.mean(y)
+  if kinds.LOSSES.find(loss).labels == 'any':
+    return float(np.mean((p - y) ** 2) / np.mean((mean - y) ** 2))
+  p = np.maximum(p, 1e-12 * mean)
+  known = special.xlogy(y, y)
+  error = np.mean(p - y + known - y * np.log(p))
+  return float(error / np.mean(known - y * np.log(mean)))
+
+
 class Rows(NamedTuple):
   """What metrics read beside labels and predictions.
 
@@ -329,12 +480,14 @@ class Rows(NamedTuple):
     grouped: i64[G], places of the rows that have a group.
     group: i64[G], their session or user (`config.evaluation.group`).
     bins: of calibration errors.
+    top: ranks that NDCG counts.
   """
 
   session: np.ndarray
   grouped: np.ndarray
   group: np.ndarray
   bins: int
+  top: int = 10
 
 
 Function = Callable[[np.ndarray, np.ndarray, Rows], float]
@@ -353,6 +506,7 @@ class Metric:
     compared: whether it stands in the first table of a report, and
       comparisons test it.
     form: its figures in tables, as `format` takes it.
+    kinds: of the tasks that have it.
   """
 
   name: str
@@ -361,6 +515,12 @@ class Metric:
   better: str = ''
   compared: bool = False
   form: str = '.4f'
+  kinds: tuple[str, ...] = (kinds.BINARY,)
+
+
+_NUMBERS = (kinds.REGRESSION, kinds.ORDINAL)
+# What a verdict is about: a task has one of them.
+RANKING = ('auc', 'xauc')
 
 
 RECORDS = registry.Registry(
@@ -387,6 +547,23 @@ RECORDS = registry.Registry(
       lambda y, p, rows: gauc(y[rows.grouped], p[rows.grouped], rows.group),
       'higher',
     ),
+    Metric(
+      'ndcg',
+      'NDCG',
+      lambda y, p, rows: lists.ndcg(
+        y[rows.grouped], p[rows.grouped], *group_codes(rows.group), rows.top
+      ),
+      'higher',
+      kinds=(kinds.BINARY, kinds.ORDINAL),
+    ),
+    Metric(
+      'mrr',
+      'MRR',
+      lambda y, p, rows: lists.mrr(
+        y[rows.grouped], p[rows.grouped], *group_codes(rows.group)
+      ),
+      'higher',
+    ),
     Metric('pr_auc', 'PR-AUC', lambda y, p, _: pr_auc(y, p), 'higher'),
     Metric(
       'calibration_error',
@@ -398,6 +575,40 @@ RECORDS = registry.Registry(
       'predicted_over_actual',
       'predicted / actual',
       lambda y, p, _: predicted_over_actual(y, p),
+      kinds=kinds.KINDS,
+    ),
+    Metric(
+      'xauc',
+      'XAUC',
+      lambda y, p, _: xauc(y, p),
+      'higher',
+      compared=True,
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'mae',
+      'MAE',
+      lambda y, p, _: mae(y, p),
+      'lower',
+      compared=True,
+      form='.4g',
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'rmse',
+      'RMSE',
+      lambda y, p, _: rmse(y, p),
+      'lower',
+      compared=True,
+      form='.4g',
+      kinds=_NUMBERS,
+    ),
+    Metric(
+      'decile_error',
+      'decile error',
+      lambda y, p, _: decile_error(y, p),
+      'lower',
+      kinds=_NUMBERS,
     ),
   ),
 )
@@ -411,6 +622,7 @@ def register_metric(
   better: str = 'higher',
   compared: bool = True,
   form: str = '.4f',
+  of_kinds: tuple[str, ...] = (kinds.BINARY,),
 ) -> None:
   """Adds a metric of the caller's own under a new name, in this process.
 
@@ -433,18 +645,40 @@ def register_metric(
     compared: whether it stands in the first table of a report, and
       comparisons test it: every test makes Holm's correction stricter.
     form: its figures in tables, as `format` takes it.
+    of_kinds: kinds of the tasks that have it.
 
   Raises:
     types.InputError: the name is taken.
   """
   RECORDS.register(
-    Metric(name, label or name, function, better, compared, form)
+    Metric(name, label or name, function, better, compared, form, of_kinds)
   )
 
 
-def compared() -> tuple[str, ...]:
-  """Names of the metrics that comparisons test."""
-  return tuple(one.name for one in RECORDS.values() if one.compared)
+def of_kind(kind: str) -> list[Metric]:
+  """The metrics of tasks of a kind."""
+  return [one for one in RECORDS.values() if kind in one.kinds]
+
+
+def compared(kind: str = kinds.BINARY) -> tuple[str, ...]:
+  """Names of the metrics of such tasks that comparisons test."""
+  return tuple(one.name for one in of_kind(kind) if one.compared)
+
+
+def kind_of(record: Mapping[str, Any]) -> str:
+  """The kind of a task, of its metrics (evaluator.evaluate)."""
+  return record.get('kind', kinds.BINARY)
+
+
+def short(record: Mapping[str, Any]) -> list[Metric]:
+  """The two metrics of a task that stand for all: AUC and logloss, say."""
+  names = compared(kind_of(record))
+  return [RECORDS[name] for name in names][:2]
+
+
+def ranking_of(record: Mapping[str, Any]) -> str:
+  """The metric of a task's metrics or differences that a verdict is about."""
+  return next((name for name in RANKING if name in record), RANKING[0])
 
 
 def known(values: Iterable[str], compared: bool) -> list[Metric]:

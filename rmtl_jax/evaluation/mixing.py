@@ -6,6 +6,8 @@ members that are much alike from cancelling each other (Breiman, 1996).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import optimize, special
 
@@ -16,24 +18,31 @@ PRIOR = 10.0
 _LEAST = 1e-7
 
 
-def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def fit_weights(
+  probabilities: np.ndarray,
+  labels: np.ndarray,
+  is_binary: Sequence[bool] = (),
+) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
   They minimise the mean logloss plus PRIOR / R |w - 1 / M|^2.
 
   Args:
     probabilities: f32[M, R, K].
-    labels: f32[R, K], 0 or 1.
+    labels: f32[R, K], of binary tasks 0 or 1.
+    is_binary: of each task; () if all are.
 
   Returns:
-    f32[M, K], of sum 1 over the members; equal where a task has one class
-    only, which tells nothing.
+    f32[M, K], of sum 1 over the members; equal where a task is not binary, or
+    has one class only, which tells nothing.
   """
   count, _, tasks = probabilities.shape
   weights = np.full((count, tasks), 1 / count)
   bounded = np.clip(probabilities, _LEAST, 1 - _LEAST, dtype=np.float64)
   logits = special.logit(bounded)
   for k in range(tasks):
+    if is_binary and not is_binary[k]:
+      continue
     if 0 < np.mean(labels[:, k]) < 1:
       weights[:, k] = _of_task(logits[:, :, k].T, labels[:, k])
   return weights.astype(np.float32)

@@ -6,11 +6,16 @@ chooses the learning rates of stage 3 by it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
+
+from rmtl_jax import registry, types
+from rmtl_jax.config import kinds, monitors
+from rmtl_jax.evaluation import metrics
 
 Record = Mapping[str, Any]
 
@@ -24,6 +29,7 @@ class Monitor(NamedTuple):
     sign: 1 if high values are good, -1 if low ones are.
     worst: the value of a run that diverged.
     long: what it is, on an axis.
+    terms: the weighted sum that it is; () for a mean over the tasks.
   """
 
   name: str
@@ -31,11 +37,12 @@ class Monitor(NamedTuple):
   sign: float
   worst: float
   long: str
+  terms: tuple[monitors.Term, ...] = ()
 
   @property
   def figure(self) -> str:
     """Its key in records of runs and trials."""
-    return f'validation_{self.name}'
+    return f'validation_{SCORE.name if self.terms else self.name}'
 
   @property
   def direction(self) -> str:
@@ -65,12 +72,102 @@ LOGLOSS = Monitor(
   100.0,
   "validation logloss (1: the mean rate's)",
 )
-_MONITORS = {one.name: one for one in (AUC, LOGLOSS)}
+# Of a run's history, which does not say which sum it was.
+SCORE = Monitor(
+  'score',
+  'score',
+  1.0,
+  # JSON has no infinity; no sum of metrics is as low.
+  -1e9,
+  'validation score (evaluation.monitor)',
+)
+_MONITORS = {one.name: one for one in (AUC, LOGLOSS, SCORE)}
 
 
 def of(name: str) -> Monitor:
-  """The monitor of this name."""
-  return _MONITORS[name]
+  """The monitor of a setting.
+
+  Examples:
+    >>> of('logloss').sign, of('click.auc=1,buy.logloss=-0.5').figure
+    (-1.0, 'validation_score')
+
+  Args:
+    name: a value of evaluation.monitor.
+
+  Raises:
+    types.InputError: it is none.
+  """
+  if name in _MONITORS:
+    return _MONITORS[name]
+  terms = monitors.terms(name)
+  long = ' '.join(f'{t.weight:+g} {t.task}.{t.metric}' for t in terms)
+  return SCORE._replace(name=name, long=f'validation {long}', terms=terms)
+
+
+def check(
+  name: str, tasks: Sequence[str], losses: Sequence[types.TaskLoss] = ()
+) -> None:
+  """Checks a setting against the data's tasks.
+
+  Args:
+    name: a value of evaluation.monitor.
+    tasks: K names.
+    losses: K of them; () if all tasks are binary.
+
+  Raises:
+    types.InputError: no such task or metric, or a weight with the sign by which
+      a worse model would have the higher sum.
+  """
+  for task, metric, weight in of(name).terms:
+    if task not in tasks:
+      raise types.InputError(
+        f'evaluation.monitor: {task}.{metric}: {task!r} is not a task of these'
+        f' data ({", ".join(tasks)})'
+      )
+    kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
+    known = [n for n, one in metrics.RECORDS.items() if kind in one.kinds]
+    if metric not in known:
+      raise types.InputError(
+        f'evaluation.monitor: {task}.{metric}:'
+        f' {registry.not_one_of(metric, known)}'
+      )
+    better = metrics.RECORDS[metric].better
+    if better != ('higher' if weight > 0.0 else 'lower'):
+      raise types.InputError(
+        f'evaluation.monitor: {task}.{metric}={weight:g}: '
+        + (
+          f'better is {better}, expected the other sign'
+          if better
+          else 'neither more nor less of it is better'
+        )
+      )
+
+
+def score(
+  monitor: Monitor,
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  rows: metrics.Rows,
+  tasks: Sequence[str],
+) -> float:
+  """The weighted sum of a monitor with terms.
+
+  Args:
+    monitor: what is summed.
+    predictions: [R, K].
+    labels: [R, K].
+    rows: what metrics read beside these.
+    tasks: K names.
+
+  Returns:
+    The sum; NaN where a metric is undefined on these rows.
+  """
+  total = 0.0
+  for task, metric, weight in monitor.terms:
+    k = list(tasks).index(task)
+    function = metrics.RECORDS[metric].function
+    total += weight * function(labels[:, k], predictions[:, k], rows)
+  return total if math.isfinite(total) else math.nan
 
 
 def of_record(record: Record) -> Monitor:
@@ -82,10 +179,11 @@ def of_record(record: Record) -> Monitor:
 def of_history(history: Sequence[Record]) -> Monitor:
   """The monitor of a run's history, one record per epoch.
 
-  Only stages that stop on logloss have its mean in their records.
+  Only stages that stop on something else than AUC have it in their records.
   """
-  if any(LOGLOSS.figure in entry for entry in history):
-    return LOGLOSS
+  for one in (LOGLOSS, SCORE):
+    if any(one.figure in entry for entry in history):
+      return one
   return AUC
 
 

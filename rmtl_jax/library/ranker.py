@@ -18,6 +18,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.library import columns, fitting, tables
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
@@ -251,9 +252,9 @@ class Ranker:
     ]
     for task, found in self.metrics_.items():
       values = '  '.join(
-        f'{title} {found[name]:.4f}'
-        for title, name in (('AUC', 'auc'), ('logloss', 'logloss'))
-        if found.get(name) is not None
+        f'{one.label} {found[one.name]:{one.form}}'
+        for one in metrics_lib.short(found)
+        if found.get(one.name) is not None
       )
       lines.append(f'  test {task}: {values}')
     return '\n'.join([*lines, f'  {self.run_dir_}'])

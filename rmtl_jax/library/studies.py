@@ -222,5 +222,7 @@ def _page(path: pathlib.Path, data_dir: pathlib.Path | None) -> Any:
   if report_record.is_comparison(path):
     with json_files.parsing(str(path / 'results.json')):
       return comparison_page.build(report_record.comparison(path))
-  with json_files.parsing(f'{path / "metrics.json"} or metrics.jsonl'):
+  with json_files.parsing(
+    f'{path / "metrics.json"}, metrics.jsonl or importance.json'
+  ):
     return run_page.build(report_record.gather(path, data_dir))

@@ -8,18 +8,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional, layers
-from rmtl_jax.ops import ensembles
+from rmtl_jax.ops import ensembles, task_losses
 
 
 def make_ensemble(
   network: functional.Network, count: int, expert_form: str = 'auto'
 ) -> functional.Network:
-  """M members of one network; `lane` gives the logits of their mean.
+  """M members of one network; `lane` gives the outputs of their mean.
 
-  The mean is of the members' probabilities, not of their logits: members that
+  The mean is of the members' predictions, not of their outputs: members that
   are calibrated have a mean with the right sum over the rows, and, since the
   logloss is convex in the probability, that mean's logloss is never above the
   mean of theirs, whatever the data (Jensen's inequality).
@@ -44,14 +45,17 @@ def make_ensemble(
     logits = members.lane(params, shared, inputs, dropout_key=dropout_key)
     # The number of rows is a symbol in an export: `len` could not take it.
     rows, columns = logits.shape
-    logits = logits.reshape(rows, count, columns // count)  # [T, M, K]
+    logits = logits.reshape(rows, count, columns // count)  # [T, M, O]
+    if network.tasks:
+      members_first = jnp.swapaxes(logits, 0, 1)
+      return task_losses.outputs_of_mean(network.tasks, members_first)
     return jax.vmap(jax.vmap(ensembles.logit_of_mean, 1))(logits)
 
   return members._replace(lane=lane)
 
 
 def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
-  """Members of several networks; `lane` gives their logits' weighted mean.
+  """Members of several networks; `lane` gives their outputs' weighted mean.
 
   Parameters are {'members': a tree of each network's, 'weights': f32[M, K]}.
 
@@ -69,7 +73,7 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
     return [network.share(own, inputs) for network, own in pairs]
 
   def lane(params, shared, inputs, *, dropout_key=None):
-    logits = [
+    outputs = [
       network.lane(own, part, inputs, dropout_key=dropout_key)
       for network, own, part in zip(
         networks, params['members'], shared, strict=True
@@ -77,8 +81,11 @@ def make_mixture(networks: Sequence[functional.Network]) -> functional.Network:
     ]
     weights = params['weights']
     if weights is None:
-      return jnp.mean(jnp.stack(logits), axis=0)
-    return jnp.einsum('mtk,mk->tk', jnp.stack(logits), weights)
+      return jnp.mean(jnp.stack(outputs), axis=0)
+    if networks[0].tasks:
+      widths = np.array([task.outputs for task in networks[0].tasks])
+      weights = jnp.repeat(weights, widths, axis=1)
+    return jnp.einsum('mtk,mk->tk', jnp.stack(outputs), weights)
 
   def prepare(params: Any) -> Any:
     pairs = zip(networks, params['members'], strict=True)

@@ -25,6 +25,7 @@ from rmtl_jax.networks import (
   id_dropout,
   ignore,
   layers,
+  outputs,
   precision,
   registry,
   tables,
@@ -44,8 +45,9 @@ class Network(NamedTuple):
     share: (params, inputs with leading dimensions [L, T]) -> what the lanes
       share, computed once, outside the vmap over lanes.
     lane: one lane. Actor: (params, shared, inputs [T], *, dropout_key=None)
-      -> logits f32[T, K]. Critic: (params, shared, inputs [T],
-      actions f32[T, K], *, dropout_key=None) -> Q f32[T, K].
+      -> outputs of the tasks f32[T, O], of binary ones logits. Critic:
+      (params, shared, inputs [T], actions f32[T, K], *, dropout_key=None)
+      -> Q f32[T, K].
     shared_axes: `in_axes` of `shared` in a vmap over lanes: None where lanes
       share a leaf, 0 where each lane has its own part.
     perturb: (inputs [L, T], dropout key or None) -> the inputs that training
@@ -54,6 +56,7 @@ class Network(NamedTuple):
       member's tasks side by side.
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
+    tasks: what the outputs stand for; () if all tasks are binary.
   """
 
   init: Callable[[jax.Array], Params]
@@ -63,6 +66,7 @@ class Network(NamedTuple):
   perturb: Callable[[types.Inputs, jax.Array | None], types.Inputs]
   members: int = 1
   prepare: Callable[[Params], Params] = lambda params: params
+  tasks: tuple[types.TaskLoss, ...] = ()
 
 
 def apply(
@@ -83,7 +87,7 @@ def apply(
       are taken as they are (`perturb` them first where training wants it).
 
   Returns:
-    f32[L, T, K].
+    f32[L, T, O] of an actor, f32[L, T, K] of critics.
   """
   shared = network.share(params, inputs)
   keys = None
@@ -289,7 +293,7 @@ def register_backbone(name: str, builder: Builder) -> None:
 def make_actor(
   spec: types.FeatureSpec, backbone: str, config: config_lib.NetworkConfig
 ) -> Network:
-  """A multi-task model; its `lane` gives the logits of K probabilities.
+  """A multi-task model; its `lane` gives the outputs of K tasks.
 
   Examples:
     >>> spec = types.FeatureSpec((50, 20), (), numeric=0, num_tasks=2)
@@ -313,21 +317,23 @@ def make_actor(
     rest = ignore.without(config, spec, seen)
     return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
-  record, num_tasks = registry.BACKBONES.find(backbone), spec.num_tasks
+  record = registry.BACKBONES.find(backbone)
   if record.needs_domain and spec.domain is None:
     raise types.InputError(
       f'config.backbone: {backbone} needs data whose manifest.json names a'
       ' domain_field that is not ignored, found none'
     )
-  if record.by_task:
-    spec = dataclasses.replace(spec, num_tasks=1)
+  built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
-    lambda rngs: record.make(spec, config, rngs),
-    spec,
+    lambda rngs: record.make(built, config, rngs),
+    built,
     config,
     registry.wanted(config),
   )
-  return _one_per_task(network, num_tasks) if record.by_task else network
+  if record.by_task:
+    network = _one_per_task(network, spec.num_tasks)
+    network = outputs.without_room(network, spec)
+  return outputs.with_tasks(network, spec)
 
 
 def make_critic(
@@ -356,13 +362,15 @@ def make_critic(
     made = side_by_side(one, critic.members)
     return made._replace(members=critic.members)
   if critic.form == 'separate':
-    one = dataclasses.replace(spec, num_tasks=1)
+    one = dataclasses.replace(spec, num_tasks=1, losses=(), parents=())
     shared = dataclasses.replace(critic, form='shared')
     made = _one_per_task(make_critic(one, network, shared), spec.num_tasks)
+    made = made._replace(tasks=spec.losses)
     return _equal_at_start(made) if network.init == 'torch' else made
-  return _network(
+  made = _network(
     lambda rngs: critic_lib.Critic(spec, network, critic, rngs), spec, network
   )
+  return made._replace(tasks=spec.losses)
 
 
 def _check(spec: types.FeatureSpec, config: config_lib.NetworkConfig) -> None:

@@ -64,12 +64,15 @@ class View(NamedTuple):
     )
 
 
-def fields(setting: str, spec: types.FeatureSpec) -> frozenset[str]:
+def fields(
+  setting: str, spec: types.FeatureSpec, what: str = 'config.network.ignore'
+) -> frozenset[str]:
   """The names of the fields that are ignored.
 
   Args:
     setting: NetworkConfig.ignore.
     spec: the data's fields.
+    what: the setting's name in errors.
 
   Raises:
     types.InputError: a name that is no field's and no group's (near matches
@@ -82,16 +85,16 @@ def fields(setting: str, spec: types.FeatureSpec) -> frozenset[str]:
   found: set[str] = set()
   for name in setting.split('+') if setting else ():
     if name not in known:
-      raise types.InputError(_unknown(name, known))
+      raise types.InputError(_unknown(name, known, what))
     found.update(known[name])
   return frozenset(found)
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str], what: str) -> str:
   near = difflib.get_close_matches(name, list(known), n=3)
   hint = f'did you mean {" or ".join(near)}?' if near else ', '.join(known)
   return (
-    f'config.network.ignore: {name!r:.80} is neither a field of the data nor a'
+    f'{what}: {name!r:.80} is neither a field of the data nor a'
     f' group of as-of features ({hint})'
   )
 

@@ -52,11 +52,18 @@ class Setup:
   Attributes:
     config: sizes, dropout's rate, how stacks run.
     rngs: where the kernels come from.
+    units: outputs of each task's tower; () if each has one.
   """
 
-  def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
+  def __init__(
+    self,
+    config: config_lib.NetworkConfig,
+    rngs: nnx.Rngs,
+    units: Sequence[int] = (),
+  ):
     self.config = config
     self.rngs = rngs
+    self.units = tuple(units) if max(units, default=1) > 1 else ()
     self._next_mask = 0
 
   def reserve_masks(self, count: int) -> int:
@@ -303,14 +310,23 @@ class Hidden(nnx.Module):
 
 
 class Heads(nnx.Module):
-  """The last layer of K towers: one unit each, side by side."""
+  """The last layer of K towers: one unit each, or `Setup.units`, side by side.
+
+  A stack's members are equally wide: towers with fewer units than the widest
+  have some that nothing reads.
+  """
 
   def __init__(self, count: int, inputs: int, setup: Setup):
-    self.linear = StackedLinear(count, inputs, 1, LECUN, setup)
+    self.units = setup.units if len(setup.units) == count else ()
+    width = max(self.units, default=1)
+    self.linear = StackedLinear(count, inputs, width, LECUN, setup)
 
   def __call__(self, x: Stack) -> jax.Array:
-    """K of f32[T, inputs] -> f32[T, K]."""
+    """K of f32[T, inputs] -> f32[T, K], or f32[T, sum of units]."""
     z = self.linear(x)
+    if self.units:
+      read = [z[k][:, :units] for k, units in enumerate(self.units)]
+      return jnp.concatenate(read, axis=1)
     if isinstance(z, list):
       return jnp.concatenate(z, axis=1)
     return jnp.swapaxes(jnp.squeeze(z, axis=2), 0, 1)
@@ -326,5 +342,5 @@ class Towers(nnx.Module):
     self.heads = Heads(count, units[-1], setup)
 
   def __call__(self, x: Stack, dropout_key: jax.Array | None) -> jax.Array:
-    """A stack of K, or one f32[T, inputs] for all towers, -> f32[T, K]."""
+    """A stack of K, or one f32[T, inputs] for all towers, as `Heads`."""
     return self.heads(self.hidden(self.linear_0(x), dropout_key))

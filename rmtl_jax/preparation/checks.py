@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import duckdb
 import numpy as np
 
+from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 
@@ -19,6 +20,8 @@ _USUAL_MS = 946_684_800_000
 _DAY_MS = 86_400_000
 # Milliseconds per unit. No schema can declare the last.
 _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
+# Labels are stored as float32, which has these whole numbers.
+LARGEST_LEVEL = 2**24
 # Squares of normalised values must stay within double precision.
 LARGEST = 1e30
 
@@ -59,6 +62,22 @@ def check(
   # Times and keys alone don't need the view, which may join other tables.
   cheap = table.keys if len(faults) == 2 else ''
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
+
+
+def _is_no_label(value: str, task: source.SourceTask) -> str:
+  """SQL of a value that no label of the task can have."""
+  if task.kind == kinds.BINARY:
+    return f'{value} NOT IN (0, 1)'
+  if task.levels:
+    return f'{value} NOT IN ({", ".join(map(str, task.levels))})'
+  if task.kind == kinds.ORDINAL:
+    return (
+      f'isnan({value}) OR abs({value}) > {LARGEST_LEVEL}'
+      f' OR {value} <> round({value})'
+    )
+  low = {'any': '', 'zero': f' OR {value} < 0', 'positive': f' OR {value} <= 0'}
+  labels = kinds.LOSSES.find(task.loss).labels
+  return f'isnan({value}) OR abs({value}) > {LARGEST}{low[labels]}'
 
 
 def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
@@ -154,13 +173,20 @@ def _task_faults(
     return []
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
-  faults = [(column, f'{value} IS NULL OR {value} NOT IN (0, 1)', '0 or 1')]
+  record = kinds.LOSSES.find(task.loss)
+  faults = [
+    (
+      column,
+      f'{value} IS NULL OR {_is_no_label(value, task)}',
+      kinds.expected(record, task.levels),
+    )
+  ]
   parent = next((t for t in table.tasks if t.name == task.after), None)
   if parent is not None and not parent.timed:
     faults.append(
       (
         column,
-        f'{value} = 1 AND {sql.quote(f"y_{parent.name}")} = 0',
+        f'{value} <> 0 AND {sql.quote(f"y_{parent.name}")} = 0',
         f'0 where {parent.column or parent.name!r} is 0 ({task.name} implies'
         f' {parent.name})',
       )

@@ -21,6 +21,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
   encode,
+  label_statistics,
   session_names,
   sessions,
   source,
@@ -123,7 +124,9 @@ def _run(
   return manifest_lib.Manifest(
     source=config.source,
     fields=encoded.fields,
-    tasks=tuple(manifest_lib.Task(t.name, t.after) for t in rows.tasks),
+    tasks=label_statistics.tasks(
+      connection, encoded.table, rows.tasks, config.raw_dir or config.source
+    ),
     splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
@@ -205,7 +208,7 @@ def _splits(
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
   labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
-  sums = ', '.join(f'CAST(sum({label}) AS BIGINT)' for label in labels)
+  sums = ', '.join(f'count(*) FILTER ({label} <> 0)' for label in labels)
   found = connection.execute(
     f'SELECT split, min(timestamp), {sums} FROM {encoded.table}'
     ' GROUP BY split ORDER BY split'

@@ -32,15 +32,19 @@ above the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
 text such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for
 Parquet's own times. A field's `name` is its column's unless given. `separator`
 splits text; Parquet lists need none. `transform` is `standard` (the default),
-`log1p` or `bins`. Labels are 0 or 1; `after` names the task that a positive
-implies; `known_after_seconds` is the delay after its row at which a label is
-known at the latest: as-of features of group `feedback` need it, and rows of
-train and validation with a label that is unknown before their split's end are
-dropped. Without it no row is dropped, and labels count after the idle timeout.
-`domain` names the column of the domain (scenario) that a row is of, a
-categorical field: the backbones pepnet and star need it. `missing` lists texts
-that mean a missing value, as empty text does, in columns of text and among the
-values of a multi-valued field. `session`, `user`, `item`,
+`log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
+(`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
+task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
+"kind": "regression", "loss": "huber", "delta": 30}`. `levels` lists those of an
+ordinal label, which are else found in the log. `after` names the task that a
+positive implies; `known_after_seconds` is the delay after its row at which a
+label is known at the latest: as-of features of group `feedback` need it, and
+rows of train and validation with a label that is unknown before their split's
+end are dropped. Without it no row is dropped, and labels count after the idle
+timeout. `domain` names the column of the domain (scenario) that a row is of, a
+categorical field: the backbones pepnet and star need it.
+`missing` lists texts that mean a missing value, as empty text does, in columns
+of text and among the values of a multi-valued field. `session`, `user`, `item`,
 `domain`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
@@ -54,6 +58,7 @@ import re
 from typing import Any
 
 from rmtl_jax import json_files, types
+from rmtl_jax.config import kinds
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
@@ -112,6 +117,7 @@ class TableSchema:
       'tasks': [
         {'name': t.name, 'column': t.column}
         | ({'after': t.after} if t.after is not None else {})
+        | _kind_entries(t)
         | _known_after(t)
         for t in self.tasks
       ],
@@ -225,11 +231,50 @@ def _known_after(task: source.SourceTask) -> dict[str, float]:
   return {} if after is None else {'known_after_seconds': after / 1000}
 
 
+def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
+  if kinds.is_default(task.kind, task.loss):
+    return {}
+  levels = {'levels': list(task.levels)} if task.levels else {}
+  return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
+
+
+_TASK_KEYS = (
+  'column',
+  'name',
+  'after',
+  'known_after_seconds',
+  'kind',
+  'loss',
+  'levels',
+)
+
+
+def _kind(entry: _Part) -> dict[str, Any]:
+  """What a task's entry says of its kind, as arguments of a SourceTask."""
+  kind = entry.text('kind', kinds.BINARY, kinds.KINDS)
+  possible = kinds.losses_of(kind)
+  loss = entry.text('loss', possible[0], possible)
+  settings = kinds.LOSSES.find(loss).settings
+  entry.known((*_TASK_KEYS, *settings))
+  given = {key: entry.positive(key) for key in settings if key in entry.record}
+  levels: tuple[int, ...] = ()
+  if 'levels' in entry.record:
+    if kind != kinds.ORDINAL:
+      entry.fail('levels: only an ordinal task has levels')
+    levels = entry.levels('levels')
+  return {
+    'kind': kind,
+    'loss': loss,
+    'settings': tuple(given.items()),
+    'levels': levels,
+  }
+
+
 def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
   tasks: dict[str, source.SourceTask] = {}
   taken: set[str] = set()  # case does not count in SQL
   for entry in part.entries('tasks'):
-    entry.known(('column', 'name', 'after', 'known_after_seconds'))
+    of_kind = _kind(entry)
     column = entry.text('column')
     name, after = entry.name(column), entry.optional('after')
     if name.lower() in taken:
@@ -237,10 +282,14 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
     taken.add(name.lower())
     if after is not None and after not in tasks:
       entry.fail(f'after: {after!r} is not a task listed before')
+    if after is not None and tasks[after].kind != kinds.BINARY:
+      entry.fail(f'after: {after!r} is not binary, so nothing implies it')
+    if after is not None and of_kind['kind'] == kinds.ORDINAL:
+      entry.fail('after: an ordinal task implies no other')
     seconds = entry.seconds('known_after_seconds')
     known_ms = None if seconds is None else round(seconds * 1000)
     tasks[name] = source.SourceTask(
-      name, after, column, known_after_ms=known_ms
+      name, after, column, known_after_ms=known_ms, **of_kind
     )
   if not tasks:
     part.fail('tasks: expected at least one')
@@ -368,6 +417,23 @@ class _Part:
     if type(value) is not int or not 2 <= value <= 1000:
       self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
     return value
+
+  def positive(self, key: str) -> float:
+    value = self.record[key]
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+      self.fail(f'{key}: found {value!r}, expected a number above 0')
+    return float(value)
+
+  def levels(self, key: str) -> tuple[int, ...]:
+    found = self.record[key]
+    right = isinstance(found, list) and all(type(n) is int for n in found)
+    most = kinds.MOST_LEVELS
+    if not right or not 2 <= len(found) <= most or sorted(set(found)) != found:
+      self.fail(
+        f'{key}: found {found!r:.80}, expected 2 to {most} increasing whole'
+        ' numbers'
+      )
+    return tuple(found)
 
   def seconds(self, key: str) -> float | None:
     value = self.record.get(key)

@@ -12,7 +12,7 @@ leaves a table or view in the connection with these columns:
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
-| `y_<task>` | DOUBLE | 0 or 1; the task may have a label time |
+| `y_<task>` | DOUBLE | the label, of a binary task 0 or 1; the task may have a label time |
 | `t_<task>` | BIGINT | ms of the first event that makes the task positive, NULL if none; the alternative to `y_<task>` |
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
@@ -31,6 +31,7 @@ from typing import Any
 
 import duckdb
 
+from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation.raw import files as raw
 
@@ -86,9 +87,14 @@ class SourceTask:
     name: the task.
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
-    timed: whether the view has `t_<name>` (a time) or `y_<name>` (0 or 1).
+    timed: whether the view has `t_<name>` (a time) or `y_<name>` (a label);
+      only binary tasks are timed.
     known_after_ms: delay after its row at which a `y_<name>` is known, ms.
       None: unknown; labels count after the idle timeout.
+    kind: one of kinds.KINDS.
+    loss: one of kinds.LOSSES, of that kind.
+    settings: (key, value) of the loss's settings that were given.
+    levels: of an ordinal label, increasing; () if the log tells.
   """
 
   name: str
@@ -96,6 +102,10 @@ class SourceTask:
   column: str = ''
   timed: bool = False
   known_after_ms: int | None = None
+  kind: str = kinds.BINARY
+  loss: str = kinds.losses_of(kinds.BINARY)[0]
+  settings: tuple[tuple[str, float], ...] = ()
+  levels: tuple[int, ...] = ()
 
   @property
   def has_label_time(self) -> bool:
@@ -111,6 +121,11 @@ class SourceTask:
 def slowest(tasks: Sequence[SourceTask]) -> SourceTask:
   """The task with the longest delay."""
   return max(tasks, key=lambda task: task.delay_ms)
+
+
+def binary(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:
+  """The tasks with labels of 0 and 1."""
+  return tuple(task for task in tasks if task.kind == kinds.BINARY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +179,11 @@ class SourceTable:
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def binary_tasks(self) -> tuple[SourceTask, ...]:
+    """The tasks from whose labels as-of features are made."""
+    return binary(self.tasks)
 
 
 Reader = Callable[

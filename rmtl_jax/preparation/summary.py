@@ -41,7 +41,11 @@ def summary(manifest: manifest_lib.Manifest) -> str:
 
 def splits(manifest: manifest_lib.Manifest) -> list[str]:
   """Lines of a table: rows, sessions, rates and start of every split."""
-  header = ['split', 'rows', 'sessions', *manifest.task_names, 'from (UTC)']
+  names = [
+    task.name if task.is_binary else f'{task.name} not 0'
+    for task in manifest.tasks
+  ]
+  header = ['split', 'rows', 'sessions', *names, 'from (UTC)']
   rows = [header]
   for name, split in manifest.splits.items():
     rates = [

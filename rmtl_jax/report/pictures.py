@@ -11,6 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import durable
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import models, plain, tables
 from rmtl_jax.results import verdict
@@ -62,10 +63,11 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
   for k, task in enumerate(record['tasks']):
     for i, row in enumerate(rows):
       values = row.shown[task]
-      value = values['auc']
+      name = metrics_lib.ranking_of(values)
+      value = values[name]
       if value is None:
         continue
-      low, high = values.get('auc_interval') or (value, value)
+      low, high = values.get(f'{name}_interval') or (value, value)
       axes.errorbar(
         value,
         -(i + 0.15 * k),

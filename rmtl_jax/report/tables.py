@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from rmtl_jax.report.page import content
 from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
-# The metrics of the short table.
+# The metrics of the short table where all tasks are binary.
 SHOWN = tuple(metrics_lib.RECORDS[name] for name in ('auc', 'logloss'))
 # Columns of a terminal that nobody has widened.
 WIDTH = 80
@@ -46,7 +47,8 @@ def _beside(
   table = _empty(record, rows)
   table.add_column('model')
   for task in record['tasks']:
-    for i, one in enumerate(SHOWN):
+    shown = metrics_lib.short(rows[0].shown[task]) if rows else SHOWN
+    for i, one in enumerate(shown):
       heading = f'{"" if i else task}\n{one.label}'
       table.add_column(heading, justify='right', no_wrap=True)
   for row in rows:
@@ -62,11 +64,18 @@ def _below(
   table = _empty(record, rows)
   table.add_column('task', overflow='fold')
   table.add_column('model')
-  for one in SHOWN:
+  of_tasks = [
+    metrics_lib.short(row.shown[task]) for row in rows for task in row.shown
+  ]
+  columns = list(dict.fromkeys(itertools.chain(*of_tasks))) or list(SHOWN)
+  for one in columns:
     table.add_column(one.label, justify='right', no_wrap=True)
   for task in record['tasks']:
     for row in rows:
-      table.add_row(task, row.folded, *cells_of(row, task))
+      shown = metrics_lib.short(row.shown[task])
+      found = dict(zip(shown, cells_of(row, task), strict=True))
+      cells = [found.get(one, content.NOTHING) for one in columns]
+      table.add_row(task, row.folded, *cells)
     table.add_section()
   return table
 
@@ -92,10 +101,11 @@ def _empty(
 
 
 def cells_of(row: models_lib.Model, task: str) -> list[str]:
-  """A model's cells of SHOWN, of the probabilities that are used."""
+  """A model's cells of `metrics.short`, of the predictions that are used."""
   values = row.shown[task]
   return [
-    content.number(values[one.name], one.form, 'undefined') for one in SHOWN
+    content.number(values[one.name], one.form, 'undefined')
+    for one in metrics_lib.short(values)
   ]
 
 
@@ -139,7 +149,8 @@ def _kept(record: Mapping[str, Any]) -> list[str]:
     if other == 'constant' and is_told and verdict.headline(record):
       continue
     parts = [verdict.difference(t, by_task[t]) for t in record['tasks']]
-    lines.append(f'As kept, AUC against {label}: {"; ".join(parts)}.')
+    what = verdict.ranking(by_task)
+    lines.append(f'As kept, {what} against {label}: {"; ".join(parts)}.')
   if lines:
     lines.append(
       'One seed says little: the same model with another seed often differs'
@@ -213,12 +224,12 @@ def _ensemble_sentences(record: Mapping[str, Any]) -> list[str]:
   stage = list(members)[-1]
   parts = []
   for task in record['tasks']:
-    for name in ('auc', 'logloss'):
+    for name in members[stage][task]:
       own = members[stage][task][name]
       value = record['stages'][stage][task][name]
       if value is None or None in own:
         continue
-      label = 'AUC' if name == 'auc' else name
+      label = metrics_lib.describe(name).label
       parts.append(
         f'{task} {label} {value - sum(own) / len(own):+.4f} (members'
         f' {min(own):.4f} to {max(own):.4f})'

@@ -9,6 +9,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
+from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import calibration
 from rmtl_jax.results import summary
@@ -38,9 +39,9 @@ def saved(run: workdir.Run, part: str = '') -> Maps:
     where = f'{part}.calibration'
   maps = of_record(record, f'{path}: {where}')
   for stage, of_tasks in maps.items():
-    for task in run.manifest.task_names:
-      if task not in of_tasks:
-        raise types.InputError(f'{path}: {where}.{stage} lacks {task!r}')
+    for task in run.manifest.tasks:
+      if task.is_binary and task.name not in of_tasks:
+        raise types.InputError(f'{path}: {where}.{stage} lacks {task.name!r}')
   return maps
 
 
@@ -77,11 +78,11 @@ def fit(
   tasks: tuple[str, ...],
   method: str,
 ) -> Maps:
-  """Fits a map per stage and task.
+  """Fits a map per stage and binary task.
 
   Args:
     stages: names.
-    predict: returns a stage's probabilities of the validation rows, f32[R, K].
+    predict: returns a stage's predictions of the validation rows, f32[R, K].
     validation: these rows.
     tasks: K names.
     method: `config.evaluation.calibration`.
@@ -89,12 +90,19 @@ def fit(
   if method == 'none':
     return {}
   fit_one = calibration.FITS[method]
-  maps: Maps = {}
+  losses, maps = validation.losses, Maps()
+  binary = {
+    task: k
+    for k, task in enumerate(tasks)
+    if not losses or losses[k].kind == kinds.BINARY
+  }
+  if not binary:
+    return {}
   for stage in stages:
     probabilities = predict(stage)
     maps[stage] = {
       task: fit_one(validation.labels[:, k], probabilities[:, k])
-      for k, task in enumerate(tasks)
+      for task, k in binary.items()
     }
   return maps
 
@@ -126,6 +134,8 @@ def evaluate(
     stage: np.stack(
       [
         maps[stage][task].apply(predictions[stage][:, k])
+        if task in maps[stage]
+        else predictions[stage][:, k]
         for k, task in enumerate(tasks)
       ],
       axis=1,
@@ -135,7 +145,7 @@ def evaluate(
   return {
     'calibrated': summary.stages(calibrated, split, tasks, config)['stages'],
     'calibration': {
-      stage: {task: maps[stage][task].to_json() for task in tasks}
+      stage: {task: one.to_json() for task, one in maps[stage].items()}
       for stage in stages
     },
   }

@@ -11,6 +11,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
+from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics, mixing
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import workdir
@@ -137,7 +138,11 @@ def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
       trained.models.predict(config, one.results[name].params, validation)
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
-    weights[name] = mixing.fit_weights(np.stack(probabilities), labels)
+    weights[name] = mixing.fit_weights(
+      np.stack(probabilities),
+      labels,
+      [one.kind == kinds.BINARY for one in validation.host.losses],
+    )
   return dataclasses.replace(trained, weights=weights)
 
 
@@ -189,6 +194,7 @@ def member_metrics(
   predictions: Sequence[np.ndarray],
   labels: np.ndarray,
   tasks: Sequence[str],
+  losses: Sequence[types.TaskLoss] = (),
 ) -> dict[str, dict[str, list[float | None]]]:
   """How good the members are on their own.
 
@@ -196,15 +202,20 @@ def member_metrics(
     predictions: each member's, f32[R, K].
     labels: f32[R, K].
     tasks: K names.
+    losses: K of them; () if all tasks are binary.
 
   Returns:
-    {task: {'auc': one per member, 'logloss': one per member}}; None where
-    undefined.
+    {task: {'auc': one per member, 'logloss': one per member}}, of other tasks
+    `xauc` and `rmse`; None where undefined.
   """
-  return {
-    task: {
+  of_binary = {'auc': metrics.auc, 'logloss': metrics.logloss}
+  of_others = {'xauc': metrics.xauc, 'rmse': metrics.rmse}
+
+  def measured(k: int) -> dict[str, list[float | None]]:
+    binary = not losses or losses[k].kind == kinds.BINARY
+    return {
       name: [context.finite(metric(labels[:, k], p[:, k])) for p in predictions]
-      for name, metric in (('auc', metrics.auc), ('logloss', metrics.logloss))
+      for name, metric in (of_binary if binary else of_others).items()
     }
-    for k, task in enumerate(tasks)
-  }
+
+  return {task: measured(k) for k, task in enumerate(tasks)}

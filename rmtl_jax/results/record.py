@@ -122,6 +122,7 @@ def _members(
       ],
       data.evaluated.host.labels,
       run.manifest.task_names,
+      data.evaluated.host.losses,
     )
     for name in trained.actors
   }

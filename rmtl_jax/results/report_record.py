@@ -14,6 +14,7 @@ from rmtl_jax import json_files, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import reliability
 from rmtl_jax.results import (
   calibrations,
@@ -72,8 +73,9 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
   Returns:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
     `splits`); `stages` that have finished; `metrics` (as metrics.json);
-    `history`; `reliability` and `weights` ({} without data); `missing`, why
-    the data is, or ''.
+    `history`; `importance` (as importance.json, None without);
+    `reliability` and `weights` ({} without data); `missing`, why the data is,
+    or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -102,6 +104,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'history': history,
     'reliability': {},
     'weights': {},
+    'importance': _importance(path),
     **rows,
     'missing': missing,
   }
@@ -205,6 +208,11 @@ def _history(path: pathlib.Path) -> list[Record]:
     raise types.InputError(f'{file}: not JSON lines: {error}') from None
 
 
+def _importance(path: pathlib.Path) -> Record | None:
+  file = path / 'importance.json'
+  return json_files.read(file) if file.exists() else None
+
+
 def _data(manifest: manifest_lib.Manifest) -> Record:
   return {
     'source': manifest.source,
@@ -272,6 +280,11 @@ def _reliability(
   maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
   for k, task in enumerate(run.manifest.task_names):
+    if not run.manifest.tasks[k].is_binary:
+      points[task] = {
+        'raw': _decile_points(test.host.labels[:, k], predictions[:, k])
+      }
+      continue
     versions = {'raw': predictions[:, k]}
     if task in maps:
       versions['calibrated'] = maps[task].apply(predictions[:, k])
@@ -288,6 +301,15 @@ def _reliability(
       for name, values in versions.items()
     }
   return {'stage': stage, 'points': points}
+
+
+def _decile_points(labels: np.ndarray, values: np.ndarray) -> list[Record]:
+  """Points of a calibration curve of a task that is not binary."""
+  found = metrics_lib.deciles(labels, values)
+  return [
+    {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
+    for p, y, n in found
+  ]
 
 
 def by_position(

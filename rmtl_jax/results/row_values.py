@@ -60,7 +60,7 @@ def critic_values(
   found = []
   for config, one in zip(trained.configs, trained.members, strict=True):
     actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
-    policy = models.predict(config, actor, split)
+    policy = models.policy(config, actor, split)
     q_values = models.values(config, critic, split, policy)
     found.append(CriticValues(config, critic, policy, q_values))
   return found
@@ -154,7 +154,7 @@ def _weights(
     chain.init(ones),
     q_values=jnp.asarray(one.q_values)[None],
     q_deviation=jnp.asarray(deviation)[None],
-    labels=jnp.asarray(split.host.labels)[None],
+    labels=jnp.asarray(models.actions(split.host.labels))[None],
     mask=jnp.ones(ones.shape[:2], bool),
     key=jax.random.key(one.config.seed),
   )

@@ -12,7 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
-from rmtl_jax.ops import rewards
+from rmtl_jax.ops import task_losses
 from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
@@ -74,6 +74,7 @@ def _metrics(
     tasks,
     config.evaluation,
     config.seed,
+    split.losses,
   )
 
 
@@ -103,7 +104,12 @@ def rate_baseline(
     0 if user is None else sizes[user],
     0 if item is None else sizes[item],
   )
-  predictions = baseline.predict(rates, ids(split, user), ids(split, item))
+  predictions = baseline.predict(
+    rates,
+    ids(split, user),
+    ids(split, item),
+    [task.is_binary for task in manifest.tasks],
+  )
   return _metrics(predictions, split, manifest.task_names, config)
 
 
@@ -126,15 +132,16 @@ def critic(
   Returns:
     One entry per statistic (evaluation/critic_statistics.py), each per task.
   """
-  reward = rewards.REWARDS[config.reward]
+  reward = task_losses.reward_function(config.reward, split.losses)
+  loss = task_losses.reward_function('log_likelihood', split.losses)
   by_task = critic_statistics.describe(
     q_values,
     np.asarray(reward(policy, split.labels)),
     split.session,
     config.discount,
-    split.labels,
+    np.asarray(task_losses.actions(split.losses, split.labels)),
     tasks,
-    -np.asarray(rewards.log_likelihood(policy, split.labels)),
+    -np.asarray(loss(policy, split.labels)),
   )
   statistics = by_task[tasks[0]]
   return {
@@ -220,6 +227,7 @@ def differences(
       config.evaluation,
       config.seed,
       split.user,
+      split.losses,
     )
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions
@@ -238,7 +246,7 @@ def one_class_warnings(
   Returns:
     A line; none if every task has both classes.
   """
-  both = [0.0 < share < 1.0 for share in validation.mean(axis=0)]
+  both = [low < high for low, high in zip(*_ends(validation), strict=True)]
   without = [t for t, has in zip(tasks, both, strict=True) if not has]
   left = [t for t, has in zip(tasks, both, strict=True) if has]
   if not without:
@@ -248,6 +256,11 @@ def one_class_warnings(
     f'validation: {", ".join(without)} {have} one class only, so {their} AUC is'
     f' undefined; early stopping looks at {", ".join(left) or "nothing"} alone'
   ]
+
+
+def _ends(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """The least and the greatest label of every task."""
+  return labels.min(axis=0), labels.max(axis=0)
 
 
 def critic_warnings(record: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmtl_jax.evaluation import comparison
+from rmtl_jax.evaluation import comparison, metrics
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
@@ -53,8 +53,9 @@ def headline(record: Record) -> str:
   ]
   if parts:
     text = f'{name} ranked {" and ".join(parts)} than its control in this run'
-  elif all(d['auc'] is None for d in by_task.values()):
-    return f'{name} and its control have no AUC to compare in this run.'
+  elif all(_ranked(d)[0] is None for d in by_task.values()):
+    what = ranking(by_task)
+    return f'{name} and its control have no {what} to compare in this run.'
   elif unclear:
     text = f'{name} and its control can not be told apart in this run'
   else:
@@ -76,8 +77,8 @@ def details(record: Record) -> list[str]:
   if headline(record) and by_task:
     figures = '; '.join(difference(task, d) for task, d in by_task.items())
     lines.append(
-      f"AUC minus the control's, {_when(record)}: {figures}. Less than"
-      f' {comparison.MIN_EFFECT:g} does not count.'
+      f"{ranking(by_task)} minus the control's, {_when(record)}: {figures}."
+      f' Less than {comparison.MIN_EFFECT:g} does not count.'
     )
   if 'critic' in record:
     known = '; '.join(
@@ -91,13 +92,13 @@ def details(record: Record) -> list[str]:
 
 
 def difference(task: str, values: Record) -> str:
-  """A difference of AUC with its interval, if it has one.
+  """A difference of AUC, or XAUC, with its interval, if it has one.
 
   Args:
     task: its name.
-    values: `auc` and `auc_interval`.
+    values: `auc` and `auc_interval`, or those of `xauc`.
   """
-  value, interval = values['auc'], values['auc_interval']
+  value, interval = _ranked(values)
   if value is None:
     return f'{task} undefined'
   if not interval:
@@ -106,6 +107,19 @@ def difference(task: str, values: Record) -> str:
   return f'{task} {value:+.4f} ({interval[0]:+.4f} to {interval[1]:+.4f}' + (
     ', which includes 0)' if inside else ')'
   )
+
+
+def ranking(by_task: Record) -> str:
+  """'AUC', or 'XAUC' or both where tasks are not binary."""
+  names = {metrics.ranking_of(values) for values in by_task.values()}
+  labels = [metrics.describe(n).label for n in metrics.RANKING if n in names]
+  return ' or '.join(labels)
+
+
+def _ranked(values: Record) -> tuple[float | None, Sequence[float] | None]:
+  """The value that a verdict is about, and its interval if it has one."""
+  name = metrics.ranking_of(values)
+  return values[name], values.get(f'{name}_interval')
 
 
 def count(epochs: int | Sequence[int]) -> str:
@@ -136,7 +150,7 @@ def _when(record: Record) -> str:
 
 def _outcome(values: Record) -> str:
   """'none' below the least effect, 'unclear' where the interval has 0."""
-  value, interval = values['auc'], values['auc_interval']
+  value, interval = _ranked(values)
   if value is None or abs(value) < comparison.MIN_EFFECT:
     return 'none'
   if not interval or interval[0] <= 0.0 <= interval[1]:

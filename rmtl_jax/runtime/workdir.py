@@ -7,7 +7,8 @@ checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones), constant_last/, finetune_last/
                 (stage 3 after its last epoch, where an earlier one is kept)
 members/        of an ensemble, which has no checkpoints: a run per model
-metrics.jsonl, metrics.json, evaluation/, tensorboard/, tracking/, report/
+metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
+tensorboard/, tracking/, report/
 """
 
 from __future__ import annotations

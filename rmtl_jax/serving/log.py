@@ -87,8 +87,8 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       user=schema.user,
       item=schema.item,
       item_field=manifest.item_field,
-      tasks=schema.tasks,
-      labels=tuple(task.column for task in schema.tasks),
+      tasks=source.binary(schema.tasks),
+      labels=tuple(task.column for task in source.binary(schema.tasks)),
       missing=schema.missing,
       any_dates=any_dates,
     )
@@ -96,7 +96,10 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   record = sources.RECORDS.get(manifest.source)
   tasks = record.tasks if record else ()
   if not tasks:
-    tasks = tuple(source.SourceTask(t.name, t.after) for t in manifest.tasks)
+    tasks = tuple(
+      source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
+    )
+    tasks = source.binary(tasks)
   return LogSchema(
     time='timestamp',
     unit='ms',

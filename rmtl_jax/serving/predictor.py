@@ -86,10 +86,10 @@ class Predictor(scorer.Scorer):
     )
     actor = self._models.predictor(plain)
 
-    def policy(params, inputs):
-      return forward.policy(actor, params, inputs)
+    def predict(params, inputs):
+      return forward.predictions(actor, params, inputs)
 
-    self._few = jax.jit(policy)
+    self._few = jax.jit(predict)
 
   def network(self, *inputs: Any) -> np.ndarray:
     """See `Scorer.network`."""

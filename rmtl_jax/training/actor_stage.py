@@ -12,7 +12,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
-from rmtl_jax.evaluation import evaluator, metrics
+from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
@@ -193,8 +193,9 @@ class ActorStage:
       ),
       'seconds': seconds,
     }
-    if context.config.evaluation.monitor == monitor_lib.LOGLOSS.name:
-      record[monitor_lib.LOGLOSS.figure] = float(np.nanmean(found.relative))
+    monitor = monitor_lib.of(context.config.evaluation.monitor)
+    if monitor != monitor_lib.AUC:
+      record[monitor.figure] = found.value(monitor)
     if self.name != 'pretrain' and new_state.tuner:
       record |= tuners.numbers(actor.weighting_state)
     record['learning_rate'] = state.learning_rate(
@@ -429,31 +430,40 @@ class Validation(NamedTuple):
   """What an actor is worth on the validation rows.
 
   Attributes:
-    auc: of each task, f64[K]; NaN where only one class exists.
-    logloss: of each task, f64[K].
-    relative: the same in units of the logloss of the task's rate, f64[K]; NaN
+    auc: of each task, f64[K], XAUC where it is not binary; NaN where only one
+      class exists.
+    logloss: of each task, f64[K]; RMSE where it is not binary.
+    relative: the error in units of that of the task's rate or mean, f64[K]; NaN
       where only one class exists.
+    score: of a monitor that is a weighted sum of metrics.
   """
 
   auc: np.ndarray
   logloss: np.ndarray
   relative: np.ndarray
+  score: float = float('nan')
+
+  def value(self, monitor: monitor_lib.Monitor) -> float:
+    """What is monitored."""
+    if monitor.terms:
+      return self.score
+    of_tasks = self.auc if monitor == monitor_lib.AUC else self.relative
+    return float(np.nanmean(of_tasks))
 
   def monitored(self, config: config_lib.Config) -> float:
     """The value that early stopping wants high (evaluation.monitor)."""
-    if config.evaluation.monitor == 'auc':
-      return float(np.nanmean(self.auc))
-    return -float(np.nanmean(self.relative))
+    monitor = monitor_lib.of(config.evaluation.monitor)
+    return monitor.sign * self.value(monitor)
 
   def in_words(self, config: config_lib.Config) -> str:
-    """Means over the tasks, with the monitored figure first."""
-    figures = [
-      f'AUC {np.nanmean(self.auc):.4f}',
-      f'logloss {np.nanmean(self.relative):.4f}',
+    """The monitored figure, then others: means over the tasks."""
+    monitor = monitor_lib.of(config.evaluation.monitor)
+    others = [
+      one for one in (monitor_lib.AUC, monitor_lib.LOGLOSS) if one != monitor
     ]
-    if config.evaluation.monitor == 'logloss':
-      figures.reverse()
-    return '  '.join(figures)
+    return '  '.join(
+      f'{one.word} {self.value(one):.4f}' for one in (monitor, *others)
+    )
 
 
 def validation(context: context_lib.Context, params: Any) -> Validation:
@@ -467,18 +477,37 @@ def validation(context: context_lib.Context, params: Any) -> Validation:
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  labels = context.validation.host.labels
-  auc = evaluator.validation_auc(predictions, labels)
+  labels, losses = context.validation.host.labels, context.models.spec.losses
+  auc = evaluator.validation_auc(predictions, labels, losses)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  columns = range(labels.shape[1])
-  logloss = np.array(
-    [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
+  errors = evaluator.validation_errors(predictions, labels, losses)
+  return Validation(auc, *errors, _score(context, predictions))
+
+
+def _score(context: context_lib.Context, predictions: np.ndarray) -> float:
+  """The monitored sum, where a sum is monitored.
+
+  Raises:
+    types.InputError: a metric is undefined on the validation rows.
+  """
+  config, host = context.config.evaluation, context.validation.host
+  monitor = monitor_lib.of(config.monitor)
+  if not monitor.terms:
+    return float('nan')
+  rows = evaluator.rows_of(host.session, host.user, config)
+  found = monitor_lib.score(
+    monitor, predictions, host.labels, rows, context.tasks
   )
-  return Validation(auc, logloss, logloss / monitor_lib.rates_logloss(labels))
+  if not np.isfinite(found):
+    raise types.InputError(
+      f'evaluation.monitor: {monitor.name!r} is undefined on the validation'
+      ' rows, so stages have nothing to stop on'
+    )
+  return found
 
 
 def mean_weights(
@@ -488,7 +517,7 @@ def mean_weights(
 
   Lambda is that of the settings, before its schedule.
   """
-  policy = context.predict(actor_params, context.train)
+  policy = context.policy(actor_params, context.train)
   q_values = context.values(critic_params, context.train, policy)
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_

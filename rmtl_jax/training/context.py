@@ -79,8 +79,12 @@ class Context:
     return self.models.init_critic(self.config, key, actor_params)
 
   def predict(self, params: Any, split: splits_lib.Split) -> np.ndarray:
-    """pi(s) of every row of a split, f32[R, K], in its order."""
+    """Predictions of every row of a split, f32[R, K], in its order."""
     return self.models.predict(self.config, params, split)
+
+  def policy(self, params: Any, split: splits_lib.Split) -> np.ndarray:
+    """pi(s) of every row of a split, f32[R, K], in its order."""
+    return self.models.policy(self.config, params, split)
 
   def values(
     self, params: Any, split: splits_lib.Split, policy: np.ndarray

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.networks import critic as critic_network
-from rmtl_jax.ops import rewards
+from rmtl_jax.ops import task_losses
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved, stage, trainer
@@ -221,7 +221,7 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
   # pi(s) of all rows at once: the actor stays as it is in this stage, and every
   # pass reads the same numbers.
   policies = [
-    context.predict(actor_params, split)
+    context.policy(actor_params, split)
     for split in (context.train, context.validation)
   ]
   params = context.init_critic(actor_params)
@@ -277,9 +277,10 @@ def _returns(
   context: context_lib.Context, split: splits_lib.Split, policy: np.ndarray
 ) -> np.ndarray:
   """The discounted returns that a policy realises in a split, f64[R, K]."""
-  config = context.config.critic
+  config, losses = context.config.critic, context.models.spec.losses
+  reward = task_losses.reward_function(config.reward, losses)
   return critic_statistics.discounted_returns(
-    np.asarray(rewards.REWARDS[config.reward](policy, split.host.labels)),
+    np.asarray(reward(policy, split.host.labels)),
     split.host.session,
     config.discount,
   )

@@ -20,9 +20,12 @@ from rmtl_jax import types
 from rmtl_jax.balancing import factory as balancers
 from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
+from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.networks import functional, ignore, tables
 from rmtl_jax.networks import registry as networks
+from rmtl_jax.objectives import factory as objectives
+from rmtl_jax.ops import task_losses
 from rmtl_jax.runtime import mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
@@ -140,6 +143,7 @@ class Models:
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
+    monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
@@ -234,12 +238,14 @@ class Models:
         state.make_optimizer(stage),
         stage.label_smoothing,
         balance=self._balance(config, 'pretrain'),
+        objective=objectives.make_objective(config.objective),
       )
       return Program(wrap(step), config.faults, self.layout)
 
     key = (
       config.backbone,
       config.network,
+      config.objective,
       _of_step(stage),
       config.faults,
       _row_slots(config),
@@ -253,10 +259,19 @@ class Models:
 
     def build():
       actor, _, wrap = self._in_steps(config)
-      step = conflicts.make_conflict_step(actor, self._shared(config))
+      step = conflicts.make_conflict_step(
+        actor,
+        self._shared(config),
+        objectives.make_objective(config.objective),
+      )
       return Program(wrap(step), layout=self.layout)
 
-    key = (config.backbone, config.network, _row_slots(config))
+    key = (
+      config.backbone,
+      config.network,
+      config.objective,
+      _row_slots(config),
+    )
     return self._once('conflicts', key, build)
 
   def train_critics(self, config: config_lib.Config) -> Program:
@@ -294,6 +309,7 @@ class Models:
     key = (
       config.backbone,
       config.network,
+      config.objective,
       _of_step(stage),
       weighting,
       critic,
@@ -324,16 +340,19 @@ class Models:
   def predict(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
   ) -> np.ndarray:
-    """pi(s) of every row of a split, f32[R, K], in its order.
+    """Predictions of every row of a split, f32[R, K], in its order.
 
-    Of an ensemble, whose parameters are stacked, the mean over members.
+    They are on the labels' scale, of binary tasks probabilities. Of an
+    ensemble, whose parameters are stacked, the mean over members.
     """
     network = self.predictor(config)
     row_map = self._once(
       'policy_map',
       (config.backbone, config.network, config.ensemble, config.variants),
       lambda: self.row_map(
-        lambda params, batch: forward.policy(network, params, batch.inputs),
+        lambda params, batch: forward.predictions(
+          network, params, batch.inputs
+        ),
         network.prepare,
       ),
     )
@@ -341,6 +360,16 @@ class Models:
     if not any(one.network.reads_sessions for one in members):
       return trainer.map_distinct_rows(row_map, params, split, config.batch)
     return trainer.map_rows(row_map, params, split, config.batch)
+
+  def policy(
+    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+  ) -> np.ndarray:
+    """pi(s) of every row, f32[R, K]: predictions as actions in [0, 1]."""
+    return self.actions(self.predict(config, params, split))
+
+  def actions(self, values: np.ndarray) -> np.ndarray:
+    """Predictions or labels, f32[R, K], as actions in [0, 1]."""
+    return np.asarray(task_losses.actions(self.spec.losses, values))
 
   def values(
     self,

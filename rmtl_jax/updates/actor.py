@@ -16,6 +16,8 @@ import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory as objectives
+from rmtl_jax.ops import task_losses
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import forward, state, weighted_grad
 
@@ -49,6 +51,7 @@ def make_actor_step(
   weighting: optax.GradientTransformationExtraArgs,
   label_smoothing: float = 0.0,
   balance: balance_lib.Balance | None = None,
+  objective: objectives.Mix | None = None,
 ) -> Callable[..., tuple[state.ActorState, Metrics, Step]]:
   """Makes the actor's step; a weighting chain scales its row losses.
 
@@ -62,11 +65,13 @@ def make_actor_step(
       actor's, and so in checkpoints.
     label_smoothing: of the loss that is descended.
     balance: what balances the tasks, after the weighting; None: nothing.
+    objective: what is descended (rmtl_jax/objectives); None: the point-wise
+      loss.
 
   Returns:
-    step(actor, batch, key, weighting_key, values=None, objective=None) -> (new
+    step(actor, batch, key, weighting_key, values=None, instead=None) -> (new
     actor, metrics, Step). `values(actions)` gives more extra arguments of the
-    chain by name. `objective(row losses, actions)` gives what is descended
+    chain by name. `instead(row losses, actions)` gives what is descended
     instead of the row losses, f32[L, T, K]. In the metrics `loss` is the sum
     of row losses without weights, whatever is descended, and `weight_<k>` and
     `weight_square_<k>` are the sums of task k's weights and of their squares, a
@@ -74,13 +79,13 @@ def make_actor_step(
     balancer has a solver that did not converge.
   """
 
-  def step(actor, batch, key, weighting_key, values=None, objective=None):
+  def step(actor, batch, key, weighting_key, values=None, instead=None):
     def losses_of(params):
       descended, row_losses, actions = forward.actor_losses(
-        network, params, batch, key, label_smoothing
+        network, params, batch, key, label_smoothing, objective
       )
-      if objective is not None:
-        descended = objective(descended, actions)
+      if instead is not None:
+        descended = instead(descended, actions)
       return descended, (row_losses, actions)
 
     rows = weighted_grad.differentiate(losses_of, actor.params, batch.mask)
@@ -99,7 +104,8 @@ def make_actor_step(
         mask=batch.mask,
         # Without smoothing, whatever is descended: what a reader compares.
         losses=row_losses,
-        labels=batch.labels,
+        # As actions: between 0 and 1 for every kind of task.
+        labels=task_losses.actions(network.tasks, batch.labels),
         key=weighting_key,
         **extra,
       )
@@ -118,7 +124,7 @@ def make_actor_step(
 
     def losses_after():
       return forward.actor_losses(
-        network, new_actor.params, batch, key, label_smoothing
+        network, new_actor.params, batch, key, label_smoothing, objective
       )[0]
 
     new_balancing_state = balance_lib.observed(

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
-from rmtl_jax.ops import look_ahead, losses, rewards, targets
+from rmtl_jax.ops import look_ahead, losses, targets, task_losses
 from rmtl_jax.updates import forward, state
 
 Metrics = dict[str, jax.Array]
@@ -53,7 +53,7 @@ def td_losses(
   seen = network.perturb(batch.inputs, key)
   shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
-  reward = rewards.REWARDS[config.reward]
+  reward = task_losses.reward_function(config.reward, network.tasks)
   further = look_ahead.chosen(config)
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):

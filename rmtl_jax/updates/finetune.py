@@ -10,6 +10,7 @@ import optax
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import actions as actions_lib
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
@@ -40,7 +41,7 @@ def make_finetune_step(
     weighting: the chain over the cotangent of row losses.
     config: `weighting` says whether Q-values are needed and what is descended,
       `critic.in_finetune` whether the critics learn along,
-      `finetune.label_smoothing` what loss is descended.
+      `objective` and `finetune.label_smoothing` what loss is descended.
     critic_network: the critics.
     critic_optimizer: of the critics.
     balance: what balances the tasks, after the weighting; None: nothing.
@@ -52,7 +53,12 @@ def make_finetune_step(
   record = registry.find(config.weighting.name)
   learns = record.asks_every_step and config.critic.in_finetune == 'learning'
   actor_step = actor_lib.make_actor_step(
-    network, optimizer, weighting, config.finetune.label_smoothing, balance
+    network,
+    optimizer,
+    weighting,
+    config.finetune.label_smoothing,
+    balance,
+    objectives.make_objective(config.objective),
   )
   critic_step = critic_lib.make_critic_step(
     critic_network, critic_optimizer, config.critic
@@ -75,7 +81,7 @@ def make_finetune_step(
       )
       return {'q_values': q_values, 'q_deviation': q_deviation}
 
-    def objective(row_losses, actions):
+    def instead(row_losses, actions):
       # The critics' parameters are not differentiated: Q moves by the action.
       lambda_ = factory.current_lambda(
         full.actor.weighting_state, config.weighting
@@ -92,7 +98,7 @@ def make_finetune_step(
       weighting_key,
       # What is descended instead of weighted losses holds Q already.
       values if record.asks_every_step and not has_objective else None,
-      objective if has_objective else None,
+      instead if has_objective else None,
     )
     new_tuner = full.tuner
     if tune is not None:

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.ops import losses
+from rmtl_jax.objectives import factory as objectives
+from rmtl_jax.objectives import within_session
+from rmtl_jax.ops import losses, task_losses
 
 
 def lane_keys(key: jax.Array | None, lanes: int) -> jax.Array | None:
@@ -25,6 +27,7 @@ def actor_losses(
   batch: types.Batch,
   key: jax.Array | None,
   label_smoothing: float = 0.0,
+  objective: objectives.Mix | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Every row's loss of every task, and the actions.
 
@@ -33,26 +36,48 @@ def actor_losses(
     params: its parameters.
     batch: [L, T].
     key: of dropout, or None.
-    label_smoothing: of the loss to descend.
+    label_smoothing: of binary tasks, in the loss to descend.
+    objective: what is descended for binary tasks; None: the point-wise loss.
 
   Returns:
-    (loss to descend, binary cross-entropy, pi(s)), each f32[L, T, K]; the
-    first two are one without smoothing.
+    (loss to descend, loss of the labels as they are, pi(s)), each f32[L, T, K];
+    the first two are one without smoothing and objective.
   """
   inputs = network.perturb(batch.inputs, key)
   shared = network.share(params, inputs)
+  tasks = network.tasks
 
-  def lane(shared, inputs, labels, lane_key):
+  def lane(shared, inputs, labels, segment, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
-    row_losses = losses.binary_cross_entropy(logits, labels)
-    descended = row_losses
-    if label_smoothing:
-      smooth = losses.smooth_labels(labels, label_smoothing)
-      descended = losses.binary_cross_entropy(logits, smooth)
-    return descended, row_losses, jax.nn.sigmoid(logits)
+    if tasks:
+      row_losses = task_losses.row_losses(tasks, logits, labels)
+      descended = row_losses
+      if label_smoothing:
+        descended = task_losses.row_losses(
+          tasks, logits, labels, label_smoothing
+        )
+      predicted = task_losses.predictions(tasks, logits)
+      actions = jnp.asarray(task_losses.actions(tasks, predicted))
+      logits, is_binary = task_losses.binary_logits(tasks, logits)
+    else:
+      row_losses = losses.binary_cross_entropy(logits, labels)
+      descended = row_losses
+      if label_smoothing:
+        smooth = losses.smooth_labels(labels, label_smoothing)
+        descended = losses.binary_cross_entropy(logits, smooth)
+      actions, is_binary = jax.nn.sigmoid(logits), True
+    if objective is not None:
+      beside = within_session.Lane(segment)
+      mixed = objective(descended, logits, labels, beside)
+      descended = jnp.where(is_binary, mixed, descended)
+    return descended, row_losses, actions
 
-  return jax.vmap(lane, (network.shared_axes, 0, 0, 0))(
-    shared, inputs, batch.labels, lane_keys(key, batch.mask.shape[0])
+  return jax.vmap(lane, (network.shared_axes, 0, 0, 0, 0))(
+    shared,
+    inputs,
+    batch.labels,
+    batch.segment,
+    lane_keys(key, batch.mask.shape[0]),
   )
 
 
@@ -61,8 +86,19 @@ def policy(
   params: Any,
   inputs: types.Inputs,
 ) -> jax.Array:
-  """pi(s) without dropout, f32[L, T, K]."""
-  return jax.nn.sigmoid(functional.apply(network, params, inputs))
+  """pi(s) without dropout, f32[L, T, K]: predictions as actions in [0, 1]."""
+  found = predictions(network, params, inputs)
+  return jnp.asarray(task_losses.actions(network.tasks, found))
+
+
+def predictions(
+  network: functional.Network,
+  params: Any,
+  inputs: types.Inputs,
+) -> jax.Array:
+  """Predictions on the labels' scale, f32[L, T, K]: binary, probabilities."""
+  outputs = functional.apply(network, params, inputs)
+  return task_losses.predictions(network.tasks, outputs)
 
 
 def values(

@@ -9,6 +9,7 @@ import optax
 
 from rmtl_jax import types
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import state
@@ -20,6 +21,7 @@ def make_pretrain_step(
   label_smoothing: float = 0.0,
   weighting: optax.GradientTransformationExtraArgs | None = None,
   balance: balance_lib.Balance | None = None,
+  objective: objectives.Mix | None = None,
 ) -> Callable[
   [state.ActorState, types.Batch, jax.Array],
   tuple[state.ActorState, actor_lib.Metrics],
@@ -33,6 +35,8 @@ def make_pretrain_step(
     weighting: a chain that asks no critics, since there are none yet; None
       leaves the plain mean.
     balance: what balances the tasks; None: nothing.
+    objective: what is descended (rmtl_jax/objectives); None: the point-wise
+      loss.
 
   Returns:
     step(state, batch, key) -> (new state, metrics): `loss` is the batch's
@@ -45,6 +49,7 @@ def make_pretrain_step(
     weighting or optax.with_extra_args_support(optax.identity()),
     label_smoothing,
     balance,
+    objective,
   )
 
   def step(actor, batch, key):

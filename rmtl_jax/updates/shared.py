@@ -29,7 +29,7 @@ def shared_parameters(
 ) -> Any:
   """Where a parameter is reached by several tasks, or by none.
 
-  The gradient of each task's logits is taken at positive parameters and
+  The gradient of each task's outputs is taken at positive parameters and
   inputs, so that no unit is off: what it does not reach then, no step reaches.
 
   Args:
@@ -62,7 +62,10 @@ def shared_parameters(
     _, pullback = jax.vjp(
       lambda p: jnp.sum(functional.apply(network, p, inputs), (0, 1)), params
     )
-    (gradients,) = jax.vmap(pullback)(jnp.eye(spec.num_tasks))
+    of_task = np.repeat(
+      np.eye(spec.num_tasks, dtype=np.float32), spec.outputs, 1
+    )
+    (gradients,) = jax.vmap(pullback)(jnp.asarray(of_task))
     return jax.tree.map(lambda g: g != 0.0, gradients)
 
   def number_of_tasks(path, by_task):

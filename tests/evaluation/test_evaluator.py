@@ -15,6 +15,8 @@ KEYS = {
   'logloss',
   'session_logloss',
   'gauc',
+  'ndcg',
+  'mrr',
   'pr_auc',
   'calibration_error',
   'predicted_over_actual',

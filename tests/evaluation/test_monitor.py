@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from rmtl_jax.evaluation import monitor
+from rmtl_jax import types
+from rmtl_jax.evaluation import metrics, monitor
 
 
 def test_a_gain_is_what_is_better():
@@ -36,3 +37,44 @@ def test_records_say_what_is_monitored():
 def test_a_mean_leaves_out_what_is_not_defined():
   assert monitor.mean([None, 0.5, math.nan, 1.0]) == 0.75
   assert monitor.mean([None]) is None and monitor.mean([]) is None
+
+
+TASKS = ('click', 'buy')
+
+
+def test_a_sum_of_named_metrics():
+  labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+  predictions = np.array([[0.9, 0.2], [0.4, 0.6], [0.3, 0.7], [0.1, 0.1]])
+  session = np.array([0, 0, 1, 1])
+  rows = metrics.Rows(session, np.arange(4), session, 20)
+  found = monitor.of('click.auc=2, buy.logloss=-0.5')
+  assert found.figure == 'validation_score' and found.sign == 1.0
+  expected = 2 * 0.75 - 0.5 * -np.mean(np.log([0.8, 0.6, 0.7, 0.9]))
+  assert monitor.score(
+    found, predictions, labels, rows, TASKS
+  ) == pytest.approx(expected)
+  # One class only: the AUC is undefined, and so is the sum.
+  labels[:, 0] = 0
+  assert math.isnan(monitor.score(found, predictions, labels, rows, TASKS))
+  history = [{'validation_auc_a': 0.7, 'validation_score': 0.2}]
+  assert monitor.of_history(history) is monitor.SCORE
+
+
+@pytest.mark.parametrize(
+  ('text', 'what'),
+  [
+    ('acu', "'acu' is neither auc nor logloss nor TASK.METRIC=WEIGHT"),
+    ('click.auc', "'click.auc' is neither"),
+    ('click.auc=0', "'click.auc=0' is neither"),
+    ('click.auc=nan', 'is neither'),
+    ('click.auc=1,click.auc=2', 'click.auc stands twice'),
+    ('clik.auc=1', "'clik' is not a task of these data (click, buy)"),
+    ('click.acu=1', "'acu' is not one of auc"),
+    ('click.logloss=1', 'better is lower, expected the other sign'),
+    ('click.predicted_over_actual=1', 'neither more nor less of it is better'),
+  ],
+)
+def test_sums_that_mean_nothing_are_refused(text, what):
+  with pytest.raises(types.InputError) as error:
+    monitor.check(text, TASKS)
+  assert what in str(error.value)

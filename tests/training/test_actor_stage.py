@@ -234,3 +234,24 @@ def test_stages_stop_on_what_is_monitored(shared):
   )
   expected = -np.mean(logloss / of_rate)
   assert found.monitored(monitoring) == pytest.approx(expected, rel=1e-5)
+
+
+def test_stages_stop_on_a_sum_of_metrics(shared):
+  first, second = tiny.TASKS
+  evaluation = {'monitor': f'{first}.auc=2+{second}.logloss=-0.5'}
+  limits = {'max_epochs': 3, 'patience': 9, 'learning_rate': 0.05}
+  one, _, _ = finetune_of(
+    shared, ('mean_one',), finetune=limits, evaluation=evaluation
+  )
+  stage.run(one)
+  history = one.context.history
+  scores = [entry['validation_score'] for entry in history]
+  for entry, score in zip(history, scores, strict=True):
+    expected = (
+      2 * entry[f'validation_auc_{first}']
+      - 0.5 * entry[f'validation_logloss_{second}']
+    )
+    assert score == pytest.approx(expected)
+  stopping = one.arms['mean_one'].stopping
+  assert stopping.best == max([*scores, stopping.best])
+  assert stopping.best_epoch in (0, 1 + int(np.argmax(scores)))

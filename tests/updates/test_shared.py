@@ -10,10 +10,9 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared
-from tests.networks import small
 
 SPEC = types.FeatureSpec(
-  (50, 20),
+  (50, 3),
   ((30, 3),),
   numeric=2,
   num_tasks=3,
@@ -141,7 +140,7 @@ def test_single_task_shares_nothing():
 
 
 def test_masks_fit_the_parameters():
-  for backbone in small.FIRST_LAYERS:
+  for backbone in ('mmoe', 'stem'):
     sizes = dataclasses.replace(SIZES, ignore='user')
     masks = shared.shared_parameters(SPEC, backbone, sizes)
     network = functional.make_actor(SPEC, backbone, sizes)

@@ -253,12 +253,18 @@ def wrap(
     return network.share(rest(params), inputs)
 
   def lane(params, shared, inputs, *, dropout_key=None):
-    logits = network.lane(rest(params), shared, inputs, dropout_key=dropout_key)
+    outputs = network.lane(
+      rest(params), shared, inputs, dropout_key=dropout_key
+    )
     # Training draws from the posterior, by a key that no mask has.
     own = dropout_key
     if own is not None:
       own = jax.random.fold_in(own, _DRAWS)
-    return logits + bind(params['affinity'])(inputs, own)
+    terms = bind(params['affinity'])(inputs, own)
+    if sum(spec.units) == spec.num_tasks:
+      return outputs + terms
+    # A task's first output is its main one.
+    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
 
   return network._replace(init=jax.jit(init), share=share, lane=lane)
 

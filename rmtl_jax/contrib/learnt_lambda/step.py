@@ -13,6 +13,7 @@ from rmtl_jax import types
 from rmtl_jax.config import rules
 from rmtl_jax.contrib.learnt_lambda import hypergradient
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.updates import actor as actor_lib
 from rmtl_jax.updates import forward, state
 from rmtl_jax.weighting import factory
@@ -57,6 +58,7 @@ def make(
         taken.batch,
         taken.key,
         config.finetune.label_smoothing,
+        objectives.make_objective(config.objective),
       )[0]
 
     def validation_loss(params):

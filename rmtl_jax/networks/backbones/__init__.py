@@ -1,4 +1,6 @@
-"""The multi-task backbones: features of a row -> one logit per task.
+"""The multi-task backbones: features of a row -> outputs of the tasks' towers.
+
+A binary task's tower gives its logit, others what their loss asks for.
 
 A backbone reads the features through one first layer and is called with one
 lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
@@ -7,7 +9,8 @@ lane. `single_task` is not here: it is K one-task `SharedBottom`s (see
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,6 +19,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import kinds
 from rmtl_jax.networks import experts, first_layer, layers
 
 Key = jax.Array | None
@@ -30,8 +34,8 @@ class Backbone(nnx.Module):
   of the first layer (`read`), so that all experts and gates take one product.
 
   Attributes:
-    link: towers' outputs -> logits of the tasks, f32[T, K] both; None where
-      they are the same.
+    link: towers' outputs -> logits of the tasks, both f32[T, sum of units];
+      None where they are the same.
   """
 
   first: first_layer.FirstLayer
@@ -45,7 +49,7 @@ class Backbone(nnx.Module):
     rngs: nnx.Rngs,
   ):
     self.spec, self.config, self.num_tasks = spec, config, spec.num_tasks
-    self.build(layers.Setup(config, rngs))
+    self.build(layers.Setup(config, rngs, spec.units))
 
   def build(self, setup: layers.Setup) -> None:
     """Makes the first layer, by `read`, and those on it."""
@@ -84,7 +88,7 @@ class Backbone(nnx.Module):
   def __call__(
     self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
-    """One lane -> outputs of the towers, f32[T, K]."""
+    """One lane -> outputs of the towers, f32[T, sum of units]."""
     x, gates = self.first(shared, inputs)
     return self.logits(x, self.split(gates), dropout_key)
 
@@ -93,7 +97,7 @@ class Backbone(nnx.Module):
     return experts.split_gates(gates, self.gates)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
-    """Outputs of the towers, f32[T, K].
+    """Outputs of the towers, f32[T, sum of units].
 
     Args:
       x: each group's pre-activations, f32[T, bottom_units[0]].
@@ -195,15 +199,17 @@ class Ple(Backbone):
 
 
 class Aitm(Backbone):
-  """K bottoms with transfer along the task order (Xi et al., KDD 2021)."""
+  """K bottoms with transfer along the funnel (Xi et al., KDD 2021)."""
 
   def build(self, setup: layers.Setup) -> None:
-    """A bottom per task, and a transfer into every task but the first."""
+    """A bottom per task, and a transfer into every task with a parent."""
     units = self.config.bottom_units
     self.first = self.read(setup, self.num_tasks)
     self.bottoms = layers.Hidden(self.num_tasks, units, setup)
     first = None
-    for k in range(1, self.num_tasks):
+    for k, parent in enumerate(parents(self.spec)):
+      if parent is None:
+        continue
       transfer = Transfer(units[-1], setup, first)
       # The authors' code has one attention for all of its linear transfers.
       if self.config.aitm_transfer == 'linear':
@@ -212,14 +218,37 @@ class Aitm(Backbone):
     self.towers = layers.Towers(self.num_tasks, setup)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
-    """Task k hears of task k - 1, which has heard of those before it."""
+    """A task hears of its parent, which has heard of those before it."""
     bottoms = self.bottoms(x, key)
-    # The first task has nobody to hear from.
-    outputs = [bottoms[0]]
-    for k in range(1, self.num_tasks):
+    outputs: list[jax.Array] = []
+    for k, parent in enumerate(parents(self.spec)):
+      # The first task has nobody to hear from.
+      if parent is None:
+        outputs.append(bottoms[k])
+        continue
       transfer = getattr(self, f'transfer_{k}')
-      outputs.append(transfer(outputs[-1], bottoms[k], key))
+      outputs.append(transfer(outputs[parent], bottoms[k], key))
     return self.towers_on(outputs, key)
+
+
+def parents(spec: types.FeatureSpec) -> tuple[int | None, ...]:
+  """The funnel of the binary tasks: each one's parent, or None.
+
+  That of the data, or where they name none the order of the tasks; tasks of
+  other kinds stand outside of it.
+  """
+  binary = [
+    k
+    for k in range(spec.num_tasks)
+    if not spec.losses or spec.losses[k].kind == kinds.BINARY
+  ]
+  found: list[int | None] = [None] * spec.num_tasks
+  for before, k in itertools.pairwise(binary):
+    found[k] = before
+  if spec.parents:
+    for k in binary:
+      found[k] = spec.parents[k]
+  return tuple(found)
 
 
 class Transfer(nnx.Module):
@@ -265,36 +294,47 @@ class Transfer(nnx.Module):
     return layers.mix(weights, [self.value(x) for x in sources])
 
 
-def chain_logits(conditional: jax.Array) -> jax.Array:
-  """Logits of p_k = prod_{j <= k} sigmoid(z_j), without loss of digits.
+def chain_logits(
+  conditional: jax.Array, parents: Sequence[int | None] | None = None
+) -> jax.Array:
+  """Logits of p_k = p_parent sigmoid(z_k), without loss of digits.
 
-  With p_k = p_{k-1} sigmoid(z_k), log p_k is a sum, and
-  1 - p_k = (1 - p_{k-1}) + p_{k-1} sigmoid(-z_k) keeps log(1 - p_k) exact
+  log p_k is a sum along the way from the root, and
+  1 - p_k = (1 - p_parent) + p_parent sigmoid(-z_k) keeps log(1 - p_k) exact
   where p_k is near 1.
 
   Args:
-    conditional: z, logits of each task given the one before, f32[T, K].
+    conditional: z, logits of each task given its parent, f32[T, K].
+    parents: each task's, listed before it, or None; if None itself, a chain.
 
   Returns:
     log p_k - log(1 - p_k), f32[T, K].
   """
-  logits = [conditional[:, 0]]
-  # Both logarithms go along: 1 - exp(log p) would lose all digits near p = 1.
-  log_p = jax.nn.log_sigmoid(conditional[:, 0])
-  log_not_p = jax.nn.log_sigmoid(-conditional[:, 0])
-  for k in range(1, conditional.shape[1]):
+  count = conditional.shape[1]
+  parents = [None, *range(count - 1)] if parents is None else parents
+  logits, ways = [], []
+  for k, parent in enumerate(parents):
     z = conditional[:, k]
-    log_not_p = jnp.logaddexp(log_not_p, log_p + jax.nn.log_sigmoid(-z))
-    log_p = log_p + jax.nn.log_sigmoid(z)
-    logits.append(log_p - log_not_p)
+    log_p, log_not_p = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
+    if parent is None:
+      logits.append(z)
+    else:
+      # Both logarithms go along: 1 - exp(log p) would lose all digits near
+      # p = 1.
+      before, not_before = ways[parent]
+      log_not_p = jnp.logaddexp(not_before, before + log_not_p)
+      log_p = before + log_p
+      logits.append(log_p - log_not_p)
+    ways.append((log_p, log_not_p))
   return jnp.stack(logits, axis=1)
 
 
 class Esmm(Backbone):
   """K towers on shared embeddings, chained (Ma et al., SIGIR 2018, Eq. 2-3).
 
-  Tower k gives the probability of task k given task k - 1; the product along
-  the chain is the task's own probability. A tower is `bottom_units`, then
+  Tower k gives the probability of task k given its parent, the task before it
+  in a chain; the product along the funnel is the task's own probability. Tasks
+  that are not binary stand outside of it. A tower is `bottom_units`, then
   `tower_units`.
   """
 
@@ -309,5 +349,22 @@ class Esmm(Backbone):
     """Logits of each task given the one before."""
     return self.heads(self.hidden(x, key))
 
-  # The chain: no task is likelier than the one before it.
-  link = staticmethod(chain_logits)
+  def link(self, outputs: jax.Array) -> jax.Array:  # pyright: ignore[reportIncompatibleVariableOverride]
+    """The funnel: no task is likelier than its parent."""
+    funnel = parents(self.spec)
+    if not self.spec.losses:
+      return chain_logits(outputs, funnel)
+    columns = list(jax.lax.split(outputs, self.spec.units, axis=1))
+    binary = [
+      k for k, one in enumerate(self.spec.losses) if one.kind == kinds.BINARY
+    ]
+    if not binary:
+      return outputs
+    place = {k: i for i, k in enumerate(binary)}
+    logits = chain_logits(
+      jnp.concatenate([columns[k] for k in binary], axis=1),
+      [None if funnel[k] is None else place[funnel[k]] for k in binary],
+    )
+    for k, i in place.items():
+      columns[k] = logits[:, i : i + 1]
+    return jnp.concatenate(columns, axis=1)

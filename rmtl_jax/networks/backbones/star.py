@@ -55,10 +55,15 @@ class Star(backbones.Backbone):
     self.depth = len(units), len(config.tower_units)
     for name, count, widths in (
       ('bottom', 1, units),
-      ('tower', self.num_tasks, (units[-1], *config.tower_units, 1)),
+      (
+        'tower',
+        self.num_tasks,
+        (units[-1], *config.tower_units, max(spec.units)),
+      ),
     ):
       for i in range(1, len(widths)):
-        gain = layers.LECUN if widths[i] == 1 else layers.HE
+        is_last = name == 'tower' and i == len(widths) - 1
+        gain = layers.LECUN if is_last else layers.HE
         linear = StarLinear(
           domains, count, widths[i - 1], widths[i], gain, setup
         )
@@ -67,11 +72,11 @@ class Star(backbones.Backbone):
     for i, count in enumerate((*counts, 1)):
       setattr(self, f'activation_{i}', layers.Activation(count, setup))
     self.auxiliary = layers.Linear(
-      auxiliary, self.num_tasks, layers.LECUN, setup.rngs
+      auxiliary, sum(spec.units), layers.LECUN, setup.rngs
     )
 
   def __call__(self, shared, inputs: types.Inputs, dropout_key) -> jax.Array:
-    """One lane -> logits of the tasks, f32[T, K]."""
+    """One lane -> outputs of the towers, f32[T, sum of units]."""
     domain = jnp.asarray(inputs.categorical)[:, self.spec.domain]
     rows = jax.nn.one_hot(domain, self.domains)
     x, auxiliary = self.first(shared, inputs)
@@ -87,7 +92,8 @@ class Star(backbones.Backbone):
     z = getattr(self, f'tower_{towers + 1}').of_rows(z, rows)
     last = getattr(self, f'activation_{bottoms + towers}')
     (hidden,) = last([auxiliary], dropout_key)
-    return jnp.concatenate(list(z), axis=1) + self.auxiliary(hidden)
+    read = [z[k][:, :units] for k, units in enumerate(self.spec.units)]
+    return jnp.concatenate(read, axis=1) + self.auxiliary(hidden)
 
   def normalised(self, z: jax.Array, domain: jax.Array) -> jax.Array:
     """norm(z) (g g_p) + (b + b_p), each row by its domain's, f32[T, units].

@@ -65,7 +65,7 @@ class Stem(backbones.Backbone):
     inputs: types.Inputs,
     dropout_key: backbones.Key,
   ) -> jax.Array:
-    """One lane -> logits of the tasks, f32[T, K]."""
+    """One lane -> outputs of the towers, f32[T, sum of units]."""
     common, common_gates = self.first(shared[0], inputs)
     parts = jax.lax.split(common_gates, self.gates, axis=1)
     own, gates = [], []

@@ -216,7 +216,7 @@ def compute_features(
   keyed = _with_keys(connection, rows, places, groups, labelled)
   if train is None and set(groups) & set(_LABELLED):
     train = asof_rates.train_rates(
-      connection, keyed, len(rows.tasks), places.is_mature_train()
+      connection, keyed, len(rows.binary_tasks), places.is_mature_train()
     )
   tables, details = _compute_groups(
     connection, keyed, rows, groups, idle_ms, train
@@ -293,7 +293,11 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
     whys = ', and '.join(lacking.values())
     needed = ' or '.join(_KEYS.values())
     return _Lack(f'no {" or ".join(_KEYS)}', f'needs {needed}, and {whys}')
-  if group == 'feedback' and not asof_feedback.feedback_names(rows.tasks):
+  if group in _LABELLED and not rows.binary_tasks:
+    return _Lack('no binary task', 'needs a binary task, and the log has none')
+  if group == 'feedback' and not asof_feedback.feedback_names(
+    rows.binary_tasks
+  ):
     return _Lack(
       _NO_TIMES,
       'needs a task that tells when its labels become known, and the log has'
@@ -310,7 +314,7 @@ def _missing_parts(rows: source.SourceTable, group: str) -> dict[str, _Lack]:
       for key, why in _lacking(rows).items()
     }
   if group == 'feedback':
-    names = ', '.join(asof_feedback.tasks_without_label_time(rows.tasks))
+    names = ', '.join(asof_feedback.tasks_without_label_time(rows.binary_tasks))
     why = f'{names}: when such labels become known is not told'
     return {names: _Lack(_NO_TIMES, why)} if names else {}
   return {}
@@ -344,9 +348,9 @@ def _names(rows: source.SourceTable, group: str) -> list[str]:
   if group == history.GROUP:
     return [group]
   if group == 'rates':
-    return asof_rates.rate_names(_keys(rows), rows.tasks)
+    return asof_rates.rate_names(_keys(rows), rows.binary_tasks)
   if group == 'feedback':
-    return asof_feedback.feedback_names(rows.tasks)
+    return asof_feedback.feedback_names(rows.binary_tasks)
   return [feature.name for feature in _window_features(rows, (group,))]
 
 
@@ -385,7 +389,7 @@ def _with_keys(
       columns.append(f'{value} AS {sql.quote(key)}')
   if set(groups) & set(_LABELLED):
     columns += labels.label_and_time_columns(
-      rows.tasks, places.boundaries, 'p.split', labelled
+      rows.binary_tasks, places.boundaries, 'p.split', labelled
     )
   table = sql.unique_name('keyed')
   connection.execute(
@@ -416,12 +420,12 @@ def _compute_groups(
   if 'rates' in groups:
     assert train is not None
     made += asof_rates.make_rates(
-      connection, keyed, _keys(rows), rows.tasks, idle_ms, train
+      connection, keyed, _keys(rows), rows.binary_tasks, idle_ms, train
     )
   if 'feedback' in groups:
     assert train is not None
     made.append(
-      asof_feedback.make_feedback(connection, keyed, rows.tasks, train)
+      asof_feedback.make_feedback(connection, keyed, rows.binary_tasks, train)
     )
   details = {n: values for one in made for n, values in one.details.items()}
   return tables + [one.table for one in made], details

@@ -189,9 +189,7 @@ def _check_batch(
       ids, _ = values.values_of_lists(field)
     if split == 'train':
       counts.add(field, ids)
-  labels = {
-    task.name: values.labels(f'y_{task.name}') for task in manifest.tasks
-  }
+  labels = {task.name: values.labels(task) for task in manifest.tasks}
   for task in manifest.tasks:
     found = labels[task.name]
     totals.positives[task.name] = totals.positives.get(task.name, 0) + int(
@@ -199,9 +197,9 @@ def _check_batch(
     )
     if task.after is not None:
       values.require(
-        labels[task.after] >= found,
+        (labels[task.after] > 0) | (found == 0),
         f'y_{task.name}',
-        f'is 1 where y_{task.after} is 0',
+        f'is {"1" if task.is_binary else "not 0"} where y_{task.after} is 0',
         f'0 there, as {task.name} implies {task.after}',
       )
     if manifest.has_oracle:

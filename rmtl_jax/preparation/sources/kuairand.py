@@ -3,14 +3,16 @@
 `log_standard_*.csv`, optionally `log_random_*.csv`, and if they exist
 `user_features_*.csv` and `video_features_basic_*.csv`; each in one file or in
 parts. A row is a row of the log, ordered by `time_ms`; click: `is_click`;
-conversion: click and another feedback column, by default `long_view`. `date`
-and `hourmin` can run ahead of `time_ms` and are not used.
+conversion: click and another feedback column, by default `long_view`; or, with
+`feedback`, feedback columns as tasks of their own, as they are. `date` and
+`hourmin` can run ahead of `time_ms` and are not used.
 """
 
 from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Sequence
 
 import duckdb
 
@@ -21,15 +23,6 @@ from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.sources import pairs
 
-FEEDBACK = (
-  'long_view',
-  'is_like',
-  'is_follow',
-  'is_comment',
-  'is_forward',
-  'is_hate',
-  'is_profile_enter',
-)
 # The app's users live in Asia/Shanghai, which has no daylight saving.
 _OFFSET_MS = 8 * 3_600_000
 _VARIANT = re.compile(r'_(pure|1k|27k)(?=[_.])', re.IGNORECASE)
@@ -86,18 +79,14 @@ def read(
   Args:
     connection: where tables are made.
     raw_dir: directory of the files.
-    options: `variant`, `conversion` and `include_random`.
+    options: `variant`, `conversion`, `feedback` and `include_random`.
 
   Raises:
-    types.InputError: no log, files of two variants, an unknown feedback
-      column, or a faulty file.
+    types.InputError: no log, files of two variants, or a faulty file.
   """
-  if options.conversion not in FEEDBACK:
-    raise types.InputError(
-      f'conversion: {options.conversion!r} is not one of {", ".join(FEEDBACK)}'
-    )
   files = _find(raw_dir, options)
-  log = _read_log(connection, files['log'], options.conversion)
+  tasks = _tasks(options)
+  log = _read_log(connection, files['log'], [task.column for task in tasks])
   columns = {
     'f_user_id': 'g.user_id',
     'f_video_id': 'g.video_id',
@@ -109,8 +98,10 @@ def read(
     'x_duration_ms': 'g.duration_ms',
   }
   labels = {
-    'y_click': 'g.is_click',
-    'y_conversion': f'g.is_click * g.{options.conversion}',
+    f'y_{task.name}': f'g.is_click * g.{task.column}'
+    if task.after
+    else f'g.{task.column}'
+    for task in tasks
   }
   if options.include_random:
     columns['f_is_rand'] = 'g.is_rand'
@@ -141,12 +132,7 @@ def read(
     view=view,
     keys=keys,
     fields=tuple(_field(column) for column in columns),
-    # The log does not tell when a label became known: `time_ms` may be the
-    # exposure's or the answer's, and a play has a length but no start.
-    tasks=(
-      source.SourceTask('click', None, 'is_click'),
-      source.SourceTask('conversion', 'click', options.conversion),
-    ),
+    tasks=tasks,
     table=log,
     files=(*files['log'], *files['user'], *files['video']),
     time_column='time_ms',
@@ -159,8 +145,28 @@ def read(
     options={
       'conversion': options.conversion,
       'include_random': options.include_random,
+      **({'feedback': list(options.feedback)} if options.feedback else {}),
     },
   )
+
+
+def _tasks(
+  options: prepare_config.PrepareConfig,
+) -> tuple[source.SourceTask, ...]:
+  """The click, and what is asked for beside it.
+
+  The log does not tell when a label became known: `time_ms` may be the
+  exposure's or the answer's, and a play has a length but no start. Feedback
+  columns are no funnel: a few rows have one without a click.
+  """
+  click = source.SourceTask('click', None, 'is_click')
+  if not options.feedback:
+    conversion = source.SourceTask('conversion', 'click', options.conversion)
+    return click, conversion
+  others = (
+    prepare_config.FEEDBACK if 'all' in options.feedback else options.feedback
+  )
+  return click, *(source.SourceTask(name, None, name) for name in others)
 
 
 def _find(
@@ -207,7 +213,7 @@ def _is_of(path: pathlib.Path, variant: str) -> bool:
 def _read_log(
   connection: duckdb.DuckDBPyConnection,
   paths: list[pathlib.Path],
-  conversion: str,
+  labels: Sequence[str],
 ) -> raw.RawTable:
   log = raw_csv.load(
     connection,
@@ -219,8 +225,7 @@ def _read_log(
       'tab': 'BIGINT',
       'duration_ms': 'DOUBLE',
       'is_rand': 'BIGINT',
-      'is_click': 'DOUBLE',
-      conversion: 'DOUBLE',
+      **dict.fromkeys(labels, 'DOUBLE'),
     },
     row_hash=True,
   )
@@ -231,7 +236,7 @@ def _read_log(
     log,
     [
       (name, f'{name} IS NULL OR {name} NOT IN (0, 1)', '0 or 1')
-      for name in ('is_click', conversion)
+      for name in labels
     ],
   )
   return log

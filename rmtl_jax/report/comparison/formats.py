@@ -130,6 +130,8 @@ def _differences(results: Mapping[str, Any]) -> list[str]:
   for one in comparison_tables.compared(results):
     for task in results['tasks']:
       table = comparison_tables.differences(results, task, one.name)
+      if not table.rows:
+        continue
       label = plain.markdown(f'{titled(one)}, {task}')
       blocks += [f'### {label}', _table(table)]
   return blocks

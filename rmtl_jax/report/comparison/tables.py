@@ -70,7 +70,10 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
     for s in results['summary']
     if s['task'] == task
   }
-  rows, shown = [], compared(results)
+  rows = []
+  shown = [
+    one for one in compared(results) if any(k[1] == one.name for k in found)
+  ]
   if results['baseline']:
     cells = _single(results['baseline'][task], shown)
     rows.append(
@@ -130,7 +133,7 @@ def gains(results: Results) -> Table:
   columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
   for d in results['differences']:
-    if d['metric'] == 'auc':
+    if d['metric'] in metrics_lib.RANKING:
       cell = _mean_error(d, '+.1f', _UNIT)
       if d['low'] is not None and d['low'] <= 0.0 <= d['high']:
         cell += ' (0)'

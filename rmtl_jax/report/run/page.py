@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rmtl_jax.report import models, tables
+from rmtl_jax.report import importance, models, tables
 from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import balance, pictures, words
 from rmtl_jax.report.run import tables as run_tables
@@ -44,6 +44,7 @@ def build(record: Record) -> content.Page:
     _learning(record),
     balance.section(record),
     _calibration(record),
+    importance.section(record.get('importance')),
     _weights(record),
     _critics(record),
     sections.provenance(metrics),

@@ -13,6 +13,8 @@ import matplotlib.figure
 import numpy as np
 
 from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import models, pictures
 from rmtl_jax.report.page import content, vector
 
@@ -29,7 +31,7 @@ def auc(record: Record, task: str) -> content.Picture | None:
   found = [
     row
     for row in models.models(metrics)
-    if row.metrics[task]['auc'] is not None
+    if row.metrics[task][metrics_lib.ranking_of(row.metrics[task])] is not None
   ]
   if not found:
     return None
@@ -37,8 +39,9 @@ def auc(record: Record, task: str) -> content.Picture | None:
   spoken = []
   for i, row in enumerate(found):
     values = row.metrics[task]
-    value = values['auc']
-    low, high = values.get('auc_interval') or (value, value)
+    name = metrics_lib.ranking_of(values)
+    value = values[name]
+    low, high = values.get(f'{name}_interval') or (value, value)
     is_own = row.kind == models.TRAINED
     axes.errorbar(
       value,
@@ -53,14 +56,17 @@ def auc(record: Record, task: str) -> content.Picture | None:
     [-i for i in range(len(found))], [row.folded for row in found]
   )
   axes.set_ylim(-len(found) + 0.4, 0.6)
-  axes.set_xlabel('AUC')
+  label = metrics_lib.describe(
+    metrics_lib.ranking_of(found[0].metrics[task])
+  ).label
+  axes.set_xlabel(label)
   axes.grid(axis='x', alpha=0.4)
   return _picture(
     record,
     'auc',
     task,
     figure,
-    f'AUC of {task}, {metrics["split"]} split',
+    f'{label} of {task}, {metrics["split"]} split',
     'Points with bootstrap intervals over sessions: ' + '; '.join(spoken) + '.',
   )
 
@@ -224,7 +230,7 @@ def td_error(record: Record) -> content.Picture | None:
 
 
 def calibration(record: Record, task: str) -> content.Picture | None:
-  """Draws mean probability against share of positives, a point per bin."""
+  """Draws mean prediction against mean label, a point per bin."""
   versions = record['reliability'].get('points', {}).get(task, {})
   if not any(versions.values()):
     return None
@@ -257,7 +263,10 @@ def calibration(record: Record, task: str) -> content.Picture | None:
       f'{name}: {len(points)} bins, mean distance from the diagonal'
       f' {off / rows:.4f}'
     )
-  _finish(axes, 'mean probability of the bin', 'share of positives', False)
+  words = 'mean probability of the bin', 'share of positives'
+  if metrics_lib.kind_of(_first(record, task)) != kinds.BINARY:
+    words = 'mean prediction of the bin', 'mean label'
+  _finish(axes, *words, False)
   return _picture(
     record,
     'calibration',
@@ -266,6 +275,11 @@ def calibration(record: Record, task: str) -> content.Picture | None:
     f'Calibration of {task}, test split',
     '; '.join(spoken) + '.',
   )
+
+
+def _first(record: Record, task: str) -> Record:
+  """The task's metrics of the first model."""
+  return next(iter(record['metrics']['stages'].values()))[task]
 
 
 def weights(record: Record, task: str) -> content.Picture | None:

@@ -220,6 +220,8 @@ def _with_interval(
   values: Mapping[str, Any], key: str, form: str = '.4f'
 ) -> str:
   value, interval = values.get(key), values.get(f'{key}_interval')
+  if key not in values:
+    return content.NOTHING
   if value is None:
     return 'undefined'
   if not interval:

@@ -35,6 +35,7 @@ from rmtl_jax.runtime import writers
 from rmtl_jax.serving import exported, predictor
 from rmtl_jax.serving.export import program
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.updates import forward
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
@@ -154,7 +155,7 @@ def _probabilities(
   inputs: types.Inputs,
 ) -> jax.Array:
   params = jax.tree.unflatten(tree, leaves)
-  return jax.nn.sigmoid(functional.apply(network, params, inputs))
+  return forward.predictions(network, params, inputs)
 
 
 def _input_shapes(scorer: predictor.Predictor) -> list[jax.ShapeDtypeStruct]:

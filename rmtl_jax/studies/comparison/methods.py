@@ -20,9 +20,16 @@ _NOT_OF_CONSTANTS = (
   'weighting.meta_learning_rate',
 )
 # Prefixes of settings that change the model of stage 1.
-_STAGE_1 = ('network.', 'pretrain.', 'batch.', 'ensemble')
+_STAGE_1 = (
+  'network.',
+  'objective.',
+  'pretrain.',
+  'batch.',
+  'ensemble',
+)
 _GROUPS = (
   'network',
+  'objective',
   'pretrain',
   'critic',
   'weighting',

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.evaluation import evaluator, intervals, metrics
+from rmtl_jax.config import kinds
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.evaluation import evaluator, intervals
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
@@ -42,9 +44,10 @@ def of_actor(
 
   Returns:
     `best_epoch`, `validation_auc` (means over tasks, by epoch) and, where
-    logloss is monitored, `validation_logloss`, `weights`, `seconds`; `lambda`
-    of the best epoch, where lambda was learnt; with `test`, its `metrics` and
-    bootstrap `replicates`, without, `validation_halves`.
+    something else is monitored, that (`validation_logloss`, `_score`),
+    `weights`, `seconds`; `lambda` of the best epoch, where lambda was learnt;
+    with `test`, its `metrics` and bootstrap `replicates`, without,
+    `validation_halves`.
   """
   begin = time.perf_counter()
   history = [entry for entry in context.history if entry['stage'] == name]
@@ -91,9 +94,10 @@ def of_ensemble(
   left = [one.result()['pretrain'] for one in members]
   params = ensemble.stacked(whole.models, [one.params for one in left])
   found = actor_stage.validation(whole, params)
-  figures = {monitor_lib.AUC.figure: [float(np.nanmean(found.auc))]}
-  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
-    figures[monitor_lib.LOGLOSS.figure] = [float(np.nanmean(found.relative))]
+  monitor = monitor_lib.of(config.evaluation.monitor)
+  figures = {
+    one.figure: [found.value(one)] for one in {monitor_lib.AUC, monitor}
+  }
   return {
     'ensemble': config.ensemble,
     'best_epoch': max(one.epoch for one in left),
@@ -147,9 +151,7 @@ def _test_metrics(
 ) -> Record:
   predictions = context.predict(params, test)
   host, config = test.host, context.config.evaluation
-  replicates = intervals.replicates(
-    [predictions], host.labels, host.session, config.bootstrap, _BOOTSTRAP_SEED
-  )
+  replicates = _replicates(predictions, host, config.bootstrap)
   return {
     'metrics': evaluator.evaluate(
       predictions,
@@ -160,6 +162,7 @@ def _test_metrics(
       # Intervals are of differences, from the replicates.
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
+      host.losses,
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -169,6 +172,28 @@ def _test_metrics(
   }
 
 
+def _replicates(
+  predictions: np.ndarray, host: columns_lib.Rows, count: int
+) -> dict[str, np.ndarray]:
+  """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
+  rest = host.session, count, _BOOTSTRAP_SEED
+  if not host.losses:
+    return intervals.replicates([predictions], host.labels, *rest)
+  is_binary = np.array([one.kind == kinds.BINARY for one in host.losses])
+  found: dict[str, np.ndarray] = {}
+  for draw, columns in (
+    (intervals.replicates, is_binary),
+    (intervals.error_replicates, ~is_binary),
+  ):
+    if not columns.any():
+      continue
+    drawn = draw([predictions[:, columns]], host.labels[:, columns], *rest)
+    for name, values in drawn.items():
+      found[name] = np.full((count, 1, len(columns)), np.nan)
+      found[name][..., columns] = values
+  return found
+
+
 def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   """What is monitored, of the earlier and the later validation sessions.
 
@@ -176,28 +201,27 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   class has None.
   """
   host = context.validation.host
+  monitor = monitor_lib.of(context.config.evaluation.monitor)
   predictions = context.predict(params, context.validation)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):
     p, labels = predictions[half], host.labels[half]
-    if context.config.evaluation.monitor == monitor_lib.AUC.name:
-      values = evaluator.validation_auc(p, labels)
+    if monitor.terms:
+      user = None if host.user is None else host.user[half]
+      rows = evaluator.rows_of(
+        host.session[half], user, context.config.evaluation
+      )
+      values = [monitor_lib.score(monitor, p, labels, rows, context.tasks)]
+    elif monitor == monitor_lib.AUC:
+      values = evaluator.validation_auc(p, labels, host.losses)
+    elif len(labels):
+      values = evaluator.validation_errors(p, labels, host.losses)[1]
     else:
-      values = _relative_logloss(p, labels)
+      values = [np.nan]
     means.append(monitor_lib.mean(values))
   return means
-
-
-def _relative_logloss(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """Each task's logloss in units of its rate's, f64[K]."""
-  if not len(labels):
-    return np.full(labels.shape[1], np.nan)
-  found = [
-    metrics.logloss(labels[:, k], p[:, k]) for k in range(labels.shape[1])
-  ]
-  return np.array(found) / monitor_lib.rates_logloss(labels)
 
 
 def _curves(
@@ -206,15 +230,16 @@ def _curves(
   tasks: Sequence[str],
   before: Mapping[str, float],
 ) -> dict[str, list[float | None]]:
-  """Mean validation AUC by epoch, and logloss where it is monitored."""
+  """Mean validation AUC by epoch, and what is monitored instead."""
   curves = {
     monitor_lib.AUC.figure: [
       monitor_lib.mean([e[f'validation_auc_{task}'] for task in tasks])
       for e in history
     ]
   }
-  if config.evaluation.monitor == monitor_lib.LOGLOSS.name:
-    name = monitor_lib.LOGLOSS.figure
+  monitor = monitor_lib.of(config.evaluation.monitor)
+  if monitor != monitor_lib.AUC:
+    name = monitor.figure
     curves[name] = [entry[name] for entry in history]
   return {
     name: [*([before[name]] if name in before else []), *values]

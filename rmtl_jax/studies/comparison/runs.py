@@ -440,7 +440,7 @@ def _kept(record: Record) -> dict[str, float]:
   """The validation figures of a finished stage 1 at the epoch it kept."""
   figures = {
     one.figure: record[one.figure]
-    for one in (monitor_lib.AUC, monitor_lib.LOGLOSS)
+    for one in (monitor_lib.AUC, monitor_lib.LOGLOSS, monitor_lib.SCORE)
     if one.figure in record
   }
   # Epochs count from 1; an ensemble has one value, when it was finished.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmtl_jax.preparation.sources import kuairand
+from rmtl_jax.config import prepare as prepare_config
 from tests.preparation import raw_files
 
 LOG_HEADER = (
@@ -112,6 +112,23 @@ def test_other_feedback_as_conversion(tmp_path):
   rows = [row(0, click=1, is_like=1), row(0.1, is_like=1), row(0.2, click=1)]
   prepare(tmp_path, rows, {'conversion': 'is_like'})
   assert [row['y_conversion'] for row in first(tmp_path, 3)] == [1, 0, 0]
+
+
+def test_feedback_columns_are_tasks_of_their_own(tmp_path):
+  rows = [
+    row(0, click=1, is_like=1),
+    row(0.1, long_view=1),
+    row(0.2, is_hate=1),
+  ]
+  manifest = prepare(tmp_path, rows, {'feedback': ('is_like', 'long_view')})
+  assert manifest.task_names == ('click', 'is_like', 'long_view')
+  assert {task.after for task in manifest.tasks} == {None}
+  assert [row['y_long_view'] for row in first(tmp_path, 3)] == [0, 1, 0]
+  assert manifest.options['feedback'] == ['is_like', 'long_view']
+  all_of_them = raw_files.run(
+    tmp_path, 'kuairand', tmp_path / 'raw', feedback=('all',), overwrite=True
+  )
+  assert all_of_them.task_names == ('click', *prepare_config.FEEDBACK)
 
 
 def test_sessions_and_duplicates(tmp_path):
@@ -264,7 +281,10 @@ def test_bad_options_and_files(tmp_path):
     tmp_path, 'kuairand', raw_dir, conversion='is_click'
   )
   raw_files.fails(
-    tmp_path, call, "conversion: 'is_click' is not one of", *kuairand.FEEDBACK
+    tmp_path,
+    call,
+    "conversion: 'is_click' is not one of",
+    *prepare_config.FEEDBACK,
   )
   (tmp_path / 'none').mkdir()
   call = lambda: raw_files.run(tmp_path, 'kuairand', tmp_path / 'none')

@@ -1,0 +1,297 @@
+"""Permutation importance: what a model loses without a field.
+
+A field is worth what the metric loses when its values are handed to other rows
+(Breiman, "Random Forests", 2001, section 10; Fisher, Rudin and Dominici, "All
+Models are Wrong, but Many are Useful", 2019). What is exchanged is what the
+field describes: a field that is constant within every session is exchanged
+between sessions, any other between rows. Fields of a group are exchanged
+together, so that what one of them could say for another is lost too.
+
+Intervals: a replicate draws sessions, as all intervals here, and of the
+permutations as many as there are, with replacement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.evaluation import intervals, metrics
+
+# Of the registry of metrics, those that are measured.
+METRICS = ('auc', 'logloss')
+
+Predict = Callable[[types.Inputs], np.ndarray]
+
+
+class Part(NamedTuple):
+  """A field, or fields that are permuted together.
+
+  Attributes:
+    name: of the field or the group.
+    fields: names of its fields.
+  """
+
+  name: str
+  fields: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+  """The rows that are predicted, sessions one after the other.
+
+  Attributes:
+    inputs: the features, [R, ...], numpy arrays.
+    labels: f32[R, K].
+    session: i64[R], equal within a session.
+  """
+
+  inputs: types.Inputs
+  labels: np.ndarray
+  session: np.ndarray
+
+
+def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
+  """Where each field stands: a part of Inputs, and its columns there.
+
+  >>> spec = types.FeatureSpec((9,), ((5, 3),), 0, 1, names=('item', 'tags'))
+  >>> columns(spec)['tags']
+  ('multi_valued', slice(0, 3, None))
+  """
+  count = len(spec.categorical)
+  ends = np.cumsum([0, *(width for _, width in spec.multi_valued)]).tolist()
+  found = {
+    name: ('categorical', slice(i, i + 1))
+    for i, name in enumerate(spec.names[:count])
+  }
+  for i, name in enumerate(spec.names[count:]):
+    found[name] = 'multi_valued', slice(ends[i], ends[i + 1])
+  for i, name in enumerate(spec.numeric_names):
+    found[name] = 'numeric', slice(i, i + 1)
+  return found
+
+
+def is_of_session(rows: Rows, places: Sequence[tuple[str, slice]]) -> bool:
+  """Whether some columns are constant within every session.
+
+  Args:
+    rows: the rows.
+    places: the columns, as `columns` gives them.
+  """
+  same = rows.session[1:] == rows.session[:-1]
+  for kind, where in places:
+    values = np.asarray(getattr(rows.inputs, kind))[:, where]
+    if (values[1:] != values[:-1])[same].any():
+      return False
+  return True
+
+
+def exchanged(
+  session: np.ndarray, between_sessions: bool, seed: int, number: int
+) -> np.ndarray:
+  """Whose values each row gets in a permutation, i64[R].
+
+  Args:
+    session: i64[R], equal within a session; a session's rows are neighbours.
+    between_sessions: every session gets the values of another's first row; else
+      every row gets those of another row.
+    seed: of all permutations.
+    number: of this one.
+  """
+  generator = np.random.default_rng((seed, number))
+  if not between_sessions:
+    return generator.permutation(len(session))
+  first = np.flatnonzero(np.append(True, session[1:] != session[:-1]))
+  lengths = np.diff(first, append=len(session))
+  of_row = np.repeat(np.arange(len(first)), lengths)
+  return first[generator.permutation(len(first))][of_row]
+
+
+def permuted(
+  inputs: types.Inputs, places: Sequence[tuple[str, slice]], source: np.ndarray
+) -> types.Inputs:
+  """The features, with some columns those of other rows.
+
+  Args:
+    inputs: [R, ...].
+    places: the columns.
+    source: whose values each row gets, i64[R].
+  """
+  for kind, where in places:
+    values = np.array(getattr(inputs, kind))
+    values[:, where] = values[source, where]
+    inputs = inputs._replace(**{kind: values})
+  return inputs
+
+
+class Importance:
+  """Measures parts one by one; all share permutations and drawn sessions.
+
+  Attributes:
+    base: {task: {metric: its value, None where undefined}}, nothing permuted.
+  """
+
+  def __init__(
+    self,
+    predict: Predict,
+    rows: Rows,
+    spec: types.FeatureSpec,
+    tasks: Sequence[str],
+    config: config_lib.EvaluationConfig,
+    repeats: int,
+    seed: int,
+  ):
+    """Predicts the rows as they are.
+
+    Args:
+      predict: features of all rows -> probabilities, f32[R, K].
+      rows: the rows.
+      spec: their fields.
+      tasks: K names.
+      config: `bootstrap` and `confidence`.
+      repeats: permutations of each part, at least 1.
+      seed: of permutations and intervals.
+    """
+    self._predict, self._rows, self._tasks = predict, rows, tuple(tasks)
+    self._columns, self._config = columns(spec), config
+    self._repeats, self._seed = repeats, seed
+    self._rarer = intervals.rarer_sessions(rows.labels, rows.session)
+    self._first = np.array(predict(rows.inputs))
+    self._values = self._metrics(self._first)
+    # One session says nothing of how sessions vary.
+    has_intervals = config.bootstrap and len(np.unique(rows.session)) > 1
+    self._draws = config.bootstrap if has_intervals else 0
+    self._replicates = self._resampled([self._first])
+    self.base = {
+      task: {name: _number(self._values[name][k]) for name in METRICS}
+      for k, task in enumerate(self._tasks)
+    }
+
+  def measure(
+    self,
+    part: Part,
+    advance: Callable[[int], None] = lambda rows: None,
+    is_read: bool = True,
+  ) -> dict[str, Any]:
+    """What the model loses without a part.
+
+    Args:
+      part: one field, or a group.
+      advance: told of rows that were predicted.
+      is_read: whether the model reads it; if not, nothing is predicted, and it
+        loses 0.
+
+    Returns:
+      `name`, `fields`, `between` ('sessions' or 'rows'), `read` and `tasks`:
+      {task:
+      {metric: the mean loss over permutations (of AUC a fall, of logloss a
+      rise: positive where the part helps), metric_interval: [low, high] or
+      None, metric_repeats: the loss by each permutation}}; None where
+      undefined.
+    """
+    places = [self._columns[name] for name in part.fields]
+    of_session = is_of_session(self._rows, places)
+    predictions = [] if is_read else [self._first] * self._repeats
+    for number in range(self._repeats if is_read else 0):
+      source = exchanged(self._rows.session, of_session, self._seed, number)
+      inputs = permuted(self._rows.inputs, places, source)
+      predictions.append(np.array(self._predict(inputs)))
+      advance(len(source))
+    return {
+      'name': part.name,
+      'fields': list(part.fields),
+      'between': 'sessions' if of_session else 'rows',
+      'read': is_read,
+      'tasks': self._losses(predictions),
+    }
+
+  def _losses(self, predictions: list[np.ndarray]) -> dict[str, Any]:
+    values = [self._metrics(p) for p in predictions]
+    if all(np.array_equal(p, self._first) for p in predictions):
+      sets = {
+        name: np.repeat(v, len(predictions), axis=1)
+        for name, v in self._replicates.items()
+      }
+    else:
+      sets = self._resampled(predictions)
+    # Replicate b draws repeats of its own: how permutations vary counts too.
+    generator = np.random.default_rng((self._seed, self._repeats))
+    drawn = generator.integers(
+      self._repeats, size=(self._draws, self._repeats, 1)
+    )
+    found: dict[str, Any] = {task: {} for task in self._tasks}
+    for name in METRICS:
+      sign = 1.0 if metrics.RECORDS[name].better == 'higher' else -1.0
+      # Differences first, so that equal predictions lose exactly 0.
+      losses = [sign * (self._values[name] - one[name]) for one in values]
+      spread = sign * (self._replicates[name] - sets[name])  # [B, repeats, K]
+      spread = np.take_along_axis(spread, drawn, axis=1).mean(axis=1)
+      for k, task in enumerate(self._tasks):
+        by_repeat = [float(loss[k]) for loss in losses]
+        bounds = np.full(2, np.nan)
+        if self._draws:
+          bounds = intervals.percentile_interval(
+            spread[:, k],
+            self._config.confidence,
+            intervals.clusters(name, int(self._rarer[k])),
+          )
+        found[task] |= {
+          name: _number(float(np.mean(by_repeat))),
+          f'{name}_interval': bounds.tolist()
+          if np.isfinite(bounds).all()
+          else None,
+          f'{name}_repeats': [_number(loss) for loss in by_repeat],
+        }
+    return found
+
+  def _metrics(self, predictions: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Each metric of every task, f64[K]."""
+    every = np.arange(len(predictions))
+    seen = metrics.Rows(
+      self._rows.session,
+      every,
+      self._rows.session,
+      self._config.calibration_bins,
+    )
+    return {
+      name: np.array(
+        [
+          metrics.RECORDS[name].function(
+            self._rows.labels[:, k], predictions[:, k], seen
+          )
+          for k in range(len(self._tasks))
+        ]
+      )
+      for name in METRICS
+    }
+
+  def _resampled(self, predictions: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Metrics of resampled sessions, f64[B, M, K]; the same draws always."""
+    return intervals.replicates(
+      predictions,
+      self._rows.labels,
+      self._rows.session,
+      self._draws,
+      self._seed,
+    )
+
+
+def _number(value: float) -> float | None:
+  """Turns NaN into None: JSON has no NaN."""
+  return float(value) if math.isfinite(value) else None
+
+
+def mean_loss(record: Mapping[str, Any], metric: str = 'auc') -> float:
+  """A part's mean loss over tasks, by which tables are sorted.
+
+  Args:
+    record: of `Importance.measure`.
+    metric: one of METRICS; tasks where it is undefined do not count.
+  """
+  found = [of[metric] for of in record['tasks'].values()]
+  known = [loss for loss in found if loss is not None]
+  return sum(known) / len(known) if known else 0.0

@@ -1,0 +1,65 @@
+"""The registry of objectives: what an actor descends, row by row.
+
+An objective gives every row of a lane a loss of every task, so that critics and
+other weightings weigh it, and balancers balance it, like any other. This module
+imports no JAX, so that command lines are checked before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """One objective.
+
+  Attributes:
+    name: what `config.objective.name` says.
+    label: what it is, in tables.
+    paper: whose, and which equation.
+    function: function(logits f32[T, K], labels f32[T, K], lane) -> row losses
+      f32[T, K]; see `within_session.Lane`. None: the point-wise loss alone.
+  """
+
+  name: str
+  label: str
+  paper: str = ''
+  function: Callable[..., Any] | None = None
+
+
+def _within_session(name: str) -> Callable[..., Any]:
+  return registry.lazy('rmtl_jax.objectives.within_session', name)
+
+
+RECORDS = registry.Registry(
+  'objective',
+  (
+    Objective('pointwise', "each row's own loss"),
+    Objective(
+      'bpr',
+      'pairs of a session in the right order',
+      'Rendle et al., UAI 2009, Section 4.1, within sessions',
+      _within_session('pairwise'),
+    ),
+    Objective(
+      'softmax',
+      "a positive's share of its session",
+      'Cao et al., ICML 2007, with labels for relevance',
+      _within_session('listwise'),
+    ),
+  ),
+)
+
+
+def find(name: str) -> Objective:
+  """The record of an objective.
+
+  Raises:
+    types.InputError: no such objective.
+  """
+  return RECORDS.find(name)

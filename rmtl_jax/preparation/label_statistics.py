@@ -1,0 +1,142 @@
+"""Statistics of the labels of train rows, by which losses are normalised."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import source, sql
+
+
+def tasks(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  found: Sequence[source.SourceTask],
+  where: str,
+) -> tuple[manifest_lib.Task, ...]:
+  """The manifest's tasks, with levels and statistics.
+
+  Args:
+    connection: holds the table.
+    table: with `split` (0 is train) and a column `y_<task>` per task.
+    found: the reader's.
+    where: the log, for errors.
+
+  Raises:
+    types.InputError: labels that a loss can't learn from.
+  """
+  return tuple(_task(connection, table, task, where) for task in found)
+
+
+def of_files(
+  directory: pathlib.Path, found: Sequence[source.SourceTask], where: str
+) -> tuple[manifest_lib.Task, ...]:
+  """`tasks` of Parquet files that another engine wrote, split by split.
+
+  Args:
+    directory: with a directory of files per split.
+    found: the tasks of the schema.
+    where: the log, for errors.
+
+  Raises:
+    types.InputError: as for `tasks`.
+  """
+  names = sql.quote_all([f'y_{task.name}' for task in found])
+  parts = [
+    f'SELECT {i} AS split, {names} FROM read_parquet('
+    f'{sql.literal(str(directory / name / "*.parquet"))})'
+    for i, name in enumerate(manifest_lib.SPLITS)
+  ]
+  with sql.translate_errors(), sql.connect() as connection:
+    table = f'({" UNION ALL ".join(parts)})'
+    return tasks(connection, table, found, where)
+
+
+def _task(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  task: source.SourceTask,
+  where: str,
+) -> manifest_lib.Task:
+  made = manifest_lib.Task(
+    task.name, task.after, task.kind, task.loss, dict(task.settings)
+  )
+  if task.kind == kinds.BINARY:
+    return made
+  column = sql.quote(f'y_{task.name}')
+  what = f'{where}: column {task.column or task.name!r}'
+  y = f'CAST({column} AS DOUBLE)'
+  mean, deviation, least, largest, zeros = sql.fetch_row(
+    connection,
+    f'SELECT favg({y}), stddev_pop({y}), min({y}), max({y}),'
+    f' avg(CAST({y} = 0 AS INT)) FROM {table} WHERE split = 0',
+  )
+  statistics: dict[str, Any] = {'mean': mean, 'deviation': deviation}
+  levels = task.levels
+  if task.kind == kinds.ORDINAL:
+    counts = dict(
+      connection.execute(
+        f'SELECT CAST({column} AS BIGINT), count(*) FILTER (split = 0)'
+        f' FROM {table} GROUP BY 1'
+      ).fetchall()
+    )
+    levels = levels or tuple(sorted(counts))
+    if not 2 <= len(levels) <= kinds.MOST_LEVELS:
+      raise types.InputError(
+        f'{what}: found {len(levels)} levels, expected 2 to {kinds.MOST_LEVELS}'
+        f' (task {task.name!r} is ordinal)'
+      )
+    rows = sum(counts.values())
+    statistics['shares'] = [counts.get(n, 0) / rows for n in levels]
+  else:
+    statistics |= {'zeros': zeros, 'least': least, 'largest': largest}
+    statistics |= _of_logarithms(connection, table, y, mean)
+    if kinds.LOSSES.find(task.loss).labels != 'any' and not mean > 0:
+      raise types.InputError(
+        f'{what}: is 0 in all train rows, expected some above 0 (loss'
+        f' {task.loss})'
+      )
+  return manifest_lib.Task(
+    task.name,
+    task.after,
+    task.kind,
+    task.loss,
+    dict(task.settings),
+    levels,
+    {name: _rounded(value) for name, value in statistics.items()},
+  )
+
+
+def _of_logarithms(
+  connection: duckdb.DuckDBPyConnection, table: str, y: str, mean: float
+) -> dict[str, float]:
+  """Of labels above 0; zeros where there are none, or some below 0."""
+  unit = f'avg({y} * ln({y} / {mean!r}))' if mean > 0 else '0.0'
+  log_mean, log_deviation, positive, rows = sql.fetch_row(
+    connection,
+    f'SELECT avg(ln({y})), stddev_pop(ln({y})), count(*), {unit}'
+    f' FROM {table} WHERE split = 0 AND {y} > 0',
+  )
+  every = sql.fetch_row(
+    connection, f'SELECT count(*) FROM {table} WHERE split = 0'
+  )[0]
+  return {
+    'log_mean': log_mean or 0.0,
+    'log_deviation': log_deviation or 0.0,
+    'deviance': (rows or 0.0) * positive / every,
+  }
+
+
+def _rounded(value: Any) -> Any:
+  """Twelve digits: sums depend on the order of rows beyond them."""
+  if isinstance(value, list):
+    return [_rounded(one) for one in value]
+  value = float(value)
+  return float(f'{value:.12g}') if math.isfinite(value) else 0.0

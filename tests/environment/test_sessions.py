@@ -1,0 +1,231 @@
+"""The environment against packed lanes, and gymnax's interface."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rmtl_jax
+from rmtl_jax import config as config_lib
+from rmtl_jax import environment, types
+from rmtl_jax.data import batches, columns
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import critic_statistics
+from rmtl_jax.ops import rewards, targets
+from rmtl_jax.updates import loop
+from tests import tiny
+
+_LONGEST = 9
+
+
+@functools.cache
+def _data(path):
+  manifest = tiny.write_prepared(path, sessions=60, longest=_LONGEST)
+  return manifest, columns.read_split(path, manifest, 'train')
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+  path = tmp_path_factory.mktemp('environment')
+  return path, *_data(path)
+
+
+def _walk(env, actions):
+  """All sessions from start to end: [S, steps] of what a step gives."""
+
+  def step(state, _):
+    row = env._row(state, env.default_params)
+    observation, new_state, reward, terminated, info = env.step_env(
+      None, state, jnp.asarray(actions)[row]
+    )
+    valid = ~env.is_terminated(state)
+    return new_state, (observation, reward, terminated, info, valid)
+
+  def one(session):
+    first, state = env.start(session)
+    _, found = jax.lax.scan(step, state, length=_LONGEST)
+    return first, found
+
+  sessions = len(env.default_params.starts) - 1
+  return jax.device_get(jax.jit(jax.vmap(one))(jnp.arange(sessions)))
+
+
+@pytest.mark.parametrize('name', rewards.REWARDS)
+def test_transitions_and_returns_are_those_of_packed_lanes(made, name):
+  path, _, rows = made
+  env = environment.make(path, reward=name)
+  shape, gamma = rows.labels.shape, 0.9
+  actions = np.random.default_rng(0).random(shape).astype(np.float32)
+  first, (seen, summed, terminated, info, valid) = _walk(env, actions)
+  assert int(valid.sum()) == rows.rows  # every row once
+
+  def by_row(values):
+    found = np.empty((rows.rows, *values.shape[2:]), values.dtype)
+    found[info['row'][valid]] = values[valid]
+    return found
+
+  # The same rows in lanes, shuffled and packed as stage 2 packs them.
+  config = config_lib.BatchConfig(lanes=4, lane_length=16)
+  plan = batches.Epoch(rows.starts, (7, 1), 0, config).plan
+  slots = loop.Slots(*(x.reshape(-1, 16) for x in plan))
+  data = loop.Columns(env.default_params.inputs, env.default_params.labels)
+  batch: Any = loop.gather(data, slots)
+  row, mask = np.asarray(slots.row), np.asarray(batch.mask)
+  lane_rewards = rewards.REWARDS[name](
+    actions[np.maximum(row, 0)], np.asarray(batch.labels)
+  )
+  rewards_of_rows = by_row(info['rewards'])
+  np.testing.assert_allclose(
+    rewards_of_rows[row[mask]], np.asarray(lane_rewards)[mask], rtol=1e-6
+  )
+  np.testing.assert_allclose(by_row(summed), rewards_of_rows.sum(1), rtol=1e-6)
+  ends = by_row(terminated)
+  np.testing.assert_array_equal(ends[row[mask]], batch.is_last[mask])
+  np.testing.assert_array_equal(ends, by_row(info['discount']) == 0.0)
+  # The state after slot t is slot t + 1, where the session goes on.
+  on = np.asarray(jax.vmap(targets.goes_on)(batch.segment)) & mask
+  for kind, values in seen.items():
+    lanes = np.asarray(getattr(batch.inputs, kind))
+    after = np.concatenate([lanes[:, 1:], lanes[:, :1]], axis=1)
+    np.testing.assert_array_equal(by_row(values)[row[on]], after[on])
+    np.testing.assert_array_equal(
+      first[kind], np.asarray(getattr(data.inputs, kind))[rows.starts[:-1]]
+    )
+  # Returns: those of critic statistics, and a fixed point of lanes' targets.
+  scale = gamma ** np.arange(_LONGEST)
+  from_start = (info['rewards'] * scale[:, None] * valid[..., None]).sum(1)
+  returns = critic_statistics.discounted_returns(
+    rewards_of_rows, rows.session, gamma
+  )
+  np.testing.assert_allclose(from_start, returns[rows.starts[:-1]], rtol=1e-5)
+  g = returns.astype(np.float32)[np.maximum(row, 0)]
+  target = jax.vmap(targets.lane_targets, (0, 0, 0, None))(
+    jnp.asarray(lane_rewards), jnp.asarray(g), batch.is_last, gamma
+  )
+  has_target = mask & np.asarray(
+    jax.vmap(targets.td_mask)(batch.mask, batch.is_last, batch.segment)
+  )
+  assert has_target.sum() == rows.rows
+  np.testing.assert_allclose(target[has_target], g[has_target], rtol=1e-5)
+
+
+def test_episodes_follow_each_other_in_one_program(made):
+  path, manifest, rows = made
+  env = rmtl_jax.environment.make(
+    path, encode=environment.one_hot(manifest.feature_spec())
+  )
+  actions = jnp.array([0.25, 0.5], jnp.float32)
+
+  def step(carry, key):
+    state, _ = carry
+    observation, new_state, *rest = env.step(key, state, actions)
+    return (new_state, observation), (state, new_state, observation, *rest)
+
+  def run(key):
+    observation, state = env.reset(key)
+    keys = jax.random.split(key, 40)
+    return jax.lax.scan(step, (state, observation), keys)[1]
+
+  keys = jax.random.split(jax.random.key(3), 5)
+  state, new_state, observation, reward, terminated, truncated, info = jax.jit(
+    jax.vmap(run)
+  )(keys)
+  assert reward.shape == terminated.shape == (5, 40)
+  assert terminated.any() and not truncated.any()
+  sessions = np.asarray(new_state.session)
+  np.testing.assert_array_equal(np.asarray(new_state.time)[terminated], 0)
+  same = sessions == np.asarray(state.session)
+  assert same[~np.asarray(terminated)].all()
+  # Another session's first row is shown, the ended one's is in `info`.
+  encode = jax.vmap(environment.one_hot(manifest.feature_spec()))
+  inputs = env.default_params.inputs
+  whole = np.asarray(encode(jax.tree.map(jnp.asarray, inputs)))
+  place = rows.starts[sessions] + np.asarray(new_state.time)
+  np.testing.assert_array_equal(observation, whole[place])
+  last = rows.starts[np.asarray(state.session) + 1] - 1
+  final = np.asarray(info['final_observation'])
+  np.testing.assert_array_equal(final[terminated], whole[last[terminated]])
+  # By hand: labels 1 and 0 at 0.25 and 0.5 are worth log 0.25 + log 0.5.
+  labels = rows.labels[np.asarray(info['row'])]
+  both = (labels == [1.0, 0.0]).all(-1)
+  assert both.any()
+  np.testing.assert_allclose(reward[both], np.log(0.125), rtol=1e-6)
+
+
+def test_long_sessions_are_cut_off_where_params_say_so(made):
+  path, _, rows = made
+  env = environment.make(path)
+  params = env.default_params.replace(max_steps_in_episode=2)
+  length = np.diff(rows.starts)
+  for session in (int(np.argmax(length > 2)), int(np.argmax(length == 2))):
+    _, state = env.start(session, params)
+    action = np.full(2, 0.5, np.float32)
+    *_, ended, cut, _ = env.step(jax.random.key(0), state, action, params)
+    assert not ended and not cut
+    state = state.replace(time=jnp.int32(1))
+    _, new_state, _, ended, cut, _ = env.step(
+      jax.random.key(0), state, action, params
+    )
+    assert (bool(ended), bool(cut)) == (
+      length[session] == 2,
+      length[session] > 2,
+    )
+    assert int(new_state.time) == 0
+
+
+def test_spaces_hold_what_there_is(made):
+  path, manifest, _ = made
+  spec = manifest.feature_spec()
+  for encode in (None, environment.one_hot(spec)):
+    env = environment.make(path, encode=encode)
+    space = env.observation_space()
+    observations, states = jax.vmap(env.reset)(
+      jax.random.split(jax.random.key(0), 50)
+    )
+    assert jax.vmap(space.contains)(observations).all()
+    assert jax.vmap(env.state_space().contains)(vars_of(states)).all()
+    drawn = space.sample(jax.random.key(1))
+    assert space.contains(drawn)
+    first = jax.tree.map(lambda x: x[0], observations)
+    shapes = [
+      jax.tree.map(lambda x: (x.shape, x.dtype), o) for o in (drawn, first)
+    ]
+    assert shapes[0] == shapes[1]
+  actions = env.action_space()
+  assert actions.contains(actions.sample(jax.random.key(2)))
+  assert not actions.contains(np.array([0.5, 1.5]))
+  assert env.num_actions == 2 and env.name == 'Sessions'
+
+
+def vars_of(state):
+  return {'time': state.time, 'session': state.session}
+
+
+def test_bad_arguments_are_one_line(made):
+  path, *_ = made
+  with pytest.raises(types.InputError, match="'log_like' is not one of log_l"):
+    environment.make(path, reward='log_like')
+  with pytest.raises(types.InputError, match="split: 'all' is not one of"):
+    environment.make(path, 'all')
+  with pytest.raises(types.InputError, match='is not prepared data'):
+    environment.make(path / 'nowhere')
+
+
+def test_fields_with_large_vocabularies_are_left_out():
+  manifest = manifest_lib.Manifest(
+    'mine',
+    (
+      manifest_lib.Field('user', 'categorical', size=1000),
+      manifest_lib.Field('hour', 'categorical', size=3),
+      manifest_lib.Field('words', 'multi_valued', size=1000, width=2),
+      manifest_lib.Field('tags', 'multi_valued', size=3, width=2),
+    ),
+    (manifest_lib.Task('click'),),
+    {},
+  )
+  encode = environment.one_hot(manifest.feature_spec())
+  row = types.Inputs(jnp.array([999, 1]), jnp.array([7, 7, 2, 2]), jnp.zeros(0))
+  np.testing.assert_array_equal(encode(row), [0, 1, 0, 0, 0, 2])

@@ -1,0 +1,76 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sklearn_metrics
+
+from rmtl_jax.evaluation import lists
+
+
+def by_orders(labels, scores, metric):
+  """The mean of a metric of ranked labels over all orders of equal scores."""
+  values = []
+  for order in itertools.permutations(range(len(labels))):
+    if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order)):
+      values.append(metric([labels[i] for i in order]))
+  return np.mean(values)
+
+
+def reciprocal_rank(ranked):
+  return 1.0 / (1 + ranked.index(1))
+
+
+ROWS = st.lists(
+  st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=2, max_size=6
+)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=3), st.integers(1, 4))
+def test_metrics_are_means_over_the_orders_of_ties(groups, top):
+  flat = [(y, s, g) for g, rows in enumerate(groups) for y, s in rows]
+  labels, scores, codes = (np.array(c) for c in zip(*flat, strict=True))
+  counted = [rows for rows in groups if any(y for y, _ in rows)]
+  found = [
+    lists.ndcg(labels, scores, codes, len(groups), top),
+    lists.mrr(labels, scores, codes, len(groups)),
+  ]
+  if not counted:
+    assert np.isnan(found).all()
+    return
+  of_groups = [list(zip(*rows, strict=True)) for rows in counted]
+  expected = [
+    np.mean(
+      [sklearn_metrics.ndcg_score([y], [s], k=top) for y, s in of_groups]
+    ),
+    np.mean([by_orders(y, s, reciprocal_rank) for y, s in of_groups]),
+  ]
+  np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_by_hand():
+  labels = np.array([1, 0, 0, 1, 0, 0])
+  scores = np.array([0.1, 0.9, 0.5, 0.7, 0.6, 0.2])
+  codes = np.array([4, 4, 4, 2, 2, 0])  # in any order, and one without positive
+  ndcg = lists.ndcg(labels, scores, codes, 5, 10)
+  np.testing.assert_allclose(ndcg, (0.5 + 1.0) / 2)  # rank 3: 1 / log2(4)
+  assert lists.ndcg(labels, scores, codes, 5, 2) == 0.5
+  np.testing.assert_allclose(
+    lists.mrr(labels, scores, codes, 5), (1 / 3 + 1) / 2
+  )
+
+
+def test_graded_gains():
+  labels, scores = np.array([1, 3]), np.array([0.9, 0.1])
+  found = lists.ndcg(labels, scores, np.zeros(2, int), 1, 5)
+  discount = 1 / np.log2(3)
+  np.testing.assert_allclose(found, (1 + 7 * discount) / (7 + discount))
+
+
+@pytest.mark.parametrize('scores', [np.array([0.1, np.nan]), np.zeros(0)])
+def test_undefined_is_nan(scores):
+  labels = np.ones(len(scores), int)
+  codes = np.zeros(len(scores), int)
+  assert np.isnan(lists.ndcg(labels, scores, codes, 1, 5))
+  assert np.isnan(lists.mrr(labels, scores, codes, 1))

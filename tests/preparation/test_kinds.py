@@ -1,0 +1,201 @@
+"""Tasks of several kinds, from a schema to prepared data."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import columns
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import label_statistics, schema
+from rmtl_jax.preparation.contract import rules
+from tests.preparation import raw_files
+from tests.preparation.test_schema import minimal
+
+TASKS = [
+  {'name': 'click', 'column': 'click'},
+  {'name': 'like', 'column': 'like', 'after': 'click'},
+  {
+    'name': 'watch',
+    'column': 'seconds',
+    'kind': 'regression',
+    'loss': 'zero_inflated_log_normal',
+    'after': 'click',
+  },
+  {'name': 'stars', 'column': 'stars', 'kind': 'ordinal'},
+  {'name': 'gain', 'column': 'gain', 'kind': 'regression', 'loss': 'huber'},
+]
+SCHEMA = {
+  'user': 'u',
+  'time': {'column': 't', 'unit': 'ms'},
+  'categorical': ['u'],
+  'tasks': TASKS,
+}
+HEADER = 'u,t,click,like,seconds,stars,gain'
+
+
+def lines(**last):
+  rows = [HEADER]
+  for i in range(20):
+    seconds = (0, 10, 0, 40)[i % 4]
+    row = {'click': i % 2, 'like': 0, 'seconds': seconds, 'stars': 1 + i % 3}
+    row |= {'gain': i - 6.5} | (last if i == 19 else {})
+    rows.append(','.join(map(str, (f'u{i % 3}', i * 10**7, *row.values()))))
+  return rows
+
+
+def run(tmp_path, rows=None, tasks=TASKS, **options):
+  path = raw_files.write_schema(
+    tmp_path / 'schema.json', {**SCHEMA, 'tasks': tasks}
+  )
+  return raw_files.run_table(tmp_path, rows or lines(), schema=path, **options)
+
+
+def test_statistics_of_train_rows_by_hand(tmp_path):
+  manifest = run(tmp_path)
+  by_name = {task.name: task for task in manifest.tasks}
+  assert by_name['click'] == manifest_lib.Task('click')
+  # Train has the first 12 rows: seconds 0, 10, 0, 40, three times.
+  watch = by_name['watch'].statistics
+  logs = np.log([10, 40])
+  assert watch == pytest.approx(
+    {
+      'mean': 12.5,
+      'deviation': np.std([0, 10, 0, 40]),
+      'zeros': 0.5,
+      'least': 0.0,
+      'largest': 40.0,
+      'log_mean': logs.mean(),
+      'log_deviation': logs.std(),
+      'deviance': (10 * np.log(0.8) + 40 * np.log(3.2)) / 4,
+    }
+  )
+  assert by_name['stars'].levels == (1, 2, 3)
+  assert by_name['stars'].statistics['shares'] == pytest.approx([1 / 3] * 3)
+  assert by_name['gain'].statistics['least'] == -6.5
+  train = manifest.splits['train']
+  assert train.positives == {
+    'click': 6,
+    'like': 0,
+    'watch': 6,
+    'stars': 12,
+    'gain': 12,
+  }
+
+
+def test_prepared_data_keep_their_contract_and_are_read(tmp_path):
+  run(tmp_path)
+  out = tmp_path / 'out'
+  assert rules.check(out).warnings == ()
+  manifest = manifest_lib.read(out)
+  assert [loss.kind for loss in manifest.losses] == [
+    *('binary', 'binary', 'regression', 'ordinal', 'regression'),
+  ]
+  # `like` and `watch` both come after `click`.
+  assert manifest.feature_spec().parents == (None, 0, 0, None, None)
+  assert manifest.feature_spec().outputs == (1, 1, 3, 2, 1)
+  train = columns.read_split(out, manifest, 'train')
+  np.testing.assert_array_equal(train.labels[:4, 2], [0, 10, 0, 40])
+  np.testing.assert_array_equal(train.labels[:2, 4], [-6.5, -5.5])
+  again = label_statistics.of_files(
+    out, schema.parse(manifest.options['schema']).tasks, 'log'
+  )
+  assert [dataclasses.replace(t, levels=tuple(t.levels)) for t in again] == [
+    dataclasses.replace(t, levels=tuple(t.levels)) for t in manifest.tasks
+  ]
+
+
+def test_binary_tasks_are_written_as_before(tmp_path):
+  run(tmp_path, tasks=TASKS[:2])
+  record = json.loads((tmp_path / 'out' / 'manifest.json').read_text())
+  assert record['tasks'] == [
+    {'name': 'click', 'after': None},
+    {'name': 'like', 'after': 'click'},
+  ]
+  spec = manifest_lib.read(tmp_path / 'out').feature_spec()
+  assert (spec.losses, spec.parents) == ((), ())
+
+
+@pytest.mark.parametrize(
+  ('change', 'words'),
+  [
+    ({'seconds': -1}, ('21', "'seconds'", 'of at least 0')),
+    ({'seconds': ''}, ('21', "'seconds'")),
+    ({'gain': 'inf'}, ('21', "'gain'", 'finite number')),
+    ({'stars': 1.5}, ('21', "'stars'", 'whole number')),
+    ({'click': 0, 'seconds': 3}, ('21', "'seconds'", "'click' is 0")),
+  ],
+)
+def test_labels_that_no_task_can_have(tmp_path, change, words):
+  raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+  rows = lines(**change)
+  raw_files.write(tmp_path / 'raw' / 'log.csv', rows)
+  raw_files.fails(tmp_path, lambda: run(tmp_path, rows), *words)
+
+
+def test_levels_are_declared_or_found(tmp_path):
+  declared = [{**TASKS[3], 'levels': [1, 2, 3, 4]}]
+  manifest = run(tmp_path, tasks=declared)
+  assert manifest.tasks[0].levels == (1, 2, 3, 4)
+  assert manifest.tasks[0].statistics['shares'][3] == 0
+  few = [{**TASKS[3], 'levels': [1, 2]}]
+  line = raw_files.fails(
+    tmp_path, lambda: run(tmp_path, tasks=few, overwrite=True), "'stars'"
+  )
+  assert 'one of the levels 1, 2' in line
+
+
+def test_labels_that_are_all_zero_have_no_unit(tmp_path):
+  tasks = [{'column': 'like', 'kind': 'regression', 'loss': 'poisson'}]
+  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
+  raw_files.write_schema(tmp_path / 'schema.json', {**SCHEMA, 'tasks': tasks})
+  raw_files.fails(
+    tmp_path, lambda: run(tmp_path, tasks=tasks), "'like'", '0 in all train'
+  )
+
+
+@pytest.mark.parametrize(
+  ('task', 'word'),
+  [
+    ({'kind': 'rank'}, 'binary, regression, ordinal'),
+    ({'loss': 'squared'}, 'cross_entropy'),
+    ({'kind': 'regression', 'loss': 'tweedie'}, 'poisson'),
+    ({'kind': 'regression', 'delta': 1}, 'delta'),
+    ({'kind': 'regression', 'loss': 'huber', 'delta': 0}, 'above 0'),
+    ({'levels': [0, 1]}, 'only an ordinal task'),
+    ({'kind': 'ordinal', 'levels': [2, 1]}, 'increasing'),
+    ({'kind': 'ordinal', 'after': 'y'}, 'an ordinal task implies no other'),
+  ],
+)
+def test_schema_refuses(task, word):
+  record = minimal(tasks=[{'column': 'y'}, {'column': 'z', **task}])
+  with pytest.raises(types.InputError, match=word):
+    schema.parse(record)
+
+
+def test_schema_survives_its_json():
+  tasks = [*TASKS, {'column': 'n', 'kind': 'ordinal', 'levels': [0, 2]}]
+  tasks[4] = {**TASKS[4], 'delta': 3.5}
+  found = schema.parse(minimal(tasks=tasks))
+  assert schema.parse(found.to_dict()) == found
+  assert found.tasks[4].settings == (('delta', 3.5),)
+  assert found.tasks[5].levels == (0, 2)
+
+
+@pytest.mark.parametrize(
+  ('change', 'word'),
+  [
+    ({'kind': 'rank'}, 'kind'),
+    ({'statistics': {}}, "lacks 'mean'"),
+    ({'levels': [3]}, 'levels'),
+    ({'settings': {'delta': 'x'}}, 'delta'),
+  ],
+)
+def test_a_manifest_with_other_tasks_is_refused(tmp_path, change, word):
+  manifest = run(tmp_path)
+  record = manifest_lib.to_dict(manifest)
+  record['tasks'][3 if 'levels' in change else 4] |= change
+  with pytest.raises(types.InputError, match=word):
+    manifest_lib.parse(json.loads(json.dumps(record)))
