@@ -312,13 +312,18 @@ class ObjectiveConfig:
 
   Attributes:
     name: the loss of every row: `pointwise`, its own; or one of the order
-      within its session: `bpr` (pairs), `softmax` (a list).
+      within its session: `bpr` (pairs), `softmax` (a list); or one of
+      conversions over all rows, where clicked ones alone tell: `escm2_ips`,
+      `escm2_dr`, `dcmt`.
     pointwise_share: share of the point-wise loss beside an objective of
-      another name, in [0, 1]; with 0 logits say an order and no probability.
+      another name, in [0, 1]; with 0 logits of an order say no probability.
+    least_propensity: escm2_ips, escm2_dr and dcmt only: the probability of a
+      click that a row is weighed by is at least this.
   """
 
   name: Annotated[str, Registered('objective')] = 'pointwise'
   pointwise_share: Share = 0.5
+  least_propensity: Annotated[float, Range(1e-6, 1.0)] = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

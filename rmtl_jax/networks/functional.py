@@ -19,8 +19,8 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
+  backbones,
   first_layer,
   id_dropout,
   ignore,
@@ -31,6 +31,7 @@ from rmtl_jax.networks import (
   tables,
   torch_init,
 )
+from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
 Shared = Any
@@ -57,6 +58,8 @@ class Network(NamedTuple):
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
     tasks: what the outputs stand for; () if all tasks are binary.
+    parents: of an actor, the place of the binary task that each one comes
+      after, or None (backbones.parents).
   """
 
   init: Callable[[jax.Array], Params]
@@ -67,6 +70,7 @@ class Network(NamedTuple):
   members: int = 1
   prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
+  parents: tuple[int | None, ...] = ()
 
 
 def apply(
@@ -333,6 +337,7 @@ def make_actor(
   if record.by_task:
     network = _one_per_task(network, spec.num_tasks)
     network = outputs.without_room(network, spec)
+  network = network._replace(parents=backbones.parents(spec))
   return outputs.with_tasks(network, spec)
 
 

@@ -139,7 +139,7 @@ class Models:
   def check(self, config: config_lib.Config) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for one in variants.of_members(config):
-      self.actor(one)
+      objectives.check(one.objective, self.actor(one).parents)
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
