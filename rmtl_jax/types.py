@@ -154,6 +154,8 @@ class FeatureSpec:
     distinct: capacity for the distinct values of each categorical field in a
       training batch (data/batches.distinct_capacity); empty if unknown.
     tasks: names of the tasks; needed by settings that name one.
+    domain: place of the domain (scenario) among the categorical fields, or
+      None.
     losses: of each task; empty if all tasks are binary.
     parents: for each task, the place of the task that a positive of it implies,
       or None; empty if every task implies the one before it, or none is known
@@ -177,6 +179,7 @@ class FeatureSpec:
   quantiles: tuple[tuple[float, ...], ...] = ()
   distinct: tuple[int, ...] = ()
   tasks: tuple[str, ...] = ()
+  domain: int | None = None
   losses: tuple[TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
   sampling: Sampling | None = None

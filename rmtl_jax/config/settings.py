@@ -52,8 +52,9 @@ class NetworkConfig:
       number (docs/many_devices.md).
     bottom_units: layers of the bottom (or of an expert).
     tower_units: layers of a task's tower, before its last layer of one unit.
-    num_experts: experts of omoe and mmoe; ple has half of them shared and
-      half of them for each task.
+    num_experts: experts of omoe and mmoe; ple and home have half of them
+      shared and half of them for each task; adatt has as many in all, split
+      over the tasks, stem over the tasks and what they share.
     dropout: rate after every hidden layer, training only.
     id_dropout: share of the categories that training replaces by row 0
       (unseen), so that row 0 learns what to expect of categories that train
@@ -311,13 +312,18 @@ class ObjectiveConfig:
 
   Attributes:
     name: the loss of every row: `pointwise`, its own; or one of the order
-      within its session: `bpr` (pairs), `softmax` (a list).
+      within its session: `bpr` (pairs), `softmax` (a list); or one of
+      conversions over all rows, where clicked ones alone tell: `escm2_ips`,
+      `escm2_dr`, `dcmt`.
     pointwise_share: share of the point-wise loss beside an objective of
-      another name, in [0, 1]; with 0 logits say an order and no probability.
+      another name, in [0, 1]; with 0 logits of an order say no probability.
+    least_propensity: escm2_ips, escm2_dr and dcmt only: the probability of a
+      click that a row is weighed by is at least this.
   """
 
   name: Annotated[str, Registered('objective')] = 'pointwise'
   pointwise_share: Share = 0.5
+  least_propensity: Annotated[float, Range(1e-6, 1.0)] = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

@@ -153,6 +153,7 @@ class Manifest:
     splits: 'train', 'validation', 'test'.
     user_field: the categorical field that identifies the user, or None.
     item_field: the categorical field that identifies the item, or None.
+    domain_field: the categorical field of the domain (scenario), or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.
     options: the options that made the data.
     source_files: name, bytes and SHA-256 of every raw file.
@@ -166,6 +167,7 @@ class Manifest:
   splits: dict[str, Split]
   user_field: str | None = None
   item_field: str | None = None
+  domain_field: str | None = None
   has_oracle: bool = False
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   source_files: tuple[dict[str, Any], ...] = ()
@@ -218,6 +220,7 @@ class Manifest:
       num_tasks=len(self.tasks),
       names=tuple(f.name for f in embedded),
       item=None if self.item_field is None else places[self.item_field],
+      domain=None if self.domain_field is None else places[self.domain_field],
       vocabulary_owners=() if set(owners) <= {None} else owners,
       numeric_names=tuple(f.name for f in self.of_kind('numeric')),
       groups=tuple(self.as_of_groups().items()),
@@ -477,7 +480,7 @@ def _check_fields(manifest: Manifest, path: str) -> None:
     if field.vocabulary_owner is not None:
       _check_shares(field, manifest, what)
   categorical = [field.name for field in manifest.of_kind('categorical')]
-  for role in ('user_field', 'item_field'):
+  for role in ('user_field', 'item_field', 'domain_field'):
     name = getattr(manifest, role)
     if name is not None and name not in categorical:
       raise types.InputError(

@@ -73,6 +73,7 @@ class Wanted:
     exclude: columns that are no features.
     missing: texts that stand for nothing.
     weight: column of the rows' weights, or None.
+    domain: column of the domain (scenario), a categorical field; None: none.
   """
 
   tasks: Sequence[str] | Mapping[str, Entry]
@@ -87,6 +88,7 @@ class Wanted:
   exclude: Sequence[str] = ()
   missing: Sequence[str] = ()
   weight: str | None = None
+  domain: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,11 +146,15 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
       ' cut into sessions',
       'session',
     )
+  if wanted.domain is not None:
+    _check('domain', wanted.domain, names)
   unit = wanted.time_unit or _unit(table, time)
   fields, left_out = _fields(table, wanted, roles, labels)
   schema: dict[str, Any] = {
     role: roles[role] for role in ROLES[:3] if roles[role] is not None
   }
+  if wanted.domain is not None:
+    schema['domain'] = wanted.domain
   schema['time'] = {'column': time, 'unit': unit}
   schema |= fields
   schema['tasks'] = tasks
@@ -230,7 +236,7 @@ def _fields(
     for entry in fields[kind]:
       _check(kind, str(entry.get('column')), names)
       named.add(str(entry['column']))
-  keys = {roles['user'], roles['item']}
+  keys = {roles['user'], roles['item'], wanted.domain}
   used = labels | {c for c in roles.values() if c is not None}
   left_out: dict[str, str] = {}
   for column in map(str, names):

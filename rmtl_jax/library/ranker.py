@@ -61,6 +61,7 @@ class Ranker:
     exclude: Sequence[str] = (),
     missing: Sequence[str] = (),
     weight: str | None = None,
+    domain: str | None = None,
     as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
     backbone: str | None = None,
@@ -97,6 +98,7 @@ class Ranker:
       missing: texts that stand for nothing, as `NULL`.
       weight: column that says how much a row counts; tasks may have their own
         (docs/rows.md).
+      domain: column of the domain (scenario) of a row, for `pepnet` and `star`.
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
       prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
       backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
@@ -116,7 +118,8 @@ class Ranker:
     self.time, self.time_unit = time, time_unit
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
-    self.exclude, self.missing, self.weight = exclude, missing, weight
+    self.exclude, self.missing = exclude, missing
+    self.weight, self.domain = weight, domain
     self.as_of, self.prepare = as_of, prepare
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset

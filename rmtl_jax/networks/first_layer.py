@@ -66,12 +66,16 @@ class FirstLayer(nnx.Module):
       ReLU, so their kernels have gain HE.
     groups: how many of these are side by side.
     gates: further columns, which feed no ReLU (kernels of gain LECUN).
+    domains: where it is not 0, the groups' columns once per domain, their
+      kernels shared times own (star.py).
 
   Attributes:
     table: embeddings of all fields below each other, f32[sum of sizes, D].
     kernel: f32[blocks, D, groups * units + gates]; the session's block is the
       last.
     bias: f32[groups * units + gates].
+    domain_kernel: f32[domains, blocks, D, groups * units].
+    domain_bias: f32[domains, groups * units].
     numeric: linear layer of the numeric block, or those of the numeric fields'
       blocks (numeric.Piecewise), where N > 0.
     products_<field>: its table of products, with first_layer=tables
@@ -89,12 +93,13 @@ class FirstLayer(nnx.Module):
     units: int,
     groups: int = 1,
     gates: int = 0,
+    domains: int = 0,
   ):
     dim = config.embedding_dim
     self.spec = spec
     self.config = config
-    self.groups = groups
-    self.widths = (units,) * groups + ((gates,) if gates else ())
+    self.groups = groups * max(domains, 1)
+    self.widths = (units,) * self.groups + ((gates,) if gates else ())
     self.encodes = config.session_encoder != 'none'
     self.histories = history.fields(spec)
     self.ignored = self.histories if config.history_encoder == 'none' else ()
@@ -108,10 +113,15 @@ class FirstLayer(nnx.Module):
     kernels = [kernel(groups * units, layers.HE)]
     if gates:
       kernels.append(kernel(gates, layers.LECUN))
-    width = sum(self.widths)
-    joined = jnp.concatenate(kernels, axis=1).reshape(blocks, dim, width)
+    joined = jnp.concatenate(kernels, axis=1).reshape(blocks, dim, -1)
     self.kernel = nnx.Param(joined)
-    self.bias = nnx.Param(jnp.zeros((width,)))
+    self.bias = nnx.Param(jnp.zeros((joined.shape[2],)))
+    width = sum(self.widths)
+    self.has_domains = domains > 0
+    if domains:
+      own = (domains, blocks, dim, groups * units)
+      self.domain_kernel = nnx.Param(jnp.ones(own))
+      self.domain_bias = nnx.Param(jnp.zeros((domains, groups * units)))
     if config.first_layer == 'tables':
       for f in self._tabled():
         products = nnx.Param(jnp.zeros((spec.categorical[f], width)))
@@ -138,6 +148,17 @@ class FirstLayer(nnx.Module):
     """`in_axes` of what `share` returns, in a vmap over lanes."""
     return 0 if self.by_batch else None
 
+  def columns(self) -> tuple[jax.Array, jax.Array]:
+    """The kernel f32[blocks, D, width] and the bias f32[width] of all parts."""
+    kernel, bias = self.kernel[...], self.bias[...]
+    if not self.has_domains:
+      return kernel, bias
+    own = self.domain_bias[...]
+    rest = bias[own.shape[1] :]
+    bias = (bias[: own.shape[1]][None, :] + own).reshape(-1)
+    kernel = layers.per_domain(kernel, self.domain_kernel[...])
+    return kernel, jnp.concatenate([bias, rest])
+
   def _tabled(self) -> tuple[int, ...]:
     return tables.tabled(self.spec.categorical, sum(self.widths))
 
@@ -154,7 +175,7 @@ class FirstLayer(nnx.Module):
     if not self.by_batch:
       return ()
     form, sizes = self.config.first_layer, self.spec.categorical
-    table, kernel = self.table[...], self.kernel[...][: len(sizes)]
+    table, kernel = self.table[...], self.columns()[0][: len(sizes)]
     categorical = jnp.asarray(inputs.categorical)
     if form == 'tables':
       products = {
@@ -202,11 +223,12 @@ class FirstLayer(nnx.Module):
       numeric.num_blocks(self.spec, self.config.numeric_encoding),
       int(self.encodes),
     )
+    kernel, bias = self.columns()
     for_categories, for_lists, for_numeric, for_session = jax.lax.split(
-      self.kernel[...], sizes, axis=0
+      kernel, sizes, axis=0
     )
     rows = inputs.categorical.shape[0]
-    y = jnp.broadcast_to(self.bias[...], (rows, self.bias.shape[0]))
+    y = jnp.broadcast_to(bias, (rows, bias.shape[0]))
     embedded = None
     if self.spec.categorical and not self.by_batch:
       embedded = embeddings.of_categories(self.table[...], self.spec, inputs)

@@ -19,8 +19,8 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import values as config_values
-from rmtl_jax.networks import critic as critic_lib
 from rmtl_jax.networks import (
+  backbones,
   first_layer,
   id_dropout,
   ignore,
@@ -31,6 +31,7 @@ from rmtl_jax.networks import (
   tables,
   torch_init,
 )
+from rmtl_jax.networks import critic as critic_lib
 
 Params = dict[str, Any]
 Shared = Any
@@ -57,6 +58,8 @@ class Network(NamedTuple):
     prepare: params -> what `share` and `lane` take, computed once for many
       batches: the same, but with first_layer=tables (tables.prepare).
     tasks: what the outputs stand for; () if all tasks are binary.
+    parents: of an actor, the place of the binary task that each one comes
+      after, or None (backbones.parents).
   """
 
   init: Callable[[jax.Array], Params]
@@ -67,6 +70,7 @@ class Network(NamedTuple):
   members: int = 1
   prepare: Callable[[Params], Params] = lambda params: params
   tasks: tuple[types.TaskLoss, ...] = ()
+  parents: tuple[int | None, ...] = ()
 
 
 def apply(
@@ -141,7 +145,10 @@ def _network(
   config: config_lib.NetworkConfig,
   wrappers: Sequence[registry.Wrapper] = (),
 ) -> Network:
-  """The functions of a module with `first` and `__call__` (one lane)."""
+  """The functions of a module with `first` and `__call__` (one lane).
+
+  A module with several first layers has `share` and `shared_axes` of its own.
+  """
   field_rates = id_dropout.rates(config.id_dropout, spec)
   init_plain, bind, abstract = from_module(build)
 
@@ -156,11 +163,14 @@ def _network(
       return torch_init.redraw(params, jax.random.fold_in(key, 1))
     return params
 
+  def sharing(module: Any) -> Any:
+    return module if hasattr(module, 'share') else module.first
+
   traced = functools.partial(precision.traced_with, config.matmul_precision)
 
   def share(params: Params, inputs: types.Inputs) -> Shared:
     with traced():
-      return bind(params).first.share(inputs)
+      return sharing(bind(params)).share(inputs)
 
   def lane(params, shared, inputs, *args, dropout_key=None):
     with traced():
@@ -170,11 +180,11 @@ def _network(
     with traced():
       return tables.prepare(params, spec.categorical)
 
-  axes = abstract.first.shared_axes
+  axes = sharing(abstract).shared_axes
   # `init` is not compiled: the draws of equal shapes share small programs,
   # where one of all draws would take seconds to compile.
   network = Network(init, share, lane, axes, perturb)
-  if config.first_layer == 'tables':
+  if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
   for wrapper in wrappers:
     network = wrapper.wrap(network, spec, config)
@@ -303,7 +313,8 @@ def make_actor(
 
   Raises:
     types.InputError: no such backbone, nothing to read, no such field to
-      ignore, or a session encoder without an item field.
+      ignore, a session encoder without an item field, or a backbone of domains
+      without a domain field.
   """
   seen = ignore.view(spec, config)
   if seen is not None:
@@ -311,6 +322,11 @@ def make_actor(
     return _narrowed(make_actor(seen.spec, backbone, rest), seen)
   _check(spec, config)
   record = registry.BACKBONES.find(backbone)
+  if record.needs_domain and spec.domain is None:
+    raise types.InputError(
+      f'config.backbone: {backbone} needs data whose manifest.json names a'
+      ' domain_field that is not ignored, found none'
+    )
   built = outputs.one_task(spec) if record.by_task else spec
   network = _network(
     lambda rngs: record.make(built, config, rngs),
@@ -321,6 +337,7 @@ def make_actor(
   if record.by_task:
     network = _one_per_task(network, spec.num_tasks)
     network = outputs.without_room(network, spec)
+  network = network._replace(parents=backbones.parents(spec))
   return outputs.with_tasks(network, spec)
 
 

@@ -133,6 +133,7 @@ def view(
     numeric=len(numeric),
     names=tuple(name for name in spec.names if name not in gone),
     item=single.index(spec.item) if spec.item in single else None,
+    domain=single.index(spec.domain) if spec.domain in single else None,
     vocabulary_owners=_owners(spec, single, multi),
     numeric_names=tuple(n for n in spec.numeric_names if n not in gone),
     quantiles=tuple(spec.quantiles[i] for i in numeric if spec.quantiles),

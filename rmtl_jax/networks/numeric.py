@@ -137,6 +137,12 @@ class Piecewise(nnx.Module):
     """The fields' bins."""
     return Bins.of(self.quantiles)
 
+  def blocks(self, x: types.Array) -> jax.Array:
+    """The blocks themselves, f32[T, N] -> f32[T, N, D]."""
+    components = self.bins.encode(x)
+    blocks = jnp.einsum('tnb,nbd->tnd', components, self.slopes[...])
+    return blocks + self.offset[...][None]
+
   def through(self, x: types.Array, kernel: jax.Array) -> jax.Array:
     """The blocks through the first layer.
 

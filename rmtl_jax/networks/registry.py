@@ -26,6 +26,7 @@ class BackboneRecord:
     min_experts: least value of `config.network.num_experts`.
     of_all_rows: whether a task's probability is that of all rows, the product
       along the funnel, and can't be judged on the positives of another task.
+    needs_domain: whether data must name the field of their domain.
   """
 
   name: str
@@ -33,10 +34,12 @@ class BackboneRecord:
   by_task: bool = False
   min_experts: int = 1
   of_all_rows: bool = False
+  needs_domain: bool = False
 
 
-def _backbone(class_name: str) -> Callable[..., Any]:
-  return registry.lazy('rmtl_jax.networks.backbones', class_name)
+def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
+  module = 'rmtl_jax.networks.backbones' + (f'.{file}' if file else '')
+  return registry.lazy(module, class_name)
 
 
 BACKBONES = registry.Registry(
@@ -50,6 +53,13 @@ BACKBONES = registry.Registry(
     BackboneRecord('ple', _backbone('Ple'), min_experts=2),
     BackboneRecord('aitm', _backbone('Aitm')),
     BackboneRecord('esmm', _backbone('Esmm'), of_all_rows=True),
+    BackboneRecord('dbmtl', _backbone('Dbmtl', 'dbmtl')),
+    BackboneRecord('cross_stitch', _backbone('CrossStitch', 'cross_stitch')),
+    BackboneRecord('adatt', _backbone('Adatt', 'adatt')),
+    BackboneRecord('home', _backbone('Home', 'home'), min_experts=2),
+    BackboneRecord('stem', _backbone('Stem', 'stem')),
+    BackboneRecord('pepnet', _backbone('Pepnet', 'pepnet'), needs_domain=True),
+    BackboneRecord('star', _backbone('Star', 'star'), needs_domain=True),
   ),
 )
 

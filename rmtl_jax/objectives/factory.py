@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 
 from rmtl_jax import config as config_lib
+from rmtl_jax import types
 from rmtl_jax.objectives import registry, within_session
 
 Mix = Callable[
   [jax.Array, jax.Array, jax.Array, within_session.Lane], jax.Array
 ]
+
+
+def check(
+  config: config_lib.ObjectiveConfig, parents: Sequence[int | None]
+) -> None:
+  """Refuses an objective that these tasks can't have.
+
+  Args:
+    config: its name.
+    parents: the place of the task that each one comes after, or None.
+
+  Raises:
+    types.InputError: no task comes after another, and it is about such.
+  """
+  record = registry.find(config.name)
+  if record.needs_parents and set(parents) <= {None}:
+    raise types.InputError(
+      f'config.objective.name: {record.name} is about tasks that come after'
+      ' others ("after" in the schema), found none'
+    )
 
 
 def make_objective(config: config_lib.ObjectiveConfig) -> Mix | None:
@@ -27,13 +48,15 @@ def make_objective(config: config_lib.ObjectiveConfig) -> Mix | None:
   Raises:
     types.InputError: no such objective.
   """
-  function = registry.find(config.name).function
+  record = registry.find(config.name)
+  function = record.function
   if function is None:
     return None
+  own_settings = {name: getattr(config, name) for name in record.settings}
   share = config.pointwise_share
 
   def mix(pointwise, logits, labels, lane):
-    own = function(logits, labels, lane)
+    own = function(logits, labels, lane, **own_settings)
     return share * pointwise + (1.0 - share) * own if share else own
 
   return mix

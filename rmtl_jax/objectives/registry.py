@@ -22,14 +22,24 @@ class Objective:
     name: what `config.objective.name` says.
     label: what it is, in tables.
     paper: whose, and which equation.
-    function: function(logits f32[T, K], labels f32[T, K], lane) -> row losses
-      f32[T, K]; see `within_session.Lane`. None: the point-wise loss alone.
+    function: function(logits f32[T, K], labels f32[T, K], lane, **settings) ->
+      row losses f32[T, K]; see `within_session.Lane`. None: the point-wise loss
+      alone.
+    settings: of ObjectiveConfig that the function takes, by name.
+    needs_parents: whether it is about tasks that come after others.
   """
 
   name: str
   label: str
   paper: str = ''
   function: Callable[..., Any] | None = None
+  settings: tuple[str, ...] = ()
+  needs_parents: bool = False
+
+
+def _selection(name: str, label: str, paper: str) -> Objective:
+  function = registry.lazy('rmtl_jax.objectives.selection', name)
+  return Objective(name, label, paper, function, ('least_propensity',), True)
 
 
 def _within_session(name: str) -> Callable[..., Any]:
@@ -51,6 +61,21 @@ RECORDS = registry.Registry(
       "a positive's share of its session",
       'Cao et al., ICML 2007, with labels for relevance',
       _within_session('listwise'),
+    ),
+    _selection(
+      'escm2_ips',
+      'conversions over all rows, by inverse propensities',
+      'Wang et al., SIGIR 2022, ESCM2-IPS',
+    ),
+    _selection(
+      'escm2_dr',
+      'conversions over all rows, doubly robust',
+      'Wang et al., SIGIR 2022, ESCM2-DR',
+    ),
+    _selection(
+      'dcmt',
+      'conversions over clicked rows and, counterfactually, all others',
+      'Zhu et al., ICDE 2023',
     ),
   ),
 )

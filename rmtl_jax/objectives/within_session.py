@@ -21,9 +21,11 @@ class Lane(NamedTuple):
 
   Attributes:
     segment: equal within one session, -1 in padding, i32[T].
+    parents: the place of the task that each one comes after, or None.
   """
 
   segment: types.Array
+  parents: tuple[int | None, ...] = ()
 
 
 def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:

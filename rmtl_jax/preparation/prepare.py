@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -131,6 +131,7 @@ def _run(
     splits=_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
+    domain_field=rows.domain_field,
     has_oracle=rows.has_oracle,
     options={name: getattr(config, name) for name in _RECORDED}
     | {'split': list(config.split)}

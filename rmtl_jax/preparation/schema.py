@@ -4,10 +4,12 @@
       "session": "visit_id",
       "user": "customer",
       "item": "article",
+      "domain": "page",
       "time": {"column": "shown_at", "unit": "ms"},
       "categorical": [
         "customer",
         "article",
+        "page",
         {"column": "Shop Department", "name": "department"}
       ],
       "multi_valued": [{"column": "tags", "separator": "|"}],
@@ -38,7 +40,9 @@ ordinal label, which are else found in the log. `after` names the task that a
 positive implies; `known_after_seconds` is the delay after its row at which a
 label is known at the latest: as-of features of group `feedback` need it, and a
 label of train and validation that is unknown before its split's end is not
-observed. Without it all are, and labels count after the idle timeout.
+observed. Without it all are, and labels count after the idle timeout. `domain`
+names the column of the domain (scenario) that a row is of, a categorical field:
+the backbones pepnet and star need it.
 
 What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
 labels, of rows that don't count for the task; `"only_after": true` judges the
@@ -47,7 +51,7 @@ task on the positives of `after` alone; `weight`, of a task or of all beside
 the task's negatives were kept when the log was sampled.
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `session`, `user`, `item`,
-`delimiter`, `missing` and any kind of field can be left out.
+`domain`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -72,6 +76,7 @@ _KEYS = (
   'session',
   'user',
   'item',
+  'domain',
   'time',
   'categorical',
   'multi_valued',
@@ -108,6 +113,7 @@ class TableSchema:
     session: column of session ids, or None.
     user: column of users, or None; one of the two is there.
     item: column of items, or None.
+    domain: column of the domain, or None.
     delimiter: between a CSV file's values.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
@@ -120,6 +126,7 @@ class TableSchema:
   session: str | None = None
   user: str | None = None
   item: str | None = None
+  domain: str | None = None
   delimiter: str = ','
   missing: tuple[str, ...] = ()
   weight: str | None = None
@@ -138,7 +145,7 @@ class TableSchema:
         for t in self.tasks
       ],
     }
-    for role in ('session', 'user', 'item', 'weight'):
+    for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
     if self.missing:
@@ -191,6 +198,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     session=part.optional('session'),
     user=part.optional('user'),
     item=part.optional('item'),
+    domain=part.optional('domain'),
     delimiter=part.text('delimiter', ','),
     missing=part.texts('missing'),
     weight=part.optional('weight'),
@@ -348,6 +356,10 @@ def _check(schema: TableSchema, part: _Part) -> None:
     part.fail('expected at least one categorical, multi_valued or numeric')
   _check_missing(schema, part)
   _check_roles(schema, part)
+  if schema.domain and schema.categorical_of(schema.domain) is None:
+    part.fail(
+      f'domain: {schema.domain!r} is the column of no categorical field'
+    )
   counts = collections.Counter(f.name.lower() for f in schema.fields)
   labels = {task.column: task.name for task in schema.tasks}
   for field in schema.fields:

@@ -162,6 +162,7 @@ class SourceTable:
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
+    domain_field: the categorical field of the domain (scenario).
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
     has_oracle: whether the view has `p_<task>`.
@@ -185,6 +186,7 @@ class SourceTable:
   key_column: str = 'user'
   user_field: str | None = None
   item_field: str | None = None
+  domain_field: str | None = None
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)

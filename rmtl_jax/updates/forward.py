@@ -67,7 +67,7 @@ def actor_losses(
         descended = losses.binary_cross_entropy(logits, smooth)
       actions, is_binary = jax.nn.sigmoid(logits), True
     if objective is not None:
-      beside = within_session.Lane(segment)
+      beside = within_session.Lane(segment, network.parents)
       mixed = objective(descended, logits, labels, beside)
       descended = jnp.where(is_binary, mixed, descended)
     return descended, row_losses, actions

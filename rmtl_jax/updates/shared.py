@@ -81,9 +81,13 @@ def shared_parameters(
 
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:
   """Rows of one session per lane, all slots used, numbers positive."""
-  shape = (_LANES, _LENGTH)
+  domains = 0 if spec.domain is None else spec.categorical[spec.domain]
+  shape = (_LANES, max(_LENGTH, domains))
   draw = np.random.default_rng(0)
   categorical = [draw.integers(1, max(n, 2), shape) for n in spec.categorical]
+  if spec.domain is not None:  # All of them: each may have its own layers.
+    row = np.arange(shape[1]) % domains
+    categorical[spec.domain] = np.broadcast_to(row, shape)
   multi = [
     draw.integers(1, max(n, 2), (*shape, width))
     for n, width in spec.multi_valued

@@ -83,6 +83,7 @@ def test_what_has_a_default_may_lack():
   for name in (
     'user_field',
     'item_field',
+    'domain_field',
     'has_oracle',
     'options',
     'source_files',
@@ -269,6 +270,7 @@ def test_feature_spec_and_columns():
     (('splits', 'test', 'start_ms'), '0', r"start_ms is '0', expected a whole"),
     (('user_field',), 'price', r"user_field is 'price', expected a categori"),
     (('item_field',), 3, r'item_field is 3, expected a categorical field'),
+    (('domain_field',), 'tags', r"domain_field is 'tags', expected a categori"),
   ],
 )
 def test_malformed_entries_are_named(path, value, expected):

@@ -169,6 +169,8 @@ _BUILDERS = {
   'esmm': _esmm,
 }
 
+BACKBONES = tuple(_BUILDERS)
+
 
 def actor(backbone: str, get: Get) -> dict[str, Any]:
   """An actor's parameters (or gradients) by their names -> our tree."""

@@ -119,12 +119,14 @@ def test_what_is_named_is_taken_as_it_is():
     session=None,
     user='user_id',
     item=None,
+    domain='user_id',
     categorical=['user_id'],
     numeric=[{'column': 'price', 'transform': 'log1p'}, 'item_id'],
     missing=['NULL'],
   )
   schema = found.schema
   assert 'session' not in schema and 'item' not in schema
+  assert schema['domain'] == 'user_id'
   assert schema['missing'] == ['NULL']
   assert schema['tasks'][1] == {
     'name': 'sale',

@@ -244,6 +244,199 @@ def esmm(spec, config, params, x):
   return logits
 
 
+def dbmtl(spec, config, params, x):
+  units = config.tower_units
+  bottom = Columns(params['first']).take(x, config.bottom_units[0])
+  bottom = perceptron(bottom, params.get('bottom'), 0, config.bottom_units)
+  logits, known = [], []
+  for k in range(spec.num_tasks):
+    own = dense(bottom, *member(params['linear_0'], k))
+    own = perceptron(own, params.get('hidden'), k, units)
+    relation = params[f'relation_{k}']
+    z = np.concatenate([own, *known])
+    known.append(relu(dense(z, relation['kernel'], relation['bias'])))
+    logits.append(dense(known[k], *member(params['heads']['linear'], k))[0])
+  return logits
+
+
+def cross_stitch(spec, config, params, x):
+  tasks, units = range(spec.num_tasks), config.bottom_units
+  columns = Columns(params['first'])
+  own = [columns.take(x, units[0]) for _ in tasks]
+  for i in range(len(units)):
+    if i > 0:
+      layer = params[f'linear_{i}']
+      own = [dense(own[k], *member(layer, k)) for k in tasks]
+    own = [relu(h) for h in own]
+    own = [mixture(params[f'stitch_{i}'][k], own) for k in tasks]
+  return [tower(own[k], params['towers'], k, config.tower_units) for k in tasks]
+
+
+def adatt(spec, config, params, x):
+  tasks, units = range(spec.num_tasks), config.bottom_units
+  each = max(1, config.num_experts // spec.num_tasks)
+  count, columns = each * spec.num_tasks, Columns(params['first'])
+  outputs = [columns.take(x, units[0]) for _ in range(count)]
+  gates, paths = [columns.take(x, count) for _ in tasks], []
+  for i in range(len(units)):
+    if i > 0:
+      layer, gate = params[f'experts_{i}'], params[f'gates_{i}']
+      outputs = [
+        dense(paths[e // each], *member(layer, e)) for e in range(count)
+      ]
+      gates = [dense(paths[k], *member(gate, k)) for k in tasks]
+    outputs = [relu(h) for h in outputs]
+    native = params[f'native_{i}']
+    paths = [
+      mixture(softmax(gates[k]), outputs)
+      + mixture(native[k], outputs[k * each : (k + 1) * each])
+      for k in tasks
+    ]
+  return [
+    tower(paths[k], params['towers'], k, config.tower_units) for k in tasks
+  ]
+
+
+def home(spec, config, params, x):
+  tasks, units = range(spec.num_tasks), config.bottom_units
+  common = config.num_experts // 2
+  each = config.num_experts - common
+  count, columns = each * spec.num_tasks + common, Columns(params['first'])
+  outputs = [columns.take(x, units[0]) for _ in range(count)]
+  gates = [columns.take(x, each + common) for _ in tasks]
+  shared = columns.take(x, count) if len(units) > 1 else None
+  own, paths = [columns.take(x, each) for _ in tasks], []
+
+  def weights(z):
+    return [sigmoid(z[0])] if len(z) == 1 else softmax(z)
+
+  for i in range(len(units)):
+    if i > 0:
+      level = params[f'level_{i}']
+      outputs = []
+      for e in range(count):
+        path = paths[min(e // each, spec.num_tasks)]
+        z = dense(path, *member(level['down'], e))
+        z = dense(z, *member(level['up'], e))
+        path = 2 * sigmoid(z) * path
+        outputs.append(dense(path, *member(level['experts'], e)))
+      z = [
+        dense(
+          paths[k], level[f'gate_{k}']['kernel'], level[f'gate_{k}']['bias']
+        )
+        for k in tasks
+      ]
+      gates, own = [v[:-each] for v in z], [v[-each:] for v in z]
+      if i < len(units) - 1:
+        gate = level['gate_shared']
+        shared = dense(paths[-1], gate['kernel'], gate['bias'])
+    norm = params[f'activation_{i}']
+    for e, h in enumerate(outputs):
+      z = (h - h.mean()) / np.sqrt(h.var() + 1e-5)
+      z = z * norm['scale'][e] + norm['shift'][e]
+      outputs[e] = z * sigmoid(z)
+    mine = [outputs[k * each : (k + 1) * each] for k in tasks]
+    paths = [
+      mixture(weights(gates[k]), mine[k] + outputs[each * len(tasks) :])
+      + mixture(weights(own[k]), mine[k])
+      for k in tasks
+    ]
+    if i < len(units) - 1:
+      paths.append(mixture(weights(shared), outputs))
+  return [
+    tower(paths[k], params['towers'], k, config.tower_units) for k in tasks
+  ]
+
+
+def stem(spec, config, params, row):
+  tasks, units = range(spec.num_tasks), config.bottom_units
+  each = max(1, config.num_experts // (spec.num_tasks + 1))
+  count = each * (spec.num_tasks + 1)
+  outputs, gates = [], []
+  for group in (*(params[f'task_{k}'] for k in tasks), params):
+    first = group['first']
+    x, columns = features(spec, config, first, row), Columns(first)
+    outputs += [columns.take(x, units[0]) for _ in range(each)]
+    own = 1 if group is not params else spec.num_tasks
+    gates += [columns.take(x, count) for _ in range(own)]
+  outputs = [
+    perceptron(h, params.get('experts'), e, units)
+    for e, h in enumerate(outputs)
+  ]
+  return [
+    tower(
+      mixture(softmax(gates[k] + gates[spec.num_tasks + k]), outputs),
+      params['towers'],
+      k,
+      config.tower_units,
+    )
+    for k in tasks
+  ]
+
+
+def gate_unit(x, hidden, out):
+  h = relu(dense(x, hidden['kernel'], hidden['bias']))
+  return 2 * sigmoid(dense(h, out['kernel'], out['bias']))
+
+
+def pepnet(spec, config, params, row):
+  first, dim = params['first'], config.embedding_dim
+  x = features(spec, config, first, row)
+
+  def blocks(*fields):
+    return [x[f * dim : (f + 1) * dim] for f in fields]
+
+  seen = np.concatenate([*blocks(spec.domain), x])
+  scaled = x * gate_unit(seen, first['ep_hidden'], first['ep_out'])
+  about = sorted({*spec.user_side, *spec.item_side}) or [spec.domain]
+  seen = np.concatenate([*blocks(*about), scaled])
+  scales = gate_unit(seen, first['pp_hidden'], params['gate'])
+  columns, tasks = Columns(first), range(spec.num_tasks)
+  units = (*config.bottom_units, *config.tower_units)
+  own = [columns.take(scaled, units[0]) for _ in tasks]
+  at = 0
+  for i, width in enumerate(units):
+    if i > 0:
+      own = [dense(own[k], *member(params[f'linear_{i}'], k)) for k in tasks]
+    for k in tasks:
+      own[k] = relu(own[k]) * scales[at : at + width]
+      at += width
+  heads = params['heads']['linear']
+  return [dense(own[k], *member(heads, k))[0] for k in tasks]
+
+
+def star(spec, config, params, row):
+  first, p = params['first'], row.categorical[spec.domain]
+  x, units = features(spec, config, first, row), config.bottom_units
+  kernel = first['kernel'].reshape(len(x), -1)
+  own = first['domain_kernel'][p].reshape(len(x), -1)
+  shared, rest = kernel[:, : units[0]], kernel[:, units[0] :]
+  bias = first['bias'][: units[0]] + first['domain_bias'][p]
+  z = dense(x, shared * own, bias)
+  z = (z - z.mean()) / np.sqrt(z.var() + 1e-5)
+  z = z * params['scale'] * params['domain_scale'][p]
+  z = relu(z + params['shift'] + params['domain_shift'][p])
+
+  def layer(name, k, z):
+    group = params[name]
+    kernel = group['kernel'][k] * group['domain_kernel'][k, p]
+    return dense(z, kernel, group['bias'][k] + group['domain_bias'][k, p])
+
+  for i in range(1, len(units)):
+    z = relu(layer(f'bottom_{i}', 0, z))
+  hidden = relu(dense(x, rest, first['bias'][units[0] :]))
+  auxiliary = params['auxiliary']
+  added = dense(hidden, auxiliary['kernel'], auxiliary['bias'])
+  logits = []
+  for k in range(spec.num_tasks):
+    h = z
+    for i in range(1, len(config.tower_units) + 1):
+      h = relu(layer(f'tower_{i}', k, h))
+    last = len(config.tower_units) + 1
+    logits.append(layer(f'tower_{last}', k, h)[0] + added[k])
+  return logits
+
+
 def critic(spec, config, head, params, x, actions):
   """Q of one row; x are its features."""
   units, first = config.bottom_units, params['first']
@@ -285,7 +478,13 @@ BACKBONES = {
   'ple': ple,
   'aitm': aitm,
   'esmm': esmm,
+  'dbmtl': dbmtl,
+  'cross_stitch': cross_stitch,
+  'adatt': adatt,
+  'home': home,
 }
+# These make their own features of a row.
+OF_ROWS = {'stem': stem, 'pepnet': pepnet, 'star': star}
 
 
 def actor_row(spec, backbone, config, params, row):
@@ -296,6 +495,8 @@ def actor_row(spec, backbone, config, params, row):
       actor_row(one, 'shared_bottom', config, at(params, k), row)[0]
       for k in range(spec.num_tasks)
     ]
+  if backbone in OF_ROWS:
+    return OF_ROWS[backbone](spec, config, params, row)
   x = features(spec, config, params['first'], row)
   return BACKBONES[backbone](spec, config, params, x)
 

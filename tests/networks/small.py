@@ -22,6 +22,11 @@ CONFIG = config_lib.NetworkConfig(
   first_layer='plain',
 )
 LANES, SLOTS = 2, 3
+# A backbone of each kind that the first layer knows: K networks of their own;
+# groups and gates; a link behind the towers; several tables of embeddings;
+# scaled embeddings; columns per domain. Tables about what happens in the
+# first layer run over these, other tables over all backbones.
+FIRST_LAYERS = ('single_task', 'mmoe', 'esmm', 'stem', 'pepnet', 'star')
 
 
 def spec(
@@ -32,6 +37,8 @@ def spec(
     multi_valued=((5, 3), (4, 2)) if multi_valued else (),
     numeric=2 if numeric else 0,
     num_tasks=num_tasks,
+    item_side=(1,),
+    domain=0,
   )
 
 
@@ -68,7 +75,8 @@ def params(network: functional.Network, seed: int = 0) -> dict[str, Any]:
   shapes = jax.eval_shape(network.init, jax.random.key(0))
 
   def draw(path, leaf):
-    if path[-1].key == 'bias':
+    # Signs would cancel where tasks' units are added up.
+    if path[-1].key.startswith(('bias', 'stitch', 'native')):
       values = rng.uniform(0.3, 1.0, size=leaf.shape)
     else:
       values = rng.normal(scale=0.6, size=leaf.shape)

@@ -37,7 +37,7 @@ def test_distinct_values_are_numpys(array, room):
   np.testing.assert_array_equal(found.inverse, inverse)
 
 
-SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2)
+SPEC = types.FeatureSpec((3, 200, 100, 150), ((5, 2),), 1, 2, domain=0)
 
 
 def batch(variety: int) -> types.Inputs:
@@ -51,7 +51,7 @@ def batch(variety: int) -> types.Inputs:
 # Distinct values of a field; there is room for 12.
 VARIETIES = (1, 8, 12, 90)
 ROOMY = dataclasses.replace(SPEC, distinct=(3, 12, 12, 12))
-NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
+NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -69,7 +69,12 @@ def test_auto_is_separate_on_cpu():
   assert program(network) == program(separate)
 
 
-@pytest.mark.parametrize('name', NAMES)
+# Some paths of `stem` and `pepnet` are seen and not trained, by their papers:
+# test_later_backbones.py.
+TRAINED = [name for name in NAMES if name not in ('stem', 'pepnet')]
+
+
+@pytest.mark.parametrize('name', TRAINED)
 def test_gradients_equal_finite_differences(name):
   network, args = named(name, dropout=0.3)
   inputs = small.inputs(small.spec())

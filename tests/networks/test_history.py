@@ -94,7 +94,7 @@ def test_every_choice_is_here():
   assert config_lib.NetworkConfig().history_encoder == 'mean'
 
 
-NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
+NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 
 
 CASES = [(name, 'target_attention') for name in NAMES]

@@ -15,7 +15,6 @@ from flax import nnx
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import first_layer, functional, numeric
-from rmtl_jax.networks import registry as networks_registry
 from tests.networks import reference, small
 
 QUANTILES = ((-1.0, 0.0, 0.5, 2.5), (), (0.0, 4.0))
@@ -137,7 +136,7 @@ def test_a_fresh_block_is_a_line_of_the_rank():
   np.testing.assert_allclose(np.diff(blocks, 2, axis=0), 0.0, atol=1e-4)
 
 
-@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
+@pytest.mark.parametrize('backbone', small.FIRST_LAYERS)
 def test_every_backbone_equals_numpy(backbone):
   spec = small_spec()
   inputs = small.inputs(spec)

@@ -14,7 +14,6 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.ops import losses
 from tests.golden import released
 from tests.networks import small
@@ -58,7 +57,7 @@ def gradients(record, model):
   return get
 
 
-@pytest.mark.parametrize('model', networks_registry.BACKBONES)
+@pytest.mark.parametrize('model', released.BACKBONES)
 def test_backbones_are_the_released_ones(record, model):
   network = functional.make_actor(SPEC, model, NETWORK)
   params = released.actor(model, parts(record, f'{model}/p'))

@@ -14,7 +14,7 @@ from rmtl_jax.networks import functional, precision
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
-NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
+NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 # 1 + 2^-8 lies halfway between two numbers of 8 bits and goes to the even one;
 # the next representable number above 1 is 1 + 2^-7.
 FINE = 1 + 2**-8
@@ -88,9 +88,11 @@ def products(jaxpr, found):
   return found
 
 
-@pytest.mark.parametrize('first_layer', ['plain', 'distinct'])
-@pytest.mark.parametrize('form', ['separate', 'batched'])
-@pytest.mark.parametrize('name', NAMES)
+FORMS = [(name, 'separate', 'plain') for name in networks_registry.BACKBONES]
+FORMS += [(name, 'batched', 'distinct') for name in NAMES]
+
+
+@pytest.mark.parametrize(('name', 'form', 'first_layer'), FORMS)
 def test_all_products_of_rows_and_kernels_are_rounded(name, form, first_layer):
   """Forward and backward; a bias or a mixture is no such product."""
   spec = small.spec(numeric=False)

@@ -357,7 +357,7 @@ def test_items_learn_through_the_history_alone():
   )
 
 
-NAMES = (*networks_registry.BACKBONES, 'shared', 'separate')
+NAMES = (*small.FIRST_LAYERS, 'shared', 'separate')
 
 
 def named(name, encoder, spec=SPEC):

@@ -28,23 +28,25 @@ def documented():
 
 def test_documented_example():
   found = schema.parse(documented())
-  assert (found.session, found.user, found.item) == (
+  assert (found.session, found.user, found.item, found.domain) == (
     'visit_id',
     'customer',
     'article',
+    'page',
   )
   assert (found.time, found.unit, found.delimiter) == ('shown_at', 'ms', ',')
   assert [(f.name, f.kind, f.column) for f in found.fields] == [
     ('customer', 'categorical', 'customer'),
     ('article', 'categorical', 'article'),
+    ('page', 'categorical', 'page'),
     ('department', 'categorical', 'Shop Department'),
     ('tags', 'multi_valued', 'tags'),
     ('price', 'numeric', 'price'),
     ('age', 'numeric', 'age'),
     ('discount', 'numeric', 'discount'),
   ]
-  assert found.fields[3].details == {'separator': '|'}
-  assert [(f.transform, f.bins) for f in found.fields[4:]] == [
+  assert found.fields[4].details == {'separator': '|'}
+  assert [(f.transform, f.bins) for f in found.fields[5:]] == [
     ('log1p', 0),
     ('bins', 10),
     ('standard', 0),
@@ -95,6 +97,7 @@ def test_defaults():
     (minimal(usr='u'), 's: usr: no such setting (did you mean user?)'),
     (minimal(user=3), 's: user: found 3, expected text'),
     (minimal(user=None), 's: expected "session" or "user"'),
+    (minimal(domain='t'), "s: domain: 't' is the column of no categorical"),
     (minimal(tasks=[]), 's: tasks: expected at least one'),
     (minimal(tasks={}), 's: tasks: expected a list'),
     (minimal(tasks=[{'name': 'y'}]), 's: tasks[0].column: missing'),

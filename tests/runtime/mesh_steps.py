@@ -38,6 +38,7 @@ SPEC = types.FeatureSpec(
   item_side=(0, 2),
   user_side=(1,),
   previous=((1, 3),),
+  domain=1,
 )
 
 

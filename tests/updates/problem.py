@@ -18,7 +18,12 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import loop
 
 SPEC = types.FeatureSpec(
-  categorical=(7, 5), multi_valued=((4, 2),), numeric=1, num_tasks=2, item=0
+  categorical=(7, 5),
+  multi_valued=((4, 2),),
+  numeric=1,
+  num_tasks=2,
+  item=0,
+  domain=1,
 )
 NETWORK = config_lib.NetworkConfig(
   embedding_dim=3,
@@ -144,9 +149,14 @@ def lively(network: Any, seed: int) -> Any:
   rng = np.random.default_rng(seed)
   # Shapes alone: `init` would have to be compiled.
   shapes = jax.eval_shape(network.init, jax.random.key(0))
-  return jax.tree.map(
-    lambda s: jnp.asarray(0.7 * rng.normal(size=s.shape), jnp.float32), shapes
-  )
+
+  def draw(path, leaf):
+    values = 0.7 * rng.normal(size=leaf.shape)
+    # Signs would cancel where tasks' units are added up.
+    values = abs(values) if path[-1].key.startswith('stitch') else values
+    return jnp.asarray(values, jnp.float32)
+
+  return jax.tree.map_with_path(draw, shapes)
 
 
 def assert_varies(values: Any) -> None:

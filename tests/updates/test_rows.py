@@ -14,10 +14,10 @@ import pytest
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
-from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.training import models
 from rmtl_jax.updates import pretrain, rows, state
 from rmtl_jax.weighting import factory
+from tests.networks import small
 from tests.updates import problem
 
 # The second field and the list have more rows than a batch of 4 slots shows;
@@ -73,7 +73,7 @@ def test_small_vocabularies_stay_whole():
   np.testing.assert_array_equal(found.inputs.categorical, some.categorical)
 
 
-CONFIGS = [(name, {}) for name in networks_registry.BACKBONES] + [
+CONFIGS = [(name, {}) for name in small.FIRST_LAYERS] + [
   ('esmm', {'id_dropout': '0.4'}),
   ('mmoe', {'ignore': 'b'}),
   ('ple', {'session_encoder': 'gru', 'first_layer': 'distinct'}),

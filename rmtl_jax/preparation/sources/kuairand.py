@@ -139,6 +139,7 @@ def read(
     key_column='user_id',
     user_field='user_id',
     item_field='video_id',
+    domain_field='tab',
     identity=(raw.ROW_HASH,),
     warnings=tuple(warnings),
     options={

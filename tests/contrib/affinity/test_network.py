@@ -12,7 +12,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.contrib.affinity import network as affinity
 from rmtl_jax.networks import functional
-from rmtl_jax.networks import registry as networks_registry
 from rmtl_jax.updates import rows as rows_lib
 from tests.networks import small
 
@@ -165,7 +164,7 @@ def test_the_order_of_rows_of_one_time_does_not_matter():
     )
 
 
-@pytest.mark.parametrize('backbone', networks_registry.BACKBONES)
+@pytest.mark.parametrize('backbone', small.FIRST_LAYERS)
 def test_every_backbone_adds_it_to_its_towers(backbone):
   network = actor(backbone)
   params, given = drawn_params(network), inputs()

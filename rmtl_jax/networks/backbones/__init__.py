@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,11 @@ class Backbone(nnx.Module):
     raise NotImplementedError
 
   def read(
-    self, setup: layers.Setup, groups: int = 1, gates: tuple[int, ...] = ()
+    self,
+    setup: layers.Setup,
+    groups: int = 1,
+    gates: tuple[int, ...] = (),
+    domains: int = 0,
   ) -> first_layer.FirstLayer:
     """The first layer.
 
@@ -63,19 +68,33 @@ class Backbone(nnx.Module):
       setup: of the network.
       groups: experts, bottoms or towers, of bottom_units[0] columns each.
       gates: experts that each gate on the features sees.
+      domains: see FirstLayer.
     """
     self.gates = gates
     units = self.config.bottom_units[0]
     return first_layer.FirstLayer(
-      self.spec, self.config, setup.rngs, units, groups, sum(gates)
+      self.spec, self.config, setup.rngs, units, groups, sum(gates), domains
     )
+
+  def share(self, inputs: types.Inputs) -> first_layer.Shared:
+    """What the lanes of a batch share; leading dimensions [L, T]."""
+    return self.first.share(inputs)
+
+  @property
+  def shared_axes(self) -> Any:
+    """`in_axes` of what `share` returns, in a vmap over lanes."""
+    return self.first.shared_axes
 
   def __call__(
     self, shared: first_layer.Shared, inputs: types.Inputs, dropout_key: Key
   ) -> jax.Array:
     """One lane -> outputs of the towers, f32[T, sum of units]."""
     x, gates = self.first(shared, inputs)
-    return self.logits(x, experts.split_gates(gates, self.gates), dropout_key)
+    return self.logits(x, self.split(gates), dropout_key)
+
+  def split(self, gates: jax.Array) -> Gates:
+    """The first layer's columns of gates -> each gate's weights."""
+    return experts.split_gates(gates, self.gates)
 
   def logits(self, x: layers.Stack, gates: Gates, key: Key) -> jax.Array:
     """Outputs of the towers, f32[T, sum of units].
