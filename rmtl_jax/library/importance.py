@@ -29,7 +29,7 @@ def importance(
   stage: str = '',
   calibrated: bool | None = None,
   data_dir: str | os.PathLike[str] = '',
-  rows: int = 100_000,
+  rows: int = 50_000,
   seed: int = 0,
   live: progress.Progress | None = None,
 ) -> dict[str, Any]:
