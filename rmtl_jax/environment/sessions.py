@@ -24,7 +24,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.environment import spaces
-from rmtl_jax.ops import rewards
+from rmtl_jax.ops import rewards, task_losses
 
 Observation = Any
 Encode = Callable[[types.Inputs], jax.Array]
@@ -104,7 +104,7 @@ class SessionEnvironment:
         jnp.int32(0),
       )
     )
-    self._reward = rewards.REWARDS[reward]
+    self._reward = task_losses.reward_function(reward, spec.losses)
     self._encode = encode
     self._jitted_step = jax.jit(self._step)
     self._jitted_reset = jax.jit(self.reset_env)
@@ -333,7 +333,8 @@ def make(
   Args:
     data_dir: DATA, of `rmtl prepare`.
     split: 'train', 'validation' or 'test'; it has to fit the memory.
-    reward: `log_likelihood`, the paper's Eq. (3), or `absolute_error`.
+    reward: `log_likelihood`, the paper's Eq. (3) and minus the loss of tasks
+      of other kinds, or `absolute_error`.
     encode: the inputs of one row -> f32[D], such as `one_hot(spec)`; None:
       observations are dicts of features.
 
