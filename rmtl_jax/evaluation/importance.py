@@ -56,11 +56,14 @@ class Rows(NamedTuple):
     inputs: the features, [R, ...], numpy arrays.
     labels: f32[R, K].
     session: i64[R], equal within a session.
+    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label is
+      not observed; None: rows count alike.
   """
 
   inputs: types.Inputs
   labels: np.ndarray
   session: np.ndarray
+  weights: np.ndarray | None = None
 
 
 def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
@@ -256,7 +259,8 @@ class Importance:
   @functools.cached_property
   def _rarer(self) -> np.ndarray:
     """Sessions with the rarer label, of binary tasks, i64[K]."""
-    return intervals.rarer_sessions(self._rows.labels, self._rows.session)
+    rows = self._rows
+    return intervals.rarer_sessions(rows.labels, rows.session, rows.weights)
 
   def _clusters(self, k: int, name: str) -> int | None:
     """The number of sessions that an interval's correction counts."""
@@ -266,22 +270,26 @@ class Importance:
 
   def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
     """Each task's metrics."""
-    seen = evaluator.rows_of(self._rows.session, None, self._config)
-    return [
-      {
-        name: metrics.RECORDS[name].function(
-          self._rows.labels[:, k], predictions[:, k], seen
+    labels, session, weights = self._rows[1:]
+    found = []
+    for k, kind in enumerate(self._kinds):
+      seen, rows = slice(None), evaluator.rows_of(session, None, self._config)
+      if weights is not None:
+        seen, rows = evaluator.observed(
+          session, None, self._config, weights[:, k]
         )
-        for name in METRICS[kind]
-      }
-      for k, kind in enumerate(self._kinds)
-    ]
+      y, p = labels[seen, k], predictions[seen, k]
+      found.append(
+        {n: metrics.RECORDS[n].function(y, p, rows) for n in METRICS[kind]}
+      )
+    return found
 
   def _resampled(
     self, predictions: list[np.ndarray]
   ) -> list[dict[str, np.ndarray]]:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
     found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
+    weights = self._rows.weights
     for draw, places in (
       (intervals.replicates, self._places(kinds.BINARY)),
       (intervals.error_replicates, self._places(*kinds.KINDS[1:])),
@@ -294,6 +302,7 @@ class Importance:
         self._rows.session,
         self._draws,
         self._seed,
+        None if weights is None else weights[:, places],
       )
       for i, k in enumerate(places):
         found[k] = {name: v[:, :, i] for name, v in values.items()}

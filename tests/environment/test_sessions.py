@@ -227,6 +227,20 @@ def test_rewards_of_other_kinds_are_minus_their_loss(made):
     assert reward == pytest.approx(sum(expected), rel=1e-5) and ended
 
 
+def test_labels_that_are_not_observed_pay_nothing(made):
+  _, manifest, rows = made
+  weight = np.ones_like(rows.labels)
+  weight[0] = [3.0, 0.0]
+  env = environment.SessionEnvironment(
+    dataclasses.replace(rows, sample_weight=weight), manifest.feature_spec()
+  )
+  _, state = env.start(0)
+  action = np.full(2, 0.5, np.float32)
+  *_, reward, _, info = env.step_env(jax.random.key(0), state, action)
+  np.testing.assert_allclose(info['rewards'], [np.log(0.5), 0.0])
+  assert reward == pytest.approx(np.log(0.5))
+
+
 def test_bad_arguments_are_one_line(made):
   path, *_ = made
   with pytest.raises(types.InputError, match="'log_like' is not one of log_l"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -222,3 +223,23 @@ def test_tasks_of_other_kinds_lose_by_their_error():
   assert watch['xauc'] == pytest.approx(0.5, abs=0.05)
   assert watch['xauc_interval'] is None
   assert found['click']['auc'] == 0.0
+
+
+def test_rows_that_count_nothing_might_as_well_not_be_there():
+  """Half of the sessions are not observed; the others count twice."""
+  rows = _rows()
+  half = rows.session < 200
+  weights = np.where(half, 2.0, 0.0)[:, None].repeat(2, axis=1)
+  labels = np.where(half[:, None], rows.labels, 0.0)
+  weighted = _measured(rows._replace(labels=labels, weights=weights))
+  kept = rows._replace(
+    inputs=jax.tree.map(lambda x: x[half], rows.inputs),
+    labels=rows.labels[half],
+    session=rows.session[half],
+  )
+  for task, base in _measured(kept).base.items():
+    assert weighted.base[task] == pytest.approx(base)
+  click = weighted.measure(_part('flag'))['tasks']['click']
+  assert click['auc'] == pytest.approx(0.5, abs=0.03)
+  low, high = click['auc_interval']
+  assert low < 0.5 < high < low + 0.15
