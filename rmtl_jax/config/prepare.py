@@ -26,6 +26,9 @@ Feedback = Literal[
   'is_profile_enter',
 ]
 FEEDBACK: tuple[str, ...] = typing.get_args(Feedback)
+# Those that are times, ms.
+Stay = Literal['play_time_ms', 'profile_stay_time', 'comment_stay_time']
+STAYS: tuple[str, ...] = typing.get_args(Stay)
 
 # What `as_of` lists: groups, or which of them to make.
 AsOfChoice = Literal[AsOf, 'auto', 'all', 'none']
@@ -69,7 +72,8 @@ class PrepareConfig:
     conversion: kuairand: the feedback column that, with a click, makes a
       conversion.
     feedback: kuairand: the feedback columns that are tasks beside the click,
-      instead of the conversion; `all` for every one.
+      instead of the conversion; `all` for every one. Times, in ms, are
+      regressions (docs/task_kinds.md).
     include_random: kuairand: the logs of randomly exposed videos too.
     simulated_rows: simulated: rows to draw.
     simulated_seed: simulated: the seed.
@@ -97,7 +101,7 @@ class PrepareConfig:
   keep_unviewed: bool = False
   variant: Literal['auto', 'pure', '1k', '27k'] = 'auto'
   conversion: Feedback = 'long_view'
-  feedback: tuple[Literal[Feedback, 'all'], ...] = ()
+  feedback: tuple[Literal[Feedback, Stay, 'all'], ...] = ()
   include_random: bool = False
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
   simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0

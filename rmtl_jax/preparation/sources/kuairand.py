@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import duckdb
 
 from rmtl_jax import types
+from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
@@ -86,7 +87,7 @@ def read(
   """
   files = _find(raw_dir, options)
   tasks = _tasks(options)
-  log = _read_log(connection, files['log'], [task.column for task in tasks])
+  log = _read_log(connection, files['log'], tasks)
   columns = {
     'f_user_id': 'g.user_id',
     'f_video_id': 'g.video_id',
@@ -163,10 +164,18 @@ def _tasks(
   if not options.feedback:
     conversion = source.SourceTask('conversion', 'click', options.conversion)
     return click, conversion
-  others = (
-    prepare_config.FEEDBACK if 'all' in options.feedback else options.feedback
+  every = (*prepare_config.FEEDBACK, *prepare_config.STAYS)
+  names = every if 'all' in options.feedback else options.feedback
+  return click, *map(_feedback_task, names)
+
+
+def _feedback_task(name: str) -> source.SourceTask:
+  """A feedback column as a task; most times are 0, and some are hours."""
+  if name in prepare_config.FEEDBACK:
+    return source.SourceTask(name, None, name)
+  return source.SourceTask(
+    name, None, name, kind=kinds.REGRESSION, loss='zero_inflated_log_normal'
   )
-  return click, *(source.SourceTask(name, None, name) for name in others)
 
 
 def _find(
@@ -213,7 +222,7 @@ def _is_of(path: pathlib.Path, variant: str) -> bool:
 def _read_log(
   connection: duckdb.DuckDBPyConnection,
   paths: list[pathlib.Path],
-  labels: Sequence[str],
+  tasks: Sequence[source.SourceTask],
 ) -> raw.RawTable:
   log = raw_csv.load(
     connection,
@@ -225,7 +234,7 @@ def _read_log(
       'tab': 'BIGINT',
       'duration_ms': 'DOUBLE',
       'is_rand': 'BIGINT',
-      **dict.fromkeys(labels, 'DOUBLE'),
+      **{task.column: 'DOUBLE' for task in tasks},
     },
     row_hash=True,
   )
@@ -236,7 +245,7 @@ def _read_log(
     log,
     [
       (name, f'{name} IS NULL OR {name} NOT IN (0, 1)', '0 or 1')
-      for name in labels
+      for name in [task.column for task in source.binary(tasks)]
     ],
   )
   return log

@@ -115,8 +115,9 @@ def test_other_feedback_as_conversion(tmp_path):
 
 
 def test_feedback_columns_are_tasks_of_their_own(tmp_path):
+  stays = dict.fromkeys(prepare_config.STAYS, 900)
   rows = [
-    row(0, click=1, is_like=1),
+    row(0, click=1, is_like=1, **stays),
     row(0.1, long_view=1),
     row(0.2, is_hate=1),
   ]
@@ -125,10 +126,16 @@ def test_feedback_columns_are_tasks_of_their_own(tmp_path):
   assert {task.after for task in manifest.tasks} == {None}
   assert [row['y_long_view'] for row in first(tmp_path, 3)] == [0, 1, 0]
   assert manifest.options['feedback'] == ['is_like', 'long_view']
-  all_of_them = raw_files.run(
+  of_all = raw_files.run(
     tmp_path, 'kuairand', tmp_path / 'raw', feedback=('all',), overwrite=True
   )
-  assert all_of_them.task_names == ('click', *prepare_config.FEEDBACK)
+  every = (*prepare_config.FEEDBACK, *prepare_config.STAYS)
+  assert of_all.task_names == ('click', *every)
+  played, train = of_all.tasks[-3], of_all.splits['train']
+  assert (played.name, played.kind) == ('play_time_ms', 'regression')
+  assert train.positives['play_time_ms'] == 1
+  mean = played.statistics['mean']
+  assert mean == pytest.approx(900 / train.rows)
 
 
 def test_sessions_and_duplicates(tmp_path):
