@@ -213,7 +213,7 @@ def _check(
     if task.nullable:
       wrong = _column(task.column).isNotNull() & wrong
     faults.append((task.column, wrong, expected))
-    if task.after is not None:
+    if task.after is not None and not task.only_after:
       parent = columns[task.after]
       wrong = (value != 0) & (_number(parent) == 0)
       faults.append((task.column, wrong, f'0 where {parent!r} is 0'))

@@ -191,7 +191,8 @@ def _task_faults(
     wrong = f'{given} IS NULL OR NOT {given} BETWEEN 0 AND {_LARGEST_WEIGHT}'
     faults.append((weight, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'))
   parent = next((t for t in table.tasks if t.name == task.after), None)
-  if parent is not None and not parent.timed:
+  # What only the parent's positives are judged on may be anything elsewhere.
+  if parent is not None and not (parent.timed or task.only_after):
     faults.append(
       (
         column,
