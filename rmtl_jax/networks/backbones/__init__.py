@@ -314,16 +314,15 @@ def chain_logits(
   parents = [None, *range(count - 1)] if parents is None else parents
   logits, ways = [], []
   for k, parent in enumerate(parents):
-    z = conditional[:, k]
-    log_p, log_not_p = jax.nn.log_sigmoid(z), jax.nn.log_sigmoid(-z)
+    # Both logarithms go along: 1 - exp(log p) would lose all digits near p = 1.
     if parent is None:
-      logits.append(z)
+      logits.append(conditional[:, k])
+      log_p = jax.nn.log_sigmoid(conditional[:, k])
+      log_not_p = jax.nn.log_sigmoid(-conditional[:, k])
     else:
-      # Both logarithms go along: 1 - exp(log p) would lose all digits near
-      # p = 1.
-      before, not_before = ways[parent]
-      log_not_p = jnp.logaddexp(not_before, before + log_not_p)
-      log_p = before + log_p
+      z, (before, not_before) = conditional[:, k], ways[parent]
+      log_not_p = jnp.logaddexp(not_before, before + jax.nn.log_sigmoid(-z))
+      log_p = before + jax.nn.log_sigmoid(z)
       logits.append(log_p - log_not_p)
     ways.append((log_p, log_not_p))
   return jnp.stack(logits, axis=1)
