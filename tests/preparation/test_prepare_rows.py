@@ -8,6 +8,7 @@ from rmtl_jax import types
 from rmtl_jax.data import columns
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.as_of import rates as asof_rates
 from rmtl_jax.preparation.contract import rules as contract
 from tests.preparation import raw_files
 
@@ -210,3 +211,36 @@ def test_data_without_any_of_it_say_nothing_of_it(tmp_path):
     {'name': 'buy', 'after': 'click'},
   ]
   assert 'observed' not in record['splits']['train']
+
+
+def test_a_row_enters_a_masked_rate_once_its_click_is_known(tmp_path):
+  """Clicks are known after 5 hours, and sessions rest after half an hour."""
+  hour = 3_600_000
+  at = [0, 2, 4, 6, 8] + [100 + i for i in range(25)]
+  lines = [HEADER] + [f'u,i,{i * hour},1,1,0,1,1' for i in at]
+  tasks = [
+    {'name': 'click', 'column': 'clicked', 'known_after_seconds': 18_000},
+    {'name': 'buy', 'column': 'bought', 'after': 'click', 'only_after': True}
+    | {'known_after_seconds': 18_000},
+  ]
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json', tasks=tasks, numeric=[]
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    tables = []
+    make = asof_rates.make_rates
+
+    def keep(connection, *args):
+      made = make(connection, *args)
+      tables.append(
+        connection.execute(
+          f'SELECT item_buy_rate FROM {made[-1].table} ORDER BY row_id'
+        ).fetchall()
+      )
+      return made
+
+    patch.setattr(asof_rates, 'make_rates', keep)
+    raw_files.run_table(tmp_path, lines, schema=schema, as_of=('rates',))
+  # The first row counts from hour 5 on, the second from hour 7.
+  known = [value is not None for (value,) in tables[0][:5]]
+  assert known == [False, False, False, True, True]

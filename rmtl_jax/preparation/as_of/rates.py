@@ -111,9 +111,10 @@ def _rest(
 ) -> str:
   """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
 
-  `resumed`: whether rows of the session follow the rest; `o_<i>`: whether the
-  row has the label of a task that not all rows have. Rows without any label
-  are dropped; where all tasks have one, only prediction has such rows.
+  `resumed`: whether rows of the session follow the rest; `o_<i>`: when a row
+  counts for a task that not all rows count for, NULL if it never does. Rows
+  without any label are dropped; where all tasks have one, only prediction has
+  such rows.
   """
   # A row counts one idle time after the last row before the next rest: `rests`
   # marks those last rows, and each row looks for the first from it on.
@@ -123,7 +124,7 @@ def _rest(
     for i in range(len(tasks))
   )
   known += ''.join(
-    f', (y_{i} IS NOT NULL)::INT AS o_{i}' for i in lacking(tasks)
+    f', {_observed_time(tasks, i)} AS o_{i}' for i in lacking(tasks)
   )
   join = ' OR ' if lacking(tasks) else ' AND '
   labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
@@ -139,6 +140,26 @@ def _rest(
     f' WHERE ({labelled})'
   )
   return table
+
+
+def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
+  """SQL of the ms from which a row is known to count for a task.
+
+  Judged on the positives of another, it counts once that one is known, or its
+  own positive, which implies it.
+  """
+  names = [task.name for task in tasks]
+  task, times = tasks[number], ['known']
+  while task.only_after and task.after is not None:
+    parent = names.index(task.after)
+    task = tasks[parent]
+    times.append(f't_{parent}')
+  # NULLs, of labels whose time nobody tells, are passed over.
+  time = f'greatest({", ".join(times)})'
+  return (
+    f'CASE WHEN y_{number} = 1 THEN least({time}, greatest(known, t_{number}))'
+    f' WHEN y_{number} = 0 THEN {time} END'
+  )
 
 
 def lacking(tasks: Sequence[source.SourceTask]) -> list[int]:
@@ -214,7 +235,7 @@ def _running(
     + ', '.join(
       f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
     )
-    + ''.join(f', o_{i} AS n_{i}' for i in some)
+    + ''.join(f', coalesce(o_{i} = known, false)::INT AS n_{i}' for i in some)
     + f' FROM {rested}'
   ]
   for i in numbers:
@@ -222,6 +243,12 @@ def _running(
     events.append(
       f'SELECT {by}, k_{i}, 0, {ones}{", 0" * len(some)} FROM {rested}'
       f' WHERE k_{i} > known'
+    )
+  for i in some:
+    ones = ', '.join(str(int(i == j)) for j in some)
+    events.append(
+      f'SELECT {by}, o_{i}, 0{", 0" * len(tasks)}, {ones} FROM {rested}'
+      f' WHERE o_{i} > known'
     )
   sums = ['n', *(f's_{i}' for i in numbers), *(f'n_{i}' for i in some)]
   totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
