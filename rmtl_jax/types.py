@@ -9,7 +9,7 @@ fields.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
   import jax
@@ -75,6 +75,56 @@ class TaskLoss:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sampling:
+  """How a log was sampled: negatives of one task kept at a rate.
+
+  A row that is no negative of that task was kept for certain. Odds of the whole
+  log follow from those of the sampled one (He et al., "Practical Lessons from
+  Predicting Clicks on Ads at Facebook", ADKDD 2014, section 6.3).
+
+  Attributes:
+    task: place of the task by whose label rows were sampled.
+    rate: at which its negatives were kept, in (0, 1).
+    corrected: for each task, whether the network learns its probability among
+      the sampled rows, which `correct` turns into that of the whole log. The
+      others' rows have weights in training instead, or none was sampled away.
+  """
+
+  task: int
+  rate: float
+  corrected: tuple[bool, ...]
+
+  def correct(self, probabilities: Any) -> Any:
+    """Probabilities of the whole log, by those among sampled rows.
+
+    With q = P(s = 1) among sampled rows of task s, by which they were sampled,
+    there are q + (1 - q) / rate rows of the log to each of them. A positive of
+    s or of a task that implies s was never sampled away, so its probability is
+    divided by that number: p / (p + (1 - p) / rate) for s itself.
+
+    Examples:
+      >>> import numpy as np
+      >>> log = Sampling(task=0, rate=0.1, corrected=(True, True))
+      >>> log.correct(np.array([[0.5, 0.11]])).round(3).tolist()
+      [[0.091, 0.02]]
+
+    Args:
+      probabilities: f32[..., K], of numpy or JAX.
+
+    Returns:
+      Of the same kind and shape.
+    """
+    import numpy as np
+
+    own = probabilities[..., self.task : self.task + 1]
+    rows = own + (1.0 - own) / self.rate
+    chosen = np.array(self.corrected, probabilities.dtype)
+    # Aligned by hand: rank promotion may be forbidden.
+    chosen = chosen.reshape((1,) * (probabilities.ndim - 1) + (-1,))
+    return probabilities / (rows * chosen + (1.0 - chosen))
+
+
+@dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
 
@@ -110,6 +160,8 @@ class FeatureSpec:
     parents: for each task, the place of the task that a positive of it implies,
       or None; empty if every task implies the one before it, or none is known
       to imply another.
+    sampling: how the log was sampled, or None.
+    only_after: names of the tasks that are judged on the positives of another.
   """
 
   categorical: tuple[int, ...]
@@ -130,6 +182,8 @@ class FeatureSpec:
   domain: int | None = None
   losses: tuple[TaskLoss, ...] = ()
   parents: tuple[int | None, ...] = ()
+  sampling: Sampling | None = None
+  only_after: tuple[str, ...] = ()
 
   @property
   def outputs(self) -> tuple[int, ...]:
@@ -182,6 +236,8 @@ class Batch(NamedTuple):
     is_last: bool[L, T], true at the last row of a session; false at a cut.
     segment: i32[L, T], equal within one session of the lane, -1 in padding.
     row: i32[L, T], the row's position in its split, -1 in padding.
+    sample_weight: f32[L, T, K] >= 0, how much a row's label counts, 0 where it
+      is not observed (it is 0 there too); None: every row counts 1.
   """
 
   inputs: Inputs
@@ -190,6 +246,7 @@ class Batch(NamedTuple):
   is_last: Array
   segment: Array
   row: Array
+  sample_weight: Array | None = None
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:

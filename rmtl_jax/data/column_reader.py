@@ -132,8 +132,15 @@ class ColumnReader:
     self._check(name, (values >= low) & (values <= high), values, expected)
     return values
 
-  def labels(self, task: manifest_lib.Task) -> np.ndarray:
-    """A task's labels: 0 or 1, of other kinds what their loss takes."""
+  def labels(
+    self, task: manifest_lib.Task, weights: np.ndarray | None = None
+  ) -> np.ndarray:
+    """A task's labels: 0 or 1, of other kinds what their loss takes.
+
+    Args:
+      task: whose.
+      weights: f32[rows], of its rows; a label that is not observed is 0.
+    """
     name, record = f'y_{task.name}', kinds.LOSSES.find(task.loss)
     if not task.is_binary:
       expected = kinds.expected(record, tuple(task.levels))
@@ -142,7 +149,10 @@ class ColumnReader:
       right |= {'positive': values > 0}
       if task.levels:
         right['any'] = np.isin(values, task.levels)
-      self._check(name, right[record.labels], values, expected)
+      valid = right[record.labels]
+      if weights is not None:
+        valid = valid | ((weights == 0) & (values == 0))
+      self._check(name, valid, values, expected)
       return values
     values = self.floats(name, 0.0, 1.0, '0 or 1')
     self._check(name, (values == 0) | (values == 1), values, '0 or 1')

@@ -38,6 +38,16 @@ class Rows(Protocol):
     ...
 
   @property
+  def sample_weight(self) -> np.ndarray | None:
+    """f32[R, K], or None where every row counts 1."""
+    ...
+
+  @property
+  def sampling(self) -> types.Sampling | None:
+    """How the log was sampled, or None."""
+    ...
+
+  @property
   def session(self) -> np.ndarray:
     """i64[R]."""
     ...
@@ -92,6 +102,9 @@ class SplitColumns:
       equal for the rows of a session that have one time.
     starts: i64[S + 1], first row of every session, then R.
     losses: what the labels stand for; () if all are binary.
+    sample_weight: f32[R, K], how much a row's labels count in training, 0
+      where they are not observed; None: every row counts 1.
+    sampling: how the log was sampled, or None.
   """
 
   categorical: np.ndarray
@@ -105,6 +118,8 @@ class SplitColumns:
   time: np.ndarray
   starts: np.ndarray
   losses: tuple[types.TaskLoss, ...] = ()
+  sample_weight: np.ndarray | None = None
+  sampling: types.Sampling | None = None
 
   @property
   def rows(self) -> int:
@@ -135,7 +150,31 @@ class SplitColumns:
       self.numeric[at],
       self.labels[at],
       self.time[at],
+      np.zeros((*at.shape, 0), np.float32)
+      if self.sample_weight is None
+      else self.sample_weight[at],
     )
+
+
+def metric_weight(rows: Rows) -> np.ndarray | None:
+  """How much a row's labels count in metrics, which are of the whole log.
+
+  That is its sample weight; where training goes on sampled rows as they are,
+  a negative that was kept at a rate stands for 1 / rate rows besides.
+
+  Returns:
+    f32[R, K]; None where every row counts 1.
+  """
+  weight, sampling = rows.sample_weight, rows.sampling
+  if sampling is None:
+    return weight
+  labels = rows.labels
+  weight = np.ones_like(labels) if weight is None else weight
+  is_negative = (labels[:, sampling.task] == 0) & (weight[:, sampling.task] > 0)
+  stands_for = np.where(is_negative, np.float32(1.0 / sampling.rate), 1.0)
+  return weight * np.where(sampling.corrected, stands_for[:, None], 1.0).astype(
+    np.float32
+  )
 
 
 class EqualRows(NamedTuple):
@@ -200,6 +239,11 @@ def read_split(
   said = manifest.splits[split]
   check_count(data_dir, split, 'rows', rows, said.rows)
   columns = _read(open_files(data_dir, manifest, split), rows, has_users)
+  columns = dataclasses.replace(
+    columns,
+    sample_weight=columns.sample_weight if manifest.weighted else None,
+    sampling=manifest_lib.sampling(manifest.tasks),
+  )
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
   return dataclasses.replace(columns, losses=manifest.losses)

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
@@ -23,6 +24,8 @@ KINDS = ('categorical', 'multi_valued', 'numeric')
 _LONGEST_NAME = 200
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
+# Attributes that are in the file only where they say something.
+_SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
 # How many quantiles a numeric field has (`details`), and their largest size.
 _QUANTILES = (2, 1025)
 _LARGEST_QUANTILE = 1e30
@@ -75,6 +78,10 @@ class Task:
     levels: of an ordinal label, increasing.
     statistics: of the labels of train rows (preparation/label_statistics.py);
       none of a binary task's.
+    weighted: whether a column `w_` plus the name says how much its rows count.
+    only_after: whether only positives of `after` count.
+    negatives_kept: the rate at which its negatives were kept in the log, or
+      None.
   """
 
   name: str
@@ -84,6 +91,9 @@ class Task:
   settings: dict[str, float] = dataclasses.field(default_factory=dict)
   levels: tuple[int, ...] = ()
   statistics: dict[str, Any] = dataclasses.field(default_factory=dict)
+  weighted: bool = False
+  only_after: bool = False
+  negatives_kept: float | None = None
 
   @property
   def is_binary(self) -> bool:
@@ -116,6 +126,7 @@ class Split:
     positives: rows with a label other than 0, per task name.
     start_ms: earliest session start, ms; None if empty.
     end_ms: the boundary that no row or label reaches, ms; None for test.
+    observed: rows with a weight above 0, per weighted task.
   """
 
   rows: int
@@ -124,6 +135,11 @@ class Split:
   positives: dict[str, int]
   start_ms: int | None = None
   end_ms: int | None = None
+  observed: dict[str, int] = dataclasses.field(default_factory=dict)
+
+  def rows_of(self, task: str) -> int:
+    """Rows in which a task's label is observed."""
+    return self.observed.get(task, self.rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +191,11 @@ class Manifest:
     return tuple(task.task_loss() for task in self.tasks)
 
   @property
+  def weighted(self) -> bool:
+    """Whether rows of any task have weights."""
+    return any(t.weighted for t in self.tasks)
+
+  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -214,6 +235,8 @@ class Manifest:
       tasks=self.task_names,
       losses=self.losses,
       parents=self._parents(),
+      sampling=sampling(self.tasks),
+      only_after=tuple(t.name for t in self.tasks if t.only_after),
     )
 
   def _parents(self) -> tuple[int | None, ...]:
@@ -239,6 +262,35 @@ class Manifest:
     }
 
 
+def sampling(tasks: Sequence[Any]) -> types.Sampling | None:
+  """How a log with these tasks was sampled; None if it was not.
+
+  A task's probability can be corrected where it is the one by which rows were
+  sampled, or implies it, and is judged on all rows.
+
+  Args:
+    tasks: each with `name`, `after`, `only_after` and `negatives_kept`.
+  """
+  names = [t.name for t in tasks]
+  by = next((t for t in tasks if (t.negatives_kept or 1.0) < 1.0), None)
+  if by is None:
+    return None
+
+  def implies(task):
+    while task is not None and task is not by:
+      task = tasks[names.index(task.after)] if task.after in names else None
+    return task is by
+
+  return types.Sampling(
+    names.index(by.name),
+    by.negatives_kept,
+    tuple(
+      t is by or (implies(t) and not t.only_after and not by.only_after)
+      for t in tasks
+    ),
+  )
+
+
 def _on(
   fields: tuple[Field, ...], side: str, key: str | None
 ) -> tuple[int, ...]:
@@ -254,7 +306,9 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
   """The JSON object that `parse` reads."""
   record = dataclasses.asdict(
     manifest,
-    dict_factory=lambda pairs: {_KEYS.get(k, k): v for k, v in pairs},
+    dict_factory=lambda pairs: {
+      _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
+    },
   )
   # Of a binary task as before there were others.
   record['tasks'] = [
@@ -483,6 +537,11 @@ def _check_tasks(manifest: Manifest, path: str) -> None:
         ' expected a task listed before'
       )
     _check_kind(task, f'{path}: tasks: {task.name!r}')
+    _check_task_rows(task, f'{path}: tasks: {task.name!r}')
+  if sum(t.negatives_kept is not None for t in manifest.tasks) > 1:
+    raise types.InputError(
+      f'{path}: tasks: several have negatives_kept, expected one at most'
+    )
 
 
 def _check_kind(task: Task, what: str) -> None:
@@ -524,6 +583,21 @@ def _check_kind(task: Task, what: str) -> None:
       )
 
 
+def _check_task_rows(task: Task, what: str) -> None:
+  """Refuses what can't say which rows of a task count."""
+  for entry in ('weighted', 'only_after'):
+    _expect(getattr(task, entry), bool, f'{what}: {entry}')
+  if task.only_after and not (task.weighted and task.after is not None):
+    raise types.InputError(
+      f'{what}: only_after is true, expected after and weighted beside it'
+    )
+  rate = task.negatives_kept
+  if rate is not None and not (type(rate) in (int, float) and 0 < rate <= 1):
+    raise types.InputError(
+      f'{what}: negatives_kept is {rate!r:.80}, expected a rate in (0, 1]'
+    )
+
+
 def _check_split(split: Split, manifest: Manifest, what: str) -> None:
   """Refuses counts that are none, and files outside of the directory."""
   _expect_count(split.rows, f'{what}: rows')
@@ -534,6 +608,11 @@ def _check_split(split: Split, manifest: Manifest, what: str) -> None:
       raise types.InputError(f'{what}: positives lacks {name!r}')
   for name, count in split.positives.items():
     _expect_count(count, f'{what}: positives: {name!r:.80}')
+  _expect(split.observed, dict, f'{what}: observed')
+  for task in manifest.tasks:
+    if task.weighted:
+      found = split.observed.get(task.name)
+      _expect_count(found, f'{what}: observed: {task.name!r:.80}')
   for entry in ('start_ms', 'end_ms'):
     value = getattr(split, entry)
     if value is not None:

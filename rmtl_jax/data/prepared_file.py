@@ -22,6 +22,8 @@ class Features(NamedTuple):
     numeric: f32[..., N].
     labels: f32[..., K].
     time: i32[...], as SplitColumns has it.
+    sample_weight: f32[..., K], how much a row's labels count; [..., 0] where
+      every row counts 1.
   """
 
   categorical: np.ndarray
@@ -29,6 +31,7 @@ class Features(NamedTuple):
   numeric: np.ndarray
   labels: np.ndarray
   time: np.ndarray
+  sample_weight: np.ndarray
 
 
 class PreparedFile:
@@ -74,7 +77,11 @@ class PreparedFile:
 
   def _feature_names(self) -> list[str]:
     labels = [f'y_{task}' for task in self._manifest.task_names]
-    return [*(field.column for field in self._manifest.fields), *labels]
+    weights = [
+      f'w_{task.name}' for task in self._manifest.tasks if task.weighted
+    ]
+    fields = (field.column for field in self._manifest.fields)
+    return [*fields, *labels, *weights]
 
   def _read(
     self, names: Sequence[str], groups: Sequence[int]
@@ -142,14 +149,18 @@ class PreparedFile:
     }
 
   def column(self, name: str) -> np.ndarray | None:
-    """Reads session, row_id, user, oracle or labels of the whole file."""
+    """Reads session, row_id, user, oracle, labels or sample_weight."""
     tasks = self._manifest.task_names
     names = {
       'session': ['session_id'],
       'row_id': ['row_id'],
       'user': ['user_id'] if self.has_users else [],
       'oracle': [f'p_{t}' for t in tasks if self._manifest.has_oracle],
-      'labels': [f'y_{t}' for t in tasks],
+      'labels': [f'y_{t}' for t in tasks]
+      + [f'w_{t.name}' for t in self._manifest.tasks if self._needs_weight(t)],
+      'sample_weight': [
+        f'w_{t.name}' for t in self._manifest.tasks if t.weighted
+      ],
     }[name]
     if not names:
       return None
@@ -173,17 +184,46 @@ class PreparedFile:
       'multi_valued': np.concatenate(lists or [none], axis=1),
       'numeric': _stack(numeric, rows, np.float32),
       'labels': self._labels(reader),
+      'sample_weight': self._weights(reader),
     }
 
+  def _needs_weight(self, task: manifest_lib.Task) -> bool:
+    """Whether the weight tells if a label may be 0."""
+    return task.weighted and not task.is_binary
+
   def _labels(self, reader: column_reader.ColumnReader) -> np.ndarray:
-    columns = [reader.labels(task) for task in self._manifest.tasks]
+    columns = [
+      reader.labels(
+        task,
+        reader.floats(f'w_{task.name}') if self._needs_weight(task) else None,
+      )
+      for task in self._manifest.tasks
+    ]
     return _stack(columns, len(reader.table), np.float32)
+
+  def _weights(self, reader: column_reader.ColumnReader) -> np.ndarray:
+    tasks, rows = self._manifest.tasks, len(reader.table)
+    if not self._manifest.weighted:
+      return np.zeros((rows, 0), np.float32)
+    ones = np.ones(rows, np.float32)
+    return _stack(
+      [
+        reader.floats(f'w_{t.name}', 0.0, expected='a weight of 0 or more')
+        if t.weighted
+        else ones
+        for t in tasks
+      ],
+      rows,
+      np.float32,
+    )
 
   def _convert(
     self, reader: column_reader.ColumnReader, name: str
   ) -> np.ndarray | None:
     if name == 'labels':
       return self._labels(reader)
+    if name == 'sample_weight':
+      return self._weights(reader)
     if name == 'user':
       return (
         reader.integers('user_id', nullable=True) if self.has_users else None

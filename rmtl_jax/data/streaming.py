@@ -119,6 +119,16 @@ class StreamedColumns:
     return self._column('labels')
 
   @property
+  def sample_weight(self) -> np.ndarray | None:
+    """f32[R, K], or None where every row counts 1."""
+    return self._column('sample_weight') if self._manifest.weighted else None
+
+  @property
+  def sampling(self) -> types.Sampling | None:
+    """How the log was sampled, or None."""
+    return manifest_lib.sampling(self._manifest.tasks)
+
+  @property
   def session(self) -> np.ndarray:
     """i64[R], the session's number."""
     return self._column('session')

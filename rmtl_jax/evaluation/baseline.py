@@ -44,6 +44,7 @@ def fit(
   user_size: int,
   item_size: int,
   prior: float = 20.0,
+  weights: np.ndarray | None = None,
 ) -> RateBaseline:
   """Fits the rates to the train rows.
 
@@ -55,6 +56,7 @@ def fit(
     user_size: U, rows of the user vocabulary; ignored without users.
     item_size: I, rows of the item vocabulary; ignored without items.
     prior: pseudo-rows at the global rate for every user and item, > 0.
+    weights: [R, K] >= 0, or None.
 
   Raises:
     ValueError: no rows, a prior that is not > 0, or an id out of range.
@@ -63,9 +65,13 @@ def fit(
   if not len(labels) or not prior > 0.0:
     raise ValueError(f'no rates from {len(labels)} rows with prior {prior}')
   global_rate = labels.mean(axis=0, dtype=np.float64)
+  if weights is not None:
+    total = weights.sum(axis=0, dtype=np.float64)
+    positives = (labels * weights).sum(axis=0, dtype=np.float64)
+    global_rate = positives / np.where(total > 0.0, total, 1.0)
   return RateBaseline(
-    _rates(user, labels, user_size, prior, global_rate),
-    _rates(item, labels, item_size, prior, global_rate),
+    _rates(user, labels, user_size, prior, global_rate, weights),
+    _rates(item, labels, item_size, prior, global_rate, weights),
     global_rate,
   )
 
@@ -116,17 +122,23 @@ def _rates(
   size: int,
   prior: float,
   global_rate: np.ndarray,
+  weights: np.ndarray | None,
 ) -> np.ndarray | None:
   """Smoothed rates f64[size, K], or None without ids."""
   if ids is None:
     return None
   types.check_ranks((1,), ids)
   _check_range(ids, size)
-  rows = np.bincount(ids, minlength=size)
-  positives = np.stack(
-    [np.bincount(ids, column, minlength=size) for column in labels.T], axis=1
-  )
-  rates = (positives + prior * global_rate) / (rows[:, None] + prior)
+
+  def sums(columns):
+    return np.stack(
+      [np.bincount(ids, column, minlength=size) for column in columns.T], axis=1
+    )
+
+  rows = np.bincount(ids, minlength=size)[:, None]
+  if weights is not None:
+    rows, labels = sums(weights), labels * weights
+  rates = (sums(labels) + prior * global_rate) / (rows + prior)
   # Row 0 pools everything unseen: its own rate would be that of rare ids.
   rates[0] = global_rate
   return rates

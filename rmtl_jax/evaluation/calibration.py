@@ -129,7 +129,11 @@ def _is_rising(isotonic: Isotonic) -> bool:
   )
 
 
-def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
+def fit_platt(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> Platt:
   """Fits slope and intercept, held towards the identity, by Newton's method.
 
   They minimise the rows' summed logloss plus h(u) + h(v). In standard
@@ -143,6 +147,7 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], the model's.
+    weights: [R] >= 0, or None; one of 2 is the row twice.
 
   Returns:
     A map whose logloss on these rows is never above the model's own; the
@@ -150,26 +155,37 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Platt:
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
+  if weights is not None:
+    seen = weights > 0
+    labels, probabilities = labels[seen], probabilities[seen]
+    weights = np.asarray(weights[seen], np.float64)
   y, z = labels > 0.5, logits(probabilities)
   if y.all() or not y.any():
     return Platt()
   # Newton's method works on standardised logits: rare positives put all logits
   # near -6, where slope and intercept are almost collinear.
-  center, scale = float(z.mean()), max(float(z.std()), _LEAST_DEVIATION)
+  center, deviation = float(z.mean()), float(z.std())
+  if weights is not None:
+    center = float(np.average(z, weights=weights))
+    deviation = float(np.average((z - center) ** 2, weights=weights)) ** 0.5
+  scale = max(deviation, _LEAST_DEVIATION)
   columns = np.stack([(z - center) / scale, np.ones_like(z)], axis=1)
-  u, v = _newton(y, columns, z)
+  u, v = _newton(y, columns, z, weights)
   slope = float(1.0 + u / scale)
   result = Platt(slope, float(v + (1.0 - slope) * center))
   if not np.isfinite([result.slope, result.intercept]).all():
     return Platt()
   # Newton's method may end early on extreme logits: never return a map that is
   # worse than none.
-  loss = _mean_loss(y, result.slope * z + result.intercept)
-  return result if loss <= _mean_loss(y, z) else Platt()
+  loss = _mean_loss(y, result.slope * z + result.intercept, weights)
+  return result if loss <= _mean_loss(y, z, weights) else Platt()
 
 
 def _newton(
-  y: np.ndarray, columns: np.ndarray, offset: np.ndarray
+  y: np.ndarray,
+  columns: np.ndarray,
+  offset: np.ndarray,
+  weights: np.ndarray | None,
 ) -> np.ndarray:
   """Minimises the held logloss of offset + columns @ w over w, from 0.
 
@@ -177,22 +193,26 @@ def _newton(
     y: bool[R].
     columns: f64[R, n].
     offset: f64[R].
+    weights: f64[R] > 0, or None.
   """
-  rows = len(y)
+  rows = float(len(y)) if weights is None else float(weights.sum())
 
   def value(w: np.ndarray) -> float:
     held = STRENGTH * REACH**2 * np.sum(np.sqrt(1.0 + (w / REACH) ** 2) - 1.0)
-    return _mean_loss(y, offset + columns @ w) + float(held) / rows
+    return _mean_loss(y, offset + columns @ w, weights) + float(held) / rows
 
   w = np.zeros(columns.shape[1])
   loss = value(w)
   for _ in range(_MOST_NEWTON_STEPS):
     p = _sigmoid(offset + columns @ w)
     root = np.sqrt(1.0 + (w / REACH) ** 2)
-    gradient = (columns.T @ (p - y) + STRENGTH * w / root) / rows
+    slopes, bends = p - y, p * (1.0 - p)
+    if weights is not None:
+      slopes, bends = slopes * weights, bends * weights
+    gradient = (columns.T @ slopes + STRENGTH * w / root) / rows
     if np.abs(gradient).max() < _FLAT:
       break
-    curvature = (columns.T * (p * (1.0 - p))) @ columns
+    curvature = (columns.T * bends) @ columns
     curvature = (curvature + np.diag(STRENGTH / root**3)) / rows
     # Least squares rather than a solve: where all rows are certain, the
     # curvature is singular.
@@ -210,7 +230,11 @@ def _newton(
   return w
 
 
-def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
+def fit_isotonic(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> Isotonic:
   """Fits the rising function of least squares, by pool adjacent violators.
 
   Ayer et al. (1955); the same function has the least logloss. Rates of 0 and 1
@@ -220,21 +244,30 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], the model's.
+    weights: [R] >= 0, or None; R is their sum then.
 
   Returns:
     The map; without rows the identity.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
+  if weights is not None:
+    seen = weights > 0
+    labels, probabilities = labels[seen], probabilities[seen]
+    weights = np.asarray(weights[seen], np.float64)
   if not len(labels):
     return Isotonic((0.0, 1.0), (0.0, 1.0))
   # Equal probabilities can't get different values, so they start as one pool.
   p, group = np.unique(
     np.asarray(probabilities, np.float64), return_inverse=True
   )
-  rows = np.bincount(group)
-  positives = np.bincount(group, labels > 0.5).astype(np.int64)
-  pools: list[tuple[int, int, int]] = []  # first of p, rows, positives
+  if weights is None:
+    rows = np.bincount(group)
+    positives = np.bincount(group, labels > 0.5).astype(np.int64)
+  else:
+    rows = np.bincount(group, weights)
+    positives = np.bincount(group, weights * (labels > 0.5))
+  pools: list[tuple[int, float, float]] = []  # first of p, rows, positives
   for first, (n, hits) in enumerate(
     zip(rows.tolist(), positives.tolist(), strict=True)
   ):
@@ -245,7 +278,7 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
       first, more, more_hits = pools.pop()
       n, hits = n + more, hits + more_hits
     pools.append((first, n, hits))
-  margin = 1.0 / (len(labels) + 2)
+  margin = 1.0 / (float(rows.sum()) + 2)
   points, values = [], []
   ends = [first - 1 for first, _, _ in pools[1:]] + [len(p) - 1]
   for (first, n, hits), last in zip(pools, ends, strict=True):
@@ -256,7 +289,7 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Isotonic:
   return Isotonic(tuple(points), tuple(values))
 
 
-FITS: dict[str, Callable[[np.ndarray, np.ndarray], Calibration]] = {
+FITS: dict[str, Callable[..., Calibration]] = {
   'platt': fit_platt,
   'isotonic': fit_isotonic,
 }
@@ -275,6 +308,11 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
   return np.where(z >= 0.0, 1.0, small) / (1.0 + small)
 
 
-def _mean_loss(y: np.ndarray, z: np.ndarray) -> float:
+def _mean_loss(
+  y: np.ndarray, z: np.ndarray, weights: np.ndarray | None = None
+) -> float:
   """Mean logloss of logits z, f64[R], for y, bool[R]; stable for large |z|."""
-  return float(np.mean(np.logaddexp(0.0, z) - y * z))
+  losses = np.logaddexp(0.0, z) - y * z
+  return float(
+    np.mean(losses) if weights is None else np.average(losses, weights=weights)
+  )

@@ -67,6 +67,7 @@ def describe(
   labels: np.ndarray,
   tasks: Sequence[str],
   losses: np.ndarray | None = None,
+  weights: np.ndarray | None = None,
 ) -> dict[str, CriticStatistics]:
   """Compares Q(s_t, pi(s_t)) with the realised returns of whole sessions.
 
@@ -78,6 +79,7 @@ def describe(
     labels: [R, K], 0 or 1.
     tasks: K names.
     losses: [R, K], the row's own loss; None: minus the reward.
+    weights: [R, K] >= 0, or None; rows of weight 0 have no label and no loss.
 
   Returns:
     Per task: `mean_q`, `std_q`, `mean_q_positive` and `mean_q_negative` (over
@@ -98,17 +100,18 @@ def describe(
   for k, task in enumerate(tasks):
     q, g = q_values[:, k].astype(np.float64), returns[:, k]
     is_positive = labels[:, k] > 0.5
+    seen = np.ones(len(q), bool) if weights is None else weights[:, k] > 0.0
     std_q, std_return = float(q.std()), float(g.std())
     zero_share = float(np.mean(q == 0.0))
     results[task] = {
       'mean_q': float(q.mean()),
       'std_q': std_q,
-      'mean_q_positive': _mean(q[is_positive]),
-      'mean_q_negative': _mean(q[~is_positive]),
+      'mean_q_positive': _mean(q[is_positive & seen]),
+      'mean_q_negative': _mean(q[~is_positive & seen]),
       'mean_return': float(g.mean()),
       'std_return': std_return,
       'r2': _r2(g, q),
-      'loss_correlation': _correlation(-q, losses[:, k]),
+      'loss_correlation': _correlation(-q[seen], losses[seen, k]),
       'remaining_correlation': _correlation(-q, remaining),
       'zero_share': zero_share,
       'collapsed': std_q < COLLAPSED_DEVIATION * std_return
@@ -168,4 +171,4 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 def _is_constant(values: np.ndarray) -> bool:
   """Compares values, not the deviation: rounding can make that positive."""
-  return bool(np.all(values == values[0]))
+  return not len(values) or bool(np.all(values == values[0]))

@@ -25,6 +25,7 @@ def evaluate(
   config: config_lib.EvaluationConfig,
   seed: int,
   losses: Sequence[types.TaskLoss] = (),
+  weights: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
@@ -39,15 +40,18 @@ def evaluate(
     config: intervals, bins, and what GAUC groups by.
     seed: of the bootstrap.
     losses: K of them; () if all tasks are binary.
+    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
+      is not observed; None: every row counts 1.
 
   Returns:
-    Per task: `rows`, `positives` (labels other than 0), every metric of its
-    kind (`metrics.RECORDS`), and `<metric>_interval` as [low, high] of those
-    that have one. Of a binary task `rarer_sessions`, how many sessions hold
-    the rarer label, and `undefined_draws`, resamples with one label only, which
-    the AUC's interval leaves out; of others `kind`, and `deciles`, mean
-    prediction / mean label of each tenth of the rows by prediction. Undefined
-    values are None.
+    Per task: `rows` and `positives` (labels other than 0) where its label is
+    observed, with weights `rate` (the weighted share of positives), every
+    metric of its kind (`metrics.RECORDS`), and `<metric>_interval` as [low,
+    high] of those that have one. Of a binary task `rarer_sessions`, how many
+    sessions hold the rarer label, and `undefined_draws`, resamples with one
+    label only, which the AUC's interval leaves out; of others `kind`, and
+    `deciles`, mean prediction / mean label of each tenth of the rows by
+    prediction. Undefined values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability,
@@ -55,15 +59,22 @@ def evaluate(
   """
   of = _kinds(tasks, losses)
   _check(predictions, labels, session, user, tasks, of)
-  rows = rows_of(session, user, config)
-  bounds, extra = _intervals([predictions], labels, session, of, config, seed)
+  every = rows_of(session, user, config)
+  bounds, extra = _intervals(
+    [predictions], labels, session, of, config, seed, weights
+  )
   results = {}
   for k, task in enumerate(tasks):
-    p, y = predictions[:, k], labels[:, k]
+    p, y, rows = predictions[:, k], labels[:, k], every
+    if weights is not None:
+      seen, rows = _observed(session, user, config, weights[:, k])
+      p, y = p[seen], y[seen]
     record: TaskMetrics = {} if of[k] == kinds.BINARY else {'kind': of[k]}
+    is_positive = y > 0.5 if of[k] == kinds.BINARY else y != 0
     record |= {
       'rows': len(y),
-      'positives': int(np.count_nonzero(y > 0.5 if not record else y)),
+      'positives': int(np.count_nonzero(is_positive)),
+      **({'rate': _rate(is_positive, rows)} if weights is not None else {}),
       **{
         one.name: _number(one.function(y, p, rows))
         for one in metrics.of_kind(of[k])
@@ -93,6 +104,7 @@ def _intervals(
   of: Sequence[str],
   config: config_lib.EvaluationConfig,
   seed: int,
+  weights: np.ndarray | None,
 ) -> tuple[list[dict[str, np.ndarray]], list[TaskMetrics]]:
   """Intervals of each task's metrics, or of the first set minus the second.
 
@@ -104,22 +116,20 @@ def _intervals(
   binary = [k for k, kind in enumerate(of) if kind == kinds.BINARY]
   others = [k for k, kind in enumerate(of) if kind != kinds.BINARY]
 
-  def columns(places: list[int]) -> list[np.ndarray]:
+  def columns(places: list[int]) -> list[Any]:
     return [
-      values if len(places) == len(of) else values[:, places]
-      for values in (*predictions, labels)
+      values if len(places) == len(of) or values is None else values[:, places]
+      for values in (*predictions, labels, weights)
     ]
 
   rest = session, config.bootstrap, config.confidence, seed
   if binary:
-    *sets, y = columns(binary)
-    estimate = (
-      intervals.session_intervals
-      if len(sets) == 1
-      else intervals.difference_intervals
-    )
-    found = estimate(*sets, y, *rest)
-    rarer = intervals.rarer_sessions(y, session)
+    *sets, y, w = columns(binary)
+    if len(sets) == 1:
+      found = intervals.session_intervals(sets[0], y, *rest, w)
+    else:
+      found = intervals.difference_intervals(sets[0], sets[1], y, *rest, w)
+    rarer = intervals.rarer_sessions(y, session, w)
     for i, k in enumerate(binary):
       bounds[k] = {name: found.bounds[name][i] for name in intervals.METRICS}
       extra[k] = {
@@ -127,8 +137,8 @@ def _intervals(
         'undefined_draws': int(found.undefined_draws[i]),
       }
   if others:
-    *sets, y = columns(others)
-    errors = intervals.error_intervals(sets, y, *rest)
+    *sets, y, w = columns(others)
+    errors = intervals.error_intervals(sets, y, *rest, w)
     for i, k in enumerate(others):
       bounds[k] = {name: found[i] for name, found in errors.items()}
   return bounds, extra
@@ -144,6 +154,7 @@ def evaluate_difference(
   seed: int,
   user: np.ndarray | None = None,
   losses: Sequence[types.TaskLoss] = (),
+  weights: np.ndarray | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes metric(first) - metric(second) of two models on the same rows.
 
@@ -157,6 +168,7 @@ def evaluate_difference(
     seed: of the bootstrap.
     user: i64[R], as for `evaluate`.
     losses: as for `evaluate`.
+    weights: [R, K], as for `evaluate`.
 
   Returns:
     Per task: differences of the registered metrics of its kind that are
@@ -169,13 +181,19 @@ def evaluate_difference(
   of = _kinds(tasks, losses)
   for predictions in (first, second):
     _check(predictions, labels, session, user, tasks, of)
-  bounds, _ = _intervals([first, second], labels, session, of, config, seed)
-  rows, results = rows_of(session, user, config), {}
+  bounds, _ = _intervals(
+    [first, second], labels, session, of, config, seed, weights
+  )
+  every, results = rows_of(session, user, config), {}
   for k, task in enumerate(tasks):
     record: TaskMetrics = {}
+    y, pair, rows = labels[:, k], (first[:, k], second[:, k]), every
+    if weights is not None:
+      seen, rows = _observed(session, user, config, weights[:, k])
+      y, pair = y[seen], tuple(p[seen] for p in pair)
     for name in metrics.compared(of[k]):
       value = metrics.RECORDS[name].function
-      a, b = (value(labels[:, k], p[:, k], rows) for p in (first, second))
+      a, b = (value(y, p, rows) for p in pair)
       record[name] = _number(a - b)
       if name in bounds[k]:
         record[f'{name}_interval'] = _interval(bounds[k][name])
@@ -187,6 +205,7 @@ def validation_auc(
   predictions: np.ndarray,
   labels: np.ndarray,
   losses: Sequence[types.TaskLoss] = (),
+  weights: np.ndarray | None = None,
 ) -> np.ndarray:
   """Computes the AUC of every task, for early stopping; of others the XAUC.
 
@@ -194,6 +213,7 @@ def validation_auc(
     predictions: [R, K].
     labels: [R, K], of binary tasks 0 or 1.
     losses: as for `evaluate`.
+    weights: as for `evaluate`.
 
   Returns:
     f64[K]; NaN where a task has one class only, or a prediction is NaN.
@@ -206,7 +226,11 @@ def validation_auc(
         metrics.xauc
         if losses and losses[k].kind != kinds.BINARY
         else metrics.auc
-      )(labels[:, k], predictions[:, k])
+      )(
+        labels[:, k],
+        predictions[:, k],
+        None if weights is None else weights[:, k],
+      )
       for k in range(labels.shape[1])
     ]
   )
@@ -216,6 +240,7 @@ def validation_errors(
   predictions: np.ndarray,
   labels: np.ndarray,
   losses: Sequence[types.TaskLoss] = (),
+  weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Computes every task's logloss, of others the RMSE, for early stopping.
 
@@ -223,27 +248,60 @@ def validation_errors(
     predictions: [R, K].
     labels: [R, K], of binary tasks 0 or 1.
     losses: as for `evaluate`.
+    weights: as for `evaluate`.
 
   Returns:
     The errors, f64[K], and the same in units of those of the label's mean
     (metrics.relative_error), f64[K]; NaN where all labels are equal.
   """
-  columns = range(labels.shape[1])
-  if not losses:
-    logloss = np.array(
-      [metrics.logloss(labels[:, k], predictions[:, k]) for k in columns]
-    )
-    return logloss, logloss / monitor.rates_logloss(labels)
   errors, relative = np.empty((2, labels.shape[1]))
-  for k, one in enumerate(losses):
+  rates = monitor.rates_logloss(labels, weights)
+  for k in range(labels.shape[1]):
     y, p = labels[:, k], predictions[:, k]
-    if one.kind == kinds.BINARY:
-      errors[k] = metrics.logloss(y, p)
-      relative[k] = errors[k] / monitor.rates_logloss(y[:, None])[0]
+    w = None if weights is None else weights[:, k]
+    if not losses or losses[k].kind == kinds.BINARY:
+      errors[k] = metrics.logloss(y, p, w)
+      relative[k] = errors[k] / rates[k]
     else:
-      errors[k] = metrics.rmse(y, p)
-      relative[k] = metrics.relative_error(one.name, y, p)
+      errors[k] = metrics.rmse(y, p, w)
+      relative[k] = metrics.relative_error(losses[k].name, y, p, w)
   return errors, relative
+
+
+def monitored_sum(
+  what: monitor.Monitor,
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  session: np.ndarray,
+  user: np.ndarray | None,
+  tasks: Sequence[str],
+  config: config_lib.EvaluationConfig,
+  weights: np.ndarray | None = None,
+) -> float:
+  """The weighted sum of metrics that a monitor with terms is.
+
+  Args:
+    what: the monitor.
+    predictions: [R, K].
+    labels: [R, K].
+    session: i64[R].
+    user: i64[R], as for `evaluate`.
+    tasks: K names.
+    config: what groups are.
+    weights: as for `evaluate`.
+
+  Returns:
+    The sum; NaN where a metric is undefined on these rows.
+  """
+  every, total = rows_of(session, user, config), 0.0
+  for task, metric, factor in what.terms:
+    k = list(tasks).index(task)
+    y, p, rows = labels[:, k], predictions[:, k], every
+    if weights is not None:
+      seen, rows = _observed(session, user, config, weights[:, k])
+      y, p = y[seen], p[seen]
+    total += factor * metrics.RECORDS[metric].function(y, p, rows)
+  return total if math.isfinite(total) else math.nan
 
 
 def rows_of(
@@ -260,6 +318,26 @@ def rows_of(
   return metrics.Rows(
     session, grouped, group, config.calibration_bins, config.top
   )
+
+
+def _observed(
+  session: np.ndarray,
+  user: np.ndarray | None,
+  config: config_lib.EvaluationConfig,
+  weight: np.ndarray,
+) -> tuple[np.ndarray, metrics.Rows]:
+  """Places of the rows in which a task is observed, and these as metrics see
+  them; weights that are all 1 are none."""
+  seen = np.flatnonzero(weight > 0.0)
+  rows = rows_of(session[seen], None if user is None else user[seen], config)
+  own = np.asarray(weight[seen], np.float64)
+  return seen, rows._replace(weight=None if np.all(own == 1.0) else own)
+
+
+def _rate(is_positive: np.ndarray, rows: metrics.Rows) -> float | None:
+  if not len(is_positive):
+    return None
+  return float(np.average(is_positive, weights=rows.weight))
 
 
 def _check(

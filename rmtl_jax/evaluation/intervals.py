@@ -61,6 +61,7 @@ def replicates(
   session: np.ndarray,
   count: int,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """Computes metrics of resampled sessions.
 
@@ -70,6 +71,7 @@ def replicates(
     session: i64[R], the row's session, in any order.
     count: B, number of replicates.
     seed: of the draws.
+    weights: [R, K] >= 0, as metrics take them; None: rows count alike.
 
   Returns:
     `auc`, `logloss` and `session_logloss` to f64[B, M, K]; NaN where a
@@ -84,6 +86,10 @@ def replicates(
   values = {name: np.full(shape, np.nan) for name in METRICS}
   if not sessions:
     return values
+  if weights is not None:
+    return _weighted_replicates(
+      predictions, labels, codes, sessions, weights, values, seed
+    )
   # Logloss needs only sums per session, AUC the order of the rows: both are
   # computed once, before any draw.
   sizes = np.bincount(codes)
@@ -123,6 +129,7 @@ def error_replicates(
   session: np.ndarray,
   count: int,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """As `replicates`, of the errors of tasks that are not binary.
 
@@ -134,6 +141,7 @@ def error_replicates(
     session: i64[R], in any order.
     count: B.
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     `mae` and `rmse` to f64[B, M, K].
@@ -145,20 +153,66 @@ def error_replicates(
   }
   if not sessions:
     return values
-  sizes = np.bincount(codes)
+  if weights is None:
+    weights = np.ones_like(labels)
+  sizes = np.stack([np.bincount(codes, w) for w in weights.T])
   sums = np.empty((2, len(predictions), tasks, sessions))
   for m, scores in enumerate(predictions):
     errors = np.abs(scores.astype(np.float64) - labels)
     for k in range(tasks):
-      sums[0, m, k] = np.bincount(codes, errors[:, k])
-      sums[1, m, k] = np.bincount(codes, errors[:, k] ** 2)
+      sums[0, m, k] = np.bincount(codes, weights[:, k] * errors[:, k])
+      sums[1, m, k] = np.bincount(codes, weights[:, k] * errors[:, k] ** 2)
   generator = np.random.default_rng(seed)
   for b in range(count):
-    times = _draw(generator, sessions)
+    times = _draw(generator, sessions).astype(np.float64)
     # einsum, because the last digits of a BLAS product depend on its threads.
-    means = np.einsum('emks,s->emk', sums, times.astype(np.float64))
-    means /= times @ sizes
+    means = np.einsum('emks,s->emk', sums, times)
+    drawn = np.einsum('ks,s->k', sizes, times)
+    means /= np.where(drawn > 0.0, drawn, np.nan)
     values['mae'][b], values['rmse'][b] = means[0], np.sqrt(means[1])
+  return values
+
+
+def _weighted_replicates(
+  predictions: Sequence[np.ndarray],
+  labels: np.ndarray,
+  codes: np.ndarray,
+  sessions: int,
+  weights: np.ndarray,
+  values: dict[str, np.ndarray],
+  seed: int,
+) -> dict[str, np.ndarray]:
+  """`replicates` of weighted rows, filled into `values`.
+
+  The draws are those of rows that count alike. Their sums are no integers, so a
+  draw is a pass of its own. A session counts for a task's `session_logloss` if
+  one of its rows does.
+  """
+  parts = {}
+  weights = np.asarray(weights, np.float64)
+  for k in range(labels.shape[1]):
+    rows = np.flatnonzero(weights[:, k] > 0.0)
+    y, w, code = labels[rows, k], weights[rows, k], codes[rows]
+    sizes = np.bincount(code, w, minlength=sessions)
+    for m, scores in enumerate(predictions):
+      p = scores[rows, k]
+      losses = w * metrics.row_logloss(y, p)
+      sums = np.bincount(code, losses, minlength=sessions)
+      parts[m, k] = ranking.rank(y, p), w, code, sizes, sums
+  generator = np.random.default_rng(seed)
+  for b in range(len(values['auc'])):
+    times = _draw(generator, sessions).astype(np.float64)
+    for (m, k), (order, w, code, sizes, sums) in parts.items():
+      drawn = w * times[code]
+      values['auc'][b, m, k] = ranking.weighted_auc(
+        order, drawn[order.positive], drawn[order.negative]
+      )
+      has = times * (sizes > 0.0)
+      if has.any():
+        means = sums / np.where(sizes > 0.0, sizes, 1.0)
+        total, mean = np.sum(times * sums), np.sum(has * means)
+        values['logloss'][b, m, k] = total / np.sum(times * sizes)
+        values['session_logloss'][b, m, k] = mean / np.sum(has)
   return values
 
 
@@ -232,7 +286,11 @@ def _resampled_aucs(
   return aucs
 
 
-def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
+def rarer_sessions(
+  labels: np.ndarray,
+  session: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> np.ndarray:
   """Counts the sessions with the rarer label, i64[K].
 
   The rarer label is the one that fewer sessions hold.
@@ -240,14 +298,16 @@ def rarer_sessions(labels: np.ndarray, session: np.ndarray) -> np.ndarray:
   Args:
     labels: [R, K], 0 or 1.
     session: i64[R], in any order.
+    weights: [R, K] >= 0, or None; rows of weight 0 are left out.
   """
   types.check_ranks((2, 1), labels, session)
   codes, sessions = metrics.group_codes(session)
+  counted = np.ones(labels.shape, bool) if weights is None else weights > 0.0
   found = []
-  for column in labels.T:
+  for column, counts in zip(labels.T, counted.T, strict=True):
     is_positive = column > 0.5
     held = [
-      np.count_nonzero(np.bincount(codes[rows], minlength=sessions))
+      np.count_nonzero(np.bincount(codes[rows & counts], minlength=sessions))
       for rows in (is_positive, ~is_positive)
     ]
     found.append(min(held))
@@ -318,6 +378,7 @@ def session_intervals(
   count: int,
   confidence: float,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> Intervals:
   """Computes the interval of each metric in METRICS.
 
@@ -328,14 +389,17 @@ def session_intervals(
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     The intervals; NaN with fewer than two sessions (of AUC: with the rarer
     label), which can't tell how sessions vary.
   """
-  values = _checked_replicates([predictions], labels, session, count, seed)
+  values = _checked_replicates(
+    [predictions], labels, session, count, seed, weights
+  )
   single = {name: v[:, 0] for name, v in values.items()}
-  return _intervals(single, labels, session, confidence)
+  return _intervals(single, labels, session, confidence, weights)
 
 
 def difference_intervals(
@@ -346,6 +410,7 @@ def difference_intervals(
   count: int,
   confidence: float,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> Intervals:
   """Computes paired intervals of metric(first) - metric(second).
 
@@ -357,13 +422,16 @@ def difference_intervals(
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     As `session_intervals`.
   """
-  values = _checked_replicates([first, second], labels, session, count, seed)
+  values = _checked_replicates(
+    [first, second], labels, session, count, seed, weights
+  )
   differences = {name: v[:, 0] - v[:, 1] for name, v in values.items()}
-  return _intervals(differences, labels, session, confidence)
+  return _intervals(differences, labels, session, confidence, weights)
 
 
 def error_intervals(
@@ -373,6 +441,7 @@ def error_intervals(
   count: int,
   confidence: float,
   seed: int,
+  weights: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
   """Intervals of ERRORS, or paired ones of the first minus the second's.
 
@@ -383,12 +452,13 @@ def error_intervals(
     count: number of replicates; 0 gives NaN.
     confidence: coverage, in (0, 1).
     seed: of the draws.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     Each of ERRORS to f64[K, 2]; NaN with fewer than two sessions.
   """
   sessions = metrics.group_codes(session)[1]
-  values = error_replicates(predictions, labels, session, count, seed)
+  values = error_replicates(predictions, labels, session, count, seed, weights)
   return {
     name: percentile_interval(
       v[:, 0] - v[:, 1] if len(predictions) == 2 else v[:, 0],
@@ -405,11 +475,12 @@ def _checked_replicates(
   session: np.ndarray,
   count: int,
   seed: int,
+  weights: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
   """`replicates`; none of a single session, which every draw repeats."""
   if len(session) and np.all(session == session[0]):
     count = 0
-  return replicates(predictions, labels, session, count, seed)
+  return replicates(predictions, labels, session, count, seed, weights)
 
 
 def _intervals(
@@ -417,9 +488,10 @@ def _intervals(
   labels: np.ndarray,
   session: np.ndarray,
   confidence: float,
+  weights: np.ndarray | None,
 ) -> Intervals:
   """Intervals from replicates f64[B, K] of each metric."""
-  rarer = rarer_sessions(labels, session)
+  rarer = rarer_sessions(labels, session, weights)
   bounds = {
     name: np.stack(
       [

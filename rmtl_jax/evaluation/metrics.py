@@ -1,10 +1,10 @@
 """Exact metrics of one task's predictions (method.md's list of metrics).
 
 Nothing is binned where an exact form exists, ties count as ties, and an
-undefined metric (AUC of one class, say) is NaN, never an exception. The
-registry of metrics stands at the end: tables and tests follow its records.
-Labels are 0 or 1 unless said otherwise; `R` is the number of rows, all arrays
-are one-dimensional.
+undefined metric (AUC of one class, say) is NaN, never an exception. A row of
+weight 2 is the row twice, one of weight 0 is not there. The registry of metrics
+stands at the end: tables and tests follow its records. Labels are 0 or 1 unless
+said otherwise; `R` is the number of rows, all arrays are one-dimensional.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def auc(
   return int(below.sum() + not_above.sum()) / (2 * pairs)
 
 
-def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+def pr_auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> float:
   """Average precision, the mean of the precision at every positive's score.
 
   It is the area under the precision-recall steps without interpolation. Rows of
@@ -78,6 +80,7 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   Args:
     labels: [R], 0 or 1.
     scores: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     Average precision in (0, 1]; NaN without positives, or where a score is
@@ -85,6 +88,8 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   """
   types.check_ranks((1, 1), labels, scores)
   types.check_same_shape(labels, scores)
+  if weights is not None:
+    return _weighted_pr_auc(labels, scores, weights)
   positive = np.sort(scores[labels > 0.5])
   if not len(positive) or np.isnan(scores).any():
     return float('nan')
@@ -92,6 +97,22 @@ def pr_auc(labels: np.ndarray, scores: np.ndarray) -> float:
   hits = len(positive) - np.searchsorted(positive, positive, 'left')
   misses = len(negative) - np.searchsorted(negative, positive, 'left')
   return float(np.mean(hits / (hits + misses)))
+
+
+def _weighted_pr_auc(
+  labels: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> float:
+  order = np.argsort(scores, kind='stable')
+  scores, weights = scores[order], np.asarray(weights, np.float64)[order]
+  hits = np.where(labels[order] > 0.5, weights, 0.0)
+  if not hits.any() or np.isnan(scores).any():
+    return float('nan')
+  # Weight of the rows with at least a row's score, ties included.
+  first = np.searchsorted(scores, scores, 'left')
+  above, hits_above = (np.cumsum(x[::-1])[::-1][first] for x in (weights, hits))
+  counted = hits > 0.0
+  precision = hits_above[counted] / above[counted]
+  return float(np.average(precision, weights=hits[counted]))
 
 
 def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -113,7 +134,11 @@ def row_logloss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
   return -(labels * np.log(p) + (1.0 - labels) * np.log1p(-p))
 
 
-def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def logloss(
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Mean binary cross-entropy over rows, in nats.
 
   Examples:
@@ -123,18 +148,29 @@ def logloss(labels: np.ndarray, probabilities: np.ndarray) -> float:
   Args:
     labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The mean; NaN without rows.
   """
   types.check_ranks((1, 1), labels, probabilities)
-  if not len(labels):
+  if not _has_rows(labels, weights):
     return float('nan')
-  return float(row_logloss(labels, probabilities).mean())
+  losses = row_logloss(labels, probabilities)
+  if weights is None:
+    return float(losses.mean())
+  return float(np.average(losses, weights=weights))
+
+
+def _has_rows(labels: np.ndarray, weights: np.ndarray | None) -> bool:
+  return bool(len(labels)) and (weights is None or bool(np.any(weights > 0)))
 
 
 def session_logloss(
-  labels: np.ndarray, probabilities: np.ndarray, session: np.ndarray
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  session: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """s-logloss: mean over sessions of the session's mean row cross-entropy.
 
@@ -147,17 +183,26 @@ def session_logloss(
     labels: [R], 0 or 1.
     probabilities: [R], clipped to [1e-7, 1 - 1e-7].
     session: i64[R], the row's session, in any order.
+    weights: [R] >= 0, or None; those of a session make its mean, and sessions
+      of any weight count alike.
 
   Returns:
     The mean, in nats; NaN without rows.
   """
   types.check_ranks((1, 1, 1), labels, probabilities, session)
   types.check_same_shape(labels, session)
-  if not len(labels):
+  if not _has_rows(labels, weights):
     return float('nan')
   codes, _ = group_codes(session)
-  sums = np.bincount(codes, row_logloss(labels, probabilities))
-  return float(np.mean(sums / np.bincount(codes)))
+  losses = row_logloss(labels, probabilities)
+  if weights is None:
+    sums = np.bincount(codes, losses)
+    return float(np.mean(sums / np.bincount(codes)))
+  sums, sizes = (
+    np.bincount(codes, losses * weights),
+    np.bincount(codes, weights),
+  )
+  return float(np.mean(sums[sizes > 0.0] / sizes[sizes > 0.0]))
 
 
 def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
@@ -180,7 +225,12 @@ def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
   return codes, int(codes[-1]) + 1
 
 
-def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
+def gauc(
+  labels: np.ndarray,
+  scores: np.ndarray,
+  group: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """AUC within each group, averaged with the groups' numbers of rows.
 
   Examples:
@@ -196,6 +246,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
     labels: [R], 0 or 1.
     scores: [R].
     group: i64[R], the row's session or user, in any order.
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     GAUC in [0, 1]; NaN where no group has both labels, or a score is NaN.
@@ -204,10 +255,14 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   types.check_same_shape(labels, scores, group)
   if np.isnan(scores).any():
     return float('nan')
+  if weights is None:
+    weights = np.ones(len(labels), np.int64)
   codes, groups = group_codes(group)
   is_positive = labels > 0.5
-  sizes = np.bincount(codes, minlength=groups)
-  positives = np.bincount(codes[is_positive], minlength=groups)
+  sizes = np.bincount(codes, weights, minlength=groups)
+  positives = np.bincount(
+    codes[is_positive], weights[is_positive], minlength=groups
+  )
   pairs = positives * (sizes - positives)
   if not pairs.any():
     return float('nan')
@@ -215,22 +270,31 @@ def gauc(labels: np.ndarray, scores: np.ndarray, group: np.ndarray) -> float:
   # them out before the sort saves most of its time.
   kept = np.flatnonzero(pairs[codes])
   order = kept[np.lexsort((scores[kept], codes[kept]))]
-  ordered = _ordered_pairs(scores[order], codes[order], is_positive[order])
+  is_positive, weights = is_positive[order], weights[order]
+  ordered = _ordered_pairs(
+    scores[order], codes[order], np.where(is_positive, 0, weights), is_positive
+  )
   sums = np.bincount(
-    codes[order][is_positive[order]], ordered, minlength=groups
+    codes[order][is_positive],
+    ordered * weights[is_positive],
+    minlength=groups,
   )
   use = pairs > 0
   return float(np.average(sums[use] / pairs[use], weights=sizes[use]))
 
 
 def _ordered_pairs(
-  scores: np.ndarray, codes: np.ndarray, is_positive: np.ndarray
+  scores: np.ndarray,
+  codes: np.ndarray,
+  negative: np.ndarray,
+  is_positive: np.ndarray,
 ) -> np.ndarray:
   """Counts for each positive the negatives below it in its group, ties half.
 
   Args:
     scores: [R], ascending within a group.
     codes: i64[R], ascending.
+    negative: [R], the weights of negatives, 0 of positives.
     is_positive: bool[R].
 
   Returns:
@@ -238,7 +302,7 @@ def _ordered_pairs(
   """
   # negatives[i] counts those before row i, over all groups: differences of it
   # count within a group or a run of ties, without a loop over groups.
-  negatives = np.concatenate([[0], np.cumsum(~is_positive)])
+  negatives = np.concatenate([[0], np.cumsum(negative)])
   new_group = codes[1:] != codes[:-1]
   group_start = _run_starts(new_group)
   tie_start = _run_starts(new_group | (scores[1:] != scores[:-1]))
@@ -258,7 +322,10 @@ def _run_starts(changes: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(
-  labels: np.ndarray, probabilities: np.ndarray, bins: int = 20
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  bins: int = 20,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Expected calibration error over bins of (nearly) equal numbers of rows.
 
@@ -271,29 +338,35 @@ def calibration_error(
     labels: [R], 0 or 1.
     probabilities: [R].
     bins: number of bins, >= 1.
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The error in [0, 1]; NaN without rows, or where a probability is NaN.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
-  rows = len(labels)
-  if not rows or np.isnan(probabilities).any():
+  if not _has_rows(labels, weights) or np.isnan(probabilities).any():
     return float('nan')
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
-  row_bin = equal_mass_bins(p, bins)
+  mass = None if weights is None else weights[order]
+  row_bin = equal_mass_bins(p, bins, mass)
   # |sum of differences| per bin is rows_b * |difference of means|.
-  gaps = np.bincount(row_bin, p - labels[order])
-  return float(np.abs(gaps).sum() / rows)
+  gaps, rows = p - labels[order], float(len(labels))
+  if mass is not None:
+    gaps, rows = gaps * mass, float(mass.sum(dtype=np.float64))
+  return float(np.abs(np.bincount(row_bin, gaps)).sum() / rows)
 
 
-def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
+def equal_mass_bins(
+  ascending: np.ndarray, bins: int, weights: np.ndarray | None = None
+) -> np.ndarray:
   """Assigns every row a bin by the mid-rank of its value; ties share one.
 
   Args:
     ascending: [R], sorted, R >= 1.
     bins: number of bins, >= 1.
+    weights: [R] >= 0 in this order, not all 0; None: rows count alike.
 
   Returns:
     i64[R] in [0, bins), ascending.
@@ -301,48 +374,64 @@ def equal_mass_bins(ascending: np.ndarray, bins: int) -> np.ndarray:
   rows = len(ascending)
   start = _run_starts(ascending[1:] != ascending[:-1])
   end = np.append(start[1:], rows)
+  if weights is not None:
+    reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
+    middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
+    # The end of the last bin is where rows of weight 0 may stand.
+    return np.repeat(np.minimum(middle, bins - 1).astype(np.int64), end - start)
   # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
   return np.repeat((start + end) * bins // (2 * rows), end - start)
 
 
 def predicted_over_actual(
-  labels: np.ndarray, probabilities: np.ndarray
+  labels: np.ndarray,
+  probabilities: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Sum of probabilities / number of positives; 1 if calibrated overall.
 
   Args:
     labels: [R], 0 or 1.
     probabilities: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     The ratio; NaN without positives.
   """
   types.check_ranks((1, 1), labels, probabilities)
   types.check_same_shape(labels, probabilities)
+  if weights is not None:
+    labels, probabilities = labels * weights, probabilities * weights
   positives = float(np.sum(labels, dtype=np.float64))
   if not positives:
     return float('nan')
   return float(np.sum(probabilities, dtype=np.float64)) / positives
 
 
-def mae(labels: np.ndarray, predictions: np.ndarray) -> float:
+def mae(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Mean absolute error, in the label's units; NaN without rows.
 
   >>> mae(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
   1.5
   """
-  errors = _errors(labels, predictions)
-  return float(np.mean(np.abs(errors))) if len(errors) else float('nan')
+  return _mean(np.abs(_errors(labels, predictions)), weights)
 
 
-def rmse(labels: np.ndarray, predictions: np.ndarray) -> float:
+def rmse(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Root of the mean squared error, in the label's units; NaN without rows.
 
   >>> rmse(np.array([1.0, 2.0]), np.array([2.0, 9.0]))
   5.0
   """
-  errors = _errors(labels, predictions)
-  return float(np.sqrt(np.mean(errors**2))) if len(errors) else float('nan')
+  return math.sqrt(_mean(_errors(labels, predictions) ** 2, weights))
 
 
 def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
@@ -351,7 +440,18 @@ def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
   return predictions.astype(np.float64) - labels
 
 
-def xauc(labels: np.ndarray, predictions: np.ndarray) -> float:
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+  """The weighted mean; NaN where nothing has a weight."""
+  if not len(values) or (weights is not None and not weights.any()):
+    return float('nan')
+  return float(np.average(values, weights=weights))
+
+
+def xauc(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Share of pairs of rows that are predicted in the order of their labels.
 
   Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction for Video
@@ -366,12 +466,15 @@ def xauc(labels: np.ndarray, predictions: np.ndarray) -> float:
   Args:
     labels: [R], any numbers.
     predictions: [R].
+    weights: [R] >= 0; rows of weight 0 are left out, others count alike.
 
   Returns:
     In [0, 1]; NaN where all labels are equal, or a prediction is NaN.
   """
   types.check_ranks((1, 1), labels, predictions)
   types.check_same_shape(labels, predictions)
+  if weights is not None:
+    labels, predictions = labels[weights > 0.0], predictions[weights > 0.0]
   rows = len(labels)
   pairs = rows * (rows - 1) // 2
   different = pairs - _tied_pairs(labels)
@@ -383,7 +486,7 @@ def xauc(labels: np.ndarray, predictions: np.ndarray) -> float:
   from scipy import stats
 
   # Kendall's tau-b is (ordered - reversed pairs) / sqrt(different apart).
-  tau = stats.kendalltau(predictions, labels).statistic
+  tau: Any = stats.kendalltau(predictions, labels)[0]
   surplus = round(float(tau) * math.sqrt(different) * math.sqrt(apart))
   return (different + surplus) / (2 * different)
 
@@ -394,9 +497,12 @@ def _tied_pairs(values: np.ndarray) -> int:
 
 
 def deciles(
-  labels: np.ndarray, predictions: np.ndarray, bins: int = 10
-) -> list[tuple[float, float, int]]:
-  """Mean prediction, mean label and rows of each tenth of the rows.
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  bins: int = 10,
+  weights: np.ndarray | None = None,
+) -> list[tuple[float, float, float]]:
+  """Mean prediction, mean label and weight of each tenth of the rows.
 
   Rows are binned by the mid-rank of their prediction (`equal_mass_bins`);
   empty bins are left out.
@@ -405,25 +511,30 @@ def deciles(
     labels: [R], any numbers.
     predictions: [R], finite.
     bins: how many.
+    weights: [R] >= 0, or None for rows that count alike.
   """
   types.check_ranks((1, 1), labels, predictions)
   types.check_same_shape(labels, predictions)
-  if not len(labels):
+  if not len(labels) or (weights is not None and not weights.any()):
     return []
   order = np.argsort(predictions, kind='stable')
   p = predictions[order].astype(np.float64)
-  row_bin = equal_mass_bins(p, bins)
-  rows = np.bincount(row_bin)
+  w = np.ones_like(p) if weights is None else weights[order]
+  row_bin = equal_mass_bins(p, bins, None if weights is None else w)
   found = zip(
-    np.bincount(row_bin, p),
-    np.bincount(row_bin, labels[order].astype(np.float64)),
-    rows.tolist(),
+    np.bincount(row_bin, w * p),
+    np.bincount(row_bin, w * labels[order]),
+    np.bincount(row_bin, w).tolist(),
     strict=True,
   )
   return [(float(a / n), float(b / n), n) for a, b, n in found if n]
 
 
-def decile_error(labels: np.ndarray, predictions: np.ndarray) -> float:
+def decile_error(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> float:
   """Calibration error of deciles, in units of the mean size of the labels.
 
   sum over deciles of rows |mean prediction - mean label| / sum of |label|: 0 if
@@ -432,19 +543,24 @@ def decile_error(labels: np.ndarray, predictions: np.ndarray) -> float:
   Args:
     labels: [R], any numbers.
     predictions: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     >= 0; NaN without a label other than 0, or where a prediction is NaN.
   """
-  size = float(np.abs(labels.astype(np.float64)).sum())
+  sizes = np.abs(labels.astype(np.float64))
+  size = float(np.sum(sizes if weights is None else sizes * weights))
   if not size or np.isnan(predictions).any():
     return float('nan')
-  found = deciles(labels, predictions)
+  found = deciles(labels, predictions, weights=weights)
   return sum(n * abs(a - b) for a, b, n in found) / size
 
 
 def relative_error(
-  loss: str, labels: np.ndarray, predictions: np.ndarray
+  loss: str,
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
 ) -> float:
   """Error of predictions in units of that of the labels' mean.
 
@@ -456,20 +572,28 @@ def relative_error(
     loss: its name (config/kinds.py).
     labels: [R], of a regression or ordinal task.
     predictions: [R].
+    weights: [R] >= 0, or None for rows that count alike.
 
   Returns:
     >= 0; NaN where all labels are equal.
   """
+  if weights is not None:
+    seen = weights > 0.0
+    labels, predictions, weights = (
+      labels[seen],
+      predictions[seen],
+      weights[seen],
+    )
   y, p = labels.astype(np.float64), predictions.astype(np.float64)
   if not len(y) or np.all(y == y[0]):
     return float('nan')
-  mean = np.mean(y)
+  mean = _mean(y, weights)
   if kinds.LOSSES.find(loss).labels == 'any':
-    return float(np.mean((p - y) ** 2) / np.mean((mean - y) ** 2))
+    return _mean((p - y) ** 2, weights) / _mean((mean - y) ** 2, weights)
   p = np.maximum(p, 1e-12 * mean)
   known = special.xlogy(y, y)
-  error = np.mean(p - y + known - y * np.log(p))
-  return float(error / np.mean(known - y * np.log(mean)))
+  error = _mean(p - y + known - y * np.log(p), weights)
+  return error / _mean(known - y * np.log(mean), weights)
 
 
 class Rows(NamedTuple):
@@ -481,6 +605,8 @@ class Rows(NamedTuple):
     group: i64[G], their session or user (`config.evaluation.group`).
     bins: of calibration errors.
     top: ranks that NDCG counts.
+    weight: f64[R] > 0, how much each row counts; None: 1. Rows in which the
+      task's label is not observed are not among the R.
   """
 
   session: np.ndarray
@@ -488,6 +614,12 @@ class Rows(NamedTuple):
   group: np.ndarray
   bins: int
   top: int = 10
+  weight: np.ndarray | None = None
+
+  @property
+  def group_weight(self) -> np.ndarray | None:
+    """The weights of the rows that have a group."""
+    return None if self.weight is None else self.weight[self.grouped]
 
 
 Function = Callable[[np.ndarray, np.ndarray, Rows], float]
@@ -526,25 +658,39 @@ RANKING = ('auc', 'xauc')
 RECORDS = registry.Registry(
   'metric',
   (
-    Metric('auc', 'AUC', lambda y, p, _: auc(y, p), 'higher', compared=True),
+    Metric(
+      'auc',
+      'AUC',
+      lambda y, p, rows: auc(y, p, rows.weight),
+      'higher',
+      compared=True,
+    ),
     Metric(
       'logloss',
       'logloss',
-      lambda y, p, _: logloss(y, p),
+      lambda y, p, rows: logloss(y, p, rows.weight),
       'lower',
       compared=True,
     ),
     Metric(
       'session_logloss',
       's-logloss',
-      lambda y, p, rows: session_logloss(y, p, rows.session),
+      lambda y, p, rows: session_logloss(y, p, rows.session, rows.weight),
       'lower',
       compared=True,
     ),
     Metric(
       'gauc',
       'GAUC',
-      lambda y, p, rows: gauc(y[rows.grouped], p[rows.grouped], rows.group),
+      lambda y, p, rows: gauc(
+        y[rows.grouped], p[rows.grouped], rows.group, rows.group_weight
+      ),
+      'higher',
+    ),
+    Metric(
+      'pr_auc',
+      'PR-AUC',
+      lambda y, p, rows: pr_auc(y, p, rows.weight),
       'higher',
     ),
     Metric(
@@ -564,17 +710,16 @@ RECORDS = registry.Registry(
       ),
       'higher',
     ),
-    Metric('pr_auc', 'PR-AUC', lambda y, p, _: pr_auc(y, p), 'higher'),
     Metric(
       'calibration_error',
       'calibration error',
-      lambda y, p, rows: calibration_error(y, p, rows.bins),
+      lambda y, p, rows: calibration_error(y, p, rows.bins, rows.weight),
       'lower',
     ),
     Metric(
       'predicted_over_actual',
       'predicted / actual',
-      lambda y, p, _: predicted_over_actual(y, p),
+      lambda y, p, rows: predicted_over_actual(y, p, rows.weight),
       kinds=kinds.KINDS,
     ),
     Metric(
@@ -588,7 +733,7 @@ RECORDS = registry.Registry(
     Metric(
       'mae',
       'MAE',
-      lambda y, p, _: mae(y, p),
+      lambda y, p, rows: mae(y, p, rows.weight),
       'lower',
       compared=True,
       form='.4g',
@@ -597,7 +742,7 @@ RECORDS = registry.Registry(
     Metric(
       'rmse',
       'RMSE',
-      lambda y, p, _: rmse(y, p),
+      lambda y, p, rows: rmse(y, p, rows.weight),
       'lower',
       compared=True,
       form='.4g',
@@ -606,7 +751,7 @@ RECORDS = registry.Registry(
     Metric(
       'decile_error',
       'decile error',
-      lambda y, p, _: decile_error(y, p),
+      lambda y, p, rows: decile_error(y, p, rows.weight),
       'lower',
       kinds=_NUMBERS,
     ),

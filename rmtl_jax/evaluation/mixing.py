@@ -22,6 +22,7 @@ def fit_weights(
   probabilities: np.ndarray,
   labels: np.ndarray,
   is_binary: Sequence[bool] = (),
+  sample_weight: np.ndarray | None = None,
 ) -> np.ndarray:
   """The weights of the members' logits with the lowest logloss, by task.
 
@@ -31,6 +32,7 @@ def fit_weights(
     probabilities: f32[M, R, K].
     labels: f32[R, K], of binary tasks 0 or 1.
     is_binary: of each task; () if all are.
+    sample_weight: f32[R, K] >= 0, or None.
 
   Returns:
     f32[M, K], of sum 1 over the members; equal where a task is not binary, or
@@ -43,20 +45,26 @@ def fit_weights(
   for k in range(tasks):
     if is_binary and not is_binary[k]:
       continue
-    if 0 < np.mean(labels[:, k]) < 1:
-      weights[:, k] = _of_task(logits[:, :, k].T, labels[:, k])
+    y = labels[:, k]
+    own = np.ones_like(y) if sample_weight is None else sample_weight[:, k]
+    if np.any(own[y > 0] > 0) and np.any(own[y == 0] > 0):
+      weights[:, k] = _of_task(logits[:, :, k].T, y, own)
   return weights.astype(np.float32)
 
 
-def _of_task(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-  """One task's weights, f64[M], of logits f64[R, M]."""
-  count = logits.shape[1]
+def _of_task(
+  logits: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+  """One task's weights, f64[M], of logits f64[R, M] and weights of rows."""
+  count, total = logits.shape[1], np.sum(rows, dtype=np.float64)
 
   def logloss(weights):
     z, away = logits @ weights, weights - 1 / count
-    value = np.sum(np.logaddexp(0.0, z) - labels * z) + PRIOR * away @ away
-    gradient = logits.T @ (special.expit(z) - labels) + 2 * PRIOR * away
-    return value / len(labels), gradient / len(labels)
+    losses = rows * (np.logaddexp(0.0, z) - labels * z)
+    value = np.sum(losses) + PRIOR * away @ away
+    slopes = rows * (special.expit(z) - labels)
+    gradient = logits.T @ slopes + 2 * PRIOR * away
+    return value / total, gradient / total
 
   found = optimize.minimize(
     logloss,

@@ -6,7 +6,6 @@ chooses the learning rates of stage 3 by it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -143,33 +142,6 @@ def check(
       )
 
 
-def score(
-  monitor: Monitor,
-  predictions: np.ndarray,
-  labels: np.ndarray,
-  rows: metrics.Rows,
-  tasks: Sequence[str],
-) -> float:
-  """The weighted sum of a monitor with terms.
-
-  Args:
-    monitor: what is summed.
-    predictions: [R, K].
-    labels: [R, K].
-    rows: what metrics read beside these.
-    tasks: K names.
-
-  Returns:
-    The sum; NaN where a metric is undefined on these rows.
-  """
-  total = 0.0
-  for task, metric, weight in monitor.terms:
-    k = list(tasks).index(task)
-    function = metrics.RECORDS[metric].function
-    total += weight * function(labels[:, k], predictions[:, k], rows)
-  return total if math.isfinite(total) else math.nan
-
-
 def of_record(record: Record) -> Monitor:
   """The monitor of a record with `config`; records without one have AUC."""
   evaluation = record.get('config', {}).get('evaluation', {})
@@ -187,11 +159,14 @@ def of_history(history: Sequence[Record]) -> Monitor:
   return AUC
 
 
-def rates_logloss(labels: np.ndarray) -> np.ndarray:
+def rates_logloss(
+  labels: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
   """The logloss of each task's mean rate, the unit of monitored loglosses.
 
   Args:
     labels: [R, K], 0 or 1.
+    weights: [R, K] >= 0, or None.
 
   Returns:
     Nats, f64[K]; NaN where a task has one class only.
@@ -200,7 +175,12 @@ def rates_logloss(labels: np.ndarray) -> np.ndarray:
     >>> rates_logloss(np.array([[0, 1], [1, 1]]))  # log 2
     array([0.69314718,        nan])
   """
-  rates = np.mean(labels, axis=0, dtype=np.float64)
+  if weights is None:
+    rates = np.mean(labels, axis=0, dtype=np.float64)
+  else:
+    total = np.sum(weights, axis=0, dtype=np.float64)
+    positives = np.sum(labels * weights, axis=0, dtype=np.float64)
+    rates = positives / np.where(total > 0.0, total, 1.0)
   of_rates = np.where((rates > 0) & (rates < 1), special.entr(rates), np.nan)
   return of_rates + special.entr(1 - rates)
 

@@ -15,14 +15,14 @@ class Point(NamedTuple):
   """A bin of rows of similar probability.
 
   Attributes:
-    rows: their number.
+    rows: their number, or the sum of their weights.
     predicted: their mean probability.
     actual: their share of positives.
     low: lower end of the interval of `actual`.
     high: its upper end.
   """
 
-  rows: int
+  rows: float
   predicted: float
   actual: float
   low: float
@@ -34,6 +34,7 @@ def reliability(
   probabilities: np.ndarray,
   bins: int = 20,
   confidence: float = 0.95,
+  weights: np.ndarray | None = None,
 ) -> list[Point]:
   """Computes one point per bin of nearly equal numbers of rows, ascending.
 
@@ -46,6 +47,8 @@ def reliability(
     probabilities: [R].
     bins: number of bins, >= 1.
     confidence: coverage of the intervals, which take rows as independent.
+    weights: [R] >= 0, or None. A bin's interval is that of as many equal rows
+      as tell as much (Kish's effective number, (sum w)^2 / sum w^2).
 
   Returns:
     The points; none without rows.
@@ -57,10 +60,16 @@ def reliability(
   types.check_same_shape(labels, probabilities)
   if np.isnan(probabilities).any():
     raise ValueError('probabilities: not every one is a number')
+  if weights is not None:
+    seen = weights > 0
+    labels, probabilities = labels[seen], probabilities[seen]
+    weights = np.asarray(weights[seen], np.float64)
   if not len(labels):
     return []
   order = np.argsort(probabilities, kind='stable')
   p = probabilities[order].astype(np.float64)
+  if weights is not None:
+    return _weighted(p, labels[order], weights[order], bins, confidence)
   row_bin = metrics.equal_mass_bins(p, bins)
   rows = np.bincount(row_bin)
   predicted = np.bincount(row_bin, p)
@@ -73,7 +82,29 @@ def reliability(
   return points
 
 
-def wilson(hits: int, rows: int, confidence: float) -> tuple[float, float]:
+def _weighted(
+  p: np.ndarray,
+  labels: np.ndarray,
+  weights: np.ndarray,
+  bins: int,
+  confidence: float,
+) -> list[Point]:
+  """`reliability` of rows with weights, by ascending probability."""
+  row_bin = metrics.equal_mass_bins(p, bins, weights)
+  points = []
+  for number in np.unique(row_bin):
+    own = row_bin == number
+    w, y = weights[own], labels[own] > 0.5
+    total = float(w.sum())
+    predicted = float(np.average(p[own], weights=w))
+    actual = float(np.average(y, weights=w))
+    tells = total**2 / float(np.sum(w * w))
+    interval = wilson(actual * tells, tells, confidence)
+    points.append(Point(total, predicted, actual, *interval))
+  return points
+
+
+def wilson(hits: float, rows: float, confidence: float) -> tuple[float, float]:
   """Wilson's score interval of a share.
 
   E. B. Wilson, "Probable inference, the law of succession, and statistical

@@ -73,6 +73,7 @@ class Wanted:
     exclude: columns that are no features.
     missing: texts that stand for nothing.
     domain: column of the domain (scenario), a categorical field; None: none.
+    weight: column of the rows' weights, or None.
   """
 
   tasks: Sequence[str] | Mapping[str, Entry]
@@ -87,6 +88,7 @@ class Wanted:
   exclude: Sequence[str] = ()
   missing: Sequence[str] = ()
   domain: str | None = None
+  weight: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +120,11 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
     if names.count(name) > 1:
       raise types.InputError(f'table: column {name!r} stands twice')
   tasks = _tasks(wanted.tasks, names)
-  labels = {entry['column'] for entry in tasks}
+  weights = {wanted.weight, *(entry.get('weight') for entry in tasks)} - {None}
+  for column in weights:
+    _check('weight', column, names)
+  # What is learnt, and how much of it: no features.
+  labels = {entry['column'] for entry in tasks} | weights
   given = {role: getattr(wanted, role) for role in ROLES}
   for role, column in given.items():
     if column not in (AUTO, None):
@@ -154,6 +160,8 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
   schema['tasks'] = tasks
   if wanted.missing:
     schema['missing'] = list(wanted.missing)
+  if wanted.weight is not None:
+    schema['weight'] = wanted.weight
   return Described(schema, left_out)
 
 

@@ -61,6 +61,7 @@ class Ranker:
     exclude: Sequence[str] = (),
     missing: Sequence[str] = (),
     domain: str | None = None,
+    weight: str | None = None,
     as_of: str | Sequence[str] | None = None,
     prepare: Mapping[str, Any] | None = None,
     backbone: str | None = None,
@@ -77,7 +78,8 @@ class Ranker:
 
     Args:
       tasks: columns of labels of 0 and 1, or {task: column}, or {task: entry
-        of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}`.
+        of a schema}, as `{'buy': {'column': 'bought', 'after': 'click'}}` or
+        `{'watch': {'column': 'seconds', 'kind': 'regression'}}`.
       session: column of session ids; 'auto' finds it by its name, None says
         that there is none, as in the next two.
       user: column of users; without sessions their rows are cut by idle gaps.
@@ -95,6 +97,8 @@ class Ranker:
         are.
       missing: texts that stand for nothing, as `NULL`.
       domain: column of the domain (scenario) of a row, for `pepnet` and `star`.
+      weight: column that says how much a row counts; tasks may have their own
+        (docs/rows.md).
       as_of: groups of as-of features, or 'all'; None: those of `rmtl prepare`.
       prepare: further settings of PrepareConfig, as `{'split': (8, 1, 1)}`.
       backbone: `single_task`, `shared_bottom`, `mmoe`, `ple` or another one.
@@ -114,7 +118,8 @@ class Ranker:
     self.time, self.time_unit = time, time_unit
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
-    self.exclude, self.missing, self.domain = exclude, missing, domain
+    self.exclude, self.missing = exclude, missing
+    self.domain, self.weight = domain, weight
     self.as_of, self.prepare = as_of, prepare
     self.backbone, self.weighting = backbone, weighting
     self.fine_tune, self.preset = fine_tune, preset
@@ -197,7 +202,9 @@ class Ranker:
     return self
 
   def predict_proba(self, table: Any, history: Any = None) -> np.ndarray:
-    """Probabilities of raw rows; remarks go to `warnings.warn`.
+    """Probabilities of raw rows, of tasks that are not binary expected labels.
+
+    Remarks go to `warnings.warn`.
 
     Args:
       table: R rows as for `fit`; labels are not needed.

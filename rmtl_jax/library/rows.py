@@ -66,7 +66,11 @@ def row_values(
   reward = rewards.REWARDS[config.reward]
   returns = [
     critic_statistics.discounted_returns(
-      np.asarray(reward(one.policy, host.labels)), host.session, config.discount
+      np.asarray(
+        rewards.observed(reward(one.policy, host.labels), host.sample_weight)
+      ),
+      host.session,
+      config.discount,
     )
     for one in members
   ]

@@ -25,6 +25,8 @@ class BackboneRecord:
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
     needs_domain: whether data must name the field of their domain.
+    of_all_rows: whether a task's probability is that of all rows, the product
+      along the funnel, and can't be judged on the positives of another task.
   """
 
   name: str
@@ -32,6 +34,7 @@ class BackboneRecord:
   by_task: bool = False
   min_experts: int = 1
   needs_domain: bool = False
+  of_all_rows: bool = False
 
 
 def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:
@@ -49,7 +52,7 @@ BACKBONES = registry.Registry(
     # Half of ple's experts are shared.
     BackboneRecord('ple', _backbone('Ple'), min_experts=2),
     BackboneRecord('aitm', _backbone('Aitm')),
-    BackboneRecord('esmm', _backbone('Esmm')),
+    BackboneRecord('esmm', _backbone('Esmm'), of_all_rows=True),
     BackboneRecord('dbmtl', _backbone('Dbmtl', 'dbmtl')),
     BackboneRecord('cross_stitch', _backbone('CrossStitch', 'cross_stitch')),
     BackboneRecord('adatt', _backbone('Adatt', 'adatt')),

@@ -39,4 +39,24 @@ def absolute_error(actions: types.Array, labels: types.Array) -> types.Array:
   return -jnp.abs(actions - labels)
 
 
+def observed(
+  rewards_t: types.Array, sample_weight: types.Array | None
+) -> types.Array:
+  """Rewards with 0 where the label is not observed, elementwise.
+
+  A row that tells nothing of a task pays nothing; its value is that of the
+  later rows of the session. So critics learn the sum of what is observed, and
+  keep a TD error at such a row too: the row before looks at its value. Weights
+  above 0 don't scale rewards: they say how much a row counts in a mean, not
+  what it pays.
+
+  Args:
+    rewards_t: f32[...].
+    sample_weight: f32[...], 0 where the label is not observed; None: all are.
+  """
+  if sample_weight is None:
+    return rewards_t
+  return jnp.where(sample_weight > 0.0, rewards_t, 0.0)
+
+
 REWARDS = {'log_likelihood': log_likelihood, 'absolute_error': absolute_error}

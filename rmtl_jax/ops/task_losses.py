@@ -88,7 +88,7 @@ class CrossEntropy(Loss):
 
   def at_action(self, action, y):
     """Paper, Eq. (3), with the other sign."""
-    return -rewards.log_likelihood(action, y)
+    return -jnp.asarray(rewards.log_likelihood(action, y))
 
 
 class Squared(Loss):
@@ -349,7 +349,7 @@ class CumulativeLogits(Loss):
 
   def at_action(self, action, y):
     """Cross-entropy of the label's place; its mean minimises it."""
-    return -rewards.log_likelihood(action, self.action(y))
+    return -jnp.asarray(rewards.log_likelihood(action, self.action(y)))
 
 
 def make(tasks: Sequence[types.TaskLoss]) -> list[Loss]:
@@ -362,7 +362,7 @@ def split(
 ) -> list[jax.Array]:
   """Each task's columns of a network's outputs, f32[..., O]."""
   widths = [task.outputs for task in tasks]
-  return jax.lax.split(outputs, widths, axis=outputs.ndim - 1)
+  return list(jax.lax.split(outputs, widths, axis=outputs.ndim - 1))
 
 
 def row_losses(

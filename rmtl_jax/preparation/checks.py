@@ -24,6 +24,8 @@ _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 LARGEST_LEVEL = 2**24
 # Squares of normalised values must stay within double precision.
 LARGEST = 1e30
+# The product of two weights must be a float of 32 bits.
+_LARGEST_WEIGHT = 1e15
 
 
 def check(
@@ -174,13 +176,20 @@ def _task_faults(
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
   record = kinds.LOSSES.find(task.loss)
-  faults = [
-    (
-      column,
-      f'{value} IS NULL OR {_is_no_label(value, task)}',
-      kinds.expected(record, task.levels),
+  expected = kinds.expected(record, task.levels)
+  faults = [(column, _is_no_label(value, task), expected)]
+  if not task.nullable:
+    # Only tasks of a schema have a column of their own name.
+    remedy = (
+      '; "null": "not_observed" in its task takes missing labels'
+      if task.column
+      else ''
     )
-  ]
+    faults.append((column, f'{value} IS NULL', f'{expected}{remedy}'))
+  for weight in task.weights:
+    given = sql.quote(f'v_{weight}')
+    wrong = f'{given} IS NULL OR NOT {given} BETWEEN 0 AND {_LARGEST_WEIGHT}'
+    faults.append((weight, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'))
   parent = next((t for t in table.tasks if t.name == task.after), None)
   if parent is not None and not parent.timed:
     faults.append(

@@ -258,9 +258,12 @@ def _apply(
       columns.append(
         f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
+  of_tasks = labels.label_columns(rows.tasks, places.boundaries, 'r.split')
+  columns += [f'{label.value} AS {sql.quote(label.name)}' for label in of_tasks]
   columns += [
-    f'{label.value} AS {sql.quote(label.name)}'
-    for label in labels.label_columns(rows.tasks, places.boundaries, 'r.split')
+    f'{label.weight} AS {sql.quote(_weight_column(label))}'
+    for label in of_tasks
+    if label.weight
   ]
   if rows.has_oracle:
     columns += [
@@ -273,6 +276,10 @@ def _apply(
     f' {" ".join(joins)} ORDER BY {places.order}'
   )
   return table
+
+
+def _weight_column(label: labels.LabelColumn) -> str:
+  return f'w_{label.name.removeprefix("y_")}'
 
 
 def _user(
@@ -426,6 +433,7 @@ def _columns(
   columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
   columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
   columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  columns += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
   if rows.has_oracle:
     columns += [sql.quote(f'p_{task.name}') for task in rows.tasks]
   return tuple(columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import labels, source, sql
 
 
 def tasks(
@@ -25,14 +26,19 @@ def tasks(
 
   Args:
     connection: holds the table.
-    table: with `split` (0 is train) and a column `y_<task>` per task.
+    table: with `split` (0 is train), a column `y_<task>` per task and
+      `w_<task>` of those that have weights.
     found: the reader's.
     where: the log, for errors.
 
   Raises:
     types.InputError: labels that a loss can't learn from.
   """
-  return tuple(_task(connection, table, task, where) for task in found)
+  weighted = labels.weighted(found)
+  return tuple(
+    _task(connection, table, task, where, task.name in weighted)
+    for task in found
+  )
 
 
 def of_files(
@@ -48,7 +54,10 @@ def of_files(
   Raises:
     types.InputError: as for `tasks`.
   """
-  names = sql.quote_all([f'y_{task.name}' for task in found])
+  names = sql.quote_all(
+    [f'y_{task.name}' for task in found]
+    + [f'w_{name}' for name in labels.weighted(found)]
+  )
   parts = [
     f'SELECT {i} AS split, {names} FROM read_parquet('
     f'{sql.literal(str(directory / name / "*.parquet"))})'
@@ -64,12 +73,23 @@ def _task(
   table: str,
   task: source.SourceTask,
   where: str,
+  is_weighted: bool,
 ) -> manifest_lib.Task:
   made = manifest_lib.Task(
-    task.name, task.after, task.kind, task.loss, dict(task.settings)
+    task.name,
+    task.after,
+    task.kind,
+    task.loss,
+    dict(task.settings),
+    weighted=is_weighted,
+    only_after=task.only_after,
+    negatives_kept=task.negatives_kept,
   )
   if task.kind == kinds.BINARY:
     return made
+  if is_weighted:  # the label of other rows is 0, whatever it would have been
+    seen = sql.quote(f'w_{task.name}')
+    table = f'(FROM {table} WHERE {seen} > 0)'
   column = sql.quote(f'y_{task.name}')
   what = f'{where}: column {task.column or task.name!r}'
   y = f'CAST({column} AS DOUBLE)'
@@ -78,6 +98,10 @@ def _task(
     f'SELECT favg({y}), stddev_pop({y}), min({y}), max({y}),'
     f' avg(CAST({y} = 0 AS INT)) FROM {table} WHERE split = 0',
   )
+  if mean is None:
+    raise types.InputError(
+      f'{what}: no label of task {task.name!r} is observed in train rows'
+    )
   statistics: dict[str, Any] = {'mean': mean, 'deviation': deviation}
   levels = task.levels
   if task.kind == kinds.ORDINAL:
@@ -103,14 +127,10 @@ def _task(
         f'{what}: is 0 in all train rows, expected some above 0 (loss'
         f' {task.loss})'
       )
-  return manifest_lib.Task(
-    task.name,
-    task.after,
-    task.kind,
-    task.loss,
-    dict(task.settings),
-    levels,
-    {name: _rounded(value) for name, value in statistics.items()},
+  return dataclasses.replace(
+    made,
+    levels=levels,
+    statistics={name: _rounded(value) for name, value in statistics.items()},
   )
 
 

@@ -22,6 +22,7 @@ from rmtl_jax.preparation import (
   checks,
   encode,
   label_statistics,
+  labels,
   session_names,
   sessions,
   source,
@@ -147,9 +148,10 @@ def _find_places(
 ) -> tuple[sessions.RowPlaces, int]:
   """Finds the places of rows; returns them and the number of duplicates."""
   keys, duplicates = rows.keys or rows.view, 0
-  delay_ms = source.slowest(rows.tasks).delay_ms
+  delay_ms = source.fastest(rows.tasks).delay_ms
   places: sessions.RowPlaces | None = None
-  # The faster way places whole sessions, but immature labels drop single rows.
+  # The faster way places whole sessions, but rows without any label that is
+  # known in time are dropped one by one.
   if rows.has_session and not delay_ms:
     places = session_names.split_named_sessions(
       connection, keys, config.split, rows.identity
@@ -183,7 +185,7 @@ def _check_split(
   ):
     if immature and not count:
       raise types.InputError(
-        f'{where}: {name} would be empty: {_slowest(rows)}, which is longer'
+        f'{where}: {name} would be empty: {_fastest(rows)}, which is longer'
         f' than {name}, so at its end no label is known'
       )
     if not count:
@@ -207,10 +209,16 @@ def _splits(
   places: sessions.RowPlaces,
   files: dict[str, tuple[str, ...]],
 ) -> dict[str, manifest_lib.Split]:
-  labels = [sql.quote(f'y_{task.name}') for task in rows.tasks]
-  sums = ', '.join(f'count(*) FILTER ({label} <> 0)' for label in labels)
+  weighted = labels.weighted(rows.tasks)
+  counts = [
+    f'count(*) FILTER ({sql.quote(f"y_{task.name}")} <> 0)'
+    for task in rows.tasks
+  ]
+  counts += [
+    f'count(*) FILTER (WHERE {sql.quote(f"w_{name}")} > 0)' for name in weighted
+  ]
   found = connection.execute(
-    f'SELECT split, min(timestamp), {sums} FROM {encoded.table}'
+    f'SELECT split, min(timestamp), {", ".join(counts)} FROM {encoded.table}'
     ' GROUP BY split ORDER BY split'
   ).fetchall()
   return {
@@ -220,10 +228,13 @@ def _splits(
       files=files[name],
       positives={
         task.name: count
-        for task, count in zip(rows.tasks, found[i][2:], strict=True)
+        for task, count in zip(rows.tasks, found[i][2:], strict=False)
       },
       start_ms=found[i][1],
       end_ms=(*places.boundaries, None)[i],
+      observed=dict(
+        zip(weighted, found[i][2 + len(rows.tasks) :], strict=True)
+      ),
     )
     for i, name in enumerate(manifest_lib.SPLITS)
   }
@@ -258,6 +269,7 @@ def _report(
       *rows.table.warnings,
       *rows.warnings,
       *_immature_warnings(rows, places),
+      *_late_warnings(connection, encoded, rows, places),
       *_field_warnings(connection, encoded, rows),
     ],
   }
@@ -274,16 +286,45 @@ def _immature_warnings(
     if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(
         f'{lost / (kept + lost):.0%} of the rows of {name} are left out, as'
-        f' their labels are not known at its end: {_slowest(rows)}'
+        f' their labels are not known at its end: {_fastest(rows)}'
       )
   return lines
 
 
-def _slowest(rows: source.SourceTable) -> str:
-  task = source.slowest(rows.tasks)
+def _late_warnings(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encode.Encoded,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+) -> list[str]:
+  """Warns about splits in which many labels of a task are known too late."""
+  lines = []
+  for task in labels.late(rows.tasks):
+    for i, end in enumerate(places.boundaries):
+      if end is None:
+        continue
+      late = f'split = {i} AND timestamp + {task.known_after_ms} >= {end}'
+      count = sql.fetch_row(
+        connection,
+        f'SELECT count(*) FROM {encoded.table} WHERE {late}',
+      )[0]
+      if count > _MAX_IMMATURE * places.rows[i]:
+        lines.append(
+          f'{count / places.rows[i]:.0%} of the labels of'
+          f' {manifest_lib.SPLITS[i]} are not observed, as they are not known'
+          f' at its end: {_known(task)}'
+        )
+  return lines
+
+
+def _fastest(rows: source.SourceTable) -> str:
+  return _known(source.fastest(rows.tasks))
+
+
+def _known(task: source.SourceTask) -> str:
   return (
-    f'task {task.name!r} is known {task.delay_ms / 1000:g} s after its row'
-    ' (known_after_seconds)'
+    f'task {task.name!r} is known {(task.known_after_ms or 0) / 1000:g} s after'
+    ' its row (known_after_seconds)'
   )
 
 

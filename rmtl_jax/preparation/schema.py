@@ -38,10 +38,17 @@ task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
 "kind": "regression", "loss": "huber", "delta": 30}`. `levels` lists those of an
 ordinal label, which are else found in the log. `after` names the task that a
 positive implies; `known_after_seconds` is the delay after its row at which a
-label is known at the latest: as-of features of group `feedback` need it, and
-rows of train and validation with a label that is unknown before their split's
-end are dropped. Without it no row is dropped, and labels count after the idle
-timeout. `domain` names the column of the domain (scenario) that a row is of, a
+label is known at the latest: as-of features of group `feedback` need it, and a
+label of train and validation that is unknown before its split's end is not
+observed. Without it all are, and labels count after the idle timeout.
+
+What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
+labels, of rows that don't count for the task; `"only_after": true` judges the
+task on the positives of `after` alone; `weight`, of a task or of all beside
+`tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
+the task's negatives were kept when the log was sampled.
+
+`domain` names the column of the domain (scenario) that a row is of, a
 categorical field: the backbones pepnet and star need it.
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `session`, `user`, `item`,
@@ -76,8 +83,22 @@ _KEYS = (
   'multi_valued',
   'numeric',
   'tasks',
+  'weight',
   'delimiter',
   'missing',
+)
+_TASK_KEYS = (
+  'column',
+  'name',
+  'after',
+  'known_after_seconds',
+  'kind',
+  'loss',
+  'levels',
+  'null',
+  'only_after',
+  'weight',
+  'negatives_kept',
 )
 
 
@@ -96,6 +117,7 @@ class TableSchema:
     domain: column of the domain, or None.
     delimiter: between a CSV file's values.
     missing: texts that mean a missing value.
+    weight: column of the weight of a row's every label, or None.
   """
 
   time: str
@@ -108,6 +130,7 @@ class TableSchema:
   domain: str | None = None
   delimiter: str = ','
   missing: tuple[str, ...] = ()
+  weight: str | None = None
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
@@ -119,10 +142,11 @@ class TableSchema:
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
         | _known_after(t)
+        | _rows_of(t, self.weight)
         for t in self.tasks
       ],
     }
-    for role in ('session', 'user', 'item', 'domain'):
+    for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
     if self.missing:
@@ -178,6 +202,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     domain=part.optional('domain'),
     delimiter=part.text('delimiter', ','),
     missing=part.texts('missing'),
+    weight=part.optional('weight'),
   )
   _check(schema, part)
   return schema
@@ -238,17 +263,6 @@ def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
   return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
 
 
-_TASK_KEYS = (
-  'column',
-  'name',
-  'after',
-  'known_after_seconds',
-  'kind',
-  'loss',
-  'levels',
-)
-
-
 def _kind(entry: _Part) -> dict[str, Any]:
   """What a task's entry says of its kind, as arguments of a SourceTask."""
   kind = entry.text('kind', kinds.BINARY, kinds.KINDS)
@@ -270,6 +284,21 @@ def _kind(entry: _Part) -> dict[str, Any]:
   }
 
 
+def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
+  """The keys of a task that say which rows count for it, and how much."""
+  entry: dict[str, Any] = {}
+  if task.nullable:
+    entry['null'] = 'not_observed'
+  if task.only_after:
+    entry['only_after'] = True
+  own = task.weights[int(shared is not None) :]
+  if own:
+    entry['weight'] = own[0]
+  if task.negatives_kept is not None:
+    entry['negatives_kept'] = task.negatives_kept
+  return entry
+
+
 def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
   tasks: dict[str, source.SourceTask] = {}
   taken: set[str] = set()  # case does not count in SQL
@@ -284,13 +313,35 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
       entry.fail(f'after: {after!r} is not a task listed before')
     if after is not None and tasks[after].kind != kinds.BINARY:
       entry.fail(f'after: {after!r} is not binary, so nothing implies it')
-    if after is not None and of_kind['kind'] == kinds.ORDINAL:
-      entry.fail('after: an ordinal task implies no other')
+    only_after = entry.flag('only_after')
+    is_ordinal = of_kind['kind'] == kinds.ORDINAL
+    if after is not None and is_ordinal and not only_after:
+      entry.fail('after: an ordinal task implies no other (see only_after)')
     seconds = entry.seconds('known_after_seconds')
     known_ms = None if seconds is None else round(seconds * 1000)
+    weights = part.optional('weight'), entry.optional('weight')
     tasks[name] = source.SourceTask(
-      name, after, column, known_after_ms=known_ms, **of_kind
+      name,
+      after,
+      column,
+      known_after_ms=known_ms,
+      nullable=entry.text('null', 'refused', ('refused', 'not_observed'))
+      == 'not_observed',
+      only_after=only_after,
+      weights=tuple(w for w in weights if w is not None),
+      negatives_kept=entry.share('negatives_kept'),
+      **of_kind,
     )
+    if tasks[name].only_after and after is None:
+      entry.fail('only_after: expected "after" beside it, the task before')
+    if tasks[name].negatives_kept and of_kind['kind'] != kinds.BINARY:
+      entry.fail('negatives_kept: only a binary task has negatives')
+    sampled = [t.name for t in tasks.values() if t.negatives_kept is not None]
+    if len(sampled) > 1:
+      entry.fail(
+        f'negatives_kept: {sampled[0]!r} has it too; rows are sampled by one'
+        ' task (a "weight" of 1 / rate serves other samples)'
+      )
   if not tasks:
     part.fail('tasks: expected at least one')
   return tuple(tasks.values())
@@ -342,11 +393,12 @@ def _check_roles(schema: TableSchema, part: _Part) -> None:
   texts = {schema.session, schema.user, schema.item}
   texts |= {f.column for f in schema.fields if f.kind != 'numeric'}
   numbers = {schema.time, *(task.column for task in schema.tasks)}
+  numbers |= {column for task in schema.tasks for column in task.weights}
   numbers |= {f.column for f in schema.fields if f.kind == 'numeric'}
   for column in sorted(numbers & (texts - {None})):
     part.fail(
-      f'column {column!r} is named as a key or category and as a number, time'
-      ' or label; expected one of the two'
+      f'column {column!r} is named as a key or category and as a number, time,'
+      ' weight or label; expected one of the two'
     )
 
 
@@ -434,6 +486,20 @@ class _Part:
         ' numbers'
       )
     return tuple(found)
+
+  def flag(self, key: str) -> bool:
+    value = self.record.get(key, False)
+    if type(value) is not bool:
+      self.fail(f'{key}: found {value!r}, expected true or false')
+    return value
+
+  def share(self, key: str) -> float | None:
+    value = self.record.get(key)
+    if value is None:
+      return None
+    if type(value) not in (int, float) or not 0 < value <= 1:
+      self.fail(f'{key}: found {value!r}, expected a rate above 0, at most 1')
+    return None if value == 1 else float(value)
 
   def seconds(self, key: str) -> float | None:
     value = self.record.get(key)

@@ -54,9 +54,9 @@ class RowPlaces:
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
-    immature: rows left out because a label is known only at their split's end
-      or later, of every split.
-    delay_ms: time from a row to the last of its labels.
+    immature: rows left out because all their labels are known only at their
+      split's end or later, of every split.
+    delay_ms: time from a row to the first of its labels.
     past: `table` with the immature rows too, which later rows may see; empty
       if there are none.
     left_out: as in NumberedRows.
@@ -91,10 +91,15 @@ class RowPlaces:
       condition += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
     return condition
 
-  def is_mature_train(self) -> str:
-    """`is_train` before duplicates are dropped."""
+  def is_mature_train(self, delay_ms: int = 0) -> str:
+    """`is_train` before duplicates are dropped.
+
+    Args:
+      delay_ms: of a label, of which rows are left out that don't know it.
+    """
     first, _ = self.boundaries
-    return 'true' if first is None else f'timestamp < {first - self.delay_ms}'
+    delay_ms = max(delay_ms, self.delay_ms)
+    return 'true' if first is None else f'timestamp < {first - delay_ms}'
 
 
 def number_sessions(
@@ -170,14 +175,14 @@ def split_sessions(
   Sessions are ordered by start. The first boundary is the start of the first
   session before which at least the first part of the rows lies; so is the
   second, for the first two parts. A session that starts before a boundary
-  keeps the rows before it that have labels known by then. A session without
+  keeps the rows before it that have a label known by then. A session without
   any row left keeps its number.
 
   Args:
     connection: holds the numbered rows.
     numbered: from `number_sessions`.
     split_ratio: parts of the rows for train, validation and test.
-    delay_ms: how long after its row the last of its labels is known.
+    delay_ms: how long after its row the first of its labels is known.
     boundaries: as in RowPlaces, those of earlier data; found by `split_ratio`
       if None.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
@@ -189,8 +194,8 @@ def split_sessions(
   table = sql.unique_name('places')
   # A row's step counts from its session's first row, its position from the
   # first row of all: both follow from `rowid`, so nothing is sorted again.
-  # `seen` rows lie before their split's end; `kept` ones have labels that are
-  # known by then too, else training would look beyond the split.
+  # `seen` rows lie before their split's end; `kept` ones have a label that is
+  # known by then too: others have nothing to learn from.
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'

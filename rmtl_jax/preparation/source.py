@@ -12,14 +12,15 @@ leaves a table or view in the connection with these columns:
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
-| `y_<task>` | DOUBLE | the label, of a binary task 0 or 1; the task may have a label time |
+| `y_<task>` | DOUBLE | the label, of a binary task 0 or 1, NULL where a nullable task is not observed; the task may have a label time |
 | `t_<task>` | BIGINT | ms of the first event that makes the task positive, NULL if none; the alternative to `y_<task>` |
+| `v_<column>` | DOUBLE | a column of weights that tasks name |
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
 A row without a session id belongs to a session of its user: rows with no gap
 above the idle time. Labels given as times are censored at the end of the row's
-split. A row of train or validation with a `y_<task>` that becomes known only at
-its split's end or later is dropped.
+split. A `y_<task>` of train or validation that becomes known only at its
+split's end or later is not observed; a row without any other is dropped.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -95,6 +96,11 @@ class SourceTask:
     loss: one of kinds.LOSSES, of that kind.
     settings: (key, value) of the loss's settings that were given.
     levels: of an ordinal label, increasing; () if the log tells.
+    nullable: whether a label may be missing, and then is not observed.
+    only_after: whether the task is judged on the positives of `after` alone.
+    weights: raw columns; their product is the weight of the row's label.
+    negatives_kept: the rate at which negatives of the task were kept in the
+      log, in (0, 1]; None: all were. At most one task has it.
   """
 
   name: str
@@ -106,6 +112,15 @@ class SourceTask:
   loss: str = kinds.losses_of(kinds.BINARY)[0]
   settings: tuple[tuple[str, float], ...] = ()
   levels: tuple[int, ...] = ()
+  nullable: bool = False
+  only_after: bool = False
+  weights: tuple[str, ...] = ()
+  negatives_kept: float | None = None
+
+  @property
+  def may_lack_label(self) -> bool:
+    """Whether a row of the log may have no label of the task."""
+    return self.nullable or self.only_after
 
   @property
   def has_label_time(self) -> bool:
@@ -118,9 +133,9 @@ class SourceTask:
     return 0 if self.timed else self.known_after_ms or 0
 
 
-def slowest(tasks: Sequence[SourceTask]) -> SourceTask:
-  """The task with the longest delay."""
-  return max(tasks, key=lambda task: task.delay_ms)
+def fastest(tasks: Sequence[SourceTask]) -> SourceTask:
+  """The task with the shortest delay: before it a row has no label at all."""
+  return min(tasks, key=lambda task: task.delay_ms)
 
 
 def binary(tasks: Sequence[SourceTask]) -> tuple[SourceTask, ...]:

@@ -49,7 +49,7 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
   rows = [header]
   for name, split in manifest.splits.items():
     rates = [
-      f'{split.positives.get(task, 0) / max(split.rows, 1):.2%}'
+      f'{split.positives.get(task, 0) / max(split.rows_of(task), 1):.2%}'
       for task in manifest.task_names
     ]
     rows.append(

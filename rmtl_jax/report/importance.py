@@ -53,8 +53,8 @@ def sentences(record: Record) -> list[str]:
   if record['rows'] < record['rows_of_split']:
     rows += f' (of {record["rows_of_split"]:,}, whole sessions drawn at random)'
   lines = [
-    f'Of {what}, on {rows} of {record["sessions"]:,} sessions; the mean of'
-    f' {record["repeats"]} permutations, seed {record["seed"]}.'
+    f'Of {what}, on {rows} of {record["sessions"]:,} sessions;'
+    f' {_permutations(record)}, seed {record["seed"]}.'
   ]
   if record['bootstrap']:
     lines.append(
@@ -65,6 +65,11 @@ def sentences(record: Record) -> list[str]:
   if unread:
     lines.append(f'Not read by the model: {", ".join(unread)}.')
   return lines
+
+
+def _permutations(record: Record) -> str:
+  count = record['repeats']
+  return f'mean of {count} permutations' if count > 1 else 'one permutation'
 
 
 def _cell(of: Record, name: str, bounds: bool = True) -> str:
@@ -198,7 +203,7 @@ def overview(record: Record, path: pathlib.Path) -> None:
   has_groups = any(_label(p) != p['name'] for p in record['parts'])
   figure.suptitle(
     f'Permutation importance in {types.one_line(record["name"])},'
-    f' {record["split"]} split, mean of {record["repeats"]} permutations'
+    f' {record["split"]} split, {_permutations(record)}'
     + ('; squares are groups' if has_groups else '')
   )
   path.parent.mkdir(parents=True, exist_ok=True)

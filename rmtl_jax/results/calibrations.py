@@ -91,6 +91,7 @@ def fit(
     return {}
   fit_one = calibration.FITS[method]
   losses, maps = validation.losses, Maps()
+  weights = columns_lib.metric_weight(validation)
   binary = {
     task: k
     for k, task in enumerate(tasks)
@@ -101,7 +102,11 @@ def fit(
   for stage in stages:
     probabilities = predict(stage)
     maps[stage] = {
-      task: fit_one(validation.labels[:, k], probabilities[:, k])
+      task: fit_one(
+        validation.labels[:, k],
+        probabilities[:, k],
+        None if weights is None else weights[:, k],
+      )
       for task, k in binary.items()
     }
   return maps

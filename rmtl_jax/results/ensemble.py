@@ -132,16 +132,18 @@ def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
   """
   if not trained.is_mixture:
     return trained
-  labels, weights = validation.host.labels, {}
+  host, weights = validation.host, {}
   for name in trained.actors:
     probabilities = [
       trained.models.predict(config, one.results[name].params, validation)
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
+    # Members are mixed before what they say is corrected for sampling.
     weights[name] = mixing.fit_weights(
       np.stack(probabilities),
-      labels,
-      [one.kind == kinds.BINARY for one in validation.host.losses],
+      host.labels,
+      [one.kind == kinds.BINARY for one in host.losses],
+      host.sample_weight,
     )
   return dataclasses.replace(trained, weights=weights)
 
@@ -195,6 +197,7 @@ def member_metrics(
   labels: np.ndarray,
   tasks: Sequence[str],
   losses: Sequence[types.TaskLoss] = (),
+  weights: np.ndarray | None = None,
 ) -> dict[str, dict[str, list[float | None]]]:
   """How good the members are on their own.
 
@@ -203,6 +206,7 @@ def member_metrics(
     labels: f32[R, K].
     tasks: K names.
     losses: K of them; () if all tasks are binary.
+    weights: f32[R, K] of metrics, or None.
 
   Returns:
     {task: {'auc': one per member, 'logloss': one per member}}, of other tasks
@@ -213,8 +217,11 @@ def member_metrics(
 
   def measured(k: int) -> dict[str, list[float | None]]:
     binary = not losses or losses[k].kind == kinds.BINARY
+    own = None if weights is None else weights[:, k]
     return {
-      name: [context.finite(metric(labels[:, k], p[:, k])) for p in predictions]
+      name: [
+        context.finite(metric(labels[:, k], p[:, k], own)) for p in predictions
+      ]
       for name, metric in (of_binary if binary else of_others).items()
     }
 

@@ -80,11 +80,11 @@ def _evaluate(
     params = _params(run, models, trained, name, epochs)
     if params is None:
       return {}
-    predictions[name] = models.predict(run.config, params, data.evaluated)
+    predictions[name] = models.probabilities(run.config, params, data.evaluated)
     if maps is None:
       fitted |= calibrations.fit(
         (name,),
-        lambda _, params=params: models.predict(
+        lambda _, params=params: models.probabilities(
           run.config, params, data.validation
         ),
         data.validation.host,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import calibrations, ensemble, row_values, summary
 from rmtl_jax.runtime import workdir
@@ -53,7 +54,7 @@ def build(
   """
   tasks = run.manifest.task_names
   predictions = {
-    name: models.predict(run.config, params, data.evaluated)
+    name: models.probabilities(run.config, params, data.evaluated)
     for name, params in trained.actors.items()
   }
   record = {
@@ -77,7 +78,10 @@ def build(
   )
   if rates is not None:
     record['baseline'] = rates
-  warnings = summary.one_class_warnings(data.validation.host.labels, tasks)
+  validation = data.validation.host
+  warnings = summary.one_class_warnings(
+    validation.labels, tasks, validation.sample_weight
+  )
   warnings += calibrations.warnings(record)
   if run.config.ensemble > 1:
     record['ensemble'] = run.config.ensemble
@@ -117,12 +121,13 @@ def _members(
   return {
     name: ensemble.member_metrics(
       [
-        models.predict(config, one.results[name].params, data.evaluated)
+        models.probabilities(config, one.results[name].params, data.evaluated)
         for config, one in zip(trained.configs, trained.members, strict=True)
       ],
       data.evaluated.host.labels,
       run.manifest.task_names,
       data.evaluated.host.losses,
+      columns_lib.metric_weight(data.evaluated.host),
     )
     for name in trained.actors
   }
@@ -167,7 +172,9 @@ def fit_calibrations(
   """Fits the calibration maps of every actor on the validation rows."""
   return calibrations.fit(
     trained.actors,
-    lambda name: models.predict(run.config, trained.actors[name], validation),
+    lambda name: models.probabilities(
+      run.config, trained.actors[name], validation
+    ),
     validation.host,
     run.manifest.task_names,
     run.config.evaluation.calibration,

@@ -12,6 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import values as config_values
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import metrics as metrics_lib
@@ -222,10 +223,15 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
         'rows': manifest.splits[name].rows,
         'sessions': manifest.splits[name].sessions,
         'positives': manifest.splits[name].positives,
+        **_observed(manifest.splits[name]),
       }
       for name in manifest_lib.SPLITS
     },
   }
+
+
+def _observed(split: manifest_lib.Split) -> Record:
+  return {'observed': split.observed} if split.observed else {}
 
 
 def _of_rows(
@@ -275,7 +281,8 @@ def _reliability(
 ) -> Record:
   """{'stage', 'points': {task: {'raw': [...], 'calibrated': [...]}}}."""
   stage = next(n for n in reversed(ensemble.ACTORS) if n in trained.actors)
-  predictions = models.predict(run.config, trained.actors[stage], test)
+  predictions = models.probabilities(run.config, trained.actors[stage], test)
+  weights = columns_lib.metric_weight(test.host)
   where = f'{run.path / "metrics.json"}: calibration'
   maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
@@ -296,6 +303,7 @@ def _reliability(
           values,
           config.calibration_bins,
           config.confidence,
+          None if weights is None else weights[:, k],
         )
       ]
       for name, values in versions.items()

@@ -149,6 +149,8 @@ def _weights(
   deviation = np.zeros_like(one.q_values)
   if 'q_deviation' in registry.form_of(weighting).needs:
     deviation = _deviation(one, split, models)
+  own = split.host.sample_weight
+  counted = {} if own is None else {'sample_weight': jnp.asarray(own)[None]}
   weighted, _ = chain.update(
     ones,
     chain.init(ones),
@@ -157,6 +159,7 @@ def _weights(
     labels=jnp.asarray(models.actions(split.host.labels))[None],
     mask=jnp.ones(ones.shape[:2], bool),
     key=jax.random.key(one.config.seed),
+    **counted,
   )
   return np.asarray(weighted)[0]
 

@@ -12,7 +12,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
-from rmtl_jax.ops import task_losses
+from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
@@ -75,6 +75,7 @@ def _metrics(
     config.evaluation,
     config.seed,
     split.losses,
+    columns_lib.metric_weight(split),
   )
 
 
@@ -103,6 +104,7 @@ def rate_baseline(
     train.labels,
     0 if user is None else sizes[user],
     0 if item is None else sizes[item],
+    weights=columns_lib.metric_weight(train),
   )
   predictions = baseline.predict(
     rates,
@@ -134,14 +136,16 @@ def critic(
   """
   reward = task_losses.reward_function(config.reward, split.losses)
   loss = task_losses.reward_function('log_likelihood', split.losses)
+  found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,
-    np.asarray(reward(policy, split.labels)),
+    np.asarray(rewards.observed(found, split.sample_weight)),
     split.session,
     config.discount,
     np.asarray(task_losses.actions(split.losses, split.labels)),
     tasks,
     -np.asarray(loss(policy, split.labels)),
+    split.sample_weight,
   )
   statistics = by_task[tasks[0]]
   return {
@@ -228,6 +232,7 @@ def differences(
       config.seed,
       split.user,
       split.losses,
+      columns_lib.metric_weight(split),
     )
     for other in ('constant', 'pretrain')
     if other in predictions and 'finetune' in predictions
@@ -235,18 +240,26 @@ def differences(
 
 
 def one_class_warnings(
-  validation: np.ndarray, tasks: Sequence[str]
+  validation: np.ndarray,
+  tasks: Sequence[str],
+  weights: np.ndarray | None = None,
 ) -> list[str]:
   """Warns if early stopping can't use every task.
 
   Args:
     validation: labels of the validation rows, f32[R, K].
     tasks: K names.
+    weights: f32[R, K], 0 where a label is not observed; or None.
 
   Returns:
     A line; none if every task has both classes.
   """
-  both = [low < high for low, high in zip(*_ends(validation), strict=True)]
+  seen = np.ones(validation.shape, bool) if weights is None else weights > 0
+  # Of the labels that are observed, if any is.
+  both = [
+    bool(counts.any()) and np.ptp(column[counts]) > 0
+    for column, counts in zip(validation.T, seen.T, strict=True)
+  ]
   without = [t for t, has in zip(tasks, both, strict=True) if not has]
   left = [t for t, has in zip(tasks, both, strict=True) if has]
   if not without:
@@ -256,11 +269,6 @@ def one_class_warnings(
     f'validation: {", ".join(without)} {have} one class only, so {their} AUC is'
     f' undefined; early stopping looks at {", ".join(left) or "nothing"} alone'
   ]
-
-
-def _ends(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """The least and the greatest label of every task."""
-  return labels.min(axis=0), labels.max(axis=0)
 
 
 def critic_warnings(record: Mapping[str, Any]) -> list[str]:

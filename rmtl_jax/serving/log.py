@@ -270,8 +270,10 @@ def _select(
   columns.append(
     f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
-  labelled = []
-  for name, column in zip(_labels(log_schema), log_schema.labels, strict=True):
+  labelled, any_of = [], []
+  for task, name, column in zip(
+    log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
+  ):
     value = 'NULL'
     if column in schema.names:
       value = _number(log_schema, schema, column)
@@ -279,8 +281,13 @@ def _select(
     columns.append(f'{value} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
-    labelled.append('true' if is_timed else f'{sql.quote(name)} IS NOT NULL')
-  columns.append(f'{scored} AS scored, {" AND ".join(labelled)} AS labelled')
+    has_label = 'true' if is_timed else f'{sql.quote(name)} IS NOT NULL'
+    any_of.append(has_label)
+    if not task.nullable:
+      labelled.append(has_label)
+  # A row of which every task may lack its label has labels if it has one.
+  whole = ' AND '.join(labelled) or f'({" OR ".join(any_of)})'
+  columns.append(f'{scored} AS scored, {whole} AS labelled')
   # Rows to predict for are never duplicates: each gets its own prediction.
   same = (
     '0' if scored else f'hash({", ".join(map(_column, sorted(schema.names)))})'

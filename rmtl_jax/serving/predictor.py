@@ -72,6 +72,7 @@ class Predictor(scorer.Scorer):
     self.params = jax.device_put(params)
     self.maps = dict(maps or {})
     self._models = models_lib.Models(spec)
+    self._sampling = spec.sampling
     batch = run.config.batch
     slots = batch.lanes * batch.lane_length
     steps = max(1, _CHUNK_ROWS // slots)
@@ -105,6 +106,8 @@ class Predictor(scorer.Scorer):
       if len(inputs.categorical) <= _FEW_ROWS
       else self._infer_many(inputs, starts)
     )
+    if self._sampling is not None:
+      found = self._sampling.correct(found)
     for k, task in enumerate(self.tasks):
       if task in self.maps:
         found[:, k] = self.maps[task].apply(found[:, k])

@@ -37,7 +37,8 @@ class Predictions:
   """Predictions for R raw rows, with remarks.
 
   Attributes:
-    probabilities: {task: f32[R]}, rows in their order.
+    probabilities: {task: f32[R]}, rows in their order; of tasks that are not
+      binary predictions on the label's scale.
     unseen: for each field with a vocabulary, the fraction of its non-missing
       values that the vocabulary lacks.
     warnings: lines for a person.
@@ -91,7 +92,7 @@ class Scorer(abc.ABC):
 
   @abc.abstractmethod
   def infer(self, inputs: types.Inputs, starts: np.ndarray) -> np.ndarray:
-    """Probabilities of up to `chunk_rows` encoded rows, f32[R, K].
+    """Predictions for up to `chunk_rows` encoded rows, f32[R, K].
 
     Args:
       inputs: leading dimension R; with times where sessions count.
@@ -167,7 +168,7 @@ class Scorer(abc.ABC):
     return found if isinstance(found, str) and len(found) == 1 else ','
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
-    """Probabilities of raw rows; remarks go to `warnings.warn`.
+    """Predictions for raw rows; remarks go to `warnings.warn`.
 
     Args:
       table: R rows: a pyarrow.Table, or what `pyarrow.table` takes: a mapping

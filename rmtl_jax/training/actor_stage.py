@@ -12,6 +12,7 @@ import optax
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
@@ -473,22 +474,27 @@ def validation(context: context_lib.Context, params: Any) -> Validation:
     FloatingPointError: a prediction is not finite.
     types.InputError: every task has one class only.
   """
-  predictions = context.predict(params, context.validation)
+  predictions = context.probabilities(params, context.validation)
   if not np.all(np.isfinite(predictions)):
     # The step that broke the parameters was the last before validation.
     raise FloatingPointError('predictions on validation are not finite')
-  labels, losses = context.validation.host.labels, context.models.spec.losses
-  auc = evaluator.validation_auc(predictions, labels, losses)
+  host, losses = context.validation.host, context.models.spec.losses
+  labels, weights = host.labels, columns_lib.metric_weight(host)
+  auc = evaluator.validation_auc(predictions, labels, losses, weights)
   if np.all(np.isnan(auc)):
     raise types.InputError(
       'validation: every task has one class only, so AUC is undefined and'
       ' early stopping has nothing to look at'
     )
-  errors = evaluator.validation_errors(predictions, labels, losses)
-  return Validation(auc, *errors, _score(context, predictions))
+  errors = evaluator.validation_errors(predictions, labels, losses, weights)
+  return Validation(auc, *errors, _score(context, predictions, weights))
 
 
-def _score(context: context_lib.Context, predictions: np.ndarray) -> float:
+def _score(
+  context: context_lib.Context,
+  predictions: np.ndarray,
+  weights: np.ndarray | None,
+) -> float:
   """The monitored sum, where a sum is monitored.
 
   Raises:
@@ -498,9 +504,15 @@ def _score(context: context_lib.Context, predictions: np.ndarray) -> float:
   monitor = monitor_lib.of(config.monitor)
   if not monitor.terms:
     return float('nan')
-  rows = evaluator.rows_of(host.session, host.user, config)
-  found = monitor_lib.score(
-    monitor, predictions, host.labels, rows, context.tasks
+  found = evaluator.monitored_sum(
+    monitor,
+    predictions,
+    host.labels,
+    host.session,
+    host.user,
+    context.tasks,
+    config,
+    weights,
   )
   if not np.isfinite(found):
     raise types.InputError(
@@ -522,7 +534,18 @@ def mean_weights(
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_
   )
-  return np.asarray(weights, np.float64).mean(0).astype(np.float32)
+  weights = np.asarray(weights, np.float64)
+  counted = context.train.host.sample_weight
+  if counted is None:
+    return weights.mean(0).astype(np.float32)
+  return row_means(weights, counted).astype(np.float32)
+
+
+def row_means(values: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+  """Each task's mean over its weighted rows, f64[K]; 1 without any."""
+  total = sample_weight.sum(0, dtype=np.float64)
+  sums = (values * sample_weight).sum(0, dtype=np.float64)
+  return np.where(total > 0, sums, 1.0) / np.where(total > 0, total, 1.0)
 
 
 def _weight_statistics(

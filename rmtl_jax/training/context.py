@@ -86,6 +86,10 @@ class Context:
     """pi(s) of every row of a split, f32[R, K], in its order."""
     return self.models.policy(self.config, params, split)
 
+  def probabilities(self, params: Any, split: splits_lib.Split) -> np.ndarray:
+    """Of every row of a split, f32[R, K]: see `Models.probabilities`."""
+    return self.models.probabilities(self.config, params, split)
+
   def values(
     self, params: Any, split: splits_lib.Split, policy: np.ndarray
   ) -> np.ndarray:

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files
 from rmtl_jax.evaluation import critic_statistics
 from rmtl_jax.networks import critic as critic_network
-from rmtl_jax.ops import task_losses
+from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved, stage, trainer
@@ -277,11 +277,13 @@ def _returns(
   context: context_lib.Context, split: splits_lib.Split, policy: np.ndarray
 ) -> np.ndarray:
   """The discounted returns that a policy realises in a split, f64[R, K]."""
-  config, losses = context.config.critic, context.models.spec.losses
+  config, host = context.config.critic, split.host
+  losses = context.models.spec.losses
   reward = task_losses.reward_function(config.reward, losses)
+  found = reward(policy, host.labels)
   return critic_statistics.discounted_returns(
-    np.asarray(reward(policy, split.host.labels)),
-    split.host.session,
+    np.asarray(rewards.observed(found, host.sample_weight)),
+    host.session,
     config.discount,
   )
 

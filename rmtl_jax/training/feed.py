@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -222,8 +222,7 @@ def _as_columns(
   flat = [x.reshape(row.size, *x.shape[row.ndim :])[order] for x in features]
   at = np.maximum(row.reshape(-1)[order], 0)
   place = order.astype(np.int32).reshape(row.shape)
-  *inputs, labels, time = flat
-  columns = loop_lib.Columns(types.Inputs(*inputs, time=time), labels)
+  columns = loop_lib.Columns(*_of_steps(flat))
   values = tuple(np.asarray(x)[at] for x in extras)
   slots = loop_lib.Slots(np.where(row < 0, row, place), *plan[1:])
   return slots, columns, values
@@ -233,11 +232,21 @@ def _in_slots(
   plan: batches.Plan, features: prepared_file.Features, extras: tuple[Any, ...]
 ) -> _Arranged:
   """As `_as_columns`, with the rows in their slots: a mesh splits lanes."""
-  *inputs, labels, time = features
   at = np.maximum(plan.row, 0)
   values = tuple(np.asarray(x)[at] for x in extras)
-  columns = loop_lib.SlotRows(types.Inputs(*inputs, time=time), labels)
+  columns = loop_lib.SlotRows(*_of_steps(features))
   return loop_lib.Slots(*plan), columns, values
+
+
+def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
+  """Inputs, labels and sample weights (or None) of a split's features."""
+  *inputs, labels, time, sample_weight = features
+  has_weights = sample_weight.shape[-1]
+  return (
+    types.Inputs(*inputs, time=time),
+    labels,
+    sample_weight if has_weights else None,
+  )
 
 
 def ahead(dispatches: Iterator[Dispatch]) -> Iterator[Dispatch]:

@@ -139,7 +139,17 @@ class Models:
   def check(self, config: config_lib.Config) -> None:
     """Raises InputError unless networks with these settings fit the data."""
     for one in variants.of_members(config):
-      objectives.check(one.objective, self.actor(one).parents)
+      record = networks.BACKBONES.find(one.backbone)
+      if record.of_all_rows and self.spec.only_after:
+        raise types.InputError(
+          f'config.backbone: {record.name} predicts'
+          f' {", ".join(self.spec.only_after)} over all rows, and the data'
+          ' judge it after a positive alone (only_after); take another'
+          ' backbone, or prepare the data without only_after'
+        )
+      objectives.check(
+        one.objective, self.actor(one).parents, self.spec.only_after
+      )
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
@@ -370,6 +380,18 @@ class Models:
   def actions(self, values: np.ndarray) -> np.ndarray:
     """Predictions or labels, f32[R, K], as actions in [0, 1]."""
     return np.asarray(task_losses.actions(self.spec.losses, values))
+
+  def probabilities(
+    self, config: config_lib.Config, params: Any, split: splits_lib.Split
+  ) -> np.ndarray:
+    """`predict`, of the whole log where the run's data are sampled from it.
+
+    What is evaluated, calibrated and shown; critics read pi(s), which is of the
+    rows that there are.
+    """
+    found = self.predict(config, params, split)
+    sampling = self.spec.sampling
+    return found if sampling is None else sampling.correct(found)
 
   def values(
     self,

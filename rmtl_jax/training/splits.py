@@ -91,7 +91,9 @@ def place(
   inputs = types.Inputs(
     host.categorical, host.multi_valued, host.numeric, time=host.time
   )
-  device = jax.device_put(loop_lib.Columns(inputs, host.labels))
+  device = jax.device_put(
+    loop_lib.Columns(inputs, host.labels, host.sample_weight)
+  )
   return Split(host, device, config)
 
 

@@ -88,12 +88,16 @@ def make_actor_step(
         descended = instead(descended, actions)
       return descended, (row_losses, actions)
 
-    rows = weighted_grad.differentiate(losses_of, actor.params, batch.mask)
+    rows = weighted_grad.differentiate(
+      losses_of, actor.params, batch.mask, batch.sample_weight
+    )
     row_losses, actions = rows.aux
     # Weights are constants of the step: no gradient goes through the action
     # whose value makes them.
     actions = jax.lax.stop_gradient(actions)
     extra = {} if values is None else values(actions)
+    if batch.sample_weight is not None:
+      extra['sample_weight'] = batch.sample_weight
 
     def weigh(weighting_state):
       return weighted_grad.weigh(
@@ -133,8 +137,9 @@ def make_actor_step(
     new_actor = new_actor._replace(
       weighting_state=new_weighting_state, balancing_state=new_balancing_state
     )
-    metrics = loss_metrics(row_losses, batch.mask)
-    metrics |= weight_metrics(balanced.weighted, batch.mask)
+    even = None if batch.sample_weight is None else rows.mean_cotangent
+    metrics = loss_metrics(row_losses, batch.mask, even)
+    metrics |= weight_metrics(balanced.weighted, batch.mask, even)
     metrics |= _failed_solver(actor.balancing_state, balanced.state)
     return new_actor, metrics, Step(actor, batch, key, actions, weigh)
 
@@ -165,22 +170,53 @@ def apply_gradients(
   )
 
 
-def loss_metrics(row_losses: jax.Array, mask: jax.Array) -> Metrics:
-  """Sums over the batch, so that they add up over steps."""
-  return {
-    'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask),
-    'rows': jnp.sum(mask).astype(jnp.float32),
-  }
+def loss_metrics(
+  row_losses: jax.Array, mask: jax.Array, even: jax.Array | None = None
+) -> Metrics:
+  """Sums over the batch, so that they add up over steps.
+
+  Args:
+    row_losses: f32[L, T, K].
+    mask: bool[L, T].
+    even: of rows with sample weights, the cotangent of their mean loss: `loss`
+      is that mean times the number of rows; None: every row counts 1.
+  """
+  rows = jnp.sum(mask).astype(jnp.float32)
+  if even is not None:
+    # A row that does not count may have any loss.
+    loss = jnp.sum(jnp.where(even > 0.0, even * row_losses, 0.0))
+    return {'loss': rows * loss, 'rows': rows}
+  return {'loss': jnp.sum(jnp.mean(row_losses, -1), where=mask), 'rows': rows}
 
 
-def weight_metrics(weighted: Any, mask: jax.Array) -> Metrics:
-  """Sums of weights and their squares over the batch's rows, per task."""
+def weight_metrics(
+  weighted: Any, mask: jax.Array, even: jax.Array | None = None
+) -> Metrics:
+  """Sums of weights and their squares over the batch's rows, per task.
+
+  Args:
+    weighted: the weighted cotangent, f32[L, T, K].
+    mask: bool[L, T].
+    even: as for `loss_metrics`: means over sample weights, times the rows.
+  """
   rows = jnp.maximum(jnp.sum(mask), 1)
   tasks = weighted.shape[-1]
+  if even is not None:
+    weights = jnp.where(even > 0.0, weighted / jnp.where(even > 0, even, 1), 0)
+    sums, squares = (
+      rows * tasks * jnp.sum(even * x, (0, 1))
+      for x in (weights, jnp.square(weights))
+    )
+    return _by_task(sums, squares)
   # The cotangent of the plain mean is 1 / (rows * tasks).
   weights = jnp.where(mask[..., None], weighted * (rows * tasks), 0.0)
   sums = jnp.sum(weights, (0, 1))
   squares = jnp.sum(jnp.square(weights), (0, 1))
-  return {f'weight_{k}': sums[k] for k in range(tasks)} | {
-    f'weight_square_{k}': squares[k] for k in range(tasks)
+  return _by_task(sums, squares)
+
+
+def _by_task(sums: jax.Array, squares: jax.Array) -> Metrics:
+  tasks = range(len(sums))
+  return {f'weight_{k}': sums[k] for k in tasks} | {
+    f'weight_square_{k}': squares[k] for k in tasks
   }

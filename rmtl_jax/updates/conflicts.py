@@ -63,7 +63,9 @@ def make_conflict_step(
       )
       return losses, ()
 
-    rows = weighted_grad.differentiate(losses_of, looked.params, batch.mask)
+    rows = weighted_grad.differentiate(
+      losses_of, looked.params, batch.mask, batch.sample_weight
+    )
     num_tasks = rows.losses.shape[-1]
     # The mean over tasks has 1 / K of each task's own gradient.
     gradients = jax.tree.map(

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
 from rmtl_jax.ops import actions as actions_lib
-from rmtl_jax.ops import look_ahead, losses, targets, task_losses
+from rmtl_jax.ops import look_ahead, losses, rewards, targets, task_losses
 from rmtl_jax.updates import forward, state
 
 Metrics = dict[str, jax.Array]
@@ -30,6 +30,8 @@ def td_losses(
   key: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
   """(Q(s_t, a_t) - target_t)^2 of every row and task (Eqs. 7 and 8).
+
+  A label that is not observed has no reward (ops/rewards.observed).
 
   Args:
     network: the critics.
@@ -53,7 +55,7 @@ def td_losses(
   seen = network.perturb(batch.inputs, key)
   shared = network.share(params, seen)
   target_shared = network.share(target_params, batch.inputs)
-  reward = task_losses.reward_function(config.reward, network.tasks)
+  of_action = task_losses.reward_function(config.reward, network.tasks)
   further = look_ahead.chosen(config)
 
   def lane(shared, seen, target_shared, lane_batch, a_t, target_a_t, lane_key):
@@ -81,10 +83,16 @@ def td_losses(
       )
       target_q_t = jnp.minimum(target_q_t, online_q_t)
     members = network.members
-    r_t = jnp.tile(reward(a_t, lane_batch.labels), (1, members))
+
+    def reward(actions):
+      found = of_action(actions, lane_batch.labels)
+      found = rewards.observed(found, lane_batch.sample_weight)
+      return jnp.tile(found, (1, members))
+
+    r_t = reward(a_t)
     if further is not None:
       # Rewards of the same actions of pi' that the target critic values.
-      target_r_t = jnp.tile(reward(target_a_t, lane_batch.labels), (1, members))
+      target_r_t = reward(target_a_t)
       target_q_t = further.values(
         target_r_t,
         target_q_t,

@@ -139,23 +139,39 @@ def values_and_deviation(
   return jnp.mean(by_member, -2), jnp.std(by_member, -2)
 
 
-def mean_cotangent(mask: types.Array, tasks: int) -> jax.Array:
+def mean_cotangent(
+  mask: types.Array, tasks: int, sample_weight: types.Array | None = None
+) -> jax.Array:
   """d(mean over valid rows of the mean over tasks) / d(losses).
 
   The batch's sum divided by its own number of valid rows, over all devices,
-  never a mean of per-session means.
+  never a mean of per-session means. With sample weights a task's mean is its
+  weighted sum over the sum of its own weights. Divided by all rows, a task that
+  is observed in few of them, such as conversions among clicks, would have a
+  share of the gradient as small as its share of the rows, and a row of weight 2
+  would not be the same as the row twice. A task without weight in the batch has
+  no gradient.
 
   Examples:
-    >>> mean_cotangent(jnp.array([True, True, False]), tasks=2).tolist()
+    >>> mask = jnp.array([True, True, False])
+    >>> mean_cotangent(mask, tasks=2).tolist()
     [[0.25, 0.25], [0.25, 0.25], [0.0, 0.0]]
+    >>> weight = jnp.array([[1.0, 0.0], [3.0, 2.0], [1.0, 1.0]])
+    >>> mean_cotangent(mask, 2, weight).tolist()
+    [[0.125, 0.0], [0.375, 0.5], [0.0, 0.0]]
 
   Args:
     mask: which rows count, bool[...].
     tasks: K.
+    sample_weight: f32[..., K] >= 0; None: every row counts 1.
 
   Returns:
     f32[..., K], what a weighting multiplies and a pullback takes.
   """
+  if sample_weight is not None:
+    counted = jnp.where(jnp.asarray(mask)[..., None], sample_weight, 0.0)
+    total = jnp.sum(counted, tuple(range(counted.ndim - 1)), keepdims=True)
+    return counted / (jnp.where(total > 0.0, total, 1.0) * tasks)
   rows = jnp.maximum(jnp.sum(mask), 1)
   weights = jnp.where(mask, 1.0 / (rows * tasks), 0.0)
   return jnp.broadcast_to(weights[..., None], (*mask.shape, tasks))

@@ -17,10 +17,12 @@ class Columns(NamedTuple):
   Attributes:
     inputs: the features, leading dimension R, without segments.
     labels: f32[R, K].
+    sample_weight: f32[R, K] as in types.Batch, or None.
   """
 
   inputs: types.Inputs
   labels: types.Array
+  sample_weight: types.Array | None = None
 
 
 class SlotRows(NamedTuple):
@@ -29,10 +31,12 @@ class SlotRows(NamedTuple):
   Attributes:
     inputs: the features, leading dimensions [S, L, T], without segments.
     labels: f32[S, L, T, K].
+    sample_weight: f32[S, L, T, K] as in types.Batch, or None.
   """
 
   inputs: types.Inputs
   labels: types.Array
+  sample_weight: types.Array | None = None
 
 
 class Slots(NamedTuple):
@@ -68,10 +72,10 @@ def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
     columns: a split's, or the batch's own rows, [L, T, ...].
     slots: of the batch, [L, T].
   """
-  inputs, labels = columns
   if isinstance(columns, Columns):
     row = jnp.maximum(slots.row, 0)
-    inputs, labels = jax.tree.map(lambda x: x[row], (inputs, labels))
+    columns = jax.tree.map(lambda x: x[row], columns)
+  inputs, labels, sample_weight = columns
   return types.Batch(
     inputs=inputs._replace(segment=slots.segment),
     labels=labels,
@@ -79,6 +83,7 @@ def gather(columns: Columns | SlotRows, slots: Slots) -> types.Batch:
     is_last=slots.is_last,
     segment=slots.segment,
     row=slots.row,
+    sample_weight=sample_weight,
   )
 
 

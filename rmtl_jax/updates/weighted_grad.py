@@ -60,7 +60,10 @@ class RowLosses(NamedTuple):
 
 
 def differentiate(
-  loss_fn: Callable[[Any], Any], params: Any, mask: Any = None
+  loss_fn: Callable[[Any], Any],
+  params: Any,
+  mask: Any = None,
+  sample_weight: Any = None,
 ) -> RowLosses:
   """The forward pass: row losses, and their pullback for the backward one.
 
@@ -68,9 +71,11 @@ def differentiate(
     loss_fn: params -> (losses [..., K] or a pytree of such, aux).
     params: where to differentiate.
     mask: which rows count, bool[...] or a pytree of such; None: all.
+    sample_weight: how much they count, like the losses; None: 1 each.
 
   Raises:
-    ValueError: the losses are a scalar, or the mask does not belong to them.
+    ValueError: the losses are a scalar, or the mask or the sample weights do
+      not belong to them.
   """
   losses, pullback, aux = jax.vjp(loss_fn, params, has_aux=True)
   leaves, structure = jax.tree.flatten(losses)
@@ -87,7 +92,9 @@ def differentiate(
       jax.tree.map(lambda c, leaf: c.astype(leaf.dtype), cotangent, losses)
     )[0]
 
-  even = structure.unflatten(_mean_cotangents(leaves, structure, mask))
+  even = structure.unflatten(
+    _mean_cotangents(leaves, structure, mask, sample_weight)
+  )
   return RowLosses(losses, aux, even, gradient)
 
 
@@ -150,7 +157,9 @@ def value_and_weighted_grad(
     `jax.vmap` alike. The value is the unweighted mean over rows and tasks;
     with `has_aux`, (value, aux). The gradient is that of the mean of weight
     times loss, weights being constants. `mask`, bool[...] of the rows, says
-    which of them count; None: all. `extra` is what the weighting needs
+    which of them count; None: all. `sample_weight`, like the losses, says how
+    much: a task's mean is then over the sum of its weights
+    (`updates/forward.mean_cotangent`). `extra` is what the weighting needs
     (`q_values`, `labels`, `key`, ...). A function among them is called with
     what `loss_fn` returned, for values that depend on it: `q_values=lambda
     losses, aux: ...`. Links also find `losses`, and `task_gradients`: a
@@ -161,12 +170,16 @@ def value_and_weighted_grad(
       or an extra argument does not belong to them.
   """
 
-  def grad_fn(params, weighting_state, *args, mask=None, **extra):
+  def grad_fn(
+    params, weighting_state, *args, mask=None, sample_weight=None, **extra
+  ):
     def losses_of(p):
       found = loss_fn(p, *args)
       return found if has_aux else (found, ())
 
-    rows = differentiate(losses_of, params, mask)
+    rows = differentiate(losses_of, params, mask, sample_weight)
+    if sample_weight is not None:
+      extra['sample_weight'] = sample_weight
     aux = (rows.aux,) if has_aux else ()
     if mask is None:
       mask = jax.tree.map(
@@ -194,18 +207,21 @@ def value_and_weighted_grad(
   return grad_fn
 
 
-def _mean_cotangents(leaves, structure, mask) -> list[jax.Array]:
+def _mean_cotangents(leaves, structure, mask, sample_weight) -> list[jax.Array]:
   """d(mean over rows and all leaves' tasks) / d(losses), leaf by leaf.
 
   Single precision at least: the weights are multiplied before they are
   rounded to the dtype of the losses.
   """
   masks = leafwise.split('mask', mask, leaves, structure)
+  weights = [None] * len(leaves)
+  if sample_weight is not None:
+    weights = leafwise.split('sample_weight', sample_weight, leaves, structure)
   tasks = sum(leaf.shape[-1] for leaf in leaves)
   return [
     (leaf.shape[-1] / tasks)
-    * forward.mean_cotangent(rows, leaf.shape[-1]).astype(
+    * forward.mean_cotangent(rows, leaf.shape[-1], weight).astype(
       jnp.promote_types(leaf.dtype, jnp.float32)
     )
-    for leaf, rows in zip(leaves, masks, strict=True)
+    for leaf, rows, weight in zip(leaves, masks, weights, strict=True)
   ]

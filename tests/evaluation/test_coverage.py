@@ -6,7 +6,9 @@ pytest tests/evaluation/test_coverage.py -m long -n 0 -s
 import numpy as np
 import pytest
 
-from rmtl_jax.evaluation import intervals, metrics
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.evaluation import importance, intervals, metrics
 
 DATA_SETS = 500
 CONFIDENCE = 0.95
@@ -74,4 +76,52 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, rate):
     print(f'  {name}, {of}: {100 * share:.1f} % +- {100 * error:.1f}')
   # The bootstrap is no exact method; beyond that, chance.
   for share in np.array(list(held.values())) / DATA_SETS:
+    assert abs(share - CONFIDENCE) < 0.02 + 2.0 * error
+
+
+def _measure(sessions, bootstrap, seed):
+  """Importance of a field of the row and one of the session, known to both."""
+  generator = np.random.default_rng([seed, sessions])
+  session = np.repeat(
+    np.arange(sessions), generator.integers(1, 8, size=sessions)
+  )
+  of_session, hidden = generator.normal(size=(2, sessions))[:, session]
+  numeric = np.stack([generator.normal(size=len(session)), of_session], axis=1)
+
+  def predict(inputs):
+    logits = 0.7 * np.asarray(inputs.numeric).sum(1, keepdims=True) - 1.0
+    return 1.0 / (1.0 + np.exp(-logits))
+
+  empty = np.zeros((len(session), 0), np.int32)
+  inputs = types.Inputs(empty, empty, numeric)
+  odds = np.exp(0.7 * numeric.sum(1) - 1.0 + 0.5 * hidden)
+  labels = generator.random(len(session)) < odds / (1.0 + odds)
+  measured = importance.Importance(
+    predict,
+    importance.Rows(inputs, labels[:, None].astype(np.float32), session),
+    types.FeatureSpec((), (), 2, 1, numeric_names=('row', 'session')),
+    ('click',),
+    config_lib.EvaluationConfig(bootstrap),
+    repeats=5,
+    seed=seed,
+  )
+  return {
+    name: measured.measure(importance.Part(name, (name,)))['tasks']['click']
+    for name in ('row', 'session')
+  }
+
+
+@pytest.mark.long
+def test_intervals_of_importance_hold_the_truth():
+  truth, data_sets = _measure(200_000, 0, 0), 300
+  held = {(n, m): 0 for n in truth for m in importance.METRICS}
+  for seed in range(1, data_sets + 1):
+    found = _measure(120, 400, seed)
+    for name, metric in held:
+      low, high = found[name][f'{metric}_interval']
+      held[name, metric] += low <= truth[name][metric] <= high
+  error = np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / data_sets)
+  for (name, metric), count in held.items():
+    share = count / data_sets
+    print(f'  importance of a field of the {name}, {metric}: {100 * share:.1f}')
     assert abs(share - CONFIDENCE) < 0.02 + 2.0 * error

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics, monitor
+from rmtl_jax.evaluation import evaluator, monitor
 
 
 def test_a_gain_is_what_is_better():
@@ -46,16 +47,23 @@ def test_a_sum_of_named_metrics():
   labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
   predictions = np.array([[0.9, 0.2], [0.4, 0.6], [0.3, 0.7], [0.1, 0.1]])
   session = np.array([0, 0, 1, 1])
-  rows = metrics.Rows(session, np.arange(4), session, 20)
+  config = config_lib.EvaluationConfig()
   found = monitor.of('click.auc=2, buy.logloss=-0.5')
   assert found.figure == 'validation_score' and found.sign == 1.0
   expected = 2 * 0.75 - 0.5 * -np.mean(np.log([0.8, 0.6, 0.7, 0.9]))
-  assert monitor.score(
-    found, predictions, labels, rows, TASKS
-  ) == pytest.approx(expected)
+
+  def value(weights=None):
+    return evaluator.monitored_sum(
+      found, predictions, labels, session, None, TASKS, config, weights
+    )
+
+  assert value() == pytest.approx(expected)
+  # Of observed labels alone: of the first task rows 0 and 1.
+  weights = np.array([[1, 1], [1, 1], [0, 1], [0, 1]])
+  assert value(weights) == pytest.approx(expected + 2 * (1.0 - 0.75))
   # One class only: the AUC is undefined, and so is the sum.
   labels[:, 0] = 0
-  assert math.isnan(monitor.score(found, predictions, labels, rows, TASKS))
+  assert math.isnan(value())
   history = [{'validation_auc_a': 0.7, 'validation_score': 0.2}]
   assert monitor.of_history(history) is monitor.SCORE
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_long_splits_are_predicted_in_whole_sessions():
   rows = np.arange(37, dtype=np.int32)[:, None]
   inputs = types.Inputs(rows, rows, rows, time=rows[:, 0])
   starts = np.array([0, 4, 9, 13, 36, 37])
-  found = importance._predict(Model(), inputs, starts)
+  model: Any = Model()
+  found = importance._predict(model, inputs, starts)
   np.testing.assert_array_equal(found, rows * 2)
   assert calls == [[0, 4, 9], [0, 4], [0, 10], [0, 10], [0, 3, 4]]
 

@@ -1,4 +1,4 @@
-"""Labels that are known only after their split's end: no row has one."""
+"""Labels that are known only after their split's end are not observed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def days(tmp_path, split):
 
 
 def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
-  manifest = run(tmp_path, (0, 2.5))
+  manifest = run(tmp_path, (2.5, 2.5))
   assert [manifest.splits[s].end_ms for s in manifest_lib.SPLITS] == [
     12 * DAY,
     16 * DAY,
@@ -74,7 +74,7 @@ def test_rows_whose_label_is_not_known_at_the_end_are_left_out(tmp_path):
   }
   assert manifest.report['warnings'] == [
     f'{share}% of the rows of {split} are left out, as their labels are not'
-    " known at its end: task 'bought' is known 216000 s after its row"
+    " known at its end: task 'click' is known 216000 s after its row"
     ' (known_after_seconds)'
     for share, split in ((21, 'train'), (62, 'validation'))
   ]
@@ -92,7 +92,7 @@ def test_labels_that_are_known_at_once_leave_out_nothing(tmp_path, delays):
 
 
 def test_a_few_rows_are_no_reason_to_warn(tmp_path):
-  manifest = run(tmp_path, (0, 0.5), visits=60)
+  manifest = run(tmp_path, (0.5, 0.5), visits=60)
   assert manifest.report['dropped'] == {
     'exact duplicate': 0,
     'label not yet known at the end of train': 1,
@@ -111,15 +111,15 @@ def test_a_delay_that_is_longer_than_a_split(tmp_path, delay, split):
   (tmp_path / 'schema.json').touch()
   raw_files.fails(
     tmp_path,
-    lambda: run(tmp_path, (0, delay)),
-    f"log.csv: {split} would be empty: task 'bought' is known",
+    lambda: run(tmp_path, (delay, delay)),
+    f"log.csv: {split} would be empty: task 'click' is known",
     f'{delay * DAY / 1000:g} s after its row (known_after_seconds), which is'
     f' longer than {split}',
   )
 
 
 def test_what_is_left_out_is_no_part_of_vocabularies(tmp_path):
-  run(tmp_path, (0, 2.5))
+  run(tmp_path, (2.5, 2.5))
   assert raw_files.vocabulary(tmp_path, 'item') == [
     None,
     *(f'i{day}' for day in range(10)),
@@ -130,7 +130,7 @@ def test_what_is_left_out_belongs_to_the_past(tmp_path):
   """Other rows see it as they do without a delay, and as serving does."""
   run(
     tmp_path,
-    (0, 2.5),
+    (2.5, 2.5),
     # Of day 10 there are no rows; what it shows comes early too, or once more.
     item=lambda day: 'once more' if day in (10, 12) else f'i{day % 7}',
     as_of=('counts', 'history'),
@@ -140,7 +140,7 @@ def test_what_is_left_out_belongs_to_the_past(tmp_path):
   assert first['f_asof_item_rows'] and second['f_asof_item_rows']
   run(
     tmp_path,
-    (0, 2.5),
+    (2.5, 2.5),
     item=lambda day: f'i{day % 8}',
     as_of=('history',),
     history_items=3,
@@ -152,7 +152,7 @@ def test_what_is_left_out_belongs_to_the_past(tmp_path):
 
 
 def test_rates_start_from_labels_that_are_known(tmp_path):
-  manifest = run(tmp_path, (0, 2.5), as_of=('rates',))
+  manifest = run(tmp_path, (2.5, 2.5), as_of=('rates',))
   details = {f.name: f.details for f in manifest.fields}
   # Of 19 rows that are kept 9 were bought.
   rate = details['asof_item_bought_rate']['train_rate']
@@ -161,15 +161,42 @@ def test_rates_start_from_labels_that_are_known(tmp_path):
 
 def test_the_contract_knows_the_delay(tmp_path):
   manifest = run(tmp_path, (0, 0))
-  manifest.options['schema']['tasks'][1]['known_after_seconds'] = 3600
+  for task in manifest.options['schema']['tasks']:
+    task['known_after_seconds'] = 3600
   manifest_lib.write(manifest, tmp_path / 'out')
   contract.check(tmp_path / 'out')
-  manifest.options['schema']['tasks'][1]['known_after_seconds'] = 43_200
+  for task in manifest.options['schema']['tasks']:
+    task['known_after_seconds'] = 43_200
   manifest_lib.write(manifest, tmp_path / 'out')
   with pytest.raises(types.InputError) as caught:
     contract.check(tmp_path / 'out')
   assert str(caught.value).endswith(
-    "train/part-00000.parquet: row 24, column 'timestamp': has a label that is"
-    f" not known at its split's end, expected less than {23 * DAY // 2}, which"
+    "train/part-00000.parquet: row 24, column 'timestamp': has no label that is"
+    f" known at its split's end, expected less than {23 * DAY // 2}, which"
     ' is 43200000 ms before it'
   )
+
+
+def test_a_late_label_is_not_observed_and_its_row_stays(tmp_path):
+  manifest = run(tmp_path, (0, 2.5))
+  train, validation = (
+    raw_files.read(tmp_path, split) for split in ('train', 'validation')
+  )
+  # The label of the row at day 9.5 is known at day 12, which is too late.
+  for row in train:
+    is_known = row['timestamp'] < 9.5 * DAY
+    assert row['w_bought'] == is_known
+    assert row['y_bought'] == (is_known and row['timestamp'] // DAY % 2)
+  assert [row['w_bought'] for row in validation] == [1, 1, 1, *[0] * 5]
+  assert [manifest.splits[s].rows for s in manifest_lib.SPLITS] == [24, 8, 8]
+  assert manifest.splits['train'].observed == {'bought': 19}
+  assert manifest.splits['train'].positives == {'click': 24, 'bought': 9}
+  assert manifest.splits['test'].observed == {'bought': 8}
+  assert manifest.report['dropped'] == {'exact duplicate': 0}
+  assert manifest.report['warnings'] == [
+    f'{share}% of the labels of {split} are not observed, as they are not'
+    " known at its end: task 'bought' is known 216000 s after its row"
+    ' (known_after_seconds)'
+    for share, split in ((21, 'train'), (62, 'validation'))
+  ]
+  contract.check(tmp_path / 'out')

@@ -151,3 +151,11 @@ def test_masks_fit_the_parameters():
       masks,
     )
     assert all(jax.tree.leaves(shapes)), backbone
+
+
+def test_an_encoder_of_the_session_is_shared():
+  sizes = dataclasses.replace(SIZES, session_encoder='gru')
+  masks = shared.shared_parameters(
+    dataclasses.replace(SPEC, item=1), 'shared_bottom', sizes
+  )
+  assert all(map(np.all, jax.tree.leaves(masks['first'])))

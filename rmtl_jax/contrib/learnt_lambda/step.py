@@ -64,7 +64,10 @@ def make(
     def validation_loss(params):
       _, losses, _ = forward.actor_losses(network, params, validation, None)
       return jnp.sum(
-        losses * forward.mean_cotangent(validation.mask, losses.shape[-1])
+        losses
+        * forward.mean_cotangent(
+          validation.mask, losses.shape[-1], validation.sample_weight
+        )
       )
 
     def weigh(value: jax.Array) -> jax.Array:

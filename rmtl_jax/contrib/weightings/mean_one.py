@@ -30,8 +30,10 @@ def scale_by_mean_one(
     A transformation that needs `q_values` and `mask`.
   """
   return critic.stateless(
-    lambda updates, q_values, mask, **_: (
+    lambda updates, q_values, mask, sample_weight=None, **_: (
       updates
-      * relative.mean_one(critic.critic_weights(q_values, lambda_), mask)
+      * relative.mean_one(
+        critic.critic_weights(q_values, lambda_), mask, sample_weight
+      )
     )
   )

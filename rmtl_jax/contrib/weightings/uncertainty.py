@@ -25,14 +25,17 @@ def scale_by_uncertainty(
     A transformation that needs `q_deviation` and `mask`.
   """
   return critic.stateless(
-    lambda updates, q_deviation, mask, **_: (
-      updates * uncertainty_weights(q_deviation, mask, lambda_)
+    lambda updates, q_deviation, mask, sample_weight=None, **_: (
+      updates * uncertainty_weights(q_deviation, mask, lambda_, sample_weight)
     )
   )
 
 
 def uncertainty_weights(
-  q_deviation: types.Array, mask: types.Array, lambda_: types.Array | float
+  q_deviation: types.Array,
+  mask: types.Array,
+  lambda_: types.Array | float,
+  sample_weight: types.Array | None = None,
 ) -> jax.Array:
   """1 + lambda (u - mean u) / mean u over the valid rows of a task, mean one.
 
@@ -43,11 +46,12 @@ def uncertainty_weights(
     q_deviation: u >= 0, f32[..., K].
     mask: bool[...].
     lambda_: f32[].
+    sample_weight: f32[..., K], or None.
 
   Returns:
     f32[..., K], without gradient; 1 where there is no row.
   """
   u = jax.lax.stop_gradient(q_deviation)
-  mean = relative.row_mean(u, mask)
+  mean = relative.row_mean(u, mask, sample_weight)
   by_mean = jnp.where(mean > 0.0, u / jnp.where(mean > 0.0, mean, 1.0), 1.0)
-  return relative.mean_one(1.0 + lambda_ * (by_mean - 1.0), mask)
+  return relative.mean_one(1.0 + lambda_ * (by_mean - 1.0), mask, sample_weight)

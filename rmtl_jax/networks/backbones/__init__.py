@@ -360,11 +360,11 @@ class Esmm(Backbone):
     ]
     if not binary:
       return outputs
-    place = {k: i for i, k in enumerate(binary)}
+    place: dict[int | None, int] = {k: i for i, k in enumerate(binary)}
     logits = chain_logits(
       jnp.concatenate([columns[k] for k in binary], axis=1),
-      [None if funnel[k] is None else place[funnel[k]] for k in binary],
+      [None if (up := funnel[k]) is None else place[up] for k in binary],
     )
-    for k, i in place.items():
+    for i, k in enumerate(binary):
       columns[k] = logits[:, i : i + 1]
     return jnp.concatenate(columns, axis=1)

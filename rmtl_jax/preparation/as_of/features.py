@@ -2,9 +2,10 @@
 
 A row's past consists of strictly earlier rows; rows of one time do not see each
 other. It covers the rows of prepared data of the row's own split and earlier
-ones, as serving would see them. Rows that are dropped because a label comes
-too late for their split belong to it: they were shown, and their labels count
-once they are known. Without an earlier row a feature is missing (row 0). Every
+ones, as serving would see them. Labels that come too late for their split count
+once they are known, and rows that are dropped for them belong to the past too:
+they were shown. A label that is not observed counts in no rate. Without an
+earlier row a feature is missing (row 0). Every
 feature is binned at its quantiles over train, as a numeric field with transform
 `bins`; `history` is a list of items (rmtl_jax.preparation.as_of.history).
 """
@@ -216,7 +217,12 @@ def compute_features(
   keyed = _with_keys(connection, rows, places, groups, labelled)
   if train is None and set(groups) & set(_LABELLED):
     train = asof_rates.train_rates(
-      connection, keyed, len(rows.binary_tasks), places.is_mature_train()
+      connection,
+      keyed,
+      [
+        places.is_mature_train(task.known_after_ms or 0)
+        for task in rows.binary_tasks
+      ],
     )
   tables, details = _compute_groups(
     connection, keyed, rows, groups, idle_ms, train

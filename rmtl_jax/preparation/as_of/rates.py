@@ -72,7 +72,7 @@ def make_rates(
   Returns:
     One table per key.
   """
-  rested = _rest(connection, keyed, keys, len(tasks), idle_ms)
+  rested = _rest(connection, keyed, keys, tasks, idle_ms)
   found = tuple(
     _of_key(connection, keyed, rested, key, tasks, train) for key in keys
   )
@@ -81,36 +81,52 @@ def make_rates(
 
 
 def train_rates(
-  connection: duckdb.DuckDBPyConnection, keyed: str, tasks: int, is_train: str
+  connection: duckdb.DuckDBPyConnection, keyed: str, is_train: Sequence[str]
 ) -> tuple[float, ...]:
-  """Each task's fraction of positives among the rows with `is_train`."""
+  """Each task's fraction of positives among its observed train rows.
+
+  Args:
+    connection: holds the rows.
+    keyed: the table that `make_rates` takes.
+    is_train: SQL, for each task, of the train rows that know its label.
+
+  Returns:
+    K rates; 0 for a task without such rows.
+  """
   # Sums of whole numbers: the same in any order.
-  rates = ', '.join(f'sum(y_{i}) / count(*)' for i in range(tasks))
-  return sql.fetch_row(
-    connection, f'SELECT {rates} FROM {keyed} WHERE {is_train}'
+  rates = ', '.join(
+    f'coalesce(sum(y_{i}) FILTER (WHERE {known})'
+    f' / nullif(count(y_{i}) FILTER (WHERE {known}), 0), 0.0)'
+    for i, known in enumerate(is_train)
   )
+  return sql.fetch_row(connection, f'SELECT {rates} FROM {keyed}')
 
 
 def _rest(
   connection: duckdb.DuckDBPyConnection,
   keyed: str,
   keys: Sequence[str],
-  tasks: int,
+  tasks: Sequence[source.SourceTask],
   idle_ms: int,
 ) -> str:
   """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
 
-  `resumed`: whether rows of the session follow the rest. Rows without labels,
-  which only prediction has, are dropped.
+  `resumed`: whether rows of the session follow the rest; `o_<i>`: whether the
+  row has the label of a task that not all rows have. Rows without any label
+  are dropped; where all tasks have one, only prediction has such rows.
   """
   # A row counts one idle time after the last row before the next rest: `rests`
   # marks those last rows, and each row looks for the first from it on.
   table = sql.unique_name('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
-    for i in range(tasks)
+    for i in range(len(tasks))
   )
-  labelled = ' AND '.join(f'y_{i} IS NOT NULL' for i in range(tasks))
+  known += ''.join(
+    f', (y_{i} IS NOT NULL)::INT AS o_{i}' for i in lacking(tasks)
+  )
+  join = ' OR ' if lacking(tasks) else ' AND '
+  labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
   session = 'PARTITION BY session_id'
   connection.execute(
     f'CREATE TABLE {table} AS SELECT session_id, {sql.quote_all(keys)},'
@@ -120,9 +136,14 @@ def _rest(
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
     f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
-    f' WHERE {labelled}'
+    f' WHERE ({labelled})'
   )
   return table
+
+
+def lacking(tasks: Sequence[source.SourceTask]) -> list[int]:
+  """Places of the tasks of which not every row has a label."""
+  return [i for i, task in enumerate(tasks) if task.may_lack_label]
 
 
 def _of_key(
@@ -145,13 +166,17 @@ def _of_key(
   }
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
-  every = _running(connection, rested, [key], len(tasks))
+  every = _running(connection, rested, [key], tasks)
   resumed = f'(FROM {rested} WHERE resumed)'
-  own = _running(connection, resumed, ['session_id', key], len(tasks))
-  rows = 'every.n - coalesce(own.n, 0)'
+  own = _running(connection, resumed, ['session_id', key], tasks)
+
+  def rows(i):
+    number = f'n_{i}' if i in lacking(tasks) else 'n'
+    return f'every.{number} - coalesce(own.{number}, 0)'
+
   rates = ', '.join(
-    f'CASE WHEN {rows} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
-    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f'CASE WHEN {rows(i)} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
+    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows(i)} + {WEIGHT}) END'
     f' AS {sql.quote(name)}'
     for i, (name, rate) in enumerate(zip(details, train, strict=True))
   )
@@ -173,10 +198,14 @@ def _running(
   connection: duckdb.DuckDBPyConnection,
   rested: str,
   keys: Sequence[str],
-  tasks: int,
+  tasks: Sequence[source.SourceTask],
 ) -> str:
-  """Makes running sums per key up to `time`: rows `n`, positives `s_<i>`."""
-  by, numbers = sql.quote_all(keys), range(tasks)
+  """Makes running sums per key up to `time`.
+
+  Rows `n`, positives `s_<i>`, and rows `n_<i>` of a task that not all have.
+  """
+  by, numbers = sql.quote_all(keys), range(len(tasks))
+  some = lacking(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
   # Each row is an event at `known`. A label that comes later is an event of its
   # own, which adds to the positives and not again to the rows.
@@ -185,14 +214,16 @@ def _running(
     + ', '.join(
       f'coalesce(k_{i} = known, false)::INT AS s_{i}' for i in numbers
     )
+    + ''.join(f', o_{i} AS n_{i}' for i in some)
     + f' FROM {rested}'
   ]
   for i in numbers:
     ones = ', '.join(str(int(i == j)) for j in numbers)
     events.append(
-      f'SELECT {by}, k_{i}, 0, {ones} FROM {rested} WHERE k_{i} > known'
+      f'SELECT {by}, k_{i}, 0, {ones}{", 0" * len(some)} FROM {rested}'
+      f' WHERE k_{i} > known'
     )
-  sums = ['n', *(f's_{i}' for i in numbers)]
+  sums = ['n', *(f's_{i}' for i in numbers), *(f'n_{i}' for i in some)]
   totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
   running = ', '.join(
     f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums

@@ -17,6 +17,7 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet, reading
+from rmtl_jax.preparation import labels as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, writer
 from rmtl_jax.preparation.contract import columns as contract_columns
@@ -150,9 +151,16 @@ def _min_start(
 
 
 def _delay_ms(manifest: manifest_lib.Manifest) -> int:
-  """Delay after its row of the last label, ms; 0 without a schema."""
+  """Delay after its row of the first label, ms; 0 without a schema."""
   schema = schema_lib.schema_of_manifest(manifest)
-  return source.slowest(schema.tasks).delay_ms if schema else 0
+  return source.fastest(schema.tasks).delay_ms if schema else 0
+
+
+def _late(manifest: manifest_lib.Manifest) -> dict[str, int]:
+  """Delays, ms, of the tasks whose labels some rows don't know in time."""
+  schema = schema_lib.schema_of_manifest(manifest)
+  late = labels_lib.late(schema.tasks) if schema else []
+  return {task.name: task.known_after_ms or 0 for task in late}
 
 
 def _check_batch(
@@ -189,15 +197,29 @@ def _check_batch(
       ids, _ = values.values_of_lists(field)
     if split == 'train':
       counts.add(field, ids)
-  labels = {task.name: values.labels(task) for task in manifest.tasks}
+  weights = {
+    task.name: values.floats(f'w_{task.name}', 0.0, expected='a weight >= 0')
+    for task in manifest.tasks
+    if task.weighted
+  }
+  labels = {
+    task.name: values.labels(task, weights.get(task.name))
+    for task in manifest.tasks
+  }
+  _check_weights(values, manifest, labels, weights, manifest.splits[split])
+  for name, found in weights.items():
+    totals.observed[name] = totals.observed.get(name, 0) + int(
+      np.count_nonzero(found)
+    )
   for task in manifest.tasks:
     found = labels[task.name]
     totals.positives[task.name] = totals.positives.get(task.name, 0) + int(
       np.count_nonzero(found)
     )
     if task.after is not None:
+      unknown = weights.get(task.after, np.ones(len(found))) == 0
       values.require(
-        (labels[task.after] > 0) | (found == 0),
+        (labels[task.after] > 0) | (found == 0) | unknown,
         f'y_{task.name}',
         f'is {"1" if task.is_binary else "not 0"} where y_{task.after} is 0',
         f'0 there, as {task.name} implies {task.after}',
@@ -206,6 +228,43 @@ def _check_batch(
       values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
   totals.rows += len(batch)
   totals.last_file = path
+
+
+def _check_weights(
+  values: contract_columns.BatchColumns,
+  manifest: manifest_lib.Manifest,
+  labels: dict[str, np.ndarray],
+  weights: dict[str, np.ndarray],
+  split: manifest_lib.Split,
+) -> None:
+  """Checks where rows have weight 0, and that their labels are 0 there."""
+  time, late = values.integers('timestamp'), _late(manifest)
+  for task in manifest.tasks:
+    if not task.weighted:
+      continue
+    is_out = weights[task.name] == 0
+    values.require(
+      ~is_out | (labels[task.name] == 0),
+      f'y_{task.name}',
+      f'is {"1" if task.is_binary else "not 0"} where w_{task.name} is 0',
+      '0 where the label is not observed',
+    )
+    if split.end_ms is not None and late.get(task.name):
+      values.require(
+        is_out | (time < split.end_ms - late[task.name]),
+        f'w_{task.name}',
+        "is above 0 where the label is not known at its split's end",
+        '0 there',
+      )
+    if task.only_after and task.after is not None:
+      # A parent of weight 0 may have been positive: its label is not told.
+      parent = weights.get(task.after, np.ones(len(is_out)))
+      values.require(
+        is_out | (labels[task.after] > 0) | (parent == 0),
+        f'w_{task.name}',
+        f'is above 0 where y_{task.after} is 0',
+        f'0 there, as only positives of {task.after} count',
+      )
 
 
 def _check_counts(
@@ -229,6 +288,10 @@ def _check_counts(
         totals.positives[task],
       )
       for task in manifest.task_names
+    },
+    **{
+      f'observed: {task!r}': (split.observed[task], found)
+      for task, found in totals.observed.items()
     },
   }
   if split.start_ms is not None:

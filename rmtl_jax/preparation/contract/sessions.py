@@ -21,6 +21,7 @@ class SplitCounts:
     rows: their number.
     sessions: their number.
     positives: rows with label 1, per task.
+    observed: rows with a weight above 0, per weighted task.
     first_session: id of the first session.
     last: session id, step and timestamp of the last row; None before it.
     last_file: the file of that row.
@@ -31,6 +32,7 @@ class SplitCounts:
   rows: int = 0
   sessions: int = 0
   positives: dict[str, int] = dataclasses.field(default_factory=dict)
+  observed: dict[str, int] = dataclasses.field(default_factory=dict)
   first_session: int = 0
   last: tuple[int, int, int] | None = None
   last_file: pathlib.Path = pathlib.Path()
@@ -52,7 +54,7 @@ def check_rows(
     totals: of the rows before.
     min_start: earliest allowed start of a session, ms.
     end: end of the split, ms; rows lie before it.
-    delay_ms: delay of the last label after its row, which lies before `end`
+    delay_ms: delay of the first label after its row, which lies before `end`
       too.
 
   Raises:
@@ -135,7 +137,7 @@ def _check_times(
     values.require(
       time < end - delay_ms,
       'timestamp',
-      "has a label that is not known at its split's end",
+      "has no label that is known at its split's end",
       f'less than {end - delay_ms}, which is {delay_ms} ms before it',
     )
   if min_start is not None:

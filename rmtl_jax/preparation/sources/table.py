@@ -147,6 +147,7 @@ def _column_types(
       kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
+  numbers |= {c: 'DOUBLE' for task in schema.tasks for c in task.weights}
   return kinds | numbers | {schema.time: TIME[schema.unit][0]}
 
 
@@ -203,6 +204,10 @@ def _select(
   for task in schema.tasks:
     name = sql.quote(f'y_{task.name}')
     columns.append(f'{_column(task.column)} AS {name}')
+  columns += [
+    f'{_column(column)} AS {sql.quote(f"v_{column}")}'
+    for column in dict.fromkeys(c for t in schema.tasks for c in t.weights)
+  ]
   return f'{", ".join(columns)} FROM {table.name}'
 
 

@@ -133,6 +133,8 @@ def _differences(results: Results, drawn: Drawn) -> content.Section | None:
   for one in tables.compared(results):
     for task in results['tasks']:
       table = tables.differences(results, task, one.name)
+      if not table.rows:
+        continue
       title = f'{formats.titled(one)}, {task}'
       blocks += [
         content.Heading(title),

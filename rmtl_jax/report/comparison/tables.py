@@ -98,7 +98,10 @@ def metrics(results: Results, task: str, described: bool = True) -> Table:
 
 
 def differences(results: Results, task: str, metric: str) -> Table:
-  """Every tested method minus each of its controls on one task, in 1e-4."""
+  """Every tested method minus each of its controls on one task.
+
+  In 1e-4; errors that have the label's units are in these.
+  """
   records = [
     d
     for d in results['differences']
@@ -106,23 +109,23 @@ def differences(results: Results, task: str, metric: str) -> Table:
   ]
   tested = any(d['p'] is not None for d in records)
   bootstrap = any(d['bootstrap'] for d in records)
-  header = [
-    'method',
-    'minus',
-    'seeds',
-    f'{metrics_lib.describe(metric).label}, 1e-4',
-  ]
+  one = metrics_lib.describe(metric)
+  unit, form = (_UNIT, '+.1f') if one.form.endswith('f') else (1.0, '+.4g')
+  label = f'{one.label}, 1e-4' if unit == _UNIT else one.label
+  header = ['method', 'minus', 'seeds', label]
   header += ['interval (seeds)']
   header += ['p', 'p after Holm', 'p Wilcoxon'] if tested else []
   header += ['interval (sessions)'] if bootstrap else []
   rows = []
   for d in records:
     cells = [d['method'], d['control'], str(d['pairs'])]
-    cells += [_mean_error(d, '+.1f', _UNIT), _interval(d['low'], d['high'])]
+    cells.append(_mean_error(d, form, unit))
+    cells.append(_interval(d['low'], d['high'], form, unit))
     if tested:
       cells += [_p_value(d[name]) for name in ('p', 'p_holm', 'wilcoxon_p')]
     if bootstrap:
-      cells.append(_interval(*(d['bootstrap'] or (None, None))))
+      ends = d['bootstrap'] or (None, None)
+      cells.append(_interval(*ends, form, unit))
     rows.append(tuple(cells))
   return Table(tuple(header), rows, 2)
 
@@ -259,10 +262,12 @@ def _mean_error(record: Mapping[str, Any], form: str, unit: float = 1.0) -> str:
   )
 
 
-def _interval(low: float | None, high: float | None) -> str:
+def _interval(
+  low: float | None, high: float | None, form: str, unit: float
+) -> str:
   if low is None or high is None:
     return content.NOTHING
-  text = f'{low / _UNIT:+.1f} to {high / _UNIT:+.1f}'
+  text = f'{low / unit:{form}} to {high / unit:{form}}'
   return f'{text}, includes 0' if low <= 0.0 <= high else text
 
 

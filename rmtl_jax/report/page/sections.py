@@ -53,14 +53,18 @@ def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> content.Grid:
   """Shows rows, sessions and label rates of every split.
 
   Args:
-    of: {name: {'rows', 'sessions', 'positives': {task: rows}}}.
+    of: {name: {'rows', 'sessions', 'positives': {task: rows}}}, and `observed`
+      {task: rows} of tasks that not all rows count for.
     tasks: K names.
   """
   rows = []
   for name, split in of.items():
     count, sessions = split['rows'], split['sessions']
+    seen = {**dict.fromkeys(tasks, count), **split.get('observed', {})}
     rates = [
-      f'{split["positives"][task] / count:.2%}' if count else content.NOTHING
+      f'{split["positives"][task] / seen[task]:.2%}'
+      if seen[task]
+      else content.NOTHING
       for task in tasks
     ]
     mean = f'{count / sessions:.1f}' if sessions else content.NOTHING

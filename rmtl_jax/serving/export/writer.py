@@ -120,7 +120,13 @@ def serialize(scorer: predictor.Predictor) -> bytes:
     dataclasses.replace(config, network=plain)
   )
   tree = jax.tree.structure(scorer.params)
-  calibrate = _calibration(scorer.maps, scorer.tasks)
+  apply_maps = _calibration(scorer.maps, scorer.tasks)
+
+  def calibrate(probabilities):
+    # Sampling first: the maps are of probabilities of the whole log.
+    if spec.sampling is not None:
+      probabilities = spec.sampling.correct(probabilities)
+    return apply_maps(probabilities)
 
   def rows(leaves, *inputs):
     # One lane: a batch of any size costs no padding.

@@ -149,9 +149,10 @@ def of_critics(stage: critic_stage.CriticStage) -> Record:
 def _test_metrics(
   context: context_lib.Context, params: Any, test: splits_lib.Split
 ) -> Record:
-  predictions = context.predict(params, test)
+  predictions = context.probabilities(params, test)
   host, config = test.host, context.config.evaluation
-  replicates = _replicates(predictions, host, config.bootstrap)
+  weights = columns_lib.metric_weight(host)
+  replicates = _replicates(predictions, host, config.bootstrap, weights)
   return {
     'metrics': evaluator.evaluate(
       predictions,
@@ -163,6 +164,7 @@ def _test_metrics(
       dataclasses.replace(config, bootstrap=0),
       context.config.seed,
       host.losses,
+      weights,
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -173,12 +175,15 @@ def _test_metrics(
 
 
 def _replicates(
-  predictions: np.ndarray, host: columns_lib.Rows, count: int
+  predictions: np.ndarray,
+  host: columns_lib.Rows,
+  count: int,
+  weights: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
   """f64[B, 1, K] of each metric that has them, NaN for tasks of other kinds."""
   rest = host.session, count, _BOOTSTRAP_SEED
   if not host.losses:
-    return intervals.replicates([predictions], host.labels, *rest)
+    return intervals.replicates([predictions], host.labels, *rest, weights)
   is_binary = np.array([one.kind == kinds.BINARY for one in host.losses])
   found: dict[str, np.ndarray] = {}
   for draw, columns in (
@@ -187,7 +192,12 @@ def _replicates(
   ):
     if not columns.any():
       continue
-    drawn = draw([predictions[:, columns]], host.labels[:, columns], *rest)
+    drawn = draw(
+      [predictions[:, columns]],
+      host.labels[:, columns],
+      *rest,
+      None if weights is None else weights[:, columns],
+    )
     for name, values in drawn.items():
       found[name] = np.full((count, 1, len(columns)), np.nan)
       found[name][..., columns] = values
@@ -202,22 +212,32 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
   """
   host = context.validation.host
   monitor = monitor_lib.of(context.config.evaluation.monitor)
-  predictions = context.predict(params, context.validation)
+  predictions = context.probabilities(params, context.validation)
+  weights = columns_lib.metric_weight(host)
   # At a session's end: a session in both halves would tie them together.
   cut = int(host.starts[np.searchsorted(host.starts, host.rows / 2)])
   means = []
   for half in (slice(0, cut), slice(cut, None)):
     p, labels = predictions[half], host.labels[half]
+    own = None if weights is None else weights[half]
     if monitor.terms:
       user = None if host.user is None else host.user[half]
-      rows = evaluator.rows_of(
-        host.session[half], user, context.config.evaluation
-      )
-      values = [monitor_lib.score(monitor, p, labels, rows, context.tasks)]
+      values = [
+        evaluator.monitored_sum(
+          monitor,
+          p,
+          labels,
+          host.session[half],
+          user,
+          context.tasks,
+          context.config.evaluation,
+          own,
+        )
+      ]
     elif monitor == monitor_lib.AUC:
-      values = evaluator.validation_auc(p, labels, host.losses)
+      values = evaluator.validation_auc(p, labels, host.losses, own)
     elif len(labels):
-      values = evaluator.validation_errors(p, labels, host.losses)[1]
+      values = evaluator.validation_errors(p, labels, host.losses, own)[1]
     else:
       values = [np.nan]
     means.append(monitor_lib.mean(values))

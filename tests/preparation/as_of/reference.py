@@ -129,10 +129,11 @@ def reference(
         click = row.click if known else None
         places[i] = _Placed(row, members[0], split, like, click)
   train = [p for p in places.values() if p.split == 0]
-  rates = {
-    task: sum(getattr(p, task) is not None for p in train) / len(train)
-    for task in ('like', 'click')
-  }
+  known_before = {'like': ends[0] - (known_after or 0), 'click': ends[0]}
+  rates = {}
+  for task, end in known_before.items():
+    known = [getattr(p, task) for p in train if p.row.time < end]
+    rates[task] = sum(k is not None for k in known) / max(len(known), 1)
   told = ('click',) if known_after is None else ('like', 'click')
   every = list(places.values())
   return [
