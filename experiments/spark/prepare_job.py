@@ -28,7 +28,7 @@ from experiments.spark import work as work_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import label_statistics, source, writer
+from rmtl_jax.preparation import label_statistics, labels, source, writer
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.sources import table as table_source
 
@@ -76,7 +76,7 @@ def prepare(
       rows,
       round(config.idle_minutes * 60_000),
       config.split,
-      source.slowest(schema.tasks).delay_ms,
+      source.fastest(schema.tasks).delay_ms,
     )
     if not all(places.kept):
       empty = manifest_lib.SPLITS[places.kept.index(0)]
@@ -85,7 +85,7 @@ def prepare(
         f' {":".join(map(str, config.split))} by session start: {empty} would'
         ' be empty'
       )
-    columns, coded = _encode(work, places.rows, schema, config)
+    columns, coded = _encode(work, places, schema, config)
     splits = _write(coded, places, schema, config.rows_per_file, directory)
     user_field = schema.categorical_of(schema.user)
     item_field = schema.categorical_of(schema.item)
@@ -117,11 +117,12 @@ def prepare(
 
 def _encode(
   work: work_lib.Work,
-  rows: sql.DataFrame,
+  places: sessions.RowPlaces,
   schema: schema_lib.TableSchema,
   config: prepare_config.PrepareConfig,
 ) -> tuple[list[encode.Column], sql.DataFrame]:
   """Every field's column, and the rows with all columns of prepared data."""
+  rows = places.rows
   coded = encode.users(work, rows)
   columns = []
   (work.directory.parent / 'vocabulary').mkdir()
@@ -131,6 +132,7 @@ def _encode(
     columns.append(column)
     if column.vocabulary is not None:
       _write_vocabulary(work, column.vocabulary, field.name)
+  found = labels.label_columns(schema.tasks, places.boundaries, 'split')
   return columns, coded.select(
     'session_id',
     'user_id',
@@ -138,12 +140,19 @@ def _encode(
     F.col('step').cast('int').alias('step'),
     'timestamp',
     *(column.field.column for column in columns),
+    *(_expression(one.value).alias(one.name) for one in found),
     *(
-      F.col(f'y_{t.name}').cast('float').alias(f'y_{t.name}')
-      for t in schema.tasks
+      _expression(one.weight).alias(f'w_{one.name.removeprefix("y_")}')
+      for one in found
+      if one.weight
     ),
     'split',
   )
+
+
+def _expression(text: str) -> sql.Column:
+  """SQL of labels, which quotes names as DuckDB does."""
+  return F.expr(text.replace('"', '`'))
 
 
 def _write_vocabulary(
@@ -181,17 +190,20 @@ def _write(
       F.sum((F.col(f'y_{task.name}') != 0).cast('long'))
       for task in schema.tasks
     ]
-    start, *positives = written.agg(F.min('timestamp'), *sums).collect()[0]
+    weighted = labels.weighted(schema.tasks)
+    sums += [F.count_if(F.col(f'`w_{name}`') > 0) for name in weighted]
+    start, *counts = written.agg(F.min('timestamp'), *sums).collect()[0]
     splits[name] = manifest_lib.Split(
       rows=places.kept[i],
       sessions=places.sessions[i],
       files=tuple(f'{name}/{p.name}' for p in sorted(path.glob('*.parquet'))),
       positives={
         task.name: count
-        for task, count in zip(schema.tasks, positives, strict=True)
+        for task, count in zip(schema.tasks, counts, strict=False)
       },
       start_ms=start,
       end_ms=(*places.boundaries, None)[i],
+      observed=dict(zip(weighted, counts[len(schema.tasks) :], strict=True)),
     )
   return splits
 

@@ -18,7 +18,7 @@ from rmtl_jax.preparation import schema as schema_lib
 
 # As in rmtl_jax.preparation.checks.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
-_LARGEST = 1e30
+_LARGEST, _LARGEST_WEIGHT = 1e30, 1e15
 _TYPES = {'ms': 'bigint', 'us': 'bigint', 's': 'double', 'iso': 'timestamp'}
 
 
@@ -38,7 +38,7 @@ def read(
   Returns:
     `row_id` (counts the rows of all files from 0), `session`, `user` and
     `timestamp` as rmtl_jax.preparation.source has them, `row_hash` of all raw
-    columns, `f_`, `m_` (array of text), `x_` and `y_` columns.
+    columns, `f_`, `m_` (array of text), `x_`, `y_` and `v_` columns.
 
   Raises:
     types.InputError: a column that is missing or a value that can't be used;
@@ -47,6 +47,7 @@ def read(
   raw = _open(work.spark, paths, schema.delimiter)
   wanted = [schema.time, schema.session, schema.user, schema.item]
   wanted += [part.column for part in (*schema.fields, *schema.tasks)]
+  wanted += _weights(schema)
   for column in wanted:
     if column is not None and column not in raw.columns:
       raise types.InputError(f'{paths[0]}: no column {column!r}')
@@ -137,6 +138,11 @@ def _number(column: str) -> sql.Column:
   return _column(column).try_cast('double')
 
 
+def _weights(schema: schema_lib.TableSchema) -> list[str]:
+  """The columns of weights, each once."""
+  return list(dict.fromkeys(c for t in schema.tasks for c in t.weights))
+
+
 def _columns(
   rows: sql.DataFrame, schema: schema_lib.TableSchema
 ) -> list[sql.Column]:
@@ -158,6 +164,7 @@ def _columns(
   columns += [
     _number(task.column).alias(f'y_{task.name}') for task in schema.tasks
   ]
+  columns += [_number(name).alias(f'v_{name}') for name in _weights(schema)]
   return columns
 
 
@@ -199,14 +206,21 @@ def _check(
     faults += _field_faults(field)
   columns = {task.name: task.column for task in schema.tasks}
   for task in schema.tasks:
-    value = F.coalesce(_number(task.column), F.lit(-1.0))
+    value = _number(task.column)
     record = kinds.LOSSES.find(task.loss)
     expected = kinds.expected(record, task.levels)
-    faults.append((task.column, _is_no_label(task), expected))
+    wrong = _is_no_label(task)
+    if task.nullable:
+      wrong = _column(task.column).isNotNull() & wrong
+    faults.append((task.column, wrong, expected))
     if task.after is not None:
       parent = columns[task.after]
       wrong = (value != 0) & (_number(parent) == 0)
       faults.append((task.column, wrong, f'0 where {parent!r} is 0'))
+  for name in _weights(schema):
+    wrong = ~F.coalesce(_number(name).between(0, _LARGEST_WEIGHT), F.lit(False))
+    expected = f'a weight from 0 to {_LARGEST_WEIGHT:g}'
+    faults.append((name, wrong, expected))
   firsts = rows.agg(
     *(F.min(F.when(fault, F.col('row_id'))) for _, fault, _ in faults)
   ).first()

@@ -25,7 +25,7 @@ class RowPlaces(NamedTuple):
     kept: rows that are kept, of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
-    immature: further rows left out, those with a label that is not known
+    immature: further rows left out, those without any label that is known
       before their split's end, of every split.
     duplicates: exact duplicates that were left out.
   """
@@ -53,7 +53,7 @@ def split_sessions(
     rows: of `raw_table.read`.
     idle_ms: longest gap within a session that has no id, ms.
     split_ratio: of train, validation and test.
-    delay_ms: how long after its row the last of its labels is known.
+    delay_ms: how long after its row the first of its labels is known.
   """
   keyed = rows.withColumn('session_key', F.col('session')).withColumn(
     'owner', F.when(F.col('session').isNull(), F.col('user'))
@@ -133,8 +133,8 @@ def _join(
 ) -> sql.DataFrame:
   """Rows with their session's number and split, and whether they are kept.
 
-  `seen` is whether they lie before their split's end, `kept` whether their
-  labels are known by then too.
+  `seen` is whether they lie before their split's end, `kept` whether one of
+  their labels is known by then too.
   """
   first, second = (_FOREVER if b is None else b for b in boundaries)
   # A log that ends at a boundary has no session there: nothing reaches it.

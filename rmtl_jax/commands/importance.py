@@ -31,7 +31,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   )
   flags.DEFINE_integer(
     'rows',
-    100_000,
+    50_000,
     'Measure on at most so many rows, whole sessions drawn at random; 0: on'
     ' all.',
     lower_bound=0,

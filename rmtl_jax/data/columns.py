@@ -177,6 +177,20 @@ def metric_weight(rows: Rows) -> np.ndarray | None:
   )
 
 
+def row_means(values: Any, sample_weight: np.ndarray | None) -> Any:
+  """Each task's mean over its rows, [K]; 1 for a task without any.
+
+  Args:
+    values: [R, K].
+    sample_weight: f32[R, K], or None: every row counts 1.
+  """
+  if sample_weight is None:
+    return values.mean(0)
+  total = sample_weight.sum(0, dtype=np.float64)
+  sums = (np.asarray(values) * sample_weight).sum(0, dtype=np.float64)
+  return np.where(total > 0, sums, 1.0) / np.where(total > 0, total, 1.0)
+
+
 class EqualRows(NamedTuple):
   """Groups of rows with equal features.
 

@@ -24,7 +24,7 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.environment import spaces
-from rmtl_jax.ops import rewards
+from rmtl_jax.ops import rewards, task_losses
 
 Observation = Any
 Encode = Callable[[types.Inputs], jax.Array]
@@ -51,12 +51,15 @@ class Params(struct.PyTreeNode):
     starts: first row of every session, then R, i32[S + 1].
     max_steps_in_episode: an episode is cut off after so many steps, i32[];
       0: never.
+    sample_weight: f32[R, K], 0 where a label is not observed, which pays
+      nothing; None: all are.
   """
 
   inputs: types.Inputs
   labels: jax.Array
   starts: jax.Array
   max_steps_in_episode: jax.Array
+  sample_weight: jax.Array | None = None
 
 
 class SessionEnvironment:
@@ -102,9 +105,10 @@ class SessionEnvironment:
         jnp.asarray(rows.labels),
         jnp.asarray(rows.starts, jnp.int32),
         jnp.int32(0),
+        None if rows.sample_weight is None else jnp.asarray(rows.sample_weight),
       )
     )
-    self._reward = rewards.REWARDS[reward]
+    self._reward = task_losses.reward_function(reward, spec.losses)
     self._encode = encode
     self._jitted_step = jax.jit(self._step)
     self._jitted_reset = jax.jit(self.reset_env)
@@ -215,7 +219,11 @@ class SessionEnvironment:
     """
     params = self._or_default(params)
     row = self._row(state, params)
-    by_task = self._reward(jnp.asarray(action), params.labels[row])
+    weight = params.sample_weight
+    by_task = rewards.observed(
+      self._reward(jnp.asarray(action), params.labels[row]),
+      None if weight is None else weight[row],
+    )
     new_state = state.replace(time=state.time + 1)
     info = {
       'rewards': by_task,
@@ -333,7 +341,8 @@ def make(
   Args:
     data_dir: DATA, of `rmtl prepare`.
     split: 'train', 'validation' or 'test'; it has to fit the memory.
-    reward: `log_likelihood`, the paper's Eq. (3), or `absolute_error`.
+    reward: `log_likelihood`, the paper's Eq. (3) and minus the loss of tasks
+      of other kinds, or `absolute_error`.
     encode: the inputs of one row -> f32[D], such as `one_hot(spec)`; None:
       observations are dicts of features.
 

@@ -67,7 +67,7 @@ def evaluate(
   for k, task in enumerate(tasks):
     p, y, rows = predictions[:, k], labels[:, k], every
     if weights is not None:
-      seen, rows = _observed(session, user, config, weights[:, k])
+      seen, rows = observed(session, user, config, weights[:, k])
       p, y = p[seen], y[seen]
     record: TaskMetrics = {} if of[k] == kinds.BINARY else {'kind': of[k]}
     is_positive = y > 0.5 if of[k] == kinds.BINARY else y != 0
@@ -189,7 +189,7 @@ def evaluate_difference(
     record: TaskMetrics = {}
     y, pair, rows = labels[:, k], (first[:, k], second[:, k]), every
     if weights is not None:
-      seen, rows = _observed(session, user, config, weights[:, k])
+      seen, rows = observed(session, user, config, weights[:, k])
       y, pair = y[seen], tuple(p[seen] for p in pair)
     for name in metrics.compared(of[k]):
       value = metrics.RECORDS[name].function
@@ -298,7 +298,7 @@ def monitored_sum(
     k = list(tasks).index(task)
     y, p, rows = labels[:, k], predictions[:, k], every
     if weights is not None:
-      seen, rows = _observed(session, user, config, weights[:, k])
+      seen, rows = observed(session, user, config, weights[:, k])
       y, p = y[seen], p[seen]
     total += factor * metrics.RECORDS[metric].function(y, p, rows)
   return total if math.isfinite(total) else math.nan
@@ -320,7 +320,7 @@ def rows_of(
   )
 
 
-def _observed(
+def observed(
   session: np.ndarray,
   user: np.ndarray | None,
   config: config_lib.EvaluationConfig,

@@ -14,18 +14,25 @@ tests/evaluation/test_coverage.py has the coverage by simulation.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import intervals, metrics
+from rmtl_jax.config import kinds
+from rmtl_jax.evaluation import evaluator, intervals, metrics
 
-# Of the registry of metrics, those that are measured.
-METRICS = ('auc', 'logloss')
+# Of the registry of metrics, those that are measured, by the task's kind;
+# the first decides the order of tables.
+METRICS = {
+  kinds.BINARY: ('auc', 'logloss'),
+  kinds.REGRESSION: ('rmse', 'xauc'),
+  kinds.ORDINAL: ('rmse', 'xauc'),
+}
 
 Predict = Callable[[types.Inputs], np.ndarray]
 
@@ -49,11 +56,14 @@ class Rows(NamedTuple):
     inputs: the features, [R, ...], numpy arrays.
     labels: f32[R, K].
     session: i64[R], equal within a session.
+    weights: [R, K] >= 0, how much a row counts for a task, 0 where its label is
+      not observed; None: rows count alike.
   """
 
   inputs: types.Inputs
   labels: np.ndarray
   session: np.ndarray
+  weights: np.ndarray | None = None
 
 
 def columns(spec: types.FeatureSpec) -> dict[str, tuple[str, slice]]:
@@ -149,9 +159,9 @@ class Importance:
     """Predicts the rows as they are.
 
     Args:
-      predict: features of all rows -> probabilities, f32[R, K].
+      predict: features of all rows -> predictions, f32[R, K].
       rows: the rows.
-      spec: their fields.
+      spec: their fields, and the kinds of the tasks.
       tasks: K names.
       config: `bootstrap` and `confidence`.
       repeats: permutations of each part, at least 1.
@@ -160,16 +170,18 @@ class Importance:
     self._predict, self._rows, self._tasks = predict, rows, tuple(tasks)
     self._columns, self._config = columns(spec), config
     self._repeats, self._seed = repeats, seed
-    self._rarer = intervals.rarer_sessions(rows.labels, rows.session)
+    self._kinds = [one.kind for one in spec.losses] or [kinds.BINARY] * len(
+      tasks
+    )
+    self._sessions = metrics.group_codes(rows.session)[1]
     self._first = np.array(predict(rows.inputs))
     self._values = self._metrics(self._first)
     # One session says nothing of how sessions vary.
-    has_intervals = config.bootstrap and len(np.unique(rows.session)) > 1
-    self._draws = config.bootstrap if has_intervals else 0
+    self._draws = config.bootstrap if self._sessions > 1 else 0
     self._replicates = self._resampled([self._first])
     self.base = {
-      task: {name: _number(self._values[name][k]) for name in METRICS}
-      for k, task in enumerate(self._tasks)
+      task: {name: _number(value) for name, value in found.items()}
+      for task, found in zip(self._tasks, self._values, strict=True)
     }
 
   def measure(
@@ -213,86 +225,93 @@ class Importance:
   def _losses(self, predictions: list[np.ndarray]) -> dict[str, Any]:
     values = [self._metrics(p) for p in predictions]
     if all(np.array_equal(p, self._first) for p in predictions):
-      sets = {
-        name: np.repeat(v, len(predictions), axis=1)
-        for name, v in self._replicates.items()
-      }
+      sets = [
+        {name: np.repeat(v, len(predictions), axis=1) for name, v in of.items()}
+        for of in self._replicates
+      ]
     else:
       sets = self._resampled(predictions)
     # Replicate b draws repeats of its own: how permutations vary counts too.
     generator = np.random.default_rng((self._seed, self._repeats))
-    drawn = generator.integers(
-      self._repeats, size=(self._draws, self._repeats, 1)
-    )
+    drawn = generator.integers(self._repeats, size=(self._draws, self._repeats))
     found: dict[str, Any] = {task: {} for task in self._tasks}
-    for name in METRICS:
-      sign = 1.0 if metrics.RECORDS[name].better == 'higher' else -1.0
-      # Differences first, so that equal predictions lose exactly 0.
-      losses = [sign * (self._values[name] - one[name]) for one in values]
-      spread = sign * (self._replicates[name] - sets[name])  # [B, repeats, K]
-      spread = np.take_along_axis(spread, drawn, axis=1).mean(axis=1)
-      for k, task in enumerate(self._tasks):
-        by_repeat = [float(loss[k]) for loss in losses]
+    for k, task in enumerate(self._tasks):
+      for name, base in self._values[k].items():
+        sign = 1.0 if metrics.RECORDS[name].better == 'higher' else -1.0
+        # Differences first, so that equal predictions lose exactly 0.
+        losses = [sign * (base - one[k][name]) for one in values]
         bounds = np.full(2, np.nan)
-        if self._draws:
+        if self._draws and name in sets[k]:
+          spread = sign * (self._replicates[k][name] - sets[k][name])
+          spread = np.take_along_axis(spread, drawn, axis=1).mean(axis=1)
           bounds = intervals.percentile_interval(
-            spread[:, k],
-            self._config.confidence,
-            intervals.clusters(name, int(self._rarer[k])),
+            spread, self._config.confidence, self._clusters(k, name)
           )
         found[task] |= {
-          name: _number(float(np.mean(by_repeat))),
+          name: _number(float(np.mean(losses))),
           f'{name}_interval': bounds.tolist()
           if np.isfinite(bounds).all()
           else None,
-          f'{name}_repeats': [_number(loss) for loss in by_repeat],
+          f'{name}_repeats': [_number(loss) for loss in losses],
         }
     return found
 
-  def _metrics(self, predictions: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Each metric of every task, f64[K]."""
-    every = np.arange(len(predictions))
-    seen = metrics.Rows(
-      self._rows.session,
-      every,
-      self._rows.session,
-      self._config.calibration_bins,
-    )
-    return {
-      name: np.array(
-        [
-          metrics.RECORDS[name].function(
-            self._rows.labels[:, k], predictions[:, k], seen
-          )
-          for k in range(len(self._tasks))
-        ]
-      )
-      for name in METRICS
-    }
+  @functools.cached_property
+  def _rarer(self) -> np.ndarray:
+    """Sessions with the rarer label, of binary tasks, i64[K]."""
+    rows = self._rows
+    return intervals.rarer_sessions(rows.labels, rows.session, rows.weights)
 
-  def _resampled(self, predictions: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Metrics of resampled sessions, f64[B, M, K]; the same draws always."""
-    return intervals.replicates(
-      predictions,
-      self._rows.labels,
-      self._rows.session,
-      self._draws,
-      self._seed,
-    )
+  def _clusters(self, k: int, name: str) -> int | None:
+    """The number of sessions that an interval's correction counts."""
+    if self._kinds[k] != kinds.BINARY:
+      return self._sessions
+    return intervals.clusters(name, int(self._rarer[k]))
+
+  def _metrics(self, predictions: np.ndarray) -> list[dict[str, float]]:
+    """Each task's metrics."""
+    labels, session, weights = self._rows[1:]
+    found = []
+    for k, kind in enumerate(self._kinds):
+      seen, rows = slice(None), evaluator.rows_of(session, None, self._config)
+      if weights is not None:
+        seen, rows = evaluator.observed(
+          session, None, self._config, weights[:, k]
+        )
+      y, p = labels[seen, k], predictions[seen, k]
+      found.append(
+        {n: metrics.RECORDS[n].function(y, p, rows) for n in METRICS[kind]}
+      )
+    return found
+
+  def _resampled(
+    self, predictions: list[np.ndarray]
+  ) -> list[dict[str, np.ndarray]]:
+    """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
+    weights = self._rows.weights
+    for draw, places in (
+      (intervals.replicates, self._places(kinds.BINARY)),
+      (intervals.error_replicates, self._places(*kinds.KINDS[1:])),
+    ):
+      if not places:
+        continue
+      values = draw(
+        [p[:, places] for p in predictions],
+        self._rows.labels[:, places],
+        self._rows.session,
+        self._draws,
+        self._seed,
+        None if weights is None else weights[:, places],
+      )
+      for i, k in enumerate(places):
+        found[k] = {name: v[:, :, i] for name, v in values.items()}
+    return found
+
+  def _places(self, *of: str) -> list[int]:
+    return [k for k, kind in enumerate(self._kinds) if kind in of]
 
 
 def _number(value: float) -> float | None:
   """Turns NaN into None: JSON has no NaN."""
   return float(value) if math.isfinite(value) else None
-
-
-def mean_loss(record: Mapping[str, Any], metric: str = 'auc') -> float:
-  """A part's mean loss over tasks, by which tables are sorted.
-
-  Args:
-    record: of `Importance.measure`.
-    metric: one of METRICS; tasks where it is undefined do not count.
-  """
-  found = [of[metric] for of in record['tasks'].values()]
-  known = [loss for loss in found if loss is not None]
-  return sum(known) / len(known) if known else 0.0

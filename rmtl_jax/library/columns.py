@@ -72,8 +72,8 @@ class Wanted:
     multi_valued: fields; None: by type.
     exclude: columns that are no features.
     missing: texts that stand for nothing.
-    domain: column of the domain (scenario), a categorical field; None: none.
     weight: column of the rows' weights, or None.
+    domain: column of the domain (scenario), a categorical field; None: none.
   """
 
   tasks: Sequence[str] | Mapping[str, Entry]
@@ -87,8 +87,8 @@ class Wanted:
   multi_valued: Sequence[Entry] | None = None
   exclude: Sequence[str] = ()
   missing: Sequence[str] = ()
-  domain: str | None = None
   weight: str | None = None
+  domain: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ def importance(
   stage: str = '',
   calibrated: bool | None = None,
   data_dir: str | os.PathLike[str] = '',
-  rows: int = 100_000,
+  rows: int = 50_000,
   seed: int = 0,
   live: progress.Progress | None = None,
 ) -> dict[str, Any]:
@@ -174,7 +174,8 @@ def _sample(
     kept = np.sort(order[: max(int(count), 1)])
   starts = np.concatenate([[0], np.cumsum(lengths[kept])])
   places = np.repeat(host.starts[kept] - starts[:-1], lengths[kept])
-  features = host.take(places + np.arange(starts[-1]))
+  places += np.arange(starts[-1])
+  features = host.take(places)
   inputs = types.Inputs(
     features.categorical,
     features.multi_valued,
@@ -182,7 +183,11 @@ def _sample(
     time=features.time,
   )
   session = np.repeat(np.arange(len(kept)), lengths[kept])
-  return importance_lib.Rows(inputs, features.labels, session), starts
+  weights = columns_lib.metric_weight(host)
+  if weights is not None:
+    weights = weights[places]
+  rows = importance_lib.Rows(inputs, features.labels, session, weights)
+  return rows, starts
 
 
 def _predict(

@@ -24,17 +24,17 @@ class BackboneRecord:
       `functional.register_backbone`.
     by_task: whether it is K networks of one task each, side by side.
     min_experts: least value of `config.network.num_experts`.
-    needs_domain: whether data must name the field of their domain.
     of_all_rows: whether a task's probability is that of all rows, the product
       along the funnel, and can't be judged on the positives of another task.
+    needs_domain: whether data must name the field of their domain.
   """
 
   name: str
   make: Callable[..., Any]
   by_task: bool = False
   min_experts: int = 1
-  needs_domain: bool = False
   of_all_rows: bool = False
+  needs_domain: bool = False
 
 
 def _backbone(class_name: str, file: str = '') -> Callable[..., Any]:

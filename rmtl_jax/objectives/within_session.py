@@ -22,10 +22,13 @@ class Lane(NamedTuple):
   Attributes:
     segment: equal within one session, -1 in padding, i32[T].
     parents: the place of the task that each one comes after, or None.
+    observed: whether a task's label is, bool[T, K]; None: all are. Rows without
+      it are in no pair and no list.
   """
 
   segment: types.Array
   parents: tuple[int | None, ...] = ()
+  observed: types.Array | None = None
 
 
 def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
@@ -50,7 +53,7 @@ def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
     f32[T, K], in nats.
   """
   types.check_same_shape(logits, labels)
-  same = _same_session(lane)[:, :, None]
+  same = _same_session(lane)
   order = jnp.where(same, jnp.sign(labels[:, None] - labels[None]), 0.0)
   pair_losses = jax.nn.softplus(-order * (logits[:, None] - logits[None]))
   pairs = jnp.abs(order)
@@ -107,11 +110,14 @@ def of_classes(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
 
 def session_logsumexp(values: jax.Array, lane: Lane) -> jax.Array:
   """log of the sum of exp v_j over each row's session, f32[T, K]."""
-  same = _same_session(lane)[:, :, None]
+  same = _same_session(lane) | jnp.eye(len(values), dtype=bool)[:, :, None]
   return jax.nn.logsumexp(jnp.where(same, values[None], -jnp.inf), axis=1)
 
 
 def _same_session(lane: Lane) -> jax.Array:
-  """Which rows j share a session with row i, bool[T, T]; padding is one."""
+  """Which rows j share a session with row i, bool[T, T, K]; padding is one."""
   segment = jnp.asarray(lane.segment)
-  return segment[:, None] == segment[None]
+  same = (segment[:, None] == segment[None])[:, :, None]
+  if lane.observed is None:
+    return same
+  return same & lane.observed[:, None] & lane.observed[None]

@@ -163,7 +163,7 @@ def _is_judged_on(
   other: source.SourceTask,
   tasks: Sequence[source.SourceTask],
 ) -> bool:
-  """Whether a task is judged on the other's positives alone."""
+  """Whether a task is judged on the other task's positives."""
   while task.only_after:
     task = next(t for t in tasks if t.name == task.after)
     if task == other:

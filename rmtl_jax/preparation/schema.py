@@ -40,16 +40,15 @@ ordinal label, which are else found in the log. `after` names the task that a
 positive implies; `known_after_seconds` is the delay after its row at which a
 label is known at the latest: as-of features of group `feedback` need it, and a
 label of train and validation that is unknown before its split's end is not
-observed. Without it all are, and labels count after the idle timeout.
+observed. Without it all are, and labels count after the idle timeout. `domain`
+names the column of the domain (scenario) that a row is of, a categorical field:
+the backbones pepnet and star need it.
 
 What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
 labels, of rows that don't count for the task; `"only_after": true` judges the
 task on the positives of `after` alone; `weight`, of a task or of all beside
 `tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
 the task's negatives were kept when the log was sampled.
-
-`domain` names the column of the domain (scenario) that a row is of, a
-categorical field: the backbones pepnet and star need it.
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `session`, `user`, `item`,
 `domain`, `delimiter`, `missing` and any kind of field can be left out.

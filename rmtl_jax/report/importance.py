@@ -13,7 +13,6 @@ import rich.box
 import rich.table
 
 from rmtl_jax import durable, types
-from rmtl_jax.evaluation import importance as importance_lib
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import pictures, plain
 from rmtl_jax.report.page import content, vector
@@ -24,9 +23,9 @@ Record = Mapping[str, Any]
 _MOST_SHOWN = 25
 _KEY = (
   'By how much a metric gets worse when the values of a field are handed to'
-  ' other rows: of AUC a fall, of logloss a rise; 0 where nothing is lost. A'
-  ' field that is constant within every session is exchanged between sessions,'
-  ' any other between rows.',
+  ' other rows: of AUC a fall, of logloss or an error a rise; 0 where nothing'
+  ' is lost. A field that is constant within every session is exchanged between'
+  ' sessions, any other between rows.',
   'Fields that say the same stand in for each other, so that each alone seems'
   ' to matter little: a group is exchanged as one. What a field alone would be'
   ' worth, or a model trained without it, is another question'
@@ -34,14 +33,19 @@ _KEY = (
 )
 
 
+def _metrics(record: Record, task: str) -> list[metrics_lib.Metric]:
+  """The metrics of a task, the one that decides the order first."""
+  return [metrics_lib.RECORDS[name] for name in record['base'][task]]
+
+
 def in_order(record: Record, task: str) -> list[Record]:
-  """The parts, those first that the task's AUC loses most without."""
-
-  def loss(part: Record) -> float:
-    found = part['tasks'][task]['auc']
-    return importance_lib.mean_loss(part) if found is None else found
-
-  return sorted(record['parts'], key=loss, reverse=True)
+  """The parts, those first that the task's first metric loses most without."""
+  first = next(iter(record['base'][task]))
+  return sorted(
+    record['parts'],
+    key=lambda part: part['tasks'][task][first] or 0.0,
+    reverse=True,
+  )
 
 
 def sentences(record: Record) -> list[str]:
@@ -72,10 +76,9 @@ def _permutations(record: Record) -> str:
   return f'mean of {count} permutations' if count > 1 else 'one permutation'
 
 
-def _cell(of: Record, name: str, bounds: bool = True) -> str:
+def _cell(of: Record, one: metrics_lib.Metric, bounds: bool = True) -> str:
   """'0.0123 [0.0101, 0.0145]', or without the interval."""
-  value, interval = of[name], of[f'{name}_interval']
-  form = metrics_lib.RECORDS[name].form
+  value, interval, form = of[one.name], of[f'{one.name}_interval'], one.form
   if value is None:
     return 'undefined'
   if not (interval and bounds):
@@ -86,19 +89,17 @@ def _cell(of: Record, name: str, bounds: bool = True) -> str:
 
 def table(record: Record, task: str) -> content.Table:
   """A row per part: what is exchanged between what, and what is lost."""
+  shown = _metrics(record, task)
   rows = [
     (
       _label(part),
       part['between'],
-      *(_cell(part['tasks'][task], name) for name in importance_lib.METRICS),
+      *(_cell(part['tasks'][task], one) for one in shown),
     )
     for part in in_order(record, task)
   ]
-  return content.Table(('field', 'between', *_metric_labels()), rows, 2)
-
-
-def _metric_labels() -> list[str]:
-  return [metrics_lib.RECORDS[name].label for name in importance_lib.METRICS]
+  header = ('field', 'between', *(one.label for one in shown))
+  return content.Table(header, rows, 2)
 
 
 def _label(part: Record) -> str:
@@ -110,11 +111,11 @@ def _label(part: Record) -> str:
 
 def terminal_table(record: Record, task: str) -> rich.table.Table:
   """The first parts of `table`, for 80 columns: one interval is left."""
+  measured = _metrics(record, task)
   base = ', '.join(
-    f'{label} {content.number(record["base"][task][name], ".4f", "undefined")}'
-    for name, label in zip(
-      importance_lib.METRICS, _metric_labels(), strict=True
-    )
+    f'{one.label}'
+    f' {content.number(record["base"][task][one.name], one.form, "undefined")}'
+    for one in measured
   )
   parts = in_order(record, task)
   shown = parts[:_MOST_SHOWN]
@@ -129,12 +130,11 @@ def terminal_table(record: Record, task: str) -> rich.table.Table:
   )
   made.add_column('field', overflow='fold')
   made.add_column('between')
-  for label in _metric_labels():
-    made.add_column(label, justify='right', no_wrap=True)
+  for one in measured:
+    made.add_column(one.label, justify='right', no_wrap=True)
   for part in shown:
-    first, *others = importance_lib.METRICS
     of = part['tasks'][task]
-    cells = [_cell(of, first), *(_cell(of, name, False) for name in others)]
+    cells = [_cell(of, one, one is measured[0]) for one in measured]
     made.add_row(_label(part), part['between'], *cells)
   return made
 
@@ -148,23 +148,23 @@ def csv_text(record: Record) -> str:
   for part in record['parts']:
     who = part['name'], '+'.join(part['fields']), part['between']
     for task, of in part['tasks'].items():
-      for name in importance_lib.METRICS:
+      for name in record['base'][task]:
         bounds = of[f'{name}_interval'] or ('', '')
         base = record['base'][task][name]
         writer.writerow((*who, task, name, base, of[name], *bounds))
   return buffer.getvalue()
 
 
-def _draw(axes: Any, record: Record, task: str, metric: str = 'auc') -> str:
+def _draw(axes: Any, record: Record, task: str) -> str:
   """Points with intervals, the most important on top; what they say."""
   parts = in_order(record, task)[:_MOST_SHOWN]
-  spoken = []
+  first, spoken = _metrics(record, task)[0], []
   for i, part in enumerate(parts):
     of = part['tasks'][task]
-    value = of[metric]
+    value = of[first.name]
     if value is None:
       continue
-    low, high = of[f'{metric}_interval'] or (value, value)
+    low, high = of[f'{first.name}_interval'] or (value, value)
     is_field = _label(part) == part['name']
     axes.errorbar(
       value,
@@ -174,13 +174,13 @@ def _draw(axes: Any, record: Record, task: str, metric: str = 'auc') -> str:
       color=pictures.COLOURS[0 if is_field else 1],
       capsize=3,
     )
-    spoken.append(f'{_label(part)} {value:.4f}')
+    spoken.append(f'{_label(part)} {value:{first.form}}')
   axes.axvline(0.0, color='#767676', linestyle=':')
   axes.set_yticks(
     [-i for i in range(len(parts))], [types.one_line(_label(p)) for p in parts]
   )
   axes.set_ylim(-len(parts) + 0.4, 0.6)
-  axes.set_xlabel(f'{metrics_lib.RECORDS[metric].label} lost')
+  axes.set_xlabel(f'{first.label} lost')
   axes.grid(axis='x', alpha=0.4)
   return '; '.join(spoken)
 
@@ -242,7 +242,9 @@ def section(record: Record | None) -> content.Section | None:
       content.Picture(
         f'importance-{i + 1}',
         vector.draw(figure),
-        types.one_line(f'AUC of {task} lost without a field'),
+        types.one_line(
+          f'{_metrics(record, task)[0].label} of {task} lost without a field'
+        ),
         types.one_line(f'Points with intervals: {spoken}.'),
       )
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
+from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.networks import functional
 from rmtl_jax.results import ensemble
 from rmtl_jax.training import models as models_lib
@@ -30,12 +31,14 @@ class CriticValues(NamedTuple):
     critic: its critics' parameters after stage 2.
     policy: pi(s) of its pre-trained actor, f32[R, K].
     q_values: Q(s, pi(s)), f32[R, K].
+    sample_weight: of the rows, f32[R, K], or None.
   """
 
   config: config_lib.Config
   critic: Any
   policy: np.ndarray
   q_values: np.ndarray
+  sample_weight: np.ndarray | None = None
 
 
 def critic_values(
@@ -62,7 +65,8 @@ def critic_values(
     actor, critic = (one.results[n].params for n in ('pretrain', 'critic'))
     policy = models.policy(config, actor, split)
     q_values = models.values(config, critic, split, policy)
-    found.append(CriticValues(config, critic, policy, q_values))
+    counted = split.host.sample_weight
+    found.append(CriticValues(config, critic, policy, q_values, counted))
   return found
 
 
@@ -120,9 +124,12 @@ def weights(
   means: list[Any] = [None] * len(rows)
   if record.takes == registry.MEANS:
     means = [
-      weights_lib.critic_weights(
-        one.q_values.astype(np.float64), config.weighting.lambda_
-      ).mean(0)
+      columns_lib.row_means(
+        weights_lib.critic_weights(
+          one.q_values.astype(np.float64), config.weighting.lambda_
+        ),
+        one.sample_weight,
+      )
       for one in train()
     ]
   return [

@@ -534,18 +534,10 @@ def mean_weights(
   weights = weights_lib.critic_weights(
     q_values, context.config.weighting.lambda_
   )
-  weights = np.asarray(weights, np.float64)
-  counted = context.train.host.sample_weight
-  if counted is None:
-    return weights.mean(0).astype(np.float32)
-  return row_means(weights, counted).astype(np.float32)
-
-
-def row_means(values: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-  """Each task's mean over its weighted rows, f64[K]; 1 without any."""
-  total = sample_weight.sum(0, dtype=np.float64)
-  sums = (values * sample_weight).sum(0, dtype=np.float64)
-  return np.where(total > 0, sums, 1.0) / np.where(total > 0, total, 1.0)
+  found = columns_lib.row_means(
+    np.asarray(weights, np.float64), context.train.host.sample_weight
+  )
+  return found.astype(np.float32)
 
 
 def _weight_statistics(

@@ -142,10 +142,9 @@ class Models:
       record = networks.BACKBONES.find(one.backbone)
       if record.of_all_rows and self.spec.only_after:
         raise types.InputError(
-          f'config.backbone: {record.name} predicts'
-          f' {", ".join(self.spec.only_after)} over all rows, and the data'
-          ' judge it after a positive alone (only_after); take another'
-          ' backbone, or prepare the data without only_after'
+          f'config.backbone: {record.name} predicts every task over all rows,'
+          f' and {self.spec.only_after[0]} is judged after a positive alone'
+          ' (only_after); take another backbone, or prepare data without it'
         )
       objectives.check(
         one.objective, self.actor(one).parents, self.spec.only_after

@@ -1,5 +1,6 @@
 """The environment against packed lanes, and gymnax's interface."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -202,6 +203,42 @@ def test_spaces_hold_what_there_is(made):
 
 def vars_of(state):
   return {'time': state.time, 'session': state.session}
+
+
+def test_rewards_of_other_kinds_are_minus_their_loss(made):
+  _, manifest, rows = made
+  numbers = (('mean', 0.0), ('deviation', 1.0))
+  watch = types.TaskLoss('squared', 'regression', numbers=numbers)
+  spec = dataclasses.replace(
+    manifest.feature_spec(), losses=(watch, types.TaskLoss())
+  )
+  labels = rows.labels.copy()
+  labels[:2] = [[2.0, 1.0], [100.0, 0.0]]
+  env = environment.SessionEnvironment(
+    dataclasses.replace(rows, labels=labels, starts=np.array([0, 1, 2])), spec
+  )
+  for session, expected in enumerate(([-4.0, np.log(0.25)], None)):
+    _, state = env.start(session)
+    action = np.array([0.5, 0.25], np.float32)  # 0.5 stands for the mean, 0
+    *_, reward, ended, info = env.step_env(jax.random.key(0), state, action)
+    # No reward is below that of a click at probability 1e-4.
+    expected = expected or [np.log(1e-4), np.log(0.75)]
+    np.testing.assert_allclose(info['rewards'], expected, rtol=1e-5)
+    assert reward == pytest.approx(sum(expected), rel=1e-5) and ended
+
+
+def test_labels_that_are_not_observed_pay_nothing(made):
+  _, manifest, rows = made
+  weight = np.ones_like(rows.labels)
+  weight[0] = [3.0, 0.0]
+  env = environment.SessionEnvironment(
+    dataclasses.replace(rows, sample_weight=weight), manifest.feature_spec()
+  )
+  _, state = env.start(0)
+  action = np.full(2, 0.5, np.float32)
+  *_, reward, _, info = env.step_env(jax.random.key(0), state, action)
+  np.testing.assert_allclose(info['rewards'], [np.log(0.5), 0.0])
+  assert reward == pytest.approx(np.log(0.5))
 
 
 def test_bad_arguments_are_one_line(made):

@@ -375,3 +375,38 @@ def test_the_order_of_runs_does_not_matter(gains, order):
   assert compared(shuffled) == compared(runs)
   for record in compared(runs):
     assert record['p'] <= record['p_holm'] <= 1.0
+
+
+def test_tasks_of_numbers_are_compared_by_their_own_metrics():
+  def metrics_of(seed, gain):
+    watch = {'kind': 'regression', 'xauc': 0.7 + gain, 'mae': 5.0 - gain}
+    return {
+      'click': {'auc': 0.6 + gain, 'logloss': 0.3, 'session_logloss': 0.3},
+      'watch': {**watch, 'rmse': 9.0 + seed},
+    }
+
+  seeds = range(comparison.MIN_PAIRS)
+  runs = [
+    {'method': name, 'seed': s, 'metrics': metrics_of(s, gain + s * 1e-5)}
+    for name, gain in (('a', 0.01), ('b', 0.0))
+    for s in seeds
+  ]
+  methods = [
+    {'name': 'a', 'controls': ['b']},
+    {'name': 'b', 'controls': []},
+  ]
+  tasks = ('click', 'watch')
+  found = comparison.differences(methods, runs, tasks, {}, 0.95)
+  assert [(d['task'], d['metric']) for d in found] == [
+    *(('click', m) for m in ('auc', 'logloss', 'session_logloss')),
+    *(('watch', m) for m in ('xauc', 'mae', 'rmse')),
+  ]
+  assert found[4]['mean'] == pytest.approx(-0.01)
+  assert all(d['pairs'] == len(seeds) for d in found)
+  summary = comparison.summarise(('a', 'b'), runs, tasks)
+  assert {s['metric'] for s in summary if s['task'] == 'watch'} == {
+    *('xauc', 'mae', 'rmse'),
+  }
+  verdicts = comparison.verdicts(methods, found, tasks)
+  assert [v['task'] for v in verdicts] == ['click', 'watch']
+  assert 'XAUC' in verdicts[1]['reason']

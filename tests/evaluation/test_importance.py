@@ -1,5 +1,8 @@
 """Permutation importance of made-up predictors, whose importance is known."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
@@ -78,7 +81,6 @@ def test_a_field_that_alone_decides_loses_all(rows):
   assert len(click['auc_repeats']) == 5
   assert np.mean(click['auc_repeats']) == pytest.approx(click['auc'])
   assert (order['auc'], order['auc_interval']) == (0.0, [0.0, 0.0])
-  assert importance.mean_loss(found) == pytest.approx(click['auc'] / 2)
 
 
 def test_a_field_of_the_session_is_exchanged_between_sessions(rows):
@@ -185,3 +187,59 @@ def test_losses_are_those_of_the_registry_by_hand(rows):
   logloss = metrics.logloss(y, p[source]) - metrics.logloss(y, p)
   assert (found['auc'], found['logloss']) == (auc, logloss)
   assert found['auc_interval'] is None
+
+
+def test_tasks_of_other_kinds_lose_by_their_error():
+  """Watch time is twice the price, and a predictor knows it."""
+  rows = _rows()
+  price = rows.inputs.numeric[:, 0]
+  labels = np.stack([2.0 * price, rows.labels[:, 0]], axis=1)
+  losses = tuple(
+    types.TaskLoss(loss, kind)
+    for kind, loss in (('regression', 'squared'), ('binary', 'cross_entropy'))
+  )
+
+  def predict(inputs):
+    values = 2.0 * np.asarray(inputs.numeric)[:, 0]
+    return np.stack([values, np.full(len(values), 0.5)], axis=1)
+
+  measured = importance.Importance(
+    predict,
+    rows._replace(labels=labels),
+    dataclasses.replace(SPEC, losses=losses),
+    ('watch', 'click'),
+    CONFIG,
+    repeats=3,
+    seed=0,
+  )
+  assert measured.base['watch'] == {'rmse': 0.0, 'xauc': 1.0}
+  assert list(measured.base['click']) == ['auc', 'logloss']
+  found = measured.measure(_part('price'))['tasks']
+  # Differences of independent prices have twice their variance.
+  watch, deviation = found['watch'], 2.0 * price.std()
+  assert watch['rmse'] == pytest.approx(np.sqrt(2.0) * deviation, rel=0.05)
+  low, high = watch['rmse_interval']
+  assert low < watch['rmse'] < high and high - low < 0.2 * watch['rmse']
+  assert watch['xauc'] == pytest.approx(0.5, abs=0.05)
+  assert watch['xauc_interval'] is None
+  assert found['click']['auc'] == 0.0
+
+
+def test_rows_that_count_nothing_might_as_well_not_be_there():
+  """Half of the sessions are not observed; the others count twice."""
+  rows = _rows()
+  half = rows.session < 200
+  weights = np.where(half, 2.0, 0.0)[:, None].repeat(2, axis=1)
+  labels = np.where(half[:, None], rows.labels, 0.0)
+  weighted = _measured(rows._replace(labels=labels, weights=weights))
+  kept = rows._replace(
+    inputs=jax.tree.map(lambda x: x[half], rows.inputs),
+    labels=rows.labels[half],
+    session=rows.session[half],
+  )
+  for task, base in _measured(kept).base.items():
+    assert weighted.base[task] == pytest.approx(base)
+  click = weighted.measure(_part('flag'))['tasks']['click']
+  assert click['auc'] == pytest.approx(0.5, abs=0.03)
+  low, high = click['auc_interval']
+  assert low < 0.5 < high < low + 0.15

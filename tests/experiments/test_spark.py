@@ -106,6 +106,7 @@ def log(rows: int = 600) -> pa.Table:
         'at': 1_700_000_000 + 20 * draw.randrange(20_000),
         'clicked': click,
         'bought': int(click and draw.random() < 0.5),
+        'liked': None if i % 9 == 0 else i % 2,
         'note': i % 3,
       }
     )
@@ -170,12 +171,25 @@ def rows_of(data, manifest, split) -> list[dict]:
 
 
 LATE = [
-  {'name': 'click', 'column': 'clicked', 'known_after_seconds': 600},
+  {
+    'name': 'click',
+    'column': 'clicked',
+    'known_after_seconds': 6_000,
+    'negatives_kept': 0.1,
+  },
   {
     'name': 'conversion',
     'column': 'bought',
     'after': 'click',
     'known_after_seconds': 20_000,
+    'only_after': True,
+  },
+  {
+    'name': 'like',
+    'column': 'liked',
+    'known_after_seconds': 6_000,
+    'null': 'not_observed',
+    'weight': 'stock',
   },
 ]
 CASES = {
@@ -221,7 +235,9 @@ def test_same_data_as_prepare(made, case):
     ]
     assert found == expected
     one, other = ours.splits[name], theirs.splits[name]
-    for entry in ('rows', 'sessions', 'positives', 'start_ms', 'end_ms'):
+    for entry in (
+      *('rows', 'sessions', 'positives', 'observed', 'start_ms', 'end_ms'),
+    ):
       assert getattr(other, entry) == getattr(one, entry)
   for field in ours.fields:
     if field.kind != 'numeric':

@@ -136,3 +136,18 @@ def test_classes_compete_in_lists_of_their_own():
     0.0,  # alone in its session
   ]
   np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('function', FUNCTIONS)
+def test_rows_that_are_not_observed_are_in_no_list(function):
+  seen = np.array([0, 1, 3, 4, 5, 6])
+  observed = np.isin(np.arange(9), seen)[:, None]
+  logits = jnp.float32(LOGITS)
+  lane = within_session.Lane(SEGMENT, observed=observed)
+  alone = within_session.Lane(SEGMENT[seen])
+  np.testing.assert_allclose(
+    function(logits, LABELS, lane)[seen],
+    function(logits[seen], LABELS[seen], alone),
+    rtol=1e-6,
+    atol=1e-6,
+  )

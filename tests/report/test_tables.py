@@ -255,3 +255,25 @@ def test_an_undefined_metric_of_a_member_is_left_out():
   members = {'click': {'auc': [None, 0.61], 'logloss': [None, 0.25]}}
   record = _record(ensemble=2, members={'finetune': members})
   assert not [s for s in tables.sentences(record) if 'Ensemble' in s]
+
+
+def test_a_table_shows_what_a_task_has():
+  watch = {'kind': 'regression', 'xauc': 0.7123, 'mae': 21.54, 'rmse': 40.0}
+
+  def both(auc):
+    return {**_metrics(auc), 'watch': watch}
+
+  record = _record(
+    tasks=['click', 'watch'],
+    baseline=both(0.55),
+    stages={'pretrain': both(0.6)},
+    oracle=both(0.8),
+    difference={},
+  )
+  text = tables.text(tables.metrics_table(record))
+  assert 'XAUC' in text
+  assert 'MAE' in text
+  lines = [line.split() for line in text.splitlines() if 'pre-trained' in line]
+  assert [cell for line in lines for cell in line if cell[:1].isdigit()] == [
+    *('0.6000', '0.2500', '0.7123', '21.54'),
+  ]

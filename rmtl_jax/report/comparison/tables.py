@@ -124,8 +124,8 @@ def differences(results: Results, task: str, metric: str) -> Table:
     if tested:
       cells += [_p_value(d[name]) for name in ('p', 'p_holm', 'wilcoxon_p')]
     if bootstrap:
-      ends = d['bootstrap'] or (None, None)
-      cells.append(_interval(*ends, form, unit))
+      low, high = d['bootstrap'] or (None, None)
+      cells.append(_interval(low, high, form, unit))
     rows.append(tuple(cells))
   return Table(tuple(header), rows, 2)
 

@@ -1,0 +1,137 @@
+"""Metrics of weighted rows: as rows that repeat or are not there."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from rmtl_jax import config as config_lib
+from rmtl_jax.evaluation import (
+  baseline,
+  calibration,
+  evaluator,
+  intervals,
+  metrics,
+  mixing,
+  monitor,
+  reliability,
+)
+
+# Label, probability, session, weight of the task.
+ROWS = st.lists(
+  st.tuples(
+    st.integers(0, 1),
+    st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]),
+    st.integers(0, 3),
+    st.integers(0, 3),
+  ),
+  min_size=1,
+  max_size=25,
+)
+CONFIG = config_lib.EvaluationConfig(bootstrap=0, calibration_bins=3)
+
+
+def arrays(rows):
+  y, p, session, weight = map(np.array, zip(*rows, strict=True))
+  order = np.argsort(session, kind='stable')
+  return y[order], p[order], session[order], weight[order]
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(ROWS)
+def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none(rows):
+  y, p, session, weight = arrays(rows)
+  twice = np.repeat(np.arange(len(y)), weight)
+
+  def every(y, p, session, weights=None):
+    return evaluator.evaluate(
+      p[:, None], y[:, None], session, None, ('a',), CONFIG, 0, weights
+    )['a']
+
+  found = every(y, p, session, weight[:, None].astype(np.float32))
+  expected = every(y[twice], p[twice], session[twice])
+  assert found['rows'] == np.count_nonzero(weight)
+  assert found['positives'] == np.count_nonzero(y[weight > 0])
+  for name in metrics.RECORDS:
+    values = [
+      np.nan if one[name] is None else one[name] for one in (found, expected)
+    ]
+    np.testing.assert_allclose(*values, rtol=1e-12, err_msg=name)
+  assert found['rarer_sessions'] == expected['rarer_sessions']
+  if len(twice):
+    assert found['rate'] == pytest.approx(np.mean(y[twice]))
+    np.testing.assert_allclose(
+      monitor.rates_logloss(y[:, None], weight[:, None]),
+      monitor.rates_logloss(y[twice, None]),
+    )
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(ROWS)
+def test_what_is_fitted_on_repeated_rows_is_fitted_on_weighted_ones(rows):
+  y, p, session, weight = arrays(rows)
+  twice = np.repeat(np.arange(len(y)), weight)
+  for fit in calibration.FITS.values():
+    np.testing.assert_allclose(
+      fit(y, p, weight.astype(float)).apply(p),
+      fit(y[twice], p[twice]).apply(p),
+      rtol=1e-6,
+    )
+  found = reliability.reliability(y, p, 3, weights=weight.astype(float))
+  expected = reliability.reliability(y[twice], p[twice], 3)
+  np.testing.assert_allclose(
+    [point[:3] for point in found], [point[:3] for point in expected]
+  )
+  if len(twice):
+    # Users are the sessions here.
+    rates = baseline.fit(
+      session, None, y[:, None], 4, 0, weights=weight[:, None]
+    )
+    plain = baseline.fit(session[twice], None, y[twice, None], 4, 0)
+    np.testing.assert_allclose(rates.user_rate, plain.user_rate)
+
+
+def test_weighted_figures_by_hand():
+  y, p = np.array([1, 0, 1, 0]), np.array([0.8, 0.6, 0.4, 0.2])
+  w = np.array([1.0, 3.0, 2.0, 0.0])
+  # Pairs: the first positive is above the weight 3, the second is not.
+  assert metrics.auc(y, p, w) == pytest.approx(1 * 3 / (3 * 3))
+  assert metrics.logloss(y, p, w) == pytest.approx(
+    -(np.log(0.8) + 3 * np.log(0.4) + 2 * np.log(0.4)) / 6
+  )
+  assert metrics.pr_auc(y, p, w) == pytest.approx((1 * 1 + 2 * 3 / 6) / 3)
+  assert metrics.predicted_over_actual(y, p, w) == pytest.approx(
+    (0.8 + 1.8 + 0.8) / 3
+  )
+
+
+def test_replicates_of_weighted_rows_share_the_draws():
+  rng = np.random.default_rng(0)
+  session = np.repeat(np.arange(12), 4)
+  y = rng.integers(0, 2, (48, 2)).astype(float)
+  p = rng.random((48, 2))
+  plain = intervals.replicates([p], y, session, 20, 3)
+  ones = intervals.replicates([p], y, session, 20, 3, np.ones((48, 2)))
+  for name, values in plain.items():
+    np.testing.assert_allclose(ones[name], values, rtol=1e-12)
+  # Rows of the first task alone: the second one's figures stay.
+  weights = np.stack([session < 6, np.ones(48)], axis=1).astype(float)
+  some = intervals.replicates([p], y, session, 20, 3, weights)
+  np.testing.assert_allclose(some['auc'][..., 1], plain['auc'][..., 1])
+  assert not np.allclose(some['logloss'][..., 0], plain['logloss'][..., 0])
+  found = intervals.session_intervals(p, y, session, 50, 0.9, 3, weights)
+  assert np.isfinite(found.bounds['auc']).all()
+
+
+def test_members_are_weighed_on_the_rows_that_count():
+  rng = np.random.default_rng(1)
+  good = rng.random((400, 1)).astype(np.float32)
+  y = (rng.random((400, 1)) < good).astype(np.float32)
+  # Where the second member is right, rows don't count.
+  bad = np.where(np.arange(400)[:, None] < 300, 1 - good, good)
+  members = np.stack([good, bad]).astype(np.float32)
+  weight = (np.arange(400)[:, None] < 300).astype(np.float32)
+  found = mixing.fit_weights(members, y, weight)
+  np.testing.assert_allclose(
+    found, mixing.fit_weights(members[:, :300], y[:300]), atol=1e-4
+  )

@@ -1,0 +1,212 @@
+"""What a row says of a task: null labels, masks, weights, sampled negatives."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import columns
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.contract import rules as contract
+from tests.preparation import raw_files
+
+HEADER = 'user,item,ts,price,clicked,bought,importance,trust'
+# Clicked, bought, the row's weight and that of its purchase, over and over.
+CYCLE = ['1,1,1,2', '1,0,2,0.5', '0,0,1,1', '0,,1,1', ',0,3,1', '1,,1,1']
+
+
+def run(tmp_path, click=None, buy=None, cycle=CYCLE, rows=30, **changes):
+  lines = [HEADER]
+  for i in range(rows):
+    lines.append(f'u{i},i,{i * 10**7},1,{cycle[i % len(cycle)]}')
+  tasks = [
+    {'name': 'click', 'column': 'clicked', **(click or {})},
+    {'name': 'buy', 'column': 'bought', 'after': 'click', **(buy or {})},
+  ]
+  schema = raw_files.write_schema(
+    tmp_path / 'schema.json', tasks=tasks, **changes
+  )
+  return raw_files.run_table(tmp_path, lines, schema=schema)
+
+
+def of_cycle(tmp_path, name):
+  rows = raw_files.read(tmp_path, 'train')[: len(CYCLE)]
+  return [row.get(name) for row in rows]
+
+
+NULL = {'null': 'not_observed'}
+
+
+def test_null_labels_are_not_observed(tmp_path):
+  manifest = run(tmp_path, NULL, NULL)
+  assert of_cycle(tmp_path, 'y_click') == [1, 1, 0, 0, 0, 1]
+  assert of_cycle(tmp_path, 'w_click') == [1, 1, 1, 1, 0, 1]
+  assert of_cycle(tmp_path, 'y_buy') == [1, 0, 0, 0, 0, 0]
+  assert of_cycle(tmp_path, 'w_buy') == [1, 1, 1, 0, 1, 0]
+  train = manifest.splits['train']
+  assert (train.rows, train.observed) == (18, {'click': 15, 'buy': 12})
+  assert train.positives == {'click': 9, 'buy': 3}
+  contract.check(tmp_path / 'out')
+  host = columns.read_split(tmp_path / 'out', manifest, 'train')
+  assert host.sample_weight is not None and host.sampling is None
+  assert host.sample_weight[:5].tolist() == [
+    [1, 1],
+    [1, 1],
+    [1, 1],
+    [1, 0],
+    [0, 1],
+  ]
+
+
+def test_a_task_judged_on_the_positives_of_its_parent(tmp_path):
+  run(tmp_path, NULL, NULL | {'only_after': True})
+  assert of_cycle(tmp_path, 'w_buy') == [1, 1, 0, 0, 0, 0]
+  assert of_cycle(tmp_path, 'y_buy') == [1, 0, 0, 0, 0, 0]
+  contract.check(tmp_path / 'out')
+
+
+def test_weights_of_the_row_and_of_a_task_multiply(tmp_path):
+  run(tmp_path, NULL, NULL | {'weight': 'trust'}, weight='importance')
+  assert of_cycle(tmp_path, 'w_click') == [1, 2, 1, 1, 0, 1]
+  assert of_cycle(tmp_path, 'w_buy') == [2, 1, 1, 0, 3, 0]
+  contract.check(tmp_path / 'out')
+
+
+FULL = ['1,1,1,1', '1,0,1,1', '0,0,1,1']
+
+
+def test_sampled_negatives_are_noted_and_weigh_what_can_not_be_corrected(
+  tmp_path,
+):
+  manifest = run(tmp_path, {'negatives_kept': 0.25}, cycle=FULL)
+  assert [t.weighted for t in manifest.tasks] == [False, False]
+  assert manifest.feature_spec().sampling == types.Sampling(
+    0, 0.25, (True, True)
+  )
+  assert 'w_buy' not in raw_files.read(tmp_path, 'train')[0]
+  host = columns.read_split(tmp_path / 'out', manifest, 'train')
+  assert host.sample_weight is None
+  found = columns.metric_weight(host)
+  assert found is not None
+  assert found[:3].tolist() == [[1, 1], [1, 1], [4, 4]]
+  # By a purchase: clicks don't imply one, so their rows get weights.
+  (tmp_path / 'other').mkdir()
+  run(tmp_path / 'other', buy={'negatives_kept': 0.5}, cycle=FULL)
+  rows = raw_files.read(tmp_path / 'other', 'train')[:3]
+  assert [row['w_click'] for row in rows] == [1, 2, 2]
+  assert 'w_buy' not in rows[0]
+  contract.check(tmp_path / 'other' / 'out')
+
+
+@pytest.mark.parametrize(
+  'cycle, buy, words',
+  [
+    (CYCLE, {}, 'column \'bought\': nothing, expected 0 or 1; "null": "not'),
+    (['1,1,1,-1'], {'weight': 'trust'}, "column 'trust': '-1', expected a"),
+    (['1,1,1,inf'], {'weight': 'trust'}, "column 'trust'"),
+    (['1,1,1,'], {'weight': 'trust'}, 'expected a weight from 0 to 1e+15'),
+  ],
+)
+def test_faulty_values_are_named(tmp_path, cycle, buy, words):
+  (tmp_path / 'raw').mkdir()
+  (tmp_path / 'raw' / 'log.csv').touch()
+  (tmp_path / 'schema.json').touch()
+  raw_files.fails(tmp_path, lambda: run(tmp_path, buy=buy, cycle=cycle), words)
+
+
+@pytest.mark.parametrize(
+  'tasks, words',
+  [
+    ([{'column': 'a', 'null': 'zero'}], "null: 'zero' is not one of"),
+    ([{'column': 'a', 'only_after': True}], 'only_after: expected "after"'),
+    ([{'column': 'a', 'only_after': 1}], 'only_after: found 1'),
+    ([{'column': 'a', 'negatives_kept': 0}], 'negatives_kept: found 0'),
+    (
+      [
+        {'column': 'a', 'negatives_kept': 0.5},
+        {'column': 'b', 'negatives_kept': 0.5},
+      ],
+      "negatives_kept: 'a' has it too",
+    ),
+  ],
+)
+def test_faulty_schemas_are_named(tasks, words):
+  record = {**raw_files.SCHEMA, 'tasks': tasks}
+  with pytest.raises(types.InputError, match='tasks') as caught:
+    schema_lib.parse(record)
+  assert words in str(caught.value)
+
+
+def test_a_schema_comes_back_from_its_json():
+  tasks = [
+    {'name': 'a', 'column': 'a', 'negatives_kept': 0.5},
+    {'name': 'b', 'column': 'b', 'after': 'a', **NULL, 'only_after': True},
+    {'name': 'c', 'column': 'c', 'weight': 'v'},
+  ]
+  schema = schema_lib.parse({**raw_files.SCHEMA, 'tasks': tasks, 'weight': 'w'})
+  assert schema.tasks[2].weights == ('w', 'v')
+  assert schema.to_dict()['tasks'] == tasks
+  assert schema_lib.parse(schema.to_dict()) == schema
+
+
+@pytest.mark.parametrize(
+  'label, weight, words',
+  [
+    (1, 0, "column 'y_buy': is 1 where w_buy is 0"),
+    (0, -1, "column 'w_buy'"),
+    (0, 1, "column 'w_buy': is above 0 where y_click is 0"),
+  ],
+)
+def test_the_contract_knows_weights(tmp_path, label, weight, words):
+  import pyarrow as pa
+  import pyarrow.parquet as pq
+
+  run(tmp_path, NULL, NULL | {'only_after': True})
+  path = tmp_path / 'out' / 'train' / 'part-00000.parquet'
+  found = pq.read_table(path, partitioning=None)
+  for name, value in (('y_buy', label), ('w_buy', weight)):
+    values = found[name].to_pylist()
+    values[2] = float(value)
+    place = found.schema.get_field_index(name)
+    found = found.set_column(place, name, pa.array(values, pa.float32()))
+  pq.write_table(found, path)
+  with pytest.raises(types.InputError) as caught:
+    contract.check(tmp_path / 'out')
+  assert words in str(caught.value)
+
+
+def test_rates_before_a_row_count_observed_labels_alone(tmp_path):
+  lines = [HEADER]
+  for i, values in enumerate(['1,1', '1,', '0,0', '1,0'] * 10):
+    lines.append(f'u,i,{i * 10**7},1,{values},1,1')
+  tasks = [
+    {'name': 'click', 'column': 'clicked'},
+    {'name': 'buy', 'column': 'bought', 'after': 'click', **NULL}
+    | {'only_after': True},
+  ]
+  manifest = raw_files.run_table(
+    tmp_path,
+    lines,
+    schema=raw_files.write_schema(tmp_path / 'schema.json', tasks=tasks),
+    as_of=('rates',),
+  )
+  details = {f.name: f.details for f in manifest.fields}
+  train = manifest.splits['train']
+  assert train.observed == {'buy': 12}
+  rate = details['asof_item_buy_rate']['train_rate']
+  assert rate == train.positives['buy'] / 12 == 0.5
+  assert details['asof_item_click_rate']['train_rate'] == 18 / 24
+  edges = details['asof_item_buy_rate']['edges']
+  # Before the second row: one purchase of one row.
+  assert edges[-1] <= (1 + 10 * rate) / 11
+
+
+def test_data_without_any_of_it_say_nothing_of_it(tmp_path):
+  manifest = run(tmp_path, cycle=FULL)
+  record = manifest_lib.to_dict(manifest)
+  assert list(record['tasks']) == [
+    {'name': 'click', 'after': None},
+    {'name': 'buy', 'after': 'click'},
+  ]
+  assert 'observed' not in record['splits']['train']

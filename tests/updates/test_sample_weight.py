@@ -1,0 +1,145 @@
+"""Sample weights in the steps: hand-computed, and as rows that repeat."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.ops import rewards
+from rmtl_jax.updates import actor as actor_lib
+from rmtl_jax.updates import critic as critic_lib
+from rmtl_jax.updates import forward, pretrain, state, weighted_grad
+from rmtl_jax.weighting import relative
+from tests.updates import problem, reference
+
+ROWS = problem.columns()
+WEIGHT = np.random.default_rng(5).integers(0, 3, (problem.ROWS, 2))
+WEIGHTED = ROWS._replace(sample_weight=jnp.asarray(WEIGHT, jnp.float32))
+
+
+def test_a_tasks_mean_is_over_its_own_weights():
+  mask = jnp.array([[True, True, False]])
+  weight = jnp.array([[[2.0, 0.0], [2.0, 0.0], [9.0, 9.0]]])
+  value = forward.mean_cotangent(mask, 2, weight)
+  np.testing.assert_array_equal(value, [[[0.25, 0.0], [0.25, 0.0], [0.0, 0.0]]])
+
+
+@pytest.mark.parametrize('fraction', [1.0, 0.5])
+def test_a_step_descends_each_tasks_weighted_mean(fraction):
+  """Against numpy; only the ratios of weights count."""
+  network = problem.actor()
+  params = problem.actor_params(network)
+  run = problem.actor_outputs()
+  logits, _ = run(params, ROWS, jnp.zeros((problem.ROWS, 2)))
+  share = WEIGHT / WEIGHT.sum(0) / 2
+  p = 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
+  y = np.asarray(ROWS.labels)
+  losses = -(y * np.log(p) + (1 - y) * np.log1p(-p))
+  _, expected = run(params, ROWS, jnp.float32(share * (p - y)))
+  optimizer = problem.recorder()
+  link = optax.with_extra_args_support(optax.identity())
+  step = jax.jit(pretrain.make_pretrain_step(network, optimizer))
+  rows = ROWS._replace(sample_weight=fraction * WEIGHTED.sample_weight)
+  actor, metrics = step(
+    state.init_actor(params, optimizer, link),
+    problem.batch(rows),
+    jax.random.key(0),
+  )
+  problem.assert_trees_close(actor.opt_state, expected, rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(
+    metrics['loss'] / metrics['rows'], (share * losses).sum(), rtol=1e-5
+  )
+
+
+def test_a_row_of_weight_2_is_the_row_twice_and_of_0_none():
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(6, 3)).astype(np.float32)
+  weight = np.array([[0, 1], [2, 0], [1, 1], [2, 2], [0, 0], [1, 3]])
+  params = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32)
+  link = optax.with_extra_args_support(optax.identity())
+
+  def gradient(x, weight=None):
+    grad_fn = weighted_grad.value_and_weighted_grad(
+      lambda w: jnp.square(x @ w), link
+    )
+    value, found, _ = grad_fn(params, link.init(params), sample_weight=weight)
+    return value, found
+
+  value, found = gradient(x, jnp.asarray(weight, jnp.float32))
+  # Tasks have different rows: their gradients are columns of their own.
+  parts = [gradient(np.repeat(x, weight[:, k], 0)) for k in range(2)]
+  for k, (_, part) in enumerate(parts):
+    np.testing.assert_allclose(found[:, k], part[:, k], rtol=1e-5)
+  means = [
+    np.mean((np.repeat(x, weight[:, k], 0) @ params[:, k]) ** 2)
+    for k in range(2)
+  ]
+  np.testing.assert_allclose(value, np.mean(means), rtol=1e-5)
+
+
+def test_metrics_of_weights_are_means_over_sample_weights():
+  mask = jnp.array([[True, True, True]])
+  weight = jnp.array([[[1.0], [3.0], [0.0]]])
+  even = forward.mean_cotangent(mask, 1, weight)
+  omega = jnp.array([[[5.0], [1.0], [9.0]]])
+  losses = jnp.array([[[4.0], [8.0], [jnp.inf]]])
+  found = actor_lib.weight_metrics(even * omega, mask, even)
+  found |= actor_lib.loss_metrics(losses, mask, even)
+  means = {name: float(value / found['rows']) for name, value in found.items()}
+  assert means == {
+    'weight_0': 2.0,
+    'weight_square_0': 7.0,
+    'loss': 7.0,
+    'rows': 1.0,
+  }
+
+
+def test_relative_weights_average_1_over_the_rows_that_count():
+  q = jnp.array([[[-2.0], [0.0], [-9.0]]])
+  mask = jnp.array([[True, True, True]])
+  weight = jnp.array([[[1.0], [1.0], [0.0]]])
+  found = relative.advantage_weights(q, mask, 0.5, weight)
+  np.testing.assert_allclose(found[0, :2, 0], [1.5, 0.5], rtol=1e-6)
+
+
+def test_an_unobserved_label_pays_nothing_and_later_ones_count():
+  found = rewards.observed(jnp.array([-1.0, -2.0]), jnp.array([0.0, 3.0]))
+  assert found.tolist() == [0.0, -2.0]
+  config = config_lib.CriticConfig(behaviour_noise=0.0, discount=0.9)
+  network = problem.critic('shared', config.head)
+  params = problem.critic_params(network, 'shared')
+  policy = np.random.default_rng(7).random((problem.ROWS, 2), np.float32)
+
+  def errors(rows):
+    batch = problem.batch(rows)
+    actions = problem.in_slots(policy, batch)
+    found, valid = critic_lib.td_losses(
+      network, params, params, batch, actions, actions, config
+    )
+    return np.asarray(found), np.asarray(valid), batch
+
+  plain, valid, _ = errors(ROWS)
+  found, same, batch = errors(WEIGHTED)
+  np.testing.assert_array_equal(valid, same)  # every row keeps its TD error
+  assert isinstance(batch, types.Batch) and batch.sample_weight is not None
+  seen = np.asarray(batch.sample_weight) > 0
+  np.testing.assert_array_equal(found[seen], plain[seen])
+  q, _ = problem.critic_outputs('shared', config.head)(
+    params, ROWS, jnp.zeros((problem.ROWS, 2)), policy
+  )
+  td = reference.critic_loss(
+    reference.pieces(problem.LENGTHS, problem.LANE_LENGTH),
+    q,
+    [q],
+    # With the label as the action the reward is 0, up to the actions' margin.
+    np.where(WEIGHT > 0, policy, np.asarray(ROWS.labels)),
+    ROWS.labels,
+    0.9,
+    'log_likelihood',
+  )
+  np.testing.assert_allclose(
+    found.mean(-1).sum() / valid.sum(), td.loss, rtol=1e-3
+  )
