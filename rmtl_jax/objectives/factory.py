@@ -16,22 +16,32 @@ Mix = Callable[
 
 
 def check(
-  config: config_lib.ObjectiveConfig, parents: Sequence[int | None]
+  config: config_lib.ObjectiveConfig,
+  parents: Sequence[int | None],
+  only_after: Sequence[str] = (),
 ) -> None:
   """Refuses an objective that these tasks can't have.
 
   Args:
     config: its name.
     parents: the place of the task that each one comes after, or None.
+    only_after: tasks that the data judge on their parent's positives alone.
 
   Raises:
-    types.InputError: no task comes after another, and it is about such.
+    types.InputError: it is about tasks that come after others, and there are
+      none, or such as the data judge on their parent's positives.
   """
   record = registry.find(config.name)
   if record.needs_parents and set(parents) <= {None}:
     raise types.InputError(
       f'config.objective.name: {record.name} is about tasks that come after'
       ' others ("after" in the schema), found none'
+    )
+  if record.needs_parents and only_after:
+    raise types.InputError(
+      f'config.objective.name: {record.name} needs the labels of all rows, and'
+      f' the data judge {", ".join(only_after)} after a positive alone'
+      ' (only_after)'
     )
 
 

@@ -146,7 +146,9 @@ class Models:
           f' and {self.spec.only_after[0]} is judged after a positive alone'
           ' (only_after); take another backbone, or prepare data without it'
         )
-      objectives.check(one.objective, self.actor(one).parents)
+      objectives.check(
+        one.objective, self.actor(one).parents, self.spec.only_after
+      )
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)

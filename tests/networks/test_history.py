@@ -42,6 +42,7 @@ SPEC = types.FeatureSpec(
   names=('user', 'item', 'tags', 'asof_history', 'labels'),
   item=1,
   vocabulary_owners=(None, 1, None),
+  domain=0,
 )
 BARE = dataclasses.replace(
   SPEC, multi_valued=((5, 3), (4, 2)), names=(), vocabulary_owners=()

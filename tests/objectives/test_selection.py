@@ -133,8 +133,10 @@ def test_propensities_are_not_trained(name):
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('z', [[60.0, 60.0], [-60.0, -60.0], [-60.0, 60.0]])
 def test_losses_and_slopes_of_extremes_are_finite(name, z):
+  record = registry.find(name)
+  assert record.function is not None
   function = functools.partial(
-    registry.find(name).function, lane=lane(2), least_propensity=0.05
+    record.function, lane=lane(2), least_propensity=0.05
   )
   labels = jnp.array([[1.0, 1.0], [0.0, 0.0]])
   values, jacobian = jax.jit(
@@ -160,4 +162,6 @@ def test_a_funnel_is_needed():
     factory.check(config_lib.ObjectiveConfig(name), PARENTS)
     with pytest.raises(types.InputError, match='come after others'):
       factory.check(config_lib.ObjectiveConfig(name), (None, None))
+    with pytest.raises(types.InputError, match='judge buy after a positive'):
+      factory.check(config_lib.ObjectiveConfig(name), PARENTS, ('buy',))
   factory.check(config_lib.ObjectiveConfig('bpr'), (None,))

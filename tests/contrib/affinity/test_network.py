@@ -36,6 +36,7 @@ SPEC = types.FeatureSpec(
   item_side=(1, 3),
   user_side=(0,),
   previous=((2, 1),),
+  domain=2,
 )
 CONFIG = dataclasses.replace(
   small.CONFIG, affinity_dim=2, affinity_state='session'
