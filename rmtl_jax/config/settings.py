@@ -312,9 +312,9 @@ class ObjectiveConfig:
 
   Attributes:
     name: the loss of every row: `pointwise`, its own; or one of the order
-      within its session: `bpr` (pairs), `softmax` (a list); or one of
-      conversions over all rows, where clicked ones alone tell: `escm2_ips`,
-      `escm2_dr`, `dcmt`.
+      within its session: `bpr` (pairs), `softmax` (a list), `jrc` (a list for
+      each class); or one of conversions over all rows, where clicked ones
+      alone tell: `escm2_ips`, `escm2_dr`, `dcmt`.
     pointwise_share: share of the point-wise loss beside an objective of
       another name, in [0, 1]; with 0 logits of an order say no probability.
     least_propensity: escm2_ips, escm2_dr and dcmt only: the probability of a

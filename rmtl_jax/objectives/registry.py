@@ -62,6 +62,12 @@ RECORDS = registry.Registry(
       'Cao et al., ICML 2007, with labels for relevance',
       _within_session('listwise'),
     ),
+    Objective(
+      'jrc',
+      "a row's share of its session, among rows as its class sees them",
+      'Sheng et al., KDD 2023, with one logit a task',
+      _within_session('by_class'),
+    ),
     _selection(
       'escm2_ips',
       'conversions over all rows, by inverse propensities',

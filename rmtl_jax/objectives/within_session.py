@@ -81,31 +81,36 @@ def listwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   return -labels * (logits - session_logsumexp(logits, lane))
 
 
-def of_classes(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
-  """JRC: log(sum of exp z_j[y_i] over its session) - z_i[y_i].
+def by_class(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
+  """JRC: log(sum of exp f_j[y_i] over its session) - f_i[y_i].
 
-  A task has a logit for each class, z[0] and z[1]; its probability is that of
-  their softmax. Each class is a list, and each row competes in its own
-  (Sheng et al., KDD 2023, the generative part of the objective). Beside the
-  point-wise loss, which sees z[1] - z[0] alone, that gives the logits' common
-  part a meaning.
+  Each class has a logit, f = (-z / 2, z / 2), and is a list of its own in which
+  its rows compete; the probability is that of the two logits' softmax
+  (Sheng et al., "Joint Optimization of Ranking and Calibration with
+  Contextualized Hybrid Model", KDD 2023: the contextual part of the loss, the
+  other being the cross-entropy).
+
+  Differs from the paper: there the network has two free logits a task, here
+  one, so that lists and cross-entropy pull at the same number.
+
+  Examples:
+    >>> z, y = jnp.array([[2.0], [0.0]]), jnp.array([[1.0], [0.0]])
+    >>> by_class(z, y, Lane(jnp.array([0, 0])))[:, 0].round(4).tolist()
+    [0.3133, 0.3133]
 
   Args:
-    logits: z, f32[T, K, 2].
+    logits: z, f32[T, K].
     labels: 0 or 1, f32[T, K].
     lane: where sessions are.
 
   Returns:
     f32[T, K], in nats.
   """
-  is_positive = labels > 0.5
-  own = jnp.where(is_positive, logits[..., 1], logits[..., 0])
-  total = jnp.where(
-    is_positive,
-    session_logsumexp(logits[..., 1], lane),
-    session_logsumexp(logits[..., 0], lane),
-  )
-  return total - own
+  types.check_same_shape(logits, labels)
+  half = 0.5 * logits
+  as_positive = session_logsumexp(half, lane) - half
+  as_negative = session_logsumexp(-half, lane) + half
+  return jnp.where(labels > 0.5, as_positive, as_negative)
 
 
 def session_logsumexp(values: jax.Array, lane: Lane) -> jax.Array:

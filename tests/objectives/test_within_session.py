@@ -14,7 +14,11 @@ SEGMENT = np.array([0, 0, 0, 0, 1, 1, 2, -1, -1], np.int32)
 LANE = within_session.Lane(SEGMENT)
 LABELS = jnp.array([1.0, 0, 1, 0, 0, 1, 1, 0, 0])[:, None]
 LOGITS = np.array([0.3, 1.2, -0.5, 0.0, 2.0, -1.0, 4.0, 9.0, 7.0])[:, None]
-FUNCTIONS = [within_session.pairwise, within_session.listwise]
+FUNCTIONS = [
+  within_session.pairwise,
+  within_session.listwise,
+  within_session.by_class,
+]
 
 
 def softplus(x):
@@ -124,15 +128,15 @@ def test_every_objective_says_where_it_is_from():
 
 
 def test_classes_compete_in_lists_of_their_own():
-  z = np.array([[0.2, 1.0], [-0.3, 0.5], [0.7, -1.0], [3.0, 4.0]])
+  z = np.array([1.0, -0.5, 0.75, 4.0])
   labels = jnp.array([[1.0], [0.0], [0.0], [1.0]])
   lane = within_session.Lane(np.array([0, 0, 0, 1], np.int32))
-  found = within_session.of_classes(jnp.float32(z[:, None]), labels, lane)
-  of_class = np.log(np.exp(z[:3]).sum(0))
+  found = within_session.by_class(jnp.float32(z[:, None]), labels, lane)
+  positive, negative = (np.log(np.exp(s * z[:3] / 2).sum()) for s in (1, -1))
   expected = [
-    of_class[1] - 1.0,
-    of_class[0] + 0.3,
-    of_class[0] - 0.7,
+    positive - 0.5,
+    negative - 0.25,
+    negative + 0.375,
     0.0,  # alone in its session
   ]
   np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5, atol=1e-6)

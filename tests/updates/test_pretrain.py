@@ -117,7 +117,7 @@ def test_two_steps_move_every_parameter():
   problem.assert_all_moved(seen.params, actor.params)
 
 
-@pytest.mark.parametrize('name', ['bpr', 'softmax'])
+@pytest.mark.parametrize('name', ['bpr', 'softmax', 'jrc'])
 def test_objectives_are_descended_and_the_plain_loss_logged(name):
   network = problem.actor()
   optimizer = problem.recorder()
