@@ -12,7 +12,7 @@ from rmtl_jax.results import row_values
 Q = np.array([[-1.0], [-2.0], [-4.0], [-1.0]], np.float32)
 LABELS = np.array([[0.0], [1.0], [0.0], [1.0]], np.float32)
 SPLIT = python_types.SimpleNamespace(
-  host=python_types.SimpleNamespace(labels=LABELS)
+  host=python_types.SimpleNamespace(labels=LABELS, losses=())
 )
 
 
