@@ -14,6 +14,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import variants
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.networks import functional
+from rmtl_jax.ops import task_losses
 from rmtl_jax.results import ensemble
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -156,14 +157,18 @@ def _weights(
   deviation = np.zeros_like(one.q_values)
   if 'q_deviation' in registry.form_of(weighting).needs:
     deviation = _deviation(one, split, models)
+<<<<<<< HEAD
   own = split.host.sample_weight
   counted = {} if own is None else {'sample_weight': jnp.asarray(own)[None]}
+=======
+  actions = task_losses.actions(split.host.losses, split.host.labels)
+>>>>>>> kinds
   weighted, _ = chain.update(
     ones,
     chain.init(ones),
     q_values=jnp.asarray(one.q_values)[None],
     q_deviation=jnp.asarray(deviation)[None],
-    labels=jnp.asarray(models.actions(split.host.labels))[None],
+    labels=jnp.asarray(actions)[None],
     mask=jnp.ones(ones.shape[:2], bool),
     key=jax.random.key(one.config.seed),
     **counted,

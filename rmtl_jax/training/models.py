@@ -374,11 +374,8 @@ class Models:
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
   ) -> np.ndarray:
     """pi(s) of every row, f32[R, K]: predictions as actions in [0, 1]."""
-    return self.actions(self.predict(config, params, split))
-
-  def actions(self, values: np.ndarray) -> np.ndarray:
-    """Predictions or labels, f32[R, K], as actions in [0, 1]."""
-    return np.asarray(task_losses.actions(self.spec.losses, values))
+    found = self.predict(config, params, split)
+    return np.asarray(task_losses.actions(self.spec.losses, found))
 
   def probabilities(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
