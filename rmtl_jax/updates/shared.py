@@ -18,6 +18,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional
+from rmtl_jax.networks.backbones import star
 from rmtl_jax.updates import rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
@@ -82,6 +83,7 @@ def shared_parameters(
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:
   """Rows of one session per lane, all slots used, numbers positive."""
   domains = 0 if spec.domain is None else spec.categorical[spec.domain]
+  domains = min(domains, star.MOST_DOMAINS)
   shape = (_LANES, max(_LENGTH, domains))
   draw = np.random.default_rng(0)
   categorical = [draw.integers(1, max(n, 2), shape) for n in spec.categorical]
@@ -103,5 +105,5 @@ def _inputs(spec: types.FeatureSpec) -> types.Inputs:
     multi_valued=jnp.array(np.concatenate([empty, *multi], -1), jnp.int32),
     numeric=jnp.array(draw.uniform(0.5, 1.5, (*shape, spec.numeric))),
     segment=jnp.zeros(shape, jnp.int32),
-    time=jnp.broadcast_to(jnp.arange(_LENGTH, dtype=jnp.int32), shape),
+    time=jnp.broadcast_to(jnp.arange(shape[1], dtype=jnp.int32), shape),
   )

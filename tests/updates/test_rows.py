@@ -88,7 +88,7 @@ def test_a_step_equals_the_dense_one_on_the_rows_of_its_batch(
   """From fresh moments, L2 and priors off: other rows do not move."""
   spec = dataclasses.replace(
     problem.SPEC,
-    categorical=(200, 60),
+    categorical=(200, 9),
     multi_valued=((300, 2),),
     names=('a', 'b', 'c'),
     item_side=(0, 2),

@@ -12,7 +12,7 @@ from rmtl_jax.networks import functional
 from rmtl_jax.updates import shared
 
 SPEC = types.FeatureSpec(
-  (50, 3),
+  (50, 6),
   ((30, 3),),
   numeric=2,
   num_tasks=3,

@@ -149,14 +149,14 @@ class StarLinear(layers.StackedLinear):
     """
     kernel = self.kernel[...][:, None] * self.domain_kernel[...]
     bias = self.bias[...][:, None] + self.domain_bias[...]
-    count, domains = kernel.shape[:2]
+    count, domains, inputs, units = kernel.shape
+    # One wide product for all domains, of which a row takes its columns.
+    kernel = jnp.swapaxes(kernel, 1, 2).reshape(count, inputs, -1)
     y = layers.stacked_product(
-      x,
-      kernel.reshape(-1, *kernel.shape[2:]),
-      bias.reshape(-1, bias.shape[2]),
-      self.expert_form,
+      x, kernel, bias.reshape(count, -1), self.expert_form
     )
     own = [
-      layers.mix(rows, y[e * domains : (e + 1) * domains]) for e in range(count)
+      jnp.sum(y[e].reshape(-1, domains, units) * rows[:, :, None], axis=1)
+      for e in range(count)
     ]
     return layers.stack(own, self.expert_form)
