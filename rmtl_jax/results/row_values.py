@@ -157,12 +157,9 @@ def _weights(
   deviation = np.zeros_like(one.q_values)
   if 'q_deviation' in registry.form_of(weighting).needs:
     deviation = _deviation(one, split, models)
-<<<<<<< HEAD
   own = split.host.sample_weight
   counted = {} if own is None else {'sample_weight': jnp.asarray(own)[None]}
-=======
   actions = task_losses.actions(split.host.losses, split.host.labels)
->>>>>>> kinds
   weighted, _ = chain.update(
     ones,
     chain.init(ones),

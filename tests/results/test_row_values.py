@@ -12,11 +12,9 @@ from rmtl_jax.results import row_values
 Q = np.array([[-1.0], [-2.0], [-4.0], [-1.0]], np.float32)
 LABELS = np.array([[0.0], [1.0], [0.0], [1.0]], np.float32)
 SPLIT = python_types.SimpleNamespace(
-<<<<<<< HEAD
-  host=python_types.SimpleNamespace(labels=LABELS, sample_weight=None)
-=======
-  host=python_types.SimpleNamespace(labels=LABELS, losses=())
->>>>>>> kinds
+  host=python_types.SimpleNamespace(
+    labels=LABELS, sample_weight=None, losses=()
+  )
 )
 
 

@@ -97,16 +97,13 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
 
   monkeypatch.setattr(summary.evaluator, 'evaluate', evaluate)
   split = types.SimpleNamespace(
-<<<<<<< HEAD
     sample_weight=None,
     sampling=None,
     labels=None,
     session=None,
     user=None,
     oracle=None,
-=======
-    labels=None, session=None, user=None, oracle=None, losses=()
->>>>>>> kinds
+    losses=(),
   )
   constants = {'a': 0.1, 'b': 0.2, 'c': 0.1}
   values = {n: np.full((2, 1), v) for n, v in constants.items()}
