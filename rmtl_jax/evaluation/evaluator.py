@@ -11,7 +11,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import intervals, metrics, monitor
+from rmtl_jax.evaluation import intervals, metrics, monitor, regression
 
 TaskMetrics = dict[str, Any]
 
@@ -85,7 +85,7 @@ def evaluate(
     record |= extra[k]
     if of[k] != kinds.BINARY:
       record['deciles'] = [
-        a / b if b else None for a, b, _ in metrics.deciles(y, p)
+        a / b if b else None for a, b, _ in regression.deciles(y, p)
       ]
     results[task] = record
   return results
@@ -223,7 +223,7 @@ def validation_auc(
   return np.array(
     [
       (
-        metrics.xauc
+        regression.xauc
         if losses and losses[k].kind != kinds.BINARY
         else metrics.auc
       )(
@@ -252,7 +252,7 @@ def validation_errors(
 
   Returns:
     The errors, f64[K], and the same in units of those of the label's mean
-    (metrics.relative_error), f64[K]; NaN where all labels are equal.
+    (regression.relative_error), f64[K]; NaN where all labels are equal.
   """
   errors, relative = np.empty((2, labels.shape[1]))
   rates = monitor.rates_logloss(labels, weights)
@@ -263,8 +263,8 @@ def validation_errors(
       errors[k] = metrics.logloss(y, p, w)
       relative[k] = errors[k] / rates[k]
     else:
-      errors[k] = metrics.rmse(y, p, w)
-      relative[k] = metrics.relative_error(losses[k].name, y, p, w)
+      errors[k] = regression.rmse(y, p, w)
+      relative[k] = regression.relative_error(losses[k].name, y, p, w)
   return errors, relative
 
 

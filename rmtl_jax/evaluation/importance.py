@@ -24,7 +24,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import evaluator, intervals, metrics
+from rmtl_jax.evaluation import evaluator, groups, intervals, metrics
 
 # Of the registry of metrics, those that are measured, by the task's kind;
 # the first decides the order of tables.
@@ -173,7 +173,7 @@ class Importance:
     self._kinds = [one.kind for one in spec.losses] or [kinds.BINARY] * len(
       tasks
     )
-    self._sessions = metrics.group_codes(rows.session)[1]
+    self._sessions = groups.group_codes(rows.session)[1]
     self._first = np.array(predict(rows.inputs))
     self._values = self._metrics(self._first)
     # One session says nothing of how sessions vary.

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics, ranking
+from rmtl_jax.evaluation import groups, metrics, ranking
 
 METRICS = ('auc', 'logloss', 'session_logloss')
 # Of tasks that are not binary.
@@ -80,7 +80,7 @@ def replicates(
   for scores in predictions:
     types.check_ranks((2, 2, 1), scores, labels, session)
     types.check_same_shape(scores, labels)
-  codes, sessions = metrics.group_codes(session)
+  codes, sessions = groups.group_codes(session)
   tasks = labels.shape[1]
   shape = (count, len(predictions), tasks)
   values = {name: np.full(shape, np.nan) for name in METRICS}
@@ -146,7 +146,7 @@ def error_replicates(
   Returns:
     `mae` and `rmse` to f64[B, M, K].
   """
-  codes, sessions = metrics.group_codes(session)
+  codes, sessions = groups.group_codes(session)
   tasks = labels.shape[1]
   values = {
     name: np.full((count, len(predictions), tasks), np.nan) for name in ERRORS
@@ -301,7 +301,7 @@ def rarer_sessions(
     weights: [R, K] >= 0, or None; rows of weight 0 are left out.
   """
   types.check_ranks((2, 1), labels, session)
-  codes, sessions = metrics.group_codes(session)
+  codes, sessions = groups.group_codes(session)
   counted = np.ones(labels.shape, bool) if weights is None else weights > 0.0
   found = []
   for column, counts in zip(labels.T, counted.T, strict=True):
@@ -457,7 +457,7 @@ def error_intervals(
   Returns:
     Each of ERRORS to f64[K, 2]; NaN with fewer than two sessions.
   """
-  sessions = metrics.group_codes(session)[1]
+  sessions = groups.group_codes(session)[1]
   values = error_replicates(predictions, labels, session, count, seed, weights)
   return {
     name: percentile_interval(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmtl_jax import types
+from rmtl_jax.evaluation import groups as groups_lib
 
 
 def ndcg(
@@ -127,7 +128,7 @@ def _first_positive(
 
 def _discounts(codes: np.ndarray, top: int) -> np.ndarray:
   """1 / log2(rank + 1) of rows in the order of their groups, 0 after `top`."""
-  start = _run_starts(codes[1:] != codes[:-1])
+  start = groups_lib.run_starts(codes[1:] != codes[:-1])
   sizes = np.diff(np.append(start, len(codes)))
   rank = np.arange(len(codes)) - start.repeat(sizes)
   return np.where(rank < top, 1.0 / np.log2(rank + 2.0), 0.0)
@@ -138,10 +139,9 @@ def _ties(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """First rows of groups and of ties, and sizes of ties; rows are sorted."""
   new_group = codes[1:] != codes[:-1]
-  tie = _run_starts(new_group | (scores[1:] != scores[:-1]))
-  return _run_starts(new_group), tie, np.diff(np.append(tie, len(codes)))
-
-
-def _run_starts(changes: np.ndarray) -> np.ndarray:
-  """First position of every run, from bool[R - 1], true where values change."""
-  return np.concatenate([[0], np.flatnonzero(changes) + 1])
+  tie = groups_lib.run_starts(new_group | (scores[1:] != scores[:-1]))
+  return (
+    groups_lib.run_starts(new_group),
+    tie,
+    np.diff(np.append(tie, len(codes))),
+  )

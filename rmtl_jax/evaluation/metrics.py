@@ -10,16 +10,15 @@ said otherwise; `R` is the number of rows, all arrays are one-dimensional.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from rmtl_jax import registry, types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import lists, ranking
+from rmtl_jax.evaluation import groups as groups_lib
+from rmtl_jax.evaluation import lists, ranking, regression
 
 # Distance of clipped probabilities from 0 and 1: a single confident mistake
 # then costs 16.1 nats instead of infinity.
@@ -193,7 +192,7 @@ def session_logloss(
   types.check_same_shape(labels, session)
   if not _has_rows(labels, weights):
     return float('nan')
-  codes, _ = group_codes(session)
+  codes, _ = groups_lib.group_codes(session)
   losses = row_logloss(labels, probabilities)
   if weights is None:
     sums = np.bincount(codes, losses)
@@ -203,26 +202,6 @@ def session_logloss(
     np.bincount(codes, weights),
   )
   return float(np.mean(sums[sizes > 0.0] / sizes[sizes > 0.0]))
-
-
-def group_codes(ids: np.ndarray) -> tuple[np.ndarray, int]:
-  """Numbers groups from 0, by ascending id.
-
-  Args:
-    ids: i64[R], in any order; sorted ids (prepared sessions) cost no sort.
-
-  Returns:
-    (i64[R], number of groups).
-  """
-  types.check_ranks((1,), ids)
-  if not len(ids):
-    return np.zeros(0, np.int64), 0
-  steps = ids[1:] != ids[:-1]
-  if np.any(ids[1:] < ids[:-1]):
-    unique, codes = np.unique(ids, return_inverse=True)
-    return codes, len(unique)
-  codes = np.concatenate([[0], np.cumsum(steps)])
-  return codes, int(codes[-1]) + 1
 
 
 def gauc(
@@ -257,7 +236,7 @@ def gauc(
     return float('nan')
   if weights is None:
     weights = np.ones(len(labels), np.int64)
-  codes, groups = group_codes(group)
+  codes, groups = groups_lib.group_codes(group)
   is_positive = labels > 0.5
   sizes = np.bincount(codes, weights, minlength=groups)
   positives = np.bincount(
@@ -304,8 +283,8 @@ def _ordered_pairs(
   # count within a group or a run of ties, without a loop over groups.
   negatives = np.concatenate([[0], np.cumsum(negative)])
   new_group = codes[1:] != codes[:-1]
-  group_start = _run_starts(new_group)
-  tie_start = _run_starts(new_group | (scores[1:] != scores[:-1]))
+  group_start = groups_lib.run_starts(new_group)
+  tie_start = groups_lib.run_starts(new_group | (scores[1:] != scores[:-1]))
   places = np.flatnonzero(is_positive)
   group = np.searchsorted(group_start, places, 'right') - 1
   tie = np.searchsorted(tie_start, places, 'right') - 1
@@ -314,11 +293,6 @@ def _ordered_pairs(
   # counts at its two ends, less the negatives of earlier groups.
   twice = negatives[tie_start[tie]] + negatives[tie_end[tie]]
   return 0.5 * twice - negatives[group_start[group]]
-
-
-def _run_starts(changes: np.ndarray) -> np.ndarray:
-  """First position of every run, from bool[R - 1], true where values change."""
-  return np.concatenate([[0], np.flatnonzero(changes) + 1])
 
 
 def calibration_error(
@@ -350,37 +324,12 @@ def calibration_error(
   order = np.argsort(probabilities)
   p = probabilities[order].astype(np.float64)
   mass = None if weights is None else weights[order]
-  row_bin = equal_mass_bins(p, bins, mass)
+  row_bin = groups_lib.equal_mass_bins(p, bins, mass)
   # |sum of differences| per bin is rows_b * |difference of means|.
   gaps, rows = p - labels[order], float(len(labels))
   if mass is not None:
     gaps, rows = gaps * mass, float(mass.sum(dtype=np.float64))
   return float(np.abs(np.bincount(row_bin, gaps)).sum() / rows)
-
-
-def equal_mass_bins(
-  ascending: np.ndarray, bins: int, weights: np.ndarray | None = None
-) -> np.ndarray:
-  """Assigns every row a bin by the mid-rank of its value; ties share one.
-
-  Args:
-    ascending: [R], sorted, R >= 1.
-    bins: number of bins, >= 1.
-    weights: [R] >= 0 in this order, not all 0; None: rows count alike.
-
-  Returns:
-    i64[R] in [0, bins), ascending.
-  """
-  rows = len(ascending)
-  start = _run_starts(ascending[1:] != ascending[:-1])
-  end = np.append(start[1:], rows)
-  if weights is not None:
-    reached = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
-    middle = (reached[start] + reached[end]) * bins // (2.0 * reached[-1])
-    # The end of the last bin is where rows of weight 0 may stand.
-    return np.repeat(np.minimum(middle, bins - 1).astype(np.int64), end - start)
-  # Mid-rank (start + end) / 2 of R rows, scaled to the bins, in integers.
-  return np.repeat((start + end) * bins // (2 * rows), end - start)
 
 
 def predicted_over_actual(
@@ -406,194 +355,6 @@ def predicted_over_actual(
   if not positives:
     return float('nan')
   return float(np.sum(probabilities, dtype=np.float64)) / positives
-
-
-def mae(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Mean absolute error, in the label's units; NaN without rows.
-
-  >>> mae(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
-  1.5
-  """
-  return _mean(np.abs(_errors(labels, predictions)), weights)
-
-
-def rmse(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Root of the mean squared error, in the label's units; NaN without rows.
-
-  >>> rmse(np.array([1.0, 2.0]), np.array([2.0, 9.0]))
-  5.0
-  """
-  return math.sqrt(_mean(_errors(labels, predictions) ** 2, weights))
-
-
-def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  return predictions.astype(np.float64) - labels
-
-
-def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
-  """The weighted mean; NaN where nothing has a weight."""
-  if not len(values) or (weights is not None and not weights.any()):
-    return float('nan')
-  return float(np.average(values, weights=weights))
-
-
-def xauc(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Share of pairs of rows that are predicted in the order of their labels.
-
-  Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction for Video
-  Recommendation" (KDD 2022), exact: over all pairs with different labels, equal
-  predictions counted as a half. Of labels of 0 and 1 it is the AUC. Pairs are
-  counted by sorting (Knight, 1966), in O(R log R).
-
-  Examples:
-    >>> xauc(np.array([0.0, 1.5, 9.0]), np.array([0.1, 0.7, 0.3]))
-    0.6666666666666666
-
-  Args:
-    labels: [R], any numbers.
-    predictions: [R].
-    weights: [R] >= 0; rows of weight 0 are left out, others count alike.
-
-  Returns:
-    In [0, 1]; NaN where all labels are equal, or a prediction is NaN.
-  """
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  if weights is not None:
-    labels, predictions = labels[weights > 0.0], predictions[weights > 0.0]
-  rows = len(labels)
-  pairs = rows * (rows - 1) // 2
-  different = pairs - _tied_pairs(labels)
-  if np.isnan(predictions).any() or not different:
-    return float('nan')
-  apart = pairs - _tied_pairs(predictions)
-  if not apart:
-    return 0.5
-  from scipy import stats
-
-  # Kendall's tau-b is (ordered - reversed pairs) / sqrt(different apart).
-  tau: Any = stats.kendalltau(predictions, labels)[0]
-  surplus = round(float(tau) * math.sqrt(different) * math.sqrt(apart))
-  return (different + surplus) / (2 * different)
-
-
-def _tied_pairs(values: np.ndarray) -> int:
-  counts = np.unique(values, return_counts=True)[1].astype(object)
-  return int(np.sum(counts * (counts - 1)) // 2)
-
-
-def deciles(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  bins: int = 10,
-  weights: np.ndarray | None = None,
-) -> list[tuple[float, float, float]]:
-  """Mean prediction, mean label and weight of each tenth of the rows.
-
-  Rows are binned by the mid-rank of their prediction (`equal_mass_bins`);
-  empty bins are left out.
-
-  Args:
-    labels: [R], any numbers.
-    predictions: [R], finite.
-    bins: how many.
-    weights: [R] >= 0, or None for rows that count alike.
-  """
-  types.check_ranks((1, 1), labels, predictions)
-  types.check_same_shape(labels, predictions)
-  if not len(labels) or (weights is not None and not weights.any()):
-    return []
-  order = np.argsort(predictions, kind='stable')
-  p = predictions[order].astype(np.float64)
-  w = np.ones_like(p) if weights is None else weights[order]
-  row_bin = equal_mass_bins(p, bins, None if weights is None else w)
-  found = zip(
-    np.bincount(row_bin, w * p),
-    np.bincount(row_bin, w * labels[order]),
-    np.bincount(row_bin, w).tolist(),
-    strict=True,
-  )
-  return [(float(a / n), float(b / n), n) for a, b, n in found if n]
-
-
-def decile_error(
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Calibration error of deciles, in units of the mean size of the labels.
-
-  sum over deciles of rows |mean prediction - mean label| / sum of |label|: 0 if
-  every decile's predictions sum to its labels.
-
-  Args:
-    labels: [R], any numbers.
-    predictions: [R].
-    weights: [R] >= 0, or None for rows that count alike.
-
-  Returns:
-    >= 0; NaN without a label other than 0, or where a prediction is NaN.
-  """
-  sizes = np.abs(labels.astype(np.float64))
-  size = float(np.sum(sizes if weights is None else sizes * weights))
-  if not size or np.isnan(predictions).any():
-    return float('nan')
-  found = deciles(labels, predictions, weights=weights)
-  return sum(n * abs(a - b) for a, b, n in found) / size
-
-
-def relative_error(
-  loss: str,
-  labels: np.ndarray,
-  predictions: np.ndarray,
-  weights: np.ndarray | None = None,
-) -> float:
-  """Error of predictions in units of that of the labels' mean.
-
-  It is squared error, of which 1 - R2 is this, or of the losses with labels of
-  at least 0 Poisson's deviance p - y + y log(y / p), which the conditional
-  mean minimises too and which large labels do not rule.
-
-  Args:
-    loss: its name (config/kinds.py).
-    labels: [R], of a regression or ordinal task.
-    predictions: [R].
-    weights: [R] >= 0, or None for rows that count alike.
-
-  Returns:
-    >= 0; NaN where all labels are equal.
-  """
-  if weights is not None:
-    seen = weights > 0.0
-    labels, predictions, weights = (
-      labels[seen],
-      predictions[seen],
-      weights[seen],
-    )
-  y, p = labels.astype(np.float64), predictions.astype(np.float64)
-  if not len(y) or np.all(y == y[0]):
-    return float('nan')
-  mean = _mean(y, weights)
-  if kinds.LOSSES.find(loss).labels == 'any':
-    return _mean((p - y) ** 2, weights) / _mean((mean - y) ** 2, weights)
-  p = np.maximum(p, 1e-12 * mean)
-  known = special.xlogy(y, y)
-  error = _mean(p - y + known - y * np.log(p), weights)
-  return error / _mean(known - y * np.log(mean), weights)
 
 
 class Rows(NamedTuple):
@@ -697,7 +458,10 @@ RECORDS = registry.Registry(
       'ndcg',
       'NDCG',
       lambda y, p, rows: lists.ndcg(
-        y[rows.grouped], p[rows.grouped], *group_codes(rows.group), rows.top
+        y[rows.grouped],
+        p[rows.grouped],
+        *groups_lib.group_codes(rows.group),
+        rows.top,
       ),
       'higher',
       kinds=(kinds.BINARY, kinds.ORDINAL),
@@ -706,7 +470,7 @@ RECORDS = registry.Registry(
       'mrr',
       'MRR',
       lambda y, p, rows: lists.mrr(
-        y[rows.grouped], p[rows.grouped], *group_codes(rows.group)
+        y[rows.grouped], p[rows.grouped], *groups_lib.group_codes(rows.group)
       ),
       'higher',
     ),
@@ -725,7 +489,7 @@ RECORDS = registry.Registry(
     Metric(
       'xauc',
       'XAUC',
-      lambda y, p, _: xauc(y, p),
+      lambda y, p, _: regression.xauc(y, p),
       'higher',
       compared=True,
       kinds=_NUMBERS,
@@ -733,7 +497,7 @@ RECORDS = registry.Registry(
     Metric(
       'mae',
       'MAE',
-      lambda y, p, rows: mae(y, p, rows.weight),
+      lambda y, p, rows: regression.mae(y, p, rows.weight),
       'lower',
       compared=True,
       form='.4g',
@@ -742,7 +506,7 @@ RECORDS = registry.Registry(
     Metric(
       'rmse',
       'RMSE',
-      lambda y, p, rows: rmse(y, p, rows.weight),
+      lambda y, p, rows: regression.rmse(y, p, rows.weight),
       'lower',
       compared=True,
       form='.4g',
@@ -751,7 +515,7 @@ RECORDS = registry.Registry(
     Metric(
       'decile_error',
       'decile error',
-      lambda y, p, rows: decile_error(y, p, rows.weight),
+      lambda y, p, rows: regression.decile_error(y, p, rows.weight),
       'lower',
       kinds=_NUMBERS,
     ),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics
+from rmtl_jax.evaluation import groups
 
 
 class Point(NamedTuple):
@@ -70,7 +70,7 @@ def reliability(
   p = probabilities[order].astype(np.float64)
   if weights is not None:
     return _weighted(p, labels[order], weights[order], bins, confidence)
-  row_bin = metrics.equal_mass_bins(p, bins)
+  row_bin = groups.equal_mass_bins(p, bins)
   rows = np.bincount(row_bin)
   predicted = np.bincount(row_bin, p)
   positives = np.bincount(row_bin, labels[order] > 0.5)
@@ -90,7 +90,7 @@ def _weighted(
   confidence: float,
 ) -> list[Point]:
   """`reliability` of rows with weights, by ascending probability."""
-  row_bin = metrics.equal_mass_bins(p, bins, weights)
+  row_bin = groups.equal_mass_bins(p, bins, weights)
   points = []
   for number in np.unique(row_bin):
     own = row_bin == number

@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import metrics, mixing
+from rmtl_jax.evaluation import metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import context, saved
@@ -213,7 +213,7 @@ def member_metrics(
     `xauc` and `rmse`; None where undefined.
   """
   of_binary = {'auc': metrics.auc, 'logloss': metrics.logloss}
-  of_others = {'xauc': metrics.xauc, 'rmse': metrics.rmse}
+  of_others = {'xauc': regression.xauc, 'rmse': regression.rmse}
 
   def measured(k: int) -> dict[str, list[float | None]]:
     binary = not losses or losses[k].kind == kinds.BINARY

@@ -15,8 +15,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import metrics as metrics_lib
-from rmtl_jax.evaluation import reliability
+from rmtl_jax.evaluation import regression, reliability
 from rmtl_jax.results import (
   calibrations,
   ensemble,
@@ -313,7 +312,7 @@ def _reliability(
 
 def _decile_points(labels: np.ndarray, values: np.ndarray) -> list[Record]:
   """Points of a calibration curve of a task that is not binary."""
-  found = metrics_lib.deciles(labels, values)
+  found = regression.deciles(labels, values)
   return [
     {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
     for p, y, n in found

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
+from rmtl_jax.evaluation import groups as groups_lib
 from rmtl_jax.evaluation import metrics
 
 # Labels and coarse scores, so that ties are common.
@@ -154,7 +155,7 @@ def test_session_logloss_of_sessions_of_one_row_is_logloss(rows):
   ],
 )
 def test_group_codes(ids, codes, groups):
-  found, count = metrics.group_codes(np.array(ids, np.int64))
+  found, count = groups_lib.group_codes(np.array(ids, np.int64))
   np.testing.assert_array_equal(found, codes)
   assert count == groups
 

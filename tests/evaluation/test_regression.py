@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import baseline, evaluator, intervals, metrics, mixing
+from rmtl_jax.evaluation import (
+  baseline,
+  evaluator,
+  intervals,
+  metrics,
+  mixing,
+  regression,
+)
 
 VALUES = st.lists(
   st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=12
@@ -36,7 +43,9 @@ def _brute(labels, predictions):
 def test_xauc_counts_every_pair(rows):
   labels, predictions = np.array(rows, np.float64).T
   np.testing.assert_allclose(
-    metrics.xauc(labels, predictions), _brute(labels, predictions), rtol=1e-14
+    regression.xauc(labels, predictions),
+    _brute(labels, predictions),
+    rtol=1e-14,
   )
 
 
@@ -44,37 +53,39 @@ def test_xauc_of_binary_labels_is_the_auc():
   generator = np.random.default_rng(0)
   labels = (generator.random(500) < 0.2).astype(np.float32)
   scores = generator.integers(0, 40, 500).astype(np.float32)
-  assert metrics.xauc(labels, scores) == metrics.auc(labels, scores)
+  assert regression.xauc(labels, scores) == metrics.auc(labels, scores)
 
 
 def test_xauc_of_one_prediction_is_a_half_and_of_one_label_undefined():
-  assert metrics.xauc(np.array([1.0, 2.0]), np.array([3.0, 3.0])) == 0.5
-  assert np.isnan(metrics.xauc(np.array([1.0, 1.0]), np.array([3.0, 4.0])))
-  assert np.isnan(metrics.xauc(np.array([1.0, 2.0]), np.array([np.nan, 4.0])))
+  assert regression.xauc(np.array([1.0, 2.0]), np.array([3.0, 3.0])) == 0.5
+  assert np.isnan(regression.xauc(np.array([1.0, 1.0]), np.array([3.0, 4.0])))
+  assert np.isnan(
+    regression.xauc(np.array([1.0, 2.0]), np.array([np.nan, 4.0]))
+  )
 
 
 def test_deciles_by_hand():
   # Ten rows, a bin each; predictions in no order.
   predictions = np.array([5, 1, 9, 3, 7, 2, 8, 4, 6, 10], np.float32)
   labels = predictions + np.where(predictions > 5, 1, 0)
-  found = metrics.deciles(labels, predictions)
+  found = regression.deciles(labels, predictions)
   assert found[0] == (1.0, 1.0, 1)
   assert found[-1] == (10.0, 11.0, 1)
   # Five rows are 1 too low; labels sum to 60.
-  assert metrics.decile_error(labels, predictions) == pytest.approx(5 / 60)
+  assert regression.decile_error(labels, predictions) == pytest.approx(5 / 60)
 
 
 def test_errors_in_units_of_those_of_the_mean():
   labels = np.array([1.0, 2.0, 6.0])
   mean = np.full(3, 3.0)
   for loss in ('squared', 'poisson', 'cumulative_logits'):
-    assert metrics.relative_error(loss, labels, mean) == pytest.approx(1.0)
-    right = metrics.relative_error(loss, labels, labels)
+    assert regression.relative_error(loss, labels, mean) == pytest.approx(1.0)
+    right = regression.relative_error(loss, labels, labels)
     assert right == pytest.approx(0.0, abs=1e-12)
   # (1 + 1 + 1) / (4 + 1 + 9)
-  off = metrics.relative_error('huber', labels, labels + 1)
+  off = regression.relative_error('huber', labels, labels + 1)
   assert off == pytest.approx(3 / 14)
-  assert np.isnan(metrics.relative_error('squared', mean, labels))
+  assert np.isnan(regression.relative_error('squared', mean, labels))
 
 
 def _rows():
@@ -102,7 +113,7 @@ def test_a_task_has_the_metrics_of_its_kind():
     assert values['kind'] == losses[k].kind
     assert values['mae'] == pytest.approx(np.abs(p - y).mean(), rel=1e-6)
     assert values['rmse'] == pytest.approx(np.sqrt(np.mean((p - y) ** 2)), 1e-6)
-    assert values['xauc'] == metrics.xauc(y, p)
+    assert values['xauc'] == regression.xauc(y, p)
     assert values['positives'] == 200
     assert len(values['deciles']) == 10
     low, high = values['mae_interval']
