@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -58,12 +59,17 @@ def of_files(
     [f'y_{task.name}' for task in found]
     + [f'w_{name}' for name in labels.weighted(found)]
   )
-  parts = [
-    f'SELECT {i} AS split, {names} FROM read_parquet('
-    f'{sql.literal(str(directory / name / "*.parquet"))})'
-    for i, name in enumerate(manifest_lib.SPLITS)
-  ]
-  with sql.translate_errors(), sql.connect() as connection:
+  with (
+    contextlib.ExitStack() as held,
+    sql.translate_errors(),
+    sql.connect() as connection,
+  ):
+    parts = [
+      f'SELECT {i} AS split, {names}'
+      f' FROM {held.enter_context(sql.scan_file(path, "parquet"))}'
+      for i, name in enumerate(manifest_lib.SPLITS)
+      for path in sorted((directory / name).glob('*.parquet'))
+    ]
     table = f'({" UNION ALL ".join(parts)})'
     return tasks(connection, table, found, where)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rmtl_jax import cli, run
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.library import importance
 from rmtl_jax.serving.export import writer as export_writer
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.studies.tuning import tune
@@ -82,6 +83,7 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
     'export': [f'--workdir={directory}/run', f'--output={directory}/out'],
     'report': [f'--workdir={directory}/run', f'--output={directory}/page'],
     'prune': [f'--workdir={directory}/run'],
+    'importance': [f'--workdir={directory}/run'],
   }[command]
 
 
@@ -108,6 +110,7 @@ def _stubs():
       (compare, 'compare'),
       (tune, 'tune'),
       (export_writer, 'export'),
+      (importance, 'importance'),
     ):
       patch.setattr(module, name, stop)
     yield patch
