@@ -24,6 +24,8 @@ KINDS = ('categorical', 'multi_valued', 'numeric')
 _LONGEST_NAME = 200
 # Attributes that have another key in the file.
 _KEYS = {'vocabulary_owner': 'shares'}
+# Attributes of tasks that are not binary.
+_OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
 # How many quantiles a numeric field has (`details`), and their largest size.
@@ -315,7 +317,7 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
     {
       name: value
       for name, value in task.items()
-      if name in ('name', 'after') or not one.is_binary
+      if name not in _OF_KIND or not one.is_binary
     }
     for task, one in zip(record['tasks'], manifest.tasks, strict=True)
   ]

@@ -67,6 +67,19 @@ def test_a_task_judged_on_the_positives_of_its_parent(tmp_path):
   contract.check(tmp_path / 'out')
 
 
+def test_labels_that_a_task_is_not_judged_on_may_be_anything(tmp_path):
+  cycle = ['1,1,1,1', '0,1,1,1', '1,0,1,1']
+  run(tmp_path, buy={'only_after': True}, cycle=cycle)
+  found = [
+    [row[name] for row in raw_files.read(tmp_path, 'train')[:3]]
+    for name in ('y_buy', 'w_buy')
+  ]
+  assert found == [[1, 0, 0], [1, 0, 1]]
+  (tmp_path / 'other').mkdir()
+  with pytest.raises(types.InputError, match="'bought'.*0 where 'clicked'"):
+    run(tmp_path / 'other', cycle=cycle)
+
+
 def test_weights_of_the_row_and_of_a_task_multiply(tmp_path):
   run(tmp_path, NULL, NULL | {'weight': 'trust'}, weight='importance')
   assert of_cycle(tmp_path, 'w_click') == [1, 2, 1, 1, 0, 1]
