@@ -76,7 +76,7 @@ def test_labels_that_a_task_is_not_judged_on_may_be_anything(tmp_path):
   ]
   assert found == [[1, 0, 0], [1, 0, 1]]
   (tmp_path / 'other').mkdir()
-  with pytest.raises(types.InputError, match="'bought'.*0 where 'clicked'"):
+  with pytest.raises(types.InputError, match=r"'bought'.*0 where 'clicked'"):
     run(tmp_path / 'other', cycle=cycle)
 
 
