@@ -301,6 +301,7 @@ def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
 def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
   tasks: dict[str, source.SourceTask] = {}
   taken: set[str] = set()  # case does not count in SQL
+  sampled_by = ''
   for entry in part.entries('tasks'):
     of_kind = _kind(entry)
     column = entry.text('column')
@@ -335,12 +336,13 @@ def _tasks(part: _Part) -> tuple[source.SourceTask, ...]:
       entry.fail('only_after: expected "after" beside it, the task before')
     if tasks[name].negatives_kept and of_kind['kind'] != kinds.BINARY:
       entry.fail('negatives_kept: only a binary task has negatives')
-    sampled = [t.name for t in tasks.values() if t.negatives_kept is not None]
-    if len(sampled) > 1:
-      entry.fail(
-        f'negatives_kept: {sampled[0]!r} has it too; rows are sampled by one'
-        ' task (a "weight" of 1 / rate serves other samples)'
-      )
+    if tasks[name].negatives_kept is not None:
+      if sampled_by:
+        entry.fail(
+          f'negatives_kept: {sampled_by!r} has it too; rows are sampled by one'
+          ' task (a "weight" of 1 / rate serves other samples)'
+        )
+      sampled_by = name
   if not tasks:
     part.fail('tasks: expected at least one')
   return tuple(tasks.values())
