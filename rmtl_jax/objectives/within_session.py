@@ -41,8 +41,9 @@ def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   Examples:
     >>> z = jnp.array([[1.0], [0.0], [5.0]])
     >>> y = jnp.array([[1.0], [0.0], [1.0]])
-    >>> print(pairwise(z, y, Lane(jnp.array([0, 0, 1])))[:, 0].round(4))
-    [0.3133 0.3133 0.    ]
+    >>> found = pairwise(z, y, Lane(jnp.array([0, 0, 1])))
+    >>> [f'{x:.4f}' for x in found[:, 0]]
+    ['0.3133', '0.3133', '0.0000']
 
   Args:
     logits: z, f32[T, K].
@@ -66,8 +67,9 @@ def listwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
   Examples:
     >>> z = jnp.array([[1.0], [0.0], [5.0]])
     >>> y = jnp.array([[1.0], [0.0], [1.0]])
-    >>> print(abs(listwise(z, y, Lane(jnp.array([0, 0, 1])))[:, 0]).round(4))
-    [0.3133 0.     0.    ]
+    >>> found = listwise(z, y, Lane(jnp.array([0, 0, 1])))
+    >>> [f'{x:.4f}' for x in abs(found[:, 0])]
+    ['0.3133', '0.0000', '0.0000']
 
   Args:
     logits: z, f32[T, K].
@@ -95,8 +97,8 @@ def by_class(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:
 
   Examples:
     >>> z, y = jnp.array([[2.0], [0.0]]), jnp.array([[1.0], [0.0]])
-    >>> print(by_class(z, y, Lane(jnp.array([0, 0])))[:, 0].round(4))
-    [0.3133 0.3133]
+    >>> [f'{x:.4f}' for x in by_class(z, y, Lane(jnp.array([0, 0])))[:, 0]]
+    ['0.3133', '0.3133']
 
   Args:
     logits: z, f32[T, K].
