@@ -7,6 +7,8 @@ import textwrap
 
 from rmtl_jax.data import manifest as manifest_lib
 
+_COLUMNS = 80
+
 
 def summary(manifest: manifest_lib.Manifest) -> str:
   """A table of the splits, and lines about fields and dropped rows.
@@ -40,7 +42,10 @@ def summary(manifest: manifest_lib.Manifest) -> str:
 
 
 def splits(manifest: manifest_lib.Manifest) -> list[str]:
-  """Lines of a table: rows, sessions, rates and start of every split."""
+  """Lines of a table: rows, sessions, rates and start of every split.
+
+  The rates of many tasks are a table of their own, a line for each task.
+  """
   names = [
     task.name if task.is_binary else f'{task.name} not 0'
     for task in manifest.tasks
@@ -61,6 +66,24 @@ def splits(manifest: manifest_lib.Manifest) -> list[str]:
         _time(split.start_ms),
       ]
     )
+  lines = _table(rows)
+  if len(lines[0]) <= _COLUMNS:
+    return lines
+  counts = [[*row[:3], row[-1]] for row in rows]
+  by_task = zip(*(row[3:-1] for row in rows[1:]), strict=True)
+  rates = [
+    [name, *cells]
+    for name, cells in zip(manifest.task_names, by_task, strict=True)
+  ]
+  return [
+    *_table(counts),
+    '',
+    *_table([['label not 0', *manifest.splits], *rates]),
+  ]
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+  """Lines of a table; the first column is text, the others are numbers."""
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   return [
     '  '.join(
@@ -103,7 +126,7 @@ def _wrapped(line: str) -> list[str]:
   """The line on as many of 80 columns as it takes; words stay whole."""
   return textwrap.wrap(
     line,
-    80,
+    _COLUMNS,
     subsequent_indent='  ',
     break_long_words=False,
     break_on_hyphens=False,

@@ -94,3 +94,20 @@ def test_many_fields_stay_within_the_width():
   lines = summary.summary(manifest).splitlines()
   assert max(map(len, lines)) <= 80
   assert 'field_39 39' in lines[-1]
+
+
+def test_many_tasks_have_a_line_each():
+  names = [f'a_task_of_some_length_{i}' for i in range(5)]
+  split = manifest_lib.Split(200, 50, (), dict.fromkeys(names, 30), 0)
+  made = dataclasses.replace(
+    make(),
+    tasks=tuple(manifest_lib.Task(name) for name in names),
+    splits=dict.fromkeys(manifest_lib.SPLITS, split),
+  )
+  lines = summary.splits(made)
+  assert max(map(len, lines)) <= 80
+  assert lines[0].split() == ['split', 'rows', 'sessions', 'from', '(UTC)']
+  assert lines[5].split() == ['label', 'not', '0', *manifest_lib.SPLITS]
+  assert [line.split() for line in lines[6:]] == [
+    [name, '15.00%', '15.00%', '15.00%'] for name in names
+  ]
