@@ -59,7 +59,7 @@ def save(figure: matplotlib.figure.Figure, path: pathlib.Path) -> None:
 
 def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
   """Draws the AUC of every model with its interval, one group per task."""
-  rows = models.models(record)
+  rows, names = models.models(record), {}
   for k, task in enumerate(record['tasks']):
     for i, row in enumerate(rows):
       values = row.shown[task]
@@ -67,6 +67,7 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
       value = values[name]
       if value is None:
         continue
+      names[metrics_lib.describe(name).label] = True
       low, high = values.get(f'{name}_interval') or (value, value)
       axes.errorbar(
         value,
@@ -78,7 +79,8 @@ def _aucs(axes: Any, record: Mapping[str, Any]) -> None:
         capsize=3,
       )
   axes.set_yticks([-i for i in range(len(rows))], [row.folded for row in rows])
-  axes.set_xlabel('AUC with session-bootstrap interval')
+  shown = ' or '.join(names) or 'AUC'
+  axes.set_xlabel(f'{shown} with session-bootstrap interval')
   axes.set_title('How well each model ranks')
   axes.legend()
   axes.grid(axis='x', alpha=0.3)

@@ -47,14 +47,20 @@ def _beside(
   table = _empty(record, rows)
   table.add_column('model')
   for task in record['tasks']:
-    shown = metrics_lib.short(rows[0].shown[task]) if rows else SHOWN
-    for i, one in enumerate(shown):
+    for i, one in enumerate(columns_of(rows, task)):
       heading = f'{"" if i else task}\n{one.label}'
       table.add_column(heading, justify='right', no_wrap=True)
   for row in rows:
     cells = [cell for task in record['tasks'] for cell in cells_of(row, task)]
     table.add_row(row.folded, *cells)
   return table
+
+
+def columns_of(
+  rows: Sequence[models_lib.Model], task: str
+) -> Sequence[metrics_lib.Metric]:
+  """The two metrics of the short table that a task has."""
+  return metrics_lib.short(rows[0].shown[task]) if rows else SHOWN
 
 
 def _below(

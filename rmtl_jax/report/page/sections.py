@@ -71,7 +71,10 @@ def splits(of: Mapping[str, Any], tasks: Sequence[str]) -> content.Grid:
     rows.append((name, f'{count:,}', f'{sessions:,}', mean, *rates))
   header = ('split', 'rows', 'sessions', 'rows per session')
   header += tuple(f'{task} rate' for task in tasks)
-  return content.Grid('Splits, by time', content.Table(header, rows, 1))
+  return content.Grid(
+    'Splits, by time; a rate is the share of labels other than 0',
+    content.Table(header, rows, 1),
+  )
 
 
 def provenance(record: Mapping[str, Any]) -> content.Section:

@@ -21,6 +21,8 @@ from rmtl_jax.report.page import content, vector
 Record = Mapping[str, Any]
 
 _SIZE = (4.8, 3.5)
+# Characters of a legend on one line, 8 for each mark.
+_LEGEND = 66
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 _DASHES = ('-', '--', '-.', ':')
 
@@ -365,10 +367,12 @@ def _finish(axes: Any, x: str, y: str, whole: bool = True) -> None:
   axes.set_ylabel(y)
   axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
   axes.grid(alpha=0.4)
+  longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
   axes.legend(
     loc='lower left',
     bbox_to_anchor=(0.0, 1.0),
-    ncols=3,
+    # As many as fit beside each other.
+    ncols=min(max(_LEGEND // (longest + 8), 1), 3),
     frameon=False,
     borderaxespad=0.2,
     columnspacing=1.2,

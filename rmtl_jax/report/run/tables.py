@@ -41,16 +41,21 @@ def fields(record: Record) -> Table:
 
 
 def short(record: Record) -> Table:
-  """The table that ends `rmtl train`: AUC and logloss of every model."""
+  """The table that ends `rmtl train`: two metrics of every model and task."""
   tasks = record['metrics']['tasks']
+  found = models.models(record['metrics'])
   rows = [
     (
       row.label,
       *(cell for task in tasks for cell in report_tables.cells_of(row, task)),
     )
-    for row in models.models(record['metrics'])
+    for row in found
   ]
-  header = [f'{task} {o.label}' for task in tasks for o in report_tables.SHOWN]
+  header = [
+    f'{task} {one.label}'
+    for task in tasks
+    for one in report_tables.columns_of(found, task)
+  ]
   return Table(('model', *header), rows, 1)
 
 
