@@ -214,7 +214,9 @@ def text(results: Mapping[str, Any], width: int = 120) -> str:
     blocks.append(tables.text(_rich(table, title), width))
   gains = comparison_tables.gains(results)
   if gains.rows:
-    title = 'AUC minus each control, 1e-4; (0): the interval includes 0'
+    is_mixed = any(d['metric'] == 'xauc' for d in results['differences'])
+    name = 'AUC or XAUC' if is_mixed else 'AUC'
+    title = f'{name} minus each control, 1e-4; (0): the interval includes 0'
     blocks.append(tables.text(_rich(gains, title), width))
   lines = words.headlines(results)
   if any(v['passes'] is not None for v in results['verdicts']):

@@ -131,7 +131,7 @@ def differences(results: Results, task: str, metric: str) -> Table:
 
 
 def gains(results: Results) -> Table:
-  """AUC minus each control on every task, in 1e-4, a column per control."""
+  """AUC, or XAUC, minus each control on every task, in 1e-4."""
   roles = control_roles(results)
   columns = list(dict.fromkeys(roles.values()))
   cells: dict[tuple[str, str], dict[str, str]] = {}
