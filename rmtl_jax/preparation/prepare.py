@@ -110,6 +110,7 @@ def _run(
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     digests = pool.map(raw.file_record, rows.files)
     places, duplicates = _find_places(connection, rows, config, rule)
+    rows = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)

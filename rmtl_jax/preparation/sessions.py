@@ -61,7 +61,8 @@ class RowPlaces:
     past: `table` with the immature rows too, which later rows may see; empty
       if there are none.
     left_out: as in NumberedRows.
-    by_time: whether splits follow each other in time.
+    by_time: whether sessions are split by time.
+    in_order: whether no session starts before one of an earlier split.
     condition: SQL that joins `r` to its `p`.
     columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
     order: SQL that orders rows with these columns.
@@ -78,6 +79,7 @@ class RowPlaces:
   past: str = ''
   left_out: str = ''
   by_time: bool = True
+  in_order: bool = True
   condition: str = 'r.row_id = p.row_id'
   columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
   order: str = 'position'
@@ -152,12 +154,12 @@ def number_sessions(
   keys |= {'session_key': 'session'} if has_session else {}
   keys |= {'owner': owner} if has_user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
-  selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
+  selected = ''.join(f'{value} AS {name}, ' for name, value in keys.items())
   # The one sort of all rows. What follows reads `rowid` and neighbours in this
   # order in streaming passes, which fit any log.
   ordered = sql.unique_name('ordered')
   connection.execute(
-    f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
+    f'CREATE TABLE {ordered} AS SELECT {selected}{kept} FROM {relation}'
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
   )
   gap = f'timestamp - earlier_timestamp > {idle_ms}'

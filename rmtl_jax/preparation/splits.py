@@ -204,8 +204,27 @@ def split_sessions(
   connection.execute(f'DROP TABLE {found}')
   ordered = sessions.add_session_ids(connection, ordered)
   places = sessions.place_rows(connection, numbered, ordered)
+  # Sessions of one split stand by start: where starts rise over all, splits
+  # follow each other in time.
+  in_order = not sql.any_row(
+    connection, f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
+    'falls'
+  )
   connection.execute(f'DROP TABLE {ordered}')
-  return dataclasses.replace(places, by_time=False)
+  return dataclasses.replace(places, by_time=False, in_order=in_order)
+
+
+def without_split(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> source.SourceTable:
+  """The reader's rows without their own `split`, which their places have."""
+  if not rows.has_split:
+    return rows
+  view = sql.unique_name('rows')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT * EXCLUDE (split) FROM {rows.view}'
+  )
+  return dataclasses.replace(rows, view=view)
 
 
 def _hashed(rule: SplitRule, key: str) -> str:

@@ -28,7 +28,8 @@
 
 `session` names the column of session ids, unique over the whole log. Without it
 (or where it is empty) rows of one `user` form sessions that end with a gap
-above the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
+above the idle time; without a user or a time a row is a session of its own.
+Rows of a session without a time keep the order of the file. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
 text such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for
 Parquet's own times. A field's `name` is its column's unless given. `separator`
 splits text; Parquet lists need none. `transform` is `standard` (the default),
@@ -51,7 +52,7 @@ task on the positives of `after` alone; `weight`, of a task or of all beside
 the task's negatives were kept when the log was sampled.
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `session`, `user`, `item`,
-`domain`, `delimiter`, `missing` and any kind of field can be left out.
+`domain`, `time`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -104,11 +105,12 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   """
   part = part_lib.Part(record, path)
   part.known(_KEYS)
-  time = part.group('time')
-  time.known(('column', 'unit'))
+  time = part.group('time') if 'time' in part.record else None
+  if time is not None:
+    time.known(('column', 'unit'))
   schema = TableSchema(
-    time=time.text('column'),
-    unit=time.text('unit', 'ms', UNITS),
+    time=None if time is None else time.text('column'),
+    unit='ms' if time is None else time.text('unit', 'ms', UNITS),
     fields=tuple(
       field
       for kind in manifest_lib.KINDS

@@ -17,12 +17,12 @@ class TableSchema:
   """The columns of a user's own table.
 
   Attributes:
-    time: column of the time.
+    time: column of the time, or None.
     unit: of the time, one of UNITS.
     fields: features; a multi-valued one has its separator in `details`.
     tasks: labels, parents before children.
     session: column of session ids, or None.
-    user: column of users, or None; one of the two is there.
+    user: column of users, or None.
     item: column of items, or None.
     domain: column of the domain, or None.
     delimiter: between a CSV file's values.
@@ -30,7 +30,7 @@ class TableSchema:
     weight: column of the weight of a row's every label, or None.
   """
 
-  time: str
+  time: str | None
   unit: str
   fields: tuple[source.SourceField, ...]
   tasks: tuple[source.SourceTask, ...]
@@ -45,7 +45,6 @@ class TableSchema:
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
-      'time': {'column': self.time, 'unit': self.unit},
       'delimiter': self.delimiter,
       'tasks': [
         {'name': t.name, 'column': t.column}
@@ -56,6 +55,8 @@ class TableSchema:
         for t in self.tasks
       ],
     }
+    if self.time is not None:
+      record['time'] = {'column': self.time, 'unit': self.unit}
     for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
