@@ -2,7 +2,7 @@
 
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
-one (of a history of items what its encoder says: history.py), and one linear
+one (of a history what its encoder says: history.py), and one linear
 layer for all numeric fields together, or a block for each (numeric.py); one
 block more holds the session so far, where an encoder is set (session.py). The
 first linear layer takes the blocks side by side; everything that reads the
@@ -238,7 +238,7 @@ class FirstLayer(nnx.Module):
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric)
     if self.encodes:
-      items = self._items(inputs, embedded)
+      items = self._embedded(inputs, embedded, self.spec.item)
       so_far = self.session(items, *session.places(inputs))
       y = y + precision.product(so_far, for_session[0])
     return y
@@ -255,30 +255,29 @@ class FirstLayer(nnx.Module):
       start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
       if i in self.ignored:
         continue
-      # A history's row 0 is no item. Counted, it would pull short histories
-      # towards the embedding of rare items.
+      # A history's row 0 is no value. Counted, it would pull short histories
+      # towards the embedding of rare ones.
       if i in self.histories:
         part = jnp.where(part > 0, part, -1)
       if attention is None:
         blocks.append(embeddings.mean_of_used(self.table[...], part, start))
       else:
         rows = jnp.maximum(part, 0) + start
-        items = jnp.take(self.table[...], rows, axis=0, mode='clip')
-        query = self._items(inputs, embedded)
-        blocks.append(attention(query, items, part >= 0))
+        values = jnp.take(self.table[...], rows, axis=0, mode='clip')
+        query = self._embedded(inputs, embedded, embeddings.owners(self.spec)[i])
+        blocks.append(attention(query, values, part >= 0))
     return jnp.stack(blocks, axis=1)
 
-  def _items(
-    self, inputs: types.Inputs, embedded: jax.Array | None
+  def _embedded(
+    self, inputs: types.Inputs, embedded: jax.Array | None, field: int | None
   ) -> jax.Array:
-    """Embeddings of one lane's items, f32[T, D]."""
-    item = self.spec.item
-    if item is None:
+    """Embeddings of a categorical field in one lane, f32[T, D]."""
+    if field is None:
       raise ValueError('expected rows with items')
     if embedded is not None:
-      return embedded[:, item]
-    row = jnp.asarray(inputs.categorical)[:, item]
-    start = int(embeddings.offsets(self.spec)[item])
+      return embedded[:, field]
+    row = jnp.asarray(inputs.categorical)[:, field]
+    start = int(embeddings.offsets(self.spec)[field])
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:
