@@ -75,6 +75,10 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
   elif spec.numeric:
     numeric = first['numeric']
     blocks.append(dense(row.numeric, numeric['kernel'], numeric['bias']))
+  for field in spec.pretrained:
+    given = first[f'pretrained_{field.name}']
+    vectors = given['vectors' if field.trained else 'frozen']
+    blocks.append(vectors[row.categorical[field.place]] @ given['kernel'])
   assert start == len(table)
   return np.concatenate(blocks)
 
