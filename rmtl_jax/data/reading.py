@@ -192,7 +192,7 @@ class Snapshot:
   def digests(
     self, progress: Callable[[str, float], None] = lambda stage, fraction: None
   ) -> dict[str, str]:
-    """SHA-256 of the files of rows, by their names in the manifest, and vectors.
+    """SHA-256 of the files of rows and of vectors, by their names in DATA.
 
     Args:
       progress: called with the stage's name and the fraction done, 0 to 1.

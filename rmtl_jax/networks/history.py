@@ -25,7 +25,8 @@ def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
 class TargetAttention(session.AttentionUnit):
   """Attention of the row's value over its user's history of such (DIN).
 
-  Of items, the row's item; of their categories, its category. The scores are those of `session.TargetAttention`, softmax included.
+  Of items, the row's item; of their categories, its category. The scores are
+  those of `session.TargetAttention`, softmax included.
   """
 
   def __call__(

@@ -47,8 +47,11 @@ class Vectors(nnx.Module):
     self, field: types.Pretrained, rows: int, dim: int, rngs: nnx.Rngs
   ):
     self.is_frozen = not field.trained
-    name = FROZEN if self.is_frozen else _TRAINED
-    setattr(self, name, nnx.Param(jnp.zeros((rows, field.width))))
+    vectors = nnx.Param(jnp.zeros((rows, field.width)))
+    if self.is_frozen:
+      self.frozen = vectors
+    else:
+      self.vectors = vectors
     self.kernel = nnx.Param(
       layers.init_kernel(rngs.params(), (field.width, dim), layers.LECUN)
     )

@@ -122,12 +122,13 @@ def _of_trained(
 ) -> optax.GradientTransformation:
   """The optimizer of all parameters but frozen vectors."""
 
-  def update(gradients, state, params=None):
-    trained = pretrained.without_frozen(params)
-    updates, new_state = inner.update(
-      pretrained.without_frozen(gradients), state, trained
+  def update(updates, state, params=None):
+    new_updates, new_state = inner.update(
+      pretrained.without_frozen(updates),
+      state,
+      pretrained.without_frozen(params),
     )
-    return pretrained.with_frozen(updates, params), new_state
+    return pretrained.with_frozen(new_updates, params), new_state
 
   return optax.GradientTransformation(
     lambda params: inner.init(pretrained.without_frozen(params)), update
