@@ -85,7 +85,8 @@ class Ranker:
       user: column of users; without sessions their rows are cut by idle gaps.
       item: column of items.
       time: column of times; 'auto' finds it by its type or name.
-      time_unit: `ms`, `s` or `us` since 1970, or `iso`; None: by the column.
+      time_unit: `ms`, `s`, `us` or `ns` since 1970, or `iso`; None: by the
+        column.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
         id's or that have few values.

@@ -19,7 +19,7 @@ from rmtl_jax.preparation import checks, source, sources, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.sources import table
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
@@ -31,7 +31,7 @@ class LogSchema:
 
   Attributes:
     time: column of the time.
-    unit: of the time, one of schema.UNITS.
+    clock: the form of the time.
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
@@ -44,7 +44,7 @@ class LogSchema:
   """
 
   time: str
-  unit: str
+  clock: times.Time
   session: str | None
   user: str | None
   item: str | None
@@ -82,7 +82,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     schema = schema_lib.parse(manifest.options.get('schema'), where)
     return LogSchema(
       time=schema.time,
-      unit=schema.unit,
+      clock=schema.clock,
       session=schema.session,
       user=schema.user,
       item=schema.item,
@@ -102,7 +102,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks = source.binary(tasks)
   return LogSchema(
     time='timestamp',
-    unit='ms',
+    clock=times.Time(),
     session='session_id',
     user=manifest.user_field or 'user_id',
     item=manifest.item_field,
@@ -152,7 +152,7 @@ def check(
   if needs_labels:
     wanted += log_schema.labels
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
-  kinds = {log_schema.time: table.TIME[log_schema.unit][0]}
+  kinds = {log_schema.time: log_schema.clock.type}
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
   kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
@@ -256,9 +256,8 @@ def _select(
   log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
   """SQL of a chunk's rows with the table's columns and `position`."""
-  kind, ms = table.TIME[log_schema.unit]
   given = _number(log_schema, schema, log_schema.time)
-  time = ms.format(f'TRY_CAST({given} AS {kind})')
+  time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
   present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
@@ -306,7 +305,7 @@ def _column(column: str) -> str:
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
   """SQL of a raw time or label; NULL where it is missing."""
   kind = schema.field(column).type
-  return raw_fields.number_text(_column(column), kind, log_schema.missing)
+  return readings.given(_column(column), kind, log_schema.missing)
 
 
 def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
@@ -314,7 +313,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = raw_fields.text(value, kind, log_schema.missing)
+  given = readings.text(value, kind, log_schema.missing)
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 

@@ -11,10 +11,12 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 import duckdb
+import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import readings as readings_lib
 
 # Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
@@ -33,6 +35,7 @@ def load(
   drop_cut_off: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
@@ -51,6 +54,7 @@ def load(
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
     missing: values that become NULL, as empty ones do.
+    readings: of further columns, by the name that they get in the table.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -61,14 +65,19 @@ def load(
   files: list[raw.RawFile] = []
   warnings: list[str] = []
   start, row_hash_sql = 0, ''
+  readings = readings or {}
+  read_as_text = {reading.column for reading in readings.values()}
+  wanted = dict(column_types) | dict.fromkeys(read_as_text, 'VARCHAR')
   for path in paths:
     header = read_header(path, delimiter)
-    raw.check_columns(path, header, column_types)
+    raw.check_columns(path, header, wanted)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
       f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
+    if readings:
+      kept += f', {readings_lib.select(readings, lambda name: pa.string())}'
     if row_hash:
       everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
@@ -77,7 +86,7 @@ def load(
       rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
-    columns = {name: column_types.get(name, 'VARCHAR') for name in header}
+    columns = {name: wanted.get(name, 'VARCHAR') for name in header}
     options = _options(path, columns, delimiter, rejects, missing)
     try:
       with sql.scan_file(path, 'csv', options) as source:
@@ -93,6 +102,7 @@ def load(
     if warning:
       warnings.append(warning)
     files.append(raw.RawFile(path, start, rows, 1, delimiter))
+    readings_lib.check(connection, table, files[-1], readings)
     start += rows
   if not start and not where:
     raise types.InputError(f'{paths[0]}: no rows below the header')

@@ -12,6 +12,7 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import readings as readings_lib
 
 
 def load(
@@ -22,6 +23,7 @@ def load(
   late_hash: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
 
@@ -34,6 +36,7 @@ def load(
     late_hash: sets the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
+    readings: of further columns, by the name that they get in the table.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -43,11 +46,15 @@ def load(
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   start, row_hash_sql = 0, ''
+  readings = readings or {}
   schemas = [_read_schema(path) for path in paths]
   for path, schema in zip(paths, schemas, strict=True):
     raw.check_columns(path, schema.names, column_types)
-    for name, wanted in column_types.items():
-      check_type(path, name, schema.field(name).type, wanted)
+    raw.check_columns(path, schema.names, (r.column for r in readings.values()))
+    wanted = [*column_types.items()]
+    wanted += [(r.column, r.type) for r in readings.values()]
+    for name, kind in wanted:
+      check_type(path, name, schema.field(name).type, kind)
   # DuckDB would round the values of one file to the type of another.
   mixed = {
     name
@@ -62,6 +69,9 @@ def load(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
+    if readings:
+      kinds = {field.name: field.type for field in schema}
+      kept += f', {readings_lib.select(readings, kinds.__getitem__)}'
     if late_hash:
       changed = _changed(schema, column_types)
       rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
@@ -77,6 +87,7 @@ def load(
         n: v for n, v in given.items() if parquet.is_text(schema.field(n).type)
       }
       _check_text(connection, file, source, texts, column_types)
+    readings_lib.check(connection, table, file, readings)
     files.append(file)
     start += rows
   if not start:

@@ -28,10 +28,13 @@
 
 `session` names the column of session ids, unique over the whole log. Without it
 (or where it is empty) rows of one `user` form sessions that end with a gap
-above the idle time. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
-text such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for
-Parquet's own times. A field's `name` is its column's unless given. `separator`
-splits text; Parquet lists need none. `transform` is `standard` (the default),
+above the idle time. `time.unit` is `ms`, `s`, `us` or `ns` since 1970, or `iso`
+for text such as `2024-05-01 12:30:00` or `2024-05-01`, and for Parquet's own
+times and dates. `time.zone` (`Europe/Berlin`; UTC if not given) is that of text
+and times that name none; `time.format` is the pattern of other text, as of
+`strptime`: `{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's
+`name` is its column's unless given. `separator` splits text; Parquet lists need
+none. `transform` is `standard` (the default),
 `log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
 (`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
 task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
@@ -61,7 +64,7 @@ from typing import Any
 
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation.schema import checks, fields, tasks
+from rmtl_jax.preparation.schema import checks, clocks, fields, tasks
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -105,10 +108,9 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   part = part_lib.Part(record, path)
   part.known(_KEYS)
   time = part.group('time')
-  time.known(('column', 'unit'))
+  time.known(('column', *clocks.KEYS))
   schema = TableSchema(
     time=time.text('column'),
-    unit=time.text('unit', 'ms', UNITS),
     fields=tuple(
       field
       for kind in manifest_lib.KINDS
@@ -122,6 +124,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     delimiter=part.text('delimiter', ','),
     missing=part.texts('missing'),
     weight=part.optional('weight'),
+    clock=clocks.parse_clock(time),
   )
   checks.check(schema, part)
   return schema

@@ -8,8 +8,10 @@ from typing import Any
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import clocks
 
-UNITS = ('ms', 's', 'us', 'iso')
+UNITS = times.UNITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +20,6 @@ class TableSchema:
 
   Attributes:
     time: column of the time.
-    unit: of the time, one of UNITS.
     fields: features; a multi-valued one has its separator in `details`.
     tasks: labels, parents before children.
     session: column of session ids, or None.
@@ -28,10 +29,10 @@ class TableSchema:
     delimiter: between a CSV file's values.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
+    clock: the form of the time, and the zone of hour and weekday.
   """
 
   time: str
-  unit: str
   fields: tuple[source.SourceField, ...]
   tasks: tuple[source.SourceTask, ...]
   session: str | None = None
@@ -41,11 +42,12 @@ class TableSchema:
   delimiter: str = ','
   missing: tuple[str, ...] = ()
   weight: str | None = None
+  clock: times.Time = dataclasses.field(default_factory=times.Time)
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
-      'time': {'column': self.time, 'unit': self.unit},
+      'time': {'column': self.time} | clocks.clock_entries(self.clock),
       'delimiter': self.delimiter,
       'tasks': [
         {'name': t.name, 'column': t.column}
@@ -64,6 +66,11 @@ class TableSchema:
     for kind in manifest_lib.KINDS:
       record[kind] = [_entry(f) for f in self.fields if f.kind == kind]
     return record
+
+  @property
+  def unit(self) -> str:
+    """Unit of the time, one of UNITS."""
+    return self.clock.unit
 
   def categorical_of(self, column: str | None) -> str | None:
     """Name of the categorical field made of a column, or None."""

@@ -15,16 +15,12 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import readings as readings_lib
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 _PARQUET = ('.parquet',)
-# By unit: DuckDB type of the raw column, and SQL of ms.
-TIME = {
-  'ms': ('BIGINT', '{}'),
-  'us': ('BIGINT', '{} // 1000'),
-  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
-  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
-}
+# Columns of the raw table beside those of the files.
+_TIME = 'timestamp'
 
 
 def read(
@@ -53,6 +49,7 @@ def read(
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
   kinds = _column_types(schema, key, nested)
+  readings = _readings(schema)
   if is_parquet:
     table = raw_parquet.load(
       connection,
@@ -61,6 +58,7 @@ def read(
       late_hash=True,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      readings=readings,
     )
   else:
     table = raw_csv.load(
@@ -71,6 +69,7 @@ def read(
       delimiter=schema.delimiter,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      readings=readings,
     )
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
@@ -148,7 +147,21 @@ def _column_types(
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
   numbers |= {c: 'DOUBLE' for task in schema.tasks for c in task.weights}
-  return kinds | numbers | {schema.time: TIME[schema.unit][0]}
+  if schema.clock.is_plain:
+    numbers[schema.time] = schema.clock.type
+  return kinds | numbers
+
+
+def _readings(
+  schema: schema_lib.TableSchema,
+) -> dict[str, readings_lib.Reading]:
+  """The columns that a cast alone does not read, by name."""
+  readings = {}
+  if not schema.clock.is_plain:
+    readings[_TIME] = readings_lib.of_time(
+      schema.time, schema.clock, schema.missing
+    )
+  return readings
 
 
 def _write_whole(
@@ -186,7 +199,9 @@ def _select(
   schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
 ) -> str:
   """SQL of the reader's view (see rmtl_jax.preparation.source)."""
-  time = TIME[schema.unit][1].format(_column(schema.time))
+  time = _TIME
+  if schema.clock.is_plain:
+    time = schema.clock.typed_ms(_column(schema.time))
   columns = [
     'SELECT rowid AS row_id',
     f'{_key(schema.session)} AS session',
