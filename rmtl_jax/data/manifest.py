@@ -127,7 +127,8 @@ class Split:
     files: paths relative to the data directory, in order.
     positives: rows with a label other than 0, per task name.
     start_ms: earliest session start, ms; None if empty.
-    end_ms: the boundary that no row or label reaches, ms; None for test.
+    end_ms: the boundary that no row or label reaches, ms; None for test, and
+      for all where splits don't follow each other in time.
     observed: rows with a weight above 0, per weighted task.
   """
 
@@ -157,6 +158,7 @@ class Manifest:
     item_field: the categorical field that identifies the item, or None.
     domain_field: the categorical field of the domain (scenario), or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.
+    has_time: whether `timestamp` is a time; else it is 0.
     options: the options that made the data.
     source_files: name, bytes and SHA-256 of every raw file.
     report: counts of what was dropped and why, session lengths.
@@ -171,6 +173,7 @@ class Manifest:
   item_field: str | None = None
   domain_field: str | None = None
   has_oracle: bool = False
+  has_time: bool = True
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   source_files: tuple[dict[str, Any], ...] = ()
   report: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -312,6 +315,8 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
       _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
     },
   )
+  if manifest.has_time:  # as before there were logs without
+    del record['has_time']
   # Of a binary task as before there were others.
   record['tasks'] = [
     {
@@ -372,6 +377,7 @@ def parse(record: Any, path: str = 'manifest.json') -> Manifest:
   )
   _expect(manifest.source, str, f'{path}: source')
   _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
+  _expect(manifest.has_time, bool, f'{path}: has_time')
   _expect(manifest.options, dict, f'{path}: options')
   _expect(manifest.report, dict, f'{path}: report')
   for file in manifest.source_files:

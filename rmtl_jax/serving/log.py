@@ -30,7 +30,7 @@ class LogSchema:
   """The raw columns of time, keys, item and labels.
 
   Attributes:
-    time: column of the time.
+    time: column of the time, or None.
     clock: the form of the time.
     session: column of session ids, or None.
     user: column of users, or None.
@@ -43,7 +43,7 @@ class LogSchema:
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
-  time: str
+  time: str | None
   clock: times.Time
   session: str | None
   user: str | None
@@ -135,7 +135,7 @@ def check(
   Raises:
     types.InputError: a column that is missing or of another type.
   """
-  wanted = [log_schema.time]
+  wanted = [] if log_schema.time is None else [log_schema.time]
   if not log_schema.optional:
     wanted += [
       c for c in (log_schema.session, log_schema.user) if c is not None
@@ -152,7 +152,9 @@ def check(
   if needs_labels:
     wanted += log_schema.labels
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
-  kinds = {log_schema.time: log_schema.clock.type}
+  kinds = {}
+  if log_schema.time is not None:
+    kinds[log_schema.time] = log_schema.clock.type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
   kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
@@ -222,6 +224,7 @@ def source_table(log_schema: LogSchema) -> source.SourceTable:
     table=raw.RawTable(TABLE, ()),
     has_session=log_schema.session is not None,
     has_user=log_schema.user is not None,
+    has_time=log_schema.time is not None,
     item_field=log_schema.item_field,
   )
 
@@ -256,8 +259,10 @@ def _select(
   log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
   """SQL of a chunk's rows with the table's columns and `position`."""
-  given = _number(log_schema, schema, log_schema.time)
-  time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
+  time = '0'
+  if log_schema.time is not None:
+    given = _number(log_schema, schema, log_schema.time)
+    time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
   present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
@@ -322,11 +327,12 @@ def _faults(
 ) -> list[tuple[str, str, str]]:
   """The faults that a chunk is checked for."""
   keys = log_schema.keys(schema)
-  roles = [sql.quote(role) for role in keys]
-  found = [
-    checks.time_fault(log_schema.time, log_schema.any_dates),
-    checks.key_fault(next(iter(keys.values())), roles),
-  ]
+  found = []
+  if log_schema.time is not None:
+    found.append(checks.time_fault(log_schema.time, log_schema.any_dates))
+  if keys:
+    roles = [sql.quote(role) for role in keys]
+    found.append(checks.key_fault(next(iter(keys.values())), roles))
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):

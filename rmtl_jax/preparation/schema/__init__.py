@@ -28,13 +28,15 @@
 
 `session` names the column of session ids, unique over the whole log. Without it
 (or where it is empty) rows of one `user` form sessions that end with a gap
-above the idle time. `time.unit` is `ms`, `s`, `us` or `ns` since 1970, or `iso`
-for text such as `2024-05-01 12:30:00` or `2024-05-01`, and for Parquet's own
-times and dates. `time.zone` (`Europe/Berlin`; UTC if not given) is that of text
-and times that name none; `time.format` is the pattern of other text, as of
-`strptime`: `{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's
-`name` is its column's unless given. `separator` splits text; Parquet lists need
-none. `transform` is `standard` (the default),
+above the idle time; without a user or a time a row is a session of its own.
+Rows of a session without a time keep the order of the file. `time.unit` is
+`ms`, `s`, `us` or `ns` since 1970, or `iso` for text such as
+`2024-05-01 12:30:00` or `2024-05-01`, and for Parquet's own times and dates.
+`time.zone` (`Europe/Berlin`; UTC if not given) is that of text and times that
+name none; `time.format` is the pattern of other text, as of `strptime`:
+`{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's `name` is its
+column's unless given. `separator` splits text; Parquet lists need none.
+`transform` is `standard` (the default),
 `log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
 (`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
 task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
@@ -54,7 +56,7 @@ task on the positives of `after` alone; `weight`, of a task or of all beside
 the task's negatives were kept when the log was sampled.
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `session`, `user`, `item`,
-`domain`, `delimiter`, `missing` and any kind of field can be left out.
+`domain`, `time`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ from typing import Any
 
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import checks, clocks, fields, tasks
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
@@ -107,10 +110,11 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   """
   part = part_lib.Part(record, path)
   part.known(_KEYS)
-  time = part.group('time')
-  time.known(('column', *clocks.KEYS))
+  time = part.group('time') if 'time' in part.record else None
+  if time is not None:
+    time.known(('column', *clocks.KEYS))
   schema = TableSchema(
-    time=time.text('column'),
+    time=None if time is None else time.text('column'),
     fields=tuple(
       field
       for kind in manifest_lib.KINDS
@@ -124,7 +128,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     delimiter=part.text('delimiter', ','),
     missing=part.texts('missing'),
     weight=part.optional('weight'),
-    clock=clocks.parse_clock(time),
+    clock=times.Time() if time is None else clocks.parse_clock(time),
   )
   checks.check(schema, part)
   return schema

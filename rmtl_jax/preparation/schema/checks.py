@@ -11,8 +11,13 @@ from rmtl_jax.preparation.schema import table_schema
 
 def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   """Refuses a schema with contradictory keys."""
-  if schema.session is None and schema.user is None:
-    part.fail('expected "session" or "user", to cut sessions by')
+  if schema.time is None:
+    for task in schema.tasks:
+      if task.known_after_ms is not None:
+        part.fail(
+          f'tasks: {task.name!r}: known_after_seconds: needs "time" in the'
+          ' schema'
+        )
   if len(schema.delimiter) != 1 or schema.delimiter in '"\r\n':
     part.fail(f'delimiter: {schema.delimiter!r} is not one character')
   if not schema.fields:
@@ -56,7 +61,7 @@ def _check_roles(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   """Refuses a column that is needed as text and as number."""
   texts = {schema.session, schema.user, schema.item}
   texts |= {f.column for f in schema.fields if f.kind != 'numeric'}
-  numbers = {schema.time, *(task.column for task in schema.tasks)}
+  numbers = {schema.time, *(task.column for task in schema.tasks)} - {None}
   numbers |= {column for task in schema.tasks for column in task.weights}
   numbers |= {f.column for f in schema.fields if f.kind == 'numeric'}
   for column in sorted(numbers & (texts - {None})):

@@ -19,11 +19,11 @@ class TableSchema:
   """The columns of a user's own table.
 
   Attributes:
-    time: column of the time.
+    time: column of the time, or None.
     fields: features; a multi-valued one has its separator in `details`.
     tasks: labels, parents before children.
     session: column of session ids, or None.
-    user: column of users, or None; one of the two is there.
+    user: column of users, or None.
     item: column of items, or None.
     domain: column of the domain, or None.
     delimiter: between a CSV file's values.
@@ -32,7 +32,7 @@ class TableSchema:
     clock: the form of the time, and the zone of hour and weekday.
   """
 
-  time: str
+  time: str | None
   fields: tuple[source.SourceField, ...]
   tasks: tuple[source.SourceTask, ...]
   session: str | None = None
@@ -47,7 +47,6 @@ class TableSchema:
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
-      'time': {'column': self.time} | clocks.clock_entries(self.clock),
       'delimiter': self.delimiter,
       'tasks': [
         {'name': t.name, 'column': t.column}
@@ -58,6 +57,8 @@ class TableSchema:
         for t in self.tasks
       ],
     }
+    if self.time is not None:
+      record['time'] = {'column': self.time} | clocks.clock_entries(self.clock)
     for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)

@@ -10,7 +10,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import lists, source, sql
+from rmtl_jax.preparation import given_splits, lists, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
@@ -43,13 +43,21 @@ def read(
       'schema: source table needs the JSON file that describes its columns'
     )
   schema = schema_lib.read(pathlib.Path(options.schema))
-  paths = find_files(raw_dir)
+  files = given_splits.by_files(
+    [
+      find_files(pathlib.Path(place)) if place else []
+      for place in (str(raw_dir), options.validation_dir, options.test_dir)
+    ]
+  )
+  paths = files.paths
   is_parquet = paths[0].suffix == '.parquet'
   nested = _list_columns(paths[0]) if is_parquet else set()
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
   kinds = _column_types(schema, key, nested)
   readings = _readings(schema)
+  if options.split_column:
+    kinds.setdefault(options.split_column, key)
   if is_parquet:
     table = raw_parquet.load(
       connection,
@@ -74,8 +82,15 @@ def read(
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
+  split = ''
+  if options.split_column:
+    split = given_splits.sql_by_column(connection, table, options)
+  elif files.counts:
+    split = given_splits.sql_by_files(table, files)
   view = sql.unique_name('rows')
-  connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
+  connection.execute(
+    f'CREATE VIEW {view} AS {_select(schema, nested, table, split)}'
+  )
   return source.SourceTable(
     view=view,
     fields=schema.fields,
@@ -84,7 +99,9 @@ def read(
     files=tuple(paths),
     has_session=schema.session is not None,
     has_user=schema.user is not None,
-    time_column=schema.time,
+    has_time=schema.time is not None,
+    has_split=bool(split),
+    time_column=schema.time or '',
     time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
@@ -147,7 +164,7 @@ def _column_types(
   numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
   numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
   numbers |= {c: 'DOUBLE' for task in schema.tasks for c in task.weights}
-  if schema.clock.is_plain:
+  if schema.time is not None and schema.clock.is_plain:
     numbers[schema.time] = schema.clock.type
   return kinds | numbers
 
@@ -157,7 +174,7 @@ def _readings(
 ) -> dict[str, readings_lib.Reading]:
   """The columns that a cast alone does not read, by name."""
   readings = {}
-  if not schema.clock.is_plain:
+  if schema.time is not None and not schema.clock.is_plain:
     readings[_TIME] = readings_lib.of_time(
       schema.time, schema.clock, schema.missing
     )
@@ -196,11 +213,16 @@ def _write_whole(
 
 
 def _select(
-  schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
+  schema: schema_lib.TableSchema,
+  nested: set[str],
+  table: raw.RawTable,
+  split: str,
 ) -> str:
   """SQL of the reader's view (see rmtl_jax.preparation.source)."""
   time = _TIME
-  if schema.clock.is_plain:
+  if schema.time is None:
+    time = '0::BIGINT'
+  elif schema.clock.is_plain:
     time = schema.clock.typed_ms(_column(schema.time))
   columns = [
     'SELECT rowid AS row_id',
@@ -209,6 +231,8 @@ def _select(
     f'{time} AS timestamp',
     f'{table.row_hash} AS {raw.ROW_HASH}',
   ]
+  if split:
+    columns.append(f'{split} AS split')
   for field in schema.fields:
     value = _column(field.column)
     if field.kind == 'multi_valued':
