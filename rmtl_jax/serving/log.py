@@ -157,7 +157,11 @@ def check(
     kinds[log_schema.time] = log_schema.clock.type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
-  kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
+  kinds |= {
+    c: _label(log_schema, task).type
+    for task, c in zip(log_schema.tasks, log_schema.labels, strict=True)
+    if c in schema.names
+  }
   for column, kind in kinds.items():
     found = schema.field(column).type
     if not pa.types.is_null(found):
@@ -278,11 +282,13 @@ def _select(
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
-    value = 'NULL'
+    value = given = 'NULL'
     if column in schema.names:
-      value = _number(log_schema, schema, column)
-    columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
-    columns.append(f'{value} AS {sql.quote("given_" + name)}')
+      label, kind = _label(log_schema, task), schema.field(column).type
+      given = label.given(_column(column), kind)
+      value = label.value(given, kind)
+    columns.append(f'{value} AS {sql.quote(name)}')
+    columns.append(f'{given} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
     has_label = 'true' if is_timed else f'{sql.quote(name)} IS NOT NULL'
@@ -307,8 +313,15 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
+def _label(log_schema: LogSchema, task: source.SourceTask) -> readings.Reading:
+  """How the column of a task is read."""
+  if task.timed:
+    return readings.of_number(task.column, log_schema.missing)
+  return readings.of_label(task, log_schema.missing)
+
+
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
-  """SQL of a raw time or label; NULL where it is missing."""
+  """SQL of a raw time; NULL where it is missing."""
   kind = schema.field(column).type
   return readings.given(_column(column), kind, log_schema.missing)
 
@@ -342,5 +355,8 @@ def _faults(
       found.append((column, fault, 'a time in ms, or nothing'))
     else:
       fault += f' OR {value} NOT IN (0, 1)'
-      found.append((column, fault, '0, 1 or nothing'))
+      expected = '0, 1'
+      if task.positive or task.negative:
+        expected = _label(log_schema, task).expected
+      found.append((column, fault, f'{expected} or nothing'))
   return found

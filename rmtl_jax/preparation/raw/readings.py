@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
+from rmtl_jax.config import kinds
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
 
@@ -89,6 +90,69 @@ def of_time(column: str, clock: times.Time, missing: Sequence[str]) -> Reading:
     lambda value, found: given(value, found, missing),
     clock.ms,
     expected,
+  )
+
+
+def of_number(column: str, missing: Sequence[str]) -> Reading:
+  """Reads numbers, DOUBLE.
+
+  Args:
+    column: the file's.
+    missing: texts that stand for nothing.
+  """
+  return Reading(
+    column,
+    'DOUBLE',
+    lambda value, found: given(value, found, missing),
+    lambda value, found: f'TRY_CAST({value} AS DOUBLE)',
+    raw.EXPECTED['DOUBLE'],
+  )
+
+
+def of_label(task: source.SourceTask, missing: Sequence[str]) -> Reading:
+  """Reads labels, DOUBLE.
+
+  Args:
+    task: of the labels.
+    missing: texts that stand for nothing.
+  """
+  number = of_number(task.column, missing)
+  if task.kind != kinds.BINARY:
+    return number
+  if not (task.positive or task.negative):
+    return dataclasses.replace(
+      number, value=lambda value, found: _truth(value, found, number)
+    )
+  words = [*task.positive, *task.negative]
+  # An empty text is no text elsewhere; here it may be a label.
+  empty = '' in words
+
+  def written(value: str, found: pa.DataType) -> str:
+    label = f"nullif(trim({text(value, found, missing)}), '')"
+    return f"coalesce({label}, '')" if empty else label
+
+  def label(value: str, found: pa.DataType) -> str:
+    one, zero = sql.is_in(value, task.positive), sql.is_in(value, task.negative)
+    rest = 'NULL'
+    if not (task.positive and task.negative):
+      rest = '0' if task.positive else '1'
+    cases = (
+      f'WHEN {value} IS NULL THEN NULL WHEN {one} THEN 1 WHEN {zero} THEN 0'
+    )
+    return f'CAST(CASE {cases} ELSE {rest} END AS DOUBLE)'
+
+  expected = f'one of {", ".join(map(repr, words))}'
+  return Reading(task.column, 'VARCHAR', written, label, expected)
+
+
+def _truth(value: str, found: pa.DataType, number: Reading) -> str:
+  """SQL of a label that may be `true` or `false`."""
+  as_number = number.value(value, found)
+  if not parquet.is_text(found):
+    return as_number
+  return (
+    f"CASE lower({value}) WHEN 'true' THEN 1::DOUBLE"
+    f" WHEN 'false' THEN 0::DOUBLE ELSE {as_number} END"
   )
 
 

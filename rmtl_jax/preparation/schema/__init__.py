@@ -37,7 +37,9 @@ name none; `time.format` is the pattern of other text, as of `strptime`:
 `{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's `name` is its
 column's unless given. `separator` splits text; Parquet lists need none.
 `transform` is `standard` (the default),
-`log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
+`log1p` or `bins`. Labels of a binary task are 0 or 1, or true or
+false; `"positive": ["yes", "Y"]` and `negative` list other texts, one of the
+two lists alone says that all else is the other label. `kind`
 (`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
 task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
 "kind": "regression", "loss": "huber", "delta": 30}`. `levels` lists those of an

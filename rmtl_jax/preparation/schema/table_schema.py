@@ -53,6 +53,7 @@ class TableSchema:
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
         | _known_after(t)
+        | _words(t)
         | _rows_of(t, self.weight)
         for t in self.tasks
       ],
@@ -102,6 +103,11 @@ def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
     return {}
   levels = {'levels': list(task.levels)} if task.levels else {}
   return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
+
+
+def _words(task: source.SourceTask) -> dict[str, list[str]]:
+  words = {'positive': task.positive, 'negative': task.negative}
+  return {key: list(texts) for key, texts in words.items() if texts}
 
 
 def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:

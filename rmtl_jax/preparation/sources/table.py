@@ -10,17 +10,15 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import given_splits, lists, source, sql
+from rmtl_jax.preparation import given_splits, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings as readings_lib
+from rmtl_jax.preparation.sources import table_columns
 
 _CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
 _PARQUET = ('.parquet',)
-# Columns of the raw table beside those of the files.
-_TIME = 'timestamp'
 
 
 def read(
@@ -54,8 +52,8 @@ def read(
   nested = _list_columns(paths[0]) if is_parquet else set()
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
-  kinds = _column_types(schema, key, nested)
-  readings = _readings(schema)
+  readings = table_columns.readings(schema)
+  kinds = table_columns.types(schema, key, nested, readings)
   if options.split_column:
     kinds.setdefault(options.split_column, key)
   if is_parquet:
@@ -88,8 +86,14 @@ def read(
   elif files.counts:
     split = given_splits.sql_by_files(table, files)
   view = sql.unique_name('rows')
+  columns = [
+    'rowid AS row_id',
+    f'{table.row_hash} AS {raw.ROW_HASH}',
+    *table_columns.select(schema, nested, readings),
+    *([f'{split} AS split'] if split else []),
+  ]
   connection.execute(
-    f'CREATE VIEW {view} AS {_select(schema, nested, table, split)}'
+    f'CREATE VIEW {view} AS SELECT {", ".join(columns)} FROM {table.name}'
   )
   return source.SourceTable(
     view=view,
@@ -147,40 +151,6 @@ def _list_columns(path: pathlib.Path) -> set[str]:
   return {field.name for field in found if field.type.num_fields}
 
 
-def _column_types(
-  schema: schema_lib.TableSchema, key: str, nested: set[str]
-) -> dict[str, str]:
-  """DuckDB types of the raw columns; `key` is that of keys."""
-  kinds = {
-    column: key
-    for column in (schema.session, schema.user, schema.item)
-    if column is not None
-  }
-  for field in schema.fields:
-    if field.kind == 'categorical':
-      kinds[field.column] = key
-    elif field.kind == 'multi_valued':
-      kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
-  numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
-  numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
-  numbers |= {c: 'DOUBLE' for task in schema.tasks for c in task.weights}
-  if schema.time is not None and schema.clock.is_plain:
-    numbers[schema.time] = schema.clock.type
-  return kinds | numbers
-
-
-def _readings(
-  schema: schema_lib.TableSchema,
-) -> dict[str, readings_lib.Reading]:
-  """The columns that a cast alone does not read, by name."""
-  readings = {}
-  if schema.time is not None and not schema.clock.is_plain:
-    readings[_TIME] = readings_lib.of_time(
-      schema.time, schema.clock, schema.missing
-    )
-  return readings
-
-
 def _write_whole(
   connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]
 ) -> None:
@@ -197,7 +167,7 @@ def _write_whole(
   described = connection.execute(f'DESCRIBE {table}').fetchall()
   kinds = {name: kind for name, kind, *_ in described}
   for column in columns:
-    value = _column(column)
+    value = sql.quote(raw.PREFIX + column)
     if kinds[raw.PREFIX + column] != 'VARCHAR':
       continue
     ends = f"suffix({value}, '.0')"
@@ -210,51 +180,3 @@ def _write_whole(
         f' WHERE {ends}'
         f' AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
-
-
-def _select(
-  schema: schema_lib.TableSchema,
-  nested: set[str],
-  table: raw.RawTable,
-  split: str,
-) -> str:
-  """SQL of the reader's view (see rmtl_jax.preparation.source)."""
-  time = _TIME
-  if schema.time is None:
-    time = '0::BIGINT'
-  elif schema.clock.is_plain:
-    time = schema.clock.typed_ms(_column(schema.time))
-  columns = [
-    'SELECT rowid AS row_id',
-    f'{_key(schema.session)} AS session',
-    f'{_key(schema.user)} AS "user"',
-    f'{time} AS timestamp',
-    f'{table.row_hash} AS {raw.ROW_HASH}',
-  ]
-  if split:
-    columns.append(f'{split} AS split')
-  for field in schema.fields:
-    value = _column(field.column)
-    if field.kind == 'multi_valued':
-      separator = field.details['separator']
-      separator = '' if field.column in nested else separator
-      value = lists.split_values(value, separator, schema.missing)
-    columns.append(f'{value} AS {sql.quote(field.source_column)}')
-  for task in schema.tasks:
-    name = sql.quote(f'y_{task.name}')
-    columns.append(f'{_column(task.column)} AS {name}')
-  columns += [
-    f'{_column(column)} AS {sql.quote(f"v_{column}")}'
-    for column in dict.fromkeys(c for t in schema.tasks for c in t.weights)
-  ]
-  return f'{", ".join(columns)} FROM {table.name}'
-
-
-def _column(column: str) -> str:
-  """A file's column in the raw table."""
-  return sql.quote(raw.PREFIX + column)
-
-
-def _key(column: str | None) -> str:
-  """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.null_if_empty(_column(column))
