@@ -26,7 +26,7 @@ class TableSchema:
     user: column of users, or None.
     item: column of items, or None.
     domain: column of the domain, or None.
-    delimiter: between a CSV file's values.
+    delimiter: between a CSV file's values; '' for the one of the file's name.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
     clock: the form of the time, and the zone of hour and weekday.
@@ -39,7 +39,7 @@ class TableSchema:
   user: str | None = None
   item: str | None = None
   domain: str | None = None
-  delimiter: str = ','
+  delimiter: str = ''
   missing: tuple[str, ...] = ()
   weight: str | None = None
   clock: times.Time = dataclasses.field(default_factory=times.Time)
@@ -47,7 +47,6 @@ class TableSchema:
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
-      'delimiter': self.delimiter,
       'tasks': [
         {'name': t.name, 'column': t.column}
         | ({'after': t.after} if t.after is not None else {})
@@ -63,6 +62,8 @@ class TableSchema:
     for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
+    if self.delimiter:
+      record['delimiter'] = self.delimiter
     if self.missing:
       record['missing'] = list(self.missing)
     for kind in manifest_lib.KINDS:

@@ -14,11 +14,9 @@ from rmtl_jax.preparation import given_splits, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.sources import table_columns
-
-_CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
-_PARQUET = ('.parquet',)
 
 
 def read(
@@ -43,12 +41,12 @@ def read(
   schema = schema_lib.read(pathlib.Path(options.schema))
   files = given_splits.by_files(
     [
-      find_files(pathlib.Path(place)) if place else []
+      folders.find(pathlib.Path(place)) if place else []
       for place in (str(raw_dir), options.validation_dir, options.test_dir)
     ]
   )
   paths = files.paths
-  is_parquet = paths[0].suffix == '.parquet'
+  is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
   nested = _list_columns(paths[0]) if is_parquet else set()
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
@@ -114,31 +112,6 @@ def read(
     identity=(raw.ROW_HASH,),
     options={'schema': schema.to_dict()},
   )
-
-
-def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
-  """Finds the CSV or Parquet files of a place, in the order of their rows.
-
-  Raises:
-    types.InputError: no such place, no such files, or both kinds.
-  """
-  if raw_dir.is_file():
-    if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
-      raise types.InputError(
-        f'{raw_dir}: expected a file that ends in {", ".join(_CSV + _PARQUET)}'
-      )
-    return [raw_dir]
-  what = 'a CSV or Parquet file, or a directory of such'
-  found = raw.find_files(raw_dir, ['*'], what)
-  csv = [path for path in found if path.name.lower().endswith(_CSV)]
-  parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
-  if csv and parquet:
-    raise types.InputError(
-      f'{raw_dir}: has CSV and Parquet files, expected one kind; name the file'
-    )
-  if not csv and not parquet:
-    raise types.InputError(f'{raw_dir}: no CSV or Parquet files')
-  return csv or parquet
 
 
 def _list_columns(path: pathlib.Path) -> set[str]:
