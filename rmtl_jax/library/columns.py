@@ -46,7 +46,7 @@ _NAMES = {
 }
 # Seconds since 1970 of the years 2000 and 2100.
 _YEAR_2000, _YEAR_2100 = 946_684_800, 4_102_444_800
-_PER_SECOND = {'s': 1, 'ms': 1_000, 'us': 1_000_000}
+_PER_SECOND = {'s': 1, 'ms': 1_000, 'us': 1_000_000, 'ns': 1_000_000_000}
 # Integers under such names are categories, not numbers, and so are integers of
 # few values in many times as many rows.
 _ID = re.compile(r'(ids?|code|category|type|class|group|(cat|feat)\d+)$')
@@ -217,7 +217,7 @@ def _unit(table: pa.Table, column: str) -> str:
       return unit
   raise types.InputError(
     f'time: column {column!r} goes from {low:g} to {high:g}, which tells no'
-    " unit: pass time_unit='s', 'ms', 'us' or 'iso'"
+    " unit: pass time_unit='s', 'ms', 'us', 'ns' or 'iso'"
   )
 
 

@@ -86,7 +86,8 @@ class Ranker:
       item: column of items.
       time: column of times; 'auto' finds it by its type or name, None says that
         there is none: rows are then split at random.
-      time_unit: `ms`, `s` or `us` since 1970, or `iso`; None: by the column.
+      time_unit: `ms`, `s`, `us` or `ns` since 1970, or `iso`; None: by the
+        column.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
         id's or that have few values.

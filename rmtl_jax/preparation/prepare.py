@@ -108,7 +108,8 @@ def _run(
   # idle, so both run at once. It starts after the checks: nobody should wait
   # for a hash before reading of a faulty value.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    digests = pool.map(raw.file_record, rows.files)
+    names = raw.short_names(rows.files)
+    digests = pool.map(raw.file_record, rows.files, names)
     places, duplicates = _find_places(connection, rows, config, rule)
     rows = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)

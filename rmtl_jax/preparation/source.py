@@ -98,6 +98,10 @@ class SourceTask:
     loss: one of kinds.LOSSES, of that kind.
     settings: (key, value) of the loss's settings that were given.
     levels: of an ordinal label, increasing; () if the log tells.
+    positive: texts that are the label 1; if `negative` has none, all others
+      are 0. () for 1 and true.
+    negative: texts that are the label 0; if `positive` has none, all others
+      are 1. () for 0 and false.
     nullable: whether a label may be missing, and then is not observed.
     only_after: whether the task is judged on the positives of `after` alone.
     weights: raw columns; their product is the weight of the row's label.
@@ -114,6 +118,8 @@ class SourceTask:
   loss: str = kinds.losses_of(kinds.BINARY)[0]
   settings: tuple[tuple[str, float], ...] = ()
   levels: tuple[int, ...] = ()
+  positive: tuple[str, ...] = ()
+  negative: tuple[str, ...] = ()
   nullable: bool = False
   only_after: bool = False
   weights: tuple[str, ...] = ()

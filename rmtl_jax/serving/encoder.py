@@ -23,6 +23,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import readings
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import lookup, raw_fields
 from rmtl_jax.serving import notes as notes_lib
@@ -189,13 +190,13 @@ class Encoder:
       value = sql.quote(field.column)
       kind = schema.field(field.column).type
       if field.kind == 'numeric':
-        given = raw_fields.number_text(value, kind, missing)
+        given = readings.given(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
         columns.append(
           f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
         )
       elif field.kind == 'categorical':
-        value = raw_fields.text(value, kind, missing)
+        value = readings.text(value, kind, missing)
       elif pa.types.is_nested(kind):
         value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
@@ -203,7 +204,7 @@ class Encoder:
           value = lists.split_values(value, missing=missing)
       else:
         separator = field.details.get('separator', ',')
-        value = raw_fields.text(value, kind, missing)
+        value = readings.text(value, kind, missing)
         value = lists.split_values(value, separator, missing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'

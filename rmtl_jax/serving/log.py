@@ -19,7 +19,7 @@ from rmtl_jax.preparation import checks, source, sources, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.sources import table
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
@@ -31,7 +31,7 @@ class LogSchema:
 
   Attributes:
     time: column of the time, or None.
-    unit: of the time, one of schema.UNITS.
+    clock: the form of the time.
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
@@ -44,7 +44,7 @@ class LogSchema:
   """
 
   time: str | None
-  unit: str
+  clock: times.Time
   session: str | None
   user: str | None
   item: str | None
@@ -82,7 +82,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     schema = schema_lib.parse(manifest.options.get('schema'), where)
     return LogSchema(
       time=schema.time,
-      unit=schema.unit,
+      clock=schema.clock,
       session=schema.session,
       user=schema.user,
       item=schema.item,
@@ -102,7 +102,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks = source.binary(tasks)
   return LogSchema(
     time='timestamp',
-    unit='ms',
+    clock=times.Time(),
     session='session_id',
     user=manifest.user_field or 'user_id',
     item=manifest.item_field,
@@ -154,10 +154,14 @@ def check(
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
   kinds = {}
   if log_schema.time is not None:
-    kinds[log_schema.time] = table.TIME[log_schema.unit][0]
+    kinds[log_schema.time] = log_schema.clock.type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
-  kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
+  kinds |= {
+    c: _label(log_schema, task).type
+    for task, c in zip(log_schema.tasks, log_schema.labels, strict=True)
+    if c in schema.names
+  }
   for column, kind in kinds.items():
     found = schema.field(column).type
     if not pa.types.is_null(found):
@@ -261,9 +265,8 @@ def _select(
   """SQL of a chunk's rows with the table's columns and `position`."""
   time = '0'
   if log_schema.time is not None:
-    kind, ms = table.TIME[log_schema.unit]
     given = _number(log_schema, schema, log_schema.time)
-    time = ms.format(f'TRY_CAST({given} AS {kind})')
+    time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
   present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
@@ -279,11 +282,13 @@ def _select(
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
-    value = 'NULL'
+    value = given = 'NULL'
     if column in schema.names:
-      value = _number(log_schema, schema, column)
-    columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
-    columns.append(f'{value} AS {sql.quote("given_" + name)}')
+      label, kind = _label(log_schema, task), schema.field(column).type
+      given = label.given(_column(column), kind)
+      value = label.value(given, kind)
+    columns.append(f'{value} AS {sql.quote(name)}')
+    columns.append(f'{given} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
     has_label = 'true' if is_timed else f'{sql.quote(name)} IS NOT NULL'
@@ -308,10 +313,17 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
+def _label(log_schema: LogSchema, task: source.SourceTask) -> readings.Reading:
+  """How the column of a task is read."""
+  if task.timed:
+    return readings.of_number(task.column, log_schema.missing)
+  return readings.of_label(task, log_schema.missing)
+
+
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
-  """SQL of a raw time or label; NULL where it is missing."""
+  """SQL of a raw time; NULL where it is missing."""
   kind = schema.field(column).type
-  return raw_fields.number_text(_column(column), kind, log_schema.missing)
+  return readings.given(_column(column), kind, log_schema.missing)
 
 
 def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
@@ -319,7 +331,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = raw_fields.text(value, kind, log_schema.missing)
+  given = readings.text(value, kind, log_schema.missing)
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 
@@ -343,5 +355,8 @@ def _faults(
       found.append((column, fault, 'a time in ms, or nothing'))
     else:
       fault += f' OR {value} NOT IN (0, 1)'
-      found.append((column, fault, '0, 1 or nothing'))
+      expected = '0, 1'
+      if task.positive or task.negative:
+        expected = _label(log_schema, task).expected
+      found.append((column, fault, f'{expected} or nothing'))
   return found

@@ -102,7 +102,7 @@ def _undecided(column: pa.Array) -> pa.Array:
 
 
 def _texts(column: pa.Array, missing: frozenset[str]) -> list[str | None]:
-  """As `raw_fields.text`: whole floats without a fraction."""
+  """As `readings.text`: whole floats without a fraction."""
   kind = column.type
   if parquet.is_text(kind):
     return [None if v in missing else v for v in column.to_pylist()]
@@ -184,7 +184,7 @@ def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
 def _numbers(
   column: pa.Array, raw: source.SourceField, missing: frozenset[str]
 ) -> np.ndarray:
-  """As `raw_fields.number_text` and its cast, f64[R]; NaN where missing.
+  """As `readings.given` and its cast, f64[R]; NaN where missing.
 
   Raises:
     _Undecided: a value that is at fault (checks.field_faults), among others.

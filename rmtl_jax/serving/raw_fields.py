@@ -7,14 +7,12 @@ quoted.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
 from rmtl_jax.preparation import numbers, source, sql
 
 
@@ -66,31 +64,6 @@ def _of_parquet(found: pa.DataType) -> pa.DataType:
     few = found.precision <= 38
     return pa.decimal128(found.precision, found.scale) if few else pa.float64()
   return found
-
-
-def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a raw column as text; NULL where it is one of the missing texts.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: texts that stand for nothing, in columns of text.
-  """
-  written = sql.value_text(value)
-  return sql.null_if_in(written, missing) if parquet.is_text(found) else written
-
-
-def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a raw number; NULL where it is missing.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: texts that stand for nothing, in columns of text.
-  """
-  if parquet.is_text(found):
-    return f"nullif(trim({text(value, found, missing)}), '')"
-  return value
 
 
 def value_sql(

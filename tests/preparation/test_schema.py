@@ -180,3 +180,27 @@ def test_many_entries_take_as_long_as_they_are_long(part):
   ]
   parsed = schema.parse(record)
   assert len(parsed.fields) + len(parsed.tasks) > 50_000
+
+
+@pytest.mark.parametrize(
+  ('time', 'message'),
+  [
+    ({'zone': 'Europe/Berln'}, "time.zone: 'Europe/Berln' is no time zone"),
+    ({'zone': 'europe'}, 'time.zone'),
+    ({'zone': 5}, 'time.zone: found 5'),
+    ({'format': '%Q'}, "time.format: '%Q' is no pattern"),
+    ({'format': '%d', 'unit': 'ms'}, 'time.format: only "unit": "iso"'),
+    ({'unit': 'h'}, 'time.unit'),
+  ],
+)
+def test_forms_of_time_that_are_refused(time, message):
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    schema.parse(minimal(time={'column': 't', **time}))
+  assert message in str(error.value)
+
+
+def test_forms_of_time():
+  time = {'column': 't', 'unit': 'iso', 'zone': 'Asia/Tokyo', 'format': '%d'}
+  found = schema.parse(minimal(time=time))
+  assert found.to_dict()['time'] == time
+  assert schema.parse(found.to_dict()) == found

@@ -30,10 +30,16 @@
 (or where it is empty) rows of one `user` form sessions that end with a gap
 above the idle time; without a user or a time a row is a session of its own.
 Rows of a session without a time keep the order of the file. `time.unit` is
-`ms`, `s` or `us` since 1970, or `iso` for text such as `2024-05-01 12:30:00`
-(UTC unless it says otherwise) and for Parquet's own times. A field's `name` is its column's unless given. `separator`
-splits text; Parquet lists need none. `transform` is `standard` (the default),
-`log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
+`ms`, `s`, `us` or `ns` since 1970, or `iso` for text such as
+`2024-05-01 12:30:00` or `2024-05-01`, and for Parquet's own times and dates.
+`time.zone` (`Europe/Berlin`; UTC if not given) is that of text and times that
+name none; `time.format` is the pattern of other text, as of `strptime`:
+`{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's `name` is its
+column's unless given. `separator` splits text; Parquet lists need none.
+`transform` is `standard` (the default),
+`log1p` or `bins`. Labels of a binary task are 0 or 1, or true or
+false; `"positive": ["yes", "Y"]` and `negative` list other texts, one of the
+two lists alone says that all else is the other label. `kind`
 (`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
 task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
 "kind": "regression", "loss": "huber", "delta": 30}`. `levels` lists those of an
@@ -62,7 +68,8 @@ from typing import Any
 
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation.schema import checks, fields, tasks
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import checks, clocks, fields, tasks
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -107,10 +114,9 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   part.known(_KEYS)
   time = part.group('time') if 'time' in part.record else None
   if time is not None:
-    time.known(('column', 'unit'))
+    time.known(('column', *clocks.KEYS))
   schema = TableSchema(
     time=None if time is None else time.text('column'),
-    unit='ms' if time is None else time.text('unit', 'ms', UNITS),
     fields=tuple(
       field
       for kind in manifest_lib.KINDS
@@ -121,9 +127,10 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     user=part.optional('user'),
     item=part.optional('item'),
     domain=part.optional('domain'),
-    delimiter=part.text('delimiter', ','),
+    delimiter=part.optional('delimiter') or '',
     missing=part.texts('missing'),
     weight=part.optional('weight'),
+    clock=times.Time() if time is None else clocks.parse_clock(time),
   )
   checks.check(schema, part)
   return schema

@@ -18,7 +18,7 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
           f'tasks: {task.name!r}: known_after_seconds: needs "time" in the'
           ' schema'
         )
-  if len(schema.delimiter) != 1 or schema.delimiter in '"\r\n':
+  if len(schema.delimiter) > 1 or schema.delimiter in tuple('"\r\n'):
     part.fail(f'delimiter: {schema.delimiter!r} is not one character')
   if not schema.fields:
     part.fail('expected at least one categorical, multi_valued or numeric')
@@ -51,7 +51,7 @@ def _check_missing(
       number = False
     if number:
       part.fail(f'missing: {text!r} is a number, expected other text')
-    if any(sign in text for sign in (schema.delimiter, *'"\r\n')):
+    if any(sign in text for sign in (schema.delimiter or ',', *'"\r\n')):
       part.fail(
         f'missing: {text!r} has a delimiter, a quote or a line end in it'
       )

@@ -69,13 +69,13 @@ class Part:
       self.fail(f'{key}: {value!r} is not one of {", ".join(allowed)}')
     return str(value)
 
-  def texts(self, key: str) -> tuple[str, ...]:
-    """A list of texts, empty where it is not given."""
+  def texts(self, key: str, empty: bool = False) -> tuple[str, ...]:
+    """A list of texts, () where it is not given; `empty` allows empty ones."""
     found = self.record.get(key, [])
     if not isinstance(found, list):
       self.fail(f'{key}: expected a list')
     for value in found:
-      if not isinstance(value, str) or not value:
+      if not isinstance(value, str) or not (value or empty):
         self.fail(f'{key}: found {value!r}, expected text')
     return tuple(found)
 

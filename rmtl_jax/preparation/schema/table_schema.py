@@ -8,8 +8,10 @@ from typing import Any
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import clocks
 
-UNITS = ('ms', 's', 'us', 'iso')
+UNITS = times.UNITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,53 +20,60 @@ class TableSchema:
 
   Attributes:
     time: column of the time, or None.
-    unit: of the time, one of UNITS.
     fields: features; a multi-valued one has its separator in `details`.
     tasks: labels, parents before children.
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
     domain: column of the domain, or None.
-    delimiter: between a CSV file's values.
+    delimiter: between a CSV file's values; '' for the one of the file's name.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
+    clock: the form of the time, and the zone of hour and weekday.
   """
 
   time: str | None
-  unit: str
   fields: tuple[source.SourceField, ...]
   tasks: tuple[source.SourceTask, ...]
   session: str | None = None
   user: str | None = None
   item: str | None = None
   domain: str | None = None
-  delimiter: str = ','
+  delimiter: str = ''
   missing: tuple[str, ...] = ()
   weight: str | None = None
+  clock: times.Time = dataclasses.field(default_factory=times.Time)
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
-      'delimiter': self.delimiter,
       'tasks': [
         {'name': t.name, 'column': t.column}
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
         | _known_after(t)
+        | _words(t)
         | _rows_of(t, self.weight)
         for t in self.tasks
       ],
     }
     if self.time is not None:
-      record['time'] = {'column': self.time, 'unit': self.unit}
+      record['time'] = {'column': self.time} | clocks.clock_entries(self.clock)
     for role in ('session', 'user', 'item', 'domain', 'weight'):
       if getattr(self, role) is not None:
         record[role] = getattr(self, role)
+    if self.delimiter:
+      record['delimiter'] = self.delimiter
     if self.missing:
       record['missing'] = list(self.missing)
     for kind in manifest_lib.KINDS:
       record[kind] = [_entry(f) for f in self.fields if f.kind == kind]
     return record
+
+  @property
+  def unit(self) -> str:
+    """Unit of the time, one of UNITS."""
+    return self.clock.unit
 
   def categorical_of(self, column: str | None) -> str | None:
     """Name of the categorical field made of a column, or None."""
@@ -95,6 +104,11 @@ def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
     return {}
   levels = {'levels': list(task.levels)} if task.levels else {}
   return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
+
+
+def _words(task: source.SourceTask) -> dict[str, list[str]]:
+  words = {'positive': task.positive, 'negative': task.negative}
+  return {key: list(texts) for key, texts in words.items() if texts}
 
 
 def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:

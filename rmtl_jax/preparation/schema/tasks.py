@@ -16,6 +16,8 @@ _TASK_KEYS = (
   'kind',
   'loss',
   'levels',
+  'positive',
+  'negative',
   'null',
   'only_after',
   'weight',
@@ -54,11 +56,14 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
     seconds = entry.seconds('known_after_seconds')
     known_ms = None if seconds is None else round(seconds * 1000)
     weights = part.optional('weight'), entry.optional('weight')
+    positive, negative = _words(entry, of_kind['kind'])
     tasks[name] = source.SourceTask(
       name,
       after,
       column,
       known_after_ms=known_ms,
+      positive=positive,
+      negative=negative,
       nullable=entry.text('null', 'refused', ('refused', 'not_observed'))
       == 'not_observed',
       only_after=only_after,
@@ -80,6 +85,20 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
   if not tasks:
     part.fail('tasks: expected at least one')
   return tuple(tasks.values())
+
+
+def _words(
+  entry: part_lib.Part, kind: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The texts that are positive and negative labels."""
+  positive, negative = (
+    entry.texts(key, empty=True) for key in ('positive', 'negative')
+  )
+  if (positive or negative) and kind != kinds.BINARY:
+    entry.fail('positive: only the labels of a binary task are words')
+  if both := sorted({*positive} & {*negative}):
+    entry.fail(f'negative: {both[0]!r} is among "positive" too')
+  return positive, negative
 
 
 def _kind(entry: part_lib.Part) -> dict[str, Any]:
