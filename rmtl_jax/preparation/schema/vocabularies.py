@@ -1,0 +1,101 @@
+"""What a schema says of the vocabularies of its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.schema import part as part_lib
+
+# Keys of a categorical field, and of a multi-valued one.
+CATEGORICAL = ('buckets', 'vectors')
+MULTI_VALUED = ('shares', 'newest_first', 'max_values')
+_MOST_BUCKETS = 2**24
+_MOST_VALUES = 2**10
+
+
+def categorical_details(entry: part_lib.Part) -> dict[str, Any]:
+  """Buckets and vectors of a categorical field, as its details.
+
+  Raises:
+    types.InputError: names the key.
+  """
+  details: dict[str, Any] = {}
+  if 'buckets' in entry.record:
+    details['buckets'] = entry.whole('buckets', 1, _MOST_BUCKETS)
+  if 'vectors' in entry.record:
+    given = entry.group('vectors')
+    given.known(('file', 'key', 'vector', 'trained'))
+    details['vectors'] = {
+      'file': given.text('file'),
+      'key': given.text('key', entry.text('column')),
+      'vector': given.text('vector', 'vector'),
+      'trained': given.flag('trained'),
+    }
+  return details
+
+
+def multi_valued(entry: part_lib.Part) -> dict[str, Any]:
+  """What a list shares and how long it may be, as arguments of SourceField.
+
+  Raises:
+    types.InputError: names the key.
+  """
+  found: dict[str, Any] = {}
+  if 'max_values' in entry.record:
+    found['width'] = entry.whole('max_values', 1, _MOST_VALUES)
+  shares = entry.optional('shares')
+  if shares is not None:
+    found['vocabulary_owner'] = shares
+  if entry.flag('newest_first'):
+    if shares is None:
+      entry.fail('newest_first: means a sequence, which "shares" a vocabulary')
+    found['details'] = {'newest_first': True}
+  return found
+
+
+def entries(field: source.SourceField) -> dict[str, Any]:
+  """The keys that give a field's `SourceField` back, beside its details."""
+  found: dict[str, Any] = {}
+  if field.vocabulary_owner:
+    found['shares'] = field.vocabulary_owner
+  if field.width:
+    found['max_values'] = field.width
+  return found
+
+
+def check_owners(
+  fields: Sequence[source.SourceField], part: part_lib.Part
+) -> None:
+  """Refuses a list that shares the vocabulary of no categorical field."""
+  names = [field.name for field in fields if field.kind == 'categorical']
+  for field in fields:
+    owner = field.vocabulary_owner
+    if owner and owner not in names:
+      part.fail(
+        f'field {field.name!r}: shares: {owner!r} is no categorical field;'
+        f' there are {", ".join(names) or "none"}'
+      )
+
+
+def with_places(
+  fields: Sequence[source.SourceField], base: pathlib.Path
+) -> tuple[tuple[source.SourceField, ...], tuple[pathlib.Path, ...]]:
+  """The fields with the places of their files of vectors, and the files.
+
+  Args:
+    fields: of a schema.
+    base: directory that relative places start from.
+  """
+  found, files = [], []
+  for field in fields:
+    if asked := field.details.get('vectors'):
+      path = base / asked['file']
+      details = field.details | {'vectors': asked | {'file': str(path)}}
+      field = dataclasses.replace(field, details=details)
+      files.append(path)
+    found.append(field)
+  return tuple(found), tuple(files)
