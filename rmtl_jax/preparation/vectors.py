@@ -113,7 +113,7 @@ def _read(
   values = np.zeros((known.size, width), np.float32)
   counts = np.zeros(known.size, np.int64)
   total = known.rest + sum(known.others)
-  found = connection.execute(
+  found = connection.sql(
     f'SELECT v.id, v.count, t.vector FROM {known.table} v'
     f' LEFT JOIN {table} t ON v.value = t.value'
   ).to_arrow_table()

@@ -139,9 +139,7 @@ def build(
       missing = count
     else:
       others[bucket] = count
-  return Vocabulary(
-    table, size + 1 + buckets, missing, buckets, tuple(others)
-  )
+  return Vocabulary(table, size + 1 + buckets, missing, buckets, tuple(others))
 
 
 def build_categorical(

@@ -6,7 +6,7 @@ import collections
 import math
 
 from rmtl_jax.preparation.schema import part as part_lib
-from rmtl_jax.preparation.schema import table_schema
+from rmtl_jax.preparation.schema import table_schema, vocabularies
 
 
 def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
@@ -24,6 +24,7 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
     part.fail('expected at least one categorical, multi_valued or numeric')
   _check_missing(schema, part)
   _check_roles(schema, part)
+  vocabularies.check_owners(schema.fields, part)
   if schema.domain and schema.categorical_of(schema.domain) is None:
     part.fail(
       f'domain: {schema.domain!r} is the column of no categorical field'

@@ -90,6 +90,16 @@ class Part:
       self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
     return value
 
+  def whole(self, key: str, low: int, high: int) -> int:
+    """A whole number that is given."""
+    value = self.record[key]
+    if type(value) is not int or not low <= value <= high:
+      self.fail(
+        f'{key}: found {value!r:.80}, expected a whole number from {low} to'
+        f' {high}'
+      )
+    return value
+
   def positive(self, key: str) -> float:
     """A number above 0 that is given."""
     value = self.record[key]

@@ -9,7 +9,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import clocks
+from rmtl_jax.preparation.schema import clocks, vocabularies
 
 UNITS = times.UNITS
 
@@ -91,7 +91,7 @@ def _entry(field: source.SourceField) -> dict[str, Any]:
     entry['transform'] = field.transform
   if field.bins:
     entry['bins'] = field.bins
-  return entry | field.details
+  return entry | vocabularies.entries(field) | field.details
 
 
 def _known_after(task: source.SourceTask) -> dict[str, float]:

@@ -95,7 +95,11 @@ def select(
     if field.kind == 'multi_valued':
       separator = field.details['separator']
       separator = '' if field.column in nested else separator
-      value = lists.split_values(value, separator, schema.missing)
+      # A sequence holds values of a categorical field, spaces and all.
+      if separator or not field.vocabulary_owner:
+        value = lists.split_values(value, separator, schema.missing)
+      if 'newest_first' in field.details:
+        value = f'list_reverse({value})'
     values[field.source_column] = value
   for task in schema.tasks:
     values[f'y_{task.name}'] = ''
