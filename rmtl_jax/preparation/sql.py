@@ -70,10 +70,10 @@ def null_if_in(value: str, texts: Iterable[str]) -> str:
 
 
 def is_in(written: str, texts: Iterable[str]) -> str:
-  """SQL of whether a text is one of `texts`; 118.0 is 118 here."""
+  """SQL of whether a text is one of `texts`; 118.0 is 118. '' for no texts."""
   listed = ', '.join(map(literal, texts))
   if not listed:
-    return 'false'
+    return ''
   return (
     f'{written} IN ({listed}) OR {strip_zero_fraction(written)} IN ({listed})'
   )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
@@ -39,7 +40,7 @@ class LogSchema:
     tasks: labels as the source declares them.
     labels: a raw column per task: 0 and 1, or times if the task is `timed`.
     optional: whether one of `session` and `user` may be missing.
-    missing: texts that stand for nothing.
+    missing: what stands for nothing, by column; nothing elsewhere.
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
@@ -52,8 +53,14 @@ class LogSchema:
   tasks: tuple[source.SourceTask, ...]
   labels: tuple[str, ...]
   optional: bool = False
-  missing: tuple[str, ...] = ()
+  missing: Mapping[str, readings.Missing] = dataclasses.field(
+    default_factory=dict
+  )
   any_dates: bool = True
+
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a column."""
+    return self.missing.get(column, readings.Missing())
 
   def keys(self, schema: pa.Schema) -> dict[str, str]:
     """The columns of session and user that are there, by role."""
@@ -80,6 +87,9 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
+    keys = (schema.time, schema.session, schema.user, schema.item)
+    columns = [column for column in keys if column is not None]
+    columns += [task.column for task in schema.tasks]
     return LogSchema(
       time=schema.time,
       clock=schema.clock,
@@ -89,7 +99,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       item_field=manifest.item_field,
       tasks=source.binary(schema.tasks),
       labels=tuple(task.column for task in source.binary(schema.tasks)),
-      missing=schema.missing,
+      missing={column: schema.missing_in(column) for column in columns},
       any_dates=any_dates,
     )
   # Data of a source that is not registered here can be served all the same.
@@ -315,15 +325,16 @@ def _column(column: str) -> str:
 
 def _label(log_schema: LogSchema, task: source.SourceTask) -> readings.Reading:
   """How the column of a task is read."""
+  missing = log_schema.missing_in(task.column)
   if task.timed:
-    return readings.of_number(task.column, log_schema.missing)
-  return readings.of_label(task, log_schema.missing)
+    return readings.of_number(task.column, missing)
+  return readings.of_label(task, missing)
 
 
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
   """SQL of a raw time; NULL where it is missing."""
   kind = schema.field(column).type
-  return readings.given(_column(column), kind, log_schema.missing)
+  return readings.given(_column(column), kind, log_schema.missing_in(column))
 
 
 def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
@@ -331,7 +342,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = readings.text(value, kind, log_schema.missing)
+  given = readings.text(value, kind, log_schema.missing_in(column))
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 

@@ -14,6 +14,8 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import numbers, source, sql
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 
 def source_field(
@@ -80,6 +82,13 @@ def value_sql(
     types.InputError: the manifest does not say how the value was made.
   """
   value = sql.quote(raw_field.source_column)
+  if fields_lib.FROM_TIME in field.details:
+    part = _detail(field, fields_lib.FROM_TIME, str, where)
+    if part not in times.PARTS:
+      raise types.InputError(
+        f'{where}: {field.name!r}: details: {fields_lib.FROM_TIME} is'
+        f' {part!r:.80}, expected one of {", ".join(times.PARTS)}'
+      )
   if raw_field.kind == 'multi_valued':
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)

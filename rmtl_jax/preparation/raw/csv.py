@@ -35,6 +35,7 @@ def load(
   drop_cut_off: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  nulls: Mapping[str, Sequence[str]] | None = None,
   readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
   """Reads CSV files, compressed or not, into one new table, rows in order.
@@ -55,6 +56,7 @@ def load(
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
     missing: values that become NULL, as empty ones do.
+    nulls: values of a column of text that become NULL.
     readings: of further columns, by the name that they get in the table.
 
   Raises:
@@ -76,7 +78,7 @@ def load(
     raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
-      f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
+      f'{_kept(name, nulls or {})} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
     if readings:
@@ -85,7 +87,7 @@ def load(
       everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
-      others = {*header, *named} - set(column_types)
+      others = {*header, *named} - set(column_types) | {*(nulls or {})}
       rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
@@ -134,6 +136,12 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
     raise types.InputError(f'{path}: is empty, expected a header and rows')
   # A file that pandas wrote with its index has a column without a name.
   return [name or f'(column {i + 1})' for i, name in enumerate(header)]
+
+
+def _kept(name: str, nulls: Mapping[str, Sequence[str]]) -> str:
+  """SQL of a column; the reader itself leaves out what is missing in all."""
+  values = readings_lib.Missing(values=tuple(nulls.get(name, ())))
+  return readings_lib.kept(sql.quote(name), pa.string(), values)
 
 
 def ends_with_newline(path: pathlib.Path) -> bool:

@@ -25,6 +25,7 @@ def load(
   late_hash: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  nulls: Mapping[str, Sequence[str]] | None = None,
   readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
@@ -38,6 +39,7 @@ def load(
     late_hash: sets the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
+    nulls: values of a column that become NULL.
     readings: of further columns, by the name that they get in the table.
 
   Raises:
@@ -48,7 +50,7 @@ def load(
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   start, row_hash_sql = 0, ''
-  readings = readings or {}
+  readings, nulls = readings or {}, nulls or {}
   wanted = [*column_types.items()]
   wanted += [(r.column, r.type) for r in readings.values()]
   schemas = [_read_schema(path) for path in paths]
@@ -68,7 +70,14 @@ def load(
   }
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
   for path, schema, added in zip(paths, schemas, named, strict=True):
-    given = {name: _given(name, schema, missing) for name in column_types}
+    given = {
+      name: readings_lib.kept(
+        sql.quote(name),
+        schema.field(name).type,
+        readings_lib.Missing(tuple(missing), tuple(nulls.get(name, ()))),
+      )
+      for name in column_types
+    }
     given |= {name: sql.null_if_empty(given[name]) for name in mixed}
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
@@ -78,7 +87,7 @@ def load(
       kinds = {field.name: field.type for field in schema}
       kept += f', {readings_lib.select(readings, kinds.__getitem__)}'
     if late_hash:
-      changed = _changed(schema, column_types)
+      changed = {*_changed(schema, column_types), *nulls}
       rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
     with (
@@ -119,16 +128,6 @@ def _checked(
 def _kind(found: pa.DataType) -> str:
   """A type's name; all types of text have one."""
   return 'text' if parquet.is_text(found) else str(found)
-
-
-def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
-  """SQL of a file's column; NULL where it is missing."""
-  value = sql.quote(name)
-  return (
-    sql.null_if_in(value, missing)
-    if parquet.is_text(schema.field(name).type)
-    else value
-  )
 
 
 def _cast(value: str, wanted: str) -> str:

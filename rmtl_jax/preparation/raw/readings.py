@@ -6,8 +6,10 @@ value means one thing wherever it stands.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping
 
 import duckdb
 import pyarrow as pa
@@ -48,38 +50,102 @@ class Reading:
     return self.value(self.given(value, found), found)
 
 
-def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a raw column as text; NULL where it is one of the missing texts.
+@dataclasses.dataclass(frozen=True)
+class Missing:
+  """What stands for nothing in a column, beside empty values.
+
+  Attributes:
+    texts: in columns of text.
+    values: in this column, whatever its type; of a number any spelling.
+  """
+
+  texts: tuple[str, ...] = ()
+  values: tuple[str, ...] = ()
+
+  @property
+  def numbers(self) -> list[float]:
+    """The values that are numbers."""
+    found = []
+    for value in self.values:
+      with contextlib.suppress(ValueError):
+        found.append(float(value))
+    return [number for number in found if math.isfinite(number)]
+
+
+def kept(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of a raw column of keys in its own type; NULL where it is missing.
 
   Args:
     value: SQL of the raw column.
     found: its type.
-    missing: texts that stand for nothing, in columns of text.
+    missing: what stands for nothing.
   """
-  written = sql.value_text(value)
-  return sql.null_if_in(written, missing) if parquet.is_text(found) else written
+  if pa.types.is_nested(found):
+    return value
+  if not parquet.is_text(found):
+    return _null_if(value, _means_nothing(value, found, missing))
+  value = sql.null_if_in(value, missing.texts)
+  return _null_if(value, sql.is_in(value, missing.values))
 
 
-def given(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
+def text(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of a raw column as text; NULL where it is missing, but for empty text.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: what stands for nothing.
+  """
+  value = kept(value, found, missing)
+  if parquet.is_text(found):
+    return f'CAST({value} AS VARCHAR)'
+  return sql.value_text(value)
+
+
+def given(value: str, found: pa.DataType, missing: Missing) -> str:
   """SQL of a raw number, time or label; NULL where it is missing.
 
   Args:
     value: SQL of the raw column.
     found: its type.
-    missing: texts that stand for nothing, in columns of text.
+    missing: what stands for nothing.
   """
   if parquet.is_text(found):
-    return f"nullif(trim({text(value, found, missing)}), '')"
-  return value
+    value = f"nullif(trim({sql.null_if_in(value, missing.texts)}), '')"
+  return _null_if(value, _means_nothing(value, found, missing))
 
 
-def of_time(column: str, clock: times.Time, missing: Sequence[str]) -> Reading:
+def _means_nothing(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of whether a value is declared to mean nothing; '' for never."""
+  if not missing.values:
+    return ''
+  listed = ', '.join(map(sql.literal, missing.values))
+  condition = f'CAST({value} AS VARCHAR) IN ({listed})'
+  has_numbers = (
+    parquet.is_text(found)
+    or pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+  )
+  if missing.numbers and has_numbers:
+    numbers = ', '.join(map(sql.float_literal, missing.numbers))
+    condition += f' OR TRY_CAST({value} AS DOUBLE) IN ({numbers})'
+  return condition
+
+
+def _null_if(value: str, condition: str) -> str:
+  return (
+    f'CASE WHEN {condition} THEN NULL ELSE {value} END' if condition else value
+  )
+
+
+def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
   """Reads times, ms since 1970.
 
   Args:
     column: the file's.
     clock: their form.
-    missing: texts that stand for nothing.
+    missing: what stands for nothing.
   """
   expected = raw.EXPECTED[clock.type]
   if clock.format:
@@ -93,12 +159,12 @@ def of_time(column: str, clock: times.Time, missing: Sequence[str]) -> Reading:
   )
 
 
-def of_number(column: str, missing: Sequence[str]) -> Reading:
+def of_number(column: str, missing: Missing) -> Reading:
   """Reads numbers, DOUBLE.
 
   Args:
     column: the file's.
-    missing: texts that stand for nothing.
+    missing: what stands for nothing.
   """
   return Reading(
     column,
@@ -109,12 +175,12 @@ def of_number(column: str, missing: Sequence[str]) -> Reading:
   )
 
 
-def of_label(task: source.SourceTask, missing: Sequence[str]) -> Reading:
+def of_label(task: source.SourceTask, missing: Missing) -> Reading:
   """Reads labels, DOUBLE.
 
   Args:
     task: of the labels.
-    missing: texts that stand for nothing.
+    missing: what stands for nothing.
   """
   number = of_number(task.column, missing)
   if task.kind != kinds.BINARY:
@@ -132,14 +198,14 @@ def of_label(task: source.SourceTask, missing: Sequence[str]) -> Reading:
     return f"coalesce({label}, '')" if empty else label
 
   def label(value: str, found: pa.DataType) -> str:
-    one, zero = sql.is_in(value, task.positive), sql.is_in(value, task.negative)
-    rest = 'NULL'
-    if not (task.positive and task.negative):
-      rest = '0' if task.positive else '1'
-    cases = (
-      f'WHEN {value} IS NULL THEN NULL WHEN {one} THEN 1 WHEN {zero} THEN 0'
-    )
-    return f'CAST(CASE {cases} ELSE {rest} END AS DOUBLE)'
+    cases = [f'WHEN {value} IS NULL THEN NULL']
+    for words, number in ((task.positive, 1), (task.negative, 0)):
+      if words:
+        cases.append(f'WHEN {sql.is_in(value, words)} THEN {number}')
+    # One list alone says that all else is the other label.
+    both = task.positive and task.negative
+    rest = 'NULL' if both else '0' if task.positive else '1'
+    return f'CAST(CASE {" ".join(cases)} ELSE {rest} END AS DOUBLE)'
 
   expected = f'one of {", ".join(map(repr, words))}'
   return Reading(task.column, 'VARCHAR', written, label, expected)

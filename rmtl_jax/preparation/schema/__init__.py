@@ -57,7 +57,12 @@ task on the positives of `after` alone; `weight`, of a task or of all beside
 `tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
 the task's negatives were kept when the log was sampled.
 `missing` lists texts that mean a missing value, as empty text does, in columns
-of text and among the values of a multi-valued field. `session`, `user`, `item`,
+of text and among the values of a multi-valued field. `null` of a field, or of
+a key that is given as `{"column": "visitor", "null": ["-1"]}`, lists values of
+that column alone, which may be numbers; of a task it lists labels that are not
+observed. `"missing_indicator": true` adds a field `<name>_missing` to a number,
+1 where it is missing. `"from_time": ["hour", "weekday"]` makes categories of
+the time, in its zone. `session`, `user`, `item`,
 `domain`, `time`, `delimiter`, `missing` and any kind of field can be left out.
 """
 
@@ -69,7 +74,7 @@ from typing import Any
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import checks, clocks, fields, tasks
+from rmtl_jax.preparation.schema import checks, clocks, fields, nulls, tasks
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -83,6 +88,7 @@ _KEYS = (
   'categorical',
   'multi_valued',
   'numeric',
+  'from_time',
   'tasks',
   'weight',
   'delimiter',
@@ -117,18 +123,17 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     time.known(('column', *clocks.KEYS))
   schema = TableSchema(
     time=None if time is None else time.text('column'),
-    fields=tuple(
-      field
-      for kind in manifest_lib.KINDS
-      for field in fields.parse_fields(part, kind)
+    fields=fields.parse_fields(
+      part, None if time is None else time.text('column')
     ),
     tasks=tasks.parse_tasks(part),
-    session=part.optional('session'),
-    user=part.optional('user'),
-    item=part.optional('item'),
+    session=nulls.parse_role(part, 'session'),
+    user=nulls.parse_role(part, 'user'),
+    item=nulls.parse_role(part, 'item'),
     domain=part.optional('domain'),
     delimiter=part.optional('delimiter') or '',
     missing=part.texts('missing'),
+    nulls=nulls.parse_nulls(part),
     weight=part.optional('weight'),
     clock=times.Time() if time is None else clocks.parse_clock(time),
   )

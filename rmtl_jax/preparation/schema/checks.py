@@ -5,8 +5,9 @@ from __future__ import annotations
 import collections
 import math
 
+from rmtl_jax.preparation.schema import fields, table_schema
 from rmtl_jax.preparation.schema import part as part_lib
-from rmtl_jax.preparation.schema import table_schema, vocabularies
+from rmtl_jax.preparation.schema import vocabularies
 
 
 def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
@@ -61,7 +62,11 @@ def _check_missing(
 def _check_roles(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   """Refuses a column that is needed as text and as number."""
   texts = {schema.session, schema.user, schema.item}
-  texts |= {f.column for f in schema.fields if f.kind != 'numeric'}
+  texts |= {
+    f.column
+    for f in schema.fields
+    if f.kind != 'numeric' and not fields.is_made(f)
+  }
   numbers = {schema.time, *(task.column for task in schema.tasks)} - {None}
   numbers |= {column for task in schema.tasks for column in task.weights}
   numbers |= {f.column for f in schema.fields if f.kind == 'numeric'}

@@ -37,7 +37,11 @@ class Part:
     """The object under a key, which has to be there."""
     if key not in self.record:
       self.fail(f'{key}: missing')
-    return Part(self.record[key], f'{self.path}{self.sign}{key}', '.')
+    return self.child(key, self.record[key])
+
+  def child(self, key: str, record: Any) -> Part:
+    """An object that stands under a key."""
+    return Part(record, f'{self.path}{self.sign}{key}', '.')
 
   def entries(self, key: str) -> list[Part]:
     """The objects of a list; a text stands for its `column`."""

@@ -8,8 +8,8 @@ from typing import Any
 from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
-from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import clocks, vocabularies
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import clocks, fields, nulls, vocabularies
 
 UNITS = times.UNITS
 
@@ -29,6 +29,7 @@ class TableSchema:
     delimiter: between a CSV file's values; '' for the one of the file's name.
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
+    nulls: values that mean a missing value, by column.
     clock: the form of the time, and the zone of hour and weekday.
   """
 
@@ -42,6 +43,7 @@ class TableSchema:
   delimiter: str = ''
   missing: tuple[str, ...] = ()
   weight: str | None = None
+  nulls: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
   clock: times.Time = dataclasses.field(default_factory=times.Time)
 
   def to_dict(self) -> dict[str, Any]:
@@ -54,33 +56,55 @@ class TableSchema:
         | _known_after(t)
         | _words(t)
         | _rows_of(t, self.weight)
+        | nulls.null_entry(self.nulls, t.column)
         for t in self.tasks
       ],
     }
     if self.time is not None:
       record['time'] = {'column': self.time} | clocks.clock_entries(self.clock)
+    columns = {part.column for part in (*self.fields, *self.tasks)}
     for role in ('session', 'user', 'item', 'domain', 'weight'):
-      if getattr(self, role) is not None:
-        record[role] = getattr(self, role)
+      column = getattr(self, role)
+      if column is not None:
+        null = nulls.null_entry(self.nulls, column)
+        alone = null and column not in columns
+        record[role] = {'column': column} | null if alone else column
     if self.delimiter:
       record['delimiter'] = self.delimiter
     if self.missing:
       record['missing'] = list(self.missing)
     for kind in manifest_lib.KINDS:
-      record[kind] = [_entry(f) for f in self.fields if f.kind == kind]
-    return record
+      record[kind] = [
+        self._field_entry(f)
+        for f in self.fields
+        if f.kind == kind and not fields.is_made(f)
+      ]
+    parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
+    return record | ({fields.FROM_TIME: parts} if parts else {})
+
+  def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
+    entry = _entry(field) | nulls.null_entry(self.nulls, field.column)
+    if any(f.details.get(fields.INDICATES) == field.name for f in self.fields):
+      entry[fields.INDICATOR] = True
+    return entry
 
   @property
   def unit(self) -> str:
     """Unit of the time, one of UNITS."""
     return self.clock.unit
 
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a column."""
+    return readings.Missing(self.missing, self.nulls.get(column, ()))
+
   def categorical_of(self, column: str | None) -> str | None:
     """Name of the categorical field made of a column, or None."""
     names = [
       field.name
       for field in self.fields
-      if field.kind == 'categorical' and field.column == column
+      if field.kind == 'categorical'
+      and field.column == column
+      and not fields.is_made(field)
     ]
     return names[0] if names else None
 
@@ -115,7 +139,7 @@ def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
   """The keys of a task that say which rows count for it, and how much."""
   entry: dict[str, Any] = {}
   if task.nullable:
-    entry['null'] = 'not_observed'
+    entry['null'] = nulls.NOT_OBSERVED
   if task.only_after:
     entry['only_after'] = True
   own = task.weights[int(shared is not None) :]

@@ -6,6 +6,7 @@ from typing import Any
 
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.schema import nulls
 from rmtl_jax.preparation.schema import part as part_lib
 
 _TASK_KEYS = (
@@ -64,8 +65,7 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
       known_after_ms=known_ms,
       positive=positive,
       negative=negative,
-      nullable=entry.text('null', 'refused', ('refused', 'not_observed'))
-      == 'not_observed',
+      nullable=nulls.is_nullable(entry),
       only_after=only_after,
       weights=tuple(w for w in weights if w is not None),
       negatives_kept=entry.share('negatives_kept'),

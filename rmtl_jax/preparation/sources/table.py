@@ -63,6 +63,7 @@ def read(
       late_hash=True,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
       readings=readings,
     )
   else:
@@ -74,6 +75,7 @@ def read(
       delimiter=schema.delimiter,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
       readings=readings,
     )
   _write_whole(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rmtl_jax.preparation import lists, sql
+from rmtl_jax.preparation import lists, numbers, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 _TIME = 'timestamp'
 
@@ -24,18 +25,25 @@ def readings(
   found = {}
   if schema.time is not None and not schema.clock.is_plain:
     found[_TIME] = readings_lib.of_time(
-      schema.time, schema.clock, schema.missing
+      schema.time, schema.clock, schema.missing_in(schema.time)
     )
   for task in schema.tasks:
-    found[f'y_{task.name}'] = readings_lib.of_label(task, schema.missing)
+    found[f'y_{task.name}'] = readings_lib.of_label(
+      task, schema.missing_in(task.column)
+    )
   # A file's column has one type, and these are read as text from CSV.
-  texts = {reading.column for reading in found.values()}
-  numbers = {f.source_column: f.column for f in schema.fields} | {
+  texts = {reading.column for reading in found.values()} | {*schema.nulls}
+  columns = {
+    f.source_column: f.column
+    for f in schema.fields
+    if f.kind == 'numeric' and not fields_lib.is_made(f)
+  }
+  columns |= {
     f'v_{column}': column for task in schema.tasks for column in task.weights
   }
   return found | {
-    name: readings_lib.of_number(column, schema.missing)
-    for name, column in numbers.items()
+    name: readings_lib.of_number(column, schema.missing_in(column))
+    for name, column in columns.items()
     if column in texts
   }
 
@@ -60,6 +68,8 @@ def types(
     if column is not None
   }
   for field in schema.fields:
+    if fields_lib.is_made(field):
+      continue
     if field.kind == 'categorical':
       found[field.column] = key
     elif field.kind == 'multi_valued':
@@ -87,7 +97,9 @@ def select(
     read: the readings.
   """
   time = '0::BIGINT'
-  if schema.time is not None:
+  if _TIME in read:
+    time = sql.quote(_TIME)
+  elif schema.time is not None:
     time = schema.clock.typed_ms(_column(schema.time))
   values = {_TIME: time}
   for field in schema.fields:
@@ -95,11 +107,19 @@ def select(
     if field.kind == 'multi_valued':
       separator = field.details['separator']
       separator = '' if field.column in nested else separator
+      missing = schema.missing_in(field.column)
       # A sequence holds values of a categorical field, spaces and all.
       if separator or not field.vocabulary_owner:
-        value = lists.split_values(value, separator, schema.missing)
+        value = lists.split_values(
+          value, separator, (*missing.texts, *missing.values)
+        )
       if 'newest_first' in field.details:
         value = f'list_reverse({value})'
+    elif fields_lib.FROM_TIME in field.details:
+      value = schema.clock.part(field.name, time)
+    elif fields_lib.INDICATES in field.details:
+      of = f'x_{field.details[fields_lib.INDICATES]}'
+      value = numbers.is_missing(sql.quote(of) if of in read else value)
     values[field.source_column] = value
   for task in schema.tasks:
     values[f'y_{task.name}'] = ''

@@ -101,6 +101,10 @@ def test_hour_and_weekday_are_local(moment):
       found = connection.execute(f'SELECT {", ".join(parts)}').fetchone()
       local = moment.astimezone(zone)
       assert found == (local.hour, local.weekday())
+    ahead = times.parts(f'{stamp}::BIGINT', 8 * HOUR)
+    found = connection.execute(f'SELECT {", ".join(ahead.values())}').fetchone()
+    local = moment + datetime.timedelta(hours=8)
+    assert found == (local.hour, local.weekday())
 
 
 def test_a_table_of_local_times(tmp_path):
