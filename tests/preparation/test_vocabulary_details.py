@@ -31,11 +31,14 @@ def lines():
 
 
 def run(tmp_path, item=(), past=(), **options):
+  item = dict(item)
+  crossed = [item.pop('crossed')] if 'crossed' in item else []
   record = {
     'user': 'user',
     'item': 'item',
     'time': {'column': 'ts'},
-    'categorical': ['user', {'column': 'item', **dict(item)}],
+    'categorical': ['user', {'column': 'item', **item}],
+    'crossed': crossed,
     'tasks': [{'name': 'click', 'column': 'clicked'}],
   }
   if past:
@@ -115,6 +118,15 @@ def test_rare_values_of_train_count_in_their_buckets(tmp_path):
     by_bucket[vocabulary.bucket_of(item, 2)] += 1
   assert table['value'] == [None, '(bucket 0)', '(bucket 1)']
   assert table['count'] == [0, *by_bucket]
+
+
+def test_crossed_values_by_hand(tmp_path):
+  manifest = run(tmp_path, item={'crossed': ['user', 'item']}, min_count=1)
+  assert [f.name for f in manifest.fields] == ['user', 'item', 'user_x_item']
+  shown = raw_files.decoded(tmp_path, 'user_x_item')
+  assert shown[:4] == ['u0 & i0', 'u1 & i1', 'u2 & i2', 'u0 & i3']
+  assert shown[18] is None  # that of an item that is missing
+  assert manifest.fields[2].details['crossed'] == ['user', 'item']
 
 
 def write_vectors(tmp_path, values, key='item', name='vector', **columns):
@@ -201,6 +213,12 @@ def test_other_faults_of_vectors(tmp_path):
     ({'buckets': 0}, {}, 'buckets: found 0, expected a whole number'),
     ({'vectors': {}}, {}, 'vectors.file: missing'),
     ({'vectors': {'file': 'x', 'frozen': 1}}, {}, 'frozen: no such setting'),
+    (
+      {'crossed': ['user', 'itm']},
+      {},
+      "crossed[0].fields: 'itm' is no categor",
+    ),
+    ({'crossed': ['user', 'user']}, {}, 'expected two or more different ones'),
   ],
 )
 def test_faulty_keys(tmp_path, item, past, words):
@@ -214,7 +232,9 @@ def test_a_schema_comes_back_from_its_json(tmp_path):
   record = {
     'categorical': [
       {'column': 'item', 'buckets': 3, 'vectors': vectors},
+      'user',
     ],
+    'crossed': [{'fields': ['user', 'item'], 'name': 'both', 'buckets': 2}],
     'multi_valued': [
       {
         'column': 'past',

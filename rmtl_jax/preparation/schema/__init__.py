@@ -89,6 +89,7 @@ _KEYS = (
   'multi_valued',
   'numeric',
   'from_time',
+  'crossed',
   'tasks',
   'weight',
   'delimiter',

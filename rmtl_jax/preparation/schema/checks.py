@@ -5,9 +5,8 @@ from __future__ import annotations
 import collections
 import math
 
-from rmtl_jax.preparation.schema import fields, table_schema
+from rmtl_jax.preparation.schema import fields, table_schema, vocabularies
 from rmtl_jax.preparation.schema import part as part_lib
-from rmtl_jax.preparation.schema import vocabularies
 
 
 def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:

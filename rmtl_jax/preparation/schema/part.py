@@ -43,14 +43,14 @@ class Part:
     """An object that stands under a key."""
     return Part(record, f'{self.path}{self.sign}{key}', '.')
 
-  def entries(self, key: str) -> list[Part]:
-    """The objects of a list; a text stands for its `column`."""
+  def entries(self, key: str, plain: str = 'column') -> list[Part]:
+    """The objects of a list; what is none stands for its entry `plain`."""
     found = self.record.get(key, [])
     if not isinstance(found, list):
       self.fail(f'{key}: expected a list')
     return [
       Part(
-        {'column': entry} if isinstance(entry, str) else entry,
+        {plain: entry} if isinstance(entry, (str, list)) else entry,
         f'{self.path}{self.sign}{key}[{i}]',
         '.',
       )

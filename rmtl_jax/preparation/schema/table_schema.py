@@ -80,7 +80,15 @@ class TableSchema:
         if f.kind == kind and not fields.is_made(f)
       ]
     parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
-    return record | ({fields.FROM_TIME: parts} if parts else {})
+    if parts:
+      record[fields.FROM_TIME] = parts
+    crossed = [
+      {'name': f.name, 'fields': f.details[fields.CROSSED]}
+      | vocabularies.bucket_entry(f)
+      for f in self.fields
+      if fields.CROSSED in f.details
+    ]
+    return record | ({fields.CROSSED: crossed} if crossed else {})
 
   def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
     entry = _entry(field) | nulls.null_entry(self.nulls, field.column)

@@ -10,9 +10,11 @@ from typing import Any
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.schema import part as part_lib
 
+# In a field's details too.
+BUCKETS, VECTORS, NEWEST_FIRST = 'buckets', 'vectors', 'newest_first'
 # Keys of a categorical field, and of a multi-valued one.
-CATEGORICAL = ('buckets', 'vectors')
-MULTI_VALUED = ('shares', 'newest_first', 'max_values')
+CATEGORICAL = (BUCKETS, VECTORS)
+MULTI_VALUED = ('shares', NEWEST_FIRST, 'max_values')
 _MOST_BUCKETS = 2**24
 _MOST_VALUES = 2**10
 
@@ -24,12 +26,12 @@ def categorical_details(entry: part_lib.Part) -> dict[str, Any]:
     types.InputError: names the key.
   """
   details: dict[str, Any] = {}
-  if 'buckets' in entry.record:
-    details['buckets'] = entry.whole('buckets', 1, _MOST_BUCKETS)
-  if 'vectors' in entry.record:
-    given = entry.group('vectors')
+  if BUCKETS in entry.record:
+    details[BUCKETS] = entry.whole(BUCKETS, 1, _MOST_BUCKETS)
+  if VECTORS in entry.record:
+    given = entry.group(VECTORS)
     given.known(('file', 'key', 'vector', 'trained'))
-    details['vectors'] = {
+    details[VECTORS] = {
       'file': given.text('file'),
       'key': given.text('key', entry.text('column')),
       'vector': given.text('vector', 'vector'),
@@ -50,10 +52,10 @@ def multi_valued(entry: part_lib.Part) -> dict[str, Any]:
   shares = entry.optional('shares')
   if shares is not None:
     found['vocabulary_owner'] = shares
-  if entry.flag('newest_first'):
+  if entry.flag(NEWEST_FIRST):
     if shares is None:
       entry.fail('newest_first: means a sequence, which "shares" a vocabulary')
-    found['details'] = {'newest_first': True}
+    found['details'] = {NEWEST_FIRST: True}
   return found
 
 
@@ -65,6 +67,11 @@ def entries(field: source.SourceField) -> dict[str, Any]:
   if field.width:
     found['max_values'] = field.width
   return found
+
+
+def bucket_entry(field: source.SourceField) -> dict[str, int]:
+  """The key of a field's buckets, where it has some."""
+  return {k: v for k, v in field.details.items() if k == BUCKETS}
 
 
 def check_owners(
@@ -92,9 +99,9 @@ def with_places(
   """
   found, files = [], []
   for field in fields:
-    if asked := field.details.get('vectors'):
+    if asked := field.details.get(VECTORS):
       path = base / asked['file']
-      details = field.details | {'vectors': asked | {'file': str(path)}}
+      details = field.details | {VECTORS: asked | {'file': str(path)}}
       field = dataclasses.replace(field, details=details)
       files.append(path)
     found.append(field)

@@ -14,6 +14,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.schema import vocabularies
 
 _TIME = 'timestamp'
 
@@ -113,8 +114,12 @@ def select(
         value = lists.split_values(
           value, separator, (*missing.texts, *missing.values)
         )
-      if 'newest_first' in field.details:
+      if vocabularies.NEWEST_FIRST in field.details:
         value = f'list_reverse({value})'
+    elif fields_lib.CROSSED in field.details:
+      value = sql.crossed(
+        values[f'f_{name}'] for name in field.details[fields_lib.CROSSED]
+      )
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)
     elif fields_lib.INDICATES in field.details:
