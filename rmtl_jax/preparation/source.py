@@ -37,6 +37,7 @@ import duckdb
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
 # Reasons for dropping rows, in the manifest.
@@ -90,6 +91,7 @@ class SourceTask:
     name: the task.
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
+    clock: how the raw column writes times of the label, where it does.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (a label);
       only binary tasks are timed.
     known_after_ms: delay after its row at which a `y_<name>` is known, ms.
@@ -112,6 +114,7 @@ class SourceTask:
   name: str
   after: str | None = None
   column: str = ''
+  clock: times.Time | None = None
   timed: bool = False
   known_after_ms: int | None = None
   kind: str = kinds.BINARY

@@ -174,8 +174,7 @@ def check(
   }
   for column, kind in kinds.items():
     found = schema.field(column).type
-    if not pa.types.is_null(found):
-      raw_parquet.check_type(pathlib.Path(path), column, found, kind)
+    raw_parquet.check_type(pathlib.Path(path), column, found, kind)
 
 
 def create_table(

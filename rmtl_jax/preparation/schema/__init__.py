@@ -74,7 +74,14 @@ from typing import Any
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import checks, clocks, fields, nulls, tasks
+from rmtl_jax.preparation.schema import (
+  checks,
+  clocks,
+  events,
+  fields,
+  nulls,
+  tasks,
+)
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -91,6 +98,7 @@ _KEYS = (
   'from_time',
   'crossed',
   'tasks',
+  'events',
   'weight',
   'delimiter',
   'missing',
@@ -122,12 +130,15 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   time = part.group('time') if 'time' in part.record else None
   if time is not None:
     time.known(('column', *clocks.KEYS))
+  clock = times.Time() if time is None else clocks.parse_clock(time)
+  of_events = events.parse_events(part)
   schema = TableSchema(
     time=None if time is None else time.text('column'),
     fields=fields.parse_fields(
       part, None if time is None else time.text('column')
     ),
-    tasks=tasks.parse_tasks(part),
+    tasks=tasks.parse_tasks(part, clock, of_events),
+    events=of_events,
     session=nulls.parse_role(part, 'session'),
     user=nulls.parse_role(part, 'user'),
     item=nulls.parse_role(part, 'item'),
@@ -136,7 +147,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     missing=part.texts('missing'),
     nulls=nulls.parse_nulls(part),
     weight=part.optional('weight'),
-    clock=times.Time() if time is None else clocks.parse_clock(time),
+    clock=clock,
   )
   checks.check(schema, part)
   return schema

@@ -17,7 +17,7 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.schema import vocabularies
-from rmtl_jax.preparation.sources import table_columns
+from rmtl_jax.preparation.sources import table_columns, table_events
 
 
 def read(
@@ -99,7 +99,7 @@ def read(
   connection.execute(
     f'CREATE VIEW {view} AS SELECT {", ".join(columns)} FROM {table.name}'
   )
-  return source.SourceTable(
+  rows = source.SourceTable(
     view=view,
     fields=fields,
     tasks=schema.tasks,
@@ -117,6 +117,16 @@ def read(
     domain_field=schema.categorical_of(schema.domain),
     identity=(raw.ROW_HASH,),
     options={'schema': schema.to_dict()},
+  )
+  if schema.events is None:
+    return rows
+  return table_events.to_impressions(
+    connection,
+    rows,
+    schema.events,
+    schema.item or '',
+    round(options.idle_minutes * 60_000),
+    options.any_dates,
   )
 
 
