@@ -67,12 +67,12 @@ def parse_tasks(
       **of_kind,
       **labels.settings,
     )
-    if after is not None and tasks[after].timed:
-      if not (tasks[name].timed or only_after):
-        entry.fail(
-          f'after: the labels of {after!r} are times, and those of {name!r}'
-          ' are not, so at the end of a split one may be known without the other'
-        )
+    is_timed = tasks[name].timed or only_after
+    if after is not None and tasks[after].timed and not is_timed:
+      entry.fail(
+        f'after: the labels of {after!r} are times, and those of {name!r} are'
+        " not, so at a split's end one may be known without the other"
+      )
     if tasks[name].only_after and after is None:
       entry.fail('only_after: expected "after" beside it, the task before')
     if tasks[name].negatives_kept and of_kind['kind'] != kinds.BINARY:
