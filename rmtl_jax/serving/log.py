@@ -147,6 +147,7 @@ def source_table(log_schema: log_columns.LogSchema) -> source.SourceTable:
     has_user=log_schema.user is not None,
     has_time=log_schema.time is not None,
     item_field=log_schema.item_field,
+    item='' if log_schema.item is None else item_column(log_schema),
   )
 
 
