@@ -176,6 +176,7 @@ class SourceTable:
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
+    item: the view's column of items, where no field has them; empty for none.
     domain_field: the categorical field of the domain (scenario).
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
@@ -202,6 +203,7 @@ class SourceTable:
   key_column: str = 'user'
   user_field: str | None = None
   item_field: str | None = None
+  item: str = ''
   domain_field: str | None = None
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
@@ -210,6 +212,11 @@ class SourceTable:
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def item_column(self) -> str:
+    """The view's column of items; empty for none."""
+    return self.item if self.item_field is None else f'f_{self.item_field}'
 
   @property
   def binary_tasks(self) -> tuple[SourceTask, ...]:

@@ -51,6 +51,14 @@ observed. Without it all are, and labels count after the idle timeout. `domain`
 names the column of the domain (scenario) that a row is of, a categorical field:
 the backbones pepnet and star need it.
 
+`time_column` in place of `column` names times at which the task became
+positive, empty where it did not, in the form of `time` or, as
+`{"column": "bought_at", "unit": "s", "null": ["0"]}`, in one of its own. A log
+of events says which are impressions and which are labels; a row is then a
+(session, item) pair with an impression, and `tasks` name no columns:
+`"events": {"column": "event", "impressions": ["view"], "labels": {"cart":
+["addtocart"], "buy": ["transaction"]}, "keep_unviewed": false}`.
+
 What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
 labels, of rows that don't count for the task; `"only_after": true` judges the
 task on the positives of `after` alone; `weight`, of a task or of all beside

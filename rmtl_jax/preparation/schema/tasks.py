@@ -67,11 +67,11 @@ def parse_tasks(
       **of_kind,
       **labels.settings,
     )
-    is_early = after is not None and tasks[after].timed
-    if is_early and not (tasks[name].timed or only_after):
+    is_timed = tasks[name].timed or only_after
+    if after is not None and tasks[after].timed and not is_timed:
       entry.fail(
         f'after: the labels of {after!r} are times, and those of {name!r} are'
-        ' not, so at the end of a split one may be known without the other'
+        " not, so at a split's end one may be known without the other"
       )
     if tasks[name].only_after and after is None:
       entry.fail('only_after: expected "after" beside it, the task before')

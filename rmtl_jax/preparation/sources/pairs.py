@@ -105,14 +105,14 @@ def make_pairs(
   gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
   labels = {sql.quote(f't_{t}'): codes for t, codes in kinds.labels.items()}
   firsts = ', '.join(
-    f'min(timestamp) FILTER (WHERE event IN {_listed(codes)}) AS {name}'
+    f'min(timestamp) FILTER (WHERE event IN {sql.in_list(codes)}) AS {name}'
     for name, codes in labels.items()
   )
   # Positions follow time within a session, so the least one is the first.
   connection.execute(
     f'CREATE TABLE {gathered} AS SELECT session_number, item,'
     ' min(rowid) AS first, min(rowid) FILTER (WHERE event IN'
-    f' {_listed(kinds.impressions)}) AS view, {firsts}'
+    f' {sql.in_list(kinds.impressions)}) AS view, {firsts}'
     f' FROM {numbered.table} GROUP BY session_number, item'
   )
   pairs, unviewed, last = sql.fetch_row(
@@ -132,10 +132,6 @@ def make_pairs(
   return Pairs(
     table, tuple(kinds.labels), unviewed, pairs, last + 1, numbered.duplicates
   )
-
-
-def _listed(codes: tuple[int, ...]) -> str:
-  return f'({", ".join(map(str, codes))})'
 
 
 def categorical_field(name: str) -> source.SourceField:

@@ -114,6 +114,7 @@ def read(
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
+    item='' if schema.item is None else 'item',
     domain_field=schema.categorical_of(schema.domain),
     identity=(raw.ROW_HASH,),
     options={'schema': schema.to_dict()},

@@ -143,9 +143,10 @@ def select(
     f'{_key(schema.session)} AS session',
     f'{_key(schema.user)} AS "user"',
   ]
+  if schema.item is not None:
+    columns.append(f'{_key(schema.item)} AS item')
   if schema.events is not None:
     kind = sql.value_text(_column(schema.events.column))
-    columns.append(f'{_key(schema.item)} AS {table_events.ITEM}')
     columns.append(f"nullif({kind}, '') AS {table_events.KIND}")
   for name, value in values.items():
     quoted = sql.quote(name)

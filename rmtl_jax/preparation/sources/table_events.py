@@ -12,8 +12,8 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import pairs
 
-# Columns of the view of events beside those of a reader's.
-ITEM, KIND = 'event_item', 'event_kind'
+# The view's column of the kind of event.
+KIND = 'event_kind'
 
 
 def code_sql(events: events_lib.Events, kind: str) -> str:
@@ -56,7 +56,7 @@ def to_impressions(
 
   Args:
     connection: holds the events.
-    rows: events as a reader's rows, with ITEM and KIND.
+    rows: events as a reader's rows, with `item` and KIND.
     events: what their kinds mean.
     item_column: the raw column of the item, for errors.
     idle_ms: longest gap within a session, ms.
@@ -71,7 +71,7 @@ def to_impressions(
   lacks: list[raw.Fault] = [
     (column, f'{name} IS NULL', what)
     for column, name, what in (
-      (item_column, ITEM, 'an item'),
+      (item_column, 'item', 'an item'),
       (events.column, KIND, 'a kind of event'),
     )
   ]
@@ -80,7 +80,7 @@ def to_impressions(
   split = ', split' if rows.has_split else ''
   connection.execute(
     f'CREATE VIEW {view} AS SELECT row_id, session, "user", timestamp,'
-    f' "user" AS visitor, {ITEM} AS item, {code_sql(events, KIND)} AS event,'
+    f' "user" AS visitor, item, {code_sql(events, KIND)} AS event,'
     f' {raw.ROW_HASH}{split} FROM {rows.view}'
   )
   counts = _count_kinds(connection, view)
