@@ -1,0 +1,103 @@
+"""What kind of field each remaining column is, if any."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Numbers without a telling name: codes if there are few, or if most of a range
+# is there.
+_FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+# Mean words of a sentence, and share of different values of text that tells
+# nothing of the next row.
+_WORDS, _UNIQUE = 3.0, 0.9
+# How far from the median the largest number is, to take its logarithm.
+_SKEWED = 10
+
+
+class Feature(NamedTuple):
+  """What becomes of a column.
+
+  Attributes:
+    kind: `categorical`, `multi_valued`, `numeric`, or '' if it is left out.
+    why: in words.
+    transform: of a numeric one.
+  """
+
+  kind: str
+  why: str
+  transform: str = ''
+
+
+def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+  """The kind of field that a column is, and why."""
+  left_out = _useless(sample, facts)
+  if left_out:
+    return Feature('', left_out)
+  if facts.kind == 'list':
+    parted = f', parted by {facts.separator!r}' if facts.separator else ''
+    return Feature(
+      'multi_valued', f'lists of {facts.tokens:,} different values{parted}'
+    )
+  if facts.kind == 'bool':
+    return Feature('categorical', 'true and false')
+  if facts.kind == 'text':
+    return Feature('categorical', 'text')
+  return _of_numbers(facts)
+
+
+def _useless(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+  """Why a column can't be a feature, or ''."""
+  if facts.kind == 'other':
+    return 'of a type that no field can have (a struct, a map, bytes)'
+  if not facts.filled:
+    return 'constant: empty'
+  if facts.distinct == 1 and facts.filled == facts.rows:
+    return 'constant'
+  if facts.name.startswith('(column '):
+    return 'without a name, as pandas writes the number of a row'
+  if keys_lib.is_row_id(sample, facts) and facts.kind != 'number':
+    return 'every row has a value of its own'
+  if keys_lib.is_row_id(sample, facts) and names.measure(facts.name) == 'code':
+    return 'every row has a number of its own, which tells nothing of others'
+  if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
+    return f'free text of {facts.words:.0f} words, which no field reads'
+  if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
+    return 'text that hardly comes back'
+  return ''
+
+
+def _of_numbers(facts: facts_lib.Facts) -> Feature:
+  if not facts.whole:
+    return _numeric(facts, 'fractions')
+  measure = names.measure(facts.name)
+  if facts.codes:
+    return Feature('categorical', 'numbers with leading zeros: codes')
+  if facts.distinct == 2:
+    return Feature('categorical', 'two values')
+  if measure == 'code':
+    return Feature('categorical', 'codes by the name')
+  if measure == 'amount':
+    return _numeric(facts, 'an amount by the name')
+  if facts.distinct <= _FEW_CODES:
+    return Feature('categorical', 'few whole numbers')
+  span = facts.largest - facts.least + 1
+  if facts.distinct <= _MOST_CODES and facts.distinct > _DENSE * span:
+    return Feature(
+      'categorical',
+      f'whole numbers that fill {facts.least:.0f} to {facts.largest:.0f}, as'
+      ' codes do',
+    )
+  return _numeric(facts, 'whole numbers, far apart')
+
+
+def _numeric(facts: facts_lib.Facts, why: str) -> Feature:
+  span = f'{facts.least:g} to {facts.largest:g}, median {facts.median:g}'
+  skewed = facts.largest >= _SKEWED * max(facts.median, 1)
+  if facts.least >= 0 and skewed:
+    return Feature('numeric', f'{why}; {span}: skewed', 'log1p')
+  return Feature('numeric', f'{why}; {span}', 'standard')

@@ -1,0 +1,305 @@
+"""A sample of a raw log's rows: blocks that are spread over all of its files.
+
+Rows of a block follow each other, so that sessions stay together. A log with
+fewer rows than were asked for is read whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import gzip
+import math
+import pathlib
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.sources import table as table_source
+
+DELIMITERS = (',', '\t', ';', '|')
+ORDER = 'row_of_sample'
+_BLOCKS = 16
+# A log with no more than so many times the rows that are wanted is read whole.
+_ALL = 1.5
+_MOST_FILES = 16
+_HEAD_BYTES = 2**20
+# Compressed text can't be skipped: blocks come from its first gigabytes.
+_MOST_UNPACKED = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """Rows of a log in a DuckDB table.
+
+  Attributes:
+    connection: holds the table.
+    table: its name; see `column`. ORDER numbers its rows, in the log's order.
+    names: columns of the log.
+    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list` or
+      `other`.
+    rows: of the sample.
+    log_rows: of the log; an estimate unless `is_whole`.
+    is_whole: whether the sample is the log.
+    delimiter: of CSV files; empty for Parquet.
+  """
+
+  connection: duckdb.DuckDBPyConnection
+  table: str
+  names: tuple[str, ...]
+  kinds: tuple[str, ...]
+  rows: int
+  log_rows: int
+  is_whole: bool
+  delimiter: str
+
+  def column(self, name: str) -> str:
+    """SQL of a column of the log."""
+    return f'c{self.names.index(name)}'
+
+  def fetch(self, select: str, rest: str = '') -> list[tuple[Any, ...]]:
+    """Rows of a query over the sample."""
+    return self.connection.execute(
+      f'SELECT {select} FROM {self.table} {rest}'
+    ).fetchall()
+
+
+def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
+  """Reads a sample of a CSV or Parquet file, or of a directory of either.
+
+  Args:
+    log: the file or the directory.
+    rows: how many, about.
+    delimiter: between a CSV file's values; empty: found in the header.
+
+  Raises:
+    types.InputError: no such files, or empty, unreadable or headerless ones.
+  """
+  paths = table_source.find_files(log)
+  if paths[0].name.lower().endswith('.parquet'):
+    return _of_parquet(paths, rows)
+  delimiter = delimiter or _find_delimiter(paths[0])
+  return _of_csv(paths, rows, delimiter)
+
+
+def _spread(things: Sequence[Any], most: int) -> list[Any]:
+  """At most so many of them, evenly over all."""
+  places = np.linspace(0, len(things) - 1, min(most, len(things)))
+  return [things[i] for i in sorted({round(place) for place in places})]
+
+
+def _find_delimiter(path: pathlib.Path) -> str:
+  """The delimiter that parts the header most often."""
+  counts = {sign: len(raw_csv.read_header(path, sign)) for sign in DELIMITERS}
+  return max(counts, key=lambda sign: counts[sign])
+
+
+def _of_csv(
+  paths: Sequence[pathlib.Path], rows: int, delimiter: str
+) -> Sample:
+  header = raw_csv.read_header(paths[0], delimiter)
+  chosen = _spread(paths, _MOST_FILES)
+  records: list[list[str]] = []
+  estimated, is_whole = 0, len(chosen) == len(paths)
+  for path in chosen:
+    if raw_csv.read_header(path, delimiter) != header:
+      raise types.InputError(
+        f'{path}: has other columns than {paths[0]}, in its header'
+      )
+    found, in_file = _csv_records(
+      path, max(rows // len(chosen), 1), delimiter, len(header)
+    )
+    records += found
+    estimated += in_file
+    is_whole = is_whole and len(found) == in_file
+  if not records:
+    raise types.InputError(f'{paths[0]}: no rows below the header')
+  columns = list(zip(*records, strict=True))
+  _check_header(paths[0], header, columns)
+  raw.check_columns(paths[0], header, ())
+  total = estimated * len(paths) // len(chosen)
+  arrays = [pa.array(values, pa.string()) for values in columns]
+  return _sample(header, arrays, total, is_whole, delimiter)
+
+
+def _csv_records(
+  path: pathlib.Path, rows: int, delimiter: str, width: int
+) -> tuple[list[list[str]], int]:
+  """Records of a file without its header, and about how many it has."""
+  try:
+    size, unpacked = path.stat().st_size, path.stat().st_size
+    with (gzip.open if raw.is_gzip(path) else open)(path, 'rb') as file:
+      head = file.read(_HEAD_BYTES)
+      if raw.is_gzip(path) and len(head) == _HEAD_BYTES:
+        ratio = len(head) / max(file.fileobj.tell(), 1)  # pyright: ignore
+        unpacked = max(round(size * min(ratio, 1000)), _HEAD_BYTES)
+      elif raw.is_gzip(path):
+        unpacked = len(head)
+      length = len(head) / max(head.count(b'\n'), 1)
+      if unpacked <= _ALL * rows * length:
+        text = head + file.read()
+        found = _parse(text, delimiter, width)[1:]
+        return found, len(found)
+      found = []
+      block = math.ceil(rows * length / _BLOCKS)
+      last = max(min(unpacked, _MOST_UNPACKED) - block, 0)
+      for i, start in enumerate(np.linspace(0, last, _BLOCKS).astype(int)):
+        file.seek(start)
+        text = file.read(block)
+        # The first line is the header, or a part of a row.
+        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[1:]
+  except (OSError, EOFError, zlib.error) as error:
+    raise types.InputError(f'{path}: not readable: {error}') from None
+  return found, max(round(unpacked / length), len(found) + 1)
+
+
+def _parse(text: bytes, delimiter: str, width: int) -> list[list[str]]:
+  """Records of a block; those after the first that are whole."""
+  lines = text.decode('utf-8-sig', 'replace').splitlines(keepends=True)
+  found: list[list[str]] = []
+  try:
+    for record in raw.csv_records(lines, delimiter):
+      if not found or len(record) == width:
+        found.append(record)
+  except csv.Error:  # a block may begin within a quoted value
+    pass
+  return found
+
+
+def _check_header(
+  path: pathlib.Path,
+  header: Sequence[str],
+  columns: Sequence[tuple[str, ...]],
+) -> None:
+  """Refuses a first line that looks like a row.
+
+  Raises:
+    types.InputError: it holds numbers, or values that its columns have again.
+  """
+  numbers = [name for name in header if _is_number(name)]
+  is_counted = [name.strip() for name in header] == [
+    str(i) for i in range(len(header))
+  ]
+  seen = [
+    name
+    for name, values in zip(header, columns, strict=True)
+    if values.count(name) > 1
+  ]
+  if (numbers and not is_counted) or 2 * len(seen) > len(header):
+    what = f'the number {numbers[0].strip()}' if numbers else repr(seen[0])
+    raise types.InputError(
+      f'{path}: row 1 is no header: it holds {what:.80}; expected a line of'
+      f' {len(header)} column names above the rows'
+    )
+
+
+def _is_number(text: str) -> bool:
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True
+
+
+def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
+  chosen, parts, total = _spread(paths, _MOST_FILES), [], 0
+  for path in chosen:
+    try:
+      with parquet.open_file(path) as file:
+        found = _parquet_rows(file, max(rows // len(chosen), 1))
+        total += file.metadata.num_rows
+    except (OSError, pa.ArrowException) as error:
+      first = types.first_line(error)
+      raise types.InputError(
+        f'{path}: not readable as Parquet: {first}'
+      ) from None
+    raw.check_columns(path, found.column_names, ())
+    parts.append(found)
+    if found.column_names != parts[0].column_names:
+      raise types.InputError(f'{path}: has other columns than {paths[0]}')
+  try:
+    table = pa.concat_tables(parts, promote_options='permissive')
+  except pa.ArrowException as error:
+    raise types.InputError(
+      f'{paths[0]}: the types of its columns are not those of the other'
+      f' files: {types.first_line(error)}'
+    ) from None
+  if not table.num_rows:
+    raise types.InputError(f'{paths[0]}: has no rows')
+  is_whole = len(chosen) == len(paths) and table.num_rows == total
+  return _sample(
+    table.column_names,
+    table.columns,
+    total * len(paths) // len(chosen),
+    is_whole,
+    '',
+  )
+
+
+def _parquet_rows(file: Any, rows: int) -> pa.Table:
+  """Rows of a file: all, or the first ones of row groups all over it."""
+  if file.metadata.num_rows <= _ALL * rows:
+    return file.read()
+  groups = _spread(range(file.num_row_groups), _BLOCKS)
+  batches = []
+  for group in groups:
+    wanted = max(rows // len(groups), 1)
+    for batch in file.iter_batches(wanted, row_groups=[group]):
+      batches.append(batch)
+      break
+  return pa.Table.from_batches(batches, file.schema_arrow)
+
+
+def _kind(found: pa.DataType) -> str:
+  """The kind of a column, for Sample.kinds."""
+  if parquet.is_text(found):
+    return 'text'
+  if pa.types.is_boolean(found):
+    return 'bool'
+  if pa.types.is_timestamp(found) or pa.types.is_date(found):
+    return 'time'
+  if (
+    pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+  ):
+    return 'number'
+  is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
+  return 'list' if is_list else 'other'
+
+
+def _sample(
+  names: Sequence[str],
+  columns: Sequence[Any],
+  log_rows: int,
+  is_whole: bool,
+  delimiter: str,
+) -> Sample:
+  """Puts the columns into a table of their own database."""
+  connection, name = sql.connect(), sql.unique_name('sample')
+  table = pa.table(
+    [*columns, pa.array(np.arange(len(columns[0])))],
+    [*(f'c{i}' for i in range(len(columns))), ORDER],
+  )
+  connection.register('arrow_rows', table)
+  connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
+  connection.unregister('arrow_rows')
+  return Sample(
+    connection,
+    name,
+    tuple(names),
+    tuple(_kind(column.type) for column in columns),
+    table.num_rows,
+    log_rows,
+    is_whole,
+    delimiter,
+  )
