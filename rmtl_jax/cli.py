@@ -171,7 +171,7 @@ def _take(words: Sequence[str], flag: flags.Flag) -> None:
   if isinstance(flag, flags.MultiFlag):
     flag.value = [*(flag.value or []), *words]
   elif len(words) > 1 or flag.present:
-    raise types.InputError(f'{words[-1]!r}: --{flag.name} is given already')
+    raise types.InputError(f'{words[-1]!r}: --{flag.name} takes one')
   else:
     flag.parse(words[0])
 

@@ -10,6 +10,7 @@ import rich.box
 import rich.table
 
 from rmtl_jax.preparation.guess import guess as guess_lib
+from rmtl_jax.preparation.guess import names
 from rmtl_jax.report.page import content
 
 _HEADER = ('column', 'guess', 'values', 'distinct', 'missing', 'why')
@@ -39,9 +40,7 @@ def terminal_table(found: guess_lib.Guess) -> rich.table.Table:
   return table
 
 
-def page(
-  found: guess_lib.Guess, schema: pathlib.Path
-) -> content.Page:
+def page(found: guess_lib.Guess, schema: pathlib.Path) -> content.Page:
   """The same as a page, with the commands that come next.
 
   Args:
@@ -56,9 +55,7 @@ def page(
       content.Text(f'{_read(found)}. Read it before you use it.'),
       content.Grid('Columns, in the order of the log', columns, ('column',)),
       *([content.Items(found.notes)] if found.notes else []),
-      content.Grid(
-        'Next', content.Table(('command',), lines, 1), ('command',)
-      ),
+      content.Grid('Next', content.Table(('command',), lines, 1), ('command',)),
     ],
     [],
   )
@@ -66,21 +63,21 @@ def page(
 
 def commands(found: guess_lib.Guess, schema: pathlib.Path) -> list[list[str]]:
   """The command lines to go on with, in parts that may stand on a line each."""
-  name = found.log.resolve().name.split('.')[0] or 'mine'
-  data = shlex.quote(f'data/{name}')
+  stem = found.log.resolve().name.split('.')[0]
+  name = names.unique([stem])[stem]
   return [
     [
       'rmtl prepare --source=table',
       f'--raw_dir={shlex.quote(str(found.log))}',
       f'--schema={shlex.quote(str(schema))}',
-      f'--data_dir={data}',
+      f'--data_dir=data/{name}',
       *(['--any_dates'] if found.any_dates else []),
     ],
-    [f'rmtl describe {data}'],
+    [f'rmtl describe data/{name}'],
     [
       'rmtl train',
-      f'--data_dir={data}',
-      f'--workdir={shlex.quote(f"runs/{name}")}',
+      f'--data_dir=data/{name}',
+      f'--workdir=runs/{name}',
     ],
   ]
 

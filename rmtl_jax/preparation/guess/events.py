@@ -10,7 +10,8 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-_MOST_EVENTS = 30
+# Most kinds of events, of texts and of numbers.
+_MOST_EVENTS, _MOST_CODES = 30, 10
 
 
 class Events(NamedTuple):
@@ -35,8 +36,10 @@ def find(
 ) -> Events | None:
   """The column that says what happened, of a log with a row per event."""
   for one in facts:
-    few = 2 <= one.distinct <= _MOST_EVENTS
-    if one.kind != 'text' or not few or names.rank(one.name, 'event') is None:
+    if names.rank(one.name, 'event') is None or not one.is_key:
+      continue
+    is_number = one.kind == 'number'
+    if not 2 <= one.distinct <= (_MOST_CODES if is_number else _MOST_EVENTS):
       continue
     value = facts_lib.text(sample, one)
     counts = dict(
@@ -45,7 +48,7 @@ def find(
         f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n DESC, v',
       )
     )
-    if any(names.is_event(value) for value in counts):
+    if is_number or any(names.is_event(value) for value in counts):
       return Events(one.name, counts)
   return None
 
@@ -68,7 +71,9 @@ def of_some(
     )
     of = [str(row[0]) for row in rows]
     if first not in of:
-      found[one.name] = f'filled only where {happened.column} is {", ".join(of)}'
+      found[one.name] = (
+        f'filled only where {happened.column} is {", ".join(of)}'
+      )
   return found
 
 

@@ -106,33 +106,40 @@ def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   found = _nothing(sample, name)
   sure = tuple(one for one in found if one in _NOTHING)
   for nothing in dict.fromkeys((sure, found)):
-    value = _text(sample, name, nothing)
-    number = f'TRY_CAST({value} AS DOUBLE)'
-    row = sample.fetch(
-      f'count({value}), count(DISTINCT {value}), count({number}),'
-      f' count(*) FILTER (isfinite({number}) AND {number} = round({number})),'
-      f' min({number}), max({number}), median({number}),'
-      f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
-      f" avg(len(string_split({value}, ' ')))"
-    )[0]
-    filled, distinct, numbers = row[:3]
-    if kind != 'text' or numbers == filled:
-      break
-    if nothing == found:  # no number even so
-      return _of_text(sample, name, sure)
+    facts = _of_numbers(sample, name, kind, nothing)
+    if facts is not None:
+      return facts
+  return _of_text(sample, name, sure)
+
+
+def _of_numbers(
+  sample: sample_lib.Sample, name: str, kind: str, nothing: tuple[str, ...]
+) -> Facts | None:
+  """Facts of a column that is no text; None where it is."""
+  value = _text(sample, name, nothing)
+  number = f'TRY_CAST({value} AS DOUBLE)'
+  filled, distinct, numbers, whole, codes, *spread = sample.fetch(
+    f'count({value}), count(DISTINCT {value}), count({number}),'
+    f' count(*) FILTER (isfinite({number}) AND {number} = round({number})),'
+    f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
+    f' min({number}), max({number}), median({number})'
+  )[0]
   if kind in ('bool', 'time') or not filled:
     return Facts(name, kind, sample.rows, filled, distinct)
+  if numbers < filled:
+    return None
+  least, largest, median = spread
   return Facts(
     name,
     'number',
     sample.rows,
     filled,
     distinct,
-    whole=row[3] == filled,
-    codes=bool(row[7]),
-    least=row[4],
-    largest=row[5],
-    median=row[6],
+    whole=whole == filled,
+    codes=bool(codes),
+    least=least,
+    largest=largest,
+    median=median,
     nothing=nothing,
   )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import keys as keys_lib
 from rmtl_jax.preparation.guess import names
-from rmtl_jax.preparation.guess import sample as sample_lib
 
 # Numbers without a telling name: codes if there are few, or if most of a range
-# is there.
+# from 0 or 1 on is there. Few small ones are codes even of an amount (age 0 to
+# 7).
 _FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+_LEAST_AMOUNT = 10
 # Mean words of a sentence, and share of different values of text that tells
 # nothing of the next row.
 _WORDS, _UNIQUE = 3.0, 0.9
@@ -33,9 +33,9 @@ class Feature(NamedTuple):
   transform: str = ''
 
 
-def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
+def guess(facts: facts_lib.Facts) -> Feature:
   """The kind of field that a column is, and why."""
-  left_out = _useless(sample, facts)
+  left_out = _useless(facts)
   if left_out:
     return Feature('', left_out)
   if facts.kind == 'list':
@@ -50,7 +50,7 @@ def guess(sample: sample_lib.Sample, facts: facts_lib.Facts) -> Feature:
   return _of_numbers(facts)
 
 
-def _useless(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
+def _useless(facts: facts_lib.Facts) -> str:
   """Why a column can't be a feature, or ''."""
   if facts.kind == 'other':
     return 'of a type that no field can have (a struct, a map, bytes)'
@@ -58,12 +58,15 @@ def _useless(sample: sample_lib.Sample, facts: facts_lib.Facts) -> str:
     return 'constant: empty'
   if facts.distinct == 1 and facts.filled == facts.rows:
     return 'constant'
+  if facts.kind == 'time':
+    return 'times, which no field reads'
   if facts.name.startswith('(column '):
     return 'without a name, as pandas writes the number of a row'
-  if keys_lib.is_row_id(sample, facts) and facts.kind != 'number':
-    return 'every row has a value of its own'
-  if keys_lib.is_row_id(sample, facts) and names.measure(facts.name) == 'code':
-    return 'every row has a number of its own, which tells nothing of others'
+  if facts.distinct == facts.rows and facts.is_key:
+    span = facts.largest - facts.least + 1
+    is_code = names.measure(facts.name) == 'code' or span == facts.rows
+    if facts.kind == 'text' or is_code:
+      return 'every row has a value of its own'
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'
   if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
@@ -81,18 +84,19 @@ def _of_numbers(facts: facts_lib.Facts) -> Feature:
     return Feature('categorical', 'two values')
   if measure == 'code':
     return Feature('categorical', 'codes by the name')
-  if measure == 'amount':
+  few = facts.distinct <= _FEW_CODES
+  if measure == 'amount' and not (few and facts.largest < _LEAST_AMOUNT):
     return _numeric(facts, 'an amount by the name')
-  if facts.distinct <= _FEW_CODES:
+  if few:
     return Feature('categorical', 'few whole numbers')
   span = facts.largest - facts.least + 1
-  if facts.distinct <= _MOST_CODES and facts.distinct > _DENSE * span:
+  is_dense = facts.distinct > _DENSE * span and facts.least in (0, 1)
+  if facts.distinct <= _MOST_CODES and is_dense:
     return Feature(
       'categorical',
-      f'whole numbers that fill {facts.least:.0f} to {facts.largest:.0f}, as'
-      ' codes do',
+      f'codes that fill {facts.least:.0f} to {facts.largest:.0f}',
     )
-  return _numeric(facts, 'whole numbers, far apart')
+  return _numeric(facts, 'whole numbers')
 
 
 def _numeric(facts: facts_lib.Facts, why: str) -> Feature:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
-from rmtl_jax.preparation.guess import events, features, keys, labels, leaks
+from rmtl_jax.preparation.guess import (
+  events,
+  features,
+  keys,
+  labels,
+  leaks,
+  names,
+  times,
+  writing,
+)
 from rmtl_jax.preparation.guess import facts as facts_lib
-from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
-from rmtl_jax.preparation.guess import times
 
 ROWS = 100_000
 
@@ -86,26 +92,22 @@ def guess(
   facts = facts_lib.find(sample)
   roles = keys.find(sample, facts)
   time, other_times = times.find(sample, facts)
-  found: dict[str, tuple[str, str]] = {
-    key.column: (role, key.why) for role, key in roles.items()
-  }
-  if time:
-    found[time.column] = 'time', time.why
-  found = {n: ('left out', why) for n, why in other_times.items()} | found
-  found |= {
-    one.name: ('left out', _SPECIAL[special])
-    for one in facts
-    if one.name not in found and (special := _special(one))
+  # {column: (role, why)} of all that is no feature.
+  found = {
+    **{name: ('left out', why) for name, why in _named(facts).items()},
+    **{name: ('left out', why) for name, why in other_times.items()},
+    **{key.column: (role, key.why) for role, key in roles.items()},
+    **({time.column: ('time', time.why)} if time else {}),
   }
   tasks, no_tasks = labels.find(sample, facts, roles, found)
-  found |= {n: ('left out', why) for n, why in no_tasks.items()}
+  found |= {name: ('left out', why) for name, why in no_tasks.items()}
   found |= {task.column: ('label', task.why) for task in tasks}
-  free = [
+  may_leak = [
     one
     for one in facts
-    if one.name not in found or one.name in (*no_tasks, *other_times)
+    if one.name not in found or found[one.name][0] == 'left out'
   ]
-  for name, why in leaks.find(sample, free, tasks).items():
+  for name, why in leaks.find(sample, may_leak, tasks).items():
     said = f'; {found[name][1]}' if name in found else ''
     found[name] = 'leak', why + said
   happened = None if tasks else events.find(sample, facts)
@@ -114,20 +116,19 @@ def guess(
     for name, why in events.of_some(sample, facts, happened).items():
       found[name] = 'leak', why
   fields = {
-    one.name: features.guess(sample, one)
-    for one in facts
-    if one.name not in found
+    one.name: features.guess(one) for one in facts if one.name not in found
   }
+  schema = writing.schema(sample, facts, roles, time, tasks, fields)
   return Guess(
     log=log,
-    schema=_schema(sample, facts, roles, time, tasks, fields),
+    schema=schema,
     columns=tuple(_column(one, found, fields) for one in facts),
     rows=sample.rows,
     log_rows=sample.log_rows,
     is_whole=sample.is_whole,
-    notes=tuple(_notes(sample, roles, time, tasks)),
+    notes=tuple(writing.notes(sample, roles, time, tasks)),
     any_dates=time is not None and not time.is_date,
-    problem=_problem(log, sample, happened, tasks),
+    problem=writing.problem(log, sample, happened, schema),
   )
 
 
@@ -155,23 +156,25 @@ def guess_schema(
   return found
 
 
-_SPECIAL = {
-  'weight': (
-    'named like the weight of a row; "weight": "NAME" in the schema makes it'
-    ' one'
-  ),
-  'split': (
-    'named like a split of the rows; `rmtl prepare` can take it by a flag'
-  ),
+_LEFT_OUT = {
+  'weight': 'named like the weight of a row; "weight" in the schema says so',
+  'split': 'named like a split; `rmtl prepare` can split the rows by it',
 }
+_MOST_SPLITS = 10
 
 
-def _special(facts: facts_lib.Facts) -> str:
-  """`weight` or `split` of a column that is named like that, or ''."""
-  if names.rank(facts.name, 'weight') is not None and facts.kind == 'number':
-    return 'weight' if facts.least >= 0 else ''
-  is_split = names.rank(facts.name, 'split') is not None
-  return 'split' if is_split and facts.distinct <= 10 else ''
+def _named(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
+  """Why columns with the name of a weight or of a split are no features."""
+  found = {}
+  for one in facts:
+    fits = {
+      'weight': one.kind == 'number' and one.least >= 0,
+      'split': one.distinct <= _MOST_SPLITS,
+    }
+    for role, why in _LEFT_OUT.items():
+      if fits[role] and names.rank(one.name, role) is not None:
+        found[one.name] = why
+  return found
 
 
 _ROLES = {
@@ -196,134 +199,3 @@ def _column(
   return ColumnGuess(
     facts.name, role, why, facts.kind, facts.distinct, facts.missing
   )
-
-
-def _schema(
-  sample: sample_lib.Sample,
-  facts: Sequence[facts_lib.Facts],
-  roles: Mapping[str, keys.Key],
-  time: times.Time | None,
-  tasks: Sequence[labels.Label],
-  fields: Mapping[str, features.Feature],
-) -> dict[str, Any]:
-  """The JSON object, its keys in the order of the documentation."""
-  record: dict[str, Any] = {
-    role: roles[role].column
-    for role in ('session', 'user', 'item', 'domain')
-    if role in roles
-  }
-  if time:
-    record['time'] = {'column': time.column, 'unit': time.unit}
-  as_fields = [
-    roles[role].column for role in ('user', 'item', 'domain') if role in roles
-  ]
-  of_kind: dict[str, list[Any]] = {
-    'categorical': [_entry(column) for column in as_fields],
-    'multi_valued': [],
-    'numeric': [],
-  }
-  separators = {one.name: one.separator for one in facts}
-  for column, field in fields.items():
-    more = {}
-    if field.kind == 'multi_valued' and separators[column]:
-      more['separator'] = separators[column]
-    if field.transform == 'log1p':
-      more['transform'] = field.transform
-    if field.kind:
-      of_kind[field.kind].append(_entry(column, **more))
-  record |= {kind: entries for kind, entries in of_kind.items() if entries}
-  if tasks:
-    names_of = {task.column: task.name for task in tasks}
-    record['tasks'] = [task.entry(names_of) for task in tasks]
-  if sample.delimiter not in ('', ','):
-    record['delimiter'] = sample.delimiter
-  used = {*as_fields, *fields, *(task.column for task in tasks)}
-  nothing = sorted(
-    {
-      text
-      for one, kind in zip(facts, sample.kinds, strict=True)
-      if one.name in used and kind == 'text'
-      for text in one.nothing
-    }
-  )
-  if nothing:
-    record['missing'] = nothing
-  return record
-
-
-def _entry(column: str, **more: Any) -> Any:
-  """A field in a schema; its name alone if that says all."""
-  name = re.sub(r'[^A-Za-z0-9_.-]+', '_', column)
-  name = re.sub(r'^[^A-Za-z0-9_]+', '', name)[:100] or 'field'
-  if name == column and not more:
-    return column
-  return {'column': column, **({'name': name} if name != column else {}), **more}
-
-
-def _problem(
-  log: pathlib.Path,
-  sample: sample_lib.Sample,
-  happened: events.Events | None,
-  tasks: Sequence[labels.Label],
-) -> str:
-  """Why `rmtl prepare` could not use the schema, in one line, or ''."""
-  known = events.source_of(sample.names)
-  if happened:
-    read = (
-      f'; `rmtl prepare --source={known}` reads it'
-      if known
-      else '; write a row per impression, or declare its "events" in the schema'
-    )
-    return (
-      f'{log}: a log of events, not of impressions: {happened.text()}, and no'
-      f' column is a label{read}'
-    )
-  if not tasks:
-    return (
-      f'{log}: no column looks like a label: none holds 0 and 1 and is named'
-      ' like an answer, or stands last'
-    )
-  return ''
-
-
-def _notes(
-  sample: sample_lib.Sample,
-  roles: Mapping[str, keys.Key],
-  time: times.Time | None,
-  tasks: Sequence[labels.Label],
-) -> list[str]:
-  """What a person should know, in sentences."""
-  notes = []
-  known = events.source_of(sample.names)
-  if known and tasks:
-    notes.append(
-      f'The columns are those of a log that `rmtl prepare --source={known}`'
-      ' reads, with the tables beside it.'
-    )
-  if 'session' in roles:
-    notes.append(f'Sessions: the rows of one {roles["session"].column}.')
-  elif 'user' in roles and time:
-    notes.append(
-      f'Sessions: rows of one {roles["user"].column}, until a gap above'
-      ' --idle_minutes (30).'
-    )
-  else:
-    notes.append(
-      'Neither a session nor a user with times: every row is a session of its'
-      ' own, and critics have no future to foresee.'
-    )
-  if time is None:
-    notes.append(
-      'No time of the rows: splits are drawn at random, and there are no as-of'
-      ' features.'
-    )
-  elif not time.is_date:
-    notes.append(
-      f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
-      ' needs --any_dates.'
-    )
-  if tasks and time:
-    notes.append(
-      'If labels become known late, say so: "known_after_seconds" in a task.'
-    )
-  return notes

@@ -13,8 +13,10 @@ _MOST_DOMAINS = 50
 # Least share of sessions with one user, of ids that are unique over the log.
 _NESTED = 0.99
 # Of a key that only rows tell of: least values, rows of a value, and share of
-# rows that follow a row of the same value, of those that could.
+# rows that follow a row of the same value, of those that could; most of all
+# rows that one value may have.
 _LEAST_VALUES, _ROWS_OF_VALUE, _CONTIGUOUS = 20, (2.0, 1000.0), 0.8
+_MOST_SHARE = 0.1
 
 
 class Key(NamedTuple):
@@ -57,9 +59,7 @@ def find(
   return found
 
 
-def _fits(
-  sample: sample_lib.Sample, facts: facts_lib.Facts, role: str
-) -> bool:
+def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
   """Whether a column's values can be of a role."""
   if not facts.is_key or facts.distinct < 2 or facts.is_binary:
     return False
@@ -107,13 +107,14 @@ def _by_rows(
     low, high = _ROWS_OF_VALUE
     if low <= one.filled / one.distinct <= high:
       value = sample.column(one.name)
-      runs = sample.connection.execute(
-        f'SELECT count(*) FILTER ({value} IS DISTINCT FROM before) FROM'
-        f' (SELECT {value}, lag({value}) OVER (ORDER BY {sample_lib.ORDER})'
-        f' AS before FROM {sample.table})'
-      ).fetchall()[0][0]
+      runs, most = sample.connection.execute(
+        f'SELECT count(*) FILTER ({value} IS DISTINCT FROM before),'
+        f' max(rows) FROM (SELECT {value}, count(*) OVER (PARTITION BY {value})'
+        f' AS rows, lag({value}) OVER (ORDER BY {sample_lib.ORDER}) AS before'
+        f' FROM {sample.table})'
+      ).fetchall()[0]
       together = (one.rows - runs) / (one.rows - one.distinct)
-      if together >= _CONTIGUOUS:
+      if together >= _CONTIGUOUS and most <= _MOST_SHARE * one.rows:
         candidates.append((one.distinct, one, together))
   if not candidates:
     return {}

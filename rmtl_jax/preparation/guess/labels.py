@@ -24,7 +24,6 @@ class Label(NamedTuple):
 
   Attributes:
     column: its name.
-    name: of the task.
     rate: share of positives, or the mean of other kinds.
     why: it is one.
     after: the column of the label that it implies, or ''.
@@ -33,7 +32,6 @@ class Label(NamedTuple):
   """
 
   column: str
-  name: str
   rate: float
   why: str
   after: str = ''
@@ -46,7 +44,10 @@ class Label(NamedTuple):
     Args:
       names_of: {column: task} of all labels.
     """
-    entry: dict[str, Any] = {'name': self.name, 'column': self.column}
+    entry: dict[str, Any] = {
+      'name': names_of[self.column],
+      'column': self.column,
+    }
     if self.after:
       entry['after'] = names_of[self.after]
     if self.nullable:
@@ -218,7 +219,6 @@ def _funnel(
   """Labels with their parents, the most frequent first."""
   columns = sorted((one.name for one in labels), key=together.rate)[::-1]
   missing = {one.name for one in labels if one.filled < one.rows}
-  task_names = _task_names(columns)
   found = []
   for column in columns:
     parents = [c for c in columns if together.is_after(column, c)]
@@ -232,7 +232,6 @@ def _funnel(
     found.append(
       Label(
         column,
-        task_names[column],
         together.rate(column),
         reason,
         after,
@@ -260,13 +259,6 @@ def _nearly_after(
   return f'; {share:.1%} of its 1s have a 1 in {other}: not all, so no "after"'
 
 
-def _task_names(columns: Sequence[str]) -> dict[str, str]:
-  """Names of tasks: the columns' without a leading `is_`."""
-  short = {column: column.removeprefix('is_') or column for column in columns}
-  unique = len({name.lower() for name in short.values()}) == len(short)
-  return short if unique else {column: column for column in columns}
-
-
 def _others(
   facts: Sequence[facts_lib.Facts], chosen: Mapping[str, str]
 ) -> dict[str, str]:
@@ -287,7 +279,7 @@ def _others(
       found[one.name] = (
         'named like a label, with two values that are not 0 and 1; write these'
       )
-    elif one.kind == 'number' and one.whole and 2 < one.distinct:
+    elif one.kind == 'number' and one.whole and one.distinct > 2:
       found[one.name] = (
         f'named like a label, with {one.distinct:,} values; could be a task of'
         f' kind {_kind(one)}'
@@ -303,7 +295,7 @@ def _one_value(facts: facts_lib.Facts) -> str:
 
 
 def _kind(facts: facts_lib.Facts) -> str:
-  is_level = facts.whole and 0 <= facts.least and facts.largest <= _MOST_LEVEL
+  is_level = facts.whole and facts.least >= 0 and facts.largest <= _MOST_LEVEL
   return 'ordinal' if is_level else 'regression'
 
 
@@ -318,5 +310,5 @@ def _outcome(
       span = f'{one.least:g} to {one.largest:g}, mean {mean:.3g}'
       why = f'no column of 0 and 1, and this is what a row led to ({span})'
       nullable = one.filled < one.rows
-      return [Label(one.name, one.name, mean, why, '', nullable, kind)]
+      return [Label(one.name, mean, why, '', nullable, kind)]
   return []

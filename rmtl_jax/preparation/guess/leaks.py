@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -80,14 +81,14 @@ def _of_column(
 
 
 def _filled(
-  values: Sequence[object],
+  values: Sequence[Any],
   ones: np.ndarray,
   zeros: np.ndarray,
   is_number: bool,
 ) -> str:
   """'filled only' or 'other than 0 only', if it is so; else ''."""
   rate = ones.sum() / (ones.sum() + zeros.sum())
-  cases = {'filled only': [v not in (None, False) for v in values]}
+  cases = {'filled only': [v is not None and v is not False for v in values]}
   if is_number and min((v for v in values if v is not None), default=-1) >= 0:
     cases['other than 0 only'] = [v is not None and v != 0 for v in values]
   for what, places in cases.items():

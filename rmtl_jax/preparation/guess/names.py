@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+
+
+def _listed(text: str) -> frozenset[str]:
+  return frozenset(text.split())
+
 
 _ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
 _USERS = (
@@ -27,15 +33,15 @@ _KEYS = {
   'split': '(split|fold|partition|subset)',
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
-_TIME = set('time timestamp ts date datetime dt at when epoch day'.split())
+_TIME = _listed('time timestamp ts date datetime dt at when epoch day')
 # Times of something else than the row, and lengths of time.
-_NO_TIME = set(
+_NO_TIME = _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
   ' spent duration delay gap since birth dob register registered registration'
   ' signup joined release released publish published expire expiry listen'
-  ' read per avg mean'.split()
+  ' read per avg mean'
 )
-_LABEL = set(
+_LABEL = _listed(
   'click clicked clk conversion convert converted conv ctcvr buy bought'
   ' purchase purchased order ordered pay paid cart addtocart like liked follow'
   ' followed share shared forward comment commented favorite favourite fav'
@@ -44,38 +50,38 @@ _LABEL = set(
   ' viewed label target y outcome response responded churn churned attribution'
   ' attributed win won booking booked accept accepted save saved skip skipped'
   ' enter success retained engaged upvote downvote vote played listened opened'
-  ' reacted redeemed cvr'.split()
+  ' reacted redeemed cvr read'
 )
 _VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
 # Of what was before the row, of counts, and of who or what is shown.
-_NO_LABEL = set(
+_NO_LABEL = _listed(
   'user item count cnt num last prev previous history past before ever total'
-  ' avg mean rate ratio days ago feat random rand'.split()
+  ' avg mean rate ratio days ago feat random rand'
 )
 # What a row led to, as a number.
-_OUTCOME = set(
-  'rating stars play watch watched dwell stay listen spent revenue gmv sales'
-  ' profit'.split()
+_OUTCOME = _listed(
+  'rating stars play watch watched watching dwell stay listen spent revenue gmv'
+  ' sales profit'
 )
-_CODE = set(
+_CODE = _listed(
   'id ids code cat category type kind class level tab zip zipcode postal gender'
   ' sex feat feature hour hourmin weekday dow month day country region city'
   ' state brand segment group cluster bucket range channel platform os browser'
   ' device lang language status flag index key hash genre slot pos position'
   ' rank domain market store shop seller publisher advertiser campaign'
-  ' occupation education'.split()
+  ' occupation education'
 )
-_AMOUNT = set(
+_AMOUNT = _listed(
   'price amount cost count cnt num number qty quantity age days duration length'
   ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
   ' sec seconds ms views clicks likes sales revenue balance income height width'
   ' weight bid budget discount popularity stars rating percent pct freq'
-  ' frequency gap value'.split()
+  ' frequency gap value'
 )
-EVENTS = set(
+EVENTS = _listed(
   'view click cart addtocart removefromcart fav favorite buy purchase'
   ' transaction order pay pv impression show like share follow checkout install'
-  ' search play wish wishlist rate'.split()
+  ' search play wish wishlist rate'
 )
 
 
@@ -160,3 +166,35 @@ def is_event(value: str) -> bool:
   (True, True, False)
   """
   return ''.join(words(value)) in EVENTS
+
+
+def unique(columns: Iterable[str]) -> dict[str, str]:
+  """Names that a schema takes for columns, different whatever their case.
+
+  >>> unique(['price', 'Price (EUR)', 'price?'])
+  {'price': 'price', 'Price (EUR)': 'Price_EUR', 'price?': 'price_2'}
+  """
+  found: dict[str, str] = {}
+  for column in columns:
+    name = re.sub('[^A-Za-z0-9_.-]+', '_', column).strip('_.-')[:80] or 'field'
+    if re.fullmatch('[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}', column):
+      name = column
+    taken = {other.lower() for other in found.values()}
+    number = 2
+    base = name
+    while name.lower() in taken:
+      name, number = f'{base}_{number}', number + 1
+    found[column] = name
+  return found
+
+
+def of_tasks(columns: Sequence[str]) -> dict[str, str]:
+  """Names of tasks: the columns' without a leading `is_`.
+
+  >>> of_tasks(['is_click', 'long_view'])
+  {'is_click': 'click', 'long_view': 'long_view'}
+  """
+  short = {column.removeprefix('is_') or column: column for column in columns}
+  if len(short) < len(columns):
+    return unique(columns)
+  return {short[name]: given for name, given in unique(short).items()}

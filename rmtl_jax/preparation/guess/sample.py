@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
+import itertools
 import math
 import pathlib
 import zlib
@@ -103,9 +104,7 @@ def _find_delimiter(path: pathlib.Path) -> str:
   return max(counts, key=lambda sign: counts[sign])
 
 
-def _of_csv(
-  paths: Sequence[pathlib.Path], rows: int, delimiter: str
-) -> Sample:
+def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   header = raw_csv.read_header(paths[0], delimiter)
   chosen = _spread(paths, _MOST_FILES)
   records: list[list[str]] = []
@@ -152,7 +151,7 @@ def _csv_records(
       found = []
       block = math.ceil(rows * length / _BLOCKS)
       last = max(min(unpacked, _MOST_UNPACKED) - block, 0)
-      for i, start in enumerate(np.linspace(0, last, _BLOCKS).astype(int)):
+      for start in np.linspace(0, last, _BLOCKS).astype(int):
         file.seek(start)
         text = file.read(block)
         # The first line is the header, or a part of a row.
@@ -180,25 +179,29 @@ def _check_header(
   header: Sequence[str],
   columns: Sequence[tuple[str, ...]],
 ) -> None:
-  """Refuses a first line that looks like a row.
+  """Refuses a first line that looks like a row; names may be numbers.
 
   Raises:
-    types.InputError: it holds numbers, or values that its columns have again.
+    types.InputError: it has numbers that are no names (fractions, or in no
+      order, or nothing else), or texts that their columns have again.
   """
-  numbers = [name for name in header if _is_number(name)]
-  is_counted = [name.strip() for name in header] == [
-    str(i) for i in range(len(header))
-  ]
-  seen = [
-    name
+  numbers = [name.strip() for name in header if _is_number(name)]
+  are_names = all(map(str.isdecimal, numbers)) and (
+    [*map(int, numbers)] == [*range(len(header))]
+    or (len(numbers) < len(header) and _increase([*map(int, numbers)]))
+  )
+  odd = [] if are_names else numbers
+  texts = [
+    (name, name in values)
     for name, values in zip(header, columns, strict=True)
-    if values.count(name) > 1
+    if not _is_number(name)
   ]
-  if (numbers and not is_counted) or 2 * len(seen) > len(header):
-    what = f'the number {numbers[0].strip()}' if numbers else repr(seen[0])
+  if 2 * sum(again for _, again in texts) > len(texts):
+    odd += [name for name, again in texts if again]
+  if odd:
     raise types.InputError(
-      f'{path}: row 1 is no header: it holds {what:.80}; expected a line of'
-      f' {len(header)} column names above the rows'
+      f'{path}: row 1 is no header: it holds the value {odd[0].strip()!r:.80};'
+      f' expected {len(header)} column names above the rows'
     )
 
 
@@ -208,6 +211,10 @@ def _is_number(text: str) -> bool:
   except ValueError:
     return False
   return True
+
+
+def _increase(numbers: Sequence[int]) -> bool:
+  return all(a < b for a, b in itertools.pairwise(numbers))
 
 
 def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Days as numbers, such as 20240501.
 _FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_231
+# Dates and times of day that are not ISO's.
+_WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d'
 # Least times that are counted from a log's beginning.
 _LEAST_RELATIVE = 100
 
@@ -90,9 +93,14 @@ def _of_column(
       True,
       (True, not is_day, facts.distinct),
     )
+  if named and facts.kind in ('text', 'list'):
+    value = facts_lib.text(sample, facts)
+    shown = sample.fetch(f'min({value})')[0][0] or ''
+    if re.match(_WRITTEN, shown):
+      return Time(facts.name, '', f'times such as {shown!r}', True, ())
   if facts.kind != 'number' or not facts.whole:
     return None
-  is_days = _FIRST_DAY <= facts.least and facts.largest <= _LAST_DAY
+  is_days = facts.least >= _FIRST_DAY and facts.largest <= _LAST_DAY
   if named and is_days and _is_day(facts.least) and _is_day(facts.largest):
     why = f'days, such as {facts.least:.0f}'
     return Time(facts.name, '', why, True, ())
@@ -129,7 +137,7 @@ def _unit(facts: facts_lib.Facts) -> str:
     (
       unit
       for unit, times in _PER_SECOND.items()
-      if _EARLIEST_S <= facts.least / times and facts.largest / times < now
+      if facts.least / times >= _EARLIEST_S and facts.largest / times < now
     ),
     '',
   )
