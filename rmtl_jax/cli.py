@@ -17,6 +17,7 @@ from rmtl_jax import registry, types
 from rmtl_jax.commands import (
   common,
   compare,
+  describe,
   distributed,
   evaluate,
   export,
@@ -42,6 +43,7 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           raw logs to prepared sessions
   rmtl prepare --check --data_dir=DATA
                           whether DATA, by any engine, can be trained on
+  rmtl describe DATA      drift, unseen values, rates over time, sessions
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
@@ -217,6 +219,12 @@ COMMANDS = {
   ),
   'prepare': Command(
     'raw logs to prepared sessions', prepare.define, prepare.execute
+  ),
+  'describe': Command(
+    'what is in prepared data: rates, drift, unseen values, sessions',
+    describe.define,
+    describe.execute,
+    arguments='data_dir',
   ),
   'train': Command(
     'the three stages of RMTL, then metrics, a table and a picture',

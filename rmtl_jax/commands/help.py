@@ -47,6 +47,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Features': {'as_of': '', 'min_count': ''},
     'Rows': {'split': '', 'idle_minutes': ''},
   },
+  'describe': {'Data': {'data_dir': '', 'output': ''}},
   'train': {
     'Data': {'data_dir': '', 'simulated_rows': ''},
     'Run': {

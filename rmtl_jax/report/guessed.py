@@ -6,15 +6,14 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-import rich.box
 import rich.table
 
 from rmtl_jax.preparation.guess import guess as guess_lib
 from rmtl_jax.preparation.guess import names
+from rmtl_jax.report import tables
 from rmtl_jax.report.page import content
 
 _HEADER = ('column', 'guess', 'values', 'distinct', 'missing', 'why')
-_NUMBERS = ('distinct', 'missing')
 
 
 def terminal_table(found: guess_lib.Guess) -> rich.table.Table:
@@ -22,22 +21,10 @@ def terminal_table(found: guess_lib.Guess) -> rich.table.Table:
   hidden = {'values'}
   if all(not one.missing for one in found.columns):
     hidden.add('missing')
-  table = rich.table.Table(
-    title=_read(found), title_justify='left', box=None, padding=(0, 2, 0, 0)
-  )
-  for name in _HEADER:
-    if name not in hidden:
-      table.add_column(
-        name,
-        justify='right' if name in _NUMBERS else 'left',
-        no_wrap=name in (*_NUMBERS, 'guess'),
-        overflow='fold',
-        ratio=1 if name == 'why' else None,
-      )
-  for row in _rows(found):
-    cells = zip(_HEADER, row, strict=True)
-    table.add_row(*(cell for name, cell in cells if name not in hidden))
-  return table
+  shown = [i for i, name in enumerate(_HEADER) if name not in hidden]
+  cells = [tuple(row[i] for i in shown) for row in (_HEADER, *_rows(found))]
+  table = content.Table(cells[0], cells[1:], len(shown))
+  return tables.plain(table, _read(found), ('distinct', 'missing'))
 
 
 def page(found: guess_lib.Guess, schema: pathlib.Path) -> content.Page:
