@@ -50,8 +50,8 @@ def of_fields(
     ''); `seen` {split: different
     values} and `unseen` {split: share of row 0}, empty for numbers; `mean`
     {split: mean}, of numbers alone; `psi` and `chance` {split: index, and what
-    it is without drift}; `moved` {split: [value, share in train, share there]},
-    the value whose share changes most, of a category or list.
+    it is without drift}; `moved` [value, share in train, share in test], the
+    value whose share changes most, None of a number.
 
   Raises:
     types.InputError: a file that can't be read; names it.
@@ -130,7 +130,8 @@ def _of_number(
       counts[name][at] = count
     mean[name] = sum(total for *_, total in found) / counts[name].sum()
   compared = {name: psi(counts[TRAIN], counts[name]) for name in OTHERS}
-  return {'seen': {}, 'unseen': {}, 'mean': mean, **_indices(compared)}
+  blank = {'seen': {}, 'unseen': {}, 'moved': None}
+  return {**blank, 'mean': mean, **_indices(compared)}
 
 
 def _of_values(
@@ -158,7 +159,8 @@ def _of_values(
   return {
     'seen': {n: int((c[1:] > 0).sum()) for n, c in counts.items()},
     'unseen': {n: float(c[0] / max(c.sum(), 1)) for n, c in counts.items()},
-    'moved': {n: _moved(counts[TRAIN], counts[n]) for n in OTHERS},
+    'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
+    'mean': {},
     **_indices(compared),
   }
 
@@ -183,25 +185,22 @@ def _name_values(
   manifest: manifest_lib.Manifest,
   record: Record,
 ) -> None:
-  """Replaces rows of the vocabulary in `moved` by their values."""
+  """Replaces the row of the vocabulary in `moved` by its value."""
+  if record['moved'] is None:
+    return
+  row = record['moved'][0]
+  record['moved'][0] = '(unseen, rare or missing)' if row == 0 else f'id {row}'
   field = next(f for f in manifest.fields if f.name == record['name'])
-  moved = record.get('moved', {})
-  wanted = sorted({entry[0] for entry in moved.values()} - {0})
-  names = {0: '(unseen, rare or missing)'}
-  path = (
-    data_dir / 'vocabulary' / f'{field.vocabulary_owner or field.name}.parquet'
-  )
-  # Another engine's data may have none.
-  if wanted and path.is_file():
-    with (
-      sql.name_errors(path, 'not readable'),
-      sql.scan_file(path, 'parquet', 'file_row_number = true') as vocabulary,
-    ):
-      names |= dict(
-        connection.execute(
-          f'SELECT file_row_number, value FROM {vocabulary}'
-          f' WHERE file_row_number IN ({", ".join(map(str, wanted))})'
-        ).fetchall()
-      )
-  for entry in moved.values():
-    entry[0] = names.get(entry[0], str(entry[0]))
+  owner = field.vocabulary_owner or field.name
+  path = data_dir / 'vocabulary' / f'{owner}.parquet'
+  if row == 0 or not path.is_file():  # another engine's data may have none
+    return
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet', 'file_row_number = true') as vocabulary,
+  ):
+    found = connection.execute(
+      f'SELECT value FROM {vocabulary} WHERE file_row_number = {row}'
+    ).fetchall()
+  if found:
+    record['moved'][0] = found[0][0]

@@ -45,13 +45,14 @@ def rate(record: Record, place: int) -> content.Picture | None:
   task = record['tasks'][place]
   is_rate = task['kind'] == kinds.BINARY
   figure, axes = panels.figure()
+  middle = record['over_time']['span_ms'] / 2
   spoken = []
   for i, name in enumerate(tables.SPLITS):
     points = record['over_time']['points'][name]
     shown = [p for p in points if p['mean'][task['name']] is not None]
     scale = 100 if is_rate else 1
     axes.plot(
-      [_day(p['ms']) for p in shown],
+      [_day(p['ms'] + middle) for p in shown],
       [scale * p['mean'][task['name']] for p in shown],
       color=pictures.COLOURS[i],
       marker=_MARKERS[i],
@@ -126,7 +127,7 @@ def drifts(record: Record) -> content.Picture:
   """Draws the drift of the fields that drift most."""
   shown = tables.worst_first(record['fields'])[:MOST_FIELDS]
   height = 1.3 + 0.26 * len(shown)
-  figure, axes = panels.figure((panels.SIZE[0], height))
+  figure, axes = panels.figure((6.4, height))
   for i, name in enumerate(drift.OTHERS):
     values = [max(field['psi'][name], _LEAST) for field in shown]
     axes.plot(
@@ -140,6 +141,7 @@ def drifts(record: Record) -> content.Picture:
   for limit in (drift.ALIKE, drift.DIFFERENT):
     axes.axvline(limit, color='#767676', linestyle=':')
   axes.set_xscale('log')
+  axes.xaxis.set_major_formatter('{x:g}')
   axes.set_xlim(left=0.8 * _LEAST)
   axes.set_yticks(
     range(0, -len(shown), -1), [types.one_line(f['name']) for f in shown]

@@ -127,13 +127,13 @@ def moves(of: Sequence[Record]) -> Table:
   rows = []
   for field in worst_first(of):
     if field['kind'] == 'numeric':
-      means = (f'{field["mean"][name]:.3f}' for name in SPLITS)
-      rows.append((field['name'], 'mean, normalised', *means))
-      continue
-    value, before, after = field['moved']['test']
-    changed = content.NOTHING, f'{after:.1%}'
-    rows.append((field['name'], str(value), f'{before:.1%}', *changed))
-  return Table(('field', 'value', *SPLITS), rows, 2)
+      means = field['mean']['train'], field['mean']['test']
+      cells = 'mean, normalised', *(f'{value:.3f}' for value in means)
+    else:
+      value, before, after = field['moved']
+      cells = str(value), f'{before:.1%}', f'{after:.1%}'
+    rows.append((field['name'], *cells))
+  return Table(('field', 'value', 'train', 'test'), rows, 2)
 
 
 def seen(of: Sequence[Record]) -> Table:

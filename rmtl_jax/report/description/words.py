@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.preparation.description import drift
@@ -31,7 +31,7 @@ _MOST_NAMES = 5
 
 def findings(record: Record) -> list[str]:
   """Sentences about drift, unseen values and labels that change."""
-  found = [*_drift(record['fields']), *_unseen(record['fields'])]
+  found = differences(record['fields'])
   points = record['over_time']['points']
   for task in record['tasks']:
     before, after = (
@@ -49,10 +49,15 @@ def findings(record: Record) -> list[str]:
   return found
 
 
-def _drift(fields: Iterable[Record]) -> list[str]:
+def differences(fields: Sequence[Record]) -> list[str]:
+  """Sentences about fields that drift and about unseen values."""
+  return [*_drift(fields), *_unseen(fields)]
+
+
+def _drift(fields: Sequence[Record]) -> list[str]:
   """Which fields differ much, as-of fields apart."""
   names: dict[bool, list[str]] = {False: [], True: []}
-  for field in tables.worst_first(list(fields)):
+  for field in tables.worst_first(fields):
     index, chance = field['psi']['test'], field['chance']['test']
     if index > drift.DIFFERENT + chance:
       names[bool(field['as_of'])].append(field['name'])
