@@ -140,7 +140,7 @@ def _drift(fields: Sequence[Record]) -> list[content.Block]:
     content.Grid(caption, worst, ('field',)),
   ]
   if len(table.rows) > len(worst.rows):
-    grid = content.Grid(caption, table, ('field',))
+    grid = content.Grid('Drift of all fields', table, ('field',))
     blocks.append(content.Folded(f'All {len(table.rows)} fields', [grid]))
   return blocks
 
