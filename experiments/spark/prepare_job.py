@@ -30,7 +30,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import label_statistics, labels, source, writer
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation.sources import table as table_source
+from rmtl_jax.preparation.raw import folders
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
 
@@ -65,7 +65,7 @@ def prepare(
       f'{config.schema}: missing: the Spark job does not take it; rmtl prepare'
       ' does'
     )
-  paths = table_source.find_files(pathlib.Path(config.raw_dir))
+  paths = folders.find(pathlib.Path(config.raw_dir))
   spark.conf.set('spark.sql.session.timeZone', 'UTC')
   with writer.new_directory(pathlib.Path(config.data_dir), False) as directory:
     work = work_lib.Work(spark, directory / 'work')

@@ -30,8 +30,20 @@ FEEDBACK: tuple[str, ...] = typing.get_args(Feedback)
 Stay = Literal['play_time_ms', 'profile_stay_time', 'comment_stay_time']
 STAYS: tuple[str, ...] = typing.get_args(Stay)
 
+# How rows are split; `auto` by what the log has.
+SplitBy = Literal[
+  'auto', 'time', 'dates', 'random', 'user', 'column', 'files', 'source'
+]
+
 # What `as_of` lists: groups, or which of them to make.
 AsOfChoice = Literal[AsOf, 'auto', 'all', 'none']
+
+# The setting that each of these needs, and that asks for it.
+_SPLIT_SETTINGS = {
+  'dates': 'split_dates',
+  'column': 'split_column',
+  'files': 'test_dir',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +59,27 @@ class PrepareConfig:
       session, where the log has no session ids of its own.
     min_count: values seen in fewer train rows share row 0 of the vocabulary;
       2 is the least that leaves row 0 something to learn from.
-    split: shares of the rows in train, validation and test.
+    split: shares of the rows in train, validation and test, where `split_by` is
+      `time`, `random` or `user`.
+    split_by: `time` (sessions by their start), `dates` (at `split_dates`),
+      `random` (sessions drawn), `user` (users drawn, with all their rows),
+      `column` (as `split_column` says), `files` (`raw_dir` is train, see
+      `test_dir`), `source` (as the benchmark of the source has it) or `auto`:
+      what the other settings name, else the source's own, else `time`, and
+      `random` for a log without a time.
+    split_dates: where validation and test start, as
+      `2024-05-01,2024-05-08T12:00` (UTC unless it says otherwise).
+    split_column: table: the raw column that says a row's split.
+    split_values: table: what that column holds, as
+      `train=0,train=1,validation=2,test=3`; empty for `train`, `validation` (or
+      `valid`, `val`, `dev`) and `test`.
+    split_seed: of what is drawn.
+    validation_dir: table: place of the validation files, see `raw_dir`; empty:
+      part of train is used.
+    test_dir: table: place of the test files.
+    validation_share: fraction of train's rows that become validation where a
+      log brings a test split alone: train's last sessions, or drawn ones where
+      there is no time.
     as_of: groups of as-of features to make, from strictly earlier rows:
       `gap` (since the session's previous row), `position` (rows before in the
       session, time since its start), `views` (of this item by this user),
@@ -89,6 +121,14 @@ class PrepareConfig:
     tuple[Positive, ...],
     ListOf('whole numbers (train, validation, test)', count=3),
   ] = (6, 2, 2)
+  split_by: SplitBy = 'auto'
+  split_dates: tuple[str, ...] = ()
+  split_column: str = ''
+  split_values: tuple[str, ...] = ()
+  split_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+  validation_dir: str = ''
+  test_dir: str = ''
+  validation_share: Annotated[float, Range(1e-6, 0.9)] = 0.1
   as_of: tuple[AsOfChoice, ...] = ('auto',)
   history_items: Annotated[int, Range(1, 1000)] = 20
   max_values: Annotated[int, Range(1, 2**10)] = 8
@@ -118,7 +158,36 @@ def validate(config: PrepareConfig) -> PrepareConfig:
   if 'none' in config.as_of and set(config.as_of) != {'none'}:
     named = ', '.join(group for group in config.as_of if group != 'none')
     raise types.InputError(f"as_of: 'none' and {named}: give one of the two")
+  _check_split(config)
   return config
+
+
+def split_setting(config: PrepareConfig, by: str) -> str | tuple[str, ...]:
+  """The setting that `split_by` needs for a value; empty if it is not given."""
+  return getattr(config, _SPLIT_SETTINGS[by])
+
+
+def _check_split(config: PrepareConfig) -> None:
+  """Refuses settings of a split that another setting rules out."""
+  asked = [by for by in _SPLIT_SETTINGS if split_setting(config, by)]
+  for by in asked:
+    if config.split_by not in ('auto', by) or len(asked) > 1:
+      other = next((o for o in asked if o != by), config.split_by)
+      raise types.InputError(
+        f'{_SPLIT_SETTINGS[by]}: means a split by {by}, and there is one by'
+        f' {other} too; give one of the two'
+      )
+  needed = _SPLIT_SETTINGS.get(config.split_by)
+  if needed and not asked:
+    raise types.InputError(
+      f'{needed}: missing: split_by={config.split_by} needs it'
+    )
+  for setting, other in (
+    ('split_values', 'split_column'),
+    ('validation_dir', 'test_dir'),
+  ):
+    if getattr(config, setting) and not getattr(config, other):
+      raise types.InputError(f'{setting}: needs {other} beside it')
 
 
 def as_of_groups(config: PrepareConfig) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ _KEYS = {'vocabulary_owner': 'shares'}
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
+# Entries that are in the file only where they are false.
+_USUAL = ('has_time', 'split_by_time')
 # How many quantiles a numeric field has (`details`), and their largest size.
 _QUANTILES = (2, 1025)
 _LARGEST_QUANTILE = 1e30
@@ -127,7 +129,8 @@ class Split:
     files: paths relative to the data directory, in order.
     positives: rows with a label other than 0, per task name.
     start_ms: earliest session start, ms; None if empty.
-    end_ms: the boundary that no row or label reaches, ms; None for test.
+    end_ms: the boundary that no row or label reaches, ms; None for test, and
+      for all where splits don't follow each other in time.
     observed: rows with a weight above 0, per weighted task.
   """
 
@@ -157,6 +160,8 @@ class Manifest:
     item_field: the categorical field that identifies the item, or None.
     domain_field: the categorical field of the domain (scenario), or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.
+    has_time: whether `timestamp` is a time; else it is 0.
+    split_by_time: whether splits part sessions by their start.
     options: the options that made the data.
     source_files: name, bytes and SHA-256 of every raw file.
     report: counts of what was dropped and why, session lengths.
@@ -171,6 +176,8 @@ class Manifest:
   item_field: str | None = None
   domain_field: str | None = None
   has_oracle: bool = False
+  has_time: bool = True
+  split_by_time: bool = True
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   source_files: tuple[dict[str, Any], ...] = ()
   report: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -312,6 +319,9 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
       _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
     },
   )
+  for entry in _USUAL:  # as before there were other logs
+    if record[entry]:
+      del record[entry]
   # Of a binary task as before there were others.
   record['tasks'] = [
     {
@@ -372,6 +382,8 @@ def parse(record: Any, path: str = 'manifest.json') -> Manifest:
   )
   _expect(manifest.source, str, f'{path}: source')
   _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
+  for entry in _USUAL:
+    _expect(getattr(manifest, entry), bool, f'{path}: {entry}')
   _expect(manifest.options, dict, f'{path}: options')
   _expect(manifest.report, dict, f'{path}: report')
   for file in manifest.source_files:

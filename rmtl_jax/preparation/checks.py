@@ -18,7 +18,7 @@ _LATEST_MS = 32_503_680_000_000
 # 2000: hardly any log began earlier.
 _USUAL_MS = 946_684_800_000
 _DAY_MS = 86_400_000
-# Milliseconds per unit. No schema can declare the last.
+# Milliseconds per unit.
 _UNITS = {'s': 1e3, 'ms': 1.0, 'us': 1e-3, 'ns': 1e-6}
 # Labels are stored as float32, which has these whole numbers.
 LARGEST_LEVEL = 2**24
@@ -43,11 +43,13 @@ def check(
   Raises:
     types.InputError: for the first row at fault; names file, column and row.
   """
-  faults: list[raw.Fault] = [
-    time_fault(table.time_column)
-    if any_dates
-    else _date_fault(connection, table)
-  ]
+  faults: list[raw.Fault] = []
+  if table.has_time:
+    faults.append(
+      time_fault(table.time_column)
+      if any_dates
+      else _date_fault(connection, table)
+    )
   keys = [
     name
     for name, given in (
@@ -56,13 +58,15 @@ def check(
     )
     if given
   ]
-  faults.append(key_fault(table.key_column, keys))
+  if keys:
+    faults.append(key_fault(table.key_column, keys))
+  of_keys = len(faults)
   for field in table.fields:
     faults += field_faults(field)
   for task in table.tasks:
     faults += _task_faults(task, table)
   # Times and keys alone don't need the view, which may join other tables.
-  cheap = table.keys if len(faults) == 2 else ''
+  cheap = table.keys if len(faults) == of_keys else ''
   raw.check(connection, table.table, faults, cheap or table.view, 'row_id')
 
 
@@ -143,7 +147,7 @@ def _date(ms: int) -> str:
 
 def key_fault(column: str, keys: Sequence[str]) -> tuple[str, str, str]:
   """The fault of a row without any of the keys (SQL)."""
-  nothing = ' AND '.join(f'{key} IS NULL' for key in keys) or 'true'
+  nothing = ' AND '.join(f'{key} IS NULL' for key in keys)
   return column, nothing, 'a session id or a user'
 
 

@@ -45,6 +45,11 @@ def transformed(field: source.SourceField) -> str:
   return f'CASE WHEN NOT isnan({value}) THEN {value} END'
 
 
+def is_missing(value: str) -> str:
+  """SQL of 1 where a number is missing or NaN, else 0, DOUBLE."""
+  return f'CAST(coalesce(isnan({value}), true) AS DOUBLE)'
+
+
 def fit_bin_edges(
   connection: duckdb.DuckDBPyConnection,
   rows: str,

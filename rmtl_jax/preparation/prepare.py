@@ -27,6 +27,7 @@ from rmtl_jax.preparation import (
   sessions,
   source,
   sources,
+  splits,
   sql,
   writer,
 )
@@ -36,7 +37,7 @@ from rmtl_jax.preparation.raw import files as raw
 Progress = Callable[[str, float], None]
 
 # Settings for every source; readers and as-of features record their own.
-_RECORDED = ('idle_minutes', 'min_count', 'split', 'max_values', 'any_dates')
+_RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
 _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
@@ -101,13 +102,16 @@ def _run(
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   progress('check', 0.35)
   checks.check(connection, rows, config.any_dates)
+  rule = splits.find_rule(rows, config)
   progress('sessions', 0.4)
   # Hashing the raw files releases the GIL and finding sessions leaves a core
   # idle, so both run at once. It starts after the checks: nobody should wait
   # for a hash before reading of a faulty value.
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
-    digests = pool.map(raw.file_record, rows.files)
-    places, duplicates = _find_places(connection, rows, config)
+    names = raw.short_names(rows.files)
+    digests = pool.map(raw.file_record, rows.files, names)
+    places, duplicates = _find_places(connection, rows, config, rule)
+    rows = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)
@@ -133,8 +137,10 @@ def _run(
     item_field=rows.item_field,
     domain_field=rows.domain_field,
     has_oracle=rows.has_oracle,
+    has_time=rows.has_time,
+    split_by_time=places.by_time,
     options={name: getattr(config, name) for name in _RECORDED}
-    | {'split': list(config.split)}
+    | rule.record()
     | rows.options,
     source_files=source_files,
     report=_report(connection, encoded, rows, places, duplicates),
@@ -145,6 +151,7 @@ def _find_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
+  rule: splits.SplitRule,
 ) -> tuple[sessions.RowPlaces, int]:
   """Finds the places of rows; returns them and the number of duplicates."""
   keys, duplicates = rows.keys or rows.view, 0
@@ -152,9 +159,9 @@ def _find_places(
   places: sessions.RowPlaces | None = None
   # The faster way places whole sessions, but rows without any label that is
   # known in time are dropped one by one.
-  if rows.has_session and not delay_ms:
+  if rule.by_time and rows.has_session and not delay_ms:
     places = session_names.split_named_sessions(
-      connection, keys, config.split, rows.identity
+      connection, keys, rule.ratio, rows.identity, rule.boundaries
     )
   if places is None:
     numbered = sessions.number_sessions(
@@ -163,13 +170,20 @@ def _find_places(
       round(config.idle_minutes * 60_000),
       has_session=rows.has_session,
       has_user=rows.has_user,
-      identity=rows.identity,
-    )
-    places = sessions.split_sessions(
-      connection, numbered, config.split, delay_ms
+      has_time=rows.has_time,
+      has_split=rule.is_given,
+      # Equal rows of no time may be two impressions.
+      identity=rows.identity if rows.has_time else (),
+      carry=rule.carried,
     )
     duplicates = numbered.duplicates
-  _check_split(rows, places, config)
+    if rule.by_time:
+      places = sessions.split_sessions(
+        connection, numbered, rule.ratio, delay_ms, boundaries=rule.boundaries
+      )
+    else:
+      places = splits.split_sessions(connection, numbered, rule)
+  _check_split(rows, places, config, rule)
   return places, duplicates
 
 
@@ -177,6 +191,7 @@ def _check_split(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
+  rule: splits.SplitRule,
 ) -> None:
   """Refuses a split without rows."""
   where = config.raw_dir or config.source
@@ -189,12 +204,11 @@ def _check_split(
         f' than {name}, so at its end no label is known'
       )
     if not count:
-      ratio = ':'.join(map(str, config.split))
       read = sum(places.rows) + sum(places.dropped) + sum(places.immature)
       raise types.InputError(
         f'{where}: {_count(read, "row")} in'
-        f' {_count(sum(places.sessions), "session")} cannot be split {ratio}'
-        f' by session start: {name} would be empty'
+        f' {_count(sum(places.sessions), "session")} cannot be split'
+        f' {rule.words}: {name} would be empty'
       )
 
 
@@ -230,7 +244,7 @@ def _splits(
         task.name: count
         for task, count in zip(rows.tasks, found[i][2:], strict=False)
       },
-      start_ms=found[i][1],
+      start_ms=found[i][1] if rows.has_time else None,
       end_ms=(*places.boundaries, None)[i],
       observed=dict(
         zip(weighted, found[i][2 + len(rows.tasks) :], strict=True)
@@ -268,11 +282,23 @@ def _report(
     'warnings': [
       *rows.table.warnings,
       *rows.warnings,
+      *_session_warnings(rows),
       *_immature_warnings(rows, places),
       *_late_warnings(connection, encoded, rows, places),
       *_field_warnings(connection, encoded, rows),
     ],
   }
+
+
+def _session_warnings(rows: source.SourceTable) -> list[str]:
+  """Says what a log without sessions has no use for."""
+  if rows.has_session or (rows.has_user and rows.has_time):
+    return []
+  lack = 'session or user' if rows.has_time else 'session and no time'
+  return [
+    f'the log has no {lack}: each row is a session of its own, so critics have'
+    ' no later row to foresee, and their values are rewards'
+  ]
 
 
 def _immature_warnings(

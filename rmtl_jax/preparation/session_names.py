@@ -22,6 +22,7 @@ def split_named_sessions(
   relation: str,
   split_ratio: Sequence[int],
   identity: Sequence[str] = (),
+  boundaries: tuple[int | None, int | None] | None = None,
 ) -> sessions.RowPlaces | None:
   """Does what `sessions.split_sessions` does, for rows with session ids.
 
@@ -31,6 +32,7 @@ def split_named_sessions(
       `identity`.
     split_ratio: of train, validation and test.
     identity: as for `sessions.number_sessions`.
+    boundaries: as for `sessions.split_sessions`.
 
   Returns:
     Places, one per session: `session` (the id), `before` (kept rows of earlier
@@ -49,7 +51,8 @@ def split_named_sessions(
     connection.execute(f'DROP TABLE {found}')
     return None
   found = sessions.add_session_ids(connection, found)
-  boundaries = sessions.find_boundaries(connection, found, split_ratio)
+  if boundaries is None:
+    boundaries = sessions.find_boundaries(connection, found, split_ratio)
   table = _view(connection, found, boundaries)
   if sql.any_row(connection, table, 'last >= ends'):
     found = _drop_late(connection, relation, found, table)

@@ -1,8 +1,9 @@
 """Rows to ordered sessions, sessions to splits; DuckDB does the work.
 
-`number_sessions` finds the sessions, `split_sessions` splits them by time.
-Both rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid` counts it,
-and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
+`number_sessions` finds the sessions, `split_sessions` splits them by time
+(`rmtl_jax.preparation.splits` by anything else), `place_rows` says where every
+row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid`
+counts it, and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class RowPlaces:
   """Session, step and split of every row that is kept.
 
   In the SQL `p` is a place and `r` a reader's row. A row gets from its place
-  `session_id` BIGINT (dense, by session start) and `split` TINYINT (0, 1, 2).
+  `session_id` BIGINT (dense, by split and session start) and `split` TINYINT
+  (0, 1, 2).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
@@ -50,7 +52,7 @@ class RowPlaces:
       rows by session and step; has gaps where rows were dropped) BIGINT and
       `split` TINYINT.
     boundaries: ms; starts of the first validation and first test session;
-      None where there is no such session.
+      None where there is no such session, or sessions are not split by time.
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
@@ -60,6 +62,8 @@ class RowPlaces:
     past: `table` with the immature rows too, which later rows may see; empty
       if there are none.
     left_out: as in NumberedRows.
+    by_time: whether sessions are split by time.
+    in_order: whether no session starts before one of an earlier split.
     condition: SQL that joins `r` to its `p`.
     columns: SQL of the columns that `r` gets from `p`; `step` needs `marker`.
     order: SQL that orders rows with these columns.
@@ -75,6 +79,8 @@ class RowPlaces:
   delay_ms: int = 0
   past: str = ''
   left_out: str = ''
+  by_time: bool = True
+  in_order: bool = True
   condition: str = 'r.row_id = p.row_id'
   columns: str = 'p.session_id, p.split, p.step AS marker, p.position'
   order: str = 'position'
@@ -84,10 +90,11 @@ class RowPlaces:
     """SQL condition, over a reader's rows, that selects the rows of train.
 
     A row before the first boundary belongs to train, as its session began
-    earlier still; no other row does. So no join with the places is needed.
+    earlier still; no other row does. So no join with the places is needed
+    where sessions are split by time.
     """
     condition = self.is_mature_train()
-    if self.left_out:
+    if self.left_out and self.by_time:
       condition += f' AND row_id NOT IN (SELECT row_id FROM {self.left_out})'
     return condition
 
@@ -97,6 +104,8 @@ class RowPlaces:
     Args:
       delay_ms: of a label, of which rows are left out that don't know it.
     """
+    if not self.by_time:
+      return f'row_id IN (SELECT row_id FROM {self.table} WHERE split = 0)'
     first, _ = self.boundaries
     delay_ms = max(delay_ms, self.delay_ms)
     return 'true' if first is None else f'timestamp < {first - delay_ms}'
@@ -109,6 +118,8 @@ def number_sessions(
   *,
   has_session: bool = False,
   has_user: bool = True,
+  has_time: bool = True,
+  has_split: bool = False,
   identity: Sequence[str] = (),
   carry: Sequence[str] = (),
   drop: bool = True,
@@ -116,7 +127,8 @@ def number_sessions(
   """Cuts rows into sessions and sorts them; ties of time keep the raw order.
 
   A row with a session id belongs to that session. Other rows belong to sessions
-  of their user, which end with a gap above `idle_ms`.
+  of their user, which end with a gap above `idle_ms`; without a user or a time,
+  each is a session of its own.
 
   Args:
     connection: holds the relation.
@@ -124,6 +136,8 @@ def number_sessions(
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.
+    has_time: whether `timestamp` is one; else rows keep the raw order.
+    has_split: whether the relation has `split`, which no session then spans.
     identity: rows of one session and time with equal values in these columns
       are duplicates; the first is kept.
     carry: further columns to keep with the rows.
@@ -137,18 +151,22 @@ def number_sessions(
     # A session id overrides the user: one session may have rows of two users,
     # as after a log-in, and is not to be cut there.
     owner = 'CASE WHEN session IS NULL THEN "user" END'
-  keys = {'session_key': 'session'} if has_session else {}
+  keys = {'given_split': 'split'} if has_split else {}
+  keys |= {'session_key': 'session'} if has_session else {}
   keys |= {'owner': owner} if has_user else {}
   kept = ', '.join(['row_id', 'timestamp', *map(sql.quote, carry)])
-  selected = ', '.join(f'{value} AS {name}' for name, value in keys.items())
+  selected = ''.join(f'{value} AS {name}, ' for name, value in keys.items())
   # The one sort of all rows. What follows reads `rowid` and neighbours in this
   # order in streaming passes, which fit any log.
   ordered = sql.unique_name('ordered')
   connection.execute(
-    f'CREATE TABLE {ordered} AS SELECT {selected}, {kept} FROM {relation}'
+    f'CREATE TABLE {ordered} AS SELECT {selected}{kept} FROM {relation}'
     f' ORDER BY {", ".join([*keys, "timestamp", "row_id"])}'
   )
-  marked = _mark(connection, ordered, list(keys), kept, idle_ms)
+  gap = f'timestamp - earlier_timestamp > {idle_ms}'
+  if not (has_user and has_time):
+    gap = 'true'
+  marked = _mark(connection, ordered, list(keys), kept, gap)
   connection.execute(f'DROP TABLE {ordered}')
   rows = sql.fetch_row(connection, f'SELECT count(*) FROM {marked}')[0]
   if not identity:
@@ -191,6 +209,39 @@ def split_sessions(
   by_start = _sessions_by_start(connection, numbered)
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
+  split = sql.unique_name('split')
+  of_session = split_sql('start', boundaries)
+  connection.execute(
+    f'CREATE VIEW {split} AS SELECT *, {of_session} AS split FROM {by_start}'
+  )
+  places = place_rows(
+    connection, numbered, split, delay_ms, boundaries=boundaries, always=always
+  )
+  connection.execute(f'DROP VIEW {split}')
+  connection.execute(f'DROP TABLE {by_start}')
+  return places
+
+
+def place_rows(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: NumberedRows,
+  found: str,
+  delay_ms: int = 0,
+  *,
+  boundaries: tuple[int | None, int | None] = (None, None),
+  always: str = 'false',
+) -> RowPlaces:
+  """Gives rows the split of their session and a place in it.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `number_sessions`.
+    found: sessions with `session_number`, `session_id`, `split`, `first` (the
+      position of its first row) and `before`.
+    delay_ms: as for `split_sessions`.
+    boundaries: as in RowPlaces.
+    always: as for `split_sessions`.
+  """
   table = sql.unique_name('places')
   # A row's step counts from its session's first row, its position from the
   # first row of all: both follow from `rowid`, so nothing is sorted again.
@@ -203,12 +254,10 @@ def split_sessions(
     f' n.timestamp < s.ends OR {always} AS seen,'
     f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
-    f'  SELECT session_number, session_id, first, before,'
-    f'  {split_sql("start", boundaries)} AS split,'
-    f'  {split_end_sql("split", boundaries)} AS ends FROM {by_start})'
+    '  SELECT session_number, session_id, first, before, split,'
+    f'  {split_end_sql("split", boundaries)} AS ends FROM {found})'
     ' s USING (session_number)'
   )
-  connection.execute(f'DROP TABLE {by_start}')
   rows, session_counts, dropped, immature = count_by_split(
     connection,
     table,
@@ -290,11 +339,19 @@ def _mark(
   ordered: str,
   keys: Sequence[str],
   kept: str,
-  idle_ms: int,
+  gap: str,
 ) -> str:
-  """Numbers the sessions of sorted rows and marks ties of time."""
+  """Numbers the sessions of sorted rows and marks ties of time.
+
+  Args:
+    connection: holds the rows.
+    ordered: the sorted rows.
+    keys: columns of one value in a session.
+    kept: SQL of the columns to keep.
+    gap: SQL of whether a session ends before a row of the same keys; sessions
+      with an id don't.
+  """
   table = sql.unique_name('marked')
-  gap = f'timestamp - earlier_timestamp > {idle_ms}'
   if 'session_key' in keys:
     gap = f'session_key IS NULL AND {gap}'
   # A running count of session starts numbers the sessions, without a second
@@ -364,16 +421,35 @@ def _sessions_by_start(
 ) -> str:
   """Makes the table of sessions, ordered by start, of `add_session_ids`."""
   table = sql.unique_name('sessions')
-  # Rows stand in order, so a session ends where the next begins.
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_number, start, first,'
-    f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
-    '  SELECT session_number, timestamp AS start, rowid AS first,'
-    '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
-    f'  FROM {numbered.table})'
-    ' WHERE begins ORDER BY start, session_number'
+    f'CREATE TABLE {table} AS FROM {session_list(numbered)}'
+    ' ORDER BY start, session_number'
   )
   return add_session_ids(connection, table)
+
+
+def session_list(numbered: NumberedRows, *carried: str) -> str:
+  """SQL of one row per session, from its first row.
+
+  Args:
+    numbered: from `number_sessions`.
+    carried: columns that its rows carry.
+
+  Returns:
+    A subquery with `session_number`, `start` (ms), `first` (position of the
+    first row), `rows` (their number), `row_id` (of the first) and the carried
+    columns.
+  """
+  # Rows stand in order, so a session ends where the next begins.
+  further = ''.join(f', {sql.quote(name)}' for name in carried)
+  return (
+    f'(SELECT session_number, start, first, row_id{further},'
+    f' lead(first, 1, {numbered.rows}) OVER () - first AS rows FROM ('
+    '  SELECT session_number, timestamp AS start, rowid AS first, row_id'
+    f'  {further},'
+    '  session_number IS DISTINCT FROM lag(session_number) OVER () AS begins'
+    f'  FROM {numbered.table}) WHERE begins)'
+  )
 
 
 def add_session_ids(connection: duckdb.DuckDBPyConnection, ordered: str) -> str:

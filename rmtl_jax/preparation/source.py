@@ -8,7 +8,8 @@ leaves a table or view in the connection with these columns:
 | `row_id` | BIGINT | the row of the raw file, from 0; unique |
 | `session` | any, may be NULL | the log's own session id |
 | `user` | any, may be NULL | who saw the row |
-| `timestamp` | BIGINT | ms since 1970, UTC |
+| `timestamp` | BIGINT | ms since 1970, UTC; 0 in a log without a time |
+| `split` | TINYINT | where the log says it: 0 train, 1 validation, 2 test |
 | `f_<name>` | any | value of a categorical field, NULL if missing |
 | `m_<name>` | list | values of a multi-valued field |
 | `x_<name>` | DOUBLE | a numeric field, NULL if missing |
@@ -18,7 +19,8 @@ leaves a table or view in the connection with these columns:
 | `p_<task>` | DOUBLE | true probability (simulated data only) |
 
 A row without a session id belongs to a session of its user: rows with no gap
-above the idle time. Labels given as times are censored at the end of the row's
+above the idle time. Without a user or a time it is a session of its own. Rows of
+a session without a time keep the order of the file. Labels given as times are censored at the end of the row's
 split. A `y_<task>` of train or validation that becomes known only at its
 split's end or later is not observed; a row without any other is dropped.
 """  # noqa: E501
@@ -96,6 +98,10 @@ class SourceTask:
     loss: one of kinds.LOSSES, of that kind.
     settings: (key, value) of the loss's settings that were given.
     levels: of an ordinal label, increasing; () if the log tells.
+    positive: texts that are the label 1; if `negative` has none, all others
+      are 0. () for 1 and true.
+    negative: texts that are the label 0; if `positive` has none, all others
+      are 1. () for 0 and false.
     nullable: whether a label may be missing, and then is not observed.
     only_after: whether the task is judged on the positives of `after` alone.
     weights: raw columns; their product is the weight of the row's label.
@@ -112,6 +118,8 @@ class SourceTask:
   loss: str = kinds.losses_of(kinds.BINARY)[0]
   settings: tuple[tuple[str, float], ...] = ()
   levels: tuple[int, ...] = ()
+  positive: tuple[str, ...] = ()
+  negative: tuple[str, ...] = ()
   nullable: bool = False
   only_after: bool = False
   weights: tuple[str, ...] = ()
@@ -157,6 +165,9 @@ class SourceTable:
     files: raw files, for the manifest.
     has_session: whether `session` is ever given.
     has_user: whether `user` is ever given.
+    has_time: whether `timestamp` is one; a log may have no time.
+    has_split: whether the view has `split`. If no row is in validation, part of
+      train becomes it.
     time_column: raw column of the time, for errors.
     time_unit: of that column, one of schema.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
@@ -181,6 +192,8 @@ class SourceTable:
   files: tuple[pathlib.Path, ...] = ()
   has_session: bool = False
   has_user: bool = True
+  has_time: bool = True
+  has_split: bool = False
   time_column: str = 'timestamp'
   time_unit: str = 'ms'
   key_column: str = 'user'

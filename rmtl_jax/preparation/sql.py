@@ -69,6 +69,16 @@ def null_if_in(value: str, texts: Iterable[str]) -> str:
   )
 
 
+def is_in(written: str, texts: Iterable[str]) -> str:
+  """SQL of whether a text is one of `texts`; 118.0 is 118. '' for no texts."""
+  listed = ', '.join(map(literal, texts))
+  if not listed:
+    return ''
+  return (
+    f'{written} IN ({listed}) OR {strip_zero_fraction(written)} IN ({listed})'
+  )
+
+
 def strip_zero_fraction(written: str) -> str:
   """SQL of text with 118 for 118.0."""
   return f'regexp_replace({written}, {literal(WHOLE)}, {literal(WHOLE_TEXT)})'

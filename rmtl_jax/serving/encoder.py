@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import checks, lists, sql
+from rmtl_jax.preparation import checks, lists, numbers, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import fields as fields_lib
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import lookup, raw_fields
 from rmtl_jax.serving import notes as notes_lib
@@ -73,7 +75,11 @@ class Encoder:
     self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     schema = schema_lib.schema_of_manifest(manifest)
-    self._missing = schema.missing if schema else ()
+    self._clock = schema.clock if schema else times.Time()
+    self._missing = {
+      column: schema.missing_in(column) if schema else readings.Missing()
+      for column in self.columns
+    }
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
       for f in self._read
@@ -84,7 +90,9 @@ class Encoder:
       raw_fields.value_sql(f, s, where)
       for f, s in zip(self._read, self.fields, strict=True)
     ]
-    self._lookup = lookup.Lookup(self._read, self.fields, self._missing)
+    self._lookup = lookup.Lookup(
+      self._read, self.fields, self._missing, self._clock
+    )
     self._connection = sql.connect()
 
   def warm_up(self) -> None:
@@ -113,6 +121,8 @@ class Encoder:
         continue
       found = schema.field(field.column).type
       wanted = _COLUMN_TYPES.get(field.kind)
+      if fields_lib.FROM_TIME in field.details:
+        wanted = self._clock.type
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
       # A column of nulls alone has no type; a boolean is a number.
@@ -172,7 +182,7 @@ class Encoder:
     ):
       connection.register('chunk', table)
       raw_values = self._raw_values(table.schema)
-      self._check_numbers(connection, chunk, raw_values)
+      self._check_values(connection, chunk, raw_values)
       return connection.sql(
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
@@ -184,43 +194,58 @@ class Encoder:
   def _raw_values(self, schema: pa.Schema) -> str:
     """SQL of the fields' columns, as in a reader's view."""
     columns = ['row_number() OVER () - 1 AS position']
-    missing = self._missing
     for field in self.fields:
       value = sql.quote(field.column)
       kind = schema.field(field.column).type
+      missing = self._missing[field.column]
+      nothing = (*missing.texts, *missing.values)
       if field.kind == 'numeric':
-        given = raw_fields.number_text(value, kind, missing)
+        given = readings.given(value, kind, missing)
         value = f'TRY_CAST({given} AS DOUBLE)'
+        if fields_lib.INDICATES in field.details:
+          fault = f'{given} IS NOT NULL AND {value} IS NULL'
+          value = numbers.is_missing(value)
+          value = f'CASE WHEN {fault} THEN NULL ELSE {value} END'
         columns.append(
           f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
         )
+      elif fields_lib.FROM_TIME in field.details:
+        given = readings.given(value, kind, missing)
+        columns.append(
+          f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
+        )
+        part = str(field.details[fields_lib.FROM_TIME])
+        value = self._clock.part(part, self._clock.ms(given, kind))
+        value = f'CAST({value} AS VARCHAR)'
       elif field.kind == 'categorical':
-        value = raw_fields.text(value, kind, missing)
+        value = readings.text(value, kind, missing)
       elif pa.types.is_nested(kind):
         value = sql.value_texts(value)
         # A history holds values of a categorical field, spaces and all.
         if not field.vocabulary_owner:
-          value = lists.split_values(value, missing=missing)
+          value = lists.split_values(value, missing=nothing)
       else:
         separator = field.details.get('separator', ',')
-        value = raw_fields.text(value, kind, missing)
-        value = lists.split_values(value, separator, missing)
+        value = readings.text(value, kind, missing)
+        value = lists.split_values(value, separator, nothing)
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
-  def _check_numbers(
+  def _check_values(
     self,
     connection: duckdb.DuckDBPyConnection,
     chunk: rows_lib.Chunk,
     raw_values: str,
   ) -> None:
-    """Raises for the first invalid value of a numeric field."""
+    """Raises for the first number or time that is none."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
-      if field.kind == 'numeric':
-        number = sql.quote(field.source_column)
-        fault = f'{raw_fields.given_column(field)} AND {number} IS NULL'
-        faults.append((field.column, fault, 'a number'))
+      is_time = fields_lib.FROM_TIME in field.details
+      if is_time or field.kind == 'numeric':
+        value = sql.quote(field.source_column)
+        fault = f'{raw_fields.given_column(field)} AND {value} IS NULL'
+        expected = 'a time, as in training' if is_time else 'a number'
+        faults.append((field.column, fault, expected))
         faults += checks.field_faults(field)
     faults_lib.check(connection, chunk, raw_values, faults)
 

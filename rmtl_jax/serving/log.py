@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
@@ -19,7 +20,7 @@ from rmtl_jax.preparation import checks, source, sources, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.sources import table
+from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.serving import faults, raw_fields, rows
 
 TABLE = 'log'
@@ -30,8 +31,8 @@ class LogSchema:
   """The raw columns of time, keys, item and labels.
 
   Attributes:
-    time: column of the time.
-    unit: of the time, one of schema.UNITS.
+    time: column of the time, or None.
+    clock: the form of the time.
     session: column of session ids, or None.
     user: column of users, or None.
     item: column of items, or None.
@@ -39,12 +40,12 @@ class LogSchema:
     tasks: labels as the source declares them.
     labels: a raw column per task: 0 and 1, or times if the task is `timed`.
     optional: whether one of `session` and `user` may be missing.
-    missing: texts that stand for nothing.
+    missing: what stands for nothing, by column; nothing elsewhere.
     any_dates: whether times may lie before the year 2000, as in the run's data.
   """
 
-  time: str
-  unit: str
+  time: str | None
+  clock: times.Time
   session: str | None
   user: str | None
   item: str | None
@@ -52,8 +53,14 @@ class LogSchema:
   tasks: tuple[source.SourceTask, ...]
   labels: tuple[str, ...]
   optional: bool = False
-  missing: tuple[str, ...] = ()
+  missing: Mapping[str, readings.Missing] = dataclasses.field(
+    default_factory=dict
+  )
   any_dates: bool = True
+
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a column."""
+    return self.missing.get(column, readings.Missing())
 
   def keys(self, schema: pa.Schema) -> dict[str, str]:
     """The columns of session and user that are there, by role."""
@@ -80,16 +87,19 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   if manifest.source == 'table':
     where = 'manifest.json: options: schema'
     schema = schema_lib.parse(manifest.options.get('schema'), where)
+    keys = (schema.time, schema.session, schema.user, schema.item)
+    columns = [column for column in keys if column is not None]
+    columns += [task.column for task in schema.tasks]
     return LogSchema(
       time=schema.time,
-      unit=schema.unit,
+      clock=schema.clock,
       session=schema.session,
       user=schema.user,
       item=schema.item,
       item_field=manifest.item_field,
       tasks=source.binary(schema.tasks),
       labels=tuple(task.column for task in source.binary(schema.tasks)),
-      missing=schema.missing,
+      missing={column: schema.missing_in(column) for column in columns},
       any_dates=any_dates,
     )
   # Data of a source that is not registered here can be served all the same.
@@ -102,7 +112,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks = source.binary(tasks)
   return LogSchema(
     time='timestamp',
-    unit='ms',
+    clock=times.Time(),
     session='session_id',
     user=manifest.user_field or 'user_id',
     item=manifest.item_field,
@@ -135,7 +145,7 @@ def check(
   Raises:
     types.InputError: a column that is missing or of another type.
   """
-  wanted = [log_schema.time]
+  wanted = [] if log_schema.time is None else [log_schema.time]
   if not log_schema.optional:
     wanted += [
       c for c in (log_schema.session, log_schema.user) if c is not None
@@ -152,10 +162,16 @@ def check(
   if needs_labels:
     wanted += log_schema.labels
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
-  kinds = {log_schema.time: table.TIME[log_schema.unit][0]}
+  kinds = {}
+  if log_schema.time is not None:
+    kinds[log_schema.time] = log_schema.clock.type
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
-  kinds |= {c: 'DOUBLE' for c in log_schema.labels if c in schema.names}
+  kinds |= {
+    c: _label(log_schema, task).type
+    for task, c in zip(log_schema.tasks, log_schema.labels, strict=True)
+    if c in schema.names
+  }
   for column, kind in kinds.items():
     found = schema.field(column).type
     if not pa.types.is_null(found):
@@ -222,6 +238,7 @@ def source_table(log_schema: LogSchema) -> source.SourceTable:
     table=raw.RawTable(TABLE, ()),
     has_session=log_schema.session is not None,
     has_user=log_schema.user is not None,
+    has_time=log_schema.time is not None,
     item_field=log_schema.item_field,
   )
 
@@ -256,9 +273,10 @@ def _select(
   log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
   """SQL of a chunk's rows with the table's columns and `position`."""
-  kind, ms = table.TIME[log_schema.unit]
-  given = _number(log_schema, schema, log_schema.time)
-  time = ms.format(f'TRY_CAST({given} AS {kind})')
+  time = '0'
+  if log_schema.time is not None:
+    given = _number(log_schema, schema, log_schema.time)
+    time = log_schema.clock.ms(given, schema.field(log_schema.time).type)
   present = log_schema.keys(schema)
   columns = [
     f'position + {first} AS row_id',
@@ -274,11 +292,13 @@ def _select(
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
-    value = 'NULL'
+    value = given = 'NULL'
     if column in schema.names:
-      value = _number(log_schema, schema, column)
-    columns.append(f'TRY_CAST({value} AS DOUBLE) AS {sql.quote(name)}')
-    columns.append(f'{value} AS {sql.quote("given_" + name)}')
+      label, kind = _label(log_schema, task), schema.field(column).type
+      given = label.given(_column(column), kind)
+      value = label.value(given, kind)
+    columns.append(f'{value} AS {sql.quote(name)}')
+    columns.append(f'{given} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.
     is_timed = name.startswith('t_') and column in schema.names
     has_label = 'true' if is_timed else f'{sql.quote(name)} IS NOT NULL'
@@ -303,10 +323,18 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
+def _label(log_schema: LogSchema, task: source.SourceTask) -> readings.Reading:
+  """How the column of a task is read."""
+  missing = log_schema.missing_in(task.column)
+  if task.timed:
+    return readings.of_number(task.column, missing)
+  return readings.of_label(task, missing)
+
+
 def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
-  """SQL of a raw time or label; NULL where it is missing."""
+  """SQL of a raw time; NULL where it is missing."""
   kind = schema.field(column).type
-  return raw_fields.number_text(_column(column), kind, log_schema.missing)
+  return readings.given(_column(column), kind, log_schema.missing_in(column))
 
 
 def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
@@ -314,7 +342,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
   if column is None:
     return 'NULL::VARCHAR'
   value, kind = _column(column), schema.field(column).type
-  given = raw_fields.text(value, kind, log_schema.missing)
+  given = readings.text(value, kind, log_schema.missing_in(column))
   return f'CASE WHEN {sql.null_if_empty(value)} IS NOT NULL THEN {given} END'
 
 
@@ -323,11 +351,12 @@ def _faults(
 ) -> list[tuple[str, str, str]]:
   """The faults that a chunk is checked for."""
   keys = log_schema.keys(schema)
-  roles = [sql.quote(role) for role in keys]
-  found = [
-    checks.time_fault(log_schema.time, log_schema.any_dates),
-    checks.key_fault(next(iter(keys.values())), roles),
-  ]
+  found = []
+  if log_schema.time is not None:
+    found.append(checks.time_fault(log_schema.time, log_schema.any_dates))
+  if keys:
+    roles = [sql.quote(role) for role in keys]
+    found.append(checks.key_fault(next(iter(keys.values())), roles))
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
@@ -337,5 +366,8 @@ def _faults(
       found.append((column, fault, 'a time in ms, or nothing'))
     else:
       fault += f' OR {value} NOT IN (0, 1)'
-      found.append((column, fault, '0, 1 or nothing'))
+      expected = '0, 1'
+      if task.positive or task.negative:
+        expected = _label(log_schema, task).expected
+      found.append((column, fault, f'{expected} or nothing'))
   return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,17 @@ import pyarrow.compute as pc
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 # What DuckDB's trim takes away: Unicode's space separators.
 _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
   map(chr, range(0x2000, 0x200B))
 )
+# Of units that are whole numbers.
+_PER_HOUR = {'ms': 3_600_000, 'us': 3_600_000_000, 'ns': 3_600_000_000_000}
+_WHOLE = re.compile(sql.WHOLE, re.ASCII)
+_NOTHING_ELSE = readings.Missing()
 # Text that every reader of numbers takes for the same number.
 _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
 
@@ -41,18 +47,19 @@ class Lookup:
     self,
     fields: Sequence[manifest_lib.Field],
     raw_fields: Sequence[source.SourceField],
-    missing: Sequence[str],
+    missing: Mapping[str, readings.Missing],
+    clock: times.Time,
   ):
     """Computes nothing yet.
 
     Args:
       fields: as the manifest has them; `raw_fields.value_sql` has taken them.
       raw_fields: the same, by their raw columns.
-      missing: texts that stand for nothing, in columns of text.
+      missing: what stands for nothing, by raw column.
+      clock: the form of the time, of which some fields are parts.
     """
-    left_out = frozenset(missing)
     self._columns = [
-      (field.column, raw.column, _maker(field, raw, left_out))
+      (field.column, raw.column, _maker(field, raw, missing[raw.column], clock))
       for field, raw in zip(fields, raw_fields, strict=True)
     ]
 
@@ -76,9 +83,15 @@ class Lookup:
 
 
 def _maker(
-  field: manifest_lib.Field, raw: source.SourceField, missing: frozenset[str]
+  field: manifest_lib.Field,
+  raw: source.SourceField,
+  missing: readings.Missing,
+  clock: times.Time,
 ) -> Callable[[pa.Array], pa.Array]:
   """Makes the function of a raw column that gives the field's values."""
+  if fields_lib.FROM_TIME in field.details:
+    part = str(field.details[fields_lib.FROM_TIME])
+    return lambda column: _time_parts(column, clock, part, missing)
   if raw.kind == 'categorical':
     return lambda column: pa.array(_texts(column, missing), pa.string())
   if raw.kind == 'multi_valued':
@@ -92,20 +105,78 @@ def _maker(
   deviation = float(field.details['deviation'])
   if not (math.isfinite(mean) and math.isfinite(deviation) and deviation):
     return _undecided
-  return lambda column: _normalised(
-    _numbers(column, raw, missing), raw.transform, mean, deviation
-  )
+  indicates = fields_lib.INDICATES in field.details
+
+  def normalised(column: pa.Array) -> pa.Array:
+    values = _numbers(column, raw, missing)
+    if indicates:
+      values = np.isnan(values).astype(np.float64)
+    return _normalised(values, raw.transform, mean, deviation)
+
+  return normalised
+
+
+def _time_parts(
+  column: pa.Array, clock: times.Time, part: str, missing: readings.Missing
+) -> pa.Array:
+  """As `times.Time.part` of whole numbers in UTC."""
+  unit = _PER_HOUR.get(clock.unit)
+  whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
+  if unit is None or clock.zone != times.UTC or missing.values or not whole:
+    raise _Undecided
+  values = column.to_pylist()
+  # Earlier ones are rounded to 0.
+  if any(value is not None and not 0 <= value < 2**63 for value in values):
+    raise _Undecided
+  hours = [None if value is None else value // unit for value in values]
+  if part == 'hour':
+    return _as_text([None if n is None else n % 24 for n in hours])
+  return _as_text([None if n is None else (n // 24 + 3) % 7 for n in hours])
+
+
+def _as_text(values: Sequence[int | None]) -> pa.Array:
+  return pa.array([None if n is None else str(n) for n in values], pa.string())
 
 
 def _undecided(column: pa.Array) -> pa.Array:
   raise _Undecided
 
 
-def _texts(column: pa.Array, missing: frozenset[str]) -> list[str | None]:
-  """As `raw_fields.text`: whole floats without a fraction."""
+def _texts(
+  column: pa.Array, missing: readings.Missing = _NOTHING_ELSE
+) -> list[str | None]:
+  """As `readings.text`: whole floats without a fraction."""
+  found = _written(column)
+  if parquet.is_text(column.type):
+    found = [None if text in missing.texts else text for text in found]
+    if missing.values:
+      found = [None if _is_in(text, missing.values) else text for text in found]
+  elif missing.values:
+    is_number = not pa.types.is_boolean(column.type)
+    found = [
+      None
+      if text in missing.values or (is_number and number in missing.numbers)
+      else text
+      for text, number in zip(found, column.to_pylist(), strict=True)
+    ]
+  return found
+
+
+def _is_in(text: str | None, values: Sequence[str]) -> bool:
+  """As `sql.is_in`."""
+  if text is None:
+    return False
+  whole = _WHOLE.fullmatch(text)
+  return text in values or bool(
+    whole and whole.expand(sql.WHOLE_TEXT) in values
+  )
+
+
+def _written(column: pa.Array) -> list[str | None]:
+  """As `sql.value_text`."""
   kind = column.type
   if parquet.is_text(kind):
-    return [None if v in missing else v for v in column.to_pylist()]
+    return column.to_pylist()
   if pa.types.is_null(kind):
     return [None] * len(column)
   if pa.types.is_integer(kind):
@@ -142,7 +213,7 @@ def _float_texts(column: pa.Array, kind: type, exact: int) -> list[str | None]:
 
 
 def _lists(
-  column: pa.Array, field: manifest_lib.Field, missing: frozenset[str]
+  column: pa.Array, field: manifest_lib.Field, missing: readings.Missing
 ) -> pa.Array:
   """As `lists.split_values` and the cut to the field's width."""
   kind = column.type
@@ -150,7 +221,7 @@ def _lists(
     return pa.nulls(len(column), pa.list_(pa.string()))
   if pa.types.is_list(kind) or pa.types.is_large_list(kind):
     lengths = column.value_lengths().to_pylist()
-    flat = iter(_texts(column.flatten(), frozenset()))
+    flat = iter(_texts(column.flatten()))
     found = [
       None if n is None else [next(flat) for _ in range(n)] for n in lengths
     ]
@@ -168,7 +239,7 @@ def _lists(
     ]
   else:
     raise _Undecided
-  nothing = missing | {''}
+  nothing = frozenset({'', *missing.texts, *missing.values})
   kept = [
     None if values is None else _without(values, nothing)[: field.width]
     for values in found
@@ -182,16 +253,16 @@ def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:
 
 
 def _numbers(
-  column: pa.Array, raw: source.SourceField, missing: frozenset[str]
+  column: pa.Array, raw: source.SourceField, missing: readings.Missing
 ) -> np.ndarray:
-  """As `raw_fields.number_text` and its cast, f64[R]; NaN where missing.
+  """As `readings.given` and its cast, f64[R]; NaN where missing.
 
   Raises:
     _Undecided: a value that is at fault (checks.field_faults), among others.
   """
   kind = column.type
   if parquet.is_text(kind):
-    found = np.array([_number(v) for v in _texts(column, missing)])
+    found = np.array([_number(v, missing) for v in column.to_pylist()])
   elif pa.types.is_null(kind):
     found = np.full(len(column), np.nan)
   elif (
@@ -205,6 +276,11 @@ def _numbers(
     )
   else:
     raise _Undecided
+  if missing.values:
+    # What these are as text is not what they are as numbers of 64 bits.
+    if pa.types.is_boolean(kind) or pa.types.is_float32(kind):
+      raise _Undecided
+    found = np.where(np.isin(found, missing.numbers), np.nan, found)
   if np.any(np.abs(found) > checks.LARGEST):
     raise _Undecided
   if raw.transform == 'log1p' and np.any(found <= -1.0):
@@ -212,13 +288,14 @@ def _numbers(
   return found
 
 
-def _number(text: str | None) -> float:
-  text = (text or '').strip(_SPACES)
-  if not text:
+def _number(text: str | None, missing: readings.Missing) -> float:
+  text = '' if text in missing.texts else (text or '').strip(_SPACES)
+  if not text or text in missing.values:
     return math.nan
   if not _PLAIN_NUMBER.fullmatch(text):
     raise _Undecided
-  return float(text)
+  number = float(text)
+  return math.nan if number in missing.numbers else number
 
 
 def _bins(values: np.ndarray, edges: np.ndarray) -> pa.Array:

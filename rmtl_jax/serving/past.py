@@ -304,6 +304,7 @@ class Past:
       _idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
+      has_time=rows_of.has_time,
       # Duplicates of the history only (see log.create_table).
       identity=('same', 'alone'),
     )

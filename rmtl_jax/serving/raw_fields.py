@@ -7,15 +7,15 @@ quoted.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
 from rmtl_jax.preparation import numbers, source, sql
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import fields as fields_lib
 
 
 def source_field(
@@ -68,31 +68,6 @@ def _of_parquet(found: pa.DataType) -> pa.DataType:
   return found
 
 
-def text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a raw column as text; NULL where it is one of the missing texts.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: texts that stand for nothing, in columns of text.
-  """
-  written = sql.value_text(value)
-  return sql.null_if_in(written, missing) if parquet.is_text(found) else written
-
-
-def number_text(value: str, found: pa.DataType, missing: Sequence[str]) -> str:
-  """SQL of a raw number; NULL where it is missing.
-
-  Args:
-    value: SQL of the raw column.
-    found: its type.
-    missing: texts that stand for nothing, in columns of text.
-  """
-  if parquet.is_text(found):
-    return f"nullif(trim({text(value, found, missing)}), '')"
-  return value
-
-
 def value_sql(
   field: manifest_lib.Field, raw_field: source.SourceField, where: str
 ) -> str:
@@ -107,6 +82,13 @@ def value_sql(
     types.InputError: the manifest does not say how the value was made.
   """
   value = sql.quote(raw_field.source_column)
+  if fields_lib.FROM_TIME in field.details:
+    part = _detail(field, fields_lib.FROM_TIME, str, where)
+    if part not in times.PARTS:
+      raise types.InputError(
+        f'{where}: {field.name!r}: details: {fields_lib.FROM_TIME} is'
+        f' {part!r:.80}, expected one of {", ".join(times.PARTS)}'
+      )
   if raw_field.kind == 'multi_valued':
     if 'separator' in field.details:
       _detail(field, 'separator', str, where)

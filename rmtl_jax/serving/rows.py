@@ -18,10 +18,9 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
 
 STANDARD = '-'
-CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
-PARQUET = ('.parquet',)
 # Rows of a chunk while standard input is copied to a file.
 _SPOOL_ROWS = 65_536
 _STDIN, _ARROW = 'standard input', 'an Arrow IPC stream'
@@ -132,33 +131,45 @@ def make_rereadable(rows: Rows, directory: pathlib.Path) -> Rows:
 
 
 @contextlib.contextmanager
-def open_log(name: str, delimiter: str = ',') -> Iterator[list[Rows]]:
+def open_log(name: str, delimiter: str = '') -> Iterator[list[Rows]]:
   """Opens a log: a file as `open_rows` reads it, or a directory of such.
 
   Args:
-    name: the file, or the directory, whose files are taken in name order.
-    delimiter: of CSV.
+    name: the file, or the directory, as folders.find takes it.
+    delimiter: of CSV; empty for the one that the file's name tells.
 
   Raises:
     types.InputError: as for `open_rows`, or a directory without such files.
   """
-  path = pathlib.Path(name)
-  names = [name]
-  if path.is_dir():
-    names = sorted(
-      str(file)
-      for file in path.iterdir()
-      if file.name.lower().endswith(CSV + PARQUET)
-      and not file.name.startswith('.')
-    )
-    if not names:
-      raise types.InputError(
-        f'{name}: no files that end in {", ".join(PARQUET + CSV)}'
-      )
-  elif name == STANDARD:
+  if name == STANDARD:
     raise types.InputError('history: expected a file or a directory, not -')
+  path = pathlib.Path(name)
+  paths = folders.find(path) if path.is_dir() else [path]
   with contextlib.ExitStack() as stack:
-    yield [stack.enter_context(open_rows(n, delimiter)) for n in names]
+    yield [
+      _with_folders(stack.enter_context(open_rows(str(p), delimiter)), p)
+      for p in paths
+    ]
+
+
+def _with_folders(rows: Rows, path: pathlib.Path) -> Rows:
+  """Adds the columns that the folders of a file name, as text."""
+  named = folders.values(path, None, rows.schema.names)
+  if not named:
+    return rows
+  schema = rows.schema
+  for name in named:
+    schema = schema.append(pa.field(name, pa.string()))
+
+  def chunks(size: int) -> Iterator[Chunk]:
+    for chunk in rows.chunks(size):
+      table = chunk.table
+      for name, text in named.items():
+        values = pa.repeat(pa.scalar(text, pa.string()), table.num_rows)
+        table = table.append_column(name, values)
+      yield dataclasses.replace(chunk, table=table)
+
+  return dataclasses.replace(rows, schema=schema, chunks=chunks)
 
 
 def check_name(name: str) -> None:
@@ -167,21 +178,21 @@ def check_name(name: str) -> None:
   Raises:
     types.InputError: what the name must end in.
   """
-  if name != STANDARD and not name.lower().endswith(CSV + PARQUET):
+  if name != STANDARD and not name.lower().endswith(folders.ENDINGS):
     raise types.InputError(
-      f'{name}: expected a file that ends in {", ".join(PARQUET + CSV)}, or -'
+      f'{name}: expected a file that ends in {", ".join(folders.ENDINGS)}, or -'
       ' for an Arrow stream on standard input'
     )
 
 
 @contextlib.contextmanager
-def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
+def open_rows(name: str, delimiter: str = '') -> Iterator[Rows]:
   """Opens raw rows.
 
   Args:
-    name: a Parquet or CSV file (see CSV, PARQUET), or `-` for an Arrow IPC
+    name: a Parquet or CSV file (see folders.ENDINGS), or `-` for an Arrow IPC
       stream on standard input. Columns of CSV are text.
-    delimiter: of CSV.
+    delimiter: of CSV; empty for the one that the file's name tells.
 
   Raises:
     types.InputError: no such file, or one that can't be read; while chunks are
@@ -206,7 +217,7 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
   # A pipe is read once and can't be ended while nobody writes to it.
   if path.exists() and not path.is_file():
     raise types.InputError(f'{name}: is not a regular file')
-  if name.lower().endswith(PARQUET):
+  if name.lower().endswith(folders.PARQUET):
     with _reading(name, 'Parquet'):
       file = parquet.open_file(name)
       _check_names(name, file.schema_arrow)
@@ -218,6 +229,7 @@ def open_rows(name: str, delimiter: str = ',') -> Iterator[Rows]:
         lambda n: _grouped(name, 'Parquet', file.iter_batches(n), n),
       )
   else:
+    delimiter = raw.delimiter_of(path, delimiter)
     names = raw_csv.read_header(path, delimiter)
     schema = pa.schema([(column, pa.string()) for column in names])
     yield Rows(

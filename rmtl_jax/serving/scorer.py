@@ -162,10 +162,10 @@ class Scorer(abc.ABC):
 
   @property
   def delimiter(self) -> str:
-    """The delimiter of CSV, from the schema of the run's log."""
+    """The delimiter of CSV, of the run's log; '' for that of a file's name."""
     schema = self.manifest.options.get('schema')
     found = schema.get('delimiter') if isinstance(schema, dict) else None
-    return found if isinstance(found, str) and len(found) == 1 else ','
+    return found if isinstance(found, str) and len(found) == 1 else ''
 
   def predict(self, table: Any, history: Any = None) -> dict[str, np.ndarray]:
     """Predictions for raw rows; remarks go to `warnings.warn`.

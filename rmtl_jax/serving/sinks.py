@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rmtl_jax import durable, partial, types
+from rmtl_jax.preparation.raw import files as raw_files
 from rmtl_jax.serving import rows
 
 Write = Callable[[pa.Table], None]
 
-_CSV = ('.csv', '.tsv')
+_ENDINGS = ('.parquet', '.csv', '.tsv')
 _STDOUT = 'standard output'
 
 
@@ -33,11 +34,10 @@ def check_name(name: str) -> None:
   if name == rows.STANDARD:
     return
   path = pathlib.Path(name)
-  if not name.lower().endswith(rows.PARQUET + _CSV):
+  if not name.lower().endswith(_ENDINGS):
     raise types.InputError(
-      f'{name}: expected a file that ends in'
-      f' {", ".join(rows.PARQUET + _CSV)}, or - for an Arrow stream on standard'
-      ' output'
+      f'{name}: expected a file that ends in {", ".join(_ENDINGS)}, or - for an'
+      ' Arrow stream on standard output'
     )
   if path.is_dir():
     raise types.InputError(f'{name}: is a directory, expected a file')
@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 
 @contextlib.contextmanager
 def open_sink(
-  name: str, schema: pa.Schema, delimiter: str = ','
+  name: str, schema: pa.Schema, delimiter: str = ''
 ) -> Iterator[Write]:
   """Gives write(table) for tables of the schema.
 
@@ -59,7 +59,7 @@ def open_sink(
     name: a Parquet or CSV file, or `-` for an Arrow IPC stream on standard
       output.
     schema: of what will be written.
-    delimiter: of CSV.
+    delimiter: of CSV; empty for the one that the file's name tells.
 
   Raises:
     types.InputError: another kind of file, a column that CSV can't hold, or a
@@ -75,7 +75,7 @@ def open_sink(
     ):
       yield stream.write_table
     return
-  is_parquet = name.lower().endswith(rows.PARQUET)
+  is_parquet = name.lower().endswith('.parquet')
   attempt = _try_parquet if is_parquet else _try_csv
   # Before the work: a column that the output can't hold would end it late.
   for field in schema:
@@ -93,7 +93,8 @@ def open_sink(
           yield _parquet_writer(name, writer, schema)
       else:
         with io.TextIOWrapper(file, encoding='utf-8', newline='') as text:
-          yield _csv_writer(name, text, schema, delimiter)
+          sign = raw_files.delimiter_of(target, delimiter)
+          yield _csv_writer(name, text, schema, sign)
     durable.replace(path, target)
 
 

@@ -96,7 +96,6 @@ def test_defaults():
     (minimal(time={}), 's: time.column: missing'),
     (minimal(usr='u'), 's: usr: no such setting (did you mean user?)'),
     (minimal(user=3), 's: user: found 3, expected text'),
-    (minimal(user=None), 's: expected "session" or "user"'),
     (minimal(domain='t'), "s: domain: 't' is the column of no categorical"),
     (minimal(tasks=[]), 's: tasks: expected at least one'),
     (minimal(tasks={}), 's: tasks: expected a list'),
@@ -181,3 +180,103 @@ def test_many_entries_take_as_long_as_they_are_long(part):
   ]
   parsed = schema.parse(record)
   assert len(parsed.fields) + len(parsed.tasks) > 50_000
+
+
+@pytest.mark.parametrize(
+  ('time', 'message'),
+  [
+    ({'zone': 'Europe/Berln'}, "time.zone: 'Europe/Berln' is no time zone"),
+    ({'zone': 'europe'}, 'time.zone'),
+    ({'zone': 5}, 'time.zone: found 5'),
+    ({'format': '%Q'}, "time.format: '%Q' is no pattern"),
+    ({'format': '%d', 'unit': 'ms'}, 'time.format: only "unit": "iso"'),
+    ({'unit': 'h'}, 'time.unit'),
+  ],
+)
+def test_forms_of_time_that_are_refused(time, message):
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    schema.parse(minimal(time={'column': 't', **time}))
+  assert message in str(error.value)
+
+
+def test_forms_of_time():
+  time = {'column': 't', 'unit': 'iso', 'zone': 'Asia/Tokyo', 'format': '%d'}
+  found = schema.parse(minimal(time=time))
+  assert found.to_dict()['time'] == time
+  assert schema.parse(found.to_dict()) == found
+
+
+def test_what_stands_for_nothing():
+  record = minimal(
+    user={'column': 'u', 'null': ['-1']},
+    session={'column': 's', 'null': ['x']},
+    numeric=[{'column': 'n', 'null': ['', '0'], 'missing_indicator': True}],
+    missing=['NULL'],
+    tasks=[{'column': 'y', 'null': ['-1']}, {'column': 'z', 'null': ['']}],
+    from_time=['weekday'],
+  )
+  found = schema.parse(record)
+  assert (found.user, found.session) == ('u', 's')
+  assert found.nulls == {'u': ('-1',), 's': ('x',), 'n': ('0',), 'y': ('-1',)}
+  assert [task.nullable for task in found.tasks] == [True, True]
+  assert [f.name for f in found.fields] == ['u', 'weekday', 'n', 'n_missing']
+  assert found.missing_in('n').texts == ('NULL',)
+  assert found.missing_in('n').numbers == [0.0]
+  stored = found.to_dict()
+  assert (stored['user'], stored['session']) == ('u', record['session'])
+  assert schema.parse(stored) == found
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'categorical': [{'column': 'u', 'null': 'x'}]}, 'null: expected a list'),
+    ({'categorical': [{'column': 'u', 'null': [1]}]}, 'null: found 1'),
+    (
+      {
+        'user': {'column': 'u', 'null': ['a']},
+        'categorical': [{'column': 'u', 'null': ['b']}],
+      },
+      "null: column 'u' has another list elsewhere",
+    ),
+    ({'user': {'column': 'u', 'name': 'v'}}, 's: user.name: no such setting'),
+    ({'user': {}}, 's: user.column: missing'),
+    ({'tasks': [{'column': 'y', 'null': 'x'}]}, "null: 'x' is not one of"),
+    ({'from_time': ['minute']}, "from_time: 'minute' is not one of hour, week"),
+    ({'from_time': 'hour'}, 'from_time: expected a list'),
+    ({'from_time': ['hour', 'hour']}, "'hour' stands twice"),
+    ({'from_time': ['hour'], 'time': None}, 'from_time: needs "time"'),
+    (
+      {'numeric': [{'column': 'n', 'missing_indicator': 1}]},
+      'missing_indicator: found 1',
+    ),
+    (
+      {
+        'numeric': [
+          {'column': 'n', 'transform': 'bins', 'missing_indicator': True}
+        ]
+      },
+      'missing_indicator: a missing value has a bin of its own',
+    ),
+    (
+      {
+        'categorical': ['n_missing'],
+        'numeric': [{'column': 'n', 'missing_indicator': True}],
+      },
+      "field 'n_missing' stands twice",
+    ),
+    (
+      {'tasks': [{'column': 'y', 'positive': ['a'], 'negative': ['a']}]},
+      "negative: 'a' is among",
+    ),
+    (
+      {'tasks': [{'column': 'y', 'kind': 'regression', 'positive': ['a']}]},
+      'positive: only the labels of a binary task',
+    ),
+  ],
+)
+def test_values_that_contradict(changes, message):
+  record = {k: v for k, v in minimal(**changes).items() if v is not None}
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    schema.parse(record, 's')
+  assert message in str(error.value)

@@ -88,10 +88,16 @@ def test_labels_that_are_not_there_are_not_told():
     ('us', [1_500_999, 2_000_000], [1500, 2000]),
     ('iso', ['1970-01-01 00:00:01', '1970-01-01T00:00:02+00:00'], [1000, 2000]),
     ('iso', pa.array([1, 2], pa.timestamp('s')), [1000, 2000]),
+    ('ns', [1_500_999_999, 2_000_000_000], [1500, 2000]),
+    ('Asia/Tokyo', ['1970-01-01 09:00:01', '1970-01-02'], [1000, 54_000_000]),
+    ('Asia/Tokyo', pa.array([32401, 32402], pa.timestamp('s')), [1000, 2000]),
+    ('%d.%m.%y', [' 02.01.70', '03.01.70'], [86_400_000, 172_800_000]),
   ],
 )
 def test_times_of_a_schema(unit, values, expected):
-  schema = past_run.SCHEMA | {'time': {'column': 'time', 'unit': unit}}
+  key = 'format' if '%' in unit else 'zone' if '/' in unit else 'unit'
+  time = {'column': 'time', 'unit': 'iso', key: unit}
+  schema = past_run.SCHEMA | {'time': time}
   form = log.make_log_schema(manifest('table', schema=schema))
   table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
   assert appended(form, table)['timestamp'] == expected

@@ -17,11 +17,14 @@ _WORDS = {
   'item': ['7', 'b', '118', '-nan', '', ' b ', 'true', '2.5', '1e+16'],
   'age': ['1', '3', '0'],
   'tags': ['x', '7', 'y z', '2.5', 'nan'],
+  'hour': ['0', '1', '23', '13'],
+  'weekday': ['3', '0', '6'],
 }
 _SCHEMA = {
   'session': 'visit',
   'item': 'item',
   'time': {'column': 'time'},
+  'from_time': ['hour', 'weekday'],
   'missing': ['-', 'none'],
   'categorical': ['item'],
   'multi_valued': [{'column': 'tags', 'separator': '|'}, 'seen'],
@@ -32,6 +35,12 @@ _SCHEMA = {
   ],
   'tasks': [{'name': 'click', 'column': 'click'}],
 }
+
+
+def _part(name):
+  return {'column': 'time', 'side': '', 'from_time': name}
+
+
 _FIELDS = (
   manifest_lib.Field('item', 'categorical', 10),
   manifest_lib.Field(
@@ -40,6 +49,8 @@ _FIELDS = (
     4,
     details={'transform': 'bins', 'edges': [-1.5, 0.0, 20, 2**53 + 1]},
   ),
+  manifest_lib.Field('hour', 'categorical', 5, details=_part('hour')),
+  manifest_lib.Field('weekday', 'categorical', 4, details=_part('weekday')),
   manifest_lib.Field('tags', 'multi_valued', 6, 2, details={'separator': '|'}),
   manifest_lib.Field('seen', 'multi_valued', 10, 2, vocabulary_owner='item'),
   manifest_lib.Field(
@@ -52,12 +63,50 @@ _FIELDS = (
     'numeric',
     details={'transform': 'standard', 'mean': -3, 'deviation': 1e-9},
   ),
+  manifest_lib.Field(
+    'weight_missing',
+    'numeric',
+    details={
+      'column': 'weight',
+      'transform': 'standard',
+      'mean': 0.2,
+      'deviation': 0.4,
+      'missing_of': 'weight',
+    },
+  ),
 )
+# Declared values that stand for nothing, by column.
+_NULLS = {
+  'item': ['7', 'true', '-nan', '118'],
+  'tags': ['x', '7'],
+  'seen': ['b'],
+  'age': ['0', '20', 'nan'],
+  'price': ['-1', '0.1', '2.5'],
+  'weight': ['118', '2.50', 'inf', 'true', '-'],
+}
+
+
+def _schema(nulls):
+  schema = dict(_SCHEMA)
+  for kind in manifest_lib.KINDS:
+    entries = [
+      e if isinstance(e, dict) else {'column': e} for e in schema[kind]
+    ]
+    schema[kind] = [e | {'null': nulls.get(e['column'], [])} for e in entries]
+  return schema
 
 
 @pytest.fixture(scope='module')
 def model(tmp_path_factory):
-  directory = tmp_path_factory.mktemp('lookup')
+  return _model(tmp_path_factory.mktemp('lookup'), {})
+
+
+@pytest.fixture(scope='module', params=[{}, _NULLS], ids=['', 'nulls'])
+def any_model(request, tmp_path_factory):
+  return _model(tmp_path_factory.mktemp('lookup'), request.param)
+
+
+def _model(directory, nulls):
   (directory / 'vocabulary').mkdir()
   for name, words in _WORDS.items():
     pq.write_table(
@@ -72,7 +121,7 @@ def model(tmp_path_factory):
       fields=_FIELDS,
       tasks=(manifest_lib.Task('click'),),
       splits=dict.fromkeys(manifest_lib.SPLITS, split),
-      options={'schema': _SCHEMA},
+      options={'schema': _schema(nulls)},
     ),
   )
 
@@ -199,28 +248,30 @@ _PLAIN = {
   'seen': pa.array([['7', 'new', 'b', '118'], [], None]),
   'price': pa.array(['0', '2.5', ' ']),
   'weight': pa.array([1, None, -3]),
+  'time': pa.array([0, 23 * 3_600_000, None]),
 }
 _EXAMPLES = 100
 
 
 @settings(max_examples=_EXAMPLES, deadline=None)
 @given(st.data())
-def test_both_paths_agree(model, data):
+def test_both_paths_agree(any_model, data):
   """Any values in one column, and plain ones in the others."""
   name = data.draw(st.sampled_from(sorted(_PLAIN)))
   column = data.draw(_lists() if name == 'seen' else _single() | _lists())
   with pytest.MonkeyPatch.context() as patch:
-    _check(model, patch, _PLAIN | {name: column})
+    _check(any_model, patch, _PLAIN | {name: column})
 
 
 @settings(max_examples=20, deadline=None)
 @given(_single(), _single(), _single(), _single(), _lists(), _lists())
 def test_both_paths_agree_on_all_columns(
-  model, item, age, price, weight, tags, seen
+  any_model, item, age, price, weight, tags, seen
 ):
   columns = {'item': item, 'age': age, 'price': price, 'weight': weight}
   with pytest.MonkeyPatch.context() as patch:
-    _check(model, patch, columns | {'tags': tags, 'seen': seen})
+    columns |= {'tags': tags, 'seen': seen}
+    _check(any_model, patch, _PLAIN | columns)
 
 
 _IN_MEMORY = {
@@ -260,7 +311,10 @@ def test_plain_values_take_no_query(model, monkeypatch, name):
 def test_values_by_hand(model):
   found = model.encode(_chunk(_PLAIN))
   # 19 is in bin 2, which training did not have; 20 in bin 3.
-  np.testing.assert_array_equal(found.categorical, [[1, 0], [0, 2], [0, 0]])
+  # 1970 began on a Thursday.
+  np.testing.assert_array_equal(
+    found.categorical, [[1, 0, 1, 1], [0, 2, 3, 1], [0, 0, 0, 0]]
+  )
   np.testing.assert_array_equal(
     found.multi_valued,
     # Of a list the first two values, of a history the last two known ones.
@@ -270,9 +324,9 @@ def test_values_by_hand(model):
     found.numeric,
     np.array(
       [
-        [-1.1 / 0.7, 4.0 / 1e-9],
-        [(math.log(3.5) - 1.1) / 0.7, 0.0],
-        [0.0, 0.0],
+        [-1.1 / 0.7, 4.0 / 1e-9, -0.5],
+        [(math.log(3.5) - 1.1) / 0.7, 0.0, 2.0],
+        [0.0, 0.0, -0.5],
       ],
       np.float32,
     ),

@@ -116,7 +116,7 @@ def add_features(
     types.InputError: a named group needs a user, an item or label times that
       the log lacks, or a field has the name of a feature.
   """
-  supported = _supported(rows, config)
+  supported = _supported(rows, places, config)
   groups = supported.groups
   rows = dataclasses.replace(
     rows,
@@ -250,7 +250,9 @@ class _Supported(NamedTuple):
 
 
 def _supported(
-  rows: source.SourceTable, config: prepare_config.PrepareConfig
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+  config: prepare_config.PrepareConfig,
 ) -> _Supported:
   groups: list[str] = []
   warnings: list[str] = []
@@ -258,6 +260,18 @@ def _supported(
   for group in prepare_config.as_of_groups(config):
     auto = prepare_config.is_auto(config, group)
     lack = _missing_input(rows, group)
+    if group == 'rates' and not places.in_order and not lack:
+      # Rates of train rows would count earlier labels of test rows.
+      if group in config.as_of:
+        warnings.append(
+          "as_of: 'rates' of train rows count labels of other splits, as splits"
+          ' overlap in time'
+        )
+      else:
+        lack = _Lack(
+          'splits overlap in time',
+          'needs splits that follow each other in time',
+        )
     taken = _taken_name(rows, group) if not lack else ''
     if lack and group in config.as_of:
       raise types.InputError(f'as_of: {group!r} {lack.long}')
@@ -291,6 +305,8 @@ class _Lack(NamedTuple):
 
 def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   """What a group needs that the log lacks; None if nothing."""
+  if not rows.has_time:
+    return _Lack('no time', 'needs a time, and the log has none')
   lacking = _lacking(rows)
   if group in _PAIRED and lacking:
     key, why = next(iter(lacking.items()))

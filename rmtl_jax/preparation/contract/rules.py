@@ -140,7 +140,12 @@ def _min_start(
   manifest: manifest_lib.Manifest,
   split_counts: dict[str, contract_sessions.SplitCounts],
 ) -> int | None:
-  """The earliest allowed start of the next split's sessions, ms."""
+  """The earliest allowed start of the next split's sessions, ms.
+
+  None for the first, and where sessions are not split by time.
+  """
+  if not manifest.split_by_time:
+    return None
   starts = [totals.last_start for totals in split_counts.values()]
   starts += [
     end
@@ -177,6 +182,13 @@ def _check_batch(
   if not len(batch):
     return
   values = contract_columns.BatchColumns(path, first_row, batch)
+  if not manifest.has_time:
+    values.require(
+      values.integers('timestamp') == 0,
+      'timestamp',
+      'is not 0, and manifest.json says has_time: false',
+      '0 in a log without a time',
+    )
   contract_sessions.check_rows(
     values,
     totals,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import collections
 import csv
-import gzip
 import pathlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
 
 import duckdb
+import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import readings as readings_lib
 
 # Faults of a record that the file's end cuts off.
 _CUT_OFF = ('MISSING COLUMNS', 'UNQUOTED VALUE')
@@ -33,10 +35,13 @@ def load(
   drop_cut_off: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  nulls: Mapping[str, Sequence[str]] | None = None,
+  readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
-  """Reads CSV files (or .csv.gz) into one new table, rows in order.
+  """Reads CSV files, compressed or not, into one new table, rows in order.
 
-  Empty values become NULL. Only the named columns are kept.
+  Empty values become NULL. Only the named columns are kept; folders give those
+  that the file lacks.
 
   Args:
     connection: where the table is made.
@@ -47,10 +52,12 @@ def load(
       these.
     row_hash: adds raw.ROW_HASH, a hash of all columns of the file.
     late_hash: sets the table's `row_hash`, for few rows; not with `select`.
-    delimiter: between values.
+    delimiter: between values; empty for the one that the file's name tells.
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
     missing: values that become NULL, as empty ones do.
+    nulls: values of a column of text that become NULL.
+    readings: of further columns, by the name that they get in the table.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -61,26 +68,34 @@ def load(
   files: list[raw.RawFile] = []
   warnings: list[str] = []
   start, row_hash_sql = 0, ''
+  readings = readings or {}
+  read_as_text = {reading.column for reading in readings.values()}
+  wanted = dict(column_types) | dict.fromkeys(read_as_text, 'VARCHAR')
   for path in paths:
-    header = read_header(path, delimiter)
-    raw.check_columns(path, header, column_types)
+    sign = raw.delimiter_of(path, delimiter)
+    header = read_header(path, sign)
+    named = folders.values(path, wanted, header, missing)
+    raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
-      f'{sql.quote(name)} AS {sql.quote(prefix + name)}'
+      f'{_kept(name, nulls or {})} AS {sql.quote(prefix + name)}'
       for name in column_types
     )
+    if readings:
+      kept += f', {readings_lib.select(readings, lambda name: pa.string())}'
     if row_hash:
       everything = sql.quote_all(sorted(header))
       kept += f', hash({everything}) AS {raw.ROW_HASH}'
     if late_hash:
-      others = set(header) - set(column_types)
+      others = {*header, *named} - set(column_types) | {*(nulls or {})}
       rest, row_hash_sql = raw.rest_hash(column_types, others, prefix)
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
-    columns = {name: column_types.get(name, 'VARCHAR') for name in header}
-    options = _options(path, columns, delimiter, rejects, missing)
+    columns = {name: wanted.get(name, 'VARCHAR') for name in header}
+    options = _options(path, columns, sign, rejects, missing)
     try:
       with sql.scan_file(path, 'csv', options) as source:
+        source = folders.with_values(source, path, named, wanted)
         query = f'SELECT {kept} FROM {source}{condition}'
         rows = raw.append_rows(connection, table, query, first=not files)
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
@@ -88,11 +103,12 @@ def load(
     except duckdb.Error as error:
       raise types.InputError(_unreadable(path, error)) from None
     warning = _check_rejects(
-      connection, rejects, path, columns, delimiter, drop_cut_off
+      connection, rejects, path, columns, sign, drop_cut_off
     )
     if warning:
       warnings.append(warning)
-    files.append(raw.RawFile(path, start, rows, 1, delimiter))
+    files.append(raw.RawFile(path, start, rows, 1, sign, named))
+    readings_lib.check(connection, table, files[-1], readings)
     start += rows
   if not start and not where:
     raise types.InputError(f'{paths[0]}: no rows below the header')
@@ -122,9 +138,15 @@ def read_header(path: pathlib.Path, delimiter: str = ',') -> list[str]:
   return [name or f'(column {i + 1})' for i, name in enumerate(header)]
 
 
+def _kept(name: str, nulls: Mapping[str, Sequence[str]]) -> str:
+  """SQL of a column; the reader itself leaves out what is missing in all."""
+  values = readings_lib.Missing(values=tuple(nulls.get(name, ())))
+  return readings_lib.kept(sql.quote(name), pa.string(), values)
+
+
 def ends_with_newline(path: pathlib.Path) -> bool:
-  """Whether the last byte ends a line; true for gzip, which checks itself."""
-  if raw.is_gzip(path):
+  """Whether the last byte ends a line; true of compressed files."""
+  if raw.compression(path) != 'none':
     return True
   with path.open('rb') as file:
     file.seek(-1, 2)
@@ -144,10 +166,9 @@ def _options(
     for name, kind in columns.items()
   )
   nulls = ', '.join(map(sql.literal, ('', *missing)))
-  compression = 'gzip' if raw.is_gzip(path) else 'none'
   return (
     'auto_detect = false, header = true,'
-    f' compression = {sql.literal(compression)}'
+    f' compression = {sql.literal(raw.compression(path))}'
     f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'
@@ -211,8 +232,7 @@ def _fault(kind: str, message: str, columns: int) -> str:
 
 
 def _last_line(path: pathlib.Path) -> str:
-  opener = gzip.open if raw.is_gzip(path) else open
-  with opener(path, 'rb') as file:
+  with raw.open_binary(path) as file:
     last = collections.deque(file, maxlen=1)
   return last[0].decode('utf-8', 'replace').rstrip('\r\n') if last else ''
 

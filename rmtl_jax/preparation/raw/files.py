@@ -10,12 +10,14 @@ import csv
 import dataclasses
 import gzip
 import io
+import os
 import pathlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import duckdb
+import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import reading
@@ -59,6 +61,7 @@ class RawFile:
     rows: data rows.
     header_rows: rows before the first data row: 1 in CSV, 0 in Parquet.
     delimiter: of a CSV file; empty for Parquet.
+    folder_values: columns that the file has by its folders.
   """
 
   path: pathlib.Path
@@ -66,6 +69,9 @@ class RawFile:
   rows: int
   header_rows: int = 1
   delimiter: str = ','
+  folder_values: Mapping[str, str | None] = dataclasses.field(
+    default_factory=dict
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +108,9 @@ class RawTable:
     """
     file = next(f for f in self.files if row_id < f.first_row + f.rows)
     position = row_id - file.first_row
-    if file.delimiter:
+    if column in file.folder_values:
+      row, found = position + 1, file.folder_values[column]
+    elif file.delimiter:
       row, found = _csv_value(file, position, column)
     else:
       row, found = position + 1, _parquet_value(file, position, column)
@@ -285,31 +293,54 @@ def find_files(
   return sorted(matches)
 
 
-def file_record(path: pathlib.Path) -> dict[str, Any]:
+def short_names(paths: Sequence[pathlib.Path]) -> list[str]:
+  """The paths from the folder that all of them are in."""
+  if not paths:
+    return []
+  root = os.path.commonpath([path.absolute().parent for path in paths])
+  return [str(path.absolute().relative_to(root)) for path in paths]
+
+
+def file_record(path: pathlib.Path, name: str = '') -> dict[str, Any]:
   """Name, bytes and SHA-256 of a file, as the manifest records them.
 
+  Args:
+    path: the file.
+    name: what to call it; the last part of its path if empty.
+
   Raises:
-    types.InputError: a damaged gzip file, which DuckDB may read in part without
-      an error.
+    types.InputError: a damaged compressed file, which DuckDB may read in part
+      without an error.
   """
-  if is_gzip(path):
-    _check_gzip(path)
+  if compression(path) != 'none':
+    _check_whole(path)
   digest = reading.sha256(path)
-  return {'name': path.name, 'bytes': path.stat().st_size, 'sha256': digest}
+  name = name or path.name
+  return {'name': name, 'bytes': path.stat().st_size, 'sha256': digest}
 
 
-def is_gzip(path: pathlib.Path) -> bool:
-  """Whether a file is compressed, by its name."""
-  return path.name.lower().endswith('.gz')
+def compression(path: pathlib.Path) -> str:
+  """How a file is compressed, by its name: `gzip`, `zstd` or `none`."""
+  kinds = {'.gz': 'gzip', '.zst': 'zstd'}
+  return kinds.get(path.suffix.lower(), 'none')
 
 
-def _check_gzip(path: pathlib.Path) -> None:
+def open_binary(path: pathlib.Path) -> Any:
+  """A CSV file's bytes, decompressed."""
+  kind = compression(path)
+  if kind == 'zstd':
+    return io.BufferedReader(pa.input_stream(str(path), compression='zstd'))
+  return gzip.open(path, 'rb') if kind == 'gzip' else path.open('rb')
+
+
+def _check_whole(path: pathlib.Path) -> None:
   try:
-    with gzip.open(path, 'rb') as file:
+    with open_binary(path) as file:
       while file.read(2**20):
         pass
   except (OSError, EOFError, zlib.error) as error:
-    raise types.InputError(f'{path}: damaged gzip: {error}') from None
+    kind = compression(path)
+    raise types.InputError(f'{path}: damaged {kind}: {error}') from None
 
 
 def csv_records(
@@ -321,9 +352,15 @@ def csv_records(
 
 
 def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
-  """A CSV file as text, a byte-order mark left out, gzip undone."""
-  opener: Callable[..., Any] = gzip.open if is_gzip(path) else open
-  return opener(path, 'rt', encoding='utf-8-sig', errors=errors, newline='')
+  """A CSV file as text, decompressed, a byte-order mark left out."""
+  return io.TextIOWrapper(
+    open_binary(path), encoding='utf-8-sig', errors=errors, newline=''
+  )
+
+
+def delimiter_of(path: pathlib.Path, declared: str) -> str:
+  """The delimiter of a CSV file: the declared one, or by its name."""
+  return declared or ('\t' if '.tsv' in path.suffixes else ',')
 
 
 def _csv_value(

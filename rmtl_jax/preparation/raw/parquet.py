@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -12,6 +13,8 @@ from rmtl_jax import types
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
+from rmtl_jax.preparation.raw import readings as readings_lib
 
 
 def load(
@@ -22,6 +25,8 @@ def load(
   late_hash: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  nulls: Mapping[str, Sequence[str]] | None = None,
+  readings: Mapping[str, readings_lib.Reading] | None = None,
 ) -> raw.RawTable:
   """Reads Parquet files into one new table, rows in order.
 
@@ -34,6 +39,8 @@ def load(
     late_hash: sets the table's `row_hash`, for few rows.
     prefix: of the columns' names in the table.
     missing: texts that become NULL, in columns of text.
+    nulls: values of a column that become NULL.
+    readings: of further columns, by the name that they get in the table.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -43,11 +50,18 @@ def load(
   table = sql.unique_name('raw')
   files: list[raw.RawFile] = []
   start, row_hash_sql = 0, ''
+  readings, nulls = readings or {}, nulls or {}
+  wanted = [*column_types.items()]
+  wanted += [(r.column, r.type) for r in readings.values()]
   schemas = [_read_schema(path) for path in paths]
-  for path, schema in zip(paths, schemas, strict=True):
-    raw.check_columns(path, schema.names, column_types)
-    for name, wanted in column_types.items():
-      check_type(path, name, schema.field(name).type, wanted)
+  named = [
+    folders.values(path, (name for name, _ in wanted), schema.names, missing)
+    for path, schema in zip(paths, schemas, strict=True)
+  ]
+  schemas = [
+    _checked(path, schema, added, wanted)
+    for path, schema, added in zip(paths, schemas, named, strict=True)
+  ]
   # DuckDB would round the values of one file to the type of another.
   mixed = {
     name
@@ -55,28 +69,40 @@ def load(
     if not wanted and len({_kind(s.field(name).type) for s in schemas}) > 1
   }
   column_types = dict(column_types) | dict.fromkeys(mixed, 'VARCHAR')
-  for path, schema in zip(paths, schemas, strict=True):
-    given = {name: _given(name, schema, missing) for name in column_types}
+  for path, schema, added in zip(paths, schemas, named, strict=True):
+    given = {
+      name: readings_lib.kept(
+        sql.quote(name),
+        schema.field(name).type,
+        readings_lib.Missing(tuple(missing), tuple(nulls.get(name, ()))),
+      )
+      for name in column_types
+    }
     given |= {name: sql.null_if_empty(given[name]) for name in mixed}
     kept = ', '.join(
       f'{_cast(given[name], wanted)} AS {sql.quote(prefix + name)}'
       for name, wanted in column_types.items()
     )
+    if readings:
+      kinds = {field.name: field.type for field in schema}
+      kept += f', {readings_lib.select(readings, kinds.__getitem__)}'
     if late_hash:
-      changed = _changed(schema, column_types)
+      changed = {*_changed(schema, column_types), *nulls}
       rest, row_hash_sql = raw.rest_hash(column_types, changed, prefix)
       kept += f', {rest}'
     with (
       sql.name_errors(path, 'not readable'),
       sql.scan_file(path, 'parquet') as source,
     ):
+      source = folders.with_values(source, path, added)
       query = f'SELECT {kept} FROM {source}'
       rows = raw.append_rows(connection, table, query, first=not files)
-      file = raw.RawFile(path, start, rows, 0, '')
+      file = raw.RawFile(path, start, rows, 0, '', added)
       texts = {
         n: v for n, v in given.items() if parquet.is_text(schema.field(n).type)
       }
       _check_text(connection, file, source, texts, column_types)
+    readings_lib.check(connection, table, file, readings)
     files.append(file)
     start += rows
   if not start:
@@ -84,19 +110,24 @@ def load(
   return raw.RawTable(table, tuple(files), row_hash=row_hash_sql)
 
 
+def _checked(
+  path: pathlib.Path,
+  schema: pa.Schema,
+  named: Iterable[str],
+  wanted: Sequence[tuple[str, str]],
+) -> pa.Schema:
+  """A file's columns with those of its folders, if they are as wanted."""
+  for name in named:
+    schema = schema.append(pa.field(name, pa.string()))
+  raw.check_columns(path, schema.names, (name for name, _ in wanted))
+  for name, kind in wanted:
+    check_type(path, name, schema.field(name).type, kind)
+  return schema
+
+
 def _kind(found: pa.DataType) -> str:
   """A type's name; all types of text have one."""
   return 'text' if parquet.is_text(found) else str(found)
-
-
-def _given(name: str, schema: pa.Schema, missing: Sequence[str]) -> str:
-  """SQL of a file's column; NULL where it is missing."""
-  value = sql.quote(name)
-  return (
-    sql.null_if_in(value, missing)
-    if parquet.is_text(schema.field(name).type)
-    else value
-  )
 
 
 def _cast(value: str, wanted: str) -> str:
@@ -220,5 +251,5 @@ def _check_text(
     f'(SELECT row_number() OVER () - 1 AS row, {", ".join(columns)}'
     f' FROM {source})'
   )
-  alone = raw.RawTable('', (raw.RawFile(file.path, 0, file.rows, 0, ''),))
+  alone = raw.RawTable('', (dataclasses.replace(file, first_row=0),))
   raw.check(connection, alone, faults, rows, 'row')

@@ -22,6 +22,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.sources import pairs
 
 # The app's users live in Asia/Shanghai, which has no daylight saving.
@@ -93,7 +94,7 @@ def read(
     'f_video_id': 'g.video_id',
     **{
       f'f_{name}': value
-      for name, value in pairs.hour_and_weekday('g.time_ms', _OFFSET_MS).items()
+      for name, value in times.parts('g.time_ms', _OFFSET_MS).items()
     },
     'f_tab': 'g.tab',
     'x_duration_ms': 'g.duration_ms',

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import duckdb
 
 from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation.raw import times
 
 # Codes of events.
 VIEW, CART, PURCHASE = 0, 1, 2
@@ -100,24 +101,9 @@ def make_pairs(
 
 
 def categorical_field(name: str) -> source.SourceField:
-  """A field; those of `hour_and_weekday` describe neither user nor item."""
-  no_side = {'side': source.NO_SIDE} if name in hour_and_weekday('') else {}
+  """A field; parts of the time describe neither user nor item."""
+  no_side = {'side': source.NO_SIDE} if name in times.PARTS else {}
   return source.SourceField(name, 'categorical', details=no_side)
-
-
-def hour_and_weekday(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
-  """SQL of the hour (0-23) and the weekday (0 is Monday).
-
-  Args:
-    timestamp: SQL of the time, ms since 1970, UTC.
-    offset_ms: of the local time from UTC.
-  """
-  local = f'({timestamp} + {offset_ms})'
-  # 1970 began on a Thursday.
-  return {
-    'hour': f'{local} // 3600000 % 24',
-    'weekday': f'({local} // 86400000 + 3) % 7',
-  }
 
 
 def make_view(

@@ -17,6 +17,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.sources import pairs
 
 _COLUMNS = {
@@ -78,7 +79,7 @@ def read(
     identity=(raw.ROW_HASH,),
     keep_unviewed=options.keep_unviewed,
   )
-  categorical = _CATEGORICAL | pairs.hour_and_weekday('p.timestamp')
+  categorical = _CATEGORICAL | times.parts('p.timestamp')
   # Some logs have prices below zero, which are missing values.
   price = 'CASE WHEN e.price >= 0 THEN e.price END'
   view = pairs.make_view(

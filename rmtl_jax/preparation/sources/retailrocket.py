@@ -16,6 +16,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.sources import pairs
 
 # Field name -> property, the ones that the paper's data has.
@@ -82,7 +83,7 @@ def read(
       joins += f' LEFT JOIN {parents} c ON a.category = c.category'
       columns['category_parent'] = 'c.parent'
       files.append(tree)
-  columns |= pairs.hour_and_weekday('p.timestamp')
+  columns |= times.parts('p.timestamp')
   view = pairs.make_view(
     connection,
     found,

@@ -10,21 +10,13 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import lists, source, sql
+from rmtl_jax.preparation import given_splits, source, sql
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-
-_CSV = ('.csv', '.csv.gz', '.tsv', '.tsv.gz')
-_PARQUET = ('.parquet',)
-# By unit: DuckDB type of the raw column, and SQL of ms.
-TIME = {
-  'ms': ('BIGINT', '{}'),
-  'us': ('BIGINT', '{} // 1000'),
-  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
-  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
-}
+from rmtl_jax.preparation.sources import table_columns
 
 
 def read(
@@ -47,12 +39,21 @@ def read(
       'schema: source table needs the JSON file that describes its columns'
     )
   schema = schema_lib.read(pathlib.Path(options.schema))
-  paths = find_files(raw_dir)
-  is_parquet = paths[0].suffix == '.parquet'
+  files = given_splits.by_files(
+    [
+      folders.find(pathlib.Path(place)) if place else []
+      for place in (str(raw_dir), options.validation_dir, options.test_dir)
+    ]
+  )
+  paths = files.paths
+  is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
   nested = _list_columns(paths[0]) if is_parquet else set()
   # Parquet has types of its own: keys are faster as they are.
   key = '' if is_parquet else 'VARCHAR'
-  kinds = _column_types(schema, key, nested)
+  readings = table_columns.readings(schema)
+  kinds = table_columns.types(schema, key, nested, readings)
+  if options.split_column:
+    kinds.setdefault(options.split_column, key)
   if is_parquet:
     table = raw_parquet.load(
       connection,
@@ -61,6 +62,8 @@ def read(
       late_hash=True,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
+      readings=readings,
     )
   else:
     table = raw_csv.load(
@@ -71,12 +74,27 @@ def read(
       delimiter=schema.delimiter,
       prefix=raw.PREFIX,
       missing=schema.missing,
+      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
+      readings=readings,
     )
   _write_whole(
     connection, table.name, [c for c, k in kinds.items() if k == key]
   )
+  split = ''
+  if options.split_column:
+    split = given_splits.sql_by_column(connection, table, options)
+  elif files.counts:
+    split = given_splits.sql_by_files(table, files)
   view = sql.unique_name('rows')
-  connection.execute(f'CREATE VIEW {view} AS {_select(schema, nested, table)}')
+  columns = [
+    'rowid AS row_id',
+    f'{table.row_hash} AS {raw.ROW_HASH}',
+    *table_columns.select(schema, nested, readings),
+    *([f'{split} AS split'] if split else []),
+  ]
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT {", ".join(columns)} FROM {table.name}'
+  )
   return source.SourceTable(
     view=view,
     fields=schema.fields,
@@ -85,7 +103,9 @@ def read(
     files=tuple(paths),
     has_session=schema.session is not None,
     has_user=schema.user is not None,
-    time_column=schema.time,
+    has_time=schema.time is not None,
+    has_split=bool(split),
+    time_column=schema.time or '',
     time_unit=schema.unit,
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
@@ -96,31 +116,6 @@ def read(
   )
 
 
-def find_files(raw_dir: pathlib.Path) -> list[pathlib.Path]:
-  """Finds the CSV or Parquet files of a place, in the order of their rows.
-
-  Raises:
-    types.InputError: no such place, no such files, or both kinds.
-  """
-  if raw_dir.is_file():
-    if not raw_dir.name.lower().endswith(_CSV + _PARQUET):
-      raise types.InputError(
-        f'{raw_dir}: expected a file that ends in {", ".join(_CSV + _PARQUET)}'
-      )
-    return [raw_dir]
-  what = 'a CSV or Parquet file, or a directory of such'
-  found = raw.find_files(raw_dir, ['*'], what)
-  csv = [path for path in found if path.name.lower().endswith(_CSV)]
-  parquet = [path for path in found if path.name.lower().endswith(_PARQUET)]
-  if csv and parquet:
-    raise types.InputError(
-      f'{raw_dir}: has CSV and Parquet files, expected one kind; name the file'
-    )
-  if not csv and not parquet:
-    raise types.InputError(f'{raw_dir}: no CSV or Parquet files')
-  return csv or parquet
-
-
 def _list_columns(path: pathlib.Path) -> set[str]:
   """Columns of lists; the loader reports unreadable files."""
   try:
@@ -129,26 +124,6 @@ def _list_columns(path: pathlib.Path) -> set[str]:
   except (OSError, ValueError):
     return set()
   return {field.name for field in found if field.type.num_fields}
-
-
-def _column_types(
-  schema: schema_lib.TableSchema, key: str, nested: set[str]
-) -> dict[str, str]:
-  """DuckDB types of the raw columns; `key` is that of keys."""
-  kinds = {
-    column: key
-    for column in (schema.session, schema.user, schema.item)
-    if column is not None
-  }
-  for field in schema.fields:
-    if field.kind == 'categorical':
-      kinds[field.column] = key
-    elif field.kind == 'multi_valued':
-      kinds[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
-  numbers = {f.column: 'DOUBLE' for f in schema.fields if f.kind == 'numeric'}
-  numbers |= {task.column: 'DOUBLE' for task in schema.tasks}
-  numbers |= {c: 'DOUBLE' for task in schema.tasks for c in task.weights}
-  return kinds | numbers | {schema.time: TIME[schema.unit][0]}
 
 
 def _write_whole(
@@ -167,7 +142,7 @@ def _write_whole(
   described = connection.execute(f'DESCRIBE {table}').fetchall()
   kinds = {name: kind for name, kind, *_ in described}
   for column in columns:
-    value = _column(column)
+    value = sql.quote(raw.PREFIX + column)
     if kinds[raw.PREFIX + column] != 'VARCHAR':
       continue
     ends = f"suffix({value}, '.0')"
@@ -180,42 +155,3 @@ def _write_whole(
         f' WHERE {ends}'
         f' AND abs(TRY_CAST({value} AS DOUBLE)) < {sql.EXACT["DOUBLE"]}'
       )
-
-
-def _select(
-  schema: schema_lib.TableSchema, nested: set[str], table: raw.RawTable
-) -> str:
-  """SQL of the reader's view (see rmtl_jax.preparation.source)."""
-  time = TIME[schema.unit][1].format(_column(schema.time))
-  columns = [
-    'SELECT rowid AS row_id',
-    f'{_key(schema.session)} AS session',
-    f'{_key(schema.user)} AS "user"',
-    f'{time} AS timestamp',
-    f'{table.row_hash} AS {raw.ROW_HASH}',
-  ]
-  for field in schema.fields:
-    value = _column(field.column)
-    if field.kind == 'multi_valued':
-      separator = field.details['separator']
-      separator = '' if field.column in nested else separator
-      value = lists.split_values(value, separator, schema.missing)
-    columns.append(f'{value} AS {sql.quote(field.source_column)}')
-  for task in schema.tasks:
-    name = sql.quote(f'y_{task.name}')
-    columns.append(f'{_column(task.column)} AS {name}')
-  columns += [
-    f'{_column(column)} AS {sql.quote(f"v_{column}")}'
-    for column in dict.fromkeys(c for t in schema.tasks for c in t.weights)
-  ]
-  return f'{", ".join(columns)} FROM {table.name}'
-
-
-def _column(column: str) -> str:
-  """A file's column in the raw table."""
-  return sql.quote(raw.PREFIX + column)
-
-
-def _key(column: str | None) -> str:
-  """A session or user; NULL where it is missing or empty."""
-  return 'NULL' if column is None else sql.null_if_empty(_column(column))

@@ -1,32 +1,10 @@
 from __future__ import annotations
 
-import datetime
-
 import duckdb
 import hypothesis
 from hypothesis import strategies as st
 
 from rmtl_jax.preparation.sources import pairs
-
-
-@hypothesis.settings(deadline=None, max_examples=50)
-@hypothesis.given(
-  time=st.datetimes(
-    datetime.datetime(1970, 1, 2), datetime.datetime(2100, 1, 1)
-  ),
-  offset=st.integers(-12, 14),
-)
-def test_clock_is_that_of_datetime(time, offset):
-  epoch = datetime.datetime(1970, 1, 1)
-  ms = (time - epoch) // datetime.timedelta(milliseconds=1)
-  clock = pairs.hour_and_weekday(f'{ms}::BIGINT', offset * 3_600_000)
-  with duckdb.connect() as connection:
-    found = connection.execute(
-      f'SELECT {clock["hour"]}, {clock["weekday"]}'
-    ).fetchone()
-  local = time + datetime.timedelta(hours=offset)
-  assert found == (local.hour, local.weekday())
-
 
 EVENTS = st.lists(
   st.tuples(

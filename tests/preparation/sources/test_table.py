@@ -66,6 +66,7 @@ START = 1_714_521_600  # 2024-05-01 00:00 UTC, s
   [
     ('ms', lambda i: (START + i * 3600) * 1000),
     ('us', lambda i: (START + i * 3600) * 1_000_000 + 999),
+    ('ns', lambda i: (START + i * 3600) * 10**9 + 999_999),
     ('s', lambda i: START + i * 3600),
     ('s', lambda i: START + i * 3600 + 0.0004),
     ('iso', lambda i: f'2024-05-01 {i:02d}:00:00'),

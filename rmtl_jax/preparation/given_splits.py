@@ -1,0 +1,124 @@
+"""Splits that a user's own table has: in a column, or by its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import files as raw
+
+# What a column of splits holds unless `split_values` says otherwise.
+_VALUES = {
+  'train': ('train',),
+  'validation': ('validation', 'valid', 'val', 'dev'),
+  'test': ('test',),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitFiles:
+  """The files of a table, and how many are of each split.
+
+  Attributes:
+    paths: train's, validation's, test's; all where files tell no split.
+    counts: files of each split; () where files tell no split.
+  """
+
+  paths: tuple[pathlib.Path, ...]
+  counts: tuple[int, ...] = ()
+
+
+def by_files(
+  places: Sequence[Sequence[pathlib.Path]],
+) -> SplitFiles:
+  """Joins the files of train, validation and test.
+
+  Args:
+    places: of each split; none for validation and test if not given.
+
+  Raises:
+    types.InputError: a file stands in two splits.
+  """
+  paths = [path for found in places for path in found]
+  seen: set[pathlib.Path] = set()
+  for path in paths:
+    if path.resolve() in seen:
+      raise types.InputError(f'{path}: is of two splits, expected of one')
+    seen.add(path.resolve())
+  counts = tuple(map(len, places))
+  return SplitFiles(tuple(paths), counts if any(counts[1:]) else ())
+
+
+def sql_by_files(table: raw.RawTable, files: SplitFiles) -> str:
+  """SQL of a raw row's split by its file."""
+  ends, last = [], 0
+  for count in files.counts:
+    last += count
+    ends.append(sum(file.rows for file in table.files[:last]))
+  return (
+    f'CAST(CASE WHEN rowid < {ends[0]} THEN 0 WHEN rowid < {ends[1]} THEN 1'
+    ' ELSE 2 END AS TINYINT)'
+  )
+
+
+def sql_by_column(
+  connection: duckdb.DuckDBPyConnection,
+  table: raw.RawTable,
+  options: prepare_config.PrepareConfig,
+) -> str:
+  """SQL of a raw row's split by `split_column`.
+
+  Args:
+    connection: holds the raw table.
+    table: has the column, with raw.PREFIX.
+    options: `split_column` and `split_values`.
+
+  Raises:
+    types.InputError: a value that names no split; names file, column and row.
+  """
+  values = _values(options.split_values)
+  column = sql.quote(raw.PREFIX + options.split_column)
+  text = sql.value_text(column)
+  cases = ' '.join(
+    f'WHEN {text} IN ({", ".join(map(sql.literal, values[name]))}) THEN {i}'
+    for i, name in enumerate(manifest_lib.SPLITS)
+    if values[name]
+  )
+  found = f'CAST(CASE {cases} END AS TINYINT)'
+  known = ', '.join(repr(v) for some in values.values() for v in some)
+  remedy = '' if options.split_values else ' (split_values names others)'
+  raw.check(
+    connection,
+    table,
+    [(options.split_column, f'{found} IS NULL', f'one of {known}{remedy}')],
+  )
+  return found
+
+
+def _values(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """The column's values by split.
+
+  Raises:
+    types.InputError: an entry that is not `split=value`, or one value twice.
+  """
+  if not given:
+    return _VALUES
+  values: dict[str, tuple[str, ...]] = dict.fromkeys(manifest_lib.SPLITS, ())
+  for entry in given:
+    name, equals, value = entry.partition('=')
+    if name not in values or not equals:
+      raise types.InputError(
+        f'split_values: {entry!r} is not SPLIT=VALUE with one of'
+        f' {", ".join(values)}'
+      )
+    if any(value in some for some in values.values()):
+      raise types.InputError(f'split_values: {value!r} stands twice')
+    values[name] += (value,)
+  return values

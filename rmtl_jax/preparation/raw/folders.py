@@ -1,0 +1,120 @@
+"""The files of a log in folders, and the values that folders' names hold."""
+
+from __future__ import annotations
+
+import pathlib
+import urllib.parse
+from collections.abc import Iterable, Mapping
+
+from rmtl_jax import types
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import files as raw
+
+CSV = tuple(
+  kind + packed for kind in ('.csv', '.tsv') for packed in ('', '.gz', '.zst')
+)
+PARQUET = ('.parquet',)
+ENDINGS = PARQUET + CSV
+# How Hive names the folder of rows without a value.
+_NOTHING = '__HIVE_DEFAULT_PARTITION__'
+
+
+def find(place: pathlib.Path) -> list[pathlib.Path]:
+  """Finds the CSV or Parquet files of a place, in the order of their rows.
+
+  Args:
+    place: a file, or a folder; files of folders in it count too, but for those
+      in a folder with a name that begins with `.` or `_`.
+
+  Raises:
+    types.InputError: no such place, no such files, or both kinds.
+  """
+  if place.is_file():
+    if not place.name.lower().endswith(ENDINGS):
+      raise types.InputError(
+        f'{place}: expected a file that ends in {", ".join(CSV + PARQUET)}'
+      )
+    return [place]
+  what = 'a CSV or Parquet file, or a directory of such'
+  found = [
+    path
+    for path in raw.find_files(place, ['**/*'], what)
+    if not any(
+      part.startswith(('.', '_')) for part in path.relative_to(place).parts[:-1]
+    )
+  ]
+  csv = [path for path in found if path.name.lower().endswith(CSV)]
+  parquet = [path for path in found if path.name.lower().endswith(PARQUET)]
+  if csv and parquet:
+    raise types.InputError(
+      f'{place}: has CSV and Parquet files, expected one kind; name the file'
+    )
+  if not csv and not parquet:
+    raise types.InputError(f'{place}: no CSV or Parquet files')
+  return csv or parquet
+
+
+def values(
+  path: pathlib.Path,
+  wanted: Iterable[str] | None,
+  found: Iterable[str],
+  missing: Iterable[str] = (),
+) -> dict[str, str | None]:
+  """Columns that a file lacks and the folders above it name (`day=2024-05-01`).
+
+  Args:
+    path: the file.
+    wanted: names of columns; None for all that folders name.
+    found: the file's own columns.
+    missing: texts that stand for nothing.
+
+  Returns:
+    The text of each, None where it stands for nothing. Folders count from the
+    file up to the first that is not named so.
+  """
+  own, nothing = {*found}, {'', _NOTHING, *missing}
+  lacking = None if wanted is None else {*wanted}
+  named: dict[str, str | None] = {}
+  for part in reversed(path.absolute().parts[:-1]):
+    name, equals, value = part.partition('=')
+    if not (name and equals):
+      break
+    name, value = (urllib.parse.unquote(text) for text in (name, value))
+    if name not in own and (lacking is None or name in lacking):
+      named.setdefault(name, None if value in nothing else value)
+  return named
+
+
+def with_values(
+  rows: str,
+  path: pathlib.Path,
+  named: Mapping[str, str | None],
+  types_of: Mapping[str, str] | None = None,
+) -> str:
+  """SQL of a file's rows with the columns of its folders.
+
+  Args:
+    rows: SQL of the rows.
+    path: the file, for errors.
+    named: from `values`.
+    types_of: DuckDB types of columns that are not text.
+
+  Raises:
+    types.InputError: a value of another type.
+  """
+  if not named:
+    return rows
+  columns = []
+  with sql.connect() as connection:
+    for name, text in named.items():
+      kind = (types_of or {}).get(name, 'VARCHAR')
+      given = 'NULL' if text is None else sql.literal(text)
+      value = f'TRY_CAST({given} AS {kind})'
+      if text is not None and sql.any_row(
+        connection, '(SELECT 1)', f'{value} IS NULL'
+      ):
+        raise types.InputError(
+          f'{path}: folder {name}={text}: expected {raw.EXPECTED[kind]}'
+        )
+      columns.append(f'{value} AS {sql.quote(name)}')
+  return f'(SELECT *, {", ".join(columns)} FROM {rows})'

@@ -1,0 +1,274 @@
+"""Raw values of declared meaning: SQL by the type of their column.
+
+Files, tables in memory and rows to predict for are all read by it, so that one
+value means one thing wherever it stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+
+import duckdb
+import pyarrow as pa
+
+from rmtl_jax.config import kinds
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
+
+# Number of the reading that a row's value does not fit, NULL for most rows.
+_FAULT = 'fault_of_reading'
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+  """One column of a raw table, made of a file's column.
+
+  Attributes:
+    column: the file's.
+    type: DuckDB type that the file's column can become, as for
+      `parquet.check_type`.
+    given: SQL of what stands in the column by its SQL and type; NULL where it
+      is missing.
+    value: SQL of what that means by the SQL of `given` and the type; NULL where
+      it means nothing.
+    expected: what a value should have been, for errors.
+  """
+
+  column: str
+  type: str
+  given: Callable[[str, pa.DataType], str]
+  value: Callable[[str, pa.DataType], str]
+  expected: str
+
+  def sql(self, value: str, found: pa.DataType) -> str:
+    """SQL of the value; NULL where it is missing or means nothing."""
+    return self.value(self.given(value, found), found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+  """What stands for nothing in a column, beside empty values.
+
+  Attributes:
+    texts: in columns of text.
+    values: in this column, whatever its type; of a number any spelling.
+  """
+
+  texts: tuple[str, ...] = ()
+  values: tuple[str, ...] = ()
+
+  @property
+  def numbers(self) -> list[float]:
+    """The values that are numbers."""
+    found = []
+    for value in self.values:
+      with contextlib.suppress(ValueError):
+        found.append(float(value))
+    return [number for number in found if math.isfinite(number)]
+
+
+def kept(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of a raw column of keys in its own type; NULL where it is missing.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: what stands for nothing.
+  """
+  if pa.types.is_nested(found):
+    return value
+  if not parquet.is_text(found):
+    return _null_if(value, _means_nothing(value, found, missing))
+  value = sql.null_if_in(value, missing.texts)
+  return _null_if(value, sql.is_in(value, missing.values))
+
+
+def text(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of a raw column as text; NULL where it is missing, but for empty text.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: what stands for nothing.
+  """
+  value = kept(value, found, missing)
+  if parquet.is_text(found):
+    return f'CAST({value} AS VARCHAR)'
+  return sql.value_text(value)
+
+
+def given(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of a raw number, time or label; NULL where it is missing.
+
+  Args:
+    value: SQL of the raw column.
+    found: its type.
+    missing: what stands for nothing.
+  """
+  if parquet.is_text(found):
+    value = f"nullif(trim({sql.null_if_in(value, missing.texts)}), '')"
+  return _null_if(value, _means_nothing(value, found, missing))
+
+
+def _means_nothing(value: str, found: pa.DataType, missing: Missing) -> str:
+  """SQL of whether a value is declared to mean nothing; '' for never."""
+  if not missing.values:
+    return ''
+  listed = ', '.join(map(sql.literal, missing.values))
+  condition = f'CAST({value} AS VARCHAR) IN ({listed})'
+  has_numbers = (
+    parquet.is_text(found)
+    or pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+  )
+  if missing.numbers and has_numbers:
+    numbers = ', '.join(map(sql.float_literal, missing.numbers))
+    condition += f' OR TRY_CAST({value} AS DOUBLE) IN ({numbers})'
+  return condition
+
+
+def _null_if(value: str, condition: str) -> str:
+  return (
+    f'CASE WHEN {condition} THEN NULL ELSE {value} END' if condition else value
+  )
+
+
+def of_time(column: str, clock: times.Time, missing: Missing) -> Reading:
+  """Reads times, ms since 1970.
+
+  Args:
+    column: the file's.
+    clock: their form.
+    missing: what stands for nothing.
+  """
+  expected = raw.EXPECTED[clock.type]
+  if clock.format:
+    expected = f'a time as {clock.format!r} writes it'
+  return Reading(
+    column,
+    clock.type,
+    lambda value, found: given(value, found, missing),
+    clock.ms,
+    expected,
+  )
+
+
+def of_number(column: str, missing: Missing) -> Reading:
+  """Reads numbers, DOUBLE.
+
+  Args:
+    column: the file's.
+    missing: what stands for nothing.
+  """
+  return Reading(
+    column,
+    'DOUBLE',
+    lambda value, found: given(value, found, missing),
+    lambda value, found: f'TRY_CAST({value} AS DOUBLE)',
+    raw.EXPECTED['DOUBLE'],
+  )
+
+
+def of_label(task: source.SourceTask, missing: Missing) -> Reading:
+  """Reads labels, DOUBLE.
+
+  Args:
+    task: of the labels.
+    missing: what stands for nothing.
+  """
+  number = of_number(task.column, missing)
+  if task.kind != kinds.BINARY:
+    return number
+  if not (task.positive or task.negative):
+    return dataclasses.replace(
+      number, value=lambda value, found: _truth(value, found, number)
+    )
+  words = [*task.positive, *task.negative]
+  # An empty text is no text elsewhere; here it may be a label.
+  empty = '' in words
+
+  def written(value: str, found: pa.DataType) -> str:
+    label = f"nullif(trim({text(value, found, missing)}), '')"
+    return f"coalesce({label}, '')" if empty else label
+
+  def label(value: str, found: pa.DataType) -> str:
+    cases = [f'WHEN {value} IS NULL THEN NULL']
+    for words, number in ((task.positive, 1), (task.negative, 0)):
+      if words:
+        cases.append(f'WHEN {sql.is_in(value, words)} THEN {number}')
+    # One list alone says that all else is the other label.
+    both = task.positive and task.negative
+    rest = 'NULL' if both else '0' if task.positive else '1'
+    return f'CAST(CASE {" ".join(cases)} ELSE {rest} END AS DOUBLE)'
+
+  expected = f'one of {", ".join(map(repr, words))}'
+  return Reading(task.column, 'VARCHAR', written, label, expected)
+
+
+def _truth(value: str, found: pa.DataType, number: Reading) -> str:
+  """SQL of a label that may be `true` or `false`."""
+  as_number = number.value(value, found)
+  if not parquet.is_text(found):
+    return as_number
+  return (
+    f"CASE lower({value}) WHEN 'true' THEN 1::DOUBLE"
+    f" WHEN 'false' THEN 0::DOUBLE ELSE {as_number} END"
+  )
+
+
+def select(
+  readings: Mapping[str, Reading], kinds: Callable[[str], pa.DataType]
+) -> str:
+  """SQL of the columns that readings make; '' for none.
+
+  Args:
+    readings: by the name that their column gets.
+    kinds: the type of a file's column.
+  """
+  if not readings:
+    return ''
+  columns, wrong = [], []
+  for i, (name, reading) in enumerate(readings.items()):
+    kind, column = kinds(reading.column), sql.quote(reading.column)
+    value = reading.sql(column, kind)
+    columns.append(f'{value} AS {sql.quote(name)}')
+    given = reading.given(column, kind)
+    wrong.append(f'WHEN {given} IS NOT NULL AND {value} IS NULL THEN {i}')
+  fault = f'CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_FAULT}'
+  return ', '.join([*columns, fault])
+
+
+def check(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  file: raw.RawFile,
+  readings: Mapping[str, Reading],
+) -> None:
+  """Raises for the first value that means nothing.
+
+  Args:
+    connection: holds the table.
+    table: the raw table, with the columns of `select`.
+    file: the last one that was read into it.
+    readings: as for `select`.
+
+  Raises:
+    types.InputError: names file, column and row.
+  """
+  if not readings:
+    return
+  found = connection.execute(
+    f'SELECT rowid, {_FAULT} FROM {table} WHERE rowid >= {file.first_row}'
+    f' AND {_FAULT} IS NOT NULL ORDER BY rowid LIMIT 1'
+  ).fetchall()
+  if found:
+    row, number = found[0]
+    reading = list(readings.values())[number]
+    whole = raw.RawTable(table, (file,))
+    whole.fail(row, reading.column, reading.expected)

@@ -1,0 +1,133 @@
+"""Times as logs have them, to ms since 1970 (UTC)."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+import duckdb
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import sql
+
+UTC = 'UTC'
+# By unit: DuckDB type of the raw column, and SQL of ms.
+_UNITS = {
+  'ms': ('BIGINT', '{}'),
+  's': ('DOUBLE', 'TRY_CAST(round({} * 1000) AS BIGINT)'),
+  'us': ('BIGINT', '{} // 1000'),
+  'ns': ('BIGINT', '{} // 1000000'),
+  'iso': ('TIMESTAMPTZ', 'epoch_ms({})'),
+}
+UNITS = tuple(_UNITS)
+# Parts of the local time that make categories.
+PARTS = ('hour', 'weekday')
+# Text of a date, with a time or without, but without a zone.
+_NO_ZONE = r'^\d+[-/]\d+[-/]\d+([ T]\d+:\d+(:\d+(\.\d+)?)?)?$'
+_DAY_MS = 86_400_000
+# Whole weeks, and more than any time lies before 1970: `//` rounds to 0.
+_WEEKS_MS = 10_000 * 7 * _DAY_MS
+
+
+@dataclasses.dataclass(frozen=True)
+class Time:
+  """How a column writes times.
+
+  Attributes:
+    unit: one of UNITS; `iso` is text, and Parquet's and Arrow's own times.
+    zone: of text and times that name none, and of the hour and the weekday.
+    format: pattern of the text, as of `strptime`; empty for ISO 8601.
+  """
+
+  unit: str = 'ms'
+  zone: str = UTC
+  format: str = ''
+
+  @property
+  def type(self) -> str:
+    """The DuckDB type that a raw column can become."""
+    return _UNITS[self.unit][0]
+
+  @property
+  def is_plain(self) -> bool:
+    """Whether a cast to `type` says all."""
+    return self.unit != 'iso' or (self.zone == UTC and not self.format)
+
+  def typed_ms(self, value: str) -> str:
+    """SQL of ms of a value of `type`."""
+    return _UNITS[self.unit][1].format(value)
+
+  def ms(self, value: str, found: pa.DataType) -> str:
+    """SQL of ms, BIGINT; NULL where the value is none.
+
+    Args:
+      value: SQL of the raw column; of text without spaces around it.
+      found: its type.
+    """
+    if self.is_plain:
+      return self.typed_ms(f'TRY_CAST({value} AS {self.type})')
+    zone, instant = sql.literal(self.zone), f'TRY_CAST({value} AS TIMESTAMPTZ)'
+    local = f'timezone({zone}, TRY_CAST({value} AS TIMESTAMP))'
+    if not parquet.is_text(found):
+      aware = pa.types.is_timestamp(found) and found.tz
+      return self.typed_ms(instant if aware else local)
+    if self.format:
+      parsed = f'try_strptime({value}, {sql.literal(self.format)})'
+      aware = '%z' in self.format.lower().replace('%%', '')
+      local = f'timezone({zone}, {parsed})'
+      return self.typed_ms(parsed if aware else local)
+    # A cast to a time without a zone takes no notice of one in the text.
+    no_zone = f'regexp_matches({value}, {sql.literal(_NO_ZONE)})'
+    return self.typed_ms(f'CASE WHEN {no_zone} THEN {local} ELSE {instant} END')
+
+  def part(self, name: str, timestamp: str) -> str:
+    """SQL of the local hour (0-23) or weekday (0 is Monday).
+
+    Args:
+      name: one of PARTS.
+      timestamp: SQL of ms since 1970.
+    """
+    if self.zone == UTC:
+      return parts(timestamp)[name]
+    moment = f'CAST(make_timestamp_ms({timestamp}) AS TIMESTAMPTZ)'
+    local = f'timezone({sql.literal(self.zone)}, {moment})'
+    return f'hour({local})' if name == 'hour' else f'isodow({local}) - 1'
+
+
+def parts(timestamp: str, offset_ms: int = 0) -> dict[str, str]:
+  """SQL of the hour (0-23) and the weekday (0 is Monday), by name.
+
+  Args:
+    timestamp: SQL of the time, ms since 1970, UTC.
+    offset_ms: of the local time from UTC.
+  """
+  local = f'({timestamp} + {_WEEKS_MS + offset_ms})'
+  # 1970 began on a Thursday.
+  return {
+    'hour': f'{local} // 3600000 % 24',
+    'weekday': f'({local} // {_DAY_MS} + 3) % 7',
+  }
+
+
+def zone_fault(zone: str) -> str:
+  """What is wrong with the name of a time zone; '' if nothing."""
+  with sql.connect() as connection:
+    found = connection.execute('SELECT name FROM pg_timezone_names()')
+    names = [name for (name,) in found.fetchall()]
+  if zone in names:
+    return ''
+  near = difflib.get_close_matches(zone, names, n=2)
+  hint = f'did you mean {" or ".join(near)}?' if near else 'as Europe/Berlin'
+  return f'{zone!r:.80} is no time zone ({hint})'
+
+
+def format_fault(pattern: str) -> str:
+  """What is wrong with a pattern of times; '' if nothing."""
+  with sql.connect() as connection:
+    try:
+      connection.execute(f"SELECT try_strptime('', {sql.literal(pattern)})")
+    except duckdb.Error as error:
+      return f'{pattern!r:.80} is no pattern: {types.first_line(error):.120}'
+  return ''

@@ -1,0 +1,100 @@
+"""The features of a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import part as part_lib
+
+# Key of a number with a field beside it that says where it is missing, and what
+# that field has in its details.
+INDICATOR, INDICATES = 'missing_indicator', 'missing_of'
+# Key of the parts of the time that are fields, and of a field's part in its
+# details.
+FROM_TIME = 'from_time'
+_NUMERIC_KEYS = ('transform', 'bins', INDICATOR)
+
+
+def parse_fields(
+  part: part_lib.Part, time: str | None
+) -> tuple[source.SourceField, ...]:
+  """The fields by kind, in their order.
+
+  Args:
+    part: the schema.
+    time: column of the time, or None.
+
+  Raises:
+    types.InputError: a key of a field that is missing, unknown or wrong.
+  """
+  found: list[source.SourceField] = []
+  for kind in manifest_lib.KINDS:
+    found += _of_kind(part, kind)
+    if kind == 'categorical':
+      found += _from_time(part, time)
+  return tuple(found)
+
+
+def _from_time(
+  part: part_lib.Part, time: str | None
+) -> list[source.SourceField]:
+  """Categories of the local time, which describe neither user nor item."""
+  fields = []
+  for name in part.texts(FROM_TIME):
+    if name not in times.PARTS:
+      part.fail(f'{FROM_TIME}: {name!r} is not one of {", ".join(times.PARTS)}')
+    if time is None:
+      part.fail(f'{FROM_TIME}: needs "time" in the schema')
+    details = {'side': source.NO_SIDE, FROM_TIME: name}
+    fields.append(
+      source.SourceField(name, 'categorical', time or '', details=details)
+    )
+  return fields
+
+
+def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
+  fields = []
+  for entry in part.entries(kind):
+    column = entry.text('column')
+    details: dict[str, Any] = {}
+    transform, bins = '', 0
+    if kind == 'categorical':
+      entry.known(('column', 'name', 'null'))
+    elif kind == 'multi_valued':
+      entry.known(('column', 'name', 'null', 'separator'))
+      details['separator'] = entry.text('separator', ',')
+    else:
+      entry.known(('column', 'name', 'null', *_NUMERIC_KEYS))
+      transform = entry.text('transform', 'standard', source.TRANSFORMS)
+      bins = entry.count('bins', 10) if transform == 'bins' else 0
+    fields.append(
+      source.SourceField(
+        entry.name(column), kind, column, transform, bins, details
+      )
+    )
+    if kind == 'numeric' and entry.flag(INDICATOR):
+      fields.append(_indicator(entry, fields[-1]))
+  return fields
+
+
+def _indicator(
+  entry: part_lib.Part, field: source.SourceField
+) -> source.SourceField:
+  """The field that is 1 where a number is missing, else 0."""
+  if field.transform == 'bins':
+    entry.fail(f'{INDICATOR}: a missing value has a bin of its own already')
+  return source.SourceField(
+    f'{field.name}_missing',
+    'numeric',
+    field.column,
+    'standard',
+    details={INDICATES: field.name},
+  )
+
+
+def is_made(field: source.SourceField) -> bool:
+  """Whether a field is made of what another entry of the schema declares."""
+  return bool({INDICATES, FROM_TIME} & {*field.details})

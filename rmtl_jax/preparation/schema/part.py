@@ -1,0 +1,152 @@
+"""An object of the schema's JSON: its values, checked as they are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.config import values as config_values
+
+_LONGEST_S = 10**9
+_NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
+
+
+class Part:
+  """A JSON object and its path, for errors that name the key."""
+
+  def __init__(self, record: Any, path: str, sign: str = ': '):
+    if not isinstance(record, dict):
+      raise types.InputError(f'{path}: expected a JSON object')
+    self.record, self.path, self.sign = record, path, sign
+
+  def fail(self, what: str) -> None:
+    """Raises types.InputError, the path before it."""
+    raise types.InputError(f'{self.path}{self.sign}{what}')
+
+  def known(self, keys: tuple[str, ...]) -> None:
+    """Refuses keys that are not among `keys`."""
+    for key in self.record:
+      if key not in keys:
+        where = f'{self.path}{self.sign}{key}'
+        raise types.InputError(config_values.unknown_setting(where, keys))
+
+  def group(self, key: str) -> Part:
+    """The object under a key, which has to be there."""
+    if key not in self.record:
+      self.fail(f'{key}: missing')
+    return self.child(key, self.record[key])
+
+  def child(self, key: str, record: Any) -> Part:
+    """An object that stands under a key."""
+    return Part(record, f'{self.path}{self.sign}{key}', '.')
+
+  def entries(self, key: str) -> list[Part]:
+    """The objects of a list; a text stands for its `column`."""
+    found = self.record.get(key, [])
+    if not isinstance(found, list):
+      self.fail(f'{key}: expected a list')
+    return [
+      Part(
+        {'column': entry} if isinstance(entry, str) else entry,
+        f'{self.path}{self.sign}{key}[{i}]',
+        '.',
+      )
+      for i, entry in enumerate(found)
+    ]
+
+  def text(
+    self,
+    key: str,
+    default: str | None = None,
+    allowed: tuple[str, ...] = (),
+  ) -> str:
+    """A text that is not empty; `default` where it is not given."""
+    value = self.record.get(key, default)
+    if value is None:
+      self.fail(f'{key}: missing')
+    if not isinstance(value, str) or not value:
+      self.fail(f'{key}: found {value!r}, expected text')
+    if allowed and value not in allowed:
+      self.fail(f'{key}: {value!r} is not one of {", ".join(allowed)}')
+    return str(value)
+
+  def texts(self, key: str, empty: bool = False) -> tuple[str, ...]:
+    """A list of texts, () where it is not given; `empty` allows empty ones."""
+    found = self.record.get(key, [])
+    if not isinstance(found, list):
+      self.fail(f'{key}: expected a list')
+    for value in found:
+      if not isinstance(value, str) or not (value or empty):
+        self.fail(f'{key}: found {value!r}, expected text')
+    return tuple(found)
+
+  def optional(self, key: str) -> str | None:
+    """A text, or None."""
+    return None if self.record.get(key) is None else self.text(key)
+
+  def count(self, key: str, default: int) -> int:
+    """A number of bins."""
+    value = self.record.get(key, default)
+    if type(value) is not int or not 2 <= value <= 1000:
+      self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
+    return value
+
+  def positive(self, key: str) -> float:
+    """A number above 0 that is given."""
+    value = self.record[key]
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+      self.fail(f'{key}: found {value!r}, expected a number above 0')
+    return float(value)
+
+  def levels(self, key: str) -> tuple[int, ...]:
+    """Increasing whole numbers that are given."""
+    found = self.record[key]
+    right = isinstance(found, list) and all(type(n) is int for n in found)
+    most = kinds.MOST_LEVELS
+    if not right or not 2 <= len(found) <= most or sorted(set(found)) != found:
+      self.fail(
+        f'{key}: found {found!r:.80}, expected 2 to {most} increasing whole'
+        ' numbers'
+      )
+    return tuple(found)
+
+  def flag(self, key: str) -> bool:
+    """True or false, the latter where it is not given."""
+    value = self.record.get(key, False)
+    if type(value) is not bool:
+      self.fail(f'{key}: found {value!r}, expected true or false')
+    return value
+
+  def share(self, key: str) -> float | None:
+    """A rate below 1; None for 1 and where it is not given."""
+    value = self.record.get(key)
+    if value is None:
+      return None
+    if type(value) not in (int, float) or not 0 < value <= 1:
+      self.fail(f'{key}: found {value!r}, expected a rate above 0, at most 1')
+    return None if value == 1 else float(value)
+
+  def seconds(self, key: str) -> float | None:
+    """A duration, or None."""
+    value = self.record.get(key)
+    if value is None:
+      return None
+    number = type(value) in (int, float)
+    if not number or not 0 <= value <= _LONGEST_S:  # False for NaN too
+      self.fail(
+        f'{key}: found {value!r}, expected a number from 0 to {_LONGEST_S}'
+      )
+    return value
+
+  def name(self, column: str) -> str:
+    """The name beside a column, or the column; it can name a file."""
+    name = self.text('name', column)
+    if not _NAME.fullmatch(name):
+      self.fail(
+        f'name: {name!r} can name no file; expected letters, digits and _.-'
+        ' (give "name" beside "column")'
+      )
+    return name

@@ -1,0 +1,150 @@
+"""The columns of a user's own table, as the schema file has them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import clocks, fields, nulls
+
+UNITS = times.UNITS
+
+
+@dataclasses.dataclass(frozen=True)
+class TableSchema:
+  """The columns of a user's own table.
+
+  Attributes:
+    time: column of the time, or None.
+    fields: features; a multi-valued one has its separator in `details`.
+    tasks: labels, parents before children.
+    session: column of session ids, or None.
+    user: column of users, or None.
+    item: column of items, or None.
+    domain: column of the domain, or None.
+    delimiter: between a CSV file's values; '' for the one of the file's name.
+    missing: texts that mean a missing value.
+    weight: column of the weight of a row's every label, or None.
+    nulls: values that mean a missing value, by column.
+    clock: the form of the time, and the zone of hour and weekday.
+  """
+
+  time: str | None
+  fields: tuple[source.SourceField, ...]
+  tasks: tuple[source.SourceTask, ...]
+  session: str | None = None
+  user: str | None = None
+  item: str | None = None
+  domain: str | None = None
+  delimiter: str = ''
+  missing: tuple[str, ...] = ()
+  weight: str | None = None
+  nulls: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  clock: times.Time = dataclasses.field(default_factory=times.Time)
+
+  def to_dict(self) -> dict[str, Any]:
+    """The JSON that `parse` turns into this schema."""
+    record: dict[str, Any] = {
+      'tasks': [
+        {'name': t.name, 'column': t.column}
+        | ({'after': t.after} if t.after is not None else {})
+        | _kind_entries(t)
+        | _known_after(t)
+        | _words(t)
+        | _rows_of(t, self.weight)
+        | nulls.null_entry(self.nulls, t.column)
+        for t in self.tasks
+      ],
+    }
+    if self.time is not None:
+      record['time'] = {'column': self.time} | clocks.clock_entries(self.clock)
+    columns = {part.column for part in (*self.fields, *self.tasks)}
+    for role in ('session', 'user', 'item', 'domain', 'weight'):
+      column = getattr(self, role)
+      if column is not None:
+        null = nulls.null_entry(self.nulls, column)
+        alone = null and column not in columns
+        record[role] = {'column': column} | null if alone else column
+    if self.delimiter:
+      record['delimiter'] = self.delimiter
+    if self.missing:
+      record['missing'] = list(self.missing)
+    for kind in manifest_lib.KINDS:
+      record[kind] = [
+        self._field_entry(f)
+        for f in self.fields
+        if f.kind == kind and not fields.is_made(f)
+      ]
+    parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
+    return record | ({fields.FROM_TIME: parts} if parts else {})
+
+  def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
+    entry = _entry(field) | nulls.null_entry(self.nulls, field.column)
+    if any(f.details.get(fields.INDICATES) == field.name for f in self.fields):
+      entry[fields.INDICATOR] = True
+    return entry
+
+  @property
+  def unit(self) -> str:
+    """Unit of the time, one of UNITS."""
+    return self.clock.unit
+
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a column."""
+    return readings.Missing(self.missing, self.nulls.get(column, ()))
+
+  def categorical_of(self, column: str | None) -> str | None:
+    """Name of the categorical field made of a column, or None."""
+    names = [
+      field.name
+      for field in self.fields
+      if field.kind == 'categorical'
+      and field.column == column
+      and not fields.is_made(field)
+    ]
+    return names[0] if names else None
+
+
+def _entry(field: source.SourceField) -> dict[str, Any]:
+  entry: dict[str, Any] = {'name': field.name, 'column': field.column}
+  if field.transform:
+    entry['transform'] = field.transform
+  if field.bins:
+    entry['bins'] = field.bins
+  return entry | field.details
+
+
+def _known_after(task: source.SourceTask) -> dict[str, float]:
+  after = task.known_after_ms
+  return {} if after is None else {'known_after_seconds': after / 1000}
+
+
+def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
+  if kinds.is_default(task.kind, task.loss):
+    return {}
+  levels = {'levels': list(task.levels)} if task.levels else {}
+  return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
+
+
+def _words(task: source.SourceTask) -> dict[str, list[str]]:
+  words = {'positive': task.positive, 'negative': task.negative}
+  return {key: list(texts) for key, texts in words.items() if texts}
+
+
+def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
+  """The keys of a task that say which rows count for it, and how much."""
+  entry: dict[str, Any] = {}
+  if task.nullable:
+    entry['null'] = nulls.NOT_OBSERVED
+  if task.only_after:
+    entry['only_after'] = True
+  own = task.weights[int(shared is not None) :]
+  if own:
+    entry['weight'] = own[0]
+  if task.negatives_kept is not None:
+    entry['negatives_kept'] = task.negatives_kept
+  return entry

@@ -1,0 +1,140 @@
+"""How the columns of a user's own table become those of a reader's view.
+
+Most are cast while the file is read. What needs more than a cast is a reading
+(rmtl_jax.preparation.raw.readings), and has its name in the view already in the
+raw table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rmtl_jax.preparation import lists, numbers, sql
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import readings as readings_lib
+from rmtl_jax.preparation.schema import fields as fields_lib
+
+_TIME = 'timestamp'
+
+
+def readings(
+  schema: schema_lib.TableSchema,
+) -> dict[str, readings_lib.Reading]:
+  """What a cast alone does not read, by its name in the view."""
+  found = {}
+  if schema.time is not None and not schema.clock.is_plain:
+    found[_TIME] = readings_lib.of_time(
+      schema.time, schema.clock, schema.missing_in(schema.time)
+    )
+  for task in schema.tasks:
+    found[f'y_{task.name}'] = readings_lib.of_label(
+      task, schema.missing_in(task.column)
+    )
+  # A file's column has one type, and these are read as text from CSV.
+  texts = {reading.column for reading in found.values()} | {*schema.nulls}
+  columns = {
+    f.source_column: f.column
+    for f in schema.fields
+    if f.kind == 'numeric' and not fields_lib.is_made(f)
+  }
+  columns |= {
+    f'v_{column}': column for task in schema.tasks for column in task.weights
+  }
+  return found | {
+    name: readings_lib.of_number(column, schema.missing_in(column))
+    for name, column in columns.items()
+    if column in texts
+  }
+
+
+def types(
+  schema: schema_lib.TableSchema,
+  key: str,
+  nested: set[str],
+  read: Mapping[str, readings_lib.Reading],
+) -> dict[str, str]:
+  """DuckDB types of the raw columns that are cast.
+
+  Args:
+    schema: the columns' meaning.
+    key: the type of keys and categories.
+    nested: columns of lists.
+    read: the readings.
+  """
+  found = {
+    column: key
+    for column in (schema.session, schema.user, schema.item)
+    if column is not None
+  }
+  for field in schema.fields:
+    if fields_lib.is_made(field):
+      continue
+    if field.kind == 'categorical':
+      found[field.column] = key
+    elif field.kind == 'multi_valued':
+      found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
+    elif field.source_column not in read:
+      found[field.column] = 'DOUBLE'
+  for column in (c for task in schema.tasks for c in task.weights):
+    if f'v_{column}' not in read:
+      found[column] = 'DOUBLE'
+  if schema.time is not None and _TIME not in read:
+    found[schema.time] = schema.clock.type
+  return found
+
+
+def select(
+  schema: schema_lib.TableSchema,
+  nested: set[str],
+  read: Mapping[str, readings_lib.Reading],
+) -> list[str]:
+  """SQL of the columns of the reader's view, but for the row's own.
+
+  Args:
+    schema: the columns' meaning.
+    nested: columns of lists.
+    read: the readings.
+  """
+  time = '0::BIGINT'
+  if _TIME in read:
+    time = sql.quote(_TIME)
+  elif schema.time is not None:
+    time = schema.clock.typed_ms(_column(schema.time))
+  values = {_TIME: time}
+  for field in schema.fields:
+    value = _column(field.column)
+    if field.kind == 'multi_valued':
+      separator = field.details['separator']
+      separator = '' if field.column in nested else separator
+      missing = schema.missing_in(field.column)
+      value = lists.split_values(
+        value, separator, (*missing.texts, *missing.values)
+      )
+    elif fields_lib.FROM_TIME in field.details:
+      value = schema.clock.part(field.name, time)
+    elif fields_lib.INDICATES in field.details:
+      of = f'x_{field.details[fields_lib.INDICATES]}'
+      value = numbers.is_missing(sql.quote(of) if of in read else value)
+    values[field.source_column] = value
+  for task in schema.tasks:
+    values[f'y_{task.name}'] = ''
+    values |= {f'v_{column}': _column(column) for column in task.weights}
+  columns = [
+    f'{_key(schema.session)} AS session',
+    f'{_key(schema.user)} AS "user"',
+  ]
+  for name, value in values.items():
+    quoted = sql.quote(name)
+    columns.append(quoted if name in read else f'{value} AS {quoted}')
+  return columns
+
+
+def _column(column: str) -> str:
+  """A file's column in the raw table."""
+  return sql.quote(raw.PREFIX + column)
+
+
+def _key(column: str | None) -> str:
+  """A session or user; NULL where it is missing or empty."""
+  return 'NULL' if column is None else sql.null_if_empty(_column(column))

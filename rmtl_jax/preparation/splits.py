@@ -1,0 +1,279 @@
+"""How a log is split: the rule, and the splits that are not by ratio of time.
+
+Sessions are never cut by a draw: `random` draws sessions, `user` users with all
+their sessions. A split that the log itself has (`given`) cuts them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import sessions, source, sql
+
+# Names of `split_by` under which the log itself says the split.
+_GIVEN = ('column', 'files', 'source')
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+  """How rows get their split.
+
+  Attributes:
+    by: one of prepare_config.SplitBy, but `auto`.
+    ratio: parts of the rows for train, validation and test (`time`, `random`,
+      `user`).
+    boundaries: where validation and test start, ms (`dates`).
+    seed: of what is drawn.
+    validation_share: fraction of train that becomes validation where the log
+      has none.
+    has_time: whether rows have a time.
+  """
+
+  by: str
+  ratio: tuple[int, ...] = ()
+  boundaries: tuple[int, int] | None = None
+  seed: int = 0
+  validation_share: float = 0.1
+  has_time: bool = True
+
+  @property
+  def by_time(self) -> bool:
+    """Whether splits follow each other in time."""
+    return self.by in ('time', 'dates')
+
+  @property
+  def is_given(self) -> bool:
+    """Whether the log says each row's split."""
+    return self.by in _GIVEN
+
+  @property
+  def carried(self) -> tuple[str, ...]:
+    """Columns of a reader's rows that the split of a session depends on."""
+    if self.is_given:
+      return ('split',)
+    return ('user',) if self.by == 'user' else ()
+
+  @property
+  def words(self) -> str:
+    """How rows are split, to end the sentence `cannot be split ...`."""
+    ratio = ':'.join(map(str, self.ratio))
+    return {
+      'time': f'{ratio} by session start',
+      'dates': 'at split_dates',
+      'random': f'{ratio} by sessions at random',
+      'user': f'{ratio} by users at random',
+      'column': 'by split_column',
+      'files': 'by files',
+      'source': 'as the source has it',
+    }[self.by]
+
+  def record(self) -> dict[str, Any]:
+    """What the manifest's options say of it."""
+    found: dict[str, Any] = {'split_by': self.by}
+    if self.ratio:
+      found['split'] = list(self.ratio)
+    if self.boundaries is not None:
+      found['split_dates'] = [
+        datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat()
+        for ms in self.boundaries
+      ]
+    if not self.by_time:
+      found['split_seed'] = self.seed
+    if self.is_given:
+      found['validation_share'] = self.validation_share
+    return found
+
+
+def find_rule(
+  rows: source.SourceTable, config: prepare_config.PrepareConfig
+) -> SplitRule:
+  """The rule that the settings ask for, or that suits the log.
+
+  Args:
+    rows: the reader's result.
+    config: its `split...` and `validation...` settings.
+
+  Raises:
+    types.InputError: the log lacks what the rule needs.
+  """
+  by = config.split_by
+  if by == 'auto':
+    by = _suiting(rows, config)
+  lack = {
+    'time': '' if rows.has_time else 'a time',
+    'dates': '' if rows.has_time else 'a time',
+    'user': '' if rows.has_user else 'a column of users',
+    **dict.fromkeys(_GIVEN, '' if rows.has_split else 'a split of its own'),
+  }.get(by)
+  if lack:
+    raise types.InputError(
+      f'split_by: {by!r} needs {lack}, and the log has none'
+    )
+  return SplitRule(
+    by,
+    ratio=config.split if by in ('time', 'random', 'user') else (),
+    boundaries=parse_dates(config.split_dates) if by == 'dates' else None,
+    seed=config.split_seed,
+    validation_share=config.validation_share,
+    has_time=rows.has_time,
+  )
+
+
+def _suiting(
+  rows: source.SourceTable, config: prepare_config.PrepareConfig
+) -> str:
+  """What `auto` stands for."""
+  for by in ('dates', 'column', 'files'):
+    if prepare_config.split_setting(config, by):
+      return by
+  if rows.has_split:
+    return 'source'
+  return 'time' if rows.has_time else 'random'
+
+
+def parse_dates(dates: tuple[str, ...]) -> tuple[int, int]:
+  """The two boundaries, ms, of `split_dates`.
+
+  Raises:
+    types.InputError: not two increasing dates.
+  """
+  if len(dates) != 2:
+    raise types.InputError(
+      f'split_dates: {",".join(dates)!r} is not two dates: where validation and'
+      ' test start'
+    )
+  found = []
+  for date in dates:
+    try:
+      time = datetime.datetime.fromisoformat(date)
+    except ValueError:
+      raise types.InputError(
+        f'split_dates: {date!r} is not a date such as 2024-05-01 or'
+        ' 2024-05-01T12:00'
+      ) from None
+    if time.tzinfo is None:
+      time = time.replace(tzinfo=datetime.UTC)
+    found.append(round(time.timestamp() * 1000))
+  first, second = found
+  if first >= second:
+    raise types.InputError(
+      f'split_dates: validation starts at {dates[0]}, expected before test, at'
+      f' {dates[1]}'
+    )
+  return first, second
+
+
+def split_sessions(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: sessions.NumberedRows,
+  rule: SplitRule,
+) -> sessions.RowPlaces:
+  """Assigns sessions to splits by a rule that is not `by_time`.
+
+  Sessions, or users, stand in the order of a hash of the seed and of what
+  identifies them: a session's first `row_id`, or the user as text. As many
+  come into train as reach its part of the rows, then into validation. A split
+  that the log gives stays; without validation rows, as many of the last
+  sessions of train (drawn ones without a time) as hold `validation_share` of
+  its rows become validation.
+
+  Args:
+    connection: holds the numbered rows.
+    numbered: from `sessions.number_sessions`, with what the rule carries.
+    rule: how to split.
+  """
+  found = sql.unique_name('sessions')
+  listed = sessions.session_list(numbered, *rule.carried)
+  connection.execute(f'CREATE TABLE {found} AS FROM {listed}')
+  if rule.is_given:
+    split = _given(connection, found, rule)
+  else:
+    split = _drawn(found, rule)
+  ordered = sql.unique_name('ordered')
+  connection.execute(
+    f'CREATE TABLE {ordered} AS SELECT session_number, start, first, rows,'
+    f' CAST(split AS TINYINT) AS split FROM {split}'
+    ' ORDER BY split, start, session_number'
+  )
+  connection.execute(f'DROP TABLE {found}')
+  ordered = sessions.add_session_ids(connection, ordered)
+  places = sessions.place_rows(connection, numbered, ordered)
+  # Sessions of one split stand by start: where starts rise over all, splits
+  # follow each other in time.
+  in_order = not sql.any_row(
+    connection,
+    f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
+    'falls',
+  )
+  connection.execute(f'DROP TABLE {ordered}')
+  return dataclasses.replace(places, by_time=False, in_order=in_order)
+
+
+def without_split(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> source.SourceTable:
+  """The reader's rows without their own `split`, which their places have."""
+  if not rows.has_split:
+    return rows
+  view = sql.unique_name('rows')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT * EXCLUDE (split) FROM {rows.view}'
+  )
+  return dataclasses.replace(rows, view=view)
+
+
+def _hashed(rule: SplitRule, key: str) -> str:
+  """SQL of the place of a key (SQL of text) in the drawn order."""
+  return f"md5('{rule.seed}:' || {key})"
+
+
+def _drawn(found: str, rule: SplitRule) -> str:
+  """SQL of the sessions with a drawn `split`."""
+  # A session without a user is drawn alone.
+  key = 'CAST(row_id AS VARCHAR)'
+  if rule.by == 'user':
+    key = f"""coalesce('u' || CAST("user" AS VARCHAR), {key})"""
+  total = f'(SELECT sum(rows)::BIGINT AS total FROM {found})'
+  reached = (rule.ratio[0], rule.ratio[0] + rule.ratio[1])
+  # In whole numbers, as sessions.find_boundaries has it.
+  split = ' + '.join(
+    f'CAST(before * {sum(rule.ratio)} >= {part} * total AS INTEGER)'
+    for part in reached
+  )
+  return (
+    f'(SELECT s.*, {split} AS split'
+    f' FROM (SELECT *, {key} AS key FROM {found}) s'
+    f' JOIN (SELECT key, {_before(_hashed(rule, "key") + ", key")} AS before'
+    f'  FROM (SELECT {key} AS key, sum(rows) AS rows FROM {found} GROUP BY ALL)'
+    f' ) USING (key), {total})'
+  )
+
+
+def _before(order: str) -> str:
+  """SQL of the rows of what stands before in an order."""
+  return f'CAST(sum(rows) OVER (ORDER BY {order}) - rows AS BIGINT)'
+
+
+def _given(
+  connection: duckdb.DuckDBPyConnection, found: str, rule: SplitRule
+) -> str:
+  """SQL of the sessions with the log's `split`, validation filled."""
+  if sql.any_row(connection, found, 'split = 1'):
+    return found
+  order = 'start, session_number'
+  if not rule.has_time:
+    order = f'{_hashed(rule, "CAST(row_id AS VARCHAR)")}, row_id'
+  share = sql.float_literal(rule.validation_share)
+  return (
+    '(SELECT * REPLACE (CASE WHEN split = 0 AND total - before - rows <'
+    f' total * {share} THEN 1 ELSE split END AS split)'
+    f' FROM (SELECT *, {_before("split, " + order)} AS before'
+    f'  FROM {found}),'
+    f' (SELECT sum(rows) AS total FROM {found} WHERE split = 0))'
+  )

@@ -1,0 +1,206 @@
+"""Raw values in every form: what predict sees is what prepare has stored."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax.data import columns as columns_lib
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.serving import encoder, log, rows
+from tests.preparation import raw_files
+
+ROWS = 60
+START = datetime.datetime(2024, 5, 1, 21, 30)
+TIMES = [START + datetime.timedelta(hours=i) for i in range(ROWS)]
+BERLIN = {'column': 'ts', 'unit': 'iso', 'zone': 'Europe/Berlin'}
+
+
+def utc(time):
+  return time.replace(tzinfo=datetime.UTC)
+
+
+def table(**changes):
+  cycle = lambda *values: [values[i % len(values)] for i in range(ROWS)]
+  columns = {
+    'user': cycle('u0', 'u1', 'u2'),
+    'item': cycle('a', 'b', 'NULL', '-1', 'c', None, ''),
+    'ts': [round(utc(t).timestamp() * 1000) for t in TIMES],
+    'tags': cycle('x|y', 'y|none|-1', '', '-1', 'z'),
+    'price': cycle('0', '1.5', '-1', '', 'NULL', '-1.0', '7'),
+    'age': cycle('30', '?', '41', '52', None),
+    'clicked': cycle('yes', 'no', 'no'),
+  }
+  return columns | changes
+
+
+SCHEMA = {
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'from_time': ['hour', 'weekday'],
+  'categorical': ['user', {'column': 'item', 'null': ['NULL', '-1', '']}],
+  'multi_valued': [{'column': 'tags', 'separator': '|', 'null': ['-1']}],
+  'numeric': [
+    {'column': 'price', 'null': ['-1'], 'missing_indicator': True},
+    {'column': 'age', 'null': ['?'], 'transform': 'bins', 'bins': 3},
+  ],
+  'missing': ['NULL', 'none'],
+  'tasks': [{'column': 'clicked', 'positive': ['yes'], 'negative': ['no']}],
+}
+NUMBERS = {
+  'item': [[1, 2, -1, 3, None][i % 5] for i in range(ROWS)],
+  'price': [[0.0, 1.5, -1.0, None, 7.0][i % 5] for i in range(ROWS)],
+  'age': pa.array([[3, 4, -9, 5, 6][i % 5] for i in range(ROWS)], pa.int8()),
+  'clicked': [i % 3 == 0 for i in range(ROWS)],
+  'tags': [[['x', '-1'], ['y'], [], None][i % 4] for i in range(ROWS)],
+}
+OF_NUMBERS = {
+  'categorical': ['user', {'column': 'item', 'null': ['-1']}],
+  'numeric': [
+    {'column': 'price', 'null': ['-1'], 'missing_indicator': True},
+    {'column': 'age', 'null': ['-9'], 'missing_indicator': True},
+  ],
+  'tasks': ['clicked'],
+}
+ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
+FORMS = {
+  'text': ({}, {}),
+  'numbers': (NUMBERS, OF_NUMBERS),
+  'local time': ({'ts': ISO}, {'time': BERLIN}),
+  'some zones': (
+    {'ts': [f'{t}Z' if i % 2 else t for i, t in enumerate(ISO)]},
+    {'time': BERLIN},
+  ),
+  'pattern': (
+    {'ts': [f'{t:%d.%m.%y %H}' for t in TIMES]},
+    {'time': {'column': 'ts', 'format': '%d.%m.%y %H'}},
+  ),
+  'timestamps': (
+    {'ts': pa.array(TIMES, pa.timestamp('us'))},
+    {'time': BERLIN},
+  ),
+  'dates': (
+    {'ts': pa.array([t.date() for t in TIMES], pa.date32())},
+    {'time': BERLIN},
+  ),
+}
+
+
+def prepared(tmp_path, form, kind):
+  """Prepares a table of a form; its path and manifest."""
+  changes, schema = FORMS[form]
+  path = tmp_path / f'log.{kind}'
+  raw = pa.table(table(**changes))
+  if kind == 'csv':
+    pa_csv.write_csv(raw, path)
+  else:
+    pq.write_table(raw, path)
+  record = SCHEMA | schema
+  manifest = raw_files.run(
+    tmp_path,
+    'table',
+    path,
+    schema=raw_files.write_schema(tmp_path / 'schema.json', record),
+    as_of=('none',),
+  )
+  return path, manifest
+
+
+@pytest.mark.parametrize('few', [True, False])
+@pytest.mark.parametrize(
+  ('form', 'kind'),
+  [
+    *((form, 'parquet') for form in FORMS),
+    *((form, 'csv') for form in ('text', 'some zones', 'pattern')),
+  ],
+)
+def test_encoded_as_prepared(tmp_path, monkeypatch, form, kind, few):
+  path, manifest = prepared(tmp_path, form, kind)
+  if not few:
+    monkeypatch.setattr(encoder, '_FEW_ROWS', 0)
+  encode = encoder.Encoder(tmp_path / 'out', manifest)
+  with rows.open_rows(str(path)) as found:
+    encode.check(found.schema, found.path)
+    chunk = next(found.chunks(ROWS))
+  inputs = encode.encode(chunk)
+  for split in manifest_lib.SPLITS:
+    expected = columns_lib.read_split(tmp_path / 'out', manifest, split)
+    for name in ('categorical', 'multi_valued', 'numeric'):
+      np.testing.assert_array_equal(
+        getattr(inputs, name)[expected.row_id], getattr(expected, name), name
+      )
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_logged_as_prepared(tmp_path, form):
+  path, manifest = prepared(tmp_path, form, 'parquet')
+  log_schema = log.make_log_schema(manifest)
+  with sql.connect() as connection, rows.open_rows(str(path)) as found:
+    log.check(log_schema, found.schema, found.path, needs_labels=True)
+    log.create_table(connection, log_schema)
+    for chunk in found.chunks(ROWS):
+      log.append_rows(connection, log_schema, chunk, 0, scored=False)
+    logged = connection.execute(
+      'SELECT timestamp, y_clicked FROM log ORDER BY row_id'
+    ).fetchall()
+  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  assert logged == [(r['timestamp'], r['y_clicked']) for r in stored]
+
+
+def test_values_by_hand(tmp_path):
+  prepared(tmp_path, 'text', 'csv')
+  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  items = raw_files.vocabulary(tmp_path, 'item')
+  assert [items[row['f_item']] for row in stored[:7]] == [
+    *('a', 'b', None, None, 'c', None, None),
+  ]
+  missing = [row['x_price_missing'] > 0 for row in stored[:7]]
+  assert missing == [False, False, True, True, True, True, False]
+  assert all(row['x_price'] == 0.0 for row in stored[2:6])
+  tags = raw_files.vocabulary(tmp_path, 'tags')
+  found = [[tags[i] for i in row['m_tags']] for row in stored[:5]]
+  assert found == [['x', 'y'], ['y'], [None], [None], ['z']]
+  hours = raw_files.vocabulary(tmp_path, 'hour')
+  assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
+  days = raw_files.vocabulary(tmp_path, 'weekday')
+  assert [days[row['f_weekday']] for row in stored[2:4]] == ['2', '3']
+  ages = raw_files.vocabulary(tmp_path, 'age')
+  assert [ages[row['f_age']] is None for row in stored[:5]] == [
+    *(False, True, False, False, True),
+  ]
+
+
+def test_local_hours(tmp_path):
+  prepared(tmp_path, 'local time', 'parquet')
+  stored = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  hours = raw_files.vocabulary(tmp_path, 'hour')
+  assert [hours[row['f_hour']] for row in stored[:4]] == ['21', '22', '23', '0']
+  begin = round(utc(START).timestamp() * 1000)
+  assert stored[0]['timestamp'] == begin - 2 * 3_600_000
+  manifest = manifest_lib.read(tmp_path / 'out')
+  fields = {field.name: field.details for field in manifest.fields}
+  assert fields['hour'] == {
+    'column': 'ts',
+    'side': '',
+    'from_time': 'hour',
+    'min_count': 1,
+  }
+
+
+def test_a_time_that_is_none(tmp_path):
+  path, manifest = prepared(tmp_path, 'some zones', 'csv')
+  lines = path.read_text().splitlines()
+  lines[2] = lines[2].replace(ISO[1], 'at night')
+  raw_files.write(path, lines)
+  encode = encoder.Encoder(tmp_path / 'out', manifest)
+  with rows.open_rows(str(path)) as found:
+    chunk = next(found.chunks(ROWS))
+  with pytest.raises(Exception, match="row 3, column 'ts': 'at nightZ'"):
+    encode.encode(chunk)
