@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import gzip
 import itertools
 import math
 import pathlib
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -25,7 +23,7 @@ from rmtl_jax.data import parquet
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.sources import table as table_source
+from rmtl_jax.preparation.raw import folders
 
 DELIMITERS = (',', '\t', ';', '|')
 ORDER = 'row_of_sample'
@@ -51,7 +49,7 @@ class Sample:
     rows: of the sample.
     log_rows: of the log; an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
-    delimiter: of CSV files; empty for Parquet.
+    delimiter: of CSV files, if it is not that of their names.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -85,8 +83,8 @@ def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
   Raises:
     types.InputError: no such files, or empty, unreadable or headerless ones.
   """
-  paths = table_source.find_files(log)
-  if paths[0].name.lower().endswith('.parquet'):
+  paths = folders.find(log)
+  if paths[0].name.lower().endswith(folders.PARQUET):
     return _of_parquet(paths, rows)
   delimiter = delimiter or _find_delimiter(paths[0])
   return _of_csv(paths, rows, delimiter)
@@ -108,6 +106,7 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   header = raw_csv.read_header(paths[0], delimiter)
   chosen = _spread(paths, _MOST_FILES)
   records: list[list[str]] = []
+  of_folders: dict[str, list[str | None]] = {}
   estimated, is_whole = 0, len(chosen) == len(paths)
   for path in chosen:
     if raw_csv.read_header(path, delimiter) != header:
@@ -118,6 +117,8 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
       path, max(rows // len(chosen), 1), delimiter, len(header)
     )
     records += found
+    for name, value in folders.values(path, None, header).items():
+      of_folders.setdefault(name, []).extend([value] * len(found))
     estimated += in_file
     is_whole = is_whole and len(found) == in_file
   if not records:
@@ -125,40 +126,65 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   columns = list(zip(*records, strict=True))
   _check_header(paths[0], header, columns)
   raw.check_columns(paths[0], header, ())
-  total = estimated * len(paths) // len(chosen)
   arrays = [pa.array(values, pa.string()) for values in columns]
-  return _sample(header, arrays, total, is_whole, delimiter)
+  for name, values in of_folders.items():
+    if len(values) == len(records):  # folders of all files name it
+      header = [*header, name]
+      arrays.append(pa.array(values, pa.string()))
+  total = estimated * len(paths) // len(chosen)
+  return _sample(header, arrays, total, is_whole, delimiter, paths[0])
 
 
 def _csv_records(
   path: pathlib.Path, rows: int, delimiter: str, width: int
 ) -> tuple[list[list[str]], int]:
   """Records of a file without its header, and about how many it has."""
+  kind, size = raw.compression(path), path.stat().st_size
   try:
-    size, unpacked = path.stat().st_size, path.stat().st_size
-    with (gzip.open if raw.is_gzip(path) else open)(path, 'rb') as file:
+    with path.open('rb') as packed:
+      file = (
+        packed if kind == 'none' else pa.CompressedInputStream(packed, kind)
+      )
       head = file.read(_HEAD_BYTES)
-      if raw.is_gzip(path) and len(head) == _HEAD_BYTES:
-        ratio = len(head) / max(file.fileobj.tell(), 1)  # pyright: ignore
-        unpacked = max(round(size * min(ratio, 1000)), _HEAD_BYTES)
-      elif raw.is_gzip(path):
-        unpacked = len(head)
+      if len(head) < _HEAD_BYTES:
+        size = len(head)
+      elif kind != 'none':
+        size = round(size * len(head) / max(packed.tell(), 1))
       length = len(head) / max(head.count(b'\n'), 1)
-      if unpacked <= _ALL * rows * length:
-        text = head + file.read()
-        found = _parse(text, delimiter, width)[1:]
+      if size <= _ALL * rows * length:
+        found = _parse(head + file.read(), delimiter, width)[1:]
         return found, len(found)
       found = []
       block = math.ceil(rows * length / _BLOCKS)
-      last = max(min(unpacked, _MOST_UNPACKED) - block, 0)
-      for start in np.linspace(0, last, _BLOCKS).astype(int):
-        file.seek(start)
-        text = file.read(block)
+      for text in _blocks(file, head, min(size, _MOST_UNPACKED), block):
         # The first line is the header, or a part of a row.
         found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[1:]
-  except (OSError, EOFError, zlib.error) as error:
-    raise types.InputError(f'{path}: not readable: {error}') from None
-  return found, max(round(unpacked / length), len(found) + 1)
+  except (OSError, pa.ArrowException) as error:
+    first = types.first_line(error)
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  return found, max(round(size / length), len(found) + 1)
+
+
+def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
+  """Blocks of a file from its beginning to its end.
+
+  Args:
+    file: of which `head` has been read.
+    head: its first bytes.
+    size: of the file, about.
+    block: bytes of a block.
+  """
+  place, rest = len(head), head
+  for start in np.linspace(0, max(size - block, 0), _BLOCKS).astype(int):
+    # What is compressed can't be sought, only read.
+    if start > place and file.seekable():
+      file.seek(start)
+      place, rest = start, b''
+    while place < start + block and (more := file.read(_HEAD_BYTES)):
+      rest = (rest + more)[-(_HEAD_BYTES + block) :]
+      place += len(more)
+    begin = start - (place - len(rest))
+    yield rest[max(begin, 0) : max(begin + block, 0)]
 
 
 def _parse(text: bytes, delimiter: str, width: int) -> list[list[str]]:
@@ -224,6 +250,10 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
       with parquet.open_file(path) as file:
         found = _parquet_rows(file, max(rows // len(chosen), 1))
         total += file.metadata.num_rows
+      for name, value in folders.values(path, None, found.column_names).items():
+        found = found.append_column(
+          name, pa.array([value] * found.num_rows, pa.string())
+        )
     except (OSError, pa.ArrowException) as error:
       first = types.first_line(error)
       raise types.InputError(
@@ -248,7 +278,6 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
     table.columns,
     total * len(paths) // len(chosen),
     is_whole,
-    '',
   )
 
 
@@ -289,7 +318,8 @@ def _sample(
   columns: Sequence[Any],
   log_rows: int,
   is_whole: bool,
-  delimiter: str,
+  delimiter: str = '',
+  path: pathlib.Path | None = None,
 ) -> Sample:
   """Puts the columns into a table of their own database."""
   connection, name = sql.connect(), sql.unique_name('sample')
@@ -308,5 +338,5 @@ def _sample(
     table.num_rows,
     log_rows,
     is_whole,
-    delimiter,
+    '' if path and raw.delimiter_of(path, '') == delimiter else delimiter,
   )

@@ -42,7 +42,7 @@ def schema(
   if tasks:
     task_names = names.of_tasks([task.column for task in tasks])
     record['tasks'] = [task.entry(task_names) for task in tasks]
-  if sample.delimiter not in ('', ','):
+  if sample.delimiter:
     record['delimiter'] = sample.delimiter
   used = {*fields, *(key.column for key in roles.values())}
   used |= {task.column for task in tasks}
