@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Sequence
 
@@ -60,6 +59,7 @@ def execute(values: flags.FlagValues) -> int:
   if delimiter and (len(delimiter) > 1 or delimiter in '"\r\n'):
     raise types.InputError(f'--delimiter: {delimiter!r} is not one character')
   from rmtl_jax.preparation.guess import guess as guess_lib
+  from rmtl_jax.preparation.guess import writing
   from rmtl_jax.report import guessed, tables
   from rmtl_jax.report.page import markdown
 
@@ -69,7 +69,7 @@ def execute(values: flags.FlagValues) -> int:
   print(tables.text(guessed.terminal_table(found)))
   if found.problem:
     raise types.InputError(found.problem)
-  durable.write_text(schema, json.dumps(found.schema, indent=2) + '\n')
+  durable.write_text(schema, writing.text(found.schema))
   durable.write_text(reasons, markdown.render(guessed.page(found, schema)))
   for note in found.notes:
     print(tables.wrapped(note))

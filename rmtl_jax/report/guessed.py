@@ -59,6 +59,11 @@ def commands(found: guess_lib.Guess, schema: pathlib.Path) -> list[list[str]]:
       f'--schema={shlex.quote(str(schema))}',
       f'--data_dir=data/{name}',
       *(['--any_dates'] if found.any_dates else []),
+      *(
+        [f'--split_column={shlex.quote(found.split_column)}']
+        if found.split_column
+        else []
+      ),
     ],
     [f'rmtl describe data/{name}'],
     [

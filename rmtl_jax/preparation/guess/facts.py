@@ -12,6 +12,16 @@ from rmtl_jax.preparation.raw import files as raw
 # numbers alone (`NA` may be a country).
 _NOTHING = (*raw.NULL_TEXTS, '?', '<NA>', 'NaT', '#N/A')
 _NOTHING_IN_NUMBERS = (*_NOTHING, 'NA', 'none', '-', '.')
+# Texts of yes and no.
+_TRUTHS = (
+  ('true', 'false'),
+  ('yes', 'no'),
+  ('y', 'n'),
+  ('t', 'f'),
+  ('on', 'off'),
+)
+# Numbers that stand for nothing where no other is negative.
+_SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 # Between the values of a list. The first two stand in hardly any other text.
 _SEPARATORS = ('|', ';', ',', ' ')
 # Least share of rows whose text a separator parts.
@@ -38,6 +48,9 @@ class Facts:
     separator: of a list in a text.
     tokens: different values of a list.
     nothing: texts that stand for a missing value.
+    truth: the texts of 1 and of 0, of two values that are not these; the empty
+      text for a missing value.
+    sentinel: the only negative number, if it is one that stands for nothing.
   """
 
   name: str
@@ -54,6 +67,8 @@ class Facts:
   separator: str = ''
   tokens: int = 0
   nothing: tuple[str, ...] = ()
+  truth: tuple[str, str] | None = None
+  sentinel: float | None = None
 
   @property
   def missing(self) -> float:
@@ -67,7 +82,9 @@ class Facts:
 
   @property
   def is_binary(self) -> bool:
-    """Whether values are 0 and 1, both."""
+    """Whether values are 0 and 1, or stand for them, both."""
+    if self.truth is not None:
+      return True
     numbers = self.kind == 'number' and self.whole
     span = (self.least, self.largest) == (0.0, 1.0)
     return self.distinct == 2 and (self.kind == 'bool' or (numbers and span))
@@ -82,6 +99,10 @@ def number(sample: sample_lib.Sample, facts: Facts) -> str:
   """SQL of a column's values as numbers, NULL where there is none."""
   if facts.kind == 'bool':
     return f'CAST({sample.column(facts.name)} AS DOUBLE)'
+  if facts.truth is not None:
+    one, zero = map(sql.literal, facts.truth)
+    value = f"coalesce({text(sample, facts)}, '')"
+    return f'CASE {value} WHEN {one} THEN 1.0 WHEN {zero} THEN 0.0 END'
   return f'TRY_CAST({text(sample, facts)} AS DOUBLE)'
 
 
@@ -118,10 +139,12 @@ def _of_numbers(
   """Facts of a column that is no text; None where it is."""
   value = _text(sample, name, nothing)
   number = f'TRY_CAST({value} AS DOUBLE)'
-  filled, distinct, numbers, whole, codes, *spread = sample.fetch(
+  filled, distinct, numbers, whole, codes, below, above, *spread = sample.fetch(
     f'count({value}), count(DISTINCT {value}), count({number}),'
     f' count(*) FILTER (isfinite({number}) AND {number} = round({number})),'
     f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
+    f' count(DISTINCT {number}) FILTER ({number} < 0),'
+    f' min({number}) FILTER ({number} >= 0),'
     f' min({number}), max({number}), median({number})'
   )[0]
   if kind in ('bool', 'time') or not filled:
@@ -129,6 +152,14 @@ def _of_numbers(
   if numbers < filled:
     return None
   least, largest, median = spread
+  truth = None
+  if (distinct, least, largest) == (2, -1, 1):
+    truth = '1', '-1'
+  elif (distinct, least) == (1, 1) and filled < sample.rows:
+    truth = '1', ''
+  sentinel = None
+  if below == 1 and least in _SENTINELS and above is not None:
+    sentinel, least = least, above
   return Facts(
     name,
     'number',
@@ -141,6 +172,8 @@ def _of_numbers(
     largest=largest,
     median=median,
     nothing=nothing,
+    truth=truth,
+    sentinel=sentinel,
   )
 
 
@@ -169,7 +202,23 @@ def _of_text(
     separator=separator,
     tokens=tokens,
     nothing=nothing,
+    truth=_truth(sample, value) if distinct == 2 else None,
   )
+
+
+def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
+  """The texts of yes and no, if the two values of a text are such."""
+  found = [
+    row[0]
+    for row in sample.fetch(
+      f'DISTINCT {value} AS v', f'WHERE {value} IS NOT NULL'
+    )
+  ]
+  known = {text.lower(): text for text in found}
+  for one, zero in _TRUTHS:
+    if {*known} == {one, zero}:
+      return known[one], known[zero]
+  return None
 
 
 def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:

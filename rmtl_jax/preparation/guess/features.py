@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
+from typing import Any
 
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
@@ -19,18 +20,19 @@ _WORDS, _UNIQUE = 3.0, 0.9
 _SKEWED = 10
 
 
-class Feature(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Feature:
   """What becomes of a column.
 
   Attributes:
     kind: `categorical`, `multi_valued`, `numeric`, or '' if it is left out.
     why: in words.
-    transform: of a numeric one.
+    more: further keys of its entry in the schema.
   """
 
   kind: str
   why: str
-  transform: str = ''
+  more: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def guess(facts: facts_lib.Facts) -> Feature:
@@ -40,9 +42,9 @@ def guess(facts: facts_lib.Facts) -> Feature:
     return Feature('', left_out)
   if facts.kind == 'list':
     parted = f', parted by {facts.separator!r}' if facts.separator else ''
-    return Feature(
-      'multi_valued', f'lists of {facts.tokens:,} different values{parted}'
-    )
+    why = f'lists of {facts.tokens:,} different values{parted}'
+    more = {'separator': facts.separator} if facts.separator else {}
+    return Feature('multi_valued', why, more)
   if facts.kind == 'bool':
     return Feature('categorical', 'true and false')
   if facts.kind == 'text':
@@ -100,8 +102,12 @@ def _of_numbers(facts: facts_lib.Facts) -> Feature:
 
 
 def _numeric(facts: facts_lib.Facts, why: str) -> Feature:
-  span = f'{facts.least:g} to {facts.largest:g}, median {facts.median:g}'
-  skewed = facts.largest >= _SKEWED * max(facts.median, 1)
-  if facts.least >= 0 and skewed:
-    return Feature('numeric', f'{why}; {span}: skewed', 'log1p')
-  return Feature('numeric', f'{why}; {span}', 'standard')
+  why += f'; {facts.least:g} to {facts.largest:g}, median {facts.median:g}'
+  more: dict[str, Any] = {}
+  if facts.least >= 0 and facts.largest >= _SKEWED * max(facts.median, 1):
+    more['transform'] = 'log1p'
+    why += ': skewed'
+  if facts.sentinel is not None:
+    more['null'] = [f'{facts.sentinel:g}']
+    why += f'; {facts.sentinel:g} stands for nothing, as it alone is negative'
+  return Feature('numeric', why, more)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax import types
+from rmtl_jax.preparation import given_splits
 from rmtl_jax.preparation.guess import (
   events,
   features,
@@ -60,6 +61,7 @@ class Guess:
     is_whole: whether the sample is the log.
     notes: what a person should know, one sentence each.
     any_dates: whether times are none since 1970.
+    split_column: the column by which the log is split, or ''.
     problem: why `rmtl prepare` could not use the schema; '' if it can.
   """
 
@@ -71,6 +73,7 @@ class Guess:
   is_whole: bool
   notes: tuple[str, ...] = ()
   any_dates: bool = False
+  split_column: str = ''
   problem: str = ''
 
 
@@ -126,8 +129,9 @@ def guess(
     rows=sample.rows,
     log_rows=sample.log_rows,
     is_whole=sample.is_whole,
-    notes=tuple(writing.notes(sample, roles, time, tasks)),
+    notes=tuple(writing.notes(sample, roles, time, tasks, schema)),
     any_dates=time is not None and not time.is_date,
+    split_column=_split_column(sample, facts),
     problem=writing.problem(log, sample, happened, schema),
   )
 
@@ -175,6 +179,20 @@ def _named(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
       if fits[role] and names.rank(one.name, role) is not None:
         found[one.name] = why
   return found
+
+
+def _split_column(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> str:
+  """The column that says train and test in words that prepare knows."""
+  known = {v for values in given_splits.VALUES.values() for v in values}
+  for one in facts:
+    if names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
+      continue
+    rows = sample.fetch(f'DISTINCT {facts_lib.text(sample, one)}')
+    if {'train', 'test'} <= {row[0] for row in rows} <= known:
+      return one.name
+  return ''
 
 
 _ROLES = {

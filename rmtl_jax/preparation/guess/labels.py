@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,20 +24,23 @@ class Label(NamedTuple):
   """A label.
 
   Attributes:
-    column: its name.
+    facts: of its column.
     rate: share of positives, or the mean of other kinds.
     why: it is one.
     after: the column of the label that it implies, or ''.
-    nullable: whether rows lack it.
     kind: `binary`, `regression` or `ordinal`.
   """
 
-  column: str
+  facts: facts_lib.Facts
   rate: float
   why: str
   after: str = ''
-  nullable: bool = False
   kind: str = 'binary'
+
+  @property
+  def column(self) -> str:
+    """The column's name."""
+    return self.facts.name
 
   def entry(self, names_of: Mapping[str, str]) -> dict[str, Any]:
     """The task in a schema.
@@ -50,7 +54,13 @@ class Label(NamedTuple):
     }
     if self.after:
       entry['after'] = names_of[self.after]
-    if self.nullable:
+    one, zero = self.facts.truth or ('true', 'false')
+    # Of these two a schema needs no word.
+    if one.lower() != 'true':
+      entry['positive'] = [one]
+      # Without a list of the others, all else is negative: an empty value too.
+      entry |= {'negative': [zero]} if zero else {}
+    if self.facts.filled < self.facts.rows and zero:
       entry['null'] = 'not_observed'
     if self.kind != 'binary':
       entry['kind'] = self.kind
@@ -74,7 +84,7 @@ def find(
   Returns:
     The labels, and {column: why} of those that might be labels and are not.
   """
-  free = [one for one in facts if one.name not in taken]
+  free = [_with_words(sample, one) for one in facts if one.name not in taken]
   binary = [one for one in free if one.is_binary]
   chosen = {
     one.name: 'named like a label' for one in binary if names.is_label(one.name)
@@ -93,6 +103,21 @@ def find(
       if name not in {label.column for label in labels}
     }
   return labels, others
+
+
+def _with_words(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> facts_lib.Facts:
+  """A label of two texts, the rarer one as its positives."""
+  is_open = facts.kind == 'text' and not facts.is_binary
+  if not (is_open and facts.distinct == 2 and names.is_label(facts.name)):
+    return facts
+  value = facts_lib.text(sample, facts)
+  rows = sample.fetch(
+    f'{value} AS v, count(*) AS n',
+    f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n, v',
+  )
+  return dataclasses.replace(facts, truth=(rows[0][0], rows[1][0]))
 
 
 class _Together(NamedTuple):
@@ -218,26 +243,19 @@ def _funnel(
 ) -> list[Label]:
   """Labels with their parents, the most frequent first."""
   columns = sorted((one.name for one in labels), key=together.rate)[::-1]
-  missing = {one.name for one in labels if one.filled < one.rows}
+  by_name = {one.name: one for one in labels}
   found = []
   for column in columns:
     parents = [c for c in columns if together.is_after(column, c)]
     # The rarest of several is the step before.
     after = min(parents, key=together.rate, default='')
-    reason = f'{why[column]}, {together.rate(column):.1%} are 1'
+    one = (by_name[column].truth or ('1', '0'))[0]
+    reason = f'{why[column]}, {together.rate(column):.1%} are {one}'
     if after:
       reason += f'; every 1 has a 1 in {after}, so it is after it'
     else:
       reason += _nearly_after(together, column, columns)
-    found.append(
-      Label(
-        column,
-        together.rate(column),
-        reason,
-        after,
-        column in missing,
-      )
-    )
+    found.append(Label(by_name[column], together.rate(column), reason, after))
   return found
 
 
@@ -274,24 +292,16 @@ def _others(
     elif not names.is_label(one.name):
       continue
     elif one.distinct == 1 and one.kind in ('number', 'bool'):
-      found[one.name] = _one_value(one)
-    elif one.distinct == 2 and not one.is_binary:
-      found[one.name] = (
-        'named like a label, with two values that are not 0 and 1; write these'
-      )
+      value = f'{one.least:g}' if one.kind == 'number' else 'the same'
+      found[one.name] = f'named like a label, but always {value}'
+    elif one.distinct == 2:
+      found[one.name] = 'named like a label, with two values, none of them 0'
     elif one.kind == 'number' and one.whole and one.distinct > 2:
       found[one.name] = (
         f'named like a label, with {one.distinct:,} values; could be a task of'
         f' kind {_kind(one)}'
       )
   return found
-
-
-def _one_value(facts: facts_lib.Facts) -> str:
-  value = f'{facts.least:g}' if facts.kind == 'number' else 'the same'
-  if facts.filled < facts.rows:
-    return f'named like a label, {value} or empty; write 0 where it is empty'
-  return f'named like a label, but always {value}'
 
 
 def _kind(facts: facts_lib.Facts) -> str:
@@ -309,6 +319,5 @@ def _outcome(
       kind = _kind(one)
       span = f'{one.least:g} to {one.largest:g}, mean {mean:.3g}'
       why = f'no column of 0 and 1, and this is what a row led to ({span})'
-      nullable = one.filled < one.rows
-      return [Label(one.name, mean, why, '', nullable, kind)]
+      return [Label(one, mean, why, kind=kind)]
   return []

@@ -57,7 +57,7 @@ def _of_column(
   )
   if not (is_number or few):
     value = f'{value} IS NOT NULL'
-  labelled = [f'TRY_CAST({sample.column(a.column)} AS DOUBLE)' for a in labels]
+  labelled = [facts_lib.number(sample, label.facts) for label in labels]
   counts = ', '.join(
     f'count(*) FILTER ({label} = 1), count(*) FILTER ({label} = 0)'
     for label in labelled
@@ -65,7 +65,8 @@ def _of_column(
   if not counts:
     return ''
   rows = sample.fetch(f'{value} AS v, {counts}', 'GROUP BY v ORDER BY v')
-  for i, label in enumerate(labels):
+  # The rarest label that it tells says most.
+  for i, label in reversed([*enumerate(labels)]):
     ones = np.array([row[1 + 2 * i] for row in rows], np.float64)
     zeros = np.array([row[2 + 2 * i] for row in rows], np.float64)
     if min(ones.sum(), zeros.sum()) < _LEAST_ROWS:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
@@ -21,6 +22,23 @@ _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 _FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_231
 # Dates and times of day that are not ISO's.
 _WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d'
+# Patterns of text that is not ISO's, the day before the month where both fit.
+_PATTERNS = (
+  '%Y-%m-%d %H',
+  '%Y/%m/%d %H:%M:%S',
+  '%Y/%m/%d %H:%M',
+  '%d.%m.%Y %H:%M:%S',
+  '%d.%m.%Y %H:%M',
+  '%d.%m.%Y',
+  '%d/%m/%Y %H:%M:%S',
+  '%d/%m/%Y %H:%M',
+  '%d/%m/%Y',
+  '%m/%d/%Y %H:%M:%S',
+  '%m/%d/%Y %H:%M',
+  '%m/%d/%Y',
+  '%m/%d/%Y %I:%M:%S %p',
+  '%d/%b/%Y:%H:%M:%S %z',
+)
 # Least times that are counted from a log's beginning.
 _LEAST_RELATIVE = 100
 
@@ -30,17 +48,22 @@ class Time(NamedTuple):
 
   Attributes:
     column: its name.
-    unit: of schema.UNITS; empty if a schema can't say it.
-    why: the unit was taken.
-    is_date: whether it tells days since 1970, not times from a beginning.
+    form: what a schema says of it beside the column; empty if it can say
+      nothing.
+    why: the form was taken.
     rank: of several the greatest is the row's.
+    is_date: whether it tells days since 1970, not times from a beginning.
+    days: between the first and the last.
+    has_clock: whether it tells more than days.
   """
 
   column: str
-  unit: str
+  form: dict[str, str]
   why: str
-  is_date: bool
   rank: tuple[float, ...]
+  is_date: bool = True
+  days: float = 0.0
+  has_clock: bool = True
 
 
 def find(
@@ -52,7 +75,7 @@ def find(
   rows = [
     time
     for time in found
-    if time.unit
+    if time.form
     and time.column in complete
     and names.is_time(time.column)
     and not names.is_label(time.column)
@@ -66,8 +89,8 @@ def find(
       others[time.column] = f'{time.why}, of something that not every row has'
     elif best:
       others[time.column] = f'{time.why}; {best.column} is the time'
-    elif not time.unit:
-      others[time.column] = f'{time.why}, which no unit of a schema reads'
+    elif not time.form:
+      others[time.column] = f'{time.why}, which no schema reads'
     else:
       others[time.column] = f'{time.why}; not the time of a row by its name'
   return best, others
@@ -81,29 +104,16 @@ def _of_column(
   named = names.is_time(facts.name)
   if facts.kind == 'time':
     value = f'TRY_CAST({facts_lib.text(sample, facts)} AS TIMESTAMPTZ)'
-    first, last, days = sample.fetch(
-      f'min({value})::VARCHAR, max({value})::VARCHAR,'
-      f' count(DISTINCT {value}::DATE)'
-    )[0]
-    is_day = days == facts.distinct
-    return Time(
-      facts.name,
-      'iso',
-      f'{"days" if is_day else "times"} from {first[:10]} to {last[:10]}',
-      True,
-      (True, not is_day, facts.distinct),
-    )
+    return _of_texts(sample, facts, value, {'unit': 'iso'})
   if named and facts.kind in ('text', 'list'):
-    value = facts_lib.text(sample, facts)
-    shown = sample.fetch(f'min({value})')[0][0] or ''
-    if re.match(_WRITTEN, shown):
-      return Time(facts.name, '', f'times such as {shown!r}', True, ())
+    return _of_patterns(sample, facts, _PATTERNS)
   if facts.kind != 'number' or not facts.whole:
     return None
   is_days = facts.least >= _FIRST_DAY and facts.largest <= _LAST_DAY
-  if named and is_days and _is_day(facts.least) and _is_day(facts.largest):
-    why = f'days, such as {facts.least:.0f}'
-    return Time(facts.name, '', why, True, ())
+  # Only text has a pattern, as all values of CSV files are.
+  is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
+  if named and is_days and (found := _of_patterns(sample, facts, ('%Y%m%d',))):
+    return found if is_text else found._replace(form={})
   unit = _unit(facts)
   # Numbers of ten digits may be ids.
   if unit and (named or unit != 's'):
@@ -115,19 +125,81 @@ def _of_column(
       f'named like a time, from {facts.least:.0f} to {facts.largest:.0f}: not'
       f' since 1970, so read as {unit} since the log began'
     )
-    return Time(facts.name, unit, why, False, (False, True, facts.distinct))
+    rank = False, True, facts.distinct
+    return Time(facts.name, {'unit': unit}, why, rank, is_date=False)
   return None
+
+
+def _of_patterns(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  patterns: Sequence[str],
+) -> Time | None:
+  """Text of times of which one pattern reads every value."""
+  text = facts_lib.text(sample, facts)
+  values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
+  shown, *counts = sample.fetch(
+    ', '.join([f'min({text})', *(f'count({value})' for value in values)])
+  )[0]
+  for pattern, value, count in zip(patterns, values, counts, strict=True):
+    if count == facts.filled:
+      return _of_texts(sample, facts, value, {'format': pattern})
+  if not re.match(_WRITTEN, shown or ''):
+    return None
+  return Time(facts.name, {}, f'times such as {shown!r}', ())
+
+
+def _of_texts(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  value: str,
+  form: dict[str, str],
+) -> Time:
+  """Times that are text, or of a type of their own.
+
+  Args:
+    sample: the rows.
+    facts: of the column.
+    value: SQL of the times.
+    form: for the schema.
+  """
+  first, last, days = sample.fetch(
+    f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE)'
+  )[0]
+  is_day = days == facts.distinct
+  why = f'{"days" if is_day else "times"} {_span(first, last)}'
+  if 'format' in form:
+    why += f', as {form["format"]}'
+  return Time(
+    facts.name,
+    form,
+    why,
+    (True, not is_day, facts.distinct),
+    days=(last - first) / _DAY_S,
+    has_clock=not is_day,
+  )
 
 
 def _since_1970(facts: facts_lib.Facts, unit: str) -> Time:
   first, last = (
-    np.datetime64(int(at / _PER_SECOND[unit]), 's').astype('datetime64[D]')
-    for at in (facts.least, facts.largest)
+    facts.least / _PER_SECOND[unit],
+    facts.largest / _PER_SECOND[unit],
   )
-  why = f'in {unit} since 1970 from {first} to {last}'
-  if unit == 'ns':
-    return Time(facts.name, '', f'{why}; write ms or us', True, ())
-  return Time(facts.name, unit, why, True, (True, True, facts.distinct))
+  return Time(
+    facts.name,
+    {'unit': unit},
+    f'in {unit} since 1970 {_span(first, last)}',
+    (True, True, facts.distinct),
+    days=(last - first) / _DAY_S,
+  )
+
+
+def _span(first: float, last: float) -> str:
+  """'from 2024-05-01 to 2024-05-28', of seconds since 1970."""
+  ends = (
+    np.datetime64(int(at), 's').astype('datetime64[D]') for at in (first, last)
+  )
+  return 'from {} to {}'.format(*ends)
 
 
 def _unit(facts: facts_lib.Facts) -> str:
@@ -141,11 +213,3 @@ def _unit(facts: facts_lib.Facts) -> str:
     ),
     '',
   )
-
-
-def _is_day(number: float) -> bool:
-  try:
-    datetime.datetime.strptime(f'{number:.0f}', '%Y%m%d')
-  except ValueError:
-    return False
-  return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from rmtl_jax.preparation.guess import (
 )
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
+
+# From how many days on the hour and the weekday tell something.
+_LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
 
 def schema(
@@ -34,11 +38,13 @@ def schema(
     if role in roles
   }
   if time:
-    record['time'] = {'column': time.column, 'unit': time.unit}
+    record['time'] = {'column': time.column, **time.form}
   as_fields = [
     roles[role].column for role in ('user', 'item', 'domain') if role in roles
   ]
-  record |= _fields(facts, as_fields, fields)
+  record |= _fields(as_fields, fields)
+  if time and (made := _from_time(facts, time)):
+    record['from_time'] = made
   if tasks:
     task_names = names.of_tasks([task.column for task in tasks])
     record['tasks'] = [task.entry(task_names) for task in tasks]
@@ -59,31 +65,59 @@ def schema(
   return record
 
 
+def text(record: Mapping[str, Any]) -> str:
+  """The JSON as people edit it: an entry on a line.
+
+  >>> print(text({'user': 'u', 'numeric': ['a', {'column': 'b'}]}), end='')
+  {
+    "user": "u",
+    "numeric": [
+      "a",
+      {"column": "b"}
+    ]
+  }
+  """
+  lines = []
+  for key, value in record.items():
+    shown = json.dumps(value)
+    if isinstance(value, list):
+      entries = ',\n'.join(f'    {json.dumps(entry)}' for entry in value)
+      shown = f'[\n{entries}\n  ]'
+    lines.append(f'  {json.dumps(key)}: {shown}')
+  return '{\n' + ',\n'.join(lines) + '\n}\n'
+
+
+def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
+  """Categories to make of the time, which the log has not and which vary."""
+  words = {word for one in facts for word in names.words(one.name)}
+  made = []
+  if time.is_date and time.has_clock and time.days >= _LEAST_DAYS['hour']:
+    made += [] if words & {'hour', 'hourmin'} else ['hour']
+  if time.is_date and time.days >= _LEAST_DAYS['weekday']:
+    made += [] if words & {'weekday', 'dow'} else ['weekday']
+  return made
+
+
 def _fields(
-  facts: Sequence[facts_lib.Facts],
   keys_: Sequence[str],
   fields: Mapping[str, features.Feature],
 ) -> dict[str, list[Any]]:
   """Entries of the fields by kind; a name alone where that says all.
 
   Args:
-    facts: of all columns.
     keys_: columns that are categorical, whatever else they are.
     fields: the other columns.
   """
   kinds = {column: 'categorical' for column in keys_}
   kinds |= {column: field.kind for column, field in fields.items()}
-  separators = {one.name: one.separator for one in facts}
   field_names = names.unique(column for column, kind in kinds.items() if kind)
   found: dict[str, list[Any]] = {kind: [] for kind in manifest_lib.KINDS}
   for column, name in field_names.items():
-    entry = {'column': column}
+    entry: dict[str, Any] = {'column': column}
     if name != column:
       entry['name'] = name
-    if separators[column]:
-      entry['separator'] = separators[column]
-    if column in fields and fields[column].transform == 'log1p':
-      entry['transform'] = 'log1p'
+    if column in fields:
+      entry |= fields[column].more
     found[kinds[column]].append(column if len(entry) == 1 else entry)
   return {kind: entries for kind, entries in found.items() if entries}
 
@@ -121,6 +155,7 @@ def notes(
   roles: Mapping[str, keys.Key],
   time: times.Time | None,
   tasks: Sequence[labels.Label],
+  record: Mapping[str, Any],
 ) -> list[str]:
   """What a person should know, in sentences."""
   found = []
@@ -132,23 +167,29 @@ def notes(
     )
   if 'session' in roles:
     found.append(f'Sessions: the rows of one {roles["session"].column}.')
-  elif 'user' in roles:
-    gap = ', until a gap above --idle_minutes (30)' if time else ''
-    found.append(f'Sessions: rows of one {roles["user"].column}{gap}.')
+  elif 'user' in roles and time:
+    found.append(
+      f'Sessions: rows of one {roles["user"].column}, until a gap above'
+      ' --idle_minutes (30).'
+    )
   else:
     found.append(
-      'Neither a session nor a user: every row is a session of its own, and'
-      ' critics have no future to foresee.'
+      'No session, and no user with a time: every row is a session of its own,'
+      ' and critics have no future to foresee.'
     )
   if time is None:
     found.append(
-      'No time of the rows: splits are drawn at random, and there are no as-of'
-      ' features.'
+      'No time of the rows: sessions are drawn for the splits, and there are no'
+      ' as-of features.'
     )
   elif not time.is_date:
     found.append(
       f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
       ' needs --any_dates.'
+    )
+  if 'from_time' in record:
+    found.append(
+      f'Categories made of the time: {" and ".join(record["from_time"])}.'
     )
   if tasks and time:
     found.append(

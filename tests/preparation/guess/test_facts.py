@@ -31,6 +31,7 @@ def _facts(tmp_path, values, name='x'):
     (['"1,12"', '"12,7"', '"7"', '"1,7"'] * 75, 'list', ()),
     (['"[1,3)"', '"[3,5)"'] * 150, 'text', ()),
     (['n12 45', '45 n7', 'n12 n7', '45'] * 75, 'list', ()),
+    (['yes', 'no', ''] * 100, 'text', ()),
     (['New York', 'Los Angeles', 'York'] * 100, 'text', ()),
   ],
 )
@@ -86,4 +87,30 @@ def test_types_of_parquet(tmp_path):
 )
 def test_fields(tmp_path, name, values, kind, transform):
   found = features.guess(_facts(tmp_path, values, name))
-  assert (found.kind, found.transform) == (kind, transform)
+  expected = {'transform': 'log1p'} if transform == 'log1p' else {}
+  assert (found.kind, found.more) == (kind, expected)
+
+
+def test_a_single_negative_number_stands_for_nothing(tmp_path):
+  facts = _facts(tmp_path, ['-1', '0.5', '2.5'] * 100, 'price')
+  assert (facts.sentinel, facts.least) == (-1, 0.5)
+  assert features.guess(facts).more == {'null': ['-1']}
+  # A code of its own among codes, and a number among others.
+  assert features.guess(_facts(tmp_path, [-1, 0, 1] * 100)).more == {}
+  assert features.guess(_facts(tmp_path, [-1, -2, 900] * 100)).more == {}
+
+
+@pytest.mark.parametrize(
+  ('values', 'truth'),
+  [
+    (['Yes', 'No', ''] * 100, ('Yes', 'No')),
+    ([-1, 1, 1] * 100, ('1', '-1')),
+    ([1, '', ''] * 100, ('1', '')),
+    (['true', 'false', 'true'] * 100, ('true', 'false')),
+    ([0, 1, 1] * 100, None),
+    (['red', 'blue', 'red'] * 100, None),
+    ([1, 1, 1] * 100, None),
+  ],
+)
+def test_values_that_stand_for_0_and_1(tmp_path, values, truth):
+  assert _facts(tmp_path, values).truth == truth

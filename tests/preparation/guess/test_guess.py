@@ -52,7 +52,7 @@ def test_roles_of_a_log(found):
     ('stock_count', '1 to 10000, median 100: skewed'),
     ('title', 'free text of 8 words'),
     ('country', 'constant'),
-    ('paid_amount', 'filled only where is_click is 1'),
+    ('paid_amount', 'filled only where bought is 1'),
     ('watch_seconds', 'tells is_click nearly alone (AUC 1.000)'),
     ('is_click', '33.5% are 1'),
     ('bought', 'every 1 has a 1 in is_click, so it is after it'),
@@ -72,6 +72,7 @@ def test_the_schema_is_what_a_person_would_write(found):
     'categorical': ['customer', 'product_id', 'shop'],
     'multi_valued': [{'column': 'tags', 'separator': '|'}],
     'numeric': ['price', {'column': 'stock_count', 'transform': 'log1p'}],
+    'from_time': ['hour'],
     'tasks': [
       {'name': 'click', 'column': 'is_click'},
       {'name': 'bought', 'column': 'bought', 'after': 'click'},
@@ -141,6 +142,7 @@ def test_weights_and_splits_are_named_and_left_out(tmp_path):
     'click': [int(i % 7 == 0) for i in range(100)],
   }
   found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.split_column == 'split'
   roles = {one.name: one.role for one in found.columns}
   assert roles['sample_weight'] == roles['split'] == 'left out'
 

@@ -84,8 +84,7 @@ def test_missing_labels_are_not_observed(tmp_path):
   ('name', 'values', 'said'),
   [
     ('like', [0] * N, 'always 0'),
-    ('buy', [1 if i % 5 == 0 else '' for i in range(N)], '1 or empty'),
-    ('buy', ['yes', 'no'] * (N // 2), 'not 0 and 1'),
+    ('buy', [2 + i % 2 for i in range(N)], 'none of them 0'),
     ('rating', [i % 5 for i in range(N)], 'kind ordinal'),
     ('play_time', [i % 50 for i in range(N)], 'kind regression'),
     ('share', [i % 4 for i in range(N)], '4 values'),
@@ -102,6 +101,34 @@ def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
   found, others = _labels(tmp_path, columns)
   assert (found['rating'].kind, found['rating'].rate) == ('ordinal', 3)
   assert not others
+
+
+@pytest.mark.parametrize(
+  ('values', 'more'),
+  [
+    (['no', 'no', 'yes'], {'positive': ['yes'], 'negative': ['no']}),
+    (['', '', '1'], {'positive': ['1']}),
+    (['-1', '-1', '1'], {'positive': ['1'], 'negative': ['-1']}),
+    (['False', 'False', 'True'], {}),
+    # Of two other texts the rarer one is the positive.
+    (
+      ['50000-', '50000-', '50000+'],
+      {'positive': ['50000+'], 'negative': ['50000-']},
+    ),
+  ],
+)
+def test_words_of_a_label_are_declared(tmp_path, values, more):
+  columns = {'click': _every(3, 2), 'bought': values * (N // 3)}
+  columns['bought'][2] = values[0]
+  found, _ = _labels(tmp_path, columns)
+  label = found['bought']
+  assert label.rate == pytest.approx((N / 3 - 1) / N)
+  assert label.entry({'click': 'click', 'bought': 'buy'}) == {
+    'name': 'buy',
+    'column': 'bought',
+    'after': 'click',
+    **more,
+  }
 
 
 def _leaks(tmp_path, **columns):
