@@ -169,14 +169,28 @@ def scan_file(
   Raises:
     OSError: the file can't be opened.
   """
-  name = os.path.realpath(path)
+  with scan_files([path], kind, options) as rows:
+    yield rows
+
+
+@contextlib.contextmanager
+def scan_files(
+  paths: Iterable[pathlib.Path], kind: str, options: str = ''
+) -> Iterator[str]:
+  """`scan_file` of several files, whose rows follow each other."""
   if options:
     options = f', {options}'
   with contextlib.ExitStack() as stack:
-    if not _PLAIN.fullmatch(name):
-      # No escape works for every name, so DuckDB gets that of a descriptor.
-      name = f'/proc/self/fd/{stack.enter_context(open(name, "rb")).fileno()}'
-    yield f'read_{kind}({literal(name)}, hive_partitioning = false{options})'
+    names = []
+    for path in paths:
+      name = os.path.realpath(path)
+      if not _PLAIN.fullmatch(name):
+        # No escape works for every name, so DuckDB gets that of a descriptor.
+        file = stack.enter_context(open(name, 'rb'))
+        name = f'/proc/self/fd/{file.fileno()}'
+      names.append(literal(name))
+    listed = names[0] if len(names) == 1 else f'[{", ".join(names)}]'
+    yield f'read_{kind}({listed}, hive_partitioning = false{options})'
 
 
 def any_row(

@@ -26,12 +26,14 @@ class Source:
     holds: what its raw directory holds; '' where it reads no files.
     tasks: its labels and when they become known, for models that are told
       their past when they serve; empty: as prepared data has them.
+    columns: those by which `rmtl init` knows its log; empty: by none.
   """
 
   name: str
   read: source.Reader
   holds: str = 'the raw files'
   tasks: tuple[source.SourceTask, ...] = ()
+  columns: tuple[str, ...] = ()
 
 
 RECORDS = registry.Registry(
@@ -42,12 +44,20 @@ RECORDS = registry.Registry(
       retailrocket.read,
       'events.csv, item_properties_part*.csv and category_tree.csv',
       pairs.TASKS,
+      ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid'),
     ),
-    Source('rees46', rees46.read, 'the CSV files of the months', pairs.TASKS),
+    Source(
+      'rees46',
+      rees46.read,
+      'the CSV files of the months',
+      pairs.TASKS,
+      ('event_time', 'event_type', 'product_id', 'user_id', 'user_session'),
+    ),
     Source(
       'kuairand',
       kuairand.read,
       'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
+      columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
     ),
     Source('table', table.read, 'CSV or Parquet files, or one file'),
     Source('simulated', simulation.read, '', simulation.TASKS),
