@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import dataclasses
 import gzip
 import pathlib
 import re
@@ -33,6 +34,9 @@ def load(
   drop_cut_off: bool = False,
   prefix: str = '',
   missing: Sequence[str] = (),
+  names: Sequence[str] = (),
+  quote: str = '"',
+  encoding: str = 'utf-8',
 ) -> raw.RawTable:
   """Reads CSV files (or .csv.gz) into one new table, rows in order.
 
@@ -40,7 +44,7 @@ def load(
 
   Args:
     connection: where the table is made.
-    paths: the files, in order; each with a header.
+    paths: the files, in order; each with a header if there are no `names`.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
     select: SQL expressions to keep in place of the named columns.
     where: SQL condition of the rows to keep, perhaps none; row ids count only
@@ -51,6 +55,9 @@ def load(
     drop_cut_off: drop an incomplete final record with a warning.
     prefix: of the wanted columns' names in the table.
     missing: values that become NULL, as empty ones do.
+    names: of all columns of files without a header.
+    quote: around values that hold a delimiter; empty: there are none such.
+    encoding: `utf-8` or `latin-1`.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -62,7 +69,17 @@ def load(
   warnings: list[str] = []
   start, row_hash_sql = 0, ''
   for path in paths:
-    header = read_header(path, delimiter)
+    header = list(names) or read_header(path, delimiter)
+    layout = raw.RawFile(
+      path,
+      start,
+      0,
+      0 if names else 1,
+      delimiter,
+      tuple(names),
+      quote,
+      encoding,
+    )
     raw.check_columns(path, header, column_types)
     rejects = sql.unique_name('rejects')
     kept = select or ', '.join(
@@ -78,7 +95,7 @@ def load(
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: column_types.get(name, 'VARCHAR') for name in header}
-    options = _options(path, columns, delimiter, rejects, missing)
+    options = _options(layout, columns, rejects, missing)
     try:
       with sql.scan_file(path, 'csv', options) as source:
         query = f'SELECT {kept} FROM {source}{condition}'
@@ -87,15 +104,14 @@ def load(
       raise
     except duckdb.Error as error:
       raise types.InputError(_unreadable(path, error)) from None
-    warning = _check_rejects(
-      connection, rejects, path, columns, delimiter, drop_cut_off
-    )
+    warning = _check_rejects(connection, rejects, layout, columns, drop_cut_off)
     if warning:
       warnings.append(warning)
-    files.append(raw.RawFile(path, start, rows, 1, delimiter))
+    files.append(dataclasses.replace(layout, rows=rows))
     start += rows
   if not start and not where:
-    raise types.InputError(f'{paths[0]}: no rows below the header')
+    where_rows = 'no rows' if names else 'no rows below the header'
+    raise types.InputError(f'{paths[0]}: {where_rows}')
   return raw.RawTable(table, tuple(files), tuple(warnings), row_hash_sql)
 
 
@@ -132,9 +148,8 @@ def ends_with_newline(path: pathlib.Path) -> bool:
 
 
 def _options(
-  path: pathlib.Path,
+  file: raw.RawFile,
   columns: Mapping[str, str],
-  delimiter: str,
   rejects: str,
   missing: Sequence[str],
 ) -> str:
@@ -144,11 +159,14 @@ def _options(
     for name, kind in columns.items()
   )
   nulls = ', '.join(map(sql.literal, ('', *missing)))
-  compression = 'gzip' if raw.is_gzip(path) else 'none'
+  compression = 'gzip' if raw.is_gzip(file.path) else 'none'
+  header = 'true' if file.header_rows else 'false'
   return (
-    'auto_detect = false, header = true,'
-    f' compression = {sql.literal(compression)}'
-    f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
+    f'auto_detect = false, header = {header},'
+    f' compression = {sql.literal(compression)},'
+    f' encoding = {sql.literal(file.encoding)},'
+    f' delim = {sql.literal(file.delimiter)},'
+    f' quote = {sql.literal(file.quote)}, escape = {sql.literal(file.quote)},'
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'
     f' rejects_table = {sql.literal(rejects)},'
@@ -159,9 +177,8 @@ def _options(
 def _check_rejects(
   connection: duckdb.DuckDBPyConnection,
   rejects: str,
-  path: pathlib.Path,
+  file: raw.RawFile,
   columns: Mapping[str, str],
-  delimiter: str,
   drop_cut_off: bool,
 ) -> str:
   """Raises for the first faulty record, or returns a warning ('' if none)."""
@@ -171,6 +188,7 @@ def _check_rejects(
   ).fetchall()
   if not found:
     return ''
+  path = file.path
   line, column, kind, record, message = found[0]
   record = (record or '').strip('\r\n')
   if (
@@ -182,7 +200,7 @@ def _check_rejects(
     return f'{path.name}: row {line} is incomplete; dropped'
   if kind == 'CAST':
     position = list(columns).index(column)
-    value = _value(record, position, delimiter)
+    value = _value(record, position, file)
     expected = raw.EXPECTED[columns[column]]
     raise types.InputError(raw.error_line(path, line, column, value, expected))
   where = f', column {column!r}' if column and 'COLUMNS' not in kind else ''
@@ -190,10 +208,10 @@ def _check_rejects(
   raise types.InputError(f'{path}: row {line}{where}: {what}')
 
 
-def _value(record: str, position: int, delimiter: str) -> str | None:
+def _value(record: str, position: int, file: raw.RawFile) -> str | None:
   """A value of a record; None where that can't be row_hash_sql."""
   try:
-    return next(raw.csv_records([record], delimiter))[position]
+    return next(raw.csv_records([record], file.delimiter, file.quote))[position]
   except (csv.Error, StopIteration, IndexError):
     return None
 
