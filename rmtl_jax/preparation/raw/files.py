@@ -331,11 +331,12 @@ def csv_records(
     strict: raise csv.Error for misplaced quotes.
   """
   csv.field_size_limit(LONGEST_VALUE)
-  if len(delimiter) > 1:  # csv takes one character only
-    text = (line.replace(delimiter, '\x1f') for line in text)
-    delimiter = '\x1f'
   quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-  return csv.reader(text, delimiter=delimiter, strict=strict, quoting=quoting)
+  sign = delimiter
+  if len(delimiter) > 1:  # csv takes one character only
+    sign = '\x1f'
+    text = (line.replace(delimiter, sign) for line in text)
+  return csv.reader(text, delimiter=sign, strict=strict, quoting=quoting)
 
 
 def open_text(
