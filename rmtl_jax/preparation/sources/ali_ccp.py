@@ -214,7 +214,6 @@ def _load(
     {_KEY: 'VARCHAR', 'features': 'VARCHAR', **dict.fromkeys(labels, 'DOUBLE')},
     select=', '.join(f'{value} AS {name}' for name, value in kept.items()),
     names=names,
-    quote='',
   )
   features = 'features: field \\x02 id \\x03 value, and \\x01 between features'
   faults: list[raw.Fault] = [

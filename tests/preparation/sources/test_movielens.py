@@ -80,6 +80,11 @@ def write_recbole(tmp_path, ratings):
   return raw_dir
 
 
+def log(count=20):
+  """A rating an hour."""
+  return [(i % 3 + 1, 5, i % 5 + 1, START + 3600 * i) for i in range(count)]
+
+
 FORMS = (write_100k, write_1m, write_25m, write_recbole)
 
 
@@ -137,8 +142,7 @@ def test_stars_as_an_ordered_label(tmp_path):
 
 
 def test_prepared_by_time(tmp_path):
-  ratings = [(i % 3 + 1, 5, i % 5 + 1, START + 3600 * i) for i in range(20)]
-  raw_dir = write_1m(tmp_path, ratings)
+  raw_dir = write_1m(tmp_path, log())
   manifest = raw_files.run(tmp_path, 'movielens', raw_dir, any_dates=False)
   assert [split.rows for split in manifest.splits.values()] == [12, 4, 4]
   assert manifest.splits['train'].positives == {'like': 4, 'love': 2}
