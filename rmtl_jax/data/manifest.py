@@ -28,6 +28,8 @@ _KEYS = {'vocabulary_owner': 'shares'}
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
 _SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
+# Entries that are in the file only where they are false.
+_USUAL = ('has_time', 'split_by_time')
 # How many quantiles a numeric field has (`details`), and their largest size.
 _QUANTILES = (2, 1025)
 _LARGEST_QUANTILE = 1e30
@@ -159,6 +161,7 @@ class Manifest:
     domain_field: the categorical field of the domain (scenario), or None.
     has_oracle: whether columns `p_<task>` with true probabilities exist.
     has_time: whether `timestamp` is a time; else it is 0.
+    split_by_time: whether splits part sessions by their start.
     options: the options that made the data.
     source_files: name, bytes and SHA-256 of every raw file.
     report: counts of what was dropped and why, session lengths.
@@ -174,6 +177,7 @@ class Manifest:
   domain_field: str | None = None
   has_oracle: bool = False
   has_time: bool = True
+  split_by_time: bool = True
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   source_files: tuple[dict[str, Any], ...] = ()
   report: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -315,8 +319,9 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
       _KEYS.get(k, k): v for k, v in pairs if k not in _SPARSE or v
     },
   )
-  if manifest.has_time:  # as before there were logs without
-    del record['has_time']
+  for entry in _USUAL:  # as before there were other logs
+    if record[entry]:
+      del record[entry]
   # Of a binary task as before there were others.
   record['tasks'] = [
     {
@@ -377,7 +382,8 @@ def parse(record: Any, path: str = 'manifest.json') -> Manifest:
   )
   _expect(manifest.source, str, f'{path}: source')
   _expect(manifest.has_oracle, bool, f'{path}: has_oracle')
-  _expect(manifest.has_time, bool, f'{path}: has_time')
+  for entry in _USUAL:
+    _expect(getattr(manifest, entry), bool, f'{path}: {entry}')
   _expect(manifest.options, dict, f'{path}: options')
   _expect(manifest.report, dict, f'{path}: report')
   for file in manifest.source_files:

@@ -65,7 +65,7 @@ class Monitor(NamedTuple):
 AUC = Monitor('auc', 'AUC', 1.0, 0.0, 'mean validation AUC over tasks')
 LOGLOSS = Monitor(
   'logloss',
-  'logloss',
+  'relative logloss',
   -1.0,
   # Far above what any model has that learns: the mean rate's is 1.
   100.0,

@@ -80,7 +80,7 @@ class Wanted:
   session: str | None = AUTO
   user: str | None = AUTO
   item: str | None = AUTO
-  time: str = AUTO
+  time: str | None = AUTO
   time_unit: str | None = None
   categorical: Sequence[Entry] | None = None
   numeric: Sequence[Entry] | None = None
@@ -137,25 +137,28 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
       others = [n for n in names if n not in {*labels, *roles.values()}]
       roles[role] = _find(role, table, others)
   time = roles['time']
-  if time is None:
+  if time is None and wanted.time == AUTO:
     _ask(names, 'time: which column has the times of the rows', 'time')
-  if roles['session'] is None and roles['user'] is None:
+  keys = {roles['session'], roles['user']}
+  if keys == {None} and AUTO in (wanted.session, wanted.user):
     _ask(
       names,
       'session: which column has session ids, or (user=) users whose rows are'
       ' cut into sessions',
       'session',
+      'session=None, user=None',
     )
   if wanted.domain is not None:
     _check('domain', wanted.domain, names)
-  unit = wanted.time_unit or _unit(table, time)
   fields, left_out = _fields(table, wanted, roles, labels)
   schema: dict[str, Any] = {
     role: roles[role] for role in ROLES[:3] if roles[role] is not None
   }
   if wanted.domain is not None:
     schema['domain'] = wanted.domain
-  schema['time'] = {'column': time, 'unit': unit}
+  if time is not None:
+    unit = wanted.time_unit or _unit(table, time)
+    schema['time'] = {'column': time, 'unit': unit}
   schema |= fields
   schema['tasks'] = tasks
   if wanted.missing:
@@ -199,7 +202,7 @@ def _find(role: str, table: pa.Table, names: Sequence[str]) -> str | None:
   return found[0] if found else None
 
 
-def _unit(table: pa.Table, column: str | None) -> str:
+def _unit(table: pa.Table, column: str) -> str:
   """The unit of a column of times, if its values leave no doubt."""
   kind = table.schema.field(column).type
   if _is_time(kind) or parquet.is_text(kind):
@@ -313,7 +316,10 @@ def _check(what: str, column: str, names: Sequence[str]) -> None:
     )
 
 
-def _ask(names: Sequence[str], question: str, role: str) -> NoReturn:
+def _ask(
+  names: Sequence[str], question: str, role: str, without: str = ''
+) -> NoReturn:
   raise types.InputError(
-    f"{question}? Pass {role}='COLUMN', one of {', '.join(names):.500}"
+    f"{question}? Pass {role}='COLUMN', one of {', '.join(names):.500}; or"
+    f' {without or role + "=None"} if there is none'
   )

@@ -53,7 +53,7 @@ class Ranker:
     session: str | None = columns.AUTO,
     user: str | None = columns.AUTO,
     item: str | None = columns.AUTO,
-    time: str = columns.AUTO,
+    time: str | None = columns.AUTO,
     time_unit: str | None = None,
     categorical: Sequence[columns.Entry] | None = None,
     numeric: Sequence[columns.Entry] | None = None,
@@ -84,7 +84,8 @@ class Ranker:
         that there is none, as in the next two.
       user: column of users; without sessions their rows are cut by idle gaps.
       item: column of items.
-      time: column of times; 'auto' finds it by its type or name.
+      time: column of times; 'auto' finds it by its type or name, None says that
+        there is none: rows are then split at random.
       time_unit: `ms`, `s` or `us` since 1970, or `iso`; None: by the column.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
@@ -149,7 +150,7 @@ class Ranker:
     """Prepares the table, trains on it and evaluates.
 
     Rows are split by time into train, validation and test (`prepare={'split':
-    ...}`). Remarks go to `warnings.warn`. With `workdir` a call that was cut
+    ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig). Remarks go to `warnings.warn`. With `workdir` a call that was cut
     off goes on when it is made again.
 
     Args:

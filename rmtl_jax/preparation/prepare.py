@@ -137,6 +137,7 @@ def _run(
     domain_field=rows.domain_field,
     has_oracle=rows.has_oracle,
     has_time=rows.has_time,
+    split_by_time=places.by_time,
     options={name: getattr(config, name) for name in _RECORDED}
     | rule.record()
     | rows.options,

@@ -22,7 +22,7 @@ def split_named_sessions(
   relation: str,
   split_ratio: Sequence[int],
   identity: Sequence[str] = (),
-  boundaries: tuple[int, int] | None = None,
+  boundaries: tuple[int | None, int | None] | None = None,
 ) -> sessions.RowPlaces | None:
   """Does what `sessions.split_sessions` does, for rows with session ids.
 

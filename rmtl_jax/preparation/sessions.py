@@ -2,8 +2,8 @@
 
 `number_sessions` finds the sessions, `split_sessions` splits them by time
 (`rmtl_jax.preparation.splits` by anything else), `place_rows` says where every
-row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid` counts it,
-and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
+row goes. All rely on DuckDB: an ordered CREATE TABLE keeps its order, `rowid`
+counts it, and a window without PARTITION BY or ORDER BY walks it in one streaming pass.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class RowPlaces:
   """Session, step and split of every row that is kept.
 
   In the SQL `p` is a place and `r` a reader's row. A row gets from its place
-  `session_id` BIGINT (dense, by split and session start) and `split` TINYINT (0, 1, 2).
+  `session_id` BIGINT (dense, by split and session start) and `split` TINYINT
+  (0, 1, 2).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
@@ -209,9 +210,9 @@ def split_sessions(
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
   split = sql.unique_name('split')
+  of_session = split_sql('start', boundaries)
   connection.execute(
-    f'CREATE VIEW {split} AS SELECT *, {split_sql("start", boundaries)} AS split'
-    f' FROM {by_start}'
+    f'CREATE VIEW {split} AS SELECT *, {of_session} AS split FROM {by_start}'
   )
   places = place_rows(
     connection, numbered, split, delay_ms, boundaries=boundaries, always=always

@@ -179,9 +179,9 @@ def split_sessions(
   Sessions, or users, stand in the order of a hash of the seed and of what
   identifies them: a session's first `row_id`, or the user as text. As many
   come into train as reach its part of the rows, then into validation. A split
-  that the log gives stays; without validation rows, the last sessions of train
-  (drawn ones without a time) that hold `validation_share` of its rows become
-  validation.
+  that the log gives stays; without validation rows, as many of the last
+  sessions of train (drawn ones without a time) as hold `validation_share` of
+  its rows become validation.
 
   Args:
     connection: holds the numbered rows.
@@ -207,8 +207,9 @@ def split_sessions(
   # Sessions of one split stand by start: where starts rise over all, splits
   # follow each other in time.
   in_order = not sql.any_row(
-    connection, f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
-    'falls'
+    connection,
+    f'(SELECT start < lag(start) OVER () AS falls FROM {ordered})',
+    'falls',
   )
   connection.execute(f'DROP TABLE {ordered}')
   return dataclasses.replace(places, by_time=False, in_order=in_order)
@@ -246,10 +247,11 @@ def _drawn(found: str, rule: SplitRule) -> str:
     for part in reached
   )
   return (
-    f'(SELECT s.*, {split} AS split FROM (SELECT *, {key} AS key FROM {found}) s'
+    f'(SELECT s.*, {split} AS split'
+    f' FROM (SELECT *, {key} AS key FROM {found}) s'
     f' JOIN (SELECT key, {_before(_hashed(rule, "key") + ", key")} AS before'
-    f'  FROM (SELECT {key} AS key, sum(rows) AS rows FROM {found} GROUP BY ALL))'
-    f' USING (key), {total})'
+    f'  FROM (SELECT {key} AS key, sum(rows) AS rows FROM {found} GROUP BY ALL)'
+    f' ) USING (key), {total})'
   )
 
 
@@ -269,8 +271,8 @@ def _given(
     order = f'{_hashed(rule, "CAST(row_id AS VARCHAR)")}, row_id'
   share = sql.float_literal(rule.validation_share)
   return (
-    '(SELECT * REPLACE (CASE WHEN split = 0 AND before >='
-    f' total * (1 - {share}) THEN 1 ELSE split END AS split)'
+    '(SELECT * REPLACE (CASE WHEN split = 0 AND total - before - rows <'
+    f' total * {share} THEN 1 ELSE split END AS split)'
     f' FROM (SELECT *, {_before("split, " + order)} AS before'
     f'  FROM {found}),'
     f' (SELECT sum(rows) AS total FROM {found} WHERE split = 0))'

@@ -161,3 +161,9 @@ def test_what_is_named_is_taken_as_it_is():
 def test_doubt_is_one_line_that_says_what_to_pass(table, wanted, told):
   with pytest.raises(types.InputError, match=told):
     described(table, **wanted)
+
+
+def test_a_table_without_a_time_or_sessions_says_so():
+  table = without('timestamp', 'session_id', 'user_id')
+  found = described(table, time=None, session=None, user=None)
+  assert not {'time', 'session', 'user'} & {*found.schema}

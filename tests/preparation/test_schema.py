@@ -96,7 +96,6 @@ def test_defaults():
     (minimal(time={}), 's: time.column: missing'),
     (minimal(usr='u'), 's: usr: no such setting (did you mean user?)'),
     (minimal(user=3), 's: user: found 3, expected text'),
-    (minimal(user=None), 's: expected "session" or "user"'),
     (minimal(domain='t'), "s: domain: 't' is the column of no categorical"),
     (minimal(tasks=[]), 's: tasks: expected at least one'),
     (minimal(tasks={}), 's: tasks: expected a list'),

@@ -122,6 +122,6 @@ def test_a_search_by_logloss_says_so():
   text = tuning.text(
     record(monitor='logloss', trials=[low(0.90, {}), low(0.88, BEST)])
   )
-  assert 'mean validation logloss' in text and 'AUC' not in text
+  assert 'mean validation relative logloss' in text and 'AUC' not in text
   # The lowest comes first.
   assert text.index('0.8800') < text.index('0.9000')

@@ -144,7 +144,7 @@ def _min_start(
 
   None for the first, and where sessions are not split by time.
   """
-  if manifest.splits['train'].end_ms is None:
+  if not manifest.split_by_time:
     return None
   starts = [totals.last_start for totals in split_counts.values()]
   starts += [

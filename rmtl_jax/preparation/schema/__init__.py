@@ -29,9 +29,9 @@
 `session` names the column of session ids, unique over the whole log. Without it
 (or where it is empty) rows of one `user` form sessions that end with a gap
 above the idle time; without a user or a time a row is a session of its own.
-Rows of a session without a time keep the order of the file. `time.unit` is `ms`, `s` or `us` since 1970, or `iso` for
-text such as `2024-05-01 12:30:00` (UTC unless it says otherwise) and for
-Parquet's own times. A field's `name` is its column's unless given. `separator`
+Rows of a session without a time keep the order of the file. `time.unit` is
+`ms`, `s` or `us` since 1970, or `iso` for text such as `2024-05-01 12:30:00`
+(UTC unless it says otherwise) and for Parquet's own times. A field's `name` is its column's unless given. `separator`
 splits text; Parquet lists need none. `transform` is `standard` (the default),
 `log1p` or `bins`. Labels of a binary task are 0 or 1; `kind`
 (`binary`, `regression` or `ordinal`), `loss` and its settings say what else a

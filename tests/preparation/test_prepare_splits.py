@@ -1,0 +1,336 @@
+"""Splits other than by ratio of time, and logs without time or session."""
+
+from __future__ import annotations
+
+import collections
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import splits
+from rmtl_jax.preparation.contract import rules as contract
+from tests.preparation import raw_files
+
+HEADER = 'who,item,at,part,clicked'
+# 2001-09-09, as whole days since 1970.
+DAY = 11_574
+DAY_MS = 86_400_000
+
+
+def lines(rows=40, parts=('train', 'test')):
+  """Row i: user i % 8, the i-th half day, parts in turn; every 3rd clicked."""
+  return [HEADER] + [
+    f'u{i % 8},i{i % 5},{DAY * DAY_MS + i * DAY_MS // 2},'
+    f'{parts[i % len(parts)]},{int(i % 3 == 0)}'
+    for i in range(rows)
+  ]
+
+
+def schema(tmp_path, **changes):
+  record = {
+    'categorical': ['item'],
+    'tasks': [{'name': 'click', 'column': 'clicked'}],
+    **changes,
+  }
+  return raw_files.write_schema(tmp_path / 'schema.json', record)
+
+
+def run(tmp_path, log=None, columns=(), **options):
+  known = {
+    'user': {'user': 'who'},
+    'session': {'session': 'who'},
+    'time': {'time': {'column': 'at'}},
+    'who': {'categorical': ['item', 'who']},
+  }
+  changes = {k: v for name in columns for k, v in known[name].items()}
+  manifest = raw_files.run_table(
+    tmp_path,
+    log or lines(),
+    schema=schema(tmp_path, **changes),
+    **options,
+  )
+  contract.check(tmp_path / 'out')
+  return manifest
+
+
+def rows_of(tmp_path):
+  """Raw rows of each split, in order."""
+  return [
+    [row['row_id'] for row in raw_files.read(tmp_path, name)]
+    for name in manifest_lib.SPLITS
+  ]
+
+
+def test_a_row_without_time_and_session_is_a_session(tmp_path):
+  manifest = run(tmp_path)
+  assert [s.rows for s in manifest.splits.values()] == [24, 8, 8]
+  assert [s.sessions for s in manifest.splits.values()] == [24, 8, 8]
+  assert not manifest.has_time and not manifest.split_by_time
+  assert manifest.options['split_by'] == 'random'
+  assert 'critics have no later row to foresee' in ' '.join(
+    manifest.report['warnings']
+  )
+  assert {row['timestamp'] for row in raw_files.read(tmp_path)} == {0}
+  assert manifest_lib.read(tmp_path / 'out') == manifest
+  found = rows_of(tmp_path)
+  assert sorted(row for some in found for row in some) == list(range(40))
+  # A seed draws one split, another one another.
+  run(tmp_path, overwrite=True)
+  assert rows_of(tmp_path) == found
+  run(tmp_path, overwrite=True, split_seed=1)
+  assert rows_of(tmp_path) != found
+
+
+def test_users_without_a_time_form_no_sessions(tmp_path):
+  manifest = run(tmp_path, columns=['user'])
+  assert manifest.splits['train'].sessions == 24
+
+
+def test_sessions_without_a_time_keep_the_order_of_the_file(tmp_path):
+  manifest = run(tmp_path, columns=['session'], split=(5, 2, 1))
+  assert [s.sessions for s in manifest.splits.values()] == [5, 2, 1]
+  by_session = collections.defaultdict(list)
+  for row in raw_files.read(tmp_path):
+    by_session[row['session_id']].append((row['row_id'], row['step']))
+  for i, rows in by_session.items():
+    user = rows[0][0] % 8
+    assert rows == [(user + 8 * k, k) for k in range(5)], i
+
+
+def test_equal_rows_of_no_time_are_kept(tmp_path):
+  log = [HEADER] + [f's{i // 4},i0,0,train,{i % 2}' for i in range(40)]
+  manifest = run(tmp_path, log, ['session'])
+  assert sum(split.rows for split in manifest.splits.values()) == 40
+
+
+def test_a_time_without_users_splits_by_time(tmp_path):
+  manifest = run(tmp_path, columns=['time'])
+  assert rows_of(tmp_path) == [[*range(24)], [*range(24, 32)], [*range(32, 40)]]
+  assert manifest.splits['train'].sessions == 24
+  assert manifest.split_by_time and manifest.has_time
+
+
+def test_dates(tmp_path):
+  manifest = run(
+    tmp_path,
+    columns=['time', 'user'],
+    split_dates=('2001-09-19', '2001-09-24T12:00+00:00'),
+  )
+  # Day 10 begins with row 20; 15 days and a half with row 31.
+  assert rows_of(tmp_path) == [[*range(20)], [*range(20, 31)], [*range(31, 40)]]
+  ends = [split.end_ms for split in manifest.splits.values()]
+  assert ends == [(DAY + 10) * DAY_MS, (2 * DAY + 31) * DAY_MS // 2, None]
+  assert manifest.options['split_by'] == 'dates'
+  assert manifest.options['split_dates'] == [
+    '2001-09-19T00:00:00+00:00',
+    '2001-09-24T12:00:00+00:00',
+  ]
+
+
+def test_users_stay_whole(tmp_path):
+  manifest = run(
+    tmp_path, columns=['time', 'user'], split_by='user', split=(6, 1, 1)
+  )
+  users = [{row % 8 for row in found} for found in rows_of(tmp_path)]
+  assert [len(some) for some in users] == [6, 1, 1]
+  assert sum(map(len, users)) == len(set.union(*users))
+  # Sessions of a split stand by start; splits overlap in time.
+  assert not manifest.split_by_time
+  assert manifest.splits['train'].end_ms is None
+
+
+def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):
+  manifest = run(
+    tmp_path,
+    columns=['time', 'user'],
+    split_column='part',
+    validation_share=0.2,
+  )
+  even, odd = [*range(0, 40, 2)], [*range(1, 40, 2)]
+  assert rows_of(tmp_path) == [even[:16], even[16:], odd]
+  assert manifest.options['split_by'] == 'column'
+
+
+def test_values_of_a_column(tmp_path):
+  log = lines(parts=('a', 'b', 'c', 'd'))
+  values = ('train=a', 'train=b', 'validation=c', 'test=d')
+  run(tmp_path, log, split_column='part', split_values=values)
+  every = [*range(40)]
+  assert [sorted(found) for found in rows_of(tmp_path)] == [
+    [i for i in every if i % 4 < 2],
+    every[2::4],
+    every[3::4],
+  ]
+
+
+def test_a_column_of_splits_can_be_a_feature_too(tmp_path):
+  manifest = raw_files.run_table(
+    tmp_path,
+    lines(),
+    schema=schema(tmp_path, categorical=['part']),
+    split_column='part',
+  )
+  assert manifest.fields[0].name == 'part'
+
+
+def test_sessions_are_cut_where_a_column_says_another_split(tmp_path):
+  manifest = run(tmp_path, columns=['session'], split_column='part')
+  # Users 0, 2, 4, 6 have even rows alone; none is in both.
+  assert manifest.splits['test'].sessions == 4
+  log = lines(parts=('train', 'train', 'test'))
+  manifest = run(
+    tmp_path, log, ['session'], split_column='part', overwrite=True
+  )
+  assert manifest.splits['test'].sessions == 8
+  assert sum(s.sessions for s in manifest.splits.values()) == 16
+
+
+@pytest.mark.parametrize('with_validation', [True, False])
+def test_files(tmp_path, with_validation):
+  for name, rows in (('a', 20), ('b', 6), ('c', 10)):
+    raw_files.write(tmp_path / name / f'{name}.csv', lines(rows))
+  places = {'validation_dir': str(tmp_path / 'b')} if with_validation else {}
+  manifest = raw_files.run(
+    tmp_path,
+    'table',
+    tmp_path / 'a',
+    schema=schema(tmp_path),
+    test_dir=str(tmp_path / 'c'),
+    **places,
+  )
+  contract.check(tmp_path / 'out')
+  found = [split.rows for split in manifest.splits.values()]
+  assert found == ([20, 6, 10] if with_validation else [18, 2, 10])
+  assert manifest.options['split_by'] == 'files'
+  # Rows are numbered over all files.
+  first = 26 if with_validation else 20
+  assert sorted(rows_of(tmp_path)[2]) == [*range(first, first + 10)]
+
+
+@pytest.mark.parametrize(
+  'columns, options, words',
+  [
+    ([], {'split_by': 'time'}, "split_by: 'time' needs a time, and the log"),
+    ([], {'split_by': 'user'}, "split_by: 'user' needs a column of users"),
+    ([], {'split_by': 'source'}, "'source' needs a split of its own"),
+    (
+      [],
+      {'split_by': 'column'},
+      'split_column: missing: split_by=column needs',
+    ),
+    ([], {'split_by': 'files'}, 'test_dir: missing'),
+    (
+      ['time'],
+      {'split_dates': ('2001-09-19',)},
+      "split_dates: '2001-09-19' is not two dates",
+    ),
+    (
+      ['time'],
+      {'split_dates': ('2001-09-19', 'noon')},
+      "split_dates: 'noon' is not a date such as 2024-05-01",
+    ),
+    (
+      ['time'],
+      {'split_dates': ('2001-09-19', '2001-09-19')},
+      'expected before test',
+    ),
+    (
+      ['time'],
+      {'split_dates': ('2001-09-19', '2031-09-19')},
+      'cannot be split at split_dates: test would be empty',
+    ),
+    ([], {'split_column': 'nowhere'}, "no column 'nowhere'"),
+    (
+      [],
+      {'split_column': 'item'},
+      "log.csv: row 2, column 'item': 'i0', expected one of 'train', 'valid",
+    ),
+    (
+      [],
+      {'split_column': 'part', 'split_values': ('train=train', 'test')},
+      "split_values: 'test' is not SPLIT=VALUE with one of train, validation",
+    ),
+    (
+      [],
+      {'split_column': 'part', 'split_values': ('train=a', 'test=a')},
+      "split_values: 'a' stands twice",
+    ),
+    ([], {'split_values': ('train=a',)}, 'split_values: needs split_column'),
+    ([], {'validation_dir': 'x'}, 'validation_dir: needs test_dir beside it'),
+    (
+      [],
+      {'split_column': 'part', 'split_by': 'random'},
+      'split_column: means a split by column, and there is one by random too',
+    ),
+    (
+      ['time'],
+      {'split_column': 'part', 'split_dates': ('2001-09-19', '2001-09-20')},
+      'means a split by dates, and there is one by column too',
+    ),
+    ([], {'as_of': ('rates',)}, "as_of: 'rates' needs a time"),
+  ],
+)
+def test_faults(tmp_path, columns, options, words):
+  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
+  schema(tmp_path)
+  raw_files.fails(
+    tmp_path, lambda: run(tmp_path, columns=columns, **options), words
+  )
+
+
+def test_one_file_in_two_splits(tmp_path):
+  raw_files.write(tmp_path / 'raw' / 'log.csv', lines())
+  schema(tmp_path)
+  raw_files.fails(
+    tmp_path,
+    lambda: run(tmp_path, test_dir=str(tmp_path / 'raw')),
+    'is of two splits, expected of one',
+  )
+
+
+def test_a_label_delay_needs_a_time(tmp_path):
+  tasks = [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}]
+  with pytest.raises(
+    types.InputError, match='known_after_seconds: needs "time'
+  ):
+    raw_files.run_table(tmp_path, lines(), schema=schema(tmp_path, tasks=tasks))
+
+
+def test_rates_where_splits_overlap_in_time(tmp_path):
+  columns, drawn = ['time', 'user', 'who'], {'split_by': 'user'}
+  manifest = run(tmp_path, columns=columns, as_of=('auto',), **drawn)
+  left_out = manifest.report['as_of_left_out']
+  assert left_out['rates'] == 'splits overlap in time'
+  manifest = run(
+    tmp_path, columns=columns, as_of=('rates',), overwrite=True, **drawn
+  )
+  assert any('other splits' in line for line in manifest.report['warnings'])
+  assert 'asof_user_click_rate' in [f.name for f in manifest.fields]
+  # A split of its own that follows time is as good as one by time.
+  manifest = run(
+    tmp_path,
+    lines(parts=('train',) * 24 + ('test',) * 16),
+    columns,
+    split_column='part',
+    as_of=('rates',),
+    overwrite=True,
+  )
+  assert not any('other splits' in w for w in manifest.report['warnings'])
+
+
+def test_the_check_finds_a_time_in_a_log_without_one(tmp_path):
+  run(tmp_path, columns=['time'])
+  path = tmp_path / 'out' / 'manifest.json'
+  text = path.read_text().replace(
+    '"options"', '"has_time": false, "options"', 1
+  )
+  path.write_text(text)
+  with pytest.raises(types.InputError, match="column 'timestamp': is not 0"):
+    contract.check(tmp_path / 'out')
+
+
+def test_the_words_of_every_rule():
+  names = set(prepare_config.SplitBy.__args__) - {'auto'}
+  assert all(splits.SplitRule(by, (6, 2, 2)).words for by in names)
