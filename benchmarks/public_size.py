@@ -1,14 +1,14 @@
-"""A log of AliExpress' form and size class, from raw files to an evaluated model.
+"""A log of AliExpress' form and size, from raw files to an evaluated model.
 
     python -m benchmarks.public_size --rows=10000000 \
       --output=benchmarks/results/public_size.json
 
 Raw files as Tianchi has them (`--source=aliexpress`), made shard by shard: a
 row per shown item and one per search, 16 categorical and 63 numeric features,
-clicks and purchases that follow from some of them. `rmtl prepare`, `rmtl prepare
---check` and `rmtl train` (stage 1 of one backbone, its evaluation included) run
-one after the other, each in a process of its own. Memory is the largest resident
-size that the system saw.
+clicks and purchases that follow from some of them. `rmtl prepare`, `rmtl
+prepare --check` and `rmtl train` (stage 1 of one backbone and its evaluation)
+run one after the other, each in a process of its own. Memory is the largest
+resident size that the system saw.
 """
 
 from __future__ import annotations

@@ -73,8 +73,9 @@ _WHAT = (
   'a directory with sample_skeleton_train.csv, common_features_train.csv,'
   ' sample_skeleton_test.csv and common_features_test.csv'
 )
-# The separators that a feature string lacks or has too many of.
-_WHOLE = 'is_whole'
+# Columns of the raw tables: whether a feature string has all its separators,
+# and whether one of its lists is longer than what is kept.
+_WHOLE, _IS_CUT = 'is_whole', 'is_cut'
 
 
 def read(
@@ -87,12 +88,11 @@ def read(
   Args:
     connection: where tables are made.
     raw_dir: directory of the files.
-    options: none are used.
+    options: `max_values`.
 
   Raises:
     types.InputError: a missing or a faulty file.
   """
-  del options
   paths = {
     kind: official.find_pair(
       raw_dir, f'{kind}_train.csv', f'{kind}_test.csv', _WHAT
@@ -100,13 +100,15 @@ def read(
     for kind in ('sample_skeleton', 'common_features')
   }
   rows = _read_rows(connection, paths['sample_skeleton'])
-  visits = _read_visits(connection, paths['common_features'])
+  visits, cut = _read_visits(
+    connection, paths['common_features'], options.max_values
+  )
   shown = (
     f'(SELECT rowid AS row_id, {official.split_sql(rows)} AS split, *'
     f' FROM {rows.name} WHERE click >= buy) i'
   )
   join = f'{visits} u USING (split, {_KEY})'
-  of_user = ('f_user_id', *_view_columns(_OF_USER, _LISTS_OF_USER)[1:])
+  of_user = _view_columns(_OF_USER, _LISTS_OF_USER)
   of_row = _view_columns(_OF_ROW | _CROSSED, _LISTS_OF_ROW)
   of_row += tuple(f'x_{name}_value' for name in _CROSSED.values())
   start = (
@@ -145,6 +147,7 @@ def read(
       'bought without a click': rows.rows - clicked,
       'impression without its common features': clicked - kept,
     },
+    counts={'common_features_with_longer_lists': cut},
   )
 
 
@@ -164,13 +167,35 @@ def _read_rows(
 
 
 def _read_visits(
-  connection: duckdb.DuckDBPyConnection, paths: Sequence[pathlib.Path]
-) -> str:
-  """Makes a table of common features with `split`, one row per id."""
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  width: int,
+) -> tuple[str, int]:
+  """Makes a table of common features with `split`, one row per id.
+
+  Lists of hundreds of values would be copied to every impression, so they are
+  cut here.
+
+  Args:
+    connection: where the table is made.
+    paths: train and test.
+    width: most values of a list.
+
+  Returns:
+    The table, and how many rows of the files have a longer list.
+  """
   columns = {f'f_{name}': _one(code) for code, name in _OF_USER.items()}
-  columns |= {f'm_{name}': _many(code) for code, name in _LISTS_OF_USER.items()}
+  columns |= {
+    f'm_{name}': f'{_many(code)}[:{width}]'
+    for code, name in _LISTS_OF_USER.items()
+  }
+  lengths = ', '.join(f'len({_many(code)})' for code in _LISTS_OF_USER)
+  columns[_IS_CUT] = f'greatest({lengths}) > {width}'
   loaded = _load(connection, paths, _COMMON, columns, [], ('101', 'user id'))
   table = sql.unique_name('visits')
+  cut = sql.fetch_row(
+    connection, f'SELECT count(*) FROM {loaded.name} WHERE {_IS_CUT}'
+  )[0]
   connection.execute(
     f'CREATE TABLE {table} AS SELECT * EXCLUDE (row_id) FROM ('
     f' SELECT DISTINCT ON (split, {_KEY}) * FROM'
@@ -178,7 +203,7 @@ def _read_visits(
     f'   FROM {loaded.name}) ORDER BY split, {_KEY}, row_id)'
   )
   connection.execute(f'DROP TABLE {loaded.name}')
-  return table
+  return table, cut
 
 
 def _load(
@@ -243,8 +268,7 @@ def _is_whole() -> str:
 
 
 def _after(code: str) -> str:
-  """SQL of the pieces of `features`, of which all but the first begin with an
-  id of the field."""
+  """SQL of a text and a separator; what follows each is an id of the field."""
   return f"chr(1) || features, chr(1) || '{code}' || chr(2)"
 
 

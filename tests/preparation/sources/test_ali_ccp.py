@@ -36,8 +36,8 @@ def write(tmp_path, train, test=(), visits=(), test_visits=()):
   return raw_dir
 
 
-def read(raw_dir):
-  return raw_files.read_source('ali_ccp', raw_dir)
+def read(raw_dir, **options):
+  return raw_files.read_source('ali_ccp', raw_dir, **options)
 
 
 def example(tmp_path):
@@ -100,6 +100,14 @@ def test_rows_without_a_click_or_a_visit_are_dropped(tmp_path):
     'bought without a click': 1,
     'impression without its common features': 1,
   }
+
+
+def test_lists_keep_their_first_values(tmp_path):
+  user = (*USER, *(('109_14', i) for i in range(5)))
+  raw_dir = write(tmp_path, [row()], visits=[visit('a', user)])
+  table, rows = read(raw_dir, max_values=3)
+  assert rows[0]['m_past_categories'] == ['0', '1', '2']
+  assert table.counts == {'common_features_with_longer_lists': 1}
 
 
 def test_a_visit_is_that_of_its_own_split(tmp_path):
