@@ -13,6 +13,7 @@ What is known only afterwards is no feature: `conversion_id`, `click_pos`,
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import duckdb
 
@@ -50,31 +51,14 @@ def read(
   header = raw_csv.read_header(path, '\t')
   optional = [name for name in (_SINCE, _CONVERTED) if name in header]
   table = _load(connection, path, optional)
-  columns = {f'f_{name}': name for name in _CATEGORICAL}
-  columns['f_hour'] = pairs.hour_and_weekday('timestamp * 1000')['hour']
-  columns['x_cost'] = 'cost'
-  if _SINCE in optional:
-    # -1 before a user's first click.
-    columns[f'x_{_SINCE}'] = f'CASE WHEN {_SINCE} >= 0 THEN {_SINCE} END'
-  conversion = 'click * conversion'
-  labels = {
-    'conversion': conversion,
-    'attribution': f'{conversion} * attribution',
-  }
   is_timed = _CONVERTED in optional
-  extra = {'y_click': 'click'}
-  for name, value in labels.items():
-    if is_timed:
-      ms = f'greatest({_CONVERTED}, timestamp) * 1000'
-      extra[f't_{name}'] = f'CASE WHEN {value} = 1 THEN {ms} END'
-    else:
-      extra[f'y_{name}'] = value
+  columns = _features(optional) | {'y_click': 'click'} | _labels(is_timed)
   view, keys = sql.unique_name('rows'), sql.unique_name('keys')
   start = (
     'SELECT rowid AS row_id, NULL AS session, uid AS "user",'
     ' timestamp * 1000 AS timestamp'
   )
-  listed = ', '.join(f'{v} AS {name}' for name, v in (columns | extra).items())
+  listed = ', '.join(f'{value} AS {name}' for name, value in columns.items())
   connection.execute(
     f'CREATE VIEW {view} AS {start}, {listed} FROM {table.name}'
   )
@@ -82,14 +66,7 @@ def read(
   return source.SourceTable(
     view=view,
     keys=keys,
-    fields=(
-      *(pairs.categorical_field(n[2:]) for n in columns if n[0] == 'f'),
-      *(
-        source.SourceField(n[2:], 'numeric', transform='log1p')
-        for n in columns
-        if n[0] == 'x'
-      ),
-    ),
+    fields=tuple(map(_field, _features(optional))),
     tasks=(
       source.SourceTask('click', None, 'click'),
       source.SourceTask('conversion', 'click', 'conversion', timed=is_timed),
@@ -107,10 +84,42 @@ def read(
   )
 
 
+def _features(optional: Sequence[str]) -> dict[str, str]:
+  """SQL of the view's features, by column."""
+  columns = {f'f_{name}': name for name in _CATEGORICAL}
+  columns['f_hour'] = pairs.hour_and_weekday('timestamp * 1000')['hour']
+  columns['x_cost'] = 'cost'
+  if _SINCE in optional:
+    # -1 before a user's first click.
+    columns[f'x_{_SINCE}'] = f'CASE WHEN {_SINCE} >= 0 THEN {_SINCE} END'
+  return columns
+
+
+def _labels(is_timed: bool) -> dict[str, str]:
+  """SQL of the labels after the click, or of their times, by column."""
+  columns = {}
+  for name, value in (
+    ('conversion', 'click * conversion'),
+    ('attribution', 'click * conversion * attribution'),
+  ):
+    if is_timed:
+      ms = f'greatest({_CONVERTED}, timestamp) * 1000'
+      columns[f't_{name}'] = f'CASE WHEN {value} = 1 THEN {ms} END'
+    else:
+      columns[f'y_{name}'] = value
+  return columns
+
+
+def _field(column: str) -> source.SourceField:
+  if column[0] == 'f':
+    return pairs.categorical_field(column[2:])
+  return source.SourceField(column[2:], 'numeric', transform='log1p')
+
+
 def _load(
   connection: duckdb.DuckDBPyConnection,
   path: pathlib.Path,
-  optional: list[str],
+  optional: Sequence[str],
 ) -> raw.RawTable:
   """Reads the file and checks what labels and sessions are made of."""
   table = raw_csv.load(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rmtl_jax import types
 from rmtl_jax.preparation.raw import files as raw
 
-TRAIN, TEST = 0, 2
+_TRAIN, _TEST = 0, 2
 
 
 def find_file(
@@ -78,14 +78,9 @@ def only_file(
   return found[0]
 
 
-def split_sql(table: raw.RawTable, row: str = 'rowid') -> str:
-  """SQL of `split`: the first file is train, the second is test.
-
-  Args:
-    table: with the rows of both files.
-    row: SQL of its row id.
-  """
+def split_sql(table: raw.RawTable) -> str:
+  """SQL of `split` over a table of two files, first train, then test."""
   first = table.files[0].rows
   return (
-    f'CAST(CASE WHEN {row} < {first} THEN {TRAIN} ELSE {TEST} END AS TINYINT)'
+    f'CAST(CASE WHEN rowid < {first} THEN {_TRAIN} ELSE {_TEST} END AS TINYINT)'
   )

@@ -165,7 +165,7 @@ def test_faults_are_named(tmp_path, name, line, words):
 def test_prepared_by_files_with_validation_from_train(tmp_path):
   manifest = raw_files.run(tmp_path, 'aliexpress', example(tmp_path))
   rows = {name: split.rows for name, split in manifest.splits.items()}
-  # A tenth of train's 36 rows, in whole sessions of three.
-  assert rows == {'train': 33, 'validation': 3, 'test': 12}
+  # At least a tenth of train's 36 rows, in whole sessions of three.
+  assert rows == {'train': 30, 'validation': 6, 'test': 12}
   assert manifest.splits['test'].positives == {'click': 4, 'conversion': 2}
   assert not manifest.has_time
