@@ -7,12 +7,18 @@ import dataclasses
 from rmtl_jax import registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.sources import (
+  ali_ccp,
+  aliexpress,
+  census_income,
+  criteo_attribution,
   kuairand,
+  movielens,
   pairs,
   rees46,
   retailrocket,
   simulation,
   table,
+  tenrec,
 )
 
 
@@ -59,6 +65,28 @@ RECORDS = registry.Registry(
       'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
       columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
     ),
+    Source(
+      'aliexpress',
+      aliexpress.read,
+      '*_user_*.csv and *_item_*.csv of one country, or train.csv and test.csv',
+    ),
+    Source(
+      'ali_ccp',
+      ali_ccp.read,
+      'sample_skeleton_*.csv and common_features_*.csv',
+    ),
+    Source(
+      'census_income',
+      census_income.read,
+      'census-income.data and census-income.test, or one of them',
+    ),
+    Source(
+      'criteo_attribution',
+      criteo_attribution.read,
+      'criteo_attribution_dataset.tsv.gz',
+    ),
+    Source('tenrec', tenrec.read, 'one of the video logs, or that file'),
+    Source('movielens', movielens.read, 'u.data, ratings.dat or ratings.csv'),
     Source('table', table.read, 'CSV or Parquet files, or one file'),
     Source('simulated', simulation.read, '', simulation.TASKS),
   ),
