@@ -29,11 +29,12 @@ _KEYS = {
   'session': rf'(user|web|app)?(session|sess|visit|sid|slate){_ID}?'
   rf'|(search|srch|query|request|req|pageview|pv|impression|trace){_ID}',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
-  'weight': '(instance|sample|row|example)?weight',
+  'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
 _TIME = _listed('time timestamp ts date datetime dt at when epoch day')
+_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Times of something else than the row, and lengths of time.
 _NO_TIME = _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
@@ -114,12 +115,17 @@ def rank(name: str, role: str) -> int | None:
 def is_time(name: str) -> bool:
   """Whether a name is that of the time of something.
 
-  >>> is_time('time_ms'), is_time('created_at'), is_time('play_time')
-  (True, True, False)
+  >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
+  (True, True, True)
+  >>> is_time('play_time'), is_time('candidate')
+  (False, False)
   """
-  found = {part for part in words(name)}
-  glued = bool(re.search('(time|timestamp|date)$', ''.join(words(name))))
-  return (bool(found & _TIME) or glued) and not found & _NO_TIME
+  found = set(words(name))
+  glued = re.search(
+    '(event|log|visit|create|order)(date|time)$|timestamp$',
+    ''.join(words(name)),
+  )
+  return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
 def is_label(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import math
 import pathlib
@@ -152,8 +153,12 @@ def _csv_records(
         size = round(size * len(head) / max(packed.tell(), 1))
       length = len(head) / max(head.count(b'\n'), 1)
       if size <= _ALL * rows * length:
-        found = _parse(head + file.read(), delimiter, width)[1:]
-        return found, len(found)
+        # What is compressed may be longer than it seemed.
+        most = math.ceil(4 * _ALL * rows * length)
+        while len(head) < most and (more := file.read(_HEAD_BYTES)):
+          head += more
+        found = _parse(head, delimiter, width)[1:]
+        return found, len(found) + len(file.read(1))
       found = []
       block = math.ceil(rows * length / _BLOCKS)
       for text in _blocks(file, head, min(size, _MOST_UNPACKED), block):
@@ -189,7 +194,7 @@ def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
 
 def _parse(text: bytes, delimiter: str, width: int) -> list[list[str]]:
   """Records of a block; those after the first that are whole."""
-  lines = text.decode('utf-8-sig', 'replace').splitlines(keepends=True)
+  lines = io.StringIO(text.decode('utf-8-sig', 'replace'), newline='')
   found: list[list[str]] = []
   try:
     for record in raw.csv_records(lines, delimiter):
@@ -278,6 +283,8 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
     table.columns,
     total * len(paths) // len(chosen),
     is_whole,
+    '',
+    paths[0],
   )
 
 
@@ -313,30 +320,43 @@ def _kind(found: pa.DataType) -> str:
   return 'list' if is_list else 'other'
 
 
+def _readable(column: Any, kind: str) -> Any:
+  """A column of a type that DuckDB has; of others only what is there."""
+  if kind == 'other':
+    return column.is_valid().cast(pa.int8())
+  wide = pa.types.is_float16(column.type) or pa.types.is_decimal256(column.type)
+  return column.cast(pa.float64()) if wide else column
+
+
 def _sample(
   names: Sequence[str],
   columns: Sequence[Any],
   log_rows: int,
   is_whole: bool,
-  delimiter: str = '',
-  path: pathlib.Path | None = None,
+  delimiter: str,
+  path: pathlib.Path,
 ) -> Sample:
   """Puts the columns into a table of their own database."""
   connection, name = sql.connect(), sql.unique_name('sample')
+  kinds = tuple(_kind(column.type) for column in columns)
   table = pa.table(
-    [*columns, pa.array(np.arange(len(columns[0])))],
+    [
+      *map(_readable, columns, kinds),
+      pa.array(np.arange(len(columns[0]))),
+    ],
     [*(f'c{i}' for i in range(len(columns))), ORDER],
   )
   connection.register('arrow_rows', table)
-  connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
+  with sql.name_errors(path, 'not readable'):
+    connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
   connection.unregister('arrow_rows')
   return Sample(
     connection,
     name,
     tuple(names),
-    tuple(_kind(column.type) for column in columns),
+    kinds,
     table.num_rows,
     log_rows,
     is_whole,
-    '' if path and raw.delimiter_of(path, '') == delimiter else delimiter,
+    '' if raw.delimiter_of(path, '') == delimiter else delimiter,
   )
