@@ -23,7 +23,7 @@ from absl import app, flags
 from pyspark import sql
 from pyspark.sql import functions as F
 
-from experiments.spark import encode, raw_table, sessions, sides
+from experiments.spark import encode, raw_table, sessions, sides, supported
 from experiments.spark import work as work_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
@@ -60,12 +60,8 @@ def prepare(
       ' rmtl prepare does'
     )
   schema = schema_lib.read(pathlib.Path(config.schema))
-  if schema.missing:
-    raise types.InputError(
-      f'{config.schema}: missing: the Spark job does not take it; rmtl prepare'
-      ' does'
-    )
   paths = folders.find(pathlib.Path(config.raw_dir))
+  supported.check(config.schema, schema, paths)
   spark.conf.set('spark.sql.session.timeZone', 'UTC')
   with writer.new_directory(pathlib.Path(config.data_dir), False) as directory:
     work = work_lib.Work(spark, directory / 'work')

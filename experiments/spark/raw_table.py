@@ -15,11 +15,14 @@ from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import checks, source
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.raw import files as raw_files
 
 # As in rmtl_jax.preparation.checks.
 _EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
 _LARGEST, _LARGEST_WEIGHT = 1e30, 1e15
-_TYPES = {'ms': 'bigint', 'us': 'bigint', 's': 'double', 'iso': 'timestamp'}
+_TYPES = {'s': 'double', 'iso': 'timestamp'}
+# Of units that are whole numbers, how many are a millisecond.
+_PER_MS = {'ms': 1, 'us': 1000, 'ns': 1_000_000}
 
 
 def read(
@@ -44,7 +47,8 @@ def read(
     types.InputError: a column that is missing or a value that can't be used;
       names files, column and row.
   """
-  raw = _open(work.spark, paths, schema.delimiter)
+  sign = raw_files.delimiter_of(paths[0], schema.delimiter)
+  raw = _open(work.spark, paths, sign)
   wanted = [schema.time, schema.session, schema.user, schema.item]
   wanted += [part.column for part in (*schema.fields, *schema.tasks)]
   wanted += _weights(schema)
@@ -111,14 +115,13 @@ def _number_rows(
 def _time(schema: schema_lib.TableSchema) -> sql.Column:
   """Time in ms; null where it is none."""
   value = _column(schema.time)
-  if schema.unit in ('ms', 'us'):
+  if schema.unit in _PER_MS:
     value = value.try_cast('decimal(38, 6)')
     # Fractions are rounded, as a cast to a whole number does elsewhere.
     value = F.round(value).try_cast('bigint')
+    per_ms = _PER_MS[schema.unit]
     return (
-      F.call_function('div', value, F.lit(1000))
-      if (schema.unit == 'us')
-      else value
+      value if per_ms == 1 else F.call_function('div', value, F.lit(per_ms))
     )
   value = value.try_cast(_TYPES[schema.unit])
   if schema.unit == 's':

@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet
-from rmtl_jax.library import tables
+from rmtl_jax.data import parquet, tables
 
 # What a role is when the table decides.
 AUTO = 'auto'

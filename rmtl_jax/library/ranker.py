@@ -18,8 +18,9 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import tables
 from rmtl_jax.evaluation import metrics as metrics_lib
-from rmtl_jax.library import columns, fitting, tables
+from rmtl_jax.library import columns, fitting
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.serving import predictor, scorer

@@ -172,15 +172,46 @@ def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
   return faults
 
 
+def label_time_fault(task: source.SourceTask) -> tuple[str, str, str]:
+  """The fault of an implausible `t_<task>` that the log itself has."""
+  value = sql.quote(f't_{task.name}')
+  return (
+    task.column,
+    f'{value} < {_EARLIEST_MS} OR {value} > {_LATEST_MS}',
+    'a time between the years 1900 and 3000, in the unit that was named, or'
+    ' nothing',
+  )
+
+
+def _time_faults(
+  task: source.SourceTask, table: source.SourceTable
+) -> list[tuple[str, str, str]]:
+  """The faults of a label that is a time of its own."""
+  if task.clock is None:
+    return []
+  faults = [label_time_fault(task)]
+  parent = next((t for t in table.tasks if t.name == task.after), None)
+  if parent is not None and not (parent.timed or task.only_after):
+    value, before = sql.quote(f't_{task.name}'), sql.quote(f'y_{parent.name}')
+    faults.append(
+      (
+        task.column,
+        f'{value} IS NOT NULL AND {before} = 0',
+        f'nothing where {parent.column or parent.name!r} is 0 ({task.name}'
+        f' implies {parent.name})',
+      )
+    )
+  return faults
+
+
 def _task_faults(
   task: source.SourceTask, table: source.SourceTable
 ) -> list[tuple[str, str, str]]:
   if task.timed:
-    return []
+    return _time_faults(task, table)
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
-  record = kinds.LOSSES.find(task.loss)
-  expected = kinds.expected(record, task.levels)
+  expected = task.expected
   faults = [(column, _is_no_label(value, task), expected)]
   if not task.nullable:
     # Only tasks of a schema have a column of their own name.

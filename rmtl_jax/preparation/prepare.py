@@ -7,9 +7,10 @@ read -> check -> number sessions -> split -> as-of features -> encode -> write.
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
@@ -21,6 +22,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
   encode,
+  in_memory,
   label_statistics,
   labels,
   session_names,
@@ -46,8 +48,11 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 def prepare(
   config: prepare_config.PrepareConfig,
   progress: Progress = lambda stage, fraction: None,
+  *,
+  table: Any = None,
+  schema: Mapping[str, Any] | str | os.PathLike[str] | None = None,
 ) -> manifest_lib.Manifest:
-  """Reads raw logs and writes prepared data.
+  """Reads raw logs, or a table in memory, and writes prepared data.
 
   Examples:
     >>> import tempfile
@@ -64,6 +69,12 @@ def prepare(
   Args:
     config: source, places and options.
     progress: called with the stage's name and the fraction done, 0 to 1.
+    table: rows in place of `config.raw_dir`, of source `table`: what speaks
+      Arrow's C stream interface (a pandas or Polars frame, a pyarrow.Table, a
+      RecordBatchReader, a DuckDB relation), a list of dicts or a dict of
+      columns. It is read once, batch by batch.
+    schema: what its columns mean, as a schema file has it, or the file's path;
+      in place of `config.schema`.
 
   Returns:
     The manifest that was written.
@@ -75,16 +86,17 @@ def prepare(
   record = sources.RECORDS.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')
-  if not config.raw_dir and record.holds:
+  if not config.raw_dir and record.holds and table is None:
     raise types.InputError(f'raw_dir: missing: expected {record.holds}')
   data_dir = pathlib.Path(config.data_dir)
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
     with (
+      in_memory.as_files(config, table, schema, spill) as settings,
       sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
-      manifest = _run(connection, record.read, config, directory, progress)
+      manifest = _run(connection, record.read, settings, directory, progress)
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)

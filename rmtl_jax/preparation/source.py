@@ -37,6 +37,7 @@ import duckdb
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import times
 
 TRANSFORMS = ('standard', 'log1p', 'bins')
 # Reasons for dropping rows, in the manifest.
@@ -90,6 +91,7 @@ class SourceTask:
     name: the task.
     after: the task, listed before, that a positive of this one implies.
     column: the raw column, for errors.
+    clock: how the raw column writes times of the label, where it does.
     timed: whether the view has `t_<name>` (a time) or `y_<name>` (a label);
       only binary tasks are timed.
     known_after_ms: delay after its row at which a `y_<name>` is known, ms.
@@ -112,6 +114,7 @@ class SourceTask:
   name: str
   after: str | None = None
   column: str = ''
+  clock: times.Time | None = None
   timed: bool = False
   known_after_ms: int | None = None
   kind: str = kinds.BINARY
@@ -124,6 +127,14 @@ class SourceTask:
   only_after: bool = False
   weights: tuple[str, ...] = ()
   negatives_kept: float | None = None
+
+  @property
+  def expected(self) -> str:
+    """What a label should be, for errors."""
+    if self.positive or self.negative:
+      words = ', '.join(map(repr, (*self.positive, *self.negative)))
+      return f'one of {words}'
+    return kinds.expected(kinds.LOSSES.find(self.loss), self.levels)
 
   @property
   def may_lack_label(self) -> bool:
@@ -173,6 +184,7 @@ class SourceTable:
     key_column: raw column of the session or user, for errors.
     user_field: the categorical field that identifies the user.
     item_field: the categorical field that identifies the item.
+    item: the view's column of items, where no field has them; empty for none.
     domain_field: the categorical field of the domain (scenario).
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
@@ -199,6 +211,7 @@ class SourceTable:
   key_column: str = 'user'
   user_field: str | None = None
   item_field: str | None = None
+  item: str = ''
   domain_field: str | None = None
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
@@ -207,6 +220,11 @@ class SourceTable:
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+
+  @property
+  def item_column(self) -> str:
+    """The view's column of items; empty for none."""
+    return self.item if self.item_field is None else f'f_{self.item_field}'
 
   @property
   def binary_tasks(self) -> tuple[SourceTask, ...]:

@@ -69,6 +69,11 @@ def null_if_in(value: str, texts: Iterable[str]) -> str:
   )
 
 
+def in_list(numbers: Iterable[int]) -> str:
+  """SQL of a list of numbers, for IN."""
+  return f'({", ".join(map(str, numbers))})'
+
+
 def is_in(written: str, texts: Iterable[str]) -> str:
   """SQL of whether a text is one of `texts`; 118.0 is 118. '' for no texts."""
   listed = ', '.join(map(literal, texts))

@@ -125,9 +125,7 @@ class Encoder:
         wanted = self._clock.type
       if wanted is None:
         wanted = 'VARCHAR[]' if pa.types.is_nested(found) else 'VARCHAR'
-      # A column of nulls alone has no type; a boolean is a number.
-      if not pa.types.is_null(found):
-        raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
+      raw_parquet.check_type(pathlib.Path(path), field.column, found, wanted)
 
   def encode(
     self, chunk: rows_lib.Chunk, notes: notes_lib.Notes | None = None

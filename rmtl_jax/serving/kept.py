@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, past, rows
+from rmtl_jax.serving import log, log_columns, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 _KEYS = 'keys'
@@ -65,7 +65,7 @@ class KeptHistory:
     )
     self.close = weakref.finalize(self, stack.close)
     self._past = past.Past(self._connection, manifest, needs)
-    self._item = log.item_column(log.make_log_schema(manifest))
+    self._item = log.item_column(log_columns.make_log_schema(manifest))
     self._connection.execute(
       f'CREATE TABLE {_KEYS} (row_id BIGINT, session VARCHAR, "user" VARCHAR,'
       ' item VARCHAR)'

@@ -7,125 +7,24 @@ SQL of `rmtl prepare` runs over them.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
 
 from rmtl_jax import types
-from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import checks, source, sources, sql
-from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.serving import faults, raw_fields, rows
+from rmtl_jax.preparation.raw import readings
+from rmtl_jax.preparation.sources import table_events
+from rmtl_jax.serving import faults, log_columns, raw_fields, rows
 
 TABLE = 'log'
 
 
-@dataclasses.dataclass(frozen=True)
-class LogSchema:
-  """The raw columns of time, keys, item and labels.
-
-  Attributes:
-    time: column of the time, or None.
-    clock: the form of the time.
-    session: column of session ids, or None.
-    user: column of users, or None.
-    item: column of items, or None.
-    item_field: the categorical field of the item, or None.
-    tasks: labels as the source declares them.
-    labels: a raw column per task: 0 and 1, or times if the task is `timed`.
-    optional: whether one of `session` and `user` may be missing.
-    missing: what stands for nothing, by column; nothing elsewhere.
-    any_dates: whether times may lie before the year 2000, as in the run's data.
-  """
-
-  time: str | None
-  clock: times.Time
-  session: str | None
-  user: str | None
-  item: str | None
-  item_field: str | None
-  tasks: tuple[source.SourceTask, ...]
-  labels: tuple[str, ...]
-  optional: bool = False
-  missing: Mapping[str, readings.Missing] = dataclasses.field(
-    default_factory=dict
-  )
-  any_dates: bool = True
-
-  def missing_in(self, column: str) -> readings.Missing:
-    """What stands for nothing in a column."""
-    return self.missing.get(column, readings.Missing())
-
-  def keys(self, schema: pa.Schema) -> dict[str, str]:
-    """The columns of session and user that are there, by role."""
-    roles = {'session': self.session, 'user': self.user}
-    return {
-      role: column
-      for role, column in roles.items()
-      if column is not None and column in schema.names
-    }
-
-
-def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
-  """The columns of a run's raw rows.
-
-  The schema names them for source `table`. Rows of other sources have a column
-  per field, `session_id` or the user or both, `timestamp` (ms), and a label per
-  task; or `t_<task>` (ms, empty without such an event) for timed tasks.
-
-  Raises:
-    types.InputError: the manifest has no usable schema.
-  """
-  # Data of an earlier version may have such times and does not record it.
-  any_dates = manifest.options.get('any_dates') is not False
-  if manifest.source == 'table':
-    where = 'manifest.json: options: schema'
-    schema = schema_lib.parse(manifest.options.get('schema'), where)
-    keys = (schema.time, schema.session, schema.user, schema.item)
-    columns = [column for column in keys if column is not None]
-    columns += [task.column for task in schema.tasks]
-    return LogSchema(
-      time=schema.time,
-      clock=schema.clock,
-      session=schema.session,
-      user=schema.user,
-      item=schema.item,
-      item_field=manifest.item_field,
-      tasks=source.binary(schema.tasks),
-      labels=tuple(task.column for task in source.binary(schema.tasks)),
-      missing={column: schema.missing_in(column) for column in columns},
-      any_dates=any_dates,
-    )
-  # Data of a source that is not registered here can be served all the same.
-  record = sources.RECORDS.get(manifest.source)
-  tasks = record.tasks if record else ()
-  if not tasks:
-    tasks = tuple(
-      source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
-    )
-    tasks = source.binary(tasks)
-  return LogSchema(
-    time='timestamp',
-    clock=times.Time(),
-    session='session_id',
-    user=manifest.user_field or 'user_id',
-    item=manifest.item_field,
-    item_field=manifest.item_field,
-    tasks=tasks,
-    labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
-    optional=True,
-    any_dates=any_dates,
-  )
-
-
 def check(
-  log_schema: LogSchema,
+  log_schema: log_columns.LogSchema,
   schema: pa.Schema,
   path: str,
   needs_user: bool = False,
@@ -160,7 +59,7 @@ def check(
   if needs_item and log_schema.item is not None:
     wanted.append(log_schema.item)
   if needs_labels:
-    wanted += log_schema.labels
+    wanted += log_schema.label_columns(schema)
   raw.check_columns(pathlib.Path(path), schema.names, wanted)
   kinds = {}
   if log_schema.time is not None:
@@ -168,18 +67,19 @@ def check(
   texts = [*log_schema.keys(schema).values(), log_schema.item]
   kinds |= {c: '' for c in texts if c is not None and c in schema.names}
   kinds |= {
-    c: _label(log_schema, task).type
+    c: log_columns.label_reading(log_schema, task).type
     for task, c in zip(log_schema.tasks, log_schema.labels, strict=True)
     if c in schema.names
   }
+  if (column := log_schema.event_column(schema)) is not None:
+    kinds[column] = ''
   for column, kind in kinds.items():
     found = schema.field(column).type
-    if not pa.types.is_null(found):
-      raw_parquet.check_type(pathlib.Path(path), column, found, kind)
+    raw_parquet.check_type(pathlib.Path(path), column, found, kind)
 
 
 def create_table(
-  connection: duckdb.DuckDBPyConnection, log_schema: LogSchema
+  connection: duckdb.DuckDBPyConnection, log_schema: log_columns.LogSchema
 ) -> None:
   """Makes the empty table.
 
@@ -195,7 +95,7 @@ def create_table(
 
 def append_rows(
   connection: duckdb.DuckDBPyConnection,
-  log_schema: LogSchema,
+  log_schema: log_columns.LogSchema,
   chunk: rows.Chunk,
   first: int,
   scored: bool,
@@ -220,35 +120,43 @@ def append_rows(
   try:
     with sql.name_errors(chunk.path, 'not usable'):
       selected = _select(log_schema, schema, first, scored)
-      faults.check(connection, chunk, selected, _faults(log_schema, schema))
+      faults.check(
+        connection, chunk, selected, _faults(log_schema, schema, scored)
+      )
       names = sql.quote_all(_columns(log_schema))
+      # Events of other kinds count for nothing.
+      where = ''
+      if log_schema.events is not None:
+        where = ' WHERE event IS NOT NULL OR given_event IS NULL'
       connection.execute(
-        f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected})'
+        f'INSERT INTO {TABLE} BY NAME SELECT {names} FROM ({selected}){where}'
       )
   finally:
     connection.unregister('chunk')
 
 
-def source_table(log_schema: LogSchema) -> source.SourceTable:
+def source_table(log_schema: log_columns.LogSchema) -> source.SourceTable:
   """The table as a reader's result."""
   return source.SourceTable(
     view=TABLE,
     fields=(),
     tasks=log_schema.tasks,
     table=raw.RawTable(TABLE, ()),
-    has_session=log_schema.session is not None,
+    # Events are joined within sessions, which every row then has.
+    has_session=bool(log_schema.session or log_schema.events),
     has_user=log_schema.user is not None,
     has_time=log_schema.time is not None,
     item_field=log_schema.item_field,
+    item='' if log_schema.item is None else item_column(log_schema),
   )
 
 
-def item_column(log_schema: LogSchema) -> str:
+def item_column(log_schema: log_columns.LogSchema) -> str:
   """The table's column of items."""
   return f'f_{log_schema.item_field or "item"}'
 
 
-def _columns(log_schema: LogSchema) -> dict[str, str]:
+def _columns(log_schema: log_columns.LogSchema) -> dict[str, str]:
   """Names and types of the table's columns."""
   return {
     'row_id': 'BIGINT',
@@ -261,16 +169,17 @@ def _columns(log_schema: LogSchema) -> dict[str, str]:
     'labelled': 'BOOLEAN',
     'same': 'UBIGINT',
     'alone': 'BIGINT',
+    **({} if log_schema.events is None else {'event': 'TINYINT'}),
   }
 
 
-def _labels(log_schema: LogSchema) -> list[str]:
+def _labels(log_schema: log_columns.LogSchema) -> list[str]:
   """Columns of the labels in the table."""
   return [f't_{t.name}' if t.timed else f'y_{t.name}' for t in log_schema.tasks]
 
 
 def _select(
-  log_schema: LogSchema, schema: pa.Schema, first: int, scored: bool
+  log_schema: log_columns.LogSchema, schema: pa.Schema, first: int, scored: bool
 ) -> str:
   """SQL of a chunk's rows with the table's columns and `position`."""
   time = '0'
@@ -288,19 +197,28 @@ def _select(
   columns.append(
     f'{_text(log_schema, schema, item)} AS {sql.quote(item_column(log_schema))}'
   )
+  event = None if scored else log_schema.event_column(schema)
+  if log_schema.events is not None:
+    kind = _text(log_schema, schema, event)
+    code = table_events.code_sql(log_schema.events, kind)
+    columns += [f'{code} AS event', f'{kind} AS given_event']
   labelled, any_of = [], []
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
     value = given = 'NULL'
     if column in schema.names:
-      label, kind = _label(log_schema, task), schema.field(column).type
+      label, kind = (
+        log_columns.label_reading(log_schema, task),
+        schema.field(column).type,
+      )
       given = label.given(_column(column), kind)
       value = label.value(given, kind)
     columns.append(f'{value} AS {sql.quote(name)}')
     columns.append(f'{given} AS {sql.quote("given_" + name)}')
     # A missing time means that there was no such event, which is a label.
-    is_timed = name.startswith('t_') and column in schema.names
+    # And so does a missing event.
+    is_timed = task.timed and (column in schema.names or event is not None)
     has_label = 'true' if is_timed else f'{sql.quote(name)} IS NOT NULL'
     any_of.append(has_label)
     if not task.nullable:
@@ -323,21 +241,17 @@ def _column(column: str) -> str:
   return sql.quote(raw.PREFIX + column)
 
 
-def _label(log_schema: LogSchema, task: source.SourceTask) -> readings.Reading:
-  """How the column of a task is read."""
-  missing = log_schema.missing_in(task.column)
-  if task.timed:
-    return readings.of_number(task.column, missing)
-  return readings.of_label(task, missing)
-
-
-def _number(log_schema: LogSchema, schema: pa.Schema, column: str) -> str:
+def _number(
+  log_schema: log_columns.LogSchema, schema: pa.Schema, column: str
+) -> str:
   """SQL of a raw time; NULL where it is missing."""
   kind = schema.field(column).type
   return readings.given(_column(column), kind, log_schema.missing_in(column))
 
 
-def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
+def _text(
+  log_schema: log_columns.LogSchema, schema: pa.Schema, column: str | None
+) -> str:
   """SQL of a key as text; NULL where it is missing (see sql.null_if_empty)."""
   if column is None:
     return 'NULL::VARCHAR'
@@ -347,7 +261,7 @@ def _text(log_schema: LogSchema, schema: pa.Schema, column: str | None) -> str:
 
 
 def _faults(
-  log_schema: LogSchema, schema: pa.Schema
+  log_schema: log_columns.LogSchema, schema: pa.Schema, scored: bool
 ) -> list[tuple[str, str, str]]:
   """The faults that a chunk is checked for."""
   keys = log_schema.keys(schema)
@@ -357,17 +271,26 @@ def _faults(
   if keys:
     roles = [sql.quote(role) for role in keys]
     found.append(checks.key_fault(next(iter(keys.values())), roles))
+  event = None if scored else log_schema.event_column(schema)
+  if event is not None:
+    item = sql.quote(item_column(log_schema))
+    found.append((log_schema.item or '', f'{item} IS NULL', 'an item'))
+    found.append((event, 'given_event IS NULL', 'a kind of event'))
   for task, name, column in zip(
     log_schema.tasks, _labels(log_schema), log_schema.labels, strict=True
   ):
     value, given = sql.quote(name), sql.quote('given_' + name)
     fault = f'({value} IS NULL AND {given} IS NOT NULL)'
     if task.timed:
-      found.append((column, fault, 'a time in ms, or nothing'))
+      expected = 'a time in ms'
+      if task.clock is not None:
+        expected = log_columns.label_reading(log_schema, task).expected
+        found.append(checks.label_time_fault(task))
+      found.append((column, fault, f'{expected}, or nothing'))
     else:
       fault += f' OR {value} NOT IN (0, 1)'
       expected = '0, 1'
       if task.positive or task.negative:
-        expected = _label(log_schema, task).expected
+        expected = log_columns.label_reading(log_schema, task).expected
       found.append((column, fault, f'{expected} or nothing'))
   return found

@@ -25,7 +25,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import history
-from rmtl_jax.serving import log, rows
+from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 if typing.TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Past:
     """
     self.warnings: list[str] = []
     self.connection, self.manifest = connection, manifest
-    self._needs, self._log_schema = needs, log.make_log_schema(manifest)
+    self._needs, self._log_schema = needs, log_columns.make_log_schema(manifest)
     self._rows = self._earlier = 0
     self._numbers = frozenset(KEYS)
     log.create_table(connection, self._log_schema)
@@ -186,6 +186,10 @@ class Past:
     # Before sessions are cut: a row that stands in both would count as its own
     # past.
     self._drop_repeated()
+    if self._log_schema.events is not None:
+      log_events.gather(
+        self.connection, self._log_schema, _idle_ms(self.manifest)
+      )
     self._places = self._place()
     joins = self._features()
     if history.GROUP in self._needs.groups:
@@ -281,13 +285,17 @@ class Past:
   def _drop_repeated(self) -> None:
     """Deletes rows of the history that are rows to predict for too."""
     item = sql.quote(log.item_column(self._log_schema))
+    columns = ('session', '"user"', item)
+    keys = ', '.join(('timestamp', *columns))
     same = ' AND '.join(
-      f'l.{column} IS NOT DISTINCT FROM s.{column}'
-      for column in ('session', '"user"', item)
+      f'l.{column} IS NOT DISTINCT FROM s.{column}' for column in columns
     )
+    if self._log_schema.events is not None:
+      same += f' AND {log_events.is_impression(self._log_schema.events)}'
     repeated = sql.fetch_row(
       self.connection,
-      f'DELETE FROM {log.TABLE} l USING (FROM {log.TABLE} WHERE scored) s'
+      f'DELETE FROM {log.TABLE} l USING (SELECT {keys} FROM {log.TABLE}'
+      ' WHERE scored) s'
       f' WHERE NOT l.scored AND l.timestamp = s.timestamp AND {same}',
     )[0]
     if repeated:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import datetime
+import decimal
 import functools
 import json
 import pathlib
@@ -99,6 +101,7 @@ def build(base: pathlib.Path) -> None:
   """Writes the sound files of all targets."""
   _build_logs(base)
   _build_tables(base)
+  _build_values(base)
   (base / 'run').mkdir()
   run = table_run.train(base / 'run')
   shutil.rmtree(run / 'tensorboard')
@@ -225,6 +228,85 @@ def _build_tables(base: pathlib.Path) -> None:
   pq.write_table(table, base / 'table_parquet' / 'raw' / 'log.parquet')
 
 
+def _build_values(base: pathlib.Path) -> None:
+  """Tables as people have them: local times, words, folders, events."""
+  rows = range(30)
+  start = datetime.datetime(2024, 5, 1)
+  times = [start + datetime.timedelta(hours=i) for i in rows]
+  schema = {
+    'user': {'column': 'user', 'null': ['-1']},
+    'item': 'item',
+    'time': {'column': 'at', 'unit': 'iso', 'zone': 'Europe/Berlin'},
+    'from_time': ['hour', 'weekday'],
+    'categorical': ['user', {'column': 'item', 'null': ['none']}],
+    'numeric': [{'column': 'price', 'null': ['?'], 'missing_indicator': True}],
+    'tasks': [
+      {'column': 'liked', 'positive': ['yes'], 'negative': ['no']},
+      {'name': 'buy', 'after': 'liked', 'time_column': {'column': 'bought'}},
+    ],
+    'missing': ['NULL'],
+  }
+  values = {
+    'user': [f'u{i % 3}' for i in rows],
+    'item': [f'i{i % 4}' if i % 7 else 'none' for i in rows],
+    'at': [f'{t:%Y-%m-%d %H:%M}' + '+02' * (t.hour % 5 == 0) for t in times],
+    'price': ['?' if i % 6 == 0 else f'{i / 2}' for i in rows],
+    'liked': ['yes' if i % 2 else 'no' for i in rows],
+    'bought': [f'{t}' if i % 4 == 1 else '' for i, t in enumerate(times)],
+  }
+  for name in ('values', 'values_zst', 'folders'):
+    raw_files.write_schema(base / name / 'schema.json', schema)
+    (base / name / 'raw').mkdir()
+  csv = base / 'values' / 'raw' / 'log.csv'
+  pa_csv.write_csv(
+    pa.table(values), csv, pa_csv.WriteOptions(quoting_style='none')
+  )
+  packed = base / 'values_zst' / 'raw' / 'log.csv.zst'
+  with pa.CompressedOutputStream(str(packed), 'zstd') as file:
+    file.write(csv.read_bytes())
+  typed = pa.table(
+    values
+    | {
+      'at': pa.array(times, pa.timestamp('us')),
+      'bought': pa.array(
+        [t if i % 4 == 1 else None for i, t in enumerate(times)],
+        pa.timestamp('ms', 'UTC'),
+      ),
+      'item': pa.array(values['item']).dictionary_encode(),
+      'price': pa.array([decimal.Decimal(i) / 2 for i in rows]),
+    }
+  )
+  for i, user in enumerate(('u4', 'u5', 'u6')):
+    folder = base / 'folders' / 'raw' / f'user={user}'
+    folder.mkdir()
+    part = typed.slice(10 * i, 10).drop_columns('user')
+    pq.write_table(part, folder / 'part-0.parquet')
+  _build_events(base)
+
+
+def _build_events(base: pathlib.Path) -> None:
+  """A person's own log of events."""
+  kinds = ('view', 'cart', 'view', 'search', 'view', 'buy')
+  lines = ['who,item,at,what']
+  lines += [f'u{i % 4},i{i % 3},{i * 10**6},{kinds[i % 6]}' for i in range(60)]
+  raw_files.write(base / 'events' / 'raw' / 'log.csv', lines)
+  raw_files.write_schema(
+    base / 'events' / 'schema.json',
+    {
+      'user': 'who',
+      'item': 'item',
+      'time': {'column': 'at'},
+      'categorical': ['who', 'item'],
+      'events': {
+        'column': 'what',
+        'impressions': ['view'],
+        'labels': {'cart': ['cart'], 'buy': ['buy']},
+      },
+      'tasks': [{'name': 'cart'}, {'name': 'buy', 'after': 'cart'}],
+    },
+  )
+
+
 def _prepare(source: str, *more: str) -> Callable[[pathlib.Path], list[str]]:
   def argv(directory: pathlib.Path) -> list[str]:
     schema = [f'--schema={directory}/schema.json'] * (source == 'table')
@@ -338,11 +420,13 @@ def _check_scores(directory: pathlib.Path) -> None:
   assert np.array_equal(table.num_rows, len(values))
 
 
-def _prepared(name: str, source: str, *more: str, share: int = 4) -> Target:
+def _prepared(
+  name: str, source: str, *more: str, share: int = 4, pattern: str = 'raw/*'
+) -> Target:
   return Target(
     f'prepare {name}',
     name,
-    ('raw/*',),
+    (pattern,),
     _prepare(source, *more),
     lambda directory: check_prepared(directory / 'out'),
     share,
@@ -360,13 +444,20 @@ TARGETS = {
     _prepared('table', 'table', share=8),
     _prepared('table_gz', 'table', share=3),
     _prepared('table_parquet', 'table', '--as_of=all', share=8),
-    Target(
-      'schema',
-      'table',
-      ('schema.json',),
-      _prepare('table', '--as_of=gap,rates'),
-      lambda directory: check_prepared(directory / 'out'),
-      8,
+    _prepared('values', 'table', share=6),
+    _prepared('values_zst', 'table', share=2),
+    _prepared('folders', 'table', share=4, pattern='raw/*/*'),
+    _prepared('events', 'table', '--as_of=all', share=5),
+    *(
+      Target(
+        f'schema of {base}',
+        base,
+        ('schema.json',),
+        _prepare('table', '--as_of=gap,rates'),
+        lambda directory: check_prepared(directory / 'out'),
+        share,
+      )
+      for base, share in (('table', 8), ('values', 6), ('events', 4))
     ),
     *(
       Target(

@@ -107,6 +107,16 @@ def _one(rng: Rng, name: str, data: bytes) -> Mutant:
       return of_bytes(rng, data)
     what, inner = _one(rng, name.removesuffix('.gz'), inner)
     return Mutant(f'in gzip: {what}', gzip.compress(inner, 1, mtime=0))
+  if name.endswith('.zst') and rng.random() < 0.75:
+    try:
+      inner = pa.input_stream(io.BytesIO(data), compression='zstd').read()
+    except OSError:
+      return of_bytes(rng, data)
+    what, inner = _one(rng, name.removesuffix('.zst'), inner)
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, 'zstd') as file:
+      file.write(inner)
+    return Mutant(f'in zstd: {what}', packed.getvalue().to_pybytes())
   kinds: list[Callable[[Rng, bytes], Mutant]] = [of_bytes]
   if name.endswith(('.csv', '.tsv')):
     kinds += [of_lines] * 3 + [of_cells] * 5

@@ -280,3 +280,94 @@ def test_values_that_contradict(changes, message):
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
     schema.parse(record, 's')
   assert message in str(error.value)
+
+
+EVENTS = {'column': 'e', 'impressions': ['v'], 'labels': {'y': ['b']}}
+
+
+def of_events(**changes):
+  record = {'item': 'i', 'events': EVENTS, 'tasks': [{'name': 'y'}]}
+  return minimal(**record | changes)
+
+
+def test_events():
+  found = schema.parse(of_events())
+  assert found.events.kinds == ('v', 'b')
+  assert not found.events.keep_unviewed
+  assert [(t.timed, t.clock, t.column) for t in found.tasks] == [
+    (True, None, 'e')
+  ]
+  assert schema.parse(found.to_dict()) == found
+
+
+@pytest.mark.parametrize(
+  ('record', 'message'),
+  [
+    (of_events(item=None), 'events: needs "time" and "item"'),
+    (of_events(time=None), 'events: needs "time" and "item"'),
+    (of_events(user=None), 'events: needs "session" or "user"'),
+    (of_events(events=EVENTS | {'x': 1}), 's: events.x: no such setting'),
+    (of_events(events=EVENTS | {'column': 5}), 's: events.column: found 5'),
+    (of_events(events=[]), 's: events: expected a JSON object'),
+    (
+      of_events(events=EVENTS | {'impressions': []}),
+      'events.impressions: expec',
+    ),
+    (of_events(events=EVENTS | {'labels': {}}), 'events.labels: expected {'),
+    (
+      of_events(events=EVENTS | {'labels': {'y': ['v']}}),
+      'events.labels.y: \'v\' is among "impressions" too',
+    ),
+    (
+      of_events(events=EVENTS | {'labels': {'z': ['b']}}, tasks=['y']),
+      "events: labels: 'z' is none of the tasks",
+    ),
+    (
+      of_events(tasks=[{'name': 'y', 'column': 'c'}]),
+      'tasks[0].column: events gives its labels, so leave it out',
+    ),
+    (
+      of_events(tasks=[{'name': 'y', 'kind': 'regression'}]),
+      'tasks[0].kind: events gives its labels, as times',
+    ),
+    (
+      of_events(tasks=[{'name': 'y'}, {'column': 'z', 'after': 'y'}]),
+      "tasks[1].after: the labels of 'y' are times",
+    ),
+    (
+      of_events(categorical=['u', 'e']),
+      "column 'e' is a feature and the label",
+    ),
+    (
+      minimal(tasks=[{'time_column': 't2', 'column': 'y'}]),
+      'tasks[0].column: time_column gives its labels',
+    ),
+    (
+      minimal(tasks=[{'time_column': 't2', 'known_after_seconds': 5}]),
+      'known_after_seconds: time_column gives its labels',
+    ),
+    (
+      minimal(tasks=[{'time_column': {'column': 't2', 'zone': 'x'}}]),
+      "tasks[0].time_column.zone: 'x' is no time zone",
+    ),
+    (
+      minimal(tasks=[{'time_column': 5}]),
+      'time_column: expected a JSON object',
+    ),
+    (minimal(tasks=[{'name': 'y'}]), 'tasks[0].column: missing'),
+  ],
+)
+def test_events_and_times_that_are_refused(record, message):
+  record = {k: v for k, v in record.items() if v is not None}
+  with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
+    schema.parse(record, 's')
+  assert message in str(error.value)
+
+
+def test_times_of_labels_have_the_form_of_the_time():
+  time = {'column': 't', 'unit': 'iso', 'zone': 'Asia/Tokyo'}
+  record = minimal(time=time, tasks=[{'time_column': 'bought_at'}])
+  found = schema.parse(record)
+  (task,) = found.tasks
+  assert (task.name, task.timed, task.clock) == ('bought_at', True, found.clock)
+  assert schema.parse(found.to_dict()) == found

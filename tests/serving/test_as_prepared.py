@@ -13,7 +13,7 @@ import pytest
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import encoder, log, rows
+from rmtl_jax.serving import encoder, log, log_columns, rows
 from tests.preparation import raw_files
 
 ROWS = 60
@@ -141,7 +141,7 @@ def test_encoded_as_prepared(tmp_path, monkeypatch, form, kind, few):
 @pytest.mark.parametrize('form', FORMS)
 def test_logged_as_prepared(tmp_path, form):
   path, manifest = prepared(tmp_path, form, 'parquet')
-  log_schema = log.make_log_schema(manifest)
+  log_schema = log_columns.make_log_schema(manifest)
   with sql.connect() as connection, rows.open_rows(str(path)) as found:
     log.check(log_schema, found.schema, found.path, needs_labels=True)
     log.create_table(connection, log_schema)

@@ -6,7 +6,7 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
-from rmtl_jax.serving import log, rows
+from rmtl_jax.serving import log, log_columns, rows
 from tests.serving import past_run
 
 
@@ -42,7 +42,7 @@ def appended(form, table, scored=False):
 
 
 def test_a_source_that_times_its_labels():
-  form = log.make_log_schema(manifest('retailrocket'))
+  form = log_columns.make_log_schema(manifest('retailrocket'))
   assert form.labels == ('t_click', 't_conversion')
   assert (form.user, form.time, form.item) == ('visitor', 'timestamp', 'item')
   found = appended(
@@ -67,7 +67,7 @@ def test_a_source_that_times_its_labels():
 
 
 def test_labels_that_are_not_there_are_not_told():
-  form = log.make_log_schema(manifest('mine'))
+  form = log_columns.make_log_schema(manifest('mine'))
   assert form.labels == ('click', 'conversion')
   assert not form.tasks[0].has_label_time
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'x']}
@@ -98,14 +98,38 @@ def test_times_of_a_schema(unit, values, expected):
   key = 'format' if '%' in unit else 'zone' if '/' in unit else 'unit'
   time = {'column': 'time', 'unit': 'iso', key: unit}
   schema = past_run.SCHEMA | {'time': time}
-  form = log.make_log_schema(manifest('table', schema=schema))
+  form = log_columns.make_log_schema(manifest('table', schema=schema))
   table = {'visit': ['a', 'b'], 'who': ['u', 'v'], 'time': values}
   assert appended(form, table)['timestamp'] == expected
 
 
+def test_labels_that_are_times_of_their_own():
+  time = {'column': 'at', 'unit': 'iso', 'zone': 'Asia/Tokyo', 'null': ['-']}
+  tasks = [
+    {'name': 'click', 'column': 'clicked'},
+    {'name': 'conversion', 'after': 'click', 'time_column': time},
+  ]
+  schema = past_run.SCHEMA | {'tasks': tasks}
+  form = log_columns.make_log_schema(manifest('table', schema=schema))
+  table = {
+    'visit': ['a'] * 4,
+    'who': ['u'] * 4,
+    'time': [1, 2, 3, 4],
+    'clicked': [1, 1, 0, None],
+    'at': ['1970-01-01 09:00:05', '-', '', '1970-01-01 00:00:01Z'],
+  }
+  found = appended(form, table)
+  assert found['t_conversion'] == [5000.0, None, None, 1000.0]
+  assert found['labelled'] == [True, True, True, False]
+  for wrong in ('soon', '0800-01-01'):
+    at = {'at': [wrong, '', '', '']}
+    with pytest.raises(types.InputError, match="row 1, column 'at'"):
+      appended(form, table | at)
+
+
 def test_texts_that_stand_for_nothing():
   schema = past_run.SCHEMA | {'missing': ['NULL']}
-  form = log.make_log_schema(manifest('table', schema=schema))
+  form = log_columns.make_log_schema(manifest('table', schema=schema))
   table = {
     'visit': ['NULL', 'a'],
     'who': ['u', 'NULL'],
@@ -127,10 +151,14 @@ def test_texts_that_stand_for_nothing():
 def test_times_before_2000_need_data_that_has_such():
   table = {'visitor': ['a', 'b'], 'timestamp': [10**12, 10**9]}
   for options in ({}, {'any_dates': True}):
-    found = appended(log.make_log_schema(manifest('mine', **options)), table)
+    found = appended(
+      log_columns.make_log_schema(manifest('mine', **options)), table
+    )
     assert found['timestamp'] == table['timestamp']
   with pytest.raises(types.InputError, match="row 2, column 'timestamp': 10"):
-    appended(log.make_log_schema(manifest('mine', any_dates=False)), table)
+    appended(
+      log_columns.make_log_schema(manifest('mine', any_dates=False)), table
+    )
 
 
 @pytest.mark.parametrize(
@@ -148,10 +176,10 @@ def test_what_is_refused(change, message):
   table = {'visitor': ['a', 'b'], 'timestamp': [1, 2], 'item': ['x', 'y']}
   table = {k: v for k, v in (table | change).items() if v is not None}
   with pytest.raises(types.InputError, match=r'^[^\n]*\Z') as error:
-    appended(log.make_log_schema(manifest('mine')), table)
+    appended(log_columns.make_log_schema(manifest('mine')), table)
   assert message in str(error.value)
 
 
 def test_a_table_needs_its_schema():
   with pytest.raises(types.InputError, match='options: schema'):
-    log.make_log_schema(manifest('table'))
+    log_columns.make_log_schema(manifest('table'))

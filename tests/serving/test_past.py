@@ -105,6 +105,18 @@ def test_a_log_without_users_or_items(tmp_path, lack, other):
   assert np.abs(alone - expected).max() > 1e-3
 
 
+def test_a_log_with_an_item_that_is_no_field(tmp_path):
+  schema = past_run.SCHEMA | {'categorical': ['who']}
+  scorer = past_run.untrained(
+    past_run.prepare_run(tmp_path, raw=past_run.log(700), schema=schema),
+    **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
+  )
+  assert {'asof_views', 'asof_item_click_rate'} <= {*scorer.needs.columns}
+  row_id, expected = past_run.evaluated(scorer)
+  rows, earlier = parts(past_run.log(700), row_id)
+  close(stacked(scorer.predict(rows, earlier)), expected)
+
+
 def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
   """Every row is a user of its own and a session: only items come back."""
   raw = past_run.log().slice(0, 700)
@@ -225,7 +237,11 @@ def test_files_streams_and_a_directory_of_the_history(
 def test_a_history_that_is_none(loaded, tmp_path):
   pq.write_table(past_run.log(8), tmp_path / 'in.parquet')
   (tmp_path / 'empty').mkdir()
-  for history, part in (('-', 'not -'), ('empty', 'no files'), ('x', 'expect')):
+  for history, part in (
+    ('-', 'not -'),
+    ('empty', 'no CSV or Parquet files'),
+    ('x', 'expect'),
+  ):
     name = history if history == '-' else str(tmp_path / history)
     with pytest.raises(types.InputError, match=part):
       predict.predict(

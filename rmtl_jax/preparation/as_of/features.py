@@ -311,6 +311,9 @@ def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
   if group in _PAIRED and lacking:
     key, why = next(iter(lacking.items()))
     return _Lack(f'no {key}', f'needs {_KEYS[key]}, and {why}')
+  if group == history.GROUP and rows.item_field is None:
+    why = 'no categorical field of the log is the item'
+    return _Lack('no item field', f'needs the embeddings of items, and {why}')
   if group in _KEYED and len(lacking) == len(_KEYS):
     whys = ', and '.join(lacking.values())
     needed = ' or '.join(_KEYS.values())
@@ -347,8 +350,8 @@ def _lacking(rows: source.SourceTable) -> dict[str, str]:
   lacking = {}
   if not rows.has_user:
     lacking['user'] = 'the log has no column of users'
-  if rows.item_field is None:
-    lacking['item'] = 'no categorical field of the log is the item'
+  if not rows.item_column:
+    lacking['item'] = 'the log has no column of items'
   return lacking
 
 
@@ -405,7 +408,7 @@ def _with_keys(
   if set(groups) & {*_PAIRED, *_KEYED, *_LABELLED}:
     relation = rows.view
   if set(groups) & {*_PAIRED, *_KEYED}:
-    given = {'user': 'user', 'item': f'f_{rows.item_field}'}
+    given = {'user': 'user', 'item': rows.item_column}
     for key in _keys(rows):
       value = sql.null_if_empty(f'r.{sql.quote(given[key])}')
       columns.append(f'{value} AS {sql.quote(key)}')

@@ -206,7 +206,8 @@ def check_type(
     and not pa.types.is_map(found),
     '': not nested,
   }
-  if not fits[wanted]:
+  # A column without any value has the type of none.
+  if not (fits[wanted] or pa.types.is_null(found)):
     expected = raw.EXPECTED.get(wanted, 'single values')
     expected = 'a list' if wanted == 'VARCHAR[]' else expected
     raise types.InputError(

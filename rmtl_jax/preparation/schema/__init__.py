@@ -51,6 +51,14 @@ observed. Without it all are, and labels count after the idle timeout. `domain`
 names the column of the domain (scenario) that a row is of, a categorical field:
 the backbones pepnet and star need it.
 
+`time_column` in place of `column` names times at which the task became
+positive, empty where it did not, in the form of `time` or, as
+`{"column": "bought_at", "unit": "s", "null": ["0"]}`, in one of its own. A log
+of events says which are impressions and which are labels; a row is then a
+(session, item) pair with an impression, and `tasks` name no columns:
+`"events": {"column": "event", "impressions": ["view"], "labels": {"cart":
+["addtocart"], "buy": ["transaction"]}, "keep_unviewed": false}`.
+
 What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
 labels, of rows that don't count for the task; `"only_after": true` judges the
 task on the positives of `after` alone; `weight`, of a task or of all beside
@@ -74,7 +82,14 @@ from typing import Any
 from rmtl_jax import json_files
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import checks, clocks, fields, nulls, tasks
+from rmtl_jax.preparation.schema import (
+  checks,
+  clocks,
+  events,
+  fields,
+  nulls,
+  tasks,
+)
 from rmtl_jax.preparation.schema import part as part_lib
 from rmtl_jax.preparation.schema.table_schema import UNITS as UNITS
 from rmtl_jax.preparation.schema.table_schema import TableSchema as TableSchema
@@ -90,6 +105,7 @@ _KEYS = (
   'numeric',
   'from_time',
   'tasks',
+  'events',
   'weight',
   'delimiter',
   'missing',
@@ -121,12 +137,15 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   time = part.group('time') if 'time' in part.record else None
   if time is not None:
     time.known(('column', *clocks.KEYS))
+  clock = times.Time() if time is None else clocks.parse_clock(time)
+  of_events = events.parse_events(part)
   schema = TableSchema(
     time=None if time is None else time.text('column'),
     fields=fields.parse_fields(
       part, None if time is None else time.text('column')
     ),
-    tasks=tasks.parse_tasks(part),
+    tasks=tasks.parse_tasks(part, clock, of_events),
+    events=of_events,
     session=nulls.parse_role(part, 'session'),
     user=nulls.parse_role(part, 'user'),
     item=nulls.parse_role(part, 'item'),
@@ -135,7 +154,7 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
     missing=part.texts('missing'),
     nulls=nulls.parse_nulls(part),
     weight=part.optional('weight'),
-    clock=times.Time() if time is None else clocks.parse_clock(time),
+    clock=clock,
   )
   checks.check(schema, part)
   return schema

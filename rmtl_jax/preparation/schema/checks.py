@@ -23,6 +23,7 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   if not schema.fields:
     part.fail('expected at least one categorical, multi_valued or numeric')
   _check_missing(schema, part)
+  _check_events(schema, part)
   _check_roles(schema, part)
   if schema.domain and schema.categorical_of(schema.domain) is None:
     part.fail(
@@ -38,6 +39,18 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
         f'column {field.column!r} is a feature and the label of'
         f' {labels[field.column]!r}'
       )
+
+
+def _check_events(
+  schema: table_schema.TableSchema, part: part_lib.Part
+) -> None:
+  """Refuses events that can't be joined to impressions."""
+  if schema.events is None:
+    return
+  if schema.time is None or schema.item is None:
+    part.fail('events: needs "time" and "item" in the schema')
+  if schema.session is None and schema.user is None:
+    part.fail('events: needs "session" or "user" in the schema')
 
 
 def _check_missing(
@@ -66,6 +79,8 @@ def _check_roles(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
     if f.kind != 'numeric' and not fields.is_made(f)
   }
   numbers = {schema.time, *(task.column for task in schema.tasks)} - {None}
+  if schema.events is not None:
+    numbers -= {schema.events.column}
   numbers |= {column for task in schema.tasks for column in task.weights}
   numbers |= {f.column for f in schema.fields if f.kind == 'numeric'}
   for column in sorted(numbers & (texts - {None})):

@@ -32,8 +32,12 @@ def parse_nulls(part: part_lib.Part) -> dict[str, tuple[str, ...]]:
     types.InputError: no list of texts, or two lists for one column.
   """
   entries = [entry for role in ROLES if (entry := _role(part, role))]
-  for key in (*manifest_lib.KINDS, 'tasks'):
+  for key in manifest_lib.KINDS:
     entries += part.entries(key)
+  for task in part.entries('tasks'):
+    # The time of a label has its column, and what stands for none, in itself.
+    timed = isinstance(task.record.get('time_column'), dict)
+    entries.append(task.group('time_column') if timed else task)
   found: dict[str, tuple[str, ...]] = {}
   for entry in entries:
     if entry.record.get('null', NOT_OBSERVED) == NOT_OBSERVED:

@@ -9,7 +9,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.preparation.schema import clocks, fields, nulls
+from rmtl_jax.preparation.schema import clocks, events, fields, labels, nulls
 
 UNITS = times.UNITS
 
@@ -30,6 +30,7 @@ class TableSchema:
     missing: texts that mean a missing value.
     weight: column of the weight of a row's every label, or None.
     nulls: values that mean a missing value, by column.
+    events: what the log's events are; None if its rows are impressions.
     clock: the form of the time, and the zone of hour and weekday.
   """
 
@@ -44,19 +45,18 @@ class TableSchema:
   missing: tuple[str, ...] = ()
   weight: str | None = None
   nulls: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+  events: events.Events | None = None
   clock: times.Time = dataclasses.field(default_factory=times.Time)
 
   def to_dict(self) -> dict[str, Any]:
     """The JSON that `parse` turns into this schema."""
     record: dict[str, Any] = {
       'tasks': [
-        {'name': t.name, 'column': t.column}
+        {'name': t.name}
+        | labels.label_entries(t, self.nulls)
         | ({'after': t.after} if t.after is not None else {})
         | _kind_entries(t)
-        | _known_after(t)
-        | _words(t)
         | _rows_of(t, self.weight)
-        | nulls.null_entry(self.nulls, t.column)
         for t in self.tasks
       ],
     }
@@ -69,6 +69,8 @@ class TableSchema:
         null = nulls.null_entry(self.nulls, column)
         alone = null and column not in columns
         record[role] = {'column': column} | null if alone else column
+    if self.events is not None:
+      record[events.KEY] = self.events.to_dict()
     if self.delimiter:
       record['delimiter'] = self.delimiter
     if self.missing:
@@ -118,11 +120,6 @@ def _entry(field: source.SourceField) -> dict[str, Any]:
   return entry | field.details
 
 
-def _known_after(task: source.SourceTask) -> dict[str, float]:
-  after = task.known_after_ms
-  return {} if after is None else {'known_after_seconds': after / 1000}
-
-
 def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
   if kinds.is_default(task.kind, task.loss):
     return {}
@@ -130,16 +127,9 @@ def _kind_entries(task: source.SourceTask) -> dict[str, Any]:
   return {'kind': task.kind, 'loss': task.loss} | dict(task.settings) | levels
 
 
-def _words(task: source.SourceTask) -> dict[str, list[str]]:
-  words = {'positive': task.positive, 'negative': task.negative}
-  return {key: list(texts) for key, texts in words.items() if texts}
-
-
 def _rows_of(task: source.SourceTask, shared: str | None) -> dict[str, Any]:
   """The keys of a task that say which rows count for it, and how much."""
   entry: dict[str, Any] = {}
-  if task.nullable:
-    entry['null'] = nulls.NOT_OBSERVED
   if task.only_after:
     entry['only_after'] = True
   own = task.weights[int(shared is not None) :]

@@ -6,31 +6,33 @@ from typing import Any
 
 from rmtl_jax.config import kinds
 from rmtl_jax.preparation import source
-from rmtl_jax.preparation.schema import nulls
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import labels as labels_lib
 from rmtl_jax.preparation.schema import part as part_lib
 
 _TASK_KEYS = (
-  'column',
+  *labels_lib.KEYS,
   'name',
   'after',
-  'known_after_seconds',
   'kind',
   'loss',
   'levels',
-  'positive',
-  'negative',
-  'null',
   'only_after',
   'weight',
   'negatives_kept',
 )
 
 
-def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
+def parse_tasks(
+  part: part_lib.Part, clock: times.Time, events: events_lib.Events | None
+) -> tuple[source.SourceTask, ...]:
   """The tasks, parents before children.
 
   Args:
     part: the schema.
+    clock: the form of the time of rows.
+    events: what the log's events are, if it has such.
 
   Raises:
     types.InputError: no task, or a key of one that is missing, unknown, wrong
@@ -41,8 +43,8 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
   sampled_by = ''
   for entry in part.entries('tasks'):
     of_kind = _kind(entry)
-    column = entry.text('column')
-    name, after = entry.name(column), entry.optional('after')
+    labels = labels_lib.parse_labels(entry, of_kind['kind'], clock, events)
+    name, after = entry.name(labels.column), entry.optional('after')
     if name.lower() in taken:
       entry.fail(f'task {name!r} stands twice')
     taken.add(name.lower())
@@ -54,23 +56,23 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
     is_ordinal = of_kind['kind'] == kinds.ORDINAL
     if after is not None and is_ordinal and not only_after:
       entry.fail('after: an ordinal task implies no other (see only_after)')
-    seconds = entry.seconds('known_after_seconds')
-    known_ms = None if seconds is None else round(seconds * 1000)
     weights = part.optional('weight'), entry.optional('weight')
-    positive, negative = _words(entry, of_kind['kind'])
     tasks[name] = source.SourceTask(
       name,
       after,
-      column,
-      known_after_ms=known_ms,
-      positive=positive,
-      negative=negative,
-      nullable=nulls.is_nullable(entry),
+      labels.column,
       only_after=only_after,
       weights=tuple(w for w in weights if w is not None),
       negatives_kept=entry.share('negatives_kept'),
       **of_kind,
+      **labels.settings,
     )
+    is_timed = tasks[name].timed or only_after
+    if after is not None and tasks[after].timed and not is_timed:
+      entry.fail(
+        f'after: the labels of {after!r} are times, and those of {name!r} are'
+        " not, so at a split's end one may be known without the other"
+      )
     if tasks[name].only_after and after is None:
       entry.fail('only_after: expected "after" beside it, the task before')
     if tasks[name].negatives_kept and of_kind['kind'] != kinds.BINARY:
@@ -84,21 +86,10 @@ def parse_tasks(part: part_lib.Part) -> tuple[source.SourceTask, ...]:
       sampled_by = name
   if not tasks:
     part.fail('tasks: expected at least one')
+  for name in events.labels if events else ():
+    if name not in tasks:
+      part.fail(f'events: labels: {name!r} is none of the tasks')
   return tuple(tasks.values())
-
-
-def _words(
-  entry: part_lib.Part, kind: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-  """The texts that are positive and negative labels."""
-  positive, negative = (
-    entry.texts(key, empty=True) for key in ('positive', 'negative')
-  )
-  if (positive or negative) and kind != kinds.BINARY:
-    entry.fail('positive: only the labels of a binary task are words')
-  if both := sorted({*positive} & {*negative}):
-    entry.fail(f'negative: {both[0]!r} is among "positive" too')
-  return positive, negative
 
 
 def _kind(entry: part_lib.Part) -> dict[str, Any]:

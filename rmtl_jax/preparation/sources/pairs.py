@@ -1,9 +1,11 @@
-"""Turns shop events into rows, one per session and viewed item.
+"""Turns events into rows, one per session and item with an impression.
 
-A row is a (session, item) pair with a view, at the time of its first view;
-click: the item was put in the cart or bought in that session; conversion:
-bought. Pairs without a view are all positive and dropped by default
-(Liu et al., WWW 2023, by the base rates of the authors' data).
+A row is a (session, item) pair with an impression, at the time of the first of
+them; a task is positive where the session has an event of one of its kinds for
+the item, at the time of the first. Pairs without an impression are all positive
+and dropped by default. In a shop an impression is a view; click: the item was
+put in the cart or bought in that session; conversion: bought (Liu et al., WWW
+2023, by the base rates of the authors' data).
 """
 
 from __future__ import annotations
@@ -16,8 +18,25 @@ import duckdb
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.raw import times
 
-# Codes of events.
+
+@dataclasses.dataclass(frozen=True)
+class EventKinds:
+  """What events mean, by their codes.
+
+  Attributes:
+    impressions: codes of impressions.
+    labels: codes that make a task positive, by task.
+  """
+
+  impressions: tuple[int, ...]
+  labels: Mapping[str, tuple[int, ...]]
+
+
+# Codes of a shop's events.
 VIEW, CART, PURCHASE = 0, 1, 2
+SHOP = EventKinds(
+  (VIEW,), {'click': (CART, PURCHASE), 'conversion': (PURCHASE,)}
+)
 TASKS = (
   source.SourceTask('click', None, timed=True),
   source.SourceTask('conversion', 'click', timed=True),
@@ -29,15 +48,17 @@ class Pairs:
   """(session, item) pairs of events.
 
   Attributes:
-    table: `row_id` (of the first view), `session`, `user`, `item`,
-      `timestamp`, `t_click` and `t_conversion`.
-    unviewed: (session, item) pairs without a view, dropped or not.
+    table: `row_id` (of the first impression), `session`, `user`, `item`,
+      `timestamp` and `t_<task>`.
+    tasks: names of the tasks.
+    unviewed: (session, item) pairs without an impression, dropped or not.
     pairs: all pairs.
     sessions: sessions of the log.
     duplicates: events that repeat another one exactly.
   """
 
   table: str
+  tasks: tuple[str, ...]
   unviewed: int
   pairs: int
   sessions: int
@@ -47,9 +68,12 @@ class Pairs:
 def make_pairs(
   connection: duckdb.DuckDBPyConnection,
   events: str,
+  kinds: EventKinds,
   idle_ms: int,
   *,
   has_session: bool,
+  has_user: bool = True,
+  has_split: bool = False,
   identity: tuple[str, ...],
   keep_unviewed: bool,
 ) -> Pairs:
@@ -58,29 +82,37 @@ def make_pairs(
   Args:
     connection: holds the events.
     events: view with `row_id`, `session`, `user`, `timestamp`, `visitor` (the
-      user again), `item` and `event` (VIEW, CART or PURCHASE).
+      user again), `item` and `event` (a code of `kinds`).
+    kinds: what the codes mean.
     idle_ms: longest gap within a session, ms.
     has_session: whether `session` is ever given.
+    has_user: whether `user` is ever given.
+    has_split: whether the view has `split`, which no session spans.
     identity: columns in which exact duplicates are equal.
-    keep_unviewed: keep pairs without a view, timed at their first event.
+    keep_unviewed: keep pairs without an impression, timed at their first event.
   """
   numbered = sessions.number_sessions(
     connection,
     events,
     idle_ms,
     has_session=has_session,
+    has_user=has_user,
+    has_split=has_split,
     identity=identity,
     carry=('visitor', 'item', 'event'),
     drop=False,  # they change no first time
   )
   gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
+  labels = {sql.quote(f't_{t}'): codes for t, codes in kinds.labels.items()}
+  firsts = ', '.join(
+    f'min(timestamp) FILTER (WHERE event IN {sql.in_list(codes)}) AS {name}'
+    for name, codes in labels.items()
+  )
   # Positions follow time within a session, so the least one is the first.
   connection.execute(
     f'CREATE TABLE {gathered} AS SELECT session_number, item,'
-    ' min(visitor) AS "user", min(rowid) AS first,'
-    f' min(rowid) FILTER (WHERE event = {VIEW}) AS view,'
-    f' min(timestamp) FILTER (WHERE event <> {VIEW}) AS t_click,'
-    f' min(timestamp) FILTER (WHERE event = {PURCHASE}) AS t_conversion'
+    ' min(rowid) AS first, min(rowid) FILTER (WHERE event IN'
+    f' {sql.in_list(kinds.impressions)}) AS view, {firsts}'
     f' FROM {numbered.table} GROUP BY session_number, item'
   )
   pairs, unviewed, last = sql.fetch_row(
@@ -91,13 +123,15 @@ def make_pairs(
   position = 'coalesce(view, first)' if keep_unviewed else 'view'
   connection.execute(
     f'CREATE TABLE {table} AS SELECT n.row_id, g.session_number AS session,'
-    ' g."user", g.item, n.timestamp, g.t_click, g.t_conversion'
+    f' n.visitor AS "user", g.item, n.timestamp, {", ".join(labels)}'
     f' FROM (SELECT *, {position} AS position FROM {gathered}) g'
     f' JOIN {numbered.table} n ON n.rowid = g.position'
   )
   connection.execute(f'DROP TABLE {gathered}')
   connection.execute(f'DROP TABLE {numbered.table}')
-  return Pairs(table, unviewed, pairs, last + 1, numbered.duplicates)
+  return Pairs(
+    table, tuple(kinds.labels), unviewed, pairs, last + 1, numbered.duplicates
+  )
 
 
 def categorical_field(name: str) -> source.SourceField:
@@ -122,9 +156,10 @@ def make_view(
   """
   view = sql.unique_name('rows')
   extra = ', '.join(f'{e} AS {sql.quote(name)}' for name, e in columns.items())
+  labels = ', '.join(f'p.{sql.quote(f"t_{task}")}' for task in pairs.tasks)
   connection.execute(
     f'CREATE VIEW {view} AS SELECT p.row_id, p.session, p.timestamp,'
-    f' p.t_click, p.t_conversion, {extra} FROM {pairs.table} p {joins}'
+    f' {labels}, {extra} FROM {pairs.table} p {joins}'
   )
   return view
 

@@ -74,6 +74,7 @@ def read(
   found = pairs.make_pairs(
     connection,
     events,
+    pairs.SHOP,
     round(options.idle_minutes * 60_000),
     has_session=True,
     identity=(raw.ROW_HASH,),

@@ -66,6 +66,7 @@ def read(
   found = pairs.make_pairs(
     connection,
     events,
+    pairs.SHOP,
     round(options.idle_minutes * 60_000),
     has_session=False,
     identity=('user', 'item', 'event', 'transactionid'),

@@ -16,7 +16,7 @@ from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
-from rmtl_jax.preparation.sources import table_columns
+from rmtl_jax.preparation.sources import table_columns, table_events
 
 
 def read(
@@ -95,7 +95,7 @@ def read(
   connection.execute(
     f'CREATE VIEW {view} AS SELECT {", ".join(columns)} FROM {table.name}'
   )
-  return source.SourceTable(
+  rows = source.SourceTable(
     view=view,
     fields=schema.fields,
     tasks=schema.tasks,
@@ -110,9 +110,20 @@ def read(
     key_column=schema.session or schema.user or '',
     user_field=schema.categorical_of(schema.user),
     item_field=schema.categorical_of(schema.item),
+    item='' if schema.item is None else 'item',
     domain_field=schema.categorical_of(schema.domain),
     identity=(raw.ROW_HASH,),
     options={'schema': schema.to_dict()},
+  )
+  if schema.events is None:
+    return rows
+  return table_events.to_impressions(
+    connection,
+    rows,
+    schema.events,
+    schema.item or '',
+    round(options.idle_minutes * 60_000),
+    options.any_dates,
   )
 
 

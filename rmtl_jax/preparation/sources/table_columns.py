@@ -14,6 +14,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.sources import table_events
 
 _TIME = 'timestamp'
 
@@ -28,9 +29,13 @@ def readings(
       schema.time, schema.clock, schema.missing_in(schema.time)
     )
   for task in schema.tasks:
-    found[f'y_{task.name}'] = readings_lib.of_label(
-      task, schema.missing_in(task.column)
-    )
+    missing = schema.missing_in(task.column)
+    if task.clock is not None:
+      found[f't_{task.name}'] = readings_lib.of_time(
+        task.column, task.clock, missing
+      )
+    elif not task.timed:
+      found[f'y_{task.name}'] = readings_lib.of_label(task, missing)
   # A file's column has one type, and these are read as text from CSV.
   texts = {reading.column for reading in found.values()} | {*schema.nulls}
   columns = {
@@ -67,6 +72,8 @@ def types(
     for column in (schema.session, schema.user, schema.item)
     if column is not None
   }
+  if schema.events is not None:
+    found[schema.events.column] = key
   for field in schema.fields:
     if fields_lib.is_made(field):
       continue
@@ -118,12 +125,20 @@ def select(
       value = numbers.is_missing(sql.quote(of) if of in read else value)
     values[field.source_column] = value
   for task in schema.tasks:
-    values[f'y_{task.name}'] = ''
+    if task.clock is not None:
+      values[f't_{task.name}'] = ''
+    elif not task.timed:
+      values[f'y_{task.name}'] = ''
     values |= {f'v_{column}': _column(column) for column in task.weights}
   columns = [
     f'{_key(schema.session)} AS session',
     f'{_key(schema.user)} AS "user"',
   ]
+  if schema.item is not None:
+    columns.append(f'{_key(schema.item)} AS item')
+  if schema.events is not None:
+    kind = sql.value_text(_column(schema.events.column))
+    columns.append(f"nullif({kind}, '') AS {table_events.KIND}")
   for name, value in values.items():
     quoted = sql.quote(name)
     columns.append(quoted if name in read else f'{value} AS {quoted}')

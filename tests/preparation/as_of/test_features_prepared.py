@@ -365,7 +365,7 @@ def test_feedback_does_not_see_a_purchase_that_ends_the_session(tmp_path):
       {'as_of': ('counts',)},
       (
         "as_of: 'counts' needs a user or an item, and the log has no column of"
-        ' users, and no categorical field of the log is the item',
+        ' users, and the log has no column of items',
       ),
     ),
     (WITHOUT['item'], {'as_of': ('views',)}, ("as_of: 'views' needs an item",)),
@@ -404,7 +404,7 @@ def test_bad_groups(tmp_path, schema, options, words):
   ('lack', 'other', 'why'),
   [
     ('user', 'item', 'the log has no column of users'),
-    ('item', 'user', 'no categorical field of the log is the item'),
+    ('item', 'user', 'the log has no column of items'),
   ],
 )
 def test_all_leaves_out_what_the_log_cannot_support(tmp_path, lack, other, why):
@@ -435,6 +435,23 @@ def test_the_part_of_one_key_is_as_with_both(tmp_path, lack, other):
     found.append([[row[column] for column in columns_of] for row in rows])
   assert found[0] == found[1]
   assert any(map(all, found[0]))
+
+
+def test_an_item_need_not_be_a_field(tmp_path):
+  """Only histories read the item's embeddings."""
+  found = []
+  without = SCHEMA | {'categorical': ['user']}
+  for name, schema in (('both', SCHEMA), ('key', without)):
+    (tmp_path / name).mkdir()
+    groups = ('views', 'counts', 'rates')
+    manifest = run(tmp_path / name, visits(60), schema, as_of=groups)
+    names = as_of_fields(manifest)
+    rows = raw_files.read(tmp_path / name)
+    found.append([[row[f'f_{name}'] for name in names] for row in rows])
+  assert found[0] == found[1] and manifest.item_field is None
+  assert {'asof_views', 'asof_item_rows'} <= {*names}
+  manifest = run(tmp_path, visits(), without, as_of=('auto',))
+  assert manifest.report['as_of_left_out']['history'] == 'no item field'
 
 
 def test_session_groups_need_no_user_and_no_item(tmp_path):

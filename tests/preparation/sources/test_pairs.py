@@ -61,6 +61,7 @@ def test_pairs_are_those_of_a_plain_loop(events, keep):
     found = pairs.make_pairs(
       connection,
       'log',
+      pairs.SHOP,
       IDLE,
       has_session=False,
       identity=(),

@@ -103,7 +103,7 @@ def test_a_label_that_is_no_declared_word(tmp_path, form):
   raw_files.fails(
     tmp_path,
     lambda: run(tmp_path, path, tasks=[task]),
-    f"row {row - 2}, column 'clicked': nothing, expected 0 or 1",
+    f"row {row - 2}, column 'clicked': nothing, expected one of 'yes'",
   )
 
 
@@ -249,3 +249,77 @@ def test_a_folder_may_stand_for_nothing(tmp_path, form):
     missing=['NULL'],
   )
   assert raw_files.decoded(tmp_path, 'page') == ['A'] * 7 + [None] * 13
+
+
+TIMED = {
+  'tasks': [
+    'clicked',
+    {
+      'name': 'bought',
+      'after': 'clicked',
+      'time_column': {'column': 'bought_at', 'unit': 's', 'null': ['0']},
+    },
+  ]
+}
+
+
+def timed(**changes):
+  """Every fourth row was bought, half an hour after it was shown."""
+  at = [
+    i * 3600 + 1800 if i % 4 == 1 else (None, 0)[i % 2] for i in range(ROWS)
+  ]
+  return columns(bought_at=at, **changes)
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_labels_that_are_times(tmp_path, form):
+  manifest = run(tmp_path, write(tmp_path / f'log.{form}', timed()), **TIMED)
+  assert labels(tmp_path, 'bought') == [int(i % 4 == 1) for i in range(ROWS)]
+  stored = manifest.options['schema']['tasks'][1]
+  assert stored == TIMED['tasks'][1]
+  # When they become known is exact, so the features of feedback are made.
+  (tmp_path / 'out').rename(tmp_path / 'before')
+  manifest = raw_files.run(
+    tmp_path,
+    'table',
+    tmp_path / f'log.{form}',
+    schema=schema(tmp_path, **TIMED),
+    as_of=('feedback',),
+  )
+  names = {field.name for field in manifest.fields}
+  assert {'asof_session_boughts', 'asof_since_bought'} <= names
+
+
+def test_labels_that_come_after_their_split(tmp_path):
+  """Row 11 is train's last: it was bought a day later, which is too late."""
+  table = timed(clicked=[1] * ROWS)
+  table['bought_at'][11] = 10**6
+  run(tmp_path, write(tmp_path / 'log.parquet', table), **TIMED)
+  assert labels(tmp_path, 'bought')[11] == 0.0
+  assert labels(tmp_path, 'bought')[9] == 1.0
+
+
+@pytest.mark.parametrize(
+  ('values', 'tasks', 'message'),
+  [
+    (
+      {'bought_at': ['soon'] * ROWS},
+      TIMED['tasks'],
+      "row 1, column 'bought_at': 'soon', expected a number",
+    ),
+    (
+      {'bought_at': [None] * 5 + [10**12] * 15},
+      TIMED['tasks'],
+      "row 6, column 'bought_at': 1000000000000, expected a time between",
+    ),
+    (
+      {'bought_at': [7200] * ROWS},
+      TIMED['tasks'],
+      "row 1, column 'bought_at': 7200, expected nothing where 'clicked' is 0",
+    ),
+  ],
+)
+def test_times_of_labels_at_fault(tmp_path, values, tasks, message):
+  path = write(tmp_path / 'log.parquet', columns(**values))
+  schema(tmp_path, tasks=tasks)
+  raw_files.fails(tmp_path, lambda: run(tmp_path, path, tasks=tasks), message)

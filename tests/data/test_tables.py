@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
-from rmtl_jax.library import tables
+from rmtl_jax.data import tables
 
 ROWS = [
   {'a': 1, 's': 'x', 'l': [1]},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,8 +16,21 @@ from rmtl_jax import types
 _INDEX = re.compile(r'__index_level_\d+__')
 
 
-def to_arrow(table: Any, path: str = 'table') -> pa.Table:
-  """A table as an Arrow table of plain types.
+@dataclasses.dataclass(frozen=True)
+class Stream:
+  """A table that is read once, batch by batch, of plain types.
+
+  Attributes:
+    schema: its columns.
+    batches: its rows; reading them may raise types.InputError.
+  """
+
+  schema: pa.Schema
+  batches: Iterator[pa.RecordBatch]
+
+
+def open_stream(table: Any, path: str = 'table') -> Stream:
+  """A table as batches of plain types; one that is larger than memory may be.
 
   Text in views becomes text, dictionaries become their values. The index of a
   pandas frame is left out.
@@ -29,14 +44,39 @@ def to_arrow(table: Any, path: str = 'table') -> pa.Table:
   Raises:
     types.InputError: none of these, or values that are no columns.
   """
-  try:
+  with _naming(path):
     if isinstance(table, Sequence) and not isinstance(table, str | bytes):
       table = _columns(table, path)
-    found = pa.table(table)
-    kept = [n for n in found.column_names if not _INDEX.fullmatch(n)]
-    columns = {name: _plain_values(found[name]) for name in kept}
-    return pa.table(columns)
-  except (pa.ArrowException, TypeError, ValueError) as error:
+    if not hasattr(table, '__arrow_c_stream__'):
+      table = pa.table(table)
+    reader = pa.RecordBatchReader.from_stream(table)
+    kept = [
+      i for i, n in enumerate(reader.schema.names) if not _INDEX.fullmatch(n)
+    ]
+    fields = [reader.schema.field(i) for i in kept]
+    schema = pa.schema([pa.field(f.name, _plain(f.type)) for f in fields])
+
+  def batches() -> Iterator[pa.RecordBatch]:
+    with _naming(path):
+      for batch in reader:
+        columns = [_plain_values(batch.column(i)) for i in kept]
+        yield pa.record_batch(columns, schema)
+
+  return Stream(schema, batches())
+
+
+def to_arrow(table: Any, path: str = 'table') -> pa.Table:
+  """A whole table as `open_stream` gives it."""
+  stream = open_stream(table, path)
+  return pa.Table.from_batches(list(stream.batches), stream.schema)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+  """Names the table in errors of reading it."""
+  try:
+    yield
+  except (pa.ArrowException, OSError, TypeError, ValueError) as error:
     raise types.InputError(
       f'{path}: not usable, expected a frame, an Arrow table, a list of dicts'
       f' or a dict of columns: {types.first_line(error)}'
@@ -54,18 +94,14 @@ def _columns(rows: Sequence[Any], path: str) -> dict[str, list[Any]]:
   return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _plain_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _plain_values(column: pa.Array) -> pa.Array:
   """A column cast to `_plain`."""
   kind = _plain(column.type)
   if pa.types.is_dictionary(column.type):
     # Arrow decodes no dictionary of views, so its values are cast first.
-    parts = [
-      pa.DictionaryArray.from_arrays(
-        chunk.indices, chunk.dictionary.cast(kind)
-      ).dictionary_decode()
-      for chunk in column.chunks
-    ]
-    return pa.chunked_array(parts, kind)
+    values = column.dictionary.cast(kind)
+    coded = pa.DictionaryArray.from_arrays(column.indices, values)
+    return coded.dictionary_decode()
   return column if column.type == kind else column.cast(kind)
 
 

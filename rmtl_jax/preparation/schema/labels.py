@@ -1,0 +1,129 @@
+"""Where a task of a schema has its labels: in a column, or as times."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rmtl_jax.config import kinds
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import clocks, nulls
+from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.schema import part as part_lib
+
+KEYS = (
+  *('column', 'time_column', 'positive', 'negative', 'null'),
+  'known_after_seconds',
+)
+# What a time of its own says already.
+_OF_LABELS = ('column', 'positive', 'negative', 'null', 'known_after_seconds')
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+  """A task's labels.
+
+  Attributes:
+    column: of the log, and the task's name unless it has another.
+    settings: further arguments of a SourceTask.
+  """
+
+  column: str
+  settings: dict[str, Any]
+
+
+def parse_labels(
+  entry: part_lib.Part,
+  kind: str,
+  clock: times.Time,
+  events: events_lib.Events | None,
+) -> Labels:
+  """Reads the keys of a task that say where its labels are.
+
+  Args:
+    entry: the task.
+    kind: of the task.
+    clock: the form of the time of rows.
+    events: what the log's events are, if it has such.
+
+  Raises:
+    types.InputError: a key that is missing, wrong or contradicts another.
+  """
+  if events and entry.record.get('name') in events.labels:
+    _refuse(
+      entry, kind, (*_OF_LABELS, 'time_column'), 'events gives its labels'
+    )
+    return Labels(events.column, {'timed': True})
+  if 'time_column' in entry.record:
+    _refuse(entry, kind, _OF_LABELS, 'time_column gives its labels')
+    part = time_column(entry)
+    assert part is not None
+    part.known(('column', 'null', *clocks.KEYS))
+    own = clocks.parse_clock(part, clock)
+    return Labels(part.text('column'), {'timed': True, 'clock': own})
+  seconds = entry.seconds('known_after_seconds')
+  positive, negative = _words(entry, kind)
+  return Labels(
+    entry.text('column'),
+    {
+      'known_after_ms': None if seconds is None else round(seconds * 1000),
+      'positive': positive,
+      'negative': negative,
+      'nullable': nulls.is_nullable(entry),
+    },
+  )
+
+
+def label_entries(
+  task: source.SourceTask, nulls_of: dict[str, tuple[str, ...]]
+) -> dict[str, Any]:
+  """The keys that `parse_labels` reads."""
+  null = nulls.null_entry(nulls_of, task.column)
+  if task.clock is not None:
+    clock = clocks.clock_entries(task.clock)
+    return {'time_column': {'column': task.column} | clock | null}
+  if task.timed:
+    return {}
+  after = task.known_after_ms
+  words = {'positive': task.positive, 'negative': task.negative}
+  return {
+    'column': task.column,
+    **({} if after is None else {'known_after_seconds': after / 1000}),
+    **{key: list(texts) for key, texts in words.items() if texts},
+    **({'null': nulls.NOT_OBSERVED} if task.nullable else {}),
+    **null,
+  }
+
+
+def time_column(entry: part_lib.Part) -> part_lib.Part | None:
+  """The object of a task's `time_column`; a text stands for its `column`."""
+  given = entry.record.get('time_column')
+  if given is None:
+    return None
+  record = {'column': given} if isinstance(given, str) else given
+  return entry.child('time_column', record)
+
+
+def _refuse(
+  entry: part_lib.Part, kind: str, keys: tuple[str, ...], why: str
+) -> None:
+  for key in keys:
+    if key in entry.record:
+      entry.fail(f'{key}: {why}, so leave it out')
+  if kind != kinds.BINARY:
+    entry.fail(f'kind: {why}, as times, which only a binary task can have')
+
+
+def _words(
+  entry: part_lib.Part, kind: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The texts that are positive and negative labels."""
+  positive, negative = (
+    entry.texts(key, empty=True) for key in ('positive', 'negative')
+  )
+  if (positive or negative) and kind != kinds.BINARY:
+    entry.fail('positive: only the labels of a binary task are words')
+  if both := sorted({*positive} & {*negative}):
+    entry.fail(f'negative: {both[0]!r} is among "positive" too')
+  return positive, negative

@@ -1,0 +1,148 @@
+"""The events of a user's own table, as rows with an impression each."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.schema import events as events_lib
+from rmtl_jax.preparation.sources import pairs
+
+# The view's column of the kind of event.
+KIND = 'event_kind'
+
+
+def code_sql(events: events_lib.Events, kind: str) -> str:
+  """SQL of an event's code, its place among `events.kinds`; NULL for others.
+
+  Args:
+    events: what the kinds mean.
+    kind: SQL of the kind, as text.
+  """
+  cases = ' '.join(
+    f'WHEN {sql.is_in(kind, (name,))} THEN {code}'
+    for code, name in enumerate(events.kinds)
+  )
+  return f'CAST(CASE {cases} END AS TINYINT)'
+
+
+def codes(events: events_lib.Events) -> pairs.EventKinds:
+  """The codes of impressions and of each task."""
+  places = {name: code for code, name in enumerate(events.kinds)}
+  return pairs.EventKinds(
+    tuple(places[name] for name in events.impressions),
+    {
+      task: tuple(places[name] for name in names)
+      for task, names in events.labels.items()
+    },
+  )
+
+
+def to_impressions(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  events: events_lib.Events,
+  item_column: str,
+  idle_ms: int,
+  any_dates: bool,
+) -> source.SourceTable:
+  """Joins each session's events of an item to one row.
+
+  The row has the features of the pair's first impression.
+
+  Args:
+    connection: holds the events.
+    rows: events as a reader's rows, with `item` and KIND.
+    events: what their kinds mean.
+    item_column: the raw column of the item, for errors.
+    idle_ms: longest gap within a session, ms.
+    any_dates: as for `checks.check`.
+
+  Raises:
+    types.InputError: an event without a time, an item, or a session and user,
+      or no event that is an impression.
+  """
+  alone = dataclasses.replace(rows, fields=(), tasks=())
+  checks.check(connection, alone, any_dates)
+  lacks: list[raw.Fault] = [
+    (column, f'{name} IS NULL', what)
+    for column, name, what in (
+      (item_column, 'item', 'an item'),
+      (events.column, KIND, 'a kind of event'),
+    )
+  ]
+  raw.check(connection, rows.table, lacks, rows.view, 'row_id')
+  kinds, view = codes(events), sql.unique_name('events')
+  split = ', split' if rows.has_split else ''
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT row_id, session, "user", timestamp,'
+    f' "user" AS visitor, item, {code_sql(events, KIND)} AS event,'
+    f' {raw.ROW_HASH}{split} FROM {rows.view}'
+  )
+  counts = _count_kinds(connection, view)
+  if not any(counts.get(code) for code in kinds.impressions):
+    raise types.InputError(
+      f'{rows.table.files[0].path}: column {events.column!r} is in no row'
+      f' {" or ".join(map(repr, events.impressions))}, an impression'
+    )
+  known = sql.unique_name('known')
+  connection.execute(
+    f'CREATE VIEW {known} AS FROM {view} WHERE event IS NOT NULL'
+  )
+  found = pairs.make_pairs(
+    connection,
+    known,
+    kinds,
+    idle_ms,
+    has_session=rows.has_session,
+    has_user=rows.has_user,
+    has_split=rows.has_split,
+    identity=(raw.ROW_HASH,),
+    keep_unviewed=events.keep_unviewed,
+  )
+  dropped, figures = pairs.count_pairs(found, events.keep_unviewed)
+  if counts.get(None):
+    dropped['event of another kind'] = counts[None]
+  return dataclasses.replace(
+    rows,
+    view=_joined(connection, rows, found),
+    keys=found.table,
+    has_session=True,
+    identity=(),
+    dropped=dropped,
+    counts=figures,
+    warnings=tuple(
+      f'events: {name!r} is in no row of column {events.column!r}'
+      for code, name in enumerate(events.kinds)
+      if not counts.get(code)
+    ),
+  )
+
+
+def _count_kinds(
+  connection: duckdb.DuckDBPyConnection, view: str
+) -> dict[int | None, int]:
+  """The number of events by code."""
+  found = connection.execute(
+    f'SELECT event, count(*) FROM {view} GROUP BY event'
+  )
+  return dict(found.fetchall())
+
+
+def _joined(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  found: pairs.Pairs,
+) -> str:
+  """Makes the view of the pairs with all that their first impression has."""
+  view = sql.unique_name('rows')
+  labels = ', '.join(f'p.{sql.quote(f"t_{task}")}' for task in found.tasks)
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT r.* REPLACE (p.session AS session),'
+    f' {labels} FROM {found.table} p JOIN {rows.view} r ON p.row_id = r.row_id'
+  )
+  return view

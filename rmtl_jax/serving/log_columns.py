@@ -1,0 +1,154 @@
+"""The raw columns of rows that the past is computed from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import source, sources
+from rmtl_jax.preparation.raw import readings, times
+from rmtl_jax.preparation.schema import events as events_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class LogSchema:
+  """The raw columns of time, keys, item and labels.
+
+  Attributes:
+    time: column of the time, or None.
+    clock: the form of the time.
+    session: column of session ids, or None.
+    user: column of users, or None.
+    item: column of items, or None.
+    item_field: the categorical field of the item, or None.
+    tasks: labels as the source declares them.
+    labels: a raw column per task: 0 and 1, or times if the task is `timed`.
+    optional: whether one of `session` and `user` may be missing.
+    missing: what stands for nothing, by column; nothing elsewhere.
+    events: what the log's events are; None if its rows are impressions.
+    any_dates: whether times may lie before the year 2000, as in the run's data.
+  """
+
+  time: str | None
+  clock: times.Time
+  session: str | None
+  user: str | None
+  item: str | None
+  item_field: str | None
+  tasks: tuple[source.SourceTask, ...]
+  labels: tuple[str, ...]
+  optional: bool = False
+  missing: Mapping[str, readings.Missing] = dataclasses.field(
+    default_factory=dict
+  )
+  events: events_lib.Events | None = None
+  any_dates: bool = True
+
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a column."""
+    return self.missing.get(column, readings.Missing())
+
+  def event_column(self, schema: pa.Schema) -> str | None:
+    """The column of events, if the log has events and the rows do."""
+    events = self.events
+    return events.column if events and events.column in schema.names else None
+
+  def label_columns(self, schema: pa.Schema) -> list[str]:
+    """The columns that tell of the labels of rows."""
+    if self.events is None:
+      return list(self.labels)
+    given = any(label in schema.names for label in self.labels)
+    if given and self.events.column not in schema.names:
+      return list(self.labels)
+    return [
+      self.events.column,
+      *(
+        label
+        for task, label in zip(self.tasks, self.labels, strict=True)
+        if task.name not in self.events.labels
+      ),
+    ]
+
+  def keys(self, schema: pa.Schema) -> dict[str, str]:
+    """The columns of session and user that are there, by role."""
+    roles = {'session': self.session, 'user': self.user}
+    return {
+      role: column
+      for role, column in roles.items()
+      if column is not None and column in schema.names
+    }
+
+
+def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
+  """The columns of a run's raw rows.
+
+  The schema names them for source `table`. Rows of other sources have a column
+  per field, `session_id` or the user or both, `timestamp` (ms), and a label per
+  task; or `t_<task>` (ms, empty without such an event) for timed tasks. So do
+  rows of a schema with events, unless they have its column of events.
+
+  Raises:
+    types.InputError: the manifest has no usable schema.
+  """
+  # Data of an earlier version may have such times and does not record it.
+  any_dates = manifest.options.get('any_dates') is not False
+  if manifest.source == 'table':
+    where = 'manifest.json: options: schema'
+    schema = schema_lib.parse(manifest.options.get('schema'), where)
+    keys = (schema.time, schema.session, schema.user, schema.item)
+    columns = [column for column in keys if column is not None]
+    columns += [task.column for task in schema.tasks]
+    if schema.events is not None:
+      columns.append(schema.events.column)
+    return LogSchema(
+      time=schema.time,
+      clock=schema.clock,
+      session=schema.session,
+      user=schema.user,
+      item=schema.item,
+      item_field=manifest.item_field,
+      tasks=source.binary(schema.tasks),
+      labels=tuple(
+        f't_{task.name}' if task.timed and task.clock is None else task.column
+        for task in source.binary(schema.tasks)
+      ),
+      events=schema.events,
+      missing={column: schema.missing_in(column) for column in columns},
+      any_dates=any_dates,
+    )
+  # Data of a source that is not registered here can be served all the same.
+  record = sources.RECORDS.get(manifest.source)
+  tasks = record.tasks if record else ()
+  if not tasks:
+    tasks = tuple(
+      source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
+    )
+    tasks = source.binary(tasks)
+  return LogSchema(
+    time='timestamp',
+    clock=times.Time(),
+    session='session_id',
+    user=manifest.user_field or 'user_id',
+    item=manifest.item_field,
+    item_field=manifest.item_field,
+    tasks=tasks,
+    labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
+    optional=True,
+    any_dates=any_dates,
+  )
+
+
+def label_reading(
+  log_schema: LogSchema, task: source.SourceTask
+) -> readings.Reading:
+  """How the column of a task is read."""
+  missing = log_schema.missing_in(task.column)
+  if task.clock is not None:
+    return readings.of_time(task.column, task.clock, missing)
+  if task.timed:
+    return readings.of_number(task.column, missing)
+  return readings.of_label(task, missing)

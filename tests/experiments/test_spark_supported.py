@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from experiments.spark import supported
+from rmtl_jax import types
+from rmtl_jax.preparation import schema as schema_lib
+
+PLAIN = {
+  'user': 'u',
+  'item': 'i',
+  'time': {'column': 't'},
+  'categorical': ['u'],
+  'tasks': [{'name': 'y', 'column': 'y', 'null': 'not_observed'}],
+}
+EVENTS = {'column': 'e', 'impressions': ['v'], 'labels': {'y': ['b']}}
+
+
+def test_a_plain_schema_is_taken():
+  supported.check('s', schema_lib.parse(PLAIN), [pathlib.Path('log.csv.gz')])
+
+
+@pytest.mark.parametrize(
+  ('key', 'changes'),
+  [
+    ('missing', {'missing': ['NULL']}),
+    ('null', {'categorical': [{'column': 'u', 'null': ['-1']}]}),
+    (
+      'missing_indicator',
+      {'numeric': [{'column': 'n', 'missing_indicator': True}]},
+    ),
+    ('from_time', {'from_time': ['hour']}),
+    ('time.zone', {'time': {'column': 't', 'zone': 'Asia/Tokyo'}}),
+    ('time.format', {'time': {'column': 't', 'format': '%d'}}),
+    ('events', {'events': EVENTS, 'tasks': [{'name': 'y'}]}),
+    ('time_column', {'tasks': [{'time_column': 'b'}]}),
+    ('positive', {'tasks': [{'column': 'y', 'positive': ['yes']}]}),
+    ('negative', {'tasks': [{'column': 'y', 'negative': ['no']}]}),
+  ],
+)
+def test_keys_that_are_refused(key, changes):
+  with pytest.raises(types.InputError) as error:
+    supported.check('s', schema_lib.parse(PLAIN | changes))
+  assert str(error.value) == (
+    f's: {key}: the Spark job does not take it; rmtl prepare does'
+  )
+
+
+def test_zstd_is_refused():
+  with pytest.raises(types.InputError, match='reads no zstd'):
+    supported.check('s', schema_lib.parse(PLAIN), [pathlib.Path('a.csv.zst')])

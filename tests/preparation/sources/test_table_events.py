@@ -1,0 +1,298 @@
+"""Events of one's own table as rows: by hand, and as the shops' readers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax.data import manifest as manifest_lib
+from tests.preparation import raw_files
+from tests.preparation.sources import test_rees46 as rees46
+from tests.preparation.sources import test_retailrocket as retailrocket
+
+REAL = os.environ.get('RMTL_REAL_DATA', '')
+MINUTE = 60_000
+START = retailrocket.START
+TASKS = [{'name': 'cart'}, {'name': 'buy', 'after': 'cart'}]
+EVENTS = {
+  'column': 'what',
+  'impressions': ['view', 'glance'],
+  'labels': {'cart': ['addtocart'], 'buy': ['transaction']},
+}
+SCHEMA = {
+  'user': 'who',
+  'item': 'item',
+  'time': {'column': 'at'},
+  'categorical': ['who', 'item', 'page'],
+  'events': EVENTS,
+  'tasks': TASKS,
+}
+RETAILROCKET = {
+  'user': 'visitorid',
+  'item': 'itemid',
+  'time': {'column': 'timestamp'},
+  'categorical': [
+    {'column': 'visitorid', 'name': 'visitor'},
+    {'column': 'itemid', 'name': 'item'},
+  ],
+  'from_time': ['hour', 'weekday'],
+  'events': {
+    'column': 'event',
+    'impressions': ['view'],
+    'labels': {
+      'click': ['addtocart', 'transaction'],
+      'conversion': ['transaction'],
+    },
+  },
+  'tasks': [{'name': 'click'}, {'name': 'conversion', 'after': 'click'}],
+}
+REES46 = RETAILROCKET | {
+  'session': 'user_session',
+  'user': 'user_id',
+  'item': 'product_id',
+  'time': {'column': 'event_time', 'unit': 'iso'},
+  'categorical': [
+    {'column': 'user_id', 'name': 'user'},
+    {'column': 'product_id', 'name': 'product'},
+    {'column': 'category_id', 'name': 'category'},
+    {'column': 'category_code', 'name': 'category_code'},
+    'brand',
+  ],
+  'numeric': [{'column': 'price', 'transform': 'log1p'}],
+  'events': {
+    'column': 'event_type',
+    'impressions': ['view'],
+    'labels': {'click': ['cart', 'purchase'], 'conversion': ['purchase']},
+  },
+}
+
+
+def log(events, visitors=9):
+  """Rows of events (who, minute, what, item), and one view of each visitor."""
+  rows = [(who, START + m * MINUTE, what, i) for who, m, what, i in events]
+  rows += [
+    (f'v{n}', START + (day * 1440 + n) * MINUTE, 'view', 'x')
+    for n in range(visitors)
+    for day in range(9)
+  ]
+  who, at, what, item = map(list, zip(*rows, strict=True))
+  page = [f'p{i % 2}' for i in range(len(rows))]
+  return {'who': who, 'at': at, 'what': what, 'item': item, 'page': page}
+
+
+def run(tmp_path, table, name='log.parquet', **changes):
+  path = tmp_path / name
+  if name.endswith('.csv'):
+    pa_csv.write_csv(pa.table(table), path)
+  else:
+    pq.write_table(pa.table(table), path)
+  return raw_files.run(
+    tmp_path,
+    'table',
+    path,
+    schema=raw_files.write_schema(tmp_path / 'schema.json', SCHEMA | changes),
+    as_of=('none',),
+  )
+
+
+def of_rows(tmp_path, count):
+  """(row, minute, cart, buy) of the rows of the first events."""
+  rows = sorted(raw_files.read(tmp_path), key=lambda row: row['row_id'])
+  return [
+    (
+      row['row_id'],
+      (row['timestamp'] - START) // MINUTE,
+      row['y_cart'],
+      row['y_buy'],
+    )
+    for row in rows
+    if row['row_id'] < count
+  ]
+
+
+EXAMPLE = [
+  ('a', 1, 'view', 'x'),  # row 0: carted, bought
+  ('a', 2, 'glance', 'y'),  # row 1: nothing
+  ('a', 3, 'addtocart', 'x'),
+  ('a', 4, 'view', 'x'),  # not the first
+  ('a', 5, 'transaction', 'x'),
+  ('a', 6, 'addtocart', 'z'),  # no impression
+  ('a', 7, 'search', 'y'),  # of no interest
+  ('a', 100, 'view', 'x'),  # row 7: another session
+  ('b', 101, 'transaction', 'w'),
+  ('b', 102, 'view', 'w'),  # row 9: viewed after it was bought
+]
+
+
+@pytest.mark.parametrize('name', ['log.parquet', 'log.csv'])
+def test_rows_by_hand(tmp_path, name):
+  manifest = run(tmp_path, log(EXAMPLE), name)
+  assert of_rows(tmp_path, len(EXAMPLE)) == [
+    (0, 1, 1, 1),
+    (1, 2, 0, 0),
+    (7, 100, 0, 0),
+    (9, 102, 1, 1),
+  ]
+  # Features are those of the impression.
+  pages = raw_files.vocabulary(tmp_path, 'page')
+  found = {r['row_id']: pages[r['f_page']] for r in raw_files.read(tmp_path)}
+  assert found[1] == 'p1' and found[7] == 'p1' and found[0] == 'p0'
+  report = manifest.report
+  assert report['raw_rows'] == len(EXAMPLE) + 81
+  assert report['dropped'] == {
+    'exact duplicate event': 0,
+    '(session, item) pair without a view': 1,
+    'event of another kind': 1,
+  }
+  assert report['pairs'] == 5 + 81 and manifest.tasks[1].after == 'cart'
+
+
+def test_pairs_without_an_impression_can_be_kept(tmp_path):
+  events = EVENTS | {'keep_unviewed': True}
+  run(tmp_path, log(EXAMPLE), events=events)
+  assert (5, 6, 1, 0) in of_rows(tmp_path, len(EXAMPLE))
+
+
+def test_events_that_no_row_has_are_told(tmp_path):
+  events = EVENTS | {'impressions': ['view', 'impresion']}
+  manifest = run(tmp_path, log(EXAMPLE), events=events)
+  warnings = manifest.report['warnings']
+  assert "events: 'impresion' is in no row of column 'what'" in warnings
+
+
+def test_labels_end_with_the_split(tmp_path):
+  """A purchase after train's end makes no row of train positive."""
+  table = log([('a', 5760, 'view', 'x'), ('a', 9000, 'transaction', 'x')])
+  table['visit'] = ['late', 'late'] + [None] * (len(table['who']) - 2)
+  manifest = run(tmp_path, table, session='visit')
+  end = manifest.splits['train'].end_ms
+  assert START + 5760 * MINUTE < end < START + 9000 * MINUTE
+  (row,) = [r for r in raw_files.read(tmp_path, 'train') if r['row_id'] == 0]
+  assert row['y_buy'] == 0.0
+
+
+@pytest.mark.parametrize(
+  ('table', 'changes', 'words'),
+  [
+    ({'item': None}, {}, "row 3, column 'item': nothing, expected an item"),
+    ({'what': None}, {}, "row 3, column 'what': nothing, expected a kind of"),
+    ({'who': None}, {}, "row 3, column 'who': nothing, expected a session id"),
+    ({'at': None}, {}, "row 3, column 'at': nothing, expected a time"),
+    (
+      {},
+      {'events': EVENTS | {'impressions': ['show']}},
+      "column 'what' is in no row 'show', an impression",
+    ),
+  ],
+)
+def test_events_at_fault(tmp_path, table, changes, words):
+  data = log(EXAMPLE)
+  for name, value in table.items():
+    data[name] = [*data[name][:2], value, *data[name][3:]]
+  call = lambda: run(tmp_path, data, **changes)
+  with pytest.raises(Exception, match=words) as caught:
+    call()
+  assert '\n' not in str(caught.value) and 'log.parquet' in str(caught.value)
+
+
+def prepared(directory, source, raw_dir, schema=None, **options):
+  """Prepares, and reads what both readers have of every row."""
+  directory.mkdir()
+  if schema is not None:
+    options['schema'] = raw_files.write_schema(
+      directory / 'schema.json', schema
+    )
+  manifest = raw_files.run(
+    directory, source, raw_dir, as_of=('auto',), **options
+  )
+  rows = sorted(raw_files.read(directory), key=lambda row: row['row_id'])
+  words = {
+    field.column: raw_files.vocabulary(directory, field.name)
+    for field in manifest.fields
+    if field.kind == 'categorical'
+  }
+  named = [
+    {
+      name: words[name][value] if name in words else value
+      for name, value in row.items()
+    }
+    for row in rows
+  ]
+  ends = [split.end_ms for split in manifest.splits.values()]
+  return named, ends, manifest
+
+
+def assert_equal(tmp_path, source, raw_dir, schema, own_dir=None):
+  theirs, their_ends, reader = prepared(tmp_path / 'reader', source, raw_dir)
+  ours, ends, table = prepared(
+    tmp_path / 'table', 'table', own_dir or raw_dir, schema
+  )
+  assert ends == their_ends and len(ours) == len(theirs)
+  # Sessions that begin together stand by their keys, which are text in CSV.
+  shared = {*ours[0]} & {*theirs[0]} - {'session_id'}
+  assert {f.column for f in table.fields} <= shared
+  assert any(name.startswith('f_asof_session_click') for name in shared)
+  for own, other in zip(ours, theirs, strict=True):
+    assert {n: own[n] for n in shared} == {n: other[n] for n in shared}
+  both = zip(ours, theirs, strict=True)
+  pairs = {(a['session_id'], b['session_id']) for a, b in both}
+  assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+  for name in ('pairs', 'sessions_of_the_log', 'raw_rows'):
+    assert table.report[name] == reader.report[name]
+
+
+def test_as_the_reader_of_retailrocket(tmp_path):
+  start = START
+  kinds = ('view', 'view', 'addtocart', 'view', 'transaction')
+  events = [
+    f'{start + 400_000 * i},{i % 3},{kinds[i * i % 5]},{50 + i % 4},'
+    for i in range(300)
+  ]
+  raw_files.write(
+    tmp_path / 'raw' / 'events.csv',
+    [retailrocket.HEADER, *events, *retailrocket.filler()],
+  )
+  assert_equal(tmp_path, 'retailrocket', tmp_path / 'raw', RETAILROCKET)
+
+
+def test_as_the_reader_of_rees46(tmp_path):
+  kinds = ('view', 'view', 'cart', 'remove_from_cart', 'purchase')
+  events = [
+    rees46.event(
+      f'05:{i % 60:02d}:00',
+      kinds[i * i % 5],
+      5 + i % 3,
+      session=f'session-{i % 7}' if i % 5 else '',
+      code='a.b',
+      price='' if i % 4 == 0 else '2.50',
+    )
+    for i in range(200)
+  ]
+  raw_files.write(
+    tmp_path / 'raw' / '2019-Oct.csv',
+    [rees46.HEADER, *events, *rees46.filler()],
+  )
+  assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
+
+
+@pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
+def test_as_the_reader_of_a_real_retailrocket(tmp_path):
+  raw_dir = pathlib.Path(REAL) / 'retailrocket'
+  own = raw_dir / 'events.csv'
+  assert_equal(tmp_path, 'retailrocket', raw_dir, RETAILROCKET, own)
+
+
+@pytest.mark.skipif(not REAL, reason='RMTL_REAL_DATA names no real logs')
+def test_as_the_reader_of_a_real_rees46(tmp_path):
+  """Without the last record, which is cut off and is the reader's to mend."""
+  raw = (pathlib.Path(REAL) / 'rees46' / '2019-Oct.csv').read_bytes()
+  (tmp_path / 'raw').mkdir()
+  whole = raw[: raw.rindex(b'\n') + 1]
+  (tmp_path / 'raw' / '2019-Oct.csv').write_bytes(whole)
+  assert_equal(tmp_path, 'rees46', tmp_path / 'raw', REES46)
+  assert manifest_lib.read(tmp_path / 'table' / 'out').tasks[0].name == 'click'

@@ -1,0 +1,202 @@
+"""Tables that a program holds, prepared as the files that they could be."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import in_memory
+from tests.preparation import raw_files
+
+SCHEMA = raw_files.SCHEMA
+
+
+def columns(rows=24):
+  return {
+    'user': [f'u{i % 3}' for i in range(rows)],
+    'item': [f'i{i % 4}' for i in range(rows)],
+    'ts': [i * 10**7 for i in range(rows)],
+    'price': [i / 2 for i in range(rows)],
+    'clicked': [i % 2 for i in range(rows)],
+    'bought': [int(i % 4 == 1) for i in range(rows)],
+  }
+
+
+def config(tmp_path, **options):
+  return prepare_config.PrepareConfig(
+    data_dir=str(tmp_path / 'out'),
+    **{'min_count': 1, 'any_dates': True, 'as_of': ('none',), **options},
+  )
+
+
+def run(tmp_path, table, schema=SCHEMA, **options):
+  return rmtl_jax.prepare(
+    config(tmp_path, **options), table=table, schema=schema
+  )
+
+
+@pytest.fixture(scope='module')
+def from_file(tmp_path_factory):
+  """What the same rows in a file become."""
+  tmp_path = tmp_path_factory.mktemp('file')
+  pq.write_table(pa.table(columns()), tmp_path / 'log.parquet')
+  schema = raw_files.write_schema(tmp_path / 'schema.json')
+  raw_files.run(tmp_path, 'table', tmp_path / 'log.parquet', schema=schema)
+  return raw_files.read(tmp_path)
+
+
+def batches():
+  for i in range(0, 24, 5):
+    yield pa.record_batch(columns()).slice(i, 5)
+
+
+def of_duckdb(connection):
+  connection.register('log', pa.table(columns()))
+  return connection.sql('FROM log')
+
+
+def of_library(name):
+  module = pytest.importorskip(name)
+  return module.DataFrame(columns())
+
+
+FORMS = {
+  'dict': lambda _: columns(),
+  'rows': lambda _: pa.table(columns()).to_pylist(),
+  'table': lambda _: pa.table(columns()),
+  'batch': lambda _: pa.record_batch(columns()),
+  'reader': lambda _: pa.RecordBatchReader.from_batches(
+    next(batches()).schema, batches()
+  ),
+  'dictionaries': lambda _: pa.table(
+    columns() | {'item': pa.array(columns()['item']).dictionary_encode()}
+  ),
+  'views': lambda _: pa.table(
+    columns() | {'user': pa.array(columns()['user'], pa.string_view())}
+  ),
+  'duckdb': of_duckdb,
+  'pandas': lambda _: of_library('pandas'),
+  'polars': lambda _: of_library('polars'),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_any_table_is_prepared_as_its_file(tmp_path, from_file, form):
+  with duckdb.connect() as connection:
+    manifest = run(tmp_path, FORMS[form](connection))
+  assert raw_files.read(tmp_path) == from_file
+  assert manifest.source == 'table'
+  assert [file['name'] for file in manifest.source_files] == ['table.parquet']
+  assert {path.name for path in (tmp_path / 'out').iterdir()} == {
+    *('manifest.json', 'vocabulary', 'train', 'validation', 'test')
+  }
+
+
+def test_a_schema_without_a_table(tmp_path, from_file):
+  pq.write_table(pa.table(columns()), tmp_path / 'log.parquet')
+  run(tmp_path, None, raw_dir=str(tmp_path / 'log.parquet'))
+  assert raw_files.read(tmp_path) == from_file
+
+
+def test_a_table_with_a_schemas_file(tmp_path, from_file):
+  path = tmp_path / 'schema.json'
+  raw_files.write_schema(path)
+  run(tmp_path, columns(), schema=path)
+  assert raw_files.read(tmp_path) == from_file
+
+
+@pytest.mark.parametrize(
+  ('table', 'schema', 'options', 'line'),
+  [
+    (
+      columns() | {'clicked': [0, 1, 5] * 8},
+      SCHEMA,
+      {},
+      "table: row 3, column 'clicked': 5, expected 0 or 1",
+    ),
+    (
+      columns() | {'ts': ['1'] * 3 + ['soon'] * 21},
+      SCHEMA,
+      {},
+      "table: row 4, column 'ts': 'soon', expected a whole number",
+    ),
+    (
+      {'user': ['a']},
+      SCHEMA,
+      {},
+      "table: no column 'item'; the file has user",
+    ),
+    (columns(), SCHEMA | {'x': 1}, {}, 'schema: x: no such setting'),
+    ({'user': []}, SCHEMA, {}, "table: no column 'item'"),
+    (columns(0), SCHEMA, {}, 'table: has no rows'),
+    (columns(2), SCHEMA, {}, 'table: 2 rows in'),
+    (5, SCHEMA, {}, 'table: not usable'),
+    (
+      columns(),
+      SCHEMA,
+      {'source': 'simulated'},
+      "source: 'simulated' reads files of its own",
+    ),
+    (
+      columns(),
+      SCHEMA,
+      {'raw_dir': 'x'},
+      "raw_dir: is 'x', and is handed over",
+    ),
+    (columns(), SCHEMA, {'schema': 'x'}, "schema: is 'x', and is handed over"),
+    (
+      pa.table([[1], [2]], names=['user', 'user']),
+      SCHEMA,
+      {},
+      "table: column 'user' stands twice",
+    ),
+  ],
+)
+def test_faults_name_the_table(tmp_path, table, schema, options, line):
+  call = lambda: rmtl_jax.prepare(
+    config(tmp_path, **options),
+    table=table,
+    schema=schema,
+  )
+  found = raw_files.fails(tmp_path, call)
+  assert found.startswith(line)
+
+
+def test_a_column_without_a_value(tmp_path, from_file):
+  run(tmp_path, columns() | {'price': [None] * 24})
+  assert {row['x_price'] for row in raw_files.read(tmp_path)} == {0.0}
+
+
+def test_a_reader_that_fails_is_named(tmp_path):
+  def broken():
+    yield next(batches())
+    raise ValueError('the line is dead')
+
+  reader = pa.RecordBatchReader.from_batches(next(batches()).schema, broken())
+  call = lambda: run(tmp_path, reader)
+  line = raw_files.fails(tmp_path, call, 'the line is dead')
+  assert line.startswith('table: not usable')
+
+
+def test_streams_are_written_in_groups(tmp_path, monkeypatch):
+  monkeypatch.setattr(in_memory, '_GROUP_ROWS', 10)
+  reader = pa.RecordBatchReader.from_batches(next(batches()).schema, batches())
+  with in_memory.as_files(
+    config(tmp_path), reader, SCHEMA, str(tmp_path / 'spill')
+  ) as settings:
+    file = pq.ParquetFile(settings.raw_dir)
+    groups = [
+      file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)
+    ]
+    assert groups == [10, 10, 4]
+  assert not list((tmp_path / 'spill').iterdir())
+
+
+def test_a_table_needs_a_schema(tmp_path):
+  with pytest.raises(types.InputError, match='schema: source table needs'):
+    run(tmp_path, columns(), schema=None)
