@@ -79,10 +79,14 @@ _AMOUNT = _listed(
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value'
 )
-EVENTS = _listed(
-  'view click cart addtocart removefromcart fav favorite buy purchase'
-  ' transaction order pay pv impression show like share follow checkout install'
-  ' search play wish wishlist rate'
+_IMPRESSIONS = _listed(
+  'view pv pageview impression show exposure display detail detailview'
+)
+_CARTS = _listed('cart addtocart addcart basket addtobasket')
+_PURCHASES = _listed('buy purchase transaction order pay checkout')
+_OTHER_EVENTS = _listed(
+  'click removefromcart fav favorite like share follow install search play wish'
+  ' wishlist rate'
 )
 
 
@@ -165,13 +169,32 @@ def measure(name: str) -> str:
   return 'code' if re.search('id$', ''.join(words(name))) else ''
 
 
-def is_event(value: str) -> bool:
-  """Whether a value is what happened in an event log.
+def event(value: str) -> str:
+  """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
 
-  >>> is_event('addtocart'), is_event('remove_from_cart'), is_event('blue')
+  >>> event('view'), event('add_to_cart'), event('transaction')
+  ('impression', 'cart', 'purchase')
+  >>> event('remove_from_cart'), event('blue')
+  ('other', '')
+  """
+  word = ''.join(words(value))
+  groups = {
+    'impression': _IMPRESSIONS,
+    'cart': _CARTS,
+    'purchase': _PURCHASES,
+    'other': _OTHER_EVENTS,
+  }
+  return next((name for name, known in groups.items() if word in known), '')
+
+
+def takes_back(value: str) -> bool:
+  """Whether an event undoes another one.
+
+  >>> takes_back('remove_from_cart'), takes_back('unlike'), takes_back('cart')
   (True, True, False)
   """
-  return ''.join(words(value)) in EVENTS
+  word = ''.join(words(value))
+  return word.startswith(('remove', 'un', 'delete', 'cancel', 'return'))
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

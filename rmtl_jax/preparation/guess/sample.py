@@ -51,6 +51,7 @@ class Sample:
     log_rows: of the log; an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
     delimiter: of CSV files, if it is not that of their names.
+    faulty: rows of files that are read whole with too few or too many values.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -61,6 +62,7 @@ class Sample:
   log_rows: int
   is_whole: bool
   delimiter: str
+  faulty: int = 0
 
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
@@ -108,19 +110,19 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   chosen = _spread(paths, _MOST_FILES)
   records: list[list[str]] = []
   of_folders: dict[str, list[str | None]] = {}
-  estimated, is_whole = 0, len(chosen) == len(paths)
+  estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
   for path in chosen:
     if raw_csv.read_header(path, delimiter) != header:
       raise types.InputError(
         f'{path}: has other columns than {paths[0]}, in its header'
       )
-    found, in_file = _csv_records(
+    found, in_file, wrong = _csv_records(
       path, max(rows // len(chosen), 1), delimiter, len(header)
     )
     records += found
     for name, value in folders.values(path, None, header).items():
       of_folders.setdefault(name, []).extend([value] * len(found))
-    estimated += in_file
+    estimated, faulty = estimated + in_file, faulty + wrong
     is_whole = is_whole and len(found) == in_file
   if not records:
     raise types.InputError(f'{paths[0]}: no rows below the header')
@@ -133,13 +135,14 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
       header = [*header, name]
       arrays.append(pa.array(values, pa.string()))
   total = estimated * len(paths) // len(chosen)
-  return _sample(header, arrays, total, is_whole, delimiter, paths[0])
+  made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
+  return dataclasses.replace(made, faulty=faulty)
 
 
 def _csv_records(
   path: pathlib.Path, rows: int, delimiter: str, width: int
-) -> tuple[list[list[str]], int]:
-  """Records of a file without its header, and about how many it has."""
+) -> tuple[list[list[str]], int, int]:
+  """Records of a file without its header, about how many it has, and faulty."""
   kind, size = raw.compression(path), path.stat().st_size
   try:
     with path.open('rb') as packed:
@@ -157,17 +160,17 @@ def _csv_records(
         most = math.ceil(4 * _ALL * rows * length)
         while len(head) < most and (more := file.read(_HEAD_BYTES)):
           head += more
-        found = _parse(head, delimiter, width)[1:]
-        return found, len(found) + len(file.read(1))
+        found, faulty = _parse(head, delimiter, width)
+        return found, len(found) + len(file.read(1)), faulty
       found = []
       block = math.ceil(rows * length / _BLOCKS)
       for text in _blocks(file, head, min(size, _MOST_UNPACKED), block):
         # The first line is the header, or a part of a row.
-        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[1:]
+        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[0]
   except (OSError, pa.ArrowException) as error:
     first = types.first_line(error)
     raise types.InputError(f'{path}: not readable: {first}') from None
-  return found, max(round(size / length), len(found) + 1)
+  return found, max(round(size / length), len(found) + 1), 0
 
 
 def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
@@ -192,17 +195,22 @@ def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
     yield rest[max(begin, 0) : max(begin + block, 0)]
 
 
-def _parse(text: bytes, delimiter: str, width: int) -> list[list[str]]:
-  """Records of a block; those after the first that are whole."""
+def _parse(
+  text: bytes, delimiter: str, width: int
+) -> tuple[list[list[str]], int]:
+  """Whole records of a block after its first line, and how many are not."""
   lines = io.StringIO(text.decode('utf-8-sig', 'replace'), newline='')
   found: list[list[str]] = []
+  faulty = 0
   try:
-    for record in raw.csv_records(lines, delimiter):
-      if not found or len(record) == width:
+    for i, record in enumerate(raw.csv_records(lines, delimiter)):
+      if i and len(record) == width:
         found.append(record)
+      elif i and record:
+        faulty += 1
   except csv.Error:  # a block may begin within a quoted value
-    pass
-  return found
+    faulty += 1
+  return found, faulty
 
 
 def _check_header(
