@@ -214,8 +214,7 @@ def _task_faults(
     return _time_faults(task, table)
   value = sql.quote(f'y_{task.name}')
   column = task.column or task.name
-  record = kinds.LOSSES.find(task.loss)
-  expected = kinds.expected(record, task.levels)
+  expected = task.expected
   faults = [(column, _is_no_label(value, task), expected)]
   if not task.nullable:
     # Only tasks of a schema have a column of their own name.

@@ -129,6 +129,14 @@ class SourceTask:
   negatives_kept: float | None = None
 
   @property
+  def expected(self) -> str:
+    """What a label should be, for errors."""
+    if self.positive or self.negative:
+      words = ', '.join(map(repr, (*self.positive, *self.negative)))
+      return f'one of {words}'
+    return kinds.expected(kinds.LOSSES.find(self.loss), self.levels)
+
+  @property
   def may_lack_label(self) -> bool:
     """Whether a row of the log may have no label of the task."""
     return self.nullable or self.only_after

@@ -62,21 +62,40 @@ def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
   assert reasons.read_text() != 'mine'
 
 
-def test_a_log_of_events_says_so_and_writes_nothing(tmp_path, capsys):
-  columns = {
-    'timestamp': [1_600_000_000_000 + i for i in range(100)],
-    'visitorid': [i // 10 for i in range(100)],
-    'event': ['view', 'view', 'addtocart', 'transaction'] * 25,
-    'itemid': [i % 30 for i in range(100)],
-    'transactionid': ['', '', '', 'x'] * 25,
+def _events():
+  return {
+    'timestamp': [1_600_000_000_000 + 1000 * i for i in range(120)],
+    'visitorid': [i // 10 for i in range(120)],
+    'event': ['view', 'view', 'view', 'addtocart', 'view', 'transaction'] * 20,
+    'itemid': [i % 30 // 3 for i in range(120)],
+    'transactionid': ['', '', '', '', '', 'x'] * 20,
   }
+
+
+def test_a_log_of_events_says_so_and_declares_them(tmp_path, capsys):
+  path = logs.write(tmp_path / 'events.csv', _events())
+  schema = tmp_path / 'schema.json'
+  assert _init(path, f'--output={schema}') == 0
+  out = ' '.join(capsys.readouterr().out.split())
+  assert 'what happened: view (80), addtocart (20), transaction (20)' in out
+  assert 'filled only where event is transaction' in out
+  assert 'A log of events, not of impressions' in out
+  assert '`rmtl prepare --source=retailrocket` reads' in out
+  assert json.loads(schema.read_text())['tasks'] == [
+    {'name': 'addtocart'},
+    {'name': 'transaction', 'after': 'addtocart'},
+  ]
+  data = ('--source=table', f'--raw_dir={path}', f'--data_dir={tmp_path}/data')
+  assert cli.main(['rmtl', 'prepare', *data, f'--schema={schema}']) == 0
+
+
+def test_events_without_an_item_are_one_line(tmp_path, capsys):
+  columns = {n: v for n, v in _events().items() if n != 'itemid'}
   path = logs.write(tmp_path / 'events.csv', columns)
   assert _init(path, f'--output={tmp_path}/schema.json') == 2
   out, err = capsys.readouterr()
-  assert 'filled only where event is transaction' in ' '.join(out.split())
-  assert err.count('\n') == 1
-  assert 'a log of events' in err and "'event' holds view (50)" in err
-  assert '`rmtl prepare --source=retailrocket` reads it' in err
+  assert 'what happened' in out and err.count('\n') == 1
+  assert 'a log of events' in err and "'event' holds view (80)" in err
   assert not (tmp_path / 'schema.json').exists()
 
 

@@ -27,6 +27,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
 from tests import tiny
@@ -423,6 +424,11 @@ def check_prepared(out: pathlib.Path) -> None:
   assert kept == rows - sum(reasons.values()), (kept, rows, reasons)
 
 
+def _check_schema(path: pathlib.Path) -> None:
+  assert schema_lib.read(path).tasks
+  assert path.with_suffix('.md').read_text()
+
+
 def _check_json(directory: pathlib.Path, name: str) -> None:
   record = json.loads((directory / name).read_text())
   assert record['stages']['pretrain']['click']['rows'] > 0
@@ -489,6 +495,33 @@ TARGETS = {
         share,
       )
       for base, share in (('table', 8), ('values', 6), ('events', 4))
+    ),
+    *(
+      Target(
+        f'init {name}',
+        name,
+        ('raw/*',),
+        lambda directory: [
+          'init',
+          f'{directory}/raw',
+          f'--output={directory}/out.json',
+        ],
+        lambda directory: _check_schema(directory / 'out.json'),
+        4,
+      )
+      for name in ('table', 'table_parquet')
+    ),
+    Target(
+      'describe data',
+      'data',
+      ('data/manifest.json', 'data/*/*.parquet'),
+      lambda directory: [
+        'describe',
+        f'{directory}/data',
+        f'--output={directory}/page',
+      ],
+      _check_page,
+      4,
     ),
     Target(
       'train on data',

@@ -41,7 +41,9 @@ def describe(
     with splits.scan(directory, manifest) as relations:
       progress('labels', 0.0)
       found = {
-        'over_time': rows.over_time(connection, relations, manifest.tasks),
+        'over_time': rows.over_time(
+          connection, directory, relations, manifest.tasks
+        ),
         'together': rows.together(
           connection, relations['train'], manifest.tasks
         ),

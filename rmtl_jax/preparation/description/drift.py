@@ -61,7 +61,7 @@ def of_fields(
     for i, field in enumerate(manifest.fields):
       progress('fields', i / len(manifest.fields))
       of = _of_number if field.kind == 'numeric' else _of_values
-      record = of(connection, rows, field)
+      record = of(connection, data_dir, rows, field)
       known = {'name': field.name, 'kind': field.kind, 'size': field.size}
       as_of = field.details.get('as_of', '')
       found.append({**known, 'as_of': as_of, **record})
@@ -101,11 +101,12 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 def _of_number(
   connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
 ) -> Record:
   """Compares a number by train's deciles."""
-  column = sql.quote(field.column)
+  column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
     ends = ', '.join(str(i / _BINS) for i in range(_BINS + 1))
@@ -125,6 +126,8 @@ def _of_number(
       f'SELECT {place} AS bin, count(*), sum({column}) FROM {relation}'
       ' GROUP BY bin'
     ).fetchall()
+    if any(at is None for at, *_ in found):
+      raise splits.broken(data_dir / name, field.column, 'no value in a row')
     counts[name] = np.zeros(len(edges) + 1)
     for at, count, _ in found:
       counts[name][at] = count
@@ -136,20 +139,26 @@ def _of_number(
 
 def _of_values(
   connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
 ) -> Record:
   """Compares the rows of a vocabulary, of a list each of its values."""
   column = sql.quote(field.column)
   value = f'unnest({column})' if field.kind == 'multi_valued' else column
+  value = f'CAST({value} AS BIGINT)'
   counts = {}
   for name, relation in rows.items():
     found = connection.execute(
       f'SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {relation})'
       ' GROUP BY v'
     ).fetchnumpy()
+    places = np.ma.filled(found['v'], -1)
+    if len(places) and not 0 <= places.min() <= places.max() < field.size:
+      what = 'values outside of its vocabulary'
+      raise splits.broken(data_dir / name, field.column, what)
     counts[name] = np.zeros(field.size, np.int64)
-    counts[name][found['v']] = found['n']
+    counts[name][places] = found['n']
   top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
   grouped = {}
   for name, of_value in counts.items():

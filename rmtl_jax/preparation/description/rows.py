@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import splits
 
 Record = dict[str, Any]
 
@@ -27,6 +29,7 @@ QUANTILES = {'median': 0.5, 'p90': 0.9, 'p99': 0.99}
 
 def over_time(
   connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
   rows: Mapping[str, str],
   tasks: Sequence[manifest_lib.Task],
 ) -> Record:
@@ -34,6 +37,7 @@ def over_time(
 
   Args:
     connection: where SQL runs.
+    data_dir: DATA, for errors.
     rows: SQL of the rows of every split.
     tasks: K tasks.
 
@@ -42,14 +46,12 @@ def over_time(
     ms]}; `points` {split: list of
     {'ms' (the span's start), 'rows', 'observed' {task: labels}, 'mean' {task:
     their mean, None without any}}}.
+
+  Raises:
+    types.InputError: a split without a time.
   """
   ends = {
-    name: [
-      *sql.fetch_row(
-        connection, f'SELECT min(timestamp), max(timestamp) FROM {relation}'
-      )
-    ]
-    for name, relation in rows.items()
+    name: _ends(connection, data_dir / name, of) for name, of in rows.items()
   }
   first = min(low for low, _ in ends.values())
   last = max(high for _, high in ends.values())
@@ -65,8 +67,8 @@ def over_time(
     # Division rounds towards 0, so it starts from the first span.
     start = first // span * span
     found = connection.execute(
-      f'SELECT (timestamp - {start}) // {span} AS place, count(*), {labels}'
-      f' FROM {relation} GROUP BY place ORDER BY place'
+      f'SELECT (CAST(timestamp AS BIGINT) - {start}) // {span} AS place,'
+      f' count(*), {labels} FROM {relation} GROUP BY place ORDER BY place'
     ).fetchall()
     points[name] = [
       {
@@ -79,6 +81,20 @@ def over_time(
     ]
   span_ms = None if first == last else span
   return {'span_ms': span_ms, 'ends': ends, 'points': points}
+
+
+def _ends(
+  connection: duckdb.DuckDBPyConnection, where: pathlib.Path, relation: str
+) -> list[int]:
+  """The first and the last time of a split."""
+  time = 'CAST(timestamp AS BIGINT)'
+  first, last, times, rows = sql.fetch_row(
+    connection,
+    f'SELECT min({time}), max({time}), count({time}), count(*) FROM {relation}',
+  )
+  if times < max(rows, 1):
+    raise splits.broken(where, 'timestamp', 'no value in a row, or no rows')
+  return [first, last]
 
 
 def together(
@@ -149,7 +165,7 @@ def session_lengths(
 
 def _label(task: manifest_lib.Task) -> str:
   """SQL of a label; NULL where it is not observed."""
-  label = sql.quote(f'y_{task.name}')
+  label = f'CAST({sql.quote(f"y_{task.name}")} AS DOUBLE)'
   if not task.weighted:
     return label
   return f'CASE WHEN {sql.quote(f"w_{task.name}")} > 0 THEN {label} END'

@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
+from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 
@@ -34,3 +35,10 @@ def scan(
       )
       for name in manifest_lib.SPLITS
     }
+
+
+def broken(where: pathlib.Path, column: str, what: str) -> types.InputError:
+  """The error of a split whose column has values that none may have."""
+  return types.InputError(
+    f'{where}: column {column!r} has {what}; rmtl prepare --check says where'
+  )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rmtl_jax.preparation import sources
 from rmtl_jax.preparation.guess import facts as facts_lib
@@ -25,10 +25,13 @@ class Events(NamedTuple):
   column: str
   counts: dict[str, int]
 
+  def listed(self) -> str:
+    """The most frequent kinds and their rows."""
+    return ', '.join(f'{v} ({n:,})' for v, n in [*self.counts.items()][:6])
+
   def text(self) -> str:
     """The column and its values, in words."""
-    listed = ', '.join(f'{v} ({n:,})' for v, n in [*self.counts.items()][:6])
-    return f'column {self.column!r} holds {listed}'
+    return f'column {self.column!r} holds {self.listed()}'
 
 
 def find(
@@ -48,9 +51,41 @@ def find(
         f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n DESC, v',
       )
     )
-    if is_number or any(names.is_event(value) for value in counts):
+    if is_number or any(map(names.event, counts)):
       return Events(one.name, counts)
   return None
+
+
+def declare(happened: Events) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+  """What a schema says of events, and its tasks.
+
+  Kinds that nobody knows are labels too, but for the most frequent kind of a
+  log without impressions, which takes their place. A purchase makes the cart
+  positive as well, as the readers of shops have it.
+
+  Returns:
+    The values of `events` and of `tasks`.
+  """
+  kinds = {kind: names.event(kind) for kind in happened.counts}
+  shown = [kind for kind, what in kinds.items() if what == 'impression']
+  shown = shown or [next(iter(kinds))]
+  answers = [
+    kind for kind in kinds if kind not in shown and not names.takes_back(kind)
+  ]
+  bought = [kind for kind in answers if kinds[kind] == 'purchase']
+  # Codes are no names.
+  named = {k: k if kinds[k] else f'{happened.column}_{k}' for k in answers}
+  task_names = names.unique(named.values())
+  labels, tasks = {}, []
+  for kind in sorted(answers, key=lambda kind: kinds[kind] == 'purchase'):
+    task = task_names[named[kind]]
+    also = bought if kinds[kind] == 'cart' else []
+    labels[task] = [kind, *also]
+    carts = [t['name'] for t in tasks if len(labels[t['name']]) > 1]
+    is_after = kind in bought and carts
+    tasks.append({'name': task, **({'after': carts[0]} if is_after else {})})
+  events = {'column': happened.column, 'impressions': shown, 'labels': labels}
+  return events, tasks
 
 
 def of_some(

@@ -224,14 +224,15 @@ def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
 def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
   """Facts of a column of lists, or of a type that no field can have."""
   column = sample.column(name)
+  if kind == 'other':  # see sample.py
+    filled = sample.fetch(f'coalesce(sum({column}), 0)::BIGINT')[0][0]
+    return Facts(name, kind, sample.rows, filled, filled)
   filled, distinct = sample.fetch(
     f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
   )[0]
-  tokens = 0
-  if kind == 'list':
-    tokens = sample.fetch(
-      'count(DISTINCT v)', f', unnest({column}) AS of_list(v)'
-    )[0][0]
+  tokens = sample.fetch(
+    'count(DISTINCT v)', f', unnest({column}) AS of_list(v)'
+  )[0][0]
   return Facts(name, kind, sample.rows, filled, distinct, tokens=tokens)
 
 

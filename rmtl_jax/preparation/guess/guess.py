@@ -115,13 +115,13 @@ def guess(
     found[name] = 'leak', why + said
   happened = None if tasks else events.find(sample, facts)
   if happened:
-    found[happened.column] = 'event', 'what happened: a row is an event'
+    found[happened.column] = 'event', f'what happened: {happened.listed()}'
     for name, why in events.of_some(sample, facts, happened).items():
       found[name] = 'leak', why
   fields = {
     one.name: features.guess(one) for one in facts if one.name not in found
   }
-  schema = writing.schema(sample, facts, roles, time, tasks, fields)
+  schema = writing.schema(sample, facts, roles, time, tasks, fields, happened)
   return Guess(
     log=log,
     schema=schema,

@@ -296,7 +296,7 @@ def _others(
       found[one.name] = f'named like a label, but always {value}'
     elif one.distinct == 2:
       found[one.name] = 'named like a label, with two values, none of them 0'
-    elif one.kind == 'number' and one.whole and one.distinct > 2:
+    elif one.kind == 'number' and not names.measure(one.name):
       found[one.name] = (
         f'named like a label, with {one.distinct:,} values; could be a task of'
         f' kind {_kind(one)}'

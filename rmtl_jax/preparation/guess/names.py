@@ -29,11 +29,12 @@ _KEYS = {
   'session': rf'(user|web|app)?(session|sess|visit|sid|slate){_ID}?'
   rf'|(search|srch|query|request|req|pageview|pv|impression|trace){_ID}',
   'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
-  'weight': '(instance|sample|row|example)?weight',
+  'weight': '(instance|sample|row|example)weight',
   'split': '(split|fold|partition|subset)',
   'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
 }
 _TIME = _listed('time timestamp ts date datetime dt at when epoch day')
+_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
 # Times of something else than the row, and lengths of time.
 _NO_TIME = _listed(
   'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
@@ -78,10 +79,14 @@ _AMOUNT = _listed(
   ' weight bid budget discount popularity stars rating percent pct freq'
   ' frequency gap value'
 )
-EVENTS = _listed(
-  'view click cart addtocart removefromcart fav favorite buy purchase'
-  ' transaction order pay pv impression show like share follow checkout install'
-  ' search play wish wishlist rate'
+_IMPRESSIONS = _listed(
+  'view pv pageview impression show exposure display detail detailview'
+)
+_CARTS = _listed('cart addtocart addcart basket addtobasket')
+_PURCHASES = _listed('buy purchase transaction order pay checkout')
+_OTHER_EVENTS = _listed(
+  'click removefromcart fav favorite like share follow install search play wish'
+  ' wishlist rate'
 )
 
 
@@ -114,12 +119,17 @@ def rank(name: str, role: str) -> int | None:
 def is_time(name: str) -> bool:
   """Whether a name is that of the time of something.
 
-  >>> is_time('time_ms'), is_time('created_at'), is_time('play_time')
-  (True, True, False)
+  >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
+  (True, True, True)
+  >>> is_time('play_time'), is_time('candidate')
+  (False, False)
   """
-  found = {part for part in words(name)}
-  glued = bool(re.search('(time|timestamp|date)$', ''.join(words(name))))
-  return (bool(found & _TIME) or glued) and not found & _NO_TIME
+  found = set(words(name))
+  glued = re.search(
+    '(event|log|visit|create|order)(date|time)$|timestamp$',
+    ''.join(words(name)),
+  )
+  return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
 
 
 def is_label(name: str) -> bool:
@@ -159,13 +169,32 @@ def measure(name: str) -> str:
   return 'code' if re.search('id$', ''.join(words(name))) else ''
 
 
-def is_event(value: str) -> bool:
-  """Whether a value is what happened in an event log.
+def event(value: str) -> str:
+  """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
 
-  >>> is_event('addtocart'), is_event('remove_from_cart'), is_event('blue')
+  >>> event('view'), event('add_to_cart'), event('transaction')
+  ('impression', 'cart', 'purchase')
+  >>> event('remove_from_cart'), event('blue')
+  ('other', '')
+  """
+  word = ''.join(words(value))
+  groups = {
+    'impression': _IMPRESSIONS,
+    'cart': _CARTS,
+    'purchase': _PURCHASES,
+    'other': _OTHER_EVENTS,
+  }
+  return next((name for name, known in groups.items() if word in known), '')
+
+
+def takes_back(value: str) -> bool:
+  """Whether an event undoes another one.
+
+  >>> takes_back('remove_from_cart'), takes_back('unlike'), takes_back('cart')
   (True, True, False)
   """
-  return ''.join(words(value)) in EVENTS
+  word = ''.join(words(value))
+  return word.startswith(('remove', 'un', 'delete', 'cancel', 'return'))
 
 
 def unique(columns: Iterable[str]) -> dict[str, str]:

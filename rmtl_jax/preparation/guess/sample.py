@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import itertools
 import math
 import pathlib
@@ -50,6 +51,7 @@ class Sample:
     log_rows: of the log; an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
     delimiter: of CSV files, if it is not that of their names.
+    faulty: rows of files that are read whole with too few or too many values.
   """
 
   connection: duckdb.DuckDBPyConnection
@@ -60,6 +62,7 @@ class Sample:
   log_rows: int
   is_whole: bool
   delimiter: str
+  faulty: int = 0
 
   def column(self, name: str) -> str:
     """SQL of a column of the log."""
@@ -107,19 +110,19 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
   chosen = _spread(paths, _MOST_FILES)
   records: list[list[str]] = []
   of_folders: dict[str, list[str | None]] = {}
-  estimated, is_whole = 0, len(chosen) == len(paths)
+  estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
   for path in chosen:
     if raw_csv.read_header(path, delimiter) != header:
       raise types.InputError(
         f'{path}: has other columns than {paths[0]}, in its header'
       )
-    found, in_file = _csv_records(
+    found, in_file, wrong = _csv_records(
       path, max(rows // len(chosen), 1), delimiter, len(header)
     )
     records += found
     for name, value in folders.values(path, None, header).items():
       of_folders.setdefault(name, []).extend([value] * len(found))
-    estimated += in_file
+    estimated, faulty = estimated + in_file, faulty + wrong
     is_whole = is_whole and len(found) == in_file
   if not records:
     raise types.InputError(f'{paths[0]}: no rows below the header')
@@ -132,13 +135,14 @@ def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
       header = [*header, name]
       arrays.append(pa.array(values, pa.string()))
   total = estimated * len(paths) // len(chosen)
-  return _sample(header, arrays, total, is_whole, delimiter, paths[0])
+  made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
+  return dataclasses.replace(made, faulty=faulty)
 
 
 def _csv_records(
   path: pathlib.Path, rows: int, delimiter: str, width: int
-) -> tuple[list[list[str]], int]:
-  """Records of a file without its header, and about how many it has."""
+) -> tuple[list[list[str]], int, int]:
+  """Records of a file without its header, about how many it has, and faulty."""
   kind, size = raw.compression(path), path.stat().st_size
   try:
     with path.open('rb') as packed:
@@ -152,17 +156,21 @@ def _csv_records(
         size = round(size * len(head) / max(packed.tell(), 1))
       length = len(head) / max(head.count(b'\n'), 1)
       if size <= _ALL * rows * length:
-        found = _parse(head + file.read(), delimiter, width)[1:]
-        return found, len(found)
+        # What is compressed may be longer than it seemed.
+        most = math.ceil(4 * _ALL * rows * length)
+        while len(head) < most and (more := file.read(_HEAD_BYTES)):
+          head += more
+        found, faulty = _parse(head, delimiter, width)
+        return found, len(found) + len(file.read(1)), faulty
       found = []
       block = math.ceil(rows * length / _BLOCKS)
       for text in _blocks(file, head, min(size, _MOST_UNPACKED), block):
         # The first line is the header, or a part of a row.
-        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[1:]
+        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[0]
   except (OSError, pa.ArrowException) as error:
     first = types.first_line(error)
     raise types.InputError(f'{path}: not readable: {first}') from None
-  return found, max(round(size / length), len(found) + 1)
+  return found, max(round(size / length), len(found) + 1), 0
 
 
 def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
@@ -187,17 +195,22 @@ def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
     yield rest[max(begin, 0) : max(begin + block, 0)]
 
 
-def _parse(text: bytes, delimiter: str, width: int) -> list[list[str]]:
-  """Records of a block; those after the first that are whole."""
-  lines = text.decode('utf-8-sig', 'replace').splitlines(keepends=True)
+def _parse(
+  text: bytes, delimiter: str, width: int
+) -> tuple[list[list[str]], int]:
+  """Whole records of a block after its first line, and how many are not."""
+  lines = io.StringIO(text.decode('utf-8-sig', 'replace'), newline='')
   found: list[list[str]] = []
+  faulty = 0
   try:
-    for record in raw.csv_records(lines, delimiter):
-      if not found or len(record) == width:
+    for i, record in enumerate(raw.csv_records(lines, delimiter)):
+      if i and len(record) == width:
         found.append(record)
+      elif i and record:
+        faulty += 1
   except csv.Error:  # a block may begin within a quoted value
-    pass
-  return found
+    faulty += 1
+  return found, faulty
 
 
 def _check_header(
@@ -278,6 +291,8 @@ def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
     table.columns,
     total * len(paths) // len(chosen),
     is_whole,
+    '',
+    paths[0],
   )
 
 
@@ -313,30 +328,43 @@ def _kind(found: pa.DataType) -> str:
   return 'list' if is_list else 'other'
 
 
+def _readable(column: Any, kind: str) -> Any:
+  """A column of a type that DuckDB has; of others only what is there."""
+  if kind == 'other':
+    return column.is_valid().cast(pa.int8())
+  wide = pa.types.is_float16(column.type) or pa.types.is_decimal256(column.type)
+  return column.cast(pa.float64()) if wide else column
+
+
 def _sample(
   names: Sequence[str],
   columns: Sequence[Any],
   log_rows: int,
   is_whole: bool,
-  delimiter: str = '',
-  path: pathlib.Path | None = None,
+  delimiter: str,
+  path: pathlib.Path,
 ) -> Sample:
   """Puts the columns into a table of their own database."""
   connection, name = sql.connect(), sql.unique_name('sample')
+  kinds = tuple(_kind(column.type) for column in columns)
   table = pa.table(
-    [*columns, pa.array(np.arange(len(columns[0])))],
+    [
+      *map(_readable, columns, kinds),
+      pa.array(np.arange(len(columns[0]))),
+    ],
     [*(f'c{i}' for i in range(len(columns))), ORDER],
   )
   connection.register('arrow_rows', table)
-  connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
+  with sql.name_errors(path, 'not readable'):
+    connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
   connection.unregister('arrow_rows')
   return Sample(
     connection,
     name,
     tuple(names),
-    tuple(_kind(column.type) for column in columns),
+    kinds,
     table.num_rows,
     log_rows,
     is_whole,
-    '' if path and raw.delimiter_of(path, '') == delimiter else delimiter,
+    '' if raw.delimiter_of(path, '') == delimiter else delimiter,
   )

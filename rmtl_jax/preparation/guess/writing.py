@@ -19,6 +19,8 @@ from rmtl_jax.preparation.guess import (
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import sample as sample_lib
 
+# Of an object in the schema.
+_LONGEST_LINE = 70
 # From how many days on the hour and the weekday tell something.
 _LEAST_DAYS = {'hour': 2, 'weekday': 14}
 
@@ -30,6 +32,7 @@ def schema(
   time: times.Time | None,
   tasks: Sequence[labels.Label],
   fields: Mapping[str, features.Feature],
+  happened: events.Events | None,
 ) -> dict[str, Any]:
   """The JSON object, its keys in the order of the documentation."""
   record: dict[str, Any] = {
@@ -48,6 +51,8 @@ def schema(
   if tasks:
     task_names = names.of_tasks([task.column for task in tasks])
     record['tasks'] = [task.entry(task_names) for task in tasks]
+  elif happened and time and 'item' in roles and {'user', 'session'} & {*roles}:
+    record['events'], record['tasks'] = events.declare(happened)
   if sample.delimiter:
     record['delimiter'] = sample.delimiter
   used = {*fields, *(key.column for key in roles.values())}
@@ -83,6 +88,11 @@ def text(record: Mapping[str, Any]) -> str:
     if isinstance(value, list):
       entries = ',\n'.join(f'    {json.dumps(entry)}' for entry in value)
       shown = f'[\n{entries}\n  ]'
+    elif isinstance(value, dict) and len(shown) > _LONGEST_LINE:
+      entries = ',\n'.join(
+        f'    {json.dumps(k)}: {json.dumps(v)}' for k, v in value.items()
+      )
+      shown = f'{{\n{entries}\n  }}'
     lines.append(f'  {json.dumps(key)}: {shown}')
   return '{\n' + ',\n'.join(lines) + '\n}\n'
 
@@ -129,16 +139,12 @@ def problem(
   record: Mapping[str, Any],
 ) -> str:
   """Why `rmtl prepare` could not use the schema, in one line, or ''."""
-  known = events.source_of(sample.names)
-  if happened:
-    read = (
-      f'; `rmtl prepare --source={known}` reads it'
-      if known
-      else '; write a row per impression, or declare its "events" in the schema'
-    )
+  if happened and 'events' not in record:
+    known = events.source_of(sample.names)
+    read = f'; `rmtl prepare --source={known}` reads it' if known else ''
     return (
-      f'{log}: a log of events, not of impressions: {happened.text()}, and no'
-      f' column is a label{read}'
+      f'{log}: a log of events, not of impressions: {happened.text()}; expected'
+      f' columns named like an item, a time, and a user or session{read}'
     )
   if 'tasks' not in record:
     return (
@@ -159,8 +165,14 @@ def notes(
 ) -> list[str]:
   """What a person should know, in sentences."""
   found = []
+  if 'events' in record:
+    shown = ', '.join(record['events']['impressions'])
+    found.append(
+      'A log of events, not of impressions: a row will be a pair of session and'
+      f' item with an event {shown}, its labels the other events of the pair.'
+    )
   known = events.source_of(sample.names)
-  if known and tasks:
+  if known:
     found.append(
       f'The columns are those of a log that `rmtl prepare --source={known}`'
       ' reads, with the tables beside it.'
@@ -177,6 +189,11 @@ def notes(
       'No session, and no user with a time: every row is a session of its own,'
       ' and critics have no future to foresee.'
     )
+  if sample.faulty:
+    found.append(
+      f'Rows with more or fewer values than the header: {sample.faulty:,};'
+      ' `rmtl prepare` will name the first.'
+    )
   if time is None:
     found.append(
       'No time of the rows: sessions are drawn for the splits, and there are no'
@@ -191,7 +208,7 @@ def notes(
     found.append(
       f'Categories made of the time: {" and ".join(record["from_time"])}.'
     )
-  if tasks and time:
+  if tasks and time:  # of events they have times of their own
     found.append(
       'If labels become known late, say so: "known_after_seconds" in a task.'
     )

@@ -207,8 +207,7 @@ def of_label(task: source.SourceTask, missing: Missing) -> Reading:
     rest = 'NULL' if both else '0' if task.positive else '1'
     return f'CAST(CASE {" ".join(cases)} ELSE {rest} END AS DOUBLE)'
 
-  expected = f'one of {", ".join(map(repr, words))}'
-  return Reading(task.column, 'VARCHAR', written, label, expected)
+  return Reading(task.column, 'VARCHAR', written, label, task.expected)
 
 
 def _truth(value: str, found: pa.DataType, number: Reading) -> str:

@@ -139,6 +139,18 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     describe.describe(tmp_path)
 
 
+def test_values_outside_of_a_vocabulary_are_one_line(tmp_path):
+  path = data.small(tmp_path / 'data')
+  file = path / 'train' / 'part-0.parquet'
+  table = pq.read_table(file)
+  at = table.column_names.index('f_colour')
+  pq.write_table(
+    table.set_column(at, 'f_colour', [[7, 1]]).cast(table.schema), file
+  )
+  with pytest.raises(types.InputError, match="'f_colour' has values outside"):
+    describe.describe(path)
+
+
 def test_labels_of_a_task_that_is_never_observed_are_undefined(tmp_path):
   path = data.small(tmp_path / 'data')
   for file in path.glob('train/*.parquet'):

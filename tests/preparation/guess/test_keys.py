@@ -75,3 +75,33 @@ def test_sources_are_known_by_their_columns():
   retailrocket = ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid')
   assert events.source_of(('x', *retailrocket)) == 'retailrocket'
   assert events.source_of(retailrocket[1:]) == ''
+
+
+def test_events_of_a_shop_are_declared():
+  happened = events.Events(
+    'event', {'view': 90, 'add_to_cart': 9, 'like': 5, 'buy': 4, 'unlike': 1}
+  )
+  assert events.declare(happened) == (
+    {
+      'column': 'event',
+      'impressions': ['view'],
+      'labels': {
+        'add_to_cart': ['add_to_cart', 'buy'],
+        'like': ['like'],
+        'buy': ['buy'],
+      },
+    },
+    [
+      {'name': 'add_to_cart'},
+      {'name': 'like'},
+      {'name': 'buy', 'after': 'add_to_cart'},
+    ],
+  )
+
+
+def test_of_codes_the_most_frequent_is_the_impression():
+  happened = events.Events('behavior', {'1': 90, '3': 9})
+  declared, tasks = events.declare(happened)
+  assert declared['impressions'] == ['1']
+  assert declared['labels'] == {'behavior_3': ['3']}
+  assert tasks == [{'name': 'behavior_3'}]

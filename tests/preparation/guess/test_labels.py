@@ -88,12 +88,19 @@ def test_missing_labels_are_not_observed(tmp_path):
     ('rating', [i % 5 for i in range(N)], 'kind ordinal'),
     ('play_time', [i % 50 for i in range(N)], 'kind regression'),
     ('share', [i % 4 for i in range(N)], '4 values'),
+    ('order', [i / 4 for i in range(N)], 'kind regression'),
   ],
 )
 def test_what_might_be_a_label_is_said(tmp_path, name, values, said):
   found, others = _labels(tmp_path, {'click': _every(3), name: values})
   assert [*found] == ['click']
   assert said in others[name]
+
+
+def test_a_code_or_an_amount_is_no_label(tmp_path):
+  columns = {'click': _every(3), 'order_id': [i % 9 for i in range(N)]}
+  _, others = _labels(tmp_path, columns)
+  assert not others
 
 
 def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):

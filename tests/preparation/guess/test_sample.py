@@ -128,3 +128,10 @@ def test_folders_name_columns(tmp_path):
   assert sample.names == ('n', 'day')
   days = sample.fetch(f'DISTINCT {sample.column("day")}')
   assert {day for (day,) in days} == {'2024-05-01', '2024-05-02'}
+
+
+def test_rows_with_too_few_values_are_counted(tmp_path):
+  (tmp_path / 'log.csv').write_text('n,x\n1,2\n\n3\n4,5\n6,')
+  sample = sample_lib.read(tmp_path / 'log.csv', 100)
+  assert _numbers(sample) == [1, 4, 6]
+  assert sample.faulty == 1

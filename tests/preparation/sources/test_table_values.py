@@ -103,7 +103,7 @@ def test_a_label_that_is_no_declared_word(tmp_path, form):
   raw_files.fails(
     tmp_path,
     lambda: run(tmp_path, path, tasks=[task]),
-    f"row {row - 2}, column 'clicked': nothing, expected 0 or 1",
+    f"row {row - 2}, column 'clicked': nothing, expected one of 'yes'",
   )
 
 
