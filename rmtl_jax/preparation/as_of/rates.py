@@ -193,7 +193,7 @@ def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
     task = tasks[parent]
     times.append(f't_{parent}')
   # NULLs, of labels whose time nobody tells, are passed over.
-  time = f'greatest({", ".join(times)})'
+  time = f'greatest({", ".join(times)})' if len(times) > 1 else times[0]
   return (
     f'CASE WHEN y_{number} = 1 THEN least({time}, greatest(known, t_{number}))'
     f' WHEN y_{number} = 0 THEN {time} END'
