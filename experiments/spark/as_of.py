@@ -7,7 +7,6 @@ on, so a running window over rows and events takes their place.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -74,7 +73,10 @@ def compute(
     tables.append(_feedback(work, keyed, tasks, train))
     details |= asof_feedback.feedback_details(tasks, train)
   tables = [work.keep(table, f'features_{i}') for i, table in enumerate(tables)]
-  whole = functools.reduce(lambda a, b: a.join(b, 'row_id'), tables)
+  # Rows without a key have no rates of it.
+  whole = keyed.select('row_id')
+  for table in tables:
+    whole = whole.join(table, 'row_id', 'left')
   return Features(whole, details)
 
 

@@ -64,10 +64,12 @@ def _by_time(
     ).collect()[0]
     boundaries = first, second
   # A log that ends at a boundary has no session there: nothing reaches it.
-  found = sum(
-    F.lit(0) if boundary is None else (F.col('start') >= boundary).cast('int')
+  reached = [
+    (F.col('start') >= boundary).cast('int')
     for boundary in boundaries
-  )
+    if boundary is not None
+  ]
+  found = sum(reached, F.lit(0))
   return numbered.withColumn('split', found), boundaries
 
 
@@ -81,7 +83,7 @@ def _reached(rule: splits.SplitRule, part: int, total: int) -> sql.Column:
   return F.col('before') * sum(rule.ratio) >= share * total
 
 
-def _hashed(rule: splits.SplitRule, key: str | sql.Column) -> sql.Column:
+def _hashed(rule: splits.SplitRule, key: sql.Column) -> sql.Column:
   """The place of a key (text) in the drawn order."""
   return F.md5(F.concat(F.lit(f'{rule.seed}:'), key))
 
@@ -96,10 +98,11 @@ def _drawn(
     key = F.coalesce(F.concat(F.lit('u'), 'first_user'), key)
   keyed = groups.withColumn('key', key)
   drawn = keyed.groupBy('key').agg(F.sum('rows').alias('rows'))
-  order = [_hashed(rule, 'key').asc(), F.col('key').asc()]
+  order = [_hashed(rule, F.col('key')).asc(), F.col('key').asc()]
   ordered = work.number(drawn, order, 'drawn', weight='rows')
   total = _total(groups)
-  found = sum(_reached(rule, part, total).cast('int') for part in range(2))
+  reached = [_reached(rule, part, total).cast('int') for part in range(2)]
+  found = sum(reached, F.lit(0))
   places = ordered.select('key', found.alias('split'))
   return keyed.join(places, 'key').drop('key')
 

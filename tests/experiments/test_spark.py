@@ -179,7 +179,11 @@ CASES = {
     SCHEMA | {'user': 'item', 'tasks': LATE},
     {'idle_minutes': 5.0, 'as_of': ('all',), 'history_items': 3},
   ),
-  'users at random': ('csv', SCHEMA, {'split_by': 'user', 'split_seed': 3}),
+  'users at random': (
+    'csv',
+    SCHEMA,
+    {'split_by': 'user', 'split_seed': 3, 'as_of': ('none',)},
+  ),
   'no time, no session': ('parquet', without('time', 'user'), {}),
   'by a column, validation last': (
     'parquet',
