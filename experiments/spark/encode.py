@@ -14,7 +14,7 @@ from pyspark import sql
 from pyspark.sql import functions as F
 from pyspark.sql import types as spark_types
 
-from experiments.spark import history, lists, numbers, raw_columns, vocabulary
+from experiments.spark import history, lists, numeric, raw_columns, vocabulary
 from experiments.spark import work as work_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -67,17 +67,17 @@ def encode(
   """
   train = rows.where(_TRAIN)
   scaled = [f for f in fields if f.transform in ('standard', 'log1p')]
-  scales = numbers.fit_normalisations(train, scaled)
+  scales = numeric.fit_normalisations(train, scaled)
   values = {
-    field.name: numbers.normalised(field, scale)
+    field.name: numeric.normalised(field, scale)
     for field, scale in zip(scaled, scales, strict=True)
   }
   binned = [field for field in fields if field.transform == 'bins']
-  ranked = numbers.rank(
-    work, train, values | {f.name: numbers.transformed(f) for f in binned}
+  ranked = numeric.rank(
+    work, train, values | {f.name: numeric.transformed(f) for f in binned}
   )
-  edges = numbers.fit_bin_edges(ranked, {f.name: f.bins for f in binned})
-  texts = {f.name: numbers.bin_text(f, edges[f.name]) for f in binned}
+  edges = numeric.fit_bin_edges(ranked, {f.name: f.bins for f in binned})
+  texts = {f.name: numeric.bin_text(f, edges[f.name]) for f in binned}
   named = [field for field in fields if field.kind == 'categorical']
   texts |= {f.name: F.col(f'`{f.source_column}`') for f in named}
   listed = [f for f in fields if f.kind == 'multi_valued' and not f.width]
@@ -106,7 +106,7 @@ def encode(
     if field.vocabulary_owner:
       coded = history.join(work, coded, past, field, words)
   details: dict[str, dict[str, Any]] = {}
-  quantiles = numbers.fit_quantiles(ranked, list(values))
+  quantiles = numeric.fit_quantiles(ranked, list(values))
   for field, scale in zip(scaled, scales, strict=True):
     details[field.name] = {'transform': field.transform}
     details[field.name] |= dataclasses.asdict(scale)

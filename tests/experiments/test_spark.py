@@ -7,12 +7,14 @@ import functools
 import pathlib
 import random
 import stat
+import sys
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from experiments.spark import supported
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
@@ -336,9 +338,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(spark, tmp_path):
   raw_files.fails(tmp_path, run, 'row_id 5', "'stock'", "'many'", 'a number')
 
 
-def test_keys_that_the_job_does_not_read_are_refused():
-  from experiments.spark import supported
+def test_modules_hide_none_of_python():
+  # spark-submit puts the script's own directory before all others.
+  found = pathlib.Path(supported.__file__).parent.glob('*.py')
+  assert not {path.stem for path in found} & sys.stdlib_module_names
 
+
+def test_keys_that_the_job_does_not_read_are_refused():
   @dataclasses.dataclass
   class Later:
     record: dict
