@@ -1,22 +1,25 @@
 """Values to numbers of prepared data: what rmtl_jax.preparation.encode does.
 
-Vocabularies, bins and normalisation come from train rows (split 0) alone.
+Vocabularies, bins and normalisation come from train rows (split 0) alone, those
+of all fields at once.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pyspark import sql
 from pyspark.sql import functions as F
 from pyspark.sql import types as spark_types
 
+from experiments.spark import history, lists, numeric, raw_columns, vocabulary
 from experiments.spark import work as work_lib
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import numbers, source
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
 
 _TRAIN = 'split = 0'
 _INTEGERS = (
@@ -27,213 +30,188 @@ _INTEGERS = (
 )
 
 
-class Column(NamedTuple):
-  """A field's column, encoded.
+class Encoded(NamedTuple):
+  """The rows, encoded.
 
   Attributes:
-    rows: the rows with the column.
-    field: for the manifest.
-    vocabulary: `value`, `count` in the order of `id` (from 0), or None.
-    cut_values: values beyond the slots of a multi-valued field.
+    rows: with `user_id` and a column per field.
+    fields: for the manifest, without sides.
+    vocabularies: of the fields that have one of their own.
+    cut_values: values beyond the slots of multi-valued fields, by name.
+    left_out: names of as-of features that were not encoded, as they have one
+      value over all train rows and nobody named their group.
   """
 
   rows: sql.DataFrame
-  field: manifest_lib.Field
-  vocabulary: sql.DataFrame | None = None
-  cut_values: int = 0
+  fields: tuple[manifest_lib.Field, ...]
+  vocabularies: vocabulary.Vocabularies
+  cut_values: dict[str, int]
+  left_out: tuple[str, ...]
 
 
 def encode(
   work: work_lib.Work,
   rows: sql.DataFrame,
-  coded: sql.DataFrame,
-  field: source.SourceField,
-  options: prepare_config.PrepareConfig,
-) -> Column:
-  """Puts a field's column of numbers in the place of its values.
+  past: sql.DataFrame,
+  fields: Sequence[source.SourceField],
+  config: prepare_config.PrepareConfig,
+) -> Encoded:
+  """Puts every field's column of numbers in the place of its values.
 
   Args:
     work: where.
-    rows: of `sessions.split_sessions`; they are on disk, and statistics come
-      from them.
-    coded: the rows with other fields encoded, this one not.
-    field: the field.
-    options: `min_count` and `max_values`.
+    rows: those that are kept, on disk, with `split`.
+    past: those that histories see.
+    fields: in the networks' order.
+    config: `min_count`, `max_values` and `as_of`.
   """
-  if field.kind == 'multi_valued':
-    return _lists(work, rows, coded, field, options)
-  if field.transform == 'bins':
-    return _bins(work, rows, coded, field)
-  if field.kind == 'numeric':
-    return _number(rows, coded, field)
-  value = F.col(field.source_column).cast('string')
-  details = {'column': field.column, 'min_count': options.min_count}
-  return _ids(work, rows, coded, value, field.name, details, options.min_count)
+  train = rows.where(_TRAIN)
+  scaled = [f for f in fields if f.transform in ('standard', 'log1p')]
+  scales = numeric.fit_normalisations(train, scaled)
+  values = {
+    field.name: numeric.normalised(field, scale)
+    for field, scale in zip(scaled, scales, strict=True)
+  }
+  binned = [field for field in fields if field.transform == 'bins']
+  ranked = numeric.rank(
+    work, train, values | {f.name: numeric.transformed(f) for f in binned}
+  )
+  edges = numeric.fit_bin_edges(ranked, {f.name: f.bins for f in binned})
+  texts = {f.name: numeric.bin_text(f, edges[f.name]) for f in binned}
+  named = [field for field in fields if field.kind == 'categorical']
+  texts |= {f.name: F.col(f'`{f.source_column}`') for f in named}
+  listed = [f for f in fields if f.kind == 'multi_valued' and not f.width]
+  flat = lists.flatten(rows, listed, config.max_values)
+  words = vocabulary.build(
+    work,
+    vocabulary.train_values(
+      train,
+      texts,
+      {name: some.where(_TRAIN) for name, some in flat.values.items()},
+    ),
+    {f.name: 1 for f in binned}
+    | {f.name: config.min_count for f in (*named, *listed)},
+  )
+  bins = words.collect([field.name for field in binned])
+  coded = rows.withColumns(
+    {field.source_column: values[field.name] for field in scaled}
+  )
+  coded = coded.withColumns(
+    {f'f_{n}': _look_up(texts[n], ids) for n, ids in bins.items()}
+  )
+  for field in named:
+    coded = _join_ids(coded, field.source_column, words.ids(field.name))
+  coded = lists.join_ids(coded, flat, words, listed)
+  for field in fields:
+    if field.vocabulary_owner:
+      coded = history.join(work, coded, past, field, words)
+  details: dict[str, dict[str, Any]] = {}
+  quantiles = numeric.fit_quantiles(ranked, list(values))
+  for field, scale in zip(scaled, scales, strict=True):
+    details[field.name] = {'transform': field.transform}
+    details[field.name] |= dataclasses.asdict(scale)
+    if quantiles[field.name]:
+      details[field.name]['quantiles'] = quantiles[field.name]
+  for field in binned:
+    details[field.name] = _bin_details(
+      field, edges[field.name], bins[field.name]
+    )
+  for field in (*named, *listed):
+    details[field.name] = {'min_count': config.min_count}
+  coded = work.keep(users(work, coded), 'coded')
+  left_out = _constant(coded, fields, words, config)
+  return Encoded(
+    coded,
+    tuple(
+      _field(field, words, flat.widths, details.get(field.name, {}))
+      for field in fields
+      if field.name not in left_out
+    ),
+    words,
+    flat.cut,
+    left_out,
+  )
 
 
-def _ids(
-  work: work_lib.Work,
-  rows: sql.DataFrame,
-  coded: sql.DataFrame,
-  value: sql.Column,
-  name: str,
-  details: dict[str, object],
-  min_count: int,
-) -> Column:
-  """Text to rows of its vocabulary, in a column `f_<name>`."""
-  column = f'f_{name}'
-  values = rows.where(_TRAIN).select(value.alias('value'))
-  words, size = _vocabulary(work, values, column, min_count)
-  ids = words.where('id > 0').select(F.col('value').alias(column), 'id')
-  coded = (
-    coded.withColumn(column, value)
-    .join(ids, column, 'left')
+def _look_up(text: sql.Column, ids: Mapping[str, int]) -> sql.Column:
+  """A value's row of a small vocabulary."""
+  if not ids:
+    return F.lit(0)
+  pairs = (F.lit(part) for pair in ids.items() for part in pair)
+  return F.coalesce(F.element_at(F.create_map(*pairs), text), F.lit(0))
+
+
+def _join_ids(
+  coded: sql.DataFrame, column: str, ids: sql.DataFrame
+) -> sql.DataFrame:
+  """Text to rows of its vocabulary."""
+  ids = ids.withColumnRenamed('value', column)
+  return (
+    coded.join(ids, column, 'left')
     .withColumn(column, F.coalesce('id', F.lit(0)).cast('int'))
     .drop('id')
   )
-  field = manifest_lib.Field(name, 'categorical', size, 0, details)
-  return Column(coded, field, words)
 
 
-def _vocabulary(
-  work: work_lib.Work, values: sql.DataFrame, name: str, min_count: int
-) -> tuple[sql.DataFrame, int]:
-  """`id`, `value` and `count` from a column `value` of train, and the size."""
-  counts = work.keep(
-    values.groupBy('value').agg(F.count('*').alias('count')), f'{name}_counts'
-  )
-  known = counts.where((F.col('value') != '') & (F.col('count') >= min_count))
-  order = [F.col('count').desc(), F.col('value').asc()]
-  numbered = work.keep(
-    work.number(known, order, f'{name}_sorted').select(
-      (F.col('number') + 1).cast('int').alias('id'), 'value', 'count'
-    ),
-    f'{name}_words',
-  )
-  total, kept, size = (
-    counts.agg(F.sum('count')).collect()[0][0] or 0,
-    numbered.agg(F.sum('count')).collect()[0][0] or 0,
-    numbered.count() + 1,
-  )
-  rest = work.table(
-    [(0, None, total - kept)], 'id int, value string, count long'
-  )
-  return rest.unionByName(numbered), size
+def _bin_details(
+  field: source.SourceField, edges: list[float], ids: Mapping[str, int]
+) -> dict[str, Any]:
+  """Details of a binned field for the manifest."""
+  found: dict[str, Any] = {'transform': 'bins', 'edges': edges}
+  if field.details.get('counts') == asof_feedback.ROWS_BACK:
+    found['previous'] = ids.get(asof_feedback.bin_of_row_before(edges), 0)
+  return found
 
 
-def _lists(
-  work: work_lib.Work,
-  rows: sql.DataFrame,
+def _constant(
   coded: sql.DataFrame,
+  fields: Sequence[source.SourceField],
+  words: vocabulary.Vocabularies,
+  config: prepare_config.PrepareConfig,
+) -> tuple[str, ...]:
+  """Names of the `auto` as-of features with one value in all train rows."""
+  asked = [
+    field
+    for field in fields
+    if 'as_of' in field.details
+    and prepare_config.is_auto(config, field.details['as_of'])
+  ]
+  found = []
+  for field in asked:
+    if field.vocabulary_owner:
+      ids = field.source_column
+      varies = F.min(ids) != F.max(ids)
+      constant = not coded.where(_TRAIN).agg(varies).collect()[0][0]
+    else:
+      constant = words.distinct[field.name] < 2
+    if constant:
+      found.append(field.name)
+  return tuple(found)
+
+
+def _field(
   field: source.SourceField,
-  options: prepare_config.PrepareConfig,
-) -> Column:
-  """A column of lists to lists of rows of its vocabulary."""
-  column = field.source_column
-  length = F.coalesce(F.size(column), F.lit(0))
-  longest = rows.where(_TRAIN).agg(F.max(length)).collect()[0][0] or 1
-  width = max(1, min(options.max_values, longest))
-  cut = rows.agg(F.sum(F.greatest(length - width, F.lit(0)))).collect()[0][0]
-  flat = rows.select(
-    'row_id', 'split', F.posexplode(F.slice(column, 1, width))
-  ).toDF('row_id', 'split', 'slot', 'value')
-  words, size = _vocabulary(
-    work, flat.where(_TRAIN).select('value'), column, options.min_count
-  )
-  known = words.where('id > 0').select('value', 'id')
-  pairs = F.sort_array(
-    F.collect_list(F.struct('slot', F.coalesce('id', F.lit(0)).alias('id')))
-  )
-  lists = (
-    flat.join(known, 'value', 'left')
-    .groupBy('row_id')
-    .agg(F.transform(pairs, lambda pair: pair['id']).alias('ids'))
-  )
-  nothing = F.array(F.lit(0))
-  coded = (
-    coded.drop(column)
-    .join(lists, 'row_id', 'left')
-    .withColumn(column, F.coalesce('ids', nothing).cast('array<int>'))
-    .drop('ids')
-  )
-  details = {'column': field.column, **field.details}
-  details['min_count'] = options.min_count
-  made = manifest_lib.Field(field.name, 'multi_valued', size, width, details)
-  return Column(coded, made, words, cut or 0)
+  words: vocabulary.Vocabularies,
+  widths: Mapping[str, int],
+  found: Mapping[str, Any],
+) -> manifest_lib.Field:
+  """The field as the manifest records it.
 
-
-def _clean(field: source.SourceField) -> sql.Column:
-  """A number before normalisation; NaN counts as missing."""
-  value = F.col(field.source_column)
-  if field.transform == 'log1p':
-    value = F.log(1 + value)
-  return F.when(~F.isnan(value), value)
-
-
-def _number(
-  rows: sql.DataFrame, coded: sql.DataFrame, field: source.SourceField
-) -> Column:
-  """A column of numbers, normalised."""
-  column = field.source_column
-  train = rows.where(_TRAIN).select(_clean(field).alias(column))
-  mean = train.agg(F.avg(column)).collect()[0][0] or 0.0
-  squares = (F.col(column) - F.lit(mean)) ** 2
-  deviation = (train.agg(F.avg(squares)).collect()[0][0] or 0.0) ** 0.5
-  if deviation <= 1e-9 * abs(mean):  # a constant column
-    deviation = 1.0
-  cleaned = _clean(field)
-  scaled = (cleaned - F.lit(mean)) / F.lit(deviation)
-  bounded = F.least(F.greatest(scaled, F.lit(-1e30)), F.lit(1e30))
-  value = F.when(cleaned.isNull(), F.lit(0.0)).otherwise(bounded).cast('float')
-  details = {
-    'column': field.column,
-    **field.details,
-    'transform': field.transform,
-    'mean': mean,
-    'deviation': deviation,
-  }
-  if quantiles := _quantiles(rows.where(_TRAIN).select(value.alias('value'))):
-    details['quantiles'] = quantiles
-  made = manifest_lib.Field(field.name, 'numeric', 0, 0, details)
-  return Column(coded.withColumn(column, value), made)
-
-
-def _quantiles(values: sql.DataFrame) -> list[float]:
-  """Edges of equally full bins of a column `value`; none of a constant one."""
-  shares = ', '.join(str(n / numbers.BINS) for n in range(numbers.BINS + 1))
-  within = F.expr(
-    f'percentile_disc(array({shares})) WITHIN GROUP (ORDER BY value)'
-  )
-  edges = sorted(set(values.agg(within).collect()[0][0] or []))
-  return edges if len(edges) > 1 else []
-
-
-def _bins(
-  work: work_lib.Work,
-  rows: sql.DataFrame,
-  coded: sql.DataFrame,
-  field: source.SourceField,
-) -> Column:
-  """A column of numbers to quantile bins, a categorical field."""
-  value = _clean(field)
-  shares = F.array(*(F.lit(n / field.bins) for n in range(1, field.bins)))
-  found = (
-    rows.where(_TRAIN).agg(F.percentile(value, shares)).collect()[0][0] or []
-  )
-  edges = sorted(set(found))
-  number = functools.reduce(
-    operator.add,
-    ((value >= F.lit(edge)).cast('int') for edge in edges),
-    F.lit(0),
-  )
-  details = {
-    'column': field.column,
-    **field.details,
-    'transform': 'bins',
-    'edges': edges,
-  }
-  return _ids(
-    work, rows, coded, number.cast('string'), field.name, details, min_count=1
+  Args:
+    field: as declared.
+    words: the vocabularies.
+    widths: of multi-valued fields with vocabularies of their own.
+    found: details that train told.
+  """
+  kind = 'categorical' if field.transform == 'bins' else field.kind
+  owner = field.vocabulary_owner or field.name
+  return manifest_lib.Field(
+    field.name,
+    kind,
+    0 if kind == 'numeric' else words.sizes[owner],
+    field.width or widths.get(field.name, 0),
+    {'column': field.column or field.name, **field.details, **found},
+    field.vocabulary_owner or None,
   )
 
 
@@ -242,7 +220,7 @@ def users(work: work_lib.Work, rows: sql.DataFrame) -> sql.DataFrame:
   kind = rows.schema['user'].dataType
   if isinstance(kind, _INTEGERS):
     return rows.withColumn('user_id', F.col('user').cast('long'))
-  named = rows.withColumn('user', F.col('user').cast('string'))
+  named = rows.withColumn('user', raw_columns.text(F.col('user'), kind))
   names = named.where('user is not null').select('user').distinct()
   number = F.col('user').try_cast('long')
   same = F.coalesce(number.cast('string') == F.col('user'), F.lit(False))

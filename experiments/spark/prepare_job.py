@@ -4,16 +4,17 @@
       --raw_dir=LOG --schema=schema.json --data_dir=DATA
 
 Does for a table what `rmtl prepare --source=table` does, and gives the same
-rows, ids, labels and splits; numbers agree to rounding. LOG is a Parquet or CSV
-file or a directory of such, the schema is that of docs/own_data.md, and DATA
-keeps the contract of docs/prepared_data.md: `rmtl prepare --check
---data_dir=DATA` says so. Driver and executors must see both places under the
-same path (a shared file system). Needs rmtl_jax on the driver alone. No as-of
-features.
+rows, ids, labels, splits and as-of features; numbers agree to rounding. LOG is
+a Parquet or CSV file or a directory of such, the schema is that of
+docs/own_data.md, and DATA keeps the contract of docs/prepared_data.md: `rmtl
+prepare --check --data_dir=DATA` says so. Driver and executors must see both
+places under the same path (a shared file system). Needs rmtl_jax on the driver
+alone.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import shutil
 import sys
@@ -23,13 +24,31 @@ from absl import app, flags
 from pyspark import sql
 from pyspark.sql import functions as F
 
-from experiments.spark import encode, raw_table, sessions, sides, supported
+from experiments.spark import (
+  as_of,
+  encode,
+  raw_table,
+  sessions,
+  sides,
+  supported,
+  vocabulary,
+  writer,
+)
 from experiments.spark import work as work_lib
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import label_statistics, labels, source, writer
+from rmtl_jax.preparation import (
+  given_splits,
+  label_statistics,
+  source,
+  splits,
+)
+from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import writer as writer_lib
+from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.raw import files as raw_files
 from rmtl_jax.preparation.raw import folders
 
 _RECORDED = ('idle_minutes', 'min_count', 'max_values')
@@ -43,8 +62,8 @@ def prepare(
   Args:
     spark: its time zone is set to UTC.
     config: `raw_dir`, `schema`, `data_dir`, `idle_minutes`, `min_count`,
-      `split`, `max_values`, `rows_per_file`; the others mean nothing here
-      (`as_of` is `auto` or `none`, and makes none).
+      `max_values`, `rows_per_file`, `as_of`, `history_items` and what splits
+      (`split...`, `validation...`, `test_dir`); the others mean nothing here.
 
   Returns:
     The manifest that was written.
@@ -53,202 +72,170 @@ def prepare(
     types.InputError: bad options, schema or rows; nothing is left behind.
   """
   prepare_config.validate(config)
-  named = [group for group in config.as_of if group not in ('auto', 'none')]
-  if named:
-    raise types.InputError(
-      f'as_of: {",".join(named)}: the Spark job makes no as-of features;'
-      ' rmtl prepare does'
-    )
   schema = schema_lib.read(pathlib.Path(config.schema))
-  paths = folders.find(pathlib.Path(config.raw_dir))
-  supported.check(config.schema, schema, paths)
+  files = given_splits.by_files(
+    [
+      folders.find(pathlib.Path(place)) if place else []
+      for place in (config.raw_dir, config.validation_dir, config.test_dir)
+    ]
+  )
+  supported.check(schema, config.schema, files.paths)
+  described = _describe(schema, files, config)
+  rule = splits.find_rule(described, config)
   spark.conf.set('spark.sql.session.timeZone', 'UTC')
-  with writer.new_directory(pathlib.Path(config.data_dir), False) as directory:
+  data_dir = pathlib.Path(config.data_dir)
+  with writer_lib.new_directory(data_dir, False) as directory:
     work = work_lib.Work(spark, directory / 'work')
-    rows = raw_table.read(work, paths, schema)
+    rows = raw_table.read(work, files, schema, config)
     raw_rows = rows.count()
-    places = sessions.split_sessions(
+    idle_ms = round(config.idle_minutes * 60_000)
+    places = sessions.split_sessions(work, rows, described, rule, idle_ms)
+    prepare_lib.check_split(described, places.record, config, rule)
+    described, kept = _add_features(work, described, places, config)
+    encoded = encode.encode(work, kept, places.past, described.fields, config)
+    described = asof_groups.without_fields(described, encoded.left_out)
+    vocabulary.write(
       work,
-      rows,
-      round(config.idle_minutes * 60_000),
-      config.split,
-      source.fastest(schema.tasks).delay_ms,
+      encoded.vocabularies,
+      [
+        field.name
+        for field in encoded.fields
+        if field.kind != 'numeric' and field.vocabulary_owner is None
+      ],
+      directory,
     )
-    if not all(places.kept):
-      empty = manifest_lib.SPLITS[places.kept.index(0)]
-      raise types.InputError(
-        f'{config.raw_dir}: {raw_rows} rows cannot be split'
-        f' {":".join(map(str, config.split))} by session start: {empty} would'
-        ' be empty'
-      )
-    columns, coded = _encode(work, places, schema, config)
-    splits = _write(coded, places, schema, config.rows_per_file, directory)
-    user_field = schema.categorical_of(schema.user)
-    item_field = schema.categorical_of(schema.item)
+    split_records = writer.write(
+      encoded, described, places.record, config.rows_per_file, directory
+    )
+    train = spark.read.parquet(str(directory / manifest_lib.SPLITS[0]))
     manifest = manifest_lib.Manifest(
       source='table',
       fields=sides.infer_sides(
-        spark.read.parquet(str(directory / manifest_lib.SPLITS[0])),
-        [column.field for column in columns],
-        item_field,
-        user_field,
-        schema.user is not None,
+        train,
+        encoded.fields,
+        described.item_field,
+        described.user_field,
+        described.has_user,
       ),
       tasks=label_statistics.of_files(directory, schema.tasks, config.raw_dir),
-      splits=splits,
-      user_field=user_field,
-      item_field=item_field,
-      options={
-        **{name: getattr(config, name) for name in _RECORDED},
-        'split': list(config.split),
-        'schema': schema.to_dict(),
-        'engine': f'spark {spark.version}',
-      },
-      report=_report(raw_rows, places, columns),
+      splits=split_records,
+      user_field=described.user_field,
+      item_field=described.item_field,
+      domain_field=described.domain_field,
+      has_time=described.has_time,
+      split_by_time=places.record.by_time,
+      options={name: getattr(config, name) for name in _RECORDED}
+      | rule.record()
+      | described.options
+      | {'engine': f'spark {spark.version}'},
+      report=_report(raw_rows, described, places, encoded),
     )
     shutil.rmtree(work.directory)
     manifest_lib.write(manifest, directory)
   return manifest
 
 
-def _encode(
-  work: work_lib.Work,
-  places: sessions.RowPlaces,
+def _describe(
   schema: schema_lib.TableSchema,
+  files: given_splits.SplitFiles,
   config: prepare_config.PrepareConfig,
-) -> tuple[list[encode.Column], sql.DataFrame]:
-  """Every field's column, and the rows with all columns of prepared data."""
-  rows = places.rows
-  coded = encode.users(work, rows)
-  columns = []
-  (work.directory.parent / 'vocabulary').mkdir()
-  for field in schema.fields:
-    column = encode.encode(work, rows, coded, field, config)
-    coded = column.rows
-    columns.append(column)
-    if column.vocabulary is not None:
-      _write_vocabulary(work, column.vocabulary, field.name)
-  found = labels.label_columns(schema.tasks, places.boundaries, 'split')
-  return columns, coded.select(
-    'session_id',
-    'user_id',
-    'row_id',
-    F.col('step').cast('int').alias('step'),
-    'timestamp',
-    *(column.field.column for column in columns),
-    *(_expression(one.value).alias(one.name) for one in found),
-    *(
-      _expression(one.weight).alias(f'w_{one.name.removeprefix("y_")}')
-      for one in found
-      if one.weight
-    ),
-    'split',
+) -> source.SourceTable:
+  """The log as a reader describes it, without tables."""
+  return source.SourceTable(
+    view='',
+    fields=schema.fields,
+    tasks=schema.tasks,
+    table=raw_files.RawTable('', ()),
+    has_session=schema.session is not None,
+    has_user=schema.user is not None,
+    has_time=schema.time is not None,
+    has_split=bool(config.split_column or files.counts),
+    user_field=schema.categorical_of(schema.user),
+    item_field=schema.categorical_of(schema.item),
+    item='' if schema.item is None else 'item',
+    domain_field=schema.categorical_of(schema.domain),
+    identity=('row_hash',),
+    options={'schema': schema.to_dict()},
   )
 
 
-def _expression(text: str) -> sql.Column:
-  """SQL of labels, which quotes names as DuckDB does."""
-  return F.expr(text.replace('"', '`'))
-
-
-def _write_vocabulary(
-  work: work_lib.Work, words: sql.DataFrame, name: str
-) -> None:
-  """One file, its rows in the order of ids."""
-  path = work.directory / f'{name}_file'
-  ordered = words.repartition(1).sortWithinPartitions('id')
-  _save(ordered.select('value', 'count'), path)
-  (part,) = path.glob('part-*.parquet')
-  part.rename(work.directory.parent / 'vocabulary' / f'{name}.parquet')
-
-
-def _write(
-  coded: sql.DataFrame,
+def _add_features(
+  work: work_lib.Work,
+  described: source.SourceTable,
   places: sessions.RowPlaces,
-  schema: schema_lib.TableSchema,
-  rows_per_file: int,
-  directory: pathlib.Path,
-) -> dict[str, manifest_lib.Split]:
-  """The splits' files, sorted, every session in one of them; their records."""
-  splits = {}
-  for i, name in enumerate(manifest_lib.SPLITS):
-    rows = coded.where(F.col('split') == i).drop('split')
-    parts = -(-places.kept[i] // rows_per_file)
-    # Rows of one session are equal in the key, so they share a part.
-    ordered = rows.repartitionByRange(parts, 'session_id')
-    ordered = ordered.sortWithinPartitions('session_id', 'step')
-    path = directory / name
-    _save(ordered, path)
-    for other in [*path.glob('_*'), *path.glob('.*')]:
-      other.unlink()
-    written = coded.sparkSession.read.parquet(str(path))
-    sums = [
-      F.sum((F.col(f'y_{task.name}') != 0).cast('long'))
-      for task in schema.tasks
-    ]
-    weighted = labels.weighted(schema.tasks)
-    sums += [F.count_if(F.col(f'`w_{name}`') > 0) for name in weighted]
-    start, *counts = written.agg(F.min('timestamp'), *sums).collect()[0]
-    splits[name] = manifest_lib.Split(
-      rows=places.kept[i],
-      sessions=places.sessions[i],
-      files=tuple(f'{name}/{p.name}' for p in sorted(path.glob('*.parquet'))),
-      positives={
-        task.name: count
-        for task, count in zip(schema.tasks, counts, strict=False)
-      },
-      start_ms=start,
-      end_ms=(*places.boundaries, None)[i],
-      observed=dict(zip(weighted, counts[len(schema.tasks) :], strict=True)),
-    )
-  return splits
-
-
-def _save(rows: sql.DataFrame, path: pathlib.Path) -> None:
-  rows.write.option('compression', 'zstd').option(
-    'parquet.block.row.count.limit', writer.ROW_GROUP
-  ).parquet(str(path))
+  config: prepare_config.PrepareConfig,
+) -> tuple[source.SourceTable, sql.DataFrame]:
+  """Adds as-of features to the description and to the rows."""
+  found = asof_groups.find_supported(described, places.record.in_order, config)
+  described = asof_groups.declare(described, found, config)
+  if not found.binned:
+    return described, places.rows
+  idle_ms = round(config.idle_minutes * 60_000)
+  made = as_of.compute(work, places, described, found.binned, idle_ms)
+  fields = asof_groups.binned_fields(described, found.binned, made.details)
+  features = made.rows.select(
+    'row_id',
+    *(
+      F.col(f'`{field.name.removeprefix(asof_groups.PREFIX)}`').alias(
+        field.source_column
+      )
+      for field in fields
+    ),
+  )
+  rows = work.keep(places.rows.join(features, 'row_id', 'left'), 'featured')
+  described = dataclasses.replace(described, fields=described.fields + fields)
+  return described, rows
 
 
 def _report(
-  raw_rows: int, places: sessions.RowPlaces, columns: Sequence[encode.Column]
+  raw_rows: int,
+  described: source.SourceTable,
+  places: sessions.RowPlaces,
+  encoded: encode.Encoded,
 ) -> dict[str, object]:
-  dropped = {'exact duplicate': places.duplicates}
-  for reason, counts in (
-    (source.AFTER_END, places.dropped),
-    (source.LABEL_UNKNOWN, places.immature),
-  ):
-    for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
-      if count:
-        dropped[reason.format(name)] = count
-  cut = {
-    column.field.name: column.cut_values
-    for column in columns
-    if column.field.kind == 'multi_valued'
+  left_out = described.as_of_left_out
+  return {
+    'raw_rows': raw_rows,
+    'dropped': prepare_lib.count_dropped(
+      described, places.record, places.duplicates
+    ),
+    'cut_values': encoded.cut_values,
+    **({'as_of_left_out': left_out} if left_out else {}),
+    'warnings': [
+      *described.warnings,
+      *prepare_lib.session_warnings(described),
+      *prepare_lib.immature_warnings(described, places.record),
+    ],
   }
-  return {'raw_rows': raw_rows, 'dropped': dropped, 'cut_values': cut}
 
 
 _DEFAULT = prepare_config.PrepareConfig()
-_TEXTS = {
+_NEEDED = {
   'raw_dir': 'The raw files: a directory, or one file.',
   'schema': 'JSON file that describes the columns (docs/own_data.md).',
   'data_dir': 'Where prepared data goes; must not exist.',
 }
+_TEXTS = ('split_by', 'split_column', 'validation_dir', 'test_dir')
+_COUNTS = (
+  *('min_count', 'max_values', 'rows_per_file', 'history_items'),
+  'split_seed',
+)
+_NUMBERS = ('idle_minutes', 'validation_share')
+_LISTS = ('as_of', 'split_dates', 'split_values')
+_SAME = 'As of rmtl prepare.'
 
 
 def main(argv: Sequence[str]) -> None:
   """Runs the job; exits with 2 and one line on bad input."""
   del argv
   values = flags.FLAGS
+  given = {
+    name: values[name].value
+    for name in (*_NEEDED, *_TEXTS, *_COUNTS, *_NUMBERS)
+  }
+  given |= {name: tuple(values[name].value) for name in _LISTS}
   config = prepare_config.PrepareConfig(
-    **{name: values[name].value for name in _TEXTS},
-    idle_minutes=values.idle_minutes,
-    min_count=values.min_count,
-    max_values=values.max_values,
-    rows_per_file=values.rows_per_file,
-    split=tuple(int(part) for part in values.split),
-    as_of=tuple(values.as_of),
+    split=tuple(int(part) for part in values.split), **given
   )
   spark = sql.SparkSession.builder.appName('rmtl prepare').getOrCreate()
   try:
@@ -260,16 +247,20 @@ def main(argv: Sequence[str]) -> None:
     spark.stop()
   for name, split in manifest.splits.items():
     print(f'{name}: {split.rows:,} rows in {split.sessions:,} sessions')
+  for warning in manifest.report['warnings']:
+    print(f'Warning: {warning}', file=sys.stderr)
 
 
 if __name__ == '__main__':
-  for name, text in _TEXTS.items():
+  for name, text in _NEEDED.items():
     flags.DEFINE_string(name, None, text, required=True)
-  for name in ('min_count', 'max_values', 'rows_per_file'):
-    flags.DEFINE_integer(name, getattr(_DEFAULT, name), 'As of rmtl prepare.')
-  flags.DEFINE_float(
-    'idle_minutes', _DEFAULT.idle_minutes, 'As of rmtl prepare.'
-  )
-  flags.DEFINE_list('split', '6,2,2', 'As of rmtl prepare.')
-  flags.DEFINE_list('as_of', 'auto', 'auto or none: this job makes none.')
+  for name in _TEXTS:
+    flags.DEFINE_string(name, getattr(_DEFAULT, name), _SAME)
+  for name in _COUNTS:
+    flags.DEFINE_integer(name, getattr(_DEFAULT, name), _SAME)
+  for name in _NUMBERS:
+    flags.DEFINE_float(name, getattr(_DEFAULT, name), _SAME)
+  for name in _LISTS:
+    flags.DEFINE_list(name, list(getattr(_DEFAULT, name)), _SAME)
+  flags.DEFINE_list('split', list(map(str, _DEFAULT.split)), _SAME)
   app.run(main)

@@ -5,70 +5,79 @@ from __future__ import annotations
 import pathlib
 import urllib.parse
 from collections.abc import Sequence
+from typing import Any
 
 from pyspark import sql
 from pyspark.sql import functions as F
 from pyspark.sql import types as spark_types
 
+from experiments.spark import raw_checks, raw_columns
 from experiments.spark import work as work_lib
 from rmtl_jax import types
-from rmtl_jax.config import kinds
-from rmtl_jax.preparation import checks, source
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import given_splits, source
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw_files
-
-# As in rmtl_jax.preparation.checks.
-_EARLIEST_MS, _LATEST_MS = -2_208_988_800_000, 32_503_680_000_000
-_LARGEST, _LARGEST_WEIGHT = 1e30, 1e15
-_TYPES = {'s': 'double', 'iso': 'timestamp'}
-# Of units that are whole numbers, how many are a millisecond.
-_PER_MS = {'ms': 1, 'us': 1000, 'ns': 1_000_000}
 
 
 def read(
   work: work_lib.Work,
-  paths: Sequence[pathlib.Path],
+  files: given_splits.SplitFiles,
   schema: schema_lib.TableSchema,
+  config: prepare_config.PrepareConfig,
 ) -> sql.DataFrame:
   """Reads, checks and keeps the rows.
 
   Args:
     work: where.
-    paths: the files, all CSV or all Parquet, in the order of their rows. A CSV
-      value may not hold a line break.
+    files: all CSV or all Parquet, in the order of their rows. A CSV value may
+      not hold a line break.
     schema: the columns' meaning.
+    config: `split_column` and `split_values`.
 
   Returns:
     `row_id` (counts the rows of all files from 0), `session`, `user` and
     `timestamp` as rmtl_jax.preparation.source has them, `row_hash` of all raw
-    columns, `f_`, `m_` (array of text), `x_`, `y_` and `v_` columns.
+    columns, `f_`, `m_` (array of text), `x_`, `y_` and `v_` columns, and
+    `split` where the log says it.
 
   Raises:
     types.InputError: a column that is missing or a value that can't be used;
       names files, column and row.
   """
+  paths = files.paths
   sign = raw_files.delimiter_of(paths[0], schema.delimiter)
   raw = _open(work.spark, paths, sign)
   wanted = [schema.time, schema.session, schema.user, schema.item]
   wanted += [part.column for part in (*schema.fields, *schema.tasks)]
-  wanted += _weights(schema)
+  wanted += [*raw_columns.weights(schema), config.split_column or None]
   for column in wanted:
     if column is not None and column not in raw.columns:
       raise types.InputError(f'{paths[0]}: no column {column!r}')
-  everything = [
-    part
-    for column in sorted(raw.columns)
-    for part in (_column(column), _column(column).isNull())
-  ]
+  # Columns of the log get a prefix, so that none is taken for one of ours.
+  columns = [_given(raw, name, schema, wanted) for name in raw.columns]
   places = raw.select(
-    *map(_column, raw.columns),
-    F.xxhash64(*everything).alias('row_hash'),
+    *columns,
     F.col('_metadata.file_path').alias('raw_file'),
     F.col('_metadata.file_block_start').alias('raw_block'),
     F.monotonically_increasing_id().alias('raw_place'),
   )
+  everything = [
+    part
+    for name in sorted(raw.columns)
+    for part in (raw_columns.column(name), raw_columns.column(name).isNull())
+  ]
+  places = places.withColumn('row_hash', F.xxhash64(*everything))
   rows = _number_rows(work, places, paths)
-  _check(rows, paths[0].parent, schema)
+  faults = raw_checks.faults(schema)
+  if config.split_column:
+    rows = rows.withColumn('split', _named_split(rows, config))
+    expected = given_splits.expected_value(config)
+    faults.append((config.split_column, F.col('split').isNull(), expected))
+  elif files.counts:
+    rows = rows.withColumn('split', _split_of_file(files.counts))
+  raw_checks.check(rows, paths[0].parent, faults)
   return work.keep(rows.select(*_columns(rows, schema)), 'rows')
 
 
@@ -83,14 +92,53 @@ def _open(
   )
 
 
-def _column(name: str) -> sql.Column:
-  return F.col('`' + name.replace('`', '``') + '`')
+def _given(
+  raw: sql.DataFrame,
+  name: str,
+  schema: schema_lib.TableSchema,
+  wanted: Sequence[str | None],
+) -> sql.Column:
+  """A column of the log by its name here; null where it is missing."""
+  value = F.col(raw_columns.quoted(name))
+  is_text = isinstance(raw.schema[name].dataType, spark_types.StringType)
+  if schema.missing and is_text and name in wanted:
+    value = F.when(~value.isin(*schema.missing), value)
+  return value.alias(raw_files.PREFIX + name)
+
+
+def _named_split(
+  rows: sql.DataFrame, config: prepare_config.PrepareConfig
+) -> sql.Column:
+  """A row's split by `split_column`; null where it names none."""
+  name = config.split_column
+  value = raw_columns.text(
+    raw_columns.column(name), raw_columns.kind(rows, name)
+  )
+  values = given_splits.column_values(config.split_values)
+  return F.coalesce(
+    *(
+      F.when(value.isin(*values[split]), F.lit(i))
+      for i, split in enumerate(manifest_lib.SPLITS)
+    )
+  )
+
+
+def _split_of_file(counts: Sequence[int]) -> sql.Column:
+  """A row's split by its file, of which so many are of each split."""
+  train, validation, _ = counts
+  number = F.col('raw_number')
+  return (number >= train).cast('int') + (number >= train + validation).cast(
+    'int'
+  )
 
 
 def _number_rows(
   work: work_lib.Work, places: sql.DataFrame, paths: Sequence[pathlib.Path]
 ) -> sql.DataFrame:
-  """Adds `row_id`: blocks come in order, and one task reads each in order."""
+  """Adds `row_id` and `raw_number`, that of its file, both from 0.
+
+  Blocks come in order, and one task reads each in order.
+  """
   blocks = (
     places.groupBy('raw_file', 'raw_block')
     .agg(F.min('raw_place'), F.count('*'))
@@ -98,52 +146,20 @@ def _number_rows(
   )
   order = {str(path.resolve()): i for i, path in enumerate(paths)}
 
-  def key(block: sql.Row) -> tuple[int, int]:
+  def key(block: Sequence[Any]) -> tuple[int, int]:
     path = urllib.parse.unquote(urllib.parse.urlparse(block[0]).path)
     return order[str(pathlib.Path(path).resolve())], block[1]
 
   offsets, rows = [], 0
   for file, block, place, count in sorted(blocks, key=key):
-    offsets.append((file, block, rows - place))
+    number, _ = key((file, block))
+    offsets.append((file, block, rows - place, number))
     rows += count
-  table = work.table(offsets, 'raw_file string, raw_block long, shift long')
+  columns = 'raw_file string, raw_block long, shift long, raw_number int'
+  table = work.table(offsets, columns)
   return places.join(table, ['raw_file', 'raw_block']).withColumn(
     'row_id', F.col('raw_place') + F.col('shift')
   )
-
-
-def _time(schema: schema_lib.TableSchema) -> sql.Column:
-  """Time in ms; null where it is none."""
-  value = _column(schema.time)
-  if schema.unit in _PER_MS:
-    value = value.try_cast('decimal(38, 6)')
-    # Fractions are rounded, as a cast to a whole number does elsewhere.
-    value = F.round(value).try_cast('bigint')
-    per_ms = _PER_MS[schema.unit]
-    return (
-      value if per_ms == 1 else F.call_function('div', value, F.lit(per_ms))
-    )
-  value = value.try_cast(_TYPES[schema.unit])
-  if schema.unit == 's':
-    return F.round(value * 1000).try_cast('bigint')
-  return F.unix_millis(value)
-
-
-def _key(column: str | None) -> sql.Column:
-  """A session or user; null where it is missing or empty."""
-  if column is None:
-    return F.lit(None).cast('string')
-  value = _column(column)
-  return F.when(value.cast('string') != '', value)
-
-
-def _number(column: str) -> sql.Column:
-  return _column(column).try_cast('double')
-
-
-def _weights(schema: schema_lib.TableSchema) -> list[str]:
-  """The columns of weights, each once."""
-  return list(dict.fromkeys(c for t in schema.tasks for c in t.weights))
 
 
 def _columns(
@@ -151,127 +167,48 @@ def _columns(
 ) -> list[sql.Column]:
   columns = [
     F.col('row_id'),
-    _key(schema.session).alias('session'),
-    _key(schema.user).alias('user'),
-    _time(schema).alias('timestamp'),
+    raw_columns.key(schema.session).alias('session'),
+    raw_columns.key(schema.user).alias('user'),
+    *([raw_columns.key(schema.item).alias('item')] if schema.item else []),
+    raw_columns.time(schema).alias('timestamp'),
     F.col('row_hash'),
+    *([F.col('split')] if 'split' in rows.columns else []),
   ]
   for field in schema.fields:
     if field.kind == 'numeric':
-      value = _number(field.column)
+      value = raw_columns.number(field.column)
     elif field.kind == 'multi_valued':
-      value = _values(rows, field)
+      value = _values(rows, field, schema.missing)
     else:
-      value = _column(field.column)
+      value = raw_columns.text(
+        raw_columns.column(field.column), raw_columns.kind(rows, field.column)
+      )
     columns.append(value.alias(field.source_column))
   columns += [
-    _number(task.column).alias(f'y_{task.name}') for task in schema.tasks
+    raw_columns.number(task.column).alias(f'y_{task.name}')
+    for task in schema.tasks
   ]
-  columns += [_number(name).alias(f'v_{name}') for name in _weights(schema)]
+  columns += [
+    raw_columns.number(name).alias(f'v_{name}')
+    for name in raw_columns.weights(schema)
+  ]
   return columns
 
 
-def _values(rows: sql.DataFrame, field: source.SourceField) -> sql.Column:
+def _values(
+  rows: sql.DataFrame, field: source.SourceField, missing: Sequence[str]
+) -> sql.Column:
   """A list of text without empty values."""
-  value = _column(field.column)
-  kind = rows.schema[field.column].dataType
-  if isinstance(kind, spark_types.ArrayType):
-    value = value.cast('array<string>')
+  value = raw_columns.column(field.column)
+  found = raw_columns.kind(rows, field.column)
+  if isinstance(found, spark_types.ArrayType):
+    value = F.transform(value, lambda v: raw_columns.text(v, found.elementType))
   else:
     value = F.split(value.cast('string'), _literal(field.details['separator']))
   trimmed = F.transform(value, lambda v: F.trim(v))
-  return F.filter(trimmed, lambda v: v != '')
+  return F.filter(trimmed, lambda v: ~v.isin('', *missing))
 
 
 def _literal(text: str) -> str:
   r"""A regular expression of Java that is the text."""
   return '\\Q' + text.replace('\\E', '\\E\\\\E\\Q') + '\\E'
-
-
-def _check(
-  rows: sql.DataFrame, where: pathlib.Path, schema: schema_lib.TableSchema
-) -> None:
-  """Raises for the first row that has a value which can't be used."""
-  time = _time(schema)
-  faults = [
-    (
-      schema.time,
-      ~F.coalesce(time.between(_EARLIEST_MS, _LATEST_MS), F.lit(False)),
-      f'a time between the years 1900 and 3000 ({schema.unit})',
-    ),
-    (
-      schema.session or schema.user or '',
-      _key(schema.session).isNull() & _key(schema.user).isNull(),
-      'a session id or a user',
-    ),
-  ]
-  for field in schema.fields:
-    faults += _field_faults(field)
-  columns = {task.name: task.column for task in schema.tasks}
-  for task in schema.tasks:
-    value = _number(task.column)
-    record = kinds.LOSSES.find(task.loss)
-    expected = kinds.expected(record, task.levels)
-    wrong = _is_no_label(task)
-    if task.nullable:
-      wrong = _column(task.column).isNotNull() & wrong
-    faults.append((task.column, wrong, expected))
-    if task.after is not None and not task.only_after:
-      parent = columns[task.after]
-      wrong = (value != 0) & (_number(parent) == 0)
-      faults.append((task.column, wrong, f'0 where {parent!r} is 0'))
-  for name in _weights(schema):
-    wrong = ~F.coalesce(_number(name).between(0, _LARGEST_WEIGHT), F.lit(False))
-    expected = f'a weight from 0 to {_LARGEST_WEIGHT:g}'
-    faults.append((name, wrong, expected))
-  firsts = rows.agg(
-    *(F.min(F.when(fault, F.col('row_id'))) for _, fault, _ in faults)
-  ).first()
-  assert firsts is not None
-  wrong = [i for i, row in enumerate(firsts) if row is not None]
-  if wrong:
-    first = min(wrong, key=lambda i: firsts[i])
-    column, _, expected = faults[first]
-    row = rows.where(F.col('row_id') == firsts[first]).first()
-    assert row is not None
-    raise types.InputError(
-      f'{where}: row_id {firsts[first]} (counted from 0 over all files), column'
-      f' {column!r}: {row[column]!r:.80}, expected {expected}'
-    )
-
-
-def _is_no_label(task: source.SourceTask) -> sql.Column:
-  """Rows whose label is missing, or one that the task can't have."""
-  value, labels = _number(task.column), kinds.LOSSES.find(task.loss).labels
-  if task.kind == kinds.BINARY:
-    right = value.isin(0.0, 1.0)
-  elif task.levels:
-    right = value.isin(*map(float, task.levels))
-  elif task.kind == kinds.ORDINAL:
-    right = (value == F.round(value)) & (F.abs(value) <= checks.LARGEST_LEVEL)
-  else:
-    right = ~F.isnan(value) & (F.abs(value) <= checks.LARGEST)
-    if labels != 'any':
-      right &= value >= 0 if labels == 'zero' else value > 0
-  return ~F.coalesce(right, F.lit(False))
-
-
-def _field_faults(
-  field: source.SourceField,
-) -> list[tuple[str, sql.Column, str]]:
-  if field.kind != 'numeric':
-    return []
-  raw, value = _column(field.column), _number(field.column)
-  faults = [
-    (field.column, raw.isNotNull() & value.isNull(), 'a number'),
-    (
-      field.column,
-      ~F.isnan(value) & (F.abs(value) > _LARGEST),
-      f'a number below {_LARGEST:g} in size',
-    ),
-  ]
-  if field.transform == 'log1p':
-    faults.append(
-      (field.column, value <= -1, 'a number above -1, to take log(1 + x) of')
-    )
-  return faults

@@ -1,18 +1,25 @@
-"""Rows to sessions to splits: what rmtl_jax.preparation.sessions does."""
+"""Rows to sessions to splits.
+
+What rmtl_jax.preparation.sessions and rmtl_jax.preparation.splits do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from typing import NamedTuple
 
 from pyspark import sql
 from pyspark.sql import functions as F
 from pyspark.sql import window
 
+from experiments.spark import splits as splits_lib
 from experiments.spark import work as work_lib
+from rmtl_jax.preparation import sessions, source, splits
 
 _FOREVER = 2**63 - 1
-_KEYS = ('session_key', 'owner')
+# A session is one of these keys and `part_of_key`.
+_KEYS = ('given_split', 'session_key', 'owner')
+_IDENTITY = (*_KEYS, 'part_of_key')
 
 
 class RowPlaces(NamedTuple):
@@ -20,84 +27,64 @@ class RowPlaces(NamedTuple):
 
   Attributes:
     rows: those that are kept, with `session_id`, `step` and `split` (0, 1, 2).
-    boundaries: ms; starts of the first validation and first test session;
-      None where there is no such session.
-    kept: rows that are kept, of every split.
-    sessions: sessions of every split.
-    dropped: rows at or after their split's end, of every split.
-    immature: further rows left out, those without any label that is known
-      before their split's end, of every split.
+    past: those too that know no label before their split's end, which later
+      rows may see.
+    record: boundaries and counts; it has no tables.
     duplicates: exact duplicates that were left out.
   """
 
   rows: sql.DataFrame
-  boundaries: tuple[int | None, int | None]
-  kept: tuple[int, ...]
-  sessions: tuple[int, ...]
-  dropped: tuple[int, ...]
-  immature: tuple[int, ...]
+  past: sql.DataFrame
+  record: sessions.RowPlaces
   duplicates: int
 
 
 def split_sessions(
   work: work_lib.Work,
   rows: sql.DataFrame,
+  described: source.SourceTable,
+  rule: splits.SplitRule,
   idle_ms: int,
-  split_ratio: Sequence[int],
-  delay_ms: int = 0,
 ) -> RowPlaces:
   """Cuts sessions by their id or by a user's idle time, and splits them.
 
   Args:
     work: where.
     rows: of `raw_table.read`.
+    described: what the log has.
+    rule: how to split.
     idle_ms: longest gap within a session that has no id, ms.
-    split_ratio: of train, validation and test.
-    delay_ms: how long after its row the first of its labels is known.
   """
-  keyed = rows.withColumn('session_key', F.col('session')).withColumn(
-    'owner', F.when(F.col('session').isNull(), F.col('user'))
-  )
-  single = _without_duplicates(keyed)
-  cut = work.keep(_cut(single, idle_ms), 'cut')
-  total = cut.count()
-  groups = cut.groupBy(*_KEYS, 'part_of_key').agg(
-    F.min('timestamp').alias('start'), F.count('*').alias('rows')
+  owner = F.when(F.col('session').isNull(), F.col('user'))
+  given = F.col('split') if rule.is_given else F.lit(None).cast('int')
+  keyed = rows.withColumns(
+    {'given_split': given, 'session_key': F.col('session'), 'owner': owner}
+  ).drop('split')
+  # Equal rows of no time may be two impressions; a row that is a session of its
+  # own has no equal.
+  has_key = described.has_session or described.has_user
+  single = keyed
+  if described.has_time and has_key:
+    single = _without_duplicates(keyed)
+  cut = work.keep(_cut(single, described, idle_ms), 'cut')
+  first = F.struct('timestamp', 'row_id')
+  groups = cut.groupBy(*_IDENTITY).agg(
+    F.min('timestamp').alias('start'),
+    F.count('*').alias('rows'),
+    F.min_by('row_id', first).alias('row_id'),
+    F.min_by('user', first).cast('string').alias('first_user'),
   )
   order = [F.col('start').asc()]
-  order += [F.col(key).asc_nulls_last() for key in _KEYS]
-  ordered = work.keep(
-    work.number(groups, order, 'sessions_sorted', weight='rows'), 'sessions'
-  )
-  boundaries = tuple(
-    ordered.where(F.col('before') * sum(split_ratio) >= share * total)
-    .agg(F.min('start'))
-    .collect()[0][0]
-    for share in (split_ratio[0], split_ratio[0] + split_ratio[1])
-  )
-  places = work.keep(_join(cut, ordered, boundaries, delay_ms), 'places')
-  counts = {
-    split: counted
-    for split, *counted in places.groupBy('split')
-    .agg(
-      F.count_if('kept'),
-      F.count_if(F.col('kept') & (F.col('step') == 0)),
-      F.count_if(~F.col('seen')),
-      F.count_if(F.col('seen') & ~F.col('kept')),
-    )
-    .collect()
-  }
-  kept, sessions, dropped, immature = zip(
-    *(counts.get(split, [0] * 4) for split in range(3)), strict=True
-  )
+  order += [F.col(key).asc_nulls_last() for key in _IDENTITY]
+  ordered, boundaries = splits_lib.split(work, groups, order, rule)
+  # Only splits in time leave out what lies after their end.
+  delay_ms = source.fastest(described.tasks).delay_ms if rule.by_time else 0
+  placed = work.keep(_join(cut, ordered, boundaries, delay_ms), 'places')
   return RowPlaces(
-    rows=places.where('kept').drop('seen', 'kept'),
-    boundaries=boundaries,
-    kept=kept,
-    sessions=sessions,
-    dropped=dropped,
-    immature=immature,
-    duplicates=rows.count() - total,
+    rows=placed.where('kept').drop('seen', 'kept'),
+    past=placed.where('seen').drop('seen', 'kept'),
+    record=_record(placed, boundaries, delay_ms, rule),
+    duplicates=rows.count() - cut.count(),
   )
 
 
@@ -113,13 +100,17 @@ def _without_duplicates(keyed: sql.DataFrame) -> sql.DataFrame:
   )
 
 
-def _cut(single: sql.DataFrame, idle_ms: int) -> sql.DataFrame:
+def _cut(
+  single: sql.DataFrame, described: source.SourceTable, idle_ms: int
+) -> sql.DataFrame:
   """Adds `part_of_key`: which of its key's sessions a row is of."""
+  has_id = F.col('session_key').isNotNull()
+  if not (described.has_user and described.has_time):
+    part = F.when(has_id, F.lit(0).cast('long')).otherwise(F.col('row_id'))
+    return single.withColumn('part_of_key', part)
   in_time = window.Window.partitionBy(*_KEYS).orderBy('timestamp', 'row_id')
   gap = F.col('timestamp') - F.lag('timestamp').over(in_time)
-  begins = F.coalesce(
-    F.col('session_key').isNull() & (gap > idle_ms), F.lit(False)
-  )
+  begins = F.coalesce(~has_id & (gap > idle_ms), F.lit(False))
   return single.withColumn('begins', begins.cast('long')).withColumn(
     'part_of_key', F.sum('begins').over(in_time)
   )
@@ -128,7 +119,7 @@ def _cut(single: sql.DataFrame, idle_ms: int) -> sql.DataFrame:
 def _join(
   cut: sql.DataFrame,
   ordered: sql.DataFrame,
-  boundaries: tuple[int | None, ...],
+  boundaries: tuple[int | None, int | None],
   delay_ms: int,
 ) -> sql.DataFrame:
   """Rows with their session's number and split, and whether they are kept.
@@ -137,22 +128,17 @@ def _join(
   their labels is known by then too.
   """
   first, second = (_FOREVER if b is None else b for b in boundaries)
-  # A log that ends at a boundary has no session there: nothing reaches it.
-  split = sum(
-    F.lit(0) if boundary is None else (F.col('start') >= boundary).cast('int')
-    for boundary in boundaries
-  )
   ends = F.element_at(
     F.array(*(F.lit(end).cast('long') for end in (first, second, _FOREVER))),
     F.col('split') + 1,
   )
   numbered = ordered.select(
-    *(F.col(key).alias(f's_{key}') for key in (*_KEYS, 'part_of_key')),
+    *(F.col(key).alias(f's_{key}') for key in _IDENTITY),
     F.col('number').alias('session_id'),
-    split.cast('int').alias('split'),
+    F.col('split').cast('int').alias('split'),
   )
   same = F.lit(True)
-  for key in (*_KEYS, 'part_of_key'):
+  for key in _IDENTITY:
     same = same & F.col(key).eqNullSafe(F.col(f's_{key}'))
   in_session = window.Window.partitionBy('session_id').orderBy(
     'timestamp', 'row_id'
@@ -163,11 +149,49 @@ def _join(
     .withColumn('seen', F.col('timestamp') < ends)
     .withColumn('kept', F.col('timestamp') < ends - delay_ms)
     .drop(
-      *_KEYS,
-      *(f's_{key}' for key in (*_KEYS, 'part_of_key')),
-      'part_of_key',
+      *_IDENTITY,
+      *(f's_{key}' for key in _IDENTITY),
       'begins',
       'session',
       'row_hash',
     )
+  )
+
+
+def _record(
+  placed: sql.DataFrame,
+  boundaries: tuple[int | None, int | None],
+  delay_ms: int,
+  rule: splits.SplitRule,
+) -> sessions.RowPlaces:
+  """Counts rows and sessions by split, and looks whether splits overlap."""
+  starts = F.when(F.col('step') == 0, F.col('timestamp'))
+  counts = {
+    split: counted
+    for split, *counted in placed.groupBy('split')
+    .agg(
+      F.count_if('kept'),
+      F.count_if(F.col('kept') & (F.col('step') == 0)),
+      F.count_if(~F.col('seen')),
+      F.count_if(F.col('seen') & ~F.col('kept')),
+      F.min(starts),
+      F.max(starts),
+    )
+    .collect()
+  }
+  kept, session_counts, dropped, immature = zip(
+    *(counts.get(split, [0] * 4)[:4] for split in range(3)), strict=True
+  )
+  spans = [counts[split][4:] for split in sorted(counts)]
+  return sessions.RowPlaces(
+    table='',
+    boundaries=boundaries,
+    rows=kept,
+    sessions=session_counts,
+    dropped=dropped,
+    immature=immature,
+    delay_ms=delay_ms,
+    by_time=rule.by_time,
+    in_order=rule.by_time
+    or all(a[1] <= b[0] for a, b in itertools.pairwise(spans)),
   )

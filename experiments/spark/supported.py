@@ -1,54 +1,83 @@
-"""The keys of a schema that the Spark job does not take."""
+"""Refuses what the Spark job does not read of a schema, rather than ignore it.
+
+Keys that are not listed here are refused: a new one of `rmtl prepare` has to be
+done before it is taken.
+"""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from rmtl_jax import types
+from rmtl_jax.config import kinds
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
-from rmtl_jax.preparation.raw import times
-from rmtl_jax.preparation.schema import fields
+
+_ROLES = ('session', 'user', 'item', 'domain', 'weight')
+_FIELDS = {
+  'categorical': ('name', 'column'),
+  'multi_valued': ('name', 'column', 'separator'),
+  'numeric': ('name', 'column', 'transform', 'bins'),
+}
+_TASK = (
+  *('name', 'column', 'after', 'known_after_seconds', 'kind', 'loss', 'levels'),
+  *('null', 'only_after', 'weight', 'negatives_kept'),
+)
+_KEYS = (*_ROLES, *_FIELDS, 'tasks', 'time', 'delimiter', 'missing')
+_UNITS = ('ms', 'us', 'ns', 's', 'iso')
 
 
 def check(
-  path: str, schema: schema_lib.TableSchema, paths: Sequence[pathlib.Path] = ()
+  schema: schema_lib.TableSchema,
+  path: str,
+  files: Iterable[pathlib.Path] = (),
 ) -> None:
-  """Refuses what `rmtl prepare` does and the job does not.
+  """Refuses a schema with a key or a value that the job does not read.
 
   Args:
-    path: of the schema, for the error.
-    schema: as it was read.
-    paths: the raw files.
+    schema: as `rmtl prepare` reads it.
+    path: of its file, for the error.
+    files: the raw files.
 
   Raises:
-    types.InputError: names the first such key, or the file.
+    types.InputError: names the key, or the file.
   """
-  tasks = schema.tasks
-  keys = {
-    'missing': bool(schema.missing),
-    'null': bool(schema.nulls),
-    'missing_indicator': any(
-      fields.INDICATES in field.details for field in schema.fields
-    ),
-    'from_time': any(
-      fields.FROM_TIME in field.details for field in schema.fields
-    ),
-    'time.zone': schema.clock.zone != times.UTC,
-    'time.format': bool(schema.clock.format),
-    'events': schema.events is not None,
-    'time_column': any(task.clock is not None for task in tasks),
-    'positive': any(task.positive for task in tasks),
-    'negative': any(task.negative for task in tasks),
-  }
-  for key, is_there in keys.items():
-    if is_there:
-      raise types.InputError(
-        f'{path}: {key}: the Spark job does not take it; rmtl prepare does'
-      )
-  for file in paths:
+  for file in files:
     if raw.compression(file) == 'zstd':
       raise types.InputError(
         f'{file}: the Spark job reads no zstd; rmtl prepare does'
       )
+  for key in _unknown(schema.to_dict()):
+    raise types.InputError(
+      f'{path}: {key}: the Spark job does not take it; rmtl prepare does'
+    )
+
+
+def _unknown(record: dict[str, Any]) -> Iterator[str]:
+  """The keys that the job does not read, as errors name them."""
+  yield from _others(record, _KEYS)
+  for role in _ROLES:
+    # An object says more than a column's name.
+    if not isinstance(record.get(role, ''), str):
+      yield role
+  time = record.get('time', {})
+  yield from _others(time, ('column', 'unit'), 'time.')
+  if time.get('unit', 'ms') not in _UNITS:
+    yield f'time.unit={time["unit"]}'
+  for kind, keys in _FIELDS.items():
+    for i, field in enumerate(record.get(kind, ())):
+      yield from _others(field, keys, f'{kind}[{i}].')
+  for i, task in enumerate(record['tasks']):
+    loss = task.get('loss')
+    settings = kinds.LOSSES.find(loss).settings if loss else ()
+    yield from _others(task, (*_TASK, *settings), f'tasks[{i}].')
+    if task.get('null', 'not_observed') != 'not_observed':
+      yield f'tasks[{i}].null'
+
+
+def _others(
+  record: dict[str, Any], known: Iterable[str], place: str = ''
+) -> list[str]:
+  return [f'{place}{key}' for key in record if key not in known]

@@ -11,6 +11,11 @@ from pyspark.sql import functions as F
 from pyspark.sql import window
 
 
+def spark_sql(text: str) -> str:
+  """SQL that quotes names as Spark does, from SQL that does it as DuckDB."""
+  return text.replace('"', '`')
+
+
 class Work(NamedTuple):
   """Where the job computes.
 
@@ -28,6 +33,20 @@ class Work(NamedTuple):
     path = str(self.directory / name)
     frame.write.parquet(path)
     return self.spark.read.parquet(path)
+
+  def query(self, text: str, **tables: sql.DataFrame) -> sql.DataFrame:
+    """The result of SQL as rmtl_jax.preparation writes it for DuckDB.
+
+    Args:
+      text: the query.
+      **tables: what the query calls by these names.
+    """
+    for name, frame in tables.items():
+      frame.createOrReplaceTempView(name)
+    found = self.spark.sql(spark_sql(text))
+    for name in tables:
+      self.spark.catalog.dropTempView(name)
+    return found
 
   def table(self, rows: Sequence[Any], columns: str) -> sql.DataFrame:
     """A few rows of the driver, for a join that needs no shuffle.

@@ -83,7 +83,7 @@ def sql_by_column(
   Raises:
     types.InputError: a value that names no split; names file, column and row.
   """
-  values = _values(options.split_values)
+  values = column_values(options.split_values)
   column = sql.quote(raw.PREFIX + options.split_column)
   text = sql.value_text(column)
   cases = ' '.join(
@@ -92,18 +92,27 @@ def sql_by_column(
     if values[name]
   )
   found = f'CAST(CASE {cases} END AS TINYINT)'
-  known = ', '.join(repr(v) for some in values.values() for v in some)
-  remedy = '' if options.split_values else ' (split_values names others)'
   raw.check(
     connection,
     table,
-    [(options.split_column, f'{found} IS NULL', f'one of {known}{remedy}')],
+    [(options.split_column, f'{found} IS NULL', expected_value(options))],
   )
   return found
 
 
-def _values(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
-  """The column's values by split.
+def expected_value(options: prepare_config.PrepareConfig) -> str:
+  """What `split_column` should have held, for errors."""
+  values = column_values(options.split_values)
+  known = ', '.join(repr(v) for some in values.values() for v in some)
+  remedy = '' if options.split_values else ' (split_values names others)'
+  return f'one of {known}{remedy}'
+
+
+def column_values(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+  """The values of `split_column` by split.
+
+  Args:
+    given: `split_values`.
 
   Raises:
     types.InputError: an entry that is not `split=value`, or one value twice.

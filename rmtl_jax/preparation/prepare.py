@@ -36,6 +36,7 @@ from rmtl_jax.preparation import (
   writer,
 )
 from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.raw import files as raw
 
 Progress = Callable[[str, float], None]
@@ -129,7 +130,7 @@ def _run(
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)
-    rows = asof.without_fields(rows, encoded.left_out)
+    rows = asof_groups.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
     found = vectors.write(
@@ -202,17 +203,27 @@ def _find_places(
       )
     else:
       places = splits.split_sessions(connection, numbered, rule)
-  _check_split(rows, places, config, rule)
+  check_split(rows, places, config, rule)
   return places, duplicates
 
 
-def _check_split(
+def check_split(
   rows: source.SourceTable,
   places: sessions.RowPlaces,
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
 ) -> None:
-  """Refuses a split without rows."""
+  """Refuses a split without rows.
+
+  Args:
+    rows: the reader's result.
+    places: of all rows; only their counts are read.
+    config: `raw_dir` and `source`, for the error.
+    rule: how rows were split, for the error.
+
+  Raises:
+    types.InputError: names the split.
+  """
   where = config.raw_dir or config.source
   for name, count, immature in zip(
     manifest_lib.SPLITS, places.rows, places.immature, strict=True
@@ -281,6 +292,34 @@ def _report(
   duplicates: int,
 ) -> dict[str, Any]:
   """Counts of what was read, kept and dropped, and session lengths."""
+  return {
+    'raw_rows': rows.table.rows,
+    **rows.counts,
+    'dropped': count_dropped(rows, places, duplicates),
+    'cut_values': encoded.cut_values,
+    'session_rows': _session_rows(connection, encoded),
+    **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
+    'warnings': [
+      *rows.table.warnings,
+      *rows.warnings,
+      *session_warnings(rows),
+      *immature_warnings(rows, places),
+      *_late_warnings(connection, encoded, rows, places),
+      *_field_warnings(connection, encoded, rows),
+    ],
+  }
+
+
+def count_dropped(
+  rows: source.SourceTable, places: sessions.RowPlaces, duplicates: int
+) -> dict[str, int]:
+  """Rows that were dropped, by reason.
+
+  Args:
+    rows: the reader's result.
+    places: of all rows; only their counts are read.
+    duplicates: number of exact duplicates.
+  """
   dropped = dict(rows.dropped)
   if rows.identity:
     dropped['exact duplicate'] = duplicates
@@ -291,25 +330,10 @@ def _report(
     for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
       if count:
         dropped[reason.format(name)] = count
-  return {
-    'raw_rows': rows.table.rows,
-    **rows.counts,
-    'dropped': dropped,
-    'cut_values': encoded.cut_values,
-    'session_rows': _session_rows(connection, encoded),
-    **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
-    'warnings': [
-      *rows.table.warnings,
-      *rows.warnings,
-      *_session_warnings(rows),
-      *_immature_warnings(rows, places),
-      *_late_warnings(connection, encoded, rows, places),
-      *_field_warnings(connection, encoded, rows),
-    ],
-  }
+  return dropped
 
 
-def _session_warnings(rows: source.SourceTable) -> list[str]:
+def session_warnings(rows: source.SourceTable) -> list[str]:
   """Says what a log without sessions has no use for."""
   if rows.has_session or (rows.has_user and rows.has_time):
     return []
@@ -320,7 +344,7 @@ def _session_warnings(rows: source.SourceTable) -> list[str]:
   ]
 
 
-def _immature_warnings(
+def immature_warnings(
   rows: source.SourceTable, places: sessions.RowPlaces
 ) -> list[str]:
   """Warns about splits that lose many rows to labels known too late."""

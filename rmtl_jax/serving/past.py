@@ -24,6 +24,7 @@ from rmtl_jax import partial, types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sessions, source, sql
 from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.serving import log, log_columns, log_events, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
@@ -75,7 +76,7 @@ class Needs:
     """Whether it reads earlier rows of the user, and not of the item alone."""
     return any(
       field.details['as_of'] in _USER_HISTORY
-      and not field.column.startswith(f'{asof.PREFIX}item_')
+      and not field.column.startswith(f'{asof_groups.PREFIX}item_')
       for field in self.fields
     )
 
@@ -340,7 +341,7 @@ class Past:
       labelled='r.labelled',
     )
     known = self.connection.execute(f'FROM {made} LIMIT 0').description
-    names = {asof.PREFIX + column[0] for column in known}
+    names = {asof_groups.PREFIX + column[0] for column in known}
     renamed = []
     for field in self._needs.fields:
       if field.details['as_of'] == history.GROUP:
@@ -349,7 +350,7 @@ class Past:
         raise types.InputError(
           f'field {field.name!r}: no such as-of feature; prepare the data again'
         )
-      name = sql.quote(field.column.removeprefix(asof.PREFIX))
+      name = sql.quote(field.column.removeprefix(asof_groups.PREFIX))
       renamed.append(f'{name} AS {sql.quote(field.column)}')
     return (
       f'LEFT JOIN (SELECT row_id, {", ".join(renamed)} FROM {made}) a'

@@ -19,30 +19,38 @@ EVENTS = {'column': 'e', 'impressions': ['v'], 'labels': {'y': ['b']}}
 
 
 def test_a_plain_schema_is_taken():
-  supported.check('s', schema_lib.parse(PLAIN), [pathlib.Path('log.csv.gz')])
+  supported.check(schema_lib.parse(PLAIN), 's', [pathlib.Path('log.csv.gz')])
 
 
 @pytest.mark.parametrize(
   ('key', 'changes'),
   [
-    ('missing', {'missing': ['NULL']}),
-    ('null', {'categorical': [{'column': 'u', 'null': ['-1']}]}),
+    ('categorical[0].null', {'categorical': [{'column': 'u', 'null': ['-1']}]}),
     (
-      'missing_indicator',
+      'numeric[0].missing_indicator',
       {'numeric': [{'column': 'n', 'missing_indicator': True}]},
     ),
     ('from_time', {'from_time': ['hour']}),
+    ('crossed', {'categorical': ['u', 'v'], 'crossed': [['u', 'v']]}),
+    (
+      'categorical[0].buckets',
+      {'categorical': [{'column': 'u', 'buckets': 9}]},
+    ),
+    (
+      'multi_valued[0].shares',
+      {'multi_valued': [{'column': 'm', 'shares': 'u'}]},
+    ),
     ('time.zone', {'time': {'column': 't', 'zone': 'Asia/Tokyo'}}),
     ('time.format', {'time': {'column': 't', 'format': '%d'}}),
     ('events', {'events': EVENTS, 'tasks': [{'name': 'y'}]}),
-    ('time_column', {'tasks': [{'time_column': 'b'}]}),
-    ('positive', {'tasks': [{'column': 'y', 'positive': ['yes']}]}),
-    ('negative', {'tasks': [{'column': 'y', 'negative': ['no']}]}),
+    ('tasks[0].time_column', {'tasks': [{'time_column': 'b'}]}),
+    ('tasks[0].positive', {'tasks': [{'column': 'y', 'positive': ['yes']}]}),
+    ('tasks[0].negative', {'tasks': [{'column': 'y', 'negative': ['no']}]}),
   ],
 )
 def test_keys_that_are_refused(key, changes):
   with pytest.raises(types.InputError) as error:
-    supported.check('s', schema_lib.parse(PLAIN | changes))
+    supported.check(schema_lib.parse(PLAIN | changes), 's')
   assert str(error.value) == (
     f's: {key}: the Spark job does not take it; rmtl prepare does'
   )
@@ -50,4 +58,4 @@ def test_keys_that_are_refused(key, changes):
 
 def test_zstd_is_refused():
   with pytest.raises(types.InputError, match='reads no zstd'):
-    supported.check('s', schema_lib.parse(PLAIN), [pathlib.Path('a.csv.zst')])
+    supported.check(schema_lib.parse(PLAIN), 's', [pathlib.Path('a.csv.zst')])

@@ -152,7 +152,7 @@ def test_a_log_where_parts_of_groups_were_left_out(tmp_path):
   ],
 )
 def test_features_of_items_alone_need_no_users(name, group, users):
-  column = past.asof.PREFIX + name
+  column = past.asof_groups.PREFIX + name
   field = source.SourceField(
     column, 'numeric', column, details={'as_of': group}
   )

@@ -67,93 +67,140 @@ def make_feedback(
   Returns:
     The features and their details.
   """
-  timed = {i: task for i, task in enumerate(tasks) if task.has_label_time}
-  past = _past(connection, keyed, list(timed))
-  columns: list[str] = []
+  rows, past = sql.unique_name('rows'), sql.unique_name('past')
+  table = sql.unique_name('feedback')
+  for name, query in (
+    (rows, rows_sql(keyed, tasks)),
+    (past, past_sql(rows, tasks)),
+    (table, features_sql(past, tasks, train)),
+  ):
+    connection.execute(f'CREATE TABLE {name} AS {query}')
+  connection.execute(f'DROP TABLE {rows}')
+  connection.execute(f'DROP TABLE {past}')
+  return asof_rates.FeatureTable(table, feedback_details(tasks, train))
+
+
+def _timed(tasks: Sequence[source.SourceTask]) -> list[int]:
+  """Places of the tasks with a label time."""
+  return [i for i, task in enumerate(tasks) if task.has_label_time]
+
+
+def feedback_details(
+  tasks: Sequence[source.SourceTask], train: Sequence[float]
+) -> dict[str, dict[str, Any]]:
+  """Details of the features for the manifest, by name."""
   details: dict[str, dict[str, Any]] = {}
-  for i, task in timed.items():
-    number, rate, since = _names(task)
-    prior = sql.float_literal(WEIGHT * train[i])
-    share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
-    columns += [
-      f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE)'
-      f' AS {sql.quote(number)}',
-      f'CASE WHEN position > 0 THEN {share} END AS {sql.quote(rate)}',
-      f'CAST(position - last_{i} AS DOUBLE) AS {sql.quote(since)}',
-    ]
-    of_task = {'key': 'session', 'task': task.name}
+  for i in _timed(tasks):
+    number, rate, since = _names(tasks[i])
+    of_task = {'key': 'session', 'task': tasks[i].name}
     details |= {number: of_task, since: of_task | {'counts': ROWS_BACK}}
     details[rate] = of_task | {'train_rate': train[i], 'weight': WEIGHT}
-  table = sql.unique_name('feedback')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT row_id, {", ".join(columns)} FROM {past}'
-  )
-  connection.execute(f'DROP TABLE {past}')
-  return asof_rates.FeatureTable(table, details)
+  return details
 
 
-def _past(
-  connection: duckdb.DuckDBPyConnection, keyed: str, numbers: Sequence[int]
-) -> str:
-  """Makes a table of rows with the known positives of each numbered task.
+def rows_sql(keyed: str, tasks: Sequence[source.SourceTask]) -> str:
+  """SQL of rows with `position`, the number of earlier rows of the session.
 
-  `position`: number of earlier rows of the session; `n_<i>`: known positives of
-  task i; `last_<i>`: position of the last row with one.
+  And `k_<i>`, the time at which a positive of task i is known.
   """
-  rows, table = sql.unique_name('rows'), sql.unique_name('past')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(timestamp, t_{i}) END AS k_{i}'
-    for i in numbers
+    for i in _timed(tasks)
   )
-  connection.execute(
-    f'CREATE TABLE {rows} AS SELECT row_id, session_id, timestamp, {known},'
+  return (
+    f'SELECT row_id, session_id, timestamp, {known},'
     ' rank() OVER (PARTITION BY session_id ORDER BY timestamp) - 1 AS position'
     f' FROM {keyed}'
   )
+
+
+def past_sql(rows: str, tasks: Sequence[source.SourceTask]) -> str:
+  """SQL of the positives of each task that are known before a row.
+
+  Args:
+    rows: of `rows_sql`.
+    tasks: the reader's.
+
+  Returns:
+    SQL of `row_id`, `position`, and for each task with a label time `n_<i>`,
+    the known positives, and `last_<i>`, the position of the last row with one.
+  """
+  numbers, nothing = _timed(tasks), 'CAST(NULL AS BIGINT)'
   # A positive is an event of its own, which rows see from the ms after it is
   # known: one running window over rows and events, however late those are. (A
   # frame that ends 1 ms before would take ten times as long in long sessions.)
+  none = ''.join(f', {nothing} AS p_{i}' for i in numbers)
   events = [
-    f'SELECT row_id, session_id, timestamp AS time, position FROM {rows}'
+    f'SELECT row_id, session_id, timestamp AS time, position{none} FROM {rows}'
   ]
-  events += [
-    f'SELECT session_id, k_{i} + 1 AS time, position AS p_{i} FROM {rows}'
-    f' WHERE k_{i} IS NOT NULL'
-    for i in numbers
-  ]
+  for i in numbers:
+    places = ''.join(f', {"position" if i == j else nothing}' for j in numbers)
+    events.append(
+      f'SELECT {nothing}, session_id, k_{i} + 1, {nothing}{places}'
+      f' FROM {rows} WHERE k_{i} IS NOT NULL'
+    )
   found = ', '.join(
     f'count(p_{i}) OVER past AS n_{i}, max(p_{i}) OVER past AS last_{i}'
     for i in numbers
   )
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT * FROM (SELECT row_id, position, {found}'
-    f' FROM ({" UNION ALL BY NAME ".join(events)}) WINDOW past AS ('
+  return (
+    f'SELECT * FROM (SELECT row_id, position, {found}'
+    f' FROM ({" UNION ALL ".join(events)}) WINDOW past AS ('
     '  PARTITION BY session_id ORDER BY time))'
     ' WHERE row_id IS NOT NULL'
   )
-  connection.execute(f'DROP TABLE {rows}')
-  return table
+
+
+def features_sql(
+  past: str, tasks: Sequence[source.SourceTask], train: Sequence[float]
+) -> str:
+  """SQL of `row_id` and the features.
+
+  Args:
+    past: of `past_sql`.
+    tasks: the reader's.
+    train: each task's prior rate.
+  """
+  columns = []
+  for i in _timed(tasks):
+    number, rate, since = map(sql.quote, _names(tasks[i]))
+    prior = sql.float_literal(WEIGHT * train[i])
+    share = f'(n_{i} + {prior}) / (position + {WEIGHT})'
+    columns += [
+      f'CAST(CASE WHEN position > 0 THEN n_{i} END AS DOUBLE) AS {number}',
+      f'CASE WHEN position > 0 THEN {share} END AS {rate}',
+      f'CAST(position - last_{i} AS DOUBLE) AS {since}',
+    ]
+  return f'SELECT row_id, {", ".join(columns)} FROM {past}'
+
+
+def bin_of_row_before(edges: Sequence[float]) -> str:
+  """The bin of `since_<task>`, as text, that means "the row before".
+
+  Args:
+    edges: of the bins.
+
+  Returns:
+    '' if no bin holds the distance 1 alone: positives are so rare, or sessions
+    so long, that a bin spans several distances.
+  """
+  one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
+  return '' if one == two else str(one)
 
 
 def row_before_id(
   connection: duckdb.DuckDBPyConnection, vocabulary: str, edges: Sequence[float]
 ) -> int:
-  """Finds the vocabulary row of `since_<task>` that means "the row before".
+  """Finds the vocabulary row of `bin_of_row_before`; 0 if there is none.
 
   Args:
     connection: holds the vocabulary.
     vocabulary: table of the field's vocabulary, with `key` (a bin's number as
       text) and `id`.
     edges: of the bins.
-
-  Returns:
-    0 if no bin holds the distance 1 alone: positives are so rare, or sessions
-    so long, that a bin spans several distances.
   """
-  one, two = (bisect.bisect_right(edges, rows) for rows in (1.0, 2.0))
-  if one == two:
-    return 0
   found = connection.execute(
-    f"SELECT id FROM {vocabulary} WHERE key = '{one}'"
+    f'SELECT id FROM {vocabulary}'
+    f' WHERE key = {sql.literal(bin_of_row_before(edges))}'
   ).fetchall()
   return found[0][0] if found else 0

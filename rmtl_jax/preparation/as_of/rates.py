@@ -19,7 +19,10 @@ from rmtl_jax.preparation import source, sql
 
 # Pseudo-rows with train's rate that a user or an item starts from.
 WEIGHT = 10
-_FOLLOWING = 'RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
+# A window's rows of the same time and later.
+FROM_HERE = (
+  'ORDER BY timestamp RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +75,37 @@ def make_rates(
   Returns:
     One table per key.
   """
-  rested = _rest(connection, keyed, keys, tasks, idle_ms)
+  rested = sql.unique_name('rested')
+  query = rested_sql(keyed, keys, tasks, idle_ms)
+  connection.execute(f'CREATE TABLE {rested} AS {query}')
+  details = rate_details(keys, tasks, train)
   found = tuple(
-    _of_key(connection, keyed, rested, key, tasks, train) for key in keys
+    FeatureTable(
+      _of_key(connection, keyed, rested, key, tasks, train),
+      {name: one for name, one in details.items() if one['key'] == key},
+    )
+    for key in keys
   )
   connection.execute(f'DROP TABLE {rested}')
   return found
+
+
+def rate_details(
+  keys: Sequence[str],
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+) -> dict[str, dict[str, Any]]:
+  """Details of all rates for the manifest, by name."""
+  return {
+    _name(key, task): {
+      'key': key,
+      'task': task.name,
+      'train_rate': rate,
+      'weight': WEIGHT,
+    }
+    for key in keys
+    for task, rate in zip(tasks, train, strict=True)
+  }
 
 
 def train_rates(
@@ -93,32 +121,43 @@ def train_rates(
   Returns:
     K rates; 0 for a task without such rows.
   """
+  return sql.fetch_row(connection, train_rates_sql(keyed, is_train))
+
+
+def train_rates_sql(keyed: str, is_train: Sequence[str]) -> str:
+  """SQL of the rates, for `train_rates`."""
   # Sums of whole numbers: the same in any order.
   rates = ', '.join(
     f'coalesce(sum(y_{i}) FILTER (WHERE {known})'
     f' / nullif(count(y_{i}) FILTER (WHERE {known}), 0), 0.0)'
     for i, known in enumerate(is_train)
   )
-  return sql.fetch_row(connection, f'SELECT {rates} FROM {keyed}')
+  return f'SELECT {rates} FROM {keyed}'
 
 
-def _rest(
-  connection: duckdb.DuckDBPyConnection,
+def rested_sql(
   keyed: str,
   keys: Sequence[str],
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
+  from_here: str = FROM_HERE,
 ) -> str:
-  """Makes a table of when rows (`known`) and positives (`k_<i>`) count, ms.
+  """SQL of when rows (`known`) and positives (`k_<i>`) count, ms.
 
   `resumed`: whether rows of the session follow the rest; `o_<i>`: when a row
   counts for a task that not all rows count for, NULL if it never does. Rows
   without any label are dropped; where all tasks have one, only prediction has
   such rows.
+
+  Args:
+    keyed: the table that `make_rates` takes.
+    keys: as for `make_rates`.
+    tasks: as for `make_rates`.
+    idle_ms: as for `make_rates`.
+    from_here: SQL of FROM_HERE, as the engine does it best.
   """
   # A row counts one idle time after the last row before the next rest: `rests`
   # marks those last rows, and each row looks for the first from it on.
-  table = sql.unique_name('rested')
   known = ', '.join(
     f'CASE WHEN y_{i} = 1 THEN greatest(known, t_{i}) END AS k_{i}'
     for i in range(len(tasks))
@@ -129,17 +168,16 @@ def _rest(
   join = ' OR ' if lacking(tasks) else ' AND '
   labelled = join.join(f'y_{i} IS NOT NULL' for i in range(len(tasks)))
   session = 'PARTITION BY session_id'
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT session_id, {sql.quote_all(keys)},'
+  return (
+    f'SELECT session_id, {sql.quote_all(keys)},'
     f' known, known < last AS resumed, {known} FROM ('
     f' SELECT *, {idle_ms} + min(CASE WHEN rests THEN timestamp END) OVER ('
-    f'  {session} ORDER BY timestamp {_FOLLOWING}) AS known'
+    f'  {session} {from_here}) AS known'
     f' FROM (SELECT *, max(timestamp) OVER ({session}) AS last,'
     f'  coalesce(lead(timestamp) OVER ({session} ORDER BY timestamp)'
     f'   - timestamp > {idle_ms}, true) AS rests FROM {keyed}))'
     f' WHERE ({labelled})'
   )
-  return table
 
 
 def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
@@ -155,7 +193,7 @@ def _observed_time(tasks: Sequence[source.SourceTask], number: int) -> str:
     task = tasks[parent]
     times.append(f't_{parent}')
   # NULLs, of labels whose time nobody tells, are passed over.
-  time = f'greatest({", ".join(times)})'
+  time = f'greatest({", ".join(times)})' if len(times) > 1 else times[0]
   return (
     f'CASE WHEN y_{number} = 1 THEN least({time}, greatest(known, t_{number}))'
     f' WHEN y_{number} = 0 THEN {time} END'
@@ -174,33 +212,20 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
-) -> FeatureTable:
-  """Computes rates by one key."""
-  details = {
-    _name(key, task): {
-      'key': key,
-      'task': task.name,
-      'train_rate': rate,
-      'weight': WEIGHT,
-    }
-    for task, rate in zip(tasks, train, strict=True)
-  }
+) -> str:
+  """Makes a table of the rates by one key."""
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
   every = _running(connection, rested, [key], tasks)
   resumed = f'(FROM {rested} WHERE resumed)'
   own = _running(connection, resumed, ['session_id', key], tasks)
 
-  def rows(i):
-    number = f'n_{i}' if i in lacking(tasks) else 'n'
-    return f'every.{number} - coalesce(own.{number}, 0)'
-
-  rates = ', '.join(
-    f'CASE WHEN {rows(i)} > 0 THEN (every.s_{i} - coalesce(own.s_{i}, 0)'
-    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows(i)} + {WEIGHT}) END'
-    f' AS {sql.quote(name)}'
-    for i, (name, rate) in enumerate(zip(details, train, strict=True))
+  names = [f's_{i}' for i in range(len(tasks))], row_counts(tasks)
+  sums, counts = (
+    [f'every.{name} - coalesce(own.{name}, 0)' for name in some]
+    for some in names
   )
+  rates = rates_sql(key, tasks, train, sums, counts)
   table = sql.unique_name('rates')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT r.row_id, {rates} FROM {keyed} r'
@@ -212,7 +237,45 @@ def _of_key(
   )
   connection.execute(f'DROP TABLE {every}')
   connection.execute(f'DROP TABLE {own}')
-  return FeatureTable(table, details)
+  return table
+
+
+def rates_sql(
+  key: str,
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+  sums: Sequence[str],
+  counts: Sequence[str],
+) -> str:
+  """SQL of the columns of one key's rates.
+
+  Args:
+    key: `user` or `item`.
+    tasks: the reader's.
+    train: each task's prior rate.
+    sums: SQL of each task's positives that count.
+    counts: SQL of each task's rows that count.
+  """
+  return ', '.join(
+    f'CASE WHEN {rows} > 0 THEN ({positives}'
+    f' + {sql.float_literal(WEIGHT * rate)}) / ({rows} + {WEIGHT}) END'
+    f' AS {sql.quote(_name(key, task))}'
+    for task, rate, positives, rows in zip(
+      tasks, train, sums, counts, strict=True
+    )
+  )
+
+
+def row_counts(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Columns of `events_sql` that count each task's rows."""
+  some = lacking(tasks)
+  return [f'n_{i}' if i in some else 'n' for i in range(len(tasks))]
+
+
+def event_sums(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Columns of `events_sql` that add up."""
+  positives = [f's_{i}' for i in range(len(tasks))]
+  return ['n', *positives, *(f'n_{i}' for i in lacking(tasks))]
 
 
 def _running(
@@ -225,9 +288,34 @@ def _running(
 
   Rows `n`, positives `s_<i>`, and rows `n_<i>` of a task that not all have.
   """
-  by, numbers = sql.quote_all(keys), range(len(tasks))
-  some = lacking(tasks)
+  by, sums = sql.quote_all(keys), event_sums(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
+  totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
+  running = ', '.join(
+    f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
+  )
+  table = sql.unique_name('running')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
+    f' SELECT {by}, time, {totals} FROM ({events_sql(rested, keys, tasks)})'
+    f' WHERE {given} GROUP BY {by}, time)'
+    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
+  )
+  return table
+
+
+def events_sql(
+  rested: str, columns: Sequence[str], tasks: Sequence[source.SourceTask]
+) -> str:
+  """SQL of what becomes known at a `time`, ms: the columns of `event_sums`.
+
+  Args:
+    rested: of `rested_sql`.
+    columns: of its columns, those to keep.
+    tasks: the reader's.
+  """
+  by, numbers = sql.quote_all(columns), range(len(tasks))
+  some = lacking(tasks)
   # Each row is an event at `known`. A label that comes later is an event of its
   # own, which adds to the positives and not again to the rows.
   events = [
@@ -250,16 +338,4 @@ def _running(
       f'SELECT {by}, o_{i}, 0{", 0" * len(tasks)}, {ones} FROM {rested}'
       f' WHERE o_{i} > known'
     )
-  sums = ['n', *(f's_{i}' for i in numbers), *(f'n_{i}' for i in some)]
-  totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
-  running = ', '.join(
-    f'CAST(sum({name}) OVER past AS BIGINT) AS {name}' for name in sums
-  )
-  table = sql.unique_name('running')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
-    f' SELECT {by}, time, {totals} FROM ({" UNION ALL ".join(events)})'
-    f' WHERE {given} GROUP BY {by}, time)'
-    f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
-  )
-  return table
+  return ' UNION ALL '.join(events)

@@ -1,0 +1,176 @@
+"""As-of features: what rmtl_jax.preparation.as_of.features does.
+
+The SQL is that package's, but for joins by time, which Spark lacks: what
+becomes known is an event of its own there, which rows see from the ms after it
+on, so a running window over rows and events takes their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pyspark import sql
+
+from experiments.spark import sessions
+from experiments.spark import work as work_lib
+from rmtl_jax.preparation import labels, source
+from rmtl_jax.preparation import sql as duckdb_sql
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import rates as asof_rates
+
+# Spark walks such a window once, and one of following rows anew for each row.
+_FROM_HERE = 'ORDER BY timestamp DESC'
+
+
+class Features(NamedTuple):
+  """Features that are not yet binned.
+
+  Attributes:
+    rows: `row_id` and a DOUBLE per feature, named without groups.PREFIX.
+    details: for the manifest, by name.
+  """
+
+  rows: sql.DataFrame
+  details: dict[str, dict[str, Any]]
+
+
+def compute(
+  work: work_lib.Work,
+  places: sessions.RowPlaces,
+  described: source.SourceTable,
+  groups: Sequence[str],
+  idle_ms: int,
+) -> Features:
+  """Computes the features of groups.
+
+  Args:
+    work: where.
+    places: rows with session and split.
+    described: what the log has.
+    groups: some of prepare_config.AS_OF, not `history`; at least one.
+    idle_ms: the idle time after which a label counts as known.
+  """
+  keys, tasks = asof_groups.keys(described), described.binary_tasks
+  keyed = work.keep(_with_keys(work, places, described, keys), 'keyed')
+  train: Sequence[float] = ()
+  if set(groups) & set(asof_groups.LABELLED):
+    query = asof_rates.train_rates_sql('keyed', _is_train(places, tasks))
+    train = work.query(query, keyed=keyed).collect()[0]
+  tables, details = [], {}
+  windows = asof_groups.window_features(described, groups)
+  if windows:
+    columns = ', '.join(
+      f'{f.sql} AS {duckdb_sql.quote(f.name)}' for f in windows
+    )
+    query = f'SELECT row_id, {columns} FROM keyed'
+    tables.append(work.query(query, keyed=keyed))
+  if 'rates' in groups:
+    tables += _rates(work, keyed, keys, tasks, idle_ms, train)
+    details |= asof_rates.rate_details(keys, tasks, train)
+  if 'feedback' in groups:
+    tables.append(_feedback(work, keyed, tasks, train))
+    details |= asof_feedback.feedback_details(tasks, train)
+  tables = [work.keep(table, f'features_{i}') for i, table in enumerate(tables)]
+  # Rows without a key have no rates of it.
+  whole = keyed.select('row_id')
+  for table in tables:
+    whole = whole.join(table, 'row_id', 'left')
+  return Features(whole, details)
+
+
+def _with_keys(
+  work: work_lib.Work,
+  places: sessions.RowPlaces,
+  described: source.SourceTable,
+  keys: Sequence[str],
+) -> sql.DataFrame:
+  """Past rows: places, time, keys and labels."""
+  columns = ['row_id', 'session_id', 'split', 'timestamp']
+  given = {'user': 'user', 'item': described.item_column}
+  for key in keys:
+    value = duckdb_sql.quote(given[key])
+    columns.append(
+      f"CASE WHEN CAST({value} AS STRING) <> '' THEN {value} END"
+      f' AS {duckdb_sql.quote(key)}'
+    )
+  columns += labels.label_and_time_columns(
+    described.binary_tasks, places.record.boundaries, 'split'
+  )
+  return work.query(f'SELECT {", ".join(columns)} FROM past', past=places.past)
+
+
+def _is_train(
+  places: sessions.RowPlaces, tasks: Sequence[source.SourceTask]
+) -> list[str]:
+  """SQL, for each task, of the train rows that know its label."""
+  if not places.record.by_time:
+    return ['split = 0'] * len(tasks)
+  return [
+    places.record.is_mature_train(task.known_after_ms or 0) for task in tasks
+  ]
+
+
+def _rates(
+  work: work_lib.Work,
+  keyed: sql.DataFrame,
+  keys: Sequence[str],
+  tasks: Sequence[source.SourceTask],
+  idle_ms: int,
+  train: Sequence[float],
+) -> list[sql.DataFrame]:
+  """Rates by each key."""
+  query = asof_rates.rested_sql('keyed', keys, tasks, idle_ms, _FROM_HERE)
+  rested = work.keep(work.query(query, keyed=keyed), 'rested')
+  sums = asof_rates.event_sums(tasks)
+  found = []
+  for key in keys:
+    name = duckdb_sql.quote(key)
+    events = asof_rates.events_sql(
+      'rested', ['session_id', key, 'resumed'], tasks
+    )
+    both = (
+      f'SELECT row_id, session_id, {name}, timestamp AS time,'
+      f' false AS resumed{"".join(f", 0 AS {s}" for s in sums)} FROM keyed'
+      f' WHERE {name} IS NOT NULL'
+      f' UNION ALL SELECT CAST(NULL AS BIGINT), session_id, {name}, time + 1,'
+      f' resumed, {", ".join(sums)} FROM ({events}) WHERE {name} IS NOT NULL'
+    )
+    # What every session has told of the key, less what the row's own has.
+    known = ', '.join(
+      f'sum({s}) OVER every AS every_{s},'
+      f' sum(CASE WHEN resumed THEN {s} ELSE 0 END) OVER own AS own_{s}'
+      for s in sums
+    )
+    positives = [f'every_s_{i} - own_s_{i}' for i in range(len(tasks))]
+    counts = [f'every_{n} - own_{n}' for n in asof_rates.row_counts(tasks)]
+    rates = asof_rates.rates_sql(
+      key,
+      tasks,
+      train,
+      positives,
+      [f'({count})' for count in counts],
+    )
+    query = (
+      f'SELECT row_id, {rates} FROM (SELECT row_id, {known} FROM ({both})'
+      f' WINDOW every AS (PARTITION BY {name} ORDER BY time),'
+      f' own AS (PARTITION BY session_id, {name} ORDER BY time))'
+      ' WHERE row_id IS NOT NULL'
+    )
+    found.append(work.query(query, keyed=keyed, rested=rested))
+  return found
+
+
+def _feedback(
+  work: work_lib.Work,
+  keyed: sql.DataFrame,
+  tasks: Sequence[source.SourceTask],
+  train: Sequence[float],
+) -> sql.DataFrame:
+  """Positives of the session so far."""
+  query = asof_feedback.rows_sql('keyed', tasks)
+  rows = work.keep(work.query(query, keyed=keyed), 'feedback_rows')
+  past = work.query(asof_feedback.past_sql('rows', tasks), rows=rows)
+  query = asof_feedback.features_sql('past', tasks, train)
+  return work.query(query, past=past)

@@ -1,0 +1,205 @@
+"""Normalisation and quantiles of numbers, fitted on train rows.
+
+What rmtl_jax.preparation.numbers does.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import duckdb
+from pyspark import sql
+from pyspark.sql import functions as F
+
+from experiments.spark import work as work_lib
+from rmtl_jax.preparation import numbers, source
+from rmtl_jax.preparation import sql as duckdb_sql
+
+
+def transformed(field: source.SourceField) -> sql.Column:
+  """A number before normalisation; NaN counts as missing."""
+  value = F.col(f'`{field.source_column}`')
+  if field.transform == 'log1p':
+    value = F.log(1 + value)
+  return F.when(~F.isnan(value), value)
+
+
+def fit_normalisations(
+  train: sql.DataFrame, fields: Sequence[source.SourceField]
+) -> list[numbers.Normalisation]:
+  """Mean and deviation of each field."""
+  if not fields:
+    return []
+  values = [transformed(field) for field in fields]
+  means = [mean or 0.0 for mean in train.agg(*map(F.avg, values)).collect()[0]]
+  squares = (
+    F.avg((value - F.lit(mean)) ** 2)
+    for value, mean in zip(values, means, strict=True)
+  )
+  found = []
+  for mean, variance in zip(
+    means, train.agg(*squares).collect()[0], strict=True
+  ):
+    deviation = (variance or 0.0) ** 0.5
+    constant = deviation <= 1e-9 * abs(mean)
+    found.append(numbers.Normalisation(mean, 1.0 if constant else deviation))
+  return found
+
+
+def normalised(
+  field: source.SourceField, scale: numbers.Normalisation
+) -> sql.Column:
+  """The normalised value, FLOAT; a missing one becomes 0, the mean."""
+  value = transformed(field)
+  scaled = (value - F.lit(scale.mean)) / F.lit(scale.deviation)
+  bounded = F.least(F.greatest(scaled, F.lit(-1e30)), F.lit(1e30))
+  return F.when(value.isNull(), F.lit(0.0)).otherwise(bounded).cast('float')
+
+
+class Ranked(NamedTuple):
+  """Values of several columns, each sorted.
+
+  Attributes:
+    work: where.
+    rows: `name`, `value`, `rows` that have it and `before`, the rows before.
+    spans: by name, the `before` of the first value and the number of rows.
+  """
+
+  work: work_lib.Work
+  rows: sql.DataFrame
+  spans: dict[str, tuple[int, int]]
+
+  def values_at(
+    self, ranks: Mapping[str, Iterable[int]]
+  ) -> dict[str, dict[int, float]]:
+    """The values at ranks, counted from 0, by name and rank."""
+    wanted = [
+      (name, rank, self.spans[name][0] + rank)
+      for name, some in ranks.items()
+      for rank in sorted(set(some))
+    ]
+    table = self.work.table(wanted, 'name string, rank long, place long')
+    place = F.col('place')
+    within = (place >= F.col('before')) & (
+      place < F.col('before') + F.col('rows')
+    )
+    named = table.withColumnRenamed('name', 'wanted')
+    found: dict[str, dict[int, float]] = {name: {} for name in ranks}
+    for name, rank, value in (
+      self.rows.join(named, (F.col('name') == F.col('wanted')) & within)
+      .select('name', 'rank', 'value')
+      .collect()
+    ):
+      found[name][rank] = value
+    return found
+
+
+def rank(
+  work: work_lib.Work, rows: sql.DataFrame, values: Mapping[str, sql.Column]
+) -> Ranked:
+  """Sorts values, all columns at once; missing ones are left out."""
+  pairs = F.array(
+    *(
+      F.struct(F.lit(name).alias('name'), value.cast('double').alias('value'))
+      for name, value in values.items()
+    )
+  )
+  counts = (
+    rows.select(F.inline(pairs))
+    .where('value is not null')
+    .groupBy('name', 'value')
+    .agg(F.count('*').alias('rows'))
+  )
+  order = [F.col('name').asc(), F.col('value').asc()]
+  ordered = work.number(counts, order, 'ranked_sorted', weight='rows')
+  ordered = work.keep(ordered, 'ranked')
+  spans = {
+    name: (first, total)
+    for name, first, total in ordered.groupBy('name')
+    .agg(F.min('before'), F.sum('rows'))
+    .collect()
+  }
+  return Ranked(work, ordered, spans)
+
+
+def fit_bin_edges(
+  ranked: Ranked, bins: Mapping[str, int]
+) -> dict[str, list[float]]:
+  """Inner edges of quantile bins; merges equal ones.
+
+  Args:
+    ranked: the values.
+    bins: number of bins, by name.
+  """
+  # A quantile between two values is as far between them.
+  places = {
+    name: [(ranked.spans[name][1] - 1) * (i / count) for i in range(1, count)]
+    for name, count in bins.items()
+    if name in ranked.spans
+  }
+  found = ranked.values_at(
+    {
+      name: [rank for at in some for rank in (math.floor(at), math.ceil(at))]
+      for name, some in places.items()
+    }
+  )
+  edges: dict[str, list[float]] = {name: [] for name in bins}
+  with duckdb_sql.connect() as connection:
+    for name, some in places.items():
+      of = found[name]
+      edges[name] = sorted(
+        {
+          _between(connection, of[math.floor(at)], of[math.ceil(at)], at % 1)
+          for at in some
+        }
+      )
+  return edges
+
+
+def _between(
+  connection: duckdb.DuckDBPyConnection, low: float, high: float, share: float
+) -> float:
+  """The value so far between two, to the bit as rmtl_jax.preparation has it.
+
+  Compilers round the last bit each in their way, and a bin's edge may be a
+  value that rows have: so DuckDB computes it, as a quantile of the two.
+  """
+  query = f'SELECT quantile_cont(x, [{share!r}]) FROM unnest([?, ?]) t(x)'
+  return connection.execute(query, [low, high]).fetchall()[0][0][0]
+
+
+def fit_quantiles(
+  ranked: Ranked, names: Sequence[str]
+) -> dict[str, list[float]]:
+  """Edges of numbers.BINS equally full bins, values of rows; by name.
+
+  None of a constant one.
+  """
+  # In whole numbers, the least rank that holds so large a share.
+  ranks = {
+    name: [
+      max(1, -(-ranked.spans[name][1] * n // numbers.BINS)) - 1
+      for n in range(numbers.BINS + 1)
+    ]
+    for name in names
+  }
+  found = ranked.values_at(ranks)
+  distinct = {name: sorted(set(found[name].values())) for name in names}
+  return {
+    name: some if len(some) > 1 else [] for name, some in distinct.items()
+  }
+
+
+def bin_text(field: source.SourceField, edges: Sequence[float]) -> sql.Column:
+  """A value's bin as text; null where the value is missing."""
+  value = transformed(field)
+  number = functools.reduce(
+    operator.add,
+    ((value >= F.lit(edge)).cast('int') for edge in edges),
+    F.lit(0),
+  )
+  return F.when(value.isNotNull(), number.cast('string'))

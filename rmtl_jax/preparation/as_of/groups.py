@@ -1,0 +1,344 @@
+"""Groups of as-of features: which a log supports, and the fields they make.
+
+Whatever computes them: DuckDB (rmtl_jax.preparation.as_of.features) or Spark.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import feedback as asof_feedback
+from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.as_of import rates as asof_rates
+
+BINS = 32
+PREFIX = 'asof_'
+KEYS = {'user': 'a user', 'item': 'an item'}
+# Groups of users' rows with items, and groups with a part per key.
+PAIRED = ('views', history.GROUP)
+KEYED = ('counts', 'rates')
+LABELLED = ('rates', 'feedback')
+# Short reasons for what is left out.
+_NO_TIMES = 'no label times'
+_ONE_VALUE = 'one value in train'
+# The rows of a window that are strictly earlier: times are whole ms.
+_EARLIER = 'RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING'
+_WINDOWS = {
+  'session': 'session_id',
+  'pair': '"user", item',
+  'user': '"user"',
+  'item': 'item',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+  """A feature that an SQL window function computes.
+
+  Attributes:
+    name: of the field, without PREFIX.
+    group: one of prepare_config.AS_OF.
+    window: one of _WINDOWS.
+    what: `rows` (how many are earlier), `last` (ms since the last of them) or
+      `first` (ms since the first).
+  """
+
+  name: str
+  group: str
+  window: str
+  what: str
+
+  @property
+  def sql(self) -> str:
+    """SQL of the value over rows with places, time and keys."""
+    order = f'PARTITION BY {_WINDOWS[self.window]} ORDER BY timestamp'
+    # Rows of one time share a rank, so the rank counts strictly earlier rows.
+    # `first_value` may be a row of the same time; its distance is 0 then, which
+    # means that nothing is earlier.
+    if self.what == 'rows':
+      value = f'nullif(rank() OVER ({order}) - 1, 0)'
+    elif self.what == 'first':
+      value = f'nullif(timestamp - first_value(timestamp) OVER ({order}), 0)'
+    else:
+      value = f'timestamp - last_value(timestamp) OVER ({order} {_EARLIER})'
+    keys = _WINDOWS[self.window].split(', ')
+    known = ' AND '.join(f'{key} IS NOT NULL' for key in keys)
+    return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
+
+
+_FEATURES = (
+  Feature('gap', 'gap', 'session', 'last'),
+  Feature('position', 'position', 'session', 'rows'),
+  Feature('session_age', 'position', 'session', 'first'),
+  Feature('views', 'views', 'pair', 'rows'),
+  Feature('view_gap', 'views', 'pair', 'last'),
+  Feature('user_rows', 'counts', 'user', 'rows'),
+  Feature('item_rows', 'counts', 'item', 'rows'),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Supported:
+  """What to compute, what to warn of, and what is left out quietly, and why."""
+
+  groups: tuple[str, ...]
+  warnings: tuple[str, ...]
+  left_out: dict[str, str]
+
+  @property
+  def binned(self) -> tuple[str, ...]:
+    """The groups of numbers: all but the histories."""
+    return tuple(group for group in self.groups if group != history.GROUP)
+
+
+def find_supported(
+  rows: source.SourceTable,
+  in_order: bool,
+  config: prepare_config.PrepareConfig,
+) -> Supported:
+  """Finds the groups that the options name and the log supports.
+
+  Args:
+    rows: the reader's result.
+    in_order: as in sessions.RowPlaces.
+    config: `as_of`.
+
+  Returns:
+    The groups. `all` leaves out those that the log can't support, and `counts`
+    and `rates` the part of a user or an item that it lacks, with a warning;
+    `auto` does so without one, and leaves out groups with a field's name.
+
+  Raises:
+    types.InputError: a named group needs a user, an item or label times that
+      the log lacks, or a field has the name of a feature.
+  """
+  groups: list[str] = []
+  warnings: list[str] = []
+  left_out: dict[str, str] = {}
+  for group in prepare_config.as_of_groups(config):
+    auto = prepare_config.is_auto(config, group)
+    lack = _missing_input(rows, group)
+    if group == 'rates' and not in_order and not lack:
+      # Rates of train rows would count earlier labels of test rows.
+      if group in config.as_of:
+        warnings.append(
+          "as_of: 'rates' of train rows count labels of other splits, as splits"
+          ' overlap in time'
+        )
+      else:
+        lack = _Lack(
+          'splits overlap in time',
+          'needs splits that follow each other in time',
+        )
+    taken = _taken_name(rows, group) if not lack else ''
+    if lack and group in config.as_of:
+      raise types.InputError(f'as_of: {group!r} {lack.long}')
+    if taken and not auto:
+      raise types.InputError(
+        f'as_of: {group!r} makes a field {taken!r}, and the log has one; give'
+        ' that another name'
+      )
+    if taken:
+      left_out[group] = f'the log has a field {taken!r}'
+    elif lack and auto:
+      left_out[group] = lack.short
+    elif lack:
+      warnings.append(f'as_of: {group!r} is left out: it {lack.long}')
+    else:
+      groups.append(group)
+      for part, why in _missing_parts(rows, group).items():
+        if auto:
+          left_out[f'{group} of {part}'] = why.short
+        else:
+          warnings.append(f'as_of: {group!r} leaves out {why.long}')
+  return Supported(tuple(groups), tuple(warnings), left_out)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lack:
+  """What the log lacks: in a word or two, and to end a sentence."""
+
+  short: str
+  long: str
+
+
+def _missing_input(rows: source.SourceTable, group: str) -> _Lack | None:
+  """What a group needs that the log lacks; None if nothing."""
+  if not rows.has_time:
+    return _Lack('no time', 'needs a time, and the log has none')
+  lacking = _lacking(rows)
+  if group in PAIRED and lacking:
+    key, why = next(iter(lacking.items()))
+    return _Lack(f'no {key}', f'needs {KEYS[key]}, and {why}')
+  if group == history.GROUP and rows.item_field is None:
+    why = 'no categorical field of the log is the item'
+    return _Lack('no item field', f'needs the embeddings of items, and {why}')
+  if group in KEYED and len(lacking) == len(KEYS):
+    whys = ', and '.join(lacking.values())
+    needed = ' or '.join(KEYS.values())
+    return _Lack(f'no {" or ".join(KEYS)}', f'needs {needed}, and {whys}')
+  if group in LABELLED and not rows.binary_tasks:
+    return _Lack('no binary task', 'needs a binary task, and the log has none')
+  if group == 'feedback' and not asof_feedback.feedback_names(
+    rows.binary_tasks
+  ):
+    return _Lack(
+      _NO_TIMES,
+      'needs a task that tells when its labels become known, and the log has'
+      ' none; in a schema, "known_after_seconds" of a task tells',
+    )
+  return None
+
+
+def _missing_parts(rows: source.SourceTable, group: str) -> dict[str, _Lack]:
+  """The parts of a group that the log can't support: keys or tasks."""
+  if group in KEYED:
+    return {
+      f'{key}s': _Lack(f'no {key}', f"the {key}'s: {why}")
+      for key, why in _lacking(rows).items()
+    }
+  if group == 'feedback':
+    names = ', '.join(asof_feedback.tasks_without_label_time(rows.binary_tasks))
+    why = f'{names}: when such labels become known is not told'
+    return {names: _Lack(_NO_TIMES, why)} if names else {}
+  return {}
+
+
+def _lacking(rows: source.SourceTable) -> dict[str, str]:
+  """The keys that the log lacks, and why."""
+  lacking = {}
+  if not rows.has_user:
+    lacking['user'] = 'the log has no column of users'
+  if not rows.item_column:
+    lacking['item'] = 'the log has no column of items'
+  return lacking
+
+
+def keys(rows: source.SourceTable) -> list[str]:
+  """The keys that the log has."""
+  return [key for key in KEYS if key not in _lacking(rows)]
+
+
+def window_features(
+  rows: source.SourceTable, groups: Sequence[str]
+) -> list[Feature]:
+  """The features of groups that SQL windows compute, of the log's keys."""
+  lacking = _lacking(rows)
+  return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
+
+
+def _names(rows: source.SourceTable, group: str) -> list[str]:
+  """Names of a group's fields, without PREFIX."""
+  if group == history.GROUP:
+    return [group]
+  if group == 'rates':
+    return asof_rates.rate_names(keys(rows), rows.binary_tasks)
+  if group == 'feedback':
+    return asof_feedback.feedback_names(rows.binary_tasks)
+  return [feature.name for feature in window_features(rows, (group,))]
+
+
+def _taken_name(rows: source.SourceTable, group: str) -> str:
+  """The first field of a group with the name of a field of the log, or ''."""
+  taken = {field.name.lower() for field in rows.fields}
+  names = (PREFIX + name for name in _names(rows, group))
+  return next((name for name in names if name.lower() in taken), '')
+
+
+def declare(
+  rows: source.SourceTable,
+  supported: Supported,
+  config: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Adds what is supported to the result's options, warnings and fields.
+
+  Of the fields the histories alone, which `encode` computes.
+
+  Args:
+    rows: the reader's result.
+    supported: from `find_supported`.
+    config: `history_items`.
+  """
+  options = dict(rows.options)
+  if supported.groups:
+    options['as_of'] = list(supported.groups)
+  fields = rows.fields
+  if history.GROUP in supported.groups:
+    assert rows.item_field is not None
+    items = config.history_items
+    options['history_items'] = items
+    name = PREFIX + history.GROUP
+    fields += (history.history_field(name, rows.item_field, items),)
+  return dataclasses.replace(
+    rows,
+    fields=fields,
+    options=options,
+    warnings=rows.warnings + supported.warnings,
+    as_of_left_out=supported.left_out,
+  )
+
+
+def binned_fields(
+  rows: source.SourceTable,
+  groups: Sequence[str],
+  details: Mapping[str, Mapping[str, Any]],
+) -> tuple[source.SourceField, ...]:
+  """The fields of groups, but of histories.
+
+  Args:
+    rows: the reader's result.
+    groups: some of prepare_config.AS_OF, not `history`.
+    details: for the manifest, by name without PREFIX.
+  """
+  return tuple(
+    source.SourceField(
+      PREFIX + name,
+      'numeric',
+      transform='bins',
+      bins=BINS,
+      details={'as_of': group, **details.get(name, {})},
+    )
+    for group in groups
+    for name in _names(rows, group)
+  )
+
+
+def without_fields(
+  rows: source.SourceTable, names: Sequence[str]
+) -> source.SourceTable:
+  """Leaves out as-of features that have one value over all train rows.
+
+  Args:
+    rows: with as-of features.
+    names: of the fields to leave out.
+
+  Returns:
+    The result without them; a group without fields is not in its options.
+  """
+  if not names:
+    return rows
+  fields = tuple(field for field in rows.fields if field.name not in names)
+  left = {field.details.get('as_of') for field in fields}
+  gone = [group for group in rows.options['as_of'] if group not in left]
+  options = dict(rows.options)
+  options['as_of'] = [g for g in options['as_of'] if g not in gone]
+  if not options['as_of']:
+    del options['as_of']
+  if history.GROUP in gone:
+    del options['history_items']
+  said = gone + [
+    field.name
+    for field in rows.fields
+    if field.name in names and field.details['as_of'] not in gone
+  ]
+  return dataclasses.replace(
+    rows,
+    fields=fields,
+    options=options,
+    as_of_left_out=rows.as_of_left_out | dict.fromkeys(said, _ONE_VALUE),
+  )
