@@ -340,7 +340,7 @@ def test_other_files_in_a_folder_are_left_alone(tmp_path):
 
 def test_folders_that_are_no_text(tmp_path):
   folder = tmp_path / 'raw' / os.fsdecode(b'day=\xff')
-  write(folder / 'log.parquet', columns())
+  write(folder / 'log.csv', columns())
   changes = {'categorical': ['user', 'item', 'day']}
   schema(tmp_path, **changes)
   raw_files.fails(
