@@ -17,10 +17,7 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from typing import Any
 
 import numpy as np
@@ -28,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from absl import app, flags
 
-from benchmarks import machine
+from benchmarks import commands, machine
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_list('rows', '3000000', 'Rows of the logs, in turn.')
@@ -102,60 +99,14 @@ def write_log(directory: pathlib.Path, rows: int) -> None:
   (directory / 'schema.json').write_text(json.dumps(SCHEMA))
 
 
-def size(directory: pathlib.Path) -> int:
-  """Bytes of the files below, some of which may just go."""
-  total = 0
-  for path in directory.rglob('*'):
-    try:
-      total += path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:
-      continue
-  return total
-
-
-def _peak_kibibytes(pid: int) -> int:
-  """The largest resident size of a process so far; 0 if it has ended."""
-  try:
-    lines = pathlib.Path(f'/proc/{pid}/status').read_text().splitlines()
-  except OSError:
-    return 0
-  return next((int(x.split()[1]) for x in lines if x[:6] == 'VmHWM:'), 0)
-
-
-def run(arguments: list[str], spill: pathlib.Path) -> dict[str, Any]:
-  """Seconds, CPU seconds, peak memory and most spilled bytes of a command."""
-  begin = time.perf_counter()
-  child = subprocess.Popen(
-    [sys.executable, '-m', 'rmtl_jax', 'prepare', *arguments],
-    stdout=subprocess.DEVNULL,
-  )
-  spilled = peak = 0
-  while True:
-    # What wait4 tells of memory would be this process's own, before exec.
-    peak = max(peak, _peak_kibibytes(child.pid))
-    spilled = max(spilled, size(spill))
-    pid, status, used = os.wait4(child.pid, os.WNOHANG)
-    if pid:
-      break
-    time.sleep(0.1)
-  child.returncode = os.waitstatus_to_exitcode(status)
-  if child.returncode:
-    raise RuntimeError(f'rmtl prepare ended with {child.returncode}')
-  return {
-    'seconds': time.perf_counter() - begin,
-    'cpu_seconds': used.ru_utime + used.ru_stime,
-    'peak_mib': peak / 1024,
-    'spilled_mib': spilled / 2**20,
-  }
-
-
 def measure(directory: pathlib.Path, rows: int) -> list[dict[str, Any]]:
   """Figures of preparing a log and of checking what came out."""
   write_log(directory, rows)
   data, spill = directory / 'data', directory / 'spill'
   spill.mkdir()
-  prepared = run(
+  prepared = commands.run(
     [
+      'prepare',
       '--source=table',
       f'--raw_dir={directory / "raw"}',
       f'--schema={directory / "schema.json"}',
@@ -167,7 +118,7 @@ def measure(directory: pathlib.Path, rows: int) -> list[dict[str, Any]]:
     ],
     spill,
   )
-  checked = run(['--check', f'--data_dir={data}'], spill)
+  checked = commands.run(['prepare', '--check', f'--data_dir={data}'], spill)
   return [
     {
       'command': name,
@@ -175,8 +126,8 @@ def measure(directory: pathlib.Path, rows: int) -> list[dict[str, Any]]:
       'memory_limit': _LIMIT.value,
       'rows_per_second': rows / figures['seconds'],
       **figures,
-      'raw_mib': size(directory / 'raw') / 2**20,
-      'data_mib': size(data) / 2**20,
+      'raw_mib': commands.size(directory / 'raw') / 2**20,
+      'data_mib': commands.size(data) / 2**20,
       'load': os.getloadavg()[0],
     }
     for name, figures in (('prepare', prepared), ('prepare --check', checked))

@@ -17,11 +17,13 @@ from rmtl_jax import registry, types
 from rmtl_jax.commands import (
   common,
   compare,
+  describe,
   distributed,
   evaluate,
   export,
   failures,
   importance,
+  init,
   predict,
   prepare,
   prune,
@@ -35,10 +37,13 @@ from rmtl_jax.commands import help as help_lib
 _OVERVIEW = """\
 rmtl: multi-task recommendation whose critics weigh every row's loss.
 
+  rmtl init LOG [--output=schema.json]
+                          a log of your own to a schema, with reasons
   rmtl prepare --source=NAME --raw_dir=DIR --data_dir=DATA
                           raw logs to prepared sessions
   rmtl prepare --check --data_dir=DATA
                           whether DATA, by any engine, can be trained on
+  rmtl describe DATA      drift, unseen values, rates over time, sessions
   rmtl train --workdir=RUN [--data_dir=DATA] [--config.backbone=ple ...]
                           pre-train, train critics, fine-tune; without data it
                           simulates sessions first
@@ -79,7 +84,7 @@ class Command(NamedTuple):
     define: called with (flag values, command line), defines its flags.
     execute: called with the parsed flags, returns the exit code.
     settings: returns the settings that are flags of it, for --help.
-    arguments: the flag, of many values, that words without dashes are of.
+    arguments: the flag that words without dashes are of.
   """
 
   summary: str
@@ -155,13 +160,22 @@ def _run(argv: Sequence[str]) -> int:
       _unknown_flag(error.flagname, name, values)
     ) from None
   if rest and command.arguments:
-    given = values[command.arguments]
-    given.value = [*(given.value or []), *rest]
+    _take(rest, values[command.arguments])
   elif rest:
     raise types.InputError(f'{rest[0]!r}: flags start with --')
   if distributed.is_asked(values) and not distributed.is_worker():
     return distributed.supervise(argv[1:], values)
   return command.execute(values)
+
+
+def _take(words: Sequence[str], flag: flags.Flag) -> None:
+  """Gives words without dashes to a flag, of one value or of many."""
+  if isinstance(flag, flags.MultiFlag):
+    flag.value = [*(flag.value or []), *words]
+  elif len(words) > 1 or flag.present:
+    raise types.InputError(f'{words[-1]!r}: --{flag.name} takes one')
+  else:
+    flag.parse(words[0])
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -197,8 +211,20 @@ def _unknown_flag(flag: str, name: str, values: flags.FlagValues) -> str:
 
 
 COMMANDS = {
+  'init': Command(
+    'guesses the schema of a raw log, and says why',
+    init.define,
+    init.execute,
+    arguments='raw_dir',
+  ),
   'prepare': Command(
     'raw logs to prepared sessions', prepare.define, prepare.execute
+  ),
+  'describe': Command(
+    'what is in prepared data: rates, drift, unseen values, sessions',
+    describe.define,
+    describe.execute,
+    arguments='data_dir',
   ),
   'train': Command(
     'the three stages of RMTL, then metrics, a table and a picture',

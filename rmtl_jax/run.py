@@ -22,7 +22,7 @@ from rmtl_jax import types
 from rmtl_jax.config import presets, variants
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import reading, vectors
 from rmtl_jax.results import (
   ensemble,
   evaluate,
@@ -252,7 +252,8 @@ def _read_and_build(
       manifest.feature_spec(), by_name['train'], config.batch
     )
     by_name = splits.of_one_size(by_name)
-    inputs = Inputs(by_name, models.Models(spec, layout), snapshot, {})
+    found = vectors.read(run.data_dir, manifest)
+    inputs = Inputs(by_name, models.Models(spec, layout, found), snapshot, {})
   evaluate.check(layout, inputs.models, config, run, copies=3)
 
   def describe():

@@ -124,6 +124,22 @@ class Sampling:
     return probabilities / (rows * chosen + (1.0 - chosen))
 
 
+class Pretrained(NamedTuple):
+  """A categorical field whose vocabulary has vectors learnt elsewhere.
+
+  Attributes:
+    place: of the field among the categorical ones.
+    name: of the field.
+    width: numbers of a vector.
+    trained: whether training goes on with them, or they stay as they are.
+  """
+
+  place: int
+  name: str
+  width: int
+  trained: bool = False
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
@@ -162,6 +178,7 @@ class FeatureSpec:
       to imply another.
     sampling: how the log was sampled, or None.
     only_after: names of the tasks that are judged on the positives of another.
+    pretrained: fields with vectors that were learnt elsewhere.
   """
 
   categorical: tuple[int, ...]
@@ -184,6 +201,7 @@ class FeatureSpec:
   parents: tuple[int | None, ...] = ()
   sampling: Sampling | None = None
   only_after: tuple[str, ...] = ()
+  pretrained: tuple[Pretrained, ...] = ()
 
   @property
   def outputs(self) -> tuple[int, ...]:

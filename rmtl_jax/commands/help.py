@@ -28,6 +28,10 @@ _DEFAULTS = (
 # {command: {group: {flag without dashes: what it does}}}. Where the text is
 # empty, the flag's own is shown.
 FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+  'init': {
+    'Log': {'raw_dir': '', 'delimiter': '', 'rows': ''},
+    'Schema': {'output': '', 'overwrite': ''},
+  },
   'prepare': {
     'Raw log': {
       'source': 'Who reads the log: table is a log of your own.',
@@ -43,6 +47,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Features': {'as_of': '', 'min_count': ''},
     'Rows': {'split': '', 'idle_minutes': ''},
   },
+  'describe': {'Data': {'data_dir': '', 'output': ''}},
   'train': {
     'Data': {'data_dir': '', 'simulated_rows': ''},
     'Run': {

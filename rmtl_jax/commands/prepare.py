@@ -57,7 +57,9 @@ def execute(values: flags.FlagValues) -> int:
     if isinstance(field.default, tuple):
       value = tuple(value)
     if field.name == 'split':
-      value = tuple(common.integers(field.name, value))
+      # 6:2:2, as it is written everywhere, or 6,2,2.
+      parts = [number for part in value for number in part.split(':')]
+      value = tuple(common.integers(field.name, parts))
     settings[field.name] = value
   config = prepare_config.PrepareConfig(**settings)
   live = progress.Progress()

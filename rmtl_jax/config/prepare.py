@@ -100,13 +100,16 @@ class PrepareConfig:
       are most likely in another unit than was declared.
     keep_unviewed: retailrocket and rees46: keep (session, item) pairs without
       a view, which are all positive.
-    variant: kuairand: `pure`, `1k`, `27k`, or `auto` by the files' names.
+    variant: kuairand: `pure`, `1k`, `27k`; aliexpress: `nl`, `es`, `fr`, `us`,
+      `ru`; `auto` by the files' names.
     conversion: kuairand: the feedback column that, with a click, makes a
       conversion.
     feedback: kuairand: the feedback columns that are tasks beside the click,
       instead of the conversion; `all` for every one. Times, in ms, are
       regressions (docs/task_kinds.md).
     include_random: kuairand: the logs of randomly exposed videos too.
+    ratings: movielens: `like` (at least 4 stars) and `love` (5 stars) as tasks,
+      or `ordinal`: the stars as one ordered label.
     simulated_rows: simulated: rows to draw.
     simulated_seed: simulated: the seed.
   """
@@ -139,10 +142,13 @@ class PrepareConfig:
   overwrite: bool = False
   any_dates: bool = False
   keep_unviewed: bool = False
-  variant: Literal['auto', 'pure', '1k', '27k'] = 'auto'
+  variant: Literal[
+    'auto', 'pure', '1k', '27k', 'nl', 'es', 'fr', 'us', 'ru'
+  ] = 'auto'
   conversion: Feedback = 'long_view'
   feedback: tuple[Literal[Feedback, Stay, 'all'], ...] = ()
   include_random: bool = False
+  ratings: Literal['like', 'ordinal'] = 'like'
   simulated_rows: Annotated[int, Range(1, 2**40)] = 300_000
   simulated_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
 

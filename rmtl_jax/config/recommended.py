@@ -18,7 +18,7 @@ MOST_CATEGORIES = 200
 _STEPS, _PATIENCE_STEPS = 50, 250
 _SLOTS = 64
 # Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
-_WITH_IDS = 'pretrain.learning_rate=0.0003'
+_WITH_IDS = {'pretrain.learning_rate': 3e-4}
 _LANES = (2, 32)
 
 
@@ -57,7 +57,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'ensemble': 2,
     # One member knows who and what, the other only what is known of them:
     # which of them to believe is for validation to say.
-    'variants': f'network.ignore={"+".join(ids)};{_WITH_IDS}' if ids else '',
+    **_members(ids, len(manifest.fields)),
     'network.embedding_dim': size.embedding_dim,
     'network.bottom_units': size.bottom_units,
     'network.tower_units': size.tower_units,
@@ -81,14 +81,33 @@ def settings(manifest: Any) -> Mapping[str, Any]:
   }
 
 
+def _members(ids: list[str], fields: int) -> dict[str, Any]:
+  """What the two members differ in.
+
+  Args:
+    ids: of `id_fields`.
+    fields: number of all fields.
+  """
+  if not ids:
+    return {'variants': ''}
+  if len(ids) == fields:  # a member without ids would see nothing
+    return {'variants': '', **_WITH_IDS}
+  with_ids = ','.join(f'{name}={value:g}' for name, value in _WITH_IDS.items())
+  return {'variants': f'network.ignore={"+".join(ids)};{with_ids}'}
+
+
 def id_fields(manifest: Any) -> list[str]:
-  """Fields of many values, and lists of the same values."""
+  """Fields of many values, and lists of the same values.
+
+  A field with vectors says more than who or what it is, so it is none.
+  """
   ids = [
     field.name
     for field in manifest.fields
     if field.kind == 'categorical'
     and field.size - 1 > MOST_CATEGORIES
     and field.details.get('transform') != 'bins'
+    and 'vectors' not in field.details
   ]
   return ids + [
     field.name for field in manifest.fields if field.vocabulary_owner in ids

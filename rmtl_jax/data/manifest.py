@@ -48,7 +48,8 @@ class Field:
     width: slots of a multi-valued field; longer lists were cut; else 0.
     details: how it was made (bin edges, mean and deviation, min_count);
       `predict` repeats it. `quantiles` of a numeric field are those of its
-      normalised values over train rows.
+      normalised values over train rows; `vectors` of a categorical one are
+      the `width` of those in DATA/vectors and whether they are `trained`.
     vocabulary_owner: the categorical field that lends a multi-valued field its
       vocabulary and embedding table (`shares` in the file); None if the field
       has its own.
@@ -246,6 +247,11 @@ class Manifest:
       parents=self._parents(),
       sampling=sampling(self.tasks),
       only_after=tuple(t.name for t in self.tasks if t.only_after),
+      pretrained=tuple(
+        types.Pretrained(i, f.name, vectors['width'], vectors['trained'])
+        for i, f in enumerate(categorical)
+        if (vectors := f.details.get('vectors'))
+      ),
     )
 
   def _parents(self) -> tuple[int | None, ...]:
@@ -489,6 +495,8 @@ def _check_fields(manifest: Manifest, path: str) -> None:
         f'{what}: details: previous is {row}, expected a row of the vocabulary'
         f' of {field.size}'
       )
+    if 'vectors' in field.details:
+      _check_vectors(field, what)
     if field.kind == 'numeric' and 'quantiles' in field.details:
       _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:
@@ -500,6 +508,16 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       raise types.InputError(
         f'{path}: {role} is {name!r:.80}, expected a categorical field'
       )
+
+
+def _check_vectors(field: Field, what: str) -> None:
+  """Refuses what can't describe vectors of a vocabulary."""
+  what = f'{what}: details: vectors'
+  found = _expect(field.details['vectors'], dict, what)
+  if field.kind != 'categorical':
+    raise types.InputError(f'{what}: only a categorical field has vectors')
+  _expect_count(found.get('width'), f'{what}: width', 1)
+  _expect(found.get('trained'), bool, f'{what}: trained')
 
 
 def _check_quantiles(found: Any, what: str) -> None:

@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rmtl_jax import types
-from rmtl_jax.data import column_reader, columns
+from rmtl_jax.data import column_reader, columns, vectors
 from rmtl_jax.data import manifest as manifest_lib
 
 # Files that are hashed at once.
@@ -157,6 +157,9 @@ class Snapshot:
     self._rows = [
       name for split in splits for name in columns.file_names(manifest, split)
     ]
+    if 'train' in splits:
+      fields = manifest.feature_spec().pretrained
+      self._rows += [vectors.file_name(field) for field in fields]
     self._stamps = {
       name: _stamp(self._dir / name) for name in ('manifest.json', *self._rows)
     }
@@ -189,7 +192,7 @@ class Snapshot:
   def digests(
     self, progress: Callable[[str, float], None] = lambda stage, fraction: None
   ) -> dict[str, str]:
-    """SHA-256 of the files of rows, by their names in the manifest.
+    """SHA-256 of the files of rows and of vectors, by their names in DATA.
 
     Args:
       progress: called with the stage's name and the fraction done, 0 to 1.

@@ -152,8 +152,9 @@ class Ranker:
     """Prepares the table, trains on it and evaluates.
 
     Rows are split by time into train, validation and test (`prepare={'split':
-    ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig). Remarks go to `warnings.warn`. With `workdir` a call that was cut
-    off goes on when it is made again.
+    ...}`, or `{'split_by': 'user'}` and other settings of PrepareConfig).
+    Remarks go to `warnings.warn`. With `workdir` a call that was cut off goes
+    on when it is made again.
 
     Args:
       table: raw rows, labels included: a pandas or Polars frame, an Arrow

@@ -175,19 +175,11 @@ def write_report(
   Raises:
     types.InputError: neither of the two, or files of another version.
   """
-  from rmtl_jax.report.page import content, html, markdown
+  from rmtl_jax.report.page import files
 
   path = pathlib.Path(path)
   page = _page(path, pathlib.Path(data_dir) if data_dir else None)
-  place = pathlib.Path(output) if output else path / 'report'
-  with durable.name_errors(place):
-    (place / 'pictures').mkdir(parents=True, exist_ok=True)
-  for picture in content.pictures(page):
-    file = place / 'pictures' / f'{picture.name}.svg'
-    durable.write_text(file, picture.svg)
-  durable.write_text(place / 'report.md', markdown.render(page))
-  durable.write_text(place / 'report.html', html.render(page))
-  return place / 'report.html'
+  return files.write(page, pathlib.Path(output) if output else path / 'report')
 
 
 def draw_overview(path: Path) -> pathlib.Path:

@@ -2,8 +2,9 @@
 
 Every field is a block of `embedding_dim` numbers: an embedding for a
 categorical field, the mean of the used slots' embeddings for a multi-valued
-one (of a history of items what its encoder says: history.py), and one linear
-layer for all numeric fields together, or a block for each (numeric.py); one
+one (of a history what its encoder says: history.py), and one linear
+layer for all numeric fields together, or a block for each (numeric.py); a
+field with vectors learnt elsewhere has a second block (pretrained.py); one
 block more holds the session so far, where an encoder is set (session.py). The
 first linear layer takes the blocks side by side; everything that reads the
 features (experts, bottoms, gates) is a range of its columns, so that it runs
@@ -27,6 +28,7 @@ from rmtl_jax.networks import (
   layers,
   numeric,
   precision,
+  pretrained,
   session,
   tables,
 )
@@ -41,7 +43,7 @@ FEW_NUMERIC = 4
 def num_blocks(
   spec: types.FeatureSpec, numeric_encoding: str = 'linear'
 ) -> int:
-  """Blocks of the fields: F + multi-valued fields + those of the numeric ones.
+  """Blocks of the fields: F + multi-valued + numeric ones' + pretrained.
 
   Args:
     spec: the data's fields.
@@ -52,6 +54,7 @@ def num_blocks(
     len(spec.categorical)
     + len(spec.multi_valued)
     + numeric.num_blocks(spec, numeric_encoding)
+    + len(spec.pretrained)
   )
 
 
@@ -80,6 +83,7 @@ class FirstLayer(nnx.Module):
       blocks (numeric.Piecewise), where N > 0.
     products_<field>: its table of products, with first_layer=tables
       (tables.py).
+    pretrained_<name>: the vectors of a field that has some.
     session: the encoder of the session so far, where one is set.
     history_<i>: the encoder of multi-valued field i, where it is a history and
       its encoder has parameters.
@@ -130,6 +134,10 @@ class FirstLayer(nnx.Module):
       self.numeric = numeric.Piecewise(spec, config, rngs)
     elif spec.numeric:
       self.numeric = layers.Linear(spec.numeric, dim, layers.LECUN, rngs)
+    for field in spec.pretrained:
+      rows = spec.categorical[field.place]
+      vectors = pretrained.Vectors(field, rows, dim, rngs)
+      setattr(self, pretrained.group(field.name), vectors)
     if self.encodes:
       self.session = session.make(config, rngs)
     if config.history_encoder == 'target_attention':
@@ -221,11 +229,12 @@ class FirstLayer(nnx.Module):
       len(self.spec.categorical),
       len(self.spec.multi_valued) - len(self.ignored),
       numeric.num_blocks(self.spec, self.config.numeric_encoding),
+      len(self.spec.pretrained),
       int(self.encodes),
     )
     kernel, bias = self.columns()
-    for_categories, for_lists, for_numeric, for_session = jax.lax.split(
-      kernel, sizes, axis=0
+    for_categories, for_lists, for_numeric, for_vectors, for_session = (
+      jax.lax.split(kernel, sizes, axis=0)
     )
     rows = inputs.categorical.shape[0]
     y = jnp.broadcast_to(bias, (rows, bias.shape[0]))
@@ -237,8 +246,10 @@ class FirstLayer(nnx.Module):
       y = y + _through(self._lists(inputs, embedded), for_lists)
     if self.spec.numeric:
       y = y + self._numeric(inputs, for_numeric)
+    if self.spec.pretrained:
+      y = y + _through(self._vectors(inputs), for_vectors)
     if self.encodes:
-      items = self._items(inputs, embedded)
+      items = self._embedded(inputs, embedded, self.spec.item)
       so_far = self.session(items, *session.places(inputs))
       y = y + precision.product(so_far, for_session[0])
     return y
@@ -255,30 +266,39 @@ class FirstLayer(nnx.Module):
       start, attention = int(starts[i]), getattr(self, f'history_{i}', None)
       if i in self.ignored:
         continue
-      # A history's row 0 is no item. Counted, it would pull short histories
-      # towards the embedding of rare items.
+      # A history's row 0 is no value. Counted, it would pull short histories
+      # towards the embedding of rare ones.
       if i in self.histories:
         part = jnp.where(part > 0, part, -1)
       if attention is None:
         blocks.append(embeddings.mean_of_used(self.table[...], part, start))
       else:
         rows = jnp.maximum(part, 0) + start
-        items = jnp.take(self.table[...], rows, axis=0, mode='clip')
-        query = self._items(inputs, embedded)
-        blocks.append(attention(query, items, part >= 0))
+        values = jnp.take(self.table[...], rows, axis=0, mode='clip')
+        query = self._embedded(
+          inputs, embedded, embeddings.owners(self.spec)[i]
+        )
+        blocks.append(attention(query, values, part >= 0))
     return jnp.stack(blocks, axis=1)
 
-  def _items(
-    self, inputs: types.Inputs, embedded: jax.Array | None
+  def _vectors(self, inputs: types.Inputs) -> jax.Array:
+    """Projected vectors of one lane, f32[T, fields that have some, D]."""
+    blocks = []
+    for field in self.spec.pretrained:
+      vectors = getattr(self, pretrained.group(field.name))
+      blocks.append(vectors(jnp.asarray(inputs.categorical)[:, field.place]))
+    return jnp.stack(blocks, axis=1)
+
+  def _embedded(
+    self, inputs: types.Inputs, embedded: jax.Array | None, field: int | None
   ) -> jax.Array:
-    """Embeddings of one lane's items, f32[T, D]."""
-    item = self.spec.item
-    if item is None:
+    """Embeddings of a categorical field in one lane, f32[T, D]."""
+    if field is None:
       raise ValueError('expected rows with items')
     if embedded is not None:
-      return embedded[:, item]
-    row = jnp.asarray(inputs.categorical)[:, item]
-    start = int(embeddings.offsets(self.spec)[item])
+      return embedded[:, field]
+    row = jnp.asarray(inputs.categorical)[:, field]
+    start = int(embeddings.offsets(self.spec)[field])
     return jnp.take(self.table[...], row + start, axis=0, mode='clip')
 
   def _numeric(self, inputs: types.Inputs, kernel: jax.Array) -> jax.Array:

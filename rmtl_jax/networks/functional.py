@@ -27,6 +27,7 @@ from rmtl_jax.networks import (
   layers,
   outputs,
   precision,
+  pretrained,
   registry,
   tables,
   torch_init,
@@ -398,6 +399,8 @@ def critic_from_actor(
 ) -> Params:
   """The critic with the actor's embedding tables (as the authors' code does).
 
+  So are vectors of categories that were learnt elsewhere.
+
   Args:
     critic_params: a critic's parameters.
     actor_params: an actor's, of the same fields and embedding width.
@@ -425,4 +428,4 @@ def critic_from_actor(
       f'expected an embedding table {old.shape}, found {table.shape}'
     )
   new_params['first']['table'] = jnp.array(table, copy=True)
-  return new_params
+  return pretrained.fill(new_params, pretrained.of(actor_params['first']))

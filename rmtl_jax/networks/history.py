@@ -1,9 +1,10 @@
-"""Lists of the user's earlier items: fields with the item's own embeddings.
+"""Lists of earlier values: fields with the embeddings of another field.
 
-A multi-valued field that shares the item's vocabulary (the as-of group
-`history`) has no rows of its own in the table of embeddings: it reads those of
-the item, and they learn from it. Row 0 stands for no item: prepared data has it
-where a list is empty, id-dropout where it takes an item away.
+A multi-valued field that shares a categorical field's vocabulary (the as-of
+group `history`, a sequence of a user's own) has no rows of its own in the table
+of embeddings: it reads those of its owner, the item or its category, and they
+learn from it. Row 0 stands for no value: prepared data has it where a list is
+empty, id-dropout where it takes a value away.
 """
 
 from __future__ import annotations
@@ -16,28 +17,27 @@ from rmtl_jax.networks import layers, precision, session
 
 
 def fields(spec: types.FeatureSpec) -> tuple[int, ...]:
-  """Which multi-valued fields are histories of the item."""
-  if spec.item is None:
-    return ()
+  """Which multi-valued fields share the vocabulary of another field."""
   owners = enumerate(spec.vocabulary_owners)
-  return tuple(i for i, owner in owners if owner == spec.item)
+  return tuple(i for i, owner in owners if owner is not None)
 
 
 class TargetAttention(session.AttentionUnit):
-  """Attention of the row's item over its user's history (DIN).
+  """Attention of the row's value over its user's history of such (DIN).
 
-  The scores are those of `session.TargetAttention`, softmax included.
+  Of items, the row's item; of their categories, its category. The scores are
+  those of `session.TargetAttention`, softmax included.
   """
 
   def __call__(
     self, items: jax.Array, history: jax.Array, seen: jax.Array
   ) -> jax.Array:
-    """The history as each row's item sees it; zero where it is empty.
+    """The history as each row's value sees it; zero where it is empty.
 
     Args:
-      items: embeddings of the rows' items, f32[T, D].
+      items: embeddings of the rows' own values, f32[T, D].
       history: embeddings of their histories, f32[T, H, D].
-      seen: which entries are items, bool[T, H].
+      seen: which entries are values, bool[T, H].
 
     Returns:
       f32[T, D].

@@ -147,6 +147,11 @@ def view(
       (single.index(i), row) for i, row in spec.previous if i in single
     ),
     distinct=tuple(spec.distinct[i] for i in single if spec.distinct),
+    pretrained=tuple(
+      one._replace(place=single.index(one.place))
+      for one in spec.pretrained
+      if one.place in single
+    ),
   )
   return View(
     seen,

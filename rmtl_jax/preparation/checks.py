@@ -47,7 +47,7 @@ def check(
   if table.has_time:
     faults.append(
       time_fault(table.time_column)
-      if any_dates
+      if any_dates or table.any_dates
       else _date_fault(connection, table)
     )
   keys = [
@@ -157,14 +157,7 @@ def field_faults(field: source.SourceField) -> list[tuple[str, str, str]]:
     return []
   value = sql.quote(field.source_column)
   column = field.column or field.name
-  # NaN means missing, as NULL does; DuckDB orders it above all numbers.
-  faults = [
-    (
-      column,
-      f'abs({value}) > {LARGEST} AND NOT isnan({value})',
-      f'a number below {LARGEST:g} in size',
-    )
-  ]
+  faults = [number_fault(column, value)]
   if field.transform == 'log1p':
     faults.append(
       (column, f'{value} <= -1', 'a number above -1, to take log(1 + x) of')
@@ -202,6 +195,16 @@ def _time_faults(
       )
     )
   return faults
+
+
+def number_fault(column: str, value: str) -> tuple[str, str, str]:
+  """The fault of a number (SQL) too large for a feature, for `raw.check`."""
+  # NaN means missing, as NULL does; DuckDB orders it above all numbers.
+  return (
+    column,
+    f'abs({value}) > {LARGEST} AND NOT isnan({value})',
+    f'a number below {LARGEST:g} in size',
+  )
 
 
 def _task_faults(

@@ -81,12 +81,24 @@ def encode(
       for field in rows.fields
       if _is_categorical(field)
     },
+    {
+      _id_column(field): field.details['buckets']
+      for field in rows.fields
+      if 'buckets' in field.details
+    },
   )
   encoded_lists = _lists(connection, featured, rows, options)
+  sequences = _sequences(connection, featured, rows, vocabularies, options)
   # Histories see immature rows too: they were shown, though not trained on.
   histories = _histories(connection, past, rows, vocabularies)
   table = _apply(
-    connection, featured, rows, places, vocabularies, encoded_lists, histories
+    connection,
+    featured,
+    rows,
+    places,
+    vocabularies,
+    encoded_lists | sequences,
+    histories,
   )
   left_out = tuple(
     field.name
@@ -113,7 +125,15 @@ def encode(
     connection,
     table,
     [
-      _field(f, vocabularies, encoded_lists, scales, quantiles, bins, options)
+      _field(
+        f,
+        vocabularies,
+        encoded_lists | sequences,
+        scales,
+        quantiles,
+        bins,
+        options,
+      )
       for f in rows.fields
       if f.name not in left_out
     ],
@@ -135,9 +155,10 @@ def encode(
       if field.kind != 'numeric' and field.vocabulary_owner is None
     },
     cut_values={
-      f.name: encoded_lists[f.source_column].cut
+      f.name: found[f.source_column].cut
+      for found in (encoded_lists, sequences)
       for f in rows.fields
-      if _has_lists(f)
+      if f.source_column in found
     },
     constant=tuple(
       field.name
@@ -156,6 +177,11 @@ def _is_categorical(field: source.SourceField) -> bool:
 def _has_lists(field: source.SourceField) -> bool:
   """Whether the field's lists have a vocabulary of their own."""
   return field.kind == 'multi_valued' and not field.vocabulary_owner
+
+
+def _is_history(field: source.SourceField) -> bool:
+  """Whether the field's lists are made of the log's rows."""
+  return field.details.get('as_of') == history.GROUP
 
 
 def _encoded_column(field: source.SourceField) -> str:
@@ -241,7 +267,8 @@ def _apply(
     joins.append(
       f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
-    columns.append(f'coalesce(v{i}.id, 0) AS {sql.quote(name)}')
+    row = known.id_sql(f'r.{sql.quote(name)}', f'v{i}.id')
+    columns.append(f'{row} AS {sql.quote(name)}')
   for i, (name, found) in enumerate(encoded_lists.items()):
     joins.append(
       f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
@@ -324,10 +351,31 @@ def _lists(
       featured,
       field.source_column,
       options.min_count,
-      options.max_values,
+      field.width or options.max_values,
     )
     for field in rows.fields
     if _has_lists(field)
+  }
+
+
+def _sequences(
+  connection: duckdb.DuckDBPyConnection,
+  featured: str,
+  rows: source.SourceTable,
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  options: prepare_config.PrepareConfig,
+) -> dict[str, lists.ListEncoding]:
+  """Encodes the log's own lists that share a vocabulary, by column."""
+  return {
+    field.source_column: lists.encode_sequences(
+      connection,
+      featured,
+      field.source_column,
+      vocabularies[f'f_{field.vocabulary_owner}'],
+      field.width or options.max_values,
+    )
+    for field in rows.fields
+    if field.vocabulary_owner and not _is_history(field)
   }
 
 
@@ -347,7 +395,7 @@ def _histories(
       field.width,
     )
     for field in rows.fields
-    if field.vocabulary_owner
+    if _is_history(field)
   }
 
 
@@ -384,6 +432,8 @@ def _field(
   size, width, kind = 0, 0, field.kind
   if field.vocabulary_owner:
     size, width = vocabularies[f'f_{field.vocabulary_owner}'].size, field.width
+    if not _is_history(field):
+      width = encoded_lists[field.source_column].width
   elif field.kind == 'multi_valued':
     found = encoded_lists[field.source_column]
     size, width = found.values.size, found.width

@@ -15,7 +15,7 @@ from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.raw import files as raw
 
 # What a column of splits holds unless `split_values` says otherwise.
-_VALUES = {
+VALUES = {
   'train': ('train',),
   'validation': ('validation', 'valid', 'val', 'dev'),
   'test': ('test',),
@@ -109,7 +109,7 @@ def _values(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     types.InputError: an entry that is not `split=value`, or one value twice.
   """
   if not given:
-    return _VALUES
+    return VALUES
   values: dict[str, tuple[str, ...]] = dict.fromkeys(manifest_lib.SPLITS, ())
   for entry in given:
     name, equals, value = entry.partition('=')

@@ -90,6 +90,58 @@ def encode_lists(
   return ListEncoding(table, values, width, cut)
 
 
+def encode_sequences(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  column: str,
+  values: vocabulary.Vocabulary,
+  max_values: int,
+) -> ListEncoding:
+  """Encodes lists of earlier values, most recent last, by a field's vocabulary.
+
+  Unknown values are dropped before a list is cut; the most recent ones stay.
+
+  Args:
+    connection: holds the rows.
+    rows: table or view with the column and `split` (0 is train).
+    column: the column of lists.
+    values: the vocabulary of the field that they share.
+    max_values: most slots.
+  """
+  keys, flat, table = (
+    sql.unique_name('keys'),
+    sql.unique_name('flat'),
+    sql.unique_name('lists'),
+  )
+  connection.execute(
+    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
+    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
+    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
+  )
+  connection.execute(
+    f'CREATE TABLE {flat} AS SELECT f.list, list(v.id ORDER BY f.slot) AS ids'
+    ' FROM (SELECT rowid AS list, unnest(key) AS value,'
+    f'  generate_subscripts(key, 1) AS slot FROM {keys}) f'
+    # A sequence is text whatever the type of the field that it shares.
+    f' JOIN {values.table} v ON f.value = v.value GROUP BY f.list'
+  )
+  width, cut = sql.fetch_row(
+    connection,
+    'SELECT greatest(1, least(any_value(w.most), coalesce(max(len(ids))'
+    ' FILTER (WHERE train > 0), 1))),'
+    ' coalesce(sum(greatest(len(ids) - w.most, 0) * count), 0)::BIGINT'
+    f' FROM (SELECT {max_values} AS most) w LEFT JOIN ('
+    f'  FROM {flat} f JOIN {keys} k ON f.list = k.rowid) ON true',
+  )
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT k.key, f.ids[-{width}:] AS ids'
+    f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid'
+  )
+  connection.execute(f'DROP TABLE {flat}')
+  connection.execute(f'DROP TABLE {keys}')
+  return ListEncoding(table, values, width, cut)
+
+
 def split_values(
   value: str, separator: str = '', missing: Sequence[str] = ()
 ) -> str:

@@ -7,6 +7,7 @@ read -> check -> number sessions -> split -> as-of features -> encode -> write.
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -31,6 +32,7 @@ from rmtl_jax.preparation import (
   sources,
   splits,
   sql,
+  vectors,
   writer,
 )
 from rmtl_jax.preparation.as_of import features as asof
@@ -130,6 +132,11 @@ def _run(
     rows = asof.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
     writer.write_vocabularies(connection, encoded, directory)
+    found = vectors.write(
+      connection, encoded.fields, encoded.vocabularies, directory
+    )
+    encoded = dataclasses.replace(encoded, fields=found.fields)
+    rows = dataclasses.replace(rows, warnings=rows.warnings + found.warnings)
     files = writer.write_parts(
       connection,
       encoded,

@@ -179,6 +179,8 @@ class SourceTable:
     has_time: whether `timestamp` is one; a log may have no time.
     has_split: whether the view has `split`. If no row is in validation, part of
       train becomes it.
+    any_dates: whether times may lie before the year 2000, in old logs and in
+      those that count from their own start.
     time_column: raw column of the time, for errors.
     time_unit: of that column, one of schema.UNITS, for errors.
     key_column: raw column of the session or user, for errors.
@@ -206,6 +208,7 @@ class SourceTable:
   has_user: bool = True
   has_time: bool = True
   has_split: bool = False
+  any_dates: bool = False
   time_column: str = 'timestamp'
   time_unit: str = 'ms'
   key_column: str = 'user'

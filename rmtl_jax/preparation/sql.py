@@ -34,6 +34,9 @@ WHOLE_TEXT = r'\1\2'
 # From here on neighbouring whole numbers are one float, by DuckDB's type.
 EXACT = {'DOUBLE': 2**53, 'FLOAT': 2**24}
 
+# Between the values of fields that are crossed.
+CROSS = ' & '
+
 _SIZE = re.compile(r'\d+(\.\d+)?\s*([KMGT]i?B|%)', re.IGNORECASE)
 # File names that DuckDB takes neither for a pattern nor for a URL.
 _PLAIN = re.compile(r'/[A-Za-z0-9_/.,=+@ -]*')
@@ -110,6 +113,14 @@ def value_text(value: str) -> str:
   return f'CASE {cases} {decimal} ELSE {written} END'
 
 
+def crossed(values: Iterable[str]) -> str:
+  """SQL of the text of several values together; NULL where one is missing."""
+  values = list(values)
+  given = ' AND '.join(f'{null_if_empty(v)} IS NOT NULL' for v in values)
+  joined = f" || '{CROSS}' || ".join(value_text(v) for v in values)
+  return f'CASE WHEN {given} THEN {joined} END'
+
+
 def value_texts(value: str) -> str:
   """SQL of a list with `value_text` of each value."""
   return f'list_transform({value}, lambda one: {value_text("one")})'
@@ -158,14 +169,28 @@ def scan_file(
   Raises:
     OSError: the file can't be opened.
   """
-  name = os.path.realpath(path)
+  with scan_files([path], kind, options) as rows:
+    yield rows
+
+
+@contextlib.contextmanager
+def scan_files(
+  paths: Iterable[pathlib.Path], kind: str, options: str = ''
+) -> Iterator[str]:
+  """`scan_file` of several files, whose rows follow each other."""
   if options:
     options = f', {options}'
   with contextlib.ExitStack() as stack:
-    if not _PLAIN.fullmatch(name):
-      # No escape works for every name, so DuckDB gets that of a descriptor.
-      name = f'/proc/self/fd/{stack.enter_context(open(name, "rb")).fileno()}'
-    yield f'read_{kind}({literal(name)}, hive_partitioning = false{options})'
+    names = []
+    for path in paths:
+      name = os.path.realpath(path)
+      if not _PLAIN.fullmatch(name):
+        # No escape works for every name, so DuckDB gets that of a descriptor.
+        file = stack.enter_context(open(name, 'rb'))
+        name = f'/proc/self/fd/{file.fileno()}'
+      names.append(literal(name))
+    listed = names[0] if len(names) == 1 else f'[{", ".join(names)}]'
+    yield f'read_{kind}({listed}, hive_partitioning = false{options})'
 
 
 def any_row(

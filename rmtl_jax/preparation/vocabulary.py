@@ -1,12 +1,15 @@
 """Builds vocabularies from train rows.
 
 Row 0 stands for values that are missing, unseen in train or rarer than
-`min_count`; the others follow by descending count, then by text.
+`min_count`; the others follow by descending count, then by text. A field with
+buckets has rows after them, which unseen and rare values share by their hash;
+row 0 is then what is missing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Mapping
 
@@ -26,29 +29,76 @@ class Vocabulary:
     table: has `key` (the source's value), `value` VARCHAR (the key as
       sql.value_text writes it), `count` BIGINT (in train) and `id` INTEGER
       (from 1).
-    size: rows, row 0 included.
+    size: rows, row 0 and buckets included.
     rest: number of train values that are row 0.
+    buckets: rows at the end, for the values that have none of their own.
+    others: train values in each of them.
   """
 
   table: str
   size: int
   rest: int
+  buckets: int = 0
+  others: tuple[int, ...] = ()
+
+  def id_sql(self, value: str, found: str) -> str:
+    """SQL of a value's row.
+
+    Args:
+      value: SQL of the value.
+      found: SQL of its `id` in the table, NULL where the table lacks it.
+    """
+    if not self.buckets:
+      return f'coalesce({found}, 0)'
+    bucket = bucket_sql(sql.value_text(value), self.buckets)
+    other = f'CAST({self.size - self.buckets} + {bucket} AS INTEGER)'
+    given = f'{sql.null_if_empty(value)} IS NOT NULL'
+    return f'coalesce({found}, CASE WHEN {given} THEN {other} ELSE 0 END)'
 
   def write(
     self, connection: duckdb.DuckDBPyConnection, path: pathlib.Path
   ) -> None:
     """Writes `value` (null in row 0) and `count`, in the order of ids."""
+    buckets = ''.join(
+      f' UNION ALL SELECT {self.size - self.buckets + i},'
+      f' {sql.literal(bucket_name(i))}, {count}::BIGINT'
+      for i, count in enumerate(self.others)
+    )
     # Sorted again: a large union keeps no order by itself.
     connection.execute(
       'COPY (SELECT value, count FROM (SELECT 0 AS id, NULL::VARCHAR AS value,'
       f' {self.rest}::BIGINT AS count UNION ALL SELECT id, value, count FROM'
-      f' {self.table}) ORDER BY id)'
+      f' {self.table}{buckets}) ORDER BY id)'
       f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
     )
 
 
+def bucket_name(bucket: int) -> str:
+  """What stands for the values of a bucket in its vocabulary."""
+  return f'(bucket {bucket})'
+
+
+def bucket_sql(text: str, buckets: int) -> str:
+  """SQL of a text's bucket, from 0: the first 32 bits of its MD5."""
+  return f"(('0x' || left(md5({text}), 8))::UINTEGER % {buckets})"
+
+
+def bucket_of(text: str, buckets: int) -> int:
+  """As `bucket_sql`.
+
+  Examples:
+    >>> bucket_of('abc', 10)
+    2
+  """
+  digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+  return int(digest[:8], 16) % buckets
+
+
 def build(
-  connection: duckdb.DuckDBPyConnection, counts: str, min_count: int
+  connection: duckdb.DuckDBPyConnection,
+  counts: str,
+  min_count: int,
+  buckets: int = 0,
 ) -> Vocabulary:
   """Numbers the values with at least `min_count` train rows.
 
@@ -56,6 +106,7 @@ def build(
     connection: where the table is made.
     counts: query that gives `key` and `count` BIGINT of train values.
     min_count: least count of a value with a row of its own.
+    buckets: rows for the other values.
   """
   table = sql.unique_name('vocabulary')
   # Kept values stand first, so that `rowid` numbers them without a window.
@@ -76,13 +127,26 @@ def build(
     ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT'
     f' FROM {table}_0',
   )
-  return Vocabulary(table, size + 1, rest)
+  if not buckets:
+    return Vocabulary(table, size + 1, rest)
+  others, missing = [0] * buckets, 0
+  for bucket, count in connection.execute(
+    f'SELECT CASE WHEN {sql.null_if_empty("key")} IS NOT NULL THEN'
+    f' {bucket_sql("value", buckets)} END AS bucket, sum(count)::BIGINT'
+    f' FROM {table}_0 WHERE NOT kept GROUP BY bucket'
+  ).fetchall():
+    if bucket is None:
+      missing = count
+    else:
+      others[bucket] = count
+  return Vocabulary(table, size + 1 + buckets, missing, buckets, tuple(others))
 
 
 def build_categorical(
   connection: duckdb.DuckDBPyConnection,
   rows: str,
   min_counts: Mapping[str, int],
+  buckets: Mapping[str, int] | None = None,
 ) -> dict[str, Vocabulary]:
   """Builds vocabularies of single-valued columns in one pass over the rows.
 
@@ -90,6 +154,7 @@ def build_categorical(
     connection: holds the rows.
     rows: table or view with the columns and `split` (0 is train).
     min_counts: least count of a value with a row of its own, per column.
+    buckets: rows for other values, of the columns that have some.
 
   Returns:
     A vocabulary per column.
@@ -117,6 +182,7 @@ def build_categorical(
         f'SELECT {sql.quote(name)} AS key, count FROM {table}'
         f' WHERE others = {others}',
         min_counts[name],
+        (buckets or {}).get(name, 0),
       )
     connection.execute(f'DROP TABLE {table}')
   return found

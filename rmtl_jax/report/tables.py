@@ -6,7 +6,7 @@ import io
 import itertools
 import pathlib
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import rich.box
@@ -255,6 +255,34 @@ def text(table: rich.table.Table, width: int = WIDTH) -> str:
   _console(buffer, width).print(table)
   lines = (line.rstrip() for line in buffer.getvalue().splitlines())
   return '\n'.join(lines).strip('\n') + '\n'
+
+
+def plain(
+  cells: content.Table, title: str = '', numbers: Collection[str] = ()
+) -> rich.table.Table:
+  """A table without lines, for 80 columns; text is folded, numbers are not.
+
+  Args:
+    cells: the table; of `unseen: test` the terminal makes two lines.
+    title: above it.
+    numbers: further columns of numbers, among those of names.
+  """
+  made = rich.table.Table(title=title or None, title_justify='left', box=None)
+  for i, name in enumerate(cells.header):
+    is_name = i < cells.names and name not in numbers
+    made.add_column(
+      name.replace(': ', ':\n'),
+      justify='left' if is_name else 'right',
+      no_wrap=not is_name,
+      overflow='fold',
+      vertical='top',
+    )
+  for row in cells.rows:
+    made.add_row(*row)
+  made.padding = (0, 2, 0, 0)
+  if _natural_width(made) > WIDTH:
+    made.padding = (0, 1, 0, 0)
+  return made
 
 
 def _console(file: io.StringIO, width: int) -> rich.console.Console:

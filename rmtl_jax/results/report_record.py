@@ -16,6 +16,8 @@ from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import regression, reliability
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift
 from rmtl_jax.results import (
   calibrations,
   ensemble,
@@ -74,8 +76,9 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     `name`; `config` and `defaults` (flat); `data` (`source`, `fields`,
     `splits`); `stages` that have finished; `metrics` (as metrics.json);
     `history`; `importance` (as importance.json, None without);
-    `reliability` and `weights` ({} without data); `missing`, why the data is,
-    or ''.
+    `reliability` and `weights` ({} without data); `drift` (see
+    preparation/description/drift.of_fields, [] without data); `missing`, why
+    the data is, or ''.
 
   Raises:
     types.InputError: not a run, no finished stage, a damaged file, or other
@@ -94,6 +97,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     metrics = _metrics(run, finished, missing)
     history = _history(path)
     rows = {} if missing else _of_rows(run, metrics, history)
+    drifts = [] if missing else _drift(run)
   return {
     'name': path.resolve().name,
     'config': config_values.flatten(run.config),
@@ -105,6 +109,7 @@ def gather(path: pathlib.Path, data_dir: pathlib.Path | None = None) -> Record:
     'reliability': {},
     'weights': {},
     'importance': _importance(path),
+    'drift': drifts,
     **rows,
     'missing': missing,
   }
@@ -227,6 +232,12 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
       for name in manifest_lib.SPLITS
     },
   }
+
+
+def _drift(run: workdir.Run) -> list[Record]:
+  """How the fields of the run's data differ between the splits."""
+  with sql.connect() as connection:
+    return drift.of_fields(connection, run.data_dir, run.manifest)
 
 
 def _observed(split: manifest_lib.Split) -> Record:

@@ -20,11 +20,13 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, lists, numbers, source, sql
 from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import vocabulary as prepared_vocabulary
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.serving import faults as faults_lib
 from rmtl_jax.serving import lookup, raw_fields
 from rmtl_jax.serving import notes as notes_lib
@@ -72,7 +74,18 @@ class Encoder:
     self.fields = tuple(
       raw_fields.source_field(f, manifest) for f in self._read
     )
-    self.columns = tuple(dict.fromkeys(f.column for f in self.fields))
+    self._crossed = {
+      f.name: tuple(
+        raw_fields.source_field(one, manifest)
+        for one in raw_fields.crossed(f, manifest)
+      )
+      for f in self._read
+    }
+    self.columns = tuple(
+      dict.fromkeys(
+        one.column for f in self.fields for one in (f, *self._crossed[f.name])
+      )
+    )
     self.as_of = tuple(f for f in self.fields if 'as_of' in f.details)
     schema = schema_lib.schema_of_manifest(manifest)
     self._clock = schema.clock if schema else times.Time()
@@ -91,7 +104,7 @@ class Encoder:
       for f, s in zip(self._read, self.fields, strict=True)
     ]
     self._lookup = lookup.Lookup(
-      self._read, self.fields, self._missing, self._clock
+      self._read, self.fields, self._missing, self._clock, self._crossed
     )
     self._connection = sql.connect()
 
@@ -203,7 +216,9 @@ class Encoder:
           f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
         )
       else:
-        value = self._plain_value(field, kind)
+        value = self._plain_value(field, schema)
+      if vocabularies.NEWEST_FIRST in field.details:
+        value = f'list_reverse({value})'
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
 
@@ -221,11 +236,12 @@ class Encoder:
     fault = f'{given} IS NOT NULL AND {number} IS NULL'
     return f'CASE WHEN NOT ({fault}) THEN {numbers.is_missing(number)} END'
 
-  def _plain_value(self, field: source.SourceField, kind: pa.DataType) -> str:
+  def _plain_value(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of a category or a list, which can be any."""
-    value, missing = sql.quote(field.column), self._missing[field.column]
     if field.kind == 'categorical':
-      return readings.text(value, kind, missing)
+      return self._category(field, schema)
+    value, kind = sql.quote(field.column), schema.field(field.column).type
+    missing = self._missing[field.column]
     nothing = (*missing.texts, *missing.values)
     if pa.types.is_nested(kind):
       value = sql.value_texts(value)
@@ -236,6 +252,18 @@ class Encoder:
     separator = field.details.get('separator', ',')
     value = readings.text(value, kind, missing)
     return lists.split_values(value, separator, nothing)
+
+  def _category(self, field: source.SourceField, schema: pa.Schema) -> str:
+    """SQL of the text of a categorical field."""
+    parts = self._crossed.get(field.name)
+    if parts:
+      return sql.crossed(self._category(one, schema) for one in parts)
+    value, kind = sql.quote(field.column), schema.field(field.column).type
+    missing = self._missing[field.column]
+    if fields_lib.FROM_TIME not in field.details:
+      return readings.text(value, kind, missing)
+    given = readings.given(value, kind, missing)
+    return self._checked_value(field, given, kind)
 
   def _check_values(
     self,
@@ -276,13 +304,20 @@ class Encoder:
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
-    # As-of features don't count as unseen: without a past they are missing.
-    if 'as_of' not in field.details and len(vocabulary):
+    # As-of features don't count as unseen: without a past they are missing; nor
+    # do sequences, which may hold more than the log.
+    is_own = 'as_of' not in field.details and field.vocabulary_owner is None
+    if is_own and len(vocabulary):
       given = _is_given(column, is_text)
       counts = values.notes.fields.setdefault(
         field.name, notes_lib.FieldCounts(raw_field.column, vocabulary.rest)
       )
       counts.add(values.rows, given.sum(), (given & (ids == 0)).sum())
+      if buckets := field.details.get(vocabularies.BUCKETS):
+        places = np.flatnonzero(given & (ids == 0))
+        texts = column.take(pa.array(places)).to_pylist()
+        found = [prepared_vocabulary.bucket_of(text, buckets) for text in texts]
+        ids[places] = np.array(found, np.int64) + field.size - buckets
     return ids
 
   def _slots(

@@ -23,6 +23,7 @@ from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, source, sql
 from rmtl_jax.preparation.raw import readings, times
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.schema import vocabularies
 
 # What DuckDB's trim takes away: Unicode's space separators.
 _SPACES = ' \u00a0\u1680\u202f\u205f\u3000' + ''.join(
@@ -49,6 +50,7 @@ class Lookup:
     raw_fields: Sequence[source.SourceField],
     missing: Mapping[str, readings.Missing],
     clock: times.Time,
+    crossed: Mapping[str, Sequence[source.SourceField]],
   ):
     """Computes nothing yet.
 
@@ -57,9 +59,10 @@ class Lookup:
       raw_fields: the same, by their raw columns.
       missing: what stands for nothing, by raw column.
       clock: the form of the time, of which some fields are parts.
+      crossed: by name, the fields of which a field is made; () for others.
     """
     self._columns = [
-      (field.column, raw.column, _maker(field, raw, missing[raw.column], clock))
+      _made(field, raw, missing, clock, crossed[field.name])
       for field, raw in zip(fields, raw_fields, strict=True)
     ]
 
@@ -74,12 +77,46 @@ class Lookup:
     """
     try:
       made = {
-        name: make(table.column(raw).combine_chunks())
-        for name, raw, make in self._columns
+        name: make(*(table.column(raw).combine_chunks() for raw in columns))
+        for name, columns, make in self._columns
       }
     except _Undecided:
       return None
     return pa.table(made)
+
+
+def _made(
+  field: manifest_lib.Field,
+  raw: source.SourceField,
+  missing: Mapping[str, readings.Missing],
+  clock: times.Time,
+  crossed: Sequence[source.SourceField],
+) -> tuple[str, tuple[str, ...], Callable[..., pa.Array]]:
+  """A field's column, the raw ones that it is made of, and how."""
+  if not crossed:
+    make = _maker(field, raw, missing[raw.column], clock)
+    return field.column, (raw.column,), make
+  makers = [
+    _maker(_as_category(one), one, missing[one.column], clock)
+    for one in crossed
+  ]
+
+  def cross(*columns: pa.Array) -> pa.Array:
+    texts = [
+      make(column).to_pylist()
+      for make, column in zip(makers, columns, strict=True)
+    ]
+    joined = [
+      sql.CROSS.join(values) if all(values) else None
+      for values in zip(*texts, strict=True)
+    ]
+    return pa.array(joined, pa.string())
+
+  return field.column, tuple(one.column for one in crossed), cross
+
+
+def _as_category(raw: source.SourceField) -> manifest_lib.Field:
+  return manifest_lib.Field(raw.name, 'categorical', details=raw.details)
 
 
 def _maker(
@@ -228,7 +265,7 @@ def _lists(
     # A history holds values of a categorical field, spaces and all; unknown
     # ones are dropped before it is cut.
     if field.vocabulary_owner is not None:
-      return pa.array(found, pa.list_(pa.string()))
+      return _in_order(found, field)
   elif parquet.is_text(kind) and field.vocabulary_owner is None:
     separator = str(field.details.get('separator', ','))
     if not separator:
@@ -244,7 +281,16 @@ def _lists(
     None if values is None else _without(values, nothing)[: field.width]
     for values in found
   ]
-  return pa.array(kept, pa.list_(pa.string()))
+  return _in_order(kept, field)
+
+
+def _in_order(
+  found: Sequence[list[Any] | None], field: manifest_lib.Field
+) -> pa.Array:
+  """Lists with the most recent value last."""
+  if vocabularies.NEWEST_FIRST in field.details:
+    found = [values and values[::-1] for values in found]
+  return pa.array(found, pa.list_(pa.string()))
 
 
 def _without(values: list[Any], nothing: frozenset[str]) -> list[str]:

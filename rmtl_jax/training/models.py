@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -22,7 +22,7 @@ from rmtl_jax.balancing import registry as balancer_records
 from rmtl_jax.config import variants
 from rmtl_jax.evaluation import monitor
 from rmtl_jax.networks import ensemble as ensemble_lib
-from rmtl_jax.networks import functional, ignore, tables
+from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
@@ -86,11 +86,21 @@ class Models:
   """
 
   def __init__(
-    self, spec: types.FeatureSpec, layout: mesh.Layout | None = None
+    self,
+    spec: types.FeatureSpec,
+    layout: mesh.Layout | None = None,
+    vectors: Mapping[str, np.ndarray] | None = None,
   ):
-    """Builds nothing yet."""
+    """Builds nothing yet.
+
+    Args:
+      spec: see the class.
+      layout: see the class.
+      vectors: where training begins, those of the data (data/vectors.py).
+    """
     self.spec = spec
     self.layout = layout
+    self._vectors = dict(vectors or {})
     self._plain = dataclasses.replace(spec, distinct=())
     self._built: dict[tuple[str, Any], Any] = {}
 
@@ -156,7 +166,14 @@ class Models:
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
-    return self.place(self.actor(config).init, key)
+    network = self.actor(config)
+    if not self._vectors:
+      return self.place(network.init, key)
+
+    def init(key, vectors):
+      return pretrained.fill(network.init(key), vectors)
+
+    return self.place(init, key, self._vectors)
 
   def init_critic(
     self, config: config_lib.Config, key: jax.Array, actor_params: Any

@@ -11,7 +11,7 @@ import optax
 from jax import tree_util
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import registry
+from rmtl_jax.networks import pretrained, registry
 from rmtl_jax.ops import schedules
 
 
@@ -112,7 +112,27 @@ def make_optimizer(
     static_args=('b1', 'b2', 'eps', 'eps_root'),
     hyperparam_dtype=jnp.float32,
   )
-  return optax.chain(*links, adam(learning_rate=config.learning_rate), *last)
+  return _of_trained(
+    optax.chain(*links, adam(learning_rate=config.learning_rate), *last)
+  )
+
+
+def _of_trained(
+  inner: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformation:
+  """The optimizer of all parameters but frozen vectors."""
+
+  def update(updates, state, params=None):
+    new_updates, new_state = inner.update(
+      pretrained.without_frozen(updates),
+      state,
+      pretrained.without_frozen(params),
+    )
+    return pretrained.with_frozen(new_updates, params), new_state
+
+  return optax.GradientTransformation(
+    lambda params: inner.init(pretrained.without_frozen(params)), update
+  )
 
 
 def _l2_links(

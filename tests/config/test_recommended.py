@@ -40,6 +40,20 @@ def test_without_ids_members_differ_in_their_seed():
   assert (found.ensemble, found.variants) == (2, '')
 
 
+def test_a_log_of_ids_alone_has_no_member_without_them():
+  found = config(50_000, (USER, ITEM, HISTORY))
+  assert (found.ensemble, found.variants) == (2, '')
+  assert found.pretrain.learning_rate == 3e-4
+
+
+def test_an_item_with_vectors_is_more_than_an_id():
+  described = manifest_lib.Field(
+    'item', 'categorical', 900, details={'vectors': {}}
+  )
+  first, _ = variants.of_members(config(50_000, (SMALL, USER, described)))
+  assert first.network.ignore == 'user'
+
+
 @pytest.mark.parametrize('rows', [1, 300, 3_000, 45_000, 10**6, 10**8, 10**10])
 def test_an_epoch_has_steps_and_stages_have_patience(rows):
   found = config(rows)

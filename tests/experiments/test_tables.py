@@ -14,6 +14,8 @@ from rmtl_jax.studies.comparison import methods
 
 TABLES = pathlib.Path(__file__).parents[2] / 'experiments' / 'tables'
 NAMES = ('overall', 'transfer', 'ablation', 'sensitivity', 'critics')
+# Those of other papers, without a size to choose.
+BENCHMARKS = ('aliexpress', 'census_income')
 # What `FILE.py:small` changes, and nothing else.
 SMALL = {
   'network.embedding_dim': 16,
@@ -33,7 +35,11 @@ def judged(config: config_lib.Config) -> set[str]:
 
 
 def test_no_config_is_left_out():
-  assert {path.stem for path in TABLES.glob('*.py')} == {'sizes', *NAMES}
+  assert {path.stem for path in TABLES.glob('*.py')} == {
+    'sizes',
+    *NAMES,
+    *BENCHMARKS,
+  }
 
 
 @every_table
@@ -65,12 +71,14 @@ def test_another_size_is_refused_in_one_line(name, size):
   )
 
 
-@pytest.mark.parametrize('size', ['', ':small'])
-@every_table
-def test_file_opens_with_its_own_commands(name, size):
-  text = (TABLES / f'{name}.py').read_text(encoding='utf-8')
-  command = f'rmtl compare --config=experiments/tables/{name}.py{size}'
-  assert f'{command} \\' in text
+@pytest.mark.parametrize(
+  'table',
+  [f'{name}.py{size}' for name in NAMES for size in ('', ':small')]
+  + [f'{name}.py' for name in BENCHMARKS],
+)
+def test_file_opens_with_its_own_commands(table):
+  text = (TABLES / table.partition(':')[0]).read_text(encoding='utf-8')
+  assert f'rmtl compare --config=experiments/tables/{table} \\' in text
 
 
 def test_overall_has_every_backbone_of_the_paper_and_its_methods():
@@ -138,3 +146,24 @@ def test_sensitivity_changes_one_setting_at_a_time():
     'critic.head',
     'critic.in_finetune',
   }
+
+
+def test_aliexpress_has_the_settings_of_mtreclib():
+  config = load('aliexpress')
+  network, batch = config.network, config.batch
+  assert (network.embedding_dim, network.dropout) == (128, 0.2)
+  assert (network.bottom_units, network.tower_units) == ((512, 256), (128, 64))
+  assert network.num_experts == 8
+  assert batch.lanes * batch.lane_length == 2048
+  stage = config.pretrain
+  assert (stage.learning_rate, stage.l2, stage.max_epochs) == (1e-3, 1e-6, 50)
+  assert len(config.compare.seeds) == 5
+  assert not judged(config)
+
+
+def test_census_income_has_the_sizes_of_its_paper():
+  config = load('census_income')
+  assert config.network.embedding_dim == 4
+  assert config.network.bottom_units == (512, 256)
+  assert config.batch.lanes * config.batch.lane_length == 256
+  assert not judged(config)

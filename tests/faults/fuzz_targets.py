@@ -27,14 +27,21 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.serving import predictor
 from rmtl_jax.serving.export import writer as export_writer
 from tests import tiny
 from tests.faults import mutations
 from tests.preparation import raw_files
+from tests.preparation.sources import test_ali_ccp as ali_ccp
+from tests.preparation.sources import test_aliexpress as aliexpress
+from tests.preparation.sources import test_census_income as census_income
+from tests.preparation.sources import test_criteo_attribution as criteo
 from tests.preparation.sources import test_kuairand as kuairand
+from tests.preparation.sources import test_movielens as movielens
 from tests.preparation.sources import test_rees46 as rees46
 from tests.preparation.sources import test_retailrocket as retailrocket
+from tests.preparation.sources import test_tenrec as tenrec
 from tests.report.comparison import example as comparison_results
 from tests.serving import forged, table_run
 
@@ -99,6 +106,7 @@ def shared() -> pathlib.Path:
 def build(base: pathlib.Path) -> None:
   """Writes the sound files of all targets."""
   _build_logs(base)
+  _build_benchmarks(base)
   _build_tables(base)
   _build_values(base)
   (base / 'run').mkdir()
@@ -179,6 +187,27 @@ def _build_logs(base: pathlib.Path) -> None:
   zipped = base / 'kuairand_gz' / 'raw'
   for path in (base / 'kuairand' / 'raw').iterdir():
     raw_files.write(zipped / f'{path.name}.gz', path.read_text().splitlines())
+
+
+def _build_benchmarks(base: pathlib.Path) -> None:
+  """The public benchmarks, as their authors publish them."""
+  raw_dir = aliexpress.example(base / 'aliexpress')
+  aliexpress.joined(raw_dir, base / 'aliexpress_joined' / 'raw')
+  ali_ccp.example(base / 'ali_ccp')
+  people = census_income.people(24)
+  census_income.write(base / 'census_income', people, people[:8])
+  criteo.write(base / 'criteo_attribution', criteo.log())
+  tenrec.write(
+    base / 'tenrec',
+    [f'{line},3,4' + ',0' * 8 for line in tenrec.log()],
+    tenrec.HEADER + tenrec.HISTORY,
+  )
+  for write in (
+    movielens.write_100k,
+    movielens.write_1m,
+    movielens.write_25m,
+  ):
+    write(base / write.__name__.replace('write', 'movielens'), movielens.log())
 
 
 def _build_tables(base: pathlib.Path) -> None:
@@ -395,6 +424,11 @@ def check_prepared(out: pathlib.Path) -> None:
   assert kept == rows - sum(reasons.values()), (kept, rows, reasons)
 
 
+def _check_schema(path: pathlib.Path) -> None:
+  assert schema_lib.read(path).tasks
+  assert path.with_suffix('.md').read_text()
+
+
 def _check_json(directory: pathlib.Path, name: str) -> None:
   record = json.loads((directory / name).read_text())
   assert record['stages']['pretrain']['click']['rows'] > 0
@@ -435,6 +469,15 @@ TARGETS = {
     _prepared('rees46_gz', 'rees46', '--as_of=all', share=2),
     _prepared('kuairand', 'kuairand', share=6),
     _prepared('kuairand_gz', 'kuairand', '--as_of=all', share=2),
+    _prepared('aliexpress', 'aliexpress', share=2),
+    _prepared('aliexpress_joined', 'aliexpress', share=1),
+    _prepared('ali_ccp', 'ali_ccp', share=2),
+    _prepared('census_income', 'census_income', share=2),
+    _prepared('criteo_attribution', 'criteo_attribution', share=2),
+    _prepared('tenrec', 'tenrec', share=2),
+    _prepared('movielens_100k', 'movielens', share=1),
+    _prepared('movielens_1m', 'movielens', share=1),
+    _prepared('movielens_25m', 'movielens', share=1),
     _prepared('table', 'table', share=8),
     _prepared('table_gz', 'table', share=3),
     _prepared('table_parquet', 'table', '--as_of=all', share=8),
@@ -452,6 +495,33 @@ TARGETS = {
         share,
       )
       for base, share in (('table', 8), ('values', 6), ('events', 4))
+    ),
+    *(
+      Target(
+        f'init {name}',
+        name,
+        ('raw/*',),
+        lambda directory: [
+          'init',
+          f'{directory}/raw',
+          f'--output={directory}/out.json',
+        ],
+        lambda directory: _check_schema(directory / 'out.json'),
+        4,
+      )
+      for name in ('table', 'table_parquet')
+    ),
+    Target(
+      'describe data',
+      'data',
+      ('data/manifest.json', 'data/*/*.parquet'),
+      lambda directory: [
+        'describe',
+        f'{directory}/data',
+        f'--output={directory}/page',
+      ],
+      _check_page,
+      4,
     ),
     Target(
       'train on data',

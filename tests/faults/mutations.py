@@ -70,6 +70,8 @@ VALUES = (
   'epoch',
   '<script>alert(1)</script>',
 )
+# Endings of files of lines and cells: tables, and the public benchmarks' own.
+_TABLES = ('.csv', '.tsv', '.data', '.test', '.dat', '.item', '.user')
 
 
 class Mutant(NamedTuple):
@@ -118,7 +120,7 @@ def _one(rng: Rng, name: str, data: bytes) -> Mutant:
       file.write(inner)
     return Mutant(f'in zstd: {what}', packed.getvalue().to_pybytes())
   kinds: list[Callable[[Rng, bytes], Mutant]] = [of_bytes]
-  if name.endswith(('.csv', '.tsv')):
+  if name.endswith(_TABLES):
     kinds += [of_lines] * 3 + [of_cells] * 5
   elif name.endswith('.json'):
     kinds += [of_json] * 6
@@ -254,7 +256,8 @@ def of_lines(rng: Rng, data: bytes) -> Mutant:
 def of_cells(rng: Rng, data: bytes) -> Mutant:
   """A cell of a CSV file with another value, or columns changed."""
   lines = data.decode('utf-8', 'surrogateescape').split('\n')
-  cells = [line.split(',') for line in lines]
+  delimiter = max((',', '\t', '|', '::'), key=lines[0].count)
+  cells = [line.split(delimiter) for line in lines]
   row = int(rng.integers(len(cells)))
   column = int(rng.integers(len(cells[row])))
   kind = _pick(rng, ('cell', 'cell', 'cell', 'huge', 'column', 'time'))
@@ -274,7 +277,7 @@ def of_cells(rng: Rng, data: bytes) -> Mutant:
         one[column] = other[column]
   else:
     what = _change_column(rng, cells, column)
-  text = '\n'.join(','.join(line) for line in cells)
+  text = '\n'.join(delimiter.join(line) for line in cells)
   return Mutant(what, text.encode('utf-8', 'surrogateescape'))
 
 

@@ -65,6 +65,11 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
   data = f'--data_dir={directory}/data'
   new = [data, f'--workdir={directory}/new', '--simulated_rows=100']
   return {
+    'init': [
+      f'--raw_dir={directory}/raw/log.csv',
+      f'--output={directory}/guessed.json',
+    ],
+    'describe': [data, f'--output={directory}/page'],
     'prepare': [
       *('--source=table', f'--raw_dir={directory}/raw/log.csv'),
       f'--schema={directory}/schema.json',

@@ -61,8 +61,9 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
     slot += slots
     if spec.vocabulary_owners and spec.vocabulary_owners[field] is not None:
       if config.history_encoder != 'none':
-        owner = sum(spec.categorical[: spec.item])
-        own = table[owner + row.categorical[spec.item]]
+        field_owner = spec.vocabulary_owners[field]
+        owner = sum(spec.categorical[:field_owner])
+        own = table[owner + row.categorical[field_owner]]
         items = [table[owner + v] for v in values if v > 0]
         blocks.append(history(first.get(f'history_{field}'), items, own))
       continue
@@ -74,6 +75,10 @@ def features(spec: types.FeatureSpec, config, first, row: types.Inputs):
   elif spec.numeric:
     numeric = first['numeric']
     blocks.append(dense(row.numeric, numeric['kernel'], numeric['bias']))
+  for field in spec.pretrained:
+    given = first[f'pretrained_{field.name}']
+    vectors = given['vectors' if field.trained else 'frozen']
+    blocks.append(vectors[row.categorical[field.place]] @ given['kernel'])
   assert start == len(table)
   return np.concatenate(blocks)
 

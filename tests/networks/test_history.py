@@ -139,9 +139,8 @@ def test_fields_that_share_have_the_rows_of_their_owner():
   np.testing.assert_array_equal(embeddings.offsets(last), [0, 4, 10, 4, 15])
   np.testing.assert_array_equal(embeddings.offsets(BARE), [0, 4, 10, 15, 19])
   assert history.fields(SPEC) == (1,) and history.fields(BARE) == ()
-  # Of another field than the item: a list like any other.
-  other = dataclasses.replace(SPEC, item=0)
-  assert history.fields(other) == ()
+  several = dataclasses.replace(SPEC, vocabulary_owners=(None, 1, 0))
+  assert history.fields(several) == (1, 2)
   table = embeddings.init_table(jax.random.key(0), last, small.CONFIG)
   assert table.shape == (15, 3)
   empty = np.flatnonzero((np.asarray(table) == 0).all(axis=1))
@@ -227,6 +226,27 @@ def test_attention_takes_padding_and_order_for_nothing():
   np.testing.assert_allclose(blocks[0], blocks[1], rtol=1e-5)
   table = np.asarray(layer.table[...])
   np.testing.assert_allclose(blocks[0][1], table[START + 3], rtol=1e-5)
+
+
+def test_each_sequence_is_seen_by_the_value_of_its_own_owner():
+  spec = dataclasses.replace(SPEC, vocabulary_owners=(None, 1, 0))
+  config = dataclasses.replace(
+    small.CONFIG, history_encoder='target_attention', embedding_scale=0.5
+  )
+  rngs = nnx.Rngs(params=jax.random.key(0))
+  layer = first_layer.FirstLayer(spec, config, rngs, units=3)
+  made = lane(LISTS, [1, 2, 3])
+  users = np.array([1, 2, 3])
+  made.categorical[:, 0] = users
+  lists = np.array([[1, 3], [2, -1], [0, 0]])
+  made.multi_valued[:, -2:] = lists
+  blocks = layer._lists(made, None)
+  first = nnx.to_pure_dict(nnx.state(layer))
+  table = np.asarray(first['table'])
+  for t, values in enumerate(lists):
+    shown = [table[v] for v in values if v > 0]
+    expected = reference.history(first['history_2'], shown, table[users[t]])
+    np.testing.assert_allclose(blocks[t, 2], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('encoder', ENCODERS)

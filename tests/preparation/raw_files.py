@@ -15,7 +15,8 @@ import pytest
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation import checks, prepare, sources, sql
+from rmtl_jax.preparation import source as source_lib
 
 SCHEMA = {
   'user': 'user',
@@ -71,6 +72,29 @@ def run(
       **{'min_count': 1, 'any_dates': True, 'as_of': (), **options},
     )
   )
+
+
+def read_source(
+  name: str, raw_dir: pathlib.Path, **options: Any
+) -> tuple[source_lib.SourceTable, list[dict[str, Any]]]:
+  """What a reader gives, and the rows of its view in order, as dicts."""
+  config = prepare_config.PrepareConfig(source=name, **options)
+  with sql.connect() as connection:
+    table = sources.RECORDS.find(name).read(connection, raw_dir, config)
+    checks.check(connection, table, config.any_dates)
+    order = f'FROM {table.view} ORDER BY row_id'
+    found = connection.execute(f'SELECT * {order}')
+    names = [column[0] for column in found.description or []]
+    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    if table.keys:
+      kept = ('row_id', 'session', 'user', 'timestamp')
+      kept += ('split',) * table.has_split
+      listed = ', '.join(map(sql.quote, kept))
+      keys = connection.execute(
+        f'SELECT {listed} FROM {table.keys} ORDER BY row_id'
+      ).fetchall()
+      assert keys == [tuple(row[name] for name in kept) for row in rows]
+  return table, rows
 
 
 def run_table(

@@ -88,6 +88,7 @@ def test_without_its_data_a_run_has_what_it_measured(trained, tmp_path):
   record = report_record.gather(path)
   assert 'gone' in record['missing']
   assert record['weights'] == {} and record['reliability'] == {}
+  assert record['drift'] == []
   assert record['metrics']['stages'].keys() == {
     'pretrain',
     'constant',
@@ -95,6 +96,9 @@ def test_without_its_data_a_run_has_what_it_measured(trained, tmp_path):
   }
   again = report_record.gather(path, trained.parent / 'data')
   assert again['missing'] == '' and again['weights']
+  assert [field['name'] for field in again['drift']] == [
+    *('user', 'item', 'tags', 'price')
+  ]
   with pytest.raises(types.InputError, match='nowhere'):
     report_record.gather(path, tmp_path / 'nowhere')
   tiny.write_prepared(tmp_path / 'other', seed=5)

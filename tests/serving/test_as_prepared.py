@@ -70,8 +70,48 @@ OF_NUMBERS = {
   'tasks': ['clicked'],
 }
 ISO = [f'{t:%Y-%m-%d %H:%M}' for t in TIMES]
+PASTS = [['a', 'zz', 'b', 'c', 'a'], [' b', 'a'], [], None, ['zz']]
+# Items of the last rows, in validation and test, are in no vocabulary.
+NEW = [f'new{i % 7}' if i > 40 else ['a', 'b', 'c'][i % 3] for i in range(ROWS)]
 FORMS = {
   'text': ({}, {}),
+  'a sequence of text': (
+    {'tags': [['a b zz', '', 'c a b c', ' a'][i % 4] for i in range(ROWS)]},
+    {
+      'multi_valued': [
+        {'column': 'tags', 'separator': ' ', 'shares': 'item', 'max_values': 2}
+      ]
+    },
+  ),
+  'lists, newest first': (
+    {'tags': [PASTS[i % 5] for i in range(ROWS)]},
+    {
+      'multi_valued': [
+        {'column': 'tags', 'shares': 'item', 'newest_first': True}
+      ]
+    },
+  ),
+  'buckets': (
+    {'item': NEW},
+    {'categorical': ['user', {'column': 'item', 'buckets': 3}]},
+  ),
+  'crossed': (
+    {},
+    {
+      'crossed': [
+        ['item', 'hour'],
+        {'fields': ['user', 'item', 'weekday'], 'name': 'all', 'buckets': 4},
+      ]
+    },
+  ),
+  'crossed numbers': (
+    {'item': [float(i % 4) if i % 5 else None for i in range(ROWS)]},
+    {'crossed': [['item', 'user']]},
+  ),
+  'buckets of numbers': (
+    {'item': [float(i % 4 + 4 * (i > 40)) for i in range(ROWS)]},
+    {'categorical': [{'column': 'item', 'buckets': 2}]},
+  ),
   'numbers': (NUMBERS, OF_NUMBERS),
   'local time': ({'ts': ISO}, {'time': BERLIN}),
   'some zones': (

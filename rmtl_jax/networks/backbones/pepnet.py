@@ -158,8 +158,10 @@ class GatedFirstLayer(first_layer.FirstLayer):
         blocks.append(self.numeric.blocks(x))
       else:
         blocks.append(self.numeric(x)[:, None, :])
+    if self.spec.pretrained:
+      blocks.append(self._vectors(inputs))
     if self.encodes:
-      items = self._items(inputs, embedded)
+      items = self._embedded(inputs, embedded, self.spec.item)
       so_far = self.session(items, *session.places(inputs))
       blocks.append(so_far[:, None, :])
     return jnp.concatenate(blocks, axis=1)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import parquet, reading
+from rmtl_jax.data import parquet, reading, vectors
 from rmtl_jax.preparation import labels as labels_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, writer
@@ -67,6 +67,7 @@ def check(
     manifest = manifest_lib.read(directory)
     _check_files(directory, manifest)
     vocabularies = contract_vocabulary.check(directory, manifest)
+    vectors.read(directory, manifest)
     total = max(1, sum(split.rows for split in manifest.splits.values()))
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
     counts = contract_vocabulary.ValueCounts(manifest)

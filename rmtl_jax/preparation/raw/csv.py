@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import dataclasses
 import pathlib
 import re
 import zlib
@@ -37,6 +38,9 @@ def load(
   missing: Sequence[str] = (),
   nulls: Mapping[str, Sequence[str]] | None = None,
   readings: Mapping[str, readings_lib.Reading] | None = None,
+  names: Sequence[str] = (),
+  quote: str = '"',
+  encoding: str = 'utf-8',
 ) -> raw.RawTable:
   """Reads CSV files, compressed or not, into one new table, rows in order.
 
@@ -45,7 +49,7 @@ def load(
 
   Args:
     connection: where the table is made.
-    paths: the files, in order; each with a header.
+    paths: the files, in order; each with a header if there are no `names`.
     column_types: DuckDB type of every wanted column, VARCHAR if in doubt.
     select: SQL expressions to keep in place of the named columns.
     where: SQL condition of the rows to keep, perhaps none; row ids count only
@@ -58,6 +62,9 @@ def load(
     missing: values that become NULL, as empty ones do.
     nulls: values of a column of text that become NULL.
     readings: of further columns, by the name that they get in the table.
+    names: of all columns of files without a header.
+    quote: around values that hold a delimiter; empty: there are none such.
+    encoding: `utf-8` or `latin-1`.
 
   Raises:
     types.InputError: a file that is missing, empty or unreadable, a column
@@ -73,7 +80,17 @@ def load(
   wanted = dict(column_types) | dict.fromkeys(read_as_text, 'VARCHAR')
   for path in paths:
     sign = raw.delimiter_of(path, delimiter)
-    header = read_header(path, sign)
+    layout = raw.RawFile(
+      path,
+      start,
+      0,
+      0 if names else 1,
+      sign,
+      names=tuple(names),
+      quote=quote,
+      encoding=encoding,
+    )
+    header = list(names) or read_header(path, sign)
     named = folders.values(path, wanted, header, missing)
     raw.check_columns(path, [*header, *named], wanted)
     rejects = sql.unique_name('rejects')
@@ -92,7 +109,7 @@ def load(
       kept += f', {rest}'
     condition = f' WHERE {where}' if where else ''
     columns = {name: wanted.get(name, 'VARCHAR') for name in header}
-    options = _options(path, columns, sign, rejects, missing)
+    options = _options(layout, columns, rejects, missing)
     try:
       with sql.scan_file(path, 'csv', options) as source:
         source = folders.with_values(source, path, named, wanted)
@@ -102,16 +119,15 @@ def load(
       raise
     except duckdb.Error as error:
       raise types.InputError(_unreadable(path, error)) from None
-    warning = _check_rejects(
-      connection, rejects, path, columns, sign, drop_cut_off
-    )
+    warning = _check_rejects(connection, rejects, layout, columns, drop_cut_off)
     if warning:
       warnings.append(warning)
-    files.append(raw.RawFile(path, start, rows, 1, sign, named))
+    files.append(dataclasses.replace(layout, rows=rows, folder_values=named))
     readings_lib.check(connection, table, files[-1], readings)
     start += rows
   if not start and not where:
-    raise types.InputError(f'{paths[0]}: no rows below the header')
+    where_rows = 'no rows' if names else 'no rows below the header'
+    raise types.InputError(f'{paths[0]}: {where_rows}')
   return raw.RawTable(table, tuple(files), tuple(warnings), row_hash_sql)
 
 
@@ -154,9 +170,8 @@ def ends_with_newline(path: pathlib.Path) -> bool:
 
 
 def _options(
-  path: pathlib.Path,
+  file: raw.RawFile,
   columns: Mapping[str, str],
-  delimiter: str,
   rejects: str,
   missing: Sequence[str],
 ) -> str:
@@ -166,10 +181,13 @@ def _options(
     for name, kind in columns.items()
   )
   nulls = ', '.join(map(sql.literal, ('', *missing)))
+  header = 'true' if file.header_rows else 'false'
   return (
-    'auto_detect = false, header = true,'
-    f' compression = {sql.literal(raw.compression(path))}'
-    f", delim = {sql.literal(delimiter)}, quote = '\"', escape = '\"',"
+    f'auto_detect = false, header = {header},'
+    f' compression = {sql.literal(raw.compression(file.path))},'
+    f' encoding = {sql.literal(file.encoding)},'
+    f' delim = {sql.literal(file.delimiter)},'
+    f' quote = {sql.literal(file.quote)}, escape = {sql.literal(file.quote)},'
     f' nullstr = [{nulls}], columns = {{{types_of}}}, store_rejects = true,'
     ' rejects_limit = 1000,'
     f' rejects_table = {sql.literal(rejects)},'
@@ -180,9 +198,8 @@ def _options(
 def _check_rejects(
   connection: duckdb.DuckDBPyConnection,
   rejects: str,
-  path: pathlib.Path,
+  file: raw.RawFile,
   columns: Mapping[str, str],
-  delimiter: str,
   drop_cut_off: bool,
 ) -> str:
   """Raises for the first faulty record, or returns a warning ('' if none)."""
@@ -192,6 +209,7 @@ def _check_rejects(
   ).fetchall()
   if not found:
     return ''
+  path = file.path
   line, column, kind, record, message = found[0]
   record = (record or '').strip('\r\n')
   if (
@@ -203,7 +221,7 @@ def _check_rejects(
     return f'{path.name}: row {line} is incomplete; dropped'
   if kind == 'CAST':
     position = list(columns).index(column)
-    value = _value(record, position, delimiter)
+    value = _value(record, position, file)
     expected = raw.EXPECTED[columns[column]]
     raise types.InputError(raw.error_line(path, line, column, value, expected))
   where = f', column {column!r}' if column and 'COLUMNS' not in kind else ''
@@ -211,10 +229,10 @@ def _check_rejects(
   raise types.InputError(f'{path}: row {line}{where}: {what}')
 
 
-def _value(record: str, position: int, delimiter: str) -> str | None:
+def _value(record: str, position: int, file: raw.RawFile) -> str | None:
   """A value of a record; None where that can't be row_hash_sql."""
   try:
-    return next(raw.csv_records([record], delimiter))[position]
+    return next(raw.csv_records([record], file.delimiter, file.quote))[position]
   except (csv.Error, StopIteration, IndexError):
     return None
 

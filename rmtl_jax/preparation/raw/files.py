@@ -42,6 +42,7 @@ NULL_TEXTS = ('NULL', 'Null', 'null', 'None', 'NaN', 'nan', 'N/A', 'n/a', '\\N')
 EXPECTED = {
   'BIGINT': 'a whole number',
   'DOUBLE': 'a number',
+  'FLOAT': 'a number',
   'TIMESTAMPTZ': 'a time such as 2024-05-01 12:30:00',
   'VARCHAR': 'text',
 }
@@ -62,6 +63,9 @@ class RawFile:
     header_rows: rows before the first data row: 1 in CSV, 0 in Parquet.
     delimiter: of a CSV file; empty for Parquet.
     folder_values: columns that the file has by its folders.
+    names: columns of a CSV file without a header.
+    quote: around values of a CSV file that hold a delimiter; empty for none.
+    encoding: of a CSV file.
   """
 
   path: pathlib.Path
@@ -72,6 +76,9 @@ class RawFile:
   folder_values: Mapping[str, str | None] = dataclasses.field(
     default_factory=dict
   )
+  names: tuple[str, ...] = ()
+  quote: str = '"'
+  encoding: str = 'utf-8'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,17 +352,32 @@ def _check_whole(path: pathlib.Path) -> None:
 
 
 def csv_records(
-  text: Iterable[str], delimiter: str, strict: bool = False
+  text: Iterable[str], delimiter: str, quote: str = '"', strict: bool = False
 ) -> Any:
-  """A csv.reader that takes values as long as DuckDB does."""
+  """A csv.reader that takes values as long as DuckDB does.
+
+  Args:
+    text: lines.
+    delimiter: between values, of one or more characters.
+    quote: around values that hold a delimiter; empty: none do.
+    strict: raise csv.Error for misplaced quotes.
+  """
   csv.field_size_limit(LONGEST_VALUE)
-  return csv.reader(text, delimiter=delimiter, strict=strict)
+  quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+  sign = delimiter
+  if len(delimiter) > 1:  # csv takes one character only
+    sign = '\x1f'
+    text = (line.replace(delimiter, sign) for line in text)
+  return csv.reader(text, delimiter=sign, strict=strict, quoting=quoting)
 
 
-def open_text(path: pathlib.Path, errors: str = 'strict') -> io.TextIOBase:
+def open_text(
+  path: pathlib.Path, errors: str = 'strict', encoding: str = 'utf-8'
+) -> io.TextIOBase:
   """A CSV file as text, decompressed, a byte-order mark left out."""
+  encoding = 'utf-8-sig' if encoding == 'utf-8' else encoding
   return io.TextIOWrapper(
-    open_binary(path), encoding='utf-8-sig', errors=errors, newline=''
+    open_binary(path), encoding=encoding, errors=errors, newline=''
   )
 
 
@@ -368,10 +390,10 @@ def _csv_value(
   file: RawFile, position: int, column: str
 ) -> tuple[int, str | None]:
   """(line of the file, raw text) of a row's column."""
-  with open_text(file.path, errors='replace') as text:
-    records = csv_records(text, file.delimiter)
+  with open_text(file.path, 'replace', file.encoding) as text:
+    records = csv_records(text, file.delimiter, file.quote)
     try:
-      header = next(records)
+      header = file.names or next(records)
       line = records.line_num + 1
       for record in records:
         if record:  # DuckDB skips empty lines

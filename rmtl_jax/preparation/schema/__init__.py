@@ -106,6 +106,7 @@ _KEYS = (
   'multi_valued',
   'numeric',
   'from_time',
+  'crossed',
   'tasks',
   'events',
   'weight',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import math
 
-from rmtl_jax.preparation.schema import fields, table_schema
+from rmtl_jax.preparation.schema import fields, table_schema, vocabularies
 from rmtl_jax.preparation.schema import part as part_lib
 
 
@@ -25,6 +25,7 @@ def check(schema: table_schema.TableSchema, part: part_lib.Part) -> None:
   _check_missing(schema, part)
   _check_events(schema, part)
   _check_roles(schema, part)
+  vocabularies.check_owners(schema.fields, part)
   if schema.domain and schema.categorical_of(schema.domain) is None:
     part.fail(
       f'domain: {schema.domain!r} is the column of no categorical field'

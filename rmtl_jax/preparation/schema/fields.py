@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import times
 from rmtl_jax.preparation.schema import part as part_lib
+from rmtl_jax.preparation.schema import vocabularies
 
 # Key of a number with a field beside it that says where it is missing, and what
 # that field has in its details.
@@ -15,6 +17,9 @@ INDICATOR, INDICATES = 'missing_indicator', 'missing_of'
 # Key of the parts of the time that are fields, and of a field's part in its
 # details.
 FROM_TIME = 'from_time'
+# Key of the fields that are crossed, and of those that a field crosses in its
+# details.
+CROSSED = 'crossed'
 _NUMERIC_KEYS = ('transform', 'bins', INDICATOR)
 
 
@@ -35,7 +40,34 @@ def parse_fields(
     found += _of_kind(part, kind)
     if kind == 'categorical':
       found += _from_time(part, time)
+      found += _crossed(part, found)
   return tuple(found)
+
+
+def _crossed(
+  part: part_lib.Part, categorical: Sequence[source.SourceField]
+) -> list[source.SourceField]:
+  """Categories that are the values of several others together."""
+  by_name = {field.name: field for field in categorical}
+  fields = []
+  for entry in part.entries(CROSSED, 'fields'):
+    entry.known(('fields', 'name', vocabularies.BUCKETS))
+    names = entry.texts('fields')
+    for name in names:
+      if name not in by_name:
+        entry.fail(
+          f'fields: {name!r} is no categorical field; there are'
+          f' {", ".join(by_name) or "none"}'
+        )
+    if len(set(names)) < max(len(names), 2):
+      entry.fail('fields: expected two or more different ones')
+    details = {CROSSED: list(names)} | vocabularies.categorical_details(entry)
+    column = by_name[names[0]].column
+    name = entry.name('_x_'.join(names))
+    fields.append(
+      source.SourceField(name, 'categorical', column, details=details)
+    )
+  return fields
 
 
 def _from_time(
@@ -61,18 +93,24 @@ def _of_kind(part: part_lib.Part, kind: str) -> list[source.SourceField]:
     column = entry.text('column')
     details: dict[str, Any] = {}
     transform, bins = '', 0
+    lists: dict[str, Any] = {}
     if kind == 'categorical':
-      entry.known(('column', 'name', 'null'))
+      entry.known(('column', 'name', 'null', *vocabularies.CATEGORICAL))
+      details |= vocabularies.categorical_details(entry)
     elif kind == 'multi_valued':
-      entry.known(('column', 'name', 'null', 'separator'))
+      entry.known(
+        ('column', 'name', 'null', 'separator', *vocabularies.MULTI_VALUED)
+      )
+      lists = vocabularies.multi_valued(entry)
       details['separator'] = entry.text('separator', ',')
+      details |= lists.pop('details', {})
     else:
       entry.known(('column', 'name', 'null', *_NUMERIC_KEYS))
       transform = entry.text('transform', 'standard', source.TRANSFORMS)
       bins = entry.count('bins', 10) if transform == 'bins' else 0
     fields.append(
       source.SourceField(
-        entry.name(column), kind, column, transform, bins, details
+        entry.name(column), kind, column, transform, bins, details, **lists
       )
     )
     if kind == 'numeric' and entry.flag(INDICATOR):
@@ -97,4 +135,4 @@ def _indicator(
 
 def is_made(field: source.SourceField) -> bool:
   """Whether a field is made of what another entry of the schema declares."""
-  return bool({INDICATES, FROM_TIME} & {*field.details})
+  return bool({INDICATES, FROM_TIME, CROSSED} & {*field.details})

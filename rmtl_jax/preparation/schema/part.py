@@ -43,14 +43,14 @@ class Part:
     """An object that stands under a key."""
     return Part(record, f'{self.path}{self.sign}{key}', '.')
 
-  def entries(self, key: str) -> list[Part]:
-    """The objects of a list; a text stands for its `column`."""
+  def entries(self, key: str, plain: str = 'column') -> list[Part]:
+    """The objects of a list; what is none stands for its entry `plain`."""
     found = self.record.get(key, [])
     if not isinstance(found, list):
       self.fail(f'{key}: expected a list')
     return [
       Part(
-        {'column': entry} if isinstance(entry, str) else entry,
+        {plain: entry} if isinstance(entry, (str, list)) else entry,
         f'{self.path}{self.sign}{key}[{i}]',
         '.',
       )
@@ -92,6 +92,16 @@ class Part:
     value = self.record.get(key, default)
     if type(value) is not int or not 2 <= value <= 1000:
       self.fail(f'{key}: found {value!r}, expected a number from 2 to 1000')
+    return value
+
+  def whole(self, key: str, low: int, high: int) -> int:
+    """A whole number that is given."""
+    value = self.record[key]
+    if type(value) is not int or not low <= value <= high:
+      self.fail(
+        f'{key}: found {value!r:.80}, expected a whole number from {low} to'
+        f' {high}'
+      )
     return value
 
   def positive(self, key: str) -> float:

@@ -9,7 +9,14 @@ from rmtl_jax.config import kinds
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.raw import readings, times
-from rmtl_jax.preparation.schema import clocks, events, fields, labels, nulls
+from rmtl_jax.preparation.schema import (
+  clocks,
+  events,
+  fields,
+  labels,
+  nulls,
+  vocabularies,
+)
 
 UNITS = times.UNITS
 
@@ -82,7 +89,15 @@ class TableSchema:
         if f.kind == kind and not fields.is_made(f)
       ]
     parts = [f.name for f in self.fields if fields.FROM_TIME in f.details]
-    return record | ({fields.FROM_TIME: parts} if parts else {})
+    if parts:
+      record[fields.FROM_TIME] = parts
+    crossed = [
+      {'name': f.name, 'fields': f.details[fields.CROSSED]}
+      | vocabularies.bucket_entry(f)
+      for f in self.fields
+      if fields.CROSSED in f.details
+    ]
+    return record | ({fields.CROSSED: crossed} if crossed else {})
 
   def _field_entry(self, field: source.SourceField) -> dict[str, Any]:
     entry = _entry(field) | nulls.null_entry(self.nulls, field.column)
@@ -117,7 +132,7 @@ def _entry(field: source.SourceField) -> dict[str, Any]:
     entry['transform'] = field.transform
   if field.bins:
     entry['bins'] = field.bins
-  return entry | field.details
+  return entry | vocabularies.entries(field) | field.details
 
 
 def _kind_entries(task: source.SourceTask) -> dict[str, Any]:

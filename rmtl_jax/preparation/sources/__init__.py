@@ -7,12 +7,18 @@ import dataclasses
 from rmtl_jax import registry
 from rmtl_jax.preparation import source
 from rmtl_jax.preparation.sources import (
+  ali_ccp,
+  aliexpress,
+  census_income,
+  criteo_attribution,
   kuairand,
+  movielens,
   pairs,
   rees46,
   retailrocket,
   simulation,
   table,
+  tenrec,
 )
 
 
@@ -26,12 +32,14 @@ class Source:
     holds: what its raw directory holds; '' where it reads no files.
     tasks: its labels and when they become known, for models that are told
       their past when they serve; empty: as prepared data has them.
+    columns: those by which `rmtl init` knows its log; empty: by none.
   """
 
   name: str
   read: source.Reader
   holds: str = 'the raw files'
   tasks: tuple[source.SourceTask, ...] = ()
+  columns: tuple[str, ...] = ()
 
 
 RECORDS = registry.Registry(
@@ -42,13 +50,43 @@ RECORDS = registry.Registry(
       retailrocket.read,
       'events.csv, item_properties_part*.csv and category_tree.csv',
       pairs.TASKS,
+      ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid'),
     ),
-    Source('rees46', rees46.read, 'the CSV files of the months', pairs.TASKS),
+    Source(
+      'rees46',
+      rees46.read,
+      'the CSV files of the months',
+      pairs.TASKS,
+      ('event_time', 'event_type', 'product_id', 'user_id', 'user_session'),
+    ),
     Source(
       'kuairand',
       kuairand.read,
       'log_standard_*.csv, user_features_*.csv and video_features_basic_*.csv',
+      columns=('user_id', 'video_id', 'time_ms', 'is_click', 'long_view'),
     ),
+    Source(
+      'aliexpress',
+      aliexpress.read,
+      '*_user_*.csv and *_item_*.csv of one country, or train.csv and test.csv',
+    ),
+    Source(
+      'ali_ccp',
+      ali_ccp.read,
+      'sample_skeleton_*.csv and common_features_*.csv',
+    ),
+    Source(
+      'census_income',
+      census_income.read,
+      'census-income.data and census-income.test, or one of them',
+    ),
+    Source(
+      'criteo_attribution',
+      criteo_attribution.read,
+      'criteo_attribution_dataset.tsv.gz',
+    ),
+    Source('tenrec', tenrec.read, 'one of the video logs, or that file'),
+    Source('movielens', movielens.read, 'u.data, ratings.dat or ratings.csv'),
     Source('table', table.read, 'CSV or Parquet files, or one file'),
     Source('simulated', simulation.read, '', simulation.TASKS),
   ),

@@ -18,6 +18,7 @@ from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
 from rmtl_jax.preparation.raw import readings as readings_lib
+from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_columns, table_events
 
 
@@ -54,6 +55,9 @@ def read(
     split = given_splits.sql_by_column(connection, table, options)
   elif files.counts:
     split = given_splits.sql_by_files(table, files)
+  fields, further = vocabularies.with_places(
+    schema.fields, pathlib.Path(options.schema).parent
+  )
   view = sql.unique_name('rows')
   columns = [
     'rowid AS row_id',
@@ -66,10 +70,10 @@ def read(
   )
   rows = source.SourceTable(
     view=view,
-    fields=schema.fields,
+    fields=fields,
     tasks=schema.tasks,
     table=table,
-    files=files.paths,
+    files=(*files.paths, *further),
     has_session=schema.session is not None,
     has_user=schema.user is not None,
     has_time=schema.time is not None,

@@ -14,6 +14,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_events
 
 _TIME = 'timestamp'
@@ -115,8 +116,16 @@ def select(
       separator = field.details['separator']
       separator = '' if field.column in nested else separator
       missing = schema.missing_in(field.column)
-      value = lists.split_values(
-        value, separator, (*missing.texts, *missing.values)
+      # A sequence holds values of a categorical field, spaces and all.
+      if separator or not field.vocabulary_owner:
+        value = lists.split_values(
+          value, separator, (*missing.texts, *missing.values)
+        )
+      if vocabularies.NEWEST_FIRST in field.details:
+        value = f'list_reverse({value})'
+    elif fields_lib.CROSSED in field.details:
+      value = sql.crossed(
+        values[f'f_{name}'] for name in field.details[fields_lib.CROSSED]
       )
     elif fields_lib.FROM_TIME in field.details:
       value = schema.clock.part(field.name, time)

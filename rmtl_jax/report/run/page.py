@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmtl_jax.report import importance, models, tables
+from rmtl_jax.report.description import tables as data_tables
+from rmtl_jax.report.description import words as data_words
 from rmtl_jax.report.page import content, sections, vector
 from rmtl_jax.report.run import balance, pictures, words
 from rmtl_jax.report.run import tables as run_tables
@@ -13,6 +15,9 @@ from rmtl_jax.results import verdict
 from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
+
+# Fields whose drift is not folded.
+_MOST_DRIFTS = 8
 
 _CRITICS = (
   'Of the validation rows. R2 is of Q as a prediction of the discounted returns'
@@ -117,8 +122,27 @@ def _data(record: Record) -> content.Section:
         f'{len(fields.rows)} fields',
         [content.Grid('Features', fields, ('field',))],
       ),
+      *_drift(record['drift']),
     ],
   )
+
+
+def _drift(fields: Sequence[Record]) -> list[content.Block]:
+  """Where the data's splits differ; nothing without the data."""
+  if not fields:
+    return []
+  table = data_tables.fields(fields)
+  caption = 'Drift and unseen values, worst first'
+  worst = table._replace(rows=table.rows[:_MOST_DRIFTS])
+  blocks: list[content.Block] = [
+    content.Heading('Drift'),
+    content.Items([data_words.DRIFT, *data_words.differences(fields)]),
+    content.Grid(caption, worst, ('field',)),
+  ]
+  if len(table.rows) > len(worst.rows):
+    grid = content.Grid('Drift of all fields', table, ('field',))
+    blocks.append(content.Folded(f'All {len(table.rows)} fields', [grid]))
+  return blocks
 
 
 def _metrics(record: Record) -> content.Section:

@@ -16,13 +16,10 @@ from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import models, pictures
-from rmtl_jax.report.page import content, vector
+from rmtl_jax.report.page import content, panels, vector
 
 Record = Mapping[str, Any]
 
-_SIZE = (4.8, 3.5)
-# Characters of a legend on one line, 8 for each mark.
-_LEGEND = 66
 _MARKERS = ('o', 's', '^', 'D', 'v', 'P')
 _DASHES = ('-', '--', '-.', ':')
 
@@ -37,7 +34,7 @@ def auc(record: Record, task: str) -> content.Picture | None:
   ]
   if not found:
     return None
-  figure, axes = _figure((_SIZE[0], 1.1 + 0.42 * len(found)))
+  figure, axes = panels.figure((panels.SIZE[0], 1.1 + 0.42 * len(found)))
   spoken = []
   for i, row in enumerate(found):
     values = row.metrics[task]
@@ -108,9 +105,9 @@ def _learning(
     lines[stage, member] = points
   if not lines:
     return None
-  figure, axes = _figure()
+  figure, axes = panels.figure()
   _plot(axes, lines, names)
-  _finish(axes, 'epoch of the stage', f'mean validation {monitor.word}')
+  panels.finish(axes, 'epoch of the stage', f'mean validation {monitor.word}')
   return _picture(
     record,
     title.lower().replace(' ', '_'),
@@ -181,10 +178,10 @@ def cosines(
       lines.setdefault((key, entry.get('member')), []).append(point)
   if not lines:
     return None
-  figure, axes = _figure()
+  figure, axes = panels.figure()
   axes.axhline(0.0, color='#767676', linestyle=':')
   _plot(axes, lines, labels)
-  _finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
+  panels.finish(axes, 'epoch of stage 1', "cosine of the tasks' gradients")
   spoken = [
     labels[key]
     + ('' if member is None else f', member {member}')
@@ -212,7 +209,7 @@ def td_error(record: Record) -> content.Picture | None:
         lines.setdefault((key, entry.get('member')), []).append(point)
   if not lines:
     return None
-  figure, axes = _figure()
+  figure, axes = panels.figure()
   _plot(axes, lines, kinds)
   spoken = [
     kinds[key]
@@ -220,7 +217,7 @@ def td_error(record: Record) -> content.Picture | None:
     + f': from {points[0][1]:.4g} to {points[-1][1]:.4g}'
     for (key, member), points in lines.items()
   ]
-  _finish(axes, 'pass of stage 2', 'mean squared TD error')
+  panels.finish(axes, 'pass of stage 2', 'mean squared TD error')
   return _picture(
     record,
     'td_error',
@@ -236,7 +233,7 @@ def calibration(record: Record, task: str) -> content.Picture | None:
   versions = record['reliability'].get('points', {}).get(task, {})
   if not any(versions.values()):
     return None
-  figure, axes = _figure((_SIZE[0], 4.2))
+  figure, axes = panels.figure((panels.SIZE[0], 4.2))
   top = max(
     max(point['predicted'], point['high'])
     for points in versions.values()
@@ -268,7 +265,7 @@ def calibration(record: Record, task: str) -> content.Picture | None:
   words = 'mean probability of the bin', 'share of positives'
   if metrics_lib.kind_of(_first(record, task)) != kinds.BINARY:
     words = 'mean prediction of the bin', 'mean label'
-  _finish(axes, *words, False)
+  panels.finish(axes, *words, False)
   return _picture(
     record,
     'calibration',
@@ -289,7 +286,7 @@ def weights(record: Record, task: str) -> content.Picture | None:
   curve = record['weights'].get('by_position', {}).get(task)
   if not curve:
     return None
-  figure, axes = _figure()
+  figure, axes = panels.figure()
   x = np.arange(1, len(curve['mean']) + 1)
   axes.fill_between(
     x,
@@ -303,7 +300,7 @@ def weights(record: Record, task: str) -> content.Picture | None:
   axes.plot(
     x, curve['mean'], color=pictures.COLOURS[0], marker='o', label='mean'
   )
-  _finish(axes, 'row of the session (first = 1)', 'weight')
+  panels.finish(axes, 'row of the session (first = 1)', 'weight')
   axes.ticklabel_format(axis='y', useOffset=False)
   last = len(x)
   return _picture(
@@ -327,7 +324,7 @@ def q_values(record: Record, task: str) -> content.Picture | None:
     return None
   counts = np.asarray(histogram['counts'], float)
   statistics = metrics['critic']
-  figure, axes = _figure()
+  figure, axes = panels.figure()
   axes.stairs(
     counts / max(counts.sum(), 1.0),
     histogram['edges'],
@@ -340,7 +337,7 @@ def q_values(record: Record, task: str) -> content.Picture | None:
   axes.axvline(
     mean, color=pictures.COLOURS[1], linestyle='--', label='mean return'
   )
-  _finish(axes, 'Q(s, pi(s)), nats', 'share of rows', False)
+  panels.finish(axes, 'Q(s, pi(s)), nats', 'share of rows', False)
   return _picture(
     record,
     'q',
@@ -351,31 +348,6 @@ def q_values(record: Record, task: str) -> content.Picture | None:
     f' {histogram["edges"][-1]:.3g}, mean'
     f' {statistics["mean_q"][task]:.3g}; the mean return that was realised is'
     f' {mean:.3g}.',
-  )
-
-
-def _figure(
-  size: tuple[float, float] = _SIZE,
-) -> tuple[matplotlib.figure.Figure, Any]:
-  figure = matplotlib.figure.Figure(figsize=size, layout='constrained')
-  return figure, figure.subplots()
-
-
-def _finish(axes: Any, x: str, y: str, whole: bool = True) -> None:
-  """Adds labels, a grid, and a legend above the axes."""
-  axes.set_xlabel(x)
-  axes.set_ylabel(y)
-  axes.xaxis.get_major_locator().set_params(nbins=6, integer=whole)
-  axes.grid(alpha=0.4)
-  longest = max(map(len, axes.get_legend_handles_labels()[1]), default=0)
-  axes.legend(
-    loc='lower left',
-    bbox_to_anchor=(0.0, 1.0),
-    # As many as fit beside each other.
-    ncols=min(max(_LEGEND // (longest + 8), 1), 3),
-    frameon=False,
-    borderaxespad=0.2,
-    columnspacing=1.2,
   )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import vectors
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import memory, workdir
@@ -99,6 +100,7 @@ class Runs:
       copies=3,
     )
     self._spec = run.manifest.feature_spec()
+    self._vectors = vectors.read(run.data_dir, run.manifest)
     self._shared: dict[config_lib.BatchConfig, _Shared] = {}
     self._live, self._interrupted = live, interrupted
     self.population = population_lib.size(
@@ -122,7 +124,8 @@ class Runs:
         for name, split in self.splits.items()
       }
       spec = splits_lib.with_room(self._spec, splits['train'], batch)
-      self._shared[batch] = _Shared(splits, models_lib.Models(spec))
+      models = models_lib.Models(spec, vectors=self._vectors)
+      self._shared[batch] = _Shared(splits, models)
     return self._shared[batch]
 
   def expect(self, methods: Sequence[Method]) -> None:

@@ -192,3 +192,29 @@ def test_row_of_a_fault_counts_blank_and_broken_lines(connection, tmp_path):
 def test_unnamed_columns_are_no_hindrance(connection, tmp_path):
   rows, _ = load(connection, tmp_path / 'x.csv', b',a,c\n0,1,2\n1,3,4\n')
   assert rows == [(1, 2.0), (3, 4.0)]
+
+
+def test_files_without_a_header(connection, tmp_path):
+  path = tmp_path / 'x.csv'
+  rows, table = load(connection, path, b'1,x,2\n3,y,4\n', names=('a', 'b', 'c'))
+  assert rows == [(1, 2.0), (3, 4.0)]
+  with pytest.raises(types.InputError, match=r"row 2, column 'c': '4'"):
+    raw.check(connection, table, [('c', 'c > 3', 'less')])
+  with pytest.raises(types.InputError, match=r"row 1, column 'a': 'a'"):
+    load(connection, path, b'a,b,c\n', names=('a', 'b', 'c'))
+  with pytest.raises(types.InputError, match=r'x\.csv: no rows$'):
+    load(connection, path, b'', names=('a', 'b', 'c'))
+
+
+def test_long_delimiters_and_another_encoding(connection, tmp_path):
+  options = {'delimiter': '::', 'quote': '', 'encoding': 'latin-1'}
+  path = tmp_path / 'x.dat'
+  data = 'a::b::c\n1::"Misérables::2\n3::y:z::4\n'.encode('latin-1')
+  rows, table = load(
+    connection, path, data, kinds=KINDS | {'b': 'VARCHAR'}, **options
+  )
+  assert rows == [(1, 2.0, '"Misérables'), (3, 4.0, 'y:z')]
+  with pytest.raises(types.InputError, match=r"row 3, column 'b': 'y:z'"):
+    raw.check(connection, table, [('b', "b = 'y:z'", 'less')])
+  with pytest.raises(types.InputError, match=r"row 2, column 'c': 'two'"):
+    load(connection, path, b'a::b::c\n1::x::two\n', **options)

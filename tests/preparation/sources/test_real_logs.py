@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import gzip
 import os
 import pathlib
 
@@ -119,3 +120,38 @@ def test_kuairand(tmp_path, include):
   assert 'one value over all train rows' in warning
   rows, click, conversion = totals(manifest)
   assert rows > 0 and click >= conversion > 0
+
+
+def plain(path, delimiter):
+  with gzip.open(path, 'rt', newline='') as file:
+    return list(csv.reader(file, delimiter=delimiter))
+
+
+def test_census_income(tmp_path):
+  raw_dir = pathlib.Path(REAL) / 'census_income'
+  manifest = raw_files.run(tmp_path, 'census_income', raw_dir)
+  lines = plain(raw_dir / 'census-income.test.gz', ',')
+  expected = {
+    'income': sum(line[41] == ' 50000+.' for line in lines),
+    'never_married': sum(line[7] == ' Never married' for line in lines),
+  }
+  splits = manifest.splits.values()
+  assert sum(split.rows for split in splits) == len(lines) == 99_762
+  for task, positives in expected.items():
+    assert sum(split.positives[task] for split in splits) == positives
+  ages = [float(line[0]) for line in lines]
+  (age,) = (field for field in manifest.fields if field.name == 'age')
+  train = [ages[row['row_id']] for row in raw_files.read(tmp_path, 'train')]
+  assert age.details['mean'] == pytest.approx(sum(train) / len(train))
+
+
+def test_criteo_attribution(tmp_path):
+  raw_dir = pathlib.Path(REAL) / 'criteo_attribution'
+  table, rows = raw_files.read_source('criteo_attribution', raw_dir)
+  header, *lines = plain(raw_dir / 'sample.tsv.gz', '\t')
+  assert len(rows) == len(lines) == 110_547
+  for task in table.tasks:
+    labels = [float(line[header.index(task.name)]) for line in lines]
+    assert [row[f'y_{task.name}'] for row in rows] == labels
+  users = [int(line[header.index('uid')]) for line in lines]
+  assert [row['user'] for row in rows] == users

@@ -51,6 +51,7 @@ def build(tasks=('click', 'conversion'), **changes):
         for task in tasks
       },
     },
+    'drift': [],
     'missing': '',
   }
   return {**record, **changes}

@@ -242,3 +242,29 @@ def test_what_the_weights_are_is_said(weighting, settings, said):
   record['metrics']['weighting'] = weighting
   record['config'] |= {f'weighting.{k}': v for k, v in settings.items()}
   assert said in ' '.join(words.weights(record))
+
+
+def test_drift_is_a_part_of_the_data():
+  assert 'Drift' not in html.render(run_page.build(example.build()))
+  fields = [
+    {
+      'name': f'f{i}',
+      'kind': 'categorical',
+      'size': 9,
+      'as_of': '',
+      'psi': {'validation': 0.0, 'test': i / 10},
+      'chance': {'validation': 0.0, 'test': 0.0},
+      'unseen': {'train': 0.0, 'validation': 0.1, 'test': 0.5},
+    }
+    for i in range(10)
+  ]
+  read = reading.Reader(
+    html.render(run_page.build(example.build(drift=fields)))
+  )
+  assert 'Differs much between train and test: f9, f8, f7, f6, f5' in read.text
+  shown, everything = (
+    rows for caption, rows in read.tables.items() if 'Drift' in caption
+  )
+  assert [row[0] for row in shown[1:]] == [f'f{i}' for i in range(9, 1, -1)]
+  assert shown[1][1:] == ['9', '0.000', '0.900', '0.0%', '10.0%', '50.0%']
+  assert len(everything) == 11

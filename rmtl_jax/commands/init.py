@@ -1,0 +1,102 @@
+"""`rmtl init`: a raw log to a schema, with a reason for every column."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from rmtl_jax import durable, types
+from rmtl_jax.commands import common
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  del argv
+  flags.DEFINE_string(
+    'raw_dir',
+    '',
+    'LOG: a CSV or Parquet file, or a directory of such; `rmtl init LOG` says'
+    ' the same.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'output',
+    'schema.json',
+    'Where the schema goes; the reasons go beside it, as schema.md.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'delimiter',
+    '',
+    "Between a CSV file's values; if not given, what parts its header.",
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'rows',
+    100_000,
+    'Rows to read, about, from all over the log.',
+    lower_bound=1,
+    upper_bound=10**8,
+    flag_values=values,
+  )
+  flags.DEFINE_boolean(
+    'overwrite',
+    False,
+    'Replace a schema that is there already.',
+    flag_values=values,
+  )
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  common.require(values, 'raw_dir')
+  schema = pathlib.Path(common.value(values, 'output'))
+  reasons = schema.with_suffix('.md')
+  _check_output(schema, reasons, common.value(values, 'overwrite'))
+  delimiter = common.value(values, 'delimiter')
+  if delimiter and (len(delimiter) > 1 or delimiter in '"\r\n'):
+    raise types.InputError(f'--delimiter: {delimiter!r} is not one character')
+  from rmtl_jax.preparation.guess import guess as guess_lib
+  from rmtl_jax.preparation.guess import writing
+  from rmtl_jax.report import guessed, tables
+  from rmtl_jax.report.page import markdown
+
+  found = guess_lib.guess(
+    common.value(values, 'raw_dir'), common.value(values, 'rows'), delimiter
+  )
+  print(tables.text(guessed.terminal_table(found)))
+  if found.problem:
+    raise types.InputError(found.problem)
+  durable.write_text(schema, writing.text(found.schema))
+  durable.write_text(reasons, markdown.render(guessed.page(found, schema)))
+  for note in found.notes:
+    print(tables.wrapped(note))
+  print(f'\n{tables.text_of_paths(schema=schema, reasons=reasons)}\n\nNext:')
+  for parts in guessed.commands(found, schema):
+    print(guessed.shell_lines(parts, tables.WIDTH))
+  return 0
+
+
+def _check_output(
+  schema: pathlib.Path, reasons: pathlib.Path, overwrite: bool
+) -> None:
+  """Refuses files that are there, and names without a directory.
+
+  Raises:
+    types.InputError: names the file.
+  """
+  if schema.suffix == '.md':
+    raise types.InputError(
+      f'--output: {schema}: the reasons get this ending; expected .json'
+    )
+  if not schema.parent.is_dir():
+    raise types.InputError(f'--output: {schema.parent}: is no directory')
+  for path in (schema, reasons):
+    if path.is_dir():
+      raise types.InputError(f'--output: {path}: is a directory')
+    if path.exists() and not overwrite:
+      raise types.InputError(
+        f'--output: {path}: exists; --overwrite replaces it'
+      )

@@ -1,0 +1,1 @@
+"""What is in prepared data: label rates, drift, unseen values, sessions."""

@@ -1,0 +1,67 @@
+"""Everything that `rmtl describe` says of prepared data, as one record."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift, rows, splits
+
+
+def describe(
+  data_dir: str | os.PathLike[str],
+  progress: Callable[[str, float], None] = lambda label, fraction: None,
+) -> dict[str, Any]:
+  """Counts, rates, drift and lengths of sessions in prepared data.
+
+  DuckDB reads the columns one by one from the files, so data may be larger than
+  memory.
+
+  Args:
+    data_dir: DATA.
+    progress: called with a label and the fraction done.
+
+  Returns:
+    `name` and `source`; `tasks` (`name`, `kind`); `splits` {split: `rows`,
+    `sessions`, `end_ms`}; `fields` (see
+    drift.of_fields); `over_time`, `together` and `session_lengths` (see
+    rows.py).
+
+  Raises:
+    types.InputError: no prepared data, or a damaged file.
+  """
+  directory = pathlib.Path(data_dir)
+  with reading.shared_lock(directory), sql.connect() as connection:
+    manifest = manifest_lib.read(directory)
+    with splits.scan(directory, manifest) as relations:
+      progress('labels', 0.0)
+      found = {
+        'over_time': rows.over_time(
+          connection, directory, relations, manifest.tasks
+        ),
+        'together': rows.together(
+          connection, relations['train'], manifest.tasks
+        ),
+        'session_lengths': rows.session_lengths(connection, relations),
+      }
+    fields = drift.of_fields(connection, directory, manifest, progress)
+  return {
+    'name': directory.resolve().name,
+    'source': manifest.source,
+    'tasks': [{'name': t.name, 'kind': t.kind} for t in manifest.tasks],
+    'splits': {
+      name: {
+        'rows': split.rows,
+        'sessions': split.sessions,
+        'end_ms': split.end_ms,
+      }
+      for name, split in manifest.splits.items()
+    },
+    'fields': fields,
+    **found,
+  }

@@ -1,0 +1,215 @@
+"""How the values of every field differ between splits.
+
+The population stability index of a field compares its values in two splits:
+the sum over groups of values of (q - p) log(q / p), with p the share of a group
+in train and q its share in the other split. Below 0.1 the two are alike, above
+0.25 they differ much. Few rows differ by chance: with no drift at all, and
+independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import splits
+
+Record = dict[str, Any]
+
+TRAIN, *OTHERS = manifest_lib.SPLITS
+# Groups of a category: row 0, this many values, the rest.
+_MOST_VALUES = 50
+_BINS = 10
+# Rows that every group has at least, so that its logarithm is finite.
+_PRIOR = 0.5
+ALIKE, DIFFERENT = 0.1, 0.25
+
+
+def of_fields(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  progress: Callable[[str, float], None] = lambda label, fraction: None,
+) -> list[Record]:
+  """Compares every field between train and the other splits.
+
+  Args:
+    connection: where SQL runs.
+    data_dir: DATA.
+    manifest: of the data.
+    progress: called with a label and the fraction done.
+
+  Returns:
+    For each field, in order: `name`, `kind`, `size`, `as_of` (its group or
+    ''); `seen` {split: different
+    values} and `unseen` {split: share of row 0}, empty for numbers; `mean`
+    {split: mean}, of numbers alone; `psi` and `chance` {split: index, and what
+    it is without drift}; `moved` [value, share in train, share in test], the
+    value whose share changes most, None of a number.
+
+  Raises:
+    types.InputError: a file that can't be read; names it.
+  """
+  found = []
+  with splits.scan(data_dir, manifest) as rows:
+    for i, field in enumerate(manifest.fields):
+      progress('fields', i / len(manifest.fields))
+      of = _of_number if field.kind == 'numeric' else _of_values
+      record = of(connection, data_dir, rows, field)
+      known = {'name': field.name, 'kind': field.kind, 'size': field.size}
+      as_of = field.details.get('as_of', '')
+      found.append({**known, 'as_of': as_of, **record})
+  for record in found:
+    _name_values(connection, data_dir, manifest, record)
+  return found
+
+
+def order(record: Mapping[str, Any]) -> float:
+  """The larger index of a field's two, to sort by."""
+  return max(record['psi'].values(), default=0.0)
+
+
+def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+  """The population stability index of counts, and what chance alone gives.
+
+  >>> index, chance = psi(np.array([50, 50]), np.array([50, 50]))
+  >>> round(index, 3), round(chance, 3)
+  (0.0, 0.02)
+  >>> round(psi(np.array([9000, 1000]), np.array([5000, 5000]))[0], 2)
+  0.88
+
+  Args:
+    train: rows of every group.
+    other: rows of the same groups.
+  """
+  groups = len(train)
+  if groups < 2 or not min(train.sum(), other.sum()):
+    return 0.0, 0.0
+  p, q = (
+    (counts + _PRIOR) / (counts.sum() + _PRIOR * groups)
+    for counts in (train, other)
+  )
+  chance = (groups - 1) * (1 / train.sum() + 1 / other.sum())
+  return float(((q - p) * np.log(q / p)).sum()), float(chance)
+
+
+def _of_number(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> Record:
+  """Compares a number by train's deciles."""
+  column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
+  quantiles = field.details.get('quantiles')
+  if not quantiles:
+    ends = ', '.join(str(i / _BINS) for i in range(_BINS + 1))
+    quantiles = sql.fetch_row(
+      connection,
+      f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
+    )[0]
+  inner = np.quantile(quantiles, np.arange(1, _BINS) / _BINS)
+  edges = np.unique(inner)
+  place = ' + '.join(
+    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
+    for edge in edges
+  )
+  counts, mean = {}, {}
+  for name, relation in rows.items():
+    found = connection.execute(
+      f'SELECT {place} AS bin, count(*), sum({column}) FROM {relation}'
+      ' GROUP BY bin'
+    ).fetchall()
+    if any(at is None for at, *_ in found):
+      raise splits.broken(data_dir / name, field.column, 'no value in a row')
+    counts[name] = np.zeros(len(edges) + 1)
+    for at, count, _ in found:
+      counts[name][at] = count
+    mean[name] = sum(total for *_, total in found) / counts[name].sum()
+  compared = {name: psi(counts[TRAIN], counts[name]) for name in OTHERS}
+  blank = {'seen': {}, 'unseen': {}, 'moved': None}
+  return {**blank, 'mean': mean, **_indices(compared)}
+
+
+def _of_values(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> Record:
+  """Compares the rows of a vocabulary, of a list each of its values."""
+  column = sql.quote(field.column)
+  value = f'unnest({column})' if field.kind == 'multi_valued' else column
+  value = f'CAST({value} AS BIGINT)'
+  counts = {}
+  for name, relation in rows.items():
+    found = connection.execute(
+      f'SELECT v, count(*) AS n FROM (SELECT {value} AS v FROM {relation})'
+      ' GROUP BY v'
+    ).fetchnumpy()
+    places = np.ma.filled(found['v'], -1)
+    if len(places) and not 0 <= places.min() <= places.max() < field.size:
+      what = 'values outside of its vocabulary'
+      raise splits.broken(data_dir / name, field.column, what)
+    counts[name] = np.zeros(field.size, np.int64)
+    counts[name][places] = found['n']
+  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
+  grouped = {}
+  for name, of_value in counts.items():
+    shown = of_value[[0, *top]]
+    grouped[name] = np.append(shown, of_value.sum() - shown.sum())
+  compared = {name: psi(grouped[TRAIN], grouped[name]) for name in OTHERS}
+  return {
+    'seen': {n: int((c[1:] > 0).sum()) for n, c in counts.items()},
+    'unseen': {n: float(c[0] / max(c.sum(), 1)) for n, c in counts.items()},
+    'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
+    'mean': {},
+    **_indices(compared),
+  }
+
+
+def _indices(compared: Mapping[str, tuple[float, float]]) -> Record:
+  return {
+    'psi': {name: index for name, (index, _) in compared.items()},
+    'chance': {name: chance for name, (_, chance) in compared.items()},
+  }
+
+
+def _moved(train: np.ndarray, other: np.ndarray) -> list[Any]:
+  """The vocabulary row whose share changes most, and both shares."""
+  p, q = (counts / max(counts.sum(), 1) for counts in (train, other))
+  row = int(np.argmax(np.abs(q - p)))
+  return [row, float(p[row]), float(q[row])]
+
+
+def _name_values(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  manifest: manifest_lib.Manifest,
+  record: Record,
+) -> None:
+  """Replaces the row of the vocabulary in `moved` by its value."""
+  if record['moved'] is None:
+    return
+  row = record['moved'][0]
+  record['moved'][0] = '(unseen, rare or missing)' if row == 0 else f'id {row}'
+  field = next(f for f in manifest.fields if f.name == record['name'])
+  owner = field.vocabulary_owner or field.name
+  path = data_dir / 'vocabulary' / f'{owner}.parquet'
+  if row == 0 or not path.is_file():  # another engine's data may have none
+    return
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet', 'file_row_number = true') as vocabulary,
+  ):
+    found = connection.execute(
+      f'SELECT value FROM {vocabulary} WHERE file_row_number = {row}'
+    ).fetchall()
+  if found:
+    record['moved'][0] = found[0][0]

@@ -1,0 +1,271 @@
+"""What the values of a column are: numbers, times, lists or text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.guess import sample as sample_lib
+from rmtl_jax.preparation.raw import files as raw
+
+# Texts that stand for nothing wherever they are, and those that do among
+# numbers alone (`NA` may be a country).
+_NOTHING = (*raw.NULL_TEXTS, '?', '<NA>', 'NaT', '#N/A')
+_NOTHING_IN_NUMBERS = (*_NOTHING, 'NA', 'none', '-', '.')
+# Texts of yes and no.
+_TRUTHS = (
+  ('true', 'false'),
+  ('yes', 'no'),
+  ('y', 'n'),
+  ('t', 'f'),
+  ('on', 'off'),
+)
+# Numbers that stand for nothing where no other is negative.
+_SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
+# Between the values of a list. The first two stand in hardly any other text.
+_SEPARATORS = ('|', ';', ',', ' ')
+# Least share of rows whose text a separator parts.
+_LEAST_SPLIT = 0.005
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """A column of a sample.
+
+  Attributes:
+    name: of the column.
+    kind: `number`, `bool`, `time` (iso text or a type of its own), `list`,
+      `text` or `other`.
+    rows: of the sample.
+    filled: rows with a value.
+    distinct: different values.
+    whole: whether all numbers are whole.
+    codes: whether numbers have leading zeros, so are codes.
+    least: number; 0 of other kinds.
+    largest: number.
+    median: number.
+    words: mean words of a text.
+    separator: of a list in a text.
+    tokens: different values of a list.
+    nothing: texts that stand for a missing value.
+    truth: the texts of 1 and of 0, of two values that are not these; the empty
+      text for a missing value.
+    sentinel: the only negative number, if it is one that stands for nothing.
+  """
+
+  name: str
+  kind: str
+  rows: int
+  filled: int
+  distinct: int
+  whole: bool = False
+  codes: bool = False
+  least: float = 0.0
+  largest: float = 0.0
+  median: float = 0.0
+  words: float = 1.0
+  separator: str = ''
+  tokens: int = 0
+  nothing: tuple[str, ...] = ()
+  truth: tuple[str, str] | None = None
+  sentinel: float | None = None
+
+  @property
+  def missing(self) -> float:
+    """Share of rows without a value."""
+    return 1 - self.filled / self.rows
+
+  @property
+  def is_key(self) -> bool:
+    """Whether values can identify something: whole numbers or text."""
+    return self.kind == 'text' or (self.kind == 'number' and self.whole)
+
+  @property
+  def is_binary(self) -> bool:
+    """Whether values are 0 and 1, or stand for them, both."""
+    if self.truth is not None:
+      return True
+    numbers = self.kind == 'number' and self.whole
+    span = (self.least, self.largest) == (0.0, 1.0)
+    return self.distinct == 2 and (self.kind == 'bool' or (numbers and span))
+
+
+def text(sample: sample_lib.Sample, facts: Facts) -> str:
+  """SQL of a column's values as text, NULL where there is none."""
+  return _text(sample, facts.name, facts.nothing)
+
+
+def number(sample: sample_lib.Sample, facts: Facts) -> str:
+  """SQL of a column's values as numbers, NULL where there is none."""
+  if facts.kind == 'bool':
+    return f'CAST({sample.column(facts.name)} AS DOUBLE)'
+  if facts.truth is not None:
+    one, zero = map(sql.literal, facts.truth)
+    value = f"coalesce({text(sample, facts)}, '')"
+    return f'CASE {value} WHEN {one} THEN 1.0 WHEN {zero} THEN 0.0 END'
+  return f'TRY_CAST({text(sample, facts)} AS DOUBLE)'
+
+
+def _text(
+  sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
+) -> str:
+  value = f'trim(CAST({sample.column(name)} AS VARCHAR))'
+  return sql.null_if_in(value, ('', *nothing))
+
+
+def find(sample: sample_lib.Sample) -> list[Facts]:
+  """Facts of every column, in order."""
+  return [
+    _of_column(sample, name, kind)
+    for name, kind in zip(sample.names, sample.kinds, strict=True)
+  ]
+
+
+def _of_column(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
+  if kind in ('list', 'other'):
+    return _nested(sample, name, kind)
+  found = _nothing(sample, name)
+  sure = tuple(one for one in found if one in _NOTHING)
+  for nothing in dict.fromkeys((sure, found)):
+    facts = _of_numbers(sample, name, kind, nothing)
+    if facts is not None:
+      return facts
+  return _of_text(sample, name, sure)
+
+
+def _of_numbers(
+  sample: sample_lib.Sample, name: str, kind: str, nothing: tuple[str, ...]
+) -> Facts | None:
+  """Facts of a column that is no text; None where it is."""
+  value = _text(sample, name, nothing)
+  number = f'TRY_CAST({value} AS DOUBLE)'
+  filled, distinct, numbers, whole, codes, below, above, *spread = sample.fetch(
+    f'count({value}), count(DISTINCT {value}), count({number}),'
+    f' count(*) FILTER (isfinite({number}) AND {number} = round({number})),'
+    f" count(*) FILTER (regexp_matches({value}, '^-?0[0-9]')),"
+    f' count(DISTINCT {number}) FILTER ({number} < 0),'
+    f' min({number}) FILTER ({number} >= 0),'
+    f' min({number}), max({number}), median({number})'
+  )[0]
+  if kind in ('bool', 'time') or not filled:
+    return Facts(name, kind, sample.rows, filled, distinct)
+  if numbers < filled:
+    return None
+  least, largest, median = spread
+  truth = None
+  if (distinct, least, largest) == (2, -1, 1):
+    truth = '1', '-1'
+  elif (distinct, least) == (1, 1) and filled < sample.rows:
+    truth = '1', ''
+  sentinel = None
+  if below == 1 and least in _SENTINELS and above is not None:
+    sentinel, least = least, above
+  return Facts(
+    name,
+    'number',
+    sample.rows,
+    filled,
+    distinct,
+    whole=whole == filled,
+    codes=bool(codes),
+    least=least,
+    largest=largest,
+    median=median,
+    nothing=nothing,
+    truth=truth,
+    sentinel=sentinel,
+  )
+
+
+def _of_text(
+  sample: sample_lib.Sample, name: str, nothing: tuple[str, ...]
+) -> Facts:
+  value = _text(sample, name, nothing)
+  filled, distinct, times, words = sample.fetch(
+    f'count({value}), count(DISTINCT {value}),'
+    f' count(TRY_CAST({value} AS TIMESTAMPTZ)),'
+    f" avg(len(string_split({value}, ' ')))"
+  )[0]
+  kind, separator, tokens = 'text', '', 0
+  if times == filled:
+    kind = 'time'
+  else:
+    separator, tokens = _separator(sample, value, filled, distinct)
+    kind = 'list' if separator else 'text'
+  return Facts(
+    name,
+    kind,
+    sample.rows,
+    filled,
+    distinct,
+    words=words,
+    separator=separator,
+    tokens=tokens,
+    nothing=nothing,
+    truth=_truth(sample, value) if distinct == 2 else None,
+  )
+
+
+def _truth(sample: sample_lib.Sample, value: str) -> tuple[str, str] | None:
+  """The texts of yes and no, if the two values of a text are such."""
+  found = [
+    row[0]
+    for row in sample.fetch(
+      f'DISTINCT {value} AS v', f'WHERE {value} IS NOT NULL'
+    )
+  ]
+  known = {text.lower(): text for text in found}
+  for one, zero in _TRUTHS:
+    if {*known} == {one, zero}:
+      return known[one], known[zero]
+  return None
+
+
+def _nested(sample: sample_lib.Sample, name: str, kind: str) -> Facts:
+  """Facts of a column of lists, or of a type that no field can have."""
+  column = sample.column(name)
+  if kind == 'other':  # see sample.py
+    filled = sample.fetch(f'coalesce(sum({column}), 0)::BIGINT')[0][0]
+    return Facts(name, kind, sample.rows, filled, filled)
+  filled, distinct = sample.fetch(
+    f'count({column}), count(DISTINCT CAST({column} AS VARCHAR))'
+  )[0]
+  tokens = sample.fetch(
+    'count(DISTINCT v)', f', unnest({column}) AS of_list(v)'
+  )[0][0]
+  return Facts(name, kind, sample.rows, filled, distinct, tokens=tokens)
+
+
+def _nothing(sample: sample_lib.Sample, name: str) -> tuple[str, ...]:
+  """Texts of a column that may stand for nothing."""
+  value = _text(sample, name, ())
+  listed = ', '.join(map(sql.literal, _NOTHING_IN_NUMBERS))
+  rows = sample.fetch(f'DISTINCT {value}', f'WHERE {value} IN ({listed})')
+  return tuple(sorted(row[0] for row in rows))
+
+
+def _separator(
+  sample: sample_lib.Sample, value: str, filled: int, distinct: int
+) -> tuple[str, int]:
+  """What parts the lists of a text and their different values; ('', 0)."""
+  counts = ', '.join(
+    f'count(*) FILTER (contains({value}, {sql.literal(sign)}))'
+    for sign in _SEPARATORS
+  )
+  brackets = f"count(*) FILTER (regexp_matches({value}, '[\\[({{]'))"
+  *parted, bracketed = sample.fetch(f'{counts}, {brackets}')[0]
+  if bracketed > _LEAST_SPLIT * filled:
+    return '', 0
+  for sign, count in zip(_SEPARATORS, parted, strict=True):
+    if count <= _LEAST_SPLIT * filled:
+      continue
+    tokens, with_digits = sample.fetch(
+      "count(DISTINCT v), avg(CAST(regexp_matches(v, '[0-9]') AS INT))",
+      f', unnest(string_split({value}, {sql.literal(sign)})) AS of_text(v)',
+    )[0]
+    # Words of sentences and of names are no lists; hashed tokens are.
+    if sign == ' ' and with_digits < 0.95:
+      continue
+    if sign in '|;' or tokens < distinct:
+      return sign, tokens
+  return '', 0

@@ -1,0 +1,113 @@
+"""What kind of field each remaining column is, if any."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import names
+
+# Numbers without a telling name: codes if there are few, or if most of a range
+# from 0 or 1 on is there. Few small ones are codes even of an amount (age 0 to
+# 7).
+_FEW_CODES, _MOST_CODES, _DENSE = 20, 1000, 0.5
+_LEAST_AMOUNT = 10
+# Mean words of a sentence, and share of different values of text that tells
+# nothing of the next row.
+_WORDS, _UNIQUE = 3.0, 0.9
+# How far from the median the largest number is, to take its logarithm.
+_SKEWED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+  """What becomes of a column.
+
+  Attributes:
+    kind: `categorical`, `multi_valued`, `numeric`, or '' if it is left out.
+    why: in words.
+    more: further keys of its entry in the schema.
+  """
+
+  kind: str
+  why: str
+  more: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def guess(facts: facts_lib.Facts) -> Feature:
+  """The kind of field that a column is, and why."""
+  left_out = _useless(facts)
+  if left_out:
+    return Feature('', left_out)
+  if facts.kind == 'list':
+    parted = f', parted by {facts.separator!r}' if facts.separator else ''
+    why = f'lists of {facts.tokens:,} different values{parted}'
+    more = {'separator': facts.separator} if facts.separator else {}
+    return Feature('multi_valued', why, more)
+  if facts.kind == 'bool':
+    return Feature('categorical', 'true and false')
+  if facts.kind == 'text':
+    return Feature('categorical', 'text')
+  return _of_numbers(facts)
+
+
+def _useless(facts: facts_lib.Facts) -> str:
+  """Why a column can't be a feature, or ''."""
+  if facts.kind == 'other':
+    return 'of a type that no field can have (a struct, a map, bytes)'
+  if not facts.filled:
+    return 'constant: empty'
+  if facts.distinct == 1 and facts.filled == facts.rows:
+    return 'constant'
+  if facts.kind == 'time':
+    return 'times, which no field reads'
+  if facts.name.startswith('(column '):
+    return 'without a name, as pandas writes the number of a row'
+  if facts.distinct == facts.rows and facts.is_key:
+    span = facts.largest - facts.least + 1
+    is_code = names.measure(facts.name) == 'code' or span == facts.rows
+    if facts.kind == 'text' or is_code:
+      return 'every row has a value of its own'
+  if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
+    return f'free text of {facts.words:.0f} words, which no field reads'
+  if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:
+    return 'text that hardly comes back'
+  return ''
+
+
+def _of_numbers(facts: facts_lib.Facts) -> Feature:
+  if not facts.whole:
+    return _numeric(facts, 'fractions')
+  measure = names.measure(facts.name)
+  if facts.codes:
+    return Feature('categorical', 'numbers with leading zeros: codes')
+  if facts.distinct == 2:
+    return Feature('categorical', 'two values')
+  if measure == 'code':
+    return Feature('categorical', 'codes by the name')
+  few = facts.distinct <= _FEW_CODES
+  if measure == 'amount' and not (few and facts.largest < _LEAST_AMOUNT):
+    return _numeric(facts, 'an amount by the name')
+  if few:
+    return Feature('categorical', 'few whole numbers')
+  span = facts.largest - facts.least + 1
+  is_dense = facts.distinct > _DENSE * span and facts.least in (0, 1)
+  if facts.distinct <= _MOST_CODES and is_dense:
+    return Feature(
+      'categorical',
+      f'codes that fill {facts.least:.0f} to {facts.largest:.0f}',
+    )
+  return _numeric(facts, 'whole numbers')
+
+
+def _numeric(facts: facts_lib.Facts, why: str) -> Feature:
+  why += f'; {facts.least:g} to {facts.largest:g}, median {facts.median:g}'
+  more: dict[str, Any] = {}
+  if facts.least >= 0 and facts.largest >= _SKEWED * max(facts.median, 1):
+    more['transform'] = 'log1p'
+    why += ': skewed'
+  if facts.sentinel is not None:
+    more['null'] = [f'{facts.sentinel:g}']
+    why += f'; {facts.sentinel:g} stands for nothing, as it alone is negative'
+  return Feature('numeric', why, more)

@@ -1,0 +1,219 @@
+"""The guess itself: from a log to a schema, with a reason for every column."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.preparation import given_splits
+from rmtl_jax.preparation.guess import (
+  events,
+  features,
+  keys,
+  labels,
+  leaks,
+  names,
+  times,
+  writing,
+)
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+ROWS = 100_000
+
+
+@dataclasses.dataclass(frozen=True)
+class ColumnGuess:
+  """What a column was taken for.
+
+  Attributes:
+    name: of the column.
+    role: `user`, `item`, `session`, `domain`, `time`, `label`, `event`,
+      `category`, `number`, `list`, `leak` or `left out`.
+    why: in words.
+    kind: of its values: `number`, `bool`, `time`, `list`, `text`, `other`.
+    distinct: different values in the sample.
+    missing: share of rows without a value.
+  """
+
+  name: str
+  role: str
+  why: str
+  kind: str
+  distinct: int
+  missing: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+  """A schema that was guessed.
+
+  Attributes:
+    log: where the rows came from.
+    schema: the JSON object; without "tasks" where there is no label.
+    columns: what each was taken for, in order.
+    rows: of the sample.
+    log_rows: of the log, an estimate unless `is_whole`.
+    is_whole: whether the sample is the log.
+    notes: what a person should know, one sentence each.
+    any_dates: whether times are none since 1970.
+    split_column: the column by which the log is split, or ''.
+    problem: why `rmtl prepare` could not use the schema; '' if it can.
+  """
+
+  log: pathlib.Path
+  schema: dict[str, Any]
+  columns: tuple[ColumnGuess, ...]
+  rows: int
+  log_rows: int
+  is_whole: bool
+  notes: tuple[str, ...] = ()
+  any_dates: bool = False
+  split_column: str = ''
+  problem: str = ''
+
+
+def guess(
+  log: str | os.PathLike[str], rows: int = ROWS, delimiter: str = ''
+) -> Guess:
+  """Guesses the schema of a log for source `table`, and says why.
+
+  Args:
+    log: a CSV or Parquet file, or a directory of such.
+    rows: how many rows to read, about, from all over the log.
+    delimiter: between a CSV file's values; empty: found in the header.
+
+  Raises:
+    types.InputError: no such files, or empty, unreadable or headerless ones.
+  """
+  log = pathlib.Path(log)
+  sample = sample_lib.read(log, rows, delimiter)
+  facts = facts_lib.find(sample)
+  roles = keys.find(sample, facts)
+  time, other_times = times.find(sample, facts)
+  # {column: (role, why)} of all that is no feature.
+  found = {
+    **{name: ('left out', why) for name, why in _named(facts).items()},
+    **{name: ('left out', why) for name, why in other_times.items()},
+    **{key.column: (role, key.why) for role, key in roles.items()},
+    **({time.column: ('time', time.why)} if time else {}),
+  }
+  tasks, no_tasks = labels.find(sample, facts, roles, found)
+  found |= {name: ('left out', why) for name, why in no_tasks.items()}
+  found |= {task.column: ('label', task.why) for task in tasks}
+  may_leak = [
+    one
+    for one in facts
+    if one.name not in found or found[one.name][0] == 'left out'
+  ]
+  for name, why in leaks.find(sample, may_leak, tasks).items():
+    said = f'; {found[name][1]}' if name in found else ''
+    found[name] = 'leak', why + said
+  happened = None if tasks else events.find(sample, facts)
+  if happened:
+    found[happened.column] = 'event', f'what happened: {happened.listed()}'
+    for name, why in events.of_some(sample, facts, happened).items():
+      found[name] = 'leak', why
+  fields = {
+    one.name: features.guess(one) for one in facts if one.name not in found
+  }
+  schema = writing.schema(sample, facts, roles, time, tasks, fields, happened)
+  return Guess(
+    log=log,
+    schema=schema,
+    columns=tuple(_column(one, found, fields) for one in facts),
+    rows=sample.rows,
+    log_rows=sample.log_rows,
+    is_whole=sample.is_whole,
+    notes=tuple(writing.notes(sample, roles, time, tasks, schema)),
+    any_dates=time is not None and not time.is_date,
+    split_column=_split_column(sample, facts),
+    problem=writing.problem(log, sample, happened, schema),
+  )
+
+
+def guess_schema(
+  log: str | os.PathLike[str], rows: int = ROWS, delimiter: str = ''
+) -> Guess:
+  """Guesses the schema of a raw log, as `rmtl init` does.
+
+  Args:
+    log: a CSV or Parquet file, or a directory of such.
+    rows: how many rows to read, about, from all over the log.
+    delimiter: between a CSV file's values; empty: found in the header.
+
+  Returns:
+    `schema`, to be written as JSON for source `table`, and `columns`, what
+    each column was taken for and why.
+
+  Raises:
+    types.InputError: no such files, empty, unreadable or headerless ones, or
+      nothing that looks like a label.
+  """
+  found = guess(log, rows, delimiter)
+  if found.problem:
+    raise types.InputError(found.problem)
+  return found
+
+
+_LEFT_OUT = {
+  'weight': 'named like the weight of a row; "weight" in the schema says so',
+  'split': 'named like a split; `rmtl prepare` can split the rows by it',
+}
+_MOST_SPLITS = 10
+
+
+def _named(facts: Sequence[facts_lib.Facts]) -> dict[str, str]:
+  """Why columns with the name of a weight or of a split are no features."""
+  found = {}
+  for one in facts:
+    fits = {
+      'weight': one.kind == 'number' and one.least >= 0,
+      'split': one.distinct <= _MOST_SPLITS,
+    }
+    for role, why in _LEFT_OUT.items():
+      if fits[role] and names.rank(one.name, role) is not None:
+        found[one.name] = why
+  return found
+
+
+def _split_column(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> str:
+  """The column that says train and test in words that prepare knows."""
+  known = {v for values in given_splits.VALUES.values() for v in values}
+  for one in facts:
+    if names.rank(one.name, 'split') is None or one.distinct > _MOST_SPLITS:
+      continue
+    rows = sample.fetch(f'DISTINCT {facts_lib.text(sample, one)}')
+    if {'train', 'test'} <= {row[0] for row in rows} <= known:
+      return one.name
+  return ''
+
+
+_ROLES = {
+  'categorical': 'category',
+  'numeric': 'number',
+  'multi_valued': 'list',
+  '': 'left out',
+}
+
+
+def _column(
+  facts: facts_lib.Facts,
+  found: Mapping[str, tuple[str, str]],
+  fields: Mapping[str, features.Feature],
+) -> ColumnGuess:
+  if facts.name in found:
+    role, why = found[facts.name]
+  else:
+    role, why = _ROLES[fields[facts.name].kind], fields[facts.name].why
+  if facts.nothing:
+    why += f'; {", ".join(facts.nothing)} stands for nothing'
+  return ColumnGuess(
+    facts.name, role, why, facts.kind, facts.distinct, facts.missing
+  )

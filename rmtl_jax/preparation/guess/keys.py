@@ -1,0 +1,128 @@
+"""Which columns are user, item, session and domain, by names and by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+_MOST_DOMAINS = 50
+# Least share of sessions with one user, of ids that are unique over the log.
+_NESTED = 0.99
+# Of a key that only rows tell of: least values, rows of a value, and share of
+# rows that follow a row of the same value, of those that could; most of all
+# rows that one value may have.
+_LEAST_VALUES, _ROWS_OF_VALUE, _CONTIGUOUS = 20, (2.0, 1000.0), 0.8
+_MOST_SHARE = 0.1
+
+
+class Key(NamedTuple):
+  """A column that identifies something.
+
+  Attributes:
+    column: its name.
+    why: it was taken.
+  """
+
+  column: str
+  why: str
+
+
+def find(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> dict[str, Key]:
+  """The columns of `user`, `item`, `session` and `domain` that there are."""
+  found: dict[str, Key] = {}
+  for role in ('user', 'item', 'session', 'domain'):
+    named = [
+      (place, -one.distinct, one)
+      for one in facts
+      if (place := names.rank(one.name, role)) is not None
+      and _fits(sample, one, role)
+    ]
+    for _, _, one in sorted(named, key=lambda entry: entry[:2]):
+      why = f'named like {"an" if role == "item" else "a"} {role}'
+      if role != 'session':
+        found[role] = Key(one.name, why)
+        break
+      nested = _one_user_each(sample, one, found.get('user'))
+      if nested >= _NESTED:
+        said = ', of one user each' if 'user' in found else ''
+        found[role] = Key(one.name, f'{why}, {_rows_each(one)}{said}')
+        break
+  if not {'user', 'session'} & found.keys():
+    taken = {key.column for key in found.values()}
+    found |= _by_rows(sample, facts, taken)
+  return found
+
+
+def _fits(sample: sample_lib.Sample, facts: facts_lib.Facts, role: str) -> bool:
+  """Whether a column's values can be of a role."""
+  if not facts.is_key or facts.distinct < 2 or facts.is_binary:
+    return False
+  if role == 'domain':
+    return facts.distinct <= _MOST_DOMAINS
+  return not is_row_id(sample, facts)
+
+
+def is_row_id(sample: sample_lib.Sample, facts: facts_lib.Facts) -> bool:
+  """Whether every row of the whole log has a value of its own."""
+  return sample.is_whole and facts.distinct == facts.rows and facts.is_key
+
+
+def _rows_each(facts: facts_lib.Facts) -> str:
+  return f'{facts.filled / facts.distinct:.1f} rows each'
+
+
+def _one_user_each(
+  sample: sample_lib.Sample, session: facts_lib.Facts, user: Key | None
+) -> float:
+  """The share of sessions with one user; 1 without users."""
+  if user is None:
+    return 1.0
+  value = sample.column(session.name)
+  return sample.connection.execute(
+    f'SELECT avg(CAST(users = 1 AS INT)) FROM (SELECT count(DISTINCT'
+    f' {sample.column(user.column)}) AS users FROM {sample.table}'
+    f' WHERE {value} IS NOT NULL GROUP BY {value})'
+  ).fetchall()[0][0]
+
+
+def _by_rows(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  taken: Collection[str],
+) -> Mapping[str, Key]:
+  """The column whose values' rows stand together, as the user's or session's.
+
+  Without any such there is nothing to cut sessions by.
+  """
+  candidates = []
+  for one in facts:
+    if one.name in taken or not one.is_key or one.distinct < _LEAST_VALUES:
+      continue
+    low, high = _ROWS_OF_VALUE
+    if low <= one.filled / one.distinct <= high:
+      value = sample.column(one.name)
+      runs, most = sample.connection.execute(
+        f'SELECT count(*) FILTER ({value} IS DISTINCT FROM before),'
+        f' max(rows) FROM (SELECT {value}, count(*) OVER (PARTITION BY {value})'
+        f' AS rows, lag({value}) OVER (ORDER BY {sample_lib.ORDER}) AS before'
+        f' FROM {sample.table})'
+      ).fetchall()[0]
+      together = (one.rows - runs) / (one.rows - one.distinct)
+      if together >= _CONTIGUOUS and most <= _MOST_SHARE * one.rows:
+        candidates.append((one.distinct, one, together))
+  if not candidates:
+    return {}
+  _, best, together = max(candidates, key=lambda entry: entry[0])
+  return {
+    'user': Key(
+      best.name,
+      f'no name says user or session; {_rows_each(best)}, which stand together'
+      f' in the file ({together:.0%}); it may be the session',
+    )
+  }

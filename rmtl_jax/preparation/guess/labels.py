@@ -1,0 +1,323 @@
+"""Which columns are labels, and what a positive of one implies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Chance of a funnel, were the two labels independent, from which on it is one.
+_CHANCE = 1e-3
+_NEARLY = 0.97
+# The highest level of a rating.
+_MOST_LEVEL = 10
+
+
+class Label(NamedTuple):
+  """A label.
+
+  Attributes:
+    facts: of its column.
+    rate: share of positives, or the mean of other kinds.
+    why: it is one.
+    after: the column of the label that it implies, or ''.
+    kind: `binary`, `regression` or `ordinal`.
+  """
+
+  facts: facts_lib.Facts
+  rate: float
+  why: str
+  after: str = ''
+  kind: str = 'binary'
+
+  @property
+  def column(self) -> str:
+    """The column's name."""
+    return self.facts.name
+
+  def entry(self, names_of: Mapping[str, str]) -> dict[str, Any]:
+    """The task in a schema.
+
+    Args:
+      names_of: {column: task} of all labels.
+    """
+    entry: dict[str, Any] = {
+      'name': names_of[self.column],
+      'column': self.column,
+    }
+    if self.after:
+      entry['after'] = names_of[self.after]
+    one, zero = self.facts.truth or ('true', 'false')
+    # Of these two a schema needs no word.
+    if one.lower() != 'true':
+      entry['positive'] = [one]
+      # Without a list of the others, all else is negative: an empty value too.
+      entry |= {'negative': [zero]} if zero else {}
+    if self.facts.filled < self.facts.rows and zero:
+      entry['null'] = 'not_observed'
+    if self.kind != 'binary':
+      entry['kind'] = self.kind
+    return entry
+
+
+def find(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
+  taken: Collection[str],
+) -> tuple[list[Label], dict[str, str]]:
+  """Labels, parents first, and notes about other columns.
+
+  Args:
+    sample: the rows.
+    facts: of all columns.
+    keys: of user and item.
+    taken: columns that are something else.
+
+  Returns:
+    The labels, and {column: why} of those that might be labels and are not.
+  """
+  free = [_with_words(sample, one) for one in facts if one.name not in taken]
+  binary = [one for one in free if one.is_binary]
+  chosen = {
+    one.name: 'named like a label' for one in binary if names.is_label(one.name)
+  }
+  if not chosen:
+    chosen = _by_place(sample, facts, binary, keys)
+  together = _together(sample, binary)
+  chosen |= _nested_in(together, binary, chosen)
+  labels = _funnel(together, [b for b in binary if b.name in chosen], chosen)
+  others = _others(free, chosen)
+  if not labels:
+    labels = _outcome(sample, [one for one in free if one.name in others])
+    others = {
+      name: why
+      for name, why in others.items()
+      if name not in {label.column for label in labels}
+    }
+  return labels, others
+
+
+def _with_words(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> facts_lib.Facts:
+  """A label of two texts, the rarer one as its positives."""
+  is_open = facts.kind == 'text' and not facts.is_binary
+  if not (is_open and facts.distinct == 2 and names.is_label(facts.name)):
+    return facts
+  value = facts_lib.text(sample, facts)
+  rows = sample.fetch(
+    f'{value} AS v, count(*) AS n',
+    f'WHERE {value} IS NOT NULL GROUP BY v ORDER BY n, v',
+  )
+  return dataclasses.replace(facts, truth=(rows[0][0], rows[1][0]))
+
+
+class _Together(NamedTuple):
+  """Counts over the rows in which both of two labels are given.
+
+  Attributes:
+    places: of the labels, by column.
+    both: i64[n, n], rows in which both are 1.
+    ones: i64[n, n], rows in which the first is 1.
+    rows: i64[n, n].
+  """
+
+  places: dict[str, int]
+  both: np.ndarray
+  ones: np.ndarray
+  rows: np.ndarray
+
+  def implied(self, label: str, parent: str) -> float:
+    """P(parent = 1 | label = 1)."""
+    i, j = self.places[label], self.places[parent]
+    return self.both[i, j] / max(self.ones[i, j], 1)
+
+  def rate(self, label: str) -> float:
+    i = self.places[label]
+    return self.ones[i, i] / max(self.rows[i, i], 1)
+
+  def is_after(self, label: str, parent: str) -> bool:
+    """Whether a positive implies one of the parent, and not by chance."""
+    i, j = self.places[label], self.places[parent]
+    rate = self.rate(parent)
+    return (
+      i != j
+      and self.implied(label, parent) == 1.0
+      and self.rate(label) < rate
+      and rate ** self.ones[i, j] < _CHANCE
+    )
+
+
+def _together(
+  sample: sample_lib.Sample, binary: Sequence[facts_lib.Facts]
+) -> _Together:
+  columns = [facts_lib.number(sample, one) for one in binary]
+  if not columns:
+    empty = np.zeros((0, 0), np.int64)
+    return _Together({}, empty, empty, empty)
+  rows = sample.connection.execute(
+    f'SELECT {", ".join(columns)} FROM {sample.table}'
+  ).fetchnumpy()
+  values = [np.ma.filled(column, np.nan) for column in rows.values()]
+  table = np.stack(values, axis=1).astype(np.float64)
+  given = (~np.isnan(table)).astype(np.float64)
+  ones = (table == 1).astype(np.float64)
+  return _Together(
+    {one.name: i for i, one in enumerate(binary)},
+    ones.T @ ones,
+    ones.T @ given,
+    given.T @ given,
+  )
+
+
+def _by_place(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  binary: Sequence[facts_lib.Facts],
+  keys: Mapping[str, keys_lib.Key],
+) -> dict[str, str]:
+  """Columns of 0 and 1 at the end of the rows, or the first column.
+
+  What has one value for every user or every item describes these.
+  """
+  possible = {
+    one.name
+    for one in binary
+    if names.measure(one.name) != 'code'
+    and not any(
+      _is_fixed(sample, one, keys[role].column)
+      for role in ('user', 'item')
+      if role in keys
+    )
+  }
+  chosen: dict[str, str] = {}
+  for one in reversed(facts):
+    if one.name not in possible:
+      break
+    chosen[one.name] = '0 and 1 in the last columns'
+  if not chosen and facts[0].name in possible:
+    chosen[facts[0].name] = '0 and 1 in the first column'
+  return chosen
+
+
+def _is_fixed(
+  sample: sample_lib.Sample, facts: facts_lib.Facts, key: str
+) -> bool:
+  """Whether a column has one value for each value of a key that comes back."""
+  value, key = sample.column(facts.name), sample.column(key)
+  varied, several = sample.connection.execute(
+    'SELECT count(*) FILTER (n > 1), count(*) FROM (SELECT count(DISTINCT'
+    f' {value}) AS n FROM {sample.table} WHERE {key} IS NOT NULL'
+    f' GROUP BY {key} HAVING count(*) > 1)'
+  ).fetchall()[0]
+  return several > 0 and varied == 0
+
+
+def _nested_in(
+  together: _Together,
+  binary: Sequence[facts_lib.Facts],
+  chosen: Mapping[str, str],
+) -> dict[str, str]:
+  """Further columns of 0 and 1 that are 1 only where a label is."""
+  return {
+    one.name: f'1 only where {parent} is'
+    for one in binary
+    if one.name not in chosen
+    for parent in chosen
+    if together.is_after(one.name, parent)
+  }
+
+
+def _funnel(
+  together: _Together,
+  labels: Sequence[facts_lib.Facts],
+  why: Mapping[str, str],
+) -> list[Label]:
+  """Labels with their parents, the most frequent first."""
+  columns = sorted((one.name for one in labels), key=together.rate)[::-1]
+  by_name = {one.name: one for one in labels}
+  found = []
+  for column in columns:
+    parents = [c for c in columns if together.is_after(column, c)]
+    # The rarest of several is the step before.
+    after = min(parents, key=together.rate, default='')
+    one = (by_name[column].truth or ('1', '0'))[0]
+    reason = f'{why[column]}, {together.rate(column):.1%} are {one}'
+    if after:
+      reason += f'; every 1 has a 1 in {after}, so it is after it'
+    else:
+      reason += _nearly_after(together, column, columns)
+    found.append(Label(by_name[column], together.rate(column), reason, after))
+  return found
+
+
+def _nearly_after(
+  together: _Together, column: str, columns: Sequence[str]
+) -> str:
+  """What to say of a label that nearly always implies another."""
+  near = [
+    (together.implied(column, other), other)
+    for other in columns
+    if other != column
+    and together.rate(other) < _NEARLY
+    and together.rate(column) < together.rate(other)
+    and _NEARLY <= together.implied(column, other) < 1
+  ]
+  if not near:
+    return ''
+  share, other = max(near)
+  return f'; {share:.1%} of its 1s have a 1 in {other}: not all, so no "after"'
+
+
+def _others(
+  facts: Sequence[facts_lib.Facts], chosen: Mapping[str, str]
+) -> dict[str, str]:
+  """Why columns that look like labels are none."""
+  found = {}
+  for one in facts:
+    if one.name in chosen:
+      continue
+    if names.is_outcome(one.name) and one.kind == 'number' and one.distinct > 2:
+      found[one.name] = (
+        f'what a row led to, by its name; could be a task of kind {_kind(one)}'
+      )
+    elif not names.is_label(one.name):
+      continue
+    elif one.distinct == 1 and one.kind in ('number', 'bool'):
+      value = f'{one.least:g}' if one.kind == 'number' else 'the same'
+      found[one.name] = f'named like a label, but always {value}'
+    elif one.distinct == 2:
+      found[one.name] = 'named like a label, with two values, none of them 0'
+    elif one.kind == 'number' and not names.measure(one.name):
+      found[one.name] = (
+        f'named like a label, with {one.distinct:,} values; could be a task of'
+        f' kind {_kind(one)}'
+      )
+  return found
+
+
+def _kind(facts: facts_lib.Facts) -> str:
+  is_level = facts.whole and facts.least >= 0 and facts.largest <= _MOST_LEVEL
+  return 'ordinal' if is_level else 'regression'
+
+
+def _outcome(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> list[Label]:
+  """A number as the only label, of a log without any of 0 and 1."""
+  for one in facts:
+    if one.kind == 'number' and one.distinct > 2:
+      mean = sample.fetch(f'avg({facts_lib.number(sample, one)})')[0][0]
+      kind = _kind(one)
+      span = f'{one.least:g} to {one.largest:g}, mean {mean:.3g}'
+      why = f'no column of 0 and 1, and this is what a row led to ({span})'
+      return [Label(one, mean, why, kind=kind)]
+  return []

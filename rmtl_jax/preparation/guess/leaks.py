@@ -1,0 +1,119 @@
+"""Columns that tell a label: what was written down after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import labels as labels_lib
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+AUC = 0.98
+# Least rows of either label, and least rows per value of a category.
+_LEAST_ROWS, _ROWS_OF_VALUE = 10, 20
+# A column that is filled only where the label is 1: share, chance were the two
+# independent.
+_FILLED, _CHANCE = 0.995, 1e-3
+
+
+def find(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  labels: Sequence[labels_lib.Label],
+) -> dict[str, str]:
+  """Why columns are leaks, by column.
+
+  Args:
+    sample: the rows.
+    facts: of the columns that might be features.
+    labels: those of 0 and 1 are compared.
+  """
+  binary = [label for label in labels if label.kind == 'binary']
+  found = {}
+  for one in facts:
+    if one.kind not in ('number', 'bool', 'text', 'time') or one.distinct < 1:
+      continue
+    why = _of_column(sample, one, binary)
+    if why:
+      found[one.name] = why
+  return found
+
+
+def _of_column(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  labels: Sequence[labels_lib.Label],
+) -> str:
+  """Why a column is a leak, or ''."""
+  is_number = facts.kind in ('number', 'bool')
+  few = facts.distinct * _ROWS_OF_VALUE <= facts.rows
+  value = (
+    facts_lib.number(sample, facts)
+    if is_number
+    else facts_lib.text(sample, facts)
+  )
+  if not (is_number or few):
+    value = f'{value} IS NOT NULL'
+  labelled = [facts_lib.number(sample, label.facts) for label in labels]
+  counts = ', '.join(
+    f'count(*) FILTER ({label} = 1), count(*) FILTER ({label} = 0)'
+    for label in labelled
+  )
+  if not counts:
+    return ''
+  rows = sample.fetch(f'{value} AS v, {counts}', 'GROUP BY v ORDER BY v')
+  # The rarest label that it tells says most.
+  for i, label in reversed([*enumerate(labels)]):
+    ones = np.array([row[1 + 2 * i] for row in rows], np.float64)
+    zeros = np.array([row[2 + 2 * i] for row in rows], np.float64)
+    if min(ones.sum(), zeros.sum()) < _LEAST_ROWS:
+      continue
+    why = _filled([row[0] for row in rows], ones, zeros, is_number)
+    if why:
+      return f'{why} where {label.column} is 1'
+    given = [j for j, row in enumerate(rows) if row[0] is not None]
+    auc = _auc(ones[given], zeros[given], few)
+    if auc > AUC:
+      return f'tells {label.column} nearly alone (AUC {auc:.3f})'
+  return ''
+
+
+def _filled(
+  values: Sequence[Any],
+  ones: np.ndarray,
+  zeros: np.ndarray,
+  is_number: bool,
+) -> str:
+  """'filled only' or 'other than 0 only', if it is so; else ''."""
+  rate = ones.sum() / (ones.sum() + zeros.sum())
+  cases = {'filled only': [v is not None and v is not False for v in values]}
+  if is_number and min((v for v in values if v is not None), default=-1) >= 0:
+    cases['other than 0 only'] = [v is not None and v != 0 for v in values]
+  for what, places in cases.items():
+    inside, outside = ones[places].sum(), zeros[places].sum()
+    if all(places) or inside < _LEAST_ROWS:
+      continue
+    if inside / (inside + outside) >= _FILLED and rate**inside < _CHANCE:
+      return what
+  return ''
+
+
+def _auc(ones: np.ndarray, zeros: np.ndarray, by_rate: bool) -> float:
+  """The AUC of values in order, in the better direction.
+
+  Args:
+    ones: rows with label 1 of every value.
+    zeros: with label 0.
+    by_rate: whether the values may be ordered by their rates.
+  """
+  if not min(ones.sum(), zeros.sum()):
+    return 0.5
+  if by_rate:
+    order = np.argsort(ones / np.maximum(ones + zeros, 1))
+    ones, zeros = ones[order], zeros[order]
+  below = np.cumsum(zeros) - zeros
+  auc = (ones * (below + zeros / 2)).sum() / (ones.sum() * zeros.sum())
+  return float(max(auc, 1 - auc))

@@ -1,0 +1,229 @@
+"""What names of columns say: of keys, times, labels, codes and amounts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+
+def _listed(text: str) -> frozenset[str]:
+  return frozenset(text.split())
+
+
+_ID = '(id|ids|key|hash|no|nr|num|number|uuid|guid|code|token|index|idx)'
+_USERS = (
+  'user|uid|visitor|customer|client|member|viewer|buyer|shopper|consumer'
+  '|subscriber|player|listener|reader|person|profile|account|msno|device|cookie'
+)
+_ITEMS = (
+  'item|product|sku|asin|article|video|movie|song|track|book|news|story|doc'
+  '|document|post|photo|listing|goods|recipe|game|course|hotel|prop|property'
+  '|restaurant|offer|coupon|note|feed|clip|episode|podcast|show|content|ad|ads'
+  '|advert|creative|banner|campaign'
+)
+# From the surest word to the least sure one.
+_KEYS = {
+  'user': rf'(full|anonymous|anon|app|web|hashed|raw)?({_USERS})(pseudo)?'
+  rf'({_ID}|name)?',
+  'item': rf'(target|candidate)?({_ITEMS}){_ID}?',
+  'session': rf'(user|web|app)?(session|sess|visit|sid|slate){_ID}?'
+  rf'|(search|srch|query|request|req|pageview|pv|impression|trace){_ID}',
+  'domain': rf'(domain|scenario|scene|tab|market|site|surface|placement){_ID}?',
+  'weight': '(instance|sample|row|example)weight',
+  'split': '(split|fold|partition|subset)',
+  'event': '(event|action|behaviou?r|activity|interaction)(type|name)?',
+}
+_TIME = _listed('time timestamp ts date datetime dt at when epoch day')
+_GLUED_TIME = '(event|log|visit|create|order)(date|time)$|timestamp$'
+# Times of something else than the row, and lengths of time.
+_NO_TIME = _listed(
+  'hour hourmin weekday dow month year minute tz zone play watch dwell stay'
+  ' spent duration delay gap since birth dob register registered registration'
+  ' signup joined release released publish published expire expiry listen'
+  ' read per avg mean'
+)
+_LABEL = _listed(
+  'click clicked clk conversion convert converted conv ctcvr buy bought'
+  ' purchase purchased order ordered pay paid cart addtocart like liked follow'
+  ' followed share shared forward comment commented favorite favourite fav'
+  ' collect collected hate dislike disliked subscribe subscribed reply install'
+  ' installed download downloaded finish finished complete completed watched'
+  ' viewed label target y outcome response responded churn churned attribution'
+  ' attributed win won booking booked accept accepted save saved skip skipped'
+  ' enter success retained engaged upvote downvote vote played listened opened'
+  ' reacted redeemed cvr read'
+)
+_VIEWS = {'long', 'valid', 'effective', 'full', 'finish', 'complete'}
+# Of what was before the row, of counts, and of who or what is shown.
+_NO_LABEL = _listed(
+  'user item count cnt num last prev previous history past before ever total'
+  ' avg mean rate ratio days ago feat random rand'
+)
+# What a row led to, as a number.
+_OUTCOME = _listed(
+  'rating stars play watch watched watching dwell stay listen spent revenue gmv'
+  ' sales profit'
+)
+_CODE = _listed(
+  'id ids code cat category type kind class level tab zip zipcode postal gender'
+  ' sex feat feature hour hourmin weekday dow month day country region city'
+  ' state brand segment group cluster bucket range channel platform os browser'
+  ' device lang language status flag index key hash genre slot pos position'
+  ' rank domain market store shop seller publisher advertiser campaign'
+  ' occupation education'
+)
+_AMOUNT = _listed(
+  'price amount cost count cnt num number qty quantity age days duration length'
+  ' len size score rate ratio ctr cvr avg mean sum total min max distance time'
+  ' sec seconds ms views clicks likes sales revenue balance income height width'
+  ' weight bid budget discount popularity stars rating percent pct freq'
+  ' frequency gap value'
+)
+_IMPRESSIONS = _listed(
+  'view pv pageview impression show exposure display detail detailview'
+)
+_CARTS = _listed('cart addtocart addcart basket addtobasket')
+_PURCHASES = _listed('buy purchase transaction order pay checkout')
+_OTHER_EVENTS = _listed(
+  'click removefromcart fav favorite like share follow install search play wish'
+  ' wishlist rate'
+)
+
+
+def words(name: str) -> list[str]:
+  """Lower-case words of a name.
+
+  >>> words('isClick_2'), words('visitorid')
+  (['is', 'click', '2'], ['visitorid'])
+  """
+  parts = re.findall(r'[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+', name)
+  return [part.lower() for part in parts]
+
+
+def rank(name: str, role: str) -> int | None:
+  """How well a name fits a role: 0 is best, None is not at all.
+
+  >>> rank('user_id', 'user'), rank('user_active_degree', 'user')
+  (0, None)
+  >>> rank('video_id', 'item') < rank('campaign', 'item')
+  True
+  """
+  joined = ''.join(words(name))
+  found = re.fullmatch(_KEYS[role], joined)
+  if not found:
+    return None
+  listed = {'user': _USERS, 'item': _ITEMS}.get(role, '').split('|')
+  return next((i for i, w in enumerate(listed) if w in found.groups()), 0)
+
+
+def is_time(name: str) -> bool:
+  """Whether a name is that of the time of something.
+
+  >>> is_time('time_ms'), is_time('eventTime'), is_time('createdate')
+  (True, True, True)
+  >>> is_time('play_time'), is_time('candidate')
+  (False, False)
+  """
+  found = set(words(name))
+  glued = re.search(
+    '(event|log|visit|create|order)(date|time)$|timestamp$',
+    ''.join(words(name)),
+  )
+  return (bool(found & _TIME) or glued is not None) and not found & _NO_TIME
+
+
+def is_label(name: str) -> bool:
+  """Whether a name is that of an answer to a row.
+
+  >>> is_label('is_click'), is_label('long_view'), is_label('click_count')
+  (True, True, False)
+  """
+  parts = words(name)
+  found, joined = set(parts), ''.join(parts).removeprefix('is')
+  is_view = 'view' in found and bool(found & _VIEWS)
+  named = bool(found & _LABEL) or joined in _LABEL or is_view
+  return named and not found & _NO_LABEL
+
+
+def is_outcome(name: str) -> bool:
+  """Whether a name is that of a number that the row led to.
+
+  >>> is_outcome('play_time_ms'), is_outcome('duration_ms')
+  (True, False)
+  """
+  found = set(words(name))
+  return bool(found & _OUTCOME) and not found & _NO_LABEL
+
+
+def measure(name: str) -> str:
+  """`code` or `amount` if a name says that its numbers are; else ''.
+
+  >>> measure('cat1'), measure('price'), measure('price_range'), measure('x')
+  ('code', 'amount', 'code', '')
+  """
+  for word in reversed(words(name)):
+    if word in _CODE:
+      return 'code'
+    if word in _AMOUNT:
+      return 'amount'
+  return 'code' if re.search('id$', ''.join(words(name))) else ''
+
+
+def event(value: str) -> str:
+  """What happened: `impression`, `cart`, `purchase`, `other`; '' if unknown.
+
+  >>> event('view'), event('add_to_cart'), event('transaction')
+  ('impression', 'cart', 'purchase')
+  >>> event('remove_from_cart'), event('blue')
+  ('other', '')
+  """
+  word = ''.join(words(value))
+  groups = {
+    'impression': _IMPRESSIONS,
+    'cart': _CARTS,
+    'purchase': _PURCHASES,
+    'other': _OTHER_EVENTS,
+  }
+  return next((name for name, known in groups.items() if word in known), '')
+
+
+def takes_back(value: str) -> bool:
+  """Whether an event undoes another one.
+
+  >>> takes_back('remove_from_cart'), takes_back('unlike'), takes_back('cart')
+  (True, True, False)
+  """
+  word = ''.join(words(value))
+  return word.startswith(('remove', 'un', 'delete', 'cancel', 'return'))
+
+
+def unique(columns: Iterable[str]) -> dict[str, str]:
+  """Names that a schema takes for columns, different whatever their case.
+
+  >>> unique(['price', 'Price (EUR)', 'price?'])
+  {'price': 'price', 'Price (EUR)': 'Price_EUR', 'price?': 'price_2'}
+  """
+  found: dict[str, str] = {}
+  for column in columns:
+    name = re.sub('[^A-Za-z0-9_.-]+', '_', column).strip('_.-')[:80] or 'field'
+    if re.fullmatch('[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}', column):
+      name = column
+    taken = {other.lower() for other in found.values()}
+    number = 2
+    base = name
+    while name.lower() in taken:
+      name, number = f'{base}_{number}', number + 1
+    found[column] = name
+  return found
+
+
+def of_tasks(columns: Sequence[str]) -> dict[str, str]:
+  """Names of tasks: the columns' without a leading `is_`.
+
+  >>> of_tasks(['is_click', 'long_view'])
+  {'is_click': 'click', 'long_view': 'long_view'}
+  """
+  short = {column.removeprefix('is_') or column: column for column in columns}
+  if len(short) < len(columns):
+    return unique(columns)
+  return {short[name]: given for name, given in unique(short).items()}

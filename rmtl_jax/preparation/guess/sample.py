@@ -1,0 +1,370 @@
+"""A sample of a raw log's rows: blocks that are spread over all of its files.
+
+Rows of a block follow each other, so that sessions stay together. A log with
+fewer rows than were asked for is read whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import math
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import parquet
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.raw import folders
+
+DELIMITERS = (',', '\t', ';', '|')
+ORDER = 'row_of_sample'
+_BLOCKS = 16
+# A log with no more than so many times the rows that are wanted is read whole.
+_ALL = 1.5
+_MOST_FILES = 16
+_HEAD_BYTES = 2**20
+# Compressed text can't be skipped: blocks come from its first gigabytes.
+_MOST_UNPACKED = 2**31
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """Rows of a log in a DuckDB table.
+
+  Attributes:
+    connection: holds the table.
+    table: its name; see `column`. ORDER numbers its rows, in the log's order.
+    names: columns of the log.
+    kinds: of each, `text` (all of CSV), `number`, `bool`, `time`, `list` or
+      `other`.
+    rows: of the sample.
+    log_rows: of the log; an estimate unless `is_whole`.
+    is_whole: whether the sample is the log.
+    delimiter: of CSV files, if it is not that of their names.
+    faulty: rows of files that are read whole with too few or too many values.
+  """
+
+  connection: duckdb.DuckDBPyConnection
+  table: str
+  names: tuple[str, ...]
+  kinds: tuple[str, ...]
+  rows: int
+  log_rows: int
+  is_whole: bool
+  delimiter: str
+  faulty: int = 0
+
+  def column(self, name: str) -> str:
+    """SQL of a column of the log."""
+    return f'c{self.names.index(name)}'
+
+  def fetch(self, select: str, rest: str = '') -> list[tuple[Any, ...]]:
+    """Rows of a query over the sample."""
+    return self.connection.execute(
+      f'SELECT {select} FROM {self.table} {rest}'
+    ).fetchall()
+
+
+def read(log: pathlib.Path, rows: int, delimiter: str = '') -> Sample:
+  """Reads a sample of a CSV or Parquet file, or of a directory of either.
+
+  Args:
+    log: the file or the directory.
+    rows: how many, about.
+    delimiter: between a CSV file's values; empty: found in the header.
+
+  Raises:
+    types.InputError: no such files, or empty, unreadable or headerless ones.
+  """
+  paths = folders.find(log)
+  if paths[0].name.lower().endswith(folders.PARQUET):
+    return _of_parquet(paths, rows)
+  delimiter = delimiter or _find_delimiter(paths[0])
+  return _of_csv(paths, rows, delimiter)
+
+
+def _spread(things: Sequence[Any], most: int) -> list[Any]:
+  """At most so many of them, evenly over all."""
+  places = np.linspace(0, len(things) - 1, min(most, len(things)))
+  return [things[i] for i in sorted({round(place) for place in places})]
+
+
+def _find_delimiter(path: pathlib.Path) -> str:
+  """The delimiter that parts the header most often."""
+  counts = {sign: len(raw_csv.read_header(path, sign)) for sign in DELIMITERS}
+  return max(counts, key=lambda sign: counts[sign])
+
+
+def _of_csv(paths: Sequence[pathlib.Path], rows: int, delimiter: str) -> Sample:
+  header = raw_csv.read_header(paths[0], delimiter)
+  chosen = _spread(paths, _MOST_FILES)
+  records: list[list[str]] = []
+  of_folders: dict[str, list[str | None]] = {}
+  estimated, faulty, is_whole = 0, 0, len(chosen) == len(paths)
+  for path in chosen:
+    if raw_csv.read_header(path, delimiter) != header:
+      raise types.InputError(
+        f'{path}: has other columns than {paths[0]}, in its header'
+      )
+    found, in_file, wrong = _csv_records(
+      path, max(rows // len(chosen), 1), delimiter, len(header)
+    )
+    records += found
+    for name, value in folders.values(path, None, header).items():
+      of_folders.setdefault(name, []).extend([value] * len(found))
+    estimated, faulty = estimated + in_file, faulty + wrong
+    is_whole = is_whole and len(found) == in_file
+  if not records:
+    raise types.InputError(f'{paths[0]}: no rows below the header')
+  columns = list(zip(*records, strict=True))
+  _check_header(paths[0], header, columns)
+  raw.check_columns(paths[0], header, ())
+  arrays = [pa.array(values, pa.string()) for values in columns]
+  for name, values in of_folders.items():
+    if len(values) == len(records):  # folders of all files name it
+      header = [*header, name]
+      arrays.append(pa.array(values, pa.string()))
+  total = estimated * len(paths) // len(chosen)
+  made = _sample(header, arrays, total, is_whole, delimiter, paths[0])
+  return dataclasses.replace(made, faulty=faulty)
+
+
+def _csv_records(
+  path: pathlib.Path, rows: int, delimiter: str, width: int
+) -> tuple[list[list[str]], int, int]:
+  """Records of a file without its header, about how many it has, and faulty."""
+  kind, size = raw.compression(path), path.stat().st_size
+  try:
+    with path.open('rb') as packed:
+      file = (
+        packed if kind == 'none' else pa.CompressedInputStream(packed, kind)
+      )
+      head = file.read(_HEAD_BYTES)
+      if len(head) < _HEAD_BYTES:
+        size = len(head)
+      elif kind != 'none':
+        size = round(size * len(head) / max(packed.tell(), 1))
+      length = len(head) / max(head.count(b'\n'), 1)
+      if size <= _ALL * rows * length:
+        # What is compressed may be longer than it seemed.
+        most = math.ceil(4 * _ALL * rows * length)
+        while len(head) < most and (more := file.read(_HEAD_BYTES)):
+          head += more
+        found, faulty = _parse(head, delimiter, width)
+        return found, len(found) + len(file.read(1)), faulty
+      found = []
+      block = math.ceil(rows * length / _BLOCKS)
+      for text in _blocks(file, head, min(size, _MOST_UNPACKED), block):
+        # The first line is the header, or a part of a row.
+        found += _parse(text[: text.rfind(b'\n') + 1], delimiter, width)[0]
+  except (OSError, pa.ArrowException) as error:
+    first = types.first_line(error)
+    raise types.InputError(f'{path}: not readable: {first}') from None
+  return found, max(round(size / length), len(found) + 1), 0
+
+
+def _blocks(file: Any, head: bytes, size: int, block: int) -> Iterator[bytes]:
+  """Blocks of a file from its beginning to its end.
+
+  Args:
+    file: of which `head` has been read.
+    head: its first bytes.
+    size: of the file, about.
+    block: bytes of a block.
+  """
+  place, rest = len(head), head
+  for start in np.linspace(0, max(size - block, 0), _BLOCKS).astype(int):
+    # What is compressed can't be sought, only read.
+    if start > place and file.seekable():
+      file.seek(start)
+      place, rest = start, b''
+    while place < start + block and (more := file.read(_HEAD_BYTES)):
+      rest = (rest + more)[-(_HEAD_BYTES + block) :]
+      place += len(more)
+    begin = start - (place - len(rest))
+    yield rest[max(begin, 0) : max(begin + block, 0)]
+
+
+def _parse(
+  text: bytes, delimiter: str, width: int
+) -> tuple[list[list[str]], int]:
+  """Whole records of a block after its first line, and how many are not."""
+  lines = io.StringIO(text.decode('utf-8-sig', 'replace'), newline='')
+  found: list[list[str]] = []
+  faulty = 0
+  try:
+    for i, record in enumerate(raw.csv_records(lines, delimiter)):
+      if i and len(record) == width:
+        found.append(record)
+      elif i and record:
+        faulty += 1
+  except csv.Error:  # a block may begin within a quoted value
+    faulty += 1
+  return found, faulty
+
+
+def _check_header(
+  path: pathlib.Path,
+  header: Sequence[str],
+  columns: Sequence[tuple[str, ...]],
+) -> None:
+  """Refuses a first line that looks like a row; names may be numbers.
+
+  Raises:
+    types.InputError: it has numbers that are no names (fractions, or in no
+      order, or nothing else), or texts that their columns have again.
+  """
+  numbers = [name.strip() for name in header if _is_number(name)]
+  are_names = all(map(str.isdecimal, numbers)) and (
+    [*map(int, numbers)] == [*range(len(header))]
+    or (len(numbers) < len(header) and _increase([*map(int, numbers)]))
+  )
+  odd = [] if are_names else numbers
+  texts = [
+    (name, name in values)
+    for name, values in zip(header, columns, strict=True)
+    if not _is_number(name)
+  ]
+  if 2 * sum(again for _, again in texts) > len(texts):
+    odd += [name for name, again in texts if again]
+  if odd:
+    raise types.InputError(
+      f'{path}: row 1 is no header: it holds the value {odd[0].strip()!r:.80};'
+      f' expected {len(header)} column names above the rows'
+    )
+
+
+def _is_number(text: str) -> bool:
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True
+
+
+def _increase(numbers: Sequence[int]) -> bool:
+  return all(a < b for a, b in itertools.pairwise(numbers))
+
+
+def _of_parquet(paths: Sequence[pathlib.Path], rows: int) -> Sample:
+  chosen, parts, total = _spread(paths, _MOST_FILES), [], 0
+  for path in chosen:
+    try:
+      with parquet.open_file(path) as file:
+        found = _parquet_rows(file, max(rows // len(chosen), 1))
+        total += file.metadata.num_rows
+      for name, value in folders.values(path, None, found.column_names).items():
+        found = found.append_column(
+          name, pa.array([value] * found.num_rows, pa.string())
+        )
+    except (OSError, pa.ArrowException) as error:
+      first = types.first_line(error)
+      raise types.InputError(
+        f'{path}: not readable as Parquet: {first}'
+      ) from None
+    raw.check_columns(path, found.column_names, ())
+    parts.append(found)
+    if found.column_names != parts[0].column_names:
+      raise types.InputError(f'{path}: has other columns than {paths[0]}')
+  try:
+    table = pa.concat_tables(parts, promote_options='permissive')
+  except pa.ArrowException as error:
+    raise types.InputError(
+      f'{paths[0]}: the types of its columns are not those of the other'
+      f' files: {types.first_line(error)}'
+    ) from None
+  if not table.num_rows:
+    raise types.InputError(f'{paths[0]}: has no rows')
+  is_whole = len(chosen) == len(paths) and table.num_rows == total
+  return _sample(
+    table.column_names,
+    table.columns,
+    total * len(paths) // len(chosen),
+    is_whole,
+    '',
+    paths[0],
+  )
+
+
+def _parquet_rows(file: Any, rows: int) -> pa.Table:
+  """Rows of a file: all, or the first ones of row groups all over it."""
+  if file.metadata.num_rows <= _ALL * rows:
+    return file.read()
+  groups = _spread(range(file.num_row_groups), _BLOCKS)
+  batches = []
+  for group in groups:
+    wanted = max(rows // len(groups), 1)
+    for batch in file.iter_batches(wanted, row_groups=[group]):
+      batches.append(batch)
+      break
+  return pa.Table.from_batches(batches, file.schema_arrow)
+
+
+def _kind(found: pa.DataType) -> str:
+  """The kind of a column, for Sample.kinds."""
+  if parquet.is_text(found):
+    return 'text'
+  if pa.types.is_boolean(found):
+    return 'bool'
+  if pa.types.is_timestamp(found) or pa.types.is_date(found):
+    return 'time'
+  if (
+    pa.types.is_integer(found)
+    or pa.types.is_floating(found)
+    or pa.types.is_decimal(found)
+  ):
+    return 'number'
+  is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
+  return 'list' if is_list else 'other'
+
+
+def _readable(column: Any, kind: str) -> Any:
+  """A column of a type that DuckDB has; of others only what is there."""
+  if kind == 'other':
+    return column.is_valid().cast(pa.int8())
+  wide = pa.types.is_float16(column.type) or pa.types.is_decimal256(column.type)
+  return column.cast(pa.float64()) if wide else column
+
+
+def _sample(
+  names: Sequence[str],
+  columns: Sequence[Any],
+  log_rows: int,
+  is_whole: bool,
+  delimiter: str,
+  path: pathlib.Path,
+) -> Sample:
+  """Puts the columns into a table of their own database."""
+  connection, name = sql.connect(), sql.unique_name('sample')
+  kinds = tuple(_kind(column.type) for column in columns)
+  table = pa.table(
+    [
+      *map(_readable, columns, kinds),
+      pa.array(np.arange(len(columns[0]))),
+    ],
+    [*(f'c{i}' for i in range(len(columns))), ORDER],
+  )
+  connection.register('arrow_rows', table)
+  with sql.name_errors(path, 'not readable'):
+    connection.execute(f'CREATE TABLE {name} AS SELECT * FROM arrow_rows')
+  connection.unregister('arrow_rows')
+  return Sample(
+    connection,
+    name,
+    tuple(names),
+    kinds,
+    table.num_rows,
+    log_rows,
+    is_whole,
+    '' if raw.delimiter_of(path, '') == delimiter else delimiter,
+  )

@@ -1,0 +1,215 @@
+"""Which column is the time of a row, and in which unit."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import names
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Seconds since 1970 of the years in which logs were written.
+_EARLIEST_S = 946_684_800
+_DAY_S = 86_400
+_PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
+# Days as numbers, such as 20240501.
+_FIRST_DAY, _LAST_DAY = 19_000_101, 21_001_231
+# Dates and times of day that are not ISO's.
+_WRITTEN = r'\d{1,4}[-/.]\d{1,2}|\d{1,2}:\d\d'
+# Patterns of text that is not ISO's, the day before the month where both fit.
+_PATTERNS = (
+  '%Y-%m-%d %H',
+  '%Y/%m/%d %H:%M:%S',
+  '%Y/%m/%d %H:%M',
+  '%d.%m.%Y %H:%M:%S',
+  '%d.%m.%Y %H:%M',
+  '%d.%m.%Y',
+  '%d/%m/%Y %H:%M:%S',
+  '%d/%m/%Y %H:%M',
+  '%d/%m/%Y',
+  '%m/%d/%Y %H:%M:%S',
+  '%m/%d/%Y %H:%M',
+  '%m/%d/%Y',
+  '%m/%d/%Y %I:%M:%S %p',
+  '%d/%b/%Y:%H:%M:%S %z',
+)
+# Least times that are counted from a log's beginning.
+_LEAST_RELATIVE = 100
+
+
+class Time(NamedTuple):
+  """A column of times.
+
+  Attributes:
+    column: its name.
+    form: what a schema says of it beside the column; empty if it can say
+      nothing.
+    why: the form was taken.
+    rank: of several the greatest is the row's.
+    is_date: whether it tells days since 1970, not times from a beginning.
+    days: between the first and the last.
+    has_clock: whether it tells more than days.
+  """
+
+  column: str
+  form: dict[str, str]
+  why: str
+  rank: tuple[float, ...]
+  is_date: bool = True
+  days: float = 0.0
+  has_clock: bool = True
+
+
+def find(
+  sample: sample_lib.Sample, facts: Sequence[facts_lib.Facts]
+) -> tuple[Time | None, dict[str, str]]:
+  """The time of the rows, and why other columns of times are not it."""
+  found = [time for one in facts if (time := _of_column(sample, one))]
+  complete = {one.name for one in facts if one.filled == one.rows}
+  rows = [
+    time
+    for time in found
+    if time.form
+    and time.column in complete
+    and names.is_time(time.column)
+    and not names.is_label(time.column)
+  ]
+  best = max(rows, key=lambda time: time.rank, default=None)
+  others = {}
+  for time in found:
+    if time is best:
+      continue
+    if time.column not in complete:
+      others[time.column] = f'{time.why}, of something that not every row has'
+    elif best:
+      others[time.column] = f'{time.why}; {best.column} is the time'
+    elif not time.form:
+      others[time.column] = f'{time.why}, which no schema reads'
+    else:
+      others[time.column] = f'{time.why}; not the time of a row by its name'
+  return best, others
+
+
+def _of_column(
+  sample: sample_lib.Sample, facts: facts_lib.Facts
+) -> Time | None:
+  if facts.distinct < 2:
+    return None
+  named = names.is_time(facts.name)
+  if facts.kind == 'time':
+    value = f'TRY_CAST({facts_lib.text(sample, facts)} AS TIMESTAMPTZ)'
+    return _of_texts(sample, facts, value, {'unit': 'iso'})
+  if named and facts.kind in ('text', 'list'):
+    return _of_patterns(sample, facts, _PATTERNS)
+  if facts.kind != 'number' or not facts.whole:
+    return None
+  is_days = facts.least >= _FIRST_DAY and facts.largest <= _LAST_DAY
+  # Only text has a pattern, as all values of CSV files are.
+  is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
+  if named and is_days and (found := _of_patterns(sample, facts, ('%Y%m%d',))):
+    return found if is_text else found._replace(form={})
+  unit = _unit(facts)
+  # Numbers of ten digits may be ids.
+  if unit and (named or unit != 's'):
+    return _since_1970(facts, unit)
+  is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
+  if named and is_relative and names.measure(facts.name) != 'code':
+    unit = next((u for u in _PER_SECOND if u in names.words(facts.name)), 's')
+    why = (
+      f'named like a time, from {facts.least:.0f} to {facts.largest:.0f}: not'
+      f' since 1970, so read as {unit} since the log began'
+    )
+    rank = False, True, facts.distinct
+    return Time(facts.name, {'unit': unit}, why, rank, is_date=False)
+  return None
+
+
+def _of_patterns(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  patterns: Sequence[str],
+) -> Time | None:
+  """Text of times of which one pattern reads every value."""
+  text = facts_lib.text(sample, facts)
+  values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
+  shown, *counts = sample.fetch(
+    ', '.join([f'min({text})', *(f'count({value})' for value in values)])
+  )[0]
+  for pattern, value, count in zip(patterns, values, counts, strict=True):
+    if count == facts.filled:
+      return _of_texts(sample, facts, value, {'format': pattern})
+  if not re.match(_WRITTEN, shown or ''):
+    return None
+  return Time(facts.name, {}, f'times such as {shown!r}', ())
+
+
+def _of_texts(
+  sample: sample_lib.Sample,
+  facts: facts_lib.Facts,
+  value: str,
+  form: dict[str, str],
+) -> Time:
+  """Times that are text, or of a type of their own.
+
+  Args:
+    sample: the rows.
+    facts: of the column.
+    value: SQL of the times.
+    form: for the schema.
+  """
+  first, last, days = sample.fetch(
+    f'epoch(min({value})), epoch(max({value})), count(DISTINCT {value}::DATE)'
+  )[0]
+  is_day = days == facts.distinct
+  why = f'{"days" if is_day else "times"} {_span(first, last)}'
+  if 'format' in form:
+    why += f', as {form["format"]}'
+  return Time(
+    facts.name,
+    form,
+    why,
+    (True, not is_day, facts.distinct),
+    days=(last - first) / _DAY_S,
+    has_clock=not is_day,
+  )
+
+
+def _since_1970(facts: facts_lib.Facts, unit: str) -> Time:
+  first, last = (
+    facts.least / _PER_SECOND[unit],
+    facts.largest / _PER_SECOND[unit],
+  )
+  return Time(
+    facts.name,
+    {'unit': unit},
+    f'in {unit} since 1970 {_span(first, last)}',
+    (True, True, facts.distinct),
+    days=(last - first) / _DAY_S,
+  )
+
+
+def _span(first: float, last: float) -> str:
+  """'from 2024-05-01 to 2024-05-28', of seconds since 1970."""
+  ends = (
+    np.datetime64(int(at), 's').astype('datetime64[D]') for at in (first, last)
+  )
+  return 'from {} to {}'.format(*ends)
+
+
+def _unit(facts: facts_lib.Facts) -> str:
+  """The unit in which all values are days from 2000 to tomorrow, or ''."""
+  now = datetime.datetime.now(datetime.UTC).timestamp() + 2 * _DAY_S
+  return next(
+    (
+      unit
+      for unit, times in _PER_SECOND.items()
+      if facts.least / times >= _EARLIEST_S and facts.largest / times < now
+    ),
+    '',
+  )

@@ -1,0 +1,215 @@
+"""The schema's JSON, and what to say beside it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.guess import (
+  events,
+  features,
+  keys,
+  labels,
+  names,
+  times,
+)
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import sample as sample_lib
+
+# Of an object in the schema.
+_LONGEST_LINE = 70
+# From how many days on the hour and the weekday tell something.
+_LEAST_DAYS = {'hour': 2, 'weekday': 14}
+
+
+def schema(
+  sample: sample_lib.Sample,
+  facts: Sequence[facts_lib.Facts],
+  roles: Mapping[str, keys.Key],
+  time: times.Time | None,
+  tasks: Sequence[labels.Label],
+  fields: Mapping[str, features.Feature],
+  happened: events.Events | None,
+) -> dict[str, Any]:
+  """The JSON object, its keys in the order of the documentation."""
+  record: dict[str, Any] = {
+    role: roles[role].column
+    for role in ('session', 'user', 'item', 'domain')
+    if role in roles
+  }
+  if time:
+    record['time'] = {'column': time.column, **time.form}
+  as_fields = [
+    roles[role].column for role in ('user', 'item', 'domain') if role in roles
+  ]
+  record |= _fields(as_fields, fields)
+  if time and (made := _from_time(facts, time)):
+    record['from_time'] = made
+  if tasks:
+    task_names = names.of_tasks([task.column for task in tasks])
+    record['tasks'] = [task.entry(task_names) for task in tasks]
+  elif happened and time and 'item' in roles and {'user', 'session'} & {*roles}:
+    record['events'], record['tasks'] = events.declare(happened)
+  if sample.delimiter:
+    record['delimiter'] = sample.delimiter
+  used = {*fields, *(key.column for key in roles.values())}
+  used |= {task.column for task in tasks}
+  nothing = sorted(
+    {
+      text
+      for one, kind in zip(facts, sample.kinds, strict=True)
+      if one.name in used and kind == 'text'
+      for text in one.nothing
+    }
+  )
+  if nothing:
+    record['missing'] = nothing
+  return record
+
+
+def text(record: Mapping[str, Any]) -> str:
+  """The JSON as people edit it: an entry on a line.
+
+  >>> print(text({'user': 'u', 'numeric': ['a', {'column': 'b'}]}), end='')
+  {
+    "user": "u",
+    "numeric": [
+      "a",
+      {"column": "b"}
+    ]
+  }
+  """
+  lines = []
+  for key, value in record.items():
+    shown = json.dumps(value)
+    if isinstance(value, list):
+      entries = ',\n'.join(f'    {json.dumps(entry)}' for entry in value)
+      shown = f'[\n{entries}\n  ]'
+    elif isinstance(value, dict) and len(shown) > _LONGEST_LINE:
+      entries = ',\n'.join(
+        f'    {json.dumps(k)}: {json.dumps(v)}' for k, v in value.items()
+      )
+      shown = f'{{\n{entries}\n  }}'
+    lines.append(f'  {json.dumps(key)}: {shown}')
+  return '{\n' + ',\n'.join(lines) + '\n}\n'
+
+
+def _from_time(facts: Sequence[facts_lib.Facts], time: times.Time) -> list[str]:
+  """Categories to make of the time, which the log has not and which vary."""
+  words = {word for one in facts for word in names.words(one.name)}
+  made = []
+  if time.is_date and time.has_clock and time.days >= _LEAST_DAYS['hour']:
+    made += [] if words & {'hour', 'hourmin'} else ['hour']
+  if time.is_date and time.days >= _LEAST_DAYS['weekday']:
+    made += [] if words & {'weekday', 'dow'} else ['weekday']
+  return made
+
+
+def _fields(
+  keys_: Sequence[str],
+  fields: Mapping[str, features.Feature],
+) -> dict[str, list[Any]]:
+  """Entries of the fields by kind; a name alone where that says all.
+
+  Args:
+    keys_: columns that are categorical, whatever else they are.
+    fields: the other columns.
+  """
+  kinds = {column: 'categorical' for column in keys_}
+  kinds |= {column: field.kind for column, field in fields.items()}
+  field_names = names.unique(column for column, kind in kinds.items() if kind)
+  found: dict[str, list[Any]] = {kind: [] for kind in manifest_lib.KINDS}
+  for column, name in field_names.items():
+    entry: dict[str, Any] = {'column': column}
+    if name != column:
+      entry['name'] = name
+    if column in fields:
+      entry |= fields[column].more
+    found[kinds[column]].append(column if len(entry) == 1 else entry)
+  return {kind: entries for kind, entries in found.items() if entries}
+
+
+def problem(
+  log: pathlib.Path,
+  sample: sample_lib.Sample,
+  happened: events.Events | None,
+  record: Mapping[str, Any],
+) -> str:
+  """Why `rmtl prepare` could not use the schema, in one line, or ''."""
+  if happened and 'events' not in record:
+    known = events.source_of(sample.names)
+    read = f'; `rmtl prepare --source={known}` reads it' if known else ''
+    return (
+      f'{log}: a log of events, not of impressions: {happened.text()}; expected'
+      f' columns named like an item, a time, and a user or session{read}'
+    )
+  if 'tasks' not in record:
+    return (
+      f'{log}: no column looks like a label: none holds 0 and 1 and is named'
+      ' like an answer, or stands last'
+    )
+  if not record.keys() & set(manifest_lib.KINDS):
+    return f'{log}: no column is left that a model could learn from'
+  return ''
+
+
+def notes(
+  sample: sample_lib.Sample,
+  roles: Mapping[str, keys.Key],
+  time: times.Time | None,
+  tasks: Sequence[labels.Label],
+  record: Mapping[str, Any],
+) -> list[str]:
+  """What a person should know, in sentences."""
+  found = []
+  if 'events' in record:
+    shown = ', '.join(record['events']['impressions'])
+    found.append(
+      'A log of events, not of impressions: a row will be a pair of session and'
+      f' item with an event {shown}, its labels the other events of the pair.'
+    )
+  known = events.source_of(sample.names)
+  if known:
+    found.append(
+      f'The columns are those of a log that `rmtl prepare --source={known}`'
+      ' reads, with the tables beside it.'
+    )
+  if 'session' in roles:
+    found.append(f'Sessions: the rows of one {roles["session"].column}.')
+  elif 'user' in roles and time:
+    found.append(
+      f'Sessions: rows of one {roles["user"].column}, until a gap above'
+      ' --idle_minutes (30).'
+    )
+  else:
+    found.append(
+      'No session, and no user with a time: every row is a session of its own,'
+      ' and critics have no future to foresee.'
+    )
+  if sample.faulty:
+    found.append(
+      f'Rows with more or fewer values than the header: {sample.faulty:,};'
+      ' `rmtl prepare` will name the first.'
+    )
+  if time is None:
+    found.append(
+      'No time of the rows: sessions are drawn for the splits, and there are no'
+      ' as-of features.'
+    )
+  elif not time.is_date:
+    found.append(
+      f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
+      ' needs --any_dates.'
+    )
+  if 'from_time' in record:
+    found.append(
+      f'Categories made of the time: {" and ".join(record["from_time"])}.'
+    )
+  if tasks and time:  # of events they have times of their own
+    found.append(
+      'If labels become known late, say so: "known_after_seconds" in a task.'
+    )
+  return found

@@ -1,0 +1,108 @@
+"""What a schema says of the vocabularies of its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.schema import part as part_lib
+
+# In a field's details too.
+BUCKETS, VECTORS, NEWEST_FIRST = 'buckets', 'vectors', 'newest_first'
+# Keys of a categorical field, and of a multi-valued one.
+CATEGORICAL = (BUCKETS, VECTORS)
+MULTI_VALUED = ('shares', NEWEST_FIRST, 'max_values')
+_MOST_BUCKETS = 2**24
+_MOST_VALUES = 2**10
+
+
+def categorical_details(entry: part_lib.Part) -> dict[str, Any]:
+  """Buckets and vectors of a categorical field, as its details.
+
+  Raises:
+    types.InputError: names the key.
+  """
+  details: dict[str, Any] = {}
+  if BUCKETS in entry.record:
+    details[BUCKETS] = entry.whole(BUCKETS, 1, _MOST_BUCKETS)
+  if VECTORS in entry.record:
+    given = entry.group(VECTORS)
+    given.known(('file', 'key', 'vector', 'trained'))
+    details[VECTORS] = {
+      'file': given.text('file'),
+      'key': given.text('key', entry.text('column')),
+      'vector': given.text('vector', 'vector'),
+      'trained': given.flag('trained'),
+    }
+  return details
+
+
+def multi_valued(entry: part_lib.Part) -> dict[str, Any]:
+  """What a list shares and how long it may be, as arguments of SourceField.
+
+  Raises:
+    types.InputError: names the key.
+  """
+  found: dict[str, Any] = {}
+  if 'max_values' in entry.record:
+    found['width'] = entry.whole('max_values', 1, _MOST_VALUES)
+  shares = entry.optional('shares')
+  if shares is not None:
+    found['vocabulary_owner'] = shares
+  if entry.flag(NEWEST_FIRST):
+    if shares is None:
+      entry.fail('newest_first: means a sequence, which "shares" a vocabulary')
+    found['details'] = {NEWEST_FIRST: True}
+  return found
+
+
+def entries(field: source.SourceField) -> dict[str, Any]:
+  """The keys that give a field's `SourceField` back, beside its details."""
+  found: dict[str, Any] = {}
+  if field.vocabulary_owner:
+    found['shares'] = field.vocabulary_owner
+  if field.width:
+    found['max_values'] = field.width
+  return found
+
+
+def bucket_entry(field: source.SourceField) -> dict[str, int]:
+  """The key of a field's buckets, where it has some."""
+  return {k: v for k, v in field.details.items() if k == BUCKETS}
+
+
+def check_owners(
+  fields: Sequence[source.SourceField], part: part_lib.Part
+) -> None:
+  """Refuses a list that shares the vocabulary of no categorical field."""
+  names = [field.name for field in fields if field.kind == 'categorical']
+  for field in fields:
+    owner = field.vocabulary_owner
+    if owner and owner not in names:
+      part.fail(
+        f'field {field.name!r}: shares: {owner!r} is no categorical field;'
+        f' there are {", ".join(names) or "none"}'
+      )
+
+
+def with_places(
+  fields: Sequence[source.SourceField], base: pathlib.Path
+) -> tuple[tuple[source.SourceField, ...], tuple[pathlib.Path, ...]]:
+  """The fields with the places of their files of vectors, and the files.
+
+  Args:
+    fields: of a schema.
+    base: directory that relative places start from.
+  """
+  found, files = [], []
+  for field in fields:
+    if asked := field.details.get(VECTORS):
+      path = base / asked['file']
+      details = field.details | {VECTORS: asked | {'file': str(path)}}
+      field = dataclasses.replace(field, details=details)
+      files.append(path)
+    found.append(field)
+  return tuple(found), tuple(files)

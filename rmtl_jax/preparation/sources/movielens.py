@@ -1,0 +1,228 @@
+"""Reads MovieLens (100K, 1M, 10M, 20M, 25M, 32M), as GroupLens publishes it.
+
+`u.data` (100K), `ratings.dat` (1M, 10M) or `ratings.csv` (the others); if they
+exist, the movies (`u.item`, `movies.dat`, `movies.csv`) and users (`u.user`,
+`users.dat`); RecBole's `.inter`, `.item` and `.user` too.
+
+Tasks: `like`, at least four stars, the usual threshold, and `love`, five; or
+`ordinal`, the stars as one ordered label, in half stars where the log has them.
+A rating is known as it is given. A session is a sitting of a user, in which
+many movies are rated.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation.raw import csv as raw_csv
+from rmtl_jax.preparation.raw import files as raw
+from rmtl_jax.preparation.sources import movielens_files
+
+_LIKE, _LOVE = 4, 5
+
+
+def read(
+  connection: duckdb.DuckDBPyConnection,
+  raw_dir: pathlib.Path,
+  options: prepare_config.PrepareConfig,
+) -> source.SourceTable:
+  """Reads ratings and joins movies and users to them.
+
+  Args:
+    connection: where tables are made.
+    raw_dir: directory of the files.
+    options: `ratings`.
+
+  Raises:
+    types.InputError: no ratings, ratings in several forms, or a faulty file.
+  """
+  form, path = _find(raw_dir)
+  table = _load(connection, form.ratings, path)
+  log = _read_log(connection, table, form.ratings)
+  files, joins, warnings = [path], '', []
+  columns = {'f_user_id': 'g."user"', 'f_movie_id': 'g.movie'}
+  for key, what in (('movie', form.movies), ('user', form.users)):
+    if what is None:
+      continue
+    found = _find_file(raw_dir, what)
+    if found is None:
+      warnings.append(f'no {what.name}: its fields are left out')
+      continue
+    files.append(found)
+    features = _read_features(connection, what, found)
+    joins += f' LEFT JOIN {features} {key}s ON {key}s.key = g."{key}"'
+    columns |= {name: f'{key}s.{name}' for name in what.columns}
+  tasks, labels = _tasks(connection, log, options.ratings)
+  start = (
+    'SELECT g.row_id, NULL AS session, g."user", g.seconds * 1000 AS timestamp'
+  )
+  listed = ', '.join(f'{v} AS {name}' for name, v in (columns | labels).items())
+  view, keys = sql.unique_name('rows'), sql.unique_name('keys')
+  connection.execute(
+    f'CREATE VIEW {view} AS {start}, {listed} FROM {log} g{joins}'
+  )
+  connection.execute(f'CREATE VIEW {keys} AS {start} FROM {log} g')
+  user, _, rating, time = form.ratings.kinds
+  return source.SourceTable(
+    view=view,
+    keys=keys,
+    fields=tuple(map(_field, columns)),
+    tasks=tuple(
+      source.SourceTask(
+        name,
+        after,
+        rating,
+        known_after_ms=0,
+        kind=kind,
+        loss=kinds.losses_of(kind)[0],
+        levels=levels,
+      )
+      for name, after, kind, levels in tasks
+    ),
+    table=table,
+    files=tuple(files),
+    any_dates=True,
+    time_column=time,
+    time_unit='s',
+    key_column=user,
+    user_field='user_id',
+    item_field='movie_id',
+    warnings=tuple(warnings),
+    options={'ratings': options.ratings},
+  )
+
+
+def _find(raw_dir: pathlib.Path) -> tuple[movielens_files.Form, pathlib.Path]:
+  """The form of the log and its file."""
+  found = [
+    (form, path)
+    for form in movielens_files.FORMS
+    if (path := _find_file(raw_dir, form.ratings))
+  ]
+  names = ', '.join(form.ratings.name for form in movielens_files.FORMS)
+  if not found:
+    raise types.InputError(f'{raw_dir}: no file of ratings: one of {names}')
+  if len(found) > 1:
+    listed = ' and '.join(path.name for _, path in found)
+    raise types.InputError(f'{raw_dir}: has {listed}, expected one log')
+  return found[0]
+
+
+def _find_file(
+  raw_dir: pathlib.Path, file: movielens_files.File
+) -> pathlib.Path | None:
+  """A file of the directory, plain or gzipped; None if there is none."""
+  found = raw.find_files(
+    raw_dir,
+    [file.name, f'{file.name}.gz'],
+    'a directory with u.data, ratings.dat or ratings.csv',
+  )
+  if len(found) > 1:
+    listed = ' and '.join(path.name for path in found)
+    raise types.InputError(f'{raw_dir}: has {listed}, expected one of them')
+  return found[0] if found else None
+
+
+def _load(
+  connection: duckdb.DuckDBPyConnection,
+  file: movielens_files.File,
+  path: pathlib.Path,
+) -> raw.RawTable:
+  return raw_csv.load(
+    connection,
+    [path],
+    file.kinds,
+    delimiter=file.delimiter,
+    names=() if file.has_header else tuple(file.kinds),
+    quote=file.quote,
+    encoding=file.encoding,
+  )
+
+
+def _read_log(
+  connection: duckdb.DuckDBPyConnection,
+  table: raw.RawTable,
+  file: movielens_files.File,
+) -> str:
+  """Checks ratings; makes a view of them with columns of one name."""
+  names = dict(
+    zip(('user', 'movie', 'rating', 'seconds'), file.kinds, strict=True)
+  )
+  log = sql.unique_name('ratings')
+  listed = ', '.join(
+    f'{sql.quote(column)} AS {sql.quote(name)}'
+    for name, column in names.items()
+  )
+  connection.execute(
+    f'CREATE VIEW {log} AS SELECT rowid AS row_id, {listed} FROM {table.name}'
+  )
+  whole = raw.EXPECTED['BIGINT']
+  faults: list[raw.Fault] = [
+    (names['user'], '"user" IS NULL', whole),
+    (names['movie'], 'movie IS NULL', whole),
+    (
+      names['rating'],
+      'rating IS NULL OR rating NOT BETWEEN 0.5 AND 5'
+      ' OR rating * 2 <> round(rating * 2)',
+      'stars from 0.5 to 5, in halves',
+    ),
+    (
+      names['seconds'],
+      'seconds IS NULL OR abs(seconds) > 1e11',
+      'a time in seconds since 1970',
+    ),
+  ]
+  raw.check(connection, table, faults, log, 'row_id')
+  return log
+
+
+def _read_features(
+  connection: duckdb.DuckDBPyConnection,
+  file: movielens_files.File,
+  path: pathlib.Path,
+) -> str:
+  """Makes a table of movies or users, one row each."""
+  loaded = _load(connection, file, path)
+  raw.require_values(connection, loaded, {file.key: raw.EXPECTED['BIGINT']})
+  table, key = sql.unique_name('features'), sql.quote(file.key)
+  listed = ', '.join(f'{v} AS {name}' for name, v in file.columns.items())
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT DISTINCT ON ({key}) {key} AS key, {listed}'
+    f' FROM {loaded.name} ORDER BY {key}, rowid'
+  )
+  connection.execute(f'DROP TABLE {loaded.name}')
+  return table
+
+
+def _tasks(
+  connection: duckdb.DuckDBPyConnection, log: str, ratings: str
+) -> tuple[list[tuple[str, str | None, str, tuple[int, ...]]], dict[str, str]]:
+  """(name, after, kind, levels) of tasks, and SQL of their labels."""
+  if ratings == 'like':
+    return [
+      ('like', None, kinds.BINARY, ()),
+      ('love', 'like', kinds.BINARY, ()),
+    ], {
+      'y_like': f'(g.rating >= {_LIKE})::DOUBLE',
+      'y_love': f'(g.rating >= {_LOVE})::DOUBLE',
+    }
+  scale = 2 if sql.any_row(connection, log, 'rating <> round(rating)') else 1
+  levels = tuple(range(1, 5 * scale + 1))
+  return [('rating', None, kinds.ORDINAL, levels)], {
+    'y_rating': f'g.rating * {scale}'
+  }
+
+
+def _field(column: str) -> source.SourceField:
+  kind, name = column[0], column[2:]
+  if kind == 'x':
+    return source.SourceField(name, 'numeric', transform='standard')
+  return source.SourceField(
+    name, 'multi_valued' if kind == 'm' else 'categorical'
+  )

@@ -1,0 +1,215 @@
+"""Vectors learnt elsewhere, of the values of a field: Parquet to DATA/vectors.
+
+The file has a row per value: the value, and a list of numbers, as long in every
+row. Vectors of the vocabulary's values are centred and scaled to a mean square
+of 1, so that no unit of theirs drowns other features; values without a vector
+have zeros, the mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
+from rmtl_jax.data import vectors as data_vectors
+from rmtl_jax.preparation import sql, vocabulary
+
+# A smaller share of train's values with a vector is worth a warning.
+_USUAL_SHARE = 0.5
+# Numbers of a vector at most.
+_WIDEST = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+  """The fields with what was written of them.
+
+  Attributes:
+    fields: for the manifest.
+    warnings: lines for the report.
+  """
+
+  fields: tuple[manifest_lib.Field, ...]
+  warnings: tuple[str, ...]
+
+
+def write(
+  connection: duckdb.DuckDBPyConnection,
+  fields: Sequence[manifest_lib.Field],
+  vocabularies: dict[str, vocabulary.Vocabulary],
+  directory: pathlib.Path,
+) -> Written:
+  """Writes DIRECTORY/vectors/<field>.parquet of each field that has a file.
+
+  Args:
+    connection: holds the vocabularies.
+    fields: `vectors` in their details names the `file`, its columns `key` and
+      `vector`, and whether they are `trained`.
+    vocabularies: by field.
+    directory: of prepared data.
+
+  Raises:
+    types.InputError: a file or a vector that can't be used; names file, column
+      and row.
+  """
+  new_fields, warnings = [], []
+  for field in fields:
+    asked = field.details.get('vectors')
+    if asked:
+      known = vocabularies[field.name]
+      found = _read(connection, asked, known)
+      (directory / data_vectors.FOLDER).mkdir(exist_ok=True)
+      _write(found.values, directory / data_vectors.file_name(field))
+      details = {**asked, 'width': found.values.shape[1], 'share': found.share}
+      field = dataclasses.replace(
+        field, details=field.details | {'vectors': details}
+      )
+      if found.share < _USUAL_SHARE:
+        warnings.append(
+          f'field {field.name!r}: {found.share:.0%} of the train rows have a'
+          f' value with a vector in {asked["file"]}'
+        )
+    new_fields.append(field)
+  return Written(tuple(new_fields), tuple(warnings))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+  """Vectors of a vocabulary, f32[size, width], and the share of train's rows
+  with a value that has one."""
+
+  values: np.ndarray
+  share: float
+
+
+def _read(
+  connection: duckdb.DuckDBPyConnection,
+  asked: dict[str, Any],
+  known: vocabulary.Vocabulary,
+) -> _Found:
+  path = pathlib.Path(asked['file'])
+  _check_columns(path, asked)
+  table = sql.unique_name('vectors')
+  key, vector = sql.quote(asked['key']), sql.quote(asked['vector'])
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet') as source,
+  ):
+    connection.execute(
+      f'CREATE TABLE {table} AS SELECT {sql.value_text(key)} AS value,'
+      f' CAST({vector} AS FLOAT[]) AS vector FROM {source}'
+    )
+  width = _check(connection, table, path, asked)
+  values = np.zeros((known.size, width), np.float32)
+  counts = np.zeros(known.size, np.int64)
+  total = known.rest + sum(known.others)
+  found = connection.sql(
+    f'SELECT v.id, v.count, t.vector FROM {known.table} v'
+    f' LEFT JOIN {table} t ON v.value = t.value'
+  ).to_arrow_table()
+  connection.execute(f'DROP TABLE {table}')
+  ids = found['id'].to_numpy()
+  total += int(np.sum(found['count'].to_numpy()))
+  given = found['vector'].combine_chunks()
+  has = given.is_valid().to_numpy(zero_copy_only=False)
+  rows = given.drop_null().flatten().to_numpy().reshape(-1, width)
+  if len(rows):
+    rows = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    size = float(np.sqrt(np.mean(np.square(rows, dtype=np.float64))))
+    values[ids[has]] = rows / size if size else rows
+    counts[ids[has]] = found['count'].to_numpy()[has]
+  return _Found(values, round(float(counts.sum()) / max(total, 1), 4))
+
+
+def _check_columns(path: pathlib.Path, asked: dict[str, Any]) -> None:
+  try:
+    with parquet.open_file(path) as file:
+      schema = file.schema_arrow
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
+  except (OSError, ValueError) as error:
+    raise types.InputError(
+      f'{path}: not readable: {types.first_line(error)}'
+    ) from None
+  for column in (asked['key'], asked['vector']):
+    if schema.names.count(column) != 1:
+      raise types.InputError(
+        f'{path}: no column {column!r}; it has {", ".join(schema.names):.200}'
+      )
+  kind = schema.field(asked['vector']).type
+  if not (
+    pa.types.is_list(kind)
+    or pa.types.is_large_list(kind)
+    or pa.types.is_fixed_size_list(kind)
+  ) or not (
+    pa.types.is_floating(kind.value_type)
+    or pa.types.is_integer(kind.value_type)
+  ):
+    raise types.InputError(
+      f'{path}: column {asked["vector"]!r}: is {kind}, expected lists of'
+      ' numbers'
+    )
+
+
+def _check(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  path: pathlib.Path,
+  asked: dict[str, Any],
+) -> int:
+  """The width of all vectors, if they can be used."""
+  width = sql.fetch_row(
+    connection, f'SELECT coalesce(len(any_value(vector)), 0) FROM {table}'
+  )[0]
+  if not 1 <= width <= _WIDEST:
+    raise types.InputError(
+      f'{path}: column {asked["vector"]!r}: has vectors of {width} numbers,'
+      f' expected 1 to {_WIDEST}'
+    )
+  bad = (
+    'list_bool_or(list_transform(vector,'
+    ' lambda x: x IS NULL OR isnan(x) OR isinf(x)))'
+  )
+  faults = {
+    asked['key']: ('value IS NULL', 'nothing, expected a value'),
+    asked['vector']: (
+      f'vector IS NULL OR len(vector) <> {width} OR {bad}',
+      f'expected {width} finite numbers',
+    ),
+  }
+  for column, (condition, expected) in faults.items():
+    row = sql.fetch_row(
+      connection, f'SELECT min(rowid) FROM {table} WHERE {condition}'
+    )[0]
+    if row is not None:
+      raise types.InputError(
+        f'{path}: row {row + 1}, column {column!r}: {expected}'
+      )
+  again = sql.fetch_row(
+    connection,
+    f'SELECT min(last) FROM (SELECT max(rowid) AS last FROM {table}'
+    ' GROUP BY value HAVING count(*) > 1)',
+  )[0]
+  if again is not None:
+    raise types.InputError(
+      f'{path}: row {again + 1}, column {asked["key"]!r}: the value stands'
+      ' twice'
+    )
+  return width
+
+
+def _write(values: np.ndarray, path: pathlib.Path) -> None:
+  rows, width = values.shape
+  offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * width)
+  lists = pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
+  pq.write_table(pa.table({data_vectors.COLUMN: lists}), path)

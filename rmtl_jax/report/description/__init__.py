@@ -1,0 +1,1 @@
+"""What `rmtl describe` shows of prepared data, as text and as a page."""

@@ -1,0 +1,185 @@
+"""The pictures of a description, one panel each.
+
+`record` is the result of preparation/description/describe.describe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.dates
+import numpy as np
+
+from rmtl_jax import types
+from rmtl_jax.config import kinds
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.report import pictures
+from rmtl_jax.report.description import tables
+from rmtl_jax.report.page import content, panels, vector
+
+Record = Mapping[str, Any]
+
+MOST_FIELDS = 25
+_MARKERS = ('o', 's', 'D')
+_MS_PER_DAY = 86_400_000
+# The least index that the logarithmic axis shows.
+_LEAST = 1e-3
+_WORDS = {
+  60_000: 'minute',
+  3_600_000: 'hour',
+  _MS_PER_DAY: 'day',
+  7 * _MS_PER_DAY: 'week',
+}
+
+
+def rate(record: Record, place: int) -> content.Picture | None:
+  """Draws a label's rate, or mean, over time.
+
+  Args:
+    record: the description.
+    place: of the task, from 0.
+  """
+  if record['over_time']['span_ms'] is None:
+    return None
+  task = record['tasks'][place]
+  is_rate = task['kind'] == kinds.BINARY
+  figure, axes = panels.figure()
+  middle = record['over_time']['span_ms'] / 2
+  spoken = []
+  for i, name in enumerate(tables.SPLITS):
+    points = record['over_time']['points'][name]
+    shown = [p for p in points if p['mean'][task['name']] is not None]
+    scale = 100 if is_rate else 1
+    axes.plot(
+      [_day(p['ms'] + middle) for p in shown],
+      [scale * p['mean'][task['name']] for p in shown],
+      color=pictures.COLOURS[i],
+      marker=_MARKERS[i],
+      markersize=3,
+      label=name,
+    )
+    whole = tables.label(tables.mean(points, task['name']), task['kind'])
+    spoken.append(f'{name} {whole}')
+  what = f'{"rate, %" if is_rate else "mean"} per {_span(record)}'
+  _finish_dates(record, axes, what)
+  return content.Picture(
+    f'rate-{place + 1}',
+    vector.draw(figure),
+    types.one_line(f'{task["name"]} over time'),
+    types.one_line(f'A line per split; {"; ".join(spoken)}.'),
+  )
+
+
+def rows(record: Record) -> content.Picture | None:
+  """Draws the rows of every split over time."""
+  if record['over_time']['span_ms'] is None:
+    return None
+  width = record['over_time']['span_ms'] / _MS_PER_DAY
+  figure, axes = panels.figure()
+  for i, name in enumerate(tables.SPLITS):
+    points = record['over_time']['points'][name]
+    axes.bar(
+      [_day(p['ms']) for p in points],
+      [p['rows'] for p in points],
+      width,
+      align='edge',
+      color=pictures.COLOURS[i],
+      alpha=0.6,
+      label=name,
+    )
+  _finish_dates(record, axes, f'rows per {_span(record)}')
+  spoken = '; '.join(
+    f'{name} {split["rows"]:,} rows' for name, split in record['splits'].items()
+  )
+  return content.Picture(
+    'rows', vector.draw(figure), 'Rows over time', f'Bars; {spoken}.'
+  )
+
+
+def _day(ms: float) -> float:
+  return ms / _MS_PER_DAY
+
+
+def _span(record: Record) -> str:
+  """The span of a point, in words: `hour`, `5 minutes`."""
+  span = record['over_time']['span_ms']
+  unit = max((u for u in _WORDS if span % u == 0), default=0)
+  if not unit:
+    return f'{span:,} ms'
+  count = span // unit
+  return _WORDS[unit] if count == 1 else f'{count} {_WORDS[unit]}s'
+
+
+def _finish_dates(record: Record, axes: Any, y: str) -> None:
+  """Adds labels, dates, and lines where a split ends."""
+  for split in record['splits'].values():
+    if split['end_ms'] is not None:
+      axes.axvline(_day(split['end_ms']), color='#767676', linestyle=':')
+  locator = matplotlib.dates.AutoDateLocator(maxticks=6)
+  axes.xaxis.set_major_locator(locator)
+  axes.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator))
+  axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+  panels.finish(axes, 'time, UTC', y, None)
+
+
+def drifts(record: Record) -> content.Picture:
+  """Draws the drift of the fields that drift most."""
+  shown = tables.worst_first(record['fields'])[:MOST_FIELDS]
+  height = 1.3 + 0.26 * len(shown)
+  figure, axes = panels.figure((6.4, height))
+  for i, name in enumerate(drift.OTHERS):
+    values = [max(field['psi'][name], _LEAST) for field in shown]
+    axes.plot(
+      values,
+      range(0, -len(shown), -1),
+      linestyle='',
+      marker=_MARKERS[i + 1],
+      color=pictures.COLOURS[i + 1],
+      label=name,
+    )
+  for limit in (drift.ALIKE, drift.DIFFERENT):
+    axes.axvline(limit, color='#767676', linestyle=':')
+  axes.set_xscale('log')
+  axes.xaxis.set_major_formatter('{x:g}')
+  axes.set_xlim(left=0.8 * _LEAST)
+  axes.set_yticks(
+    range(0, -len(shown), -1), [types.one_line(f['name']) for f in shown]
+  )
+  axes.set_ylim(-len(shown) + 0.4, 0.6)
+  panels.finish(axes, 'population stability index against train', '', None)
+  spoken = '; '.join(
+    f'{field["name"]} {field["psi"]["test"]:.3f}' for field in shown
+  )
+  return content.Picture(
+    'drift',
+    vector.draw(figure),
+    'Drift of fields; dotted at 0.1 and 0.25',
+    types.one_line(f'Points per split. Test: {spoken}.'),
+  )
+
+
+def session_lengths(record: Record) -> content.Picture:
+  """Draws the share of sessions with at least so many rows."""
+  figure, axes = panels.figure()
+  spoken = []
+  for i, (name, of) in enumerate(record['session_lengths'].items()):
+    share = np.array(of['longer']) / of['longer'][0]
+    axes.plot(
+      np.arange(1, len(share) + 1),
+      100 * share,
+      color=pictures.COLOURS[i],
+      marker=_MARKERS[i],
+      markersize=3,
+      label=name,
+    )
+    spoken.append(f'{name}: mean {of["mean"]:.2f}, longest {of["longest"]:,}')
+  axes.set_yscale('log')
+  axes.yaxis.set_major_formatter('{x:g}')
+  panels.finish(axes, 'rows of a session, at least', 'share of sessions, %')
+  return content.Picture(
+    'sessions',
+    vector.draw(figure),
+    'Lengths of sessions',
+    f'A line per split; {"; ".join(spoken)}.',
+  )

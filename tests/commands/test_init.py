@@ -1,0 +1,149 @@
+"""`rmtl init` as a person meets it: files, what is printed, exit codes."""
+
+import json
+import os
+import pathlib
+import shlex
+
+import pytest
+
+from rmtl_jax import cli
+from rmtl_jax.preparation.guess import guess
+from tests.preparation.guess import logs
+
+REAL = os.environ.get('RMTL_REAL_DATA', '')
+
+
+def _init(*argv):
+  return cli.main(['rmtl', 'init', *map(str, argv)])
+
+
+@pytest.fixture
+def log(tmp_path):
+  return logs.write(tmp_path / 'my log.csv', logs.shop())
+
+
+def test_writes_a_schema_reasons_and_the_next_commands(log, tmp_path, capsys):
+  schema = tmp_path / 'schema.json'
+  assert _init(log, f'--output={schema}') == 0
+  assert json.loads(schema.read_text())['user'] == 'customer'
+  reasons = (tmp_path / 'schema.md').read_text()
+  assert '| `is_click` | label | number | 2 | - | named like a label' in reasons
+  shown = capsys.readouterr().out
+  assert 'all 400 rows' in ' '.join(shown.split())
+  assert '--data_dir=data/my_log' in shown
+  commands = shown.split('Next:\n')[1].replace(' \\\n', '')
+  words = [shlex.split(line) for line in commands.splitlines()]
+  assert [line[:2] for line in words] == [
+    ['rmtl', 'prepare'],
+    ['rmtl', 'describe'],
+    ['rmtl', 'train'],
+  ]
+  # The first is taken at its word, the directory of the data aside.
+  line = [w for w in words[0] if not w.startswith('--data_dir')]
+  assert cli.main([*line, f'--data_dir={tmp_path}/data']) == 0
+
+
+def test_lines_fit_a_terminal(log, tmp_path, capsys, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert _init(log.name) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert max(map(len, lines)) <= 80
+
+
+def test_nothing_is_overwritten_unless_asked(log, tmp_path, capsys):
+  reasons = tmp_path / 'schema.md'
+  reasons.write_text('mine')
+  assert _init(log, f'--output={tmp_path}/schema.json') == 2
+  assert 'schema.md: exists; --overwrite replaces it' in capsys.readouterr().err
+  assert reasons.read_text() == 'mine'
+  assert not (tmp_path / 'schema.json').exists()
+  assert _init(log, f'--output={tmp_path}/schema.json', '--overwrite') == 0
+  assert reasons.read_text() != 'mine'
+
+
+def _events():
+  return {
+    'timestamp': [1_600_000_000_000 + 1000 * i for i in range(120)],
+    'visitorid': [i // 10 for i in range(120)],
+    'event': ['view', 'view', 'view', 'addtocart', 'view', 'transaction'] * 20,
+    'itemid': [i % 30 // 3 for i in range(120)],
+    'transactionid': ['', '', '', '', '', 'x'] * 20,
+  }
+
+
+def test_a_log_of_events_says_so_and_declares_them(tmp_path, capsys):
+  path = logs.write(tmp_path / 'events.csv', _events())
+  schema = tmp_path / 'schema.json'
+  assert _init(path, f'--output={schema}') == 0
+  out = ' '.join(capsys.readouterr().out.split())
+  assert 'what happened: view (80), addtocart (20), transaction (20)' in out
+  assert 'filled only where event is transaction' in out
+  assert 'A log of events, not of impressions' in out
+  assert '`rmtl prepare --source=retailrocket` reads' in out
+  assert json.loads(schema.read_text())['tasks'] == [
+    {'name': 'addtocart'},
+    {'name': 'transaction', 'after': 'addtocart'},
+  ]
+  data = ('--source=table', f'--raw_dir={path}', f'--data_dir={tmp_path}/data')
+  assert cli.main(['rmtl', 'prepare', *data, f'--schema={schema}']) == 0
+
+
+def test_events_without_an_item_are_one_line(tmp_path, capsys):
+  columns = {n: v for n, v in _events().items() if n != 'itemid'}
+  path = logs.write(tmp_path / 'events.csv', columns)
+  assert _init(path, f'--output={tmp_path}/schema.json') == 2
+  out, err = capsys.readouterr()
+  assert 'what happened' in out and err.count('\n') == 1
+  assert 'a log of events' in err and "'event' holds view (80)" in err
+  assert not (tmp_path / 'schema.json').exists()
+
+
+@pytest.mark.parametrize(
+  ('argv', 'part'),
+  [
+    ((), '--raw_dir: is needed'),
+    (('nowhere.csv',), 'nowhere.csv: not found'),
+    (('a.csv', 'b.csv'), "'b.csv': --raw_dir takes one"),
+    (('{log}', '--delimiter=ab'), "'ab' is not one character"),
+    (('{log}', '--output={tmp}/x/s.json'), 'x: is no directory'),
+    (('{log}', '--output={tmp}/s.md'), 'expected .json'),
+    (('{log}', '--output={tmp}'), 'is a directory'),
+    (('{log}', '--rows=0'), 'rows'),
+  ],
+)
+def test_bad_usage_is_one_line(log, tmp_path, capsys, monkeypatch, argv, part):
+  monkeypatch.chdir(tmp_path)
+  given = [word.format(log=log, tmp=tmp_path) for word in argv]
+  assert _init(*given) == 2
+  err = capsys.readouterr().err
+  assert part in err and err.count('\n') == 1
+  assert not list(tmp_path.glob('*.json'))
+
+
+@pytest.mark.skipif(
+  not REAL, reason='RMTL_REAL_DATA does not name a directory of real logs'
+)
+@pytest.mark.parametrize(
+  ('name', 'tasks', 'left_out'),
+  [
+    (
+      'criteo_attribution/sample.tsv.gz',
+      [('click', None), ('conversion', 'click'), ('attribution', 'conversion')],
+      set(),
+    ),
+    (
+      'kuairand/sequence.csv.gz',
+      [('click', None), ('long_view', None)],
+      {'play_time'},
+    ),
+  ],
+)
+def test_real_logs(name, tasks, left_out):
+  found = guess.guess(pathlib.Path(REAL) / name)
+  shown = [(t['name'], t.get('after')) for t in found.schema['tasks']]
+  assert shown == tasks
+  roles = {one.name: one.role for one in found.columns}
+  assert {n for n, role in roles.items() if role in ('leak', 'left out')} == (
+    left_out
+  )

@@ -1,0 +1,165 @@
+"""Vectors learnt elsewhere: blocks of features, frozen or trained."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import functional, ignore, pretrained
+from rmtl_jax.updates import rows, state
+from tests.networks import reference, small
+
+SPEC = dataclasses.replace(
+  small.spec(),
+  names=('user', 'item', 'tags', 'labels'),
+  pretrained=(
+    types.Pretrained(0, 'user', 2, trained=True),
+    types.Pretrained(1, 'item', 5),
+  ),
+)
+VECTORS = {
+  'user': np.arange(8, dtype=np.float32).reshape(4, 2),
+  'item': np.linspace(-1, 1, 30, dtype=np.float32).reshape(6, 5),
+}
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+def made(backbone='mmoe', spec=SPEC, **changes):
+  config = dataclasses.replace(small.CONFIG, **changes)
+  return functional.make_actor(spec, backbone, config)
+
+
+@pytest.mark.parametrize('backbone', small.FIRST_LAYERS)
+def test_first_layers_equal_numpy(backbone):
+  inputs, network = small.inputs(SPEC), made(backbone)
+  params = small.params(network)
+  np.testing.assert_allclose(
+    small.run(network, params, inputs),
+    reference.actor_logits(SPEC, backbone, small.CONFIG, params, inputs),
+    rtol=1e-5,
+    atol=1e-5,
+  )
+
+
+def test_distinct_categories_change_nothing():
+  inputs, params = small.inputs(SPEC), small.params(made())
+  np.testing.assert_allclose(
+    small.run(made(first_layer='distinct'), params, inputs),
+    small.run(made(), params, inputs),
+    rtol=1e-5,
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize('backbone', ['single_task', 'stem', 'ple'])
+def test_parameters_are_filled_wherever_a_first_layer_is(backbone):
+  params = made(backbone).init(jax.random.key(0))
+  filled = pretrained.fill(params, VECTORS)
+  leaves = jax.tree_util.tree_leaves_with_path(filled)
+  found = 0
+  for path, leaf in leaves:
+    names = [entry.key for entry in path]
+    if names[-1] in ('frozen', 'vectors'):
+      expected = VECTORS[names[-2].removeprefix('pretrained_')]
+      np.testing.assert_array_equal(leaf, np.broadcast_to(expected, leaf.shape))
+      found += 1
+  assert found == {'single_task': 2, 'stem': 6, 'ple': 2}[backbone]
+  assert jax.tree.structure(filled) == jax.tree.structure(params)
+
+
+def test_frozen_vectors_get_no_gradient_no_moments_and_no_step():
+  network, inputs = made(), small.inputs(SPEC)
+  params = pretrained.fill(small.params(network), VECTORS)
+
+  def loss(params):
+    return jnp.sum(functional.apply(network, params, inputs) ** 2)
+
+  stage = config_lib.PretrainConfig(learning_rate=0.1, l2=0.1)
+  optimizer = state.make_optimizer(stage)
+  opt_state = optimizer.init(params)
+  shapes = [leaf.shape for leaf in jax.tree.leaves(opt_state)]
+  assert (4, 2) in shapes and (6, 5) not in shapes
+
+  @jax.jit
+  def step(params, opt_state):
+    gradients = jax.grad(loss)(params)
+    updates, opt_state = optimizer.update(gradients, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+  new_params, _ = step(params, opt_state)
+  first = new_params['first']
+  np.testing.assert_array_equal(
+    first['pretrained_item']['frozen'], VECTORS['item']
+  )
+  moved = first['pretrained_user']['vectors'] - VECTORS['user']
+  assert np.abs(moved).max() > 0.05
+  kernels = [
+    p['first']['pretrained_item']['kernel'] for p in (params, new_params)
+  ]
+  assert np.abs(kernels[0] - kernels[1]).max() > 0.05
+
+
+def test_without_vectors_an_optimizer_is_as_it_was():
+  params = {'first': {'table': jnp.ones((3, 2))}, 'bias': jnp.zeros(2)}
+  stage = config_lib.PretrainConfig(learning_rate=0.1, l2=0.0)
+  found = state.make_optimizer(stage)
+  plain = optax.adam(0.1)
+  slopes = jax.tree.map(lambda x: x + 0.5, params)
+  updates, _ = found.update(slopes, found.init(params), params)
+  expected, _ = plain.update(slopes, plain.init(params), params)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected
+  )
+
+
+@pytest.mark.parametrize('backbone', ['mmoe', 'single_task'])
+def test_critics_start_with_the_vectors_of_the_actor(backbone):
+  actor = pretrained.fill(made(backbone).init(jax.random.key(0)), VECTORS)
+  critic = functional.make_critic(
+    SPEC, small.CONFIG, config_lib.CriticConfig(form='shared')
+  )
+  params = critic.init(jax.random.key(1))
+  filled = functional.critic_from_actor(params, actor)
+  frozen = filled['first']['pretrained_item']['frozen']
+  np.testing.assert_array_equal(frozen, VECTORS['item'])
+  np.testing.assert_array_equal(
+    filled['first']['pretrained_user']['vectors'], VECTORS['user']
+  )
+  own = actor['first']['pretrained_item']['frozen']
+  if backbone == 'mmoe':
+    assert own.unsafe_buffer_pointer() != frozen.unsafe_buffer_pointer()
+
+
+def test_an_ignored_field_takes_its_vectors_along():
+  config = dataclasses.replace(small.CONFIG, ignore='user')
+  seen = ignore.view(SPEC, config)
+  assert seen is not None
+  assert seen.spec.pretrained == (types.Pretrained(0, 'item', 5),)
+  params = functional.make_actor(SPEC, 'mmoe', config).init(jax.random.key(0))
+  assert 'pretrained_user' not in params['first']
+  filled = pretrained.fill(params, VECTORS)
+  np.testing.assert_array_equal(
+    filled['first']['pretrained_item']['frozen'], VECTORS['item']
+  )
+
+
+def test_steps_on_rows_see_whole_vocabularies_of_fields_with_vectors():
+  big = dataclasses.replace(
+    SPEC,
+    categorical=(400, 600),
+    pretrained=SPEC.pretrained[1:],
+    domain=None,
+  )
+  assert rows.small_spec(big, 10).categorical == (11, 600)

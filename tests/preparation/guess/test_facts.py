@@ -1,0 +1,116 @@
+"""What values of a column are."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import features
+from rmtl_jax.preparation.guess import sample as sample_lib
+from tests.preparation.guess import logs
+
+N = 300
+
+
+def _facts(tmp_path, values, name='x'):
+  _, facts = logs.sample_of(tmp_path, {name: values, 'n': range(N)})
+  return facts[0]
+
+
+@pytest.mark.parametrize(
+  ('values', 'kind', 'nothing'),
+  [
+    ([i % 9 for i in range(N)], 'number', ()),
+    ([f'{i % 9}.0' for i in range(N)], 'number', ()),
+    (['', 'NULL', '3'] * 100, 'number', ('NULL',)),
+    # Between numbers `NA` is nothing; else it is a country.
+    (['NA', '2', '3'] * 100, 'number', ('NA',)),
+    (['NA', 'DE', '?'] * 100, 'text', ('?',)),
+    (['2024-05-01', '2024-05-02', ''] * 100, 'time', ()),
+    (['a|b', 'b|c', 'a'] * 100, 'list', ()),
+    (['"1,12"', '"12,7"', '"7"', '"1,7"'] * 75, 'list', ()),
+    (['"[1,3)"', '"[3,5)"'] * 150, 'text', ()),
+    (['n12 45', '45 n7', 'n12 n7', '45'] * 75, 'list', ()),
+    (['yes', 'no', ''] * 100, 'text', ()),
+    (['New York', 'Los Angeles', 'York'] * 100, 'text', ()),
+  ],
+)
+def test_kinds(tmp_path, values, kind, nothing):
+  facts = _facts(tmp_path, values)
+  assert (facts.kind, facts.nothing) == (kind, nothing)
+
+
+def test_numbers_of_a_column(tmp_path):
+  facts = _facts(tmp_path, ['', '5', '1.5'] * 100)
+  assert (facts.filled, facts.distinct, facts.whole) == (200, 2, False)
+  assert (facts.least, facts.largest, facts.median) == (1.5, 5, 3.25)
+  assert facts.missing == pytest.approx(1 / 3)
+
+
+def test_types_of_parquet(tmp_path):
+  table = pa.table(
+    {
+      'flag': [True, False, None] * 100,
+      'tags': [['a', 'b'], ['c'], None] * 100,
+      'more': [{'a': 1}] * N,
+      'coded': pa.array(['x', 'y', 'x'] * 100).dictionary_encode(),
+      'gaps': pa.array([1.0, float('nan'), 2.0] * 100),
+    }
+  )
+  pq.write_table(table, tmp_path / 'log.parquet')
+  sample = sample_lib.read(tmp_path / 'log.parquet', 1000)
+  flag, tags, more, coded, gaps = facts_lib.find(sample)
+  assert (flag.kind, flag.is_binary, flag.filled) == ('bool', True, 200)
+  assert (tags.kind, tags.tokens, tags.filled) == ('list', 3, 200)
+  assert (more.kind, coded.kind) == ('other', 'text')
+  assert (gaps.kind, gaps.filled, gaps.whole) == ('number', 200, True)
+
+
+@pytest.mark.parametrize(
+  ('name', 'values', 'kind', 'transform'),
+  [
+    ('x', [i % 5 for i in range(N)], 'categorical', ''),
+    ('x', [i % 100 for i in range(N)], 'categorical', ''),
+    ('x', [3 * i for i in range(N)], 'numeric', 'standard'),
+    ('x', [i**3 for i in range(N)], 'numeric', 'standard'),
+    ('x', [4 ** (i % 9) * 3 + i for i in range(N)], 'numeric', 'log1p'),
+    ('x', [f'{i % 9:04}' for i in range(N)], 'categorical', ''),
+    ('price', [i % 100 for i in range(N)], 'numeric', 'standard'),
+    ('age', [i % 8 for i in range(N)], 'categorical', ''),
+    ('zip', [10000 + 7 * (i % 90) for i in range(N)], 'categorical', ''),
+    ('ratio', [i % 7 / 8 for i in range(N)], 'numeric', 'standard'),
+    ('row_id', range(N), '', ''),
+    ('hash', [f'h{i}' for i in range(N)], '', ''),
+    ('x', ['one'] * N, '', ''),
+    ('x', [''] * N, '', ''),
+  ],
+)
+def test_fields(tmp_path, name, values, kind, transform):
+  found = features.guess(_facts(tmp_path, values, name))
+  expected = {'transform': 'log1p'} if transform == 'log1p' else {}
+  assert (found.kind, found.more) == (kind, expected)
+
+
+def test_a_single_negative_number_stands_for_nothing(tmp_path):
+  facts = _facts(tmp_path, ['-1', '0.5', '2.5'] * 100, 'price')
+  assert (facts.sentinel, facts.least) == (-1, 0.5)
+  assert features.guess(facts).more == {'null': ['-1']}
+  # A code of its own among codes, and a number among others.
+  assert features.guess(_facts(tmp_path, [-1, 0, 1] * 100)).more == {}
+  assert features.guess(_facts(tmp_path, [-1, -2, 900] * 100)).more == {}
+
+
+@pytest.mark.parametrize(
+  ('values', 'truth'),
+  [
+    (['Yes', 'No', ''] * 100, ('Yes', 'No')),
+    ([-1, 1, 1] * 100, ('1', '-1')),
+    ([1, '', ''] * 100, ('1', '')),
+    (['true', 'false', 'true'] * 100, ('true', 'false')),
+    ([0, 1, 1] * 100, None),
+    (['red', 'blue', 'red'] * 100, None),
+    ([1, 1, 1] * 100, None),
+  ],
+)
+def test_values_that_stand_for_0_and_1(tmp_path, values, truth):
+  assert _facts(tmp_path, values).truth == truth

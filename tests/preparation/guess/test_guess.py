@@ -1,0 +1,161 @@
+"""What is guessed of whole logs, and that prepare takes the schema."""
+
+import json
+
+import pytest
+
+import rmtl_jax
+from rmtl_jax import types
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation.guess import guess
+from tests.preparation.guess import logs
+
+
+@pytest.fixture(scope='module')
+def shop(tmp_path_factory):
+  return logs.write(tmp_path_factory.mktemp('shop') / 'log.csv', logs.shop())
+
+
+@pytest.fixture(scope='module')
+def found(shop):
+  return guess.guess(shop)
+
+
+def test_roles_of_a_log(found):
+  assert {one.name: one.role for one in found.columns} == {
+    'visit_id': 'session',
+    'customer': 'user',
+    'product_id': 'item',
+    'shown_at': 'time',
+    'shop': 'category',
+    'tags': 'list',
+    'price': 'number',
+    'stock_count': 'number',
+    'title': 'left out',
+    'country': 'left out',
+    'row': 'left out',
+    'paid_amount': 'leak',
+    'watch_seconds': 'leak',
+    'is_click': 'label',
+    'bought': 'label',
+  }
+  assert found.is_whole and found.rows == logs.ROWS and not found.problem
+
+
+@pytest.mark.parametrize(
+  ('column', 'said'),
+  [
+    ('visit_id', '4.0 rows each, of one user each'),
+    ('shown_at', 'in s since 1970 from 2023-11-14 to 2023-11-17'),
+    ('shop', 'NULL stands for nothing'),
+    ('tags', "lists of 9 different values, parted by '|'"),
+    ('stock_count', '1 to 10000, median 100: skewed'),
+    ('title', 'free text of 8 words'),
+    ('country', 'constant'),
+    ('paid_amount', 'filled only where bought is 1'),
+    ('watch_seconds', 'tells is_click nearly alone (AUC 1.000)'),
+    ('is_click', '33.5% are 1'),
+    ('bought', 'every 1 has a 1 in is_click, so it is after it'),
+  ],
+)
+def test_reasons(found, column, said):
+  why = {one.name: one.why for one in found.columns}
+  assert said in why[column]
+
+
+def test_the_schema_is_what_a_person_would_write(found):
+  assert found.schema == {
+    'session': 'visit_id',
+    'user': 'customer',
+    'item': 'product_id',
+    'time': {'column': 'shown_at', 'unit': 's'},
+    'categorical': ['customer', 'product_id', 'shop'],
+    'multi_valued': [{'column': 'tags', 'separator': '|'}],
+    'numeric': ['price', {'column': 'stock_count', 'transform': 'log1p'}],
+    'from_time': ['hour'],
+    'tasks': [
+      {'name': 'click', 'column': 'is_click'},
+      {'name': 'bought', 'column': 'bought', 'after': 'click'},
+    ],
+    'missing': ['NULL'],
+  }
+  assert schema_lib.parse(found.schema).item == 'product_id'
+
+
+def test_prepare_takes_the_schema(found, shop, tmp_path):
+  schema = tmp_path / 'schema.json'
+  schema.write_text(json.dumps(found.schema))
+  manifest = rmtl_jax.prepare(
+    rmtl_jax.PrepareConfig(
+      source='table',
+      raw_dir=str(shop),
+      schema=str(schema),
+      data_dir=str(tmp_path / 'data'),
+      as_of=('none',),
+    )
+  )
+  assert manifest.task_names == ('click', 'bought')
+  assert manifest.report['raw_rows'] == logs.ROWS
+  # `NULL` is missing, so the vocabulary has three shops and row 0.
+  sizes = {field.name: field.size for field in manifest.fields}
+  assert sizes['shop'] == 4
+
+
+def test_a_log_without_times_and_users_leaves_them_out(tmp_path):
+  columns = {
+    'label': [i % 2 for i in range(100)],
+    'I1': [f'{i % 30}.5' for i in range(100)],
+    'C1': [f'{i % 7:08x}' for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema == {
+    'categorical': ['C1'],
+    'numeric': ['I1'],
+    'tasks': [{'name': 'label', 'column': 'label'}],
+  }
+  assert any('session of its own' in note for note in found.notes)
+
+
+def test_names_that_no_field_may_have_are_replaced(tmp_path):
+  columns = {
+    'user id': [i // 5 for i in range(100)],
+    'Shop (old)': list('ab' * 50),
+    'shop_old': list('cd' * 50),
+    'is clicked?': [int(i % 7 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.schema['categorical'] == [
+    {'column': 'user id', 'name': 'user_id'},
+    {'column': 'Shop (old)', 'name': 'Shop_old'},
+    {'column': 'shop_old', 'name': 'shop_old_2'},
+  ]
+  assert found.schema['tasks'] == [
+    {'name': 'is_clicked', 'column': 'is clicked?'}
+  ]
+
+
+def test_weights_and_splits_are_named_and_left_out(tmp_path):
+  columns = {
+    'sample_weight': [1 + i % 3 for i in range(100)],
+    'split': ['train', 'test'] * 50,
+    'colour': list('abcde' * 20),
+    'click': [int(i % 7 == 0) for i in range(100)],
+  }
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.split_column == 'split'
+  roles = {one.name: one.role for one in found.columns}
+  assert roles['sample_weight'] == roles['split'] == 'left out'
+
+
+def test_no_label_is_an_error_in_python(tmp_path):
+  columns = {'a': list('ab' * 50), 'b': [i % 40 for i in range(100)]}
+  path = logs.write(tmp_path / 'log.csv', columns)
+  with pytest.raises(types.InputError, match='no column looks like a label'):
+    rmtl_jax.guess_schema(path)
+
+
+def test_only_labels_are_nothing_to_learn_from(tmp_path):
+  columns = {'id': range(100), 'click': [i % 2 for i in range(100)]}
+  path = logs.write(tmp_path / 'log.csv', columns)
+  with pytest.raises(types.InputError, match='no column is left'):
+    rmtl_jax.guess_schema(path)

@@ -1,0 +1,107 @@
+"""Users, items and sessions, by names and by rows."""
+
+from rmtl_jax.preparation.guess import events, keys
+from tests.preparation.guess import logs
+
+N = 400
+
+
+def _keys(tmp_path, **columns):
+  found = keys.find(*logs.sample_of(tmp_path, columns))
+  return {role: key.column for role, key in found.items()}
+
+
+def test_names_of_keys(tmp_path):
+  found = _keys(
+    tmp_path,
+    user_active_degree=[i % 7 for i in range(N)],
+    campaign=[i % 20 for i in range(N)],
+    adId=[i % 80 for i in range(N)],
+    fullVisitorId=[f'v{i // 10}' for i in range(N)],
+    session_id=[i // 5 for i in range(N)],
+    tab=[i % 4 for i in range(N)],
+  )
+  assert found == {
+    'user': 'fullVisitorId',
+    'item': 'adId',
+    'session': 'session_id',
+    'domain': 'tab',
+  }
+
+
+def test_session_numbers_within_the_user_are_no_session_ids(tmp_path):
+  found = _keys(
+    tmp_path,
+    user=[i // 10 for i in range(N)],
+    session=[i % 10 // 5 + 10 for i in range(N)],
+  )
+  assert found == {'user': 'user'}
+
+
+def test_an_id_for_every_row_is_no_key(tmp_path):
+  found = _keys(tmp_path, user_id=range(N), item=[i % 9 for i in range(N)])
+  assert found == {'item': 'item'}
+
+
+def test_rows_that_stand_together_tell_of_a_key(tmp_path):
+  found = _keys(
+    tmp_path,
+    x=[i % 40 for i in range(N)],
+    # Mostly one value, so that its rows stand together by chance.
+    rare=[i if i % 20 == 0 else 1 for i in range(N)],
+    g=[i // 8 * 13 for i in range(N)],
+  )
+  assert found == {'user': 'g'}
+
+
+def test_events_are_found_by_name_and_value(tmp_path):
+  sample, facts = logs.sample_of(
+    tmp_path,
+    {
+      'colour': ['red', 'blue'] * 200,
+      'event': ['view', 'view', 'cart', 'buy'] * 100,
+      'order': ['', '', '', 'o'] * 100,
+    },
+  )
+  found = events.find(sample, facts)
+  assert found and found.column == 'event'
+  assert found.counts == {'view': 200, 'buy': 100, 'cart': 100}
+  assert events.of_some(sample, facts, found) == {
+    'order': 'filled only where event is buy'
+  }
+
+
+def test_sources_are_known_by_their_columns():
+  retailrocket = ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid')
+  assert events.source_of(('x', *retailrocket)) == 'retailrocket'
+  assert events.source_of(retailrocket[1:]) == ''
+
+
+def test_events_of_a_shop_are_declared():
+  happened = events.Events(
+    'event', {'view': 90, 'add_to_cart': 9, 'like': 5, 'buy': 4, 'unlike': 1}
+  )
+  assert events.declare(happened) == (
+    {
+      'column': 'event',
+      'impressions': ['view'],
+      'labels': {
+        'add_to_cart': ['add_to_cart', 'buy'],
+        'like': ['like'],
+        'buy': ['buy'],
+      },
+    },
+    [
+      {'name': 'add_to_cart'},
+      {'name': 'like'},
+      {'name': 'buy', 'after': 'add_to_cart'},
+    ],
+  )
+
+
+def test_of_codes_the_most_frequent_is_the_impression():
+  happened = events.Events('behavior', {'1': 90, '3': 9})
+  declared, tasks = events.declare(happened)
+  assert declared['impressions'] == ['1']
+  assert declared['labels'] == {'behavior_3': ['3']}
+  assert tasks == [{'name': 'behavior_3'}]

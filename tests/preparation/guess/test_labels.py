@@ -1,0 +1,175 @@
+"""Labels, funnels and leaks, on rows that are counted by hand."""
+
+import pytest
+
+from rmtl_jax.preparation.guess import guess, leaks
+from rmtl_jax.preparation.guess import keys as keys_lib
+from rmtl_jax.preparation.guess import labels as labels_lib
+from tests.preparation.guess import logs
+
+N = 600
+
+
+def _every(step, offset=0):
+  return [int(i % step == offset) for i in range(N)]
+
+
+def _labels(tmp_path, columns, keys=None):
+  sample, facts = logs.sample_of(tmp_path, columns)
+  found, others = labels_lib.find(sample, facts, keys or {}, ())
+  return {label.column: label for label in found}, others
+
+
+def test_a_funnel_of_three_steps_in_any_order(tmp_path):
+  columns = {'pay': _every(12), 'cart': _every(6), 'click': _every(3)}
+  found, _ = _labels(tmp_path, columns)
+  assert [*found] == ['click', 'cart', 'pay']
+  assert [label.after for label in found.values()] == ['', 'click', 'cart']
+  assert found['pay'].rate == pytest.approx(1 / 12)
+
+
+def test_one_row_outside_breaks_the_funnel(tmp_path):
+  columns = {'click': _every(2), 'buy': _every(4)}
+  columns['buy'][1] = 1
+  found, _ = _labels(tmp_path, columns)
+  assert found['buy'].after == ''
+  # 150 of 151 buys have a click.
+  assert '99.3% of its 1s have a 1 in click' in found['buy'].why
+
+
+def test_few_rows_in_a_frequent_label_are_no_funnel(tmp_path):
+  # Three likes, all clicked: chance, as 99 % are.
+  click = [int(i % 100 != 1) for i in range(N)]
+  like = [int(i in (2, 200, 400)) for i in range(N)]
+  found, _ = _labels(tmp_path, {'click': click, 'like': like})
+  assert found['like'].after == ''
+
+
+def test_a_further_column_that_implies_a_label_is_one(tmp_path):
+  columns = {'click': _every(3), 'deep': _every(9), 'odd': _every(2)}
+  found, _ = _labels(tmp_path, columns)
+  assert [*found] == ['click', 'deep']
+  assert found['deep'].after == 'click'
+
+
+def test_without_names_the_last_columns_count(tmp_path):
+  users = [i // 4 for i in range(N)]
+  columns = {
+    'user': users,
+    'a': _every(2),
+    'b': [i % 7 for i in range(N)],
+    'fixed': [int(user % 3 == 0) for user in users],
+    'c': _every(5, 1),
+    'd': _every(3, 1),
+  }
+  keys = {'user': keys_lib.Key('user', '')}
+  found, _ = _labels(tmp_path, columns, keys)
+  assert {*found} == {'c', 'd'}
+
+
+def test_without_names_the_first_column_counts_next(tmp_path):
+  columns = {'t': _every(2), 'b': [i % 7 for i in range(N)]}
+  found, _ = _labels(tmp_path, columns)
+  assert [*found] == ['t']
+
+
+def test_missing_labels_are_not_observed(tmp_path):
+  buy = [int(i % 4 == 0) if i % 2 == 0 else '' for i in range(N)]
+  found, _ = _labels(tmp_path, {'click': _every(3), 'buy': buy})
+  entry = found['buy'].entry({'click': 'click', 'buy': 'buy'})
+  assert entry == {'name': 'buy', 'column': 'buy', 'null': 'not_observed'}
+
+
+@pytest.mark.parametrize(
+  ('name', 'values', 'said'),
+  [
+    ('like', [0] * N, 'always 0'),
+    ('buy', [2 + i % 2 for i in range(N)], 'none of them 0'),
+    ('rating', [i % 5 for i in range(N)], 'kind ordinal'),
+    ('play_time', [i % 50 for i in range(N)], 'kind regression'),
+    ('share', [i % 4 for i in range(N)], '4 values'),
+    ('order', [i / 4 for i in range(N)], 'kind regression'),
+  ],
+)
+def test_what_might_be_a_label_is_said(tmp_path, name, values, said):
+  found, others = _labels(tmp_path, {'click': _every(3), name: values})
+  assert [*found] == ['click']
+  assert said in others[name]
+
+
+def test_a_code_or_an_amount_is_no_label(tmp_path):
+  columns = {'click': _every(3), 'order_id': [i % 9 for i in range(N)]}
+  _, others = _labels(tmp_path, columns)
+  assert not others
+
+
+def test_a_rating_is_the_label_where_there_is_no_other(tmp_path):
+  columns = {'user': [i // 9 for i in range(N)], 'rating': [1, 3, 5] * 200}
+  found, others = _labels(tmp_path, columns)
+  assert (found['rating'].kind, found['rating'].rate) == ('ordinal', 3)
+  assert not others
+
+
+@pytest.mark.parametrize(
+  ('values', 'more'),
+  [
+    (['no', 'no', 'yes'], {'positive': ['yes'], 'negative': ['no']}),
+    (['', '', '1'], {'positive': ['1']}),
+    (['-1', '-1', '1'], {'positive': ['1'], 'negative': ['-1']}),
+    (['False', 'False', 'True'], {}),
+    # Of two other texts the rarer one is the positive.
+    (
+      ['50000-', '50000-', '50000+'],
+      {'positive': ['50000+'], 'negative': ['50000-']},
+    ),
+  ],
+)
+def test_words_of_a_label_are_declared(tmp_path, values, more):
+  columns = {'click': _every(3, 2), 'bought': values * (N // 3)}
+  columns['bought'][2] = values[0]
+  found, _ = _labels(tmp_path, columns)
+  label = found['bought']
+  assert label.rate == pytest.approx((N / 3 - 1) / N)
+  assert label.entry({'click': 'click', 'bought': 'buy'}) == {
+    'name': 'buy',
+    'column': 'bought',
+    'after': 'click',
+    **more,
+  }
+
+
+def _leaks(tmp_path, **columns):
+  sample, facts = logs.sample_of(tmp_path, columns)
+  found, _ = labels_lib.find(sample, facts, {}, ())
+  names = {label.column for label in found}
+  return leaks.find(sample, [f for f in facts if f.name not in names], found)
+
+
+def test_leaks(tmp_path):
+  click = _every(5)
+  found = _leaks(
+    tmp_path,
+    click=click,
+    filled=['x' if c else '' for c in click],
+    above=[i % 7 + 1 if c else 0 for i, c in enumerate(click)],
+    # 1 of 480 negatives is above the positives: AUC 1 - 1 / 480.
+    score=[0 if i == 1 else -i if c else i for i, c in enumerate(click)],
+    coded=[i % 3 + 3 * c for i, c in enumerate(click)],
+    fine=[i % 11 for i in range(N)],
+    text=[f't{i % 4}' for i in range(N)],
+  )
+  assert {*found} == {'filled', 'above', 'score', 'coded'}
+  assert found['filled'] == 'filled only where click is 1'
+  assert found['above'] == 'other than 0 only where click is 1'
+  assert 'nearly alone' in found['score']
+
+
+def test_few_positives_are_no_evidence_of_a_leak(tmp_path):
+  click = [int(i < 9) for i in range(N)]
+  assert not _leaks(tmp_path, click=click, copy=click)
+
+
+def test_labels_of_the_first_column_are_named_in_the_table(tmp_path):
+  columns = {'label': _every(2), 'x': [i % 7 for i in range(N)]}
+  found = guess.guess(logs.write(tmp_path / 'log.csv', columns))
+  assert found.columns[0].why == 'named like a label, 50.0% are 1'

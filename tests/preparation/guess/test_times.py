@@ -1,0 +1,109 @@
+"""The unit of times, and which of several is the row's."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax.preparation.guess import facts as facts_lib
+from rmtl_jax.preparation.guess import sample as sample_lib
+from rmtl_jax.preparation.guess import times
+from tests.preparation.guess import logs
+
+N = 300
+
+
+def _times(tmp_path, **columns):
+  return times.find(*logs.sample_of(tmp_path, columns))
+
+
+@pytest.mark.parametrize(
+  ('name', 'values', 'unit'),
+  [
+    ('ts', [1_600_000_000 + i for i in range(N)], 's'),
+    ('ts', [1_600_000_000_000 + i for i in range(N)], 'ms'),
+    ('x', [1_600_000_000_000 + i for i in range(N)], None),
+    ('created_at', [1_600_000_000_000_000 + i for i in range(N)], 'us'),
+    (
+      'event_time',
+      [f'2024-05-01 00:{i % 60:02}:00 UTC' for i in range(N)],
+      'iso',
+    ),
+    ('date', [f'2024-05-{i % 28 + 1:02}' for i in range(N)], 'iso'),
+    ('timestamp', [f'{i}.0' for i in range(N)], 's'),
+    ('time_ms', range(N), 'ms'),
+    ('hour', [i % 24 for i in range(N)], None),
+    ('play_time', range(N), None),
+    ('phone_number', [1_600_000_000 + i for i in range(N)], None),
+  ],
+)
+def test_units(tmp_path, name, values, unit):
+  found, _ = _times(tmp_path, **{name: values})
+  assert (found.form if found else None) == (unit and {'unit': unit})
+
+
+@pytest.mark.parametrize(
+  ('value', 'pattern'),
+  [
+    ('20240501', '%Y%m%d'),
+    ('2024-05-01 13', '%Y-%m-%d %H'),
+    ('01.05.2024 13:30', '%d.%m.%Y %H:%M'),
+    ('05/31/2024', '%m/%d/%Y'),
+    ('05/05/2024', '%d/%m/%Y'),
+  ],
+)
+def test_other_text_has_a_pattern(tmp_path, value, pattern):
+  found, _ = _times(tmp_path, date=[value, value.replace('2024', '2023')] * 150)
+  assert found and found.form == {'format': pattern}
+  assert f'as {pattern}' in found.why
+
+
+@pytest.mark.parametrize(
+  ('name', 'values', 'said'),
+  [
+    (
+      'time',
+      ['12:30', '12:40', '13:10'] * 100,
+      "'12:30', which no schema reads",
+    ),
+    ('birth_date', ['1990-05-01', '1991-05-02'] * 150, 'by its name'),
+  ],
+)
+def test_times_that_are_not_the_rows_are_said(tmp_path, name, values, said):
+  found, others = _times(tmp_path, **{name: values})
+  assert found is None
+  assert said in others[name]
+
+
+def test_days_that_are_numbers_in_parquet_are_none(tmp_path):
+  path = tmp_path / 'log.parquet'
+  days = [20240501 + i % 28 for i in range(N)]
+  pq.write_table(pa.table({'date': days, 'x': range(N)}), path)
+  sample = sample_lib.read(path, 1000)
+  found, others = times.find(sample, facts_lib.find(sample))
+  assert found is None and 'which no schema reads' in others['date']
+
+
+def test_the_finest_complete_time_is_the_rows(tmp_path):
+  found, others = _times(
+    tmp_path,
+    day=[f'2024-05-{i % 28 + 1:02}' for i in range(N)],
+    event_time=[1_714_521_600 + 60 * i for i in range(N)],
+    click_time=[1_714_521_600 + i if i % 3 else '' for i in range(N)],
+  )
+  assert found and found.column == 'event_time'
+  assert 'event_time is the time' in others['day']
+  assert 'not every row has' in others['click_time']
+
+
+def test_a_time_from_the_beginning_is_no_date(tmp_path):
+  found, _ = _times(tmp_path, timestamp=range(N))
+  assert found and not found.is_date
+
+
+def test_times_of_parquet_are_iso(tmp_path):
+  path = tmp_path / 'log.parquet'
+  stamps = pa.array(range(N), pa.timestamp('us', 'UTC'))
+  pq.write_table(pa.table({'at': stamps, 'x': range(N)}), path)
+  sample = sample_lib.read(path, 1000)
+  found, _ = times.find(sample, facts_lib.find(sample))
+  assert found and (found.column, found.form) == ('at', {'unit': 'iso'})

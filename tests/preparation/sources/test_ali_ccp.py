@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.preparation import raw_files
+
+ITEM = (('205', 11), ('206', 12), ('207', 13), ('216', 14), ('301', 9))
+USER = (('101', 21), ('121', 22), ('124', 1))
+
+
+def features(*triples):
+  """A feature string of (field, id) or (field, id, value)."""
+  return '\x01'.join(
+    f'{field}\x02{one}\x03{value[0] if value else 1.0}'
+    for field, one, *value in triples
+  )
+
+
+def row(click=0, buy=0, visit='a', triples=ITEM, number=0):
+  return f'{number},{click},{buy},{visit},{len(triples)},{features(*triples)}'
+
+
+def visit(name='a', triples=USER):
+  return f'{name},{len(triples)},{features(*triples)}'
+
+
+def write(tmp_path, train, test=(), visits=(), test_visits=()):
+  raw_dir = tmp_path / 'raw'
+  for name, lines in (
+    ('sample_skeleton_train.csv', train),
+    ('sample_skeleton_test.csv', test or [row()]),
+    ('common_features_train.csv', visits or [visit()]),
+    ('common_features_test.csv', test_visits or [visit()]),
+  ):
+    raw_files.write(raw_dir / name, lines)
+  return raw_dir
+
+
+def read(raw_dir, **options):
+  return raw_files.read_source('ali_ccp', raw_dir, **options)
+
+
+def example(tmp_path):
+  """Ten visits of four impressions in train, two in test."""
+  rows = [
+    row(i % 2, int(i % 4 == 1), f'v{i // 4}', (*ITEM[1:], ('205', i % 3)))
+    for i in range(40)
+  ]
+  visits = [visit(f'v{i}', (('101', i % 4), ('109_14', 5))) for i in range(10)]
+  return write(tmp_path, rows, rows[:8], visits, visits)
+
+
+def test_features_of_rows_and_visits(tmp_path):
+  item = (
+    *ITEM,
+    ('210', 31),
+    ('210', 32),
+    ('508', 41, 2.5),
+    ('853', 51, 0.5),
+    # A field's number within another's, and ids that look like fields.
+    ('2205', 99),
+    ('702', 205),
+  )
+  user = (*USER, ('109_14', 61, 3.0), ('109_14', 62), ('110_14', 63))
+  _, rows = read(
+    write(tmp_path, [row(1, 1, triples=item)], visits=[visit('a', user)])
+  )
+  first = rows[0]
+  assert (first['f_item_id'], first['f_category'], first['f_position']) == (
+    '11',
+    '12',
+    '9',
+  )
+  assert first['m_intentions'] == ['31', '32']
+  assert first['m_intention_matches'] == ['51']
+  assert (first['f_category_match'], first['x_category_match_value']) == (
+    '41',
+    2.5,
+  )
+  assert (first['f_brand_match'], first['x_brand_match_value']) == ('205', 1.0)
+  assert (first['f_shop_match'], first['x_shop_match_value']) == (None, None)
+  assert (first['f_user_id'], first['user'], first['session']) == (
+    '21',
+    '21',
+    'a',
+  )
+  assert (first['f_gender'], first['f_age']) == ('1', None)
+  assert first['m_past_categories'] == ['61', '62']
+  assert first['m_past_shops'] == ['63']
+  assert first['m_past_brands'] == []
+  assert (first['y_click'], first['y_conversion']) == (1, 1)
+
+
+def test_rows_without_a_click_or_a_visit_are_dropped(tmp_path):
+  train = [row(1, 0), row(0, 1), row(1, 1, 'b'), row(0, 0)]
+  table, rows = read(write(tmp_path, train))
+  assert [r['row_id'] for r in rows] == [0, 3, 4]
+  assert [r['split'] for r in rows] == [0, 0, 2]
+  assert table.dropped == {
+    'bought without a click': 1,
+    'impression without its common features': 1,
+  }
+
+
+def test_lists_keep_their_first_values(tmp_path):
+  user = (*USER, *(('109_14', i) for i in range(5)))
+  raw_dir = write(tmp_path, [row()], visits=[visit('a', user)])
+  table, rows = read(raw_dir, max_values=3)
+  assert rows[0]['m_past_categories'] == ['0', '1', '2']
+  assert table.counts == {'common_features_with_longer_lists': 1}
+
+
+def test_a_visit_is_that_of_its_own_split(tmp_path):
+  raw_dir = write(tmp_path, [row()], test_visits=[visit('a', (('101', 77),))])
+  assert [r['f_user_id'] for r in read(raw_dir)[1]] == ['21', '77']
+
+
+@pytest.mark.parametrize(
+  'name, line, words',
+  [
+    ('sample_skeleton_train.csv', row(2), ("'click'", '0 or 1')),
+    ('sample_skeleton_train.csv', row(1, ''), ("'buy'", 'nothing')),
+    ('sample_skeleton_test.csv', row(visit=''), ("'common_feature_index'",)),
+    (
+      'sample_skeleton_train.csv',
+      row(triples=ITEM[1:]),
+      ("'features'", 'a feature of field 205, the item id'),
+    ),
+    (
+      'sample_skeleton_train.csv',
+      row().replace('\x03', '\x02', 1),
+      ("'features'", 'expected features: field'),
+    ),
+    (
+      'common_features_train.csv',
+      visit('b', ()),
+      ("'features'", 'nothing', 'expected features'),
+    ),
+    (
+      'common_features_test.csv',
+      visit('b', USER[1:]),
+      ("'features'", 'a feature of field 101, the user id'),
+    ),
+    ('common_features_train.csv', 'b,1', ('2 values, expected 3',)),
+  ],
+)
+def test_faults_are_named(tmp_path, name, line, words):
+  raw_dir = write(tmp_path, [row()])
+  first = visit() if 'common' in name else row()
+  raw_files.write(raw_dir / name, [first, line])
+  raw_files.fails(tmp_path, lambda: read(raw_dir), name, 'row 2', *words)
+
+
+def test_missing_files_are_named(tmp_path):
+  raw_dir = write(tmp_path, [row()])
+  (raw_dir / 'common_features_test.csv').unlink()
+  raw_files.fails(
+    tmp_path, lambda: read(raw_dir), 'no common_features_test.csv'
+  )
+
+
+def test_prepared(tmp_path):
+  manifest = raw_files.run(tmp_path, 'ali_ccp', example(tmp_path))
+  rows = {name: split.rows for name, split in manifest.splits.items()}
+  assert rows == {'train': 36, 'validation': 4, 'test': 8}
+  assert manifest.splits['test'].positives == {'click': 4, 'conversion': 2}
+  assert manifest.splits['test'].sessions == 2
+  assert (manifest.user_field, manifest.item_field) == ('user_id', 'item_id')

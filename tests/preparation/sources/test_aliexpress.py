@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pytest
+
+from rmtl_jax.preparation.sources import aliexpress
+from tests.preparation import raw_files
+
+
+def item(search, label=0, number=1, **changes):
+  """A row of an item file; categorical values are `number`."""
+  return _line(aliexpress.ITEM, search, number, {'item_49': label} | changes)
+
+
+def search(number, value=2, **changes):
+  """A row of a user file; categorical values are `value`."""
+  return _line(aliexpress.USER, number, value, changes)
+
+
+def _line(names, key, value, changes):
+  values = {
+    name: value
+    if aliexpress.FIELDS.get(name, '').startswith('categorical')
+    else i / 2
+    for i, name in enumerate(names)
+  }
+  values[names[0]] = key
+  return ','.join(str(v) for v in (values | changes).values())
+
+
+def write(tmp_path, train, test, searches=range(20), country='nl'):
+  """Raw files; searches are the same in train and test."""
+  raw_dir = tmp_path / 'raw'
+  for kind, lines in (('train', train), ('test', test)):
+    raw_files.write(raw_dir / f'{country}_item_{kind}.csv', lines)
+    users = [search(number) for number in searches]
+    raw_files.write(raw_dir / f'{country}_user_{kind}.csv', users)
+  return raw_dir
+
+
+def example(tmp_path, **changes):
+  """Searches of three items; each first is clicked, every other bought."""
+  train = [item(i // 3, [2, 1][i % 2] * (i % 3 == 0)) for i in range(36)]
+  test = [item(i // 3, [2, 1][i % 2] * (i % 3 == 0)) for i in range(12)]
+  return write(tmp_path, train, test, **changes)
+
+
+def read(raw_dir, **options):
+  return raw_files.read_source('aliexpress', raw_dir, **options)
+
+
+def joined(raw_dir, directory):
+  """Writes train.csv and test.csv as MTReclib joins the raw files."""
+  names = (
+    ['search_id']
+    + [f'categorical_{i}' for i in range(1, 17)]
+    + [f'numerical_{i}' for i in range(1, 64)]
+  )
+  # Positions in a line of user columns, then item columns.
+  categorical = [*range(1, 8), 31, 32]
+  categorical += [33 + i - 1 for i in (19, 34, 35, 36, 40, 41, 42)]
+  numerical = [i for i in range(8, 31)]
+  numerical += [i for i in range(34, 81) if i not in categorical]
+  for kind in ('train', 'test'):
+    users = {
+      line.split(',')[0]: line.split(',')
+      for line in (raw_dir / f'nl_user_{kind}.csv').read_text().split()
+    }
+    lines = [','.join([*names, 'click', 'conversion'])]
+    for line in (raw_dir / f'nl_item_{kind}.csv').read_text().split():
+      values = line.split(',')
+      both = users[values[0]] + values
+      kept = [both[i] for i in (0, *categorical, *numerical)]
+      label = int(values[-1])
+      lines.append(','.join([*kept, str(int(label > 0)), str(label // 2)]))
+    raw_files.write(directory / f'{kind}.csv', lines)
+
+
+def test_items_get_their_search_and_both_labels(tmp_path):
+  train = [item(7, 0, 5), item(7, 1, 6), item(3, 2, 4)]
+  raw_dir = write(tmp_path, train, [item(7, 0, 9)])
+  table, rows = read(raw_dir)
+  assert [row['session'] for row in rows] == [7, 7, 3, 7]
+  assert [row['split'] for row in rows] == [0, 0, 0, 2]
+  assert [row['y_click'] for row in rows] == [0, 1, 1, 0]
+  assert [row['y_conversion'] for row in rows] == [0, 0, 1, 0]
+  # The first nine categorical fields are the search's, seven the item's.
+  assert [rows[1][f'f_categorical_{i}'] for i in (1, 9, 10, 16)] == [2, 2, 6, 6]
+  # user_9 and user_31, item_2 and item_48: half their position.
+  assert [rows[1][f'x_numerical_{i}'] for i in (1, 23, 24, 63)] == [
+    4,
+    15,
+    0.5,
+    23.5,
+  ]
+  kinds = [field.kind for field in table.fields]
+  assert (kinds.count('categorical'), kinds.count('numeric')) == (16, 63)
+  assert table.dropped == {'item of a search without features': 0}
+  assert table.options == {'variant': 'nl'}
+  assert not (table.has_time or table.has_user)
+
+
+def test_the_joined_files_give_the_same_rows(tmp_path):
+  raw_dir = example(tmp_path)
+  joined(raw_dir, tmp_path / 'joined')
+  assert read(tmp_path / 'joined')[1] == read(raw_dir)[1]
+
+
+def test_items_without_their_search_are_counted(tmp_path):
+  train = [item(1), item(99), item(2)]
+  table, rows = read(write(tmp_path, train, [item(1)]))
+  assert [row['row_id'] for row in rows] == [0, 2, 3]
+  assert table.dropped == {'item of a search without features': 1}
+
+
+def test_a_search_that_stands_twice_counts_once(tmp_path):
+  raw_dir = write(tmp_path, [item(1)], [item(1)])
+  lines = [search(1, value=3), search(1, value=4)]
+  raw_files.write(raw_dir / 'nl_user_train.csv', lines)
+  _, rows = read(raw_dir)
+  assert [row['f_categorical_1'] for row in rows] == [3, 2]
+
+
+def test_countries_are_chosen(tmp_path):
+  raw_dir = example(tmp_path)
+  write(tmp_path, [item(1)], [item(1)], country='fr')
+  line = raw_files.fails(tmp_path, lambda: read(raw_dir))
+  assert line.endswith('has files of fr, nl; choose one with variant')
+  assert len(read(raw_dir, variant='fr')[1]) == 2
+  raw_files.fails(
+    tmp_path, lambda: read(raw_dir, variant='us'), 'no us_user_train.csv'
+  )
+
+
+@pytest.mark.parametrize(
+  'name, line, words',
+  [
+    ('nl_item_train.csv', item(1, 3), ('row 2', "'item_49'", '0, 1 or 2')),
+    ('nl_item_test.csv', item(''), ('row 2', "'item_1'", 'a whole number')),
+    (
+      'nl_item_train.csv',
+      item(1, item_19='x'),
+      ('row 2', "'item_19'", "'x', expected a whole number"),
+    ),
+    (
+      'nl_item_train.csv',
+      item(1, item_2='1e31'),
+      ('row 2', "'item_2'", 'a number below 1e+30'),
+    ),
+    ('nl_item_train.csv', '1,2,3', ('row 2', '3 values, expected 49')),
+    (
+      'nl_user_test.csv',
+      search(1, user_9='1e31'),
+      ('row 2', "'user_9'", 'a number below 1e+30'),
+    ),
+    ('nl_user_train.csv', search('x'), ('row 2', "'user_1'", "'x'")),
+  ],
+)
+def test_faults_are_named(tmp_path, name, line, words):
+  raw_dir = write(tmp_path, [item(1)], [item(1)])
+  first = search(1) if 'user' in name else item(1)
+  raw_files.write(raw_dir / name, [first, line])
+  raw_files.fails(tmp_path, lambda: read(raw_dir), name, *words)
+
+
+def test_prepared_by_files_with_validation_from_train(tmp_path):
+  manifest = raw_files.run(tmp_path, 'aliexpress', example(tmp_path))
+  rows = {name: split.rows for name, split in manifest.splits.items()}
+  # At least a tenth of train's 36 rows, in whole sessions of three.
+  assert rows == {'train': 30, 'validation': 6, 'test': 12}
+  assert manifest.splits['test'].positives == {'click': 4, 'conversion': 2}
+  assert not manifest.has_time

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.preparation import raw_files
+
+CATEGORIES = tuple(f'cat{i}' for i in range(1, 10))
+# Without the columns that tell the future.
+SHORT = (
+  *('timestamp', 'uid', 'campaign', *CATEGORIES),
+  *('conversion', 'attribution', 'click', 'cost'),
+)
+COLUMNS = (
+  *('timestamp', 'uid', 'campaign', 'conversion', 'conversion_timestamp'),
+  *('conversion_id', 'attribution', 'click', 'click_pos', 'click_nb', 'cost'),
+  *('cpo', 'time_since_last_click', *CATEGORIES),
+)
+
+
+def banner(time, uid=1, click=0, conversion=0, attribution=0, **changes):
+  values = dict.fromkeys(COLUMNS, '-1')
+  values |= {name: i for i, name in enumerate(CATEGORIES)}
+  values |= {
+    'timestamp': time,
+    'uid': uid,
+    'campaign': 8,
+    'click': click,
+    'conversion': conversion,
+    'attribution': attribution,
+    'cost': 0.5,
+    'conversion_timestamp': time + 60 if conversion else -1,
+  }
+  return values | changes
+
+
+def write(tmp_path, rows, columns=COLUMNS):
+  lines = ['\t'.join(columns)]
+  lines += ['\t'.join(str(row[name]) for name in columns) for row in rows]
+  raw_dir = tmp_path / 'raw'
+  raw_files.write(raw_dir / 'criteo_attribution_dataset.tsv.gz', lines)
+  return raw_dir
+
+
+def read(raw_dir):
+  return raw_files.read_source('criteo_attribution', raw_dir)
+
+
+def log(count=40):
+  """A banner an hour; every second is clicked, every fourth bought."""
+  return [
+    banner(3600 * i, i % 3, i % 2, int(i % 4 == 1), int(i % 8 == 1))
+    for i in range(count)
+  ]
+
+
+def test_labels_are_a_funnel_with_times(tmp_path):
+  rows = [
+    banner(0),
+    banner(7200, 2, click=1, time_since_last_click=5),
+    banner(7201, 2, click=1, conversion=1, attribution=1),
+    banner(7202, 2, conversion=1, attribution=1),  # not clicked
+    banner(7203, 2, click=1, conversion=1),
+  ]
+  table, found = read(write(tmp_path, rows))
+  assert [row['timestamp'] for row in found][:2] == [0, 7_200_000]
+  assert [row['y_click'] for row in found] == [0, 1, 1, 0, 1]
+  converted = [None, None, 7_261_000, None, 7_263_000]
+  assert [row['t_conversion'] for row in found] == converted
+  assert [row['t_attribution'] for row in found] == [
+    *converted[:4],
+    None,
+  ]
+  assert [row['f_hour'] for row in found] == [0, 2, 2, 2, 2]
+  since = [row['x_time_since_last_click'] for row in found]
+  assert since == [None, 5, None, None, None]
+  names = {field.name for field in table.fields}
+  assert names == {
+    *('uid', 'campaign', 'hour', 'cost', 'time_since_last_click'),
+    *CATEGORIES,
+  }
+
+
+def test_without_times_labels_are_as_they_are(tmp_path):
+  rows = [banner(0, click=1, conversion=1), banner(1, conversion=1)]
+  _, found = read(write(tmp_path, rows, SHORT))
+  assert [row['y_conversion'] for row in found] == [1, 0]
+  assert [row['y_attribution'] for row in found] == [0, 0]
+  assert 'x_time_since_last_click' not in found[0]
+
+
+def test_prepared_by_time_and_by_sittings(tmp_path):
+  manifest = raw_files.run(
+    tmp_path, 'criteo_attribution', write(tmp_path, log()), any_dates=False
+  )
+  assert [split.rows for split in manifest.splits.values()] == [24, 8, 8]
+  assert manifest.splits['train'].positives == {
+    'click': 12,
+    'conversion': 6,
+    'attribution': 3,
+  }
+  assert [task.after for task in manifest.tasks] == [
+    None,
+    'click',
+    'conversion',
+  ]
+
+
+def test_conversions_after_the_end_of_train_are_unknown_to_it(tmp_path):
+  rows = log()
+  # Bought in hour 21, two days later.
+  rows[21]['conversion_timestamp'] = 69 * 3600
+  manifest = raw_files.run(
+    tmp_path, 'criteo_attribution', write(tmp_path, rows)
+  )
+  assert manifest.splits['train'].positives['conversion'] == 5
+
+
+@pytest.mark.parametrize(
+  'changes, words',
+  [
+    ({'timestamp': -5}, ("'timestamp'", 'seconds since the start')),
+    ({'uid': ''}, ("'uid'", 'a whole number')),
+    ({'click': 2}, ("'click'", '0 or 1')),
+    ({'attribution': 0.5}, ("'attribution'", '0 or 1')),
+    (
+      {'conversion': 1, 'conversion_timestamp': -1},
+      ("'conversion_timestamp'", 'the time of the conversion'),
+    ),
+    ({'cat3': 'x'}, ("'cat3'", "'x', expected a whole number")),
+  ],
+)
+def test_faults_are_named(tmp_path, changes, words):
+  raw_dir = write(tmp_path, [banner(0), banner(1) | changes])
+  raw_files.fails(
+    tmp_path,
+    lambda: read(raw_dir),
+    'criteo_attribution_dataset.tsv.gz',
+    'row 3',
+    *words,
+  )
+
+
+def test_the_file_itself_or_one_alone(tmp_path):
+  raw_dir = write(tmp_path, [banner(0)])
+  file = raw_dir / 'criteo_attribution_dataset.tsv.gz'
+  assert read(file)[1] == read(raw_dir)[1]
+  raw_files.write(raw_dir / 'other.tsv', ['a'])
+  raw_files.fails(
+    tmp_path, lambda: read(raw_dir), 'name one of the files with raw_dir'
+  )
+  (tmp_path / 'none').mkdir()
+  raw_files.fails(tmp_path, lambda: read(tmp_path / 'none'), 'no *.tsv')

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.preparation import raw_files
+
+HEADER = (
+  'user_id,item_id,click,follow,like,share,video_category,watching_times,'
+  'gender,age'
+)
+HISTORY = ',' + ','.join(f'hist_{i}' for i in range(1, 11))
+
+
+def video(user=1, item=5, click=0, follow=0, like=0, share=0, category='2'):
+  return f'{user},{item},{click},{follow},{like},{share},{category},3,1,4'
+
+
+def log(count=40):
+  return [
+    video(i % 4, i % 5, i % 2, like=int(i % 3 == 0)) for i in range(count)
+  ]
+
+
+def write(tmp_path, lines, header=HEADER, name='QB-video.csv'):
+  raw_files.write(tmp_path / 'raw' / name, [header, *lines])
+  return tmp_path / 'raw'
+
+
+def read(raw_dir):
+  return raw_files.read_source('tenrec', raw_dir)
+
+
+def test_four_tasks_and_missing_categories(tmp_path):
+  lines = [video(click=1, share=1), video(2, like=1, follow=1, category='\\N')]
+  table, rows = read(write(tmp_path, lines))
+  assert [task.name for task in table.tasks] == [
+    'click',
+    'like',
+    'share',
+    'follow',
+  ]
+  assert [row['y_like'] for row in rows] == [0, 1]
+  assert [row['y_share'] for row in rows] == [1, 0]
+  assert [row['f_video_category'] for row in rows] == ['2', None]
+  assert [row['user'] for row in rows] == [1, 2]
+  names = [field.name for field in table.fields]
+  assert names == ['user_id', 'item_id', 'video_category', 'gender', 'age']
+
+
+def test_the_ten_past_videos_are_one_list(tmp_path):
+  lines = [video() + ',7,8' + ',0' * 8, video() + ',0' * 10]
+  raw_dir = write(tmp_path, lines, HEADER + HISTORY, 'ctr_data_1M.csv')
+  _, rows = read(raw_dir)
+  assert [row['m_hist'] for row in rows] == [[7, 8], []]
+
+
+def test_prepared_at_random_in_the_paper_s_shares(tmp_path):
+  raw_dir = write(tmp_path, log())
+  manifest = raw_files.run(tmp_path, 'tenrec', raw_dir, split=(8, 1, 1))
+  assert [split.rows for split in manifest.splits.values()] == [32, 4, 4]
+  assert manifest.options['split_by'] == 'random'
+
+
+def test_prepared_by_user(tmp_path):
+  raw_dir = write(tmp_path, log())
+  raw_files.run(tmp_path, 'tenrec', raw_dir, split=(2, 1, 1), split_by='user')
+  users = [
+    {row['user_id'] for row in raw_files.read(tmp_path, name)}
+    for name in ('train', 'validation', 'test')
+  ]
+  assert sorted(map(len, users)) == [1, 1, 2]
+  assert len(set.union(*users)) == 4
+
+
+@pytest.mark.parametrize(
+  'line, words',
+  [
+    (video('x'), ("'user_id'", 'a whole number')),
+    (video(item='\\N'), ("'item_id'", 'a whole number')),
+    (video(click=3), ("'click'", '0 or 1')),
+    (video(share=''), ("'share'", '0 or 1')),
+    ('1,2', ('2 values, expected 10',)),
+  ],
+)
+def test_faults_are_named(tmp_path, line, words):
+  raw_dir = write(tmp_path, [video(), line])
+  raw_files.fails(
+    tmp_path, lambda: read(raw_dir), 'QB-video.csv', 'row 3', *words
+  )
+
+
+def test_several_logs(tmp_path):
+  raw_dir = write(tmp_path, [video()])
+  write(tmp_path, [video(2)], name='QK-video.csv')
+  raw_files.fails(
+    tmp_path, lambda: read(raw_dir), 'has QB-video.csv, QK-video.csv'
+  )
+  assert read(raw_dir / 'QK-video.csv')[1][0]['user'] == 2

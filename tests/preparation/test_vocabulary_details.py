@@ -1,0 +1,266 @@
+"""Sequences, buckets and vectors of a user's own table, through prepare."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import vectors as data_vectors
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import vocabulary
+from rmtl_jax.preparation.contract import rules as contract
+from tests.preparation import raw_files
+
+# Item i % 5 in row i; i5 and i6 are in test rows alone.
+ITEMS = [f'i{i % 5}' for i in range(16)] + ['i5', 'i6', '', 'i1']
+PASTS = ['', 'i0', 'i1 i0 i9', ' i4  i3 i2 i1 i0'] * 5
+HEADER = 'user,item,ts,past,clicked'
+
+
+def lines():
+  return [HEADER] + [
+    f'u{i % 3},{item},{i * 10**7},{past},{i % 2}'
+    for i, (item, past) in enumerate(zip(ITEMS, PASTS, strict=True))
+  ]
+
+
+def run(tmp_path, item=(), past=(), **options):
+  item = dict(item)
+  crossed = [item.pop('crossed')] if 'crossed' in item else []
+  record = {
+    'user': 'user',
+    'item': 'item',
+    'time': {'column': 'ts'},
+    'categorical': ['user', {'column': 'item', **item}],
+    'crossed': crossed,
+    'tasks': [{'name': 'click', 'column': 'clicked'}],
+  }
+  if past:
+    record['multi_valued'] = [{'column': 'past', 'separator': ' ', **past}]
+  manifest = raw_files.run_table(
+    tmp_path,
+    lines(),
+    schema=raw_files.write_schema(tmp_path / 'schema.json', record),
+    **options,
+  )
+  contract.check(tmp_path / 'out')
+  return manifest
+
+
+def pasts(tmp_path):
+  words = raw_files.vocabulary(tmp_path, 'item')
+  return [[words[i] for i in row['m_past']] for row in raw_files.read(tmp_path)]
+
+
+def test_a_sequence_has_the_vocabulary_of_its_owner(tmp_path):
+  manifest = run(tmp_path, past={'shares': 'item'})
+  field = manifest.of_kind('multi_valued')[0]
+  assert field.vocabulary_owner == 'item' and field.width == 5
+  assert field.size == manifest.of_kind('categorical')[1].size
+  # What the item's train rows lack is dropped.
+  assert pasts(tmp_path)[:4] == [
+    [None],
+    ['i0'],
+    ['i1', 'i0'],
+    ['i4', 'i3', 'i2', 'i1', 'i0'],
+  ]
+  assert not (tmp_path / 'out' / 'vocabulary' / 'past.parquet').exists()
+  spec = manifest.feature_spec()
+  assert spec.vocabulary_owners == (1,)
+
+
+@pytest.mark.parametrize(
+  'newest_first, kept', [(False, ['i1', 'i0']), (True, ['i3', 'i4'])]
+)
+def test_the_most_recent_values_stay(tmp_path, newest_first, kept):
+  past = {'shares': 'item', 'max_values': 2, 'newest_first': newest_first}
+  manifest = run(tmp_path, past=past)
+  assert pasts(tmp_path)[3] == kept
+  assert manifest.report['cut_values'] == {'past': 15}
+
+
+def test_a_list_of_its_own_has_its_own_length(tmp_path):
+  manifest = run(tmp_path, past={'max_values': 3}, max_values=1)
+  assert manifest.of_kind('multi_valued')[0].width == 3
+
+
+def test_buckets_part_what_has_no_row(tmp_path):
+  manifest = run(tmp_path, item={'buckets': 4}, min_count=1)
+  field = manifest.of_kind('categorical')[1]
+  assert field.size == 1 + 5 + 4
+  assert field.details['buckets'] == 4
+  words = raw_files.vocabulary(tmp_path, 'item')
+  assert words[0] is None
+  assert words[-4:] == [f'(bucket {i})' for i in range(4)]
+  shown = raw_files.decoded(tmp_path, 'item')
+  expected = [
+    item or None
+    if item in ('i0', 'i1', 'i2', 'i3', 'i4', '')
+    else f'(bucket {vocabulary.bucket_of(item, 4)})'
+    for item in ITEMS
+  ]
+  assert shown == expected
+
+
+def test_rare_values_of_train_count_in_their_buckets(tmp_path):
+  run(tmp_path, item={'buckets': 2}, min_count=100)
+  path = tmp_path / 'out' / 'vocabulary' / 'item.parquet'
+  table = pq.read_table(path, partitioning=None).to_pydict()
+  train = ITEMS[:12]
+  by_bucket = [0, 0]
+  for item in train:
+    by_bucket[vocabulary.bucket_of(item, 2)] += 1
+  assert table['value'] == [None, '(bucket 0)', '(bucket 1)']
+  assert table['count'] == [0, *by_bucket]
+
+
+def test_crossed_values_by_hand(tmp_path):
+  manifest = run(tmp_path, item={'crossed': ['user', 'item']}, min_count=1)
+  assert [f.name for f in manifest.fields] == ['user', 'item', 'user_x_item']
+  shown = raw_files.decoded(tmp_path, 'user_x_item')
+  assert shown[:4] == ['u0 & i0', 'u1 & i1', 'u2 & i2', 'u0 & i3']
+  assert shown[18] is None  # that of an item that is missing
+  assert manifest.fields[2].details['crossed'] == ['user', 'item']
+
+
+def write_vectors(tmp_path, values, key='item', name='vector', **columns):
+  table = {
+    key: list(values),
+    name: pa.array(list(values.values()), pa.list_(pa.float64())),
+    **columns,
+  }
+  pq.write_table(pa.table(table), tmp_path / 'text.parquet')
+
+
+def test_vectors_stand_by_the_vocabulary(tmp_path):
+  given = {'i0': [1.0, 5], 'i2': [3.0, 5], 'i7': [9.0, 9]}
+  write_vectors(tmp_path, given)
+  manifest = run(tmp_path, item={'vectors': {'file': 'text.parquet'}})
+  field = manifest.of_kind('categorical')[1]
+  # i0 and i2 are in 5 of train's 12 rows.
+  assert field.details['vectors'] == {
+    'file': str(tmp_path / 'text.parquet'),
+    'key': 'item',
+    'vector': 'vector',
+    'trained': False,
+    'width': 2,
+    'share': round(5 / 12, 4),
+  }
+  assert any(
+    'have a value with a vector' in w for w in manifest.report['warnings']
+  )
+  found = data_vectors.read(tmp_path / 'out', manifest)['item']
+  words = raw_files.vocabulary(tmp_path, 'item')
+  # Centred, then divided by the root of the mean square, sqrt(1 / 2).
+  by_word = {w: v.tolist() for w, v in zip(words, found, strict=True)}
+  half = 2.0**0.5
+  np.testing.assert_allclose(by_word['i0'], [-half, 0], rtol=1e-6)
+  np.testing.assert_allclose(by_word['i2'], [half, 0], rtol=1e-6)
+  assert by_word[None] == by_word['i1'] == [0, 0]
+  spec = manifest.feature_spec()
+  assert spec.pretrained == (types.Pretrained(1, 'item', 2),)
+  names = [file['name'] for file in manifest.source_files]
+  assert 'text.parquet' in names
+
+
+@pytest.mark.parametrize(
+  'values, words',
+  [
+    (
+      {'i0': [1.0], 'i1': [1.0, 2]},
+      "row 2, column 'vector': expected 1 finite",
+    ),
+    ({'i0': [1.0], 'i1': [float('nan')]}, "row 2, column 'vector': expected 1"),
+    ({'i0': [1.0], None: [2.0]}, "row 2, column 'item': nothing, expected"),
+    ({'i0': []}, 'has vectors of 0 numbers'),
+  ],
+)
+def test_faulty_vectors(tmp_path, values, words):
+  write_vectors(tmp_path, values)
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, item={'vectors': {'file': 'text.parquet'}})
+  assert 'text.parquet' in str(caught.value) and words in str(caught.value)
+  assert not (tmp_path / 'out').exists()
+
+
+def test_other_faults_of_vectors(tmp_path):
+  asked = {'vectors': {'file': 'text.parquet'}}
+  with pytest.raises(types.InputError, match=r'text\.parquet: not found'):
+    run(tmp_path, item=asked)
+  write_vectors(tmp_path, {'i0': [1.0]}, key='id')
+  with pytest.raises(types.InputError, match="no column 'item'; it has id"):
+    run(tmp_path, item=asked)
+  pq.write_table(
+    pa.table({'item': ['i0', 'i0'], 'vector': [[1.0], [2.0]]}),
+    tmp_path / 'text.parquet',
+  )
+  with pytest.raises(types.InputError, match=r'row 2.*stands twice'):
+    run(tmp_path, item=asked)
+
+
+@pytest.mark.parametrize(
+  'item, past, words',
+  [
+    ({}, {'shares': 'itm'}, "shares: 'itm' is no categorical field"),
+    ({}, {'newest_first': True}, 'means a sequence, which "shares"'),
+    ({}, {'max_values': 0}, 'max_values: found 0, expected a whole number'),
+    ({'buckets': 0}, {}, 'buckets: found 0, expected a whole number'),
+    ({'vectors': {}}, {}, 'vectors.file: missing'),
+    ({'vectors': {'file': 'x', 'frozen': 1}}, {}, 'frozen: no such setting'),
+    (
+      {'crossed': ['user', 'itm']},
+      {},
+      "crossed[0].fields: 'itm' is no categor",
+    ),
+    ({'crossed': ['user', 'user']}, {}, 'expected two or more different ones'),
+  ],
+)
+def test_faulty_keys(tmp_path, item, past, words):
+  with pytest.raises(types.InputError) as caught:
+    run(tmp_path, item=item, past=past)
+  assert words in str(caught.value)
+
+
+def test_a_schema_comes_back_from_its_json(tmp_path):
+  vectors = {'file': 'v', 'key': 'item', 'vector': 'vector', 'trained': True}
+  record = {
+    'categorical': [
+      {'column': 'item', 'buckets': 3, 'vectors': vectors},
+      'user',
+    ],
+    'crossed': [{'fields': ['user', 'item'], 'name': 'both', 'buckets': 2}],
+    'multi_valued': [
+      {
+        'column': 'past',
+        'shares': 'item',
+        'newest_first': True,
+        'max_values': 7,
+      }
+    ],
+    'tasks': [{'name': 'click', 'column': 'clicked'}],
+  }
+  schema = schema_lib.parse(record)
+  again = schema_lib.parse(json.loads(json.dumps(schema.to_dict())))
+  assert again == schema
+
+
+def test_a_manifest_says_what_vectors_may_be(tmp_path):
+  write_vectors(tmp_path, {f'i{i}': [float(i)] for i in range(5)})
+  run(tmp_path, item={'vectors': {'file': 'text.parquet', 'trained': True}})
+  record = json.loads((tmp_path / 'out' / 'manifest.json').read_text())
+  record['fields'][1]['details']['vectors']['width'] = 0
+  with pytest.raises(types.InputError, match='vectors: width is 0'):
+    manifest_lib.parse(record)
+  path = tmp_path / 'out' / 'vectors' / 'item.parquet'
+  manifest = manifest_lib.read(tmp_path / 'out')
+  pq.write_table(pq.read_table(path, partitioning=None).slice(1), path)
+  with pytest.raises(
+    types.InputError, match='has 5 rows, the vocabulary has 6'
+  ):
+    data_vectors.read(tmp_path / 'out', manifest)
