@@ -206,40 +206,52 @@ class Encoder:
     """SQL of the fields' columns, as in a reader's view."""
     columns = ['row_number() OVER () - 1 AS position']
     for field in self.fields:
-      value = sql.quote(field.column)
       kind = schema.field(field.column).type
-      missing = self._missing[field.column]
-      nothing = (*missing.texts, *missing.values)
-      if field.kind == 'numeric':
-        given = readings.given(value, kind, missing)
-        value = f'TRY_CAST({given} AS DOUBLE)'
-        if fields_lib.INDICATES in field.details:
-          fault = f'{given} IS NOT NULL AND {value} IS NULL'
-          value = numbers.is_missing(value)
-          value = f'CASE WHEN {fault} THEN NULL ELSE {value} END'
+      if _is_checked(field):
+        given = readings.given(
+          sql.quote(field.column), kind, self._missing[field.column]
+        )
+        value = self._checked_value(field, given, kind)
         columns.append(
           f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
         )
-      elif field.kind == 'categorical':
-        if fields_lib.FROM_TIME in field.details:
-          given = readings.given(value, kind, missing)
-          columns.append(
-            f'{given} IS NOT NULL AS {raw_fields.given_column(field)}'
-          )
-        value = self._category(field, schema)
-      elif pa.types.is_nested(kind):
-        value = sql.value_texts(value)
-        # A history holds values of a categorical field, spaces and all.
-        if not field.vocabulary_owner:
-          value = lists.split_values(value, missing=nothing)
       else:
-        separator = field.details.get('separator', ',')
-        value = readings.text(value, kind, missing)
-        value = lists.split_values(value, separator, nothing)
+        value = self._plain_value(field, schema)
       if vocabularies.NEWEST_FIRST in field.details:
         value = f'list_reverse({value})'
       columns.append(f'{value} AS {sql.quote(field.source_column)}')
     return f'SELECT {", ".join(columns)} FROM chunk'
+
+  def _checked_value(
+    self, field: source.SourceField, given: str, kind: pa.DataType
+  ) -> str:
+    """SQL of a number or a part of the time; NULL where it is at fault."""
+    if fields_lib.FROM_TIME in field.details:
+      part = str(field.details[fields_lib.FROM_TIME])
+      value = self._clock.part(part, self._clock.ms(given, kind))
+      return f'CAST({value} AS VARCHAR)'
+    number = f'TRY_CAST({given} AS DOUBLE)'
+    if fields_lib.INDICATES not in field.details:
+      return number
+    fault = f'{given} IS NOT NULL AND {number} IS NULL'
+    return f'CASE WHEN NOT ({fault}) THEN {numbers.is_missing(number)} END'
+
+  def _plain_value(self, field: source.SourceField, schema: pa.Schema) -> str:
+    """SQL of a category or a list, which can be any."""
+    if field.kind == 'categorical':
+      return self._category(field, schema)
+    value, kind = sql.quote(field.column), schema.field(field.column).type
+    missing = self._missing[field.column]
+    nothing = (*missing.texts, *missing.values)
+    if pa.types.is_nested(kind):
+      value = sql.value_texts(value)
+      # A history holds values of a categorical field, spaces and all.
+      if field.vocabulary_owner:
+        return value
+      return lists.split_values(value, missing=nothing)
+    separator = field.details.get('separator', ',')
+    value = readings.text(value, kind, missing)
+    return lists.split_values(value, separator, nothing)
 
   def _category(self, field: source.SourceField, schema: pa.Schema) -> str:
     """SQL of the text of a categorical field."""
@@ -250,10 +262,8 @@ class Encoder:
     missing = self._missing[field.column]
     if fields_lib.FROM_TIME not in field.details:
       return readings.text(value, kind, missing)
-    part = str(field.details[fields_lib.FROM_TIME])
     given = readings.given(value, kind, missing)
-    time = self._clock.part(part, self._clock.ms(given, kind))
-    return f'CAST({time} AS VARCHAR)'
+    return self._checked_value(field, given, kind)
 
   def _check_values(
     self,
@@ -264,8 +274,8 @@ class Encoder:
     """Raises for the first number or time that is none."""
     faults: list[tuple[str, str, str]] = []
     for field in self.fields:
-      is_time = fields_lib.FROM_TIME in field.details
-      if is_time or field.kind == 'numeric':
+      if _is_checked(field):
+        is_time = fields_lib.FROM_TIME in field.details
         value = sql.quote(field.source_column)
         fault = f'{raw_fields.given_column(field)} AND {value} IS NULL'
         expected = 'a time, as in training' if is_time else 'a number'
@@ -350,6 +360,11 @@ class _ColumnValues:
   rows: int
   texts: set[str]
   notes: notes_lib.Notes
+
+
+def _is_checked(field: source.SourceField) -> bool:
+  """Whether a value of the field can be at fault."""
+  return field.kind == 'numeric' or fields_lib.FROM_TIME in field.details
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:

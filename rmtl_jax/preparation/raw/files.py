@@ -291,11 +291,12 @@ def find_files(
     if path.is_file() and not path.name.startswith('.')
   }
   for path in matches:
+    name = str(path.relative_to(raw_dir))
     try:
-      path.name.encode()
+      name.encode()
     except UnicodeError:
       raise types.InputError(
-        f'{raw_dir}: a file is named {path.name!r}, which is not valid UTF-8'
+        f'{raw_dir}: a file is named {name!r}, which is not valid UTF-8'
       ) from None
   return sorted(matches)
 

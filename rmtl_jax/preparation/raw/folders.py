@@ -23,8 +23,8 @@ def find(place: pathlib.Path) -> list[pathlib.Path]:
   """Finds the CSV or Parquet files of a place, in the order of their rows.
 
   Args:
-    place: a file, or a folder; files of folders in it count too, but for those
-      in a folder with a name that begins with `.` or `_`.
+    place: a file, or a folder; files of folders in it count too, unless a
+      folder's name begins with `.` or `_`, or it holds prepared data or a run.
 
   Raises:
     types.InputError: no such place, no such files, or both kinds.
@@ -39,9 +39,7 @@ def find(place: pathlib.Path) -> list[pathlib.Path]:
   found = [
     path
     for path in raw.find_files(place, ['**/*'], what)
-    if not any(
-      part.startswith(('.', '_')) for part in path.relative_to(place).parts[:-1]
-    )
+    if not any(map(_is_apart, _folders(place, path)))
   ]
   csv = [path for path in found if path.name.lower().endswith(CSV)]
   parquet = [path for path in found if path.name.lower().endswith(PARQUET)]
@@ -52,6 +50,18 @@ def find(place: pathlib.Path) -> list[pathlib.Path]:
   if not csv and not parquet:
     raise types.InputError(f'{place}: no CSV or Parquet files')
   return csv or parquet
+
+
+def _folders(place: pathlib.Path, path: pathlib.Path) -> list[pathlib.Path]:
+  """The folders between a place and a file in it."""
+  found = list(path.parents)
+  return found[: found.index(place)]
+
+
+def _is_apart(folder: pathlib.Path) -> bool:
+  """Whether a folder holds no raw files, though files may look so."""
+  made = (folder / 'manifest.json').is_file()
+  return made or folder.name.startswith(('.', '_'))
 
 
 def values(
@@ -72,7 +82,9 @@ def values(
     The text of each, None where it stands for nothing. Folders count from the
     file up to the first that is not named so.
   """
-  own, nothing = {*found}, {'', _NOTHING, *missing}
+  # Case does not count in SQL.
+  own = {name.lower() for name in found}
+  nothing = {'', _NOTHING, *missing}
   lacking = None if wanted is None else {*wanted}
   named: dict[str, str | None] = {}
   for part in reversed(path.absolute().parts[:-1]):
@@ -80,7 +92,7 @@ def values(
     if not (name and equals):
       break
     name, value = (urllib.parse.unquote(text) for text in (name, value))
-    if name not in own and (lacking is None or name in lacking):
+    if name.lower() not in own and (lacking is None or name in lacking):
       named.setdefault(name, None if value in nothing else value)
   return named
 

@@ -189,19 +189,18 @@ def of_label(task: source.SourceTask, missing: Missing) -> Reading:
     return dataclasses.replace(
       number, value=lambda value, found: _truth(value, found, number)
     )
-  words = [*task.positive, *task.negative]
   # An empty text is no text elsewhere; here it may be a label.
-  empty = '' in words
+  empty = '' in (*task.positive, *task.negative)
 
   def written(value: str, found: pa.DataType) -> str:
-    label = f"nullif(trim({text(value, found, missing)}), '')"
-    return f"coalesce({label}, '')" if empty else label
+    word = f"nullif(trim({text(value, found, missing)}), '')"
+    return f"coalesce({word}, '')" if empty else word
 
   def label(value: str, found: pa.DataType) -> str:
     cases = [f'WHEN {value} IS NULL THEN NULL']
-    for words, number in ((task.positive, 1), (task.negative, 0)):
+    for words, meaning in ((task.positive, 1), (task.negative, 0)):
       if words:
-        cases.append(f'WHEN {sql.is_in(value, words)} THEN {number}')
+        cases.append(f'WHEN {sql.is_in(value, words)} THEN {meaning}')
     # One list alone says that all else is the other label.
     both = task.positive and task.negative
     rest = 'NULL' if both else '0' if task.positive else '1'
@@ -222,23 +221,23 @@ def _truth(value: str, found: pa.DataType, number: Reading) -> str:
 
 
 def select(
-  readings: Mapping[str, Reading], kinds: Callable[[str], pa.DataType]
+  readings: Mapping[str, Reading], type_of: Callable[[str], pa.DataType]
 ) -> str:
   """SQL of the columns that readings make; '' for none.
 
   Args:
     readings: by the name that their column gets.
-    kinds: the type of a file's column.
+    type_of: the type of a file's column.
   """
   if not readings:
     return ''
   columns, wrong = [], []
   for i, (name, reading) in enumerate(readings.items()):
-    kind, column = kinds(reading.column), sql.quote(reading.column)
+    kind, column = type_of(reading.column), sql.quote(reading.column)
     value = reading.sql(column, kind)
     columns.append(f'{value} AS {sql.quote(name)}')
-    given = reading.given(column, kind)
-    wrong.append(f'WHEN {given} IS NOT NULL AND {value} IS NULL THEN {i}')
+    there = reading.given(column, kind)
+    wrong.append(f'WHEN {there} IS NOT NULL AND {value} IS NULL THEN {i}')
   fault = f'CAST(CASE {" ".join(wrong)} END AS USMALLINT) AS {_FAULT}'
   return ', '.join([*columns, fault])
 

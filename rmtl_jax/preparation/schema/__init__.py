@@ -36,20 +36,22 @@ Rows of a session without a time keep the order of the file. `time.unit` is
 name none; `time.format` is the pattern of other text, as of `strptime`:
 `{"column": "shown_at", "format": "%d.%m.%Y %H:%M"}`. A field's `name` is its
 column's unless given. `separator` splits text; Parquet lists need none.
-`transform` is `standard` (the default),
-`log1p` or `bins`. Labels of a binary task are 0 or 1, or true or
-false; `"positive": ["yes", "Y"]` and `negative` list other texts, one of the
-two lists alone says that all else is the other label. `kind`
-(`binary`, `regression` or `ordinal`), `loss` and its settings say what else a
-task may be (docs/task_kinds.md): `{"name": "watch", "column": "seconds",
-"kind": "regression", "loss": "huber", "delta": 30}`. `levels` lists those of an
-ordinal label, which are else found in the log. `after` names the task that a
-positive implies; `known_after_seconds` is the delay after its row at which a
-label is known at the latest: as-of features of group `feedback` need it, and a
-label of train and validation that is unknown before its split's end is not
-observed. Without it all are, and labels count after the idle timeout. `domain`
-names the column of the domain (scenario) that a row is of, a categorical field:
-the backbones pepnet and star need it.
+`transform` is `standard` (the default), `log1p` or `bins`. `domain` names the
+column of the domain (scenario) that a row is of, a categorical field: the
+backbones pepnet and star need it. `"from_time": ["hour", "weekday"]` makes
+categories of the time, in its zone.
+
+Labels of a binary task are 0 or 1, or true or false; `"positive": ["yes", "Y"]`
+and `negative` list other texts, and one of the two lists alone says that all
+else is the other label. `kind` (`binary`, `regression` or `ordinal`), `loss`
+and its settings say what else a task may be (docs/task_kinds.md):
+`{"name": "watch", "column": "seconds", "kind": "regression", "loss": "huber",
+"delta": 30}`. `levels` lists those of an ordinal label, which are else found in
+the log. `after` names the task that a positive implies; `known_after_seconds`
+is the delay after its row at which a label is known at the latest: as-of
+features of group `feedback` need it, and a label of train and validation that
+is unknown before its split's end is not observed. Without it all are, and
+labels count after the idle timeout.
 
 `time_column` in place of `column` names times at which the task became
 positive, empty where it did not, in the form of `time` or, as
@@ -64,14 +66,14 @@ labels, of rows that don't count for the task; `"only_after": true` judges the
 task on the positives of `after` alone; `weight`, of a task or of all beside
 `tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
 the task's negatives were kept when the log was sampled.
+
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `null` of a field, or of
 a key that is given as `{"column": "visitor", "null": ["-1"]}`, lists values of
 that column alone, which may be numbers; of a task it lists labels that are not
 observed. `"missing_indicator": true` adds a field `<name>_missing` to a number,
-1 where it is missing. `"from_time": ["hour", "weekday"]` makes categories of
-the time, in its zone. `session`, `user`, `item`,
-`domain`, `time`, `delimiter`, `missing` and any kind of field can be left out.
+1 where it is missing. `session`, `user`, `item`, `domain`, `time`, `delimiter`,
+`missing` and any kind of field can be left out.
 """
 
 from __future__ import annotations
@@ -138,13 +140,12 @@ def parse(record: Any, path: str = 'schema') -> TableSchema:
   time = part.group('time') if 'time' in part.record else None
   if time is not None:
     time.known(('column', *clocks.KEYS))
+  column = None if time is None else time.text('column')
   clock = times.Time() if time is None else clocks.parse_clock(time)
   of_events = events.parse_events(part)
   schema = TableSchema(
-    time=None if time is None else time.text('column'),
-    fields=fields.parse_fields(
-      part, None if time is None else time.text('column')
-    ),
+    time=column,
+    fields=fields.parse_fields(part, column),
     tasks=tasks.parse_tasks(part, clock, of_events),
     events=of_events,
     session=nulls.parse_role(part, 'session'),

@@ -50,12 +50,7 @@ def parse_tasks(
     taken.add(name.lower())
     if after is not None and after not in tasks:
       entry.fail(f'after: {after!r} is not a task listed before')
-    if after is not None and tasks[after].kind != kinds.BINARY:
-      entry.fail(f'after: {after!r} is not binary, so nothing implies it')
     only_after = entry.flag('only_after')
-    is_ordinal = of_kind['kind'] == kinds.ORDINAL
-    if after is not None and is_ordinal and not only_after:
-      entry.fail('after: an ordinal task implies no other (see only_after)')
     weights = part.optional('weight'), entry.optional('weight')
     tasks[name] = source.SourceTask(
       name,
@@ -67,16 +62,7 @@ def parse_tasks(
       **of_kind,
       **labels.settings,
     )
-    is_timed = tasks[name].timed or only_after
-    if after is not None and tasks[after].timed and not is_timed:
-      entry.fail(
-        f'after: the labels of {after!r} are times, and those of {name!r} are'
-        " not, so at a split's end one may be known without the other"
-      )
-    if tasks[name].only_after and after is None:
-      entry.fail('only_after: expected "after" beside it, the task before')
-    if tasks[name].negatives_kept and of_kind['kind'] != kinds.BINARY:
-      entry.fail('negatives_kept: only a binary task has negatives')
+    _check(entry, tasks[name], tasks.get(after or ''))
     if tasks[name].negatives_kept is not None:
       if sampled_by:
         entry.fail(
@@ -90,6 +76,29 @@ def parse_tasks(
     if name not in tasks:
       part.fail(f'events: labels: {name!r} is none of the tasks')
   return tuple(tasks.values())
+
+
+def _check(
+  entry: part_lib.Part,
+  task: source.SourceTask,
+  parent: source.SourceTask | None,
+) -> None:
+  """Refuses keys of a task that contradict one another."""
+  if parent is not None and parent.kind != kinds.BINARY:
+    entry.fail(f'after: {parent.name!r} is not binary, so nothing implies it')
+  if parent is not None and not task.only_after:
+    if task.kind == kinds.ORDINAL:
+      entry.fail('after: an ordinal task implies no other (see only_after)')
+    if parent.timed and not task.timed:
+      entry.fail(
+        f'after: the labels of {parent.name!r} are times, and those of'
+        f" {task.name!r} are not, so at a split's end one may be known without"
+        ' the other'
+      )
+  if task.only_after and parent is None:
+    entry.fail('only_after: expected "after" beside it, the task before')
+  if task.negatives_kept and task.kind != kinds.BINARY:
+    entry.fail('negatives_kept: only a binary task has negatives')
 
 
 def _kind(entry: part_lib.Part) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import folders
 from rmtl_jax.preparation.raw import parquet as raw_parquet
+from rmtl_jax.preparation.raw import readings as readings_lib
 from rmtl_jax.preparation.schema import vocabularies
 from rmtl_jax.preparation.sources import table_columns, table_events
 
@@ -46,41 +48,8 @@ def read(
       for place in (str(raw_dir), options.validation_dir, options.test_dir)
     ]
   )
-  paths = files.paths
-  is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
-  nested = _list_columns(paths[0]) if is_parquet else set()
-  # Parquet has types of its own: keys are faster as they are.
-  key = '' if is_parquet else 'VARCHAR'
   readings = table_columns.readings(schema)
-  kinds = table_columns.types(schema, key, nested, readings)
-  if options.split_column:
-    kinds.setdefault(options.split_column, key)
-  if is_parquet:
-    table = raw_parquet.load(
-      connection,
-      paths,
-      kinds,
-      late_hash=True,
-      prefix=raw.PREFIX,
-      missing=schema.missing,
-      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
-      readings=readings,
-    )
-  else:
-    table = raw_csv.load(
-      connection,
-      paths,
-      kinds,
-      late_hash=True,
-      delimiter=schema.delimiter,
-      prefix=raw.PREFIX,
-      missing=schema.missing,
-      nulls={c: v for c, v in schema.nulls.items() if c in kinds},
-      readings=readings,
-    )
-  _write_whole(
-    connection, table.name, [c for c, k in kinds.items() if k == key]
-  )
+  table, nested = _load(connection, files.paths, schema, readings, options)
   split = ''
   if options.split_column:
     split = given_splits.sql_by_column(connection, table, options)
@@ -104,7 +73,7 @@ def read(
     fields=fields,
     tasks=schema.tasks,
     table=table,
-    files=(*paths, *further),
+    files=(*files.paths, *further),
     has_session=schema.session is not None,
     has_user=schema.user is not None,
     has_time=schema.time is not None,
@@ -129,6 +98,41 @@ def read(
     round(options.idle_minutes * 60_000),
     options.any_dates,
   )
+
+
+def _load(
+  connection: duckdb.DuckDBPyConnection,
+  paths: Sequence[pathlib.Path],
+  schema: schema_lib.TableSchema,
+  readings: dict[str, readings_lib.Reading],
+  options: prepare_config.PrepareConfig,
+) -> tuple[raw.RawTable, set[str]]:
+  """Reads the files; the raw table, and the columns that hold lists."""
+  is_parquet = paths[0].name.lower().endswith(folders.PARQUET)
+  nested = _list_columns(paths[0]) if is_parquet else set()
+  # Parquet has types of its own: keys are faster as they are.
+  key = '' if is_parquet else 'VARCHAR'
+  kinds = table_columns.types(schema, key, nested, readings)
+  if options.split_column:
+    kinds.setdefault(options.split_column, key)
+  if is_parquet:
+    load = raw_parquet.load
+  else:
+    load = functools.partial(raw_csv.load, delimiter=schema.delimiter)
+  table = load(
+    connection,
+    paths,
+    kinds,
+    late_hash=True,
+    prefix=raw.PREFIX,
+    missing=schema.missing,
+    nulls={c: v for c, v in schema.nulls.items() if c in kinds},
+    readings=readings,
+  )
+  _write_whole(
+    connection, table.name, [c for c, k in kinds.items() if k == key]
+  )
+  return table, nested
 
 
 def _list_columns(path: pathlib.Path) -> set[str]:

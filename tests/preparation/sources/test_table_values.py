@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -323,3 +324,27 @@ def test_times_of_labels_at_fault(tmp_path, values, tasks, message):
   path = write(tmp_path / 'log.parquet', columns(**values))
   schema(tmp_path, tasks=tasks)
   raw_files.fails(tmp_path, lambda: run(tmp_path, path, tasks=tasks), message)
+
+
+def test_other_files_in_a_folder_are_left_alone(tmp_path):
+  """Prepared data beside the log are no part of it, nor hidden folders."""
+  raw = tmp_path / 'raw'
+  write(raw / 'a' / 'log.parquet', columns())
+  for folder in ('.trash', '_old'):
+    write(raw / folder / 'log.parquet', {'nothing': [1]})
+  write(raw / 'data' / 'train' / 'part.parquet', {'nothing': [1]})
+  (raw / 'data' / 'manifest.json').write_text('{}')
+  run(tmp_path, raw)
+  assert labels(tmp_path) == LABELS
+
+
+def test_folders_that_are_no_text(tmp_path):
+  folder = tmp_path / 'raw' / os.fsdecode(b'day=\xff')
+  write(folder / 'log.csv', columns())
+  changes = {'categorical': ['user', 'item', 'day']}
+  schema(tmp_path, **changes)
+  raw_files.fails(
+    tmp_path,
+    lambda: run(tmp_path, tmp_path / 'raw', **changes),
+    'which is not valid UTF-8',
+  )
