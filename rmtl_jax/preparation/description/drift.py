@@ -165,9 +165,14 @@ def _of_values(
     shown = of_value[[0, *top]]
     grouped[name] = np.append(shown, of_value.sum() - shown.sum())
   compared = {name: psi(grouped[TRAIN], grouped[name]) for name in OTHERS}
+  # Buckets are of values without a row of their own, as row 0 is.
+  known = slice(1, field.size - field.details.get('buckets', 0))
   return {
-    'seen': {n: int((c[1:] > 0).sum()) for n, c in counts.items()},
-    'unseen': {n: float(c[0] / max(c.sum(), 1)) for n, c in counts.items()},
+    'seen': {n: int((c[known] > 0).sum()) for n, c in counts.items()},
+    'unseen': {
+      n: float((c.sum() - c[known].sum()) / max(c.sum(), 1))
+      for n, c in counts.items()
+    },
     'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
     'mean': {},
     **_indices(compared),
