@@ -1,5 +1,6 @@
 """Descriptions of rows that are counted by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -21,6 +22,19 @@ def path(tmp_path_factory):
 @pytest.fixture(scope='module')
 def found(path):
   return describe.describe(path)
+
+
+def test_values_in_buckets_are_unseen(tmp_path):
+  path = data.small(tmp_path / 'data')
+  manifest = manifest_lib.read(path)
+  colour = dataclasses.replace(manifest.fields[0], details={'buckets': 2})
+  fields = (colour, *manifest.fields[1:])
+  manifest_lib.write(dataclasses.replace(manifest, fields=fields), path)
+  found, *_ = describe.describe(path)['fields']
+  counts = pq.read_table(path / 'train', partitioning=None)['f_colour']
+  ids = counts.to_numpy()
+  assert found['unseen']['train'] == np.mean(ids != 1)
+  assert found['seen']['train'] == 1
 
 
 def test_unseen_values(found):

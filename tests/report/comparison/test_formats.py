@@ -258,7 +258,9 @@ def test_rates_that_logloss_chose_say_so():
   text = formats.markdown(results)
   assert 'the best mean validation relative logloss over' in text
   rows = tables(text)['Learning rates and early stopping']
-  assert row(rows, method='ple+critic')['relative logloss at 0.0003'] == '0.00030'
+  assert (
+    row(rows, method='ple+critic')['relative logloss at 0.0003'] == '0.00030'
+  )
 
 
 def test_without_tuning_the_rate_is_said_not_to_be_tuned():
