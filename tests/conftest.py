@@ -49,9 +49,22 @@ _SMOKE = (
 )
 
 
+# Half of the whole suite's time: whole runs, studies, processes, and what is not
+# in the core. `.ci/run` runs them behind the others.
+_SLOW = (
+  *('end_to_end/', 'studies/', 'faults/', 'contrib/'),
+  *('results/test_ensemble.py', 'results/test_finetuned.py'),
+  *('serving/test_exported.py', 'library/test_ranker.py'),
+  *('runtime/test_mesh.py', 'networks/test_precision.py'),
+  'balancing/test_own_loop.py',
+)
+
+
 def pytest_collection_modifyitems(items):
-  """Marks the tests of `pytest -m smoke`."""
+  """Marks the tests of `pytest -m smoke` and of `pytest -m slow`."""
   for item in items:
     name = item.nodeid.removeprefix('tests/')
     if name.startswith(_SMOKE) and not item.get_closest_marker('long'):
       item.add_marker('smoke')
+    elif name.startswith(_SLOW) and not item.get_closest_marker('long'):
+      item.add_marker('slow')
