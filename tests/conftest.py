@@ -49,7 +49,7 @@ _SMOKE = (
 )
 
 
-# Half of the whole suite's time: whole runs, studies, processes, and what is not
+# Half of all the time of tests: whole runs, studies, processes, and what is not
 # in the core. `.ci/run` runs them behind the others.
 _SLOW = (
   *('end_to_end/', 'studies/', 'faults/', 'contrib/'),
