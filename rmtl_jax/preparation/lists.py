@@ -46,18 +46,8 @@ def encode_lists(
     min_count: least count of a value with a row of its own.
     max_values: most slots.
   """
-  keys, flat, table = (
-    sql.unique_name('keys'),
-    sql.unique_name('flat'),
-    sql.unique_name('lists'),
-  )
-  # Lists repeat (an item's tags come with each of its rows), so each distinct
-  # one is counted, unnested and looked up once.
-  connection.execute(
-    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
-    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
-    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
-  )
+  keys = _distinct(connection, rows, column)
+  flat, table = map(sql.unique_name, ('flat', 'lists'))
   width = sql.fetch_row(
     connection,
     f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
@@ -108,16 +98,8 @@ def encode_sequences(
     values: the vocabulary of the field that they share.
     max_values: most slots.
   """
-  keys, flat, table = (
-    sql.unique_name('keys'),
-    sql.unique_name('flat'),
-    sql.unique_name('lists'),
-  )
-  connection.execute(
-    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
-    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
-    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
-  )
+  keys = _distinct(connection, rows, column)
+  flat, table = map(sql.unique_name, ('flat', 'lists'))
   connection.execute(
     f'CREATE TABLE {flat} AS SELECT f.list, list(v.id ORDER BY f.slot) AS ids'
     ' FROM (SELECT rowid AS list, unnest(key) AS value,'
@@ -140,6 +122,21 @@ def encode_sequences(
   connection.execute(f'DROP TABLE {flat}')
   connection.execute(f'DROP TABLE {keys}')
   return ListEncoding(table, values, width, cut)
+
+
+def _distinct(
+  connection: duckdb.DuckDBPyConnection, rows: str, column: str
+) -> str:
+  """Makes a table of lists that are not empty, counted over all and train."""
+  keys = sql.unique_name('keys')
+  # Lists repeat (an item's tags come with each of its rows), so each distinct
+  # one is counted, unnested and looked up once.
+  connection.execute(
+    f'CREATE TABLE {keys} AS SELECT {sql.quote(column)} AS key,'
+    ' count(*) AS count, count(*) FILTER (WHERE split = 0) AS train'
+    f' FROM {rows} WHERE len({sql.quote(column)}) > 0 GROUP BY key'
+  )
+  return keys
 
 
 def split_values(
