@@ -125,7 +125,7 @@ class Sampling:
 
 
 class Pretrained(NamedTuple):
-  """A categorical field whose vocabulary has vectors learnt elsewhere.
+  """A categorical field with vectors, learnt elsewhere, for its vocabulary.
 
   Attributes:
     place: of the field among the categorical ones.

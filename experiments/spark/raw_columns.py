@@ -12,7 +12,7 @@ from rmtl_jax.preparation.raw import files as raw_files
 
 _TYPES = {'s': 'double', 'iso': 'timestamp'}
 # Of units that are whole numbers, how many are a millisecond.
-_PER_MS = {'ms': 1, 'us': 1000, 'ns': 1_000_000}
+_PER_MS = {'ms': 1, 'us': 1000}
 
 
 def quoted(name: str) -> str:

@@ -26,7 +26,7 @@ _TASK = (
   *('null', 'only_after', 'weight', 'negatives_kept'),
 )
 _KEYS = (*_ROLES, *_FIELDS, 'tasks', 'time', 'delimiter', 'missing')
-_UNITS = ('ms', 'us', 'ns', 's', 'iso')
+_UNITS = ('ms', 'us', 's', 'iso')
 
 
 def check(

@@ -177,7 +177,7 @@ def scan_file(
 def scan_files(
   paths: Iterable[pathlib.Path], kind: str, options: str = ''
 ) -> Iterator[str]:
-  """`scan_file` of several files, whose rows follow each other."""
+  """`scan_file` of several files, their rows one after the other."""
   if options:
     options = f', {options}'
   with contextlib.ExitStack() as stack:

@@ -58,8 +58,8 @@ class Lookup:
       fields: as the manifest has them; `raw_fields.value_sql` has taken them.
       raw_fields: the same, by their raw columns.
       missing: what stands for nothing, by raw column.
-      clock: the form of the time, of which some fields are parts.
-      crossed: by name, the fields of which a field is made; () for others.
+      clock: the form of the time; some fields are parts of it.
+      crossed: by name, the fields that a field crosses; () for others.
     """
     self._columns = [
       _made(field, raw, missing, clock, crossed[field.name])

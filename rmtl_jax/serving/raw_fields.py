@@ -42,7 +42,7 @@ def source_field(
 def crossed(
   field: manifest_lib.Field, manifest: manifest_lib.Manifest
 ) -> list[manifest_lib.Field]:
-  """The fields of whose values a field's are made; [] if it is not crossed.
+  """The fields that a field crosses; [] if it is not crossed.
 
   Raises:
     types.InputError: the manifest has no such field.

@@ -358,6 +358,7 @@ def test_keys_that_the_job_does_not_read_are_refused():
     'zone': {'zone': 'Europe/Rome'},
     'user': {'user': {'column': 'user', 'null': ['-1']}},
     'time.zone': {'time': {'column': 'at', 'unit': 's', 'zone': 'UTC'}},
+    'time.unit=ns': {'time': {'column': 'at', 'unit': 'ns'}},
     'numeric[0].null': {'numeric': [{'column': 'a', 'null': ['-1']}]},
     'tasks[0].null': {'tasks': [{'column': 'a', 'null': ['-1']}]},
     'tasks[0].time_column': {'tasks': [{'column': 'a', 'time_column': 'b'}]},

@@ -38,7 +38,7 @@ def scan(
 
 
 def broken(where: pathlib.Path, column: str, what: str) -> types.InputError:
-  """The error of a split whose column has values that none may have."""
+  """The error of a split with values that its column may not have."""
   return types.InputError(
     f'{where}: column {column!r} has {what}; rmtl prepare --check says where'
   )

@@ -113,7 +113,7 @@ def of_some(
 
 
 def source_of(columns: Sequence[str]) -> str:
-  """The source whose log has such columns; '' if none has."""
+  """The source that reads a log with such columns; '' if none does."""
   fitting = [
     (len(record.columns), record.name)
     for record in sources.RECORDS.values()

@@ -24,7 +24,7 @@ _TRUTHS = (
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0)
 # Between the values of a list. The first two stand in hardly any other text.
 _SEPARATORS = ('|', ';', ',', ' ')
-# Least share of rows whose text a separator parts.
+# Least share of rows in which a separator parts the text.
 _LEAST_SPLIT = 0.005
 
 

@@ -135,7 +135,7 @@ def _of_patterns(
   facts: facts_lib.Facts,
   patterns: Sequence[str],
 ) -> Time | None:
-  """Text of times of which one pattern reads every value."""
+  """Text of times; one pattern reads every value."""
   text = facts_lib.text(sample, facts)
   values = [f'try_strptime({text}, {sql.literal(p)})' for p in patterns]
   shown, *counts = sample.fetch(

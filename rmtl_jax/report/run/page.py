@@ -16,7 +16,7 @@ from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
 
-# Fields whose drift is not folded.
+# Fields with their drift in sight, not folded.
 _MOST_DRIFTS = 8
 
 _CRITICS = (
