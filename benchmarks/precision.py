@@ -18,13 +18,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from absl import app, flags
 
-from benchmarks import machine, workload
+from benchmarks import loops, machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import actor_stage, critic_stage, feed
-from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import actor_stage
 from rmtl_jax.training import splits as splits_lib
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
@@ -37,81 +35,45 @@ _BACKBONES = flags.DEFINE_list(
 _PRECISIONS = ('default', 'bfloat16')
 
 
-def dispatches(
+def calls(
   log: workload.Workload, backbone: str, precision: str, split: splits_lib.Split
 ) -> dict[str, Callable[[], Any]]:
-  """A call per stage, of several steps each."""
+  """A call per stage, of several steps each, and one that predicts."""
   config = config_lib.Config(backbone=backbone)
   config = dataclasses.replace(
     config,
     network=dataclasses.replace(config.network, matmul_precision=precision),
     critic=dataclasses.replace(config.critic, form='separate'),
   )
+  found: dict[str, Callable[[], Any]] = {
+    loop.stage: loop
+    for loop in loops.of_stages(log, config, split, _STEPS.value)
+  }
   context = workload.context(log, config, split)
-  arm = actor_stage.pretrain(context).arms['pretrain']
-  params = arm.best_params
-  calls = {'pretrain': steps('pretrain', arm.program, arm.state, context)}
-  training = critic_stage.start(context, params)
-  policy = split.beside(context.predict(params, split))
-  calls['critic'] = steps(
-    'critic',
-    context.models.train_critics(config),
-    training.critic,
-    context,
-    (policy,),
-  )
-  arm = actor_stage.finetune(
-    context, {'finetune': 'critic'}, params, context.init_critic(params)
-  ).arms['finetune']
-  calls['finetune'] = steps('finetune', arm.program, arm.state, context)
-  calls['predict'] = lambda: context.predict(params, split)
-  return calls
-
-
-def steps(
-  stage: str,
-  program: Any,
-  state: Any,
-  context: context_lib.Context,
-  extras: tuple[Any, ...] = (),
-) -> Callable[[], Any]:
-  """A dispatch of a stage's loop, which goes on where the last one ended."""
-  slots, count = feed.chunks(context.epoch(stage, 1).plan, _STEPS.value)[0]
-  slots = jax.device_put(slots)
-  current = [state]
-
-  def dispatch():
-    current[0], _ = program.loop(
-      current[0],
-      context.train.device,
-      extras,
-      slots,
-      np.int32(count),
-      context.key(stage),
-    )
-    return current[0]
-
-  return dispatch
+  params = actor_stage.pretrain(context).arms['pretrain'].best_params
+  found['predict'] = lambda: context.predict(params, split)
+  return found
 
 
 def compare(
-  calls: dict[str, Callable[[], Any]],
+  runs: dict[str, Callable[[], Any]],
 ) -> tuple[dict[str, float], dict[str, float]]:
   """Median wall and CPU seconds of calls in turn, after one of each."""
-  wall: dict[str, list[float]] = {name: [] for name in calls}
-  cpu: dict[str, list[float]] = {name: [] for name in calls}
-  for call in calls.values():
-    jax.block_until_ready(call())
+  wall: dict[str, list[float]] = {name: [] for name in runs}
+  cpu: dict[str, list[float]] = {name: [] for name in runs}
+  for run in runs.values():
+    jax.block_until_ready(run())
   for _ in range(_REPETITIONS.value):
-    for name, call in calls.items():
+    for name, run in runs.items():
       begin, begin_cpu = time.perf_counter(), time.process_time()
-      jax.block_until_ready(call())
+      jax.block_until_ready(run())
       wall[name].append(time.perf_counter() - begin)
       cpu[name].append(time.process_time() - begin_cpu)
-  return tuple(
-    {name: statistics.median(times) for name, times in found.items()}
-    for found in (wall, cpu)
-  )
+  return _medians(wall), _medians(cpu)
+
+
+def _medians(times: dict[str, list[float]]) -> dict[str, float]:
+  return {name: statistics.median(one) for name, one in times.items()}
 
 
 def main(argv: list[str]) -> None:
@@ -121,9 +83,9 @@ def main(argv: list[str]) -> None:
   split = splits_lib.place(log.columns(), config_lib.BatchConfig())
   rows = []
   for backbone in _BACKBONES.value:
-    calls = {p: dispatches(log, backbone, p, split) for p in _PRECISIONS}
-    for stage in calls['default']:
-      wall, cpu = compare({p: calls[p][stage] for p in _PRECISIONS})
+    found = {p: calls(log, backbone, p, split) for p in _PRECISIONS}
+    for stage in found['default']:
+      wall, cpu = compare({p: found[p][stage] for p in _PRECISIONS})
       rows.append(
         {
           'backbone': backbone,
