@@ -2,8 +2,9 @@
 
     python -m benchmarks.equality --output=benchmarks/results/equality.json
 
-Simulated rows, PLE in the paper's sizes, stage 1; test AUC and logloss of each
-task by `rmtl evaluate` on the device that JAX finds, and with JAX_PLATFORMS=cpu.
+Simulated rows, a network of the paper's sizes, stage 1; test AUC and logloss of
+each task by `rmtl evaluate` on the device that JAX finds, and with
+JAX_PLATFORMS=cpu.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks import machine
 
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 60_000, 'Rows to simulate.')
+_BACKBONE = flags.DEFINE_string('backbone', 'ple', 'What is trained.')
 _EPOCHS = flags.DEFINE_integer('epochs', 2, 'Of stage 1.')
 _METRICS = ('auc', 'logloss')
 
@@ -41,7 +43,7 @@ def evaluated(directory: pathlib.Path, **environment: str) -> Mapping[str, Any]:
   """Test metrics of the pre-trained model, by task."""
   command('evaluate', f'--workdir={directory}', **environment)
   record = json.loads((directory / 'metrics.json').read_text())
-  return record['test']['pretrained']['tasks']
+  return record['stages']['pretrain']
 
 
 def main(argv: list[str]) -> None:
@@ -59,6 +61,7 @@ def main(argv: list[str]) -> None:
       'train',
       '--preset=paper',
       '--stage=pretrain',
+      f'--backbone={_BACKBONE.value}',
       f'--config.pretrain.max_epochs={_EPOCHS.value}',
       f'--data_dir={data}',
       f'--workdir={run}',
