@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import gzip
 import json
 import os
 import pathlib
 import platform
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -91,6 +93,72 @@ def interleaved(
       jax.block_until_ready(run())
       times[name].append(time.perf_counter() - begin)
   return times
+
+
+def busy(run: Callable[[], Any]) -> float | str:
+  """The share of a call's time in which the accelerator ran some kernel.
+
+  From a trace of JAX's profiler, after a call to warm up.
+
+  Returns:
+    0 to 1; empty on a CPU, whose operations are no kernels.
+  """
+  if jax.default_backend() == 'cpu':
+    return ''
+  jax.block_until_ready(run())
+  with tempfile.TemporaryDirectory() as directory:
+    with jax.profiler.trace(directory):
+      jax.block_until_ready(run())
+    (path,) = pathlib.Path(directory).rglob('*.trace.json.gz')
+    events = json.loads(gzip.decompress(path.read_bytes()))['traceEvents']
+  return covered(kernels(events))
+
+
+def kernels(events: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+  """Begin and duration of all kernels of a trace, on any stream.
+
+  Args:
+    events: of the trace, as JAX's profiler writes it.
+  """
+  devices = {
+    event['pid']
+    for event in events
+    if event.get('name') == 'process_name'
+    and event['args']['name'].startswith('/device:')
+  }
+  # Streams have kernels; other lines of a device sum them up.
+  streams = {
+    (event['pid'], event['tid'])
+    for event in events
+    if event.get('name') == 'thread_name'
+    and event['pid'] in devices
+    and ('Stream' in event['args']['name'] or 'Ops' in event['args']['name'])
+  }
+  return [
+    (event['ts'], event['dur'])
+    for event in events
+    if event.get('ph') == 'X' and (event['pid'], event['tid']) in streams
+  ]
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+  """The share of the time from first begin to last end that spans cover.
+
+  Examples:
+    >>> covered([(0, 2), (1, 2), (6, 2)])
+    0.625
+
+  Args:
+    spans: begin and duration.
+  """
+  spans = sorted(spans)
+  if not spans:
+    return 0.0
+  total, end = 0.0, spans[0][0]
+  for begin, duration in spans:
+    total += max(0.0, begin + duration - max(begin, end))
+    end = max(end, begin + duration)
+  return total / (end - spans[0][0]) if end > spans[0][0] else 1.0
 
 
 def peak_mebibytes() -> float:

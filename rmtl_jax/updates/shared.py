@@ -8,6 +8,7 @@ columns of its first layer.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -23,6 +24,7 @@ from rmtl_jax.updates import rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
 _LANES, _LENGTH = 2, 4
+_FAST_COMPILING = {'xla_backend_optimization_level': 0}
 
 
 def shared_parameters(
@@ -45,21 +47,21 @@ def shared_parameters(
   # Tables of a few rows: of a vocabulary any row stands for all.
   small = rows.small_spec(spec, _LANES * _LENGTH)
   network = functional.make_actor(small, backbone, config)
-  key = jax.random.key(0)
-  abstract = jax.eval_shape(network.init, key)
+  abstract = jax.eval_shape(network.init, jax.random.key(0))
   inputs = _inputs(small)
-
-  @jax.jit
-  def reached(key):
-    leaves, structure = jax.tree.flatten(abstract)
-    params = structure.unflatten(
-      # By fan-in or more, so that no softmax saturates.
-      jax.random.uniform(k, leaf.shape, minval=0.5, maxval=1.5)
+  draw = np.random.default_rng(0)
+  # By fan-in or more, so that no softmax saturates.
+  params = jax.tree.map(
+    lambda leaf: (
+      draw.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
       / math.prod(leaf.shape[:-1])
-      for k, leaf in zip(
-        jax.random.split(key, len(leaves)), leaves, strict=True
-      )
-    )
+    ),
+    abstract,
+  )
+
+  # It runs once: what compiling it well would cost is more than it takes.
+  @functools.partial(jax.jit, compiler_options=_FAST_COMPILING)
+  def reached(params):
     _, pullback = jax.vjp(
       lambda p: jnp.sum(functional.apply(network, p, inputs), (0, 1)), params
     )
@@ -77,7 +79,7 @@ def shared_parameters(
     mask = count != 1
     return np.bool_(mask.flat[0]) if np.all(mask == mask.flat[0]) else mask
 
-  return jax.tree.map_with_path(number_of_tasks, reached(key))
+  return jax.tree.map_with_path(number_of_tasks, reached(params))
 
 
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:

@@ -1,0 +1,175 @@
+"""What one accelerator does, in about ten minutes: everything in one file.
+
+    python -m benchmarks.accelerator --output=benchmarks/results/h100.json
+
+Each part runs in a process of its own, so that each has the device's memory,
+and is left out when the time is over (`--minutes`) or when it fails; the report
+says so. The parts: every stage and backbone at several batch sizes, with the
+share of the roofline and of the time in which a kernel ran; products in
+float32, TF32 and bfloat16; an update of embedding rows beside a published
+figure; sixteen seeds in one program; and whether a model that the device
+trained has the same AUC when the CPU evaluates it. `--tiny` is for a test on a
+CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from absl import app, flags
+
+_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+_MINUTES = flags.DEFINE_float('minutes', 10.0, 'No part begins after them.')
+_TINY = flags.DEFINE_boolean('tiny', False, 'Sizes for a test.')
+_PARTS = flags.DEFINE_list('parts', [], 'Which, comma-separated; all if empty.')
+# Of AUCs of one model on two devices.
+_CLOSE = 1e-3
+
+
+class Part(NamedTuple):
+  """A benchmark to run.
+
+  Attributes:
+    module: of benchmarks/.
+    arguments: its flags.
+    tiny: its flags with `--tiny`.
+    precision: JAX_DEFAULT_MATMUL_PRECISION, or empty.
+  """
+
+  module: str
+  arguments: Sequence[str]
+  tiny: Sequence[str]
+  precision: str = ''
+
+
+def _stages(*more: str) -> tuple[list[str], list[str]]:
+  return list(more), [
+    '--rows=3000',
+    '--steps=2',
+    '--repetitions=1',
+    '--lanes=2',
+    '--backbones=shared_bottom',
+  ]
+
+
+_PRODUCTS = _stages('--backbones=ple', '--lanes=32,256', '--repetitions=3')
+# The most telling first: what comes late may not fit into the time.
+PARTS = {
+  'stages': Part(
+    'stages',
+    *_stages('--backbones=shared_bottom,esmm,mmoe,ple', '--repetitions=3'),
+  ),
+  'embedding': Part(
+    'embedding',
+    [],
+    ['--tables=2', '--lookups=500', '--distinct=200', '--repetitions=1'],
+  ),
+  'equality': Part(
+    'equality', [], ['--rows=3000', '--epochs=1', '--backbone=shared_bottom']
+  ),
+  'large batches': Part(
+    'stages',
+    *_stages(
+      '--backbones=shared_bottom,ple',
+      '--lanes=128,512,1024',
+      '--steps=4',
+      '--repetitions=3',
+    ),
+  ),
+  'float32': Part('stages', *_PRODUCTS, 'float32'),
+  'tf32': Part('stages', *_PRODUCTS, 'tensorfloat32'),
+  'bfloat16': Part(
+    'precision',
+    ['--backbones=shared_bottom,mmoe,ple', '--repetitions=3'],
+    [
+      '--rows=3000',
+      '--steps=2',
+      '--repetitions=1',
+      '--backbones=shared_bottom',
+    ],
+  ),
+  'population': Part(
+    'population',
+    ['--members=16', '--repetitions=3'],
+    ['--members=2', '--rows=2000', '--repetitions=1'],
+  ),
+  'other backbones': Part(
+    'stages',
+    *_stages('--backbones=single_task,omoe,aitm', '--repetitions=3'),
+  ),
+}
+
+
+def run(part: Part, path: pathlib.Path, tiny: bool) -> dict[str, Any]:
+  """What a part wrote, or why it wrote nothing.
+
+  Args:
+    part: of PARTS.
+    path: file for its result.
+    tiny: whether with its small sizes.
+  """
+  environment = dict(os.environ)
+  if part.precision:
+    environment['JAX_DEFAULT_MATMUL_PRECISION'] = part.precision
+  begin = time.perf_counter()
+  ended = subprocess.run(
+    [
+      sys.executable,
+      '-m',
+      f'benchmarks.{part.module}',
+      f'--output={path}',
+      *(part.tiny if tiny else part.arguments),
+    ],
+    env=environment,
+    stderr=subprocess.PIPE,
+    text=True,
+    check=False,
+  )
+  seconds = {'seconds': time.perf_counter() - begin}
+  if ended.returncode or not path.exists():
+    lines = ended.stderr.strip().splitlines()
+    return {'failed': lines[-1] if lines else '', **seconds}
+  return {**json.loads(path.read_text()), **seconds}
+
+
+def main(argv: list[str]) -> None:
+  """Prints each part's table as it ends; writes one file."""
+  del argv
+  begin, found = time.perf_counter(), {}
+  with tempfile.TemporaryDirectory() as directory:
+    for number, (name, part) in enumerate(PARTS.items()):
+      if _PARTS.value and name not in _PARTS.value:
+        continue
+      if time.perf_counter() - begin > 60 * _MINUTES.value:
+        found[name] = {'failed': f'{_MINUTES.value:g} minutes were over'}
+        continue
+      print(f'\n{name}', flush=True)
+      path = pathlib.Path(directory) / f'{number}.json'
+      found[name] = run(part, path, _TINY.value)
+  for name, result in found.items():
+    if 'failed' in result:
+      print(f'{name}: nothing measured: {result["failed"]}')
+  print(_equal(found.get('equality', {})))
+  if _OUTPUT.value:
+    text = json.dumps({'benchmark': 'accelerator', 'parts': found}, indent=2)
+    pathlib.Path(_OUTPUT.value).write_text(text + '\n', encoding='utf-8')
+
+
+def _equal(equality: Mapping[str, Any]) -> str:
+  if 'figures' not in equality:
+    return 'AUC on device and CPU: not compared'
+  worst = max(row['difference'] for row in equality['figures'])
+  verdict = 'equal' if worst <= _CLOSE else 'NOT EQUAL'
+  return f'AUC on device and CPU: {verdict} (largest difference {worst:.2g})'
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,119 @@
+"""The compiled loops of all stages, ready to be timed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import machine, workload
+from rmtl_jax import config as config_lib
+from rmtl_jax.training import actor_stage, critic_stage, feed
+from rmtl_jax.training import context as context_lib
+from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.updates import loop as loop_lib
+
+
+class Loop:
+  """A stage's own loop over some steps of an epoch's plan.
+
+  Attributes:
+    stage: its name.
+    steps: of one call.
+    rows: of one step, the mean.
+  """
+
+  def __init__(
+    self,
+    stage: str,
+    program: Any,
+    state: Any,
+    context: context_lib.Context,
+    steps: int,
+    extras: tuple[Any, ...] = (),
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      stage: `pretrain`, `critic` or `finetune`.
+      program: of the stage.
+      state: where it begins.
+      context: of the run.
+      steps: of one call, at most.
+      extras: arrays beside the split's rows.
+    """
+    self.stage = stage
+    slots, self.steps = feed.chunks(context.epoch(stage, 1).plan, steps)[0]
+    self.rows = np.count_nonzero(slots.row >= 0) / self.steps
+    self._slots, self._state = jax.device_put(slots), state
+    self._program, self._extras = program, extras
+    self._data, self._key = context.train.device, context.key(stage)
+
+  def __call__(self) -> Any:
+    """Goes on where the last call ended; gives the new state."""
+    self._state, _ = self._program.loop(
+      self._state,
+      self._data,
+      self._extras,
+      self._slots,
+      np.int32(self.steps),
+      self._key,
+    )
+    return self._state
+
+  def work(self) -> machine.Work:
+    """Of one step."""
+    one = jax.tree.map(lambda x: x[0], self._slots)
+    assert self._data is not None
+    batch = loop_lib.gather(self._data, one)
+    at_rows = tuple(x[np.maximum(one.row, 0)] for x in self._extras)
+    return machine.work(
+      self._program.step, self._state, batch, self._key, *at_rows
+    )
+
+  @property
+  def optimized(self) -> int:
+    """Parameters that a step's Adam updates: one set of moments each."""
+    return sum(
+      leaf.size
+      for path, leaf in jax.tree.leaves_with_path(self._state)
+      if any(getattr(entry, 'name', '') == 'mu' for entry in path)
+    )
+
+
+def of_stages(
+  log: workload.Workload,
+  config: config_lib.Config,
+  split: splits_lib.Split,
+  steps: int,
+) -> Iterator[Loop]:
+  """The loops of stage 1, stage 2, and stage 3 with frozen and other critics.
+
+  Args:
+    log: the rows' form.
+    config: of the run.
+    split: its rows.
+    steps: of one call.
+  """
+  context = workload.context(log, config, split)
+  arm = actor_stage.pretrain(context).arms['pretrain']
+  params = arm.best_params
+  yield Loop('pretrain', arm.program, arm.state, context, steps)
+  policy = split.beside(context.predict(params, split))
+  training = critic_stage.start(context, params)
+  program = context.models.train_critics(config)
+  yield Loop('critic', program, training.critic, context, steps, (policy,))
+  for critics in ('frozen', 'learning'):
+    context.config = dataclasses.replace(
+      config, critic=dataclasses.replace(config.critic, in_finetune=critics)
+    )
+    team = actor_stage.finetune(
+      context, {'finetune': 'critic'}, params, context.init_critic(params)
+    )
+    arm = team.arms['finetune']
+    loop = Loop('finetune', arm.program, arm.state, context, steps)
+    loop.stage = f'finetune, critics {critics}'
+    yield loop
