@@ -14,7 +14,6 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 
-
 _ROLLING = 'rolling'
 
 
