@@ -14,7 +14,7 @@ import numpy as np
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.preparation.extending import encoding
+from rmtl_jax.preparation.extending import encoding, vocabularies
 
 _NEW = 'new'
 
@@ -70,15 +70,18 @@ def _of_values(
   field: manifest_lib.Field,
 ) -> dict[str, np.ndarray]:
   """Rows of a field's grouped values, in train and among the new ones."""
-  column = sql.quote(field.column)
-  value = f'unnest({column})' if field.kind == 'multi_valued' else column
   found = connection.execute(
     f'SELECT e.count AS train, coalesce(n.count, 0) AS new'
-    f' FROM {encoded.grown[field.name].everything} e LEFT JOIN (SELECT id,'
-    f'  count(*) AS count FROM (SELECT {value} AS id'
-    f'   FROM {encoded.rows.table}) GROUP BY id) n USING (id) ORDER BY e.id'
+    f' FROM {encoded.grown[field.name].everything} e LEFT JOIN'
+    f' ({vocabularies.count_ids(field, encoded.rows.table)}) n USING (id)'
+    ' ORDER BY e.id'
   ).fetchnumpy()
-  return drift.group_values({drift.TRAIN: found['train'], _NEW: found['new']})
+  counts = {drift.TRAIN: found['train'], _NEW: found['new']}
+  if field.kind == 'multi_valued':
+    # Encoded lists do not tell a rare value from none at all.
+    for of_ids in counts.values():
+      of_ids[0] = 0
+  return drift.group_values(counts)
 
 
 def _of_number(
@@ -89,7 +92,7 @@ def _of_number(
 ) -> dict[str, np.ndarray]:
   """Rows of a number's bins, in train and among the new ones."""
   details = field.details
-  quantiles = np.array(details['quantiles'])
+  quantiles = details['quantiles']
   scaled = f'({sql.quote(field.column)} - {details["mean"]!r})'
   scaled = f'coalesce({scaled} / {details["deviation"]!r}, 0)'
   place, bins = drift.bin_sql(scaled, quantiles)

@@ -75,6 +75,10 @@ def read_base(
       ' can be added after them'
     )
   past.check(directory)
+  if os.path.realpath(directory) == os.path.realpath(config.data_dir):
+    raise types.InputError(
+      f'data_dir: is {directory}, which is extended; name another directory'
+    )
   _check_splits(config)
   recorded = _recorded(manifest)
   for name, default in _defaults().items():
