@@ -1,18 +1,20 @@
 """How new rows differ from train, field by field.
 
-Counts of train's values are in the vocabularies and the quantiles of its
-numbers in the manifest, so no row of train is read.
+Counts of train's values are in the vocabularies, so of its rows numbers alone
+are read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 
 import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import numbers, sql
 from rmtl_jax.preparation.description import drift
 from rmtl_jax.preparation.extending import encoding, vocabularies
 
@@ -35,14 +37,14 @@ class Drift:
 def of_new_rows(
   connection: duckdb.DuckDBPyConnection,
   encoded: encoding.Encoding,
-  manifest: manifest_lib.Manifest,
+  train: Sequence[pathlib.Path],
 ) -> Drift:
   """Compares every field but those that share a vocabulary.
 
   Args:
     connection: holds the rows.
     encoded: the new rows.
-    manifest: of the data before.
+    train: files of train's rows.
   """
   found: dict[str, float] = {}
   warnings = []
@@ -50,8 +52,7 @@ def of_new_rows(
     if field.name in encoded.grown:
       counts = _of_values(connection, encoded, field)
     elif field.details.get('quantiles'):
-      # Bins of equally many train rows, as far as their quantiles tell.
-      counts = _of_number(connection, encoded, field, manifest)
+      counts = _of_number(connection, encoded, field, train)
     else:
       continue
     index, chance = drift.psi(counts[drift.TRAIN], counts[_NEW])
@@ -88,22 +89,25 @@ def _of_number(
   connection: duckdb.DuckDBPyConnection,
   encoded: encoding.Encoding,
   field: manifest_lib.Field,
-  manifest: manifest_lib.Manifest,
+  train: Sequence[pathlib.Path],
 ) -> dict[str, np.ndarray]:
   """Rows of a number's bins, in train and among the new ones."""
-  details = field.details
-  quantiles = details['quantiles']
-  scaled = f'({sql.quote(field.column)} - {details["mean"]!r})'
-  scaled = f'coalesce({scaled} / {details["deviation"]!r}, 0)'
-  place, bins = drift.bin_sql(scaled, quantiles)
-  counts = np.zeros(bins)
-  for at, count in connection.execute(
-    f'SELECT {place} AS bin, count(*) FROM {encoded.rows.table} GROUP BY bin'
-  ).fetchall():
-    counts[at] = count
-  # Each of the deciles has a tenth of train's rows; those that fall together
-  # have as many tenths.
-  inner = np.quantile(quantiles, np.arange(1, drift.BINS) / drift.BINS)
-  _, tenths = np.unique(inner, return_counts=True)
-  train = np.append(tenths, 1) * manifest.splits['train'].rows / drift.BINS
-  return {drift.TRAIN: train, _NEW: counts}
+  details, column = field.details, sql.quote(field.column)
+  place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', details['quantiles'])
+  scale = numbers.Normalisation(details['mean'], details['deviation'])
+  written = f'(SELECT {scale.apply(column)} AS {column} FROM'
+  counts = {}
+  with (
+    sql.name_errors(train[0], 'not readable'),
+    sql.scan_files(train, 'parquet') as scan,
+  ):
+    for name, rows in (
+      (drift.TRAIN, scan),
+      (_NEW, f'{written} {encoded.rows.table})'),
+    ):
+      counts[name] = np.zeros(bins)
+      for at, count in connection.execute(
+        f'SELECT {place} AS bin, count(*) FROM {rows} GROUP BY bin'
+      ).fetchall():
+        counts[name][at] = count
+  return counts
