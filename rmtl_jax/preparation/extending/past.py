@@ -243,8 +243,8 @@ def open_past(
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
     view = sql.unique_name('past')
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
-      known = _types(connection, scan)
-    wanted = _types(connection, rows.view)
+      known = column_types(connection, scan)
+    wanted = column_types(connection, rows.view)
     replaced = [f'row_id - {first_row} AS row_id']
     keys = {'user': 'user'} if rows.has_user else {}
     keys |= {'item': rows.item_column} if rows.item_column else {}
@@ -281,9 +281,10 @@ def open_past(
     yield Past(view, first_row, number + 1, last_row, last, users, known)
 
 
-def _types(
+def column_types(
   connection: duckdb.DuckDBPyConnection, relation: str
 ) -> dict[str, str]:
+  """DuckDB types of a relation's columns."""
   found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
   return {name: kind for name, kind, *_ in found}
 

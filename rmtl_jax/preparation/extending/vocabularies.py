@@ -1,10 +1,10 @@
 """Vocabularies that keep their ids and grow by the values of new rows.
 
-A value without an id gets one where `min_count` new rows have it; new ids come
-after the old ones, by descending count, then by text. A field with buckets does
-not grow: its buckets are the last ids, and their rows are written already.
-Counts are those of train, in which new rows are none yet, so a new value's is
-0.
+A value without an id gets one where `min_count` new rows have it, of a user or
+an item `min_count` rows so far. New ids come after the old ones, by descending
+count, then by text. A field with buckets does not grow: its buckets are the last
+ids, and rows that have them are written already. Counts are those of train, in
+which new rows are none yet, so a new value's is 0.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def grow(
     connection: where tables are made.
     path: the vocabulary's file.
     field: has it.
-    counts: query that gives `key` and `count` BIGINT of values of new rows, 0
-      of those that are only to be looked up.
+    counts: query that gives `key` and `count` BIGINT of values, 0 of those that
+      are only to be looked up.
     min_count: least count of a value that gets an id.
 
   Raises:

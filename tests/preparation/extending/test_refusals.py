@@ -126,6 +126,18 @@ def test_vocabularies_grow_at_their_end_unless_they_have_buckets(data):
   assert all(i >= sizes['item'] - 3 for i in found['f_item'].to_pylist()[:3])
 
 
+def test_a_user_who_comes_once_a_day_is_not_rare(data):
+  def day(first):
+    rows = lines(first, first + 5)
+    return [*rows[:-1], '7' + rows[-1][1:]]
+
+  extend(data, day(20), until='2023-11-15T23:30')
+  assert '7' not in vocabulary(data / 'new', 'user')['value']
+  extend(data, day(26), extend=str(data / 'new'), data_dir=str(data / 'more'))
+  assert vocabulary(data / 'more', 'user')['value'][-1] == '7'
+  contract.check(data / 'more')
+
+
 def test_drift_is_said_and_warned_of(data):
   manifest = extend(data, lines(20, 50, color='blue', price=9.0))
   index = manifest.report['drift']
