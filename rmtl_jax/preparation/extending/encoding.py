@@ -47,7 +47,7 @@ def fields_of(
   for field in base.manifest.fields:
     if field.name not in by_name:
       raise types.InputError(
-        f'{rows.table.files[0].path}: has no field {field.name!r}, which'
+        f'{rows.table.place}: has no field {field.name!r}, which'
         f' {base.directory} has'
       )
   return tuple(by_name[field.name] for field in base.manifest.fields)
@@ -274,7 +274,7 @@ def _users(
     ).fetchall()
     if wrong:
       raise types.InputError(
-        f'{rows.table.files[0].path}: user {wrong[0][0]!r:.80} is no whole'
+        f'{rows.table.place}: user {wrong[0][0]!r:.80} is no whole'
         f' number, as all users of {base.directory} are'
       )
   joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)

@@ -77,6 +77,7 @@ def run(
       f'{base.directory}: manifest.json: report lacks raw_rows; prepare it'
       ' again'
     )
+  first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   rows = _new_alone(connection, splits.without_split(connection, rows))
@@ -206,6 +207,7 @@ def _add(
     encoded,
     drifted,
     written | rolled,
+    first_row,
   )
 
 
@@ -330,6 +332,7 @@ def _manifest(
   encoded: encoding.Encoding,
   drifted: drift.Drift,
   written: dict[str, tuple[str, ...]],
+  first_row: int,
 ) -> manifest_lib.Manifest:
   old = base.manifest
   of_new = counts.of_splits(
@@ -340,7 +343,7 @@ def _manifest(
     'since': windows.shown(seam) if not config.since else config.since,
     'until': config.until or None,
     'rows': stitched.places.rows[2],
-    'first_row_id': base.manifest.report['raw_rows'],
+    'first_row_id': first_row,
   }
   options = {k: v for k, v in old.options.items() if k not in _REPLACED}
   if config.until:

@@ -131,7 +131,7 @@ def write_rows(
   )
   chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
   chosen += f' REPLACE ({small})' if small else ''
-  where = rows.table.files[0].path
+  where = rows.table.place
   with sql.name_errors(where, 'keys of another type than in the data so far'):
     connection.execute(
       f'COPY (SELECT *{chosen} FROM ({query}) ORDER BY row_id)'
@@ -201,6 +201,24 @@ class Past:
   last: int
   users: str
   kinds: dict[str, str]
+
+
+def next_row(
+  connection: duckdb.DuckDBPyConnection, data_dir: pathlib.Path, raw_rows: int
+) -> int:
+  """The `row_id` of the first new row: none that is taken.
+
+  Args:
+    connection: where SQL runs.
+    data_dir: the data.
+    raw_rows: that it was made of, as far as its readers count them.
+  """
+  with (
+    sql.name_errors(data_dir / FOLDER, 'not readable'),
+    sql.scan_files(files(data_dir), 'parquet') as scan,
+  ):
+    last = sql.fetch_row(connection, f'SELECT max(row_id) FROM {scan}')[0]
+  return max(raw_rows, last + 1)
 
 
 def register_events(

@@ -2,9 +2,9 @@
 
 A value without an id gets one where `min_count` new rows have it, of a user or
 an item `min_count` rows so far. New ids come after the old ones, by descending
-count, then by text. A field with buckets does not grow: its buckets are the last
-ids, and rows that have them are written already. Counts are those of train, in
-which new rows are none yet, so a new value's is 0.
+count, then by text. A field with buckets does not grow: its buckets are the
+last ids, and rows that have them are written already. Counts are those of
+train, in which new rows are none yet, so a new value's is 0.
 """
 
 from __future__ import annotations
