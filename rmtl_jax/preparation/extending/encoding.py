@@ -235,7 +235,7 @@ def _histories(
       f' {sql.quote(item)} FROM {seen} UNION ALL BY NAME FROM {shown}'
     )
     histories[field.source_column] = history.encode_histories(
-      connection, view, item, found[item].table, field.width
+      connection, view, item, found[item].table, field.width, seen
     )
   return histories
 
