@@ -248,7 +248,7 @@ def _find_places(
         end=end,
       )
     else:
-      places = splits.split_sessions(connection, numbered, rule, end)
+      places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
   check_split(rows, places, config, rule)
   return places, duplicates
 
