@@ -14,6 +14,8 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 
+_ROLLING = 'rolling'
+
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
@@ -51,16 +53,24 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.preparation import prepare, summary
   from rmtl_jax.runtime import progress
 
+  rolling = False
   settings: dict[str, Any] = {}
   for field in dataclasses.fields(prepare_config.PrepareConfig):
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       value = tuple(value)
-    if field.name == 'split':
+    if field.name == 'split' and value == (_ROLLING,):
+      # A word for what `split_by` means too.
+      value = field.default
+      rolling = True
+    elif field.name == 'split':
       # 6:2:2, as it is written everywhere, or 6,2,2.
       parts = [number for part in value for number in part.split(':')]
       value = tuple(common.integers(field.name, parts))
     settings[field.name] = value
+  if rolling:
+    _check_rolling(values)
+    settings['split_by'] = _ROLLING
   config = prepare_config.PrepareConfig(**settings)
   live = progress.Progress()
   with common.cleaning_up():
@@ -69,6 +79,15 @@ def execute(values: flags.FlagValues) -> int:
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')
   return 0
+
+
+def _check_rolling(values: flags.FlagValues) -> None:
+  """Refuses --split=rolling beside another split."""
+  by = common.value(values, 'split_by')
+  if by not in ('auto', _ROLLING):
+    raise types.InputError(
+      f'--split={_ROLLING}: and --split_by={by}: give one of the two'
+    )
 
 
 def _check(values: flags.FlagValues) -> int:

@@ -1,0 +1,113 @@
+"""How new rows differ from train, field by field.
+
+Counts of train's values are in the vocabularies, so of its rows numbers alone
+are read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import numbers, sql
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.preparation.extending import encoding, vocabularies
+
+_NEW = 'new'
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+  """Drift of new rows.
+
+  Attributes:
+    psi: population stability index by field, of those that can be compared.
+    warnings: lines for the report.
+  """
+
+  psi: dict[str, float]
+  warnings: list[str]
+
+
+def of_new_rows(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encoding.Encoding,
+  train: Sequence[pathlib.Path],
+) -> Drift:
+  """Compares every field but those that share a vocabulary.
+
+  Args:
+    connection: holds the rows.
+    encoded: the new rows.
+    train: files of train's rows.
+  """
+  found: dict[str, float] = {}
+  warnings = []
+  for field in encoded.rows.fields:
+    if field.name in encoded.grown:
+      counts = _of_values(connection, encoded, field)
+    elif field.details.get('quantiles'):
+      counts = _of_number(connection, encoded, field, train)
+    else:
+      continue
+    index, chance = drift.psi(counts[drift.TRAIN], counts[_NEW])
+    found[field.name] = round(index, 4)
+    if index - chance > drift.DIFFERENT:
+      warnings.append(
+        f'field {field.name!r}: the new rows differ much from train (PSI'
+        f' {index:.2f}); bins, means and old ids stay as they are'
+      )
+  return Drift(found, warnings)
+
+
+def _of_values(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encoding.Encoding,
+  field: manifest_lib.Field,
+) -> dict[str, np.ndarray]:
+  """Rows of a field's grouped values, in train and among the new ones."""
+  found = connection.execute(
+    f'SELECT e.count AS train, coalesce(n.count, 0) AS new'
+    f' FROM {encoded.grown[field.name].everything} e LEFT JOIN'
+    f' ({vocabularies.count_ids(field, encoded.rows.table)}) n USING (id)'
+    ' ORDER BY e.id'
+  ).fetchnumpy()
+  counts = {drift.TRAIN: found['train'], _NEW: found['new']}
+  if field.kind == 'multi_valued':
+    # Encoded lists do not tell a rare value from none at all.
+    for of_ids in counts.values():
+      of_ids[0] = 0
+  return drift.group_values(counts)
+
+
+def _of_number(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encoding.Encoding,
+  field: manifest_lib.Field,
+  train: Sequence[pathlib.Path],
+) -> dict[str, np.ndarray]:
+  """Rows of a number's bins, in train and among the new ones."""
+  details, column = field.details, sql.quote(field.column)
+  place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', details['quantiles'])
+  scale = numbers.Normalisation(details['mean'], details['deviation'])
+  written = f'(SELECT {scale.apply(column)} AS {column} FROM'
+  counts = {}
+  with (
+    sql.name_errors(train[0], 'not readable'),
+    sql.scan_files(train, 'parquet') as scan,
+  ):
+    for name, rows in (
+      (drift.TRAIN, scan),
+      (_NEW, f'{written} {encoded.rows.table})'),
+    ):
+      counts[name] = np.zeros(bins)
+      for at, count in connection.execute(
+        f'SELECT {place} AS bin, count(*) FROM {rows} GROUP BY bin'
+      ).fetchall():
+        counts[name][at] = count
+  return counts
