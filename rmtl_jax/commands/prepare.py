@@ -14,6 +14,8 @@ from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
 
+_ROLLING = 'rolling'
+
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   """Defines the flags of the command."""
@@ -80,22 +82,43 @@ def settings(
 ) -> prepare_config.PrepareConfig:
   """The settings in the flags of `define_settings`.
 
+  Args:
+    values: the parsed flags.
+    without: names of settings that have no flag.
+
   Raises:
     types.InputError: a split that is no list of numbers.
   """
   found: dict[str, Any] = {}
+  rolling = False
   for field in dataclasses.fields(prepare_config.PrepareConfig):
     if field.name in without:
       continue
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       value = tuple(value)
-    if field.name == 'split':
+    if field.name == 'split' and value == (_ROLLING,):
+      # A word for what `split_by` means too.
+      value = field.default
+      rolling = True
+    elif field.name == 'split':
       # 6:2:2, as it is written everywhere, or 6,2,2.
       parts = [number for part in value for number in part.split(':')]
       value = tuple(common.integers(field.name, parts))
     found[field.name] = value
+  if rolling:
+    _check_rolling(values)
+    found['split_by'] = _ROLLING
   return prepare_config.PrepareConfig(**found)
+
+
+def _check_rolling(values: flags.FlagValues) -> None:
+  """Refuses --split=rolling beside another split."""
+  by = common.value(values, 'split_by')
+  if by not in ('auto', _ROLLING):
+    raise types.InputError(
+      f'--split={_ROLLING}: and --split_by={by}: give one of the two'
+    )
 
 
 def _check(values: flags.FlagValues) -> int:

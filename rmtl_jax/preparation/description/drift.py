@@ -10,7 +10,7 @@ independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 TRAIN, *OTHERS = manifest_lib.SPLITS
 # Groups of a category: row 0, this many values, the rest.
 _MOST_VALUES = 50
-_BINS = 10
+BINS = 10
 # Rows that every group has at least, so that its logarithm is finite.
 _PRIOR = 0.5
 ALIKE, DIFFERENT = 0.1, 0.25
@@ -99,6 +99,35 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
+def group_values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Rows of row 0, of each of train's most frequent values, and of the rest.
+
+  Args:
+    counts: rows of every id, by split; TRAIN is one.
+  """
+  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
+  grouped = {}
+  for name, of_value in counts.items():
+    shown = of_value[[0, *top]]
+    grouped[name] = np.append(shown, of_value.sum() - shown.sum())
+  return grouped
+
+
+def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
+  """SQL of a number's bin, from 0, by train's deciles; and how many there are.
+
+  Args:
+    column: SQL of the number, DOUBLE.
+    quantiles: of train, increasing.
+  """
+  edges = np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
+  place = ' + '.join(
+    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
+    for edge in edges
+  )
+  return place, len(edges) + 1
+
+
 def _of_number(
   connection: duckdb.DuckDBPyConnection,
   data_dir: pathlib.Path,
@@ -109,17 +138,12 @@ def _of_number(
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
-    ends = ', '.join(str(i / _BINS) for i in range(_BINS + 1))
+    ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
     quantiles = sql.fetch_row(
       connection,
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
     )[0]
-  inner = np.quantile(quantiles, np.arange(1, _BINS) / _BINS)
-  edges = np.unique(inner)
-  place = ' + '.join(
-    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
-    for edge in edges
-  )
+  place, bins = bin_sql(column, quantiles)
   counts, mean = {}, {}
   for name, relation in rows.items():
     found = connection.execute(
@@ -128,7 +152,7 @@ def _of_number(
     ).fetchall()
     if any(at is None for at, *_ in found):
       raise splits.broken(data_dir / name, field.column, 'no value in a row')
-    counts[name] = np.zeros(len(edges) + 1)
+    counts[name] = np.zeros(bins)
     for at, count, _ in found:
       counts[name][at] = count
     mean[name] = sum(total for *_, total in found) / counts[name].sum()
@@ -159,11 +183,7 @@ def _of_values(
       raise splits.broken(data_dir / name, field.column, what)
     counts[name] = np.zeros(field.size, np.int64)
     counts[name][places] = found['n']
-  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
-  grouped = {}
-  for name, of_value in counts.items():
-    shown = of_value[[0, *top]]
-    grouped[name] = np.append(shown, of_value.sum() - shown.sum())
+  grouped = group_values(counts)
   compared = {name: psi(grouped[TRAIN], grouped[name]) for name in OTHERS}
   # Buckets are of values without a row of their own, as row 0 is.
   known = slice(1, field.size - field.details.get('buckets', 0))
