@@ -62,9 +62,7 @@ class Context:
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
   compares_gradients: bool = False
   start: warm_start.Start | None = None
-  keep_moments: Callable[[str, int, Any], None] = lambda stage, epoch, found: (
-    None
-  )
+  keep_moments: Callable[[str, int, Any], None] = lambda *found: None
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""

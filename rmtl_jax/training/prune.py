@@ -94,7 +94,8 @@ def drop(run: workdir.Run) -> None:
   if in_training(run):
     return
   durable.remove_tree(_state(run))
-  for name in workdir.STAGES:
+  of_moments = map(workdir.moments, ('pretrain', 'critic'))
+  for name in (*workdir.STAGES, *of_moments):
     checkpoints.remove_partial(run.path / 'checkpoints' / name)
 
 

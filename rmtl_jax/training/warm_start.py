@@ -129,7 +129,7 @@ class Start:
       'stages': self.stages,
       'epochs': [record['epoch'] for record in records['pretrain']],
       'moments': {
-        stage: self.source.has(workdir.moments(stage)) for stage in self.stages
+        stage: self._has_moments(stage, records[stage]) for stage in self.stages
       },
       'rows': {name: self._counts(name) for name in self.rows},
     }
@@ -138,6 +138,14 @@ class Start:
         stage: one[0]['record_digest'] for stage, one in records.items()
       }
     return found
+
+  def _has_moments(self, stage: str, records: list[dict[str, Any]]) -> bool:
+    """Whether every member has moments, of stage 1 those of the kept epoch."""
+    name = workdir.moments(stage)
+    return self.source.has(name) and all(
+      stage != 'pretrain' or _record(one, name)['epoch'] == record['epoch']
+      for one, record in zip(self.source.members, records, strict=True)
+    )
 
   def _counts(self, name: str) -> dict[str, int]:
     """How many values of a field, row 0 aside, both or one of the two have."""

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rmtl_jax import run, types
+from rmtl_jax import cli, run, types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import evaluate
@@ -34,6 +34,7 @@ CONFIG = config_values.from_dict(
       'initial_value': 'mean_return',
     },
     'finetune': {'max_epochs': 1},
+    'control': False,
     'weighting': {'name': 'advantage'},
     'evaluation': {'bootstrap': 0},
   }
@@ -92,7 +93,7 @@ def _next_day(old, path):
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
   root = tmp_path_factory.mktemp('days')
-  manifest = tiny.write_prepared(root / 'monday')
+  manifest = tiny.write_prepared(root / 'monday', sessions=60)
   _vocabulary(root / 'monday', _values(manifest))
   _next_day(root / 'monday', root / 'tuesday')
   run.train(CONFIG, root / 'run', root / 'monday', live=QUIET)
@@ -319,22 +320,35 @@ def test_a_start_that_was_trained_again_is_refused(places, tmp_path):
     run.train(one, new, data, live=QUIET)
 
 
-@pytest.mark.parametrize('new_rows', ['zero_row', 'mean', 'fresh'])
-def test_stage_1_alone_gives_stage_1_alone(places, tmp_path, new_rows):
+def test_stage_1_alone_gives_stage_1_alone(places, tmp_path):
   one = config_values.with_settings(
     CONFIG,
     {
       'ensemble': 1,
       'variants': '',
       'network.embedding_adam': 'rows',
-      'start.new_rows': new_rows,
+      'start.new_rows': 'mean',
     },
   )
   old, data = tmp_path / 'old', places / 'tuesday'
   run.train(one, old, places / 'monday', ('pretrain',), live=QUIET)
   record = run.train(one, tmp_path / 'new', data, live=QUIET, start_from=old)
   assert record['started_from']['stages'] == ['pretrain']
-  assert set(record['stages']) == {'pretrain', 'constant', 'finetune'}
+  assert set(record['stages']) == {'pretrain', 'finetune'}
+
+
+def test_the_command_takes_the_settings_of_its_start(places, tmp_path, capsys):
+  start = ['rmtl', 'train', f'--start_from={places / "run"}']
+  more = [f'--workdir={tmp_path / "run"}', '--stage=pretrain']
+  assert cli.main([*start, *more]) == 2
+  assert '--data_dir: is needed beside --start_from' in capsys.readouterr().err
+  more += [f'--data_dir={places / "tuesday"}', '--config.pretrain.max_epochs=1']
+  assert cli.main([*start, *more]) == 0
+  config = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
+  assert config['pretrain']['max_epochs'] == 1
+  network = config_values.from_dict(config).network
+  assert network == CONFIG.network
+  assert 'Started from' in capsys.readouterr().out
 
 
 def test_a_table_of_values_finds_its_buckets():

@@ -108,9 +108,9 @@ def backtest(
         for seed in options.seeds
       ]
       found.append({**days_lib.describe(day), **one.record, 'runs': runs})
-    record = _record(found, options)
-    writers.write_json(path / 'backtest.json', record)
-    return record
+      if day.number:  # what there is can be looked at before all is there
+        writers.write_json(path / 'backtest.json', _record(found, options))
+    return _record(found, options)
 
 
 def _asked(
