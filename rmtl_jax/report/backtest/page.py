@@ -9,6 +9,7 @@ from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report import pictures
 from rmtl_jax.report.backtest import tables
 from rmtl_jax.report.page import content, panels, sections, vector
+from rmtl_jax.studies.backtest import backtest
 
 Record = Mapping[str, Any]
 
@@ -20,9 +21,8 @@ _LEGEND = (
 )
 _TIMES = (
   'Seconds. Extend: the day was added to the data of the day before. Prepare at'
-  ' once: the same window from the raw log. Training: the epochs of all stages,'
-  ' the mean of a day over seeds. Epochs: of stage 1, as kept; 0 is the model'
-  ' of the day before.'
+  ' once: the same window from the raw log. Training: the passes of all stages'
+  ' and members over the train rows, compilations included; means over seeds.'
 )
 _STYLES = {'baseline': ':', 'continued': '-', 'scratch': '--'}
 
@@ -102,7 +102,7 @@ def _picture(record: Record, task: str, metric: str) -> content.Picture:
   days = tables.shown(record)
   spoken = []
   for i, (arm, name) in enumerate(tables.NAMES.items()):
-    values = [tables.mean(day, arm, task, metric) for day in days]
+    values = [backtest.of_day(day, arm, task, metric) for day in days]
     points = [(n, v) for n, v in enumerate(values, 1) if v is not None]
     if not points:
       continue

@@ -7,6 +7,7 @@ from typing import Any
 
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.report.page import content
+from rmtl_jax.studies.backtest import backtest
 
 Record = Mapping[str, Any]
 
@@ -23,15 +24,6 @@ def shown(record: Record) -> list[Record]:
   return list(record['days'][1:])
 
 
-def mean(day: Record, arm: str, task: str, metric: str) -> float | None:
-  """A metric of a day, over its seeds; None where no run defines it."""
-  values = [
-    one[arm]['metrics'][task].get(metric) for one in day['runs'] if arm in one
-  ]
-  defined = [value for value in values if value is not None]
-  return sum(defined) / len(defined) if defined else None
-
-
 def of_task(record: Record, task: str) -> content.Table:
   """A task's metrics by day, then their means and what going on gains.
 
@@ -44,7 +36,9 @@ def of_task(record: Record, task: str) -> content.Table:
     (name, arm)
     for name in names
     for arm in NAMES
-    if any(mean(day, arm, task, name) is not None for day in shown(record))
+    if any(
+      backtest.of_day(day, arm, task, name) is not None for day in shown(record)
+    )
   ]
   header = tuple(
     f'{metrics_lib.describe(name).label}: {NAMES[arm]}' for name, arm in columns
@@ -52,7 +46,10 @@ def of_task(record: Record, task: str) -> content.Table:
   rows = [
     (
       label(day),
-      *(_cell(mean(day, arm, task, name), name) for name, arm in columns),
+      *(
+        _cell(backtest.of_day(day, arm, task, name), name)
+        for name, arm in columns
+      ),
     )
     for day in shown(record)
   ]
@@ -87,7 +84,10 @@ def brief(record: Record, task: str) -> content.Table:
   rows = [
     (
       label(day),
-      *(_cell(mean(day, arm, task, name), name) for name, arm in columns),
+      *(
+        _cell(backtest.of_day(day, arm, task, name), name)
+        for name, arm in columns
+      ),
     )
     for day in shown(record)
   ]
@@ -141,38 +141,34 @@ def of_days(record: Record) -> content.Table:
 
 
 def times(record: Record) -> content.Table:
-  """Seconds and epochs of both arms, by day, and their sums."""
+  """Seconds and passes of both arms, by day, and their sums."""
   header = (
     'day',
     'extend',
     'train: continued',
     'prepare at once',
     'train: from scratch',
-    'epochs: continued',
-    'epochs: from scratch',
+    'passes: continued',
+    'passes: from scratch',
   )
   days = shown(record)
-  seconds = [
+  costs = [
     (
       day['seconds']['extend'],
-      _seconds(day, 'continued'),
+      day['mean']['continued']['seconds'],
       day['seconds']['prepare'],
-      _seconds(day, 'scratch'),
+      day['mean']['scratch']['seconds'],
+      day['mean']['continued']['passes'],
+      day['mean']['scratch']['passes'],
     )
     for day in days
   ]
   rows = [
-    (
-      label(day),
-      *(f'{value:.1f}' for value in of),
-      _epochs(day, 'continued'),
-      _epochs(day, 'scratch'),
-    )
-    for day, of in zip(days, seconds, strict=True)
+    (label(day), *(f'{value:.1f}' for value in of))
+    for day, of in zip(days, costs, strict=True)
   ]
-  total = [f'{sum(column):.1f}' for column in zip(*seconds, strict=True)]
-  blank = (content.NOTHING,) * 2
-  return content.Table(header, [*rows, ('sum', *total, *blank)], 1)
+  total = [f'{sum(column):.1f}' for column in zip(*costs, strict=True)]
+  return content.Table(header, [*rows, ('sum', *total)], 1)
 
 
 def label(day: Record) -> str:
@@ -183,16 +179,3 @@ def label(day: Record) -> str:
 
 def _cell(value: float | None, metric: str) -> str:
   return content.number(value, metrics_lib.describe(metric).form)
-
-
-def _seconds(day: Record, arm: str) -> float:
-  return sum(one[arm]['seconds'] for one in day['runs']) / len(day['runs'])
-
-
-def _epochs(day: Record, arm: str) -> str:
-  """The epochs of stage 1 that were kept, of every seed and member."""
-  found = []
-  for one in day['runs']:
-    kept = one[arm]['epochs']['pretrain']
-    found += kept if isinstance(kept, list) else [kept]
-  return ', '.join(map(str, found))

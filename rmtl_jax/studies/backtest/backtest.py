@@ -28,8 +28,8 @@ from rmtl_jax import json_files, run, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import comparison, significance
 from rmtl_jax.evaluation import metrics as metrics_lib
-from rmtl_jax.evaluation import significance
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.studies.backtest import days as days_lib
 
@@ -107,7 +107,14 @@ def backtest(
         _runs(path, day, seed, one, settings, options, live, interrupted)
         for seed in options.seeds
       ]
-      found.append({**days_lib.describe(day), **one.record, 'runs': runs})
+      found.append(
+        {
+          **days_lib.describe(day),
+          **one.record,
+          'runs': runs,
+          'mean': means(runs),
+        }
+      )
       if day.number:  # what there is can be looked at before all is there
         writers.write_json(path / 'backtest.json', _record(found, options))
     return _record(found, options)
@@ -174,9 +181,10 @@ def _runs(
       config = settings(manifest_lib.read(data.at_once))
       config = dataclasses.replace(config, seed=seed)
     live.say(f'day {day.number}, seed {seed}: {arm}')
+    place = runs / str(day.number) / arm
     trained = run.train(
       config,
-      runs / str(day.number) / arm,
+      place,
       data.extended if before else data.at_once,
       options.stages,
       live,
@@ -184,7 +192,7 @@ def _runs(
       trackers=(),
       start_from=before,
     )
-    found[arm] = _figures(trained)
+    found[arm] = _figures(trained, place)
     if 'baseline' in trained:
       found[BASELINE] = {
         'metrics': {
@@ -196,8 +204,13 @@ def _runs(
   return found
 
 
-def _figures(trained: Record) -> Record:
-  """Of a run: the model that predicts, its calibrated figures, and times."""
+def _figures(trained: Record, place: pathlib.Path) -> Record:
+  """Of a run: the model that predicts, its calibrated figures, and costs.
+
+  Returns:
+    `stage`, `metrics`, `epochs` that were kept, `passes` over the train rows of
+    all stages and members, and `seconds` of these, compilations included.
+  """
   stage = list(trained['stages'])[-1]
   by_task = trained.get('calibrated', trained['stages'])[stage]
   seconds = trained['seconds']
@@ -205,6 +218,7 @@ def _figures(trained: Record) -> Record:
     'stage': stage,
     'metrics': {task: _shown(one) for task, one in by_task.items()},
     'epochs': trained['best_epoch'],
+    'passes': len(writers.read_history(place)),
     'seconds': sum(v for name, v in seconds.items() if name != 'evaluation'),
   }
 
@@ -243,13 +257,13 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
     metric: of a day's runs.
 
   Returns:
-    `continued`, `scratch`, `baseline`: means over days of means over seeds;
+    `continued`, `scratch`, `baseline`: means over days;
     `difference`, of continued minus scratch: `mean`, `low` and `high`, the 95 %
     interval over days, `days` and `better`, days on which continued is better;
     None where a metric is undefined.
   """
   by_arm = {
-    arm: np.array([_mean(day, arm, task, metric) for day in days], np.float64)
+    arm: np.array([of_day(day, arm, task, metric) for day in days], np.float64)
     for arm in (*ARMS, BASELINE)
   }
   result: Record = {
@@ -274,13 +288,43 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   return result
 
 
-def _mean(day: Record, arm: str, task: str, metric: str) -> float:
-  """Mean over a day's seeds; NaN where none defines it."""
-  values = [
-    one[arm]['metrics'][task].get(metric) for one in day['runs'] if arm in one
-  ]
-  defined = [v for v in values if v is not None]
-  return float(np.mean(defined)) if defined else float('nan')
+def of_day(day: Record, arm: str, task: str, metric: str) -> float | None:
+  """A metric of a day over its seeds; None where no run defines it."""
+  by_task = day['mean'].get(arm, {'metrics': {}})['metrics']
+  return by_task.get(task, {}).get(metric)
+
+
+def means(runs: Sequence[Record]) -> Record:
+  """A day's figures over its seeds.
+
+  Args:
+    runs: of the day, one per seed.
+
+  Returns:
+    By arm, as far as runs have it: `metrics` {task: {name: mean, None where no
+    run defines it}}, and of trained ones `seconds` and `passes`.
+  """
+  found: Record = {}
+  for arm in (BASELINE, *ARMS):
+    of_arm = [one[arm] for one in runs if arm in one]
+    if not of_arm:
+      continue
+    by_task = {
+      task: {
+        name: comparison.mean_and_error(
+          [one['metrics'][task][name] for one in of_arm]
+        )['mean']
+        for name in metrics
+      }
+      for task, metrics in of_arm[0]['metrics'].items()
+    }
+    costs = {
+      name: float(np.mean([one[name] for one in of_arm]))
+      for name in ('seconds', 'passes')
+      if name in of_arm[0]
+    }
+    found[arm] = {'metrics': by_task, **costs}
+  return found
 
 
 def _finite(value: float) -> float | None:

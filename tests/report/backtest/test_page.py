@@ -14,6 +14,7 @@ def arm(auc, seconds, epochs):
       'click': {'auc': auc, 'logloss': 0.3, 'predicted_over_actual': 1.1}
     },
     'epochs': {'pretrain': epochs},
+    'passes': 2.0 * seconds,
     'seconds': seconds,
   }
 
@@ -39,6 +40,7 @@ def day(number, continued, scratch):
     'positives': {'click': 9},
     'drift': {'field': 'hour', 'psi': 0.3, 'unseen': {'item': 0.25}},
     'runs': runs,
+    'mean': backtest.means(runs),
   }
 
 
@@ -83,9 +85,10 @@ def test_means_are_over_seeds_then_over_days(record):
 
 
 def test_a_metric_that_no_day_defines_has_no_difference():
-  days = [day(1, 0.7, 0.6)]
-  for one in days[0]['runs']:
+  runs = day(1, 0.7, 0.6)['runs']
+  for one in runs:
     one['scratch']['metrics']['click']['auc'] = None
+  days = [{'runs': runs, 'mean': backtest.means(runs)}]
   found = backtest.summarise(days, 'click', 'auc')
   assert found['scratch'] is None and found['difference'] is None
 
@@ -105,7 +108,7 @@ def test_tables_have_a_row_per_day(record):
   assert times.rows[0] == (
     '2024-05-02',
     *('1.0', '2.0', '3.0', '4.0'),
-    *('0, 0', '3, 5, 3, 5'),
+    *('4.0', '8.0'),
   )
   assert times.rows[-1][1:5] == ('3.0', '6.0', '9.0', '12.0')
   assert tables.of_days(record).rows[0][-3:] == ('25.0%', '0.30', 'hour')
