@@ -165,7 +165,7 @@ def move(
   filling: Filling,
   old: Any,
   fresh: Any,
-  arrays: Mapping[str, tuple[jax.Array, jax.Array]],
+  arrays: Mapping[str, tuple[types.Array, types.Array]],
   key: jax.Array,
 ) -> Any:
   """Parameters (or moments) of the old spec as those of the new one.
@@ -228,7 +228,7 @@ def _table(
   filling: Filling,
   old: jax.Array,
   fresh: jax.Array,
-  arrays: Mapping[str, tuple[jax.Array, jax.Array]],
+  arrays: Mapping[str, tuple[types.Array, types.Array]],
   key: jax.Array,
 ) -> jax.Array:
   """A joint table of embeddings, f32[..., rows, D], field by field."""
@@ -264,8 +264,8 @@ def _size(spec: types.FeatureSpec, place: int) -> int:
 def _filled(
   filling: Filling,
   part: _Part,
-  source: jax.Array,
-  base: jax.Array,
+  source: types.Array,
+  base: types.Array,
   key: jax.Array,
 ) -> jax.Array:
   """Rows by their sources, and new ones as `filling` says."""

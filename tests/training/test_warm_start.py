@@ -164,6 +164,7 @@ def _count(path):
   store = one.checkpoint(workdir.moments('pretrain'))
   found = store.restore(lambda record: None)
   store.close()
+  assert found is not None
   return found.record
 
 
@@ -184,7 +185,7 @@ def test_moments_are_not_kept_where_nobody_wants_them(places, tmp_path):
 
 
 def test_a_killed_one_ends_as_an_undisturbed_one(started, places, tmp_path):
-  interruptions = 0
+  interruptions, record = 0, {}
   for _ in range(60):
     try:
       record = _next(

@@ -280,7 +280,7 @@ def test_moments_are_taken_and_given_back():
   params = {'first': {'table': jnp.ones((3, 2))}, 'bias': jnp.ones(2)}
   opt_state = optimizer.init(params)
   for _ in range(2):
-    updates, opt_state = optimizer.update(params, opt_state, params)
+    _, opt_state = optimizer.update(params, opt_state, params)
   found = state.moments(opt_state)
   assert found['count'] == 2 and np.all(found['mu']['bias'] > 0)
   again = state.with_moments(optimizer.init(params), found)
@@ -294,4 +294,3 @@ def test_moments_are_taken_and_given_back():
     )
     if isinstance(one, state.ProgressState)
   ] == [0]
-  del updates

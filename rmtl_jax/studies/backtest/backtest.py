@@ -288,7 +288,9 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
   return result
 
 
-def of_day(day: Record, arm: str, task: str, metric: str) -> float | None:
+def of_day(
+  day: Mapping[str, Any], arm: str, task: str, metric: str
+) -> float | None:
   """A metric of a day over its seeds; None where no run defines it."""
   by_task = day['mean'].get(arm, {'metrics': {}})['metrics']
   return by_task.get(task, {}).get(metric)
