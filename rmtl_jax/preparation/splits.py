@@ -71,6 +71,7 @@ class SplitRule:
       'column': 'by split_column',
       'files': 'by files',
       'source': 'as the source has it',
+      'rolling': 'after what is there',
     }[self.by]
 
   def record(self) -> dict[str, Any]:
@@ -162,6 +163,7 @@ def split_sessions(
   numbered: sessions.NumberedRows,
   rule: SplitRule,
   end: int | None = None,
+  delay_ms: int = 0,
 ) -> sessions.RowPlaces:
   """Assigns sessions to splits by a rule that is not `by_time`.
 
@@ -177,6 +179,7 @@ def split_sessions(
     numbered: from `sessions.number_sessions`, with what the rule carries.
     rule: how to split.
     end: of the log, ms, which all splits have; None for none.
+    delay_ms: as for `sessions.split_sessions`.
   """
   found = sql.unique_name('sessions')
   listed = sessions.session_list(numbered, *rule.carried)
@@ -194,7 +197,7 @@ def split_sessions(
   connection.execute(f'DROP TABLE {found}')
   ordered = sessions.add_session_ids(connection, ordered)
   places = sessions.place_rows(
-    connection, numbered, ordered, boundaries=(end, end, end)
+    connection, numbered, ordered, delay_ms, boundaries=(end, end, end)
   )
   # Sessions of one split stand by start: where starts rise over all, splits
   # follow each other in time.

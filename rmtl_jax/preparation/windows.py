@@ -40,6 +40,9 @@ class Window:
     return ' AND '.join(limits) or 'true'
 
 
+EVERYTHING = Window()
+
+
 def of(config: prepare_config.PrepareConfig) -> Window:
   """The window that the settings name.
 
@@ -112,7 +115,7 @@ def restrict(
       'since, until: need a time, and the log has none; leave them out'
     )
   if not sql.any_row(connection, rows.keys or rows.view, window.condition):
-    where = rows.table.files[0].path
+    where = rows.table.place
     raise types.InputError(f'{where}: no row lies between since and until')
   if rows.open_events:
     return rows

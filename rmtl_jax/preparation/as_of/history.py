@@ -39,6 +39,7 @@ def encode_histories(
   item: str,
   vocabulary: str,
   items: int,
+  wanted: str = '',
 ) -> str:
   """Makes a table of histories, one per session and user.
 
@@ -51,6 +52,7 @@ def encode_histories(
     item: the column of items.
     vocabulary: table of the items' vocabulary, with `key` and `id`.
     items: most items of a history; the most recent ones stay.
+    wanted: rows of the sessions that get a history; all if empty.
 
   Returns:
     The name of a table with `session_id`, `user` and `ids` INTEGER[], 1 to
@@ -71,7 +73,7 @@ def encode_histories(
     f'CREATE TABLE {spans} AS SELECT b.session_id, b."user", e.last,'
     f' greatest(e.first, e.last - {items - 1}) AS first FROM ('
     f' SELECT session_id, r."user", min(min(timestamp)) OVER ('
-    f'  PARTITION BY session_id) AS start FROM {rows} r'
+    f'  PARTITION BY session_id) AS start FROM {wanted or rows} r'
     '  GROUP BY session_id, r."user") b'
     ' ASOF JOIN (SELECT "user", timestamp AS time, max(rowid) AS last,'
     f'  min(min(rowid)) OVER (PARTITION BY "user") AS first FROM {shown}'

@@ -47,7 +47,7 @@ def fields_of(
   for field in base.manifest.fields:
     if field.name not in by_name:
       raise types.InputError(
-        f'{rows.table.files[0].path}: has no field {field.name!r}, which'
+        f'{rows.table.place}: has no field {field.name!r}, which'
         f' {base.directory} has'
       )
   return tuple(by_name[field.name] for field in base.manifest.fields)
@@ -83,7 +83,7 @@ def apply(
   for field in rows.fields:
     column = encode.id_column(field)
     if encode.is_categorical(field):
-      grown[field.name] = _grow(connection, field, featured, base, shown)
+      grown[field.name] = _grow(connection, field, featured, base, past, shown)
       found[column] = grown[field.name].values
     elif encode.has_lists(field):
       encoded = _lists(connection, field, featured, base)
@@ -141,6 +141,7 @@ def _grow(
   field: source.SourceField,
   featured: str,
   base: settings.Base,
+  past: past_lib.Past,
   shown: str,
 ) -> vocabularies.Grown:
   """Grows the vocabulary of a categorical field."""
@@ -149,6 +150,7 @@ def _grow(
   if shown and field.name == base.manifest.item_field:
     # Items of the past are looked up, for histories, and add nothing.
     counts += f' UNION ALL SELECT {column}, 0 FROM {shown}'
+  counts += _past_counts(connection, field, featured, base, past)
   counts = f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
   known = next(f for f in base.manifest.fields if f.name == field.name)
   return vocabularies.grow(
@@ -157,6 +159,34 @@ def _grow(
     known,
     counts,
     1 if field.transform == 'bins' else base.config.min_count,
+  )
+
+
+def _past_counts(
+  connection: duckdb.DuckDBPyConnection,
+  field: source.SourceField,
+  featured: str,
+  base: settings.Base,
+  past: past_lib.Past,
+) -> str:
+  """SQL that adds past rows of new rows' values, where they are known.
+
+  A user or an item that comes once a day is not rare.
+  """
+  manifest = base.manifest
+  key = {manifest.item_field: 'item', manifest.user_field: 'user'}.get(
+    field.name
+  )
+  column = encode.id_column(field)
+  if key not in past.kinds or (
+    past_lib.column_types(connection, past.rows)[key]
+    != past_lib.column_types(connection, featured)[column]
+  ):
+    return ''
+  return (
+    f' UNION ALL SELECT key, 1 FROM (SELECT {sql.quote(key)} AS key'
+    f' FROM {past.rows}) SEMI JOIN (SELECT {sql.quote(column)} AS key'
+    f' FROM {featured}) USING (key)'
   )
 
 
@@ -205,7 +235,7 @@ def _histories(
       f' {sql.quote(item)} FROM {seen} UNION ALL BY NAME FROM {shown}'
     )
     histories[field.source_column] = history.encode_histories(
-      connection, view, item, found[item].table, field.width
+      connection, view, item, found[item].table, field.width, seen
     )
   return histories
 
@@ -244,7 +274,7 @@ def _users(
     ).fetchall()
     if wrong:
       raise types.InputError(
-        f'{rows.table.files[0].path}: user {wrong[0][0]!r:.80} is no whole'
+        f'{rows.table.place}: user {wrong[0][0]!r:.80} is no whole'
         f' number, as all users of {base.directory} are'
       )
   joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)

@@ -11,7 +11,6 @@ import concurrent.futures
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any
 
 import duckdb
 
@@ -20,7 +19,6 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
-  counts,
   source,
   splits,
   sql,
@@ -35,6 +33,7 @@ from rmtl_jax.preparation.extending import (
   earlier,
   encoding,
   files,
+  records,
   settings,
   stitch,
   vectors,
@@ -77,6 +76,7 @@ def run(
       f'{base.directory}: manifest.json: report lacks raw_rows; prepare it'
       ' again'
     )
+  first_row = past_lib.next_row(connection, base.directory, first_row)
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   rows = _new_alone(connection, splits.without_split(connection, rows))
@@ -94,8 +94,11 @@ def run(
       connection, rows, config, base, past, seam, directory, progress
     )
     new_files = tuple(digests)
+  # Days of one log come from the same files.
+  known = base.manifest.source_files
   return dataclasses.replace(
-    manifest, source_files=(*base.manifest.source_files, *new_files)
+    manifest,
+    source_files=(*known, *(file for file in new_files if file not in known)),
   )
 
 
@@ -193,8 +196,10 @@ def _add(
   vectors.extend(encoded, base, directory)
   _write_past(connection, logged, stitched, past, encoded, base, directory)
   progress('drift', 0.95)
-  drifted = drift.of_new_rows(connection, encoded, base.manifest)
-  return _manifest(
+  drifted = drift.of_new_rows(
+    connection, encoded, [directory / name for name in rolled['train']]
+  )
+  return records.manifest(
     connection,
     rows,
     config,
@@ -204,6 +209,7 @@ def _add(
     encoded,
     drifted,
     written | rolled,
+    first_row,
   )
 
 
@@ -316,78 +322,3 @@ def _write_past(
     past_lib.write_events(
       connection, rows.open_events, path.parent, past.first_row
     )
-
-
-def _manifest(
-  connection: duckdb.DuckDBPyConnection,
-  rows: source.SourceTable,
-  config: prepare_config.PrepareConfig,
-  base: settings.Base,
-  seam: int,
-  stitched: stitch.Stitched,
-  encoded: encoding.Encoding,
-  drifted: drift.Drift,
-  written: dict[str, tuple[str, ...]],
-) -> manifest_lib.Manifest:
-  old = base.manifest
-  of_new = counts.of_splits(
-    connection, encoded.rows, rows, stitched.places, written
-  )
-  step = {
-    'data': str(base.directory),
-    'since': windows.shown(seam) if not config.since else config.since,
-    'until': config.until or None,
-    'rows': stitched.places.rows[2],
-    'first_row_id': base.manifest.report['raw_rows'],
-  }
-  options = {k: v for k, v in old.options.items() if k not in _REPLACED}
-  if config.until:
-    options['until'] = config.until
-  return dataclasses.replace(
-    old,
-    fields=encoded.rows.fields,
-    splits=files.merge(old, written, seam) | of_new,
-    options=options
-    | {
-      'split_by': 'rolling',
-      'extended': [*old.options.get('extended', ()), step],
-    },
-    report=_report(connection, rows, base, stitched, encoded, drifted),
-  )
-
-
-# Options that say how the splits of the data were made.
-_REPLACED = ('split', 'split_dates', 'until')
-
-
-def _report(
-  connection: duckdb.DuckDBPyConnection,
-  rows: source.SourceTable,
-  base: settings.Base,
-  stitched: stitch.Stitched,
-  encoded: encoding.Encoding,
-  drifted: drift.Drift,
-) -> dict[str, Any]:
-  """Counts of the new rows; `raw_rows` are those of all logs so far."""
-  dropped = dict(rows.dropped)
-  if rows.identity:
-    dropped['exact duplicate'] = stitched.duplicates
-  if stitched.left_out:
-    dropped['in a session that began before the new rows'] = stitched.left_out
-  if stitched.places.immature[2]:
-    reason = source.LABEL_UNKNOWN.format('test')
-    dropped[reason] = stitched.places.immature[2]
-  left_out = base.manifest.report.get('as_of_left_out')
-  return {
-    'raw_rows': base.manifest.report['raw_rows'] + rows.table.rows,
-    **rows.counts,
-    'dropped': dropped,
-    'cut_values': encoded.rows.cut_values,
-    'session_rows': counts.session_rows(
-      connection, encoded.rows.table, encoded.rows.step
-    ),
-    'new_values': {n: one.added for n, one in encoded.grown.items()},
-    'drift': drifted.psi,
-    **({'as_of_left_out': left_out} if left_out else {}),
-    'warnings': [*rows.table.warnings, *rows.warnings, *drifted.warnings],
-  }

@@ -131,10 +131,10 @@ def write_rows(
   )
   chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
   chosen += f' REPLACE ({small})' if small else ''
-  where = rows.table.files[0].path
+  where = rows.table.place
   with sql.name_errors(where, 'keys of another type than in the data so far'):
     connection.execute(
-      f'COPY (SELECT *{chosen} FROM ({query}))'
+      f'COPY (SELECT *{chosen} FROM ({query}) ORDER BY row_id)'
       f' TO {sql.literal(str(path))} ({_FORMAT})'
     )
 
@@ -161,7 +161,7 @@ def write_users(
 ) -> None:
   """Writes `name` and `number` of the users of a query."""
   path = sql.literal(str(folder / USERS))
-  connection.execute(f'COPY ({query}) TO {path} ({_FORMAT})')
+  connection.execute(f'COPY ({query} ORDER BY number) TO {path} ({_FORMAT})')
 
 
 def write_events(
@@ -173,7 +173,8 @@ def write_events(
   """Writes a table of open events."""
   path = sql.literal(str(folder / EVENTS))
   connection.execute(
-    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events})'
+    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events}'
+    ' ORDER BY row_id)'
     f' TO {path} ({_FORMAT})'
   )
 
@@ -200,6 +201,24 @@ class Past:
   last: int
   users: str
   kinds: dict[str, str]
+
+
+def next_row(
+  connection: duckdb.DuckDBPyConnection, data_dir: pathlib.Path, raw_rows: int
+) -> int:
+  """The `row_id` of the first new row: none that is taken.
+
+  Args:
+    connection: where SQL runs.
+    data_dir: the data.
+    raw_rows: that it was made of, as far as its readers count them.
+  """
+  with (
+    sql.name_errors(data_dir / FOLDER, 'not readable'),
+    sql.scan_files(files(data_dir), 'parquet') as scan,
+  ):
+    last = sql.fetch_row(connection, f'SELECT max(row_id) FROM {scan}')[0]
+  return max(raw_rows, last + 1)
 
 
 def register_events(
@@ -242,8 +261,8 @@ def open_past(
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
     view = sql.unique_name('past')
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
-      known = _types(connection, scan)
-    wanted = _types(connection, rows.view)
+      known = column_types(connection, scan)
+    wanted = column_types(connection, rows.view)
     replaced = [f'row_id - {first_row} AS row_id']
     keys = {'user': 'user'} if rows.has_user else {}
     keys |= {'item': rows.item_column} if rows.item_column else {}
@@ -280,9 +299,10 @@ def open_past(
     yield Past(view, first_row, number + 1, last_row, last, users, known)
 
 
-def _types(
+def column_types(
   connection: duckdb.DuckDBPyConnection, relation: str
 ) -> dict[str, str]:
+  """DuckDB types of a relation's columns."""
   found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
   return {name: kind for name, kind, *_ in found}
 

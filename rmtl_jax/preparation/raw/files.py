@@ -98,6 +98,11 @@ class RawTable:
   row_hash: str = ''
 
   @property
+  def place(self) -> str:
+    """What to call it in errors that name no row."""
+    return str(self.files[0].path) if self.files else 'the log'
+
+  @property
   def rows(self) -> int:
     """Data rows of all files."""
     return sum(file.rows for file in self.files)

@@ -84,7 +84,7 @@ def make_pairs(
   has_split: bool = False,
   identity: tuple[str, ...],
   keep_unviewed: bool,
-  window: windows.Window,
+  window: windows.Window = windows.EVERYTHING,
 ) -> Pairs:
   """Cuts sessions and joins each session's events of an item to a pair.
 

@@ -116,9 +116,21 @@ def compare(tmp_path, name, whole):
       ]
 
 
-@pytest.mark.parametrize('seed', range(3))
-@pytest.mark.parametrize('named', [False, True])
-@pytest.mark.parametrize('late', [(None, None), (0, 0), (10, 300), (45, 45)])
+@pytest.mark.parametrize(
+  'seed, named, late',
+  [
+    (0, False, (None, None)),
+    (1, True, (0, 0)),
+    (2, False, (10, 300)),
+    (3, True, (45, 45)),
+    *(
+      pytest.param(seed, named, late, marks=pytest.mark.slow)
+      for seed in range(4, 8)
+      for named in (False, True)
+      for late in ((None, None), (0, 0), (10, 300), (45, 45))
+    ),
+  ],
+)
 def test_new_days_equal_data_prepared_at_once(tmp_path, seed, named, late):
   lines, schema = log(seed, named=named), schema_of(named, late)
   old = settings(tmp_path, 'old', range(4), lines, schema, until=until(4))

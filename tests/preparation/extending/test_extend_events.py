@@ -80,8 +80,15 @@ def compare(tmp_path, name, source, last, shift):
     assert row == {field: other[field] for field in row}
 
 
-@pytest.mark.parametrize('seed', range(2))
-@pytest.mark.parametrize('source', ['retailrocket', 'table'])
+@pytest.mark.parametrize(
+  'seed, source',
+  [
+    (0, 'retailrocket'),
+    (1, 'table'),
+    pytest.param(2, 'retailrocket', marks=pytest.mark.slow),
+    pytest.param(3, 'table', marks=pytest.mark.slow),
+  ],
+)
 def test_new_days_of_events_equal_data_prepared_at_once(tmp_path, seed, source):
   rows = write_log(tmp_path, seed)
   prepare.prepare(settings(tmp_path, 'old', source, 0, 4))

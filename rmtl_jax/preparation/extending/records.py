@@ -1,0 +1,108 @@
+"""What the manifest of extended data says."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import duckdb
+
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import counts, source, windows
+from rmtl_jax.preparation.extending import (
+  drift,
+  encoding,
+  files,
+  settings,
+  stitch,
+)
+
+# Options that say how the splits of the data were made.
+_REPLACED = ('split', 'split_dates', 'until')
+
+
+def manifest(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  config: prepare_config.PrepareConfig,
+  base: settings.Base,
+  seam: int,
+  stitched: stitch.Stitched,
+  encoded: encoding.Encoding,
+  drifted: drift.Drift,
+  written: dict[str, tuple[str, ...]],
+  first_row: int,
+) -> manifest_lib.Manifest:
+  """The manifest of extended data, its `source_files` those of the data before.
+
+  Args:
+    connection: holds the new rows.
+    rows: the reader's result.
+    config: `since` and `until`.
+    base: the data before.
+    seam: where it ends, ms.
+    stitched: where new rows went.
+    encoded: the new rows.
+    drifted: how they differ from train.
+    written: files of every split.
+    first_row: `row_id` of the first new row of the log.
+  """
+  old = base.manifest
+  of_new = counts.of_splits(
+    connection, encoded.rows, rows, stitched.places, written
+  )
+  step = {
+    'data': str(base.directory),
+    'since': windows.shown(seam) if not config.since else config.since,
+    'until': config.until or None,
+    'rows': stitched.places.rows[2],
+    'first_row_id': first_row,
+  }
+  options = {k: v for k, v in old.options.items() if k not in _REPLACED}
+  if config.until:
+    options['until'] = config.until
+  return dataclasses.replace(
+    old,
+    fields=encoded.rows.fields,
+    splits=files.merge(old, written, seam) | of_new,
+    options=options
+    | {
+      'split_by': 'rolling',
+      'extended': [*old.options.get('extended', ()), step],
+    },
+    report=_report(connection, rows, base, stitched, encoded, drifted),
+  )
+
+
+def _report(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  base: settings.Base,
+  stitched: stitch.Stitched,
+  encoded: encoding.Encoding,
+  drifted: drift.Drift,
+) -> dict[str, Any]:
+  """Counts of the new rows; `raw_rows` are those of all logs so far."""
+  dropped = dict(rows.dropped)
+  if rows.identity:
+    dropped['exact duplicate'] = stitched.duplicates
+  if stitched.left_out:
+    dropped['in a session that began before the new rows'] = stitched.left_out
+  if stitched.places.immature[2]:
+    reason = source.LABEL_UNKNOWN.format('test')
+    dropped[reason] = stitched.places.immature[2]
+  left_out = base.manifest.report.get('as_of_left_out')
+  return {
+    'raw_rows': base.manifest.report['raw_rows'] + rows.table.rows,
+    **rows.counts,
+    'dropped': dropped,
+    'cut_values': encoded.rows.cut_values,
+    'session_rows': counts.session_rows(
+      connection, encoded.rows.table, encoded.rows.step
+    ),
+    'new_values': {n: one.added for n, one in encoded.grown.items()},
+    'drift': drifted.psi,
+    **({'as_of_left_out': left_out} if left_out else {}),
+    'warnings': [*rows.table.warnings, *rows.warnings, *drifted.warnings],
+  }
