@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from absl import flags
@@ -27,9 +27,23 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' wrote it; writes nothing.',
     flag_values=values,
   )
+  define_settings(values)
+
+
+def define_settings(
+  values: flags.FlagValues, without: Collection[str] = ()
+) -> None:
+  """Defines a flag per setting of PrepareConfig.
+
+  Args:
+    values: where they are defined.
+    without: names of settings that get none.
+  """
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
   kinds = limits.fields(prepare_config.PrepareConfig)
   for field in dataclasses.fields(prepare_config.PrepareConfig):
+    if field.name in without:
+      continue
     default = field.default
     text = config_flags.described(texts[field.name], kinds[field.name])
     if isinstance(default, bool):
@@ -53,9 +67,33 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.preparation import prepare, summary
   from rmtl_jax.runtime import progress
 
+  config = settings(values)
+  live = progress.Progress()
+  with common.cleaning_up():
+    manifest = prepare.prepare(config, live.step)
+  live.clear()
+  print(summary.summary(manifest))
+  print(f'prepared data: {config.data_dir}')
+  return 0
+
+
+def settings(
+  values: flags.FlagValues, without: Collection[str] = ()
+) -> prepare_config.PrepareConfig:
+  """The settings in the flags of `define_settings`.
+
+  Args:
+    values: the parsed flags.
+    without: names of settings that have no flag.
+
+  Raises:
+    types.InputError: a split that is no list of numbers.
+  """
+  found: dict[str, Any] = {}
   rolling = False
-  settings: dict[str, Any] = {}
   for field in dataclasses.fields(prepare_config.PrepareConfig):
+    if field.name in without:
+      continue
     value: Any = values[field.name].value
     if isinstance(field.default, tuple):
       value = tuple(value)
@@ -67,18 +105,11 @@ def execute(values: flags.FlagValues) -> int:
       # 6:2:2, as it is written everywhere, or 6,2,2.
       parts = [number for part in value for number in part.split(':')]
       value = tuple(common.integers(field.name, parts))
-    settings[field.name] = value
+    found[field.name] = value
   if rolling:
     _check_rolling(values)
-    settings['split_by'] = _ROLLING
-  config = prepare_config.PrepareConfig(**settings)
-  live = progress.Progress()
-  with common.cleaning_up():
-    manifest = prepare.prepare(config, live.step)
-  live.clear()
-  print(summary.summary(manifest))
-  print(f'prepared data: {config.data_dir}')
-  return 0
+    found['split_by'] = _ROLLING
+  return prepare_config.PrepareConfig(**found)
 
 
 def _check_rolling(values: flags.FlagValues) -> None:

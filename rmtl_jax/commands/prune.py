@@ -21,6 +21,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' each, or as `rmtl prune RUN RUN ...`.',
     flag_values=values,
   )
+  flags.DEFINE_boolean(
+    'keep_moments',
+    True,
+    "Keep Adam's moments beside the models of stages 1 and 2, with which"
+    ' rmtl train --start_from goes on.',
+    flag_values=values,
+  )
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -34,9 +41,12 @@ def execute(values: flags.FlagValues) -> int:
 
   refused = []
   for path in paths:
-    work = studies.prune if studies.is_study(path) else runs.prune
     try:
-      before, after = work(path)
+      before, after = (
+        studies.prune(path)
+        if studies.is_study(path)
+        else runs.prune(path, common.value(values, 'keep_moments'))
+      )
     except types.InputError as error:  # the others are pruned all the same
       refused.append(str(error))
       continue

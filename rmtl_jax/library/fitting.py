@@ -25,7 +25,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import reading
 from rmtl_jax.preparation import prepare as prepare_lib
-from rmtl_jax.runtime import progress, writers
+from rmtl_jax.runtime import progress, workdir, writers
 
 FILE, LOG, DATA = 'ranker.json', 'log.parquet', 'data'
 _SCHEMA = 'schema.json'
@@ -172,7 +172,7 @@ def _of_training(directory: str, names: list[str]) -> list[str]:
   """Names of a run, or of a part of one, that only training needs."""
   gone = ['tensorboard', '.lock']
   if pathlib.Path(directory).name == 'checkpoints':
-    gone.append('state')
+    gone += ['state', *map(workdir.moments, ('pretrain', 'critic'))]
   return [name for name in names if name in gone]
 
 

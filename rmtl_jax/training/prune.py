@@ -15,6 +15,8 @@ from rmtl_jax import durable, types
 from rmtl_jax.runtime import checkpoints, workdir
 from rmtl_jax.training import context, saved
 
+_OF_MOMENTS = tuple(map(workdir.moments, ('pretrain', 'critic')))
+
 
 class Pruned(NamedTuple):
   """What a directory took on disk.
@@ -28,13 +30,14 @@ class Pruned(NamedTuple):
   after: int
 
 
-def prune(path: pathlib.Path) -> Pruned:
+def prune(path: pathlib.Path, keep_moments: bool = True) -> Pruned:
   """Drops the checkpoints that no command reads, of every member too.
 
   Whatever interrupts it, the run stays as it was for all commands.
 
   Args:
     path: RUN, locked while this runs.
+    keep_moments: whether Adam's moments stay, for runs that start from it.
 
   Raises:
     types.InputError: not a run, a stage that is not finished, a checkpoint of
@@ -47,6 +50,9 @@ def prune(path: pathlib.Path) -> Pruned:
     before = size(path)
     for one in run.members:
       drop(one)
+      if not keep_moments:
+        for name in _OF_MOMENTS:
+          durable.remove_tree(one.path / 'checkpoints' / name)
     return Pruned(before, size(path))
 
 
@@ -94,7 +100,7 @@ def drop(run: workdir.Run) -> None:
   if in_training(run):
     return
   durable.remove_tree(_state(run))
-  for name in workdir.STAGES:
+  for name in (*workdir.STAGES, *_OF_MOMENTS):
     checkpoints.remove_partial(run.path / 'checkpoints' / name)
 
 

@@ -92,8 +92,12 @@ def test_a_run_that_was_killed_while_pruned_is_whole(copied, monkeypatch):
   assert (path / 'checkpoints' / '.state.removed').is_dir()
   assert same(evaluate.evaluate(path), expected)
   prune.prune(path)
+  models = {'pretrain', 'critic', 'constant', 'finetune'}
   names = {entry.name for entry in (path / 'checkpoints').iterdir()}
-  assert names == {'pretrain', 'critic', 'constant', 'finetune'}
+  assert names == {*models, 'pretrain_moments', 'critic_moments'}
+  prune.prune(path, keep_moments=False)
+  names = {entry.name for entry in (path / 'checkpoints').iterdir()}
+  assert names == models
 
 
 def test_a_stage_in_training_keeps_what_it_goes_on_from(copied):
