@@ -56,7 +56,7 @@ _SLOW = (
   *('results/test_ensemble.py', 'results/test_finetuned.py'),
   *('serving/test_exported.py', 'library/test_ranker.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
-  'balancing/test_own_loop.py',
+  *('balancing/test_own_loop.py', 'server/test_processes.py'),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -44,6 +43,7 @@ class Worker:
     """
     self.settings, self._say = settings, say
     self.metrics = metrics.Metrics()
+    models.count_compilations(self.metrics)
     self._model: models.Served | None = None
     self._keeper: keeper_lib.Keeper | None = None
     self._failure = ''
@@ -51,9 +51,12 @@ class Worker:
     self._stopped = False
     self._loader: threading.Thread | None = None
 
+  def load(self) -> None:
+    """Loads the model now, so that no request comes before it is ready."""
+    self._take_up()
+
   def start(self) -> None:
-    """Loads the model in a thread, within a running event loop."""
-    self._loop = asyncio.get_running_loop()
+    """Takes requests, within a running event loop; a thread loads models."""
     self.predictions = batching.Batcher(
       self._predict,
       most=self.settings.max_rows,
@@ -64,7 +67,6 @@ class Worker:
     self.appended = batching.Batcher(
       self._append, most=_EVENTS, queue=self.settings.queue_rows
     )
-    models.count_compilations(self.metrics)
     self._loader = threading.Thread(target=self._load, daemon=True)
     self._loader.start()
 
@@ -134,7 +136,8 @@ class Worker:
 
   def _load(self) -> None:
     """Loads the model, then newer ones, until the worker stops."""
-    self._take_up()
+    if self._model is None:
+      self._take_up()
     while not self._stopped:
       asked = self._wake.wait(self.settings.reload_seconds or None)
       self._wake.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import pathlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
+_LOG = logging.getLogger('rmtl_jax.server')
 _LOCK = 'lock'
 # Rows of a history that are kept by one commit.
 _CHUNK = 4096
@@ -135,6 +137,16 @@ class Keeper:
       fcntl.flock(file, fcntl.LOCK_EX)
       yield
 
+  @contextlib.contextmanager
+  def _available(self) -> Iterator[None]:
+    try:
+      yield
+    except self._writes.errors as error:
+      _LOG.error('state %s: %s', self.where, types.first_line(error))
+      raise bodies.Refused(
+        'state: not available; try again later', 503
+      ) from None
+
   def append(
     self, scorer: scorer_lib.Scorer, tables: Sequence[pa.Table]
   ) -> list[dict[str, int] | Exception]:
@@ -147,6 +159,9 @@ class Keeper:
     Returns:
       What became of the rows of each request, or what it is refused with; of
       such none is kept.
+
+    Raises:
+      bodies.Refused: the state can't be written now; nothing is kept.
     """
     model = self._readers[id(scorer)]
     found: list[Any] = []
@@ -156,7 +171,7 @@ class Keeper:
         found.append(list(model.rows(rows, scored=False)))
       except types.InputError as error:
         found.append(error)
-    with self._lock, self._writes.writing():
+    with self._lock, self._available(), self._writes.writing():
       return [
         one
         if isinstance(one, Exception)
@@ -174,7 +189,7 @@ class Keeper:
     """
     model = self._readers[id(scorer)]
     asked = list(model.rows(rows, scored=True))
-    with self._reads.reading():
+    with self._available(), self._reads.reading():
       look = state_lib.Look(self._reads, self._shape)
       columns = {name: make(look, asked) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []

@@ -52,7 +52,13 @@ class Visit(NamedTuple):
 
 
 class Store(Protocol):
-  """What keeps a state: SQLite here, Redis for several servers."""
+  """What keeps a state: SQLite here, Redis for several servers.
+
+  Attributes:
+    errors: raised when it can't be read or written for now.
+  """
+
+  errors: type[Exception]
 
   def writing(self) -> contextlib.AbstractContextManager[None]:
     """A change: all of it is kept, or none."""

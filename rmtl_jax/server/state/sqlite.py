@@ -49,7 +49,13 @@ _EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels'
 
 
 class Store:
-  """The file; one thread of a process at a time."""
+  """The file; one thread of a process at a time.
+
+  Attributes:
+    errors: raised when the file can't be read or written for now.
+  """
+
+  errors = sqlite3.Error
 
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
