@@ -15,7 +15,6 @@ from typing import Any
 import jax.monitoring
 
 import rmtl_jax
-from rmtl_jax import types
 from rmtl_jax.server import settings as settings_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
@@ -89,15 +88,10 @@ def load(settings: settings_lib.Settings) -> Served:
   path = os.path.realpath(settings.workdir)
   seen = mark(path)
   with loading():
-    model = rmtl_jax.load(
-      path, settings.stage, settings.calibrated, settings.max_rows
-    )
+    model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
     # A Ranker serves by the model inside of it.
-    scorer = getattr(model, 'model_', model)
-    if scorer is not model:
-      scorer.warm_up(settings.max_rows)
-  if not isinstance(scorer, scorer_lib.Scorer):
-    raise types.InputError(f'{settings.workdir}: has no model that is fitted')
+    scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
+    scorer.warm_up(settings.max_rows)
   record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
   digest = hashlib.sha256(path.encode() + b'\0' + record).hexdigest()
   return Served(scorer, path, digest[:12], seen, time.time(), settings.max_rows)
@@ -116,8 +110,8 @@ def loading() -> Iterator[None]:
 def count_compilations(metrics: Any) -> None:
   """Counts programs from now on."""
 
-  def heard(event: str, seconds: float, **more: Any) -> None:
-    del seconds, more
+  def heard(event: str, duration_secs: float, **more: Any) -> None:
+    del duration_secs, more
     if event == _COMPILED:
       now = getattr(_loading, 'now', False)
       metrics.compilations.labels('start' if now else 'request').inc()

@@ -103,22 +103,15 @@ def _work(
   settings: settings_lib.Settings,
   listening: socket.socket,
   prepare: Callable[[], None],
-  loads_first: bool = False,
 ) -> int:
-  """Serves in this process.
-
-  Args:
-    settings: as for `run`.
-    listening: as for `run`.
-    prepare: as for `run`.
-    loads_first: take no connection before the model is ready, as others do.
-  """
+  """Serves in this process."""
   say('starting JAX')
   prepare()
   from rmtl_jax.server import app, worker
 
   own = worker.Worker(settings, say)
-  if loads_first:
+  # Connections that others could answer are not for a worker without a model.
+  if settings.workers > 1:
     own.load()
   server = _Server(
     uvicorn.Config(
@@ -152,7 +145,6 @@ def _work_in_process(
   settings: settings_lib.Settings,
   listening: socket.socket,
   prepare: Callable[[], None],
-  loads_first: bool,
 ) -> None:
   parent = multiprocessing.parent_process()
   assert parent is not None
@@ -163,7 +155,7 @@ def _work_in_process(
     os.kill(os.getpid(), signal.SIGTERM)
 
   threading.Thread(target=follow, daemon=True).start()
-  sys.exit(_work(settings, listening, prepare, loads_first))
+  sys.exit(_work(settings, listening, prepare))
 
 
 class _Supervisor:
@@ -198,13 +190,13 @@ class _Supervisor:
         if time.monotonic() - started < _QUICK:
           self._stop.wait(1.0)
         if not self._stop.is_set():
-          self._start(place, again=True)
+          self._start(place)
     return self._end()
 
-  def _start(self, place: int, again: bool = False) -> None:
+  def _start(self, place: int) -> None:
     process = self._spawn.Process(
       target=_work_in_process,
-      args=(self._settings, self._listening, self._prepare, again),
+      args=(self._settings, self._listening, self._prepare),
     )
     process.start()
     self._workers[place] = process, time.monotonic()

@@ -112,7 +112,7 @@ class Reader:
       )
       identities = self._identities(chunk.table)
       for key, labels, identity in zip(keys, told, identities, strict=True):
-        yield Row(*key, labels, identity)
+        yield Row(*key)._replace(labels=labels, identity=identity)
 
   def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(log.item_column(self.schema))

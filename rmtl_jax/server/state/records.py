@@ -52,13 +52,10 @@ class Visit(NamedTuple):
 
 
 class Store(Protocol):
-  """What keeps a state: SQLite here, Redis for several servers.
+  """What keeps a state (rmtl_jax.server.state.sqlite says what each does)."""
 
-  Attributes:
-    errors: raised when it can't be read or written for now.
-  """
-
-  errors: type[Exception]
+  @property
+  def errors(self) -> type[Exception]: ...  # noqa: D102
 
   def writing(self) -> contextlib.AbstractContextManager[None]:
     """A change: all of it is kept, or none."""

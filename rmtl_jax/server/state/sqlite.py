@@ -55,7 +55,7 @@ class Store:
     errors: raised when the file can't be read or written for now.
   """
 
-  errors = sqlite3.Error
+  errors: type[Exception] = sqlite3.Error
 
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
@@ -336,4 +336,5 @@ class Store:
 
 
 def _event(row: Sequence[Any]) -> records.Event:
-  return records.Event(*row[:-1], json.loads(row[-1]))
+  number, visit, user, item, time, labels = row
+  return records.Event(number, visit, user, item, time, json.loads(labels))
