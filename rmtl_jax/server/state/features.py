@@ -41,9 +41,23 @@ def column(
     assert items is not None
     return lambda look, rows: _histories(look, rows, items, field.width)
   value = _value(field, tasks)
-  return lambda look, rows: pa.array(
-    [value(look, row) for row in rows], pa.float64()
+  of_item = group == 'views' or 'item' in (
+    field.details.get('key'),
+    field.column.removeprefix(groups.PREFIX).partition('_')[0],
   )
+
+  def values(look: state_lib.Look, rows: Sequence[reading.Row]) -> pa.Array:
+    # Candidates of one moment have most of their past in common.
+    found: dict[reading.Row, float | None] = {}
+    column = []
+    for row in rows:
+      at = row if of_item else row._replace(item=None)
+      if at not in found:
+        found[at] = value(look, row)
+      column.append(found[at])
+    return pa.array(column, pa.float64())
+
+  return values
 
 
 def _value(

@@ -11,14 +11,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation import labels as labels_sql
-from rmtl_jax.preparation import sql
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.serving import log, log_columns, past, rows
+from rmtl_jax.serving import log, log_columns, lookup, past, rows
 from rmtl_jax.serving import vocabulary as vocabulary_lib
 
 # Rows that DuckDB reads at a time.
 _CHUNK = 4096
+
+
+# ms of a unit.
+_SCALES = {'ms': 1, 's': 1000}
 
 
 class Row(NamedTuple):
@@ -86,6 +90,9 @@ class Reader:
       needs_labels=not scored,
     )
     for chunk in table.chunks(_CHUNK):
+      if scored and (few := self._keys(chunk.table)) is not None:
+        yield from few
+        continue
       found = self._select(chunk, scored)
       keys = zip(
         *(
@@ -114,6 +121,60 @@ class Reader:
       for key, labels, identity in zip(keys, told, identities, strict=True):
         yield Row(*key)._replace(labels=labels, identity=identity)
 
+  def _keys(self, table: pa.Table) -> list[Row] | None:
+    """Keys and times of plain values, without a query.
+
+    Args:
+      table: rows whose columns have passed `log.check`.
+
+    Returns:
+      What the query gives; None if only that can tell, which may then raise.
+    """
+    of = self.schema
+    present = of.keys(table.schema)
+    names = (present.get('session'), present.get('user'), of.item)
+    texts = []
+    try:
+      times = self._times(table)
+      for name in names:
+        if name is None or name not in table.column_names:
+          texts.append([None] * table.num_rows)
+          continue
+        column = table[name].combine_chunks()
+        if pa.types.is_floating(column.type):
+          return None
+        texts.append(
+          [text or None for text in lookup.texts(column, of.missing_in(name))]
+        )
+    except lookup.Undecided:
+      return None
+    if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
+      return None
+    return [Row(*key) for key in zip(*map(_whole, texts), times, strict=True)]
+
+  def _times(self, table: pa.Table) -> list[int]:
+    """Whole times of the usual units, ms.
+
+    Raises:
+      lookup.Undecided: others.
+    """
+    assert self.schema.time is not None
+    clock, column = self.schema.clock, table[self.schema.time]
+    scale = _SCALES.get(clock.unit)
+    if (
+      scale is None
+      or not clock.is_plain
+      or not pa.types.is_integer(column.type)
+      or column.null_count
+      or self.schema.missing_in(self.schema.time).values
+    ):
+      raise lookup.Undecided
+    found = [scale * time for time in column.to_pylist()]
+    first, last = checks.time_range(self.schema.any_dates)
+    if any(not first <= time <= last for time in found):
+      raise lookup.Undecided
+    return found
+
   def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
     item = sql.quote(log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
@@ -139,3 +200,10 @@ class Reader:
         [one for one in given if one[1] is not None], default=str
       )
       yield hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _whole(texts: list[str | None]) -> list[str | None]:
+  """As `vocabulary.whole`."""
+  if not any(text and '.' in text for text in texts):
+    return texts
+  return vocabulary_lib.whole(pa.array(texts, pa.string())).to_pylist()
