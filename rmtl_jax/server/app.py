@@ -146,7 +146,8 @@ class _Routes:
     """Versions, tasks, columns."""
     del request
     described = self._worker.require_model().described()
-    return _Json(described | {'state': self._worker.describe_state()})
+    state = await asyncio.to_thread(self._worker.describe_state)
+    return _Json(described | {'state': state})
 
   async def predict(self, request: requests.Request) -> responses.Response:
     """Predictions for rows."""

@@ -7,8 +7,8 @@ import os
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
 
-# Of several processes; Prometheus's library keeps their counts in files there.
-SHARED = 'PROMETHEUS_MULTIPROC_DIR'
+from rmtl_jax.server import settings as settings_lib
+
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 
 _SECONDS = (
@@ -82,7 +82,7 @@ class Metrics:
 
   def text(self) -> bytes:
     """All of them, of all processes."""
-    if os.environ.get(SHARED):
+    if os.environ.get(settings_lib.SHARED_METRICS):
       shared = prometheus.CollectorRegistry()
       multiprocess.MultiProcessCollector(shared)
       return prometheus.generate_latest(shared)

@@ -19,7 +19,6 @@ import uvicorn
 from rmtl_jax import types
 from rmtl_jax.server import settings as settings_lib
 
-_SHARED = 'PROMETHEUS_MULTIPROC_DIR'
 _BACKLOG = 2048
 # A worker that ends sooner than this after its start is started more slowly.
 _QUICK = 5.0
@@ -87,7 +86,7 @@ def run(
 @contextlib.contextmanager
 def _shared_metrics() -> Iterator[None]:
   with tempfile.TemporaryDirectory(prefix='rmtl-serve-') as directory:
-    os.environ[_SHARED] = directory
+    os.environ[settings_lib.SHARED_METRICS] = directory
     yield
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+# In the environment: where the processes of a server keep their counts, as
+# Prometheus's library calls it.
+SHARED_METRICS = 'PROMETHEUS_MULTIPROC_DIR'
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -14,7 +18,7 @@ class Settings:
       one.
     stage: of a run, whose parameters; '' for the best that there is.
     calibrated: of a run, whether calibration is applied; None: where it is.
-    state: directory of the state, or an address redis://...; '' for none.
+    state: directory of the state; '' for none.
     history: raw rows that an empty state starts from; '' for none.
     token: what requests must carry; '' for nothing.
     max_rows: most rows of a request, and of a batch.

@@ -46,7 +46,7 @@ class Worker:
     models.count_compilations(self.metrics)
     self._model: models.Served | None = None
     self._keeper: keeper_lib.Keeper | None = None
-    self._failure = ''
+    self._failed = False
     self._wake = threading.Event()
     self._stopped = False
     self._loader: threading.Thread | None = None
@@ -91,7 +91,9 @@ class Worker:
       bodies.Refused: there is none yet.
     """
     if self._model is None:
-      raise bodies.Refused(f'server: {self._failure or "not ready yet"}', 503)
+      # Which file is at fault is for the log alone.
+      what = 'has no model; its log says why' if self._failed else 'starts'
+      raise bodies.Refused(f'server: {what}', 503)
     return self._model
 
   def require_events(self) -> batching.Batcher:
@@ -167,7 +169,7 @@ class Worker:
     except Exception as error:
       self.metrics.reloads.labels('failed').inc()
       what = types.one_line(types.first_line(error))
-      self._failure = f'no model: {what}'
+      self._failed = True
       if not isinstance(error, types.InputError):
         _LOG.exception('%s', self.settings.workdir)
       self._say(f'not loaded: {what}')

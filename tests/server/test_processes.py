@@ -67,6 +67,13 @@ class Server:
       answer = connection.getresponse()
       return answer.status, json.loads(answer.read())
 
+  def metric(self, line):
+    connection = http.client.HTTPConnection('127.0.0.1', self.port)
+    with contextlib.closing(connection):
+      connection.request('GET', '/metrics')
+      text = connection.getresponse().read().decode()
+    return float(re.search(rf'^{re.escape(line)} (.*)$', text, re.M)[1])
+
   def workers(self):
     pid = self.process.pid
     path = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
@@ -181,6 +188,10 @@ def test_killed_workers_and_a_killed_server(past_model, tmp_path):
     end = time.monotonic() + 60.0
     while len(poster.kept) < 40 and time.monotonic() < end:
       time.sleep(0.1)
+    # Metrics are of all workers, whoever answers.
+    answered = 'rmtl_requests_total{path="/v1/events",status="200"}'
+    counted = server.metric(answered)
+    assert len(poster.kept) - 1 <= counted <= len(poster.asked)
     server.process.kill()
     server.process.wait()
     poster.stopped = True

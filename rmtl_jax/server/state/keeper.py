@@ -141,7 +141,7 @@ class Keeper:
   def _available(self) -> Iterator[None]:
     try:
       yield
-    except self._writes.errors as error:
+    except sqlite.Errors as error:
       _LOG.error('state %s: %s', self.where, types.first_line(error))
       raise bodies.Refused(
         'state: not available; try again later', 503

@@ -17,6 +17,8 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.server.state import counters, records
 
+# Raised when the file can't be read or written for now.
+Errors = sqlite3.Error
 FILE = 'state.sqlite'
 _VERSION = 1
 # Seconds that a writer waits for another process's commit.
@@ -49,13 +51,7 @@ _EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels'
 
 
 class Store:
-  """The file; one thread of a process at a time.
-
-  Attributes:
-    errors: raised when the file can't be read or written for now.
-  """
-
-  errors: type[Exception] = sqlite3.Error
+  """The file; one thread of a process at a time."""
 
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
@@ -332,7 +328,8 @@ class Store:
 
   def size(self) -> int:
     """How many rows there are."""
-    return self._rows('SELECT count(*) FROM events')[0][0]
+    # None is ever deleted, so the last number counts them.
+    return self._rows('SELECT coalesce(max(id), 0) FROM events')[0][0]
 
 
 def _event(row: Sequence[Any]) -> records.Event:

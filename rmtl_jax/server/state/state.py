@@ -18,7 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import reading, records
+from rmtl_jax.server.state import reading, records, sqlite
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
@@ -87,7 +87,7 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
 
 
 def append(
-  store: records.Store, of: Shape, rows: Iterable[reading.Row]
+  store: sqlite.Store, of: Shape, rows: Iterable[reading.Row]
 ) -> Counter[str]:
   """Adds rows that were shown, within `store.writing`.
 
@@ -111,7 +111,7 @@ def append(
 class _Change:
   """Rows of one change."""
 
-  def __init__(self, store: records.Store, of: Shape):
+  def __init__(self, store: sqlite.Store, of: Shape):
     self.found: Counter[str] = Counter()
     self._store, self._shape = store, of
     self._counts: Counter[tuple[str, int]] = Counter()
@@ -230,7 +230,7 @@ class Session:
 class Look:
   """Reads the state for the rows of one request, within `Store.reading`."""
 
-  def __init__(self, store: records.Store, of: Shape):
+  def __init__(self, store: sqlite.Store, of: Shape):
     """Nothing is read yet."""
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
