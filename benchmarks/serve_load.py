@@ -188,7 +188,7 @@ def load(
     place = pathlib.Path(directory)
     (place / 'script.lua').write_text(_SCRIPT)
     (place / 'bodies').write_text('\n'.join(requests))
-    before, cpu = server.metrics(), _cpu_seconds(server.process.pid)
+    before, cpu = server.metrics(), machine.cpu_seconds(server.process.pid)
     found = subprocess.run(
       [
         *('wrk', '-t1', f'-c{connections}', f'-d{seconds}s', '--latency'),
@@ -200,7 +200,7 @@ def load(
       check=True,
     ).stdout
     after = server.metrics()
-    cpu = _cpu_seconds(server.process.pid) - cpu
+    cpu = machine.cpu_seconds(server.process.pid) - cpu
   ends = {}
   for name in ('50%', '99%'):
     value, unit = re.search(rf'{name}\s+([\d.]+)(us|ms|s|m)', found).groups()
@@ -219,12 +219,6 @@ def load(
     'compiled': after.get(compiled, 0) - before.get(compiled, 0),
     'load': os.getloadavg()[0],
   }
-
-
-def _cpu_seconds(pid: int) -> float:
-  fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
-  user, system = fields.split()[11:13]
-  return (int(user) + int(system)) / os.sysconf('SC_CLK_TCK')
 
 
 def measure(

@@ -82,7 +82,7 @@ def serve(server: str, framework: str, seconds: int) -> dict[str, float]:
     )
     try:
       _wait(port)
-      before = _cpu(process.pid)
+      before = machine.cpu_seconds(process.pid)
       found = subprocess.run(
         [
           *('wrk', '-t1', '-c8', f'-d{seconds}s', '--latency', '-s'),
@@ -92,7 +92,7 @@ def serve(server: str, framework: str, seconds: int) -> dict[str, float]:
         text=True,
         check=True,
       ).stdout
-      cpu = _cpu(process.pid) - before
+      cpu = machine.cpu_seconds(process.pid) - before
     finally:
       process.terminate()
       process.wait(20)
@@ -108,15 +108,6 @@ def _wait(port: int) -> None:
       if not one.connect_ex(('127.0.0.1', port)):
         return
     time.sleep(0.1)
-
-
-def _cpu(pid: int) -> float:
-  """Seconds of a process and its children."""
-  path = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
-  children = sum(_cpu(int(one)) for one in path.read_text().split())
-  fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2]
-  ticks = sum(map(int, fields.split()[11:13]))
-  return ticks / os.sysconf('SC_CLK_TCK') + children
 
 
 def of_sqlite(place: pathlib.Path) -> tuple[Callable, Callable]:
