@@ -112,6 +112,7 @@ def _wait(port: int) -> None:
 
 def of_sqlite(place: pathlib.Path) -> tuple[Callable, Callable]:
   """An append and a read by SQLite."""
+  place.mkdir()
   connection = sqlite3.connect(place / 'state', isolation_level=None)
   connection.executescript(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;'

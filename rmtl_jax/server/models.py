@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -9,7 +10,6 @@ import pathlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax.monitoring
@@ -97,7 +97,7 @@ def load(settings: settings_lib.Settings) -> Served:
   return Served(scorer, path, digest[:12], seen, time.time(), settings.max_rows)
 
 
-@contextmanager
+@contextlib.contextmanager
 def loading() -> Iterator[None]:
   """What this thread compiles belongs to the start or to a reload."""
   _loading.now = True

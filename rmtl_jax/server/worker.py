@@ -49,7 +49,7 @@ class Worker:
     self._failed = False
     self._wake = threading.Event()
     self._stopped = False
-    self._loader: threading.Thread | None = None
+    self._seen: tuple[Any, ...] = ()
 
   def load(self) -> None:
     """Loads the model now, so that no request comes before it is ready."""
@@ -67,8 +67,7 @@ class Worker:
     self.appended = batching.Batcher(
       self._append, most=_EVENTS, queue=self.settings.queue_rows
     )
-    self._loader = threading.Thread(target=self._load, daemon=True)
-    self._loader.start()
+    threading.Thread(target=self._load, daemon=True).start()
 
   async def stop(self) -> None:
     """Finishes what waits."""
@@ -152,8 +151,6 @@ class Worker:
           self._seen = found
           continue
         self._take_up()
-
-  _seen: tuple[Any, ...] = ()
 
   def _take_up(self) -> None:
     """Reads the model; the one that serves stays until the new one is warm."""

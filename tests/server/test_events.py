@@ -87,6 +87,22 @@ def test_a_state_goes_on_after_a_restart(past_model, raw, tmp_path):
   np.testing.assert_array_equal(found, expected)
 
 
+def test_shown_first_and_answered_later(past_model, raw, tmp_path):
+  row = raw.slice(0, 1).to_pylist()[0]
+  unknown = row | dict.fromkeys(LABELS)
+  with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
+    client,
+    _,
+  ):
+    for rows, counts in (
+      ([unknown], {'rows': 1, 'added': 1}),
+      ([row], {'rows': 1, 'changed': 1}),
+      ([row, row], {'rows': 2, 'repeated': 2}),
+    ):
+      answer = client.post('/v1/events', json=rows)
+      assert answer.json() == counts, answer.text
+
+
 def test_bad_events_are_refused_whole(past_model, raw, tmp_path):
   rows = raw.slice(0, 3).to_pylist()
   with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (

@@ -72,11 +72,11 @@ def _value(
     return _rate(str(field.details['key']), place, _prior(field))
   if group == 'feedback' and place >= 0:
     if 'counts' in field.details:
-      return lambda look, row: _since(look, row, tasks, place)
+      return lambda look, row: _since(look, row, place)
     if 'train_rate' in field.details:
       prior = _prior(field)
-      return lambda look, row: _session_rate(look, row, tasks, place, prior)
-    return lambda look, row: _positives(look, row, tasks, place)
+      return lambda look, row: _session_rate(look, row, place, prior)
+    return lambda look, row: _positives(look, row, place)
   window = groups.window_feature(name)
   if window is None:
     raise types.InputError(
@@ -149,14 +149,8 @@ def _rate(key: str, place: int, prior: float) -> _Value:
   return value
 
 
-def _known(
-  look: state_lib.Look,
-  row: reading.Row,
-  tasks: Sequence[source.SourceTask],
-  place: int,
-) -> list[int]:
-  """Times of the session's earlier rows with a positive that is known."""
-  del tasks
+def _known(look: state_lib.Look, row: reading.Row, place: int) -> list[int]:
+  """Times of the session's earlier rows with a known positive of a task."""
   found = []
   for event in look.session(row).events:
     label, time = event.labels[place]
@@ -167,38 +161,26 @@ def _known(
 
 
 def _positives(
-  look: state_lib.Look,
-  row: reading.Row,
-  tasks: Sequence[source.SourceTask],
-  place: int,
+  look: state_lib.Look, row: reading.Row, place: int
 ) -> float | None:
   if not look.session(row).events:
     return None
-  return float(len(_known(look, row, tasks, place)))
+  return float(len(_known(look, row, place)))
 
 
 def _session_rate(
-  look: state_lib.Look,
-  row: reading.Row,
-  tasks: Sequence[source.SourceTask],
-  place: int,
-  prior: float,
+  look: state_lib.Look, row: reading.Row, place: int, prior: float
 ) -> float | None:
   """As feedback.features_sql."""
   count = len(look.session(row).events)
   if not count:
     return None
-  known = len(_known(look, row, tasks, place))
+  known = len(_known(look, row, place))
   return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
 
 
-def _since(
-  look: state_lib.Look,
-  row: reading.Row,
-  tasks: Sequence[source.SourceTask],
-  place: int,
-) -> float | None:
-  known = _known(look, row, tasks, place)
+def _since(look: state_lib.Look, row: reading.Row, place: int) -> float | None:
+  known = _known(look, row, place)
   if not known:
     return None
   # Rows of one time have one position: that of the first of them.

@@ -88,7 +88,6 @@ class Store:
           for statement in _TABLES.split(';'):
             run(statement)
           run(f'PRAGMA user_version = {_VERSION}')
-    self._directory = directory
 
   @contextlib.contextmanager
   def _named(self) -> Iterator[None]:

@@ -24,7 +24,6 @@ from rmtl_jax.serving import log_columns, past
 _FOREVER = 2**63 - 1
 # Visits that a change puts into the counters at most, beside some per row.
 _SWEEP = 64
-KEYS = ('user', 'item')
 
 
 @dataclasses.dataclass(frozen=True)
