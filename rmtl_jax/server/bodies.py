@@ -175,6 +175,14 @@ def _check_count(count: int, most: int) -> None:
     raise Refused(f'{WHERE}: more than {most:,} rows', 413)
 
 
+def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
+  """Numbers of tables with the same columns, which can be read together."""
+  groups: dict[str, list[int]] = {}
+  for number, table in enumerate(tables):
+    groups.setdefault(str(table.schema), []).append(number)
+  return list(groups.values())
+
+
 def of_predictions(table: pa.Table) -> bytes:
   """A table as an Arrow stream."""
   sink = pa.BufferOutputStream()

@@ -58,7 +58,7 @@ def score(
   """
   found: dict[int, Answer | Exception] = {}
   encoded: list[_Encoded] = []
-  waiting = _alike(tables)
+  waiting = bodies.alike(tables)
   while waiting:
     numbers = waiting.pop()
     try:
@@ -77,14 +77,6 @@ def score(
       n: Answer(part, model) for n, part in zip(one.numbers, parts, strict=True)
     }
   return [found[n] for n in range(len(tables))]
-
-
-def _alike(tables: Sequence[pa.Table]) -> list[list[int]]:
-  """Numbers of tables with the same columns, which are encoded together."""
-  groups: dict[str, list[int]] = {}
-  for number, table in enumerate(tables):
-    groups.setdefault(str(table.schema), []).append(number)
-  return list(groups.values())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -119,6 +120,26 @@ def test_bad_events_are_refused_whole(past_model, raw, tmp_path):
     answer = client.post('/v1/predict', json=[rows[0] | {'asof_gap': 1.0}])
     assert "column 'asof_gap' is there already" in answer.json()['error']
     assert client.get('/v1/model').json()['state']['rows'] == 0
+
+
+def test_posts_of_one_commit(past_model, raw, tmp_path):
+  """Posts that are read together; a bad one spoils no other."""
+  from rmtl_jax.server.state import keeper
+
+  model = rmtl_jax.load(past_model, warm_up=0)
+  kept = keeper.Keeper(model, str(tmp_path / 'state'))
+  kept.take_up(model)
+  bad = raw.slice(4, 2).drop_columns(['clicked'])
+  bad = bad.append_column('clicked', pa.array([0, 7]))
+  bad = bad.select(raw.column_names)
+  other = raw.slice(6, 1).set_column(5, 'price', pa.array([3]))
+  posts = [raw.slice(0, 2), raw.slice(2, 1), bad, other]
+  found = kept.append(model, posts)
+  assert found[:2] == [{'added': 2}, {'added': 1}]
+  assert found[3] == {'added': 1}
+  assert "row 2, column 'clicked': 7" in str(found[2])
+  assert kept.size() == 4
+  kept.close()
 
 
 def test_a_model_of_sessions_needs_a_state(past_model):

@@ -214,20 +214,24 @@ class _Model:
     self, tables: Sequence[pa.Table]
   ) -> list[list[reading.Row] | Exception]:
     """Reads rows of several requests, or what is wrong with each."""
-    if len(tables) > 1 and all(t.schema == tables[0].schema for t in tables):
+    found: dict[int, list[reading.Row] | Exception] = {}
+    waiting = bodies.alike(tables)
+    while waiting:
+      numbers = waiting.pop()
       # A query costs the same for one row as for many.
-      whole = self.shown([pa.concat_tables(tables)])[0]
-      if isinstance(whole, list):
-        rows = iter(whole)
-        return [list(itertools.islice(rows, len(table))) for table in tables]
-    found: list[list[reading.Row] | Exception] = []
-    for table in tables:
+      whole = pa.concat_tables([tables[n] for n in numbers])
       try:
-        rows = rows_lib.rows_of_table(table, bodies.WHERE)
-        found.append(list(self.rows(rows, scored=False)))
+        rows = rows_lib.rows_of_table(whole, bodies.WHERE)
+        read = iter(list(self.rows(rows, scored=False)))
       except types.InputError as error:
-        found.append(error)
-    return found
+        if len(numbers) == 1:
+          found[numbers[0]] = error
+        else:  # whose fault it is, and in which of its rows
+          waiting += [[n] for n in numbers]
+        continue
+      for n in numbers:
+        found[n] = list(itertools.islice(read, len(tables[n])))
+    return [found[n] for n in range(len(tables))]
 
   def earlier(
     self, look: state_lib.Look, rows: Sequence[reading.Row]
