@@ -54,7 +54,7 @@ _SERVERS = {
 }
 _FRAMEWORKS = {'starlette': _STARLETTE, 'litestar': _LITESTAR}
 _READS, _BLOCKS, _ROWS = 3000, 20, 20
-_KEYS = 200
+_KEYS = 50
 
 
 def _free_port() -> int:
