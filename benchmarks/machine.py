@@ -173,6 +173,15 @@ def peak_mebibytes() -> float:
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def cpu_seconds(pid: int) -> float:
+  """CPU time of a process and its children, on Linux."""
+  path = pathlib.Path(f'/proc/{pid}')
+  children = (path / 'task' / str(pid) / 'children').read_text().split()
+  fields = (path / 'stat').read_text().rpartition(')')[2].split()
+  own = sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
+  return own + sum(cpu_seconds(int(child)) for child in children)
+
+
 def exponent(sizes: Iterable[float], costs: Iterable[float]) -> float:
   """b of cost = a size^b, by least squares on logarithms."""
   x, y = np.log(list(sizes)), np.log(list(costs))

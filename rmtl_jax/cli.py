@@ -29,6 +29,7 @@ from rmtl_jax.commands import (
   prepare,
   prune,
   report,
+  serve,
   streams,
   train,
   tune,
@@ -56,6 +57,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           what the model owes to each field, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
+  rmtl serve --workdir=RUN [--state=DIR] [--port=8000]
+                          predictions over HTTP, with state from events
   rmtl export --workdir=RUN --output=DIR
                           the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
@@ -254,6 +257,11 @@ COMMANDS = {
     'raw rows to the same rows with a probability per task',
     predict.define,
     predict.execute,
+  ),
+  'serve': Command(
+    'answers requests over HTTP; events of sessions and users are its state',
+    serve.define,
+    serve.execute,
   ),
   'export': Command(
     'a trained model as StableHLO, with all that it takes to serve it',

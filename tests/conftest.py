@@ -58,6 +58,7 @@ _SLOW = (
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
   *('balancing/test_own_loop.py', 'benchmarks/test_accelerator.py'),
   *('updates/test_warm_start.py', 'training/test_warm_start.py'),
+  'server/test_processes.py',
 )
 
 

@@ -98,6 +98,12 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Rows': {'input': '', 'output': '', 'history': ''},
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
   },
+  'serve': {
+    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Address': {'host': '', 'port': '', 'token_file': ''},
+    'State': {'state': '', 'history': ''},
+    'Requests': {'max_rows': '', 'wait_ms': '', 'workers': ''},
+  },
   'export': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
     'Output': {'output': ''},
