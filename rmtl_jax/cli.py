@@ -24,6 +24,7 @@ from rmtl_jax.commands import (
   failures,
   importance,
   init,
+  monitor,
   predict,
   prepare,
   prune,
@@ -55,6 +56,9 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           what the model owes to each field, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
+  rmtl monitor --workdir=RUN|EXPORT --log=SCORED
+                          live rows beside train's: drift, unseen values,
+                          calibration; exits with 1 above a threshold
   rmtl export --workdir=RUN --output=DIR
                           the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
@@ -251,6 +255,11 @@ COMMANDS = {
     'raw rows to the same rows with a probability per task',
     predict.define,
     predict.execute,
+  ),
+  'monitor': Command(
+    'a scored log beside what its model was trained on, with alarms',
+    monitor.define,
+    monitor.execute,
   ),
   'export': Command(
     'a trained model as StableHLO, with all that it takes to serve it',

@@ -98,6 +98,14 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Rows': {'input': '', 'output': '', 'history': ''},
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
   },
+  'monitor': {
+    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Log': {'log': '', 'output': ''},
+    'Thresholds of an alarm': {
+      name: ''
+      for name in ('psi', 'unseen', 'missing', 'calibration', 'auc', 'error')
+    },
+  },
   'export': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
     'Output': {'output': ''},
