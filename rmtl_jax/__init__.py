@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # isort: off
   from rmtl_jax.config import PrepareConfig as PrepareConfig
   from rmtl_jax.config import PretrainConfig as PretrainConfig
   from rmtl_jax.config import StageConfig as StageConfig
+  from rmtl_jax.config import StartConfig as StartConfig
   from rmtl_jax.config import WeightingConfig as WeightingConfig
   from rmtl_jax.config import preset as preset
 

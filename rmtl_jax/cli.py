@@ -15,6 +15,7 @@ from absl import flags
 import rmtl_jax
 from rmtl_jax import registry, types
 from rmtl_jax.commands import (
+  backtest,
   common,
   compare,
   describe,
@@ -63,6 +64,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
                           methods x seeds with paired tests and controls
+  rmtl backtest --workdir=DIR --source=NAME --raw_dir=DIR --days=7 [--step=1d]
+                          the last days of a log: going on against starting anew
   rmtl tune --workdir=DIR --data_dir=DATA [--trials=30] [--search=...]
                           better settings, by validation alone
   rmtl prune RUN [RUN ...]
@@ -271,6 +274,12 @@ COMMANDS = {
     compare.define,
     compare.execute,
     lambda: help_lib.settings(compares=True),
+  ),
+  'backtest': Command(
+    'the last days of a log: added, gone on to and evaluated, day by day',
+    backtest.define,
+    backtest.execute,
+    help_lib.settings,
   ),
   'tune': Command(
     'searches settings on validation rows; the test split is not read',

@@ -11,6 +11,8 @@ A directory of other settings or other data is refused (runtime/workdir.py).
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -30,6 +32,7 @@ from rmtl_jax.results import (
   reference,
   row_values,
   summary,
+  verdict,
 )
 from rmtl_jax.results import record as run_record
 from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
@@ -42,6 +45,7 @@ from rmtl_jax.training import (
   saved,
   splits,
   stage,
+  warm_start,
 )
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.weighting import registry
@@ -78,6 +82,8 @@ def train(
   inputs: Inputs | None = None,
   trackers: Sequence[str] = tracking.DEFAULT,
   keep_checkpoints: bool = False,
+  start_from: str | os.PathLike[str] | None = None,
+  keep_moments: bool = True,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -88,9 +94,9 @@ def train(
   writes.
 
   Args:
-    config: settings; None: the recommended ones for the data. An ensemble is
-      trained as a run of each member, one after the other, in RUN/members, and
-      evaluated as their mean.
+    config: settings; None: those of `start_from`, or else the recommended
+      ones for the data. An ensemble is trained as a run of each member, one
+      after the other, in RUN/members, and evaluated as their mean.
     path: RUN, created if missing; locked while this runs.
     data_dir: prepared data.
     stages: of 'pretrain', 'critic', 'finetune', in this order.
@@ -103,6 +109,11 @@ def train(
       `rmtl_jax.runtime.tracking`.
     keep_checkpoints: whether checkpoints of stages in training stay when these
       have finished and nothing needs them (training/prune.py).
+    start_from: another run, whose models this one goes on from; its data may
+      have other vocabularies (training/warm_start.py). It stays as it is, and
+      must, until this one has finished.
+    keep_moments: whether Adam's moments stay beside what stages 1 and 2 keep,
+      for runs that start from this one.
 
   Returns:
     What RUN/metrics.json holds.
@@ -113,6 +124,8 @@ def train(
     FloatingPointError: a loss was not finite.
   """
   path, data_dir = pathlib.Path(path), pathlib.Path(data_dir)
+  if config is None and start_from:
+    config = workdir.read(pathlib.Path(start_from)).config
   if config is None:
     config = presets.start(manifest_lib.read(data_dir))
   config_values.validate(config)
@@ -124,6 +137,9 @@ def train(
     # written. Nothing of a run that can't begin is left in its directory.
     workdir.hold_data(held, data_dir)
     run = workdir.opened(held, path, config, data_dir, layout)
+    run, start = _begin(run, start_from)
+    if start and not inputs:  # of an ensemble once
+      live.say(progress.filled(verdict.started(run.started_from)))
     inputs = _read_and_build(run, config, live, layout, inputs)
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
@@ -144,6 +160,8 @@ def train(
           inputs,
           local,
           keep_checkpoints,
+          start and start.member(place),
+          keep_moments,
         ),
         live,
       )
@@ -172,7 +190,10 @@ def train(
       interrupted=interrupted,
       numeric=run.manifest.numeric_names,
       compares_gradients=True,
+      start=start,
     )
+    if keep_moments:
+      context.keep_moments = functools.partial(saved.keep_moments, run)
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
@@ -224,6 +245,20 @@ def train(
     return record
 
 
+def _begin(
+  run: workdir.Run,
+  start_from: str | os.PathLike[str] | None,
+) -> tuple[workdir.Run, warm_start.Start | None]:
+  """What a run starts from, checked if it is new; None if it begins anew."""
+  start = warm_start.find(run, start_from)
+  if start is None:
+    return run, None
+  if not run.started_from:
+    run = dataclasses.replace(run, started_from=start.describe())
+  start.run = run
+  return run, start
+
+
 def _read_and_build(
   run: workdir.Run,
   given: config_lib.Config,
@@ -260,7 +295,9 @@ def _read_and_build(
   def describe():
     if not inputs.digests:  # of all files: it takes its time
       inputs.digests.update(inputs.snapshot.digests(live.step))
-    workdir.create(run.path, given, run.data_dir, inputs.digests)
+    workdir.create(
+      run.path, given, run.data_dir, inputs.digests, run.started_from
+    )
 
   processes.on_first(describe, types.InputError)
   live.clear()
@@ -352,6 +389,8 @@ def _evaluate_and_write(
     history, run.config.weighting.name
   )
   record = finetuned.extend(record, run, models, trained, data, history)
+  if run.started_from:
+    record['started_from'] = run.started_from
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():

@@ -56,7 +56,8 @@ _SLOW = (
   *('results/test_ensemble.py', 'results/test_finetuned.py'),
   *('serving/test_exported.py', 'library/test_ranker.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
-  'balancing/test_own_loop.py',
+  *('balancing/test_own_loop.py', 'updates/test_warm_start.py'),
+  'training/test_warm_start.py',
 )
 
 

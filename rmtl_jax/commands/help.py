@@ -52,6 +52,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Data': {'data_dir': '', 'simulated_rows': ''},
     'Run': {
       'workdir': "RUN, the run's directory; the same command goes on there.",
+      'start_from': '',
       'stage': '',
       'config.seed': 'Of parameters, shuffles, dropout and noise.',
       'config.ensemble': (
@@ -122,6 +123,21 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         'Tried for every method and control; validation decides.'
       ),
       'config.finetune.max_epochs': 'Most passes over the train rows.',
+    },
+  },
+  'backtest': {
+    'Raw log': {
+      'source': 'Who reads the log: table is a log of your own.',
+      'raw_dir': "The raw files' directory, or one file (table).",
+      'schema': 'JSON file that describes the columns (table).',
+    },
+    'Days': {'workdir': '', 'days': '', 'step': ''},
+    'Runs': {
+      'seeds': '',
+      'continued': '',
+      'stage': '',
+      'preset': '',
+      'config': 'FILE.json or FILE.py; --config.GROUP.FIELD=VALUE overrides.',
     },
   },
   'tune': {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from absl import flags
@@ -13,6 +13,8 @@ from rmtl_jax.commands import common
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.config import limits
 from rmtl_jax.config import prepare as prepare_config
+
+_ROLLING = 'rolling'
 
 
 def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
@@ -25,9 +27,23 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' wrote it; writes nothing.',
     flag_values=values,
   )
+  define_settings(values)
+
+
+def define_settings(
+  values: flags.FlagValues, without: Collection[str] = ()
+) -> None:
+  """Defines a flag per setting of PrepareConfig.
+
+  Args:
+    values: where they are defined.
+    without: names of settings that get none.
+  """
   texts = config_flags.attribute_texts(prepare_config.PrepareConfig)
   kinds = limits.fields(prepare_config.PrepareConfig)
   for field in dataclasses.fields(prepare_config.PrepareConfig):
+    if field.name in without:
+      continue
     default = field.default
     text = config_flags.described(texts[field.name], kinds[field.name])
     if isinstance(default, bool):
@@ -51,17 +67,7 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.preparation import prepare, summary
   from rmtl_jax.runtime import progress
 
-  settings: dict[str, Any] = {}
-  for field in dataclasses.fields(prepare_config.PrepareConfig):
-    value: Any = values[field.name].value
-    if isinstance(field.default, tuple):
-      value = tuple(value)
-    if field.name == 'split':
-      # 6:2:2, as it is written everywhere, or 6,2,2.
-      parts = [number for part in value for number in part.split(':')]
-      value = tuple(common.integers(field.name, parts))
-    settings[field.name] = value
-  config = prepare_config.PrepareConfig(**settings)
+  config = settings(values)
   live = progress.Progress()
   with common.cleaning_up():
     manifest = prepare.prepare(config, live.step)
@@ -69,6 +75,50 @@ def execute(values: flags.FlagValues) -> int:
   print(summary.summary(manifest))
   print(f'prepared data: {config.data_dir}')
   return 0
+
+
+def settings(
+  values: flags.FlagValues, without: Collection[str] = ()
+) -> prepare_config.PrepareConfig:
+  """The settings in the flags of `define_settings`.
+
+  Args:
+    values: the parsed flags.
+    without: names of settings that have no flag.
+
+  Raises:
+    types.InputError: a split that is no list of numbers.
+  """
+  found: dict[str, Any] = {}
+  rolling = False
+  for field in dataclasses.fields(prepare_config.PrepareConfig):
+    if field.name in without:
+      continue
+    value: Any = values[field.name].value
+    if isinstance(field.default, tuple):
+      value = tuple(value)
+    if field.name == 'split' and value == (_ROLLING,):
+      # A word for what `split_by` means too.
+      value = field.default
+      rolling = True
+    elif field.name == 'split':
+      # 6:2:2, as it is written everywhere, or 6,2,2.
+      parts = [number for part in value for number in part.split(':')]
+      value = tuple(common.integers(field.name, parts))
+    found[field.name] = value
+  if rolling:
+    _check_rolling(values)
+    found['split_by'] = _ROLLING
+  return prepare_config.PrepareConfig(**found)
+
+
+def _check_rolling(values: flags.FlagValues) -> None:
+  """Refuses --split=rolling beside another split."""
+  by = common.value(values, 'split_by')
+  if by not in ('auto', _ROLLING):
+    raise types.InputError(
+      f'--split={_ROLLING}: and --split_by={by}: give one of the two'
+    )
 
 
 def _check(values: flags.FlagValues) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
 from collections.abc import Sequence
 
@@ -23,6 +24,21 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   common.define_workdir(values)
   common.define_data(values)
   distributed.define(values)
+  flags.DEFINE_string(
+    'start_from',
+    '',
+    'Another RUN, whose models and settings this one starts with, on data of'
+    ' the same fields with other vocabularies (rmtl prepare --extend). Flags'
+    ' may change the settings that make no other network.',
+    flag_values=values,
+  )
+  flags.DEFINE_boolean(
+    'keep_moments',
+    True,
+    "Keep Adam's moments beside the models of stages 1 and 2, for runs that"
+    ' start from this one: twice what these models take on disk.',
+    flag_values=values,
+  )
   flags.DEFINE_enum(
     'stage',
     'all',
@@ -57,6 +73,7 @@ def execute(values: flags.FlagValues) -> int:
   tracking.check(trackers)
   if not distributed.is_worker():
     common.check_paths(values, path)
+    _check_start(values, path)
     kept = common.value(values, 'compilation_cache')
     streams.note(_STARTS + (_KEPT if kept else ''))
   common.start_jax(values)
@@ -74,10 +91,10 @@ def execute(values: flags.FlagValues) -> int:
   processes.on_first(data, types.InputError)
   data_dir = data()
   manifest = manifest_lib.read(data_dir)
+  source = common.path(values, 'start_from')
+  own = path if (path / 'config.json').exists() else source
   config = config_flags.parse(
-    values,
-    manifest,
-    workdir.read(path).config if (path / 'config.json').exists() else None,
+    values, manifest, workdir.read(own).config if own else None
   )
   config = workdir.padded(path, config, layout.shape if layout else None)
   if not (path / 'config.json').exists():
@@ -95,6 +112,8 @@ def execute(values: flags.FlagValues) -> int:
       layout,
       trackers=trackers,
       keep_checkpoints=common.value(values, 'keep_checkpoints'),
+      start_from=source,
+      keep_moments=common.value(values, 'keep_moments'),
     ),
     processes.all_max,
   )
@@ -109,3 +128,14 @@ def execute(values: flags.FlagValues) -> int:
   print(tables.text_of_paths(metrics=path / 'metrics.json', picture=picture))
   print(f'next: rmtl report --workdir={shlex.quote(str(path))}')
   return 0
+
+
+def _check_start(values: flags.FlagValues, path: pathlib.Path) -> None:
+  """Refuses a start that is no run, or without data, before JAX starts."""
+  source = common.path(values, 'start_from')
+  if source is None:
+    return
+  if not (source / 'config.json').exists():
+    raise types.InputError(f'--start_from: {source} is not a run')
+  if not (common.value(values, 'data_dir') or (path / 'config.json').exists()):
+    raise types.InputError('--data_dir: is needed beside --start_from')

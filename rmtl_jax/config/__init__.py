@@ -22,6 +22,7 @@ from rmtl_jax.config.settings import (
   ObjectiveConfig,
   PretrainConfig,
   StageConfig,
+  StartConfig,
   WeightingConfig,
 )
 
@@ -42,6 +43,7 @@ __all__ = [
   'Preset',
   'PretrainConfig',
   'StageConfig',
+  'StartConfig',
   'WeightingConfig',
   'preset',
 ]

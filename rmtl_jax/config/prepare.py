@@ -32,7 +32,15 @@ STAYS: tuple[str, ...] = typing.get_args(Stay)
 
 # How rows are split; `auto` by what the log has.
 SplitBy = Literal[
-  'auto', 'time', 'dates', 'random', 'user', 'column', 'files', 'source'
+  'auto',
+  'time',
+  'dates',
+  'random',
+  'user',
+  'column',
+  'files',
+  'source',
+  'rolling',
 ]
 
 # What `as_of` lists: groups, or which of them to make.
@@ -64,9 +72,10 @@ class PrepareConfig:
     split_by: `time` (sessions by their start), `dates` (at `split_dates`),
       `random` (sessions drawn), `user` (users drawn, with all their rows),
       `column` (as `split_column` says), `files` (`raw_dir` is train, see
-      `test_dir`), `source` (as the benchmark of the source has it) or `auto`:
-      what the other settings name, else the source's own, else `time`, and
-      `random` for a log without a time.
+      `test_dir`), `source` (as the benchmark of the source has it), `rolling`
+      (of `extend` alone: validation joins train, test becomes validation, new
+      rows are test) or `auto`: what the other settings name, else the source's
+      own, else `time`, and `random` for a log without a time.
     split_dates: where validation and test start, as
       `2024-05-01,2024-05-08T12:00` (UTC unless it says otherwise).
     split_column: table: the raw column that says a row's split.
@@ -74,6 +83,15 @@ class PrepareConfig:
       `train=0,train=1,validation=2,test=3`; empty for `train`, `validation` (or
       `valid`, `val`, `dev`) and `test`.
     split_seed: of what is drawn.
+    extend: prepared data that the new log goes on from, which stay as they are:
+      `data_dir` gets their rows and those of the log. Everything that the
+      settings of that data say is taken from there (docs/new_days.md).
+    since: rows before this date or time are left out, as `2024-05-01` or
+      `2024-05-01T12:00` (UTC unless it says otherwise).
+    until: rows at or after this date or time are left out, and labels that are
+      known only then do not count.
+    keep_past: keep what `extend` needs in `data_dir`: times, keys and labels of
+      all rows.
     validation_dir: table: place of the validation files, see `raw_dir`; empty:
       part of train is used.
     test_dir: table: place of the test files.
@@ -129,6 +147,10 @@ class PrepareConfig:
   split_column: str = ''
   split_values: tuple[str, ...] = ()
   split_seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+  extend: str = ''
+  since: str = ''
+  until: str = ''
+  keep_past: bool = True
   validation_dir: str = ''
   test_dir: str = ''
   validation_share: Annotated[float, Range(1e-6, 0.9)] = 0.1
@@ -176,6 +198,11 @@ def split_setting(config: PrepareConfig, by: str) -> str | tuple[str, ...]:
 def _check_split(config: PrepareConfig) -> None:
   """Refuses settings of a split that another setting rules out."""
   asked = [by for by in _SPLIT_SETTINGS if split_setting(config, by)]
+  if config.split_by == 'rolling' and not config.extend:
+    raise types.InputError(
+      'split_by: rolling moves the splits of prepared data; it needs extend'
+      ' beside it'
+    )
   for by in asked:
     if config.split_by not in ('auto', by) or len(asked) > 1:
       other = next((o for o in asked if o != by), config.split_by)

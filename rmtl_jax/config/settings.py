@@ -462,6 +462,23 @@ class FaultsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class StartConfig:
+  """What a run does with what it starts from (`rmtl train --start_from`).
+
+  Attributes:
+    new_rows: where categories start that the other run did not know: at the
+      values of row 0 or, of a field with buckets, of their bucket (`zero_row`),
+      at the mean over the field's categories (`mean`), or as in a new network
+      (`fresh`). Tables with a learnt prior start new ones at the prior.
+    noise: deviation of the noise that is added to either of the first two, in
+      deviations of the field's values.
+  """
+
+  new_rows: Literal['zero_row', 'mean', 'fresh'] = 'zero_row'
+  noise: NonNegative = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
 class CompareConfig:
   """What `rmtl compare` runs: methods x seeds on the same data.
 
@@ -525,6 +542,7 @@ class Config:
     batch: how sessions become batches.
     evaluation: what evaluation computes.
     faults: what training does where numbers break.
+    start: what a run does with what it starts from.
     compare: what `rmtl compare` runs; the other commands ignore it.
   """
 
@@ -543,4 +561,5 @@ class Config:
   batch: BatchConfig = BatchConfig()
   evaluation: EvaluationConfig = EvaluationConfig()
   faults: FaultsConfig = FaultsConfig()
+  start: StartConfig = StartConfig()
   compare: CompareConfig = CompareConfig()

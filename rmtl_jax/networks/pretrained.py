@@ -7,7 +7,7 @@ beside the field's embedding: a new item that has a vector is not a blank.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -71,6 +71,15 @@ class Vectors(nnx.Module):
       table = self.vectors[...]
     found = jnp.take(table, ids, axis=0, mode='clip')
     return precision.product(found, self.kernel[...])
+
+
+def are_vectors(names: Sequence[str]) -> bool:
+  """Whether a leaf of parameters, named by its path, is a field's vectors."""
+  return (
+    len(names) > 1
+    and names[-2].startswith(_PREFIX)
+    and names[-1] in (FROZEN, _TRAINED)
+  )
 
 
 def fill(params: Any, vectors: Mapping[str, jax.Array]) -> Any:

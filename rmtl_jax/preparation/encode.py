@@ -38,6 +38,7 @@ class Encoded:
     constant: names of the log's own fields with one value over all train rows.
     left_out: names of as-of features that were not encoded, as they have one
       value over all train rows and nobody named their group.
+    users: table of numbered users (see UserNumbers); empty if there is none.
   """
 
   table: str
@@ -48,6 +49,22 @@ class Encoded:
   cut_values: dict[str, int]
   constant: tuple[str, ...]
   left_out: tuple[str, ...] = ()
+  users: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class UserNumbers:
+  """How users become numbers.
+
+  Attributes:
+    value: SQL of the number, BIGINT, over rows as `r`.
+    joins: SQL that joins what it needs.
+    table: of users that are no numbers: `name` and `number`; empty if all are.
+  """
+
+  value: str
+  joins: tuple[str, ...] = ()
+  table: str = ''
 
 
 def encode(
@@ -72,17 +89,17 @@ def encode(
   binned = [f for f in rows.fields if f.transform == 'bins']
   joined, train, past = _join(connection, rows, places)
   edges = numbers.fit_bin_edges(connection, train, binned)
-  featured = _add_bins(connection, joined, binned, edges)
+  featured = add_bins(connection, joined, binned, edges)
   vocabularies = vocabulary.build_categorical(
     connection,
-    _add_bins(connection, train, binned, edges),
+    add_bins(connection, train, binned, edges),
     {
-      _id_column(field): 1 if field.transform == 'bins' else options.min_count
+      id_column(field): 1 if field.transform == 'bins' else options.min_count
       for field in rows.fields
-      if _is_categorical(field)
+      if is_categorical(field)
     },
     {
-      _id_column(field): field.details['buckets']
+      id_column(field): field.details['buckets']
       for field in rows.fields
       if 'buckets' in field.details
     },
@@ -91,7 +108,8 @@ def encode(
   sequences = _sequences(connection, featured, rows, vocabularies, options)
   # Histories see immature rows too: they were shown, though not trained on.
   histories = _histories(connection, past, rows, vocabularies)
-  table = _apply(
+  users = _number_users(connection, featured, rows)
+  table = apply(
     connection,
     featured,
     rows,
@@ -99,6 +117,7 @@ def encode(
     vocabularies,
     encoded_lists | sequences,
     histories,
+    users,
   )
   left_out = tuple(
     field.name
@@ -145,7 +164,7 @@ def encode(
   return Encoded(
     table=table,
     step=places.step,
-    columns=_columns(rows, fields, values, places.step),
+    columns=columns(rows, fields, scales, places.step),
     fields=fields,
     vocabularies={
       field.name: encoded_lists[field.column].values
@@ -167,29 +186,32 @@ def encode(
       and not _varies(connection, table, values[field.name])
     ),
     left_out=left_out,
+    users=users.table,
   )
 
 
-def _is_categorical(field: source.SourceField) -> bool:
+def is_categorical(field: source.SourceField) -> bool:
+  """Whether the field's values are single ids."""
   return field.kind == 'categorical' or field.transform == 'bins'
 
 
-def _has_lists(field: source.SourceField) -> bool:
+def has_lists(field: source.SourceField) -> bool:
   """Whether the field's lists have a vocabulary of their own."""
   return field.kind == 'multi_valued' and not field.vocabulary_owner
 
 
-def _is_history(field: source.SourceField) -> bool:
+def is_history(field: source.SourceField) -> bool:
   """Whether the field's lists are made of the log's rows."""
   return field.details.get('as_of') == history.GROUP
 
 
 def _encoded_column(field: source.SourceField) -> str:
   """The field's column in the encoded table."""
-  return _id_column(field) if _is_categorical(field) else field.source_column
+  return id_column(field) if is_categorical(field) else field.source_column
 
 
-def _id_column(field: source.SourceField) -> str:
+def id_column(field: source.SourceField) -> str:
+  """The column of a categorical field's ids."""
   return f'f_{field.name}'
 
 
@@ -206,14 +228,14 @@ def _join(
     f'CREATE VIEW {train} AS SELECT *, 0 AS split FROM {rows.view}'
     f' WHERE {places.is_train()}'
   )
-  joined = _with_places(connection, rows, places, places.table)
+  joined = with_places(connection, rows, places, places.table)
   past = joined
   if places.past:
-    past = _with_places(connection, rows, places, places.past)
+    past = with_places(connection, rows, places, places.past)
   return joined, train, past
 
 
-def _with_places(
+def with_places(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   places: sessions.RowPlaces,
@@ -228,7 +250,7 @@ def _with_places(
   return view
 
 
-def _add_bins(
+def add_bins(
   connection: duckdb.DuckDBPyConnection,
   joined: str,
   binned: list[source.SourceField],
@@ -239,14 +261,14 @@ def _add_bins(
     return joined
   view = sql.unique_name('featured')
   extra = ', '.join(
-    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(_id_column(f))}'
+    f'{numbers.bin_index(f, edges[f.name])} AS {sql.quote(id_column(f))}'
     for f in binned
   )
   connection.execute(f'CREATE VIEW {view} AS SELECT *, {extra} FROM {joined}')
   return view
 
 
-def _apply(
+def apply(
   connection: duckdb.DuckDBPyConnection,
   featured: str,
   rows: source.SourceTable,
@@ -254,13 +276,28 @@ def _apply(
   vocabularies: dict[str, vocabulary.Vocabulary],
   encoded_lists: dict[str, lists.ListEncoding],
   histories: dict[str, str],
+  users: UserNumbers,
 ) -> str:
-  """Looks every value up and sorts the rows, in one query."""
+  """Looks every value up and sorts the rows, in one query.
+
+  Args:
+    connection: holds the rows and their places.
+    featured: the rows with their places and bins.
+    rows: the reader's result.
+    places: what sorts the rows, and where their splits end.
+    vocabularies: by column.
+    encoded_lists: by column.
+    histories: their tables, by column.
+    users: how users become numbers.
+
+  Returns:
+    A table of the encoded rows.
+  """
   # Left joins: what a vocabulary lacks (missing, unseen, rare) becomes row 0.
-  user, joins = _user(connection, featured, rows)
-  columns = [
+  joins = [*users.joins]
+  selected = [
     'r.session_id',
-    f'{user} AS user_id',
+    f'{users.value} AS user_id',
     'r.row_id, r.marker, r.timestamp, r.split',
   ]
   for i, (name, known) in enumerate(vocabularies.items()):
@@ -268,38 +305,40 @@ def _apply(
       f'LEFT JOIN {known.table} v{i} ON r.{sql.quote(name)} = v{i}.key'
     )
     row = known.id_sql(f'r.{sql.quote(name)}', f'v{i}.id')
-    columns.append(f'{row} AS {sql.quote(name)}')
+    selected.append(f'{row} AS {sql.quote(name)}')
   for i, (name, found) in enumerate(encoded_lists.items()):
     joins.append(
       f'LEFT JOIN {found.table} l{i} ON r.{sql.quote(name)} = l{i}.key'
     )
-    columns.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
+    selected.append(f'coalesce(l{i}.ids, [0]) AS {sql.quote(name)}')
   for i, (name, found) in enumerate(histories.items()):
     joins.append(
       f'LEFT JOIN {found} h{i} ON r.session_id = h{i}.session_id'
       f' AND r."user" = h{i}."user"'
     )
-    columns.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
+    selected.append(f'coalesce(h{i}.ids, [0]) AS {sql.quote(name)}')
   for field in rows.fields:
     if field.transform in ('standard', 'log1p'):
-      columns.append(
+      selected.append(
         f'{numbers.transformed(field)} AS {sql.quote(field.source_column)}'
       )
   of_tasks = labels.label_columns(rows.tasks, places.boundaries, 'r.split')
-  columns += [f'{label.value} AS {sql.quote(label.name)}' for label in of_tasks]
-  columns += [
+  selected += [
+    f'{label.value} AS {sql.quote(label.name)}' for label in of_tasks
+  ]
+  selected += [
     f'{label.weight} AS {sql.quote(_weight_column(label))}'
     for label in of_tasks
     if label.weight
   ]
   if rows.has_oracle:
-    columns += [
+    selected += [
       f'CAST({name} AS FLOAT) AS {name}'
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
   table = sql.unique_name('encoded')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT {", ".join(columns)} FROM {featured} r'
+    f'CREATE TABLE {table} AS SELECT {", ".join(selected)} FROM {featured} r'
     f' {" ".join(joins)} ORDER BY {places.order}'
   )
   return table
@@ -309,33 +348,40 @@ def _weight_column(label: labels.LabelColumn) -> str:
   return f'w_{label.name.removeprefix("y_")}'
 
 
-def _user(
+def _number_users(
   connection: duckdb.DuckDBPyConnection, featured: str, rows: source.SourceTable
-) -> tuple[str, list[str]]:
-  """SQL of the user as BIGINT, and the joins for it."""
+) -> UserNumbers:
+  """Numbers users that are no numbers."""
   if not rows.has_user:
-    return 'NULL::BIGINT', []
+    return UserNumbers('NULL::BIGINT')
   kind = sql.fetch_row(
     connection,
     f"SELECT column_type FROM (DESCRIBE {featured}) WHERE column_name = 'user'",
   )[0]
   if kind in sql.INTEGERS:
-    return 'CAST(r."user" AS BIGINT)', []
+    return UserNumbers('CAST(r."user" AS BIGINT)')
   # Text of whole numbers keeps them, so that users can be found in the raw log;
   # other users are numbered in the order of their names.
   table, user = sql.unique_name('users'), sql.quote('user')
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT "user" AS key, {sql.value_text(user)} AS'
+    f'CREATE TABLE {table}_0 AS SELECT "user" AS key, {sql.value_text(user)} AS'
     f' name FROM {featured} WHERE {user} IS NOT NULL GROUP BY {user}'
     ' ORDER BY name'
   )
   numbers_only = sql.fetch_row(
     connection,
     'SELECT coalesce(bool_and(coalesce(CAST(TRY_CAST(name AS BIGINT) AS'
-    f' VARCHAR) = name, false)), true) FROM {table}',
+    f' VARCHAR) = name, false)), true) FROM {table}_0',
   )[0]
-  number = 'TRY_CAST(u.name AS BIGINT)' if numbers_only else 'u.rowid'
-  return number, [f'LEFT JOIN {table} u ON r."user" = u.key']
+  number = 'TRY_CAST(name AS BIGINT)' if numbers_only else 'rowid'
+  connection.execute(
+    f'CREATE VIEW {table} AS SELECT *, {number} AS number FROM {table}_0'
+  )
+  return UserNumbers(
+    'u.number',
+    (f'LEFT JOIN {table} u ON r."user" = u.key',),
+    '' if numbers_only else table,
+  )
 
 
 def _lists(
@@ -354,7 +400,7 @@ def _lists(
       field.width or options.max_values,
     )
     for field in rows.fields
-    if _has_lists(field)
+    if has_lists(field)
   }
 
 
@@ -375,7 +421,7 @@ def _sequences(
       field.width or options.max_values,
     )
     for field in rows.fields
-    if field.vocabulary_owner and not _is_history(field)
+    if field.vocabulary_owner and not is_history(field)
   }
 
 
@@ -395,7 +441,7 @@ def _histories(
       field.width,
     )
     for field in rows.fields
-    if _is_history(field)
+    if is_history(field)
   }
 
 
@@ -410,7 +456,7 @@ def _bins(
   for field in binned:
     found = {'transform': 'bins', 'edges': edges[field.name]}
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      vocabulary = vocabularies[_id_column(field)].table
+      vocabulary = vocabularies[id_column(field)].table
       found['previous'] = asof_feedback.row_before_id(
         connection, vocabulary, edges[field.name]
       )
@@ -432,7 +478,7 @@ def _field(
   size, width, kind = 0, 0, field.kind
   if field.vocabulary_owner:
     size, width = vocabularies[f'f_{field.vocabulary_owner}'].size, field.width
-    if not _is_history(field):
+    if not is_history(field):
       width = encoded_lists[field.source_column].width
   elif field.kind == 'multi_valued':
     found = encoded_lists[field.source_column]
@@ -440,10 +486,10 @@ def _field(
     details['min_count'] = options.min_count
   elif field.transform == 'bins':
     kind = 'categorical'
-    size = vocabularies[_id_column(field)].size
+    size = vocabularies[id_column(field)].size
     details |= bins[field.name]
   elif field.kind == 'categorical':
-    size = vocabularies[_id_column(field)].size
+    size = vocabularies[id_column(field)].size
     details['min_count'] = options.min_count
   else:
     scale = scales[field.source_column]
@@ -473,17 +519,24 @@ def _varies(
   return sql.any_row(connection, table, differs)
 
 
-def _columns(
+def columns(
   rows: source.SourceTable,
   fields: tuple[manifest_lib.Field, ...],
-  values: dict[str, str],
+  scales: dict[str, numbers.Normalisation],
   step: str,
 ) -> tuple[str, ...]:
-  """SQL of the columns to write, with the names of the contract."""
-  columns = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
-  columns += [f'{values[f.name]} AS {sql.quote(f.column)}' for f in fields]
-  columns += [sql.quote(f'y_{task.name}') for task in rows.tasks]
-  columns += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
+  """SQL of the columns to write, with the names of the contract.
+
+  Args:
+    rows: the reader's result.
+    fields: as the manifest has them.
+    scales: of numeric fields, by column.
+    step: SQL of the row's place in its session.
+  """
+  found = ['session_id', 'user_id', 'row_id', f'{step} AS step', 'timestamp']
+  found += [f'{_value(f, scales)} AS {sql.quote(f.column)}' for f in fields]
+  found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
+  found += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
   if rows.has_oracle:
-    columns += [sql.quote(f'p_{task.name}') for task in rows.tasks]
-  return tuple(columns)
+    found += [sql.quote(f'p_{task.name}') for task in rows.tasks]
+  return tuple(found)

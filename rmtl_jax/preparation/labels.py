@@ -64,7 +64,7 @@ def _sampled_by(
 
 def label_columns(
   tasks: Sequence[source.SourceTask],
-  boundaries: tuple[int | None, int | None],
+  boundaries: sessions.Boundaries,
   split: str,
 ) -> list[LabelColumn]:
   """Labels in the order of tasks; events from the split's end on don't count.
@@ -173,7 +173,7 @@ def _is_judged_on(
 
 def label_and_time_columns(
   tasks: Sequence[source.SourceTask],
-  boundaries: tuple[int | None, int | None],
+  boundaries: sessions.Boundaries,
   split: str,
   has_labels: str = '',
 ) -> list[str]:

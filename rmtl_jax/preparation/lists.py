@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import duckdb
 
@@ -47,28 +47,71 @@ def encode_lists(
     max_values: most slots.
   """
   keys = _distinct(connection, rows, column)
-  flat, table = map(sql.unique_name, ('flat', 'lists'))
   width = sql.fetch_row(
     connection,
     f'SELECT greatest(1, least({max_values}, coalesce(max(len(key)), 1)))'
     f' FROM {keys} WHERE train > 0',
   )[0]
+  return _encode_distinct(
+    connection,
+    keys,
+    width,
+    lambda flat: vocabulary.build(
+      connection, _counts(flat, 'train'), min_count
+    ),
+  )
+
+
+def encode_lists_by(
+  connection: duckdb.DuckDBPyConnection,
+  rows: str,
+  column: str,
+  width: int,
+  build: Callable[[str], vocabulary.Vocabulary],
+) -> ListEncoding:
+  """Encodes a multi-valued field of known width.
+
+  Args:
+    connection: holds the rows.
+    rows: table or view with the column and `split`.
+    column: the column of lists.
+    width: slots.
+    build: makes the vocabulary of a query that gives `key` and `count` of the
+      values within the slots.
+  """
+  keys = _distinct(connection, rows, column)
+  return _encode_distinct(
+    connection, keys, width, lambda flat: build(_counts(flat, 'count'))
+  )
+
+
+def _counts(flat: str, rows: str) -> str:
+  """A query of values and their counts; `rows` is the column of counts."""
+  return (
+    f'SELECT value AS key, sum({rows})::BIGINT AS count FROM {flat}'
+    ' GROUP BY value'
+  )
+
+
+def _encode_distinct(
+  connection: duckdb.DuckDBPyConnection,
+  keys: str,
+  width: int,
+  build: Callable[[str], vocabulary.Vocabulary],
+) -> ListEncoding:
+  """Encodes distinct lists by the vocabulary of a table of their values."""
+  flat, table = map(sql.unique_name, ('flat', 'lists'))
   cut = sql.fetch_row(
     connection,
     f'SELECT coalesce(sum(greatest(len(key) - {width}, 0) * count), 0)::BIGINT'
     f' FROM {keys}',
   )[0]
   connection.execute(
-    f'CREATE TABLE {flat} AS SELECT rowid AS list, train,'
+    f'CREATE TABLE {flat} AS SELECT rowid AS list, train, count,'
     f' unnest(key[:{width}]) AS value, generate_subscripts(key[:{width}], 1)'
     f' AS slot FROM {keys}'
   )
-  values = vocabulary.build(
-    connection,
-    f'SELECT value AS key, sum(train)::BIGINT AS count FROM {flat}'
-    ' GROUP BY value',
-    min_count,
-  )
+  values = build(flat)
   connection.execute(
     f'CREATE TABLE {table} AS SELECT any_value(k.key) AS key,'
     ' list(coalesce(v.id, 0) ORDER BY f.slot) AS ids'
@@ -86,6 +129,7 @@ def encode_sequences(
   column: str,
   values: vocabulary.Vocabulary,
   max_values: int,
+  width: int = 0,
 ) -> ListEncoding:
   """Encodes lists of earlier values, most recent last, by a field's vocabulary.
 
@@ -97,6 +141,7 @@ def encode_sequences(
     column: the column of lists.
     values: the vocabulary of the field that they share.
     max_values: most slots.
+    width: slots, where they are known; 0 for the longest list of train.
   """
   keys = _distinct(connection, rows, column)
   flat, table = map(sql.unique_name, ('flat', 'lists'))
@@ -107,7 +152,7 @@ def encode_sequences(
     # A sequence is text whatever the type of the field that it shares.
     f' JOIN {values.table} v ON f.value = v.value GROUP BY f.list'
   )
-  width, cut = sql.fetch_row(
+  longest, cut = sql.fetch_row(
     connection,
     'SELECT greatest(1, least(any_value(w.most), coalesce(max(len(ids))'
     ' FILTER (WHERE train > 0), 1))),'
@@ -115,6 +160,7 @@ def encode_sequences(
     f' FROM (SELECT {max_values} AS most) w LEFT JOIN ('
     f'  FROM {flat} f JOIN {keys} k ON f.list = k.rowid) ON true',
   )
+  width = width or longest
   connection.execute(
     f'CREATE TABLE {table} AS SELECT k.key, f.ids[-{width}:] AS ids'
     f' FROM {flat} f JOIN {keys} k ON f.list = k.rowid'

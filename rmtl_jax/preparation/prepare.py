@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
+  counts,
   encode,
   in_memory,
   label_statistics,
@@ -33,19 +33,22 @@ from rmtl_jax.preparation import (
   splits,
   sql,
   vectors,
+  windows,
   writer,
 )
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.extending import extend, past, settings
 from rmtl_jax.preparation.raw import files as raw
 
 Progress = Callable[[str, float], None]
 
 # Settings for every source; readers and as-of features record their own.
 _RECORDED = ('idle_minutes', 'min_count', 'max_values', 'any_dates')
+# Those that are recorded only where they are given.
+_RECORDED_IF = ('since', 'until')
 # Fraction of a split's rows that may be immature without a warning.
 _MAX_IMMATURE = 0.1
-_QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
 def prepare(
@@ -86,6 +89,11 @@ def prepare(
     types.InputError: bad options or raw files; nothing is left behind.
   """
   prepare_config.validate(config)
+  windows.of(config)
+  base = None
+  if config.extend:
+    base = settings.read_base(config, schema)
+    config, schema = base.config, base.schema
   record = sources.RECORDS.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')
@@ -95,11 +103,16 @@ def prepare(
   with writer.new_directory(data_dir, config.overwrite) as directory:
     spill = config.temp_dir or str(directory / 'spill')
     with (
-      in_memory.as_files(config, table, schema, spill) as settings,
+      in_memory.as_files(config, table, schema, spill) as given,
       sql.translate_errors(),
       sql.connect(config.memory_limit, config.threads, spill) as connection,
     ):
-      manifest = _run(connection, record.read, settings, directory, progress)
+      if base is None:
+        manifest = _run(connection, record.read, given, directory, progress)
+      else:
+        manifest = extend.run(
+          connection, record.read, given, base, directory, progress
+        )
     shutil.rmtree(directory / 'spill', ignore_errors=True)
     manifest_lib.write(manifest, directory)
   progress('done', 1.0)
@@ -117,6 +130,8 @@ def _run(
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   progress('check', 0.35)
   checks.check(connection, rows, config.any_dates)
+  window = windows.of(config)
+  rows = windows.restrict(connection, rows, window)
   rule = splits.find_rule(rows, config)
   progress('sessions', 0.4)
   # Hashing the raw files releases the GIL and finding sessions leaves a core
@@ -125,8 +140,10 @@ def _run(
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
-    places, duplicates = _find_places(connection, rows, config, rule)
-    rows = splits.without_split(connection, rows)
+    places, duplicates = _find_places(
+      connection, rows, config, rule, window.until
+    )
+    rows = logged = splits.without_split(connection, rows)
     rows = asof.add_features(connection, rows, places, config)
     progress('encode', 0.55)
     encoded = encode.encode(connection, rows, places, config)
@@ -145,6 +162,8 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
+    if config.keep_past and places.by_time:
+      past.write(connection, logged, places, encoded.users, directory)
     source_files = tuple(digests)
   return manifest_lib.Manifest(
     source=config.source,
@@ -152,7 +171,7 @@ def _run(
     tasks=label_statistics.tasks(
       connection, encoded.table, rows.tasks, config.raw_dir or config.source
     ),
-    splits=_splits(connection, encoded, rows, places, files),
+    splits=counts.of_splits(connection, encoded, rows, places, files),
     user_field=rows.user_field,
     item_field=rows.item_field,
     domain_field=rows.domain_field,
@@ -160,6 +179,7 @@ def _run(
     has_time=rows.has_time,
     split_by_time=places.by_time,
     options={name: getattr(config, name) for name in _RECORDED}
+    | {n: v for n in _RECORDED_IF if (v := getattr(config, n))}
     | rule.record()
     | rows.options,
     source_files=source_files,
@@ -172,8 +192,17 @@ def _find_places(
   rows: source.SourceTable,
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
+  end: int | None,
 ) -> tuple[sessions.RowPlaces, int]:
-  """Finds the places of rows; returns them and the number of duplicates."""
+  """Finds the places of rows; returns them and the number of duplicates.
+
+  Args:
+    connection: holds the rows.
+    rows: the reader's result.
+    config: `idle_minutes`.
+    rule: how rows are split.
+    end: of the log, ms; None if nobody says.
+  """
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.fastest(rows.tasks).delay_ms
   places: sessions.RowPlaces | None = None
@@ -181,7 +210,7 @@ def _find_places(
   # known in time are dropped one by one.
   if rule.by_time and rows.has_session and not delay_ms:
     places = session_names.split_named_sessions(
-      connection, keys, rule.ratio, rows.identity, rule.boundaries
+      connection, keys, rule.ratio, rows.identity, rule.boundaries, end
     )
   if places is None:
     numbered = sessions.number_sessions(
@@ -199,10 +228,15 @@ def _find_places(
     duplicates = numbered.duplicates
     if rule.by_time:
       places = sessions.split_sessions(
-        connection, numbered, rule.ratio, delay_ms, boundaries=rule.boundaries
+        connection,
+        numbered,
+        rule.ratio,
+        delay_ms,
+        boundaries=rule.boundaries,
+        end=end,
       )
     else:
-      places = splits.split_sessions(connection, numbered, rule)
+      places = splits.split_sessions(connection, numbered, rule, end)
   check_split(rows, places, config, rule)
   return places, duplicates
 
@@ -246,44 +280,6 @@ def _count(number: int, noun: str) -> str:
   return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
-def _splits(
-  connection: duckdb.DuckDBPyConnection,
-  encoded: encode.Encoded,
-  rows: source.SourceTable,
-  places: sessions.RowPlaces,
-  files: dict[str, tuple[str, ...]],
-) -> dict[str, manifest_lib.Split]:
-  weighted = labels.weighted(rows.tasks)
-  counts = [
-    f'count(*) FILTER ({sql.quote(f"y_{task.name}")} <> 0)'
-    for task in rows.tasks
-  ]
-  counts += [
-    f'count(*) FILTER (WHERE {sql.quote(f"w_{name}")} > 0)' for name in weighted
-  ]
-  found = connection.execute(
-    f'SELECT split, min(timestamp), {", ".join(counts)} FROM {encoded.table}'
-    ' GROUP BY split ORDER BY split'
-  ).fetchall()
-  return {
-    name: manifest_lib.Split(
-      rows=places.rows[i],
-      sessions=places.sessions[i],
-      files=files[name],
-      positives={
-        task.name: count
-        for task, count in zip(rows.tasks, found[i][2:], strict=False)
-      },
-      start_ms=found[i][1] if rows.has_time else None,
-      end_ms=(*places.boundaries, None)[i],
-      observed=dict(
-        zip(weighted, found[i][2 + len(rows.tasks) :], strict=True)
-      ),
-    )
-    for i, name in enumerate(manifest_lib.SPLITS)
-  }
-
-
 def _report(
   connection: duckdb.DuckDBPyConnection,
   encoded: encode.Encoded,
@@ -297,7 +293,9 @@ def _report(
     **rows.counts,
     'dropped': count_dropped(rows, places, duplicates),
     'cut_values': encoded.cut_values,
-    'session_rows': _session_rows(connection, encoded),
+    'session_rows': counts.session_rows(
+      connection, encoded.table, encoded.step
+    ),
     **({'as_of_left_out': rows.as_of_left_out} if rows.as_of_left_out else {}),
     'warnings': [
       *rows.table.warnings,
@@ -323,11 +321,11 @@ def count_dropped(
   dropped = dict(rows.dropped)
   if rows.identity:
     dropped['exact duplicate'] = duplicates
-  for reason, counts in (
+  for reason, of_splits in (
     (source.AFTER_END, places.dropped),
     (source.LABEL_UNKNOWN, places.immature),
   ):
-    for name, count in zip(manifest_lib.SPLITS, counts, strict=True):
+    for name, count in zip(manifest_lib.SPLITS, of_splits, strict=True):
       if count:
         dropped[reason.format(name)] = count
   return dropped
@@ -424,29 +422,3 @@ def _field_warnings(
         f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
       )
   return warnings
-
-
-def _session_rows(
-  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
-) -> dict[str, float]:
-  """Quantiles and mean of the sessions' rows."""
-  # The number of rows with step n is the number of sessions longer than n, so
-  # one small GROUP BY replaces a count per session.
-  longer = connection.execute(
-    f'SELECT count(*) FROM {encoded.table} GROUP BY {encoded.step}'
-    f' ORDER BY {encoded.step}'
-  ).fetchnumpy()['count_star()']
-  sessions_of = longer - np.append(longer[1:], 0)
-  quantiles = np.quantile(
-    1 + np.arange(len(longer)),
-    _QUANTILES,
-    weights=sessions_of,
-    method='inverted_cdf',
-  )
-  return {
-    **{
-      f'p{round(q * 100)}': int(rows)
-      for q, rows in zip(_QUANTILES, quantiles, strict=True)
-    },
-    'mean': round(float(longer.sum() / longer[0]), 4),
-  }

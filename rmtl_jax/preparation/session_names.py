@@ -22,7 +22,8 @@ def split_named_sessions(
   relation: str,
   split_ratio: Sequence[int],
   identity: Sequence[str] = (),
-  boundaries: tuple[int | None, int | None] | None = None,
+  boundaries: sessions.Boundaries | None = None,
+  end: int | None = None,
 ) -> sessions.RowPlaces | None:
   """Does what `sessions.split_sessions` does, for rows with session ids.
 
@@ -33,6 +34,7 @@ def split_named_sessions(
     split_ratio: of train, validation and test.
     identity: as for `sessions.number_sessions`.
     boundaries: as for `sessions.split_sessions`.
+    end: as for `sessions.split_sessions`.
 
   Returns:
     Places, one per session: `session` (the id), `before` (kept rows of earlier
@@ -53,6 +55,7 @@ def split_named_sessions(
   found = sessions.add_session_ids(connection, found)
   if boundaries is None:
     boundaries = sessions.find_boundaries(connection, found, split_ratio)
+  boundaries = sessions.with_end(boundaries, end)
   table = _view(connection, found, boundaries)
   if sql.any_row(connection, table, 'last >= ends'):
     found = _drop_late(connection, relation, found, table)
@@ -67,6 +70,8 @@ def split_named_sessions(
     rows,
     session_counts,
     dropped,
+    whole=table,
+    whole_condition='r.session = p.session',
     condition=f'r.session = p.session{kept}',
     columns='p.session_id, p.split, p.before AS marker',
     order='session_id, timestamp, row_id',
@@ -138,7 +143,7 @@ def _rises(
 def _view(
   connection: duckdb.DuckDBPyConnection,
   found: str,
-  boundaries: tuple[int | None, int | None],
+  boundaries: sessions.Boundaries,
 ) -> str:
   """Makes a view of sessions with their split and the split's end."""
   view = sql.unique_name('places')

@@ -18,6 +18,9 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import sql
 
 _FOREVER = 2**63 - 1
+# Starts of validation and test, ms, and where it is known the end of the log;
+# None where there is no such session, or sessions are not split by time.
+Boundaries = tuple[int | None, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +55,7 @@ class RowPlaces:
       with `row_id` and `session_id` BIGINT, `step` INTEGER, `position` (sorts
       rows by session and step; has gaps where rows were dropped) BIGINT and
       `split` TINYINT.
-    boundaries: ms; starts of the first validation and first test session;
-      None where there is no such session, or sessions are not split by time.
+    boundaries: see Boundaries.
     rows: rows of every split.
     sessions: sessions of every split.
     dropped: rows at or after their split's end, of every split.
@@ -63,6 +65,9 @@ class RowPlaces:
     past: `table` with the immature rows too, which later rows may see; empty
       if there are none.
     left_out: as in NumberedRows.
+    whole: table with `session_id` and `start` (ms) of every row, dropped ones
+      too, but for duplicates.
+    whole_condition: SQL that joins `r` to its `p` of `whole`.
     by_time: whether sessions are split by time.
     in_order: whether no session starts before one of an earlier split.
     condition: SQL that joins `r` to its `p`.
@@ -72,7 +77,7 @@ class RowPlaces:
   """
 
   table: str
-  boundaries: tuple[int | None, int | None]
+  boundaries: Boundaries
   rows: tuple[int, ...]
   sessions: tuple[int, ...]
   dropped: tuple[int, ...]
@@ -80,6 +85,8 @@ class RowPlaces:
   delay_ms: int = 0
   past: str = ''
   left_out: str = ''
+  whole: str = ''
+  whole_condition: str = 'r.row_id = p.row_id'
   by_time: bool = True
   in_order: bool = True
   condition: str = 'r.row_id = p.row_id'
@@ -107,7 +114,7 @@ class RowPlaces:
     """
     if not self.by_time:
       return f'row_id IN (SELECT row_id FROM {self.table} WHERE split = 0)'
-    first, _ = self.boundaries
+    first = self.boundaries[0]
     delay_ms = max(delay_ms, self.delay_ms)
     return 'true' if first is None else f'timestamp < {first - delay_ms}'
 
@@ -186,7 +193,8 @@ def split_sessions(
   split_ratio: Sequence[int] = (),
   delay_ms: int = 0,
   *,
-  boundaries: tuple[int | None, int | None] | None = None,
+  boundaries: Boundaries | None = None,
+  end: int | None = None,
   always: str = 'false',
 ) -> RowPlaces:
   """Assigns sessions to splits by their start.
@@ -204,12 +212,14 @@ def split_sessions(
     delay_ms: how long after its row the first of its labels is known.
     boundaries: as in RowPlaces, those of earlier data; found by `split_ratio`
       if None.
+    end: of test, ms; None for none.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
   """
   by_start = _sessions_by_start(connection, numbered)
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
+  boundaries = with_end(boundaries, end)
   split = sql.unique_name('split')
   of_session = split_sql('start', boundaries)
   connection.execute(
@@ -229,7 +239,7 @@ def place_rows(
   found: str,
   delay_ms: int = 0,
   *,
-  boundaries: tuple[int | None, int | None] = (None, None),
+  boundaries: Boundaries = (None, None),
   always: str = 'false',
 ) -> RowPlaces:
   """Gives rows the split of their session and a place in it.
@@ -237,8 +247,8 @@ def place_rows(
   Args:
     connection: holds the numbered rows.
     numbered: from `number_sessions`.
-    found: sessions with `session_number`, `session_id`, `split`, `first` (the
-      position of its first row) and `before`.
+    found: sessions with `session_number`, `session_id`, `split`, `start`,
+      `first` (the position of its first row) and `before`.
     delay_ms: as for `split_sessions`.
     boundaries: as in RowPlaces.
     always: as for `split_sessions`.
@@ -249,13 +259,13 @@ def place_rows(
   # `seen` rows lie before their split's end; `kept` ones have a label that is
   # known by then too: others have nothing to learn from.
   connection.execute(
-    f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split,'
+    f'CREATE TABLE {table} AS SELECT n.row_id, s.session_id, s.split, s.start,'
     ' CAST(n.rowid - s.first AS INTEGER) AS step,'
     ' s.before + n.rowid - s.first AS position,'
     f' n.timestamp < s.ends OR {always} AS seen,'
     f' n.timestamp < s.ends - {delay_ms} OR {always} AS kept'
     f' FROM {numbered.table} n JOIN ('
-    '  SELECT session_number, session_id, first, before, split,'
+    '  SELECT session_number, session_id, start, first, before, split,'
     f'  {split_end_sql("split", boundaries)} AS ends FROM {found})'
     ' s USING (session_number)'
   )
@@ -282,6 +292,7 @@ def place_rows(
     delay_ms,
     past,
     numbered.left_out,
+    table,
   )
 
 
@@ -311,27 +322,34 @@ def find_boundaries(
   return first, second
 
 
-def split_sql(start: str, boundaries: tuple[int | None, int | None]) -> str:
+def with_end(boundaries: Boundaries, end: int | None) -> Boundaries:
+  """The boundaries with the end of the log, where it is known."""
+  return boundaries if end is None else (*boundaries[:2], end)
+
+
+def split_sql(start: str, boundaries: Boundaries) -> str:
   """SQL of a session's split, 0, 1 or 2.
 
   Args:
     start: SQL of the session's start, ms.
     boundaries: as in RowPlaces.
   """
-  first, second = (_reaches(start, boundary) for boundary in boundaries)
+  first, second = (_reaches(start, boundary) for boundary in boundaries[:2])
   return f'CAST({first} + {second} AS TINYINT)'
 
 
-def split_end_sql(split: str, boundaries: tuple[int | None, int | None]) -> str:
+def split_end_sql(split: str, boundaries: Boundaries) -> str:
   """SQL of a split's end, ms; its rows and labels lie before it.
 
   Args:
     split: SQL that gives 0, 1 or 2.
     boundaries: as in RowPlaces.
   """
-  first, second = (_FOREVER if b is None else b for b in boundaries)
+  first, second, last = (
+    _FOREVER if b is None else b for b in (*boundaries, None)[:3]
+  )
   return (
-    f'CASE {split} WHEN 0 THEN {first} WHEN 1 THEN {second} ELSE {_FOREVER} END'
+    f'CASE {split} WHEN 0 THEN {first} WHEN 1 THEN {second} ELSE {last} END'
   )
 
 

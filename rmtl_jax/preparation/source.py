@@ -196,6 +196,8 @@ class SourceTable:
     warnings: lines for the report.
     options: for the manifest, beside prepare's own.
     as_of_left_out: as-of features that are not made, and why.
+    open_events: of a log of events, the table of those of sessions that may go
+      on after it (see sources.pairs); empty for a log of rows.
   """
 
   view: str
@@ -223,6 +225,7 @@ class SourceTable:
   warnings: tuple[str, ...] = ()
   options: dict[str, Any] = dataclasses.field(default_factory=dict)
   as_of_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+  open_events: str = ''
 
   @property
   def item_column(self) -> str:

@@ -14,7 +14,7 @@ import duckdb
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation import sessions, source, sql, windows
 
 # Names of `split_by` under which the log itself says the split.
 _GIVEN = ('column', 'files', 'source')
@@ -148,19 +148,7 @@ def parse_dates(dates: tuple[str, ...]) -> tuple[int, int]:
       f'split_dates: {",".join(dates)!r} is not two dates: where validation and'
       ' test start'
     )
-  found = []
-  for date in dates:
-    try:
-      time = datetime.datetime.fromisoformat(date)
-    except ValueError:
-      raise types.InputError(
-        f'split_dates: {date!r} is not a date such as 2024-05-01 or'
-        ' 2024-05-01T12:00'
-      ) from None
-    if time.tzinfo is None:
-      time = time.replace(tzinfo=datetime.UTC)
-    found.append(round(time.timestamp() * 1000))
-  first, second = found
+  first, second = (windows.parse_time('split_dates', date) for date in dates)
   if first >= second:
     raise types.InputError(
       f'split_dates: validation starts at {dates[0]}, expected before test, at'
@@ -173,6 +161,7 @@ def split_sessions(
   connection: duckdb.DuckDBPyConnection,
   numbered: sessions.NumberedRows,
   rule: SplitRule,
+  end: int | None = None,
 ) -> sessions.RowPlaces:
   """Assigns sessions to splits by a rule that is not `by_time`.
 
@@ -187,6 +176,7 @@ def split_sessions(
     connection: holds the numbered rows.
     numbered: from `sessions.number_sessions`, with what the rule carries.
     rule: how to split.
+    end: of the log, ms, which all splits have; None for none.
   """
   found = sql.unique_name('sessions')
   listed = sessions.session_list(numbered, *rule.carried)
@@ -203,7 +193,9 @@ def split_sessions(
   )
   connection.execute(f'DROP TABLE {found}')
   ordered = sessions.add_session_ids(connection, ordered)
-  places = sessions.place_rows(connection, numbered, ordered)
+  places = sessions.place_rows(
+    connection, numbered, ordered, boundaries=(end, end, end)
+  )
   # Sessions of one split stand by start: where starts rise over all, splits
   # follow each other in time.
   in_order = not sql.any_row(

@@ -201,6 +201,12 @@ def any_row(
   return fetch_row(connection, f'SELECT count(*) FROM ({found})')[0] > 0
 
 
+def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+  """Whether there is a table or view of that name."""
+  found = 'FROM information_schema.tables WHERE table_name'
+  return any_row(connection, f'(SELECT 1 {found} = {literal(name)})', 'true')
+
+
 @contextlib.contextmanager
 def translate_errors() -> Iterator[None]:
   """Translates errors that can end DuckDB's work at any time.

@@ -129,7 +129,9 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
 
 def remarks(record: Mapping[str, Any]) -> list[str]:
   """What was kept and how it differs, and limits of the figures."""
+  started = record.get('started_from')
   return [
+    *([verdict.started(started)] if started else []),
     *_kept(record),
     *_unmoved(record),
     *_ensemble_sentences(record),

@@ -167,3 +167,30 @@ def _r2(critic: Record, task: str) -> str:
 def _listed(names: Sequence[str]) -> str:
   """Joins names: 'a', 'a and b', 'a, b and c'."""
   return ' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))
+
+
+def started(found: Mapping[str, Any]) -> str:
+  """What a run started from, in a sentence.
+
+  Args:
+    found: `started_from` of metrics.json (training/warm_start.py).
+  """
+  epochs = ', '.join(map(str, found['epochs']))
+  stages = {
+    'pretrain': f'the pre-trained model (epoch {epochs})',
+    'critic': 'critics',
+  }
+  parts = [
+    stages[stage]
+    + ('' if found['moments'][stage] else " without Adam's moments")
+    for stage in found['stages']
+  ]
+  new = [
+    f'{name} {one["new"]:,} of {one["known"] + one["new"]:,}'
+    for name, one in found['rows'].items()
+    if one['new']
+  ]
+  return (
+    f'Started from {found["run"]}: {" and ".join(parts)}; values that it did'
+    f' not know: {", ".join(new) or "none"}.'
+  )

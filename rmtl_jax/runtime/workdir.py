@@ -5,7 +5,9 @@ manifest.json   the data's manifest, copied
 vocabulary/     the data's vocabularies, copied
 checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 finetune/ (finished ones), constant_last/, finetune_last/
-                (stage 3 after its last epoch, where an earlier one is kept)
+                (stage 3 after its last epoch, where an earlier one is kept),
+                pretrain_moments/, critic_moments/ (Adam's, beside what these
+                stages have kept, for a run that starts from this one)
 members/        of an ensemble, which has no checkpoints: a run per model
 metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
 tensorboard/, tracking/, report/
@@ -69,6 +71,8 @@ class Run:
     digests: SHA-256 of the data's Parquet files when the run began, by name in
       the manifest; empty if an earlier version began it.
     layout: the mesh that checkpoints are restored to; None: one device.
+    started_from: the run whose models this one started with, as
+      training/warm_start.py describes it; {} if it began anew.
   """
 
   path: pathlib.Path
@@ -77,6 +81,7 @@ class Run:
   manifest: manifest_lib.Manifest
   digests: dict[str, str] = dataclasses.field(default_factory=dict)
   layout: mesh.Layout | None = None
+  started_from: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   def on(self, layout: mesh.Layout | None) -> Run:
     """The run with the settings and shardings of a mesh, if there is one."""
@@ -113,6 +118,15 @@ class Run:
       _holds_checkpoint(run.path / 'checkpoints' / stage)
       for run in self.members
     )
+
+
+def moments(stage: str) -> str:
+  """The checkpoint of Adam's moments beside what a stage has kept.
+
+  Args:
+    stage: 'pretrain' or 'critic'.
+  """
+  return f'{stage}_moments'
 
 
 def last(stage: str) -> str:
@@ -245,6 +259,7 @@ def create(
   config: config_lib.Config,
   data_dir: pathlib.Path,
   digests: Mapping[str, str] = _NONE,
+  started_from: Mapping[str, Any] = _NONE,
 ) -> Run:
   """Writes the description of the run unless it exists.
 
@@ -253,6 +268,7 @@ def create(
     config: settings that fit the data.
     data_dir: prepared data.
     digests: of its Parquet files; files without one are not compared later.
+    started_from: see `Run`.
 
   Raises:
     types.InputError: as `find`, or the data's files changed since the run
@@ -279,10 +295,13 @@ def create(
       'data_dir': str(data_dir.resolve()),
       'manifest_sha256': reading.sha256(path / 'manifest.json'),
       'data_sha256': dict(digests),
+      **({'started_from': dict(started_from)} if started_from else {}),
       'versions': versions(),
     },
   )
-  return dataclasses.replace(run, digests=dict(digests))
+  return dataclasses.replace(
+    run, digests=dict(digests), started_from=dict(started_from)
+  )
 
 
 def check_own_data(run: Run, splits: Sequence[str]) -> None:
@@ -394,7 +413,17 @@ def read(path: pathlib.Path) -> Run:
     isinstance(value, str) for value in digests.values()
   ):
     raise types.InputError(f"{file}: expected 'data_sha256', texts by file")
-  run = Run(path, config, data_dir, manifest_lib.read(path), digests)
+  start = record.get('started_from', {})
+  if not isinstance(start, dict) or not isinstance(start.get('run', ''), str):
+    raise types.InputError(f"{file}: expected 'started_from', an object")
+  run = Run(
+    path,
+    config,
+    data_dir,
+    manifest_lib.read(path),
+    digests,
+    started_from=start,
+  )
   _refuse_stacked(run)
   return run
 

@@ -223,6 +223,9 @@ class ActorStage:
     context.record(**record)
     # A copy: the next pass donates the state, and its buffers are gone then.
     best_params = state.copy(actor.params) if is_best else arm.best_params
+    if is_best and self.name == 'pretrain':
+      moments = state.moments(actor.opt_state)
+      context.keep_moments(self.name, epoch, moments)
     self.arms[one.name] = Arm(
       arm.program, new_state, best_params, stopping, epoch
     )
@@ -287,12 +290,21 @@ class ActorStage:
     epoch tells them apart: both have trained it, no score has chosen it for one
     of them, and its parameters are there without another copy.
     """
+    if self.context.start and self.arms.get('pretrain'):
+      self._keep_started()
     return {
       name: saved.Result(
         arm.best_params, arm.stopping.best_epoch, self._last(arm)
       )
       for name, arm in self.arms.items()
     }
+
+  def _keep_started(self) -> None:
+    """Keeps the moments that stage 1 began with, where no epoch was better."""
+    if self.arms['pretrain'].stopping.best_epoch == 0:
+      started = self.context.started_actor()
+      if started.moments:
+        self.context.keep_moments('pretrain', 0, started.moments)
 
   def _last(self, arm: Arm) -> saved.Result | None:
     if self.name == 'pretrain' or arm.stopping.best_epoch == self.epoch:
@@ -301,9 +313,14 @@ class ActorStage:
 
 
 def pretrain(context: context_lib.Context) -> ActorStage:
-  """Stage 1 of a run, before its first epoch: one arm, 'pretrain'."""
+  """Stage 1 of a run, before its first epoch: one arm, 'pretrain'.
+
+  Of a run that starts from another the model that it goes on from is a
+  candidate, as epoch 0: what is kept is never worse on validation.
+  """
   config = context.config
-  params = context.init_actor()
+  started = context.started_actor() if context.start else None
+  params = started.params if started else context.init_actor()
   unweighted = factory.make_weighting(
     config_lib.WeightingConfig(name='constant')
   )
@@ -315,8 +332,15 @@ def pretrain(context: context_lib.Context) -> ActorStage:
     ),
     params,
   )
+  stopping = EarlyStopping()
+  if started:
+    found = validation(context, params)
+    stopping = stopping.update(0, found.monitored(config))
+    if started.moments:
+      opt_state = state.with_moments(actor.opt_state, started.moments)
+      actor = actor._replace(opt_state=opt_state)
   program = context.models.pretrain(config)
-  arm = Arm(program, actor, params, EarlyStopping())
+  arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import batches
 from rmtl_jax.runtime import checkpoints, progress
-from rmtl_jax.training import models, outliers
+from rmtl_jax.training import models, outliers, warm_start
 from rmtl_jax.training import splits as splits_lib
 
 # Stage numbers tell the stages' keys and shuffles apart.
@@ -43,6 +43,9 @@ class Context:
     saved_at: when the unfinished stage was last saved, of time.monotonic.
     compares_gradients: whether the history says, after every epoch, how far the
       tasks' gradients agree.
+    start: the run that this one starts from, or None.
+    keep_moments: called with a stage, the epoch that it keeps and Adam's
+      moments after that (`updates.state.moments`), whenever it keeps another.
   """
 
   config: config_lib.Config
@@ -58,6 +61,10 @@ class Context:
   numeric: tuple[str, ...] = ()
   saved_at: float = dataclasses.field(default_factory=time.monotonic)
   compares_gradients: bool = False
+  start: warm_start.Start | None = None
+  keep_moments: Callable[[str, int, Any], None] = lambda stage, epoch, found: (
+    None
+  )
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""
@@ -71,7 +78,21 @@ class Context:
     key = self._key(_ACTOR_INIT)
     if epoch:
       key = jax.random.fold_in(key, epoch)
+    elif self.start:
+      return self.started_actor().params
     return self.models.init_actor(self.config, key)
+
+  def started_actor(self) -> warm_start.Started:
+    """What stage 1 goes on from, of a run that starts from another."""
+    assert self.start is not None
+    return self.start.actor(self.models, self._key(_ACTOR_INIT))
+
+  def started_critic(self, actor_params: Any) -> warm_start.Started | None:
+    """What stage 2 goes on from; None where its critics begin anew."""
+    if self.start is None:
+      return None
+    key = self._key(_CRITIC_INIT)
+    return self.start.critic(self.models, key, actor_params)
 
   def init_critic(self, actor_params: Any) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""

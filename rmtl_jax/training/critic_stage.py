@@ -128,6 +128,8 @@ class CriticStage:
     if keeps_best and error < min(self.errors, default=np.inf):
       # A copy: the next pass donates the state.
       self.best_params = state.copy(self.critic.params)
+      moments = state.moments(self.critic.opt_state)
+      context.keep_moments(self.name, len(self.errors) + 1, moments)
     self.errors = [*self.errors, error]
     record = {
       'stage': self.name,
@@ -202,6 +204,9 @@ class CriticStage:
 
   def result(self) -> dict[str, saved.Result]:
     """The critics' parameters; says so if their error has not converged."""
+    if self.best_params is None:
+      moments = state.moments(self.critic.opt_state)
+      self.context.keep_moments(self.name, len(self.errors), moments)
     if not converged(self.errors, self.context.config.critic):
       self.context.progress.say(
         f'WARNING: critics have not converged after {len(self.errors)} passes'
@@ -224,8 +229,9 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     context.policy(actor_params, split)
     for split in (context.train, context.validation)
   ]
-  params = context.init_critic(actor_params)
-  if config.critic.initial_value == 'mean_return':
+  started = context.started_critic(actor_params)
+  params = started.params if started else context.init_critic(actor_params)
+  if config.critic.initial_value == 'mean_return' and not started:
     params = critic_network.with_initial_values(
       params,
       _returns(context, context.train, policies[0]).mean(0),
@@ -237,6 +243,9 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     ),
     params,
   )
+  if started and started.moments:
+    opt_state = state.with_moments(critic.opt_state, started.moments)
+    critic = critic._replace(opt_state=opt_state)
   program = context.models.train_critics(config)
   extras = _extras(context, context.train, policies[0], 0)
   validation_extras = _extras(context, context.validation, policies[1], 1)

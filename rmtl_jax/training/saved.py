@@ -8,6 +8,7 @@ constant_last, finetune_last.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
@@ -162,6 +163,27 @@ def keep(
       _keep(run, context, workdir.last(name), result.last)
     _keep(run, context, name, result)
     finished.results[name] = result._replace(last=None)
+
+
+def keep_moments(
+  run: workdir.Run, stage: str, epoch: int, moments: Any
+) -> None:
+  """Saves Adam's moments beside what a stage keeps so far.
+
+  It is on disk before the stage's own checkpoint of that epoch: a resumed stage
+  saves it again, or has passed it.
+
+  Args:
+    run: one model's.
+    stage: 'pretrain' or 'critic'.
+    epoch: that the stage keeps so far.
+    moments: after it, of `updates.state.moments`.
+  """
+  store = run.checkpoint(workdir.moments(stage))
+  # Moments that are not finite end the stage when it is saved itself.
+  with contextlib.suppress(FloatingPointError):
+    store.save(epoch, moments, {'stage': stage, 'epoch': epoch})
+  store.close()
 
 
 def _keep(

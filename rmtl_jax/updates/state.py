@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -148,7 +148,7 @@ def _l2_links(
   priors = {one.name for one in registry.WRAPPERS.values() if one.prior}
 
   def decay(path, gradient, param):
-    if not priors.isdisjoint(_names(path)):
+    if not priors.isdisjoint(names(path)):
       return gradient
     l2 = embedding if is_embedding(path) else config.l2
     return gradient + l2 * param if l2 else gradient
@@ -166,10 +166,11 @@ def is_embedding(path: Sequence[Any]) -> bool:
   Args:
     path: of the leaf, as `jax.tree.map_with_path` gives it.
   """
-  return tuple(_names(path)[-2:]) in registry.tables()
+  return tuple(names(path)[-2:]) in registry.tables()
 
 
-def _names(path: Sequence[Any]) -> list[Any]:
+def names(path: Sequence[Any]) -> list[Any]:
+  """The names of the groups that lead to a leaf, and its own."""
   return [entry.key for entry in path if isinstance(entry, tree_util.DictKey)]
 
 
@@ -270,6 +271,44 @@ def with_learning_rate(opt_state: Any, value: float | jax.Array) -> Any:
   # A copy: a step that donates the state must not delete the caller's array.
   new_value = jnp.array(value, jnp.float32)
   return optax.tree.set(opt_state, learning_rate=new_value)
+
+
+def moments(opt_state: Any) -> dict[str, Any]:
+  """Adam's count and moments, as `with_moments` takes them.
+
+  Args:
+    opt_state: of a `make_optimizer`.
+
+  Returns:
+    {'count': i32[], 'mu': means, 'nu': means of squares}, trees of the
+    parameters without frozen vectors.
+  """
+  (adam,) = (
+    leaf
+    for leaf in jax.tree.leaves(opt_state, is_leaf=_is_adam)
+    if _is_adam(leaf)
+  )
+  return adam._asdict()
+
+
+def with_moments(opt_state: Any, found: Mapping[str, Any]) -> Any:
+  """The state of a `make_optimizer` with the moments of another.
+
+  Args:
+    opt_state: of the optimizer.
+    found: of `moments`, of the same shapes.
+
+  Returns:
+    A state that shares its other buffers with `opt_state`.
+  """
+  adam = optax.ScaleByAdamState(**copy(dict(found)))
+  return jax.tree.map(
+    lambda leaf: adam if _is_adam(leaf) else leaf, opt_state, is_leaf=_is_adam
+  )
+
+
+def _is_adam(leaf: Any) -> bool:
+  return isinstance(leaf, optax.ScaleByAdamState)
 
 
 def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:

@@ -93,7 +93,7 @@ def test_any_table_is_prepared_as_its_file(tmp_path, from_file, form):
   assert manifest.source == 'table'
   assert [file['name'] for file in manifest.source_files] == ['table.parquet']
   assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-    *('manifest.json', 'vocabulary', 'train', 'validation', 'test')
+    *('manifest.json', 'past', 'vocabulary', 'train', 'validation', 'test')
   }
 
 

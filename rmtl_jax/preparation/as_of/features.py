@@ -13,7 +13,7 @@ feature is binned at its quantiles over train, as a numeric field with transform
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -23,6 +23,22 @@ from rmtl_jax.preparation import labels, sessions, source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import groups as asof_groups
 from rmtl_jax.preparation.as_of import rates as asof_rates
+
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+  """What is known of rows that come before all rows at hand.
+
+  Attributes:
+    counted: tables by window (`user`, `item`, `pair`), with its keys, the
+      `count` of earlier rows and the time of the `last`, ms.
+    told: relations by key, as `make_rates` takes them.
+    going_on: as `make_rates` takes it.
+  """
+
+  counted: Mapping[str, str]
+  told: Mapping[str, str]
+  going_on: str
 
 
 def add_features(
@@ -58,7 +74,7 @@ def add_features(
   fields = asof_groups.binned_fields(rows, supported.binned, details)
   return dataclasses.replace(
     rows,
-    view=_view(connection, rows, table, fields),
+    view=join(connection, rows, table, fields),
     fields=rows.fields + fields,
   )
 
@@ -71,6 +87,7 @@ def compute_features(
   idle_ms: int,
   train: Sequence[float] | None = None,
   labelled: str = '',
+  earlier: Earlier | None = None,
 ) -> tuple[str, dict[str, dict[str, Any]]]:
   """Computes the features of groups, not yet binned.
 
@@ -83,6 +100,7 @@ def compute_features(
     train: each task's prior rate; that of the train rows if None.
     labelled: SQL condition, over the rows as `r`, that a row has labels; other
       rows count in no rate. Empty if all have.
+    earlier: the past of these rows' users and items; None if there is none.
 
   Returns:
     A table with `row_id` and a DOUBLE per feature, named without PREFIX, and
@@ -99,7 +117,7 @@ def compute_features(
       ],
     )
   tables, details = _compute_groups(
-    connection, keyed, rows, groups, idle_ms, train
+    connection, keyed, rows, groups, idle_ms, train, earlier
   )
   connection.execute(f'DROP TABLE {keyed}')
   # Joined two by two, once: every join of a view takes memory at every use.
@@ -157,17 +175,13 @@ def _compute_groups(
   groups: tuple[str, ...],
   idle_ms: int,
   train: Sequence[float] | None,
+  earlier: Earlier | None,
 ) -> tuple[list[str], dict[str, dict[str, Any]]]:
   """Computes each group's table, keyed by `row_id`, and details by name."""
   tables, made = [], []
   features = asof_groups.window_features(rows, groups)
   if features:
-    columns = [f'{f.sql} AS {sql.quote(f.name)}' for f in features]
-    tables.append(sql.unique_name('windows'))
-    connection.execute(
-      f'CREATE TABLE {tables[0]} AS SELECT row_id, {", ".join(columns)}'
-      f' FROM {keyed}'
-    )
+    tables.append(_windows(connection, keyed, features, earlier))
   if 'rates' in groups:
     assert train is not None
     made += asof_rates.make_rates(
@@ -177,6 +191,7 @@ def _compute_groups(
       rows.binary_tasks,
       idle_ms,
       train,
+      *((earlier.told, earlier.going_on) if earlier else ()),
     )
   if 'feedback' in groups:
     assert train is not None
@@ -187,13 +202,55 @@ def _compute_groups(
   return tables + [one.table for one in made], details
 
 
-def _view(
+def _windows(
+  connection: duckdb.DuckDBPyConnection,
+  keyed: str,
+  features: Sequence[asof_groups.Feature],
+  earlier: Earlier | None,
+) -> str:
+  """Makes the table of the features that windows compute."""
+  table = sql.unique_name('windows')
+  values = ', '.join(f'{f.sql} AS {sql.quote(f.name)}' for f in features)
+  query = f'SELECT row_id, {values} FROM {keyed}'
+  if earlier is not None:
+    query, joins = f'(SELECT *, {values} FROM {keyed}) k', ''
+    for name, counted in earlier.counted.items():
+      same = ' AND '.join(
+        f'k.{key} = e_{name}.{key}' for key in asof_groups.window_keys(name)
+      )
+      joins += f' LEFT JOIN {counted} e_{name} ON {same}'
+    columns = ', '.join(
+      f'CAST({_value(f, earlier)} AS DOUBLE) AS {sql.quote(f.name)}'
+      for f in features
+    )
+    query = f'SELECT k.row_id, {columns} FROM {query}{joins}'
+  connection.execute(f'CREATE TABLE {table} AS {query}')
+  return table
+
+
+def _value(feature: asof_groups.Feature, earlier: Earlier) -> str:
+  if feature.window in earlier.counted:
+    return feature.after(f'e_{feature.window}')
+  return sql.quote(feature.name)
+
+
+def join(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
   table: str,
   fields: tuple[source.SourceField, ...],
 ) -> str:
-  """Joins the features to the reader's view, as columns `x_asof_<name>`."""
+  """Joins the features to the reader's view, as columns `x_asof_<name>`.
+
+  Args:
+    connection: holds the rows.
+    rows: the reader's result.
+    table: of `compute_features`.
+    fields: the features to join.
+
+  Returns:
+    A view.
+  """
   view = sql.unique_name('asof')
   columns = ', '.join(
     f'a.{sql.quote(field.name.removeprefix(asof_groups.PREFIX))}'

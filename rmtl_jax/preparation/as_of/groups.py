@@ -11,7 +11,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source
+from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 from rmtl_jax.preparation.as_of import rates as asof_rates
@@ -66,9 +66,25 @@ class Feature:
       value = f'nullif(timestamp - first_value(timestamp) OVER ({order}), 0)'
     else:
       value = f'timestamp - last_value(timestamp) OVER ({order} {_EARLIER})'
-    keys = _WINDOWS[self.window].split(', ')
-    known = ' AND '.join(f'{key} IS NOT NULL' for key in keys)
+    known = ' AND '.join(f'{k} IS NOT NULL' for k in window_keys(self.window))
     return f'CAST(CASE WHEN {known} THEN {value} END AS DOUBLE)'
+
+  def after(self, earlier: str) -> str:
+    """SQL of the value where further rows come before all of these.
+
+    Args:
+      earlier: table with the `count` of the window's further rows and the time
+        of the `last`; NULL if there is none.
+    """
+    value = sql.quote(self.name)
+    if self.what == 'rows':
+      return f'nullif(coalesce({value}, 0) + coalesce({earlier}.count, 0), 0)'
+    return f'coalesce({value}, timestamp - {earlier}.last)'
+
+
+def window_keys(window: str) -> list[str]:
+  """SQL of the keys of a window."""
+  return _WINDOWS[window].split(', ')
 
 
 _FEATURES = (

@@ -10,7 +10,7 @@ known time that lies after the rest counts from that time on.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -57,6 +57,8 @@ def make_rates(
   tasks: Sequence[source.SourceTask],
   idle_ms: int,
   train: Sequence[float],
+  told: Mapping[str, str] | None = None,
+  going_on: str = '',
 ) -> tuple[FeatureTable, ...]:
   """Computes rates by each key.
 
@@ -71,17 +73,26 @@ def make_rates(
     tasks: the reader's.
     idle_ms: a session rests after a gap of more than this, ms.
     train: each task's prior rate.
+    told: relations by key, of earlier rows that are not at hand: the key, a
+      `time` and the columns of `event_sums`.
+    going_on: table of further rows, as `keyed`, which get no rates but count in
+      those of others; empty if there are none.
 
   Returns:
     One table per key.
   """
   rested = sql.unique_name('rested')
-  query = rested_sql(keyed, keys, tasks, idle_ms)
+  everything = keyed
+  if going_on:
+    everything = f'(FROM {keyed} UNION ALL BY NAME FROM {going_on})'
+  query = rested_sql(everything, keys, tasks, idle_ms)
   connection.execute(f'CREATE TABLE {rested} AS {query}')
   details = rate_details(keys, tasks, train)
   found = tuple(
     FeatureTable(
-      _of_key(connection, keyed, rested, key, tasks, train),
+      _of_key(
+        connection, keyed, rested, key, tasks, train, (told or {}).get(key, '')
+      ),
       {name: one for name, one in details.items() if one['key'] == key},
     )
     for key in keys
@@ -212,11 +223,12 @@ def _of_key(
   key: str,
   tasks: Sequence[source.SourceTask],
   train: Sequence[float],
+  told: str,
 ) -> str:
   """Makes a table of the rates by one key."""
   # What every session has told of the key, less what the row's own session has:
   # only sessions that go on after a rest can have told anything by then.
-  every = _running(connection, rested, [key], tasks)
+  every = _running(connection, rested, [key], tasks, told)
   resumed = f'(FROM {rested} WHERE resumed)'
   own = _running(connection, resumed, ['session_id', key], tasks)
 
@@ -283,11 +295,15 @@ def _running(
   rested: str,
   keys: Sequence[str],
   tasks: Sequence[source.SourceTask],
+  told: str = '',
 ) -> str:
   """Makes running sums per key up to `time`.
 
   Rows `n`, positives `s_<i>`, and rows `n_<i>` of a task that not all have.
   """
+  events = events_sql(rested, keys, tasks)
+  if told:
+    events += f' UNION ALL FROM {told}'
   by, sums = sql.quote_all(keys), event_sums(tasks)
   given = ' AND '.join(f'{sql.quote(key)} IS NOT NULL' for key in keys)
   totals = ', '.join(f'sum({name}) AS {name}' for name in sums)
@@ -297,7 +313,7 @@ def _running(
   table = sql.unique_name('running')
   connection.execute(
     f'CREATE TABLE {table} AS SELECT {by}, time, {running} FROM ('
-    f' SELECT {by}, time, {totals} FROM ({events_sql(rested, keys, tasks)})'
+    f' SELECT {by}, time, {totals} FROM ({events})'
     f' WHERE {given} GROUP BY {by}, time)'
     f' WINDOW past AS (PARTITION BY {by} ORDER BY time)'
   )

@@ -10,7 +10,7 @@ independent rows, it is about (groups - 1) (1 / n + 1 / m) for n and m rows.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 TRAIN, *OTHERS = manifest_lib.SPLITS
 # Groups of a category: row 0, this many values, the rest.
 _MOST_VALUES = 50
-_BINS = 10
+BINS = 10
 # Rows that every group has at least, so that its logarithm is finite.
 _PRIOR = 0.5
 ALIKE, DIFFERENT = 0.1, 0.25
@@ -99,6 +99,49 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
+def frequent_values(train: np.ndarray) -> list[int]:
+  """Row 0 and train's most frequent values, the groups of a vocabulary.
+
+  Args:
+    train: rows of every id.
+  """
+  top = np.argsort(-train[1:], kind='stable')[:_MOST_VALUES] + 1
+  return [0, *top.tolist()]
+
+
+def group_values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Rows of row 0, of each of train's most frequent values, and of the rest.
+
+  Args:
+    counts: rows of every id, by split; TRAIN is one.
+  """
+  ids, grouped = frequent_values(counts[TRAIN]), {}
+  for name, of_value in counts.items():
+    shown = of_value[ids]
+    grouped[name] = np.append(shown, of_value.sum() - shown.sum())
+  return grouped
+
+
+def bin_edges(quantiles: Sequence[float]) -> np.ndarray:
+  """Train's deciles, equal ones once."""
+  return np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
+
+
+def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
+  """SQL of a number's bin, from 0, by train's deciles; and how many there are.
+
+  Args:
+    column: SQL of the number, DOUBLE.
+    quantiles: of train, increasing.
+  """
+  edges = bin_edges(quantiles)
+  place = ' + '.join(
+    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
+    for edge in edges
+  )
+  return place, len(edges) + 1
+
+
 class Groups(NamedTuple):
   """Groups of a field's values, and how many values each has.
 
@@ -164,17 +207,12 @@ def _count_bins(
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
-    ends = ', '.join(str(i / _BINS) for i in range(_BINS + 1))
+    ends = ', '.join(str(i / BINS) for i in range(BINS + 1))
     quantiles = sql.fetch_row(
       connection,
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
     )[0]
-  inner = np.quantile(quantiles, np.arange(1, _BINS) / _BINS)
-  edges = np.unique(inner)
-  place = ' + '.join(
-    f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
-    for edge in edges
-  )
+  place, bins = bin_sql(column, quantiles)
   sums = {}
   for name, relation in rows.items():
     found = connection.execute(
@@ -183,10 +221,10 @@ def _count_bins(
     ).fetchall()
     if any(at is None for at, *_ in found):
       raise splits.broken(data_dir / name, field.column, 'no value in a row')
-    sums[name] = np.zeros((len(edges) + 1, 3))
+    sums[name] = np.zeros((bins, 3))
     for at, *of_bin in found:
       sums[name][at] = of_bin
-  return edges, sums
+  return bin_edges(quantiles), sums
 
 
 def _of_number(
@@ -232,17 +270,13 @@ def _of_vocabulary(
   counts: Mapping[str, np.ndarray], field: manifest_lib.Field
 ) -> Groups:
   """Groups of a vocabulary: row 0, train's most frequent values, the rest."""
-  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
-  ids, of_groups = (0, *map(int, top)), {}
-  for name, of_value in counts.items():
-    shown = of_value[list(ids)]
-    of_groups[name] = np.append(shown, of_value.sum() - shown.sum())
   known = known_rows(field)
   blank = {
     n: float((c.sum() - c[known].sum()) / max(c.sum(), 1))
     for n, c in counts.items()
   }
-  return Groups(ids, of_groups, blank)
+  ids = tuple(frequent_values(counts[TRAIN]))
+  return Groups(ids, group_values(counts), blank)
 
 
 def known_rows(field: manifest_lib.Field) -> slice:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation import sessions, source, sql, windows
 from rmtl_jax.preparation.raw import times
 
 
@@ -31,6 +31,10 @@ class EventKinds:
   impressions: tuple[int, ...]
   labels: Mapping[str, tuple[int, ...]]
 
+
+# Where a log is extended, the table of the open events of the log so far: the
+# columns of `Pairs.open_events`, with negative `row_id`.
+PAST = 'past_events'
 
 # Codes of a shop's events.
 VIEW, CART, PURCHASE = 0, 1, 2
@@ -55,6 +59,9 @@ class Pairs:
     pairs: all pairs.
     sessions: sessions of the log.
     duplicates: events that repeat another one exactly.
+    open_events: table of the events of sessions that had not been idle for
+      long when the log ended: `row_id`, `session` (if the log has them),
+      `visitor`, `item`, `timestamp` and `event`.
   """
 
   table: str
@@ -63,6 +70,7 @@ class Pairs:
   pairs: int
   sessions: int
   duplicates: int
+  open_events: str
 
 
 def make_pairs(
@@ -76,6 +84,7 @@ def make_pairs(
   has_split: bool = False,
   identity: tuple[str, ...],
   keep_unviewed: bool,
+  window: windows.Window,
 ) -> Pairs:
   """Cuts sessions and joins each session's events of an item to a pair.
 
@@ -90,7 +99,9 @@ def make_pairs(
     has_split: whether the view has `split`, which no session spans.
     identity: columns in which exact duplicates are equal.
     keep_unviewed: keep pairs without an impression, timed at their first event.
+    window: events outside of it are left out.
   """
+  events, identity = _gather(connection, events, window, identity)
   numbered = sessions.number_sessions(
     connection,
     events,
@@ -99,7 +110,7 @@ def make_pairs(
     has_user=has_user,
     has_split=has_split,
     identity=identity,
-    carry=('visitor', 'item', 'event'),
+    carry=('visitor', 'item', 'event', *(['session'] if has_session else [])),
     drop=False,  # they change no first time
   )
   gathered, table = sql.unique_name('gathered'), sql.unique_name('pairs')
@@ -128,10 +139,62 @@ def make_pairs(
     f' JOIN {numbered.table} n ON n.rowid = g.position'
   )
   connection.execute(f'DROP TABLE {gathered}')
+  open_events = _open_events(connection, numbered.table, idle_ms, window)
   connection.execute(f'DROP TABLE {numbered.table}')
   return Pairs(
-    table, tuple(kinds.labels), unviewed, pairs, last + 1, numbered.duplicates
+    table,
+    tuple(kinds.labels),
+    unviewed,
+    pairs,
+    last + 1,
+    numbered.duplicates,
+    open_events,
   )
+
+
+def _gather(
+  connection: duckdb.DuckDBPyConnection,
+  events: str,
+  window: windows.Window,
+  identity: tuple[str, ...],
+) -> tuple[str, tuple[str, ...]]:
+  """The events inside of the window, after those of the log so far.
+
+  Returns:
+    A view, and the columns in which its duplicates are equal.
+  """
+  view, extended = sql.unique_name('events'), sql.has_table(connection, PAST)
+  if not window and not extended:
+    return events, identity
+  inside = f'SELECT *, 0 AS alone FROM {events} WHERE {window.condition}'
+  if extended:
+    inside += (
+      ' UNION ALL BY NAME SELECT *, visitor AS "user", row_id AS alone'
+      f' FROM {PAST}'
+    )
+  connection.execute(f'CREATE VIEW {view} AS {inside}')
+  return view, (*identity, 'alone')
+
+
+def _open_events(
+  connection: duckdb.DuckDBPyConnection,
+  numbered: str,
+  idle_ms: int,
+  window: windows.Window,
+) -> str:
+  """Makes `Pairs.open_events`."""
+  table = sql.unique_name('open_events')
+  end = window.until
+  if end is None:
+    end = sql.fetch_row(
+      connection, f'SELECT coalesce(max(timestamp), 0) FROM {numbered}'
+    )[0]
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT n.* EXCLUDE (session_number, tied)'
+    f' FROM {numbered} n SEMI JOIN (SELECT session_number FROM {numbered}'
+    f'  WHERE timestamp >= {end - idle_ms}) s USING (session_number)'
+  )
+  return table
 
 
 def categorical_field(name: str) -> source.SourceField:

@@ -14,7 +14,7 @@ import duckdb
 
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import source, sql, windows
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
@@ -79,6 +79,7 @@ def read(
     has_session=True,
     identity=(raw.ROW_HASH,),
     keep_unviewed=options.keep_unviewed,
+    window=windows.of(options),
   )
   categorical = _CATEGORICAL | times.parts('p.timestamp')
   # Some logs have prices below zero, which are missing values.
@@ -109,6 +110,7 @@ def read(
     tasks=pairs.TASKS,
     table=table,
     keys=found.table,
+    open_events=found.open_events,
     files=tuple(paths),
     has_session=True,
     time_column='event_time',

@@ -13,7 +13,7 @@ import pathlib
 import duckdb
 
 from rmtl_jax.config import prepare as prepare_config
-from rmtl_jax.preparation import source, sql
+from rmtl_jax.preparation import source, sql, windows
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.raw import times
@@ -71,6 +71,7 @@ def read(
     has_session=False,
     identity=('user', 'item', 'event', 'transactionid'),
     keep_unviewed=options.keep_unviewed,
+    window=windows.of(options),
   )
   columns = {'visitor': 'p."user"', 'item': 'p.item'}
   joins = ''
@@ -98,6 +99,7 @@ def read(
     tasks=pairs.TASKS,
     table=table,
     keys=found.table,
+    open_events=found.open_events,
     files=tuple(files),
     has_session=True,
     user_field='visitor',

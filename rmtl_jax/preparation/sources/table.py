@@ -11,7 +11,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import parquet
-from rmtl_jax.preparation import given_splits, source, sql
+from rmtl_jax.preparation import given_splits, source, sql, windows
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation.raw import csv as raw_csv
 from rmtl_jax.preparation.raw import files as raw
@@ -97,6 +97,7 @@ def read(
     schema.item or '',
     round(options.idle_minutes * 60_000),
     options.any_dates,
+    windows.of(options),
   )
 
 

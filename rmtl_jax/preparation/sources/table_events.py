@@ -7,7 +7,7 @@ import dataclasses
 import duckdb
 
 from rmtl_jax import types
-from rmtl_jax.preparation import checks, source, sql
+from rmtl_jax.preparation import checks, source, sql, windows
 from rmtl_jax.preparation.raw import files as raw
 from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import pairs
@@ -49,6 +49,7 @@ def to_impressions(
   item_column: str,
   idle_ms: int,
   any_dates: bool,
+  window: windows.Window,
 ) -> source.SourceTable:
   """Joins each session's events of an item to one row.
 
@@ -61,6 +62,7 @@ def to_impressions(
     item_column: the raw column of the item, for errors.
     idle_ms: longest gap within a session, ms.
     any_dates: as for `checks.check`.
+    window: events outside of it are left out.
 
   Raises:
     types.InputError: an event without a time, an item, or a session and user,
@@ -103,6 +105,7 @@ def to_impressions(
     has_split=rows.has_split,
     identity=(raw.ROW_HASH,),
     keep_unviewed=events.keep_unviewed,
+    window=window,
   )
   dropped, figures = pairs.count_pairs(found, events.keep_unviewed)
   if counts.get(None):
@@ -113,6 +116,7 @@ def to_impressions(
     keys=found.table,
     has_session=True,
     identity=(),
+    open_events=found.open_events,
     dropped=dropped,
     counts=figures,
     warnings=tuple(

@@ -1,0 +1,135 @@
+"""`rmtl backtest`: going on with every new day against starting anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from rmtl_jax.commands import common, prepare
+from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import values as config_values
+
+# Settings of the preparation that are the backtest's own.
+_OWN = frozenset(
+  {
+    'data_dir',
+    'overwrite',
+    'extend',
+    'since',
+    'until',
+    'split',
+    'split_by',
+    'split_dates',
+    'split_column',
+    'split_values',
+    'split_seed',
+    'validation_dir',
+    'test_dir',
+    'validation_share',
+  }
+)
+
+
+def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
+  """Defines the flags of the command."""
+  common.define_workdir(values)
+  flags.DEFINE_integer(
+    'days',
+    7,
+    'Days to evaluate on, the last ones of the log.',
+    lower_bound=1,
+    upper_bound=10_000,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'step', '1d', 'Length of a day: 1d, 7d, 12h, ...', flag_values=values
+  )
+  flags.DEFINE_list(
+    'seeds', ['0'], 'Of paired runs, each a chain.', flag_values=values
+  )
+  flags.DEFINE_list(
+    'continued',
+    [],
+    'Settings of runs that go on, as pretrain.max_epochs=3; the others are'
+    ' those of the run that they go on from.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'stage',
+    'all',
+    ['all', 'pretrain'],
+    'Which stages runs have: pretrain is a model without stages 2 and 3.',
+    flag_values=values,
+  )
+  prepare.define_settings(values, _OWN)
+  config_flags.define(values, argv)
+
+
+def execute(values: flags.FlagValues) -> int:
+  """Runs the command; returns the exit code."""
+  path = common.workdir(values)
+  source = prepare.settings(values, _OWN)
+  config_flags.parse(values)
+  seeds = common.integers('seeds', common.value(values, 'seeds'))
+  continued = _continued(common.value(values, 'continued'))
+  common.start_jax(values)
+  from rmtl_jax import run
+  from rmtl_jax.report import tables
+  from rmtl_jax.report.backtest import page
+  from rmtl_jax.report.backtest import tables as backtest_tables
+  from rmtl_jax.report.page import files
+  from rmtl_jax.runtime import progress
+  from rmtl_jax.studies.backtest import backtest
+
+  stage = common.value(values, 'stage')
+  options = backtest.Options(
+    common.value(values, 'days'),
+    common.value(values, 'step'),
+    tuple(seeds),
+    continued,
+    run.ORDER if stage == 'all' else (stage,),
+  )
+  live = progress.Progress(brief=True)
+  record = common.interruptible(
+    lambda number: backtest.backtest(
+      path,
+      source,
+      lambda manifest: config_flags.parse(values, manifest),
+      options,
+      live,
+      number,
+    )
+  )
+  if isinstance(record, int):
+    return record
+  report = files.write(page.build(record, path.name), path / 'report')
+  print(tables.text(tables.plain(backtest_tables.of_days(record), 'Days')))
+  for task in record['tasks']:
+    cells = backtest_tables.of_task(record, task)
+    print(tables.text(tables.plain(cells, task), 120))
+  print(
+    tables.text(
+      tables.plain(
+        backtest_tables.differences(record), 'Continued minus from scratch'
+      )
+    )
+  )
+  print(tables.text(tables.plain(backtest_tables.times(record), 'Seconds')))
+  for line in page.headline(record):
+    print(tables.wrapped(line))
+  print(tables.text_of_paths(results=path / 'backtest.json', report=report))
+  return 0
+
+
+def _continued(texts: Sequence[str]) -> dict[str, Any]:
+  """The settings in --continued.
+
+  Raises:
+    types.InputError: no such setting, or a value of another type.
+  """
+  known = config_values.flatten(config_values.from_dict({}))
+  return dict(
+    config_values.parse_setting('--continued', text, known) for text in texts
+  )

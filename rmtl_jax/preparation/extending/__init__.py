@@ -1,0 +1,1 @@
+"""Adds the rows of new days to prepared data."""

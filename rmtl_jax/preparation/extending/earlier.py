@@ -1,0 +1,187 @@
+"""What past rows tell of the users and items of new ones.
+
+All new rows come after all past ones. So a count of earlier rows is the count
+among new rows plus that of past ones, which takes one pass over the past and no
+window. The same goes for labels of sessions that had come to rest, with labels
+that were known, before the first new row; only the few other sessions go
+through the windows of rmtl_jax.preparation.as_of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import rates as asof_rates
+from rmtl_jax.preparation.extending import past as past_lib
+
+
+def find(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  past: past_lib.Past,
+  boundaries: sessions.Boundaries,
+  idle_ms: int,
+  groups: Sequence[str],
+) -> asof.Earlier:
+  """Sums up the past of the keys of new rows.
+
+  Args:
+    connection: holds the rows.
+    rows: new rows.
+    past: the rows before.
+    boundaries: starts of validation and test. A past row counts where it is in
+      a split by them, with the label that is known at that split's end.
+    idle_ms: as for asof.compute_features.
+    groups: of as-of features.
+  """
+  seen = sql.unique_name('seen')
+  connection.execute(f'CREATE VIEW {seen} AS {_seen(rows, past, boundaries)}')
+  keys = asof_groups.keys(rows)
+  wanted = {}
+  if set(groups) & set(asof_groups.KEYED):
+    wanted |= {key: (key,) for key in keys}
+  if 'views' in groups:
+    wanted['pair'] = tuple(asof_groups.KEYS)
+  counted, told, going_on = {}, {}, ''
+  rated = 'rates' in groups
+  if rated:
+    going_on = _going_on(connection, rows, seen, boundaries, idle_ms)
+  for name, key in wanted.items():
+    with_labels = rated and name != 'pair'
+    counted[name] = _count(
+      connection, rows, seen, key, going_on if with_labels else ''
+    )
+    if with_labels:
+      told[name] = _told(connection, rows, counted[name], key[0], boundaries)
+  return asof.Earlier(counted, told, going_on)
+
+
+def _seen(
+  rows: source.SourceTable,
+  past: past_lib.Past,
+  boundaries: sessions.Boundaries,
+) -> str:
+  """SQL of the past rows that are in a split, as `make_rates` takes rows."""
+  end = sessions.split_end_sql(
+    sessions.split_sql('start', boundaries), boundaries
+  )
+  columns = ['row_id', 'number AS session_id', 'start', 'timestamp']
+  columns += [sql.quote(key) for key in asof_groups.keys(rows)]
+  names = [task.name for task in rows.binary_tasks]
+  values: dict[str, str] = {}
+  for i, task in enumerate(rows.binary_tasks):
+    label, time = f'y_{i}', 'NULL::BIGINT'
+    if task.timed:
+      # An event after the split's end does not count.
+      label = f'CASE WHEN t_{i} >= {end} THEN 0 ELSE y_{i} END'
+      time = f't_{i}'
+    elif task.known_after_ms is not None:
+      time = f'timestamp + {task.known_after_ms}'
+    if task.only_after and task.after in names:
+      label = f'CASE WHEN {values[task.after]} = 1 THEN {label} END'
+    values[task.name] = label
+    columns += [f'CAST({label} AS BIGINT) AS y_{i}', f'{time} AS t_{i}']
+  return f'SELECT {", ".join(columns)} FROM {past.rows} WHERE timestamp < {end}'
+
+
+def _going_on(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  seen: str,
+  boundaries: sessions.Boundaries,
+  idle_ms: int,
+) -> str:
+  """Makes a table of the rows of sessions that may tell something later on."""
+  table = sql.unique_name('going_on')
+  start = boundaries[1]
+  late = [f'timestamp >= {start} - {idle_ms}']
+  late += [f't_{i} >= {start}' for i in range(len(rows.binary_tasks))]
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT s.* EXCLUDE (start) FROM {seen} s SEMI'
+    f' JOIN (SELECT session_id FROM {seen} WHERE {" OR ".join(late)})'
+    ' USING (session_id)'
+  )
+  return table
+
+
+def _count(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  seen: str,
+  keys: Sequence[str],
+  going_on: str,
+) -> str:
+  """Makes a table of sums by key, for the keys of new rows.
+
+  `count` and `last` (ms) of all rows; of those whose labels are told
+  the sums of asof_rates.event_sums, where `going_on` is the table of others.
+  """
+  given = {'user': '"user"', 'item': sql.quote(rows.item_column)}
+  wanted = ', '.join(
+    f'{sql.null_if_empty(given[key])} AS {sql.quote(key)}' for key in keys
+  )
+  by, sums = sql.quote_all(keys), ''
+  if going_on:
+    tasks = rows.binary_tasks
+    rests = f'session_id NOT IN (SELECT session_id FROM {going_on})'
+    some = [f'y_{i} IS NOT NULL' for i in range(len(tasks))]
+    join = ' OR ' if asof_rates.lacking(tasks) else ' AND '
+    told = {'n': f'count(*) FILTER ({rests} AND ({join.join(some)}))'}
+    for i in range(len(tasks)):
+      told[f's_{i}'] = f'count(*) FILTER ({rests} AND y_{i} = 1)'
+    for i in asof_rates.lacking(tasks):
+      told[f'n_{i}'] = f'count(*) FILTER ({rests} AND {some[i]})'
+    sums = ''.join(
+      f', {told[name]} AS {name}' for name in asof_rates.event_sums(tasks)
+    )
+  table = sql.unique_name('counted')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT {by}, count(*) AS count,'
+    f' max(timestamp) AS last{sums} FROM {seen} SEMI JOIN (SELECT DISTINCT'
+    f' {wanted} FROM {rows.view}) USING ({by}) GROUP BY {by}'
+  )
+  return table
+
+
+def _told(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  counted: str,
+  key: str,
+  boundaries: sessions.Boundaries,
+) -> str:
+  """Makes a view of what was told of a key just before the first new row."""
+  view = sql.unique_name('told')
+  sums = ', '.join(asof_rates.event_sums(rows.binary_tasks))
+  assert boundaries[1] is not None
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT {sql.quote(key)}, {boundaries[1] - 1} AS'
+    f' time, {sums} FROM {counted} WHERE n > 0'
+  )
+  return view
+
+
+def shown(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  past: past_lib.Past,
+  boundaries: sessions.Boundaries,
+) -> str:
+  """Makes a table of past rows of new rows' users: what they were shown."""
+  table, end = (
+    sql.unique_name('shown'),
+    sessions.split_end_sql(sessions.split_sql('start', boundaries), boundaries),
+  )
+  user = sql.null_if_empty('"user"')
+  connection.execute(
+    f'CREATE TABLE {table} AS SELECT number AS session_id, "user", timestamp,'
+    f' item AS {sql.quote(rows.item_column)} FROM {past.rows} SEMI JOIN ('
+    f' SELECT DISTINCT {user} AS "user" FROM {rows.view}) USING ("user")'
+    f' WHERE timestamp < {end} AND item IS NOT NULL'
+  )
+  return table

@@ -1,0 +1,261 @@
+"""Encodes new rows as prepared data has encoded its own."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import (
+  encode,
+  lists,
+  numbers,
+  sessions,
+  source,
+  sql,
+  vocabulary,
+)
+from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.extending import past as past_lib
+from rmtl_jax.preparation.extending import settings, vocabularies
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+  """New rows, encoded.
+
+  Attributes:
+    rows: the encoded rows; their fields have the grown sizes.
+    grown: vocabularies by field name, of the fields that have one.
+  """
+
+  rows: encode.Encoded
+  grown: dict[str, vocabularies.Grown]
+
+
+def fields_of(
+  rows: source.SourceTable, base: settings.Base
+) -> tuple[source.SourceField, ...]:
+  """The reader's fields that the data has, in its order.
+
+  Raises:
+    types.InputError: the new log lacks a field.
+  """
+  by_name = {field.name: field for field in rows.fields}
+  for field in base.manifest.fields:
+    if field.name not in by_name:
+      raise types.InputError(
+        f'{rows.table.files[0].path}: has no field {field.name!r}, which'
+        f' {base.directory} has'
+      )
+  return tuple(by_name[field.name] for field in base.manifest.fields)
+
+
+def apply(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+  base: settings.Base,
+  past: past_lib.Past,
+  shown: str,
+) -> Encoding:
+  """Encodes new rows with the vocabularies, bins and scales of the data.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: new rows with as-of features; fields are those of the data.
+    places: of the rows in test.
+    base: the data.
+    past: the rows before.
+    shown: table of what users were shown before; empty if nobody asks.
+  """
+  known = {field.name: field for field in base.manifest.fields}
+  joined = encode.with_places(connection, rows, places, places.table)
+  binned = [f for f in rows.fields if f.transform == 'bins']
+  edges = {f.name: known[f.name].details['edges'] for f in binned}
+  featured = sql.unique_name('featured')
+  view = encode.add_bins(connection, joined, binned, edges)
+  connection.execute(f'CREATE TABLE {featured} AS FROM {view}')
+
+  grown, found, encoded_lists = {}, {}, {}
+  for field in rows.fields:
+    column = encode.id_column(field)
+    if encode.is_categorical(field):
+      grown[field.name] = _grow(connection, field, featured, base, shown)
+      found[column] = grown[field.name].values
+    elif encode.has_lists(field):
+      encoded = _lists(connection, field, featured, base)
+      grown[field.name], encoded_lists[field.source_column] = encoded
+  for field in rows.fields:
+    if field.vocabulary_owner and not encode.is_history(field):
+      owner = grown[field.vocabulary_owner]
+      encoded_lists[field.source_column] = lists.encode_sequences(
+        connection,
+        featured,
+        field.source_column,
+        dataclasses.replace(owner.values, table=f'(FROM {owner.everything})'),
+        known[field.name].width,
+        known[field.name].width,
+      )
+  histories = _histories(connection, rows, places, found, shown)
+  users = _users(connection, rows, featured, past, base)
+  table = encode.apply(
+    connection,
+    featured,
+    rows,
+    places,
+    found,
+    encoded_lists,
+    histories,
+    users,
+  )
+  fields = tuple(_sized(field, grown) for field in base.manifest.fields)
+  scales = {
+    f.column: numbers.Normalisation(f.details['mean'], f.details['deviation'])
+    for f in fields
+    if f.kind == 'numeric'
+  }
+  return Encoding(
+    encode.Encoded(
+      table=table,
+      step=places.step,
+      columns=encode.columns(rows, fields, scales, places.step),
+      fields=fields,
+      vocabularies={name: one.values for name, one in grown.items()},
+      cut_values={
+        f.name: encoded_lists[f.source_column].cut
+        for f in rows.fields
+        if f.source_column in encoded_lists
+      },
+      constant=(),
+      users=users.table,
+    ),
+    grown,
+  )
+
+
+def _grow(
+  connection: duckdb.DuckDBPyConnection,
+  field: source.SourceField,
+  featured: str,
+  base: settings.Base,
+  shown: str,
+) -> vocabularies.Grown:
+  """Grows the vocabulary of a categorical field."""
+  column = sql.quote(encode.id_column(field))
+  counts = f'SELECT {column} AS key, 1 AS one FROM {featured}'
+  if shown and field.name == base.manifest.item_field:
+    # Items of the past are looked up, for histories, and add nothing.
+    counts += f' UNION ALL SELECT {column}, 0 FROM {shown}'
+  counts = f'SELECT key, sum(one)::BIGINT AS count FROM ({counts}) GROUP BY key'
+  known = next(f for f in base.manifest.fields if f.name == field.name)
+  return vocabularies.grow(
+    connection,
+    base.directory / 'vocabulary' / f'{field.name}.parquet',
+    known,
+    counts,
+    1 if field.transform == 'bins' else base.config.min_count,
+  )
+
+
+def _lists(
+  connection: duckdb.DuckDBPyConnection,
+  field: source.SourceField,
+  featured: str,
+  base: settings.Base,
+) -> tuple[vocabularies.Grown, lists.ListEncoding]:
+  """Grows the vocabulary of a multi-valued field and encodes its lists."""
+  known = next(f for f in base.manifest.fields if f.name == field.name)
+  found: list[vocabularies.Grown] = []
+
+  def build(counts: str) -> vocabulary.Vocabulary:
+    path = base.directory / 'vocabulary' / f'{field.name}.parquet'
+    found.append(
+      vocabularies.grow(connection, path, known, counts, base.config.min_count)
+    )
+    return found[0].values
+
+  encoded = lists.encode_lists_by(
+    connection, featured, field.source_column, known.width, build
+  )
+  return found[0], encoded
+
+
+def _histories(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+  found: dict[str, vocabulary.Vocabulary],
+  shown: str,
+) -> dict[str, str]:
+  """Makes the tables of histories, by column."""
+  histories = {}
+  for field in rows.fields:
+    if not encode.is_history(field):
+      continue
+    item = f'f_{field.vocabulary_owner}'
+    seen = encode.with_places(
+      connection, rows, places, places.past or places.table
+    )
+    view = sql.unique_name('shown')
+    connection.execute(
+      f'CREATE VIEW {view} AS SELECT session_id, "user", timestamp,'
+      f' {sql.quote(item)} FROM {seen} UNION ALL BY NAME FROM {shown}'
+    )
+    histories[field.source_column] = history.encode_histories(
+      connection, view, item, found[item].table, field.width
+    )
+  return histories
+
+
+def _users(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  featured: str,
+  past: past_lib.Past,
+  base: settings.Base,
+) -> encode.UserNumbers:
+  """Numbers of users: those that the data has given, and further ones."""
+  if not rows.has_user:
+    return encode.UserNumbers('NULL::BIGINT')
+  table, name = sql.unique_name('users'), sql.value_text('"user"')
+  connection.execute(
+    f'CREATE TABLE {table}_0 AS SELECT "user" AS key, {name} AS name FROM'
+    f' {featured} WHERE "user" IS NOT NULL GROUP BY "user" ORDER BY name'
+  )
+  if past.users:
+    # New ones count on from the largest number, in the order of their names.
+    last = f'(SELECT max(number) FROM {past.users})'
+    new = 'sum(CAST(k.number IS NULL AS INT)) OVER (ORDER BY name)'
+    connection.execute(
+      f'CREATE TABLE {table} AS SELECT u.key, name, CAST(coalesce(k.number,'
+      f' {last} + {new}) AS BIGINT) AS number'
+      f' FROM {table}_0 u LEFT JOIN {past.users} k USING (name)'
+    )
+  else:
+    connection.execute(
+      f'CREATE VIEW {table} AS SELECT *, TRY_CAST(name AS BIGINT) AS number'
+      f' FROM {table}_0'
+    )
+    wrong = connection.execute(
+      f'SELECT name FROM {table} WHERE number IS NULL ORDER BY name LIMIT 1'
+    ).fetchall()
+    if wrong:
+      raise types.InputError(
+        f'{rows.table.files[0].path}: user {wrong[0][0]!r:.80} is no whole'
+        f' number, as all users of {base.directory} are'
+      )
+  joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)
+  return encode.UserNumbers('u.number', joins, table if past.users else '')
+
+
+def _sized(
+  field: manifest_lib.Field, grown: dict[str, vocabularies.Grown]
+) -> manifest_lib.Field:
+  """The field with the size of its vocabulary."""
+  if field.kind == 'numeric':
+    return field
+  values = grown[field.vocabulary_owner or field.name].values
+  return dataclasses.replace(field, size=values.size)

@@ -1,0 +1,393 @@
+"""New days for prepared data: the flow of `rmtl prepare --extend`.
+
+read -> check -> find the seam -> go on with sessions -> as-of features with
+what past rows tell -> grow vocabularies -> encode -> link, write.
+`docs/new_days.md` says what equals data that is prepared at once.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import (
+  checks,
+  counts,
+  source,
+  splits,
+  sql,
+  windows,
+  writer,
+)
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import groups as asof_groups
+from rmtl_jax.preparation.as_of import history
+from rmtl_jax.preparation.extending import (
+  drift,
+  earlier,
+  encoding,
+  files,
+  settings,
+  stitch,
+  vectors,
+  vocabularies,
+)
+from rmtl_jax.preparation.extending import past as past_lib
+from rmtl_jax.preparation.raw import files as raw
+
+Progress = Callable[[str, float], None]
+
+
+def run(
+  connection: duckdb.DuckDBPyConnection,
+  reader: source.Reader,
+  config: prepare_config.PrepareConfig,
+  base: settings.Base,
+  directory: pathlib.Path,
+  progress: Progress,
+) -> manifest_lib.Manifest:
+  """Writes the data with the rows of a new log; the manifest is left out.
+
+  Args:
+    connection: where tables are made.
+    reader: of the new log.
+    config: settings, completed by `settings.read_base`.
+    base: the data.
+    directory: where files go.
+    progress: called with the stage's name and the fraction done.
+
+  Returns:
+    The manifest of the extended data.
+
+  Raises:
+    types.InputError: bad raw files, or rows that don't come after the data.
+  """
+  progress('read', 0.0)
+  first_row = base.manifest.report.get('raw_rows')
+  if type(first_row) is not int:
+    raise types.InputError(
+      f'{base.directory}: manifest.json: report lacks raw_rows; prepare it'
+      ' again'
+    )
+  past_lib.register_events(connection, base.directory, first_row)
+  rows = reader(connection, pathlib.Path(config.raw_dir), config)
+  rows = _new_alone(connection, splits.without_split(connection, rows))
+  progress('check', 0.35)
+  checks.check(connection, rows, config.any_dates)
+  window = windows.of(config)
+  rows = windows.restrict(connection, rows, window)
+  with (
+    concurrent.futures.ThreadPoolExecutor(1) as pool,
+    past_lib.open_past(connection, base.directory, rows, first_row) as past,
+  ):
+    digests = pool.map(raw.file_record, rows.files, raw.short_names(rows.files))
+    seam = _find_seam(connection, rows, base, past, window)
+    manifest = _add(
+      connection, rows, config, base, past, seam, directory, progress
+    )
+    new_files = tuple(digests)
+  return dataclasses.replace(
+    manifest, source_files=(*base.manifest.source_files, *new_files)
+  )
+
+
+def _new_alone(
+  connection: duckdb.DuckDBPyConnection, rows: source.SourceTable
+) -> source.SourceTable:
+  """Leaves out the past rows that a reader of events has joined."""
+  if not rows.open_events:
+    return rows
+  view = sql.unique_name('new')
+  connection.execute(
+    f'CREATE VIEW {view} AS FROM {rows.view} WHERE row_id >= 0'
+  )
+  return dataclasses.replace(rows, view=view)
+
+
+def _find_seam(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  base: settings.Base,
+  past: past_lib.Past,
+  window: windows.Window,
+) -> int:
+  """Where the data ends, ms.
+
+  Raises:
+    types.InputError: as for settings.seam, or a row that is earlier.
+  """
+  _, end = base.boundaries
+  limit = past.last_row + 1 if end is None else end
+  if window.since is None:
+    early = sql.fetch_row(
+      connection,
+      f'SELECT min(row_id) FROM {rows.view} WHERE timestamp < {limit}',
+    )[0]
+    if early is not None:
+      rows.table.fail(
+        early,
+        rows.time_column,
+        f'a time from {windows.shown(limit)} on, where {base.directory} ends;'
+        ' --since leaves earlier rows out',
+      )
+  first = sql.fetch_row(connection, f'SELECT min(timestamp) FROM {rows.view}')
+  return settings.seam(base, window, first[0], past.last)
+
+
+def _add(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  config: prepare_config.PrepareConfig,
+  base: settings.Base,
+  past: past_lib.Past,
+  seam: int,
+  directory: pathlib.Path,
+  progress: Progress,
+) -> manifest_lib.Manifest:
+  """Places, encodes and writes the new rows, and links the others."""
+  progress('sessions', 0.4)
+  idle_ms = round(config.idle_minutes * 60_000)
+  boundaries = (base.boundaries[0], seam, windows.of(config).until)
+  stitched = stitch.place(connection, rows, past, boundaries, idle_ms)
+  places = stitched.places
+  if not places.rows[2]:
+    raise types.InputError(
+      f'{config.raw_dir or config.source}: no new row is left for test:'
+      f' {stitched.left_out} are in sessions that began before'
+      f' {windows.shown(seam)}, and {places.immature[2]} have no label that is'
+      ' known by the end'
+    )
+  logged = rows
+  rows = _with_features(
+    connection, rows, base, past, stitched, boundaries, idle_ms
+  )
+  progress('encode', 0.55)
+  shown = ''
+  if history.GROUP in base.manifest.options.get('as_of', ()):
+    shown = earlier.shown(connection, rows, past, boundaries)
+  encoded = encoding.apply(connection, rows, places, base, past, shown)
+
+  progress('write', 0.8)
+  first_row = past.first_row
+  columns = tuple(
+    f'row_id + {first_row} AS row_id' if column == 'row_id' else column
+    for column in encoded.rows.columns
+  )
+  written = writer.write_parts(
+    connection,
+    dataclasses.replace(encoded.rows, columns=columns),
+    directory,
+    config.rows_per_file,
+    lambda done: progress('write', 0.8 + 0.1 * done),
+  )
+  rolled = files.roll(base.directory, base.manifest, directory)
+  _write_vocabularies(connection, encoded, base, directory)
+  vectors.extend(encoded, base, directory)
+  _write_past(connection, logged, stitched, past, encoded, base, directory)
+  progress('drift', 0.95)
+  drifted = drift.of_new_rows(connection, encoded, base.manifest)
+  return _manifest(
+    connection,
+    rows,
+    config,
+    base,
+    seam,
+    stitched,
+    encoded,
+    drifted,
+    written | rolled,
+  )
+
+
+def _with_features(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  base: settings.Base,
+  past: past_lib.Past,
+  stitched: stitch.Stitched,
+  boundaries: tuple[int | None, ...],
+  idle_ms: int,
+) -> source.SourceTable:
+  """Adds the data's as-of features to new rows."""
+  made = [f for f in base.manifest.fields if 'as_of' in f.details]
+  groups = tuple(dict.fromkeys(str(f.details['as_of']) for f in made))
+  groups = tuple(group for group in groups if group != history.GROUP)
+  fields = tuple(_declared(field) for field in made)
+  if groups:
+    table, _ = asof.compute_features(
+      connection,
+      rows,
+      stitched.places,
+      groups,
+      idle_ms,
+      train=_train_rates(base.manifest, rows),
+      earlier=earlier.find(connection, rows, past, boundaries, idle_ms, groups),
+    )
+    binned = tuple(f for f in fields if f.transform == 'bins')
+    view = asof.join(connection, rows, table, binned)
+    rows = dataclasses.replace(rows, view=view)
+  rows = dataclasses.replace(rows, fields=rows.fields + fields)
+  return dataclasses.replace(rows, fields=encoding.fields_of(rows, base))
+
+
+def _declared(field: manifest_lib.Field) -> source.SourceField:
+  """An as-of feature as `groups` declares it."""
+  if field.vocabulary_owner is not None:
+    return history.history_field(
+      field.name, field.vocabulary_owner, field.width
+    )
+  return source.SourceField(
+    field.name,
+    'numeric',
+    transform='bins',
+    bins=asof_groups.BINS,
+    details={'as_of': field.details['as_of']},
+  )
+
+
+def _train_rates(
+  manifest: manifest_lib.Manifest, rows: source.SourceTable
+) -> list[float]:
+  """Each task's prior rate, as the data's features record it."""
+  found = {
+    field.details['task']: field.details['train_rate']
+    for field in manifest.fields
+    if 'train_rate' in field.details
+  }
+  return [float(found.get(task.name, 0.0)) for task in rows.binary_tasks]
+
+
+def _write_vocabularies(
+  connection: duckdb.DuckDBPyConnection,
+  encoded: encoding.Encoding,
+  base: settings.Base,
+  directory: pathlib.Path,
+) -> None:
+  (directory / 'vocabulary').mkdir()
+  joined = [
+    base.directory / name for name in base.manifest.splits['validation'].files
+  ]
+  for field in base.manifest.fields:
+    if field.name in encoded.grown:
+      vocabularies.write(
+        connection,
+        encoded.grown[field.name],
+        field,
+        joined,
+        directory / 'vocabulary' / f'{field.name}.parquet',
+      )
+
+
+def _write_past(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  stitched: stitch.Stitched,
+  past: past_lib.Past,
+  encoded: encoding.Encoding,
+  base: settings.Base,
+  directory: pathlib.Path,
+) -> None:
+  """Links the past of the data, and writes that of the new rows."""
+  path = files.link_past(base.directory, directory)
+  past_lib.write_rows(
+    connection,
+    rows,
+    'p.number, p.start',
+    f'{stitched.everything} p USING (row_id)',
+    path,
+    past.first_row,
+    past.kinds,
+  )
+  if past.users:
+    past_lib.write_users(
+      connection,
+      f'FROM {past.users} UNION SELECT name, number FROM {encoded.rows.users}',
+      path.parent,
+    )
+  if rows.open_events:
+    past_lib.write_events(
+      connection, rows.open_events, path.parent, past.first_row
+    )
+
+
+def _manifest(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  config: prepare_config.PrepareConfig,
+  base: settings.Base,
+  seam: int,
+  stitched: stitch.Stitched,
+  encoded: encoding.Encoding,
+  drifted: drift.Drift,
+  written: dict[str, tuple[str, ...]],
+) -> manifest_lib.Manifest:
+  old = base.manifest
+  of_new = counts.of_splits(
+    connection, encoded.rows, rows, stitched.places, written
+  )
+  step = {
+    'data': str(base.directory),
+    'since': windows.shown(seam) if not config.since else config.since,
+    'until': config.until or None,
+    'rows': stitched.places.rows[2],
+    'first_row_id': base.manifest.report['raw_rows'],
+  }
+  options = {k: v for k, v in old.options.items() if k not in _REPLACED}
+  if config.until:
+    options['until'] = config.until
+  return dataclasses.replace(
+    old,
+    fields=encoded.rows.fields,
+    splits=files.merge(old, written, seam) | of_new,
+    options=options
+    | {
+      'split_by': 'rolling',
+      'extended': [*old.options.get('extended', ()), step],
+    },
+    report=_report(connection, rows, base, stitched, encoded, drifted),
+  )
+
+
+# Options that say how the splits of the data were made.
+_REPLACED = ('split', 'split_dates', 'until')
+
+
+def _report(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  base: settings.Base,
+  stitched: stitch.Stitched,
+  encoded: encoding.Encoding,
+  drifted: drift.Drift,
+) -> dict[str, Any]:
+  """Counts of the new rows; `raw_rows` are those of all logs so far."""
+  dropped = dict(rows.dropped)
+  if rows.identity:
+    dropped['exact duplicate'] = stitched.duplicates
+  if stitched.left_out:
+    dropped['in a session that began before the new rows'] = stitched.left_out
+  if stitched.places.immature[2]:
+    reason = source.LABEL_UNKNOWN.format('test')
+    dropped[reason] = stitched.places.immature[2]
+  left_out = base.manifest.report.get('as_of_left_out')
+  return {
+    'raw_rows': base.manifest.report['raw_rows'] + rows.table.rows,
+    **rows.counts,
+    'dropped': dropped,
+    'cut_values': encoded.rows.cut_values,
+    'session_rows': counts.session_rows(
+      connection, encoded.rows.table, encoded.rows.step
+    ),
+    'new_values': {n: one.added for n, one in encoded.grown.items()},
+    'drift': drifted.psi,
+    **({'as_of_left_out': left_out} if left_out else {}),
+    'warnings': [*rows.table.warnings, *rows.warnings, *drifted.warnings],
+  }

@@ -1,0 +1,107 @@
+"""Files of rows that move between splits: linked, never written again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Sequence
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation.extending import past as past_lib
+
+# What systems say that have no hard links, or none for this file.
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+# The splits whose files each split of extended data begins with.
+ROLLING = {'train': ('train', 'validation'), 'validation': ('test',)}
+
+
+def roll(
+  data_dir: pathlib.Path, manifest: manifest_lib.Manifest, target: pathlib.Path
+) -> dict[str, tuple[str, ...]]:
+  """Links the files of prepared data into the splits that they move to.
+
+  Args:
+    data_dir: the data.
+    manifest: of it.
+    target: directory of the extended data.
+
+  Returns:
+    The files of train and validation, relative to the target, in order.
+  """
+  found = {}
+  for split, origins in ROLLING.items():
+    (target / split).mkdir(exist_ok=True)
+    names = [n for origin in origins for n in manifest.splits[origin].files]
+    found[split] = tuple(
+      f'{split}/part-{i:05d}.parquet' for i in range(len(names))
+    )
+    for name, new in zip(names, found[split], strict=True):
+      link(data_dir / name, target / new)
+  return found
+
+
+def link_past(data_dir: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+  """Links the files of past rows; returns the place of the next one."""
+  folder = target / past_lib.FOLDER
+  folder.mkdir()
+  old = past_lib.files(data_dir)
+  for path in old:
+    link(path, folder / path.name)
+  return folder / f'rows-{len(old):05d}.parquet'
+
+
+def link(path: pathlib.Path, new: pathlib.Path) -> None:
+  """Makes a hard link, or a copy where there can be none."""
+  # Not to a symbolic link itself, which another directory would not resolve.
+  path = pathlib.Path(os.path.realpath(path))
+  try:
+    os.link(path, new)
+  except OSError as error:
+    if error.errno not in _NO_LINK:
+      raise
+    shutil.copyfile(path, new)
+
+
+def merge(
+  manifest: manifest_lib.Manifest,
+  files: dict[str, tuple[str, ...]],
+  seam: int,
+) -> dict[str, manifest_lib.Split]:
+  """The records of train and validation of extended data.
+
+  Args:
+    manifest: of the data before.
+    files: of `roll`.
+    seam: end of validation, ms.
+  """
+  ends = {
+    'train': manifest.splits['validation'].end_ms,
+    'validation': seam,
+  }
+  return {
+    split: _sum(
+      [manifest.splits[origin] for origin in origins], files[split], ends[split]
+    )
+    for split, origins in ROLLING.items()
+  }
+
+
+def _sum(
+  parts: Sequence[manifest_lib.Split], files: tuple[str, ...], end: int | None
+) -> manifest_lib.Split:
+  def total(name: str) -> dict[str, int]:
+    counts = [getattr(part, name) for part in parts]
+    return {task: sum(c[task] for c in counts) for task in counts[0]}
+
+  starts = [part.start_ms for part in parts if part.start_ms is not None]
+  return manifest_lib.Split(
+    rows=sum(part.rows for part in parts),
+    sessions=sum(part.sessions for part in parts),
+    files=files,
+    positives=total('positives'),
+    start_ms=min(starts, default=None),
+    end_ms=end,
+    observed=total('observed'),
+  )

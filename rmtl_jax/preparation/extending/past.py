@@ -1,0 +1,294 @@
+"""DATA/past: what an extension must know of the rows before it.
+
+`rows-<n>.parquet` has every row of the log, those too that no split has, in the
+order of the extensions that wrote them:
+
+| column | meaning |
+|---|---|
+| `row_id` | as in prepared data |
+| `number`, `start` | the session, as in prepared data, and its start, ms |
+| `timestamp` | ms |
+| `session` | the log's own session id, if it has some and its rows are no events |
+| `user`, `item` | the log's own values, if it has some |
+| `y_<i>` | the label of binary task i; NULL where the log has none |
+| `t_<i>` | of a task with event times: the time, ms, at which it is known |
+
+`events-<n>.parquet`, of a log of events, the events of sessions that may go on;
+the last file counts. `users.parquet` has the numbers of users that are none
+themselves.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.preparation import labels, sessions, source, sql
+from rmtl_jax.preparation.sources import pairs
+
+FOLDER = 'past'
+USERS, EVENTS = 'users.parquet', 'events.parquet'
+_FORMAT = 'FORMAT parquet, COMPRESSION zstd'
+
+
+def check(data_dir: pathlib.Path) -> None:
+  """Refuses data that lacks its past.
+
+  Raises:
+    types.InputError: names what is missing.
+  """
+  if not files(data_dir):
+    raise types.InputError(
+      f'{data_dir}: has no {FOLDER}/, which extending needs: prepare it with'
+      ' --keep_past'
+    )
+
+
+def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
+  """The files of past rows, in order."""
+  return sorted((data_dir / FOLDER).glob('rows-*.parquet'))
+
+
+def write(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+  users: str,
+  directory: pathlib.Path,
+) -> None:
+  """Writes DIRECTORY/past of a log.
+
+  Args:
+    connection: holds the rows and their places.
+    rows: the reader's result.
+    places: of all rows, sessions split by time.
+    users: table of numbered users; empty if there is none.
+    directory: of prepared data.
+  """
+  (directory / FOLDER).mkdir()
+  write_rows(
+    connection,
+    rows,
+    'p.session_id AS number, p.start',
+    f'{places.whole} p ON {places.whole_condition}',
+    directory / FOLDER / 'rows-00000.parquet',
+  )
+  if users:
+    write_users(
+      connection, f'SELECT name, number FROM {users}', directory / FOLDER
+    )
+  if rows.open_events:
+    write_events(connection, rows.open_events, directory / FOLDER)
+
+
+def write_rows(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  session: str,
+  places: str,
+  path: pathlib.Path,
+  first_row: int = 0,
+  kinds: Mapping[str, str] | None = None,
+) -> None:
+  """Writes a file of past rows.
+
+  Args:
+    connection: holds the rows.
+    rows: the reader's result.
+    session: SQL of `number` and `start`.
+    places: SQL that joins to the rows, `r`, what these need.
+    path: of the file.
+    first_row: added to `row_id`.
+    kinds: DuckDB types of keys, as earlier files have them.
+
+  Raises:
+    types.InputError: a key that is none of that type.
+  """
+  columns = [f'r.row_id + {first_row} AS row_id', session, 'r.timestamp']
+  if has_session(rows):
+    columns.append(f'{_typed("r.session", "session", kinds)} AS session')
+  if rows.has_user:
+    user = sql.null_if_empty('r."user"')
+    columns.append(f'{_typed(user, "user", kinds)} AS "user"')
+  if rows.item_column:
+    item = sql.null_if_empty(f'r.{sql.quote(rows.item_column)}')
+    columns.append(f'{_typed(item, "item", kinds)} AS item')
+  kept = list(columns_of_labels(rows))
+  made = labels.label_and_time_columns(rows.binary_tasks, (None, None), '0')
+  unwanted = [
+    n for i, _ in enumerate(rows.binary_tasks) if (n := f't_{i}') not in kept
+  ]
+  small = ', '.join(
+    f'CAST({name} AS TINYINT) AS {name}' for name in kept if name[0] == 'y'
+  )
+  query = (
+    f'SELECT {", ".join((*columns, *made))} FROM {rows.view} r JOIN {places}'
+  )
+  chosen = f' EXCLUDE ({", ".join(unwanted)})' if unwanted else ''
+  chosen += f' REPLACE ({small})' if small else ''
+  where = rows.table.files[0].path
+  with sql.name_errors(where, 'keys of another type than in the data so far'):
+    connection.execute(
+      f'COPY (SELECT *{chosen} FROM ({query}))'
+      f' TO {sql.literal(str(path))} ({_FORMAT})'
+    )
+
+
+def _typed(value: str, key: str, kinds: Mapping[str, str] | None) -> str:
+  return f'CAST({value} AS {kinds[key]})' if kinds else value
+
+
+def has_session(rows: source.SourceTable) -> bool:
+  """Whether past rows have the log's own session ids."""
+  return rows.has_session and not rows.open_events
+
+
+def columns_of_labels(rows: source.SourceTable) -> Iterator[str]:
+  """Names of the columns of labels in a file of past rows."""
+  for i, task in enumerate(rows.binary_tasks):
+    yield f'y_{i}'
+    if task.timed:
+      yield f't_{i}'
+
+
+def write_users(
+  connection: duckdb.DuckDBPyConnection, query: str, folder: pathlib.Path
+) -> None:
+  """Writes `name` and `number` of the users of a query."""
+  path = sql.literal(str(folder / USERS))
+  connection.execute(f'COPY ({query}) TO {path} ({_FORMAT})')
+
+
+def write_events(
+  connection: duckdb.DuckDBPyConnection,
+  events: str,
+  folder: pathlib.Path,
+  first_row: int = 0,
+) -> None:
+  """Writes a table of open events."""
+  path = sql.literal(str(folder / EVENTS))
+  connection.execute(
+    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events})'
+    f' TO {path} ({_FORMAT})'
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+  """The rows before the new ones.
+
+  Attributes:
+    rows: view of all past rows, keys in the types of the new rows, `row_id`
+      below 0.
+    first_row: `row_id` of the first new row in prepared data.
+    next_session: number of the next session.
+    last_row: ms of the last row.
+    last: ms after which no row is, and no label becomes known.
+    users: view of numbered users; empty if users are numbers.
+    kinds: DuckDB types of its columns.
+  """
+
+  rows: str
+  first_row: int
+  next_session: int
+  last_row: int
+  last: int
+  users: str
+  kinds: dict[str, str]
+
+
+def register_events(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  first_row: int,
+) -> None:
+  """Makes `pairs.PAST`, for readers of events; nothing for other logs."""
+  path = data_dir / FOLDER / EVENTS
+  if path.is_file():
+    with (
+      sql.name_errors(path, 'not readable'),
+      sql.scan_file(path, 'parquet') as scan,
+    ):
+      connection.execute(
+        f'CREATE TABLE {pairs.PAST} AS SELECT'
+        f' * REPLACE (row_id - {first_row} AS row_id) FROM {scan}'
+      )
+
+
+@contextlib.contextmanager
+def open_past(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: source.SourceTable,
+  first_row: int,
+) -> Iterator[Past]:
+  """Gives the past of DATA until the block ends.
+
+  Args:
+    connection: where views are made.
+    data_dir: DATA.
+    rows: the new rows, for the types of keys.
+    first_row: number of raw rows that DATA was made of.
+
+  Raises:
+    types.InputError: files that can't be read, or lack a column.
+  """
+  with contextlib.ExitStack() as stack:
+    scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
+    view = sql.unique_name('past')
+    with sql.name_errors(data_dir / FOLDER, 'not readable'):
+      known = _types(connection, scan)
+    wanted = _types(connection, rows.view)
+    replaced = [f'row_id - {first_row} AS row_id']
+    keys = {'user': 'user'} if rows.has_user else {}
+    keys |= {'item': rows.item_column} if rows.item_column else {}
+    keys |= {'session': 'session'} if has_session(rows) else {}
+    for key, column in keys.items():
+      if key not in known:
+        raise types.InputError(
+          f'{data_dir}: its past has no {key}; prepare it again'
+        )
+      if known[key] != wanted[column]:
+        value = _as_type(sql.quote(key), wanted[column])
+        replaced.append(f'{value} AS {sql.quote(key)}')
+    connection.execute(
+      f'CREATE VIEW {view} AS SELECT * REPLACE ({", ".join(replaced)})'
+      f' FROM {scan}'
+    )
+    times = ['timestamp']
+    for i, task in enumerate(rows.binary_tasks):
+      if task.timed:
+        times.append(f't_{i}')
+    delay = max((task.known_after_ms or 0 for task in rows.tasks), default=0)
+    latest = ', '.join(f'max({name})' for name in times)
+    number, last_row, last = sql.fetch_row(
+      connection,
+      f'SELECT max(number), max(timestamp), greatest({latest},'
+      f' max(timestamp) + {delay}) FROM {view}',
+    )
+    users = ''
+    path = data_dir / FOLDER / USERS
+    if path.is_file():
+      users = sql.unique_name('known_users')
+      found = stack.enter_context(sql.scan_file(path, 'parquet'))
+      connection.execute(f'CREATE VIEW {users} AS FROM {found}')
+    yield Past(view, first_row, number + 1, last_row, last, users, known)
+
+
+def _types(
+  connection: duckdb.DuckDBPyConnection, relation: str
+) -> dict[str, str]:
+  found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
+  return {name: kind for name, kind, *_ in found}
+
+
+def _as_type(value: str, kind: str) -> str:
+  """SQL of a key in another type; NULL where it has no such value."""
+  if kind == 'VARCHAR':
+    return sql.value_text(value)
+  return f'TRY_CAST({value} AS {kind})'

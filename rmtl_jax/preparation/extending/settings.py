@@ -1,0 +1,195 @@
+"""What an extension takes from the data that it goes on from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import schema as schema_lib
+from rmtl_jax.preparation import windows
+from rmtl_jax.preparation.extending import past
+
+# Recorded settings of the data that say nothing of the new rows.
+_OF_DATA = ('split', 'since', 'until', 'schema', 'as_of')
+# Settings that a rolling split leaves without a meaning.
+_OF_SPLITS = (
+  'split',
+  'split_dates',
+  'split_column',
+  'split_values',
+  'validation_dir',
+  'test_dir',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+  """Prepared data that is extended.
+
+  Attributes:
+    directory: where it is.
+    manifest: its manifest.
+    config: the settings with what the data says.
+    schema: what the columns of a table mean; None of another source.
+  """
+
+  directory: pathlib.Path
+  manifest: manifest_lib.Manifest
+  config: prepare_config.PrepareConfig
+  schema: dict[str, Any] | None
+
+  @property
+  def boundaries(self) -> tuple[int, int | None]:
+    """Ends of the data's validation and test, ms; None if nobody says."""
+    splits = self.manifest.splits
+    first = splits['validation'].end_ms
+    assert first is not None  # splits follow each other in time
+    return first, splits['test'].end_ms
+
+
+def read_base(
+  config: prepare_config.PrepareConfig,
+  schema: Mapping[str, Any] | str | os.PathLike[str] | None,
+) -> Base:
+  """Reads the manifest of `config.extend`, and takes its settings.
+
+  Args:
+    config: the settings as they are given.
+    schema: as for `prepare`.
+
+  Raises:
+    types.InputError: no prepared data, data that can't be extended, or a
+      setting that contradicts it.
+  """
+  directory = pathlib.Path(config.extend)
+  manifest = manifest_lib.read(directory)
+  if not manifest.split_by_time or manifest.splits['validation'].end_ms is None:
+    raise types.InputError(
+      f'{directory}: its splits do not follow each other in time, so nothing'
+      ' can be added after them'
+    )
+  past.check(directory)
+  _check_splits(config)
+  recorded = _recorded(manifest)
+  for name, default in _defaults().items():
+    given = getattr(config, name)
+    if name in recorded and given not in (default, recorded[name]):
+      raise types.InputError(
+        f'{name}: is {given!r:.80}, and {directory} was made with'
+        f' {recorded[name]!r:.80}; leave it out'
+      )
+  as_of = config.as_of, tuple(manifest.options.get('as_of', ()))
+  if as_of[0] != _defaults()['as_of']:
+    asked = prepare_config.as_of_groups(config)
+    if set(asked) != set(as_of[1]):
+      raise types.InputError(
+        f'as_of: is {",".join(as_of[0])}, and {directory} has'
+        f' {",".join(as_of[1]) or "none"}; leave it out'
+      )
+  if config.schema and schema is None:
+    schema = config.schema
+  return Base(
+    directory,
+    manifest,
+    dataclasses.replace(config, schema='', **recorded),
+    _schema(manifest, directory, schema),
+  )
+
+
+def _defaults() -> dict[str, Any]:
+  return {
+    field.name: field.default
+    for field in dataclasses.fields(prepare_config.PrepareConfig)
+  }
+
+
+def _recorded(manifest: manifest_lib.Manifest) -> dict[str, Any]:
+  """The settings that the data was made with."""
+  found = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in manifest.options.items()
+    if name in _defaults() and name not in _OF_DATA
+  }
+  found = {
+    n: v for n, v in found.items() if not n.startswith(('split', 'vali'))
+  }
+  return found | {'source': manifest.source}
+
+
+def _check_splits(config: prepare_config.PrepareConfig) -> None:
+  """Refuses other splits than rolling ones."""
+  if config.split_by not in ('auto', 'rolling'):
+    raise types.InputError(
+      f'split_by: is {config.split_by!r}; extended data has rolling splits,'
+      ' leave it out'
+    )
+  for name in _OF_SPLITS:
+    if getattr(config, name) != _defaults()[name]:
+      raise types.InputError(
+        f'{name}: means nothing to rolling splits, which extended data has;'
+        ' leave it out'
+      )
+
+
+def _schema(
+  manifest: manifest_lib.Manifest,
+  directory: pathlib.Path,
+  given: Mapping[str, Any] | str | os.PathLike[str] | None,
+) -> dict[str, Any] | None:
+  """The schema of the data, if what is given is not another one."""
+  recorded = manifest.options.get('schema')
+  if recorded is None:
+    if given is not None:
+      raise types.InputError(
+        f'schema: {directory} is of source {manifest.source!r}, which has none;'
+        ' leave it out'
+      )
+    return None
+  if given is not None:
+    asked = (
+      schema_lib.parse(dict(given), 'schema')
+      if isinstance(given, Mapping)
+      else schema_lib.read(pathlib.Path(given))
+    )
+    if asked.to_dict() != recorded:
+      raise types.InputError(
+        f'schema: is another one than {directory} was made with; leave it out'
+      )
+  return recorded
+
+
+def seam(base: Base, window: windows.Window, first: int, last: int) -> int:
+  """Where the data ends and the new rows begin, ms: validation's new end.
+
+  Args:
+    base: the data.
+    window: of the new rows.
+    first: the earliest of them, ms.
+    last: ms after which nothing is known to the data.
+
+  Raises:
+    types.InputError: `since` is before the end of the data, or nothing says
+      that labels of its test are known by then.
+  """
+  _, end = base.boundaries
+  if end is not None:
+    if window.since is not None and window.since < end:
+      raise types.InputError(
+        f'since: is {windows.shown(window.since)}, before the end of'
+        f' {base.directory}, {windows.shown(end)} (its until)'
+      )
+    return end
+  found = first if window.since is None else window.since
+  if found <= last:
+    raise types.InputError(
+      f'{base.directory}: has rows or labels up to {windows.shown(last)}, and'
+      f' the new rows begin at {windows.shown(found)}: prepare it with'
+      ' --until, so that its test ends'
+    )
+  return found

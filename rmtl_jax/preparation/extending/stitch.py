@@ -1,0 +1,164 @@
+"""Places of new rows: sessions go on over the seam between old and new rows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import duckdb
+
+from rmtl_jax.preparation import sessions, source, sql
+from rmtl_jax.preparation.extending import past as past_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Stitched:
+  """Where new rows go.
+
+  Attributes:
+    places: of the rows in test.
+    everything: table of `row_id`, `number` and `start` (ms) of every new row,
+      but for duplicates.
+    left_out: new rows of sessions that began before the seam.
+    duplicates: number of exact duplicates.
+  """
+
+  places: sessions.RowPlaces
+  everything: str
+  left_out: int
+  duplicates: int
+
+
+def place(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  past: past_lib.Past,
+  boundaries: sessions.Boundaries,
+  idle_ms: int,
+) -> Stitched:
+  """Finds the sessions of new rows, some of which began before.
+
+  A session lies in the split in which it begins, so rows of those that began
+  before the seam are left out, as rows at or after their split's end.
+
+  Args:
+    connection: holds the rows.
+    rows: new rows, `row_id` from 0; `keys` may have past ones below 0.
+    past: the rows before.
+    boundaries: starts of validation and test, the end of test or None.
+    idle_ms: a longer gap between two rows of a user starts a new session.
+  """
+  relation, near = _with_near(connection, rows, past, boundaries, idle_ms)
+  identity = rows.identity
+  numbered = sessions.number_sessions(
+    connection,
+    relation,
+    idle_ms,
+    has_session=rows.has_session,
+    has_user=rows.has_user,
+    has_time=True,
+    identity=(*identity, 'alone') if identity else (),
+  )
+  found = sessions.split_sessions(
+    connection,
+    numbered,
+    delay_ms=source.fastest(rows.tasks).delay_ms,
+    boundaries=boundaries[:2],
+    end=(*boundaries, None)[2],
+  )
+  # Sessions are numbered by their start: those that began before come first.
+  began, left_out = sql.fetch_row(
+    connection,
+    f'SELECT count(DISTINCT session_id), count(*) FILTER (row_id >= 0)'
+    f' FROM {found.whole} WHERE split < 2',
+  )
+  shift = past.next_session - began
+  everything = sql.unique_name('everything')
+  connection.execute(
+    f'CREATE TABLE {everything} AS WITH begun AS ('
+    f'  SELECT DISTINCT p.session_id, n.number, n.start FROM {found.whole} p'
+    f'  JOIN {near} n USING (row_id))'
+    ' SELECT p.row_id, coalesce(b.number, p.session_id + '
+    f'{shift}) AS number, coalesce(b.start, p.start) AS start'
+    f' FROM {found.whole} p LEFT JOIN begun b USING (session_id)'
+    ' WHERE p.row_id >= 0'
+  )
+  return Stitched(
+    dataclasses.replace(
+      found,
+      table=_in_test(connection, found.table, shift),
+      past=_in_test(connection, found.past, shift) if found.past else '',
+      rows=(0, 0, found.rows[2]),
+      sessions=(0, 0, found.sessions[2]),
+      dropped=(0, left_out, 0),
+      immature=(0, 0, found.immature[2]),
+    ),
+    everything,
+    left_out,
+    numbered.duplicates,
+  )
+
+
+def _in_test(
+  connection: duckdb.DuckDBPyConnection, table: str, shift: int
+) -> str:
+  """Makes a view of the places in test, with their sessions' final numbers."""
+  view = sql.unique_name('in_test')
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT * REPLACE (session_id + {shift} AS'
+    f' session_id) FROM {table} WHERE split = 2'
+  )
+  return view
+
+
+def _with_near(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  past: past_lib.Past,
+  boundaries: sessions.Boundaries,
+  idle_ms: int,
+) -> tuple[str, str]:
+  """Makes a view of new rows and past rows of their sessions.
+
+  Returns:
+    The view, and a table of these past rows.
+  """
+  near, view = sql.unique_name('near'), sql.unique_name('log')
+  keys = rows.keys or rows.view
+  if rows.open_events:
+    # The reader has joined them already.
+    connection.execute(
+      f'CREATE TABLE {near} AS SELECT row_id, number, start FROM {past.rows}'
+      f' SEMI JOIN (SELECT row_id FROM {keys} WHERE row_id < 0) USING (row_id)'
+    )
+    return keys, near
+  named = 'p.session' if past_lib.has_session(rows) else 'NULL'
+  wanted = []
+  if past_lib.has_session(rows):
+    wanted.append(
+      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT session'
+      f' FROM {keys} WHERE session IS NOT NULL) USING (session)'
+    )
+  if rows.has_user:
+    wanted.append(
+      f'SELECT DISTINCT number FROM {past.rows} p SEMI JOIN (SELECT "user"'
+      f' FROM {keys} WHERE session IS NULL) USING ("user")'
+      f' WHERE timestamp >= {(boundaries[1] or 0) - idle_ms}'
+      f' AND {named} IS NULL'
+    )
+  user = 'p."user"' if rows.has_user else 'NULL'
+  of_past = (
+    f'SELECT p.row_id, p.number, p.start, p.timestamp, {user} AS "user",'
+    f' {named} AS session, p.row_id AS alone FROM {past.rows} p'
+  )
+  if wanted:
+    of_past += f' SEMI JOIN ({" UNION ".join(wanted)}) USING (number)'
+  else:
+    of_past += ' WHERE false'
+  connection.execute(f'CREATE TABLE {near} AS {of_past}')
+  columns = ['row_id', 'session', '"user"', 'timestamp']
+  columns += [sql.quote(name) for name in rows.identity]
+  connection.execute(
+    f'CREATE VIEW {view} AS SELECT {", ".join(columns)}, 0 AS alone FROM {keys}'
+    f' UNION ALL BY NAME SELECT * EXCLUDE (number, start) FROM {near}'
+  )
+  return view, near

@@ -1,0 +1,140 @@
+"""Vocabularies that keep their ids and grow by the values of new rows.
+
+A value without an id gets one where `min_count` new rows have it; new ids come
+after the old ones, by descending count, then by text. A field with buckets does
+not grow: its buckets are the last ids, and their rows are written already.
+Counts are those of train, in which new rows are none yet, so a new value's is
+0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import duckdb
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql, vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Grown:
+  """A vocabulary after new rows were seen.
+
+  Attributes:
+    values: for looking up new rows; `table` has the values that these have.
+    everything: table of `id`, `value` and `count` of every id.
+    added: number of new ids.
+    unseen: new rows' values without an id, in rows.
+  """
+
+  values: vocabulary.Vocabulary
+  everything: str
+  added: int
+  unseen: int
+
+
+def grow(
+  connection: duckdb.DuckDBPyConnection,
+  path: pathlib.Path,
+  field: manifest_lib.Field,
+  counts: str,
+  min_count: int,
+) -> Grown:
+  """Appends the values of new rows to a vocabulary.
+
+  Args:
+    connection: where tables are made.
+    path: the vocabulary's file.
+    field: has it.
+    counts: query that gives `key` and `count` BIGINT of values of new rows, 0
+      of those that are only to be looked up.
+    min_count: least count of a value that gets an id.
+
+  Raises:
+    types.InputError: a file that can't be read, or has another size.
+  """
+  buckets = field.details.get('buckets', 0)
+  old, found = sql.unique_name('old'), sql.unique_name('found')
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet', 'file_row_number = true') as scan,
+  ):
+    connection.execute(
+      f'CREATE TABLE {old} AS SELECT CAST(file_row_number AS INTEGER) AS id,'
+      f' value, count FROM {scan} ORDER BY id'
+    )
+  size = sql.fetch_row(connection, f'SELECT count(*) FROM {old}')[0]
+  if size != field.size:
+    raise types.InputError(
+      f'{path}: has {size} rows, manifest.json says {field.size}'
+    )
+  known = f'(FROM {old} WHERE id > 0 AND id < {size - buckets})'
+  grows = 'false' if buckets else f'id IS NULL AND count >= {min_count}'
+  # New values stand first, so that `rowid` numbers them without a window.
+  connection.execute(
+    f'CREATE TABLE {found}_0 AS SELECT key, value, count, id, {grows} AS new'
+    f' FROM (SELECT key, {sql.value_text("key")} AS value, count'
+    f'  FROM ({counts}) WHERE {sql.null_if_empty("key")} IS NOT NULL) LEFT JOIN'
+    f' (SELECT id, value FROM {known}) USING (value)'
+    ' ORDER BY new DESC, count DESC, value'
+  )
+  connection.execute(
+    f'CREATE TABLE {found} AS SELECT key, value, count,'
+    f' CASE WHEN new THEN CAST({size} + rowid AS INTEGER) ELSE id END AS id'
+    f' FROM {found}_0 WHERE new OR id IS NOT NULL'
+  )
+  added, unseen = sql.fetch_row(
+    connection,
+    'SELECT count(*) FILTER (new), coalesce(sum(count) FILTER (id IS NULL AND'
+    f' NOT new), 0)::BIGINT FROM {found}_0',
+  )
+  everything = sql.unique_name('everything')
+  connection.execute(
+    f'CREATE TABLE {everything} AS FROM {old} UNION ALL'
+    f' SELECT id, value, 0 FROM {found} WHERE id >= {size}'
+  )
+  connection.execute(f'DROP TABLE {found}_0')
+  connection.execute(f'DROP TABLE {old}')
+  return Grown(
+    vocabulary.Vocabulary(found, size + added, 0, buckets),
+    everything,
+    added,
+    unseen,
+  )
+
+
+def write(
+  connection: duckdb.DuckDBPyConnection,
+  grown: Grown,
+  field: manifest_lib.Field,
+  joined: Sequence[pathlib.Path],
+  path: pathlib.Path,
+) -> None:
+  """Writes a vocabulary, with the counts of the rows that joined train.
+
+  Args:
+    connection: holds the vocabulary.
+    grown: the vocabulary.
+    field: has it.
+    joined: files of the rows that joined train.
+    path: where it goes.
+  """
+  column = sql.quote(field.column)
+  value = f'unnest({column})' if field.kind == 'multi_valued' else column
+  with (
+    sql.name_errors(joined[0], 'not readable'),
+    sql.scan_files(joined, 'parquet') as scan,
+  ):
+    connection.execute(
+      f'UPDATE {grown.everything} e SET count = e.count + c.count FROM'
+      f' (SELECT id, count(*) AS count FROM (SELECT {value} AS id FROM {scan})'
+      '  GROUP BY id) c WHERE e.id = c.id'
+    )
+  connection.execute(
+    f'COPY (SELECT value, count FROM {grown.everything} ORDER BY id)'
+    f' TO {sql.literal(str(path))} (FORMAT parquet, COMPRESSION zstd)'
+  )

@@ -1,0 +1,1 @@
+"""The table, pictures and page of `rmtl backtest`."""

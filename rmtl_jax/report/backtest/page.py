@@ -1,0 +1,125 @@
+"""The page of a backtest: what going on gains and costs, day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.report import pictures
+from rmtl_jax.report.backtest import tables
+from rmtl_jax.report.page import content, panels, sections, vector
+
+Record = Mapping[str, Any]
+
+_LEGEND = (
+  'Continued: the model of the day before goes on, on data to which the day was'
+  ' added. From scratch: a new model on the same data. Both are evaluated on'
+  " the day's rows, which neither has seen; those of the day before stop their"
+  ' stages. Rates: of users and items, no network.'
+)
+_TIMES = (
+  'Seconds. Extend: the day was added to the data of the day before. Prepare at'
+  ' once: the same window from the raw log. Training: the epochs of all stages,'
+  ' the mean of a day over seeds. Epochs: of stage 1, as kept; 0 is the model'
+  ' of the day before.'
+)
+_STYLES = {'baseline': ':', 'continued': '-', 'scratch': '--'}
+
+
+@vector.style()
+def build(record: Record, name: str) -> content.Page:
+  """Builds the page.
+
+  Args:
+    record: the content of backtest.json.
+    name: of the backtest.
+  """
+  options = record['options']
+  seeds = ', '.join(map(str, options['seeds']))
+  lead = [
+    *(content.Text(line, strong=True) for line in headline(record)),
+    content.Text(_LEGEND),
+    content.Text(
+      f'{options["days"]} days of {options["step"]}, seeds {seeds}, stages'
+      f' {", ".join(options["stages"])}.'
+    ),
+  ]
+  chapters = [
+    content.Section(
+      'Gain',
+      [
+        content.Grid(
+          'Continued minus from scratch; the interval is over days',
+          tables.differences(record),
+        )
+      ],
+    ),
+    *(_task(record, task) for task in record['tasks']),
+    content.Section('Days', [content.Grid('Days', tables.of_days(record))]),
+    content.Section(
+      'Time',
+      [content.Text(_TIMES), content.Grid('Seconds', tables.times(record))],
+    ),
+    sections.provenance(record),
+  ]
+  return content.Page(f'Backtest {name}', lead, chapters)
+
+
+def headline(record: Record) -> list[str]:
+  """What came out, a sentence per task that has a ranking metric."""
+  lines = []
+  for task, by_metric in record['summary'].items():
+    name = metrics_lib.ranking_of(by_metric)
+    one = by_metric.get(name, {}).get('difference')
+    if one is None:
+      continue
+    label = metrics_lib.describe(name).label
+    clear = one['low'] is not None and not one['low'] <= 0.0 <= one['high']
+    interval = ''
+    if one['low'] is not None:
+      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} over days)'
+    lines.append(
+      f'{task}: going on gives {one["mean"]:+.4f} {label} against starting'
+      f' anew{interval}{"" if clear else ", which is no clear difference"}.'
+    )
+  return lines
+
+
+def _task(record: Record, task: str) -> content.Section:
+  drawn = [
+    _picture(record, task, name)
+    for name in record['summary'][task]
+    if record['summary'][task][name]['continued'] is not None
+  ]
+  grid = content.Grid(f'{task}, by day', tables.of_task(record, task))
+  return content.Section(task, [content.Pictures(drawn), grid])
+
+
+def _picture(record: Record, task: str, metric: str) -> content.Picture:
+  """A metric by day, a line for each arm."""
+  figure, axes = panels.figure()
+  days = tables.shown(record)
+  spoken = []
+  for i, (arm, name) in enumerate(tables.NAMES.items()):
+    values = [tables.mean(day, arm, task, metric) for day in days]
+    points = [(n, v) for n, v in enumerate(values, 1) if v is not None]
+    if not points:
+      continue
+    axes.plot(
+      *zip(*points, strict=True),
+      _STYLES[arm],
+      marker='o',
+      markersize=4,
+      color=pictures.COLOURS[i],
+      label=name,
+    )
+    spoken.append(f'{name} {", ".join(f"{v:.4f}" for _, v in points)}')
+  label = metrics_lib.describe(metric).label
+  panels.finish(axes, 'day', label)
+  return content.Picture(
+    f'{metric}-{record["tasks"].index(task)}',
+    vector.draw(figure),
+    f'{label} of {task} by day',
+    '; '.join(spoken) + '.',
+  )

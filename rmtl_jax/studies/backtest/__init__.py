@@ -1,0 +1,1 @@
+"""Night after night: new days are added, the model goes on, or starts anew."""

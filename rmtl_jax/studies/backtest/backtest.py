@@ -1,0 +1,287 @@
+"""What a team does every night, over the last days of a log: `rmtl backtest`.
+
+For every day two models are evaluated on its rows: one that goes on from the
+day before's (`--start_from`), and one that is trained from scratch on the same
+data. Beside them stand the rates of users and items. What a day has left is not
+computed again, so a backtest that was cut off goes on.
+
+DIR/data/K        prepared data of day K, K.json what is in them
+DIR/runs/SEED/K   runs: continued/ and scratch/
+DIR/days/K-SEED.json, backtest.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import json_files, run, types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.config import values as config_values
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import metrics as metrics_lib
+from rmtl_jax.evaluation import significance
+from rmtl_jax.runtime import progress, workdir, writers
+from rmtl_jax.studies.backtest import days as days_lib
+
+Record = dict[str, Any]
+Settings = Callable[[Any], config_lib.Config]
+
+ARMS = ('continued', 'scratch')
+BASELINE = 'baseline'
+# Metrics of a day's table, as far as a task has them.
+SHOWN = ('auc', 'xauc', 'logloss', 'rmse', 'predicted_over_actual')
+
+
+class Options(NamedTuple):
+  """What a backtest does.
+
+  Attributes:
+    days: to evaluate on, the last ones of the log.
+    step: length of a day, as `1d` or `7d`.
+    seeds: of paired runs.
+    continued: settings of runs that go on, beside those of what they started
+      from, {'group.field': value}.
+    stages: of every run.
+  """
+
+  days: int = 7
+  step: str = '1d'
+  seeds: tuple[int, ...] = (0,)
+  continued: Mapping[str, Any] = {}
+  stages: tuple[str, ...] = run.ORDER
+
+
+def backtest(
+  path: pathlib.Path,
+  source: prepare_config.PrepareConfig,
+  settings: Settings,
+  options: Options,
+  live: progress.Progress | None = None,
+  interrupted: Callable[[], int] = lambda: 0,
+) -> Record:
+  """Runs the days that are missing; writes and returns backtest.json.
+
+  Args:
+    path: DIR, created if missing; locked while this runs.
+    source: reads the log; its places of data and splits are the backtest's.
+    settings: the manifest of a day's data -> settings of a run from scratch;
+      of None what is known of them without.
+    options: days, seeds and how runs go on.
+    live: where progress goes.
+    interrupted: a signal's number once one has arrived, else 0.
+
+  Raises:
+    types.InputError: bad data or settings, or a directory of another backtest.
+    trainer.Interrupted: a signal arrived; a later call goes on.
+  """
+  live = live or progress.Progress()
+  step = days_lib.parse_step(options.step)
+  with contextlib.ExitStack() as held:
+    held.enter_context(workdir.locked(path))
+    asked = _asked(path, source, settings, options)
+    last = asked.get('last')
+    if last is None:
+      live.say('reading the log for its last row')
+      last = days_lib.last_row(source, path / 'data' / 'whole', live.step)
+      writers.write_json(path / 'asked.json', asked | {'last': last})
+    days = days_lib.plan(last, options.days, step)
+    data, found = [], []
+    for day in days:
+      live.say(
+        f'day {day.number} of {options.days}: {days_lib.iso(day.since)} to'
+        f' {days_lib.iso(day.until)}'
+      )
+      one = days_lib.prepared(source, day, path / 'data', live.step)
+      live.clear()
+      data.append(one)
+      runs = [
+        _runs(path, day, seed, one, settings, options, live, interrupted)
+        for seed in options.seeds
+      ]
+      found.append({**days_lib.describe(day), **one.record, 'runs': runs})
+    record = _record(found, options)
+    writers.write_json(path / 'backtest.json', record)
+    return record
+
+
+def _asked(
+  path: pathlib.Path,
+  source: prepare_config.PrepareConfig,
+  settings: Settings,
+  options: Options,
+) -> Record:
+  """What the directory's backtest was asked for; refuses another one.
+
+  More seeds may follow.
+  """
+  asked = {
+    'source': dataclasses.asdict(source),
+    'settings': config_values.to_dict(settings(None)),
+    'days': options.days,
+    'step': options.step,
+    'continued': dict(options.continued),
+    'stages': list(options.stages),
+  }
+  asked = json.loads(json.dumps(asked))  # as it comes back from the file
+  file = path / 'asked.json'
+  if not file.exists():
+    return asked
+  old = json_files.read(file)
+  for name, value in asked.items():
+    if old.get(name) != value:
+      raise types.InputError(
+        f'{path}: this backtest has another {name}: {old.get(name)!r:.200}, not'
+        f' {value!r:.200}; choose another --workdir'
+      )
+  return old
+
+
+def _runs(
+  path: pathlib.Path,
+  day: days_lib.Day,
+  seed: int,
+  data: days_lib.Data,
+  settings: Settings,
+  options: Options,
+  live: progress.Progress,
+  interrupted: Callable[[], int],
+) -> Record:
+  """Both models of a day and a seed; of day 0 the one that all start with."""
+  file = path / 'days' / f'{day.number}-{seed}.json'
+  if file.exists():
+    return json_files.read(file)
+  runs = path / 'runs' / str(seed)
+  found: Record = {'seed': seed}
+  for arm in ARMS if day.number else ARMS[1:]:
+    before, config = None, None
+    if arm == 'continued':
+      # Day 0 has one model, from scratch.
+      was = ARMS[0] if day.number > 1 else ARMS[1]
+      before = runs / str(day.number - 1) / was
+      config = config_values.with_settings(
+        workdir.read(before).config, options.continued
+      )
+    else:
+      config = dataclasses.replace(
+        settings(manifest_lib.read(data.path)), seed=seed
+      )
+    live.say(f'day {day.number}, seed {seed}: {arm}')
+    trained = run.train(
+      config,
+      runs / str(day.number) / arm,
+      data.path,
+      options.stages,
+      live,
+      interrupted,
+      trackers=(),
+      start_from=before,
+    )
+    found[arm] = _figures(trained)
+    if 'baseline' in trained:
+      found[BASELINE] = {
+        'metrics': {
+          task: _shown(one) for task, one in trained['baseline'].items()
+        }
+      }
+  file.parent.mkdir(exist_ok=True)
+  writers.write_json(file, found)
+  return found
+
+
+def _figures(trained: Record) -> Record:
+  """Of a run: the model that predicts, its calibrated figures, and times."""
+  stage = list(trained['stages'])[-1]
+  by_task = trained.get('calibrated', trained['stages'])[stage]
+  seconds = trained['seconds']
+  return {
+    'stage': stage,
+    'metrics': {task: _shown(one) for task, one in by_task.items()},
+    'epochs': trained['best_epoch'],
+    'seconds': sum(v for name, v in seconds.items() if name != 'evaluation'),
+  }
+
+
+def _shown(metrics: Mapping[str, Any]) -> Record:
+  return {name: metrics[name] for name in SHOWN if name in metrics}
+
+
+def _record(found: Sequence[Record], options: Options) -> Record:
+  """The content of backtest.json."""
+  first = found[0]['runs'][0]['scratch']['metrics']
+  return {
+    'days': list(found),
+    'tasks': list(first),
+    'options': {
+      **options._asdict(),
+      'seeds': list(options.seeds),
+      'stages': list(options.stages),
+      'continued': dict(options.continued),
+    },
+    'summary': {
+      task: {name: summarise(found[1:], task, name) for name in first[task]}
+      for task in first
+    },
+    'versions': workdir.versions(),
+    'device': workdir.device(),
+  }
+
+
+def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
+  """Means over days of a metric, and what going on gains over starting anew.
+
+  Args:
+    days: of backtest.json, day 0 aside.
+    task: its name.
+    metric: of a day's runs.
+
+  Returns:
+    `continued`, `scratch`, `baseline`: means over days of means over seeds;
+    `difference`, of continued minus scratch: `mean`, `low` and `high`, the 95 %
+    interval over days, `days` and `better`, days on which continued is better;
+    None where a metric is undefined.
+  """
+  by_arm = {
+    arm: np.array([_mean(day, arm, task, metric) for day in days], np.float64)
+    for arm in (*ARMS, BASELINE)
+  }
+  result: Record = {
+    arm: _finite(np.nanmean(v)) if np.isfinite(v).any() else None
+    for arm, v in by_arm.items()
+  }
+  first, second = by_arm['continued'], by_arm['scratch']
+  both = np.isfinite(first) & np.isfinite(second)
+  if not both.any():
+    return result | {'difference': None}
+  test = significance.paired_t_test(first[both], second[both])
+  differences = first[both] - second[both]
+  better = {'higher': differences > 0, 'lower': differences < 0}
+  direction = metrics_lib.describe(metric).better
+  result['difference'] = {
+    'mean': test.mean,
+    'low': _finite(test.low),
+    'high': _finite(test.high),
+    'days': int(both.sum()),
+    'better': int(better[direction].sum()) if direction in better else None,
+  }
+  return result
+
+
+def _mean(day: Record, arm: str, task: str, metric: str) -> float:
+  """Mean over a day's seeds; NaN where none defines it."""
+  values = [
+    one[arm]['metrics'][task].get(metric) for one in day['runs'] if arm in one
+  ]
+  defined = [v for v in values if v is not None]
+  return float(np.mean(defined)) if defined else float('nan')
+
+
+def _finite(value: float) -> float | None:
+  return float(value) if np.isfinite(value) else None

@@ -1,0 +1,245 @@
+"""The days of a backtest: when they begin and end, and their prepared data.
+
+Day 0 prepares the log up to its end, with the last day as test and the one
+before as validation. Every later day extends the data of the day before by its
+own rows, and splits move on by a day: what was validation becomes train.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import pathlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rmtl_jax import json_files, types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import prepare as prepare_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.runtime import writers
+
+Progress = Callable[[str, float], None]
+
+_UNITS = {'m': 60_000, 'h': 3_600_000, 'd': 86_400_000}
+_DAY = _UNITS['d']
+
+
+class Day(NamedTuple):
+  """One step of a backtest.
+
+  Attributes:
+    number: from 0, the one that everything starts with.
+    since: when it begins, ms.
+    until: when it ends, ms.
+  """
+
+  number: int
+  since: int
+  until: int
+
+
+def parse_step(text: str) -> int:
+  """The length of a step, ms.
+
+  >>> parse_step('7d') // 86_400_000
+  7
+
+  Raises:
+    types.InputError: no number of days, hours or minutes.
+  """
+  found = re.fullmatch(r'([1-9]\d{0,5})([mhd])', text)
+  if not found:
+    raise types.InputError(
+      f'--step: {text!r:.80} is no length of time; expected 1d, 7d, 12h or so'
+    )
+  return int(found[1]) * _UNITS[found[2]]
+
+
+def plan(last: int, count: int, step: int) -> list[Day]:
+  """Days 0 to `count`, whose last one ends behind the log's last row.
+
+  Days of whole days begin at midnight (UTC).
+
+  >>> day = 86_400_000
+  >>> [one.since // day for one in plan(10 * day + 5, 2, day)]
+  [8, 9, 10]
+
+  Args:
+    last: time of the last row, ms.
+    count: days to evaluate on, beside day 0.
+    step: length of one, ms.
+  """
+  end = last + 1
+  if step % _DAY == 0:
+    end = -(-end // _DAY) * _DAY
+  return [
+    Day(
+      number, end - (count + 1 - number) * step, end - (count - number) * step
+    )
+    for number in range(count + 1)
+  ]
+
+
+def iso(ms: int) -> str:
+  """A time as `rmtl prepare` takes it, UTC."""
+  found = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+  return found.strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]
+
+
+def last_row(
+  config: prepare_config.PrepareConfig,
+  scratch: pathlib.Path,
+  progress: Progress,
+) -> int:
+  """The time of the log's last row, ms, found by preparing it.
+
+  Args:
+    config: reads the log.
+    scratch: a directory that is removed again.
+    progress: told how far it is.
+
+  Raises:
+    types.InputError: the log has no times.
+  """
+  shutil.rmtree(scratch, ignore_errors=True)
+  whole = dataclasses.replace(config, data_dir=str(scratch), as_of=('none',))
+  manifest = prepare_lib.prepare(whole, progress)
+  if not manifest.has_time:
+    raise types.InputError(
+      f'{config.raw_dir or config.source}: has no times, so no days follow each'
+      ' other'
+    )
+  found = max(
+    pc.call_function(
+      'max', [pq.read_table(scratch / name, columns=['timestamp'])['timestamp']]
+    ).as_py()
+    for split in manifest.splits.values()
+    for name in split.files
+  )
+  shutil.rmtree(scratch, ignore_errors=True)
+  return int(found)
+
+
+class Data(NamedTuple):
+  """The prepared data of a day.
+
+  Attributes:
+    path: DATA.
+    record: `seconds` (`extend`; `prepare`, of the same window at once), `rows`,
+      `sessions`, `positives` of the test split, `train_rows`, `drift`.
+  """
+
+  path: pathlib.Path
+  record: dict[str, Any]
+
+
+def prepared(
+  config: prepare_config.PrepareConfig,
+  day: Day,
+  place: pathlib.Path,
+  progress: Progress,
+) -> Data:
+  """The data of a day, made unless they are there.
+
+  Args:
+    config: reads the log.
+    day: whose data.
+    place: the directory of all days' data; those of the day before are in it.
+    progress: told how far it is.
+  """
+  path, note = place / str(day.number), place / f'{day.number}.json'
+  if note.exists():
+    return Data(path, json_files.read(note))
+  seconds = {}
+  if day.number:
+    shutil.rmtree(place / 'at_once', ignore_errors=True)
+    at_once = _at_once(config, day, place / 'at_once')
+    seconds['prepare'] = _timed(at_once, progress)
+    shutil.rmtree(place / 'at_once')
+    now = dataclasses.replace(
+      config,
+      data_dir=str(path),
+      extend=str(place / str(day.number - 1)),
+      since=iso(day.since),
+      until=iso(day.until),
+      split_by='rolling',
+      overwrite=True,
+    )
+    seconds['extend'] = _timed(now, progress)
+  else:
+    now = dataclasses.replace(_at_once(config, day, path), overwrite=True)
+    seconds['prepare'] = _timed(now, progress)
+  manifest = manifest_lib.read(path)
+  test = manifest.splits['test']
+  record = {
+    'seconds': seconds,
+    'train_rows': manifest.splits['train'].rows,
+    'rows': test.rows,
+    'sessions': test.sessions,
+    'positives': test.positives,
+    'drift': _drift(path, manifest),
+  }
+  writers.write_json(note, record)
+  return Data(path, record)
+
+
+def _at_once(
+  config: prepare_config.PrepareConfig, day: Day, path: pathlib.Path
+) -> prepare_config.PrepareConfig:
+  """Prepares the log up to a day's end in one go."""
+  step = day.until - day.since
+  return dataclasses.replace(
+    config,
+    data_dir=str(path),
+    until=iso(day.until),
+    split_by='auto',
+    split_dates=(iso(day.since - step), iso(day.since)),
+  )
+
+
+def _timed(config: prepare_config.PrepareConfig, progress: Progress) -> float:
+  begin = time.perf_counter()
+  prepare_lib.prepare(config, progress)
+  return time.perf_counter() - begin
+
+
+def _drift(
+  path: pathlib.Path, manifest: manifest_lib.Manifest
+) -> dict[str, Any]:
+  """How the test rows differ from train's.
+
+  Returns:
+    `field` and `psi` of the field that drifts most, `unseen` {user's and item's
+    field: share of the test rows without a row of the vocabulary}.
+  """
+  with sql.connect() as connection:
+    fields = drift.of_fields(connection, path, manifest)
+  worst = max(fields, key=lambda one: one['psi']['test'])
+  keys = (manifest.user_field, manifest.item_field)
+  return {
+    'field': worst['name'],
+    'psi': worst['psi']['test'],
+    'unseen': {
+      one['name']: one['unseen']['test']
+      for one in fields
+      if one['name'] in keys
+    },
+  }
+
+
+def describe(day: Day) -> Mapping[str, Any]:
+  """The day as a record of JSON."""
+  return {
+    'number': day.number,
+    'since': iso(day.since),
+    'until': iso(day.until),
+  }

@@ -1,0 +1,352 @@
+"""A run that starts with another's models: `rmtl train --start_from`.
+
+Stage 1 goes on from the other run's pre-trained model, stage 2 from its
+critics, where it has some, both with Adam's moments, where it has kept them;
+stage 3 follows as always. The new run's config.json says what it began with.
+Until its stages have finished it reads the other run, which must stay as it
+was; from then on it needs it no more.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.networks import functional, ignore, pretrained
+from rmtl_jax.preparation import vocabulary as vocabularies
+from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
+from rmtl_jax.runtime import checkpoints, workdir
+from rmtl_jax.training import models as models_lib
+from rmtl_jax.training import start_rules
+from rmtl_jax.updates import warm_start as moving
+from rmtl_jax.weighting import registry
+
+# Stages that go on from another run's.
+STAGES = ('pretrain', 'critic')
+# Tells the noise of new rows from other draws.
+_NOISE = 104
+
+
+class Started(NamedTuple):
+  """What a stage starts with.
+
+  Attributes:
+    params: parameters in the form of the new run's data.
+    moments: Adam's, as `state.with_moments` takes them; None: none were kept.
+  """
+
+  params: Any
+  moments: Any
+
+
+class Start:
+  """What a run starts from.
+
+  Attributes:
+    run: the run that starts.
+    path: of the run that is started from.
+  """
+
+  def __init__(self, run: workdir.Run, path: pathlib.Path):
+    """Reads nothing yet."""
+    self.run, self.path = run, path
+
+  @functools.cached_property
+  def source(self) -> workdir.Run:
+    """The run that is started from, on this one's mesh.
+
+    Raises:
+      types.InputError: it is not there, or can't be split as the mesh wants.
+    """
+    try:
+      found = workdir.read(self.path).on(self.run.layout)
+    except types.InputError as error:
+      raise types.InputError(f'--start_from: {error}') from None
+    return found
+
+  @functools.cached_property
+  def rows(self) -> dict[str, moving.Rows]:
+    """Where the rows of every vocabulary come from, by field."""
+    return {
+      old.name: _rows(
+        _values(self.source.path, old),
+        _values(self.run.data_dir, new),
+        old.details.get('buckets', 0),
+      )
+      for old, new in zip(
+        self.source.manifest.fields, self.run.manifest.fields, strict=True
+      )
+      if new.kind != 'numeric' and new.vocabulary_owner is None
+    }
+
+  def member(self, place: pathlib.Path) -> pathlib.Path:
+    """Of an ensemble's, what the member at a place starts from."""
+    return self.path / place.relative_to(self.run.path)
+
+  @property
+  def stages(self) -> list[str]:
+    """The stages that go on from the other run's."""
+    needed = registry.find(self.run.config.weighting.name).needs_critics
+    wanted = STAGES if needed else STAGES[:1]
+    return [stage for stage in wanted if self.source.has(stage)]
+
+  def describe(self) -> dict[str, Any]:
+    """What config.json and metrics.json say of it; checked first.
+
+    Returns:
+      `run` and `data_dir`, where it is and was trained; `stages` that go on
+      from its; `epochs` of its stage 1, one per model; `moments` {stage:
+      whether Adam's go on}; `rows` {field: {'known', 'new', 'gone'}: values of
+      both vocabularies, of the new alone, of the old alone}; and of one model
+      `digests` {stage: of what its checkpoint says}.
+
+    Raises:
+      types.InputError: it can't be started from; or a damaged checkpoint.
+    """
+    if self.path == self.run.path.resolve():
+      raise types.InputError(f'--start_from: {self.path}: is this --workdir')
+    start_rules.check(
+      self.source, self.run.config, self.run.manifest, self.run.data_dir
+    )
+    records = {
+      stage: [_record(one, stage) for one in self.source.members]
+      for stage in self.stages
+    }
+    found = {
+      'run': str(self.path),
+      'data_dir': str(self.source.data_dir),
+      'stages': self.stages,
+      'epochs': [record['epoch'] for record in records['pretrain']],
+      'moments': {
+        stage: self.source.has(workdir.moments(stage)) for stage in self.stages
+      },
+      'rows': {name: self._counts(name) for name in self.rows},
+    }
+    if len(self.source.members) == 1:
+      found['digests'] = {
+        stage: one[0]['record_digest'] for stage, one in records.items()
+      }
+    return found
+
+  def _counts(self, name: str) -> dict[str, int]:
+    """How many values of a field, row 0 aside, both or one of the two have."""
+    known = int(np.count_nonzero(self.rows[name].source >= 0)) - 1
+    sizes = [
+      next(f.size for f in manifest.fields if f.name == name) - 1
+      for manifest in (self.source.manifest, self.run.manifest)
+    ]
+    return {
+      'known': known,
+      'new': sizes[1] - known,
+      'gone': sizes[0] - known,
+    }
+
+  def actor(self, models: models_lib.Models, key: jax.Array) -> Started:
+    """The pre-trained model in the form of the new data.
+
+    Args:
+      models: of the new data.
+      key: of a new network's parameters.
+    """
+    fresh = models.init_actor(self.run.config, key)
+    return self._moved(models, 'pretrain', fresh, key)
+
+  def critic(
+    self, models: models_lib.Models, key: jax.Array, actor_params: Any
+  ) -> Started | None:
+    """The critics likewise; None where there are none to start from.
+
+    Args:
+      models: of the new data.
+      key: of new critics' parameters.
+      actor_params: the pre-trained actor's, whose tables new critics have.
+    """
+    if 'critic' not in self.run.started_from['stages']:
+      return None
+    fresh = models.init_critic(self.run.config, key, actor_params)
+    return self._moved(models, 'critic', fresh, key)
+
+  def _moved(
+    self, models: models_lib.Models, stage: str, fresh: Any, key: jax.Array
+  ) -> Started:
+    """A stage's parameters and moments by the values of the vocabularies."""
+    old_models = models_lib.Models(
+      self.source.manifest.feature_spec(), self.source.layout
+    )
+    shapes = old_models.shapes(self.source.config)[STAGES.index(stage)]
+    if self.run.layout is not None:
+      table = shapes['first']['table'].shape[-2]
+      self.run.layout.check(self.source.config, table)
+    restored = self._restore(stage, shapes)
+    moves = self._moves(stage)
+    settings = self.run.config.start
+    filling = moving.Filling(settings.new_rows, settings.noise)
+    noise = jax.random.fold_in(key, _NOISE)
+
+    def move(old, fresh, arrays, key):
+      return moving.move(moves, filling, old, fresh, arrays, key)
+
+    params = models.place(move, restored.arrays, fresh, moves.arrays, noise)
+    moments = None
+    if self.run.started_from['moments'][stage]:
+      moments = self._moments(models, stage, shapes, moves, fresh, noise)
+    return Started(params, moments)
+
+  def _moments(
+    self,
+    models: models_lib.Models,
+    stage: str,
+    shapes: Any,
+    moves: moving.Moves,
+    fresh: Any,
+    key: jax.Array,
+  ) -> Any:
+    """Adam's moments: of new rows zeros, as of a new network."""
+    old = pretrained.without_frozen(shapes)
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    template = {'count': count, 'mu': old, 'nu': old}
+    found = self._restore(workdir.moments(stage), template).arrays
+
+    def move(found, fresh, arrays, key):
+      zeros = jax.tree.map(jnp.zeros_like, pretrained.without_frozen(fresh))
+      return {'count': found['count']} | {
+        name: moving.move(
+          moves, moving.AS_FRESH, found[name], zeros, arrays, key
+        )
+        for name in ('mu', 'nu')
+      }
+
+    return models.place(move, found, fresh, moves.arrays, key)
+
+  def _restore(self, name: str, template: Any) -> checkpoints.Restored:
+    """A checkpoint of the other run.
+
+    Raises:
+      types.InputError: it is gone, damaged, or not the one that the run began
+        with.
+    """
+    found = _record(self.source, name)
+    began = self.run.started_from['digests'].get(name, found['record_digest'])
+    if found['record_digest'] != began:
+      raise types.InputError(
+        f'--start_from: {self.path}: was trained again since {self.run.path}'
+        ' began; choose another --workdir'
+      )
+    return _read(self.source, name, template)
+
+  def _moves(self, stage: str) -> moving.Moves:
+    """How the parameters of a stage move, of the fields that networks see."""
+    specs, network = [], self.run.config.network
+    for manifest in (self.source.manifest, self.run.manifest):
+      spec = manifest.feature_spec()
+      seen = ignore.view(spec, self.run.config.network)
+      if seen is not None:
+        network = ignore.without(self.run.config.network, spec, seen)
+        spec = seen.spec
+      specs.append(spec)
+    rows = {n: one for n, one in self.rows.items() if n in specs[1].names}
+    axes = moving.find_axes(
+      lambda spec: _shapes(spec, stage, self.run.config, network), specs[1]
+    )
+    return moving.Moves(specs[0], specs[1], axes, rows)
+
+
+def find(
+  run: workdir.Run, start_from: str | pathlib.Path | None
+) -> Start | None:
+  """What a run starts from; None if it begins anew.
+
+  Args:
+    run: new, or there already: it then says itself what it started from.
+    start_from: the run that is asked for.
+
+  Raises:
+    types.InputError: a run that is there started from another, or from none.
+  """
+  asked = pathlib.Path(start_from).resolve() if start_from else None
+  if not (run.path / 'config.json').exists():
+    return Start(run, asked) if asked else None
+  began = run.started_from.get('run')
+  if asked and str(asked) != began:
+    what = f'from {began}' if began else 'anew'
+    raise types.InputError(
+      f'{run.path}: this run started {what}, not from {asked}; choose another'
+      ' --workdir'
+    )
+  return Start(run, pathlib.Path(began)) if began else None
+
+
+def _rows(old: pa.Array, new: pa.Array, buckets: int) -> moving.Rows:
+  """Where the rows of a vocabulary come from.
+
+  Args:
+    old: values of the run that is started from, null in row 0.
+    new: of the one that starts.
+    buckets: of the field, the last rows of either.
+  """
+  options = pc.SetLookupOptions(value_set=old[1:])
+  places = pc.call_function('index_in', [new.cast(old.type)], options)
+  source = places.fill_null(-2).to_numpy().astype(np.int32) + 1
+  source[0] = 0  # null is row 0 in both
+  is_new = source < 0
+  base = np.maximum(source, 0)
+  if buckets:
+    first = len(old) - buckets
+    base[is_new] = [
+      first + vocabularies.bucket_of(value, buckets)
+      for value in new.filter(pa.array(is_new)).to_pylist()
+    ]
+  return moving.Rows(source, base, bool(is_new.any()))
+
+
+def _values(directory: pathlib.Path, field: manifest_lib.Field) -> pa.Array:
+  path = directory / 'vocabulary' / f'{field.name}.parquet'
+  try:
+    table = contract_vocabulary.read(path, field)
+  except types.InputError as error:
+    raise types.InputError(f'--start_from: {error}') from None
+  return table['value'].combine_chunks()
+
+
+def _shapes(
+  spec: types.FeatureSpec,
+  stage: str,
+  config: config_lib.Config,
+  network: config_lib.NetworkConfig,
+) -> Any:
+  """Shapes of a stage's parameters."""
+  made = (
+    functional.make_actor(spec, config.backbone, network)
+    if stage == 'pretrain'
+    else functional.make_critic(spec, network, config.critic)
+  )
+  return jax.eval_shape(made.init, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+def _record(run: workdir.Run, name: str) -> dict[str, Any]:
+  """What a checkpoint says beside its arrays."""
+  return _read(run, name, None).record
+
+
+def _read(run: workdir.Run, name: str, template: Any) -> checkpoints.Restored:
+  if not run.has(name):  # opening a store would make its directory
+    raise types.InputError(
+      f'--start_from: {run.path}: its {name} checkpoint is gone'
+    )
+  store = run.checkpoint(name)
+  try:
+    restored = store.restore(lambda record: template)
+  finally:
+    store.close()
+  assert restored is not None
+  return restored

@@ -1,0 +1,144 @@
+"""Data that is prepared at once, with the ids and bins of extended data."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+from unittest import mock
+
+import pyarrow.parquet as pq
+
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import (
+  encode,
+  lists,
+  numbers,
+  prepare,
+  sessions,
+  sql,
+  vocabulary,
+  windows,
+)
+from rmtl_jax.preparation.as_of import rates
+
+
+def read(
+  data_dir: pathlib.Path, manifest: manifest_lib.Manifest, split: str
+) -> list[dict]:
+  """Rows of a split, in order."""
+  return [
+    row
+    for name in manifest.splits[split].files
+    for row in pq.read_table(data_dir / name, partitioning=None).to_pylist()
+  ]
+
+
+def prepare_at_once(
+  config: prepare_config.PrepareConfig, extended: pathlib.Path
+) -> manifest_lib.Manifest:
+  """Prepares a whole log with the boundaries of extended data.
+
+  Args:
+    config: reads the whole log.
+    extended: whose vocabularies, bins and scales it gets.
+  """
+  like = manifest_lib.read(extended)
+  with _fitted_as(extended, like):
+    return prepare.prepare(
+      dataclasses.replace(
+        config,
+        split_dates=tuple(
+          windows.shown(like.splits[name].end_ms or 0)
+          for name in ('train', 'validation')
+        ),
+        as_of=tuple(like.options.get('as_of', ('none',))),
+      )
+    )
+
+
+@contextlib.contextmanager
+def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
+  """Replaces everything that is fitted by what extended data has."""
+  fields = {field.name: field for field in like.fields}
+  build = vocabulary.build_categorical
+
+  def vocabulary_of(connection, name, keys):
+    table = sql.unique_name('known')
+    path = extended / 'vocabulary' / f'{name}.parquet'
+    with sql.scan_file(path, 'parquet', 'file_row_number = true') as scan:
+      connection.execute(
+        f'CREATE TABLE {table} AS SELECT key, value, count,'
+        f' CAST(file_row_number AS INTEGER) AS id FROM (SELECT DISTINCT key,'
+        f' {sql.value_text("key")} AS value FROM ({keys}))'
+        f' JOIN {scan} USING (value)'
+      )
+    field = fields[name]
+    buckets = field.details.get('buckets', 0)
+    return vocabulary.Vocabulary(table, field.size, 0, buckets, (0,) * buckets)
+
+  def categorical(connection, rows, min_counts, buckets):
+    del buckets
+    left_out = {c: 1 for c in min_counts if c.removeprefix('f_') not in fields}
+    return build(connection, rows, left_out) | {
+      column: vocabulary_of(
+        connection,
+        column.removeprefix('f_'),
+        f'SELECT {sql.quote(column)} AS key FROM {rows}',
+      )
+      for column in min_counts
+      if column not in left_out
+    }
+
+  def multi_valued(connection, rows, column, min_count, max_values):
+    del min_count, max_values
+    name = column.removeprefix('m_')
+    return lists.encode_lists_by(
+      connection,
+      rows,
+      column,
+      fields[name].width,
+      lambda counts: vocabulary_of(
+        connection, name, f'SELECT key FROM ({counts})'
+      ),
+    )
+
+  def edges(connection, rows, binned):
+    del connection, rows
+    # Some were left out, as they had one value over the first train rows.
+    return {
+      f.name: fields[f.name].details['edges'] if f.name in fields else []
+      for f in binned
+    }
+
+  def scales(connection, rows, columns):
+    del connection, rows
+    found = {f.column: f.details for f in like.fields}
+    return {
+      c: numbers.Normalisation(found[c]['mean'], found[c]['deviation'])
+      for c in columns
+    }
+
+  def train_rates(connection, keyed, is_train):
+    del connection, keyed
+    known = {
+      f.details['task']: f.details['train_rate']
+      for f in like.fields
+      if 'train_rate' in f.details
+    }
+    tasks = [task.name for task in like.tasks if task.is_binary]
+    assert len(tasks) == len(is_train)
+    return tuple(known.get(name, 0.0) for name in tasks)
+
+  with (
+    mock.patch.object(vocabulary, 'build_categorical', categorical),
+    mock.patch.object(lists, 'encode_lists', multi_valued),
+    mock.patch.object(numbers, 'fit_bin_edges', edges),
+    mock.patch.object(numbers, 'fit_normalisations', scales),
+    mock.patch.object(rates, 'train_rates', train_rates),
+    # All rows are fitted on, so that every value of theirs is looked up.
+    mock.patch.object(sessions.RowPlaces, 'is_train', lambda self: 'true'),
+    mock.patch.object(encode, '_varies', lambda *args: True),
+  ):
+    yield

@@ -1,0 +1,297 @@
+"""Parameters that move to other vocabularies: what they say stays the same."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.networks import embeddings, functional
+from rmtl_jax.networks import registry as networks
+from rmtl_jax.updates import state, warm_start
+from tests.networks import small
+
+OLD = types.FeatureSpec(
+  categorical=(4, 6, 3),
+  multi_valued=((5, 2), (6, 3)),
+  numeric=2,
+  num_tasks=2,
+  names=('user', 'item', 'since', 'tags', 'history'),
+  item=1,
+  vocabulary_owners=(None, 1),
+  numeric_names=('price', 'age'),
+  item_side=(1, 3),
+  user_side=(0,),
+  previous=((2, 1),),
+  domain=2,
+)
+NEW = dataclasses.replace(
+  OLD, categorical=(5, 9, 4), multi_valued=((6, 2), (9, 3))
+)
+# Where the new rows come from; of items 2 and 5 are gone.
+SOURCES = {
+  'user': [0, 3, -1, 2, 1],
+  'item': [0, 4, -1, 1, -1, 3, -1, -1, -1],
+  'since': [0, 1, -1, 2],
+  'tags': [0, 1, 2, 3, 4, -1],
+}
+PLAIN = warm_start.Filling('zero_row', 0.0)
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+def rows(source, base=None):
+  source = np.array(source, np.int32)
+  own = np.maximum(source, 0) if base is None else np.array(base, np.int32)
+  return warm_start.Rows(source, own, bool((source < 0).any()))
+
+
+def moves(shapes, sources=None):
+  return warm_start.Moves(
+    OLD,
+    NEW,
+    warm_start.find_axes(shapes, NEW),
+    {name: rows(one) for name, one in (sources or SOURCES).items()},
+  )
+
+
+def actor(spec, backbone, config):
+  return functional.make_actor(spec, backbone, config)
+
+
+def critic(spec, _, config):
+  settings = config_lib.CriticConfig(form='separate', members=2)
+  return functional.make_critic(spec, config, settings)
+
+
+def moved(make, old_params, filling=PLAIN, seed=1):
+  def shapes(spec):
+    return jax.eval_shape(make(spec).init, jax.random.key(0))
+
+  found = moves(shapes)
+  fresh = small.params(make(NEW), seed)
+
+  def move(old_params, fresh, arrays):
+    key = jax.random.key(2)
+    return warm_start.move(found, filling, old_params, fresh, arrays, key)
+
+  return small.jit(move)(old_params, fresh, found.arrays)
+
+
+def seen_inputs():
+  """Rows of the new data with values that both vocabularies have."""
+  made = small.inputs(NEW, lanes=2, slots=4)
+  segment = np.array([[1, 1, 2, 2], [3, 3, 3, 4]], np.int32)
+  time = np.arange(4, dtype=np.int32)[None] + np.zeros((2, 1), np.int32)
+  known = {
+    n: [i for i, s in enumerate(one) if s >= 0] for n, one in SOURCES.items()
+  }
+  rng = np.random.default_rng(3)
+  columns = [
+    rng.choice(known[name], (2, 4)).astype(np.int32)
+    for name in ('user', 'item', 'since')
+  ]
+  lists = [
+    rng.choice(known[name], (2, 4, width)).astype(np.int32)
+    for name, width in (('tags', 2), ('item', 3))
+  ]
+  new = made._replace(
+    categorical=np.stack(columns, -1),
+    multi_valued=np.concatenate(lists, -1),
+    segment=segment,
+    time=time,
+  )
+  names = ('user', 'item', 'since', 'tags', 'tags', 'item', 'item', 'item')
+  values = np.concatenate([new.categorical, new.multi_valued], -1)
+  old = np.stack(
+    [
+      np.array(SOURCES[n], np.int32)[values[..., i]]
+      for i, n in enumerate(names)
+    ],
+    -1,
+  )
+  return new, new._replace(categorical=old[..., :3], multi_valued=old[..., 3:])
+
+
+@pytest.mark.parametrize('backbone', networks.BACKBONES.names())
+def test_every_backbone_says_the_same_of_known_values(backbone):
+  # Star has layers for every value of a domain; others have tables alone.
+  config = small.CONFIG
+  if backbone == 'mmoe':
+    config = dataclasses.replace(
+      config,
+      affinity_dim=2,
+      affinity_state='session',
+      session_encoder='gru',
+      history_encoder='target_attention',
+    )
+  make = functools.partial(actor, backbone=backbone, config=config)
+  network, other = make(OLD), make(NEW)
+  params = small.params(network)
+  new, old = seen_inputs()
+  expected = small.run(network, params, old)
+  found = small.run(other, moved(make, params), new)
+  np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_critics_of_every_task_and_member_say_the_same():
+  make = functools.partial(critic, _=None, config=small.CONFIG)
+  network, other = make(OLD), make(NEW)
+  params = small.params(network)
+  new, old = seen_inputs()
+  actions = np.random.default_rng(0).random((2, 4, 2), np.float32)
+  expected = small.run(network, params, old, actions)
+  found = small.run(other, moved(make, params), new, actions)
+  np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
+
+
+def table_of(params, spec, field):
+  start = embeddings.offsets(spec)[field]
+  return np.asarray(params['first']['table'])[start:][: spec.categorical[field]]
+
+
+@pytest.mark.parametrize('new_rows', ['zero_row', 'mean', 'fresh'])
+def test_where_new_categories_start(new_rows):
+  make = functools.partial(actor, backbone='mmoe', config=small.CONFIG)
+  params = small.params(make(OLD))
+  old = table_of(params, OLD, 1)
+  found = table_of(
+    moved(make, params, warm_start.Filling(new_rows, 0.0)), NEW, 1
+  )
+  np.testing.assert_array_equal(found[[0, 1, 3, 5]], old[[0, 4, 1, 3]])
+  fresh = table_of(small.params(make(NEW), 1), NEW, 1)
+  expected = {
+    'zero_row': np.tile(old[:1], (5, 1)),
+    'mean': np.tile(old[1:].mean(0), (5, 1)),
+    'fresh': fresh[[2, 4, 6, 7, 8]],
+  }[new_rows]
+  np.testing.assert_allclose(found[[2, 4, 6, 7, 8]], expected, rtol=1e-5)
+
+
+def test_noise_is_in_deviations_of_the_field():
+  old = jnp.asarray(np.random.default_rng(0).normal(2.0, 3.0, (50, 400)))
+  old = old.astype(jnp.float32)
+  spec = types.FeatureSpec((50,), (), 0, 1, names=('user',))
+  grown = dataclasses.replace(spec, categorical=(51,))
+  source = rows([*range(50), -1])
+  found = warm_start.move(
+    warm_start.Moves(spec, grown, {}, {'user': source}),
+    warm_start.Filling('zero_row', 0.5),
+    {'first': {'table': old}},
+    {'first': {'table': jnp.zeros((51, 400))}},
+    {'user': (source.source, source.base)},
+    jax.random.key(0),
+  )['first']['table']
+  np.testing.assert_array_equal(found[:50], old)
+  moved_by = np.asarray(found[50] - old[0])
+  assert 1.3 < moved_by.std() < 1.7 and abs(moved_by.mean()) < 0.3
+
+
+def test_a_value_that_had_a_bucket_starts_there():
+  spec = types.FeatureSpec((4,), (), 0, 1, names=('user',))
+  grown = dataclasses.replace(spec, categorical=(5,))
+  one = rows([0, 1, -1, 2, 3], [0, 1, 3, 2, 3])
+  found = warm_start.move(
+    warm_start.Moves(spec, grown, {}, {'user': one}),
+    PLAIN,
+    {'first': {'table': jnp.arange(4.0)[:, None]}},
+    {'first': {'table': jnp.full((5, 1), 9.0)}},
+    {'user': (one.source, one.base)},
+    jax.random.key(0),
+  )['first']['table']
+  assert found[:, 0].tolist() == [0, 1, 3, 2, 3]
+
+
+def test_rows_beyond_the_vocabularies_stay_as_they_are():
+  config = dataclasses.replace(small.CONFIG, table_multiple=16)
+  make = functools.partial(actor, backbone='mmoe', config=config)
+  found = moved(make, small.params(make(OLD)))['first']['table']
+  fresh = small.params(make(NEW), 1)['first']['table']
+  assert len(found) == 32
+  np.testing.assert_array_equal(found[24:], fresh[24:])
+  assert not np.any(found[:24] == fresh[:24])
+
+
+def test_learnt_priors_and_vectors_give_new_categories_their_start():
+  spec = dataclasses.replace(
+    OLD, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
+  )
+  grown = dataclasses.replace(
+    NEW, pretrained=(types.Pretrained(1, 'item', 2, trained=True),)
+  )
+  config = dataclasses.replace(small.CONFIG, affinity_dim=2)
+  network = functional.make_actor(spec, 'shared_bottom', config)
+  other = functional.make_actor(grown, 'shared_bottom', config)
+
+  def shapes(spec):
+    made = functional.make_actor(spec, 'shared_bottom', config)
+    return jax.eval_shape(made.init, jax.random.key(0))
+
+  axes = warm_start.find_axes(shapes, grown)
+  assert axes == {
+    "['first']['pretrained_item']['vectors']": warm_start.Axis(0, 'item')
+  }
+  found = warm_start.Moves(
+    spec, grown, axes, {n: rows(one) for n, one in SOURCES.items()}
+  )
+  old, fresh = small.params(network), small.params(other, seed=5)
+  new = warm_start.move(
+    found, PLAIN, old, fresh, found.arrays, jax.random.key(0)
+  )
+  for group, name in (('affinity', 'table'), ('affinity', 'spread')):
+    start = embeddings.offsets(grown)[0]
+    np.testing.assert_array_equal(
+      new[group][name][start + 2], fresh[group][name][start + 2]
+    )
+    np.testing.assert_array_equal(
+      new[group][name][start + 1], old[group][name][3]
+    )
+  vectors = new['first']['pretrained_item']['vectors']
+  given = fresh['first']['pretrained_item']['vectors']
+  np.testing.assert_array_equal(vectors[2], given[2])
+  np.testing.assert_array_equal(
+    vectors[1], old['first']['pretrained_item']['vectors'][4]
+  )
+
+
+def test_a_parameter_that_can_not_be_mapped_is_named():
+  def shapes(spec):
+    return {
+      'odd': jax.ShapeDtypeStruct((3 * spec.categorical[1],), jnp.float32)
+    }
+
+  with pytest.raises(types.InputError, match=r"\['odd'\]: depends on the voc"):
+    warm_start.find_axes(shapes, OLD)
+
+
+def test_moments_are_taken_and_given_back():
+  optimizer = state.make_optimizer(
+    config_lib.StageConfig(clip_norm=1.0, schedule='cosine', l2=1e-3), 10
+  )
+  params = {'first': {'table': jnp.ones((3, 2))}, 'bias': jnp.ones(2)}
+  opt_state = optimizer.init(params)
+  for _ in range(2):
+    updates, opt_state = optimizer.update(params, opt_state, params)
+  found = state.moments(opt_state)
+  assert found['count'] == 2 and np.all(found['mu']['bias'] > 0)
+  again = state.with_moments(optimizer.init(params), found)
+  assert state.moments(again)['count'] == 2
+  # The schedule and its step are the new stage's.
+  assert optax.tree.get(again, 'total') == 10
+  assert [
+    int(one.step)
+    for one in jax.tree.leaves(
+      again, is_leaf=lambda leaf: isinstance(leaf, state.ProgressState)
+    )
+    if isinstance(one, state.ProgressState)
+  ] == [0]
+  del updates
