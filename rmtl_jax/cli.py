@@ -30,6 +30,7 @@ from rmtl_jax.commands import (
   prepare,
   prune,
   report,
+  serve,
   streams,
   train,
   tune,
@@ -60,6 +61,8 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
   rmtl monitor --workdir=RUN|EXPORT --log=SCORED
                           live rows beside train's: drift, unseen values,
                           calibration; exits with 1 above a threshold
+  rmtl serve --workdir=RUN [--state=DIR] [--port=8000]
+                          predictions over HTTP, with state from events
   rmtl export --workdir=RUN --output=DIR
                           the model as StableHLO, to serve it elsewhere
   rmtl compare --workdir=DIR --methods=ple+critic,... --seeds=0,1,... [...]
@@ -263,6 +266,11 @@ COMMANDS = {
     'a scored log beside what its model was trained on, with alarms',
     monitor.define,
     monitor.execute,
+  ),
+  'serve': Command(
+    'answers requests over HTTP; events of sessions and users are its state',
+    serve.define,
+    serve.execute,
   ),
   'export': Command(
     'a trained model as StableHLO, with all that it takes to serve it',

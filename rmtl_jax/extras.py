@@ -13,6 +13,7 @@ PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
   *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
   *('pyarrow', 'mlflow', 'wandb', 'gymnasium'),
+  *('starlette', 'uvicorn', 'prometheus_client', 'redis'),
 )
 
 

@@ -57,7 +57,7 @@ _SLOW = (
   *('serving/test_exported.py', 'library/test_ranker.py'),
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
   *('balancing/test_own_loop.py', 'updates/test_warm_start.py'),
-  'training/test_warm_start.py',
+  *('training/test_warm_start.py', 'server/test_processes.py'),
 )
 
 

@@ -303,7 +303,18 @@ def print_report(record: dict[str, Any]) -> None:
 
 
 def start_jax(values: flags.FlagValues) -> None:
-  """Sets JAX up: strict mode, quiet logs, small memory, cached programs."""
+  """`set_up_jax` by the flags of a command."""
+  set_up_jax(
+    'compilation_cache' in values and value(values, 'compilation_cache')
+  )
+
+
+def set_up_jax(caches: bool) -> None:
+  """Sets JAX up: strict mode, quiet logs, small memory, cached programs.
+
+  Args:
+    caches: keep compiled programs on disk.
+  """
   absl_logging.set_verbosity(absl_logging.WARNING)
   absl_logging.use_absl_handler()
   _quiet_orbax()
@@ -315,7 +326,6 @@ def start_jax(values: flags.FlagValues) -> None:
 
   memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
-  caches = 'compilation_cache' in values and value(values, 'compilation_cache')
   if caches:
     programs.keep(least_seconds=0.1)
 

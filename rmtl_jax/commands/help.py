@@ -107,6 +107,12 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
       for name in ('psi', 'unseen', 'missing', 'calibration', 'auc', 'error')
     },
   },
+  'serve': {
+    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Address': {'host': '', 'port': '', 'token_file': ''},
+    'State': {'state': '', 'history': ''},
+    'Requests': {'max_rows': '', 'wait_ms': '', 'workers': ''},
+  },
   'export': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
     'Output': {'output': ''},

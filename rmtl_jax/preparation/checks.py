@@ -86,6 +86,15 @@ def _is_no_label(value: str, task: source.SourceTask) -> str:
   return f'isnan({value}) OR abs({value}) > {LARGEST}{low[labels]}'
 
 
+def time_range(any_dates: bool) -> tuple[int, int]:
+  """The first and the last plausible time, ms.
+
+  Args:
+    any_dates: whether times may lie before the year 2000.
+  """
+  return _EARLIEST_MS if any_dates else _USUAL_MS, _LATEST_MS
+
+
 def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
   """The fault of an implausible `timestamp`, for `raw.check`.
 
@@ -93,10 +102,11 @@ def time_fault(column: str, any_dates: bool = True) -> tuple[str, str, str]:
     column: of the time.
     any_dates: whether it may lie before the year 2000.
   """
-  earliest, year = (_EARLIEST_MS, 1900) if any_dates else (_USUAL_MS, 2000)
+  earliest, latest = time_range(any_dates)
+  year = 1900 if any_dates else 2000
   return (
     column,
-    f'timestamp IS NULL OR timestamp < {earliest} OR timestamp > {_LATEST_MS}',
+    f'timestamp IS NULL OR timestamp < {earliest} OR timestamp > {latest}',
     f'a time between the years {year} and 3000, in the unit that was named',
   )
 

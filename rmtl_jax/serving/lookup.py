@@ -37,7 +37,7 @@ _NOTHING_ELSE = readings.Missing()
 _PLAIN_NUMBER = re.compile(r'-?[0-9]{1,17}(\.[0-9]{1,17})?(e[+-]?[0-9]{1,2})?')
 
 
-class _Undecided(Exception):
+class Undecided(Exception):
   """A type or a value that only the query knows how to take."""
 
 
@@ -80,7 +80,7 @@ class Lookup:
         name: make(*(table.column(raw).combine_chunks() for raw in columns))
         for name, columns, make in self._columns
       }
-    except _Undecided:
+    except Undecided:
       return None
     return pa.table(made)
 
@@ -130,7 +130,7 @@ def _maker(
     part = str(field.details[fields_lib.FROM_TIME])
     return lambda column: _time_parts(column, clock, part, missing)
   if raw.kind == 'categorical':
-    return lambda column: pa.array(_texts(column, missing), pa.string())
+    return lambda column: pa.array(texts(column, missing), pa.string())
   if raw.kind == 'multi_valued':
     return lambda column: _lists(column, field, missing)
   if raw.transform == 'bins':
@@ -160,11 +160,11 @@ def _time_parts(
   unit = _PER_HOUR.get(clock.unit)
   whole = pa.types.is_integer(column.type) or pa.types.is_null(column.type)
   if unit is None or clock.zone != times.UTC or missing.values or not whole:
-    raise _Undecided
+    raise Undecided
   values = column.to_pylist()
   # Earlier ones are rounded to 0.
   if any(value is not None and not 0 <= value < 2**63 for value in values):
-    raise _Undecided
+    raise Undecided
   hours = [None if value is None else value // unit for value in values]
   if part == 'hour':
     return _as_text([None if n is None else n % 24 for n in hours])
@@ -176,13 +176,21 @@ def _as_text(values: Sequence[int | None]) -> pa.Array:
 
 
 def _undecided(column: pa.Array) -> pa.Array:
-  raise _Undecided
+  raise Undecided
 
 
-def _texts(
+def texts(
   column: pa.Array, missing: readings.Missing = _NOTHING_ELSE
 ) -> list[str | None]:
-  """As `readings.text`: whole floats without a fraction."""
+  """As `readings.text`: whole floats without a fraction.
+
+  Args:
+    column: types as `raw_fields.to_duckdb_types` gives them.
+    missing: what stands for nothing.
+
+  Raises:
+    Undecided: only a query can tell.
+  """
   found = _written(column)
   if parquet.is_text(column.type):
     found = [None if text in missing.texts else text for text in found]
@@ -225,7 +233,7 @@ def _written(column: pa.Array) -> list[str | None]:
     return _float_texts(column, float, sql.EXACT['DOUBLE'])
   if pa.types.is_float32(kind):
     return _float_texts(column, np.float32, sql.EXACT['FLOAT'])
-  raise _Undecided
+  raise Undecided
 
 
 def _float_texts(column: pa.Array, kind: type, exact: int) -> list[str | None]:
@@ -258,7 +266,7 @@ def _lists(
     return pa.nulls(len(column), pa.list_(pa.string()))
   if pa.types.is_list(kind) or pa.types.is_large_list(kind):
     lengths = column.value_lengths().to_pylist()
-    flat = iter(_texts(column.flatten()))
+    flat = iter(texts(column.flatten()))
     found = [
       None if n is None else [next(flat) for _ in range(n)] for n in lengths
     ]
@@ -269,13 +277,13 @@ def _lists(
   elif parquet.is_text(kind) and field.vocabulary_owner is None:
     separator = str(field.details.get('separator', ','))
     if not separator:
-      raise _Undecided
+      raise Undecided
     found = [
       None if text is None else text.split(separator)
-      for text in _texts(column, missing)
+      for text in texts(column, missing)
     ]
   else:
-    raise _Undecided
+    raise Undecided
   nothing = frozenset({'', *missing.texts, *missing.values})
   kept = [
     None if values is None else _without(values, nothing)[: field.width]
@@ -304,7 +312,7 @@ def _numbers(
   """As `readings.given` and its cast, f64[R]; NaN where missing.
 
   Raises:
-    _Undecided: a value that is at fault (checks.field_faults), among others.
+    Undecided: a value that is at fault (checks.field_faults), among others.
   """
   kind = column.type
   if parquet.is_text(kind):
@@ -321,16 +329,16 @@ def _numbers(
       zero_copy_only=False
     )
   else:
-    raise _Undecided
+    raise Undecided
   if missing.values:
     # What these are as text is not what they are as numbers of 64 bits.
     if pa.types.is_boolean(kind) or pa.types.is_float32(kind):
-      raise _Undecided
+      raise Undecided
     found = np.where(np.isin(found, missing.numbers), np.nan, found)
   if np.any(np.abs(found) > checks.LARGEST):
-    raise _Undecided
+    raise Undecided
   if raw.transform == 'log1p' and np.any(found <= -1.0):
-    raise _Undecided
+    raise Undecided
   return found
 
 
@@ -339,7 +347,7 @@ def _number(text: str | None, missing: readings.Missing) -> float:
   if not text or text in missing.values:
     return math.nan
   if not _PLAIN_NUMBER.fullmatch(text):
-    raise _Undecided
+    raise Undecided
   number = float(text)
   return math.nan if number in missing.numbers else number
 
@@ -367,7 +375,7 @@ def _normalised(
     try:
       scaled = (values - mean) / deviation
     except FloatingPointError:
-      raise _Undecided from None
+      raise Undecided from None
   bounded = np.clip(scaled, -1e30, 1e30)
   found = np.where(np.isnan(values), 0.0, bounded).astype(np.float32)
   return pa.array(found, pa.float32())

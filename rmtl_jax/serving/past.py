@@ -189,7 +189,7 @@ class Past:
     self._drop_repeated()
     if self._log_schema.events is not None:
       log_events.gather(
-        self.connection, self._log_schema, _idle_ms(self.manifest)
+        self.connection, self._log_schema, idle_ms(self.manifest)
       )
     self._places = self._place()
     joins = self._features()
@@ -310,7 +310,7 @@ class Past:
     numbered = sessions.number_sessions(
       self.connection,
       log.TABLE,
-      _idle_ms(self.manifest),
+      idle_ms(self.manifest),
       has_session=rows_of.has_session,
       has_user=rows_of.has_user,
       has_time=rows_of.has_time,
@@ -336,7 +336,7 @@ class Past:
       log.source_table(self._log_schema),
       self._places,
       groups,
-      _idle_ms(self.manifest),
+      idle_ms(self.manifest),
       _train_rates(self.manifest, self._log_schema.tasks),
       labelled='r.labelled',
     )
@@ -405,7 +405,12 @@ def scratch_database(
     yield connection, directory
 
 
-def _idle_ms(manifest: manifest_lib.Manifest) -> int:
+def idle_ms(manifest: manifest_lib.Manifest) -> int:
+  """The longest gap within a session of a run's data, ms.
+
+  Raises:
+    types.InputError: the manifest does not say.
+  """
   minutes = manifest.options.get('idle_minutes')
   if not isinstance(minutes, int | float) or not 0 < minutes < 1e7:
     raise types.InputError(

@@ -248,6 +248,11 @@ def window_features(
   return [f for f in _FEATURES if f.group in groups and f.window not in lacking]
 
 
+def window_feature(name: str) -> Feature | None:
+  """The feature of a window with a name (without PREFIX); None if none has."""
+  return next((f for f in _FEATURES if f.name == name), None)
+
+
 def _names(rows: source.SourceTable, group: str) -> list[str]:
   """Names of a group's fields, without PREFIX."""
   if group == history.GROUP:

@@ -1,0 +1,1 @@
+"""The server of `rmtl serve`: predictions over HTTP, with state."""

@@ -1,0 +1,196 @@
+"""The routes of a server, and what they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pyarrow as pa
+from starlette import applications, exceptions, requests, responses, routing
+
+from rmtl_jax import types
+from rmtl_jax.server import bodies, metrics
+from rmtl_jax.server import worker as worker_lib
+from rmtl_jax.serving import predict as predict_lib
+
+_LOG = logging.getLogger('rmtl_jax.server')
+_OPEN = ('/health', '/ready')
+_Endpoint = Callable[[requests.Request], Awaitable[responses.Response]]
+
+
+class _Json(responses.Response):
+  """JSON on one line; numbers that JSON lacks are null."""
+
+  media_type = bodies.JSON
+
+  def render(self, content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode() + b'\n'
+
+
+def make(worker: worker_lib.Worker) -> applications.Starlette:
+  """The application of a worker.
+
+  Args:
+    worker: started and stopped with the application.
+  """
+  routes = _Routes(worker)
+
+  @contextlib.asynccontextmanager
+  async def lifespan(app: applications.Starlette) -> AsyncIterator[None]:
+    del app
+    worker.start()
+    yield
+    await worker.stop()
+
+  return applications.Starlette(
+    routes=[
+      routing.Route(path, routes.guarded(path, endpoint), methods=[method])
+      for method, path, endpoint in (
+        ('GET', '/health', routes.health),
+        ('GET', '/ready', routes.ready),
+        ('GET', '/metrics', routes.metrics),
+        ('GET', '/v1/model', routes.model),
+        ('POST', '/v1/predict', routes.predict),
+        ('POST', '/v1/events', routes.events),
+      )
+    ],
+    exception_handlers={exceptions.HTTPException: _refused},
+    lifespan=lifespan,
+  )
+
+
+async def _refused(
+  request: requests.Request, error: Exception
+) -> responses.Response:
+  """No such path, or not with this method."""
+  assert isinstance(error, exceptions.HTTPException)
+  return _error(
+    error.status_code, f'{request.method} {request.url.path}: {error.detail}'
+  )
+
+
+def _error(status: int, message: str) -> responses.Response:
+  headers = {'retry-after': '1'} if status == 503 else None
+  if status == 401:
+    headers = {'www-authenticate': 'Bearer'}
+  return _Json({'error': types.one_line(message)[:1000]}, status, headers)
+
+
+class _Routes:
+  """The endpoints of one worker."""
+
+  def __init__(self, worker: worker_lib.Worker):
+    self._worker, self._metrics = worker, worker.metrics
+    self._settings = worker.settings
+
+  def guarded(self, path: str, endpoint: _Endpoint) -> _Endpoint:
+    """An endpoint that is counted, whose errors are one line."""
+
+    async def answer(request: requests.Request) -> responses.Response:
+      started = time.perf_counter()
+      try:
+        self._check_token(path, request)
+        response = await endpoint(request)
+      except bodies.Refused as error:
+        response = _error(error.status, str(error))
+      except types.InputError as error:
+        response = _error(422, str(error))
+      except requests.ClientDisconnect:
+        response = _error(400, 'request: ended early')
+      except Exception:
+        # What happened is for the log alone.
+        _LOG.exception('%s', path)
+        response = _error(500, 'server: failed; its log says why')
+      self._metrics.requests.labels(path, response.status_code).inc()
+      self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
+      return response
+
+    return answer
+
+  def _check_token(self, path: str, request: requests.Request) -> None:
+    token = self._settings.token
+    if not token or path in _OPEN:
+      return
+    given = request.headers.get('authorization', '')
+    expected = f'Bearer {token}'
+    # Bytes: of text it takes ASCII alone.
+    if not hmac.compare_digest(given.encode(), expected.encode()):
+      raise bodies.Refused('request: no valid token', 401)
+
+  async def health(self, request: requests.Request) -> responses.Response:
+    """Whether the process lives."""
+    del request
+    return _Json({'status': 'ok'})
+
+  async def ready(self, request: requests.Request) -> responses.Response:
+    """Whether it can predict."""
+    del request
+    served = self._worker.require_model()
+    return _Json({'status': 'ready', 'version': served.version})
+
+  async def metrics(self, request: requests.Request) -> responses.Response:
+    """Prometheus's text."""
+    del request
+    found = await asyncio.to_thread(self._metrics.text)
+    return responses.Response(
+      found, headers={'content-type': metrics.CONTENT_TYPE}
+    )
+
+  async def model(self, request: requests.Request) -> responses.Response:
+    """Versions, tasks, columns."""
+    del request
+    described = self._worker.require_model().described()
+    return _Json(described | {'state': self._worker.describe_state()})
+
+  async def predict(self, request: requests.Request) -> responses.Response:
+    """Predictions for rows."""
+    self._worker.require_model()
+    table = await self._rows(request)
+    answer = await self._worker.predictions.run(table, table.num_rows)
+    self._metrics.rows.labels('/v1/predict').inc(table.num_rows)
+    self._worker.count(answer.notes)
+    tasks = answer.model.scorer.tasks
+    headers = {'x-model-version': answer.model.version}
+    if bodies.ARROW in request.headers.get('accept', ''):
+      names = [predict_lib.PREFIX + task for task in tasks]
+      found = pa.table([pa.array(c) for c in answer.values.T], names)
+      return responses.Response(
+        bodies.of_predictions(found), headers=headers, media_type=bodies.ARROW
+      )
+    rows = [
+      dict(zip(tasks, row, strict=True)) for row in answer.values.tolist()
+    ]
+    content = {'predictions': rows, 'version': answer.model.version}
+    if answer.warnings:
+      content['warnings'] = answer.warnings
+    return _Json(content, headers=headers)
+
+  async def events(self, request: requests.Request) -> responses.Response:
+    """Rows that were shown, and what came of them."""
+    events = self._worker.require_events()
+    table = await self._rows(request)
+    kept = await events.run(table, table.num_rows)
+    self._metrics.rows.labels('/v1/events').inc(table.num_rows)
+    return _Json({'rows': table.num_rows, **kept})
+
+  async def _rows(self, request: requests.Request) -> pa.Table:
+    """The rows of a request, of a body that is no larger than allowed."""
+    most = self._settings.max_bytes
+    too_large = bodies.Refused(f'request: more than {most:,} bytes', 413)
+    length = request.headers.get('content-length', '')
+    if length.isdigit() and int(length) > most:
+      raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+      size += len(part)
+      if size > most:
+        raise too_large
+      parts.append(part)
+    kind = request.headers.get('content-type', '')
+    return bodies.read(b''.join(parts), kind, self._settings.max_rows)

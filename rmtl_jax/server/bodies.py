@@ -1,0 +1,183 @@
+"""Rows from the bodies of requests: JSON or an Arrow stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.data import parquet
+
+JSON = 'application/json'
+ARROW = 'application/vnd.apache.arrow.stream'
+# What rows are called in errors.
+WHERE = 'request'
+
+
+class Refused(types.InputError):
+  """A request that gets an error.
+
+  Attributes:
+    status: of HTTP.
+  """
+
+  def __init__(self, message: str, status: int = 400):
+    """Keeps both."""
+    super().__init__(message)
+    self.status = status
+
+
+def read(body: bytes, content_type: str, most: int) -> pa.Table:
+  """The rows of a body.
+
+  Args:
+    body: all of it.
+    content_type: of HTTP.
+    most: rows.
+
+  Returns:
+    At least one row.
+
+  Raises:
+    Refused: another type, a body that can't be read, or too many rows.
+    types.InputError: a value that no column can have; names column and row.
+  """
+  # No default: a web page may send a body of no type anywhere, and would have
+  # to ask before it sends one of these.
+  kind = content_type.partition(';')[0].strip().lower()
+  if kind == JSON:
+    table = _of_json(body, most)
+  elif kind == ARROW:
+    table = _of_arrow(body, most)
+  else:
+    raise Refused(
+      f'{WHERE}: content-type is {kind!r:.80}, expected {JSON} or {ARROW}', 415
+    )
+  if not table.num_rows:
+    raise types.InputError(f'{WHERE}: has no rows')
+  return table
+
+
+def _of_json(body: bytes, most: int) -> pa.Table:
+  try:
+    given = json.loads(body, parse_constant=_refuse_constant)
+  except RecursionError:
+    raise Refused(f'{WHERE}: is nested too deeply') from None
+  except ValueError as error:
+    first = types.first_line(error)
+    raise Refused(f'{WHERE}: not readable as JSON: {first}') from None
+  rows = given.get('rows') if isinstance(given, dict) else given
+  if not isinstance(rows, list):
+    raise Refused(f'{WHERE}: expected a list of rows, or {{"rows": [...]}}')
+  _check_count(len(rows), most)
+  names: dict[str, None] = {}
+  for number, row in enumerate(rows, 1):
+    if not isinstance(row, dict):
+      raise Refused(f'{WHERE}: row {number}: expected an object')
+    names |= dict.fromkeys(row)
+  columns = {
+    name: _column(name, [row.get(name) for row in rows]) for name in names
+  }
+  return pa.table(columns)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+  raise ValueError(f'{name} is no JSON; write null')
+
+
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+  try:
+    name.encode()
+    column = pa.array(values)
+  except UnicodeError:
+    raise Refused(f'{WHERE}: text is not valid UTF-8') from None
+  except (pa.ArrowException, TypeError, ValueError, OverflowError):
+    _raise_fault(name, values)
+  if _is_plain(column.type) or (
+    pa.types.is_list(column.type) and _is_plain(column.type.value_type)
+  ):
+    return column
+  _raise_fault(name, values)
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+  return (
+    parquet.is_text(kind)
+    or pa.types.is_null(kind)
+    or pa.types.is_boolean(kind)
+    or pa.types.is_integer(kind)
+    or pa.types.is_floating(kind)
+  )
+
+
+def _raise_fault(name: str, values: Sequence[Any]) -> NoReturn:
+  """Raises for the first row with a value of another kind, or a bad one."""
+  where = f'column {name!r}'
+  first = ''
+  for row, value in enumerate(values, 1):
+    kind = _kind(value)
+    if not kind:
+      continue
+    first = first or kind
+    if kind == 'an object' or kind != first:
+      expected = 'no object' if kind == 'an object' else f'{first}, as above'
+      raise types.InputError(
+        f'{WHERE}: row {row}, {where}: {kind}, expected {expected}'
+      )
+    try:
+      column = pa.array([value])
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+      column = None
+    inner = column is not None and pa.types.is_nested(column.type)
+    if column is None or (inner and not _is_plain(column.type.value_type)):
+      raise types.InputError(
+        f'{WHERE}: row {row}, {where}: {str(value)[:40]!r}, expected a number'
+        ' of 64 bits, text, true, false, or a list of one of these'
+      )
+  raise types.InputError(f'{WHERE}: {where}: values of several types')
+
+
+def _kind(value: Any) -> str:
+  if value is None:
+    return ''
+  if isinstance(value, bool):
+    return 'true or false'
+  if isinstance(value, int | float):
+    return 'a number'
+  if isinstance(value, str):
+    return 'text'
+  return 'a list' if isinstance(value, list) else 'an object'
+
+
+def _of_arrow(body: bytes, most: int) -> pa.Table:
+  batches, count = [], 0
+  try:
+    with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+      for batch in stream:
+        count += batch.num_rows
+        _check_count(count, most)
+        # Offsets are taken as they are given until this has looked at them.
+        batch.validate(full=True)
+        batches.append(batch)
+      return pa.Table.from_batches(batches, stream.schema)
+  except (pa.ArrowException, OSError, UnicodeError) as error:
+    first = types.first_line(error)
+    raise Refused(
+      f'{WHERE}: not readable as an Arrow stream: {first}'
+    ) from None
+
+
+def _check_count(count: int, most: int) -> None:
+  if count > most:
+    raise Refused(f'{WHERE}: more than {most:,} rows', 413)
+
+
+def of_predictions(table: pa.Table) -> bytes:
+  """A table as an Arrow stream."""
+  sink = pa.BufferOutputStream()
+  with pa.ipc.new_stream(sink, table.schema) as stream:
+    stream.write_table(table)
+  return sink.getvalue().to_pybytes()

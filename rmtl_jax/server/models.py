@@ -1,0 +1,119 @@
+"""The model that a server answers with, and newer ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax.monitoring
+
+import rmtl_jax
+from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.serving import scorer as scorer_lib
+
+# What is written last, of an export and of a run: the first that is there
+# tells one model from the next.
+_RECORDS = ('export.json', 'metrics.json', 'config.json')
+_COMPILED = '/jax/core/compile/backend_compile_duration'
+_loading = threading.local()
+
+
+@dataclasses.dataclass(frozen=True)
+class Served:
+  """A model that is ready.
+
+  Attributes:
+    scorer: predicts.
+    path: where it was read, links resolved.
+    version: tells it from others.
+    mark: of `mark`.
+    loaded: seconds since 1970.
+    most: rows of the largest batch that programs are compiled for.
+  """
+
+  scorer: scorer_lib.Scorer
+  path: str
+  version: str
+  mark: tuple[Any, ...]
+  loaded: float
+  most: int
+
+  def described(self) -> dict[str, Any]:
+    """What `/v1/model` tells."""
+    scorer, manifest = self.scorer, self.scorer.manifest
+    return {
+      'version': self.version,
+      'package': rmtl_jax.__version__,
+      'stage': scorer.stage,
+      'loaded': self.loaded,
+      'source': manifest.source,
+      'tasks': [
+        {'name': task.name, 'kind': task.kind} for task in manifest.tasks
+      ],
+      'columns': [
+        {'name': field.column, 'field': field.name, 'kind': field.kind}
+        for field in scorer.encoder.fields
+        if 'as_of' not in field.details
+      ],
+      'as_of': list(scorer.needs.columns),
+      'reads_sessions': scorer.needs.sessions,
+    }
+
+
+def mark(workdir: str) -> tuple[Any, ...]:
+  """What changes when another model stands at a path; () if none does."""
+  path = os.path.realpath(workdir)
+  for name in _RECORDS:
+    try:
+      found = os.stat(os.path.join(path, name))
+    except OSError:
+      continue
+    return path, name, found.st_ino, found.st_mtime_ns, found.st_size
+  return ()
+
+
+def load(settings: settings_lib.Settings) -> Served:
+  """Reads the model and compiles all programs that requests need.
+
+  Raises:
+    types.InputError: no model that can predict.
+  """
+  path = os.path.realpath(settings.workdir)
+  seen = mark(path)
+  with loading():
+    model = rmtl_jax.load(path, settings.stage, settings.calibrated, warm_up=0)
+    # A Ranker serves by the model inside of it.
+    scorer = model.model_ if isinstance(model, rmtl_jax.Ranker) else model
+    scorer.warm_up(settings.max_rows)
+  record = pathlib.Path(path, seen[1]).read_bytes() if seen else b''
+  digest = hashlib.sha256(path.encode() + b'\0' + record).hexdigest()
+  return Served(scorer, path, digest[:12], seen, time.time(), settings.max_rows)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+  """What this thread compiles belongs to the start or to a reload."""
+  _loading.now = True
+  try:
+    yield
+  finally:
+    _loading.now = False
+
+
+def count_compilations(metrics: Any) -> None:
+  """Counts programs from now on."""
+
+  def heard(event: str, duration_secs: float, **more: Any) -> None:
+    del duration_secs, more
+    if event == _COMPILED:
+      now = getattr(_loading, 'now', False)
+      metrics.compilations.labels('start' if now else 'request').inc()
+
+  jax.monitoring.register_event_duration_secs_listener(heard)

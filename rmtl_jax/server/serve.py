@@ -1,0 +1,234 @@
+"""The processes of a server: one, or a supervisor and its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from rmtl_jax import types
+from rmtl_jax.server import settings as settings_lib
+
+_SHARED = 'PROMETHEUS_MULTIPROC_DIR'
+_BACKLOG = 2048
+# A worker that ends sooner than this after its start is started more slowly.
+_QUICK = 5.0
+
+
+def say(line: str) -> None:
+  """Prints a line for a person."""
+  print(types.one_line(line), file=sys.stderr, flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+  """A socket that listens.
+
+  Args:
+    host: address or name.
+    port: 0 for any that is free.
+
+  Raises:
+    types.InputError: it can't be had.
+  """
+  try:
+    family, _, _, _, address = socket.getaddrinfo(
+      host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(address)
+    found.listen(_BACKLOG)
+  except OSError as error:
+    raise types.InputError(
+      f'--host={host} --port={port}: {error.strerror or error}'
+    ) from None
+  found.set_inheritable(True)
+  return found
+
+
+def address(listening: socket.socket) -> str:
+  """The URL of a socket."""
+  host, port = listening.getsockname()[:2]
+  return f'http://[{host}]:{port}' if ':' in host else f'http://{host}:{port}'
+
+
+def run(
+  settings: settings_lib.Settings,
+  listening: socket.socket,
+  prepare: Callable[[], None],
+) -> int:
+  """Serves until SIGTERM or SIGINT.
+
+  Args:
+    settings: what the server is told.
+    listening: of `listen`.
+    prepare: sets a process up before it imports JAX; a function that other
+      processes can import.
+
+  Returns:
+    The exit code.
+  """
+  if settings.workers == 1:
+    return _work(settings, listening, prepare)
+  with _shared_metrics():
+    return _Supervisor(settings, listening, prepare).run()
+
+
+@contextlib.contextmanager
+def _shared_metrics() -> Iterator[None]:
+  with tempfile.TemporaryDirectory(prefix='rmtl-serve-') as directory:
+    os.environ[_SHARED] = directory
+    yield
+
+
+class _Server(uvicorn.Server):
+  """A server whose signals are handled by `_work`."""
+
+  @contextlib.contextmanager
+  def capture_signals(self) -> Iterator[None]:
+    yield
+
+
+def _work(
+  settings: settings_lib.Settings,
+  listening: socket.socket,
+  prepare: Callable[[], None],
+) -> int:
+  """Serves in this process."""
+  say('starting JAX')
+  prepare()
+  from rmtl_jax.server import app, worker
+
+  own = worker.Worker(settings, say)
+  # Connections that others could answer are not for a worker without a model.
+  if settings.workers > 1:
+    own.load()
+  server = _Server(
+    uvicorn.Config(
+      app.make(own),
+      log_level='warning',
+      access_log=False,
+      server_header=False,
+      timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+    )
+  )
+
+  def stop(number: int, frame: Any) -> None:
+    del number, frame
+    if server.should_exit:  # asked twice
+      server.force_exit = True
+    server.should_exit = True
+
+  def reload(number: int, frame: Any) -> None:
+    del number, frame
+    own.reload()
+
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, stop)
+  signal.signal(signal.SIGHUP, reload)
+  server.run(sockets=[listening])
+  say('stopped')
+  return 0
+
+
+def _work_in_process(
+  settings: settings_lib.Settings,
+  listening: socket.socket,
+  prepare: Callable[[], None],
+) -> None:
+  parent = multiprocessing.parent_process()
+  assert parent is not None
+
+  def follow() -> None:
+    # A supervisor that was killed can't say so.
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+  threading.Thread(target=follow, daemon=True).start()
+  sys.exit(_work(settings, listening, prepare))
+
+
+class _Supervisor:
+  """Starts workers and starts them again when they end."""
+
+  def __init__(
+    self,
+    settings: settings_lib.Settings,
+    listening: socket.socket,
+    prepare: Callable[[], None],
+  ):
+    self._settings, self._listening = settings, listening
+    self._prepare = prepare
+    # A forked JAX would hang.
+    self._spawn = multiprocessing.get_context('spawn')
+    self._workers: dict[int, tuple[Any, float]] = {}
+    self._stop = threading.Event()
+
+  def run(self) -> int:
+    """Until a signal stops it; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(number, self._ask_to_stop)
+    signal.signal(signal.SIGHUP, self._reload)
+    for place in range(self._settings.workers):
+      self._start(place)
+    while not self._stop.wait(0.2):
+      for place, (process, started) in list(self._workers.items()):
+        if process.is_alive():
+          continue
+        say(f'worker {process.pid} ended ({process.exitcode}); starts again')
+        _forget(process.pid)
+        if time.monotonic() - started < _QUICK:
+          self._stop.wait(1.0)
+        if not self._stop.is_set():
+          self._start(place)
+    return self._end()
+
+  def _start(self, place: int) -> None:
+    process = self._spawn.Process(
+      target=_work_in_process,
+      args=(self._settings, self._listening, self._prepare),
+    )
+    process.start()
+    self._workers[place] = process, time.monotonic()
+
+  def _signal(self, number: int) -> None:
+    for process, _ in self._workers.values():
+      if process.is_alive() and process.pid:
+        with contextlib.suppress(ProcessLookupError):
+          os.kill(process.pid, number)
+
+  def _ask_to_stop(self, number: int, frame: Any) -> None:
+    del number, frame
+    self._stop.set()
+
+  def _reload(self, number: int, frame: Any) -> None:
+    del frame
+    self._signal(number)
+
+  def _end(self) -> int:
+    self._signal(signal.SIGTERM)
+    until = time.monotonic() + self._settings.stop_seconds + 5.0
+    for process, _ in self._workers.values():
+      process.join(max(0.0, until - time.monotonic()))
+      if process.is_alive():
+        process.kill()
+        process.join()
+    say('stopped')
+    return 0
+
+
+def _forget(pid: int | None) -> None:
+  """Takes a worker that ended out of the metrics of what lives."""
+  from prometheus_client import multiprocess
+
+  multiprocess.mark_process_dead(pid)

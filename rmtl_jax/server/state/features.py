@@ -1,0 +1,248 @@
+"""As-of features of rows to predict for, from the state.
+
+The values are those of rmtl_jax.preparation.as_of, whose names and details say
+which: of windows, rates, feedback and histories.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import feedback, groups, history, rates
+from rmtl_jax.server.state import reading
+from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.serving import vocabulary as vocabulary_lib
+
+_Value = Callable[[state_lib.Look, reading.Row], float | None]
+
+
+def column(
+  field: source.SourceField,
+  tasks: Sequence[source.SourceTask],
+  items: vocabulary_lib.Vocabulary | None,
+) -> Callable[[state_lib.Look, Sequence[reading.Row]], pa.Array]:
+  """The function that computes a field of rows.
+
+  Args:
+    field: an as-of feature.
+    tasks: of the log.
+    items: the vocabulary of items; None if the model reads none.
+
+  Raises:
+    types.InputError: there is no such feature.
+  """
+  group = field.details['as_of']
+  if group == history.GROUP:
+    assert items is not None
+    return lambda look, rows: _histories(look, rows, items, field.width)
+  value = _value(field, tasks)
+  of_item = group == 'views' or 'item' in (
+    field.details.get('key'),
+    field.column.removeprefix(groups.PREFIX).partition('_')[0],
+  )
+
+  def values(look: state_lib.Look, rows: Sequence[reading.Row]) -> pa.Array:
+    # Candidates of one moment have most of their past in common.
+    found: dict[reading.Row, float | None] = {}
+    column = []
+    for row in rows:
+      at = row if of_item else row._replace(item=None)
+      if at not in found:
+        found[at] = value(look, row)
+      column.append(found[at])
+    return pa.array(column, pa.float64())
+
+  return values
+
+
+def _value(
+  field: source.SourceField, tasks: Sequence[source.SourceTask]
+) -> _Value:
+  name = field.column.removeprefix(groups.PREFIX)
+  names = [task.name for task in tasks]
+  task = field.details.get('task')
+  place = names.index(task) if task in names else -1
+  group = field.details['as_of']
+  if group == 'rates' and place >= 0:
+    return _rate(str(field.details['key']), place, _prior(field))
+  if group == 'feedback' and place >= 0:
+    if 'counts' in field.details:
+      return lambda look, row: _since(look, row, tasks, place)
+    if 'train_rate' in field.details:
+      prior = _prior(field)
+      return lambda look, row: _session_rate(look, row, tasks, place, prior)
+    return lambda look, row: _positives(look, row, tasks, place)
+  window = groups.window_feature(name)
+  if window is None:
+    raise types.InputError(
+      f'field {field.name!r}: no such as-of feature; prepare the data again'
+    )
+  return _WINDOWS[window.window, window.what]
+
+
+def _prior(field: source.SourceField) -> float:
+  return float(field.details['train_rate'])
+
+
+def _number(count: int) -> float | None:
+  return float(count) if count else None
+
+
+def _session_rows(look: state_lib.Look, row: reading.Row) -> float | None:
+  return _number(len(look.session(row).events))
+
+
+def _session_age(look: state_lib.Look, row: reading.Row) -> float | None:
+  return _number(row.time - look.session(row).start)
+
+
+def _session_gap(look: state_lib.Look, row: reading.Row) -> float | None:
+  events = look.session(row).events
+  return float(row.time - events[-1].time) if events else None
+
+
+def _pair_rows(look: state_lib.Look, row: reading.Row) -> float | None:
+  return _number(look.pair(row)[0])
+
+
+def _pair_gap(look: state_lib.Look, row: reading.Row) -> float | None:
+  last = look.pair(row)[1]
+  return None if last is None else float(row.time - last)
+
+
+def _user_rows(look: state_lib.Look, row: reading.Row) -> float | None:
+  if row.user is None:
+    return None
+  return _number(look.rows('user', row.user, row.time))
+
+
+def _item_rows(look: state_lib.Look, row: reading.Row) -> float | None:
+  if row.item is None:
+    return None
+  return _number(look.rows('item', row.item, row.time))
+
+
+_WINDOWS: dict[tuple[str, str], _Value] = {
+  ('session', 'rows'): _session_rows,
+  ('session', 'first'): _session_age,
+  ('session', 'last'): _session_gap,
+  ('pair', 'rows'): _pair_rows,
+  ('pair', 'last'): _pair_gap,
+  ('user', 'rows'): _user_rows,
+  ('item', 'rows'): _item_rows,
+}
+
+
+def _rate(key: str, place: int, prior: float) -> _Value:
+  """As rates.rates_sql."""
+  pseudo = rates.WEIGHT * prior
+
+  def value(look: state_lib.Look, row: reading.Row) -> float | None:
+    positives, count = look.rate(row, key, place)
+    return (positives + pseudo) / (count + rates.WEIGHT) if count > 0 else None
+
+  return value
+
+
+def _known(
+  look: state_lib.Look,
+  row: reading.Row,
+  tasks: Sequence[source.SourceTask],
+  place: int,
+) -> list[int]:
+  """Times of the session's earlier rows with a positive that is known."""
+  del tasks
+  found = []
+  for event in look.session(row).events:
+    label, time = event.labels[place]
+    known = event.time if time is None else max(event.time, time)
+    if label == 1 and known < row.time:
+      found.append(event.time)
+  return found
+
+
+def _positives(
+  look: state_lib.Look,
+  row: reading.Row,
+  tasks: Sequence[source.SourceTask],
+  place: int,
+) -> float | None:
+  if not look.session(row).events:
+    return None
+  return float(len(_known(look, row, tasks, place)))
+
+
+def _session_rate(
+  look: state_lib.Look,
+  row: reading.Row,
+  tasks: Sequence[source.SourceTask],
+  place: int,
+  prior: float,
+) -> float | None:
+  """As feedback.features_sql."""
+  count = len(look.session(row).events)
+  if not count:
+    return None
+  known = len(_known(look, row, tasks, place))
+  return (known + feedback.WEIGHT * prior) / (count + feedback.WEIGHT)
+
+
+def _since(
+  look: state_lib.Look,
+  row: reading.Row,
+  tasks: Sequence[source.SourceTask],
+  place: int,
+) -> float | None:
+  known = _known(look, row, tasks, place)
+  if not known:
+    return None
+  # Rows of one time have one position: that of the first of them.
+  events = look.session(row).events
+  last = max(known)
+  return float(sum(event.time >= last for event in events))
+
+
+def _histories(
+  look: state_lib.Look,
+  rows: Sequence[reading.Row],
+  items: vocabulary_lib.Vocabulary,
+  width: int,
+) -> pa.Array:
+  """As history.encode_histories, by values."""
+  found: dict[tuple[str, int], list[str] | None] = {}
+  lists = []
+  for row in rows:
+    if row.user is None:
+      lists.append(None)
+      continue
+    at = row.user, look.session(row).start
+    if at not in found:
+      found[at] = _history(look, *at, items, width) or None
+    lists.append(found[at])
+  return pa.array(lists, pa.list_(pa.string()))
+
+
+def _history(
+  look: state_lib.Look,
+  user: str,
+  start: int,
+  items: vocabulary_lib.Vocabulary,
+  width: int,
+) -> list[str]:
+  """A user's last known items before a session, the last one last."""
+  kept: list[str] = []
+  shown = iter(look.shown(user, start))
+  while len(kept) < width:
+    page = list(itertools.islice(shown, 2 * width))
+    if not page:
+      break
+    known = items.rows(pa.array(page, pa.string()), is_text=True) > 0
+    kept += [
+      item for item, is_known in zip(page, known, strict=True) if is_known
+    ]
+  return kept[:width][::-1]

@@ -1,0 +1,93 @@
+"""Labels of rows, and from when on they count, as in training.
+
+What rmtl_jax.preparation.labels and rmtl_jax.preparation.as_of.rates say in SQL
+of all rows, here of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.as_of import rates
+
+# Label and time at which a positive is known, ms, of each task; None: unknown.
+Labels = Sequence[Sequence[int | None]]
+
+
+def censored(
+  labels: Labels, tasks: Sequence[source.SourceTask], end: int
+) -> Labels:
+  """Labels of a row that only sees events before its split's end.
+
+  Args:
+    labels: of the row.
+    tasks: the log's, parents before children.
+    end: ms.
+  """
+  names = [task.name for task in tasks]
+  found: list[tuple[int | None, int | None]] = []
+  for task, (label, time) in zip(tasks, labels, strict=True):
+    if task.timed and label == 1 and (time is None or time >= end):
+      label = 0
+    if task.only_after and task.after is not None:
+      parent = found[names.index(task.after)][0]
+      label = label if parent == 1 else None
+    found.append((label, time))
+  return found
+
+
+def counts(labels: Labels, tasks: Sequence[source.SourceTask]) -> bool:
+  """Whether a row counts in rates."""
+  given = [label is not None for label, _ in labels]
+  return any(given) if rates.lacking(tasks) else all(given)
+
+
+def told(
+  labels: Labels, tasks: Sequence[source.SourceTask], known: int
+) -> Iterator[tuple[str, int]]:
+  """What a row adds to rates: (count, ms from which on).
+
+  Counts are `n`, the rows, `s0`, ... the positives of each task, and `n0`, ...
+  the rows of a task that not every row has a label of (see rates.events_sql).
+
+  Args:
+    labels: of the row.
+    tasks: the log's.
+    known: when the row's session has rested.
+  """
+  if not counts(labels, tasks):
+    return
+  yield 'n', known
+  for i, (label, time) in enumerate(labels):
+    if label == 1:
+      yield f's{i}', _later(known, time)
+  for i in rates.lacking(tasks):
+    label, time = labels[i]
+    judged = _judged(labels, tasks, i, known)
+    if label == 1:
+      yield f'n{i}', min(judged, _later(known, time))
+    elif label == 0:
+      yield f'n{i}', judged
+
+
+def _judged(
+  labels: Labels, tasks: Sequence[source.SourceTask], number: int, known: int
+) -> int:
+  """When a row is known to count for a task, ms."""
+  names = [task.name for task in tasks]
+  task = tasks[number]
+  while task.only_after and task.after is not None:
+    parent = names.index(task.after)
+    task = tasks[parent]
+    known = _later(known, labels[parent][1])
+  return known
+
+
+def _later(known: int, time: int | None) -> int:
+  return known if time is None else max(known, time)
+
+
+def rows_count(tasks: Sequence[source.SourceTask], number: int) -> str:
+  """Which count is a task's rows."""
+  return f'n{number}' if number in rates.lacking(tasks) else 'n'

@@ -1,0 +1,209 @@
+"""Keys, times and labels of raw rows, read as `rmtl predict --history` does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import checks, sql
+from rmtl_jax.preparation import labels as labels_sql
+from rmtl_jax.server.state import labels as labels_lib
+from rmtl_jax.serving import log, log_columns, lookup, past, rows
+from rmtl_jax.serving import vocabulary as vocabulary_lib
+
+# Rows that DuckDB reads at a time.
+_CHUNK = 4096
+
+
+# ms of a unit.
+_SCALES = {'ms': 1, 's': 1000}
+
+
+class Row(NamedTuple):
+  """What the state knows of a raw row.
+
+  Attributes:
+    session: its id, or None.
+    user: or None.
+    item: or None.
+    time: ms.
+    labels: what came of it; of rows to predict for ().
+    identity: equal for rows that are equal but for labels.
+  """
+
+  session: str | None
+  user: str | None
+  item: str | None
+  time: int
+  labels: labels_lib.Labels = ()
+  identity: bytes = b''
+
+  @property
+  def owner(self) -> str:
+    """Whose visits the row belongs to."""
+    return f's{self.session}' if self.session is not None else f'u{self.user}'
+
+
+class Reader:
+  """Reads raw rows of one model's log; threads may share it."""
+
+  def __init__(self, manifest: manifest_lib.Manifest):
+    """Makes a database for rows that are being read."""
+    self.schema = log_columns.make_log_schema(manifest)
+    self._lock = threading.Lock()
+    self._connection = sql.connect(threads=1)
+    log.create_table(self._connection, self.schema)
+    # Times of labels end with their row's split, which only the state knows.
+    self._labels = labels_sql.label_and_time_columns(
+      self.schema.tasks, (None, None), '2', 'r.labelled'
+    )
+
+  def read(
+    self, table: rows.Rows, needs: past.Needs, scored: bool
+  ) -> Iterator[Row]:
+    """Reads rows.
+
+    Args:
+      table: raw rows.
+      needs: what the model takes.
+      scored: whether these are rows to predict for, without labels.
+
+    Yields:
+      The rows in their order.
+
+    Raises:
+      types.InputError: a column or a value that can't be used; names column
+        and row.
+    """
+    log.check(
+      self.schema,
+      table.schema,
+      table.path,
+      needs_user=needs.users,
+      needs_item=needs.user_history or needs.sessions,
+      needs_labels=not scored,
+    )
+    for chunk in table.chunks(_CHUNK):
+      if scored and (few := self._keys(chunk.table)) is not None:
+        yield from few
+        continue
+      found = self._select(chunk, scored)
+      keys = zip(
+        *(
+          vocabulary_lib.whole(found[name].combine_chunks()).to_pylist()
+          for name in ('session', 'user', 'item')
+        ),
+        found['timestamp'].to_pylist(),
+        strict=True,
+      )
+      if scored:
+        yield from (Row(*key) for key in keys)
+        continue
+      tasks = range(len(self.schema.tasks))
+      told = zip(
+        *(
+          zip(
+            found[f'y_{i}'].to_pylist(),
+            found[f't_{i}'].to_pylist(),
+            strict=True,
+          )
+          for i in tasks
+        ),
+        strict=True,
+      )
+      identities = self._identities(chunk.table)
+      for key, labels, identity in zip(keys, told, identities, strict=True):
+        yield Row(*key)._replace(labels=labels, identity=identity)
+
+  def _keys(self, table: pa.Table) -> list[Row] | None:
+    """Keys and times of plain values, without a query.
+
+    Args:
+      table: rows whose columns have passed `log.check`.
+
+    Returns:
+      What the query gives; None if only that can tell, which may then raise.
+    """
+    of = self.schema
+    present = of.keys(table.schema)
+    names = (present.get('session'), present.get('user'), of.item)
+    texts = []
+    try:
+      times = self._times(table)
+      for name in names:
+        if name is None or name not in table.column_names:
+          texts.append([None] * table.num_rows)
+          continue
+        column = table[name].combine_chunks()
+        if pa.types.is_floating(column.type):
+          return None
+        texts.append(
+          [text or None for text in lookup.texts(column, of.missing_in(name))]
+        )
+    except lookup.Undecided:
+      return None
+    if any(s is None and u is None for s, u in zip(*texts[:2], strict=True)):
+      return None
+    return [Row(*key) for key in zip(*map(_whole, texts), times, strict=True)]
+
+  def _times(self, table: pa.Table) -> list[int]:
+    """Whole times of the usual units, ms.
+
+    Raises:
+      lookup.Undecided: others.
+    """
+    assert self.schema.time is not None
+    clock, column = self.schema.clock, table[self.schema.time]
+    scale = _SCALES.get(clock.unit)
+    if (
+      scale is None
+      or not clock.is_plain
+      or not pa.types.is_integer(column.type)
+      or column.null_count
+      or self.schema.missing_in(self.schema.time).values
+    ):
+      raise lookup.Undecided
+    found = [scale * time for time in column.to_pylist()]
+    first, last = checks.time_range(self.schema.any_dates)
+    if any(not first <= time <= last for time in found):
+      raise lookup.Undecided
+    return found
+
+  def _select(self, chunk: rows.Chunk, scored: bool) -> pa.Table:
+    item = sql.quote(log.item_column(self.schema))
+    columns = f'session, "user", {item} AS item, timestamp'
+    if not scored:
+      columns = ', '.join([columns, *self._labels])
+    with self._lock:
+      self._connection.begin()
+      try:
+        log.append_rows(self._connection, self.schema, chunk, 0, scored)
+        return self._connection.sql(
+          f'SELECT {columns} FROM {log.TABLE} r ORDER BY row_id'
+        ).to_arrow_table()
+      finally:
+        self._connection.rollback()
+
+  def _identities(self, table: pa.Table) -> Iterator[bytes]:
+    """What tells rows apart, whatever came of them."""
+    names = sorted({*table.column_names} - {*self.schema.labels})
+    columns = [table[name].to_pylist() for name in names]
+    for values in zip(*columns, strict=True):
+      given: list[Any] = [[n, v] for n, v in zip(names, values, strict=True)]
+      text = json.dumps(
+        [one for one in given if one[1] is not None], default=str
+      )
+      yield hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _whole(texts: list[str | None]) -> list[str | None]:
+  """As `vocabulary.whole`."""
+  if not any(text and '.' in text for text in texts):
+    return texts
+  return vocabulary_lib.whole(pa.array(texts, pa.string())).to_pylist()

@@ -1,0 +1,340 @@
+"""The state in one SQLite file, which several processes share.
+
+A change is committed, and on disk, before anybody is told of it; readers see
+whole commits. Whoever is killed at any moment leaves the last commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rmtl_jax import types
+from rmtl_jax.server.state import counters, records
+
+FILE = 'state.sqlite'
+_VERSION = 1
+# Seconds that a writer waits for another process's commit.
+_PATIENCE = 30.0
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts (
+  name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS visits (
+  id INTEGER PRIMARY KEY, owner TEXT NOT NULL, first INTEGER NOT NULL,
+  last INTEGER NOT NULL, reach INTEGER NOT NULL, open INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS visits_by_owner ON visits (owner, first);
+CREATE INDEX IF NOT EXISTS visits_open ON visits (last) WHERE open = 1;
+CREATE TABLE IF NOT EXISTS events (
+  id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE,
+  visit INTEGER NOT NULL, user TEXT, item TEXT, time INTEGER NOT NULL,
+  labels TEXT NOT NULL, open INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit);
+CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, item)
+  WHERE user IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_by_pair ON events (user, item, time)
+  WHERE user IS NOT NULL AND item IS NOT NULL;
+CREATE INDEX IF NOT EXISTS open_by_user ON events (user) WHERE open = 1;
+CREATE INDEX IF NOT EXISTS open_by_item ON events (item) WHERE open = 1;
+CREATE TABLE IF NOT EXISTS counters (
+  key TEXT, level INTEGER, block INTEGER, n INTEGER NOT NULL,
+  PRIMARY KEY (key, level, block)) WITHOUT ROWID;
+"""
+_VISIT = 'id, owner, first, last, reach, open'
+_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels'
+
+
+class Store:
+  """The file; one thread of a process at a time.
+
+  Attributes:
+    errors: raised when the file can't be read or written for now.
+  """
+
+  errors: type[Exception] = sqlite3.Error
+
+  def __init__(self, directory: pathlib.Path):
+    """Opens the file, and makes it if it is not there.
+
+    Args:
+      directory: made if it is not there.
+
+    Raises:
+      types.InputError: it is no such file, or can't be used.
+    """
+    self._where = directory / FILE
+    with self._named():
+      directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+      self._connection = sqlite3.connect(
+        self._where,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+      )
+      run = self._connection.execute
+      run('PRAGMA journal_mode = WAL')
+      # FULL: a commit is on disk when it returns.
+      run('PRAGMA synchronous = FULL')
+      run('PRAGMA cache_size = -65536')
+      run('PRAGMA trusted_schema = OFF')
+      version = run('PRAGMA user_version').fetchone()[0]
+      if version not in (0, _VERSION):
+        raise types.InputError(
+          f'{self._where}: is of version {version}, expected {_VERSION}'
+        )
+      if not version:
+        with self.writing():
+          for statement in _TABLES.split(';'):
+            run(statement)
+          run(f'PRAGMA user_version = {_VERSION}')
+    self._directory = directory
+
+  @contextlib.contextmanager
+  def _named(self) -> Iterator[None]:
+    try:
+      yield
+    except (sqlite3.Error, OSError) as error:
+      first = types.first_line(error)
+      raise types.InputError(f'{self._where}: not usable: {first}') from None
+
+  def close(self) -> None:
+    """Closes the file."""
+    self._connection.close()
+
+  @contextlib.contextmanager
+  def writing(self) -> Iterator[None]:
+    """A change: all of it is kept, or none."""
+    self._connection.execute('BEGIN IMMEDIATE')
+    try:
+      yield
+      self._connection.execute('COMMIT')
+    except BaseException:
+      if self._connection.in_transaction:
+        self._connection.execute('ROLLBACK')
+      raise
+
+  @contextlib.contextmanager
+  def reading(self) -> Iterator[None]:
+    """Reads within see one commit."""
+    self._connection.execute('BEGIN')
+    try:
+      yield
+    finally:
+      self._connection.execute('COMMIT')
+
+  def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    return self._connection.execute(query, values).fetchall()
+
+  # What is written.
+
+  def fact(self, name: str) -> Any:
+    """What is kept under a name; None for nothing."""
+    found = self._rows('SELECT value FROM facts WHERE name = ?', name)
+    return json.loads(found[0][0]) if found else None
+
+  def put_fact(self, name: str, value: Any) -> None:
+    """Keeps JSON under a name."""
+    self._connection.execute(
+      'INSERT OR REPLACE INTO facts VALUES (?, ?)', (name, json.dumps(value))
+    )
+
+  def add_event(self, event: records.Event, identity: bytes) -> None:
+    """Adds a row; its `id` is ignored."""
+    self._connection.execute(
+      'INSERT INTO events (identity, visit, user, item, time, labels, open)'
+      ' VALUES (?, ?, ?, ?, ?, ?, 1)',
+      (
+        identity,
+        event.visit,
+        event.user,
+        event.item,
+        event.time,
+        json.dumps(event.labels),
+      ),
+    )
+
+  def find_event(self, identity: bytes) -> records.Event | None:
+    """The row with an identity."""
+    found = self._rows(
+      f'SELECT {_EVENT} FROM events e WHERE identity = ?', identity
+    )
+    return _event(found[0]) if found else None
+
+  def put_labels(self, event: int, labels: Any) -> None:
+    """Replaces the labels of a row."""
+    self._connection.execute(
+      'UPDATE events SET labels = ? WHERE id = ?', (json.dumps(labels), event)
+    )
+
+  def add_visit(self, owner: str, time: int) -> records.Visit:
+    """Adds a visit of one moment."""
+    found = self._connection.execute(
+      'INSERT INTO visits (owner, first, last, reach, open)'
+      ' VALUES (?, ?, ?, ?, 1)',
+      (owner, time, time, time),
+    )
+    assert found.lastrowid is not None
+    return records.Visit(found.lastrowid, owner, time, time, time, True)
+
+  def put_visit(self, visit: records.Visit) -> None:
+    """Replaces a visit, and whether its rows are open."""
+    self._connection.execute(
+      'UPDATE visits SET first = ?, last = ?, reach = ?, open = ? WHERE id = ?',
+      (visit.first, visit.last, visit.reach, visit.open, visit.id),
+    )
+
+  def put_open(self, visit: records.Visit) -> None:
+    """Says of a visit and its rows whether they are in the counters."""
+    self.put_visit(visit)
+    self._connection.execute(
+      'UPDATE events SET open = ? WHERE visit = ?', (visit.open, visit.id)
+    )
+
+  def join_visits(self, kept: int, gone: int) -> None:
+    """Moves all rows of one visit to another and deletes it."""
+    self._connection.execute(
+      'UPDATE events SET visit = ? WHERE visit = ?', (kept, gone)
+    )
+    self._connection.execute('DELETE FROM visits WHERE id = ?', (gone,))
+
+  def add_counts(self, counts: Counter[tuple[str, int]]) -> None:
+    """Adds to counters: {(key, ms): number}."""
+    of_blocks: Counter[tuple[str, int, int]] = Counter()
+    for (key, time), number in counts.items():
+      for level, block in counters.blocks(time):
+        of_blocks[key, level, block] += number
+    self._connection.executemany(
+      'INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT'
+      ' DO UPDATE SET n = n + excluded.n',
+      [(*at, n) for at, n in sorted(of_blocks.items()) if n],
+    )
+
+  # What is read.
+
+  def visits(self, owner: str) -> list[records.Visit]:
+    """All visits of an owner, in the order of time."""
+    return self._visits('owner = ? ORDER BY first', owner)
+
+  def visit(self, number: int) -> records.Visit:
+    """The visit with an id."""
+    return self._visits('id = ?', number)[0]
+
+  def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
+    """Visits of an owner that reach into a range of time.
+
+    Args:
+      owner: whose.
+      low: ms.
+      high: ms; no more than two rests later.
+
+    Returns:
+      In the order of time.
+    """
+    # Visits lie a rest apart, so no more than two do.
+    found = self._visits(
+      'owner = ? AND first <= ? ORDER BY first DESC LIMIT 2', owner, high
+    )
+    return [visit for visit in found[::-1] if visit.reach >= low]
+
+  def rested(self, time: int, most: int) -> list[records.Visit]:
+    """Open visits whose last row is earlier, the earliest first."""
+    return self._visits(
+      'open = 1 AND last < ? ORDER BY last LIMIT ?', time, most
+    )
+
+  def _visits(self, which: str, *values: Any) -> list[records.Visit]:
+    rows = self._rows(f'SELECT {_VISIT} FROM visits WHERE {which}', *values)
+    return [records.Visit(*row) for row in rows]
+
+  def events(self, visits: Sequence[int]) -> list[records.Event]:
+    """The rows of visits, in the order of time."""
+    found: list[records.Event] = []
+    for visit in visits:
+      found += [
+        _event(row)
+        for row in self._rows(
+          f'SELECT {_EVENT} FROM events e WHERE visit = ?', visit
+        )
+      ]
+    return sorted(found, key=lambda event: (event.time, event.id))
+
+  def open_events(
+    self, key: str, value: str
+  ) -> list[tuple[records.Event, int]]:
+    """Rows that are not in the counters yet, and when their visit ended.
+
+    Args:
+      key: `user` or `item`.
+      value: of the key.
+    """
+    return [
+      (_event(row[:-1]), row[-1])
+      for row in self._rows(
+        f'SELECT {_EVENT}, v.last FROM events e JOIN visits v'
+        f' ON e.visit = v.id WHERE e.{key} = ? AND e.open = 1',
+        value,
+      )
+    ]
+
+  def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
+    """Earlier rows of a user with an item: how many, and the last one's time.
+
+    Args:
+      user: who.
+      item: what.
+      time: ms.
+    """
+    return self._rows(
+      'SELECT count(*), max(time) FROM events WHERE user = ? AND item = ?'
+      ' AND time < ?',
+      user,
+      item,
+      time,
+    )[0]
+
+  def shown(self, user: str, time: int) -> Iterator[str]:
+    """Items of a user's earlier rows, the last first.
+
+    Args:
+      user: who.
+      time: ms.
+    """
+    cursor = self._connection.execute(
+      'SELECT item FROM events WHERE user = ? AND time < ? AND item IS NOT NULL'
+      ' ORDER BY time DESC, item DESC',
+      (user, time),
+    )
+    return (item for (item,) in cursor)
+
+  def count(self, key: str, time: int) -> int:
+    """What a counter has of earlier times.
+
+    Args:
+      key: of the counter.
+      time: ms.
+    """
+    asked: list[Any] = []
+    parts = []
+    for level, first, end in counters.before(time):
+      low = '' if first is None else ' AND block >= ?'
+      parts.append(
+        f'SELECT n FROM counters WHERE key = ? AND level = {level}{low}'
+        ' AND block < ?'
+      )
+      asked += [key, *(() if first is None else (first,)), end]
+    query = f'SELECT coalesce(sum(n), 0) FROM ({" UNION ALL ".join(parts)})'
+    return self._rows(query, *asked)[0][0]
+
+  def size(self) -> int:
+    """How many rows there are."""
+    return self._rows('SELECT count(*) FROM events')[0][0]
+
+
+def _event(row: Sequence[Any]) -> records.Event:
+  number, visit, user, item, time, labels = row
+  return records.Event(number, visit, user, item, time, json.loads(labels))

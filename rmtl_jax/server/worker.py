@@ -1,0 +1,203 @@
+"""One process of a server: its model, its state, and what keeps them new."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rmtl_jax import types
+from rmtl_jax.server import batching, bodies, metrics, models, scoring
+from rmtl_jax.server import settings as settings_lib
+from rmtl_jax.server.state import keeper as keeper_lib
+from rmtl_jax.serving import notes as notes_lib
+
+_LOG = logging.getLogger('rmtl_jax.server')
+# Most rows that one commit adds.
+_EVENTS = 4096
+
+
+class Worker:
+  """Predicts for an application.
+
+  Attributes:
+    settings: the server's.
+    metrics: of this process.
+    predictions: batches of rows to predict for.
+    appended: batches of rows that were shown.
+  """
+
+  def __init__(
+    self,
+    settings: settings_lib.Settings,
+    say: Callable[[str], None] = lambda line: None,
+  ):
+    """Reads nothing yet.
+
+    Args:
+      settings: the server's.
+      say: takes lines for a person.
+    """
+    self.settings, self._say = settings, say
+    self.metrics = metrics.Metrics()
+    models.count_compilations(self.metrics)
+    self._model: models.Served | None = None
+    self._keeper: keeper_lib.Keeper | None = None
+    self._failure = ''
+    self._wake = threading.Event()
+    self._stopped = False
+    self._loader: threading.Thread | None = None
+
+  def load(self) -> None:
+    """Loads the model now, so that no request comes before it is ready."""
+    self._take_up()
+
+  def start(self) -> None:
+    """Takes requests, within a running event loop; a thread loads models."""
+    self.predictions = batching.Batcher(
+      self._predict,
+      most=self.settings.max_rows,
+      wait_ms=self.settings.wait_ms,
+      queue=self.settings.queue_rows,
+      observe=self._observe,
+    )
+    self.appended = batching.Batcher(
+      self._append, most=_EVENTS, queue=self.settings.queue_rows
+    )
+    self._loader = threading.Thread(target=self._load, daemon=True)
+    self._loader.start()
+
+  async def stop(self) -> None:
+    """Finishes what waits."""
+    self._stopped = True
+    self._wake.set()
+    await self.predictions.close()
+    await self.appended.close()
+    self.metrics.ready.set(0)
+    if self._keeper is not None:
+      self._keeper.close()
+
+  def reload(self) -> None:
+    """Looks for a newer model now, whatever its files say."""
+    self._wake.set()
+
+  def require_model(self) -> models.Served:
+    """The model.
+
+    Raises:
+      bodies.Refused: there is none yet.
+    """
+    if self._model is None:
+      raise bodies.Refused(f'server: {self._failure or "not ready yet"}', 503)
+    return self._model
+
+  def require_events(self) -> batching.Batcher:
+    """What takes events.
+
+    Raises:
+      bodies.Refused: the server keeps no state.
+    """
+    self.require_model()
+    if self._keeper is None:
+      raise bodies.Refused('server: keeps no state (--state)', 404)
+    return self.appended
+
+  def describe_state(self) -> dict[str, Any] | None:
+    """What `/v1/model` tells of the state; None for none."""
+    if self._keeper is None:
+      return None
+    return {'rows': self._keeper.size()}
+
+  def count(self, notes: notes_lib.Notes) -> None:
+    """Counts the values of a request."""
+    for name, counts in notes.fields.items():
+      self.metrics.values.labels(name).inc(counts.values)
+      self.metrics.unseen.labels(name).inc(counts.unseen)
+
+  def _observe(self, size: int, waited: float) -> None:
+    self.metrics.batch_rows.observe(size)
+    self.metrics.batch_wait.observe(waited)
+
+  def _predict(
+    self, tables: Sequence[pa.Table]
+  ) -> list[scoring.Answer | Exception]:
+    model = self._model
+    assert model is not None
+    return scoring.score(model, self._keeper, tables)
+
+  def _append(
+    self, tables: Sequence[pa.Table]
+  ) -> Sequence[dict[str, int] | Exception]:
+    assert self._model is not None and self._keeper is not None
+    return self._keeper.append(self._model.scorer, tables)
+
+  def _load(self) -> None:
+    """Loads the model, then newer ones, until the worker stops."""
+    if self._model is None:
+      self._take_up()
+    while not self._stopped:
+      asked = self._wake.wait(self.settings.reload_seconds or None)
+      self._wake.clear()
+      if self._stopped:
+        return
+      found = models.mark(self.settings.workdir)
+      is_new = self._model is None or found != self._model.mark
+      if (asked or is_new) and found:
+        # Half-written files change again: they are read once they rest.
+        if not asked and found != self._seen:
+          self._seen = found
+          continue
+        self._take_up()
+
+  _seen: tuple[Any, ...] = ()
+
+  def _take_up(self) -> None:
+    """Reads the model; the one that serves stays until the new one is warm."""
+    first = self._model is None
+    self._say(
+      f'loading {self.settings.workdir}; compiling for up to'
+      f' {self.settings.max_rows:,} rows'
+    )
+    try:
+      served = models.load(self.settings)
+      self._open_state(served)
+    # Whatever is wrong with a newer model, the one that serves goes on.
+    except Exception as error:
+      self.metrics.reloads.labels('failed').inc()
+      what = types.one_line(types.first_line(error))
+      self._failure = f'no model: {what}'
+      if not isinstance(error, types.InputError):
+        _LOG.exception('%s', self.settings.workdir)
+      self._say(f'not loaded: {what}')
+      self._seen = ()
+      return
+    self._model = served
+    self.metrics.ready.set(1)
+    if not first:
+      self.metrics.reloads.labels('done').inc()
+    self._say(f'ready: {served.path} (version {served.version})')
+
+  def _open_state(self, served: models.Served) -> None:
+    """Makes the state ready for a model, before it is asked for.
+
+    Raises:
+      types.InputError: the model and the state don't go together.
+    """
+    scorer = served.scorer
+    if not self.settings.state:
+      if scorer.needs.sessions:
+        raise types.InputError(
+          'the model encodes sessions: give --state, where they are kept'
+        )
+      return
+    if self._keeper is None:
+      keeper = keeper_lib.Keeper(scorer, self.settings.state)
+      keeper.take_up(scorer)
+      if self.settings.history:
+        keeper.load(scorer, self.settings.history, self._say)
+      self._keeper = keeper
+    else:
+      self._keeper.take_up(scorer)

@@ -1,0 +1,217 @@
+"""Logs are replayed: the state's features are those of the SQL, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rmtl_jax.preparation.as_of import features as asof
+from rmtl_jax.preparation.as_of import groups, history
+from rmtl_jax.server.state import keeper as keeper_lib
+from rmtl_jax.server.state import state as state_lib
+from rmtl_jax.serving import log as log_lib
+from rmtl_jax.serving import past as past_lib
+from rmtl_jax.serving import rows as rows_lib
+from tests.serving import past_run
+
+LABELS = ['clicked', 'bought']
+NO_ENCODERS = {
+  'network.session_encoder': 'none',
+  'network.history_encoder': 'none',
+}
+# Labels of every kind: late ones, missing ones, ones that need a parent's.
+KINDS_OF_LABELS = past_run.SCHEMA | {
+  'tasks': [
+    {
+      'name': 'click',
+      'column': 'clicked',
+      'known_after_seconds': 50 * past_run.MINUTE,
+    },
+    {
+      'name': 'conversion',
+      'column': 'bought',
+      'after': 'click',
+      'only_after': True,
+      'known_after_seconds': 20,
+    },
+    {'name': 'liked', 'column': 'liked', 'null': 'not_observed'},
+  ],
+}
+
+
+def in_order(table):
+  """Without exact repeats, by time."""
+  names = table.column_names
+  unique = table.group_by(names, use_threads=False).aggregate([])
+  return unique.select(names).sort_by('time')
+
+
+def with_likes(table):
+  rng = np.random.default_rng(9)
+  values = rng.choice([0, 1, None], len(table), p=[0.5, 0.2, 0.3])
+  return table.append_column('liked', pa.array(list(values), pa.int64()))
+
+
+def scorer_of(directory, raw, schema=past_run.SCHEMA, **settings):
+  directory.mkdir()
+  run = past_run.prepare_run(directory, raw=raw, schema=schema)
+  return past_run.untrained(run, **settings)
+
+
+def of_all_rows(scorer, raw):
+  """Features of all rows at once, as training has them; None where left out."""
+  table = rows_lib.rows_of_table(raw)
+  with past_lib.scratch_database() as (connection, _):
+    past = past_lib.Past(connection, scorer.manifest, scorer.needs)
+    past.add(table, scored=False, size=4096)
+    schema = past._log_schema
+    places = past._place()
+    made, _ = asof.compute_features(
+      connection,
+      log_lib.source_table(schema),
+      places,
+      tuple(g for g in scorer.needs.groups if g != history.GROUP),
+      past_lib.idle_ms(scorer.manifest),
+      past_lib._train_rates(scorer.manifest, schema.tasks),
+      labelled='r.labelled',
+    )
+    found = connection.sql(
+      f'SELECT l.row_id, a.* EXCLUDE (row_id), p.row_id IS NOT NULL AS kept'
+      f' FROM log l LEFT JOIN {made} a USING (row_id)'
+      f' LEFT JOIN {places.table} p ON l.row_id = p.row_id ORDER BY l.row_id'
+    ).to_arrow_table()
+  return found.to_pylist()
+
+
+class Replay:
+  """A state to which rows come one by one."""
+
+  def __init__(self, scorer, directory):
+    self.keeper = keeper_lib.Keeper(scorer, str(directory))
+    self.keeper.take_up(scorer)
+    self.model = self.keeper._readers[id(scorer)]
+    self.store, self.shape = self.keeper._writes, self.keeper._shape
+
+  def rows(self, raw):
+    table = rows_lib.rows_of_table(raw)
+    return list(self.model.rows(table, scored=False))
+
+  def features(self, row):
+    with self.store.reading():
+      look = state_lib.Look(self.store, self.shape)
+      return {
+        name.removeprefix(groups.PREFIX): make(look, [row])[0].as_py()
+        for name, make in self.model.columns
+      }
+
+  def post(self, *rows):
+    with self.store.writing():
+      return state_lib.append(self.store, self.shape, rows)
+
+
+def check(replay, raw, expected, every=1):
+  """Every row, before its event is posted."""
+  compared = 0
+  for at, (row, wanted) in enumerate(
+    zip(replay.rows(raw), expected, strict=True)
+  ):
+    if wanted['kept'] and at % every == 0:
+      found = replay.features(row)
+      found.pop('history', None)
+      assert found == {name: wanted[name] for name in found}, row
+      compared += 1
+    counts = replay.post(row)
+    assert counts == ({'added': 1} if wanted['kept'] else {'late': 1})
+  return compared
+
+
+@pytest.mark.parametrize('seed', [3, 4])
+def test_features_are_those_of_training(tmp_path, seed):
+  raw = in_order(past_run.log(400, seed=seed))
+  scorer = scorer_of(tmp_path / 'run', raw)
+  expected = of_all_rows(scorer, raw)
+  assert check(Replay(scorer, tmp_path / 'state'), raw, expected) > 300
+  # Each says something of some rows.
+  for name in scorer.needs.columns:
+    if name != 'asof_history':
+      column = [row[name.removeprefix(groups.PREFIX)] for row in expected]
+      assert len({*column}) > 2, name
+
+
+def test_labels_of_every_kind(tmp_path):
+  raw = with_likes(in_order(past_run.log(400, seed=6)))
+  scorer = scorer_of(tmp_path / 'run', raw, KINDS_OF_LABELS)
+  check(
+    Replay(scorer, tmp_path / 'state'), raw, of_all_rows(scorer, raw), every=2
+  )
+
+
+@pytest.mark.parametrize('key', ['user', 'item'])
+def test_logs_without_a_key(tmp_path, key):
+  raw, schema = past_run.log_without(key)
+  raw = in_order(raw.slice(0, 300))
+  scorer = scorer_of(tmp_path / 'run', raw, schema, **NO_ENCODERS)
+  check(
+    Replay(scorer, tmp_path / 'state'), raw, of_all_rows(scorer, raw), every=2
+  )
+
+
+def test_rows_in_any_order_and_labels_that_come_later(tmp_path):
+  """The state is the same in the end, whatever the order of what came."""
+  raw = in_order(past_run.log(400, seed=5))
+  scorer = scorer_of(tmp_path / 'run', raw)
+  replay = Replay(scorer, tmp_path / 'state')
+  rows = replay.rows(raw)
+  nothing = tuple((None, time) for _, time in rows[0].labels)
+  rng = np.random.default_rng(0)
+  # By 40 at a time, so that visits go into the counters and come out again.
+  # The first rows of all, whose sessions tell which rows are left out, first.
+  order = [*range(200), *(200 + rng.permutation(len(rows) - 200))]
+  for start in range(0, len(order), 40):
+    some = [rows[at] for at in order[start : start + 40]]
+    replay.post(*(row._replace(labels=nothing) for row in some))
+    changed = replay.post(*some)
+    assert set(changed) <= {'changed', 'repeated', 'late'}
+  expected = of_all_rows(scorer, raw)
+  for row, wanted in list(zip(rows, expected, strict=True))[::3]:
+    if wanted['kept']:
+      found = replay.features(row)
+      found.pop('history')
+      assert found == {name: wanted[name] for name in found}, row
+
+
+def test_posting_again_changes_nothing(tmp_path):
+  raw = in_order(past_run.log(200, seed=5))
+  scorer = scorer_of(tmp_path / 'run', raw)
+  replay = Replay(scorer, tmp_path / 'state')
+  rows = replay.rows(raw)
+  replay.post(*rows)
+  before = [replay.features(row) for row in rows[-20:]]
+  assert set(replay.post(*rows)) <= {'repeated', 'late'}
+  assert [replay.features(row) for row in rows[-20:]] == before
+
+
+def test_predictions_equal_those_with_a_history(tmp_path):
+  """All of it: sessions, histories, and candidates of one time together."""
+  raw = in_order(past_run.log(500, seed=8))
+  scorer = scorer_of(tmp_path / 'run', raw)
+  keeper = keeper_lib.Keeper(scorer, str(tmp_path / 'state'))
+  keeper.take_up(scorer)
+  from rmtl_jax.server import models, scoring
+
+  served = models.Served(scorer, '', '', (), 0.0, most=32)
+  (found,) = keeper.append(scorer, [raw.slice(0, 440)])
+  assert isinstance(found, dict)
+  for at in range(440, 446):
+    row = raw.slice(at, 1).drop_columns(LABELS)
+    expected = scorer.predict_proba(row, raw.slice(0, at))
+    other = pa.concat_tables([row, raw.slice(2, 2).drop_columns(LABELS)])
+    (alone,) = scoring.score(served, keeper, [row])
+    np.testing.assert_array_equal(alone.values, expected)
+    # Larger batches are summed in another order.
+    for answer in scoring.score(served, keeper, [row, other]):
+      np.testing.assert_allclose(answer.values[:1], expected, rtol=1e-6)
+    (found,) = keeper.append(scorer, [raw.slice(at, 1)])
+    assert found == {'added': 1}
+  keeper.close()

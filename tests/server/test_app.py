@@ -1,0 +1,208 @@
+"""Requests and what they are answered."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import rmtl_jax
+from rmtl_jax.server import bodies
+from tests.server import client as client_lib
+from tests.serving import past_run
+
+ROW = {
+  'visit': 'v1',
+  'time': 5000,
+  'who': 'u2',
+  'item': 'i3',
+  'tags': '1|2',
+  'price': 0.5,
+}
+NO_TYPE = {'content-type': ''}
+COMPILED = 'rmtl_compilations_total{when="request"}'
+
+
+@pytest.fixture(scope='module')
+def client(plain_model):
+  with client_lib.serving(plain_model) as (found, _):
+    yield found
+
+
+def rows(count):
+  table = past_run.log(400).slice(0, count)
+  return table.drop_columns(['clicked', 'bought'])
+
+
+def stream(table):
+  sink = io.BytesIO()
+  with pa.ipc.new_stream(sink, table.schema) as writer:
+    writer.write_table(table)
+  return sink.getvalue()
+
+
+def refused(client, status, text, path='/v1/predict', **request):
+  if 'content' in request:
+    json_type = {'content-type': bodies.JSON}
+    request['headers'] = json_type | request.get('headers', {})
+  answer = client.post(path, **request)
+  assert answer.status_code == status, answer.text
+  line = answer.text
+  assert line.count('\n') == 1 and set(answer.json()) == {'error'}
+  assert text in answer.json()['error'], line
+  return answer
+
+
+def test_json_rows_get_what_predict_gives(client, plain_model):
+  table = rows(20)
+  expected = rmtl_jax.load(plain_model, warm_up=0).predict_proba(table)
+  answer = client.post('/v1/predict', json={'rows': table.to_pylist()})
+  assert answer.status_code == 200, answer.text
+  found = answer.json()['predictions']
+  values = np.array([[r['click'], r['conversion']] for r in found], np.float32)
+  np.testing.assert_array_equal(values, expected)
+  assert answer.json()['version'] == answer.headers['x-model-version']
+
+
+def test_arrow_streams(client, plain_model):
+  table = rows(7)
+  expected = rmtl_jax.load(plain_model, warm_up=0).predict(table)
+  answer = client.post(
+    '/v1/predict',
+    content=stream(table),
+    headers={'content-type': bodies.ARROW, 'accept': bodies.ARROW},
+  )
+  assert answer.status_code == 200, answer.text
+  found = pa.ipc.open_stream(answer.content).read_all()
+  assert found.column_names == ['p_click', 'p_conversion']
+  np.testing.assert_array_equal(found['p_click'], expected['click'])
+
+
+def test_nothing_is_compiled_for_a_request(plain_model):
+  """Sizes that were never asked for are compiled already."""
+  with client_lib.serving(plain_model) as (client, _):
+    for count in (1, 2, 9, 31, 32):
+      answer = client.post('/v1/predict', json=rows(count).to_pylist())
+      assert answer.status_code == 200
+    assert client_lib.metric(client, COMPILED) == 0
+    started = COMPILED.replace('request', 'start')
+    assert client_lib.metric(client, started) >= 2
+
+
+@pytest.mark.parametrize(
+  ('status', 'text', 'request_'),
+  [
+    (400, 'not readable as JSON', {'content': b'{"rows": ['}),
+    (400, 'NaN is no JSON', {'content': b'[{"price": NaN}]'}),
+    (400, 'nested too deeply', {'content': b'[' * 100_000}),
+    (400, 'not readable as JSON', {'content': b'\xff\xfe'}),
+    (400, 'expected a list of rows', {'json': {'row': []}}),
+    (400, 'row 2: expected an object', {'json': [ROW, 3]}),
+    (422, 'has no rows', {'json': []}),
+    (413, 'more than 32 rows', {'json': [ROW] * 33}),
+    (413, 'more than 8,000,000 bytes', {'content': b' ' * 8_000_001}),
+    (415, "content-type is ''", {'content': b'x', 'headers': NO_TYPE}),
+    (
+      415,
+      'expected application/json',
+      {'content': b'x', 'headers': {'content-type': 'text/csv'}},
+    ),
+    (
+      400,
+      'not readable as an Arrow stream',
+      {'content': b'x', 'headers': {'content-type': bodies.ARROW}},
+    ),
+    (422, "no column 'tags'", {'json': [{'item': 'i1', 'who': 'u1'}]}),
+    (
+      422,
+      "row 2, column 'price': text, expected a number",
+      {'json': [ROW, ROW | {'price': 'dear'}]},
+    ),
+    (
+      422,
+      "row 1, column 'price': 'dear', expected a number",
+      {'json': [ROW | {'price': 'dear'}]},
+    ),
+    (
+      422,
+      "row 2, column 'item': an object",
+      {'json': [ROW, ROW | {'item': {}}]},
+    ),
+    (
+      422,
+      "row 1, column 'price': '1" + '0' * 30,
+      {'json': [ROW | {'price': 10**30}]},
+    ),
+    (422, "row 1, column 'item': ", {'json': [ROW | {'item': [[1]]}]}),
+  ],
+)
+def test_errors_are_one_line(client, status, text, request_):
+  refused(client, status, text, **request_)
+
+
+def test_a_body_without_a_length_is_limited(client):
+  def parts():
+    for _ in range(9):
+      yield b' ' * 1_000_000
+
+  refused(client, 413, 'more than 8,000,000 bytes', content=parts())
+
+
+def test_paths_and_methods(client):
+  refused(client, 404, '/v1/nothing', '/v1/nothing')
+  refused(client, 405, 'POST /health', '/health')
+  refused(client, 404, 'keeps no state', '/v1/events', json=[ROW])
+
+
+def test_what_the_model_is(client):
+  found = client.get('/v1/model').json()
+  assert [task['name'] for task in found['tasks']] == ['click', 'conversion']
+  assert {'name': 'price', 'field': 'price', 'kind': 'numeric'} in found[
+    'columns'
+  ]
+  assert found['as_of'] == [] and found['state'] is None
+
+
+def test_unexpected_errors_say_nothing(client, plain_model, monkeypatch):
+  from rmtl_jax.server import scoring
+
+  def fail(*arguments):
+    raise ValueError('a secret')
+
+  monkeypatch.setattr(scoring, '_encode', fail)
+  answer = refused(client, 500, 'server: failed', json=[ROW])
+  assert 'secret' not in answer.text
+
+
+def test_metrics_count_requests_rows_and_unseen_values(plain_model):
+  with client_lib.serving(plain_model) as (client, _):
+    client.post('/v1/predict', json=[ROW, ROW | {'item': 'never'}])
+    refused(client, 400, 'JSON', content=b'{')
+
+    def value(line):
+      return client_lib.metric(client, line)
+
+    path = 'path="/v1/predict"'
+    assert value(f'rmtl_requests_total{{{path},status="200"}}') == 1
+    assert value(f'rmtl_requests_total{{{path},status="400"}}') == 1
+    assert value(f'rmtl_rows_total{{{path}}}') == 2
+    assert value('rmtl_unseen_values_total{field="item"}') == 1
+    assert value('rmtl_batch_rows_count') == 1
+    assert value('rmtl_ready') == 1
+
+
+def test_a_token_is_asked_for(plain_model):
+  with client_lib.serving(plain_model, token='a-token-of-some-length') as (
+    client,
+    _,
+  ):
+    refused(client, 401, 'no valid token', json=[ROW])
+    headers = {'authorization': 'Bearer another-token'}
+    refused(client, 401, 'no valid token', json=[ROW], headers=headers)
+    assert client.get('/metrics').status_code == 401
+    assert client.get('/health').status_code == 200
+    headers = {'authorization': 'Bearer a-token-of-some-length'}
+    answer = client.post('/v1/predict', json=[ROW], headers=headers)
+    assert answer.status_code == 200

@@ -1,0 +1,204 @@
+"""Real processes: workers, signals, and what is left when they are killed."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.server import test_app
+from tests.serving import past_run
+
+BROKEN = (
+  'RemoteDisconnected',
+  'ConnectionResetError',
+  'ConnectionRefusedError',
+)
+LABELS = ['clicked', 'bought']
+
+
+class Server:
+  """`rmtl serve` as a process."""
+
+  def __init__(self, workdir, log, *flags):
+    self.log = log
+    with open(log, 'wb') as file:
+      self.process = subprocess.Popen(
+        [
+          *(sys.executable, '-m', 'rmtl_jax', 'serve', f'--workdir={workdir}'),
+          *('--port=0', '--max_rows=32', *flags),
+        ],
+        stderr=file,
+        stdout=file,
+        cwd=pathlib.Path(__file__).parents[2],
+      )
+    self.port = int(self._wait(r'listening: http://127.0.0.1:(\d+)'))
+    self._wait(r'(ready): ')
+
+  def _wait(self, pattern, seconds=120.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+      found = re.search(pattern, self.log.read_text())
+      if found:
+        return found[1]
+      assert self.process.poll() is None, self.log.read_text()
+      time.sleep(0.05)
+    raise AssertionError(self.log.read_text())
+
+  def post(self, path, rows, timeout=60.0):
+    connection = http.client.HTTPConnection(
+      '127.0.0.1', self.port, timeout=timeout
+    )
+    with contextlib.closing(connection):
+      headers = {'content-type': 'application/json'}
+      connection.request('POST', path, json.dumps(rows), headers)
+      answer = connection.getresponse()
+      return answer.status, json.loads(answer.read())
+
+  def workers(self):
+    pid = self.process.pid
+    path = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
+    children = [int(one) for one in path.read_text().split()]
+    return [
+      child
+      for child in children
+      if b'spawn_main' in pathlib.Path(f'/proc/{child}/cmdline').read_bytes()
+    ]
+
+  def end(self, number=signal.SIGTERM):
+    self.process.send_signal(number)
+    return self.process.wait(60.0)
+
+
+@contextlib.contextmanager
+def serving(workdir, log, *flags):
+  server = Server(workdir, log, *flags)
+  try:
+    yield server
+  finally:
+    if server.process.poll() is None:
+      server.process.kill()
+      server.process.wait()
+
+
+def test_requests_are_finished_before_the_end(plain_model, tmp_path):
+  with serving(plain_model, tmp_path / 'log', '--wait_ms=1000') as server:
+    found = []
+
+    def ask():
+      found.append(server.post('/v1/predict', [test_app.ROW]))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+      thread.start()
+    time.sleep(0.4)
+    assert server.end() == 0
+    for thread in threads:
+      thread.join()
+    assert [status for status, _ in found] == [200] * 8
+    with pytest.raises(ConnectionRefusedError):
+      server.post('/v1/predict', [test_app.ROW])
+    assert server.log.read_text().endswith('stopped\n')
+
+
+class Poster(threading.Thread):
+  """Posts events one by one until it is stopped."""
+
+  def __init__(self, server, rows):
+    super().__init__()
+    self._server, self._rows = server, rows
+    self.asked, self.kept = [], []
+    self.seen = collections.Counter()
+    self.stopped = False
+
+  def run(self):
+    for row in self._rows:
+      if self.stopped:
+        return
+      self.asked.append(row)
+      try:
+        status, _ = self._server.post('/v1/events', [row])
+        self.seen[status] += 1
+        if status == 200:
+          self.kept.append(row)
+      except (OSError, http.client.HTTPException) as error:
+        self.seen[type(error).__name__] += 1
+
+
+def times(directory):
+  """Times of the rows in a state, after checks of the whole file."""
+  with contextlib.closing(
+    sqlite3.connect(directory / 'state.sqlite')
+  ) as connection:
+    assert connection.execute('PRAGMA integrity_check').fetchall() == [('ok',)]
+    rows = connection.execute('SELECT time, item, open FROM events').fetchall()
+    for level in range(4):
+      counted = connection.execute(
+        'SELECT sum(n) FROM counters WHERE level = ? AND key LIKE'
+        " 'item:rows:%'",
+        (level,),
+      ).fetchone()[0]
+      assert counted == len(rows)
+    closed = connection.execute(
+      'SELECT coalesce(sum(n), 0) FROM counters WHERE level = 0 AND key LIKE'
+      " 'item:n:%'"
+    ).fetchone()[0]
+    assert closed == sum(not is_open for _, _, is_open in rows)
+  return [time // 1000 for time, _, _ in rows]
+
+
+def test_killed_workers_and_a_killed_server(past_model, tmp_path):
+  """What was acknowledged is there, and nothing by halves."""
+  raw = past_run.log(700, seed=3).slice(0, 690).sort_by('time')
+  rows = raw.to_pylist()
+  # Times tell rows apart; the year 2000 is far behind the data's splits.
+  for n, row in enumerate(rows):
+    row['time'] = 10**9 + 40 * n
+  state = tmp_path / 'state'
+  flags = (f'--state={state}', '--workers=2')
+  with serving(past_model, tmp_path / 'log', *flags) as server:
+    poster = Poster(server, rows)
+    poster.start()
+    for _ in range(2):
+      time.sleep(1.0)
+      alive = server.workers()
+      os.kill(alive[0], signal.SIGKILL)
+      end = time.monotonic() + 60.0
+      while server.workers() == alive and time.monotonic() < end:
+        time.sleep(0.1)
+    end = time.monotonic() + 60.0
+    while len(poster.kept) < 40 and time.monotonic() < end:
+      time.sleep(0.1)
+    server.process.kill()
+    server.process.wait()
+    poster.stopped = True
+    poster.join()
+    found = times(state)
+    asked = [row['time'] for row in poster.asked]
+    kept = [row['time'] for row in poster.kept]
+    # The others go on; whom a killed worker served learns that it is gone.
+    assert {*poster.seen} <= {200, *BROKEN}, poster.seen
+    assert len(found) == len({*found})
+    assert {*kept} <= {*found} <= {*asked}
+    assert len(kept) >= 40
+  # And it goes on from there.
+  again = (f'--state={state}',)
+  with serving(past_model, tmp_path / 'again', *again) as server:
+    row = rows[-1]
+    assert server.post('/v1/events', [row])[0] == 200
+    asked = {k: v for k, v in row.items() if k not in LABELS}
+    assert server.post('/v1/predict', [asked])[0] == 200
+    assert server.end() == 0
+  assert len(times(state)) == len(found) + 1
