@@ -115,7 +115,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   },
   'export': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
-    'Output': {'output': ''},
+    'Output': {'output': '', 'format': ''},
   },
   'compare': {
     'Data': {'data_dir': '', 'simulated_rows': ''},
