@@ -67,7 +67,9 @@ def measure(directory: pathlib.Path, rows: int) -> list[dict[str, Any]]:
   return [
     prepare('without_past', *first, until, '--nokeep_past'),
     prepare('with_past', *first, until),
-    prepare('extended', f'--extend={directory / "with_past"}', f'--raw_dir={new}'),
+    prepare(
+      'extended', f'--extend={directory / "with_past"}', f'--raw_dir={new}'
+    ),
     prepare('at_once', *first),
   ]
 

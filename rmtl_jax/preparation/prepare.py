@@ -19,6 +19,7 @@ import duckdb
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import reading
 from rmtl_jax.preparation import (
   checks,
   counts,
@@ -90,10 +91,21 @@ def prepare(
   """
   prepare_config.validate(config)
   windows.of(config)
-  base = None
-  if config.extend:
+  if not config.extend:
+    return _prepare(config, progress, table, schema, None)
+  with reading.shared_lock(config.extend):
     base = settings.read_base(config, schema)
-    config, schema = base.config, base.schema
+    return _prepare(base.config, progress, table, base.schema, base)
+
+
+def _prepare(
+  config: prepare_config.PrepareConfig,
+  progress: Progress,
+  table: Any,
+  schema: Mapping[str, Any] | str | os.PathLike[str] | None,
+  base: settings.Base | None,
+) -> manifest_lib.Manifest:
+  """`prepare`; of rows that go on from a base if there is one."""
   record = sources.RECORDS.find(config.source)
   if not config.data_dir:
     raise types.InputError('data_dir: missing: where prepared data goes')

@@ -71,6 +71,7 @@ class SplitRule:
       'column': 'by split_column',
       'files': 'by files',
       'source': 'as the source has it',
+      'rolling': 'after what is there',
     }[self.by]
 
   def record(self) -> dict[str, Any]:

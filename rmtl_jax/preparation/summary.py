@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
+from typing import Any
 
 from rmtl_jax.data import manifest as manifest_lib
 
@@ -37,6 +38,7 @@ def summary(manifest: manifest_lib.Manifest) -> str:
   for name, count in report.get('cut_values', {}).items():
     if count:
       lines.append(f'values cut from {name}: {count:,}')
+  lines += _extension(report)
   lines += [f'warning: {line}' for line in report.get('warnings', [])]
   return '\n'.join(lines)
 
@@ -120,6 +122,24 @@ def _as_of(manifest: manifest_lib.Manifest) -> list[str]:
     reasons = (f'{", ".join(some)} ({why})' for why, some in names.items())
     line += f'; left out: {", ".join(reasons)}'
   return _wrapped(line)
+
+
+def _extension(report: dict[str, Any]) -> list[str]:
+  """New values and drift of rows that extended prepared data."""
+  lines = []
+  added = {n: c for n, c in report.get('new_values', {}).items() if c}
+  if 'new_values' in report:
+    shown = ', '.join(f'{name} {count:,}' for name, count in added.items())
+    lines += _wrapped(f'new values: {shown or "none"}')
+  if 'drift' in report:
+    shown = ', '.join(
+      f'{name} {index:.2f}'
+      for name, index in sorted(
+        report['drift'].items(), key=lambda pair: -pair[1]
+      )
+    )
+    lines += _wrapped(f'drift of the new rows from train (PSI): {shown}')
+  return lines
 
 
 def _wrapped(line: str) -> list[str]:

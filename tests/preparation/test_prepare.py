@@ -122,7 +122,8 @@ def test_threads_change_nothing(tmp_path):
     tables = [pq.read_table(out / file, partitioning=None) for file in files]
     found.append((manifest, files, tables))
   assert found[0] == found[1]
-  assert len(found[0][1]) == 5 + 2 + 2 + 2  # parts of the splits, vocabularies
+  # Parts of the splits, vocabularies, the past.
+  assert len(found[0][1]) == 5 + 2 + 2 + 2 + 2
 
 
 @pytest.fixture
@@ -287,6 +288,7 @@ def test_spilling_to_disk_changes_nothing_and_leaves_nothing(tmp_path):
   assert found[0] == found[1]
   assert sorted(p.name for p in (tmp_path / 'b' / 'out').iterdir()) == [
     'manifest.json',
+    'past',
     'test',
     'train',
     'validation',

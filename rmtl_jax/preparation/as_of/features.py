@@ -191,7 +191,8 @@ def _compute_groups(
       rows.binary_tasks,
       idle_ms,
       train,
-      *((earlier.told, earlier.going_on) if earlier else ()),
+      earlier.told if earlier else None,
+      earlier.going_on if earlier else '',
     )
   if 'feedback' in groups:
     assert train is not None

@@ -1,20 +1,22 @@
 """How new rows differ from train, field by field.
 
-Counts of train's values are in the vocabularies and the quantiles of its
-numbers in the manifest, so no row of train is read.
+Counts of train's values are in the vocabularies, so of its rows numbers alone
+are read.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+from collections.abc import Sequence
 
 import duckdb
 import numpy as np
 
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.preparation import sql
+from rmtl_jax.preparation import numbers, sql
 from rmtl_jax.preparation.description import drift
-from rmtl_jax.preparation.extending import encoding
+from rmtl_jax.preparation.extending import encoding, vocabularies
 
 _NEW = 'new'
 
@@ -35,14 +37,14 @@ class Drift:
 def of_new_rows(
   connection: duckdb.DuckDBPyConnection,
   encoded: encoding.Encoding,
-  manifest: manifest_lib.Manifest,
+  train: Sequence[pathlib.Path],
 ) -> Drift:
   """Compares every field but those that share a vocabulary.
 
   Args:
     connection: holds the rows.
     encoded: the new rows.
-    manifest: of the data before.
+    train: files of train's rows.
   """
   found: dict[str, float] = {}
   warnings = []
@@ -50,8 +52,7 @@ def of_new_rows(
     if field.name in encoded.grown:
       counts = _of_values(connection, encoded, field)
     elif field.details.get('quantiles'):
-      # Bins of equally many train rows, as far as their quantiles tell.
-      counts = _of_number(connection, encoded, field, manifest)
+      counts = _of_number(connection, encoded, field, train)
     else:
       continue
     index, chance = drift.psi(counts[drift.TRAIN], counts[_NEW])
@@ -70,37 +71,43 @@ def _of_values(
   field: manifest_lib.Field,
 ) -> dict[str, np.ndarray]:
   """Rows of a field's grouped values, in train and among the new ones."""
-  column = sql.quote(field.column)
-  value = f'unnest({column})' if field.kind == 'multi_valued' else column
   found = connection.execute(
     f'SELECT e.count AS train, coalesce(n.count, 0) AS new'
-    f' FROM {encoded.grown[field.name].everything} e LEFT JOIN (SELECT id,'
-    f'  count(*) AS count FROM (SELECT {value} AS id'
-    f'   FROM {encoded.rows.table}) GROUP BY id) n USING (id) ORDER BY e.id'
+    f' FROM {encoded.grown[field.name].everything} e LEFT JOIN'
+    f' ({vocabularies.count_ids(field, encoded.rows.table)}) n USING (id)'
+    ' ORDER BY e.id'
   ).fetchnumpy()
-  return drift.group_values({drift.TRAIN: found['train'], _NEW: found['new']})
+  counts = {drift.TRAIN: found['train'], _NEW: found['new']}
+  if field.kind == 'multi_valued':
+    # Encoded lists do not tell a rare value from none at all.
+    for of_ids in counts.values():
+      of_ids[0] = 0
+  return drift.group_values(counts)
 
 
 def _of_number(
   connection: duckdb.DuckDBPyConnection,
   encoded: encoding.Encoding,
   field: manifest_lib.Field,
-  manifest: manifest_lib.Manifest,
+  train: Sequence[pathlib.Path],
 ) -> dict[str, np.ndarray]:
   """Rows of a number's bins, in train and among the new ones."""
-  details = field.details
-  quantiles = np.array(details['quantiles'])
-  scaled = f'({sql.quote(field.column)} - {details["mean"]!r})'
-  scaled = f'coalesce({scaled} / {details["deviation"]!r}, 0)'
-  place, bins = drift.bin_sql(scaled, quantiles)
-  counts = np.zeros(bins)
-  for at, count in connection.execute(
-    f'SELECT {place} AS bin, count(*) FROM {encoded.rows.table} GROUP BY bin'
-  ).fetchall():
-    counts[at] = count
-  # Each of the deciles has a tenth of train's rows; those that fall together
-  # have as many tenths.
-  inner = np.quantile(quantiles, np.arange(1, drift.BINS) / drift.BINS)
-  _, tenths = np.unique(inner, return_counts=True)
-  train = np.append(tenths, 1) * manifest.splits['train'].rows / drift.BINS
-  return {drift.TRAIN: train, _NEW: counts}
+  details, column = field.details, sql.quote(field.column)
+  place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', details['quantiles'])
+  scale = numbers.Normalisation(details['mean'], details['deviation'])
+  written = f'(SELECT {scale.apply(column)} AS {column} FROM'
+  counts = {}
+  with (
+    sql.name_errors(train[0], 'not readable'),
+    sql.scan_files(train, 'parquet') as scan,
+  ):
+    for name, rows in (
+      (drift.TRAIN, scan),
+      (_NEW, f'{written} {encoded.rows.table})'),
+    ):
+      counts[name] = np.zeros(bins)
+      for at, count in connection.execute(
+        f'SELECT {place} AS bin, count(*) FROM {rows} GROUP BY bin'
+      ).fetchall():
+        counts[name][at] = count
+  return counts

@@ -193,7 +193,9 @@ def _add(
   vectors.extend(encoded, base, directory)
   _write_past(connection, logged, stitched, past, encoded, base, directory)
   progress('drift', 0.95)
-  drifted = drift.of_new_rows(connection, encoded, base.manifest)
+  drifted = drift.of_new_rows(
+    connection, encoded, [directory / name for name in rolled['train']]
+  )
   return _manifest(
     connection,
     rows,

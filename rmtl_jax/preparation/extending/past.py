@@ -134,7 +134,7 @@ def write_rows(
   where = rows.table.files[0].path
   with sql.name_errors(where, 'keys of another type than in the data so far'):
     connection.execute(
-      f'COPY (SELECT *{chosen} FROM ({query}))'
+      f'COPY (SELECT *{chosen} FROM ({query}) ORDER BY row_id)'
       f' TO {sql.literal(str(path))} ({_FORMAT})'
     )
 
@@ -161,7 +161,7 @@ def write_users(
 ) -> None:
   """Writes `name` and `number` of the users of a query."""
   path = sql.literal(str(folder / USERS))
-  connection.execute(f'COPY ({query}) TO {path} ({_FORMAT})')
+  connection.execute(f'COPY ({query} ORDER BY number) TO {path} ({_FORMAT})')
 
 
 def write_events(
@@ -173,7 +173,8 @@ def write_events(
   """Writes a table of open events."""
   path = sql.literal(str(folder / EVENTS))
   connection.execute(
-    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events})'
+    f'COPY (SELECT * REPLACE (row_id + {first_row} AS row_id) FROM {events}'
+    ' ORDER BY row_id)'
     f' TO {path} ({_FORMAT})'
   )
 

@@ -14,6 +14,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import windows
 from rmtl_jax.preparation.extending import past
+from rmtl_jax.preparation.schema import vocabularies
 
 # Recorded settings of the data that say nothing of the new rows.
 _OF_DATA = ('split', 'since', 'until', 'schema', 'as_of')
@@ -75,6 +76,10 @@ def read_base(
       ' can be added after them'
     )
   past.check(directory)
+  if os.path.realpath(directory) == os.path.realpath(config.data_dir):
+    raise types.InputError(
+      f'data_dir: is {directory}, which is extended; name another directory'
+    )
   _check_splits(config)
   recorded = _recorded(manifest)
   for name, default in _defaults().items():
@@ -161,7 +166,14 @@ def _schema(
       raise types.InputError(
         f'schema: is another one than {directory} was made with; leave it out'
       )
-  return recorded
+  return recorded | {'categorical': list(map(_plain, recorded['categorical']))}
+
+
+def _plain(entry: Any) -> Any:
+  """A field without the file of its vectors, which DATA has."""
+  if not isinstance(entry, dict):
+    return entry
+  return {k: v for k, v in entry.items() if k != vocabularies.VECTORS}
 
 
 def seam(base: Base, window: windows.Window, first: int, last: int) -> int:

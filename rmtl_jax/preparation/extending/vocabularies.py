@@ -107,6 +107,16 @@ def grow(
   )
 
 
+def count_ids(field: manifest_lib.Field, rows: str) -> str:
+  """A query of `id` and `count` of a field's ids in encoded rows."""
+  column = sql.quote(field.column)
+  values = f'SELECT {column} AS id FROM {rows}'
+  if field.kind == 'multi_valued':
+    # A list without values has row 0 alone, which stands for none of them.
+    values = f'SELECT unnest({column}) AS id FROM {rows} WHERE {column} <> [0]'
+  return f'SELECT id, count(*) AS count FROM ({values}) GROUP BY id'
+
+
 def write(
   connection: duckdb.DuckDBPyConnection,
   grown: Grown,
@@ -123,16 +133,13 @@ def write(
     joined: files of the rows that joined train.
     path: where it goes.
   """
-  column = sql.quote(field.column)
-  value = f'unnest({column})' if field.kind == 'multi_valued' else column
   with (
     sql.name_errors(joined[0], 'not readable'),
     sql.scan_files(joined, 'parquet') as scan,
   ):
     connection.execute(
       f'UPDATE {grown.everything} e SET count = e.count + c.count FROM'
-      f' (SELECT id, count(*) AS count FROM (SELECT {value} AS id FROM {scan})'
-      '  GROUP BY id) c WHERE e.id = c.id'
+      f' ({count_ids(field, scan)}) c WHERE e.id = c.id'
     )
   connection.execute(
     f'COPY (SELECT value, count FROM {grown.everything} ORDER BY id)'

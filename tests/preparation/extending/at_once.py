@@ -63,16 +63,18 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
   """Replaces everything that is fitted by what extended data has."""
   fields = {field.name: field for field in like.fields}
   build = vocabulary.build_categorical
+  encode_sequences = lists.encode_sequences
 
   def vocabulary_of(connection, name, keys):
     table = sql.unique_name('known')
     path = extended / 'vocabulary' / f'{name}.parquet'
     with sql.scan_file(path, 'parquet', 'file_row_number = true') as scan:
       connection.execute(
+        # Sequences have values that no row has.
         f'CREATE TABLE {table} AS SELECT key, value, count,'
-        f' CAST(file_row_number AS INTEGER) AS id FROM (SELECT DISTINCT key,'
-        f' {sql.value_text("key")} AS value FROM ({keys}))'
-        f' JOIN {scan} USING (value)'
+        f' CAST(file_row_number AS INTEGER) AS id FROM {scan} LEFT JOIN'
+        f' (SELECT DISTINCT key, {sql.value_text("key")} AS value'
+        f'  FROM ({keys})) USING (value)'
       )
     field = fields[name]
     buckets = field.details.get('buckets', 0)
@@ -104,6 +106,10 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
       ),
     )
 
+  def sequences(connection, rows, column, values, max_values):
+    width = fields[column.removeprefix('m_')].width
+    return encode_sequences(connection, rows, column, values, width, width)
+
   def edges(connection, rows, binned):
     del connection, rows
     # Some were left out, as they had one value over the first train rows.
@@ -134,6 +140,7 @@ def _fitted_as(extended: pathlib.Path, like: manifest_lib.Manifest):
   with (
     mock.patch.object(vocabulary, 'build_categorical', categorical),
     mock.patch.object(lists, 'encode_lists', multi_valued),
+    mock.patch.object(lists, 'encode_sequences', sequences),
     mock.patch.object(numbers, 'fit_bin_edges', edges),
     mock.patch.object(numbers, 'fit_normalisations', scales),
     mock.patch.object(rates, 'train_rates', train_rates),

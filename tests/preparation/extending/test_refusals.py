@@ -1,0 +1,289 @@
+"""What an extension refuses, and what it leaves as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rmtl_jax import cli
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import prepare, sql, summary
+from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation.description import drift
+from tests.preparation import raw_files
+
+HOUR = 3_600_000
+START = 1_700_000_000_000 // HOUR * HOUR
+SCHEMA = {
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'categorical': ['user', {'column': 'item', 'buckets': 3}, 'color'],
+  'numeric': ['price'],
+  'tasks': [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}],
+}
+
+
+def lines(first, last, item='i', color='red', price=1.0):
+  """A row an hour, of two users."""
+  header = 'user,item,color,price,ts,clicked'
+  return [header] + [
+    f'{h % 2},{item}{h % 3},{color},{price * (h % 7)},{START + h * HOUR},'
+    f'{h % 2}'
+    for h in range(first, last)
+  ]
+
+
+@pytest.fixture
+def data(tmp_path):
+  """Prepared data of 20 hours, with an end."""
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
+  raw_files.write_schema(tmp_path / 'schema.json', SCHEMA)
+  config = prepare_config.PrepareConfig(
+    raw_dir=str(tmp_path / 'old.csv'),
+    data_dir=str(tmp_path / 'old'),
+    schema=str(tmp_path / 'schema.json'),
+    until='2023-11-15T18:00',
+    as_of=('none',),
+  )
+  assert START + 20 * HOUR == 1_700_071_200_000  # 18:00
+  prepare.prepare(config)
+  return tmp_path
+
+
+def extend(tmp_path, rows, **options):
+  raw_files.write(tmp_path / 'new.csv', rows)
+  return prepare.prepare(
+    prepare_config.PrepareConfig(
+      raw_dir=str(tmp_path / 'new.csv'),
+      **{
+        'data_dir': str(tmp_path / 'new'),
+        'extend': str(tmp_path / 'old'),
+        **options,
+      },
+    )
+  )
+
+
+def vocabulary(place, field):
+  return pq.read_table(place / 'vocabulary' / f'{field}.parquet').to_pydict()
+
+
+def test_old_files_are_linked_and_old_data_stay(data):
+  before = {p: p.read_bytes() for p in (data / 'old').rglob('*') if p.is_file()}
+  manifest = extend(data, lines(20, 30))
+  assert before == {
+    p: p.read_bytes() for p in (data / 'old').rglob('*') if p.is_file()
+  }
+  contract.check(data / 'new')
+  old = manifest_lib.read(data / 'old')
+  pairs = zip(
+    manifest.splits['train'].files,
+    (*old.splits['train'].files, *old.splits['validation'].files),
+    strict=True,
+  )
+  for new_name, old_name in pairs:
+    assert os.path.samefile(data / 'new' / new_name, data / 'old' / old_name)
+  assert manifest.splits['validation'].end_ms == START + 20 * HOUR
+  # The test split goes on to the log's end, which nobody said.
+  assert manifest.splits['test'].end_ms is None
+  assert manifest.splits['test'].rows == 10
+  assert manifest.options['extended'] == [
+    {
+      'data': str(data / 'old'),
+      'since': '2023-11-15T18:00:00+00:00',
+      'until': None,
+      'rows': 10,
+      'first_row_id': 20,
+    }
+  ]
+
+
+def test_vocabularies_grow_at_their_end_unless_they_have_buckets(data):
+  rows = (
+    lines(20, 23, item='n', color='blue') + lines(23, 24, color='green')[1:]
+  )
+  manifest = extend(data, rows)
+  old, new = (vocabulary(data / n, 'color') for n in ('old', 'new'))
+  # Green is in one new row, and min_count is 2. None is a train row yet.
+  assert new['value'] == [*old['value'], 'blue']
+  assert new['count'][-1] == 0
+  sizes = {f.name: f.size for f in manifest.fields}
+  assert sizes['color'] == 3 and manifest.report['new_values']['item'] == 0
+  assert (
+    vocabulary(data / 'new', 'item')['value']
+    == vocabulary(data / 'old', 'item')['value']
+  )
+  found = pq.read_table(data / 'new' / manifest.splits['test'].files[0])
+  assert found['f_color'].to_pylist() == [2, 2, 2, 0]
+  assert all(i >= sizes['item'] - 3 for i in found['f_item'].to_pylist()[:3])
+
+
+def test_drift_is_said_and_warned_of(data):
+  manifest = extend(data, lines(20, 50, color='blue', price=9.0))
+  index = manifest.report['drift']
+  assert index['color'] > 1 > 0.25 > index['user']
+  warnings = ' '.join(manifest.report['warnings'])
+  assert "'color': the new rows differ much" in warnings
+  assert "'user'" not in warnings
+  shown = summary.summary(manifest)
+  assert 'new values: color 1' in shown
+  assert 'drift of the new rows from train (PSI): color' in shown
+
+
+def test_a_row_before_the_seam_is_named(data):
+  raw_files.write(data / 'new.csv', [])
+  raw_files.fails(
+    data,
+    lambda: extend(data, [*lines(20, 23), lines(19, 20)[1]]),
+    f"new.csv: row 5, column 'ts': '{START + 19 * HOUR}'",
+    'expected a time from 2023-11-15T18:00:00+00:00 on',
+  )
+  manifest = extend(data, lines(10, 23), since='2023-11-15T18:00')
+  assert manifest.splits['test'].rows == 3
+  assert manifest.report['dropped']['outside of since and until'] == 10
+
+
+@pytest.mark.parametrize(
+  'options, words',
+  [
+    ({'idle_minutes': 5.0}, 'idle_minutes: is 5.0, and'),
+    ({'min_count': 7}, 'min_count: is 7'),
+    ({'source': 'simulated'}, "source: is 'simulated'"),
+    ({'as_of': ('gap',)}, 'as_of: is gap'),
+    ({'split': (8, 1, 1)}, 'split: means nothing'),
+    ({'split_by': 'user'}, "split_by: is 'user'"),
+    ({'since': '2023-11-15'}, 'since: is 2023-11-15T00:00:00+00:00, before'),
+    ({'since': 'today'}, "since: 'today' is not a date"),
+    (
+      {'since': '2024-01-02', 'until': '2024-01-01'},
+      'since: is 2024-01-02, expected before until',
+    ),
+    ({'since': '2024-01-02'}, 'new.csv: no row lies between'),
+    ({'until': '2023-11-15T18:00:30'}, 'no new row is left for test'),
+    ({'extend': ''}, 'split_by: rolling moves'),
+  ],
+)
+def test_settings_that_contradict_the_data(data, options, words):
+  raw_files.write(data / 'new.csv', [])
+  options = {'split_by': 'rolling', **options}
+  raw_files.fails(data, lambda: extend(data, lines(20, 23), **options), words)
+
+
+def test_another_schema(data):
+  raw_files.write(data / 'new.csv', [])
+  other = raw_files.write_schema(data / 'other.json', SCHEMA | {'numeric': []})
+  raw_files.fails(
+    data,
+    lambda: extend(data, lines(20, 23), schema=other),
+    'schema: is another one than',
+  )
+  extend(data, lines(20, 23), schema=str(data / 'schema.json'))
+
+
+def test_data_that_can_not_be_extended(data):
+  raw_files.write(data / 'new.csv', [])
+  config = prepare_config.PrepareConfig(
+    raw_dir=str(data / 'old.csv'),
+    data_dir=str(data / 'old'),
+    schema=str(data / 'schema.json'),
+    overwrite=True,
+    as_of=('none',),
+  )
+  for changes, words in (
+    ({'keep_past': False}, 'has no past/, which extending needs'),
+    ({'split_by': 'random'}, 'its splits do not follow each other in time'),
+    ({}, 'has rows or labels up to 2023-11-15T17:01:00'),
+  ):
+    prepare.prepare(dataclasses.replace(config, **changes))
+    rows = lines(19, 23)
+    if not changes:
+      # Seconds after the last row, its label was not known.
+      rows = [rows[0], *(r.replace('00000,', '00001,') for r in rows[1:])]
+    raw_files.fails(data, lambda rows=rows: extend(data, rows), words)
+  # With no end, the new rows' first time is one where all labels are known.
+  manifest = extend(data, lines(20, 23))
+  assert manifest.splits['validation'].end_ms == START + 20 * HOUR
+  contract.check(data / 'new')
+  raw_files.fails(
+    data,
+    lambda: extend(data, lines(20, 23), data_dir=str(data / 'old')),
+    'which is extended; name another directory',
+  )
+
+
+def test_the_command(data, capsys):
+  raw_files.write(data / 'new.csv', lines(20, 30))
+  command = [
+    'rmtl',
+    'prepare',
+    f'--extend={data / "old"}',
+    f'--raw_dir={data / "new.csv"}',
+    f'--data_dir={data / "new"}',
+  ]
+  assert cli.main([*command, '--split=rolling', '--split_by=user']) == 2
+  assert '--split=rolling: and --split_by=user' in capsys.readouterr().err
+  assert cli.main([*command, '--split=rolling']) == 0
+  assert 'drift of the new rows' in capsys.readouterr().out
+  assert (
+    cli.main(['rmtl', 'prepare', '--check', f'--data_dir={data / "new"}']) == 0
+  )
+
+
+def test_a_table_in_memory(data):
+  rows = [line.split(',') for line in lines(20, 30)]
+  table = pa.table(
+    dict(zip(rows[0], map(list, zip(*rows[1:], strict=True)), strict=True))
+  )
+  manifest = prepare.prepare(
+    prepare_config.PrepareConfig(
+      extend=str(data / 'old'), data_dir=str(data / 'new')
+    ),
+    table=table,
+  )
+  assert manifest.splits['test'].rows == 10
+  assert (
+    json.loads((data / 'new' / 'manifest.json').read_text())['source']
+    == 'table'
+  )
+
+
+def test_simulated_days(tmp_path):
+  """A source without files, from the same log by day."""
+  config = prepare_config.PrepareConfig(
+    source='simulated', simulated_rows=3000, data_dir=str(tmp_path / 'whole')
+  )
+  whole = prepare.prepare(config)
+  end = whole.splits['validation'].end_ms
+  assert end is not None
+  date = str(np.datetime64(end, 'ms'))
+  prepare.prepare(
+    dataclasses.replace(config, data_dir=str(tmp_path / 'old'), until=date)
+  )
+  manifest = prepare.prepare(
+    prepare_config.PrepareConfig(
+      since=date, extend=str(tmp_path / 'old'), data_dir=str(tmp_path / 'new')
+    )
+  )
+  contract.check(tmp_path / 'new')
+  assert manifest.splits['test'].rows == whole.splits['test'].rows
+  assert manifest.has_oracle and manifest.source == 'simulated'
+  # Counts in vocabularies tell what reading all rows would, but for lists: the
+  # encoded ones do not tell a rare value from none.
+  with sql.connect() as connection:
+    read = drift.of_fields(connection, tmp_path / 'new', manifest)
+  told = manifest.report['drift']
+  for record in read:
+    if record['name'] in told:
+      exact = record['kind'] != 'multi_valued'
+      assert told[record['name']] == pytest.approx(
+        record['psi']['test'], abs=1e-4 if exact else 0.03
+      )
+  assert len(told) == len(read) - 1  # a history has no vocabulary of its own
