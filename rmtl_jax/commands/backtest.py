@@ -107,8 +107,8 @@ def execute(values: flags.FlagValues) -> int:
   report = files.write(page.build(record, path.name), path / 'report')
   print(tables.text(tables.plain(backtest_tables.of_days(record), 'Days')))
   for task in record['tasks']:
-    cells = backtest_tables.of_task(record, task)
-    print(tables.text(tables.plain(cells, task), 120))
+    cells = backtest_tables.brief(record, task)
+    print(tables.text(tables.plain(cells, task)))
   print(
     tables.text(
       tables.plain(

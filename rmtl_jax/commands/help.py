@@ -86,7 +86,6 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         ' --config.GROUP.FIELD=VALUE overrides one.'
       ),
       'mesh': 'Devices on two axes, as data:4,model:2.',
-      'keep_checkpoints': '',
     },
   },
   'evaluate': {'Run': {'workdir': ''}, 'Data': {'split': '', 'data_dir': ''}},

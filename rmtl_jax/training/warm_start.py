@@ -10,6 +10,7 @@ was; from then on it needs it no more.
 from __future__ import annotations
 
 import functools
+import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -262,7 +263,7 @@ class Start:
 
 
 def find(
-  run: workdir.Run, start_from: str | pathlib.Path | None
+  run: workdir.Run, start_from: str | os.PathLike[str] | None
 ) -> Start | None:
   """What a run starts from; None if it begins anew.
 

@@ -14,9 +14,9 @@ Record = Mapping[str, Any]
 
 _LEGEND = (
   'Continued: the model of the day before goes on, on data to which the day was'
-  ' added. From scratch: a new model on the same data. Both are evaluated on'
-  " the day's rows, which neither has seen; those of the day before stop their"
-  ' stages. Rates: of users and items, no network.'
+  ' added. From scratch: a new model on the same window, prepared anew. Both'
+  " are evaluated on the day's rows, which neither has seen; those of the day"
+  ' before stop their stages. Rates: of users and items, no network.'
 )
 _TIMES = (
   'Seconds. Extend: the day was added to the data of the day before. Prepare at'

@@ -61,6 +61,40 @@ def of_task(record: Record, task: str) -> content.Table:
   return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 
+# Columns of a terminal's table: metric, its short name, the arms.
+_BRIEF = (
+  ('auc', 'AUC', tuple(NAMES)),
+  ('logloss', 'logloss', ('continued', 'scratch')),
+  ('predicted_over_actual', 'pred/act', ('continued', 'scratch')),
+)
+_SHORT = {'baseline': 'rates', 'continued': 'going on', 'scratch': 'anew'}
+
+
+def brief(record: Record, task: str) -> content.Table:
+  """As `of_task`, for a terminal: some metrics of a binary task.
+
+  Args:
+    record: the content of backtest.json.
+    task: its name; of another kind of task the whole table.
+  """
+  summary = record['summary'][task]
+  if not all(name in summary for name, *_ in _BRIEF):
+    return of_task(record, task)
+  columns = [(name, arm) for name, _, arms in _BRIEF for arm in arms]
+  header = [
+    f'{short}: {_SHORT[arm]}' for _, short, arms in _BRIEF for arm in arms
+  ]
+  rows = [
+    (
+      label(day),
+      *(_cell(mean(day, arm, task, name), name) for name, arm in columns),
+    )
+    for day in shown(record)
+  ]
+  means = [_cell(summary[name][arm], name) for name, arm in columns]
+  return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
+
+
 def differences(record: Record) -> content.Table:
   """Continued minus from scratch, by task and metric, over the days."""
   rows = []

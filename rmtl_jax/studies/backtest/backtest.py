@@ -1,11 +1,13 @@
 """What a team does every night, over the last days of a log: `rmtl backtest`.
 
 For every day two models are evaluated on its rows: one that goes on from the
-day before's (`--start_from`), and one that is trained from scratch on the same
-data. Beside them stand the rates of users and items. What a day has left is not
-computed again, so a backtest that was cut off goes on.
+day before's (`--start_from`) on extended data, and one that is trained from
+scratch on the same window, prepared at once. Beside them stand the rates of
+users and items. What a day has left is not computed again, so a backtest that
+was cut off goes on.
 
-DIR/data/K        prepared data of day K, K.json what is in them
+DIR/data/K        prepared data of day K, extended from those of the day before;
+                  K_at_once/ the same window from the raw log, K.json both
 DIR/runs/SEED/K   runs: continued/ and scratch/
 DIR/days/K-SEED.json, backtest.json
 """
@@ -93,7 +95,7 @@ def backtest(
       last = days_lib.last_row(source, path / 'data' / 'whole', live.step)
       writers.write_json(path / 'asked.json', asked | {'last': last})
     days = days_lib.plan(last, options.days, step)
-    data, found = [], []
+    found = []
     for day in days:
       live.say(
         f'day {day.number} of {options.days}: {days_lib.iso(day.since)} to'
@@ -101,7 +103,6 @@ def backtest(
       )
       one = days_lib.prepared(source, day, path / 'data', live.step)
       live.clear()
-      data.append(one)
       runs = [
         _runs(path, day, seed, one, settings, options, live, interrupted)
         for seed in options.seeds
@@ -170,14 +171,13 @@ def _runs(
         workdir.read(before).config, options.continued
       )
     else:
-      config = dataclasses.replace(
-        settings(manifest_lib.read(data.path)), seed=seed
-      )
+      config = settings(manifest_lib.read(data.at_once))
+      config = dataclasses.replace(config, seed=seed)
     live.say(f'day {day.number}, seed {seed}: {arm}')
     trained = run.train(
       config,
       runs / str(day.number) / arm,
-      data.path,
+      data.extended if before else data.at_once,
       options.stages,
       live,
       interrupted,
@@ -253,7 +253,7 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
     for arm in (*ARMS, BASELINE)
   }
   result: Record = {
-    arm: _finite(np.nanmean(v)) if np.isfinite(v).any() else None
+    arm: _finite(float(np.nanmean(v))) if np.isfinite(v).any() else None
     for arm, v in by_arm.items()
   }
   first, second = by_arm['continued'], by_arm['scratch']

@@ -133,12 +133,14 @@ class Data(NamedTuple):
   """The prepared data of a day.
 
   Attributes:
-    path: DATA.
-    record: `seconds` (`extend`; `prepare`, of the same window at once), `rows`,
-      `sessions`, `positives` of the test split, `train_rows`, `drift`.
+    extended: DATA, of the day before with its rows.
+    at_once: DATA of the same window, prepared from the raw log.
+    record: `seconds` (`extend`, `prepare`), `train_rows`, and of the test rows
+      `rows`, `sessions`, `positives` and `drift`.
   """
 
-  path: pathlib.Path
+  extended: pathlib.Path
+  at_once: pathlib.Path
   record: dict[str, Any]
 
 
@@ -150,21 +152,26 @@ def prepared(
 ) -> Data:
   """The data of a day, made unless they are there.
 
+  Vocabularies of extended data know values of the new rows; those of data that
+  are prepared at once know values of train rows alone. So each arm gets data as
+  a team that works that way has them. Day 0 has one form, prepared at once.
+
   Args:
     config: reads the log.
     day: whose data.
     place: the directory of all days' data; those of the day before are in it.
     progress: told how far it is.
+
+  Raises:
+    types.InputError: as for `rmtl prepare`, or the two have other test rows.
   """
   path, note = place / str(day.number), place / f'{day.number}.json'
-  if note.exists():
-    return Data(path, json_files.read(note))
-  seconds = {}
-  if day.number:
-    shutil.rmtree(place / 'at_once', ignore_errors=True)
-    at_once = _at_once(config, day, place / 'at_once')
-    seconds['prepare'] = _timed(at_once, progress)
-    shutil.rmtree(place / 'at_once')
+  at_once = place / f'{day.number}_at_once' if day.number else path
+  seconds = json_files.read(note)['seconds'] if note.exists() else {}
+  if not (at_once / 'manifest.json').exists():
+    took = _timed(_at_once(config, day, at_once), progress)
+    seconds.setdefault('prepare', took)
+  if not (path / 'manifest.json').exists():
     now = dataclasses.replace(
       config,
       data_dir=str(path),
@@ -172,24 +179,28 @@ def prepared(
       since=iso(day.since),
       until=iso(day.until),
       split_by='rolling',
-      overwrite=True,
     )
     seconds['extend'] = _timed(now, progress)
-  else:
-    now = dataclasses.replace(_at_once(config, day, path), overwrite=True)
-    seconds['prepare'] = _timed(now, progress)
+  if note.exists():
+    return Data(path, at_once, json_files.read(note))
   manifest = manifest_lib.read(path)
   test = manifest.splits['test']
+  other = manifest_lib.read(at_once).splits['test']
+  if (test.rows, test.positives) != (other.rows, other.positives):
+    raise types.InputError(
+      f'{path}: has {test.rows} test rows, {at_once} has {other.rows}: the arms'
+      ' of a backtest must be evaluated on the same'
+    )
   record = {
     'seconds': seconds,
     'train_rows': manifest.splits['train'].rows,
     'rows': test.rows,
     'sessions': test.sessions,
     'positives': test.positives,
-    'drift': _drift(path, manifest),
+    'drift': _drift(at_once),
   }
   writers.write_json(note, record)
-  return Data(path, record)
+  return Data(path, at_once, record)
 
 
 def _at_once(
@@ -212,15 +223,14 @@ def _timed(config: prepare_config.PrepareConfig, progress: Progress) -> float:
   return time.perf_counter() - begin
 
 
-def _drift(
-  path: pathlib.Path, manifest: manifest_lib.Manifest
-) -> dict[str, Any]:
+def _drift(path: pathlib.Path) -> dict[str, Any]:
   """How the test rows differ from train's.
 
   Returns:
     `field` and `psi` of the field that drifts most, `unseen` {user's and item's
     field: share of the test rows without a row of the vocabulary}.
   """
+  manifest = manifest_lib.read(path)
   with sql.connect() as connection:
     fields = drift.of_fields(connection, path, manifest)
   worst = max(fields, key=lambda one: one['psi']['test'])

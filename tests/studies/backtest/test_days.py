@@ -1,0 +1,39 @@
+"""The days of a backtest."""
+
+import itertools
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.studies.backtest import days
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize(
+  ('text', 'expected'),
+  [('1d', DAY), ('7d', 7 * DAY), ('12h', DAY // 2), ('30m', 1_800_000)],
+)
+def test_steps(text, expected):
+  assert days.parse_step(text) == expected
+
+
+@pytest.mark.parametrize('text', ['', 'd', '0d', '1w', '-1d', '1.5d', '1d '])
+def test_what_is_no_step_is_refused(text):
+  with pytest.raises(types.InputError, match=r'--step: .* no length of time'):
+    days.parse_step(text)
+
+
+def test_days_follow_each_other_and_end_behind_the_last_row():
+  found = days.plan(100 * DAY - 1, 3, DAY)
+  assert [one.number for one in found] == [0, 1, 2, 3]
+  assert all(a.until == b.since for a, b in itertools.pairwise(found))
+  assert found[-1].until == 100 * DAY
+  # A row at midnight is the first of a day of its own.
+  assert days.plan(100 * DAY, 3, DAY)[-1].until == 101 * DAY
+  # Hours end right behind it.
+  assert days.plan(100 * DAY, 1, DAY // 2)[-1].until == 100 * DAY + 1
+
+
+def test_times_are_iso_in_utc():
+  assert days.iso(DAY + 1) == '1970-01-02T00:00:00.001'
