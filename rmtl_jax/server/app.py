@@ -154,7 +154,6 @@ class _Routes:
     table = await self._rows(request)
     answer = await self._worker.predictions.run(table, table.num_rows)
     self._metrics.rows.labels('/v1/predict').inc(table.num_rows)
-    self._worker.count(answer.notes)
     tasks = answer.model.scorer.tasks
     headers = {'x-model-version': answer.model.version}
     if bodies.ARROW in request.headers.get('accept', ''):
@@ -167,8 +166,6 @@ class _Routes:
       dict(zip(tasks, row, strict=True)) for row in answer.values.tolist()
     ]
     content = {'predictions': rows, 'version': answer.model.version}
-    if answer.warnings:
-      content['warnings'] = answer.warnings
     return _Json(content, headers=headers)
 
   async def events(self, request: requests.Request) -> responses.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -27,25 +27,23 @@ class Pasts(Protocol):
     ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
   """Predictions for the rows of a request.
 
   Attributes:
     values: f32[R, K].
     model: by which they were made.
-    warnings: lines for a person.
-    notes: counts of values.
   """
 
   values: np.ndarray
   model: models.Served
-  warnings: list[str]
-  notes: notes_lib.Notes
 
 
 def score(
-  model: models.Served, pasts: Pasts | None, tables: Sequence[pa.Table]
+  model: models.Served,
+  pasts: Pasts | None,
+  tables: Sequence[pa.Table],
+  notes: notes_lib.Notes,
 ) -> list[Answer | Exception]:
   """Predicts for the rows of several requests.
 
@@ -53,48 +51,67 @@ def score(
     model: what predicts.
     pasts: the state; None for none, as-of features are columns then.
     tables: the rows of each request.
+    notes: counts values.
 
   Returns:
     The answer to each request, or what it is refused with.
   """
-  encoded: list[_Encoded | Exception] = []
-  for table in tables:
+  found: dict[int, Answer | Exception] = {}
+  encoded: list[_Encoded] = []
+  waiting = _alike(tables)
+  while waiting:
+    numbers = waiting.pop()
     try:
-      encoded.append(_encode(model.scorer, pasts, table))
+      whole = pa.concat_tables([tables[n] for n in numbers])
+      encoded.append(_encode(model.scorer, pasts, whole, numbers, notes))
     except types.InputError as error:
-      encoded.append(error)
-  good = [one for one in encoded if isinstance(one, _Encoded)]
-  found = iter(_infer(model, good))
-  return [
-    Answer(next(found), model, one.notes.warnings(), one.notes)
-    if isinstance(one, _Encoded)
-    else one
-    for one in encoded
-  ]
+      if len(numbers) == 1:
+        found[numbers[0]] = error
+      else:  # whose fault it is, and in which of its rows
+        waiting += [[n] for n in numbers]
+  values = _infer(model, encoded)
+  for one, of_group in zip(encoded, values, strict=True):
+    ends = np.cumsum([len(tables[n]) for n in one.numbers])
+    parts = np.split(of_group, ends[:-1])
+    found |= {
+      n: Answer(part, model) for n, part in zip(one.numbers, parts, strict=True)
+    }
+  return [found[n] for n in range(len(tables))]
+
+
+def _alike(tables: Sequence[pa.Table]) -> list[list[int]]:
+  """Numbers of tables with the same columns, which are encoded together."""
+  groups: dict[str, list[int]] = {}
+  for number, table in enumerate(tables):
+    groups.setdefault(str(table.schema), []).append(number)
+  return list(groups.values())
 
 
 @dataclasses.dataclass(frozen=True)
 class _Encoded:
-  """A request's inputs, and for an encoder of sessions what came before."""
+  """Requests' inputs, and for an encoder of sessions what came before."""
 
   inputs: types.Inputs
   sessions: Sequence[lanes.Earlier]
-  notes: notes_lib.Notes
+  numbers: Sequence[int]
 
   def __len__(self) -> int:
     return len(self.inputs.categorical)
 
 
 def _encode(
-  scorer: scorer_lib.Scorer, pasts: Pasts | None, table: pa.Table
+  scorer: scorer_lib.Scorer,
+  pasts: Pasts | None,
+  table: pa.Table,
+  numbers: Sequence[int],
+  notes: notes_lib.Notes,
 ) -> _Encoded:
-  """Encodes a request.
+  """Encodes the rows of some requests.
 
   Raises:
     types.InputError: a column or a value that can't be used.
   """
   rows = rows_lib.rows_of_table(table, bodies.WHERE)
-  notes = notes_lib.Notes()
   needs, sessions = scorer.needs, []
   if pasts is None or not needs:
     if needs.sessions:
@@ -114,13 +131,13 @@ def _encode(
     for name in past.column_names:
       table = table.append_column(name, past[name])
   chunk = rows_lib.Chunk(table, rows.path, range(1, table.num_rows + 1))
-  return _Encoded(scorer.encoder.encode(chunk, notes), sessions, notes)
+  return _Encoded(scorer.encoder.encode(chunk, notes), sessions, numbers)
 
 
 def _infer(
   model: models.Served, encoded: Sequence[_Encoded]
 ) -> list[np.ndarray]:
-  """Predictions for each request."""
+  """Predictions for each group of requests."""
   if not encoded:
     return []
   scorer = model.scorer

@@ -111,12 +111,6 @@ class Worker:
       return None
     return {'rows': self._keeper.size()}
 
-  def count(self, notes: notes_lib.Notes) -> None:
-    """Counts the values of a request."""
-    for name, counts in notes.fields.items():
-      self.metrics.values.labels(name).inc(counts.values)
-      self.metrics.unseen.labels(name).inc(counts.unseen)
-
   def _observe(self, size: int, waited: float) -> None:
     self.metrics.batch_rows.observe(size)
     self.metrics.batch_wait.observe(waited)
@@ -126,7 +120,12 @@ class Worker:
   ) -> list[scoring.Answer | Exception]:
     model = self._model
     assert model is not None
-    return scoring.score(model, self._keeper, tables)
+    notes = notes_lib.Notes()
+    found = scoring.score(model, self._keeper, tables, notes)
+    for name, counts in notes.fields.items():
+      self.metrics.values.labels(name).inc(counts.values)
+      self.metrics.unseen.labels(name).inc(counts.unseen)
+    return found
 
   def _append(
     self, tables: Sequence[pa.Table]

@@ -165,6 +165,25 @@ def test_what_the_model_is(client):
   assert found['as_of'] == [] and found['state'] is None
 
 
+def test_a_bad_request_spoils_no_other(plain_model):
+  """Requests that share a batch, one of them at fault."""
+  from rmtl_jax.server import models, scoring
+  from rmtl_jax.serving import notes
+
+  model = rmtl_jax.load(plain_model, warm_up=0)
+  served = models.Served(model, '', '', (), 0.0, most=32)
+  good = [rows(3), rows(2).slice(1), rows(1)]
+  bad = rows(2).drop_columns(['price'])
+  bad = bad.append_column('price', pa.array(['1.5', 'dear']))
+  requests = [good[0], bad, good[1], good[2].drop_columns(['tags'])]
+  found = scoring.score(served, None, requests, notes.Notes())
+  for answer, table in ((found[0], good[0]), (found[2], good[1])):
+    expected = model.predict_proba(table)
+    np.testing.assert_allclose(answer.values, expected, rtol=1e-6)
+  assert "row 2, column 'price': 'dear'" in str(found[1])
+  assert "no column 'tags'" in str(found[3])
+
+
 def test_unexpected_errors_say_nothing(client, plain_model, monkeypatch):
   from rmtl_jax.server import scoring
 

@@ -11,6 +11,7 @@ from rmtl_jax.preparation.as_of import groups, history
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import log as log_lib
+from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
@@ -200,6 +201,7 @@ def test_predictions_equal_those_with_a_history(tmp_path):
   keeper.take_up(scorer)
   from rmtl_jax.server import models, scoring
 
+  notes = notes_lib.Notes()
   served = models.Served(scorer, '', '', (), 0.0, most=32)
   (found,) = keeper.append(scorer, [raw.slice(0, 440)])
   assert isinstance(found, dict)
@@ -207,10 +209,10 @@ def test_predictions_equal_those_with_a_history(tmp_path):
     row = raw.slice(at, 1).drop_columns(LABELS)
     expected = scorer.predict_proba(row, raw.slice(0, at))
     other = pa.concat_tables([row, raw.slice(2, 2).drop_columns(LABELS)])
-    (alone,) = scoring.score(served, keeper, [row])
+    (alone,) = scoring.score(served, keeper, [row], notes)
     np.testing.assert_array_equal(alone.values, expected)
     # Larger batches are summed in another order.
-    for answer in scoring.score(served, keeper, [row, other]):
+    for answer in scoring.score(served, keeper, [row, other], notes):
       np.testing.assert_allclose(answer.values[:1], expected, rtol=1e-6)
     (found,) = keeper.append(scorer, [raw.slice(at, 1)])
     assert found == {'added': 1}
