@@ -23,11 +23,12 @@ _MOST_SHOWN = 20
 # The least index that the logarithmic axis shows.
 _LEAST = 1e-3
 _ALARM = 'ALARM'
+_MOST_NAMES = 3
 _KEY = (
   'Drift is the population stability index of the log against the train rows;'
   " chance is what it would be without drift, test what the run's own test"
   ' rows have. Unseen: values that are missing or have no row of their own in'
-  ' the vocabulary.'
+  ' the vocabulary. No figure: too few independent rows to tell.'
 )
 
 
@@ -60,9 +61,11 @@ def remarks(record: Record) -> list[str]:
       'The log has no user or session, so rows count as independent.'
     )
   if record['absent']:
+    names = ', '.join(record['absent'][:_MOST_NAMES])
+    more = ', ...' if len(record['absent']) > _MOST_NAMES else ''
     lines.append(
-      f'Not in the log, and not compared: {", ".join(record["absent"])}'
-      ' (as-of features, which rmtl predict --history computes by itself).'
+      f'Not in the log, and not compared: {len(record["absent"])} as-of'
+      f' features ({names}{more}), which rmtl predict --history computes.'
     )
   apart = [of['name'] for of in record['fields'] if not of['judged']]
   if apart:
@@ -190,14 +193,14 @@ def build(record: Record) -> content.Page:
   return content.Page(f'Live rows of {record["name"]}', lead, sections)
 
 
-def _number(value: float) -> str:
-  return f'{value:.3f}'
+def _number(value: float | None) -> str:
+  return content.number(value, '.3f')
 
 
 def _worst_first(record: Record) -> Sequence[Record]:
   return sorted(
     record['fields'],
-    key=lambda of: (bool(of['alarms']), of['psi']),
+    key=lambda of: (bool(of['alarms']), of['psi'] or 0.0),
     reverse=True,
   )
 
@@ -210,7 +213,7 @@ def _drifts(record: Record) -> content.Picture:
   for i, (key, name, marker) in enumerate(
     (('psi', 'log', 'o'), ('chance', 'chance', '|'), ('test', 'test', 's'))
   ):
-    values = [max(of[key], _LEAST) for of in shown]
+    values = [max(of[key] or 0.0, _LEAST) for of in shown]
     axes.plot(
       values,
       places,

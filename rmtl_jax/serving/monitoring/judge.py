@@ -179,8 +179,7 @@ class _Judge:
       'name': name,
       'kind': field.kind,
       'as_of': field.details.get('as_of', ''),
-      'psi': found.psi,
-      'chance': found.chance,
+      **_shown(found),
       'test': before,
       'unseen': blank if has_vocabulary else {},
       'missing': missing,
@@ -226,8 +225,7 @@ class _Judge:
     return {
       'task': task,
       'mean': float(values.mean()),
-      'psi': found.psi,
-      'chance': found.chance,
+      **_shown(found),
       'shares': (counts / counts.sum()).tolist(),
       'live': (
         np.bincount(group, minlength=len(counts)) / len(values)
@@ -357,6 +355,15 @@ class _Judge:
     if cluster is None:  # a row's values are bound by it
       cluster = np.arange(self._live.rows)
     return np.unique(cluster[row], return_inverse=True)[1]
+
+
+def _shown(found: shifts.Shift) -> Record:
+  """Index and chance; None where there are too few independent rows."""
+  tells = math.isfinite(found.limit)
+  return {
+    'psi': found.psi if tells else None,
+    'chance': found.chance if tells else None,
+  }
 
 
 def _is_of_time(field: manifest_lib.Field) -> bool:

@@ -42,7 +42,9 @@ def test_any_few_rows_are_judged(rows, seed):
   rng = np.random.default_rng(seed)
   record = judge.compare(live.trained(0), live.log(rng, rows), THRESHOLDS)
   for of in record['fields']:
-    assert np.isfinite([of['psi'], of['chance'], of['test']]).all()
+    assert np.isfinite(
+      [of['psi'] or 0.0, of['chance'] or 0.0, of['test']]
+    ).all()
 
 
 def _with_field(log, name, **changes):
