@@ -19,8 +19,8 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/OWNER/rmtl_jax/blob/main/experiments/notebooks/day_after_day.ipynb)
 #
 # A model is trained on a log, goes on overnight on the day that came, and
-# predicts for today, which is then compared with training. The same by commands,
-# with the server: `docs/yesterday_to_today.md`.
+# predicts for today, which is then compared with training. The same by
+# commands, with the server: `docs/yesterday_to_today.md`.
 #
 # Under three minutes on two CPU cores. It runs on CPU, GPU or TPU as found; so
 # far it has been run on CPU only, neither on a GPU or TPU nor on Colab.
@@ -99,7 +99,7 @@ schema = {
     },
   ],
 }
-(place / 'schema.json').write_text(json.dumps(schema))
+_ = (place / 'schema.json').write_text(json.dumps(schema))
 
 # %% [markdown]
 # ## Once
@@ -205,5 +205,5 @@ empty = scored.set_column(column, 'price', [[None] * len(scored)])
 empty = empty.set_column(column, 'price', empty['price'].cast('float64'))
 pq.write_table(empty, place / 'empty.parquet')
 found = rmtl_jax.monitor(place / 'run_yesterday', place / 'empty.parquet')
-print(f'{len(found["alarms"])} alarm')
+print(f'{len(found["alarms"])} alarms')
 display.Markdown('\n'.join(f'- {alarm}' for alarm in found['alarms']))

@@ -195,7 +195,7 @@ def test_balancers_runs(execute):
 
 def test_day_after_day_runs(execute):
   outputs, shown, run = execute('day_after_day')
-  assert 'alarms: none' in shown and '1 alarm' in shown
+  assert 'alarms: none' in shown and '2 alarms' in shown
   (text,) = [
     o['data']['text/markdown']
     for o in outputs
