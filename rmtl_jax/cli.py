@@ -25,6 +25,7 @@ from rmtl_jax.commands import (
   failures,
   importance,
   init,
+  monitor,
   predict,
   prepare,
   prune,
@@ -57,6 +58,9 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
                           what the model owes to each field, with intervals
   rmtl predict --workdir=RUN --input=FILE|- --output=FILE|- [--history=LOG]
                           the same raw rows with a probability per task
+  rmtl monitor --workdir=RUN|EXPORT --log=SCORED
+                          live rows beside train's: drift, unseen values,
+                          calibration; exits with 1 above a threshold
   rmtl serve --workdir=RUN [--state=DIR] [--port=8000]
                           predictions over HTTP, with state from events
   rmtl export --workdir=RUN --output=DIR
@@ -257,6 +261,11 @@ COMMANDS = {
     'raw rows to the same rows with a probability per task',
     predict.define,
     predict.execute,
+  ),
+  'monitor': Command(
+    'a scored log beside what its model was trained on, with alarms',
+    monitor.define,
+    monitor.execute,
   ),
   'serve': Command(
     'answers requests over HTTP; events of sessions and users are its state',

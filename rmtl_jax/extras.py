@@ -12,7 +12,7 @@ from rmtl_jax import types
 PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
   *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
-  *('pyarrow', 'mlflow', 'wandb', 'gymnasium'),
+  *('pyarrow', 'mlflow', 'wandb', 'gymnasium', 'tensorflow'),
   *('starlette', 'uvicorn', 'prometheus_client'),
 )
 

@@ -29,6 +29,7 @@ from rmtl_jax.results import (
   ensemble,
   evaluate,
   finetuned,
+  reference,
   row_values,
   summary,
   verdict,
@@ -393,6 +394,7 @@ def _evaluate_and_write(
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():
+    reference.write(run)
     writers.write_json(run.path / 'metrics.json', record)
   writer.finish(record)
   return record

@@ -54,7 +54,7 @@ def run(
   if name == 'rmtl':
     command = rest[0]
     rest = ['-m', 'rmtl_jax', *rest, *extra.get(command, ())]
-    if command not in ('init', 'prepare', 'describe'):
+    if command not in ('init', 'prepare', 'describe', 'monitor'):
       # Tests share compiled programs in a place of their own (conftest.py).
       rest.append('--nocompilation_cache')
   else:

@@ -20,6 +20,14 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'Where the model goes: a new directory, which appears when it is complete.',
     flag_values=values,
   )
+  flags.DEFINE_enum(
+    'format',
+    'stablehlo',
+    ['stablehlo', 'saved_model'],
+    'saved_model writes a TensorFlow SavedModel too, in OUTPUT/saved_model, as'
+    ' TF Serving takes it (extra saved_model).',
+    flag_values=values,
+  )
   common.define_stage(values)
 
 
@@ -32,13 +40,14 @@ def execute(values: flags.FlagValues) -> int:
   from rmtl_jax.serving.export import writer as export_writer
 
   output = pathlib.Path(common.value(values, 'output'))
+  asked = common.value(values, 'format')
   scorer = predictor.load(
     common.workdir(values),
     common.value(values, 'stage') or '',
     common.value(values, 'calibrated'),
   )
   with common.cleaning_up():
-    record = export_writer.export(scorer, output)
+    record = export_writer.export(scorer, output, asked == 'saved_model')
   size = sum(file['bytes'] for file in record['files'].values())
   print(f'model: {output} (stage {record["stage"]}, {size / 1e6:.1f} MB)')
   return 0

@@ -98,6 +98,14 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     'Rows': {'input': '', 'output': '', 'history': ''},
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
   },
+  'monitor': {
+    'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
+    'Log': {'log': '', 'output': ''},
+    'Thresholds of an alarm': {
+      name: ''
+      for name in ('psi', 'unseen', 'missing', 'calibration', 'auc', 'error')
+    },
+  },
   'serve': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
     'Address': {'host': '', 'port': '', 'token_file': ''},
@@ -106,7 +114,7 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
   },
   'export': {
     'Model': {'workdir': '', 'stage': '', 'calibrated': ''},
-    'Output': {'output': ''},
+    'Output': {'output': '', 'format': ''},
   },
   'compare': {
     'Data': {'data_dir': '', 'simulated_rows': ''},

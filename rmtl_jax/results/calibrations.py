@@ -132,27 +132,38 @@ def evaluate(
     {'calibrated': {stage: {task: metrics}}, 'calibration': {stage: {task:
     map as JSON}}}; {} if no stage has a map.
   """
-  stages = [stage for stage in predictions if stage in maps]
-  if not stages:
+  calibrated = apply(maps, predictions, tasks)
+  if not calibrated:
     return {}
-  calibrated = {
-    stage: np.stack(
-      [
-        maps[stage][task].apply(predictions[stage][:, k])
-        if task in maps[stage]
-        else predictions[stage][:, k]
-        for k, task in enumerate(tasks)
-      ],
-      axis=1,
-    )
-    for stage in stages
-  }
   return {
     'calibrated': summary.stages(calibrated, split, tasks, config)['stages'],
     'calibration': {
       stage: {task: one.to_json() for task, one in maps[stage].items()}
-      for stage in stages
+      for stage in calibrated
     },
+  }
+
+
+def apply(
+  maps: Maps, predictions: Mapping[str, np.ndarray], tasks: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+  """Calibrated predictions of the stages that have maps, [R, K] each.
+
+  Args:
+    maps: by stage and task.
+    predictions: uncalibrated, f32[R, K] per stage.
+    tasks: K names.
+  """
+  return {
+    stage: np.stack(
+      [
+        maps[stage][task].apply(of[:, k]) if task in maps[stage] else of[:, k]
+        for k, task in enumerate(tasks)
+      ],
+      axis=1,
+    )
+    for stage, of in predictions.items()
+    if stage in maps
   }
 
 

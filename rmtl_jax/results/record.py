@@ -10,7 +10,13 @@ import numpy as np
 
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.results import calibrations, ensemble, row_values, summary
+from rmtl_jax.results import (
+  calibrations,
+  ensemble,
+  reference,
+  row_values,
+  summary,
+)
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
@@ -72,6 +78,9 @@ def build(
   }
   record |= calibrations.evaluate(
     maps, predictions, data.evaluated.host, tasks, run.config
+  )
+  record['predicted'] = reference.predicted(
+    predictions, calibrations.apply(maps, predictions, tasks), tasks
   )
   rates = summary.rate_baseline(
     data.train.host, data.evaluated.host, data.manifest, run.config

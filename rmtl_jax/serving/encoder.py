@@ -45,7 +45,8 @@ class Encoder:
 
   Attributes:
     manifest: the run's.
-    fields: the features that are read, as raw columns: for source `table` the
+    read: the fields that are read.
+    fields: the same as raw columns: for source `table` the
       column that the schema names, else one with the field's name.
     columns: the raw columns that are read.
     as_of: the as-of features among `fields`.
@@ -70,16 +71,14 @@ class Encoder:
         manifest does not say how a number was normalised.
     """
     self.manifest = manifest
-    self._read = tuple(f for f in manifest.fields if f.name not in ignored)
-    self.fields = tuple(
-      raw_fields.source_field(f, manifest) for f in self._read
-    )
+    self.read = tuple(f for f in manifest.fields if f.name not in ignored)
+    self.fields = tuple(raw_fields.source_field(f, manifest) for f in self.read)
     self._crossed = {
       f.name: tuple(
         raw_fields.source_field(one, manifest)
         for one in raw_fields.crossed(f, manifest)
       )
-      for f in self._read
+      for f in self.read
     }
     self.columns = tuple(
       dict.fromkeys(
@@ -95,16 +94,16 @@ class Encoder:
     }
     self._vocabularies = {
       f.name: _read_vocabulary(run_dir, f)
-      for f in self._read
+      for f in self.read
       if f.kind != 'numeric' and f.vocabulary_owner is None
     }
     where = f'{run_dir / "manifest.json"}: fields'
     self._values = [
       raw_fields.value_sql(f, s, where)
-      for f, s in zip(self._read, self.fields, strict=True)
+      for f, s in zip(self.read, self.fields, strict=True)
     ]
     self._lookup = lookup.Lookup(
-      self._read, self.fields, self._missing, self._clock, self._crossed
+      self.read, self.fields, self._missing, self._clock, self._crossed
     )
     self._connection = sql.connect()
 
@@ -198,6 +197,10 @@ class Encoder:
         f'SELECT {", ".join(self._values)} FROM ({raw_values})'
       ).to_arrow_table()
 
+  def missing_in(self, column: str) -> readings.Missing:
+    """What stands for nothing in a raw column that is read."""
+    return self._missing[column]
+
   def vocabulary(self, field: str) -> vocabulary_lib.Vocabulary | None:
     """The vocabulary of a categorical field; None if it is ignored."""
     return self._vocabularies.get(field)
@@ -287,7 +290,7 @@ class Encoder:
     fields = self.manifest.of_kind(kind)
     stacked = np.zeros((values.rows, len(fields)), dtype)
     for i, field in enumerate(fields):
-      if field not in self._read:
+      if field not in self.read:
         continue
       column = values.table[field.column]
       if kind == 'numeric':
@@ -300,7 +303,7 @@ class Encoder:
     self, field: manifest_lib.Field, column: pa.Array, values: _ColumnValues
   ) -> np.ndarray:
     """Looks values up; 0 stands for unknown ones."""
-    raw_field = self.fields[self._read.index(field)]
+    raw_field = self.fields[self.read.index(field)]
     vocabulary = self._vocabularies[field.vocabulary_owner or field.name]
     is_text = raw_field.column in values.texts
     ids = vocabulary.rows(column, is_text)
@@ -325,7 +328,7 @@ class Encoder:
   ) -> np.ndarray:
     """Looks lists up, i32[R, width]; -1 in unused slots, 0 if empty."""
     rows = values.rows
-    if field not in self._read:
+    if field not in self.read:
       return np.zeros((rows, field.width), np.int32)
     column = values.table[field.column]
     slots = np.full((rows, field.width), -1, np.int32)

@@ -90,7 +90,7 @@ def load(path: str | os.PathLike[str], warm_up: int = 0) -> Exported:
   """
   extras.require('flatbuffers', 'an exported model')
   directory = pathlib.Path(path)
-  record = _read_record(directory)
+  record = read_record(directory)
   files = files_lib.Files(directory, record['files'])
   files.check()
   files.require('manifest.json')
@@ -137,7 +137,12 @@ def _widths(manifest: manifest_lib.Manifest) -> list[tuple[int, str]]:
   ]
 
 
-def _read_record(directory: pathlib.Path) -> dict[str, Any]:
+def read_record(directory: pathlib.Path) -> dict[str, Any]:
+  """Reads export.json.
+
+  Raises:
+    types.InputError: not an exported model, or one of another version.
+  """
   path = directory / RECORD
   record = files_lib.read_record(
     path,

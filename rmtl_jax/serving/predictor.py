@@ -59,9 +59,7 @@ class Predictor(scorer.Scorer):
     """
     spec = run.manifest.feature_spec()
     networks = [one.config.network for one in run.members]
-    self.ignored = frozenset.intersection(
-      *(ignore.fields(network.ignore, spec) for network in networks)
-    )
+    self.ignored = ignored(run)
     super().__init__(
       run.path,
       run.manifest,
@@ -119,6 +117,14 @@ class Predictor(scorer.Scorer):
     return self._models.predict(
       self._config, self.params, splits_lib.place(split, self._config.batch)
     )
+
+
+def ignored(run: workdir.Run) -> frozenset[str]:
+  """Fields that no member of a run sees."""
+  spec = run.manifest.feature_spec()
+  return frozenset.intersection(
+    *(ignore.fields(m.config.network.ignore, spec) for m in run.members)
+  )
 
 
 def load(

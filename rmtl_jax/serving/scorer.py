@@ -224,6 +224,30 @@ class Scorer(abc.ABC):
       notes.warnings(),
     )
 
+  def encode(self, table: Any) -> dict[str, np.ndarray]:
+    """What the network takes for raw rows, to call it elsewhere.
+
+    Args:
+      table: as for `predict`, with as-of features as columns if the model has
+        some.
+
+    Returns:
+      `categorical` i32[R, F], `multi_valued` i32[R, M] and `numeric` f32[R, N].
+
+    Raises:
+      types.InputError: as for `predict`.
+    """
+    rows = rows_lib.rows_of_table(table)
+    self.encoder.check(rows.schema, rows.path)
+    chunks = [self.encoder.encode(c) for c in rows.chunks(self.chunk_rows)]
+    found = {}
+    for name in ('categorical', 'multi_valued', 'numeric'):
+      parts = [np.asarray(getattr(chunk, name)) for chunk in chunks]
+      if not parts:
+        raise types.InputError(f'{rows.path}: has no rows')
+      found[name] = np.concatenate(parts)
+    return found
+
   def keep_history(self, history: Any) -> kept_lib.KeptHistory:
     """Reads a history once, for many calls of `predict`.
 

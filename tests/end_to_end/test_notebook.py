@@ -17,7 +17,10 @@ nbformat = pytest.importorskip('nbformat')
 
 _ROOT = pathlib.Path(rmtl_jax.__file__).parents[1]
 _DIRECTORY = pathlib.Path(__file__).parents[2] / 'experiments' / 'notebooks'
-_NAMES = ('quick_start', 'own_data', 'inside_rmtl', 'balancers')
+_NAMES = (
+  *('quick_start', 'own_data', 'inside_rmtl', 'balancers'),
+  'day_after_day',
+)
 EVERY = pytest.mark.parametrize('name', _NAMES)
 
 
@@ -188,3 +191,18 @@ def test_balancers_runs(execute):
   results = json.loads((run / 'compared' / 'results.json').read_text('utf-8'))
   names = {one['name'] for one in results['methods']}
   assert {'mmoe', 'mmoe/pcgrad', 'mmoe/famo'} < names
+
+
+def test_day_after_day_runs(execute):
+  outputs, shown, run = execute('day_after_day')
+  assert 'alarms: none' in shown and '2 alarms' in shown
+  (text,) = [
+    o['data']['text/markdown']
+    for o in outputs
+    if 'text/markdown' in o.get('data', {})
+  ]
+  assert "field 'price'" in text
+  for name in ('run_before', 'run_yesterday'):
+    record = json.loads((run / name / 'metrics.json').read_text('utf-8'))
+    walks.assert_beats_rates(record, 'pretrain')
+  assert record['started_from']

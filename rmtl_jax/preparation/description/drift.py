@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -99,18 +99,32 @@ def psi(train: np.ndarray, other: np.ndarray) -> tuple[float, float]:
   return float(((q - p) * np.log(q / p)).sum()), float(chance)
 
 
+def frequent_values(train: np.ndarray) -> list[int]:
+  """Row 0 and train's most frequent values, the groups of a vocabulary.
+
+  Args:
+    train: rows of every id.
+  """
+  top = np.argsort(-train[1:], kind='stable')[:_MOST_VALUES] + 1
+  return [0, *top.tolist()]
+
+
 def group_values(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Rows of row 0, of each of train's most frequent values, and of the rest.
 
   Args:
     counts: rows of every id, by split; TRAIN is one.
   """
-  top = np.argsort(-counts[TRAIN][1:], kind='stable')[:_MOST_VALUES] + 1
-  grouped = {}
+  ids, grouped = frequent_values(counts[TRAIN]), {}
   for name, of_value in counts.items():
-    shown = of_value[[0, *top]]
+    shown = of_value[ids]
     grouped[name] = np.append(shown, of_value.sum() - shown.sum())
   return grouped
+
+
+def bin_edges(quantiles: Sequence[float]) -> np.ndarray:
+  """Train's deciles, equal ones once."""
+  return np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
 
 
 def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
@@ -120,7 +134,7 @@ def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
     column: SQL of the number, DOUBLE.
     quantiles: of train, increasing.
   """
-  edges = np.unique(np.quantile(quantiles, np.arange(1, BINS) / BINS))
+  edges = bin_edges(quantiles)
   place = ' + '.join(
     f'CAST({column} > {sql.float_literal(float(edge))} AS INT)'
     for edge in edges
@@ -128,13 +142,68 @@ def bin_sql(column: str, quantiles: Sequence[float]) -> tuple[str, int]:
   return place, len(edges) + 1
 
 
-def _of_number(
+class Groups(NamedTuple):
+  """Groups of a field's values, and how many values each has.
+
+  Attributes:
+    parts: of a category or list, rows of the vocabulary that are a group each,
+      row 0 first; the last group has all others. Of a number the edges of its
+      groups, which are (edge, next edge].
+    counts: {split: values of every group}.
+    blank: {split: share of the values without a row of their own in the
+      vocabulary: missing, unseen or rare}; of a number the share that is its
+      mean, as missing ones are.
+  """
+
+  parts: tuple[int, ...] | tuple[float, ...]
+  counts: dict[str, np.ndarray]
+  blank: dict[str, float]
+
+
+def grouped(
   connection: duckdb.DuckDBPyConnection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
-) -> Record:
-  """Compares a number by train's deciles."""
+) -> Groups:
+  """The groups by which a field's index is computed.
+
+  Args:
+    connection: where SQL runs.
+    data_dir: DATA, for errors.
+    rows: SQL of the rows of every split.
+    field: the field.
+
+  Raises:
+    types.InputError: a column that can't be read.
+  """
+  if field.kind == 'numeric':
+    return _of_bins(*_count_bins(connection, data_dir, rows, field))
+  return _of_vocabulary(_count_values(connection, data_dir, rows, field), field)
+
+
+def _of_bins(edges: np.ndarray, sums: Mapping[str, np.ndarray]) -> Groups:
+  """Groups of a number from what `_count_bins` found."""
+  counts = {name: of[:, 0] for name, of in sums.items()}
+  return Groups(
+    tuple(edges.tolist()),
+    counts,
+    {n: float(of[:, 2].sum() / of[:, 0].sum()) for n, of in sums.items()},
+  )
+
+
+def _count_bins(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+  """Parts a number by train's deciles.
+
+  Returns:
+    The edges, and of every split [groups, 3]: rows, the sum of the values, and
+    rows whose value is 0.
+  """
   column = f'CAST({sql.quote(field.column)} AS DOUBLE)'
   quantiles = field.details.get('quantiles')
   if not quantiles:
@@ -144,30 +213,41 @@ def _of_number(
       f'SELECT approx_quantile({column}, [{ends}]) FROM {rows[TRAIN]}',
     )[0]
   place, bins = bin_sql(column, quantiles)
-  counts, mean = {}, {}
+  sums = {}
   for name, relation in rows.items():
     found = connection.execute(
-      f'SELECT {place} AS bin, count(*), sum({column}) FROM {relation}'
-      ' GROUP BY bin'
+      f'SELECT {place} AS bin, count(*), sum({column}),'
+      f' count(*) FILTER ({column} = 0) FROM {relation} GROUP BY bin'
     ).fetchall()
     if any(at is None for at, *_ in found):
       raise splits.broken(data_dir / name, field.column, 'no value in a row')
-    counts[name] = np.zeros(bins)
-    for at, count, _ in found:
-      counts[name][at] = count
-    mean[name] = sum(total for *_, total in found) / counts[name].sum()
-  compared = {name: psi(counts[TRAIN], counts[name]) for name in OTHERS}
-  blank = {'seen': {}, 'unseen': {}, 'moved': None}
-  return {**blank, 'mean': mean, **_indices(compared)}
+    sums[name] = np.zeros((bins, 3))
+    for at, *of_bin in found:
+      sums[name][at] = of_bin
+  return bin_edges(quantiles), sums
 
 
-def _of_values(
+def _of_number(
   connection: duckdb.DuckDBPyConnection,
   data_dir: pathlib.Path,
   rows: Mapping[str, str],
   field: manifest_lib.Field,
 ) -> Record:
-  """Compares the rows of a vocabulary, of a list each of its values."""
+  """Compares a number by train's deciles."""
+  _, sums = _count_bins(connection, data_dir, rows, field)
+  mean = {n: of[:, 1].sum() / of[:, 0].sum() for n, of in sums.items()}
+  compared = {name: psi(sums[TRAIN][:, 0], sums[name][:, 0]) for name in OTHERS}
+  blank = {'seen': {}, 'unseen': {}, 'moved': None}
+  return {**blank, 'mean': mean, **_indices(compared)}
+
+
+def _count_values(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> dict[str, np.ndarray]:
+  """Counts the rows of a vocabulary, of a list each of its values."""
   column = sql.quote(field.column)
   value = f'unnest({column})' if field.kind == 'multi_valued' else column
   value = f'CAST({value} AS BIGINT)'
@@ -183,16 +263,46 @@ def _of_values(
       raise splits.broken(data_dir / name, field.column, what)
     counts[name] = np.zeros(field.size, np.int64)
     counts[name][places] = found['n']
-  grouped = group_values(counts)
-  compared = {name: psi(grouped[TRAIN], grouped[name]) for name in OTHERS}
-  # Buckets are of values without a row of their own, as row 0 is.
-  known = slice(1, field.size - field.details.get('buckets', 0))
+  return counts
+
+
+def _of_vocabulary(
+  counts: Mapping[str, np.ndarray], field: manifest_lib.Field
+) -> Groups:
+  """Groups of a vocabulary: row 0, train's most frequent values, the rest."""
+  known = known_rows(field)
+  blank = {
+    n: float((c.sum() - c[known].sum()) / max(c.sum(), 1))
+    for n, c in counts.items()
+  }
+  ids = tuple(frequent_values(counts[TRAIN]))
+  return Groups(ids, group_values(counts), blank)
+
+
+def known_rows(field: manifest_lib.Field) -> slice:
+  """Rows of a vocabulary that stand for one value each.
+
+  Buckets are of values without a row of their own, as row 0 is.
+  """
+  return slice(1, field.size - field.details.get('buckets', 0))
+
+
+def _of_values(
+  connection: duckdb.DuckDBPyConnection,
+  data_dir: pathlib.Path,
+  rows: Mapping[str, str],
+  field: manifest_lib.Field,
+) -> Record:
+  """Compares the rows of a vocabulary, of a list each of its values."""
+  counts = _count_values(connection, data_dir, rows, field)
+  parted = _of_vocabulary(counts, field)
+  compared = {
+    name: psi(parted.counts[TRAIN], parted.counts[name]) for name in OTHERS
+  }
+  known = known_rows(field)
   return {
     'seen': {n: int((c[known] > 0).sum()) for n, c in counts.items()},
-    'unseen': {
-      n: float((c.sum() - c[known].sum()) / max(c.sum(), 1))
-      for n, c in counts.items()
-    },
+    'unseen': parted.blank,
     'moved': _moved(counts[TRAIN], counts[OTHERS[-1]]),
     'mean': {},
     **_indices(compared),

@@ -5,6 +5,8 @@ OUT/model.bin         the network as a serialized `jax.export.Exported`
 OUT/parameters/*.npy  its parameters, one array each, in the order of calling
 OUT/manifest.json     fields, tasks, bin edges, normalisation, the log's schema
 OUT/vocabulary/       values of the categorical fields
+OUT/reference.json    what `rmtl monitor` compares live rows with
+OUT/saved_model/1/    with --format=saved_model: the same network for TF Serving
 
 The exported function is the plain forward pass of the network. The first
 layer's look-up of distinct categories is left out, as their number depends on
@@ -14,6 +16,7 @@ the values.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -31,34 +34,43 @@ from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import calibration, metrics
 from rmtl_jax.networks import functional
+from rmtl_jax.results import reference
 from rmtl_jax.runtime import writers
 from rmtl_jax.serving import exported, predictor
-from rmtl_jax.serving.export import program
+from rmtl_jax.serving.export import program, saved_model
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.updates import forward
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
 
-def export(scorer: predictor.Predictor, output: pathlib.Path) -> dict[str, Any]:
+def export(
+  scorer: predictor.Predictor,
+  output: pathlib.Path,
+  with_saved_model: bool = False,
+) -> dict[str, Any]:
   """Writes a directory that serves without the run.
 
   Args:
     scorer: the run's stage to export, calibrated or not.
     output: OUT; created, all of it or nothing.
+    with_saved_model: whether it has the network as a TensorFlow SavedModel too
+      (saved_model.py).
 
   Returns:
     What export.json holds.
 
   Raises:
     types.InputError: the output is there and not empty or can't be written, or
-      flatbuffers is not installed.
+      flatbuffers, or for a SavedModel TensorFlow, is not installed.
   """
   extras.require('flatbuffers', 'rmtl export')
+  if with_saved_model:
+    saved_model.require()
   _check_target(output)
   target = pathlib.Path(os.path.realpath(output))
   with partial.staging_directory(target, str(output)) as directory:
-    record = _write(scorer, directory)
+    record = _write(scorer, directory, with_saved_model)
     _check_target(output)
     # Takes the place of an empty directory too.
     durable.replace(directory, target)
@@ -73,7 +85,7 @@ def _check_target(output: pathlib.Path) -> None:
 
 
 def _write(
-  scorer: predictor.Predictor, directory: pathlib.Path
+  scorer: predictor.Predictor, directory: pathlib.Path, with_saved_model: bool
 ) -> dict[str, Any]:
   parameters = _write_parameters(scorer.params, directory)
   (directory / exported.MODEL).write_bytes(serialize(scorer))
@@ -81,6 +93,18 @@ def _write(
     scorer.run.path / 'manifest.json', directory / 'manifest.json'
   )
   shutil.copytree(scorer.run.path / 'vocabulary', directory / 'vocabulary')
+  # A run that was cut off before its evaluation has none, and serves all the
+  # same.
+  with contextlib.suppress(types.InputError):
+    found = reference.of_run(scorer.run, scorer.stage, bool(scorer.maps))
+    writers.write_json(directory / reference.FILE, found)
+  if with_saved_model:
+    saved_model.write(
+      forward_pass(scorer),
+      [np.asarray(leaf) for leaf in jax.tree.leaves(scorer.params)],
+      _described(scorer),
+      directory / saved_model.DIRECTORY,
+    )
   record = {
     'format_version': exported.FORMAT_VERSION,
     'tasks': list(scorer.tasks),
@@ -105,13 +129,15 @@ def _write(
   return record
 
 
-def serialize(scorer: predictor.Predictor) -> bytes:
-  """The forward pass as a serialized `jax.export.Exported`.
+def forward_pass(
+  scorer: predictor.Predictor,
+) -> Callable[..., jax.Array]:
+  """The forward pass as a function of arrays.
 
-  A function of (list of parameters, categorical i32[b, F], multi_valued
-  i32[b, M], numeric f32[b, N]) to probabilities f32[b, K]; of a model that
-  encodes sessions, inputs and probabilities have leading dimensions [b, t] and
-  segment and time, i32[b, t], come last. `b` and `t` are symbolic.
+  Of (list of parameters, categorical i32[b, F], multi_valued i32[b, M], numeric
+  f32[b, N]) to probabilities f32[b, K]; of a model that encodes sessions,
+  inputs and probabilities have leading dimensions [b, t] and segment and time,
+  i32[b, t], come last.
   """
   config = scorer.run.config
   spec = scorer.manifest.feature_spec()
@@ -137,19 +163,26 @@ def serialize(scorer: predictor.Predictor) -> bytes:
     batch = types.Inputs(*inputs)
     return calibrate(_probabilities(network, tree, leaves, batch))
 
+  return lanes if scorer.needs.sessions else rows
+
+
+def serialize(scorer: predictor.Predictor) -> bytes:
+  """The forward pass as a serialized `jax.export.Exported`.
+
+  `forward_pass` with symbolic `b` and `t`.
+  """
   shapes = [
     jax.ShapeDtypeStruct(x.shape, x.dtype)
     for x in jax.tree.leaves(scorer.params)
   ]
-  function = lanes if scorer.needs.sessions else rows
-  jitted = jax.jit(function, keep_unused=True)
+  jitted = jax.jit(forward_pass(scorer), keep_unused=True)
   make = jax_export.export(jitted, platforms=PLATFORMS)
   made = make(shapes, *_input_shapes(scorer))
   try:
     program.check(made)
   except program.ProgramError as error:  # of a backbone of one's own
     raise types.InputError(
-      f'backbone {config.backbone}: its program {error}'
+      f'backbone {scorer.run.config.backbone}: its program {error}'
     ) from None
   return bytes(made.serialize())
 

@@ -1,0 +1,205 @@
+"""What live inputs and predictions are compared with (`rmtl monitor`).
+
+RUN/reference.json has how often the train and the test rows have the values of
+every field. RUN/metrics.json has the metrics of the test rows, and how their
+predictions are distributed. An export has both in one reference.json.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rmtl_jax import json_files
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift, splits
+from rmtl_jax.runtime import workdir, writers
+
+Record = dict[str, Any]
+
+FILE = 'reference.json'
+# The splits of which a field's values are counted.
+SPLITS = ('train', 'test')
+# A group is a byte where live values are counted.
+_MOST_GROUPS = 256
+_TENTHS = np.arange(1, 10) / 10
+# What an export takes along of the metrics of a task.
+_METRICS = (
+  *('rows', 'positives', 'auc', 'logloss', 'calibration_error'),
+  *('predicted_over_actual', 'xauc', 'mae', 'rmse'),
+)
+
+
+def distributions(
+  predictions: np.ndarray, tasks: Sequence[str]
+) -> dict[str, Record]:
+  """How often predictions lie between their own deciles.
+
+  Args:
+    predictions: [R, K].
+    tasks: K names.
+
+  Returns:
+    {task: `edges`, rising, and `counts`, of one more: those at most the first
+    edge, and so on}.
+  """
+  found = {}
+  for k, task in enumerate(tasks):
+    edges = np.unique(np.quantile(predictions[:, k].astype(float), _TENTHS))
+    counts = np.bincount(
+      place(predictions[:, k], edges), minlength=len(edges) + 1
+    )
+    found[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}
+  return found
+
+
+def place(
+  values: np.ndarray, edges: np.ndarray | Sequence[float]
+) -> np.ndarray:
+  """The group of each value: how many edges it is above, i64[R]."""
+  return np.searchsorted(np.asarray(edges, np.float64), values, 'left')
+
+
+def write(run: workdir.Run) -> None:
+  """Counts the values of every field and writes RUN/reference.json.
+
+  Raises:
+    types.InputError: a file of the data that can't be read; names it.
+  """
+  manifest, found = run.manifest, {}
+  with (
+    sql.connect() as connection,
+    splits.scan(run.data_dir, manifest) as relations,
+  ):
+    rows = {name: relations[name] for name in SPLITS}
+    for field in manifest.fields:
+      of = drift.grouped(connection, run.data_dir, rows, field)
+      found[field.name] = {
+        'groups': list(of.parts),
+        'counts': {n: c.astype(int).tolist() for n, c in of.counts.items()},
+        'blank': of.blank,
+      }
+  record = {'format_version': 1, 'fields': found}
+  writers.write_json(run.path / FILE, record)
+
+
+def of_run(run: workdir.Run, stage: str, calibrated: bool) -> Record:
+  """The reference of one model of a run.
+
+  Args:
+    run: the run.
+    stage: of the model.
+    calibrated: whether its predictions are.
+
+  Returns:
+    `fields` and `tasks` (see `read`).
+
+  Raises:
+    types.InputError: a file is missing or lacks an entry: an earlier version
+      wrote the run.
+  """
+  again = f'{run.path / FILE}: not found; the command that trained the run'
+  fields = json_files.read(run.path / FILE, f'{again} writes it')
+  path = run.path / 'metrics.json'
+  metrics = json_files.read(path, f'{path}: not found (rmtl train writes it)')
+  kind = 'calibrated' if calibrated else 'stages'
+  with json_files.parsing(f'{path}'):
+    tasks = {
+      task: {
+        **metrics['predicted'][kind][stage][task],
+        'metrics': {
+          name: metrics[kind][stage][task][name]
+          for name in _METRICS
+          if name in metrics[kind][stage][task]
+        },
+      }
+      for task in run.manifest.task_names
+    }
+  return checked({**fields, 'tasks': tasks}, run.manifest, f'{path.parent}')
+
+
+def read(path: pathlib.Path, manifest: manifest_lib.Manifest) -> Record:
+  """Reads the reference of an export.
+
+  Args:
+    path: OUT/reference.json.
+    manifest: of the data that the model was trained on.
+
+  Returns:
+    `fields`: {name: `groups` (rows of the vocabulary, or edges of a number),
+    `counts` and `blank` by split (drift.Groups)}; `tasks`: {name: `edges`,
+    `counts`, `metrics` of the test rows}.
+
+  Raises:
+    types.InputError: not there, or not of these fields and tasks.
+  """
+  missing = f'{path}: not found; export the run again'
+  return checked(json_files.read(path, missing), manifest, str(path))
+
+
+def checked(record: Any, manifest: manifest_lib.Manifest, where: str) -> Record:
+  """Refuses a record with other fields, tasks or shapes; returns it.
+
+  Raises:
+    types.InputError: names what is wrong.
+  """
+  with json_files.parsing(where):
+    for field in manifest.fields:
+      of = record['fields'][field.name]
+      groups = len(of['groups']) + 1
+      numbers = all(_finite(x) for x in of['groups'])
+      if field.kind != 'numeric':
+        numbers = all(type(x) is int for x in of['groups']) and all(
+          0 <= x < max(field.size, 1) for x in of['groups']
+        )
+      for split in SPLITS:
+        if not (
+          numbers
+          and groups <= _MOST_GROUPS
+          and len(of['counts'][split]) == groups
+          and _are_counts(of['counts'][split])
+          and _finite(of['blank'][split])
+        ):
+          raise ValueError(f'fields: {field.name!r}: not as rmtl writes it')
+    for task in manifest.task_names:
+      of = record['tasks'][task]
+      if not (
+        len(of['counts']) == len(of['edges']) + 1
+        and all(map(_finite, of['edges']))
+        and _are_counts(of['counts'])
+        and all(v is None or _finite(v) for v in of['metrics'].values())
+      ):
+        raise ValueError(f'tasks: {task!r}: not as rmtl writes it')
+  return record
+
+
+def _are_counts(values: Sequence[Any]) -> bool:
+  return all(_finite(v) and v >= 0 for v in values)
+
+
+def _finite(value: Any) -> bool:
+  return type(value) in (int, float) and math.isfinite(value)
+
+
+def predicted(
+  predictions: Mapping[str, np.ndarray],
+  calibrated: Mapping[str, np.ndarray],
+  tasks: Sequence[str],
+) -> Record:
+  """`predicted` of metrics.json: distributions of every stage's predictions.
+
+  Args:
+    predictions: [R, K] by stage, of the model itself.
+    calibrated: the same, calibrated.
+    tasks: K names.
+  """
+  return {
+    kind: {stage: distributions(p, tasks) for stage, p in of.items()}
+    for kind, of in (('stages', predictions), ('calibrated', calibrated))
+    if of
+  }

@@ -1,0 +1,1 @@
+"""Live rows and predictions beside those that a model was trained on."""

@@ -1,0 +1,417 @@
+"""Compares a scored log with what its model was trained on, and raises alarms.
+
+An alarm needs two things: a difference above its threshold, and one that
+chance makes with probability LEVEL at most, over all comparisons together
+(Bonferroni). So a log of few rows raises none, and one of many rows none for
+what is only just measurable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from rmtl_jax import registry, types
+from rmtl_jax.config import kinds
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.evaluation import intervals, metrics, regression, shifts
+from rmtl_jax.preparation import source
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import fields as fields_lib
+from rmtl_jax.results import reference as reference_lib
+from rmtl_jax.serving.monitoring import model as model_lib
+from rmtl_jax.serving.monitoring import scored as scored_lib
+
+Record = dict[str, Any]
+
+# The probability of any alarm in a log that is as the run's data were.
+LEVEL = 0.01
+_REPLICATES = 200
+_BINS = 20
+# With fewer labels that tell, resampling doesn't say how much chance makes.
+_LEAST_LABELS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholds:
+  """What a difference has to exceed; each is at least 0.
+
+  Attributes:
+    psi: population stability index of a field against train, beyond chance and
+      beyond what the run's own test rows had; of predictions against those of
+      the test rows.
+    unseen: rise of the share of values without a row in the vocabulary.
+    missing: rise of the share of rows without a value.
+    calibration: by which share predicted / actual is further from 1 than on
+      the test rows.
+    auc: fall of AUC below the test rows'.
+    error: rise of logloss, of other tasks RMSE, over the test rows', as a
+      share.
+  """
+
+  psi: float = 0.2
+  unseen: float = 0.1
+  missing: float = 0.1
+  calibration: float = 0.2
+  auc: float = 0.02
+  error: float = 0.2
+
+
+def monitor(
+  path: str | os.PathLike[str],
+  log: str | os.PathLike[str],
+  thresholds: Mapping[str, float] | None = None,
+  stage: str = '',
+  calibrated: bool | None = None,
+) -> Record:
+  """Compares a scored log with the data and the metrics of its model.
+
+  Args:
+    path: RUN, or OUT of `rmtl export`.
+    log: what `rmtl predict` wrote: a file, or a directory of files.
+    thresholds: of the alarms, names of `Thresholds`; the others, or all where
+      it is None, are the defaults.
+    stage: of a run, the one that the log was scored by; as for `load`.
+    calibrated: likewise.
+
+  Returns:
+    `fields`, `predictions` and `labels`, a list each, their entries with
+    `alarms`; `alarms`, all of these as sentences; and what was compared.
+
+  Raises:
+    types.InputError: not such a model, or a log that it can't have scored.
+  """
+  path = pathlib.Path(path)
+  least = _thresholds(thresholds or {})
+  model = model_lib.read(path, stage, calibrated)
+  live = scored_lib.read(model, os.fspath(log))
+  return {
+    'name': path.resolve().name,
+    'log': pathlib.Path(log).name,
+    **compare(model, live, least),
+  }
+
+
+def _thresholds(given: Mapping[str, float]) -> Thresholds:
+  names = [field.name for field in dataclasses.fields(Thresholds)]
+  for name, value in given.items():
+    if name not in names:
+      raise types.InputError(f'thresholds: {registry.not_one_of(name, names)}')
+    if not (math.isfinite(value) and value >= 0):
+      raise types.InputError(f'{name}: {value} is no threshold, expected >= 0')
+  return Thresholds(**given)
+
+
+def compare(
+  model: model_lib.Model, live: scored_lib.Scored, thresholds: Thresholds
+) -> Record:
+  """The figures and alarms of `monitor`.
+
+  Args:
+    model: what scored the log.
+    live: the log.
+    thresholds: of the alarms.
+  """
+  judge = _Judge(model, live, thresholds)
+  found = {
+    'fields': [judge.field(name) for name in live.fields],
+    'predictions': [judge.predictions(t) for t in model.manifest.task_names],
+    'labels': [judge.labels(task) for task in live.labels],
+  }
+  return {
+    'stage': model.stage,
+    'calibrated': model.calibrated,
+    'rows': live.rows,
+    'clusters': None if live.cluster is None else judge.clusters,
+    'thresholds': dataclasses.asdict(thresholds),
+    'level': LEVEL,
+    'absent': list(live.absent),
+    **found,
+    'alarms': [
+      alarm for part in found.values() for of in part for alarm in of['alarms']
+    ],
+  }
+
+
+class _Judge:
+  """Judges the parts of a scored log."""
+
+  def __init__(
+    self,
+    model: model_lib.Model,
+    live: scored_lib.Scored,
+    thresholds: Thresholds,
+  ):
+    self._live, self._least = live, thresholds
+    self._reference = model.reference
+    self._fields = {field.name: field for field in model.manifest.fields}
+    self._kinds = {task.name: task.kind for task in model.manifest.tasks}
+    self.clusters = live.rows
+    if live.cluster is not None:
+      self.clusters = int(live.cluster.max()) + 1
+    tests = 3 * len(live.fields) + len(live.predictions) + 3 * len(live.labels)
+    self._level = LEVEL / max(tests, 1)
+    self._z = float(scipy.stats.norm.isf(self._level))
+
+  def field(self, name: str) -> Record:
+    """Judges the values of a field."""
+    live, field = self._live.fields[name], self._fields[name]
+    of = self._reference['fields'][name]
+    counts = {n: np.array(c, np.float64) for n, c in of['counts'].items()}
+    cluster = self._cluster(live.row)
+    found = shifts.shift(counts['train'], live.group, cluster, self._level)
+    before, chance = drift.psi(counts['train'], counts['test'])
+    has_vocabulary = field.kind != 'numeric'
+    blank = {
+      'live': float(live.blank.mean()) if len(live.blank) else 0.0,
+      **of['blank'],
+    }
+    missing = live.missing / self._live.rows
+    record: Record = {
+      'name': name,
+      'kind': field.kind,
+      'as_of': field.details.get('as_of', ''),
+      **_shown(found),
+      'test': before,
+      'unseen': blank if has_vocabulary else {},
+      'missing': missing,
+      'judged': not _is_of_time(field),
+    }
+    alarms = []
+    excess = max(before - chance, 0.0)
+    if record['judged'] and self._is_shift(found, excess):
+      alarms.append(
+        f'field {name!r}: PSI {found.psi:.2f} against train'
+        f' ({found.chance:.2f} by chance; the test rows had {before:.2f})'
+      )
+    if has_vocabulary and self._rises(live.blank, live.row, blank):
+      alarms.append(
+        f'field {name!r}: {blank["live"]:.1%} of the values are missing or not'
+        f' in the vocabulary (train {blank["train"]:.1%}, test'
+        f' {blank["test"]:.1%})'
+      )
+    most = max(of['blank'].values())
+    # Lists that are empty are not counted in train.
+    if field.kind != 'multi_valued' and self._is_rise(
+      missing, most, self._least.missing, self._live.rows / self._effect()
+    ):
+      alarms.append(
+        f'field {name!r}: {missing:.1%} of the rows have no value (in training'
+        f' at most {most:.1%})'
+      )
+    return {**record, 'alarms': alarms}
+
+  def predictions(self, task: str) -> Record:
+    """Judges how a task's predictions are distributed."""
+    of, values = self._reference['tasks'][task], self._live.predictions[task]
+    # As they were counted: of 32 bits.
+    group = reference_lib.place(values.astype(np.float32), of['edges'])
+    counts = np.array(of['counts'], np.float64)
+    found = shifts.shift(counts, group, self._live.cluster, self._level)
+    alarms = []
+    if self._is_shift(found, 0.0):
+      alarms.append(
+        f'predictions of {task}: PSI {found.psi:.2f} against those of the test'
+        f' rows ({found.chance:.2f} by chance)'
+      )
+    return {
+      'task': task,
+      'mean': float(values.mean()),
+      **_shown(found),
+      'shares': (counts / counts.sum()).tolist(),
+      'live': (
+        np.bincount(group, minlength=len(counts)) / len(values)
+      ).tolist(),
+      'edges': of['edges'],
+      'alarms': alarms,
+    }
+
+  def labels(self, task: str) -> Record:
+    """Judges a task's metrics over the rows whose labels have come."""
+    y, p = self._live.labels[task], self._live.predictions[task]
+    seen = np.flatnonzero(np.isfinite(y))
+    y, p, cluster = y[seen], p[seen], self._cluster(seen)
+    test = self._reference['tasks'][task]['metrics']
+    binary = self._kinds[task] == kinds.BINARY
+    record: Record = {
+      'task': task,
+      'kind': self._kinds[task],
+      'rows': len(y),
+      'positives': int(np.count_nonzero(y)),
+      'metrics': figures(y, p, binary),
+      'test': test,
+    }
+    alarms = self._ratio(task, y, p, cluster, record)
+    alarms += self._figures(task, y, p, cluster, record, binary)
+    return {**record, 'alarms': alarms}
+
+  def _ratio(
+    self,
+    task: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    cluster: np.ndarray | None,
+    record: Record,
+  ) -> list[str]:
+    """Alarms of predicted / actual."""
+    ratio = record['metrics'].get('predicted_over_actual')
+    before = record['test'].get('predicted_over_actual')
+    if not record['positives']:
+      # Of none at all the chance is exp(-expected).
+      expected = float(p.sum()) / self._effect()
+      if record['kind'] != kinds.BINARY or expected <= -math.log(self._level):
+        return []
+      return [f'{task}: predicted / actual: {p.sum():.0f} positives / none']
+    if not (ratio and ratio > 0 and before and before > 0):
+      return []
+    away = abs(math.log(ratio)) - abs(math.log(before))
+    ours = record['positives']
+    theirs = record['test'].get('positives') or ours
+    error = shifts.ratio_error(p, y, cluster) * math.sqrt(1 + ours / theirs)
+    if away <= math.log1p(self._least.calibration) or away <= self._z * error:
+      return []
+    return [
+      f'{task}: predicted / actual is {ratio:.3f} (test rows {before:.3f})'
+    ]
+
+  def _figures(
+    self,
+    task: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    cluster: np.ndarray | None,
+    record: Record,
+    binary: bool,
+  ) -> list[str]:
+    """Alarms of AUC and logloss, of other tasks of RMSE."""
+    if len(y) < 2:
+      return []
+    codes = np.arange(len(y)) if cluster is None else cluster
+    draws = intervals.replicates if binary else intervals.error_replicates
+    found = draws([p[:, None]], y[:, None], codes, _REPLICATES, 0)
+    live, test, alarms = record['metrics'], record['test'], []
+    rarer = min(record['positives'], len(y) - record['positives'])
+    there = test.get('positives') or 0
+    there = min(there, (test.get('rows') or 0) - there)
+    error = _noise(found.get('auc'), rarer, there)
+    if _both(live, test, 'auc') and error is not None:
+      fall = test['auc'] - live['auc']
+      if fall > max(self._least.auc, self._z * error):
+        alarms.append(
+          f'{task}: AUC is {live["auc"]:.4f} (test rows {test["auc"]:.4f})'
+        )
+    name = 'logloss' if binary else 'rmse'
+    error = _noise(found.get(name), len(y), test.get('rows') or 0)
+    if _both(live, test, name) and error is not None:
+      rise = live[name] - test[name]
+      if rise > max(self._least.error * test[name], self._z * error):
+        label = metrics.describe(name).label
+        alarms.append(
+          f'{task}: {label} is {live[name]:.4f} (test rows {test[name]:.4f})'
+        )
+    return alarms
+
+  def _is_shift(self, found: shifts.Shift, excess: float) -> bool:
+    """Whether an index is too large, and too large for chance.
+
+    Args:
+      found: of the live rows.
+      excess: what is put up with beside chance.
+    """
+    index = found.psi - excess
+    return index - found.chance > self._least.psi and index > found.limit
+
+  def _rises(
+    self, is_one: np.ndarray, row: np.ndarray, shares: Mapping[str, float]
+  ) -> bool:
+    """Whether a share rises above those of train and test."""
+    effect = shifts.design_effect(is_one.astype(int), self._cluster(row))
+    before = max(shares['train'], shares['test'])
+    rows = len(is_one) / effect
+    return self._is_rise(shares['live'], before, self._least.unseen, rows)
+
+  def _is_rise(
+    self, share: float, before: float, least: float, rows: float
+  ) -> bool:
+    """Whether a share of independent rows rises by more than chance."""
+    error = math.sqrt(share * (1 - share) / rows) if rows else math.inf
+    return share - before > max(least, self._z * error)
+
+  def _effect(self) -> float:
+    """Rows of a cluster: the largest design effect that there can be."""
+    return self._live.rows / self.clusters
+
+  def _cluster(self, row: np.ndarray) -> np.ndarray | None:
+    """Codes of the clusters of rows, from 0."""
+    cluster = self._live.cluster
+    if cluster is None:  # a row's values are bound by it
+      cluster = np.arange(self._live.rows)
+    return np.unique(cluster[row], return_inverse=True)[1]
+
+
+def _shown(found: shifts.Shift) -> Record:
+  """Index and chance; None where there are too few independent rows."""
+  tells = math.isfinite(found.limit)
+  return {
+    'psi': found.psi if tells else None,
+    'chance': found.chance if tells else None,
+  }
+
+
+def _is_of_time(field: manifest_lib.Field) -> bool:
+  """Whether a field is a part of the time, of which a log has few values."""
+  is_part = field.name in times.PARTS
+  has_no_side = field.details.get('side') == source.NO_SIDE
+  return fields_lib.FROM_TIME in field.details or (is_part and has_no_side)
+
+
+def figures(y: np.ndarray, p: np.ndarray, binary: bool) -> Record:
+  """Metrics of observed rows; None where undefined.
+
+  Args:
+    y: labels, [R].
+    p: predictions, [R].
+    binary: whether labels are 0 or 1.
+  """
+  found = {'predicted_over_actual': metrics.predicted_over_actual(y, p)}
+  if binary:
+    found['auc'] = metrics.auc(y, p)
+    found['logloss'] = metrics.logloss(y, p)
+    found['calibration_error'] = metrics.calibration_error(y, p, _BINS)
+  elif len(y):
+    found['rmse'], found['mae'] = regression.rmse(y, p), regression.mae(y, p)
+    found['xauc'] = regression.xauc(y, p)
+  return {
+    name: float(value) if math.isfinite(value) else None
+    for name, value in found.items()
+  }
+
+
+def _both(live: Record, test: Record, name: str) -> bool:
+  return live.get(name) is not None and test.get(name) is not None
+
+
+def _noise(draws: np.ndarray | None, ours: int, theirs: int) -> float | None:
+  """The standard error of a difference from the test rows.
+
+  That of the test rows is as large as ours would be with as many rows.
+
+  Args:
+    draws: replicates of ours, or None.
+    ours: live rows that tell (of AUC those of the rarer label).
+    theirs: the same of the test rows.
+  """
+  if draws is None or not theirs or ours < _LEAST_LABELS:
+    return None
+  values = draws[np.isfinite(draws)]
+  if len(values) < 2:
+    return None
+  return float(values.std(ddof=1)) * math.sqrt(1 + ours / theirs)

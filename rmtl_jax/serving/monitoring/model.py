@@ -1,0 +1,97 @@
+"""What `rmtl monitor` must know of a run or of an export."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any, NamedTuple
+
+from rmtl_jax import json_files, types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.results import reference as reference_lib
+from rmtl_jax.runtime import workdir
+from rmtl_jax.serving import exported, predictor
+from rmtl_jax.serving.export import files as files_lib
+
+
+class Model(NamedTuple):
+  """A trained model, without its parameters.
+
+  Attributes:
+    path: RUN or OUT.
+    manifest: of the data that it was trained on.
+    ignored: fields that it does not see.
+    stage: of the parameters.
+    calibrated: whether its predictions are.
+    reference: what live rows are compared with (results/reference.py).
+  """
+
+  path: pathlib.Path
+  manifest: manifest_lib.Manifest
+  ignored: frozenset[str]
+  stage: str
+  calibrated: bool
+  reference: dict[str, Any]
+
+
+def read(
+  path: pathlib.Path, stage: str = '', calibrated: bool | None = None
+) -> Model:
+  """Reads a run or an export.
+
+  Args:
+    path: RUN, or OUT of `rmtl export`.
+    stage: of a run, as for `rmtl predict`.
+    calibrated: of a run, as for `rmtl predict`.
+
+  Raises:
+    types.InputError: neither of the two, no such stage, or one that was written
+      without a reference.
+  """
+  if (path / exported.RECORD).exists():
+    if stage or calibrated is not None:
+      raise types.InputError(
+        f'{path}: was exported with its stage and calibration; leave them out'
+      )
+    return _exported(path)
+  run = workdir.read(path)
+  metrics = json_files.read(
+    path / 'metrics.json', f'{path}: has no metrics.json; rmtl train writes it'
+  )
+  with json_files.parsing(str(path / 'metrics.json')):
+    stages, maps = list(metrics['stages']), metrics.get('calibrated', {})
+    has_maps = {name: name in maps for name in stages}
+  wanted = (stage,) if stage else predictor.STAGES
+  name = next((s for s in wanted if s in stages), None)
+  if name is None:
+    raise types.InputError(
+      f'{path / "metrics.json"}: no metrics of stage {stage or "any"}; it has'
+      f' {", ".join(stages)}'
+    )
+  if calibrated and not has_maps[name]:
+    raise types.InputError(f'{path}: no calibration of stage {name}')
+  is_calibrated = has_maps[name] if calibrated is None else calibrated
+  return Model(
+    path,
+    run.manifest,
+    predictor.ignored(run),
+    name,
+    is_calibrated,
+    reference_lib.of_run(run, name, is_calibrated),
+  )
+
+
+def _exported(path: pathlib.Path) -> Model:
+  record = exported.read_record(path)
+  files = files_lib.Files(path, record['files'])
+  files.check()
+  files.require('manifest.json')
+  manifest = manifest_lib.read(path)
+  where = path / reference_lib.FILE
+  return Model(
+    path,
+    manifest,
+    frozenset(record['ignored']),
+    record['stage'],
+    record.get('calibrated') is True,
+    reference_lib.read(where, manifest),
+  )

@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift, splits
+from rmtl_jax.results import reference
+from tests.preparation.description import data
+
+
+def test_distributions_have_equal_shares_between_their_edges():
+  p = np.arange(100, dtype=np.float32)[:, None] / 100
+  found = reference.distributions(p, ['click'])['click']
+  assert len(found['edges']) == 9 and found['counts'] == [10] * 10
+  # Ties have one edge.
+  tied = reference.distributions(np.full((5, 1), 0.25, np.float32), ['click'])
+  assert tied['click'] == {'edges': [0.25], 'counts': [5, 0]}
+
+
+def test_a_value_belongs_above_the_edges_that_it_exceeds():
+  found = reference.place(np.array([-1.0, 0.0, 0.5, 2.0]), [0.0, 1.0])
+  assert found.tolist() == [0, 0, 1, 2]
+
+
+def test_groups_are_counted_by_hand(tmp_path):
+  path = data.small(tmp_path / 'data')
+  manifest = manifest_lib.read(path)
+  with sql.connect() as connection, splits.scan(path, manifest) as rows:
+    for field in manifest.fields:
+      found = drift.grouped(connection, path, rows, field)
+      fields = drift.of_fields(connection, path, manifest)
+      (record,) = [of for of in fields if of['name'] == field.name]
+      for name in drift.OTHERS:
+        counts = found.counts['train'], found.counts[name]
+        assert drift.psi(*counts)[0] == record['psi'][name]
+      for name, counts in found.counts.items():
+        assert len(counts) == len(found.parts) + 1
+        if field.kind != 'multi_valued':
+          assert counts.sum() == manifest.splits[name].rows
+        if field.kind != 'numeric':
+          assert found.blank[name] == record['unseen'][name]
+          assert found.parts[0] == 0
+
+
+_FIELD = {
+  'groups': [0, 1],
+  'counts': {'train': [1, 2, 3], 'test': [0, 0, 1]},
+  'blank': {'train': 0.0, 'test': 0.5},
+}
+_TASK = {'edges': [0.5], 'counts': [1, 1], 'metrics': {'auc': None}}
+_MANIFEST = manifest_lib.Manifest(
+  source='tiny',
+  fields=(manifest_lib.Field('item', 'categorical', size=5),),
+  tasks=(manifest_lib.Task('click'),),
+  splits={},
+)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+  record = {'fields': {'item': _FIELD}, 'tasks': {'click': _TASK}}
+  (tmp_path / 'reference.json').write_text(json.dumps(record))
+  found = reference.read(tmp_path / 'reference.json', _MANIFEST)
+  assert found == record
+
+
+@pytest.mark.parametrize(
+  ('of_field', 'of_task'),
+  [
+    ({'groups': [0, 5]}, {}),
+    ({'groups': [0, 1.0]}, {}),
+    ({'groups': [0]}, {}),
+    ({'counts': {'train': [1, 2, 3]}}, {}),
+    ({'counts': {'train': [1, 2, -3], 'test': [0, 0, 1]}}, {}),
+    ({'blank': {'train': 'all', 'test': 0.0}}, {}),
+    ({}, {'edges': [0.5, 0.7]}),
+    ({}, {'counts': None}),
+    ({}, {'metrics': {'auc': 'good'}}),
+  ],
+)
+def test_any_other_record_is_refused(tmp_path, of_field, of_task):
+  record = {
+    'fields': {'item': {**_FIELD, **of_field}},
+    'tasks': {'click': {**_TASK, **of_task}},
+  }
+  (tmp_path / 'reference.json').write_text(json.dumps(record))
+  with pytest.raises(types.InputError, match=r'reference\.json: not as rmtl'):
+    reference.read(tmp_path / 'reference.json', _MANIFEST)

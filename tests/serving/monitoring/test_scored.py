@@ -1,0 +1,227 @@
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import rmtl_jax
+from rmtl_jax import cli, types
+from rmtl_jax.commands import monitor as command
+from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import sql
+from rmtl_jax.preparation.description import drift
+from rmtl_jax.serving import predictor
+from rmtl_jax.serving.export import writer
+from rmtl_jax.serving.monitoring import judge, model, scored
+from tests.serving import table_run
+
+
+@pytest.fixture(scope='module')
+def log(run_dir):
+  """The log that the run was trained on, scored; its labels stay."""
+  table = table_run.table()
+  for task, values in rmtl_jax.load(run_dir, warm_up=0).predict(table).items():
+    table = table.append_column('p_' + task, pa.array(values))
+  return table
+
+
+@pytest.fixture(scope='module')
+def log_file(log, tmp_path_factory):
+  path = tmp_path_factory.mktemp('scored') / 'scored.parquet'
+  pq.write_table(log, path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def read(run_dir, log_file):
+  return scored.read(model.read(run_dir), str(log_file))
+
+
+def test_live_groups_are_those_of_prepared_rows(run_dir, read):
+  """All rows of the log: train's groups plus those of the other splits."""
+  manifest = manifest_lib.read(run_dir.parent / 'data')
+  with (
+    sql.connect() as connection,
+    drift.splits.scan(run_dir.parent / 'data', manifest) as rows,
+  ):
+    for field in manifest.fields:
+      of = drift.grouped(connection, run_dir.parent / 'data', rows, field)
+      total = sum(of.counts.values())
+      found = np.bincount(read.fields[field.name].group, minlength=len(total))
+      # Rows past the end of their split are in no split.
+      left_out = 400 - sum(split.rows for split in manifest.splits.values())
+      assert np.abs(found - total).sum() <= 3 * left_out, field.name
+
+
+def test_users_bind_rows_and_labels_are_read(read, log):
+  users = log['Customer No'].to_pylist()
+  # Rows without a user are bound by their session.
+  visits = log['Visit'].to_pylist()
+  alone = {v for u, v in zip(users, visits, strict=True) if u is None}
+  assert len(set(read.cluster)) == len({*users} - {None}) + len(alone)
+  np.testing.assert_array_equal(read.labels['click'], log['click'])
+  np.testing.assert_array_equal(read.predictions['click'], log['p_click'])
+
+
+def test_missing_values_are_counted_in_raw_columns(read, log):
+  assert read.fields['user'].missing == log['Customer No'].null_count > 0
+  assert read.fields['age'].missing == log['age'].null_count > 0
+  assert read.fields['price'].missing == 0
+  assert read.fields['tags'].missing == log['tags'].null_count > 0
+
+
+def test_text_is_read_as_parquet_is(run_dir, read, log, tmp_path):
+  columns = {
+    name: [None if v is None else str(v) for v in column.to_pylist()]
+    for name, column in zip(log.column_names, log.columns, strict=True)
+  }
+  lines = [','.join(columns)]
+  lines += [
+    ','.join(v or '' for v in row)
+    for row in zip(*columns.values(), strict=True)
+  ]
+  (tmp_path / 'scored.csv').write_text('\n'.join(lines) + '\n')
+  found = scored.read(model.read(run_dir), str(tmp_path / 'scored.csv'))
+  assert found.fields.keys() == read.fields.keys()
+  for name, field in read.fields.items():
+    np.testing.assert_array_equal(found.fields[name].group, field.group)
+    assert found.fields[name].missing == field.missing
+  np.testing.assert_allclose(
+    found.predictions['click'], read.predictions['click'], rtol=1e-6
+  )
+
+
+def test_a_directory_is_its_files_one_after_the_other(
+  run_dir, read, log, tmp_path
+):
+  pq.write_table(log.slice(0, 150), tmp_path / 'a.parquet')
+  pq.write_table(log.slice(150), tmp_path / 'b.parquet')
+  found = scored.read(model.read(run_dir), str(tmp_path))
+  assert found.rows == 400
+  np.testing.assert_array_equal(
+    found.fields['item'].group, read.fields['item'].group
+  )
+
+
+def _run(run_dir, log_file, output, *flags):
+  return cli.main(
+    [
+      'rmtl',
+      'monitor',
+      f'--workdir={run_dir}',
+      f'--log={log_file}',
+      f'--output={output}',
+      *flags,
+    ]
+  )
+
+
+def test_the_log_of_training_raises_no_alarm(
+  run_dir, log_file, tmp_path, capsys
+):
+  assert _run(run_dir, log_file, tmp_path / 'page') == 0
+  shown = capsys.readouterr().out
+  assert 'No alarm: 400 rows of scored.parquet' in ' '.join(shown.split())
+  assert max(map(len, shown.splitlines()[:-2])) <= 80
+  for name in ('report.html', 'report.md', 'pictures/live-drift.svg'):
+    assert (tmp_path / 'page' / name).is_file()
+  record = json.loads((tmp_path / 'page' / 'monitor.json').read_text())
+  assert record['alarms'] == [] and record['rows'] == 400
+  assert {of['task'] for of in record['labels']} == {'click', 'conversion'}
+
+
+def test_a_log_that_has_moved_exits_with_1(run_dir, log, tmp_path, capsys):
+  rows = len(log)
+  moved = log.set_column(
+    log.column_names.index('item'), 'item', pa.array(['new'] * rows)
+  )
+  moved = moved.set_column(
+    log.column_names.index('price'), 'price', pa.nulls(rows, pa.float64())
+  )
+  pq.write_table(moved.drop_columns(['click', 'buy']), tmp_path / 'm.parquet')
+  assert _run(run_dir, tmp_path / 'm.parquet', tmp_path / 'page') == 1
+  shown = ' '.join(capsys.readouterr().out.split())
+  assert "ALARM: field 'item': 100.0% of the values are missing or not" in shown
+  assert "ALARM: field 'price': 100.0% of the rows have no value" in shown
+  assert 'The log has no labels' in shown
+  assert '<script' not in (tmp_path / 'page' / 'report.html').read_text()
+
+
+def test_an_export_is_compared_as_its_run(run_dir, log_file, tmp_path):
+  out = tmp_path / 'exported'
+  writer.export(predictor.load(run_dir), out)
+  found = judge.monitor(out, str(log_file))
+  assert found == {**judge.monitor(run_dir, str(log_file)), 'name': 'exported'}
+  with pytest.raises(types.InputError, match='was exported with its stage'):
+    judge.monitor(out, str(log_file), stage='pretrain')
+  (out / 'reference.json').write_text('{}')
+  with pytest.raises(types.InputError, match='is not what was exported'):
+    judge.monitor(out, str(log_file))
+
+
+def test_the_model_and_its_calibration_are_chosen(run_dir, log_file):
+  found = judge.monitor(
+    run_dir, str(log_file), stage='pretrain', calibrated=False
+  )
+  assert (found['stage'], found['calibrated']) == ('pretrain', False)
+  with pytest.raises(types.InputError, match='no metrics of stage critic'):
+    judge.monitor(run_dir, str(log_file), stage='critic')
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    (lambda t: t.drop_columns(['p_click']), "no column 'p_click', which rmtl"),
+    (lambda t: t.drop_columns(['item']), "no column 'item'; the file has"),
+    (lambda t: t.slice(0, 0), 'has no rows'),
+    (
+      lambda t: _replaced(t, 'p_click', 2, 1.5),
+      "row 3, column 'p_click': 1.5, expected a probability",
+    ),
+    (
+      lambda t: _replaced(t, 'p_click', 1, None),
+      "row 2, column 'p_click'",
+    ),
+    (
+      lambda t: _replaced(t, 'click', 4, 7),
+      "row 5, column 'click': 7, expected 0 or 1",
+    ),
+  ],
+)
+def test_a_log_that_the_run_did_not_score_is_one_line(
+  run_dir, log, tmp_path, capsys, change, message
+):
+  path = tmp_path / 'log.parquet'
+  pq.write_table(change(log), path)
+  assert _run(run_dir, path, tmp_path / 'page') == 2
+  line = capsys.readouterr().err
+  assert message in line and line.count('\n') == 1
+  assert not (tmp_path / 'page').exists()
+
+
+def _replaced(table, name, row, value):
+  values = table[name].to_pylist()
+  values[row] = value
+  return table.set_column(
+    table.column_names.index(name), name, pa.array(values)
+  )
+
+
+def test_a_run_without_a_reference_says_what_to_do(
+  run_dir, log_file, tmp_path, capsys
+):
+  shutil.copytree(run_dir, tmp_path / 'run')
+  (tmp_path / 'run' / 'reference.json').unlink()
+  assert _run(tmp_path / 'run', log_file, tmp_path / 'page') == 2
+  assert 'the command that trained the run writes it' in capsys.readouterr().err
+  (tmp_path / 'run' / 'reference.json').write_text('{"fields": {}}')
+  assert _run(tmp_path / 'run', log_file, tmp_path / 'page') == 2
+  assert "lacks 'user'" in capsys.readouterr().err
+
+
+def test_flags_have_the_defaults_of_the_thresholds():
+  assert judge.Thresholds() == judge.Thresholds(
+    **{name: default for name, (default, _) in command._THRESHOLDS.items()}
+  )
