@@ -297,8 +297,11 @@ def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
     )
     (tmp_path / name).mkdir()
     data = table_run.prepare_table(tmp_path / name, log)
-    files = sorted(p for p in data.rglob('*.parquet'))
-    found[name] = {p.relative_to(data): pq.read_table(p) for p in files}
+    files = [p.relative_to(data) for p in sorted(data.rglob('*.parquet'))]
+    # What extensions need of the past has the keys as the log has them.
+    found[name] = {
+      p: pq.read_table(data / p) for p in files if 'past' != p.parts[0]
+    }
     found[name, 'log'], found[name, 'data'] = log, data
   assert found['whole'].keys() == found['other'].keys()
   for path, table in found['whole'].items():
