@@ -300,7 +300,7 @@ def test_a_log_of_floats_is_prepared_as_one_of_whole_numbers(tmp_path, kind):
     files = [p.relative_to(data) for p in sorted(data.rglob('*.parquet'))]
     # What extensions need of the past has the keys as the log has them.
     found[name] = {
-      p: pq.read_table(data / p) for p in files if 'past' != p.parts[0]
+      p: pq.read_table(data / p) for p in files if p.parts[0] != 'past'
     }
     found[name, 'log'], found[name, 'data'] = log, data
   assert found['whole'].keys() == found['other'].keys()
