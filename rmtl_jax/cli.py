@@ -284,7 +284,7 @@ COMMANDS = {
     lambda: help_lib.settings(compares=True),
   ),
   'backtest': Command(
-    'the last days of a log: added, gone on to and evaluated, day by day',
+    'the last days of a log: going on every day against starting anew',
     backtest.define,
     backtest.execute,
     help_lib.settings,
