@@ -45,7 +45,8 @@ FIRST: Mapping[str, Mapping[str, Mapping[str, str]]] = {
       'check': '',
     },
     'Features': {'as_of': '', 'min_count': ''},
-    'Rows': {'split': '', 'idle_minutes': ''},
+    'Rows': {'split': '', 'split_by': '', 'idle_minutes': ''},
+    'New days': {'extend': '', 'since': '', 'until': ''},
   },
   'describe': {'Data': {'data_dir': '', 'output': ''}},
   'train': {
