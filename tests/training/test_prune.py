@@ -63,7 +63,8 @@ def test_a_pruned_ensemble_evaluates_and_is_finished(kept, copied):
   found = prune.prune(path)
   assert found.before - found.after == expected
   assert found.after == prune.size(path)
-  assert expected > 0.5 * found.before
+  # Beside the parameters that are kept, Adam's moments are.
+  assert expected > 0.4 * found.before
   assert states(path) == []
   assert same(evaluate.evaluate(path), before)
   # The same command trains nothing.
