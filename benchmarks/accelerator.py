@@ -26,10 +26,6 @@ from typing import Any, NamedTuple
 
 from absl import app, flags
 
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_MINUTES = flags.DEFINE_float('minutes', 10.0, 'No part begins after them.')
-_TINY = flags.DEFINE_boolean('tiny', False, 'Sizes for a test.')
-_PARTS = flags.DEFINE_list('parts', [], 'Which, comma-separated; all if empty.')
 # Of AUCs of one model on two devices.
 _CLOSE = 1e-3
 
@@ -140,27 +136,40 @@ def run(part: Part, path: pathlib.Path, tiny: bool) -> dict[str, Any]:
   return {**json.loads(path.read_text()), **seconds}
 
 
-def main(argv: list[str]) -> None:
-  """Prints each part's table as it ends; writes one file."""
-  del argv
+def run_all(
+  names: Sequence[str], minutes: float, tiny: bool
+) -> dict[str, dict[str, Any]]:
+  """What parts wrote, or why they wrote nothing, by name.
+
+  Args:
+    names: of PARTS.
+    minutes: no part begins after them.
+    tiny: whether with their small sizes.
+  """
   begin, found = time.perf_counter(), {}
   with tempfile.TemporaryDirectory() as directory:
-    for number, (name, part) in enumerate(PARTS.items()):
-      if _PARTS.value and name not in _PARTS.value:
-        continue
-      if time.perf_counter() - begin > 60 * _MINUTES.value:
-        found[name] = {'failed': f'{_MINUTES.value:g} minutes were over'}
+    for number, name in enumerate(names):
+      if time.perf_counter() - begin > 60 * minutes:
+        found[name] = {'failed': f'{minutes:g} minutes were over'}
         continue
       print(f'\n{name}', flush=True)
       path = pathlib.Path(directory) / f'{number}.json'
-      found[name] = run(part, path, _TINY.value)
+      found[name] = run(PARTS[name], path, tiny)
+  return found
+
+
+def main(argv: list[str]) -> None:
+  """Prints each part's table as it ends; writes one file."""
+  del argv
+  values = flags.FLAGS
+  found = run_all(values.parts, values.minutes, values.tiny)
   for name, result in found.items():
     if 'failed' in result:
       print(f'{name}: nothing measured: {result["failed"]}')
   print(_equal(found.get('equality', {})))
-  if _OUTPUT.value:
+  if values.output:
     text = json.dumps({'benchmark': 'accelerator', 'parts': found}, indent=2)
-    pathlib.Path(_OUTPUT.value).write_text(text + '\n', encoding='utf-8')
+    pathlib.Path(values.output).write_text(text + '\n', encoding='utf-8')
 
 
 def _equal(equality: Mapping[str, Any]) -> str:
@@ -171,5 +180,14 @@ def _equal(equality: Mapping[str, Any]) -> str:
   return f'AUC on device and CPU: {verdict} (largest difference {worst:.2g})'
 
 
+def define_flags() -> None:
+  """Defines the flags; not on import, since a test imports this module."""
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_float('minutes', 10.0, 'No part begins after them.')
+  flags.DEFINE_boolean('tiny', False, 'Sizes for a test.')
+  flags.DEFINE_list('parts', list(PARTS), 'Which, comma-separated.')
+
+
 if __name__ == '__main__':
+  define_flags()
   app.run(main)
