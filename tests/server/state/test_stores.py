@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -15,7 +16,13 @@ import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.server import bodies
 from rmtl_jax.server.state import keeper as keeper_lib
-from rmtl_jax.server.state import records, redis_store, redis_url, stores
+from rmtl_jax.server.state import (
+  reading,
+  records,
+  redis_store,
+  redis_url,
+  stores,
+)
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import rows as rows_lib
 from tests.server import client as client_lib
@@ -108,6 +115,49 @@ def test_reading_ahead_changes_nothing(scorer, redis, raw):
           counts += state_lib.append(change, keeper._shape, some)
       found.append((counts, looked_up(keeper, scorer, raw.slice(300, 40))))
   assert found[0] == found[1]
+
+
+def test_odd_names_are_kept_apart(scorer, place):
+  """Names that keys, JSON, Lua or order might spoil."""
+  names = [
+    'a',
+    'a:b',
+    'b',
+    '1:a',
+    'é',
+    '😀',
+    'a"\\\\',
+    'a\0',
+    'a\0' + '1',
+    '0' * 99,
+  ]
+  rows = [
+    reading.Row(
+      None, user, item, 10**12 + at % 3, ((1, None), (0, None)), bytes([at])
+    )
+    for at, (user, item) in enumerate(itertools.product(names, names))
+  ]
+  later = [row._replace(time=10**12 + 60_000) for row in rows]
+  with keeping(scorer, place) as keeper:
+    asked = keeper._shape.asked
+    with keeper._writes.writing(asked(rows)) as change:
+      state_lib.append(change, keeper._shape, rows)
+    with keeper._reads.reading(asked(later)) as reads:
+      look = state_lib.Look(reads, keeper._shape)
+      for user in names:
+        mine = sorted(
+          ((row.time, row.item.encode()) for row in rows if row.user == user),
+          reverse=True,
+        )
+        assert list(look.shown(user, later[0].time)) == [
+          item.decode() for _, item in mine
+        ]
+        assert look.rows('user', user, later[0].time) == len(names)
+        assert look.rows('item', user, later[0].time) == len(names)
+      for row, before in zip(later, rows, strict=True):
+        assert look.pair(row) == (1, before.time)
+        assert look.rate(row, 'item', 0) == (0, 0)
+        assert len(look.session(row).events) == len(names)
 
 
 def test_whoever_lost_the_lock_commits_nothing(store):
