@@ -11,6 +11,7 @@ import fcntl
 import json
 import pathlib
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -80,7 +81,7 @@ class Store:
         cached_statements=256,
       )
       run = self._connection.execute
-      run('PRAGMA journal_mode = WAL')
+      self._write_ahead()
       # FULL: a commit is on disk when it returns.
       run('PRAGMA synchronous = FULL')
       run('PRAGMA cache_size = -65536')
@@ -95,6 +96,19 @@ class Store:
           for statement in _TABLES.split(';'):
             run(statement)
           run(f'PRAGMA user_version = {_VERSION}')
+
+  def _write_ahead(self) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+      try:
+        self._connection.execute('PRAGMA journal_mode = WAL')
+        return
+      except sqlite3.OperationalError as error:
+        # Of a new file that others open too, SQLite doesn't wait for them.
+        is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        if not is_busy or time.monotonic() > until:
+          raise
+      time.sleep(0.01)
 
   @contextlib.contextmanager
   def _named(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import itertools
 import logging
 import threading
 import time
+from concurrent import futures
 
 import pyarrow as pa
 import pytest
@@ -69,23 +70,14 @@ def looked_up(keeper, scorer, raw):
 def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
   """Each with connections of its own, as processes have."""
   parts = [raw.slice(start, 20) for start in range(0, 400, 20)]
-  failed = []
 
   def write(mine):
     with keeping(scorer, place) as keeper:
-      for part in mine:
-        (found,) = keeper.append(scorer, [part])
-        if not isinstance(found, dict):
-          failed.append(found)
+      return [keeper.append(scorer, [part])[0] for part in mine]
 
-  threads = [
-    threading.Thread(target=write, args=(parts[n::4],)) for n in range(4)
-  ]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
-  assert not failed
+  with futures.ThreadPoolExecutor(4) as pool:
+    found = list(pool.map(write, [parts[n::4] for n in range(4)]))
+  assert found == [[{'added': 20}] * 5] * 4
   with (
     keeping(scorer, place) as keeper,
     keeping(scorer, str(tmp_path / 'other')) as other,
@@ -95,6 +87,19 @@ def test_writers_at_once_lose_nothing(scorer, place, raw, tmp_path):
     assert keeper.size() == other.size()
     asked = raw.slice(400, 40)
     assert looked_up(keeper, scorer, asked) == looked_up(other, scorer, asked)
+
+
+def test_a_new_store_is_opened_by_several_at_once(tmp_path):
+  for n in range(20):
+    start = threading.Barrier(4)
+
+    def open_stores(place, start=start):
+      start.wait()
+      for store in stores.open_stores(place):
+        store.close()
+
+    with futures.ThreadPoolExecutor(4) as pool:
+      list(pool.map(open_stores, [str(tmp_path / str(n))] * 4))
 
 
 def test_reading_ahead_changes_nothing(scorer, redis, raw):
