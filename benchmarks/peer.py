@@ -9,6 +9,11 @@ torch-rechub's trainer runs as it is: its data loader, its loss, its Adam. It
 has no critics, so only training and prediction are compared. Its layers
 normalise over the batch, ours do not; its ESMM takes no numeric field and
 predicts one column more.
+
+`--forms` adds what a PyTorch user can ask for in a line: `compiled` is
+torch.compile with the fused Adam, `autocast` that in bfloat16. Ours in bfloat16
+(`network.matmul_precision`) stands beside the latter. Ratios come with the rate
+of a matrix product on the machine, GFLOP a second in float32.
 """
 
 from __future__ import annotations
@@ -32,6 +37,9 @@ from rmtl_jax.training import actor_stage, feed, trainer
 _OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
 _ROWS = flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Pairs of epochs.')
+_FORMS = flags.DEFINE_list(
+  'forms', ['plain'], "torch's: plain, compiled, autocast; comma-separated."
+)
 _BACKBONES = flags.DEFINE_list(
   'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple', 'aitm'], 'Which.'
 )
@@ -40,8 +48,14 @@ _BACKBONES = flags.DEFINE_list(
 class Ours:
   """One backbone by this package."""
 
-  def __init__(self, log: workload.Workload, backbone: str):
+  def __init__(self, log: workload.Workload, backbone: str, precision: str):
     self.config = config_lib.Config(backbone=backbone)
+    self.config = dataclasses.replace(
+      self.config,
+      network=dataclasses.replace(
+        self.config.network, matmul_precision=precision
+      ),
+    )
     self.context = workload.context(log, self.config)
     arm = actor_stage.pretrain(self.context).arms['pretrain']
     self._loop, self._state = arm.program.loop, arm.state
@@ -73,7 +87,7 @@ class Ours:
 class Theirs:
   """The same backbone by torch-rechub."""
 
-  def __init__(self, log: workload.Workload, backbone: str):
+  def __init__(self, log: workload.Workload, backbone: str, form: str):
     # Optional, so imported where it is used.
     import torch  # pyright: ignore[reportMissingImports]
     from torch_rechub.basic import features  # pyright: ignore
@@ -120,14 +134,28 @@ class Theirs:
       device='cpu',
       model_path=self._directory.name,
     )
+    if form != 'plain':
+      self.trainer.model = torch.compile(self.trainer.model)
+      self.trainer.optimizer = torch.optim.Adam(
+        self.trainer.model.parameters(),
+        lr=stage.learning_rate,
+        weight_decay=stage.l2,
+        fused=True,
+      )
+    # Entered anew for every epoch.
+    self._precision = lambda: torch.autocast(
+      'cpu', torch.bfloat16, enabled=form == 'autocast'
+    )
 
   def train(self) -> None:
     """One epoch by its own trainer."""
-    self.trainer.train_one_epoch(self._loader)
+    with self._precision():
+      self.trainer.train_one_epoch(self._loader)
 
   def evaluate(self) -> None:
     """Probabilities and AUCs of every row by its own trainer."""
-    self.trainer.evaluate(self.trainer.model, self._validation)
+    with self._precision():
+      self.trainer.evaluate(self.trainer.model, self._validation)
 
 
 def _their_model(
@@ -171,10 +199,12 @@ def _their_model(
   return multi_task.AITM(fields, 2, mlp(bottom), [mlp(tower)] * 2)
 
 
-def measure(log: workload.Workload, backbone: str) -> dict[str, Any]:
+def measure(log: workload.Workload, backbone: str, form: str) -> dict[str, Any]:
   """Rows per second of both, and the median of the pairs' ratios."""
-  ours, theirs = Ours(log, backbone), Theirs(log, backbone)
-  row: dict[str, Any] = {'backbone': backbone}
+  precision = 'bfloat16' if form == 'autocast' else 'default'
+  ours = Ours(log, backbone, precision)
+  theirs = Theirs(log, backbone, form)
+  row: dict[str, Any] = {'backbone': backbone, 'torch': form}
   for what in ('train', 'evaluate'):
     times = machine.interleaved(
       {'ours': getattr(ours, what), 'theirs': getattr(theirs, what)},
@@ -195,9 +225,11 @@ def main(argv: list[str]) -> None:
   log = workload.Workload(rows=_ROWS.value)
   rows = []
   for backbone in _BACKBONES.value:
-    begin = time.perf_counter()
-    rows.append(measure(log, backbone))
-    print(f'{backbone}: {time.perf_counter() - begin:.0f} s', flush=True)
+    for form in _FORMS.value:
+      begin = time.perf_counter()
+      rows.append(measure(log, backbone, form))
+      seconds = time.perf_counter() - begin
+      print(f'{backbone}, {form}: {seconds:.0f} s', flush=True)
   print(machine.table(rows))
   import importlib.metadata
 
@@ -206,6 +238,7 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'peer',
       'rows': _ROWS.value,
+      'gemm_gigaflops': machine.gemm_rate(),
       'unit': 'rows per second; ratio = ours / torch-rechub, median of pairs',
       'peer': {
         name: importlib.metadata.version(name)

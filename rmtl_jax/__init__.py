@@ -83,6 +83,7 @@ if TYPE_CHECKING:  # isort: off
 
   # From raw logs to metrics.
   from rmtl_jax.data.batches import pack_lanes as pack_lanes
+  from rmtl_jax.preparation.description.describe import describe as describe
   from rmtl_jax.preparation.guess.guess import guess_schema as guess_schema
   from rmtl_jax.preparation.prepare import prepare as prepare
   from rmtl_jax.evaluation import metrics as metrics

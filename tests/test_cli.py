@@ -267,7 +267,7 @@ def test_help_of_a_command_by_any_name(capsys):
       ' --config.finetune.learning_rate?)',
     ),
     (('train', '--backbone', 'ple'), '(did you mean --config.backbone?)'),
-    (('tune', '--as_of=all'), '; rmtl prepare has'),
+    (('tune', '--as_of=all'), '; rmtl prepare or rmtl backtest has'),
     (('predict', '--nothing=3'), '(see rmtl predict --helpfull)'),
     (
       ('train', '--config.pretrain.lr=1'),

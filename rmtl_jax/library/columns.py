@@ -66,6 +66,8 @@ class Wanted:
     item: column of items.
     time: column of times.
     time_unit: of schema.UNITS; None: by the column.
+    time_zone: of times that name none, as `Europe/Berlin`; None: UTC.
+    from_time: `hour`, `weekday`: fields that the time makes.
     categorical: fields; None: by type.
     numeric: fields; None: by type.
     multi_valued: fields; None: by type.
@@ -81,6 +83,8 @@ class Wanted:
   item: str | None = AUTO
   time: str | None = AUTO
   time_unit: str | None = None
+  time_zone: str | None = None
+  from_time: Sequence[str] = ()
   categorical: Sequence[Entry] | None = None
   numeric: Sequence[Entry] | None = None
   multi_valued: Sequence[Entry] | None = None
@@ -158,6 +162,10 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
   if time is not None:
     unit = wanted.time_unit or _unit(table, time)
     schema['time'] = {'column': time, 'unit': unit}
+    if wanted.time_zone is not None:
+      schema['time']['zone'] = wanted.time_zone
+  if wanted.from_time:
+    schema['from_time'] = list(wanted.from_time)
   schema |= fields
   schema['tasks'] = tasks
   if wanted.missing:

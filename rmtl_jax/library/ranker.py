@@ -56,6 +56,8 @@ class Ranker:
     item: str | None = columns.AUTO,
     time: str | None = columns.AUTO,
     time_unit: str | None = None,
+    time_zone: str | None = None,
+    from_time: Sequence[str] = (),
     categorical: Sequence[columns.Entry] | None = None,
     numeric: Sequence[columns.Entry] | None = None,
     multi_valued: Sequence[columns.Entry] | None = None,
@@ -89,6 +91,10 @@ class Ranker:
         there is none: rows are then split at random.
       time_unit: `ms`, `s`, `us` or `ns` since 1970, or `iso`; None: by the
         column.
+      time_zone: of times that name none, as `Europe/Berlin`, and of
+        `from_time`; None: UTC.
+      from_time: fields that the time makes: `('hour', 'weekday')` or one of
+        them.
       categorical: columns that get embeddings, or entries of a schema. None:
         user and item, text, true/false, and integers whose name ends like an
         id's or that have few values.
@@ -119,6 +125,7 @@ class Ranker:
     self.tasks = tasks
     self.session, self.user, self.item = session, user, item
     self.time, self.time_unit = time, time_unit
+    self.time_zone, self.from_time = time_zone, from_time
     self.categorical, self.numeric = categorical, numeric
     self.multi_valued = multi_valued
     self.exclude, self.missing = exclude, missing

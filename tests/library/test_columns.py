@@ -120,6 +120,8 @@ def test_what_is_named_is_taken_as_it_is():
     user='user_id',
     item=None,
     domain='user_id',
+    time_zone='Europe/Berlin',
+    from_time=['hour'],
     categorical=['user_id'],
     numeric=[{'column': 'price', 'transform': 'log1p'}, 'item_id'],
     missing=['NULL'],
@@ -127,6 +129,8 @@ def test_what_is_named_is_taken_as_it_is():
   schema = found.schema
   assert 'session' not in schema and 'item' not in schema
   assert schema['domain'] == 'user_id'
+  assert schema['time']['zone'] == 'Europe/Berlin'
+  assert schema['from_time'] == ['hour']
   assert schema['missing'] == ['NULL']
   assert schema['tasks'][1] == {
     'name': 'sale',

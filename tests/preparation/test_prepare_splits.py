@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import types
@@ -139,6 +141,25 @@ def test_users_stay_whole(tmp_path):
   # Sessions of a split stand by start; splits overlap in time.
   assert not manifest.split_by_time
   assert manifest.splits['train'].end_ms is None
+
+
+def test_a_user_in_two_splits_is_found(tmp_path):
+  run(tmp_path, columns=['time', 'user'], split_by='user', split=(6, 1, 1))
+  paths = [
+    tmp_path / 'out' / split / 'part-00000.parquet'
+    for split in ('train', 'validation', 'test')
+  ]
+  train, _, test = (pq.read_table(path, partitioning=None) for path in paths)
+  at = test.schema.get_field_index('user_id')
+  user = train['user_id'][0].as_py()
+  users = pa.array([None, *[user] * (len(test) - 1)], pa.int64())
+  pq.write_table(test.set_column(at, 'user_id', users), paths[-1])
+  with pytest.raises(types.InputError) as caught:
+    contract.check(tmp_path / 'out')
+  assert str(caught.value) == (
+    f"{paths[-1]}: row 2, column 'user_id': is in train too, expected another"
+    ' user, as manifest.json says split_by: user'
+  )
 
 
 def test_a_column_and_validation_carved_from_the_end_of_train(tmp_path):

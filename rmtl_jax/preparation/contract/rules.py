@@ -22,6 +22,7 @@ from rmtl_jax.preparation import schema as schema_lib
 from rmtl_jax.preparation import source, writer
 from rmtl_jax.preparation.contract import columns as contract_columns
 from rmtl_jax.preparation.contract import sessions as contract_sessions
+from rmtl_jax.preparation.contract import users as contract_users
 from rmtl_jax.preparation.contract import vocabulary as contract_vocabulary
 
 # Row groups above this many times the usual size raise a warning.
@@ -71,13 +72,22 @@ def check(
     total = max(1, sum(split.rows for split in manifest.splits.values()))
     split_counts: dict[str, contract_sessions.SplitCounts] = {}
     counts = contract_vocabulary.ValueCounts(manifest)
+    users = contract_users.Users(manifest)
     done = 0
     for name in manifest_lib.SPLITS:
       min_start = _min_start(manifest, split_counts)
       totals = split_counts[name] = contract_sessions.SplitCounts()
       for path, first_row, batch in _batches(directory, manifest, name):
         _check_batch(
-          path, first_row, batch, manifest, name, totals, min_start, counts
+          path,
+          first_row,
+          batch,
+          manifest,
+          name,
+          totals,
+          min_start,
+          counts,
+          users,
         )
         done += len(batch)
         progress('check', min(1.0, done / total))
@@ -178,6 +188,7 @@ def _check_batch(
   totals: contract_sessions.SplitCounts,
   min_start: int | None,
   counts: contract_vocabulary.ValueCounts,
+  users: contract_users.Users,
 ) -> None:
   """Checks rows and adds them to the split's counts."""
   if not len(batch):
@@ -198,8 +209,7 @@ def _check_batch(
     _delay_ms(manifest),
   )
   values.integers('row_id')
-  if 'user_id' in batch.schema.names:
-    values.integers('user_id', nullable=True)
+  users.check(values, split)
   for field in manifest.fields:
     if field.kind == 'numeric':
       values.floats(field.column)
