@@ -8,7 +8,8 @@ with the log as its history. A third server has the first one's fields and
 look-ups, and LightGBM in place of the network. wrk asks each for 1, 10 and 100
 candidates over 1, 8 and 64 connections; each connection asks again as soon as
 it is answered. Then events, one row a request. Last, one server is asked for
-`--memory_seconds`, and its memory is read meanwhile.
+`--memory_seconds`, and its memory is read meanwhile. With `--redis=URL`, only
+the second model is served, with its state in SQLite and in that Redis.
 """
 
 from __future__ import annotations
@@ -180,6 +181,19 @@ def bodies(log: pa.Table, size: int, count: int, labels: bool) -> list[str]:
   return found
 
 
+def redis_seconds() -> float:
+  """CPU time of the Redis, if there is one."""
+  if not flags.FLAGS.redis:
+    return 0.0
+  import redis
+
+  # Only a state's place has a log.
+  where = re.sub(r'\?log=[^&]*$', '', flags.FLAGS.redis)
+  with redis.Redis.from_url(where) as client:
+    used = client.info('cpu')
+  return used['used_cpu_user'] + used['used_cpu_sys']
+
+
 def load(
   server: Server, path: str, requests: list[str], connections: int, seconds: int
 ) -> dict[str, Any]:
@@ -189,6 +203,7 @@ def load(
     (place / 'script.lua').write_text(_SCRIPT)
     (place / 'bodies').write_text('\n'.join(requests))
     before, cpu = server.metrics(), machine.cpu_seconds(server.process.pid)
+    redis_cpu = redis_seconds()
     found = subprocess.run(
       [
         *('wrk', '-t1', f'-c{connections}', f'-d{seconds}s', '--latency'),
@@ -201,6 +216,7 @@ def load(
     ).stdout
     after = server.metrics()
     cpu = machine.cpu_seconds(server.process.pid) - cpu
+    redis_cpu = redis_seconds() - redis_cpu
   ends = {}
   for name in ('50%', '99%'):
     value, unit = re.search(rf'{name}\s+([\d.]+)(us|ms|s|m)', found).groups()
@@ -214,6 +230,7 @@ def load(
     'p99_ms': ends['99%'],
     'requests_per_s': rate,
     'cpu_ms_per_request': 1e3 * cpu / max(1.0, rate * seconds),
+    'redis_ms_per_request': 1e3 * redis_cpu / max(1.0, rate * seconds),
     'failed': int(failed[1]) if failed else 0,
     'socket_errors': sockets[1] if sockets else '',
     'compiled': after.get(compiled, 0) - before.get(compiled, 0),
@@ -242,6 +259,24 @@ def measure(
       )
       print(machine.table(rows[-1:]).splitlines()[1], flush=True)
   return rows
+
+
+def measure_events(
+  name: str, server: Server, today: pa.Table, seconds: int
+) -> list[dict[str, Any]]:
+  """Rows that were shown, one a request."""
+  events = []
+  requests = bodies(today, 1, len(today), labels=True)
+  for connections in map(int, flags.FLAGS.connections):
+    found = load(server, '/v1/events', requests, connections, seconds)
+    # Other rows at every time: known ones change nothing.
+    requests = [
+      one.replace('"session_id": "', f'"session_id": "{connections}-')
+      for one in requests
+    ]
+    events.append({'server': name, 'connections': connections, **found})
+    print(machine.table(events[-1:]).splitlines()[1], flush=True)
+  return events
 
 
 def memory(
@@ -285,32 +320,26 @@ def main(argv: list[str]) -> int:
     plain, past = (pathlib.Path(directory, n) for n in ('no_past', 'state'))
     command = ('rmtl_jax', 'serve', '--port=0', f'--max_rows={_MOST_ROWS}')
     own = (*command, f'--workdir={plain}/export')
+    if not flags.FLAGS.redis:
+      with serving(*own) as server:
+        rows += measure('no past', server, today, seconds)
+      with serving('benchmarks.serve_load', f'--trees={plain}') as server:
+        rows += measure('LightGBM', server, today, seconds)
+      with serving(*own, '--workers=2') as server:
+        time.sleep(5)  # the second worker
+        rows += measure('no past, 2 workers', server, today, seconds)
+    kept = f'{directory}/kept'
+    stores = {'state': kept}
+    if flags.FLAGS.redis:
+      stores['state in Redis'] = flags.FLAGS.redis
+    for name, place in stores.items():
+      own = (*command, f'--workdir={past}/export', f'--state={place}')
+      with serving(*own, f'--history={past}/log.parquet') as server:
+        rows += measure(name, server, today, seconds)
+        events += measure_events(name, server, today, seconds)
+    own = (*command, f'--workdir={past}/export', f'--state={kept}')
     with serving(*own) as server:
-      rows += measure('no past', server, today, seconds)
-    with serving('benchmarks.serve_load', f'--trees={plain}') as server:
-      rows += measure('LightGBM', server, today, seconds)
-    with serving(*own, '--workers=2') as server:
-      time.sleep(5)  # the second worker
-      rows += measure('no past, 2 workers', server, today, seconds)
-    own = (
-      *(*command, f'--workdir={past}/export', f'--state={directory}/kept'),
-      f'--history={past}/log.parquet',
-    )
-    with serving(*own) as server:
-      rows += measure('state', server, today, seconds)
-      requests = bodies(today, 1, len(today), labels=True)
-      for connections in map(int, flags.FLAGS.connections):
-        found = load(server, '/v1/events', requests, connections, seconds)
-        # Other rows at every time: known ones change nothing.
-        requests = [
-          one.replace('"session_id": "', f'"session_id": "{connections}-')
-          for one in requests
-        ]
-        events.append({'connections': connections, **found})
-        print(machine.table(events[-1:]).splitlines()[1], flush=True)
-    own = (*command, f'--workdir={past}/export', f'--state={directory}/kept')
-    with serving(*own) as server:
-      kept = memory(server, today, flags.FLAGS.memory_seconds)
+      used = memory(server, today, flags.FLAGS.memory_seconds)
   shown = [n for n in rows[0] if n not in ('socket_errors', 'compiled')]
   print(machine.table([{n: row[n] for n in shown} for row in rows]))
   machine.write(
@@ -320,7 +349,7 @@ def main(argv: list[str]) -> int:
       'seconds': seconds,
       'predict': rows,
       'events': events,
-      'memory': kept,
+      'memory': used,
     },
   )
   return 0
@@ -351,6 +380,7 @@ def define_flags() -> None:
   flags.DEFINE_list('sizes', ['1', '10', '100'], 'Candidates of a request.')
   flags.DEFINE_list('connections', ['1', '8', '64'], 'Of the client.')
   flags.DEFINE_integer('log_rows', 60_000, 'Rows of the log.')
+  flags.DEFINE_string('redis', '', 'URL of an empty state.')
   flags.DEFINE_string('trees', '', 'Serves LightGBM; for this program itself.')
 
 

@@ -61,7 +61,7 @@ rmtl: multi-task recommendation whose critics weigh every row's loss.
   rmtl monitor --workdir=RUN|EXPORT --log=SCORED
                           live rows beside train's: drift, unseen values,
                           calibration; exits with 1 above a threshold
-  rmtl serve --workdir=RUN [--state=DIR] [--port=8000]
+  rmtl serve --workdir=RUN [--state=DIR|URL] [--port=8000]
                           predictions over HTTP, with state from events
   rmtl export --workdir=RUN --output=DIR
                           the model as StableHLO, to serve it elsewhere

@@ -13,7 +13,7 @@ PACKAGES = (
   *('optuna', 'flatbuffers', 'jupytext', 'nbclient', 'ipykernel'),
   *('lightgbm', 'matplotlib', 'jinja2', 'tensorboardX', 'rich', 'duckdb'),
   *('pyarrow', 'mlflow', 'wandb', 'gymnasium', 'tensorflow'),
-  *('starlette', 'uvicorn', 'prometheus_client'),
+  *('starlette', 'uvicorn', 'prometheus_client', 'redis'),
 )
 
 

@@ -28,7 +28,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'state',
     '',
     'Where the rows of POST /v1/events are kept, from which as-of features and'
-    ' sessions are computed: a directory, made if it is not there.',
+    ' sessions are computed: a directory, made if it is not there, or a Redis'
+    ' that several servers share: redis://HOST:PORT/DB?log=NAME, rediss://,'
+    ' unix://.',
     flag_values=values,
   )
   flags.DEFINE_string(
@@ -128,6 +130,9 @@ def execute(values: flags.FlagValues) -> int:
   token = _token(value('token_file'))
   for package in ('starlette', 'uvicorn', 'prometheus_client'):
     extras.require(package, 'rmtl serve')
+  from rmtl_jax.server.state import stores
+
+  stores.check(value('state'))
   from rmtl_jax.server import serve
   from rmtl_jax.server import settings as settings_lib
 

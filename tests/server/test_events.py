@@ -28,13 +28,13 @@ def values(answer):
   )
 
 
-def test_a_log_is_replayed(past_model, raw, tmp_path):
+def test_a_log_is_replayed(past_model, raw, place, tmp_path):
   """A row is predicted before its event, as from all of the log before it."""
   pq.write_table(raw.slice(0, 500), tmp_path / 'log.parquet')
   model = rmtl_jax.load(past_model, warm_up=0)
   with client_lib.serving(
     past_model,
-    state=str(tmp_path / 'state'),
+    state=place,
     history=str(tmp_path / 'log.parquet'),
   ) as (client, _):
     assert client.get('/v1/model').json()['state']['rows'] > 400
@@ -65,17 +65,17 @@ def test_nothing_is_compiled_for_sessions(past_model, raw, tmp_path):
     assert found == 0
 
 
-def test_a_state_goes_on_after_a_restart(past_model, raw, tmp_path):
+def test_a_state_goes_on_after_a_restart(past_model, raw, place):
   rows = raw.slice(60, 1).drop_columns(LABELS).to_pylist()
   found = []
   for begin in (0, 30):
-    with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
+    with client_lib.serving(past_model, state=place) as (
       client,
       _,
     ):
       posted = client.post('/v1/events', json=raw.slice(begin, 30).to_pylist())
       assert posted.status_code == 200, posted.text
-  with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
+  with client_lib.serving(past_model, state=place) as (
     client,
     _,
   ):
@@ -88,10 +88,10 @@ def test_a_state_goes_on_after_a_restart(past_model, raw, tmp_path):
   np.testing.assert_array_equal(found, expected)
 
 
-def test_shown_first_and_answered_later(past_model, raw, tmp_path):
+def test_shown_first_and_answered_later(past_model, raw, place):
   row = raw.slice(0, 1).to_pylist()[0]
   unknown = row | dict.fromkeys(LABELS)
-  with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
+  with client_lib.serving(past_model, state=place) as (
     client,
     _,
   ):
@@ -104,9 +104,9 @@ def test_shown_first_and_answered_later(past_model, raw, tmp_path):
       assert answer.json() == counts, answer.text
 
 
-def test_bad_events_are_refused_whole(past_model, raw, tmp_path):
+def test_bad_events_are_refused_whole(past_model, raw, place):
   rows = raw.slice(0, 3).to_pylist()
-  with client_lib.serving(past_model, state=str(tmp_path / 'state')) as (
+  with client_lib.serving(past_model, state=place) as (
     client,
     _,
   ):
@@ -122,12 +122,12 @@ def test_bad_events_are_refused_whole(past_model, raw, tmp_path):
     assert client.get('/v1/model').json()['state']['rows'] == 0
 
 
-def test_posts_of_one_commit(past_model, raw, tmp_path):
+def test_posts_of_one_commit(past_model, raw, place):
   """Posts that are read together; a bad one spoils no other."""
   from rmtl_jax.server.state import keeper
 
   model = rmtl_jax.load(past_model, warm_up=0)
-  kept = keeper.Keeper(model, str(tmp_path / 'state'))
+  kept = keeper.Keeper(model, place)
   kept.take_up(model)
   bad = raw.slice(4, 2).drop_columns(['clicked'])
   bad = bad.append_column('clicked', pa.array([0, 7]))
@@ -151,12 +151,12 @@ def test_a_model_of_sessions_needs_a_state(past_model):
   assert 'give --state' in lines[-1]
 
 
-def test_the_state_of_another_log_is_refused(past_model, tmp_path):
+def test_the_state_of_another_log_is_refused(past_model, place, tmp_path):
   from rmtl_jax import types
   from rmtl_jax.server.state import keeper
 
   model = rmtl_jax.load(past_model, warm_up=0)
-  keeper.Keeper(model, str(tmp_path / 'state')).close()
+  keeper.Keeper(model, place).close()
   raw, schema = past_run.log_without('item')
   (tmp_path / 'other').mkdir()
   other = past_run.untrained(
@@ -164,7 +164,7 @@ def test_the_state_of_another_log_is_refused(past_model, tmp_path):
     **{'network.session_encoder': 'none', 'network.history_encoder': 'none'},
   )
   with pytest.raises(types.InputError, match='state of another log'):
-    keeper.Keeper(other, str(tmp_path / 'state'))
+    keeper.Keeper(other, place)
 
 
 def test_a_file_that_is_no_state_is_refused(past_model, tmp_path):

@@ -10,7 +10,6 @@ import os
 import pathlib
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,7 +17,7 @@ import time
 
 import pytest
 
-from tests.server import test_app
+from tests.server import kept_rows, test_app
 from tests.serving import past_run
 
 BROKEN = (
@@ -144,40 +143,18 @@ class Poster(threading.Thread):
         self.seen[type(error).__name__] += 1
 
 
-def times(directory):
-  """Times of the rows in a state, after checks of the whole file."""
-  with contextlib.closing(
-    sqlite3.connect(directory / 'state.sqlite')
-  ) as connection:
-    assert connection.execute('PRAGMA integrity_check').fetchall() == [('ok',)]
-    rows = connection.execute('SELECT time, item, open FROM events').fetchall()
-    for level in range(4):
-      counted = connection.execute(
-        'SELECT sum(n) FROM counters WHERE level = ? AND key LIKE'
-        " 'item:rows:%'",
-        (level,),
-      ).fetchone()[0]
-      assert counted == len(rows)
-    closed = connection.execute(
-      'SELECT coalesce(sum(n), 0) FROM counters WHERE level = 0 AND key LIKE'
-      " 'item:n:%'"
-    ).fetchone()[0]
-    assert closed == sum(not is_open for _, _, is_open in rows)
-  return [time // 1000 for time, _, _ in rows]
-
-
-def test_killed_workers_and_a_killed_server(past_model, tmp_path):
+def test_killed_workers_and_a_killed_server(past_model, place, tmp_path):
   """What was acknowledged is there, and nothing by halves."""
   raw = past_run.log(700, seed=3).slice(0, 690).sort_by('time')
   rows = raw.to_pylist()
   # Times tell rows apart; the year 2000 is far behind the data's splits.
   for n, row in enumerate(rows):
     row['time'] = 10**9 + 40 * n
-  state = tmp_path / 'state'
-  flags = (f'--state={state}', '--workers=2')
+  flags = (f'--state={place}', '--workers=2')
   with serving(past_model, tmp_path / 'log', *flags) as server:
-    poster = Poster(server, rows)
-    poster.start()
+    posters = [Poster(server, rows[n:-1:2]) for n in range(2)]
+    for poster in posters:
+      poster.start()
     for _ in range(2):
       time.sleep(1.0)
       alive = server.workers()
@@ -186,30 +163,34 @@ def test_killed_workers_and_a_killed_server(past_model, tmp_path):
       while server.workers() == alive and time.monotonic() < end:
         time.sleep(0.1)
     end = time.monotonic() + 60.0
-    while len(poster.kept) < 40 and time.monotonic() < end:
+    while sum(len(p.kept) for p in posters) < 40 and time.monotonic() < end:
       time.sleep(0.1)
     # Metrics are of all workers, whoever answers.
     answered = 'rmtl_requests_total{path="/v1/events",status="200"}'
+    before = sum(len(poster.kept) for poster in posters)
     counted = server.metric(answered)
-    assert len(poster.kept) - 1 <= counted <= len(poster.asked)
     server.process.kill()
     server.process.wait()
-    poster.stopped = True
-    poster.join()
-    found = times(state)
-    asked = [row['time'] for row in poster.asked]
-    kept = [row['time'] for row in poster.kept]
+    for poster in posters:
+      poster.stopped = True
+    for poster in posters:
+      poster.join()
+    found = kept_rows.times(place)
+    asked = [row['time'] for poster in posters for row in poster.asked]
+    kept = [row['time'] for poster in posters for row in poster.kept]
+    assert before <= counted <= len(asked)
     # The others go on; whom a killed worker served learns that it is gone.
-    assert {*poster.seen} <= {200, *BROKEN}, poster.seen
+    seen = {one for poster in posters for one in poster.seen}
+    assert seen <= {200, *BROKEN}, seen
     assert len(found) == len({*found})
     assert {*kept} <= {*found} <= {*asked}
     assert len(kept) >= 40
   # And it goes on from there.
-  again = (f'--state={state}',)
+  again = (f'--state={place}',)
   with serving(past_model, tmp_path / 'again', *again) as server:
     row = rows[-1]
     assert server.post('/v1/events', [row])[0] == 200
     asked = {k: v for k, v in row.items() if k not in LABELS}
     assert server.post('/v1/predict', [asked])[0] == 200
     assert server.end() == 0
-  assert len(times(state)) == len(found) + 1
+  assert len(kept_rows.times(place)) == len(found) + 1

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import logging
-import pathlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,14 +13,13 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import history as history_lib
 from rmtl_jax.server import bodies
-from rmtl_jax.server.state import features, lanes, reading, sqlite
+from rmtl_jax.server.state import features, lanes, reading, stores
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
 from rmtl_jax.serving import scorer as scorer_lib
 
 _LOG = logging.getLogger('rmtl_jax.server')
-_LOCK = 'lock'
 # Rows of a history that are kept by one commit.
 _CHUNK = 4096
 # What a state remembers of itself.
@@ -41,29 +38,28 @@ class Keeper:
 
     Args:
       scorer: the model, for the log's columns.
-      where: a directory.
+      where: a directory or a URL, see `stores.open_stores`.
 
     Raises:
       types.InputError: no state can be kept, or one of another log is there.
     """
-    self.where = where
     self._shape = state_lib.shape(scorer.manifest)
-    self._directory = pathlib.Path(where)
-    self._reads = sqlite.Store(self._directory)
-    self._writes = sqlite.Store(self._directory)
+    self._reads, self._writes = stores.open_stores(where)
+    self.where = self._writes.where
     self._lock = threading.Lock()
     self._readers: dict[int, _Model] = {}
-    self._check_shape()
+    with self._usable():
+      self._check_shape()
 
   def _check_shape(self) -> None:
-    with self._lock, self._writes.writing():
-      found = self._writes.fact(_SHAPE)
+    with self._writing() as change:
+      found = change.fact(_SHAPE)
       if found is None:
-        self._writes.put_fact(_SHAPE, self._shape.described())
+        change.put_fact(_SHAPE, self._shape.described())
     if found is not None and found != self._shape.described():
       raise types.InputError(
         f'{self.where}: is the state of another log (columns, tasks or idle'
-        ' time differ); name another directory'
+        ' time differ); name another place'
       )
 
   def take_up(self, scorer: scorer_lib.Scorer) -> None:
@@ -84,13 +80,17 @@ class Keeper:
     self._readers = readers
 
   def close(self) -> None:
-    """Closes the files."""
+    """Closes the store."""
     self._reads.close()
     self._writes.close()
 
   def size(self) -> int:
-    """How many rows are kept."""
-    with self._lock:
+    """How many rows are kept.
+
+    Raises:
+      bodies.Refused: the state can't be read now.
+    """
+    with self._lock, self._available():
       return self._writes.size()
 
   def load(
@@ -112,8 +112,9 @@ class Keeper:
     Raises:
       types.InputError: rows that can't be used.
     """
-    with self._alone():
-      begun = self._writes.fact(_HISTORY)
+    with self._usable(), self._writes.alone():
+      with self._writing() as change:
+        begun = change.fact(_HISTORY)
       if begun == 'done' or (begun is None and self._writes.size()):
         return
       model = self._readers[id(scorer)]
@@ -124,24 +125,35 @@ class Keeper:
       rows.sort(key=lambda row: row.time)
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)
-        with self._lock, self._writes.writing():
-          part = rows[start : start + _CHUNK]
-          state_lib.append(self._writes, self._shape, part)
-          self._writes.put_fact(_HISTORY, 'done' if done else 'begun')
+        part = rows[start : start + _CHUNK]
+        with self._writing(part) as change:
+          state_lib.append(change, self._shape, part)
+          change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
   @contextlib.contextmanager
-  def _alone(self) -> Iterator[None]:
-    """Keeps other processes out."""
-    with open(self._directory / _LOCK, 'w', encoding='utf-8') as file:
-      fcntl.flock(file, fcntl.LOCK_EX)
+  def _writing(
+    self, rows: Sequence[reading.Row] = ()
+  ) -> Iterator[stores.Change]:
+    asked = self._shape.asked(rows)
+    with self._lock, self._writes.writing(asked) as change:
+      yield change
+
+  @contextlib.contextmanager
+  def _usable(self) -> Iterator[None]:
+    """At the start, a state that can't be used is a fault of the input."""
+    try:
       yield
+    except self._writes.errors as error:
+      raise types.InputError(
+        f'{self.where}: not usable: {types.first_line(error)}'
+      ) from None
 
   @contextlib.contextmanager
   def _available(self) -> Iterator[None]:
     try:
       yield
-    except sqlite.Errors as error:
+    except self._writes.errors as error:
       _LOG.error('state %s: %s', self.where, types.first_line(error))
       raise bodies.Refused(
         'state: not available; try again later', 503
@@ -164,11 +176,14 @@ class Keeper:
       bodies.Refused: the state can't be written now; nothing is kept.
     """
     found = self._readers[id(scorer)].shown(tables)
-    with self._lock, self._available(), self._writes.writing():
+    rows = [
+      row for one in found if not isinstance(one, Exception) for row in one
+    ]
+    with self._available(), self._writing(rows) as change:
       return [
         one
         if isinstance(one, Exception)
-        else dict(state_lib.append(self._writes, self._shape, one))
+        else dict(state_lib.append(change, self._shape, one))
         for one in found
       ]
 
@@ -182,8 +197,11 @@ class Keeper:
     """
     model = self._readers[id(scorer)]
     asked = list(model.rows(rows, scored=True))
-    with self._available(), self._reads.reading():
-      look = state_lib.Look(self._reads, self._shape)
+    with (
+      self._available(),
+      self._reads.reading(self._shape.asked(asked)) as reads,
+    ):
+      look = state_lib.Look(reads, self._shape)
       columns = {name: make(look, asked) for name, make in model.columns}
       earlier = model.earlier(look, asked) if scorer.needs.sessions else []
     return pa.table(columns), earlier

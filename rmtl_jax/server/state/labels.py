@@ -71,6 +71,12 @@ def told(
       yield f'n{i}', judged
 
 
+def counted(tasks: Sequence[source.SourceTask]) -> list[str]:
+  """Names of all that is counted: rows, and what `told` tells of them."""
+  positives = [f's{i}' for i in range(len(tasks))]
+  return ['rows', 'n', *positives, *(f'n{i}' for i in rates.lacking(tasks))]
+
+
 def _judged(
   labels: Labels, tasks: Sequence[source.SourceTask], number: int, known: int
 ) -> int:

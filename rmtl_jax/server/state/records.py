@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rmtl_jax.server.state import labels as labels_lib
+
+if TYPE_CHECKING:
+  from rmtl_jax.server.state import reading
 
 
 class Event(NamedTuple):
@@ -46,3 +50,33 @@ class Visit(NamedTuple):
   last: int
   reach: int
   open: bool
+
+
+class Count(NamedTuple):
+  """A place of a counter.
+
+  Attributes:
+    key: `user` or `item`.
+    what: is counted: `rows`, or what labels.told says.
+    value: of the key.
+    time: ms.
+  """
+
+  key: str
+  what: str
+  value: str
+  time: int
+
+
+class Asked(NamedTuple):
+  """Rows that a state is read for or that it takes: a store may read ahead.
+
+  Attributes:
+    rows: the rows.
+    idle_ms: the longest gap within a visit.
+    counts: names of all that is counted.
+  """
+
+  rows: Sequence[reading.Row] = ()
+  idle_ms: int = 0
+  counts: Sequence[str] = ()

@@ -7,9 +7,11 @@ whole commits. Whoever is killed at any moment leaves the last commit.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import pathlib
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,9 +19,8 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.server.state import counters, records
 
-# Raised when the file can't be read or written for now.
-Errors = sqlite3.Error
 FILE = 'state.sqlite'
+_LOCK = 'lock'
 _VERSION = 1
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
@@ -51,7 +52,12 @@ _EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels'
 
 
 class Store:
-  """The file; one thread of a process at a time."""
+  """See `stores.Store`, and `Reads` and `Change` there: the file is all three.
+
+  Nothing is read ahead, since a query costs little.
+  """
+
+  errors: type[Exception] = sqlite3.Error
 
   def __init__(self, directory: pathlib.Path):
     """Opens the file, and makes it if it is not there.
@@ -62,7 +68,9 @@ class Store:
     Raises:
       types.InputError: it is no such file, or can't be used.
     """
+    self.where = str(directory)
     self._where = directory / FILE
+    self._lock = directory / _LOCK
     with self._named():
       directory.mkdir(mode=0o700, parents=True, exist_ok=True)
       self._connection = sqlite3.connect(
@@ -73,7 +81,7 @@ class Store:
         cached_statements=256,
       )
       run = self._connection.execute
-      run('PRAGMA journal_mode = WAL')
+      self._write_ahead()
       # FULL: a commit is on disk when it returns.
       run('PRAGMA synchronous = FULL')
       run('PRAGMA cache_size = -65536')
@@ -84,10 +92,23 @@ class Store:
           f'{self._where}: is of version {version}, expected {_VERSION}'
         )
       if not version:
-        with self.writing():
+        with self.writing(records.Asked()):
           for statement in _TABLES.split(';'):
             run(statement)
           run(f'PRAGMA user_version = {_VERSION}')
+
+  def _write_ahead(self) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+      try:
+        self._connection.execute('PRAGMA journal_mode = WAL')
+        return
+      except sqlite3.OperationalError as error:
+        # Of a new file that others open too, SQLite doesn't wait for them.
+        is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+        if not is_busy or time.monotonic() > until:
+          raise
+      time.sleep(0.01)
 
   @contextlib.contextmanager
   def _named(self) -> Iterator[None]:
@@ -102,11 +123,19 @@ class Store:
     self._connection.close()
 
   @contextlib.contextmanager
-  def writing(self) -> Iterator[None]:
-    """A change: all of it is kept, or none."""
+  def alone(self) -> Iterator[None]:
+    """See `stores.Store`."""
+    with open(self._lock, 'w', encoding='utf-8') as file:
+      fcntl.flock(file, fcntl.LOCK_EX)
+      yield
+
+  @contextlib.contextmanager
+  def writing(self, asked: records.Asked) -> Iterator[Store]:
+    """See `stores.Store`."""
+    del asked
     self._connection.execute('BEGIN IMMEDIATE')
     try:
-      yield
+      yield self
       self._connection.execute('COMMIT')
     except BaseException:
       if self._connection.in_transaction:
@@ -114,11 +143,12 @@ class Store:
       raise
 
   @contextlib.contextmanager
-  def reading(self) -> Iterator[None]:
-    """Reads within see one commit."""
+  def reading(self, asked: records.Asked) -> Iterator[Store]:
+    """See `stores.Store`."""
+    del asked
     self._connection.execute('BEGIN')
     try:
-      yield
+      yield self
     finally:
       self._connection.execute('COMMIT')
 
@@ -160,10 +190,11 @@ class Store:
     )
     return _event(found[0]) if found else None
 
-  def put_labels(self, event: int, labels: Any) -> None:
+  def put_labels(self, event: records.Event, labels: Any) -> None:
     """Replaces the labels of a row."""
     self._connection.execute(
-      'UPDATE events SET labels = ? WHERE id = ?', (json.dumps(labels), event)
+      'UPDATE events SET labels = ? WHERE id = ?',
+      (json.dumps(labels), event.id),
     )
 
   def add_visit(self, owner: str, time: int) -> records.Visit:
@@ -197,11 +228,12 @@ class Store:
     )
     self._connection.execute('DELETE FROM visits WHERE id = ?', (gone,))
 
-  def add_counts(self, counts: Counter[tuple[str, int]]) -> None:
-    """Adds to counters: {(key, ms): number}."""
+  def add_counts(self, counts: Counter[records.Count]) -> None:
+    """Adds to counters."""
     of_blocks: Counter[tuple[str, int, int]] = Counter()
-    for (key, time), number in counts.items():
-      for level, block in counters.blocks(time):
+    for at, number in counts.items():
+      key = f'{at.key}:{at.what}:{at.value}'
+      for level, block in counters.blocks(at.time):
         of_blocks[key, level, block] += number
     self._connection.executemany(
       'INSERT INTO counters VALUES (?, ?, ?, ?) ON CONFLICT'
@@ -306,13 +338,16 @@ class Store:
     )
     return (item for (item,) in cursor)
 
-  def count(self, key: str, time: int) -> int:
+  def count(self, key: str, what: str, value: str, time: int) -> int:
     """What a counter has of earlier times.
 
     Args:
-      key: of the counter.
+      key: `user` or `item`.
+      what: is counted.
+      value: of the key.
       time: ms.
     """
+    name = f'{key}:{what}:{value}'
     asked: list[Any] = []
     parts = []
     for level, first, end in counters.before(time):
@@ -321,7 +356,7 @@ class Store:
         f'SELECT n FROM counters WHERE key = ? AND level = {level}{low}'
         ' AND block < ?'
       )
-      asked += [key, *(() if first is None else (first,)), end]
+      asked += [name, *(() if first is None else (first,)), end]
     query = f'SELECT coalesce(sum(n), 0) FROM ({" UNION ALL ".join(parts)})'
     return self._rows(query, *asked)[0][0]
 

@@ -18,7 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
 from rmtl_jax.server.state import labels as labels_lib
-from rmtl_jax.server.state import reading, records, sqlite
+from rmtl_jax.server.state import reading, records, stores
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
@@ -53,6 +53,10 @@ class Shape:
         return boundary
     return _FOREVER
 
+  def asked(self, rows: Sequence[reading.Row] = ()) -> records.Asked:
+    """What a store is told of rows."""
+    return records.Asked(rows, self.idle_ms, labels_lib.counted(self.tasks))
+
   def described(self) -> dict[str, object]:
     """What must stay for a state to go on."""
     return {
@@ -86,12 +90,12 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
 
 
 def append(
-  store: sqlite.Store, of: Shape, rows: Iterable[reading.Row]
+  store: stores.Change, of: Shape, rows: Iterable[reading.Row]
 ) -> Counter[str]:
-  """Adds rows that were shown, within `store.writing`.
+  """Adds rows that were shown.
 
   Args:
-    store: keeps the state.
+    store: of `Store.writing` for these rows.
     of: its shape.
     rows: in any order; mostly in that of time.
 
@@ -110,10 +114,10 @@ def append(
 class _Change:
   """Rows of one change."""
 
-  def __init__(self, store: sqlite.Store, of: Shape):
+  def __init__(self, store: stores.Change, of: Shape):
     self.found: Counter[str] = Counter()
     self._store, self._shape = store, of
-    self._counts: Counter[tuple[str, int]] = Counter()
+    self._counts: Counter[records.Count] = Counter()
     self._clock: int | None = store.fact('clock')
 
   def add(self, row: reading.Row) -> None:
@@ -144,7 +148,7 @@ class _Change:
     )
     for key, value in (('user', row.user), ('item', row.item)):
       if value is not None:
-        self._counts[f'{key}:rows:{value}', row.time] += 1
+        self._counts[records.Count(key, 'rows', value, row.time)] += 1
     self._clock = max(
       row.time, row.time if self._clock is None else self._clock
     )
@@ -178,7 +182,7 @@ class _Change:
       self.found['repeated'] += 1
       return
     self._reopened(visit)
-    self._store.put_labels(event.id, labels)
+    self._store.put_labels(event, labels)
     self.found['changed'] += 1
 
   def _reopened(self, visit: records.Visit) -> records.Visit:
@@ -196,7 +200,7 @@ class _Change:
       for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
         for key, value in (('user', event.user), ('item', event.item)):
           if value is not None:
-            self._counts[f'{key}:{what}:{value}', time] += sign
+            self._counts[records.Count(key, what, value, time)] += sign
 
   def finish(self) -> None:
     """Puts visits that have rested into the counters, and writes those."""
@@ -227,14 +231,19 @@ class Session:
 
 
 class Look:
-  """Reads the state for the rows of one request, within `Store.reading`."""
+  """Reads the state for rows to predict for."""
 
-  def __init__(self, store: sqlite.Store, of: Shape):
-    """Nothing is read yet."""
+  def __init__(self, store: stores.Reads, of: Shape):
+    """Nothing is read yet.
+
+    Args:
+      store: of `Store.reading` for these rows.
+      of: the state's shape.
+    """
     self._store, self._shape = store, of
     self._sessions: dict[tuple[str, int], Session] = {}
     self._rates: dict[tuple[str, str, int], Counter[str]] = {}
-    self._numbers: dict[tuple[str, int], int] = {}
+    self._numbers: dict[records.Count, int] = {}
     self._own: dict[tuple[str, int, str], dict[str, Counter[str]]] = {}
 
   def session(self, row: reading.Row) -> Session:
@@ -261,12 +270,12 @@ class Look:
 
   def rows(self, key: str, value: str, time: int) -> int:
     """How many earlier rows of a user or an item there are."""
-    return self._number(f'{key}:rows:{value}', time)
+    return self._number(records.Count(key, 'rows', value, time))
 
-  def _number(self, key: str, time: int) -> int:
-    if (key, time) not in self._numbers:
-      self._numbers[key, time] = self._store.count(key, time)
-    return self._numbers[key, time]
+  def _number(self, at: records.Count) -> int:
+    if at not in self._numbers:
+      self._numbers[at] = self._store.count(*at)
+    return self._numbers[at]
 
   def pair(self, row: reading.Row) -> tuple[int, int | None]:
     """Earlier rows of a row's user and item: number, time of the last."""
@@ -293,7 +302,7 @@ class Look:
     own = self._of_session(row, key).get(value, Counter())
     sums = []
     for what in (f's{task}', labels_lib.rows_count(self._shape.tasks, task)):
-      closed = self._number(f'{key}:{what}:{value}', row.time)
+      closed = self._number(records.Count(key, what, value, row.time))
       sums.append(closed + open_[what] - own[what])
     return sums[0], sums[1]
 

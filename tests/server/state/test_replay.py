@@ -88,8 +88,8 @@ def of_all_rows(scorer, raw):
 class Replay:
   """A state to which rows come one by one."""
 
-  def __init__(self, scorer, directory):
-    self.keeper = keeper_lib.Keeper(scorer, str(directory))
+  def __init__(self, scorer, place):
+    self.keeper = keeper_lib.Keeper(scorer, place)
     self.keeper.take_up(scorer)
     self.model = self.keeper._readers[id(scorer)]
     self.store, self.shape = self.keeper._writes, self.keeper._shape
@@ -99,16 +99,16 @@ class Replay:
     return list(self.model.rows(table, scored=False))
 
   def features(self, row):
-    with self.store.reading():
-      look = state_lib.Look(self.store, self.shape)
+    with self.store.reading(self.shape.asked([row])) as reads:
+      look = state_lib.Look(reads, self.shape)
       return {
         name.removeprefix(groups.PREFIX): make(look, [row])[0].as_py()
         for name, make in self.model.columns
       }
 
   def post(self, *rows):
-    with self.store.writing():
-      return state_lib.append(self.store, self.shape, rows)
+    with self.store.writing(self.shape.asked(rows)) as change:
+      return state_lib.append(change, self.shape, rows)
 
 
 def check(replay, raw, expected, every=1):
@@ -128,11 +128,11 @@ def check(replay, raw, expected, every=1):
 
 
 @pytest.mark.parametrize('seed', [3, 4])
-def test_features_are_those_of_training(tmp_path, seed):
+def test_features_are_those_of_training(place, tmp_path, seed):
   raw = in_order(past_run.log(400, seed=seed))
   scorer = scorer_of(tmp_path / 'run', raw)
   expected = of_all_rows(scorer, raw)
-  assert check(Replay(scorer, tmp_path / 'state'), raw, expected) > 300
+  assert check(Replay(scorer, place), raw, expected) > 300
   # Each says something of some rows.
   for name in scorer.needs.columns:
     if name != 'asof_history':
@@ -140,29 +140,25 @@ def test_features_are_those_of_training(tmp_path, seed):
       assert len({*column}) > 2, name
 
 
-def test_labels_of_every_kind(tmp_path):
+def test_labels_of_every_kind(place, tmp_path):
   raw = with_likes(in_order(past_run.log(400, seed=6)))
   scorer = scorer_of(tmp_path / 'run', raw, KINDS_OF_LABELS)
-  check(
-    Replay(scorer, tmp_path / 'state'), raw, of_all_rows(scorer, raw), every=2
-  )
+  check(Replay(scorer, place), raw, of_all_rows(scorer, raw), every=2)
 
 
 @pytest.mark.parametrize('key', ['user', 'item'])
-def test_logs_without_a_key(tmp_path, key):
+def test_logs_without_a_key(place, tmp_path, key):
   raw, schema = past_run.log_without(key)
   raw = in_order(raw.slice(0, 300))
   scorer = scorer_of(tmp_path / 'run', raw, schema, **NO_ENCODERS)
-  check(
-    Replay(scorer, tmp_path / 'state'), raw, of_all_rows(scorer, raw), every=2
-  )
+  check(Replay(scorer, place), raw, of_all_rows(scorer, raw), every=2)
 
 
-def test_rows_in_any_order_and_labels_that_come_later(tmp_path):
+def test_rows_in_any_order_and_labels_that_come_later(place, tmp_path):
   """The state is the same in the end, whatever the order of what came."""
   raw = in_order(past_run.log(400, seed=5))
   scorer = scorer_of(tmp_path / 'run', raw)
-  replay = Replay(scorer, tmp_path / 'state')
+  replay = Replay(scorer, place)
   rows = replay.rows(raw)
   nothing = tuple((None, time) for _, time in rows[0].labels)
   rng = np.random.default_rng(0)
@@ -182,10 +178,10 @@ def test_rows_in_any_order_and_labels_that_come_later(tmp_path):
       assert found == {name: wanted[name] for name in found}, row
 
 
-def test_posting_again_changes_nothing(tmp_path):
+def test_posting_again_changes_nothing(place, tmp_path):
   raw = in_order(past_run.log(200, seed=5))
   scorer = scorer_of(tmp_path / 'run', raw)
-  replay = Replay(scorer, tmp_path / 'state')
+  replay = Replay(scorer, place)
   rows = replay.rows(raw)
   replay.post(*rows)
   before = [replay.features(row) for row in rows[-20:]]
@@ -193,11 +189,11 @@ def test_posting_again_changes_nothing(tmp_path):
   assert [replay.features(row) for row in rows[-20:]] == before
 
 
-def test_predictions_equal_those_with_a_history(tmp_path):
+def test_predictions_equal_those_with_a_history(place, tmp_path):
   """All of it: sessions, histories, and candidates of one time together."""
   raw = in_order(past_run.log(500, seed=8))
   scorer = scorer_of(tmp_path / 'run', raw)
-  keeper = keeper_lib.Keeper(scorer, str(tmp_path / 'state'))
+  keeper = keeper_lib.Keeper(scorer, place)
   keeper.take_up(scorer)
   from rmtl_jax.server import models, scoring
 

@@ -1,0 +1,53 @@
+"""Names and texts of what Redis keeps; see redis_scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from rmtl_jax.server.state import counters, records
+
+# Blocks of all levels stand in one order: numbers of blocks are smaller than
+# half of this, and all of it is smaller than the 2**53 that scores can tell.
+_LEVEL = 1 << 50
+
+
+def dumps(value: Any) -> str:
+  """Compact JSON; scripts rely on its form."""
+  return json.dumps(value, separators=(',', ':'))
+
+
+def event(found: list[Any]) -> records.Event:
+  """An event from its JSON."""
+  return records.Event(*found)
+
+
+def visit(found: list[Any]) -> records.Visit:
+  """A visit from its JSON."""
+  return records.Visit(*found[:-1], open=bool(found[-1]))
+
+
+def in_order(events: list[records.Event]) -> list[records.Event]:
+  """Events in the order of time."""
+  return sorted(events, key=lambda event: (event.time, event.id))
+
+
+def pair(user: str, item: str) -> str:
+  """The name of a user and an item, which no other two have."""
+  return f'{len(user)}:{user}:{item}'
+
+
+def blocks(time: int) -> Iterator[int]:
+  """Scores of the blocks that a time lies in."""
+  for level, block in counters.blocks(time):
+    yield level * _LEVEL + block
+
+
+def before(time: int) -> list[tuple[str, str]]:
+  """Ranges of scores that hold all earlier times, each once."""
+  found = []
+  for level, first, end in counters.before(time):
+    start = level * _LEVEL + (-_LEVEL // 2 if first is None else first)
+    found.append((str(start), f'({level * _LEVEL + end}'))
+  return found

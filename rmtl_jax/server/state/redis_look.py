@@ -1,0 +1,128 @@
+"""What one commit in Redis says to rows to predict for, read at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rmtl_jax.server.state import records, redis_keys
+
+# Items of a user that are read at a time.
+_PAGE = 128
+
+
+def read(
+  asked: records.Asked,
+  script: Callable[[str], Sequence[bytes]],
+  page: Callable[[str, int, int, int], Sequence[bytes]],
+) -> Look:
+  """Reads all that the rows may need, but for the users' items.
+
+  Args:
+    asked: the rows.
+    script: runs redis_scripts.LOOK.
+    page: items of a user, before a time, from a place on, so many.
+  """
+  rows = asked.rows
+  sessions = _unique(row.owner for row in rows if row.session is not None)
+  near = _unique((row.owner, row.time) for row in rows if row.session is None)
+  times = _unique(row.time for row in rows)
+  place = {time: n for n, time in enumerate(times, 1)}
+  keyed = _unique(
+    (f'{key}:{value}', row.time)
+    for row in rows
+    for key, value in (('user', row.user), ('item', row.item))
+    if value is not None
+  )
+  open_ = _unique(key for key, _ in keyed)
+  pairs = _unique(
+    (row.user, row.item, row.time)
+    for row in rows
+    if row.user is not None and row.item is not None
+  )
+  question = {
+    'sessions': sessions,
+    'near': [(owner, str(time)) for owner, time in near],
+    'names': asked.counts,
+    'ranges': [redis_keys.before(time) for time in times],
+    'counts': [(key, str(place[time])) for key, time in keyed],
+    'open': open_,
+    'pairs': [
+      (redis_keys.pair(user, item), str(time)) for user, item, time in pairs
+    ],
+  }
+  found = [json.loads(text) for text in script(redis_keys.dumps(question))]
+  answers = [
+    dict(zip(of, one, strict=True))
+    for of, one in zip(
+      (sessions, near, keyed, open_, pairs), found, strict=True
+    )
+  ]
+  return Look(answers, {name: n for n, name in enumerate(asked.counts)}, page)
+
+
+def _unique(values: Any) -> list[Any]:
+  return list(dict.fromkeys(values))
+
+
+class Look:
+  """See `stores.Reads`."""
+
+  def __init__(
+    self,
+    answers: Sequence[dict[Any, Any]],
+    names: dict[str, int],
+    page: Callable[[str, int, int, int], Sequence[bytes]],
+  ):
+    """Takes what `read` has found."""
+    self._sessions, self._near, self._counts, self._open, self._pairs = answers
+    self._names, self._page = names, page
+    self._events: dict[int, list[Any]] = {}
+
+  def _visits(self, found: list[Any]) -> list[records.Visit]:
+    visits = [(redis_keys.visit(visit), events) for visit, events in found]
+    self._events |= {visit.id: events for visit, events in visits}
+    return sorted((v for v, _ in visits), key=lambda visit: visit.first)
+
+  def visits(self, owner: str) -> list[records.Visit]:
+    """See `stores.Reads`."""
+    return self._visits(self._sessions[owner])
+
+  def near(self, owner: str, low: int, high: int) -> list[records.Visit]:
+    """See `stores.Reads`."""
+    found = self._visits(self._near[owner, high])
+    return [visit for visit in found if visit.reach >= low]
+
+  def events(self, visits: Sequence[int]) -> list[records.Event]:
+    """See `stores.Reads`."""
+    return redis_keys.in_order(
+      [redis_keys.event(one) for visit in visits for one in self._events[visit]]
+    )
+
+  def open_events(
+    self, key: str, value: str
+  ) -> list[tuple[records.Event, int]]:
+    """See `stores.Reads`."""
+    events, visits = self._open[f'{key}:{value}']
+    last = {visit.id: visit.last for visit in map(redis_keys.visit, visits)}
+    return [
+      (event, last[event.visit]) for event in map(redis_keys.event, events)
+    ]
+
+  def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
+    """See `stores.Reads`."""
+    count, last = self._pairs[user, item, time]
+    return count, None if last is None else int(last)
+
+  def shown(self, user: str, time: int) -> Iterator[str]:
+    """See `stores.Reads`; rows are only ever added, so pages fit together."""
+    start = 0
+    while page := self._page(user, time, start, _PAGE):
+      for member in page:
+        yield member.rpartition(b'\0')[0].decode()
+      start += len(page)
+
+  def count(self, key: str, what: str, value: str, time: int) -> int:
+    """See `stores.Reads`."""
+    return self._counts[f'{key}:{value}', time][self._names[what]]

@@ -1,0 +1,230 @@
+"""What a state asks of the store that keeps it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from rmtl_jax import extras
+from rmtl_jax.server.state import records, sqlite
+
+_URL = re.compile(r'[a-zA-Z][\w+.-]*://')
+
+
+class Reads(Protocol):
+  """One commit, for the rows that it was asked for."""
+
+  def visits(self, owner: str) -> Sequence[records.Visit]:
+    """All visits of an owner, in the order of time."""
+    ...
+
+  def near(self, owner: str, low: int, high: int) -> Sequence[records.Visit]:
+    """Visits of an owner that reach into a range of time.
+
+    Args:
+      owner: whose.
+      low: ms.
+      high: ms; no more than two rests later.
+
+    Returns:
+      In the order of time.
+    """
+    ...
+
+  def events(self, visits: Sequence[int]) -> Sequence[records.Event]:
+    """The rows of visits, in the order of time."""
+    ...
+
+  def open_events(
+    self, key: str, value: str
+  ) -> Sequence[tuple[records.Event, int]]:
+    """Rows that are not in the counters yet, and when their visit ended.
+
+    Args:
+      key: `user` or `item`.
+      value: of the key.
+    """
+    ...
+
+  def pair(self, user: str, item: str, time: int) -> tuple[int, int | None]:
+    """Earlier rows of a user with an item: how many, and the last one's time.
+
+    Args:
+      user: who.
+      item: what.
+      time: ms.
+    """
+    ...
+
+  def shown(self, user: str, time: int) -> Iterable[str]:
+    """Items of a user's earlier rows, the last first.
+
+    Args:
+      user: who.
+      time: ms.
+    """
+    ...
+
+  def count(self, key: str, what: str, value: str, time: int) -> int:
+    """What a counter has of earlier times.
+
+    Args:
+      key: `user` or `item`.
+      what: is counted (`rows`, or see labels.told).
+      value: of the key.
+      time: ms.
+    """
+    ...
+
+
+class Change(Protocol):
+  """A change, which sees what it has changed; one writer at a time."""
+
+  def fact(self, name: str) -> Any:
+    """What is kept under a name; None for nothing."""
+    ...
+
+  def put_fact(self, name: str, value: Any) -> None:
+    """Keeps JSON under a name."""
+    ...
+
+  def find_event(self, identity: bytes) -> records.Event | None:
+    """The row with an identity."""
+    ...
+
+  def add_event(self, event: records.Event, identity: bytes) -> None:
+    """Adds a row; its `id` is ignored."""
+    ...
+
+  def put_labels(self, event: records.Event, labels: Any) -> None:
+    """Replaces the labels of a row."""
+    ...
+
+  def visits(self, owner: str) -> Sequence[records.Visit]:
+    """See `Reads.visits`."""
+    ...
+
+  def near(self, owner: str, low: int, high: int) -> Sequence[records.Visit]:
+    """See `Reads.near`."""
+    ...
+
+  def events(self, visits: Sequence[int]) -> Sequence[records.Event]:
+    """See `Reads.events`."""
+    ...
+
+  def visit(self, number: int) -> records.Visit:
+    """The visit with an id."""
+    ...
+
+  def rested(self, time: int, most: int) -> Sequence[records.Visit]:
+    """Open visits whose last row is earlier, the earliest first."""
+    ...
+
+  def add_visit(self, owner: str, time: int) -> records.Visit:
+    """Adds a visit of one moment."""
+    ...
+
+  def put_visit(self, visit: records.Visit) -> None:
+    """Replaces a visit."""
+    ...
+
+  def put_open(self, visit: records.Visit) -> None:
+    """Says of a visit and its rows whether they are in the counters."""
+    ...
+
+  def join_visits(self, kept: int, gone: int) -> None:
+    """Moves all rows of one visit to another and deletes it."""
+    ...
+
+  def add_counts(self, counts: Counter[records.Count]) -> None:
+    """Adds to counters."""
+    ...
+
+
+class Store(Protocol):
+  """A store; one thread at a time.
+
+  Attributes:
+    errors: raised when it can't be read or written for now.
+    where: names it for a person, without secrets.
+  """
+
+  errors: type[Exception]
+  where: str
+
+  def reading(
+    self, asked: records.Asked
+  ) -> contextlib.AbstractContextManager[Reads]:
+    """Reads within see one commit.
+
+    Args:
+      asked: the rows that are read for.
+    """
+    ...
+
+  def writing(
+    self, asked: records.Asked
+  ) -> contextlib.AbstractContextManager[Change]:
+    """A change: all of it is kept when the block ends, or none.
+
+    Args:
+      asked: the rows that it adds.
+    """
+    ...
+
+  def alone(self) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes out of the same block."""
+    ...
+
+  def size(self) -> int:
+    """How many rows there are."""
+    ...
+
+  def close(self) -> None:
+    """Closes what is open."""
+    ...
+
+
+def is_url(where: str) -> bool:
+  """Whether a state is kept by a server, not in a directory."""
+  return _URL.match(where) is not None
+
+
+def check(where: str) -> None:
+  """Checks what a state's place says, before anything is opened.
+
+  Raises:
+    types.InputError: it is no place that a state can be in, or needs a package
+      that is not installed. Says nothing of a URL, which may hold a password.
+  """
+  if is_url(where):
+    extras.require('redis', '--state=redis://...')
+    from rmtl_jax.server.state import redis_url
+
+    redis_url.read(where)
+
+
+def open_stores(where: str) -> tuple[Store, Store]:
+  """Opens a store, and makes it if it is not there.
+
+  Args:
+    where: a directory, or the URL of a Redis.
+
+  Returns:
+    For a thread that reads and for one that writes.
+
+  Raises:
+    types.InputError: it can't be used.
+  """
+  if not is_url(where):
+    directory = pathlib.Path(where)
+    return sqlite.Store(directory), sqlite.Store(directory)
+  check(where)
+  from rmtl_jax.server.state import redis_store
+
+  store = redis_store.Store(where)
+  return store, store
