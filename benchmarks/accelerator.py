@@ -112,7 +112,8 @@ def run(part: Part, path: pathlib.Path, tiny: bool) -> dict[str, Any]:
     path: file for its result.
     tiny: whether with its small sizes.
   """
-  environment = dict(os.environ)
+  # The last line of a traceback that is not shortened is its error.
+  environment = {**os.environ, 'JAX_TRACEBACK_FILTERING': 'off'}
   if part.precision:
     environment['JAX_DEFAULT_MATMUL_PRECISION'] = part.precision
   begin = time.perf_counter()

@@ -98,7 +98,7 @@ def steps(spec: types.FeatureSpec) -> dict[str, Any]:
     return (optax.apply_updates(params, updates), moments), {'loss': value}
 
   def of(fields):
-    starts = embeddings.offsets(fields)[:-1].astype(np.int32)
+    starts = embeddings.offsets(fields)[None, None, :-1].astype(np.int32)
     return lambda *args: step(*args, starts=starts)
 
   small = rows_lib.small_spec(spec, _LOOKUPS.value)
