@@ -119,11 +119,11 @@ manifest = rmtl_jax.prepare(
 )
 print(rmtl_jax.summary(manifest))
 
-config = rmtl_jax.preset('plain')
-config = dataclasses.replace(
-  config,
-  pretrain=dataclasses.replace(config.pretrain, max_epochs=4 if quick else 10),
-)
+config = rmtl_jax.preset('recommended', manifest)
+if quick:
+  config = dataclasses.replace(
+    config, pretrain=dataclasses.replace(config.pretrain, max_epochs=6)
+  )
 live = rmtl_jax.Progress(sys.stdout)
 record = rmtl_jax.train(
   config,

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from rmtl_jax import cli, run
 from rmtl_jax.config import flags as config_flags
 from rmtl_jax.library import importance
+from rmtl_jax.server import serve
 from rmtl_jax.serving.export import writer as export_writer
+from rmtl_jax.serving.monitoring import judge
+from rmtl_jax.studies.backtest import backtest
 from rmtl_jax.studies.comparison import compare
 from rmtl_jax.studies.tuning import tune
 from tests.faults import fuzz_targets, fuzz_worker, mutations
@@ -89,6 +92,18 @@ def _base(command: str, directory: pathlib.Path) -> list[str]:
     'report': [f'--workdir={directory}/run', f'--output={directory}/page'],
     'prune': [f'--workdir={directory}/run'],
     'importance': [f'--workdir={directory}/run'],
+    'monitor': [
+      f'--workdir={directory}/run',
+      f'--log={directory}/rows.parquet',
+      f'--output={directory}/page',
+    ],
+    'serve': [f'--workdir={directory}/run', '--port=0'],
+    'backtest': [
+      f'--workdir={directory}/new',
+      *('--source=table', f'--raw_dir={directory}/raw/log.csv'),
+      f'--schema={directory}/schema.json',
+      '--any_dates',
+    ],
   }[command]
 
 
@@ -116,6 +131,9 @@ def _stubs():
       (tune, 'tune'),
       (export_writer, 'export'),
       (importance, 'importance'),
+      (judge, 'monitor'),
+      (serve, 'listen'),
+      (backtest, 'backtest'),
     ):
       patch.setattr(module, name, stop)
     yield patch

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rmtl_jax.data import parquet
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation.extending import encoding, files, settings
 
@@ -33,7 +34,8 @@ def extend(
     if not added:
       files.link(base.directory / name, directory / name)
       continue
-    known = pq.read_table(base.directory / name)
+    with parquet.open_file(base.directory / name) as file:
+      known = file.read()
     width = field.details['vectors']['width']
     zeros = pa.array(
       list(np.zeros((added, width), np.float32)),

@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from rmtl_jax import json_files, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.preparation import sql
 from rmtl_jax.preparation.description import drift
@@ -95,6 +96,12 @@ def iso(ms: int) -> str:
   return found.strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3]
 
 
+def _times(path: pathlib.Path) -> pa.ChunkedArray:
+  """Of a file of prepared rows."""
+  with parquet.open_file(path) as file:
+    return file.read(['timestamp'])['timestamp']
+
+
 def last_row(
   config: prepare_config.PrepareConfig,
   scratch: pathlib.Path,
@@ -119,9 +126,7 @@ def last_row(
       ' other'
     )
   found = max(
-    pc.call_function(
-      'max', [pq.read_table(scratch / name, columns=['timestamp'])['timestamp']]
-    ).as_py()
+    pc.call_function('max', [_times(scratch / name)]).as_py()
     for split in manifest.splits.values()
     for name in split.files
   )
