@@ -128,7 +128,7 @@ def execute(values: flags.FlagValues) -> int:
     if not math.isfinite(value(name)):
       raise types.InputError(f'--{name}: expected a finite number')
   token = _token(value('token_file'))
-  for package in ('starlette', 'uvicorn', 'prometheus_client'):
+  for package in ('starlette', 'uvicorn', 'prometheus_client', 'flatbuffers'):
     extras.require(package, 'rmtl serve')
   from rmtl_jax.server.state import stores
 

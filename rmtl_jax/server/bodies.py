@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import pyarrow as pa
+from flatbuffers import encode, packer
+from flatbuffers import table as tables
 
 from rmtl_jax import types
 from rmtl_jax.data import parquet
@@ -15,6 +17,11 @@ JSON = 'application/json'
 ARROW = 'application/vnd.apache.arrow.stream'
 # What rows are called in errors.
 WHERE = 'request'
+# Rows times columns. A body of a few MB can name a hundred thousand columns in
+# one of its rows, and every other row has them too.
+_MOST_CELLS = 2_000_000
+# Numbers of fields in Arrow's Message.fbs.
+_HEADER, _DICTIONARY_DATA, _COMPRESSION = 2, 1, 3
 
 
 class Refused(types.InputError):
@@ -78,6 +85,8 @@ def _of_json(body: bytes, most: int) -> pa.Table:
     if not isinstance(row, dict):
       raise Refused(f'{WHERE}: row {number}: expected an object')
     names |= dict.fromkeys(row)
+    if len(names) * len(rows) > _MOST_CELLS:
+      raise Refused(f'{WHERE}: row {number}: too many columns', 413)
   columns = {
     name: _column(name, [row.get(name) for row in rows]) for name in names
   }
@@ -155,6 +164,10 @@ def _kind(value: Any) -> str:
 def _of_arrow(body: bytes, most: int) -> pa.Table:
   batches, count = [], 0
   try:
+    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
+      if _is_compressed(message):
+        # A small body may hold gigabytes.
+        raise Refused(f'{WHERE}: is compressed; send it as it is', 415)
     with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
       for batch in stream:
         count += batch.num_rows
@@ -168,6 +181,19 @@ def _of_arrow(body: bytes, most: int) -> pa.Table:
     raise Refused(
       f'{WHERE}: not readable as an Arrow stream: {first}'
     ) from None
+
+
+def _is_compressed(message: pa.Message) -> bool:
+  """Whether buffers of a message, which Arrow has verified, are compressed."""
+  if message.type not in ('record batch', 'dictionary'):
+    return False
+  data = bytes(message.metadata)
+  found = tables.Table(data, encode.Get(packer.uoffset, data, 0))
+  below = [_HEADER] + [_DICTIONARY_DATA] * (message.type == 'dictionary')
+  for field in below:
+    place = found.Offset(4 + 2 * field)
+    found = tables.Table(data, found.Indirect(place + found.Pos))
+  return bool(found.Offset(4 + 2 * _COMPRESSION))
 
 
 def _check_count(count: int, most: int) -> None:
