@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
       'train',
       '--preset=paper',
       '--stage=pretrain',
-      f'--backbone={_BACKBONE.value}',
+      f'--config.backbone={_BACKBONE.value}',
       f'--config.pretrain.max_epochs={_EPOCHS.value}',
       f'--data_dir={data}',
       f'--workdir={run}',
