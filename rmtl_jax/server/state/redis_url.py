@@ -1,4 +1,4 @@
-"""What the URL of a state's Redis says, of which errors tell no secret."""
+"""The URL of a state's Redis; errors never show what is secret in it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def parse_step(text: str) -> int:
 
 
 def plan(last: int, count: int, step: int) -> list[Day]:
-  """Days 0 to `count`, whose last one ends behind the log's last row.
+  """Days 0 to `count`; the last one ends after the log's last row.
 
   Days of whole days begin at midnight (UTC).
 
