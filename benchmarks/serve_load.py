@@ -7,8 +7,8 @@ with all as-of features, exports them, and starts a server of each; the second
 with the log as its history. A third server has the first one's fields and
 look-ups, and LightGBM in place of the network. wrk asks each for 1, 10 and 100
 candidates over 1, 8 and 64 connections; each connection asks again as soon as
-it is answered. Then events, one row a request. Last, one server is asked for
-`--memory_seconds`, and its memory is read meanwhile. With `--redis=URL`, only
+it is answered. Then events, one row a request. Last, one server answers
+`--memory_requests`, and its memory is read meanwhile. With `--redis=URL`, only
 the second model is served, with its state in SQLite and in that Redis.
 """
 
@@ -280,13 +280,13 @@ def measure_events(
 
 
 def memory(
-  server: Server, today: pa.Table, seconds: int
+  server: Server, today: pa.Table, wanted: int
 ) -> list[dict[str, float]]:
-  """Requests so far and the memory then, at equal distances."""
-  requests = bodies(today, 10, 200, labels=False)
-  found = []
-  for _ in range(max(1, seconds // 10)):
-    load(server, '/v1/predict', requests, 8, 10)
+  """Requests so far and the memory then, until so many were answered."""
+  requests = bodies(today, 1, 200, labels=False)
+  found = [{'requests': 0.0, 'mebibytes': server.mebibytes()}]
+  while found[-1]['requests'] < wanted:
+    load(server, '/v1/predict', requests, 64, 30)
     answered = 'rmtl_requests_total{path="/v1/predict",status="200"}'
     found.append(
       {
@@ -339,7 +339,7 @@ def main(argv: list[str]) -> int:
         events += measure_events(name, server, today, seconds)
     own = (*command, f'--workdir={past}/export', f'--state={kept}')
     with serving(*own) as server:
-      used = memory(server, today, flags.FLAGS.memory_seconds)
+      used = memory(server, today, flags.FLAGS.memory_requests)
   shown = [n for n in rows[0] if n not in ('socket_errors', 'compiled')]
   print(machine.table([{n: row[n] for n in shown} for row in rows]))
   machine.write(
@@ -376,7 +376,7 @@ def define_flags() -> None:
   """Defines the flags; not on import, since a test imports this module."""
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
   flags.DEFINE_integer('seconds', 4, 'Of a figure.')
-  flags.DEFINE_integer('memory_seconds', 60, 'Of the last part.')
+  flags.DEFINE_integer('memory_requests', 20_000, 'Of the last part.')
   flags.DEFINE_list('sizes', ['1', '10', '100'], 'Candidates of a request.')
   flags.DEFINE_list('connections', ['1', '8', '64'], 'Of the client.')
   flags.DEFINE_integer('log_rows', 60_000, 'Rows of the log.')
