@@ -93,7 +93,7 @@ class Theirs:
     for categorical, numeric, labels in self._batches:
       found = self._model(categorical, numeric)
       losses = [criterion(y, labels[:, k]) for k, y in enumerate(found)]
-      loss = sum(losses) / len(losses)
+      loss = self._torch.stack(losses).mean()
       self._model.zero_grad()
       loss.backward()
       self._optimizer.step()
