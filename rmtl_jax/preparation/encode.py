@@ -22,7 +22,6 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 
-
 # Rows in which most columns have more than one value.
 _SAMPLE = 2_048
 

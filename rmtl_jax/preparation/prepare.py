@@ -161,6 +161,7 @@ def _run(
     encoded = encode.encode(connection, rows, places, config)
     rows = asof_groups.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
+
     # Small files are written beside the others, and of a small log its past:
     # few files alone leave a core idle, and a sort of many rows needs memory.
     def write_beside(write: Callable[..., None], *args: Any) -> None:

@@ -34,7 +34,9 @@ def test_all_shapes_share_a_program():
 
 def test_an_array_that_is_too_large_is_drawn_as_it_is(monkeypatch):
   monkeypatch.setattr(draws, '_ROOM', 8)
-  found = draws.draw(lambda key, shape: jnp.zeros(shape), jax.random.key(0), (9,))
+  found = draws.draw(
+    lambda key, shape: jnp.zeros(shape), jax.random.key(0), (9,)
+  )
   assert found.shape == (9,)
 
 
