@@ -16,8 +16,13 @@ from rmtl_jax.serving import log_events
 from rmtl_jax.serving import notes as notes_lib
 from rmtl_jax.serving import past as past_lib
 from rmtl_jax.serving import rows as rows_lib
+from tests.preparation import raw_files
 from tests.server.state import test_replay
+from tests.serving import past_run
 from tests.serving import test_events as of_events
+
+# Monday 2015-06-01, 00:00 UTC.
+START = 1_433_116_800_000
 
 OWN_LABEL = of_events.SCHEMA | {
   'events': {
@@ -92,6 +97,38 @@ def check(replay, found, wanted):
   assert found == {name: wanted[name] for name in found}, wanted
 
 
+def retailrocket(directory, table):
+  """A model of RetailRocket's own files, and the events as they are posted."""
+  names = {'view': 'view', 'cart': 'addtocart', 'buy': 'transaction'}
+  posted = [
+    {
+      'timestamp': START + 1000 * row['time'],
+      'visitor': int(row['who'][1:]),
+      'event': names[row['what']],
+      'item': int(row['item'][1:]),
+    }
+    for row in table.to_pylist()
+    if row['what'] in names
+  ]
+  raw_files.write(
+    directory / 'raw' / 'events.csv',
+    [
+      'timestamp,visitorid,event,itemid,transactionid',
+      *(','.join([*map(str, row.values()), '']) for row in posted),
+    ],
+  )
+  run = past_run.prepare_run(
+    directory, source='retailrocket', raw_dir=str(directory / 'raw')
+  )
+  found = pa.Table.from_pylist(posted)
+  time = found['timestamp'].to_numpy()
+  found = found.append_column('hour', pa.array(time // 3_600_000 % 24))
+  weekday = (time // 86_400_000 + 3) % 7
+  return past_run.untrained(run), found.append_column(
+    'weekday', pa.array(weekday)
+  )
+
+
 SHOPS = {
   'sessions': (of_events.SCHEMA, lambda table: table),
   'users': (
@@ -99,6 +136,7 @@ SHOPS = {
     without_sessions,
   ),
   'own label': (OWN_LABEL, with_own_label),
+  'retailrocket': (None, without_sessions),
 }
 
 
@@ -107,8 +145,11 @@ def shop(request, tmp_path_factory):
   """A model, raw events in the order of time, and what SQL makes of them."""
   schema, change = SHOPS[request.param]
   raw = in_order(change(of_events.raw_events()), 500)
-  place = tmp_path_factory.mktemp('shop') / 'run'
-  scorer = test_replay.scorer_of(place, raw, schema)
+  place = tmp_path_factory.mktemp('shop')
+  if schema is None:
+    scorer, raw = retailrocket(place, raw)
+  else:
+    scorer = test_replay.scorer_of(place / 'run', raw, schema)
   return scorer, raw, of_all_rows(scorer, raw)
 
 
@@ -144,21 +185,27 @@ def test_events_in_any_order(place, shop):
       check(replay, replay.features(rows[number]), wanted)
 
 
-def test_predictions_equal_those_with_a_history(place, shop):
-  scorer, raw, expected = shop
+def test_predictions_are_those_of_evaluation(place, shop):
+  """With all that came before in the state, or in a history."""
+  scorer, raw, _ = shop
   keeper = keeper_lib.Keeper(scorer, place)
   keeper.take_up(scorer)
   from rmtl_jax.server import models, scoring
 
   served = models.Served(scorer, '', '', (), 0.0, most=32)
   begin = 0
-  for number in sorted(expected)[-4:]:
-    keeper.append(scorer, [raw.slice(begin, number - begin)])
+  rows = sorted(zip(*past_run.evaluated(scorer), strict=True))
+  for number, wanted in rows[:: len(rows) // 6]:
+    (counts,) = keeper.append(scorer, [raw.slice(begin, number - begin)])
+    assert isinstance(counts, dict)
+    assert sum(counts.values()) == number - begin
     begin = number
-    row = raw.slice(number, 1).drop_columns(['what'])
-    wanted = scorer.predict_proba(row, raw.slice(0, number))
+    kind = keeper._shape.events.column
+    row = raw.slice(number, 1).drop_columns([kind])
     (found,) = scoring.score(served, keeper, [row], notes_lib.Notes())
-    np.testing.assert_array_equal(found.values, wanted)
+    np.testing.assert_allclose(found.values[0], wanted, rtol=0, atol=1e-6)
+    other = scorer.predict_proba(row, raw.slice(0, number))
+    np.testing.assert_array_equal(found.values, other)
   keeper.close()
 
 
