@@ -11,8 +11,8 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import in_memory, windows
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import windows
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -173,7 +173,7 @@ def _schema(
     return None
   if given is not None:
     asked = (
-      schema_lib.parse(dict(given), 'schema')
+      schema_lib.parse(in_memory.with_places(given), 'schema')
       if isinstance(given, Mapping)
       else schema_lib.read(pathlib.Path(given))
     )

@@ -426,3 +426,20 @@ def test_two_users_do_not_become_one_number(data):
     lambda: extend(data, rows),
     "new.csv: user '01' is not written as a whole number",
   )
+
+
+def test_a_schema_in_memory_may_be_given_again(tmp_path, monkeypatch):
+  """Its files count from the working directory."""
+  monkeypatch.chdir(tmp_path)
+  vectors = pa.table({'item': ['i0', 'i1'], 'vector': [[1.0], [2.0]]})
+  pq.write_table(vectors, 'vectors.parquet')
+  item = {'column': 'item', 'vectors': {'file': 'vectors.parquet'}}
+  schema = {**SCHEMA, 'categorical': ['user', item]}
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
+  old = prepare_config.PrepareConfig(raw_dir='old.csv', data_dir='old')
+  prepare.prepare(old, schema=schema)
+  raw_files.write(tmp_path / 'new.csv', lines(20, 30))
+  new = prepare_config.PrepareConfig(
+    raw_dir='new.csv', data_dir='new', extend='old'
+  )
+  assert prepare.prepare(new, schema=schema).splits['test'].rows == 10
