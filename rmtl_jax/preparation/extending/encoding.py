@@ -269,13 +269,15 @@ def _users(
       f'CREATE VIEW {table} AS SELECT *, TRY_CAST(name AS BIGINT) AS number'
       f' FROM {table}_0'
     )
+    # 07 is not 7, so both as one number would be one user.
     wrong = connection.execute(
-      f'SELECT name FROM {table} WHERE number IS NULL ORDER BY name LIMIT 1'
+      f'SELECT name FROM {table} WHERE CAST(number AS VARCHAR) IS DISTINCT FROM'
+      ' name ORDER BY name LIMIT 1'
     ).fetchall()
     if wrong:
       raise types.InputError(
-        f'{rows.table.place}: user {wrong[0][0]!r:.80} is no whole'
-        f' number, as all users of {base.directory} are'
+        f'{rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
+        f' whole number, as all users of {base.directory} are'
       )
   joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)
   return encode.UserNumbers('u.number', joins, table if past.users else '')

@@ -140,7 +140,11 @@ def write_rows(
 
 
 def _typed(value: str, key: str, kinds: Mapping[str, str] | None) -> str:
-  return f'CAST({value} AS {kinds[key]})' if kinds else value
+  if not kinds:
+    return value
+  if kinds[key] == 'VARCHAR':
+    return sql.value_text(value)  # 118 for 118.0
+  return f'CAST({value} AS {kinds[key]})'
 
 
 def has_session(rows: source.SourceTable) -> bool:
