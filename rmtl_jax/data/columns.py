@@ -48,6 +48,16 @@ class Rows(Protocol):
     ...
 
   @property
+  def propensity(self) -> np.ndarray | None:
+    """f32[R, K], or None where the log has none."""
+    ...
+
+  @property
+  def parents(self) -> tuple[int | None, ...]:
+    """See Manifest.parents_over_all."""
+    ...
+
+  @property
   def session(self) -> np.ndarray:
     """i64[R]."""
     ...
@@ -105,6 +115,9 @@ class SplitColumns:
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
+    propensity: f32[R, K], the logged probability that a row's label is seen,
+      0 of tasks without; None: the log has none.
+    parents: see Manifest.parents_over_all; () where nobody asks.
   """
 
   categorical: np.ndarray
@@ -120,6 +133,8 @@ class SplitColumns:
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
   sampling: types.Sampling | None = None
+  propensity: np.ndarray | None = None
+  parents: tuple[int | None, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -150,9 +165,10 @@ class SplitColumns:
       self.numeric[at],
       self.labels[at],
       self.time[at],
-      np.zeros((*at.shape, 0), np.float32)
-      if self.sample_weight is None
-      else self.sample_weight[at],
+      *(
+        np.zeros((*at.shape, 0), np.float32) if values is None else values[at]
+        for values in (self.sample_weight, self.propensity)
+      ),
     )
 
 
@@ -257,6 +273,8 @@ def read_split(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
+    propensity=columns.propensity if manifest.has_propensities else None,
+    parents=manifest.parents_over_all,
   )
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
