@@ -256,6 +256,8 @@ class Batch(NamedTuple):
     row: i32[L, T], the row's position in its split, -1 in padding.
     sample_weight: f32[L, T, K] >= 0, how much a row's label counts, 0 where it
       is not observed (it is 0 there too); None: every row counts 1.
+    propensity: f32[L, T, K], the logged probability that a row's label is seen,
+      0 of tasks without; None: the log has none.
   """
 
   inputs: Inputs
@@ -265,6 +267,7 @@ class Batch(NamedTuple):
   segment: Array
   row: Array
   sample_weight: Array | None = None
+  propensity: Array | None = None
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:

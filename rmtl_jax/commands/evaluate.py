@@ -28,6 +28,15 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     'The rows to evaluate on.',
     flag_values=values,
   )
+  flags.DEFINE_enum(
+    'propensities',
+    None,
+    ['logged', 'predicted'],
+    'Of metrics with inverse propensities: those that the log has, or also what'
+    ' the model predicts for the task before; as the run has it'
+    ' (evaluation.propensities) if not given.',
+    flag_values=values,
+  )
 
 
 def execute(values: flags.FlagValues) -> int:
@@ -41,7 +50,11 @@ def execute(values: flags.FlagValues) -> int:
 
   split = common.value(values, 'split')
   record = evaluate.evaluate(
-    path, split, common.path(values, 'data_dir'), layout
+    path,
+    split,
+    common.path(values, 'data_dir'),
+    layout,
+    common.value(values, 'propensities'),
   )
   if not processes.is_first():
     return 0

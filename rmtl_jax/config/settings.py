@@ -434,6 +434,9 @@ class EvaluationConfig:
       `logloss`, each in units of that of its rate, or a weighted sum of
       metrics by their names in metrics.json, which should rise, as
       `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
+    propensities: of metrics with inverse propensities (docs/rows.md): those
+      that the log has (`logged`), or also, for tasks that come after another
+      and have none, what the model predicts for that one (`predicted`).
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -443,6 +446,7 @@ class EvaluationConfig:
   group: Literal['session', 'user'] = 'session'
   top: Positive = 10
   monitor: str = 'auc'
+  propensities: Literal['logged', 'predicted'] = 'logged'
 
 
 @dataclasses.dataclass(frozen=True)

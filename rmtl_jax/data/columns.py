@@ -53,6 +53,16 @@ class Rows(Protocol):
     ...
 
   @property
+  def propensity(self) -> np.ndarray | None:
+    """f32[R, K], or None where the log has none."""
+    ...
+
+  @property
+  def parents(self) -> tuple[int | None, ...]:
+    """See Manifest.parents_over_all."""
+    ...
+
+  @property
   def session(self) -> np.ndarray:
     """i64[R]."""
     ...
@@ -115,6 +125,9 @@ class SplitColumns:
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
+    propensity: f32[R, K], the logged probability that a row's label is seen,
+      0 of tasks without; None: the log has none.
+    parents: see Manifest.parents_over_all; () where nobody asks.
   """
 
   categorical: np.ndarray
@@ -130,6 +143,8 @@ class SplitColumns:
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
   sampling: types.Sampling | None = None
+  propensity: np.ndarray | None = None
+  parents: tuple[int | None, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -159,16 +174,16 @@ class SplitColumns:
   @property
   def features(self) -> prepared_file.Features:
     """All rows, not a copy."""
-    weight = self.sample_weight
-    if weight is None:
-      weight = np.zeros((self.rows, 0), np.float32)
     return prepared_file.Features(
       self.categorical,
       self.multi_valued,
       self.numeric,
       self.labels,
       self.time,
-      weight,
+      *(
+        np.zeros((self.rows, 0), np.float32) if values is None else values
+        for values in (self.sample_weight, self.propensity)
+      ),
     )
 
 
@@ -287,6 +302,8 @@ def read_split(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
+    propensity=columns.propensity if manifest.has_propensities else None,
+    parents=manifest.parents_over_all,
   )
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)

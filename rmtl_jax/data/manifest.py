@@ -27,7 +27,10 @@ _KEYS = {'vocabulary_owner': 'shares'}
 # Attributes of tasks that are not binary.
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
-_SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
+_SPARSE = (
+  *('weighted', 'only_after', 'negatives_kept', 'propensity'),
+  'observed',
+)
 # Entries that are in the file only where they are false.
 _USUAL = ('has_time', 'split_by_time')
 # How many quantiles a numeric field has (`details`), and their largest size.
@@ -87,6 +90,8 @@ class Task:
     only_after: whether only positives of `after` count.
     negatives_kept: the rate at which its negatives were kept in the log, or
       None.
+    propensity: whether a column `q_` plus the name has the probability that the
+      label is seen, of a positive of `after` where there is one.
   """
 
   name: str
@@ -99,6 +104,7 @@ class Task:
   weighted: bool = False
   only_after: bool = False
   negatives_kept: float | None = None
+  propensity: bool = False
 
   @property
   def is_binary(self) -> bool:
@@ -204,6 +210,20 @@ class Manifest:
   def weighted(self) -> bool:
     """Whether rows of any task have weights."""
     return any(t.weighted for t in self.tasks)
+
+  @property
+  def has_propensities(self) -> bool:
+    """Whether the log has propensities of any task."""
+    return any(t.propensity for t in self.tasks)
+
+  @property
+  def parents_over_all(self) -> tuple[int | None, ...]:
+    """For each task the place of its `after`; None if it is judged on that."""
+    places = {name: k for k, name in enumerate(self.task_names)}
+    return tuple(
+      None if t.after is None or t.only_after else places[t.after]
+      for t in self.tasks
+    )
 
   @property
   def numeric_names(self) -> tuple[str, ...]:
@@ -617,7 +637,7 @@ def _check_kind(task: Task, what: str) -> None:
 
 def _check_task_rows(task: Task, what: str) -> None:
   """Refuses what can't say which rows of a task count."""
-  for entry in ('weighted', 'only_after'):
+  for entry in ('weighted', 'only_after', 'propensity'):
     _expect(getattr(task, entry), bool, f'{what}: {entry}')
   if task.only_after and not (task.weighted and task.after is not None):
     raise types.InputError(

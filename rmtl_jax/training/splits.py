@@ -91,7 +91,7 @@ def place(
     host.categorical, host.multi_valued, host.numeric, time=host.time
   )
   device = jax.device_put(
-    loop_lib.Columns(inputs, host.labels, host.sample_weight)
+    loop_lib.Columns(inputs, host.labels, host.sample_weight, host.propensity)
   )
   return Split(host, device, config)
 
