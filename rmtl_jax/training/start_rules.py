@@ -84,6 +84,16 @@ def check(
     types.InputError: there is no pre-trained model; or names the first
       difference, and both values.
   """
+  check_settings(source, config)
+  for one in _data(source.manifest, manifest):
+    raise types.InputError(
+      f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
+      f' {one.new!r:.200} in {place}'
+    )
+
+
+def check_settings(source: workdir.Run, config: config_lib.Config) -> None:
+  """The rules of `check` that need no data."""
   if not source.has('pretrain'):
     raise types.InputError(
       f'--start_from: {source.path}: has no finished stage 1 to start from'
@@ -92,11 +102,6 @@ def check(
     raise types.InputError(
       f'--start_from: {source.path} has config.{one.what}={one.old!r:.200}, not'
       f' {one.new!r:.200}: a run goes on with the networks it starts from'
-    )
-  for one in _data(source.manifest, manifest):
-    raise types.InputError(
-      f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
-      f' {one.new!r:.200} in {place}'
     )
 
 
