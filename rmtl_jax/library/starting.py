@@ -93,7 +93,8 @@ def check(start: Start, params: Mapping[str, Any]) -> None:
     types.InputError: names the first parameter that differs.
   """
   theirs = start.asked['parameters']
-  ours = json.loads(json.dumps(dict(params), default=fitting.plain))
+  settled = {name: params[name] for name in _SETTLED}
+  ours = json.loads(json.dumps(settled, default=fitting.plain))
   for name in _SETTLED:
     if ours[name] != theirs.get(name):
       raise types.InputError(
