@@ -215,7 +215,7 @@ def _add(
     _write_past(connection, logged, stitched, past, encoded, base, directory)
   progress('drift', 0.95)
   drifted = drift.of_new_rows(
-    connection, encoded, [directory / name for name in rolled['train']]
+    connection, encoded, files.rolling(base.directory, base.manifest, 'train')
   )
   return records.manifest(
     connection,

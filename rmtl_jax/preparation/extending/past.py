@@ -36,17 +36,32 @@ USERS, EVENTS = 'users.parquet', 'events.parquet'
 _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
 
 
-def check(data_dir: pathlib.Path) -> None:
+def check(data_dir: pathlib.Path, extensions: int) -> None:
   """Refuses data that lacks its past.
+
+  Args:
+    data_dir: the data.
+    extensions: that it was made by.
 
   Raises:
     types.InputError: names what is missing.
   """
-  if not files(data_dir):
+  found = files(data_dir)
+  if not found:
     raise types.InputError(
       f'{data_dir}: has no {FOLDER}/, which extending needs: prepare it with'
       ' --keep_past'
     )
+  # Sums over what is left of them would be wrong.
+  names = {path.name for path in found}
+  for i in range(1 + extensions):
+    if rows_file(i) not in names:
+      raise types.InputError(f'{data_dir / FOLDER / rows_file(i)}: not found')
+
+
+def rows_file(number: int) -> str:
+  """The name of the file of past rows of the log, or of an extension."""
+  return f'rows-{number:05d}.parquet'
 
 
 def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
@@ -76,7 +91,7 @@ def write(
     rows,
     'p.session_id AS number, p.start',
     f'{places.whole} p ON {places.whole_condition}',
-    directory / FOLDER / 'rows-00000.parquet',
+    directory / FOLDER / rows_file(0),
   )
   if users:
     write_users(
@@ -299,7 +314,8 @@ def open_past(
     if path.is_file():
       users = sql.unique_name('known_users')
       found = stack.enter_context(sql.scan_file(path, 'parquet'))
-      connection.execute(f'CREATE VIEW {users} AS FROM {found}')
+      with sql.name_errors(path, 'not readable'):
+        connection.execute(f'CREATE VIEW {users} AS FROM {found}')
     yield Past(view, first_row, number + 1, last_row, last, users, known)
 
 

@@ -75,7 +75,7 @@ def read_base(
       f'{directory}: its splits do not follow each other in time, so nothing'
       ' can be added after them'
     )
-  past.check(directory)
+  past.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):
     raise types.InputError(
       f'data_dir: is {directory}, which is extended; name another directory'
