@@ -339,6 +339,12 @@ def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
   return list(groups.values())
 
 
+def halves(numbers: list[int]) -> list[list[int]]:
+  """Two halves of two tables or more, one of which is at fault."""
+  middle = len(numbers) // 2
+  return [numbers[:middle], numbers[middle:]]
+
+
 def of_predictions(table: pa.Table) -> bytes:
   """A table as an Arrow stream."""
   sink = pa.BufferOutputStream()

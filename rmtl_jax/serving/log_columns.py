@@ -146,6 +146,20 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   )
 
 
+def outcome_columns(manifest: manifest_lib.Manifest) -> frozenset[str]:
+  """The raw columns of the labels of all tasks, of which some may not count.
+
+  Raises:
+    types.InputError: as for `make_log_schema`.
+  """
+  schema = schema_lib.schema_of_manifest(manifest)
+  columns = [task.column for task in schema.tasks] if schema else []
+  names = [task.name for task in manifest.tasks]
+  return frozenset(
+    (*make_log_schema(manifest).labels, *(columns if schema else names))
+  )
+
+
 def label_reading(
   log_schema: LogSchema, task: source.SourceTask
 ) -> readings.Reading:

@@ -246,16 +246,17 @@ class _Model:
     waiting = bodies.alike(tables)
     while waiting:
       numbers = waiting.pop()
-      # A query costs the same for one row as for many.
-      whole = pa.concat_tables([tables[n] for n in numbers])
       try:
+        # A query costs the same for one row as for many.
+        whole = pa.concat_tables([tables[n] for n in numbers])
         rows = rows_lib.rows_of_table(whole, bodies.WHERE)
         read = iter(list(self.shown_rows(rows)))
-      except types.InputError as error:
+      # Even what nobody expects is the fault of one request, and of no other.
+      except Exception as error:
         if len(numbers) == 1:
           found[numbers[0]] = error
         else:  # whose fault it is, and in which of its rows
-          waiting += [[n] for n in numbers]
+          waiting += bodies.halves(numbers)
         continue
       for n in numbers:
         found[n] = list(itertools.islice(read, len(tables[n])))
