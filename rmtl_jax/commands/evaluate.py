@@ -24,8 +24,9 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_enum(
     'split',
     'test',
-    ['train', 'validation', 'test'],
-    'The rows to evaluate on.',
+    ['train', 'validation', 'test', 'random'],
+    'The rows to evaluate on; random: those of random exposure, where the data'
+    ' have them (random_split of prepare).',
     flag_values=values,
   )
   flags.DEFINE_enum(

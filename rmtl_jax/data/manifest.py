@@ -19,6 +19,9 @@ from rmtl_jax.config import prepare as prepare_config
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
+# A further split that data may have: rows of random exposure.
+RANDOM = 'random'
+ALL_SPLITS = (*SPLITS, RANDOM)
 KINDS = ('categorical', 'multi_valued', 'numeric')
 # In bytes; what a file's name may have beside it fits too.
 _LONGEST_NAME = 200
@@ -162,7 +165,7 @@ class Manifest:
     source: name of the reader that made the data.
     fields: features, in the order in which networks see them.
     tasks: labels, in funnel order.
-    splits: 'train', 'validation', 'test'.
+    splits: those of SPLITS, and RANDOM where the log has such rows.
     user_field: the categorical field that identifies the user, or None.
     item_field: the categorical field that identifies the item, or None.
     domain_field: the categorical field of the domain (scenario), or None.
@@ -484,10 +487,13 @@ def _splits(records: Any, what: str) -> dict[str, Split]:
     split = _build(Split, record, f'{what}: {name!r}')
     files = _expect(split.files, list, f'{what}: {name!r}: files')
     splits[name] = dataclasses.replace(split, files=tuple(files))
+  for name in splits:
+    if name not in ALL_SPLITS:
+      raise types.InputError(f'{what}: no such split: {name!r:.80}')
   for name in SPLITS:
     if name not in splits:
       raise types.InputError(f'{what} lacks {name!r}')
-  return splits
+  return {name: splits[name] for name in ALL_SPLITS if name in splits}
 
 
 def _check_fields(manifest: Manifest, path: str) -> None:

@@ -27,6 +27,7 @@ from rmtl_jax.preparation import (
   in_memory,
   label_statistics,
   labels,
+  random_split,
   session_names,
   sessions,
   source,
@@ -152,7 +153,7 @@ def _run(
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
-    places, duplicates = _find_places(
+    rows, places, duplicates = _find_places(
       connection, rows, config, rule, window.until
     )
     rows = logged = splits.without_split(connection, rows)
@@ -168,7 +169,9 @@ def _run(
       with connection.cursor() as cursor:
         write(cursor, *args, directory)
 
-    keeps_past = config.keep_past and places.by_time
+    # New days would have to go on with two kinds of rows.
+    can_grow = places.by_time and not rows.has_random
+    keeps_past = config.keep_past and can_grow
     is_small = sum(places.rows) <= config.rows_per_file
     beside = [pool.submit(write_beside, writer.write_vocabularies, encoded)]
     if keeps_past and is_small:
@@ -220,8 +223,8 @@ def _find_places(
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
   end: int | None,
-) -> tuple[sessions.RowPlaces, int]:
-  """Finds the places of rows; returns them and the number of duplicates.
+) -> tuple[source.SourceTable, sessions.RowPlaces, int]:
+  """Finds the places of rows: rows, places and the number of duplicates.
 
   Args:
     connection: holds the rows.
@@ -230,27 +233,32 @@ def _find_places(
     rule: how rows are split.
     end: of the log, ms; None if nobody says.
   """
+  idle_ms, boundaries = round(config.idle_minutes * 60_000), rule.boundaries
+  if rows.has_random:
+    rows, boundaries = random_split.set_apart(
+      connection, rows, rule, idle_ms, end
+    )
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.fastest(rows.tasks).delay_ms
   places: sessions.RowPlaces | None = None
   # The faster way places whole sessions, but rows without any label that is
   # known in time are dropped one by one.
-  if rule.by_time and rows.has_session and not delay_ms:
+  if rule.by_time and rows.has_session and not (delay_ms or rows.has_random):
     places = session_names.split_named_sessions(
-      connection, keys, rule.ratio, rows.identity, rule.boundaries, end
+      connection, keys, rule.ratio, rows.identity, boundaries, end
     )
   if places is None:
     numbered = sessions.number_sessions(
       connection,
       keys,
-      round(config.idle_minutes * 60_000),
+      idle_ms,
       has_session=rows.has_session,
       has_user=rows.has_user,
       has_time=rows.has_time,
-      has_split=rule.is_given,
+      has_split=rule.is_given or rows.has_random,
       # Equal rows of no time may be two impressions.
       identity=rows.identity if rows.has_time else (),
-      carry=rule.carried,
+      carry=('split',) if rows.has_random else rule.carried,
     )
     duplicates = numbered.duplicates
     if rule.by_time:
@@ -259,13 +267,14 @@ def _find_places(
         numbered,
         rule.ratio,
         delay_ms,
-        boundaries=rule.boundaries,
+        boundaries=boundaries,
         end=end,
+        has_random=rows.has_random,
       )
     else:
       places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
   check_split(rows, places, config, rule)
-  return places, duplicates
+  return rows, places, duplicates
 
 
 def check_split(
@@ -287,7 +296,7 @@ def check_split(
   """
   where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.SPLITS, places.rows, places.immature, strict=True
+    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
   ):
     if immature and not count:
       raise types.InputError(
@@ -352,7 +361,7 @@ def count_dropped(
     (source.AFTER_END, places.dropped),
     (source.LABEL_UNKNOWN, places.immature),
   ):
-    for name, count in zip(manifest_lib.SPLITS, of_splits, strict=True):
+    for name, count in zip(manifest_lib.ALL_SPLITS, of_splits, strict=False):
       if count:
         dropped[reason.format(name)] = count
   return dropped
@@ -375,7 +384,7 @@ def immature_warnings(
   """Warns about splits that lose many rows to labels known too late."""
   lines = []
   for name, kept, lost in zip(
-    manifest_lib.SPLITS, places.rows, places.immature, strict=True
+    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
   ):
     if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(

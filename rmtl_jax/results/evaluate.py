@@ -29,7 +29,7 @@ def evaluate(
 
   Args:
     path: RUN.
-    split: 'train', 'validation' or 'test'.
+    split: 'train', 'validation', 'test' or, where the data have it, 'random'.
     data_dir: prepared data with the run's fields; None: the run's own data.
     layout: the mesh to predict on; None: one device.
     propensities: in place of the run's `config.evaluation.propensities`.
@@ -49,7 +49,7 @@ def evaluate(
     workdir.hold_data(held, place)
     if not data_dir:
       processes.on_first(
-        lambda: workdir.check_own_data(run, manifest_lib.SPLITS),
+        lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
         types.InputError,
       )
     return _evaluate(run, split, place, layout)

@@ -26,6 +26,7 @@ _OF_SPLITS = (
   'split_values',
   'validation_dir',
   'test_dir',
+  'random_split',
 )
 
 
@@ -74,6 +75,11 @@ def read_base(
     raise types.InputError(
       f'{directory}: its splits do not follow each other in time, so nothing'
       ' can be added after them'
+    )
+  if manifest_lib.RANDOM in manifest.splits:
+    raise types.InputError(
+      f'{directory}: has a split of random rows (random_split), to which'
+      ' nothing can be added'
     )
   past.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):
