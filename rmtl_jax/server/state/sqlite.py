@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import pathlib
 import sqlite3
 import time
@@ -73,6 +74,8 @@ class Store:
     self._lock = directory / _LOCK
     with self._named():
       directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+      # Of a directory that was there, others may list the files.
+      os.close(os.open(self._where, os.O_RDWR | os.O_CREAT, mode=0o600))
       self._connection = sqlite3.connect(
         self._where,
         timeout=_PATIENCE,

@@ -117,6 +117,18 @@ def test_a_file_of_the_version_before_goes_on(scorer, raw, tmp_path):
     keeper.append(scorer, [raw.slice(200, 20)])
 
 
+def test_only_its_owner_can_read_a_state(tmp_path):
+  tmp_path.chmod(0o755)
+  store, other = stores.open_stores(str(tmp_path))
+  with store.writing(records.Asked()) as change:
+    change.put_fact('mine', 1)
+  files = list(tmp_path.glob('state.sqlite*'))
+  assert len(files) == 3
+  assert not any(file.stat().st_mode & 0o077 for file in files)
+  store.close()
+  other.close()
+
+
 def test_reading_ahead_changes_nothing(scorer, redis, raw):
   places = [redis.url(f'ahead-{n}') for n in range(2)]
   found = []
