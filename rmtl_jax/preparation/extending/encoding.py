@@ -185,8 +185,8 @@ def _past_counts(
   )
   column = encode.id_column(field)
   if key not in past.kinds or (
-    past_lib.column_types(connection, past.rows)[key]
-    != past_lib.column_types(connection, featured)[column]
+    sql.column_types(connection, past.rows)[key]
+    != sql.column_types(connection, featured)[column]
   ):
     return ''
   return (
