@@ -19,6 +19,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
+  encode,
   source,
   splits,
   sql,
@@ -196,14 +197,9 @@ def _add(
   encoded = encoding.apply(connection, rows, places, base, past, shown)
 
   progress('write', 0.8)
-  first_row = past.first_row
-  columns = tuple(
-    f'row_id + {first_row} AS row_id' if column == 'row_id' else column
-    for column in encoded.rows.columns
-  )
   written = writer.write_parts(
     connection,
-    dataclasses.replace(encoded.rows, columns=columns),
+    _counted_on(encoded.rows, past.first_row),
     directory,
     config.rows_per_file,
     lambda done: progress('write', 0.8 + 0.1 * done),
@@ -227,8 +223,17 @@ def _add(
     encoded,
     drifted,
     written | rolled,
-    first_row,
+    past.first_row,
   )
+
+
+def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
+  """The rows with numbers that go on from those of the data."""
+  columns = tuple(
+    f'row_id + {first_row} AS row_id' if column == 'row_id' else column
+    for column in rows.columns
+  )
+  return dataclasses.replace(rows, columns=columns)
 
 
 def _with_features(

@@ -280,20 +280,19 @@ def open_past(
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
     view = sql.unique_name('past')
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
-      known = column_types(connection, scan)
-    wanted = column_types(connection, rows.view)
+      known = sql.column_types(connection, scan)
+    types_of = sql.column_types(connection, rows.view)
     replaced = [f'row_id - {first_row} AS row_id']
     keys = {'user': 'user'} if rows.has_user else {}
     keys |= {'item': rows.item_column} if rows.item_column else {}
     keys |= {'session': 'session'} if has_session(rows) else {}
-    for key, column in keys.items():
+    for key in keys:
       if key not in known:
         raise types.InputError(
           f'{data_dir}: its past has no {key}; prepare it again'
         )
-      if known[key] != wanted[column]:
-        value = _as_type(sql.quote(key), wanted[column])
-        replaced.append(f'{value} AS {sql.quote(key)}')
+    wanted = {key: types_of[column] for key, column in keys.items()}
+    replaced += sql.retyped(known, wanted)
     connection.execute(
       f'CREATE VIEW {view} AS SELECT * REPLACE ({", ".join(replaced)})'
       f' FROM {scan}'
@@ -317,18 +316,3 @@ def open_past(
       with sql.name_errors(path, 'not readable'):
         connection.execute(f'CREATE VIEW {users} AS FROM {found}')
     yield Past(view, first_row, number + 1, last_row, last, users, known)
-
-
-def column_types(
-  connection: duckdb.DuckDBPyConnection, relation: str
-) -> dict[str, str]:
-  """DuckDB types of a relation's columns."""
-  found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
-  return {name: kind for name, kind, *_ in found}
-
-
-def _as_type(value: str, kind: str) -> str:
-  """SQL of a key in another type; NULL where it has no such value."""
-  if kind == 'VARCHAR':
-    return sql.value_text(value)
-  return f'TRY_CAST({value} AS {kind})'

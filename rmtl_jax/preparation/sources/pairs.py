@@ -191,9 +191,13 @@ def _gather(
     return events, identity
   inside = f'SELECT *, 0 AS alone FROM {events} WHERE {window.condition}'
   if extended:
+    known, wanted = (sql.column_types(connection, r) for r in (PAST, events))
+    keys = [name for name in ('session', 'visitor', 'item') if name in known]
+    typed = sql.retyped(known, {key: wanted[key] for key in keys})
+    columns = f'* REPLACE ({", ".join(typed)})' if typed else '*'
     inside += (
       ' UNION ALL BY NAME SELECT *, visitor AS "user", row_id AS alone'
-      f' FROM {PAST}'
+      f' FROM (SELECT {columns} FROM {PAST})'
     )
   connection.execute(f'CREATE VIEW {view} AS {inside}')
   return view, (*identity, 'alone')
