@@ -454,9 +454,14 @@ def _bins(
   """Details of binned fields for the manifest, by field name."""
   details = {}
   for field in binned:
-    found = {'transform': 'bins', 'edges': edges[field.name]}
+    vocabulary = vocabularies[id_column(field)].table
+    order = connection.execute(f'SELECT key FROM {vocabulary} ORDER BY id')
+    found = {
+      'transform': 'bins',
+      'edges': edges[field.name],
+      'order': [int(key) for (key,) in order.fetchall()],
+    }
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      vocabulary = vocabularies[id_column(field)].table
       found['previous'] = asof_feedback.row_before_id(
         connection, vocabulary, edges[field.name]
       )
