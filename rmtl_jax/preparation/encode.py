@@ -455,11 +455,10 @@ def _bins(
   details = {}
   for field in binned:
     vocabulary = vocabularies[id_column(field)].table
-    order = connection.execute(f'SELECT key FROM {vocabulary} ORDER BY id')
     found = {
       'transform': 'bins',
       'edges': edges[field.name],
-      'order': [int(key) for (key,) in order.fetchall()],
+      'order': bin_order(connection, vocabulary),
     }
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
       found['previous'] = asof_feedback.row_before_id(
@@ -467,6 +466,16 @@ def _bins(
       )
     details[field.name] = found
   return details
+
+
+def bin_order(
+  connection: duckdb.DuckDBPyConnection, vocabulary: str, first: int = 1
+) -> list[int]:
+  """The bins of a vocabulary's rows, from row `first` on."""
+  found = connection.execute(
+    f'SELECT value FROM {vocabulary} WHERE id >= {first} ORDER BY id'
+  )
+  return [int(value) for (value,) in found.fetchall()]
 
 
 def _field(
