@@ -462,14 +462,28 @@ def _bins(
   """Details of binned fields for the manifest, by field name."""
   details = {}
   for field in binned:
-    found = {'transform': 'bins', 'edges': edges[field.name]}
+    vocabulary = vocabularies[id_column(field)].table
+    found = {
+      'transform': 'bins',
+      'edges': edges[field.name],
+      'order': bin_order(connection, vocabulary),
+    }
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      vocabulary = vocabularies[id_column(field)].table
       found['previous'] = asof_feedback.row_before_id(
         connection, vocabulary, edges[field.name]
       )
     details[field.name] = found
   return details
+
+
+def bin_order(
+  connection: duckdb.DuckDBPyConnection, vocabulary: str, first: int = 1
+) -> list[int]:
+  """The bins of a vocabulary's rows, from row `first` on."""
+  found = connection.execute(
+    f'SELECT value FROM {vocabulary} WHERE id >= {first} ORDER BY id'
+  )
+  return [int(value) for (value,) in found.fetchall()]
 
 
 def _field(

@@ -97,7 +97,9 @@ def apply(
     histories,
     users,
   )
-  fields = tuple(_sized(field, grown) for field in base.manifest.fields)
+  fields = tuple(
+    _sized(connection, field, grown) for field in base.manifest.fields
+  )
   scales = {
     f.column: numbers.Normalisation(f.details['mean'], f.details['deviation'])
     for f in fields
@@ -315,10 +317,15 @@ def _users(
 
 
 def _sized(
-  field: manifest_lib.Field, grown: dict[str, vocabularies.Grown]
+  connection: duckdb.DuckDBPyConnection,
+  field: manifest_lib.Field,
+  grown: dict[str, vocabularies.Grown],
 ) -> manifest_lib.Field:
-  """The field with the size of its vocabulary."""
+  """The field with the size of its vocabulary, and the order of its bins."""
   if field.kind == 'numeric':
     return field
-  values = grown[field.vocabulary_owner or field.name].values
-  return dataclasses.replace(field, size=values.size)
+  own, details = grown[field.vocabulary_owner or field.name], field.details
+  if 'order' in details:
+    new = encode.bin_order(connection, own.everything, field.size)
+    details = {**details, 'order': [*details['order'], *new]}
+  return dataclasses.replace(field, size=own.values.size, details=details)
