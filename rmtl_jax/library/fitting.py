@@ -81,6 +81,9 @@ def prepare(
   # JSON's own types, as they come back from the file.
   wanted: dict[str, Any] = json.loads(json.dumps(asked, default=plain))
   _write(place, rows, wanted, raw, earlier)
+  if (place / DATA / 'manifest.json').is_file():
+    (place / _ADDED).unlink(missing_ok=True)
+    return manifest_lib.read(place / DATA)
   settings = wanted['prepare'] if earlier is None else earlier.options
   options: dict[str, Any] = {
     name: tuple(value) if isinstance(value, list) else value
@@ -91,8 +94,6 @@ def prepare(
   else:
     options['extend'] = str(earlier.data_dir)
   try:
-    if (place / DATA / 'manifest.json').is_file():
-      return manifest_lib.read(place / DATA)
     manifest = prepare_lib.prepare(
       prepare_config.PrepareConfig(
         source='table',

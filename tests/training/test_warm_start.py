@@ -6,9 +6,7 @@ import shutil
 import signal
 import types as python_types
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import cli, run, types
@@ -17,7 +15,7 @@ from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.training import start_rules, trainer
-from tests import tiny
+from tests import next_day, tiny
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
@@ -44,58 +42,14 @@ FROZEN = {
   'critic.learning_rate': 0.0,
   'finetune.learning_rate': 0.0,
 }
-NEW_ITEMS = 3
-
-
-def _vocabulary(path, values):
-  (path / 'vocabulary').mkdir(exist_ok=True)
-  for name, texts in values.items():
-    table = pa.table(
-      {
-        'value': pa.array([None, *texts], pa.string()),
-        'count': np.zeros(len(texts) + 1, np.int64),
-      }
-    )
-    pq.write_table(table, path / 'vocabulary' / f'{name}.parquet')
-
-
-def _values(manifest):
-  return {
-    f.name: [f'{f.name} {i}' for i in range(1, f.size)]
-    for f in manifest.fields
-    if f.kind != 'numeric'
-  }
-
-
-def _next_day(old, path):
-  """The same rows, items numbered anew among new ones."""
-  shutil.copytree(old, path)
-  manifest = manifest_lib.read(old)
-  values = _values(manifest)
-  new_items = [f'new {i}' for i in range(NEW_ITEMS)]
-  items = [*reversed(values['item']), *new_items]
-  place = {text: i for i, text in enumerate(items, 1)}
-  numbers = np.array([0, *(place[text] for text in values['item'])], np.int32)
-  for split in manifest.splits.values():
-    for name in split.files:
-      table = pq.read_table(path / name)
-      at = table.schema.get_field_index('f_item')
-      ids = pa.array(numbers[table['f_item'].to_numpy()])
-      pq.write_table(table.set_column(at, 'f_item', ids), path / name)
-  fields = tuple(
-    dataclasses.replace(f, size=f.size + NEW_ITEMS) if f.name == 'item' else f
-    for f in manifest.fields
-  )
-  manifest_lib.write(dataclasses.replace(manifest, fields=fields), path)
-  _vocabulary(path, {**values, 'item': items})
 
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
   root = tmp_path_factory.mktemp('days')
   manifest = tiny.write_prepared(root / 'monday', sessions=60)
-  _vocabulary(root / 'monday', _values(manifest))
-  _next_day(root / 'monday', root / 'tuesday')
+  next_day.write_vocabulary(root / 'monday', next_day.values(manifest))
+  next_day.write(root / 'monday', root / 'tuesday')
   run.train(CONFIG, root / 'run', root / 'monday', live=QUIET)
   return root
 
@@ -152,7 +106,11 @@ def test_the_record_says_what_it_began_with(started, places):
   assert found['run'] == str(places / 'run')
   assert found['stages'] == ['pretrain', 'critic']
   assert found['moments'] == {'pretrain': True, 'critic': True}
-  assert found['rows']['item'] == {'known': 19, 'new': NEW_ITEMS, 'gone': 0}
+  assert found['rows']['item'] == {
+    'known': 19,
+    'new': next_day.NEW_ITEMS,
+    'gone': 0,
+  }
   assert found['rows']['user'] == {'known': 29, 'new': 0, 'gone': 0}
   member = workdir.read(path / 'members' / '1')
   assert member.started_from['run'] == str(places / 'run' / 'members' / '1')

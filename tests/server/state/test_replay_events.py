@@ -52,8 +52,21 @@ def without_sessions(table):
       # The same item again and again: no row, but no rest either.
       for later in (20, 40, 55):
         rows.append(row | {'time': row['time'] + later * of_events.MINUTE})
-  found = pa.Table.from_pylist(rows)
-  return found.drop_columns(['visit'])
+  # Rows that lie more than a rest apart, in one session: the first counts for
+  # others before the second has rested.
+  times = sorted(row['time'] for row in rows)
+  for n in range(8):
+    start = times[100 + 40 * n]
+    for who, item, minute in (
+      (900 + n, n, 0),
+      (900 + n, n, 25),
+      (900 + n, n + 8, 50),
+      (950 + n, n, 60),
+    ):
+      row = {'who': f'u{who}', 'item': f'i{item}', 'what': 'view'}
+      rows.append(row | {'time': start + minute * of_events.MINUTE})
+  names = ('who', 'item', 'time', 'what')
+  return pa.Table.from_pylist([{n: row[n] for n in names} for row in rows])
 
 
 def with_own_label(table):
