@@ -12,7 +12,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import prepared_file
+from rmtl_jax.data import parquet, prepared_file
 
 # An odd number whose bits look random (SplitMix64's second multiplier).
 _HASH_FACTOR = np.uint64(0x94D049BB133111EB)
@@ -340,6 +340,7 @@ def _read(
         if part is not None:
           whole[name][at:end] = part
       at = end
+  parquet.release_memory()  # which decoding took, and training wants
   session = whole['session']
   changes = np.flatnonzero(session[1:] != session[:-1]) + 1
   return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rmtl_jax import config as config_lib
+from rmtl_jax.runtime import checkpoints
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
@@ -87,22 +88,24 @@ def _pretrain(context: context_lib.Context) -> Iterator[_Job]:
   def first_pass():
     actor, _ = models.shapes(config)
     start = jax.eval_shape(actor_stage.init_pretrain(context), actor)
-    return start, *_lanes(context.train), context.key('pretrain')
+    return _placed(start), *_lanes(context.train), context.key('pretrain')
 
   def policy():
-    return models.shapes(config)[0], *_lanes(context.validation)
+    actor, _ = models.shapes(config)
+    return _placed(actor), *_lanes(context.validation)
 
-  def looked():
+  def compared():
     actor, _ = models.shapes(config)
     step = _array((), jnp.int32)
     lanes = _lanes(context.train, steps=len(context.sample.row))
-    return conflicts.Looked(actor, step), *lanes, context.key('pretrain')
+    looked = conflicts.Looked(_placed(actor), step)
+    return looked, *lanes, context.key('pretrain')
 
   yield models.pretrain(config).compiled, first_pass
   yield models.policy_map(config), policy
-  compared = models.conflicts(config) if context.compares_gradients else None
-  if compared is not None:
-    yield compared.compiled, looked
+  program = models.conflicts(config) if context.compares_gradients else None
+  if program is not None:
+    yield program.compiled, compared
 
 
 def _critic(context: context_lib.Context) -> Iterator[_Job]:
@@ -112,15 +115,18 @@ def _critic(context: context_lib.Context) -> Iterator[_Job]:
   def first_pass():
     _, critic = models.shapes(config)
     start = jax.eval_shape(critic_stage.init_state(config), critic)
-    return start, *_lanes(context.train, beside), context.key('critic')
+    lanes = _lanes(context.train, beside)
+    return _placed(start), *lanes, context.key('critic')
 
   def errors():
     _, critic = models.shapes(config)
-    params = (critic, critic, context.key('critic'))
-    return params, *_lanes(context.validation, beside)
+    params = _placed((critic, critic))
+    lanes = _lanes(context.validation, beside)
+    return (*params, context.key('critic')), *lanes
 
   def values():
-    return models.shapes(config)[1], *_lanes(context.validation, 1)
+    _, critic = models.shapes(config)
+    return _placed(critic), *_lanes(context.validation, 1)
 
   yield models.train_critics(config).compiled, first_pass
   yield models.td_errors(config), errors
@@ -138,10 +144,10 @@ def _finetune(context: context_lib.Context) -> Iterator[_Job]:
 
     def first_pass(config=config):
       actor, critic = models.shapes(config)
-      start = actor_stage.init_finetune(context, config)
-      params = (actor, critic if _needs_critics(context.config) else ())
-      lanes = _lanes(context.train)
-      return jax.eval_shape(start, *params), *lanes, context.key('finetune')
+      init = actor_stage.init_finetune(context, config)
+      used = critic if _needs_critics(context.config) else ()
+      start = jax.eval_shape(init, actor, used)
+      return _placed(start), *_lanes(context.train), context.key('finetune')
 
     yield models.finetune(config).compiled, first_pass
 
@@ -163,6 +169,14 @@ def _lanes(
   labels = _array(columns.labels.shape, jnp.float32)
   slots = loop.Slots(*(_array(shape, t) for t in (jnp.int32, bool, jnp.int32)))
   return columns, (labels,) * beside, slots, _array((), jnp.int32)
+
+
+def _placed(shapes: Any) -> Any:
+  """Shapes of what is where Models.place puts it."""
+  place = checkpoints.one_device()
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes
+  )
 
 
 def _array(shape: tuple[int, ...], dtype: Any) -> Any:

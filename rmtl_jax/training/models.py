@@ -27,7 +27,7 @@ from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
-from rmtl_jax.runtime import mesh
+from rmtl_jax.runtime import checkpoints, mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
 from rmtl_jax.updates import (
@@ -195,7 +195,11 @@ class Models:
 
   def place(self, init: Callable[..., Any], *args: Any) -> Any:
     """A state or parameters, init(*args), on the devices that hold them."""
-    return self.layout.init_sharded(init, *args) if self.layout else init(*args)
+    if self.layout:
+      return self.layout.init_sharded(init, *args)
+    # Pinned, as what a checkpoint restores: other programs are compiled for
+    # arguments that need not be where they are.
+    return jax.device_put(init(*args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
