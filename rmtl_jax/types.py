@@ -140,6 +140,23 @@ class Pretrained(NamedTuple):
   trained: bool = False
 
 
+class Derived(NamedTuple):
+  """A number that networks can make of categorical fields: a sum over them.
+
+  Attributes:
+    name: of the number; no field's.
+    places: of the fields among the categorical ones.
+    values: of each field, what its vocabulary's rows add, from row 1 on; row 0
+      and rows that are not listed add 0.
+    quantiles: of the number, increasing.
+  """
+
+  name: str
+  places: tuple[int, ...]
+  values: tuple[tuple[float, ...], ...]
+  quantiles: tuple[float, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
@@ -179,6 +196,7 @@ class FeatureSpec:
     sampling: how the log was sampled, or None.
     only_after: names of the tasks that are judged on the positives of another.
     pretrained: fields with vectors that were learnt elsewhere.
+    derived: numbers that can be made of binned fields (data/binned.py).
   """
 
   categorical: tuple[int, ...]
@@ -202,6 +220,7 @@ class FeatureSpec:
   sampling: Sampling | None = None
   only_after: tuple[str, ...] = ()
   pretrained: tuple[Pretrained, ...] = ()
+  derived: tuple[Derived, ...] = ()
 
   @property
   def outputs(self) -> tuple[int, ...]:

@@ -168,7 +168,7 @@ def _token(name: str) -> str:
   path = pathlib.Path(name)
   if path.is_file() and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
     raise types.InputError(f'{path}: others can read it; chmod 600 {path}')
-  token = path.read_text(encoding='utf-8').strip()
+  token = path.read_text(encoding='utf-8', errors='replace').strip()
   if len(token) < 16 or not token.isascii() or not token.isprintable():
     raise types.InputError(
       f'{path}: expected a token of at least 16 printable ASCII characters'

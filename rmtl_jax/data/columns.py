@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -15,8 +16,12 @@ from rmtl_jax.data import prepared_file
 
 # An odd number whose bits look random (SplitMix64's second multiplier).
 _HASH_FACTOR = np.uint64(0x94D049BB133111EB)
-# Rows that are read and checked at a time.
+# Rows that are read and checked at a time, and those that are compared.
 BLOCK_ROWS = 262_144
+_BLOCK = 65_536
+# Bytes: from such an address on, a device that is the CPU takes an array as it
+# is, where it copies others.
+_ALIGNMENT = 64
 
 
 class Rows(Protocol):
@@ -94,6 +99,11 @@ class Rows(Protocol):
     """Some rows; -1 stands for the first."""
     ...
 
+  @property
+  def features(self) -> prepared_file.Features:
+    """All rows: not a copy, of a split in memory."""
+    ...
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitColumns:
@@ -159,14 +169,19 @@ class SplitColumns:
       Features with these leading dimensions.
     """
     at = np.maximum(rows, 0)
+    return prepared_file.Features(*(part[at] for part in self.features))
+
+  @property
+  def features(self) -> prepared_file.Features:
+    """All rows, not a copy."""
     return prepared_file.Features(
-      self.categorical[at],
-      self.multi_valued[at],
-      self.numeric[at],
-      self.labels[at],
-      self.time[at],
+      self.categorical,
+      self.multi_valued,
+      self.numeric,
+      self.labels,
+      self.time,
       *(
-        np.zeros((*at.shape, 0), np.float32) if values is None else values[at]
+        np.zeros((self.rows, 0), np.float32) if values is None else values
         for values in (self.sample_weight, self.propensity)
       ),
     )
@@ -227,10 +242,11 @@ def equal_rows(features: prepared_file.Features) -> EqualRows:
   """
   rows = len(features.labels)
   words = [np.ascontiguousarray(part).view(np.uint32) for part in features[:3]]
-  code = np.zeros(rows, np.uint64)
-  for word in np.concatenate(words, axis=1).T:
-    code = (code ^ word) * _HASH_FACTOR
-    code ^= code >> np.uint64(29)
+  # Block by block, as every other copy of a split: it may fill the memory.
+  blocks = [slice(at, at + _BLOCK) for at in range(0, rows, _BLOCK)]
+  code = np.empty(rows, np.uint64)
+  for block in blocks:
+    code[block] = _hash([word[block] for word in words])
   _, first, number = np.unique(code, return_index=True, return_inverse=True)
   # np.unique sorts by hash; groups in the order of their rows let a plan read
   # the split from front to back.
@@ -238,10 +254,23 @@ def equal_rows(features: prepared_file.Features) -> EqualRows:
   rank = np.empty_like(order)
   rank[order] = np.arange(len(order))
   first, number = first[order], rank[number]
-  same = all(np.array_equal(word, word[first][number]) for word in words)
+  same = all(
+    np.array_equal(word[block], word[first[number[block]]])
+    for word in words
+    for block in blocks
+  )
   if not same:
     first = number = np.arange(rows)
   return EqualRows(first, number)
+
+
+def _hash(words: list[np.ndarray]) -> np.ndarray:
+  """A hash of each row of some u32[B, ...] side by side, u64[B]."""
+  code = np.zeros(len(words[0]), np.uint64)
+  for word in np.concatenate(words, axis=1).T:
+    code = (code ^ word) * _HASH_FACTOR
+    code ^= code >> np.uint64(29)
+  return code
 
 
 def read_split(
@@ -303,7 +332,7 @@ def _read(
       whole = whole or {
         name: None
         if part is None
-        else np.empty((rows, *part.shape[1:]), part.dtype)
+        else _empty((rows, *part.shape[1:]), part.dtype)
         for name, part in block.items()
       }
       end = at + len(block['session'])
@@ -314,6 +343,14 @@ def _read(
   session = whole['session']
   changes = np.flatnonzero(session[1:] != session[:-1]) + 1
   return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  """An uninitialised array at an address that a device can share."""
+  size = math.prod(shape) * dtype.itemsize
+  memory = np.empty(size + _ALIGNMENT, np.uint8)
+  begin = -memory.ctypes.data % _ALIGNMENT
+  return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
 def open_files(

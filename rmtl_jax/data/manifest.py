@@ -10,12 +10,14 @@ import itertools
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import binned
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
@@ -275,6 +277,7 @@ class Manifest:
         for i, f in enumerate(categorical)
         if (vectors := f.details.get('vectors'))
       ),
+      derived=binned.numbers(categorical),
     )
 
   def _parents(self) -> tuple[int | None, ...]:
@@ -523,6 +526,8 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       )
     if 'vectors' in field.details:
       _check_vectors(field, what)
+    if field.kind == 'categorical' and 'order' in field.details:
+      _check_order(field, what)
     if field.kind == 'numeric' and 'quantiles' in field.details:
       _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:
@@ -561,6 +566,31 @@ def _check_quantiles(found: Any, what: str) -> None:
       f'{what}: details: quantiles are {found!r:.80}, expected a list of'
       f' {least} to {most} increasing numbers of at most'
       f' {_LARGEST_QUANTILE:.0e}'
+    )
+
+
+def _check_order(field: Field, what: str) -> None:
+  """Refuses what can't be the bins of a vocabulary's rows."""
+  edges = _expect(field.details.get('edges'), list, f'{what}: details: edges')
+  rate = field.details.get('train_rate', 0.0)
+  for number in (*edges, rate):
+    if (
+      type(number) not in (int, float) or not abs(number) <= sys.float_info.max
+    ):
+      raise types.InputError(
+        f'{what}: details: {number!r:.80} among edges and train_rate, expected'
+        ' a number'
+      )
+  order = field.details['order']
+  right = (
+    type(order) is list
+    and len(order) < field.size
+    and all(type(row) is int and 0 <= row <= len(edges) for row in order)
+  )
+  if not right:
+    raise types.InputError(
+      f'{what}: details: order is {order!r:.80}, expected a bin of at most'
+      f' {len(edges)} for each row of the vocabulary'
     )
 
 

@@ -162,7 +162,22 @@ def _run(
     encoded = encode.encode(connection, rows, places, config)
     rows = asof_groups.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
-    writer.write_vocabularies(connection, encoded, directory)
+
+    # Small files are written beside the others, and of a small log its past:
+    # few files alone leave a core idle, and a sort of many rows needs memory.
+    def write_beside(write: Callable[..., None], *args: Any) -> None:
+      with connection.cursor() as cursor:
+        write(cursor, *args, directory)
+
+    # New days would have to go on with two kinds of rows.
+    can_grow = places.by_time and not rows.has_random
+    keeps_past = config.keep_past and can_grow
+    is_small = sum(places.rows) <= config.rows_per_file
+    beside = [pool.submit(write_beside, writer.write_vocabularies, encoded)]
+    if keeps_past and is_small:
+      beside.append(
+        pool.submit(write_beside, past.write, logged, places, encoded.users)
+      )
     found = vectors.write(
       connection, encoded.fields, encoded.vocabularies, directory
     )
@@ -175,9 +190,10 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
-    # New days would have to go on with two kinds of rows.
-    if config.keep_past and places.by_time and not rows.has_random:
+    if keeps_past and not is_small:
       past.write(connection, logged, places, encoded.users, directory)
+    for one in beside:
+      one.result()
     source_files = tuple(digests)
   return manifest_lib.Manifest(
     source=config.source,
@@ -428,17 +444,33 @@ def _field_warnings(
     warnings.append(
       f'{noun} {names}: one value over all train rows, which tells nothing'
     )
-  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
-  for name, vocabulary in encoded.vocabularies.items():
-    for value, count in connection.execute(
-      f'SELECT value, count FROM {vocabulary.table} WHERE value IN ({nothing})'
-      ' ORDER BY id'
-    ).fetchall():
-      remedy = 'empty it in the log'
-      if 'schema' in rows.options:
-        remedy = f'add {value!r} to "missing" in the schema'
-      warnings.append(
-        f'field {name!r}: {value!r} is a value like others, in'
-        f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
-      )
+  for name, value, count in _null_texts(connection, encoded):
+    remedy = 'empty it in the log'
+    if 'schema' in rows.options:
+      remedy = f'add {value!r} to "missing" in the schema'
+    warnings.append(
+      f'field {name!r}: {value!r} is a value like others, in'
+      f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
+    )
   return warnings
+
+
+def _null_texts(
+  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+) -> list[tuple[str, str, int]]:
+  """(field, value, train rows) of values that likely stand for nothing."""
+  names = list(encoded.vocabularies)
+  if not names:
+    return []
+  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
+  found = ' UNION ALL '.join(
+    f'SELECT {i} AS field, id, value, count'
+    f' FROM {vocabulary.table} WHERE value IN ({nothing})'
+    for i, vocabulary in enumerate(encoded.vocabularies.values())
+  )
+  return [
+    (names[i], value, count)
+    for i, value, count in connection.execute(
+      f'SELECT field, value, count FROM ({found}) ORDER BY field, id'
+    ).fetchall()
+  ]

@@ -182,14 +182,13 @@ def validation_lines(
 
 
 def _weights(axes: Any, record: Mapping[str, Any]) -> None:
-  """Draws the mean of 1 - lambda Q, RMTL's weight, by row of the session.
-
-  Other weightings make other weights of the same Q.
-  """
-  axes.set_title("RMTL's weight 1 - lambda Q, by row of the session")
+  """Draws the mean weight by row of the session."""
   axes.set_xlabel('row of the session (first = 1)')
   axes.set_ylabel('mean weight, validation rows')
   curves = record.get('curves', {}).get('weight_by_step')
+  # Records of earlier versions hold RMTL's weights without a word.
+  label = record.get('curves', {}).get('weights', 'RMTL: weights 1 - lambda Q')
+  axes.set_title(f'{label[0].upper()}{label[1:]},\nby row of the session')
   if not curves:
     _no_critics(axes)
     return

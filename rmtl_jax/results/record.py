@@ -20,6 +20,7 @@ from rmtl_jax.results import (
 from rmtl_jax.runtime import workdir
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import registry
 
 
@@ -98,7 +99,7 @@ def build(
   if trained.weights:
     record['member_weights'] = ensemble.weights_record(trained, tasks)
   if critic_values:
-    found, lines = _critics(run, critic_values, data.validation)
+    found, lines = _critics(run, models, critic_values, data.validation)
     record |= found
     warnings += lines
   return {
@@ -144,6 +145,7 @@ def _members(
 
 def _critics(
   run: workdir.Run,
+  models: models_lib.Models,
   critic_values: Sequence[row_values.CriticValues],
   validation: splits_lib.Split,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -151,7 +153,8 @@ def _critics(
 
   Each member's critics evaluate its own policy. The statistics of an ensemble
   are means over members, but `collapsed` is true if any member's is; warnings
-  name the member, and the curves are of the mean Q.
+  name the member, and the curves are of the mean Q and the mean weight: that of
+  the run, or RMTL's where no critic weighs the run's rows.
   """
   count, host = len(critic_values), validation.host
   tasks = run.manifest.task_names
@@ -162,12 +165,26 @@ def _critics(
     )
     title = f'member {member}: ' if count > 1 else ''
     warnings += [title + line for line in summary.critic_warnings(records[-1])]
-  # Weights are linear in Q, so those of the mean Q are the members' mean.
-  q_values = [one.q_values for one in critic_values]
-  mean_q = np.mean(q_values, axis=0) if count > 1 else q_values[0]
+  weighting = registry.find(run.config.weighting.name)
+  if weighting.by_row:
+    lambdas = row_values.lambdas(run.config, ())
+    weights = row_values.weights(
+      run.config, models, critic_values, validation, lambdas, lambda: ()
+    )
+  else:
+    weighting = registry.find('critic')
+    lambda_ = run.config.weighting.lambda_
+    weights = [
+      np.asarray(weights_lib.critic_weights(one.q_values, lambda_))
+      for one in critic_values
+    ]
+  mean_q = np.mean([one.q_values for one in critic_values], axis=0)
   found = {
     'critic': summary.mean_of_critics(records),
-    'curves': summary.curves(mean_q, host, tasks, run.config.weighting.lambda_),
+    'curves': {
+      **summary.curves(mean_q, host, tasks, np.mean(weights, axis=0)),
+      'weights': weighting.label,
+    },
   }
   return found, warnings
 

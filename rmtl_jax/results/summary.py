@@ -199,7 +199,7 @@ def curves(
   q_values: np.ndarray,
   split: columns_lib.Rows,
   tasks: tuple[str, ...],
-  lambda_: float,
+  weights: np.ndarray,
   steps: int = 20,
   bins: int = 40,
 ) -> dict[str, Any]:
@@ -209,13 +209,13 @@ def curves(
     q_values: Q(s, pi(s)) of the split's rows, f32[R, K].
     split: the rows.
     tasks: K names.
-    lambda_: the paper's lambda.
+    weights: of the rows, f32[R, K].
     steps: number of positions in the session.
     bins: of the histograms.
 
   Returns:
-    `weight_by_step` {task: mean of 1 - lambda Q at row 1, 2, ... of the
-    session}, `q_histogram` {task: {'edges', 'counts'}}.
+    `weight_by_step` {task: mean weight at row 1, 2, ... of the session},
+    `q_histogram` {task: {'edges', 'counts'}}.
   """
   lengths = np.diff(split.starts)
   step = np.arange(split.rows) - np.repeat(split.starts[:-1], lengths)
@@ -223,7 +223,7 @@ def curves(
   by_step, histograms = {}, {}
   for k, task in enumerate(tasks):
     q = q_values[:, k].astype(np.float64)
-    sums = np.bincount(step, weights=1.0 - lambda_ * q)[:steps]
+    sums = np.bincount(step, weights=weights[:, k])[:steps]
     by_step[task] = (sums / count).tolist()
     counts, edges = np.histogram(q, bins)
     histograms[task] = {'edges': edges.tolist(), 'counts': counts.tolist()}

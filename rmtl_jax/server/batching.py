@@ -43,7 +43,7 @@ class Batcher:
         raised where its item waits.
       most: sizes of the items of a batch, in all.
       wait_ms: bound of the wait for others.
-      queue: sizes that may wait; more are refused.
+      queue: sizes that may wait; more are refused, unless nothing waits.
       observe: told of the size of every batch, and how long its first item
         waited.
     """
@@ -66,7 +66,8 @@ class Batcher:
     Raises:
       bodies.Refused: too much waits already.
     """
-    if self._size + size > self._queue:
+    # One that is alone is taken, or it would be refused for ever.
+    if self._size and self._size + size > self._queue:
       raise bodies.Refused('server: too many rows wait; try again later', 503)
     if self._task is None:
       self._task = asyncio.get_running_loop().create_task(self._serve())

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import pyarrow as pa
-from flatbuffers import encode, packer
+import pyarrow.compute as pc
+from flatbuffers import encode, number_types, packer
 from flatbuffers import table as tables
 
 from rmtl_jax import types
@@ -20,8 +22,13 @@ WHERE = 'request'
 # Rows times columns. A body of a few MB can name a hundred thousand columns in
 # one of its rows, and every other row has them too.
 _MOST_CELLS = 2_000_000
-# Numbers of fields in Arrow's Message.fbs.
-_HEADER, _DICTIONARY_DATA, _COMPRESSION = 2, 1, 3
+# Each takes 10 us, however few rows there are.
+_MOST_COLUMNS = 10_000
+# Of text that rows of an Arrow stream share, written out for each of them.
+_MOST_SHARED = 64_000_000
+# Numbers of fields in Arrow's Message.fbs, and the version of today's messages.
+_VERSION, _HEADER, _REMARKS, _DICTIONARY_DATA, _COMPRESSION = 0, 2, 4, 1, 3
+_V5 = 4
 
 
 class Refused(types.InputError):
@@ -85,12 +92,16 @@ def _of_json(body: bytes, most: int) -> pa.Table:
     if not isinstance(row, dict):
       raise Refused(f'{WHERE}: row {number}: expected an object')
     names |= dict.fromkeys(row)
-    if len(names) * len(rows) > _MOST_CELLS:
+    if _is_wide(len(names), len(rows)):
       raise Refused(f'{WHERE}: row {number}: too many columns', 413)
   columns = {
     name: _column(name, [row.get(name) for row in rows]) for name in names
   }
   return pa.table(columns)
+
+
+def _is_wide(columns: int, rows: int) -> bool:
+  return columns > _MOST_COLUMNS or columns * rows > _MOST_CELLS
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -162,36 +173,153 @@ def _kind(value: Any) -> str:
 
 
 def _of_arrow(body: bytes, most: int) -> pa.Table:
-  batches, count = [], 0
+  batches, count, shared = [], 0, 0
   try:
     for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
       if _is_compressed(message):
         # A small body may hold gigabytes.
         raise Refused(f'{WHERE}: is compressed; send it as it is', 415)
     with pa.ipc.open_stream(pa.py_buffer(body)) as stream:
+      schema = _check_schema(stream.schema)
       for batch in stream:
         count += batch.num_rows
         _check_count(count, most)
+        if _is_wide(len(schema), count):
+          raise Refused(f'{WHERE}: too many columns', 413)
         # Offsets are taken as they are given until this has looked at them.
         batch.validate(full=True)
-        batches.append(batch)
-      return pa.Table.from_batches(batches, stream.schema)
-  except (pa.ArrowException, OSError, UnicodeError) as error:
+        shared += sum(map(_shared_bytes, batch.columns))
+        if shared > _MOST_SHARED:
+          raise Refused(
+            f'{WHERE}: more than {_MOST_SHARED:,} bytes, written out', 413
+          )
+        columns = map(_written_out, batch.columns, schema.types)
+        batches.append(pa.record_batch(list(columns), schema))
+      return pa.Table.from_batches(batches, schema)
+  except (pa.ArrowException, OSError, UnicodeError, _Damaged) as error:
     first = types.first_line(error)
     raise Refused(
       f'{WHERE}: not readable as an Arrow stream: {first}'
     ) from None
 
 
+class _Damaged(Exception):
+  """A message that lacks what it must have."""
+
+
+def _check_schema(schema: pa.Schema) -> pa.Schema:
+  """The schema of the same rows, with values where they refer to them.
+
+  Raises:
+    types.InputError: a column of another type than JSON has, or times.
+  """
+  if _is_wide(len(schema), 1):
+    raise Refused(f'{WHERE}: too many columns', 413)
+  fields = []
+  for field in schema:
+    kind = field.type
+    if pa.types.is_dictionary(kind):
+      kind = kind.value_type
+    of = kind.value_type if _is_list(kind) else kind
+    is_known = _is_plain(of) or (of is kind and _is_single(kind))
+    if not is_known or (kind is not field.type and pa.types.is_nested(kind)):
+      raise types.InputError(
+        f'{WHERE}: column {field.name!r} is of type {str(field.type)!r:.200},'
+        ' expected numbers, text, true, false, times, or lists of text or'
+        ' numbers'
+      )
+    if pa.types.is_string_view(of):
+      kind = pa.string() if of is kind else pa.list_(pa.string())
+    fields.append(pa.field(field.name, kind))
+  return pa.schema(fields)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+  return (
+    pa.types.is_list(kind)
+    or pa.types.is_large_list(kind)
+    or pa.types.is_fixed_size_list(kind)
+  )
+
+
+def _is_single(kind: pa.DataType) -> bool:
+  return (
+    pa.types.is_decimal(kind)
+    or pa.types.is_timestamp(kind)
+    or pa.types.is_date(kind)
+    or pa.types.is_time(kind)
+    or pa.types.is_duration(kind)
+    or _is_bytes(kind)
+  )
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+  return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _shared_bytes(column: pa.Array) -> int:
+  """Bytes of values that need not be in the body as often as in the rows.
+
+  A dictionary's value or a piece of text may stand in every row, and a list of
+  nothing may be of any length.
+  """
+  kind = column.type
+  if pa.types.is_dictionary(kind):
+    sizes = _sizes(column.dictionary)
+    return int(sizes[column.indices.drop_null().to_numpy()].sum())
+  if _is_list(kind):
+    values = column.flatten()
+    return 8 * len(values) + _shared_bytes(values)
+  if pa.types.is_string_view(kind):
+    return int(_sizes(column).sum())
+  return 0
+
+
+def _written_out(column: pa.Array, kind: pa.DataType) -> pa.Array:
+  """The column with values where it refers to them."""
+  if column.type == kind:
+    return column
+  if pa.types.is_dictionary(column.type):
+    return column.cast(kind)
+  # Arrow's own cast follows the views of missing values, which may lead
+  # anywhere.
+  return pa.array(column.to_pylist(), kind)
+
+
+def _sizes(values: pa.Array) -> np.ndarray:
+  """Bytes of each value."""
+  kind = values.type
+  if pa.types.is_string_view(kind) and len(values):
+    sizes = np.frombuffer(values.buffers()[1], np.int32)[::4].astype(np.int64)
+    sizes = sizes[values.offset : values.offset + len(values)]
+    # Those of missing values may be anything.
+    return sizes * values.is_valid().to_numpy(zero_copy_only=False)
+  if not (parquet.is_text(kind) or _is_bytes(kind)):
+    return np.full(len(values), 16, np.int64)
+  found = pc.call_function('binary_length', [values]).fill_null(0)
+  return found.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 def _is_compressed(message: pa.Message) -> bool:
-  """Whether buffers of a message, which Arrow has verified, are compressed."""
+  """Whether buffers of a message are compressed.
+
+  Raises:
+    _Damaged: it has no such header; all else Arrow has verified.
+  """
   if message.type not in ('record batch', 'dictionary'):
     return False
   data = bytes(message.metadata)
   found = tables.Table(data, encode.Get(packer.uoffset, data, 0))
+  place = found.Offset(4 + 2 * _VERSION)
+  version = place and found.Get(number_types.Int16Flags, place + found.Pos)
+  # Arrow 0.17 named the codec in a message's remarks, and is read still.
+  if version < _V5 and found.Offset(4 + 2 * _REMARKS):
+    return True
   below = [_HEADER] + [_DICTIONARY_DATA] * (message.type == 'dictionary')
   for field in below:
     place = found.Offset(4 + 2 * field)
+    if not place:
+      raise _Damaged(f'a {message.type} without data')
     found = tables.Table(data, found.Indirect(place + found.Pos))
   return bool(found.Offset(4 + 2 * _COMPRESSION))
 
@@ -203,10 +331,18 @@ def _check_count(count: int, most: int) -> None:
 
 def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
   """Numbers of tables with the same columns, which can be read together."""
-  groups: dict[str, list[int]] = {}
+  groups: dict[bytes, list[int]] = {}
   for number, table in enumerate(tables):
-    groups.setdefault(str(table.schema), []).append(number)
+    # Not as text: names may hold what separates them there.
+    key = table.schema.serialize().to_pybytes()
+    groups.setdefault(key, []).append(number)
   return list(groups.values())
+
+
+def halves(numbers: list[int]) -> list[list[int]]:
+  """Two halves of two tables or more, one of which is at fault."""
+  middle = len(numbers) // 2
+  return [numbers[:middle], numbers[middle:]]
 
 
 def of_predictions(table: pa.Table) -> bytes:

@@ -64,11 +64,15 @@ def score(
     try:
       whole = pa.concat_tables([tables[n] for n in numbers])
       encoded.append(_encode(model.scorer, pasts, whole, numbers, notes))
-    except types.InputError as error:
+    # The state can't be read now, which would take as long for each of them.
+    except bodies.Refused as error:
+      found |= dict.fromkeys(numbers, error)
+    # Even what nobody expects is the fault of one request, and of no other.
+    except Exception as error:
       if len(numbers) == 1:
         found[numbers[0]] = error
       else:  # whose fault it is, and in which of its rows
-        waiting += [[n] for n in numbers]
+        waiting += bodies.halves(numbers)
   values = _infer(model, encoded)
   for one, of_group in zip(encoded, values, strict=True):
     ends = np.cumsum([len(tables[n]) for n in one.numbers])

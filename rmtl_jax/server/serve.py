@@ -47,10 +47,9 @@ def listen(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     found.bind(address)
     found.listen(_BACKLOG)
-  except OSError as error:
-    raise types.InputError(
-      f'--host={host} --port={port}: {error.strerror or error}'
-    ) from None
+  except (OSError, UnicodeError) as error:
+    what = getattr(error, 'strerror', '') or types.first_line(error)
+    raise types.InputError(f'--host={host} --port={port}: {what}') from None
   found.set_inheritable(True)
   return found
 
@@ -104,6 +103,8 @@ def _work(
   prepare: Callable[[], None],
 ) -> int:
   """Serves in this process."""
+  # Until there is a model that could be replaced.
+  signal.signal(signal.SIGHUP, signal.SIG_IGN)
   say('starting JAX')
   prepare()
   from rmtl_jax.server import app, worker
@@ -171,7 +172,8 @@ class _Supervisor:
     # A forked JAX would hang.
     self._spawn = multiprocessing.get_context('spawn')
     self._workers: dict[int, tuple[Any, float]] = {}
-    self._stop = threading.Event()
+    # No event: a signal's handler would wait for the lock of one that waits.
+    self._stopping = False
 
   def run(self) -> int:
     """Until a signal stops it; returns the exit code."""
@@ -180,15 +182,16 @@ class _Supervisor:
     signal.signal(signal.SIGHUP, self._reload)
     for place in range(self._settings.workers):
       self._start(place)
-    while not self._stop.wait(0.2):
+    while not self._stopping:
+      time.sleep(0.2)
       for place, (process, started) in list(self._workers.items()):
-        if process.is_alive():
+        if self._stopping or process.is_alive():
           continue
         say(f'worker {process.pid} ended ({process.exitcode}); starts again')
         _forget(process.pid)
         if time.monotonic() - started < _QUICK:
-          self._stop.wait(1.0)
-        if not self._stop.is_set():
+          time.sleep(1.0)
+        if not self._stopping:
           self._start(place)
     return self._end()
 
@@ -208,7 +211,7 @@ class _Supervisor:
 
   def _ask_to_stop(self, number: int, frame: Any) -> None:
     del number, frame
-    self._stop.set()
+    self._stopping = True
 
   def _reload(self, number: int, frame: Any) -> None:
     del frame

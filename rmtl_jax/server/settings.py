@@ -36,7 +36,7 @@ class Settings:
   # A URL may hold a password.
   state: str = dataclasses.field(default='', repr=False)
   history: str = ''
-  token: str = ''
+  token: str = dataclasses.field(default='', repr=False)
   max_rows: int = 512
   max_bytes: int = 8_000_000
   wait_ms: float = 0.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,9 @@ from rmtl_jax.serving import notes as notes_lib
 _LOG = logging.getLogger('rmtl_jax.server')
 # Most rows that one commit adds.
 _EVENTS = 4096
+# Seconds until what could not be loaded is tried again, the first and the
+# longest: loading takes the processor from those who predict.
+_PAUSES = 4.0, 60.0
 
 
 class Worker:
@@ -46,7 +51,9 @@ class Worker:
     models.count_compilations(self.metrics)
     self._model: models.Served | None = None
     self._keeper: keeper_lib.Keeper | None = None
-    self._failed = False
+    # What could not be loaded last, and when it is tried again.
+    self._failed: tuple[Any, ...] | None = None
+    self._pause, self._again = 0.0, 0.0
     self._wake = threading.Event()
     self._stopped = False
     self._seen: tuple[Any, ...] = ()
@@ -91,7 +98,8 @@ class Worker:
     """
     if self._model is None:
       # Which file is at fault is for the log alone.
-      what = 'has no model; its log says why' if self._failed else 'starts'
+      has_failed = self._failed is not None
+      what = 'has no model; its log says why' if has_failed else 'starts'
       raise bodies.Refused(f'server: {what}', 503)
     return self._model
 
@@ -136,7 +144,7 @@ class Worker:
 
   def _load(self) -> None:
     """Loads the model, then newer ones, until the worker stops."""
-    if self._model is None:
+    if self._model is None and self._failed is None:
       self._take_up()
     while not self._stopped:
       asked = self._wake.wait(self.settings.reload_seconds or None)
@@ -150,11 +158,12 @@ class Worker:
         if not asked and found != self._seen:
           self._seen = found
           continue
-        self._take_up()
+        if asked or found != self._failed or time.monotonic() >= self._again:
+          self._take_up()
 
   def _take_up(self) -> None:
     """Reads the model; the one that serves stays until the new one is warm."""
-    first = self._model is None
+    first, found = self._model is None, models.mark(self.settings.workdir)
     self._say(
       f'loading {self.settings.workdir}; compiling for up to'
       f' {self.settings.max_rows:,} rows'
@@ -166,13 +175,15 @@ class Worker:
     except Exception as error:
       self.metrics.reloads.labels('failed').inc()
       what = types.one_line(types.first_line(error))
-      self._failed = True
+      first_pause, longest = _PAUSES
+      self._failed = found
+      self._pause = min(max(2 * self._pause, first_pause), longest)
+      self._again = time.monotonic() + self._pause
       if not isinstance(error, types.InputError):
         _LOG.exception('%s', self.settings.workdir)
       self._say(f'not loaded: {what}')
-      self._seen = ()
       return
-    self._model = served
+    self._model, self._failed, self._pause = served, None, 0.0
     self.metrics.ready.set(1)
     if not first:
       self.metrics.reloads.labels('done').inc()
@@ -193,9 +204,12 @@ class Worker:
       return
     if self._keeper is None:
       keeper = keeper_lib.Keeper(scorer, self.settings.state)
-      keeper.take_up(scorer)
-      if self.settings.history:
-        keeper.load(scorer, self.settings.history, self._say)
+      with contextlib.ExitStack() as unless_done:
+        unless_done.callback(keeper.close)
+        keeper.take_up(scorer)
+        if self.settings.history:
+          keeper.load(scorer, self.settings.history, self._say)
+        unless_done.pop_all()
       self._keeper = keeper
     else:
       self._keeper.take_up(scorer)

@@ -1,5 +1,6 @@
 """What a report gathers from a run's directory."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,7 +20,10 @@ QUIET = progress.Progress(quiet=True)
 def trained(tmp_path_factory):
   path = tmp_path_factory.mktemp('report')
   tiny.write_prepared(path / 'data')
-  run.train(test_run.CONFIG, path / 'run', path / 'data', live=QUIET)
+  # Their mean weight is 1 over the rows, where RMTL's are above 1.
+  weighting = dataclasses.replace(test_run.CONFIG.weighting, name='advantage')
+  config = dataclasses.replace(test_run.CONFIG, weighting=weighting)
+  run.train(config, path / 'run', path / 'data', live=QUIET)
   return path / 'run'
 
 
@@ -57,6 +61,9 @@ def test_points_are_those_of_the_calibration_error(gathered):
 
 def test_weights_are_those_of_the_curve_that_training_kept(gathered):
   assert gathered['weights']['lambdas'] == [0.7]
+  assert gathered['metrics']['curves']['weights'].startswith(
+    'weights 1 - lambd'
+  )
   for task in tiny.TASKS:
     curve = gathered['weights']['by_position'][task]
     kept = gathered['metrics']['curves']['weight_by_step'][task]

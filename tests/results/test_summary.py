@@ -113,3 +113,15 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
   assert found['stages']['a'] == found['stages']['c'] != found['stages']['b']
   found['stages']['a']['click']['auc'] = None
   assert found['stages']['c']['click']['auc'] == 0.1
+
+
+def test_curves_by_hand():
+  # Two sessions, of two rows and of one.
+  split = types.SimpleNamespace(starts=np.array([0, 2, 3]), rows=3)
+  q_values = np.array([[-1.0], [-3.0], [-1.0]], np.float32)
+  weights = np.array([[2.0], [0.5], [4.0]], np.float32)
+  found = summary.curves(q_values, split, ('a',), weights, bins=2)
+  assert found['weight_by_step'] == {'a': [3.0, 0.5]}
+  assert found['q_histogram'] == {
+    'a': {'edges': [-3.0, -2.0, -1.0], 'counts': [1, 2]}
+  }

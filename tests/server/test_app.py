@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
+import threading
+from concurrent import futures
 
 import numpy as np
 import pyarrow as pa
@@ -154,6 +157,40 @@ def test_paths_and_methods(client):
   refused(client, 404, '/v1/nothing', '/v1/nothing')
   refused(client, 405, 'POST /health', '/health')
   refused(client, 404, 'keeps no state', '/v1/events', json=[ROW])
+  host = {'host': 'elsewhere'}
+  refused(client, 404, 'Not Found', '/v1/predict/', json=[ROW], headers=host)
+
+
+def test_others_are_answered_while_a_large_body_is_read(client, monkeypatch):
+  begun, over = threading.Event(), threading.Event()
+
+  def read(*arguments):
+    begun.set()
+    assert over.wait(60.0)
+    return rows(1)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(bodies, 'read', read)
+    body = b' ' * 100_000
+    with futures.ThreadPoolExecutor() as pool:
+      large = pool.submit(client.post, '/v1/predict', content=body)
+      assert begun.wait(60.0)
+      assert client.get('/health').status_code == 200
+      over.set()
+      assert large.result().status_code == 200
+
+
+def test_numbers_that_json_lacks(client, monkeypatch):
+  from rmtl_jax.server import scoring
+
+  def infer(model, encoded):
+    return [np.array([[np.nan, 0.5]], np.float32)]
+
+  with monkeypatch.context() as patched:
+    patched.setattr(scoring, '_infer', infer)
+    answer = client.post('/v1/predict', json=[ROW])
+  found = json.loads(answer.text, parse_constant=pytest.fail)
+  assert found['predictions'] == [{'click': None, 'conversion': 0.5}]
 
 
 def test_what_the_model_is(client):

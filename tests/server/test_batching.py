@@ -97,6 +97,13 @@ def test_too_much_is_refused():
   assert serve(work, ask, queue=5) == [0, 1]
 
 
+def test_a_large_item_is_taken_when_nothing_waits():
+  async def ask(batcher):
+    return await batcher.run(0, 7)
+
+  assert serve(list, ask, queue=5) == 0
+
+
 def test_a_client_that_goes_leaves_the_others():
   release = threading.Event()
 

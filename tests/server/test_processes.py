@@ -31,7 +31,7 @@ LABELS = ['clicked', 'bought']
 class Server:
   """`rmtl serve` as a process."""
 
-  def __init__(self, workdir, log, *flags):
+  def __init__(self, workdir, log, *flags, starts=lambda server: None):
     self.log = log
     with open(log, 'wb') as file:
       self.process = subprocess.Popen(
@@ -44,6 +44,7 @@ class Server:
         cwd=pathlib.Path(__file__).parents[2],
       )
     self.port = int(self._wait(r'listening: http://127.0.0.1:(\d+)'))
+    starts(self)
     self._wait(r'(ready): ')
 
   def _wait(self, pattern, seconds=120.0):
@@ -89,14 +90,23 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(workdir, log, *flags):
-  server = Server(workdir, log, *flags)
+def serving(workdir, log, *flags, **options):
+  server = Server(workdir, log, *flags, **options)
   try:
     yield server
   finally:
     if server.process.poll() is None:
       server.process.kill()
       server.process.wait()
+
+
+def test_a_hint_of_a_newer_model_may_come_at_the_start(plain_model, tmp_path):
+  def starts(server):
+    server._wait('(starting JAX)')
+    server.process.send_signal(signal.SIGHUP)
+
+  with serving(plain_model, tmp_path / 'log', starts=starts) as server:
+    assert server.end() == 0
 
 
 def test_requests_are_finished_before_the_end(plain_model, tmp_path):

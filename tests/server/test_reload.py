@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import shutil
+import threading
 
 import pytest
 
@@ -85,3 +86,64 @@ def test_no_model_at_all(tmp_path):
     assert str(tmp_path) not in answer.text
     answer = client.post('/v1/predict', json=[test_app.ROW])
     assert answer.status_code == 503
+
+
+def test_what_can_not_be_loaded_is_not_tried_all_the_time(
+  tmp_path, monkeypatch
+):
+  from rmtl_jax import types
+  from rmtl_jax.server import models, settings, worker
+
+  (tmp_path / 'config.json').write_text('{}')
+  loads = []
+
+  def load(settings):
+    loads.append(settings)
+    raise types.InputError('no model')
+
+  monkeypatch.setattr(models, 'load', load)
+  own = worker.Worker(settings.Settings(str(tmp_path), reload_seconds=0.01))
+  thread = threading.Thread(target=own._load)
+  thread.start()
+
+  def wait_for(count):
+    for _ in range(500):
+      if len(loads) >= count:
+        return
+      client_lib.time.sleep(0.02)
+    raise AssertionError(loads)
+
+  wait_for(1)
+  client_lib.time.sleep(0.3)
+  assert len(loads) == 1
+  own.reload()
+  wait_for(2)
+  (tmp_path / 'config.json').write_text('{"another": 1}')
+  wait_for(3)
+  client_lib.time.sleep(0.3)
+  assert len(loads) == 3
+  own._again = 0.0
+  wait_for(4)
+  own._stopped = True
+  own._wake.set()
+  thread.join()
+
+
+def test_a_state_that_can_not_be_filled_is_closed(
+  past_model, tmp_path, monkeypatch
+):
+  from rmtl_jax.server import settings, worker
+  from rmtl_jax.server.state import sqlite
+
+  closed = []
+  monkeypatch.setattr(sqlite.Store, 'close', lambda self: closed.append(self))
+  own = worker.Worker(
+    settings.Settings(
+      str(past_model),
+      max_rows=8,
+      state=str(tmp_path / 'state'),
+      history=str(tmp_path / 'none.parquet'),
+    )
+  )
+  own.load()
+  assert len(closed) == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.data import parquet
 from rmtl_jax.preparation import checks, sql
 from rmtl_jax.preparation import labels as labels_sql
 from rmtl_jax.server.state import labels as labels_lib
@@ -35,6 +38,7 @@ class Row(NamedTuple):
     time: ms.
     labels: what came of it; of rows to predict for ().
     identity: equal for rows that are equal but for labels.
+    event: in a log of events the code of its kind; None of a row.
   """
 
   session: str | None
@@ -43,6 +47,7 @@ class Row(NamedTuple):
   time: int
   labels: labels_lib.Labels = ()
   identity: bytes = b''
+  event: int | None = None
 
   @property
   def owner(self) -> str:
@@ -56,6 +61,7 @@ class Reader:
   def __init__(self, manifest: manifest_lib.Manifest):
     """Makes a database for rows that are being read."""
     self.schema = log_columns.make_log_schema(manifest)
+    self._outcomes = log_columns.outcome_columns(manifest)
     self._lock = threading.Lock()
     self._connection = sql.connect(threads=1)
     log.create_table(self._connection, self.schema)
@@ -66,7 +72,7 @@ class Reader:
 
   def read(
     self, table: rows.Rows, needs: past.Needs, scored: bool
-  ) -> Iterator[Row]:
+  ) -> Iterator[Row | None]:
     """Reads rows.
 
     Args:
@@ -75,7 +81,7 @@ class Reader:
       scored: whether these are rows to predict for, without labels.
 
     Yields:
-      The rows in their order.
+      The rows in their order; None for an event of a kind that means nothing.
 
     Raises:
       types.InputError: a column or a value that can't be used; names column
@@ -117,9 +123,18 @@ class Reader:
         ),
         strict=True,
       )
+      rows: list[Row | None] = [None] * chunk.table.num_rows
+      for number, event, key, labels in zip(
+        found['row_id'].to_pylist(),
+        found['event'].to_pylist(),
+        keys,
+        told,
+        strict=True,
+      ):
+        rows[number] = Row(*key)._replace(labels=labels, event=event)
       identities = self._identities(chunk.table)
-      for key, labels, identity in zip(keys, told, identities, strict=True):
-        yield Row(*key)._replace(labels=labels, identity=identity)
+      for row, identity in zip(rows, identities, strict=True):
+        yield row and row._replace(identity=identity)
 
   def _keys(self, table: pa.Table) -> list[Row] | None:
     """Keys and times of plain values, without a query.
@@ -179,27 +194,61 @@ class Reader:
     item = sql.quote(log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
     if not scored:
-      columns = ', '.join([columns, *self._labels])
+      event = 'NULL::TINYINT' if self.schema.events is None else 'r.event'
+      columns = ', '.join(
+        [columns, 'row_id', f'{event} AS event', *self._labels]
+      )
     with self._lock:
       self._connection.begin()
       try:
-        log.append_rows(self._connection, self.schema, chunk, 0, scored)
+        log.append_rows(
+          self._connection, self.schema, self._of_log(chunk), 0, scored
+        )
         return self._connection.sql(
           f'SELECT {columns} FROM {log.TABLE} r ORDER BY row_id'
         ).to_arrow_table()
       finally:
         self._connection.rollback()
 
+  def _of_log(self, chunk: rows.Chunk) -> rows.Chunk:
+    """The columns that are read; of others DuckDB may not know the types."""
+    of, table = self.schema, chunk.table
+    wanted = {of.time, of.session, of.user, of.item, *of.labels}
+    wanted.add(of.event_column(table.schema))
+    names = [name for name in table.column_names if name in wanted]
+    return dataclasses.replace(chunk, table=table.select(names))
+
   def _identities(self, table: pa.Table) -> Iterator[bytes]:
     """What tells rows apart, whatever came of them."""
-    names = sorted({*table.column_names} - {*self.schema.labels})
-    columns = [table[name].to_pylist() for name in names]
+    names = sorted({*table.column_names} - self._outcomes)
+    columns = [_comparable(table[name]) for name in names]
     for values in zip(*columns, strict=True):
       given: list[Any] = [[n, v] for n, v in zip(names, values, strict=True)]
       text = json.dumps(
         [one for one in given if one[1] is not None], default=str
       )
       yield hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def _comparable(column: pa.ChunkedArray) -> list[Any]:
+  """Values that are equal however a request wrote them: 3.0 is 3, NaN nothing.
+
+  A column's type is that of all rows of its request.
+  """
+  kind = column.type
+  if pa.types.is_temporal(kind):  # Python has no ns
+    column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+  values = column.to_pylist()
+  is_exact = parquet.is_text(kind) or pa.types.is_integer(kind)
+  return values if is_exact else [_compared(value) for value in values]
+
+
+def _compared(value: Any) -> Any:
+  if isinstance(value, float):
+    if math.isnan(value):
+      return None
+    return int(value) if value.is_integer() else value
+  return list(map(_compared, value)) if isinstance(value, list) else value
 
 
 def _whole(texts: list[str | None]) -> list[str | None]:

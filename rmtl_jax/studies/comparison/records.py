@@ -18,6 +18,7 @@ from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import splits as splits_lib
+from rmtl_jax.weighting import critic as weights_lib
 
 Record = dict[str, Any]
 
@@ -138,7 +139,12 @@ def of_critics(stage: critic_stage.CriticStage) -> Record:
       q_values, policy, host, context.tasks, config.critic
     ),
     'curves': summary.curves(
-      q_values, host, context.tasks, config.weighting.lambda_
+      q_values,
+      host,
+      context.tasks,
+      np.asarray(
+        weights_lib.critic_weights(q_values, config.weighting.lambda_)
+      ),
     ),
     f'validation_{config.critic.stopping}': errors,
     'converged': critic_stage.converged(errors, config.critic),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vectors
@@ -151,6 +154,9 @@ def test_columns_of_every_kind(tmp_path, name):
       assert row['row_id'] - other['row_id'] == shift
   if name == 'columns':
     check_vectors(tmp_path, old)
+    (tmp_path / 'to4' / 'vectors' / 'item.parquet').unlink()
+    with pytest.raises(types.InputError, match=r'vectors/item\.parquet: '):
+      prepare.prepare(dataclasses.replace(config, overwrite=True))
 
 
 def check_vectors(tmp_path, old):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import decimal
+
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from rmtl_jax import types
@@ -12,6 +16,7 @@ from rmtl_jax.serving import rows as rows_lib
 from tests.serving import past_run
 
 NEEDS = past.Needs((), False)
+KEYS = {'visit': ['a'], 'who': [1], 'item': ['x'], 'time': [10]}
 TABLE = {
   'visit': ['a', None, '7.0', ''],
   'who': [1, 2, 3, 4],
@@ -87,3 +92,71 @@ def test_rows_are_told_apart_by_all_but_their_labels(reader):
   assert len({row.identity for row in first}) == 4
   assert first[1].labels == ((1, 40_000), (0, None))
   assert second[1].labels == ((1, 40_000), (1, None))
+
+
+def test_rows_are_the_same_however_they_are_written(reader):
+  """A column of a request has the type of all of its rows."""
+  labels = {'clicked': [0], 'bought': [0]}
+
+  def identities(**columns):
+    row = {**KEYS, **labels, **columns}
+    table = rows_lib.rows_of_table(pa.table(row))
+    return {row.identity for row in reader.read(table, NEEDS, False)}
+
+  once = identities(price=[3], tags=[[1, 2]], more=[None])
+  assert once == identities(price=[3.0], tags=[[1.0, 2.0]])
+  assert once == identities(
+    price=[3], tags=[[1, 2]], more=pa.array([float('nan')])
+  )
+  assert once != identities(price=[3.5], tags=[[1, 2]])
+  assert once != identities(price=['3'], tags=[[1, 2]])
+
+
+@pytest.mark.parametrize(
+  'column',
+  [
+    pa.array([1], pa.timestamp('ns')),
+    pa.array([2**62], pa.timestamp('s', 'UTC')),
+    pa.array([2**30], pa.date32()),
+    pa.array([1], pa.duration('ns')),
+    pa.array([decimal.Decimal('1e30')], pa.decimal256(50, 0)),
+    pa.array([b'\xff']),
+    pa.array([[1, 2]], pa.list_(pa.int8(), 2)),
+  ],
+)
+@pytest.mark.parametrize('scored', [False, True])
+def test_columns_that_are_not_read_may_be_anything(reader, column, scored):
+  """Python and DuckDB lack some of these."""
+  row = KEYS | {'time': [10.0], 'clicked': [0], 'bought': [0]}
+  rows = []
+  for other in (column, pa.nulls(1, column.type)):
+    table = pa.table({**row, 'other': other})
+    table = rows_lib.rows_of_table(table)
+    rows += reader.read(table, NEEDS, scored)
+  assert len(rows) == 2 and (scored or rows[0].identity != rows[1].identity)
+
+
+def test_labels_of_every_kind_are_no_part_of_a_row(tmp_path):
+  """A row is posted when it is shown, and again with what came of it."""
+  raw = past_run.log(300)
+  seconds = pa.array(np.arange(300) % 7 + 0.5)
+  schema = past_run.SCHEMA | {
+    'tasks': [
+      *past_run.SCHEMA['tasks'],
+      {'name': 'stay', 'column': 'seconds', 'kind': 'regression'},
+    ]
+  }
+  run = past_run.prepare_run(
+    tmp_path,
+    raw=raw.append_column('seconds', seconds),
+    schema=schema,
+    as_of=('none',),
+  )
+  of_stay = reading.Reader(manifest_lib.read(run))
+  labels = {'clicked': [None], 'bought': [None], 'seconds': [None]}
+  row = KEYS
+  found = []
+  for told in (labels, labels | {'clicked': [1], 'seconds': [3.5]}):
+    table = rows_lib.rows_of_table(pa.table(row | told))
+    found += of_stay.read(table, NEEDS, False)
+  assert found[0].identity == found[1].identity

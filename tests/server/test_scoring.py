@@ -1,0 +1,59 @@
+"""Requests of one batch don't spoil each other."""
+
+from __future__ import annotations
+
+import types as types_lib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.server import bodies, scoring
+from rmtl_jax.serving import notes
+
+
+@pytest.fixture
+def score(monkeypatch):
+  """Scores eight requests, the fourth by a function of one's own."""
+  calls = []
+
+  def run(fail):
+    def encode(scorer, pasts, table, numbers, notes):
+      calls.append(list(numbers))
+      if 3 in numbers:
+        fail()
+      inputs = types.Inputs(np.zeros((len(table), 1)), None, None)
+      return scoring._Encoded(inputs, [], numbers)
+
+    monkeypatch.setattr(scoring, '_encode', encode)
+    monkeypatch.setattr(
+      scoring,
+      '_infer',
+      lambda model, encoded: [one.inputs.categorical for one in encoded],
+    )
+    tables = [pa.table({'a': [n] * (n + 1)}) for n in range(8)]
+    model = types_lib.SimpleNamespace(scorer=None)
+    return scoring.score(model, None, tables, notes.Notes()), calls
+
+  return run
+
+
+def test_a_fault_that_nobody_expects(score):
+  def fail():
+    raise KeyError('x')
+
+  found, calls = score(fail)
+  assert isinstance(found.pop(3), KeyError)
+  assert [len(answer.values) for answer in found] == [1, 2, 3, 5, 6, 7, 8]
+  # By halves, not one by one.
+  assert len(calls) == 7
+
+
+def test_a_state_that_is_not_there_is_asked_once(score):
+  def fail():
+    raise bodies.Refused('state: not available', 503)
+
+  found, calls = score(fail)
+  assert [error.status for error in found] == [503] * 8
+  assert calls == [list(range(8))]
