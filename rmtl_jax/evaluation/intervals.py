@@ -154,11 +154,12 @@ def error_replicates(
     paired: whether XAUC is asked for, which takes the longest.
 
   Returns:
-    Each of ERRORS to f64[B, M, K], without XAUC if it is not asked for; that
-    is NaN above MOST_PAIRED rows.
+    Each of ERRORS to f64[B, M, K]; without XAUC if it is not asked for, or
+    there are more rows than MOST_PAIRED.
   """
   codes, sessions = groups.group_codes(session)
   tasks = labels.shape[1]
+  paired = paired and len(labels) <= MOST_PAIRED
   values = {
     name: np.full((count, len(predictions), tasks), np.nan)
     for name in ERRORS
@@ -166,7 +167,7 @@ def error_replicates(
   }
   if not sessions:
     return values
-  if paired and len(labels) <= MOST_PAIRED:
+  if paired:
     for m, scores in enumerate(predictions):
       for k in range(tasks):
         values['xauc'][:, m, k] = _xauc_replicates(
@@ -509,7 +510,7 @@ def error_intervals(
     weights: [R, K] >= 0, or None.
 
   Returns:
-    Each of ERRORS to f64[K, 2]; NaN with fewer than two sessions.
+    What `error_replicates` has to f64[K, 2]; NaN with fewer than two sessions.
   """
   sessions = groups.group_codes(session)[1]
   values = error_replicates(predictions, labels, session, count, seed, weights)
