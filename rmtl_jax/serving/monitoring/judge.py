@@ -336,7 +336,12 @@ class _Judge:
     self, is_one: np.ndarray, row: np.ndarray, shares: Mapping[str, float]
   ) -> bool:
     """Whether a share rises above those of train and test."""
-    effect = shifts.design_effect(is_one.astype(int), self._cluster(row))
+    cluster = self._cluster(row)
+    if is_one.all() and len(row):
+      # Of rows that are all alike each cluster may have said one thing.
+      effect = len(row) / (int(cluster.max()) + 1)
+    else:
+      effect = shifts.design_effect(is_one.astype(int), cluster)
     before = max(shares['train'], shares['test'])
     rows = len(is_one) / effect
     return self._is_rise(shares['live'], before, self._least.unseen, rows)
@@ -345,14 +350,19 @@ class _Judge:
     self, share: float, before: float, least: float, rows: float
   ) -> bool:
     """Whether a share of independent rows rises by more than chance."""
-    error = math.sqrt(share * (1 - share) / rows) if rows else math.inf
-    return share - before > max(least, self._z * error)
+    if share - before <= least:
+      return False
+    # The probability of as many or more by the binomial distribution, which
+    # holds for few rows too.
+    more = share * rows
+    chance = scipy.stats.beta.cdf(before, more, rows - more + 1)
+    return bool(chance < self._level)
 
   def _effect(self) -> float:
     """Rows of a cluster: the largest design effect that there can be."""
     return self._live.rows / self.clusters
 
-  def _cluster(self, row: np.ndarray) -> np.ndarray | None:
+  def _cluster(self, row: np.ndarray) -> np.ndarray:
     """Codes of the clusters of rows, from 0."""
     cluster = self._live.cluster
     if cluster is None:  # a row's values are bound by it

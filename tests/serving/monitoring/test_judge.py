@@ -72,6 +72,29 @@ def test_unseen_and_missing_values_raise_alarms():
   )
 
 
+def test_a_few_unseen_values_are_no_alarm():
+  """Every third value is unseen; all of one row, or of one user, often are."""
+  rng = np.random.default_rng(5)
+  model = live.trained(0)
+  of = model.reference['fields']['item']['blank']
+  of |= dict.fromkeys(of, 0.33)
+  for rows, users in ((1, 1), (2, 2), (3, 2), (60, 2)):
+    log = dataclasses.replace(
+      live.log(rng, rows), cluster=np.arange(rows) % users
+    )
+    blank = np.ones(rows, bool)
+    log = _with_field(log, 'item', blank=blank)
+    few = judge.compare(model, log, THRESHOLDS)
+    assert not few['fields'][0]['alarms'], rows
+  log = dataclasses.replace(live.log(rng, 60), cluster=np.arange(60) // 4)
+  many = _with_field(log, 'item', blank=np.ones(60, bool))
+  assert judge.compare(model, many, THRESHOLDS)['fields'][0]['alarms']
+  # Never in training, once here: no chance, but of one row one.
+  of |= dict.fromkeys(of, 0.0)
+  one = _with_field(live.log(rng, 1), 'item', blank=np.ones(1, bool))
+  assert judge.compare(model, one, THRESHOLDS)['fields'][0]['alarms']
+
+
 def test_what_the_test_rows_had_already_is_no_alarm():
   rng = np.random.default_rng(2)
   model, log = live.trained(0), live.log(rng, 3000)
