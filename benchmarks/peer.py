@@ -34,16 +34,6 @@ from rmtl_jax import config as config_lib
 from rmtl_jax.evaluation import evaluator
 from rmtl_jax.training import actor_stage, feed, trainer
 
-_OUTPUT = flags.DEFINE_string('output', '', 'JSON file; none if empty.')
-_ROWS = flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
-_REPETITIONS = flags.DEFINE_integer('repetitions', 3, 'Pairs of epochs.')
-_FORMS = flags.DEFINE_list(
-  'forms', ['plain'], "torch's: plain, compiled, autocast; comma-separated."
-)
-_BACKBONES = flags.DEFINE_list(
-  'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple', 'aitm'], 'Which.'
-)
-
 
 class Ours:
   """One backbone by this package."""
@@ -78,9 +68,13 @@ class Ours:
     )
     jax.block_until_ready(self._state)
 
+  def predict(self) -> np.ndarray:
+    """Probabilities of every row."""
+    return self.context.predict(self._state.params, self.context.train)
+
   def evaluate(self) -> None:
     """Probabilities and both AUCs of every row."""
-    predictions = self.context.predict(self._state.params, self.context.train)
+    predictions = self.predict()
     evaluator.validation_auc(predictions, self.context.train.host.labels)
 
 
@@ -208,7 +202,7 @@ def measure(log: workload.Workload, backbone: str, form: str) -> dict[str, Any]:
   for what in ('train', 'evaluate'):
     times = machine.interleaved(
       {'ours': getattr(ours, what), 'theirs': getattr(theirs, what)},
-      _REPETITIONS.value,
+      flags.FLAGS.repetitions,
     )
     pairs = zip(times['ours'], times['theirs'], strict=True)
     row |= {
@@ -222,10 +216,10 @@ def measure(log: workload.Workload, backbone: str, form: str) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
-  log = workload.Workload(rows=_ROWS.value)
+  log = workload.Workload(rows=flags.FLAGS.rows)
   rows = []
-  for backbone in _BACKBONES.value:
-    for form in _FORMS.value:
+  for backbone in flags.FLAGS.backbones:
+    for form in flags.FLAGS.forms:
       begin = time.perf_counter()
       rows.append(measure(log, backbone, form))
       seconds = time.perf_counter() - begin
@@ -234,10 +228,10 @@ def main(argv: list[str]) -> None:
   import importlib.metadata
 
   machine.write(
-    _OUTPUT.value,
+    flags.FLAGS.output,
     {
       'benchmark': 'peer',
-      'rows': _ROWS.value,
+      'rows': flags.FLAGS.rows,
       'gemm_gigaflops': machine.gemm_rate(),
       'unit': 'rows per second; ratio = ours / torch-rechub, median of pairs',
       'peer': {
@@ -250,5 +244,19 @@ def main(argv: list[str]) -> None:
   )
 
 
+def define_flags() -> None:
+  """Defines the flags; not on import, since authors.py imports this module."""
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_integer('rows', 40_960, 'Rows of an epoch.')
+  flags.DEFINE_integer('repetitions', 3, 'Pairs of epochs.')
+  flags.DEFINE_list(
+    'forms', ['plain'], "torch's: plain, compiled, autocast; comma-separated."
+  )
+  flags.DEFINE_list(
+    'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple', 'aitm'], 'Which.'
+  )
+
+
 if __name__ == '__main__':
+  define_flags()
   app.run(main)

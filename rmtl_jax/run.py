@@ -39,6 +39,7 @@ from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
+  compiling,
   critic_stage,
   models,
   prune,
@@ -132,6 +133,8 @@ def train(
   tracking.check(trackers)
   live = live or progress.Progress()
   stages = tuple(stages)
+  # A member's programs are its ensemble's to compile, and a study's runs share.
+  is_new = not (inputs or start_from or (path / 'config.json').exists())
   with contextlib.ExitStack() as held:
     # --- Read and build. The data stay in place, and RUN is ours, until all is
     # written. Nothing of a run that can't begin is left in its directory.
@@ -141,6 +144,16 @@ def train(
     if start and not inputs:  # of an ensemble once
       live.say(progress.filled(verdict.started(run.started_from)))
     inputs = _read_and_build(run, config, live, layout, inputs)
+
+    # A second core compiles what comes later; what a run goes on from is not of
+    # the shapes alone (it stands on its device), so only new runs can know.
+    if is_new and compiling.can(inputs.splits):
+      pool = held.enter_context(compiling.threads())
+      members = [
+        _context(dataclasses.replace(run, config=one), inputs, live)
+        for one in workdir.member_configs(run.config)
+      ]
+      compiling.compile_ahead(pool, members, stages)
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
@@ -179,19 +192,9 @@ def train(
     store = run.unfinished()
     opened = held.enter_context(contextlib.ExitStack())
     opened.callback(store.close)
-    context = context_lib.Context(
-      run.config,
-      run.manifest.task_names,
-      inputs.splits['train'],
-      inputs.splits['validation'],
-      inputs.models,
-      live,
-      store=store,
-      interrupted=interrupted,
-      numeric=run.manifest.numeric_names,
-      compares_gradients=True,
-      start=start,
-    )
+    context = _context(run, inputs, live)
+    context.store, context.start = store, start
+    context.interrupted = interrupted
     if keep_moments:
       context.keep_moments = functools.partial(saved.keep_moments, run)
     context.history = saved.latest_history(context, finished)
@@ -223,9 +226,7 @@ def train(
       critic = ()
       if needs_critics:
         critic = finished.needed('critic', 'finetune', path)
-      weightings = {'finetune': config.weighting.name}
-      if config.control:
-        weightings = {'constant': 'constant', **weightings}
+      weightings = actor_stage.weightings(config)
       saved.begin(context, finished, 'finetune')
       arms = actor_stage.finetune(context, weightings, actor, critic)
       saved.keep(run, context, finished, stage.run(arms))
@@ -305,6 +306,22 @@ def _read_and_build(
   for line in layout.advice(config) if layout else ():
     live.say(line)
   return inputs
+
+
+def _context(
+  run: workdir.Run, inputs: Inputs, live: progress.Progress
+) -> context_lib.Context:
+  """What the stages of one model share."""
+  return context_lib.Context(
+    run.config,
+    run.manifest.task_names,
+    inputs.splits['train'],
+    inputs.splits['validation'],
+    inputs.models,
+    live,
+    numeric=run.manifest.numeric_names,
+    compares_gradients=True,
+  )
 
 
 def _prune(run: workdir.Run, live: progress.Progress) -> None:

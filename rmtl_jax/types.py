@@ -140,6 +140,23 @@ class Pretrained(NamedTuple):
   trained: bool = False
 
 
+class Derived(NamedTuple):
+  """A number that networks can make of categorical fields: a sum over them.
+
+  Attributes:
+    name: of the number; no field's.
+    places: of the fields among the categorical ones.
+    values: of each field, what its vocabulary's rows add, from row 1 on; row 0
+      and rows that are not listed add 0.
+    quantiles: of the number, increasing.
+  """
+
+  name: str
+  places: tuple[int, ...]
+  values: tuple[tuple[float, ...], ...]
+  quantiles: tuple[float, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:
   """Sizes and names of the features, from which networks are built.
@@ -179,6 +196,7 @@ class FeatureSpec:
     sampling: how the log was sampled, or None.
     only_after: names of the tasks that are judged on the positives of another.
     pretrained: fields with vectors that were learnt elsewhere.
+    derived: numbers that can be made of binned fields (data/binned.py).
   """
 
   categorical: tuple[int, ...]
@@ -202,6 +220,7 @@ class FeatureSpec:
   sampling: Sampling | None = None
   only_after: tuple[str, ...] = ()
   pretrained: tuple[Pretrained, ...] = ()
+  derived: tuple[Derived, ...] = ()
 
   @property
   def outputs(self) -> tuple[int, ...]:
@@ -256,6 +275,8 @@ class Batch(NamedTuple):
     row: i32[L, T], the row's position in its split, -1 in padding.
     sample_weight: f32[L, T, K] >= 0, how much a row's label counts, 0 where it
       is not observed (it is 0 there too); None: every row counts 1.
+    propensity: f32[L, T, K], the logged probability that a row's label is seen,
+      0 of tasks without; None: the log has none.
   """
 
   inputs: Inputs
@@ -265,6 +286,7 @@ class Batch(NamedTuple):
   segment: Array
   row: Array
   sample_weight: Array | None = None
+  propensity: Array | None = None
 
 
 def check_ranks(ranks: tuple[int, ...], *arrays: Array) -> None:

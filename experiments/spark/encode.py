@@ -157,7 +157,8 @@ def _bin_details(
   field: source.SourceField, edges: list[float], ids: Mapping[str, int]
 ) -> dict[str, Any]:
   """Details of a binned field for the manifest."""
-  found: dict[str, Any] = {'transform': 'bins', 'edges': edges}
+  order = [int(text) for text in sorted(ids, key=lambda text: ids[text])]
+  found: dict[str, Any] = {'transform': 'bins', 'edges': edges, 'order': order}
   if field.details.get('counts') == asof_feedback.ROWS_BACK:
     found['previous'] = ids.get(asof_feedback.bin_of_row_before(edges), 0)
   return found

@@ -24,8 +24,18 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_enum(
     'split',
     'test',
-    ['train', 'validation', 'test'],
-    'The rows to evaluate on.',
+    ['train', 'validation', 'test', 'random'],
+    'The rows to evaluate on; random: those of random exposure, where the data'
+    ' have them (random_split of prepare).',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'propensities',
+    None,
+    ['logged', 'predicted'],
+    'Of metrics with inverse propensities: those that the log has, or also what'
+    ' the model predicts for the task before; as the run has it'
+    ' (evaluation.propensities) if not given.',
     flag_values=values,
   )
 
@@ -41,7 +51,11 @@ def execute(values: flags.FlagValues) -> int:
 
   split = common.value(values, 'split')
   record = evaluate.evaluate(
-    path, split, common.path(values, 'data_dir'), layout
+    path,
+    split,
+    common.path(values, 'data_dir'),
+    layout,
+    common.value(values, 'propensities'),
   )
   if not processes.is_first():
     return 0

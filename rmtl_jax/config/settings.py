@@ -92,6 +92,10 @@ class NetworkConfig:
       over train rows, which manifest.json has, to a block for each
       (piecewise-linear encoding; Gorishniy et al., NeurIPS 2022). A field
       without quantiles has one bin, the whole line.
+    binned_fields: how fields that were cut into bins are read, as-of features
+      among them: as `categories` alone, or beside that as `numbers`, the rank
+      of the bin, with the sum of the log-odds of users' and items' as-of rates
+      for each task (data/binned.py).
     history_encoder: how lists of the user's earlier items are read (as-of
       group `history`; without it the setting does nothing): the `mean` of
       their embeddings, `target_attention` (of the row's own item) or `none`.
@@ -126,6 +130,7 @@ class NetworkConfig:
   affinity_dim: Annotated[int, Range(0, 2**10)] = 0
   affinity_state: Literal['user', 'session'] = 'user'
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
+  binned_fields: Literal['categories', 'numbers'] = 'categories'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16'] = 'default'
@@ -434,6 +439,9 @@ class EvaluationConfig:
       `logloss`, each in units of that of its rate, or a weighted sum of
       metrics by their names in metrics.json, which should rise, as
       `click.auc=1,buy.logloss=-0.5` (a + may stand for a comma).
+    propensities: of metrics with inverse propensities (docs/rows.md): those
+      that the log has (`logged`), or also, for tasks that come after another
+      and have none, what the model predicts for that one (`predicted`).
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -443,6 +451,7 @@ class EvaluationConfig:
   group: Literal['session', 'user'] = 'session'
   top: Positive = 10
   monitor: str = 'auc'
+  propensities: Literal['logged', 'predicted'] = 'logged'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -11,12 +12,16 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import prepared_file
+from rmtl_jax.data import parquet, prepared_file
 
 # An odd number whose bits look random (SplitMix64's second multiplier).
 _HASH_FACTOR = np.uint64(0x94D049BB133111EB)
-# Rows that are read and checked at a time.
+# Rows that are read and checked at a time, and those that are compared.
 BLOCK_ROWS = 262_144
+_BLOCK = 65_536
+# Bytes: from such an address on, a device that is the CPU takes an array as it
+# is, where it copies others.
+_ALIGNMENT = 64
 
 
 class Rows(Protocol):
@@ -45,6 +50,16 @@ class Rows(Protocol):
   @property
   def sampling(self) -> types.Sampling | None:
     """How the log was sampled, or None."""
+    ...
+
+  @property
+  def propensity(self) -> np.ndarray | None:
+    """f32[R, K], or None where the log has none."""
+    ...
+
+  @property
+  def parents(self) -> tuple[int | None, ...]:
+    """See Manifest.parents_over_all."""
     ...
 
   @property
@@ -84,6 +99,11 @@ class Rows(Protocol):
     """Some rows; -1 stands for the first."""
     ...
 
+  @property
+  def features(self) -> prepared_file.Features:
+    """All rows: not a copy, of a split in memory."""
+    ...
+
 
 @dataclasses.dataclass(frozen=True)
 class SplitColumns:
@@ -105,6 +125,9 @@ class SplitColumns:
     sample_weight: f32[R, K], how much a row's labels count in training, 0
       where they are not observed; None: every row counts 1.
     sampling: how the log was sampled, or None.
+    propensity: f32[R, K], the logged probability that a row's label is seen,
+      0 of tasks without; None: the log has none.
+    parents: see Manifest.parents_over_all; () where nobody asks.
   """
 
   categorical: np.ndarray
@@ -120,6 +143,8 @@ class SplitColumns:
   losses: tuple[types.TaskLoss, ...] = ()
   sample_weight: np.ndarray | None = None
   sampling: types.Sampling | None = None
+  propensity: np.ndarray | None = None
+  parents: tuple[int | None, ...] = ()
 
   @property
   def rows(self) -> int:
@@ -144,15 +169,21 @@ class SplitColumns:
       Features with these leading dimensions.
     """
     at = np.maximum(rows, 0)
+    return prepared_file.Features(*(part[at] for part in self.features))
+
+  @property
+  def features(self) -> prepared_file.Features:
+    """All rows, not a copy."""
     return prepared_file.Features(
-      self.categorical[at],
-      self.multi_valued[at],
-      self.numeric[at],
-      self.labels[at],
-      self.time[at],
-      np.zeros((*at.shape, 0), np.float32)
-      if self.sample_weight is None
-      else self.sample_weight[at],
+      self.categorical,
+      self.multi_valued,
+      self.numeric,
+      self.labels,
+      self.time,
+      *(
+        np.zeros((self.rows, 0), np.float32) if values is None else values
+        for values in (self.sample_weight, self.propensity)
+      ),
     )
 
 
@@ -211,10 +242,11 @@ def equal_rows(features: prepared_file.Features) -> EqualRows:
   """
   rows = len(features.labels)
   words = [np.ascontiguousarray(part).view(np.uint32) for part in features[:3]]
-  code = np.zeros(rows, np.uint64)
-  for word in np.concatenate(words, axis=1).T:
-    code = (code ^ word) * _HASH_FACTOR
-    code ^= code >> np.uint64(29)
+  # Block by block, as every other copy of a split: it may fill the memory.
+  blocks = [slice(at, at + _BLOCK) for at in range(0, rows, _BLOCK)]
+  code = np.empty(rows, np.uint64)
+  for block in blocks:
+    code[block] = _hash([word[block] for word in words])
   _, first, number = np.unique(code, return_index=True, return_inverse=True)
   # np.unique sorts by hash; groups in the order of their rows let a plan read
   # the split from front to back.
@@ -222,10 +254,23 @@ def equal_rows(features: prepared_file.Features) -> EqualRows:
   rank = np.empty_like(order)
   rank[order] = np.arange(len(order))
   first, number = first[order], rank[number]
-  same = all(np.array_equal(word, word[first][number]) for word in words)
+  same = all(
+    np.array_equal(word[block], word[first[number[block]]])
+    for word in words
+    for block in blocks
+  )
   if not same:
     first = number = np.arange(rows)
   return EqualRows(first, number)
+
+
+def _hash(words: list[np.ndarray]) -> np.ndarray:
+  """A hash of each row of some u32[B, ...] side by side, u64[B]."""
+  code = np.zeros(len(words[0]), np.uint64)
+  for word in np.concatenate(words, axis=1).T:
+    code = (code ^ word) * _HASH_FACTOR
+    code ^= code >> np.uint64(29)
+  return code
 
 
 def read_split(
@@ -257,6 +302,8 @@ def read_split(
     columns,
     sample_weight=columns.sample_weight if manifest.weighted else None,
     sampling=manifest_lib.sampling(manifest.tasks),
+    propensity=columns.propensity if manifest.has_propensities else None,
+    parents=manifest.parents_over_all,
   )
   sessions = len(columns.starts) - 1
   check_count(data_dir, split, 'sessions', sessions, said.sessions)
@@ -285,7 +332,7 @@ def _read(
       whole = whole or {
         name: None
         if part is None
-        else np.empty((rows, *part.shape[1:]), part.dtype)
+        else _empty((rows, *part.shape[1:]), part.dtype)
         for name, part in block.items()
       }
       end = at + len(block['session'])
@@ -293,9 +340,18 @@ def _read(
         if part is not None:
           whole[name][at:end] = part
       at = end
+  parquet.release_memory()  # which decoding took, and training wants
   session = whole['session']
   changes = np.flatnonzero(session[1:] != session[:-1]) + 1
   return SplitColumns(**whole, starts=np.concatenate([[0], changes, [rows]]))
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+  """An uninitialised array at an address that a device can share."""
+  size = math.prod(shape) * dtype.itemsize
+  memory = np.empty(size + _ALIGNMENT, np.uint8)
+  begin = -memory.ctypes.data % _ALIGNMENT
+  return memory[begin : begin + size].view(dtype).reshape(shape)
 
 
 def open_files(

@@ -10,15 +10,20 @@ import itertools
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rmtl_jax import durable, json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.data import binned
 
 FORMAT_VERSION = 1
 SPLITS = ('train', 'validation', 'test')
+# A further split that data may have: rows of random exposure.
+RANDOM = 'random'
+ALL_SPLITS = (*SPLITS, RANDOM)
 KINDS = ('categorical', 'multi_valued', 'numeric')
 # In bytes; what a file's name may have beside it fits too.
 _LONGEST_NAME = 200
@@ -27,7 +32,10 @@ _KEYS = {'vocabulary_owner': 'shares'}
 # Attributes of tasks that are not binary.
 _OF_KIND = ('kind', 'loss', 'settings', 'levels', 'statistics')
 # Attributes that are in the file only where they say something.
-_SPARSE = ('weighted', 'only_after', 'negatives_kept', 'observed')
+_SPARSE = (
+  *('weighted', 'only_after', 'negatives_kept', 'propensity'),
+  'observed',
+)
 # Entries that are in the file only where they are false.
 _USUAL = ('has_time', 'split_by_time')
 # How many quantiles a numeric field has (`details`), and their largest size.
@@ -87,6 +95,8 @@ class Task:
     only_after: whether only positives of `after` count.
     negatives_kept: the rate at which its negatives were kept in the log, or
       None.
+    propensity: whether a column `q_` plus the name has the probability that the
+      label is seen, of a positive of `after` where there is one.
   """
 
   name: str
@@ -99,6 +109,7 @@ class Task:
   weighted: bool = False
   only_after: bool = False
   negatives_kept: float | None = None
+  propensity: bool = False
 
   @property
   def is_binary(self) -> bool:
@@ -156,7 +167,7 @@ class Manifest:
     source: name of the reader that made the data.
     fields: features, in the order in which networks see them.
     tasks: labels, in funnel order.
-    splits: 'train', 'validation', 'test'.
+    splits: those of SPLITS, and RANDOM where the log has such rows.
     user_field: the categorical field that identifies the user, or None.
     item_field: the categorical field that identifies the item, or None.
     domain_field: the categorical field of the domain (scenario), or None.
@@ -206,6 +217,20 @@ class Manifest:
     return any(t.weighted for t in self.tasks)
 
   @property
+  def has_propensities(self) -> bool:
+    """Whether the log has propensities of any task."""
+    return any(t.propensity for t in self.tasks)
+
+  @property
+  def parents_over_all(self) -> tuple[int | None, ...]:
+    """For each task the place of its `after`; None if it is judged on that."""
+    places = {name: k for k, name in enumerate(self.task_names)}
+    return tuple(
+      None if t.after is None or t.only_after else places[t.after]
+      for t in self.tasks
+    )
+
+  @property
   def numeric_names(self) -> tuple[str, ...]:
     """Names of the numeric fields, in order."""
     return tuple(f.name for f in self.of_kind('numeric'))
@@ -252,6 +277,7 @@ class Manifest:
         for i, f in enumerate(categorical)
         if (vectors := f.details.get('vectors'))
       ),
+      derived=binned.numbers(categorical),
     )
 
   def _parents(self) -> tuple[int | None, ...]:
@@ -464,10 +490,13 @@ def _splits(records: Any, what: str) -> dict[str, Split]:
     split = _build(Split, record, f'{what}: {name!r}')
     files = _expect(split.files, list, f'{what}: {name!r}: files')
     splits[name] = dataclasses.replace(split, files=tuple(files))
+  for name in splits:
+    if name not in ALL_SPLITS:
+      raise types.InputError(f'{what}: no such split: {name!r:.80}')
   for name in SPLITS:
     if name not in splits:
       raise types.InputError(f'{what} lacks {name!r}')
-  return splits
+  return {name: splits[name] for name in ALL_SPLITS if name in splits}
 
 
 def _check_fields(manifest: Manifest, path: str) -> None:
@@ -497,6 +526,8 @@ def _check_fields(manifest: Manifest, path: str) -> None:
       )
     if 'vectors' in field.details:
       _check_vectors(field, what)
+    if field.kind == 'categorical' and 'order' in field.details:
+      _check_order(field, what)
     if field.kind == 'numeric' and 'quantiles' in field.details:
       _check_quantiles(field.details['quantiles'], what)
     if field.vocabulary_owner is not None:
@@ -535,6 +566,31 @@ def _check_quantiles(found: Any, what: str) -> None:
       f'{what}: details: quantiles are {found!r:.80}, expected a list of'
       f' {least} to {most} increasing numbers of at most'
       f' {_LARGEST_QUANTILE:.0e}'
+    )
+
+
+def _check_order(field: Field, what: str) -> None:
+  """Refuses what can't be the bins of a vocabulary's rows."""
+  edges = _expect(field.details.get('edges'), list, f'{what}: details: edges')
+  rate = field.details.get('train_rate', 0.0)
+  for number in (*edges, rate):
+    if (
+      type(number) not in (int, float) or not abs(number) <= sys.float_info.max
+    ):
+      raise types.InputError(
+        f'{what}: details: {number!r:.80} among edges and train_rate, expected'
+        ' a number'
+      )
+  order = field.details['order']
+  right = (
+    type(order) is list
+    and len(order) < field.size
+    and all(type(row) is int and 0 <= row <= len(edges) for row in order)
+  )
+  if not right:
+    raise types.InputError(
+      f'{what}: details: order is {order!r:.80}, expected a bin of at most'
+      f' {len(edges)} for each row of the vocabulary'
     )
 
 
@@ -617,7 +673,7 @@ def _check_kind(task: Task, what: str) -> None:
 
 def _check_task_rows(task: Task, what: str) -> None:
   """Refuses what can't say which rows of a task count."""
-  for entry in ('weighted', 'only_after'):
+  for entry in ('weighted', 'only_after', 'propensity'):
     _expect(getattr(task, entry), bool, f'{what}: {entry}')
   if task.only_after and not (task.weighted and task.after is not None):
     raise types.InputError(

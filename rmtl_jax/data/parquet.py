@@ -32,3 +32,8 @@ def is_text(kind: pa.DataType) -> bool:
     or pa.types.is_large_string(kind)
     or pa.types.is_string_view(kind)
   )
+
+
+def release_memory() -> None:
+  """Gives back what reading has taken and freed, which Arrow would keep."""
+  pa.default_memory_pool().release_unused()

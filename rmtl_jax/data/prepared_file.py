@@ -24,6 +24,8 @@ class Features(NamedTuple):
     time: i32[...], as SplitColumns has it.
     sample_weight: f32[..., K], how much a row's labels count; [..., 0] where
       every row counts 1.
+    propensity: f32[..., K], the probability that the label is seen, 0 of tasks
+      for which the log has none; [..., 0] where it has none at all.
   """
 
   categorical: np.ndarray
@@ -32,6 +34,7 @@ class Features(NamedTuple):
   labels: np.ndarray
   time: np.ndarray
   sample_weight: np.ndarray
+  propensity: np.ndarray
 
 
 class PreparedFile:
@@ -81,7 +84,12 @@ class PreparedFile:
       f'w_{task.name}' for task in self._manifest.tasks if task.weighted
     ]
     fields = (field.column for field in self._manifest.fields)
-    return [*fields, *labels, *weights]
+    return [*fields, *labels, *weights, *self._propensity_names()]
+
+  def _propensity_names(self) -> list[str]:
+    return [
+      f'q_{task.name}' for task in self._manifest.tasks if task.propensity
+    ]
 
   def _read(
     self, names: Sequence[str], groups: Sequence[int]
@@ -149,7 +157,7 @@ class PreparedFile:
     }
 
   def column(self, name: str) -> np.ndarray | None:
-    """Reads session, row_id, user, oracle, labels or sample_weight."""
+    """Reads a column, or those of all tasks, by the name in SplitColumns."""
     tasks = self._manifest.task_names
     names = {
       'session': ['session_id'],
@@ -161,6 +169,7 @@ class PreparedFile:
       'sample_weight': [
         f'w_{t.name}' for t in self._manifest.tasks if t.weighted
       ],
+      'propensity': self._propensity_names(),
     }[name]
     if not names:
       return None
@@ -185,6 +194,7 @@ class PreparedFile:
       'numeric': _stack(numeric, rows, np.float32),
       'labels': self._labels(reader),
       'sample_weight': self._weights(reader),
+      'propensity': self._propensities(reader),
     }
 
   def _needs_weight(self, task: manifest_lib.Task) -> bool:
@@ -217,6 +227,20 @@ class PreparedFile:
       np.float32,
     )
 
+  def _propensities(self, reader: column_reader.ColumnReader) -> np.ndarray:
+    rows = len(reader.table)
+    if not self._manifest.has_propensities:
+      return np.zeros((rows, 0), np.float32)
+    zeros = np.zeros(rows, np.float32)
+    return _stack(
+      [
+        reader.propensities(t.name) if t.propensity else zeros
+        for t in self._manifest.tasks
+      ],
+      rows,
+      np.float32,
+    )
+
   def _convert(
     self, reader: column_reader.ColumnReader, name: str
   ) -> np.ndarray | None:
@@ -224,6 +248,8 @@ class PreparedFile:
       return self._labels(reader)
     if name == 'sample_weight':
       return self._weights(reader)
+    if name == 'propensity':
+      return self._propensities(reader)
     if name == 'user':
       return (
         reader.integers('user_id', nullable=True) if self.has_users else None

@@ -141,19 +141,20 @@ class Snapshot:
     self,
     data_dir: str | os.PathLike[str],
     manifest: manifest_lib.Manifest,
-    splits: Sequence[str] = manifest_lib.SPLITS,
+    splits: Sequence[str] = (),
   ):
     """Looks at the files; reads nothing.
 
     Args:
       data_dir: DATA.
       manifest: its contents.
-      splits: what will be read of it.
+      splits: what will be read of it; () for all.
 
     Raises:
       types.InputError: a file is missing.
     """
     self._dir = pathlib.Path(data_dir)
+    splits = splits or tuple(manifest.splits)
     self._rows = [
       name for split in splits for name in columns.file_names(manifest, split)
     ]

@@ -129,6 +129,17 @@ class StreamedColumns:
     return manifest_lib.sampling(self._manifest.tasks)
 
   @property
+  def propensity(self) -> np.ndarray | None:
+    """f32[R, K], or None where the log has none."""
+    has_any = self._manifest.has_propensities
+    return self._column('propensity') if has_any else None
+
+  @property
+  def parents(self) -> tuple[int | None, ...]:
+    """See Manifest.parents_over_all."""
+    return self._manifest.parents_over_all
+
+  @property
   def session(self) -> np.ndarray:
     """i64[R], the session's number."""
     return self._column('session')
@@ -203,6 +214,11 @@ class StreamedColumns:
     return prepared_file.Features(
       *(x.reshape(*rows.shape, *x.shape[1:]) for x in result)
     )
+
+  @property
+  def features(self) -> prepared_file.Features:
+    """All rows, read anew."""
+    return self.take(np.arange(self.rows))
 
   def _group(self, number: int) -> prepared_file.Features:
     """Reads a row group; keeps the last one, for readers that go in order."""

@@ -11,7 +11,13 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import kinds
-from rmtl_jax.evaluation import intervals, metrics, monitor, regression
+from rmtl_jax.evaluation import (
+  intervals,
+  metrics,
+  monitor,
+  propensities,
+  regression,
+)
 
 TaskMetrics = dict[str, Any]
 
@@ -26,6 +32,7 @@ def evaluate(
   seed: int,
   losses: Sequence[types.TaskLoss] = (),
   weights: np.ndarray | None = None,
+  selection: propensities.Seen | None = None,
 ) -> dict[str, TaskMetrics]:
   """Computes every metric of every task.
 
@@ -42,6 +49,8 @@ def evaluate(
     losses: K of them; () if all tasks are binary.
     weights: [R, K] >= 0, how much a row counts for a task, 0 where its label
       is not observed; None: every row counts 1.
+    selection: how likely labels are seen, for metrics with inverse
+      propensities; None: for none.
 
   Returns:
     Per task: `rows` and `positives` (labels other than 0) where its label is
@@ -51,7 +60,9 @@ def evaluate(
     sessions hold the rarer label, and `undefined_draws`, resamples with one
     label only, which the AUC's interval leaves out; of others `kind`, and
     `deciles`, mean prediction / mean label of each tenth of the rows by
-    prediction. Undefined values are None.
+    prediction. Where propensities are known, metrics.INVERSE with their
+    intervals, and `ips_rows`, as how many rows of equal weight their rows tell.
+    Undefined values are None.
 
   Raises:
     ValueError: shapes that don't fit, or a prediction that is no probability,
@@ -88,7 +99,36 @@ def evaluate(
         a / b if b else None for a, b, _ in regression.deciles(y, p)
       ]
     results[task] = record
+  if selection is not None:
+    is_binary = [kind == kinds.BINARY for kind in of]
+    found = propensities.weighted(
+      predictions, labels, is_binary, selection, weights
+    )
+    at = found.places
+    inverse = evaluate(
+      found.rates,
+      labels[:, at],
+      session,
+      user,
+      [tasks[k] for k in at],
+      config,
+      seed,
+      [losses[k] for k in at] if losses else (),
+      found.weights,
+    )
+    for task, rows in zip(inverse, found.effective_rows(), strict=True):
+      results[task] |= _inverse(inverse[task]) | {'ips_rows': _number(rows)}
   return results
+
+
+def _inverse(record: TaskMetrics) -> TaskMetrics:
+  """The metrics of weighted rows that are shown, under names of their own."""
+  names = [
+    one.name.removeprefix('ips_') + end
+    for one in metrics.INVERSE
+    for end in ('', '_interval')
+  ]
+  return {f'ips_{name}': record[name] for name in names if name in record}
 
 
 def _kinds(

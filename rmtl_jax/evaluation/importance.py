@@ -290,9 +290,10 @@ class Importance:
     """Each task's metrics of resampled sessions, f64[B, M]; the same draws."""
     found: list[dict[str, np.ndarray]] = [{} for _ in self._tasks]
     weights = self._rows.weights
+    errors = functools.partial(intervals.error_replicates, paired=False)
     for draw, places in (
       (intervals.replicates, self._places(kinds.BINARY)),
-      (intervals.error_replicates, self._places(*kinds.KINDS[1:])),
+      (errors, self._places(*kinds.KINDS[1:])),
     ):
       if not places:
         continue

@@ -412,6 +412,26 @@ class Metric:
 
 
 _NUMBERS = (kinds.REGRESSION, kinds.ORDINAL)
+# Of the rows where a label is seen, by inverse propensities (propensities.py):
+# each as the metric without `ips_`. A task has them where these are known.
+INVERSE = tuple(
+  Metric(
+    f'ips_{name}',
+    f'IPS {label}',
+    lambda *_: float('nan'),
+    better,
+    compared=True,
+    form=form,
+    kinds=of_kinds,
+  )
+  for name, label, better, form, of_kinds in (
+    ('auc', 'AUC', 'higher', '.4f', (kinds.BINARY,)),
+    ('logloss', 'logloss', 'lower', '.4f', (kinds.BINARY,)),
+    ('xauc', 'XAUC', 'higher', '.4f', _NUMBERS),
+    ('mae', 'MAE', 'lower', '.4g', _NUMBERS),
+    ('rmse', 'RMSE', 'lower', '.4g', _NUMBERS),
+  )
+)
 # What a verdict is about: a task has one of them.
 RANKING = ('auc', 'xauc')
 
@@ -489,7 +509,7 @@ RECORDS = registry.Registry(
     Metric(
       'xauc',
       'XAUC',
-      lambda y, p, _: regression.xauc(y, p),
+      lambda y, p, rows: regression.xauc(y, p, rows.weight),
       'higher',
       compared=True,
       kinds=_NUMBERS,
@@ -580,9 +600,13 @@ def kind_of(record: Mapping[str, Any]) -> str:
 
 
 def short(record: Mapping[str, Any]) -> list[Metric]:
-  """The two metrics of a task that stand for all: AUC and logloss, say."""
-  names = compared(kind_of(record))
-  return [RECORDS[name] for name in names][:2]
+  """The metrics of a task that stand for all: AUC and logloss, say.
+
+  Where propensities are known, the same two with them besides.
+  """
+  found = [RECORDS[name] for name in compared(kind_of(record))][:2]
+  names = [f'ips_{one.name}' for one in found]
+  return found + [one for one in INVERSE if one.name in {*names} & {*record}]
 
 
 def ranking_of(record: Mapping[str, Any]) -> str:
@@ -600,7 +624,7 @@ def known(values: Iterable[str], compared: bool) -> list[Metric]:
   names = set(values)
   return [
     one
-    for one in RECORDS.values()
+    for one in (*RECORDS.values(), *INVERSE)
     if one.name in names and one.compared == compared
   ]
 

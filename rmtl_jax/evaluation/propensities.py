@@ -1,77 +1,119 @@
-"""Metrics of a conversion rate over all rows, from the clicked ones.
+"""Metrics over all rows, from those in which a label is seen.
 
-A rate given a click is only seen on clicked rows, which are no random sample.
-Each of them counts with the inverse of its probability of a click: the mean
-over clicked rows then estimates that over all (inverse propensity scores,
-self-normalised: Swaminathan and Joachims, NeurIPS 2015).
+A conversion given a click is seen on clicked rows alone, a rating where one was
+given, and these are no random sample. Each of them counts with the inverse of
+the probability that its label is seen: the mean over them then estimates that
+over all rows (inverse propensity scores, self-normalised: Swaminathan and
+Joachims, NeurIPS 2015).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics
 
-# Probabilities are at least this far from 0 and 1 in a logarithm.
-_CLIP = 1e-15
+# A predicted propensity is at least this: one small one would outweigh all.
+LEAST_PREDICTED = 0.05
+# Rates are quotients by at least this.
+_TINY = 1e-15
 
 
-class Clicked(NamedTuple):
-  """The clicked rows, and what they stand for.
+class Seen(NamedTuple):
+  """How likely labels are seen.
 
   Attributes:
-    labels: of conversions, f64[C].
-    rates: predicted rates given a click, f64[C].
-    weights: inverse propensities, f64[C].
+    propensity: of every label, as logged, f32[R, K], 0 of tasks without; None:
+      the log has none.
+    parents: for each task, the place of the task on the positives of which its
+      label is seen; None where that is not told by another task.
+    predicted: whether tasks with a parent and without a logged propensity take
+      what the model predicts for the parent.
   """
 
-  labels: np.ndarray
+  propensity: np.ndarray | None
+  parents: Sequence[int | None]
+  predicted: bool = False
+
+
+class Weighted(NamedTuple):
+  """The P tasks with propensities, each over the rows where it is seen.
+
+  Attributes:
+    places: of the tasks.
+    rates: what is predicted of them given that they are seen, f64[R, P].
+    weights: inverse propensities, times the rows' own weights, f64[R, P]; 0
+      where a label is not seen.
+  """
+
+  places: list[int]
   rates: np.ndarray
   weights: np.ndarray
 
-  def logloss(self) -> float:
-    """Weighted mean of cross-entropies, in nats; NaN without a click."""
-    if not len(self.labels):
-      return float('nan')
-    p = np.clip(self.rates, _CLIP, 1 - _CLIP)
-    errors = -np.where(self.labels == 1, np.log(p), np.log1p(-p))
-    return float(np.average(errors, weights=self.weights))
-
-  def auc(self) -> float:
-    """Weighted AUC; NaN with one class only."""
-    return metrics.auc(self.labels, self.rates, self.weights)
+  def effective_rows(self) -> np.ndarray:
+    """Rows of equal weight that would tell as much (Kish), f64[P]."""
+    squares = np.sum(self.weights**2, axis=0)
+    total = np.sum(self.weights, axis=0)
+    return total**2 / np.where(squares > 0.0, squares, 1.0)
 
 
-def clicked(
-  labels: np.ndarray,
+def weighted(
   predictions: np.ndarray,
-  propensities: np.ndarray | None = None,
-  least: float = 0.05,
-) -> Clicked:
-  """Clicked rows and their weights.
+  labels: np.ndarray,
+  is_binary: Sequence[bool],
+  seen: Seen,
+  weights: np.ndarray | None = None,
+) -> Weighted:
+  """Rates and weights of the tasks with propensities.
 
   Examples:
     >>> labels = np.array([[1, 1], [1, 0], [0, 0]])
     >>> predictions = np.array([[0.5, 0.25], [0.2, 0.1], [0.5, 0.1]])
-    >>> found = clicked(labels, predictions)
-    >>> found.rates.tolist(), found.weights.tolist()
-    ([0.5, 0.5], [2.0, 5.0])
+    >>> seen = Seen(None, (None, 0), predicted=True)
+    >>> found = weighted(predictions, labels, (True, True), seen)
+    >>> found.rates.T.tolist(), found.weights.T.tolist()
+    ([[0.5, 0.5, 0.2]], [[2.0, 5.0, 0.0]])
 
   Args:
-    labels: of click and conversion, 0 or 1, [R, 2].
-    predictions: probabilities of both, [R, 2].
-    propensities: of a click, [R], as a log may hold them; None: as predicted.
-    least: propensities are at least this.
+    predictions: of all rows, on the labels' scale, [R, K].
+    labels: [R, K]; 0 where they are not seen.
+    is_binary: of each task.
+    seen: parents and propensities.
+    weights: [R, K], how much a row counts, 0 where a label is not observed;
+      None: every row counts 1.
   """
   types.check_ranks((2, 2), labels, predictions)
   types.check_same_shape(labels, predictions)
-  rows = labels[:, 0] == 1
-  click, conversion = predictions[rows].astype(np.float64).T
-  rates = np.minimum(conversion / np.maximum(click, _CLIP), 1.0)
-  known = click if propensities is None else propensities[rows]
-  return Clicked(
-    labels[rows, 1].astype(np.float64), rates, 1 / np.maximum(known, least)
+  places: list[int] = []
+  rates, found = [], []
+  for k, parent in enumerate(seen.parents):
+    propensity = _propensity(k, predictions, seen)
+    if propensity is None:
+      continue
+    rate = predictions[:, k].astype(np.float64)
+    own = np.ones(len(labels)) if weights is None else weights[:, k]
+    if parent is not None:
+      rate = rate / np.maximum(predictions[:, parent], _TINY)
+      own = own * (labels[:, parent] == 1)
+    places.append(k)
+    rates.append(np.minimum(rate, 1.0) if is_binary[k] else rate)
+    found.append(own / propensity)
+  shape = len(places), len(labels)
+  return Weighted(
+    places, np.reshape(rates, shape).T, np.reshape(found, shape).T
   )
+
+
+def _propensity(
+  k: int, predictions: np.ndarray, seen: Seen
+) -> np.ndarray | None:
+  """The probability that a task's label is seen, f64[R], if that is known."""
+  if seen.propensity is not None and seen.propensity[:, k].any():
+    return seen.propensity[:, k].astype(np.float64)
+  parent = seen.parents[k]
+  if not seen.predicted or parent is None:
+    return None
+  return np.maximum(predictions[:, parent].astype(np.float64), LEAST_PREDICTED)

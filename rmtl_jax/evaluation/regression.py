@@ -14,6 +14,7 @@ from scipy import special
 from rmtl_jax import types
 from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import groups
+from rmtl_jax.evaluation import pairs as pairs_lib
 
 
 def mae(
@@ -61,7 +62,8 @@ def xauc(
   Args:
     labels: [R], any numbers.
     predictions: [R].
-    weights: [R] >= 0; rows of weight 0 are left out, others count alike.
+    weights: [R] >= 0, or None for rows that count alike; that of a pair is the
+      product.
 
   Returns:
     In [0, 1]; NaN where all labels are equal, or a prediction is NaN.
@@ -69,7 +71,13 @@ def xauc(
   types.check_ranks((1, 1), labels, predictions)
   types.check_same_shape(labels, predictions)
   if weights is not None:
-    labels, predictions = labels[weights > 0.0], predictions[weights > 0.0]
+    seen = weights > 0.0
+    labels, predictions, own = labels[seen], predictions[seen], weights[seen]
+    if np.isnan(predictions).any():
+      return float('nan')
+    if not np.all(own == 1.0):
+      found = pairs_lib.pair(labels, predictions)
+      return float(found.xauc(own[None].astype(np.float64))[0])
   rows = len(labels)
   pairs = rows * (rows - 1) // 2
   different = pairs - _tied_pairs(labels)

@@ -41,6 +41,22 @@ class PairedTTest(NamedTuple):
   p_value: float
 
 
+class CrossedMean(NamedTuple):
+  """The mean over two crossed factors, as days and seeds, and its interval.
+
+  Attributes:
+    mean: over all cells.
+    low: lower end of the mean's confidence interval; NaN for one cell.
+    high: upper end.
+    degrees: of freedom of its t distribution, not whole in general.
+  """
+
+  mean: float
+  low: float
+  high: float
+  degrees: float
+
+
 class SignedRank(NamedTuple):
   """Wilcoxon's two-sided signed-rank test of `first - second`.
 
@@ -93,6 +109,55 @@ def paired_t_test(
   half = t_quantile(confidence, pairs - 1) * error
   p_value = t_tails(t, pairs - 1)
   return PairedTTest(pairs, mean, error, mean - half, mean + half, t, p_value)
+
+
+def crossed_mean(values: np.ndarray, confidence: float = 0.95) -> CrossedMean:
+  """The mean over days and seeds, both drawn from many others.
+
+  A cell is mu + day + seed + rest, each of a variance of its own, so that the
+  mean over D days and S seeds has the variance (MS_day + MS_seed - MS_rest) /
+  (D S), MS the mean squares of the analysis of variance without replication; a
+  factor with a negative variance is left out. Degrees of freedom are
+  Satterthwaite's (Biometrics Bulletin 2, 1946). Of one day or one seed it is
+  Student's interval over the other.
+
+  Args:
+    values: [D, S], finite.
+    confidence: coverage of the interval.
+
+  Raises:
+    ValueError: no cell, or one that is not finite.
+  """
+  values = np.asarray(values, np.float64)
+  if values.ndim != 2 or not values.size or not np.isfinite(values).all():
+    raise ValueError(f'expected a table of finite cells, found {values}')
+  rows, columns = values.shape
+  if 1 in values.shape:
+    flat = values.ravel()
+    test = paired_t_test(flat, np.zeros_like(flat), confidence)
+    return CrossedMean(test.mean, test.low, test.high, float(test.pairs - 1))
+  mean = float(values.mean())
+  by_row, by_column = values.mean(axis=1), values.mean(axis=0)
+  rest = values - by_row[:, None] - by_column + mean
+  rest_degrees = (rows - 1) * (columns - 1)
+  rest_square = float(np.sum(rest**2)) / rest_degrees
+  # (mean square, its sign in the variance, degrees of freedom)
+  parts = [
+    (square, 1.0, degrees)
+    for square, degrees in (
+      (columns * float(by_row.var(ddof=1)), rows - 1),
+      (rows * float(by_column.var(ddof=1)), columns - 1),
+    )
+    if square > rest_square
+  ]
+  if len(parts) != 1:
+    parts.append((rest_square, 1.0 - len(parts), rest_degrees))
+  variance = sum(sign * square for square, sign, _ in parts)
+  spread = sum(square**2 / degrees for square, _, degrees in parts)
+  degrees = variance**2 / spread if spread else float(rest_degrees)
+  error = math.sqrt(variance / values.size)
+  half = t_quantile(confidence, degrees) * error
+  return CrossedMean(mean, mean - half, mean + half, degrees)
 
 
 def t_tails(t: float, degrees: float) -> float:

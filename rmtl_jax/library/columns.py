@@ -123,11 +123,15 @@ def describe(table: pa.Table, wanted: Wanted) -> Described:
     if names.count(name) > 1:
       raise types.InputError(f'table: column {name!r} stands twice')
   tasks = _tasks(wanted.tasks, names)
-  weights = {wanted.weight, *(entry.get('weight') for entry in tasks)} - {None}
-  for column in weights:
-    _check('weight', column, names)
   # What is learnt, and how much of it: no features.
-  labels = {entry['column'] for entry in tasks} | weights
+  labels = {entry['column'] for entry in tasks}
+  for key, entries in (
+    ('weight', [{'weight': wanted.weight}, *tasks]),
+    ('propensity', tasks),
+  ):
+    for column in {e[key] for e in entries if e.get(key) is not None}:
+      _check(key, column, names)
+      labels.add(column)
   given = {role: getattr(wanted, role) for role in ROLES}
   for role, column in given.items():
     if column not in (AUTO, None):

@@ -1,7 +1,8 @@
 """The directory of a Ranker: a run with the table that it was fitted on.
 
 ranker.json     what was asked for, and the digest of the table
-log.parquet     the table
+log.parquet     the table; of a fit that goes on from another, after its table
+rows.parquet    of such a fit, the table that is added, until it is prepared
 schema.json     what its columns mean
 data/           the table prepared
 ...             what a run has (rmtl_jax/runtime/workdir.py)
@@ -10,12 +11,13 @@ data/           the table prepared
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
 import shutil
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,14 +25,15 @@ import pyarrow.parquet as pq
 from rmtl_jax import durable, json_files, partial, types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.data import reading
+from rmtl_jax.data import parquet, reading
 from rmtl_jax.preparation import prepare as prepare_lib
 from rmtl_jax.runtime import progress, workdir, writers
 
 FILE, LOG, DATA = 'ranker.json', 'log.parquet', 'data'
+_ADDED = 'rows.parquet'
 _SCHEMA = 'schema.json'
 # What must be the same when a fit goes on.
-_SAME = ('log', 'schema', 'prepare')
+_SAME = ('log', 'schema', 'prepare', 'start_from')
 # What a saved model has of its run: all but what only training needs.
 _SAVED = (
   *('config.json', 'manifest.json', 'metrics.json', 'metrics.jsonl'),
@@ -38,11 +41,26 @@ _SAVED = (
 )
 
 
+class Earlier(NamedTuple):
+  """What a fit goes on from.
+
+  Attributes:
+    data_dir: prepared data, to which the new rows are added.
+    log: the rows that these were made of, or None: they are not there.
+    options: settings of PrepareConfig that these data do not have.
+  """
+
+  data_dir: pathlib.Path
+  log: pathlib.Path | None
+  options: Mapping[str, Any]
+
+
 def prepare(
   place: pathlib.Path,
   rows: pa.Table,
   asked: Mapping[str, Any],
   live: progress.Progress,
+  earlier: Earlier | None = None,
 ) -> manifest_lib.Manifest:
   """Writes a table to RUN and prepares it into RUN/data, unless that is done.
 
@@ -52,23 +70,79 @@ def prepare(
     asked: `schema`, `prepare` (settings of PrepareConfig) and what else
       ranker.json keeps.
     live: where progress goes.
+    earlier: what the rows come after, or None.
 
   Raises:
     types.InputError: RUN holds something else, or as for `rmtl prepare`; then
       nothing is left of it.
   """
   is_new = not place.exists()
-  partly = place / f'.{LOG}.partial'
+  raw = place / (_ADDED if earlier else LOG)
   # JSON's own types, as they come back from the file.
-  wanted: dict[str, Any] = json.loads(json.dumps(asked, default=_plain))
+  wanted: dict[str, Any] = json.loads(json.dumps(asked, default=plain))
+  _write(place, rows, wanted, raw, earlier)
+  if (place / DATA / 'manifest.json').is_file():
+    (place / _ADDED).unlink(missing_ok=True)
+    return manifest_lib.read(place / DATA)
+  settings = wanted['prepare'] if earlier is None else earlier.options
+  options: dict[str, Any] = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in settings.items()
+  }
+  if earlier is None:
+    options['schema'] = str(place / _SCHEMA)
+  else:
+    options['extend'] = str(earlier.data_dir)
+  try:
+    manifest = prepare_lib.prepare(
+      prepare_config.PrepareConfig(
+        source='table',
+        raw_dir=str(raw),
+        data_dir=str(place / DATA),
+        **options,
+      ),
+      live.step,
+    )
+  except BaseException as error:
+    for name in (LOG, _SCHEMA, FILE):
+      (place / name).unlink(missing_ok=True)
+    if isinstance(error, types.InputError):
+      # The caller knows of a table and its columns, and of no files.
+      told = str(error).replace(str(raw), 'table')
+      raise types.InputError(
+        told.replace(str(place / _SCHEMA), 'columns')
+      ) from None
+    raise
+  finally:
+    (place / _ADDED).unlink(missing_ok=True)
+    if is_new and not any(place.iterdir()):
+      place.rmdir()
+  live.clear()
+  return manifest
+
+
+def _write(
+  place: pathlib.Path,
+  rows: pa.Table,
+  wanted: dict[str, Any],
+  raw: pathlib.Path,
+  earlier: Earlier | None,
+) -> None:
+  """Writes all but the data, if RUN is this fit's; else nothing is left."""
+  is_new = not place.exists()
+  partly = place / f'.{LOG}.partial'
   try:
     place.mkdir(parents=True, exist_ok=True)
     with durable.name_errors(partly):
       pq.write_table(rows, partly)
     wanted['log'] = reading.sha256(partly)
     _check(place, wanted)
+    together = _after(earlier, rows)
     writers.write_json(place / FILE, wanted)
-    durable.replace(partly, place / LOG)
+    durable.replace(partly, raw)
+    if together is not None:
+      pq.write_table(together, partly)
+      durable.replace(partly, place / LOG)
     durable.write_text(place / _SCHEMA, json.dumps(wanted['schema'], indent=2))
   except OSError as error:
     raise types.InputError(f'{place}: not writable: {error.strerror}') from None
@@ -81,35 +155,31 @@ def prepare(
       partly.unlink(missing_ok=True)
       if is_new and not any(place.iterdir()):
         place.rmdir()
-  if (place / DATA / 'manifest.json').is_file():
-    return manifest_lib.read(place / DATA)
-  options: dict[str, Any] = {
-    name: tuple(value) if isinstance(value, list) else value
-    for name, value in wanted['prepare'].items()
-  }
-  config = prepare_config.PrepareConfig(
-    source='table',
-    raw_dir=str(place / LOG),
-    schema=str(place / _SCHEMA),
-    data_dir=str(place / DATA),
-    **options,
-  )
+
+
+def _after(earlier: Earlier | None, rows: pa.Table) -> pa.Table | None:
+  """The log so far and the new rows; None without the log so far.
+
+  Raises:
+    types.InputError: a column changed its type.
+  """
+  if earlier is None or earlier.log is None:
+    return None
+  with parquet.open_file(earlier.log) as file:
+    before = file.read()
   try:
-    manifest = prepare_lib.prepare(config, live.step)
-  except BaseException as error:
-    for name in (LOG, _SCHEMA, FILE):
-      (place / name).unlink(missing_ok=True)
-    if is_new and not any(place.iterdir()):
-      place.rmdir()
-    if isinstance(error, types.InputError):
-      # The caller knows of a table and its columns, and of no files.
-      told = str(error).replace(str(place / LOG), 'table')
-      raise types.InputError(
-        told.replace(str(place / _SCHEMA), 'columns')
-      ) from None
-    raise
-  live.clear()
-  return manifest
+    return pa.concat_tables([before, rows], promote_options='permissive')
+  except pa.ArrowException as error:
+    raise types.InputError(
+      'table: its columns have other types than those of the rows before:'
+      f' {types.first_line(error)}'
+    ) from None
+
+
+def data_dir(run: workdir.Run) -> pathlib.Path:
+  """The prepared data of a Ranker: beside its model, or where it was fitted."""
+  own = run.path / DATA
+  return own if (own / 'manifest.json').is_file() else run.data_dir
 
 
 def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
@@ -126,7 +196,7 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
   found = json_files.read(file)
   with json_files.parsing(str(file)):
     for name in _SAME:
-      if found[name] != asked[name]:
+      if found.get(name) != asked.get(name):
         what = 'table' if name == 'log' else name
         raise types.InputError(
           f'{place}: was fitted with another {what}; name another workdir'
@@ -134,14 +204,19 @@ def _check(place: pathlib.Path, asked: Mapping[str, Any]) -> None:
 
 
 def save(
-  source: pathlib.Path, target: pathlib.Path, with_log: bool, overwrite: bool
+  source: pathlib.Path,
+  target: pathlib.Path,
+  with_log: bool,
+  with_data: pathlib.Path | None,
+  overwrite: bool,
 ) -> None:
-  """Copies a fitted RUN without its data and what only training needs.
+  """Copies a fitted RUN without what only training needs.
 
   Args:
     source: RUN.
     target: a new directory.
     with_log: copies the table too.
+    with_data: prepared data to copy too, with Adam's moments, or None.
     overwrite: replaces a saved model that is there.
 
   Raises:
@@ -157,25 +232,35 @@ def save(
       raise types.InputError(
         f'{target}: is there already; overwrite=True replaces it'
       )
+  leave = functools.partial(_of_training, with_data is not None)
   with partial.staging_directory(real, str(target)) as directory:
     for name in (*_SAVED, *((LOG,) if with_log else ())):
       found = source / name
       if found.is_dir():
-        shutil.copytree(found, directory / name, ignore=_of_training)
+        shutil.copytree(found, directory / name, ignore=leave)
       elif found.is_file():
         shutil.copyfile(found, directory / name)
+    if with_data is not None:
+      shutil.copytree(with_data, directory / DATA)
     durable.sync_tree(directory)
     partial.publish(directory, real)
 
 
-def _of_training(directory: str, names: list[str]) -> list[str]:
-  """Names of a run, or of a part of one, that only training needs."""
+def _of_training(goes_on: bool, directory: str, names: list[str]) -> list[str]:
+  """Names of a run, or of a part of one, that only training needs.
+
+  Args:
+    goes_on: whether another fit may go on from it, with Adam's moments.
+    directory: the run or the part.
+    names: in it.
+  """
   gone = ['tensorboard', '.lock']
   if pathlib.Path(directory).name == 'checkpoints':
-    gone += ['state', *map(workdir.moments, ('pretrain', 'critic'))]
+    moments = map(workdir.moments, ('pretrain', 'critic'))
+    gone += ['state', *(moments if not goes_on else ())]
   return [name for name in names if name in gone]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
   """Mappings and sequences of any kind as dicts and lists."""
   return dict(value) if isinstance(value, Mapping) else list(value)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
@@ -20,10 +21,11 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import tables
 from rmtl_jax.evaluation import metrics as metrics_lib
-from rmtl_jax.library import columns, fitting
+from rmtl_jax.library import columns, fitting, starting
 from rmtl_jax.runtime import progress, workdir
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.serving import predictor, scorer
+from rmtl_jax.training import start_rules
 
 # A test AUC above this is a label among the features more often than not.
 _TOO_GOOD = 0.99
@@ -155,7 +157,11 @@ class Ranker:
       setattr(self, name, value)
     return self
 
-  def fit(self, table: Any) -> Ranker:
+  def fit(
+    self,
+    table: Any,
+    start_from: Ranker | str | os.PathLike[str] | None = None,
+  ) -> Ranker:
     """Prepares the table, trains on it and evaluates.
 
     Rows are split by time into train, validation and test (`prepare={'split':
@@ -166,7 +172,12 @@ class Ranker:
     Args:
       table: raw rows, labels included: a pandas or Polars frame, an Arrow
         table or reader (what has `__arrow_c_stream__`), a list of dicts, or a
-        dict of columns.
+        dict of columns. Beside `start_from` the new rows alone.
+      start_from: a fitted Ranker, or the directory of a fitted or saved one, to
+        go on from: the rows are added to its data, whose vocabularies grow, and
+        its model goes on (docs/new_days.md). Test rows are then the new ones.
+        Columns, preparation and settings are its own; `settings` may change
+        what makes no other network.
 
     Returns:
       self.
@@ -178,8 +189,11 @@ class Ranker:
     from rmtl_jax import run
 
     rows = tables.to_arrow(table)
-    described = columns.describe(rows, self._wanted())
-    self._config()  # what is wrong is said before any work
+    start = self._start(start_from)
+    schema, left_out = self._described(rows, start)
+    config = self._config(start)  # what is wrong is said before any work
+    if start:
+      start_rules.check_settings(start.run, config)
     options = self._options()
     live = progress.Progress(quiet=not self.verbose)
     trackers = self.tracker
@@ -187,20 +201,30 @@ class Ranker:
     tracking.check(trackers)
     scratch, place = self._place()
     asked = {
-      'schema': described.schema,
+      'schema': schema,
       'prepare': options,
-      'left_out': described.left_out,
+      'left_out': left_out,
       'parameters': {
         name: value
         for name, value in self.get_params().items()
         if name not in _LOCAL
       },
     }
-    manifest = fitting.prepare(place, rows, asked, live)
-    config = self._config(manifest)
+    earlier = None
+    if start:
+      asked['start_from'] = str(start.run.path)
+      earlier = start.earlier(options)
+    manifest = fitting.prepare(place, rows, asked, live, earlier)
+    config = self._config(start, manifest)
     stages = run.ORDER if self.fine_tune else run.ORDER[:1]
     record = run.train(
-      config, place, place / fitting.DATA, stages, live, trackers=trackers
+      config,
+      place,
+      place / fitting.DATA,
+      stages,
+      live,
+      trackers=trackers,
+      start_from=start and start.run.path,
     )
     self._scratch = scratch  # that of an earlier fit goes now
     self._restore(place)
@@ -242,6 +266,7 @@ class Ranker:
     path: str | os.PathLike[str],
     with_log: bool = True,
     overwrite: bool = False,
+    with_data: bool = False,
   ) -> None:
     """Writes a directory that `rmtl_jax.load` restores, and the commands take.
 
@@ -250,13 +275,17 @@ class Ranker:
       with_log: whether a model that reads the past keeps the rows that it was
         fitted on as its history.
       overwrite: replaces a saved model that is there.
+      with_data: whether it keeps its prepared data, and with them Adam's
+        moments and the rows it was fitted on, so that another fit may go on
+        from it (`start_from`) when its workdir is gone.
 
     Raises:
       types.InputError: it is not fitted, or the place is taken.
     """
     source = self._fitted().path
-    log = with_log and bool(self.model_.needs)
-    fitting.save(source, pathlib.Path(path), log, overwrite)
+    log = with_log and (with_data or bool(self.model_.needs))
+    data = self.data_dir_ if with_data else None
+    fitting.save(source, pathlib.Path(path), log, data, overwrite)
 
   def __repr__(self) -> str:
     if not hasattr(self, 'model_'):
@@ -281,11 +310,39 @@ class Ranker:
     names = inspect.signature(columns.Wanted).parameters
     return columns.Wanted(**{name: getattr(self, name) for name in names})
 
+  def _start(
+    self, given: Ranker | str | os.PathLike[str] | None
+  ) -> starting.Start | None:
+    """What a fit goes on from, checked against the parameters."""
+    if given is None:
+      return None
+    path = given._fitted().path if isinstance(given, Ranker) else given
+    start = starting.read(path)
+    starting.check(start, self.get_params())
+    if self.workdir and start.run.path == pathlib.Path(self.workdir).resolve():
+      raise types.InputError(
+        f'start_from: {self.workdir}: is this workdir; name another'
+      )
+    return start
+
+  def _described(
+    self, rows: pa.Table, start: starting.Start | None
+  ) -> tuple[dict[str, Any], dict[str, str]]:
+    """The schema, and why columns are nothing of it."""
+    if start:
+      return dict(start.asked['schema']), dict(start.asked['left_out'])
+    described = columns.describe(rows, self._wanted())
+    return described.schema, described.left_out
+
   def _config(
-    self, manifest: manifest_lib.Manifest | None = None
+    self,
+    start: starting.Start | None = None,
+    manifest: manifest_lib.Manifest | None = None,
   ) -> config_lib.Config:
     """The settings, as far as they are known without the prepared data."""
-    config = presets.start(manifest, self.preset or '')
+    config = (
+      start.run.config if start else presets.start(manifest, self.preset or '')
+    )
     changes: dict[str, Any] = {}
     for name, value in (
       ('backbone', self.backbone),
@@ -351,7 +408,7 @@ class Ranker:
     """Sets what a fitted one has, from its directory."""
     self._run = workdir.read(path)
     self.model_: scorer.Scorer = predictor.load(path)
-    self.run_dir_, self.data_dir_ = path, self._run.data_dir
+    self.run_dir_, self.data_dir_ = path, fitting.data_dir(self._run)
     self.tasks_ = self.model_.tasks
     computed = self.model_.needs.columns
     self.feature_names_in_ = tuple(

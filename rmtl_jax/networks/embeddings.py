@@ -15,6 +15,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.networks import draws
 
 
 def owners(spec: types.FeatureSpec) -> tuple[int | None, ...]:
@@ -78,7 +79,7 @@ def init_rows(
     draw: (key, shape) -> values; standard normal ones if not given.
   """
   starts = offsets(spec)
-  table = draw(key, (int(starts[-1]), width))
+  table = draws.draw(draw, key, (int(starts[-1]), width))
   table = table.at[np.unique(starts[:-1])].set(0.0)
   return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
 

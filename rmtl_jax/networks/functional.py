@@ -21,6 +21,7 @@ from rmtl_jax import types
 from rmtl_jax.config import values as config_values
 from rmtl_jax.networks import (
   backbones,
+  draws,
   first_layer,
   id_dropout,
   ignore,
@@ -182,8 +183,8 @@ def _network(
       return tables.prepare(params, spec.categorical)
 
   axes = sharing(abstract).shared_axes
-  # `init` is not compiled: the draws of equal shapes share small programs,
-  # where one of all draws would take seconds to compile.
+  # `init` is not compiled: draws share one small program (draws.py), where one
+  # of all draws would take seconds to compile.
   network = Network(init, share, lane, axes, perturb)
   if abstract.first.config.first_layer == 'tables':
     network = network._replace(prepare=prepare)
@@ -216,7 +217,7 @@ def side_by_side(
   """
 
   def init(key: jax.Array) -> Params:
-    return jax.vmap(network.init)(jax.random.split(key, count))
+    return draws.stacked(network.init, key, count)
 
   def share(params: Params, inputs: types.Inputs) -> Shared:
     return [network.share(one, inputs) for one in layers.unstack_tree(params)]
@@ -234,9 +235,7 @@ def side_by_side(
     return jnp.concatenate(outputs, axis=1)
 
   axes = [network.shared_axes] * count
-  return network._replace(
-    init=jax.jit(init), share=share, lane=lane, shared_axes=axes
-  )
+  return network._replace(init=init, share=share, lane=lane, shared_axes=axes)
 
 
 def _one_per_task(network: Network, count: int) -> Network:

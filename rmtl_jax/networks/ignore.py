@@ -13,6 +13,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -32,19 +33,25 @@ class View(NamedTuple):
     categorical: their columns in Inputs.categorical.
     multi_valued: their slots in Inputs.multi_valued.
     numeric: their columns in Inputs.numeric.
+    derived: numbers that are seen beside those, of all categorical fields.
   """
 
   spec: types.FeatureSpec
   categorical: np.ndarray
   multi_valued: np.ndarray
   numeric: np.ndarray
+  derived: tuple[types.Derived, ...] = ()
 
   def narrow(self, inputs: types.Inputs) -> types.Inputs:
-    """The inputs without the columns that are not seen."""
+    """The inputs without the columns that are not seen, with the derived."""
+    numeric = _columns(inputs.numeric, self.numeric)
+    if self.derived:
+      made = [_number(one, inputs.categorical) for one in self.derived]
+      numeric = jnp.concatenate([numeric, jnp.stack(made, axis=-1)], axis=-1)
     return inputs._replace(
       categorical=_columns(inputs.categorical, self.categorical),
       multi_valued=_columns(inputs.multi_valued, self.multi_valued),
-      numeric=_columns(inputs.numeric, self.numeric),
+      numeric=numeric,
     )
 
   def widen(self, narrow: types.Inputs, inputs: types.Inputs) -> types.Inputs:
@@ -113,7 +120,14 @@ def view(
       and a setting has it read (registry.item_reader).
   """
   gone = fields(config.ignore, spec)
-  if not gone:
+  derived = ()
+  if config.binned_fields == 'numbers':
+    derived = tuple(
+      one
+      for one in spec.derived
+      if gone.isdisjoint(spec.names[place] for place in one.places)
+    )
+  if not gone and not derived:
     return None
   count = len(spec.categorical)
   single = _kept(spec.names[:count], count, gone)
@@ -130,13 +144,16 @@ def view(
     spec,
     categorical=tuple(spec.categorical[i] for i in single),
     multi_valued=tuple(spec.multi_valued[i] for i in multi),
-    numeric=len(numeric),
+    numeric=len(numeric) + len(derived),
     names=tuple(name for name in spec.names if name not in gone),
     item=single.index(spec.item) if spec.item in single else None,
     domain=single.index(spec.domain) if spec.domain in single else None,
     vocabulary_owners=_owners(spec, single, multi),
-    numeric_names=tuple(n for n in spec.numeric_names if n not in gone),
-    quantiles=tuple(spec.quantiles[i] for i in numeric if spec.quantiles),
+    numeric_names=(
+      *(n for n in spec.numeric_names if n not in gone),
+      *(one.name for one in derived),
+    ),
+    quantiles=_quantiles(spec, numeric, derived),
     groups=tuple(
       (group, tuple(n for n in names if n not in gone))
       for group, names in spec.groups
@@ -152,6 +169,7 @@ def view(
       for one in spec.pretrained
       if one.place in single
     ),
+    derived=(),
   )
   return View(
     seen,
@@ -160,6 +178,7 @@ def view(
       [s for i in multi for s in range(slots[i], slots[i + 1])], np.int32
     ),
     np.array(numeric, np.int32),
+    derived,
   )
 
 
@@ -182,7 +201,9 @@ def without(
     by_name = dict(zip(spec.names, rates, strict=True))
     named = [f'{name}={by_name[name]}' for name in seen.spec.names]
     new_rates = ','.join(named) or '0'
-  return dataclasses.replace(config, ignore='', id_dropout=new_rates)
+  return dataclasses.replace(
+    config, ignore='', id_dropout=new_rates, binned_fields='categories'
+  )
 
 
 def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
@@ -217,6 +238,28 @@ def _owners(
   if set(owners) <= {None}:
     return ()
   return tuple(None if o is None else single.index(o) for o in owners)
+
+
+def _quantiles(
+  spec: types.FeatureSpec,
+  numeric: Sequence[int],
+  derived: Sequence[types.Derived],
+) -> tuple[tuple[float, ...], ...]:
+  """FeatureSpec.quantiles of the numeric fields that stay, and of derived."""
+  if not spec.quantiles and not derived:
+    return ()
+  known = spec.quantiles or ((),) * spec.numeric
+  return (*(known[i] for i in numeric), *(one.quantiles for one in derived))
+
+
+def _number(one: types.Derived, categorical: types.Array) -> jax.Array:
+  """A derived number of categories i32[..., F], f32[...]."""
+  parts = []
+  for place, values in zip(one.places, one.values, strict=True):
+    rows = jnp.asarray(categorical)[..., place]
+    table = jnp.array((0.0, *values, 0.0), jnp.float32)
+    parts.append(jnp.take(table, rows, mode='clip'))
+  return sum(parts[1:], start=parts[0])
 
 
 def _places(fields: Sequence[int], kept: list[int]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ runs them all. Both can be indexed by member.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax import config as config_lib
-from rmtl_jax.networks import dropout, precision
+from rmtl_jax.networks import draws, dropout, precision
 
 Stack = list[jax.Array] | jax.Array
 
@@ -33,7 +34,8 @@ def init_kernel(
 ) -> jax.Array:
   """Uniform values of variance gain / inputs, f32[..., inputs, units]."""
   limit = (3.0 * gain / shape[-2]) ** 0.5
-  return jax.random.uniform(key, shape, minval=-limit, maxval=limit)
+  uniform = functools.partial(jax.random.uniform, minval=-limit, maxval=limit)
+  return draws.draw(uniform, key, shape)
 
 
 def runs_separately(expert_form: str) -> bool:

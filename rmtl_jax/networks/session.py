@@ -19,7 +19,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import layers, precision
+from rmtl_jax.networks import draws, layers, precision
 
 # Rows of the transformer's table of positions; later rows share the last one.
 POSITIONS = 64
@@ -282,9 +282,8 @@ class Transformer(nnx.Module):
 
   def __init__(self, config: config_lib.NetworkConfig, rngs: nnx.Rngs):
     shape = (POSITIONS, config.embedding_dim)
-    self.positions = nnx.Param(
-      config.embedding_scale * jax.random.normal(rngs.params(), shape)
-    )
+    drawn = draws.draw(jax.random.normal, rngs.params(), shape)
+    self.positions = nnx.Param(config.embedding_scale * drawn)
     for i in range(BLOCKS):
       setattr(self, f'block_{i}', Block(config, rngs))
     # As small as a fresh embedding. With 1, networks learn sessions by heart:

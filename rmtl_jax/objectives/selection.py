@@ -2,10 +2,10 @@
 
 A conversion rate given a click, trained on the clicked rows, is wrong for rows
 that are seldom clicked: who clicks is no random sample. These losses weigh
-clicked rows by the inverse of their probability of a click, which the network
-itself predicts, without gradient and not below `least_propensity`. They hold
-for any task and the one that it comes after; tasks that come after none keep
-their cross-entropy. One lane; the caller vmaps.
+clicked rows by the inverse of their probability of a click, which the log has
+or the network itself predicts, without gradient, and not below
+`least_propensity`. They hold for any task and the one that it comes after;
+tasks that come after none keep their cross-entropy. One lane; the caller vmaps.
 
 With ESMM the rate given the parent, p_k / p_parent, is what its tower gives;
 another network's is taken as at most 1.
@@ -120,7 +120,7 @@ def given_parent(
     k: the task.
     logits: of the tasks' own probabilities, f32[T, K].
     labels: 0 or 1, f32[T, K].
-    lane: the tasks' parents.
+    lane: the tasks' parents, and what the log says of propensities.
     least: propensities are at least this.
   """
   parent = lane.parents[k]
@@ -129,6 +129,9 @@ def given_parent(
   log_p = jax.nn.log_sigmoid(logits[:, k])
   log_p = jnp.minimum(log_p - jax.nn.log_sigmoid(logits[:, parent]), _LARGEST)
   propensity = jax.nn.sigmoid(jax.lax.stop_gradient(logits[:, parent]))
+  if lane.propensity is not None:
+    logged = jnp.asarray(lane.propensity)[:, k]
+    propensity = jnp.where(logged > 0.0, logged, propensity)
   return Given(
     labels[:, parent],
     jnp.maximum(propensity, least),

@@ -24,11 +24,14 @@ class Lane(NamedTuple):
     parents: the place of the task that each one comes after, or None.
     observed: whether a task's label is, bool[T, K]; None: all are. Rows without
       it are in no pair and no list.
+    propensity: the logged probability that a task's label is seen, f32[T, K],
+      0 of tasks without; None: the log has none.
   """
 
   segment: types.Array
   parents: tuple[int | None, ...] = ()
   observed: types.Array | None = None
+  propensity: types.Array | None = None
 
 
 def pairwise(logits: jax.Array, labels: jax.Array, lane: Lane) -> jax.Array:

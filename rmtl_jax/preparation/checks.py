@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 
 from rmtl_jax.config import kinds
+from rmtl_jax.data import column_reader
 from rmtl_jax.preparation import source, sql
 from rmtl_jax.preparation.raw import files as raw
 
@@ -238,6 +239,11 @@ def _task_faults(
     given = sql.quote(f'v_{weight}')
     wrong = f'{given} IS NULL OR NOT {given} BETWEEN 0 AND {_LARGEST_WEIGHT}'
     faults.append((weight, wrong, f'a weight from 0 to {_LARGEST_WEIGHT:g}'))
+  if task.propensity is not None:
+    given = sql.quote(f'v_{task.propensity}')
+    right = f'{given} BETWEEN {column_reader.LEAST_PROPENSITY} AND 1'
+    wrong = f'{given} IS NULL OR NOT {right}'
+    faults.append((task.propensity, wrong, column_reader.PROPENSITY))
   parent = next((t for t in table.tasks if t.name == task.after), None)
   # What only the parent's positives are judged on may be anything elsewhere.
   if parent is not None and not (parent.timed or task.only_after):

@@ -42,6 +42,7 @@ def of_splits(
       ' GROUP BY split ORDER BY split'
     ).fetchall()
   }
+  ends = (*places.boundaries, None)[:3]
   return {
     name: manifest_lib.Split(
       rows=places.rows[i],
@@ -52,12 +53,13 @@ def of_splits(
         for task, count in zip(rows.tasks, found[i][1:], strict=False)
       },
       start_ms=found[i][0] if rows.has_time else None,
-      end_ms=(*places.boundaries, None)[i],
+      # Random rows have the period of test's.
+      end_ms=ends[min(i, 2)],
       observed=dict(
         zip(weighted, found[i][1 + len(rows.tasks) :], strict=True)
       ),
     )
-    for i, name in enumerate(manifest_lib.SPLITS)
+    for i, name in enumerate(manifest_lib.ALL_SPLITS)
     if i in found
   }
 

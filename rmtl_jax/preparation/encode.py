@@ -22,6 +22,9 @@ from rmtl_jax.preparation import (
 from rmtl_jax.preparation.as_of import feedback as asof_feedback
 from rmtl_jax.preparation.as_of import history
 
+# Rows in which most columns have more than one value.
+_SAMPLE = 2_048
+
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
@@ -119,13 +122,13 @@ def encode(
     histories,
     users,
   )
-  left_out = tuple(
-    field.name
+  of_past = {
+    field.name: sql.quote(_encoded_column(field))
     for field in rows.fields
     if 'as_of' in field.details
     and prepare_config.is_auto(options, field.details['as_of'])
-    and not _varies(connection, table, sql.quote(_encoded_column(field)))
-  )
+  }
+  left_out = _constant(connection, table, of_past)
   # Normalisation is fitted on the written table, a sorted one: sums over a view
   # would depend on the order in which threads deliver rows.
   scaled = [f for f in rows.fields if f.transform in ('standard', 'log1p')]
@@ -160,7 +163,11 @@ def encode(
     rows.user_field,
     rows.has_user,
   )
-  values = {field.name: _value(field, scales) for field in fields}
+  own = {
+    field.name: _value(field, scales)
+    for field in fields
+    if 'as_of' not in field.details
+  }
   return Encoded(
     table=table,
     step=places.step,
@@ -179,12 +186,7 @@ def encode(
       for f in rows.fields
       if f.source_column in found
     },
-    constant=tuple(
-      field.name
-      for field in fields
-      if 'as_of' not in field.details
-      and not _varies(connection, table, values[field.name])
-    ),
+    constant=_constant(connection, table, own),
     left_out=left_out,
     users=users.table,
   )
@@ -331,6 +333,12 @@ def apply(
     for label in of_tasks
     if label.weight
   ]
+  selected += [
+    f'CAST({sql.quote(f"v_{task.propensity}")} AS FLOAT)'
+    f' AS {sql.quote(f"q_{task.name}")}'
+    for task in rows.tasks
+    if task.propensity
+  ]
   if rows.has_oracle:
     selected += [
       f'CAST({name} AS FLOAT) AS {name}'
@@ -454,14 +462,28 @@ def _bins(
   """Details of binned fields for the manifest, by field name."""
   details = {}
   for field in binned:
-    found = {'transform': 'bins', 'edges': edges[field.name]}
+    vocabulary = vocabularies[id_column(field)].table
+    found = {
+      'transform': 'bins',
+      'edges': edges[field.name],
+      'order': bin_order(connection, vocabulary),
+    }
     if field.details.get('counts') == asof_feedback.ROWS_BACK:
-      vocabulary = vocabularies[id_column(field)].table
       found['previous'] = asof_feedback.row_before_id(
         connection, vocabulary, edges[field.name]
       )
     details[field.name] = found
   return details
+
+
+def bin_order(
+  connection: duckdb.DuckDBPyConnection, vocabulary: str, first: int = 1
+) -> list[int]:
+  """The bins of a vocabulary's rows, from row `first` on."""
+  found = connection.execute(
+    f'SELECT value FROM {vocabulary} WHERE id >= {first} ORDER BY id'
+  )
+  return [int(value) for (value,) in found.fetchall()]
 
 
 def _field(
@@ -509,11 +531,30 @@ def _value(
   return scales[field.column].apply(name) if field.kind == 'numeric' else name
 
 
+def _constant(
+  connection: duckdb.DuckDBPyConnection, table: str, values: dict[str, str]
+) -> tuple[str, ...]:
+  """Names of the values (SQL) that are the same in all train rows."""
+  if not values:
+    return ()
+  # Most columns differ within a few rows, which one query tells of all.
+  train = f'FROM {table} WHERE split = 0'
+  differ = ', '.join(f'min({v}) <> max({v})' for v in values.values())
+  found = sql.fetch_row(
+    connection, f'SELECT {differ} FROM (SELECT * {train} LIMIT {_SAMPLE})'
+  )
+  return tuple(
+    name
+    for (name, value), differs in zip(values.items(), found, strict=True)
+    if not differs and not _varies(connection, table, value)
+  )
+
+
 def _varies(
   connection: duckdb.DuckDBPyConnection, table: str, value: str
 ) -> bool:
   """Whether a value differs between train rows."""
-  # Stops at the first row that differs, which most columns have early.
+  # Stops at the first row that differs.
   first = f'(SELECT {value} FROM {table} WHERE split = 0 LIMIT 1)'
   differs = f'split = 0 AND {value} IS DISTINCT FROM {first}'
   return sql.any_row(connection, table, differs)
@@ -537,6 +578,7 @@ def columns(
   found += [f'{_value(f, scales)} AS {sql.quote(f.column)}' for f in fields]
   found += [sql.quote(f'y_{task.name}') for task in rows.tasks]
   found += [sql.quote(f'w_{name}') for name in labels.weighted(rows.tasks)]
+  found += [sql.quote(f'q_{t.name}') for t in rows.tasks if t.propensity]
   if rows.has_oracle:
     found += [sql.quote(f'p_{task.name}') for task in rows.tasks]
   return tuple(found)

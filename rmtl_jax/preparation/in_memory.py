@@ -60,7 +60,7 @@ def as_files(
       changes['schema'] = os.fspath(schema)
     elif schema is not None:
       changes['schema'] = os.path.join(place, SCHEMA)
-      text = json.dumps(_with_places(schema), default=_plain)
+      text = json.dumps(with_places(schema), default=_plain)
       durable.write_text(pathlib.Path(changes['schema']), text)
     try:
       yield dataclasses.replace(config, **changes)
@@ -72,17 +72,17 @@ def as_files(
       raise types.InputError(told) from None
 
 
-def _with_places(schema: Any) -> Any:
-  """The schema, its files by places that do not count from its own."""
+def with_places(schema: Any) -> Any:
+  """A decoded schema, its files by places that do not count from its own."""
   if isinstance(schema, Mapping):
     return {
       key: os.path.abspath(value)
       if key == 'file' and isinstance(value, str)
-      else _with_places(value)
+      else with_places(value)
       for key, value in schema.items()
     }
   if isinstance(schema, list | tuple):
-    return [_with_places(entry) for entry in schema]
+    return [with_places(entry) for entry in schema]
   return schema
 
 

@@ -27,6 +27,7 @@ from rmtl_jax.preparation import (
   in_memory,
   label_statistics,
   labels,
+  random_split,
   session_names,
   sessions,
   source,
@@ -152,7 +153,7 @@ def _run(
   with concurrent.futures.ThreadPoolExecutor(1) as pool:
     names = raw.short_names(rows.files)
     digests = pool.map(raw.file_record, rows.files, names)
-    places, duplicates = _find_places(
+    rows, places, duplicates = _find_places(
       connection, rows, config, rule, window.until
     )
     rows = logged = splits.without_split(connection, rows)
@@ -161,7 +162,22 @@ def _run(
     encoded = encode.encode(connection, rows, places, config)
     rows = asof_groups.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
-    writer.write_vocabularies(connection, encoded, directory)
+
+    # Small files are written beside the others, and of a small log its past:
+    # few files alone leave a core idle, and a sort of many rows needs memory.
+    def write_beside(write: Callable[..., None], *args: Any) -> None:
+      with connection.cursor() as cursor:
+        write(cursor, *args, directory)
+
+    # New days would have to go on with two kinds of rows.
+    can_grow = places.by_time and not rows.has_random
+    keeps_past = config.keep_past and can_grow
+    is_small = sum(places.rows) <= config.rows_per_file
+    beside = [pool.submit(write_beside, writer.write_vocabularies, encoded)]
+    if keeps_past and is_small:
+      beside.append(
+        pool.submit(write_beside, past.write, logged, places, encoded.users)
+      )
     found = vectors.write(
       connection, encoded.fields, encoded.vocabularies, directory
     )
@@ -174,8 +190,10 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
-    if config.keep_past and places.by_time:
+    if keeps_past and not is_small:
       past.write(connection, logged, places, encoded.users, directory)
+    for one in beside:
+      one.result()
     source_files = tuple(digests)
   return manifest_lib.Manifest(
     source=config.source,
@@ -205,8 +223,8 @@ def _find_places(
   config: prepare_config.PrepareConfig,
   rule: splits.SplitRule,
   end: int | None,
-) -> tuple[sessions.RowPlaces, int]:
-  """Finds the places of rows; returns them and the number of duplicates.
+) -> tuple[source.SourceTable, sessions.RowPlaces, int]:
+  """Finds the places of rows: rows, places and the number of duplicates.
 
   Args:
     connection: holds the rows.
@@ -215,27 +233,32 @@ def _find_places(
     rule: how rows are split.
     end: of the log, ms; None if nobody says.
   """
+  idle_ms, boundaries = round(config.idle_minutes * 60_000), rule.boundaries
+  if rows.has_random:
+    rows, boundaries = random_split.set_apart(
+      connection, rows, rule, idle_ms, end
+    )
   keys, duplicates = rows.keys or rows.view, 0
   delay_ms = source.fastest(rows.tasks).delay_ms
   places: sessions.RowPlaces | None = None
   # The faster way places whole sessions, but rows without any label that is
   # known in time are dropped one by one.
-  if rule.by_time and rows.has_session and not delay_ms:
+  if rule.by_time and rows.has_session and not (delay_ms or rows.has_random):
     places = session_names.split_named_sessions(
-      connection, keys, rule.ratio, rows.identity, rule.boundaries, end
+      connection, keys, rule.ratio, rows.identity, boundaries, end
     )
   if places is None:
     numbered = sessions.number_sessions(
       connection,
       keys,
-      round(config.idle_minutes * 60_000),
+      idle_ms,
       has_session=rows.has_session,
       has_user=rows.has_user,
       has_time=rows.has_time,
-      has_split=rule.is_given,
+      has_split=rule.is_given or rows.has_random,
       # Equal rows of no time may be two impressions.
       identity=rows.identity if rows.has_time else (),
-      carry=rule.carried,
+      carry=('split',) if rows.has_random else rule.carried,
     )
     duplicates = numbered.duplicates
     if rule.by_time:
@@ -244,13 +267,14 @@ def _find_places(
         numbered,
         rule.ratio,
         delay_ms,
-        boundaries=rule.boundaries,
+        boundaries=boundaries,
         end=end,
+        has_random=rows.has_random,
       )
     else:
       places = splits.split_sessions(connection, numbered, rule, end, delay_ms)
   check_split(rows, places, config, rule)
-  return places, duplicates
+  return rows, places, duplicates
 
 
 def check_split(
@@ -272,7 +296,7 @@ def check_split(
   """
   where = config.raw_dir or config.source
   for name, count, immature in zip(
-    manifest_lib.SPLITS, places.rows, places.immature, strict=True
+    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
   ):
     if immature and not count:
       raise types.InputError(
@@ -337,7 +361,7 @@ def count_dropped(
     (source.AFTER_END, places.dropped),
     (source.LABEL_UNKNOWN, places.immature),
   ):
-    for name, count in zip(manifest_lib.SPLITS, of_splits, strict=True):
+    for name, count in zip(manifest_lib.ALL_SPLITS, of_splits, strict=False):
       if count:
         dropped[reason.format(name)] = count
   return dropped
@@ -360,7 +384,7 @@ def immature_warnings(
   """Warns about splits that lose many rows to labels known too late."""
   lines = []
   for name, kept, lost in zip(
-    manifest_lib.SPLITS, places.rows, places.immature, strict=True
+    manifest_lib.ALL_SPLITS, places.rows, places.immature, strict=False
   ):
     if lost > _MAX_IMMATURE * (kept + lost):
       lines.append(
@@ -420,17 +444,33 @@ def _field_warnings(
     warnings.append(
       f'{noun} {names}: one value over all train rows, which tells nothing'
     )
-  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
-  for name, vocabulary in encoded.vocabularies.items():
-    for value, count in connection.execute(
-      f'SELECT value, count FROM {vocabulary.table} WHERE value IN ({nothing})'
-      ' ORDER BY id'
-    ).fetchall():
-      remedy = 'empty it in the log'
-      if 'schema' in rows.options:
-        remedy = f'add {value!r} to "missing" in the schema'
-      warnings.append(
-        f'field {name!r}: {value!r} is a value like others, in'
-        f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
-      )
+  for name, value, count in _null_texts(connection, encoded):
+    remedy = 'empty it in the log'
+    if 'schema' in rows.options:
+      remedy = f'add {value!r} to "missing" in the schema'
+    warnings.append(
+      f'field {name!r}: {value!r} is a value like others, in'
+      f' {_count(count, "train row")}; if it stands for nothing, {remedy}'
+    )
   return warnings
+
+
+def _null_texts(
+  connection: duckdb.DuckDBPyConnection, encoded: encode.Encoded
+) -> list[tuple[str, str, int]]:
+  """(field, value, train rows) of values that likely stand for nothing."""
+  names = list(encoded.vocabularies)
+  if not names:
+    return []
+  nothing = ', '.join(map(sql.literal, raw.NULL_TEXTS))
+  found = ' UNION ALL '.join(
+    f'SELECT {i} AS field, id, value, count'
+    f' FROM {vocabulary.table} WHERE value IN ({nothing})'
+    for i, vocabulary in enumerate(encoded.vocabularies.values())
+  )
+  return [
+    (names[i], value, count)
+    for i, value, count in connection.execute(
+      f'SELECT field, value, count FROM ({found}) ORDER BY field, id'
+    ).fetchall()
+  ]

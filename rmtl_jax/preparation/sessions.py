@@ -48,7 +48,7 @@ class RowPlaces:
 
   In the SQL `p` is a place and `r` a reader's row. A row gets from its place
   `session_id` BIGINT (dense, by split and session start) and `split` TINYINT
-  (0, 1, 2).
+  (0, 1, 2; 3 for rows of random exposure).
 
   Attributes:
     table: DuckDB table or view of places: by default one for each kept row,
@@ -196,6 +196,7 @@ def split_sessions(
   boundaries: Boundaries | None = None,
   end: int | None = None,
   always: str = 'false',
+  has_random: bool = False,
 ) -> RowPlaces:
   """Assigns sessions to splits by their start.
 
@@ -215,16 +216,19 @@ def split_sessions(
     end: of test, ms; None for none.
     always: SQL, over the numbered rows as `n`, of the rows to keep even at or
       after their split's end.
+    has_random: whether the rows carry `split`, which is that of random rows or
+      0 (random_split.py); then the boundaries are given.
   """
-  by_start = _sessions_by_start(connection, numbered)
+  by_start = _sessions_by_start(connection, numbered, has_random)
   if boundaries is None:
     boundaries = find_boundaries(connection, by_start, split_ratio)
   boundaries = with_end(boundaries, end)
   split = sql.unique_name('split')
   of_session = split_sql('start', boundaries)
-  connection.execute(
-    f'CREATE VIEW {split} AS SELECT *, {of_session} AS split FROM {by_start}'
-  )
+  columns = f'*, {of_session} AS split'
+  if has_random:
+    columns = f'* REPLACE (greatest(split, {of_session}) AS split)'
+  connection.execute(f'CREATE VIEW {split} AS SELECT {columns} FROM {by_start}')
   places = place_rows(
     connection, numbered, split, delay_ms, boundaries=boundaries, always=always
   )
@@ -436,13 +440,19 @@ def _without(
 
 
 def _sessions_by_start(
-  connection: duckdb.DuckDBPyConnection, numbered: NumberedRows
+  connection: duckdb.DuckDBPyConnection,
+  numbered: NumberedRows,
+  has_random: bool,
 ) -> str:
-  """Makes the table of sessions, ordered by start, of `add_session_ids`."""
+  """Makes the table of sessions, ordered by start, of `add_session_ids`.
+
+  Those of random rows come last, since the rows of a split stand together.
+  """
   table = sql.unique_name('sessions')
+  carried = ('split',) if has_random else ()
   connection.execute(
-    f'CREATE TABLE {table} AS FROM {session_list(numbered)}'
-    ' ORDER BY start, session_number'
+    f'CREATE TABLE {table} AS FROM {session_list(numbered, *carried)}'
+    f' ORDER BY {", ".join([*carried, "start"])}, session_number'
   )
   return add_session_ids(connection, table)
 
@@ -496,7 +506,7 @@ def count_by_split(
   table: str,
   *wanted: str,
 ) -> tuple[tuple[int, ...], ...]:
-  """Evaluates SQL aggregates per split: a tuple of three counts for each."""
+  """Evaluates SQL aggregates: for each a tuple of counts, one per split."""
   found: dict[int, tuple[int, ...]]
   found = dict.fromkeys(range(len(manifest_lib.SPLITS)), (0,) * len(wanted))
   for number, *counts in connection.execute(

@@ -109,6 +109,8 @@ class SourceTask:
     weights: raw columns; their product is the weight of the row's label.
     negatives_kept: the rate at which negatives of the task were kept in the
       log, in (0, 1]; None: all were. At most one task has it.
+    propensity: raw column of the probability that the row's label is seen, of
+      a positive of `after` where there is one; None: the log has none.
   """
 
   name: str
@@ -127,6 +129,13 @@ class SourceTask:
   only_after: bool = False
   weights: tuple[str, ...] = ()
   negatives_kept: float | None = None
+  propensity: str | None = None
+
+  @property
+  def row_columns(self) -> tuple[str, ...]:
+    """Raw columns of what a row says of the task, beside its label."""
+    own = () if self.propensity is None else (self.propensity,)
+    return (*self.weights, *own)
 
   @property
   def expected(self) -> str:
@@ -191,6 +200,8 @@ class SourceTable:
     identity: columns of the view; rows of one session and time with equal
       values in them are duplicates. Empty if there can be none.
     has_oracle: whether the view has `p_<task>`.
+    has_random: whether view and keys have `is_random`, true for rows that are
+      to be a split of their own (random_split.py).
     dropped: rows that the reader dropped, by reason.
     counts: other figures for the report.
     warnings: lines for the report.
@@ -220,6 +231,7 @@ class SourceTable:
   domain_field: str | None = None
   identity: tuple[str, ...] = ()
   has_oracle: bool = False
+  has_random: bool = False
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   counts: dict[str, int] = dataclasses.field(default_factory=dict)
   warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import duckdb
@@ -205,6 +205,34 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
   """Whether there is a table or view of that name."""
   found = 'FROM information_schema.tables WHERE table_name'
   return any_row(connection, f'(SELECT 1 {found} = {literal(name)})', 'true')
+
+
+def column_types(
+  connection: duckdb.DuckDBPyConnection, relation: str
+) -> dict[str, str]:
+  """DuckDB types of a relation's columns."""
+  found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
+  return {name: kind for name, kind, *_ in found}
+
+
+def retyped(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+  """SQL of the keys that a relation has in other types, for REPLACE.
+
+  A key is NULL where it has no such value.
+
+  Args:
+    known: the relation's types, by column.
+    wanted: DuckDB types of some of its columns.
+  """
+  found = []
+  for name, kind in wanted.items():
+    if known[name] != kind:
+      column = quote(name)
+      value = f'TRY_CAST({column} AS {kind})'
+      if kind == 'VARCHAR':
+        value = value_text(column)
+      found.append(f'{value} AS {column}')
+  return found
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -108,6 +108,15 @@ def build(
     min_count: least count of a value with a row of its own.
     buckets: rows for the other values.
   """
+  table = _number(connection, counts, min_count)
+  ((size, rest),) = _sizes(connection, [table])
+  return _vocabulary(connection, table, size, rest, buckets)
+
+
+def _number(
+  connection: duckdb.DuckDBPyConnection, counts: str, min_count: int
+) -> str:
+  """Makes the table of a vocabulary, as `build` does."""
   table = sql.unique_name('vocabulary')
   # Kept values stand first, so that `rowid` numbers them without a window.
   connection.execute(
@@ -121,12 +130,32 @@ def build(
     f'CREATE VIEW {table} AS SELECT key, value, count,'
     f' CAST(rowid + 1 AS INTEGER) AS id FROM {table}_0 WHERE kept'
   )
-  size, rest = sql.fetch_row(
-    connection,
-    'SELECT count(*) FILTER (WHERE kept),'
-    ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT'
-    f' FROM {table}_0',
+  return table
+
+
+def _sizes(
+  connection: duckdb.DuckDBPyConnection, tables: Sequence[str]
+) -> list[tuple[int, int]]:
+  """Kept values, and train values of no row, of each vocabulary's table."""
+  counts = ' UNION ALL '.join(
+    f'SELECT {i} AS place, count(*) FILTER (WHERE kept) AS size,'
+    ' coalesce(sum(count) FILTER (WHERE NOT kept), 0)::BIGINT AS rest'
+    f' FROM {table}_0'
+    for i, table in enumerate(tables)
   )
+  return connection.execute(
+    f'SELECT size, rest FROM ({counts}) ORDER BY place'
+  ).fetchall()
+
+
+def _vocabulary(
+  connection: duckdb.DuckDBPyConnection,
+  table: str,
+  size: int,
+  rest: int,
+  buckets: int,
+) -> Vocabulary:
+  """A table of `_number`, its values of no row dealt out to the buckets."""
   if not buckets:
     return Vocabulary(table, size + 1, rest)
   others, missing = [0] * buckets, 0
@@ -174,15 +203,18 @@ def build_categorical(
       f' GROUP BY GROUPING SETS ({sets})'
     )
     everything = 2 ** len(group) - 1
+    tables = []
     for i, name in enumerate(group):
       # The first column is the highest bit; a bit is 0 where it is grouped.
       others = everything - 2 ** (len(group) - 1 - i)
-      found[name] = build(
-        connection,
+      counts = (
         f'SELECT {sql.quote(name)} AS key, count FROM {table}'
-        f' WHERE others = {others}',
-        min_counts[name],
-        (buckets or {}).get(name, 0),
+        f' WHERE others = {others}'
       )
+      tables.append(_number(connection, counts, min_counts[name]))
     connection.execute(f'DROP TABLE {table}')
+    sizes = _sizes(connection, tables)
+    for name, made, (size, rest) in zip(group, tables, sizes, strict=True):
+      own = (buckets or {}).get(name, 0)
+      found[name] = _vocabulary(connection, made, size, rest, own)
   return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -22,14 +23,16 @@ def evaluate(
   split: str = 'test',
   data_dir: str | os.PathLike[str] | None = None,
   layout: mesh.Layout | None = None,
+  propensities: str | None = None,
 ) -> dict[str, Any]:
   """Restores a run's best checkpoints and writes evaluation/<split>.json.
 
   Args:
     path: RUN.
-    split: 'train', 'validation' or 'test'.
+    split: 'train', 'validation', 'test' or, where the data have it, 'random'.
     data_dir: prepared data with the run's fields; None: the run's own data.
     layout: the mesh to predict on; None: one device.
+    propensities: in place of the run's `config.evaluation.propensities`.
 
   Returns:
     The content of the file: metrics.json without the entries of training.
@@ -39,15 +42,25 @@ def evaluate(
       run's own data was replaced.
   """
   run = workdir.read(pathlib.Path(path)).on(layout)
+  if propensities is not None:
+    run = _with_propensities(run, propensities)
   place = pathlib.Path(data_dir) if data_dir else run.data_dir
   with contextlib.ExitStack() as held:
     workdir.hold_data(held, place)
     if not data_dir:
       processes.on_first(
-        lambda: workdir.check_own_data(run, manifest_lib.SPLITS),
+        lambda: workdir.check_own_data(run, tuple(run.manifest.splits)),
         types.InputError,
       )
     return _evaluate(run, split, place, layout)
+
+
+def _with_propensities(run: workdir.Run, propensities: str) -> workdir.Run:
+  evaluation = dataclasses.replace(
+    run.config.evaluation, propensities=propensities
+  )
+  config = dataclasses.replace(run.config, evaluation=evaluation)
+  return dataclasses.replace(run, config=config)
 
 
 def _evaluate(

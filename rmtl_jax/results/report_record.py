@@ -224,12 +224,12 @@ def _data(manifest: manifest_lib.Manifest) -> Record:
     'fields': [[f.name, f.kind, f.size] for f in manifest.fields],
     'splits': {
       name: {
-        'rows': manifest.splits[name].rows,
-        'sessions': manifest.splits[name].sessions,
-        'positives': manifest.splits[name].positives,
-        **_observed(manifest.splits[name]),
+        'rows': split.rows,
+        'sessions': split.sessions,
+        'positives': split.positives,
+        **_observed(split),
       }
-      for name in manifest_lib.SPLITS
+      for name, split in manifest.splits.items()
     },
   }
 

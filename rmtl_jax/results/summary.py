@@ -11,7 +11,12 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
-from rmtl_jax.evaluation import baseline, critic_statistics, evaluator
+from rmtl_jax.evaluation import (
+  baseline,
+  critic_statistics,
+  evaluator,
+  propensities,
+)
 from rmtl_jax.ops import rewards, task_losses
 from rmtl_jax.weighting import registry
 
@@ -76,7 +81,18 @@ def _metrics(
     config.seed,
     split.losses,
     columns_lib.metric_weight(split),
+    _seen(split, config.evaluation),
   )
+
+
+def _seen(
+  split: columns_lib.Rows, config: config_lib.EvaluationConfig
+) -> propensities.Seen | None:
+  """How likely labels are seen, where the log says so or the model is asked."""
+  predicted = config.propensities == 'predicted'
+  if split.propensity is None and not predicted:
+    return None
+  return propensities.Seen(split.propensity, split.parents, predicted)
 
 
 def rate_baseline(

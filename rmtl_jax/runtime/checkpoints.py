@@ -254,8 +254,13 @@ class Store:
       raise damaged(self.directory / str(step), error) from None
 
 
+def one_device() -> jax.sharding.Sharding:
+  """Where arrays are restored, if there is one device."""
+  return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+
 def _on_one_device(tree: Any) -> Any:
-  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  here = one_device()
   return jax.tree.map(lambda _: here, tree)
 
 

@@ -89,7 +89,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
   The schema names them for source `table`. Rows of other sources have a column
   per field, `session_id` or the user or both, `timestamp` (ms), and a label per
   task; or `t_<task>` (ms, empty without such an event) for timed tasks. So do
-  rows of a schema with events, unless they have its column of events.
+  rows of a log of events, unless they have its column of events.
 
   Raises:
     types.InputError: the manifest has no usable schema.
@@ -128,6 +128,9 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
       source.SourceTask(t.name, t.after, kind=t.kind) for t in manifest.tasks
     )
     tasks = source.binary(tasks)
+  events = record.events if record else None
+  if events is not None and manifest.options.get('keep_unviewed') is True:
+    events = dataclasses.replace(events, keep_unviewed=True)
   return LogSchema(
     time='timestamp',
     clock=times.Time(),
@@ -138,6 +141,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
     tasks=tasks,
     labels=tuple(f't_{t.name}' if t.timed else t.name for t in tasks),
     optional=True,
+    events=events,
     any_dates=any_dates,
   )
 

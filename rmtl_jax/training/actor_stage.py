@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -321,17 +321,7 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   config = context.config
   started = context.started_actor() if context.start else None
   params = started.params if started else context.init_actor()
-  unweighted = factory.make_weighting(
-    config_lib.WeightingConfig(name='constant')
-  )
-  optimizer = _optimizer(context, 'pretrain', config.pretrain)
-  balancer = _balancer(context, 'pretrain')
-  actor = context.models.place(
-    lambda params: state.init_actor(
-      params, optimizer, unweighted, len(context.tasks), balancer
-    ),
-    params,
-  )
+  actor = context.models.place(init_pretrain(context), params)
   stopping = EarlyStopping()
   if started:
     found = validation(context, params)
@@ -342,6 +332,20 @@ def pretrain(context: context_lib.Context) -> ActorStage:
   program = context.models.pretrain(config)
   arm = Arm(program, actor, params, stopping)
   return ActorStage(context, 'pretrain', {'pretrain': arm})
+
+
+def init_pretrain(
+  context: context_lib.Context,
+) -> Callable[[Any], state.ActorState]:
+  """What makes stage 1's first state of the actor's parameters."""
+  unweighted = factory.make_weighting(
+    config_lib.WeightingConfig(name='constant')
+  )
+  optimizer = _optimizer(context, 'pretrain', context.config.pretrain)
+  balancer = _balancer(context, 'pretrain')
+  return lambda params: state.init_actor(
+    params, optimizer, unweighted, len(context.tasks), balancer
+  )
 
 
 def finetune(
@@ -390,34 +394,54 @@ def _finetune_arm(
   means: np.ndarray | None,
   stopping: EarlyStopping,
 ) -> Arm:
-  config = dataclasses.replace(
-    context.config,
-    weighting=dataclasses.replace(
-      context.config.weighting, name=weighting_name
-    ),
+  config = with_weighting(context.config, weighting_name)
+  initial = context.models.place(
+    init_finetune(context, config, means), initial_params, critic_params
   )
+  program = context.models.finetune(config)
+  return Arm(program, initial, initial_params, stopping)
+
+
+def weightings(config: config_lib.Config) -> dict[str, str]:
+  """The weightings of stage 3's arms: the control's, and the method's."""
+  own = {'finetune': config.weighting.name}
+  return {'constant': 'constant', **own} if config.control else own
+
+
+def with_weighting(config: config_lib.Config, name: str) -> config_lib.Config:
+  """The settings of an arm of stage 3, by the name of its weighting."""
+  weighting = dataclasses.replace(config.weighting, name=name)
+  return dataclasses.replace(config, weighting=weighting)
+
+
+def init_finetune(
+  context: context_lib.Context,
+  config: config_lib.Config,
+  means: np.ndarray | None = None,
+) -> Callable[[Any, Any], state.FinetuneState]:
+  """What makes an arm's first state of the actor's and critics' parameters.
+
+  Args:
+    context: the run.
+    config: the arm's settings.
+    means: of `mean_weights`, for a weighting that takes them.
+  """
   steps = _scheduled_steps(
     context, 'finetune', config.weighting.lambda_schedule
   )
   optimizer = _optimizer(context, 'finetune', config.finetune)
   weighting = factory.make_weighting(config.weighting, means, steps)
   balancer = _balancer(context, 'finetune')
-  initial = context.models.place(
-    lambda actor_params, critic_params: finetune_lib.init_finetune(
-      actor_params,
-      critic_params,
-      optimizer,
-      state.make_optimizer(config.critic),
-      weighting,
-      config,
-      len(context.tasks),
-      balancer,
-    ),
-    initial_params,
+  return lambda actor_params, critic_params: finetune_lib.init_finetune(
+    actor_params,
     critic_params,
+    optimizer,
+    state.make_optimizer(config.critic),
+    weighting,
+    config,
+    len(context.tasks),
+    balancer,
   )
-  program = context.models.finetune(config)
-  return Arm(program, initial, initial_params, stopping)
 
 
 def _optimizer(

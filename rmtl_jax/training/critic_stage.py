@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -237,12 +237,7 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
       _returns(context, context.train, policies[0]).mean(0),
       config.critic.head,
     )
-  critic = context.models.place(
-    lambda params: state.init_critic(
-      params, state.make_optimizer(config.critic)
-    ),
-    params,
-  )
+  critic = context.models.place(init_state(config), params)
   if started and started.moments:
     opt_state = state.with_moments(critic.opt_state, started.moments)
     critic = critic._replace(opt_state=opt_state)
@@ -256,6 +251,12 @@ def start(context: context_lib.Context, actor_params: Any) -> CriticStage:
     )
     started.best_params = state.copy(params)
   return started
+
+
+def init_state(config: config_lib.Config) -> Callable[[Any], state.CriticState]:
+  """What makes stage 2's first state of the critics' parameters."""
+  optimizer = state.make_optimizer(config.critic)
+  return lambda params: state.init_critic(params, optimizer)
 
 
 def _extras(

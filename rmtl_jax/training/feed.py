@@ -239,13 +239,12 @@ def _in_slots(
 
 
 def _of_steps(features: Sequence[np.ndarray]) -> tuple[Any, ...]:
-  """Inputs, labels and sample weights (or None) of a split's features."""
-  *inputs, labels, time, sample_weight = features
-  has_weights = sample_weight.shape[-1]
+  """What Columns and SlotRows have, of a split's features."""
+  *inputs, labels, time, sample_weight, propensity = features
   return (
     types.Inputs(*inputs, time=time),
     labels,
-    sample_weight if has_weights else None,
+    *(x if x.shape[-1] else None for x in (sample_weight, propensity)),
   )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -26,11 +27,11 @@ from rmtl_jax.networks import functional, ignore, pretrained, tables
 from rmtl_jax.networks import registry as networks
 from rmtl_jax.objectives import factory as objectives
 from rmtl_jax.ops import task_losses
-from rmtl_jax.runtime import mesh
+from rmtl_jax.runtime import checkpoints, mesh
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
-from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import (
+  ahead,
   conflicts,
   finetune,
   forward,
@@ -40,6 +41,7 @@ from rmtl_jax.updates import (
   shared,
   state,
 )
+from rmtl_jax.updates import balance as balance_lib
 from rmtl_jax.updates import critic as critic_lib
 from rmtl_jax.weighting import factory, registry
 
@@ -53,6 +55,7 @@ class Program:
   Attributes:
     step: step(state, batch, key, *extras) -> (state, metrics).
     skips: whether steps that are not finite are left out.
+    compiled: the loop, which may be compiled before it is asked for.
   """
 
   def __init__(
@@ -64,6 +67,7 @@ class Program:
     """Compiles nothing yet."""
     self.step = layout.pin_step(step) if layout else step
     self.skips = faults.on_nonfinite == 'skip'
+    self.compiled = ahead.Compiled(loop.make_loop(self.step, self.skips))
 
   @property
   def is_compiled(self) -> bool:
@@ -73,7 +77,7 @@ class Program:
   @functools.cached_property
   def loop(self) -> Callable[..., Any]:
     """See updates/loop.make_loop."""
-    return loop.make_loop(self.step, self.skips)
+    return self.compiled.function
 
 
 class Models:
@@ -103,6 +107,8 @@ class Models:
     self._vectors = dict(vectors or {})
     self._plain = dataclasses.replace(spec, distinct=())
     self._built: dict[tuple[str, Any], Any] = {}
+    # Programs are built by those who compile them ahead too.
+    self._building = threading.RLock()
 
   def actor(self, config: config_lib.Config) -> functional.Network:
     """The actor's network: of one member, where there is an ensemble."""
@@ -189,14 +195,23 @@ class Models:
 
   def place(self, init: Callable[..., Any], *args: Any) -> Any:
     """A state or parameters, init(*args), on the devices that hold them."""
-    return self.layout.init_sharded(init, *args) if self.layout else init(*args)
+    if self.layout:
+      return self.layout.init_sharded(init, *args)
+    # Pinned, as what a checkpoint restores: other programs are compiled for
+    # arguments that need not be where they are.
+    return jax.device_put(init(*args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
-    init_critic = functools.partial(self.init_critic, config)
-    return actor, jax.eval_shape(init_critic, key, actor)
+
+    def build():
+      key = jax.eval_shape(lambda: jax.random.key(0))
+      actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
+      init_critic = functools.partial(self.init_critic, config)
+      return actor, jax.eval_shape(init_critic, key, actor)
+
+    key = (config.backbone, config.network, _of_network(config.critic))
+    return self._once('shapes', key, build)
 
   def _in_steps(
     self, config: config_lib.Config
@@ -371,8 +386,16 @@ class Models:
     They are on the labels' scale, of binary tasks probabilities. Of an
     ensemble, whose parameters are stacked, the mean over members.
     """
+    row_map = self.policy_map(config)
+    members = variants.of_members(config)
+    if not any(one.network.reads_sessions for one in members):
+      return trainer.map_distinct_rows(row_map, params, split, config.batch)
+    return trainer.map_rows(row_map, params, split, config.batch)
+
+  def policy_map(self, config: config_lib.Config) -> ahead.Compiled:
+    """The program of `predict`."""
     network = self.predictor(config)
-    row_map = self._once(
+    return self._once(
       'policy_map',
       (config.backbone, config.network, config.ensemble, config.variants),
       lambda: self.row_map(
@@ -382,10 +405,6 @@ class Models:
         network.prepare,
       ),
     )
-    members = variants.of_members(config)
-    if not any(one.network.reads_sessions for one in members):
-      return trainer.map_distinct_rows(row_map, params, split, config.batch)
-    return trainer.map_rows(row_map, params, split, config.batch)
 
   def policy(
     self, config: config_lib.Config, params: Any, split: splits_lib.Split
@@ -414,10 +433,17 @@ class Models:
     policy: np.ndarray,
   ) -> np.ndarray:
     """Q_k(s, a_k) of every row of a split, f32[R, K], in its order."""
+    extras = (split.beside(policy),)
+    return trainer.map_rows(
+      self.value_map(config), params, split, config.batch, extras
+    )
+
+  def value_map(self, config: config_lib.Config) -> ahead.Compiled:
+    """The program of `values`."""
     network = functional.make_critic(
       self._plain, _of_prediction(config.network), config.critic
     )
-    row_map = self._once(
+    return self._once(
       'value_map',
       (config.network, _of_network(config.critic)),
       lambda: self.row_map(
@@ -427,10 +453,8 @@ class Models:
         network.prepare,
       ),
     )
-    extras = (split.beside(policy),)
-    return trainer.map_rows(row_map, params, split, config.batch, extras)
 
-  def td_errors(self, config: config_lib.Config) -> Callable[..., Any]:
+  def td_errors(self, config: config_lib.Config) -> ahead.Compiled:
     """Squared TD errors of rows, for trainer.map_rows.
 
     Its parameters are (online critics, target critics, key), its extra rows
@@ -462,21 +486,24 @@ class Models:
     self,
     function: Callable[..., Any],
     prepare: Callable[[Any], Any] = lambda params: params,
-  ) -> Callable[..., Any]:
+  ) -> ahead.Compiled:
     """See updates/loop.make_row_map; every process gets all values."""
     layout = self.layout
     if layout is None:
-      return loop.make_row_map(function, prepare)
+      return ahead.Compiled(loop.make_row_map(function, prepare))
 
     def shared_out(params, *lanes):
       return function(params, *layout.shard_lanes(lanes))
 
-    return loop.make_row_map(shared_out, prepare, layout.replicate)
+    return ahead.Compiled(
+      loop.make_row_map(shared_out, prepare, layout.replicate)
+    )
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
-    if (kind, key) not in self._built:
-      self._built[kind, key] = build()
-    return self._built[kind, key]
+    with self._building:
+      if (kind, key) not in self._built:
+        self._built[kind, key] = build()
+      return self._built[kind, key]
 
 
 def _row_slots(config: config_lib.Config) -> int:

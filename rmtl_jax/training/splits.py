@@ -67,10 +67,9 @@ class Split:
   @functools.cached_property
   def equal_rows(self) -> columns_lib.EqualRows | None:
     """Which rows have the same features; None in splits that are too large."""
-    rows = self.host.rows
-    if rows > _MOST_COMPARED:
+    if self.host.rows > _MOST_COMPARED:
       return None
-    return columns_lib.equal_rows(self.host.take(np.arange(rows)))
+    return columns_lib.equal_rows(self.host.features)
 
   def beside(self, values: np.ndarray) -> jax.Array | np.ndarray:
     """Values of the rows, f32[R, K], kept where the rows are."""
@@ -92,7 +91,7 @@ def place(
     host.categorical, host.multi_valued, host.numeric, time=host.time
   )
   device = jax.device_put(
-    loop_lib.Columns(inputs, host.labels, host.sample_weight)
+    loop_lib.Columns(inputs, host.labels, host.sample_weight, host.propensity)
   )
   return Split(host, device, config)
 

@@ -7,6 +7,7 @@ normalised, tasks.
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ _OF_CRITICS = tuple(
   f'critic.{name}' for name in ('form', 'head', 'members', 'sees_remaining')
 )
 # What a field's details say that no parameter depends on.
-_REMARKS = ('column', 'min_count', 'previous', 'rate', 'weight')
+_REMARKS = ('column', 'min_count', 'order', 'previous', 'rate', 'weight')
 _OF_VECTORS = ('width', 'trained')
 _OF_TASKS = (
   'after',
@@ -84,6 +85,21 @@ def check(
     types.InputError: there is no pre-trained model; or names the first
       difference, and both values.
   """
+  check_settings(source, config)
+  differences = _data(source.manifest, manifest)
+  if config.network.binned_fields == 'numbers':
+    differences = itertools.chain(
+      differences, _derived(source.manifest, manifest)
+    )
+  for one in differences:
+    raise types.InputError(
+      f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
+      f' {one.new!r:.200} in {place}'
+    )
+
+
+def check_settings(source: workdir.Run, config: config_lib.Config) -> None:
+  """The rules of `check` that need no data."""
   if not source.has('pretrain'):
     raise types.InputError(
       f'--start_from: {source.path}: has no finished stage 1 to start from'
@@ -92,11 +108,6 @@ def check(
     raise types.InputError(
       f'--start_from: {source.path} has config.{one.what}={one.old!r:.200}, not'
       f' {one.new!r:.200}: a run goes on with the networks it starts from'
-    )
-  for one in _data(source.manifest, manifest):
-    raise types.InputError(
-      f'--start_from: {one.what} is {one.old!r:.200} in {source.path}, and'
-      f' {one.new!r:.200} in {place}'
     )
 
 
@@ -142,6 +153,14 @@ def _data(
   for before, after in zip(old.tasks, new.tasks, strict=True):
     for name in _OF_TASKS:
       yield from _compare(before, after, f'task {after.name!r}: {name}', name)
+
+
+def _derived(
+  old: manifest_lib.Manifest, new: manifest_lib.Manifest
+) -> Iterator[Difference]:
+  """Numbers of binned fields: data of earlier versions have none."""
+  before, after = old.feature_spec().derived, new.feature_spec().derived
+  yield from _names('ranks of binned fields', before, after)
 
 
 def _names(what: str, old: Any, new: Any) -> Iterator[Difference]:

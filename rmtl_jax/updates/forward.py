@@ -47,7 +47,7 @@ def actor_losses(
   shared = network.share(params, inputs)
   tasks = network.tasks
 
-  def lane(shared, inputs, labels, segment, observed, lane_key):
+  def lane(shared, inputs, labels, segment, observed, propensity, lane_key):
     logits = network.lane(params, shared, inputs, dropout_key=lane_key)
     if tasks:
       row_losses = task_losses.row_losses(tasks, logits, labels)
@@ -67,18 +67,21 @@ def actor_losses(
         descended = losses.binary_cross_entropy(logits, smooth)
       actions, is_binary = jax.nn.sigmoid(logits), True
     if objective is not None:
-      beside = within_session.Lane(segment, network.parents, observed)
+      beside = within_session.Lane(
+        segment, network.parents, observed, propensity
+      )
       mixed = objective(descended, logits, labels, beside)
       descended = jnp.where(is_binary, mixed, descended)
     return descended, row_losses, actions
 
   weight = batch.sample_weight
-  return jax.vmap(lane, (network.shared_axes, 0, 0, 0, 0, 0))(
+  return jax.vmap(lane, (network.shared_axes, 0, 0, 0, 0, 0, 0))(
     shared,
     inputs,
     batch.labels,
     batch.segment,
     None if weight is None else weight > 0.0,
+    batch.propensity,
     lane_keys(key, batch.mask.shape[0]),
   )
 

@@ -344,7 +344,16 @@ def with_new_embeddings(actor: ActorState, params: Any) -> ActorState:
 
 def copy(tree: Any) -> Any:
   """A tree of new buffers: two trees of a donated state never share one."""
-  return jax.tree.map(jnp.copy, tree)
+
+  def one(x):
+    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array):
+      return jnp.copy(x)
+    if len(x.devices()) > 1:
+      return jnp.copy(x)
+    # `jnp.copy` compiles a program for every shape.
+    return jax.device_put(x, may_alias=False)
+
+  return jax.tree.map(one, tree)
 
 
 def init_actor(

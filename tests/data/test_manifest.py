@@ -178,6 +178,37 @@ def test_quantiles_that_are_no_edges(quantiles):
   assert '\n' not in str(error.value)
 
 
+BINS = {'transform': 'bins', 'edges': [0.5, 2.0], 'order': [2, 0]}
+
+
+def test_numbers_of_a_binned_field():
+  given = record()
+  given['fields'][0] |= {'size': 3, 'details': BINS}
+  derived = manifest_lib.parse(given).feature_spec().derived
+  assert [one.places for one in derived] == [(0,)]
+  assert FULL.feature_spec().derived == ()  # data of earlier versions
+
+
+@pytest.mark.parametrize(
+  ('changed', 'message'),
+  [
+    ({'order': [2, 3]}, 'order is .* a bin of at most 2 for each row'),
+    ({'order': [0, 1, 2]}, 'order is'),  # the vocabulary has two rows
+    ({'order': [True]}, 'order is'),
+    ({'order': 1}, 'order is'),
+    ({'edges': None}, 'edges is None, expected a list'),
+    ({'edges': [float('inf')]}, 'inf among edges and train_rate'),
+    ({'edges': [10**400]}, 'among edges and train_rate'),
+    ({'train_rate': 'x'}, "'x' among edges and train_rate"),
+  ],
+)
+def test_an_order_of_no_bins(changed, message):
+  wrong = record()
+  wrong['fields'][0] |= {'size': 3, 'details': BINS | changed}
+  with pytest.raises(types.InputError, match=message):
+    manifest_lib.parse(wrong)
+
+
 def test_what_later_programs_add_is_not_read():
   assert manifest_lib.parse({**record(), 'added_later': [1]}) == FULL
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rmtl_jax.runtime import writers
-from tests import tiny
+from tests import next_day, tiny
 from tests.faults import runs
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -44,7 +44,8 @@ SHORT = (
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
   path = tmp_path_factory.mktemp('data') / 'prepared'
-  tiny.write_prepared(path, sessions=400)
+  manifest = tiny.write_prepared(path, sessions=400)
+  next_day.write_vocabulary(path, next_day.values(manifest))
   return path
 
 
@@ -152,6 +153,22 @@ def test_two_processes_and_another_mesh_to_evaluate_on(
   assert _losses(records[1]) == pytest.approx(
     _losses(records[0]), rel=0, abs=1e-5
   )
+
+
+def test_a_run_that_goes_on_from_another(data, one_device, tmp_path):
+  """On a mesh, from a run on one device, whose vocabularies have grown."""
+  next_day.write(data, tmp_path / 'tomorrow')
+  line = (
+    f'--data_dir={tmp_path / "tomorrow"}',
+    *SHORT,
+    f'--start_from={one_device}',
+  )
+  one, split = tmp_path / 'one', tmp_path / 'split'
+  _finish(_start('train', one, 1, *line))
+  _finish(_start('train', split, 8, *line, '--mesh=data:4,model:2'))
+  _assert_alike(split, one)
+  record = json.loads((split / 'metrics.json').read_text())
+  assert record['started_from']['moments'] == {'pretrain': True, 'critic': True}
 
 
 def test_a_mesh_that_does_not_fit_is_one_line(data, one_device, tmp_path):

@@ -215,3 +215,51 @@ def test_id_dropout_still_names_fields_of_the_data():
   assert network.perturb(values, jax.random.key(0)) is values
   with pytest.raises(types.InputError, match="'usr' is not a field"):
     named('mmoe', SPEC, config('user', id_dropout='usr=0.3'))
+
+
+DERIVED = (
+  types.Derived('gap_rank', (1,), ((-1.0, 0.0, 1.0, 2.0),), (-1.0, 0.0, 2.0)),
+  types.Derived('rates_sum', (1, 3), ((1.0, 2.0), (4.0, 8.0)), (1.0, 12.0)),
+)
+BINNED = dataclasses.replace(SPEC, derived=DERIVED)
+
+
+def test_binned_fields_are_read_as_numbers_too():
+  values = inputs()
+  gap, rate = values.categorical[..., 1], values.categorical[..., 3]
+  # Row 0, and rows beyond those that are listed, add nothing.
+  rank = np.array([0, -1, 0, 1, 2, 0], np.float32)[gap]
+  total = (
+    np.array([0, 1, 2, 0, 0, 0])[gap] + np.array([0, 4, 8, *4 * [0]])[rate]
+  )
+  seen = ignore.view(BINNED, config('', binned_fields='numbers'))
+  numeric = seen.narrow(values).numeric
+  np.testing.assert_array_equal(numeric[..., :3], values.numeric)
+  np.testing.assert_array_equal(numeric[..., 3], rank)
+  np.testing.assert_array_equal(numeric[..., 4], total)
+  assert seen.spec.numeric == 5 and seen.spec.derived == ()
+  assert seen.spec.numeric_names[3:] == ('gap_rank', 'rates_sum')
+  assert seen.spec.quantiles[3:] == ((-1.0, 0.0, 2.0), (1.0, 12.0))
+
+
+def test_an_ignored_field_makes_no_number():
+  seen = ignore.view(BINNED, config('rate+price', binned_fields='numbers'))
+  assert seen.spec.numeric_names == ('age', 'rates', 'gap_rank')
+  assert ignore.view(BINNED, config('')) is None
+
+
+@pytest.mark.parametrize('name', ['ple', 'shared'])
+def test_numbers_of_bins_equal_those_of_a_field(name):
+  """A network of data that have the numbers as fields, to the last bit."""
+  setting = config(
+    'user', binned_fields='numbers', numeric_encoding='piecewise'
+  )
+  one, args = named(name, BINNED, setting)
+  seen = ignore.view(BINNED, setting)
+  plain = ignore.without(setting, BINNED, seen)
+  assert (plain.ignore, plain.binned_fields) == ('', 'categories')
+  other, _ = named(name, seen.spec, plain)
+  params, values = small.params(other), inputs()
+  found = small.run(one, params, values, *args)
+  expected = small.run(other, params, seen.narrow(values), *args)
+  np.testing.assert_array_equal(found, expected)

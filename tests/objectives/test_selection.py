@@ -165,3 +165,46 @@ def test_a_funnel_is_needed():
     with pytest.raises(types.InputError, match='judge buy after a positive'):
       factory.check(config_lib.ObjectiveConfig(name), PARENTS, ('buy',))
   factory.check(config_lib.ObjectiveConfig('bpr'), (None,))
+
+
+def test_a_logged_propensity_takes_the_place_of_the_predicted_one():
+  labels = jnp.float32(LABELS)
+  beside = lane(3)._replace(propensity=np.array([[0, 0.1], [0, 0], [0, 0.4]]))
+  for name in NAMES:
+    function = registry.find(name).function
+    assert function is not None
+    found = function(logits(CLICKS, RATES), labels, beside, 1e-6)
+    # 0: the log has none, and 0.2 is what the network predicts.
+    said = function(
+      # Click's logits make propensities, and rates stay.
+      logits([0.1, 0.2, 0.4], RATES),
+      labels,
+      lane(3),
+      1e-6,
+    )
+    np.testing.assert_allclose(found[:, 1], said[:, 1], rtol=1e-5)
+    clipped = function(logits(CLICKS, RATES), labels, beside, 0.2)
+    assert clipped[0, 1] < found[0, 1]
+
+
+def test_simulated_exposure_that_the_network_does_not_know():
+  """A click depends on what no input tells; the log knows how likely it was."""
+  rng = np.random.default_rng(2)
+  size = 20_000
+  hidden = rng.normal(size=size)
+  clicks, truth = 1 / (1 + np.exp(-hidden)), 1 / (1 + np.exp(1 - 2 * hidden))
+  o = (rng.random(size) < clicks).astype(float)
+  r = (rng.random(size) < truth).astype(float)
+  labels = jnp.float32(np.stack([o, o * r], axis=1))
+  z = logits(np.full(size, o.mean()), np.full(size, 0.3))
+  errors = -np.where(r == 1, np.log(0.3), np.log(0.7))
+  logged = np.stack([np.zeros(size), clicks], axis=1)
+  for name in ('escm2_ips', 'escm2_dr'):
+    function = registry.find(name).function
+    assert function is not None
+    predicted = np.asarray(function(z, labels, lane(size), 1e-3))[:, 1]
+    beside = lane(size)._replace(propensity=logged)
+    rows = np.asarray(function(z, labels, beside, 1e-3))[:, 1]
+    spread = (rows - errors).std() / np.sqrt(size)
+    assert abs(predicted.mean() - errors.mean()) > 0.08
+    assert abs(rows.mean() - errors.mean()) < 4 * spread < 0.05

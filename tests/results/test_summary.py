@@ -99,6 +99,7 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
   split = types.SimpleNamespace(
     sample_weight=None,
     sampling=None,
+    propensity=None,
     labels=None,
     session=None,
     user=None,

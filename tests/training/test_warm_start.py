@@ -4,11 +4,9 @@ import dataclasses
 import json
 import shutil
 import signal
+import types as python_types
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from rmtl_jax import cli, run, types
@@ -16,8 +14,8 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import evaluate
 from rmtl_jax.runtime import progress, workdir, writers
-from rmtl_jax.training import trainer
-from tests import tiny
+from rmtl_jax.training import start_rules, trainer
+from tests import next_day, tiny
 
 QUIET = progress.Progress(quiet=True)
 CONFIG = config_values.from_dict(
@@ -44,58 +42,14 @@ FROZEN = {
   'critic.learning_rate': 0.0,
   'finetune.learning_rate': 0.0,
 }
-NEW_ITEMS = 3
-
-
-def _vocabulary(path, values):
-  (path / 'vocabulary').mkdir(exist_ok=True)
-  for name, texts in values.items():
-    table = pa.table(
-      {
-        'value': pa.array([None, *texts], pa.string()),
-        'count': np.zeros(len(texts) + 1, np.int64),
-      }
-    )
-    pq.write_table(table, path / 'vocabulary' / f'{name}.parquet')
-
-
-def _values(manifest):
-  return {
-    f.name: [f'{f.name} {i}' for i in range(1, f.size)]
-    for f in manifest.fields
-    if f.kind != 'numeric'
-  }
-
-
-def _next_day(old, path):
-  """The same rows, items numbered anew among new ones."""
-  shutil.copytree(old, path)
-  manifest = manifest_lib.read(old)
-  values = _values(manifest)
-  new_items = [f'new {i}' for i in range(NEW_ITEMS)]
-  items = [*reversed(values['item']), *new_items]
-  place = {text: i for i, text in enumerate(items, 1)}
-  numbers = np.array([0, *(place[text] for text in values['item'])], np.int32)
-  for split in manifest.splits.values():
-    for name in split.files:
-      table = pq.read_table(path / name)
-      at = table.schema.get_field_index('f_item')
-      ids = pa.array(numbers[table['f_item'].to_numpy()])
-      pq.write_table(table.set_column(at, 'f_item', ids), path / name)
-  fields = tuple(
-    dataclasses.replace(f, size=f.size + NEW_ITEMS) if f.name == 'item' else f
-    for f in manifest.fields
-  )
-  manifest_lib.write(dataclasses.replace(manifest, fields=fields), path)
-  _vocabulary(path, {**values, 'item': items})
 
 
 @pytest.fixture(scope='module')
 def places(tmp_path_factory):
   root = tmp_path_factory.mktemp('days')
   manifest = tiny.write_prepared(root / 'monday', sessions=60)
-  _vocabulary(root / 'monday', _values(manifest))
-  _next_day(root / 'monday', root / 'tuesday')
+  next_day.write_vocabulary(root / 'monday', next_day.values(manifest))
+  next_day.write(root / 'monday', root / 'tuesday')
   run.train(CONFIG, root / 'run', root / 'monday', live=QUIET)
   return root
 
@@ -152,7 +106,11 @@ def test_the_record_says_what_it_began_with(started, places):
   assert found['run'] == str(places / 'run')
   assert found['stages'] == ['pretrain', 'critic']
   assert found['moments'] == {'pretrain': True, 'critic': True}
-  assert found['rows']['item'] == {'known': 19, 'new': NEW_ITEMS, 'gone': 0}
+  assert found['rows']['item'] == {
+    'known': 19,
+    'new': next_day.NEW_ITEMS,
+    'gone': 0,
+  }
   assert found['rows']['user'] == {'known': 29, 'new': 0, 'gone': 0}
   member = workdir.read(path / 'members' / '1')
   assert member.started_from['run'] == str(places / 'run' / 'members' / '1')
@@ -292,6 +250,37 @@ def test_other_fields_and_tasks_are_refused(places, tmp_path, change, match):
   assert not (tmp_path / 'run').exists()
 
 
+def _binned(places, **details):
+  """Monday's manifest, the price in bins."""
+  manifest = manifest_lib.read(places / 'monday')
+  fields = [f for f in manifest.fields if f.name != 'price']
+  details = {'transform': 'bins', 'edges': [1.0], **details}
+  price = manifest_lib.Field('price', 'categorical', 3, details=details)
+  return dataclasses.replace(manifest, fields=(*fields, price))
+
+
+def test_the_order_of_bins_may_grow_but_not_come_anew(places):
+  config = config_values.with_settings(
+    CONFIG, {'network.binned_fields': 'numbers'}
+  )
+
+  def check(old, new):
+    source = python_types.SimpleNamespace(
+      path=places / 'run',
+      config=config,
+      manifest=_binned(places, **old),
+      has=lambda stage: True,
+    )
+    start_rules.check(source, config, _binned(places, **new), places)
+
+  check({'order': [1]}, {'order': [1, 0]})
+  check({'order': [0, 1]}, {'order': [1, 0]})
+  with pytest.raises(
+    types.InputError, match='the number of ranks of binned fields is 0'
+  ):
+    check({}, {'order': [1, 0]})
+
+
 def test_a_start_that_is_none_is_refused(places, tmp_path):
   arguments = (CONFIG, tmp_path / 'run', places / 'tuesday')
   with pytest.raises(types.InputError, match=r'--start_from: .*is not a run'):
@@ -363,4 +352,3 @@ def test_a_table_of_values_finds_its_buckets():
   bucket = {v: 3 + vocabulary.bucket_of(v, 2) for v in ('x', 'y')}
   assert found.base.tolist() == [0, 2, bucket['x'], 1, bucket['y'], 3, 4]
   assert found.has_new
-  assert pc.call_function('is_null', [new])[0].as_py()

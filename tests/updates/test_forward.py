@@ -4,6 +4,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import functional
+from rmtl_jax.objectives import factory
 from rmtl_jax.updates import forward, weighted_grad
 from rmtl_jax.weighting import critic as weights_lib
 from tests.updates import problem
@@ -148,3 +149,23 @@ def test_critics_members_agree_on_a_mean_and_differ_by_a_deviation():
   np.testing.assert_array_equal(
     forward.values(network, params, batch.inputs, actions), mean
   )
+
+
+def test_an_objective_sees_the_propensities_of_the_batch():
+  """Of twice the propensity the loss of a conversion is half."""
+  network = problem.actor()
+  params, batch = problem.actor_params(network), problem.batch(ROWS)
+  mix = factory.make_objective(
+    config_lib.ObjectiveConfig('escm2_ips', 0.0, 1e-3)
+  )
+
+  def descended(propensity):
+    shape = batch.labels.shape
+    logged = batch._replace(propensity=jnp.full(shape, propensity))
+    return forward.actor_losses(network, params, logged, None, objective=mix)[0]
+
+  once, twice = jax.jit(descended)(0.25), jax.jit(descended)(0.5)
+  clicked = np.asarray(batch.labels[..., 0] == 1) & np.asarray(batch.mask)
+  assert np.all(once[..., 1][clicked] > 0)
+  np.testing.assert_allclose(once[..., 1], 2 * twice[..., 1], rtol=1e-6)
+  np.testing.assert_array_equal(once[..., 0], twice[..., 0])

@@ -74,8 +74,8 @@ def check(
     counts = contract_vocabulary.ValueCounts(manifest)
     users = contract_users.Users(manifest)
     done = 0
-    for name in manifest_lib.SPLITS:
-      min_start = _min_start(manifest, split_counts)
+    for name in manifest.splits:
+      min_start = _min_start(manifest, split_counts, name)
       totals = split_counts[name] = contract_sessions.SplitCounts()
       for path, first_row, batch in _batches(directory, manifest, name):
         _check_batch(
@@ -109,7 +109,7 @@ def _check_files(
 ) -> None:
   """Refuses files outside their split's directory, repeated or unnamed."""
   seen: set[pathlib.Path] = set()
-  for name in manifest_lib.SPLITS:
+  for name in manifest.splits:
     where = directory / name
     for file in manifest.splits[name].files:
       path = directory / file
@@ -150,18 +150,20 @@ def _batches(
 def _min_start(
   manifest: manifest_lib.Manifest,
   split_counts: dict[str, contract_sessions.SplitCounts],
+  split: str,
 ) -> int | None:
-  """The earliest allowed start of the next split's sessions, ms.
+  """The earliest allowed start of a split's sessions, ms.
 
   None for the first, and where sessions are not split by time.
   """
   if not manifest.split_by_time:
     return None
-  starts = [totals.last_start for totals in split_counts.values()]
+  before = [*split_counts]
+  if split == manifest_lib.RANDOM:  # beside test
+    before.remove('test')
+  starts = [split_counts[name].last_start for name in before]
   starts += [
-    end
-    for name in split_counts
-    if (end := manifest.splits[name].end_ms) is not None
+    end for name in before if (end := manifest.splits[name].end_ms) is not None
   ]
   return max(starts, default=None)
 
@@ -249,6 +251,8 @@ def _check_batch(
       )
     if manifest.has_oracle:
       values.floats(f'p_{task.name}', 0.0, 1.0, 'a probability')
+    if task.propensity:
+      values.propensities(task.name)
   totals.rows += len(batch)
   totals.last_file = path
 

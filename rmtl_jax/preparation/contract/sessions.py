@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Iterator, Mapping
 
@@ -164,21 +165,20 @@ def check_disjoint(
   Raises:
     types.InputError: names such a session and its splits.
   """
-  for i, one in enumerate(manifest_lib.SPLITS):
-    for other in manifest_lib.SPLITS[i + 1 :]:
-      a, b = split_counts[one], split_counts[other]
-      assert a.last is not None and b.last is not None
-      if a.last[0] < b.first_session or b.last[0] < a.first_session:
-        continue
-      shared = _first_shared(
-        _session_ids(directory, manifest, one),
-        _session_ids(directory, manifest, other),
+  for one, other in itertools.combinations(split_counts, 2):
+    a, b = split_counts[one], split_counts[other]
+    assert a.last is not None and b.last is not None
+    if a.last[0] < b.first_session or b.last[0] < a.first_session:
+      continue
+    shared = _first_shared(
+      _session_ids(directory, manifest, one),
+      _session_ids(directory, manifest, other),
+    )
+    if shared is not None:
+      raise types.InputError(
+        f"{directory}: column 'session_id': session {shared} is in {one} and"
+        f' in {other}, expected it in one split'
       )
-      if shared is not None:
-        raise types.InputError(
-          f"{directory}: column 'session_id': session {shared} is in {one} and"
-          f' in {other}, expected it in one split'
-        )
 
 
 def _session_ids(

@@ -51,7 +51,7 @@ def of_new_rows(
   for field in encoded.rows.fields:
     if field.name in encoded.grown:
       counts = _of_values(connection, encoded, field)
-    elif field.details.get('quantiles'):
+    elif field.kind == 'numeric':
       counts = _of_number(connection, encoded, field, train)
     else:
       continue
@@ -93,7 +93,12 @@ def _of_number(
 ) -> dict[str, np.ndarray]:
   """Rows of a number's bins, in train and among the new ones."""
   details, column = field.details, sql.quote(field.column)
-  place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', details['quantiles'])
+  # The one value of the first train rows, which is written as 0 but for the
+  # rounding of its mean, or any other.
+  rounding = sql.float_literal(1e-9 * abs(details['mean']))
+  place, bins = f'CAST(abs({column}) > {rounding} AS INT)', 2
+  if quantiles := details.get('quantiles'):
+    place, bins = drift.bin_sql(f'CAST({column} AS DOUBLE)', quantiles)
   scale = numbers.Normalisation(details['mean'], details['deviation'])
   written = f'(SELECT {scale.apply(column)} AS {column} FROM'
   counts = {}

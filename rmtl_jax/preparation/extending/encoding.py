@@ -71,34 +71,20 @@ def apply(
     past: the rows before.
     shown: table of what users were shown before; empty if nobody asks.
   """
-  known = {field.name: field for field in base.manifest.fields}
-  joined = encode.with_places(connection, rows, places, places.table)
-  binned = [f for f in rows.fields if f.transform == 'bins']
-  edges = {f.name: known[f.name].details['edges'] for f in binned}
-  featured = sql.unique_name('featured')
-  view = encode.add_bins(connection, joined, binned, edges)
-  connection.execute(f'CREATE TABLE {featured} AS FROM {view}')
-
-  grown, found, encoded_lists = {}, {}, {}
+  featured = _with_bins(connection, rows, places, base)
+  grown, encoded_lists = {}, {}
   for field in rows.fields:
-    column = encode.id_column(field)
     if encode.is_categorical(field):
       grown[field.name] = _grow(connection, field, featured, base, past, shown)
-      found[column] = grown[field.name].values
     elif encode.has_lists(field):
       encoded = _lists(connection, field, featured, base)
       grown[field.name], encoded_lists[field.source_column] = encoded
-  for field in rows.fields:
-    if field.vocabulary_owner and not encode.is_history(field):
-      owner = grown[field.vocabulary_owner]
-      encoded_lists[field.source_column] = lists.encode_sequences(
-        connection,
-        featured,
-        field.source_column,
-        dataclasses.replace(owner.values, table=f'(FROM {owner.everything})'),
-        known[field.name].width,
-        known[field.name].width,
-      )
+  found = {
+    encode.id_column(field): grown[field.name].values
+    for field in rows.fields
+    if encode.is_categorical(field)
+  }
+  encoded_lists |= _sequences(connection, rows, featured, base, grown)
   histories = _histories(connection, rows, places, found, shown)
   users = _users(connection, rows, featured, past, base)
   table = encode.apply(
@@ -111,7 +97,9 @@ def apply(
     histories,
     users,
   )
-  fields = tuple(_sized(field, grown) for field in base.manifest.fields)
+  fields = tuple(
+    _sized(connection, field, grown) for field in base.manifest.fields
+  )
   scales = {
     f.column: numbers.Normalisation(f.details['mean'], f.details['deviation'])
     for f in fields
@@ -134,6 +122,26 @@ def apply(
     ),
     grown,
   )
+
+
+def _with_bins(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  places: sessions.RowPlaces,
+  base: settings.Base,
+) -> str:
+  """Makes a table of the rows in test with their places and bins."""
+  known = {field.name: field.details for field in base.manifest.fields}
+  binned = [f for f in rows.fields if f.transform == 'bins']
+  table = sql.unique_name('featured')
+  view = encode.add_bins(
+    connection,
+    encode.with_places(connection, rows, places, places.table),
+    binned,
+    {f.name: known[f.name]['edges'] for f in binned},
+  )
+  connection.execute(f'CREATE TABLE {table} AS FROM {view}')
+  return table
 
 
 def _grow(
@@ -179,8 +187,8 @@ def _past_counts(
   )
   column = encode.id_column(field)
   if key not in past.kinds or (
-    past_lib.column_types(connection, past.rows)[key]
-    != past_lib.column_types(connection, featured)[column]
+    sql.column_types(connection, past.rows)[key]
+    != sql.column_types(connection, featured)[column]
   ):
     return ''
   return (
@@ -211,6 +219,31 @@ def _lists(
     connection, featured, field.source_column, known.width, build
   )
   return found[0], encoded
+
+
+def _sequences(
+  connection: duckdb.DuckDBPyConnection,
+  rows: source.SourceTable,
+  featured: str,
+  base: settings.Base,
+  grown: dict[str, vocabularies.Grown],
+) -> dict[str, lists.ListEncoding]:
+  """Encodes the log's own lists that share a vocabulary, by column."""
+  widths = {field.name: field.width for field in base.manifest.fields}
+  found = {}
+  for field in rows.fields:
+    if field.vocabulary_owner and not encode.is_history(field):
+      owner = grown[field.vocabulary_owner]
+      # Of every id: lists have values that no new row has.
+      found[field.source_column] = lists.encode_sequences(
+        connection,
+        featured,
+        field.source_column,
+        dataclasses.replace(owner.values, table=f'(FROM {owner.everything})'),
+        widths[field.name],
+        widths[field.name],
+      )
+  return found
 
 
 def _histories(
@@ -269,23 +302,30 @@ def _users(
       f'CREATE VIEW {table} AS SELECT *, TRY_CAST(name AS BIGINT) AS number'
       f' FROM {table}_0'
     )
+    # 07 is not 7, so both as one number would be one user.
     wrong = connection.execute(
-      f'SELECT name FROM {table} WHERE number IS NULL ORDER BY name LIMIT 1'
+      f'SELECT name FROM {table} WHERE CAST(number AS VARCHAR) IS DISTINCT FROM'
+      ' name ORDER BY name LIMIT 1'
     ).fetchall()
     if wrong:
       raise types.InputError(
-        f'{rows.table.place}: user {wrong[0][0]!r:.80} is no whole'
-        f' number, as all users of {base.directory} are'
+        f'{rows.table.place}: user {wrong[0][0]!r:.80} is not written as a'
+        f' whole number, as all users of {base.directory} are'
       )
   joins = (f'LEFT JOIN {table} u ON r."user" = u.key',)
   return encode.UserNumbers('u.number', joins, table if past.users else '')
 
 
 def _sized(
-  field: manifest_lib.Field, grown: dict[str, vocabularies.Grown]
+  connection: duckdb.DuckDBPyConnection,
+  field: manifest_lib.Field,
+  grown: dict[str, vocabularies.Grown],
 ) -> manifest_lib.Field:
-  """The field with the size of its vocabulary."""
+  """The field with the size of its vocabulary, and the order of its bins."""
   if field.kind == 'numeric':
     return field
-  values = grown[field.vocabulary_owner or field.name].values
-  return dataclasses.replace(field, size=values.size)
+  own, details = grown[field.vocabulary_owner or field.name], field.details
+  if 'order' in details:
+    new = encode.bin_order(connection, own.everything, field.size)
+    details = {**details, 'order': [*details['order'], *new]}
+  return dataclasses.replace(field, size=own.values.size, details=details)

@@ -19,6 +19,7 @@ from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import (
   checks,
+  encode,
   source,
   splits,
   sql,
@@ -80,6 +81,7 @@ def run(
   past_lib.register_events(connection, base.directory, first_row)
   rows = reader(connection, pathlib.Path(config.raw_dir), config)
   rows = _new_alone(connection, splits.without_split(connection, rows))
+  rows = _with_levels(rows, base)
   progress('check', 0.35)
   checks.check(connection, rows, config.any_dates)
   window = windows.of(config)
@@ -115,6 +117,18 @@ def _new_alone(
   return dataclasses.replace(rows, view=view)
 
 
+def _with_levels(
+  rows: source.SourceTable, base: settings.Base
+) -> source.SourceTable:
+  """Gives ordinal labels the levels of the data, which networks count."""
+  known = {task.name: tuple(task.levels) for task in base.manifest.tasks}
+  tasks = tuple(
+    dataclasses.replace(task, levels=known.get(task.name, task.levels))
+    for task in rows.tasks
+  )
+  return dataclasses.replace(rows, tasks=tasks)
+
+
 def _find_seam(
   connection: duckdb.DuckDBPyConnection,
   rows: source.SourceTable,
@@ -125,7 +139,7 @@ def _find_seam(
   """Where the data ends, ms.
 
   Raises:
-    types.InputError: as for settings.seam, or a row that is earlier.
+    types.InputError: as for settings.seam, a row that is earlier, or no row.
   """
   _, end = base.boundaries
   limit = past.last_row + 1 if end is None else end
@@ -141,8 +155,12 @@ def _find_seam(
         f'a time from {windows.shown(limit)} on, where {base.directory} ends;'
         ' --since leaves earlier rows out',
       )
-  first = sql.fetch_row(connection, f'SELECT min(timestamp) FROM {rows.view}')
-  return settings.seam(base, window, first[0], past.last)
+  first = sql.fetch_row(connection, f'SELECT min(timestamp) FROM {rows.view}')[
+    0
+  ]
+  if first is None:  # events may make no row
+    raise types.InputError(f'{rows.table.place}: has no new row to add')
+  return settings.seam(base, window, first, past.last)
 
 
 def _add(
@@ -179,14 +197,9 @@ def _add(
   encoded = encoding.apply(connection, rows, places, base, past, shown)
 
   progress('write', 0.8)
-  first_row = past.first_row
-  columns = tuple(
-    f'row_id + {first_row} AS row_id' if column == 'row_id' else column
-    for column in encoded.rows.columns
-  )
   written = writer.write_parts(
     connection,
-    dataclasses.replace(encoded.rows, columns=columns),
+    _counted_on(encoded.rows, past.first_row),
     directory,
     config.rows_per_file,
     lambda done: progress('write', 0.8 + 0.1 * done),
@@ -194,10 +207,11 @@ def _add(
   rolled = files.roll(base.directory, base.manifest, directory)
   _write_vocabularies(connection, encoded, base, directory)
   vectors.extend(encoded, base, directory)
-  _write_past(connection, logged, stitched, past, encoded, base, directory)
+  if config.keep_past:
+    _write_past(connection, logged, stitched, past, encoded, base, directory)
   progress('drift', 0.95)
   drifted = drift.of_new_rows(
-    connection, encoded, [directory / name for name in rolled['train']]
+    connection, encoded, files.rolling(base.directory, base.manifest, 'train')
   )
   return records.manifest(
     connection,
@@ -209,8 +223,17 @@ def _add(
     encoded,
     drifted,
     written | rolled,
-    first_row,
+    past.first_row,
   )
+
+
+def _counted_on(rows: encode.Encoded, first_row: int) -> encode.Encoded:
+  """The rows with numbers that go on from those of the data."""
+  columns = tuple(
+    f'row_id + {first_row} AS row_id' if column == 'row_id' else column
+    for column in rows.columns
+  )
+  return dataclasses.replace(rows, columns=columns)
 
 
 def _with_features(

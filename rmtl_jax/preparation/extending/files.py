@@ -8,11 +8,18 @@ import pathlib
 import shutil
 from collections.abc import Sequence
 
+from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation.extending import past as past_lib
 
 # What systems say that have no hard links, or none for this file.
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+_NO_LINK = (
+  errno.EXDEV,
+  errno.EPERM,
+  errno.EOPNOTSUPP,
+  errno.ENOSYS,
+  errno.EMLINK,
+)
 # The splits whose files each split of extended data begins with.
 ROLLING = {'train': ('train', 'validation'), 'validation': ('test',)}
 
@@ -31,15 +38,26 @@ def roll(
     The files of train and validation, relative to the target, in order.
   """
   found = {}
-  for split, origins in ROLLING.items():
+  for split in ROLLING:
     (target / split).mkdir(exist_ok=True)
-    names = [n for origin in origins for n in manifest.splits[origin].files]
+    old = rolling(data_dir, manifest, split)
     found[split] = tuple(
-      f'{split}/part-{i:05d}.parquet' for i in range(len(names))
+      f'{split}/part-{i:05d}.parquet' for i in range(len(old))
     )
-    for name, new in zip(names, found[split], strict=True):
-      link(data_dir / name, target / new)
+    for path, new in zip(old, found[split], strict=True):
+      link(path, target / new)
   return found
+
+
+def rolling(
+  data_dir: pathlib.Path, manifest: manifest_lib.Manifest, split: str
+) -> list[pathlib.Path]:
+  """The files of prepared data that move to a split of extended data."""
+  return [
+    data_dir / name
+    for origin in ROLLING[split]
+    for name in manifest.splits[origin].files
+  ]
 
 
 def link_past(data_dir: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
@@ -49,19 +67,25 @@ def link_past(data_dir: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
   old = past_lib.files(data_dir)
   for path in old:
     link(path, folder / path.name)
-  return folder / f'rows-{len(old):05d}.parquet'
+  return folder / past_lib.rows_file(len(old))
 
 
 def link(path: pathlib.Path, new: pathlib.Path) -> None:
-  """Makes a hard link, or a copy where there can be none."""
+  """Makes a hard link, or a copy where there can be none.
+
+  Raises:
+    types.InputError: the file is not there.
+  """
   # Not to a symbolic link itself, which another directory would not resolve.
-  path = pathlib.Path(os.path.realpath(path))
+  real = os.path.realpath(path)
   try:
-    os.link(path, new)
+    os.link(real, new)
+  except FileNotFoundError:
+    raise types.InputError(f'{path}: not found') from None
   except OSError as error:
     if error.errno not in _NO_LINK:
       raise
-    shutil.copyfile(path, new)
+    shutil.copyfile(real, new)
 
 
 def merge(

@@ -36,17 +36,32 @@ USERS, EVENTS = 'users.parquet', 'events.parquet'
 _FORMAT = 'FORMAT parquet, COMPRESSION zstd'
 
 
-def check(data_dir: pathlib.Path) -> None:
+def check(data_dir: pathlib.Path, extensions: int) -> None:
   """Refuses data that lacks its past.
+
+  Args:
+    data_dir: the data.
+    extensions: that it was made by.
 
   Raises:
     types.InputError: names what is missing.
   """
-  if not files(data_dir):
+  found = files(data_dir)
+  if not found:
     raise types.InputError(
       f'{data_dir}: has no {FOLDER}/, which extending needs: prepare it with'
       ' --keep_past'
     )
+  # Sums over what is left of them would be wrong.
+  names = {path.name for path in found}
+  for i in range(1 + extensions):
+    if rows_file(i) not in names:
+      raise types.InputError(f'{data_dir / FOLDER / rows_file(i)}: not found')
+
+
+def rows_file(number: int) -> str:
+  """The name of the file of past rows of the log, or of an extension."""
+  return f'rows-{number:05d}.parquet'
 
 
 def files(data_dir: pathlib.Path) -> list[pathlib.Path]:
@@ -76,7 +91,7 @@ def write(
     rows,
     'p.session_id AS number, p.start',
     f'{places.whole} p ON {places.whole_condition}',
-    directory / FOLDER / 'rows-00000.parquet',
+    directory / FOLDER / rows_file(0),
   )
   if users:
     write_users(
@@ -140,7 +155,11 @@ def write_rows(
 
 
 def _typed(value: str, key: str, kinds: Mapping[str, str] | None) -> str:
-  return f'CAST({value} AS {kinds[key]})' if kinds else value
+  if not kinds:
+    return value
+  if kinds[key] == 'VARCHAR':
+    return sql.value_text(value)  # 118 for 118.0
+  return f'CAST({value} AS {kinds[key]})'
 
 
 def has_session(rows: source.SourceTable) -> bool:
@@ -261,20 +280,19 @@ def open_past(
     scan = stack.enter_context(sql.scan_files(files(data_dir), 'parquet'))
     view = sql.unique_name('past')
     with sql.name_errors(data_dir / FOLDER, 'not readable'):
-      known = column_types(connection, scan)
-    wanted = column_types(connection, rows.view)
+      known = sql.column_types(connection, scan)
+    types_of = sql.column_types(connection, rows.view)
     replaced = [f'row_id - {first_row} AS row_id']
     keys = {'user': 'user'} if rows.has_user else {}
     keys |= {'item': rows.item_column} if rows.item_column else {}
     keys |= {'session': 'session'} if has_session(rows) else {}
-    for key, column in keys.items():
+    for key in keys:
       if key not in known:
         raise types.InputError(
           f'{data_dir}: its past has no {key}; prepare it again'
         )
-      if known[key] != wanted[column]:
-        value = _as_type(sql.quote(key), wanted[column])
-        replaced.append(f'{value} AS {sql.quote(key)}')
+    wanted = {key: types_of[column] for key, column in keys.items()}
+    replaced += sql.retyped(known, wanted)
     connection.execute(
       f'CREATE VIEW {view} AS SELECT * REPLACE ({", ".join(replaced)})'
       f' FROM {scan}'
@@ -295,20 +313,6 @@ def open_past(
     if path.is_file():
       users = sql.unique_name('known_users')
       found = stack.enter_context(sql.scan_file(path, 'parquet'))
-      connection.execute(f'CREATE VIEW {users} AS FROM {found}')
+      with sql.name_errors(path, 'not readable'):
+        connection.execute(f'CREATE VIEW {users} AS FROM {found}')
     yield Past(view, first_row, number + 1, last_row, last, users, known)
-
-
-def column_types(
-  connection: duckdb.DuckDBPyConnection, relation: str
-) -> dict[str, str]:
-  """DuckDB types of a relation's columns."""
-  found = connection.execute(f'DESCRIBE SELECT * FROM {relation}').fetchall()
-  return {name: kind for name, kind, *_ in found}
-
-
-def _as_type(value: str, kind: str) -> str:
-  """SQL of a key in another type; NULL where it has no such value."""
-  if kind == 'VARCHAR':
-    return sql.value_text(value)
-  return f'TRY_CAST({value} AS {kind})'

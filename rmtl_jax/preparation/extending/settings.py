@@ -11,8 +11,8 @@ from typing import Any
 from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
+from rmtl_jax.preparation import in_memory, windows
 from rmtl_jax.preparation import schema as schema_lib
-from rmtl_jax.preparation import windows
 from rmtl_jax.preparation.extending import past
 from rmtl_jax.preparation.schema import vocabularies
 
@@ -26,6 +26,7 @@ _OF_SPLITS = (
   'split_values',
   'validation_dir',
   'test_dir',
+  'random_split',
 )
 
 
@@ -75,7 +76,12 @@ def read_base(
       f'{directory}: its splits do not follow each other in time, so nothing'
       ' can be added after them'
     )
-  past.check(directory)
+  if manifest_lib.RANDOM in manifest.splits:
+    raise types.InputError(
+      f'{directory}: has a split of random rows (random_split), to which'
+      ' nothing can be added'
+    )
+  past.check(directory, len(manifest.options.get('extended', ())))
   if os.path.realpath(directory) == os.path.realpath(config.data_dir):
     raise types.InputError(
       f'data_dir: is {directory}, which is extended; name another directory'
@@ -89,14 +95,7 @@ def read_base(
         f'{name}: is {given!r:.80}, and {directory} was made with'
         f' {recorded[name]!r:.80}; leave it out'
       )
-  as_of = config.as_of, tuple(manifest.options.get('as_of', ()))
-  if as_of[0] != _defaults()['as_of']:
-    asked = prepare_config.as_of_groups(config)
-    if set(asked) != set(as_of[1]):
-      raise types.InputError(
-        f'as_of: is {",".join(as_of[0])}, and {directory} has'
-        f' {",".join(as_of[1]) or "none"}; leave it out'
-      )
+  _check_as_of(config, manifest, directory)
   if config.schema and schema is None:
     schema = config.schema
   return Base(
@@ -142,6 +141,28 @@ def _check_splits(config: prepare_config.PrepareConfig) -> None:
       )
 
 
+def _check_as_of(
+  config: prepare_config.PrepareConfig,
+  manifest: manifest_lib.Manifest,
+  directory: pathlib.Path,
+) -> None:
+  """Refuses other as-of features than those that the data have."""
+  if config.as_of == _defaults()['as_of']:
+    return
+  made = set(manifest.options.get('as_of', ()))
+  # `all` and `auto` stand for what the log could support.
+  if {'all', 'auto'} & set(config.as_of):
+    fits = bool(made) and made >= set(config.as_of) - {'all', 'auto'}
+  else:
+    fits = made == set(prepare_config.as_of_groups(config))
+  if not fits:
+    has = ','.join(manifest.options.get('as_of', ())) or 'none'
+    raise types.InputError(
+      f'as_of: is {",".join(config.as_of)}, and {directory} has {has};'
+      ' leave it out'
+    )
+
+
 def _schema(
   manifest: manifest_lib.Manifest,
   directory: pathlib.Path,
@@ -158,7 +179,7 @@ def _schema(
     return None
   if given is not None:
     asked = (
-      schema_lib.parse(dict(given), 'schema')
+      schema_lib.parse(in_memory.with_places(given), 'schema')
       if isinstance(given, Mapping)
       else schema_lib.read(pathlib.Path(given))
     )

@@ -65,6 +65,41 @@ def place(
     boundaries=boundaries[:2],
     end=(*boundaries, None)[2],
   )
+  everything, shift, left_out = _number(connection, found, past, near)
+  return Stitched(
+    dataclasses.replace(
+      found,
+      table=_in_test(connection, found.table, shift),
+      past=_in_test(connection, found.past, shift) if found.past else '',
+      rows=(0, 0, found.rows[2]),
+      sessions=(0, 0, found.sessions[2]),
+      dropped=(0, left_out, 0),
+      immature=(0, 0, found.immature[2]),
+    ),
+    everything,
+    left_out,
+    numbered.duplicates,
+  )
+
+
+def _number(
+  connection: duckdb.DuckDBPyConnection,
+  found: sessions.RowPlaces,
+  past: past_lib.Past,
+  near: str,
+) -> tuple[str, int, int]:
+  """Makes the table `Stitched.everything`.
+
+  Args:
+    connection: holds the rows.
+    found: places of new rows and of past ones of their sessions.
+    past: the rows before.
+    near: table of these past rows, with `number` and `start`.
+
+  Returns:
+    The table, what the numbers of new sessions are moved by, and the new rows
+    of sessions that began before.
+  """
   # Sessions are numbered by their start: those that began before come first.
   began, left_out = sql.fetch_row(
     connection,
@@ -82,20 +117,7 @@ def place(
     f' FROM {found.whole} p LEFT JOIN begun b USING (session_id)'
     ' WHERE p.row_id >= 0'
   )
-  return Stitched(
-    dataclasses.replace(
-      found,
-      table=_in_test(connection, found.table, shift),
-      past=_in_test(connection, found.past, shift) if found.past else '',
-      rows=(0, 0, found.rows[2]),
-      sessions=(0, 0, found.sessions[2]),
-      dropped=(0, left_out, 0),
-      immature=(0, 0, found.immature[2]),
-    ),
-    everything,
-    left_out,
-    numbered.duplicates,
-  )
+  return everything, shift, left_out
 
 
 def _in_test(

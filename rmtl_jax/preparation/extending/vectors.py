@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rmtl_jax.data import parquet
+from rmtl_jax.data import column_reader, parquet
 from rmtl_jax.data import vectors as data_vectors
 from rmtl_jax.preparation.extending import encoding, files, settings
 
@@ -34,7 +34,8 @@ def extend(
     if not added:
       files.link(base.directory / name, directory / name)
       continue
-    with parquet.open_file(base.directory / name) as file:
+    path = base.directory / name
+    with column_reader.one_line_errors(path), parquet.open_file(path) as file:
       known = file.read()
     width = field.details['vectors']['width']
     zeros = pa.array(

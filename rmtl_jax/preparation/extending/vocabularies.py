@@ -58,20 +58,8 @@ def grow(
     types.InputError: a file that can't be read, or has another size.
   """
   buckets = field.details.get('buckets', 0)
-  old, found = sql.unique_name('old'), sql.unique_name('found')
-  with (
-    sql.name_errors(path, 'not readable'),
-    sql.scan_file(path, 'parquet', 'file_row_number = true') as scan,
-  ):
-    connection.execute(
-      f'CREATE TABLE {old} AS SELECT CAST(file_row_number AS INTEGER) AS id,'
-      f' value, count FROM {scan} ORDER BY id'
-    )
-  size = sql.fetch_row(connection, f'SELECT count(*) FROM {old}')[0]
-  if size != field.size:
-    raise types.InputError(
-      f'{path}: has {size} rows, manifest.json says {field.size}'
-    )
+  old, found = _read(connection, path, field), sql.unique_name('found')
+  size = field.size
   known = f'(FROM {old} WHERE id > 0 AND id < {size - buckets})'
   grows = 'false' if buckets else f'id IS NULL AND count >= {min_count}'
   # New values stand first, so that `rowid` numbers them without a window.
@@ -105,6 +93,29 @@ def grow(
     added,
     unseen,
   )
+
+
+def _read(
+  connection: duckdb.DuckDBPyConnection,
+  path: pathlib.Path,
+  field: manifest_lib.Field,
+) -> str:
+  """Makes a table of `id`, `value` and `count` of a vocabulary's file."""
+  table = sql.unique_name('old')
+  with (
+    sql.name_errors(path, 'not readable'),
+    sql.scan_file(path, 'parquet', 'file_row_number = true') as scan,
+  ):
+    connection.execute(
+      f'CREATE TABLE {table} AS SELECT CAST(file_row_number AS INTEGER) AS id,'
+      f' value, count FROM {scan} ORDER BY id'
+    )
+  size = sql.fetch_row(connection, f'SELECT count(*) FROM {table}')[0]
+  if size != field.size:
+    raise types.InputError(
+      f'{path}: has {size} rows, manifest.json says {field.size}'
+    )
+  return table
 
 
 def count_ids(field: manifest_lib.Field, rows: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from rmtl_jax.preparation import checks
 from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 
@@ -69,6 +70,10 @@ def _useless(facts: facts_lib.Facts) -> str:
     is_code = names.measure(facts.name) == 'code' or span == facts.rows
     if facts.kind == 'text' or is_code:
       return 'every row has a value of its own'
+  if facts.kind == 'number' and not (
+    -checks.LARGEST < facts.least <= facts.largest < checks.LARGEST
+  ):
+    return f'numbers beyond {checks.LARGEST:g} in size, which no field reads'
   if facts.kind == 'text' and facts.words > _WORDS and facts.distinct > 50:
     return f'free text of {facts.words:.0f} words, which no field reads'
   if facts.kind == 'text' and facts.distinct > _UNIQUE * facts.filled:

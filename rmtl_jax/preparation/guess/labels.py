@@ -283,9 +283,10 @@ def _others(
   """Why columns that look like labels are none."""
   found = {}
   for one in facts:
-    if one.name in chosen:
+    several = one.kind == 'number' and one.distinct > 2
+    if one.name in chosen or (several and names.is_of_request(one.name)):
       continue
-    if names.is_outcome(one.name) and one.kind == 'number' and one.distinct > 2:
+    if several and names.is_outcome(one.name):
       found[one.name] = (
         f'what a row led to, by its name; could be a task of kind {_kind(one)}'
       )

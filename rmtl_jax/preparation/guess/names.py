@@ -64,6 +64,10 @@ _OUTCOME = _listed(
   'rating stars play watch watched watching dwell stay listen spent revenue gmv'
   ' sales profit'
 )
+# Of the search that rows answer, which was before them: what of the words of
+# labels and outcomes may be asked for.
+_REQUEST = _listed('srch search query request')
+_ASKED_FOR = _listed('stay booking order')
 _CODE = _listed(
   'id ids code cat category type kind class level tab zip zipcode postal gender'
   ' sex feat feature hour hourmin weekday dow month day country region city'
@@ -153,6 +157,18 @@ def is_outcome(name: str) -> bool:
   """
   found = set(words(name))
   return bool(found & _OUTCOME) and not found & _NO_LABEL
+
+
+def is_of_request(name: str) -> bool:
+  """Whether a name is that of something that was searched for.
+
+  >>> is_of_request('srch_length_of_stay'), is_of_request('length_of_stay')
+  (True, False)
+  >>> is_of_request('search_dwell')
+  False
+  """
+  first, *rest = words(name) or ['']
+  return first in _REQUEST and {*rest} & (_LABEL | _OUTCOME) <= _ASKED_FOR
 
 
 def measure(name: str) -> str:

@@ -65,7 +65,9 @@ What a row says of a task (docs/rows.md): `"null": "not_observed"` takes empty
 labels, of rows that don't count for the task; `"only_after": true` judges the
 task on the positives of `after` alone; `weight`, of a task or of all beside
 `tasks`, names a column of weights >= 0; `negatives_kept` is the rate at which
-the task's negatives were kept when the log was sampled.
+the task's negatives were kept when the log was sampled; `propensity` names a
+column of the probability, in (0, 1], that the row's label is seen (of a task
+with `after` that of the parent's positive).
 
 `missing` lists texts that mean a missing value, as empty text does, in columns
 of text and among the values of a multi-valued field. `null` of a field, or of

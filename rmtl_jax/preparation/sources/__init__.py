@@ -6,6 +6,7 @@ import dataclasses
 
 from rmtl_jax import registry
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.preparation.sources import (
   ali_ccp,
   aliexpress,
@@ -33,6 +34,7 @@ class Source:
     tasks: its labels and when they become known, for models that are told
       their past when they serve; empty: as prepared data has them.
     columns: those by which `rmtl init` knows its log; empty: by none.
+    events: the kinds of its events, where such make its rows (pairs).
   """
 
   name: str
@@ -40,6 +42,7 @@ class Source:
   holds: str = 'the raw files'
   tasks: tuple[source.SourceTask, ...] = ()
   columns: tuple[str, ...] = ()
+  events: events_lib.Events | None = None
 
 
 RECORDS = registry.Registry(
@@ -51,6 +54,7 @@ RECORDS = registry.Registry(
       'events.csv, item_properties_part*.csv and category_tree.csv',
       pairs.TASKS,
       ('timestamp', 'visitorid', 'event', 'itemid', 'transactionid'),
+      retailrocket.EVENTS,
     ),
     Source(
       'rees46',
@@ -58,6 +62,7 @@ RECORDS = registry.Registry(
       'the CSV files of the months',
       pairs.TASKS,
       ('event_time', 'event_type', 'product_id', 'user_id', 'user_session'),
+      rees46.EVENTS,
     ),
     Source(
       'kuairand',

@@ -1,6 +1,7 @@
 """Reads KuaiRand (Pure, 1K, 27K) from the files that its authors publish.
 
-`log_standard_*.csv`, optionally `log_random_*.csv`, and if they exist
+`log_standard_*.csv`, optionally `log_random_*.csv` (beside the others, or as a
+split of its own), and if they exist
 `user_features_*.csv` and `video_features_basic_*.csv`; each in one file or in
 parts. A row is a row of the log, ordered by `time_ms`; click: `is_click`;
 conversion: click and another feedback column, by default `long_view`; or, with
@@ -81,11 +82,18 @@ def read(
   Args:
     connection: where tables are made.
     raw_dir: directory of the files.
-    options: `variant`, `conversion`, `feedback` and `include_random`.
+    options: `variant`, `conversion`, `feedback`, `include_random` and
+      `random_split`.
 
   Raises:
-    types.InputError: no log, files of two variants, or a faulty file.
+    types.InputError: no log, files of two variants, or a faulty file; or both
+      settings of random rows.
   """
+  if options.include_random and options.random_split:
+    raise types.InputError(
+      'random_split: include_random trains on the random log too; give one of'
+      ' the two'
+    )
   files = _find(raw_dir, options)
   tasks = _tasks(options)
   log = _read_log(connection, files['log'], tasks)
@@ -128,8 +136,11 @@ def read(
       'no video_features_basic_*.csv: fields of videos are left out'
     )
   view, keys = sql.unique_name('rows'), sql.unique_name('keys')
-  _make_view(connection, view, log, columns | labels, joins)
-  _make_view(connection, keys, log, {}, '')
+  apart = {}
+  if options.random_split:
+    apart['is_random'] = 'coalesce(g.is_rand = 1, false)'
+  _make_view(connection, view, log, columns | labels | apart, joins)
+  _make_view(connection, keys, log, apart, '')
   return source.SourceTable(
     view=view,
     keys=keys,
@@ -143,10 +154,12 @@ def read(
     item_field='video_id',
     domain_field='tab',
     identity=(raw.ROW_HASH,),
+    has_random=options.random_split,
     warnings=tuple(warnings),
     options={
       'conversion': options.conversion,
       'include_random': options.include_random,
+      **({'random_split': True} if options.random_split else {}),
       **({'feedback': list(options.feedback)} if options.feedback else {}),
     },
   )
@@ -189,7 +202,7 @@ def _find(
     'user': raw.find_files(raw_dir, ['user_features_*.csv*'], what),
     'video': raw.find_files(raw_dir, ['video_features_basic_*.csv*'], what),
   }
-  if options.include_random:
+  if options.include_random or options.random_split:
     found['log'] += raw.find_files(raw_dir, ['log_random_*.csv*'], what)
   variants = {
     match.group(1).lower()

@@ -17,6 +17,7 @@ import duckdb
 
 from rmtl_jax.preparation import sessions, source, sql, windows
 from rmtl_jax.preparation.raw import times
+from rmtl_jax.preparation.schema import events as events_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,28 @@ TASKS = (
   source.SourceTask('click', None, timed=True),
   source.SourceTask('conversion', 'click', timed=True),
 )
+
+
+def shop_events(
+  column: str, view: str, cart: str, purchase: str
+) -> events_lib.Events:
+  """A shop's kinds of event as a schema declares them.
+
+  Args:
+    column: of the kind.
+    view: the kind that is an impression.
+    cart: the item was put in the cart.
+    purchase: the item was bought.
+  """
+  names = {VIEW: view, CART: cart, PURCHASE: purchase}
+  return events_lib.Events(
+    column,
+    (view,),
+    {
+      task: tuple(names[c] for c in codes)
+      for task, codes in SHOP.labels.items()
+    },
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,9 +191,13 @@ def _gather(
     return events, identity
   inside = f'SELECT *, 0 AS alone FROM {events} WHERE {window.condition}'
   if extended:
+    known, wanted = (sql.column_types(connection, r) for r in (PAST, events))
+    keys = [name for name in ('session', 'visitor', 'item') if name in known]
+    typed = sql.retyped(known, {key: wanted[key] for key in keys})
+    columns = f'* REPLACE ({", ".join(typed)})' if typed else '*'
     inside += (
       ' UNION ALL BY NAME SELECT *, visitor AS "user", row_id AS alone'
-      f' FROM {PAST}'
+      f' FROM (SELECT {columns} FROM {PAST})'
     )
   connection.execute(f'CREATE VIEW {view} AS {inside}')
   return view, (*identity, 'alone')

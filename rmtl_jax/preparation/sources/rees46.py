@@ -38,6 +38,7 @@ _CODES = {
   'purchase': pairs.PURCHASE,
   'remove_from_cart': _NO_EVENT,
 }
+EVENTS = pairs.shop_events('event_type', 'view', 'cart', 'purchase')
 _CATEGORICAL = {
   'user': 'p."user"',
   'product': 'p.item',

@@ -34,6 +34,7 @@ _CODES = {
   'addtocart': pairs.CART,
   'transaction': pairs.PURCHASE,
 }
+EVENTS = pairs.shop_events('event', *_CODES)
 _EVENTS = {
   'timestamp': 'BIGINT',
   'visitorid': 'BIGINT',

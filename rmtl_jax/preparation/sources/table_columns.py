@@ -45,7 +45,9 @@ def readings(
     if f.kind == 'numeric' and not fields_lib.is_made(f)
   }
   columns |= {
-    f'v_{column}': column for task in schema.tasks for column in task.weights
+    f'v_{column}': column
+    for task in schema.tasks
+    for column in task.row_columns
   }
   return found | {
     name: readings_lib.of_number(column, schema.missing_in(column))
@@ -84,7 +86,7 @@ def types(
       found[field.column] = 'VARCHAR[]' if field.column in nested else 'VARCHAR'
     elif field.source_column not in read:
       found[field.column] = 'DOUBLE'
-  for column in (c for task in schema.tasks for c in task.weights):
+  for column in (c for task in schema.tasks for c in task.row_columns):
     if f'v_{column}' not in read:
       found[column] = 'DOUBLE'
   if schema.time is not None and _TIME not in read:
@@ -138,7 +140,7 @@ def select(
       values[f't_{task.name}'] = ''
     elif not task.timed:
       values[f'y_{task.name}'] = ''
-    values |= {f'v_{column}': _column(column) for column in task.weights}
+    values |= {f'v_{column}': _column(column) for column in task.row_columns}
   columns = [
     f'{_key(schema.session)} AS session',
     f'{_key(schema.user)} AS "user"',

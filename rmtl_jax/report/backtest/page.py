@@ -19,6 +19,10 @@ _LEGEND = (
   " are evaluated on the day's rows, which neither has seen; those of the day"
   ' before stop their stages. Rates: of users and items, no network.'
 )
+_ORACLE = (
+  'True probabilities: those with which the sessions were simulated; no model'
+  ' can be better but by chance.'
+)
 _TIMES = (
   'Seconds. Extend: the day was added to the data of the day before. Prepare at'
   ' once: the same window from the raw log. Training: the passes of all stages'
@@ -26,7 +30,7 @@ _TIMES = (
   ' The runs that go on come first and compile programs that the others find'
   ' ready, so passes compare better than seconds on a small log.'
 )
-_STYLES = {'baseline': ':', 'continued': '-', 'scratch': '--'}
+_STYLES = {'baseline': ':', 'continued': '-', 'scratch': '--', 'oracle': ':'}
 
 
 @vector.style()
@@ -39,9 +43,10 @@ def build(record: Record, name: str) -> content.Page:
   """
   options = record['options']
   seeds = ', '.join(map(str, options['seeds']))
+  has_oracle = 'oracle' in record['days'][1]['mean']
   lead = [
     *(content.Text(line, strong=True) for line in headline(record)),
-    content.Text(_LEGEND),
+    content.Text(f'{_LEGEND} {_ORACLE}' if has_oracle else _LEGEND),
     content.Text(
       f'{options["days"]} days of {options["step"]}, seeds {seeds}, stages'
       f' {", ".join(options["stages"])}.'
@@ -52,7 +57,7 @@ def build(record: Record, name: str) -> content.Page:
       'Gain',
       [
         content.Grid(
-          'Continued minus from scratch; the interval is over days',
+          f'Continued minus from scratch; the interval is {over(record)}',
           tables.differences(record),
         )
       ],
@@ -80,12 +85,18 @@ def headline(record: Record) -> list[str]:
     clear = one['low'] is not None and not one['low'] <= 0.0 <= one['high']
     interval = ''
     if one['low'] is not None:
-      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} over days)'
+      interval = f' ({one["low"]:+.4f} to {one["high"]:+.4f} {over(record)})'
     lines.append(
       f'{task}: going on gives {one["mean"]:+.4f} {label} against starting'
       f' anew{interval}{"" if clear else ", which is no clear difference"}.'
     )
   return lines
+
+
+def over(record: Record) -> str:
+  """What the intervals of differences are over."""
+  several = len(record['options']['seeds']) > 1
+  return 'over days and seeds' if several else 'over days'
 
 
 def _task(record: Record, task: str) -> content.Section:

@@ -16,6 +16,7 @@ NAMES = {
   'baseline': 'rates',
   'continued': 'continued',
   'scratch': 'from scratch',
+  'oracle': 'true probabilities',
 }
 
 
@@ -64,7 +65,12 @@ _BRIEF = (
   ('logloss', 'logloss', ('continued', 'scratch')),
   ('predicted_over_actual', 'pred/act', ('continued', 'scratch')),
 )
-_SHORT = {'baseline': 'rates', 'continued': 'going on', 'scratch': 'anew'}
+_SHORT = {
+  'baseline': 'rates',
+  'continued': 'going on',
+  'scratch': 'anew',
+  'oracle': 'truth',
+}
 
 
 def brief(record: Record, task: str) -> content.Table:
@@ -77,21 +83,24 @@ def brief(record: Record, task: str) -> content.Table:
   summary = record['summary'][task]
   if not all(name in summary for name, *_ in _BRIEF):
     return of_task(record, task)
-  columns = [(name, arm) for name, _, arms in _BRIEF for arm in arms]
-  header = [
-    f'{short}: {_SHORT[arm]}' for _, short, arms in _BRIEF for arm in arms
+  columns = [
+    (name, short, arm)
+    for name, short, arms in _BRIEF
+    for arm in arms
+    if summary[name][arm] is not None
   ]
+  header = [f'{short}: {_SHORT[arm]}' for _, short, arm in columns]
   rows = [
     (
       label(day),
       *(
         _cell(backtest.of_day(day, arm, task, name), name)
-        for name, arm in columns
+        for name, _, arm in columns
       ),
     )
     for day in shown(record)
   ]
-  means = [_cell(summary[name][arm], name) for name, arm in columns]
+  means = [_cell(summary[name][arm], name) for name, _, arm in columns]
   return content.Table(('day', *header), [*rows, ('mean', *means)], 1)
 
 

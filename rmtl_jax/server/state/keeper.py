@@ -13,7 +13,7 @@ import pyarrow as pa
 from rmtl_jax import types
 from rmtl_jax.preparation.as_of import history as history_lib
 from rmtl_jax.server import bodies
-from rmtl_jax.server.state import features, lanes, reading, stores
+from rmtl_jax.server.state import changes, features, lanes, reading, stores
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import past
 from rmtl_jax.serving import rows as rows_lib
@@ -120,14 +120,15 @@ class Keeper:
       model = self._readers[id(scorer)]
       say(f'reading the history: {history}')
       with rows_lib.open_log(history, scorer.delimiter) as parts:
-        rows = [row for part in parts for row in model.rows(part, scored=False)]
+        found = [row for part in parts for row in model.shown_rows(part)]
+      rows = [row for row in found if row is not None]
       # A session's first row tells its split, so that one comes first.
       rows.sort(key=lambda row: row.time)
       for start in range(0, len(rows), _CHUNK):
         done = start + _CHUNK >= len(rows)
         part = rows[start : start + _CHUNK]
         with self._writing(part) as change:
-          state_lib.append(change, self._shape, part)
+          changes.append(change, self._shape, part)
           change.put_fact(_HISTORY, 'done' if done else 'begun')
       say(f'history: {len(rows):,} rows')
 
@@ -177,13 +178,17 @@ class Keeper:
     """
     found = self._readers[id(scorer)].shown(tables)
     rows = [
-      row for one in found if not isinstance(one, Exception) for row in one
+      row
+      for one in found
+      if not isinstance(one, Exception)
+      for row in one
+      if row is not None
     ]
     with self._available(), self._writing(rows) as change:
       return [
         one
         if isinstance(one, Exception)
-        else dict(state_lib.append(change, self._shape, one))
+        else dict(changes.append(change, self._shape, one))
         for one in found
       ]
 
@@ -196,7 +201,7 @@ class Keeper:
       types.InputError: a column or a value that can't be used.
     """
     model = self._readers[id(scorer)]
-    asked = list(model.rows(rows, scored=True))
+    asked = list(model.rows(rows))
     with (
       self._available(),
       self._reads.reading(self._shape.asked(asked)) as reads,
@@ -224,15 +229,20 @@ class _Model:
       for one in scorer.needs.fields
     ]
 
-  def rows(self, table: rows_lib.Rows, scored: bool) -> Iterator[reading.Row]:
-    """Reads raw rows."""
-    return self._reader.read(table, self._needs, scored)
+  def rows(self, table: rows_lib.Rows) -> Iterator[reading.Row]:
+    """Reads raw rows to predict for."""
+    found = self._reader.read(table, self._needs, scored=True)
+    return (row for row in found if row is not None)
+
+  def shown_rows(self, table: rows_lib.Rows) -> Iterator[reading.Row | None]:
+    """Reads raw rows that were shown; None for what means nothing."""
+    return self._reader.read(table, self._needs, scored=False)
 
   def shown(
     self, tables: Sequence[pa.Table]
-  ) -> list[list[reading.Row] | Exception]:
+  ) -> list[list[reading.Row | None] | Exception]:
     """Reads rows of several requests, or what is wrong with each."""
-    found: dict[int, list[reading.Row] | Exception] = {}
+    found: dict[int, list[reading.Row | None] | Exception] = {}
     waiting = bodies.alike(tables)
     while waiting:
       numbers = waiting.pop()
@@ -240,7 +250,7 @@ class _Model:
         # A query costs the same for one row as for many.
         whole = pa.concat_tables([tables[n] for n in numbers])
         rows = rows_lib.rows_of_table(whole, bodies.WHERE)
-        read = iter(list(self.rows(rows, scored=False)))
+        read = iter(list(self.shown_rows(rows)))
       # Even what nobody expects is the fault of one request, and of no other.
       except Exception as error:
         if len(numbers) == 1:

@@ -38,6 +38,7 @@ class Row(NamedTuple):
     time: ms.
     labels: what came of it; of rows to predict for ().
     identity: equal for rows that are equal but for labels.
+    event: in a log of events the code of its kind; None of a row.
   """
 
   session: str | None
@@ -46,6 +47,7 @@ class Row(NamedTuple):
   time: int
   labels: labels_lib.Labels = ()
   identity: bytes = b''
+  event: int | None = None
 
   @property
   def owner(self) -> str:
@@ -70,7 +72,7 @@ class Reader:
 
   def read(
     self, table: rows.Rows, needs: past.Needs, scored: bool
-  ) -> Iterator[Row]:
+  ) -> Iterator[Row | None]:
     """Reads rows.
 
     Args:
@@ -79,7 +81,7 @@ class Reader:
       scored: whether these are rows to predict for, without labels.
 
     Yields:
-      The rows in their order.
+      The rows in their order; None for an event of a kind that means nothing.
 
     Raises:
       types.InputError: a column or a value that can't be used; names column
@@ -121,9 +123,18 @@ class Reader:
         ),
         strict=True,
       )
+      rows: list[Row | None] = [None] * chunk.table.num_rows
+      for number, event, key, labels in zip(
+        found['row_id'].to_pylist(),
+        found['event'].to_pylist(),
+        keys,
+        told,
+        strict=True,
+      ):
+        rows[number] = Row(*key)._replace(labels=labels, event=event)
       identities = self._identities(chunk.table)
-      for key, labels, identity in zip(keys, told, identities, strict=True):
-        yield Row(*key)._replace(labels=labels, identity=identity)
+      for row, identity in zip(rows, identities, strict=True):
+        yield row and row._replace(identity=identity)
 
   def _keys(self, table: pa.Table) -> list[Row] | None:
     """Keys and times of plain values, without a query.
@@ -183,7 +194,10 @@ class Reader:
     item = sql.quote(log.item_column(self.schema))
     columns = f'session, "user", {item} AS item, timestamp'
     if not scored:
-      columns = ', '.join([columns, *self._labels])
+      event = 'NULL::TINYINT' if self.schema.events is None else 'r.event'
+      columns = ', '.join(
+        [columns, 'row_id', f'{event} AS event', *self._labels]
+      )
     with self._lock:
       self._connection.begin()
       try:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
   from rmtl_jax.server.state import reading
 
 
+# The time of what is no row: of a pair that was not viewed yet, or of one whose
+# row is another by now. Whatever asks for earlier rows does not see it.
+NEVER = 2**52
+
+
 class Event(NamedTuple):
   """A row that was shown.
 
@@ -21,6 +26,8 @@ class Event(NamedTuple):
     item: what was shown, or None.
     time: ms.
     labels: what came of it.
+    rest: time of the last row before its visit's next rest, where that is not
+      the visit's last row: other events may fill a rest between rows.
   """
 
   id: int
@@ -29,6 +36,16 @@ class Event(NamedTuple):
   item: str | None
   time: int
   labels: labels_lib.Labels
+  rest: int | None = None
+
+  def known(self, last: int, idle_ms: int) -> int:
+    """When it counts in rates, ms.
+
+    Args:
+      last: time of its visit's last row, ms.
+      idle_ms: the longest gap within a visit.
+    """
+    return idle_ms + (last if self.rest is None else self.rest)
 
 
 class Visit(NamedTuple):

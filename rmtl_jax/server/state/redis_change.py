@@ -50,6 +50,7 @@ class Change:
     self._put_visits: set[int] = set()
     self._gone: dict[int, str] = {}
     self._put_events: set[int] = set()
+    self._moved: set[int] = set()
     self._new: dict[int, bytes] = {}
     self._pushed: defaultdict[int, list[int]] = defaultdict(list)
     self._open: dict[int, bool] = {}
@@ -130,6 +131,12 @@ class Change:
     known = self._events.get(event.id, event)
     self._events[event.id] = known._replace(labels=labels)
     self._put_events.add(event.id)
+
+  def put_event(self, event: records.Event) -> None:
+    """See `stores.Change`."""
+    self._events[event.id] = event
+    self._put_events.add(event.id)
+    self._moved.add(event.id)
 
   def _all_visits(self, owner: str) -> list[records.Visit]:
     if owner not in self._owners or owner in self._ranges:
@@ -291,11 +298,15 @@ class Change:
   def _of_events(self) -> Iterator[_Command]:
     texts: list[Any] = []
     for number in self._put_events:
-      texts += [number, redis_keys.dumps(self._events[number])]
+      event = self._events[number]
+      # As rows are kept that have no rest of their own.
+      values = event[:-1] if event.rest is None else event
+      texts += [number, redis_keys.dumps(values)]
     yield from _cut('HSET', 'events', texts)
     for number, identity in self._new.items():
-      event = self._events[number]
       yield 'HSET', 'identities', (identity.hex(), number)
+    for number in sorted(self._moved.union(self._new)):
+      event = self._events[number]
       if event.user is not None and event.item is not None:
         at = event.time, f'{event.item}\0{number}'
         yield 'ZADD', f'shown:{event.user}', at

@@ -22,7 +22,7 @@ from rmtl_jax.server.state import counters, records
 
 FILE = 'state.sqlite'
 _LOCK = 'lock'
-_VERSION = 1
+_VERSION = 2
 # Seconds that a writer waits for another process's commit.
 _PATIENCE = 30.0
 _TABLES = """
@@ -36,7 +36,7 @@ CREATE INDEX IF NOT EXISTS visits_open ON visits (last) WHERE open = 1;
 CREATE TABLE IF NOT EXISTS events (
   id INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE,
   visit INTEGER NOT NULL, user TEXT, item TEXT, time INTEGER NOT NULL,
-  labels TEXT NOT NULL, open INTEGER NOT NULL);
+  labels TEXT NOT NULL, open INTEGER NOT NULL, rest INTEGER);
 CREATE INDEX IF NOT EXISTS events_by_visit ON events (visit);
 CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, item)
   WHERE user IS NOT NULL;
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS counters (
   PRIMARY KEY (key, level, block)) WITHOUT ROWID;
 """
 _VISIT = 'id, owner, first, last, reach, open'
-_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels'
+_EVENT = 'e.id, e.visit, e.user, e.item, e.time, e.labels, e.rest'
 
 
 class Store:
@@ -90,15 +90,24 @@ class Store:
       run('PRAGMA cache_size = -65536')
       run('PRAGMA trusted_schema = OFF')
       version = run('PRAGMA user_version').fetchone()[0]
-      if version not in (0, _VERSION):
+      if not 0 <= version <= _VERSION:
         raise types.InputError(
           f'{self._where}: is of version {version}, expected {_VERSION}'
         )
-      if not version:
+      if version < _VERSION:
         with self.writing(records.Asked()):
-          for statement in _TABLES.split(';'):
-            run(statement)
-          run(f'PRAGMA user_version = {_VERSION}')
+          self._make_tables()
+
+  def _make_tables(self) -> None:
+    """Makes the tables, or what those of version 1 lack."""
+    run = self._connection.execute
+    # Another process may have done it by now.
+    version = run('PRAGMA user_version').fetchone()[0]
+    if version == 1:
+      run('ALTER TABLE events ADD COLUMN rest INTEGER')
+    for statement in _TABLES.split(';'):
+      run(statement)
+    run(f'PRAGMA user_version = {_VERSION}')
 
   def _write_ahead(self) -> None:
     until = time.monotonic() + _PATIENCE
@@ -198,6 +207,13 @@ class Store:
     self._connection.execute(
       'UPDATE events SET labels = ? WHERE id = ?',
       (json.dumps(labels), event.id),
+    )
+
+  def put_event(self, event: records.Event) -> None:
+    """Replaces the time, the labels and the rest of a row."""
+    self._connection.execute(
+      'UPDATE events SET time = ?, labels = ?, rest = ? WHERE id = ?',
+      (event.time, json.dumps(event.labels), event.rest, event.id),
     )
 
   def add_visit(self, owner: str, time: int) -> records.Visit:
@@ -370,5 +386,7 @@ class Store:
 
 
 def _event(row: Sequence[Any]) -> records.Event:
-  number, visit, user, item, time, labels = row
-  return records.Event(number, visit, user, item, time, json.loads(labels))
+  number, visit, user, item, time, labels, rest = row
+  return records.Event(
+    number, visit, user, item, time, json.loads(labels), rest
+  )

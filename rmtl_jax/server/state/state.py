@@ -1,4 +1,4 @@
-"""The state: rows that were shown move it, rows to predict for read it.
+"""The state as rows to predict for read it; changes.py moves it.
 
 Its values are those of the SQL of rmtl_jax.preparation.as_of over the same rows
 (tests/server/state compares them): of a session its rows, of an item and a user
@@ -17,13 +17,12 @@ from collections.abc import Iterable, Sequence
 from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.preparation import source
+from rmtl_jax.preparation.schema import events as events_lib
 from rmtl_jax.server.state import labels as labels_lib
 from rmtl_jax.server.state import reading, records, stores
 from rmtl_jax.serving import log_columns, past
 
 _FOREVER = 2**63 - 1
-# Visits that a change puts into the counters at most, beside some per row.
-_SWEEP = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +34,14 @@ class Shape:
     idle_ms: the longest gap within a visit.
     boundaries: starts of the first validation and first test session, ms.
     columns: names of the raw columns.
+    events: in a log of events what their kinds mean; None of a log of rows.
   """
 
   tasks: tuple[source.SourceTask, ...]
   idle_ms: int
   boundaries: tuple[int | None, int | None]
   columns: tuple[str | None, ...]
+  events: events_lib.Events | None = None
 
   def split_end(self, start: int) -> int:
     """When the split of a session ends, ms.
@@ -59,11 +60,14 @@ class Shape:
 
   def described(self) -> dict[str, object]:
     """What must stay for a state to go on."""
-    return {
+    found: dict[str, object] = {
       'columns': list(self.columns),
       'tasks': [task.name for task in self.tasks],
       'idle_ms': self.idle_ms,
     }
+    if self.events is not None:
+      found['events'] = self.events.to_dict()
+    return found
 
 
 def shape(manifest: manifest_lib.Manifest) -> Shape:
@@ -75,10 +79,11 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
   schema = log_columns.make_log_schema(manifest)
   if schema.time is None:
     raise types.InputError('--state: the log has no time')
-  if schema.events is not None:
+  if schema.events is not None and schema.events.keep_unviewed:
     raise types.InputError(
-      '--state: the log has events of several kinds (schema: events); no state'
-      ' is kept for these yet'
+      '--state: the log of events keeps pairs without an impression (schema:'
+      ' events: keep_unviewed), of which no state can be kept; prepare it'
+      ' without, or predict with rmtl predict --history'
     )
   splits = manifest.splits
   return Shape(
@@ -86,133 +91,8 @@ def shape(manifest: manifest_lib.Manifest) -> Shape:
     past.idle_ms(manifest),
     (splits['train'].end_ms, splits['validation'].end_ms),
     (schema.time, schema.session, schema.user, schema.item, *schema.labels),
+    schema.events,
   )
-
-
-def append(
-  store: stores.Change, of: Shape, rows: Iterable[reading.Row]
-) -> Counter[str]:
-  """Adds rows that were shown.
-
-  Args:
-    store: of `Store.writing` for these rows.
-    of: its shape.
-    rows: in any order; mostly in that of time.
-
-  Returns:
-    How many are `added`, `changed` (known, with other labels), `repeated`
-    (known) and `late` (after the end of the split in which their session
-    began, as prepared data leaves them out).
-  """
-  change = _Change(store, of)
-  for row in rows:
-    change.add(row)
-  change.finish()
-  return change.found
-
-
-class _Change:
-  """Rows of one change."""
-
-  def __init__(self, store: stores.Change, of: Shape):
-    self.found: Counter[str] = Counter()
-    self._store, self._shape = store, of
-    self._counts: Counter[records.Count] = Counter()
-    self._clock: int | None = store.fact('clock')
-
-  def add(self, row: reading.Row) -> None:
-    """Adds one row, or what is new of it."""
-    known = self._store.find_event(row.identity)
-    if known is not None:
-      self._relabel(known, row.labels)
-      return
-    idle = self._shape.idle_ms
-    near = self._store.near(row.owner, row.time - idle, row.time + idle)
-    start = min([row.time, *(visit.first for visit in near)])
-    if row.session is not None:
-      # A session with an id goes on after any rest.
-      first = self._store.visits(row.owner)[:1]
-      start = min([start, *(visit.first for visit in first)])
-    end = self._shape.split_end(start)
-    if row.time >= end:
-      for visit in near:
-        reach = max(visit.reach, row.time)
-        self._store.put_visit(visit._replace(reach=reach))
-      self.found['late'] += 1
-      return
-    visit = self._visit(near, row)
-    labels = labels_lib.censored(row.labels, self._shape.tasks, end)
-    self._store.add_event(
-      records.Event(0, visit.id, row.user, row.item, row.time, labels),
-      row.identity,
-    )
-    for key, value in (('user', row.user), ('item', row.item)):
-      if value is not None:
-        self._counts[records.Count(key, 'rows', value, row.time)] += 1
-    self._clock = max(
-      row.time, row.time if self._clock is None else self._clock
-    )
-    self.found['added'] += 1
-
-  def _visit(
-    self, near: Sequence[records.Visit], row: reading.Row
-  ) -> records.Visit:
-    """The visit of a row, which grows by it and may join two."""
-    if not near:
-      return self._store.add_visit(row.owner, row.time)
-    kept, *others = [self._reopened(visit) for visit in near]
-    for other in others:
-      self._store.join_visits(kept.id, other.id)
-    kept = kept._replace(
-      first=min(row.time, kept.first),
-      last=max([row.time, kept.last, *(v.last for v in others)]),
-      reach=max([row.time, kept.reach, *(v.reach for v in others)]),
-    )
-    self._store.put_visit(kept)
-    return kept
-
-  def _relabel(self, event: records.Event, labels: labels_lib.Labels) -> None:
-    visit = self._store.visit(event.visit)
-    start = visit.first
-    if visit.owner.startswith('s'):
-      start = self._store.visits(visit.owner)[0].first
-    end = self._shape.split_end(start)
-    labels = labels_lib.censored(labels, self._shape.tasks, end)
-    if [list(one) for one in labels] == [list(one) for one in event.labels]:
-      self.found['repeated'] += 1
-      return
-    self._reopened(visit)
-    self._store.put_labels(event, labels)
-    self.found['changed'] += 1
-
-  def _reopened(self, visit: records.Visit) -> records.Visit:
-    """The visit, its rows out of the counters of rates."""
-    if visit.open:
-      return visit
-    self._count(visit, -1)
-    visit = visit._replace(open=True)
-    self._store.put_open(visit)
-    return visit
-
-  def _count(self, visit: records.Visit, sign: int) -> None:
-    known = visit.last + self._shape.idle_ms
-    for event in self._store.events([visit.id]):
-      for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
-        for key, value in (('user', event.user), ('item', event.item)):
-          if value is not None:
-            self._counts[records.Count(key, what, value, time)] += sign
-
-  def finish(self) -> None:
-    """Puts visits that have rested into the counters, and writes those."""
-    if self._clock is None:
-      return
-    most = _SWEEP + 2 * self.found['added']
-    rested = self._store.rested(self._clock - self._shape.idle_ms, most)
-    for visit in rested:
-      self._count(visit, 1)
-      self._store.put_open(visit._replace(open=False))
-    self._store.put_fact('clock', self._clock)
-    self._store.add_counts(self._counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,12 +102,12 @@ class Session:
   Attributes:
     start: of the session, ms; the row's own time if it is the first.
     events: earlier rows, in the order of time.
-    known: when the rows of each visit count in rates, ms.
+    last: time of the last row of each visit, ms.
   """
 
   start: int
   events: Sequence[records.Event]
-  known: dict[int, int]
+  last: dict[int, int]
 
 
 class Look:
@@ -264,7 +144,7 @@ class Look:
       self._sessions[at] = Session(
         start,
         list(itertools.takewhile(lambda e: e.time < row.time, events)),
-        {visit.id: visit.last + idle for visit in visits},
+        {visit.id: visit.last for visit in visits},
       )
     return self._sessions[at]
 
@@ -312,7 +192,7 @@ class Look:
     if at not in self._rates:
       found: Counter[str] = Counter()
       for event, last in self._store.open_events(key, value):
-        self._tell(found, event, last + self._shape.idle_ms, time)
+        self._tell(found, event, last, time)
       self._rates[at] = found
     return self._rates[at]
 
@@ -326,13 +206,16 @@ class Look:
         value = getattr(event, key)
         if value is not None:
           into = found.setdefault(value, Counter())
-          self._tell(into, event, session.known[event.visit], row.time)
+          self._tell(into, event, session.last[event.visit], row.time)
       self._own[at] = found
     return self._own[at]
 
   def _tell(
-    self, found: Counter[str], event: records.Event, known: int, time: int
+    self, found: Counter[str], event: records.Event, last: int, time: int
   ) -> None:
+    if event.time == records.NEVER:
+      return
+    known = event.known(last, self._shape.idle_ms)
     for what, when in labels_lib.told(event.labels, self._shape.tasks, known):
       if when < time:
         found[what] += 1

@@ -104,6 +104,10 @@ class Change(Protocol):
     """Replaces the labels of a row."""
     ...
 
+  def put_event(self, event: records.Event) -> None:
+    """Replaces the time, the labels and the rest of a row."""
+    ...
+
   def visits(self, owner: str) -> Sequence[records.Visit]:
     """See `Reads.visits`."""
     ...

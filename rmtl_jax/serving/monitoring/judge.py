@@ -9,6 +9,7 @@ what is only just measurable.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import pathlib
@@ -295,7 +296,9 @@ class _Judge:
     if len(y) < 2:
       return []
     codes = np.arange(len(y)) if cluster is None else cluster
-    draws = intervals.replicates if binary else intervals.error_replicates
+    draws = intervals.replicates
+    if not binary:
+      draws = functools.partial(intervals.error_replicates, paired=False)
     found = draws([p[:, None]], y[:, None], codes, _REPLICATES, 0)
     live, test, alarms = record['metrics'], record['test'], []
     rarer = min(record['positives'], len(y) - record['positives'])

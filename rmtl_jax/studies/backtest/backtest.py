@@ -37,7 +37,9 @@ Record = dict[str, Any]
 Settings = Callable[[Any], config_lib.Config]
 
 ARMS = ('continued', 'scratch')
-BASELINE = 'baseline'
+# Beside them: rates of users and items, and true probabilities of simulated
+# sessions.
+BESIDE = ('baseline', 'oracle')
 # Metrics of a day's table, as far as a task has them.
 SHOWN = ('auc', 'xauc', 'logloss', 'rmse', 'predicted_over_actual')
 
@@ -193,12 +195,11 @@ def _runs(
       start_from=before,
     )
     found[arm] = _figures(trained, place)
-    if 'baseline' in trained:
-      found[BASELINE] = {
-        'metrics': {
-          task: _shown(one) for task, one in trained['baseline'].items()
+    for name in BESIDE:
+      if name in trained:
+        found[name] = {
+          'metrics': {task: _shown(one) for task, one in trained[name].items()}
         }
-      }
   file.parent.mkdir(exist_ok=True)
   writers.write_json(file, found)
   return found
@@ -257,32 +258,44 @@ def summarise(days: Sequence[Record], task: str, metric: str) -> Record:
     metric: of a day's runs.
 
   Returns:
-    `continued`, `scratch`, `baseline`: means over days;
+    `continued`, `scratch`, `baseline`, `oracle`: means over days and seeds,
+    None where there are none;
     `difference`, of continued minus scratch: `mean`, `low` and `high`, the 95 %
-    interval over days, `days` and `better`, days on which continued is better;
+    interval over days and seeds (`significance.crossed_mean`), `days`, `seeds`
+    and `better`, days on which continued is better, in the mean over seeds;
     None where a metric is undefined.
   """
-  by_arm = {
-    arm: np.array([of_day(day, arm, task, metric) for day in days], np.float64)
-    for arm in (*ARMS, BASELINE)
-  }
-  result: Record = {
-    arm: _finite(float(np.nanmean(v))) if np.isfinite(v).any() else None
-    for arm, v in by_arm.items()
-  }
-  first, second = by_arm['continued'], by_arm['scratch']
-  both = np.isfinite(first) & np.isfinite(second)
-  if not both.any():
+  result: Record = {}
+  for arm in (*ARMS, *BESIDE):
+    found = np.array(
+      [of_day(day, arm, task, metric) for day in days], np.float64
+    )
+    defined = np.isfinite(found).any()
+    result[arm] = _finite(float(np.nanmean(found))) if defined else None
+  first, second = (
+    np.array(
+      [
+        [run[arm]['metrics'][task][metric] for run in day['runs']]
+        for day in days
+      ],
+      np.float64,
+    )
+    for arm in ARMS
+  )
+  differences = first - second
+  differences = differences[np.isfinite(differences).all(axis=1)]
+  if not differences.size:
     return result | {'difference': None}
-  test = significance.paired_t_test(first[both], second[both])
-  differences = first[both] - second[both]
-  better = {'higher': differences > 0, 'lower': differences < 0}
+  found = significance.crossed_mean(differences)
+  by_day = differences.mean(axis=1)
+  better = {'higher': by_day > 0, 'lower': by_day < 0}
   direction = metrics_lib.describe(metric).better
   result['difference'] = {
-    'mean': test.mean,
-    'low': _finite(test.low),
-    'high': _finite(test.high),
-    'days': int(both.sum()),
+    'mean': found.mean,
+    'low': _finite(found.low),
+    'high': _finite(found.high),
+    'days': differences.shape[0],
+    'seeds': differences.shape[1],
     'better': int(better[direction].sum()) if direction in better else None,
   }
   return result
@@ -307,7 +320,7 @@ def means(runs: Sequence[Record]) -> Record:
     run defines it}}, and of trained ones `seconds` and `passes`.
   """
   found: Record = {}
-  for arm in (BASELINE, *ARMS):
+  for arm in (*BESIDE, *ARMS):
     of_arm = [one[arm] for one in runs if arm in one]
     if not of_arm:
       continue

@@ -172,12 +172,9 @@ def prepared(
   """
   path, note = place / str(day.number), place / f'{day.number}.json'
   at_once = place / f'{day.number}_at_once' if day.number else path
-  seconds = json_files.read(note)['seconds'] if note.exists() else {}
-  if not (at_once / 'manifest.json').exists():
-    took = _timed(_at_once(config, day, at_once), progress)
-    seconds.setdefault('prepare', took)
-  if not (path / 'manifest.json').exists():
-    now = dataclasses.replace(
+  wanted = {'prepare': _at_once(config, day, at_once)}
+  if day.number:
+    wanted['extend'] = dataclasses.replace(
       config,
       data_dir=str(path),
       extend=str(place / str(day.number - 1)),
@@ -185,9 +182,17 @@ def prepared(
       until=iso(day.until),
       split_by='rolling',
     )
-    seconds['extend'] = _timed(now, progress)
-  if note.exists():
-    return Data(path, at_once, json_files.read(note))
+  known = json_files.read(note) if note.exists() else {'seconds': {}}
+  for name, settings in wanted.items():
+    there = (pathlib.Path(settings.data_dir) / 'manifest.json').exists()
+    if there and name in known['seconds']:
+      continue
+    # Where the process was killed before it wrote the seconds, data are there.
+    settings = dataclasses.replace(settings, overwrite=there)
+    known = {'seconds': {name: _timed(settings, progress)} | known['seconds']}
+    writers.write_json(note, known)
+  if 'rows' in known:
+    return Data(path, at_once, known)
   manifest = manifest_lib.read(path)
   test = manifest.splits['test']
   other = manifest_lib.read(at_once).splits['test']
@@ -196,8 +201,7 @@ def prepared(
       f'{path}: has {test.rows} test rows, {at_once} has {other.rows}: the arms'
       ' of a backtest must be evaluated on the same'
     )
-  record = {
-    'seconds': seconds,
+  record = known | {
     'train_rows': manifest.splits['train'].rows,
     'rows': test.rows,
     'sessions': test.sessions,

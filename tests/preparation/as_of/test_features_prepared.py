@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics
 
@@ -63,6 +64,9 @@ def test_bins_of_train_are_in_the_manifest(tmp_path):
   assert edges == sorted(set(edges)) and len(edges) < 32
   assert {1000.0, 2000.0, 3000.0, 4000.0} <= set(edges)
   assert field.details['as_of'] == 'gap'
+  table = tmp_path / 'out' / 'vocabulary' / 'asof_gap.parquet'
+  values = pq.read_table(table)['value'].to_pylist()
+  assert values[1:] == [str(bin_) for bin_ in field.details['order']]
   ids = [row['f_asof_gap'] for row in raw_files.read(tmp_path, 'test')]
   assert ids[::5] == [0, 0]
   assert len(set(ids[1:5])) == 4 and 0 not in ids[1:5]

@@ -102,10 +102,10 @@ def compare(tmp_path, name, whole):
   assert len(new) == len(expected) > 20
   for row, other in zip(new, expected, strict=True):
     # Users that are no numbers are numbered in another order.
-    assert (
-      numbers.setdefault(row.pop('user_id'), other.pop('user_id')) is not None
-    )
+    user = other.pop('user_id')
+    assert numbers.setdefault(row.pop('user_id'), user) == user
     assert row == {name: other[name] for name in row}
+  assert len(set(numbers.values())) == len(numbers) > 1
   # Old rows keep their sessions and steps, if not their splits' ends.
   for split in ('train', 'validation'):
     known = {r['row_id']: r for r in at_once.read(place, once, split)}

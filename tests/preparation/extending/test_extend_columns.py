@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rmtl_jax import types
 from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.data import vectors
@@ -51,6 +54,7 @@ SCHEMAS = {
         'null': 'not_observed',
         'known_after_seconds': 7200,
         'weight': 'price',
+        'propensity': 'chance',
       },
       {'name': 'spent', 'column': 'price', 'kind': 'regression'},
     ],
@@ -86,6 +90,7 @@ def write_log(tmp_path, seed=0, days=6, users=9, items=8):
           'item': int(rng.integers(0, items)) + day,
           'seen': '|'.join(map(str, rng.integers(0, 16, rng.integers(0, 4)))),
           'price': float(rng.lognormal()),
+          'chance': 0.1 + 0.2 * click,
           'ts': time,
           'clicked': int(click),
           'bought': int(click and buy),
@@ -149,6 +154,9 @@ def test_columns_of_every_kind(tmp_path, name):
       assert row['row_id'] - other['row_id'] == shift
   if name == 'columns':
     check_vectors(tmp_path, old)
+    (tmp_path / 'to4' / 'vectors' / 'item.parquet').unlink()
+    with pytest.raises(types.InputError, match=r'vectors/item\.parquet: '):
+      prepare.prepare(dataclasses.replace(config, overwrite=True))
 
 
 def check_vectors(tmp_path, old):

@@ -299,3 +299,147 @@ def test_simulated_days(tmp_path):
         record['psi']['test'], abs=1e-4 if exact else 0.03
       )
   assert len(told) == len(read) - 1  # a history has no vocabulary of its own
+
+
+def test_an_unknown_level_is_named(tmp_path):
+  """Networks have as many outputs as the data have levels."""
+  tasks = [
+    *SCHEMA['tasks'],
+    {'name': 'stars', 'column': 'price', 'kind': 'ordinal'},
+  ]
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
+  prepare.prepare(
+    prepare_config.PrepareConfig(
+      raw_dir=str(tmp_path / 'old.csv'), data_dir=str(tmp_path / 'old')
+    ),
+    schema={**SCHEMA, 'numeric': [], 'tasks': tasks},
+  )
+  raw_files.write(tmp_path / 'new.csv', [])
+  raw_files.fails(
+    tmp_path,
+    lambda: extend(tmp_path, lines(20, 30, price=2.0)),
+    "new.csv: row 2, column 'price': ",
+    'expected one of the levels 0, 1, 2, 3, 4, 5, 6',
+  )
+  manifest = extend(tmp_path, lines(20, 30))
+  assert list(manifest.tasks[1].levels) == [*range(7)]
+
+
+def test_events_that_make_no_row(tmp_path):
+  header = 'timestamp,visitorid,event,itemid,transactionid'
+  for name, event, first in (('old', 'view', 0), ('new', 'addtocart', 40)):
+    raw_files.write(
+      tmp_path / f'raw-{name}' / 'events.csv',
+      [header]
+      + [
+        f'{START + h * HOUR},{h % 3},{event},{h % 4},'
+        for h in range(first, first + 30)
+      ],
+    )
+  config = prepare_config.PrepareConfig(
+    source='retailrocket',
+    raw_dir=str(tmp_path / 'raw-old'),
+    data_dir=str(tmp_path / 'old'),
+  )
+  prepare.prepare(config)
+  new = dataclasses.replace(
+    config,
+    raw_dir=str(tmp_path / 'raw-new'),
+    data_dir=str(tmp_path / 'new'),
+    extend=str(tmp_path / 'old'),
+  )
+  raw_files.fails(
+    tmp_path, lambda: prepare.prepare(new), 'events.csv: has no new row to add'
+  )
+
+
+def test_the_past_is_left_out_where_nobody_wants_it(data):
+  extend(data, lines(20, 30), keep_past=False)
+  contract.check(data / 'new')
+  assert not (data / 'new' / 'past').exists()
+
+
+@pytest.mark.parametrize('asked', [('all',), ('auto', 'gap'), ('all', 'views')])
+def test_as_of_features_may_be_asked_for_as_before(tmp_path, asked):
+  """The log has no label times, so `all` is not every group."""
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
+  schema = {**SCHEMA, 'tasks': [{'name': 'click', 'column': 'clicked'}]}
+  old = prepare.prepare(
+    prepare_config.PrepareConfig(
+      raw_dir=str(tmp_path / 'old.csv'),
+      data_dir=str(tmp_path / 'old'),
+      as_of=('all',),
+    ),
+    schema=schema,
+  )
+  new = extend(tmp_path, lines(20, 30), as_of=asked)
+  assert new.options['as_of'] == old.options['as_of']
+
+
+def test_all_as_of_features_of_data_that_have_none(data):
+  raw_files.write(data / 'new.csv', [])
+  raw_files.fails(
+    data,
+    lambda: extend(data, lines(20, 23), as_of=('all',)),
+    'as_of: is all, and ',
+    ' has none; leave it out',
+  )
+
+
+def test_a_number_that_was_constant_drifts(tmp_path):
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20, price=0.0))
+  config = prepare_config.PrepareConfig(
+    raw_dir=str(tmp_path / 'old.csv'),
+    data_dir=str(tmp_path / 'old'),
+    as_of=('none',),
+  )
+  prepare.prepare(config, schema=SCHEMA)
+  same = extend(tmp_path, lines(20, 40, price=0.0))
+  assert same.report['drift']['price'] < 0.01
+  other = extend(tmp_path, lines(20, 40, price=-1.0), overwrite=True)
+  assert other.report['drift']['price'] > 1
+  assert "'price': the new rows differ" in ' '.join(other.report['warnings'])
+
+
+def test_keys_that_were_text_stay_as_they_were_written(data):
+  """Users of a CSV file, then of a table that has them as floats."""
+  rows = [line.split(',') for line in lines(20, 30)]
+  columns = dict(
+    zip(rows[0], map(list, zip(*rows[1:], strict=True)), strict=True)
+  )
+  columns['user'] = [float(user) for user in columns['user']]
+  prepare.prepare(
+    prepare_config.PrepareConfig(
+      extend=str(data / 'old'), data_dir=str(data / 'new')
+    ),
+    table=pa.table(columns),
+  )
+  past = pq.read_table(data / 'new' / 'past' / 'rows-00001.parquet')
+  assert set(past['user'].to_pylist()) == {'0', '1'}
+
+
+def test_two_users_do_not_become_one_number(data):
+  raw_files.write(data / 'new.csv', [])
+  rows = [line.replace('1,i', '01,i') for line in lines(20, 30)]
+  raw_files.fails(
+    data,
+    lambda: extend(data, rows),
+    "new.csv: user '01' is not written as a whole number",
+  )
+
+
+def test_a_schema_in_memory_may_be_given_again(tmp_path, monkeypatch):
+  """Its files count from the working directory."""
+  monkeypatch.chdir(tmp_path)
+  vectors = pa.table({'item': ['i0', 'i1'], 'vector': [[1.0], [2.0]]})
+  pq.write_table(vectors, 'vectors.parquet')
+  item = {'column': 'item', 'vectors': {'file': 'vectors.parquet'}}
+  schema = {**SCHEMA, 'categorical': ['user', item]}
+  raw_files.write(tmp_path / 'old.csv', lines(0, 20))
+  old = prepare_config.PrepareConfig(raw_dir='old.csv', data_dir='old')
+  prepare.prepare(old, schema=schema)
+  raw_files.write(tmp_path / 'new.csv', lines(20, 30))
+  new = prepare_config.PrepareConfig(
+    raw_dir='new.csv', data_dir='new', extend='old'
+  )
+  assert prepare.prepare(new, schema=schema).splits['test'].rows == 10

@@ -91,6 +91,13 @@ def test_fields(tmp_path, name, values, kind, transform):
   assert (found.kind, found.more) == (kind, expected)
 
 
+@pytest.mark.parametrize('number', ['1e31', '-2e43'])
+def test_numbers_that_prepare_refuses_are_left_out(tmp_path, number):
+  feature = features.guess(_facts(tmp_path, [number, '5', '1.5'] * 100))
+  assert feature.kind == ''
+  assert feature.why == 'numbers beyond 1e+30 in size, which no field reads'
+
+
 def test_a_single_negative_number_stands_for_nothing(tmp_path):
   facts = _facts(tmp_path, ['-1', '0.5', '2.5'] * 100, 'price')
   assert (facts.sentinel, facts.least) == (-1, 0.5)

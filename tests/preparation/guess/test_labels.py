@@ -52,6 +52,20 @@ def test_a_further_column_that_implies_a_label_is_one(tmp_path):
   assert found['deep'].after == 'click'
 
 
+def test_what_was_searched_for_is_no_answer(tmp_path):
+  window = [i % 40 for i in range(N)]
+  columns = {
+    'srch_booking_window': window,
+    'booking_window': window,
+    'search_length_of_stay': [1 + i % 9 for i in range(N)],
+    'search_dwell': window,
+    'click': _every(3),
+  }
+  found, others = _labels(tmp_path, columns)
+  assert [*found] == ['click']
+  assert [*others] == ['booking_window', 'search_dwell']
+
+
 def test_without_names_the_last_columns_count(tmp_path):
   users = [i // 4 for i in range(N)]
   columns = {

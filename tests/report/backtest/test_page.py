@@ -1,5 +1,7 @@
 """The tables and the page of a backtest, of a record written by hand."""
 
+import copy
+
 import pytest
 
 from rmtl_jax.report.backtest import page, tables
@@ -77,7 +79,7 @@ def test_means_are_over_seeds_then_over_days(record):
   # Differences 0.1, 0.2, 0: mean 0.1, deviation 0.1, t(2) 4.3027 at 95 %.
   assert one['mean'] == pytest.approx(0.1)
   assert one['high'] == pytest.approx(0.1 + 4.3027 * 0.1 / 3**0.5, abs=1e-4)
-  assert (one['days'], one['better']) == (3, 2)
+  assert (one['days'], one['seeds'], one['better']) == (3, 2, 2)
   assert (
     record['summary']['click']['predicted_over_actual']['difference']['better']
     is None
@@ -117,7 +119,21 @@ def test_tables_have_a_row_per_day(record):
 def test_the_page_says_what_came_out(record):
   (line,) = page.headline(record)
   assert line.startswith('click: going on gives +0.1000 AUC')
-  assert line.endswith('which is no clear difference.')
+  assert line.endswith('over days and seeds), which is no clear difference.')
   built = page.build(record, 'weeks')
   assert '<svg' in html.render(built)
   assert '| 2024-05-02 |' in markdown.render(built)
+
+
+def test_simulated_sessions_show_their_true_probabilities(record):
+  record = copy.deepcopy(record)
+  for one in record['days'][1:]:
+    for run in one['runs']:
+      run['oracle'] = {'metrics': {'click': {'auc': 0.9, 'logloss': 0.1}}}
+    one['mean'] = backtest.means(one['runs'])
+  record['summary']['click']['auc'] = backtest.summarise(
+    record['days'][1:], 'click', 'auc'
+  )
+  assert tables.of_task(record, 'click').header[4] == 'AUC: true probabilities'
+  assert tables.brief(record, 'click').rows[-1][4] == '0.9000'
+  assert 'True probabilities' in markdown.render(page.build(record, 'mine'))

@@ -8,6 +8,7 @@ import pytest
 
 from rmtl_jax.preparation.as_of import features as asof
 from rmtl_jax.preparation.as_of import groups, history
+from rmtl_jax.server.state import changes
 from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import log as log_lib
@@ -96,7 +97,7 @@ class Replay:
 
   def rows(self, raw):
     table = rows_lib.rows_of_table(raw)
-    return list(self.model.rows(table, scored=False))
+    return list(self.model.shown_rows(table))
 
   def features(self, row):
     with self.store.reading(self.shape.asked([row])) as reads:
@@ -107,8 +108,9 @@ class Replay:
       }
 
   def post(self, *rows):
-    with self.store.writing(self.shape.asked(rows)) as change:
-      return state_lib.append(change, self.shape, rows)
+    asked = self.shape.asked([row for row in rows if row is not None])
+    with self.store.writing(asked) as change:
+      return changes.append(change, self.shape, rows)
 
 
 def check(replay, raw, expected, every=1):

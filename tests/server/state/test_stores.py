@@ -6,6 +6,7 @@ import collections
 import contextlib
 import itertools
 import logging
+import sqlite3
 import threading
 import time
 from concurrent import futures
@@ -16,14 +17,15 @@ import pytest
 import rmtl_jax
 from rmtl_jax import types
 from rmtl_jax.server import bodies
-from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import (
+  changes,
   reading,
   records,
   redis_store,
   redis_url,
   stores,
 )
+from rmtl_jax.server.state import keeper as keeper_lib
 from rmtl_jax.server.state import state as state_lib
 from rmtl_jax.serving import rows as rows_lib
 from tests.server import client as client_lib
@@ -102,6 +104,19 @@ def test_a_new_store_is_opened_by_several_at_once(tmp_path):
       list(pool.map(open_stores, [str(tmp_path / str(n))] * 4))
 
 
+def test_a_file_of_the_version_before_goes_on(scorer, raw, tmp_path):
+  place = tmp_path / 'state'
+  with keeping(scorer, str(place)) as keeper:
+    keeper.append(scorer, [raw.slice(0, 200)])
+    expected = looked_up(keeper, scorer, raw.slice(200, 20))
+  with contextlib.closing(sqlite3.connect(place / 'state.sqlite')) as file:
+    file.execute('ALTER TABLE events DROP COLUMN rest')
+    file.execute('PRAGMA user_version = 1')
+  with keeping(scorer, str(place)) as keeper:
+    assert looked_up(keeper, scorer, raw.slice(200, 20)) == expected
+    keeper.append(scorer, [raw.slice(200, 20)])
+
+
 def test_only_its_owner_can_read_a_state(tmp_path):
   tmp_path.chmod(0o755)
   store, other = stores.open_stores(str(tmp_path))
@@ -129,7 +144,7 @@ def test_reading_ahead_changes_nothing(scorer, redis, raw):
         some += [row._replace(labels=rows[0].labels) for row in some[:4]]
         asked = keeper._shape.asked(some if ahead else ())
         with keeper._writes.writing(asked) as change:
-          counts += state_lib.append(change, keeper._shape, some)
+          counts += changes.append(change, keeper._shape, some)
       found.append((counts, looked_up(keeper, scorer, raw.slice(300, 40))))
   assert found[0] == found[1]
 
@@ -158,7 +173,7 @@ def test_odd_names_are_kept_apart(scorer, place):
   with keeping(scorer, place) as keeper:
     asked = keeper._shape.asked
     with keeper._writes.writing(asked(rows)) as change:
-      state_lib.append(change, keeper._shape, rows)
+      changes.append(change, keeper._shape, rows)
     with keeper._reads.reading(asked(later)) as reads:
       look = state_lib.Look(reads, keeper._shape)
       for user in names:

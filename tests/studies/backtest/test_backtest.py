@@ -61,7 +61,8 @@ def test_every_day_has_both_arms_on_the_same_rows(done):
   assert [day['number'] for day in record['days']] == [0, 1, 2]
   for day in record['days'][1:]:
     (one,) = day['runs']
-    assert set(one) == {'seed', 'continued', 'scratch', 'baseline'}
+    beside = {'baseline', 'oracle'}  # of simulated sessions
+    assert set(one) == {'seed', 'continued', 'scratch', *beside}
     assert day['rows'] > 0 and set(day['seconds']) == {'extend', 'prepare'}
     assert set(day['drift']) == {'field', 'psi', 'unseen'}
   assert set(record['summary']) == {'click', 'conversion'}

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
 from rmtl_jax.studies.backtest import days
 
 DAY = 86_400_000
@@ -37,3 +38,23 @@ def test_days_follow_each_other_and_end_behind_the_last_row():
 
 def test_times_are_iso_in_utc():
   assert days.iso(DAY + 1) == '1970-01-02T00:00:00.001'
+
+
+def test_seconds_are_known_after_a_kill(tmp_path):
+  """A kill between data that are whole and what is noted of them."""
+  source = prepare_config.PrepareConfig(
+    source='simulated', simulated_rows=1500, as_of=('none',)
+  )
+
+  def progress(stage, fraction):
+    del stage, fraction
+
+  last = days.last_row(source, tmp_path / 'whole', progress)
+  first, second = days.plan(last, 1, DAY)
+  days.prepared(source, first, tmp_path, progress)
+  found = days.prepared(source, second, tmp_path, progress)
+  assert days.prepared(source, second, tmp_path, progress) == found
+  (tmp_path / '1.json').unlink()
+  again = days.prepared(source, second, tmp_path, progress)
+  assert set(again.record['seconds']) == {'extend', 'prepare'}
+  assert again.record | {'seconds': 0} == found.record | {'seconds': 0}

@@ -1,0 +1,345 @@
+"""Rows that were shown, and what came of them, move the state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rmtl_jax.preparation.sources import table_events
+from rmtl_jax.server.state import labels as labels_lib
+from rmtl_jax.server.state import reading, records, stores
+from rmtl_jax.server.state import state as state_lib
+
+# Visits that a change puts into the counters at most, beside some per row.
+_SWEEP = 64
+
+
+def append(
+  store: stores.Change, of: state_lib.Shape, rows: Iterable[reading.Row | None]
+) -> Counter[str]:
+  """Adds rows that were shown.
+
+  Args:
+    store: of `Store.writing` for these rows.
+    of: its shape.
+    rows: in any order; mostly in that of time. None: an event that means
+      nothing.
+
+  Returns:
+    How many are `added`, `changed` (known, with other labels), `repeated`
+    (known), `late` (after the end of the split in which their session began,
+    as prepared data leaves them out) and `ignored` (None). Of events those are
+    `added` that make a row.
+  """
+  change = Change(store, of) if of.events is None else OfEvents(store, of)
+  for row in rows:
+    if row is None:
+      change.found['ignored'] += 1
+    else:
+      change.add(row)
+  change.finish()
+  return change.found
+
+
+class Change:
+  """Rows of one change."""
+
+  def __init__(self, store: stores.Change, of: state_lib.Shape):
+    self.found: Counter[str] = Counter()
+    self._store, self._shape = store, of
+    self._counts: Counter[records.Count] = Counter()
+    self._clock: int | None = store.fact('clock')
+
+  def add(self, row: reading.Row) -> None:
+    """Adds one row, or what is new of it."""
+    known = self._store.find_event(row.identity)
+    if known is not None:
+      self._relabel(known, row.labels)
+      return
+    idle = self._shape.idle_ms
+    near = self._store.near(row.owner, row.time - idle, row.time + idle)
+    start = min([row.time, *(visit.first for visit in near)])
+    if row.session is not None:
+      # A session with an id goes on after any rest.
+      first = self._store.visits(row.owner)[:1]
+      start = min([start, *(visit.first for visit in first)])
+    end = self._shape.split_end(start)
+    if row.time >= end:
+      for visit in near:
+        reach = max(visit.reach, row.time)
+        self._store.put_visit(visit._replace(reach=reach))
+      self.found['late'] += 1
+      return
+    visit = self._visit(near, row)
+    labels = labels_lib.censored(row.labels, self._shape.tasks, end)
+    self._store.add_event(
+      records.Event(0, visit.id, row.user, row.item, row.time, labels),
+      row.identity,
+    )
+    self._count_row(row, row.time, 1)
+    self._pass(row.time)
+    self.found['added'] += 1
+
+  def _pass(self, time: int) -> None:
+    """Sets the clock to a time that has come."""
+    self._clock = max(time, time if self._clock is None else self._clock)
+
+  def _count_row(
+    self, row: reading.Row | records.Event, time: int, sign: int
+  ) -> None:
+    for key, value in (('user', row.user), ('item', row.item)):
+      if value is not None:
+        self._counts[records.Count(key, 'rows', value, time)] += sign
+
+  def _visit(
+    self, near: Sequence[records.Visit], row: reading.Row
+  ) -> records.Visit:
+    """The visit of a row, which grows by it and may join two."""
+    if not near:
+      return self._store.add_visit(row.owner, row.time)
+    kept, *others = [self._reopened(visit) for visit in near]
+    for other in others:
+      self._store.join_visits(kept.id, other.id)
+    kept = kept._replace(
+      first=min(row.time, kept.first),
+      last=max([row.time, kept.last, *(v.last for v in others)]),
+      reach=max([row.time, kept.reach, *(v.reach for v in others)]),
+    )
+    self._store.put_visit(kept)
+    return kept
+
+  def _relabel(self, event: records.Event, labels: labels_lib.Labels) -> None:
+    visit = self._store.visit(event.visit)
+    start = visit.first
+    if visit.owner.startswith('s'):
+      start = self._store.visits(visit.owner)[0].first
+    end = self._shape.split_end(start)
+    labels = labels_lib.censored(labels, self._shape.tasks, end)
+    if _equal(labels, event.labels):
+      self.found['repeated'] += 1
+      return
+    self._reopened(visit)
+    self._store.put_labels(event, labels)
+    self.found['changed'] += 1
+
+  def _reopened(self, visit: records.Visit) -> records.Visit:
+    """The visit, its rows out of the counters of rates."""
+    if visit.open:
+      return visit
+    self._count(visit, -1)
+    visit = visit._replace(open=True)
+    self._store.put_open(visit)
+    return visit
+
+  def _count(self, visit: records.Visit, sign: int) -> None:
+    for event in self._store.events([visit.id]):
+      if event.time == records.NEVER:
+        continue
+      known = event.known(visit.last, self._shape.idle_ms)
+      for what, time in labels_lib.told(event.labels, self._shape.tasks, known):
+        for key, value in (('user', event.user), ('item', event.item)):
+          if value is not None:
+            self._counts[records.Count(key, what, value, time)] += sign
+
+  def finish(self) -> None:
+    """Puts visits that have rested into the counters, and writes those."""
+    if self._clock is None:
+      return
+    most = _SWEEP + 2 * self.found['added']
+    rested = self._store.rested(self._clock - self._shape.idle_ms, most)
+    for visit in rested:
+      self._count(visit, 1)
+      self._store.put_open(visit._replace(open=False))
+    self._store.put_fact('clock', self._clock)
+    self._store.add_counts(self._counts)
+
+
+class OfEvents(Change):
+  """Events of one change: rows are a session's first impressions of items.
+
+  So rmtl_jax.preparation.sources.pairs makes rows of events. A visit ends with
+  a rest between events; its `last` is the time of its last row, its `reach`
+  that of its last event. An event before its item's impression waits as a row
+  of no time.
+  """
+
+  def __init__(self, store: stores.Change, of: state_lib.Shape):
+    super().__init__(store, of)
+    assert of.events is not None
+    self._kinds = table_events.codes(of.events)
+
+  def add(self, row: reading.Row) -> None:
+    """Adds one event, or what is new of it."""
+    if row.item is None:
+      self.found['ignored'] += 1
+      return
+    self._pass(row.time)
+    visit = self._grown(row)
+    members = self._store.events(
+      [visit.id]
+      if row.session is None
+      else [one.id for one in self._store.visits(row.owner)]
+    )
+    pair = _find(members, row.item)
+    time = self._view_time(row)
+    labels = self._merged(pair, row.labels, time, row)
+    time = time if pair is None else min(time, pair.time)
+    start = min([time, *(event.time for event in members)])
+    end = self._shape.split_end(start)
+    if records.NEVER > time >= end:
+      self.found['late'] += 1
+      return
+    labels = labels_lib.censored(labels, self._shape.tasks, end)
+    is_row = pair is not None and pair.time < records.NEVER
+    if pair is None or time < pair.time:
+      if pair is not None:
+        self._drop(pair)
+      self._put(visit.id, row, time, labels)
+      is_new = not is_row and time < records.NEVER
+      self.found['added' if is_new else 'changed'] += 1
+    elif _equal(labels, pair.labels):
+      self.found['repeated'] += 1
+    else:
+      self._reopened(self._store.visit(pair.visit))
+      self._store.put_labels(pair, labels)
+      self.found['changed'] += 1
+
+  def _view_time(self, row: reading.Row) -> int:
+    """The time of an impression; a row without a kind is one."""
+    is_view = row.event is None or row.event in self._kinds.impressions
+    return row.time if is_view else records.NEVER
+
+  def _grown(self, row: reading.Row) -> records.Visit:
+    """The visit of an event, which grows by it and may join two."""
+    idle = self._shape.idle_ms
+    near = self._store.near(row.owner, row.time - idle, row.time + idle)
+    if not near:
+      return self._store.add_visit(row.owner, row.time)
+    if len(near) > 1:
+      for visit in near:
+        self._reopened(visit)
+      for other in near[1:]:
+        self._store.join_visits(near[0].id, other.id)
+    visit = self._store.visit(near[0].id)
+    grown = visit._replace(
+      first=min(row.time, visit.first),
+      reach=max([row.time, *(one.reach for one in near)]),
+    )
+    if grown != visit:
+      self._store.put_visit(grown)
+    if len(near) > 1:
+      self._unite(grown.id)
+    return grown
+
+  def _unite(self, visit: int) -> None:
+    """Joins rows of one item, of visits that have become one."""
+    members = self._store.events([visit])
+    end = self._shape.split_end(min(event.time for event in members))
+    for other in members:
+      first = _find(self._store.events([visit]), other.item)
+      if not other.labels or first is None or first.id == other.id:
+        continue
+      labels = self._merged(first, other.labels, other.time)
+      self._store.put_labels(
+        first, labels_lib.censored(labels, self._shape.tasks, end)
+      )
+      self._drop(other)
+    self._settle(visit)
+
+  def _merged(
+    self,
+    pair: records.Event | None,
+    labels: labels_lib.Labels,
+    time: int,
+    row: reading.Row | None = None,
+  ) -> list[tuple[int | None, int | None]]:
+    """Labels of a pair and of what is new of it.
+
+    Those that events tell are the first of either, others those of the first
+    impression.
+
+    Args:
+      pair: as it is known, or None.
+      labels: what is new.
+      time: of the impression that they came with, or NEVER.
+      row: the event, which may be a label itself.
+    """
+    found: list[tuple[int | None, int | None]] = []
+    for i, task in enumerate(self._shape.tasks):
+      old = (None, None) if pair is None else pair.labels[i]
+      kinds = self._kinds.labels.get(task.name)
+      if kinds is None:
+        is_first = pair is None or time < pair.time
+        label, when = labels[i] if is_first else old
+        found.append((label, when))
+        continue
+      own = row.time if row is not None and row.event in kinds else None
+      times = [t for t in (old[1], labels[i][1], own) if t is not None]
+      found.append((int(bool(times)), min(times, default=None)))
+    return self._implied(found)
+
+  def _implied(
+    self, labels: list[tuple[int | None, int | None]]
+  ) -> list[tuple[int | None, int | None]]:
+    """Labels of events, with those that they imply."""
+    names = [task.name for task in self._shape.tasks]
+    found = list(labels)
+    for i, task in reversed([*enumerate(self._shape.tasks)]):
+      if task.after is None or not {task.name, task.after} <= {
+        *self._kinds.labels
+      }:
+        continue
+      parent = names.index(task.after)
+      times = [t for t in (found[i][1], found[parent][1]) if t is not None]
+      found[parent] = (int(bool(times)), min(times, default=None))
+    return found
+
+  def _put(
+    self, visit: int, row: reading.Row, time: int, labels: labels_lib.Labels
+  ) -> None:
+    """Adds a row, or one of no time."""
+    self._reopened(self._store.visit(visit))
+    self._store.add_event(
+      records.Event(0, visit, row.user, row.item, time, labels), row.identity
+    )
+    if time < records.NEVER:
+      self._count_row(row, time, 1)
+      self._settle(visit)
+
+  def _drop(self, event: records.Event) -> None:
+    """Makes a row none, as another one is in its place."""
+    self._reopened(self._store.visit(event.visit))
+    self._store.put_event(
+      event._replace(time=records.NEVER, labels=(), rest=None)
+    )
+    if event.time < records.NEVER:
+      self._count_row(event, event.time, -1)
+      self._settle(event.visit)
+
+  def _settle(self, number: int) -> None:
+    """Finds the rests between the rows of an open visit."""
+    members = self._store.events([number])
+    rows = [event for event in members if event.time < records.NEVER]
+    if not rows:
+      return
+    last = later = rest = rows[-1].time
+    for event in reversed(rows):
+      if later - event.time > self._shape.idle_ms:
+        rest = event.time
+      later = event.time
+      own = None if rest == last else rest
+      if own != event.rest:
+        self._store.put_event(event._replace(rest=own))
+    self._store.put_visit(self._store.visit(number)._replace(last=last))
+
+
+def _find(
+  members: Iterable[records.Event], item: str | None
+) -> records.Event | None:
+  """The row of an item in a session, or what waits for its impression."""
+  found = (event for event in members if event.item == item and event.labels)
+  return next(found, None)
+
+
+def _equal(labels: labels_lib.Labels, others: labels_lib.Labels) -> bool:
+  return [list(one) for one in labels] == [list(one) for one in others]

@@ -1,0 +1,75 @@
+"""Numbers made of binned fields, against values written out."""
+
+import numpy as np
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.data import binned
+from rmtl_jax.data import manifest as manifest_lib
+
+
+def field(name, order, edges=(0.2, 0.4), **details):
+  details = {'transform': 'bins', 'edges': list(edges), **details}
+  if order is not None:
+    details['order'] = order
+  return manifest_lib.Field(name, 'categorical', 4, details=details)
+
+
+def rate(key, order, edges, **details):
+  given = {'as_of': 'rates', 'key': key, 'task': 'buy', 'train_rate': 0.5}
+  return field(f'asof_{key}_buy_rate', order, edges, **{**given, **details})
+
+
+COUNTRY = manifest_lib.Field('country', 'categorical', 9)
+USER, ITEM = rate('user', [1, 0], [0.5]), rate('item', [0, 1], [0.8])
+
+
+def test_a_rank_goes_by_bins_not_by_rows_of_the_vocabulary():
+  (one,) = binned.numbers([COUNTRY, field('gap', [2, 0, 1])])
+  assert (one.name, one.places) == ('gap_rank', (1,))
+  unit = 1.5**0.5  # of the ranks -1, 0 and 1
+  np.testing.assert_allclose(one.values, [(unit, -unit, 0.0)])
+  np.testing.assert_allclose(one.quantiles, [-unit, 0.0, unit], rtol=1e-6)
+
+
+def test_rates_of_user_and_item_add_up_in_log_odds():
+  *ranks, one = binned.numbers([USER, COUNTRY, ITEM])
+  assert [r.name for r in ranks] == [
+    'asof_user_buy_rate_rank',
+    'asof_item_buy_rate_rank',
+  ]
+  assert (one.name, one.places) == ('buy_rates', (0, 2))
+  # Both bins beside an only edge are as near to it.
+  np.testing.assert_allclose(one.values, [(0, 0), (np.log(4), np.log(4))])
+
+
+def test_bins_have_the_rates_between_their_edges():
+  edges = [0.2, 0.4, 0.8]
+  *_, one = binned.numbers([rate('user', [0, 1, 2, 3], edges), ITEM])
+  found = 1 / (1 + np.exp(-np.array(one.values[0])))  # train's rate is 1/2
+  np.testing.assert_allclose(found, [0.2, 0.3, 0.6, 0.8])
+  assert list(one.quantiles) == sorted(set(one.quantiles))
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    [USER],  # no item's
+    [USER, rate('item', [0, 1], [0.8], task='click')],
+    [USER, rate('item', [0, 1], [0.8], train_rate=0.0)],  # no train positive
+    [USER, rate('item', [0, 1], [0.8], as_of='feedback')],
+  ],
+)
+def test_no_sum_without_rates_of_both(fields):
+  assert all(one.name.endswith('_rank') for one in binned.numbers(fields))
+
+
+def test_nothing_of_fields_without_an_order_or_with_one_bin():
+  fields = [COUNTRY, field('gap', None), field('rows', [0], edges=())]
+  assert binned.numbers(fields) == ()
+
+
+def test_rates_of_none_and_all_are_finite():
+  found = binned.numbers([rate('user', [0, 1], [0.0]), ITEM])
+  assert np.all(np.isfinite(np.concatenate(found[-1].values)))
+  assert isinstance(found[-1], types.Derived)

@@ -1,0 +1,162 @@
+"""A fit that goes on from another one, on new rows."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import rmtl_jax
+from rmtl_jax import types
+from rmtl_jax.library import fitting
+from tests.library import small
+from tests.library.test_ranker import quietly, ranker, without_labels
+
+TASKS = ('click', 'buy')
+OLD = 320
+
+
+def rows(first: int, last: int | None = None) -> dict:
+  """Rows of the small table; the new ones have an item of their own."""
+  table = small.table()
+  table['item_id'] = [
+    99 if n >= OLD and n % 5 == 0 else item
+    for n, item in enumerate(table['item_id'])
+  ]
+  return {name: values[first:last] for name, values in table.items()}
+
+
+@pytest.fixture(scope='module')
+def monday():
+  return quietly(ranker(as_of=('views', 'rates')).fit, rows(0, OLD))
+
+
+@pytest.fixture(scope='module')
+def tuesday(monday):
+  one = ranker(as_of=('views', 'rates'))
+  return quietly(lambda: one.fit(rows(OLD), start_from=monday))
+
+
+def test_a_fit_goes_on_with_model_data_and_log(monday, tuesday):
+  began = tuesday.record_['started_from']
+  assert began['run'] == str(monday.run_dir_)
+  assert began['moments'] == {'pretrain': True}
+  assert began['rows']['item_id']['new'] == 1
+  assert tuesday._run.config == monday._run.config
+  splits = tuesday.model_.manifest.splits
+  assert splits['validation'].rows == monday.model_.manifest.splits['test'].rows
+  assert splits['test'].rows == len(rows(OLD)['click'])
+  # The past of a row is all that was fitted on.
+  table = small.table()
+  new = {**without_labels(rows(OLD), slice(0, 6)), 'session_id': [1000] * 6}
+  new['timestamp'] = [table['timestamp'][-1] + 100 + n for n in range(6)]
+  np.testing.assert_array_equal(
+    tuesday.predict_proba(new), tuesday.predict_proba(new, rows(0))
+  )
+  assert not (tuesday.run_dir_ / 'rows.parquet').exists()
+
+
+def test_it_is_what_the_commands_do(monday, tuesday, tmp_path):
+  log = tmp_path / 'new.parquet'
+  fitting.pq.write_table(
+    rmtl_jax.library.ranker.tables.to_arrow(rows(OLD)), log
+  )
+  manifest = rmtl_jax.prepare(
+    rmtl_jax.PrepareConfig(
+      extend=str(monday.data_dir_),
+      raw_dir=str(log),
+      data_dir=str(tmp_path / 'data'),
+    )
+  )
+  assert manifest.fields == tuesday.model_.manifest.fields
+  record = rmtl_jax.train(
+    None,
+    tmp_path / 'run',
+    tmp_path / 'data',
+    ('pretrain',),
+    rmtl_jax.Progress(quiet=True),
+    start_from=monday.run_dir_,
+  )
+  assert record['calibrated']['pretrain'] == tuesday.metrics_
+
+
+def test_a_saved_one_goes_on_if_it_has_its_data(monday, tuesday, tmp_path):
+  monday.save(tmp_path / 'saved', with_data=True)
+  loaded = rmtl_jax.load(tmp_path / 'saved')
+  assert loaded.data_dir_ == tmp_path / 'saved' / 'data'
+  quietly(lambda: loaded.fit(rows(OLD), start_from=tmp_path / 'saved'))
+  assert loaded.metrics_ == tuesday.metrics_
+  assert loaded.record_['started_from']['moments'] == {'pretrain': True}
+  # And so it does night after night.
+  later = small.table(20)
+  later['timestamp'] = [t + 10**6 for t in later['timestamp']]
+  later['session_id'] = [n + 10**6 for n in later['session_id']]
+  quietly(lambda: loaded.fit(later, start_from=loaded))
+  assert loaded.model_.manifest.splits['test'].rows == 20
+  shutil.rmtree(tmp_path / 'saved' / 'data')
+  config = json.loads((tmp_path / 'saved' / 'config.json').read_text())
+  config['data_dir'] = str(tmp_path / 'gone')
+  (tmp_path / 'saved' / 'config.json').write_text(json.dumps(config))
+  with pytest.raises(types.InputError, match=r'save\(\.\.\., with_data=True\)'):
+    ranker().fit(rows(OLD), start_from=tmp_path / 'saved')
+
+
+def test_settings_may_change_what_makes_no_other_network(monday, tmp_path):
+  settings = {**small.SETTINGS, 'pretrain.max_epochs': 1}
+  one = ranker(
+    as_of=('views', 'rates'), settings=settings, workdir=tmp_path / 'run'
+  )
+  quietly(lambda: one.fit(rows(OLD), start_from=monday))
+  assert one._run.config.pretrain.max_epochs == 1
+  # The same call goes on; another one does not.
+  before = one.metrics_
+  quietly(lambda: one.fit(rows(OLD), start_from=monday))
+  assert one.metrics_ == before
+  for table, start, told in (
+    (rows(OLD + 4), monday, 'was fitted with another table'),
+    (rows(OLD), None, 'was fitted with another'),
+    (rows(OLD), tmp_path / 'run', 'is this workdir'),
+  ):
+    with pytest.raises(types.InputError, match=told):
+      quietly(lambda table=table, start=start: one.fit(table, start_from=start))
+
+
+@pytest.mark.parametrize(
+  ('more', 'told'),
+  [
+    ({'item': None}, "was fitted with item='auto', not None"),
+    ({'tasks': ('click',)}, r"tasks=\['click', 'buy'\], not \['click'\]"),
+    ({'preset': 'paper'}, "preset=None, not 'paper'"),
+    ({'backbone': 'mmoe'}, "backbone='shared_bottom', not 'mmoe'"),
+    ({'settings': {'network.embedding_dim': 8}}, 'embedding_dim=4, not 8'),
+    ({'as_of': ('views',)}, 'as_of: is views'),
+    ({'prepare': {'split': (8, 1, 1)}}, 'split: means nothing'),
+  ],
+)
+def test_another_model_or_other_data_are_refused(monday, tmp_path, more, told):
+  path = tmp_path / 'run'
+  one = ranker(**{'as_of': ('views', 'rates'), 'workdir': path, **more})
+  with pytest.raises(types.InputError, match=told) as error:
+    one.fit(rows(OLD), start_from=monday)
+  assert '\n' not in str(error.value)
+  assert not path.exists()
+
+
+def test_bad_rows_leave_nothing_behind(monday, tmp_path):
+  path = tmp_path / 'run'
+  one = ranker(as_of=('views', 'rates'), workdir=path)
+  for table, told in (
+    (rows(OLD - 20), r"^table: row 1, column 'timestamp'.* a time from "),
+    ({**rows(OLD), 'click': [2] * 80}, r"^table: row 1, column 'click': 2"),
+    ({**rows(OLD), 'price': ['x'] * 80}, 'columns have other types'),
+  ):
+    with pytest.raises(types.InputError, match=told):
+      one.fit(table, start_from=monday)
+    assert not path.exists()
+
+
+def test_what_is_no_ranker_is_refused(tmp_path):
+  with pytest.raises(types.InputError, match='is no fitted or saved Ranker'):
+    ranker().fit(rows(OLD), start_from=tmp_path)
+  with pytest.raises(types.InputError, match=r'call fit\(table\) first'):
+    ranker().fit(rows(OLD), start_from=ranker())

@@ -1,0 +1,131 @@
+"""Files that are linked or copied, and what is said of those that are gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.config import prepare as prepare_config
+from rmtl_jax.preparation import prepare
+from rmtl_jax.preparation.contract import rules as contract
+from rmtl_jax.preparation.extending import files
+from tests.preparation import raw_files
+
+HOUR = 3_600_000
+START = 1_700_000_000_000 // HOUR * HOUR
+SCHEMA = {
+  'user': 'user',
+  'item': 'item',
+  'time': {'column': 'ts'},
+  'categorical': ['user', 'item'],
+  'numeric': ['price'],
+  'tasks': [{'name': 'click', 'column': 'clicked', 'known_after_seconds': 60}],
+}
+
+
+def write(path, first, last):
+  """A row an hour, of two users with names."""
+  rows = [
+    f'u{h % 2},i{h % 3},{h % 7},{START + h * HOUR},{h % 2}'
+    for h in range(first, last)
+  ]
+  raw_files.write(path, ['user,item,price,ts,clicked', *rows])
+  return str(path)
+
+
+def add(tmp_path, old, new, first, last):
+  return prepare.prepare(
+    prepare_config.PrepareConfig(
+      raw_dir=write(tmp_path / f'{new}.csv', first, last),
+      data_dir=str(tmp_path / new),
+      extend=str(tmp_path / old),
+    )
+  )
+
+
+@pytest.fixture
+def data(tmp_path):
+  """Prepared data that were extended once."""
+  config = prepare_config.PrepareConfig(
+    raw_dir=write(tmp_path / 'old.csv', 0, 20),
+    data_dir=str(tmp_path / 'old'),
+    as_of=('none',),
+  )
+  prepare.prepare(config, schema=SCHEMA)
+  add(tmp_path, 'old', 'new', 20, 30)
+  write(tmp_path / 'more.csv', 30, 40)
+  return tmp_path
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    'train/part-00000.parquet',
+    'validation/part-00000.parquet',
+    'test/part-00000.parquet',
+    'past/rows-00000.parquet',
+    'past/rows-00001.parquet',
+  ],
+)
+def test_a_file_that_is_gone_is_named(data, name):
+  (data / 'new' / name).unlink()
+  raw_files.fails(
+    data,
+    lambda: add(data, 'new', 'more', 30, 40),
+    f'{data}/new/{name}: not found',
+  )
+
+
+@pytest.mark.parametrize(
+  'name', ['train/part-00000.parquet', 'past/users.parquet']
+)
+def test_a_file_that_is_cut_off_is_named(data, name):
+  path = data / 'new' / name
+  content = path.read_bytes()
+  path.unlink()
+  path.write_bytes(content[:100])
+  raw_files.fails(
+    data,
+    lambda: add(data, 'new', 'more', 30, 40),
+    f'{data}/new/{name}: not readable',
+  )
+
+
+def test_files_are_copied_where_there_are_no_links(data, monkeypatch):
+  def refuse(source, target):
+    del source, target
+    raise OSError(errno.ENOSYS, 'no links here')
+
+  monkeypatch.setattr(os, 'link', refuse)
+  manifest = add(data, 'new', 'more', 30, 40)
+  contract.check(data / 'more')
+  old, new = (data / n / 'test/part-00000.parquet' for n in ('new', 'more'))
+  rolled = data / 'more' / manifest.splits['validation'].files[0]
+  assert rolled.read_bytes() == old.read_bytes() != new.read_bytes()
+  assert not os.path.samefile(rolled, old)
+
+
+def test_a_disk_that_refuses_is_no_reason_to_copy(tmp_path, monkeypatch):
+  def refuse(source, target):
+    del source, target
+    raise OSError(errno.EACCES, 'no')
+
+  monkeypatch.setattr(os, 'link', refuse)
+  with pytest.raises(OSError, match='no'):
+    files.link(tmp_path / 'a', tmp_path / 'b')
+  monkeypatch.undo()
+  with pytest.raises(types.InputError, match='a: not found'):
+    files.link(tmp_path / 'a', tmp_path / 'b')
+
+
+def test_extended_data_need_those_before_no_more(data):
+  """They were moved, or are gone."""
+  for path in sorted((data / 'old').rglob('*'), reverse=True):
+    path.rmdir() if path.is_dir() else path.unlink()
+  (data / 'new').rename(data / 'moved')
+  manifest = add(data, 'moved', 'more', 30, 40)
+  contract.check(data / 'more')
+  assert [s.rows for s in manifest.splits.values()] == [20, 10, 10]
