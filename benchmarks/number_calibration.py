@@ -44,9 +44,10 @@ def power(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> Map:
     b = np.log(np.sum(w * y) / np.sum(w * r))
     return np.sum(w * (np.exp(b) * r - y * (a * z + b))), b
 
-  a = optimize.minimize_scalar(
+  found: Any = optimize.minimize_scalar(
     lambda a: deviance(a)[0], bounds=(0.0, 4.0), method='bounded'
-  ).x
+  )
+  a = found.x
   b = deviance(a)[1]
   return lambda p: np.exp(b) * p**a
 
