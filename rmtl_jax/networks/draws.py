@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 
 Params = Any
 # Values that the program draws; larger arrays are drawn in their own shape.
@@ -40,8 +41,8 @@ def _is_small(key: jax.Array, size: int) -> bool:
   """Whether an array is cut from a vector of `_ROOM` values."""
   return (
     size <= _ROOM
-    and not isinstance(key, jax.core.Tracer)
-    and jax.config.jax_threefry_partitionable
+    and not isinstance(key, core.Tracer)
+    and getattr(jax.config, 'jax_threefry_partitionable', True)
   )
 
 
@@ -56,7 +57,7 @@ def stacked(
     count: how many.
   """
   keys = jax.random.split(key, count)
-  if isinstance(key, jax.core.Tracer):
+  if isinstance(key, core.Tracer):
     return jax.vmap(init)(keys)
   ones = [jax.device_get(init(one)) for one in keys]
   return jax.tree.map(lambda *leaves: jax.device_put(np.stack(leaves)), *ones)

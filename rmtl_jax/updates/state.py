@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import tree_util
+from jax import core, tree_util
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import pretrained, registry
@@ -346,7 +346,7 @@ def copy(tree: Any) -> Any:
   """A tree of new buffers: two trees of a donated state never share one."""
 
   def one(x):
-    if isinstance(x, jax.core.Tracer) or not isinstance(x, jax.Array):
+    if isinstance(x, core.Tracer) or not isinstance(x, jax.Array):
       return jnp.copy(x)
     if len(x.devices()) > 1:
       return jnp.copy(x)

@@ -95,8 +95,8 @@ def trained(path, config):
   jax.clear_caches()
   count = []
 
-  def heard(event, seconds, **kwargs):
-    del seconds, kwargs
+  def heard(event: str, duration_secs: float, **kwargs: str | int):
+    del duration_secs, kwargs
     if event == _COMPILED:
       count.append(event)
 
