@@ -4,9 +4,10 @@ r"""The recommended settings on prepared data, beside the rates and LightGBM.
       --lightgbm=benchmarks/results/lightgbm_baseline.json \
       --output=benchmarks/results/recommended.json
 
-Stage 1 alone, as `rmtl train --stage=pretrain` trains it: nothing is chosen by
-the test rows, which are predicted once. LightGBM's figures are those of
-benchmarks/lightgbm_baseline.py on data of the same name.
+`--setting=network.binned_fields=categories` changes a setting, to see what it
+is worth. Stage 1 alone, as `rmtl train --stage=pretrain` trains it: nothing is
+chosen by the test rows, which are predicted once. LightGBM's figures are those
+of benchmarks/lightgbm_baseline.py on data of the same name.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pathlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -30,18 +32,26 @@ from rmtl_jax.runtime import progress
 METRICS = ('auc', 'logloss')
 
 
-def measure(data_dir: str, seeds: list[int]) -> list[dict[str, Any]]:
+def measure(
+  data_dir: str, seeds: list[int], settings: Sequence[str] = ()
+) -> list[dict[str, Any]]:
   """Each task's test metrics and seconds, means over seeds with their errors.
 
   Args:
     data_dir: prepared data.
     seeds: of the models.
+    settings: `GROUP.NAME=VALUE` over the recommended ones.
 
   Raises:
-    types.InputError: bad data.
+    types.InputError: bad data, or no such setting.
   """
   manifest = manifest_lib.read(data_dir)
   start = config_lib.preset('recommended', manifest)
+  known = config_values.flatten(start)
+  changes = [
+    config_values.parse_setting('--setting', one, known) for one in settings
+  ]
+  start = config_values.with_settings(start, dict(changes))
   records, seconds = [], []
   for seed in seeds:
     config = config_values.with_settings(
@@ -105,7 +115,7 @@ def main(argv: list[str]) -> None:
   try:
     others = json_files.read(values.lightgbm) if values.lightgbm else {}
     for data_dir in values.data_dir:
-      figures += measure(data_dir, values.seed)
+      figures += measure(data_dir, values.seed, values.setting)
       print(f'{data_dir}: {len(values.seed)} seeds', flush=True)
   except types.InputError as error:
     print(f'recommended: {error}', file=sys.stderr)
@@ -118,6 +128,7 @@ def main(argv: list[str]) -> None:
       'benchmark': 'recommended',
       'unit': 'test AUC and logloss, calibrated; seconds of stage 1 with all'
       ' members, its compiling and its evaluation',
+      'settings': values.setting,
       'figures': figures,
     },
   )
@@ -129,6 +140,9 @@ def define_flags() -> None:
     'data_dir', None, 'Prepared data; repeatable.', required=True
   )
   flags.DEFINE_multi_integer('seed', [0], 'Of the models; repeatable.')
+  flags.DEFINE_multi_string(
+    'setting', [], 'GROUP.NAME=VALUE over the recommended settings; repeatable.'
+  )
   flags.DEFINE_string(
     'lightgbm', '', 'What lightgbm_baseline.py wrote; none if empty.'
   )
