@@ -3,7 +3,8 @@
 Data are prepared once with all features; which of them a model reads is then a
 setting, which can be compared and searched. A network that ignores fields is
 the network for data that lack them, to the last bit: it has no parameters for
-them, and their columns of the inputs are never read.
+them, and their columns of the inputs are never read. With binned_fields=numbers
+it is the network for data that have the numbers of data/binned.py as fields.
 """
 
 from __future__ import annotations
