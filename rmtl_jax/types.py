@@ -156,6 +156,15 @@ class Derived(NamedTuple):
   values: tuple[tuple[float, ...], ...]
   quantiles: tuple[float, ...]
 
+  def given(self) -> Derived:
+    """1 where the number's only field has a listed row, else 0."""
+    (rows,) = self.values
+    return self._replace(
+      name=f'{self.name}_given',
+      values=((1.0,) * len(rows),),
+      quantiles=(0.0, 1.0),
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class FeatureSpec:

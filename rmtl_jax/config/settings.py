@@ -93,9 +93,10 @@ class NetworkConfig:
       (piecewise-linear encoding; Gorishniy et al., NeurIPS 2022). A field
       without quantiles has one bin, the whole line.
     binned_fields: how fields that were cut into bins are read, as-of features
-      among them: as `categories` alone, or beside that as `numbers`, the rank
-      of the bin, with the sum of the log-odds of users' and items' as-of rates
-      for each task (data/binned.py).
+      among them: as `categories`; as `numbers`, the rank of the bin and whether
+      there is one; or as `both`, without the latter. With numbers comes, for
+      each task, the sum of the log-odds of users' and items' as-of rates
+      (data/binned.py).
     history_encoder: how lists of the user's earlier items are read (as-of
       group `history`; without it the setting does nothing): the `mean` of
       their embeddings, `target_attention` (of the row's own item) or `none`.
@@ -130,7 +131,7 @@ class NetworkConfig:
   affinity_dim: Annotated[int, Range(0, 2**10)] = 0
   affinity_state: Literal['user', 'session'] = 'user'
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
-  binned_fields: Literal['categories', 'numbers'] = 'categories'
+  binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'
   first_layer: Literal['auto', 'plain', 'distinct'] = 'auto'
   matmul_precision: Literal['default', 'bfloat16'] = 'default'

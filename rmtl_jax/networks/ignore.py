@@ -3,8 +3,9 @@
 Data are prepared once with all features; which of them a model reads is then a
 setting, which can be compared and searched. A network that ignores fields is
 the network for data that lack them, to the last bit: it has no parameters for
-them, and their columns of the inputs are never read. With binned_fields=numbers
-it is the network for data that have the numbers of data/binned.py as fields.
+them, and their columns of the inputs are never read. With binned_fields=both it
+is the network for data that have the numbers of data/binned.py as fields beside
+the binned ones, with binned_fields=numbers in their place.
 """
 
 from __future__ import annotations
@@ -122,19 +123,21 @@ def view(
   """
   gone = fields(config.ignore, spec)
   derived = ()
-  if config.binned_fields == 'numbers':
+  if config.binned_fields != 'categories':
     derived = tuple(
-      one
-      for one in spec.derived
-      if gone.isdisjoint(spec.names[place] for place in one.places)
+      one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
+  if config.binned_fields == 'numbers':
+    ranks = [one for one in derived if _replaces(one, spec)]
+    derived += tuple(one.given() for one in ranks)
+    gone |= {name for one in ranks for name in _names(one, spec)}
   if not gone and not derived:
     return None
   count = len(spec.categorical)
   single = _kept(spec.names[:count], count, gone)
   multi = _kept(spec.names[count:], len(spec.multi_valued), gone)
   numeric = _kept(spec.numeric_names, spec.numeric, gone)
-  if not single + multi + numeric:
+  if not (single or multi or numeric or derived):
     raise types.InputError(
       f'config.network.ignore: {config.ignore!r:.80} leaves no field'
     )
@@ -205,6 +208,15 @@ def without(
   return dataclasses.replace(
     config, ignore='', id_dropout=new_rates, binned_fields='categories'
   )
+
+
+def _names(one: types.Derived, spec: types.FeatureSpec) -> list[str]:
+  return [spec.names[place] for place in one.places]
+
+
+def _replaces(one: types.Derived, spec: types.FeatureSpec) -> bool:
+  """Whether a number says what a field does, which nothing else reads."""
+  return len(one.places) == 1 and one.places[0] not in (spec.item, spec.domain)
 
 
 def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:

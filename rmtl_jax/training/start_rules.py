@@ -87,7 +87,7 @@ def check(
   """
   check_settings(source, config)
   differences = _data(source.manifest, manifest)
-  if config.network.binned_fields == 'numbers':
+  if config.network.binned_fields != 'categories':
     differences = itertools.chain(
       differences, _derived(source.manifest, manifest)
     )

@@ -232,7 +232,7 @@ def test_binned_fields_are_read_as_numbers_too():
   total = (
     np.array([0, 1, 2, 0, 0, 0])[gap] + np.array([0, 4, 8, *4 * [0]])[rate]
   )
-  seen = ignore.view(BINNED, config('', binned_fields='numbers'))
+  seen = ignore.view(BINNED, config('', binned_fields='both'))
   numeric = seen.narrow(values).numeric
   np.testing.assert_array_equal(numeric[..., :3], values.numeric)
   np.testing.assert_array_equal(numeric[..., 3], rank)
@@ -242,18 +242,41 @@ def test_binned_fields_are_read_as_numbers_too():
   assert seen.spec.quantiles[3:] == ((-1.0, 0.0, 2.0), (1.0, 12.0))
 
 
+def test_binned_fields_are_read_as_numbers_alone():
+  values = inputs()
+  gap = values.categorical[..., 1]
+  seen = ignore.view(BINNED, config('', binned_fields='numbers'))
+  # The sum is of no field alone, so the rate stays what it was.
+  assert 'gap' not in seen.spec.names and 'rate' in seen.spec.names
+  assert seen.spec.numeric_names[3:] == (
+    'gap_rank',
+    'rates_sum',
+    'gap_rank_given',
+  )
+  numeric = seen.narrow(values).numeric
+  np.testing.assert_array_equal(
+    numeric[..., 5], np.array([0, 1, 1, 1, 1, 0], np.float32)[gap]
+  )
+  assert seen.spec.quantiles[5] == (0.0, 1.0)
+
+
+def test_a_field_that_more_than_the_network_reads_stays():
+  spec = dataclasses.replace(BINNED, domain=1)
+  seen = ignore.view(spec, config('', binned_fields='numbers'))
+  assert 'gap' in seen.spec.names and seen.spec.domain == 1
+
+
 def test_an_ignored_field_makes_no_number():
-  seen = ignore.view(BINNED, config('rate+price', binned_fields='numbers'))
+  seen = ignore.view(BINNED, config('rate+price', binned_fields='both'))
   assert seen.spec.numeric_names == ('age', 'rates', 'gap_rank')
   assert ignore.view(BINNED, config('')) is None
 
 
+@pytest.mark.parametrize('how', ['both', 'numbers'])
 @pytest.mark.parametrize('name', ['ple', 'shared'])
-def test_numbers_of_bins_equal_those_of_a_field(name):
+def test_numbers_of_bins_equal_those_of_a_field(name, how):
   """A network of data that have the numbers as fields, to the last bit."""
-  setting = config(
-    'user', binned_fields='numbers', numeric_encoding='piecewise'
-  )
+  setting = config('user', binned_fields='both', numeric_encoding='piecewise')
   one, args = named(name, BINNED, setting)
   seen = ignore.view(BINNED, setting)
   plain = ignore.without(setting, BINNED, seen)
