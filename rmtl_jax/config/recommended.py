@@ -65,7 +65,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.dropout': 0.1,
     'network.numeric_encoding': 'piecewise',
     # Few rows don't teach networks the order of bins, as of as-of features.
-    'network.binned_fields': 'both',
+    'network.binned_fields': 'numbers',
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',

@@ -128,7 +128,9 @@ def view(
       one for one in spec.derived if gone.isdisjoint(_names(one, spec))
     )
   if config.binned_fields == 'numbers':
-    ranks = [one for one in derived if _replaces(one, spec)]
+    read = _read_as_categories(spec, config)
+    ranks = [one for one in derived if read.isdisjoint(one.places)]
+    ranks = [one for one in ranks if len(one.places) == 1]
     derived += tuple(one.given() for one in ranks)
     gone |= {name for one in ranks for name in _names(one, spec)}
   if not gone and not derived:
@@ -214,9 +216,14 @@ def _names(one: types.Derived, spec: types.FeatureSpec) -> list[str]:
   return [spec.names[place] for place in one.places]
 
 
-def _replaces(one: types.Derived, spec: types.FeatureSpec) -> bool:
-  """Whether a number says what a field does, which nothing else reads."""
-  return len(one.places) == 1 and one.places[0] not in (spec.item, spec.domain)
+def _read_as_categories(
+  spec: types.FeatureSpec, config: config_lib.NetworkConfig
+) -> frozenset[int | None]:
+  """Places of fields that parts of the networks ask for by row."""
+  places = {spec.item, spec.domain}
+  if config.affinity_state == 'session':
+    places |= {place for place, _ in spec.previous}
+  return frozenset(places)
 
 
 def _kept(names: Sequence[str], count: int, gone: frozenset[str]) -> list[int]:
