@@ -155,9 +155,11 @@ def outcome_columns(manifest: manifest_lib.Manifest) -> frozenset[str]:
   schema = schema_lib.schema_of_manifest(manifest)
   columns = [task.column for task in schema.tasks] if schema else []
   names = [task.name for task in manifest.tasks]
-  return frozenset(
-    (*make_log_schema(manifest).labels, *(columns if schema else names))
-  )
+  log_schema = make_log_schema(manifest)
+  # What an event is tells it from the others of its time.
+  kinds = [log_schema.events.column] if log_schema.events else []
+  found = (*log_schema.labels, *(columns if schema else names))
+  return frozenset(found).difference(kinds)
 
 
 def label_reading(
