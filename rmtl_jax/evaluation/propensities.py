@@ -28,8 +28,8 @@ class Seen(NamedTuple):
   Attributes:
     propensity: of every label, as logged, f32[R, K], 0 of tasks without; None:
       the log has none.
-    parents: for each task, the place of the task on the positives of which its
-      label is seen; None where that is not told by another task.
+    parents: for each task, the place of its parent: its label is seen where the
+      parent's is positive; None without a parent.
     predicted: whether tasks with a parent and without a logged propensity take
       what the model predicts for the parent.
   """

@@ -340,7 +340,7 @@ def alike(tables: Sequence[pa.Table]) -> list[list[int]]:
 
 
 def halves(numbers: list[int]) -> list[list[int]]:
-  """Two halves of two tables or more, one of which is at fault."""
+  """Two halves of two tables or more: one of the tables is at fault."""
   middle = len(numbers) // 2
   return [numbers[:middle], numbers[middle:]]
 

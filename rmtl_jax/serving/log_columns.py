@@ -147,7 +147,7 @@ def make_log_schema(manifest: manifest_lib.Manifest) -> LogSchema:
 
 
 def outcome_columns(manifest: manifest_lib.Manifest) -> frozenset[str]:
-  """The raw columns of the labels of all tasks, of which some may not count.
+  """The raw columns of the labels of all tasks, counted or not.
 
   Raises:
     types.InputError: as for `make_log_schema`.

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
   from rmtl_jax.server.state import reading
 
 
-# The time of what is no row: of a pair that was not viewed yet, or of one whose
-# row is another by now. Whatever asks for earlier rows does not see it.
+# The time of what is no row: of a pair that was not viewed yet, or that has
+# another row by now. What asks for earlier rows does not see it.
 NEVER = 2**52
 
 
