@@ -28,6 +28,11 @@ from rmtl_jax.networks import layers, precision
 # Measured by benchmarks/first_layer.py on two CPU cores: from D (1 - share) =
 # 12 on, a training step took less time.
 GATHER_COST = 10
+# A vocabulary of up to so many values per slot is looked through faster than
+# the slots are sorted: on two CPU cores 2,048 slots took 0.01 to 0.03 ms in
+# place of 0.2 to 0.4 with 700 to 4,647 values, 0.09 in place of 0.22 with
+# 20,000, and as long with 100,000.
+VALUES_PER_SLOT = 32
 
 
 def is_wanted(first_layer: str, spec: types.FeatureSpec) -> bool:
@@ -99,23 +104,53 @@ class Distinct(NamedTuple):
   number: jax.Array
 
 
-def distinct(array: jax.Array, room: int) -> Distinct:
+def distinct(array: jax.Array, room: int, size: int) -> Distinct:
   """Distinct values in an array of static size.
 
   Args:
-    array: i32[...].
+    array: i32[...], each in [0, size).
     room: values wanted at most.
+    size: of the vocabulary.
   """
-  # Equal values are neighbours once sorted, and each new one is one rank up.
   flat = array.reshape(-1)
+  if size <= VALUES_PER_SLOT * len(flat):
+    inverse, number = _ranks_by_presence(flat, size)
+  else:
+    inverse, number = _ranks_by_sorting(flat)
+  values = jnp.zeros(room, jnp.int32).at[inverse].set(flat, mode='drop')
+  return Distinct(values, inverse.reshape(array.shape), number)
+
+
+def _ranks_by_presence(
+  flat: jax.Array, size: int
+) -> tuple[jax.Array, jax.Array]:
+  """Each slot's rank among the distinct values, and how many these are.
+
+  A value's rank is the number of smaller ones that are there.
+
+  Args:
+    flat: i32[slots], each in [0, size).
+    size: of the vocabulary.
+  """
+  present = jnp.zeros(size, jnp.int32).at[flat].set(1)
+  up_to = jnp.cumsum(present)
+  return up_to[flat] - 1, up_to[-1]
+
+
+def _ranks_by_sorting(flat: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """As `_ranks_by_presence`, for a vocabulary of any size.
+
+  Equal values are neighbours once sorted, and each new one is one rank up.
+
+  Args:
+    flat: i32[slots].
+  """
   order = jnp.argsort(flat)
   ordered = flat[order]
   is_new = (ordered[1:] != ordered[:-1]).astype(jnp.int32)
   rank = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(is_new)])
   inverse = jnp.zeros(flat.shape, jnp.int32)
-  inverse = inverse.at[order].set(rank, unique_indices=True)
-  values = jnp.zeros(room, jnp.int32).at[rank].set(ordered, mode='drop')
-  return Distinct(values, inverse.reshape(array.shape), rank[-1] + 1)
+  return inverse.at[order].set(rank, unique_indices=True), rank[-1] + 1
 
 
 def through(
@@ -150,7 +185,7 @@ def through(
       rows.append(jnp.arange(size if room[f] else 0, dtype=jnp.int32))
       index.append(values)
     else:
-      found = distinct(values, room[f])
+      found = distinct(values, room[f], size)
       rows.append(found.values)
       index.append(found.inverse)
       fits.append(found.number <= room[f])

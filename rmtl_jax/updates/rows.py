@@ -132,7 +132,7 @@ def _places(
     return jnp.arange(size, dtype=jnp.int32), values
   flat = [jnp.maximum(v.reshape(-1), 0) for v in values]
   found = distinct.distinct(
-    jnp.concatenate([jnp.zeros(1, jnp.int32), *flat]), room
+    jnp.concatenate([jnp.zeros(1, jnp.int32), *flat]), room, size
   )
   ends = np.cumsum([len(v) for v in flat])[:-1]
   places = [

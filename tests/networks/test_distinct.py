@@ -16,7 +16,7 @@ from rmtl_jax.networks import distinct, functional
 from rmtl_jax.networks import registry as networks_registry
 from tests.networks import small
 
-find = jax.jit(distinct.distinct, static_argnums=1)
+find = jax.jit(distinct.distinct, static_argnums=(1, 2))
 
 
 @hypothesis.settings(deadline=None, max_examples=100)
@@ -25,9 +25,11 @@ find = jax.jit(distinct.distinct, static_argnums=1)
     lambda top: hnp.arrays(np.int32, (3, 4), elements=st.integers(0, top))
   ),
   st.sampled_from([2, 5, 12]),
+  # Looked through, and sorted.
+  st.sampled_from([61, 61 * distinct.VALUES_PER_SLOT]),
 )
-def test_distinct_values_are_numpys(array, room):
-  found = find(array, room)
+def test_distinct_values_are_numpys(array, room, size):
+  found = find(array, room, size)
   values, inverse = np.unique(array, return_inverse=True)
   kept = min(len(values), room)
   assert found.number == len(values)
@@ -89,7 +91,7 @@ def test_distinct_equals_plain_in_values_and_gradients(name):
 
 def test_batches_with_and_without_room_were_tried():
   numbers = [
-    int(distinct.distinct(batch(v).categorical[..., 1], 32).number)
+    int(distinct.distinct(batch(v).categorical[..., 1], 32, 200).number)
     for v in VARIETIES
   ]
   assert min(numbers) == 1
