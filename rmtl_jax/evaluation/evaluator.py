@@ -96,7 +96,8 @@ def evaluate(
     record |= extra[k]
     if of[k] != kinds.BINARY:
       record['deciles'] = [
-        a / b if b else None for a, b, _ in regression.deciles(y, p)
+        a / b if b else None
+        for a, b, _ in regression.deciles(y, p, weights=rows.weight)
       ]
     results[task] = record
   if selection is not None:
