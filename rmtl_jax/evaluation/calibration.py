@@ -1,8 +1,8 @@
 """Calibration maps from a model's predictions to calibrated ones.
 
 Each task has a map, which is fitted on validation rows and saved as JSON beside
-a run's metrics: `from_json(record).apply(predictions)`. All keep the order of
-the rows. Those of numbers are in power.py.
+a run's metrics: `from_json(record).apply(predictions)`. That of numbers is in
+power.py.
 """
 
 from __future__ import annotations
