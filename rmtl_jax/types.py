@@ -204,6 +204,7 @@ class FeatureSpec:
       to imply another.
     sampling: how the log was sampled, or None.
     only_after: names of the tasks that are judged on the positives of another.
+    propensities: names of the tasks with logged propensities.
     pretrained: fields with vectors that were learnt elsewhere.
     derived: numbers that can be made of binned fields (data/binned.py).
   """
@@ -228,6 +229,7 @@ class FeatureSpec:
   parents: tuple[int | None, ...] = ()
   sampling: Sampling | None = None
   only_after: tuple[str, ...] = ()
+  propensities: tuple[str, ...] = ()
   pretrained: tuple[Pretrained, ...] = ()
   derived: tuple[Derived, ...] = ()
 

@@ -99,6 +99,13 @@ def test_metrics_have_the_promised_keys(trained):
   assert record['versions']['jax'] and record['device']
 
 
+def test_a_network_that_reads_numbers_alone_is_saved(tmp_path, data_dir):
+  ignored = {'network.ignore': 'user+item+tags', 'critic.max_passes': 1}
+  config = config_values.with_settings(CONFIG, ignored)
+  record = run.train(config, tmp_path, data_dir, live=QUIET)
+  assert record['stages']['pretrain']['click']['auc'] > 0.5
+
+
 def test_tensorboard_shows_scalars_histograms_and_the_config(trained):
   path, record = trained
   values = {value.tag: value for value, _ in test_writers.plotted(path)}

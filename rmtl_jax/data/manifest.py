@@ -272,6 +272,7 @@ class Manifest:
       parents=self._parents(),
       sampling=sampling(self.tasks),
       only_after=tuple(t.name for t in self.tasks if t.only_after),
+      propensities=tuple(t.name for t in self.tasks if t.propensity),
       pretrained=tuple(
         types.Pretrained(i, f.name, vectors['width'], vectors['trained'])
         for i, f in enumerate(categorical)

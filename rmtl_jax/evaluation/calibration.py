@@ -1,7 +1,8 @@
-"""Calibration maps from a model's probabilities to calibrated ones.
+"""Calibration maps from a model's predictions to calibrated ones.
 
 Each task has a map, which is fitted on validation rows and saved as JSON beside
-a run's metrics: `from_json(record).apply(probabilities)`.
+a run's metrics: `from_json(record).apply(predictions)`. That of numbers is in
+power.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmtl_jax import types
-from rmtl_jax.evaluation import metrics
+from rmtl_jax.evaluation import metrics, power
 
 # How strongly `fit_platt` holds its map to the identity: rows per logit, and
 # the logits from which on the pull hardly grows. Measured on small logs; see
@@ -80,7 +81,7 @@ class Isotonic:
     }
 
 
-Calibration = Platt | Isotonic
+Calibration = Platt | Isotonic | power.Power
 
 
 def from_json(record: Any, path: str = 'calibration') -> Calibration:
@@ -109,12 +110,17 @@ def from_json(record: Any, path: str = 'calibration') -> Calibration:
       )
       if _is_rising(isotonic):
         return isotonic
+    elif record.get('kind') == 'power':
+      raised = power.Power(float(record['exponent']), float(record['factor']))
+      if raised.is_rising:
+        return raised
   except (KeyError, TypeError, ValueError, OverflowError):
     pass
   raise types.InputError(
     f'{path}: {dict(record)!r:.80} is no calibration, expected kind "platt"'
-    ' with finite slope and intercept, or "isotonic" with as many rising'
-    ' probabilities as values in [0, 1]'
+    ' with finite slope and intercept, "isotonic" with as many rising'
+    ' probabilities as values in [0, 1], or "power" with a finite exponent and'
+    ' factor above 0'
   )
 
 

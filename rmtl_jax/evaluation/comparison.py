@@ -54,7 +54,8 @@ def differences(
     only) and `p_holm` (`p` after Holm over all records). The p-values are None
     below MIN_PAIRS pairs, the other entries where they are undefined.
   """
-  values = _values(runs, tasks)
+  names = {task: metrics.compared(_kind(runs, task)) for task in tasks}
+  values = _values(runs, names)
   rarer = _rarer_sessions(runs, tasks)
   records = [
     _difference(
@@ -68,7 +69,7 @@ def differences(
     for m in methods
     for c in m['controls']
     for k, task in enumerate(tasks)
-    for metric in metrics.compared(_kind(runs, task))
+    for metric in names[task]
   ]
   # Holm over every test of the comparison, all metrics and tasks included:
   # correcting within one table would let a large comparison find gains by luck.
@@ -80,13 +81,18 @@ def differences(
 
 
 def _values(
-  runs: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+  runs: Sequence[Mapping[str, Any]], names: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str, str], dict[int, float]]:
-  """Maps (method, task, metric) to {seed: value}, of defined values."""
+  """Maps (method, task, metric) to {seed: value}, of defined values.
+
+  Args:
+    runs: as for `differences`.
+    names: of the metrics, by task.
+  """
   values: dict[tuple[str, str, str], dict[int, float]] = {}
   for run in runs:
-    for task in tasks:
-      for metric in metrics.compared(_kind(runs, task)):
+    for task, of_task in names.items():
+      for metric in of_task:
         value = run['metrics'][task].get(metric)
         if value is not None and math.isfinite(value):
           by_seed = values.setdefault((run['method'], task, metric), {})
@@ -277,9 +283,11 @@ def summarise(
     tasks: K names.
 
   Returns:
-    A record per method, task and metric; see `mean_and_error`.
+    A record per method, task and metric that is tested, and those by inverse
+    propensities, where the log has them; see `mean_and_error`.
   """
-  values = _values(runs, tasks)
+  shown = {task: _shown(runs, task) for task in tasks}
+  values = _values(runs, shown)
   return [
     {
       'method': name,
@@ -289,8 +297,15 @@ def summarise(
     }
     for name in names
     for task in tasks
-    for metric in metrics.compared(_kind(runs, task))
+    for metric in shown[task]
   ]
+
+
+def _shown(runs: Sequence[Mapping[str, Any]], task: str) -> tuple[str, ...]:
+  """Names of a task's metrics in tables; all runs share the data."""
+  found = runs[0]['metrics'][task] if runs else {}
+  inverse = [one.name for one in metrics.INVERSE if one.name in found]
+  return *metrics.compared(_kind(runs, task)), *inverse
 
 
 def mean_and_error(values: Sequence[float | None]) -> Record:

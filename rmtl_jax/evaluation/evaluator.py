@@ -96,7 +96,8 @@ def evaluate(
     record |= extra[k]
     if of[k] != kinds.BINARY:
       record['deciles'] = [
-        a / b if b else None for a, b, _ in regression.deciles(y, p)
+        a / b if b else None
+        for a, b, _ in regression.deciles(y, p, weights=rows.weight)
       ]
     results[task] = record
   if selection is not None:
@@ -317,6 +318,7 @@ def monitored_sum(
   tasks: Sequence[str],
   config: config_lib.EvaluationConfig,
   weights: np.ndarray | None = None,
+  selection: propensities.Seen | None = None,
 ) -> float:
   """The weighted sum of metrics that a monitor with terms is.
 
@@ -329,16 +331,29 @@ def monitored_sum(
     tasks: K names.
     config: what groups are.
     weights: as for `evaluate`.
+    selection: as for `evaluate`, where a term has inverse propensities.
 
   Returns:
     The sum; NaN where a metric is undefined on these rows.
   """
   every, total = rows_of(session, user, config), 0.0
+  inverse = {one.name: one for one in metrics.INVERSE}
   for task, metric, factor in what.terms:
     k = list(tasks).index(task)
     y, p, rows = labels[:, k], predictions[:, k], every
-    if weights is not None:
-      seen, rows = observed(session, user, config, weights[:, k])
+    own = None if weights is None else weights[:, k]
+    if metric in inverse:
+      is_binary = kinds.BINARY in inverse[metric].kinds
+      found = None
+      if selection is not None:
+        found = propensities.of_task(
+          k, predictions, labels, is_binary, selection, weights
+        )
+      if found is None:
+        return math.nan
+      (p, own), metric = found, metric.removeprefix('ips_')
+    if own is not None:
+      seen, rows = observed(session, user, config, own)
       y, p = y[seen], p[seen]
     total += factor * metrics.RECORDS[metric].function(y, p, rows)
   return total if math.isfinite(total) else math.nan

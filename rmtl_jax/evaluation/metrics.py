@@ -584,9 +584,10 @@ def register_metric(
   )
 
 
-def of_kind(kind: str) -> list[Metric]:
-  """The metrics of tasks of a kind."""
-  return [one for one in RECORDS.values() if kind in one.kinds]
+def of_kind(kind: str, inverse: bool = False) -> list[Metric]:
+  """The metrics of tasks of a kind, if asked for with INVERSE's."""
+  every = (*RECORDS.values(), *(INVERSE if inverse else ()))
+  return [one for one in every if kind in one.kinds]
 
 
 def compared(kind: str = kinds.BINARY) -> tuple[str, ...]:
@@ -631,6 +632,6 @@ def known(values: Iterable[str], compared: bool) -> list[Metric]:
 
 def describe(name: str) -> Metric:
   """The record of a metric; one that is not registered here stays a name."""
-  return RECORDS.get(name) or Metric(
-    name, name, lambda *_: float('nan'), compared=True
-  )
+  undefined = Metric(name, name, lambda *_: float('nan'), compared=True)
+  inverse = (one for one in INVERSE if one.name == name)
+  return RECORDS.get(name) or next(inverse, undefined)

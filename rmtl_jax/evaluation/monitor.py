@@ -104,7 +104,10 @@ def of(name: str) -> Monitor:
 
 
 def check(
-  name: str, tasks: Sequence[str], losses: Sequence[types.TaskLoss] = ()
+  name: str,
+  tasks: Sequence[str],
+  losses: Sequence[types.TaskLoss] = (),
+  inverse: Sequence[str] = (),
 ) -> None:
   """Checks a setting against the data's tasks.
 
@@ -112,6 +115,7 @@ def check(
     name: a value of evaluation.monitor.
     tasks: K names.
     losses: K of them; () if all tasks are binary.
+    inverse: tasks that have metrics with inverse propensities.
 
   Raises:
     types.InputError: no such task or metric, or a weight with the sign by which
@@ -124,13 +128,13 @@ def check(
         f' data ({", ".join(tasks)})'
       )
     kind = losses[list(tasks).index(task)].kind if losses else kinds.BINARY
-    known = [n for n, one in metrics.RECORDS.items() if kind in one.kinds]
+    known = {one.name: one for one in metrics.of_kind(kind, task in inverse)}
     if metric not in known:
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}:'
-        f' {registry.not_one_of(metric, known)}'
+        f' {registry.not_one_of(metric, list(known))}'
       )
-    better = metrics.RECORDS[metric].better
+    better = known[metric].better
     if better != ('higher' if weight > 0.0 else 'lower'):
       raise types.InputError(
         f'evaluation.monitor: {task}.{metric}={weight:g}: '

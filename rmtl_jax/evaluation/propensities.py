@@ -39,6 +39,13 @@ class Seen(NamedTuple):
   predicted: bool = False
 
 
+def logged(
+  propensity: np.ndarray | None, parents: Sequence[int | None]
+) -> Seen | None:
+  """What the log says alone, the same for every model; None: nothing."""
+  return None if propensity is None else Seen(propensity, parents)
+
+
 class Weighted(NamedTuple):
   """The P tasks with propensities, each over the rows where it is seen.
 
@@ -89,22 +96,49 @@ def weighted(
   types.check_same_shape(labels, predictions)
   places: list[int] = []
   rates, found = [], []
-  for k, parent in enumerate(seen.parents):
-    propensity = _propensity(k, predictions, seen)
-    if propensity is None:
-      continue
-    rate = predictions[:, k].astype(np.float64)
-    own = np.ones(len(labels)) if weights is None else weights[:, k]
-    if parent is not None:
-      rate = rate / np.maximum(predictions[:, parent], _TINY)
-      own = own * (labels[:, parent] == 1)
-    places.append(k)
-    rates.append(np.minimum(rate, 1.0) if is_binary[k] else rate)
-    found.append(own / propensity)
+  for k in range(len(seen.parents)):
+    one = of_task(k, predictions, labels, is_binary[k], seen, weights)
+    if one is not None:
+      places.append(k)
+      rates.append(one[0])
+      found.append(one[1])
   shape = len(places), len(labels)
   return Weighted(
     places, np.reshape(rates, shape).T, np.reshape(found, shape).T
   )
+
+
+def of_task(
+  k: int,
+  predictions: np.ndarray,
+  labels: np.ndarray,
+  is_binary: bool,
+  seen: Seen,
+  weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray] | None:
+  """Rates and weights of one task, f64[R] each, as `weighted` has them.
+
+  Args:
+    k: the task's place.
+    predictions: as for `weighted`.
+    labels: as for `weighted`.
+    is_binary: of this task.
+    seen: parents and propensities.
+    weights: as for `weighted`.
+
+  Returns:
+    None for a task without propensities.
+  """
+  propensity = _propensity(k, predictions, seen)
+  if propensity is None:
+    return None
+  parent = seen.parents[k]
+  rate = predictions[:, k].astype(np.float64)
+  own = np.ones(len(labels)) if weights is None else weights[:, k]
+  if parent is not None:
+    rate = rate / np.maximum(predictions[:, parent], _TINY)
+    own = own * (labels[:, parent] == 1)
+  return np.minimum(rate, 1.0) if is_binary else rate, own / propensity
 
 
 def _propensity(

@@ -69,7 +69,9 @@ def init_rows(
 ) -> jax.Array:
   """Random values, f32[rows, width], row 0 of every field zero.
 
-  Zero rows follow, up to a multiple of `table_multiple`; nothing reads them.
+  Zero rows follow, up to a multiple of `table_multiple`; nothing reads them. A
+  network that reads no category has such rows alone: checkpoints hold no array
+  without numbers.
 
   Args:
     key: of the draw.
@@ -81,7 +83,9 @@ def init_rows(
   starts = offsets(spec)
   table = draws.draw(draw, key, (int(starts[-1]), width))
   table = table.at[np.unique(starts[:-1])].set(0.0)
-  return jnp.pad(table, ((0, -table.shape[0] % config.table_multiple), (0, 0)))
+  rows = max(table.shape[0], 1)
+  rows += -rows % config.table_multiple
+  return jnp.pad(table, ((0, rows - table.shape[0]), (0, 0)))
 
 
 def of_categories(

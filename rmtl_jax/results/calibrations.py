@@ -11,7 +11,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import calibration
+from rmtl_jax.evaluation import calibration, power
 from rmtl_jax.results import summary
 from rmtl_jax.runtime import workdir
 
@@ -78,7 +78,7 @@ def fit(
   tasks: tuple[str, ...],
   method: str,
 ) -> Maps:
-  """Fits a map per stage and binary task.
+  """Fits a map per stage and task, of binary ones and of numbers from 0 on.
 
   Args:
     stages: names.
@@ -89,27 +89,38 @@ def fit(
   """
   if method == 'none':
     return {}
-  fit_one = calibration.FITS[method]
   losses, maps = validation.losses, Maps()
   weights = columns_lib.metric_weight(validation)
-  binary = {
-    task: k
+  fits = {
+    task: (k, fit_one)
     for k, task in enumerate(tasks)
-    if not losses or losses[k].kind == kinds.BINARY
+    if (fit_one := _fit_of(losses[k] if losses else None, method))
   }
-  if not binary:
+  if not fits:
     return {}
   for stage in stages:
-    probabilities = predict(stage)
+    predictions = predict(stage)
     maps[stage] = {
       task: fit_one(
         validation.labels[:, k],
-        probabilities[:, k],
+        predictions[:, k],
         None if weights is None else weights[:, k],
       )
-      for task, k in binary.items()
+      for task, (k, fit_one) in fits.items()
     }
   return maps
+
+
+def _fit_of(
+  loss: types.TaskLoss | None, method: str
+) -> Callable[..., calibration.Calibration] | None:
+  """What fits a task's map; None: it has none, as numbers of either sign."""
+  if loss is None or loss.kind == kinds.BINARY:
+    return calibration.FITS[method]
+  is_number = loss.kind == kinds.REGRESSION
+  if is_number and kinds.LOSSES.find(loss.name).labels != 'any':
+    return power.fit
+  return None
 
 
 def evaluate(

@@ -297,33 +297,42 @@ def _reliability(
   maps = calibrations.of_record(metrics, where).get(stage, {})
   config, points = run.config.evaluation, {}
   for k, task in enumerate(run.manifest.task_names):
-    if not run.manifest.tasks[k].is_binary:
-      points[task] = {
-        'raw': _decile_points(test.host.labels[:, k], predictions[:, k])
-      }
-      continue
+    of = _reliability_points if run.manifest.tasks[k].is_binary else _deciles
+    own = None if weights is None else weights[:, k]
     versions = {'raw': predictions[:, k]}
     if task in maps:
       versions['calibrated'] = maps[task].apply(predictions[:, k])
     points[task] = {
-      name: [
-        point._asdict()
-        for point in reliability.reliability(
-          test.host.labels[:, k],
-          values,
-          config.calibration_bins,
-          config.confidence,
-          None if weights is None else weights[:, k],
-        )
-      ]
+      name: of(test.host.labels[:, k], values, own, config)
       for name, values in versions.items()
     }
   return {'stage': stage, 'points': points}
 
 
-def _decile_points(labels: np.ndarray, values: np.ndarray) -> list[Record]:
+def _reliability_points(
+  labels: np.ndarray,
+  values: np.ndarray,
+  weights: np.ndarray | None,
+  config: config_lib.EvaluationConfig,
+) -> list[Record]:
+  """Points of a calibration curve of a binary task."""
+  bins, confidence = config.calibration_bins, config.confidence
+  found = reliability.reliability(labels, values, bins, confidence, weights)
+  return [point._asdict() for point in found]
+
+
+def _deciles(
+  labels: np.ndarray,
+  values: np.ndarray,
+  weights: np.ndarray | None,
+  config: config_lib.EvaluationConfig,
+) -> list[Record]:
   """Points of a calibration curve of a task that is not binary."""
-  found = regression.deciles(labels, values)
+  del config
+  if weights is not None:
+    seen = weights > 0.0
+    labels, values, weights = labels[seen], values[seen], weights[seen]
+  found = regression.deciles(labels, values, weights=weights)
   return [
     {'predicted': p, 'actual': y, 'rows': n, 'low': y, 'high': y}
     for p, y, n in found

@@ -89,10 +89,9 @@ def _seen(
   split: columns_lib.Rows, config: config_lib.EvaluationConfig
 ) -> propensities.Seen | None:
   """How likely labels are seen, where the log says so or the model is asked."""
-  predicted = config.propensities == 'predicted'
-  if split.propensity is None and not predicted:
-    return None
-  return propensities.Seen(split.propensity, split.parents, predicted)
+  if config.propensities == 'predicted':
+    return propensities.Seen(split.propensity, split.parents, predicted=True)
+  return propensities.logged(split.propensity, split.parents)
 
 
 def rate_baseline(

@@ -13,7 +13,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import json_files, types
 from rmtl_jax.data import batches
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import evaluator
+from rmtl_jax.evaluation import evaluator, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.training import conflicts, feed, models, saved, stage, trainer
 from rmtl_jax.training import context as context_lib
@@ -561,6 +561,7 @@ def _score(
     context.tasks,
     config,
     weights,
+    propensities.logged(host.propensity, host.parents),
   )
   if not np.isfinite(found):
     raise types.InputError(

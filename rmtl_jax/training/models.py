@@ -168,7 +168,12 @@ class Models:
       self.critic(one)
       for stage in ('pretrain', 'finetune'):
         self.balancer(one, stage)
-    monitor.check(config.evaluation.monitor, self.spec.tasks, self.spec.losses)
+    monitor.check(
+      config.evaluation.monitor,
+      self.spec.tasks,
+      self.spec.losses,
+      self.spec.propensities,
+    )
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""

@@ -7,7 +7,10 @@ import pytest
 
 import rmtl_jax
 from rmtl_jax import cli
+from rmtl_jax import config as config_lib
+from rmtl_jax.config import values as config_values
 from rmtl_jax.report import tables
+from rmtl_jax.report.comparison import formats
 from tests.library import small
 
 
@@ -85,3 +88,30 @@ def test_predicted_ones_are_asked_for_by_a_flag(fitted, capfd):
   )
   assert found['like'].pop('ips_logloss') > 0
   assert found['buy'] == trained['buy'] and found['click'] == trained['click']
+
+
+def test_a_comparison_shows_and_stops_on_them(fitted, tmp_path):
+  config = config_values.with_settings(
+    config_lib.Config(),
+    {
+      **small.SETTINGS,
+      'batch.lanes': 4,
+      'pretrain.max_epochs': 30,
+      'pretrain.patience': 1,
+      'evaluation.monitor': 'buy.ips_logloss=-1',
+    },
+  )
+  results = rmtl_jax.compare(
+    tmp_path, fitted.data_dir_, ('esmm', 'shared_bottom'), (0, 1), config
+  )
+  assert 'IPS AUC' in formats.text(results)
+  found = [s for s in results['summary'] if s['metric'] == 'ips_logloss']
+  assert [(s['method'], s['task'], s['n']) for s in found] == [
+    ('esmm', 'buy', 2),
+    ('shared_bottom', 'buy', 2),
+  ]
+  assert all(s['standard_error'] is not None for s in found)
+  assert 'IPS: over the rows' in (tmp_path / 'results.md').read_text()
+  header = (tmp_path / 'results.csv').read_text().splitlines()[0]
+  assert header.endswith(',ips_auc,ips_logloss')
+  assert len(results['runs'][0]['validation_score']) > 0

@@ -7,7 +7,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.evaluation import evaluator, monitor
+from rmtl_jax.evaluation import evaluator, monitor, propensities
 
 
 def test_a_gain_is_what_is_better():
@@ -68,6 +68,26 @@ def test_a_sum_of_named_metrics():
   assert monitor.of_history(history) is monitor.SCORE
 
 
+def test_a_sum_with_inverse_propensities():
+  labels = np.array([[1, 1], [1, 0], [0, 0]])
+  predictions = np.array([[0.5, 0.4], [0.2, 0.1], [0.5, 0.1]])
+  config = config_lib.EvaluationConfig()
+  seen = propensities.Seen(np.array([[0, 0.1], [0, 1.0], [0, 0.3]]), (None, 0))
+  what = monitor.of('buy.ips_logloss=-2,click.auc=1')
+
+  def value(selection):
+    session = np.zeros(3, np.int64)
+    return evaluator.monitored_sum(
+      what, predictions, labels, session, None, TASKS, config, None, selection
+    )
+
+  # Of the clicked rows: rates 4/5 and 1/2, weights 10 and 1.
+  loss = -(10 * math.log(0.8) + math.log(0.5)) / 11
+  assert value(seen) == pytest.approx(0.25 - 2 * loss)
+  assert math.isnan(value(None))
+  monitor.check(what.name, TASKS, inverse=('buy',))
+
+
 @pytest.mark.parametrize(
   ('text', 'what'),
   [
@@ -79,6 +99,7 @@ def test_a_sum_of_named_metrics():
     ('clik.auc=1', "'clik' is not a task of these data (click, buy)"),
     ('click.acu=1', "'acu' is not one of auc"),
     ('click.logloss=1', 'better is lower, expected the other sign'),
+    ('click.ips_auc=1', "'ips_auc' is not one of auc"),
     ('click.predicted_over_actual=1', 'neither more nor less of it is better'),
   ],
 )

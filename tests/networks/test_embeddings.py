@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rmtl_jax import types
-from rmtl_jax.networks import embeddings
+from rmtl_jax.networks import embeddings, functional, registry
+from tests.networks import small
 
 
 def test_fields_lie_below_each_other_in_one_table():
@@ -20,3 +25,24 @@ def test_a_multi_valued_field_is_the_mean_of_its_used_slots():
     [[1.0], [3.0], [10 / 3], [0.0]],
     rtol=1e-6,
   )
+
+
+@pytest.mark.parametrize('multiple', [1, 4])
+def test_a_table_without_categories_has_rows_that_nothing_reads(multiple):
+  config = dataclasses.replace(small.CONFIG, table_multiple=multiple)
+  spec = types.FeatureSpec((), (), 2, 1)
+  table = embeddings.init_table(jax.random.key(0), spec, config)
+  np.testing.assert_array_equal(table, np.zeros((multiple, 3)))
+
+
+@pytest.mark.parametrize(
+  'backbone',
+  # A domain is a category.
+  [n for n, one in registry.BACKBONES.items() if not one.needs_domain],
+)
+def test_no_parameter_of_a_network_of_numbers_is_empty(backbone):
+  """Checkpoints can't hold an array without numbers."""
+  spec = types.FeatureSpec((), (), 2, 2)
+  network = functional.make_actor(spec, backbone, small.CONFIG)
+  for leaf in jax.tree.leaves(network.init(jax.random.key(0))):
+    assert leaf.size

@@ -100,6 +100,7 @@ def test_models_that_predict_the_same_are_evaluated_once(monkeypatch):
     sample_weight=None,
     sampling=None,
     propensity=None,
+    parents=(),
     labels=None,
     session=None,
     user=None,

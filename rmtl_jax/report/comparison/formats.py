@@ -40,6 +40,10 @@ epoch of stage 3 that was kept (0: the pre-trained model)."""
 METRICS = """\
 Mean ± standard error over seeds. The errors of two rows do not tell whether
 they differ: seeds are paired, see the differences below."""
+INVERSE = """\
+IPS: over the rows where the label is seen, each weighed by the inverse of the
+logged probability of that, so that figures are of all rows. They are not
+tested."""
 # The columns whose cells are set as code.
 CODE = ('method', 'minus', 'critic')
 
@@ -76,7 +80,8 @@ def runs_csv(results: Mapping[str, Any]) -> str:
   """Renders results.csv, one line per run and task."""
   buffer = io.StringIO()
   writer = csv.writer(buffer, lineterminator='\n')
-  names = metrics_lib.RECORDS.names()
+  names = [*metrics_lib.RECORDS.names()]
+  names += [one.name for one in comparison_tables.inverse(results)]
   writer.writerow(
     ['method', 'seed', 'learning_rate', 'best_epoch', 'task', *names]
   )
@@ -109,14 +114,16 @@ def _warnings(results: Mapping[str, Any]) -> list[str]:
 
 
 def _metrics(results: Mapping[str, Any]) -> list[str]:
-  blocks = [
-    '## Metrics',
-    METRICS,
-  ]
+  blocks = ['## Metrics', *about_metrics(results)]
   for task in results['tasks']:
     table = comparison_tables.metrics(results, task)
     blocks += [f'### {plain.markdown(task)}', _table(table)]
   return blocks
+
+
+def about_metrics(results: Mapping[str, Any]) -> list[str]:
+  """Explains the tables of metrics."""
+  return [METRICS, *([INVERSE] if comparison_tables.inverse(results) else [])]
 
 
 def _differences(results: Mapping[str, Any]) -> list[str]:

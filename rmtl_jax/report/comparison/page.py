@@ -112,7 +112,9 @@ def _data(results: Results) -> content.Section:
 
 
 def _metrics(results: Results) -> content.Section:
-  blocks: list[content.Block] = [content.Text(formats.METRICS)]
+  blocks: list[content.Block] = [
+    content.Text(text) for text in formats.about_metrics(results)
+  ]
   for task in results['tasks']:
     table = tables.metrics(results, task)
     caption = f'{task}, {results["split"]} split'

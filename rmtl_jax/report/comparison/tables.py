@@ -30,9 +30,14 @@ _CRITIC_COLUMNS = (
 
 
 def compared(results: Results) -> list[metrics_lib.Metric]:
-  """The metrics that a comparison tested."""
+  """The metrics of a comparison's tables."""
   names = dict.fromkeys(s['metric'] for s in results['summary'])
   return [metrics_lib.describe(name) for name in names]
+
+
+def inverse(results: Results) -> list[metrics_lib.Metric]:
+  """Those of them with inverse propensities, which it does not test."""
+  return [one for one in compared(results) if one in metrics_lib.INVERSE]
 
 
 def by_backbone(results: Results) -> list[Mapping[str, Any]]:

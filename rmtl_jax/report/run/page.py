@@ -26,10 +26,10 @@ _CRITICS = (
   ' collapsed critic gives constant weights, a diverged one noise.'
 )
 _CALIBRATION = (
-  'Rows in bins of nearly equal size by their probability; on the dotted line'
-  ' a probability means what it says. Bars: Wilson intervals that take rows as'
-  ' independent, so they are narrow. The calibration was fitted on the'
-  ' validation rows.'
+  'Rows in bins of nearly equal size by their prediction; on the dotted line'
+  ' a prediction means what it says. Bars, of probabilities: Wilson intervals'
+  ' that take rows as independent, so they are narrow. The calibration was'
+  ' fitted on the validation rows.'
 )
 
 

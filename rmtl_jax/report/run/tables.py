@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics as metrics_lib
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.report import models
@@ -170,18 +171,32 @@ def epochs(record: Record) -> Table:
 
 
 def calibration(record: Record) -> Table:
-  """Calibration metrics of the last stage's model, raw and calibrated."""
+  """Calibration metrics of the last stage's model, raw and calibrated.
+
+  Of numbers the decile error and the RMSE stand for calibration error and
+  logloss.
+  """
   metrics, stage = record['metrics'], record['reliability']['stage']
-  rows = []
+  rows, has_numbers = [], False
   for task in metrics['tasks']:
     for version, where in (('raw', 'stages'), ('calibrated', 'calibrated')):
       of = metrics.get(where, {}).get(stage, {}).get(task)
       if of:
-        keys = ('calibration_error', 'predicted_over_actual', 'logloss')
-        cells = [content.number(of.get(key), '.4f') for key in keys]
+        is_binary = metrics_lib.kind_of(of) == kinds.BINARY
+        found = (
+          of.get('calibration_error' if is_binary else 'decile_error'),
+          of.get('predicted_over_actual'),
+          of.get('logloss' if is_binary else 'rmse'),
+        )
+        forms = ('.4f', '.4f', '.4f' if is_binary else '.4g')
+        cells = map(content.number, found, forms)
         rows.append((task, version, *cells))
-  header = ('task', 'probabilities', 'calibration error', 'predicted / actual')
-  return Table((*header, 'logloss'), rows, 2)
+        has_numbers |= not is_binary
+  names = ['task', 'predictions', 'calibration error', 'predicted / actual']
+  names.append('logloss')
+  if has_numbers:
+    names[2], names[4] = 'calibration or decile error', 'logloss or RMSE'
+  return Table(tuple(names), rows, 2)
 
 
 def applied_weights(record: Record) -> Table:

@@ -32,7 +32,7 @@ from jax import export as jax_export
 import rmtl_jax
 from rmtl_jax import durable, extras, partial, types
 from rmtl_jax.data import reading
-from rmtl_jax.evaluation import calibration, metrics
+from rmtl_jax.evaluation import calibration, metrics, power
 from rmtl_jax.networks import functional
 from rmtl_jax.results import reference
 from rmtl_jax.runtime import writers
@@ -229,13 +229,15 @@ def _described(scorer: predictor.Predictor) -> list[dict[str, Any]]:
 def _calibration(
   maps: Mapping[str, calibration.Calibration], tasks: tuple[str, ...]
 ) -> Callable[[jax.Array], jax.Array]:
-  """The calibration of probabilities f32[..., K] as a JAX function."""
+  """The calibration of predictions f32[..., K] as a JAX function."""
 
-  def apply(probabilities: jax.Array) -> jax.Array:
+  def apply(predictions: jax.Array) -> jax.Array:
     columns = []
     for k, task in enumerate(tasks):
-      p, fitted = probabilities[..., k], maps.get(task)
-      if isinstance(fitted, calibration.Isotonic):
+      p, fitted = predictions[..., k], maps.get(task)
+      if isinstance(fitted, power.Power):
+        p = fitted.factor * p**fitted.exponent
+      elif isinstance(fitted, calibration.Isotonic):
         points = jnp.array(fitted.probabilities, jnp.float32)
         p = jnp.interp(p, points, jnp.array(fitted.values, jnp.float32))
       elif fitted is not None and fitted != calibration.Platt():
@@ -246,7 +248,7 @@ def _calibration(
       columns.append(p)
     return jnp.stack(columns, axis=-1)
 
-  return apply if maps else lambda probabilities: probabilities
+  return apply if maps else lambda predictions: predictions
 
 
 def _write_parameters(

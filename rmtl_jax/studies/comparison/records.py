@@ -12,7 +12,7 @@ import numpy as np
 from rmtl_jax import config as config_lib
 from rmtl_jax.config import kinds
 from rmtl_jax.data import columns as columns_lib
-from rmtl_jax.evaluation import evaluator, intervals
+from rmtl_jax.evaluation import evaluator, intervals, propensities
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.results import ensemble, summary
 from rmtl_jax.training import actor_stage, critic_stage
@@ -171,6 +171,7 @@ def _test_metrics(
       context.config.seed,
       host.losses,
       weights,
+      propensities.logged(host.propensity, host.parents),
     ),
     # A draw of one class has no AUC: None, because JSON has no NaN.
     'replicates': {
@@ -238,6 +239,9 @@ def _halves(context: context_lib.Context, params: Any) -> list[float | None]:
           context.tasks,
           context.config.evaluation,
           own,
+          None
+          if host.propensity is None
+          else propensities.logged(host.propensity[half], host.parents),
         )
       ]
     elif monitor == monitor_lib.AUC:

@@ -1,0 +1,223 @@
+"""The training loop of two checkouts, in turn: whether a change made it slower.
+
+    git worktree add /tmp/before 05d061d
+    python -m benchmarks.commits --before=/tmp/before \
+      --output=benchmarks/results/commits.json
+
+One process per checkout compiles stage 1's loop of benchmarks/workload.py's
+log, two binary tasks, and waits. Then they take turns: a dispatch of the one, a
+dispatch of the other, and again, so that a busy machine slows both. Figures are
+medians of the dispatches, ratios those of pairs, after over before, with the
+least and the most of them. CPU seconds, of all threads of a process, depend
+less on the load. Interpreter and packages are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from benchmarks import machine, workload
+from rmtl_jax import config as config_lib
+from rmtl_jax.training import actor_stage, feed
+
+# Settings of the network, lanes of a batch, and steps of a dispatch.
+SIZES: dict[str, tuple[Mapping[str, Any], int, int]] = {
+  'paper': ({}, 32, 4),
+  'small': (
+    {'embedding_dim': 16, 'bottom_units': (64, 32), 'tower_units': (32,)},
+    8,
+    64,
+  ),
+}
+Times = tuple[float, float]
+CLOCKS = ('wall', 'cpu')
+
+
+def dispatch_of(backbone: str, size: str) -> Callable[[], Any]:
+  """Some steps of stage 1, which go on where the last call ended."""
+  changes, lanes, steps = SIZES[size]
+  config = config_lib.Config(backbone=backbone)
+  config = dataclasses.replace(
+    config,
+    batch=dataclasses.replace(config.batch, lanes=lanes),
+    network=dataclasses.replace(config.network, **changes),
+  )
+  context = workload.context(workload.Workload(rows=60_000), config)
+  arm = actor_stage.pretrain(context).arms['pretrain']
+  slots, count = feed.chunks(context.epoch('pretrain', 1).plan, steps)[0]
+  slots, key = jax.device_put(slots), context.key('pretrain')
+  current = [arm.state]
+
+  def dispatch():
+    current[0], _ = arm.program.loop(
+      current[0], context.train.device, (), slots, np.int32(count), key
+    )
+    return current[0]
+
+  return dispatch
+
+
+def work(backbone: str, size: str) -> None:
+  """Answers every line with the seconds of a dispatch, by both clocks."""
+  dispatch = dispatch_of(backbone, size)
+  jax.block_until_ready(dispatch())
+  print(json.dumps(config_lib.__file__), flush=True)
+  for _ in sys.stdin:
+    wall, cpu = time.perf_counter(), time.process_time()
+    jax.block_until_ready(dispatch())
+    taken = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps(taken), flush=True)
+
+
+class Worker:
+  """A process that runs `work` on a checkout's package."""
+
+  def __init__(self, checkout: pathlib.Path, backbone: str, size: str):
+    """Waits until it has compiled.
+
+    Args:
+      checkout: where `rmtl_jax` and `benchmarks` are.
+      backbone: of the network.
+      size: of SIZES.
+    """
+    self._process = subprocess.Popen(
+      [sys.executable, __file__, f'--work={backbone},{size}'],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      cwd=checkout,
+      # Before the folder of this file, and before what is installed.
+      env={**os.environ, 'PYTHONPATH': str(checkout)},
+    )
+    package = pathlib.Path(self._read())
+    if checkout not in package.parents:
+      raise RuntimeError(f'{package} is not of {checkout}')
+
+  def _read(self) -> Any:
+    assert self._process.stdout is not None
+    line = self._process.stdout.readline()
+    if not line:
+      raise RuntimeError(f'{self._process.args} ended')
+    return json.loads(line)
+
+  def __call__(self) -> Times:
+    """Seconds of one dispatch, by the clock and of the CPUs."""
+    assert self._process.stdin is not None
+    self._process.stdin.write('\n')
+    self._process.stdin.flush()
+    return self._read()
+
+  def close(self) -> None:
+    """Ends the process."""
+    assert self._process.stdin is not None
+    self._process.stdin.close()
+    self._process.wait()
+
+
+def compared(
+  before: Sequence[Times], after: Sequence[Times]
+) -> dict[str, float]:
+  """Milliseconds of a dispatch, and ratios of pairs, after over before.
+
+  >>> compared([(0.1, 0.2), (0.4, 0.2)], [(0.2, 0.1), (0.4, 0.4)])['wall']
+  1.5
+
+  Args:
+    before: wall and CPU seconds of the dispatches.
+    after: the same, of the other checkout, in the order of their turns.
+  """
+  found: dict[str, float] = {}
+  for i, clock in enumerate(CLOCKS):
+    old, new = ([1e3 * one[i] for one in times] for times in (before, after))
+    ratios = [b / a for a, b in zip(old, new, strict=True)]
+    found |= {
+      f'{clock} ms before': statistics.median(old),
+      f'{clock} ms after': statistics.median(new),
+      clock: statistics.median(ratios),
+      f'{clock} least': min(ratios),
+      f'{clock} most': max(ratios),
+    }
+  return found
+
+
+def measure(
+  checkouts: Sequence[pathlib.Path], backbone: str, size: str, pairs: int
+) -> dict[str, Any]:
+  """One backbone of one size; pairs begin with the one and with the other."""
+  workers = [Worker(checkout, backbone, size) for checkout in checkouts]
+  times: list[list[Times]] = [[], []]
+  try:
+    for pair in range(pairs):
+      for place in (0, 1) if pair % 2 else (1, 0):
+        times[place].append(workers[place]())
+  finally:
+    for worker in workers:
+      worker.close()
+  return {
+    'backbone': backbone,
+    'size': size,
+    'load': os.getloadavg()[0],
+    **compared(*times),
+  }
+
+
+def main(argv: list[str]) -> None:
+  """Prints the table, writes the file."""
+  del argv
+  if flags.FLAGS.work:
+    work(*flags.FLAGS.work)
+    return
+  own = pathlib.Path(__file__).resolve().parents[1]
+  checkouts = pathlib.Path(flags.FLAGS.before).resolve(), own
+  rows = []
+  for size in flags.FLAGS.sizes:
+    for backbone in flags.FLAGS.backbones:
+      rows.append(measure(checkouts, backbone, size, flags.FLAGS.pairs))
+      print(f'{backbone}, {size} done', flush=True)
+  print(machine.table(rows))
+  commits = [
+    subprocess.check_output(
+      ['git', '-C', checkout, 'rev-parse', 'HEAD'], text=True
+    ).strip()
+    for checkout in checkouts
+  ]
+  machine.write(
+    flags.FLAGS.output,
+    {
+      'benchmark': 'commits',
+      'before': commits[0],
+      'after': commits[1],
+      'pairs': flags.FLAGS.pairs,
+      'figures': rows,
+    },
+  )
+
+
+def define_flags() -> None:
+  """Flags of the command."""
+  flags.DEFINE_string('before', '', 'The other checkout.')
+  flags.DEFINE_list(
+    'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple'], 'Comma-separated.'
+  )
+  flags.DEFINE_list('sizes', list(SIZES), 'Comma-separated.')
+  flags.DEFINE_integer('pairs', 15, 'Of dispatches.')
+  flags.DEFINE_string('output', '', 'JSON file; none if empty.')
+  flags.DEFINE_list('work', [], 'For its own processes: backbone and size.')
+
+
+if __name__ == '__main__':
+  define_flags()
+  app.run(main)

@@ -1,0 +1,141 @@
+"""The calibration map of numbers from 0 on: a power, times a number."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import optimize, special
+
+from rmtl_jax import types
+
+# How strongly `fit` holds its map to the identity: rows per deviation, and the
+# distance from which on the pull hardly grows. Those of Platt's map.
+STRENGTH, REACH = 200.0, 0.03
+# Logarithms that are closer together than this are equal.
+_LEAST_DEVIATION = 1e-9
+# The least exponent: one of 0 would lose the order of the rows.
+_LEAST_EXPONENT = 0.01
+# Predictions below this share of their mean count as that.
+_LEAST_SHARE = 1e-12
+# Logarithms above this overflow.
+_LARGEST = 500.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Power:
+  """factor p^exponent: Platt scaling on the logarithm, of numbers from 0 on.
+
+  Attributes:
+    exponent: above 0, which keeps the order of rows and so XAUC.
+    factor: above 0.
+  """
+
+  exponent: float = 1.0
+  factor: float = 1.0
+
+  @property
+  def is_rising(self) -> bool:
+    """Whether it is a map."""
+    both = np.array([self.exponent, self.factor])
+    return bool(np.all(np.isfinite(both) & (both > 0.0)))
+
+  def apply(self, predictions: np.ndarray) -> np.ndarray:
+    """Calibrated predictions, f64[...], of any shape of predictions."""
+    p = np.asarray(predictions, np.float64)
+    return p if self == Power() else self.factor * p**self.exponent
+
+  def to_json(self) -> dict[str, Any]:
+    """What `calibration.from_json` reads."""
+    return {'kind': 'power', **dataclasses.asdict(self)}
+
+
+class _Rows(NamedTuple):
+  """Rows that count, f64[R] each.
+
+  Attributes:
+    y: labels.
+    z: logarithms of predictions.
+    away: their distance from their mean, in deviations; 0 if all are equal.
+    w: weights above 0.
+  """
+
+  y: np.ndarray
+  z: np.ndarray
+  away: np.ndarray
+  w: np.ndarray
+
+  def deviance(self, at: np.ndarray) -> tuple[float, np.ndarray]:
+    """Half of Poisson's deviance of z + u away + v, and its slopes by z.
+
+    Args:
+      at: u and v.
+    """
+    new = self.z + at[0] * self.away + at[1]
+    r = np.exp(np.minimum(new, _LARGEST))
+    losses = special.xlogy(self.y, self.y) - self.y + r - self.y * new
+    return float(np.sum(self.w * losses)), self.w * (r - self.y)
+
+
+def fit(
+  labels: np.ndarray,
+  predictions: np.ndarray,
+  weights: np.ndarray | None = None,
+) -> Power:
+  """Fits exponent and factor by Poisson's deviance, held towards the identity.
+
+  Poisson's deviance is least at the labels' mean, whatever their distribution,
+  and large labels do not rule it. The rows' sum is divided by their mean
+  deviance, as of quasi-likelihoods (Wedderburn, Biometrika 1974), so that the
+  label's unit does not count; to it comes the pull that
+  `calibration.fit_platt` has, with logarithms in place of logits.
+
+  Args:
+    labels: [R] >= 0.
+    predictions: [R] > 0, the model's.
+    weights: [R] >= 0, or None; one of 2 is the row twice.
+
+  Returns:
+    A map whose deviance on these rows is never above the model's own; the
+    identity where there is no row, or no label above 0.
+  """
+  types.check_ranks((1, 1), labels, predictions)
+  types.check_same_shape(labels, predictions)
+  w = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+  seen = w > 0.0
+  y, p, w = labels[seen].astype(np.float64), predictions[seen], w[seen]
+  if not y.any():
+    return Power()
+  p = np.maximum(p.astype(np.float64), _LEAST_SHARE * float(np.mean(p)))
+  z = np.log(p)
+  center = float(np.average(z, weights=w))
+  scale = float(np.average((z - center) ** 2, weights=w)) ** 0.5
+  if scale < _LEAST_DEVIATION:
+    scale = np.inf  # a factor alone
+  rows = _Rows(y, z, (z - center) / scale, w)
+  before = rows.deviance(np.zeros(2))[0]
+  unit = 2.0 * before / float(w.sum())
+  if not unit > 0.0:
+    return Power()
+
+  def value(at: np.ndarray) -> tuple[float, np.ndarray]:
+    total, slopes = rows.deviance(at)
+    root = np.sqrt(1.0 + (at / REACH) ** 2)
+    held = STRENGTH * REACH**2 * float(np.sum(root - 1.0))
+    gradient = np.array([slopes @ rows.away, slopes.sum()]) / unit
+    return total / unit + held, gradient + STRENGTH * at / root
+
+  at = optimize.minimize(
+    value,
+    np.zeros(2),
+    jac=True,
+    method='L-BFGS-B',
+    bounds=[((_LEAST_EXPONENT - 1.0) * scale, None), (None, None)],
+    options={'ftol': 1e-14, 'gtol': 1e-9},
+  ).x
+  exponent = float(1.0 + at[0] / scale)
+  result = Power(exponent, float(np.exp(at[1] + (1.0 - exponent) * center)))
+  # The search may end early: never a map that is worse than none.
+  is_better = rows.deviance(at)[0] <= before
+  return result if result.is_rising and is_better else Power()

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special
+
+from rmtl_jax import types
+from rmtl_jax.evaluation import calibration, power, regression
+
+
+def rows_of(seed, rows=4000):
+  """A model that is too sure of large labels: (labels, predictions)."""
+  rng = np.random.default_rng(seed)
+  p = np.exp(rng.normal(3.0, 0.7, rows))
+  mean = 2.0 * p**0.7
+  y = mean * rng.gamma(2.0, 0.5, rows) * (rng.random(rows) < 0.8) / 0.8
+  return y, p
+
+
+def deviance(y, p):
+  """Half of Poisson's, summed."""
+  return np.sum(special.xlogy(y, y / p) - y + p)
+
+
+def test_many_rows_find_the_map():
+  found = power.fit(*rows_of(0, 200_000))
+  assert found.exponent == pytest.approx(0.7, abs=0.01)
+  assert found.factor == pytest.approx(2.0, rel=0.03)
+  y, p = rows_of(1)
+  mapped = found.apply(p)
+  assert mapped.sum() == pytest.approx(y.sum(), rel=0.05)
+  assert regression.xauc(y, mapped) == regression.xauc(y, p)
+  assert regression.decile_error(y, mapped) < regression.decile_error(y, p) / 2
+
+
+def test_the_minimum_by_another_search():
+  y, p = rows_of(2, 60)
+  found = power.fit(y, p)
+  z = np.log(p)
+  scale, unit = z.std(), 2 * deviance(y, p) / len(y)
+
+  def value(map_):
+    a, log_factor = map_
+    away = np.array([(a - 1) * scale, log_factor + (a - 1) * z.mean()])
+    root = np.sqrt(1 + (away / power.REACH) ** 2) - 1
+    held = power.STRENGTH * power.REACH**2 * root.sum()
+    return deviance(y, np.exp(a * z + log_factor)) / unit + held
+
+  best = optimize.minimize(
+    value, [1.0, 0.0], method='Nelder-Mead', options={'fatol': 1e-10}
+  )
+  at = [found.exponent, np.log(found.factor)]
+  assert value(at) == pytest.approx(best.fun, rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.sampled_from([1, 2, 7, 300]))
+def test_never_worse_than_the_model_and_blind_to_the_unit(seed, rows):
+  y, p = rows_of(seed, rows)
+  found = power.fit(y, p)
+  assert found.is_rising
+  assert deviance(y, found.apply(p)) <= deviance(y, p) * (1 + 1e-12)
+  other = power.fit(60.0 * y, 60.0 * p).apply(60.0 * p)
+  np.testing.assert_allclose(other, 60.0 * found.apply(p), rtol=1e-4)
+
+
+def test_weights_are_rows_and_rows_of_none_are_not_there():
+  y, p = rows_of(3, 50)
+  weights = np.tile([2.0, 1.0, 0.0, 1.0, 3.0], 10)
+  twice = np.repeat(np.arange(50), weights.astype(int))
+  found = power.fit(y, p, weights)
+  again = power.fit(y[twice], p[twice])
+  assert found.exponent == pytest.approx(again.exponent, rel=1e-4)
+  assert found.factor == pytest.approx(again.factor, rel=1e-4)
+
+
+def test_rows_that_tell_nothing_leave_the_model():
+  y, p = rows_of(4, 10)
+  assert power.fit(y[:0], p[:0]) == power.Power()
+  assert power.fit(0.0 * y, p) == power.Power()
+  assert power.fit(p, p) == power.Power()
+  assert power.fit(y, p, np.zeros(10)) == power.Power()
+  # Equal predictions tell of a factor alone.
+  found = power.fit(y, np.full(10, 3.0))
+  assert found.exponent == 1.0 and found.factor > 1.0
+
+
+def test_a_model_that_ranks_the_wrong_way_keeps_its_order():
+  y, p = rows_of(5)
+  found = power.fit(y, 1 / p)
+  assert 0 < found.exponent < 0.1
+  assert np.all(np.diff(found.apply(np.sort(p))) > 0)
+
+
+def test_it_comes_back_from_json():
+  found = power.Power(0.7, 2.5)
+  assert calibration.from_json(found.to_json()) == found
+  for wrong in ({'exponent': 0.0}, {'factor': -1.0}, {'factor': float('nan')}):
+    with pytest.raises(types.InputError, match='is no calibration'):
+      calibration.from_json({**found.to_json(), **wrong})
