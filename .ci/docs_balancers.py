@@ -22,7 +22,11 @@ from rmtl_jax.config import flags as config_flags
 
 _ROOT = pathlib.Path(__file__).parents[1]
 PAGE = _ROOT / 'docs' / 'balancers.md'
-_BENCHMARK = _ROOT / 'benchmarks' / 'results' / 'balancers.json'
+# Of MMoE, and of a backbone with all of its parameters shared but the towers.
+_BENCHMARKS = [
+  _ROOT / 'benchmarks' / 'results' / f'{name}.json'
+  for name in ('balancers', 'balancers_shared_bottom')
+]
 _BLOCK = re.compile(
   r'(<!-- (\w+), written by \.ci/docs_balancers\.py -->\n)(.*?)(<!-- end -->)',
   re.DOTALL,
@@ -31,12 +35,13 @@ _BLOCK = re.compile(
 
 def page() -> str:
   """The whole page with its tables up to date, Markdown."""
-  benchmark = json_files.read(_BENCHMARK)
+  benchmark, other = map(json_files.read, _BENCHMARKS)
   tables = {
     'balancers': lambda old: _balancers(),
     'settings': lambda old: _settings(),
     'gains': lambda old: _gains(old, experiment.costs(benchmark)),
     'costs': lambda old: _costs(benchmark),
+    'representation': lambda old: _representation([benchmark, other]),
   }
   return _BLOCK.sub(
     lambda found: '\n'.join(
@@ -91,19 +96,35 @@ def _gains(old: str, costs: dict[str, dict[str, str]]) -> Iterator[str]:
 
 def _costs(benchmark: dict[str, Any]) -> Iterator[str]:
   yield (
-    '| balancer | rows/s, equal = 1 | in its own passes | the same in CPU'
-    ' seconds | memory, MiB | its state, MiB |'
+    '| balancer | rows/s of CPU, equal = 1 | CPU seconds, in its own passes |'
+    ' memory, MiB | its state, MiB |'
   )
-  yield '|---|---|---|---|---|---|'
+  yield '|---|---|---|---|---|'
   for one in benchmark['figures']:
     yield _row(
       [
         f'`{one["balancer"]}`',
-        f'{1 / one["to_equal"]:.2f}',
-        f'{one["to_passes"]:.2f}',
+        f'{1 / one["cpu_to_equal"]:.2f}',
         f'{one["cpu_to_passes"]:.2f}',
         f'{one["mebibytes"]:.0f}',
-        f'{one["state_mebibytes"]:.2g}',
+        f'{one["state_mebibytes"]:.1f}',
+      ]
+    )
+
+
+def _representation(benchmarks: list[dict[str, Any]]) -> Iterator[str]:
+  yield (
+    '| backbone, K | towers, of a backward pass | all passes, of those to'
+    ' parameters |'
+  )
+  yield '|---|---|---|'
+  for one in benchmarks:
+    found = one['representation']
+    yield _row(
+      [
+        f'{one["backbone"]}, {one["tasks"]}',
+        f'{found["towers_of_backward"]:.2f}',
+        f'{found["passes_at_representation"]:.2f}',
       ]
     )
 

@@ -273,8 +273,8 @@ def measure(
   rows: int,
   steps: int,
   repetitions: int,
-) -> list[dict[str, Any]]:
-  """A row per balancer.
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+  """A row per balancer, and what `at_representation` says.
 
   Args:
     names: of balancers.
@@ -299,38 +299,40 @@ def measure(
   params = equal.init_actor()
   # As many as a dispatch has, which a short log cuts.
   count = feed.chunks(equal.epoch('pretrain', 1).plan, steps)[0][1]
-  runs = passes_of(equal, params, steps) | {EQUAL: step_of(equal, steps)}
+  alone = passes_of(equal, params, steps)
+  _, cpu = in_turn(alone, repetitions)
+  representation = at_representation(tasks, cpu)
+  runs = {FORWARD: alone[FORWARD], BOTH: alone[BOTH]}
+  runs[EQUAL] = step_of(equal, steps)
   found = []
   for name in names:
     runs[OWN] = step_of(context_of(name), steps)
     wall, cpu = in_turn(runs, repetitions)
     by_cpu = figures(name, tasks, cpu)
+    medians = {run: statistics.median(times) for run, times in wall.items()}
     found.append(
       {
         **figures(name, tasks, wall),
         **{f'cpu_{figure}': by_cpu[figure] for figure in _RATIOS},
-        **{
-          f'{run.replace(" ", "_")}_milliseconds': 1e3
-          * statistics.median(wall[run])
-          / count
-          for run in (FORWARD, TOWERS, BOTH, EQUAL)
-        },
-        **at_representation(tasks, cpu),
+        'milliseconds': 1e3 * medians[OWN] / count,
+        'forward_milliseconds': 1e3 * medians[FORWARD] / count,
+        'passes_milliseconds': 1e3 * medians[BOTH] / count,
+        'equal_milliseconds': 1e3 * medians[EQUAL] / count,
         'mebibytes': runs[OWN].mebibytes,
         'equal_mebibytes': runs[EQUAL].mebibytes,
         'state_mebibytes': runs[OWN].state_mebibytes,
+        'load': os.getloadavg()[0],
       }
     )
-    found[-1]['milliseconds'] /= count
-    print(f'{name} done, load {os.getloadavg()[0]:.1f}', flush=True)
-  return found
+    print(f'{name} done', flush=True)
+  return found, representation
 
 
 def main(argv: list[str]) -> None:
   """Prints the table, writes the file."""
   del argv
   values = flags.FLAGS
-  found = measure(
+  found, representation = measure(
     values.balancers,
     values.backbone,
     values.tasks,
@@ -346,12 +348,14 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'balancers',
       'unit': 'milliseconds of a step of stage 1; ratios to a step of equal'
-      ' weights, and to the forward and backward passes alone; MiB',
+      ' weights, and to the forward and backward passes alone; MiB; load of'
+      ' the machine over the last minute',
       'backbone': values.backbone,
       'tasks': values.tasks,
       'rows': values.rows,
       'steps': values.steps,
       'repetitions': values.repetitions,
+      'representation': representation,
       'figures': found,
     },
   )

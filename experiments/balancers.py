@@ -11,7 +11,7 @@ Methods: equal weights; every balancer of docs/balancers.md with its paper's
 settings; and static weights of one task from a quarter to four times those of
 the others. `python -m experiments.balancers FILE.json...` prints a table: what
 each gained over equal weights in comparisons (results.json), and what it costs
-in rows per second and memory as `python -m benchmarks.balancers` measured it
+in rows per CPU second and memory as `python -m benchmarks.balancers` measured it
 (benchmarks/results/balancers.json). `static` in it is the best of the grid on
 validation, a method that many balancers lose to.
 
@@ -134,7 +134,7 @@ def differences(
 
 
 def costs(benchmark: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-  """{column: {balancer: cell}} of rows per second and memory.
+  """{column: {balancer: cell}} of rows per CPU second and memory.
 
   Args:
     benchmark: what benchmarks/balancers.py has written.
@@ -142,8 +142,8 @@ def costs(benchmark: Mapping[str, Any]) -> dict[str, dict[str, str]]:
   where = f'{benchmark["backbone"]}, K = {benchmark["tasks"]}'
   figures = {one['balancer']: one for one in benchmark['figures']}
   return {
-    f'rows/s over those of equal ({where})': {
-      name: f'{1 / one["to_equal"]:.2f}' for name, one in figures.items()
+    f'rows/s of CPU over those of equal ({where})': {
+      name: f'{1 / one["cpu_to_equal"]:.2f}' for name, one in figures.items()
     },
     f'memory over that of equal ({where})': {
       name: f'{one["mebibytes"] / one["equal_mebibytes"]:.2f}'

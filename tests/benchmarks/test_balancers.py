@@ -47,10 +47,9 @@ def test_at_a_representation_k_passes_go_through_towers_alone():
 
 
 def test_a_step_is_measured_beside_its_passes():
-  (found,) = balancers.measure(['mgda'], 'shared_bottom', 2, 400, 1, 1)
+  (found,), _ = balancers.measure(['mgda'], 'shared_bottom', 2, 400, 1, 1)
   assert (found['forward'], found['backward']) == (1, 2)
-  for name in ('to_equal', 'cpu_to_passes', 'towers_of_backward'):
-    assert found[name] > 0.0
+  assert found['to_equal'] > 0.0 and found['cpu_to_passes'] > 0.0
   # Two weights, and the number of failures of its solver.
   assert found['state_mebibytes'] == pytest.approx(12 / 2**20)
   # Parameters, two moments and the gradient, 4 bytes each, at least.

@@ -76,7 +76,7 @@ def test_differences_are_paired_and_static_is_chosen_on_validation(tmp_path):
 def test_costs_stand_in_the_same_table(tmp_path):
   measured = {
     'balancer': 'mgda',
-    'to_equal': 2.0,
+    'cpu_to_equal': 2.0,
     'mebibytes': 30.0,
     'equal_mebibytes': 24.0,
   }
@@ -95,8 +95,8 @@ def test_costs_stand_in_the_same_table(tmp_path):
     (tmp_path / name).write_text(json.dumps(content))
   lines = balancers.markdown([str(tmp_path / name) for name in files])
   assert lines.splitlines() == [
-    '| balancer | made up, ple | rows/s over those of equal (mmoe, K = 3) |'
-    ' memory over that of equal (mmoe, K = 3) |',
+    '| balancer | made up, ple | rows/s of CPU over those of equal (mmoe, K ='
+    ' 3) | memory over that of equal (mmoe, K = 3) |',
     '|---|---|---|---|',
     '| `mgda` | +100 ± 0 | 0.50 | 1.25 |',
   ]
