@@ -9,10 +9,11 @@ commas; without these all four. Settings are the recommended ones for the data
 
 Methods: equal weights; every balancer of docs/balancers.md with its paper's
 settings; and static weights of one task from a quarter to four times those of
-the others. `python -m experiments.balancers RESULTS.json...` prints a table of
-what each gained over equal weights; `static` in it is the best of the grid on
-validation, a method that many balancers lose to. What a step costs is measured
-by `python -m benchmarks.balancers`.
+the others. `python -m experiments.balancers FILE.json...` prints a table: what
+each gained over equal weights in comparisons (results.json), and what it costs
+in rows per CPU second and memory as `python -m benchmarks.balancers` measured it
+(benchmarks/results/balancers.json). `static` in it is the best of the grid on
+validation, a method that many balancers lose to.
 
 Expected: docs/balancers.md. Four seeds give means and intervals, and no claims;
 the verdict's tests need --seeds=0,1,...,15.
@@ -132,11 +133,37 @@ def differences(
   return found
 
 
+def costs(benchmark: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+  """{column: {balancer: cell}} of rows per CPU second and memory.
+
+  Args:
+    benchmark: what benchmarks/balancers.py has written.
+  """
+  where = f'{benchmark["backbone"]}, K = {benchmark["tasks"]}'
+  figures = {one['balancer']: one for one in benchmark['figures']}
+  return {
+    f'rows/s of CPU over those of equal ({where})': {
+      name: f'{1 / one["cpu_to_equal"]:.2f}' for name, one in figures.items()
+    },
+    f'memory over that of equal ({where})': {
+      name: f'{one["mebibytes"] / one["equal_mebibytes"]:.2f}'
+      for name, one in figures.items()
+    },
+  }
+
+
 def markdown(paths: Sequence[str]) -> str:
-  """A table of comparisons, a row per balancer, in units of 1e-4 AUC."""
+  """A table with a row per balancer: gains in units of 1e-4 AUC, and costs.
+
+  Args:
+    paths: of comparisons' results and of benchmarks, a column or two each.
+  """
   columns: dict[str, dict[str, str]] = {}
   for path in paths:
     results = json_files.read(path)
+    if 'benchmark' in results:
+      columns |= costs(results)
+      continue
     for method, (mean, error) in differences(results).items():
       backbone, balancer = method.split('/')
       name = f'{results["data"]["source"]}, {backbone}'

@@ -56,19 +56,14 @@ print(f'Runs on {jax.devices()}')
 # Put your own prepared data in their place (`own_data.ipynb`).
 
 # %%
+import dataclasses
 import json
 
 place = pathlib.Path('runs/balancers')
 data_dir = place / 'data'
-manifest = rmtl_jax.prepare(
-  rmtl_jax.PrepareConfig(
-    source='simulated',
-    data_dir=str(data_dir),
-    simulated_rows=20_000,
-    overwrite=True,
-  )
-)
-print(rmtl_jax.summary(manifest))
+prepare = rmtl_jax.PrepareConfig(source='simulated', data_dir=str(data_dir))
+prepare = dataclasses.replace(prepare, simulated_rows=20_000, overwrite=True)
+print(rmtl_jax.summary(rmtl_jax.prepare(prepare)))
 
 # %% [markdown]
 # ## Look
@@ -103,15 +98,12 @@ for line in (place / 'run' / 'metrics.jsonl').read_text().splitlines():
 # Two seeds show how a comparison reads; 16 make a claim.
 
 # %%
+methods = ['mmoe', 'mmoe/pcgrad', 'mmoe/famo']
+methods += ['mmoe/static:pretrain.balancing.weights=1+4']
 results = rmtl_jax.compare(
   place / 'compared',
   data_dir,
-  methods=[
-    'mmoe',
-    'mmoe/pcgrad',
-    'mmoe/famo',
-    'mmoe/static:pretrain.balancing.weights=1+4',
-  ],
+  methods=methods,
   seeds=[0] if quick else [0, 1],
   config=config,
   live=live,

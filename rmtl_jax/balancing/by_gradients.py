@@ -26,6 +26,7 @@ import numpy as np
 import optax
 
 from rmtl_jax.balancing import tasks
+from rmtl_jax.ops import hashing
 
 # Norms this much smaller than what they are brought to count as 0.
 _SMALLEST_RATIO = 1e-12
@@ -126,10 +127,15 @@ def _excess_risks(gradients: Any, square_sums: Any) -> jax.Array:
     size = jnp.abs(leaf.astype(jnp.float32))
     # At most 1 per element: the square is a part of the sum.
     share = size / jnp.where(total > 0.0, jnp.sqrt(total), 1.0)
-    return jnp.sum(size * share, tuple(range(1, leaf.ndim)))
+    return jnp.sum(size * share)
 
-  return jax.tree.reduce(
-    jnp.add, jax.tree.map(of_leaf, gradients, square_sums), jnp.zeros(())
+  def of_task(gradient, own_sums):
+    return jax.tree.reduce(
+      jnp.add, jax.tree.map(of_leaf, gradient, own_sums), jnp.zeros(())
+    )
+
+  return jnp.stack(
+    list(map(of_task, tasks.apart(gradients), tasks.apart(square_sums)))
   )
 
 
@@ -267,13 +273,12 @@ def graddrop(
   def update(updates, state, params=None, *, key=None, **extra):
     del params, extra
     leaves, structure = jax.tree.flatten(updates)
-    keys = jax.random.split(_needed('graddrop', 'key', key), len(leaves))
+    salts = hashing.salts(_needed('graddrop', 'key', key), 0, len(leaves))
     kept = []
-    for leaf, leaf_key in zip(leaves, keys, strict=True):
-      # Above 0, so that an element without a positive gradient has no chance.
-      uniform = jax.random.uniform(
-        leaf_key, leaf.shape[1:], minval=np.finfo(np.float32).tiny
-      )
+    for leaf, salt in zip(leaves, salts, strict=True):
+      bits = hashing.bits(salt, leaf.shape[1:])
+      # Above 0 and below 1: an element of one sign is always kept.
+      uniform = ((bits >> 9).astype(jnp.float32) + 0.5) * 2.0**-23
       kept.append(keep_one_sign(leaf, uniform, alpha).astype(leaf.dtype))
     return structure.unflatten(kept), state
 
@@ -501,14 +506,11 @@ def _leaf_norms(gradients: Any) -> jax.Array:
   """Norms of every task's gradient in every leaf, f32[K, leaves]."""
   return jnp.stack(
     [
-      jnp.sqrt(
-        jnp.sum(
-          jnp.square(leaf.astype(jnp.float32)), tuple(range(1, leaf.ndim))
-        )
+      jnp.stack(
+        [jnp.sqrt(tasks.product(leaf, leaf)) for leaf in jax.tree.leaves(own)]
       )
-      for leaf in jax.tree.leaves(gradients)
-    ],
-    axis=1,
+      for own in tasks.apart(gradients)
+    ]
   )
 
 

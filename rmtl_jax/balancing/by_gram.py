@@ -128,13 +128,10 @@ def cross_gram(gradients: Any) -> jax.Array:
       the gradient of the mean loss.
   """
 
-  def of_leaf(leaf):
-    flat = leaf.reshape(*leaf.shape[:2], -1).astype(jnp.float32)
-    return jnp.einsum(
-      'ki,li->kl', flat[0], flat[1], precision=jax.lax.Precision.HIGHEST
-    )
-
-  products = sum(map(of_leaf, jax.tree.leaves(gradients)), jnp.zeros(()))
+  first, second = map(tasks.apart, tasks.apart(gradients))
+  products = jnp.stack(
+    [jnp.stack([tasks.product(a, b) for b in second]) for a in first]
+  )
   return (2.0 * len(products) ** 2) * (products + products.T)
 
 

@@ -41,6 +41,7 @@ class Balancer:
       GRADIENTS) and `key`; None leaves all as it is.
     settings: fields of BalancingConfig that it takes, with its paper's values.
     cost: of a step, in forward and backward passes, in words.
+    needs: what it is told beside what it acts on, in words; '' for nothing.
     invariant: to what its result does not react, in words; '' for nothing.
     groups: parts of a batch's rows whose task gradients it wants apart; above
       1 the gradients have a leading axis of groups before that of tasks, and
@@ -57,6 +58,7 @@ class Balancer:
   make: Callable[..., Any] | None = None
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   cost: str = '1 forward, 1 backward'
+  needs: str = ''
   invariant: str = ''
   groups: int = 1
   observe: Callable[[Any, Any], Any] | None = None
@@ -96,7 +98,12 @@ RECORDS = registry.Registry(
       settings={'weights': ''},
       is_static=True,
     ),
-    _by_losses('rlw', 'random weights', 'Lin et al., TMLR 2022, Algorithm 2'),
+    _by_losses(
+      'rlw',
+      'random weights',
+      'Lin et al., TMLR 2022, Algorithm 2',
+      needs='a key',
+    ),
     _by_losses(
       'homoscedastic_uncertainty',
       'weights from learnt noise of the tasks',
@@ -130,6 +137,7 @@ RECORDS = registry.Registry(
       cost='2 forward, 1 backward',
       invariant='direction: the scale of any loss',
       observe=registry.lazy('rmtl_jax.balancing.by_losses', 'observe_famo'),
+      needs='losses after the step',
     ),
     _by_losses(
       'stch',
@@ -143,6 +151,7 @@ RECORDS = registry.Registry(
       'hard rows count more',
       'Lin et al., ICCV 2017, Equation 4',
       settings={'alpha': 2.0},
+      needs='losses of rows',
     ),
     _by_rows(
       'hard_examples',
@@ -150,6 +159,7 @@ RECORDS = registry.Registry(
       'Shrivastava et al., CVPR 2016, section 4',
       settings={'alpha': 0.5},
       invariant='weights: the scale of any loss',
+      needs='losses of rows',
     ),
     _by_gradients(
       'excess_mtl',
@@ -172,6 +182,7 @@ RECORDS = registry.Registry(
       'Chen et al., ICML 2018, Equations 1 and 2, Algorithm 1',
       settings={'alpha': 1.5, 'learning_rate': 0.025},
       invariant='weights: the common scale of the losses',
+      needs='losses',
     ),
     _by_gram(
       'mgda',
@@ -184,6 +195,7 @@ RECORDS = registry.Registry(
       'conflicts projected out',
       'Yu et al., NeurIPS 2020, Algorithm 1',
       invariant='scale of all losses: weights',
+      needs='a key where K > 2',
     ),
     _by_gram(
       'gradvac',
@@ -191,12 +203,14 @@ RECORDS = registry.Registry(
       'Wang et al., ICLR 2021, Algorithm 1, whole model',
       settings={'decay': 0.01},
       invariant='scale of all losses: weights',
+      needs='a key where K > 2',
     ),
     _by_gradients(
       'graddrop',
       'signs drawn by what tasks agree on',
       'Chen et al., NeurIPS 2020, Algorithm 1',
       settings={'alpha': 0.0},
+      needs='a key',
     ),
     _by_gram(
       'cagrad',
@@ -258,6 +272,7 @@ RECORDS = registry.Registry(
       settings={'decay': 0.9},
       cost='1 forward, K backward; K averages of every parameter',
       invariant='the scale of any loss',
+      needs='losses',
     ),
     _by_gram(
       'sdmgrad',
@@ -267,6 +282,7 @@ RECORDS = registry.Registry(
       invariant='scale of all losses: weights',
       groups=2,
       cost='1 forward, 2 K backward',
+      needs='gradients of two halves of the batch',
     ),
     _by_gram(
       'modo',
@@ -275,6 +291,7 @@ RECORDS = registry.Registry(
       settings={'learning_rate': 0.1, 'decay': 0.1},
       groups=2,
       cost='1 forward, 2 K backward',
+      needs='gradients of two halves of the batch',
     ),
     _by_gradients(
       'metabalance',

@@ -14,6 +14,7 @@ import numpy as np
 
 from rmtl_jax import types
 from rmtl_jax.networks import dropout, embeddings
+from rmtl_jax.ops import hashing
 
 # Masks of units are numbered from 0 on; these share keys with none of them.
 _FIRST_MASK = 2**20
@@ -89,7 +90,7 @@ def drop(
   slots = [width for _, width in spec.multi_valued]
   width = len(spec.categorical) + sum(slots)
   lead = inputs.categorical.shape[:-1]
-  salts = dropout.salts(key, _FIRST_MASK, width)
+  salts = hashing.salts(key, _FIRST_MASK, width)
   per_column = np.repeat(
     np.array(field_rates), [1] * len(spec.categorical) + slots
   )

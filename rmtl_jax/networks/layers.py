@@ -18,6 +18,7 @@ from flax import nnx
 
 from rmtl_jax import config as config_lib
 from rmtl_jax.networks import draws, dropout, precision
+from rmtl_jax.ops import hashing
 
 Stack = list[jax.Array] | jax.Array
 
@@ -265,7 +266,7 @@ class Activation(nnx.Module):
         return [jax.nn.relu(member) for member in x]
       return jax.nn.relu(x)
     # A number per member: equal masks would tie experts to each other.
-    salts = dropout.salts(dropout_key, self.number, self.count)
+    salts = hashing.salts(dropout_key, self.number, self.count)
     if isinstance(x, list):
       return [
         dropout.relu_dropout(member, salts[e], self.rate)
@@ -281,7 +282,7 @@ class Activation(nnx.Module):
     """Member e alone, f32[T, units], with its mask."""
     if dropout_key is None or self.rate == 0:
       return jax.nn.relu(x)
-    salt = dropout.salts(dropout_key, self.number + e, 1)[0]
+    salt = hashing.salts(dropout_key, self.number + e, 1)[0]
     return dropout.relu_dropout(x, salt, self.rate)
 
 

@@ -135,11 +135,7 @@ def _on_shared(update: Callable[..., Any], balance: Balance):
   lead = 1 + (balance.record.groups > 1)
 
   def on_shared(gradients, balancing_state, params, **extra):
-    seen = jax.tree.map(
-      lambda g, mask: g if mask is np.True_ else jnp.where(mask, g, 0),
-      gradients,
-      balance.shared,
-    )
+    seen = tasks.masked(gradients, balance.shared, lead)
     combined, new_state = update(seen, balancing_state, params, **extra)
     gradient = jax.tree.map(
       lambda g, whole, mask: (

@@ -68,12 +68,8 @@ def make_conflict_step(
     )
     num_tasks = rows.losses.shape[-1]
     # The mean over tasks has 1 / K of each task's own gradient.
-    gradients = jax.tree.map(
-      lambda g, mask: jnp.where(mask, g, 0.0) * num_tasks,
-      rows.task_gradients(rows.mean_cotangent),
-      shared,
-    )
-    gram = tasks.gram(gradients)
+    gradients = tasks.masked(rows.task_gradients(rows.mean_cotangent), shared)
+    gram = num_tasks**2 * tasks.gram(gradients)
     norms = jnp.sqrt(jnp.diagonal(gram))
     metrics = {'batches': jnp.ones(())}
     metrics |= {f'norm_{k}': norms[k] for k in range(num_tasks)}

@@ -116,6 +116,36 @@ def test_the_norm_of_a_sum_is_a_form_of_the_products(rows, weights):
   np.testing.assert_array_equal(product, product.T)
 
 
+@pytest.mark.parametrize('axes', [1, 2])
+def test_what_does_not_count_is_zero_in_every_task(axes):
+  rng = np.random.default_rng(1)
+  lead = (2, 3)[-axes:]
+  leaves = {
+    name: jnp.asarray(rng.normal(size=(*lead, 4, 2)), jnp.float32)
+    for name in 'abc'
+  }
+  columns = np.array([[True, False]])
+  masks = {'a': np.True_, 'b': np.False_, 'c': columns}
+  found = tasks.masked(leaves, masks, axes)
+  np.testing.assert_array_equal(found['a'], leaves['a'])
+  np.testing.assert_array_equal(found['b'], np.zeros((*lead, 4, 2)))
+  np.testing.assert_array_equal(
+    found['c'], np.asarray(leaves['c']) * np.array([1.0, 0.0])
+  )
+
+
+def test_no_array_of_all_tasks_is_built():
+  """Products and sums read each gradient where it is."""
+
+  def step(*each):
+    tree = tasks.masked({'w': jnp.stack(each)}, {'w': np.ones((1, 50), bool)})
+    weights = tasks.gram(tree)[0]
+    return tasks.combine(tree, weights), tasks.total(tree)
+
+  each = [jnp.ones((40, 50))] * 3
+  assert '[3,40,50]' not in jax.jit(step).lower(*each).compile().as_text()
+
+
 def test_products_of_halves_are_taken_in_single_precision():
   tree = jnp.full((2, 4096), 0.1, jnp.bfloat16)
   found = tasks.gram(tree)

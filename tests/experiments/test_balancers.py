@@ -73,6 +73,35 @@ def test_differences_are_paired_and_static_is_chosen_on_validation(tmp_path):
   assert lines[2:] == ['| `static` | -50 ± 50 |', '| `pcgrad` | +200 ± 100 |']
 
 
+def test_costs_stand_in_the_same_table(tmp_path):
+  measured = {
+    'balancer': 'mgda',
+    'cpu_to_equal': 2.0,
+    'mebibytes': 30.0,
+    'equal_mebibytes': 24.0,
+  }
+  runs = [_run('ple', 0, 0.7, 0.8), _run('ple', 1, 0.7, 0.8)]
+  runs += [_run('ple/mgda', 0, 0.71, 0.8), _run('ple/mgda', 1, 0.71, 0.8)]
+  files = {
+    'results.json': {'data': {'source': 'made up'}, 'runs': runs},
+    'cost.json': {
+      'benchmark': 'balancers',
+      'backbone': 'mmoe',
+      'tasks': 3,
+      'figures': [measured],
+    },
+  }
+  for name, content in files.items():
+    (tmp_path / name).write_text(json.dumps(content))
+  lines = balancers.markdown([str(tmp_path / name) for name in files])
+  assert lines.splitlines() == [
+    '| balancer | made up, ple | rows/s of CPU over those of equal (mmoe, K ='
+    ' 3) | memory over that of equal (mmoe, K = 3) |',
+    '|---|---|---|---|',
+    '| `mgda` | +100 ± 0 | 0.50 | 1.25 |',
+  ]
+
+
 def test_equal_weights_may_be_the_best_static_ones():
   results = {
     'data': {'source': 'made up'},

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import hypothesis
-import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from rmtl_jax.networks import dropout
+from rmtl_jax.ops import hashing
 
 SHAPE = (64, 512)
 SIZE = SHAPE[0] * SHAPE[1]
@@ -15,7 +14,7 @@ SIZE = SHAPE[0] * SHAPE[1]
 
 def masks(keys, layer=0, rate=0.5, shape=SHAPE):
   """bool[keys, rows, units]."""
-  one = lambda key: dropout.keep(dropout.salts(key, layer, 1)[0], shape, rate)
+  one = lambda key: dropout.keep(hashing.salts(key, layer, 1)[0], shape, rate)
   return np.asarray(jax.jit(jax.vmap(one))(keys))
 
 
@@ -100,36 +99,8 @@ def test_layers_are_independent():
         assert_uncorrelated(x.reshape(-1)[lag:], y.reshape(-1)[: -lag or None])
 
 
-def test_keys_of_either_kind_and_every_implementation():
-  typed = jax.random.key(12)
-  raw = jax.random.key_data(typed)
-  np.testing.assert_array_equal(
-    dropout.salts(typed, 3, 4), dropout.salts(raw, 3, 4)
-  )
-  wide = [dropout.salts(jax.random.key(s, impl='rbg'), 0, 1) for s in (1, 2)]
-  assert wide[0].shape == (1, 2)
-  assert (wide[0] != wide[1]).all()
-
-
-@hypothesis.settings(deadline=None, max_examples=30)
-@hypothesis.given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
-def test_salts_of_a_key_differ(first, second):
-  key = np.array([first, second], np.uint32)
-  found = np.asarray(dropout.salts(jnp.asarray(key), 0, 64))
-  assert len(np.unique(found[:, 0])) == len(np.unique(found[:, 1])) == 64
-  # The numbers count on from wherever a layer starts.
-  np.testing.assert_array_equal(
-    found[5:9], dropout.salts(jnp.asarray(key), 5, 4)
-  )
-  # Both of the key's words matter, and their order.
-  for other in ([first, second ^ 1], [first ^ 1, second], [second, first]):
-    if other != [first, second]:
-      moved = dropout.salts(jnp.asarray(np.array(other, np.uint32)), 0, 64)
-      assert (np.asarray(moved) != found).any(axis=1).all()
-
-
 def test_values_and_gradients_by_the_mask():
-  salt = dropout.salts(jax.random.key(1), 0, 1)[0]
+  salt = hashing.salts(jax.random.key(1), 0, 1)[0]
   x = np.random.default_rng(0).normal(size=(6, 10)).astype(np.float32)
   weights = np.arange(60, dtype=np.float32).reshape(6, 10)
   kept = np.asarray(dropout.keep(salt, (6, 10), 0.25))
@@ -150,7 +121,7 @@ def test_values_and_gradients_by_the_mask():
 
 
 def test_only_the_output_is_stored_for_the_gradient():
-  salt = dropout.salts(jax.random.key(1), 0, 1)[0]
+  salt = hashing.salts(jax.random.key(1), 0, 1)[0]
   x = jnp.ones((6, 10))
   y, pullback = jax.vjp(lambda x: dropout.relu_dropout(x, salt, 0.25), x)
   stored = [
@@ -164,6 +135,6 @@ def test_a_vmapped_lane_has_the_mask_of_its_key():
   keys = steps(3)
   together = masks(keys, layer=2, rate=0.3)
   for key, mask in zip(keys, together, strict=True):
-    salt = dropout.salts(key, 2, 1)[0]
+    salt = hashing.salts(key, 2, 1)[0]
     np.testing.assert_array_equal(dropout.keep(salt, SHAPE, 0.3), mask)
   assert (together[0] != together[1]).any()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rmtl_jax.networks import backbones, dropout, experts, layers
+from rmtl_jax.ops import hashing
 
 # Rank of a feature gate at most.
 GATE_RANK = 16
@@ -93,7 +94,7 @@ class NormalisedSwish(layers.Activation):
     """Stack -> stack; no dropout where the key is None."""
     salts = None
     if dropout_key is not None and self.rate:
-      salts = dropout.salts(dropout_key, self.number, self.count)
+      salts = hashing.salts(dropout_key, self.number, self.count)
 
     def member(x, scale, shift, salt):
       y = jax.nn.swish(layers.normalised(x) * scale[None, :] + shift[None, :])
