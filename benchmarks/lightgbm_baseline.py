@@ -119,6 +119,30 @@ def encode(
   return encoded, rates(np.ones(len(ids), bool))
 
 
+def bins(field: manifest_lib.Field, ids: np.ndarray) -> np.ndarray:
+  """A binned field's bins in their order; NaN where there is none.
+
+  Vocabularies are sorted by count, so that their ids say nothing of order.
+
+  Args:
+    field: of a manifest.
+    ids: of its vocabulary, i32[R].
+
+  Returns:
+    f64[R].
+
+  Raises:
+    types.InputError: the data were prepared before manifests had the order.
+  """
+  order = field.details.get('order')
+  if order is None:
+    raise types.InputError(
+      f'{field.name}: manifest.json has no order of its bins; prepare the data'
+      ' again'
+    )
+  return np.array([np.nan, *order])[ids]
+
+
 class Task:
   """The models of one task and seed."""
 
@@ -134,7 +158,8 @@ class Task:
     self._splits, self._seed = splits, seed
     self.fields = part(manifest, max_categories)
     self.labels = {name: s.labels[:, task].copy() for name, s in splits.items()}
-    sizes = [field.size for field in manifest.of_kind('categorical')]
+    self._categorical = manifest.of_kind('categorical')
+    sizes = [field.size for field in self._categorical]
     self._encoded: dict[str, list[np.ndarray]] = {name: [] for name in splits}
     for i in self.fields.ids:
       train, rates = encode(
@@ -149,7 +174,10 @@ class Task:
     rows = self._splits[split]
     return np.column_stack(
       [
-        rows.categorical[:, [*self.fields.small, *self.fields.ordered]],
+        rows.categorical[:, self.fields.small],
+        *(
+          bins(self._categorical[i], rows.field(i)) for i in self.fields.ordered
+        ),
         rows.numeric,
         *(self._encoded[split] if choice.ids == 'encoded' else ()),
       ]

@@ -101,9 +101,8 @@ def row(
       f'{other[metric]["mean"]:.4f}' if other else '-'
     )
     line[metric] = f'{mean:.4f}'
-  if other:
-    gain = figure['auc']['mean'] - other['auc']['mean']
-    line['AUC gain'] = f'{gain:+.4f}'
+  gain = figure['auc']['mean'] - other['auc']['mean'] if other else None
+  line['AUC gain'] = '-' if gain is None else f'{gain:+.4f}'
   return {**line, 'seconds': f'{figure["seconds"]["mean"]:.0f}'}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import lightgbm_baseline as lightgbm_lib
+from rmtl_jax import types
 from rmtl_jax.data import manifest as manifest_lib
 from tests import tiny
 
@@ -24,6 +25,18 @@ def test_fields_by_what_they_are(tmp_path):
   # Of user 29 values, of item 19.
   assert lightgbm_lib.part(manifest, 29) == ([2], [0, 1], [])
   assert lightgbm_lib.part(manifest, 28) == ([2], [1], [0])
+
+
+def test_bins_are_read_in_their_order():
+  """Ids of a vocabulary are sorted by count."""
+  field = manifest_lib.Field(
+    'asof_gap', 'categorical', 4, details={'transform': 'bins'}
+  )
+  with pytest.raises(types.InputError, match='no order of its bins'):
+    lightgbm_lib.bins(field, np.array([0]))
+  field.details['order'] = [2, 0, 5]
+  found = lightgbm_lib.bins(field, np.array([1, 0, 3, 2], np.int32))
+  np.testing.assert_array_equal(found, [2, np.nan, 5, 0])
 
 
 def test_ids_are_encoded_without_the_fold_of_the_row():

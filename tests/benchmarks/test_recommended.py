@@ -27,4 +27,5 @@ def test_a_line_stands_beside_lightgbm_of_the_same_data():
     {**figure, 'rates': None}, {('other', 'click'): other}
   )
   assert alone['LightGBM auc'] == alone['rates auc'] == '-'
-  assert 'AUC gain' not in alone
+  assert set(alone) == set(recommended.row(figure, {('mine', 'click'): other}))
+  assert alone['AUC gain'] == '-'

@@ -40,6 +40,13 @@ def test_without_ids_members_differ_in_their_seed():
   assert (found.ensemble, found.variants) == (2, '')
 
 
+def test_few_rows_get_two_seeds_of_each_form():
+  first, second, third, fourth = variants.of_members(config(10_000))
+  assert (third, fourth) == (first, second) and first != second
+  assert len(variants.of_members(config(10_001))) == 2
+  assert len(variants.of_members(config(300, (SMALL, BINS)))) == 4
+
+
 def test_a_log_of_ids_alone_has_no_member_without_them():
   found = config(50_000, (USER, ITEM, HISTORY))
   assert (found.ensemble, found.variants) == (2, '')

@@ -28,7 +28,7 @@ def test_recommended_settings_are_said_in_80_columns(tmp_path):
   slots = config.batch.lanes * 64
   steps = -(-train.rows // slots)
   assert f'batches of {slots} rows, about {steps} steps an epoch' in said
-  assert '2 members' in said and '--preset=paper' in said
+  assert '4 members' in said and '--preset=paper' in said
   assert 'weighting advantage and, as its control' in said
   assert 'the best relative logloss so far' in said
 
