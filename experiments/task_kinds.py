@@ -7,7 +7,7 @@ Makes rows and a schema of the log, prepares and trains with the defaults (stop
 and start it again: it goes on), and prints the lines of the table in
 results/task_kinds.md. Logs: `retailrocket` (events.csv), `rees46`
 (2019-Oct.csv), `criteo` (sample.tsv.gz), `kuairand` (sequence.csv.gz); what
-they are stands there. Two idle CPU cores, 45 seconds to 2 minutes a log.
+they are stands there. Two idle CPU cores, 2 to 5 minutes a log.
 """
 
 import argparse

@@ -432,7 +432,8 @@ class EvaluationConfig:
     calibration_bins: equal-mass bins of the calibration error.
     calibration: what is fitted on validation, beside the raw model: `platt`
       (logit' = a logit + b, held towards the raw model by a prior of some
-      rows), `isotonic` (any rising function) or `none`.
+      rows), `isotonic` (any rising function) or `none`. With either of the two
+      numbers from 0 on have a power times a number (docs/task_kinds.md).
     group: rows of one group in GAUC, NDCG and MRR: `session` or `user`.
     top: ranks of a group that NDCG counts.
     monitor: what stages 1 and 3 stop on, and what rmtl tune and compare choose
