@@ -11,7 +11,7 @@ Methods: equal weights; every balancer of docs/balancers.md with its paper's
 settings; and static weights of one task from a quarter to four times those of
 the others. `python -m experiments.balancers FILE.json...` prints a table: what
 each gained over equal weights in comparisons (results.json), and what it costs
-in rows per CPU second and memory as `python -m benchmarks.balancers` measured it
+in rows per CPU second and memory by `python -m benchmarks.balancers`
 (benchmarks/results/balancers.json). `static` in it is the best of the grid on
 validation, a method that many balancers lose to.
 

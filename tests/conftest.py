@@ -58,6 +58,7 @@ _SLOW = (
   'library/test_start_from.py',
   *('runtime/test_mesh.py', 'networks/test_precision.py'),
   *('balancing/test_own_loop.py', 'benchmarks/test_accelerator.py'),
+  'benchmarks/test_balancers.py::test_a_step_is_measured',
   *('updates/test_warm_start.py', 'training/test_warm_start.py'),
   *('server/test_processes.py', 'server/state/test_replay_events.py'),
 )
