@@ -1,0 +1,13 @@
+import pytest
+
+from benchmarks import commits
+
+
+def test_ratios_are_those_of_pairs():
+  before = [(0.1, 0.2), (0.4, 0.2), (0.2, 0.2)]
+  after = [(0.2, 0.1), (0.4, 0.4), (0.1, 0.2)]
+  found = commits.compared(before, after)
+  assert [found[f'wall {one}'] for one in ('least', 'most')] == [0.5, 2.0]
+  assert found['wall'] == found['cpu'] == 1.0
+  assert found['wall ms before'] == pytest.approx(200)
+  assert found['cpu ms after'] == pytest.approx(200)
