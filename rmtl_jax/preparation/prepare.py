@@ -163,21 +163,7 @@ def _run(
     rows = asof_groups.without_fields(rows, encoded.left_out)
     progress('write', 0.8)
 
-    # Small files are written beside the others, and of a small log its past:
-    # few files alone leave a core idle, and a sort of many rows needs memory.
-    def write_beside(write: Callable[..., None], *args: Any) -> None:
-      with connection.cursor() as cursor:
-        write(cursor, *args, directory)
-
-    # New days would have to go on with two kinds of rows.
-    can_grow = places.by_time and not rows.has_random
-    keeps_past = config.keep_past and can_grow
-    is_small = sum(places.rows) <= config.rows_per_file
-    beside = [pool.submit(write_beside, writer.write_vocabularies, encoded)]
-    if keeps_past and is_small:
-      beside.append(
-        pool.submit(write_beside, past.write, logged, places, encoded.users)
-      )
+    writer.write_vocabularies(connection, encoded, directory)
     found = vectors.write(
       connection, encoded.fields, encoded.vocabularies, directory
     )
@@ -190,10 +176,10 @@ def _run(
       config.rows_per_file,
       lambda done: progress('write', 0.8 + 0.2 * done),
     )
-    if keeps_past and not is_small:
+    # New days would have to go on with two kinds of rows.
+    can_grow = places.by_time and not rows.has_random
+    if config.keep_past and can_grow:
       past.write(connection, logged, places, encoded.users, directory)
-    for one in beside:
-      one.result()
     source_files = tuple(digests)
   return manifest_lib.Manifest(
     source=config.source,
