@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 import time
@@ -196,7 +195,8 @@ def train(
     context.store, context.start = store, start
     context.interrupted = interrupted
     if keep_moments:
-      context.keep_moments = functools.partial(saved.keep_moments, run)
+      moments = saved.Moments(run)
+      context.keep_moments, context.save_moments = moments.hold, moments.save
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write

@@ -465,7 +465,7 @@ class FaultsConfig:
       run and names the rows that stand out, `skip` leaves out the step and
       counts it (metrics, warnings).
     checkpoint_minutes: between checkpoints inside of a long pass; there is one
-      after every pass too.
+      after every pass that ends ten seconds or more after the last.
   """
 
   on_nonfinite: Literal['stop', 'skip'] = 'stop'

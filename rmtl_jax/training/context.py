@@ -46,6 +46,7 @@ class Context:
     start: the run that this one starts from, or None.
     keep_moments: called with a stage, the epoch that it keeps and Adam's
       moments after that (`updates.state.moments`), whenever it keeps another.
+    save_moments: called before the stage is saved.
   """
 
   config: config_lib.Config
@@ -63,6 +64,7 @@ class Context:
   compares_gradients: bool = False
   start: warm_start.Start | None = None
   keep_moments: Callable[[str, int, Any], None] = lambda *found: None
+  save_moments: Callable[[], None] = lambda: None
 
   def key(self, stage: str) -> jax.Array:
     """The stage's key; steps fold in their own number."""

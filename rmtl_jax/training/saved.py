@@ -18,6 +18,7 @@ from rmtl_jax import types
 from rmtl_jax.runtime import checkpoints, processes, workdir
 from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
+from rmtl_jax.updates import state
 
 # What each stage leaves: names of checkpoints, which are those of records.
 LEAVES = {
@@ -25,6 +26,9 @@ LEAVES = {
   'critic': ('critic',),
   'finetune': ('constant', 'finetune'),
 }
+# Seconds after a checkpoint within which a pass that ends saves no other: of a
+# small log a pass takes less time than its checkpoint.
+_LEAST_SECONDS = 10.0
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
 
@@ -155,6 +159,7 @@ def keep(
   # stage's is: whatever a crash leaves, the newest of them is whole.
   if isinstance(context.store, checkpoints.Store):
     context.store.wait()
+  context.save_moments()
   for name, result in results.items():
     if name in finished.results:  # and only the other arm was lost
       continue
@@ -165,25 +170,40 @@ def keep(
     finished.results[name] = result._replace(last=None)
 
 
-def keep_moments(
-  run: workdir.Run, stage: str, epoch: int, moments: Any
-) -> None:
-  """Saves Adam's moments beside what a stage keeps so far.
+class Moments:
+  """Adam's moments of what a stage keeps so far, saved beside it.
 
-  It is on disk before the stage's own checkpoint of that epoch: a resumed stage
-  saves it again, or has passed it.
-
-  Args:
-    run: one model's.
-    stage: 'pretrain' or 'critic'.
-    epoch: that the stage keeps so far.
-    moments: after it, of `updates.state.moments`.
+  They are on disk before the stage's own checkpoint of that epoch: a resumed
+  stage saves them again, or has passed them.
   """
-  store = run.checkpoint(workdir.moments(stage))
-  # Moments that are not finite end the stage when it is saved itself.
-  with contextlib.suppress(FloatingPointError):
-    store.save(epoch, moments, {'stage': stage, 'epoch': epoch})
-  store.close()
+
+  def __init__(self, run: workdir.Run):
+    """Args: run: one model's."""
+    self._run = run
+    self._held: tuple[str, int, Any] | None = None
+
+  def hold(self, stage: str, epoch: int, moments: Any) -> None:
+    """Takes a copy, until the stage is saved.
+
+    Args:
+      stage: 'pretrain' or 'critic'.
+      epoch: that the stage keeps so far.
+      moments: after it, of `updates.state.moments`.
+    """
+    # A copy: the next pass donates the state.
+    self._held = stage, epoch, state.copy(moments)
+
+  def save(self) -> None:
+    """Saves what is held."""
+    if self._held is None:
+      return
+    stage, epoch, moments = self._held
+    store = self._run.checkpoint(workdir.moments(stage))
+    # Moments that are not finite end the stage when it is saved itself.
+    with contextlib.suppress(FloatingPointError):
+      store.save(epoch, moments, {'stage': stage, 'epoch': epoch})
+    store.close()
+    self._held = None
 
 
 def _keep(
@@ -284,11 +304,18 @@ def stage_number(checkpoint: int) -> int:
   return checkpoint // _STAGE
 
 
-def is_due(context: context_lib.Context) -> bool:
-  """Whether the last checkpoint is so old that a pass saves within itself."""
+def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
+  """Whether the last checkpoint is so old that there should be another.
+
+  Args:
+    context: the run.
+    ends_pass: it would be after a pass, not within one.
+  """
+  period = 60.0 * context.config.faults.checkpoint_minutes
+  if ends_pass:
+    period = min(period, _LEAST_SECONDS)
   passed = time.monotonic() - context.saved_at
-  due = passed > 60.0 * context.config.faults.checkpoint_minutes
-  return bool(processes.all_max(int(due)))
+  return bool(processes.all_max(int(passed > period)))
 
 
 def save(
@@ -311,6 +338,7 @@ def save(
   }
   # Later stages, epochs and dispatches have higher numbers.
   number = context_lib.NUMBERS[stage] * _STAGE + epoch * _EPOCH + dispatches
+  context.save_moments()
   try:
     context.store.save(number, arrays, record)
   except FloatingPointError as error:

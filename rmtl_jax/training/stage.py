@@ -157,7 +157,8 @@ def run(stage: Stage) -> dict[str, saved.Result]:
       # Only when every arm has made its pass: saved between them, a method
       # could go on an epoch ahead of its control.
       stage.end_epoch()
-      save(stage)
+      if saved.is_due(context, ends_pass=True):
+        save(stage)
   return stage.result()
 
 

@@ -94,6 +94,27 @@ def test_a_stage_is_trained_to_its_end():
   assert [entry['epoch'] for entry in one.context.history] == [1, 2, 3]
 
 
+@pytest.fixture
+def saves_every_pass(monkeypatch):
+  monkeypatch.setattr(saved, '_LEAST_SECONDS', 0.0)
+
+
+def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
+  """A pass over a small log takes less time than its checkpoint."""
+  store = checkpoints.Store(tmp_path)
+  one = Counting(3, store=store)
+  one.context.saved_at -= 11.0
+  stage.run(one)
+  store.wait()
+  newest = store.restore(lambda record: None)
+  assert newest is not None and newest.record['epoch'] == 1
+  again = Counting(3, store=store)
+  assert stage.run(again)['count'].epoch == 3
+  assert again.rows == [problem.ROWS] * 2
+  store.close()
+
+
+@pytest.mark.usefixtures('saves_every_pass')
 def test_every_epoch_is_saved_and_an_ended_stage_stays_ended(tmp_path):
   store = checkpoints.Store(tmp_path)
   stage.run(Counting(2, store=store))
@@ -138,6 +159,7 @@ def test_a_loss_that_is_not_finite_names_the_pass_and_rows():
     stage.run(Counting(1, split))
 
 
+@pytest.mark.usefixtures('saves_every_pass')
 def test_only_its_own_checkpoint_is_taken_up(tmp_path):
   """Not one of another stage."""
   store = checkpoints.Store(tmp_path)
