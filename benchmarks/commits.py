@@ -1,4 +1,4 @@
-"""The training loop of two checkouts, in turn: whether a change made it slower.
+"""Two checkouts in turn: whether a change made training slower.
 
     git worktree add /tmp/before 05d061d
     python -m benchmarks.commits --before=/tmp/before \
@@ -10,6 +10,9 @@ dispatch of the other, and again, so that a busy machine slows both. Figures are
 medians of the dispatches, ratios those of pairs, after over before, with the
 least and the most of them. CPU seconds, of all threads of a process, depend
 less on the load. Interpreter and packages are the same.
+
+`--command='train --simulated_rows=8000'` measures that whole command in place
+of the loop, the programs compiled by a run of each before.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
+import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -127,16 +133,68 @@ class Worker:
     self._process.wait()
 
 
+def command(
+  checkout: pathlib.Path, arguments: Sequence[str], cache: str
+) -> Times:
+  """Seconds of a whole command, by the clock and of the CPUs.
+
+  Args:
+    checkout: its package is run.
+    arguments: of the command, without `--workdir`.
+    cache: directory of compiled programs.
+  """
+
+  def cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+  begin, used = time.perf_counter(), cpu()
+  with tempfile.TemporaryDirectory() as workdir:
+    subprocess.run(
+      [
+        sys.executable,
+        '-m',
+        'rmtl_jax',
+        *arguments,
+        f'--workdir={workdir}/run',
+      ],
+      check=True,
+      capture_output=True,
+      cwd=checkout,
+      env={
+        **os.environ,
+        'PYTHONPATH': str(checkout),
+        'XDG_CACHE_HOME': cache,
+      },
+    )
+  return time.perf_counter() - begin, cpu() - used
+
+
+def measure_command(
+  checkouts: Sequence[pathlib.Path], line: str, pairs: int
+) -> dict[str, Any]:
+  """A command of both, in turn, after one that compiles."""
+  times: list[list[Times]] = [[], []]
+  with tempfile.TemporaryDirectory() as cache:
+    caches = [f'{cache}/{place}' for place in range(2)]
+    for pair in range(pairs + 1):
+      for place in (0, 1) if pair % 2 else (1, 0):
+        found = command(checkouts[place], shlex.split(line), caches[place])
+        if pair:
+          times[place].append(found)
+  return {'command': line, 'load': os.getloadavg()[0], **compared(*times)}
+
+
 def compared(
   before: Sequence[Times], after: Sequence[Times]
 ) -> dict[str, float]:
-  """Milliseconds of a dispatch, and ratios of pairs, after over before.
+  """Milliseconds, and ratios of pairs, after over before.
 
   >>> compared([(0.1, 0.2), (0.4, 0.2)], [(0.2, 0.1), (0.4, 0.4)])['wall']
   1.5
 
   Args:
-    before: wall and CPU seconds of the dispatches.
+    before: wall and CPU seconds of the turns.
     after: the same, of the other checkout, in the order of their turns.
   """
   found: dict[str, float] = {}
@@ -183,7 +241,11 @@ def main(argv: list[str]) -> None:
   own = pathlib.Path(__file__).resolve().parents[1]
   checkouts = pathlib.Path(flags.FLAGS.before).resolve(), own
   rows = []
-  for size in flags.FLAGS.sizes:
+  if flags.FLAGS.command:
+    rows.append(
+      measure_command(checkouts, flags.FLAGS.command, flags.FLAGS.pairs)
+    )
+  for size in () if flags.FLAGS.command else flags.FLAGS.sizes:
     for backbone in flags.FLAGS.backbones:
       rows.append(measure(checkouts, backbone, size, flags.FLAGS.pairs))
       print(f'{backbone}, {size} done', flush=True)
@@ -213,7 +275,8 @@ def define_flags() -> None:
     'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple'], 'Comma-separated.'
   )
   flags.DEFINE_list('sizes', list(SIZES), 'Comma-separated.')
-  flags.DEFINE_integer('pairs', 15, 'Of dispatches.')
+  flags.DEFINE_string('command', '', 'A whole command in place of the loop.')
+  flags.DEFINE_integer('pairs', 15, 'Of turns.')
   flags.DEFINE_string('output', '', 'JSON file; none if empty.')
   flags.DEFINE_list('work', [], 'For its own processes: backbone and size.')
 

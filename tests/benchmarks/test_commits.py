@@ -1,3 +1,5 @@
+import pathlib
+
 import pytest
 
 from benchmarks import commits
@@ -11,3 +13,9 @@ def test_ratios_are_those_of_pairs():
   assert found['wall'] == found['cpu'] == 1.0
   assert found['wall ms before'] == pytest.approx(200)
   assert found['cpu ms after'] == pytest.approx(200)
+
+
+def test_a_whole_command_is_timed(tmp_path):
+  own = pathlib.Path(commits.__file__).parents[1]
+  wall, cpu = commits.command(own, ['help', 'train'], str(tmp_path))
+  assert cpu > 0 and wall > 0
