@@ -464,12 +464,15 @@ class FaultsConfig:
     on_nonfinite: a loss or a gradient that is NaN or infinite: `stop` ends the
       run and names the rows that stand out, `skip` leaves out the step and
       counts it (metrics, warnings).
-    checkpoint_minutes: between checkpoints inside of a long pass; there is one
-      after every pass that ends ten seconds or more after the last.
+    checkpoint_minutes: between checkpoints inside of a long pass.
+    checkpoint_seconds: a pass that ends within so many seconds of a checkpoint
+      saves no other: of a small log a pass takes less time than saving it. 0:
+      every pass is saved.
   """
 
   on_nonfinite: Literal['stop', 'skip'] = 'stop'
   checkpoint_minutes: NonNegative = 10.0
+  checkpoint_seconds: NonNegative = 10.0
 
 
 @dataclasses.dataclass(frozen=True)

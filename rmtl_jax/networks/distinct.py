@@ -113,7 +113,8 @@ def distinct(array: jax.Array, room: int, size: int) -> Distinct:
     size: of the vocabulary.
   """
   flat = array.reshape(-1)
-  if size <= VALUES_PER_SLOT * len(flat):
+  # Over several devices what is communicated would grow with the vocabulary.
+  if jax.device_count() == 1 and size <= VALUES_PER_SLOT * len(flat):
     inverse, number = _ranks_by_presence(flat, size)
   else:
     inverse, number = _ranks_by_sorting(flat)

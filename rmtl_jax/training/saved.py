@@ -26,9 +26,6 @@ LEAVES = {
   'critic': ('critic',),
   'finetune': ('constant', 'finetune'),
 }
-# Seconds after a checkpoint within which a pass that ends saves no other: of a
-# small log a pass takes less time than its checkpoint.
-_LEAST_SECONDS = 10.0
 # Units of the numbers of checkpoints in training.
 _STAGE, _EPOCH = 10**12, 10**6
 
@@ -311,9 +308,10 @@ def is_due(context: context_lib.Context, ends_pass: bool = False) -> bool:
     context: the run.
     ends_pass: it would be after a pass, not within one.
   """
-  period = 60.0 * context.config.faults.checkpoint_minutes
+  faults = context.config.faults
+  period = 60.0 * faults.checkpoint_minutes
   if ends_pass:
-    period = min(period, _LEAST_SECONDS)
+    period = min(period, faults.checkpoint_seconds)
   passed = time.monotonic() - context.saved_at
   return bool(processes.all_max(int(passed > period)))
 

@@ -15,7 +15,8 @@ CONFIG = config_values.from_dict(
       'lanes': test_trainer.BATCH.lanes,
       'lane_length': test_trainer.BATCH.lane_length,
       'steps_per_dispatch': test_trainer.BATCH.steps_per_dispatch,
-    }
+    },
+    'faults': {'checkpoint_seconds': 0.0},
   }
 )
 
@@ -25,9 +26,11 @@ class Counting:
 
   name = 'pretrain'
 
-  def __init__(self, epochs, split=test_trainer.SPLIT, **changes):
+  def __init__(
+    self, epochs, split=test_trainer.SPLIT, config=CONFIG, **changes
+  ):
     self.context = context.Context(
-      CONFIG,
+      config,
       ('click', 'conversion'),
       split,
       split,
@@ -94,16 +97,14 @@ def test_a_stage_is_trained_to_its_end():
   assert [entry['epoch'] for entry in one.context.history] == [1, 2, 3]
 
 
-@pytest.fixture
-def saves_every_pass(monkeypatch):
-  monkeypatch.setattr(saved, '_LEAST_SECONDS', 0.0)
-
-
 def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
   """A pass over a small log takes less time than its checkpoint."""
   store = checkpoints.Store(tmp_path)
-  one = Counting(3, store=store)
-  one.context.saved_at -= 11.0
+  config = config_values.from_dict(
+    {'faults': {'checkpoint_seconds': 60}}, CONFIG
+  )
+  one = Counting(3, config=config, store=store)
+  one.context.saved_at -= 61.0
   stage.run(one)
   store.wait()
   newest = store.restore(lambda record: None)
@@ -114,7 +115,6 @@ def test_passes_that_end_soon_after_a_checkpoint_save_no_other(tmp_path):
   store.close()
 
 
-@pytest.mark.usefixtures('saves_every_pass')
 def test_every_epoch_is_saved_and_an_ended_stage_stays_ended(tmp_path):
   store = checkpoints.Store(tmp_path)
   stage.run(Counting(2, store=store))
@@ -159,7 +159,6 @@ def test_a_loss_that_is_not_finite_names_the_pass_and_rows():
     stage.run(Counting(1, split))
 
 
-@pytest.mark.usefixtures('saves_every_pass')
 def test_only_its_own_checkpoint_is_taken_up(tmp_path):
   """Not one of another stage."""
   store = checkpoints.Store(tmp_path)
