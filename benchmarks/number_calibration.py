@@ -3,11 +3,11 @@
     PYTHONPATH=. python benchmarks/number_calibration.py --workdir=RUN
 
 Of each regression task of a run: predictions of the test rows as they are and
-after four maps that validation rows fit by Poisson's deviance, of which all
-keep XAUC: `scale` (p times a number), `power` (the same of a power of p: Platt
-scaling on the logarithm), `held` (that, held towards the identity: what runs
-have, rmtl_jax/evaluation/power.py) and `isotonic` (any rising function; the one
-of least squares also has the least deviance). Losses with labels of at least 0
+after four maps that validation rows fit by Poisson's deviance. All keep XAUC:
+`scale` (p times a number), `power` (the same of a power of p: Platt scaling on
+the logarithm), `held` (that, held towards the identity: what runs have,
+rmtl_jax/evaluation/power.py) and `isotonic` (any rising function; the one of
+least squares also has the least deviance). Losses with labels of at least 0
 only.
 """
 
