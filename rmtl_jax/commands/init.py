@@ -51,10 +51,10 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
 
 def execute(values: flags.FlagValues) -> int:
   """Runs the command; returns the exit code."""
-  common.require(values, 'raw_dir')
+  for name in ('raw_dir', 'output'):
+    common.require(values, name)
   schema = pathlib.Path(common.value(values, 'output'))
-  reasons = schema.with_suffix('.md')
-  _check_output(schema, reasons, common.value(values, 'overwrite'))
+  reasons = _reasons(schema, common.value(values, 'overwrite'))
   delimiter = common.value(values, 'delimiter')
   if delimiter and (len(delimiter) > 1 or delimiter in '"\r\n'):
     raise types.InputError(f'--delimiter: {delimiter!r} is not one character')
@@ -79,13 +79,11 @@ def execute(values: flags.FlagValues) -> int:
   return 0
 
 
-def _check_output(
-  schema: pathlib.Path, reasons: pathlib.Path, overwrite: bool
-) -> None:
-  """Refuses files that are there, and names without a directory.
+def _reasons(schema: pathlib.Path, overwrite: bool) -> pathlib.Path:
+  """The path of the reasons, beside the schema's.
 
   Raises:
-    types.InputError: names the file.
+    types.InputError: one of the two is there already, or can't be a file.
   """
   if schema.suffix == '.md':
     raise types.InputError(
@@ -93,10 +91,15 @@ def _check_output(
     )
   if not schema.parent.is_dir():
     raise types.InputError(f'--output: {schema.parent}: is no directory')
+  # A name such as '.' takes no other ending.
+  if schema.is_dir():
+    raise types.InputError(f'--output: {schema}: is a directory')
+  reasons = schema.with_suffix('.md')
+  if reasons.is_dir():
+    raise types.InputError(f'--output: {reasons}: is a directory')
   for path in (schema, reasons):
-    if path.is_dir():
-      raise types.InputError(f'--output: {path}: is a directory')
     if path.exists() and not overwrite:
       raise types.InputError(
         f'--output: {path}: exists; --overwrite replaces it'
       )
+  return reasons

@@ -109,6 +109,8 @@ def test_events_without_an_item_are_one_line(tmp_path, capsys):
     (('{log}', '--output={tmp}/x/s.json'), 'x: is no directory'),
     (('{log}', '--output={tmp}/s.md'), 'expected .json'),
     (('{log}', '--output={tmp}'), 'is a directory'),
+    (('{log}', '--output=.'), '--output: .: is a directory'),
+    (('{log}', '--output='), '--output: is needed'),
     (('{log}', '--rows=0'), 'rows'),
   ],
 )
