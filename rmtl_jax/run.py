@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -84,6 +85,7 @@ def train(
   keep_checkpoints: bool = False,
   start_from: str | os.PathLike[str] | None = None,
   keep_moments: bool = True,
+  paper_model: bool = False,
 ) -> dict[str, Any]:
   """Trains the stages that the directory does not hold yet, and evaluates.
 
@@ -114,6 +116,9 @@ def train(
       must, until this one has finished.
     keep_moments: whether Adam's moments stay beside what stages 1 and 2 keep,
       for runs that start from this one.
+    paper_model: whether stage 1 of the paper's model is trained first, in
+      RUN/paper, and stands in the record beside this one
+      (presets.paper_model).
 
   Returns:
     What RUN/metrics.json holds.
@@ -134,6 +139,7 @@ def train(
   stages = tuple(stages)
   # A member's programs are its ensemble's to compile, and a study's runs share.
   is_new = not (inputs or start_from or (path / 'config.json').exists())
+  is_own = inputs is None  # neither a member nor a run of a study
   with contextlib.ExitStack() as held:
     # --- Read and build. The data stay in place, and RUN is ours, until all is
     # written. Nothing of a run that can't begin is left in its directory.
@@ -143,37 +149,47 @@ def train(
     if start and not inputs:  # of an ensemble once
       live.say(progress.filled(verdict.started(run.started_from)))
     inputs = _read_and_build(run, config, live, layout, inputs)
+    members = [
+      _context(dataclasses.replace(run, config=one), inputs, live)
+      for one in workdir.member_configs(run.config)
+    ]
+    if is_own and not run.has('pretrain'):
+      for line in _step_advice(members[0]):
+        live.say(f'WARNING: {line}')
+    train_beside = functools.partial(
+      train,
+      data_dir=data_dir,
+      live=live,
+      interrupted=interrupted,
+      layout=layout,
+      inputs=inputs,
+      # Trackers outside of RUN get it as a part of one run.
+      trackers=[n for n in trackers if tracking.TRACKERS.find(n).is_local],
+      keep_checkpoints=keep_checkpoints,
+    )
 
     # A second core compiles what comes later; what a run goes on from is not of
     # the shapes alone (it stands on its device), so only new runs can know.
     if is_new and compiling.can(inputs.splits):
       pool = held.enter_context(compiling.threads())
-      members = [
-        _context(dataclasses.replace(run, config=one), inputs, live)
-        for one in workdir.member_configs(run.config)
-      ]
       compiling.compile_ahead(pool, members, stages)
+
+    if paper_model:
+      paper = presets.paper_model(run.manifest, run.config)
+      live.say(progress.filled(verdict.paper_model(paper.backbone)))
+      train_beside(paper, run.paper, stages=ORDER[:1], keep_moments=False)
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
-      # Trackers outside of RUN get the members as parts of one run.
-      local = [n for n in trackers if tracking.TRACKERS.find(n).is_local]
       _train_members(
         config,
         run,
-        lambda member, place: train(
+        lambda member, place: train_beside(
           member,
           place,
-          data_dir,
-          stages,
-          live,
-          interrupted,
-          layout,
-          inputs,
-          local,
-          keep_checkpoints,
-          start and start.member(place),
-          keep_moments,
+          stages=stages,
+          start_from=start and start.member(place),
+          keep_moments=keep_moments,
         ),
         live,
       )
@@ -200,9 +216,6 @@ def train(
     context.history = saved.latest_history(context, finished)
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
-    if 'pretrain' not in finished.results:
-      for line in _step_advice(context):
-        live.say(f'WARNING: {line}')
 
     # --- Pre-train: the actor, on the unweighted loss.
     if 'pretrain' in stages and not finished.has('pretrain'):
@@ -408,6 +421,7 @@ def _evaluate_and_write(
   record = finetuned.extend(record, run, models, trained, data, history)
   if run.started_from:
     record['started_from'] = run.started_from
+  record |= run_record.paper_model(run)
   record['seconds'] = _seconds(history)
   record['seconds']['evaluation'] = time.perf_counter() - begin
   if processes.is_first():

@@ -15,6 +15,7 @@ import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import run, types
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.evaluation import calibration
@@ -399,6 +400,26 @@ def test_the_same_directory_is_finished_already(trained, data_dir):
   path, record = trained
   again = run.train(CONFIG, path, data_dir, live=QUIET)
   assert _without_times(again) == _without_times(record)
+
+
+def test_the_papers_model_beside_a_run(
+  tmp_path, data_dir, trained, monkeypatch
+):
+  """A run of stage 1 in RUN/paper; the run itself ends as without it."""
+  paper = dataclasses.replace(CONFIG, backbone='esmm')
+  monkeypatch.setattr(presets, 'paper_model', lambda *_: paper)
+  record = run.train(CONFIG, tmp_path, data_dir, live=QUIET, paper_model=True)
+  own = json.loads((tmp_path / 'paper' / 'metrics.json').read_text())
+  assert list(own['stages']) == ['pretrain']
+  assert record.pop('paper_model') == {
+    'backbone': 'esmm',
+    'metrics': own['stages']['pretrain'],
+    'calibrated': own['calibrated']['pretrain'],
+  }
+  assert _without_times(record) == _without_times(trained[1])
+  # It stays in the record of a command that goes on without the flag.
+  again = run.train(CONFIG, tmp_path, data_dir, live=QUIET)
+  assert again['paper_model']['backbone'] == 'esmm'
 
 
 def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):

@@ -464,7 +464,8 @@ def modo_shares(
 ) -> jax.Array:
   """MoDo: one projected step of the shares, from two samples.
 
-  Chen et al. (NeurIPS 2023): shares - gamma (C + rho) shares, on the simplex.
+  Chen et al. (JMLR 2024), Equation 2.9: shares - gamma (C + rho)
+  shares, on the simplex.
 
   Examples:
     >>> cross = jnp.array([[2.0, 0.0], [0.0, 4.0]])

@@ -254,7 +254,7 @@ RECORDS = registry.Registry(
     _by_gram(
       'upgrad',
       'mean of gradients projected on the dual cone',
-      'Quinton and Rey, 2024',
+      'Quinton and Rey, 2024, Equation 3',
       settings={'weights': ''},
       invariant='scale of all losses: weights',
     ),
@@ -287,7 +287,7 @@ RECORDS = registry.Registry(
     _by_gram(
       'modo',
       'weights by double sampling',
-      'Chen et al., NeurIPS 2023',
+      'Chen et al., JMLR 2024, Equation 2.9',
       settings={'learning_rate': 0.1, 'decay': 0.1},
       groups=2,
       cost='1 forward, 2 K backward',

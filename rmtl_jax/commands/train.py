@@ -11,6 +11,7 @@ from absl import flags
 from rmtl_jax import durable, types
 from rmtl_jax.commands import common, distributed, streams
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import presets
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.runtime import writers
 from rmtl_jax.runtime.tracking import registry as tracking
@@ -61,6 +62,13 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
     ' when the stages have finished; rmtl prune drops it later.',
     flag_values=values,
   )
+  flags.DEFINE_boolean(
+    'paper_model',
+    None,
+    "Train stage 1 of the paper's model first, in RUN/paper: a row of the table"
+    ' beside this run. If not given: where a new log is simulated for it.',
+    flag_values=values,
+  )
   config_flags.define(values, argv)
 
 
@@ -99,6 +107,10 @@ def execute(values: flags.FlagValues) -> int:
   config = workdir.padded(path, config, layout.shape if layout else None)
   if not (path / 'config.json').exists():
     live.say(opening.text(config, manifest, data_dir))
+  paper_model = common.value(values, 'paper_model')
+  if paper_model is None:
+    is_first = config.preset == presets.DEFAULT_PRESET and not source
+    paper_model = is_first and data_dir == path / 'data'
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(
@@ -114,6 +126,7 @@ def execute(values: flags.FlagValues) -> int:
       keep_checkpoints=common.value(values, 'keep_checkpoints'),
       start_from=source,
       keep_moments=common.value(values, 'keep_moments'),
+      paper_model=paper_model,
     ),
     processes.all_max,
   )

@@ -74,6 +74,31 @@ def start(manifest: Any = None, name: str = '') -> settings.Config:
   return preset(name, manifest)
 
 
+def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
+  """The model of the paper that a run shows beside its own.
+
+  The released code's backbone in the paper's sizes, without as-of features;
+  a shared bottom where a task is judged on another's positives, which ESMM
+  can't be.
+
+  Args:
+    manifest: of the prepared data.
+    config: of the run, from which seed, intervals and faults come.
+  """
+  chain = not any(task.only_after for task in manifest.tasks)
+  return _changed(
+    settings.Config(seed=config.seed, faults=config.faults),
+    {
+      'preset': 'paper',
+      'backbone': 'esmm' if chain else 'shared_bottom',
+      'network.ignore': 'asof',
+      'evaluation.bootstrap': config.evaluation.bootstrap,
+      'evaluation.confidence': config.evaluation.confidence,
+      'evaluation.calibration': config.evaluation.calibration,
+    },
+  )
+
+
 def _changed(group: Any, changes: Settings) -> Any:
   """A group of settings with some changed, by dotted names."""
   values, inner = {}, {}

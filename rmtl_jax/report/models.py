@@ -14,6 +14,7 @@ from rmtl_jax.weighting import registry
 
 Record = Mapping[str, Any]
 BASELINE, ORACLE = 'user rate x item rate', 'oracle'
+PAPER = "paper's model"
 _LONG = 30
 # What the run trains, what bounds it from below and from above.
 TRAINED, BOUND = 'trained', 'bound'
@@ -65,7 +66,9 @@ def stage_names(record: Record) -> dict[str, str]:
 
 
 def models(record: Record) -> list[Model]:
-  """The rate baseline, what was kept, the last epoch of stage 3, the oracle.
+  """The rows of a table, from the rates to the oracle.
+
+  Between them: the paper's model, what was kept, the last epoch of stage 3.
 
   Models with the same figures are one: an arm that keeps epoch 0 is the
   pre-trained model. An arm that kept its last epoch is not shown again.
@@ -76,6 +79,11 @@ def models(record: Record) -> list[Model]:
   found: list[Model] = []
   if 'baseline' in record:
     found.append(Model((BASELINE,), '', BOUND, record['baseline']))
+  if 'paper_model' in record:
+    of: Record = record['paper_model']
+    name = f'{PAPER}: {of["backbone"]}'
+    metrics, calibrated = of['metrics'], of.get('calibrated')
+    found.append(Model((name,), '', BOUND, metrics, calibrated))
   found += _merged([*_kept(record)])
   found += _merged([*_last(record)])
   if 'oracle' in record:

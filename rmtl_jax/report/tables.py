@@ -129,9 +129,10 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
 
 def remarks(record: Mapping[str, Any]) -> list[str]:
   """What was kept and how it differs, and limits of the figures."""
-  started = record.get('started_from')
+  started, paper = record.get('started_from'), record.get('paper_model')
   return [
     *([verdict.started(started)] if started else []),
+    *([verdict.paper_model(paper['backbone'])] if paper else []),
     *_kept(record),
     *_unmoved(record),
     *_ensemble_sentences(record),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rmtl_jax import json_files
 from rmtl_jax.data import columns as columns_lib
 from rmtl_jax.data import manifest as manifest_lib
 from rmtl_jax.results import (
@@ -108,6 +109,30 @@ def build(
     'versions': workdir.versions(),
     'device': workdir.device(),
   }
+
+
+def paper_model(run: workdir.Run) -> dict[str, Any]:
+  """What RUN/paper has measured on the test rows, if it is there.
+
+  Returns:
+    {'paper_model': `backbone`, `metrics` and, after calibration, `calibrated`,
+    each {task: metrics}}, or {}.
+
+  Raises:
+    types.InputError: its metrics can't be read.
+  """
+  path = run.paper / 'metrics.json'
+  if not path.exists():
+    return {}
+  found = json_files.read(path, f'{path}: not found')
+  with json_files.parsing(str(path)):
+    kept = {
+      'backbone': found['backbone'],
+      'metrics': found['stages']['pretrain'],
+    }
+    if 'calibrated' in found:
+      kept['calibrated'] = found['calibrated']['pretrain']
+  return {'paper_model': kept}
 
 
 def _best_epochs(

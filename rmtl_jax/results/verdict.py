@@ -91,6 +91,14 @@ def details(record: Record) -> list[str]:
   return lines
 
 
+def paper_model(backbone: str) -> str:
+  """Says what the paper's model is, that stands beside a run."""
+  return (
+    f"The paper's model (paper/) is stage 1 of {backbone} in the paper's sizes,"
+    ' without as-of features.'
+  )
+
+
 def difference(task: str, values: Record) -> str:
   """A difference of AUC, or XAUC, with its interval, if it has one.
 

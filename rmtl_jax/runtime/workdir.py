@@ -9,6 +9,7 @@ checkpoints/    state/ (stage in training), pretrain/, critic/, constant/,
                 pretrain_moments/, critic_moments/ (Adam's, beside what these
                 stages have kept, for a run that starts from this one)
 members/        of an ensemble, which has no checkpoints: a run per model
+paper/          a run of the paper's model, where it stands beside this one
 metrics.jsonl, metrics.json, importance.json, importance.csv, evaluation/,
 tensorboard/, tracking/, report/
 """
@@ -111,6 +112,11 @@ class Run:
       dataclasses.replace(self, path=self.path / f'members/{m}', config=config)
       for m, config in enumerate(member_configs(self.config))
     )
+
+  @property
+  def paper(self) -> pathlib.Path:
+    """Where the paper's model is, if it stands beside this one."""
+    return self.path / 'paper'
 
   def has(self, stage: str) -> bool:
     """Whether the stage left a checkpoint, of every member of an ensemble."""

@@ -1,11 +1,13 @@
 import dataclasses
 import pathlib
+import types as python_types
 
 import pytest
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.config import flags as config_flags
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.preparation import sources
 from rmtl_jax.studies.comparison import methods
@@ -39,6 +41,20 @@ def test_the_paper_preset_is_a_config_without_changes():
   assert config.weighting == config_lib.WeightingConfig('critic', 0.7)
   assert config.batch.lanes * config.batch.lane_length == 2048
   assert config.control
+
+
+@pytest.mark.parametrize('only_after', [False, True])
+def test_the_papers_model_beside_a_run(only_after):
+  """ESMM can't be judged on the positives of another task."""
+  task = python_types.SimpleNamespace(only_after=only_after)
+  own = config_lib.Config(seed=3, backbone='ple', preset='recommended')
+  found = presets.paper_model(python_types.SimpleNamespace(tasks=[task]), own)
+  assert found == dataclasses.replace(
+    config_lib.preset('paper'),
+    seed=3,
+    backbone='shared_bottom' if only_after else 'esmm',
+    network=config_lib.NetworkConfig(ignore='asof'),
+  )
 
 
 def test_the_official_preset_is_the_released_code():

@@ -43,6 +43,19 @@ def test_models_that_are_the_same_are_one():
   ]
 
 
+def test_the_papers_model_stands_after_the_rates():
+  paper = {'backbone': 'esmm', 'metrics': of(0.55), 'calibrated': of(0.551)}
+  found = record(baseline=of(0.5), paper_model=paper)
+  assert labels(found)[:3] == [
+    'user rate x item rate',
+    "paper's model: esmm",
+    'pre-trained = control = RMTL (kept: epoch 0)',
+  ]
+  assert models.models(found)[1].shown == of(0.551)
+  del paper['calibrated']
+  assert models.models(found)[1].shown == of(0.55)
+
+
 def test_an_arm_that_kept_its_last_epoch_stands_there_once():
   assert labels(record((0.6, 0.62), (0, 2))) == [
     'pre-trained = control (kept: epoch 0)',

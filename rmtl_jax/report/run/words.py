@@ -19,6 +19,9 @@ def key(metrics: Record) -> list[str]:
   weighting = registry.label(metrics['weighting'], metrics.get('form', ''))
   meanings = {
     models.BASELINE: 'rates of the train rows, no network',
+    models.PAPER: (
+      "stage 1 of the paper's sizes, without as-of features (RUN/paper)"
+    ),
     'pretrain': 'after stage 1',
     'constant': f'{how} without critics: constant weights',
     'finetune': f'{how}, {weighting}',
@@ -26,6 +29,7 @@ def key(metrics: Record) -> list[str]:
   }
   shown = {
     models.BASELINE: 'baseline' in metrics,
+    models.PAPER: 'paper_model' in metrics,
     **{stage: True for stage in metrics['stages']},
     models.ORACLE: 'oracle' in metrics,
   }

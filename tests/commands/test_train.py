@@ -1,0 +1,35 @@
+"""`rmtl train`: what the command asks of a run."""
+
+import pytest
+
+from rmtl_jax import cli, run
+from tests import tiny
+
+
+@pytest.mark.parametrize(
+  ('argv', 'beside'),
+  [
+    ((), True),
+    (('--nopaper_model',), False),
+    (('--preset=paper',), False),
+    (('--preset=paper', '--paper_model'), True),
+    (('--data_dir=own',), False),
+    (('--data_dir=own', '--paper_model'), True),
+  ],
+)
+def test_the_papers_model_is_trained_beside_a_first_run(
+  tmp_path, monkeypatch, argv, beside
+):
+  """Where sessions are simulated, and nobody chose other settings."""
+  asked = []
+
+  def train(*_, paper_model, **__):
+    asked.append(paper_model)
+    return 0
+
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(run, 'train', train)
+  tiny.write_prepared(tmp_path / 'own')
+  argv = ('--workdir=run', '--simulated_rows=300', *argv)
+  assert cli.main(['rmtl', 'train', *argv]) == 0
+  assert asked == [beside]
