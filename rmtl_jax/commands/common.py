@@ -331,14 +331,18 @@ def set_up_jax(caches: bool) -> None:
 
 
 def _quiet_orbax() -> None:
-  """Silences logs of errors that Orbax also raises.
+  """Silences advice of Orbax, and logs of errors that it also raises.
 
-  Before it raises an error, Orbax logs a traceback, asyncio logs its lost
-  futures and TensorStore its lost callbacks; at the end of the process Python
-  warns of coroutines that Orbax did not await.
+  It advises fewer checkpoints where a disk is slow. Before it raises an error,
+  it logs a traceback, asyncio logs its lost futures and TensorStore its lost
+  callbacks; at the end of the process Python warns of coroutines that Orbax did
+  not await.
   """
   logging.getLogger('absl').addFilter(
-    lambda record: not (record.exc_info and 'orbax' in record.pathname)
+    lambda record: (
+      'orbax' not in record.pathname
+      or not (record.exc_info or record.levelno < logging.ERROR)
+    )
   )
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
   warnings.filterwarnings(

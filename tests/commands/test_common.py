@@ -122,3 +122,21 @@ def test_what_orbax_gives_up_is_not_told():
     [sys.executable, '-c', script], capture_output=True, text=True, check=True
   )
   assert 'never awaited' in found.stderr
+
+
+# Advice of a library, and a warning that is the user's.
+ADVISED = """
+from rmtl_jax.commands import common
+import logging
+common._quiet_orbax()
+for path, text in (('/orbax/manager.py', 'advice'), ('/mine.py', 'warning')):
+  log = logging.getLogger('absl')
+  log.handle(log.makeRecord('absl', logging.WARNING, path, 1, text, (), None))
+"""
+
+
+def test_advice_of_orbax_is_not_told():
+  found = subprocess.run(
+    [sys.executable, '-c', ADVISED], capture_output=True, text=True, check=True
+  )
+  assert 'warning' in found.stderr and 'advice' not in found.stderr
