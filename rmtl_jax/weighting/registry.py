@@ -114,6 +114,7 @@ RECORDS = registry.Registry(
         'the weights 1 - lambda A, where A is Q centred and divided by its'
         ' deviation, not below 0 and divided by their mean'
       ),
+      short='RMTL',
       lambda_=ANY,
       needs=('mask',),
       relative=True,

@@ -162,7 +162,8 @@ def test_lines_fit_the_terminal():
 
 
 @pytest.mark.parametrize(
-  ('weighting', 'name'), [('critic', 'RMTL'), ('advantage', 'advantage')]
+  ('weighting', 'name'),
+  [('critic', 'RMTL'), ('advantage', 'RMTL'), ('negative_q', 'negative_q')],
 )
 def test_sentences_say_when_fine_tuning_was_of_no_use(weighting, name):
   record = _record(

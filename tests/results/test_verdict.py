@@ -105,5 +105,5 @@ def test_without_a_control_weighting_is_not_judged():
   found = record(stages={'pretrain': {}, 'finetune': {}}, weighting='advantage')
   found['finetuned_at']['difference'] = {}
   assert verdict.sentences(found) == [
-    'No control was trained, so advantage can not be judged in this run.'
+    'No control was trained, so RMTL can not be judged in this run.'
   ]
