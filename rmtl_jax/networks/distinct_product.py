@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -52,13 +52,13 @@ class _Places(NamedTuple):
 
   Attributes:
     rows: of the table, i32[room] of each field; none where its slots are used.
-    index: each slot's place in its field's rows, i32[slots].
+    slots: each one's place in its field's rows, i32[slots].
     slot_rows: of the table, i32[slots, F].
     fits: whether there was room, bool[]; None where there always is.
   """
 
   rows: list[jax.Array]
-  index: list[jax.Array]
+  slots: list[jax.Array]
   slot_rows: jax.Array
   fits: jax.Array | None
 
@@ -106,7 +106,7 @@ def through(
   if weights.numeric is None:
     numeric = numeric[..., :0]
   flat = numeric.reshape(lanes * length, -1)
-  parts = _through(form, weights, places, flat)
+  parts = cast(list[jax.Array], _through(form, weights, places, flat))
   return [part.reshape(lanes, length, -1) for part in parts]
 
 
@@ -158,7 +158,7 @@ def _forward(form, weights, places, numeric):
         precision.product(rows, blocks[f], form.matmul_precision)
         for f, rows in zip(used, embedded, strict=True)
       ]
-      index = [places.index[f] for f in used]
+      index = [places.slots[f] for f in used]
       terms.append(gather_sum(products, index, form.widths))
     if rest:
       kernel, rows = _of(rest, blocks), places.slot_rows[:, np.array(rest)]
@@ -249,7 +249,7 @@ def _backward_on_rows(form, places, cotangent, blocks, embedded, table):
     # Sum the slots' cotangents per category first: then both products have as
     # few rows as the forward pass.
     zeros = jnp.zeros((len(rows), cotangent.shape[1]), cotangent.dtype)
-    of_product = zeros.at[places.index[f]].add(cotangent, mode='drop')
+    of_product = zeros.at[places.slots[f]].add(cotangent, mode='drop')
     of_embedded.append(multiply(of_product, blocks[f].T))
     of_blocks[f] = multiply(rows.T, of_product)
   of_table = jnp.zeros_like(table)
