@@ -110,7 +110,7 @@ class NetworkConfig:
       operands on every device, CPUs too, and sums in float32. Parameters,
       activations and the optimizer are float32 either way. `auto` becomes one
       of the two when a run starts: bfloat16 where it was measured to be faster
-      (one CPU with AVX512-BF16, hidden layers of 512 units), else default.
+      (one CPU with AVX512-BF16, hidden layers of 256 units), else default.
   """
 
   embedding_dim: Annotated[int, Range(1, 2**16)] = 128

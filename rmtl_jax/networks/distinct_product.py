@@ -7,10 +7,10 @@ as many as there are slots. A batch with more categories than there is room for
 (distinct.py) goes through every slot instead: the result is exact for every
 batch.
 
-All of it is one function with a gradient of its own. What JAX would make of
-the parts keeps what both branches of a `cond` need, pads and adds the gradients
-of parts of the kernel, and joins the cotangents of the layer's columns once for
-each of its terms: passes over memory as large as the layer.
+All of it is one function with a gradient of its own. JAX's own gradient of the
+parts fills what the branch that is not taken would save with zeros, pads and
+adds gradients of parts of the kernel, and joins the cotangents of the layer's
+columns once for each of its terms: passes over memory as large as the layer.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _PROCESSOR = pathlib.Path('/proc/cpuinfo')
 _INSTRUCTIONS = frozenset(('avx512_bf16',))
 # The widest hidden layer, from which on `benchmarks.precision` found bfloat16
 # faster: in narrower ones rounding takes what the products save.
-LEAST_UNITS = 512
+LEAST_UNITS = 256
 
 
 def resolved(
