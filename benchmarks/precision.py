@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -125,8 +124,6 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'precision',
       'rows': _ROWS.value,
-      'gemm_gigaflops': machine.gemm_rate(),
-      'load': os.getloadavg()[0],
       'figures': rows,
     },
   )

@@ -32,7 +32,7 @@ def resolved(
 
   An existing run keeps what it has begun with. A new one gets bfloat16 where
   that was measured to be faster: on one device that is a CPU with AVX512-BF16,
-  with layers as wide as the paper's.
+  with layers as wide as half of the paper's.
 
   Args:
     path: RUN, or the directory of a comparison or a search; may be missing.
