@@ -147,7 +147,6 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'authors',
       'rows': values.rows,
-      'gemm_gigaflops': machine.gemm_rate(),
       'unit': 'rows per second; ratio = ours / theirs, median of pairs',
       'figures': rows,
       'config': dataclasses.asdict(config_lib.NetworkConfig()),

@@ -44,9 +44,14 @@ def _cpu() -> str:
 
 
 def write(path: str, record: Mapping[str, Any]) -> None:
-  """Writes a result as JSON, with the machine; does nothing without a path."""
+  """Writes a result as JSON, with the machine; does nothing without a path.
+
+  The machine is what it is called, how fast it multiplies right then
+  (`gemm_rate`) and how busy it is: ratios of two programs move with both.
+  """
   if path:
-    text = json.dumps({'machine': described(), **record}, indent=2)
+    now = {'load': os.getloadavg()[0], 'gemm_gigaflops': gemm_rate()}
+    text = json.dumps({'machine': described() | now, **record}, indent=2)
     pathlib.Path(path).write_text(text + '\n', encoding='utf-8')
 
 

@@ -232,7 +232,6 @@ def main(argv: list[str]) -> None:
     {
       'benchmark': 'peer',
       'rows': flags.FLAGS.rows,
-      'gemm_gigaflops': machine.gemm_rate(),
       'unit': 'rows per second; ratio = ours / torch-rechub, median of pairs',
       'peer': {
         name: importlib.metadata.version(name)

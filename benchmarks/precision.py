@@ -5,13 +5,15 @@
 The log is benchmarks/workload.py's; sizes are the paper's (batch 2,048,
 embedding 128, bottom 512-256, towers 128-64, 8 experts, dropout 0.2). Every
 stage's own compiled loop runs with `network.matmul_precision` default and
-bfloat16, in turn. Ratios are of wall seconds and of the CPU seconds of all
+bfloat16, in turn; `--smaller=1,2,4,8 --stages=pretrain,predict` says from which
+widths on it pays. Ratios are of wall seconds and of the CPU seconds of all
 threads (which other work on the machine moves less).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -32,17 +34,32 @@ _REPETITIONS = flags.DEFINE_integer('repetitions', 7, 'Pairs of dispatches.')
 _BACKBONES = flags.DEFINE_list(
   'backbones', ['shared_bottom', 'esmm', 'mmoe', 'ple', 'aitm'], 'Which.'
 )
+_SMALLER = flags.DEFINE_list(
+  'smaller', ['1'], "What the paper's widths are divided by; comma-separated."
+)
+_STAGES = flags.DEFINE_list('stages', [], 'Which; all if empty.')
 _PRECISIONS = ('default', 'bfloat16')
 
 
 def calls(
-  log: workload.Workload, backbone: str, precision: str, split: splits_lib.Split
+  log: workload.Workload,
+  backbone: str,
+  precision: str,
+  split: splits_lib.Split,
+  smaller: int = 1,
 ) -> dict[str, Callable[[], Any]]:
   """A call per stage, of several steps each, and one that predicts."""
   config = config_lib.Config(backbone=backbone)
+  network = config.network
   config = dataclasses.replace(
     config,
-    network=dataclasses.replace(config.network, matmul_precision=precision),
+    network=dataclasses.replace(
+      network,
+      matmul_precision=precision,
+      embedding_dim=network.embedding_dim // smaller,
+      bottom_units=tuple(n // smaller for n in network.bottom_units),
+      tower_units=tuple(n // smaller for n in network.tower_units),
+    ),
     critic=dataclasses.replace(config.critic, form='separate'),
   )
   found: dict[str, Callable[[], Any]] = {
@@ -52,7 +69,8 @@ def calls(
   context = workload.context(log, config, split)
   params = actor_stage.pretrain(context).arms['pretrain'].best_params
   found['predict'] = lambda: context.predict(params, split)
-  return found
+  wanted = _STAGES.value or found
+  return {stage: call for stage, call in found.items() if stage in wanted}
 
 
 def compare(
@@ -82,14 +100,17 @@ def main(argv: list[str]) -> None:
   log = workload.Workload(rows=_ROWS.value)
   split = splits_lib.place(log.columns(), config_lib.BatchConfig())
   rows = []
-  for backbone in _BACKBONES.value:
-    found = {p: calls(log, backbone, p, split) for p in _PRECISIONS}
+  for backbone, smaller in itertools.product(
+    _BACKBONES.value, map(int, _SMALLER.value)
+  ):
+    found = {p: calls(log, backbone, p, split, smaller) for p in _PRECISIONS}
     for stage in found['default']:
       wall, cpu = compare({p: found[p][stage] for p in _PRECISIONS})
       rows.append(
         {
           'backbone': backbone,
           'stage': stage,
+          'smaller': smaller,
           'milliseconds': 1e3 * wall['default'],
           'in bfloat16': 1e3 * wall['bfloat16'],
           'ratio': wall['default'] / wall['bfloat16'],
@@ -100,7 +121,11 @@ def main(argv: list[str]) -> None:
   print(machine.table(rows))
   machine.write(
     _OUTPUT.value,
-    {'benchmark': 'precision', 'rows': _ROWS.value, 'figures': rows},
+    {
+      'benchmark': 'precision',
+      'rows': _ROWS.value,
+      'figures': rows,
+    },
   )
 
 

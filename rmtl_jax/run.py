@@ -35,7 +35,14 @@ from rmtl_jax.results import (
   verdict,
 )
 from rmtl_jax.results import record as run_record
-from rmtl_jax.runtime import mesh, processes, progress, workdir, writers
+from rmtl_jax.runtime import (
+  mesh,
+  processes,
+  progress,
+  rounding,
+  workdir,
+  writers,
+)
 from rmtl_jax.runtime.tracking import registry as tracking
 from rmtl_jax.training import (
   actor_stage,
@@ -134,6 +141,7 @@ def train(
   if config is None:
     config = presets.start(manifest_lib.read(data_dir))
   config_values.validate(config)
+  config = rounding.resolved(path, config, layout)
   tracking.check(trackers)
   live = live or progress.Progress()
   stages = tuple(stages)

@@ -88,7 +88,7 @@ def execute(values: flags.FlagValues) -> int:
   layout = distributed.layout(values)
   from rmtl_jax import run
   from rmtl_jax.report import opening, pictures, tables
-  from rmtl_jax.runtime import processes, progress, workdir
+  from rmtl_jax.runtime import processes, progress, rounding, workdir
 
   live = progress.Progress(quiet=not processes.is_first())
 
@@ -105,6 +105,7 @@ def execute(values: flags.FlagValues) -> int:
     values, manifest, workdir.read(own).config if own else None
   )
   config = workdir.padded(path, config, layout.shape if layout else None)
+  config = rounding.resolved(path, config, layout)
   if not (path / 'config.json').exists():
     live.say(opening.text(config, manifest, data_dir))
   paper_model = common.value(values, 'paper_model')

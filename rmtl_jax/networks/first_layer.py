@@ -23,6 +23,7 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import (
   distinct,
+  distinct_product,
   embeddings,
   history,
   layers,
@@ -37,7 +38,7 @@ Shared = Any
 
 # Up to so many numeric fields are added as products of a column and a row: as
 # a GEMM, their gradient would copy the whole layer's transposed.
-FEW_NUMERIC = 4
+FEW_NUMERIC = distinct_product.FEW_NUMERIC
 
 
 def num_blocks(
@@ -178,25 +179,44 @@ class FirstLayer(nnx.Module):
 
     Returns:
       What the categories add to the pre-activations, f32[L, T, width] of
-      every group and of the gates (distinct.py), or nothing.
+      every group and of the gates; with them the bias and linear numeric
+      fields, where they go by their distinct values (distinct_product.py). Or
+      nothing.
     """
     if not self.by_batch:
       return ()
     form, sizes = self.config.first_layer, self.spec.categorical
-    table, kernel = self.table[...], self.columns()[0][: len(sizes)]
+    table, (kernel, bias) = self.table[...], self.columns()
     categorical = jnp.asarray(inputs.categorical)
     if form == 'tables':
       products = {
         f: getattr(self, f'products_{f}')[...] for f in self._tabled()
       }
       return tables.look_up(
-        products, table, sizes, kernel, categorical, self.widths
+        products, table, sizes, kernel[: len(sizes)], categorical, self.widths
       )
-    room = distinct.rooms(form, self.spec, table.shape[1], categorical.shape)
-    starts = embeddings.cumulative(sizes)
-    return distinct.through(
-      table, starts, kernel, categorical, room, self.widths
+    return distinct_product.through(
+      distinct_product.Weights(table, kernel, bias, self._linear_numeric()),
+      embeddings.cumulative(sizes),
+      categorical,
+      jnp.asarray(inputs.numeric),
+      distinct.rooms(form, self.spec, table.shape[1], categorical.shape),
+      self.widths,
+      # Behind those of categories and of lists.
+      sum(self._blocks()[:2]),
     )
+
+  @property
+  def _shares_bias(self) -> bool:
+    """Whether `share` adds the bias and linear numeric fields."""
+    return self.by_batch and self.config.first_layer != 'tables'
+
+  def _linear_numeric(self) -> jax.Array | None:
+    """Kernel and bias of a linear numeric block, f32[N + 1, D]."""
+    if not self.spec.numeric or isinstance(self.numeric, numeric.Piecewise):
+      return None
+    kernel, bias = self.numeric.kernel[...], self.numeric.bias[...]
+    return jnp.concatenate([kernel, bias[None, :]])
 
   def __call__(
     self, shared: Shared, inputs: types.Inputs
@@ -210,49 +230,58 @@ class FirstLayer(nnx.Module):
     Returns:
       A stack of each group's f32[T, units], and f32[T, gates].
     """
-    y = self._sum(inputs)
-    # Parts first: XLA would write the batch's out to join them (distinct.py).
-    parts = jax.lax.split(y, self.widths, axis=1)
-    if self.by_batch:
-      parts = [part + s for part, s in zip(parts, shared, strict=True)]
+    parts = list(shared)
+    terms = self._terms(inputs)
+    if terms:
+      # Parts first: XLA would write the batch's out to join them.
+      own = jax.lax.split(sum(terms[1:], terms[0]), self.widths, axis=1)
+      pairs = zip(own, parts, strict=True)
+      parts = [y + s for y, s in pairs] if self.by_batch else list(own)
     gates = parts[self.groups :]
-    groups = layers.stack(list(parts[: self.groups]), self.config.expert_form)
-    return groups, gates[0] if gates else y[:, :0]
+    groups = layers.stack(parts[: self.groups], self.config.expert_form)
+    return groups, gates[0] if gates else parts[0][:, :0]
 
-  def _sum(self, inputs: types.Inputs) -> jax.Array:
-    """One lane's pre-activations without what is shared, f32[T, width].
-
-    Each kind of block goes through its own rows of the kernel: joined blocks
-    would be written out, only to be read once.
-    """
-    sizes = (
+  def _blocks(self) -> tuple[int, ...]:
+    """Blocks of each kind of field, in the kernel's order."""
+    return (
       len(self.spec.categorical),
       len(self.spec.multi_valued) - len(self.ignored),
       numeric.num_blocks(self.spec, self.config.numeric_encoding),
       len(self.spec.pretrained),
       int(self.encodes),
     )
+
+  def _terms(self, inputs: types.Inputs) -> list[jax.Array]:
+    """What one lane's pre-activations add to what is shared, f32[T, width].
+
+    Each kind of block goes through its own rows of the kernel: joined blocks
+    would be written out, only to be read once.
+    """
     kernel, bias = self.columns()
     for_categories, for_lists, for_numeric, for_vectors, for_session = (
-      jax.lax.split(kernel, sizes, axis=0)
+      jax.lax.split(kernel, self._blocks(), axis=0)
     )
     rows = inputs.categorical.shape[0]
-    y = jnp.broadcast_to(bias, (rows, bias.shape[0]))
+    terms = []
+    if not self._shares_bias:
+      terms.append(jnp.broadcast_to(bias, (rows, bias.shape[0])))
     embedded = None
     if self.spec.categorical and not self.by_batch:
       embedded = embeddings.of_categories(self.table[...], self.spec, inputs)
-      y = y + _through(embedded, for_categories)
+      terms.append(_through(embedded, for_categories))
     if for_lists.shape[0]:
-      y = y + _through(self._lists(inputs, embedded), for_lists)
-    if self.spec.numeric:
-      y = y + self._numeric(inputs, for_numeric)
+      terms.append(_through(self._lists(inputs, embedded), for_lists))
+    if self.spec.numeric and not (
+      self._shares_bias and self._linear_numeric() is not None
+    ):
+      terms.append(self._numeric(inputs, for_numeric))
     if self.spec.pretrained:
-      y = y + _through(self._vectors(inputs), for_vectors)
+      terms.append(_through(self._vectors(inputs), for_vectors))
     if self.encodes:
       items = self._embedded(inputs, embedded, self.spec.item)
       so_far = self.session(items, *session.places(inputs))
-      y = y + precision.product(so_far, for_session[0])
-    return y
+      terms.append(precision.product(so_far, for_session[0]))
+    return terms
 
   def _lists(
     self, inputs: types.Inputs, embedded: jax.Array | None

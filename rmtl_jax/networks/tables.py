@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rmtl_jax.networks import distinct, layers, precision
+from rmtl_jax.networks import distinct, distinct_product, layers, precision
 
 # Tables of products (`prepare`) are kept of vocabularies up to so many
 # rows, and up to so many numbers in all (512 MiB).
@@ -94,7 +94,7 @@ def look_up(
   categorical: jax.Array,
   widths: Sequence[int],
 ) -> list[jax.Array]:
-  """As `distinct.through`, from the tables of `prepare`.
+  """As `distinct_product.through`, from the tables of `prepare`.
 
   Args:
     products: of each field that has a table, f32[rows, sum of widths].
@@ -114,12 +114,14 @@ def look_up(
     terms = []
     if products:
       index = [values[:, f] for f in products]
-      terms.append(distinct.gather_sum(list(products.values()), index, widths))
+      terms.append(
+        distinct_product.gather_sum(list(products.values()), index, widths)
+      )
     if len(rest):
       starts = np.concatenate([[0], np.cumsum(sizes)])[rest].astype(np.int32)
       rows = values[:, rest] + starts[None, :]
-      terms.append(distinct.on_slots(table, kernel[rest], rows, widths))
-    return [distinct.add(t) for t in zip(*terms, strict=True)]
+      terms.append(distinct_product.on_slots(table, kernel[rest], rows, widths))
+    return [distinct_product.add(t) for t in zip(*terms, strict=True)]
 
   # A loop of two passes is a wall: without it XLA adds up anew wherever a part
   # is used, and so writes every gather out.

@@ -21,7 +21,7 @@ from rmtl_jax.config import values as config_values
 from rmtl_jax.data import reading
 from rmtl_jax.evaluation import monitor as monitor_lib
 from rmtl_jax.runtime import progress as progress_lib
-from rmtl_jax.runtime import workdir, writers
+from rmtl_jax.runtime import rounding, workdir, writers
 from rmtl_jax.studies.comparison import runs as comparison_runs
 from rmtl_jax.studies.tuning import confirmation, search, storage, trials
 
@@ -127,6 +127,7 @@ def tune(
   optuna = _optuna()
   options.check()
   config_values.validate(config)
+  config = rounding.resolved(path, config)
   live = live or progress_lib.Progress(brief=True)
   with reading.shared_lock(data_dir), workdir.locked(path):
     run, base = workdir.find(path, config, data_dir), config
