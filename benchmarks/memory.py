@@ -36,7 +36,10 @@ def child(name: str) -> None:
   if side == 'start':
     workload.context(log, config_lib.Config())
   else:
-    made = (peer.Ours if side == 'ours' else peer.Theirs)(log, backbone)
+    if side == 'ours':
+      made = peer.Ours(log, backbone, 'default')
+    else:
+      made = peer.Theirs(log, backbone, 'plain')
     made.train()
     if side == 'ours':
       made.evaluate()

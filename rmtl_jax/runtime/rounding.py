@@ -53,7 +53,7 @@ def _best(
   network: config_lib.NetworkConfig,
 ) -> Literal['default', 'bfloat16']:
   on_cpu = jax.default_backend() == 'cpu' and jax.device_count() == 1
-  is_wide = max(network.bottom_units) >= LEAST_UNITS
+  is_wide = max(network.bottom_units, default=0) >= LEAST_UNITS
   return 'bfloat16' if on_cpu and is_wide and multiplies() else 'default'
 
 
