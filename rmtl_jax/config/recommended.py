@@ -109,12 +109,15 @@ def _members(ids: list[str], fields: int) -> dict[str, Any]:
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """Every field of the user's side with every one of the item's.
 
-  Of few categories, and with some rows a pair.
+  Of few categories, with some rows a pair, and where rows are not few: there
+  it was not measured.
 
   Args:
     manifest: of the prepared data.
     rows: of train.
   """
+  if rows <= _FEW_ROWS:
+    return []
   small = [
     field
     for field in manifest.fields

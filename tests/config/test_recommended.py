@@ -73,10 +73,13 @@ def test_what_is_known_of_users_is_crossed_with_what_is_known_of_items():
 
 
 def test_pairs_have_twenty_rows_on_average():
-  """11 x 21 categories, row 0 of both included."""
-  fields = (sided('segment', 11, 'user'), sided('category', 21, 'item'))
-  assert config(4620, fields).network.crosses == 'segment*category'
-  assert config(4619, fields).network.crosses == ''
+  """21 x 41 categories, row 0 of both included; few rows have none."""
+  fields = (sided('segment', 21, 'user'), sided('category', 41, 'item'))
+  assert config(17220, fields).network.crosses == 'segment*category'
+  assert config(17219, fields).network.crosses == ''
+  fields = (sided('segment', 5, 'user'), sided('category', 5, 'item'))
+  assert config(10_000, fields).network.crosses == ''
+  assert config(10_001, fields).network.crosses == 'segment*category'
 
 
 def test_an_item_with_vectors_is_more_than_an_id():

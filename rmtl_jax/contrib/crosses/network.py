@@ -51,7 +51,7 @@ class Crosses(nnx.Module):
       .get(mode='clip')
       for first, second in self.pairs
     ]
-    return STEP * sum(found[1:], start=found[0])
+    return jnp.sum(jnp.stack(found), 0) * STEP
 
 
 def _name(first: int, second: int) -> str:
