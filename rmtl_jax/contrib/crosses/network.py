@@ -69,7 +69,7 @@ def places(spec: types.FeatureSpec, crosses: str) -> list[tuple[int, int]]:
     types.InputError: a name that is no categorical field of the data.
   """
   names = list(spec.names[: len(spec.categorical)])
-  for name in {name for pair in crosses_lib.pairs(crosses) for name in pair}:
+  for name in (name for pair in crosses_lib.pairs(crosses) for name in pair):
     if name not in names:
       raise types.InputError(
         f'config.network.crosses: {name!r:.80} is no categorical field of the'
