@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rmtl_jax.config import crosses
+
 # A categorical field with more values is an id: what a network learns of its
 # values it may not see again.
 MOST_CATEGORIES = 200
@@ -17,6 +19,8 @@ MOST_CATEGORIES = 200
 # epochs, and steps without a better validation that stages wait for.
 _STEPS, _PATIENCE_STEPS = 50, 250
 _SLOTS = 64
+# Train rows that pairs of crossed categories have on average, at least.
+_ROWS_OF_A_PAIR = 20
 # Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
 _WITH_IDS = {'pretrain.learning_rate': 3e-4}
 _LANES = (2, 32)
@@ -69,6 +73,7 @@ def settings(manifest: Any) -> Mapping[str, Any]:
     'network.numeric_encoding': 'piecewise',
     # Few rows don't teach networks the order of bins, as of as-of features.
     'network.binned_fields': 'numbers',
+    'network.crosses': crosses.joined(_crossed(manifest, rows)),
     'batch.lanes': lanes,
     'batch.lane_length': _SLOTS,
     'evaluation.monitor': 'logloss',
@@ -99,6 +104,36 @@ def _members(ids: list[str], fields: int) -> dict[str, Any]:
     return {'variants': '', **_WITH_IDS}
   with_ids = ','.join(f'{name}={value:g}' for name, value in _WITH_IDS.items())
   return {'variants': f'network.ignore={"+".join(ids)};{with_ids}'}
+
+
+def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
+  """Every field of the user's side with every one of the item's.
+
+  Of few categories, with some rows a pair, and where rows are not few: there
+  it was not measured.
+
+  Args:
+    manifest: of the prepared data.
+    rows: of train.
+  """
+  if rows <= _FEW_ROWS:
+    return []
+  small = [
+    field
+    for field in manifest.fields
+    if field.kind == 'categorical'
+    and 1 < field.size <= MOST_CATEGORIES + 1
+    and field.details.get('transform') != 'bins'
+    and not {'*', '+'} & set(field.name)
+  ]
+  users = [one for one in small if one.details.get('side') == 'user']
+  items = [one for one in small if one.details.get('side') == 'item']
+  return [
+    (user.name, item.name)
+    for user in users
+    for item in items
+    if user.size * item.size * _ROWS_OF_A_PAIR <= rows
+  ]
 
 
 def id_fields(manifest: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rmtl_jax import types
 from rmtl_jax.balancing import registry as balancers
-from rmtl_jax.config import limits, monitors, settings
+from rmtl_jax.config import crosses, limits, monitors, settings
 from rmtl_jax.networks import registry as backbones
 from rmtl_jax.ops import look_ahead
 from rmtl_jax.weighting import registry, tuners
@@ -180,6 +180,17 @@ def _monitor_is_a_sum(config: settings.Config) -> str:
 
 
 # Each gives its error, from the setting's name on, or '' where it is kept.
+def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
+  network = config.network
+  crosses.pairs(network.crosses)
+  if not network.crosses or network.embedding_adam == 'dense':
+    return ''
+  return (
+    f'network.embedding_adam: {network.embedding_adam} numbers the categories'
+    ' of a batch anew, which crosses can not have'
+  )
+
+
 RULES: tuple[Callable[[settings.Config], str], ...] = (
   _readers_divide_lanes,
   _backbone_has_its_experts,
@@ -192,4 +203,5 @@ RULES: tuple[Callable[[settings.Config], str], ...] = (
   _groups_have_lanes,
   _balanced_losses_are_of_tasks,
   _monitor_is_a_sum,
+  _crosses_are_pairs_of_dense_tables,
 )

@@ -87,6 +87,10 @@ class NetworkConfig:
       those of the `session`, which every positive draws to what was shown, as
       soon as the next row knows of it (as-of group `feedback`; without it, or
       where `previous` is 0 in manifest.json, they stay the user's).
+    crosses: pairs of categorical fields, as `segment*category+segment*brand`:
+      every pair of their categories has a term in each task's logit beside the
+      towers (contrib/crosses). Pairs with a field that is ignored or read as
+      numbers are left out. Needs `embedding_adam=dense`. Actors only.
     numeric_encoding: how numeric fields are read: `linear`, one linear layer
       to one block for all; or `piecewise`, by the bins between their quantiles
       over train rows, which manifest.json has, to a block for each
@@ -132,6 +136,7 @@ class NetworkConfig:
   ] = 'none'
   affinity_dim: Annotated[int, Range(0, 2**10)] = 0
   affinity_state: Literal['user', 'session'] = 'user'
+  crosses: str = ''
   numeric_encoding: Literal['linear', 'piecewise'] = 'linear'
   binned_fields: Literal['categories', 'numbers', 'both'] = 'categories'
   history_encoder: Literal['none', 'mean', 'target_attention'] = 'mean'

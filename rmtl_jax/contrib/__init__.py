@@ -5,6 +5,7 @@ names is imported when it is first called. The core imports none of them.
 """
 
 from rmtl_jax.contrib import affinity as affinity
+from rmtl_jax.contrib import crosses as crosses
 from rmtl_jax.contrib import learnt_lambda as learnt_lambda
 from rmtl_jax.contrib import long_targets as long_targets
 from rmtl_jax.contrib import weightings as weightings

@@ -21,6 +21,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
+from rmtl_jax.config import crosses
 from rmtl_jax.networks import embeddings, id_dropout, registry
 
 # Every field of every group of as-of features.
@@ -207,8 +208,13 @@ def without(
     by_name = dict(zip(spec.names, rates, strict=True))
     named = [f'{name}={by_name[name]}' for name in seen.spec.names]
     new_rates = ','.join(named) or '0'
+  gone = set(spec.names) - set(seen.spec.names)
   return dataclasses.replace(
-    config, ignore='', id_dropout=new_rates, binned_fields='categories'
+    config,
+    ignore='',
+    id_dropout=new_rates,
+    binned_fields='categories',
+    crosses=crosses.without(config.crosses, gone),
   )
 
 

@@ -76,6 +76,7 @@ class Wrapper:
     reads_item: whether data must name their item.
     tables: its parameters that are embedding tables, f32[..., rows, D]: they
       are split over devices, and row-wise steps take a batch's rows of them.
+    by_task: whether each of its parameters is one task's own.
     prior: weight -> the Optax link that adds the gradient of its prior, where
       it has one instead of L2; the weight is 1 / terms of the whole loss.
   """
@@ -85,6 +86,7 @@ class Wrapper:
   wrap: Callable[..., Any]
   reads_item: bool = False
   tables: tuple[str, ...] = ()
+  by_task: bool = False
   prior: Callable[[float], Any] | None = None
 
 

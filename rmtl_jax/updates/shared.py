@@ -18,7 +18,7 @@ import numpy as np
 
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
-from rmtl_jax.networks import functional
+from rmtl_jax.networks import functional, registry
 from rmtl_jax.networks.backbones import star
 from rmtl_jax.updates import rows, state
 
@@ -71,7 +71,11 @@ def shared_parameters(
     (gradients,) = jax.vmap(pullback)(jnp.asarray(of_task))
     return jax.tree.map(lambda g: g != 0.0, gradients)
 
+  own = {one.name for one in registry.WRAPPERS.values() if one.by_task}
+
   def number_of_tasks(path, by_task):
+    if not own.isdisjoint(state.names(path)):
+      return np.False_
     by_task = np.asarray(by_task)
     if state.is_embedding(path):
       by_task = np.any(by_task, (-2, -1), keepdims=True)

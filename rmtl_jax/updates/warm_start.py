@@ -59,13 +59,13 @@ class Moves:
     old: the fields of the run that is started from.
     new: the same fields, of the run that starts.
     axes: of parameters, by `jax.tree_util.keystr` of their path, that are no
-      embedding tables (`find_axes`).
+      embedding tables (`find_axes`); crossed fields have two.
     rows: by the names of the fields that have a vocabulary of their own.
   """
 
   old: types.FeatureSpec
   new: types.FeatureSpec
-  axes: Mapping[str, Axis]
+  axes: Mapping[str, tuple[Axis, ...]]
   rows: Mapping[str, Rows]
 
   @property
@@ -92,7 +92,7 @@ AS_FRESH = Filling('fresh', 0.0)
 
 def find_axes(
   shapes: Callable[[types.FeatureSpec], Any], spec: types.FeatureSpec
-) -> dict[str, Axis]:
+) -> dict[str, tuple[Axis, ...]]:
   """The axes of parameters along which a vocabulary runs, tables aside.
 
   Found by making one vocabulary after the other larger, each by a number of
@@ -115,17 +115,21 @@ def find_axes(
     before = plain[path].shape
     if state_lib.is_embedding(leaf.path) or before == leaf.shape:
       continue
-    axes = [
-      Axis(axis, grown[now - then])
+    changed = [
+      (axis, now, then)
       for axis, (now, then) in enumerate(zip(leaf.shape, before, strict=True))
-      if then == _PROBE and now - then in grown
+      if now != then
     ]
-    if len(axes) != 1 or len(before) != len(leaf.shape):
+    if any(
+      then != _PROBE or now - then not in grown for _, now, then in changed
+    ):
       raise types.InputError(
         f'{path}: depends on the vocabularies in a way that can not be mapped'
         ' to others'
       )
-    found[path] = axes[0]
+    found[path] = tuple(
+      Axis(axis, grown[now - then]) for axis, now, then in changed
+    )
   return found
 
 
@@ -193,13 +197,20 @@ def move(
       own = AS_FRESH
     if state_lib.is_embedding(path):
       return _table(moves, own, old_leaf, fresh_leaf, arrays, key)
-    axis = moves.axes.get(jax.tree_util.keystr(path))
-    if axis is None:
-      return old_leaf
-    rows = moves.rows[axis.field]
-    source, base = arrays[axis.field]
-    parts = _Part(old_leaf, fresh_leaf, axis.number)
-    return _filled(own if rows.has_new else AS_FRESH, parts, source, base, key)
+    new_leaf = old_leaf
+    for axis in moves.axes.get(jax.tree_util.keystr(path), ()):
+      rows = moves.rows[axis.field]
+      source, base = arrays[axis.field]
+      shape = list(new_leaf.shape)
+      shape[axis.number] = len(rows.source)
+      # With two axes these are terms of pairs, and new ones are zero.
+      is_whole = tuple(shape) == fresh_leaf.shape
+      fresh = fresh_leaf if is_whole else jnp.zeros(shape, fresh_leaf.dtype)
+      parts = _Part(new_leaf, fresh, axis.number)
+      new_leaf = _filled(
+        own if rows.has_new else AS_FRESH, parts, source, base, key
+      )
+    return new_leaf
 
   leaves = jax.tree_util.tree_leaves_with_path(old)
   keys = jax.tree.unflatten(

@@ -53,6 +53,35 @@ def test_a_log_of_ids_alone_has_no_member_without_them():
   assert found.pretrain.learning_rate == 3e-4
 
 
+def sided(name, size, side, **details):
+  return manifest_lib.Field(
+    name, 'categorical', size, details={'side': side, **details}
+  )
+
+
+def test_what_is_known_of_users_is_crossed_with_what_is_known_of_items():
+  """Ids, bins and fields of neither side are not."""
+  fields = (
+    *(SMALL, USER, BINS, ITEM),
+    *(sided('segment', 11, 'user'), sided('id', 900, 'user')),
+    *(sided('category', 21, 'item'), sided('brand', 41, 'item')),
+    sided('rate', 11, 'item', transform='bins'),
+    sided('a*b', 5, 'item'),
+  )
+  crosses = config(50_000, fields).network.crosses
+  assert crosses == 'segment*category+segment*brand'
+
+
+def test_pairs_have_twenty_rows_on_average():
+  """21 x 41 categories, row 0 of both included; few rows have none."""
+  fields = (sided('segment', 21, 'user'), sided('category', 41, 'item'))
+  assert config(17220, fields).network.crosses == 'segment*category'
+  assert config(17219, fields).network.crosses == ''
+  fields = (sided('segment', 5, 'user'), sided('category', 5, 'item'))
+  assert config(10_000, fields).network.crosses == ''
+  assert config(10_001, fields).network.crosses == 'segment*category'
+
+
 def test_an_item_with_vectors_is_more_than_an_id():
   described = manifest_lib.Field(
     'item', 'categorical', 900, details={'vectors': {}}

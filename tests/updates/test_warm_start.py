@@ -131,6 +131,7 @@ def test_every_backbone_says_the_same_of_known_values(backbone):
       config,
       affinity_dim=2,
       affinity_state='session',
+      crosses='user*item',
       session_encoder='gru',
       history_encoder='target_attention',
     )

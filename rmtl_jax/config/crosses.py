@@ -1,0 +1,58 @@
+"""Names of crossed fields, as `network.crosses` says them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from rmtl_jax import types
+
+_FORM = (
+  'expected pairs of fields, FIRST*SECOND, joined by +, as'
+  ' segment*category+segment*brand'
+)
+
+
+def pairs(crosses: str) -> list[tuple[str, str]]:
+  """The pairs of fields.
+
+  Examples:
+    >>> pairs('segment*category+segment*brand')
+    [('segment', 'category'), ('segment', 'brand')]
+
+  Args:
+    crosses: of NetworkConfig.
+
+  Raises:
+    types.InputError: it has another form, or names a pair twice.
+  """
+  found = []
+  for text in crosses.split('+') if crosses else ():
+    first, star, second = text.partition('*')
+    is_pair = first and star and second and '*' not in second
+    if not is_pair or first == second:
+      raise types.InputError(
+        f'config.network.crosses: {text!r:.80} is no pair; {_FORM}'
+      )
+    if {first, second} in [set(one) for one in found]:
+      raise types.InputError(
+        f'config.network.crosses: {text!r:.80} is there twice'
+      )
+    found.append((first, second))
+  return found
+
+
+def joined(found: Iterable[tuple[str, str]]) -> str:
+  """The setting that says these pairs."""
+  return '+'.join('*'.join(pair) for pair in found)
+
+
+def without(crosses: str, gone: Collection[str]) -> str:
+  """The pairs of which both fields stay.
+
+  Args:
+    crosses: of NetworkConfig.
+    gone: names of fields that networks don't see.
+  """
+  if not crosses:
+    return crosses
+  return joined(pair for pair in pairs(crosses) if not {*pair} & {*gone})

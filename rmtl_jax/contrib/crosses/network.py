@@ -1,0 +1,122 @@
+"""A term in each task's logit for every pair of two fields' categories.
+
+What a user's segment likes of an item's category is a number of its own, which
+small networks hardly learn from some thousands of rows: their first layer adds
+up what fields say. A crossed field has a term for each pair of categories, the
+cross-product transformation of wide and deep models (Cheng et al., DLRS 2016,
+arXiv:1606.07792). Its terms start at zero, so that a pair without rows adds
+nothing, and early stopping keeps those of few rows small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rmtl_jax import config as config_lib
+from rmtl_jax import types
+from rmtl_jax.config import crosses as crosses_lib
+from rmtl_jax.networks import functional
+
+# A term is so many times its parameter: a step of Adam moves a number by up to
+# its learning rate, and most pairs are in few batches.
+STEP = 3.0
+
+
+class Crosses(nnx.Module):
+  """The terms of a list of pairs of fields.
+
+  Attributes:
+    pairs: places of both fields among the categorical ones.
+    terms_<first>_<second>: over STEP, f32[rows of one, rows of the other, K];
+      the places name it.
+  """
+
+  def __init__(self, spec: types.FeatureSpec, crosses: str):
+    self.pairs = places(spec, crosses)
+    sizes = spec.categorical
+    for first, second in self.pairs:
+      shape = (sizes[first], sizes[second], spec.num_tasks)
+      setattr(self, _name(first, second), nnx.Param(jnp.zeros(shape)))
+
+  def __call__(self, inputs: types.Inputs) -> jax.Array:
+    """One lane, inputs [T] -> f32[T, K]."""
+    categorical = jnp.asarray(inputs.categorical)
+    found = [
+      getattr(self, _name(first, second))[...]
+      .at[categorical[:, first], categorical[:, second]]
+      .get(mode='clip')
+      for first, second in self.pairs
+    ]
+    return jnp.sum(jnp.stack(found), 0) * STEP
+
+
+def _name(first: int, second: int) -> str:
+  return f'terms_{first}_{second}'
+
+
+def places(spec: types.FeatureSpec, crosses: str) -> list[tuple[int, int]]:
+  """Places of the crossed fields among the categorical ones.
+
+  Args:
+    spec: the data's fields.
+    crosses: of NetworkConfig.
+
+  Raises:
+    types.InputError: a name that is no categorical field of the data.
+  """
+  names = list(spec.names[: len(spec.categorical)])
+  for name in (name for pair in crosses_lib.pairs(crosses) for name in pair):
+    if name not in names:
+      raise types.InputError(
+        f'config.network.crosses: {name!r:.80} is no categorical field of the'
+        f' data that networks read as categories ({", ".join(names)})'
+      )
+  return [
+    (names.index(first), names.index(second))
+    for first, second in crosses_lib.pairs(crosses)
+  ]
+
+
+def wrap(
+  network: functional.Network,
+  spec: types.FeatureSpec,
+  config: config_lib.NetworkConfig,
+) -> functional.Network:
+  """The actor with the terms added to its towers' outputs.
+
+  Args:
+    network: the actor without them.
+    spec: the data's fields.
+    config: `crosses`.
+
+  Returns:
+    The same with a group of parameters `crosses`.
+  """
+  init_own, bind, _ = functional.from_module(
+    lambda rngs: Crosses(spec, config.crosses)
+  )
+
+  def rest(params: functional.Params) -> functional.Params:
+    return {name: leaf for name, leaf in params.items() if name != 'crosses'}
+
+  def init(key: jax.Array) -> functional.Params:
+    return {**network.init(key), 'crosses': init_own(key)}
+
+  def share(params: functional.Params, inputs: types.Inputs) -> Any:
+    return network.share(rest(params), inputs)
+
+  def lane(params, shared, inputs, *, dropout_key=None):
+    outputs = network.lane(
+      rest(params), shared, inputs, dropout_key=dropout_key
+    )
+    terms = bind(params['crosses'])(inputs)
+    if sum(spec.units) == spec.num_tasks:
+      return outputs + terms
+    # A task's first output is its main one.
+    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
+
+  return network._replace(init=jax.jit(init), share=share, lane=lane)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from rmtl_jax import types
+from rmtl_jax.config import crosses as crosses_lib
+from rmtl_jax.config import values as config_values
+from rmtl_jax.contrib.crosses import network as crosses
+from rmtl_jax.networks import functional
+from rmtl_jax.updates import shared
+from tests.networks import small
+
+
+@pytest.fixture(autouse=True)
+def strict():
+  with jax.numpy_rank_promotion('raise'):
+    yield
+
+
+SPEC = types.FeatureSpec(
+  categorical=(4, 3, 5),
+  multi_valued=(),
+  numeric=1,
+  num_tasks=2,
+  names=('user', 'segment', 'brand'),
+  numeric_names=('price',),
+)
+CONFIG = dataclasses.replace(small.CONFIG, crosses='segment*brand+user*segment')
+PLAIN = dataclasses.replace(CONFIG, crosses='')
+
+
+def without_terms(params):
+  return {name: leaf for name, leaf in params.items() if name != 'crosses'}
+
+
+@pytest.mark.parametrize('backbone', ['shared_bottom', 'ple', 'esmm'])
+def test_terms_start_at_zero(backbone):
+  """A new network with them predicts what one without does, bit by bit."""
+  network = functional.make_actor(SPEC, backbone, CONFIG)
+  plain = functional.make_actor(SPEC, backbone, PLAIN)
+  params, given = network.init(jax.random.key(3)), small.inputs(SPEC, 0)
+  for path, leaf in jax.tree.leaves_with_path(without_terms(params)):
+    same = plain.init(jax.random.key(3))
+    for entry in path:
+      same = same[entry.key]
+    np.testing.assert_array_equal(leaf, same)
+  np.testing.assert_array_equal(
+    small.run(network, params, given),
+    small.run(plain, without_terms(params), given),
+  )
+
+
+def test_a_pair_adds_its_term_to_each_logit():
+  """By hand: 3 times the terms of both pairs."""
+  network = functional.make_actor(SPEC, 'shared_bottom', CONFIG)
+  plain = functional.make_actor(SPEC, 'shared_bottom', PLAIN)
+  params = network.init(jax.random.key(0))
+  own = params['crosses']
+  assert own['terms_1_2'].shape == (3, 5, 2)
+  assert own['terms_0_1'].shape == (4, 3, 2)
+  own['terms_1_2'] = own['terms_1_2'].at[2, 4].set([0.5, -1.0])
+  own['terms_0_1'] = own['terms_0_1'].at[1, 2].set([0.25, 2.0])
+  given = small.inputs(SPEC, 0, lanes=1, slots=3)
+  given = given._replace(
+    categorical=np.array([[[1, 2, 4], [0, 2, 4], [1, 1, 4]]], np.int32)
+  )
+  added = small.run(network, params, given) - small.run(
+    plain, without_terms(params), given
+  )
+  wanted = [[[2.25, 3.0], [1.5, -3.0], [0.0, 0.0]]]
+  np.testing.assert_allclose(added, wanted, atol=1e-5)
+
+
+def test_pairs_with_an_ignored_field_are_left_out():
+  config = dataclasses.replace(CONFIG, ignore='user')
+  params = functional.make_actor(SPEC, 'shared_bottom', config).init(
+    jax.random.key(0)
+  )
+  assert list(params['crosses']) == ['terms_0_1']  # without the user's place
+  assert params['crosses']['terms_0_1'].shape == (3, 5, 2)
+  config = dataclasses.replace(config, ignore='segment')
+  network = functional.make_actor(SPEC, 'shared_bottom', config)
+  assert 'crosses' not in network.init(jax.random.key(0))
+
+
+def test_a_cross_of_no_field_is_refused():
+  config = dataclasses.replace(CONFIG, crosses='segment*colour')
+  with pytest.raises(
+    types.InputError,
+    match=r"^config.network.crosses: 'colour' is no categorical field of the"
+    r' data that networks read as categories \(user, segment, brand\)$',
+  ):
+    crosses.places(SPEC, config.crosses)
+  with pytest.raises(types.InputError, match='crosses'):
+    functional.make_actor(SPEC, 'shared_bottom', config)
+
+
+@pytest.mark.parametrize(
+  ('text', 'what'),
+  [
+    ('segment', "'segment' is no pair"),
+    ('segment*', "'segment\\*' is no pair"),
+    ('a*b*c', "'a\\*b\\*c' is no pair"),
+    ('a*a', "'a\\*a' is no pair"),
+    ('a*b+', "'' is no pair"),
+    ('a*b+b*a', "'b\\*a' is there twice"),
+  ],
+)
+def test_what_is_no_list_of_pairs_is_refused(text, what):
+  with pytest.raises(types.InputError, match=what):
+    config_values.from_dict({'network': {'crosses': text}})
+
+
+def test_pairs_are_said_as_they_are_read():
+  text = 'segment*brand+user*segment'
+  assert crosses_lib.joined(crosses_lib.pairs(text)) == text
+  assert crosses_lib.pairs('') == []
+  assert crosses_lib.without(text, {'user'}) == 'segment*brand'
+
+
+def test_rows_of_a_batch_can_not_be_crossed():
+  with pytest.raises(types.InputError, match=r'network\.embedding_adam: rows'):
+    config_values.from_dict(
+      {'network': {'crosses': 'a*b', 'embedding_adam': 'rows'}}
+    )
+
+
+def test_no_term_is_shared_by_tasks():
+  found = shared.shared_parameters(SPEC, 'shared_bottom', CONFIG)
+  for mask in found['crosses'].values():
+    assert not np.any(mask) and np.ndim(mask) == 0
+  assert np.any(found['first']['table'])
