@@ -6,6 +6,7 @@ simulated logs, and what each choice is worth there: docs/results.md.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ MOST_CATEGORIES = 200
 # epochs, and steps without a better validation that stages wait for.
 _STEPS, _PATIENCE_STEPS = 50, 250
 _SLOTS = 64
-# Train rows that pairs of crossed categories have on average, at least.
-_ROWS_OF_A_PAIR = 20
+# Train rows that pairs of crossed categories have on average, at least; and
+# those that all terms together have each.
+_ROWS_OF_A_PAIR, _ROWS_OF_A_TERM = 20, 8
 # Ids overfit within few steps: smaller ones, so that an epoch can be chosen.
 _WITH_IDS = {'pretrain.learning_rate': 3e-4}
 _LANES = (2, 32)
@@ -109,8 +111,8 @@ def _members(ids: list[str], fields: int) -> dict[str, Any]:
 def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """Every field of the user's side with every one of the item's.
 
-  Of few categories, with some rows a pair, and where rows are not few: there
-  it was not measured.
+  Of few categories, the smallest pairs first, with some rows for each pair of
+  categories, and where rows are not few: there it was not measured.
 
   Args:
     manifest: of the prepared data.
@@ -128,12 +130,20 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   ]
   users = [one for one in small if one.details.get('side') == 'user']
   items = [one for one in small if one.details.get('side') == 'item']
-  return [
-    (user.name, item.name)
-    for user in users
-    for item in items
-    if user.size * item.size * _ROWS_OF_A_PAIR <= rows
-  ]
+  pairs = sorted(
+    itertools.product(users, items), key=lambda pair: _terms(*pair)
+  )
+  found, terms = [], 0
+  for pair in pairs:
+    terms += _terms(*pair)
+    if _terms(*pair) * _ROWS_OF_A_PAIR <= rows >= terms * _ROWS_OF_A_TERM:
+      found.append(tuple(field.name for field in pair))
+  return found
+
+
+def _terms(user: Any, item: Any) -> int:
+  """How many numbers a pair of fields has for each task."""
+  return user.size * item.size
 
 
 def id_fields(manifest: Any) -> list[str]:

@@ -68,7 +68,10 @@ def test_every_setting_has_a_flag(name):
   elif isinstance(old, tuple):
     text, value = '16,8', (16, 8)
   else:
-    texts = {'evaluation.monitor': 'logloss'}
+    texts = {
+      'evaluation.monitor': 'logloss',
+      'network.crosses': 'user*item',
+    }
     free = '', texts.get(name, 'user=0.3')
     first, *_, value = config_values.choices(name) or free
     value = value if value != old else first

@@ -82,6 +82,20 @@ def test_pairs_have_twenty_rows_on_average():
   assert config(10_001, fields).network.crosses == 'segment*category'
 
 
+def test_all_terms_together_have_eight_rows_each():
+  """Smaller pairs of fields come first: 110, 121, 121 and so on."""
+  fields = (
+    *(sided(f'u{i}', 11, 'user') for i in range(9)),
+    *(sided('small', 10, 'item'), sided('large', 11, 'item')),
+  )
+  first = '+'.join(f'u{i}*small' for i in range(9))
+  rows = 8 * (9 * 110 + 3 * 121)
+  three = '+'.join(f'u{i}*large' for i in range(3))
+  assert config(rows, fields).network.crosses == f'{first}+{three}'
+  two = '+'.join(f'u{i}*large' for i in range(2))
+  assert config(rows - 1, fields).network.crosses == f'{first}+{two}'
+
+
 def test_an_item_with_vectors_is_more_than_an_id():
   described = manifest_lib.Field(
     'item', 'categorical', 900, details={'vectors': {}}
