@@ -111,7 +111,8 @@ def execute(values: flags.FlagValues) -> int:
   paper_model = common.value(values, 'paper_model')
   if paper_model is None:
     is_first = config.preset == presets.DEFAULT_PRESET and not source
-    paper_model = is_first and data_dir == path / 'data'
+    is_simulated = data_dir.resolve() == (path / 'data').resolve()
+    paper_model = is_first and is_simulated
   stage = common.value(values, 'stage')
   stages = run.ORDER if stage == 'all' else (stage,)
   record = common.interruptible(

@@ -3,6 +3,7 @@
 import pytest
 
 from rmtl_jax import cli, run
+from rmtl_jax.runtime import workdir
 from tests import tiny
 
 
@@ -23,8 +24,10 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   """Where sessions are simulated, and nobody chose other settings."""
   asked = []
 
-  def train(*_, paper_model, **__):
+  def train(config, path, data_dir, *_, paper_model, **__):
     asked.append(paper_model)
+    path.mkdir(exist_ok=True)
+    workdir.create(path, config, data_dir)
     return 0
 
   monkeypatch.chdir(tmp_path)
@@ -33,3 +36,6 @@ def test_the_papers_model_is_trained_beside_a_first_run(
   argv = ('--workdir=run', '--simulated_rows=300', *argv)
   assert cli.main(['rmtl', 'train', *argv]) == 0
   assert asked == [beside]
+  # The same command, which goes on with what is there.
+  assert cli.main(['rmtl', 'train', *argv]) == 0
+  assert asked == [beside] * 2
