@@ -167,7 +167,7 @@ def test_own_table_from_log_to_evaluation(
   assert 'train' in capsys.readouterr().out
   assert _run('train', f'--data_dir={data}', f'--workdir={run}', *SMALL) == 0
   out, error = capsys.readouterr()
-  assert 'control' in out and 'advantage' in out and 'logloss' in out
+  assert 'control' in out and 'RMTL' in out and 'logloss' in out
   report = out[out.index('on the test split') :]
   assert max(len(line) for line in report.splitlines() if '/' not in line) <= 80
   words = ' '.join(report.split())
