@@ -26,7 +26,8 @@ import numpy as np
 from rmtl_jax.networks import distinct, layers, precision
 
 # Up to so many numeric fields are added as products of a column and a row: as
-# a GEMM they would be written out, to be read once.
+# a GEMM they would be written out, to be read once, and their gradient would
+# copy the whole layer's transposed.
 FEW_NUMERIC = 4
 
 

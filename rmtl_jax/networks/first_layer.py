@@ -36,10 +36,6 @@ from rmtl_jax.networks import (
 
 Shared = Any
 
-# Up to so many numeric fields are added as products of a column and a row: as
-# a GEMM, their gradient would copy the whole layer's transposed.
-FEW_NUMERIC = distinct_product.FEW_NUMERIC
-
 
 def num_blocks(
   spec: types.FeatureSpec, numeric_encoding: str = 'linear'
@@ -340,7 +336,7 @@ class FirstLayer(nnx.Module):
     through = self.numeric.kernel[...] @ kernel[0]
     constant = self.numeric.bias[...] @ kernel[0]
     x = jnp.asarray(inputs.numeric)
-    if self.spec.numeric > FEW_NUMERIC:
+    if self.spec.numeric > distinct_product.FEW_NUMERIC:
       return x @ through + constant[None, :]
     terms = [
       x[:, i : i + 1] * through[i : i + 1] for i in range(self.spec.numeric)
