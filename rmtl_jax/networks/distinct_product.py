@@ -206,8 +206,13 @@ def _numeric_terms(numeric: jax.Array, rows: jax.Array) -> jax.Array:
 def _backward(form, residuals, cotangents):
   weights, places, numeric, blocks, embedded, rows = residuals
   cotangent = jnp.concatenate(cotangents, axis=1)
-  ones = jnp.ones((len(numeric), 1), numeric.dtype)
-  of_rows = jnp.concatenate([numeric, ones], axis=1).T @ cotangent
+  if numeric.shape[1]:
+    ones = jnp.ones((len(numeric), 1), numeric.dtype)
+    of_rows = jnp.concatenate([numeric, ones], axis=1).T @ cotangent
+    of_values = cotangent @ rows[:-1].T
+  else:
+    of_rows = jnp.sum(cotangent, axis=0, keepdims=True)
+    of_values = jnp.zeros_like(numeric)
   of_block, of_numeric = None, None
   if weights.numeric is not None:
     of_block = weights.numeric.T @ of_rows
@@ -237,7 +242,7 @@ def _backward(form, residuals, cotangents):
     places, on_rows, on_all_slots, cotangent, blocks, embedded, weights.table
   )
   of_weights = Weights(of_table, of_kernel, of_rows[-1], of_numeric)
-  return of_weights, None, cotangent @ rows[:-1].T
+  return of_weights, None, of_values
 
 
 def _backward_on_rows(form, places, cotangent, blocks, embedded, table):
