@@ -239,7 +239,7 @@ def test_learnt_priors_and_vectors_give_new_categories_their_start():
 
   axes = warm_start.find_axes(shapes, grown)
   assert axes == {
-    "['first']['pretrained_item']['vectors']": warm_start.Axis(0, 'item')
+    "['first']['pretrained_item']['vectors']": (warm_start.Axis(0, 'item'),)
   }
   found = warm_start.Moves(
     spec, grown, axes, {n: rows(one) for n, one in SOURCES.items()}
