@@ -92,6 +92,8 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
       'preset': 'paper',
       'backbone': 'esmm' if chain else 'shared_bottom',
       'network.ignore': 'asof',
+      # Of the mesh, which both are trained on.
+      'network.table_multiple': config.network.table_multiple,
       'evaluation.bootstrap': config.evaluation.bootstrap,
       'evaluation.confidence': config.evaluation.confidence,
       'evaluation.calibration': config.evaluation.calibration,

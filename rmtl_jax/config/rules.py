@@ -187,7 +187,8 @@ def _crosses_are_pairs_of_dense_tables(config: settings.Config) -> str:
     return ''
   return (
     f'network.embedding_adam: {network.embedding_adam} numbers the categories'
-    ' of a batch anew, which crosses can not have'
+    ' of a batch anew, which crosses can not have; --config.network.crosses='
+    ' does without'
   )
 
 

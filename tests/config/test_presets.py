@@ -47,13 +47,16 @@ def test_the_paper_preset_is_a_config_without_changes():
 def test_the_papers_model_beside_a_run(only_after):
   """ESMM can't be judged on the positives of another task."""
   task = python_types.SimpleNamespace(only_after=only_after)
-  own = config_lib.Config(seed=3, backbone='ple', preset='recommended')
+  network = config_lib.NetworkConfig(embedding_dim=8, table_multiple=4)
+  own = config_lib.Config(
+    seed=3, backbone='ple', preset='recommended', network=network
+  )
   found = presets.paper_model(python_types.SimpleNamespace(tasks=[task]), own)
   assert found == dataclasses.replace(
     config_lib.preset('paper'),
     seed=3,
     backbone='shared_bottom' if only_after else 'esmm',
-    network=config_lib.NetworkConfig(ignore='asof'),
+    network=config_lib.NetworkConfig(ignore='asof', table_multiple=4),
   )
 
 
