@@ -341,7 +341,7 @@ def _context(
     inputs.models,
     live,
     numeric=run.manifest.numeric_names,
-    compares_gradients=True,
+    compares_gradients=run.config.evaluation.gradient_batches > 0,
   )
 
 

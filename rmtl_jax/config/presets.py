@@ -97,6 +97,8 @@ def paper_model(manifest: Any, config: settings.Config) -> settings.Config:
       'evaluation.bootstrap': config.evaluation.bootstrap,
       'evaluation.confidence': config.evaluation.confidence,
       'evaluation.calibration': config.evaluation.calibration,
+      # It stands beside the run, which says whether its tasks conflict.
+      'evaluation.gradient_batches': 0,
     },
   )
 

@@ -451,6 +451,8 @@ class EvaluationConfig:
     propensities: of metrics with inverse propensities (docs/rows.md): those
       that the log has (`logged`), or also, for tasks that come after another
       and have none, what the model predicts for that one (`predicted`).
+    gradient_batches: train batches on which the tasks' gradients are compared
+      after every epoch, but at most a twentieth of the epoch; 0: none are.
   """
 
   bootstrap: Annotated[int, Range(0, 10**6)] = 1000
@@ -461,6 +463,7 @@ class EvaluationConfig:
   top: Positive = 10
   monitor: str = 'auc'
   propensities: Literal['logged', 'predicted'] = 'logged'
+  gradient_batches: Annotated[int, Range(0, 1000)] = 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.runtime import integrity as records
+from rmtl_jax.updates import quick
 from rmtl_jax.updates import state as state_lib
 
 # Divides the rows of tables of runs that start on a mesh with a model axis, so
@@ -166,7 +167,9 @@ class Layout:
   def init_sharded(self, init: Callable[..., Any], *args: Any) -> Any:
     """Computes init(*args) sharded: no device ever holds a whole table."""
     shardings = self.shardings(jax.eval_shape(init, *args))
-    return jax.jit(init, out_shardings=shardings)(*args)
+    once = quick.options(quick.LARGE)
+    compiled = jax.jit(init, out_shardings=shardings, compiler_options=once)
+    return compiled(*args)
 
   def put_lanes(self, tree: Any, axis: int) -> Any:
     """Shards a batch over `data`.

@@ -20,8 +20,8 @@ from rmtl_jax.training import splits as splits_lib
 # Stage numbers tell the stages' keys and shuffles apart.
 NUMBERS = {'pretrain': 1, 'critic': 2, 'finetune': 3}
 _ACTOR_INIT, _CRITIC_INIT = 101, 102
-# Train batches at which task gradients are compared after every epoch.
-_SAMPLED = 4
+# Of an epoch's batches one in so many compares task gradients, at most.
+_SAMPLED_ONE_IN = 20
 
 
 @dataclasses.dataclass
@@ -130,10 +130,14 @@ class Context:
   @functools.cached_property
   def sample(self) -> batches.Plan:
     """A few train batches, always the same: epochs can be compared on them."""
-    first = next(self.epoch('pretrain', 1).windows())
+    epoch = self.epoch('pretrain', 1)
+    first = next(epoch.windows())
     lanes = self.config.batch.lanes
+    wanted = min(
+      self.config.evaluation.gradient_batches, epoch.steps // _SAMPLED_ONE_IN
+    )
     # Whole batches; a window with less than one is filled up.
-    count = min(max(len(first.row) // lanes, 1), _SAMPLED)
+    count = max(min(len(first.row) // lanes, wanted), 1)
 
     def as_batches(lane_values, filler):
       own = lane_values[: count * lanes]

@@ -37,6 +37,7 @@ from rmtl_jax.updates import (
   forward,
   loop,
   pretrain,
+  quick,
   rows,
   shared,
   state,
@@ -63,11 +64,21 @@ class Program:
     step: Callable[..., Any],
     faults: config_lib.FaultsConfig = _STOP,
     layout: mesh.Layout | None = None,
+    options: Mapping[str, Any] | None = None,
   ):
-    """Compiles nothing yet."""
+    """Compiles nothing yet.
+
+    Args:
+      step: see the class.
+      faults: what is done with steps that are not finite.
+      layout: the mesh, or None.
+      options: of the compiler.
+    """
     self.step = layout.pin_step(step) if layout else step
     self.skips = faults.on_nonfinite == 'skip'
-    self.compiled = ahead.Compiled(loop.make_loop(self.step, self.skips))
+    self.compiled = ahead.Compiled(
+      loop.make_loop(self.step, self.skips, options)
+    )
 
   @property
   def is_compiled(self) -> bool:
@@ -177,43 +188,49 @@ class Models:
 
   def init_actor(self, config: config_lib.Config, key: jax.Array) -> Any:
     """The actor's initial parameters."""
+    return self.place(self._actor_init(config), key, self._vectors)
+
+  def _actor_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network = self.actor(config)
-    if not self._vectors:
-      return self.place(network.init, key)
 
     def init(key, vectors):
-      return pretrained.fill(network.init(key), vectors)
+      params = network.init(key)
+      return pretrained.fill(params, vectors) if vectors else params
 
-    return self.place(init, key, self._vectors)
+    return init
 
   def init_critic(
     self, config: config_lib.Config, key: jax.Array, actor_params: Any
   ) -> Any:
     """The critics' initial parameters, embeddings copied from the actor."""
+    return self.place(self._critic_init(config), key, actor_params)
+
+  def _critic_init(self, config: config_lib.Config) -> Callable[..., Any]:
     network, members = self.critic(config), config.critic.members
 
     def init(key, actor_params):
       params = network.init(key)
       return functional.critic_from_actor(params, actor_params, members)
 
-    return self.place(init, key, actor_params)
+    return init
 
   def place(self, init: Callable[..., Any], *args: Any) -> Any:
     """A state or parameters, init(*args), on the devices that hold them."""
     if self.layout:
       return self.layout.init_sharded(init, *args)
+    once = jax.jit(init, compiler_options=quick.options(quick.LARGE))
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
-    return jax.device_put(init(*args), checkpoints.one_device())
+    return jax.device_put(once(*args), checkpoints.one_device())
 
   def shapes(self, config: config_lib.Config) -> tuple[Any, Any]:
     """Shapes and types of the actor's and of the critics' parameters."""
 
     def build():
       key = jax.eval_shape(lambda: jax.random.key(0))
-      actor = jax.eval_shape(functools.partial(self.init_actor, config), key)
-      init_critic = functools.partial(self.init_critic, config)
-      return actor, jax.eval_shape(init_critic, key, actor)
+      init = self._actor_init(config)
+      actor = jax.eval_shape(init, key, self._vectors)
+      return actor, jax.eval_shape(self._critic_init(config), key, actor)
 
     key = (config.backbone, config.network, _of_network(config.critic))
     return self._once('shapes', key, build)
@@ -310,7 +327,9 @@ class Models:
         self._shared(config),
         objectives.make_objective(config.objective),
       )
-      return Program(wrap(step), layout=self.layout)
+      # A few batches of an epoch run it.
+      options = quick.options(quick.SMALL)
+      return Program(wrap(step), layout=self.layout, options=options)
 
     key = (
       config.backbone,

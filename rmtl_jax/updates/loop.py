@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -114,6 +114,7 @@ def _rows_of(extras: Any, columns: Columns | SlotRows, slots: Slots) -> Any:
 def make_loop(
   step: Callable[..., tuple[Any, dict[str, jax.Array]]],
   skips: bool = False,
+  options: Mapping[str, Any] | None = None,
 ) -> Callable[..., tuple[Any, dict[str, jax.Array]]]:
   """Runs a step over a plan, in one compiled loop.
 
@@ -126,6 +127,7 @@ def make_loop(
       are the rows of `extras` below, f32[L, T, K]; of columns and slots that
       are WithValidation, the batch of validation rows comes last.
     skips: leave out steps whose metrics or new state are not finite.
+    options: of the compiler, for `jax.jit`.
 
   Returns:
     A jitted loop(state, columns, extras, slots, count, key) -> (state, sums)
@@ -144,7 +146,9 @@ def make_loop(
   def loop(state, columns, extras, slots, count, key):
     return _sum_steps(one, state, count, columns, extras, slots, key)
 
-  return jax.jit(loop, donate_argnums=0)
+  return jax.jit(
+    loop, donate_argnums=0, compiler_options=dict(options or {})
+  )
 
 
 def make_population_loop(

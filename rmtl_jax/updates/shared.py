@@ -20,11 +20,10 @@ from rmtl_jax import config as config_lib
 from rmtl_jax import types
 from rmtl_jax.networks import functional, registry
 from rmtl_jax.networks.backbones import star
-from rmtl_jax.updates import rows, state
+from rmtl_jax.updates import quick, rows, state
 
 # Slots of the batch on which gradients are looked at, lanes and length.
 _LANES, _LENGTH = 2, 4
-_FAST_COMPILING = {'xla_backend_optimization_level': 0}
 
 
 def shared_parameters(
@@ -59,8 +58,7 @@ def shared_parameters(
     abstract,
   )
 
-  # It runs once: what compiling it well would cost is more than it takes.
-  @functools.partial(jax.jit, compiler_options=_FAST_COMPILING)
+  @functools.partial(jax.jit, compiler_options=quick.options(quick.SMALL))
   def reached(params):
     _, pullback = jax.vjp(
       lambda p: jnp.sum(functional.apply(network, p, inputs), (0, 1)), params
