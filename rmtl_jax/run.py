@@ -123,7 +123,7 @@ def train(
       must, until this one has finished.
     keep_moments: whether Adam's moments stay beside what stages 1 and 2 keep,
       for runs that start from this one.
-    paper_model: whether stage 1 of the paper's model is trained first, in
+    paper_model: whether stage 1 of the paper's model is trained last, in
       RUN/paper, and stands in the record beside this one
       (presets.paper_model).
 
@@ -176,16 +176,21 @@ def train(
       keep_checkpoints=keep_checkpoints,
     )
 
+    paper = presets.paper_model(run.manifest, run.config)
+
     # A second core compiles what comes later; what a run goes on from is not of
     # the shapes alone (it stands on its device), so only new runs can know.
     if is_new and compiling.can(inputs.splits):
       pool = held.enter_context(compiling.threads())
       compiling.compile_ahead(pool, members, stages)
+      if paper_model:
+        beside = _context(dataclasses.replace(run, config=paper), inputs, live)
+        compiling.compile_ahead(pool, [beside], ORDER[:1])
 
-    if paper_model:
-      paper = presets.paper_model(run.manifest, run.config)
-      live.say(progress.filled(verdict.paper_model(paper.backbone)))
-      train_beside(paper, run.paper, stages=ORDER[:1], keep_moments=False)
+    def train_paper_model():
+      if paper_model:
+        live.say(progress.filled(verdict.paper_model(paper.backbone)))
+        train_beside(paper, run.paper, stages=ORDER[:1], keep_moments=False)
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
@@ -201,6 +206,7 @@ def train(
         ),
         live,
       )
+      train_paper_model()
       trained = ensemble.weighed(
         ensemble.restore(run, inputs.models), inputs.splits['validation']
       )
@@ -252,6 +258,8 @@ def train(
       arms = actor_stage.finetune(context, weightings, actor, critic)
       saved.keep(run, context, finished, stage.run(arms))
       del arms  # with what only training needs
+
+    train_paper_model()
 
     # --- Evaluate and write. Stages that were trained again stand where they
     # belong.

@@ -146,9 +146,7 @@ def make_loop(
   def loop(state, columns, extras, slots, count, key):
     return _sum_steps(one, state, count, columns, extras, slots, key)
 
-  return jax.jit(
-    loop, donate_argnums=0, compiler_options=dict(options or {})
-  )
+  return jax.jit(loop, donate_argnums=0, compiler_options=dict(options or {}))
 
 
 def make_population_loop(
