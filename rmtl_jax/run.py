@@ -176,7 +176,9 @@ def train(
       keep_checkpoints=keep_checkpoints,
     )
 
+    # The paper's model has batches of its own size.
     paper = presets.paper_model(run.manifest, run.config)
+    beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
 
     # A second core compiles what comes later; what a run goes on from is not of
     # the shapes alone (it stands on its device), so only new runs can know.
@@ -184,13 +186,19 @@ def train(
       pool = held.enter_context(compiling.threads())
       compiling.compile_ahead(pool, members, stages)
       if paper_model:
-        beside = _context(dataclasses.replace(run, config=paper), inputs, live)
-        compiling.compile_ahead(pool, [beside], ORDER[:1])
+        small = _context(dataclasses.replace(run, config=paper), beside, live)
+        compiling.compile_ahead(pool, [small], ORDER[:1])
 
     def train_paper_model():
       if paper_model:
         live.say(progress.filled(verdict.paper_model(paper.backbone)))
-        train_beside(paper, run.paper, stages=ORDER[:1], keep_moments=False)
+        train_beside(
+          paper,
+          run.paper,
+          inputs=beside,
+          stages=ORDER[:1],
+          keep_moments=False,
+        )
 
     # An ensemble is M ordinary runs, and a mean when it predicts.
     if config.ensemble > 1:
@@ -335,6 +343,24 @@ def _read_and_build(
   for line in layout.advice(config) if layout else ():
     live.say(line)
   return inputs
+
+
+def _with_batch(
+  inputs: Inputs,
+  run: workdir.Run,
+  config: config_lib.Config,
+  layout: mesh.Layout | None,
+) -> Inputs:
+  """The same data for a model with other batches."""
+  rows = {
+    name: dataclasses.replace(split, config=config.batch)
+    for name, split in inputs.splits.items()
+  }
+  spec = splits.with_room(
+    run.manifest.feature_spec(), rows['train'], config.batch
+  )
+  found = vectors.read(run.data_dir, run.manifest)
+  return inputs._replace(splits=rows, models=models.Models(spec, layout, found))
 
 
 def _context(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from rmtl_jax.runtime import workdir
 from rmtl_jax.training import context, saved
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
+
+_Part = TypeVar('_Part')
 
 # What stages leave for predictions, in the order in which reports show it.
 ACTORS = ('pretrain', 'constant', 'finetune')
@@ -72,6 +74,22 @@ class Ensemble:
     return [
       one.results[name].epoch for one in self.members if name in one.results
     ]
+
+  def once(self, of: Callable[[str], _Part]) -> Callable[[str], _Part]:
+    """Has what is computed of an actor computed once for equal ones.
+
+    Arms of stage 3 whose members all kept epoch 0 are the pre-trained actor.
+
+    Args:
+      of: takes the actor's name.
+    """
+    kept = functools.cache(of)
+
+    def by_name(name: str) -> _Part:
+      is_same = 'pretrain' in self.actors and not any(self.best_epochs(name))
+      return kept('pretrain' if is_same else name)
+
+    return by_name
 
   @property
   def has_critics(self) -> bool:
@@ -132,19 +150,23 @@ def weighed(trained: Ensemble, validation: splits_lib.Split) -> Ensemble:
   """
   if not trained.is_mixture:
     return trained
-  host, weights = validation.host, {}
-  for name in trained.actors:
+  host = validation.host
+
+  def fit(name: str) -> np.ndarray:
     probabilities = [
       trained.models.predict(config, one.results[name].params, validation)
       for config, one in zip(trained.configs, trained.members, strict=True)
     ]
     # Members are mixed before what they say is corrected for sampling.
-    weights[name] = mixing.fit_weights(
+    return mixing.fit_weights(
       np.stack(probabilities),
       host.labels,
       [one.kind == kinds.BINARY for one in host.losses],
       host.sample_weight,
     )
+
+  fitted = trained.once(fit)
+  weights = {name: fitted(name) for name in trained.actors}
   return dataclasses.replace(trained, weights=weights)
 
 

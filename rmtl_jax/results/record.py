@@ -61,10 +61,12 @@ def build(
     critic_values: what the critics say of the validation rows.
   """
   tasks = run.manifest.task_names
-  predictions = {
-    name: models.probabilities(run.config, params, data.evaluated)
-    for name, params in trained.actors.items()
-  }
+  predict = trained.once(
+    lambda name: models.probabilities(
+      run.config, trained.actors[name], data.evaluated
+    )
+  )
+  predictions = {name: predict(name) for name in trained.actors}
   record = {
     'backbone': run.config.backbone,
     'weighting': run.config.weighting.name,
@@ -153,19 +155,22 @@ def _members(
   data: Data,
 ) -> dict[str, Any]:
   """{stage: {task: metrics of each member}}: what ensembling gained."""
-  return {
-    name: ensemble.member_metrics(
+  host = data.evaluated.host
+
+  def metrics(name: str) -> dict[str, Any]:
+    return ensemble.member_metrics(
       [
         models.probabilities(config, one.results[name].params, data.evaluated)
         for config, one in zip(trained.configs, trained.members, strict=True)
       ],
-      data.evaluated.host.labels,
+      host.labels,
       run.manifest.task_names,
-      data.evaluated.host.losses,
-      columns_lib.metric_weight(data.evaluated.host),
+      host.losses,
+      columns_lib.metric_weight(host),
     )
-    for name in trained.actors
-  }
+
+  by_stage = trained.once(metrics)
+  return {name: by_stage(name) for name in trained.actors}
 
 
 def _critics(
@@ -223,8 +228,10 @@ def fit_calibrations(
   """Fits the calibration maps of every actor on the validation rows."""
   return calibrations.fit(
     trained.actors,
-    lambda name: models.probabilities(
-      run.config, trained.actors[name], validation
+    trained.once(
+      lambda name: models.probabilities(
+        run.config, trained.actors[name], validation
+      )
     ),
     validation.host,
     run.manifest.task_names,

@@ -19,7 +19,7 @@ from rmtl_jax.results import ensemble
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 from rmtl_jax.training import trainer
-from rmtl_jax.updates import forward
+from rmtl_jax.updates import forward, quick
 from rmtl_jax.weighting import critic as weights_lib
 from rmtl_jax.weighting import factory, registry
 
@@ -160,15 +160,20 @@ def _weights(
   own = split.host.sample_weight
   counted = {} if own is None else {'sample_weight': jnp.asarray(own)[None]}
   actions = task_losses.actions(split.host.losses, split.host.labels)
-  weighted, _ = chain.update(
+
+  def weigh(ones, beside):
+    return chain.update(ones, chain.init(ones), **beside)[0]
+
+  weighted = quick.jit(weigh, quick.LARGE)(
     ones,
-    chain.init(ones),
-    q_values=jnp.asarray(one.q_values)[None],
-    q_deviation=jnp.asarray(deviation)[None],
-    labels=jnp.asarray(actions)[None],
-    mask=jnp.ones(ones.shape[:2], bool),
-    key=jax.random.key(one.config.seed),
-    **counted,
+    {
+      'q_values': jnp.asarray(one.q_values)[None],
+      'q_deviation': jnp.asarray(deviation)[None],
+      'labels': jnp.asarray(actions)[None],
+      'mask': jnp.ones(ones.shape[:2], bool),
+      'key': jax.random.key(one.config.seed),
+      **counted,
+    },
   )
   return np.asarray(weighted)[0]
 

@@ -18,6 +18,7 @@ from rmtl_jax.evaluation import (
   propensities,
 )
 from rmtl_jax.ops import rewards, task_losses
+from rmtl_jax.updates import quick
 from rmtl_jax.weighting import registry
 
 Record = dict[str, Any]
@@ -149,8 +150,12 @@ def critic(
   Returns:
     One entry per statistic (evaluation/critic_statistics.py), each per task.
   """
-  reward = task_losses.reward_function(config.reward, split.losses)
-  loss = task_losses.reward_function('log_likelihood', split.losses)
+
+  def rewarded(name):
+    function = task_losses.reward_function(name, split.losses)
+    return quick.jit(function, quick.LARGE)
+
+  reward, loss = rewarded(config.reward), rewarded('log_likelihood')
   found = np.asarray(reward(policy, split.labels))
   by_task = critic_statistics.describe(
     q_values,

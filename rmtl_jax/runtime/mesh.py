@@ -166,9 +166,11 @@ class Layout:
 
   def init_sharded(self, init: Callable[..., Any], *args: Any) -> Any:
     """Computes init(*args) sharded: no device ever holds a whole table."""
-    shardings = self.shardings(jax.eval_shape(init, *args))
-    once = quick.options(quick.LARGE)
-    compiled = jax.jit(init, out_shardings=shardings, compiler_options=once)
+    shapes = jax.eval_shape(init, *args)
+    once = quick.options(quick.work_of(shapes))
+    compiled = jax.jit(
+      init, out_shardings=self.shardings(shapes), compiler_options=once
+    )
     return compiled(*args)
 
   def put_lanes(self, tree: Any, axis: int) -> Any:

@@ -18,7 +18,7 @@ from rmtl_jax.training import context as context_lib
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import saved, stage, trainer
 from rmtl_jax.training import splits as splits_lib
-from rmtl_jax.updates import state
+from rmtl_jax.updates import quick, state
 
 # Tells the draws of logged actions apart from shuffles of the same seed.
 _LOGGED = 103
@@ -290,7 +290,7 @@ def _returns(
   config, host = context.config.critic, split.host
   losses = context.models.spec.losses
   reward = task_losses.reward_function(config.reward, losses)
-  found = reward(policy, host.labels)
+  found = quick.jit(reward, quick.LARGE)(policy, host.labels)
   return critic_statistics.discounted_returns(
     np.asarray(rewards.observed(found, host.sample_weight)),
     host.session,

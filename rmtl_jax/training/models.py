@@ -218,7 +218,7 @@ class Models:
     """A state or parameters, init(*args), on the devices that hold them."""
     if self.layout:
       return self.layout.init_sharded(init, *args)
-    once = jax.jit(init, compiler_options=quick.options(quick.LARGE))
+    once = quick.jit(init, quick.work_of(jax.eval_shape(init, *args)))
     # Pinned, as what a checkpoint restores: other programs are compiled for
     # arguments that need not be where they are.
     return jax.device_put(once(*args), checkpoints.one_device())

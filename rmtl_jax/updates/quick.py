@@ -8,16 +8,34 @@ of matrices stay as fast, since libraries compute them.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-# What runs once over arrays as large as the parameters are: as fast as ever
-# within a fifth, compiled in a third of the time.
+# What runs once over large arrays: as fast as ever within a fifth, compiled in
+# a third of the time.
 LARGE = 1
-# What runs over a few rows: compiled in a fifth, five times as slow where it
+# What runs over few numbers: compiled in a fifth, five times as slow where it
 # does not multiply matrices.
 SMALL = 0
+_FEW = 2**22
+
+
+def jit(function: Callable[..., Any], work: int) -> Callable[..., Any]:
+  """`jax.jit` of what hardly runs; see `options`."""
+  return jax.jit(function, compiler_options=options(work))
+
+
+def work_of(shapes: Any) -> int:
+  """SMALL or LARGE, by the numbers of a program's results.
+
+  Args:
+    shapes: tree of arrays or their shapes.
+  """
+  numbers = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+  return SMALL if numbers <= _FEW else LARGE
 
 
 def options(work: int) -> dict[str, Any]:

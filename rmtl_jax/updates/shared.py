@@ -8,7 +8,6 @@ columns of its first layer.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -58,7 +57,6 @@ def shared_parameters(
     abstract,
   )
 
-  @functools.partial(jax.jit, compiler_options=quick.options(quick.SMALL))
   def reached(params):
     _, pullback = jax.vjp(
       lambda p: jnp.sum(functional.apply(network, p, inputs), (0, 1)), params
@@ -81,7 +79,8 @@ def shared_parameters(
     mask = count != 1
     return np.bool_(mask.flat[0]) if np.all(mask == mask.flat[0]) else mask
 
-  return jax.tree.map_with_path(number_of_tasks, reached(params))
+  found = quick.jit(reached, quick.SMALL)(params)
+  return jax.tree.map_with_path(number_of_tasks, found)
 
 
 def _inputs(spec: types.FeatureSpec) -> types.Inputs:
