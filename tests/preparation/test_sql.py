@@ -148,6 +148,21 @@ def test_a_known_type_changes_no_key(value):
   assert any_type == known
 
 
+def test_joins_as_written_leave_the_settings_as_they_were():
+  query = "SELECT current_setting('disabled_optimizers')"
+  with sql.connect() as connection:
+    for before in ('', 'top_n'):
+      connection.execute(f"SET disabled_optimizers = '{before}'")
+      with (
+        pytest.raises(duckdb.Error),
+        sql.joins_as_written(connection),
+      ):
+        assert 'join_order' in sql.fetch_row(connection, query)[0]
+        assert before in sql.fetch_row(connection, query)[0]
+        connection.execute('SELECT no_such_column')
+      assert sql.fetch_row(connection, query) == (before,)
+
+
 def test_cursors_have_the_settings_too():
   with sql.connect() as connection, connection.cursor() as cursor:
     query = "SELECT current_setting('TimeZone')"
