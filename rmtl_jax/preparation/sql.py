@@ -117,15 +117,15 @@ def value_text(value: str, kind: str = '') -> str:
   """
   written = f'CAST({value} AS VARCHAR)'
   whole = strip_zero_fraction(written)
-  is_exact = f'abs(TRY_CAST({written} AS DOUBLE)) < {{}}'
+  size = f'abs(TRY_CAST({written} AS DOUBLE))'
   if kind in EXACT:
-    exact = is_exact.format(EXACT[kind])
+    exact = f'{size} < {EXACT[kind]}'
     return f'CASE WHEN {exact} THEN {whole} ELSE {written} END'
   if kind:
     return whole if kind.startswith('DECIMAL') else written
   # `typeof` is known when the query is planned: other types cost nothing.
   cases = ' '.join(
-    f"WHEN typeof({value}) = '{of}' AND {is_exact.format(limit)} THEN {whole}"
+    f"WHEN typeof({value}) = '{of}' AND {size} < {limit} THEN {whole}"
     for of, limit in EXACT.items()
   )
   decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
