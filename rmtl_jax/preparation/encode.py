@@ -345,10 +345,11 @@ def apply(
       for name in (sql.quote(f'p_{task.name}') for task in rows.tasks)
     ]
   table = sql.unique_name('encoded')
-  connection.execute(
-    f'CREATE TABLE {table} AS SELECT {", ".join(selected)} FROM {featured} r'
-    f' {" ".join(joins)} ORDER BY {places.order}'
-  )
+  with sql.joins_as_written(connection):
+    connection.execute(
+      f'CREATE TABLE {table} AS SELECT {", ".join(selected)} FROM {featured} r'
+      f' {" ".join(joins)} ORDER BY {places.order}'
+    )
   return table
 
 

@@ -53,14 +53,26 @@ def literal(value: str) -> str:
   return "'" + value.replace("'", "''") + "'"
 
 
-def null_if_empty(value: str) -> str:
-  """SQL of a key; NULL for empty text and NaN."""
-  # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
+def null_if_empty(value: str, kind: str = '') -> str:
+  """SQL of a key; NULL for empty text and NaN.
+
+  Args:
+    value: SQL of the key.
+    kind: its DuckDB type, where that is known: less for DuckDB to plan.
+  """
   written = f'CAST({value} AS VARCHAR)'
-  kept = (
-    f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
-    f" NOT (typeof({value}) IN {(*EXACT,)} AND {written} = 'nan')"
-  )
+  if not kind:
+    # DuckDB plans by `typeof`: integers, which can't be empty, cost nothing.
+    kept = (
+      f"typeof({value}) IN {INTEGERS} OR {written} <> '' AND"
+      f" NOT (typeof({value}) IN {(*EXACT,)} AND {written} = 'nan')"
+    )
+  elif kind in INTEGERS:
+    return value
+  else:
+    kept = f"{written} <> ''"
+    if kind in EXACT:
+      kept += f" AND {written} <> 'nan'"
   return f'CASE WHEN {kept} THEN {value} END'
 
 
@@ -92,24 +104,31 @@ def strip_zero_fraction(written: str) -> str:
   return f'regexp_replace({written}, {literal(WHOLE)}, {literal(WHOLE_TEXT)})'
 
 
-def value_text(value: str) -> str:
+def value_text(value: str, kind: str = '') -> str:
   """SQL of a value as text, for look-ups in vocabularies.
 
   Pandas turns integers into floats if a value is missing, so whole floats are
   written as integers: 118.0 is '118'. Floats beyond EXACT keep their text, as
   one float may stand for two neighbouring ids.
+
+  Args:
+    value: SQL of the value.
+    kind: its DuckDB type, where that is known: less for DuckDB to plan.
   """
-  # `typeof` is known when the query is planned: other types cost nothing.
   written = f'CAST({value} AS VARCHAR)'
+  whole = strip_zero_fraction(written)
+  size = f'abs(TRY_CAST({written} AS DOUBLE))'
+  if kind in EXACT:
+    exact = f'{size} < {EXACT[kind]}'
+    return f'CASE WHEN {exact} THEN {whole} ELSE {written} END'
+  if kind:
+    return whole if kind.startswith('DECIMAL') else written
+  # `typeof` is known when the query is planned: other types cost nothing.
   cases = ' '.join(
-    f"WHEN typeof({value}) = '{kind}'"
-    f' AND abs(TRY_CAST({written} AS DOUBLE)) < {limit}'
-    f' THEN {strip_zero_fraction(written)}'
-    for kind, limit in EXACT.items()
+    f"WHEN typeof({value}) = '{of}' AND {size} < {limit} THEN {whole}"
+    for of, limit in EXACT.items()
   )
-  decimal = (
-    f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {strip_zero_fraction(written)}"
-  )
+  decimal = f"WHEN typeof({value}) LIKE 'DECIMAL%' THEN {whole}"
   return f'CASE {cases} {decimal} ELSE {written} END'
 
 
@@ -233,6 +252,25 @@ def retyped(known: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
         value = value_text(column)
       found.append(f'{value} AS {column}')
   return found
+
+
+@contextlib.contextmanager
+def joins_as_written(
+  connection: duckdb.DuckDBPyConnection,
+) -> Iterator[None]:
+  """Has DuckDB join in the order in which a query names its relations.
+
+  Looking for a better order of dozens of left joins, where none is better,
+  takes longer than to join some thousand rows.
+  """
+  setting = 'disabled_optimizers'
+  before = fetch_row(connection, f"SELECT current_setting('{setting}')")[0]
+  others = f'{before},' if before else ''
+  connection.execute(f'SET {setting} = {literal(others + "join_order")}')
+  try:
+    yield
+  finally:
+    connection.execute(f'SET {setting} = {literal(before)}')
 
 
 @contextlib.contextmanager

@@ -114,15 +114,26 @@ def build(
 
 
 def _number(
-  connection: duckdb.DuckDBPyConnection, counts: str, min_count: int
+  connection: duckdb.DuckDBPyConnection,
+  counts: str,
+  min_count: int,
+  kind: str = '',
 ) -> str:
-  """Makes the table of a vocabulary, as `build` does."""
+  """Makes the table of a vocabulary, as `build` does.
+
+  Args:
+    connection: see `build`.
+    counts: see `build`.
+    min_count: see `build`.
+    kind: DuckDB type of the key, if it is known.
+  """
   table = sql.unique_name('vocabulary')
+  is_given = f'{sql.null_if_empty("key", kind)} IS NOT NULL'
   # Kept values stand first, so that `rowid` numbers them without a window.
   connection.execute(
-    f'CREATE TABLE {table}_0 AS SELECT key, {sql.value_text("key")} AS value,'
-    f' count, {sql.null_if_empty("key")} IS NOT NULL AND count >= {min_count}'
-    ' AS kept'
+    f'CREATE TABLE {table}_0 AS'
+    f' SELECT key, {sql.value_text("key", kind)} AS value, count,'
+    f' {is_given} AND count >= {min_count} AS kept'
     f' FROM ({counts}) WHERE count > 0'
     ' ORDER BY kept DESC, count DESC, value'
   )
@@ -202,6 +213,7 @@ def build_categorical(
       f' GROUPING_ID({names}) AS others FROM {rows} WHERE split = 0'
       f' GROUP BY GROUPING SETS ({sets})'
     )
+    kinds = sql.column_types(connection, table)
     everything = 2 ** len(group) - 1
     tables = []
     for i, name in enumerate(group):
@@ -211,7 +223,7 @@ def build_categorical(
         f'SELECT {sql.quote(name)} AS key, count FROM {table}'
         f' WHERE others = {others}'
       )
-      tables.append(_number(connection, counts, min_counts[name]))
+      tables.append(_number(connection, counts, min_counts[name], kinds[name]))
     connection.execute(f'DROP TABLE {table}')
     sizes = _sizes(connection, tables)
     for name, made, (size, rest) in zip(group, tables, sizes, strict=True):

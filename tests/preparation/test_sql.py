@@ -115,6 +115,52 @@ def test_values_as_text(value, text):
     assert sql.fetch_row(connection, query) == (text,)
     query = f'SELECT {sql.value_texts("v")} FROM (SELECT [{value}] AS v)'
     assert sql.fetch_row(connection, query) == ([text],)
+    rows = f'(SELECT {value} AS v)'
+    kind = sql.column_types(connection, rows)['v']
+    query = f'SELECT {sql.value_text("v", kind)} FROM {rows}'
+    assert sql.fetch_row(connection, query) == (text,)
+
+
+@pytest.mark.parametrize(
+  'value',
+  [
+    "'a'",
+    "''",
+    "'nan'",
+    '0',
+    '1::HUGEINT',
+    "'nan'::DOUBLE",
+    "'nan'::FLOAT",
+    '0.0::DOUBLE',
+    '1.50::DECIMAL(10, 2)',
+    'NULL::VARCHAR',
+    'NULL::BIGINT',
+    'true',
+    "''::BLOB",
+  ],
+)
+def test_a_known_type_changes_no_key(value):
+  with sql.connect() as connection:
+    rows = f'(SELECT {value} AS v)'
+    kind = sql.column_types(connection, rows)['v']
+    given = f'{sql.null_if_empty("v")}, {sql.null_if_empty("v", kind)}'
+    any_type, known = sql.fetch_row(connection, f'SELECT {given} FROM {rows}')
+  assert any_type == known
+
+
+def test_joins_as_written_leave_the_settings_as_they_were():
+  query = "SELECT current_setting('disabled_optimizers')"
+  with sql.connect() as connection:
+    for before in ('', 'top_n'):
+      connection.execute(f"SET disabled_optimizers = '{before}'")
+      with (
+        pytest.raises(duckdb.Error),
+        sql.joins_as_written(connection),
+      ):
+        assert 'join_order' in sql.fetch_row(connection, query)[0]
+        assert before in sql.fetch_row(connection, query)[0]
+        connection.execute('SELECT no_such_column')
+      assert sql.fetch_row(connection, query) == (before,)
 
 
 def test_cursors_have_the_settings_too():
