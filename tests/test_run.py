@@ -405,12 +405,24 @@ def test_the_same_directory_is_finished_already(trained, data_dir):
 def test_the_papers_model_beside_a_run(
   tmp_path, data_dir, trained, monkeypatch
 ):
-  """A run of stage 1 in RUN/paper; the run itself ends as without it."""
-  paper = dataclasses.replace(CONFIG, backbone='esmm')
+  """A run of stage 1 in RUN/paper; each ends as without the other."""
+  paper = config_values.with_settings(
+    CONFIG,
+    {
+      'backbone': 'esmm',
+      'batch.lanes': 2 * CONFIG.batch.lanes,
+      'evaluation.gradient_batches': 0,
+    },
+  )
   monkeypatch.setattr(presets, 'paper_model', lambda *_: paper)
   record = run.train(CONFIG, tmp_path, data_dir, live=QUIET, paper_model=True)
   own = json.loads((tmp_path / 'paper' / 'metrics.json').read_text())
-  assert list(own['stages']) == ['pretrain']
+  history = (tmp_path / 'paper' / 'metrics.jsonl').read_text()
+  assert 'gradient_cosine' not in history
+  alone = run.train(
+    paper, tmp_path / 'alone', data_dir, ('pretrain',), live=QUIET
+  )
+  assert _without_times(own) == _without_times(alone)
   assert record.pop('paper_model') == {
     'backbone': 'esmm',
     'metrics': own['stages']['pretrain'],

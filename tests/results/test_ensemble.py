@@ -20,7 +20,7 @@ from rmtl_jax.report import pictures, tables
 from rmtl_jax.results import ensemble, evaluate
 from rmtl_jax.runtime import progress, workdir, writers
 from rmtl_jax.serving import predictor
-from rmtl_jax.training import models, trainer
+from rmtl_jax.training import models, saved, trainer
 from rmtl_jax.training import splits as splits_lib
 from tests import tiny
 
@@ -267,6 +267,31 @@ def test_a_collapsed_member_is_named(trained, monkeypatch):
   assert found['critic']['zero_share'][task] == pytest.approx(0.5)
   (line,) = [w for w in found['warnings'] if 'collapsed' in w]
   assert line.startswith(f'member 1: the critic of {task} has collapsed')
+
+
+def test_arms_that_kept_the_pre_trained_actor_are_computed_once():
+  def member(**epochs):
+    results = {
+      name: saved.Result({'w': np.zeros(1)}, epoch)
+      for name, epoch in epochs.items()
+    }
+    return saved.FinishedStages(results)
+
+  members = (
+    member(pretrain=2, constant=0, finetune=0),
+    member(pretrain=3, constant=0, finetune=1),
+  )
+  configs = (CONFIG, dataclasses.replace(CONFIG, backbone='esmm'))
+  trained = ensemble.Ensemble(None, configs, members)
+  asked = []
+  once = trained.once(lambda name: asked.append(name) or name)
+  found = {name: once(name) for name in ensemble.ACTORS}
+  assert found == {
+    'pretrain': 'pretrain',
+    'constant': 'pretrain',
+    'finetune': 'finetune',
+  }
+  assert asked == ['pretrain', 'finetune']
 
 
 def test_members_that_differ_are_weighed_on_validation(tmp_path, data_dir):

@@ -2,12 +2,15 @@
 
 import json
 import signal
+import types
 
+import numpy as np
 import pytest
 
 import rmtl_jax
+from rmtl_jax import config as config_lib
 from rmtl_jax.config import values as config_values
-from rmtl_jax.training import trainer
+from rmtl_jax.training import context, splits, trainer
 from tests import tiny
 
 QUIET = rmtl_jax.Progress(quiet=True)
@@ -80,6 +83,28 @@ def test_a_state_resumes_in_the_middle_of_an_epoch(tmp_path):
 def test_balanced_runs_of_three_stages_resume(name, tmp_path):
   stages = ['pretrain', 'critic', 'finetune']
   _assert_resumes(_settings(name), tmp_path, stages, [3, 16])
+
+
+@pytest.mark.parametrize(
+  'wanted, lanes, count',
+  # 40 sessions of 4 rows are 40 lanes of 4 slots.
+  [(4, 1, 2), (1, 1, 1), (4, 2, 1), (4, 8, 1)],
+)
+def test_gradients_are_compared_on_a_twentieth_of_an_epoch(
+  wanted, lanes, count
+):
+  config = config_values.with_settings(
+    config_lib.Config(),
+    {
+      'batch.lanes': lanes,
+      'batch.lane_length': 4,
+      'evaluation.gradient_batches': wanted,
+    },
+  )
+  rows = types.SimpleNamespace(starts=np.arange(0, 164, 4), begins_time=None)
+  train = splits.Split(rows, None, config.batch)
+  found = context.Context(config, (), train, train, None, None).sample
+  assert found.row.shape == (count, lanes, 4)
 
 
 def test_the_history_tells_weights_and_whether_tasks_conflict(tmp_path):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 from rmtl_jax import run
+from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.training import compiling
 from rmtl_jax.updates import ahead
@@ -90,7 +91,7 @@ def test_an_error_of_a_thread_is_raised_where_the_program_is_called(pool):
     compiled(jnp.ones(3))
 
 
-def trained(path, config):
+def trained(path, config, **options):
   """The record of a run, and how many programs it has compiled."""
   jax.clear_caches()
   count = []
@@ -102,7 +103,9 @@ def trained(path, config):
 
   jax.monitoring.register_event_duration_secs_listener(heard)
   try:
-    record = run.train(config, path / 'run', path / 'data', live=test_run.QUIET)
+    record = run.train(
+      config, path / 'run', path / 'data', live=test_run.QUIET, **options
+    )
   finally:
     jax.monitoring.unregister_event_duration_listener(heard)
   record.pop('seconds')
@@ -128,6 +131,21 @@ def test_a_run_compiles_the_same_programs_and_has_the_same_record(
   assert not [t for t in threading.enumerate() if 'compiler' in t.name]
   monkeypatch.setattr(compiling, 'can', lambda splits: False)
   assert with_threads == trained(tmp_path / 'plain', config)
+
+
+def test_the_papers_model_is_compiled_ahead_for_its_own_batches(
+  tmp_path, monkeypatch
+):
+  paper = config_values.with_settings(
+    CONFIG, {'backbone': 'esmm', 'batch.lanes': 2 * CONFIG.batch.lanes}
+  )
+  monkeypatch.setattr(presets, 'paper_model', lambda *_: paper)
+  for name in ('ahead', 'plain'):
+    tiny.write_prepared(tmp_path / name / 'data')
+  with_threads = trained(tmp_path / 'ahead', CONFIG, paper_model=True)
+  monkeypatch.setattr(compiling, 'can', lambda splits: False)
+  plain = trained(tmp_path / 'plain', CONFIG, paper_model=True)
+  assert with_threads == plain
 
 
 def test_a_run_that_goes_on_compiles_nothing_ahead(tmp_path, monkeypatch):
