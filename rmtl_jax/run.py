@@ -186,8 +186,9 @@ def train(
       pool = held.enter_context(compiling.threads())
       compiling.compile_ahead(pool, members, stages)
       if paper_model:
-        small = _context(dataclasses.replace(run, config=paper), beside, live)
-        compiling.compile_ahead(pool, [small], ORDER[:1])
+        of_paper = dataclasses.replace(run, config=paper)
+        context = _context(of_paper, beside, live)
+        compiling.compile_ahead(pool, [context], ORDER[:1])
 
     def train_paper_model():
       if paper_model:
