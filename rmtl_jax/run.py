@@ -177,7 +177,7 @@ def train(
     )
 
     # The paper's model has batches of its own size.
-    paper = presets.paper_model(run.manifest, run.config)
+    paper = _paper_model(run)
     beside = _with_batch(inputs, run, paper, layout) if paper_model else inputs
 
     # A second core compiles what comes later; what a run goes on from is not of
@@ -344,6 +344,13 @@ def _read_and_build(
   for line in layout.advice(config) if layout else ():
     live.say(line)
   return inputs
+
+
+def _paper_model(run: workdir.Run) -> config_lib.Config:
+  """The settings of the paper's model: those that it has begun with."""
+  if (run.paper / 'config.json').exists():
+    return workdir.read(run.paper).config
+  return presets.paper_model(run.manifest, run.config)
 
 
 def _with_batch(

@@ -429,9 +429,12 @@ def test_the_papers_model_beside_a_run(
     'calibrated': own['calibrated']['pretrain'],
   }
   assert _without_times(record) == _without_times(trained[1])
-  # It stays in the record of a command that goes on without the flag.
-  again = run.train(CONFIG, tmp_path, data_dir, live=QUIET)
-  assert again['paper_model']['backbone'] == 'esmm'
+  # It stays in the record of a command that goes on without the flag, and goes
+  # on as it began where a later version would begin otherwise.
+  monkeypatch.setattr(presets, 'paper_model', lambda *_: CONFIG)
+  for asked in (False, True):
+    again = run.train(CONFIG, tmp_path, data_dir, live=QUIET, paper_model=asked)
+    assert again['paper_model']['backbone'] == 'esmm'
 
 
 def test_stages_one_by_one_equal_all_at_once(tmp_path, data_dir, trained):
