@@ -56,8 +56,9 @@ def options(work: int) -> dict[str, Any]:
 def _older_kernels() -> dict[str, Any]:
   """Kernels made without MLIR, where this XLA can still do that."""
   found = {'xla_cpu_use_fusion_emitters': False}
+  lowered = jax.jit(lambda x: x, compiler_options=found).lower(0.0)
   try:
-    jax.jit(lambda x: x, compiler_options=found).lower(0.0).compile()
+    lowered.compile()
   except jax.errors.JaxRuntimeError:
     return {}
   return found
