@@ -14,7 +14,7 @@ from rmtl_jax import run
 from rmtl_jax.config import presets
 from rmtl_jax.config import values as config_values
 from rmtl_jax.training import compiling
-from rmtl_jax.updates import ahead
+from rmtl_jax.updates import ahead, quick
 from tests import test_run, tiny
 
 CONFIG = config_values.from_dict(
@@ -93,6 +93,7 @@ def test_an_error_of_a_thread_is_raised_where_the_program_is_called(pool):
 
 def trained(path, config, **options):
   """The record of a run, and how many programs it has compiled."""
+  quick.options(quick.SMALL)  # asks the compiler, once in a process
   jax.clear_caches()
   count = []
 
