@@ -323,12 +323,8 @@ def _read_and_build(
       )
       for name in manifest_lib.SPLITS
     }
-    spec = splits.with_room(
-      manifest.feature_spec(), by_name['train'], config.batch
-    )
-    by_name = splits.of_one_size(by_name)
-    found = vectors.read(run.data_dir, manifest)
-    inputs = Inputs(by_name, models.Models(spec, layout, found), snapshot, {})
+    built = _build(run, by_name['train'], layout)
+    inputs = Inputs(splits.of_one_size(by_name), built, snapshot, {})
   evaluate.check(layout, inputs.models, config, run, copies=3)
 
   def describe():
@@ -344,6 +340,17 @@ def _read_and_build(
   for line in layout.advice(config) if layout else ():
     live.say(line)
   return inputs
+
+
+def _build(
+  run: workdir.Run, train_rows: splits.Split, layout: mesh.Layout | None
+) -> models.Models:
+  """Networks and programs for the batches of the train rows."""
+  manifest = run.manifest
+  spec = splits.with_room(
+    manifest.feature_spec(), train_rows, train_rows.config
+  )
+  return models.Models(spec, layout, vectors.read(run.data_dir, manifest))
 
 
 def _paper_model(run: workdir.Run) -> config_lib.Config:
@@ -364,11 +371,8 @@ def _with_batch(
     name: dataclasses.replace(split, config=config.batch)
     for name, split in inputs.splits.items()
   }
-  spec = splits.with_room(
-    run.manifest.feature_spec(), rows['train'], config.batch
-  )
-  found = vectors.read(run.data_dir, run.manifest)
-  return inputs._replace(splits=rows, models=models.Models(spec, layout, found))
+  built = _build(run, rows['train'], layout)
+  return inputs._replace(splits=rows, models=built)
 
 
 def _context(

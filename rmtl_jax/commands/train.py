@@ -65,7 +65,7 @@ def define(values: flags.FlagValues, argv: Sequence[str]) -> None:
   flags.DEFINE_boolean(
     'paper_model',
     None,
-    "Train stage 1 of the paper's model first, in RUN/paper: a row of the table"
+    "Train stage 1 of the paper's model too, in RUN/paper: a row of the table"
     ' beside this run. If not given: where a new log is simulated for it.',
     flag_values=values,
   )
