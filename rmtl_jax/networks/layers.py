@@ -128,10 +128,10 @@ def mix(gate: jax.Array, members: Stack) -> jax.Array:
     f32[T, units].
   """
   if isinstance(members, list):
-    return sum(
-      (gate[:, e : e + 1] * members[e] for e in range(1, len(members))),
-      start=gate[:, :1] * members[0],
-    )
+    # Split, so that the gradient is joined and not padded and added up.
+    shares = jax.lax.split(gate, (1,) * len(members), axis=1)
+    terms = [s * m for s, m in zip(shares, members, strict=True)]
+    return sum(terms[1:], start=terms[0])
   return jnp.einsum('te,etu->tu', gate, members)
 
 

@@ -144,10 +144,10 @@ class Piecewise(nnx.Module):
     return blocks + self.offset[...][None]
 
   def through(self, x: types.Array, kernel: jax.Array) -> jax.Array:
-    """The blocks through the first layer.
+    """The blocks through the first layer, sum_n (e_n A_n + c_n) W_n.
 
-    sum_n (e_n A_n + c_n) W_n, with A_n W_n first: one GEMM of N B rows,
-    whatever D is.
+    Where blocks are narrower than bins are many, as blocks; else A_n W_n comes
+    first, one GEMM of N B rows whatever D is.
 
     Args:
       x: f32[T, N].
@@ -157,12 +157,16 @@ class Piecewise(nnx.Module):
       f32[T, width].
     """
     fields, dim, width = kernel.shape
+    flat = kernel.reshape(fields * dim, width)
+    bins = self.bins.start.shape[1]
+    # A row's products: 3 D width in a step by blocks (forward, and the
+    # gradients of blocks and kernel), 2 B width by bins (components have no
+    # gradient). What a row costs through A_n alone is small beside both.
+    if 3 * dim <= 2 * bins:
+      return precision.product(self.blocks(x).reshape(-1, fields * dim), flat)
     components = self.bins.encode(x)
     folded = jnp.einsum('nbd,ndw->nbw', self.slopes[...], kernel)
-    constant = self.offset[...].reshape(-1) @ kernel.reshape(
-      fields * dim, width
-    )
     y = precision.product(
       components.reshape(components.shape[0], -1), folded.reshape(-1, width)
     )
-    return y + constant[None, :]
+    return y + (self.offset[...].reshape(-1) @ flat)[None, :]

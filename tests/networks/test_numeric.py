@@ -110,6 +110,24 @@ def test_blocks_through_the_layer_by_hand():
   np.testing.assert_allclose(hidden, [[1452.5], [-378.5]], rtol=1e-6)
 
 
+@pytest.mark.parametrize('dim', [2, 3], ids=['as blocks', 'as bins'])
+def test_both_orders_of_the_products_are_the_same(dim):
+  """Four bins: 3 D of 6 and 9 products against 2 B of 8."""
+  edges = (0.0, 1.0, 2.0, 4.0, 8.0)
+  spec = types.FeatureSpec((), (), 2, 1, quantiles=(edges, ()))
+  config = dataclasses.replace(CONFIG, embedding_dim=dim)
+  layer = numeric.Piecewise(spec, config, nnx.Rngs(params=jax.random.key(1)))
+  kernel = jax.random.normal(jax.random.key(2), (2, dim, 5))
+  x = np.array([[0.5, 2.0], [9.0, -1.0], [3.0, 0.0]], np.float32)
+  folded = 'f32[2,4,5]' in str(jax.make_jaxpr(layer.through)(x, kernel))
+  assert folded == (dim == 3)
+  blocks = np.einsum(
+    'tnb,nbd->tnd', layer.bins.encode(x), layer.slopes[...]
+  ) + np.asarray(layer.offset[...])
+  expected = np.einsum('tnd,ndw->tw', blocks, kernel)
+  np.testing.assert_allclose(layer.through(x, kernel), expected, rtol=1e-5)
+
+
 def test_blocks_of_fields():
   spec = types.FeatureSpec((3, 5), ((4, 2),), 3, 1)
   assert numeric.num_blocks(spec, 'linear') == 1

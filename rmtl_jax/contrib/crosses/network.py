@@ -44,14 +44,17 @@ class Crosses(nnx.Module):
 
   def __call__(self, inputs: types.Inputs) -> jax.Array:
     """One lane, inputs [T] -> f32[T, K]."""
-    categorical = jnp.asarray(inputs.categorical)
-    found = [
-      getattr(self, _name(first, second))[...]
-      .at[categorical[:, first], categorical[:, second]]
-      .get(mode='clip')
-      for first, second in self.pairs
-    ]
-    return jnp.sum(jnp.stack(found), 0) * STEP
+    terms = [getattr(self, _name(*pair))[...] for pair in self.pairs]
+    # One look-up in all terms below each other: it compiles sooner than many.
+    joined = jnp.concatenate([x.reshape(-1, x.shape[2]) for x in terms])
+    categorical, start, at = jnp.asarray(inputs.categorical), 0, []
+    for (first, second), x in zip(self.pairs, terms, strict=True):
+      row = jnp.clip(categorical[:, first], 0, x.shape[0] - 1)
+      column = jnp.clip(categorical[:, second], 0, x.shape[1] - 1)
+      at.append(row * x.shape[1] + column + start)
+      start += x.shape[0] * x.shape[1]
+    found = jnp.take(joined, jnp.stack(at, axis=1), axis=0, mode='clip')
+    return jnp.sum(found, axis=1) * STEP
 
 
 def _name(first: int, second: int) -> str:
