@@ -189,6 +189,12 @@ def train(
         of_paper = dataclasses.replace(run, config=paper)
         context = _context(of_paper, beside, live)
         compiling.compile_ahead(pool, [context], ORDER[:1])
+      if config.ensemble > 1:
+        configs = tuple(one.config for one in members)
+        joined = ensemble.Ensemble(inputs.models, configs, ())
+        compiling.compile_predictions_ahead(
+          pool, _context(run, inputs, live), joined.joined_shapes
+        )
 
     def train_paper_model():
       if paper_model:

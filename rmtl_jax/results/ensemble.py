@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rmtl_jax import config as config_lib
@@ -15,7 +17,7 @@ from rmtl_jax.config import kinds
 from rmtl_jax.evaluation import metrics, mixing, regression
 from rmtl_jax.networks import ensemble as ensemble_lib
 from rmtl_jax.runtime import workdir
-from rmtl_jax.training import context, saved
+from rmtl_jax.training import compiling, context, saved
 from rmtl_jax.training import models as models_lib
 from rmtl_jax.training import splits as splits_lib
 
@@ -68,6 +70,15 @@ class Ensemble:
     if not self.is_mixture:
       return stacked(self.models, params)
     return ensemble_lib.mixture(params, self.weights.get(name))
+
+  def joined_shapes(self) -> Any:
+    """An actor's joined parameters, weighed members', as compiling.placed."""
+    members = [self.models.shapes(one)[0] for one in self.configs]
+    if not self.is_mixture:
+      return compiling.placed(jax.eval_shape(ensemble_lib.stack, *members))
+    shape = (len(members), self.models.spec.num_tasks)
+    weights = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return ensemble_lib.mixture(compiling.placed(members), weights)
 
   def best_epochs(self, name: str) -> list[int]:
     """The epoch that was kept of an actor, one per member; [] if unfinished."""

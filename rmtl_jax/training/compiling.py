@@ -66,6 +66,26 @@ def compile_ahead(
     pool.submit(submit, context)
 
 
+def compile_predictions_ahead(
+  pool: concurrent.futures.Executor,
+  context: context_lib.Context,
+  shapes: Callable[[], Any],
+) -> None:
+  """Has an ensemble's predictions compiled, after what is asked for already.
+
+  Args:
+    pool: from `threads`.
+    context: of the run.
+    shapes: of the joined parameters, where they will be.
+  """
+  program = context.models.policy_map(context.config)
+
+  def arguments():
+    return shapes(), *_lanes(context.validation)
+
+  pool.submit(program.compile_ahead, pool, arguments)
+
+
 def _jobs(
   context: context_lib.Context, stages: Collection[str]
 ) -> Iterator[_Job]:
@@ -88,17 +108,17 @@ def _pretrain(context: context_lib.Context) -> Iterator[_Job]:
   def first_pass():
     actor, _ = models.shapes(config)
     start = jax.eval_shape(actor_stage.init_pretrain(context), actor)
-    return _placed(start), *_lanes(context.train), context.key('pretrain')
+    return placed(start), *_lanes(context.train), context.key('pretrain')
 
   def policy():
     actor, _ = models.shapes(config)
-    return _placed(actor), *_lanes(context.validation)
+    return placed(actor), *_lanes(context.validation)
 
   def compared():
     actor, _ = models.shapes(config)
     step = _array((), jnp.int32)
     lanes = _lanes(context.train, steps=len(context.sample.row))
-    looked = conflicts.Looked(_placed(actor), step)
+    looked = conflicts.Looked(placed(actor), step)
     return looked, *lanes, context.key('pretrain')
 
   yield models.pretrain(config).compiled, first_pass
@@ -116,17 +136,17 @@ def _critic(context: context_lib.Context) -> Iterator[_Job]:
     _, critic = models.shapes(config)
     start = jax.eval_shape(critic_stage.init_state(config), critic)
     lanes = _lanes(context.train, beside)
-    return _placed(start), *lanes, context.key('critic')
+    return placed(start), *lanes, context.key('critic')
 
   def errors():
     _, critic = models.shapes(config)
-    params = _placed((critic, critic))
+    params = placed((critic, critic))
     lanes = _lanes(context.validation, beside)
     return (*params, context.key('critic')), *lanes
 
   def values():
     _, critic = models.shapes(config)
-    return _placed(critic), *_lanes(context.validation, 1)
+    return placed(critic), *_lanes(context.validation, 1)
 
   yield models.train_critics(config).compiled, first_pass
   yield models.td_errors(config), errors
@@ -147,7 +167,7 @@ def _finetune(context: context_lib.Context) -> Iterator[_Job]:
       init = actor_stage.init_finetune(context, config)
       used = critic if _needs_critics(context.config) else ()
       start = jax.eval_shape(init, actor, used)
-      return _placed(start), *_lanes(context.train), context.key('finetune')
+      return placed(start), *_lanes(context.train), context.key('finetune')
 
     yield models.finetune(config).compiled, first_pass
 
@@ -171,7 +191,7 @@ def _lanes(
   return columns, (labels,) * beside, slots, _array((), jnp.int32)
 
 
-def _placed(shapes: Any) -> Any:
+def placed(shapes: Any) -> Any:
   """Shapes of what is where Models.place puts it."""
   place = checkpoints.one_device()
   return jax.tree.map(
