@@ -112,7 +112,7 @@ def _crossed(manifest: Any, rows: int) -> list[tuple[str, str]]:
   """Every field of the user's side with every one of the item's.
 
   Of few categories, the smallest pairs first, with some rows for each pair of
-  categories, and where rows are not few: there it was not measured.
+  categories, and where rows are not few: what fewer gain is in docs/results.md.
 
   Args:
     manifest: of the prepared data.
