@@ -32,7 +32,7 @@ def child(name: str) -> None:
   """Does the work of one figure and prints the peak, MiB."""
   side, backbone = name.split(':')
   log = workload.Workload(rows=_FLAGS.rows)
-  memory.keep_little()
+  memory.release_after_compiling()
   if side == 'start':
     workload.context(log, config_lib.Config())
   else:

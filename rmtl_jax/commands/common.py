@@ -324,7 +324,7 @@ def set_up_jax(caches: bool) -> None:
 
   from rmtl_jax.runtime import memory, programs
 
-  memory.keep_little()
+  memory.release_after_compiling()
   jax.config.update('jax_numpy_rank_promotion', 'raise')
   if caches:
     programs.keep(least_seconds=0.1)

@@ -26,21 +26,14 @@ _CONTAINER = (
 # Rows of all tables together are indexed by 32-bit integers.
 _MOST_ROWS = 2**31
 _COMPILED = '/jax/core/compile/backend_compile_duration'
-# glibc's mallopt: numbers of its settings, of malloc.h.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_LARGE_BLOCK = 2**20
 
 
 @functools.cache
-def keep_little() -> bool:
-  """Returns freed memory to the system from now on.
+def release_after_compiling() -> bool:
+  """Returns freed memory to the system after every compilation from now on.
 
   XLA compiles in threads, and glibc keeps the memory that they free: 200 MiB
-  after a step of ESMM and 310 MiB after one of MMoE. So it is trimmed after
-  every compilation. Of its own accord glibc has up to eight heaps per core,
-  and one can't use what another has free; and it takes ever larger blocks out
-  of them, which leave holes. So there is a heap per core, and large blocks are
-  mappings of their own.
+  after a step of ESMM and 310 MiB after one of MMoE.
 
   Returns:
     Whether the C library is glibc, which alone can.
@@ -48,7 +41,6 @@ def keep_little() -> bool:
   trim = _trimmer()
   if trim is None:
     return False
-  _set_heaps()
 
   def heard(event: str, duration_secs: float, **_: Any) -> None:
     del duration_secs
@@ -57,16 +49,6 @@ def keep_little() -> bool:
 
   jax.monitoring.register_event_duration_secs_listener(heard)
   return True
-
-
-def _set_heaps() -> None:
-  """Few heaps without large blocks, where the user has set nothing."""
-  if any(name.startswith('MALLOC_') for name in os.environ):
-    return
-  mallopt = ctypes.CDLL(None).mallopt
-  mallopt(_ARENA_MAX, os.cpu_count() or 1)
-  mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
-  mallopt(_TRIM_THRESHOLD, _LARGE_BLOCK)
 
 
 def _trimmer() -> Any:

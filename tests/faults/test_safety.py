@@ -44,7 +44,7 @@ _ALLOWED = {
   # The same: public names, and packages that extras bring.
   ('__init__.py', 'import_module'),
   ('extras.py', 'import_module'),
-  # malloc_trim and mallopt of the C library that the process runs on: no path, no input.
+  # malloc_trim of the C library that the process runs on: no path, no input.
   ('runtime/memory.py', 'ctypes'),
   # XLA compiles a traced function of the package.
   ('updates/ahead.py', 'traced.lower().compile'),

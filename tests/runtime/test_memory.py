@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -22,8 +21,8 @@ from rmtl_jax.runtime import memory
 
 calls = []
 memory._trimmer = lambda: calls.append
-assert memory.keep_little()
-assert memory.keep_little()
+assert memory.release_after_compiling()
+assert memory.release_after_compiling()
 double = jax.jit(lambda x: 2.0 * x)
 double(1.0)
 double(2.0)
@@ -44,35 +43,6 @@ def test_glibc_can_and_other_systems_are_left_alone(monkeypatch):
   assert trim is None or trim(0) in (0, 1)
   monkeypatch.setattr(sys, 'platform', 'darwin')
   assert memory._trimmer() is None
-
-
-# In a process of its own: they stay set for good.
-HEAPS = """
-import ctypes
-import types
-from rmtl_jax.runtime import memory
-
-calls = []
-memory.ctypes = types.SimpleNamespace(
-  CDLL=lambda name: types.SimpleNamespace(mallopt=lambda *a: calls.append(a))
-)
-memory._set_heaps()
-print(len(calls))
-"""
-
-
-@pytest.mark.parametrize(
-  ('environment', 'calls'), [({}, 3), ({'MALLOC_ARENA_MAX': '4'}, 0)]
-)
-def test_heaps_are_few_unless_the_user_has_set_them(environment, calls):
-  found = subprocess.run(
-    [sys.executable, '-c', HEAPS],
-    capture_output=True,
-    text=True,
-    check=True,
-    env={'PATH': '', 'PYTHONPATH': os.pathsep.join(sys.path), **environment},
-  )
-  assert found.stdout == f'{calls}\n'
 
 
 # In a process of its own: others' programs would be forgotten too.
