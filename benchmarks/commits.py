@@ -12,7 +12,8 @@ least and the most of them. CPU seconds, of all threads of a process, depend
 less on the load. Interpreter and packages are the same.
 
 `--command='train --simulated_rows=8000'` measures that whole command in place
-of the loop, the programs compiled by a run of each before.
+of the loop, the programs compiled by a run of each before; and its largest
+resident memory, of that first run too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import resource
 import shlex
 import statistics
 import subprocess
@@ -37,7 +37,7 @@ from absl import app, flags
 
 from benchmarks import machine, workload
 from rmtl_jax import config as config_lib
-from rmtl_jax.training import actor_stage, feed
+from rmtl_jax.training import actor_stage, feed, models
 
 # Settings of the network, lanes of a batch, and steps of a dispatch.
 SIZES: dict[str, tuple[Mapping[str, Any], int, int]] = {
@@ -52,8 +52,16 @@ Times = tuple[float, float]
 CLOCKS = ('wall', 'cpu')
 
 
-def dispatch_of(backbone: str, size: str) -> Callable[[], Any]:
-  """Some steps of stage 1, which go on where the last call ended."""
+def dispatch_of(
+  backbone: str, size: str, options: Mapping[str, Any] | None = None
+) -> Callable[[], Any]:
+  """Some steps of stage 1, which go on where the last call ended.
+
+  Args:
+    backbone: of the network.
+    size: of SIZES.
+    options: of the compiler.
+  """
   changes, lanes, steps = SIZES[size]
   config = config_lib.Config(backbone=backbone)
   config = dataclasses.replace(
@@ -63,12 +71,13 @@ def dispatch_of(backbone: str, size: str) -> Callable[[], Any]:
   )
   context = workload.context(workload.Workload(rows=60_000), config)
   arm = actor_stage.pretrain(context).arms['pretrain']
+  program = models.Program(arm.program.step, options=options)
   slots, count = feed.chunks(context.epoch('pretrain', 1).plan, steps)[0]
   slots, key = jax.device_put(slots), context.key('pretrain')
   current = [arm.state]
 
   def dispatch():
-    current[0], _ = arm.program.loop(
+    current[0], _ = program.loop(
       current[0], context.train.device, (), slots, np.int32(count), key
     )
     return current[0]
@@ -135,22 +144,17 @@ class Worker:
 
 def command(
   checkout: pathlib.Path, arguments: Sequence[str], cache: str
-) -> Times:
-  """Seconds of a whole command, by the clock and of the CPUs.
+) -> tuple[Times, float]:
+  """Seconds of a whole command, by the clock and of the CPUs; MiB at most.
 
   Args:
     checkout: its package is run.
     arguments: of the command, without `--workdir`.
     cache: directory of compiled programs.
   """
-
-  def cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-  begin, used = time.perf_counter(), cpu()
+  begin = time.perf_counter()
   with tempfile.TemporaryDirectory() as workdir:
-    subprocess.run(
+    process = subprocess.Popen(
       [
         sys.executable,
         '-m',
@@ -158,8 +162,8 @@ def command(
         *arguments,
         f'--workdir={workdir}/run',
       ],
-      check=True,
-      capture_output=True,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
       cwd=checkout,
       env={
         **os.environ,
@@ -167,7 +171,12 @@ def command(
         'XDG_CACHE_HOME': cache,
       },
     )
-  return time.perf_counter() - begin, cpu() - used
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+      raise subprocess.CalledProcessError(process.returncode, process.args)
+  times = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
+  return times, usage.ru_maxrss / 1024
 
 
 def measure_command(
@@ -175,14 +184,23 @@ def measure_command(
 ) -> dict[str, Any]:
   """A command of both, in turn, after one that compiles."""
   times: list[list[Times]] = [[], []]
+  peaks: list[list[float]] = [[], []]
   with tempfile.TemporaryDirectory() as cache:
     caches = [f'{cache}/{place}' for place in range(2)]
     for pair in range(pairs + 1):
       for place in (0, 1) if pair % 2 else (1, 0):
-        found = command(checkouts[place], shlex.split(line), caches[place])
+        taken, most = command(
+          checkouts[place], shlex.split(line), caches[place]
+        )
+        peaks[place].append(most)
         if pair:
-          times[place].append(found)
-  return {'command': line, 'load': os.getloadavg()[0], **compared(*times)}
+          times[place].append(taken)
+  memory = {}
+  for name, (first, *others) in zip(('before', 'after'), peaks, strict=True):
+    memory[f'MiB {name}, compiling'] = first
+    memory[f'MiB {name}'] = statistics.median(others)
+  load = os.getloadavg()[0]
+  return {'command': line, 'load': load, **compared(*times), **memory}
 
 
 def compared(

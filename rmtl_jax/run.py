@@ -246,11 +246,15 @@ def train(
     writer = _open_writer(held, run, context.history, trackers, live)
     context.on_record = writer.write
 
+    def keep(name, left):
+      saved.keep(run, context, finished, left)
+      if is_own:  # nobody else trains with these programs
+        inputs.models.forget(name)
+
     # --- Pre-train: the actor, on the unweighted loss.
     if 'pretrain' in stages and not finished.has('pretrain'):
       saved.begin(context, finished, 'pretrain')
-      left = stage.run(actor_stage.pretrain(context))
-      saved.keep(run, context, finished, left)
+      keep('pretrain', stage.run(actor_stage.pretrain(context)))
 
     # --- Critics: one per task learns what the pre-trained actor's
     # predictions earn over the rest of a session. Constant weights need none.
@@ -258,8 +262,7 @@ def train(
     if 'critic' in stages and needs_critics and not finished.has('critic'):
       actor = finished.needed('pretrain', 'critic', path)
       saved.begin(context, finished, 'critic')
-      left = stage.run(critic_stage.start(context, actor))
-      saved.keep(run, context, finished, left)
+      keep('critic', stage.run(critic_stage.start(context, actor)))
 
     # --- Fine-tune: the actor goes on, its losses weighed by what the critics
     # say; the control does the same without weights.
@@ -271,8 +274,9 @@ def train(
       weightings = actor_stage.weightings(config)
       saved.begin(context, finished, 'finetune')
       arms = actor_stage.finetune(context, weightings, actor, critic)
-      saved.keep(run, context, finished, stage.run(arms))
+      left = stage.run(arms)
       del arms  # with what only training needs
+      keep('finetune', left)
 
     train_paper_model()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 # What the squared distance to equal weights costs, in the rows' summed logloss:
 # so few rows say little of whom to believe.
@@ -56,6 +56,9 @@ def _of_task(
   logits: np.ndarray, labels: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
   """One task's weights, f64[M], of logits f64[R, M] and weights of rows."""
+  # Only ensembles need it: 20 MiB.
+  from scipy import optimize
+
   count, total = logits.shape[1], np.sum(rows, dtype=np.float64)
 
   def logloss(weights):

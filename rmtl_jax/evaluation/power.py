@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from rmtl_jax import types
 
@@ -125,6 +125,9 @@ def fit(
     held = STRENGTH * REACH**2 * float(np.sum(root - 1.0))
     gradient = np.array([slopes @ rows.away, slopes.sum()]) / unit
     return total / unit + held, gradient + STRENGTH * at / root
+
+  # Only such tasks need it: 20 MiB.
+  from scipy import optimize
 
   at = optimize.minimize(
     value,

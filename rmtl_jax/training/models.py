@@ -48,6 +48,12 @@ from rmtl_jax.weighting import factory, registry
 
 _Part = TypeVar('_Part')
 _STOP = config_lib.FaultsConfig()
+# What a stage alone calls: of the paper's sizes, some 35 MiB a loop.
+_OF_STAGE = {
+  'pretrain': ('pretrain',),
+  'critic': ('train_critics', 'td_errors'),
+  'finetune': ('finetune', 'conflicts'),
+}
 
 
 class Program:
@@ -89,6 +95,10 @@ class Program:
   def loop(self) -> Callable[..., Any]:
     """See updates/loop.make_loop."""
     return self.compiled.function
+
+  def forget(self) -> None:
+    """See ahead.Compiled.forget."""
+    self.compiled.forget()
 
 
 class Models:
@@ -522,6 +532,13 @@ class Models:
     return ahead.Compiled(
       loop.make_row_map(shared_out, prepare, layout.replicate)
     )
+
+  def forget(self, stage: str) -> None:
+    """Drops what is compiled for a stage alone, once it has ended."""
+    with self._building:
+      for (kind, _), built in self._built.items():
+        if kind in _OF_STAGE[stage]:
+          built.forget()
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
     with self._building:

@@ -65,6 +65,12 @@ class Compiled:
       self._kept = pending.result()
     return self._function
 
+  def forget(self) -> None:
+    """Drops the program; a later call compiles it again."""
+    function = self.function
+    self._kept = None
+    function.clear_cache()
+
   def __call__(self, *args: Any) -> Any:
     """Calls the function."""
     return self.function(*args)

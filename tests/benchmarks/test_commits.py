@@ -1,4 +1,5 @@
 import pathlib
+import subprocess
 
 import pytest
 
@@ -17,5 +18,11 @@ def test_ratios_are_those_of_pairs():
 
 def test_a_whole_command_is_timed(tmp_path):
   own = pathlib.Path(commits.__file__).parents[1]
-  wall, cpu = commits.command(own, ['help', 'train'], str(tmp_path))
-  assert cpu > 0 and wall > 0
+  (wall, cpu), most = commits.command(own, ['help', 'train'], str(tmp_path))
+  assert cpu > 0 and wall > 0 and most > 1
+
+
+def test_a_command_that_fails_is_told(tmp_path):
+  own = pathlib.Path(commits.__file__).parents[1]
+  with pytest.raises(subprocess.CalledProcessError):
+    commits.command(own, ['unheard'], str(tmp_path))

@@ -90,6 +90,18 @@ def test_what_was_called_is_not_compiled_again(pool):
   assert compiled(jnp.ones(3)).shape == (3,)
 
 
+def test_a_program_that_is_forgotten_is_compiled_when_it_is_called_again(pool):
+  traced = []
+  compiled = ahead.Compiled(jax.jit(lambda x: traced.append(1) or 2 * x))
+  compiled.compile_ahead(pool, shape)
+  compiled.forget()  # once the thread is done with it
+  compiled.forget()
+  compiled.compile_ahead(pool, lambda: pytest.fail('nobody asked for it'))
+  before = len(traced)
+  assert compiled(jnp.ones(3)).tolist() == [2, 2, 2]
+  assert len(traced) == before + 1
+
+
 def test_an_error_of_a_thread_is_raised_where_the_program_is_called(pool):
   def broken():
     raise ValueError('no shapes')
