@@ -535,10 +535,12 @@ class Models:
 
   def forget(self, stage: str) -> None:
     """Drops what is compiled for a stage alone, once it has ended."""
+    kinds = _OF_STAGE[stage]
     with self._building:
-      for (kind, _), built in self._built.items():
-        if kind in _OF_STAGE[stage]:
-          built.forget()
+      found = [built for key, built in self._built.items() if key[0] in kinds]
+    # A thread that still compiles one may build what it needs for it.
+    for built in found:
+      built.forget()
 
   def _once(self, kind: str, key: Any, build: Callable[[], _Part]) -> _Part:
     with self._building:
