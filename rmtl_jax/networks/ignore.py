@@ -103,6 +103,8 @@ def fields(
 def _unknown(name: str, known: Iterable[str], what: str) -> str:
   near = difflib.get_close_matches(name, list(known), n=3)
   hint = f'did you mean {" or ".join(near)}?' if near else ', '.join(known)
+  if ',' in name:
+    hint = f'names are joined by +; {hint}'
   return (
     f'{what}: {name!r:.80} is neither a field of the data nor a'
     f' group of as-of features ({hint})'

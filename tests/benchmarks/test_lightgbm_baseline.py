@@ -39,6 +39,15 @@ def test_bins_are_read_in_their_order():
   np.testing.assert_array_equal(found, [2, np.nan, 5, 0])
 
 
+def test_lists_are_indicators():
+  tags = manifest_lib.Field('tags', 'multi_valued', size=4, width=3)
+  more = manifest_lib.Field('more', 'multi_valued', size=2, width=1)
+  slots = np.array([[3, 1, -1, 0], [0, -1, -1, 1], [2, 2, 3, -1]], np.int32)
+  first, second = lightgbm_lib.indicators(slots, [tags, more])
+  np.testing.assert_array_equal(first, [[1, 0, 1], [0, 0, 0], [0, 1, 1]])
+  np.testing.assert_array_equal(second, [[0], [1], [0]])
+
+
 def test_ids_are_encoded_without_the_fold_of_the_row():
   rng = np.random.default_rng(0)
   ids = rng.integers(0, 4, 200).astype(np.int32)
@@ -69,7 +78,7 @@ def test_a_search_on_tiny_data(tmp_path):
   tiny.write_prepared(tmp_path, sessions=300)
   click, conversion = lightgbm_lib.measure(str(tmp_path), [0, 1], 25)
   assert (click['task'], conversion['task']) == tiny.TASKS
-  assert click['left_out'] == ['tags']
+  assert click['left_out'] == []
   # Users are ids, items are small: 1 + 1 + 1 + 3 + 2 models.
   assert [run['models'] for run in click['runs']] == [8, 8]
   assert click['auc']['n'] == 2

@@ -93,6 +93,7 @@ def test_fields_by_name_and_group(setting, expected):
     ('user+', "'' is neither a field of the data nor a group"),
     ('vews+user', r'\(did you mean views'),
     ('user item', r"'user item' is neither"),
+    ('user,item', r'\(names are joined by \+; did you mean user'),
     ('zzz', r'\(gap, views, rates, counts, asof, user, item, rate, '),
   ],
 )

@@ -60,7 +60,7 @@ class Guess:
     log_rows: of the log, an estimate unless `is_whole`.
     is_whole: whether the sample is the log.
     notes: what a person should know, one sentence each.
-    any_dates: whether times are none since 1970.
+    any_dates: whether times are none since 1970, or before the year 2000.
     split_column: the column by which the log is split, or ''.
     problem: why `rmtl prepare` could not use the schema; '' if it can.
   """
@@ -130,7 +130,7 @@ def guess(
     log_rows=sample.log_rows,
     is_whole=sample.is_whole,
     notes=tuple(writing.notes(sample, roles, time, tasks, schema)),
-    any_dates=time is not None and not time.is_date,
+    any_dates=time is not None and time.needs_any_dates,
     split_column=_split_column(sample, facts),
     problem=writing.problem(log, sample, happened, schema),
   )

@@ -14,8 +14,9 @@ from rmtl_jax.preparation.guess import facts as facts_lib
 from rmtl_jax.preparation.guess import names
 from rmtl_jax.preparation.guess import sample as sample_lib
 
-# Seconds since 1970 of the years in which logs were written.
-_EARLIEST_S = 946_684_800
+# Seconds since 1970 of the years in which logs were written: 2000, and of old
+# ones 1980. Before that a number is more likely counted from a log's beginning.
+_USUAL_S, _EARLIEST_S = 946_684_800, 315_532_800
 _DAY_S = 86_400
 _PER_SECOND = {'s': 1, 'ms': 10**3, 'us': 10**6, 'ns': 10**9}
 # Days as numbers, such as 20240501.
@@ -55,6 +56,7 @@ class Time(NamedTuple):
     is_date: whether it tells days since 1970, not times from a beginning.
     days: between the first and the last.
     has_clock: whether it tells more than days.
+    is_old: whether it begins before the year 2000.
   """
 
   column: str
@@ -64,6 +66,12 @@ class Time(NamedTuple):
   is_date: bool = True
   days: float = 0.0
   has_clock: bool = True
+  is_old: bool = False
+
+  @property
+  def needs_any_dates(self) -> bool:
+    """Whether `rmtl prepare` takes such times with --any_dates alone."""
+    return self.is_old or not self.is_date
 
 
 def find(
@@ -114,9 +122,11 @@ def _of_column(
   is_text = sample.kinds[sample.names.index(facts.name)] == 'text'
   if named and is_days and (found := _of_patterns(sample, facts, ('%Y%m%d',))):
     return found if is_text else found._replace(form={})
-  unit = _unit(facts)
+  unit = _unit(facts, _USUAL_S)
   # Numbers of ten digits may be ids.
   if unit and (named or unit != 's'):
+    return _since_1970(facts, unit)
+  if named and (unit := _unit(facts, _EARLIEST_S)):
     return _since_1970(facts, unit)
   is_relative = facts.least >= 0 and facts.distinct >= _LEAST_RELATIVE
   if named and is_relative and names.measure(facts.name) != 'code':
@@ -177,6 +187,7 @@ def _of_texts(
     (True, not is_day, facts.distinct),
     days=(last - first) / _DAY_S,
     has_clock=not is_day,
+    is_old=first < _USUAL_S,
   )
 
 
@@ -191,6 +202,7 @@ def _since_1970(facts: facts_lib.Facts, unit: str) -> Time:
     f'in {unit} since 1970 {_span(first, last)}',
     (True, True, facts.distinct),
     days=(last - first) / _DAY_S,
+    is_old=first < _USUAL_S,
   )
 
 
@@ -202,14 +214,14 @@ def _span(first: float, last: float) -> str:
   return 'from {} to {}'.format(*ends)
 
 
-def _unit(facts: facts_lib.Facts) -> str:
-  """The unit in which all values are days from 2000 to tomorrow, or ''."""
+def _unit(facts: facts_lib.Facts, earliest: int) -> str:
+  """The unit in which all values are times from then to tomorrow, or ''."""
   now = datetime.datetime.now(datetime.UTC).timestamp() + 2 * _DAY_S
   return next(
     (
       unit
       for unit, times in _PER_SECOND.items()
-      if facts.least / times >= _EARLIEST_S and facts.largest / times < now
+      if facts.least / times >= earliest and facts.largest / times < now
     ),
     '',
   )

@@ -204,6 +204,11 @@ def notes(
       f'{time.column} counts from the beginning of the log, so `rmtl prepare`'
       ' needs --any_dates.'
     )
+  elif time.is_old:
+    found.append(
+      f'{time.column} begins before the year 2000, so `rmtl prepare` needs'
+      ' --any_dates.'
+    )
   if 'from_time' in record:
     found.append(
       f'Categories made of the time: {" and ".join(record["from_time"])}.'

@@ -30,6 +30,8 @@ def _times(tmp_path, **columns):
     ),
     ('date', [f'2024-05-{i % 28 + 1:02}' for i in range(N)], 'iso'),
     ('timestamp', [f'{i}.0' for i in range(N)], 's'),
+    ('timestamp', [874_724_710 + i for i in range(N)], 's'),
+    ('rank', [874_724_710 + i for i in range(N)], None),
     ('time_ms', range(N), 'ms'),
     ('hour', [i % 24 for i in range(N)], None),
     ('play_time', range(N), None),
@@ -39,6 +41,20 @@ def _times(tmp_path, **columns):
 def test_units(tmp_path, name, values, unit):
   found, _ = _times(tmp_path, **{name: values})
   assert (found.form if found else None) == (unit and {'unit': unit})
+
+
+@pytest.mark.parametrize(
+  ('first', 'why', 'needs'),
+  [
+    (874_724_710, 'in s since 1970 from 1997-09-20 to 1997-09-20', True),
+    (1_600_000_000, 'in s since 1970 from 2020-09-13 to 2020-09-13', False),
+    (7, 'named like a time, from 7 to 306: not since 1970', True),
+  ],
+)
+def test_times_before_2000_need_a_flag(tmp_path, first, why, needs):
+  found, _ = _times(tmp_path, timestamp=[first + i for i in range(N)])
+  assert found and found.why.startswith(why)
+  assert found.needs_any_dates == needs
 
 
 @pytest.mark.parametrize(
