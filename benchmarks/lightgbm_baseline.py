@@ -4,12 +4,12 @@ r"""LightGBM on prepared data, one model per task, beside the rate baseline.
     python -m benchmarks.lightgbm_baseline --data_dir=data/mine \
       --seed=0 --seed=1 --output=benchmarks/results/lightgbm_baseline.json
 
-The features are those of the networks. Binned fields, as-of features among them,
-are ordered numbers; categorical fields with more than --max_categories values
-are ids; a list is an indicator for each of its values, or left out if they are
-more than that. The lowest validation logloss chooses
-the entries of `Choice` one after the other, each from the best of the entries
-before. Only the chosen model predicts test rows.
+The features are those of the networks. Binned fields, as-of features among
+them, are ordered numbers; categorical fields with more than --max_categories
+values are ids; a list is an indicator for each of its values, and left out if
+they are more. The lowest validation logloss chooses the entries of `Choice` one
+after the other, each from the best of the entries before. Only the chosen model
+predicts test rows.
 """
 
 from __future__ import annotations
