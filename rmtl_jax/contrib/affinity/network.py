@@ -22,7 +22,7 @@ Training draws from the posterior, in sums as in Kingma, Salimans and Welling
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -238,35 +238,13 @@ def wrap(
   Returns:
     The same with a group of parameters `affinity`.
   """
-  init_own, bind, _ = functional.from_module(
-    lambda rngs: Affinity(spec, config, rngs)
+  return functional.with_terms(
+    network,
+    spec,
+    'affinity',
+    lambda rngs: Affinity(spec, config, rngs),
+    draws_from=_DRAWS,
   )
-
-  def rest(params: functional.Params) -> functional.Params:
-    return {name: leaf for name, leaf in params.items() if name != 'affinity'}
-
-  def init(key: jax.Array) -> functional.Params:
-    own = init_own(jax.random.fold_in(key, _DRAWS))
-    return {**network.init(key), 'affinity': own}
-
-  def share(params: functional.Params, inputs: types.Inputs) -> Any:
-    return network.share(rest(params), inputs)
-
-  def lane(params, shared, inputs, *, dropout_key=None):
-    outputs = network.lane(
-      rest(params), shared, inputs, dropout_key=dropout_key
-    )
-    # Training draws from the posterior, by a key that no mask has.
-    own = dropout_key
-    if own is not None:
-      own = jax.random.fold_in(own, _DRAWS)
-    terms = bind(params['affinity'])(inputs, own)
-    if sum(spec.units) == spec.num_tasks:
-      return outputs + terms
-    # A task's first output is its main one.
-    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
-
-  return network._replace(init=jax.jit(init), share=share, lane=lane)
 
 
 def divergence_gradient(name: str, leaf: jax.Array) -> jax.Array:

@@ -10,8 +10,6 @@ nothing, and early stopping keeps those of few rows small.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -42,8 +40,11 @@ class Crosses(nnx.Module):
       shape = (sizes[first], sizes[second], spec.num_tasks)
       setattr(self, _name(first, second), nnx.Param(jnp.zeros(shape)))
 
-  def __call__(self, inputs: types.Inputs) -> jax.Array:
-    """One lane, inputs [T] -> f32[T, K]."""
+  def __call__(
+    self, inputs: types.Inputs, key: jax.Array | None = None
+  ) -> jax.Array:
+    """One lane, inputs [T] -> f32[T, K]; the key draws nothing."""
+    del key
     terms = [getattr(self, _name(*pair))[...] for pair in self.pairs]
     # One look-up in all terms below each other: it compiles sooner than many.
     joined = jnp.concatenate([x.reshape(-1, x.shape[2]) for x in terms])
@@ -99,27 +100,6 @@ def wrap(
   Returns:
     The same with a group of parameters `crosses`.
   """
-  init_own, bind, _ = functional.from_module(
-    lambda rngs: Crosses(spec, config.crosses)
+  return functional.with_terms(
+    network, spec, 'crosses', lambda rngs: Crosses(spec, config.crosses)
   )
-
-  def rest(params: functional.Params) -> functional.Params:
-    return {name: leaf for name, leaf in params.items() if name != 'crosses'}
-
-  def init(key: jax.Array) -> functional.Params:
-    return {**network.init(key), 'crosses': init_own(key)}
-
-  def share(params: functional.Params, inputs: types.Inputs) -> Any:
-    return network.share(rest(params), inputs)
-
-  def lane(params, shared, inputs, *, dropout_key=None):
-    outputs = network.lane(
-      rest(params), shared, inputs, dropout_key=dropout_key
-    )
-    terms = bind(params['crosses'])(inputs)
-    if sum(spec.units) == spec.num_tasks:
-      return outputs + terms
-    # A task's first output is its main one.
-    return outputs.at[:, jnp.array(spec.first_units)].add(terms)
-
-  return network._replace(init=jax.jit(init), share=share, lane=lane)
