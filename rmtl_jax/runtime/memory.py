@@ -28,24 +28,38 @@ _MOST_ROWS = 2**31
 _COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
-@functools.cache
-def release_after_compiling() -> bool:
-  """Returns freed memory to the system after every compilation from now on.
+def release() -> bool:
+  """Returns freed memory to the system.
 
-  XLA compiles in threads, and glibc keeps the memory that they free: 200 MiB
-  after a step of ESMM and 310 MiB after one of MMoE.
+  glibc keeps what threads have freed, so that a run's memory grows from pass to
+  pass: by 60 to 90 MiB in three stages of ESMM. This takes 1 to 2 ms.
 
   Returns:
     Whether the C library is glibc, which alone can.
   """
   trim = _trimmer()
-  if trim is None:
+  if trim is not None:
+    trim(0)
+  return trim is not None
+
+
+@functools.cache
+def release_after_compiling() -> bool:
+  """Returns freed memory to the system after every compilation from now on.
+
+  XLA compiles in threads: what they free is 200 MiB after a step of ESMM and
+  310 MiB after one of MMoE.
+
+  Returns:
+    Whether the C library is glibc, which alone can.
+  """
+  if _trimmer() is None:
     return False
 
   def heard(event: str, duration_secs: float, **_: Any) -> None:
     del duration_secs
     if event == _COMPILED:
-      trim(0)
+      release()
 
   jax.monitoring.register_event_duration_secs_listener(heard)
   return True

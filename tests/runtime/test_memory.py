@@ -45,6 +45,15 @@ def test_glibc_can_and_other_systems_are_left_alone(monkeypatch):
   assert memory._trimmer() is None
 
 
+def test_memory_is_given_back_where_the_c_library_can(monkeypatch):
+  calls = []
+  monkeypatch.setattr(memory, '_trimmer', lambda: calls.append)
+  assert memory.release()
+  assert calls == [0]
+  monkeypatch.setattr(memory, '_trimmer', lambda: None)
+  assert not memory.release()
+
+
 # In a process of its own: others' programs would be forgotten too.
 FORGETS = """
 import pathlib
