@@ -13,7 +13,8 @@ less on the load. Interpreter and packages are the same.
 
 `--command='train --simulated_rows=8000'` measures that whole command in place
 of the loop, the programs compiled by a run of each before; and its largest
-resident memory, of that first run too.
+resident memory, of that first run too. `--command='prepare ...'` likewise,
+without its `--data_dir`.
 """
 
 from __future__ import annotations
@@ -149,9 +150,10 @@ def command(
 
   Args:
     checkout: its package is run.
-    arguments: of the command, without `--workdir`.
+    arguments: of the command, without `--workdir` or `--data_dir`.
     cache: directory of compiled programs.
   """
+  place = 'data_dir' if arguments[0] == 'prepare' else 'workdir'
   begin = time.perf_counter()
   with tempfile.TemporaryDirectory() as workdir:
     process = subprocess.Popen(
@@ -160,7 +162,7 @@ def command(
         '-m',
         'rmtl_jax',
         *arguments,
-        f'--workdir={workdir}/run',
+        f'--{place}={workdir}/run',
       ],
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
