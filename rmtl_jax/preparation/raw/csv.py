@@ -171,13 +171,15 @@ def look_whole(
   wanted = list(columns)
   nothing = {'', *missing}
   for path in paths:
+    if not wanted:
+      break
     sign = raw.delimiter_of(path, delimiter)
     try:
       with raw.open_text(path, errors='replace') as text:
         rows = list(itertools.islice(raw.csv_records(text, sign), 1 + _SAMPLE))
     except (OSError, EOFError, zlib.error, csv.Error):
       return ()
-    header, *records = rows or [[]]
+    header, *records = [row for row in rows if row] or [[]]
     values: dict[str, tuple[str, ...]]
     values = dict(zip(header, zip(*records, strict=False), strict=False))
     wanted = [
