@@ -18,7 +18,7 @@ second, and ours as many as there are cores if all of them are idle. `parsed by
 the engine` is all that DuckDB takes to read the CSV file, every column as text.
 
 `--write=DIRECTORY` writes the log there and ends, for
-`python -m benchmarks.commits --command='prepare ...'`.
+`python -m benchmarks.commits --log=DIRECTORY`.
 """
 
 from __future__ import annotations
